@@ -1,0 +1,125 @@
+"""An image's config: platform, how to run it, its layers' diff ids and history (image-spec, config.md).
+
+As with manifests, the decoded JSON is the truth and keeps fields that this version does not know (Docker's
+Healthcheck, Shell, ArgsEscaped …). A change gives a new value.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from polyarch.errors import CorruptError
+from polyarch.oci import digest as digests
+from polyarch.oci import platform as platforms
+from polyarch.oci.digest import Digest
+from polyarch.oci.platform import Platform
+
+
+class History(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One line of an image's history; one without `empty_layer` stands for the next layer."""
+
+    created: str = ""
+    created_by: str = ""
+    author: str = ""
+    comment: str = ""
+    empty_layer: bool = False
+
+
+class ImageConfig(msgspec.Struct, frozen=True):
+    """The decoded config. `document` is never changed in place."""
+
+    document: Mapping[str, Any]
+
+    @property
+    def platform(self) -> Platform:
+        """The platform that the config claims, normalized."""
+        get = self.document.get
+        return platforms.normalize(
+            Platform(
+                os=get("os") or "linux",
+                architecture=get("architecture") or "",
+                variant=get("variant") or "",
+                os_version=get("os.version") or "",
+                os_features=tuple(get("os.features") or ()),
+            )
+        )
+
+    @property
+    def run(self) -> Mapping[str, Any]:
+        """The `config` object: Env, Cmd, Entrypoint, User, WorkingDir …"""
+        return self.document.get("config") or {}
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment, later settings of a name winning."""
+        pairs = (str(item).partition("=") for item in self.run.get("Env") or ())
+        return {name: value for name, _, value in pairs}
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The labels."""
+        return dict(self.run.get("Labels") or {})
+
+    @property
+    def diff_ids(self) -> tuple[Digest, ...]:
+        """The digests of the uncompressed layers, lowest first."""
+        return tuple((self.document.get("rootfs") or {}).get("diff_ids") or ())
+
+    @property
+    def history(self) -> tuple[History, ...]:
+        """The history, oldest first."""
+        return tuple(msgspec.convert(self.document.get("history") or [], list[History]))
+
+    def with_run(self, **changes: Any) -> "ImageConfig":
+        """The config with fields of its `config` object set; None removes one."""
+        run = {**self.run, **changes}
+        return ImageConfig({**self.document, "config": {key: value for key, value in run.items() if value is not None}})
+
+    def with_fields(self, **changes: Any) -> "ImageConfig":
+        """The config with top-level fields set; None removes one. `os_version` means `os.version`."""
+        renamed = {{"os_version": "os.version", "os_features": "os.features"}.get(k, k): v for k, v in changes.items()}
+        document = {**self.document, **renamed}
+        return ImageConfig({key: value for key, value in document.items() if value is not None})
+
+    def with_platform(self, platform: Platform) -> "ImageConfig":
+        """The config labelled with `platform`."""
+        return self.with_fields(
+            os=platform.os,
+            architecture=platform.architecture,
+            variant=platform.variant or None,
+            os_version=platform.os_version or None,
+            os_features=list(platform.os_features) or None,
+        )
+
+    def with_layers(self, diff_ids: tuple[Digest, ...], history: tuple[History, ...]) -> "ImageConfig":
+        """The config of these layers."""
+        return self.with_fields(
+            rootfs={"type": "layers", "diff_ids": list(diff_ids)},
+            history=[msgspec.to_builtins(entry) for entry in history],
+        )
+
+    def encode(self) -> bytes:
+        """The bytes of the config blob."""
+        return msgspec.json.encode(self.document)
+
+
+def empty(platform: Platform) -> ImageConfig:
+    """The config that `FROM scratch` begins with: BuildKit gives it `/` to work in."""
+    base = ImageConfig({"architecture": "", "os": "", "config": {"WorkingDir": "/"}})
+    return base.with_platform(platform).with_layers((), ())
+
+
+def load(raw: bytes) -> ImageConfig:
+    """The config in a blob. Raises CorruptError if it is none."""
+    try:
+        document = msgspec.json.decode(raw)
+        if not isinstance(document, dict):
+            raise CorruptError("an image config is not a JSON object")
+        config = ImageConfig(document)
+        for diff_id in config.diff_ids:
+            digests.parse(diff_id)
+        _ = config.history
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError, AttributeError) as error:
+        raise CorruptError(f"an image config is malformed: {error}") from error
+    return config

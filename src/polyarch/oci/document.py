@@ -1,0 +1,152 @@
+"""Documents: a manifest or an index together with the bytes that it came from.
+
+The digest belongs to the bytes, so they are kept, and nothing that was read is ever encoded again. An edit
+decodes them, changes the plain JSON and encodes that, so fields that this version does not know live on.
+"""
+
+from typing import Any
+
+import msgspec
+
+from polyarch.errors import CorruptError
+from polyarch.oci import descriptor as descriptors
+from polyarch.oci import digest as digests
+from polyarch.oci import media_types
+from polyarch.oci.descriptor import Descriptor
+from polyarch.oci.digest import Digest
+from polyarch.oci.platform import Platform
+
+# The limit that distribution-spec asks registries to keep at least, and that they do keep.
+MAX_SIZE = 4 << 20
+
+
+class Document(msgspec.Struct, frozen=True):
+    """The raw bytes of a manifest or an index, and their media type."""
+
+    raw: bytes
+    media_type: str
+
+    @property
+    def digest(self) -> Digest:
+        """The digest of the bytes."""
+        return digests.of(self.raw)
+
+    def descriptor(self, platform: Platform | None = None, annotations: dict[str, str] | None = None) -> Descriptor:
+        """What points at this document."""
+        return Descriptor(
+            media_type=self.media_type,
+            digest=self.digest,
+            size=len(self.raw),
+            platform=platform,
+            annotations=annotations or {},
+        )
+
+    def decode(self) -> dict[str, Any]:
+        """A fresh plain JSON object, the caller's to change."""
+        return decode(self.raw)
+
+
+class Manifest(Document, frozen=True):
+    """One image: a config and its layers, lowest first (image-spec, manifest.md)."""
+
+    config: Descriptor
+    layers: tuple[Descriptor, ...]
+    annotations: dict[str, str] = {}
+    artifact_type: str = ""
+
+    @property
+    def is_image(self) -> bool:
+        """Whether this is an image that runs, not an artifact that borrows the manifest's form."""
+        return self.config.media_type in (media_types.OCI_CONFIG, media_types.DOCKER_CONFIG)
+
+
+class Index(Document, frozen=True):
+    """Several images under one name, an entry each (image-spec, image-index.md)."""
+
+    manifests: tuple[Descriptor, ...]
+    annotations: dict[str, str] = {}
+    artifact_type: str = ""
+
+
+def decode(raw: bytes) -> dict[str, Any]:
+    """The JSON object in `raw`. Raises CorruptError for anything else, however deep or long."""
+    if len(raw) > MAX_SIZE:
+        raise CorruptError(f"a manifest of {len(raw)} bytes is larger than the {MAX_SIZE} that registries take")
+    try:
+        document = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise CorruptError(f"a manifest is not valid JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise CorruptError("a manifest is not a JSON object")
+    return document
+
+
+def encode(document: dict[str, Any]) -> bytes:
+    """The bytes of a document that this program makes: indented by two, as BuildKit writes them."""
+    return msgspec.json.format(msgspec.json.encode(document), indent=2)
+
+
+def load(raw: bytes, media_type: str | None = None) -> Manifest | Index:
+    """The manifest or index in `raw`.
+
+    `media_type` is what the descriptor or the registry's Content-Type says; the document's own `mediaType`
+    must agree with it (image-spec, manifest.md), and without either the fields decide. Raises CorruptError.
+    """
+    document = decode(raw)
+    kind = _kind(document, media_type)
+    annotations = _annotations(document)
+    artifact_type = document.get("artifactType", "")
+    if kind in media_types.INDEXES:
+        return Index(
+            raw=raw,
+            media_type=kind,
+            manifests=_entries(document, "manifests"),
+            annotations=annotations,
+            artifact_type=artifact_type,
+        )
+    return Manifest(
+        raw=raw,
+        media_type=kind,
+        config=descriptors.parse(document.get("config")),
+        layers=_entries(document, "layers"),
+        annotations=annotations,
+        artifact_type=artifact_type,
+    )
+
+
+def _kind(document: dict[str, Any], media_type: str | None) -> str:
+    if document.get("schemaVersion") == 1:
+        raise CorruptError(
+            "the manifest is of Docker's schema 1, which registries and engines have dropped",
+            "pull and push it once with a tool that still converts schema 1, or rebuild the image",
+        )
+    own = document.get("mediaType")
+    known = media_types.INDEXES | media_types.MANIFESTS
+    # A manifest has a config and layers, an index has manifests; one that has both could be taken for either
+    # by different readers (CVE-2021-41190).
+    if "manifests" in document and ("config" in document or "layers" in document):
+        raise CorruptError("the document is a manifest and an index at once")
+    if media_type in known and own is not None and own != media_type:
+        raise CorruptError(f"the document says that it is {own}, its descriptor says {media_type}")
+    kind = own or (media_type if media_type in known else None)
+    if kind is None:
+        kind = media_types.OCI_INDEX if "manifests" in document else media_types.OCI_MANIFEST
+    if kind not in known:
+        raise CorruptError(f"{kind} is neither an image manifest nor an index")
+    if ("manifests" in document) != (kind in media_types.INDEXES):
+        raise CorruptError(f"the document says that it is {kind}, but has not its fields")
+    return str(kind)
+
+
+def _entries(document: dict[str, Any], field: str) -> tuple[Descriptor, ...]:
+    entries = document.get(field, [])
+    if not isinstance(entries, list):
+        raise CorruptError(f"{field!r} is not a list")
+    return tuple(descriptors.parse(entry) for entry in entries)
+
+
+def _annotations(document: dict[str, Any]) -> dict[str, str]:
+    annotations = document.get("annotations") or {}
+    if not isinstance(annotations, dict) or not all(isinstance(value, str) for value in annotations.values()):
+        raise CorruptError("'annotations' is not a map of strings")
+    return annotations

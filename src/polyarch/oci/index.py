@@ -1,0 +1,224 @@
+"""The multi-platform index: all that it is and can do. Every edit is value to value.
+
+An entry is chosen by a `Matcher`; an edit changes the decoded JSON of the entries that match and keeps what it
+does not know. Children stay in the order in which they were added.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from polyarch.errors import NotFoundError
+from polyarch.oci import descriptor as descriptors
+from polyarch.oci import document as documents
+from polyarch.oci import media_types
+from polyarch.oci import platform as platforms
+from polyarch.oci.descriptor import REFERENCE_DIGEST, Descriptor
+from polyarch.oci.digest import Digest
+from polyarch.oci.document import Index
+from polyarch.oci.platform import Platform
+
+Matcher = Callable[[Descriptor], bool]
+
+
+class PlatformEdit(msgspec.Struct, frozen=True):
+    """What `annotate` may set in an entry's platform. None leaves a field as it is."""
+
+    os: str | None = None
+    architecture: str | None = None
+    variant: str | None = None
+    os_version: str | None = None
+    os_features: tuple[str, ...] | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is to be set."""
+        return self == PlatformEdit()
+
+
+def by_digest(digest: Digest) -> Matcher:
+    """Entries with this digest."""
+    return lambda entry: entry.digest == digest
+
+
+def by_platform(platform: Platform) -> Matcher:
+    """Image entries for exactly this platform; without a variant given, a normalized one is meant."""
+    return lambda entry: (
+        entry.platform is not None and not entry.is_attestation and platforms.same(entry.platform, platform)
+    )
+
+
+def create(
+    entries: Iterable[Descriptor] = (),
+    annotations: Mapping[str, str] | None = None,
+    media_type: str = media_types.OCI_INDEX,
+) -> Index:
+    """An index of these entries."""
+    document: dict[str, Any] = {
+        "schemaVersion": 2,
+        "mediaType": media_type,
+        "manifests": [descriptors.to_dict(entry) for entry in entries],
+    }
+    if annotations:
+        document["annotations"] = dict(annotations)
+    return _load(document)
+
+
+def add(index: Index, entry: Descriptor) -> Index:
+    """The index with `entry` at its end, or in the place of the entry that has its digest."""
+    document = index.decode()
+    plain = descriptors.to_dict(entry)
+    for position, existing in enumerate(index.manifests):
+        if existing.digest == entry.digest:
+            document["manifests"][position] = document["manifests"][position] | plain
+            return _load(document)
+    document["manifests"].append(plain)
+    return _load(document)
+
+
+def replace(index: Index, matcher: Matcher, entry: Descriptor) -> Index:
+    """The index with `entry` where the first matching entry was, the other matches gone; else at its end."""
+    document = index.decode()
+    kept: list[dict[str, Any]] = []
+    placed = False
+    for existing, plain in zip(index.manifests, document["manifests"], strict=True):
+        if not matcher(existing) and existing.digest != entry.digest:
+            kept.append(plain)
+        elif not placed:
+            kept.append(descriptors.to_dict(entry))
+            placed = True
+    if not placed:
+        kept.append(descriptors.to_dict(entry))
+    document["manifests"] = kept
+    return _load(document)
+
+
+def remove(index: Index, matcher: Matcher) -> Index:
+    """The index without the entries that match, nor the attestations that speak of them.
+
+    Raises NotFoundError if none matches.
+    """
+    gone = {entry.digest for entry in index.manifests if matcher(entry)}
+    if not gone:
+        raise NotFoundError("the index has no such entry", f"it has {describe(index)}")
+    document = index.decode()
+    document["manifests"] = [
+        plain
+        for entry, plain in zip(index.manifests, document["manifests"], strict=True)
+        if entry.digest not in gone and entry.annotations.get(REFERENCE_DIGEST) not in gone
+    ]
+    return _load(document)
+
+
+def annotate(index: Index, matcher: Matcher, edit: PlatformEdit, annotations: Mapping[str, str] | None = None) -> Index:
+    """The index with the platform and annotations of the matching entries changed.
+
+    Raises NotFoundError if none matches.
+    """
+    document = index.decode()
+    found = False
+    for entry, plain in zip(index.manifests, document["manifests"], strict=True):
+        if not matcher(entry):
+            continue
+        found = True
+        if not edit.is_empty:
+            plain["platform"] = _edited(plain.get("platform") or {}, edit)
+        if annotations:
+            plain["annotations"] = {**(plain.get("annotations") or {}), **annotations}
+    if not found:
+        raise NotFoundError("the index has no such entry", f"it has {describe(index)}")
+    return _load(document)
+
+
+def annotate_index(index: Index, annotations: Mapping[str, str]) -> Index:
+    """The index with these annotations of its own added or changed."""
+    document = index.decode()
+    document["annotations"] = {**(document.get("annotations") or {}), **annotations}
+    return _load(document)
+
+
+def convert(index: Index, renamed: Mapping[Digest, Descriptor], *, to_docker: bool) -> Index:
+    """The index in the other format, its entries pointing at `renamed`: old digest to converted manifest."""
+    document = index.decode()
+    document["mediaType"] = media_types.DOCKER_INDEX if to_docker else media_types.OCI_INDEX
+    for plain in document["manifests"]:
+        if (target := renamed.get(plain["digest"])) is not None:
+            plain |= {"mediaType": target.media_type, "digest": target.digest, "size": target.size}
+        notes = plain.get("annotations") or {}
+        if (subject := renamed.get(notes.get(REFERENCE_DIGEST, ""))) is not None:
+            notes[REFERENCE_DIGEST] = subject.digest
+    if to_docker:
+        document.pop("annotations", None)
+    return _load(document)
+
+
+def select(index: Index, wanted: Platform) -> Descriptor | None:
+    """The entry that serves a machine of `wanted` best, the first of equals; None if none does."""
+    ranked = [
+        (position, order, entry)
+        for order, entry in enumerate(index.manifests)
+        if entry.platform is not None
+        and not entry.is_attestation
+        and (position := platforms.rank(entry.platform, wanted)) is not None
+    ]
+    return min(ranked, key=lambda choice: choice[:2])[2] if ranked else None
+
+
+def images(index: Index) -> tuple[Descriptor, ...]:
+    """The entries that are images, attestations left out."""
+    return tuple(entry for entry in index.manifests if not entry.is_attestation)
+
+
+def attestations(index: Index, subject: Digest) -> tuple[Descriptor, ...]:
+    """The entries that speak of the entry with this digest."""
+    return tuple(entry for entry in index.manifests if entry.annotations.get(REFERENCE_DIGEST) == subject)
+
+
+def subset(index: Index, wanted: Iterable[Platform]) -> Index:
+    """The index with only the images for these platforms and the attestations that speak of them.
+
+    Raises NotFoundError that names the platforms which it lacks.
+    """
+    chosen: set[Digest] = set()
+    missing: list[str] = []
+    for platform in wanted:
+        matches = [entry.digest for entry in index.manifests if by_platform(platform)(entry)]
+        if not matches:
+            missing.append(str(platform))
+        chosen.update(matches)
+    if missing:
+        raise NotFoundError(f"there is no entry for {', '.join(missing)}", f"the index has {describe(index)}")
+    document = index.decode()
+    document["manifests"] = [
+        plain
+        for entry, plain in zip(index.manifests, document["manifests"], strict=True)
+        if entry.digest in chosen or entry.annotations.get(REFERENCE_DIGEST) in chosen
+    ]
+    return index if len(document["manifests"]) == len(index.manifests) else _load(document)
+
+
+def describe(index: Index) -> str:
+    """The platforms of an index in a sentence's form: "linux/amd64, linux/arm64"."""
+    return ", ".join(str(entry.platform or "an entry without a platform") for entry in images(index)) or "no entries"
+
+
+def _edited(platform: dict[str, Any], edit: PlatformEdit) -> dict[str, Any]:
+    changes = {
+        "os": edit.os,
+        "architecture": edit.architecture,
+        "variant": edit.variant,
+        "os.version": edit.os_version,
+        "os.features": list(edit.os_features) if edit.os_features is not None else None,
+    }
+    result = platform | {key: value for key, value in changes.items() if value is not None}
+    # The specification requires both; an entry that had no platform gets what is not said from Linux's usual.
+    result.setdefault("architecture", "")
+    result.setdefault("os", "linux")
+    return {key: value for key, value in result.items() if value or key in ("architecture", "os")}
+
+
+def _load(document: dict[str, Any]) -> Index:
+    index = documents.load(documents.encode(document))
+    assert isinstance(index, Index)
+    return index

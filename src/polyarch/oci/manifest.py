@@ -1,0 +1,59 @@
+"""Making and changing manifests."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from polyarch.errors import UnsupportedError
+from polyarch.oci import descriptor as descriptors
+from polyarch.oci import document as documents
+from polyarch.oci import media_types
+from polyarch.oci.descriptor import Descriptor
+from polyarch.oci.document import Manifest
+
+
+def create(
+    config: Descriptor,
+    layers: Iterable[Descriptor],
+    annotations: Mapping[str, str] | None = None,
+    media_type: str = media_types.OCI_MANIFEST,
+) -> Manifest:
+    """The manifest of an image, its layers lowest first."""
+    document: dict[str, Any] = {
+        "schemaVersion": 2,
+        "mediaType": media_type,
+        "config": descriptors.to_dict(config),
+        "layers": [descriptors.to_dict(layer) for layer in layers],
+    }
+    if annotations:
+        document["annotations"] = dict(annotations)
+    return _load(document)
+
+
+def convert(manifest: Manifest, *, to_docker: bool) -> Manifest:
+    """The same image in the other format: media types change, no blob does.
+
+    Raises UnsupportedError for what Docker's format has no name for (zstd layers, artifacts).
+    """
+    names = media_types.TO_DOCKER if to_docker else media_types.TO_OCI
+    wanted = media_types.DOCKER_MANIFEST if to_docker else media_types.OCI_MANIFEST
+    if manifest.media_type == wanted:
+        return manifest
+    document = manifest.decode()
+    for entry in [document, document["config"], *document["layers"]]:
+        own = entry.get("mediaType", manifest.media_type)
+        if own in names:
+            entry["mediaType"] = names[own]
+        elif to_docker and own not in media_types.TO_OCI and own != media_types.DOCKER_FOREIGN_LAYER:
+            raise UnsupportedError(
+                f"Docker's manifest format has no name for {own}",
+                "push it in OCI format, or build it with compression=gzip,force-compression=true",
+            )
+    if to_docker:
+        document.pop("annotations", None)  # schema 2 has no such field, and strict readers refuse it
+    return _load(document)
+
+
+def _load(document: dict[str, Any]) -> Manifest:
+    manifest = documents.load(documents.encode(document))
+    assert isinstance(manifest, Manifest)
+    return manifest

@@ -1,0 +1,36 @@
+"""Media types of OCI's image-spec and of Docker's "image manifest version 2, schema 2", and what each is."""
+
+OCI_INDEX = "application/vnd.oci.image.index.v1+json"
+OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
+OCI_EMPTY = "application/vnd.oci.empty.v1+json"
+OCI_LAYER = "application/vnd.oci.image.layer.v1.tar"
+OCI_LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
+OCI_LAYER_ZSTD = "application/vnd.oci.image.layer.v1.tar+zstd"
+
+DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
+DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar"
+DOCKER_LAYER_GZIP = "application/vnd.docker.image.rootfs.diff.tar.gzip"
+DOCKER_FOREIGN_LAYER = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
+
+INDEXES = frozenset({OCI_INDEX, DOCKER_INDEX})
+MANIFESTS = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
+# In the order in which a registry is asked for them.
+ACCEPTED = (OCI_INDEX, OCI_MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST)
+
+# What one format calls the other's. zstd has no name in Docker's format.
+TO_DOCKER = {
+    OCI_INDEX: DOCKER_INDEX,
+    OCI_MANIFEST: DOCKER_MANIFEST,
+    OCI_CONFIG: DOCKER_CONFIG,
+    OCI_LAYER: DOCKER_LAYER,
+    OCI_LAYER_GZIP: DOCKER_LAYER_GZIP,
+}
+TO_OCI = {docker: oci for oci, docker in TO_DOCKER.items()}
+
+
+def is_distributable(media_type: str) -> bool:
+    """Whether a layer may be sent to any registry. Foreign layers stay where their licence keeps them."""
+    return media_type != DOCKER_FOREIGN_LAYER and ".nondistributable." not in media_type

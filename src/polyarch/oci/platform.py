@@ -1,0 +1,197 @@
+"""Platforms: parsing, normal form, and which one serves which (containerd's `platforms` package decides).
+
+`Platform` is also the `platform` object of a descriptor (image-spec, image-index.md), so it is what
+msgspec reads and writes there.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from polyarch.errors import UsageError
+
+_PART = re.compile(r"[A-Za-z0-9_.-]+")
+# The version and features of an OS stand in parentheses behind it, as containerd's Parse reads them:
+# windows(10.0.17763+win32k)/amd64.
+_OS = re.compile(r"([A-Za-z0-9_.-]+)(?:\(([^()+]*)((?:\+[^()+]+)*)\))?")
+
+_ARCHITECTURES = {
+    "i386": ("386", ""),
+    "i686": ("386", ""),
+    "x86_64": ("amd64", ""),
+    "x86-64": ("amd64", ""),
+    "aarch64": ("arm64", ""),
+    "armhf": ("arm", "v7"),
+    "armel": ("arm", "v6"),
+    "armv5l": ("arm", "v5"),
+    "armv6l": ("arm", "v6"),
+    "armv7l": ("arm", "v7"),
+    "armv8l": ("arm", "v8"),
+    "loongarch64": ("loong64", ""),
+    "powerpc64le": ("ppc64le", ""),
+}
+_KNOWN_ARCHITECTURES = frozenset(
+    "386 amd64 amd64p32 arm armbe arm64 arm64be ppc64 ppc64le loong64 mips mipsle mips64 mips64le mips64p32 "
+    "mips64p32le ppc riscv riscv64 s390 s390x sparc sparc64 wasm".split()
+)
+_KNOWN_SYSTEMS = frozenset(
+    "aix android darwin dragonfly freebsd hurd illumos ios js linux nacl netbsd openbsd plan9 solaris wasip1 "
+    "windows zos".split()
+)
+
+
+class Platform(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What an image runs on. Empty strings are absent fields; `parse` gives the normal form."""
+
+    architecture: str
+    os: str
+    os_version: str = msgspec.field(default="", name="os.version")
+    os_features: tuple[str, ...] = msgspec.field(default=(), name="os.features")
+    variant: str = ""
+
+    def __str__(self) -> str:
+        return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether this is the `unknown/unknown` that BuildKit gives the entry of an attestation."""
+        return self.os == "unknown" and self.architecture == "unknown"
+
+
+Matcher = Callable[[Platform], bool]
+
+
+def normalize(platform: Platform) -> Platform:
+    """The one spelling of a platform: aarch64 and arm64/v8 are arm64, arm is arm/v7, amd64/v1 is amd64."""
+    architecture = platform.architecture.lower()
+    variant = platform.variant.lower()
+    if architecture in _ARCHITECTURES:
+        architecture, implied = _ARCHITECTURES[architecture]
+        variant = variant or implied
+    if architecture == "arm64" and variant in ("8", "v8", "v8.0", "8.0"):
+        variant = ""
+    elif architecture == "arm":
+        variant = {"": "v7", "5": "v5", "6": "v6", "7": "v7", "8": "v8"}.get(variant, variant)
+    elif architecture == "amd64" and variant in ("v1", "1"):
+        variant = ""
+    system = {"macos": "darwin"}.get(platform.os.lower(), platform.os.lower())
+    return Platform(
+        os=system,
+        architecture=architecture,
+        variant=variant,
+        os_version=platform.os_version,
+        os_features=platform.os_features,
+    )
+
+
+def parse(text: str, host: Platform | None = None) -> Platform:
+    """The platform that `os/arch[/variant]`, an architecture alone or an OS alone spells, normalized.
+
+    An architecture alone means linux; an OS alone means that OS on `host`'s architecture, and `local` means
+    `host`. Raises UsageError for anything else.
+    """
+    hint = "a platform reads os/architecture or os/architecture/variant, as in linux/arm64 or linux/arm/v7"
+    parts = text.strip().split("/")
+    if host is not None and parts == ["local"]:
+        return host
+    match = _OS.fullmatch(parts[0])
+    if match is None or len(parts) > 3 or not all(_PART.fullmatch(part) for part in parts[1:]):
+        raise UsageError(f"{text!r} is not a platform", hint)
+    system, version, features = match[1], match[2] or "", tuple(filter(None, (match[3] or "").split("+")))
+    if len(parts) == 1:
+        word = system.lower()
+        if word in _KNOWN_ARCHITECTURES or word in _ARCHITECTURES:
+            return normalize(Platform(os="linux", architecture=word))
+        if (word in _KNOWN_SYSTEMS or word == "macos") and host is not None:
+            return normalize(
+                Platform(
+                    os=word,
+                    architecture=host.architecture,
+                    variant=host.variant,
+                    os_version=version,
+                    os_features=features,
+                )
+            )
+        raise UsageError(f"{text!r} is neither a known architecture nor a known operating system", hint)
+    return normalize(
+        Platform(
+            os=system,
+            architecture=parts[1],
+            variant=parts[2] if len(parts) == 3 else "",
+            os_version=version,
+            os_features=features,
+        )
+    )
+
+
+def parse_list(texts: Iterable[str], host: Platform | None = None) -> tuple[Platform, ...]:
+    """The platforms of comma-separated, repeatable option values, in order, each once."""
+    found = (parse(part, host) for text in texts for part in text.split(",") if part.strip())
+    return tuple(dict.fromkeys(found))
+
+
+def of_machine(machine: str) -> Platform:
+    """The platform of a Linux machine whose `uname -m` prints `machine`."""
+    return normalize(Platform(os="linux", architecture=machine))
+
+
+def candidates(wanted: Platform) -> tuple[Platform, ...]:
+    """The platforms whose images a machine of `wanted` runs, best first.
+
+    As containerd's `platforms.Only`, but for one thing: an arm64 machine is not offered 32-bit arm, because an
+    image labelled arm64 that holds 32-bit binaries is the mistake that this project exists to prevent.
+    """
+    platform = normalize(wanted)
+
+    def variants(*names: str) -> tuple[Platform, ...]:
+        return tuple(
+            normalize(
+                Platform(
+                    os=platform.os,
+                    architecture=platform.architecture,
+                    variant=name,
+                    os_version=platform.os_version,
+                    os_features=platform.os_features,
+                )
+            )
+            for name in names
+        )
+
+    number = platform.variant.removeprefix("v")
+    if platform.architecture == "arm" and number.isdigit():
+        return variants(*(f"v{n}" for n in range(int(number), 4, -1))) or (platform,)
+    if platform.architecture == "amd64" and (number.isdigit() or not number):
+        return variants(*(f"v{n}" for n in range(int(number or 1), 0, -1)))
+    if platform.architecture == "arm64" and number:
+        major, _, minor = number.partition(".")
+        if major in ("8", "9") and (minor.isdigit() or not minor):
+            # Armv9.n has all that Armv8.(n+5) has.
+            steps = [f"v9.{n}" if n else "v9" for n in range(int(minor or 0), -1, -1)] if major == "9" else []
+            top = int(minor or 0) + 5 if major == "9" else int(minor or 0)
+            steps += [f"v8.{n}" if n else "" for n in range(top, -1, -1)]
+            return variants(*steps)
+    return (platform,)
+
+
+def serves(offered: Platform, wanted: Platform) -> bool:
+    """Whether an image for `offered` runs on a machine of `wanted`."""
+    return rank(offered, wanted) is not None
+
+
+def rank(offered: Platform, wanted: Platform) -> int | None:
+    """How well an image for `offered` serves `wanted`: 0 is best, None not at all."""
+    normal = normalize(offered)
+    for position, candidate in enumerate(candidates(wanted)):
+        if (normal.os, normal.architecture, normal.variant) == (
+            candidate.os,
+            candidate.architecture,
+            candidate.variant,
+        ) and (not candidate.os_version or candidate.os_version == normal.os_version):
+            return position
+    return None
+
+
+def same(one: Platform, other: Platform) -> bool:
+    """Whether two spellings name one platform."""
+    return normalize(one) == normalize(other)

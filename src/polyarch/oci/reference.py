@@ -1,0 +1,97 @@
+"""References: the name of an image, `[domain/]path[:tag][@digest]` (distribution's `reference` package decides).
+
+`parse` gives docker's normal form: `ubuntu` is `docker.io/library/ubuntu`. Nothing adds a tag but `tagged`.
+"""
+
+import re
+
+import msgspec
+
+from polyarch.errors import UsageError
+from polyarch.oci import digest as digests
+from polyarch.oci.digest import Digest
+
+_DOMAIN = re.compile(
+    r"(?:\[[0-9a-fA-F:]+\]|[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*)"
+    r"(?::[0-9]+)?"
+)
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_PATH = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+_HEX_ONLY = re.compile(r"[a-f0-9]{64}")
+_DEFAULT_DOMAIN = "docker.io"
+_OFFICIAL = "library/"
+
+
+class Reference(msgspec.Struct, frozen=True):
+    """A parsed name. `domain` and `path` are always there, `tag` and `digest` may be empty."""
+
+    domain: str
+    path: str
+    tag: str = ""
+    digest: Digest = Digest("")
+
+    def __str__(self) -> str:
+        text = f"{self.domain}/{self.path}"
+        if self.tag:
+            text += f":{self.tag}"
+        return f"{text}@{self.digest}" if self.digest else text
+
+    @property
+    def repository(self) -> "Reference":
+        """The same name without tag and digest."""
+        return Reference(self.domain, self.path)
+
+    @property
+    def version(self) -> str:
+        """What a registry is asked for: the digest if there is one, else the tag."""
+        return self.digest or self.tag
+
+    def tagged(self, tag: str = "latest") -> "Reference":
+        """The same name, with `tag` where it names no version yet."""
+        return self if self.tag or self.digest else Reference(self.domain, self.path, tag)
+
+    def with_digest(self, digest: Digest) -> "Reference":
+        """The same repository at this digest."""
+        return Reference(self.domain, self.path, "", digest)
+
+    def familiar(self) -> str:
+        """The short form that docker prints: without docker.io and library."""
+        text = str(self)
+        if self.domain == _DEFAULT_DOMAIN:
+            text = text.removeprefix(_DEFAULT_DOMAIN + "/")
+            if self.path.startswith(_OFFICIAL) and self.path.count("/") == 1:
+                text = text.removeprefix(_OFFICIAL)
+        return text
+
+
+def parse(text: str) -> Reference:
+    """The reference that `text` spells, in normal form. Raises UsageError with the reason."""
+    hint = "a reference reads [registry/]name[:tag][@digest], as in alpine:3.20 or localhost:5000/team/app:1.0"
+    if not text:
+        raise UsageError("an image name is empty", hint)
+    if _HEX_ONLY.fullmatch(text):
+        raise UsageError(f"{text!r} is an image id, not a name", hint)
+    rest, _, digest = text.partition("@")
+    if "@" in text and not digests.is_digest(digest):
+        raise UsageError(f"{text!r} is not an image reference: {digest!r} is not a digest", hint)
+    head, slash, tail = rest.partition("/")
+    if slash and ("." in head or ":" in head or head == "localhost" or head.lower() != head):
+        domain, remainder = head, tail
+    else:
+        domain, remainder = _DEFAULT_DOMAIN, rest
+    path, colon, tag = remainder.partition(":")
+    if domain == "index.docker.io":
+        domain = _DEFAULT_DOMAIN
+    if domain == _DEFAULT_DOMAIN and "/" not in path:
+        path = _OFFICIAL + path
+    if not _DOMAIN.fullmatch(domain):
+        raise UsageError(f"{text!r} is not an image reference: {domain!r} is not a host name", hint)
+    if not _PATH.fullmatch(path):
+        why = "a repository name must be lower case" if path.lower() != path else f"{path!r} is not a repository name"
+        raise UsageError(f"{text!r} is not an image reference: {why}", hint)
+    if len(path) > 255:
+        raise UsageError("a repository name has at most 255 characters", hint)
+    if colon and not _TAG.fullmatch(tag):
+        raise UsageError(f"{text!r} is not an image reference: {tag!r} is not a tag", hint)
+    return Reference(domain, path, tag, Digest(digest))

@@ -1,0 +1,93 @@
+"""The one verifying reader: every byte that comes from outside passes it before anything uses it."""
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from polyarch.errors import CorruptError
+from polyarch.oci import digest as digests
+from polyarch.oci.descriptor import Descriptor
+from polyarch.oci.place import Readable
+
+_CHUNK = 1 << 20
+
+
+class VerifyingReader:
+    """Reads what a descriptor points at and raises CorruptError where size or digest differ.
+
+    It owns `content` no further than that `close` calls `on_close`. The last bytes are handed out only once the
+    digest is known to be right: a reader that stops early has not verified anything.
+    """
+
+    def __init__(
+        self,
+        content: Readable,
+        descriptor: Descriptor,
+        on_close: Callable[[], None] | None = None,
+        where: str = "",
+    ) -> None:
+        self._content = content
+        self._descriptor = descriptor
+        self._hash = digests.hasher(digests.parse(descriptor.digest))
+        self._left = descriptor.size
+        self._on_close = on_close
+        self._where = f" from {where}" if where else ""
+        self._finished = False
+
+    def read(self, size: int = -1, /) -> bytes:
+        """As of `place.Readable`."""
+        if size < 0:
+            return b"".join(iter(lambda: self.read(_CHUNK), b""))
+        if self._finished or size == 0:
+            return b""
+        chunk = self._content.read(min(size, self._left) if self._left else 1)
+        self._left -= len(chunk)
+        if self._left < 0:
+            raise CorruptError(
+                f"{self._descriptor.digest}{self._where} is longer than the {self._descriptor.size} bytes it claims"
+            )
+        self._hash.update(chunk)
+        if not chunk or self._left == 0:
+            self._finish()
+        return chunk
+
+    def _finish(self) -> None:
+        if self._left:
+            raise CorruptError(
+                f"{self._descriptor.digest}{self._where} ends {self._left} bytes "
+                f"before the {self._descriptor.size} it claims"
+            )
+        if self._content.read(1):
+            raise CorruptError(
+                f"{self._descriptor.digest}{self._where} is longer than the {self._descriptor.size} bytes it claims"
+            )
+        found = f"{digests.algorithm(self._descriptor.digest)}:{self._hash.hexdigest()}"
+        if found != self._descriptor.digest:
+            raise CorruptError(f"{self._descriptor.digest}{self._where} is corrupt: its bytes have the digest {found}")
+        self._finished = True
+
+    def close(self) -> None:
+        """Let go of the source. Safe to call twice."""
+        on_close, self._on_close = self._on_close, None
+        if on_close is not None:
+            on_close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def verified(raw: bytes, descriptor: Descriptor, where: str = "") -> bytes:
+    """`raw` itself, once size and digest are known to be right. Raises CorruptError."""
+    place = f" from {where}" if where else ""
+    if len(raw) != descriptor.size:
+        raise CorruptError(f"{descriptor.digest}{place} has {len(raw)} bytes, not the {descriptor.size} it claims")
+    hasher = digests.hasher(digests.parse(descriptor.digest))
+    hasher.update(raw)
+    if f"{digests.algorithm(descriptor.digest)}:{hasher.hexdigest()}" != descriptor.digest:
+        raise CorruptError(f"{descriptor.digest}{place} is corrupt: its bytes have another digest")
+    return raw
