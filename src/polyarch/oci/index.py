@@ -189,11 +189,14 @@ def subset(index: Index, wanted: Iterable[Platform]) -> Index:
         chosen.update(matches)
     if missing:
         raise NotFoundError(f"there is no entry for {', '.join(missing)}", f"the index has {describe(index)}")
+    return keep(index, lambda entry: entry.digest in chosen or entry.annotations.get(REFERENCE_DIGEST) in chosen)
+
+
+def keep(index: Index, matcher: Matcher) -> Index:
+    """The index with only the entries that match; itself where all do."""
     document = index.decode()
     document["manifests"] = [
-        plain
-        for entry, plain in zip(index.manifests, document["manifests"], strict=True)
-        if entry.digest in chosen or entry.annotations.get(REFERENCE_DIGEST) in chosen
+        plain for entry, plain in zip(index.manifests, document["manifests"], strict=True) if matcher(entry)
     ]
     return index if len(document["manifests"]) == len(index.manifests) else _load(document)
 

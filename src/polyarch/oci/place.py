@@ -84,3 +84,18 @@ class Ranged(Protocol):
 
     def read_range(self, descriptor: Descriptor, offset: int, size: int) -> bytes:
         """`size` bytes from `offset` on, fewer at the end."""
+
+
+@runtime_checkable
+class Partial(Protocol):
+    """A source that may lack some of what it names, and can say so without traffic."""
+
+    def lacks(self, descriptor: Descriptor) -> bool:
+        """Whether the blob cannot be had from here."""
+
+
+@runtime_checkable
+class Streaming(Protocol):
+    """A target that is one stream: blobs come one at a time, in the order of their digests."""
+
+    in_order: bool

@@ -1,0 +1,332 @@
+"""The one copier: a graph from any place to any other, children before what names them.
+
+Push, pull, save, load, merge and every `--output` are calls of `send`. Blobs go side by side, each once: what the
+target has is left alone, what its registry has in another repository is mounted, the rest is streamed. Manifests
+follow when all blobs are there, then indexes, and the name last, so that no name ever points at half an image.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+import msgspec
+
+from polyarch import progress
+from polyarch.errors import NotFoundError, PolyarchError, RegistryError
+from polyarch.oci import config as configs
+from polyarch.oci import document as documents
+from polyarch.oci import index as indexes
+from polyarch.oci import platform as platforms
+from polyarch.oci.descriptor import Descriptor
+from polyarch.oci.digest import Digest
+from polyarch.oci.document import Index, Manifest
+from polyarch.oci.place import Mounting, Originating, Readable, Source, Streaming, Target
+from polyarch.oci.platform import Platform
+from polyarch.transfer import graph as graphs
+from polyarch.transfer.graph import Graph, Node
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+# How an image came to be named at its target: as it was; the original index though not all of its entries were
+# sent; an index of only those asked for; one manifest without an index.
+Form = Literal["whole", "sparse", "subset", "single"]
+
+# What registries answer to an index whose entries they do not have (distribution-spec, error codes; "distribution"
+# gives the first, others have been seen with the rest).
+_REFUSES_SPARSE = frozenset({"MANIFEST_BLOB_UNKNOWN", "MANIFEST_UNKNOWN", "MANIFEST_INVALID", "BLOB_UNKNOWN"})
+# More origins than this are not tried: each attempt is a round trip.
+_MOUNT_ATTEMPTS = 3
+_REPORT_EVERY = 1 << 20
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+
+
+class CopyOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What of an image to copy, and how. `unit` is the id of the unit of work that the progress belongs to.
+
+    `platforms` None means all; with some of an index, the original index is kept, sparse, where the target takes
+    it and `sparse` allows it, else an index of just those is written. `single` asks for one platform's manifest
+    without an index around it.
+    """
+
+    platforms: tuple[Platform, ...] | None = None
+    single: bool = False
+    sparse: bool = True
+    concurrency: int = 4
+    unit: str = "copy"
+
+
+class Sent(msgspec.Struct, frozen=True, kw_only=True):
+    """What was copied: the descriptor that the names point at, in which form, and what it cost in bytes."""
+
+    descriptor: Descriptor
+    form: Form
+    moved: int
+    mounted: int
+    existing: int
+
+
+def copy(
+    source: Source,
+    name: str,
+    target: Target,
+    names: Sequence[str],
+    options: CopyOptions | None = None,
+    emit: progress.Emit = progress.ignore,
+) -> Descriptor:
+    """As `send`, for who only wants to know what the names point at."""
+    return send(source, name, target, names, options, emit).descriptor
+
+
+def send(
+    source: Source,
+    name: str,
+    target: Target,
+    names: Sequence[str],
+    options: CopyOptions | None = None,
+    emit: progress.Emit = progress.ignore,
+) -> Sent:
+    """Copy what `name` points at in `source` to `target`, and let `names` (none: only its digest) point at it there.
+
+    Raises NotFoundError before anything is sent if the source lacks a part or the platform, CorruptError for bytes
+    that are not what they claim, RegistryError. The first failure stops the rest; blobs that went before stay.
+    """
+    options = options or CopyOptions()
+    with _Crew(1 if isinstance(target, Streaming) and target.in_order else options.concurrency) as crew:
+        root = source.resolve(name)
+        root, only = _choose(source, root, name, options)
+        graph = graphs.read(source, root, only, crew.map)
+        graphs.require_whole(graph, source, name)
+        sender = _Sender(source, target, crew, options.unit, emit)
+        sender.blobs(graph.blobs)
+        crew.run(sender.manifest, [node for node in graph.manifests if node is not graph.root])
+        for node in graph.indexes:
+            if node is not graph.root:
+                sender.manifest(node)
+        descriptor, form = _name(target, graph, names, options, only)
+    return Sent(
+        descriptor=descriptor,
+        form=form,
+        moved=sender.count("moved"),
+        mounted=sender.count("mounted"),
+        existing=sender.count("exists"),
+    )
+
+
+def choose(index: Index, wanted: Iterable[Platform]) -> tuple[Descriptor, ...]:
+    """The entries for these platforms: all that name one exactly, else the best that serves it.
+
+    Raises NotFoundError that lists what is lacking and what is there.
+    """
+    chosen: dict[Digest, Descriptor] = {}
+    lacking: list[str] = []
+    for platform in wanted:
+        exact = [entry for entry in index.manifests if indexes.by_platform(platform)(entry)]
+        if not exact and (served := indexes.select(index, platform)) is not None:
+            exact = [served]
+        if not exact:
+            lacking.append(str(platform))
+        chosen.update((entry.digest, entry) for entry in exact)
+    if lacking:
+        raise NotFoundError(f"there is no image for {', '.join(lacking)}", f"there is {indexes.describe(index)}")
+    return tuple(chosen.values())
+
+
+def _choose(
+    source: Source, root: Descriptor, name: str, options: CopyOptions
+) -> tuple[Descriptor, frozenset[Digest] | None]:
+    """The root to copy, and which of its entries; None for all."""
+    if options.platforms is None:
+        return root, None
+    document = graphs.read_node(source, root).document
+    if isinstance(document, Manifest):
+        _require_platform(source, document, name, options.platforms)
+        return root, None
+    try:
+        chosen = choose(document, options.platforms)
+    except NotFoundError as error:
+        raise NotFoundError(f"{name}: {error.message}", error.hint) from None
+    if options.single:
+        if len(chosen) != 1:
+            raise PolyarchError(
+                f"{name}: {len(chosen)} images fit, and a single one was asked for", "name one platform exactly"
+            )
+        return chosen[0], None
+    digests = {entry.digest for entry in chosen}
+    for entry in chosen:
+        digests |= {attestation.digest for attestation in indexes.attestations(document, entry.digest)}
+    everything = {entry.digest for entry in document.manifests}
+    return root, None if digests == everything else frozenset(digests)
+
+
+def _require_platform(source: Source, manifest: Manifest, name: str, wanted: tuple[Platform, ...]) -> None:
+    if not manifest.is_image or manifest.config.size > documents.MAX_SIZE:
+        return
+    with source.open_blob(manifest.config) as reader:
+        own = configs.load(reader.read()).platform
+    lacking = [str(platform) for platform in wanted if not platforms.serves(own, platform)]
+    if lacking:
+        raise NotFoundError(f"{name}: there is no image for {', '.join(lacking)}", f"it is one image, for {own}")
+
+
+def _name(
+    target: Target,
+    graph: Graph,
+    names: Sequence[str],
+    options: CopyOptions,
+    only: frozenset[Digest] | None,
+) -> tuple[Descriptor, Form]:
+    """Write the root under its names: the last step."""
+    root = graph.root
+    if only is not None and options.sparse:
+        try:
+            _write_names(target, root.descriptor, root.document.raw, names)
+        except RegistryError as error:
+            if not _REFUSES_SPARSE.intersection(error.codes):
+                raise
+        else:
+            return root.descriptor, "sparse"
+    if only is None:
+        _write_names(target, root.descriptor, root.document.raw, names)
+        return root.descriptor, "single" if options.single else "whole"
+    assert isinstance(root.document, Index)
+    lesser = indexes.keep(root.document, lambda entry: entry.digest in only)
+    descriptor = lesser.descriptor()
+    _write_names(target, descriptor, lesser.raw, names)
+    return descriptor, "subset"
+
+
+def _write_names(target: Target, descriptor: Descriptor, raw: bytes, names: Sequence[str]) -> None:
+    for name in names or (None,):
+        target.write_manifest(descriptor, raw, name)
+
+
+class _CancelledError(Exception):
+    """Another item failed first; never seen outside."""
+
+
+class _Crew:
+    """The threads of one copy; owns them and ends them. The first failure or an interrupt stops what is left."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._pool: Executor | None = None
+        self._stop = threading.Event()
+
+    def __enter__(self) -> "_Crew":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def check(self) -> None:
+        """Raises _CancelledError where the work has been stopped."""
+        if self._stop.is_set():
+            raise _CancelledError
+
+    def map(self, function: Callable[[_T], _R], items: list[_T]) -> list[_R]:
+        """The results in order; the first failure is raised once all have stopped."""
+        if self._size < 2 or len(items) < 2:
+            return [function(item) for item in items]
+        from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self._size, thread_name_prefix="copy")
+        futures = [self._pool.submit(function, item) for item in items]
+        try:
+            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            failed = next((future for future in futures if future in done and future.exception() is not None), None)
+            if failed is not None:
+                failed.result()
+        except BaseException:
+            self._stop.set()
+            for future in futures:
+                future.cancel()
+            wait(futures)
+            raise
+        return [future.result() for future in futures]
+
+    def run(self, function: Callable[[_T], None], items: list[_T]) -> None:
+        """As `map`, for what gives nothing."""
+        self.map(function, items)
+
+
+class _Sender:
+    """How one blob or manifest gets across, and the tally of it."""
+
+    def __init__(self, source: Source, target: Target, crew: _Crew, unit: str, emit: progress.Emit) -> None:
+        self._source = source
+        self._target = target
+        self._crew = crew
+        self._unit = unit
+        self._emit = emit
+        self._tally: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def count(self, how: str) -> int:
+        """The bytes of the blobs that came across this way."""
+        return self._tally.get(how, 0)
+
+    def blobs(self, blobs: Iterable[Descriptor]) -> None:
+        """Send all, the largest first: it decides when the last is done. A stream gets them in a fixed order."""
+        if isinstance(self._target, Streaming) and self._target.in_order:
+            ordered = sorted(blobs, key=lambda blob: blob.digest)
+        else:
+            ordered = sorted(blobs, key=lambda blob: -blob.size)
+        for blob in ordered:
+            self._report(blob, 0)
+        self._crew.run(self._blob, ordered)
+
+    def manifest(self, node: Node) -> None:
+        """Write a manifest or index by its digest, if the target has it not yet."""
+        self._crew.check()
+        if not self._target.has_manifest(node.descriptor):
+            self._target.write_manifest(node.descriptor, node.document.raw)
+
+    def _blob(self, blob: Descriptor) -> None:
+        self._crew.check()
+        if self._target.has_blob(blob):
+            return self._done(blob, "exists")
+        if self._mount(blob):
+            return self._done(blob, "mounted")
+        with self._source.open_blob(blob) as reader:
+            self._target.write_blob(blob, _Reported(reader, self._crew.check, lambda done: self._report(blob, done)))
+        return self._done(blob, "moved")
+
+    def _mount(self, blob: Descriptor) -> bool:
+        if not isinstance(self._target, Mounting) or not isinstance(self._source, Originating):
+            return False
+        origins = self._source.origins(blob.digest)[:_MOUNT_ATTEMPTS]
+        return any(self._target.mount_blob(blob, origin) for origin in origins)
+
+    def _done(self, blob: Descriptor, how: str) -> None:
+        with self._lock:
+            self._tally[how] = self._tally.get(how, 0) + blob.size
+        self._report(blob, blob.size, "" if how == "moved" else how)
+
+    def _report(self, blob: Descriptor, done: int, note: str = "") -> None:
+        self._emit(progress.Transferred(self._unit, blob.digest, done, blob.size, note))
+
+
+class _Reported:
+    """A Readable that says how far it is, and stops when the copy has been stopped. It owns nothing."""
+
+    def __init__(self, content: Readable, check: Callable[[], None], report: Callable[[int], None]) -> None:
+        self._content = content
+        self._check = check
+        self._report = report
+        self._done = 0
+        self._said = 0
+
+    def read(self, size: int = -1, /) -> bytes:
+        """As of `place.Readable`."""
+        self._check()
+        chunk = self._content.read(size)
+        self._done += len(chunk)
+        if self._done - self._said >= _REPORT_EVERY:
+            self._said = self._done
+            self._report(self._done)
+        return chunk

@@ -1,0 +1,173 @@
+"""What hangs on a name: indexes, manifests and blobs, read from a place before anything is sent.
+
+A graph is read level by level, so that a level's manifests are fetched side by side. Nothing is trusted: the
+sizes, the depth and the number of entries are bounded before they cost anything.
+"""
+
+from collections.abc import Callable, Collection, Iterable
+
+import msgspec
+
+from polyarch.errors import CorruptError, NotFoundError
+from polyarch.oci import document as documents
+from polyarch.oci import index as indexes
+from polyarch.oci import media_types
+from polyarch.oci.descriptor import Descriptor
+from polyarch.oci.digest import Digest
+from polyarch.oci.document import Index, Manifest
+from polyarch.oci.place import Partial, Source
+
+# BuildKit's deepest are two levels; four leave room for an index of indexes of builds.
+MAX_DEPTH = 4
+MAX_ENTRIES = 10_000
+
+# Calls a function on each item, side by side where it can, and gives the results in order.
+Map = Callable[[Callable[[Descriptor], "Node | None"], list[Descriptor]], "Iterable[Node | None]"]
+
+
+class Node(msgspec.Struct, frozen=True):
+    """A manifest or index, and the descriptor under which it was reached."""
+
+    descriptor: Descriptor
+    document: Manifest | Index
+
+
+class Graph(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything below a root, each once. `indexes` come children first; the root itself is in its list.
+
+    `blobs` leaves out the layers that may not be sent anywhere; `absent` are the entries of indexes that the
+    source named but does not have.
+    """
+
+    root: Node
+    indexes: tuple[Node, ...]
+    manifests: tuple[Node, ...]
+    blobs: tuple[Descriptor, ...]
+    absent: tuple[Descriptor, ...]
+
+    @property
+    def size(self) -> int:
+        """The bytes of all blobs."""
+        return sum(blob.size for blob in self.blobs)
+
+
+def in_turn(function: Callable[[Descriptor], Node | None], items: list[Descriptor]) -> Iterable[Node | None]:
+    """A Map for who has no threads."""
+    return map(function, items)
+
+
+def read_node(source: Source, descriptor: Descriptor) -> Node:
+    """The manifest or index that `descriptor` points at. Raises NotFoundError, CorruptError."""
+    if descriptor.size > documents.MAX_SIZE:
+        raise CorruptError(
+            f"{descriptor.digest} says that it is a manifest of {descriptor.size} bytes, "
+            f"more than the {documents.MAX_SIZE} that registries take"
+        )
+    raw = source.read_manifest(descriptor)
+    return Node(descriptor, documents.load(raw, descriptor.media_type or None))
+
+
+def read(source: Source, root: Descriptor, only: Collection[Digest] | None = None, each: Map = in_turn) -> Graph:
+    """The graph below `root`; of an index, only the entries with the digests in `only` where it is given.
+
+    Raises NotFoundError if the root itself is not there, CorruptError for a graph that is malformed, too deep or
+    too large.
+    """
+    first = read_node(source, root)
+    known: dict[Digest, Node] = {root.digest: first}
+    depths: dict[Digest, int] = {}
+    absent: dict[Digest, Descriptor] = {}
+    blobs: dict[Digest, Descriptor] = {}
+    level, depth, visited = [root], 0, 0
+    while level:
+        following: dict[Digest, Descriptor] = {}
+        for node in (known[entry.digest] for entry in level if entry.digest in known):
+            if isinstance(node.document, Manifest):
+                depths[node.descriptor.digest] = -1
+                blobs.update((blob.digest, blob) for blob in blobs_of(node.document))
+                continue
+            depths[node.descriptor.digest] = depth
+            chosen = [entry for entry in node.document.manifests if depth > 0 or only is None or entry.digest in only]
+            visited += len(chosen)
+            following.update((entry.digest, entry) for entry in chosen if _is_manifest(entry))
+            blobs.update((entry.digest, entry) for entry in chosen if not _is_manifest(entry))
+        level, depth = list(following.values()), depth + 1
+        _check_bounds(root, level, depth, visited)
+        unread = [entry for entry in level if entry.digest not in known and entry.digest not in absent]
+        for entry, found in zip(unread, each(lambda entry: _read_or_none(source, entry), unread), strict=True):
+            if found is None:
+                absent[entry.digest] = entry
+            else:
+                known[entry.digest] = found
+    nested = sorted((node for digest, node in known.items() if depths[digest] >= 0), key=_deepest_first(depths))
+    return Graph(
+        root=first,
+        indexes=tuple(nested),
+        manifests=tuple(node for digest, node in known.items() if depths[digest] < 0),
+        blobs=tuple(blobs.values()),
+        absent=tuple(absent.values()),
+    )
+
+
+def blobs_of(manifest: Manifest) -> tuple[Descriptor, ...]:
+    """The config and the layers of a manifest that may be sent to any place."""
+    layers = (layer for layer in manifest.layers if media_types.is_distributable(layer.media_type))
+    return (manifest.config, *layers)
+
+
+def missing(graph: Graph, source: Source) -> tuple[Descriptor, ...]:
+    """What the graph needs and the source cannot give: absent manifests, then blobs, as far as the source knows."""
+    lacking = [blob for blob in graph.blobs if isinstance(source, Partial) and source.lacks(blob)]
+    return (*graph.absent, *lacking)
+
+
+def require_whole(graph: Graph, source: Source, name: str) -> None:
+    """Raises NotFoundError that names what of the graph `source` does not have, and for which platforms."""
+    gone = missing(graph, source)
+    if not gone:
+        return
+    digests = {descriptor.digest for descriptor in gone}
+    lines = [f"  {entry.platform or entry.media_type}: manifest {entry.digest}" for entry in graph.absent]
+    for node in graph.manifests:
+        assert isinstance(node.document, Manifest)
+        lines += [
+            f"  {node.descriptor.platform or node.descriptor.digest}: blob {blob.digest} of {blob.size} bytes"
+            for blob in blobs_of(node.document)
+            if blob.digest in digests
+        ]
+    root = graph.root.document
+    bad = {line.split(":")[0].strip() for line in lines}
+    whole = (
+        [str(entry.platform) for entry in indexes.images(root) if str(entry.platform) not in bad]
+        if isinstance(root, Index)
+        else []
+    )
+    hint = "pull it first"
+    if whole:
+        hint += f", or choose what is there whole with --platform {','.join(whole)}"
+    raise NotFoundError("\n".join([f"{name} is not here whole; nothing was sent. Missing:", *lines]), hint)
+
+
+def _is_manifest(entry: Descriptor) -> bool:
+    return entry.media_type in media_types.MANIFESTS | media_types.INDEXES
+
+
+def _read_or_none(source: Source, entry: Descriptor) -> Node | None:
+    try:
+        return read_node(source, entry)
+    except NotFoundError:
+        return None
+
+
+def _check_bounds(root: Descriptor, level: list[Descriptor], depth: int, visited: int) -> None:
+    if depth >= MAX_DEPTH and any(entry.media_type in media_types.INDEXES for entry in level):
+        raise CorruptError(
+            f"the index {root.digest} is nested more than {MAX_DEPTH} levels deep",
+            "put its images into one index: polyarch manifest create flattens",
+        )
+    if visited > MAX_ENTRIES:
+        raise CorruptError(f"the index {root.digest} has more than {MAX_ENTRIES} entries")
+
+
+def _deepest_first(depths: dict[Digest, int]) -> Callable[[Node], tuple[int, str]]:
+    return lambda node: (-depths[node.descriptor.digest], node.descriptor.digest)
