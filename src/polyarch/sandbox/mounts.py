@@ -1,0 +1,109 @@
+"""Mounts as values: printed, ordered and thinned as data; only `perform` meets the kernel.
+
+`Bind`, `Tmpfs` and `File` are what a process may be given (`Mount`; `spec.py` writes them for the runtime).
+`Overlay` and the same `Bind` and `Tmpfs` are also what the sandbox mounts itself, in its own mount namespace.
+"""
+
+import os
+from collections.abc import Iterable
+from typing import TypeVar
+
+import msgspec
+
+from polyarch.errors import UnsupportedError
+from polyarch.sandbox import syscalls
+
+
+class Bind(msgspec.Struct, frozen=True, tag=True):
+    """A file or directory of this machine, with all that is mounted below it, seen at `target` too."""
+
+    source: str
+    target: str
+    read_only: bool = False
+
+    def describe(self) -> str:
+        return f"bind {self.source} on {self.target}{' (read-only)' if self.read_only else ''}"
+
+    def perform(self) -> None:
+        """Needs Linux 5.12 (mount_setattr). Raises OSError."""
+        tree = syscalls.open_tree(self.source, syscalls.OPEN_TREE_CLONE | syscalls.AT_RECURSIVE)
+        try:
+            if self.read_only:
+                # A read-only remount after the bind would reach the top mount alone, and leave a moment between.
+                syscalls.make_read_only(tree)
+            syscalls.move_mount(tree, self.target)
+        finally:
+            os.close(tree)
+
+
+class Tmpfs(msgspec.Struct, frozen=True, tag=True):
+    """An empty directory in memory. `size` is in bytes, 0 for the kernel's default, half of the memory."""
+
+    target: str
+    size: int = 0
+    mode: int = 0o1777
+    read_only: bool = False
+
+    def options(self) -> list[str]:
+        return [f"mode={self.mode:o}", *([f"size={self.size}"] if self.size else [])]
+
+    def describe(self) -> str:
+        return f"tmpfs on {self.target} ({','.join([*self.options(), *(['ro'] if self.read_only else [])])})"
+
+    def perform(self) -> None:
+        """Raises OSError."""
+        flags = syscalls.MS_NOSUID | syscalls.MS_NODEV | (syscalls.MS_RDONLY if self.read_only else 0)
+        syscalls.mount("tmpfs", self.target, "tmpfs", flags, ",".join(self.options()))
+
+
+class File(msgspec.Struct, frozen=True, tag=True):
+    """A file with this content at `target`, kept in memory: /etc/hosts, a secret, a heredoc's script."""
+
+    target: str
+    content: bytes
+    mode: int = 0o644
+    uid: int = 0
+    gid: int = 0
+    read_only: bool = False
+
+    def describe(self) -> str:
+        # Never the content: it may be a secret.
+        return f"file of {len(self.content)} bytes on {self.target} (mode={self.mode:o})"
+
+
+class Overlay(msgspec.Struct, frozen=True, tag=True):
+    """The union of `lowers`, lowest first, and of `upper`, which takes the changes. Up to 500 lowers."""
+
+    lowers: tuple[str, ...]
+    upper: str
+    work: str
+    target: str
+
+    def describe(self) -> str:
+        return f"overlay of {len(self.lowers)} layers and {self.upper} on {self.target}"
+
+    def perform(self) -> None:
+        """Raises UnsupportedError where this kernel has no overlay for user namespaces (before 5.11), else OSError."""
+        from polyarch.sandbox import overlay
+
+        overlay.mount(self)
+
+
+Mount = Bind | Tmpfs | File
+AnyMount = TypeVar("AnyMount", bound=Bind | Tmpfs | File | Overlay)
+
+
+def plan(mounts: Iterable[AnyMount]) -> tuple[AnyMount, ...]:
+    """The mounts in the order of performing: of two with one target the later, parents before children.
+
+    Those that are not parent and child keep their order. Raises UnsupportedError for a target that is not a path
+    below the root, because a mount over the root itself would hide what is to run.
+    """
+    last: dict[str, AnyMount] = {}
+    for mount in mounts:
+        target = os.path.normpath("/" + mount.target.lstrip("/"))
+        if target == "/":
+            raise UnsupportedError(f"cannot mount over the root of the container: {mount.describe()}")
+        last.pop(target, None)
+        last[target] = mount
+    return tuple(last[target] for target in sorted(last, key=lambda target: target.count("/")))

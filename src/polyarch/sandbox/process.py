@@ -1,0 +1,32 @@
+"""What is to run: a value, made by the builder or by `polyarch run`, translated by `spec.py`."""
+
+from typing import Literal
+
+import msgspec
+
+from polyarch.sandbox.mounts import Mount
+
+
+class Process(msgspec.Struct, frozen=True, kw_only=True):
+    """One process in a container.
+
+    `env` are `NAME=value` strings, all that the process gets: nothing of the caller's environment is added, only
+    HOME where it is missing. `cwd` is absolute in the root filesystem. `user` is what USER and `--user` take,
+    `name|uid[:group|gid]`, empty for root. `mounts` come on top of /proc, /sys, /dev and of /etc/resolv.conf,
+    /etc/hosts and /etc/hostname; one with the same target replaces those. `hosts` are (name, address) pairs for
+    /etc/hosts. With `terminal`, stdin and stdout of `Sandbox.run` must be file descriptors of a terminal.
+    `insecure` lifts seccomp, masked paths and the limits on capabilities (`RUN --security=insecure`), which inside
+    a user namespace still gives no power over the host.
+    """
+
+    argv: tuple[str, ...]
+    env: tuple[str, ...] = ()
+    cwd: str = "/"
+    user: str = ""
+    mounts: tuple[Mount, ...] = ()
+    network: Literal["host", "none"] = "host"
+    hostname: str = "polyarch"
+    hosts: tuple[tuple[str, str], ...] = ()
+    terminal: bool = False
+    read_only: bool = False
+    insecure: bool = False
