@@ -1,0 +1,67 @@
+"""The commands: which there are, under which names, in which order the help shows them.
+
+docker's synonyms are entries that name the same command: `build`, `buildx build` and `image build` are one.
+"""
+
+from pathlib import Path
+
+import click
+
+from polyarch.cli.groups import LazyGroup
+from polyarch.cli.session import Session
+
+IMAGE = {
+    "Commands": {
+        "history": ("images:history", "Show the history of an image"),
+        "import": ("importing:import_", "Make an image for one platform from a root filesystem"),
+        "inspect": ("inspect:inspect", "Show what is known of images, as JSON"),
+        "ls": ("images:images", "List the images of the store"),
+        "pull": ("shipping:pull", "Fetch an image from its registry"),
+        "push": ("shipping:push", "Send an image to its registry"),
+        "rm": ("images:rmi", "Remove images, or platforms of them"),
+        "tag": ("images:tag", "Give an image another name"),
+    }
+}
+
+PROGRAM = {
+    "Common Commands": {
+        "images": ("images:images", "List the images of the store"),
+        "pull": ("shipping:pull", "Fetch an image from its registry"),
+        "push": ("shipping:push", "Send an image to its registry"),
+        "login": ("login:login", "Check credentials for a registry and keep them"),
+        "logout": ("login:logout", "Forget the credentials of a registry"),
+        "version": ("about:version", "Show the version of polyarch and of what it runs on"),
+    },
+    "Management Commands": {
+        "image": ("commands:image", "Commands about images, under docker's longer names"),
+    },
+    "Commands": {
+        "completion": ("about:completion", "Print the completion script for bash, zsh or fish"),
+        "history": ("images:history", "Show the history of an image"),
+        "import": ("importing:import_", "Make an image for one platform from a root filesystem"),
+        "inspect": ("inspect:inspect", "Show what is known of images, as JSON"),
+        "rmi": ("images:rmi", "Remove images, or platforms of them"),
+        "tag": ("images:tag", "Give an image another name"),
+    },
+}
+
+
+@click.group(cls=LazyGroup, sections=PROGRAM)
+@click.option("--root", type=click.Path(file_okay=False), metavar="DIR", help="The store (default: POLYARCH_ROOT)")
+@click.option("-D", "--debug", is_flag=True, help="Show tracebacks, and each request to a registry")
+@click.option("-v", "--version", "show_version", is_flag=True, help="Print the version and quit")
+@click.pass_context
+def program(context: click.Context, root: str | None, debug: bool, show_version: bool) -> None:
+    """One container image for many platforms: built, kept, edited, checked, run and shipped.
+
+    No daemon, no root. The words are docker's.
+    """
+    if show_version:
+        from polyarch.version import VERSION
+
+        click.echo(f"polyarch version {VERSION}")
+        context.exit()
+    context.obj = context.with_resource(Session(root=Path(root) if root else None, debug=debug))
+
+
+image = LazyGroup("image", sections=IMAGE, help="Commands about images, under docker's longer names.")

@@ -1,0 +1,48 @@
+"""`--format` for lists: a table by default, `json`, a template, or `table` with a template, as docker has them."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import click
+
+from polyarch.cli import tables
+
+Row = Mapping[str, Any]
+
+
+def show(form: str | None, rows: Iterable[Row], default: Callable[[], str], titles: Mapping[str, str]) -> None:
+    """Print `rows` as `form` says; with none, what `default` makes."""
+    if not form or form == "table":
+        click.echo(default(), nl=False)
+        return
+    if form == "json":
+        import msgspec
+
+        for row in rows:
+            click.echo(msgspec.json.encode(row))
+        return
+    from polyarch.cli.templates import Template
+
+    template = Template(form)
+    if not template.table:
+        for row in rows:
+            click.echo(template.render(row))
+        return
+    lines: Sequence[Sequence[str]] = [template.render(row).split("\t") for row in rows]
+    click.echo(tables.render(template.header(titles).split("\t"), lines), nl=False)
+
+
+def show_document(form: str | None, documents: Sequence[Any], *, always_list: bool = True) -> None:
+    """Print documents as JSON indented by four, as docker's inspect does, or each through a template."""
+    import msgspec
+
+    if form and form != "json":
+        from polyarch.cli.templates import Template
+
+        template = Template(form)
+        for document in documents:
+            click.echo(template.render(document))
+        return
+    shown: Any = documents if always_list else documents[0]
+    raw = msgspec.json.encode(shown)
+    click.echo(raw if form == "json" else msgspec.json.format(raw, indent=4))

@@ -1,0 +1,74 @@
+"""Groups of commands that import a command's module only when the command is used."""
+
+import importlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import click
+
+from polyarch.errors import UsageError
+
+# Section title → command name → (module and attribute, the line that the help shows).
+Sections = Mapping[str, Mapping[str, tuple[str, str]]]
+
+SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are named in a table. The help is written from the table alone."""
+
+    def __init__(self, *arguments: Any, sections: Sections, **settings: Any) -> None:
+        settings.setdefault("context_settings", SETTINGS)
+        settings.setdefault("subcommand_metavar", "COMMAND")
+        settings.setdefault("options_metavar", "[OPTIONS]")
+        super().__init__(*arguments, **settings)
+        self.sections = sections
+
+    def entries(self) -> Iterator[tuple[str, str, str]]:
+        """Every command: its name, where it is, what it does."""
+        for section in self.sections.values():
+            for name, (target, summary) in section.items():
+                yield name, target, summary
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [name for name, _, _ in self.entries()]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        for name, target, _ in self.entries():
+            if name == cmd_name:
+                return load(target)
+        return None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        command = self.get_command(ctx, name)
+        if command is None and not ctx.resilient_parsing:
+            raise self._unknown(ctx, name)
+        return name if command else None, command, args[1:]
+
+    def _unknown(self, ctx: click.Context, name: str) -> UsageError:
+        from difflib import get_close_matches
+
+        names = self.list_commands(ctx)
+        close = get_close_matches(name, names, n=3)
+        if close:
+            hint = f"did you mean {' or '.join(f'{ctx.command_path} {match}' for match in close)}?"
+        else:
+            hint = f"'{ctx.command_path} --help' lists the commands"
+        return UsageError(f"unknown command: {ctx.command_path} {name}", hint)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        longest = max(len(name) for name, _, _ in self.entries())
+        for title, section in self.sections.items():
+            with formatter.section(title):
+                formatter.write_dl([(f"{name:{longest}}", summary) for name, (_, summary) in section.items()])
+
+
+def load(target: str) -> click.Command:
+    """The command that `module:attribute` names, a module of cli/."""
+    module, _, attribute = target.partition(":")
+    command = getattr(importlib.import_module(f"polyarch.cli.{module}"), attribute)
+    assert isinstance(command, click.Command)
+    return command

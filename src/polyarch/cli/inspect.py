@@ -1,0 +1,21 @@
+"""`inspect`: images as JSON."""
+
+import click
+
+from polyarch.cli import options
+from polyarch.cli.formats import show_document
+from polyarch.cli.session import Session, pass_session
+
+
+@click.command("inspect")
+@click.argument("names", nargs=-1, required=True, metavar="IMAGE...", shell_complete=options.complete_image)
+@options.platform(several=False, help="Of which platform (default: this machine's)")
+@click.option("--type", "kind", type=click.Choice(["image"]), hidden=True)
+@options.format_
+@pass_session
+def inspect(session: Session, names: tuple[str, ...], platform: str | None, kind: str | None, form: str | None) -> None:
+    """Show what is known of images: config, layers, names, and the platforms of an index."""
+    from polyarch.images import inspect as inspecting
+
+    wanted, host = session.platform(platform), session.host()
+    show_document(form, [inspecting.inspect(session.store, name, wanted, host) for name in names])

@@ -1,0 +1,65 @@
+"""`login` and `logout`: credentials for registries, where docker keeps them."""
+
+import sys
+
+import click
+
+from polyarch.cli.session import Session, pass_session
+from polyarch.errors import UsageError
+
+_DOCKER_HUB = "docker.io"
+
+
+@click.command("login")
+@click.argument("server", required=False, metavar="[SERVER]")
+@click.option("-u", "--username", metavar="NAME", help="The user")
+@click.option("-p", "--password", metavar="PASSWORD", help="The password; others on this machine can see it there")
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input")
+@click.option("--insecure", is_flag=True, help="Allow plain HTTP and unverified certificates")
+@pass_session
+def login(
+    session: Session,
+    server: str | None,
+    username: str | None,
+    password: str | None,
+    password_stdin: bool,
+    insecure: bool,
+) -> None:
+    """Check credentials at a registry and keep them, in docker's config.json or its credential helper."""
+    from polyarch.registry import Credential
+
+    host = _host(server)
+    if password and password_stdin:
+        raise UsageError("--password and --password-stdin exclude each other", "choose one of them")
+    if password:
+        session.note("WARNING: a password on the command line is seen by others; --password-stdin is safer")
+    if password_stdin:
+        if not username:
+            raise UsageError("--password-stdin needs --username", "say who the password belongs to")
+        password = sys.stdin.read().rstrip("\r\n")
+    if not (username and password) and not sys.stdin.isatty():
+        raise UsageError("there is no terminal to ask for the password on", "give --username and --password-stdin")
+    username = username or click.prompt("Username", err=True)
+    password = password or click.prompt("Password", hide_input=True, err=True)
+    where = session.registry([host] if insecure else ()).login(host, Credential(username=username, password=password))
+    session.note(f"the credentials are kept in {where}")
+    click.echo("Login Succeeded")
+
+
+@click.command("logout")
+@click.argument("server", required=False, metavar="[SERVER]")
+@pass_session
+def logout(session: Session, server: str | None) -> None:
+    """Forget the credentials of a registry."""
+    host = _host(server)
+    if session.registry().logout(host):
+        click.echo(f"Removing login credentials for {host}")
+    else:
+        click.echo(f"Not logged in to {host}")
+
+
+def _host(server: str | None) -> str:
+    """The registry that was named, as docker takes it: with or without a scheme, with or without a path."""
+    text = (server or _DOCKER_HUB).partition("://")[2] or server or _DOCKER_HUB
+    host = text.partition("/")[0]
+    return _DOCKER_HUB if host in ("index.docker.io", "registry-1.docker.io", "docker.io") else host

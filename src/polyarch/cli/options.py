@@ -1,0 +1,52 @@
+"""Options that several commands have."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from polyarch.cli.progress import WAYS
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def complete_image(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """The names of the store's images that begin with what is typed."""
+    from pathlib import Path
+
+    from polyarch.cli import environment
+    from polyarch.errors import PolyarchError
+    from polyarch.images import names
+    from polyarch.store import Store
+
+    chosen = context.find_root().params.get("root")
+    root = Path(chosen) if chosen else environment.read().root
+    try:
+        with Store.open(root, create=False) as store:
+            short = [names.familiar(name) for name in store.tagged()]
+    except (PolyarchError, OSError):
+        # A completion has no place for an error; the command itself will say it.
+        return []
+    return [name for name in short if name.startswith(incomplete)]
+
+
+def platform(*, several: bool, help: str) -> Callable[[F], F]:  # noqa: A002 (click's own word)
+    """`--platform`, once or repeatable with lists."""
+    return click.option("--platform", multiple=several, metavar="PLATFORM", help=help)
+
+
+def progress(function: F) -> F:
+    """`--progress`."""
+    return click.option(
+        "--progress", type=click.Choice(WAYS), help="How to show the work (default: auto, or BUILDKIT_PROGRESS)"
+    )(function)
+
+
+def format_(function: F) -> F:
+    """`-f/--format`."""
+    return click.option("-f", "--format", "form", metavar="FORMAT", help="'json', or a Go template")(function)
+
+
+def insecure(function: F) -> F:
+    """`--insecure`."""
+    return click.option("--insecure", is_flag=True, help="Allow plain HTTP and unverified certificates")(function)

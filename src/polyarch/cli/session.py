@@ -1,0 +1,127 @@
+"""What one command works with: the environment, the store, the registries, the terminal."""
+
+import contextlib
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import click
+
+from polyarch.cli import environment
+from polyarch.errors import PolyarchError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from polyarch.cli.progress import Display
+    from polyarch.oci.platform import Platform
+    from polyarch.registry import Registry
+    from polyarch.store import Store
+
+
+class Session:
+    """Opens things when a command first asks for them; it owns them, and closes them when the command ends."""
+
+    def __init__(self, *, root: Path | None, debug: bool) -> None:
+        self.environment = environment.read()
+        self.root = root or self.environment.root
+        self.debug = debug
+        self._resources = contextlib.ExitStack()
+        self._store: Store | None = None
+        self._registries: dict[bool, Registry] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._resources.close()
+
+    @property
+    def store(self) -> "Store":
+        """The store, opened and made where it is not there yet."""
+        if self._store is None:
+            from polyarch.store import Store
+
+            try:
+                opened = Store.open(self.root)
+            except PermissionError as error:
+                raise PolyarchError(
+                    f"the store {self.root} cannot be opened: {error.strerror}",
+                    "choose another with --root DIR or POLYARCH_ROOT",
+                ) from error
+            self._store = self._resources.enter_context(opened)
+        return self._store
+
+    def registry(self, insecure: "Iterable[str]" = ()) -> "Registry":
+        """The client for all registries. `insecure` are hosts that may speak plain HTTP or show a bad certificate."""
+        names = tuple(insecure)
+        known = self._registries.get(bool(names))
+        if known is not None:
+            return known
+        from polyarch.registry import Proxies, Registry, credentials, hosts
+        from polyarch.version import VERSION
+
+        around = self.environment
+        first, *others = around.credential_files
+        opened = Registry(
+            # The first of these files that is there is the one that counts, as containers' tools have it.
+            hosts.load(
+                [file for file in around.registries_files if file.exists()][:1], around.certificate_directories, names
+            ),
+            credentials.load(first, others=others, search_path=around.search_path),
+            f"polyarch/{VERSION}",
+            proxies=Proxies(around.http_proxy, around.https_proxy, around.no_proxy),
+            debug=self.note if self.debug else (lambda line: None),
+        )
+        self._registries[bool(names)] = self._resources.enter_context(opened)
+        return opened
+
+    def host(self) -> "Platform":
+        """The platform of this machine."""
+        import os
+
+        from polyarch.oci import platform
+
+        return platform.of_machine(os.uname().machine)
+
+    def platforms(self, texts: "Iterable[str]") -> "tuple[Platform, ...]":
+        """The platforms that the values of `--platform` name. Raises UsageError."""
+        from polyarch.oci import platform
+
+        return platform.parse_list(texts, self.host())
+
+    def platform(self, text: str | None) -> "Platform | None":
+        """The one platform of a command's `--platform`, else of DOCKER_DEFAULT_PLATFORM; None without either."""
+        from polyarch.errors import UsageError
+
+        found = self.platforms([text or self.environment.default_platform])
+        if len(found) > 1:
+            raise UsageError("--platform takes one platform here", "run the command once for each platform")
+        return found[0] if found else None
+
+    def display(self, way: str | None = None, *, verb: str = "Building") -> "Display":
+        """The display of progress on standard error."""
+        from polyarch.cli.progress import Display
+
+        return Display(way or self.environment.progress, sys.stderr, colour=self.environment.colour, verb=verb)
+
+    def now(self) -> float:
+        """Seconds since 1970: what SOURCE_DATE_EPOCH says, else the clock."""
+        return time.time() if self.environment.source_date_epoch is None else self.environment.source_date_epoch
+
+    def timestamp(self) -> str:
+        """`now` as an image's config writes it (RFC 3339)."""
+        now = self.now()
+        fraction = f".{int(now % 1 * 1e9):09d}".rstrip("0").rstrip(".")
+        return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + fraction + "Z"
+
+    def note(self, line: str) -> None:
+        """A line for the person beside the output, on standard error."""
+        click.echo(line, err=True)
+
+
+pass_session = click.make_pass_decorator(Session)

@@ -1,0 +1,203 @@
+"""`images`: every name of the store with its platforms. Fast, because it reads the small documents and no more."""
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from polyarch.oci import digest as digests
+from polyarch.oci import platform as platforms
+from polyarch.oci.descriptor import REFERENCE_TYPE, Descriptor
+from polyarch.oci.digest import Digest
+from polyarch.oci.platform import Platform
+
+if TYPE_CHECKING:
+    from polyarch.store import Store
+
+# Above this many names, what was read is kept in the cache, where a single query finds it all.
+_MANY = 200
+_KIND = "summary"
+
+
+class ListedPlatform(msgspec.Struct, frozen=True, kw_only=True):
+    """One image below a name. `size` is of its manifest, config and layers in bytes; 0 where it is not here."""
+
+    platform: str
+    digest: Digest
+    size: int
+    config: Digest
+    present: bool
+    attestation: bool = False
+
+
+class ListedImage(msgspec.Struct, frozen=True, kw_only=True):
+    """One name. `size` counts what its images share once; `is_index` tells an index from a single image."""
+
+    name: str
+    digest: Digest
+    size: int
+    is_index: bool
+    platforms: tuple[ListedPlatform, ...]
+
+
+class _Part(msgspec.Struct, rename="camel"):
+    digest: Digest
+    size: int
+    media_type: str = ""
+    platform: Platform | None = None
+    annotations: dict[str, str] = {}
+
+
+class _Document(msgspec.Struct):
+    """The few fields of a manifest or an index that a list needs; reading only these is what makes it fast."""
+
+    manifests: list[_Part] | None = None
+    config: _Part | None = None
+    layers: list[_Part] = []
+
+
+class _Image(msgspec.Struct, frozen=True, array_like=True):
+    """What is remembered of one manifest."""
+
+    config: str
+    parts: dict[str, int]
+    platform: str = ""
+
+
+_decode = msgspec.json.Decoder(_Document).decode
+
+
+class _Reader:
+    """Reads documents by digest, from memory where it has seen them. It owns nothing that must be closed."""
+
+    def __init__(self, store: "Store", many: bool) -> None:
+        self._store = store
+        self._directory = str(store.blob_path(digests.of(b"")).parent)
+        self._indexes: dict[str, list[_Part]] = {}
+        self._images: dict[str, _Image] = {}
+        self._new: dict[str, bytes] = {}
+        self._many = many
+        if many:
+            decode = msgspec.msgpack.Decoder(_Image).decode
+            self._images = {key: decode(value) for key, value in store.cache.entries(_KIND)}
+
+    def read(self, digest: Digest) -> bytes | None:
+        """The bytes of a small blob; None where the store does not have it."""
+        try:
+            descriptor = os.open(f"{self._directory}/{digest[7:]}", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        try:
+            # A manifest has at most 4 MiB, and nearly always less than a page or two.
+            raw = os.read(descriptor, 1 << 16)
+            if len(raw) == 1 << 16:
+                while more := os.read(descriptor, 1 << 20):
+                    raw += more
+            return raw
+        finally:
+            os.close(descriptor)
+
+    def exists(self, digest: Digest) -> bool:
+        return os.access(f"{self._directory}/{digest[7:]}", os.F_OK)
+
+    def document(self, digest: Digest) -> _Document | None:
+        raw = self.read(digest)
+        if raw is None:
+            return None
+        try:
+            return _decode(raw)
+        except msgspec.DecodeError:
+            # A list is no place to fail for one bad file: `check` names it.
+            return None
+
+    def image(self, digest: Digest, size: int) -> _Image | None:
+        """What a manifest holds; None where it is not here."""
+        known = self._images.get(digest)
+        if known is not None:
+            return known if self.exists(digest) else None
+        document = self.document(digest)
+        if document is None or document.config is None:
+            return None
+        parts = {str(part.digest): part.size for part in (document.config, *document.layers)}
+        found = _Image(str(document.config.digest), parts | {str(digest): size})
+        self._images[digest] = found
+        if self._many:
+            self._new[digest] = msgspec.msgpack.encode(found)
+        return found
+
+    def close(self) -> None:
+        """Remember what was new."""
+        if self._new:
+            self._store.cache.put_many(_KIND, self._new.items())
+
+
+def list_images(store: "Store", names: Iterable[str] | None = None) -> tuple[ListedImage, ...]:
+    """The images of the store, or those with the full references `names`, sorted by name."""
+    tagged = store.tagged()
+    wanted = sorted(tagged if names is None else (name for name in names if name in tagged))
+    reader = _Reader(store, many=len(wanted) > _MANY)
+    try:
+        return tuple(_listed(reader, name, tagged[name]) for name in wanted)
+    finally:
+        reader.close()
+
+
+def created(store: "Store", listed: ListedPlatform) -> str:
+    """When the image was made, as its config says (RFC 3339); empty where it does not or is not here."""
+    config = read_small(store, listed.config) if listed.config else None
+    return str(config.get("created") or "") if config else ""
+
+
+def read_small(store: "Store", digest: Digest) -> Mapping[str, Any] | None:
+    """The JSON object in a small blob; None where it is not here or is none."""
+    raw = _Reader(store, many=False).read(digest)
+    try:
+        document = msgspec.json.decode(raw) if raw is not None else None
+    except msgspec.DecodeError:
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def _listed(reader: _Reader, name: str, root: Descriptor) -> ListedImage:
+    document = reader.document(root.digest)
+    if document is None or document.manifests is None:
+        single = _single(reader, root, document)
+        return ListedImage(name=name, digest=root.digest, size=single[1], is_index=False, platforms=(single[0],))
+    below: list[ListedPlatform] = []
+    parts: dict[str, int] = {str(root.digest): root.size}
+    for entry in document.manifests:
+        image = reader.image(entry.digest, entry.size)
+        if image is not None:
+            parts |= image.parts
+        below.append(
+            ListedPlatform(
+                platform=str(platforms.normalize(entry.platform)) if entry.platform else "",
+                digest=entry.digest,
+                size=sum(image.parts.values()) if image else 0,
+                config=Digest(image.config) if image else Digest(""),
+                present=image is not None,
+                attestation=REFERENCE_TYPE in entry.annotations
+                or (entry.platform is not None and entry.platform.is_unknown),
+            )
+        )
+    return ListedImage(name=name, digest=root.digest, size=sum(parts.values()), is_index=True, platforms=tuple(below))
+
+
+def _single(reader: _Reader, root: Descriptor, document: _Document | None) -> tuple[ListedPlatform, int]:
+    image = reader.image(root.digest, root.size) if document is not None else None
+    raw = reader.read(Digest(image.config)) if image else None
+    platform = ""
+    if raw is not None:
+        try:
+            platform = str(platforms.normalize(msgspec.json.decode(raw, type=Platform)))
+        except msgspec.DecodeError:
+            platform = ""
+    listed = ListedPlatform(
+        platform=platform,
+        digest=root.digest,
+        size=sum(image.parts.values()) if image else 0,
+        config=Digest(image.config) if image else Digest(""),
+        present=image is not None,
+    )
+    return listed, listed.size

@@ -1,0 +1,53 @@
+"""`pull`: an image from its registry into the store, its index kept as it is."""
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from polyarch import progress
+from polyarch.oci.descriptor import Descriptor
+from polyarch.oci.platform import Platform
+from polyarch.oci.reference import Reference
+from polyarch.transfer import copy as copier
+
+if TYPE_CHECKING:
+    from polyarch.registry import Registry
+    from polyarch.store import Store
+
+
+class Pulled(msgspec.Struct, frozen=True):
+    """What was fetched: the name in the store, and what it points at."""
+
+    name: str
+    descriptor: Descriptor
+
+
+def pull(
+    store: "Store",
+    registry: "Registry",
+    reference: Reference,
+    platforms: tuple[Platform, ...] | None,
+    emit: progress.Emit = progress.ignore,
+) -> Pulled:
+    """Fetch `reference` for these platforms, None for all, and let its name in the store point at it.
+
+    Blobs that the store has are not fetched. Raises NotFoundError for an unknown name, or for a platform that the
+    image lacks, with those it has; RegistryError; CorruptError.
+    """
+    name = str(reference)
+    unit = f"pull {name}"
+    emit(progress.Started(unit, f"pull {reference.familiar()}", tuple(map(str, platforms or ()))))
+    try:
+        descriptor = copier.copy(
+            registry.repository(reference),
+            reference.version,
+            store,
+            (name,),
+            copier.CopyOptions(platforms=platforms, unit=unit),
+            emit,
+        )
+    except Exception as error:
+        emit(progress.Finished(unit, error=str(error)))
+        raise
+    emit(progress.Finished(unit))
+    return Pulled(name, descriptor)

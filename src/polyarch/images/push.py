@@ -1,0 +1,67 @@
+"""`push`: an image of the store to its registry, members before their index."""
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from polyarch import progress
+from polyarch.errors import UsageError
+from polyarch.images import names
+from polyarch.oci import reference as references
+from polyarch.oci.descriptor import Descriptor
+from polyarch.oci.platform import Platform
+from polyarch.transfer import copy as copier
+
+if TYPE_CHECKING:
+    from polyarch.registry import Registry
+    from polyarch.store import Store
+
+
+class Pushed(msgspec.Struct, frozen=True):
+    """What was sent. `note` says what a person should know of it: that the index was cut to what was sent."""
+
+    name: str
+    tag: str
+    descriptor: Descriptor
+    note: str = ""
+
+
+def push(
+    store: "Store",
+    registry: "Registry",
+    text: str,
+    platforms: tuple[Platform, ...] | None,
+    emit: progress.Emit = progress.ignore,
+) -> Pushed:
+    """Send the image that `text` names, for these platforms, None for all.
+
+    Raises NotFoundError before anything is sent where content is not in the store; RegistryError.
+    """
+    found = names.find(store, text)
+    if found.by_id:
+        raise UsageError(f"{text} is an id; what is pushed goes to a name", "give the name, or 'polyarch tag' one")
+    reference = references.parse(found.name)
+    unit = f"push {found.name}"
+    emit(progress.Started(unit, f"push {reference.familiar()}", tuple(map(str, platforms or ()))))
+    try:
+        sent = copier.send(
+            store,
+            found.name,
+            registry.repository(reference),
+            (reference.tag,) if reference.tag else (),
+            copier.CopyOptions(platforms=platforms, unit=unit),
+            emit,
+        )
+    except Exception as error:
+        emit(progress.Finished(unit, error=str(error)))
+        raise
+    emit(progress.Finished(unit))
+    return Pushed(names.familiar(found.name), reference.tag or found.descriptor.digest, sent.descriptor, _note(sent))
+
+
+def _note(sent: copier.Sent) -> str:
+    if sent.form == "sparse":
+        return "the index was sent as it is; the registry took it with only a part of its images"
+    if sent.form == "subset":
+        return "the registry does not take an index with a part of its images: an index of just those was sent"
+    return ""
