@@ -1,0 +1,33 @@
+"""A registry as a place: its repositories are read and written through the Protocols of `oci/place.py`.
+
+Names are handed out on demand, so that importing the room loads nothing; urllib3 is loaded with the first request.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from polyarch.registry.blobs import Upload
+    from polyarch.registry.client import Registry, Repository
+    from polyarch.registry.credentials import Credential, Credentials
+    from polyarch.registry.hosts import Hosts
+    from polyarch.registry.http import Proxies
+
+__all__ = ["Credential", "Credentials", "Hosts", "Proxies", "Registry", "Repository", "Upload"]
+
+_HOMES = {
+    "Credential": "credentials",
+    "Credentials": "credentials",
+    "Hosts": "hosts",
+    "Proxies": "http",
+    "Registry": "client",
+    "Repository": "client",
+    "Upload": "blobs",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

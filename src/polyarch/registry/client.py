@@ -1,0 +1,170 @@
+"""The client: one Registry a command, one Repository a name. The operations are in blobs, manifests and tags."""
+
+from collections.abc import Callable
+from threading import Lock
+from types import TracebackType
+from typing import Self
+
+from polyarch.oci.descriptor import Descriptor
+from polyarch.oci.digest import Digest
+from polyarch.oci.place import BlobReader, Readable
+from polyarch.oci.reference import Reference
+from polyarch.registry import blobs, login, manifests, tags
+from polyarch.registry.auth import Authorizer
+from polyarch.registry.credentials import Credential, Credentials
+from polyarch.registry.hosts import Hosts
+from polyarch.registry.http import Proxies, Transport, quiet
+from polyarch.registry.wire import Session, Wire
+
+
+class Repository:
+    """One repository of a registry: Source, Target, Mounting and Ranged of `oci/place.py`.
+
+    A name is a tag or a digest. It owns nothing that must be closed; its Registry does. Every method may be
+    called from several threads at once, and raises RegistryError where the registry refuses or cannot be reached.
+    """
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+
+    @property
+    def reference(self) -> Reference:
+        """The repository's name, without tag and digest."""
+        return self._wire.reference
+
+    # ── Source
+    def resolve(self, name: str) -> Descriptor:
+        """What a tag or digest points at, by HEAD. Raises NotFoundError with the registry's own words."""
+        return manifests.resolve(self._wire, name)
+
+    def fetch(self, name: str) -> tuple[Descriptor, bytes]:
+        """What a tag or digest points at together with its verified bytes, by one GET. Raises as read_manifest."""
+        return manifests.fetch(self._wire, name)
+
+    def read_manifest(self, descriptor: Descriptor) -> bytes:
+        """The verified bytes of a manifest or index of at most 4 MiB. Raises NotFoundError, CorruptError."""
+        return manifests.read(self._wire, descriptor)
+
+    def open_blob(self, descriptor: Descriptor) -> BlobReader:
+        """The blob's bytes, verified while they are read; a cut connection is resumed where it was cut.
+
+        Raises NotFoundError; reading raises CorruptError, or RegistryError when the registry stays away.
+        """
+        return blobs.open_(self._wire, descriptor)
+
+    def read_range(self, descriptor: Descriptor, offset: int, size: int) -> bytes:
+        """`size` bytes from `offset` on, fewer at the end; not verified. Raises NotFoundError."""
+        return blobs.read_range(self._wire, descriptor, offset, size)
+
+    def tags(self) -> tuple[str, ...]:
+        """All tags, sorted, over as many pages as the registry makes of them. Raises NotFoundError."""
+        return tags.list_(self._wire)
+
+    # ── Target
+    def has_blob(self, descriptor: Descriptor) -> bool:
+        """Whether the repository has the blob, by HEAD; what is known to be there is not asked for again."""
+        return blobs.has(self._wire, descriptor)
+
+    def write_blob(self, descriptor: Descriptor, content: Readable) -> None:
+        """Send a blob of known digest and size in one PUT.
+
+        A failed upload starts again if `content` can `seek`; otherwise the RegistryError is `retryable`, and the
+        caller opens the content anew. Raises CorruptError if the content is not what the descriptor says.
+        """
+        blobs.write(self._wire, descriptor, content)
+
+    def upload(self) -> blobs.Upload:
+        """A context manager for content that is sent while it is made: `.write(bytes)`, `.commit(digest)`.
+
+        Left without commit, the upload is cancelled.
+        """
+        return blobs.Upload(self._wire)
+
+    def mount_blob(self, descriptor: Descriptor, origin: Reference) -> bool:
+        """Take the blob from repository `origin`; False if that is another registry or this one will not."""
+        return blobs.mount(self._wire, descriptor, origin)
+
+    def has_manifest(self, descriptor: Descriptor) -> bool:
+        """Whether the repository has the manifest or index, by HEAD."""
+        return manifests.has(self._wire, descriptor)
+
+    def write_manifest(self, descriptor: Descriptor, raw: bytes, name: str | None = None) -> None:
+        """Write a manifest or index, and let the tag `name` point at it where one is given.
+
+        Raises CorruptError if `raw` is not what the descriptor says; RegistryError with the codes
+        MANIFEST_BLOB_UNKNOWN or MANIFEST_UNKNOWN if the registry misses what it names.
+        """
+        manifests.write(self._wire, descriptor, raw, name)
+
+    def delete_manifest(self, digest: Digest) -> None:
+        """Delete a manifest, and with it every tag that points at it. Raises NotFoundError."""
+        manifests.delete(self._wire, digest)
+
+    def ping(self) -> None:
+        """Ask whether the registry speaks the API and takes the credentials. Raises RegistryError."""
+        self._wire.ping()
+
+
+class Registry:
+    """All registries that a command speaks to. It owns connection pools and tokens: `close` it, or use `with`.
+
+    `debug` gets one line a request (method, URL, status), with all that could be secret taken out.
+    """
+
+    def __init__(
+        self,
+        hosts: Hosts,
+        credentials: Credentials,
+        user_agent: str,
+        *,
+        proxies: Proxies = Proxies(),  # noqa: B008 (a frozen value)
+        debug: Callable[[str], None] = quiet,
+    ) -> None:
+        self._hosts = hosts
+        self._credentials = credentials
+        self._transport = Transport(hosts, user_agent, proxies=proxies, debug=debug)
+        self._session = Session(hosts, self._transport, Authorizer(self._transport, credentials))
+        self._repositories: dict[Reference, Repository] = {}
+        self._wires: list[Wire] = []
+        self._lock = Lock()
+
+    def repository(self, reference: Reference) -> Repository:
+        """The repository of a reference; its tag and digest do not matter. No request is made.
+
+        One object a repository: what it has learnt is there is known to all who ask.
+        Raises RegistryError if the configuration blocks it.
+        """
+        name = reference.repository
+        with self._lock:
+            if name not in self._repositories:
+                wire = Wire(name, self._hosts.endpoints(name), self._session)
+                self._wires.append(wire)
+                self._repositories[name] = Repository(wire)
+            return self._repositories[name]
+
+    def login(self, host: str, credential: Credential) -> str:
+        """Check a credential at the registry `host` and store it; says where it is stored.
+
+        Raises RegistryError where it is refused, and then nothing is stored.
+        """
+        return login.login(host, credential, self._hosts, self._transport, self._credentials)
+
+    def logout(self, host: str) -> bool:
+        """Erase what is stored for `host`; False if nothing was."""
+        return self._credentials.erase(host)
+
+    def close(self) -> None:
+        """Cancel uploads that were begun and not used, and close all connections. Safe to call twice."""
+        with self._lock:
+            wires, self._wires = self._wires, []
+        for wire in wires:
+            blobs.cancel_unused(wire)
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,252 @@
+"""Who one is to a registry: docker's config.json, containers' auth.json and docker's credential helpers.
+
+docker-credential-helpers' protocol decides how a helper is asked: `docker-credential-NAME get|store|erase`, the
+request on standard input, JSON or a server's name.
+"""
+
+import base64
+import binascii
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from polyarch.errors import PolyarchError, RegistryError, UsageError
+
+# docker.io's key in config.json since before there were registries of version 2.
+DOCKER_KEY = "https://index.docker.io/v1/"
+_DOCKER_HOSTS = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
+# How a helper says that the secret is an identity token, and that it has nothing.
+_TOKEN_USER = "<token>"
+_NOT_FOUND = "credentials not found in native keychain"
+_HELPER_SECONDS = 60
+
+
+class Credential(msgspec.Struct, frozen=True, kw_only=True):
+    """A user and password, or an identity token (an OAuth2 refresh token), or a registry token (a bearer token)."""
+
+    username: str = ""
+    password: str = ""
+    identity_token: str = ""
+    registry_token: str = ""
+
+    def __repr__(self) -> str:
+        return f"Credential(username={self.username!r}, …)"
+
+    __str__ = __repr__
+
+
+class Credentials:
+    """The credentials that a person has stored. Files are read anew for each question; it owns nothing open.
+
+    `config_file` is docker's config.json: it is asked first and it alone is written. `others` are read after it,
+    such as containers' auth.json. `search_path` is a PATH for the helper programs.
+    """
+
+    def __init__(self, config_file: Path | None, *, others: Sequence[Path] = (), search_path: str = "") -> None:
+        self._file = config_file
+        self._files = (*((config_file,) if config_file else ()), *others)
+        self._search_path = search_path
+
+    def get(self, host: str, repository: str = "") -> Credential | None:
+        """What is stored for a registry: from the helper that is configured for it, else from the file itself.
+
+        `repository` finds the more exact keys that containers' auth.json may have (host/path). Raises
+        UsageError for a file that cannot be read, RegistryError for a helper that fails.
+        """
+        for file in self._files:
+            found = self._get(_read(file), host, repository)
+            if found is not None:
+                return found
+        return None
+
+    def store(self, host: str, credential: Credential) -> str:
+        """Keep a credential, where the configuration says; returns the name of that helper or file.
+
+        Raises as `get`, and UsageError if there is no file to write.
+        """
+        file, document = self._writable()
+        helper = _helper(document, host)
+        key = server_key(host)
+        if helper:
+            secret = credential.identity_token or credential.password
+            user = _TOKEN_USER if credential.identity_token else credential.username
+            request = msgspec.json.encode({"ServerURL": key, "Username": user, "Secret": secret})
+            self._call(helper, "store", request)
+            # The entry says that there is something; docker writes it empty.
+            entry: dict[str, str] = {}
+        else:
+            pair = f"{credential.username}:{'' if credential.identity_token else credential.password}"
+            entry = {"auth": base64.b64encode(pair.encode()).decode()}
+            if credential.identity_token:
+                entry["identitytoken"] = credential.identity_token
+        auths = {name: value for name, value in _auths(document, file).items() if name not in _keys(host)}
+        _write(file, {**document, "auths": {**auths, key: entry}})
+        return f"docker-credential-{helper}" if helper else str(file)
+
+    def erase(self, host: str) -> bool:
+        """Forget what is stored for a host; False if there was nothing. Raises as `store`."""
+        file, document = self._writable()
+        helper = _helper(document, host)
+        found = False
+        if helper and self._ask(helper, host) is not None:
+            self._call(helper, "erase", server_key(host).encode())
+            found = True
+        auths = _auths(document, file)
+        kept = {name: value for name, value in auths.items() if name not in _keys(host)}
+        if len(kept) != len(auths):
+            found = True
+            _write(file, {**document, "auths": kept})
+        return found
+
+    def _writable(self) -> tuple[Path, dict[str, Any]]:
+        if self._file is None:
+            raise UsageError("there is no docker configuration file to keep credentials in", "set DOCKER_CONFIG")
+        return self._file, _read(self._file)
+
+    def _get(self, document: dict[str, Any], host: str, repository: str) -> Credential | None:
+        helper = _helper(document, host)
+        if helper:
+            found = self._ask(helper, host)
+            if found is not None:
+                return found
+        auths = document.get("auths") or {}
+        parts = [part for part in repository.split("/") if part]
+        exact = [f"{host}/{'/'.join(parts[:end])}" for end in range(len(parts), 0, -1)]
+        for key in (*exact, *_keys(host)):
+            entry = auths.get(key)
+            if entry:
+                return _decode(entry, key)
+        return None
+
+    def _ask(self, helper: str, host: str) -> Credential | None:
+        answer = self._call(helper, "get", server_key(host).encode())
+        if answer is None:
+            return None
+        try:
+            document = msgspec.json.decode(answer, type=dict[str, Any])
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise RegistryError(f"docker-credential-{helper} gave something that is not JSON") from error
+        user, secret = str(document.get("Username", "")), str(document.get("Secret", ""))
+        if not secret:
+            return None
+        if user == _TOKEN_USER:
+            return Credential(identity_token=secret)
+        return Credential(username=user, password=secret)
+
+    def _call(self, helper: str, action: str, request: bytes) -> bytes | None:
+        """A helper's answer, None if it has nothing. The helper runs without a shell, found on the path given."""
+        import shutil
+        import subprocess
+
+        name = f"docker-credential-{helper}"
+        program = shutil.which(name, path=self._search_path) if "/" not in helper else None
+        if program is None:
+            raise RegistryError(
+                f"the credential helper {name} is not installed",
+                f"install it, or take {helper!r} out of credsStore or credHelpers in {self._file}",
+            )
+        try:
+            done = subprocess.run(
+                [program, action], input=request, capture_output=True, timeout=_HELPER_SECONDS, check=False
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            # The text of TimeoutExpired has no input in it; still only its kind is repeated.
+            raise RegistryError(f"{name} {action} failed: {type(error).__name__}") from error
+        if done.returncode == 0:
+            return done.stdout
+        # A `get` that fails says why on standard output; `store` may echo its request, so nothing of it is repeated.
+        said = done.stdout.decode(errors="replace").strip() if action != "store" else ""
+        if action == "get" and said == _NOT_FOUND:
+            return None
+        raise RegistryError(f"{name} {action} failed with status {done.returncode}{': ' + said if said else ''}")
+
+
+def load(config_file: Path | None, *, others: Sequence[Path] = (), search_path: str = "") -> Credentials:
+    """The credentials of docker's config.json and of `others`; nothing is read before it is asked for."""
+    return Credentials(config_file, others=others, search_path=search_path)
+
+
+def server_key(host: str) -> str:
+    """The key under which a host's credentials are kept."""
+    return DOCKER_KEY if host in _DOCKER_HOSTS else host
+
+
+def _keys(host: str) -> tuple[str, ...]:
+    """All keys under which clients, old ones too, have kept a host's credentials; the usual one first."""
+    if host in _DOCKER_HOSTS:
+        return (DOCKER_KEY, "docker.io", "index.docker.io", "https://index.docker.io/v1", "registry-1.docker.io")
+    schemes = (f"{scheme}://{host}{end}" for scheme in ("https", "http") for end in ("", "/", "/v1/", "/v2/"))
+    return (host, *schemes)
+
+
+def _helper(document: dict[str, Any], host: str) -> str:
+    helpers = document.get("credHelpers") or {}
+    for key in _keys(host):
+        if key in helpers:
+            return str(helpers[key])
+    return str(document.get("credsStore") or "")
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        document = msgspec.json.decode(file.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read: {error.strerror}", "make it readable for this user") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file} is not valid JSON", "repair it, or move it away and log in again") from error
+    if not isinstance(document, dict):
+        raise UsageError(f"{file} is not a JSON object", "repair it, or move it away and log in again")
+    return document
+
+
+def _auths(document: dict[str, Any], file: Path) -> dict[str, Any]:
+    auths = document.get("auths") or {}
+    if not isinstance(auths, dict):
+        raise UsageError(f"'auths' in {file} is not an object", "repair it, or move it away and log in again")
+    return auths
+
+
+def _decode(entry: dict[str, Any], key: str) -> Credential | None:
+    user, password = str(entry.get("username") or ""), str(entry.get("password") or "")
+    if entry.get("auth"):
+        try:
+            text = base64.b64decode(str(entry["auth"]), validate=True).decode()
+        except (binascii.Error, UnicodeDecodeError) as error:
+            raise UsageError(f"the stored credentials for {key} cannot be decoded", "log in again") from error
+        user, _, password = text.partition(":")
+        # docker's own files end some passwords with NULs.
+        password = password.rstrip("\0")
+    credential = Credential(
+        username=user,
+        password=password,
+        identity_token=str(entry.get("identitytoken") or ""),
+        registry_token=str(entry.get("registrytoken") or ""),
+    )
+    return credential if credential != Credential() else None
+
+
+def _write(file: Path, document: dict[str, Any]) -> None:
+    """Replace the file atomically. Only its owner can read the new one, from its first moment on."""
+    import os
+    import tempfile
+
+    target = file.resolve()  # a config.json that is a link into a home under version control stays one
+    raw = msgspec.json.format(msgspec.json.encode(document), indent=8) + b"\n"
+    try:
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=".config.json-", dir=target.parent)  # mkstemp makes it 0600
+        try:
+            with os.fdopen(descriptor, "wb") as output:
+                output.write(raw)
+                output.flush()
+                os.fsync(output.fileno())
+            os.replace(name, target)
+        except BaseException:
+            os.unlink(name)
+            raise
+    except OSError as error:
+        raise PolyarchError(f"{file} cannot be written: {error.strerror}") from error

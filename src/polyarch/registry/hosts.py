@@ -1,0 +1,254 @@
+"""Where a repository is: mirrors, TLS files, plain HTTP; from containers' registries.conf and docker's certs.d.
+
+containers-registries.conf(5), version 2, decides how `prefix`, `location` and mirrors rewrite a name; docker's
+"certs.d" decides which files in a directory named after host and port are authorities (.crt) and keys (.cert, .key).
+"""
+
+import ipaddress
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from polyarch.errors import RegistryError, UsageError
+from polyarch.oci.reference import Reference
+
+_DOCKER = "docker.io"
+_DOCKER_HOST = "registry-1.docker.io"
+Scheme = Literal["http", "https"]
+MirrorUse = Literal["all", "digest-only", "tag-only"]
+
+
+class TLS(msgspec.Struct, frozen=True):
+    """One TLS configuration: files with authorities beside the system's, client certificates, and whether to verify."""
+
+    authorities: tuple[str, ...] = ()
+    certificates: tuple[tuple[str, str], ...] = ()
+    verify: bool = True
+
+
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """One place where a repository is served: `host` is host[:port], `repository` its path there.
+
+    `use` says for which names a mirror may be asked; a mirror is only read.
+    """
+
+    host: str
+    repository: str
+    insecure: bool = False
+    mirror: bool = False
+    use: MirrorUse = "all"
+
+    def serves(self, name: str) -> bool:
+        """Whether `name`, a tag or digest, may be read here."""
+        return self.use == "all" or (self.use == "digest-only") == (":" in name)
+
+
+class Mirror(msgspec.Struct, frozen=True):
+    """A `[[registry.mirror]]`."""
+
+    location: str
+    insecure: bool = False
+    use: MirrorUse = "all"
+
+
+class Rule(msgspec.Struct, frozen=True, kw_only=True):
+    """A `[[registry]]`: what holds for names below `prefix`."""
+
+    prefix: str
+    location: str = ""
+    insecure: bool = False
+    blocked: bool = False
+    mirrors: tuple[Mirror, ...] = ()
+
+
+class Hosts(msgspec.Struct, frozen=True, kw_only=True):
+    """All that is configured about hosts. `insecure` are host[:port] names, as of a command's `--insecure`."""
+
+    rules: tuple[Rule, ...] = ()
+    insecure: frozenset[str] = frozenset()
+    certificate_directories: tuple[str, ...] = ()
+
+    def endpoints(self, reference: Reference) -> tuple[Endpoint, ...]:
+        """Where the repository is, in the order to ask: mirrors, then the registry itself, which is last.
+
+        Raises RegistryError if the name is blocked.
+        """
+        name = f"{reference.domain}/{reference.path}"
+        rule = self._rule(name)
+        if rule is None:
+            return (self._endpoint(name, insecure=False),)
+        if rule.blocked:
+            raise RegistryError(
+                f"{name} is blocked by the rule for {rule.prefix!r} in registries.conf",
+                "remove `blocked = true` there, or use another registry",
+            )
+        mirrors = (
+            self._endpoint(_rewrite(name, rule.prefix, mirror.location), mirror.insecure, mirror.use, mirror=True)
+            for mirror in rule.mirrors
+        )
+        own = self._endpoint(_rewrite(name, rule.prefix, rule.location), rule.insecure)
+        return (*mirrors, own)
+
+    def endpoint(self, host: str) -> Endpoint:
+        """The endpoint of a registry as such, for a login."""
+        rule = self._rule(host)
+        return self._endpoint(f"{host}/", insecure=rule is not None and rule.insecure)
+
+    def schemes(self, host: str, insecure: bool) -> tuple[Scheme, ...]:
+        """The schemes to try, in order. More than one only for loopback and for hosts marked insecure.
+
+        A certs.d directory is a statement that the host speaks TLS. A loopback registry is nearly always plain;
+        elsewhere TLS comes first even if its certificate cannot be verified, because it may carry a password.
+        """
+        if self._directory(host) is not None and not insecure:
+            return ("https",)
+        if is_loopback(host):
+            return ("http", "https")
+        return ("https", "http") if insecure else ("https",)
+
+    def tls(self, host: str, insecure: bool = False) -> TLS:
+        """The TLS configuration for a host."""
+        verify = not (insecure or host in self.insecure)
+        directory = self._directory(host)
+        if directory is None:
+            return TLS(verify=verify)
+        return TLS(
+            authorities=tuple(str(file) for file in sorted(directory.glob("*.crt"))),
+            certificates=tuple(
+                (str(file), str(file.with_suffix(".key")))
+                for file in sorted(directory.glob("*.cert"))
+                if file.with_suffix(".key").is_file()
+            ),
+            verify=verify,
+        )
+
+    def _endpoint(self, name: str, insecure: bool, use: MirrorUse = "all", *, mirror: bool = False) -> Endpoint:
+        host, _, path = name.partition("/")
+        return Endpoint(
+            host=_DOCKER_HOST if host in (_DOCKER, "index.docker.io") else host,
+            repository=path,
+            insecure=insecure or host in self.insecure,
+            mirror=mirror,
+            use=use,
+        )
+
+    def _directory(self, host: str) -> Path | None:
+        for parent in self.certificate_directories:
+            directory = Path(parent, host)
+            if directory.is_dir():
+                return directory
+        return None
+
+    def _rule(self, name: str) -> Rule | None:
+        """The rule with the longest prefix that the name is below."""
+        matching = [rule for rule in self.rules if _is_below(name, rule.prefix)]
+        return max(matching, key=lambda rule: len(rule.prefix), default=None)
+
+
+def load(
+    files: Iterable[Path] = (), certificate_directories: Iterable[Path] = (), insecure: Iterable[str] = ()
+) -> Hosts:
+    """The hosts of some registries.conf files, later ones winning; files that do not exist say nothing.
+
+    `certificate_directories` are certs.d directories, the first that has the host wins. Raises UsageError for a
+    file that is not what it should be.
+    """
+    rules: dict[str, Rule] = {}
+    for file in files:
+        try:
+            text = file.read_text()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"{file} cannot be read: {error}") from error
+        rules.update((rule.prefix, rule) for rule in parse(text, str(file)))
+    return Hosts(
+        rules=tuple(rules.values()),
+        insecure=frozenset(insecure),
+        certificate_directories=tuple(map(str, certificate_directories)),
+    )
+
+
+def parse(text: str, where: str = "registries.conf") -> tuple[Rule, ...]:
+    """The rules of a registries.conf of version 2. Raises UsageError that names `where`."""
+    import tomllib
+
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{where} is not valid TOML: {error}") from error
+    if "registries" in document:
+        raise UsageError(f"{where} is of version 1", "write a [[registry]] table for each registry, as version 2 has")
+    try:
+        return tuple(_rule(table, where) for table in _tables(document, "registry", where))
+    except msgspec.ValidationError as error:
+        raise UsageError(f"{where}: {error}") from error
+
+
+def is_loopback(host: str) -> bool:
+    """Whether host[:port] names this machine: localhost, 127.0.0.0/8 or ::1, as docker has it."""
+    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+    if name == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def _rule(table: dict[str, Any], where: str) -> Rule:
+    prefix = table.get("prefix") or table.get("location") or ""
+    location = table.get("location") or prefix
+    if not prefix:
+        raise UsageError(f"{where}: a [[registry]] has neither prefix nor location")
+    only_digests = bool(table.get("mirror-by-digest-only", False))
+    mirrors = tuple(
+        msgspec.convert(
+            {
+                "location": _location(mirror.get("location", "")),
+                "insecure": mirror.get("insecure", False),
+                "use": "digest-only" if only_digests else mirror.get("pull-from-mirror", "all"),
+            },
+            Mirror,
+        )
+        for mirror in _tables(table, "mirror", where)
+    )
+    return msgspec.convert(
+        {
+            "prefix": _location(prefix),
+            "location": "" if location.startswith("*.") else _location(location),
+            "insecure": table.get("insecure", False),
+            "blocked": table.get("blocked", False),
+            "mirrors": mirrors,
+        },
+        Rule,
+    )
+
+
+def _tables(document: dict[str, Any], key: str, where: str) -> Sequence[dict[str, Any]]:
+    tables = document.get(key, [])
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise UsageError(f"{where}: [[{key}]] is not a list of tables")
+    return tables
+
+
+def _location(text: str) -> str:
+    if not text or "://" in text:
+        raise msgspec.ValidationError(f"{text!r} is not a location: it reads host[:port][/path], without a scheme")
+    return text.rstrip("/")
+
+
+def _is_below(name: str, prefix: str) -> bool:
+    if prefix.startswith("*."):
+        host = name.partition("/")[0].partition(":")[0]
+        return host.endswith(prefix[1:])
+    # `example.com/foo` is a prefix of `example.com/foo/bar` and not of `example.com/foobar`.
+    return name == prefix or (name.startswith(prefix) and name[len(prefix)] in "/:@")
+
+
+def _rewrite(name: str, prefix: str, location: str) -> str:
+    if prefix.startswith("*."):
+        return name if not location else location + "/" + name.partition("/")[2]
+    return (location or prefix) + name[len(prefix) :]

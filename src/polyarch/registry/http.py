@@ -1,0 +1,412 @@
+"""The narrow transport: a request, its body streamed out, its answer streamed in. Nothing above it knows urllib3.
+
+It retries what may be retried, follows redirects without carrying credentials to another host, and verifies TLS.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from threading import Lock
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urljoin, urlsplit
+
+import msgspec
+
+from polyarch.errors import RegistryError, UsageError
+from polyarch.oci.place import Readable
+from polyarch.registry.errors import RETRYABLE, redact
+from polyarch.registry.hosts import TLS, Hosts, is_loopback
+
+if TYPE_CHECKING:
+    import ssl
+
+    import urllib3
+
+_CONNECT_SECONDS = 15.0
+# Between two pieces of an answer; and for the answer to a PUT, before which a registry may copy a whole blob.
+_READ_SECONDS = 60.0
+_COMMIT_SECONDS = 600.0
+ATTEMPTS = 5
+_FIRST_PAUSE = 0.2
+# A server that asks for more patience than this gets an error instead.
+_LONGEST_PAUSE = 60.0
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_MAX_REDIRECTS = 5
+_CHUNK = 1 << 20
+# An error body is read up to here, and a body that ends within it is drained so that its connection can be used again.
+_SMALL = 64 << 10
+
+Headers = Mapping[str, str]
+
+
+def quiet(line: str) -> None:
+    """The debug hook of those who do not want to know."""
+
+
+class Proxies(msgspec.Struct, frozen=True):
+    """The proxies for http and https URLs, and the hosts that are reached without (as in NO_PROXY)."""
+
+    http: str = ""
+    https: str = ""
+    bypass: tuple[str, ...] = ()
+
+    def of(self, url: str) -> str:
+        """The proxy for a URL; empty for none. Loopback is never reached through one."""
+        parts = urlsplit(url)
+        host, port = (parts.hostname or "").lower(), parts.port
+        proxy = self.https if parts.scheme == "https" else self.http
+        if not proxy or is_loopback(parts.netloc) or any(_matches(host, port, rule) for rule in self.bypass):
+            return ""
+        return proxy if "://" in proxy else f"http://{proxy}"
+
+
+class Body:
+    """What is sent: bytes or a Readable, which can be sent again if it can seek or was not begun."""
+
+    def __init__(self, content: bytes | Readable) -> None:
+        self._content = content
+        self._begun = False
+        seekable = not isinstance(content, bytes) and hasattr(content, "seek") and hasattr(content, "tell")
+        self._start: int | None = content.tell() if seekable else None  # type: ignore[union-attr]
+
+    def outgoing(self) -> Any:
+        """What urllib3 sends."""
+        return self._content if isinstance(self._content, bytes) else self
+
+    def read(self, size: int = -1, /) -> bytes:
+        """As of Readable."""
+        self._begun = True
+        assert not isinstance(self._content, bytes)
+        return self._content.read(size)
+
+    def rewind(self) -> bool:
+        """Go back to the start; False where that cannot be."""
+        if isinstance(self._content, bytes) or not self._begun:
+            return True
+        if self._start is None:
+            return False
+        self._content.seek(self._start)  # type: ignore[attr-defined]
+        self._begun = False
+        return True
+
+
+class Response:
+    """An answer. Its user closes it, best with `with`; what was not read costs the connection."""
+
+    def __init__(self, raw: "urllib3.BaseHTTPResponse", url: str) -> None:
+        self._raw = raw
+        self._body: bytes | None = None
+        self.status = raw.status
+        self.url = url
+
+    def header(self, name: str) -> str:
+        """The value of a header, empty if it is absent."""
+        return self._raw.headers.get(name) or ""
+
+    def headers(self, name: str) -> list[str]:
+        """The values of a header that may come several times."""
+        return list(self._raw.headers.getlist(name))
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Up to `size` bytes, empty at the end. Raises a retryable RegistryError if the connection is cut."""
+        from urllib3.exceptions import HTTPError
+
+        try:
+            return self._raw.read(size if size >= 0 else None, decode_content=False)
+        except (HTTPError, OSError) as error:
+            raise RegistryError(
+                f"the connection to {urlsplit(self.url).netloc} was cut: {_reason(error)}", retryable=True
+            ) from error
+
+    def body(self, limit: int = _SMALL) -> bytes:
+        """The body up to `limit` bytes, read once and kept."""
+        if self._body is None:
+            pieces: list[bytes] = []
+            while limit > 0 and (piece := self.read(min(limit, _CHUNK))):
+                pieces.append(piece)
+                limit -= len(piece)
+            self._body = b"".join(pieces)
+        return self._body
+
+    def close(self) -> None:
+        """Give the connection back if nothing is left on it, else close it. Safe to call twice."""
+        from urllib3.exceptions import HTTPError
+
+        left = getattr(self._raw, "length_remaining", None)
+        if left is not None and left <= _SMALL:
+            try:
+                self._raw.drain_conn()
+            except (HTTPError, OSError):
+                self._raw.close()
+        else:
+            self._raw.close()
+        self._raw.release_conn()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Transport:
+    """Sends requests. It owns the connection pools, one manager for each TLS configuration and proxy: `close` it."""
+
+    def __init__(
+        self,
+        hosts: Hosts,
+        user_agent: str,
+        *,
+        proxies: Proxies = Proxies(),  # noqa: B008 (a frozen value)
+        debug: Callable[[str], None] = quiet,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._hosts = hosts
+        self._user_agent = user_agent
+        self._proxies = proxies
+        self._debug = debug
+        self.sleep = sleep
+        self._managers: dict[tuple[TLS | None, str], urllib3.PoolManager] = {}
+        self._lock = Lock()
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        headers: Headers | None = None,
+        body: Body | None = None,
+        *,
+        insecure: bool = False,
+        attempts: int = ATTEMPTS,
+    ) -> Response:
+        """The answer to a request, whatever its status; redirects are followed.
+
+        Connection errors and the statuses of `RETRYABLE` are retried while `body` can be sent again. `insecure`
+        holds for the URL's own host, not for where it redirects to. Raises RegistryError.
+        """
+        own = _origin(url)
+        sent = {"User-Agent": self._user_agent, **(headers or {})}
+        for _ in range(_MAX_REDIRECTS + 1):
+            response = self._patiently(method, url, sent, body, insecure and _origin(url) == own, attempts)
+            location = response.header("Location")
+            if response.status not in _REDIRECTS or not location:
+                return response
+            response.close()
+            target = urljoin(url, location)
+            self._check_redirect(url, target)
+            if _origin(target) != _origin(url):
+                # Credentials belong to the host that asked for them, whatever it says about another.
+                sent = {name: value for name, value in sent.items() if name.lower() not in ("authorization", "cookie")}
+            if response.status == 303:
+                method, body = "GET", None
+            elif body is not None and not body.rewind():
+                raise RegistryError(f"{own[1]} redirected an upload that cannot be sent twice", retryable=True)
+            url = target
+        raise RegistryError(f"{own[1]} redirects in circles", f"the last redirect went to {redact(url)}")
+
+    def close(self) -> None:
+        """Close all connections that wait in the pools. Safe to call twice."""
+        with self._lock:
+            managers, self._managers = self._managers, {}
+        for manager in managers.values():
+            manager.clear()
+
+    def _patiently(
+        self, method: str, url: str, headers: Headers, body: Body | None, insecure: bool, attempts: int
+    ) -> Response:
+        pause = _FIRST_PAUSE
+        for left in range(attempts - 1, -1, -1):
+            try:
+                response = self._once(method, url, headers, body, insecure)
+            except RegistryError as error:
+                if left <= attempts - _most(error, attempts) or (body is not None and not body.rewind()):
+                    raise
+                wait = pause
+            else:
+                if response.status not in RETRYABLE or not left:
+                    return response
+                wait = _retry_after(response.header("Retry-After"), pause)
+                if wait > _LONGEST_PAUSE or (body is not None and not body.rewind()):
+                    return response
+                response.close()
+            self.sleep(wait)
+            pause *= 2
+        raise AssertionError("a request needs at least one attempt")
+
+    def _once(self, method: str, url: str, headers: Headers, body: Body | None, insecure: bool) -> Response:
+        import urllib3
+        from urllib3.exceptions import HTTPError
+
+        manager = self._manager(url, insecure)
+        patience = _COMMIT_SECONDS if method in ("PUT", "PATCH") else _READ_SECONDS
+        try:
+            raw = manager.urlopen(
+                method,
+                url,
+                body=None if body is None else body.outgoing(),
+                headers=headers,
+                redirect=False,
+                retries=False,
+                preload_content=False,
+                decode_content=False,
+                timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=patience),
+            )
+        except (HTTPError, OSError) as error:
+            self._debug(f"{method} {redact(url)} failed: {_reason(error)}")
+            raise _unreachable(error, url) from error
+        self._debug(f"{method} {redact(url)} {raw.status}")
+        return Response(raw, url)
+
+    def _manager(self, url: str, insecure: bool) -> "urllib3.PoolManager":
+        parts = urlsplit(url)
+        tls = self._hosts.tls(parts.netloc, insecure) if parts.scheme == "https" else None
+        proxy = self._proxies.of(url)
+        with self._lock:
+            manager = self._managers.get((tls, proxy))
+            if manager is None:
+                import urllib3
+
+                options: dict[str, Any] = {"maxsize": 32, "blocksize": _CHUNK}
+                if tls is not None:
+                    options["ssl_context"] = _context(tls)
+                    if not tls.verify:
+                        # It was asked for by name; urllib3 would warn on standard error at each request.
+                        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+                manager = _proxied(proxy, options) if proxy else urllib3.PoolManager(**options)
+                self._managers[tls, proxy] = manager
+            return manager
+
+    def _check_redirect(self, url: str, target: str) -> None:
+        parts = urlsplit(target)
+        if parts.scheme not in ("http", "https"):
+            raise RegistryError(f"{urlsplit(url).netloc} redirects to {parts.scheme!r}, which is not HTTP")
+        plain = parts.scheme == "http" and urlsplit(url).scheme == "https"
+        if plain and not is_loopback(parts.netloc) and parts.netloc not in self._hosts.insecure:
+            raise RegistryError(
+                f"{urlsplit(url).netloc} redirects from TLS to plain HTTP at {parts.netloc}",
+                f"if that is intended, mark {parts.netloc} as insecure",
+            )
+
+
+def origin_differs(one: str, other: str) -> bool:
+    """Whether two URLs are of different scheme, host or port, so that credentials for one are not for the other."""
+    return _origin(one) != _origin(other)
+
+
+def _origin(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return parts.scheme, f"{(parts.hostname or '').lower()}:{port}"
+
+
+def _most(error: RegistryError, attempts: int) -> int:
+    """How often a request that ended like this is tried: a port where nobody listens is given up sooner."""
+    from urllib3.exceptions import NewConnectionError
+
+    if not error.retryable:
+        return 1
+    return min(attempts, 3) if isinstance(error.__cause__, NewConnectionError) else attempts
+
+
+def _retry_after(value: str, pause: float) -> float:
+    """Seconds to wait. A date, which the header may be as well, would need the clock: `pause` serves."""
+    return max(float(value), pause) if value.isascii() and value.isdigit() else pause
+
+
+def _context(tls: TLS) -> "ssl.SSLContext":
+    import ssl
+
+    # create_default_context reads the system's authorities, 25 ms that are wasted if nobody asks them.
+    context = ssl.create_default_context() if tls.verify else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if not tls.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    for file in tls.authorities:
+        try:
+            context.load_verify_locations(file)
+        except (OSError, ssl.SSLError) as error:
+            raise UsageError(f"{file} cannot be used as a certificate authority: {error}") from error
+    for certificate, key in tls.certificates:
+        try:
+            context.load_cert_chain(certificate, key)
+        except (OSError, ssl.SSLError) as error:
+            raise UsageError(f"{certificate} cannot be used as a client certificate: {error}") from error
+    return context
+
+
+def _proxied(proxy: str, options: dict[str, Any]) -> "urllib3.PoolManager":
+    import urllib3
+
+    parts = urlsplit(proxy)
+    if parts.scheme not in ("http", "https"):
+        raise UsageError(f"the proxy {redact(proxy)} is neither http nor https")
+    from urllib.parse import unquote
+
+    headers = None
+    if parts.username is not None:
+        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        headers = urllib3.make_headers(proxy_basic_auth=pair)
+    return urllib3.ProxyManager(redact(proxy), proxy_headers=headers, **options)
+
+
+def _unreachable(error: Exception, url: str) -> RegistryError:
+    from urllib3 import exceptions
+
+    host = urlsplit(url).netloc
+    if isinstance(error, exceptions.ProxyError):
+        return RegistryError(f"the proxy for {host} cannot be used: {_reason(error)}", "check HTTPS_PROXY and NO_PROXY")
+    if isinstance(error, exceptions.SSLError):
+        return RegistryError(
+            f"the TLS connection to {host} failed: {_reason(error)}",
+            f"put the registry's authority into a certs.d/{host}/ca.crt, or mark the host as insecure",
+        )
+    if isinstance(error, exceptions.NameResolutionError):
+        return RegistryError(f"there is no host {host}: {_reason(error)}", "check the name and the network")
+    if isinstance(error, exceptions.ConnectTimeoutError | exceptions.NewConnectionError):
+        return RegistryError(
+            f"{host} cannot be reached: {_reason(error)}",
+            "check that the registry runs, its port and the network",
+            retryable=True,
+        )
+    return RegistryError(f"the connection to {host} failed: {_reason(error)}", "try again", retryable=True)
+
+
+def _reason(error: BaseException) -> str:
+    """The innermost reason, in the system's words. urllib3's own texts repeat objects and URLs."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError) and not isinstance(seen, TimeoutError):
+            text = getattr(seen, "verify_message", "") or seen.strerror or str(seen)
+            if text:
+                return text
+        seen = seen.__cause__ or seen.__context__ or _argument(seen)
+    if "imeout" in type(error).__name__:
+        return "it did not answer in time"
+    return {"IncompleteRead": "the answer ended early", "ProtocolError": "it closed the connection"}.get(
+        type(error).__name__, type(error).__name__
+    )
+
+
+def _argument(error: BaseException) -> BaseException | None:
+    return next((item for item in error.args if isinstance(item, BaseException)), None)
+
+
+def _matches(host: str, port: int | None, rule: str) -> bool:
+    """Whether a NO_PROXY entry speaks of a host: `*`, a network, a name with all below it, each with a port or none."""
+    import ipaddress
+
+    rule = rule.strip().lower()
+    if rule == "*":
+        return True
+    if "/" in rule:
+        try:
+            return ipaddress.ip_address(host) in ipaddress.ip_network(rule, strict=False)
+        except ValueError:
+            return False
+    name, colon, wanted = rule.rpartition(":") if rule.count(":") == 1 else (rule, "", "")
+    if colon and wanted != str(port):
+        return False
+    name = name.removeprefix("*").lstrip(".")
+    return bool(name) and (host == name or host.endswith("." + name))

@@ -1,0 +1,119 @@
+"""Manifests and indexes of a repository (distribution-spec, "Pulling manifests", "Pushing manifests")."""
+
+from polyarch.errors import CorruptError, RegistryError
+from polyarch.oci import digest as digests
+from polyarch.oci import document as documents
+from polyarch.oci import media_types
+from polyarch.oci.descriptor import Descriptor
+from polyarch.oci.digest import Digest
+from polyarch.oci.verify import verified
+from polyarch.registry.http import Body, Response
+from polyarch.registry.wire import Wire
+
+_ACCEPT = {"Accept": ", ".join(media_types.ACCEPTED)}
+_KNOWN = media_types.INDEXES | media_types.MANIFESTS
+
+
+def resolve(wire: Wire, name: str) -> Descriptor:
+    """What a tag or digest points at."""
+    with wire.read(
+        "HEAD", f"manifests/{name}", name, what=wire.name(name), headers=_ACCEPT, ok=(200, 404, 405)
+    ) as head:
+        found = _described(head, name, wire) if head.status == 200 else None
+    # An answer to HEAD has no body, so the registry's own words about an absent tag need a GET as well.
+    return found or fetch(wire, name)[0]
+
+
+def fetch(wire: Wire, name: str) -> tuple[Descriptor, bytes]:
+    """What a tag or digest points at, and its bytes, which are what the digest says."""
+    with wire.read("GET", f"manifests/{name}", name, what=wire.name(name), headers=_ACCEPT) as response:
+        raw = _body(response, wire.name(name))
+        claimed = response.header("Docker-Content-Digest")
+        media_type = _media_type(response)
+    wanted = name if digests.is_digest(name) else claimed if digests.is_digest(claimed) else digests.of(raw)
+    known = media_type if media_type in _KNOWN else documents.load(raw).media_type
+    descriptor = Descriptor(known, Digest(wanted), len(raw))
+    return descriptor, verified(raw, descriptor, wire.name(name))
+
+
+def read(wire: Wire, descriptor: Descriptor) -> bytes:
+    """The bytes that a descriptor points at."""
+    name = wire.name(descriptor.digest)
+    if descriptor.size > documents.MAX_SIZE:
+        raise CorruptError(f"{name} claims {descriptor.size} bytes; a manifest has at most {documents.MAX_SIZE}")
+    tail = f"manifests/{descriptor.digest}"
+    # The descriptor's own type is asked for as well: an index may name artifacts of any kind.
+    accept = ", ".join(dict.fromkeys((descriptor.media_type, *media_types.ACCEPTED)))
+    with wire.read("GET", tail, descriptor.digest, what=name, headers={"Accept": accept}) as response:
+        return verified(_body(response, name), descriptor, str(wire.reference))
+
+
+def has(wire: Wire, descriptor: Descriptor) -> bool:
+    """Whether the repository itself, not a mirror, has the manifest."""
+    with wire.lock:
+        if descriptor.digest in wire.known:
+            return True
+    name = wire.name(descriptor.digest)
+    target = wire.path(f"manifests/{descriptor.digest}")
+    with wire.request("HEAD", target, what=name, headers={"Accept": descriptor.media_type}, ok=(200, 404)) as response:
+        found = response.status == 200
+    if found:
+        with wire.lock:
+            wire.known.add(descriptor.digest)
+    return found
+
+
+def write(wire: Wire, descriptor: Descriptor, raw: bytes, name: str | None) -> None:
+    """Write a manifest under its digest or under a tag."""
+    verified(raw, descriptor, "what is to be written")
+    version = name or descriptor.digest
+    headers = {"Content-Type": descriptor.media_type, "Content-Length": str(len(raw))}
+    what = f"{wire.name(version)} cannot be written"
+    target = wire.path(f"manifests/{version}")
+    with wire.request(
+        "PUT", target, what=what, headers=headers, body=Body(raw), ok=(200, 201, 202), push=True
+    ) as response:
+        stored = response.header("Docker-Content-Digest")
+    if stored and digests.is_digest(stored) and stored != descriptor.digest:
+        raise CorruptError(f"{wire.name(version)} was stored as {stored}, not as {descriptor.digest}: it was changed")
+    with wire.lock:
+        wire.known.add(descriptor.digest)
+
+
+def delete(wire: Wire, digest: Digest) -> None:
+    """Delete a manifest by its digest."""
+    what = f"{wire.name(digest)} cannot be deleted"
+    try:
+        wire.request("DELETE", wire.path(f"manifests/{digest}"), what=what, ok=(200, 202), delete=True).close()
+    except RegistryError as error:
+        if error.status == 405:
+            error.hint = "this registry does not allow deleting; docker-registry does with storage.delete.enabled"
+        raise
+    finally:
+        with wire.lock:
+            wire.known.discard(digest)
+
+
+def _described(response: Response, name: str, wire: Wire) -> Descriptor | None:
+    """The descriptor in the headers; None where one that is needed is missing or means nothing."""
+    digest, length, media_type = (
+        response.header("Docker-Content-Digest"),
+        response.header("Content-Length"),
+        _media_type(response),
+    )
+    if not digests.is_digest(digest) or not length.isdigit() or media_type not in _KNOWN:
+        return None
+    if digests.is_digest(name) and digest != name and digests.algorithm(Digest(digest)) == name.partition(":")[0]:
+        raise CorruptError(f"{wire.name(name)}: the registry answers with {digest}")
+    return Descriptor(media_type, Digest(digest), int(length))
+
+
+def _media_type(response: Response) -> str:
+    return response.header("Content-Type").partition(";")[0].strip()
+
+
+def _body(response: Response, name: str) -> bytes:
+    raw = response.body(documents.MAX_SIZE + 1)
+    if len(raw) > documents.MAX_SIZE:
+        raise CorruptError(f"{name} is larger than the {documents.MAX_SIZE} bytes that a manifest may have")
+    return raw
