@@ -170,6 +170,11 @@ def images(index: Index) -> tuple[Descriptor, ...]:
     return tuple(entry for entry in index.manifests if not entry.is_attestation)
 
 
+def attestation_entries(index: Index) -> tuple[Descriptor, ...]:
+    """The entries that are attestations."""
+    return tuple(entry for entry in index.manifests if entry.is_attestation)
+
+
 def attestations(index: Index, subject: Digest) -> tuple[Descriptor, ...]:
     """The entries that speak of the entry with this digest."""
     return tuple(entry for entry in index.manifests if entry.annotations.get(REFERENCE_DIGEST) == subject)

@@ -89,8 +89,8 @@ def read(source: Source, root: Descriptor, only: Collection[Digest] | None = Non
             depths[node.descriptor.digest] = depth
             chosen = [entry for entry in node.document.manifests if depth > 0 or only is None or entry.digest in only]
             visited += len(chosen)
-            following.update((entry.digest, entry) for entry in chosen if _is_manifest(entry))
-            blobs.update((entry.digest, entry) for entry in chosen if not _is_manifest(entry))
+            following.update((entry.digest, entry) for entry in chosen if is_manifest(entry))
+            blobs.update((entry.digest, entry) for entry in chosen if not is_manifest(entry))
         level, depth = list(following.values()), depth + 1
         _check_bounds(root, level, depth, visited)
         unread = [entry for entry in level if entry.digest not in known and entry.digest not in absent]
@@ -148,7 +148,8 @@ def require_whole(graph: Graph, source: Source, name: str) -> None:
     raise NotFoundError("\n".join([f"{name} is not here whole; nothing was sent. Missing:", *lines]), hint)
 
 
-def _is_manifest(entry: Descriptor) -> bool:
+def is_manifest(entry: Descriptor) -> bool:
+    """Whether an entry of an index points at a manifest or an index, and not at some other content."""
     return entry.media_type in media_types.MANIFESTS | media_types.INDEXES
 
 

@@ -1,0 +1,154 @@
+"""Archives of images: an OCI layout in a tar, written as a stream and read without unpacking.
+
+What is written for docker is both: an OCI layout and docker's `manifest.json` over the same blobs, as `docker save`
+has written since version 25. So any `docker load`, podman and skopeo read it, and those that know indexes get all
+the platforms.
+"""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from polyarch.errors import CorruptError, NotFoundError
+from polyarch.oci import document as documents
+from polyarch.oci import index as indexes
+from polyarch.oci.descriptor import Descriptor
+from polyarch.oci.digest import Digest
+from polyarch.oci.document import Index, Manifest
+from polyarch.oci.place import Readable
+from polyarch.oci.platform import Platform
+from polyarch.oci.verify import VerifyingReader, verified
+from polyarch.transfer import names, tarball
+from polyarch.transfer.docker_archive import MANIFEST, DockerArchive, Saved
+from polyarch.transfer.layout import INDEX, MARKER, VERSION, LayoutSource, blob_path
+from polyarch.transfer.tarball import Members, TarWriter, Writable
+
+
+class OciArchive(LayoutSource):
+    """An OCI archive to read. It owns the file: `close` it, or use `with`."""
+
+    def __init__(self, members: Members) -> None:
+        super().__init__(members)
+        self._members = members
+
+    def close(self) -> None:
+        """Close the file."""
+        self._members.close()
+
+    def __enter__(self) -> "OciArchive":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def open_archive(file: BinaryIO, spool: Callable[[], BinaryIO], where: str) -> OciArchive | DockerArchive:
+    """The archive in `file`, which this takes over: OCI or docker, plain or compressed, a file or a stream.
+
+    One that is both is read as OCI, which alone knows of platforms. `spool` opens a temporary file for what cannot
+    be read in place; `where` is what messages call the archive. Raises CorruptError, NotFoundError.
+    """
+    members = tarball.open_tar(file, spool, where)
+    try:
+        if members.size(INDEX) is not None:
+            return OciArchive(members)
+        if members.size(MANIFEST) is not None:
+            return DockerArchive(members)
+    except BaseException:
+        members.close()
+        raise
+    members.close()
+    raise CorruptError(
+        f"{where} is not an archive of images: it has neither {INDEX} (OCI) nor {MANIFEST} (docker)",
+        "for a root filesystem in a tar, use polyarch import",
+    )
+
+
+def open_path(path: Path, spool: Callable[[], BinaryIO]) -> OciArchive | DockerArchive:
+    """As `open_archive`, for a file by its path. Raises NotFoundError if there is none."""
+    try:
+        file = path.open("rb")
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise NotFoundError(f"{path}: {error.strerror}", "name an archive that save or build -o made") from None
+    return open_archive(file, spool, str(path))
+
+
+class ArchiveWriter:
+    """An archive as a stream: Target and Streaming of `oci/place.py`. It owns nothing; `finish` writes its index.
+
+    With `docker`, docker's `manifest.json` is written too, an entry for each name: of a multi-platform image that is
+    the one for `preferred`, because older engines know one platform a name; without it, the first.
+    """
+
+    in_order = True
+
+    def __init__(self, output: Writable, *, docker: bool = False, preferred: Platform | None = None) -> None:
+        self._tar = TarWriter(output)
+        self._docker = docker
+        self._preferred = preferred
+        self._index: Index = indexes.create()
+        self._written: set[Digest] = set()
+        self._documents: dict[Digest, Manifest | Index] = {}
+        self._lock = threading.Lock()
+        self._tar.add_bytes(MARKER, VERSION)
+
+    def has_blob(self, descriptor: Descriptor) -> bool:
+        """As of `place.Target`."""
+        return descriptor.digest in self._written
+
+    def has_manifest(self, descriptor: Descriptor) -> bool:
+        """As of `place.Target`."""
+        return descriptor.digest in self._written
+
+    def write_blob(self, descriptor: Descriptor, content: Readable) -> None:
+        """As of `place.Target`; after an error the stream is of no use."""
+        with self._lock:
+            if descriptor.digest in self._written:
+                return
+            self._tar.add(blob_path(descriptor.digest), descriptor.size, VerifyingReader(content, descriptor))
+            self._written.add(descriptor.digest)
+
+    def write_manifest(self, descriptor: Descriptor, raw: bytes, name: str | None = None) -> None:
+        """As of `place.Target`; an empty name puts the image at the top without one."""
+        verified(raw, descriptor)
+        with self._lock:
+            if descriptor.digest not in self._written:
+                self._tar.add_bytes(blob_path(descriptor.digest), raw)
+                self._written.add(descriptor.digest)
+            self._documents[descriptor.digest] = documents.load(raw, descriptor.media_type or None)
+            if name is not None:
+                self._index = names.give(self._index, descriptor, name)
+
+    def finish(self) -> None:
+        """Write what is at the top, and the end of the archive."""
+        self._tar.add_bytes(INDEX, self._index.raw)
+        if self._docker:
+            self._tar.add_bytes(MANIFEST, self._manifest_json())
+        self._tar.finish()
+
+    def _manifest_json(self) -> bytes:
+        tagged: dict[Digest, list[str]] = {}
+        for entry in names.entries(self._index):
+            manifest = self._for_docker(entry.descriptor.digest)
+            if manifest is not None:
+                tagged.setdefault(manifest.digest, []).extend(filter(None, [names.familiar(entry.name)]))
+        saved = []
+        for digest, tags in tagged.items():
+            image = self._documents[digest]
+            assert isinstance(image, Manifest)
+            layers = [blob_path(layer.digest) for layer in image.layers]
+            saved.append(Saved(config=blob_path(image.config.digest), repo_tags=tags or None, layers=layers))
+        return msgspec.json.encode(saved)
+
+    def _for_docker(self, digest: Digest) -> Manifest | None:
+        """The one image of what a name points at that an engine of one platform takes."""
+        document = self._documents.get(digest)
+        if isinstance(document, Index):
+            best = indexes.select(document, self._preferred) if self._preferred is not None else None
+            order = ([best] if best is not None else []) + list(indexes.images(document))
+            candidates = (self._for_docker(entry.digest) for entry in order)
+            return next((manifest for manifest in candidates if manifest is not None), None)
+        return document if document is not None and document.is_image else None

@@ -1,0 +1,157 @@
+"""Docker's own archive of images, read as a place: `manifest.json`, configs and layer tars (`docker save` before 25).
+
+Docker stores layers uncompressed, so a layer's digest is its diff id and the manifest can be made without reading
+them. Other writers (kaniko, bazel) compress them; those are hashed when the image is resolved.
+"""
+
+import hashlib
+from typing import Self
+
+import msgspec
+
+from polyarch.errors import CorruptError, NotFoundError, UsageError
+from polyarch.oci import config as configs
+from polyarch.oci import digest as digests
+from polyarch.oci import document as documents
+from polyarch.oci import manifest as manifests
+from polyarch.oci import media_types
+from polyarch.oci import reference as references
+from polyarch.oci.descriptor import Descriptor
+from polyarch.oci.digest import Digest
+from polyarch.oci.document import Manifest
+from polyarch.oci.place import BlobReader
+from polyarch.oci.verify import VerifyingReader, verified
+from polyarch.transfer.names import Named
+from polyarch.transfer.tarball import Members
+
+MANIFEST = "manifest.json"
+_CHUNK = 1 << 20
+_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+
+
+class Saved(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
+    """One image of `manifest.json`: paths in the archive, and the names that it goes by."""
+
+    config: str
+    repo_tags: list[str] | None = None
+    layers: list[str] | None = None
+
+
+class DockerArchive:
+    """A docker archive to read: Source and Partial of `oci/place.py`. It owns the file: `close` it, or use `with`."""
+
+    def __init__(self, members: Members) -> None:
+        self._members = members
+        raw = members.read(MANIFEST, documents.MAX_SIZE)
+        try:
+            self._saved = msgspec.json.decode(raw, type=list[Saved])
+        except msgspec.DecodeError as error:
+            raise CorruptError(f"{MANIFEST} of {members.where} is malformed: {error}") from error
+        self._manifests: dict[int, Manifest] = {}
+        self._paths: dict[Digest, str] = {}
+
+    @property
+    def where(self) -> str:
+        """What to call it in a message."""
+        return self._members.where
+
+    def images(self) -> tuple[Named, ...]:
+        """The images, once for each name, in the archive's order. Raises CorruptError."""
+        return tuple(
+            Named(name, self._manifest(position).descriptor())
+            for position, saved in enumerate(self._saved)
+            for name in saved.repo_tags or [""]
+        )
+
+    def resolve(self, name: str) -> Descriptor:
+        """What a tag, an image id or a manifest's digest points at; the only image for an empty name.
+
+        Raises NotFoundError that lists what there is, CorruptError.
+        """
+        have = ", ".join(self.tags()) or f"{len(self._saved)} images without a name"
+        if not name and len(self._saved) == 1:
+            return self._manifest(0).descriptor()
+        for position, saved in enumerate(self._saved):
+            if name and any(_same(name, tag) for tag in saved.repo_tags or ()):
+                return self._manifest(position).descriptor()
+        for position in range(len(self._saved) if digests.is_digest(name) else 0):
+            manifest = self._manifest(position)
+            if name in (manifest.digest, manifest.config.digest):
+                return manifest.descriptor()
+        what = f"no image {name!r}" if name else f"{len(self._saved)} images, and none was named"
+        raise NotFoundError(f"{self.where} has {what}", f"it has {have}")
+
+    def read_manifest(self, descriptor: Descriptor) -> bytes:
+        """The manifest as made from the archive. Raises NotFoundError."""
+        for position in range(len(self._saved)):
+            manifest = self._manifest(position)
+            if manifest.digest == descriptor.digest:
+                return verified(manifest.raw, descriptor, self.where)
+        raise NotFoundError(f"{self.where} has no manifest {descriptor.digest}")
+
+    def open_blob(self, descriptor: Descriptor) -> BlobReader:
+        """As of `place.Source`."""
+        if (path := self._paths.get(descriptor.digest)) is None:
+            raise NotFoundError(f"{self.where} has no {descriptor.digest}")
+        return VerifyingReader(self._members.open(path), descriptor, None, self.where)
+
+    def tags(self) -> tuple[str, ...]:
+        """The names, sorted."""
+        return tuple(sorted({tag for saved in self._saved for tag in saved.repo_tags or ()}))
+
+    def lacks(self, descriptor: Descriptor) -> bool:
+        """As of `place.Partial`."""
+        return descriptor.digest not in self._paths
+
+    def close(self) -> None:
+        """Close the file."""
+        self._members.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _manifest(self, position: int) -> Manifest:
+        if position not in self._manifests:
+            self._manifests[position] = self._convert(self._saved[position])
+        return self._manifests[position]
+
+    def _convert(self, saved: Saved) -> Manifest:
+        raw = self._members.read(saved.config, documents.MAX_SIZE)
+        diff_ids = configs.load(raw).diff_ids
+        paths = saved.layers or []
+        if len(paths) != len(diff_ids):
+            raise CorruptError(
+                f"{saved.config} in {self.where} names {len(diff_ids)} layers, {MANIFEST} has {len(paths)}"
+            )
+        config = Descriptor(media_type=media_types.OCI_CONFIG, digest=digests.of(raw), size=len(raw))
+        self._paths[config.digest] = saved.config
+        layers = [self._layer(path, diff_id) for path, diff_id in zip(paths, diff_ids, strict=True)]
+        return manifests.create(config, layers)
+
+    def _layer(self, path: str, diff_id: Digest) -> Descriptor:
+        size = self._members.size(path)
+        if size is None:
+            raise CorruptError(f"{self.where} has no {path}, which {MANIFEST} names")
+        content = self._members.open(path)
+        start = content.read(4)
+        media_type, digest = media_types.OCI_LAYER, diff_id
+        if start.startswith((_GZIP, _ZSTD)):
+            media_type = media_types.OCI_LAYER_GZIP if start.startswith(_GZIP) else media_types.OCI_LAYER_ZSTD
+            hasher = hashlib.sha256(start)
+            while chunk := content.read(_CHUNK):
+                hasher.update(chunk)
+            digest = Digest("sha256:" + hasher.hexdigest())
+        self._paths[digest] = path
+        return Descriptor(media_type=media_type, digest=digest, size=size)
+
+
+def _same(name: str, tag: str) -> bool:
+    if name == tag:
+        return True
+    try:
+        return references.parse(name).tagged() == references.parse(tag).tagged()
+    except UsageError:
+        return False

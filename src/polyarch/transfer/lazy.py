@@ -1,0 +1,183 @@
+"""The store, and behind it the repositories where a blob was seen: what is not here is fetched when it is read.
+
+So a build on a base, and a list made of a registry's images, move no layer until somebody needs its bytes; and
+none at all where the registry that is pushed to can mount it. The cache keeps the origins (kind "origin"), so
+losing it costs a pull.
+"""
+
+import threading
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from polyarch.errors import NotFoundError, RegistryError
+from polyarch.oci import digest as digests
+from polyarch.oci import document as documents
+from polyarch.oci import reference as references
+from polyarch.oci.descriptor import Descriptor
+from polyarch.oci.digest import Digest
+from polyarch.oci.document import Index
+from polyarch.oci.place import BlobReader
+from polyarch.oci.reference import Reference
+from polyarch.transfer import graph as graphs
+
+if TYPE_CHECKING:
+    from polyarch.registry import Registry, Repository
+    from polyarch.store import Store
+
+_ORIGIN = "origin"
+# The latest sightings are the likeliest; older ones are only more requests.
+_REMEMBERED = 8
+
+
+def record_origins(store: "Store", seen: Iterable[Digest], repository: Reference) -> None:
+    """Remember that `repository` has these blobs or manifests."""
+    name = str(repository.repository)
+    changed: dict[str, bytes] = {}
+    for digest in seen:
+        known = _known(store, digest)
+        if known[:1] != [name]:
+            others = [other for other in known if other != name]
+            changed[digest] = msgspec.json.encode([name, *others][:_REMEMBERED])
+    if changed:
+        store.cache.put_many(_ORIGIN, changed)
+
+
+def origins(store: "Store", digest: Digest) -> tuple[Reference, ...]:
+    """The repositories that had the content when it was last seen, the latest first."""
+    return tuple(references.parse(name) for name in _known(store, digest))
+
+
+def children(raw: bytes, media_type: str) -> tuple[Digest, ...]:
+    """The digests that a manifest or index names."""
+    document = documents.load(raw, media_type or None)
+    if isinstance(document, Index):
+        return tuple(entry.digest for entry in document.manifests)
+    return tuple(blob.digest for blob in graphs.blobs_of(document))
+
+
+def _known(store: "Store", digest: Digest) -> list[str]:
+    raw = store.cache.get(_ORIGIN, digest)
+    try:
+        return [] if raw is None else msgspec.json.decode(raw, type=list[str])
+    except msgspec.DecodeError:
+        return []  # the cache is disposable: what it cannot say was never said
+
+
+class LazySource:
+    """Store first, then origins: Source, Partial, Originating and Ranged of `oci/place.py`.
+
+    It owns neither store nor registry. What it fetches is written into the store, once even if many threads ask.
+    With `fetch_manifests` False only blobs are fetched: an image of which a platform was never pulled stays so.
+    """
+
+    def __init__(self, store: "Store", registry: "Registry", *, fetch_manifests: bool = True) -> None:
+        self._store = store
+        self._registry = registry
+        self._fetch_manifests = fetch_manifests
+        self._flights: dict[Digest, threading.Lock] = {}
+        self._lock = threading.Lock()
+
+    def resolve(self, name: str) -> Descriptor:
+        """What a reference or digest points at: the store's, else the registry's. Raises NotFoundError."""
+        try:
+            return self._store.resolve(name)
+        except NotFoundError:
+            if digests.is_digest(name):
+                raise
+        reference = references.parse(name).tagged()
+        descriptor = self._registry.repository(reference).resolve(reference.version)
+        record_origins(self._store, [descriptor.digest], reference)
+        return descriptor
+
+    def read_manifest(self, descriptor: Descriptor) -> bytes:
+        """As of `place.Source`."""
+        try:
+            return self._store.read_manifest(descriptor)
+        except NotFoundError:
+            if not self._fetch_manifests:
+                raise
+        with self._flight(descriptor.digest):
+            if self._store.has_manifest(descriptor):
+                return self._store.read_manifest(descriptor)
+            repository = self._holder(descriptor)
+            raw = repository.read_manifest(descriptor)
+            record_origins(self._store, children(raw, descriptor.media_type), repository.reference)
+            self._store.write_manifest(descriptor, raw)
+            return raw
+
+    def open_blob(self, descriptor: Descriptor) -> BlobReader:
+        """As of `place.Source`."""
+        if not self._store.has_blob(descriptor):
+            self.fetch(descriptor)
+        return self._store.open_blob(descriptor)
+
+    def fetch(self, descriptor: Descriptor) -> None:
+        """Bring the blob into the store, if it is not there. Raises NotFoundError, RegistryError, CorruptError."""
+        with self._flight(descriptor.digest):
+            if self._store.has_blob(descriptor):
+                return
+            failure: RegistryError | None = None
+            for origin in origins(self._store, descriptor.digest):
+                try:
+                    with self._registry.repository(origin).open_blob(descriptor) as reader:
+                        self._store.write_blob(descriptor, reader)
+                    return
+                except NotFoundError:
+                    continue
+                except RegistryError as error:
+                    failure = error
+            if failure is not None:
+                raise failure
+            raise NotFoundError(
+                f"the blob {descriptor.digest} is not in the store", "pull the image that it belongs to"
+            )
+
+    def read_range(self, descriptor: Descriptor, offset: int, size: int) -> bytes:
+        """As of `place.Ranged`: from the store's file, else from a registry without fetching the whole."""
+        import os
+
+        if self._store.has_blob(descriptor):
+            file = os.open(self._store.blob_path(descriptor.digest), os.O_RDONLY)
+            try:
+                return os.pread(file, size, offset)
+            finally:
+                os.close(file)
+        for origin in origins(self._store, descriptor.digest):
+            try:
+                return self._registry.repository(origin).read_range(descriptor, offset, size)
+            except (NotFoundError, RegistryError):
+                continue
+        raise NotFoundError(f"the blob {descriptor.digest} is not in the store", "pull the image that it belongs to")
+
+    def tags(self) -> tuple[str, ...]:
+        """The store's names."""
+        return self._store.tags()
+
+    def lacks(self, descriptor: Descriptor) -> bool:
+        """As of `place.Partial`: neither is it here, nor was it ever seen elsewhere."""
+        return not self._store.has_blob(descriptor) and not _known(self._store, descriptor.digest)
+
+    def origins(self, digest: Digest) -> tuple[Reference, ...]:
+        """As of `place.Originating`."""
+        return origins(self._store, digest)
+
+    def _holder(self, descriptor: Descriptor) -> "Repository":
+        failure: RegistryError | None = None
+        for origin in origins(self._store, descriptor.digest):
+            repository = self._registry.repository(origin)
+            try:
+                if repository.has_manifest(descriptor):
+                    return repository
+            except RegistryError as error:
+                failure = error
+        if failure is not None:
+            raise failure
+        raise NotFoundError(
+            f"the manifest {descriptor.digest} is not in the store", "pull the image that it belongs to"
+        )
+
+    def _flight(self, digest: Digest) -> threading.Lock:
+        with self._lock:
+            return self._flights.setdefault(digest, threading.Lock())

@@ -1,0 +1,109 @@
+"""What people type where an image is meant, turned into a place and a name in it.
+
+`oci-layout://DIR[:tag|@digest]` is buildx's word, `oci-archive:FILE[:name]`, `docker-archive:FILE[:name]`,
+`oci:DIR[:name]` and `docker://REFERENCE` are skopeo's; anything else is a reference, looked for in the store first
+and then in its registry.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Literal
+
+import msgspec
+
+from polyarch.errors import UsageError
+from polyarch.oci import digest as digests
+from polyarch.oci import reference as references
+from polyarch.oci.place import Source
+from polyarch.oci.reference import Reference
+
+if TYPE_CHECKING:
+    from polyarch.registry import Registry
+    from polyarch.store import Store
+
+Kind = Literal["layout", "archive", "registry", "any"]
+_PREFIXES: tuple[tuple[str, Kind], ...] = (
+    ("oci-layout://", "layout"),
+    ("oci:", "layout"),
+    ("oci-archive:", "archive"),
+    ("docker-archive:", "archive"),
+    ("docker://", "registry"),
+)
+
+
+class Location(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an image is: `path` for layouts and archives, with the `name` inside; else `reference`."""
+
+    kind: Kind
+    path: str = ""
+    name: str = ""
+    reference: Reference | None = None
+
+
+class Places(msgspec.Struct, frozen=True):
+    """The places that a command works on. `spool` opens a temporary file for archives that are streams."""
+
+    store: "Store"
+    registry: "Registry"
+    spool: Callable[[], BinaryIO]
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """A place and a name in it. `repository` is set where it is a registry's, so that blobs can stay there."""
+
+    source: Source
+    name: str
+    repository: Reference | None = None
+
+
+def parse(text: str) -> Location:
+    """The location that `text` spells. Raises UsageError."""
+    for prefix, kind in _PREFIXES:
+        if not text.startswith(prefix):
+            continue
+        rest = text.removeprefix(prefix)
+        if kind == "registry":
+            return Location(kind=kind, reference=references.parse(rest).tagged())
+        path, name = _split(rest)
+        if not path:
+            raise UsageError(f"{text!r} names no path", f"write {prefix}PATH, or {prefix}PATH:TAG")
+        return Location(kind=kind, path=path, name=name)
+    return Location(kind="any", reference=references.parse(text).tagged())
+
+
+def of_path(path: str) -> Location:
+    """The location of a layout directory or an archive file given by its path alone."""
+    return Location(kind="layout" if Path(path).is_dir() else "archive", path=path)
+
+
+@contextlib.contextmanager
+def opened(location: Location, places: Places) -> Iterator[Found]:
+    """The place of `location`, closed at the end. Raises NotFoundError, CorruptError."""
+    from polyarch.transfer.lazy import LazySource
+
+    if location.kind == "layout":
+        from polyarch.transfer.layout import open_layout
+
+        yield Found(source=open_layout(Path(location.path)), name=location.name)
+    elif location.kind == "archive":
+        from polyarch.transfer.archive import open_path
+
+        with open_path(Path(location.path), places.spool) as archive:
+            yield Found(source=archive, name=location.name)
+    elif location.kind == "registry":
+        assert location.reference is not None
+        repository = places.registry.repository(location.reference)
+        yield Found(source=repository, name=location.reference.version, repository=location.reference.repository)
+    else:
+        assert location.reference is not None
+        yield Found(source=LazySource(places.store, places.registry), name=str(location.reference))
+
+
+def _split(text: str) -> tuple[str, str]:
+    """Path and name. As skopeo does it, the path ends at the first colon, since a name may hold some."""
+    path, at, digest = text.partition("@")
+    if at and digests.is_digest(digest):
+        return path, digest
+    path, _, name = text.partition(":")
+    return path, name

@@ -1,0 +1,229 @@
+"""The tar file around an archive of images: read in place, written as a stream.
+
+Nothing is unpacked: a member is its offset and size in the file, so its name can lead nowhere. The names that
+matter come from digests, not from the archive.
+"""
+
+import posixpath
+from collections.abc import Callable
+from types import TracebackType
+from typing import BinaryIO, Protocol, Self
+
+import msgspec
+
+from polyarch.errors import CorruptError, NotFoundError
+from polyarch.oci.place import Readable
+
+# A layer of 127 files for each of some hundred platforms is far below; a tar bomb of empty members is far above.
+MAX_MEMBERS = 200_000
+_MAX_LINKS = 8
+_CHUNK = 1 << 20
+_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_BLOCK = 512
+
+
+class Writable(Protocol):
+    """Where a stream goes to."""
+
+    def write(self, data: bytes, /) -> object: ...
+
+
+class Member(msgspec.Struct, frozen=True):
+    """Where a member's bytes are; `link` is what a symbolic or hard link points at, in terms of the archive."""
+
+    offset: int
+    size: int
+    link: str = ""
+
+
+class Section:
+    """A Readable of a part of a file, with a position of its own: many threads may read one file."""
+
+    def __init__(self, descriptor: int, offset: int, size: int) -> None:
+        self._descriptor = descriptor
+        self._position = offset
+        self._end = offset + size
+
+    def read(self, size: int = -1, /) -> bytes:
+        """As of `place.Readable`."""
+        import os
+
+        left = self._end - self._position
+        chunk = os.pread(self._descriptor, left if size < 0 else min(size, left), self._position)
+        self._position += len(chunk)
+        return chunk
+
+    def close(self) -> None:
+        """Nothing: the file is the archive's."""
+
+
+class Members:
+    """The members of a tar file. It owns the file: `close` it, or use `with`."""
+
+    def __init__(self, file: BinaryIO, where: str) -> None:
+        self._file = file
+        self._where = where
+        self._members = _scan(file, where)
+
+    @property
+    def where(self) -> str:
+        """What to call the archive in a message."""
+        return self._where
+
+    def find(self, path: str) -> Member | None:
+        """The regular file at `path`, through links of the archive; None if there is none."""
+        seen = 0
+        member = self._members.get(path)
+        while member is not None and member.link:
+            seen += 1
+            member = self._members.get(member.link) if seen <= _MAX_LINKS else None
+        return member
+
+    def size(self, path: str) -> int | None:
+        """The size of the file at `path`; None if there is none."""
+        member = self.find(path)
+        return None if member is None else member.size
+
+    def open(self, path: str, offset: int = 0) -> Section:
+        """The bytes of the file at `path` from `offset` on. Raises NotFoundError."""
+        member = self.find(path)
+        if member is None:
+            raise NotFoundError(f"{self._where} has no {path}")
+        begin = min(offset, member.size)
+        return Section(self._file.fileno(), member.offset + begin, member.size - begin)
+
+    def read(self, path: str, limit: int) -> bytes:
+        """The file at `path`, whole. Raises NotFoundError, and CorruptError above `limit` bytes."""
+        if (size := self.size(path)) is not None and size > limit:
+            raise CorruptError(f"{path} in {self._where} has {size} bytes, more than the {limit} that make sense")
+        return self.open(path).read()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_tar(file: BinaryIO, spool: Callable[[], BinaryIO], where: str) -> Members:
+    """The members of `file`, which this takes over: a tar, or one compressed by gzip or zstd, or a stream of either.
+
+    `spool` opens a temporary file, read and write, for what cannot be read in place; it is closed with the members.
+    Raises CorruptError.
+    """
+    if _in_place(file):
+        return Members(file, where)
+    from polyarch.layers import compression
+
+    copy = spool()
+    try:
+        with file:
+            content: Readable = compression.decompress(file)
+            while chunk := content.read(_CHUNK):
+                copy.write(chunk)
+        copy.flush()
+        return Members(copy, where)
+    except BaseException:
+        copy.close()
+        raise
+
+
+def _in_place(file: BinaryIO) -> bool:
+    if not file.seekable():
+        return False
+    start = file.read(4)
+    file.seek(0)
+    return not start.startswith((_GZIP, _ZSTD))
+
+
+def _scan(file: BinaryIO, where: str) -> dict[str, Member]:
+    import tarfile
+
+    members: dict[str, Member] = {}
+    end = file.seek(0, 2)
+    file.seek(0)
+    try:
+        with tarfile.open(fileobj=file, mode="r:") as archive:
+            for info in archive:
+                path = _path(info.name, where)
+                if info.issym():
+                    members[path] = Member(
+                        0, 0, posixpath.normpath(posixpath.join(posixpath.dirname(path), info.linkname))
+                    )
+                elif info.islnk():
+                    members[path] = Member(0, 0, _path(info.linkname, where))
+                elif info.isreg() and not info.issparse():
+                    if info.offset_data + info.size > end:
+                        raise CorruptError(f"{where} ends in the middle of {path}")
+                    members[path] = Member(info.offset_data, info.size)
+                if len(members) > MAX_MEMBERS:
+                    raise CorruptError(f"{where} has more than {MAX_MEMBERS} members")
+    except (tarfile.TarError, ValueError, EOFError) as error:
+        raise CorruptError(f"{where} is not a tar archive: {error}") from error
+    return members
+
+
+def _path(name: str, where: str) -> str:
+    path = posixpath.normpath(name)
+    if path.startswith(("/", "../")) or path == "..":
+        raise CorruptError(f"{where} has a member {name!r}, which would be outside of it")
+    return path
+
+
+class TarWriter:
+    """A deterministic tar stream: no times, no owners, files of mode 0644. It owns nothing; `finish` ends it."""
+
+    def __init__(self, output: Writable) -> None:
+        self._output = output
+        self._written = 0
+        self._directories: set[str] = set()
+
+    def add(self, path: str, size: int, content: Readable) -> None:
+        """Write a file, its directories before it. Raises CorruptError if `content` is not of `size` bytes."""
+        self._parents(path)
+        self._header(path, size)
+        left = size
+        while left and (chunk := content.read(min(_CHUNK, left))):
+            self._write(chunk)
+            left -= len(chunk)
+        if left or content.read(1):
+            raise CorruptError(f"{path} is not of the {size} bytes that it claims")
+        self._write(b"\0" * (-size % _BLOCK))
+
+    def add_bytes(self, path: str, raw: bytes) -> None:
+        """Write a small file."""
+        self._parents(path)
+        self._header(path, len(raw))
+        self._write(raw + b"\0" * (-len(raw) % _BLOCK))
+
+    def finish(self) -> None:
+        """Write the end of the archive: two empty blocks, then up to a full record of twenty."""
+        self._write(b"\0" * (2 * _BLOCK))
+        self._write(b"\0" * (-self._written % (20 * _BLOCK)))
+
+    def _parents(self, path: str) -> None:
+        parts = path.split("/")[:-1]
+        for depth in range(1, len(parts) + 1):
+            directory = "/".join(parts[:depth])
+            if directory not in self._directories:
+                self._directories.add(directory)
+                self._header(directory, None)
+
+    def _header(self, path: str, size: int | None) -> None:
+        import tarfile
+
+        info = tarfile.TarInfo(path)
+        info.size = size or 0
+        info.mode = 0o644 if size is not None else 0o755
+        info.type = tarfile.REGTYPE if size is not None else tarfile.DIRTYPE
+        self._write(info.tobuf(tarfile.PAX_FORMAT))
+
+    def _write(self, data: bytes) -> None:
+        self._output.write(data)
+        self._written += len(data)
