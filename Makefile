@@ -1,0 +1,89 @@
+# All that a developer of Polyarch types. Each target does its own set-up, says what it installs, and does nothing twice.
+# `make` or `make help` lists the targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+# The Python to make the virtual environment with (3.11 or later), and what else to tell pytest: make test ARGS="-k push"
+PYTHON ?= python3
+ARGS ?=
+export PYTHON
+
+venv := .venv
+bin := $(venv)/bin
+pip := $(bin)/python -m pip --disable-pip-version-check install --quiet --retries 5
+
+## For everyone
+
+.PHONY: help
+help: ## This list
+	@awk -F ':.*## ' '/^## /{printf "\n%s\n", substr($$0, 4)} /^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+.PHONY: demo
+demo: $(venv)/runtime.stamp ## One image for four platforms: built, run, pushed and pulled, in under two minutes
+	@$(bin)/python scripts/demo.py
+
+.PHONY: test
+test: lint test-packages ## The linters and every test
+	$(bin)/pytest -n 2 --dist loadgroup $(ARGS)
+
+## For developers
+
+.PHONY: venv
+venv: $(venv)/dev.stamp ## The virtual environment with all that development needs
+
+.PHONY: lint
+lint: $(venv)/dev.stamp ## ruff, mypy, import-linter, and whether the generated pages are fresh
+	$(bin)/ruff check
+	$(bin)/ruff format --check
+	$(bin)/mypy
+	$(bin)/lint-imports
+	$(bin)/python scripts/reference.py --check
+
+.PHONY: format
+format: $(venv)/dev.stamp ## Formats the code and applies ruff's safe fixes
+	$(bin)/ruff check --fix
+	$(bin)/ruff format
+
+.PHONY: docs
+docs: $(venv)/dev.stamp ## Writes the generated pages of docs/reference anew
+	$(bin)/python scripts/reference.py
+
+.PHONY: picture
+picture: $(venv)/runtime.stamp ## Draws docs/pictures from a real terminal
+	@scripts/system_packages.sh pictures
+	$(bin)/python scripts/picture.py
+
+.PHONY: bench
+bench: $(venv)/dev.stamp ## Measures, beside the peers
+	@scripts/system_packages.sh test bench
+	$(bin)/python -m bench $(ARGS)
+
+.PHONY: lock
+lock: ## Writes requirements/*.txt anew from pyproject.toml (ARGS=--upgrade: at newer versions)
+	scripts/lock.sh $(ARGS)
+
+.PHONY: clean
+clean: ## Removes the virtual environment and what the tools left behind
+	rm -rf $(venv) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
+
+# Set-up. A stamp is renewed when the lock or pyproject.toml is newer; the packages of the machine are looked at each time.
+
+.PHONY: demo-packages test-packages
+demo-packages:
+	@scripts/system_packages.sh demo
+test-packages:
+	@scripts/system_packages.sh demo test
+
+$(venv)/runtime.stamp: requirements/runtime.txt requirements/build.txt pyproject.toml | demo-packages
+	@echo "Installing into $(venv), with pip: $$(sed -n 's/^\([^ #]*\)==.*/\1/p' requirements/runtime.txt requirements/build.txt | tr '\n' ' ')and Polyarch itself"
+	@test -x $(bin)/python || $(PYTHON) -m venv $(venv)
+	@$(pip) --require-hashes -r requirements/runtime.txt -r requirements/build.txt
+	@$(pip) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(venv)/dev.stamp: requirements/dev.txt $(venv)/runtime.stamp
+	@echo "Installing into $(venv), with pip: $$(sed -n 's/^\([^ #]*\)==.*/\1/p' requirements/dev.txt | tr '\n' ' ')"
+	@$(pip) --require-hashes -r requirements/dev.txt
+	@touch $@
