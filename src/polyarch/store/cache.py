@@ -1,0 +1,147 @@
+"""The cache: what was worked out before, by kind and key, in a sqlite file that may vanish at any time.
+
+Nothing here fails a command. A broken file is thrown away and made anew; on a full disk, or when another process
+writes for too long, nothing is remembered.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, TypeVar
+
+from polyarch.store.layout import Layout
+from polyarch.store.locks import FileLock
+
+if TYPE_CHECKING:
+    import sqlite3
+
+_VERSION = 1
+_SCHEMA = f"""
+    CREATE TABLE IF NOT EXISTS entries (
+        kind TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, used INTEGER NOT NULL, PRIMARY KEY (kind, key)
+    ) WITHOUT ROWID;
+    PRAGMA user_version = {_VERSION};
+"""
+_NOW = "CAST(strftime('%s', 'now') AS INTEGER)"
+_PUT = f"INSERT OR REPLACE INTO entries VALUES (?, ?, ?, {_NOW})"
+_TOUCH = f"UPDATE entries SET used = {_NOW} WHERE kind = ? AND key = ?"
+_WAIT = 10.0
+_T = TypeVar("_T")
+
+
+class Cache:
+    """The cache of a store: one connection, opened at the first use, shared by all threads, closed by `close`."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._mutex = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        self._touched: set[tuple[str, str]] = set()
+
+    def get(self, kind: str, key: str) -> bytes | None:
+        """What was remembered, or None. That it was of use is written down when the cache is closed."""
+
+        def select(connection: sqlite3.Connection) -> bytes | None:
+            query = "SELECT value FROM entries WHERE kind = ? AND key = ?"
+            row: tuple[bytes] | None = connection.execute(query, (kind, key)).fetchone()
+            if row is None:
+                return None
+            self._touched.add((kind, key))
+            return row[0]
+
+        return self._run(select, None)
+
+    def put(self, kind: str, key: str, value: bytes) -> None:
+        """Remember `value`."""
+        self.put_many(kind, [(key, value)])
+
+    def put_many(self, kind: str, items: Iterable[tuple[str, bytes]]) -> None:
+        """Remember several values at the price of one."""
+        rows = [(kind, key, value) for key, value in items]
+        self._write(lambda connection: connection.executemany(_PUT, rows))
+
+    def delete(self, kind: str, key: str) -> None:
+        """Forget a value."""
+        self._write(
+            lambda connection: connection.execute("DELETE FROM entries WHERE kind = ? AND key = ?", (kind, key))
+        )
+
+    def entries(self, kind: str) -> list[tuple[str, bytes]]:
+        """All keys and values of a kind, the longest unused first."""
+        query = "SELECT key, value FROM entries WHERE kind = ? ORDER BY used, key"
+        return self._run(lambda connection: connection.execute(query, (kind,)).fetchall(), [])
+
+    def clear(self, kind: str | None = None) -> None:
+        """Forget all values of a kind, or all there are."""
+        if kind is None:
+            self._write(lambda connection: connection.execute("DELETE FROM entries"))
+        else:
+            self._write(lambda connection: connection.execute("DELETE FROM entries WHERE kind = ?", (kind,)))
+
+    def close(self) -> None:
+        """Write down what was used, and let go. Safe to call twice."""
+        if self._touched:
+            rows, self._touched = sorted(self._touched), set()
+            self._write(lambda connection: connection.executemany(_TOUCH, rows))
+        with self._mutex:
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                connection.close()
+
+    def _write(self, change: Callable[[sqlite3.Connection], object]) -> None:
+        def transaction(connection: sqlite3.Connection) -> None:
+            with connection:
+                change(connection)
+
+        self._run(transaction, None)
+
+    def _run(self, work: Callable[[sqlite3.Connection], _T], otherwise: _T) -> _T:
+        import sqlite3
+
+        with self._mutex:
+            for last in (False, True):
+                try:
+                    if self._connection is None:
+                        self._connection = self._open()
+                    return work(self._connection)
+                except sqlite3.DatabaseError as error:
+                    code: int | None = getattr(error, "sqlite_errorcode", None)
+                    if code is None:
+                        raise  # not sqlite's word but the module's: a mistake of this program
+                    # Locked, full or read-only: it is only a cache, so the caller does the work again.
+                    if last or code & 0xFF not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+                        return otherwise
+                    self._discard()
+        return otherwise
+
+    def _open(self) -> sqlite3.Connection:
+        import sqlite3
+
+        connection = sqlite3.connect(self._layout.cache, timeout=_WAIT, check_same_thread=False, cached_statements=64)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            # A power cut may cost the last entries or the file; content is verified by its digest all the same.
+            connection.execute("PRAGMA synchronous = OFF")
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            if version != _VERSION:
+                # A new file is not emptied: another process may have made its table in this moment.
+                drop = "DROP TABLE IF EXISTS entries;" if version else ""
+                connection.executescript(f"BEGIN IMMEDIATE; {drop} {_SCHEMA} COMMIT;")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _discard(self) -> None:
+        """Throw the file away, unless another process already has."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+        with FileLock(self._layout.lock("cache")):
+            for suffix in ("", "-wal", "-shm"):
+                try:
+                    os.unlink(self._layout.cache + suffix)
+                except FileNotFoundError:
+                    continue

@@ -1,0 +1,70 @@
+"""What the disk can do to a write, and writes that last."""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from polyarch.errors import PolyarchError
+
+_FULL = {errno.ENOSPC: "no space left", errno.EDQUOT: "the disk quota is used up"}
+_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+@contextmanager
+def explained(action: str, path: str) -> Iterator[None]:
+    """Turn an OSError inside into a PolyarchError: `action` ("write a blob") failed at `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise explain(error, action, path) from error
+
+
+def explain(error: OSError, action: str, path: str) -> PolyarchError:
+    """What a person should know of a failed write."""
+    if (reason := _FULL.get(error.errno or 0)) is not None:
+        return PolyarchError(
+            f"cannot {action}: {reason} on the filesystem of {path}",
+            "free some with `polyarch system prune`, or choose a larger disk with --root",
+        )
+    if error.errno in _FORBIDDEN:
+        return PolyarchError(
+            f"cannot {action}: {error.strerror} at {error.filename or path}",
+            "choose a directory that you may write to with --root or POLYARCH_ROOT",
+        )
+    return PolyarchError(
+        f"cannot {action}: {error.strerror or error} at {error.filename or path}",
+        "look for a failing disk (dmesg), or choose another one with --root" if error.errno == errno.EIO else None,
+    )
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write all of `data`: a filesystem that is almost full takes a part first."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def sync_directory(path: str) -> None:
+    """Make the names in a directory last."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def replace(path: str, data: bytes, beside: str) -> None:
+    """Let the file at `path` have `data`, at once and for good; `beside` is a free name on the same filesystem."""
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            write_all(descriptor, data)
+            os.fdatasync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.rename(beside, path)
+    except BaseException:
+        os.unlink(beside)
+        raise
+    sync_directory(os.path.dirname(path))

@@ -1,0 +1,160 @@
+"""Collecting garbage: what no tag, no living process and no policy of the caller needs.
+
+The store is locked only while garbage is found and moved to tmp/, not while it is removed.
+"""
+
+import os
+from collections.abc import Iterable
+from typing import Literal
+
+import msgspec
+
+from polyarch.oci.digest import Digest
+from polyarch.store import disk, leases, temporary, trees
+from polyarch.store.blobs import Blobs
+from polyarch.store.manifests import Manifests, children
+from polyarch.store.snapshots import Snapshots
+from polyarch.store.tags import Tags
+from polyarch.store.temporary import TemporaryDirectory
+
+
+class Keep(msgspec.Struct, frozen=True, kw_only=True):
+    """What a collection spares besides tags and leases.
+
+    `digests`: blobs; a manifest among them stands for all that it names. `snapshots`: keys, None for every
+    snapshot. `storage`: garbage is removed, longest unused first, only until the store takes no more than these bytes.
+    """
+
+    digests: frozenset[Digest] = frozenset()
+    snapshots: frozenset[str] | None = frozenset()
+    storage: int | None = None
+
+
+class Garbage(msgspec.Struct, frozen=True, kw_only=True):
+    """A blob (`name` is its digest) or a snapshot (its key), its bytes on disk, when it was last used (Unix time)."""
+
+    kind: Literal["blob", "snapshot"]
+    name: str
+    size: int
+    used: float
+
+
+class Reclaimed(msgspec.Struct, frozen=True, kw_only=True):
+    """What went, or would go. `left`: files that only a caller inside their user namespace can remove."""
+
+    removed: tuple[Garbage, ...]
+    temporary: int
+    left: bool = False
+
+    @property
+    def size(self) -> int:
+        """The bytes of all that went."""
+        return sum(item.size for item in self.removed)
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """What the store takes on disk, in bytes, and how much of that is garbage for a given `Keep`."""
+
+    blobs: int
+    snapshots: int
+    garbage: int
+
+
+class Collector:
+    """Finds and removes the garbage of a store."""
+
+    def __init__(self, blobs: Blobs, manifests: Manifests, tags: Tags, snapshots: Snapshots) -> None:
+        self._blobs = blobs
+        self._layout = blobs.layout
+        self._manifests = manifests
+        self._tags = tags
+        self._snapshots = snapshots
+
+    def run(self, keep: Keep, *, dry_run: bool, timeout: float) -> Reclaimed:
+        """Remove garbage. Raises ConflictError when the store is not free within `timeout` seconds.
+
+        Raises CorruptError when a tag's manifest is damaged: what it names cannot be told from garbage then.
+        """
+        trash = TemporaryDirectory(self._layout.temporary)
+        try:
+            with self._blobs.lock.exclusive(timeout):
+                everything = self._everything()
+                garbage = _chosen(everything, self._garbage(everything, keep), keep.storage)
+                self._blobs.trace("gc:marked")
+                if not dry_run:
+                    with disk.explained("remove garbage", self._layout.root):
+                        for item in garbage:
+                            os.rename(self._path(item), trash.fresh())
+                            self._blobs.trace("gc:moved")
+        finally:
+            trash.close()
+        dead = 0 if dry_run else temporary.reclaim(self._layout.temporary, stuck=True)
+        left = any(name.endswith(temporary.STUCK) for name in os.listdir(self._layout.temporary))
+        return Reclaimed(removed=tuple(garbage), temporary=dead, left=left)
+
+    def usage(self, keep: Keep, timeout: float) -> Usage:
+        """What the store takes now. Raises as `run` does."""
+        with self._blobs.lock.exclusive(timeout):
+            everything = self._everything()
+            garbage = self._garbage(everything, keep)
+        return Usage(
+            blobs=sum(item.size for item in everything if item.kind == "blob"),
+            snapshots=sum(item.size for item in everything if item.kind == "snapshot"),
+            garbage=sum(item.size for item in garbage),
+        )
+
+    def _everything(self) -> list[Garbage]:
+        found = [
+            Garbage(kind="blob", name=digest, size=status.st_size, used=status.st_mtime)
+            for digest, status in self._blobs.all()
+        ]
+        for key in self._snapshots.keys():  # noqa: SIM118 (no mapping)
+            path = self._snapshots.location(key)
+            found.append(Garbage(kind="snapshot", name=key, size=trees.tree_size(path), used=os.lstat(path).st_mtime))
+        return found
+
+    def _garbage(self, everything: list[Garbage], keep: Keep) -> list[Garbage]:
+        leased = leases.collect(self._layout)
+        entries = self._tags.entries()
+        roots = {entry.digest for entry in (*entries.named.values(), *entries.unnamed)}
+        needed = self._reachable(roots | keep.digests | leased.digests)
+        return [
+            item
+            for item in everything
+            if (item.kind == "blob" and item.name not in needed)
+            or (
+                item.kind == "snapshot"
+                and keep.snapshots is not None
+                and item.name not in keep.snapshots
+                and item.name not in leased.snapshots
+            )
+        ]
+
+    def _reachable(self, roots: Iterable[Digest]) -> set[Digest]:
+        pending, seen = list(roots), set[Digest]()
+        while pending:
+            digest = pending.pop()
+            if digest in seen:
+                continue
+            seen.add(digest)
+            document = self._manifests.find(digest)
+            if document is not None:
+                pending.extend(child.digest for child in children(document))
+        return seen
+
+    def _path(self, item: Garbage) -> str:
+        return self._layout.blob(Digest(item.name)) if item.kind == "blob" else self._snapshots.location(item.name)
+
+
+def _chosen(everything: list[Garbage], garbage: list[Garbage], storage: int | None) -> list[Garbage]:
+    garbage = sorted(garbage, key=lambda item: (item.used, item.name))
+    if storage is None:
+        return garbage
+    excess = sum(item.size for item in everything) - storage
+    chosen: list[Garbage] = []
+    for item in garbage:
+        if excess <= 0:
+            break
+        chosen.append(item)
+        excess -= item.size
+    return chosen

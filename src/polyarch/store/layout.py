@@ -1,0 +1,116 @@
+"""The store on disk. This docstring is its specification.
+
+The tree, all of it on one filesystem and the owner's alone (0700):
+
+    oci/                    an OCI image layout (image-spec, image-layout.md), readable by any tool that knows one
+      oci-layout
+      index.json            a tag is an entry
+      blobs/sha256/HEX      manifests, configs, layers
+    snapshots/KEY/fs/       unpacked layers; ":" in a key is written "+", because overlay options end at a colon
+    cache.db, -wal, -shm    what was worked out before (sqlite)
+    tmp/NAME/               what is being written: a directory that its owner holds flocked
+    locks/store, index, cache
+    locks/leases/NAME       what a living process needs, a line each; its owner holds it flocked
+
+Names. An entry's `org.opencontainers.image.ref.name` is the whole reference, `docker.io/library/x:1`, and so is its
+`io.containerd.image.name`. Tried with skopeo 1.9: `skopeo inspect oci:ROOT/oci:docker.io/library/x:1` finds it,
+ports included, because only the first colon separates. An entry without a name is an image that has lost, or never
+had, a tag: it is kept until somebody forgets it. Fields and entries of other programs live on through an edit.
+
+Writing. A blob is written below tmp/, hashed on the way, its content synced, then renamed. It is whole and right
+or absent, after kill -9 and after a power cut. A rename is made durable (fsync of blobs/) before an index.json that may
+name it is. index.json is written beside, synced, and renamed over the old one. snapshots/ and cache.db are
+not synced: a snapshot says which boot of the machine it was made in and counts for nothing in any other, unless
+it was synced since.
+
+Locks, taken in this order and never the other way round:
+    store   shared for the moment in which something is found or put in its place, and written to the lease;
+            exclusive while garbage is picked. Nobody holds it across work, so a collection runs beside builds.
+    index   exclusive while index.json is read, changed and replaced. Readers need no lock.
+    cache   exclusive while a broken cache.db is thrown away.
+All are flock(2): the kernel lets go of them when their process dies. A program that does not know them (skopeo
+writing into oci/) is safe as long as no collection runs between its blobs and its index.json.
+
+What a reader may meet. A tag that moves under it; a blob that it saw and that is gone, if nothing leased it: what it
+opened stays readable. Every method of `Store` that finds a blob, manifest or snapshot leases it until the store is
+closed, and a lease on a manifest holds all that it names. A manifest may be here while layers that it names are not:
+they are fetched when they are needed (`Store.missing` tells which).
+
+What may be deleted at any time, at the cost of time only, while no process works on the store: everything but oci/.
+What nobody holds in tmp/ and locks/leases/ is garbage; `Store.open` and `gc` remove it.
+"""
+
+import os
+
+import msgspec
+
+from polyarch.oci import digest as digests
+from polyarch.oci.digest import Digest
+
+
+class Layout(msgspec.Struct, frozen=True):
+    """Where each thing is below `root`, an absolute path."""
+
+    root: str
+
+    @property
+    def oci(self) -> str:
+        """The OCI image layout."""
+        return f"{self.root}/oci"
+
+    @property
+    def marker(self) -> str:
+        """The file that says that `oci` is a layout."""
+        return f"{self.root}/oci/oci-layout"
+
+    @property
+    def index(self) -> str:
+        """The tags."""
+        return f"{self.root}/oci/index.json"
+
+    @property
+    def blobs(self) -> str:
+        """A directory for each algorithm."""
+        return f"{self.root}/oci/blobs"
+
+    @property
+    def snapshots(self) -> str:
+        """The unpacked layers."""
+        return f"{self.root}/snapshots"
+
+    @property
+    def temporary(self) -> str:
+        """What is being written."""
+        return f"{self.root}/tmp"
+
+    @property
+    def cache(self) -> str:
+        """The sqlite file."""
+        return f"{self.root}/cache.db"
+
+    @property
+    def leases(self) -> str:
+        """A file for each process that needs something."""
+        return f"{self.root}/locks/leases"
+
+    def lock(self, name: str) -> str:
+        """The lock file of this name."""
+        return f"{self.root}/locks/{name}"
+
+    def blob(self, digest: Digest) -> str:
+        """The file of a blob. Raises CorruptError for what is no digest, and so no file name either."""
+        algorithm, _, encoded = digests.parse(digest).partition(":")
+        return f"{self.root}/oci/blobs/{algorithm}/{encoded}"
+
+    def directories(self) -> tuple[str, ...]:
+        """All directories, parents first."""
+        return (
+            self.root,
+            self.oci,
+            self.blobs,
+            f"{self.blobs}/sha256",
+            self.snapshots,
+            self.temporary,
+            os.path.dirname(self.leases),
+            self.leases,
+        )

@@ -1,0 +1,117 @@
+"""Leases: what a living process needs, written where a collection of garbage reads it.
+
+A lease is a file that its owner holds flocked, a line for each digest or snapshot. Lines are only ever added.
+"""
+
+import fcntl
+import os
+import threading
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from polyarch.oci import digest as digests
+from polyarch.oci.digest import Digest
+from polyarch.store import disk, locks
+from polyarch.store.layout import Layout
+from polyarch.store.locks import StoreLock
+
+_SNAPSHOT = "snapshot "
+
+
+class Leased(msgspec.Struct, frozen=True):
+    """What living processes need. A manifest stands for all that it names."""
+
+    digests: frozenset[Digest]
+    snapshots: frozenset[str]
+
+
+class Lease:
+    """Keeps what is added to it from being collected, until `close` or the death of the process.
+
+    The file is made when something is first added. Safe from many threads.
+    """
+
+    def __init__(self, layout: Layout, lock: StoreLock) -> None:
+        self._layout = layout
+        self._lock = lock
+        self._mutex = threading.Lock()
+        self._lines: set[str] = set()
+        self._path = ""
+        self._descriptor = -1
+
+    def add(self, *digests: Digest) -> None:
+        """Keep these blobs, and where one is a manifest what it names. They need not be there yet."""
+        self._add(list(digests))
+
+    def add_snapshot(self, key: str) -> None:
+        """Keep the snapshot of this key."""
+        self._add([_SNAPSHOT + key])
+
+    def _add(self, lines: list[str] | list[Digest]) -> None:
+        # A line goes into the set once it is in the file, so that a second thread does not rely on it too early.
+        with self._mutex:
+            new = [line for line in lines if line not in self._lines]
+            if not new:
+                return
+            with self._lock, disk.explained("write a lease", self._layout.root):
+                if self._descriptor < 0:
+                    self._path, self._descriptor = _held_file(self._layout.leases)
+                disk.write_all(self._descriptor, "".join(f"{line}\n" for line in new).encode())
+            self._lines.update(new)
+
+    def close(self) -> None:
+        """Let go of everything. Safe to call twice."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.unlink(self._path)
+            os.close(descriptor)
+        self._lines.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def collect(layout: Layout) -> Leased:
+    """What is leased now; leases of the dead are removed. The store must be locked exclusively."""
+    found: set[Digest] = set()
+    snapshots: set[str] = set()
+    for line in _lines(layout.leases):
+        if line.startswith(_SNAPSHOT):
+            snapshots.add(line.removeprefix(_SNAPSHOT))
+        elif digests.is_digest(line):
+            found.add(Digest(line))
+    return Leased(frozenset(found), frozenset(snapshots))
+
+
+def _lines(directory: str) -> Iterator[str]:
+    with os.scandir(directory) as entries:
+        paths = [entry.path for entry in entries]
+    for path in paths:
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue  # its owner has just closed it
+        with open(descriptor, encoding="utf-8", errors="surrogateescape") as file:
+            if locks.held(descriptor):
+                if locks.is_linked(descriptor, path):
+                    os.unlink(path)
+            else:
+                yield from file.read().splitlines()
+
+
+def _held_file(directory: str) -> tuple[str, int]:
+    while True:
+        path = f"{directory}/{os.getpid()}-{os.urandom(6).hex()}"
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if locks.is_linked(descriptor, path):
+            return path, descriptor
+        os.close(descriptor)

@@ -1,0 +1,126 @@
+"""Locks between processes: flock(2), which the kernel lets go of when the last descriptor of the file is closed.
+
+Not lockf: that one lets go when *any* descriptor of the file is closed.
+"""
+
+import fcntl
+import os
+import threading
+import time
+from types import TracebackType
+from typing import Self
+
+from polyarch.errors import ConflictError
+
+_MODE = 0o600
+_PAUSE = 0.002
+
+
+class FileLock:
+    """An exclusive lock on a file, for `with`; each use opens the file anew, so it also holds between threads."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._descriptors: list[int] = []
+
+    def __enter__(self) -> Self:
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        # Only the holder gets here, so the list is the holder's alone.
+        self._descriptors.append(descriptor)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._descriptors.pop())
+
+
+class StoreLock:
+    """The lock between all who use a store (shared, `with lock:`) and the one who picks garbage (`exclusive`).
+
+    Shared sections of several threads overlap and nest. It owns a descriptor until `close`.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
+        self._path = path
+        self._mutex = threading.Lock()
+        self._holders = 0
+
+    def __enter__(self) -> Self:
+        with self._mutex:
+            if self._holders == 0:
+                fcntl.flock(self._descriptor, fcntl.LOCK_SH)
+            self._holders += 1
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._mutex:
+            self._holders -= 1
+            if self._holders == 0:
+                fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
+    def exclusive(self, timeout: float) -> "Exclusive":
+        """For `with`: alone on the store. Raises ConflictError after `timeout` seconds of waiting."""
+        return Exclusive(self._path, timeout)
+
+    def close(self) -> None:
+        """Let go. Safe to call twice."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+class Exclusive:
+    """One exclusive hold of a lock file, waited for no longer than `timeout` seconds."""
+
+    def __init__(self, path: str, timeout: float) -> None:
+        self._path = path
+        self._timeout = timeout
+        self._descriptor = -1
+
+    def __enter__(self) -> Self:
+        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
+        deadline = time.monotonic() + self._timeout
+        while not held(self._descriptor):
+            if time.monotonic() >= deadline:
+                os.close(self._descriptor)
+                raise ConflictError(
+                    f"the store is in use by another command, for longer than {self._timeout:g} s",
+                    "try again when it has finished",
+                )
+            time.sleep(_PAUSE)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._descriptor)
+
+
+def held(descriptor: int) -> bool:
+    """Whether the file is now locked exclusively through this descriptor; False if another one has it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def is_linked(descriptor: int, path: str) -> bool:
+    """Whether `path` still is the file behind the descriptor.
+
+    Between making a file and locking it somebody may take it for garbage and remove it.
+    """
+    try:
+        there = os.lstat(path)
+    except FileNotFoundError:
+        return False
+    return os.path.samestat(os.fstat(descriptor), there)

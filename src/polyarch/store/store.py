@@ -1,0 +1,254 @@
+"""The store: this machine as a place for images. It composes what the other files of this room do."""
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from polyarch.errors import NotFoundError, PolyarchError
+from polyarch.oci import digest as digests
+from polyarch.oci.descriptor import Descriptor
+from polyarch.oci.digest import Digest
+from polyarch.oci.document import Index, Manifest
+from polyarch.oci.place import Readable
+from polyarch.oci.verify import VerifyingReader
+from polyarch.store import disk, tags, temporary
+from polyarch.store.blobs import Blobs, BlobWriter, Trace
+from polyarch.store.cache import Cache
+from polyarch.store.gc import Collector, Keep, Reclaimed, Usage
+from polyarch.store.layout import Layout
+from polyarch.store.leases import Lease
+from polyarch.store.locks import FileLock, StoreLock
+from polyarch.store.manifests import Manifests
+from polyarch.store.snapshots import Snapshots
+from polyarch.store.tags import Tags
+from polyarch.store.temporary import TemporaryDirectory
+from polyarch.store.verify import Verifier
+
+_MARKER = b'{"imageLayoutVersion":"1.0.0"}'
+
+
+def _no_trace(point: str) -> None:
+    """Tests step in here."""
+
+
+class Store:
+    """The images of one root directory: a Source and a Target of `oci.place`, whose names are whole references.
+
+    It owns a lock, a lease, a temporary directory and a cache connection until `close`; use it with `with`. What a
+    method finds or writes is leased until then. All methods may be called from many threads. Any of them raises
+    PolyarchError when the disk is full or not writable. `verifier`, `snapshots`, `cache` are parts of it.
+    """
+
+    def __init__(self, layout: Layout, trace: Trace = _no_trace) -> None:
+        self.layout = layout
+        self._lock = StoreLock(layout.lock("store"))
+        self._lease = Lease(layout, self._lock)
+        self._blobs = Blobs(layout, self._lock, self._lease, trace)
+        self._manifests = Manifests(self._blobs)
+        self._tags = Tags(self._blobs)
+        self.snapshots = Snapshots(layout, self._lock, self._lease, trace)
+        self.cache = Cache(layout)
+        self.verifier = Verifier(self._blobs, self._manifests, self._tags)
+
+    @classmethod
+    def open(cls, root: Path | str, *, create: bool = True, trace: Trace = _no_trace) -> Self:
+        """The store at `root`, made if it is not there and `create` says so; leftovers of dead processes are removed.
+
+        Raises NotFoundError without `create`, PolyarchError where the root cannot be written.
+        """
+        layout = Layout(os.path.abspath(root))
+        with disk.explained("open the store", layout.root):
+            if not os.path.exists(layout.marker) or not os.path.exists(layout.index):
+                if not create:
+                    raise NotFoundError(f"there is no store at {layout.root}")
+                _create(layout)
+            # The parts that are disposable may have been removed, and this also tells whether the root is writable.
+            for directory in layout.directories():
+                if not os.path.isdir(directory):
+                    os.makedirs(directory, 0o700, exist_ok=True)
+            store = cls(layout, trace)
+            try:
+                temporary.reclaim(layout.temporary)
+            except BaseException:
+                store.close()
+                raise
+        return store
+
+    # Source
+
+    def resolve(self, name: str) -> Descriptor:
+        """What a whole reference or a digest points at; it is leased. Raises NotFoundError."""
+        with self._lock:
+            if digests.is_digest(name):
+                return self._manifests.describe(Digest(name))
+            descriptor = self._tags.resolve(name)
+            self._lease.add(descriptor.digest)
+            return descriptor
+
+    def read_manifest(self, descriptor: Descriptor) -> bytes:
+        """The verified bytes of a manifest or index. Raises NotFoundError, CorruptError."""
+        return self._manifests.read(descriptor)
+
+    def open_blob(self, descriptor: Descriptor) -> VerifyingReader:
+        """The bytes of a blob, verified while they are read. Raises NotFoundError; reading, CorruptError."""
+        return self._blobs.open(descriptor)
+
+    def read_blob(self, descriptor: Descriptor) -> bytes:
+        """All of a small blob (a config), verified. Raises NotFoundError, CorruptError."""
+        with self._blobs.open(descriptor) as reader:
+            return reader.read()
+
+    def read_range(self, descriptor: Descriptor, offset: int, size: int) -> bytes:
+        """`size` bytes from `offset` on, fewer at the end, not verified. Raises NotFoundError."""
+        try:
+            descriptor_number = os.open(self.layout.blob(descriptor.digest), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise NotFoundError(f"the store has no blob {descriptor.digest}") from None
+        try:
+            return os.pread(descriptor_number, size, offset)
+        finally:
+            os.close(descriptor_number)
+
+    def tags(self) -> tuple[str, ...]:
+        """All names, sorted."""
+        return tuple(sorted(self._tags.entries().named))
+
+    # Target
+
+    def has_blob(self, descriptor: Descriptor) -> bool:
+        """Whether the blob is here, whole; it is leased."""
+        return self._blobs.has(descriptor)
+
+    def write_blob(self, descriptor: Descriptor, content: Readable) -> None:
+        """Write a blob, verified on its way. Raises CorruptError, and then nothing is left of it."""
+        self._blobs.write(descriptor, content)
+
+    def has_manifest(self, descriptor: Descriptor) -> bool:
+        """Whether the manifest is here. What it names may not be: see `missing`."""
+        return self._manifests.has(descriptor)
+
+    def write_manifest(self, descriptor: Descriptor, raw: bytes, name: str | None = None) -> None:
+        """Write a manifest or index, and let `name` point at it. Raises CorruptError."""
+        self._manifests.write(descriptor, raw)
+        if name is not None:
+            self._tags.set(name, descriptor)
+
+    # What only the store can do
+
+    def load(self, descriptor: Descriptor) -> Manifest | Index:
+        """The manifest or index itself. Raises NotFoundError, CorruptError."""
+        return self._manifests.load(descriptor)
+
+    def manifests(self) -> Iterator[Manifest | Index]:
+        """Every manifest and index that is here, tagged or not."""
+        return self._manifests.all()
+
+    def missing(self, descriptor: Descriptor) -> tuple[Descriptor, ...]:
+        """What of the graph below `descriptor` (itself included) is absent; the rest is leased."""
+        return self._manifests.missing(descriptor)
+
+    def find_by_prefix(self, prefix: str) -> list[Digest]:
+        """The digests of all blobs whose hexadecimal part starts so, sorted."""
+        return sorted(digest for digest, _ in self._blobs.all() if digests.encoded(digest).startswith(prefix))
+
+    def tag(self, name: str, descriptor: Descriptor) -> None:
+        """Let `name` point at an image that is here. The one that it pointed at before is kept without the name.
+
+        Raises NotFoundError if the manifest is not in the store.
+        """
+        self._tags.set(name, descriptor)
+
+    def untag(self, name: str) -> Descriptor:
+        """Take a name away; what it pointed at, which goes at the next `gc` if nothing else keeps it.
+
+        Raises NotFoundError.
+        """
+        return self._tags.remove(name)
+
+    def tagged(self) -> Mapping[str, Descriptor]:
+        """What each name points at."""
+        return self._tags.entries().named
+
+    def keep(self, descriptor: Descriptor) -> None:
+        """Keep an image that has no name (a build without -t). Raises NotFoundError if it is not in the store."""
+        self._tags.keep(descriptor)
+
+    def kept(self) -> tuple[Descriptor, ...]:
+        """The images that are kept without a name ("dangling" in docker's words)."""
+        return self._tags.entries().unnamed
+
+    def forget(self, digest: Digest) -> bool:
+        """No longer keep an image without a name; whether it was kept so."""
+        return self._tags.forget(digest)
+
+    def put_bytes(self, media_type: str, raw: bytes) -> Descriptor:
+        """Write a small blob (a config, a manifest); its descriptor."""
+        descriptor = Descriptor(media_type=media_type, digest=digests.of(raw), size=len(raw))
+        if not self._blobs.has(descriptor):
+            with self._blobs.new() as writer:
+                writer.append(raw)
+                writer.keep(descriptor.digest)
+        return descriptor
+
+    def new_blob(self) -> BlobWriter:
+        """A blob whose digest is not known yet, for `with`: `write`, then `commit`."""
+        return self._blobs.new()
+
+    def blob_path(self, digest: Digest) -> Path:
+        """Where the blob's file is, or would be. Read it only after `has_blob`, which leases it."""
+        return Path(self.layout.blob(digest))
+
+    def lease(self) -> Lease:
+        """A lease of its own, for `with`, for what has to outlast this store's methods."""
+        return Lease(self.layout, self._lock)
+
+    def temporary(self) -> TemporaryDirectory:
+        """A directory on the store's filesystem, for `with`, that gives its path; removed with all that is in it."""
+        return TemporaryDirectory(self.layout.temporary)
+
+    def gc(self, keep: Keep | None = None, *, dry_run: bool = False, timeout: float = 30) -> Reclaimed:
+        """Remove what no tag, no living process (this one included) and not `keep` needs.
+
+        Raises ConflictError when the store is not free within `timeout` seconds, CorruptError when a manifest that a
+        tag needs is damaged.
+        """
+        return self._collector().run(keep or Keep(), dry_run=dry_run, timeout=timeout)
+
+    def usage(self, keep: Keep | None = None, *, timeout: float = 30) -> Usage:
+        """What the store takes on disk. Raises as `gc` does."""
+        return self._collector().usage(keep or Keep(), timeout)
+
+    def close(self) -> None:
+        """Let go of everything; what was leased may be collected from now on. Safe to call twice."""
+        self.cache.close()
+        self._blobs.close()
+        self._lease.close()
+        self._lock.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _collector(self) -> Collector:
+        return Collector(self._blobs, self._manifests, self._tags, self.snapshots)
+
+
+def _create(layout: Layout) -> None:
+    if os.path.exists(layout.root) and not stat.S_ISDIR(os.stat(layout.root).st_mode):
+        raise PolyarchError(f"{layout.root} is not a directory", "choose another one with --root")
+    for directory in layout.directories():
+        os.makedirs(directory, 0o700, exist_ok=True)
+    # Two processes may be here at once: each writes only what is not there, whole, under the lock of the index.
+    with FileLock(layout.lock("index")):
+        beside = f"{layout.temporary}/{os.getpid()}-new"
+        if not os.path.exists(layout.marker):
+            disk.replace(layout.marker, _MARKER, beside)
+        if not os.path.exists(layout.index):
+            tags.create(layout.index, beside)

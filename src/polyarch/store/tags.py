@@ -1,0 +1,194 @@
+"""Tags: names in the layout's index.json. Written under a lock and replaced at once; read without one."""
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from polyarch.errors import CorruptError, NotFoundError
+from polyarch.oci import descriptor as descriptors
+from polyarch.oci import media_types
+from polyarch.oci.descriptor import REF_NAME, Descriptor
+from polyarch.oci.digest import Digest
+from polyarch.store import disk
+from polyarch.store.blobs import Blobs
+from polyarch.store.locks import FileLock
+
+# What containerd and docker call an image when they import a layout.
+IMAGE_NAME = "io.containerd.image.name"
+_NAMES = frozenset({REF_NAME, IMAGE_NAME})
+_EMPTY = b'{"schemaVersion":2,"mediaType":"%s","manifests":[]}' % media_types.OCI_INDEX.encode()
+
+
+class Entries(msgspec.Struct, frozen=True):
+    """What index.json says: images by name, and those without one."""
+
+    named: Mapping[str, Descriptor]
+    unnamed: tuple[Descriptor, ...]
+
+
+class _File(msgspec.Struct, frozen=True):
+    manifests: tuple[Descriptor, ...] = ()
+
+
+Edit = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
+
+
+class Tags:
+    """The names of a store. What it read last it keeps, and reads again only when index.json is another file."""
+
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs = blobs
+        self._layout = blobs.layout
+        self._lock = FileLock(self._layout.lock("index"))
+        self._read: tuple[tuple[int, int, int], Entries] | None = None
+
+    def entries(self) -> Entries:
+        """All entries. Raises CorruptError if index.json is not what the specification says."""
+        try:
+            status = os.stat(self._layout.index)
+            signature = (status.st_ino, status.st_mtime_ns, status.st_size)
+            if self._read is not None and self._read[0] == signature:
+                return self._read[1]
+            with open(self._layout.index, "rb") as file:
+                status = os.fstat(file.fileno())
+                raw = file.read()
+        except FileNotFoundError:
+            return Entries({}, ())
+        entries = _entries(raw, self._layout.index)
+        self._read = ((status.st_ino, status.st_mtime_ns, status.st_size), entries)
+        return entries
+
+    def resolve(self, name: str) -> Descriptor:
+        """What the name points at. Raises NotFoundError."""
+        descriptor = self.entries().named.get(name)
+        if descriptor is None:
+            raise NotFoundError(f"the store has no image {name}", "`polyarch images` lists those it has")
+        return descriptor
+
+    def set(self, name: str, descriptor: Descriptor) -> None:
+        """Let `name` point at an image. What it pointed at before stays, without that name. Raises NotFoundError."""
+        entry = _entry(descriptor, {REF_NAME: name, IMAGE_NAME: name})
+
+        def edit(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+            position = next((at for at, old in enumerate(entries) if _name(old) == name), None)
+            if position is None:
+                kept = [old for old in entries if _name(old) or old["digest"] != descriptor.digest]
+                return [*kept, entry]
+            before = entries[position]
+            kept = [*entries[:position], entry, *entries[position + 1 :]]
+            return _with_unnamed(kept, before) if before["digest"] != descriptor.digest else kept
+
+        self._change(edit, descriptor)
+
+    def remove(self, name: str) -> Descriptor:
+        """Take the name away; what it pointed at. Raises NotFoundError.
+
+        The image itself goes at the next collection, unless it has another name or is kept without one.
+        """
+        gone: list[dict[str, Any]] = []
+
+        def edit(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+            gone.extend(entry for entry in entries if _name(entry) == name)
+            if not gone:
+                raise NotFoundError(f"the store has no image {name}", "`polyarch images` lists those it has")
+            return [entry for entry in entries if _name(entry) != name]
+
+        self._change(edit)
+        return _nameless(descriptors.parse(gone[0]))
+
+    def keep(self, descriptor: Descriptor) -> None:
+        """Keep an image that may have no name. Raises NotFoundError if it is not in the store."""
+        self._change(lambda entries: _with_unnamed(entries, _entry(descriptor, {})), descriptor)
+
+    def forget(self, digest: Digest) -> bool:
+        """No longer keep an image without a name; whether it was kept. Its names stay."""
+        found = False
+
+        def edit(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+            nonlocal found
+            kept = [entry for entry in entries if _name(entry) or entry["digest"] != digest]
+            found = len(kept) != len(entries)
+            return kept
+
+        self._change(edit)
+        return found
+
+    def _change(self, edit: Edit, needed: Descriptor | None = None) -> None:
+        with disk.explained("write a tag", self._layout.root), self._blobs.lock:
+            if needed is not None and not self._blobs.has(needed):
+                raise NotFoundError(f"the store has no image {needed.digest}, so nothing can be named that")
+            with self._lock:
+                before = self._raw()
+                document = _decode(before, self._layout.index)
+                document["manifests"] = edit(document["manifests"])
+                after = msgspec.json.encode(document)
+                if after == before:
+                    return
+                self._blobs.sync()
+                self._blobs.trace("tag:before-replace")
+                disk.replace(self._layout.index, after, self._blobs.scratch())
+                self._blobs.trace("tag:after-replace")
+
+    def _raw(self) -> bytes:
+        try:
+            with open(self._layout.index, "rb") as file:
+                return file.read()
+        except FileNotFoundError:
+            return _EMPTY
+
+
+def create(path: str, beside: str) -> None:
+    """Write an index.json without entries."""
+    disk.replace(path, _EMPTY, beside)
+
+
+def _name(entry: dict[str, Any]) -> str:
+    annotations = entry.get("annotations") or {}
+    return str(annotations.get(REF_NAME) or annotations.get(IMAGE_NAME) or "")
+
+
+def _entry(descriptor: Descriptor, names: dict[str, str]) -> dict[str, Any]:
+    entry = descriptors.to_dict(descriptor)
+    annotations = {key: value for key, value in descriptor.annotations.items() if key not in _NAMES} | names
+    entry.pop("annotations", None)
+    return entry | {"annotations": annotations} if annotations else entry
+
+
+def _nameless(descriptor: Descriptor) -> Descriptor:
+    annotations = {key: value for key, value in descriptor.annotations.items() if key not in _NAMES}
+    return msgspec.structs.replace(descriptor, annotations=annotations)
+
+
+def _with_unnamed(entries: list[dict[str, Any]], entry: dict[str, Any]) -> list[dict[str, Any]]:
+    """The entries, and one without a name for this image unless some entry has it already."""
+    if any(other["digest"] == entry["digest"] for other in entries):
+        return entries
+    return [*entries, _entry(descriptors.parse(entry), {})]
+
+
+def _decode(raw: bytes, path: str) -> dict[str, Any]:
+    # The entries are checked as a whole before any is changed.
+    _entries(raw, path)
+    document: dict[str, Any] = msgspec.json.decode(raw)
+    document.setdefault("manifests", [])
+    return document
+
+
+def _entries(raw: bytes, path: str) -> Entries:
+    try:
+        found = msgspec.json.decode(raw, type=_File).manifests
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise CorruptError(
+            f"{path} is damaged: {error}", "`polyarch system fsck --repair` finds what it can"
+        ) from error
+    named: dict[str, Descriptor] = {}
+    unnamed: list[Descriptor] = []
+    for entry in found:
+        name = entry.annotations.get(REF_NAME) or entry.annotations.get(IMAGE_NAME)
+        if name:
+            named[name] = _nameless(entry)
+        else:
+            unnamed.append(entry)
+    return Entries(named, tuple(unnamed))

@@ -1,0 +1,90 @@
+"""Directories that live as long as their owner: flocked while in use, so what nobody holds is garbage."""
+
+import fcntl
+import os
+from pathlib import Path
+from types import TracebackType
+
+from polyarch.store import locks, trees
+from polyarch.store.disk import explained
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# Marks what could not be removed from outside the user namespace that made it: opening a store does not try again.
+STUCK = ".stuck"
+
+
+class TemporaryDirectory:
+    """A new directory, flocked. It is removed with all that is in it by `close`, or after the process died by `gc`."""
+
+    def __init__(self, parent: str) -> None:
+        while True:
+            path = f"{parent}/{os.getpid()}-{os.urandom(6).hex()}"
+            with explained("make a temporary directory", parent):
+                os.mkdir(path, 0o700)
+            try:
+                descriptor = os.open(path, _DIRECTORY)
+            except FileNotFoundError:
+                continue  # taken for garbage before it could be locked
+            # Blocks only while somebody who takes it for garbage removes it.
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if locks.is_linked(descriptor, path):
+                break
+            os.close(descriptor)
+        self.path = path
+        self._descriptor = descriptor
+        self._names = 0
+
+    def fresh(self) -> str:
+        """A path in the directory that nothing has yet."""
+        self._names += 1  # two threads that meet here are kept apart by the random part
+        return f"{self.path}/{self._names}-{os.urandom(4).hex()}"
+
+    def close(self) -> None:
+        """Remove the directory. Safe to call twice."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor < 0:
+            return
+        try:
+            _remove(self.path)
+        finally:
+            os.close(descriptor)
+
+    def __enter__(self) -> Path:
+        return Path(self.path)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def reclaim(parent: str, *, stuck: bool = False) -> int:
+    """Remove the directories below `parent` whose owners have died; how many.
+
+    What belongs to other ids of a user namespace cannot be removed from outside it. It is set aside, and tried
+    again only with `stuck`.
+    """
+    with os.scandir(parent) as entries:
+        paths = [entry.path for entry in entries if stuck or not entry.name.endswith(STUCK)]
+    return sum(_reclaimed(path) for path in paths)
+
+
+def _reclaimed(path: str) -> bool:
+    try:
+        descriptor = os.open(path, _DIRECTORY)
+    except OSError:
+        return False  # another process was faster, or it is no directory of ours
+    try:
+        if not locks.held(descriptor) or not locks.is_linked(descriptor, path):
+            return False
+        return _remove(path)
+    finally:
+        os.close(descriptor)
+
+
+def _remove(path: str) -> bool:
+    if not trees.remove_tree(path):
+        return True
+    if not path.endswith(STUCK):
+        os.rename(path, path + STUCK)
+    return False

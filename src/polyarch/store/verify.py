@@ -1,0 +1,132 @@
+"""Verifying a whole store: every byte of every blob, every name, every reference. What is wrong comes as values."""
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+import msgspec
+
+from polyarch.errors import CorruptError, NotFoundError
+from polyarch.oci import digest as digests
+from polyarch.oci.descriptor import Descriptor
+from polyarch.oci.digest import Digest
+from polyarch.store.blobs import Blobs
+from polyarch.store.manifests import KINDS, Manifests, children
+from polyarch.store.tags import Tags
+
+_CHUNK = 1 << 20
+
+# corrupt: the bytes have another digest. absent: a tag's graph names a blob that is not here (which a base image
+# whose layers were never needed may do). size: two places disagree on the size of a blob. malformed: no manifest
+# where one is named. stray: a file that is no blob.
+Kind = Literal["corrupt", "absent", "size", "malformed", "stray", "index"]
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """Something wrong: what kind of thing, with which blob or file, in a sentence, and the tags that it touches."""
+
+    kind: Kind
+    subject: str
+    message: str
+    tags: tuple[str, ...] = ()
+
+
+class Verifier:
+    """Reads the whole of a store."""
+
+    def __init__(self, blobs: Blobs, manifests: Manifests, tags: Tags) -> None:
+        self._blobs = blobs
+        self._manifests = manifests
+        self._tags = tags
+
+    def problems(self, progress: Callable[[int], None] | None = None) -> Iterator[Problem]:
+        """Everything that is wrong, as it is found; `progress` is told the bytes of each blob that was read.
+
+        The blobs first, then what each tag reaches.
+        """
+        yield from self._strays()
+        corrupt: set[Digest] = set()
+        for digest, status in self._blobs.all():
+            found = self._hash(digest)
+            if found is not None and found != digest:
+                corrupt.add(digest)
+                yield Problem(kind="corrupt", subject=digest, message=f"{digest} is corrupt: its bytes have {found}")
+            if progress is not None:
+                progress(status.st_size)
+        yield from self._references(corrupt)
+
+    def remove(self, problem: Problem) -> bool:
+        """Remove a corrupt blob or a stray file, so that it can be fetched or made again; whether it did."""
+        path = self._blobs.layout.blob(Digest(problem.subject)) if problem.kind == "corrupt" else problem.subject
+        if problem.kind not in ("corrupt", "stray"):
+            return False
+        try:
+            os.unlink(path)
+        except (FileNotFoundError, IsADirectoryError):
+            return False
+        return True
+
+    def _hash(self, digest: Digest) -> str | None:
+        hasher = digests.hasher(digest)
+        try:
+            with open(self._blobs.layout.blob(digest), "rb", buffering=0) as file:
+                while chunk := file.read(_CHUNK):
+                    hasher.update(chunk)
+        except FileNotFoundError:
+            return None  # collected in the meantime
+        return f"{digests.algorithm(digest)}:{hasher.hexdigest()}"
+
+    def _strays(self) -> Iterator[Problem]:
+        blobs = self._blobs.layout.blobs
+        for algorithm in sorted(os.listdir(blobs)):
+            with os.scandir(f"{blobs}/{algorithm}") as entries:
+                for entry in entries:
+                    named = digests.is_digest(f"{algorithm}:{entry.name}")
+                    if not named or not entry.is_file(follow_symlinks=False):
+                        yield Problem(kind="stray", subject=entry.path, message=f"{entry.path} is no blob")
+
+    def _references(self, corrupt: set[Digest]) -> Iterator[Problem]:
+        try:
+            entries = self._tags.entries()
+        except CorruptError as error:
+            yield Problem(kind="index", subject=self._blobs.layout.index, message=error.message)
+            return
+        roots: dict[Digest, list[str]] = {}
+        nodes: dict[Digest, Descriptor] = {}
+        for name, entry in [*entries.named.items(), *(("", entry) for entry in entries.unnamed)]:
+            roots.setdefault(entry.digest, []).extend([name] if name else [])
+            nodes[entry.digest] = entry
+        reported: set[tuple[Digest, int]] = set()
+        for digest, names in roots.items():
+            for problem, descriptor in self._graph(nodes[digest], corrupt):
+                if (descriptor.digest, descriptor.size) not in reported:
+                    reported.add((descriptor.digest, descriptor.size))
+                    yield msgspec.structs.replace(problem, tags=tuple(sorted(names)))
+
+    def _graph(self, root: Descriptor, corrupt: set[Digest]) -> Iterator[tuple[Problem, Descriptor]]:
+        pending, seen = [root], set[tuple[Digest, int]]()
+        while pending:
+            node = pending.pop(0)
+            if (node.digest, node.size) in seen:
+                continue
+            seen.add((node.digest, node.size))
+            kind, message = self._fault(node, corrupt)
+            if kind is not None:
+                yield Problem(kind=kind, subject=node.digest, message=message), node
+            elif node.media_type in KINDS and node.digest not in corrupt:
+                try:
+                    pending.extend(children(self._manifests.load(node)))
+                except NotFoundError:
+                    continue  # collected in the meantime
+                except CorruptError as error:
+                    yield Problem(kind="malformed", subject=node.digest, message=error.message), node
+
+    def _fault(self, node: Descriptor, corrupt: set[Digest]) -> tuple[Kind | None, str]:
+        size = self._blobs.size(node.digest)
+        if size is None:
+            return "absent", f"{node.digest} ({node.media_type}) is not in the store"
+        if node.digest in corrupt:
+            return "corrupt", f"{node.digest} ({node.media_type}) is corrupt"
+        if size != node.size:
+            return "size", f"{node.digest} has {size} bytes, what names it says {node.size}"
+        return None, ""
