@@ -1,6 +1,23 @@
-"""The user and mount namespace in which everything that mounts happens."""
+"""The user and mount namespace in which everything that mounts happens.
+
+Only the kernel's two calls and the id maps: unshare(CLONE_NEWUSER | CLONE_NEWNS) moves this very process, and a
+helper that stayed behind in the parent's namespace writes the maps, because only there are the ids known.
+"""
+
+import contextlib
+import errno
+import os
+from collections.abc import Callable
 
 import msgspec
+
+from polyarch.errors import UnsupportedError
+from polyarch.sandbox import syscalls
+
+# The kernel refuses a map of more lines (user_namespaces(7), since Linux 4.15).
+_MAP_LINES = 340
+_UIDMAP_HINT = "install the package uidmap (newuidmap and newgidmap)"
+_SUBID_HINT = "give the user a range with: sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}"
 
 
 class Entered(msgspec.Struct, frozen=True):
@@ -9,16 +26,213 @@ class Entered(msgspec.Struct, frozen=True):
     warnings: tuple[str, ...] = ()
 
 
+class _IdMap(msgspec.Struct, frozen=True):
+    """One line of /proc/PID/uid_map: `count` ids from `inside` are those from `outside` of the parent."""
+
+    inside: int
+    outside: int
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.inside} {self.outside} {self.count}"
+
+
+_entered: Entered | None = None
+
+
 def entered() -> bool:
     """Whether this process has called `enter()`."""
-    raise NotImplementedError
+    return _entered is not None
 
 
 def enter(search_path: str) -> Entered:
     """Moves this process into a user namespace where it is root, and a mount namespace of its own.
 
+    Root keeps all its ids; anyone else is root there and has the ids of /etc/subuid and /etc/subgid beside.
     May be called again, and then does nothing. Raises UnsupportedError, with the setting or the package that
     helps, where a thread is alive beside the caller's or where the system does not allow it; the process must
     then not go on to run anything.
     """
-    raise NotImplementedError
+    global _entered
+    if _entered is None:
+        # A thread would stay behind in the old namespace (unshare(2): CLONE_NEWUSER needs a single thread).
+        threads = len(os.listdir("/proc/self/task"))
+        if threads != 1:
+            raise UnsupportedError(f"cannot enter a user namespace while {threads - 1} other threads run")
+        warnings: tuple[str, ...] = ()
+        if os.geteuid() == 0:
+            uids, gids = _own_map("uid_map"), _own_map("gid_map")
+        else:
+            uids, gids, warnings = _user_maps(search_path)
+        _unshare(uids, gids, search_path)
+        # What is mounted here must not show on the host; what the host mounts later may show here.
+        _explained(
+            lambda: syscalls.mount("none", "/", "", syscalls.MS_REC | syscalls.MS_SLAVE),
+            "cannot make the mounts of the new namespace private",
+        )
+        _entered = Entered(warnings)
+    return _entered
+
+
+def _own_map(name: str) -> tuple[_IdMap, ...]:
+    """Every id that this process has, as itself: the parent's ids are what this namespace calls them."""
+    with open(f"/proc/self/{name}", encoding="ascii") as lines:
+        ranges = [tuple(int(word) for word in line.split()) for line in lines]
+    return tuple(_IdMap(inside, inside, count) for inside, _, count in ranges[:_MAP_LINES])
+
+
+def _user_maps(search_path: str) -> tuple[tuple[_IdMap, ...], tuple[_IdMap, ...], tuple[str, ...]]:
+    import pwd
+    import shutil
+
+    uid, gid = os.geteuid(), os.getegid()
+    try:
+        name = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        name = str(uid)
+    single = (_IdMap(0, uid, 1),), (_IdMap(0, gid, 1),)
+    effect = "only files owned by root can be made; steps that change owner or user will fail"
+    missing = [tool for tool in ("newuidmap", "newgidmap") if shutil.which(tool, path=search_path) is None]
+    if missing:
+        return *single, (f"{' and '.join(missing)} not found: {effect}\n{_UIDMAP_HINT}",)
+    subuids, subgids = _subordinate("/etc/subuid", name, uid), _subordinate("/etc/subgid", name, uid)
+    if not subuids or not subgids:
+        hint = _SUBID_HINT.format(user=name)
+        return *single, (f"{name} has no range of ids in /etc/subuid and /etc/subgid: {effect}\n{hint}",)
+    return _with_ranges(uid, subuids), _with_ranges(gid, subgids), ()
+
+
+def _subordinate(path: str, name: str, uid: int) -> list[tuple[int, int]]:
+    """The (first, count) ranges that subuid(5) gives to a user, by name or by number."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as lines:
+            fields = [line.strip().split(":") for line in lines]
+    except FileNotFoundError:
+        return []
+    return [
+        (int(first), int(count))
+        for owner, first, count in (each for each in fields if len(each) == 3)
+        if owner in (name, str(uid)) and first.isdecimal() and count.isdecimal() and int(count)
+    ]
+
+
+def _with_ranges(own: int, ranges: list[tuple[int, int]]) -> tuple[_IdMap, ...]:
+    maps, inside = [_IdMap(0, own, 1)], 1
+    for first, count in ranges[: _MAP_LINES - 1]:
+        maps.append(_IdMap(inside, first, count))
+        inside += count
+    return tuple(maps)
+
+
+def _unshare(uids: tuple[_IdMap, ...], gids: tuple[_IdMap, ...], search_path: str) -> None:
+    parent = os.getpid()
+    ready, go = os.pipe()
+    answer, report = os.pipe()
+    helper = os.fork()
+    if helper == 0:
+        # Nothing but system calls and _write_maps happens here, and os._exit ends it: the copy of the caller's
+        # buffers and handlers is never run.
+        status = 1
+        try:
+            os.close(go)
+            os.close(answer)
+            if os.read(ready, 1):
+                message = _write_maps(parent, uids, gids, search_path)
+                os.write(report, message.encode())
+                status = 0
+        finally:
+            os._exit(status)
+    os.close(ready)
+    os.close(report)
+    try:
+        _explained(
+            lambda: syscalls.unshare(syscalls.CLONE_NEWUSER | syscalls.CLONE_NEWNS), "cannot make a user namespace"
+        )
+        os.write(go, b"1")
+        with open(answer, encoding="utf-8", errors="replace", closefd=False) as reader:
+            message = reader.read()
+    finally:
+        os.close(go)
+        os.close(answer)
+        _, status = os.waitpid(helper, 0)
+    if message or status:
+        raise UnsupportedError(
+            f"cannot write the id maps of the user namespace: {message or 'the helper failed'}", _restriction()
+        )
+
+
+def _write_maps(pid: int, uids: tuple[_IdMap, ...], gids: tuple[_IdMap, ...], search_path: str) -> str:
+    """Writes the maps of `pid` from its parent namespace; what went wrong, empty for nothing."""
+    if len(uids) > 1 and os.geteuid() != 0:
+        return _run_newidmap("newuidmap", pid, uids, search_path) or _run_newidmap("newgidmap", pid, gids, search_path)
+    try:
+        if os.geteuid() != 0:
+            # Without privileges a gid map may be written only after this (user_namespaces(7)).
+            _write(f"/proc/{pid}/setgroups", "deny")
+        _write(f"/proc/{pid}/gid_map", "\n".join(map(str, gids)))
+        _write(f"/proc/{pid}/uid_map", "\n".join(map(str, uids)))
+    except OSError as error:
+        return f"{error.filename or '/proc'}: {error.strerror}"
+    return ""
+
+
+def _run_newidmap(tool: str, pid: int, maps: tuple[_IdMap, ...], search_path: str) -> str:
+    import shutil
+    import subprocess
+
+    path = shutil.which(tool, path=search_path)
+    if path is None:
+        return f"{tool} not found; {_UIDMAP_HINT}"
+    words = [word for each in maps for word in str(each).split()]
+    done = subprocess.run([path, str(pid), *words], capture_output=True, text=True, errors="replace", check=False)
+    return "" if done.returncode == 0 else done.stderr.strip() or f"{tool} exited with {done.returncode}"
+
+
+def _write(path: str, text: str) -> None:
+    # One write for the whole map: the kernel takes no second.
+    descriptor = os.open(path, os.O_WRONLY)
+    try:
+        os.write(descriptor, text.encode())
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from None
+    finally:
+        os.close(descriptor)
+
+
+def _explained(call: Callable[[], None], what: str) -> None:
+    try:
+        call()
+    except OSError as error:
+        hint = _restriction()
+        if hint is None and error.errno in (errno.ENOSPC, errno.EUSERS):
+            hint = "too many user namespaces, or too deeply nested: see sysctl user.max_user_namespaces"
+        if hint is None and error.errno in (errno.EPERM, errno.EACCES):
+            hint = (
+                "inside a container, its seccomp profile may forbid it: start it with "
+                "--security-opt seccomp=unconfined, or --privileged"
+            )
+        if hint is None and error.errno in (errno.ENOSYS, errno.EINVAL):
+            hint = "the kernel is built without user namespaces (CONFIG_USER_NS)"
+        raise UnsupportedError(f"{what}: {error.strerror}", hint) from error
+
+
+def _restriction() -> str | None:
+    """The setting of this system that is known to forbid user namespaces, as the command that lifts it."""
+    if _setting("/proc/sys/user/max_user_namespaces") == "0":
+        return "user namespaces are switched off; allow them with: sudo sysctl user.max_user_namespaces=15000"
+    if os.geteuid() == 0 and not entered():
+        return None
+    if _setting("/proc/sys/kernel/unprivileged_userns_clone") == "0":
+        return "allow user namespaces without root with: sudo sysctl kernel.unprivileged_userns_clone=1"
+    if _setting("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1":
+        return (
+            "AppArmor restricts user namespaces (Ubuntu 23.10 and later); allow them with: "
+            "sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0"
+        )
+    return None
+
+
+def _setting(path: str) -> str:
+    with contextlib.suppress(OSError), open(path, encoding="ascii") as file:
+        return file.read().strip()
+    return ""

@@ -160,7 +160,7 @@ def openat2(directory: int, path: str, flags: int, resolve: int, mode: int = 0) 
 
 
 def memory_file(name: str, content: bytes) -> int:
-    """A file descriptor of an executable file in memory, not close-on-exec, so that /proc/self/fd/N names it in a child.
+    """A file descriptor of an executable file in memory, which a child inherits and may run as /proc/self/fd/N.
 
     MFD_EXEC is asked for because vm.memfd_noexec may take the permission away otherwise; before Linux 6.3 there is
     neither.

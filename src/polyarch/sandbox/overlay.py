@@ -1,0 +1,74 @@
+"""Mounting an overlay with any number of lowers.
+
+Layers are named as /proc/self/fd/N: mount(2) takes one page of options, in which 128 paths of a store do not fit,
+fsconfig(2) at most 255 bytes a value, and no path then needs its colons, commas and backslashes escaped, which the
+two ways and the kernel's versions do differently.
+"""
+
+import errno
+import os
+
+from polyarch.errors import UnsupportedError
+from polyarch.sandbox import syscalls
+from polyarch.sandbox.mounts import Overlay
+
+
+def mount(overlay: Overlay) -> None:
+    """Mounts it. Raises UnsupportedError where this kernel or file system cannot, else OSError."""
+    opened: list[int] = []
+    try:
+        # extend keeps those that were opened when a later one fails.
+        opened.extend(
+            os.open(path, os.O_PATH | os.O_CLOEXEC) for path in (*overlay.lowers, overlay.upper, overlay.work)
+        )
+        names = [f"/proc/self/fd/{descriptor}" for descriptor in opened]
+        # overlay names the topmost first.
+        lowers, upper, work = names[-3::-1], names[-2], names[-1]
+        try:
+            _mount_with_contexts(lowers, upper, work, overlay.target)
+        except OSError as error:
+            # lowerdir+ came with Linux 6.8, fsopen with 5.2.
+            if error.errno not in (errno.EINVAL, errno.ENOSYS):
+                raise
+            _mount_with_options(lowers, upper, work, overlay.target)
+    except OSError as error:
+        if error.errno in (errno.EPERM, errno.ENODEV):
+            raise UnsupportedError(
+                f"cannot mount an overlay in a user namespace: {error.strerror}",
+                "this needs Linux 5.11 or later with overlayfs, and a store on ext4, xfs, btrfs or tmpfs",
+            ) from error
+        if error.errno == errno.EINVAL:
+            raise UnsupportedError(
+                f"the file system of {overlay.upper} cannot hold the changes of an overlay",
+                "keep the store on ext4, xfs, btrfs or tmpfs; not on overlay itself, NFS or FUSE",
+            ) from error
+        raise
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
+
+
+def _mount_with_contexts(lowers: list[str], upper: str, work: str, target: str) -> None:
+    context = syscalls.fsopen("overlay")
+    try:
+        syscalls.fsconfig_string(context, "source", "polyarch")
+        # In a user namespace trusted.overlay.* cannot be written (Linux 5.11: user.overlay.*).
+        syscalls.fsconfig_flag(context, "userxattr")
+        for lower in lowers:
+            syscalls.fsconfig_string(context, "lowerdir+", lower)
+        syscalls.fsconfig_string(context, "upperdir", upper)
+        syscalls.fsconfig_string(context, "workdir", work)
+        tree = syscalls.fsmount(context, target)
+    finally:
+        os.close(context)
+    try:
+        syscalls.move_mount(tree, target)
+    finally:
+        os.close(tree)
+
+
+def _mount_with_options(lowers: list[str], upper: str, work: str, target: str) -> None:
+    options = f"userxattr,lowerdir={':'.join(lowers)},upperdir={upper},workdir={work}"
+    if len(options) >= os.sysconf("SC_PAGE_SIZE"):
+        raise UnsupportedError(f"{len(lowers)} layers are too many for this kernel", "Linux 6.8 or later takes 500")
+    syscalls.mount("polyarch", target, "overlay", 0, options)

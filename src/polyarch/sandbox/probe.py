@@ -1,0 +1,103 @@
+"""The smallest program of each platform: an ELF file whose only deed is exit(0).
+
+The header is made by `executable`; the machine code is by hand, one instruction a line below. Where a variant of an
+architecture is asked for, an instruction that only it has comes first, so that an older processor ends with SIGILL.
+"""
+
+import struct
+from typing import Literal
+
+import msgspec
+
+from polyarch.oci.platform import Platform
+
+# One page of 64 KiB is the largest that any of these kernels has, so this is aligned for all.
+_ADDRESS = 0x400000
+_ALIGNMENT = 0x10000
+_MAGIC = b"\x7fELF"
+
+
+class Machine(msgspec.Struct, frozen=True):
+    """How programs of an architecture (GOARCH) look. `flags` is e_flags; `code` is hexadecimal."""
+
+    number: int
+    bits: Literal[32, 64]
+    order: Literal["<", ">"]
+    code: str
+    flags: int = 0
+
+
+MACHINES: dict[str, Machine] = {
+    # xor edi, edi; mov eax, 60 (exit); syscall
+    "amd64": Machine(62, 64, "<", "31ff b83c000000 0f05"),
+    # xor ebx, ebx; mov eax, 1 (exit); int 0x80
+    "386": Machine(3, 32, "<", "31db b801000000 cd80"),
+    # mov r0, #0; mov r7, #1 (exit); svc #0. e_flags: EABI version 5
+    "arm": Machine(40, 32, "<", "0000a0e3 0170a0e3 000000ef", 0x05000000),
+    # mov x0, #0; mov x8, #93 (exit); svc #0
+    "arm64": Machine(183, 64, "<", "000080d2 a80b80d2 010000d4"),
+    # li a0, 0; li a7, 93 (exit); ecall
+    "riscv64": Machine(243, 64, "<", "13050000 9308d005 73000000"),
+    # li r3, 0; li r0, 1 (exit); sc. e_flags: ELFv2, where the entry point is code, not a descriptor of a function
+    "ppc64le": Machine(21, 64, "<", "00006038 01000038 02000044", 2),
+    "ppc64": Machine(21, 64, ">", "38600000 38000001 44000002", 2),
+    # lghi %r2, 0; svc 1 (exit)
+    "s390x": Machine(22, 64, ">", "a7290000 0a01"),
+    # li a0, 0; li v0, 5058 (exit of the n64 interface); syscall. e_flags: MIPS64r2
+    "mips64": Machine(8, 64, ">", "24040000 240213c2 0000000c", 0x80000000),
+    "mips64le": Machine(8, 64, "<", "00000424 c2130224 0c000000", 0x80000000),
+    # ori a0, zero, 0; ori a7, zero, 93 (exit); syscall 0. e_flags: double floats, object file version 1
+    "loong64": Machine(258, 64, "<", "04008003 0b748103 00002b00", 0x43),
+}
+
+_VARIANTS: dict[tuple[str, str], str] = {
+    # popcnt eax, eax
+    ("amd64", "v2"): "f30fb8c0",
+    # vpxor ymm0, ymm0, ymm0 (AVX2); rorx eax, eax, 0 (BMI2)
+    ("amd64", "v3"): "c5fdefc0 c4e37bf0c000",
+    # vpxord zmm0, zmm0, zmm0 (AVX-512F)
+    ("amd64", "v4"): "62f17d48efc0",
+    # rev r0, r0
+    ("arm", "v6"): "300fbfe6",
+    # movw r0, #0
+    ("arm", "v7"): "000000e3",
+    # lda r0, [sp]
+    ("arm", "v8"): "9f0c9de1",
+}
+
+
+def executable(platform: Platform) -> bytes | None:
+    """The program of a normalized platform, None where there is none (another OS, an unknown architecture)."""
+    machine = MACHINES.get(platform.architecture)
+    if machine is None or platform.os != "linux":
+        return None
+    code = bytes.fromhex(_VARIANTS.get((platform.architecture, platform.variant), "") + machine.code)
+    order = machine.order
+    identity = _MAGIC + bytes([1 if machine.bits == 32 else 2, 1 if order == "<" else 2, 1]) + bytes(9)
+    wide = machine.bits == 64
+    header_size, segment_size, section_size = (64, 56, 64) if wide else (52, 32, 40)
+    size = header_size + segment_size + len(code)
+    header = struct.pack(
+        order + ("HHIQQQIHHHHHH" if wide else "HHIIIIIHHHHHH"),
+        *(2, machine.number, 1),  # ET_EXEC, e_machine, e_version
+        *(_ADDRESS + header_size + segment_size, header_size, 0),  # e_entry, e_phoff, e_shoff
+        *(machine.flags, header_size, segment_size, 1, section_size, 0, 0),
+    )
+    # One PT_LOAD segment: the whole file, readable and executable. p_flags has another place in each class.
+    if wide:
+        segment = struct.pack(order + "IIQQQQQQ", 1, 5, 0, _ADDRESS, _ADDRESS, size, size, _ALIGNMENT)
+    else:
+        segment = struct.pack(order + "IIIIIIII", 1, 0, _ADDRESS, _ADDRESS, size, size, 5, _ALIGNMENT)
+    return identity + header + segment + code
+
+
+def pattern(architecture: str) -> tuple[bytes, bytes]:
+    """What the kernel compares the first 20 bytes of a file with, to know a program of `architecture`: magic, mask.
+
+    Any OS ABI, and executables (2) as well as position-independent ones (3).
+    """
+    machine = MACHINES[architecture]
+    identity = _MAGIC + bytes([1 if machine.bits == 32 else 2, 1 if machine.order == "<" else 2, 1]) + bytes(9)
+    magic = identity + struct.pack(machine.order + "HH", 2, machine.number)
+    mask = b"\xff" * 7 + b"\x00" + b"\xff" * 8 + struct.pack(machine.order + "HH", 0xFFFE, 0xFFFF)
+    return magic, mask
