@@ -24,7 +24,7 @@ from polyarch.transfer import graph as graphs
 
 if TYPE_CHECKING:
     from polyarch.registry import Registry, Repository
-    from polyarch.store import Store
+    from polyarch.store.store import Store
 
 _ORIGIN = "origin"
 # The latest sightings are the likeliest; older ones are only more requests.
@@ -41,12 +41,19 @@ def record_origins(store: "Store", seen: Iterable[Digest], repository: Reference
             others = [other for other in known if other != name]
             changed[digest] = msgspec.json.encode([name, *others][:_REMEMBERED])
     if changed:
-        store.cache.put_many(_ORIGIN, changed)
+        store.cache.put_many(_ORIGIN, changed.items())
 
 
 def origins(store: "Store", digest: Digest) -> tuple[Reference, ...]:
     """The repositories that had the content when it was last seen, the latest first."""
     return tuple(references.parse(name) for name in _known(store, digest))
+
+
+def record_image(store: "Store", descriptor: Descriptor, repository: Reference) -> None:
+    """Remember that `repository` has all that the store has of an image, after a pull from there or a push to it."""
+    graph = graphs.read(store, descriptor)
+    nodes = [node.descriptor.digest for node in (*graph.indexes, *graph.manifests)]
+    record_origins(store, [*nodes, *(blob.digest for blob in graph.blobs)], repository)
 
 
 def children(raw: bytes, media_type: str) -> tuple[Digest, ...]:
@@ -136,14 +143,8 @@ class LazySource:
 
     def read_range(self, descriptor: Descriptor, offset: int, size: int) -> bytes:
         """As of `place.Ranged`: from the store's file, else from a registry without fetching the whole."""
-        import os
-
         if self._store.has_blob(descriptor):
-            file = os.open(self._store.blob_path(descriptor.digest), os.O_RDONLY)
-            try:
-                return os.pread(file, size, offset)
-            finally:
-                os.close(file)
+            return self._store.read_range(descriptor, offset, size)
         for origin in origins(self._store, descriptor.digest):
             try:
                 return self._registry.repository(origin).read_range(descriptor, offset, size)

@@ -20,7 +20,7 @@ from polyarch.oci.reference import Reference
 
 if TYPE_CHECKING:
     from polyarch.registry import Registry
-    from polyarch.store import Store
+    from polyarch.store.store import Store
 
 Kind = Literal["layout", "archive", "registry", "any"]
 _PREFIXES: tuple[tuple[str, Kind], ...] = (

@@ -1,0 +1,114 @@
+"""The indexes of the store by name: which there are, loading one, saving one, letting it go."""
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from polyarch.errors import NotFoundError, UsageError
+from polyarch.oci import index as indexes
+from polyarch.oci import media_types
+from polyarch.oci import reference as references
+from polyarch.oci.descriptor import Descriptor
+from polyarch.oci.digest import Digest
+from polyarch.oci.document import Index
+from polyarch.oci.platform import Platform
+from polyarch.oci.reference import Reference
+
+if TYPE_CHECKING:
+    from polyarch.store.store import Store
+
+_REMOTE = "remote"
+
+
+class Listed(msgspec.Struct, frozen=True, kw_only=True):
+    """An index of the store: its name in full, its descriptor, and what its entries are for."""
+
+    name: str
+    descriptor: Descriptor
+    platforms: tuple[Platform | None, ...]
+    attestations: int
+
+
+def name_of(text: str) -> Reference:
+    """The reference of a list, `latest` where no tag is given. Raises UsageError for a digest, which cannot change."""
+    reference = references.parse(text).tagged()
+    if reference.digest:
+        raise UsageError(f"{text}: a list goes by a tag, not by a digest", "name it as in team/app:1.0")
+    return reference
+
+
+def exists(store: "Store", text: str) -> bool:
+    """Whether `text` is an index of the store."""
+    descriptor = store.tagged().get(str(name_of(text)))
+    return descriptor is not None and descriptor.media_type in media_types.INDEXES
+
+
+def ls(store: "Store") -> tuple[Listed, ...]:
+    """All indexes of the store, by name."""
+    found = []
+    for name, descriptor in sorted(store.tagged().items()):
+        if descriptor.media_type not in media_types.INDEXES:
+            continue
+        index = store.load(descriptor)
+        assert isinstance(index, Index)
+        images = indexes.images(index)
+        found.append(
+            Listed(
+                name=name,
+                descriptor=descriptor,
+                platforms=tuple(entry.platform for entry in images),
+                attestations=len(index.manifests) - len(images),
+            )
+        )
+    return tuple(found)
+
+
+def load(store: "Store", text: str) -> Index:
+    """The index that goes by `text` in the store. Raises NotFoundError, UsageError if that is a single image."""
+    reference = name_of(text)
+    descriptor = store.tagged().get(str(reference))
+    if descriptor is None:
+        known = ", ".join(references.parse(listed.name).familiar() for listed in ls(store)) or "none"
+        raise NotFoundError(
+            f"there is no list {reference.familiar()} in the store",
+            f"make it with: polyarch manifest create {reference.familiar()} MEMBER…; the lists here: {known}",
+        )
+    document = store.load(descriptor)
+    if not isinstance(document, Index):
+        raise UsageError(
+            f"{reference.familiar()} is a single image, not a list",
+            f"make a list of it with: polyarch manifest create LIST {reference.familiar()}",
+        )
+    return document
+
+
+def save(store: "Store", text: str, index: Index) -> Descriptor:
+    """Let the name point at this index; what it pointed at before is let go only then."""
+    descriptor = index.descriptor()
+    store.write_manifest(descriptor, index.raw, str(name_of(text)))
+    return descriptor
+
+
+def rm(store: "Store", texts: tuple[str, ...]) -> tuple[Listed, ...]:
+    """Let the lists go; their members stay under names of their own. All are checked before any goes.
+
+    Raises NotFoundError, UsageError.
+    """
+    for text in texts:
+        load(store, text)
+    wanted = {str(name_of(text)) for text in texts}
+    gone = tuple(listed for listed in ls(store) if listed.name in wanted)
+    for listed in gone:
+        store.untag(listed.name)
+    return gone
+
+
+def remember_remote(store: "Store", reference: Reference, digest: Digest) -> None:
+    """Note what a registry's tag pointed at when it was last read or pushed."""
+    store.cache.put(_REMOTE, str(reference), digest.encode())
+
+
+def remembered_remote(store: "Store", reference: Reference) -> Digest | None:
+    """What the registry's tag pointed at when it was last read or pushed; None if that is not known."""
+    raw = store.cache.get(_REMOTE, str(reference))
+    return None if raw is None else Digest(raw.decode())

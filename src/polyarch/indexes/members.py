@@ -1,0 +1,170 @@
+"""The members that an index is made of: found wherever they are, and brought into the store as far as needed.
+
+A member's manifest and config come into the store, so that the index can be inspected, edited and checked with no
+network. Its layers stay in the registry where they are, and only their origin is noted; those of a layout or an
+archive are copied, because the file may be gone when the index is pushed.
+"""
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from polyarch.errors import ConflictError, CorruptError, NotFoundError, UsageError
+from polyarch.oci import config as configs
+from polyarch.oci import document as documents
+from polyarch.oci import index as indexes
+from polyarch.oci import platform as platforms
+from polyarch.oci.config import ImageConfig
+from polyarch.oci.descriptor import REFERENCE_DIGEST, Descriptor
+from polyarch.oci.document import Index, Manifest
+from polyarch.oci.place import Source
+from polyarch.oci.reference import Reference
+from polyarch.transfer import copy as copier
+from polyarch.transfer import graph as graphs
+from polyarch.transfer import lazy, locate
+from polyarch.transfer.locate import Found, Places
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """An entry for an index, and the words that brought it."""
+
+    descriptor: Descriptor
+    origin: str
+
+
+class Member(msgspec.Struct, frozen=True):
+    """What one word names: its root, and the entries that it gives an index, attestations behind their images."""
+
+    text: str
+    root: Descriptor
+    entries: tuple[Entry, ...]
+
+    @property
+    def images(self) -> tuple[Entry, ...]:
+        """The entries that are images."""
+        return tuple(entry for entry in self.entries if not entry.descriptor.is_attestation)
+
+
+def gather(places: Places, text: str) -> Member:
+    """The member that `text` names, its manifests and configs in the store when this returns.
+
+    An index is flattened. Raises NotFoundError, UsageError for what is no image, CorruptError, RegistryError.
+    """
+    with locate.opened(locate.parse(text), places) as found:
+        return gather_found(places, found, found.name, text)
+
+
+def gather_found(places: Places, found: Found, name: str, text: str) -> Member:
+    """As `gather`, of an image `name` in a place that is open already; `text` is what messages call it."""
+    try:
+        root = found.source.resolve(name)
+        graph = graphs.read(found.source, root)
+    except NotFoundError as error:
+        raise NotFoundError(
+            f"{text}: {error.message}", error.hint or "see what there is with: polyarch images"
+        ) from None
+    if graph.absent:
+        gone = ", ".join(str(entry.platform or entry.digest) for entry in graph.absent)
+        raise NotFoundError(f"{text} lacks its images for {gone}", "pull them, or name the members that are there")
+    _bring(places, found, graph, name)
+    source = lazy.LazySource(places.store, places.registry)
+    return Member(text, root, tuple(_entries(source, graph.root.document, root, text)))
+
+
+def image_config(source: Source, manifest: Manifest) -> ImageConfig:
+    """The config of an image. Raises NotFoundError, CorruptError."""
+    if manifest.config.size > documents.MAX_SIZE:
+        raise CorruptError(f"the config {manifest.config.digest} claims {manifest.config.size} bytes")
+    with source.open_blob(manifest.config) as reader:
+        return configs.load(reader.read())
+
+
+def refuse_duplicates(entries: Sequence[Entry]) -> None:
+    """Raises ConflictError naming both where two images are for one platform."""
+    seen: dict[str, Entry] = {}
+    for entry in entries:
+        if entry.descriptor.is_attestation or entry.descriptor.platform is None:
+            continue
+        platform = platforms.normalize(entry.descriptor.platform)
+        key = f"{platform} {platform.os_version} {' '.join(platform.os_features)}".strip()
+        other = seen.setdefault(key, entry)
+        if other.descriptor.digest != entry.descriptor.digest:
+            raise ConflictError(
+                f"two images are for {key}:\n"
+                f"  {other.origin}: {other.descriptor.digest}\n"
+                f"  {entry.origin}: {entry.descriptor.digest}",
+                "leave one out, correct its platform with manifest annotate, or say --allow-duplicates",
+            )
+
+
+def _bring(places: Places, found: Found, graph: graphs.Graph, name: str) -> None:
+    """Into the store: everything from a file; from a registry, all but the layers, whose origin is noted."""
+    if isinstance(found.source, lazy.LazySource):
+        _keep_configs(found.source, graph)
+    elif found.repository is None:
+        copier.copy(found.source, name, places.store, ())
+    else:
+        digests = [node.descriptor.digest for node in (*graph.indexes, *graph.manifests)]
+        lazy.record_origins(places.store, [*digests, *(blob.digest for blob in graph.blobs)], found.repository)
+        source = lazy.LazySource(places.store, places.registry)
+        _keep_configs(source, graph)
+        for node in (*graph.manifests, *graph.indexes):
+            if not places.store.has_manifest(node.descriptor):
+                places.store.write_manifest(node.descriptor, node.document.raw)
+
+
+def _keep_configs(source: lazy.LazySource, graph: graphs.Graph) -> None:
+    for node in graph.manifests:
+        assert isinstance(node.document, Manifest)
+        source.fetch(node.document.config)
+
+
+def _entries(source: Source, document: Manifest | Index, descriptor: Descriptor, text: str) -> list[Entry]:
+    """Depth first, in the order of the index."""
+    if isinstance(document, Manifest):
+        return [Entry(_image(source, document, descriptor, text), text)]
+    result: list[Entry] = []
+    for entry in document.manifests:
+        if entry.is_attestation:
+            result.append(Entry(entry, text))
+        elif not graphs.is_manifest(entry):
+            raise UsageError(f"{text} has an entry that is no image: {entry.digest} is of type {entry.media_type}")
+        else:
+            result += _entries(source, graphs.read_node(source, entry).document, entry, text)
+    return result
+
+
+def _image(source: Source, manifest: Manifest, descriptor: Descriptor, text: str) -> Descriptor:
+    if not manifest.is_image:
+        kind = manifest.artifact_type or manifest.config.media_type
+        raise UsageError(f"{text} is no image: {descriptor.digest} is of type {kind}", "name images only")
+    if descriptor.platform is not None:
+        return descriptor
+    config = image_config(source, manifest)
+    if not config.platform.architecture:
+        raise UsageError(
+            f"{text} does not say for which platform it is: its config has no architecture",
+            "set it with: polyarch import --platform, or manifest add --arch",
+        )
+    return msgspec.structs.replace(descriptor, platform=config.platform)
+
+
+def followed_by_attestations(entries: Sequence[Entry], chosen: Callable[[Descriptor], bool]) -> tuple[Entry, ...]:
+    """Those of the images that are chosen, and the attestations that speak of them."""
+    digests = {entry.descriptor.digest for entry in entries if chosen(entry.descriptor)}
+    return tuple(
+        entry
+        for entry in entries
+        if entry.descriptor.digest in digests or entry.descriptor.annotations.get(REFERENCE_DIGEST) in digests
+    )
+
+
+def reference_of(text: str) -> Reference | None:
+    """The reference that a member's words are, None where they name a file."""
+    return locate.parse(text).reference
+
+
+def matching(index: Index, member: Member) -> tuple[Descriptor, ...]:
+    """The entries of an index that the member's images are."""
+    digests = {entry.descriptor.digest for entry in member.images} | {member.root.digest}
+    return tuple(entry for entry in indexes.images(index) if entry.digest in digests)
