@@ -22,7 +22,7 @@ help: ## This list
 
 .PHONY: demo
 demo: $(venv)/runtime.stamp ## One image for four platforms: built, run, pushed and pulled, in under two minutes
-	@$(bin)/python scripts/demo.py
+	@$(bin)/python -m scripts.demo
 
 .PHONY: test
 test: lint test-packages ## The linters and every test
@@ -39,7 +39,7 @@ lint: $(venv)/dev.stamp ## ruff, mypy, import-linter, and whether the generated 
 	$(bin)/ruff format --check
 	$(bin)/mypy
 	$(bin)/lint-imports
-	$(bin)/python scripts/reference.py --check
+	$(bin)/python -m scripts.reference --check
 
 .PHONY: format
 format: $(venv)/dev.stamp ## Formats the code and applies ruff's safe fixes
@@ -48,12 +48,12 @@ format: $(venv)/dev.stamp ## Formats the code and applies ruff's safe fixes
 
 .PHONY: docs
 docs: $(venv)/dev.stamp ## Writes the generated pages of docs/reference anew
-	$(bin)/python scripts/reference.py
+	$(bin)/python -m scripts.reference
 
 .PHONY: picture
 picture: $(venv)/runtime.stamp ## Draws docs/pictures from a real terminal
 	@scripts/system_packages.sh pictures
-	$(bin)/python scripts/picture.py
+	$(bin)/python -m scripts.picture
 
 .PHONY: bench
 bench: $(venv)/dev.stamp ## Measures, beside the peers

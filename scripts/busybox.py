@@ -6,6 +6,7 @@
 
 import fcntl
 import io
+import os
 import subprocess
 import sys
 import tarfile
@@ -41,12 +42,18 @@ _FILES = {
 }
 
 
+def cache_directory() -> Path:
+    """Where bases are kept from one run to the next: one directory a user, outside the repository."""
+    directory = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "polyarch-bases"
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory
+
+
 def bases(platforms: Sequence[str], cache: Path) -> dict[str, Path]:
     """The root file system of each platform, as a tar in the cache directory; fetched where it is not there yet.
 
     Several processes may ask at once. Raises debian.UnavailableError when a package cannot be had.
     """
-    cache.mkdir(parents=True, exist_ok=True)
     tars = {platform: cache / f"busybox-{debian.ARCHITECTURES[platform]}.tar" for platform in platforms}
     with open(cache / "busybox.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -111,5 +118,5 @@ def _write(content: bytes, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    for where in bases(sys.argv[2:] or PLATFORMS, Path(sys.argv[1])).values():
+    for where in bases(sys.argv[1:] or PLATFORMS, cache_directory()).values():
         print(where)

@@ -35,19 +35,11 @@ cp "$1/usr/share/base-passwd/group.master" "$1/etc/group"
 """
 
 
-def cache_directory() -> Path:
-    """Where fetched and made bases are kept: a directory for each user, outside the repository."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    directory = Path(home) / "polyarch-tests"
-    directory.mkdir(parents=True, exist_ok=True)
-    return directory
-
-
 def busybox_tars(platforms: Sequence[str] = PLATFORMS) -> dict[str, Path]:
     """A small root file system as a tar for each platform (`linux/arm64`), 2 MB each."""
     need("apt-get", "dpkg-deb")
     try:
-        return busybox.bases(platforms, cache_directory())
+        return busybox.bases(platforms, busybox.cache_directory())
     except debian.UnavailableError as problem:
         missing(str(problem))
 
@@ -61,7 +53,7 @@ def debian_tar(for_platform: str) -> Path:
     own = run(["dpkg", "--print-architecture"]).stdout.strip()
     architecture = debian.ARCHITECTURES[for_platform]
     suite = platform.freedesktop_os_release()["VERSION_CODENAME"]
-    tar = cache_directory() / f"{suite}-{architecture}.tar"
+    tar = busybox.cache_directory() / f"{suite}-{architecture}.tar"
     with open(tar.with_suffix(".lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not tar.exists():
