@@ -26,7 +26,7 @@ _MARGIN = 0.9
 _LARGEST_TOKEN = 1 << 20
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _PARAMETER = re.compile(rf'\s*({_TOKEN})\s*=\s*(?:"((?:[^"\\]|\\.)*)"|({_TOKEN}))\s*(?:,|$)')
-_SCHEME = re.compile(rf"[\s,]*({_TOKEN})(?:\s+|$)")
+_SCHEME = re.compile(rf"[\s,]*({_TOKEN})(?:\s+|(?=,)|$)")
 
 
 class Scope(msgspec.Struct, frozen=True):
@@ -97,6 +97,9 @@ class _Held(msgspec.Struct, frozen=True):
     scope: Scope
     header: str
     expires: float
+
+    def __repr__(self) -> str:
+        return f"_Held({' '.join(self.scope.texts())})"
 
 
 class Authorizer:

@@ -59,6 +59,8 @@ class _Download:
                     )
             except RegistryError as error:
                 self.close()
+                if self._position == self._descriptor.size:
+                    return b""  # cut behind the last byte
                 if not left or not error.retryable:
                     raise
                 self._wire.session.transport.sleep(pause)

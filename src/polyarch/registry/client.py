@@ -1,5 +1,6 @@
 """The client: one Registry a command, one Repository a name. The operations are in blobs, manifests and tags."""
 
+import time
 from collections.abc import Callable
 from threading import Lock
 from types import TracebackType
@@ -108,7 +109,8 @@ class Repository:
 class Registry:
     """All registries that a command speaks to. It owns connection pools and tokens: `close` it, or use `with`.
 
-    `debug` gets one line a request (method, URL, status), with all that could be secret taken out.
+    `debug` gets one line a request (method, URL, status), with all that could be secret taken out; `sleep` is
+    how it waits before it tries again.
     """
 
     def __init__(
@@ -119,10 +121,11 @@ class Registry:
         *,
         proxies: Proxies = Proxies(),  # noqa: B008 (a frozen value)
         debug: Callable[[str], None] = quiet,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._hosts = hosts
         self._credentials = credentials
-        self._transport = Transport(hosts, user_agent, proxies=proxies, debug=debug)
+        self._transport = Transport(hosts, user_agent, proxies=proxies, debug=debug, sleep=sleep)
         self._session = Session(hosts, self._transport, Authorizer(self._transport, credentials))
         self._repositories: dict[Reference, Repository] = {}
         self._wires: list[Wire] = []

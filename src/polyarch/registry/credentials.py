@@ -56,7 +56,7 @@ class Credentials:
         UsageError for a file that cannot be read, RegistryError for a helper that fails.
         """
         for file in self._files:
-            found = self._get(_read(file), host, repository)
+            found = self._get(file, host, repository)
             if found is not None:
                 return found
         return None
@@ -105,13 +105,14 @@ class Credentials:
             raise UsageError("there is no docker configuration file to keep credentials in", "set DOCKER_CONFIG")
         return self._file, _read(self._file)
 
-    def _get(self, document: dict[str, Any], host: str, repository: str) -> Credential | None:
+    def _get(self, file: Path, host: str, repository: str) -> Credential | None:
+        document = _read(file)
         helper = _helper(document, host)
         if helper:
             found = self._ask(helper, host)
             if found is not None:
                 return found
-        auths = document.get("auths") or {}
+        auths = _auths(document, file)
         parts = [part for part in repository.split("/") if part]
         exact = [f"{host}/{'/'.join(parts[:end])}" for end in range(len(parts), 0, -1)]
         for key in (*exact, *_keys(host)):
@@ -182,9 +183,9 @@ def _keys(host: str) -> tuple[str, ...]:
 
 
 def _helper(document: dict[str, Any], host: str) -> str:
-    helpers = document.get("credHelpers") or {}
+    helpers = document.get("credHelpers")
     for key in _keys(host):
-        if key in helpers:
+        if isinstance(helpers, dict) and key in helpers:
             return str(helpers[key])
     return str(document.get("credsStore") or "")
 
@@ -205,8 +206,10 @@ def _read(file: Path) -> dict[str, Any]:
 
 def _auths(document: dict[str, Any], file: Path) -> dict[str, Any]:
     auths = document.get("auths") or {}
-    if not isinstance(auths, dict):
-        raise UsageError(f"'auths' in {file} is not an object", "repair it, or move it away and log in again")
+    if not isinstance(auths, dict) or not all(isinstance(entry, dict) for entry in auths.values()):
+        raise UsageError(
+            f"'auths' in {file} is not an object of objects", "repair it, or move it away and log in again"
+        )
     return auths
 
 

@@ -295,6 +295,13 @@ def origin_differs(one: str, other: str) -> bool:
     return _origin(one) != _origin(other)
 
 
+def nobody_listens(error: RegistryError) -> bool:
+    """Whether there was not even a connection."""
+    from urllib3.exceptions import NewConnectionError
+
+    return isinstance(error.__cause__, NewConnectionError)
+
+
 def _origin(url: str) -> tuple[str, str]:
     parts = urlsplit(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -303,11 +310,9 @@ def _origin(url: str) -> tuple[str, str]:
 
 def _most(error: RegistryError, attempts: int) -> int:
     """How often a request that ended like this is tried: a port where nobody listens is given up sooner."""
-    from urllib3.exceptions import NewConnectionError
-
     if not error.retryable:
         return 1
-    return min(attempts, 3) if isinstance(error.__cause__, NewConnectionError) else attempts
+    return min(attempts, 3) if nobody_listens(error) else attempts
 
 
 def _retry_after(value: str, pause: float) -> float:

@@ -15,7 +15,7 @@ from polyarch.oci.reference import Reference
 from polyarch.registry import auth, errors
 from polyarch.registry.auth import Authorizer, Scope
 from polyarch.registry.hosts import Endpoint, Hosts
-from polyarch.registry.http import ATTEMPTS, Body, Headers, Response, Transport, origin_differs
+from polyarch.registry.http import ATTEMPTS, Body, Headers, Response, Transport, nobody_listens, origin_differs
 
 T = TypeVar("T")
 
@@ -46,8 +46,10 @@ class Session:
             try:
                 with self.transport.send("GET", f"{base}/v2/", insecure=endpoint.insecure, attempts=1) as response:
                     speaks = not (scheme == "http" and response.status == 400)
-            except RegistryError:
-                speaks = False  # the last scheme's own attempt says what is wrong
+            except RegistryError as error:
+                if nobody_listens(error):
+                    return base  # for another scheme as well; whoever asks meets it with its own patience
+                speaks = False
             if speaks:
                 break
         else:
