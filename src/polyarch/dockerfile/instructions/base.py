@@ -1,5 +1,6 @@
 """What all instructions have."""
 
+import re
 from collections.abc import Mapping
 from typing import Literal
 
@@ -7,16 +8,19 @@ import msgspec
 
 from polyarch.dockerfile.source import Location
 
+_LEADING_TABS = re.compile(r"^\t+", re.MULTILINE)
+
 Form = Literal["shell", "exec"]
 # The environment that a word is expanded with.
 Env = Mapping[str, str]
 
 
 class Instruction(msgspec.Struct, frozen=True, kw_only=True):
-    """One instruction: the lines where it stands, its text with continuations joined and without the bodies of
-    its heredocs, and the comment lines directly above it.
+    """One instruction: its keyword as written, the lines where it stands, its text with continuations joined and
+    without the bodies of its heredocs, and the comment lines directly above it.
     """
 
+    keyword: str
     location: Location
     text: str
     comments: tuple[str, ...] = ()
@@ -38,4 +42,4 @@ class Heredoc(msgspec.Struct, frozen=True):
         """The content, without leading tabs where `<<-` asks for that."""
         if not self.chomp:
             return self.content
-        return "".join(line.lstrip("\t") for line in self.content.splitlines(keepends=True))
+        return _LEADING_TABS.sub("", self.content)

@@ -1,40 +1,27 @@
 """RUN: a command, its mounts and how it is confined."""
 
-from typing import Literal
+from typing import Literal, cast
 
 import msgspec
 
+from polyarch.dockerfile import flags, syntax
+from polyarch.dockerfile.instructions import mounts
 from polyarch.dockerfile.instructions.base import Form, Heredoc, Instruction
+from polyarch.dockerfile.instructions.expander import Expander
+from polyarch.dockerfile.instructions.mounts import Mount
+from polyarch.dockerfile.source import DockerfileError
+from polyarch.dockerfile.syntax import Node, common
+from polyarch.dockerfile.words import quoted
 
-
-class Mount(msgspec.Struct, frozen=True, kw_only=True):
-    """One `--mount`, expanded. Empty strings and None are options that were not given.
-
-    `target` is as written: a relative one joins WORKDIR. A cache's `id` is its cleaned target where none is
-    given, an ssh mount's is `default`, a secret's is the last part of its target.
-    """
-
-    kind: Literal["bind", "cache", "tmpfs", "secret", "ssh"] = "bind"
-    target: str = ""
-    source: str = ""
-    from_: str = ""
-    read_only: bool = False
-    id: str = ""
-    sharing: Literal["shared", "private", "locked"] = "shared"
-    sharing_platforms: bool = False
-    mode: int | None = None
-    uid: int | None = None
-    gid: int | None = None
-    size: int = 0
-    required: bool = False
-    env: str | None = None
+_FLAGS: dict[str, flags.Kind] = {"mount": "list", "network": "text", "security": "text", "device": "list"}
 
 
 class Run(Instruction, frozen=True, kw_only=True):
     """RUN. In shell form `arguments` is one string, the command line; in exec form the argument vector.
 
     `mount_flags` are the values of `--mount` as written; `mounts` is what they say, which is known only after
-    `expand`. What runs in the end says `command(run, shell)`.
+    `expand`; `mount_sources`, their `from=`, are known before, because no variable may stand there. What runs in
+    the end says `command(run, shell)`.
     """
 
     form: Form
@@ -53,3 +40,50 @@ class Command(msgspec.Struct, frozen=True):
 
     argv: tuple[str, ...]
     script: tuple[str, str] | None = None
+
+
+def parse_run(node: Node) -> Run:
+    given = flags.parse(node.flags, _FLAGS)
+    network = given.text("network") or "default"
+    if network not in ("default", "none", "host"):
+        raise DockerfileError(f"invalid network mode: {quoted(network)}", "it is one of default, none and host")
+    security = given.text("security") or "sandbox"
+    if security not in ("sandbox", "insecure"):
+        raise DockerfileError(f"security {quoted(security)} is not valid", "it is one of sandbox and insecure")
+    mount_flags = given.list("mount")
+    return Run(
+        form="exec" if node.json else "shell",
+        arguments=node.arguments,
+        heredocs=node.heredocs,
+        mount_flags=mount_flags,
+        mount_sources=tuple(source for flag in mount_flags if (source := mounts.source_of(flag))),
+        network=cast(Literal["default", "none", "host"], network),
+        security=cast(Literal["sandbox", "insecure"], security),
+        devices=given.list("device"),
+        **common(node),
+    )
+
+
+def expand_run(run: Run, words: Expander) -> Run:
+    """Only the values of `--mount` expand; the command is the shell's."""
+    return msgspec.structs.replace(run, mounts=tuple(mounts.parse(flag, words) for flag in run.mount_flags))
+
+
+def command(run: Run, shell: tuple[str, ...]) -> Command:
+    """What `run` executes, where `shell` is what SHELL says.
+
+    A heredoc alone is the script of the shell, or of the interpreter that its `#!` names; behind other words it is
+    given to the shell as it stands.
+    """
+    if run.form == "exec":
+        return Command(run.arguments)
+    line = " ".join(run.arguments)
+    if run.heredocs:
+        first = run.heredocs[0]
+        if syntax.announced(line) is None:
+            line += "".join(f"\n{document.content}{document.name}" for document in run.heredocs)
+        elif first.content.startswith("#!"):
+            return Command((f"/dev/pipes/{first.name}",), (first.name, first.chomped))
+        else:
+            line = first.chomped
+    return Command((*shell, line))

@@ -1,0 +1,104 @@
+"""Text → instructions."""
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from polyarch.dockerfile import directives, lines, suggest, syntax
+from polyarch.dockerfile.instructions import config, copying, healthcheck, running, stages
+from polyarch.dockerfile.instructions.base import Instruction
+from polyarch.dockerfile.source import DockerfileError, Location
+from polyarch.dockerfile.syntax import Node
+
+_PARSERS: Mapping[str, Callable[[Node], Instruction]] = {
+    "add": copying.parse_add,
+    "arg": stages.parse_arg,
+    "cmd": config.parse_cmd,
+    "copy": copying.parse_copy,
+    "entrypoint": config.parse_entrypoint,
+    "env": config.parse_env,
+    "expose": config.parse_expose,
+    "from": stages.parse_from,
+    "healthcheck": healthcheck.parse_healthcheck,
+    "label": config.parse_label,
+    "maintainer": config.parse_maintainer,
+    "onbuild": config.parse_onbuild,
+    "run": running.parse_run,
+    "shell": config.parse_shell,
+    "stopsignal": config.parse_stop_signal,
+    "user": config.parse_user,
+    "volume": config.parse_volume,
+    "workdir": config.parse_workdir,
+}
+
+
+class Dockerfile(msgspec.Struct, frozen=True, kw_only=True):
+    """A text that was parsed. `syntax` and `check` are the directives' values, empty where there are none."""
+
+    name: str
+    text: str
+    escape: str
+    syntax: str
+    check: str
+    instructions: tuple[Instruction, ...]
+    empty_continuations: tuple[Location, ...] = ()
+
+    def error(self, reason: str, *locations: Location, hint: str | None = None) -> DockerfileError:
+        """An error about this file that shows the lines meant."""
+        return DockerfileError(reason, hint, name=self.name, text=self.text, locations=locations)
+
+    def placed(self, error: DockerfileError, location: Location) -> DockerfileError:
+        """`error` with this file and `location`, where it has no place of its own."""
+        return error.placed(self.name, self.text, location)
+
+
+def parse(text: str, name: str = "Dockerfile") -> Dockerfile:
+    """The instructions of a Dockerfile, in order. `name` is what errors call it.
+
+    Raises DockerfileError for what does not parse. Whether the instructions make sense together is for
+    `stages.cut` to say.
+    """
+    try:
+        found = lines.read(text)
+        instructions = tuple(_instruction(node) for node in found.nodes)
+    except DockerfileError as error:
+        raise DockerfileError(
+            error.reason, error.hint, name=name, text=text, locations=error.locations
+        ) from error.__cause__
+    return Dockerfile(
+        name=name,
+        text=text,
+        escape=found.escape,
+        syntax=directives.find(text, "syntax"),
+        check=directives.find(text, "check"),
+        instructions=instructions,
+        empty_continuations=found.empty_continuations,
+    )
+
+
+def parse_trigger(trigger: str, name: str = "ONBUILD trigger") -> Instruction:
+    """The one instruction of an ONBUILD trigger, which is read without the directives of the file it came from.
+
+    Raises DockerfileError where it is not one instruction or one that a trigger cannot be.
+    """
+    dockerfile = parse(trigger, name)
+    if len(dockerfile.instructions) != 1:
+        raise dockerfile.error("onbuild trigger should be a single expression")
+    (instruction,) = dockerfile.instructions
+    if isinstance(instruction, config.Onbuild):
+        raise dockerfile.error("Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed", instruction.location)
+    if isinstance(instruction, stages.From | config.Maintainer):
+        keyword = instruction.keyword.upper()
+        raise dockerfile.error(f"{keyword} isn't allowed as an ONBUILD trigger", instruction.location)
+    return instruction
+
+
+def _instruction(node: Node) -> Instruction:
+    parser = _PARSERS.get(node.keyword.lower())
+    try:
+        if parser is None:
+            names = [keyword.upper() for keyword in syntax.KEYWORDS]
+            raise suggest.unknown(f"unknown instruction: {node.keyword}", node.keyword, names, case=False)
+        return parser(node)
+    except DockerfileError as error:
+        raise DockerfileError(error.reason, error.hint, locations=(node.location,)) from error

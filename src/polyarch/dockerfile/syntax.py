@@ -1,0 +1,266 @@
+"""One logical line: keyword, flags, arguments in their several forms, heredocs (frontend/dockerfile/parser)."""
+
+import re
+from typing import TypedDict
+
+import msgspec
+
+from polyarch.dockerfile import words
+from polyarch.dockerfile.instructions.base import Heredoc
+from polyarch.dockerfile.source import DockerfileError, Location
+from polyarch.dockerfile.words import SPACE
+
+_BLANK = re.compile(r"[\t\v\f\r ]+")
+_HEREDOC = re.compile(r"([0-9]*)<<(-?)[\t\n\f\r ]*([^<]*)")
+_LITERAL_NAME = words.Rules(keep_unset=True)
+_QUOTED_NAME = words.Rules(keep_unset=True, keep_quotes=True)
+_LINE = words.Rules(keep_unset=True, keep_quotes=True, keep_escapes=True)
+
+JSON_OR_LINE = frozenset(("cmd", "entrypoint", "run", "shell"))
+JSON_OR_LIST = frozenset(("add", "copy", "volume"))
+LIST = frozenset(("expose", "from"))
+LINE = frozenset(("maintainer", "stopsignal", "user", "workdir"))
+PAIRS = frozenset(("env", "label"))
+KEYWORDS = JSON_OR_LINE | JSON_OR_LIST | LIST | LINE | PAIRS | {"arg", "healthcheck", "onbuild"}
+WITH_HEREDOCS = frozenset(("add", "copy", "run"))
+
+
+class Node(msgspec.Struct, frozen=True, kw_only=True):
+    """A logical line, cut. `arguments` are cut as the keyword asks for; `json` says whether that was an array."""
+
+    keyword: str
+    flags: tuple[str, ...]
+    rest: str
+    arguments: tuple[str, ...]
+    json: bool
+    text: str
+    escape: str
+    location: Location
+    comments: tuple[str, ...] = ()
+    heredocs: tuple[Heredoc, ...] = ()
+
+
+def node(text: str, escape: str, location: Location, comments: tuple[str, ...] = ()) -> Node:
+    """The node of a line whose continuations are joined, without its heredocs."""
+    keyword, flags, rest = split_line(text)
+    found, json = arguments(keyword.lower(), rest, escape)
+    return Node(
+        keyword=keyword,
+        flags=flags,
+        rest=rest,
+        arguments=found,
+        json=json,
+        text=text.strip(SPACE),
+        escape=escape,
+        location=location,
+        comments=comments,
+    )
+
+
+class Common(TypedDict):
+    """The fields that every instruction takes from its node."""
+
+    keyword: str
+    location: Location
+    text: str
+    comments: tuple[str, ...]
+
+
+def common(line: Node) -> Common:
+    return {"keyword": line.keyword, "location": line.location, "text": line.text, "comments": line.comments}
+
+
+def split_line(text: str) -> tuple[str, tuple[str, ...], str]:
+    """Keyword, flags and the rest."""
+    keyword, *more = _BLANK.split(text.strip(SPACE), maxsplit=1)
+    if not more:
+        return keyword, (), ""
+    flags, rest = _flags(more[0])
+    return keyword, flags, rest.strip(SPACE)
+
+
+def _flags(line: str) -> tuple[tuple[str, ...], str]:
+    """The words in front that begin with `--`, and what follows; `--` alone ends them.
+
+    Here the escape character is always a backslash, whatever the directive says (split_command.go).
+    """
+    flags: list[str] = []
+    at = 0
+    while True:
+        while at < len(line) and line[at] in SPACE:
+            at += 1
+        if not line.startswith("--", at):
+            return tuple(flags), line[at:]
+        word: list[str] = []
+        quote = ""
+        while at < len(line) and (quote or line[at] not in SPACE):
+            character = line[at]
+            if character == quote:
+                quote = ""
+            elif not quote and character in "'\"":
+                quote = character
+            elif character == "\\":
+                at += 1
+                word.append(line[at : at + 1])
+            else:
+                word.append(character)
+            at += 1
+        if word == ["-", "-"]:
+            return tuple(flags), line[at:]
+        flags.append("".join(word))
+
+
+def arguments(keyword: str, rest: str, escape: str) -> tuple[tuple[str, ...], bool]:
+    """The arguments of an instruction, and whether they were a JSON array.
+
+    What looks like an array and is none is a command line or a list, as docker has always read it.
+    """
+    if keyword in JSON_OR_LINE:
+        return _json_or_line(rest)
+    if keyword in JSON_OR_LIST:
+        found = json_array(rest)
+        return (found, True) if found is not None else (_listed(rest), False)
+    if keyword in LIST:
+        return _listed(rest), False
+    if keyword in LINE:
+        return ((rest,) if rest else ()), False
+    if keyword in PAIRS:
+        return tuple(part for pair in pairs(keyword, rest, escape)[0] for part in pair), False
+    if keyword == "arg":
+        return split_words(rest, escape), False
+    if keyword == "healthcheck":
+        kind, _, command = (*_cut(rest), "")[:3]
+        if not kind:
+            return (), False
+        found, json = _json_or_line(command)
+        return (kind, *found), json
+    if keyword == "onbuild" and rest:
+        inner, _, line = split_line(rest)
+        return (inner, *arguments(inner.lower(), line, escape)[0]), False
+    return (), False
+
+
+def _cut(rest: str) -> tuple[str, str, str]:
+    kind = re.match(f"[^{SPACE}]*", rest)
+    end = kind.end() if kind else 0
+    return rest[:end], "", rest[end:].lstrip(SPACE)
+
+
+def _json_or_line(rest: str) -> tuple[tuple[str, ...], bool]:
+    found = json_array(rest)
+    if found is not None:
+        return found, True
+    return ((rest,) if rest else ()), False
+
+
+def _listed(rest: str) -> tuple[str, ...]:
+    return tuple(_BLANK.split(rest)) if rest else ()
+
+
+def json_array(rest: str) -> tuple[str, ...] | None:
+    """The strings of a JSON array, None for what is no array; an array of other things is an error."""
+    text = rest.lstrip(SPACE)
+    if not text.startswith("["):
+        return None
+    try:
+        found = msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        return None
+    if not all(isinstance(item, str) for item in found):
+        raise DockerfileError("when using JSON array syntax, arrays must be comprised of strings only")
+    return tuple(found)
+
+
+def split_words(rest: str, escape: str) -> tuple[str, ...]:
+    """Words parted by space; quotes and escapes hold them together and stay, for `words.expand` to take away."""
+    found: list[str] = []
+    word: list[str] = []
+    quote = ""
+    at = 0
+    while at < len(rest):
+        character = rest[at]
+        at += 1
+        if not quote and character in SPACE:
+            if word:
+                found.append("".join(word))
+                word = []
+            continue
+        if character == escape and quote != "'":
+            # An escape character at the very end is dropped.
+            word.append(rest[at - 1 : at + 1] if at < len(rest) else "")
+            at += 1
+            continue
+        if character == quote:
+            quote = ""
+        elif not quote and character in "'\"":
+            quote = character
+        word.append(character)
+    if word and (text := "".join(word)):
+        found.append(text)
+    return tuple(found)
+
+
+def pairs(keyword: str, rest: str, escape: str) -> tuple[tuple[tuple[str, str], ...], bool]:
+    """The pairs of ENV and LABEL, and whether they are in the old form `name value`, which takes the whole line."""
+    found = split_words(rest, escape)
+    if not found:
+        return (), False
+    if "=" not in found[0]:
+        parts = _BLANK.split(rest, maxsplit=1)
+        if len(parts) < 2:
+            raise DockerfileError(f"{keyword.upper()} must have two arguments")
+        return ((parts[0], parts[1]),), True
+    for word in found:
+        if "=" not in word:
+            raise DockerfileError(
+                f"Syntax error - can't find = in {words.quoted(word)}. Must be of the form: name=value"
+            )
+    return tuple((word.partition("=")[0], word.partition("=")[2]) for word in found), False
+
+
+def takes_heredocs(line: Node) -> bool:
+    """Whether `<<` in this line begins a heredoc: COPY, ADD and RUN, also under ONBUILD, and no JSON array."""
+    keyword, json = line.keyword.lower(), line.json
+    if keyword == "onbuild" and line.rest:
+        inner, _, rest = split_line(line.rest)
+        keyword = inner.lower()
+        json = keyword in WITH_HEREDOCS and arguments(keyword, rest, line.escape)[1]
+    return keyword in WITH_HEREDOCS and not json
+
+
+def heredocs(text: str) -> tuple[Heredoc, ...]:
+    """The heredocs that a line announces, without content. A line that is not well quoted announces none."""
+    try:
+        found = words.expand_with(text, {}, _LINE).words
+    except DockerfileError:
+        return ()
+    return tuple(document for word in found if (document := heredoc(word)) is not None)
+
+
+def heredoc(word: str) -> Heredoc | None:
+    """The heredoc that one word announces, None where it is none: `<<EOF`, `<<-"EOF"`, `3<<EOF`."""
+    found = _HEREDOC.fullmatch(word)
+    if found is None or not found[3]:
+        return None
+    plain = words.expand_with(found[3], {}, _LITERAL_NAME).words
+    if len(plain) != 1:
+        return None
+    kept = words.expand_with(found[3], {}, _QUOTED_NAME).words
+    if len(kept) != 1:
+        return None
+    marks = [text.count("'") + text.count('"') for text in (plain[0], kept[0])]
+    return Heredoc(
+        name=plain[0],
+        content="",
+        expand=marks[0] == marks[1],
+        chomp=found[2] == "-",
+        descriptor=int(found[1][:9] or 0),
+    )
+
+
+def announced(word: str) -> Heredoc | None:
+    """As `heredoc`, for a word of an argument list: one that is not well quoted is a path."""
+    try:
+        return heredoc(word)
+    except DockerfileError:
+        return None

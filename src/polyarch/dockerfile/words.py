@@ -1,0 +1,336 @@
+"""Words: variables, quotes and escapes, as BuildKit's frontend/dockerfile/shell reads them.
+
+`expand` is pure. What a word may name is in `env`; what it named without being there is in `unmatched`, and counts
+as empty.
+"""
+
+import re
+from collections.abc import Mapping
+
+import msgspec
+
+from polyarch.dockerfile.source import DockerfileError
+
+# What Go's unicode.IsSpace says; str.isspace also has the separators \x1c to \x1f, which are not.
+SPACE = (
+    "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u2028\u2029\u202f\u205f\u3000"
+)
+_SPECIAL = frozenset("@*#?-$!0")
+_EXPANDED_NAME = re.compile(r"\$(?:\$|([A-Za-z0-9_]+)|\{([A-Za-z0-9_]+)\})")
+# Deeper than any Dockerfile and shallower than Python's stack.
+_DEEPEST = 50
+
+
+class Expansion(msgspec.Struct, frozen=True):
+    """What a text came to: as one string, as words parted by space, and the names that it used."""
+
+    text: str
+    words: tuple[str, ...] = ()
+    matched: tuple[str, ...] = ()
+    unmatched: tuple[str, ...] = ()
+
+
+class Rules(msgspec.Struct, frozen=True, kw_only=True):
+    """How quotes, escapes and unset names are treated; the default is that of an instruction's arguments.
+
+    `quotes` false: quotes are characters like any other (heredocs). `keep_quotes`, `keep_escapes`: they work,
+    and stay in the result. `keep_unset`: a name that is not set stays as it was written.
+    """
+
+    escape: str = "\\"
+    quotes: bool = True
+    keep_quotes: bool = False
+    keep_escapes: bool = False
+    keep_unset: bool = False
+
+
+def expand(text: str, env: Mapping[str, str], escape: str = "\\") -> Expansion:
+    """`text` with its variables replaced and its quotes and escapes taken away.
+
+    Raises DockerfileError, without a place, for an unclosed quote or brace, an unknown modifier, and where
+    `${v:?message}` says so.
+    """
+    return expand_with(text, env, Rules(escape=escape))
+
+
+def split(text: str, env: Mapping[str, str], escape: str = "\\") -> tuple[str, ...]:
+    """The words that `text` expands to; space that comes from a variable parts words too."""
+    return expand(text, env, escape).words
+
+
+def expand_with(text: str, env: Mapping[str, str], rules: Rules) -> Expansion:
+    """As `expand`, by other rules."""
+    if text.isalnum():
+        return Expansion(text, (text,))
+    reader = _Reader(text, env, rules)
+    try:
+        result, words = reader.until("", rules.keep_escapes)
+    except DockerfileError as error:
+        raise DockerfileError(f"failed to process {quoted(text)}: {error.reason}", error.hint) from error
+    return Expansion(result, tuple(words), tuple(reader.matched), tuple(reader.unmatched))
+
+
+def quoted(text: str) -> str:
+    """`text` in double quotes, as Go's %q prints it for what stands in a Dockerfile."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t") + '"'
+
+
+class _Words:
+    """Words as they come, character by character; quoted ones keep their space."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self.word: list[str] = []
+
+    def raw(self, text: str) -> None:
+        if text:
+            self.word.append(text)
+
+    def add(self, text: str) -> None:
+        for character in text:
+            if character in SPACE:
+                self.end()
+            else:
+                self.word.append(character)
+
+    def end(self) -> list[str]:
+        if self.word:
+            self.done.append("".join(self.word))
+            self.word = []
+        return self.done
+
+
+class _Reader:
+    """A position in one text."""
+
+    def __init__(self, text: str, env: Mapping[str, str], rules: Rules) -> None:
+        self.text = text
+        self.env = env
+        self.rules = rules
+        self.at = 0
+        self.depth = 0
+        self.matched: dict[str, None] = {}
+        self.unmatched: dict[str, None] = {}
+
+    def peek(self) -> str:
+        return self.text[self.at : self.at + 1]
+
+    def next(self) -> str:
+        character = self.text[self.at : self.at + 1]
+        self.at += 1 if character else 0
+        return character
+
+    def value(self, name: str) -> str | None:
+        found = self.env.get(name)
+        (self.unmatched if found is None else self.matched)[name] = None
+        return found
+
+    def until(self, stop: str, keep_escapes: bool) -> tuple[str, list[str]]:
+        """What stands before `stop`, which is consumed; the empty string is the end of the text."""
+        self.depth += 1
+        if self.depth > _DEEPEST:
+            raise DockerfileError("variables are nested too deeply")
+        out: list[str] = []
+        words = _Words()
+        while character := self.peek():
+            if character == stop:
+                self.next()
+                break
+            if character == "$":
+                piece = self.dollar(keep_escapes)
+                words.add(piece)
+            elif character in "'\"" and self.rules.quotes:
+                piece = self.single_quoted() if character == "'" else self.double_quoted(keep_escapes)
+                words.raw(piece)
+            elif self.next() == self.rules.escape:
+                piece = (self.rules.escape if keep_escapes else "") + self.next()
+                words.raw(piece)
+            else:
+                piece = character
+                words.add(piece)
+            out.append(piece)
+        else:
+            if stop:
+                raise DockerfileError(f"unexpected end of statement while looking for matching {stop}")
+        self.depth -= 1
+        return "".join(out), words.end()
+
+    def single_quoted(self) -> str:
+        start = self.at
+        end = self.text.find("'", start + 1)
+        if end < 0:
+            raise DockerfileError("unexpected end of statement while looking for matching single-quote")
+        self.at = end + 1
+        return self.text[start : end + 1] if self.rules.keep_quotes else self.text[start + 1 : end]
+
+    def double_quoted(self, keep_escapes: bool) -> str:
+        mark = self.next() if self.rules.keep_quotes else self.next()[:0]
+        out = [mark]
+        escape = self.rules.escape
+        while character := self.peek():
+            if character == '"':
+                self.next()
+                out.append(mark)
+                return "".join(out)
+            if character == "$":
+                out.append(self.dollar(keep_escapes))
+                continue
+            self.next()
+            if character == escape:
+                out.append(escape if keep_escapes else "")
+                following = self.peek()
+                if not following:
+                    break
+                # Before anything else the escape character is itself.
+                if following in ('"', "$", escape):
+                    character = self.next()
+            out.append(character)
+        raise DockerfileError("unexpected end of statement while looking for matching double-quote")
+
+    def name(self) -> str:
+        start = self.at
+        first = self.peek()
+        if first.isdigit():
+            while self.peek().isdigit():
+                self.next()
+        elif first and first in _SPECIAL:
+            self.next()
+        else:
+            while (character := self.peek()) and (character.isalpha() or character.isdigit() or character == "_"):
+                self.next()
+        return self.text[start : self.at]
+
+    def dollar(self, keep_escapes: bool) -> str:
+        start = self.at
+        self.next()
+        if self.peek() != "{":
+            name = self.name()
+            if not name:
+                return "$"
+            value = self.value(name)
+            return f"${name}" if value is None and self.rules.keep_unset else value or ""
+        self.next()
+        if not self.peek():
+            raise DockerfileError("syntax error: missing '}'")
+        if self.peek() in "{}:":
+            raise DockerfileError("syntax error: bad substitution")
+        name = self.name()
+        modifier = self.next()
+        if modifier == "}":
+            value = self.value(name)
+            return f"${{{name}}}" if value is None and self.rules.keep_unset else value or ""
+        if modifier == "/":
+            return self.replaced(name)
+        if modifier not in (":", "+", "-", "?", "#", "%"):
+            raise DockerfileError(f"unsupported modifier ({modifier}) in substitution")
+        empty_is_unset = modifier == ":"
+        shown = modifier
+        if empty_is_unset:
+            modifier = self.next()
+            shown += modifier
+        word = self.braced("}", keep_escapes=modifier in ("#", "%"), missing="}")
+        value = self.value(name)
+        if value is None and self.rules.keep_unset:
+            return self.text[start : self.at]
+        return _modified(name, value, modifier, shown, word, empty_is_unset)
+
+    def braced(self, stop: str, *, keep_escapes: bool, missing: str) -> str:
+        try:
+            return self.until(stop, keep_escapes)[0]
+        except DockerfileError as error:
+            if self.peek():
+                raise
+            where = " in ${}" if missing == "/" else ""
+            raise DockerfileError(f"syntax error: missing '{missing}'{where}") from error
+
+    def replaced(self, name: str) -> str:
+        every = self.peek() == "/"
+        if every:
+            self.next()
+        pattern = self.braced("/", keep_escapes=True, missing="/")
+        replacement = self.braced("}", keep_escapes=True, missing="}")
+        value = self.value(name)
+        if value is None and self.rules.keep_unset:
+            return f"${{{name}/{pattern}/{replacement}}}"
+        expression = _expression(pattern, greedy=True)
+        text = value or ""
+        if not every:
+            found = expression.search(text)
+            return text if found is None else text[: found.start()] + replacement + text[found.end() :]
+        return _replace_all(expression, text, replacement)
+
+
+def _modified(name: str, value: str | None, modifier: str, shown: str, word: str, empty_is_unset: bool) -> str:
+    unset = value is None or (empty_is_unset and not value)
+    match modifier:
+        case "-":
+            return word if unset else value or ""
+        case "+":
+            return "" if unset else word
+        case "?":
+            if unset:
+                default = "is not allowed to be unset" if value is None else "is not allowed to be empty"
+                raise DockerfileError(f"{name}: {word or default}")
+            return value or ""
+        case "#" | "%":
+            greedy = word.startswith(modifier)
+            expression = _expression(word[1:] if greedy else word, greedy=greedy, backwards=modifier == "%")
+            if modifier == "#":
+                found = expression.match(value or "")
+                return (value or "")[found.end() :] if found else value or ""
+            # The shortest match at the end is the shortest one at the beginning of the text turned round.
+            turned = (value or "")[::-1]
+            found = expression.match(turned)
+            return (turned[found.end() :] if found else turned)[::-1]
+    raise DockerfileError(f"unsupported modifier ({shown}) in substitution")
+
+
+def _expression(pattern: str, *, greedy: bool, backwards: bool = False) -> re.Pattern[str]:
+    """The regular expression of a pattern with `*` and `?`; brackets are characters like any other."""
+    pieces: list[str] = []
+    at = 0
+    while at < len(pattern):
+        character = pattern[at]
+        at += 1
+        if character == "*":
+            pieces.append(".*" if greedy else ".*?")
+        elif character == "?":
+            pieces.append(".")
+        elif character == "\\":
+            following = pattern[at : at + 1]
+            # Before } and / the escape belongs to the ${} around, not to the pattern.
+            if following and following in "}/":
+                continue
+            if not following or following not in "*?\\":
+                raise DockerfileError(f"invalid pattern ({pattern}) in substitution: invalid escape '\\{following}'")
+            at += 1
+            pieces.append(re.escape(following))
+        else:
+            pieces.append(re.escape(character))
+    return re.compile("".join(reversed(pieces) if backwards else pieces))
+
+
+def _replace_all(expression: re.Pattern[str], text: str, replacement: str) -> str:
+    """As Go's ReplaceAllString: `$0` in the replacement is what matched, any other `$name` is empty, and an empty
+    match directly behind another one does not count.
+    """
+    out: list[str] = []
+    last = 0
+    for found in expression.finditer(text):
+        if found.start() == found.end() == last and last:
+            continue
+        whole = found[0]
+        out.append(text[last : found.start()])
+        out.append(
+            _EXPANDED_NAME.sub(
+                lambda name, whole=whole: (
+                    "$"  # type: ignore[misc]
+                    if name[0] == "$$"
+                    else (whole if (name[1] or name[2]).strip("0") == "" else "")
+                ),
+                replacement,
+            )
+        )
+        last = found.end()
+    return "".join([*out, text[last:]])
