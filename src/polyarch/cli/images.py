@@ -20,7 +20,7 @@ _TITLES = {"ID": "IMAGE ID", "CreatedSince": "CREATED", "CreatedAt": "CREATED AT
 
 @click.command("images")
 @click.argument("name", required=False, metavar="[REPOSITORY[:TAG]]", shell_complete=options.complete_image)
-@click.option("-a", "--all", "everything", is_flag=True, help="Show attestations as well")
+@click.option("-a", "--all", "everything", is_flag=True, help="Show attestations, and images without a name")
 @click.option("--digests", is_flag=True, help="Show digests in full")
 @click.option("--no-trunc", is_flag=True, help="Do not shorten ids")
 @click.option("-q", "--quiet", is_flag=True, help="Print ids only")
@@ -42,7 +42,8 @@ def images(
     """List the images of the store, each name with its platforms below it."""
     from polyarch.images import list as listing
 
-    chosen = _filtered(listing.list_images(session.store), name, filters)
+    dangling = any(condition.startswith("dangling=") for condition in filters)
+    chosen = _filtered(listing.list_images(session.store, unnamed=everything or dangling), name, filters)
     if quiet:
         ids = dict.fromkeys(image.digest if no_trunc else text.short_digest(image.digest) for image in chosen)
         click.echo("".join(f"{shown}\n" for shown in ids), nl=False)
@@ -50,7 +51,7 @@ def images(
     wide = digests or no_trunc
     show(
         form,
-        _rows(session, chosen, no_trunc),
+        _rows(session, chosen, no_trunc, form == "json" or "Created" in (form or "")),
         lambda: tables.render(("IMAGE", "DIGEST" if wide else "ID", "SIZE"), _tree(chosen, everything, wide)),
         _TITLES,
     )
@@ -78,40 +79,27 @@ def _tree(images: "Sequence[ListedImage]", everything: bool, wide: bool) -> "Ite
             )
 
 
-class _ImageRow(dict[str, Any]):
-    """The fields of a template for one image; when it was made is read only where it is asked for."""
-
-    def __init__(self, fields: dict[str, Any], session: Session, image: "ListedImage") -> None:
-        super().__init__(fields | {"CreatedAt": "", "CreatedSince": ""})
-        self._session = session
-        self._image = image
-
-    def __getitem__(self, key: str) -> Any:
-        if key not in ("CreatedAt", "CreatedSince"):
-            return super().__getitem__(key)
-        made = _created(self._session.store, self._image)
-        return made if key == "CreatedAt" else _since(session=self._session, created=made)
-
-
-def _rows(session: Session, images: "Sequence[ListedImage]", no_trunc: bool) -> "Iterator[Row]":
+def _rows(session: Session, images: "Sequence[ListedImage]", no_trunc: bool, with_dates: bool) -> "Iterator[Row]":
     from polyarch.oci import reference as references
 
     for image in images:
-        reference = references.parse(image.name)
+        reference = references.parse(image.name) if image.name else None
         shown = [entry for entry in image.platforms if not entry.attestation]
-        yield _ImageRow(
+        # When an image was made stands in its config: one more file to read for each, so only where it is asked for.
+        made = _created(session.store, image) if with_dates else ""
+        yield (
             {
-                "Name": reference.familiar(),
-                "Repository": reference.repository.familiar(),
-                "Tag": reference.tag or "<none>",
+                "Name": reference.familiar() if reference else "<none>",
+                "Repository": reference.repository.familiar() if reference else "<none>",
+                "Tag": (reference.tag if reference else "") or "<none>",
                 "ID": image.digest if no_trunc else text.short_digest(image.digest),
                 "Digest": image.digest,
                 "Size": text.size(image.size),
                 "Bytes": image.size,
                 "Platforms": [_platform_row(entry) for entry in shown],
-            },
-            session,
-            image,
+                "CreatedAt": made,
+                "CreatedSince": _since(session, made) if with_dates else "",
+            }
         )
 
 
@@ -158,8 +146,7 @@ def _fits(image: "ListedImage", key: str, value: str) -> bool:
     from polyarch.oci import platform as platforms
 
     if key == "dangling":
-        # A name that is kept without a tag, as docker calls an image that no tag points at.
-        return (value.lower() in ("true", "1")) == ("@" in image.name)
+        return (value.lower() in ("true", "1")) == (not image.name)
     if key == "platform":
         wanted = str(platforms.parse(value))
         return any(entry.platform == wanted for entry in image.platforms)
@@ -193,7 +180,7 @@ def rmi(session: Session, names: tuple[str, ...], force: bool, no_prune: bool, p
     failed = False
     for name in names:
         try:
-            removed = remove.remove(session.store, name, chosen, force=force)
+            removed = remove.remove(session.store, name, chosen, force=force, prune=not no_prune)
         except PolyarchError as error:
             if len(names) == 1:
                 raise
@@ -204,9 +191,6 @@ def rmi(session: Session, names: tuple[str, ...], force: bool, no_prune: bool, p
         for gone in removed.untagged:
             click.echo(f"Untagged: {gone}")
         for digest in removed.deleted:
-            click.echo(f"Deleted: {digest}")
-    if not no_prune:
-        for digest in remove.sweep(session.store):
             click.echo(f"Deleted: {digest}")
     return 1 if failed else 0
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TextIO
 
 from polyarch.cli import text
-from polyarch.cli.progress import Unit, amount, title
+from polyarch.cli.progress import Unit, amount, short, title
 from polyarch.progress import Event, Output, Started, Transferred, Warned
 
 _INTERVAL = 0.1
@@ -141,7 +141,7 @@ class Live:
         moving = [
             item for item in unit.items.values() if not item.note and (not item.total or item.current < item.total)
         ]
-        lines += [_spread(f" => => {item.item} {amount(item)}", _bar(item), columns) for item in moving[:_TAIL]]
+        lines += [_spread(f" => => {short(item.item)} {amount(item)}", _bar(item), columns) for item in moving[:_TAIL]]
         lines += [text.clip(f" => => # {line}", columns) for line in unit.tail[-_TAIL:]]
         return lines
 

@@ -143,7 +143,7 @@ class Plain:
             return self._transfer(event, found, now)
         lines = [f"#{found.number} {now - found.started:.3f} {line}" for line in found.rest()]
         if event.error:
-            return [*lines, f"#{found.number} ERROR: {event.error}", ""]
+            return [*lines, f"#{found.number} ERROR: {event.error.splitlines()[0]}", ""]
         done = "CACHED" if event.cached else f"DONE {now - found.started:.1f}s"
         return [*lines, f"#{found.number} {done}", ""]
 
@@ -156,6 +156,11 @@ class Plain:
             return []
         self._mentioned[key] = float("inf") if finished else now
         return [f"#{unit.number} {event.item} {amount(event)}"]
+
+
+def short(item: str) -> str:
+    """A digest cut to what tells it apart; any other name as it is."""
+    return item[:19] if item.startswith("sha256:") else item
 
 
 def amount(event: Transferred) -> str:

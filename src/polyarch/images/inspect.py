@@ -23,7 +23,7 @@ def inspect(store: "Store", text: str, platform: Platform | None, host: Platform
     root = choose.read_document(store, found.descriptor)
     tagged = store.tagged()
     same = sorted(name for name, other in tagged.items() if other.digest == found.descriptor.digest)
-    (listed,) = listing.list_images(store, [found.name])
+    (listed,) = listing.list_images(store, {found.name: found.descriptor})
     document = image.config.document
     shown: dict[str, Any] = {
         "Id": found.descriptor.digest,

@@ -1,7 +1,7 @@
 """`images`: every name of the store with its platforms. Fast, because it reads the small documents and no more."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -132,13 +132,19 @@ class _Reader:
             self._store.cache.put_many(_KIND, self._new.items())
 
 
-def list_images(store: "Store", names: Iterable[str] | None = None) -> tuple[ListedImage, ...]:
-    """The images of the store, or those with the full references `names`, sorted by name."""
-    tagged = store.tagged()
-    wanted = sorted(tagged if names is None else (name for name in names if name in tagged))
+def list_images(
+    store: "Store", roots: Mapping[str, Descriptor] | None = None, *, unnamed: bool = False
+) -> tuple[ListedImage, ...]:
+    """The images of the store, or those of `roots` (name to descriptor), sorted by name.
+
+    With `unnamed`, those that are kept without a name come as well, last, each with an empty name.
+    """
+    wanted = sorted((store.tagged() if roots is None else roots).items())
+    if unnamed:
+        wanted += [("", descriptor) for descriptor in store.kept()]
     reader = _Reader(store, many=len(wanted) > _MANY)
     try:
-        return tuple(_listed(reader, name, tagged[name]) for name in wanted)
+        return tuple(_listed(reader, name, descriptor) for name, descriptor in wanted)
     finally:
         reader.close()
 

@@ -1,6 +1,7 @@
 """What people call an image of the store: its name, its name with a digest, its digest, or the first digits of it."""
 
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -33,7 +34,9 @@ def full(text: str) -> str:
 
 
 def familiar(name: str) -> str:
-    """A full reference in docker's short form; what is none, as it is."""
+    """A full reference in docker's short form; `<none>` for no name; what is no reference, as it is."""
+    if not name:
+        return "<none>"
     try:
         return references.parse(name).familiar()
     except UsageError:
@@ -57,7 +60,7 @@ def find(store: "Store", text: str) -> Named:
             return Named(str(reference), tagged[str(reference)])
         if reference.digest and (found := _by_digest(reference, tagged)) is not None:
             return found
-    matches = by_id(tagged, text)
+    matches = by_id(store, text)
     if len({found.descriptor.digest for found in matches}) > 1:
         names = ", ".join(familiar(found.name) for found in matches)
         raise ConflictError(f"{text} is the beginning of several ids: {names}", "give more digits, or the name")
@@ -66,16 +69,18 @@ def find(store: "Store", text: str) -> Named:
     raise NotFoundError(f"there is no image {text} in the store", _hint(text, tagged))
 
 
-def by_id(tagged: "dict[str, Descriptor]", text: str) -> list[Named]:
-    """The images whose digest begins with these hexadecimal digits."""
+def by_id(store: "Store", text: str) -> list[Named]:
+    """The images whose digest begins with these hexadecimal digits, those without a name last."""
     match = _ID.fullmatch(text)
     if match is None:
         return []
     start = f"sha256:{match[1]}"
-    return [Named(name, found, True) for name, found in sorted(tagged.items()) if found.digest.startswith(start)]
+    named = [Named(name, found, True) for name, found in sorted(store.tagged().items())]
+    named += [Named("", found, True) for found in store.kept()]
+    return [found for found in named if found.descriptor.digest.startswith(start)]
 
 
-def _by_digest(reference: "Reference", tagged: dict[str, Descriptor]) -> Named | None:
+def _by_digest(reference: "Reference", tagged: Mapping[str, Descriptor]) -> Named | None:
     repository = str(reference.repository)
     for name, descriptor in sorted(tagged.items()):
         if descriptor.digest == reference.digest and name.rpartition("@")[0].startswith(repository):
@@ -85,7 +90,7 @@ def _by_digest(reference: "Reference", tagged: dict[str, Descriptor]) -> Named |
     return None
 
 
-def _hint(text: str, tagged: dict[str, Descriptor]) -> str:
+def _hint(text: str, tagged: Mapping[str, Descriptor]) -> str:
     from difflib import get_close_matches
 
     short = [familiar(name) for name in tagged]

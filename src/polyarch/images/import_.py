@@ -1,0 +1,206 @@
+"""`import`: a root filesystem, as a tar, becomes the image for one platform under a name."""
+
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import msgspec
+
+from polyarch import progress
+from polyarch.errors import CorruptError
+from polyarch.oci import config as configs
+from polyarch.oci import document as documents
+from polyarch.oci import index as indexes
+from polyarch.oci import manifest as manifests
+from polyarch.oci import media_types
+from polyarch.oci.config import History, ImageConfig
+from polyarch.oci.descriptor import Descriptor
+from polyarch.oci.digest import Digest
+from polyarch.oci.document import Index
+from polyarch.oci.place import Readable
+from polyarch.oci.platform import Platform
+from polyarch.oci.reference import Reference
+
+if TYPE_CHECKING:
+    from polyarch.layers.entry import Entry, Item
+    from polyarch.store import Store
+    from polyarch.store.blobs import BlobWriter
+
+# The longest start that a form of compression is told by, and more than enough for it.
+_MAGIC = 512
+_LISTING = "listing"
+
+
+class Imported(msgspec.Struct, frozen=True, kw_only=True):
+    """What was made: the index that the name points at, the image in it, and the image that it replaced there."""
+
+    name: str
+    descriptor: Descriptor
+    image: Descriptor
+    platform: Platform
+    replaced: Digest | None
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What an imported image says of itself. `created` is an RFC 3339 time; `source` is for its history."""
+
+    created: str
+    source: str = "-"
+    message: str = ""
+
+
+def import_image(
+    store: "Store",
+    tar: Readable,
+    reference: Reference,
+    platform: Platform,
+    settings: Settings,
+    configure: Callable[[ImageConfig], ImageConfig] = lambda config: config,
+    emit: progress.Emit = progress.ignore,
+) -> Imported:
+    """Make an image of `tar` and let it be the entry for `platform` in the index that `reference` names.
+
+    The tar may be compressed in any usual way; one in gzip or zstd is kept as it is. The index is made where it is
+    not there; an image that has the name alone becomes an entry beside it. `configure` changes the image's config.
+    Raises CorruptError for what is no tar, and then nothing has changed.
+    """
+    name = str(reference.tagged())
+    unit = f"import {name} {platform}"
+    emit(progress.Started(unit, f"import {settings.source}", (str(platform),)))
+    try:
+        imported = _import(store, tar, name, platform, settings, configure)
+    except Exception as error:
+        emit(progress.Finished(unit, error=str(error)))
+        raise
+    emit(progress.Finished(unit))
+    return imported
+
+
+def _import(
+    store: "Store",
+    tar: Readable,
+    name: str,
+    platform: Platform,
+    settings: Settings,
+    configure: Callable[[ImageConfig], ImageConfig],
+) -> Imported:
+    layer, diff_id = _layer(store, tar)
+    comment = settings.message or f"Imported from {settings.source}"
+    config = configure(
+        configs.empty(platform)
+        .with_run(WorkingDir=None)
+        .with_layers((diff_id,), (History(created=settings.created, comment=comment),))
+        .with_fields(created=settings.created)
+    )
+    manifest = manifests.create(store.put_bytes(media_types.OCI_CONFIG, config.encode()), [layer])
+    image = store.put_bytes(manifest.media_type, manifest.raw)
+    entry = msgspec.structs.replace(image, platform=platform)
+    before = store.tagged().get(name)
+    index, replaced = _index(store, before, entry, platform)
+    descriptor = store.put_bytes(index.media_type, index.raw)
+    store.tag(name, descriptor)
+    if before is not None and before.digest != descriptor.digest:
+        # It has become this index: keeping the old one without a name would only litter the list.
+        store.forget(before.digest)
+    return Imported(name=name, descriptor=descriptor, image=entry, platform=platform, replaced=replaced)
+
+
+def _index(
+    store: "Store", before: Descriptor | None, entry: Descriptor, platform: Platform
+) -> tuple[Index, Digest | None]:
+    """The index that the name is to point at, and the digest of the image for the platform that was there."""
+    if before is None:
+        return indexes.create([entry]), None
+    document = documents.load(store.read_manifest(before), before.media_type)
+    if not isinstance(document, Index):
+        if not document.is_image:
+            raise CorruptError("the name is an artifact's, to which no image can be added", "choose another name")
+        with store.open_blob(document.config) as reader:
+            own = configs.load(reader.read()).platform
+        document = indexes.create([msgspec.structs.replace(before, platform=own)])
+    matches = [old.digest for old in document.manifests if indexes.by_platform(platform)(old)]
+    replaced = matches[0] if matches and matches[0] != entry.digest else None
+    for digest in matches:
+        for statement in indexes.attestations(document, digest):
+            # What was said of the image that goes is not true of the one that comes.
+            document = indexes.remove(document, indexes.by_digest(statement.digest))
+    return indexes.replace(document, indexes.by_platform(platform), entry), replaced
+
+
+def _layer(store: "Store", tar: Readable) -> tuple[Descriptor, Digest]:
+    """The layer's blob, written to the store, and its diff id."""
+    from polyarch.layers.compression import Compression, decompress, sniff
+    from polyarch.layers.listing import scan
+    from polyarch.layers.pack import pack
+
+    head = b""
+    while len(head) < _MAGIC and (chunk := tar.read(_MAGIC - len(head))):
+        head += chunk
+    if not head:
+        raise CorruptError("there is nothing to import: the input is empty", "give a tar of a root filesystem")
+    kind = sniff(head)
+    with store.new_blob() as writer:
+        if kind in ("gzip", "zstd"):
+            diff_id, listing = scan(_Tee(head, tar, writer))
+            media_type = Compression(kind="zstd" if kind == "zstd" else "gzip").media_type()
+            digest, size = writer.commit()
+        else:
+            plain = decompress(_Tee(head, tar, None))
+            packed = pack(_items(plain), writer, Compression())
+            diff_id, listing, media_type = packed.diff_id, packed.listing, packed.media_type
+            digest, size = writer.commit(packed.digest)
+    store.cache.put(_LISTING, diff_id, listing.encode())
+    return Descriptor(media_type=media_type, digest=digest, size=size), diff_id
+
+
+def _items(tar: Readable) -> "Iterator[Item]":
+    from polyarch.layers.entry import clean
+    from polyarch.layers.reader import members
+
+    for entry, content in members(tar):
+        path = clean(entry.path)
+        link = clean(entry.link) if entry.kind == "hardlink" else entry.link
+        yield msgspec.structs.replace(entry, path=path, link=link), _opener(entry, content)
+
+
+def _opener(entry: "Entry", content: Readable) -> "Callable[[], _Once] | None":
+    return (lambda: _Once(content)) if entry.kind == "file" else None
+
+
+class _Once:
+    """A member's content as a BlobReader; it owns nothing, the tar's reader goes on behind it."""
+
+    def __init__(self, content: Readable) -> None:
+        self._content = content
+
+    def read(self, size: int = -1, /) -> bytes:
+        return self._content.read(size)
+
+    def close(self) -> None:
+        return
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return
+
+
+class _Tee:
+    """Reads what was read already and then the rest, and hands all of it to a blob as well, where there is one."""
+
+    def __init__(self, head: bytes, rest: Readable, writer: "BlobWriter | None") -> None:
+        self._head = head
+        self._rest = rest
+        self._writer = writer
+
+    def read(self, size: int = -1, /) -> bytes:
+        if self._head:
+            chunk, self._head = (self._head, b"") if size < 0 else (self._head[:size], self._head[size:])
+        else:
+            chunk = self._rest.read(size)
+        if self._writer is not None and chunk:
+            self._writer.write(chunk)
+        return chunk

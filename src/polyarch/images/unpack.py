@@ -1,0 +1,197 @@
+"""Layers unpacked, on demand: the lower directories of a root filesystem, each made once and kept as a snapshot.
+
+A snapshot is found by its layer's diff id where the layer says all of itself. A layer that has a file without the
+directories above it takes those from the layers below, so it is another directory on another base: such a one is
+found by its chain id. The caller has entered the sandbox's namespace, or files would belong to the wrong ids.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from polyarch import progress
+from polyarch.errors import CorruptError
+from polyarch.oci import digest as digests
+from polyarch.oci.config import ImageConfig
+from polyarch.oci.descriptor import Descriptor
+from polyarch.oci.digest import Digest
+from polyarch.oci.document import Manifest
+from polyarch.oci.place import Source
+
+if TYPE_CHECKING:
+    from polyarch.layers.entry import Entry
+    from polyarch.layers.listing import Listing
+    from polyarch.store import Store
+
+_WORKERS = 4
+_CHUNK = 1 << 20
+_LISTING = "listing"
+_SHAPE = "shape"
+
+
+class Layer(msgspec.Struct, frozen=True):
+    """One layer: the digest of its tar, and the blob that holds it."""
+
+    diff_id: Digest
+    blob: Descriptor
+
+
+class _Shape(msgspec.Struct, frozen=True, array_like=True):
+    """What decides a layer's key, remembered by diff id: whether it lists every parent, and what it says of the root.
+
+    `root` is (mode, uid, gid), None where the layer does not list it.
+    """
+
+    complete: bool
+    root: tuple[int, int, int] | None
+
+
+# What a root directory is that nobody says anything of.
+_PLAIN_ROOT = (0o755, 0, 0)
+
+
+def layers_of(manifest: Manifest, config: ImageConfig) -> tuple[Layer, ...]:
+    """The layers of an image, lowest first. Raises CorruptError where manifest and config do not fit."""
+    if len(manifest.layers) != len(config.diff_ids):
+        raise CorruptError(
+            f"{manifest.digest} has {len(manifest.layers)} layers, but its config speaks of {len(config.diff_ids)}"
+        )
+    return tuple(Layer(diff_id, blob) for diff_id, blob in zip(config.diff_ids, manifest.layers, strict=True))
+
+
+class Unpacker:
+    """Makes snapshots for one command; safe from many threads. It owns only the locks by which work is done once.
+
+    `source` gives the blobs, from wherever they are; `emit` is told of each layer that is unpacked.
+    """
+
+    def __init__(self, store: "Store", source: Source, emit: progress.Emit = progress.ignore) -> None:
+        self._store = store
+        self._source = source
+        self._emit = emit
+        self._mutex = threading.Lock()
+        self._busy: dict[str, threading.Lock] = {}
+        self._listings: dict[Digest, Listing] = {}
+
+    def lowers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
+        """The directories of these layers in overlay's disk form, lowest first, unpacked where they are not yet.
+
+        Raises CorruptError for a layer that is not what it claims, NotFoundError or RegistryError where a blob
+        cannot be had.
+        """
+        keys = self._keys(layers)
+        found: list[str | None] = []
+        for key in keys:
+            path = self._store.snapshots.get(key)
+            found.append(None if path is None else str(path))
+        missing = {key: number for number, key in reversed(list(enumerate(keys))) if found[number] is None}
+        made = self._each(lambda key: self._unpack(key, layers[: missing[key] + 1]), list(missing))
+        return tuple(path if path is not None else made[key] for path, key in zip(found, keys, strict=True))
+
+    def listing(self, layer: Layer) -> "Listing":
+        """What the layer holds: remembered, else read from its blob, whose diff id is verified on the way."""
+        with self._once(f"listing {layer.diff_id}"):
+            known = self._listings.get(layer.diff_id)
+            if known is None:
+                known = self._listings[layer.diff_id] = self._read_listing(layer)
+            return known
+
+    def _read_listing(self, layer: Layer) -> "Listing":
+        from polyarch.layers.listing import decode, scan
+
+        raw = self._store.cache.get(_LISTING, layer.diff_id)
+        if raw is not None:
+            try:
+                return decode(raw)
+            except CorruptError:
+                self._store.cache.delete(_LISTING, layer.diff_id)
+        with self._source.open_blob(layer.blob) as reader:
+            diff_id, listing = scan(reader)
+        if diff_id != layer.diff_id:
+            raise CorruptError(
+                f"the layer {layer.blob.digest} is not what the image's config says: "
+                f"its tar has the digest {diff_id}, not {layer.diff_id}",
+                "the image was damaged or made wrongly; pull it again, or rebuild it",
+            )
+        self._store.cache.put(_LISTING, layer.diff_id, listing.encode())
+        return listing
+
+    def _keys(self, layers: Sequence[Layer]) -> list[str]:
+        chain = digests.chain_ids(tuple(layer.diff_id for layer in layers))
+        keys: list[str] = []
+        root = _PLAIN_ROOT
+        for layer, chain_id in zip(layers, chain, strict=True):
+            shape = self._shape(layer)
+            # An overlay's root looks as its topmost layer has it: one that is silent repeats what lies below.
+            complete = shape.complete and (shape.root is not None or root == _PLAIN_ROOT)
+            root = shape.root or root
+            keys.append(layer.diff_id if complete else chain_id)
+        return keys
+
+    def _shape(self, layer: Layer) -> _Shape:
+        raw = self._store.cache.get(_SHAPE, layer.diff_id)
+        if raw is not None:
+            return msgspec.msgpack.decode(raw, type=_Shape)
+        listing = self.listing(layer)
+        root = next((entry for entry in listing.entries if not entry.path), None)
+        shape = _Shape(not listing.implicit_parents(), (root.mode, root.uid, root.gid) if root else None)
+        self._store.cache.put(_SHAPE, layer.diff_id, msgspec.msgpack.encode(shape))
+        return shape
+
+    def _unpack(self, key: str, layers: Sequence[Layer]) -> str:
+        """The snapshot of the topmost of `layers`, made now unless another thread was faster."""
+        from polyarch.layers.apply import apply
+        from polyarch.layers.compression import decompress
+
+        layer = layers[-1]
+        with self._once(key):
+            path = self._store.snapshots.get(key)
+            if path is not None:
+                return str(path)
+            unit = f"unpack {key}"
+            self._emit(progress.Started(unit, f"unpack {layer.blob.digest}"))
+            try:
+                with self._store.snapshots.prepare(key) as snapshot:
+                    with self._source.open_blob(layer.blob) as reader:
+                        tar = decompress(reader)
+                        apply(tar, str(snapshot.path), "overlay", self._parents(key, layers))
+                        # Only the last byte of a blob tells whether all of it was right.
+                        while tar.read(_CHUNK):
+                            pass
+                    made = str(snapshot.commit())
+            except Exception as error:
+                self._emit(progress.Finished(unit, error=str(error)))
+                raise
+            self._emit(progress.Finished(unit))
+            return made
+
+    def _parents(self, key: str, layers: Sequence[Layer]) -> "Callable[[str], Entry | None]":
+        if key == layers[-1].diff_id and len(layers) > 1:
+            return _nothing
+        from polyarch.layers.tree import Tree
+
+        tree = Tree([self.listing(layer) for layer in layers[:-1]])
+
+        def parent(path: str) -> "Entry | None":
+            node = tree.lookup(path)
+            return node.entry if node is not None else None
+
+        return parent
+
+    def _once(self, what: str) -> threading.Lock:
+        with self._mutex:
+            return self._busy.setdefault(what, threading.Lock())
+
+    def _each(self, make: Callable[[str], str], keys: list[str]) -> dict[str, str]:
+        if len(keys) < 2:
+            return {key: make(key) for key in keys}
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(min(_WORKERS, len(keys)), thread_name_prefix="unpack") as pool:
+            return dict(zip(keys, pool.map(make, keys), strict=True))
+
+
+def _nothing(path: str) -> None:
+    """Nothing is below a layer that says all of itself."""
