@@ -1,0 +1,82 @@
+"""Sending a list to a registry: its members first, mounted or copied from wherever they are, then the list."""
+
+import msgspec
+
+from polyarch import progress
+from polyarch.errors import NotFoundError
+from polyarch.indexes import lists
+from polyarch.oci.place import Source
+from polyarch.oci.platform import Platform
+from polyarch.oci.reference import Reference
+from polyarch.transfer import copy as copier
+from polyarch.transfer.copy import CopyOptions, Sent
+from polyarch.transfer.formats import Converted
+from polyarch.transfer.lazy import LazySource, record_image
+from polyarch.transfer.locate import Places
+
+
+class PushOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How to push: converted to `format` ("oci", "docker") where one is given; `purge` lets the local list go."""
+
+    format: str | None = None
+    purge: bool = False
+    platforms: tuple[Platform, ...] | None = None
+
+
+class Pushed(msgspec.Struct, frozen=True, kw_only=True):
+    """What was pushed where; `warnings` say what changed there since it was last read."""
+
+    destination: Reference
+    sent: Sent
+    warnings: tuple[str, ...] = ()
+
+
+def push(
+    places: Places,
+    name: str,
+    destination: str = "",
+    options: PushOptions | None = None,
+    emit: progress.Emit = progress.ignore,
+) -> Pushed:
+    """Send the list `name` to its registry, or to `destination`. The list here is left as it is.
+
+    Raises NotFoundError before anything is sent where a member cannot be had, UnsupportedError for what docker's
+    format cannot say, RegistryError.
+    """
+    options = options or PushOptions()
+    lists.load(places.store, name)
+    reference = lists.name_of(name)
+    target = lists.name_of(destination.removeprefix("docker://")) if destination else reference
+    source: Source = LazySource(places.store, places.registry)
+    if options.format is not None:
+        source = Converted(source, to_docker=options.format == "docker")
+    repository = places.registry.repository(target)
+    warnings = _changed_remotely(places, repository, target)
+    unit = f"push {target}"
+    emit(progress.Started(unit, f"push {target.familiar()}"))
+    try:
+        copy_options = CopyOptions(platforms=options.platforms, unit=unit)
+        sent = copier.send(source, str(reference), repository, [target.tag], copy_options, emit)
+    except BaseException as error:
+        emit(progress.Finished(unit, error=str(error)))
+        raise
+    emit(progress.Finished(unit))
+    lists.remember_remote(places.store, target, sent.descriptor.digest)
+    if options.format is None:
+        record_image(places.store, sent.descriptor, target)
+    if options.purge:
+        lists.rm(places.store, (name,))
+    return Pushed(destination=target, sent=sent, warnings=warnings)
+
+
+def _changed_remotely(places: Places, repository: Source, target: Reference) -> tuple[str, ...]:
+    known = lists.remembered_remote(places.store, target)
+    if known is None:
+        return ()
+    try:
+        there = repository.resolve(target.tag).digest
+    except NotFoundError:
+        return (f"{target.familiar()} is gone from the registry since it was last read there as {known}",)
+    if there == known:
+        return ()
+    return (f"{target.familiar()} was changed in the registry since it was last read: {known} then, {there} now",)
