@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from polyarch.store.store import Store
 
 Kind = Literal["layout", "archive", "registry", "any"]
-_PREFIXES: tuple[tuple[str, Kind], ...] = (
+PREFIXES: tuple[tuple[str, Kind], ...] = (
     ("oci-layout://", "layout"),
     ("oci:", "layout"),
     ("oci-archive:", "archive"),
@@ -59,7 +59,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
 
 def parse(text: str) -> Location:
     """The location that `text` spells. Raises UsageError."""
-    for prefix, kind in _PREFIXES:
+    for prefix, kind in PREFIXES:
         if not text.startswith(prefix):
             continue
         rest = text.removeprefix(prefix)

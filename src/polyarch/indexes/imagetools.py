@@ -1,0 +1,211 @@
+"""buildx's `imagetools`: indexes straight from registry to registry (or into a layout), under no name of the store."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from polyarch import progress
+from polyarch.errors import UsageError
+from polyarch.indexes import create as creating
+from polyarch.indexes import inspect as inspecting
+from polyarch.indexes import lists, members
+from polyarch.indexes.members import Entry, Member
+from polyarch.oci import descriptor as descriptors
+from polyarch.oci import digest as digests
+from polyarch.oci import index as indexes
+from polyarch.oci import platform as platforms
+from polyarch.oci.descriptor import Descriptor
+from polyarch.oci.document import Index, Manifest
+from polyarch.oci.index import PlatformEdit
+from polyarch.oci.place import Target
+from polyarch.oci.platform import Platform
+from polyarch.oci.reference import Reference
+from polyarch.transfer import copy as copier
+from polyarch.transfer import graph as graphs
+from polyarch.transfer import locate
+from polyarch.transfer.lazy import LazySource
+from polyarch.transfer.locate import Location, Places
+
+
+class ToolOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """The options of `imagetools create`. `annotations` are words as buildx takes them, see `parse_annotation`."""
+
+    append: bool = False
+    dry_run: bool = False
+    prefer_index: bool = True
+    platforms: tuple[Platform, ...] | None = None
+    annotations: tuple[str, ...] = ()
+
+
+class Annotation(msgspec.Struct, frozen=True):
+    """An annotation and where it goes: to the index, or to the entries (for `platform`, None for all)."""
+
+    key: str
+    value: str
+    on_index: bool = True
+    platform: Platform | None = None
+
+
+class Created(msgspec.Struct, frozen=True, kw_only=True):
+    """What was made, and where it was sent; nowhere in a dry run."""
+
+    document: Manifest | Index
+    descriptor: Descriptor
+    sent: tuple[str, ...] = ()
+
+    def metadata(self) -> dict[str, Any]:
+        """What `--metadata-file` holds, with buildx's keys."""
+        return {
+            "containerimage.descriptor": descriptors.to_dict(self.descriptor),
+            "containerimage.digest": self.descriptor.digest,
+            "image.name": ",".join(self.sent),
+        }
+
+
+def create(
+    places: Places,
+    sources: Sequence[str],
+    targets: Sequence[str],
+    options: ToolOptions | None = None,
+    emit: progress.Emit = progress.ignore,
+) -> Created:
+    """Make an image of `sources` and let the tags `targets` point at it; with append, of what they have as well.
+
+    A source is a reference, a layout, an archive, a digest in the repository of the first target, or a descriptor as
+    JSON. A single source is carried over as it is unless something is to be changed in it, or it is one image and an
+    index is preferred. Raises UsageError, NotFoundError, RegistryError; targets are written only when all is known.
+    """
+    options = options or ToolOptions()
+    locations = [locate.parse(target) for target in targets]
+    for location in locations:
+        if location.kind == "archive" or (location.reference is not None and location.reference.digest):
+            raise UsageError(
+                "imagetools writes to a tag in a registry or to a layout", "-t NAME:TAG, or oci-layout://DIR:TAG"
+            )
+    if options.append and len(targets) != 1:
+        raise UsageError("--append adds to one image", "give exactly one -t")
+    if not targets and not options.dry_run:
+        raise UsageError("imagetools create has nowhere to write to", "give a tag with -t, or say --dry-run")
+    gathered = [_gather(places, text, locations) for text in ([*targets, *sources] if options.append else sources)]
+    if not gathered:
+        raise UsageError("there is nothing to make an image of", "name an image, or a file of descriptors with -f")
+    document = _combine(places, gathered, options)
+    descriptor = document.descriptor()
+    if options.dry_run:
+        return Created(document=document, descriptor=descriptor)
+    places.store.write_manifest(descriptor, document.raw)
+    source = LazySource(places.store, places.registry)
+    for target, location in zip(targets, locations, strict=True):
+        _send(places, source, descriptor, target, location, emit)
+    return Created(document=document, descriptor=descriptor, sent=tuple(_shown(location) for location in locations))
+
+
+def inspect(places: Places, text: str) -> inspecting.Inspected:
+    """What `imagetools inspect` shows: as `inspect.inspect`, but a plain name means the registry's image."""
+    if locate.parse(text).kind == "any":
+        text = f"docker://{text}"
+    return inspecting.inspect(places, text, deep=True)
+
+
+def parse_annotation(word: str) -> Annotation:
+    """`index:key=value`, `manifest-descriptor[os/arch]:key=value`, or `key=value` for the index. Raises UsageError."""
+    hint = "write index:KEY=VALUE or manifest-descriptor[OS/ARCH]:KEY=VALUE"
+    head, equals, value = word.partition("=")
+    kind, colon, key = head.rpartition(":") if ":" in head else ("", "", head)
+    level, bracket, rest = kind.partition("[")
+    known = ("index", "manifest-descriptor", "manifest", "index-descriptor")
+    if colon and level not in known:
+        level, bracket, key = "", "", head  # a key may have colons of its own
+    if not equals or not key:
+        raise UsageError(f"{word!r} is not an annotation", hint)
+    if level in ("manifest", "index-descriptor"):
+        raise UsageError(
+            f"{word!r}: imagetools cannot set annotations of a {level}, which would be another image", hint
+        )
+    if bracket and (level != "manifest-descriptor" or not rest.endswith("]")):
+        raise UsageError(f"{word!r} is not an annotation", hint)
+    return Annotation(key, value, level != "manifest-descriptor", platforms.parse(rest[:-1]) if bracket else None)
+
+
+def _gather(places: Places, text: str, targets: Sequence[Location]) -> Member:
+    if text.lstrip().startswith("{"):
+        return _described(places, text, targets)
+    if digests.is_digest(text):
+        text = str(_first_repository(targets, text).with_digest(digests.parse(text)))
+    location = locate.parse(text)
+    if location.kind == "any":
+        return members.gather(places, f"docker://{text}")
+    return members.gather(places, text)
+
+
+def _described(places: Places, text: str, targets: Sequence[Location]) -> Member:
+    """A descriptor in JSON: content of the first target's repository, with a platform and annotations of its own."""
+    try:
+        given = msgspec.json.decode(text)
+    except msgspec.DecodeError as error:
+        raise UsageError(f"a descriptor is not valid JSON: {error}") from error
+    reference = _first_repository(targets, "a descriptor")
+    member = members.gather(places, f"docker://{reference.with_digest(digests.parse(str(given.get('digest'))))}")
+    own = {"mediaType": member.root.media_type, "size": member.root.size}
+    descriptor = descriptors.parse(own | given)
+    if len(member.entries) != 1 or (descriptor.platform is None and not descriptor.annotations):
+        return member
+    if descriptor.platform is None:
+        descriptor = msgspec.structs.replace(descriptor, platform=member.entries[0].descriptor.platform)
+    return Member(text, descriptor, (Entry(descriptor, text),))
+
+
+def _first_repository(targets: Sequence[Location], what: str) -> Reference:
+    reference = next((location.reference for location in targets if location.reference is not None), None)
+    if reference is None:
+        raise UsageError(f"{what} needs a repository to be found in", "give the tag in it with -t, or name NAME@DIGEST")
+    return reference
+
+
+def _combine(places: Places, gathered: Sequence[Member], options: ToolOptions) -> Manifest | Index:
+    notes = [parse_annotation(word) for word in options.annotations]
+    if len(gathered) == 1 and options.platforms is None and not notes:
+        node = graphs.read_node(LazySource(places.store, places.registry), gathered[0].root)
+        if isinstance(node.document, Index) or not options.prefer_index:
+            return node.document
+    entries = [entry for member in gathered for entry in member.entries]
+    if options.platforms is not None:
+        whole = indexes.create({entry.descriptor.digest: entry.descriptor for entry in entries}.values())
+        chosen = {entry.digest for entry in copier.choose(whole, options.platforms)}
+        entries = list(members.followed_by_attestations(entries, lambda entry: entry.digest in chosen))
+    # As buildx: an entry is the same as another if it has its digest; one platform may be there twice.
+    index, _ = creating.combine(None, entries, allow_duplicates=True)
+    own = {note.key: note.value for note in notes if note.on_index}
+    for note in (note for note in notes if not note.on_index):
+        index = indexes.annotate(index, _meant(note.platform), PlatformEdit(), {note.key: note.value})
+    return indexes.annotate_index(index, own) if own else index
+
+
+def _meant(platform: Platform | None) -> indexes.Matcher:
+    return indexes.by_platform(platform) if platform is not None else lambda entry: not entry.is_attestation
+
+
+def _send(
+    places: Places, source: LazySource, descriptor: Descriptor, target: str, location: Location, emit: progress.Emit
+) -> None:
+    place: Target
+    if location.kind == "layout":
+        from polyarch.transfer.layout import Layout
+
+        place, name = Layout.create(Path(location.path)), location.name or "latest"
+    else:
+        assert location.reference is not None
+        place, name = places.registry.repository(location.reference), location.reference.tag
+    emit(progress.Started(f"push {target}", f"push {target}"))
+    copier.copy(source, descriptor.digest, place, (name,), copier.CopyOptions(unit=f"push {target}"), emit)
+    emit(progress.Finished(f"push {target}"))
+    if location.reference is not None:
+        lists.remember_remote(places.store, location.reference, descriptor.digest)
+
+
+def _shown(location: Location) -> str:
+    return (
+        str(location.reference) if location.reference is not None else f"oci-layout://{location.path}:{location.name}"
+    )

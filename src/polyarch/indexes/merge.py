@@ -1,0 +1,127 @@
+"""What several machines built on their own becomes one index, with no registry in between."""
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from polyarch import progress
+from polyarch.errors import NotFoundError, UsageError
+from polyarch.indexes import create, lists, members
+from polyarch.indexes.create import Changed
+from polyarch.indexes.members import Entry
+from polyarch.oci import index as indexes
+from polyarch.oci.config import ImageConfig
+from polyarch.oci.document import Index, Manifest
+from polyarch.transfer import copy as copier
+from polyarch.transfer import graph as graphs
+from polyarch.transfer import locate
+from polyarch.transfer.archive import OciArchive
+from polyarch.transfer.docker_archive import DockerArchive
+from polyarch.transfer.layout import LayoutSource
+from polyarch.transfer.locate import Places
+
+
+class Drift(msgspec.Struct, frozen=True):
+    """A thing that ought to be the same on every platform and is not: what it is, and each platform's value."""
+
+    field: str
+    values: tuple[tuple[str, str], ...]
+
+
+class Merged(msgspec.Struct, frozen=True, kw_only=True):
+    """The merged index under its names, and where its images drifted apart."""
+
+    lists: tuple[Changed, ...]
+    drift: tuple[Drift, ...]
+
+
+def merge(
+    places: Places,
+    sources: Sequence[str],
+    names: Sequence[str],
+    *,
+    allow_duplicates: bool = False,
+    emit: progress.Emit = progress.ignore,
+) -> Merged:
+    """One index of all images in the layouts and archives at the paths `sources`, stored whole under `names`.
+
+    What a source calls its images does not matter; `PATH:NAME` takes only one of them, as `oci-archive:PATH:NAME`.
+    Raises ConflictError where two are for one platform, NotFoundError, CorruptError; then no name has changed.
+    """
+    if not names:
+        raise UsageError("merge makes an image and needs a name for it", "give one with -t NAME")
+    references = [lists.name_of(name) for name in names]
+    entries: list[Entry] = []
+    for text in sources:
+        entries += _bring(places, text, emit)
+    index, _ = create.combine(None, entries, allow_duplicates=allow_duplicates)
+    changed = tuple(
+        Changed(
+            name=str(reference),
+            index=index,
+            descriptor=lists.save(places.store, str(reference), index),
+            added=index.manifests,
+        )
+        for reference in references
+    )
+    return Merged(lists=changed, drift=drift(places, index))
+
+
+def drift(places: Places, index: Index) -> tuple[Drift, ...]:
+    """Where the images of an index of the store differ in what their platform does not explain."""
+    read: list[tuple[str, Manifest, ImageConfig]] = []
+    for entry in indexes.images(index):
+        document = graphs.read_node(places.store, entry).document
+        if isinstance(document, Manifest) and document.is_image:
+            read.append((str(entry.platform), document, members.image_config(places.store, document)))
+    found = []
+    for field, value in _COMPARED.items():
+        values = tuple((platform, value(manifest, config)) for platform, manifest, config in read)
+        if len({text for _, text in values}) > 1:
+            found.append(Drift(field, values))
+    for field, table in (("env", ImageConfig.env), ("label", ImageConfig.labels)):
+        tables = [(platform, table.fget(config)) for platform, _, config in read]  # type: ignore[attr-defined]
+        for key in sorted({key for _, pairs in tables for key in pairs}):
+            values = tuple((platform, pairs.get(key, "(not set)")) for platform, pairs in tables)
+            if len({text for _, text in values}) > 1:
+                found.append(Drift(f"{field} {key}", values))
+    return tuple(found)
+
+
+def _run_field(name: str) -> Callable[[Manifest, ImageConfig], str]:
+    return lambda _, config: msgspec.json.encode(config.run.get(name)).decode()
+
+
+_COMPARED: dict[str, Callable[[Manifest, ImageConfig], str]] = {
+    "layers": lambda manifest, _: str(len(manifest.layers)),
+    "entrypoint": _run_field("Entrypoint"),
+    "cmd": _run_field("Cmd"),
+    "user": _run_field("User"),
+    "working directory": _run_field("WorkingDir"),
+    "exposed ports": _run_field("ExposedPorts"),
+    "volumes": _run_field("Volumes"),
+}
+
+
+def _bring(places: Places, text: str, emit: progress.Emit) -> list[Entry]:
+    """Everything of one source into the store; its entries."""
+    location = locate.parse(text) if _has_prefix(text) else locate.of_path(text)
+    unit = f"merge {text}"
+    result: list[Entry] = []
+    with locate.opened(location, places) as found:
+        if location.name or not isinstance(found.source, LayoutSource | OciArchive | DockerArchive):
+            digests = [found.source.resolve(location.name).digest]
+        else:
+            digests = list(dict.fromkeys(named.descriptor.digest for named in found.source.images()))
+        if not digests:
+            raise NotFoundError(f"{text} has no images", "build one into it with: polyarch build -o type=oci,dest=…")
+        emit(progress.Started(unit, f"merge {text}"))
+        for digest in digests:
+            copier.copy(found.source, digest, places.store, (), copier.CopyOptions(unit=unit), emit)
+            result += members.gather_found(places, found, digest, text).entries
+        emit(progress.Finished(unit))
+    return result
+
+
+def _has_prefix(text: str) -> bool:
+    return any(text.startswith(prefix) for prefix, _ in locate.PREFIXES)
