@@ -1,5 +1,6 @@
 """Blobs: content by its digest. Each is a file that is whole and right, or absent."""
 
+import contextlib
 import hashlib
 import os
 import stat
@@ -21,6 +22,7 @@ from polyarch.store.locks import StoreLock
 from polyarch.store.temporary import TemporaryDirectory
 
 _CHUNK = 1 << 20
+_WRITE_BACK = 8 << 20
 Trace = Callable[[str], None]
 
 
@@ -121,7 +123,7 @@ class BlobWriter:
         self._blobs = blobs
         self._path = path
         self._hash = hashlib.sha256()
-        self._size = 0
+        self._size = self._started = 0
         self._descriptor = -1
         with disk.explained("write a blob", blobs.layout.root):
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -137,6 +139,9 @@ class BlobWriter:
         with disk.explained("write a blob", self._blobs.layout.root):
             disk.write_all(self._descriptor, data)
         self._size += len(data)
+        if self._size - self._started >= _WRITE_BACK:
+            disk.start_writing(self._descriptor, self._started, self._size - self._started)
+            self._started = self._size
 
     def commit(self, expected: Digest | None = None) -> tuple[Digest, int]:
         """Put the blob in its place; its digest and size. Raises CorruptError if another digest was expected."""
@@ -170,7 +175,9 @@ class BlobWriter:
             return
         os.close(descriptor)
         if self._path:
-            os.unlink(self._path)
+            # Ctrl-C may have come just behind the rename.
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._path)
 
     def __enter__(self) -> Self:
         return self

@@ -9,10 +9,12 @@ from typing import Literal
 
 import msgspec
 
+from polyarch.errors import NotFoundError
+from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
 from polyarch.store import disk, leases, temporary, trees
 from polyarch.store.blobs import Blobs
-from polyarch.store.manifests import Manifests, children
+from polyarch.store.manifests import KINDS, Manifests, children
 from polyarch.store.snapshots import Snapshots
 from polyarch.store.tags import Tags
 from polyarch.store.temporary import TemporaryDirectory
@@ -77,8 +79,9 @@ class Collector:
         """
         trash = TemporaryDirectory(self._layout.temporary)
         try:
+            sizes = self._snapshot_sizes()
             with self._blobs.lock.exclusive(timeout):
-                everything = self._everything()
+                everything = self._everything(sizes)
                 garbage = _chosen(everything, self._garbage(everything, keep), keep.storage)
                 self._blobs.trace("gc:marked")
                 if not dry_run:
@@ -94,8 +97,9 @@ class Collector:
 
     def usage(self, keep: Keep, timeout: float) -> Usage:
         """What the store takes now. Raises as `run` does."""
+        sizes = self._snapshot_sizes()
         with self._blobs.lock.exclusive(timeout):
-            everything = self._everything()
+            everything = self._everything(sizes)
             garbage = self._garbage(everything, keep)
         return Usage(
             blobs=sum(item.size for item in everything if item.kind == "blob"),
@@ -103,21 +107,25 @@ class Collector:
             garbage=sum(item.size for item in garbage),
         )
 
-    def _everything(self) -> list[Garbage]:
+    def _snapshot_sizes(self) -> dict[str, int]:
+        # Walking trees takes long, so it is done before the store is locked.
+        return {key: trees.tree_size(self._snapshots.location(key)) for key in self._snapshots.keys()}  # noqa: SIM118
+
+    def _everything(self, sizes: dict[str, int]) -> list[Garbage]:
         found = [
             Garbage(kind="blob", name=digest, size=status.st_size, used=status.st_mtime)
             for digest, status in self._blobs.all()
         ]
         for key in self._snapshots.keys():  # noqa: SIM118 (no mapping)
             path = self._snapshots.location(key)
-            found.append(Garbage(kind="snapshot", name=key, size=trees.tree_size(path), used=os.lstat(path).st_mtime))
+            size = sizes[key] if key in sizes else trees.tree_size(path)
+            found.append(Garbage(kind="snapshot", name=key, size=size, used=os.lstat(path).st_mtime))
         return found
 
     def _garbage(self, everything: list[Garbage], keep: Keep) -> list[Garbage]:
         leased = leases.collect(self._layout)
         entries = self._tags.entries()
-        roots = {entry.digest for entry in (*entries.named.values(), *entries.unnamed)}
-        needed = self._reachable(roots | keep.digests | leased.digests)
+        needed = self._reachable([*entries.named.values(), *entries.unnamed], keep.digests | leased.digests)
         return [
             item
             for item in everything
@@ -130,16 +138,26 @@ class Collector:
             )
         ]
 
-    def _reachable(self, roots: Iterable[Digest]) -> set[Digest]:
-        pending, seen = list(roots), set[Digest]()
-        while pending:
-            digest = pending.pop()
-            if digest in seen:
-                continue
+    def _reachable(self, entries: Iterable[Descriptor], others: Iterable[Digest]) -> set[Digest]:
+        """The digests of all that the entries name, down to the layers, and likewise of blobs of unknown type."""
+        seen: set[Digest] = set()
+        pending: list[Descriptor] = list(entries)
+        for digest in others:
             seen.add(digest)
             document = self._manifests.find(digest)
             if document is not None:
-                pending.extend(child.digest for child in children(document))
+                pending.extend(children(document))
+        walked: set[Digest] = set()
+        while pending:
+            node = pending.pop()
+            seen.add(node.digest)
+            # Only a manifest is opened, and one that is damaged stops the collection: what it names is not known.
+            if node.media_type in KINDS and node.digest not in walked:
+                walked.add(node.digest)
+                try:
+                    pending.extend(children(self._manifests.peek(node)))
+                except NotFoundError:
+                    continue  # of an index with some platforms only
         return seen
 
     def _path(self, item: Garbage) -> str:

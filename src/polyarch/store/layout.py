@@ -7,9 +7,11 @@ The tree, all of it on one filesystem and the owner's alone (0700):
       index.json            a tag is an entry
       blobs/sha256/HEX      manifests, configs, layers
     snapshots/KEY/fs/       unpacked layers; ":" in a key is written "+", because overlay options end at a colon
+    snapshots/KEY/boot      in which boot of this machine it was made
+    snapshots/KEY/synced    there once a later command has synced it
     cache.db, -wal, -shm    what was worked out before (sqlite)
     tmp/NAME/               what is being written: a directory that its owner holds flocked
-    locks/store, index, cache
+    locks/store, index, snapshots, cache
     locks/leases/NAME       what a living process needs, a line each; its owner holds it flocked
 
 Names. An entry's `org.opencontainers.image.ref.name` is the whole reference, `docker.io/library/x:1`, and so is its
@@ -20,14 +22,13 @@ had, a tag: it is kept until somebody forgets it. Fields and entries of other pr
 Writing. A blob is written below tmp/, hashed on the way, its content synced, then renamed. It is whole and right
 or absent, after kill -9 and after a power cut. A rename is made durable (fsync of blobs/) before an index.json that may
 name it is. index.json is written beside, synced, and renamed over the old one. snapshots/ and cache.db are
-not synced: a snapshot says which boot of the machine it was made in and counts for nothing in any other, unless
-it was synced since.
+not synced: a snapshot counts for nothing in another boot than its own, unless a later command has synced it.
 
 Locks, taken in this order and never the other way round:
     store   shared for the moment in which something is found or put in its place, and written to the lease;
             exclusive while garbage is picked. Nobody holds it across work, so a collection runs beside builds.
     index   exclusive while index.json is read, changed and replaced. Readers need no lock.
-    cache   exclusive while a broken cache.db is thrown away.
+    snapshots, cache    exclusive while a snapshot of another boot, or a broken cache.db, is thrown away.
 All are flock(2): the kernel lets go of them when their process dies. A program that does not know them (skopeo
 writing into oci/) is safe as long as no collection runs between its blobs and its index.json.
 

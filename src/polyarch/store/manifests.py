@@ -37,6 +37,10 @@ class Manifests:
         """The manifest or index itself. Raises NotFoundError, CorruptError."""
         return documents.load(self.read(descriptor), descriptor.media_type)
 
+    def peek(self, descriptor: Descriptor) -> Manifest | Index:
+        """The same without a lease, for who holds the store exclusively. Raises NotFoundError, CorruptError."""
+        return documents.load(self._bytes(descriptor), descriptor.media_type)
+
     def write(self, descriptor: Descriptor, raw: bytes) -> None:
         """Keep a manifest that has this descriptor. Raises CorruptError if it has not, or is none."""
         verified(raw, descriptor)

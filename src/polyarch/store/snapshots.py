@@ -1,5 +1,6 @@
 """Snapshots: unpacked layers by a key that the caller chooses (a chain id, a cache key)."""
 
+import contextlib
 import errno
 import os
 import re
@@ -12,21 +13,33 @@ from polyarch.store import disk
 from polyarch.store.blobs import Trace
 from polyarch.store.layout import Layout
 from polyarch.store.leases import Lease
-from polyarch.store.locks import StoreLock
+from polyarch.store.locks import FileLock, StoreLock
 from polyarch.store.temporary import TemporaryDirectory
 
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,199}")
 _FILES = "fs"
+# Beside `fs`: the id of the boot in which the snapshot was made, and what says that it is on the disk since.
+_MADE_IN = "boot"
+_SYNCED = "synced"
+_BOOT_ID = "/proc/sys/kernel/random/boot_id"
+# Seconds after which the kernel has written most of it by itself (vm.dirty_expire_centisecs is 30 s).
+_SETTLED = 60
 
 
 class Snapshots:
-    """The unpacked layers of a store. A key has the letters of a digest, besides `.`, `_` and `-`."""
+    """The unpacked layers of a store. A key has the letters of a digest, besides `.`, `_` and `-`.
 
-    def __init__(self, layout: Layout, lock: StoreLock, lease: Lease, trace: Trace) -> None:
+    Nothing of a snapshot is synced when it is made, because that would cost every RUN. So it is only believed in
+    the boot in which it was made, until `close` of a later command has seen to it that it is on the disk.
+    """
+
+    def __init__(self, layout: Layout, lock: StoreLock, lease: Lease, trace: Trace, boot: str | None = None) -> None:
         self._layout = layout
         self._lock = lock
         self._lease = lease
         self._trace = trace
+        self._boot = boot
+        self._unsynced: set[str] = set()
 
     def get(self, key: str) -> Path | None:
         """The directory of a finished snapshot, leased; None if there is none. It must not be written to."""
@@ -37,6 +50,9 @@ class Snapshots:
                 os.utime(path)  # gc removes by oldest use
             except FileNotFoundError:
                 return None
+        if not self._survived(path):
+            self._drop(path)
+            return None
         return Path(path, _FILES)
 
     def prepare(self, key: str) -> "Preparation":
@@ -52,28 +68,23 @@ class Snapshots:
 
         Files of other ids need a caller inside their user namespace, else they wait in tmp/ for `gc`.
         """
-        trash = TemporaryDirectory(self._layout.temporary)
-        try:
-            with self._lock:
-                os.rename(self.location(key), trash.fresh())
-        except FileNotFoundError:
-            return False
-        finally:
-            trash.close()
-        return True
+        return self._discard(self.location(key))
 
     def put(self, key: str, made: str) -> Path:
         """Let the directory `made`, which holds `fs`, be the snapshot `key`, unless another one was faster."""
         path = self.location(key)
-        with disk.explained("keep a snapshot", self._layout.root), self._lock:
-            self._lease.add_snapshot(key)
+        with disk.explained("keep a snapshot", self._layout.root):
+            with open(f"{made}/{_MADE_IN}", "w", encoding="ascii") as file:
+                file.write(self._this_boot())
             self._trace("snapshot:before-rename")
-            try:
-                os.rename(made, path)
-            except OSError as error:
-                # Never empty, so rename(2) cannot replace it. Both hold the same: the first one may be in use.
-                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                    raise
+            with self._lock:
+                self._lease.add_snapshot(key)
+                try:
+                    os.rename(made, path)
+                except OSError as error:
+                    # Never empty, so rename(2) cannot replace it. Both hold the same: the first one may be in use.
+                    if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                        raise
             self._trace("snapshot:after-rename")
         return Path(path, _FILES)
 
@@ -82,6 +93,62 @@ class Snapshots:
         if _KEY.fullmatch(key) is None:
             raise PolyarchError(f"{key!r} cannot be the key of a snapshot")
         return f"{self._layout.snapshots}/{key.replace(':', '+')}"
+
+    def close(self) -> None:
+        """Sync the snapshots that were used, have lain there for a while and never were synced. Safe to call twice."""
+        unsynced, self._unsynced = self._unsynced, set()
+        if not unsynced:
+            return
+        with disk.explained("keep a snapshot", self._layout.root), contextlib.ExitStack() as opened:
+            directories: list[int] = []
+            # Opened first: what takes the place of one of them later is not what has been synced.
+            for path in unsynced:
+                with contextlib.suppress(FileNotFoundError):
+                    directories.append(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+                    opened.callback(os.close, directories[-1])
+            disk.sync_filesystem(self._layout.root)
+            for directory in directories:
+                with contextlib.suppress(FileNotFoundError):
+                    os.close(os.open(_SYNCED, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600, dir_fd=directory))
+
+    def _survived(self, path: str) -> bool:
+        """Whether what is in the snapshot was surely written: in this boot, or synced."""
+        try:
+            with open(f"{path}/{_MADE_IN}", encoding="ascii") as file:
+                boot, made = file.read(), os.fstat(file.fileno()).st_mtime
+            # The directory's own time has just been set by the kernel: the clock is not read here.
+            is_old = os.stat(path).st_mtime - made > _SETTLED
+        except (FileNotFoundError, UnicodeDecodeError):
+            return False
+        if boot == self._this_boot() and not is_old:
+            return True
+        is_synced = os.path.exists(f"{path}/{_SYNCED}")
+        if boot == self._this_boot() and not is_synced:
+            self._unsynced.add(path)
+        return is_synced or boot == self._this_boot()
+
+    def _drop(self, path: str) -> None:
+        # Only one at a time: the second must not take away what has been made anew since the first.
+        with FileLock(self._layout.lock("snapshots")):
+            if os.path.exists(path) and not self._survived(path):
+                self._discard(path)
+
+    def _discard(self, path: str) -> bool:
+        trash = TemporaryDirectory(self._layout.temporary)
+        try:
+            with self._lock:
+                os.rename(path, trash.fresh())
+        except FileNotFoundError:
+            return False
+        finally:
+            trash.close()
+        return True
+
+    def _this_boot(self) -> str:
+        if self._boot is None:
+            with open(_BOOT_ID, encoding="ascii") as file:
+                self._boot = file.read().strip()
+        return self._boot
 
 
 class Preparation:

@@ -224,6 +224,7 @@ class Store:
     def close(self) -> None:
         """Let go of everything; what was leased may be collected from now on. Safe to call twice."""
         self.cache.close()
+        self.snapshots.close()
         self._blobs.close()
         self._lease.close()
         self._lock.close()
