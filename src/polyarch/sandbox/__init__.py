@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from polyarch.sandbox.account import Account, resolve_user
-    from polyarch.sandbox.container import CancelledError, Sandbox
+    from polyarch.sandbox.container import CancelledError, Sandbox, StartError
     from polyarch.sandbox.emulation import Support, find_emulator, host_platform, host_platforms, support
     from polyarch.sandbox.mounts import Bind, File, Mount, Tmpfs
     from polyarch.sandbox.namespaces import Entered, enter, entered
@@ -23,6 +23,7 @@ __all__ = [
     "Mount",
     "Process",
     "Sandbox",
+    "StartError",
     "Support",
     "Tmpfs",
     "enter",
@@ -43,6 +44,7 @@ _HOMES = {
     "Mount": "mounts",
     "Process": "process",
     "Sandbox": "container",
+    "StartError": "container",
     "Support": "emulation",
     "Tmpfs": "mounts",
     "enter": "namespaces",

@@ -1,19 +1,44 @@
 """Sandbox: owns the mounts and processes of one command."""
 
+import contextlib
+import itertools
+import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import IO, TYPE_CHECKING, Self
+
+import msgspec
 
 from polyarch.errors import PolyarchError
 from polyarch.oci.platform import Platform
+from polyarch.sandbox import emulation, files, mounts, namespaces, runtime, spec, syscalls
+from polyarch.sandbox.account import Account, resolve_user
+from polyarch.sandbox.mounts import Bind, File, Overlay, Tmpfs
 from polyarch.sandbox.process import Process
+from polyarch.sandbox.rootfs import Rootfs
+from polyarch.sandbox.stubs import Point
+
+if TYPE_CHECKING:
+    import subprocess
 
 Sink = Callable[[bytes], None] | int | None
+
+_READ_SIZE = 1 << 16
+_SYSTEM_POINTS = (Point("/proc", True), Point("/sys", True), Point("/dev", True))
 
 
 class CancelledError(PolyarchError):
     """The process was killed because `Sandbox.cancel` was called."""
+
+
+class StartError(PolyarchError):
+    """The process could not be started. `status` is what docker gives then: 127 not found, 126 not runnable, 125."""
+
+    def __init__(self, message: str, hint: str | None = None, *, status: int = 125) -> None:
+        super().__init__(message, hint)
+        self.status = status
 
 
 class Sandbox:
@@ -25,11 +50,35 @@ class Sandbox:
     """
 
     def __init__(self, directory: Path, search_path: str) -> None:
-        """`directory` exists and is this sandbox's alone; it must be on the same kind of file system as uppers.
+        """`directory` exists and is this sandbox's alone.
 
-        Raises UnsupportedError where no OCI runtime is on `search_path`.
+        Raises UnsupportedError where no OCI runtime is on `search_path` or the mounts cannot be made.
         """
-        raise NotImplementedError
+        if not namespaces.entered():
+            raise RuntimeError("namespaces.enter() comes before a Sandbox")
+        self._runtime = runtime.find(search_path)
+        self._search_path = search_path
+        self._directory = str(directory)
+        self._numbers = itertools.count()
+        self._lock = threading.Lock()
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._mounted: dict[str, Rootfs] = {}
+        self._cancelled = False
+        self._closed = False
+        self._ids = spec.own_ids()
+        self._place = os.path.join(self._directory, "run")
+        os.makedirs(self._place, exist_ok=True)
+        self._undo = contextlib.ExitStack()
+        with contextlib.ExitStack() as undo:
+            Tmpfs(self._place, mode=0o755).perform()
+            undo.callback(syscalls.umount, self._place, syscalls.MNT_DETACH)
+            self._state = self._made("state")
+            self._empty = self._made("empty")
+            self._host_sys = self._made("sys")
+            files.mount_sys(self._host_sys)
+            if files.hide_cgroups():
+                undo.callback(syscalls.umount, files.CGROUPS, syscalls.MNT_DETACH)
+            self._undo = undo.pop_all()
 
     def __enter__(self) -> Self:
         return self
@@ -37,15 +86,33 @@ class Sandbox:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _made(self, name: str) -> str:
+        path = os.path.join(self._place, name)
+        os.mkdir(path, 0o755)
+        return path
+
     @contextmanager
     def rootfs(self, lowers: Sequence[str], upper: str | None = None, work: str | None = None) -> Iterator[str]:
         """The path of the union of `lowers` (directories in overlay's disk form, lowest first), mounted meanwhile.
 
         Changes go to `upper`, with `work` an empty directory beside it on the same file system; without them they
-        are thrown away.
+        are thrown away. An empty `upper` takes over mode, owner and mtime of the topmost lower's root.
         """
-        raise NotImplementedError
-        yield ""
+        number = next(self._numbers)
+        target = self._made(f"root-{number}")
+        with contextlib.ExitStack() as undo:
+            undo.callback(os.rmdir, target)
+            if upper is None or work is None:
+                discarded = os.path.join(self._directory, f"discarded-{number}")
+                undo.callback(files.remove, discarded)
+                upper, work = os.path.join(discarded, "upper"), os.path.join(discarded, "work")
+                os.makedirs(upper)
+                os.mkdir(work)
+            mounted = Rootfs(Overlay(tuple(lowers) or (self._empty,), upper, work, target))
+            undo.callback(mounted.close)
+            self._mounted[target] = mounted
+            undo.callback(self._mounted.pop, target)
+            yield target
 
     def run(
         self,
@@ -62,14 +129,199 @@ class Sandbox:
         `platform` is what its binaries are made for, None for the host's. stdin is a file descriptor, None for
         /dev/null; stdout and stderr each a file descriptor, a function that is called with what comes, from a
         thread of its own, or None for /dev/null. On any exception, KeyboardInterrupt too, the process is killed.
-        Raises CancelledError after `cancel`, PolyarchError where it could not be started.
+        Raises CancelledError after `cancel`, StartError where it could not be started, NotFoundError for an unknown
+        user, UnsupportedError where the platform does not run here.
         """
-        raise NotImplementedError
+        if platform is not None:
+            emulation.prepare(platform, self._search_path)
+        account = resolve_user(rootfs, process.user)
+        self._check(account)
+        name = f"polyarch-{next(self._numbers)}"
+        bundle = self._made(name)
+        try:
+            given = self._materialize(mounts.plan((*files.network_files(process), *process.mounts)), bundle)
+            stubs = self._mounted[rootfs].stubs
+            try:
+                places = stubs.make(_points(given))
+                resolved = [_moved(each, places) for each in given]
+                self._write_config(process, rootfs, account, resolved, bundle)
+                log = os.path.join(bundle, "log")
+                status = self._run(
+                    self._runtime.command(self._state, bundle, log, name), stdin, stdout, stderr, process.terminal
+                )
+            finally:
+                stubs.remove()
+            if status != 0:
+                _raise_failed_start(log, process)
+            return status
+        finally:
+            files.remove(bundle)
+            files.remove(os.path.join(self._state, name))
+
+    def _check(self, account: Account) -> None:
+        if account.uid > self._ids.highest_uid or account.gid > self._ids.highest_gid:
+            raise PolyarchError(
+                f"cannot run as {account.uid}:{account.gid}: this user namespace has no such id",
+                "ids beside root's come from ranges in /etc/subuid and /etc/subgid (and the package uidmap)",
+            )
+
+    def _materialize(self, planned: Sequence[mounts.Mount], bundle: str) -> list[Bind | Tmpfs]:
+        """The same mounts, with each File written into the bundle, which is in memory."""
+        given: list[Bind | Tmpfs] = []
+        for number, mount in enumerate(planned):
+            if isinstance(mount, File):
+                source = os.path.join(bundle, f"file-{number}")
+                files.write(source, mount)
+                given.append(Bind(source, mount.target, mount.read_only))
+            else:
+                given.append(mount)
+        return given
+
+    def _write_config(
+        self, process: Process, rootfs: str, account: Account, given: Sequence[Bind | Tmpfs], bundle: str
+    ) -> None:
+        config = spec.config(
+            process,
+            rootfs,
+            account,
+            given,
+            architecture=emulation.host_platform().architecture,
+            ids=self._ids,
+            host_sys=self._host_sys,
+        )
+        with open(os.path.join(bundle, "config.json"), "wb") as file:
+            file.write(msgspec.json.encode(config))
+
+    def _run(self, command: list[str], stdin: int | None, stdout: Sink, stderr: Sink, terminal: bool) -> int:
+        import subprocess
+
+        def stream(sink: Sink) -> int:
+            if callable(sink):
+                return subprocess.PIPE
+            return subprocess.DEVNULL if sink is None else sink
+
+        # Out of the terminal's foreground group, so that Ctrl-C reaches this process alone, which then kills; but
+        # who may read the terminal has to stay in it.
+        group = 0 if stdin is None and not terminal else None
+        with contextlib.ExitStack() as undo:
+            with self._lock:
+                self._refuse_if_cancelled()
+                child = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL if stdin is None else stdin,
+                    stdout=stream(stdout),
+                    stderr=stream(stderr),
+                    env={"PATH": self._search_path},
+                    cwd="/",
+                    process_group=group,
+                )
+                self._running.add(child)
+            undo.callback(self._reap, child)
+            readers = [
+                _Reader(pipe, sink, child)
+                for pipe, sink in ((child.stdout, stdout), (child.stderr, stderr))
+                if pipe is not None and callable(sink)
+            ]
+            try:
+                status = child.wait()
+            finally:
+                child.kill()
+                for reader in readers:
+                    reader.join()
+            for reader in readers:
+                if reader.failure is not None:
+                    raise reader.failure
+        self._refuse_if_cancelled()
+        return 128 - status if status < 0 else status
+
+    def _reap(self, child: "subprocess.Popen[bytes]") -> None:
+        child.kill()
+        child.wait()
+        with self._lock:
+            self._running.discard(child)
+
+    def _refuse_if_cancelled(self) -> None:
+        if self._cancelled:
+            raise CancelledError("cancelled")
 
     def cancel(self) -> None:
         """Kills all that runs; each `run` then raises CancelledError, as do later ones."""
-        raise NotImplementedError
+        with self._lock:
+            self._cancelled = True
+            for child in self._running:
+                child.kill()
 
     def close(self) -> None:
         """Kills what runs, undoes the mounts. May be called twice."""
-        raise NotImplementedError
+        if self._closed:
+            return
+        self._closed = True
+        self.cancel()
+        self._undo.close()
+        with contextlib.suppress(OSError):
+            os.rmdir(self._place)
+
+
+class _Reader(threading.Thread):
+    """Hands what comes out of a pipe to a sink, to the end. Owns the pipe. A sink that raises kills the child."""
+
+    def __init__(self, pipe: IO[bytes], sink: Callable[[bytes], None], child: "subprocess.Popen[bytes]") -> None:
+        super().__init__(name="polyarch-output", daemon=True)
+        self.failure: BaseException | None = None
+        self._pipe = pipe
+        self._sink = sink
+        self._child = child
+        self.start()
+
+    def run(self) -> None:
+        with self._pipe as pipe:
+            try:
+                while data := os.read(pipe.fileno(), _READ_SIZE):
+                    self._sink(data)
+            except BaseException as failure:
+                # Raised again by Sandbox.run, in the thread that asked for the process.
+                self.failure = failure
+                self._child.kill()
+
+
+def _points(given: Sequence[Bind | Tmpfs]) -> list[Point]:
+    """The mount points to look for: what lies in another mount is that one's affair."""
+    points = list(_SYSTEM_POINTS)
+    for mount in given:
+        path = os.path.normpath(os.path.join("/", mount.target))
+        if not any(path.startswith(f"{each.path}/") for each in points):
+            points.append(Point(path, isinstance(mount, Tmpfs) or os.path.isdir(mount.source)))
+    return points
+
+
+def _moved(mount: Bind | Tmpfs, places: dict[str, str]) -> Bind | Tmpfs:
+    """The mount with its target free of symlinks, as the runtime is to have it."""
+    path = os.path.normpath(os.path.join("/", mount.target))
+    return msgspec.structs.replace(mount, target=places.get(path, path))
+
+
+def _raise_failed_start(log: str, process: Process) -> None:
+    """Raises StartError if the runtime's log says that the process was never started."""
+    try:
+        with open(log, "rb") as file:
+            lines = file.read().splitlines()
+    except FileNotFoundError:
+        return
+    for line in lines:
+        with contextlib.suppress(msgspec.DecodeError):
+            entry = msgspec.json.decode(line)
+            if entry.get("level") == "error":
+                said = str(entry.get("msg", "")).strip()
+                low = said.lower()
+                first = process.argv[0] if process.argv else ""
+                if "exec format error" in low:
+                    raise StartError(
+                        f"cannot run {first}: exec format error",
+                        "it is made for another platform than the image says: look at it with `polyarch check`",
+                        status=126,
+                    )
+                if "not found in $path" in low or ("no such file" in low and first in said):
+                    raise StartError(f"cannot run {first}: not found in the image", said, status=127)
+                if "open executable" in low or ("permission denied" in low and first in said):
+                    raise StartError(f"cannot run {first}: permission denied", said, status=126)
+                raise StartError(f"cannot start {first}: {said}")

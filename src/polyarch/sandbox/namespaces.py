@@ -78,7 +78,13 @@ def _own_map(name: str) -> tuple[_IdMap, ...]:
     """Every id that this process has, as itself: the parent's ids are what this namespace calls them."""
     with open(f"/proc/self/{name}", encoding="ascii") as lines:
         ranges = [tuple(int(word) for word in line.split()) for line in lines]
-    return tuple(_IdMap(inside, inside, count) for inside, _, count in ranges[:_MAP_LINES])
+    maps = [_IdMap(inside, inside, count) for inside, _, count in ranges]
+    if len(maps) == 1 and maps[0].count > 1:
+        # A single line over all ids is how crun and runc know the initial namespace, where they would make device
+        # nodes, which is forbidden here. Two lines mean the same to the kernel.
+        first, count = maps[0].inside, maps[0].count
+        maps = [_IdMap(first, first, 1), _IdMap(first + 1, first + 1, count - 1)]
+    return tuple(maps[:_MAP_LINES])
 
 
 def _user_maps(search_path: str) -> tuple[tuple[_IdMap, ...], tuple[_IdMap, ...], tuple[str, ...]]:

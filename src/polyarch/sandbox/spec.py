@@ -1,0 +1,165 @@
+"""A process as the OCI runtime specification has it (config.json), with docker's defaults."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from polyarch.sandbox import seccomp
+from polyarch.sandbox.account import Account
+from polyarch.sandbox.mounts import Bind, Tmpfs
+from polyarch.sandbox.process import Process
+
+_CAPABILITIES = [
+    f"CAP_{name}"
+    for name in "CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP NET_BIND_SERVICE "
+    "SYS_CHROOT KILL AUDIT_WRITE".split()
+]
+# In the order of their numbers (linux/capability.h), of which /proc/sys/kernel/cap_last_cap says the last.
+_ALL_CAPABILITIES = (
+    "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE "
+    "NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN "
+    "SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE "
+    "MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE"
+).split()
+_MASKED = [
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+]
+_READ_ONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
+# The group that owns terminals in every distribution.
+_TTY = 5
+_SHM_SIZE = 64 << 20
+
+
+class Ids(msgspec.Struct, frozen=True):
+    """What the user namespace allows: the highest id of each kind that is mapped, and whether setgroups works."""
+
+    highest_uid: int
+    highest_gid: int
+    setgroups: bool
+
+
+def own_ids() -> Ids:
+    """The ids of this process's user namespace."""
+    with open("/proc/self/setgroups", encoding="ascii") as file:
+        allowed = file.read().strip() == "allow"
+    return Ids(_highest("/proc/self/uid_map"), _highest("/proc/self/gid_map"), allowed)
+
+
+def _highest(path: str) -> int:
+    with open(path, encoding="ascii") as lines:
+        return max(int(inside) + int(count) - 1 for inside, _, count in (line.split() for line in lines))
+
+
+def config(
+    process: Process,
+    rootfs: str,
+    account: Account,
+    mounts: Sequence[Bind | Tmpfs],
+    *,
+    architecture: str,
+    ids: Ids,
+    host_sys: str,
+) -> dict[str, Any]:
+    """The config.json of `process` as `account` in `rootfs`.
+
+    `mounts` are planned, and come after /proc, /dev and /sys; `architecture` is the host's; `host_sys` is the
+    host's /sys made safe, which is shown where the host's network is shared: mounting a sysfs takes power over the
+    network namespace that it shows.
+    """
+    writable = "rw" if process.insecure else "ro"
+    # ro once more, because runtimes set the flags of the mount that they made anew.
+    bound = ["rbind", "rprivate", "nosuid", "noexec", "nodev", "ro"]
+    sys: dict[str, Any] = {"destination": "/sys", "type": "bind", "source": host_sys, "options": bound}
+    if process.network == "none":
+        options = ["nosuid", "noexec", "nodev", writable]
+        sys = {"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": options}
+    namespaces = ["pid", "ipc", "uts", "mount", *(["network"] if process.network == "none" else [])]
+    profile = None if process.insecure else seccomp.profile(architecture)
+    return {
+        "ociVersion": "1.0.2",
+        "process": _process(process, account, ids),
+        "root": {"path": rootfs, "readonly": process.read_only},
+        "hostname": process.hostname,
+        "mounts": [*_system_mounts(ids), sys, *(_mount(each) for each in mounts)],
+        "linux": {
+            "namespaces": [{"type": name} for name in namespaces],
+            "maskedPaths": [] if process.insecure else _MASKED,
+            "readonlyPaths": [] if process.insecure else _READ_ONLY,
+            **({"seccomp": profile} if profile else {}),
+        },
+    }
+
+
+def _process(process: Process, account: Account, ids: Ids) -> dict[str, Any]:
+    environment = list(process.env)
+    if not any(each.startswith("HOME=") for each in environment):
+        environment.append(f"HOME={account.home}")
+    if process.terminal and not any(each.startswith("TERM=") for each in environment):
+        environment.append("TERM=xterm")
+    names = _every_capability() if process.insecure else _CAPABILITIES
+    # Who is not root gets what an execve would leave them: nothing but the bound (docker's rule since 20.10).
+    held = names if account.uid == 0 else []
+    groups = list(account.groups) if ids.setgroups else []
+    return {
+        "terminal": process.terminal,
+        "user": {"uid": account.uid, "gid": account.gid, "additionalGids": groups, "umask": 0o022},
+        "args": list(process.argv),
+        "env": environment,
+        "cwd": process.cwd,
+        "capabilities": {"bounding": names, "effective": held, "permitted": held},
+        # sudo and su in images need setuid; docker, too, leaves it to --security-opt.
+        "noNewPrivileges": False,
+    }
+
+
+def _every_capability() -> list[str]:
+    with open("/proc/sys/kernel/cap_last_cap", encoding="ascii") as file:
+        last = int(file.read())
+    return [f"CAP_{name}" for name in _ALL_CAPABILITIES[: last + 1]]
+
+
+def _system_mounts(ids: Ids) -> list[dict[str, Any]]:
+    # A group that is not mapped cannot own a terminal, and mount(2) says EINVAL.
+    terminals = ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]
+    terminals += [f"gid={_TTY}"] if ids.highest_gid >= _TTY else []
+    quiet = ["nosuid", "noexec", "nodev"]
+    return [
+        {"destination": "/proc", "type": "proc", "source": "proc", "options": quiet},
+        {
+            "destination": "/dev",
+            "type": "tmpfs",
+            "source": "tmpfs",
+            "options": ["nosuid", "strictatime", "mode=755", "size=65536k"],
+        },
+        {"destination": "/dev/pts", "type": "devpts", "source": "devpts", "options": terminals},
+        {
+            "destination": "/dev/shm",
+            "type": "tmpfs",
+            "source": "shm",
+            "options": [*quiet, "mode=1777", f"size={_SHM_SIZE}"],
+        },
+        {"destination": "/dev/mqueue", "type": "mqueue", "source": "mqueue", "options": quiet},
+    ]
+
+
+def _mount(mount: Bind | Tmpfs) -> dict[str, Any]:
+    target = os.path.join("/", mount.target)
+    if isinstance(mount, Tmpfs):
+        options = ["nosuid", "nodev", *mount.options(), *(["ro"] if mount.read_only else [])]
+        return {"destination": target, "type": "tmpfs", "source": "tmpfs", "options": options}
+    # rro: what is mounted below the source is read-only, too (Linux 5.12, crun 1.4, runc 1.1).
+    options = ["rbind", "rprivate", *(["ro", "rro"] if mount.read_only else [])]
+    return {"destination": target, "type": "bind", "source": mount.source, "options": options}
