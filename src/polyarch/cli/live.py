@@ -12,6 +12,7 @@ from polyarch.progress import Event, Output, Started, Transferred, Warned
 
 _INTERVAL = 0.1
 _TAIL = 6
+_BAR = 12
 _HIDE, _SHOW = "\x1b[?25l", "\x1b[?25h"
 _RESET, _RED, _BLUE, _YELLOW, _BOLD = "\x1b[0m", "\x1b[31m", "\x1b[34m", "\x1b[33m", "\x1b[1m"
 
@@ -173,5 +174,5 @@ def _spread(left: str, right: str, columns: int) -> str:
 def _bar(item: Transferred) -> str:
     if not item.total:
         return ""
-    filled = min(20, 20 * item.current // item.total)
-    return f"[{'=' * filled}{' ' * (20 - filled)}] {100 * item.current // item.total:3d}%"
+    filled = min(_BAR, _BAR * item.current // item.total)
+    return f"[{'=' * filled}{' ' * (_BAR - filled)}] {100 * item.current // item.total:3d}%"
