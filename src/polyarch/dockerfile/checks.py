@@ -1,0 +1,205 @@
+"""Runs the build checks over a Dockerfile, and says which findings a person wants to hear of.
+
+What needs only the text is found by `run`. What needs to know what a build knows (the environment of a base image,
+its platform, the ignore file) is a function here that the planner calls with it; `wanted` filters both alike.
+"""
+
+import posixpath
+from collections.abc import Iterable, Iterator, Mapping
+
+import msgspec
+
+from polyarch.dockerfile import rules, suggest, words
+from polyarch.dockerfile.checks_platform import PLATFORM_CHECKS
+from polyarch.dockerfile.checks_text import TEXT_CHECKS
+from polyarch.dockerfile.ignorefile import Matcher
+from polyarch.dockerfile.instructions.base import Instruction
+from polyarch.dockerfile.parser import Dockerfile
+from polyarch.dockerfile.rules import RULES, Finding, Rule
+from polyarch.dockerfile.source import DockerfileError, Location
+from polyarch.dockerfile.stages import AUTOMATIC, Stages, cut, global_env
+from polyarch.errors import UsageError
+from polyarch.oci import reference
+from polyarch.oci.platform import Platform, normalize
+
+__all__ = ["RULES", "Finding", "Options", "Rule", "options", "run", "violation", "wanted"]
+
+_TRUE = ("1", "t", "T", "TRUE", "true", "True")
+_FALSE = ("0", "f", "F", "FALSE", "false", "False")
+_NO_ENVIRONMENT = frozenset(("BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"))
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """What `# check=` says: rules to leave out, experimental ones to run, whether a finding fails the build."""
+
+    skip: frozenset[str] = frozenset()
+    skip_all: bool = False
+    experimental: frozenset[str] = frozenset()
+    experimental_all: bool = False
+    error: bool = False
+
+    def wants(self, rule: Rule) -> bool:
+        if self.skip_all or rule.name in self.skip:
+            return False
+        return not rule.experimental or self.experimental_all or rule.name in self.experimental
+
+
+def options(text: str) -> Options:
+    """The options that `skip=A,B;error=true;experimental=all` says. Raises DockerfileError, without a place."""
+    found: dict[str, object] = {}
+    for part in text.split(";") if text.strip() else ():
+        key, equals, value = part.partition("=")
+        key, value = key.strip(), value.strip()
+        if not equals:
+            raise DockerfileError(f"invalid check option {words.quoted(part)}")
+        match key:
+            case "skip" | "experimental":
+                found[f"{key}_all"] = value == "all"
+                found[key] = frozenset(name.strip() for name in value.split(",")) if value != "all" else frozenset()
+            case "error":
+                if value not in _TRUE + _FALSE:
+                    raise DockerfileError(f"failed to parse check option {words.quoted(part)}")
+                found[key] = value in _TRUE
+            case _:
+                raise DockerfileError(f"invalid check option {words.quoted(key)}")
+    return msgspec.convert(found, Options)
+
+
+def run(
+    dockerfile: Dockerfile,
+    chosen: Options | None = None,
+    *,
+    platforms: tuple[Platform, ...] = (),
+    automatic: Mapping[str, str] | None = None,
+) -> tuple[Finding, ...]:
+    """What the checks that need only the text find, in the order of lines.
+
+    `chosen` is what BUILDKIT_DOCKERFILE_CHECK says; without it the file's own `# check=` decides. `platforms` are
+    those that the build is for, `automatic` the automatic arguments of one of them. Raises DockerfileError where
+    the file has no stages or its `# check=` does not parse.
+    """
+    stages = cut(dockerfile)
+    found: list[Finding] = [*_empty_continuations(dockerfile)]
+    for check in TEXT_CHECKS:
+        found.extend(check(stages))
+    for platform_check in PLATFORM_CHECKS:
+        found.extend(platform_check(stages, platforms))
+    found.extend(undefined_in_from(stages))
+    found.extend(invalid_default_in_from(stages, automatic or dict.fromkeys(AUTOMATIC, "linux")))
+    return wanted(found, dockerfile, chosen)
+
+
+def wanted(findings: Iterable[Finding], dockerfile: Dockerfile, chosen: Options | None = None) -> tuple[Finding, ...]:
+    """Those findings that neither the options nor a `# check=skip=` above the instruction leave out, each once."""
+    decided = options(dockerfile.check) if chosen is None else chosen
+    own = {instruction.location: _own_options(instruction) for instruction in dockerfile.instructions}
+    order = {rule.name: number for number, rule in enumerate(RULES)}
+    kept = {
+        finding: None
+        for finding in findings
+        if decided.wants(finding.rule)
+        and not any(
+            location.first <= finding.location.first <= location.last
+            and (local.skip_all or finding.rule.name in local.skip)
+            for location, local in own.items()
+        )
+    }
+    return tuple(sorted(kept, key=lambda finding: (finding.location.first, order[finding.rule.name])))
+
+
+def violation(findings: Iterable[Finding], dockerfile: Dockerfile, chosen: Options | None = None) -> str:
+    """The reason to fail the build, empty where the findings are only warnings."""
+    decided = options(dockerfile.check) if chosen is None else chosen
+    names = sorted({finding.rule.name for finding in findings})
+    return f"lint violation found for rules: {', '.join(names)}" if decided.error and names else ""
+
+
+def _own_options(instruction: Instruction) -> Options:
+    for comment in instruction.comments:
+        key, equals, value = comment.partition("=")
+        if equals and key.strip() == "check":
+            try:
+                return options(value)
+            except DockerfileError:
+                return Options()
+    return Options()
+
+
+def _empty_continuations(dockerfile: Dockerfile) -> Iterator[Finding]:
+    for location in dockerfile.empty_continuations:
+        yield Finding(rules.NO_EMPTY_CONTINUATION, "Empty continuation line", location)
+
+
+def undefined_in_from(stages: Stages) -> Iterator[Finding]:
+    """UndefinedArgInFrom: a FROM may name global arguments and the automatic ones."""
+    declared = {*AUTOMATIC, *(name for arg in stages.global_args for name, _ in arg.pairs)}
+    for stage in stages.stages:
+        for text in (stage.from_.platform, stage.from_.image):
+            for name in _names(text, stages.dockerfile.escape):
+                if name not in declared:
+                    meant = suggest.nearest(name, declared)
+                    hint = f" (did you mean {meant}?)" if meant else ""
+                    message = f"FROM argument '{name}' is not declared{hint}"
+                    yield Finding(rules.UNDEFINED_ARG_IN_FROM, message, stage.from_.location)
+
+
+def _names(text: str, escape: str) -> tuple[str, ...]:
+    try:
+        return words.expand(text, {}, escape).unmatched
+    except DockerfileError:
+        return ()
+
+
+def invalid_default_in_from(stages: Stages, automatic: Mapping[str, str]) -> Iterator[Finding]:
+    """InvalidDefaultArgInFrom: what a FROM comes to when nobody gives a build argument."""
+    escape = stages.dockerfile.escape
+    try:
+        env = global_env(stages.global_args, automatic, {}, escape)
+    except DockerfileError:
+        return
+    for stage in stages.stages:
+        try:
+            reference.parse(words.expand(stage.from_.image, env, escape).text)
+        except (DockerfileError, UsageError):
+            message = f"Default value for ARG {stage.from_.image} results in empty or invalid base image name"
+            yield Finding(rules.INVALID_DEFAULT_ARG_IN_FROM, message, stage.from_.location)
+
+
+def undefined_variables(
+    instruction: Instruction, unmatched: Iterable[str], declared: Iterable[str], env: Mapping[str, str]
+) -> Iterator[Finding]:
+    """UndefinedVar: `unmatched` is what `expand` gave; `declared` are the stage's ARGs, with a value or without."""
+    known = {*declared, *_NO_ENVIRONMENT}
+    for name in unmatched:
+        if name not in known:
+            meant = suggest.nearest(name, env)
+            hint = f" (did you mean ${meant}?)" if meant else ""
+            yield Finding(rules.UNDEFINED_VAR, f"Usage of undefined variable '${name}'{hint}", instruction.location)
+
+
+def base_image_platform(image: str, expected: Platform, actual: Platform, location: Location) -> Iterator[Finding]:
+    """InvalidBaseImagePlatform. BuildKit compares only OS and architecture; an arm/v7 base in an arm/v6 build is
+    as wrong.
+    """
+    wants, has = normalize(expected), normalize(actual)
+    if (wants.os, wants.architecture) != (has.os, has.architecture) or (
+        wants.architecture == "arm" and wants.variant < has.variant
+    ):
+        message = (
+            f"Base image {image} was pulled with platform {words.quoted(str(has))}, "
+            f"expected {words.quoted(str(wants))} for current build"
+        )
+        yield Finding(rules.INVALID_BASE_IMAGE_PLATFORM, message, location)
+
+
+def ignored_sources(keyword: str, sources: Iterable[str], ignore: Matcher, location: Location) -> Iterator[Finding]:
+    """CopyIgnoredFile, for the expanded sources of a COPY or ADD from a context. `!` patterns leave it open."""
+    if ignore.has_exclusions:
+        return
+    for source in sources:
+        path = posixpath.normpath(source).lstrip("/") or "."
+        if ignore.matches(path):
+            message = (
+                f"Attempting to {keyword.capitalize()} file {words.quoted(path)} that is excluded by .dockerignore"
+            )
+            yield Finding(rules.COPY_IGNORED_FILE, message, location)

@@ -1,0 +1,232 @@
+"""BuildKit's checks that need only the text."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
+
+from polyarch.dockerfile import rules, words
+from polyarch.dockerfile.instructions import config, healthcheck, ports
+from polyarch.dockerfile.instructions.base import Instruction
+from polyarch.dockerfile.instructions.stages import Arg
+from polyarch.dockerfile.rules import Finding
+from polyarch.dockerfile.source import DockerfileError
+from polyarch.dockerfile.stages import Stage, Stages
+from polyarch.errors import UsageError
+from polyarch.oci import platform
+
+T = TypeVar("T", bound=Instruction)
+
+_RESERVED = frozenset(("context", "scratch"))
+_SECRET = re.compile(
+    r"(?:_|^)(?:apikey|auth|credential|credentials|key|password|pword|passwd|secret|token)(?:_|$)", re.IGNORECASE
+)
+_NO_SECRET = re.compile(r"(?:_|^)(?:public|file|version)(?:_|$)", re.IGNORECASE)
+
+
+def stage_names(stages: Stages) -> Iterator[Finding]:
+    seen: set[str] = set()
+    for stage in stages.stages:
+        from_ = stage.from_
+        if from_.name != stage.name:
+            message = f"Stage name '{from_.name}' should be lowercase"
+            yield Finding(rules.STAGE_NAME_CASING, message, from_.location)
+        if stage.name in _RESERVED:
+            message = f"Stage name should not use the same name as reserved stage {words.quoted(stage.name)}"
+            yield Finding(rules.RESERVED_STAGE_NAME, message, from_.location)
+        if stage.name in seen:
+            message = f"Duplicate stage name {words.quoted(stage.name)}, stage names should be unique"
+            yield Finding(rules.DUPLICATE_STAGE_NAME, message, from_.location)
+        if stage.name:
+            seen.add(stage.name)
+
+
+def as_casing(stages: Stages) -> Iterator[Finding]:
+    for stage in stages.stages:
+        keyword, as_keyword = stage.from_.keyword, stage.from_.as_keyword
+        # A FROM that is neither is another check's.
+        if (keyword.islower() and as_keyword != as_keyword.lower()) or (
+            keyword.isupper() and as_keyword != as_keyword.upper()
+        ):
+            message = f"'{as_keyword}' and '{keyword}' keywords' casing do not match"
+            yield Finding(rules.FROM_AS_CASING, message, stage.from_.location)
+
+
+def instruction_casing(stages: Stages) -> Iterator[Finding]:
+    """The global ARGs are not counted, as in BuildKit."""
+    everything: list[Instruction] = [one for stage in stages.stages for one in (stage.from_, *stage.instructions)]
+    lower = sum(one.keyword.islower() for one in everything)
+    upper = sum(one.keyword.isupper() for one in everything)
+    casing = "lowercase" if lower > upper else "uppercase"
+    for one in everything:
+        if one.keyword != (one.keyword.lower() if lower > upper else one.keyword.upper()):
+            message = f"Command '{one.keyword}' should match the case of the command majority ({casing})"
+            yield Finding(rules.CONSISTENT_INSTRUCTION_CASING, message, one.location)
+
+
+def shell_form(stages: Stages) -> Iterator[Finding]:
+    """A SHELL of its own says that the shell is meant."""
+    with_shell: set[int] = set()
+    for stage in stages.stages:
+        parent = stages.base(stage.from_.image, stage)
+        if parent is not None and parent.index in with_shell:
+            with_shell.add(stage.index)
+        for one in stage.instructions:
+            if isinstance(one, config.Shell):
+                with_shell.add(stage.index)
+            elif (
+                isinstance(one, config.Cmd | config.Entrypoint)
+                and one.form == "shell"
+                and stage.index not in with_shell
+            ):
+                message = (
+                    f"JSON arguments recommended for {one.keyword} to prevent unintended behavior related to OS signals"
+                )
+                yield Finding(rules.JSON_ARGS_RECOMMENDED, message, one.location)
+
+
+def maintainers(stages: Stages) -> Iterator[Finding]:
+    for one in _every(stages, config.Maintainer):
+        message = "Maintainer instruction is deprecated in favor of using label"
+        yield Finding(rules.MAINTAINER_DEPRECATED, message, one.location)
+
+
+def workdirs(stages: Stages) -> Iterator[Finding]:
+    """Only the first WORKDIR of a stage and those it is built on: with it, the others are put right."""
+    with_workdir: set[int] = set()
+    for stage in stages.stages:
+        parent = stages.base(stage.from_.image, stage)
+        given = parent is not None and parent.index in with_workdir
+        for one in stage.instructions:
+            if isinstance(one, config.Workdir):
+                # What a variable in front holds is not known from the text.
+                if not given and not one.path.strip("'\"").startswith(("/", "$")):
+                    message = (
+                        f"Relative workdir {words.quoted(one.path)} can have unexpected results if the base image "
+                        "changes"
+                    )
+                    yield Finding(rules.WORKDIR_RELATIVE_PATH, message, one.location)
+                given = True
+        if given:
+            with_workdir.add(stage.index)
+
+
+def used_once(stages: Stages) -> Iterator[Finding]:
+    """The earlier one is named, because it is the one that has no effect."""
+    for stage in stages.stages:
+        last: dict[type[Instruction], Instruction] = {}
+        for one in stage.instructions:
+            if isinstance(one, config.Cmd | config.Entrypoint | healthcheck.Healthcheck):
+                earlier = last.get(type(one))
+                if earlier is not None:
+                    message = (
+                        f"Multiple {one.keyword} instructions should not be used in the same stage because only the "
+                        "last one will be used"
+                    )
+                    yield Finding(rules.MULTIPLE_INSTRUCTIONS_DISALLOWED, message, earlier.location)
+                last[type(one)] = one
+
+
+def legacy_pairs(stages: Stages) -> Iterator[Finding]:
+    for stage in stages.stages:
+        for one in stage.instructions:
+            if isinstance(one, config.Env | config.Label) and any(pair.legacy for pair in one.pairs):
+                name = type(one).__name__.upper()
+                message = f'"{name} key=value" should be used instead of legacy "{name} key value" format'
+                yield Finding(rules.LEGACY_KEY_VALUE_FORMAT, message, one.location)
+
+
+def secrets(stages: Stages) -> Iterator[Finding]:
+    for stage in stages.stages:
+        for one in stage.instructions:
+            names: Sequence[str] = ()
+            if isinstance(one, Arg):
+                names = [name for name, _ in one.pairs]
+            elif isinstance(one, config.Env):
+                names = [pair.key for pair in one.pairs]
+            for name in names:
+                if _SECRET.search(name) and not _NO_SECRET.search(name):
+                    message = (
+                        "Do not use ARG or ENV instructions for sensitive data "
+                        f"({type(one).__name__.upper()} {words.quoted(name)})"
+                    )
+                    yield Finding(rules.SECRETS_USED_IN_ARG_OR_ENV, message, one.location)
+
+
+def platform_flags(stages: Stages) -> Iterator[Finding]:
+    for stage in stages.stages:
+        text = stage.from_.platform
+        try:
+            expansion = words.expand(text, {"TARGETPLATFORM": "*"}, stages.dockerfile.escape)
+        except DockerfileError:
+            continue
+        if expansion.text == "*" and expansion.matched == ("TARGETPLATFORM",) and not expansion.unmatched:
+            message = f"Setting platform to predefined {text} in FROM is redundant as this is the default behavior"
+            yield Finding(rules.REDUNDANT_TARGET_PLATFORM, message, stage.from_.location)
+        elif text and not expansion.matched and not expansion.unmatched:
+            yield from _constant_platform(stage, expansion.text)
+
+
+def _constant_platform(stage: Stage, text: str) -> Iterator[Finding]:
+    try:
+        constant = platform.parse(text)
+    except UsageError:
+        return
+    # A stage that is named for its platform means it.
+    if constant.os not in stage.name and constant.architecture not in stage.name:
+        message = f"FROM --platform flag should not use constant value {words.quoted(text)}"
+        yield Finding(rules.FROM_PLATFORM_FLAG_CONST_DISALLOWED, message, stage.from_.location)
+
+
+def descriptions(stages: Stages) -> Iterator[Finding]:
+    args = [*stages.global_args, *_every(stages, Arg)]
+    named: list[tuple[Instruction, list[str]]] = [(arg, [name for name, _ in arg.pairs]) for arg in args]
+    named += [(stage.from_, [stage.name] if stage.name else []) for stage in stages.stages]
+    for one, names in named:
+        comments = [comment for comment in one.comments if not comment.startswith("check=")]
+        if comments and names and comments[-1].split(" ")[0] not in names:
+            example = names[0] if len(names) == 1 else "<arg_key>"
+            message = f"Comment for {one.keyword.upper()} should follow the format: `# {example} <description>`"
+            yield Finding(rules.INVALID_DEFINITION_DESCRIPTION, message, one.location)
+
+
+def exposed(stages: Stages) -> Iterator[Finding]:
+    """Words with variables are left alone: what they come to is not known from the text."""
+    for one in _every(stages, config.Expose):
+        for specification in one.specifications:
+            if "$" in specification:
+                continue
+            try:
+                port = ports.parse(specification)
+            except DockerfileError:
+                continue
+            if port.protocol != port.protocol.lower():
+                message = f"Defined protocol '{specification}' in EXPOSE instruction should be lowercase"
+                yield Finding(rules.EXPOSE_PROTO_CASING, message, one.location)
+            if port.ip or port.host:
+                message = (
+                    f"EXPOSE instruction should not define an IP address or host-port mapping, found '{specification}'"
+                )
+                yield Finding(rules.EXPOSE_INVALID_FORMAT, message, one.location)
+
+
+def _every(stages: Stages, kind: type[T]) -> Iterator[T]:
+    for stage in stages.stages:
+        for one in stage.instructions:
+            if isinstance(one, kind):
+                yield one
+
+
+TEXT_CHECKS: tuple[Callable[[Stages], Iterable[Finding]], ...] = (
+    stage_names,
+    as_casing,
+    instruction_casing,
+    shell_form,
+    maintainers,
+    workdirs,
+    used_once,
+    legacy_pairs,
+    secrets,
+    platform_flags,
+    descriptions,
+    exposed,
+)

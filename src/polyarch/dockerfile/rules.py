@@ -1,0 +1,130 @@
+"""The build checks as values. What finds them is in `checks`."""
+
+import msgspec
+
+from polyarch.dockerfile.source import Location
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """One check. An experimental one is run only where it is asked for by name or by `experimental=all`.
+
+    `ours` marks what BuildKit does not have.
+    """
+
+    name: str
+    description: str
+    experimental: bool = False
+    ours: bool = False
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """What a check found: `message` names the words, `location` the lines."""
+
+    rule: Rule
+    message: str
+    location: Location
+
+
+STAGE_NAME_CASING = Rule("StageNameCasing", "Stage names should be lowercase")
+FROM_AS_CASING = Rule("FromAsCasing", "The 'as' keyword should match the case of the 'from' keyword")
+NO_EMPTY_CONTINUATION = Rule("NoEmptyContinuation", "Empty continuation lines will become errors in a future release")
+CONSISTENT_INSTRUCTION_CASING = Rule(
+    "ConsistentInstructionCasing",
+    "All commands within the Dockerfile should use the same casing (either upper or lower)",
+)
+DUPLICATE_STAGE_NAME = Rule("DuplicateStageName", "Stage names should be unique")
+RESERVED_STAGE_NAME = Rule("ReservedStageName", "Reserved words should not be used as stage names")
+JSON_ARGS_RECOMMENDED = Rule(
+    "JSONArgsRecommended",
+    "JSON arguments recommended for ENTRYPOINT/CMD to prevent unintended behavior related to OS signals",
+)
+MAINTAINER_DEPRECATED = Rule(
+    "MaintainerDeprecated",
+    "The MAINTAINER instruction is deprecated, use a label instead to define an image author",
+)
+UNDEFINED_ARG_IN_FROM = Rule("UndefinedArgInFrom", "FROM command must use declared ARGs")
+WORKDIR_RELATIVE_PATH = Rule(
+    "WorkdirRelativePath",
+    "Relative workdir without an absolute workdir declared within the build can have unexpected results if the base "
+    "image changes",
+)
+UNDEFINED_VAR = Rule("UndefinedVar", "Variables should be defined before their use")
+MULTIPLE_INSTRUCTIONS_DISALLOWED = Rule(
+    "MultipleInstructionsDisallowed",
+    "Multiple instructions of the same type should not be used in the same stage",
+)
+LEGACY_KEY_VALUE_FORMAT = Rule(
+    "LegacyKeyValueFormat", "Legacy key/value format with whitespace separator should not be used"
+)
+INVALID_BASE_IMAGE_PLATFORM = Rule(
+    "InvalidBaseImagePlatform", "Base image platform does not match expected target platform"
+)
+REDUNDANT_TARGET_PLATFORM = Rule(
+    "RedundantTargetPlatform",
+    "Setting platform to predefined $TARGETPLATFORM in FROM is redundant as this is the default behavior",
+)
+SECRETS_USED_IN_ARG_OR_ENV = Rule(
+    "SecretsUsedInArgOrEnv", "Sensitive data should not be used in the ARG or ENV commands"
+)
+INVALID_DEFAULT_ARG_IN_FROM = Rule(
+    "InvalidDefaultArgInFrom", "Default value for global ARG results in an empty or invalid base image name"
+)
+FROM_PLATFORM_FLAG_CONST_DISALLOWED = Rule(
+    "FromPlatformFlagConstDisallowed", "FROM --platform flag should not use a constant value"
+)
+COPY_IGNORED_FILE = Rule(
+    "CopyIgnoredFile", "Attempting to Copy file that is excluded by .dockerignore", experimental=True
+)
+INVALID_DEFINITION_DESCRIPTION = Rule(
+    "InvalidDefinitionDescription",
+    "Comment for build stage or argument should follow the format: `# <arg/stage name> <description>`. If this is not "
+    "intended to be a description comment, add an empty line or comment between the instruction and the comment.",
+    experimental=True,
+)
+EXPOSE_PROTO_CASING = Rule("ExposeProtoCasing", "Protocol in EXPOSE instruction should be lowercase")
+EXPOSE_INVALID_FORMAT = Rule(
+    "ExposeInvalidFormat", "IP address and host-port mapping should not be used in EXPOSE instruction"
+)
+TARGET_ARG_DEFAULT = Rule(
+    "TargetArgDefault",
+    "A default for an automatic platform ARG beats the platform that is built for",
+    ours=True,
+)
+HOST_ARCH_PROBE = Rule(
+    "HostArchProbe",
+    "In a stage for the build platform, asking the machine for its architecture answers with the wrong one",
+    ours=True,
+)
+FIXED_ARCH_URL = Rule(
+    "FixedArchUrl",
+    "A download or package of one fixed architecture is wrong for every other platform of the build",
+    ours=True,
+)
+
+RULES: tuple[Rule, ...] = (
+    STAGE_NAME_CASING,
+    FROM_AS_CASING,
+    NO_EMPTY_CONTINUATION,
+    CONSISTENT_INSTRUCTION_CASING,
+    DUPLICATE_STAGE_NAME,
+    RESERVED_STAGE_NAME,
+    JSON_ARGS_RECOMMENDED,
+    MAINTAINER_DEPRECATED,
+    UNDEFINED_ARG_IN_FROM,
+    WORKDIR_RELATIVE_PATH,
+    UNDEFINED_VAR,
+    MULTIPLE_INSTRUCTIONS_DISALLOWED,
+    LEGACY_KEY_VALUE_FORMAT,
+    INVALID_BASE_IMAGE_PLATFORM,
+    REDUNDANT_TARGET_PLATFORM,
+    SECRETS_USED_IN_ARG_OR_ENV,
+    INVALID_DEFAULT_ARG_IN_FROM,
+    FROM_PLATFORM_FLAG_CONST_DISALLOWED,
+    COPY_IGNORED_FILE,
+    INVALID_DEFINITION_DESCRIPTION,
+    EXPOSE_PROTO_CASING,
+    EXPOSE_INVALID_FORMAT,
+    TARGET_ARG_DEFAULT,
+    HOST_ARCH_PROBE,
+    FIXED_ARCH_URL,
+)
