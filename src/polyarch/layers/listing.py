@@ -1,0 +1,189 @@
+"""Listings: what a layer holds, made in one streaming read and remembered by diff id for good.
+
+A listing is derived and can always be made again, so its encoding carries a version and an older one is not read.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from polyarch.errors import CorruptError
+from polyarch.layers.compression import decompress
+from polyarch.layers.entry import Entry, clean, parent_of
+from polyarch.layers.reader import Pieces, TarReader, content
+from polyarch.oci.digest import Digest
+from polyarch.oci.place import Readable
+
+# What rules of the Dockerfile read of a base: names of --chown and USER, the distribution.
+KEPT = frozenset({"etc/passwd", "etc/group", "etc/os-release", "usr/lib/os-release"})
+KEPT_SIZE = 1 << 20
+_VERSION = 1
+
+
+class Listed(Entry, frozen=True, kw_only=True):
+    """An entry and where its data begins in the uncompressed tar. `pieces` is None for a file without holes."""
+
+    offset: int = 0
+    pieces: Pieces | None = None
+
+
+class Listing(msgspec.Struct, frozen=True, kw_only=True):
+    """What a layer holds, in the tar's order.
+
+    `size` is the uncompressed tar's in bytes. `blocks` are the (compressed, uncompressed) offsets at which the blob
+    `blob` can be entered; both are empty where nobody knows. `texts` are the few small files that rules read.
+    """
+
+    entries: tuple[Listed, ...]
+    size: int
+    blocks: tuple[tuple[int, int], ...] = ()
+    blob: str = ""
+    texts: dict[str, bytes] = {}
+
+    def implicit_parents(self) -> tuple[str, ...]:
+        """The directories that the layer goes into without listing them, sorted.
+
+        Unpacked alone, they take mode and owner of what lies below, so such a snapshot depends on the layers below.
+        """
+        known = {entry.path for entry in self.entries if entry.kind != "hardlink"}
+        missing: set[str] = set()
+        for entry in self.entries:
+            parent = parent_of(entry.path)
+            while parent and parent not in known and parent not in missing:
+                missing.add(parent)
+                parent = parent_of(parent)
+        return tuple(sorted(missing))
+
+    def encode(self) -> bytes:
+        """The listing as bytes: names in two columns, because some are not text that msgpack takes."""
+        rows = [
+            (
+                entry.kind,
+                entry.mode,
+                entry.uid,
+                entry.gid,
+                entry.size,
+                entry.mtime,
+                entry.offset,
+                *((entry.xattrs, entry.major, entry.minor, entry.pieces) if _is_rare(entry) else ()),
+            )
+            for entry in self.entries
+        ]
+        names = "\0".join(entry.path for entry in self.entries).encode("utf-8", "surrogateescape")
+        links = "\0".join(entry.link for entry in self.entries).encode("utf-8", "surrogateescape")
+        return msgspec.msgpack.encode((_VERSION, names, links, rows, self.size, self.blocks, self.blob, self.texts))
+
+
+def _is_rare(entry: Listed) -> bool:
+    return bool(entry.xattrs or entry.major or entry.minor or entry.pieces is not None)
+
+
+def decode(raw: bytes) -> Listing:
+    """The listing that `encode` gave. Raises CorruptError where the bytes are none, or of another version."""
+    try:
+        version, names, links, rows, size, blocks, blob, texts = msgspec.msgpack.decode(raw)
+        if version != _VERSION:
+            raise CorruptError(f"a listing has the version {version}, this one reads {_VERSION}")
+        entries: list[Listed] = []
+        if rows:
+            paths = names.decode("utf-8", "surrogateescape").split("\0")
+            targets = links.decode("utf-8", "surrogateescape").split("\0")
+            entries = [_row(path, link, row) for path, link, row in zip(paths, targets, rows, strict=True)]
+        return Listing(
+            entries=tuple(entries),
+            size=size,
+            blocks=tuple((compressed, plain) for compressed, plain in blocks),
+            blob=blob,
+            texts=texts,
+        )
+    except (msgspec.DecodeError, ValueError, TypeError, AttributeError) as error:
+        raise CorruptError(f"a listing is malformed: {error}") from error
+
+
+def _row(path: str, link: str, row: list[Any]) -> Listed:
+    kind, mode, uid, gid, size, mtime, offset = row[:7]
+    if len(row) == 7:
+        return Listed(
+            path=path, kind=kind, mode=mode, uid=uid, gid=gid, size=size, mtime=mtime, link=link, offset=offset
+        )
+    xattrs, major, minor, pieces = row[7:]
+    return Listed(
+        path=path,
+        kind=kind,
+        mode=mode,
+        uid=uid,
+        gid=gid,
+        size=size,
+        mtime=mtime,
+        link=link,
+        xattrs=tuple((name, value) for name, value in xattrs),
+        major=major,
+        minor=minor,
+        offset=offset,
+        pieces=None if pieces is None else tuple((start, length) for start, length in pieces),
+    )
+
+
+def listed(entry: Entry, offset: int, pieces: Pieces | None = None) -> Listed:
+    """The entry with its path made clean and the place of its data. Raises CorruptError for a name with `..`."""
+    return Listed(
+        path=clean(entry.path),
+        kind=entry.kind,
+        mode=entry.mode,
+        uid=entry.uid,
+        gid=entry.gid,
+        size=entry.size,
+        mtime=entry.mtime,
+        link=clean(entry.link) if entry.kind == "hardlink" else entry.link,
+        xattrs=entry.xattrs,
+        major=entry.major,
+        minor=entry.minor,
+        offset=offset,
+        pieces=pieces,
+    )
+
+
+class _Hashing:
+    """Hands on what it reads and hashes it."""
+
+    def __init__(self, read: Callable[[int], bytes]) -> None:
+        self._read = read
+        self._hash = hashlib.sha256()
+
+    def read(self, size: int = -1, /) -> bytes:
+        chunk = self._read(size)
+        self._hash.update(chunk)
+        return chunk
+
+    @property
+    def digest(self) -> Digest:
+        return Digest("sha256:" + self._hash.hexdigest())
+
+
+def scan(reader: Readable, blob: str = "", limit: int | None = None) -> tuple[Digest, Listing]:
+    """The diff id and the listing of a layer, in one read of its blob, compressed or not. Nothing is written.
+
+    `blob` is the digest of what is read, where it is known; only then can `LayerFiles` use the offsets of its blocks.
+    `limit` is how many uncompressed bytes are allowed. Raises CorruptError for what is damaged or leads upwards.
+    """
+    plain = decompress(reader, limit)
+    hashing = _Hashing(plain.read)
+    tar = TarReader(hashing)
+    entries: list[Listed] = []
+    texts: dict[str, bytes] = {}
+    while (member := tar.next()) is not None:
+        entry = listed(member.entry, member.offset, member.pieces)
+        entries.append(entry)
+        if entry.path in KEPT and entry.kind == "file" and entry.size <= KEPT_SIZE:
+            texts[entry.path] = b"".join(_chunks(content(tar, member)))
+    tar.drain()
+    blocks = tuple(plain.blocks) if len(plain.blocks) > 1 else ()
+    return hashing.digest, Listing(
+        entries=tuple(entries), size=plain.position, blocks=blocks, blob=str(blob) if blocks else "", texts=texts
+    )
+
+
+def _chunks(readable: Readable) -> Iterable[bytes]:
+    return iter(lambda: readable.read(KEPT_SIZE), b"")

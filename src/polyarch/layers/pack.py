@@ -1,0 +1,300 @@
+"""A layer packed in one pass: files in, tar formed, hashed, cut into blocks, compressed by a few threads, hashed again.
+
+A block ends at the first entry boundary after 1 MiB, so that one changed file changes one block. A file larger than
+that begins a block of its own, behind its header, and is cut every 1 MiB. Blocks depend on nothing but the entries:
+the number of workers changes when a block is ready, never what is in it or in which order it is written.
+
+Memory is bounded by the blocks in flight, whatever the layer's size; only the listing grows, with the entries.
+"""
+
+import hashlib
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from polyarch.errors import ConflictError, CorruptError, NotFoundError, PolyarchError
+from polyarch.layers import headers
+from polyarch.layers.compression import Compression
+from polyarch.layers.entry import Content, Entry, Item, LocalFile, Stamp
+from polyarch.layers.listing import KEPT, KEPT_SIZE, Listed, Listing
+from polyarch.oci.digest import Digest
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+BLOCK_SIZE = 1 << 20
+
+# The sha256 of an uncompressed block → its compressed bytes, if somebody has them. Called from the workers.
+KnownBlock = Callable[[bytes], bytes | None]
+
+
+class Writable(Protocol):
+    """What takes the bytes of a blob in order."""
+
+    def write(self, data: bytes, /) -> object: ...
+
+
+class Packed(msgspec.Struct, frozen=True, kw_only=True):
+    """What `pack` made: both digests, the blob's size in bytes, its media type, and what is in it.
+
+    `block_digests` has the sha256 of each uncompressed block, in the order of `listing.blocks`, where `pack` was given
+    `known`; else it is empty.
+    """
+
+    diff_id: Digest
+    digest: Digest
+    size: int
+    media_type: str
+    listing: Listing
+    block_digests: tuple[bytes, ...] = ()
+
+
+def pack(
+    items: Iterable[Item],
+    output: Writable,
+    compression: Compression,
+    workers: int = 2,
+    known: KnownBlock | None = None,
+) -> Packed:
+    """Write the layer of `items` to `output`, compressed by `workers` threads, which end before this returns.
+
+    The same items give the same bytes for any number of workers. `known` finds blocks that were compressed before.
+
+    Raises ConflictError naming a file that changed while it was packed, NotFoundError for one that vanished,
+    CorruptError for an entry that no tar can hold. What `output` got by then is no layer, and the caller's to remove.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    tar = _Tar()
+    with ThreadPoolExecutor(max(1, workers), "pack") as pool:
+        blocks = _Blocks(output, compression, pool, max(1, workers), known)
+        try:
+            for entry, content in items:
+                tar.add(entry, content, blocks.add)
+            tar.end(blocks.add)
+            blocks.finish()
+        except BaseException:
+            blocks.cancel()
+            raise
+    listing = Listing(
+        entries=tuple(tar.entries),
+        size=tar.position,
+        blocks=tuple(blocks.starts) if compression.kind != "none" else (),
+        blob=f"sha256:{blocks.blob.hexdigest()}" if compression.kind != "none" else "",
+        texts=tar.texts,
+    )
+    return Packed(
+        diff_id=Digest(f"sha256:{blocks.plain.hexdigest()}"),
+        digest=Digest(f"sha256:{blocks.blob.hexdigest()}"),
+        size=blocks.written,
+        media_type=compression.media_type(),
+        listing=listing,
+        block_digests=tuple(blocks.digests),
+    )
+
+
+def tar_stream(items: Iterable[Item]) -> Iterator[bytes]:
+    """The plain tar of `items`, in pieces of about 1 MiB. Raises as `pack` does."""
+    tar = _Tar()
+    ready: list[bytes] = []
+    for entry, content in items:
+        tar.add(entry, content, ready.append)
+        yield from ready
+        ready.clear()
+    tar.end(ready.append)
+    yield from ready
+
+
+class _Blocks:
+    """Compresses blocks on a pool and writes them in order. The pool is its owner's to shut down."""
+
+    def __init__(
+        self,
+        output: Writable,
+        compression: Compression,
+        pool: "ThreadPoolExecutor",
+        workers: int,
+        known: KnownBlock | None,
+    ) -> None:
+        self._output = output
+        self._compress = compression.compressor()
+        self._pool = pool
+        # One block waiting for each worker keeps it busy while the reader reads the next.
+        self._most = 2 * workers
+        self._known = known
+        self._pending: deque[tuple[int, Future[tuple[bytes, bytes]]]] = deque()
+        self._position = 0
+        self.plain = hashlib.sha256()
+        self.blob = hashlib.sha256()
+        self.written = 0
+        self.starts: list[tuple[int, int]] = []
+        self.digests: list[bytes] = []
+
+    def add(self, block: bytes) -> None:
+        """Take the next block of the tar."""
+        self._pending.append((self._position, self._pool.submit(self._work, block)))
+        self._position += len(block)
+        self.plain.update(block)
+        while len(self._pending) > self._most or (self._pending and self._pending[0][1].done()):
+            self._write()
+
+    def _work(self, block: bytes) -> tuple[bytes, bytes]:
+        if self._known is None:
+            return b"", self._compress(block)
+        digest = hashlib.sha256(block).digest()
+        return digest, self._known(digest) or self._compress(block)
+
+    def _write(self) -> None:
+        start, future = self._pending.popleft()
+        digest, data = future.result()
+        if digest:
+            self.digests.append(digest)
+        self.starts.append((self.written, start))
+        self.blob.update(data)
+        self._output.write(data)
+        self.written += len(data)
+
+    def finish(self) -> None:
+        """Write what is still being compressed."""
+        while self._pending:
+            self._write()
+
+    def cancel(self) -> None:
+        """Forget the blocks that no worker has begun."""
+        for _, future in self._pending:
+            future.cancel()
+
+
+class _Tar:
+    """Forms the tar of entries and cuts it into blocks; remembers where each entry's data is."""
+
+    def __init__(self) -> None:
+        self.entries: list[Listed] = []
+        self.texts: dict[str, bytes] = {}
+        self.position = 0
+        self._parts: list[bytes] = []
+        self._filled = 0
+
+    def add(self, entry: Entry, content: Content | None, emit: Callable[[bytes], None]) -> None:
+        """The header and the data of an entry; `emit` gets each block that is full."""
+        self._put(headers.encode(entry))
+        self.entries.append(Listed(**_fields(entry), offset=self.position))
+        if entry.size and entry.kind == "file":
+            if content is None:
+                raise CorruptError(f"{entry.path} has {entry.size} bytes and no content was given")
+            if entry.size > BLOCK_SIZE:
+                self._cut(emit)
+                _copy(entry, content, lambda chunk: self._large(chunk, emit))
+            else:
+                data = _whole(entry, content)
+                if entry.path in KEPT and entry.size <= KEPT_SIZE:
+                    self.texts[entry.path] = data
+                self._put(data)
+            if rest := -entry.size % headers.BLOCK:
+                self._put(headers.ZEROS[:rest])
+        if self._filled >= BLOCK_SIZE:
+            self._cut(emit)
+
+    def end(self, emit: Callable[[bytes], None]) -> None:
+        """The end of the archive."""
+        self._put(headers.END)
+        self._cut(emit)
+
+    def _put(self, data: bytes) -> None:
+        self._parts.append(data)
+        self._filled += len(data)
+        self.position += len(data)
+
+    def _cut(self, emit: Callable[[bytes], None]) -> None:
+        if self._filled:
+            block = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+            self._parts = []
+            self._filled = 0
+            emit(block)
+
+    def _large(self, chunk: bytes, emit: Callable[[bytes], None]) -> None:
+        """A piece of a large file: all but the last are of exactly one block."""
+        self._put(chunk)
+        if len(chunk) == BLOCK_SIZE:
+            self._cut(emit)
+
+
+def _fields(entry: Entry) -> dict[str, object]:
+    return {name: getattr(entry, name) for name in Entry.__struct_fields__}
+
+
+_CHANGED = "it must stay as it is while it is copied; run the command again"
+
+
+def _whole(entry: Entry, content: Content) -> bytes:
+    """The bytes of a small file, in one piece."""
+    parts: list[bytes] = []
+    _copy(entry, content, parts.append)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _copy(entry: Entry, content: Content, put: Callable[[bytes], None]) -> None:
+    """Give the entry's bytes to `put`, in pieces of one block but for the last.
+
+    Raises ConflictError where there are not exactly as many as the entry says, or they change meanwhile.
+    """
+    if isinstance(content, bytes):
+        if len(content) != entry.size:
+            raise CorruptError(f"{entry.path} was said to have {entry.size} bytes and has {len(content)}")
+        for start in range(0, entry.size, BLOCK_SIZE):
+            put(content[start : start + BLOCK_SIZE])
+    elif isinstance(content, str):
+        _copy_file(entry.size, content, None, put)
+    elif isinstance(content, LocalFile):
+        _copy_file(entry.size, content.path, content.stamp, put)
+    else:
+        with content() as reader:
+            _exactly(entry.path, entry.size, reader.read, put)
+
+
+def _copy_file(size: int, path: str, stamp: Stamp | None, put: Callable[[bytes], None]) -> None:
+    # Without O_NOFOLLOW a file that was swapped for a link would be read from anywhere; without O_NONBLOCK one that
+    # was swapped for a fifo would hang.
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError as error:
+        raise NotFoundError(f"{path} vanished while it was being packed", _CHANGED) from error
+    except OSError as error:
+        raise PolyarchError(f"{path} cannot be read: {error.strerror}") from error
+    try:
+        before = stamp_of(os.fstat(file))
+        if before[4] != size or (stamp is not None and before != stamp):
+            raise ConflictError(f"{path} changed while it was being packed", _CHANGED)
+        _exactly(path, size, lambda most: os.read(file, most), put)
+        if stamp_of(os.fstat(file)) != before:
+            raise ConflictError(f"{path} changed while it was being packed", _CHANGED)
+    except OSError as error:
+        raise PolyarchError(f"{path} cannot be read: {error.strerror}") from error
+    finally:
+        os.close(file)
+
+
+def stamp_of(status: os.stat_result) -> Stamp:
+    """What stays the same as long as the file's bytes do."""
+    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size
+
+
+def _exactly(name: str, size: int, read: Callable[[int], bytes], put: Callable[[bytes], None]) -> None:
+    left = size
+    while left:
+        wanted = min(left, BLOCK_SIZE)
+        chunk = read(wanted)
+        if len(chunk) < wanted:
+            parts = [chunk]
+            missing = wanted - len(chunk)
+            while missing and (more := read(missing)):
+                parts.append(more)
+                missing -= len(more)
+            if missing:
+                raise ConflictError(f"{name} became shorter while it was being packed", _CHANGED)
+            chunk = b"".join(parts)
+        put(chunk)
+        left -= wanted

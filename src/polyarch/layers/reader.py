@@ -1,0 +1,318 @@
+"""The strict reader of a tar, as a stream: a damaged header is an error that says where, never an early end.
+
+A name comes as it stands in the tar (only a directory's trailing slash is gone); `entry.clean` makes a path of it.
+What Go's archive/tar decides, on which every peer stands, is followed: data only behind files, global pax headers read
+past, one or two blocks of zeros or the end of the stream as the end of the archive.
+"""
+
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+from polyarch.errors import CorruptError
+from polyarch.layers import headers
+from polyarch.layers.entry import Entry, Kind
+from polyarch.layers.headers import BLOCK, MAX_EXTENSION, XATTR, ZEROS, Header
+from polyarch.oci.place import Readable
+
+_CHUNK = 1 << 20
+_KINDS: dict[bytes, Kind] = {
+    b"0": "file",
+    b"\0": "file",
+    b"7": "file",
+    b"S": "file",
+    b"1": "hardlink",
+    b"2": "symlink",
+    b"3": "character",
+    b"4": "block",
+    b"5": "directory",
+    b"6": "fifo",
+}
+
+# Where the data of a sparse file lies in it: (offset, length) of each piece, in order.
+Pieces = tuple[tuple[int, int], ...]
+
+
+class Member(msgspec.Struct, frozen=True):
+    """An entry and where its `stored` bytes of data begin in the tar. `pieces` is None for a file without holes."""
+
+    entry: Entry
+    offset: int
+    stored: int
+    pieces: Pieces | None = None
+
+
+class TarReader:
+    """Walks through a tar once: `next` gives a member, `read` its stored bytes. It owns nothing but a buffer."""
+
+    def __init__(self, reader: Readable) -> None:
+        self._reader = reader
+        self._buffer = b""
+        self._at = 0
+        self._base = 0
+        self._left = 0
+        self._padding = 0
+        self._ended = False
+
+    @property
+    def position(self) -> int:
+        """The offset in the tar of the next byte that is read."""
+        return self._base + self._at
+
+    def _more(self) -> bool:
+        """Let the next bytes follow those left in the buffer; False at the end of the stream."""
+        chunk = self._reader.read(_CHUNK)
+        self._base += self._at
+        self._buffer = self._buffer[self._at :] + chunk if self._at < len(self._buffer) else chunk
+        self._at = 0
+        return bool(chunk)
+
+    def _take(self, size: int, what: str) -> bytes:
+        """The next `size` bytes."""
+        while len(self._buffer) - self._at < size:
+            if not self._more():
+                raise CorruptError(f"a tar is cut off at byte {self._base + len(self._buffer)}, in {what}")
+        start, self._at = self._at, self._at + size
+        return self._buffer[start : self._at]
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Up to `size` stored bytes of the current member, empty at their end."""
+        if size < 0:
+            return b"".join(iter(lambda: self.read(_CHUNK), b""))
+        if not self._left or not size:
+            return b""
+        if self._at == len(self._buffer) and not self._more():
+            raise CorruptError(f"a tar is cut off at byte {self.position}, in the data of a file")
+        start = self._at
+        self._at = min(start + min(size, self._left), len(self._buffer))
+        self._left -= self._at - start
+        return self._buffer[start : self._at]
+
+    def _skip(self) -> None:
+        """Go behind the current member's data and its padding."""
+        rest = self._left + self._padding
+        self._left = self._padding = 0
+        while rest > len(self._buffer) - self._at:
+            rest -= len(self._buffer) - self._at
+            self._at = len(self._buffer)
+            if not self._more():
+                raise CorruptError(f"a tar is cut off at byte {self.position}, in the data of a file")
+        self._at += rest
+
+    def drain(self) -> None:
+        """Read what follows the end of the archive: padding, which belongs to the diff id all the same."""
+        while self._reader.read(_CHUNK):
+            pass
+
+    def _header(self) -> bytes | None:
+        """The next header block; None at the end of the archive."""
+        if len(self._buffer) - self._at < BLOCK:
+            while len(self._buffer) - self._at < BLOCK and self._more():
+                pass
+            if self._at == len(self._buffer):
+                return None
+        at = self.position
+        block = self._take(BLOCK, "a header")
+        if block[0] or block != ZEROS:
+            return block
+        while len(self._buffer) - self._at < BLOCK and self._more():
+            pass
+        if self._at < len(self._buffer) and self._take(BLOCK, "the end of the archive") != ZEROS:
+            raise CorruptError(f"a tar has one block of zeros at byte {at} and goes on behind it")
+        return None
+
+    def next(self) -> Member | None:
+        """The next member; None at the end. What was not read of the one before is passed over.
+
+        Raises CorruptError where the tar is damaged or cut off.
+        """
+        if self._ended:
+            return None
+        self._skip()
+        records: Mapping[str, bytes] = {}
+        long_name: bytes | None = None
+        long_link: bytes | None = None
+        extended = False
+        while True:
+            at = self.position
+            block = self._header()
+            if block is None:
+                if extended:
+                    raise CorruptError(f"a tar ends at byte {at}, behind an extended header that belongs to no entry")
+                self._ended = True
+                return None
+            header = headers.decode(block, at)
+            flag = header.flag
+            if flag not in b"xgLK":
+                return self._member(header, block, records, long_name, long_link, at)
+            payload = self._payload(header, at)
+            if flag == b"x":
+                records = headers.decode_pax(payload, at)
+            elif flag == b"g":
+                headers.decode_pax(payload, at)
+                continue
+            elif flag == b"L":
+                long_name = payload.partition(b"\0")[0]
+            else:
+                long_link = payload.partition(b"\0")[0]
+            extended = True
+
+    def _payload(self, header: Header, at: int) -> bytes:
+        if header.size > MAX_EXTENSION:
+            raise CorruptError(f"the extended header at byte {at} says a size of {header.size} bytes")
+        payload = self._take(header.size, "an extended header")
+        self._take(-header.size % BLOCK, "an extended header")
+        return payload
+
+    def _member(
+        self,
+        header: Header,
+        block: bytes,
+        records: Mapping[str, bytes],
+        long_name: bytes | None,
+        long_link: bytes | None,
+        at: int,
+    ) -> Member:
+        kind = _KINDS.get(header.flag)
+        if kind is None:
+            raise CorruptError(f"the tar entry at byte {at} has the type {header.flag!r}, which no layer may have")
+        name = header.name if long_name is None else long_name
+        link = header.link if long_link is None else long_link
+        uid, gid, mtime, stored = header.uid, header.gid, header.mtime, header.size
+        xattrs: tuple[tuple[str, bytes], ...] = ()
+        if records:
+            name = records.get("GNU.sparse.name") or records.get("path") or name
+            link = records.get("linkpath") or link
+            uid = headers.pax_number(records, "uid", uid, at)
+            gid = headers.pax_number(records, "gid", gid, at)
+            mtime = headers.pax_number(records, "mtime", mtime, at, signed=True)
+            stored = headers.pax_number(records, "size", stored, at)
+            prefix = len(XATTR)
+            xattrs = tuple(sorted((key[prefix:], value) for key, value in records.items() if key.startswith(XATTR)))
+        if not name:
+            raise CorruptError(f"the tar entry at byte {at} has no name")
+        if kind == "file" and name.endswith(b"/"):
+            # The oldest form of tar has no type for directories.
+            kind = "directory"
+        if kind == "directory":
+            name = name.rstrip(b"/") or b"/"
+        if kind != "file":
+            stored = 0
+        size, pieces = stored, None
+        if kind == "file" and (header.flag == b"S" or "GNU.sparse.map" in records or "GNU.sparse.major" in records):
+            size, pieces, stored = self._sparse(header, block, records, stored, at)
+        self._left = stored
+        self._padding = -stored % BLOCK
+        entry = Entry(
+            path=name.decode("utf-8", "surrogateescape"),
+            kind=kind,
+            mode=header.mode,
+            uid=uid,
+            gid=gid,
+            size=size,
+            mtime=mtime,
+            link=link.decode("utf-8", "surrogateescape") if kind in ("symlink", "hardlink") else "",
+            xattrs=xattrs,
+            major=header.major,
+            minor=header.minor,
+        )
+        return Member(entry, self.position, stored, pieces)
+
+    def _sparse(
+        self, header: Header, block: bytes, records: Mapping[str, bytes], stored: int, at: int
+    ) -> tuple[int, Pieces, int]:
+        """The size, the pieces and the stored size of a sparse file, whose map may be part of the data."""
+        try:
+            if header.flag == b"S":
+                size = headers.octal(block[483:495])
+                numbers = self._gnu_map(block)
+            elif "GNU.sparse.map" in records:
+                size = headers.pax_number(records, "GNU.sparse.size", stored, at)
+                numbers = [int(number) for number in records["GNU.sparse.map"].split(b",") if number]
+            else:
+                size = headers.pax_number(records, "GNU.sparse.realsize", stored, at)
+                before = self.position
+                numbers = self._pax_map()
+                stored -= self.position - before
+            pieces = tuple(zip(numbers[::2], numbers[1::2], strict=True))
+        except ValueError as error:
+            raise CorruptError(f"the sparse file at byte {at} has a malformed map: {error}") from error
+        end = 0
+        for offset, length in pieces:
+            if offset < end or length < 0:
+                raise CorruptError(f"the sparse file at byte {at} has a map that is out of order")
+            end = offset + length
+        if end > size or sum(length for _, length in pieces) != stored:
+            raise CorruptError(f"the sparse file at byte {at} has a map that does not fit its size")
+        return size, pieces, stored
+
+    def _gnu_map(self, block: bytes) -> list[int]:
+        """The map of GNU's old form: four pieces in the header, twenty-one in each block that follows."""
+        numbers: list[int] = []
+        field, count, more = 386, 4, block[482]
+        while True:
+            for start in range(field, field + 24 * count, 24):
+                if not block[start]:
+                    break
+                numbers += (headers.octal(block[start : start + 12]), headers.octal(block[start + 12 : start + 24]))
+            if not more:
+                return numbers
+            if len(numbers) > MAX_EXTENSION // 12:
+                raise ValueError("it is too long")
+            block = self._take(BLOCK, "the map of a sparse file")
+            field, count, more = 0, 21, block[504]
+
+    def _pax_map(self) -> list[int]:
+        """The map of pax form 1.0: decimal lines in front of the data, the first saying how many pieces."""
+        text = b""
+        wanted: int | None = None
+        while wanted is None or text.count(b"\n") <= 2 * wanted:
+            if len(text) > MAX_EXTENSION:
+                raise ValueError("it is too long")
+            text += self._take(BLOCK, "the map of a sparse file")
+            if wanted is None and b"\n" in text:
+                wanted = int(text.partition(b"\n")[0])
+                if not 0 <= wanted <= MAX_EXTENSION:
+                    raise ValueError("it is too long")
+        return [int(line) for line in text.split(b"\n")[1 : 2 * wanted + 1]]
+
+
+class _Expanded:
+    """A sparse file's content, holes as zeros."""
+
+    def __init__(self, tar: TarReader, size: int, pieces: Pieces) -> None:
+        self._tar = tar
+        self._size = size
+        self._pieces = list(reversed(pieces))
+        self._at = 0
+
+    def read(self, size: int = -1, /) -> bytes:
+        if size < 0:
+            return b"".join(iter(lambda: self.read(_CHUNK), b""))
+        while self._pieces and not self._pieces[-1][1]:
+            self._pieces.pop()
+        offset, length = self._pieces[-1] if self._pieces else (self._size, 0)
+        if self._at < offset:
+            chunk = bytes(min(size, offset - self._at, _CHUNK))
+        else:
+            chunk = self._tar.read(min(size, length))
+            if self._pieces:
+                self._pieces[-1] = (offset + len(chunk), length - len(chunk))
+        self._at += len(chunk)
+        return chunk
+
+
+def content(tar: TarReader, member: Member) -> Readable:
+    """The content of the current member, holes as zeros. It is spent when the reader moves on."""
+    return tar if member.pieces is None else _Expanded(tar, member.entry.size, member.pieces)
+
+
+def members(reader: Readable) -> Iterator[tuple[Entry, Readable]]:
+    """The entries of a tar with their content, in order, names as they stand.
+
+    A content is to be read before the next entry is asked for; what is left is passed over. Raises CorruptError where
+    the tar is damaged or cut off, saying at which byte.
+    """
+    tar = TarReader(reader)
+    while (member := tar.next()) is not None:
+        yield member.entry, content(tar, member)
