@@ -49,7 +49,13 @@ def problems(body: bytes) -> tuple[Problem, ...]:
 def words(status: int, found: tuple[Problem, ...]) -> str:
     """The registry's own words, else the status."""
     texts = [f"{p.message} ({p.code})" if p.message and p.code else p.message or p.code for p in found]
-    return "; ".join(text for text in texts if text) or f"HTTP status {status}"
+    said = "; ".join(text for text in texts if text)
+    if said:
+        return said
+    from http import HTTPStatus
+
+    phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else "unknown"
+    return f"HTTP status {status} ({phrase})"
 
 
 def refusal(status: int, body: bytes, what: str, host: str, *, known: bool = False) -> PolyarchError:
@@ -74,7 +80,7 @@ def refusal(status: int, body: bytes, what: str, host: str, *, known: bool = Fal
 def _hint(status: int, host: str, known: bool) -> str | None:
     shown = "docker.io" if host == "registry-1.docker.io" else host
     if status == 401 and known:
-        return f"the stored credentials were refused: log in again with `polyarch login {shown}`"
+        return f"the credentials were refused: log in again with `polyarch login {shown}`"
     if status == 401:
         return f"log in with `polyarch login {shown}`; a private or absent repository may answer like this, too"
     if status == 403:

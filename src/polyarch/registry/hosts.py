@@ -31,13 +31,11 @@ class TLS(msgspec.Struct, frozen=True):
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """One place where a repository is served: `host` is host[:port], `repository` its path there.
 
-    `use` says for which names a mirror may be asked; a mirror is only read.
+    `use` says for which names a mirror may be asked.
     """
 
     host: str
     repository: str
-    insecure: bool = False
-    mirror: bool = False
     use: MirrorUse = "all"
 
     def serves(self, name: str) -> bool:
@@ -78,39 +76,41 @@ class Hosts(msgspec.Struct, frozen=True, kw_only=True):
         name = f"{reference.domain}/{reference.path}"
         rule = self._rule(name)
         if rule is None:
-            return (self._endpoint(name, insecure=False),)
+            return (_endpoint(name),)
         if rule.blocked:
             raise RegistryError(
                 f"{name} is blocked by the rule for {rule.prefix!r} in registries.conf",
                 "remove `blocked = true` there, or use another registry",
             )
-        mirrors = (
-            self._endpoint(_rewrite(name, rule.prefix, mirror.location), mirror.insecure, mirror.use, mirror=True)
-            for mirror in rule.mirrors
-        )
-        own = self._endpoint(_rewrite(name, rule.prefix, rule.location), rule.insecure)
-        return (*mirrors, own)
+        mirrors = (_endpoint(_rewrite(name, rule.prefix, mirror.location), mirror.use) for mirror in rule.mirrors)
+        return (*mirrors, _endpoint(_rewrite(name, rule.prefix, rule.location)))
 
-    def endpoint(self, host: str) -> Endpoint:
-        """The endpoint of a registry as such, for a login."""
-        rule = self._rule(host)
-        return self._endpoint(f"{host}/", insecure=rule is not None and rule.insecure)
+    def is_insecure(self, host: str) -> bool:
+        """Whether a host is marked: its certificate is then not verified, and plain HTTP will do."""
+        if host in self.insecure:
+            return True
+        for rule in self.rules:
+            own = _host(rule.location) == host if rule.location else _is_below(host, rule.prefix)
+            if (rule.insecure and own) or any(m.insecure and _host(m.location) == host for m in rule.mirrors):
+                return True
+        return False
 
-    def schemes(self, host: str, insecure: bool) -> tuple[Scheme, ...]:
+    def schemes(self, host: str) -> tuple[Scheme, ...]:
         """The schemes to try, in order. More than one only for loopback and for hosts marked insecure.
 
         A certs.d directory is a statement that the host speaks TLS. A loopback registry is nearly always plain;
         elsewhere TLS comes first even if its certificate cannot be verified, because it may carry a password.
         """
+        insecure = self.is_insecure(host)
         if self._directory(host) is not None and not insecure:
             return ("https",)
         if is_loopback(host):
             return ("http", "https")
         return ("https", "http") if insecure else ("https",)
 
-    def tls(self, host: str, insecure: bool = False) -> TLS:
+    def tls(self, host: str) -> TLS:
         """The TLS configuration for a host."""
-        verify = not (insecure or host in self.insecure)
+        verify = not self.is_insecure(host)
         directory = self._directory(host)
         if directory is None:
             return TLS(verify=verify)
@@ -122,16 +122,6 @@ class Hosts(msgspec.Struct, frozen=True, kw_only=True):
                 if file.with_suffix(".key").is_file()
             ),
             verify=verify,
-        )
-
-    def _endpoint(self, name: str, insecure: bool, use: MirrorUse = "all", *, mirror: bool = False) -> Endpoint:
-        host, _, path = name.partition("/")
-        return Endpoint(
-            host=_DOCKER_HOST if host in (_DOCKER, "index.docker.io") else host,
-            repository=path,
-            insecure=insecure or host in self.insecure,
-            mirror=mirror,
-            use=use,
         )
 
     def _directory(self, host: str) -> Path | None:
@@ -187,6 +177,11 @@ def parse(text: str, where: str = "registries.conf") -> tuple[Rule, ...]:
         raise UsageError(f"{where}: {error}") from error
 
 
+def of_registry(host: str) -> Endpoint:
+    """The endpoint of a registry as such, for a login."""
+    return _endpoint(f"{host}/")
+
+
 def is_loopback(host: str) -> bool:
     """Whether host[:port] names this machine: localhost, 127.0.0.0/8 or ::1, as docker has it."""
     name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
@@ -196,6 +191,15 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(name).is_loopback
     except ValueError:
         return False
+
+
+def _endpoint(name: str, use: MirrorUse = "all") -> Endpoint:
+    host, _, path = name.partition("/")
+    return Endpoint(host=_DOCKER_HOST if host in (_DOCKER, "index.docker.io") else host, repository=path, use=use)
+
+
+def _host(location: str) -> str:
+    return location.partition("/")[0]
 
 
 def _rule(table: dict[str, Any], where: str) -> Rule:
@@ -242,7 +246,7 @@ def _location(text: str) -> str:
 
 def _is_below(name: str, prefix: str) -> bool:
     if prefix.startswith("*."):
-        host = name.partition("/")[0].partition(":")[0]
+        host = _host(name).partition(":")[0]
         return host.endswith(prefix[1:])
     # `example.com/foo` is a prefix of `example.com/foo/bar` and not of `example.com/foobar`.
     return name == prefix or (name.startswith(prefix) and name[len(prefix)] in "/:@")

@@ -178,18 +178,17 @@ class Transport:
         headers: Headers | None = None,
         body: Body | None = None,
         *,
-        insecure: bool = False,
         attempts: int = ATTEMPTS,
     ) -> Response:
         """The answer to a request, whatever its status; redirects are followed.
 
-        Connection errors and the statuses of `RETRYABLE` are retried while `body` can be sent again. `insecure`
-        holds for the URL's own host, not for where it redirects to. Raises RegistryError.
+        Connection errors and the statuses of `RETRYABLE` are retried while `body` can be sent again.
+        Raises RegistryError.
         """
-        own = _origin(url)
+        host = urlsplit(url).netloc
         sent = {"User-Agent": self._user_agent, **(headers or {})}
         for _ in range(_MAX_REDIRECTS + 1):
-            response = self._patiently(method, url, sent, body, insecure and _origin(url) == own, attempts)
+            response = self._patiently(method, url, sent, body, attempts)
             location = response.header("Location")
             if response.status not in _REDIRECTS or not location:
                 return response
@@ -202,9 +201,9 @@ class Transport:
             if response.status == 303:
                 method, body = "GET", None
             elif body is not None and not body.rewind():
-                raise RegistryError(f"{own[1]} redirected an upload that cannot be sent twice", retryable=True)
+                raise RegistryError(f"{host} redirected an upload that cannot be sent twice", retryable=True)
             url = target
-        raise RegistryError(f"{own[1]} redirects in circles", f"the last redirect went to {redact(url)}")
+        raise RegistryError(f"{host} redirects in circles", f"the last redirect went to {redact(url)}")
 
     def close(self) -> None:
         """Close all connections that wait in the pools. Safe to call twice."""
@@ -213,13 +212,11 @@ class Transport:
         for manager in managers.values():
             manager.clear()
 
-    def _patiently(
-        self, method: str, url: str, headers: Headers, body: Body | None, insecure: bool, attempts: int
-    ) -> Response:
+    def _patiently(self, method: str, url: str, headers: Headers, body: Body | None, attempts: int) -> Response:
         pause = _FIRST_PAUSE
         for left in range(attempts - 1, -1, -1):
             try:
-                response = self._once(method, url, headers, body, insecure)
+                response = self._once(method, url, headers, body)
             except RegistryError as error:
                 if left <= attempts - _most(error, attempts) or (body is not None and not body.rewind()):
                     raise
@@ -235,11 +232,11 @@ class Transport:
             pause *= 2
         raise AssertionError("a request needs at least one attempt")
 
-    def _once(self, method: str, url: str, headers: Headers, body: Body | None, insecure: bool) -> Response:
+    def _once(self, method: str, url: str, headers: Headers, body: Body | None) -> Response:
         import urllib3
         from urllib3.exceptions import HTTPError
 
-        manager = self._manager(url, insecure)
+        manager = self._manager(url)
         patience = _COMMIT_SECONDS if method in ("PUT", "PATCH") else _READ_SECONDS
         try:
             raw = manager.urlopen(
@@ -259,9 +256,9 @@ class Transport:
         self._debug(f"{method} {redact(url)} {raw.status}")
         return Response(raw, url)
 
-    def _manager(self, url: str, insecure: bool) -> "urllib3.PoolManager":
+    def _manager(self, url: str) -> "urllib3.PoolManager":
         parts = urlsplit(url)
-        tls = self._hosts.tls(parts.netloc, insecure) if parts.scheme == "https" else None
+        tls = self._hosts.tls(parts.netloc) if parts.scheme == "https" else None
         proxy = self._proxies.of(url)
         with self._lock:
             manager = self._managers.get((tls, proxy))
@@ -283,7 +280,7 @@ class Transport:
         if parts.scheme not in ("http", "https"):
             raise RegistryError(f"{urlsplit(url).netloc} redirects to {parts.scheme!r}, which is not HTTP")
         plain = parts.scheme == "http" and urlsplit(url).scheme == "https"
-        if plain and not is_loopback(parts.netloc) and parts.netloc not in self._hosts.insecure:
+        if plain and not is_loopback(parts.netloc) and not self._hosts.is_insecure(parts.netloc):
             raise RegistryError(
                 f"{urlsplit(url).netloc} redirects from TLS to plain HTTP at {parts.netloc}",
                 f"if that is intended, mark {parts.netloc} as insecure",

@@ -4,9 +4,8 @@ blobs, manifests and tags say what they want (method, path, what is a good answe
 shown to ask, and what an answer that is not good means.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from threading import Lock
-from typing import TypeVar
 from urllib.parse import urljoin
 
 from polyarch.errors import NotFoundError, RegistryError
@@ -17,7 +16,8 @@ from polyarch.registry.auth import Authorizer, Scope
 from polyarch.registry.hosts import Endpoint, Hosts
 from polyarch.registry.http import ATTEMPTS, Body, Headers, Response, Transport, nobody_listens, origin_differs
 
-T = TypeVar("T")
+# A mirror is a convenience: what it does not give soon is got from the registry.
+_MIRROR_ATTEMPTS = 2
 
 
 class Session:
@@ -40,11 +40,11 @@ class Session:
         with self._lock:
             if endpoint.host in self._bases:
                 return self._bases[endpoint.host]
-        schemes = self._hosts.schemes(endpoint.host, endpoint.insecure)
+        schemes = self._hosts.schemes(endpoint.host)
         for scheme in schemes[:-1]:
             base = f"{scheme}://{endpoint.host}"
             try:
-                with self.transport.send("GET", f"{base}/v2/", insecure=endpoint.insecure, attempts=1) as response:
+                with self.transport.send("GET", f"{base}/v2/", attempts=1) as response:
                     speaks = not (scheme == "http" and response.status == 400)
             except RegistryError as error:
                 if nobody_listens(error):
@@ -79,8 +79,9 @@ class Session:
         url = urljoin(base, target)
         foreign = origin_differs(base, url)
         authorization = None if foreign else self._authorizer.header(base, endpoint, scope)
-        response = self._send(endpoint, method, url, headers, body, authorization, attempts)
-        if response.status == 401 and not foreign:
+        response = self._send(method, url, headers, body, authorization, attempts)
+        # The challenge of a host that was only redirected to is not answered: it would choose who gets the password.
+        if response.status == 401 and not origin_differs(base, response.url):
             named = self._authorizer.challenged(base, endpoint, response, authorization)
             said = response.body()
             response.close()
@@ -90,7 +91,7 @@ class Session:
                 raise errors.refusal(401, said, what, endpoint.host, known=known)
             if body is not None and not body.rewind():
                 raise RegistryError(f"{what}: the token expired while sending", "try again", status=401, retryable=True)
-            response = self._send(endpoint, method, url, headers, body, fresh, attempts)
+            response = self._send(method, url, headers, body, fresh, attempts)
         if response.status not in ok:
             with response:
                 known = self._authorizer.knows(endpoint)
@@ -99,7 +100,6 @@ class Session:
 
     def _send(
         self,
-        endpoint: Endpoint,
         method: str,
         url: str,
         headers: Headers | None,
@@ -110,7 +110,7 @@ class Session:
         sent = dict(headers or {})
         if authorization is not None:
             sent["Authorization"] = authorization
-        return self.transport.send(method, url, sent, body, insecure=endpoint.insecure, attempts=attempts)
+        return self.transport.send(method, url, sent, body, attempts=attempts)
 
 
 class Wire:
@@ -168,26 +168,28 @@ class Wire:
     ) -> Response:
         """A request that mirrors may answer: each that serves `version` is asked in turn, then the registry."""
 
-        def ask(endpoint: Endpoint) -> Response:
-            scope = auth.repository(endpoint.repository, "pull")
-            target = self.path(tail, endpoint)
-            return self.session.request(endpoint, method, target, scope=scope, what=what, ok=ok, headers=headers)
-
-        return self._first(version, ask)
-
-    def _first(self, version: str, ask: Callable[[Endpoint], T]) -> T:
-        for endpoint in self._endpoints[:-1]:
-            if not endpoint.serves(version) or endpoint.host in self.session.dead:
+        for endpoint in self._endpoints:
+            own = endpoint is self.own
+            if not own and (not endpoint.serves(version) or endpoint.host in self.session.dead):
                 continue
             try:
-                return ask(endpoint)
-            except NotFoundError:
-                continue  # a mirror need not have everything
-            except RegistryError as error:
+                return self.session.request(
+                    endpoint,
+                    method,
+                    self.path(tail, endpoint),
+                    scope=auth.repository(endpoint.repository, "pull"),
+                    what=what,
+                    ok=ok,
+                    headers=headers,
+                    attempts=ATTEMPTS if own else _MIRROR_ATTEMPTS,
+                )
+            except (RegistryError, NotFoundError) as error:
                 # Whatever ails a mirror, the registry itself can still answer; the debug output has shown it.
-                if error.status == 0:
+                if own:
+                    raise
+                if isinstance(error, RegistryError) and error.status == 0:
                     self.session.dead.add(endpoint.host)
-        return ask(self.own)
+        raise AssertionError("the registry itself is the last endpoint")
 
     def ping(self) -> None:
         """As of Repository."""

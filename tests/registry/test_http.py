@@ -1,0 +1,243 @@
+"""The transport under misfortune: limits, failures, redirects, proxies."""
+
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from polyarch.errors import NotFoundError, PolyarchError, RegistryError
+from polyarch.registry import Hosts, Proxies, errors
+from polyarch.registry.http import Body, Transport
+from tests.registry.conftest import Client, blob
+from tests.registry.faults import Answer, Asked, serving
+from tests.registry.test_auth import stored
+
+
+@pytest.fixture
+def slept() -> list[float]:
+    return []
+
+
+@pytest.fixture
+def transport(slept: list[float]) -> Transport:
+    return Transport(Hosts(), "polyarch/test", sleep=slept.append)
+
+
+def test_a_registry_that_asks_for_patience_gets_it(transport: Transport, slept: list[float]) -> None:
+    answers = [Answer(429, {"Retry-After": "7"}), Answer(503), Answer(200, body=b"at last")]
+    with serving(lambda asked: answers.pop(0)) as server, transport.send("GET", server.url) as response:
+        assert response.body() == b"at last"
+    assert slept[0] == 7
+    assert 0 < slept[1] < 7
+
+
+def test_a_registry_that_asks_for_too_much_patience_is_an_error(client: Client) -> None:
+    limit = Answer(429, {"Retry-After": "3600"}, b'{"errors":[{"code":"TOOMANYREQUESTS","message":"slow down"}]}')
+    with (
+        serving(lambda asked: limit if "app" in asked.path else Answer()) as server,
+        pytest.raises(RegistryError, match=r"slow down \(TOOMANYREQUESTS\)") as caught,
+    ):
+        client.at(server.address, "app").tags()
+    assert "polyarch login" in str(caught.value.hint)
+    assert client.slept == []
+
+
+def test_a_registry_that_stays_broken_is_an_error_after_some_attempts(client: Client) -> None:
+    with serving(lambda asked: Answer(502 if "app" in asked.path else 200, body=b"<html>")) as server:
+        with pytest.raises(RegistryError, match="HTTP status 502") as caught:
+            client.at(server.address, "app").tags()
+        assert len(server.asked) == 6  # one of them /v2/
+    assert caught.value.retryable
+    assert len(client.slept) == 4
+
+
+def test_a_refusal_is_not_tried_again(client: Client) -> None:
+    with serving(lambda asked: Answer(403 if "app" in asked.path else 200)) as server:
+        with pytest.raises(RegistryError, match="403") as caught:
+            client.at(server.address, "app").tags()
+        assert len(server.asked) == 2
+    assert not caught.value.retryable
+
+
+def test_a_connection_that_is_dropped_is_made_anew(transport: Transport) -> None:
+    """A server that accepts and closes, once, and then answers."""
+    import threading
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            listener.accept()[0].close()
+            connection, _ = listener.accept()
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            connection.close()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with transport.send("GET", f"http://127.0.0.1:{listener.getsockname()[1]}/") as response:
+            assert response.body() == b"ok"
+        thread.join()
+
+
+def test_a_port_where_nobody_listens_is_named(client: Client) -> None:
+    with pytest.raises(RegistryError, match=r"127\.0\.0\.1:1 cannot be reached: Connection refused") as caught:
+        client.at("127.0.0.1:1", "app").resolve("1")
+    assert caught.value.status == 0
+    assert sum(client.slept) < 1
+
+
+def test_a_host_that_does_not_exist_is_named(client: Client) -> None:
+    with pytest.raises(RegistryError, match=r"there is no host nobody\.invalid"):
+        client.at("nobody.invalid", "app").resolve("1")
+
+
+def test_credentials_do_not_follow_a_redirect_to_another_host(
+    new_client: Callable[..., Client], tmp_path: Path
+) -> None:
+    with serving(lambda asked: Answer(body=b"content")) as storage:
+
+        def answer(asked: Asked) -> Answer:
+            if not asked.authorization:
+                return Answer(401, {"WWW-Authenticate": 'Basic realm="x"'})
+            return Answer(307, {"Location": f"{storage.url}/signed?signature=secret"})
+
+        with serving(answer) as server:
+            client = new_client(credentials=stored(tmp_path, server.address, username="ada", password="s3cret"))
+            with client.at(server.address, "app").open_blob(blob(b"content")) as reader:
+                assert reader.read() == b"content"
+    assert [asked.authorization for asked in storage.asked] == [""]
+    assert not any("signature=secret" in line for line in client.lines)
+    assert any("signature=…" in line for line in client.lines)
+
+
+def test_a_challenge_of_a_host_that_was_redirected_to_is_not_answered(
+    new_client: Callable[..., Client], tmp_path: Path
+) -> None:
+    with serving(lambda asked: Answer(401, {"WWW-Authenticate": 'Basic realm="give"'})) as thief:
+
+        def answer(asked: Asked) -> Answer:
+            return Answer(307, {"Location": f"{thief.url}/blob"}) if "blobs" in asked.path else Answer()
+
+        with serving(answer) as server:
+            client = new_client(credentials=stored(tmp_path, server.address, username="ada", password="s3cret"))
+            with pytest.raises(RegistryError):
+                client.at(server.address, "app").open_blob(blob(b"content"))
+    assert [asked.authorization for asked in thief.asked] == [""]
+
+
+def test_credentials_stay_on_a_redirect_within_the_host(transport: Transport) -> None:
+    def answer(asked: Asked) -> Answer:
+        return Answer(302, {"Location": "/there"}) if asked.path == "/" else Answer()
+
+    with serving(answer) as server:
+        transport.send("GET", f"{server.url}/", {"Authorization": "Bearer x"}).close()
+    assert [asked.authorization for asked in server.asked] == ["Bearer x", "Bearer x"]
+
+
+def test_redirects_in_circles_are_an_error(transport: Transport) -> None:
+    with (
+        serving(lambda asked: Answer(302, {"Location": "/"})) as server,
+        pytest.raises(RegistryError, match="in circles"),
+    ):
+        transport.send("GET", server.url)
+
+
+@pytest.mark.parametrize("location", ["file:///etc/passwd", "ftp://example.com/x"])
+def test_a_redirect_to_another_protocol_is_refused(transport: Transport, location: str) -> None:
+    with (
+        serving(lambda asked: Answer(302, {"Location": location})) as server,
+        pytest.raises(RegistryError, match="not HTTP"),
+    ):
+        transport.send("GET", server.url)
+
+
+def test_a_redirect_from_tls_to_plain_http_is_refused(transport: Transport) -> None:
+    with pytest.raises(RegistryError, match="from TLS to plain HTTP"):
+        transport._check_redirect("https://example.com/", "http://elsewhere.example/")
+    transport._check_redirect("https://example.com/", "http://127.0.0.1:5000/")
+
+
+def test_a_body_that_cannot_be_sent_twice_is_not(transport: Transport) -> None:
+    class Once:
+        def __init__(self) -> None:
+            self.left = [b"once"]
+
+        def read(self, size: int = -1, /) -> bytes:
+            return self.left.pop() if self.left else b""
+
+    with serving(lambda asked: Answer(503)) as server, transport.send("PUT", server.url, {}, Body(Once())) as response:
+        assert response.status == 503
+    assert [asked.body for asked in server.asked] == [b"once"]
+
+
+PROXIES = """
+http://a.example/        | http://proxy:1
+https://a.example/       | http://secure:2
+https://in.example/      |
+https://x.in.example:8/  |
+https://notin.example/   | http://secure:2
+http://10.1.2.3/         |
+http://127.0.0.1:5000/   |
+http://localhost/        |
+https://port.example:5/  |
+https://port.example:6/  | http://secure:2
+"""
+
+
+@pytest.mark.parametrize("line", PROXIES.strip().splitlines())
+def test_a_proxy_is_used_but_for_those_excepted(line: str) -> None:
+    url, expected = (part.strip() for part in line.split("|"))
+    proxies = Proxies("proxy:1", "http://secure:2", (".in.example", "10.0.0.0/8", "port.example:5"))
+    assert proxies.of(url) == expected
+    assert Proxies("proxy:1", "proxy:1", ("*",)).of(url) == ""
+
+
+def test_a_request_goes_through_its_proxy(slept: list[float]) -> None:
+    with serving(lambda asked: Answer(body=b"from the proxy")) as proxy:
+        transport = Transport(
+            Hosts(), "polyarch/test", proxies=Proxies(http=f"http://ada:p%40ss@{proxy.address}"), sleep=slept.append
+        )
+        with transport.send("GET", "http://registry.example/v2/") as response:
+            assert response.body() == b"from the proxy"
+        transport.close()
+    assert proxy.asked[0].headers["Proxy-Authorization"] == "Basic YWRhOnBAc3M="
+
+
+def test_a_proxy_that_is_down_is_named_without_its_password(slept: list[float]) -> None:
+    transport = Transport(Hosts(), "x", proxies=Proxies(http="http://ada:secret@127.0.0.1:1"), sleep=slept.append)
+    with pytest.raises(PolyarchError) as caught:
+        transport.send("GET", "http://registry.example/v2/")
+    assert "secret" not in f"{caught.value} {caught.value.hint}"
+
+
+URLS = """
+https://ada:secret@example.com/v2/?digest=sha256:00&n=1   | https://example.com/v2/?digest=sha256:00&n=1
+https://s3.example/blob?X-Amz-Signature=abc&sig=x#frag    | https://s3.example/blob?X-Amz-Signature=…&sig=…
+http://127.0.0.1:5000/v2/a/blobs/uploads/1?_state=abc     | http://127.0.0.1:5000/v2/a/blobs/uploads/1?_state=…
+"""
+
+
+@pytest.mark.parametrize("line", URLS.strip().splitlines())
+def test_a_url_is_shown_without_what_may_be_secret(line: str) -> None:
+    url, expected = (part.strip() for part in line.split("|"))
+    assert errors.redact(url) == expected
+
+
+def test_an_answer_becomes_one_error_with_the_words_of_the_registry() -> None:
+    body = b'{"errors":[{"code":"DENIED","message":"no \\u001b[31mentry"},{"code":"SIZE_INVALID"}]}'
+    found = errors.refusal(403, body, "app cannot be written", "example.com")
+    assert isinstance(found, RegistryError)
+    assert found.message == "app cannot be written: example.com answered no  [31mentry (DENIED); SIZE_INVALID"
+    assert (found.status, found.codes, found.retryable) == (403, ("DENIED", "SIZE_INVALID"), False)
+
+
+def test_a_404_about_an_upload_is_not_an_absent_image() -> None:
+    lost = b'{"errors":[{"code":"BLOB_UPLOAD_UNKNOWN","message":"x"}]}'
+    assert isinstance(errors.refusal(404, lost, "app", "example.com"), RegistryError)
+    assert isinstance(errors.refusal(404, b"", "app", "example.com"), NotFoundError)
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"errors":1}', b'{"errors":[1]}', b"[" * 100_000])
+def test_an_error_body_of_any_form_gives_an_error(body: bytes) -> None:
+    assert "418" in errors.refusal(418, body, "app", "example.com").message
