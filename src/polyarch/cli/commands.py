@@ -23,6 +23,13 @@ IMAGE = {
     }
 }
 
+BUILDX = {
+    "Commands": {
+        "imagetools": ("imagetools:imagetools", "Work on images in registries"),
+        "version": ("about:version", "Show the version of polyarch and of what it runs on"),
+    }
+}
+
 PROGRAM = {
     "Common Commands": {
         "images": ("images:images", "List the images of the store"),
@@ -33,13 +40,16 @@ PROGRAM = {
         "version": ("about:version", "Show the version of polyarch and of what it runs on"),
     },
     "Management Commands": {
+        "buildx": ("commands:buildx", "Commands under the names that docker's buildx has"),
         "image": ("commands:image", "Commands about images, under docker's longer names"),
+        "manifest": ("manifest:manifest", "Make, edit, compare and push multi-platform indexes"),
     },
     "Commands": {
         "completion": ("about:completion", "Print the completion script for bash, zsh or fish"),
         "history": ("images:history", "Show the history of an image"),
         "import": ("importing:import_", "Make an image for one platform from a root filesystem"),
         "inspect": ("inspect:inspect", "Show what is known of images, as JSON"),
+        "merge": ("merge:merge", "Make one index of what several machines built"),
         "rmi": ("images:rmi", "Remove images, or platforms of them"),
         "tag": ("images:tag", "Give an image another name"),
     },
@@ -65,3 +75,4 @@ def program(context: click.Context, root: str | None, debug: bool, show_version:
 
 
 image = LazyGroup("image", sections=IMAGE, help="Commands about images, under docker's longer names.")
+buildx = LazyGroup("buildx", sections=BUILDX, help="Commands under the names that docker's buildx has.")

@@ -14,11 +14,13 @@ from polyarch.errors import PolyarchError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import BinaryIO
 
     from polyarch.cli.progress import Display
     from polyarch.oci.platform import Platform
     from polyarch.registry import Registry
     from polyarch.store import Store
+    from polyarch.transfer.locate import Places
 
 
 class Session:
@@ -58,7 +60,7 @@ class Session:
 
     def registry(self, insecure: "Iterable[str]" = ()) -> "Registry":
         """The client for all registries. `insecure` are hosts that may speak plain HTTP or show a bad certificate."""
-        names = tuple(insecure)
+        names = tuple(filter(None, insecure))
         known = self._registries.get(bool(names))
         if known is not None:
             return known
@@ -79,6 +81,18 @@ class Session:
         )
         self._registries[bool(names)] = self._resources.enter_context(opened)
         return opened
+
+    def places(self, insecure: "Iterable[str]" = ()) -> "Places":
+        """The store, the registries and a way to open temporary files. The hosts of `insecure` names may be so."""
+        from polyarch.transfer.locate import Places
+
+        return Places(self.store, self.registry(_host(name) for name in insecure), self._spool)
+
+    def _spool(self) -> "BinaryIO":
+        import tempfile
+
+        # Beside the store, which has room for images; /tmp is often in memory. Unlinked from the start.
+        return tempfile.TemporaryFile(dir=self.store.layout.temporary)
 
     def host(self) -> "Platform":
         """The platform of this machine."""
@@ -122,6 +136,23 @@ class Session:
     def note(self, line: str) -> None:
         """A line for the person beside the output, on standard error."""
         click.echo(line, err=True)
+
+    def warn(self, message: str, detail: str = "") -> None:
+        """A warning, on standard error."""
+        self.note(f"WARNING: {message}")
+        if detail:
+            self.note("\n".join(f"  {line}" for line in detail.splitlines()))
+
+
+def _host(name: str) -> str:
+    """The registry's host in a name, with whatever stands before it."""
+    from polyarch.errors import UsageError
+    from polyarch.oci import reference as references
+
+    try:
+        return references.parse(name.rpartition("://")[2]).domain
+    except UsageError:
+        return ""
 
 
 pass_session = click.make_pass_decorator(Session)
