@@ -76,7 +76,7 @@ class Sandbox:
             self._empty = self._made("empty")
             self._host_sys = self._made("sys")
             files.mount_sys(self._host_sys)
-            if files.hide_cgroups():
+            if files.keep_off_cgroups(hidden=self._runtime.kind == "crun"):
                 undo.callback(syscalls.umount, files.CGROUPS, syscalls.MNT_DETACH)
             self._undo = undo.pop_all()
 
@@ -145,14 +145,12 @@ class Sandbox:
                 places = stubs.make(_points(given))
                 resolved = [_moved(each, places) for each in given]
                 self._write_config(process, rootfs, account, resolved, bundle)
-                log = os.path.join(bundle, "log")
-                status = self._run(
-                    self._runtime.command(self._state, bundle, log, name), stdin, stdout, stderr, process.terminal
-                )
+                command = self._runtime.command(self._state, bundle, name)
+                status = self._run(command, stdin, stdout, stderr, process.terminal)
             finally:
                 stubs.remove()
             if status != 0:
-                _raise_failed_start(log, process)
+                _raise_if_not_started(bundle, process)
             return status
         finally:
             files.remove(bundle)
@@ -200,9 +198,6 @@ class Sandbox:
                 return subprocess.PIPE
             return subprocess.DEVNULL if sink is None else sink
 
-        # Out of the terminal's foreground group, so that Ctrl-C reaches this process alone, which then kills; but
-        # who may read the terminal has to stay in it.
-        group = 0 if stdin is None and not terminal else None
         with contextlib.ExitStack() as undo:
             with self._lock:
                 self._refuse_if_cancelled()
@@ -213,7 +208,9 @@ class Sandbox:
                     stderr=stream(stderr),
                     env={"PATH": self._search_path},
                     cwd="/",
-                    process_group=group,
+                    # Out of the terminal's foreground group, so that Ctrl-C reaches this process alone, which then
+                    # kills; but who may read the terminal has to stay in it.
+                    process_group=0 if stdin is None and not terminal else None,
                 )
                 self._running.add(child)
             undo.callback(self._reap, child)
@@ -222,20 +219,17 @@ class Sandbox:
                 for pipe, sink in ((child.stdout, stdout), (child.stderr, stderr))
                 if pipe is not None and callable(sink)
             ]
-            try:
-                status = child.wait()
-            finally:
-                child.kill()
-                for reader in readers:
-                    reader.join()
             for reader in readers:
-                if reader.failure is not None:
-                    raise reader.failure
+                undo.callback(reader.join)
+            undo.callback(runtime.kill, child)
+            status = child.wait()
         self._refuse_if_cancelled()
+        for reader in readers:
+            if reader.failure is not None:
+                raise reader.failure
         return 128 - status if status < 0 else status
 
     def _reap(self, child: "subprocess.Popen[bytes]") -> None:
-        child.kill()
         child.wait()
         with self._lock:
             self._running.discard(child)
@@ -249,7 +243,7 @@ class Sandbox:
         with self._lock:
             self._cancelled = True
             for child in self._running:
-                child.kill()
+                runtime.kill(child)
 
     def close(self) -> None:
         """Kills what runs, undoes the mounts. May be called twice."""
@@ -281,7 +275,7 @@ class _Reader(threading.Thread):
             except BaseException as failure:
                 # Raised again by Sandbox.run, in the thread that asked for the process.
                 self.failure = failure
-                self._child.kill()
+                runtime.kill(self._child)
 
 
 def _points(given: Sequence[Bind | Tmpfs]) -> list[Point]:
@@ -300,28 +294,19 @@ def _moved(mount: Bind | Tmpfs, places: dict[str, str]) -> Bind | Tmpfs:
     return msgspec.structs.replace(mount, target=places.get(path, path))
 
 
-def _raise_failed_start(log: str, process: Process) -> None:
-    """Raises StartError if the runtime's log says that the process was never started."""
-    try:
-        with open(log, "rb") as file:
-            lines = file.read().splitlines()
-    except FileNotFoundError:
+def _raise_if_not_started(bundle: str, process: Process) -> None:
+    """Raises StartError if the runtime failed before the process was there, or in starting it."""
+    said = runtime.failure(bundle)
+    if said is None:
         return
-    for line in lines:
-        with contextlib.suppress(msgspec.DecodeError):
-            entry = msgspec.json.decode(line)
-            if entry.get("level") == "error":
-                said = str(entry.get("msg", "")).strip()
-                low = said.lower()
-                first = process.argv[0] if process.argv else ""
-                if "exec format error" in low:
-                    raise StartError(
-                        f"cannot run {first}: exec format error",
-                        "it is made for another platform than the image says: look at it with `polyarch check`",
-                        status=126,
-                    )
-                if "not found in $path" in low or ("no such file" in low and first in said):
-                    raise StartError(f"cannot run {first}: not found in the image", said, status=127)
-                if "open executable" in low or ("permission denied" in low and first in said):
-                    raise StartError(f"cannot run {first}: permission denied", said, status=126)
-                raise StartError(f"cannot start {first}: {said}")
+    first, low = process.argv[0] if process.argv else "", said.lower()
+    if "exec format error" in low:
+        hint = "it is made for another platform than the one it was run for"
+        raise StartError(f"cannot run {first}: exec format error", hint, status=126)
+    if "not found in $path" in low or ("no such file" in low and first in said):
+        raise StartError(f"cannot run {first}: not found in the image", said, status=127)
+    if "open executable" in low or ("permission denied" in low and first in said):
+        raise StartError(f"cannot run {first}: permission denied", said, status=126)
+    # Silence is that of unshare, whose only reason to fail is the mount of /proc; what it said went to stderr.
+    hint = "inside a container, /proc must be whole: start it with --security-opt systempaths=unconfined"
+    raise StartError(f"cannot start {first}{f': {said}' if said else ''}", None if said and "proc" not in low else hint)

@@ -42,14 +42,16 @@ def mount_sys(target: str) -> None:
         Tmpfs(target + path.removeprefix("/sys"), mode=0o755, read_only=True).perform()
 
 
-def hide_cgroups() -> bool:
-    """Mounts an empty directory over /sys/fs/cgroup in this namespace; whether there was one to hide.
+def keep_off_cgroups(*, hidden: bool) -> bool:
+    """Puts the host's cgroups out of a runtime's reach, in this namespace; whether there were any.
 
-    crun refuses to start where it sees hybrid cgroups, even if told to use none.
+    `hidden` for crun, which refuses to start where it sees hybrid cgroups, even if told to use none. runc wants to
+    see them, and goes on without where it may not write.
     """
     if not os.path.isdir(CGROUPS):
         return False
-    Tmpfs(CGROUPS, mode=0o755).perform()
+    mount = Tmpfs(CGROUPS, mode=0o755) if hidden else Bind(CGROUPS, CGROUPS, read_only=True)
+    mount.perform()
     return True
 
 

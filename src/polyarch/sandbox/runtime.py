@@ -5,12 +5,28 @@ started it. So whatever ends this command, kill -9 too, the kernel ends all that
 to kill one process, in whatever state the runtime is.
 """
 
+import contextlib
 import os
-from typing import Literal
+import signal
+import time
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from polyarch.errors import UnsupportedError
+
+if TYPE_CHECKING:
+    import subprocess
+
+
+# Files that the runtime leaves in the bundle.
+_LOG = "log"
+_PID = "pid"
+
+
+# How long a guard may take from its start to its fork, which is a few milliseconds: 100 tries of 2 ms.
+_TRIES = 100
+_PAUSE = 0.002
 
 
 class Runtime(msgspec.Struct, frozen=True):
@@ -21,14 +37,15 @@ class Runtime(msgspec.Struct, frozen=True):
     setpriv: str
     unshare: str
 
-    def command(self, state: str, bundle: str, log: str, name: str) -> list[str]:
+    def command(self, state: str, bundle: str, name: str) -> list[str]:
         """The words that run the bundle `bundle` as container `name` and give its exit status."""
+        log, pid = os.path.join(bundle, _LOG), os.path.join(bundle, _PID)
         guard = [self.setpriv, "--pdeathsig", "KILL", "--", self.unshare, "--pid", "--fork", "--kill-child"]
         guard += ["--mount-proc", "--", self.path, "--root", state, "--log", log, "--log-format", "json"]
         # No cgroup: a build sets no limits, and without root there is seldom one to be had.
         guard += ["--cgroup-manager=disabled"] if self.kind == "crun" else ["--rootless=true"]
-        keyring = ["--no-new-keyring"]
-        return [*guard, "run", *keyring, "--bundle", bundle, name]
+        # A keyring for each container would soon meet the user's quota; seccomp keeps processes from keys.
+        return [*guard, "run", "--no-new-keyring", "--pid-file", pid, "--bundle", bundle, name]
 
 
 def find(search_path: str) -> Runtime:
@@ -43,6 +60,44 @@ def find(search_path: str) -> Runtime:
     if path := _which("runc", search_path):
         return Runtime("runc", path, setpriv, unshare)
     raise UnsupportedError("no OCI runtime found on PATH: neither crun nor runc", "install the package crun")
+
+
+def failure(bundle: str) -> str | None:
+    """Why the process of a bundle did not start, in the runtime's words (none where it never spoke), None if it did."""
+    with contextlib.suppress(FileNotFoundError), open(os.path.join(bundle, _LOG), "rb") as lines:
+        for line in lines:
+            with contextlib.suppress(msgspec.DecodeError):
+                entry = msgspec.json.decode(line)
+                if entry.get("level") == "error":
+                    return str(entry.get("msg", "")).strip()
+    return None if os.path.exists(os.path.join(bundle, _PID)) else ""
+
+
+def kill(guard: "subprocess.Popen[bytes]") -> None:
+    """Kills all that `guard` (a running Runtime.command) has started; its wait() then returns when all are dead.
+
+    What is killed is the first process of the pid namespace: the kernel lets the guard see its end only when the
+    whole namespace has ended. Where it cannot be found, the guard's own end kills it, a moment later.
+    """
+    for _ in range(_TRIES):
+        if guard.poll() is not None:
+            return
+        children = _children(guard.pid)
+        for child in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+        if children:
+            return
+        time.sleep(_PAUSE)
+    guard.kill()
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+            return [int(word) for word in file.read().split()]
+    except OSError:
+        return []
 
 
 def _which(name: str, search_path: str) -> str:
