@@ -38,10 +38,12 @@ class Person:
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
         stdin: str | bytes = b"",
+        seconds: float = 100.0,
     ) -> Result:
         """Run any command as this user."""
         environment = {**self.polyarch.env, **(env or {})}
-        return run([*self.prefix, *command], check=check, cwd=cwd or self.directory, env=environment, stdin=stdin)
+        place = cwd or self.directory
+        return run([*self.prefix, *command], check=check, cwd=place, env=environment, stdin=stdin, seconds=seconds)
 
     def give(self, path: Path) -> Path:
         """Make this user the owner of a file or tree below its directory."""
