@@ -119,7 +119,7 @@ def load(raw: bytes) -> ImageConfig:
         config = ImageConfig(document)
         for diff_id in config.diff_ids:
             digests.parse(diff_id)
-        _ = config.history
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError, AttributeError) as error:
+        _ = config.history, config.platform, config.env, config.labels
+    except (msgspec.DecodeError, RecursionError, TypeError, ValueError, AttributeError) as error:
         raise CorruptError(f"an image config is malformed: {error}") from error
     return config

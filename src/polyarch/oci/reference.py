@@ -58,11 +58,14 @@ class Reference(msgspec.Struct, frozen=True):
     def familiar(self) -> str:
         """The short form that docker prints: without docker.io and library."""
         text = str(self)
-        if self.domain == _DEFAULT_DOMAIN:
-            text = text.removeprefix(_DEFAULT_DOMAIN + "/")
-            if self.path.startswith(_OFFICIAL) and self.path.count("/") == 1:
-                text = text.removeprefix(_OFFICIAL)
-        return text
+        if self.domain != _DEFAULT_DOMAIN:
+            return text
+        short = text.removeprefix(_DEFAULT_DOMAIN + "/")
+        head, _, name = self.path.partition("/")
+        if head + "/" == _OFFICIAL and "/" not in name and not _HEX_ONLY.fullmatch(name):
+            return short.removeprefix(_OFFICIAL)
+        # docker.io/a.b/c stays long: without its domain it would be c on the host a.b.
+        return text if _is_host(head) else short
 
 
 def parse(text: str) -> Reference:
@@ -76,7 +79,7 @@ def parse(text: str) -> Reference:
     if "@" in text and not digests.is_digest(digest):
         raise UsageError(f"{text!r} is not an image reference: {digest!r} is not a digest", hint)
     head, slash, tail = rest.partition("/")
-    if slash and ("." in head or ":" in head or head == "localhost" or head.lower() != head):
+    if slash and _is_host(head):
         domain, remainder = head, tail
     else:
         domain, remainder = _DEFAULT_DOMAIN, rest
@@ -95,3 +98,8 @@ def parse(text: str) -> Reference:
     if colon and not _TAG.fullmatch(tag):
         raise UsageError(f"{text!r} is not an image reference: {tag!r} is not a tag", hint)
     return Reference(domain, path, tag, Digest(digest))
+
+
+def _is_host(head: str) -> bool:
+    """Whether what stands before the first slash is a host, not the beginning of a path on docker.io."""
+    return "." in head or ":" in head or head == "localhost" or head.lower() != head

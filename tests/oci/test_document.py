@@ -1,0 +1,94 @@
+"""Manifests and indexes from outside: what is taken, and what is refused with a reason."""
+
+import json
+
+import pytest
+
+from polyarch.errors import CorruptError, UnsupportedError
+from polyarch.oci import descriptor as descriptors
+from polyarch.oci import digest as digests
+from polyarch.oci import document as documents
+from polyarch.oci import manifest as manifests
+from polyarch.oci import media_types
+from polyarch.oci.descriptor import Descriptor
+from polyarch.oci.document import Manifest
+from tests.oci import schemas
+
+SHA = "sha256:" + "a" * 64
+CONFIG = Descriptor(media_type=media_types.OCI_CONFIG, digest=digests.parse(SHA), size=2)
+LAYER = Descriptor(media_type=media_types.OCI_LAYER_GZIP, digest=digests.parse(SHA), size=3)
+
+
+def raw(**fields: object) -> bytes:
+    return json.dumps({"schemaVersion": 2, **fields}).encode()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "not valid JSON"),
+        (b"[]", "not a JSON object"),
+        (b"\xff\xfe", "not valid JSON"),
+        (b'{"a":' * 5000 + b"1" + b"}" * 5000, "not valid JSON"),
+        (b" " * (documents.MAX_SIZE + 1), "larger than"),
+        (raw(config={}, manifests=[]), "a manifest and an index at once"),
+        (raw(mediaType=media_types.OCI_INDEX, layers=[]), "has not its fields"),
+        (raw(mediaType="application/json", manifests=[]), "neither an image manifest nor an index"),
+        (raw(manifests=[{"mediaType": "x/y", "digest": "sha256:../../etc", "size": 1}]), "is not a digest"),
+        (raw(manifests=[{"mediaType": "x/y", "digest": SHA, "size": -1}]), "a size of -1"),
+        (raw(manifests=[{"mediaType": "x/y", "digest": SHA}]), "malformed"),
+        (raw(manifests={}), "not a list"),
+        (raw(layers=[]), "malformed"),
+        (raw(manifests=[], annotations={"a": 1}), "not a map of strings"),
+        (b'{"schemaVersion": 1, "fsLayers": []}', "schema 1"),
+    ],
+)
+def test_a_malformed_document_is_refused_with_the_reason(content: bytes, reason: str) -> None:
+    with pytest.raises(CorruptError, match=reason):
+        documents.load(content)
+
+
+def test_the_descriptor_and_the_document_must_agree_on_the_type() -> None:
+    index = raw(mediaType=media_types.OCI_INDEX, manifests=[])
+    assert documents.load(index, media_types.OCI_INDEX).media_type == media_types.OCI_INDEX
+    with pytest.raises(CorruptError, match="its descriptor says"):
+        documents.load(index, media_types.DOCKER_INDEX)
+
+
+def test_without_a_type_anywhere_the_fields_decide() -> None:
+    assert documents.load(raw(manifests=[])).media_type == media_types.OCI_INDEX
+    plain = raw(config=descriptors.to_dict(CONFIG), layers=[])
+    assert documents.load(plain).media_type == media_types.OCI_MANIFEST
+    assert documents.load(plain, "text/plain").media_type == media_types.OCI_MANIFEST
+
+
+def test_converting_to_docker_and_back_gives_the_same_bytes() -> None:
+    original = manifests.create(CONFIG, [LAYER])
+    docker = manifests.convert(original, to_docker=True)
+    assert docker.media_type == media_types.DOCKER_MANIFEST
+    assert docker.layers[0].media_type == media_types.DOCKER_LAYER_GZIP
+    assert docker.layers[0].digest == LAYER.digest
+    assert manifests.convert(docker, to_docker=False).raw == original.raw
+    schemas.validate(original.raw, original.media_type)
+    schemas.validate(docker.raw, docker.media_type)
+
+
+def test_docker_has_no_name_for_zstd() -> None:
+    zstd = Descriptor(media_type=media_types.OCI_LAYER_ZSTD, digest=LAYER.digest, size=3)
+    with pytest.raises(UnsupportedError, match=r"tar\+zstd"):
+        manifests.convert(manifests.create(CONFIG, [zstd]), to_docker=True)
+
+
+def test_a_conversion_keeps_unknown_fields() -> None:
+    document = manifests.create(CONFIG, [LAYER]).decode() | {"x-future": 1}
+    document["layers"][0]["urls"] = ["https://example.org/layer"]
+    loaded = documents.load(documents.encode(document))
+    assert isinstance(loaded, Manifest)
+    converted = manifests.convert(loaded, to_docker=True).decode()
+    assert converted["x-future"] == 1
+    assert converted["layers"][0]["urls"] == ["https://example.org/layer"]
+
+
+def test_a_wrong_schema_is_noticed() -> None:
+    with pytest.raises(Exception, match="'size' is a required property"):
+        schemas.validate(raw(manifests=[{"mediaType": "a/b", "digest": SHA}]), media_types.OCI_INDEX)
