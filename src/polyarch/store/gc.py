@@ -1,6 +1,6 @@
 """Collecting garbage: what no tag, no living process and no policy of the caller needs.
 
-The store is locked only while garbage is found and moved to tmp/, not while it is removed.
+The store is locked while garbage is found, blobs are unlinked and snapshots moved to tmp/; the trees are removed after.
 """
 
 import os
@@ -17,7 +17,6 @@ from polyarch.store.blobs import Blobs
 from polyarch.store.manifests import KINDS, Manifests, children
 from polyarch.store.snapshots import Snapshots
 from polyarch.store.tags import Tags
-from polyarch.store.temporary import TemporaryDirectory
 
 
 class Keep(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,21 +76,20 @@ class Collector:
 
         Raises CorruptError when a tag's manifest is damaged: what it names cannot be told from garbage then.
         """
-        trash = TemporaryDirectory(self._layout.temporary)
-        try:
-            sizes = self._snapshot_sizes()
-            with self._blobs.lock.exclusive(timeout):
-                everything = self._everything(sizes)
-                garbage = _chosen(everything, self._garbage(everything, keep), keep.storage)
-                self._blobs.trace("gc:marked")
-                if not dry_run:
-                    with disk.explained("remove garbage", self._layout.root):
-                        for item in garbage:
-                            os.rename(self._path(item), trash.fresh())
-                            self._blobs.trace("gc:moved")
-        finally:
-            trash.close()
-        dead = 0 if dry_run else temporary.reclaim(self._layout.temporary, stuck=True)
+        sizes = self._snapshot_sizes()
+        with self._blobs.lock.exclusive(timeout):
+            everything = self._everything(sizes)
+            garbage = _chosen(everything, self._garbage(everything, keep), keep.storage)
+            self._blobs.trace("gc:marked")
+            if not dry_run:
+                with disk.explained("remove garbage", self._layout.root):
+                    for item in garbage:
+                        self._remove(item)
+                        self._blobs.trace("gc:removed")
+        dead = 0
+        if not dry_run:
+            moved = sum(item.kind == "snapshot" for item in garbage)
+            dead = max(0, temporary.reclaim(self._layout.temporary, stuck=True) - moved)
         left = any(name.endswith(temporary.STUCK) for name in os.listdir(self._layout.temporary))
         return Reclaimed(removed=tuple(garbage), temporary=dead, left=left)
 
@@ -160,8 +158,12 @@ class Collector:
                     continue  # of an index with some platforms only
         return seen
 
-    def _path(self, item: Garbage) -> str:
-        return self._layout.blob(Digest(item.name)) if item.kind == "blob" else self._snapshots.location(item.name)
+    def _remove(self, item: Garbage) -> None:
+        # Nothing is made here, not even a directory: it has to work on a full disk.
+        if item.kind == "blob":
+            os.unlink(self._layout.blob(Digest(item.name)))
+        else:
+            temporary.throw_away(self._snapshots.location(item.name), self._layout.temporary)
 
 
 def _chosen(everything: list[Garbage], garbage: list[Garbage], storage: int | None) -> list[Garbage]:

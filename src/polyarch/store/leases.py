@@ -3,6 +3,7 @@
 A lease is a file that its owner holds flocked, a line for each digest or snapshot. Lines are only ever added.
 """
 
+import contextlib
 import fcntl
 import os
 import threading
@@ -66,7 +67,9 @@ class Lease:
         """Let go of everything. Safe to call twice."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
-            os.unlink(self._path)
+            # Absent where the whole store was removed while it was open.
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._path)
             os.close(descriptor)
         self._lines.clear()
 

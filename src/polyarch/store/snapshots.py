@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from polyarch.errors import PolyarchError
-from polyarch.store import disk
+from polyarch.store import disk, temporary
 from polyarch.store.blobs import Trace
 from polyarch.store.layout import Layout
 from polyarch.store.leases import Lease
@@ -134,14 +134,12 @@ class Snapshots:
                 self._discard(path)
 
     def _discard(self, path: str) -> bool:
-        trash = TemporaryDirectory(self._layout.temporary)
         try:
             with self._lock:
-                os.rename(path, trash.fresh())
+                thrown = temporary.throw_away(path, self._layout.temporary)
         except FileNotFoundError:
             return False
-        finally:
-            trash.close()
+        temporary.reclaim_one(thrown)
         return True
 
     def _this_boot(self) -> str:

@@ -66,10 +66,21 @@ def reclaim(parent: str, *, stuck: bool = False) -> int:
     """
     with os.scandir(parent) as entries:
         paths = [entry.path for entry in entries if stuck or not entry.name.endswith(STUCK)]
-    return sum(_reclaimed(path) for path in paths)
+    return sum(reclaim_one(path) for path in paths)
 
 
-def _reclaimed(path: str) -> bool:
+def throw_away(path: str, parent: str) -> str:
+    """Move a directory to where nobody holds it, so that it is garbage for `reclaim`; its new path.
+
+    Raises FileNotFoundError.
+    """
+    moved = f"{parent}/{os.path.basename(path)[:64]}-{os.urandom(6).hex()}"
+    os.rename(path, moved)
+    return moved
+
+
+def reclaim_one(path: str) -> bool:
+    """Remove the directory at `path` unless somebody holds it; whether this call did."""
     try:
         descriptor = os.open(path, _DIRECTORY)
     except OSError:

@@ -1,0 +1,153 @@
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from polyarch.errors import CorruptError, NotFoundError
+from polyarch.oci import digest as digests
+from polyarch.oci.descriptor import Descriptor
+from polyarch.oci.platform import Platform
+from polyarch.store import Store
+from tests.needs import need
+from tests.store.images import describe, image, index
+
+X = "docker.io/library/x:1"
+Y = "localhost:5000/team/y:2.0"
+
+
+def index_json(root: Path) -> Any:
+    return json.loads((root / "oci/index.json").read_bytes())
+
+
+def test_a_tag_is_an_entry_of_the_layout_under_its_whole_name(store: Store, store_root: Path) -> None:
+    made = image(store, b"layer", X)
+    assert store.resolve(X) == made.descriptor()
+    assert index_json(store_root)["manifests"] == [
+        {
+            "mediaType": made.media_type,
+            "digest": made.digest,
+            "size": len(made.raw),
+            "annotations": {"org.opencontainers.image.ref.name": X, "io.containerd.image.name": X},
+        }
+    ]
+
+
+def test_tags_are_listed_sorted_and_another_process_sees_them_at_once(store: Store, store_root: Path) -> None:
+    assert store.tags() == ()
+    with Store.open(store_root) as other:
+        made = image(other, b"layer", Y)
+        other.tag(X, made.descriptor())
+        assert store.tags() == (X, Y)
+        other.untag(Y)
+        assert dict(store.tagged()) == {X: made.descriptor()}
+
+
+def test_a_name_that_moves_leaves_the_image_that_it_named_without_one(store: Store) -> None:
+    first, second = image(store, b"first", X), image(store, b"second", X)
+    assert store.resolve(X) == second.descriptor()
+    assert store.kept() == (first.descriptor(),)
+    store.tag(Y, first.descriptor())
+    assert store.kept() == ()
+    store.tag(Y, second.descriptor())
+    store.tag(Y, second.descriptor())
+    assert store.kept() == (first.descriptor(),)
+    assert store.forget(first.digest)
+    assert not store.forget(first.digest)
+    assert store.kept() == ()
+
+
+def test_an_image_without_a_name_is_kept_once(store: Store) -> None:
+    made = image(store, b"layer")
+    store.keep(made.descriptor())
+    store.keep(made.descriptor())
+    assert store.kept() == (made.descriptor(),)
+    store.tag(X, made.descriptor())
+    store.keep(made.descriptor())
+    assert store.kept() == ()
+
+
+def test_untag_tells_what_the_name_pointed_at(store: Store) -> None:
+    made = image(store, b"layer", X)
+    assert store.untag(X) == made.descriptor()
+    with pytest.raises(NotFoundError, match="x:1"):
+        store.untag(X)
+    with pytest.raises(NotFoundError):
+        store.resolve(X)
+
+
+def test_nothing_can_be_named_that_is_not_there(store: Store) -> None:
+    with pytest.raises(NotFoundError):
+        store.tag(X, describe(b"absent"))
+    assert store.tags() == ()
+
+
+def test_platform_and_annotations_of_an_entry_survive(store: Store) -> None:
+    made = image(store, b"layer")
+    entry = made.descriptor(Platform("linux", "arm64"), {"org.example": "kept"})
+    store.tag(X, entry)
+    assert store.resolve(X) == entry
+
+
+def test_fields_and_entries_of_other_programs_live_on(store: Store, store_root: Path) -> None:
+    made = image(store, b"layer", X)
+    path = store_root / "oci/index.json"
+    document = index_json(store_root)
+    document["org.example.unknown"] = {"deep": [1, 2]}
+    document["manifests"][0]["unknown"] = "field"
+    document["manifests"].append({**document["manifests"][0], "annotations": {"note": "without a name"}})
+    path.write_text(json.dumps(document))
+    store.tag(Y, made.descriptor())
+    after = index_json(store_root)
+    assert after["org.example.unknown"] == {"deep": [1, 2]}
+    assert after["manifests"][0]["unknown"] == "field"
+    assert store.tags() == (X, Y)
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"manifests": 1}', '{"manifests": [{"digest": "x"}]}', "{", "\xff"])
+def test_a_damaged_index_is_an_error_and_is_not_overwritten(store: Store, store_root: Path, text: str) -> None:
+    made = image(store, b"layer", X)
+    (store_root / "oci/index.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(CorruptError, match=r"index\.json is damaged"):
+        store.tags()
+    with pytest.raises(CorruptError, match=r"index\.json is damaged"):
+        store.tag(Y, made.descriptor())
+    assert (store_root / "oci/index.json").read_bytes() == text.encode("latin-1")
+
+
+def test_2000_tags_are_read_in_a_moment(store: Store, store_root: Path) -> None:
+    made = image(store, b"layer", X)
+    document = index_json(store_root)
+    entry = document["manifests"][0]
+    names = [f"docker.io/library/x{number}:1" for number in range(2000)]
+    document["manifests"] = [
+        entry | {"annotations": {"org.opencontainers.image.ref.name": name, "io.containerd.image.name": name}}
+        for name in names
+    ]
+    (store_root / "oci/index.json").write_text(json.dumps(document))
+    assert store.tags() == tuple(sorted(names))
+    assert all(store.resolve(name) == made.descriptor() for name in names)
+
+
+@pytest.mark.parametrize("name", [X, Y, f"docker.io/library/x@{digests.of(b'x')}"])
+def test_skopeo_reads_the_store_by_whole_names(store: Store, store_root: Path, name: str) -> None:
+    need("skopeo")
+    made = image(store, b"layer", name)
+    command = ["skopeo", "inspect", f"oci:{store_root}/oci:{name}"]
+    told = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    assert told["Digest"] == made.digest
+    assert told["Layers"] == [made.layers[0].digest]
+
+
+def test_skopeo_copies_a_whole_index_in_and_out(store: Store, store_root: Path, tmp_path: Path) -> None:
+    need("skopeo")
+    made = index(store, b"one", b"two", name=X)
+    source, copy = f"oci:{store_root}/oci:{X}", f"oci:{tmp_path}/copy:again"
+    subprocess.run(["skopeo", "copy", "--quiet", "--all", "--preserve-digests", source, copy], check=True)
+    with Store.open(tmp_path / "fresh") as fresh:
+        into = f"oci:{tmp_path}/fresh/oci:{Y}"
+        subprocess.run(["skopeo", "copy", "--quiet", "--all", "--preserve-digests", copy, into], check=True)
+        resolved = fresh.resolve(Y)
+        assert resolved == Descriptor(made.media_type, made.digest, len(made.raw))
+        assert fresh.missing(resolved) == ()

@@ -1,0 +1,52 @@
+import subprocess
+import sys
+from pathlib import Path
+
+from polyarch.store import Store
+
+
+def test_a_temporary_directory_lives_as_long_as_its_owner_holds_it(store: Store, store_root: Path) -> None:
+    with store.temporary() as path:
+        (path / "file").touch()
+        with Store.open(store_root) as other:  # opening removes what nobody holds
+            assert other.gc().temporary == 0
+        assert (path / "file").exists()
+    assert not path.exists()
+
+
+def test_what_a_dead_process_left_is_removed_when_the_store_is_next_opened(store_root: Path) -> None:
+    code = f"""
+import os
+from polyarch.store import Store
+store = Store.open({str(store_root)!r})
+held = store.temporary()
+open(held.path + "/file", "w").close()
+store.new_blob().write(b"half a blob")
+preparation = store.snapshots.prepare("key")
+os._exit(9)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
+    assert len(list((store_root / "tmp").iterdir())) == 3
+    with Store.open(store_root):
+        assert list((store_root / "tmp").iterdir()) == []
+
+
+def test_two_threads_never_get_the_same_free_name(store: Store) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    held = store.temporary()
+    with ThreadPoolExecutor(4) as pool:
+        names = list(pool.map(lambda _: held.fresh(), range(400)))
+    held.close()
+    assert len(set(names)) == 400
+
+
+def test_a_stuck_directory_is_tried_again_only_by_a_collection(store_root: Path) -> None:
+    with Store.open(store_root):
+        pass
+    stuck = store_root / "tmp/1-0.stuck"
+    stuck.mkdir()
+    with Store.open(store_root) as store:
+        assert stuck.exists()
+        assert store.gc().temporary == 1
+    assert not stuck.exists()

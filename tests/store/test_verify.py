@@ -1,0 +1,94 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from polyarch.oci import manifest as manifests
+from polyarch.oci.descriptor import Descriptor
+from polyarch.store import Problem, Store
+from tests.store.images import describe, image, index
+
+X = "docker.io/library/x:1"
+Y = "docker.io/library/y:1"
+
+
+def problems(store: Store) -> list[tuple[str, str, tuple[str, ...]]]:
+    return [(problem.kind, problem.subject, problem.tags) for problem in store.verifier.problems()]
+
+
+def test_a_whole_store_has_no_problems(store: Store) -> None:
+    index(store, b"one", b"two", name=X)
+    read: list[int] = []
+    assert list(store.verifier.problems(read.append)) == []
+    assert sum(read) == store.usage().blobs
+
+
+@pytest.mark.parametrize("part", range(7))
+def test_each_blob_that_is_spoilt_in_turn_is_found(store: Store, part: int) -> None:
+    made = index(store, b"one", b"two", name=X)
+    assert len(list(store._blobs.all())) == 7
+    digest = sorted(digest for digest, _ in store._blobs.all())[part]
+    path = store.blob_path(digest)
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    path.write_bytes(raw)
+    found = problems(store)
+    assert ("corrupt", digest, ()) in found
+    assert ("corrupt", digest, (X,)) in found
+    assert {subject for _, subject, _ in found} == {digest}
+    assert made.digest in {digest for digest, _ in store._blobs.all()}
+
+
+def test_each_blob_that_is_missing_in_turn_is_found_with_the_tags_that_need_it(store: Store) -> None:
+    made = image(store, b"layer", X)
+    store.tag(Y, made.descriptor())
+    for descriptor in (made.layers[0], made.config, made.descriptor()):
+        os.unlink(store.blob_path(descriptor.digest))
+        assert ("absent", descriptor.digest, (X, Y)) in problems(store)
+
+
+def test_a_size_that_two_places_disagree_on_is_found(store: Store) -> None:
+    made = image(store, b"layer")
+    claim = describe(b"layer and more")
+    claim = Descriptor(claim.media_type, made.layers[0].digest, claim.size)
+    wrong = manifests.create(made.config, [claim])
+    store.write_manifest(wrong.descriptor(), wrong.raw, X)
+    assert problems(store) == [("size", made.layers[0].digest, (X,))]
+
+
+def test_an_entry_that_is_no_manifest_is_found(store: Store) -> None:
+    made = image(store, b"layer")
+    raw = b"[]"
+    descriptor = store.put_bytes(made.media_type, raw)
+    store.tag(X, descriptor)
+    assert problems(store) == [("malformed", descriptor.digest, (X,))]
+
+
+def test_a_file_that_is_no_blob_is_found_and_removed(store: Store, store_root: Path) -> None:
+    stray = store_root / "oci/blobs/sha256/left-by-another-program"
+    stray.touch()
+    (found,) = store.verifier.problems()
+    assert (found.kind, found.subject) == ("stray", str(stray))
+    assert store.verifier.remove(found)
+    assert not store.verifier.remove(found)
+    assert list(store.verifier.problems()) == []
+
+
+def test_a_damaged_index_is_found(store: Store, store_root: Path) -> None:
+    (store_root / "oci/index.json").write_text("{")
+    assert [problem.kind for problem in store.verifier.problems()] == ["index"]
+
+
+def test_a_corrupt_blob_is_removed_so_that_it_can_be_made_again(store: Store) -> None:
+    made = image(store, b"layer", X)
+    store.blob_path(made.layers[0].digest).write_bytes(b"liver")
+    first = next(iter(store.verifier.problems()))
+    assert first.kind == "corrupt"
+    assert store.verifier.remove(first)
+    assert store.missing(made.descriptor()) == made.layers
+    image(store, b"layer", X)
+    assert problems(store) == []
+
+
+def test_what_is_only_absent_cannot_be_removed(store: Store) -> None:
+    assert not store.verifier.remove(Problem(kind="absent", subject=describe(b"x").digest, message=""))
