@@ -32,6 +32,7 @@ BUILDX = {
 
 PROGRAM = {
     "Common Commands": {
+        "run": ("run:run", "Run a command in an image"),
         "images": ("images:images", "List the images of the store"),
         "pull": ("shipping:pull", "Fetch an image from its registry"),
         "push": ("shipping:push", "Send an image to its registry"),

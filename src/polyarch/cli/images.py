@@ -185,7 +185,7 @@ def rmi(session: Session, names: tuple[str, ...], force: bool, no_prune: bool, p
             if len(names) == 1:
                 raise
             # As docker does: the others go, the status says that one did not.
-            session.note(f"polyarch: error: {error.message}")
+            session.error(error)
             failed = True
             continue
         for gone in removed.untagged:

@@ -86,7 +86,11 @@ class Session:
         """The store, the registries and a way to open temporary files. The hosts of `insecure` names may be so."""
         from polyarch.transfer.locate import Places
 
-        return Places(self.store, self.registry(_host(name) for name in insecure), self._spool)
+        return Places(self.store, self.registry_for(insecure), self._spool)
+
+    def registry_for(self, insecure: "Iterable[str]") -> "Registry":
+        """As `registry`, the hosts taken from names of images."""
+        return self.registry(_host(name) for name in insecure)
 
     def _spool(self) -> "BinaryIO":
         import tempfile
@@ -136,6 +140,12 @@ class Session:
     def note(self, line: str) -> None:
         """A line for the person beside the output, on standard error."""
         click.echo(line, err=True)
+
+    def error(self, error: PolyarchError) -> None:
+        """What failed, where the command goes on or has an exit status of its own."""
+        self.note(f"polyarch: error: {error.message}")
+        if error.hint:
+            self.note(f"hint: {error.hint}")
 
     def warn(self, message: str, detail: str = "") -> None:
         """A warning, on standard error."""

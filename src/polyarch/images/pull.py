@@ -9,6 +9,7 @@ from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.platform import Platform
 from polyarch.oci.reference import Reference
 from polyarch.transfer import copy as copier
+from polyarch.transfer import lazy
 
 if TYPE_CHECKING:
     from polyarch.registry import Registry
@@ -50,4 +51,7 @@ def pull(
         emit(progress.Finished(unit, error=str(error)))
         raise
     emit(progress.Finished(unit))
+    # What was left out now can be fetched later from where it is, and what came can be mounted there on a push.
+    lazy.record_image(store, descriptor, reference)
+    lazy.record_origins(store, lazy.children(store.read_manifest(descriptor), descriptor.media_type), reference)
     return Pulled(name, descriptor)

@@ -11,6 +11,7 @@ from polyarch.oci import reference as references
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.platform import Platform
 from polyarch.transfer import copy as copier
+from polyarch.transfer import lazy
 
 if TYPE_CHECKING:
     from polyarch.registry import Registry
@@ -45,7 +46,9 @@ def push(
     emit(progress.Started(unit, f"push {reference.familiar()}", tuple(map(str, platforms or ()))))
     try:
         sent = copier.send(
-            store,
+            # A base that was never downloaded is mounted where it is, or fetched now; a platform that was never
+            # pulled stays away, and its absence is an error.
+            lazy.LazySource(store, registry, fetch_manifests=False),
             found.name,
             registry.repository(reference),
             (reference.tag,) if reference.tag else (),
@@ -56,6 +59,8 @@ def push(
         emit(progress.Finished(unit, error=str(error)))
         raise
     emit(progress.Finished(unit))
+    if sent.form != "subset":
+        lazy.record_image(store, sent.descriptor, reference)
     return Pushed(names.familiar(found.name), reference.tag or found.descriptor.digest, sent.descriptor, _note(sent))
 
 

@@ -1,0 +1,144 @@
+"""`run`: a process in an image."""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from polyarch.cli import options
+from polyarch.cli.session import Session, pass_session
+from polyarch.errors import NotFoundError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Literal
+
+    from polyarch.sandbox import Mount
+
+
+@click.command("run", context_settings={"allow_interspersed_args": False})
+@click.argument("image", metavar="IMAGE", shell_complete=options.complete_image)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[COMMAND] [ARG...]")
+@options.platform(several=False, help="For which platform (default: this machine's)")
+@click.option("-e", "--env", "env", multiple=True, metavar="NAME[=VALUE]", help="Set a variable, or hand on our own")
+@click.option("--env-file", "env_files", multiple=True, metavar="FILE", help="Read variables from FILE")
+@click.option("-w", "--workdir", default="", metavar="DIR", help="The directory to start in")
+@click.option("-u", "--user", default="", metavar="USER[:GROUP]", help="Who runs it")
+@click.option(
+    "-v", "--volume", "volumes", multiple=True, metavar="SRC:DST[:ro]", help="Show a directory of this machine"
+)
+@click.option("--rm", is_flag=True, help="Remove what it wrote when it ends; this is always done")
+@click.option("-i", "--interactive", is_flag=True, help="Give it our standard input")
+@click.option("-t", "--tty", is_flag=True, help="Give it a terminal")
+@click.option("--entrypoint", metavar="COMMAND", help="Run this in place of the image's entrypoint")
+@click.option("--network", type=click.Choice(["host", "none"]), default="host", help="The network (default: host)")
+@click.option(
+    "--pull",
+    type=click.Choice(["always", "missing", "never"]),
+    default="missing",
+    help="When to pull (default: missing)",
+)
+@click.option("-h", "--hostname", default="polyarch", metavar="NAME", help="Its host name")
+@click.option("--read-only", is_flag=True, help="Let it write nothing but to volumes")
+@click.option("-q", "--quiet", is_flag=True, help="Do not show a pull")
+@options.insecure
+@pass_session
+def run(
+    session: Session,
+    image: str,
+    arguments: tuple[str, ...],
+    platform: str | None,
+    env: tuple[str, ...],
+    env_files: tuple[str, ...],
+    workdir: str,
+    user: str,
+    volumes: tuple[str, ...],
+    rm: bool,
+    interactive: bool,
+    tty: bool,
+    entrypoint: str | None,
+    network: "Literal['host', 'none']",
+    pull: "Literal['always', 'missing', 'never']",
+    hostname: str,
+    read_only: bool,
+    quiet: bool,
+    insecure: bool,
+) -> int:
+    """Run a command in an image, for this machine's platform or another. Its exit status becomes ours.
+
+    Nothing of it stays: there is no daemon that would keep a container.
+    """
+    from polyarch.images import run as running
+    from polyarch.sandbox import enter
+    from polyarch.sandbox.container import StartError
+
+    if tty and not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError("--tty needs a terminal, and standard input and output are none", "leave out -t")
+    chosen = running.RunOptions(
+        arguments=arguments,
+        entrypoint=None if entrypoint is None else tuple(filter(None, [entrypoint])),
+        env=(*_of_files(env_files, session.environment.variables), *_variables(env, session.environment.variables)),
+        cwd=workdir,
+        user=user,
+        mounts=tuple(_mount(volume, Path.cwd()) for volume in volumes),
+        network=network,
+        hostname=hostname,
+        terminal=tty,
+        read_only=read_only,
+    )
+    registry = session.registry_for([image] if insecure else ())
+    with session.display("quiet" if quiet else None, verb="Pulling") as emit:
+        found, source = running.find(
+            session.store, registry, image, session.platform(platform), session.host(), pull, emit
+        )
+    process = running.process(found.config, chosen, image)
+    # Everything before this has ended its threads: the kernel lets only a process of one thread enter.
+    for warning in enter(session.environment.search_path).warnings:
+        session.warn(warning)
+    streams = running.Streams(0 if interactive or tty else None, 1, 2)
+    sys.stdout.flush()
+    try:
+        return running.run(session.store, source, found, process, session.environment.search_path, streams)
+    except StartError as error:
+        session.error(error)
+        return error.status
+
+
+def _variables(words: tuple[str, ...], ours: "Mapping[str, str]") -> list[str]:
+    """NAME=VALUE as it is; NAME alone has our value, and is left out where we have none, as docker has it."""
+    pairs = [word if "=" in word else f"{word}={ours[word]}" for word in words if "=" in word or word in ours]
+    for pair in pairs:
+        if pair.startswith("="):
+            raise UsageError(f"{pair!r} is not a variable", "a variable reads NAME=VALUE")
+    return pairs
+
+
+def _of_files(files: tuple[str, ...], ours: "Mapping[str, str]") -> list[str]:
+    pairs: list[str] = []
+    for file in files:
+        try:
+            lines = Path(file).read_text().splitlines()
+        except FileNotFoundError as error:
+            raise NotFoundError(f"there is no file {file}", "--env-file takes lines of NAME=VALUE") from error
+        stripped = (line.strip() for line in lines)
+        pairs += _variables(tuple(line for line in stripped if line and not line.startswith("#")), ours)
+    return pairs
+
+
+def _mount(word: str, here: Path) -> "Mount":
+    from polyarch.sandbox import Bind
+
+    source, _, rest = word.partition(":")
+    target, _, mode = rest.partition(":")
+    if not source or not target.startswith("/") or mode not in ("", "ro", "rw", "z", "Z"):
+        raise UsageError(f"{word!r} is not a volume", "a volume reads SOURCE:/TARGET or SOURCE:/TARGET:ro")
+    if not source.startswith(("/", ".", "~")):
+        raise UsageError(
+            f"{source!r} would be a named volume, and nothing here keeps volumes", f"for a directory write ./{source}"
+        )
+    path = os.path.realpath(here / os.path.expanduser(source))
+    if not os.path.exists(path):
+        raise NotFoundError(f"there is no {path} to show in the container", "make it first")
+    return Bind(path, target, mode == "ro")
