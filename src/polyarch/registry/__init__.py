@@ -6,11 +6,11 @@ Names are handed out on demand, so that importing the room loads nothing; urllib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from polyarch.registry.blobs import Upload
     from polyarch.registry.client import Registry, Repository
     from polyarch.registry.credentials import Credential, Credentials
     from polyarch.registry.hosts import Hosts
-    from polyarch.registry.http import Proxies
+    from polyarch.registry.proxies import Proxies
+    from polyarch.registry.uploads import Upload
 
 __all__ = ["Credential", "Credentials", "Hosts", "Proxies", "Registry", "Repository", "Upload"]
 
@@ -18,10 +18,10 @@ _HOMES = {
     "Credential": "credentials",
     "Credentials": "credentials",
     "Hosts": "hosts",
-    "Proxies": "http",
+    "Proxies": "proxies",
     "Registry": "client",
     "Repository": "client",
-    "Upload": "blobs",
+    "Upload": "uploads",
 }
 
 

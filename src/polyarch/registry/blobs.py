@@ -1,32 +1,21 @@
 """Blobs of a repository (distribution-spec, "Pulling blobs", "Pushing blobs", "Mounting a blob")."""
 
-import hashlib
 import re
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
 from urllib.parse import quote, urljoin
 
-from polyarch.errors import CorruptError, NotFoundError, PolyarchError, RegistryError
-from polyarch.oci import digest as digests
+from polyarch.errors import CorruptError, NotFoundError, RegistryError
 from polyarch.oci.descriptor import Descriptor
-from polyarch.oci.digest import Digest
 from polyarch.oci.place import Readable
 from polyarch.oci.reference import Reference
 from polyarch.oci.verify import VerifyingReader
+from polyarch.registry import uploads
 from polyarch.registry.http import Body, Response
 from polyarch.registry.wire import Wire
 
-if TYPE_CHECKING:
-    from queue import Queue
-    from threading import Thread
-
-_OCTETS = "application/octet-stream"
 _RANGE = re.compile(r"bytes (\d+)-\d*/(?:\d+|\*)")
 # How often a download is resumed, or an upload begun again, without a byte of progress in between.
 _ATTEMPTS = 5
 _FIRST_PAUSE = 0.2
-# Pieces of an Upload that wait for the network: enough that neither side waits for the other, and little memory.
-_QUEUED = 8
 
 
 def open_(wire: Wire, descriptor: Descriptor) -> VerifyingReader:
@@ -146,262 +135,89 @@ def has(wire: Wire, descriptor: Descriptor) -> bool:
         length = response.header("Content-Length")
         found = response.status == 200 and not (length.isdigit() and int(length) != descriptor.size)
     if found:
-        _remember(wire, digest)
+        wire.remember(digest)
     return found
 
 
 def mount(wire: Wire, descriptor: Descriptor, origin: Reference) -> bool:
     """Ask the registry to take the blob from a neighbouring repository."""
-    if origin.domain != wire.reference.domain or origin.repository == wire.reference:
-        return False
     digest = descriptor.digest
-    target = wire.path(f"blobs/uploads/?mount={quote(digest, safe=':')}&from={quote(origin.path, safe='/')}")
-    what = f"{wire.name(digest)} cannot be mounted from {origin.path}"
     try:
+        neighbour = wire.session.place(origin)
+        if neighbour.host != wire.own.host or neighbour.repository == wire.own.repository:
+            return False
+        path = neighbour.repository
+        target = wire.path(f"blobs/uploads/?mount={quote(digest, safe=':')}&from={quote(path, safe='/')}")
+        what = f"{wire.name(digest)} cannot be mounted from {path}"
         with wire.request(
-            "POST", target, what=what, headers={"Content-Length": "0"}, ok=(201, 202), push=True, beside=origin.path
+            "POST", target, what=what, headers={"Content-Length": "0"}, ok=(201, 202), push=True, beside=path
         ) as response:
             if response.status == 201:
-                _remember(wire, digest)
+                wire.remember(digest)
                 return True
-            location = urljoin(response.url, response.header("Location"))
+            location = response.header("Location")
+            location = location and urljoin(response.url, location)
     except (RegistryError, NotFoundError):
         # A refusal to read the neighbour is no failure: the blob is sent instead, and fails there if all fails.
         return False
     # The registry began an upload in place of the mount: write_blob goes on with it, or close cancels it.
-    with wire.lock:
-        wire.sessions[digest] = location
+    if location:
+        with wire.lock:
+            wire.sessions.setdefault(digest, []).append(location)
     return False
 
 
 def write(wire: Wire, descriptor: Descriptor, content: Readable) -> None:
     """Send a blob of known digest and size."""
-    body = Body(_Checked(content, descriptor)) if descriptor.size else Body(b"")
+    body = Body(_Sized(content, descriptor)) if descriptor.size else Body(b"")
     what = f"{wire.name(descriptor.digest)} cannot be written"
     with wire.lock:
-        location = wire.sessions.pop(descriptor.digest, "")
+        waiting = wire.sessions.get(descriptor.digest)
+        location = waiting.pop() if waiting else ""
     pause = _FIRST_PAUSE
     for left in range(_ATTEMPTS - 1, -1, -1):
-        location = location or _begin(wire, what)
+        location = location or uploads.begin(wire, what)
         try:
-            _put(wire, location, descriptor.digest, descriptor.size, body, what)
+            uploads.finish(wire, location, descriptor.digest, descriptor.size, body, what)
             break
         except BaseException as error:
             # A session that failed once may have kept part of the bytes: it is not used again.
-            _cancel(wire, location)
+            uploads.cancel(wire, location)
             if not left or not _worth_another(error) or not body.rewind():
                 raise
         location = ""
         wire.session.transport.sleep(pause)
         pause *= 2
-    _remember(wire, descriptor.digest)
+    wire.remember(descriptor.digest)
 
 
-class Upload:
-    """A blob that is sent while it is made: PATCH as the bytes come, PUT with the digest at the end.
+class _Sized:
+    """Content on its way out, of exactly the size that was announced; the registry itself checks the digest.
 
-    It owns one sending thread and one upload session of the registry. Leaving the `with` without commit cancels
-    both. What was sent is gone, so it cannot begin again: a RegistryError that is `retryable` means that the whole
-    content must be offered anew, by write_blob or another Upload. One thread uses it at a time.
+    A sender that stops short of its Content-Length would leave both sides waiting. Seekable where its content is.
     """
-
-    def __init__(self, wire: Wire) -> None:
-        self._wire = wire
-        self._what = f"a layer cannot be written to {wire.reference}"
-        self._hash = hashlib.sha256()
-        self._size = 0
-        self._location = ""
-        self._pieces: Queue[bytes] | None = None
-        self._thread: Thread | None = None
-        self._failure: BaseException | None = None
-        self._done = False
-
-    def write(self, data: bytes) -> int:
-        """Send `data`, in the background. Raises the RegistryError that sending earlier data ended with."""
-        if not data:
-            return 0
-        if self._thread is None:
-            self._start()
-        assert self._pieces is not None
-        self._put(bytes(data))
-        self._hash.update(data)
-        self._size += len(data)
-        return len(data)
-
-    def commit(self, digest: Digest) -> int:
-        """Finish as the blob `digest`; the size in bytes. Raises CorruptError if what was written is another blob."""
-        found = f"sha256:{self._hash.hexdigest()}"
-        if digests.algorithm(digest) == "sha256" and found != digest:
-            raise CorruptError(f"what was sent to {self._wire.reference} has the digest {found}, not {digest}")
-        if self._thread is None:
-            self._location = _begin(self._wire, self._what)
-        else:
-            self._put(b"")
-            self._join()
-        _put(self._wire, self._location, digest, 0, Body(b""), self._what)
-        self._done = True
-        _remember(self._wire, digest)
-        return self._size
-
-    def close(self) -> None:
-        """Cancel what is not committed. Safe to call twice."""
-        if self._done:
-            return
-        self._done = True
-        if self._thread is not None and self._thread.is_alive():
-            self._failure = self._failure or RegistryError(f"{self._what}: it was cancelled")
-            self._drain()
-            # It may hang in a send to a registry that takes nothing; being a daemon it then ends with the command.
-            self._thread.join(timeout=10)
-        if self._location:
-            _cancel(self._wire, self._location)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def read(self, size: int = -1, /) -> bytes:
-        """What the sending thread takes: the next piece, empty after the last."""
-        assert self._pieces is not None
-        piece = self._pieces.get()
-        if self._failure is not None:
-            raise self._failure
-        return piece
-
-    def _start(self) -> None:
-        import queue
-        import threading
-
-        self._location = _begin(self._wire, self._what)
-        self._pieces = queue.Queue(_QUEUED)
-        self._thread = threading.Thread(target=self._send, name="upload", daemon=True)
-        self._thread.start()
-
-    def _send(self) -> None:
-        try:
-            headers = {"Content-Type": _OCTETS, "Transfer-Encoding": "chunked"}
-            with self._wire.request(
-                "PATCH",
-                self._location,
-                what=self._what,
-                headers=headers,
-                body=Body(self),
-                ok=(202, 204),
-                push=True,
-                attempts=1,
-            ) as response:
-                self._location = urljoin(response.url, response.header("Location") or self._location)
-        except BaseException as error:
-            self._failure = self._failure or error
-
-    def _put(self, piece: bytes) -> None:
-        import queue
-
-        assert self._pieces is not None
-        assert self._thread is not None
-        while True:
-            self._check()
-            try:
-                # Looked at now and then, because a sender that failed takes nothing any more.
-                return self._pieces.put(piece, timeout=0.1)
-            except queue.Full:
-                if not self._thread.is_alive():
-                    self._check()
-                    raise RegistryError(f"{self._what}: the registry took no more", retryable=True) from None
-
-    def _join(self) -> None:
-        assert self._thread is not None
-        self._thread.join()
-        self._check()
-
-    def _check(self) -> None:
-        if self._failure is not None:
-            raise self._failure
-
-    def _drain(self) -> None:
-        """Wake the sender, which then meets the failure."""
-        import queue
-
-        assert self._pieces is not None
-        while True:
-            try:
-                self._pieces.put_nowait(b"")
-                return
-            except queue.Full:
-                try:
-                    self._pieces.get_nowait()
-                except queue.Empty:
-                    continue
-
-
-def cancel_unused(wire: Wire) -> None:
-    """Cancel the uploads that registries began in place of mounts and that nothing has used."""
-    with wire.lock:
-        locations = list(wire.sessions.values())
-        wire.sessions.clear()
-    for location in locations:
-        _cancel(wire, location)
-
-
-class _Checked:
-    """Content on its way out, verified here unless it is verified already. Seekable where its content is."""
 
     def __init__(self, content: Readable, descriptor: Descriptor) -> None:
         self._content = content
         self._descriptor = descriptor
-        self._reader = self._fresh()
+        self._left = descriptor.size
         if hasattr(content, "seek") and hasattr(content, "tell"):
             self.tell = content.tell
             self.seek = self._seek
 
     def read(self, size: int = -1, /) -> bytes:
-        """As of Readable."""
-        return self._reader.read(size)
+        """As of Readable. Raises CorruptError where the content is shorter or longer."""
+        chunk = self._content.read(size)
+        self._left -= len(chunk)
+        if self._left < 0 or (self._left and not chunk and size):
+            raise CorruptError(
+                f"what is to be sent as {self._descriptor.digest} has not its {self._descriptor.size} bytes"
+            )
+        return chunk
 
     def _seek(self, position: int) -> None:
         self._content.seek(position)  # type: ignore[attr-defined]
-        self._reader = self._fresh()
-
-    def _fresh(self) -> Readable:
-        if isinstance(self._content, VerifyingReader):
-            return self._content
-        return VerifyingReader(self._content, self._descriptor, where="what is to be sent")
-
-
-def _begin(wire: Wire, what: str) -> str:
-    """A new upload's URL."""
-    target = wire.path("blobs/uploads/")
-    with wire.request("POST", target, what=what, headers={"Content-Length": "0"}, ok=(202,), push=True) as response:
-        location = response.header("Location")
-        if not location:
-            raise RegistryError(f"{what}: the registry gives no place to send it to")
-        return urljoin(response.url, location)
-
-
-def _put(wire: Wire, location: str, digest: Digest, size: int, body: Body, what: str) -> None:
-    """End an upload: the last `size` bytes, and the digest that all of them have."""
-    target = f"{location}{'&' if '?' in location else '?'}digest={quote(digest, safe=':')}"
-    headers = {"Content-Type": _OCTETS, "Content-Length": str(size)}
-    with wire.request(
-        "PUT", target, what=what, headers=headers, body=body, ok=(201, 204), push=True, attempts=1
-    ) as response:
-        stored = response.header("Docker-Content-Digest")
-    if digests.is_digest(stored) and stored != digest:
-        raise CorruptError(f"{what}: the registry stored it as {stored}")
-
-
-def _cancel(wire: Wire, location: str) -> None:
-    try:
-        wire.request(
-            "DELETE", location, what="an upload cannot be cancelled", ok=range(200, 600), push=True, attempts=1
-        ).close()
-    except PolyarchError:
-        # Tidiness, not need: registries purge uploads that nobody ends, and some refuse to have them cancelled.
-        return
+        self._left = self._descriptor.size
 
 
 def _worth_another(error: BaseException) -> bool:
@@ -409,8 +225,3 @@ def _worth_another(error: BaseException) -> bool:
     return isinstance(error, NotFoundError) or (
         isinstance(error, RegistryError) and (error.retryable or "BLOB_UPLOAD_UNKNOWN" in error.codes)
     )
-
-
-def _remember(wire: Wire, digest: Digest) -> None:
-    with wire.lock:
-        wire.known.add(digest)

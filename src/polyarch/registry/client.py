@@ -14,7 +14,9 @@ from polyarch.registry import blobs, login, manifests, tags
 from polyarch.registry.auth import Authorizer
 from polyarch.registry.credentials import Credential, Credentials
 from polyarch.registry.hosts import Hosts
-from polyarch.registry.http import Proxies, Transport, quiet
+from polyarch.registry.http import Transport, quiet
+from polyarch.registry.proxies import Proxies
+from polyarch.registry.uploads import Upload, cancel_unused
 from polyarch.registry.wire import Session, Wire
 
 
@@ -67,19 +69,19 @@ class Repository:
         return blobs.has(self._wire, descriptor)
 
     def write_blob(self, descriptor: Descriptor, content: Readable) -> None:
-        """Send a blob of known digest and size in one PUT.
+        """Send a blob of known digest and size in one PUT; the registry checks the digest.
 
         A failed upload starts again if `content` can `seek`; otherwise the RegistryError is `retryable`, and the
         caller opens the content anew. Raises CorruptError if the content is not what the descriptor says.
         """
         blobs.write(self._wire, descriptor, content)
 
-    def upload(self) -> blobs.Upload:
+    def upload(self) -> Upload:
         """A context manager for content that is sent while it is made: `.write(bytes)`, `.commit(digest)`.
 
         Left without commit, the upload is cancelled.
         """
-        return blobs.Upload(self._wire)
+        return Upload(self._wire)
 
     def mount_blob(self, descriptor: Descriptor, origin: Reference) -> bool:
         """Take the blob from repository `origin`; False if that is another registry or this one will not."""
@@ -161,7 +163,7 @@ class Registry:
         with self._lock:
             wires, self._wires = self._wires, []
         for wire in wires:
-            blobs.cancel_unused(wire)
+            cancel_unused(wire)
         self._transport.close()
 
     def __enter__(self) -> Self:

@@ -10,12 +10,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urljoin, urlsplit
 
-import msgspec
-
 from polyarch.errors import RegistryError, UsageError
 from polyarch.oci.place import Readable
 from polyarch.registry.errors import RETRYABLE, redact
 from polyarch.registry.hosts import TLS, Hosts, is_loopback
+from polyarch.registry.proxies import Proxies, through
 
 if TYPE_CHECKING:
     import ssl
@@ -41,23 +40,6 @@ Headers = Mapping[str, str]
 
 def quiet(line: str) -> None:
     """The debug hook of those who do not want to know."""
-
-
-class Proxies(msgspec.Struct, frozen=True):
-    """The proxies for http and https URLs, and the hosts that are reached without (as in NO_PROXY)."""
-
-    http: str = ""
-    https: str = ""
-    bypass: tuple[str, ...] = ()
-
-    def of(self, url: str) -> str:
-        """The proxy for a URL; empty for none. Loopback is never reached through one."""
-        parts = urlsplit(url)
-        host, port = (parts.hostname or "").lower(), parts.port
-        proxy = self.https if parts.scheme == "https" else self.http
-        if not proxy or is_loopback(parts.netloc) or any(_matches(host, port, rule) for rule in self.bypass):
-            return ""
-        return proxy if "://" in proxy else f"http://{proxy}"
 
 
 class Body:
@@ -271,7 +253,7 @@ class Transport:
                     if not tls.verify:
                         # It was asked for by name; urllib3 would warn on standard error at each request.
                         urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
-                manager = _proxied(proxy, options) if proxy else urllib3.PoolManager(**options)
+                manager = through(proxy, options) if proxy else urllib3.PoolManager(**options)
                 self._managers[tls, proxy] = manager
             return manager
 
@@ -338,21 +320,6 @@ def _context(tls: TLS) -> "ssl.SSLContext":
     return context
 
 
-def _proxied(proxy: str, options: dict[str, Any]) -> "urllib3.PoolManager":
-    import urllib3
-
-    parts = urlsplit(proxy)
-    if parts.scheme not in ("http", "https"):
-        raise UsageError(f"the proxy {redact(proxy)} is neither http nor https")
-    from urllib.parse import unquote
-
-    headers = None
-    if parts.username is not None:
-        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        headers = urllib3.make_headers(proxy_basic_auth=pair)
-    return urllib3.ProxyManager(redact(proxy), proxy_headers=headers, **options)
-
-
 def _unreachable(error: Exception, url: str) -> RegistryError:
     from urllib3 import exceptions
 
@@ -393,22 +360,3 @@ def _reason(error: BaseException) -> str:
 
 def _argument(error: BaseException) -> BaseException | None:
     return next((item for item in error.args if isinstance(item, BaseException)), None)
-
-
-def _matches(host: str, port: int | None, rule: str) -> bool:
-    """Whether a NO_PROXY entry speaks of a host: `*`, a network, a name with all below it, each with a port or none."""
-    import ipaddress
-
-    rule = rule.strip().lower()
-    if rule == "*":
-        return True
-    if "/" in rule:
-        try:
-            return ipaddress.ip_address(host) in ipaddress.ip_network(rule, strict=False)
-        except ValueError:
-            return False
-    name, colon, wanted = rule.rpartition(":") if rule.count(":") == 1 else (rule, "", "")
-    if colon and wanted != str(port):
-        return False
-    name = name.removeprefix("*").lstrip(".")
-    return bool(name) and (host == name or host.endswith("." + name))

@@ -58,8 +58,7 @@ def has(wire: Wire, descriptor: Descriptor) -> bool:
     with wire.request("HEAD", target, what=name, headers={"Accept": descriptor.media_type}, ok=(200, 404)) as response:
         found = response.status == 200
     if found:
-        with wire.lock:
-            wire.known.add(descriptor.digest)
+        wire.remember(descriptor.digest)
     return found
 
 
@@ -76,8 +75,7 @@ def write(wire: Wire, descriptor: Descriptor, raw: bytes, name: str | None) -> N
         stored = response.header("Docker-Content-Digest")
     if stored and digests.is_digest(stored) and stored != descriptor.digest:
         raise CorruptError(f"{wire.name(version)} was stored as {stored}, not as {descriptor.digest}: it was changed")
-    with wire.lock:
-        wire.known.add(descriptor.digest)
+    wire.remember(descriptor.digest)
 
 
 def delete(wire: Wire, digest: Digest) -> None:

@@ -31,6 +31,10 @@ class Session:
         self._bases: dict[str, str] = {}
         self._lock = Lock()
 
+    def place(self, reference: Reference) -> Endpoint:
+        """Where a repository is written. Raises RegistryError if it is blocked."""
+        return self._hosts.endpoints(reference)[-1]
+
     def base(self, endpoint: Endpoint) -> str:
         """The URL that an endpoint's paths begin with, as `https://host:port`.
 
@@ -114,14 +118,14 @@ class Session:
 
 
 class Wire:
-    """One repository. `known` are digests that it is known to have, `sessions` uploads begun and not yet used."""
+    """One repository. `known` are digests that it is known to have, `sessions` uploads begun and not used."""
 
     def __init__(self, reference: Reference, endpoints: tuple[Endpoint, ...], session: Session) -> None:
         self.reference = reference
         self.session = session
         self.own = endpoints[-1]
         self.known: set[Digest] = set()
-        self.sessions: dict[Digest, str] = {}
+        self.sessions: dict[Digest, list[str]] = {}
         self.lock = Lock()
         self._endpoints = endpoints
 
@@ -190,6 +194,11 @@ class Wire:
                 if isinstance(error, RegistryError) and error.status == 0:
                     self.session.dead.add(endpoint.host)
         raise AssertionError("the registry itself is the last endpoint")
+
+    def remember(self, digest: Digest) -> None:
+        """The repository has this: it need not be asked again."""
+        with self.lock:
+            self.known.add(digest)
 
     def ping(self) -> None:
         """As of Repository."""
