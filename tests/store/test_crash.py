@@ -62,7 +62,7 @@ def killed_at(root: Path, point: str, count: int) -> bool:
 def test_a_process_that_is_killed_leaves_a_whole_store(store_root: Path, point: str, count: int) -> None:
     assert killed_at(store_root, point, count)
     with Store.open(store_root) as store:
-        assert list(store.verifier.problems()) == []
+        assert list(store.verify()) == []
         for name in store.tags():
             assert store.missing(store.resolve(name)) == ()
         for descriptor in store.kept():
@@ -82,7 +82,7 @@ def test_it_notices_when_a_blob_is_put_in_its_place_before_it_is_whole(store_roo
     with Store.open(store_root) as store:
         made = image(store, b"layer", X)
         os.truncate(store.blob_path(made.layers[0].digest), 2)
-        kinds = {problem.kind for problem in store.verifier.problems()}
+        kinds = {problem.kind for problem in store.verify()}
     assert kinds == {"corrupt"}
 
 
@@ -97,4 +97,4 @@ def test_an_interrupt_leaves_nothing_of_what_was_being_written(store_root: Path,
     assert list((store_root / "tmp").iterdir()) == []
     with Store.open(store_root) as store:
         assert store.has_blob(describe(b"layer")) == (interrupted == "blob:after-rename")
-        assert list(store.verifier.problems()) == []
+        assert list(store.verify()) == []

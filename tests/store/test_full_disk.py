@@ -57,7 +57,7 @@ def test_a_blob_that_does_not_fit_leaves_nothing_and_says_what_to_do(small: Path
             writer.write(content)
         assert files(small) == before
         assert store.missing(made.descriptor()) == ()
-        assert list(store.verifier.problems()) == []
+        assert list(store.verify()) == []
         image(store, b"another that fits", X)
 
 
@@ -80,7 +80,7 @@ def test_a_full_disk_can_be_freed(small: Path) -> None:
     fill(small)
     with Store.open(small) as store:
         assert [item.name for item in store.gc().removed] == [garbage.digest]
-        assert list(store.verifier.problems()) == []
+        assert list(store.verify()) == []
 
 
 def test_a_cache_on_a_full_disk_forgets(small: Path) -> None:

@@ -96,6 +96,16 @@ def test_policy_keeps_blobs_with_all_that_they_name(store_root: Path) -> None:
     assert names(collect(store_root, keep)) == {gone.digest}
 
 
+def test_only_what_a_name_had_may_be_asked_for(store_root: Path) -> None:
+    with Store.open(store_root) as store:
+        shared, other = image(store, b"shared", X), image(store, b"other")
+        cached = write(store, b"cached")
+    mine = frozenset(map(Digest, digests_of(other) | digests_of(shared)))
+    assert names(collect(store_root, Keep(only=mine, snapshots=None))) == digests_of(other)
+    with Store.open(store_root) as store:
+        assert store.has_blob(cached)
+
+
 def test_snapshots_go_unless_they_are_leased_or_kept(store_root: Path) -> None:
     with Store.open(store_root) as store:
         for key in ("a", "b", "c"):

@@ -79,7 +79,7 @@ def test_processes_that_write_name_remove_and_collect_at_once_do_not_hurt_each_o
         assert worker.returncode == 0, errors
         assert int(output) > 10
     with Store.open(store_root) as store:
-        assert list(store.verifier.problems()) == []
+        assert list(store.verify()) == []
         store.gc()
         assert list((store_root / "tmp").iterdir()) == []
         for name in store.tags():

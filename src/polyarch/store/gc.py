@@ -24,11 +24,18 @@ class Keep(msgspec.Struct, frozen=True, kw_only=True):
 
     `digests`: blobs; a manifest among them stands for all that it names. `snapshots`: keys, None for every
     snapshot. `storage`: garbage is removed, longest unused first, only until the store takes no more than these bytes.
+    `only`: no other blob than these is looked at, whatever it is (what a name had that was just removed).
     """
 
     digests: frozenset[Digest] = frozenset()
     snapshots: frozenset[str] | None = frozenset()
     storage: int | None = None
+    only: frozenset[Digest] | None = None
+
+    @property
+    def measures_snapshots(self) -> bool:
+        """Whether the sizes of snapshots matter, which takes a walk through each."""
+        return self.snapshots is not None or self.storage is not None
 
 
 class Garbage(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,9 +83,9 @@ class Collector:
 
         Raises CorruptError when a tag's manifest is damaged: what it names cannot be told from garbage then.
         """
-        sizes = self._snapshot_sizes()
+        sizes = self._snapshot_sizes() if keep.measures_snapshots else {}
         with self._blobs.lock.exclusive(timeout):
-            everything = self._everything(sizes)
+            everything = self._everything(sizes) if keep.measures_snapshots else self._all_blobs()
             garbage = _chosen(everything, self._garbage(everything, keep), keep.storage)
             self._blobs.trace("gc:marked")
             if not dry_run:
@@ -109,11 +116,14 @@ class Collector:
         # Walking trees takes long, so it is done before the store is locked.
         return {key: trees.tree_size(self._snapshots.location(key)) for key in self._snapshots.keys()}  # noqa: SIM118
 
-    def _everything(self, sizes: dict[str, int]) -> list[Garbage]:
-        found = [
+    def _all_blobs(self) -> list[Garbage]:
+        return [
             Garbage(kind="blob", name=digest, size=status.st_size, used=status.st_mtime)
             for digest, status in self._blobs.all()
         ]
+
+    def _everything(self, sizes: dict[str, int]) -> list[Garbage]:
+        found = self._all_blobs()
         for key in self._snapshots.keys():  # noqa: SIM118 (no mapping)
             path = self._snapshots.location(key)
             size = sizes[key] if key in sizes else trees.tree_size(path)
@@ -127,7 +137,7 @@ class Collector:
         return [
             item
             for item in everything
-            if (item.kind == "blob" and item.name not in needed)
+            if (item.kind == "blob" and item.name not in needed and (keep.only is None or item.name in keep.only))
             or (
                 item.kind == "snapshot"
                 and keep.snapshots is not None

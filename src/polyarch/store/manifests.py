@@ -1,5 +1,6 @@
 """Manifests and indexes: blobs that name others."""
 
+import contextlib
 from collections.abc import Iterator
 
 from polyarch.errors import CorruptError, NotFoundError
@@ -84,11 +85,11 @@ class Manifests:
         return documents.load(raw)
 
     def all(self) -> Iterator[Manifest | Index]:
-        """Every manifest and index that is here, tagged or not."""
+        """Every manifest and index that is here and whole, tagged or not."""
         for digest, _ in self._blobs.all():
-            document = self.find(digest)
-            if document is not None:
-                yield document
+            with contextlib.suppress(CorruptError):  # `verify` speaks of it
+                if (document := self.find(digest)) is not None:
+                    yield document
 
     def missing(self, descriptor: Descriptor) -> tuple[Descriptor, ...]:
         """What of the graph below `descriptor` is absent, each once, parents before what they name.

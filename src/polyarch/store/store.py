@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -25,7 +25,7 @@ from polyarch.store.manifests import Manifests
 from polyarch.store.snapshots import Snapshots
 from polyarch.store.tags import Tags
 from polyarch.store.temporary import TemporaryDirectory
-from polyarch.store.verify import Verifier
+from polyarch.store.verify import Problem, Verifier
 
 _MARKER = b'{"imageLayoutVersion":"1.0.0"}'
 
@@ -39,7 +39,7 @@ class Store:
 
     It owns a lock, a lease, a temporary directory and a cache connection until `close`; use it with `with`. What a
     method finds or writes is leased until then. All methods may be called from many threads. Any of them raises
-    PolyarchError when the disk is full or not writable. `verifier`, `snapshots`, `cache` are parts of it.
+    PolyarchError when the disk is full or not writable. `snapshots` and `cache` are parts of it.
     """
 
     def __init__(self, layout: Layout, trace: Trace = _no_trace) -> None:
@@ -51,7 +51,7 @@ class Store:
         self._tags = Tags(self._blobs)
         self.snapshots = Snapshots(layout, self._lock, self._lease, trace)
         self.cache = Cache(layout)
-        self.verifier = Verifier(self._blobs, self._manifests, self._tags)
+        self._verifier = Verifier(self._blobs, self._manifests, self._tags)
 
     @classmethod
     def open(cls, root: Path | str, *, create: bool = True, trace: Trace = _no_trace) -> Self:
@@ -220,6 +220,21 @@ class Store:
     def usage(self, keep: Keep | None = None, *, timeout: float = 30) -> Usage:
         """What the store takes on disk. Raises as `gc` does."""
         return self._collector().usage(keep or Keep(), timeout)
+
+    def verify(self, progress: Callable[[int], None] | None = None) -> Iterator[Problem]:
+        """Read every blob and follow every reference: what is wrong, as it is found.
+
+        `progress` is told the bytes of each blob that has been read; `usage` tells the sum.
+        """
+        return self._verifier.problems(progress)
+
+    def repair(self, problem: Problem) -> bool:
+        """Do away with what is wrong, so that it can be fetched or made again; whether that was possible.
+
+        A corrupt blob and a stray file are removed. A damaged index.json is set aside, and the images that are here
+        are kept without their names. What is absent must be pulled or built again.
+        """
+        return self._verifier.repair(problem)
 
     def close(self) -> None:
         """Let go of everything; what was leased may be collected from now on. Safe to call twice."""

@@ -1,7 +1,8 @@
 """Tags: names in the layout's index.json. Written under a lock and replaced at once; read without one."""
 
+import contextlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -115,6 +116,15 @@ class Tags:
         self._change(edit)
         return found
 
+    def restore(self, images: Iterable[Descriptor]) -> None:
+        """Set a damaged index.json aside (index.json.damaged) and keep these images, without names."""
+        document = msgspec.json.decode(_EMPTY)
+        document["manifests"] = [_entry(image, {}) for image in images]
+        with disk.explained("restore the index", self._layout.root), self._blobs.lock, self._lock:
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(self._layout.index, f"{self._layout.index}.damaged")
+            disk.replace(self._layout.index, msgspec.json.encode(document), self._blobs.scratch())
+
     def _change(self, edit: Edit, needed: Descriptor | None = None) -> None:
         with disk.explained("write a tag", self._layout.root), self._blobs.lock:
             if needed is not None and not self._blobs.has(needed):
@@ -181,7 +191,8 @@ def _entries(raw: bytes, path: str) -> Entries:
         found = msgspec.json.decode(raw, type=_File).manifests
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CorruptError(
-            f"{path} is damaged: {error}", "`polyarch system fsck --repair` finds what it can"
+            f"{path} is damaged: {error}",
+            "`polyarch system fsck --repair` keeps the images that are there, without their names",
         ) from error
     named: dict[str, Descriptor] = {}
     unnamed: list[Descriptor] = []

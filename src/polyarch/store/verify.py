@@ -10,6 +10,7 @@ from polyarch.errors import CorruptError, NotFoundError
 from polyarch.oci import digest as digests
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
+from polyarch.store import disk
 from polyarch.store.blobs import Blobs
 from polyarch.store.manifests import KINDS, Manifests, children
 from polyarch.store.tags import Tags
@@ -55,16 +56,26 @@ class Verifier:
                 progress(status.st_size)
         yield from self._references(corrupt)
 
-    def remove(self, problem: Problem) -> bool:
-        """Remove a corrupt blob or a stray file, so that it can be fetched or made again; whether it did."""
-        path = self._blobs.layout.blob(Digest(problem.subject)) if problem.kind == "corrupt" else problem.subject
+    def repair(self, problem: Problem) -> bool:
+        """Do away with what is wrong; whether that was possible. See `Store.repair`."""
+        if problem.kind == "index":
+            self._restore_index()
+            return True
         if problem.kind not in ("corrupt", "stray"):
             return False
-        try:
-            os.unlink(path)
-        except (FileNotFoundError, IsADirectoryError):
-            return False
+        path = self._blobs.layout.blob(Digest(problem.subject)) if problem.kind == "corrupt" else problem.subject
+        with disk.explained("repair the store", path):
+            try:
+                os.unlink(path)
+            except FileNotFoundError:
+                return False
         return True
+
+    def _restore_index(self) -> None:
+        """Keep, without names, the images that no index here names."""
+        documents = list(self._manifests.all())
+        named = {child.digest for document in documents for child in children(document)}
+        self._tags.restore(document.descriptor() for document in documents if document.digest not in named)
 
     def _hash(self, digest: Digest) -> str | None:
         hasher = digests.hasher(digest)
