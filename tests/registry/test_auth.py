@@ -283,3 +283,36 @@ def test_a_token_server_that_gives_no_token_is_an_error(client: Client, body: by
 
     with serving(answer) as server, pytest.raises(RegistryError, match="token server"):
         client.at(server.address, "app").has_blob(blob(b"x"))
+
+
+def test_a_token_that_expires_before_the_bytes_are_sent_is_renewed_and_they_are_sent_again(
+    client: Client, tokens: TokenRegistry
+) -> None:
+    def answer(asked: Asked) -> Answer:
+        if asked.method == "POST" and asked.path != "/token":
+            found = tokens(asked)
+            if found.status == 202:
+                tokens.valid.clear()
+            return found
+        return tokens(asked)
+
+    with serving(answer) as tokens.server:
+        client.at(tokens.server.address, "app").write_blob(blob(b"yy"), io.BytesIO(b"yy"))
+        sent = [(asked.method, asked.body) for asked in tokens.server.asked if asked.path.endswith("/uploads/1")]
+    assert sent == [("PUT", b"yy"), ("PUT", b"yy")]
+
+
+def test_a_place_for_an_upload_at_another_host_gets_the_bytes_and_no_credentials(
+    new_client: Callable[..., Client], tmp_path: Path
+) -> None:
+    with serving(lambda asked: Answer(201)) as storage:
+
+        def answer(asked: Asked) -> Answer:
+            if not asked.authorization:
+                return Answer(401, {"WWW-Authenticate": 'Basic realm="x"'})
+            return Answer(202, {"Location": f"{storage.url}/put?signature=s"})
+
+        with serving(answer) as server:
+            client = new_client(credentials=stored(tmp_path, server.address, username="ada", password="s3cret"))
+            client.at(server.address, "app").write_blob(blob(b"yy"), io.BytesIO(b"yy"))
+    assert [(asked.body, asked.authorization) for asked in storage.asked] == [(b"yy", "")]
