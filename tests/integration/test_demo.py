@@ -1,0 +1,30 @@
+"""What `make demo` shows, as a newcomer's machine runs it."""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.needs import need
+from tests.program import run
+
+_REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.timeout(300)
+def test_the_demo_takes_one_image_for_four_platforms_to_a_registry_and_back(busybox_tars: dict[str, Path]) -> None:
+    need("crun", "docker-registry", "skopeo", "qemu-s390x-static")
+    started = time.monotonic()
+    shown = run([sys.executable, "-m", "scripts.demo"], cwd=_REPOSITORY, env=dict(os.environ), seconds=250).stdout
+    # The bases are there already: fetching them is the network's time.
+    assert time.monotonic() - started < 120
+    table = [line.split() for line in shown.split("── All of it")[1].splitlines() if line.startswith("linux/")]
+    ran = {row[0]: row[-3:] for row in table}
+    assert ran == {
+        "linux/amd64": ["x86_64", "x86_64", "yes"],
+        "linux/arm64": ["aarch64", "aarch64", "yes"],
+        "linux/arm/v7": ["armv7l", "armv7l", "yes"],
+        "linux/s390x": ["s390x", "s390x", "yes"],
+    }
