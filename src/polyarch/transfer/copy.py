@@ -37,6 +37,7 @@ Form = Literal["whole", "sparse", "subset", "single"]
 _REFUSES_SPARSE = frozenset({"MANIFEST_BLOB_UNKNOWN", "MANIFEST_UNKNOWN", "MANIFEST_INVALID", "BLOB_UNKNOWN"})
 # More origins than this are not tried: each attempt is a round trip.
 _MOUNT_ATTEMPTS = 3
+_SEND_ATTEMPTS = 3
 _REPORT_EVERY = 1 << 20
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -292,8 +293,16 @@ class _Sender:
             return self._done(blob, "exists")
         if self._mount(blob):
             return self._done(blob, "mounted")
-        with self._source.open_blob(blob) as reader:
-            self._target.write_blob(blob, _Reported(reader, self._crew.check, lambda done: self._report(blob, done)))
+        for attempt in range(_SEND_ATTEMPTS):
+            try:
+                with self._source.open_blob(blob) as reader:
+                    report = _Reported(reader, self._crew.check, lambda done: self._report(blob, done))
+                    self._target.write_blob(blob, report)
+                break
+            except RegistryError as error:
+                # A stream cannot be rewound, so who sends it cannot try again; here it is opened anew.
+                if not error.retryable or attempt == _SEND_ATTEMPTS - 1:
+                    raise
         return self._done(blob, "moved")
 
     def _mount(self, blob: Descriptor) -> bool:

@@ -1,0 +1,383 @@
+"""Archives and layouts: what we write, skopeo and podman read; what docker wrote, we read."""
+
+import gzip
+import hashlib
+import io
+import json
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from polyarch.errors import ConflictError, CorruptError, NotFoundError
+from polyarch.oci import digest as digests
+from polyarch.oci import document as documents
+from polyarch.oci import media_types
+from polyarch.oci import platform as platforms
+from polyarch.store.store import Store
+from polyarch.transfer import archive, names
+from polyarch.transfer import copy as copier
+from polyarch.transfer import graph as graphs
+from polyarch.transfer.archive import ArchiveWriter, OciArchive
+from polyarch.transfer.copy import CopyOptions
+from polyarch.transfer.docker_archive import DockerArchive
+from polyarch.transfer.layout import Layout, open_layout
+from tests.needs import need
+from tests.oci import schemas
+from tests.oci.examples import AMD64, ARM64, image, multi_platform, tar
+
+NAME = "docker.io/team/app:1.0"
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Layout:
+    return Layout.create(tmp_path / "source")
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Callable[[], BinaryIO]:
+    return lambda: open(tmp_path / "spool", "w+b")
+
+
+def no_spool() -> BinaryIO:
+    raise AssertionError("this archive can be read in place")
+
+
+def saved(source: Layout, path: Path, *, docker: bool = False, preferred: platforms.Platform | None = None) -> Path:
+    """An archive of all images of `source`, each under its name."""
+    with path.open("wb") as file:
+        writer = ArchiveWriter(file, docker=docker, preferred=preferred)
+        for name in source.tags():
+            copier.copy(source, name, writer, [name])
+        writer.finish()
+    return path
+
+
+def members(path: Path) -> dict[str, bytes]:
+    with tarfile.open(path) as opened:
+        return {info.name: opened.extractfile(info).read() for info in opened if info.isfile()}  # type: ignore[union-attr]
+
+
+def skopeo(*words: str | Path) -> Any:
+    need("skopeo")
+    done = subprocess.run(["skopeo", *words], capture_output=True, text=True, check=True)
+    return json.loads(done.stdout) if "inspect" in words else done.stdout
+
+
+class TestWriting:
+    """An archive as a stream."""
+
+    def test_it_is_an_oci_layout_that_validates(self, source: Layout, tmp_path: Path) -> None:
+        multi_platform(source, NAME)
+        content = members(saved(source, tmp_path / "out.tar"))
+        schemas.validate(content["oci-layout"], "oci-layout")
+        schemas.validate(content["index.json"], media_types.OCI_INDEX)
+        for path, raw in content.items():
+            if path.startswith("blobs/"):
+                assert path == f"blobs/sha256/{hashlib.sha256(raw).hexdigest()}"
+                if raw.startswith(b"{") and b"schemaVersion" in raw:
+                    schemas.validate(raw, json.loads(raw)["mediaType"])
+                elif raw.startswith(b"{"):
+                    schemas.validate(raw, media_types.OCI_CONFIG)
+
+    def test_the_same_images_give_the_same_bytes(self, source: Layout, tmp_path: Path) -> None:
+        multi_platform(source, NAME)
+        image(source, AMD64, name="other:1")
+        one = saved(source, tmp_path / "one.tar", docker=True).read_bytes()
+        assert saved(source, tmp_path / "two.tar", docker=True).read_bytes() == one
+
+    def test_what_two_images_share_is_there_once(self, source: Layout, tmp_path: Path) -> None:
+        multi_platform(source, "docker.io/team/app:1")
+        multi_platform(source, "docker.io/team/app:2")
+        with tarfile.open(saved(source, tmp_path / "out.tar")) as opened:
+            assert len(opened.getnames()) == len(set(opened.getnames()))
+
+    def test_for_docker_each_name_has_the_image_of_the_preferred_platform(self, source: Layout, tmp_path: Path) -> None:
+        multi_platform(source, NAME)
+        content = members(saved(source, tmp_path / "out.tar", docker=True, preferred=ARM64))
+        (entry,) = json.loads(content["manifest.json"])
+        assert entry["RepoTags"] == ["team/app:1.0"]
+        assert json.loads(content[entry["Config"]])["architecture"] == "arm64"
+        diff_ids = json.loads(content[entry["Config"]])["rootfs"]["diff_ids"]
+        layers = [gzip.decompress(content[path]) for path in entry["Layers"]]
+        assert ["sha256:" + hashlib.sha256(layer).hexdigest() for layer in layers] == diff_ids
+
+    def test_skopeo_reads_it_as_oci_and_as_docker(self, source: Layout, tmp_path: Path) -> None:
+        multi_platform(source, NAME)
+        path = saved(source, tmp_path / "out.tar", docker=True, preferred=ARM64)
+        arm = skopeo("--override-arch", "arm64", "inspect", f"oci-archive:{path}:1.0")
+        assert arm["Architecture"] == "arm64"
+        assert (
+            skopeo("inspect", "--raw", f"oci-archive:{path}:1.0")["manifests"][0]["platform"]["architecture"] == "amd64"
+        )
+        assert skopeo("inspect", f"docker-archive:{path}")["Architecture"] == "arm64"
+        skopeo("copy", f"docker-archive:{path}", f"oci:{tmp_path / 'copied'}:x")
+
+    def test_podman_loads_it(self, source: Layout, tmp_path: Path) -> None:
+        need("podman")
+        image(source, AMD64, name=NAME)
+        path = saved(source, tmp_path / "out.tar", docker=True)
+        # podman wants a short path for its sockets.
+        with tempfile.TemporaryDirectory(dir="/tmp") as run:
+            podman = ["podman", "--root", tmp_path / "root", "--runroot", run, "--storage-driver", "vfs"]
+            done = subprocess.run([*podman, "load", "-i", path], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert "team/app:1.0" in done.stdout
+
+
+class TestReading:
+    """OCI archives in place, or through a spool."""
+
+    def test_what_was_saved_is_read_in_place(self, source: Layout, tmp_path: Path) -> None:
+        root = multi_platform(source, NAME)
+        with archive.open_path(saved(source, tmp_path / "out.tar", docker=True), no_spool) as opened:
+            assert isinstance(opened, OciArchive)
+            assert opened.tags() == (NAME,)
+            for name in (NAME, "team/app:1.0", "1.0", "", root.digest):
+                assert opened.resolve(name).digest == root.digest
+            target = Layout.create(tmp_path / "target")
+            copier.copy(opened, "", target, ["app"])
+            assert graphs.missing(graphs.read(target, root), target) == ()
+            child = documents.load(target.read_manifest(root)).decode()["manifests"][1]["digest"]
+            assert opened.resolve(child).media_type == media_types.OCI_MANIFEST
+
+    def test_a_compressed_archive_and_a_pipe_are_spooled(
+        self, source: Layout, tmp_path: Path, spool: Callable[[], BinaryIO]
+    ) -> None:
+        root = multi_platform(source, NAME)
+        path = saved(source, tmp_path / "out.tar")
+        packed = tmp_path / "out.tar.gz"
+        packed.write_bytes(gzip.compress(path.read_bytes()))
+        with archive.open_path(packed, spool) as opened:
+            assert opened.resolve(NAME).digest == root.digest
+        with subprocess.Popen(["cat", str(path)], stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            with archive.open_archive(process.stdout, spool, "standard input") as opened:
+                assert opened.resolve(NAME).digest == root.digest
+
+    def test_what_skopeo_wrote_is_read(self, source: Layout, tmp_path: Path) -> None:
+        image(source, AMD64, name="1.0")
+        for kind in ("oci-archive", "docker-archive"):
+            path = tmp_path / f"{kind}.tar"
+            skopeo("copy", f"oci:{tmp_path / 'source'}:1.0", f"{kind}:{path}:team/app:1.0")
+            with archive.open_path(path, no_spool) as opened:
+                target = Layout.create(tmp_path / kind)
+                copied = copier.copy(opened, "team/app:1.0", target, ["app"])
+                assert graphs.missing(graphs.read(target, copied), target) == ()
+                schemas.validate(target.read_manifest(copied), copied.media_type)
+
+    @pytest.mark.parametrize(
+        ("member", "reason"),
+        [("../index.json", "outside of it"), ("/etc/passwd", "outside of it"), ("a/../../b", "outside of it")],
+    )
+    def test_a_member_that_leads_out_is_refused(self, tmp_path: Path, member: str, reason: str) -> None:
+        path = tmp_path / "evil.tar"
+        path.write_bytes(tar({"index.json": "{}", member: "x"}))
+        with pytest.raises(CorruptError, match=reason):
+            archive.open_path(path, no_spool)
+
+    def test_an_archive_that_was_cut_is_refused(self, source: Layout, tmp_path: Path) -> None:
+        image(source, AMD64, {"big": "0123456789" * 5000}, name=NAME)
+        raw = saved(source, tmp_path / "out.tar").read_bytes()
+        path = tmp_path / "cut.tar"
+        for length in (700, len(raw) // 4, raw.rindex(b"index.json"), raw.rindex(b"index.json") + 600):
+            path.write_bytes(raw[:length])
+            with pytest.raises((CorruptError, NotFoundError)), archive.open_path(path, no_spool) as opened:
+                copier.copy(opened, "", Layout.create(tmp_path / "target"), ["x"])
+
+    @pytest.mark.parametrize("content", [b"", b"not a tar at all" * 100, tar({"etc/passwd": "root"})])
+    def test_what_is_no_archive_of_images_is_refused(self, tmp_path: Path, content: bytes) -> None:
+        path = tmp_path / "file"
+        path.write_bytes(content)
+        with pytest.raises(CorruptError, match=r"not a tar archive|not an archive of images"):
+            archive.open_path(path, no_spool)
+
+    def test_an_absurd_index_is_refused_unread(self, tmp_path: Path) -> None:
+        path = tmp_path / "absurd.tar"
+        path.write_bytes(tar({"oci-layout": "{}", "index.json": " " * (5 << 20)}))
+        with archive.open_path(path, no_spool) as opened, pytest.raises(CorruptError, match="5242880 bytes"):
+            opened.resolve("x")
+
+    def test_an_unknown_name_is_an_error_that_lists_what_is_there(self, source: Layout, tmp_path: Path) -> None:
+        image(source, AMD64, name=NAME)
+        with (
+            archive.open_path(saved(source, tmp_path / "out.tar"), no_spool) as opened,
+            pytest.raises(NotFoundError) as caught,
+        ):
+            opened.resolve("team/other:1")
+        assert NAME in (caught.value.hint or "")
+
+
+class TestDocker:
+    """Docker's own archive, as `docker save` wrote it before version 25."""
+
+    @pytest.fixture
+    def legacy(self, tmp_path: Path) -> Path:
+        """Two images, the second with a layer that is a link to the first's, as docker wrote shared layers."""
+        one, two = tar({"etc/one": "1"}), tar({"etc/two": "2"})
+        ids = ["sha256:" + hashlib.sha256(layer).hexdigest() for layer in (one, two)]
+        config = {"os": "linux", "architecture": "amd64", "config": {}, "rootfs": {"type": "layers", "diff_ids": ids}}
+        alone = config | {"rootfs": {"type": "layers", "diff_ids": ids[:1]}}
+        files = {
+            "aa/layer.tar": one,
+            "bb/layer.tar": two,
+            "config.json": json.dumps(config).encode(),
+            "alone.json": json.dumps(alone).encode(),
+            "manifest.json": json.dumps(
+                [
+                    {
+                        "Config": "config.json",
+                        "RepoTags": ["app:1", "app:latest"],
+                        "Layers": ["aa/layer.tar", "bb/layer.tar"],
+                    },
+                    {"Config": "alone.json", "RepoTags": None, "Layers": ["cc/layer.tar"]},
+                ]
+            ).encode(),
+        }
+        path = tmp_path / "docker.tar"
+        with tarfile.open(path, "w") as output:
+            for name, raw in files.items():
+                info = tarfile.TarInfo(name)
+                info.size = len(raw)
+                output.addfile(info, io.BytesIO(raw))
+            link = tarfile.TarInfo("cc/layer.tar")
+            link.type, link.linkname = tarfile.SYMTYPE, "../aa/layer.tar"
+            output.addfile(link)
+        return path
+
+    @pytest.fixture
+    def opened(self, legacy: Path) -> Iterator[DockerArchive]:
+        with archive.open_path(legacy, no_spool) as found:
+            assert isinstance(found, DockerArchive)
+            yield found
+
+    def test_its_images_have_oci_manifests_and_their_diff_ids_as_layers(
+        self, opened: DockerArchive, tmp_path: Path
+    ) -> None:
+        assert opened.tags() == ("app:1", "app:latest")
+        target = Layout.create(tmp_path / "target")
+        copied = copier.copy(opened, "app", target, ["app"])
+        schemas.validate(target.read_manifest(copied), media_types.OCI_MANIFEST)
+        manifest = graphs.read_node(target, copied).document
+        assert [layer.media_type for layer in manifest.layers] == [media_types.OCI_LAYER] * 2  # type: ignore[union-attr]
+        assert opened.resolve("docker.io/library/app:1") == copied
+
+    def test_an_image_without_a_name_goes_by_its_id(self, opened: DockerArchive, tmp_path: Path) -> None:
+        nameless = next(found for found in opened.images() if not found.name)
+        target = Layout.create(tmp_path / "target")
+        assert copier.copy(opened, nameless.descriptor.digest, target, ["alone"]) == nameless.descriptor
+
+    def test_a_layer_that_is_not_its_diff_id_is_refused(self, legacy: Path, tmp_path: Path) -> None:
+        spoilt = legacy.read_bytes().replace(b"etc/two", b"etc/tow")
+        legacy.write_bytes(spoilt)
+        with archive.open_path(legacy, no_spool) as found, pytest.raises(CorruptError):
+            copier.copy(found, "app:1", Layout.create(tmp_path / "target"), ["app"])
+
+    def test_an_unknown_name_lists_the_names(self, opened: DockerArchive) -> None:
+        with pytest.raises(NotFoundError) as caught:
+            opened.resolve("other")
+        assert "app:1, app:latest" in (caught.value.hint or "")
+
+    def test_layers_that_were_compressed_are_known_by_what_they_are(self, tmp_path: Path) -> None:
+        layer = tar({"a": "b"})
+        diff_id = "sha256:" + hashlib.sha256(layer).hexdigest()
+        path = tmp_path / "kaniko.tar"
+        packed = gzip.compress(layer, mtime=0)
+        with tarfile.open(path, "w") as output:
+            for name, raw in {
+                "l.tar.gz": packed,
+                "c.json": json.dumps(
+                    {"os": "linux", "architecture": "amd64", "rootfs": {"diff_ids": [diff_id]}}
+                ).encode(),
+                "manifest.json": b'[{"Config":"c.json","RepoTags":["x:1"],"Layers":["l.tar.gz"]}]',
+            }.items():
+                info = tarfile.TarInfo(name)
+                info.size = len(raw)
+                output.addfile(info, io.BytesIO(raw))
+        with archive.open_path(path, no_spool) as found:
+            manifest = graphs.read_node(found, found.resolve("x:1")).document
+            assert manifest.layers[0].digest == digests.of(packed)  # type: ignore[union-attr]
+            assert manifest.layers[0].media_type == media_types.OCI_LAYER_GZIP  # type: ignore[union-attr]
+
+
+class TestLayouts:
+    """A layout directory."""
+
+    def test_skopeo_reads_each_platform(self, source: Layout, tmp_path: Path) -> None:
+        multi_platform(source, "1.0")
+        for architecture in ("amd64", "arm64"):
+            found = skopeo("--override-arch", architecture, "inspect", f"oci:{tmp_path / 'source'}:1.0")
+            assert found["Architecture"] == architecture
+
+    def test_a_name_given_again_moves(self, source: Layout) -> None:
+        image(source, AMD64, name="x")
+        second = image(source, ARM64, name="x")
+        assert source.resolve("x").digest == second.digest
+        assert len(source.images()) == 1
+
+    def test_an_image_without_a_name_is_at_the_top_once(self, source: Layout) -> None:
+        descriptor = image(source, AMD64, name="")
+        image(source, AMD64, name="")
+        assert source.resolve("").digest == descriptor.digest
+        assert [found.name for found in source.images()] == [""]
+
+    def test_a_directory_of_other_things_is_left_alone(self, tmp_path: Path) -> None:
+        (tmp_path / "home").mkdir()
+        (tmp_path / "home" / "letter").touch()
+        with pytest.raises(ConflictError, match="neither"):
+            Layout.create(tmp_path / "home")
+        with pytest.raises(NotFoundError, match="not an OCI image layout"):
+            open_layout(tmp_path / "home")
+
+    def test_a_blob_that_fails_leaves_nothing(self, source: Layout, tmp_path: Path) -> None:
+        descriptor = image(source, AMD64)
+        with pytest.raises(CorruptError):
+            source.write_blob(descriptor.__class__("a/b", digests.of(b"x"), 1), io.BytesIO(b"y"))
+        assert not [path.name for path in (tmp_path / "source").rglob(".*")]
+
+    def test_a_range_is_the_middle_of_a_blob(self, source: Layout) -> None:
+        descriptor = image(source, AMD64)
+        assert source.read_range(descriptor, 2, 5) == source.read_manifest(descriptor)[2:7]
+
+
+references = st.sampled_from(["a", "b:1", "x.y/c:2", "docker.io/library/d:3", "latest", ""])
+
+
+@given(st.lists(st.tuples(references, st.sampled_from("pqr")), max_size=8))
+def test_a_name_always_means_what_it_was_given_last(given_names: list[tuple[str, str]]) -> None:
+    from polyarch.oci import index as indexes
+    from polyarch.oci.descriptor import Descriptor
+
+    index = indexes.create()
+    expected: dict[str, str] = {}
+    for name, letter in given_names:
+        descriptor = Descriptor(media_type=media_types.OCI_MANIFEST, digest=digests.of(letter.encode()), size=1)
+        index = names.give(index, descriptor, name)
+        if name:
+            expected[name] = descriptor.digest
+    for name, digest in expected.items():
+        assert names.find(index, name, "here").digest == digest
+    assert {found.name for found in names.entries(index)} >= {
+        name if name in ("a", "latest") else str(names._reference(name)) for name in expected
+    }
+
+
+def test_the_store_saves_and_loads_what_it_had(source: Layout, tmp_path: Path) -> None:
+    root = multi_platform(source, NAME)
+    with Store.open(tmp_path / "store") as store:
+        copier.copy(source, NAME, store, [NAME])
+        with (tmp_path / "out.tar").open("wb") as file:
+            writer = ArchiveWriter(file)
+            copier.copy(store, NAME, writer, [NAME], CopyOptions(platforms=(ARM64,), sparse=False))
+            writer.finish()
+    with Store.open(tmp_path / "fresh") as store, archive.open_path(tmp_path / "out.tar", no_spool) as opened:
+        copied = copier.copy(opened, NAME, store, [NAME])
+        assert copied != root
+        assert store.missing(copied) == ()
+        assert len(store.load(copied).manifests) == 1  # type: ignore[union-attr]

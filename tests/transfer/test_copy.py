@@ -1,0 +1,298 @@
+"""The one copier, between real places: layouts, and the store."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from polyarch import progress
+from polyarch.errors import CorruptError, NotFoundError, RegistryError
+from polyarch.oci import document as documents
+from polyarch.oci import index as indexes
+from polyarch.oci import media_types
+from polyarch.oci.descriptor import Descriptor
+from polyarch.oci.document import Index
+from polyarch.oci.place import Readable
+from polyarch.oci.reference import Reference
+from polyarch.store.store import Store
+from polyarch.transfer import copy as copier
+from polyarch.transfer import graph as graphs
+from polyarch.transfer.copy import CopyOptions
+from polyarch.transfer.layout import Layout, blob_path
+from tests.oci.examples import AMD64, ARM, ARM64, S390X, attestation, image, index, multi_platform
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Layout:
+    return Layout.create(tmp_path / "source")
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Layout:
+    return Layout.create(tmp_path / "target")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store.open(tmp_path / "store") as opened:
+        yield opened
+
+
+class Recording(Layout):
+    """A layout that remembers the order of what is written into it."""
+
+    def __init__(self, root: Path) -> None:
+        Layout.create(root)
+        super().__init__(root)
+        self.order: list[str] = []
+
+    def write_blob(self, descriptor: Descriptor, content: Readable) -> None:
+        super().write_blob(descriptor, content)
+        self.order.append("blob")
+
+    def write_manifest(self, descriptor: Descriptor, raw: bytes, name: str | None = None) -> None:
+        super().write_manifest(descriptor, raw, name)
+        kind = "index" if descriptor.media_type in media_types.INDEXES else "manifest"
+        self.order.append(f"{kind} {name}" if name else kind)
+
+
+class Strict(Recording):
+    """A target that takes an index only with all that it names, as registries do."""
+
+    def write_manifest(self, descriptor: Descriptor, raw: bytes, name: str | None = None) -> None:
+        document = documents.load(raw)
+        if isinstance(document, Index) and not all(self.has_manifest(entry) for entry in document.manifests):
+            raise RegistryError("an entry is unknown", status=404, codes=("MANIFEST_BLOB_UNKNOWN",))
+        super().write_manifest(descriptor, raw, name)
+
+
+class Mountable(Recording):
+    """A target beside a repository that has everything."""
+
+    def __init__(self, root: Path, neighbour: Layout) -> None:
+        super().__init__(root)
+        self.neighbour = neighbour
+
+    def mount_blob(self, descriptor: Descriptor, origin: Reference) -> bool:
+        if origin.path != "neighbour":
+            return False
+        with self.neighbour.open_blob(descriptor) as reader:
+            Layout.write_blob(self, descriptor, reader)
+        return True
+
+
+class Seen(Layout):
+    """A layout whose blobs were seen in a repository; it does not want to give them itself."""
+
+    def origins(self, digest: str) -> tuple[Reference, ...]:
+        return (Reference("x.y", "elsewhere"), Reference("x.y", "neighbour"))
+
+
+def test_a_whole_index_arrives_byte_for_byte(source: Layout, target: Layout) -> None:
+    root = multi_platform(source, "app")
+    assert copier.copy(source, "app", target, ["app", "other"]) == root
+    assert target.tags() == ("app", "other")
+    assert target.read_manifest(root) == source.read_manifest(root)
+    graph = graphs.read(target, root)
+    assert len(graph.manifests) == 2
+    assert graphs.missing(graph, target) == ()
+
+
+def test_children_come_before_what_names_them_and_the_name_last(source: Layout, tmp_path: Path) -> None:
+    inner = multi_platform(source)
+    index(source, [inner, image(source, S390X)], name="app")
+    target = Recording(tmp_path / "recording")
+    copier.copy(source, "app", target, ["app"])
+    kinds = [word.split()[0] for word in target.order]
+    assert kinds == ["blob"] * kinds.count("blob") + ["manifest"] * 3 + ["index", "index"]
+    assert target.order[-1] == "index app"
+
+
+def test_a_second_copy_moves_nothing_and_says_so(source: Layout, target: Layout) -> None:
+    multi_platform(source, "app")
+    first = copier.send(source, "app", target, ["app"])
+    events: list[progress.Event] = []
+    second = copier.send(source, "app", target, ["app"], CopyOptions(unit="push app"), events.append)
+    assert (second.moved, second.existing) == (0, first.moved)
+    notes = {event.note for event in events if isinstance(event, progress.Transferred) and event.current}
+    assert notes == {"exists"}
+    assert {event.id for event in events if isinstance(event, progress.Transferred)} == {"push app"}
+
+
+def test_progress_reaches_the_size_of_every_blob(source: Layout, target: Layout) -> None:
+    image(source, AMD64, {"big": "x" * 100}, name="app")
+    done: dict[str, tuple[int, int]] = {}
+    lock = threading.Lock()
+
+    def emit(event: progress.Event) -> None:
+        if isinstance(event, progress.Transferred):
+            with lock:
+                done[event.item] = (event.current, event.total)
+
+    copier.copy(source, "app", target, ["app"], None, emit)
+    assert len(done) == 2
+    assert all(current == total > 0 for current, total in done.values())
+
+
+def test_blobs_that_the_targets_registry_has_are_mounted(source: Layout, tmp_path: Path) -> None:
+    multi_platform(source, "app")
+    target = Mountable(tmp_path / "mountable", source)
+    sent = copier.send(Seen(tmp_path / "source"), "app", target, ["app"])
+    assert (sent.moved, sent.existing) == (0, 0)
+    assert sent.mounted > 0
+    assert "blob" not in target.order
+
+
+def test_a_layer_that_may_not_be_distributed_stays_where_it_is(source: Layout, target: Layout) -> None:
+    descriptor = image(source, AMD64)
+    document = documents.load(source.read_manifest(descriptor)).decode()
+    document["layers"].append(
+        {
+            "mediaType": media_types.DOCKER_FOREIGN_LAYER,
+            "digest": "sha256:" + "f" * 64,
+            "size": 9,
+            "urls": ["https://x.y"],
+        }
+    )
+    foreign = documents.load(documents.encode(document))
+    source.write_manifest(foreign.descriptor(), foreign.raw, "app")
+    assert copier.copy(source, "app", target, ["app"]).digest == foreign.digest
+
+
+class TestPlatforms:
+    """Some platforms of an index."""
+
+    def test_the_original_index_is_kept_where_the_target_takes_it_sparse(self, source: Layout, target: Layout) -> None:
+        root = multi_platform(source, "app", [AMD64, ARM64, S390X])
+        sent = copier.send(source, "app", target, ["app"], CopyOptions(platforms=(ARM64,)))
+        assert (sent.form, sent.descriptor) == ("sparse", root)
+        graph = graphs.read(target, root)
+        assert [str(entry.platform) for entry in graph.absent] == ["linux/amd64", "linux/s390x"]
+
+    def test_else_an_index_of_just_those_is_written_with_their_attestations(
+        self, source: Layout, tmp_path: Path
+    ) -> None:
+        one, two = image(source, AMD64), image(source, ARM64)
+        index(source, [one, two, attestation(source, one), attestation(source, two)], name="app")
+        target = Strict(tmp_path / "strict")
+        sent = copier.send(source, "app", target, ["app"], CopyOptions(platforms=(ARM64,)))
+        assert sent.form == "subset"
+        written = documents.load(target.read_manifest(target.resolve("app")))
+        assert isinstance(written, Index)
+        assert [entry.digest for entry in indexes.images(written)] == [two.digest]
+        assert len(written.manifests) == 2
+
+    def test_all_platforms_asked_for_one_by_one_are_the_whole(self, source: Layout, target: Layout) -> None:
+        multi_platform(source, "app")
+        assert copier.send(source, "app", target, ["app"], CopyOptions(platforms=(ARM64, AMD64))).form == "whole"
+
+    def test_a_single_one_comes_without_an_index(self, source: Layout, target: Layout) -> None:
+        multi_platform(source, "app")
+        sent = copier.send(source, "app", target, ["app"], CopyOptions(platforms=(ARM64,), single=True))
+        assert (sent.form, sent.descriptor.media_type) == ("single", media_types.OCI_MANIFEST)
+
+    def test_one_that_is_lacking_is_an_error_that_lists_what_is_there(self, source: Layout, target: Layout) -> None:
+        multi_platform(source, "app")
+        with pytest.raises(NotFoundError, match="app: there is no image for linux/s390x") as caught:
+            copier.copy(source, "app", target, ["app"], CopyOptions(platforms=(AMD64, S390X)))
+        assert caught.value.hint == "there is linux/amd64, linux/arm64"
+        assert target.tags() == ()
+
+    def test_a_single_image_for_another_platform_is_an_error(self, source: Layout, target: Layout) -> None:
+        image(source, ARM, name="app")
+        with pytest.raises(NotFoundError, match="no image for linux/amd64"):
+            copier.copy(source, "app", target, ["app"], CopyOptions(platforms=(AMD64,)))
+        assert copier.copy(source, "app", target, ["app"], CopyOptions(platforms=(ARM,)))
+
+    def test_what_was_copied_sparse_is_whole_after_the_rest_came(self, source: Layout, store: Store) -> None:
+        root = multi_platform(source, "app")
+        copier.copy(source, "app", store, ["x.y/app:1"], CopyOptions(platforms=(ARM64,)))
+        assert store.missing(root)
+        copier.copy(source, "app", store, ["x.y/app:1"], CopyOptions(platforms=(AMD64,)))
+        assert not store.missing(root)
+
+
+class TestFaults:
+    """Nothing is sent half, and nothing wrong arrives."""
+
+    def test_what_the_source_lacks_is_named_before_anything_is_sent(self, source: Layout, tmp_path: Path) -> None:
+        one, two = image(source, AMD64), image(source, ARM64)
+        index(source, [one, two], name="app")
+        (tmp_path / "source" / blob_path(two.digest)).unlink()
+        target = Recording(tmp_path / "recording")
+        with pytest.raises(NotFoundError, match="linux/arm64: manifest " + two.digest) as caught:
+            copier.copy(source, "app", target, ["app"])
+        assert "--platform linux/amd64" in (caught.value.hint or "")
+        assert target.order == []
+
+    def test_a_missing_layer_is_named_with_its_platform(self, source: Layout, tmp_path: Path) -> None:
+        descriptor = image(source, ARM64)
+        index(source, [image(source, AMD64), descriptor], name="app")
+        layer = graphs.read(source, descriptor).blobs[-1]
+        (tmp_path / "source" / blob_path(layer.digest)).unlink()
+        target = Recording(tmp_path / "recording")
+        with pytest.raises(NotFoundError, match=f"linux/arm64: blob {layer.digest}"):
+            copier.copy(source, "app", target, ["app"])
+        assert target.order == []
+
+    @pytest.mark.parametrize("position", range(5))
+    def test_each_part_that_is_spoilt_is_noticed_and_no_name_is_written(
+        self, source: Layout, target: Layout, tmp_path: Path, position: int
+    ) -> None:
+        root = index(source, [image(source, AMD64, base=[{"shared": "layer"}])], name="app")
+        graph = graphs.read(source, root)
+        parts = [root, *(node.descriptor for node in graph.manifests), *graph.blobs]
+        assert len(parts) == 5
+        path = tmp_path / "source" / blob_path(parts[position].digest)
+        raw = bytearray(path.read_bytes())
+        raw[len(raw) // 2] ^= 1
+        path.write_bytes(raw)
+        with pytest.raises(CorruptError):
+            copier.copy(source, "app", target, ["app"])
+        assert target.tags() == ()
+
+    def test_an_index_of_five_levels_is_refused(self, source: Layout, target: Layout) -> None:
+        root = image(source, AMD64)
+        for _ in range(4):
+            root = index(source, [root])
+        copier.copy(source, root.digest, target, ["four"])
+        root = index(source, [root])
+        with pytest.raises(CorruptError, match="more than 4 levels"):
+            copier.copy(source, root.digest, target, ["five"])
+        assert target.tags() == ("four",)
+
+    def test_a_manifest_that_claims_five_megabytes_is_refused_unread(self, source: Layout, target: Layout) -> None:
+        huge = Descriptor(media_type=media_types.OCI_MANIFEST, digest=image(source, AMD64).digest, size=5 << 20)
+        index(source, [huge], name="app")
+        with pytest.raises(CorruptError, match="5242880 bytes"):
+            copier.copy(source, "app", target, ["app"])
+
+    def test_the_first_failure_stops_the_rest(self, source: Layout, tmp_path: Path) -> None:
+        image(source, AMD64, base=[{f"layer{n}": "x" * n} for n in range(12)], name="app")
+
+        class Failing(Recording):
+            def write_blob(self, descriptor: Descriptor, content: Readable) -> None:
+                self.order.append("tried")
+                raise RegistryError("no space left")
+
+        target = Failing(tmp_path / "failing")
+        with pytest.raises(RegistryError, match="no space left"):
+            copier.copy(source, "app", target, ["app"], CopyOptions(concurrency=2))
+        assert len(target.order) < 13
+        assert threading.active_count() == 1
+
+    def test_an_upload_that_was_cut_is_sent_again_from_the_start(self, source: Layout, tmp_path: Path) -> None:
+        image(source, AMD64, name="app")
+
+        class Cut(Recording):
+            def write_blob(self, descriptor: Descriptor, content: Readable) -> None:
+                if self.order.count("cut") < 2:
+                    content.read(3)
+                    self.order.append("cut")
+                    raise RegistryError("connection reset", retryable=True)
+                super().write_blob(descriptor, content)
+
+        target = Cut(tmp_path / "cut")
+        copier.copy(source, "app", target, ["app"], CopyOptions(concurrency=1))
+        assert target.order == ["cut", "cut", "blob", "blob", "manifest app"]
