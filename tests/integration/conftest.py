@@ -75,15 +75,3 @@ def context(tmp_path: Path) -> Callable[[trees.Tree], Path]:
         return trees.write(tmp_path / f"context-{count}", tree)
 
     return make
-
-    """The documents of an OCI layout by digest: manifests, indexes and configs, as they are."""
-
-    def read(directory: Path) -> dict[str, Any]:
-        documents: dict[str, Any] = {}
-        for blob in (directory / "blobs" / "sha256").iterdir():
-            raw = blob.read_bytes()
-            if raw[:1] == b"{":
-                documents[f"sha256:{blob.name}"] = json.loads(raw)
-        return documents
-
-    return read
