@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from polyarch.errors import PolyarchError
+from polyarch.errors import ConflictError, PolyarchError
 from polyarch.store import Store
 from tests.needs import need_root
 from tests.store.images import describe, image
@@ -81,6 +81,20 @@ def test_a_full_disk_can_be_freed(small: Path) -> None:
     with Store.open(small) as store:
         assert [item.name for item in store.gc().removed] == [garbage.digest]
         assert list(store.verify()) == []
+
+
+def test_a_full_disk_can_be_read_and_what_is_read_is_not_collected(small: Path) -> None:
+    with Store.open(small) as store:
+        made = image(store, b"layer")
+    fill(small)
+    with Store.open(small) as reader, Store.open(small) as other:
+        assert reader.resolve(made.digest) == made.descriptor()
+        assert reader.missing(made.descriptor()) == ()
+        with pytest.raises(ConflictError):
+            other.gc(timeout=0.05)
+        assert reader.read_manifest(made.descriptor()) == made.raw
+    with Store.open(small) as store:
+        assert len(store.gc().removed) == 3
 
 
 def test_a_cache_on_a_full_disk_forgets(small: Path) -> None:

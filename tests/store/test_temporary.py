@@ -2,7 +2,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from polyarch.store import Store
+from polyarch.store import Reclaimed, Store
+from tests.needs import need_root
+from tests.people import Person
 
 
 def test_a_temporary_directory_lives_as_long_as_its_owner_holds_it(store: Store, store_root: Path) -> None:
@@ -39,6 +41,21 @@ def test_two_threads_never_get_the_same_free_name(store: Store) -> None:
         names = list(pool.map(lambda _: held.fresh(), range(400)))
     held.close()
     assert len(set(names)) == 400
+
+
+def test_what_only_another_id_can_remove_is_set_aside_until_it_comes(unprivileged: Person) -> None:
+    need_root()
+    root = unprivileged.directory / "store"
+    leave = f"import os; from polyarch.store import Store; Store.open({str(root)!r}).temporary(); os._exit(9)"
+    unprivileged.run(sys.executable, "-c", leave, check=False)
+    (left,) = (root / "tmp").iterdir()
+    (left / "of-a-sub-uid").mkdir(mode=0o700)
+    (left / "of-a-sub-uid/file").touch()
+    look = f"from polyarch.store import Store; print(Store.open({str(root)!r}).gc())"
+    assert "left=True" in unprivileged.run(sys.executable, "-c", look).stdout
+    assert [path.name for path in (root / "tmp").iterdir()] == [left.name + ".stuck"]
+    with Store.open(root) as store:  # root's power here is what a user namespace gives its owner
+        assert store.gc() == Reclaimed(removed=(), temporary=1, left=False)
 
 
 def test_a_stuck_directory_is_tried_again_only_by_a_collection(store_root: Path) -> None:

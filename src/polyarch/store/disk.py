@@ -21,6 +21,11 @@ def explained(action: str, path: str) -> Iterator[None]:
         raise explain(error, action, path) from error
 
 
+def is_full(error: OSError) -> bool:
+    """Whether a write failed because nothing more fits."""
+    return error.errno in _FULL
+
+
 def explain(error: OSError, action: str, path: str) -> PolyarchError:
     """What a person should know of a failed write."""
     if (reason := _FULL.get(error.errno or 0)) is not None:

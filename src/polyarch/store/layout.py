@@ -26,7 +26,8 @@ not synced: a snapshot counts for nothing in another boot than its own, unless a
 
 Locks, taken in this order and never the other way round:
     store   shared for the moment in which something is found or put in its place, and written to the lease;
-            exclusive while garbage is picked. Nobody holds it across work, so a collection runs beside builds.
+            exclusive while garbage is picked. Nobody holds it across work, so a collection runs beside builds. (Only
+            who finds the disk too full for a line of a lease holds it, shared, until the end.)
     index   exclusive while index.json is read, changed and replaced. Readers need no lock.
     snapshots, cache    exclusive while a snapshot of another boot, or a broken cache.db, is thrown away.
 All are flock(2): the kernel lets go of them when their process dies. A program that does not know them (skopeo

@@ -42,6 +42,7 @@ class Lease:
         self._lines: set[str] = set()
         self._path = ""
         self._descriptor = -1
+        self._holds_everything = False
 
     def add(self, *digests: Digest) -> None:
         """Keep these blobs, and where one is a manifest what it names. They need not be there yet."""
@@ -58,10 +59,21 @@ class Lease:
             if not new:
                 return
             with self._lock, disk.explained("write a lease", self._layout.root):
-                if self._descriptor < 0:
-                    self._path, self._descriptor = _held_file(self._layout.leases)
-                disk.write_all(self._descriptor, "".join(f"{line}\n" for line in new).encode())
+                try:
+                    if self._descriptor < 0:
+                        self._path, self._descriptor = _held_file(self._layout.leases)
+                    disk.write_all(self._descriptor, "".join(f"{line}\n" for line in new).encode())
+                except OSError as error:
+                    if not disk.is_full(error):
+                        raise
+                    self._hold_everything()
             self._lines.update(new)
+
+    def _hold_everything(self) -> None:
+        """Keep all collections off until `close`: a full disk must not stop anyone from reading."""
+        if not self._holds_everything:
+            self._lock.__enter__()
+            self._holds_everything = True
 
     def close(self) -> None:
         """Let go of everything. Safe to call twice."""
@@ -71,6 +83,9 @@ class Lease:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self._path)
             os.close(descriptor)
+        if self._holds_everything:
+            self._holds_everything = False
+            self._lock.__exit__(None, None, None)
         self._lines.clear()
 
     def __enter__(self) -> Self:
