@@ -1,5 +1,6 @@
 """The transport under misfortune: limits, failures, redirects, proxies."""
 
+import io
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -241,3 +242,29 @@ def test_a_404_about_an_upload_is_not_an_absent_image() -> None:
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"errors":1}', b'{"errors":[1]}', b"[" * 100_000])
 def test_an_error_body_of_any_form_gives_an_error(body: bytes) -> None:
     assert "418" in errors.refusal(418, body, "app", "example.com").message
+
+
+@pytest.mark.parametrize("location", ["http://[", "http://example.com:port/", "http://example.com:99999/x"])
+def test_a_location_that_is_no_url_is_an_error(client: Client, location: str) -> None:
+    def answer(asked: Asked) -> Answer:
+        status = 202 if asked.method == "POST" else 307
+        return Answer(status, {"Location": location}) if "app" in asked.path else Answer()
+
+    with serving(answer) as server:
+        repository = client.at(server.address, "app")
+        for ask in (repository.tags, lambda: repository.write_blob(blob(b"x"), io.BytesIO(b"x"))):
+            with pytest.raises(RegistryError, match="is not a URL"):
+                ask()
+
+
+def test_content_that_cannot_be_read_is_not_taken_for_a_broken_network(client: Client) -> None:
+    class Broken:
+        def read(self, size: int = -1, /) -> bytes:
+            raise OSError(5, "Input/output error")
+
+    def answer(asked: Asked) -> Answer:
+        return Answer(202, {"Location": "/v2/app/blobs/uploads/1"}) if asked.method == "POST" else Answer()
+
+    with serving(answer) as server, pytest.raises(PolyarchError, match="cannot be read: Input/output error"):
+        client.at(server.address, "app").write_blob(blob(b"x"), Broken())
+    assert client.slept == []

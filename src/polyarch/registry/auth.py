@@ -17,7 +17,7 @@ from polyarch.errors import RegistryError
 from polyarch.registry import errors
 from polyarch.registry.credentials import Credential
 from polyarch.registry.hosts import Endpoint, is_loopback
-from polyarch.registry.http import Body, Response, Transport
+from polyarch.registry.http import Body, Response, Transport, joined
 
 _CLIENT = "polyarch"
 # What a token without `expires_in` lives (the specification says 60), and what is taken off for clocks and transit.
@@ -132,7 +132,7 @@ class Authorizer:
             if challenge.scheme == "basic":
                 return _basic(credential) if credential is not None and credential.username else None
             if credential is not None and credential.registry_token:
-                return f"Bearer {credential.registry_token}"
+                return _shown(credential.registry_token, endpoint.host)
             return self._bearer(base, endpoint, challenge, scope, credential)
 
     def challenged(self, base: str, endpoint: Endpoint, response: Response, refused: str | None) -> Scope:
@@ -212,15 +212,15 @@ class Authorizer:
                 raise errors.refusal(response.status, body, what, endpoint.host, known=known)
         document = _decode(body, realm)
         text = document.get("token") or document.get("access_token")
-        if not isinstance(text, str) or not text or not text.isprintable():
+        if not isinstance(text, str) or not text:
             raise RegistryError(f"the token server {urlsplit(realm).netloc} gave no token")
         life = document.get("expires_in")
         seconds = life if isinstance(life, int | float) and life > 0 else _DEFAULT_LIFE
-        return _Held(scope, f"Bearer {text}", started + seconds * _MARGIN)
+        return _Held(scope, _shown(text, endpoint.host), started + seconds * _MARGIN)
 
     def _check_realm(self, base: str, realm: str, host: str) -> None:
-        parts = urlsplit(realm)
-        if parts.scheme not in ("http", "https") or not parts.netloc:
+        parts = urlsplit(joined(base, realm))
+        if urlsplit(realm).scheme not in ("http", "https") or not parts.netloc:
             raise RegistryError(f"{host} asks for a token, but names no server that gives it")
         if parts.scheme == "http" and urlsplit(base).scheme == "https" and not is_loopback(parts.netloc):
             raise RegistryError(
@@ -237,6 +237,12 @@ def _decode(body: bytes, realm: str) -> dict[str, Any]:
         raise RegistryError(
             f"the token server {urlsplit(realm).netloc} gave something that is not a JSON object"
         ) from (None if body else error)
+
+
+def _shown(token: str, host: str) -> str:
+    if not (token.isascii() and token.isprintable()):
+        raise RegistryError(f"the token for {host} has characters that no token server gives")
+    return f"Bearer {token}"
 
 
 def _basic(credential: Credential) -> str:

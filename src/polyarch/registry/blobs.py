@@ -1,7 +1,7 @@
 """Blobs of a repository (distribution-spec, "Pulling blobs", "Pushing blobs", "Mounting a blob")."""
 
 import re
-from urllib.parse import quote, urljoin
+from urllib.parse import quote
 
 from polyarch.errors import CorruptError, NotFoundError, RegistryError
 from polyarch.oci.descriptor import Descriptor
@@ -9,7 +9,7 @@ from polyarch.oci.place import Readable
 from polyarch.oci.reference import Reference
 from polyarch.oci.verify import VerifyingReader
 from polyarch.registry import uploads
-from polyarch.registry.http import Body, Response
+from polyarch.registry.http import Body, Response, joined
 from polyarch.registry.wire import Wire
 
 _RANGE = re.compile(r"bytes (\d+)-\d*/(?:\d+|\*)")
@@ -156,7 +156,7 @@ def mount(wire: Wire, descriptor: Descriptor, origin: Reference) -> bool:
                 wire.remember(digest)
                 return True
             location = response.header("Location")
-            location = location and urljoin(response.url, location)
+            location = location and joined(response.url, location)
     except (RegistryError, NotFoundError):
         # A refusal to read the neighbour is no failure: the blob is sent instead, and fails there if all fails.
         return False

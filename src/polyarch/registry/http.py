@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urljoin, urlsplit
 
-from polyarch.errors import RegistryError, UsageError
+from polyarch.errors import PolyarchError, RegistryError, UsageError
 from polyarch.oci.place import Readable
 from polyarch.registry.errors import RETRYABLE, redact
 from polyarch.registry.hosts import TLS, Hosts, is_loopback
@@ -56,10 +56,13 @@ class Body:
         return self._content if isinstance(self._content, bytes) else self
 
     def read(self, size: int = -1, /) -> bytes:
-        """As of Readable."""
+        """As of Readable. Raises PolyarchError where the content's own source fails, which is not the network."""
         self._begun = True
         assert not isinstance(self._content, bytes)
-        return self._content.read(size)
+        try:
+            return self._content.read(size)
+        except OSError as error:
+            raise PolyarchError(f"what is to be sent cannot be read: {error.strerror or error}") from error
 
     def rewind(self) -> bool:
         """Go back to the start; False where that cannot be."""
@@ -175,7 +178,7 @@ class Transport:
             if response.status not in _REDIRECTS or not location:
                 return response
             response.close()
-            target = urljoin(url, location)
+            target = joined(url, location)
             self._check_redirect(url, target)
             if _origin(target) != _origin(url):
                 # Credentials belong to the host that asked for them, whatever it says about another.
@@ -267,6 +270,16 @@ class Transport:
                 f"{urlsplit(url).netloc} redirects from TLS to plain HTTP at {parts.netloc}",
                 f"if that is intended, mark {parts.netloc} as insecure",
             )
+
+
+def joined(base: str, location: str) -> str:
+    """The URL that a server's `location` means at `base`. Raises RegistryError if it is none."""
+    try:
+        url = urljoin(base, location)
+        _origin(url)
+    except ValueError as error:
+        raise RegistryError(f"{urlsplit(base).netloc} points to {location[:80]!r}, which is not a URL") from error
+    return url
 
 
 def origin_differs(one: str, other: str) -> bool:

@@ -2,12 +2,11 @@
 
 import re
 from typing import Any
-from urllib.parse import urljoin
 
 import msgspec
 
 from polyarch.errors import CorruptError, RegistryError
-from polyarch.registry.http import origin_differs
+from polyarch.registry.http import joined, origin_differs
 from polyarch.registry.wire import Wire
 
 _NEXT = re.compile(r'<([^>]*)>[^,]*;\s*rel="?next"?(?:[\s,;]|$)')
@@ -28,7 +27,7 @@ def list_(wire: Wire) -> tuple[str, ...]:
             url = response.url
         if match is None:
             return tuple(sorted(found))
-        target = urljoin(url, match[1])
+        target = joined(url, match[1])
         if origin_differs(url, target):
             raise RegistryError(f"{wire.own.host} continues its list of tags at another host")
     raise RegistryError(f"the list of tags of {wire.reference} has no end")

@@ -2,12 +2,12 @@
 
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
-from urllib.parse import quote, urljoin
+from urllib.parse import quote
 
 from polyarch.errors import CorruptError, PolyarchError, RegistryError
 from polyarch.oci import digest as digests
 from polyarch.oci.digest import Digest
-from polyarch.registry.http import Body
+from polyarch.registry.http import Body, joined
 from polyarch.registry.wire import Wire
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def begin(wire: Wire, what: str) -> str:
         location = response.header("Location")
         if not location:
             raise RegistryError(f"{what}: the registry gives no place to send it to")
-        return urljoin(response.url, location)
+        return joined(response.url, location)
 
 
 def finish(wire: Wire, location: str, digest: Digest, size: int, body: Body, what: str) -> None:
@@ -150,7 +150,7 @@ class Upload:
                 push=True,
                 attempts=1,
             ) as response:
-                self._location = urljoin(response.url, response.header("Location") or self._location)
+                self._location = joined(response.url, response.header("Location") or self._location)
         except BaseException as error:
             self._failure = self._failure or error
 

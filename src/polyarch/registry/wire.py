@@ -6,7 +6,6 @@ shown to ask, and what an answer that is not good means.
 
 from collections.abc import Iterable
 from threading import Lock
-from urllib.parse import urljoin
 
 from polyarch.errors import NotFoundError, RegistryError
 from polyarch.oci.digest import Digest
@@ -14,7 +13,7 @@ from polyarch.oci.reference import Reference
 from polyarch.registry import auth, errors
 from polyarch.registry.auth import Authorizer, Scope
 from polyarch.registry.hosts import Endpoint, Hosts
-from polyarch.registry.http import ATTEMPTS, Body, Headers, Response, Transport, nobody_listens, origin_differs
+from polyarch.registry.http import ATTEMPTS, Body, Headers, Response, Transport, joined, nobody_listens, origin_differs
 
 # A mirror is a convenience: what it does not give soon is got from the registry.
 _MIRROR_ATTEMPTS = 2
@@ -80,7 +79,7 @@ class Session:
         the message what was wanted.
         """
         base = self.base(endpoint)
-        url = urljoin(base, target)
+        url = joined(base, target)
         foreign = origin_differs(base, url)
         authorization = None if foreign else self._authorizer.header(base, endpoint, scope)
         response = self._send(method, url, headers, body, authorization, attempts)
