@@ -4,12 +4,10 @@ docker decides (moby/sys user.GetExecUser): a word is first a name, then a numbe
 group that is named takes the place of all the user's own groups.
 """
 
-import os
-
 import msgspec
 
 from polyarch.errors import NotFoundError, PolyarchError
-from polyarch.sandbox import syscalls
+from polyarch.sandbox import search
 
 # A passwd of an image is someone else's file: no more than this is read of it.
 _LIMIT = 16 << 20
@@ -68,15 +66,9 @@ def _number(text: str, what: str) -> int:
 
 
 def _records(rootfs: str, path: str) -> list[list[str]]:
-    root = os.open(rootfs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        # O_NONBLOCK: a fifo in its place must not hold us up.
-        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
-        file = syscalls.openat2(root, path, flags, syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_MAGICLINKS)
-    except OSError:
+    file = search.open_file(rootfs, path)
+    if file is None:
         # An image without the file has no names: numbers still work, as in docker.
         return []
-    finally:
-        os.close(root)
-    with open(file, encoding="utf-8", errors="replace") as lines:
-        return [line.rstrip("\n").split(":") for line in lines.read(_LIMIT).split("\n")]
+    with open(file, encoding="utf-8", errors="replace") as reader:
+        return [line.split(":") for line in reader.read(_LIMIT).splitlines()]

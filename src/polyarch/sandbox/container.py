@@ -13,7 +13,7 @@ import msgspec
 
 from polyarch.errors import PolyarchError
 from polyarch.oci.platform import Platform
-from polyarch.sandbox import emulation, files, mounts, namespaces, runtime, spec, syscalls
+from polyarch.sandbox import emulation, files, mounts, namespaces, runtime, search, spec, syscalls
 from polyarch.sandbox.account import Account, resolve_user
 from polyarch.sandbox.mounts import Bind, File, Overlay, Tmpfs
 from polyarch.sandbox.process import Process
@@ -151,6 +151,8 @@ class Sandbox:
                 stubs.remove()
             if status != 0:
                 _raise_if_not_started(bundle, process)
+            if status == 1:
+                _raise_if_foreign(rootfs, process)
             return status
         finally:
             files.remove(bundle)
@@ -295,18 +297,32 @@ def _moved(mount: Bind | Tmpfs, places: dict[str, str]) -> Bind | Tmpfs:
 
 
 def _raise_if_not_started(bundle: str, process: Process) -> None:
-    """Raises StartError if the runtime failed before the process was there, or in starting it."""
+    """Raises StartError if the runtime failed before there was a process."""
     said = runtime.failure(bundle)
     if said is None:
         return
     first, low = process.argv[0] if process.argv else "", said.lower()
-    if "exec format error" in low:
-        hint = "it is made for another platform than the one it was run for"
-        raise StartError(f"cannot run {first}: exec format error", hint, status=126)
     if "not found in $path" in low or ("no such file" in low and first in said):
         raise StartError(f"cannot run {first}: not found in the image", said, status=127)
     if "open executable" in low or ("permission denied" in low and first in said):
         raise StartError(f"cannot run {first}: permission denied", said, status=126)
     # Silence is that of unshare, whose only reason to fail is the mount of /proc; what it said went to stderr.
+    hidden = not said or ("proc" in low and "not permitted" in low)
     hint = "inside a container, /proc must be whole: start it with --security-opt systempaths=unconfined"
-    raise StartError(f"cannot start {first}{f': {said}' if said else ''}", None if said and "proc" not in low else hint)
+    raise StartError(f"cannot start {first}{f': {said}' if said else ''}", hint if hidden else None)
+
+
+def _raise_if_foreign(rootfs: str, process: Process) -> None:
+    """Raises StartError if the program is one that this machine cannot run as things are.
+
+    The runtime tells by the status 1 and a word on the process's stderr, which any program might have given.
+    """
+    first = process.argv[0] if process.argv else ""
+    found = search.program(rootfs, first, process.cwd, process.env)
+    architecture = search.architecture(rootfs, found) if found else None
+    if architecture is not None and not emulation.is_runnable(architecture):
+        raise StartError(
+            f"cannot run {first}: exec format error: it is a program for {architecture}",
+            "the image holds programs of another platform than the one it was run for",
+            status=126,
+        )

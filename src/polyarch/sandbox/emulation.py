@@ -33,6 +33,7 @@ _QEMU = {
 # The architectures, beside its own, whose programs a kernel of this one may run on the bare processor.
 _SIBLINGS = {"amd64": ("386",), "arm64": ("arm",)}
 _VARIANTS = {"amd64": ("v2", "v3", "v4"), "arm": ("v7", "v6", "v5")}
+_LEAST = {"arm": "v5"}
 _HINT = "install the package qemu-user-static"
 _HOST_TABLE = "/proc/sys/fs/binfmt_misc"
 # A probe takes a few milliseconds; an emulator that hangs is as good as none.
@@ -126,6 +127,16 @@ def prepare(platform: Platform, search_path: str) -> Support:
     if found.how == "missing":
         raise UnsupportedError(f"this machine cannot run programs of {platform}", found.hint)
     return found
+
+
+def is_runnable(architecture: str) -> bool:
+    """Whether programs of `architecture` (GOARCH) run in this process's namespace as it is now."""
+    with _lock:
+        if architecture in _registered:
+            return True
+    return _runs(
+        platforms.normalize(Platform(os="linux", architecture=architecture, variant=_LEAST.get(architecture, "")))
+    )
 
 
 def support(wanted: Iterable[Platform], search_path: str) -> tuple[Support, ...]:

@@ -41,9 +41,10 @@ class Runtime(msgspec.Struct, frozen=True):
         """The words that run the bundle `bundle` as container `name` and give its exit status."""
         log, pid = os.path.join(bundle, _LOG), os.path.join(bundle, _PID)
         guard = [self.setpriv, "--pdeathsig", "KILL", "--", self.unshare, "--pid", "--fork", "--kill-child"]
-        guard += ["--mount-proc", "--", self.path, "--root", state, "--log", log, "--log-format", "json"]
+        guard += ["--mount-proc", "--", self.path, "--root", state, "--log", log]
         # No cgroup: a build sets no limits, and without root there is seldom one to be had.
-        guard += ["--cgroup-manager=disabled"] if self.kind == "crun" else ["--rootless=true"]
+        # crun in its json format would write that to the process's stderr as well.
+        guard += ["--cgroup-manager=disabled"] if self.kind == "crun" else ["--log-format", "json", "--rootless=true"]
         # A keyring for each container would soon meet the user's quota; seccomp keeps processes from keys.
         return [*guard, "run", "--no-new-keyring", "--pid-file", pid, "--bundle", bundle, name]
 
@@ -63,14 +64,22 @@ def find(search_path: str) -> Runtime:
 
 
 def failure(bundle: str) -> str | None:
-    """Why the process of a bundle did not start, in the runtime's words (none where it never spoke), None if it did."""
-    with contextlib.suppress(FileNotFoundError), open(os.path.join(bundle, _LOG), "rb") as lines:
+    """Why the container of a bundle was not made, in the runtime's words (empty if it said none); None if it was."""
+    if os.path.exists(os.path.join(bundle, _PID)):
+        return None
+    said = ""
+    with (
+        contextlib.suppress(FileNotFoundError),
+        open(os.path.join(bundle, _LOG), encoding="utf-8", errors="replace") as lines,
+    ):
         for line in lines:
+            # crun writes plain lines, runc what it is told to.
+            entry = {"level": "error", "msg": line}
             with contextlib.suppress(msgspec.DecodeError):
-                entry = msgspec.json.decode(line)
-                if entry.get("level") == "error":
-                    return str(entry.get("msg", "")).strip()
-    return None if os.path.exists(os.path.join(bundle, _PID)) else ""
+                entry = msgspec.json.decode(line, type=dict[str, str])
+            if entry.get("level") == "error":
+                said = entry.get("msg", "").strip()
+    return said
 
 
 def kill(guard: "subprocess.Popen[bytes]") -> None:

@@ -160,6 +160,8 @@ def _mount(mount: Bind | Tmpfs) -> dict[str, Any]:
     if isinstance(mount, Tmpfs):
         options = ["nosuid", "nodev", *mount.options(), *(["ro"] if mount.read_only else [])]
         return {"destination": target, "type": "tmpfs", "source": "tmpfs", "options": options}
-    # rro: what is mounted below the source is read-only, too (Linux 5.12, crun 1.4, runc 1.1).
-    options = ["rbind", "rprivate", *(["ro", "rro"] if mount.read_only else [])]
+    options = ["rbind", "rprivate", *(["ro"] if mount.read_only else [])]
+    if mount.read_only and os.path.isdir(mount.source):
+        # What is mounted below the source is read-only, too (crun 1.4, runc 1.1); crun refuses it for files.
+        options.append("rro")
     return {"destination": target, "type": "bind", "source": mount.source, "options": options}

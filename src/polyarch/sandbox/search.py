@@ -1,0 +1,54 @@
+"""Looking into a root filesystem as its processes would, without ever being led out of it."""
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterable
+
+from polyarch.sandbox import probe, syscalls
+
+_DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def open_file(rootfs: str, path: str) -> int | None:
+    """A file descriptor of the regular file at `path` in `rootfs`, its symlinks followed within; None without one."""
+    root = os.open(rootfs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        # O_NONBLOCK: a fifo in its place must not hold us up.
+        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
+        file = syscalls.openat2(root, path, flags, syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_MAGICLINKS)
+    except OSError:
+        return None
+    finally:
+        os.close(root)
+    if stat.S_ISREG(os.fstat(file).st_mode):
+        return file
+    os.close(file)
+    return None
+
+
+def program(rootfs: str, name: str, cwd: str, env: Iterable[str]) -> str | None:
+    """The path in `rootfs` of the program that execvp(3) would run for `name`."""
+    path = next((each.removeprefix("PATH=") for each in env if each.startswith("PATH=")), _DEFAULT_PATH)
+    directories = [""] if "/" in name else path.split(":")
+    for directory in directories:
+        candidate = os.path.join("/", cwd, directory, name)
+        file = open_file(rootfs, candidate)
+        if file is not None:
+            os.close(file)
+            return candidate
+    return None
+
+
+def architecture(rootfs: str, path: str) -> str | None:
+    """The architecture (GOARCH) that the program at `path` is made for; None if it is no ELF file of a known one."""
+    file = open_file(rootfs, path)
+    if file is None:
+        return None
+    with contextlib.closing(open(file, "rb")) as reader:
+        head = reader.read(20)
+    for name in probe.MACHINES:
+        magic, mask = probe.pattern(name)
+        if len(head) == len(magic) and all(a & m == b & m for a, b, m in zip(head, magic, mask, strict=True)):
+            return name
+    return None

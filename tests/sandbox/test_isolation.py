@@ -1,0 +1,171 @@
+"""What a process must not see or do; the attempts of SECURITY.md, as root and as an unprivileged user."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.people import Person
+from tests.sandbox.inside import REPOSITORY, Room, inside
+
+Bases = dict[str, Path]
+
+# docker's default set: CHOWN … AUDIT_WRITE, as a mask.
+_DOCKER = "00000000a80425fb"
+
+
+def _status(room: Room) -> list[str]:
+    return room.run("grep -E 'Cap(Inh|Prm|Eff|Bnd|Amb)|NoNewPrivs|^Seccomp:' /proc/self/status").output.split()[1::2]
+
+
+def test_capabilities_and_seccomp_are_dockers(someone: Person, amd64: Bases) -> None:
+    nothing = "0" * 16
+    assert inside(someone, _status, amd64) == [nothing, _DOCKER, _DOCKER, _DOCKER, nothing, "0", "2"]
+
+
+def _status_of_nobody(room: Room) -> list[str]:
+    return room.run("grep -E 'Cap(Prm|Eff|Bnd)' /proc/self/status", user="nobody").output.split()[1::2]
+
+
+def test_who_is_not_root_holds_no_capability(someone: Person, amd64: Bases) -> None:
+    assert inside(someone, _status_of_nobody, amd64) == ["0" * 16, "0" * 16, _DOCKER]
+
+
+_ATTEMPTS = {
+    "write a sysctl": "echo 1 > /proc/sys/kernel/panic",
+    "set the core pattern, which the host would run": "echo '|/bin/sh' > /proc/sys/kernel/core_pattern",
+    "use the magic sysrq": "echo h > /proc/sysrq-trigger",
+    "mount": "mount -t tmpfs tmpfs /tmp",
+    "make /proc/sys writable again": "mount -o remount,rw,bind /proc/sys",
+    "make a user namespace": "unshare -U true",
+    "make a mount namespace": "unshare -m true",
+    "write in /sys": "echo 1 > /sys/kernel/mm/ksm/run",
+    "write in cgroups": "mkdir /sys/fs/cgroup/mine",
+    "make a device node": "mknod /tmp/sda b 8 0 && cat /tmp/sda",
+    "read the kernel's memory": "test -s /proc/kcore && head -c1 /proc/kcore | grep -q .",
+    "see the keys of others": "grep -q . /proc/keys",
+    "set the clock": "! date -s 2000-01-01 2>&1 | grep -q 'set date'",
+    "set the host's name": "hostname other",
+    "load a module": "modprobe loop || insmod /nothing.ko",
+    "change the root": "pivot_root /tmp /tmp",
+    "leave by chroot": "chroot /proc/1/root/../../.. /bin/sh -c 'test -e /work/main'",
+    "see a host's process": f"test -e /proc/{os.getpid()}/cmdline && grep -q pytest /proc/{os.getpid()}/cmdline",
+    "kill a host's process": f"kill -0 {os.getpid()}",
+    "write in the host's binary formats": "ls /proc/sys/fs/binfmt_misc/register",
+    "mount binfmt_misc": "mount -t binfmt_misc none /proc/sys/fs/binfmt_misc",
+}
+
+
+def _attempts(room: Room) -> list[str]:
+    # Each on its own, so that one that succeeds is named. A success is an exit status 0.
+    return [name for name, script in _ATTEMPTS.items() if room.run(f"({script}) >/dev/null 2>&1").status == 0]
+
+
+def test_no_attempt_to_leave_succeeds(someone: Person, amd64: Bases) -> None:
+    assert inside(someone, _attempts, amd64) == []
+
+
+def _environment(room: Room) -> list[str]:
+    os.environ["SECRET_OF_THE_CALLER"] = "value"
+    secret = os.open("/etc/hostname", os.O_RDONLY)
+    os.set_inheritable(secret, True)
+    return room.run("env | grep -v -E '^(SHLVL|PWD)='; ls /proc/self/fd", env=("PATH=/bin", "A=b")).output.split()
+
+
+def test_neither_environment_nor_files_of_the_caller_leak_in(someone: Person, amd64: Bases) -> None:
+    # 3 is ls's own, of the directory.
+    assert sorted(inside(someone, _environment, amd64)) == ["0", "1", "2", "3", "A=b", "HOME=/root", "PATH=/bin"]
+
+
+def _only_itself(room: Room) -> list[str]:
+    return room.run("echo $$; ls /proc | grep -E '^[0-9]+$' | wc -l; hostname").output.split()
+
+
+def test_a_process_is_the_first_of_its_own_world(someone: Person, amd64: Bases) -> None:
+    # The shell, ls, grep, wc at most; with a fork of the shell's on the way.
+    first, count, name = inside(someone, _only_itself, amd64)
+    assert (first, name) == ("1", "polyarch")
+    assert int(count) <= 5
+
+
+def _networks(room: Room) -> list[str]:
+    script = "grep : /proc/net/dev | cut -d: -f1 | tr -d ' '; ls /sys/class/net; ping -c1 127.0.0.1 >/dev/null; echo $?"
+    return room.run(script, network="none").output.split()
+
+
+def test_without_network_there_is_only_a_working_loopback(someone: Person, amd64: Bases) -> None:
+    assert inside(someone, _networks, amd64) == ["lo", "lo", "0"]
+
+
+def _hostile_links(room: Room) -> list[object]:
+    from polyarch.sandbox import StartError
+
+    # As far as the image is concerned, each of these lies in a directory of the host.
+    answers: list[object] = []
+    for number, name in enumerate(("etc", "sys", "proc", "dev")):
+        lower, aim = room.new("hostile"), room.new("aim")
+        (lower / "bin").mkdir()
+        (lower / "bin/sh").write_bytes((room.base() / "bin/busybox").read_bytes())
+        (lower / "bin/sh").chmod(0o755)
+        (lower / name).symlink_to(f"../../../../../..{aim}" if number % 2 else aim)
+        try:
+            answers.append(room.run("test -f /etc/hosts && echo ran", "linux/amd64", lower).output)
+        except StartError:
+            answers.append("refused")
+        answers.append(os.listdir(aim))
+    return answers
+
+
+def test_links_in_an_image_do_not_lead_mounts_out_of_it(someone: Person, amd64: Bases) -> None:
+    # docker's runtimes, too, refuse a /proc or /sys that is a link.
+    assert inside(someone, _hostile_links, amd64) == ["ran\n", [], "refused", [], "refused", [], "ran\n", []]
+
+
+def _insecure(room: Room) -> list[object]:
+    ran = room.run("mount -t tmpfs tmpfs /tmp && echo mounted; grep ^Seccomp: /proc/self/status", insecure=True)
+    return ran.output.split()
+
+
+def test_insecure_lifts_the_limits_within_the_namespace(someone: Person, amd64: Bases) -> None:
+    assert inside(someone, _insecure, amd64) == ["mounted", "Seccomp:", "0"]
+
+
+def _sleeps(room: Room) -> None:
+    # "up" comes when the container runs; then this process is killed.
+    from polyarch.sandbox import Process
+
+    with room.rootfs() as (root, _):
+        script = "echo up; sleep 4711 & exec sleep 4711"
+        process = Process(argv=("/bin/sh", "-c", script), env=("PATH=/bin",))
+        room.sandbox.run(process, root, stdout=lambda data: print(data.decode(), end="", flush=True))
+
+
+def _sleepers() -> list[str]:
+    listed = subprocess.run(["pgrep", "-f", "^sleep 4711"], capture_output=True, text=True, check=False)
+    return listed.stdout.split()
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_when_the_command_is_killed_no_process_remains(someone: Person, amd64: Bases, how: signal.Signals) -> None:
+    tar = someone.directory / "base.tar"
+    tar.write_bytes(amd64["linux/amd64"].read_bytes())
+    tar.chmod(0o644)
+    name = f"{__name__}:_sleeps"
+    words = [name, "/usr/sbin:/usr/bin:/sbin:/bin", f'{{"linux/amd64": "{tar}"}}', str(someone.directory)]
+    command = [*someone.prefix, sys.executable, "-m", "tests.sandbox.inside", *words]
+    with subprocess.Popen(
+        command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=someone.polyarch.env
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"up\n"
+        assert len(_sleepers()) == 2
+        child.send_signal(how)
+        child.wait(timeout=30)
+    deadline = time.monotonic() + 10
+    while _sleepers() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert _sleepers() == []
