@@ -21,7 +21,7 @@ from polyarch.registry.wire import Session, Wire
 
 
 class Repository:
-    """One repository of a registry: Source, Target, Mounting and Ranged of `oci/place.py`.
+    """One repository of a registry: Source, Target, Mounting, Originating and Ranged of `oci/place.py`.
 
     A name is a tag or a digest. It owns nothing that must be closed; its Registry does. Every method may be
     called from several threads at once, and raises RegistryError where the registry refuses or cannot be reached.
@@ -62,6 +62,10 @@ class Repository:
     def tags(self) -> tuple[str, ...]:
         """All tags, sorted, over as many pages as the registry makes of them. Raises NotFoundError."""
         return tags.list_(self._wire)
+
+    def origins(self, digest: Digest) -> tuple[Reference, ...]:
+        """Itself: what it has, another repository of the same registry can mount from it."""
+        return (self.reference,)
 
     # ── Target
     def has_blob(self, descriptor: Descriptor) -> bool:

@@ -5,7 +5,7 @@ import stat
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from polyarch.errors import NotFoundError, PolyarchError
 from polyarch.oci import digest as digests
@@ -17,7 +17,6 @@ from polyarch.oci.verify import VerifyingReader
 from polyarch.store import disk, tags, temporary
 from polyarch.store.blobs import Blobs, BlobWriter, Trace
 from polyarch.store.cache import Cache
-from polyarch.store.gc import Collector, Keep, Reclaimed, Usage
 from polyarch.store.layout import Layout
 from polyarch.store.leases import Lease
 from polyarch.store.locks import FileLock, StoreLock
@@ -25,7 +24,11 @@ from polyarch.store.manifests import Manifests
 from polyarch.store.snapshots import Snapshots
 from polyarch.store.tags import Tags
 from polyarch.store.temporary import TemporaryDirectory
-from polyarch.store.verify import Problem, Verifier
+
+# What few commands need is imported where it is used: `images` starts 4 ms sooner.
+if TYPE_CHECKING:
+    from polyarch.store.gc import Collector, Keep, Reclaimed, Usage
+    from polyarch.store.verify import Problem, Verifier
 
 _MARKER = b'{"imageLayoutVersion":"1.0.0"}'
 
@@ -51,7 +54,6 @@ class Store:
         self._tags = Tags(self._blobs)
         self.snapshots = Snapshots(layout, self._lock, self._lease, trace)
         self.cache = Cache(layout)
-        self._verifier = Verifier(self._blobs, self._manifests, self._tags)
 
     @classmethod
     def open(cls, root: Path | str, *, create: bool = True, trace: Trace = _no_trace) -> Self:
@@ -111,6 +113,10 @@ class Store:
             return os.pread(descriptor_number, size, offset)
         finally:
             os.close(descriptor_number)
+
+    def lacks(self, descriptor: Descriptor) -> bool:
+        """Whether the blob is not here, so that a copier can name it before it sends anything."""
+        return not self.has_blob(descriptor)
 
     def tags(self) -> tuple[str, ...]:
         """All names, sorted."""
@@ -209,32 +215,32 @@ class Store:
         """A directory on the store's filesystem, for `with`, that gives its path; removed with all that is in it."""
         return TemporaryDirectory(self.layout.temporary)
 
-    def gc(self, keep: Keep | None = None, *, dry_run: bool = False, timeout: float = 30) -> Reclaimed:
+    def gc(self, keep: "Keep | None" = None, *, dry_run: bool = False, timeout: float = 30) -> "Reclaimed":
         """Remove what no tag, no living process (this one included) and not `keep` needs.
 
         Raises ConflictError when the store is not free within `timeout` seconds, CorruptError when a manifest that a
         tag needs is damaged.
         """
-        return self._collector().run(keep or Keep(), dry_run=dry_run, timeout=timeout)
+        return self._collector().run(keep, dry_run=dry_run, timeout=timeout)
 
-    def usage(self, keep: Keep | None = None, *, timeout: float = 30) -> Usage:
+    def usage(self, keep: "Keep | None" = None, *, timeout: float = 30) -> "Usage":
         """What the store takes on disk. Raises as `gc` does."""
-        return self._collector().usage(keep or Keep(), timeout)
+        return self._collector().usage(keep, timeout)
 
-    def verify(self, progress: Callable[[int], None] | None = None) -> Iterator[Problem]:
+    def verify(self, progress: Callable[[int], None] | None = None) -> Iterator["Problem"]:
         """Read every blob and follow every reference: what is wrong, as it is found.
 
         `progress` is told the bytes of each blob that has been read; `usage` tells the sum.
         """
-        return self._verifier.problems(progress)
+        return self._verifier().problems(progress)
 
-    def repair(self, problem: Problem) -> bool:
+    def repair(self, problem: "Problem") -> bool:
         """Do away with what is wrong, so that it can be fetched or made again; whether that was possible.
 
         A corrupt blob and a stray file are removed. A damaged index.json is set aside, and the images that are here
         are kept without their names. What is absent must be pulled or built again.
         """
-        return self._verifier.repair(problem)
+        return self._verifier().repair(problem)
 
     def close(self) -> None:
         """Let go of everything; what was leased may be collected from now on. Safe to call twice."""
@@ -252,8 +258,15 @@ class Store:
     ) -> None:
         self.close()
 
-    def _collector(self) -> Collector:
+    def _collector(self) -> "Collector":
+        from polyarch.store.gc import Collector
+
         return Collector(self._blobs, self._manifests, self._tags, self.snapshots)
+
+    def _verifier(self) -> "Verifier":
+        from polyarch.store.verify import Verifier
+
+        return Verifier(self._blobs, self._manifests, self._tags)
 
 
 def _create(layout: Layout) -> None:
