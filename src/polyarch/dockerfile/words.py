@@ -222,6 +222,8 @@ class _Reader:
             return f"${{{name}}}" if value is None and self.rules.keep_unset else value or ""
         if modifier == "/":
             return self.replaced(name)
+        if not modifier:
+            raise DockerfileError("syntax error: missing '}'")
         if modifier not in (":", "+", "-", "?", "#", "%"):
             raise DockerfileError(f"unsupported modifier ({modifier}) in substitution")
         empty_is_unset = modifier == ":"
