@@ -1,6 +1,6 @@
 """Polyarch: one container image for many platforms, as a library.
 
-    from polyarch import Platform, Reference, Store
+    from polyarch import Platform, Reference, Store, build
 
 The names are loaded when they are first used: `import polyarch` costs next to nothing, and a program pays for what
 it calls.
@@ -11,6 +11,7 @@ from polyarch.version import VERSION as __version__
 # Written out, because `typing` would cost every start 10 ms; type checkers take any such name for true.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from polyarch.api import build
     from polyarch.errors import PolyarchError
     from polyarch.oci.platform import Platform
     from polyarch.oci.reference import Reference
@@ -23,9 +24,10 @@ _NAMES = {
     "Reference": "polyarch.oci.reference",
     "Registry": "polyarch.registry",
     "Store": "polyarch.store",
+    "build": "polyarch.api",
 }
 
-__all__ = ["Platform", "PolyarchError", "Reference", "Registry", "Store", "__version__"]
+__all__ = ["Platform", "PolyarchError", "Reference", "Registry", "Store", "__version__", "build"]
 
 
 def __getattr__(name: str) -> object:

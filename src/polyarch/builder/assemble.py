@@ -1,0 +1,173 @@
+"""Layers and config → manifest → index: what a build's results are in the store.
+
+Here, and not before, a RUN's layer becomes a blob: only what is exported is packed.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from polyarch import progress
+from polyarch.builder.perform import layer as records
+from polyarch.builder.perform.filesystem import Filesystems
+from polyarch.builder.perform.layer import Layer
+from polyarch.builder.plan.planner import Plan
+from polyarch.builder.request import Export
+from polyarch.oci import index as indexes
+from polyarch.oci import manifest as manifests
+from polyarch.oci import media_types
+from polyarch.oci.config import History, ImageConfig
+from polyarch.oci.descriptor import Descriptor
+from polyarch.oci.digest import Digest
+from polyarch.oci.platform import Platform
+
+if TYPE_CHECKING:
+    from polyarch.store import Store
+    from polyarch.transfer.lazy import LazySource
+
+
+class Image(msgspec.Struct, frozen=True, kw_only=True):
+    """One platform's image, in the store: its manifest, its config's digest, and its layers for who exports files."""
+
+    platform: Platform
+    descriptor: Descriptor
+    config: Digest
+    layers: tuple[Layer, ...]
+
+
+class Assembler:
+    """Makes images of what was built. It owns nothing."""
+
+    def __init__(
+        self,
+        store: "Store",
+        source: "LazySource",
+        filesystems: Filesystems,
+        export: Export,
+        workers: int,
+        emit: progress.Emit,
+    ) -> None:
+        self._store = store
+        self._source = source
+        self._filesystems = filesystems
+        self._export = export
+        self._workers = workers
+        self._emit = emit
+        self._packed: dict[str, Layer] = {}
+
+    def image(self, plan: Plan, layers: Sequence[Layer], created: str, *, blobs: bool = True) -> Image:
+        """The image of `plan`, whose layers are these. `created` is its time where none of its layers has one.
+
+        Without `blobs` nothing is packed: the image is exported as files, and has no manifest.
+        """
+        if not blobs:
+            nothing = Descriptor(media_type="", digest=Digest(""), size=0)
+            return Image(platform=plan.platform, descriptor=nothing, config=Digest(""), layers=tuple(layers))
+        whole = tuple(self._blob(layer) for layer in layers)
+        config = _finished(plan, whole, created)
+        media_type = media_types.DOCKER_CONFIG if self._export.docker_format else media_types.OCI_CONFIG
+        stored = self._store.put_bytes(media_type, config.encode())
+        manifest = manifests.create(
+            msgspec.structs.replace(stored, media_type=media_types.OCI_CONFIG),
+            [_plain(layer) for layer in whole],
+            self._export.annotations,
+        )
+        if self._export.docker_format:
+            manifest = manifests.convert(manifest, to_docker=True)
+        self._store.write_manifest(manifest.descriptor(), manifest.raw)
+        return Image(
+            platform=plan.platform,
+            descriptor=manifest.descriptor(plan.platform),
+            config=stored.digest,
+            layers=whole,
+        )
+
+    def root(self, images: Sequence[Image]) -> Descriptor:
+        """What a name is to point at: the image itself where there is one platform, else an index of all."""
+        if len(images) == 1:
+            return msgspec.structs.replace(images[0].descriptor, platform=None)
+        media_type = media_types.DOCKER_INDEX if self._export.docker_format else media_types.OCI_INDEX
+        entries = [image.descriptor for image in images]
+        index = indexes.create(entries, self._export.index_annotations or None, media_type)
+        self._store.write_manifest(index.descriptor(), index.raw)
+        return index.descriptor()
+
+    def _blob(self, layer: Layer) -> Layer:
+        """The layer with a blob; of another compression only where that was forced, or it is new."""
+        if layer.diff_id and (not self._export.force_compression or self._is_as_wanted(layer)):
+            return layer
+        if layer.key not in self._packed:
+            self._packed[layer.key] = self._repack(layer) if layer.diff_id else self._pack(layer)
+        return msgspec.structs.replace(self._packed[layer.key], created=layer.created)
+
+    def _pack(self, layer: Layer) -> Layer:
+        wanted = self._export.compression
+        known = records.packed(self._store, layer, wanted)
+        if known is not None and known.blob is not None and self._store.has_blob(known.blob):
+            return known
+        made = self._told(
+            layer, lambda: records.pack(self._store, self._filesystems.items(layer), wanted, self._workers)
+        )
+        records.remember_packed(self._store, layer, wanted, made)
+        return made
+
+    def _repack(self, layer: Layer) -> Layer:
+        """The same tar, compressed as it was asked for."""
+        from polyarch.layers.compression import decompress
+        from polyarch.layers.recompress import recompress
+
+        assert layer.blob is not None
+        blob = layer.blob
+
+        def work() -> Layer:
+            with self._source.open_blob(blob) as reader, self._store.new_blob() as writer:
+                packed = recompress(decompress(reader), writer, self._export.compression, self._workers)
+                writer.commit(packed.digest)
+            return Layer(
+                diff_id=layer.diff_id,
+                blob=Descriptor(media_type=packed.media_type, digest=packed.digest, size=packed.size),
+            )
+
+        return self._told(layer, work)
+
+    def _told(self, layer: Layer, work: Callable[[], Layer]) -> Layer:
+        unit = f"export {layer.key}"
+        self._emit(progress.Started(unit, "exporting layers"))
+        made = work()
+        self._emit(progress.Finished(unit))
+        return made
+
+    def _is_as_wanted(self, layer: Layer) -> bool:
+        assert layer.blob is not None
+        kind = {"none": "", "gzip": "gzip", "zstd": "zstd"}[self._export.compression.kind]
+        return layer.blob.media_type.endswith(kind) if kind else "+" not in layer.blob.media_type
+
+
+def timestamp(seconds: float) -> str:
+    """A time as image configs have it: RFC 3339 in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _plain(layer: Layer) -> Descriptor:
+    assert layer.blob is not None
+    return layer.blob
+
+
+def _finished(plan: Plan, layers: Sequence[Layer], created: str) -> ImageConfig:
+    """The config with its layers and the times of its history.
+
+    As BuildKit's normalizeLayersAndHistory does it: a line that makes no layer has the time of the one before it,
+    so that a build of which everything was cached gives the same image again.
+    """
+    history: list[History] = []
+    remaining = iter(layers)
+    last = str(plan.config.document.get("created") or "")
+    for entry in plan.history:
+        layer = None if entry.empty_layer else next(remaining)
+        when = entry.created or (layer.created if layer is not None else "") or last
+        history.append(msgspec.structs.replace(entry, created=when))
+        last = when or last
+    diff_ids = tuple(layer.diff_id for layer in layers)
+    return plan.config.with_layers(diff_ids, tuple(history)).with_fields(created=last or created)

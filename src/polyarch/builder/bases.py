@@ -1,0 +1,114 @@
+"""What FROM and `--from` name: the store first, then its registry; only manifests and configs are read.
+
+The layers stay where they are until something needs them: the source remembers their repositories, so that a push
+can mount them and a RUN can fetch them.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from polyarch.builder.plan.options import Base
+from polyarch.errors import CorruptError, NotFoundError, UnsupportedError
+from polyarch.images import choose
+from polyarch.oci import index as indexes
+from polyarch.oci import platform as platforms
+from polyarch.oci import reference as references
+from polyarch.oci.descriptor import Descriptor
+from polyarch.oci.document import Index, Manifest
+from polyarch.oci.place import Source
+from polyarch.oci.platform import Platform
+
+if TYPE_CHECKING:
+    from polyarch.registry import Registry
+    from polyarch.store import Store
+    from polyarch.transfer.lazy import LazySource
+
+
+class Bases:
+    """Resolves names for one build, each name and platform once. It owns nothing; the store keeps what it reads.
+
+    `pull` asks the registry even for what the store has. `layouts` are places for names that are no references
+    (a named context `oci-layout://…`), each with the name inside.
+    """
+
+    def __init__(
+        self,
+        store: "Store",
+        registry: "Registry",
+        source: "LazySource",
+        *,
+        pull: bool = False,
+        allow_foreign: bool = False,
+        layouts: Mapping[str, tuple[Source, str]] | None = None,
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._source = source
+        self._pull = pull
+        self._allow_foreign = allow_foreign
+        self._layouts = layouts or {}
+        self._roots: dict[str, tuple[Source, Descriptor]] = {}
+        self._found: dict[tuple[str, Platform], Base] = {}
+
+    def image(self, name: str, platform: Platform) -> Base:
+        """As of `plan.options.Resolver`."""
+        key = (name, platform)
+        if key not in self._found:
+            self._found[key] = self._resolve(name, platform)
+        return self._found[key]
+
+    def _resolve(self, name: str, platform: Platform) -> Base:
+        if name not in self._roots:
+            self._roots[name] = self._locate(name)
+        source, root = self._roots[name]
+        descriptor, warning = root, ""
+        document = choose.read_document(source, root)
+        if isinstance(document, Index):
+            entry = indexes.select(document, platform)
+            if entry is None:
+                warning = self._foreign(name, platform, indexes.describe(document))
+                entry = next(iter(indexes.images(document)), None)
+            if entry is None:
+                raise NotFoundError(f"the base image {name} has no images in its index")
+            descriptor = entry
+            document = choose.read_document(source, descriptor)
+            if isinstance(document, Index):
+                raise CorruptError(f"{name} has an index where the image for {platform} should be")
+        config = choose.read_config(source, document)
+        if not warning and not platforms.serves(config.platform, platform):
+            warning = self._foreign(name, platform, str(config.platform))
+        if source is not self._source:
+            self._import(source, descriptor, document)
+        return Base(document.digest, config, f"{name}@{root.digest}", warning)
+
+    def _foreign(self, name: str, platform: Platform, offered: str) -> str:
+        """The warning where nothing fits. Raises UnsupportedError unless foreign bases were allowed."""
+        message = f"the base image {name} is not for {platform}: it has {offered}"
+        if not self._allow_foreign:
+            raise UnsupportedError(
+                message,
+                "leave this platform out, choose another base, or take it as it is with --allow-foreign-base "
+                "(its binaries do not run there)",
+            )
+        return message
+
+    def _locate(self, name: str) -> tuple[Source, Descriptor]:
+        if name in self._layouts:
+            source, tag = self._layouts[name]
+            return source, source.resolve(tag)
+        reference = references.parse(name).tagged()
+        if not self._pull:
+            return self._source, self._source.resolve(str(reference))
+        from polyarch.transfer import lazy
+
+        root = self._registry.repository(reference).resolve(reference.version)
+        lazy.record_origins(self._store, [root.digest], reference)
+        return self._source, root
+
+    def _import(self, source: Source, descriptor: Descriptor, manifest: Manifest) -> None:
+        """Bring an image from a layout into the store: its files may be gone when its layers are needed."""
+        for blob in (manifest.config, *manifest.layers):
+            if not self._store.has_blob(blob):
+                with source.open_blob(blob) as reader:
+                    self._store.write_blob(blob, reader)
+        self._store.write_manifest(descriptor, manifest.raw)

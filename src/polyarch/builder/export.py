@@ -1,0 +1,233 @@
+"""Results to where they go: the store's names, registries, archives, directories. All but files are the one copier."""
+
+import os
+import posixpath
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from polyarch import progress
+from polyarch.builder.assemble import Image
+from polyarch.builder.perform.filesystem import Filesystems
+from polyarch.builder.request import Export, Output
+from polyarch.errors import ConflictError, PolyarchError, UsageError
+from polyarch.layers.entry import Content, Entry, Item
+from polyarch.oci.descriptor import Descriptor
+from polyarch.oci.place import Target
+from polyarch.oci.platform import Platform
+from polyarch.transfer.copy import CopyOptions, Sent, send
+
+if TYPE_CHECKING:
+    from polyarch.registry import Registry
+    from polyarch.store import Store
+    from polyarch.transfer.lazy import LazySource
+
+_CHUNK = 1 << 20
+
+
+class Exporter:
+    """Sends the results of one build. It owns nothing."""
+
+    def __init__(
+        self,
+        store: "Store",
+        registry: "Registry",
+        source: "LazySource",
+        filesystems: Filesystems,
+        export: Export,
+        host: Platform,
+        emit: progress.Emit,
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._source = source
+        self._filesystems = filesystems
+        self._export = export
+        self._host = host
+        self._emit = emit
+
+    def check(self) -> None:
+        """Raises UsageError for what can be known to fail before anything was built."""
+        for output in self._export.outputs:
+            if output.kind == "registry" and not self._export.names:
+                raise UsageError("a push needs a name", "give it with -t REGISTRY/NAME:TAG")
+
+    def send(self, output: Output, images: Sequence[Image], root: Descriptor) -> tuple[Sent, ...]:
+        """Send the results to one place. Raises what the copier and the file system raise."""
+        match output.kind:
+            case "store":
+                self._keep(root)
+            case "registry":
+                return tuple(self._push(root))
+            case "oci" | "docker":
+                self._archive(output, root)
+            case "local":
+                self._local(output, images)
+            case "tar":
+                self._tar(output, images)
+        return ()
+
+    def _keep(self, root: Descriptor) -> None:
+        """Names in the store. What its base left in a registry is fetched first: a name stands for a whole image."""
+        for blob in self._store.missing(root):
+            self._source.fetch(blob)
+        names = [str(name.tagged()) for name in self._export.names]
+        if not names:
+            self._store.keep(root)
+        for name in names:
+            self._store.tag(name, root)
+
+    def _push(self, root: Descriptor) -> Iterator[Sent]:
+        for name in self._export.names:
+            reference = name.tagged()
+            unit = f"push {reference}"
+            self._emit(progress.Started(unit, f"pushing {reference.familiar()}"))
+            sent = send(
+                self._source,
+                root.digest,
+                self._registry.repository(reference),
+                [reference.tag],
+                CopyOptions(unit=unit),
+                self._emit,
+            )
+            self._emit(progress.Finished(unit))
+            yield sent
+
+    def _archive(self, output: Output, root: Descriptor) -> None:
+        names = [str(name.tagged()) for name in self._export.names] or [""]
+        unit = f"export {output.destination or 'stdout'}"
+        self._emit(progress.Started(unit, f"exporting to {output.kind} archive"))
+        if output.directory:
+            from polyarch.transfer.layout import Layout
+
+            assert output.destination is not None
+            self._copy(root, Layout.create(output.destination), names, unit)
+        else:
+            from polyarch.transfer.archive import ArchiveWriter
+
+            with _file(output) as file:
+                writer = ArchiveWriter(file, docker=output.kind == "docker", preferred=self._host)
+                self._copy(root, writer, names, unit)
+                writer.finish()
+        self._emit(progress.Finished(unit))
+
+    def _copy(self, root: Descriptor, target: Target, names: list[str], unit: str) -> None:
+        send(self._source, root.digest, target, names, CopyOptions(unit=unit), self._emit)
+
+    # ── files
+
+    def _local(self, output: Output, images: Sequence[Image]) -> None:
+        assert output.destination is not None
+        split = output.platform_split if output.platform_split is not None else len(images) > 1
+        for image in images:
+            top = output.destination / _directory_name(image.platform) if split else output.destination
+            top.mkdir(parents=True, exist_ok=True)
+            for entry, content in self._items(image):
+                _write(top, entry, content)
+
+    def _tar(self, output: Output, images: Sequence[Image]) -> None:
+        from polyarch.layers.pack import tar_stream
+
+        split = output.platform_split if output.platform_split is not None else len(images) > 1
+
+        def items() -> Iterator[Item]:
+            for image in images:
+                prefix = _directory_name(image.platform) if split else ""
+                if prefix:
+                    yield Entry(path=prefix, kind="directory", mode=0o755), None
+                for entry, content in self._items(image):
+                    yield (_below(prefix, entry), content) if prefix else (entry, content)
+
+        with _file(output) as file:
+            for chunk in tar_stream(items()):
+                file.write(chunk)
+
+    def _items(self, image: Image) -> Iterator[Item]:
+        """The flattened file system of an image, sorted, and where its bytes are."""
+        tree = self._filesystems.tree(image.layers)
+        first: dict[tuple[int, str], str] = {}
+        for node in tree.walk():
+            fields = {name: getattr(node.entry, name) for name in Entry.__struct_fields__}
+            if not node.entry.path:
+                continue
+            if node.entry.kind != "file":
+                yield Entry(**fields), None
+                continue
+            name = first.setdefault((node.layer, node.source.path), node.entry.path)
+            if name != node.entry.path:
+                yield Entry(**{**fields, "kind": "hardlink", "link": name, "size": 0}), None
+            else:
+                yield Entry(**fields), self._filesystems.content(image.layers, node.layer, node.source)
+
+
+def _directory_name(platform: Platform) -> str:
+    return str(platform).replace("/", "_")
+
+
+def _below(prefix: str, entry: Entry) -> Entry:
+    import msgspec
+
+    link = posixpath.join(prefix, entry.link) if entry.kind == "hardlink" else entry.link
+    return msgspec.structs.replace(entry, path=posixpath.join(prefix, entry.path), link=link)
+
+
+@contextmanager
+def _file(output: Output) -> Iterator[BinaryIO]:
+    """The file of an output: written beside and renamed, so that it is whole or absent."""
+    if output.stream is not None:
+        yield output.stream
+        output.stream.flush()
+        return
+    assert output.destination is not None
+    path = output.destination
+    if path.is_dir():
+        raise ConflictError(f"{path} is a directory", "name a file with dest=FILE, or add tar=false for a layout")
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with beside.open("xb") as file:
+            yield file
+        beside.replace(path)
+    except OSError as error:
+        raise PolyarchError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _write(top: Path, entry: Entry, content: Content | None) -> None:
+    """One entry as a file of this machine: owners are the caller's, devices are left out."""
+    path = os.path.join(top, entry.path)
+    try:
+        if entry.kind == "directory":
+            os.makedirs(path, exist_ok=True)
+            os.chmod(path, entry.mode | 0o700)
+            return
+        if os.path.lexists(path):
+            os.unlink(path)
+        if entry.kind == "symlink":
+            os.symlink(entry.link, path)
+        elif entry.kind == "hardlink":
+            os.link(os.path.join(top, entry.link), path, follow_symlinks=False)
+        elif entry.kind == "file" and content is not None:
+            with open(path, "xb") as file:
+                _fill(file, content)
+            os.chmod(path, entry.mode & 0o7777)
+            os.utime(path, (entry.mtime, entry.mtime))
+        elif entry.kind == "fifo":
+            os.mkfifo(path, entry.mode)
+    except OSError as error:
+        raise PolyarchError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _fill(file: BinaryIO, content: Content) -> None:
+    if isinstance(content, bytes):
+        file.write(content)
+    elif callable(content):
+        with content() as reader:
+            while chunk := reader.read(_CHUNK):
+                file.write(chunk)
+    else:
+        import shutil
+
+        with open(content if isinstance(content, str) else content.path, "rb") as source:
+            shutil.copyfileobj(source, file, _CHUNK)

@@ -1,0 +1,106 @@
+"""Archives that ADD unpacks: told by their content, listed and read without writing their files anywhere."""
+
+import bz2
+import lzma
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from polyarch.builder.perform.files import FlatFiles
+from polyarch.errors import CorruptError
+from polyarch.layers.compression import decompress
+from polyarch.layers.entry import Content, Entry
+from polyarch.layers.listing import Listing, scan
+from polyarch.layers.reader import members
+from polyarch.oci.place import Readable
+
+_CHUNK = 1 << 20
+_OPENERS: tuple[tuple[bytes, Callable[[IO[bytes]], Readable]], ...] = (
+    (b"BZh", bz2.BZ2File),
+    (b"\xfd7zXZ\x00", lzma.LZMAFile),
+)
+
+
+class Archive(FlatFiles):
+    """The members of a tar that lies uncompressed in `spool`, a file of its owner's."""
+
+    def __init__(self, listing: Listing, spool: Path, key: str) -> None:
+        self._listing = listing
+        self._spool = spool
+        self._key = key
+        self._by_path = {entry.path: entry for entry in listing.entries if entry.kind == "file"}
+        super().__init__((), self._slice, lambda path: f"{key} {path}")
+
+    def order(self) -> tuple[Entry, ...]:
+        """The members as they stand in the tar, which is the order in which later ones win."""
+        return self._listing.entries
+
+    def _slice(self, path: str) -> Content:
+        entry = self._by_path[path]
+        return lambda: _Slice(self._spool, entry.offset, entry.size)
+
+
+class _Slice:
+    """A part of a file; it owns the open file until `close`."""
+
+    def __init__(self, path: Path, offset: int, size: int) -> None:
+        self._file = open(path, "rb", buffering=0)  # noqa: SIM115 - closed by close()
+        self._file.seek(offset)
+        self._left = size
+
+    def read(self, size: int = -1, /) -> bytes:
+        chunk = self._file.read(self._left if size < 0 else min(size, self._left))
+        self._left -= len(chunk)
+        return chunk
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __enter__(self) -> "_Slice":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def open_archive(content: Content, spool: Path, key: str) -> Archive | None:
+    """The archive in `content`, or None if it is no tar, compressed in a known way or not.
+
+    As docker decides it: by what the bytes are, never by a name. `spool` is a free path that the caller owns.
+    """
+    with _opened(content) as plain:
+        try:
+            _, first = next(iter(members(plain)))
+            del first
+        except (CorruptError, StopIteration, EOFError, OSError, lzma.LZMAError):
+            return None
+    with _opened(content) as plain, open(spool, "wb") as file:
+        while chunk := plain.read(_CHUNK):
+            file.write(chunk)
+    with open(spool, "rb") as file:
+        _, listing = scan(file)
+    return Archive(listing, spool, key)
+
+
+@contextmanager
+def _opened(content: Content) -> Iterator[Readable]:
+    from io import BytesIO
+
+    if isinstance(content, bytes):
+        yield _plain(BytesIO(content))
+    elif callable(content):
+        with content() as reader:
+            yield decompress(reader)
+    else:
+        with open(content if isinstance(content, str) else content.path, "rb") as file:
+            yield _plain(file)
+
+
+def _plain(file: IO[bytes]) -> Readable:
+    start = file.read(8)
+    file.seek(0)
+    for magic, opener in _OPENERS:
+        if start.startswith(magic):
+            return opener(file)
+    return decompress(file)

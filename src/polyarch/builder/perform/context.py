@@ -1,0 +1,121 @@
+"""A build context of this machine: walked once, told by content, through a cache of stats.
+
+What a file's bytes are is remembered by the table of the last walk: a file whose inode, size and times are the same
+was not changed. A time as young as the walk itself proves nothing (a second write within the clock's tick leaves
+the same stamp), so such files are not remembered.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from polyarch.builder.perform.files import FlatFiles
+from polyarch.dockerfile.ignorefile import Matcher, State
+from polyarch.errors import NotFoundError, PolyarchError
+from polyarch.layers.entry import Content, Entry, LocalFile, Stamp, parent_of
+from polyarch.layers.walk import Found, walk
+
+if TYPE_CHECKING:
+    from polyarch.store import Store
+
+_STAT = "stat"
+_TICK = 50_000_000  # nanoseconds; the coarsest clock of a kernel in use ticks every 10 ms
+_Table = dict[str, tuple[Stamp, str]]
+
+
+class Context:
+    """The files of one directory. `ignored` leaves out, as .dockerignore says.
+
+    `now` is the time in nanoseconds at which the command began. `remember` writes the table of stats.
+    """
+
+    def __init__(self, root: Path, store: "Store", now: int, skip: Callable[[str, bool], bool] | None = None) -> None:
+        if not root.is_dir():
+            raise NotFoundError(f"the build context {root} is not a directory", "name the directory of the sources")
+        self.root = root
+        self._store = store
+        self._young = now - _TICK
+        self._found: dict[str, Found] = {}
+        for found in _walk(str(root), ignored):
+            self._found[found.entry.path] = found
+        self._known = self._read_table()
+        self._fresh: _Table = {}
+        self._changed = False
+        self.files = FlatFiles(
+            (_rooted(found.entry) for found in self._found.values()), self._content, self._fingerprint
+        )
+
+    def remember(self) -> None:
+        """Write down what the files were, for the next command."""
+        if self._changed:
+            table = self._known | self._fresh
+            kept = {path: row for path, row in table.items() if path in self._found}
+            self._store.cache.put(_STAT, str(self.root), msgspec.msgpack.encode(kept))
+            self._changed = False
+
+    def _read_table(self) -> _Table:
+        raw = self._store.cache.get(_STAT, str(self.root))
+        try:
+            return {} if raw is None else msgspec.msgpack.decode(raw, type=_Table)
+        except msgspec.DecodeError:
+            return {}  # of another version: it is only a cache
+
+    def _content(self, path: str) -> Content:
+        found = self._found[path]
+        return LocalFile(found.path, found.stamp)
+
+    def _fingerprint(self, path: str) -> str:
+        found = self._found[path]
+        known = self._known.get(path)
+        if known is not None and known[0] == found.stamp:
+            return known[1]
+        digest = _digest(found.path)
+        if max(found.stamp[2], found.stamp[3]) < self._young:
+            self._fresh[path] = (found.stamp, digest)
+            self._changed = True
+        self._known[path] = (found.stamp, digest)
+        return digest
+
+
+def _walk(root: str, ignored: Matcher | None) -> Iterator[Found]:
+    """What is below `root` and not ignored. A directory that is comes all the same with what `!` takes back in it."""
+    if ignored is None:
+        yield from walk(root)
+        return
+    states: dict[str, State] = {}
+    held: dict[str, Found] = {}
+
+    def skip(path: str, directory: bool) -> bool:
+        state = ignored.enter(path, states.get(parent_of(path)))
+        if directory:
+            states[path] = state
+        return state.matched and (not directory or ignored.skips(path, state))
+
+    for found in walk(root, skip):
+        path = found.entry.path
+        if found.entry.kind == "directory" and states[path].matched:
+            held[path] = found
+            continue
+        above = []
+        while (path := parent_of(path)) in held:
+            above.append(held.pop(path))
+        yield from reversed(above)
+        yield found
+
+
+def _rooted(entry: Entry) -> Entry:
+    """What comes from a context belongs to root: its ids mean nothing elsewhere."""
+    return msgspec.structs.replace(entry, uid=0, gid=0)
+
+
+def _digest(path: str) -> str:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise PolyarchError(f"{path} cannot be read: {error.strerror}", "exclude it in .dockerignore") from error
+    with open(descriptor, "rb", buffering=0) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,153 @@
+"""COPY, ADD and WORKDIR: from sources and rules to the items of a layer. Nothing is unpacked for it.
+
+`arrange` settles what the layer will hold from listings alone; `fingerprint` tells two such arrangements apart by
+content, so that a copy is packed once for all the platforms on whose bases it comes to lie alike.
+"""
+
+import hashlib
+import posixpath
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from polyarch.builder.perform import modes, placing
+from polyarch.builder.perform.archives import Archive
+from polyarch.builder.perform.files import Files
+from polyarch.builder.perform.placing import Placed, Placement, Rules
+from polyarch.builder.vertices import Copy
+from polyarch.dockerfile import glob, ignorefile
+from polyarch.errors import NotFoundError
+from polyarch.layers.entry import Content, Entry, Item
+
+# Opens what is at a path of a source as an archive, or says that it is none.
+OpenArchive = Callable[[Files, str], Archive | None]
+
+
+class Arrangement(msgspec.Struct, frozen=True):
+    """The entries of a layer, and the sources that their bytes come from, by the numbers in `Placed.origin`."""
+
+    items: list[Placed]
+    sources: list[Files]
+
+    def contents(self) -> list[Item]:
+        """The layer's members and where their bytes are, in the order of a tar."""
+        return [(placed.entry, self._content(placed)) for placed in self.items]
+
+    def _content(self, placed: Placed) -> Content | None:
+        if placed.origin is None or placed.entry.kind != "file":
+            return None
+        number, path = placed.origin
+        return self.sources[number].content(path)
+
+    def fingerprint(self, *, times: bool) -> str:
+        """A digest of all that the layer will hold, its files' times only with `times`.
+
+        Times are no reason to make a layer again, as in BuildKit: a fresh clone has new ones.
+        """
+        digest = hashlib.sha256()
+        for placed in self.items:
+            entry = placed.entry if times else msgspec.structs.replace(placed.entry, mtime=0)
+            digest.update(msgspec.msgpack.encode(_portable(entry)))
+            if placed.origin is not None:
+                number, path = placed.origin
+                digest.update(self.sources[number].fingerprint(path).encode("utf-8", "surrogateescape"))
+        return f"sha256:{digest.hexdigest()}"
+
+
+def arrange(
+    vertex: Copy,
+    sources: Sequence[Files],
+    base: placing.Lookup,
+    owner: tuple[int, int] | None,
+    open_archive: OpenArchive,
+) -> Arrangement:
+    """What the layer of `vertex` holds; `sources` are those of its parts, in order.
+
+    Raises NotFoundError for a path that is not there, PolyarchError where types collide.
+    """
+    mode = modes.parse(vertex.mode) if vertex.mode else None
+    rules = Rules(owner=owner, mode=mode, time=vertex.epoch or 0, exclude=_excluding(vertex.exclude))
+    placement = Placement(base)
+    used = list(sources)
+    for number, (part, files) in enumerate(zip(vertex.parts, sources, strict=True)):
+        if vertex.parents and part.pattern:
+            _with_parents(placement, files, number, part.path, vertex.destination, rules)
+            continue
+        path = part.path.strip("/")
+        found = list(placing.matches(files, part.path, glob.match)) if part.pattern else [path]
+        for one in found:
+            archive = open_archive(files, one) if part.unpack else None
+            if archive is not None:
+                used.append(archive)
+                placement.unpack(len(used) - 1, archive.order(), vertex.destination, rules)
+            else:
+                placement.copy(files, number, one, vertex.destination, rules)
+    items = placement.items()
+    if vertex.epoch is not None:
+        items = [_clamped(placed, vertex.epoch) for placed in items]
+    return Arrangement(items, used)
+
+
+def _with_parents(placement: Placement, files: Files, number: int, path: str, destination: str, rules: Rules) -> None:
+    """`--parents`: what matches keeps its directories, from the pivot `/./` on where there is one."""
+    above, pivot, pattern = path.partition("/./")
+    if not pivot:
+        above, pattern = "/", path
+    pattern = posixpath.normpath("/" + pattern).lstrip("/")
+    wild = glob.has_wildcards(above) or glob.has_wildcards(pattern)
+    if not wild and files.entry(placing.resolve(files, posixpath.join(above, pattern))) is None:
+        raise NotFoundError(f'"{posixpath.join("/", above, pattern)}": not found')
+    matcher = ignorefile.Matcher(ignorefile.patterns([pattern]))
+
+    def include(relative: str, directory: bool) -> int:
+        if matcher.matches(relative):
+            return 2
+        return 1 if directory else 0
+
+    included = msgspec.structs.replace(rules, include=include if pattern else None)
+    for top in placing.matches(files, above, glob.match):
+        placement.copy(files, number, top, destination.rstrip("/") + "/", included)
+
+
+def _excluding(texts: Sequence[str]) -> Callable[[str, bool], bool] | None:
+    if not texts:
+        return None
+    matcher = ignorefile.Matcher(ignorefile.patterns(texts))
+
+    def excluded(relative: str, directory: bool) -> bool:
+        if not matcher.matches(relative):
+            return False
+        # A directory that a `!` pattern reaches into is walked all the same.
+        return not directory or matcher.skips(relative, matcher.enter(relative))
+
+    return excluded
+
+
+def make_directory(path: str, owner: tuple[int, int] | None, base: placing.Lookup, epoch: int | None) -> Arrangement:
+    """WORKDIR: the directory and its missing parents, 0755, the user's; nothing where it is there already."""
+    placement = Placement(base)
+    rules = Rules(owner=owner, time=epoch or 0)
+    placement.make_directories(placing.resolve(placement, path), rules)
+    return Arrangement(placement.items(), [])
+
+
+def _clamped(placed: Placed, epoch: int) -> Placed:
+    if placed.entry.mtime <= epoch:
+        return placed
+    return msgspec.structs.replace(placed, entry=msgspec.structs.replace(placed.entry, mtime=epoch))
+
+
+def _portable(entry: Entry) -> tuple[object, ...]:
+    return (
+        entry.path.encode("utf-8", "surrogateescape"),
+        entry.kind,
+        entry.mode,
+        entry.uid,
+        entry.gid,
+        entry.size,
+        entry.mtime,
+        entry.link.encode("utf-8", "surrogateescape"),
+        entry.xattrs,
+        entry.major,
+        entry.minor,
+    )

@@ -1,0 +1,161 @@
+"""What files are copied from: contexts, heredocs, downloads and stages, all asked the same questions."""
+
+import hashlib
+import posixpath
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from polyarch.builder.perform import placing
+from polyarch.builder.perform.filesystem import Filesystems
+from polyarch.builder.perform.layer import Layer
+from polyarch.errors import NotFoundError
+from polyarch.layers.entry import Content, Entry
+
+ROOT = Entry(path="", kind="directory", mode=0o755)
+
+
+class Files(placing.Tree, Protocol):
+    """A tree whose files can be read, and told from others by their content."""
+
+    def content(self, path: str) -> Content:
+        """Where the bytes of a file are. Raises NotFoundError."""
+
+    def fingerprint(self, path: str) -> str:
+        """What changes when the bytes of a file do, or "" where `key` says it for all of them."""
+
+
+class FlatFiles:
+    """Files that are known one by one: a context after its walk, a heredoc, a download."""
+
+    def __init__(
+        self,
+        entries: Iterable[Entry],
+        content: Callable[[str], Content],
+        fingerprint: Callable[[str], str],
+    ) -> None:
+        self._entries: dict[str, Entry] = {"": ROOT}
+        self._names: dict[str, list[str]] = {"": []}
+        self._content = content
+        self._fingerprint = fingerprint
+        self._inodes: dict[str, str] = {}
+        for entry in entries:
+            if entry.kind == "hardlink":
+                self._inodes[entry.path] = entry.link
+                entry = msgspec.structs.replace(self._entries[entry.link], path=entry.path)
+            self._entries[entry.path] = entry
+            if entry.path:
+                parent, _, name = entry.path.rpartition("/")
+                self._names.setdefault(parent, []).append(name)
+
+    def entry(self, path: str) -> Entry | None:
+        """As of `placing.Tree`."""
+        return self._entries.get(path)
+
+    def names(self, path: str) -> tuple[str, ...]:
+        """As of `placing.Tree`."""
+        return tuple(sorted(self._names.get(path, ())))
+
+    def inode(self, path: str) -> str:
+        """As of `placing.Tree`."""
+        return self._inodes.get(path, path)
+
+    def content(self, path: str) -> Content:
+        """As of `Files`."""
+        return self._content(self.inode(path))
+
+    def fingerprint(self, path: str) -> str:
+        """As of `Files`."""
+        return self._fingerprint(self.inode(path))
+
+
+def inline(files: Sequence[tuple[str, str]]) -> FlatFiles:
+    """The files of heredocs: 0644 and root's, as BuildKit makes them."""
+    contents = {name: text.encode("utf-8", "surrogateescape") for name, text in files}
+    entries: list[Entry] = []
+    for name, data in contents.items():
+        entries.append(Entry(path=name, kind="file", mode=0o644, size=len(data)))
+    return FlatFiles(entries, contents.__getitem__, lambda path: hashlib.sha256(contents[path]).hexdigest())
+
+
+class StageFiles:
+    """The flattened file system of a stage or an image."""
+
+    def __init__(self, filesystems: Filesystems, layers: Sequence[Layer]) -> None:
+        self._filesystems = filesystems
+        self._layers = layers
+        self._tree = filesystems.tree(layers)
+
+    def entry(self, path: str) -> Entry | None:
+        """As of `placing.Tree`."""
+        if not path:
+            found = self._tree.lookup("")
+            return found.entry if found is not None else ROOT
+        node = self._tree.lookup(path)
+        return None if node is None else node.entry
+
+    def names(self, path: str) -> tuple[str, ...]:
+        """As of `placing.Tree`."""
+        return tuple(name_of(child) for child in self._tree.children(path))
+
+    def inode(self, path: str) -> str:
+        """As of `placing.Tree`."""
+        node = self._tree.lookup(path)
+        return path if node is None else f"{node.layer} {node.source.path}"
+
+    def content(self, path: str) -> Content:
+        """As of `Files`."""
+        node = self._tree.lookup(path)
+        if node is None:
+            raise NotFoundError(f'"/{path}": not found')
+        return self._filesystems.content(self._layers, node.layer, node.source)
+
+    def fingerprint(self, path: str) -> str:
+        """As of `Files`: the layer that the file is from says it."""
+        node = self._tree.lookup(path)
+        return "" if node is None else f"{self._layers[node.layer].key} {node.source.path}"
+
+    def text(self, path: str) -> str | None:
+        """The content of a small file that rules read, symlinks followed; None where there is none."""
+        return self._tree.text(placing.resolve(self, path))
+
+
+def owner(text: str, accounts: StageFiles | None) -> tuple[int, int] | None:
+    """The ids that `--chown` or USER says: None where it says nothing.
+
+    A name is looked up in the image's etc/passwd and etc/group, and one that is not there is root, as in BuildKit
+    (solver/llbsolver/ops/user_linux.go). A user's name alone takes its primary group, a number alone is the group
+    too.
+    """
+    if not text:
+        return None
+    user, colon, group = text.partition(":")
+    users = _table(accounts, "etc/passwd")
+    uid, gid = 0, 0
+    if user.isdigit():
+        uid = gid = int(user)
+    elif user in users:
+        uid, gid = int(users[user][2]), int(users[user][3])
+    if colon:
+        groups = _table(accounts, "etc/group")
+        if group.isdigit():
+            gid = int(group)
+        elif group:
+            gid = int(groups[group][2]) if group in groups else 0
+    return uid, gid
+
+
+def _table(accounts: StageFiles | None, path: str) -> Mapping[str, Sequence[str]]:
+    text = accounts.text(path) if accounts is not None else None
+    rows = (line.split(":") for line in (text or "").splitlines())
+    found: dict[str, Sequence[str]] = {}
+    for row in rows:
+        if len(row) >= 4 and row[2].isdigit() and (path.endswith("group") or row[3].isdigit()):
+            found.setdefault(row[0], row)
+    return found
+
+
+def name_of(path: str) -> str:
+    """The last part of a path."""
+    return posixpath.basename(path)

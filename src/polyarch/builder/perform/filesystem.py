@@ -1,0 +1,136 @@
+"""A stage's file system in whatever form is asked for: as listings, as a tree, as files to read, as directories.
+
+Each form of a layer is made from another when somebody needs it, once in a run: a listing from a blob or from an
+unpacked directory, a directory from a blob, a file's bytes from either.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from polyarch.builder.perform.layer import Layer
+from polyarch.errors import CorruptError, NotFoundError
+from polyarch.images.unpack import Layer as BlobLayer
+from polyarch.images.unpack import Unpacker
+from polyarch.layers.diff import changes
+from polyarch.layers.entry import Content, Entry, Item, order
+from polyarch.layers.extract import LayerFiles
+from polyarch.layers.listing import Listed, Listing
+from polyarch.layers.tree import Tree
+
+if TYPE_CHECKING:
+    from polyarch.store import Store
+    from polyarch.transfer.lazy import LazySource
+
+_T = TypeVar("_T")
+
+
+class Filesystems:
+    """Gives the layers of one build in each form; safe from many threads.
+
+    It owns the files that it opened for reading blobs, until `close`. `scratch` is a directory for spooled blobs.
+    """
+
+    def __init__(self, store: "Store", source: "LazySource", unpacker: Unpacker, scratch: Path) -> None:
+        self._store = store
+        self._source = source
+        self._unpacker = unpacker
+        self._scratch = scratch
+        self._mutex = threading.Lock()
+        self._locks: dict[str, threading.Lock] = {}
+        self._snapshots: dict[str, tuple[Listing, dict[str, Content | None]]] = {}
+        self._trees: dict[tuple[str, ...], Tree] = {}
+        self._files: dict[str, LayerFiles] = {}
+
+    def close(self) -> None:
+        """Close what was opened for reading."""
+        for files in self._files.values():
+            files.close()
+        self._files.clear()
+
+    def tree(self, layers: Sequence[Layer]) -> Tree:
+        """The flattened file system of these layers, lowest first."""
+        key = tuple(layer.key for layer in layers)
+        return self._once(
+            "tree " + " ".join(key), self._trees, key, lambda: Tree([self.listing(layer) for layer in layers])
+        )
+
+    def listing(self, layer: Layer) -> Listing:
+        """What a layer holds."""
+        if layer.diff_id and layer.blob is not None:
+            return self._unpacker.listing(BlobLayer(layer.diff_id, layer.blob))
+        return self._snapshot(layer)[0]
+
+    def items(self, layer: Layer) -> list[Item]:
+        """The entries of an unpacked layer and where their bytes are, in the order of a tar."""
+        listing, contents = self._snapshot(layer)
+        return [(entry, contents[entry.path]) for entry in listing.entries]
+
+    def content(self, layers: Sequence[Layer], layer: int, entry: Listed) -> Content:
+        """Where the bytes of a file of `layers[layer]` are."""
+        owner = layers[layer]
+        if not owner.diff_id or owner.blob is None:
+            found = self._snapshot(owner)[1].get(entry.path)
+            if found is None:
+                raise NotFoundError(f"/{entry.path} is not in the layer that lists it")
+            return found
+        files = self._once(f"files {owner.key}", self._files, owner.key, lambda: self._open(owner))
+        return lambda: files.open(entry)
+
+    def lowers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
+        """The layers as directories in overlay's form, lowest first; what is not unpacked yet is.
+
+        The blobs of a base are unpacked as one stack. Above a snapshot there are only layers of this builder,
+        which list every parent, so each stands for itself.
+        """
+        first = next((number for number, layer in enumerate(layers) if not layer.diff_id), len(layers))
+        found = list(self._unpacker.lowers([_blob(layer) for layer in layers[:first]]))
+        for layer in layers[first:]:
+            if layer.diff_id:
+                found.extend(self._unpacker.lowers([_blob(layer)]))
+            else:
+                found.append(str(self._directory(layer)))
+        return tuple(found)
+
+    def _directory(self, layer: Layer) -> Path:
+        path = self._store.snapshots.get(layer.snapshot)
+        if path is None:
+            raise NotFoundError(f"the snapshot {layer.snapshot} is gone", "build again: it will be made anew")
+        return path
+
+    def _snapshot(self, layer: Layer) -> tuple[Listing, dict[str, Content | None]]:
+        def read() -> tuple[Listing, dict[str, Content | None]]:
+            found = list(changes(str(self._directory(layer)), "overlay"))
+            entries = tuple(_listed(entry) for entry, _ in sorted(found, key=lambda item: order(item[0].path)))
+            listing = Listing(entries=entries, size=0)
+            return listing, {entry.path: content for entry, content in found}
+
+        return self._once(f"snapshot {layer.key}", self._snapshots, layer.key, read)
+
+    def _open(self, layer: Layer) -> LayerFiles:
+        assert layer.blob is not None
+        if not self._store.has_blob(layer.blob):
+            self._source.fetch(layer.blob)
+        return LayerFiles(self._store.blob_path(layer.blob.digest), self.listing(layer), self._scratch)
+
+    def _once(self, name: str, known: "dict[_K, _T]", key: "_K", make: Callable[[], _T]) -> _T:
+        with self._mutex:
+            lock = self._locks.setdefault(name, threading.Lock())
+        with lock:
+            if key not in known:
+                known[key] = make()
+            return known[key]
+
+
+_K = TypeVar("_K")
+
+
+def _blob(layer: Layer) -> BlobLayer:
+    if layer.blob is None:
+        raise CorruptError(f"the layer {layer.key} has no blob")
+    return BlobLayer(layer.diff_id, layer.blob)
+
+
+def _listed(entry: Entry) -> Listed:
+    return Listed(**{name: getattr(entry, name) for name in Entry.__struct_fields__})

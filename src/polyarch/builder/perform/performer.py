@@ -1,0 +1,339 @@
+"""What the solver asks, answered for vertices: keys, the cache, and who does each kind of work."""
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from polyarch import progress
+from polyarch.builder.perform import copying, files, layer, placing
+from polyarch.builder.perform.archives import Archive, open_archive
+from polyarch.builder.perform.context import Context as ContextFiles
+from polyarch.builder.perform.files import Files, StageFiles
+from polyarch.builder.perform.filesystem import Filesystems
+from polyarch.builder.perform.layer import Layer
+from polyarch.builder.perform.running import Runner, Secrets
+from polyarch.builder.vertices import (
+    Context,
+    Copy,
+    Git,
+    Graph,
+    Http,
+    ImageLayers,
+    Inline,
+    Layers,
+    MakeDirectory,
+    Run,
+    Vertex,
+    VertexId,
+    inputs,
+)
+from polyarch.errors import CorruptError, NotFoundError, PolyarchError, UnsupportedError
+from polyarch.images.unpack import Unpacker, layers_of
+from polyarch.layers.compression import Compression
+from polyarch.oci import config as configs
+from polyarch.oci.descriptor import Descriptor
+from polyarch.oci.document import Manifest
+
+if TYPE_CHECKING:
+    from polyarch.sandbox import Sandbox
+    from polyarch.store import Store
+    from polyarch.transfer.lazy import LazySource
+
+# Raised when what a cached result means changes, so that no result of before is believed.
+_VERSION = "polyarch-1"
+_RESULT = "result"
+
+Result = tuple[Layer, ...] | Files
+
+
+class Site(msgspec.Struct, frozen=True, kw_only=True):
+    """Where and how the work is done: `scratch` is a directory for temporary files, `search_path` finds programs.
+
+    `created` is the time (RFC 3339) that new layers get, `now` the same in nanoseconds, for the stat cache.
+    `contexts` opens a named build context.
+    """
+
+    store: "Store"
+    source: "LazySource"
+    scratch: Path
+    search_path: str
+    created: str
+    now: int
+    contexts: Callable[[str], ContextFiles]
+    compression: Compression
+    secrets: Secrets
+    proxies: Mapping[str, str]
+    workers: int = 2
+    no_cache: bool = False
+
+
+class Performer:
+    """A `solve.Performer` of vertices. It owns the sandbox, once it is needed, and open files, until `close`."""
+
+    def __init__(self, graph: Graph, site: Site, emit: progress.Emit) -> None:
+        self._graph = graph
+        self._site = site
+        self._emit = emit
+        self._lock = threading.Lock()
+        self._contexts: dict[str, ContextFiles] = {}
+        self._selections: dict[str, str] = {}
+        self._flights: dict[str, threading.Lock] = {}
+        self._cancelled = False
+        self._sandbox_object: Sandbox | None = None
+        self.filesystems = Filesystems(site.store, site.source, Unpacker(site.store, site.source, emit), site.scratch)
+        self._runner = Runner(site.store, self.filesystems, self._sandbox, site.secrets, site.proxies, emit)
+
+    def close(self) -> None:
+        """Undo the mounts, close the files, remember the stats of contexts."""
+        for context in self._contexts.values():
+            context.remember()
+        self.filesystems.close()
+        if self._sandbox_object is not None:
+            self._sandbox_object.close()
+            self._sandbox_object = None
+
+    # ── what the solver asks
+
+    def inputs(self, vertex: VertexId) -> Layers:
+        """As of `solve.Performer`."""
+        return inputs(self._graph.vertices[vertex])
+
+    def cache_key(self, vertex: VertexId, inputs: Mapping[VertexId, str]) -> str:
+        """As of `solve.Performer`: a digest of the vertex's fields, with its inputs' keys for their ids."""
+        value = self._graph.vertices[vertex]
+        parts: list[object] = [_VERSION, type(value).__name__]
+        match value:
+            case Context():
+                # What of it matters is known to those who copy from it.
+                parts.append(value.name)
+            case Copy():
+                rest = msgspec.structs.replace(value, base=(), accounts=(), parts=())
+                parts += [rest, _keys(value.base, inputs), _keys(value.accounts, inputs), self._selected(value, inputs)]
+            case MakeDirectory():
+                parts += [msgspec.structs.replace(value, base=()), _keys(value.base, inputs)]
+            case Run():
+                mounts = [msgspec.structs.replace(mount, source=()) for mount in value.mounts]
+                bare = msgspec.structs.replace(value, base=(), mounts=())
+                sources = [self._mounted(mount.source, mount.path, inputs) for mount in value.mounts]
+                parts += [bare, mounts, sources, _keys(value.base, inputs)]
+            case _:
+                parts.append(value)
+        return f"sha256:{hashlib.sha256(msgspec.json.encode(parts)).hexdigest()}"
+
+    def load(self, vertex: VertexId, cache_key: str) -> Result | None:
+        """As of `solve.Performer`."""
+        value = self._graph.vertices[vertex]
+        if isinstance(value, Context | Inline):
+            return self._files(value)
+        if isinstance(value, ImageLayers):
+            return self._image(value)
+        if self._site.no_cache and not isinstance(value, Http | Git):
+            return None
+        known = self._cached(cache_key)
+        return None if known is None else (known,)
+
+    def prepare(self, pending: Iterable[VertexId]) -> None:
+        """As of `solve.Performer`: enter the namespace, if something runs."""
+        if any(isinstance(self._graph.vertices[vertex], Run) for vertex in pending):
+            from polyarch.sandbox import enter
+
+            for warning in enter(self._site.search_path).warnings:
+                self._emit(progress.Warned(warning))
+
+    def perform(self, vertex: VertexId, cache_key: str, inputs: Mapping[VertexId, Result]) -> Result:
+        """As of `solve.Performer`."""
+        if self._cancelled:
+            raise PolyarchError("cancelled")
+        value = self._graph.vertices[vertex]
+        match value:
+            case Copy():
+                made = self._copy(value, inputs)
+            case MakeDirectory():
+                made = self._make_directory(value, inputs)
+            case Run():
+                base = _stack(value.base, inputs)
+                sources = {
+                    source: self._mount_source(source, inputs) for mount in value.mounts for source in mount.source
+                }
+                made = self._runner.run(vertex, value, cache_key, base, sources, self._site.created)
+            case _:
+                raise UnsupportedError(f"{type(value).__name__} sources are not built yet")
+        self._site.store.cache.put(_RESULT, cache_key, layer.encode(made))
+        return (made,)
+
+    def cancel(self) -> None:
+        """As of `solve.Performer`."""
+        self._cancelled = True
+        with self._lock:
+            if self._sandbox_object is not None:
+                self._sandbox_object.cancel()
+
+    # ── results
+
+    def _cached(self, cache_key: str) -> Layer | None:
+        """The layer of an earlier run, if one of its forms is still there."""
+        store = self._site.store
+        raw = store.cache.get(_RESULT, cache_key)
+        if raw is None:
+            return None
+        try:
+            found = layer.decode(raw)
+        except CorruptError:
+            return None
+        if found.blob is not None:
+            return found if store.has_blob(found.blob) else None
+        if store.snapshots.get(found.snapshot) is not None:
+            return found
+        packed = layer.packed(store, found, self._site.compression)
+        return packed if packed is not None and packed.blob and store.has_blob(packed.blob) else None
+
+    def _image(self, vertex: ImageLayers) -> tuple[Layer, ...]:
+        store = self._site.store
+        manifest = store.load(store.resolve(vertex.manifest))
+        assert isinstance(manifest, Manifest)
+        with self._site.source.open_blob(manifest.config) as reader:
+            config = configs.load(reader.read())
+        return tuple(Layer(diff_id=one.diff_id, blob=one.blob) for one in layers_of(manifest, config))
+
+    def _files(self, vertex: Context | Inline) -> Files:
+        if isinstance(vertex, Inline):
+            return files.inline(vertex.files)
+        with self._lock:
+            if vertex.name not in self._contexts:
+                self._contexts[vertex.name] = self._site.contexts(vertex.name)
+            return self._contexts[vertex.name].files
+
+    def _sandbox(self) -> "Sandbox":
+        from polyarch.sandbox import Sandbox
+
+        with self._lock:
+            if self._sandbox_object is None:
+                directory = self._site.scratch / "sandbox"
+                directory.mkdir()
+                self._sandbox_object = Sandbox(directory, self._site.search_path)
+            return self._sandbox_object
+
+    # ── copying
+
+    def _selected(self, vertex: Copy, inputs: Mapping[VertexId, str]) -> str:
+        """What a copy takes, by content for files of this machine, by their stages' keys for others.
+
+        The same selection serves all platforms, so it is worked out once.
+        """
+        question = msgspec.structs.replace(vertex, base=(), accounts=())
+        name = f"{msgspec.json.encode(question)!r}{[_keys(part.source, inputs) for part in vertex.parts]}"
+        if name not in self._selections:
+            self._selections[name] = self._select(vertex, inputs)
+        return self._selections[name]
+
+    def _select(self, vertex: Copy, inputs: Mapping[VertexId, str]) -> str:
+        local = [self._local(part.source) for part in vertex.parts]
+        digest = hashlib.sha256()
+        for part, found in zip(vertex.parts, local, strict=True):
+            digest.update(msgspec.json.encode((part.path, part.pattern, part.unpack)))
+            if found is None:
+                digest.update(_keys(part.source, inputs).encode())
+        chosen = [number for number, found in enumerate(local) if found is not None]
+        if chosen:
+            only = msgspec.structs.replace(vertex, parts=tuple(vertex.parts[number] for number in chosen), owner="")
+            sources = [found for found in local if found is not None]
+            arranged = copying.arrange(only, sources, placing.Empty(), None, _no_archive)
+            digest.update(arranged.fingerprint(times=False).encode())
+        return digest.hexdigest()
+
+    def _local(self, source: Layers) -> Files | None:
+        if len(source) != 1:
+            return None
+        vertex = self._graph.vertices[source[0]]
+        return self._files(vertex) if isinstance(vertex, Context | Inline) else None
+
+    def _mounted(self, source: Layers, path: str, inputs: Mapping[VertexId, str]) -> str:
+        """What a bind mount shows: the content of a context's files, the key of a stage."""
+        local = self._local(source)
+        if local is None:
+            return _keys(source, inputs)
+        from polyarch.builder.vertices import CopyPart
+
+        whole = Copy(base=(), parts=(CopyPart(source=source, path=path),), destination="/mount")
+        return self._selected(whole, inputs)
+
+    def _copy(self, vertex: Copy, inputs: Mapping[VertexId, Result]) -> Layer:
+        sources = [self._source(part.source, inputs) for part in vertex.parts]
+        accounts = StageFiles(self.filesystems, _stack(vertex.accounts, inputs)) if vertex.accounts else None
+        owner = files.owner(vertex.owner, accounts)
+        arranged = copying.arrange(vertex, sources, self._base(vertex.base, inputs), owner, self._archive)
+        return self._pack(arranged)
+
+    def _make_directory(self, vertex: MakeDirectory, inputs: Mapping[VertexId, Result]) -> Layer:
+        base = self._base(vertex.base, inputs)
+        owner = files.owner(vertex.owner, base if isinstance(base, StageFiles) else None)
+        return self._pack(copying.make_directory(vertex.path, owner, base, vertex.epoch))
+
+    def _base(self, base: Layers, inputs: Mapping[VertexId, Result]) -> placing.Lookup:
+        return StageFiles(self.filesystems, _stack(base, inputs)) if base else placing.Empty()
+
+    def _source(self, source: Layers, inputs: Mapping[VertexId, Result]) -> Files:
+        if len(source) == 1 and not isinstance(found := inputs[source[0]], tuple):
+            return found
+        return StageFiles(self.filesystems, _stack(source, inputs))
+
+    def _mount_source(self, source: VertexId, inputs: Mapping[VertexId, Result]) -> Sequence[Layer] | Path:
+        vertex: Vertex = self._graph.vertices[source]
+        if isinstance(vertex, Context):
+            return self._contexts[vertex.name].root
+        found = inputs[source]
+        assert isinstance(found, tuple)
+        return found
+
+    def _archive(self, source: Files, path: str) -> Archive | None:
+        followed = placing.resolve(source, path)
+        entry = source.entry(followed)
+        if entry is None or entry.kind != "file":
+            return None
+        key = source.fingerprint(followed)
+        spool = self._site.scratch / f"archive-{hashlib.sha256(key.encode()).hexdigest()}-{threading.get_ident()}"
+        return open_archive(source.content(followed), spool, key)
+
+    def _pack(self, arranged: copying.Arrangement) -> Layer:
+        """The layer of an arrangement, made once for all platforms, and in no later build either."""
+        key = f"{arranged.fingerprint(times=False)}-{self._site.compression.tag()}"
+        with self._lock:
+            flight = self._flights.setdefault(key, threading.Lock())
+        with flight:
+            known = None if self._site.no_cache and key not in self._selections else self._cached(key)
+            if known is not None:
+                return known
+            packed = layer.pack(self._site.store, arranged.contents(), self._site.compression, self._site.workers)
+            made = msgspec.structs.replace(packed, created=self._site.created)
+            self._site.store.cache.put(_RESULT, key, layer.encode(made))
+            self._selections[key] = "packed in this run"
+            return made
+
+
+def _keys(vertices: Layers, inputs: Mapping[VertexId, str]) -> str:
+    return " ".join(inputs[vertex] for vertex in vertices)
+
+
+def _stack(vertices: Layers, inputs: Mapping[VertexId, Result]) -> tuple[Layer, ...]:
+    """The layers of a stage, lowest first."""
+    stack: list[Layer] = []
+    for vertex in vertices:
+        found = inputs[vertex]
+        assert isinstance(found, tuple), vertex
+        stack.extend(found)
+    return tuple(stack)
+
+
+def _no_archive(source: Files, path: str) -> None:
+    """For keys: an archive's content says all of what it unpacks to."""
+
+
+def descriptor_of(found: Layer) -> Descriptor:
+    """The blob of a layer that has one. Raises NotFoundError."""
+    if found.blob is None:
+        raise NotFoundError(f"the layer {found.key} has no blob yet")
+    return found.blob

@@ -1,0 +1,335 @@
+"""Where a copied file comes to lie: COPY's rules as a pure function over two trees.
+
+The rules are those of BuildKit's copy (tonistiigi/fsutil): the destination is resolved through symlinks as if its
+file system were the root; a directory stands for what is in it; the metadata of a directory that is there already
+stays at the top and is overwritten below it; a file replaces anything but a directory, a directory nothing but a
+directory. What comes out is the list of a layer's entries, parents first, each with the source file that fills it.
+"""
+
+import posixpath
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
+
+import msgspec
+
+from polyarch.builder.perform.modes import Mode
+from polyarch.errors import NotFoundError, PolyarchError
+from polyarch.layers.entry import Entry, order
+from polyarch.layers.resolve import resolve as follow
+
+
+class Lookup(Protocol):
+    """What is asked of a file system that is copied into; paths are as `Entry.path`."""
+
+    def entry(self, path: str) -> Entry | None:
+        """What lies at `path`, no symlink followed at its end nor on its way."""
+
+
+class Tree(Lookup, Protocol):
+    """What is asked of one that is copied from, too. Its hard links are files that share an `inode`."""
+
+    def inode(self, path: str) -> str:
+        """What is the same for all the names of one file, and for no other file."""
+
+    def names(self, path: str) -> tuple[str, ...]:
+        """The names in a directory, sorted."""
+
+
+class Placed(msgspec.Struct, frozen=True):
+    """An entry of the new layer, and where its bytes are: the number of the source, and the path there."""
+
+    entry: Entry
+    origin: tuple[int, str] | None = None
+
+
+class Rules(msgspec.Struct, frozen=True, kw_only=True):
+    """How entries are changed on their way: owner (uid, gid), mode, and the time of directories made for them.
+
+    `include` and `exclude` are asked with a path relative to the copied directory and whether it is one itself;
+    `include` None means everything. `include` answers 0 for no, 1 for a directory that may have something below,
+    2 for yes.
+    """
+
+    owner: tuple[int, int] | None = None
+    mode: Mode | None = None
+    time: int = 0
+    include: Callable[[str, bool], int] | None = None
+    exclude: Callable[[str, bool], bool] | None = None
+
+
+class Empty:
+    """The tree of an empty file system."""
+
+    def entry(self, path: str) -> Entry | None:
+        return Entry(path="", kind="directory", mode=0o755) if not path else None
+
+    def names(self, path: str) -> tuple[str, ...]:
+        return ()
+
+    def inode(self, path: str) -> str:
+        return path
+
+
+def resolve(tree: Lookup, path: str) -> str:
+    """The path that `path` leads to, every symlink followed inside the root; what is missing stays as written.
+
+    Raises ConflictError for a loop.
+    """
+    return follow(path, tree.entry)
+
+
+class Placement:
+    """The layer in the making: what is in it so far, over what is below it."""
+
+    def __init__(self, base: Lookup) -> None:
+        self._base = base
+        self._placed: dict[str, Placed] = {}
+        self._links: dict[str, str] = {}
+        self._sizes: dict[str, int] = {}
+
+    def entry(self, path: str) -> Entry | None:
+        """What lies at `path` in the layer, else below it."""
+        placed = self._placed.get(path)
+        return placed.entry if placed is not None else self._base.entry(path)
+
+    def items(self) -> list[Placed]:
+        """All entries, parents first: directories below that something lies in are listed as they are there.
+
+        An overlay's upper directory has them, too, and a reader that unpacks only this layer needs them.
+        """
+        complete = dict(self._placed)
+        for path in self._placed:
+            parent = posixpath.dirname(path)
+            while parent and parent not in complete:
+                below = self._base.entry(parent)
+                assert below is not None, parent
+                complete[parent] = Placed(_bare(below))
+                parent = posixpath.dirname(parent)
+        return [self._settled(complete[path]) for path in sorted(complete, key=order) if path]
+
+    def _settled(self, placed: Placed) -> Placed:
+        """A hard link whose other name was overwritten by a later source is a file of its own after all."""
+        if placed.entry.kind != "hardlink":
+            return placed
+        first = self._placed[placed.entry.link]
+        if first.origin == placed.origin and first.entry.kind == "file":
+            return placed
+        entry = msgspec.structs.replace(placed.entry, kind="file", link="", size=self._sizes[placed.entry.path])
+        return msgspec.structs.replace(placed, entry=entry)
+
+    def make_directories(self, path: str, rules: Rules) -> None:
+        """Make the directory `path` (resolved) and its parents where they are missing."""
+        missing: list[str] = []
+        while path:
+            found = self.entry(path)
+            if found is not None:
+                if found.kind != "directory":
+                    raise PolyarchError(f"cannot make a directory in /{path}: it is a {found.kind}")
+                break
+            missing.append(path)
+            path = posixpath.dirname(path)
+        mode = 0o755 if rules.mode is None or rules.mode.octal is None else rules.mode.octal
+        uid, gid = rules.owner or (0, 0)
+        for one in reversed(missing):
+            self._put(Placed(Entry(path=one, kind="directory", mode=mode, uid=uid, gid=gid, mtime=rules.time)))
+
+    def copy(self, source: Tree, number: int, path: str, destination: str, rules: Rules) -> None:
+        """Copy what lies at `path` of `source` (its symlinks followed) to `destination`, absolute.
+
+        `number` is what `Placed.origin` calls the source.
+
+        Raises PolyarchError where types collide, NotFoundError where there is nothing at `path`.
+        """
+        # Each copy has its own memory of inodes: two sources of one COPY do not share hard links.
+        self._links = {}
+        directory = destination.endswith("/") or posixpath.basename(destination) == "."
+        first = destination if directory else posixpath.dirname(destination)
+        self.make_directories(resolve(self, first), rules)
+        target = resolve(self, posixpath.normpath(destination))
+        followed = resolve(source, path)
+        entry = source.entry(followed)
+        if entry is None:
+            raise NotFoundError(f'"/{path}": not found')
+        existing = self._followed(target)
+        if entry.kind != "directory" and existing is not None and existing.kind == "directory":
+            target = posixpath.join(target, posixpath.basename(path) or path)
+        contents = entry.kind == "directory" and existing is None
+        self.make_directories(target if contents else posixpath.dirname(target), rules)
+        walk = _Walk(source, number, rules)
+        self._copy(walk, entry, followed, "", target, overwrite=False, included=rules.include is None)
+
+    def unpack(self, number: int, entries: Iterable[Entry], destination: str, rules: Rules) -> None:
+        """Put the members of an archive into `destination`, as tar would unpack them there; later ones win.
+
+        Owners are the archive's, unless the rules give one; modes and times are its own.
+        """
+        top = resolve(self, destination)
+        self.make_directories(top, rules)
+        for entry in entries:
+            parent, _, name = entry.path.rpartition("/")
+            directory = resolve(self, posixpath.join(top, parent))
+            self.make_directories(directory, rules)
+            target = posixpath.join(directory, name)
+            if not name:
+                continue
+            uid, gid = rules.owner or (entry.uid, entry.gid)
+            placed = msgspec.structs.replace(_bare(entry), path=target, uid=uid, gid=gid)
+            found = self.entry(target)
+            if found is not None and found.kind == "directory" and entry.kind != "directory":
+                raise PolyarchError(f"cannot unpack {entry.path} over the directory /{target}")
+            origin = None
+            if entry.kind == "file":
+                origin = (number, entry.path)
+                self._sizes[target] = entry.size
+            elif entry.kind == "hardlink":
+                link = resolve(self, posixpath.join(top, posixpath.dirname(entry.link)))
+                link = posixpath.join(link, posixpath.basename(entry.link))
+                original = self._placed.get(link)
+                if original is None:
+                    raise PolyarchError(f"{entry.path} is a hard link to {entry.link}, which the archive does not have")
+                placed = msgspec.structs.replace(placed, link=link)
+                origin = original.origin
+                self._sizes[target] = original.entry.size
+            self._put(Placed(placed, origin))
+
+    def _followed(self, path: str) -> Entry | None:
+        return self.entry(resolve(self, path))
+
+    def _copy(
+        self, walk: "_Walk", entry: Entry, path: str, relative: str, target: str, *, overwrite: bool, included: bool
+    ) -> None:
+        rules = walk.rules
+        directory = entry.kind == "directory"
+        if relative:
+            if not included and rules.include is not None:
+                answer = rules.include(relative, directory)
+                if not answer:
+                    return
+                included = answer == 2
+            if rules.exclude is not None and rules.exclude(relative, directory):
+                return
+        if not directory:
+            if included:
+                self._copy_parents(walk, path, relative, target)
+                self._place_file(walk, entry, path, target)
+            return
+        if included:
+            self._copy_parents(walk, path, relative, target)
+            self._place_directory(entry, target, rules, overwrite=overwrite)
+        for name in walk.source.names(path):
+            child_path = posixpath.join(path, name)
+            child = walk.source.entry(child_path)
+            assert child is not None, child_path
+            self._copy(
+                walk,
+                child,
+                child_path,
+                posixpath.join(relative, name),
+                posixpath.join(target, name),
+                overwrite=True,
+                included=included,
+            )
+
+    def _copy_parents(self, walk: "_Walk", path: str, relative: str, target: str) -> None:
+        """With patterns (`--parents`), a directory comes only when something below it does, as it is there."""
+        if walk.rules.include is None:
+            return
+        steps: list[tuple[str, str]] = []
+        while relative:
+            relative, path, target = posixpath.dirname(relative), posixpath.dirname(path), posixpath.dirname(target)
+            steps.append((path, target))
+        for above, place in reversed(steps):
+            found = self.entry(place)
+            if found is None:
+                entry = walk.source.entry(above)
+                assert entry is not None, above
+                self._put(Placed(self._changed(entry, place, walk.rules)))
+            elif found.kind != "directory":
+                raise PolyarchError(f"cannot copy to non-directory: /{place}")
+
+    def _place_directory(self, entry: Entry, target: str, rules: Rules, *, overwrite: bool) -> None:
+        found = self.entry(target)
+        if found is not None and found.kind != "directory":
+            raise PolyarchError(f"cannot copy to non-directory: /{target}")
+        if target and (found is None or overwrite):
+            self._put(Placed(self._changed(entry, target, rules)))
+
+    def _place_file(self, walk: "_Walk", entry: Entry, path: str, target: str) -> None:
+        found = self.entry(target)
+        if found is not None and found.kind == "directory":
+            raise PolyarchError(f"cannot replace to directory /{target} with file")
+        changed = self._changed(entry, target, walk.rules)
+        if entry.kind != "file":
+            self._put(Placed(changed))
+            return
+        self._sizes[target] = entry.size
+        first = self._links.setdefault(walk.source.inode(path), target)
+        if first != target:
+            changed = msgspec.structs.replace(changed, kind="hardlink", link=first, size=0)
+            self._put(Placed(changed, self._placed[first].origin))
+        else:
+            self._put(Placed(changed, (walk.number, path)))
+
+    def _changed(self, entry: Entry, target: str, rules: Rules) -> Entry:
+        uid, gid = rules.owner or (entry.uid, entry.gid)
+        mode = entry.mode
+        if rules.mode is not None and entry.kind != "symlink":
+            mode = rules.mode.apply(mode, directory=entry.kind == "directory")
+        return msgspec.structs.replace(_bare(entry), path=target, uid=uid, gid=gid, mode=mode)
+
+    def _put(self, placed: Placed) -> None:
+        self._placed[placed.entry.path] = placed
+
+
+class _Walk(msgspec.Struct, frozen=True):
+    """What stays the same while one source is copied."""
+
+    source: Tree
+    number: int
+    rules: Rules
+
+
+def _bare(entry: Entry) -> Entry:
+    """The entry without what a subclass knows of its place in a tar."""
+    return Entry(**{name: getattr(entry, name) for name in Entry.__struct_fields__})
+
+
+def matches(tree: Tree, pattern: str, match: Callable[[str, str], bool]) -> Iterator[str]:
+    """The paths that a source of COPY names, in order.
+
+    `match(pattern, path)` is Go's filepath.Match. The part before the first wildcard is followed through
+    symlinks, and what matches is not descended into, as BuildKit's ResolveWildcards does.
+    """
+    parts = [part for part in posixpath.normpath("/" + pattern).split("/") if part]
+    fixed = 0
+    while fixed < len(parts) and not _is_wild(parts[fixed]):
+        fixed += 1
+    if fixed == len(parts):
+        yield "/".join(parts)
+        return
+    top = resolve(tree, "/".join(parts[:fixed]))
+    wild = parts[fixed:]
+    yield from _matching(tree, top, wild, match)
+
+
+def _matching(tree: Tree, directory: str, wild: list[str], match: Callable[[str, str], bool]) -> Iterator[str]:
+    for name in tree.names(directory):
+        if not match(wild[0], name):
+            continue
+        path = posixpath.join(directory, name)
+        if len(wild) == 1:
+            yield path
+            continue
+        entry = tree.entry(path)
+        # A pattern is matched against the walk of the tree, and a walk does not enter symlinks.
+        if entry is not None and entry.kind == "directory":
+            yield from _matching(tree, path, wild[1:], match)
+
+
+def _is_wild(part: str) -> bool:
+    position = 0
+    while position < len(part):
+        if part[position] in "*?[":
+            return True
+        position += 2 if part[position] == "\\" else 1
+    return False

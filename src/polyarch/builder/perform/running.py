@@ -1,0 +1,238 @@
+"""RUN: a process in an overlay of the layers below; its upper directory becomes the layer's snapshot."""
+
+import errno
+import fcntl
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from polyarch import progress
+from polyarch.builder.perform.filesystem import Filesystems
+from polyarch.builder.perform.layer import Layer
+from polyarch.builder.vertices import Run, RunMount, VertexId
+from polyarch.errors import BuildError, NotFoundError, PolyarchError
+from polyarch.sandbox import Bind, File, Mount, Process, Tmpfs
+
+if TYPE_CHECKING:
+    from polyarch.sandbox import Sandbox
+    from polyarch.store import Store
+
+_TAIL = 4096  # bytes of output that an error repeats: enough to see why, little enough to read
+
+
+class Secrets(msgspec.Struct, frozen=True):
+    """What RUN mounts may ask for by id: the content of secrets, and the sockets of ssh agents."""
+
+    secrets: Mapping[str, bytes] = {}
+    sockets: Mapping[str, str] = {}
+
+
+class Runner:
+    """Performs RUN. It owns nothing: the sandbox and the store are its caller's.
+
+    `proxies` are variables that reach a process without being part of its cache key.
+    """
+
+    def __init__(
+        self,
+        store: "Store",
+        filesystems: Filesystems,
+        sandbox: "Callable[[], Sandbox]",
+        secrets: Secrets,
+        proxies: Mapping[str, str],
+        emit: progress.Emit,
+    ) -> None:
+        self._store = store
+        self._filesystems = filesystems
+        self._sandbox = sandbox
+        self._secrets = secrets
+        self._proxies = proxies
+        self._emit = emit
+
+    def run(
+        self,
+        vertex_id: VertexId,
+        vertex: Run,
+        key: str,
+        base: Sequence[Layer],
+        sources: Mapping[VertexId, "Sequence[Layer] | Path"],
+        created: str,
+    ) -> Layer:
+        """The layer that the process leaves. Raises BuildError with its last words if it fails."""
+        sandbox = self._sandbox()
+        lowers = self._filesystems.lowers(base)
+        tail = bytearray()
+
+        def output(stream: int) -> Callable[[bytes], None]:
+            def write(data: bytes) -> None:
+                self._emit(progress.Output(vertex_id, stream, data))
+                tail.extend(data)
+                del tail[:-_TAIL]
+
+            return write
+
+        with ExitStack() as held, self._store.snapshots.prepare(key) as snapshot:
+            mounts, env = self._mounts(vertex, sources, held)
+            process = Process(
+                argv=vertex.argv,
+                env=tuple(self._environment(vertex.env, env)),
+                cwd=vertex.cwd,
+                user=vertex.user,
+                mounts=mounts,
+                network="none" if vertex.network == "none" else "host",
+                hostname="buildkitsandbox",  # what programs see in BuildKit, and some write down
+                insecure=vertex.insecure,
+            )
+            with sandbox.rootfs(lowers, str(snapshot.path), str(snapshot.work)) as root:
+                status = sandbox.run(process, root, platform=vertex.platform, stdout=output(1), stderr=output(2))
+            if status:
+                raise _failure(vertex, status, bytes(tail))
+            snapshot.commit()
+        return Layer(created=created, snapshot=key)
+
+    def _environment(self, given: Sequence[str], secret: Mapping[str, str]) -> list[str]:
+        names = {pair.partition("=")[0] for pair in given}
+        extra = {name: value for name, value in self._proxies.items() if name not in names}
+        return [*given, *(f"{name}={value}" for name, value in {**extra, **secret}.items())]
+
+    def _mounts(
+        self, vertex: Run, sources: Mapping[VertexId, "Sequence[Layer] | Path"], held: ExitStack
+    ) -> tuple[tuple[Mount, ...], dict[str, str]]:
+        mounts: list[Mount] = []
+        env: dict[str, str] = {}
+        for name, content in vertex.scripts:
+            mounts.append(File(f"/dev/pipes/{name}", content.encode("utf-8", "surrogateescape"), 0o755))
+        agents = 0
+        for mount in vertex.mounts:
+            match mount.kind:
+                case "tmpfs":
+                    mounts.append(Tmpfs(mount.target, size=mount.size))
+                case "bind":
+                    mounts.append(self._bind(mount, sources, held))
+                case "cache":
+                    mounts.append(self._cache(mount, sources, held))
+                case "secret":
+                    mounts.extend(self._secret(mount, env))
+                case "ssh":
+                    mounts.extend(self._agent(mount, agents, env))
+                    agents += 1
+        return tuple(mounts), env
+
+    def _bind(self, mount: RunMount, sources: Mapping[VertexId, "Sequence[Layer] | Path"], held: ExitStack) -> Bind:
+        """Files of a context or stage. Writes, where `rw` allows them, go to an overlay that is thrown away."""
+        lowers: list[str] = []
+        for source in mount.source:
+            found = sources[source]
+            if isinstance(found, Path):
+                lowers.append(str(found))
+            else:
+                lowers.extend(self._filesystems.lowers(found))
+        root = held.enter_context(self._sandbox().rootfs(lowers))
+        path = _inside(root, mount.path)
+        return Bind(path, mount.target, mount.read_only)
+
+    def _cache(self, mount: RunMount, sources: Mapping[VertexId, "Sequence[Layer] | Path"], held: ExitStack) -> Bind:
+        """A directory that outlives the build. `locked` waits for its other users, `private` takes another one."""
+        directory = self._cache_directory(mount, held)
+        files = directory / "files"
+        if not files.exists():
+            files.mkdir(mode=0o700)
+            os.chown(files, mount.uid, mount.gid)
+            files.chmod(0o755 if mount.mode is None else mount.mode)
+            if mount.source:
+                self._fill(files, mount, sources, held)
+        return Bind(str(files), mount.target, mount.read_only)
+
+    def _fill(
+        self,
+        files: Path,
+        mount: RunMount,
+        sources: Mapping[VertexId, "Sequence[Layer] | Path"],
+        held: ExitStack,
+    ) -> None:
+        """`from=`: what a new cache begins with."""
+        import shutil
+
+        begin = self._bind(mount, sources, held)
+        shutil.copytree(begin.source, files, symlinks=True, dirs_exist_ok=True)
+
+    def _cache_directory(self, mount: RunMount, held: ExitStack) -> Path:
+        from hashlib import sha256
+
+        root = Path(self._store.layout.root) / "caches"
+        root.mkdir(mode=0o700, exist_ok=True)
+        name = sha256(mount.id.encode()).hexdigest()[:32]
+        for number in range(1000):
+            directory = root / (name if not number else f"{name}-{number}")
+            directory.mkdir(mode=0o700, exist_ok=True)
+            lock = held.enter_context((directory / "lock").open("w"))
+            kind = fcntl.LOCK_SH if mount.sharing == "shared" else fcntl.LOCK_EX
+            try:
+                fcntl.flock(lock, kind | (fcntl.LOCK_NB if mount.sharing == "private" else 0))
+            except OSError as error:
+                if error.errno not in (errno.EAGAIN, errno.EACCES):
+                    raise
+                continue
+            return directory
+        raise PolyarchError(f"the cache mount {mount.id} is in use a thousand times over")
+
+    def _secret(self, mount: RunMount, env: dict[str, str]) -> list[Mount]:
+        content = self._secrets.secrets.get(mount.id)
+        if content is None:
+            if mount.required:
+                raise NotFoundError(
+                    f"secret {mount.id}: not found", f"give it with --secret id={mount.id},src=FILE (or env=NAME)"
+                )
+            return []
+        if mount.env:
+            env[mount.env] = content.decode("utf-8", "surrogateescape")
+        if not mount.target:
+            return []
+        mode = 0o400 if mount.mode is None else mount.mode
+        return [File(mount.target, content, mode, mount.uid, mount.gid)]
+
+    def _agent(self, mount: RunMount, number: int, env: dict[str, str]) -> list[Mount]:
+        socket = self._secrets.sockets.get(mount.id or "default")
+        if socket is None:
+            if mount.required:
+                raise NotFoundError(
+                    f"ssh agent {mount.id or 'default'}: not found", "give it with --ssh default (needs SSH_AUTH_SOCK)"
+                )
+            return []
+        target = mount.target or f"/run/buildkit/ssh_agent.{number}"
+        env.setdefault("SSH_AUTH_SOCK", target)
+        return [Bind(socket, target)]
+
+
+def _inside(root: str, path: str) -> str:
+    """The path of `path` below `root`, no symlink leading out. Raises NotFoundError."""
+    from polyarch.builder.perform.placing import resolve
+    from polyarch.layers.entry import Entry
+
+    class Disk:
+        def entry(self, path: str) -> Entry | None:
+            full = os.path.join(root, path)
+            if os.path.islink(full):
+                return Entry(path=path, kind="symlink", mode=0o777, link=os.readlink(full))
+            return Entry(path=path, kind="file", mode=0) if os.path.lexists(full) else None
+
+    full = os.path.join(root, resolve(Disk(), path))
+    if not os.path.lexists(full):
+        raise NotFoundError(f'"{path}": not found', "a bind mount shows what its source has")
+    return full
+
+
+def _failure(vertex: Run, status: int, tail: bytes) -> BuildError:
+    command = " ".join(vertex.argv)
+    said = tail.decode("utf-8", "replace").rstrip()
+    message = f"process {command!r} did not complete successfully: exit code: {status}"
+    hint = None
+    if status == 137:
+        hint = "the process was killed, perhaps because memory ran out"
+    elif status == 127:
+        hint = "a command was not found in the image"
+    return BuildError(f"{message}\n{said}" if said else message, hint)

@@ -1,0 +1,197 @@
+"""A build from request to result: parse, plan each platform, solve once, assemble, send."""
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from polyarch import progress
+from polyarch.builder import assemble, solve
+from polyarch.builder.assemble import Assembler, Image
+from polyarch.builder.bases import Bases
+from polyarch.builder.export import Exporter
+from polyarch.builder.perform.context import Context
+from polyarch.builder.perform.layer import Layer
+from polyarch.builder.perform.performer import Performer, Site
+from polyarch.builder.plan.planner import Plan, plan
+from polyarch.builder.request import BuildRequest
+from polyarch.builder.vertices import Context as ContextVertex
+from polyarch.builder.vertices import Graph, VertexId
+from polyarch.dockerfile import ignorefile, parser
+from polyarch.dockerfile.parser import Dockerfile
+from polyarch.dockerfile.source import DockerfileError, Location
+from polyarch.errors import BuildError, PolyarchError
+from polyarch.oci.descriptor import Descriptor
+from polyarch.transfer.copy import Sent
+from polyarch.transfer.lazy import LazySource
+
+if TYPE_CHECKING:
+    from polyarch.registry import Registry
+    from polyarch.store import Store
+
+
+class BuildResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What a build made. `descriptor` is what its names point at, None where only files were exported."""
+
+    descriptor: Descriptor | None
+    images: tuple[Image, ...]
+    sent: tuple[Sent, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def build(
+    request: BuildRequest,
+    store: "Store",
+    registry: "Registry",
+    emit: progress.Emit = progress.ignore,
+) -> BuildResult:
+    """Build for all platforms as one graph, and send the result to every output.
+
+    Where something has to run, this process enters a user namespace for good, so it must have no other thread
+    then. Raises DockerfileError with the lines that are wrong,
+    BuildError where a step fails, and what the rooms below raise.
+    """
+    with ExitStack() as stack:
+        return _Build(request, store, registry, emit, stack).run()
+
+
+class _Build:
+    """One build; what it opens ends with `stack`."""
+
+    def __init__(
+        self,
+        request: BuildRequest,
+        store: "Store",
+        registry: "Registry",
+        emit: progress.Emit,
+        stack: ExitStack,
+    ) -> None:
+        self._request = request
+        self._store = store
+        self._registry = registry
+        self._emit = emit
+        self._source = LazySource(store, registry)
+        self._graph = Graph()
+        self._dockerfile: Dockerfile | None = None
+        epoch = request.plan.epoch
+        self._created = assemble.timestamp(request.created if epoch is None else epoch)
+        site = Site(
+            store=store,
+            source=self._source,
+            scratch=stack.enter_context(store.temporary()),
+            search_path=request.search_path,
+            created=self._created,
+            now=int(request.created * 1e9),
+            contexts=self._context,
+            compression=request.export.compression,
+            secrets=request.secrets,
+            proxies=request.proxies,
+            workers=request.workers,
+            no_cache=request.no_cache,
+        )
+        self._performer = Performer(self._graph, site, emit)
+        stack.callback(self._performer.close)
+        self._exporter = Exporter(
+            store,
+            registry,
+            self._source,
+            self._performer.filesystems,
+            request.export,
+            request.plan.build_platform,
+            emit,
+        )
+
+    def run(self) -> BuildResult:
+        request = self._request
+        self._exporter.check()
+        self._dockerfile = parser.parse(request.sources.text, request.sources.name)
+        plans = self._plans(self._dockerfile)
+        results = self._solve(plans)
+        blobs = any(output.kind not in ("local", "tar") for output in request.export.outputs)
+        assembler = Assembler(
+            self._store, self._source, self._performer.filesystems, request.export, request.workers, self._emit
+        )
+        images = tuple(
+            assembler.image(one, results[number], self._created, blobs=blobs) for number, one in enumerate(plans)
+        )
+        root = assembler.root(images) if blobs else None
+        sent: list[Sent] = []
+        for output in request.export.outputs:
+            sent += self._exporter.send(output, images, root or images[0].descriptor)
+        warnings = tuple(dict.fromkeys(warning for one in plans for warning in one.warnings))
+        return BuildResult(descriptor=root, images=images, sent=tuple(sent), warnings=warnings)
+
+    def _plans(self, dockerfile: Dockerfile) -> list[Plan]:
+        bases = Bases(
+            self._store,
+            self._registry,
+            self._source,
+            pull=self._request.pull,
+            allow_foreign=self._request.plan.allow_foreign_base,
+        )
+        plans = []
+        for platform in self._request.platforms:
+            made = plan(dockerfile, self._request.plan, platform, bases, self._graph)
+            for warning in made.warnings:
+                self._emit(progress.Warned(warning))
+            plans.append(made)
+        return plans
+
+    def _solve(self, plans: list[Plan]) -> list[tuple[Layer, ...]]:
+        targets = dict.fromkeys(layer for one in plans for layer in one.layers)
+        observer = _Observer(self._graph, self._emit)
+        try:
+            results = solve.solve(
+                targets,
+                self._performer,
+                observer,
+                workers=max(self._request.workers, len(plans)),
+                keep_going=self._request.keep_going,
+            )
+        except solve.FailedError as failed:
+            raise self._located(*next(iter(failed.errors.items()))) from failed
+        stacks: list[tuple[Layer, ...]] = []
+        for one in plans:
+            stack: list[Layer] = []
+            for layer in one.layers:
+                found = results[layer]
+                assert isinstance(found, tuple), layer
+                stack.extend(found)
+            stacks.append(tuple(stack))
+        return stacks
+
+    def _located(self, vertex: str, error: PolyarchError) -> PolyarchError:
+        """The error of a vertex with the lines that it stands in, and the platforms that it was for."""
+        label = self._graph.labels[VertexId(vertex)]
+        dockerfile = self._dockerfile
+        if isinstance(error, DockerfileError) or dockerfile is None or not label.lines[0]:
+            return error
+        shown = dockerfile.error(error.message, Location(*label.lines))
+        where = f"[{', '.join(label.platforms)}] " if label.platforms else ""
+        return BuildError(f"{where}{shown.message}", error.hint)
+
+    def _context(self, name: str) -> Context:
+        sources = self._request.sources
+        directory = sources.directories.get(name)
+        if directory is None:
+            raise PolyarchError("there is no build context", "name a directory, as in: polyarch build -t NAME .")
+        ignore = sources.ignore.get(name, "")
+        matcher = ignorefile.Matcher(ignorefile.parse(ignore)) if ignore.strip() else None
+        return Context(directory, self._store, int(self._request.created * 1e9), matcher)
+
+
+class _Observer:
+    """Tells of vertices by their labels. Opening a context is no step worth a line."""
+
+    def __init__(self, graph: Graph, emit: progress.Emit) -> None:
+        self._graph = graph
+        self._emit = emit
+
+    def started(self, vertex: VertexId) -> None:
+        if not isinstance(self._graph.vertices[vertex], ContextVertex):
+            label = self._graph.labels[vertex]
+            self._emit(progress.Started(vertex, label.name, label.platforms))
+
+    def finished(self, vertex: VertexId, *, cached: bool = False, error: str = "") -> None:
+        if not isinstance(self._graph.vertices[vertex], ContextVertex):
+            self._emit(progress.Finished(vertex, cached, error))

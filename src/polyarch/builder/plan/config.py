@@ -1,0 +1,114 @@
+"""The instructions that change only the image's config: each a function from state to state, and no vertex."""
+
+import msgspec
+
+from polyarch.builder.plan import wording
+from polyarch.builder.plan.state import StageState
+from polyarch.dockerfile.instructions import config as syntax
+from polyarch.dockerfile.instructions.healthcheck import Healthcheck
+from polyarch.dockerfile.instructions.ports import ports as port_names
+
+
+def default_shell(state: StageState) -> tuple[str, ...]:
+    """The words before a command in shell form."""
+    return tuple(state.config.run.get("Shell") or ("/bin/sh", "-c"))
+
+
+def env(state: StageState, instruction: syntax.Env) -> StageState:
+    """ENV."""
+    variables, text = dict(state.config.env), "ENV"
+    for pair in instruction.pairs:
+        variables[pair.key] = pair.value
+        text += f" {pair.key}={pair.value}"
+    listed = [f"{key}={value}" for key, value in variables.items()]
+    state = state.configured(Env=listed).recorded(text)
+    return msgspec.structs.replace(state, env=state.env | {pair.key: pair.value for pair in instruction.pairs})
+
+
+def label(state: StageState, instruction: syntax.Label) -> StageState:
+    """LABEL."""
+    labels = state.config.labels | {pair.key: pair.value for pair in instruction.pairs}
+    text = "".join(f" {pair.key}={pair.value}" for pair in instruction.pairs)
+    return state.configured(Labels=labels).recorded(f"LABEL{text}")
+
+
+def cmd(state: StageState, instruction: syntax.Cmd) -> StageState:
+    """CMD."""
+    argv = command_line(state, instruction)
+    state = state.configured(Cmd=list(argv), ArgsEscaped=True)
+    return msgspec.structs.replace(state, cmd_set=True).recorded(f"CMD {wording.quoted_list(argv)}")
+
+
+def entrypoint(state: StageState, instruction: syntax.Entrypoint) -> StageState:
+    """ENTRYPOINT. It resets a CMD that this stage did not set itself, because that was meant for another."""
+    argv = command_line(state, instruction)
+    state = state.configured(Entrypoint=list(argv))
+    if not state.cmd_set:
+        state = state.configured(Cmd=None)
+    return state.recorded(f"ENTRYPOINT {wording.quoted_list(argv)}")
+
+
+def command_line(state: StageState, instruction: syntax.Cmd | syntax.Entrypoint) -> tuple[str, ...]:
+    """The argument vector that a CMD or ENTRYPOINT puts into the config."""
+    if instruction.form == "exec":
+        return instruction.arguments
+    return (*default_shell(state), " ".join(instruction.arguments))
+
+
+def user(state: StageState, instruction: syntax.User) -> StageState:
+    """USER."""
+    return state.configured(User=instruction.user).recorded(f"USER {instruction.user}")
+
+
+def expose(state: StageState, instruction: syntax.Expose) -> StageState:
+    """EXPOSE."""
+    ports = port_names(instruction.specifications)
+    exposed = dict(state.config.run.get("ExposedPorts") or {}) | {port: {} for port in ports}
+    return state.configured(ExposedPorts=dict(sorted(exposed.items()))).recorded(f"EXPOSE {wording.plain_list(ports)}")
+
+
+def volume(state: StageState, instruction: syntax.Volume) -> StageState:
+    """VOLUME."""
+    volumes = dict(state.config.run.get("Volumes") or {}) | {path: {} for path in instruction.paths}
+    text = f"VOLUME {wording.plain_list(instruction.paths)}"
+    return state.configured(Volumes=dict(sorted(volumes.items()))).recorded(text)
+
+
+def stop_signal(state: StageState, instruction: syntax.StopSignal) -> StageState:
+    """STOPSIGNAL."""
+    return state.configured(StopSignal=instruction.signal).recorded(f"STOPSIGNAL {instruction.signal}")
+
+
+def shell(state: StageState, instruction: syntax.Shell) -> StageState:
+    """SHELL."""
+    text = f"SHELL {wording.plain_list(instruction.arguments)}"
+    return state.configured(Shell=list(instruction.arguments)).recorded(text)
+
+
+def healthcheck(state: StageState, instruction: Healthcheck) -> StageState:
+    """HEALTHCHECK. Docker's config has durations in nanoseconds and leaves out what is zero."""
+    fields = {
+        "Test": list(instruction.test),
+        "Interval": instruction.interval,
+        "Timeout": instruction.timeout,
+        "StartPeriod": instruction.start_period,
+        "StartInterval": instruction.start_interval,
+        "Retries": instruction.retries,
+    }
+    text = (
+        f"HEALTHCHECK {{Test:{wording.plain_list(instruction.test)} Interval:{wording.duration(instruction.interval)} "
+        f"Timeout:{wording.duration(instruction.timeout)} StartPeriod:{wording.duration(instruction.start_period)} "
+        f"StartInterval:{wording.duration(instruction.start_interval)} Retries:{instruction.retries}}}"
+    )
+    return state.configured(Healthcheck={key: value for key, value in fields.items() if value}).recorded(text)
+
+
+def onbuild(state: StageState, instruction: syntax.Onbuild) -> StageState:
+    """ONBUILD: kept in the config for the builds that start from this image. It has no line of history."""
+    return state.configured(OnBuild=[*(state.config.run.get("OnBuild") or ()), instruction.trigger])
+
+
+def maintainer(state: StageState, instruction: syntax.Maintainer) -> StageState:
+    """MAINTAINER."""
+    state = msgspec.structs.replace(state, config=state.config.with_fields(author=instruction.maintainer))
+    return state.recorded(f"MAINTAINER {instruction.maintainer}")

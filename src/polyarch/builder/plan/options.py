@@ -1,0 +1,51 @@
+"""What a plan depends on beside the Dockerfile's text, and the one question that it asks of the outside."""
+
+from collections.abc import Mapping
+from typing import Literal, Protocol
+
+import msgspec
+
+from polyarch.oci.config import ImageConfig
+from polyarch.oci.digest import Digest
+from polyarch.oci.platform import Platform
+
+
+class PlanOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """The words of the command line that the plan needs.
+
+    `arguments` are build arguments; `contexts` the names of build contexts of this machine, and `images` those
+    that stand for an image (`docker-image://`, `oci-layout://`), each by its name, perhaps with `::platform`.
+    `explicit_platform` says whether the target platform was asked for, or is just this machine's.
+    """
+
+    build_platform: Platform
+    arguments: Mapping[str, str] = msgspec.field(default_factory=dict)
+    labels: Mapping[str, str] = msgspec.field(default_factory=dict)
+    contexts: frozenset[str] = frozenset()
+    images: Mapping[str, str] = msgspec.field(default_factory=dict)
+    target: str = ""
+    network: Literal["default", "none", "host"] = "default"
+    explicit_platform: bool = False
+    allow_foreign_base: bool = False
+    allow_insecure: bool = False
+    allow_host_network: bool = True
+    epoch: int | None = None
+
+
+class Base(msgspec.Struct, frozen=True):
+    """An image that a stage begins with: its manifest's digest, its config, and how it is named for people."""
+
+    manifest: Digest
+    config: ImageConfig
+    name: str
+    warning: str = ""
+
+
+class Resolver(Protocol):
+    """What finds the config of an image: the only thing that planning asks of the outside."""
+
+    def image(self, name: str, platform: Platform) -> Base:
+        """The image that `name` means for `platform`.
+
+        Raises NotFoundError, or UnsupportedError that lists the platforms which it has.
+        """

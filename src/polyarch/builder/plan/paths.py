@@ -1,0 +1,25 @@
+"""Paths inside an image: how WORKDIR and destinations join, as BuildKit's util/system does it for Linux."""
+
+import posixpath
+
+
+def workdir(current: str, path: str) -> str:
+    """The absolute, clean directory that WORKDIR `path` leads to."""
+    return clean(posixpath.join(current or "/", path))
+
+
+def destination(current: str, path: str) -> str:
+    """An absolute, clean destination; a slash (or `/.`) at its end stays, because it says "a directory"."""
+    if path in ("", "."):
+        path = "./"
+    joined = clean(posixpath.join(current or "/", path))
+    if joined != "/" and path.endswith(("/", "/.")):
+        return joined + "/"
+    return joined
+
+
+def clean(path: str) -> str:
+    """`path` as an absolute one without `.`, `..` and doubled slashes: no way leads above the root."""
+    normal = posixpath.normpath("/" + path)
+    # POSIX gives a meaning of its own to two leading slashes, and normpath keeps them.
+    return "/" + normal.lstrip("/")

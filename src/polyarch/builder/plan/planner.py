@@ -1,0 +1,341 @@
+"""From a Dockerfile's stages to one platform's vertices and image config.
+
+Stages are planned when something needs them, each once; a stage sees only those before it. The only question asked
+of the outside is what an image's config is (`Resolver`).
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from polyarch.builder.plan import config, copying, running
+from polyarch.builder.plan.copying import Copying
+from polyarch.builder.plan.options import Base, PlanOptions, Resolver
+from polyarch.builder.plan.running import Running
+from polyarch.builder.plan.state import StageState
+from polyarch.builder.vertices import Context, Copy, CopyPart, Graph, ImageLayers, Layers, Vertex, VertexId
+from polyarch.dockerfile import parser, stages, words
+from polyarch.dockerfile.instructions import config as config_syntax
+from polyarch.dockerfile.instructions import copying as copying_syntax
+from polyarch.dockerfile.instructions import running as running_syntax
+from polyarch.dockerfile.instructions import stages as stages_syntax
+from polyarch.dockerfile.instructions.base import Instruction
+from polyarch.dockerfile.instructions.expansion import expand
+from polyarch.dockerfile.instructions.healthcheck import Healthcheck
+from polyarch.dockerfile.parser import Dockerfile
+from polyarch.dockerfile.source import DockerfileError
+from polyarch.dockerfile.stages import Stage
+from polyarch.errors import PolyarchError, UsageError
+from polyarch.oci import config as configs
+from polyarch.oci import platform as platforms
+from polyarch.oci.config import History, ImageConfig
+from polyarch.oci.platform import Platform
+
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# Arguments that steer the builder and never reach a process.
+_NOT_ENVIRONMENT = frozenset({"BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"})
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """One platform's image: its layer vertices, lowest first, and its config, whose diff ids are not known yet.
+
+    `history` has an entry for each line of the image's history; those of this build have no `created`.
+    """
+
+    platform: Platform
+    layers: Layers
+    config: ImageConfig
+    history: tuple[History, ...]
+    warnings: tuple[str, ...] = ()
+
+
+def plan(dockerfile: Dockerfile, options: PlanOptions, platform: Platform, resolver: Resolver, graph: Graph) -> Plan:
+    """The plan of the target stage for `platform`; its vertices are added to `graph`.
+
+    Raises DockerfileError with the lines that are wrong, and what the resolver raises.
+    """
+    return _Planner(dockerfile, options, platform, resolver, graph).plan()
+
+
+class _Planner:
+    """Plans the stages of one Dockerfile for one platform."""
+
+    def __init__(
+        self, dockerfile: Dockerfile, options: PlanOptions, platform: Platform, resolver: Resolver, graph: Graph
+    ) -> None:
+        self._dockerfile = dockerfile
+        self._options = options
+        self._platform = platform
+        self._resolver = resolver
+        self._graph = graph
+        self._stages = stages.cut(dockerfile)
+        self._target = self._stages.target(options.target)
+        automatic = stages.automatic_args(options.build_platform, platform, options.target)
+        self._globals = stages.global_env(self._stages.global_args, automatic, options.arguments, dockerfile.escape)
+        self._planned: dict[int, StageState] = {}
+        self._images: dict[str, StageState] = {}
+        self._warnings: list[str] = []
+
+    def plan(self) -> Plan:
+        state = self._stage(self._target)
+        self._check_content(state)
+        labels = state.config.labels | dict(self._options.labels)
+        image = state.config.with_run(Labels=labels) if labels else state.config
+        return Plan(
+            platform=self._platform,
+            layers=state.layers,
+            config=image.with_platform(self._platform),
+            history=state.history,
+            warnings=tuple(dict.fromkeys(self._warnings)),
+        )
+
+    def _check_content(self, state: StageState) -> None:
+        """Nothing is labelled with a platform that its content does not have."""
+        if not state.layers or platforms.serves(state.platform, self._platform):
+            return
+        message = f"the target stage is built for {state.platform}, but the image is to be for {self._platform}"
+        if not self._options.allow_foreign_base:
+            raise self._dockerfile.error(
+                message,
+                self._target.from_.location,
+                hint="let the last stage begin FROM an image of the target platform (without --platform), "
+                "or label it knowingly with --allow-foreign-base",
+            )
+        self._warnings.append(message)
+
+    # ── stages
+
+    def _stage(self, stage: Stage) -> StageState:
+        if stage.index not in self._planned:
+            self._planned[stage.index] = self._plan_stage(stage)
+        return self._planned[stage.index]
+
+    def _plan_stage(self, stage: Stage) -> StageState:
+        try:
+            state = self._begin(stage)
+        except DockerfileError as error:
+            raise self._dockerfile.placed(error, stage.from_.location) from error
+        except PolyarchError as error:
+            raise self._located(error, stage.from_) from error
+        triggers = tuple(state.config.run.get("OnBuild") or ())
+        state = state.configured(OnBuild=None)
+        todo = [(parser.parse_trigger(text), True) for text in triggers]
+        todo += [(instruction, False) for instruction in stage.instructions]
+        total = sum(_is_step(instruction) for instruction, _ in todo)
+        count = 0
+        for instruction, triggered in todo:
+            count += _is_step(instruction)
+            name = self._step_name(stage, f"{count}/{total}", instruction, triggered)
+            location = stage.from_ if triggered else instruction
+            try:
+                state = self._dispatch(stage, state, instruction, name)
+            except DockerfileError as error:
+                raise self._dockerfile.placed(error, location.location) from error
+            except PolyarchError as error:
+                raise self._located(error, location) from error
+        return state
+
+    def _step_name(self, stage: Stage, step: str, instruction: Instruction, triggered: bool) -> str:
+        where = f"{stage.name} {step}" if stage.name and len(self._stages.stages) > 1 else step
+        text = " ".join(instruction.text.split())
+        return f"[{where}] {'ONBUILD ' if triggered else ''}{text}"
+
+    def _located(self, error: PolyarchError, instruction: Instruction) -> PolyarchError:
+        """The same error with the lines that it is about."""
+        if "\n" in error.message:
+            return error
+        return self._dockerfile.error(error.message, instruction.location, hint=error.hint)
+
+    def _begin(self, stage: Stage) -> StageState:
+        """What FROM gives a stage to start with."""
+        source = stage.from_
+        name = self._expand_global(source.image, "base name")
+        parent = self._stages.base(name, stage)
+        if parent is not None:
+            # The stage's own --platform is ignored, as BuildKit does: the files are those of the parent.
+            state = self._stage(parent)
+            return msgspec.structs.replace(state, cmd_set=False, env=state.env | state.config.env)
+        platform = self._platform
+        if source.platform:
+            platform = platforms.parse(self._expand_global(source.platform, "platform"))
+        if name == "scratch" and not self._is_context(name, platform):
+            return self._with_path(_scratch(self._platform))
+        return self._with_path(self._from_outside(name, platform, source))
+
+    def _expand_global(self, text: str, what: str) -> str:
+        found = words.expand(text, self._globals, self._dockerfile.escape)
+        if not found.text:
+            raise UsageError(
+                f"{what} ({text}) should not be blank",
+                "give the ARG before the first FROM a default, or a value with --build-arg",
+            )
+        return found.text
+
+    def _is_context(self, name: str, platform: Platform) -> bool:
+        return self._context_key(name, platform) is not None
+
+    def _context_key(self, name: str, platform: Platform) -> str | None:
+        """The named context that stands for `name`: one for the platform first, as BuildKit looks them up."""
+        for key in (f"{name}::{platform}", name):
+            if key in self._options.contexts or key in self._options.images:
+                return key
+        return None
+
+    def _from_outside(self, name: str, platform: Platform, instruction: Instruction) -> StageState:
+        """A named context or an image as a stage of its own."""
+        key = self._context_key(name, platform)
+        if key is not None and key in self._options.contexts:
+            files = self._add(Context(key), f"load context {key}", instruction)
+            layer = Copy(base=(), parts=(CopyPart(source=(files,), path="/"),), destination="/")
+            state = _scratch(platform)
+            return state.with_layer((self._add(layer, f"[context {key}]", instruction),), f"COPY {key} / # buildkit")
+        image = self._options.images[key] if key is not None else name
+        base = self._resolver.image(image, platform)
+        if base.warning:
+            self._warnings.append(base.warning)
+            platform = base.config.platform
+        return self._image_state(base, platform, instruction)
+
+    def _image_state(self, base: Base, platform: Platform, instruction: Instruction) -> StageState:
+        layers: Layers = ()
+        if base.config.diff_ids:
+            layers = (self._add(ImageLayers(base.manifest), f"FROM {base.name}", instruction),)
+        history = _fitted(base.config)
+        return StageState(platform=platform, layers=layers, config=base.config, history=history, env=base.config.env)
+
+    def _with_path(self, state: StageState) -> StageState:
+        """PATH is always set: a shell that finds nothing would be nobody's wish."""
+        if "PATH" not in state.config.env:
+            listed = [*(state.config.run.get("Env") or ()), f"PATH={DEFAULT_PATH}"]
+            state = state.configured(Env=listed)
+        return msgspec.structs.replace(state, env=state.config.env)
+
+    def _source(self, stage: Stage, state: StageState, name: str, instruction: Instruction, *, index: bool) -> Layers:
+        """The layers that `--from=name` or `from=name` means for a stage."""
+        key = self._context_key(name, state.platform)
+        if key is not None and key in self._options.contexts:
+            return (self._add(Context(key), f"load context {key}", instruction),)
+        found = None
+        if key is None:
+            found = self._stages.source(name, stage) if index else self._stages.mount_source(name, stage)
+        if found is not None:
+            return self._stage(found).layers
+        if name not in self._images:
+            self._images[name] = (
+                _scratch(self._platform)
+                if name == "scratch" and key is None
+                else self._from_outside(name, self._platform, instruction)
+            )
+        return self._images[name].layers
+
+    # ── instructions
+
+    def _dispatch(self, stage: Stage, state: StageState, instruction: Instruction, name: str) -> StageState:
+        if isinstance(instruction, stages_syntax.Arg):
+            return self._declare(state, instruction)
+        instruction, unset = expand(instruction, state.env, self._dockerfile.escape)
+        del unset
+
+        def add(vertex: Vertex, label: str) -> VertexId:
+            return self._add(vertex, label, instruction)
+
+        match instruction:
+            case running_syntax.Run() | config_syntax.Workdir():
+                tools = Running(
+                    add=add,
+                    source=lambda source: self._source(stage, state, source, instruction, index=False),
+                    options=self._options,
+                )
+                if isinstance(instruction, running_syntax.Run):
+                    return running.run(state, instruction, tools, name)
+                return running.workdir(state, instruction, tools, name)
+            case copying_syntax.Copy():
+                source = None
+                if instruction.from_:
+                    source = self._source(stage, state, instruction.from_, instruction, index=True)
+                return copying.copy(state, instruction, source, Copying(add=add, epoch=self._options.epoch), name)
+            case copying_syntax.Add():
+                return copying.add(state, instruction, Copying(add=add, epoch=self._options.epoch), name)
+            case _:
+                return _configure(state, instruction)
+
+    def _declare(self, state: StageState, instruction: stages_syntax.Arg) -> StageState:
+        """ARG: a build argument, else the default given here, else what is set globally (the automatic ones too)."""
+        env, arguments, said = dict(state.env), dict(state.arguments), []
+        for key, default in instruction.pairs:
+            value = self._options.arguments.get(key)
+            if value is None and default is not None:
+                value = words.expand(default, env, self._dockerfile.escape).text
+            elif value is None:
+                value = self._globals.get(key)
+            if value is not None and key not in _NOT_ENVIRONMENT:
+                env[key] = value
+            arguments[key] = value or ""
+            said.append(key if value is None else f"{key}={value}")
+        state = state.recorded(f"ARG {' '.join(said)}")
+        return msgspec.structs.replace(state, env=env, arguments=arguments)
+
+    def _add(self, vertex: Vertex, name: str, instruction: Instruction) -> VertexId:
+        lines = (instruction.location.first, instruction.location.last)
+        return self._graph.add(vertex, name, str(self._platform), lines)
+
+
+def _configure(state: StageState, instruction: Instruction) -> StageState:
+    match instruction:
+        case config_syntax.Env():
+            return config.env(state, instruction)
+        case config_syntax.Label():
+            return config.label(state, instruction)
+        case config_syntax.Cmd():
+            return config.cmd(state, instruction)
+        case config_syntax.Entrypoint():
+            return config.entrypoint(state, instruction)
+        case config_syntax.User():
+            return config.user(state, instruction)
+        case config_syntax.Expose():
+            return config.expose(state, instruction)
+        case config_syntax.Volume():
+            return config.volume(state, instruction)
+        case config_syntax.StopSignal():
+            return config.stop_signal(state, instruction)
+        case config_syntax.Shell():
+            return config.shell(state, instruction)
+        case Healthcheck():
+            return config.healthcheck(state, instruction)
+        case config_syntax.Onbuild():
+            return config.onbuild(state, instruction)
+        case config_syntax.Maintainer():
+            return config.maintainer(state, instruction)
+    raise AssertionError(f"no rule for {type(instruction).__name__}")
+
+
+def _is_step(instruction: Instruction) -> bool:
+    """Whether an instruction makes a layer, and so counts among a stage's steps."""
+    return isinstance(
+        instruction, running_syntax.Run | copying_syntax.Copy | copying_syntax.Add | config_syntax.Workdir
+    )
+
+
+def _scratch(platform: Platform) -> StageState:
+    return StageState(platform=platform, layers=(), config=configs.empty(platform), history=(), env={})
+
+
+def _fitted(config: ImageConfig) -> tuple[History, ...]:
+    """A base's history, made to speak of as many layers as there are: some tools write none, or less."""
+    history = list(config.history)
+    wanted = len(config.diff_ids)
+    while sum(not entry.empty_layer for entry in history) > wanted:
+        last = max(number for number, entry in enumerate(history) if not entry.empty_layer)
+        history[last] = msgspec.structs.replace(history[last], empty_layer=True)
+    missing = wanted - sum(not entry.empty_layer for entry in history)
+    return (*history, *(History(created=str(config.document.get("created") or "")) for _ in range(missing)))
+
+
+def epoch_of(arguments: Mapping[str, str]) -> int | None:
+    """The seconds that the build argument SOURCE_DATE_EPOCH says. Raises UsageError for what is no number."""
+    text = arguments.get("SOURCE_DATE_EPOCH", "")
+    if not text:
+        return None
+    if not text.isdigit():
+        raise UsageError(f"SOURCE_DATE_EPOCH is {text!r}, not a number of seconds")
+    return int(text)

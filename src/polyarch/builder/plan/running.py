@@ -1,0 +1,95 @@
+"""RUN and WORKDIR: a process in the stage's file system, and a directory in it."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from polyarch.builder.plan import paths
+from polyarch.builder.plan.config import default_shell
+from polyarch.builder.plan.options import PlanOptions
+from polyarch.builder.plan.state import StageState
+from polyarch.builder.vertices import Context, Layers, MakeDirectory, Run, RunMount, Vertex, VertexId
+from polyarch.dockerfile.instructions import config as config_syntax
+from polyarch.dockerfile.instructions import running as syntax
+from polyarch.dockerfile.instructions.mounts import Mount
+from polyarch.errors import UsageError
+
+
+class Running(msgspec.Struct, frozen=True, kw_only=True):
+    """What planning a RUN needs of the planner: `add` puts a vertex into the graph, `source` finds a `from=`."""
+
+    add: Callable[[Vertex, str], VertexId]
+    source: Callable[[str], Layers]
+    options: PlanOptions
+
+
+def run(state: StageState, instruction: syntax.Run, tools: Running, name: str) -> StageState:
+    """RUN."""
+    options = tools.options
+    insecure = instruction.security == "insecure"
+    if insecure and not options.allow_insecure:
+        raise UsageError(
+            "security.insecure is not allowed", "a RUN --security=insecure needs --allow security.insecure"
+        )
+    network = instruction.network if instruction.network != "default" else options.network
+    if network == "host" and instruction.network == "host" and not options.allow_host_network:
+        raise UsageError("network.host is not allowed", "a RUN --network=host needs --allow network.host")
+    command = syntax.command(instruction, default_shell(state))
+    vertex = Run(
+        base=state.layers,
+        platform=state.platform,
+        argv=command.argv,
+        env=tuple(f"{key}={value}" for key, value in state.env.items()),
+        cwd=state.workdir,
+        user=state.user,
+        network=network,
+        insecure=insecure,
+        mounts=tuple(_mount(state, mount, tools) for mount in instruction.mounts),
+        scripts=(command.script,) if command.script else (),
+        epoch=options.epoch,
+    )
+    given = [f"{key}={state.env.get(key, value)}" for key, value in state.arguments.items()]
+    words = [f"|{len(given)}", *given, *command.argv] if given else list(command.argv)
+    return state.with_layer((tools.add(vertex, name),), f"RUN {' '.join(words)} # buildkit")
+
+
+def workdir(state: StageState, instruction: config_syntax.Workdir, tools: Running, name: str) -> StageState:
+    """WORKDIR: the directory is made where it is missing; `/` is always there."""
+    path = paths.workdir(state.workdir, instruction.path)
+    state = state.configured(WorkingDir=path)
+    if path == "/":
+        return state.recorded(f"WORKDIR {path}")
+    vertex = MakeDirectory(base=state.layers, path=path, owner=state.user, epoch=tools.options.epoch)
+    return state.with_layer((tools.add(vertex, name),), f"WORKDIR {path}")
+
+
+def _mount(state: StageState, mount: Mount, tools: Running) -> RunMount:
+    target = paths.workdir(state.workdir, mount.target) if mount.target else ""
+    if target == "/":
+        raise UsageError("invalid mount target '/'", "a mount goes on a directory below the root")
+    source: Layers = ()
+    if mount.from_:
+        source = tools.source(mount.from_)
+    elif mount.kind == "bind":
+        source = (tools.add(Context(""), "load build context"),)
+    key = mount.id
+    if mount.kind == "cache" and not mount.sharing_platforms:
+        # Two architectures in one compiler cache break each other's builds, so the platform is part of its name.
+        key = f"{mount.id or target}@{state.platform}"
+    elif mount.kind == "cache":
+        key = mount.id or target
+    return RunMount(
+        kind=mount.kind,
+        target=target,
+        source=source,
+        path=paths.clean(mount.source) if mount.source else "/",
+        read_only=mount.read_only,
+        id=key,
+        sharing=mount.sharing,
+        mode=mount.mode,
+        uid=mount.uid or 0,
+        gid=mount.gid or 0,
+        size=mount.size,
+        required=mount.required,
+        env=mount.env or "",
+    )

@@ -1,0 +1,57 @@
+"""How Go prints values: image histories hold its `%q` and `%v`, and tools compare them as text."""
+
+_ESCAPES = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v"}
+
+
+def quoted(text: str) -> str:
+    """`text` as strconv.Quote writes it."""
+    out = []
+    for character in text:
+        if character in '"\\':
+            out.append("\\" + character)
+        elif character in _ESCAPES:
+            out.append(_ESCAPES[character])
+        elif character.isprintable():
+            out.append(character)
+        elif ord(character) < 0x80:
+            out.append(f"\\x{ord(character):02x}")
+        else:
+            out.append(f"\\u{ord(character):04x}" if ord(character) < 0x10000 else f"\\U{ord(character):08x}")
+    return '"' + "".join(out) + '"'
+
+
+def quoted_list(items: tuple[str, ...]) -> str:
+    """A slice of strings as `%q` prints it."""
+    return "[" + " ".join(quoted(item) for item in items) + "]"
+
+
+def plain_list(items: tuple[str, ...]) -> str:
+    """A slice of strings as `%v` prints it."""
+    return "[" + " ".join(items) + "]"
+
+
+def duration(nanoseconds: int) -> str:
+    """A time.Duration as its String method writes it: 1h0m0s, 1m30s, 1.5s, 20ms."""
+    if nanoseconds == 0:
+        return "0s"
+    sign = "-" if nanoseconds < 0 else ""
+    rest = abs(nanoseconds)
+    for unit, size in (("ns", 1), ("µs", 1_000), ("ms", 1_000_000)):
+        if rest < size * 1_000:
+            return f"{sign}{_decimal(rest, size)}{unit}"
+    if rest < 1_000_000_000:
+        return f"{sign}{_decimal(rest, 1_000_000)}ms"
+    minutes, remainder = divmod(rest, 60_000_000_000)
+    text = f"{_decimal(remainder, 1_000_000_000)}s"
+    if minutes:
+        hours, minutes = divmod(minutes, 60)
+        text = f"{minutes}m{text}"
+        if hours:
+            text = f"{hours}h{text}"
+    return sign + text
+
+
+def _decimal(value: int, unit: int) -> str:
+    whole, fraction = divmod(value, unit)
+    digits = str(fraction).zfill(len(str(unit)) - 1).rstrip("0")
+    return f"{whole}.{digits}" if digits else str(whole)

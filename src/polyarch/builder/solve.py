@@ -1,0 +1,212 @@
+"""The solver: every distinct piece of work once, as little of it as possible, in parallel.
+
+It knows vertices only by their ids; what they are, how they are found in a cache and how they are done is the
+performer's. The order is: keys for everything, bottom up; then, top down from the targets, what the cache has is
+taken and what it has not becomes pending, so the inputs of a cached vertex are never looked at; then the pending
+vertices run on a thread pool. Until that last step there is one thread, because the performer may have to enter
+a user namespace, which the kernel refuses to a process with more (EINVAL, user_namespaces(7)).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+from polyarch.errors import PolyarchError
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+Key = TypeVar("Key", bound=str)
+Viewed = TypeVar("Viewed", bound=str, contravariant=True)
+Result = TypeVar("Result")
+
+
+class Performer(Protocol[Key, Result]):
+    """What the solver asks; `Key` is the id of a vertex."""
+
+    def inputs(self, vertex: Key) -> Iterable[Key]:
+        """The vertices whose results `vertex` needs."""
+
+    def cache_key(self, vertex: Key, inputs: Mapping[Key, str]) -> str:
+        """What finds the result of `vertex` in a later run; equal keys are done once in this one, too."""
+
+    def load(self, vertex: Key, cache_key: str) -> Result | None:
+        """The result that the cache has, if it is still whole."""
+
+    def prepare(self, pending: Iterable[Key]) -> None:
+        """Called once, before any thread starts, with what will be performed."""
+
+    def perform(self, vertex: Key, cache_key: str, inputs: Mapping[Key, Result]) -> Result:
+        """Do the work. Called from several threads."""
+
+    def cancel(self) -> None:
+        """Make running performs end soon. Called from any thread, perhaps more than once."""
+
+
+class FailedError(Exception):
+    """The vertices that failed, with their errors, and all that was done."""
+
+    def __init__(self, errors: dict[str, PolyarchError], results: Mapping[Any, object]) -> None:
+        super().__init__(f"{len(errors)} vertices failed")
+        self.errors = errors
+        self.results = results
+
+
+class Observer(Protocol[Viewed]):
+    """Who is told what happens, from any thread."""
+
+    def started(self, vertex: Viewed) -> None: ...
+    def finished(self, vertex: Viewed, *, cached: bool = False, error: str = "") -> None: ...
+
+
+def solve(
+    targets: Iterable[Key],
+    performer: Performer[Key, Result],
+    observer: Observer[Key],
+    *,
+    workers: int = 2,
+    keep_going: bool = False,
+) -> dict[Key, Result]:
+    """The results of the targets, and of all that had to be known for them.
+
+    Raises FailedError with the first failure, after the rest was cancelled; with `keep_going`, after everything that
+    does not depend on a failure was done.
+    """
+    order = _topological(list(targets), performer.inputs)
+    keys: dict[Key, str] = {}
+    for vertex in order:
+        try:
+            keys[vertex] = performer.cache_key(vertex, {key: keys[key] for key in performer.inputs(vertex)})
+        except PolyarchError as error:
+            observer.started(vertex)
+            observer.finished(vertex, error=error.message)
+            raise FailedError({vertex: error}, {}) from error
+
+    results: dict[Key, Result] = {}
+    pending: list[Key] = []
+    demanded = set(targets)
+    for vertex in reversed(order):
+        if vertex not in demanded:
+            continue
+        cached = performer.load(vertex, keys[vertex])
+        if cached is None:
+            pending.append(vertex)
+            demanded.update(performer.inputs(vertex))
+        else:
+            results[vertex] = cached
+    pending.reverse()
+    for vertex in order:
+        if vertex in results:
+            observer.started(vertex)
+            observer.finished(vertex, cached=True)
+    if pending:
+        performer.prepare(pending)
+        _Run(pending, keys, results, performer, observer, keep_going).run(workers)
+    return results
+
+
+def _topological(targets: list[Key], inputs: Callable[[Key], Iterable[Key]]) -> list[Key]:
+    """Every vertex that the targets need, inputs first. Iterative: a stage may be thousands of steps deep."""
+    order: dict[Key, None] = {}
+    stack = [(target, False) for target in reversed(targets)]
+    while stack:
+        vertex, expanded = stack.pop()
+        if vertex in order:
+            continue
+        if expanded:
+            order[vertex] = None
+            continue
+        stack.append((vertex, True))
+        stack.extend((key, False) for key in reversed(list(inputs(vertex))) if key not in order)
+    return list(order)
+
+
+class _Run(Generic[Key, Result]):
+    """The pending part of one solve; the thread pool is its own, and has ended when `run` returns."""
+
+    def __init__(
+        self,
+        pending: list[Key],
+        keys: Mapping[Key, str],
+        results: dict[Key, Result],
+        performer: Performer[Key, Result],
+        observer: Observer[Key],
+        keep_going: bool,
+    ) -> None:
+        self._pending = pending
+        self._keys = keys
+        self._results = results
+        self._performer = performer
+        self._observer = observer
+        self._keep_going = keep_going
+        self._errors: dict[str, PolyarchError] = {}
+
+    def run(self, workers: int) -> None:
+        from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+
+        waiting = {
+            vertex: {key for key in self._performer.inputs(vertex) if key not in self._results}
+            for vertex in self._pending
+        }
+        # Vertices with one cache key are one piece of work: the first does it, the others wait for its result.
+        twins: dict[str, Key] = {}
+        for vertex in self._pending:
+            first = twins.setdefault(self._keys[vertex], vertex)
+            if first != vertex:
+                waiting[vertex].add(first)
+        running: dict[Future[Result], Key] = {}
+        pool = ThreadPoolExecutor(workers, thread_name_prefix="solve")
+        try:
+            while True:
+                if not self._errors or self._keep_going:
+                    for vertex in [key for key, needs in waiting.items() if not needs]:
+                        del waiting[vertex]
+                        twin = twins[self._keys[vertex]]
+                        running[pool.submit(self._perform, vertex, None if twin == vertex else twin)] = vertex
+                if not running:
+                    break
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    self._collect(running.pop(future), future, waiting)
+        except BaseException:
+            self._performer.cancel()
+            raise
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+        if self._errors:
+            raise FailedError(self._errors, self._results)
+
+    def _perform(self, vertex: Key, twin: Key | None) -> Result:
+        self._observer.started(vertex)
+        if twin is not None:
+            return self._results[twin]
+        inputs = {key: self._results[key] for key in self._performer.inputs(vertex)}
+        return self._performer.perform(vertex, self._keys[vertex], inputs)
+
+    def _collect(self, vertex: Key, future: Future[Result], waiting: dict[Key, set[Key]]) -> None:
+        error = future.exception()
+        if error is None:
+            self._results[vertex] = future.result()
+            self._observer.finished(vertex)
+            for needs in waiting.values():
+                needs.discard(vertex)
+            return
+        if not isinstance(error, PolyarchError):
+            raise error
+        self._observer.finished(vertex, error=error.message)
+        # What the cancelling itself breaks is no news: the first failure is the one to report.
+        if not self._errors or self._keep_going:
+            self._errors[vertex] = error
+        if not self._keep_going:
+            self._performer.cancel()
+        else:
+            self._drop_dependants(vertex, waiting)
+
+    def _drop_dependants(self, vertex: Key, waiting: dict[Key, set[Key]]) -> None:
+        """Forget what can no longer be done, so that the loop ends with what can."""
+        lost = {vertex}
+        while found := {key for key, needs in waiting.items() if needs & lost} - lost:
+            lost |= found
+        for key in lost:
+            waiting.pop(key, None)

@@ -1,0 +1,181 @@
+"""The values that a plan is made of: each vertex is one piece of work, named by what it is.
+
+A vertex's **identity** is its value: equal vertices are the same work in this run, whichever platforms asked for
+it. Its inputs are the ids of other vertices, so comparing and hashing never descend. The **cache key**, which finds
+the result again in a later run, is computed by the performer, as late as possible. Stage names, Dockerfile lines
+and labels for people stand beside the vertex (`Label`) and are part of neither.
+
+What a stage's file system is, is the tuple of its layer vertices, lowest first.
+"""
+
+from typing import Literal, NewType
+
+import msgspec
+
+from polyarch.oci import digest as digests
+from polyarch.oci.digest import Digest
+from polyarch.oci.platform import Platform
+
+VertexId = NewType("VertexId", str)
+Layers = tuple[VertexId, ...]
+
+
+class ImageLayers(msgspec.Struct, frozen=True, tag=True):
+    """The layers of one image, by the digest of its manifest."""
+
+    manifest: Digest
+
+
+class Context(msgspec.Struct, frozen=True, tag=True):
+    """The files of a build context of this machine; `name` is empty for the main one."""
+
+    name: str
+
+
+class Inline(msgspec.Struct, frozen=True, tag=True):
+    """Files whose content stands in the Dockerfile (heredocs): (name, content)."""
+
+    files: tuple[tuple[str, str], ...]
+
+
+class Http(msgspec.Struct, frozen=True, tag=True):
+    """One file fetched from a URL."""
+
+    url: str
+    checksum: str = ""
+
+
+class Git(msgspec.Struct, frozen=True, tag=True):
+    """The tree of a commit of a repository."""
+
+    url: str
+    ref: str = ""
+    subdirectory: str = ""
+    keep_git_directory: bool = False
+    checksum: str = ""
+    submodules: bool = True
+
+
+class CopyPart(msgspec.Struct, frozen=True, kw_only=True):
+    """One source of a COPY or ADD: a path or pattern in the files of `source`.
+
+    A fetched file and a heredoc are named exactly (`pattern` false); anything else may have wildcards.
+    """
+
+    source: Layers
+    path: str
+    pattern: bool = True
+    unpack: bool = False
+
+
+class Copy(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """COPY or ADD: files from its parts into a new layer.
+
+    `base` is the file system that the destination is resolved in, empty for `--link` and on scratch: then the
+    layer is the same for every platform. `destination` is absolute, a directory where it ends in a slash.
+    `owner` and `mode` are as written, expanded; `accounts` is the file system whose etc/passwd knows the names in
+    `owner`, empty where it has none.
+    """
+
+    base: Layers
+    accounts: Layers = ()
+    parts: tuple[CopyPart, ...]
+    destination: str
+    owner: str = ""
+    mode: str = ""
+    exclude: tuple[str, ...] = ()
+    parents: bool = False
+    epoch: int | None = None
+
+
+class MakeDirectory(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """WORKDIR: a directory that is there afterwards. `owner` is what USER says."""
+
+    base: Layers
+    path: str
+    owner: str = ""
+    epoch: int | None = None
+
+
+class RunMount(msgspec.Struct, frozen=True, kw_only=True):
+    """One `RUN --mount`, everything resolved. `source` is the layers or the context that it comes from."""
+
+    kind: Literal["bind", "cache", "tmpfs", "secret", "ssh"]
+    target: str
+    source: Layers = ()
+    path: str = ""
+    read_only: bool = False
+    id: str = ""
+    sharing: Literal["shared", "private", "locked"] = "shared"
+    mode: int | None = None
+    uid: int = 0
+    gid: int = 0
+    size: int = 0
+    required: bool = False
+    env: str = ""
+
+
+class Run(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """A process in a file system; what it changes is the new layer."""
+
+    base: Layers
+    platform: Platform
+    argv: tuple[str, ...]
+    env: tuple[str, ...]
+    cwd: str
+    user: str = ""
+    network: Literal["default", "none", "host"] = "default"
+    insecure: bool = False
+    mounts: tuple[RunMount, ...] = ()
+    scripts: tuple[tuple[str, str], ...] = ()
+    epoch: int | None = None
+
+
+Vertex = ImageLayers | Context | Inline | Http | Git | Copy | MakeDirectory | Run
+
+
+class Label(msgspec.Struct, frozen=True):
+    """What people are told of a vertex: a name, the platforms that asked for it, the lines where it stands."""
+
+    name: str
+    platforms: tuple[str, ...] = ()
+    lines: tuple[int, int] = (0, 0)
+
+
+def identity(vertex: Vertex) -> VertexId:
+    """The id of a vertex: a digest of its value."""
+    return VertexId(digests.of(msgspec.json.encode(vertex)))
+
+
+def inputs(vertex: Vertex) -> Layers:
+    """The vertices whose results this one needs, each once."""
+    match vertex:
+        case Copy():
+            sources = tuple(source for part in vertex.parts for source in part.source)
+            needed = vertex.base + vertex.accounts + sources
+        case MakeDirectory():
+            needed = vertex.base
+        case Run():
+            needed = vertex.base + tuple(source for mount in vertex.mounts for source in mount.source)
+        case _:
+            needed = ()
+    return tuple(dict.fromkeys(needed))
+
+
+class Graph:
+    """The vertices of all platforms, each once. Planning adds; solving only reads."""
+
+    def __init__(self) -> None:
+        self.vertices: dict[VertexId, Vertex] = {}
+        self.labels: dict[VertexId, Label] = {}
+
+    def add(self, vertex: Vertex, name: str, platform: str = "", lines: tuple[int, int] = (0, 0)) -> VertexId:
+        """The id of `vertex`, which is added where it is not there yet; its label learns of the platform."""
+        key = identity(vertex)
+        known = self.labels.get(key)
+        platforms = known.platforms if known else ()
+        if platform and platform not in platforms:
+            platforms += (platform,)
+        self.vertices.setdefault(key, vertex)
+        self.labels[key] = Label(known.name if known else name, platforms, known.lines if known else lines)
+        return key

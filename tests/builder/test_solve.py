@@ -1,0 +1,170 @@
+"""The solver with vertices that add integers: no container in sight."""
+
+import threading
+from collections.abc import Iterable, Mapping
+
+import pytest
+
+from polyarch.builder.solve import FailedError, solve
+from polyarch.errors import PolyarchError
+
+
+class Sums:
+    """A performer whose vertices are sums: name → (number, names of inputs). It counts what it is asked."""
+
+    def __init__(self, vertices: dict[str, tuple[int, tuple[str, ...]]], cache: dict[str, int] | None = None) -> None:
+        self.vertices = vertices
+        self.cache = {} if cache is None else cache
+        self.performed: list[str] = []
+        self.prepared: list[list[str]] = []
+        self.cancelled = threading.Event()
+        self.failing: set[str] = set()
+        self.waiting: set[str] = set()
+
+    def inputs(self, vertex: str) -> Iterable[str]:
+        return self.vertices[vertex][1]
+
+    def cache_key(self, vertex: str, inputs: Mapping[str, str]) -> str:
+        number, names = self.vertices[vertex]
+        return f"{number}({','.join(inputs[name] for name in names)})"
+
+    def load(self, vertex: str, cache_key: str) -> int | None:
+        return self.cache.get(cache_key)
+
+    def prepare(self, pending: Iterable[str]) -> None:
+        assert threading.active_count() == 1 or threading.current_thread() is threading.main_thread()
+        self.prepared.append(list(pending))
+
+    def perform(self, vertex: str, cache_key: str, inputs: Mapping[str, int]) -> int:
+        self.performed.append(vertex)
+        if vertex in self.waiting:
+            assert self.cancelled.wait(10)
+            raise PolyarchError(f"{vertex} was cancelled")
+        if vertex in self.failing:
+            raise PolyarchError(f"{vertex} failed")
+        result = self.vertices[vertex][0] + sum(inputs.values())
+        self.cache[cache_key] = result
+        return result
+
+    def cancel(self) -> None:
+        self.cancelled.set()
+
+
+class Notes:
+    """An observer that writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def started(self, vertex: str) -> None:
+        self.lines.append(f"{vertex} started")
+
+    def finished(self, vertex: str, *, cached: bool = False, error: str = "") -> None:
+        self.lines.append(f"{vertex} {error or ('cached' if cached else 'done')}")
+
+
+DIAMOND = {"base": (1, ()), "left": (10, ("base",)), "right": (20, ("base",)), "top": (100, ("left", "right"))}
+
+
+def test_an_input_of_several_vertices_is_performed_once() -> None:
+    sums = Sums(DIAMOND)
+    assert solve(["top"], sums, Notes())["top"] == 132
+    assert sorted(sums.performed) == ["base", "left", "right", "top"]
+
+
+def test_what_no_target_needs_is_not_performed() -> None:
+    sums = Sums(DIAMOND)
+    solve(["left"], sums, Notes())
+    assert sorted(sums.performed) == ["base", "left"]
+
+
+def test_the_inputs_of_a_cached_vertex_are_not_looked_at() -> None:
+    cache: dict[str, int] = {}
+    solve(["top"], Sums(DIAMOND, cache), Notes())
+    loaded: list[str] = []
+
+    class Counting(Sums):
+        def load(self, vertex: str, cache_key: str) -> int | None:
+            loaded.append(vertex)
+            return super().load(vertex, cache_key)
+
+    again = Counting(DIAMOND, cache)
+    notes = Notes()
+    assert solve(["top"], again, notes) == {"top": 132}
+    assert (again.performed, again.prepared, loaded) == ([], [], ["top"])
+    assert notes.lines == ["top started", "top cached"]
+
+
+def test_only_what_depends_on_a_change_is_performed_again() -> None:
+    cache: dict[str, int] = {}
+    solve(["top"], Sums(DIAMOND, cache), Notes())
+    changed = Sums(DIAMOND | {"right": (21, ("base",))}, cache)
+    assert solve(["top"], changed, Notes())["top"] == 133
+    assert changed.performed == ["right", "top"]
+
+
+def test_vertices_with_equal_cache_keys_are_one_piece_of_work() -> None:
+    sums = Sums({"one": (5, ()), "same": (5, ()), "both": (0, ("one", "same"))})
+    assert solve(["both"], sums, Notes())["both"] == 10
+    assert sums.performed == ["one", "both"]
+
+
+def test_the_performer_is_prepared_once_with_all_that_is_pending() -> None:
+    sums = Sums(DIAMOND)
+    solve(["top"], sums, Notes())
+    assert sums.prepared == [["base", "left", "right", "top"]]
+
+
+def test_a_failure_cancels_what_runs_and_is_the_one_reported() -> None:
+    sums = Sums({"bad": (1, ()), "slow": (2, ()), "later": (1, ("slow",)), "top": (0, ("bad", "later"))})
+    sums.failing = {"bad"}
+    sums.waiting = {"slow"}
+    with pytest.raises(FailedError) as caught:
+        solve(["top"], sums, Notes(), workers=2)
+    assert {name: error.message for name, error in caught.value.errors.items()} == {"bad": "bad failed"}
+    assert "later" not in sums.performed
+
+
+def test_keeping_going_performs_all_that_does_not_depend_on_the_failure() -> None:
+    sums = Sums({"bad": (1, ()), "good": (2, ()), "after-bad": (0, ("bad",)), "after-good": (3, ("good",))})
+    sums.failing = {"bad"}
+    with pytest.raises(FailedError) as caught:
+        solve(["after-bad", "after-good"], sums, Notes(), keep_going=True)
+    assert caught.value.results["after-good"] == 5
+    assert "after-bad" not in sums.performed
+
+
+def test_an_error_in_a_cache_key_is_reported_with_its_vertex() -> None:
+    class Keyless(Sums):
+        def cache_key(self, vertex: str, inputs: Mapping[str, str]) -> str:
+            if vertex == "left":
+                raise PolyarchError("no such file")
+            return super().cache_key(vertex, inputs)
+
+    notes = Notes()
+    with pytest.raises(FailedError) as caught:
+        solve(["top"], Keyless(DIAMOND), notes)
+    assert caught.value.errors["left"].message == "no such file"
+    assert notes.lines == ["left started", "left no such file"]
+
+
+def test_a_bug_in_a_performer_is_not_taken_for_a_failed_step() -> None:
+    class Buggy(Sums):
+        def perform(self, vertex: str, cache_key: str, inputs: Mapping[str, int]) -> int:
+            raise ZeroDivisionError
+
+    buggy = Buggy(DIAMOND)
+    with pytest.raises(ZeroDivisionError):
+        solve(["top"], buggy, Notes())
+    assert buggy.cancelled.is_set()
+
+
+def test_a_chain_of_thousands_is_no_deeper_than_one() -> None:
+    chain: dict[str, tuple[int, tuple[str, ...]]] = {"0": (1, ())}
+    chain |= {str(n): (1, (str(n - 1),)) for n in range(1, 2000)}
+
+    class Short(Sums):
+        def cache_key(self, vertex: str, inputs: Mapping[str, str]) -> str:
+            return vertex
+
+    assert solve(["1999"], Short(chain), Notes())["1999"] == 2000
