@@ -148,8 +148,9 @@ def test_a_damaged_manifest_stops_it_because_what_it_names_is_not_known(store_ro
     with Store.open(store_root) as store:
         made = image(store, b"layer", X)
         store.blob_path(made.digest).write_bytes(b"\0" * len(made.raw))
-    with pytest.raises(CorruptError, match=made.digest):
+    with pytest.raises(CorruptError, match=made.digest) as caught:
         collect(store_root)
+    assert "fsck --repair" in (caught.value.hint or "")
     with Store.open(store_root) as store:
         assert store.has_blob(made.layers[0])
 

@@ -3,13 +3,14 @@
 The store is locked while garbage is found, blobs are unlinked and snapshots moved to tmp/; the trees are removed after.
 """
 
+import contextlib
 import os
 from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
 
-from polyarch.errors import NotFoundError
+from polyarch.errors import CorruptError, NotFoundError
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
 from polyarch.store import disk, leases, temporary, trees
@@ -78,11 +79,12 @@ class Collector:
         self._tags = tags
         self._snapshots = snapshots
 
-    def run(self, keep: Keep, *, dry_run: bool, timeout: float) -> Reclaimed:
+    def run(self, keep: Keep | None = None, *, dry_run: bool, timeout: float) -> Reclaimed:
         """Remove garbage. Raises ConflictError when the store is not free within `timeout` seconds.
 
         Raises CorruptError when a tag's manifest is damaged: what it names cannot be told from garbage then.
         """
+        keep = keep or Keep()
         sizes = self._snapshot_sizes() if keep.measures_snapshots else {}
         with self._blobs.lock.exclusive(timeout):
             everything = self._everything(sizes) if keep.measures_snapshots else self._all_blobs()
@@ -100,12 +102,12 @@ class Collector:
         left = any(name.endswith(temporary.STUCK) for name in os.listdir(self._layout.temporary))
         return Reclaimed(removed=tuple(garbage), temporary=dead, left=left)
 
-    def usage(self, keep: Keep, timeout: float) -> Usage:
+    def usage(self, keep: Keep | None, timeout: float) -> Usage:
         """What the store takes now. Raises as `run` does."""
         sizes = self._snapshot_sizes()
         with self._blobs.lock.exclusive(timeout):
             everything = self._everything(sizes)
-            garbage = self._garbage(everything, keep)
+            garbage = self._garbage(everything, keep or Keep())
         return Usage(
             blobs=sum(item.size for item in everything if item.kind == "blob"),
             snapshots=sum(item.size for item in everything if item.kind == "snapshot"),
@@ -133,7 +135,13 @@ class Collector:
     def _garbage(self, everything: list[Garbage], keep: Keep) -> list[Garbage]:
         leased = leases.collect(self._layout)
         entries = self._tags.entries()
-        needed = self._reachable([*entries.named.values(), *entries.unnamed], keep.digests | leased.digests)
+        try:
+            needed = self._reachable([*entries.named.values(), *entries.unnamed], keep.digests | leased.digests)
+        except CorruptError as error:
+            raise CorruptError(
+                f"nothing was removed, because it is not known what a damaged manifest needs: {error.message}",
+                "`polyarch system fsck --repair` removes it; then pull or build its image again",
+            ) from error
         return [
             item
             for item in everything
@@ -171,7 +179,8 @@ class Collector:
     def _remove(self, item: Garbage) -> None:
         # Nothing is made here, not even a directory: it has to work on a full disk.
         if item.kind == "blob":
-            os.unlink(self._layout.blob(Digest(item.name)))
+            with contextlib.suppress(FileNotFoundError):  # another program was faster
+                os.unlink(self._layout.blob(Digest(item.name)))
         else:
             temporary.throw_away(self._snapshots.location(item.name), self._layout.temporary)
 

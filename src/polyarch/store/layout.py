@@ -40,6 +40,9 @@ they are fetched when they are needed (`Store.missing` tells which).
 
 What may be deleted at any time, at the cost of time only, while no process works on the store: everything but oci/.
 What nobody holds in tmp/ and locks/leases/ is garbage; `Store.open` and `gc` remove it.
+
+Trace points, where a test may step in between (`Store.open(trace=…)`): blob:before-rename, blob:after-rename,
+tag:before-replace, tag:after-replace, snapshot:before-rename, snapshot:after-rename, gc:marked, gc:removed.
 """
 
 import os
