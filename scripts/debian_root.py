@@ -1,0 +1,81 @@
+"""A whole Debian as a base image, made with mmdebstrap: what real images stand on, for tests and benchmarks."""
+
+import fcntl
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+from scripts import busybox, debian
+
+# What every Debian has. Where the packages cannot be configured, they are named one by one.
+_ESSENTIAL = (
+    "base-files base-passwd bash bsdutils coreutils dash debianutils diffutils dpkg findutils grep gzip hostname "
+    "init-system-helpers libc-bin login mawk ncurses-base ncurses-bin perl-base sed sysvinit-utils tar util-linux"
+)
+
+# Packages of another processor are unpacked only: their scripts would have to run. What those would have written, and
+# dpkg's own list of what is there, comes from the packages themselves.
+_UNPACKED = r"""
+set -e
+for package in "$1"/var/cache/apt/archives/*.deb; do
+  name=$(dpkg-deb -f "$package" Package)
+  grep -q "^Package: $name$" "$1/var/lib/dpkg/status" && continue
+  { dpkg-deb -f "$package" | sed '1a Status: install ok unpacked'; echo; } >> "$1/var/lib/dpkg/status"
+  { echo /.; dpkg-deb --fsys-tarfile "$package" | tar -t | sed -e 's/^\.//' -e 's,/$,,' -e '/^$/d'; } \
+    > "$1/var/lib/dpkg/info/$name.list"
+done
+cp "$1/usr/share/base-passwd/passwd.master" "$1/etc/passwd"
+cp "$1/usr/share/base-passwd/group.master" "$1/etc/group"
+"""
+
+
+def base(for_platform: str, cache: Path) -> Path:
+    """The root file system of what this machine is, Debian or Ubuntu, as a tar in the cache directory; about 100 MB.
+
+    For this machine's own processor it is installed. For another the packages are unpacked, not configured, so nothing
+    has to be emulated. Raises debian.UnavailableError when mmdebstrap cannot make it.
+    """
+    own = _output("dpkg", "--print-architecture")
+    architecture = debian.ARCHITECTURES[for_platform]
+    suite = platform.freedesktop_os_release()["VERSION_CODENAME"]
+    tar = cache / f"{suite}-{architecture}.tar"
+    with open(tar.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not tar.exists():
+            partial = tar.with_suffix(".partial.tar")
+            kind = ["--variant=essential"] if architecture == own else _unpacked()
+            options = ["--skip=output/dev", "--dpkgopt=path-exclude=/usr/share/doc/*", *_apt_options()]
+            command = ["mmdebstrap", *kind, f"--architectures={architecture}", *options, suite, str(partial)]
+            # The same packages give the same tar, whenever it is made.
+            environment = {**os.environ, "SOURCE_DATE_EPOCH": "1700000000"}
+            made = subprocess.run(
+                command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+            )
+            if made.returncode != 0:
+                raise debian.UnavailableError(f"mmdebstrap made no {suite} for {architecture}:\n{made.stderr}")
+            partial.rename(tar)
+    return tar
+
+
+def _unpacked() -> list[str]:
+    hooks = "/usr/share/mmdebstrap/hooks/merged-usr"
+    packages = _ESSENTIAL.replace(" ", ",")
+    return ["--variant=extract", f"--include={packages}", f"--hook-dir={hooks}", f"--extract-hook={_UNPACKED}"]
+
+
+def _apt_options() -> list[str]:
+    """What this machine's apt is told of mirrors that lag behind holds for the new root's apt as well."""
+    dump = _output("apt-config", "dump", "Acquire")
+    names = ("Acquire::Check-Valid-Until ", "Acquire::Check-Date ")
+    return [f"--aptopt={line}" for line in dump.splitlines() if line.startswith(names)]
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+if __name__ == "__main__":
+    for argument in sys.argv[1:]:
+        print(base(argument, busybox.cache_directory()))
