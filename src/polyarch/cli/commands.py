@@ -15,17 +15,24 @@ IMAGE = {
         "history": ("images:history", "Show the history of an image"),
         "import": ("importing:import_", "Make an image for one platform from a root filesystem"),
         "inspect": ("inspect:inspect", "Show what is known of images, as JSON"),
+        "load": ("archives:load", "Bring the images of an archive into the store"),
         "ls": ("images:images", "List the images of the store"),
+        "prune": ("system:prune", "Remove what no image needs"),
         "pull": ("shipping:pull", "Fetch an image from its registry"),
         "push": ("shipping:push", "Send an image to its registry"),
         "rm": ("images:rmi", "Remove images, or platforms of them"),
+        "save": ("archives:save", "Write images to an archive"),
         "tag": ("images:tag", "Give an image another name"),
     }
 }
 
 BUILDX = {
     "Commands": {
+        "du": ("system:df", "Show what the store takes on disk"),
         "imagetools": ("imagetools:imagetools", "Work on images in registries"),
+        "inspect": ("platforms:inspect", "Show what builds here, and for which platforms"),
+        "ls": ("platforms:ls", "List the builders: there is one"),
+        "prune": ("system:prune", "Remove what no image needs"),
         "version": ("about:version", "Show the version of polyarch and of what it runs on"),
     }
 }
@@ -44,14 +51,18 @@ PROGRAM = {
         "buildx": ("commands:buildx", "Commands under the names that docker's buildx has"),
         "image": ("commands:image", "Commands about images, under docker's longer names"),
         "manifest": ("manifest:manifest", "Make, edit, compare and push multi-platform indexes"),
+        "system": ("system:system", "Look after the store"),
     },
     "Commands": {
         "completion": ("about:completion", "Print the completion script for bash, zsh or fish"),
         "history": ("images:history", "Show the history of an image"),
         "import": ("importing:import_", "Make an image for one platform from a root filesystem"),
         "inspect": ("inspect:inspect", "Show what is known of images, as JSON"),
+        "load": ("archives:load", "Bring the images of an archive into the store"),
         "merge": ("merge:merge", "Make one index of what several machines built"),
+        "platforms": ("platforms:platforms", "Show for which platforms this machine can build and run"),
         "rmi": ("images:rmi", "Remove images, or platforms of them"),
+        "save": ("archives:save", "Write images to an archive"),
         "tag": ("images:tag", "Give an image another name"),
     },
 }

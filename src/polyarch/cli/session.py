@@ -86,13 +86,14 @@ class Session:
         """The store, the registries and a way to open temporary files. The hosts of `insecure` names may be so."""
         from polyarch.transfer.locate import Places
 
-        return Places(self.store, self.registry_for(insecure), self._spool)
+        return Places(self.store, self.registry_for(insecure), self.spool)
 
     def registry_for(self, insecure: "Iterable[str]") -> "Registry":
         """As `registry`, the hosts taken from names of images."""
         return self.registry(_host(name) for name in insecure)
 
-    def _spool(self) -> "BinaryIO":
+    def spool(self) -> "BinaryIO":
+        """A temporary file for an archive that is a stream."""
         import tempfile
 
         # Beside the store, which has room for images; /tmp is often in memory. Unlinked from the start.

@@ -1,0 +1,126 @@
+"""`save` and `load`: images as archives, to and from files and streams."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Literal
+
+import click
+
+from polyarch.cli import options
+from polyarch.cli.session import Session, pass_session
+from polyarch.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_ENDINGS: "dict[str, Literal['gzip', 'zstd']]" = {".gz": "gzip", ".tgz": "gzip", ".zst": "zstd", ".tzst": "zstd"}
+_BLOCK = 1 << 20
+
+
+@click.command("save")
+@click.argument("names", nargs=-1, required=True, metavar="IMAGE...", shell_complete=options.complete_image)
+@click.option("-o", "--output", metavar="FILE", help="Write to FILE, compressed where its name ends in .gz or .zst")
+@options.platform(several=True, help="Save only the images for these platforms (default: all)")
+@click.option("--format", "form", type=click.Choice(["docker-archive", "oci-archive"]), default="docker-archive")
+@click.option("--compress", type=click.Choice(["none", "gzip", "zstd"]), help="Compress (default: by FILE's ending)")
+@options.progress
+@pass_session
+def save(
+    session: Session,
+    names: tuple[str, ...],
+    output: str | None,
+    platform: tuple[str, ...],
+    form: str,
+    compress: "Literal['none', 'gzip', 'zstd'] | None",
+    progress: str | None,
+) -> None:
+    """Write images to an archive that docker load, podman, skopeo and polyarch load read."""
+    from polyarch.images import save as saving
+
+    if output in (None, "-") and sys.stdout.isatty():
+        raise UsageError("an archive is not for a terminal", "give a file with -o, or redirect standard output")
+    kind: Literal["none", "gzip", "zstd"] = compress or _ENDINGS.get(Path(output or "").suffix) or "none"
+    with session.display(progress, verb="Saving") as emit, _Output(output, kind) as sink:
+        saving.save(
+            session.store,
+            session.registry(),
+            names,
+            sink,
+            platforms=session.platforms(platform) or None,
+            form="docker" if form == "docker-archive" else "oci",
+            preferred=session.host(),
+            emit=emit,
+        )
+
+
+class _Output:
+    """A file or standard output, compressed in blocks. It owns the file, which appears only when it is whole."""
+
+    def __init__(self, path: str | None, kind: "Literal['none', 'gzip', 'zstd']") -> None:
+        self._path = None if path in (None, "-") else Path(str(path))
+        self._partial = self._path.with_name(f".{self._path.name}.partial") if self._path else None
+        self._file: BinaryIO = sys.stdout.buffer
+        self._kind = kind
+        self._compress: Callable[[bytes], bytes] | None = None
+        self._pending = bytearray()
+
+    def __enter__(self) -> "_Output":
+        if self._kind != "none":
+            from polyarch.layers.compression import Compression
+
+            self._compress = Compression(kind=self._kind).compressor()
+        # A pipe or a device is written to as it is.
+        if self._path is not None and (self._path.exists() and not self._path.is_file()):
+            self._partial = self._path
+        if self._partial is not None:
+            self._file = open(self._partial, "wb")
+        return self
+
+    def write(self, data: bytes, /) -> int:
+        """Add `data`."""
+        if self._compress is None:
+            self._file.write(data)
+            return len(data)
+        self._pending += data
+        while len(self._pending) >= _BLOCK:
+            self._file.write(self._compress(bytes(self._pending[:_BLOCK])))
+            del self._pending[:_BLOCK]
+        return len(data)
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if error is None and self._compress is not None and self._pending:
+            self._file.write(self._compress(bytes(self._pending)))
+        if self._partial is None or self._path is None:
+            self._file.flush()
+            return
+        self._file.close()
+        if self._partial == self._path:
+            return
+        if error is None:
+            self._partial.rename(self._path)
+        else:
+            self._partial.unlink(missing_ok=True)
+
+
+@click.command("load")
+@click.option("-i", "--input", "file", metavar="FILE|DIR", help="An archive or a layout (default: standard input)")
+@options.platform(several=True, help="Load only the images for these platforms (default: all)")
+@click.option("-q", "--quiet", is_flag=True, help="Print the names only")
+@options.progress
+@pass_session
+def load(session: Session, file: str | None, platform: tuple[str, ...], quiet: bool, progress: str | None) -> None:
+    """Bring the images of an archive into the store: docker's or OCI's, compressed or not."""
+    from polyarch.images import load as loading
+    from polyarch.images import names
+
+    if file in (None, "-") and sys.stdin.isatty():
+        raise UsageError("there is no archive on a terminal", "name a file with -i, or redirect standard input")
+    source = sys.stdin.buffer if file in (None, "-") else Path(str(file))
+    with (
+        session.display("quiet" if quiet else progress, verb="Loading") as emit,
+        loading.opened(source, session.spool, "standard input") as archive,
+    ):
+        loaded = loading.load(session.store, archive, session.platforms(platform) or None, emit)
+    for image in loaded:
+        shown = names.familiar(image.name) if image.name else image.descriptor.digest
+        click.echo(shown if quiet else f"Loaded image{'' if image.name else ' ID'}: {shown}")

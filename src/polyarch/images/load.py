@@ -1,0 +1,106 @@
+"""`load`: the images of an archive, or of a layout in a directory, into the store."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import msgspec
+
+from polyarch import progress
+from polyarch.errors import CorruptError, UsageError
+from polyarch.images import choose
+from polyarch.oci import reference as references
+from polyarch.oci.descriptor import Descriptor
+from polyarch.oci.document import Index
+from polyarch.oci.platform import Platform
+from polyarch.transfer import copy as copier
+
+if TYPE_CHECKING:
+    from polyarch.store import Store
+    from polyarch.transfer.docker_archive import DockerArchive
+    from polyarch.transfer.layout import LayoutSource
+
+
+class Loaded(msgspec.Struct, frozen=True):
+    """One image that came: its full name, empty where the archive has none for it, and what it points at."""
+
+    name: str
+    descriptor: Descriptor
+
+
+@contextmanager
+def opened(
+    file: BinaryIO | Path, spool: Callable[[], BinaryIO], where: str
+) -> "Iterator[LayoutSource | DockerArchive]":
+    """The images in an archive (compressed or not, a file or a stream) or in a layout's directory, closed at the end.
+
+    `spool` opens a temporary file for a stream. Raises NotFoundError, CorruptError for what is neither.
+    """
+    if isinstance(file, Path) and file.is_dir():
+        from polyarch.transfer.layout import open_layout
+
+        yield open_layout(file)
+        return
+    from polyarch.transfer.archive import open_archive, open_path
+
+    archive = open_path(file, spool) if isinstance(file, Path) else open_archive(file, spool, where)
+    with archive:
+        yield archive
+
+
+def load(
+    store: "Store",
+    source: "LayoutSource | DockerArchive",
+    platforms: tuple[Platform, ...] | None = None,
+    emit: progress.Emit = progress.ignore,
+) -> tuple[Loaded, ...]:
+    """Bring every image of `source` into the store, for these platforms, None for all that are there.
+
+    An image without a name is kept by its digest. Raises NotFoundError, CorruptError.
+    """
+    images = source.images()
+    if not images:
+        raise CorruptError(f"{source.where} has no image", "it may be an archive of something else")
+    loaded: list[Loaded] = []
+    for image in images:
+        name = _full(image.name)
+        unit = f"load {name or image.descriptor.digest}"
+        emit(progress.Started(unit, unit, tuple(map(str, platforms or ()))))
+        try:
+            sent = copier.send(
+                source,
+                image.name or image.descriptor.digest,
+                store,
+                (name,) if name else (),
+                copier.CopyOptions(platforms=platforms or _present(source, image.descriptor), unit=unit),
+                emit,
+            )
+        except Exception as error:
+            emit(progress.Finished(unit, error=str(error)))
+            raise
+        emit(progress.Finished(unit))
+        if not name:
+            store.keep(sent.descriptor)
+        loaded.append(Loaded(name, sent.descriptor))
+    return tuple(loaded)
+
+
+def _present(source: "LayoutSource | DockerArchive", root: Descriptor) -> tuple[Platform, ...] | None:
+    """The platforms that a sparse archive has; None where it is whole. `save --platform` makes sparse ones."""
+    document = choose.read_document(source, root)
+    if not isinstance(document, Index):
+        return None
+    here = [entry for entry in document.manifests if not source.lacks(entry)]
+    if len(here) == len(document.manifests) or not here:
+        return None
+    return tuple(entry.platform for entry in here if entry.platform is not None and not entry.is_attestation)
+
+
+def _full(name: str) -> str:
+    """The full reference of an archive's name; empty where it is none: a layout may call an image `latest` alone."""
+    try:
+        reference = references.parse(name) if "/" in name or ":" in name else None
+    except UsageError:
+        return ""
+    return str(reference.tagged()) if reference is not None else ""

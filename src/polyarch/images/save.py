@@ -1,0 +1,57 @@
+"""`save`: images of the store as an archive, for `docker load`, podman, skopeo, or `polyarch load`."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+from polyarch import progress
+from polyarch.images import names
+from polyarch.oci.platform import Platform
+from polyarch.transfer import copy as copier
+from polyarch.transfer.archive import ArchiveWriter
+from polyarch.transfer.lazy import LazySource
+
+if TYPE_CHECKING:
+    from polyarch.layers.pack import Writable
+    from polyarch.registry import Registry
+    from polyarch.store import Store
+
+
+def save(
+    store: "Store",
+    registry: "Registry",
+    texts: Sequence[str],
+    output: "Writable",
+    *,
+    platforms: tuple[Platform, ...] | None = None,
+    form: Literal["docker", "oci"] = "docker",
+    preferred: Platform | None = None,
+    emit: progress.Emit = progress.ignore,
+) -> None:
+    """Write the images that `texts` call to `output`, for these platforms, None for all.
+
+    The docker form is an OCI layout with docker's manifest.json beside it, which old engines read: for `preferred`
+    where an image is for several platforms. Layers that were never downloaded are fetched. All names are found
+    before anything is written. Raises NotFoundError, CorruptError, RegistryError.
+    """
+    found = [names.find(store, text) for text in texts]
+    writer = ArchiveWriter(output, docker=form == "docker", preferred=preferred)
+    source = LazySource(store, registry, fetch_manifests=False)
+    for text, image in zip(texts, found, strict=True):
+        unit = f"save {text}"
+        emit(progress.Started(unit, f"save {text}", tuple(map(str, platforms or ()))))
+        try:
+            # Called by id, the image goes without a name, as with docker.
+            kept = "" if image.by_id else image.name
+            copier.send(
+                source,
+                image.descriptor.digest if image.by_id else image.name,
+                writer,
+                (kept,),
+                copier.CopyOptions(platforms=platforms, unit=unit),
+                emit,
+            )
+        except Exception as error:
+            emit(progress.Finished(unit, error=str(error)))
+            raise
+        emit(progress.Finished(unit))
+    writer.finish()
