@@ -1,0 +1,253 @@
+"""Blobs that stay where they are until they are needed; copies between registries; the other format."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from polyarch.errors import CorruptError, NotFoundError, RegistryError, UnsupportedError
+from polyarch.oci import digest as digests
+from polyarch.oci import manifest as manifests
+from polyarch.oci import media_types
+from polyarch.oci import reference as references
+from polyarch.oci.descriptor import REFERENCE_DIGEST, Descriptor
+from polyarch.oci.document import Index
+from polyarch.registry import Credentials, Hosts, Registry
+from polyarch.store.store import Store
+from polyarch.transfer import copy as copier
+from polyarch.transfer import graph as graphs
+from polyarch.transfer import lazy
+from polyarch.transfer.copy import CopyOptions
+from polyarch.transfer.formats import Converted
+from polyarch.transfer.layout import Layout
+from polyarch.transfer.lazy import LazySource
+from scripts.local_registry import LocalRegistry
+from tests.oci import schemas
+from tests.oci.examples import AMD64, ARM64, attestation, image, index, multi_platform
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def client() -> Iterator[Registry]:
+    with Registry(Hosts(), Credentials(None), "polyarch-test") as opened:
+        yield opened
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store.open(tmp_path / "store") as opened:
+        yield opened
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Layout:
+    return Layout.create(tmp_path / "source")
+
+
+def uploads(registry: LocalRegistry) -> list[str]:
+    return [line for line in registry.requests() if line.startswith(("PUT", "PATCH")) and "/blobs/uploads/" in line]
+
+
+def test_a_push_and_a_pull_keep_every_byte(
+    registry: LocalRegistry, client: Registry, source: Layout, store: Store
+) -> None:
+    root = multi_platform(source, "app")
+    repository = client.repository(references.parse(f"{registry.address}/app"))
+    copier.copy(source, "app", repository, ["1.0", "latest"])
+    assert repository.tags() == ("1.0", "latest")
+    assert copier.copy(repository, "1.0", store, [f"{registry.address}/app:1.0"]).digest == root.digest
+    assert store.missing(root) == ()
+
+
+def test_from_one_repository_to_its_neighbour_no_blob_moves(
+    registry: LocalRegistry, client: Registry, source: Layout
+) -> None:
+    multi_platform(source, "app")
+    one, two = (client.repository(references.parse(f"{registry.address}/{name}")) for name in ("one", "two"))
+    copier.copy(source, "app", one, ["x"])
+    before = len(uploads(registry))
+    sent = copier.send(one, "x", two, ["x"])
+    assert (sent.moved, sent.mounted > 0) == (0, True)
+    assert len(uploads(registry)) == before
+
+
+def test_between_two_registries_blobs_are_streamed(
+    registry: LocalRegistry, second_registry: LocalRegistry, client: Registry, source: Layout
+) -> None:
+    root = multi_platform(source, "app")
+    here, there = (
+        client.repository(references.parse(f"{server.address}/app")) for server in (registry, second_registry)
+    )
+    copier.copy(source, "app", here, ["x"])
+    sent = copier.send(here, "x", there, ["x"])
+    assert sent.descriptor.digest == root.digest
+    assert sent.moved == graphs.read(there, root).size
+
+
+def test_a_registry_that_refuses_a_sparse_index_gets_one_of_what_was_sent(
+    registry: LocalRegistry, client: Registry, source: Layout
+) -> None:
+    root = multi_platform(source, "app", [AMD64, ARM64])
+    repository = client.repository(references.parse(f"{registry.address}/app"))
+    sent = copier.send(source, "app", repository, ["x"], CopyOptions(platforms=(ARM64,)))
+    assert sent.form == "subset"
+    again = copier.send(source, "app", repository, ["x"], CopyOptions(platforms=(AMD64,)))
+    # Now the registry has both images, so it takes the index as it is.
+    assert (again.form, again.descriptor.digest) == ("sparse", root.digest)
+
+
+class TestLazily:
+    """The store, and behind it the registry."""
+
+    @pytest.fixture
+    def root(self, registry: LocalRegistry, client: Registry, source: Layout) -> Descriptor:
+        """An image at the registry under base:1."""
+        descriptor = multi_platform(source, "base")
+        copier.copy(source, "base", client.repository(references.parse(f"{registry.address}/base")), ["1"])
+        return descriptor
+
+    def test_reading_manifests_moves_no_layer(
+        self, root: Descriptor, registry: LocalRegistry, client: Registry, store: Store
+    ) -> None:
+        lazily = LazySource(store, client)
+        descriptor = lazily.resolve(f"{registry.address}/base:1")
+        graph = graphs.read(lazily, descriptor)
+        assert graphs.missing(graph, lazily) == ()
+        assert not any(store.has_blob(blob) for blob in graph.blobs)
+        assert not any(line.startswith("GET") and "/blobs/" in line for line in registry.requests())
+
+    def test_a_blob_is_fetched_once_though_many_ask(
+        self, root: Descriptor, registry: LocalRegistry, client: Registry, store: Store
+    ) -> None:
+        lazily = LazySource(store, client)
+        blob = graphs.read(lazily, lazily.resolve(f"{registry.address}/base:1")).blobs[-1]
+
+        def read() -> None:
+            with lazily.open_blob(blob) as reader:
+                reader.read()
+
+        threads = [threading.Thread(target=read) for _ in range(5)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert store.has_blob(blob)
+        assert sum(line.startswith("GET") and blob.digest in line for line in registry.requests()) == 1
+
+    def test_a_push_beside_its_origin_mounts_what_was_never_fetched(
+        self, root: Descriptor, registry: LocalRegistry, client: Registry, store: Store
+    ) -> None:
+        lazily = LazySource(store, client)
+        target = client.repository(references.parse(f"{registry.address}/other"))
+        before = len(uploads(registry))
+        sent = copier.send(lazily, f"{registry.address}/base:1", target, ["x"])
+        assert (sent.moved, sent.existing) == (0, 0)
+        assert len(uploads(registry)) == before
+        assert not any(store.has_blob(blob) for blob in graphs.read(lazily, root).blobs)
+
+    def test_a_push_elsewhere_fetches_and_sends(
+        self, root: Descriptor, registry: LocalRegistry, second_registry: LocalRegistry, client: Registry, store: Store
+    ) -> None:
+        lazily = LazySource(store, client)
+        target = client.repository(references.parse(f"{second_registry.address}/other"))
+        copier.copy(lazily, f"{registry.address}/base:1", target, ["x"])
+        assert graphs.read(target, root).absent == ()
+
+    def test_a_range_of_a_blob_is_read_without_the_whole(
+        self, root: Descriptor, registry: LocalRegistry, client: Registry, store: Store, source: Layout
+    ) -> None:
+        lazily = LazySource(store, client)
+        blob = graphs.read(lazily, lazily.resolve(f"{registry.address}/base:1")).blobs[-1]
+        assert lazily.read_range(blob, 3, 7) == source.read_range(blob, 3, 7)
+        assert not store.has_blob(blob)
+        lazily.fetch(blob)
+        assert lazily.read_range(blob, 3, 7) == source.read_range(blob, 3, 7)
+
+    def test_a_platform_that_was_never_pulled_is_named_where_manifests_are_not_fetched(
+        self, root: Descriptor, registry: LocalRegistry, client: Registry, store: Store
+    ) -> None:
+        name = f"{registry.address}/base:1"
+        repository = client.repository(references.parse(name))
+        copier.copy(repository, "1", store, [name], CopyOptions(platforms=(ARM64,)))
+        lazy.record_image(store, root, references.parse(name))
+        lazily = LazySource(store, client, fetch_manifests=False)
+        with pytest.raises(NotFoundError, match="linux/amd64"):
+            copier.copy(lazily, name, client.repository(references.parse(f"{registry.address}/copy")), ["x"])
+
+    def test_a_blob_that_was_seen_nowhere_is_lacking(self, client: Registry, store: Store) -> None:
+        lazily = LazySource(store, client)
+        unknown = Descriptor(media_type="a/b", digest=digests.of(b"?"), size=1)
+        assert lazily.lacks(unknown)
+        with pytest.raises(NotFoundError, match="not in the store"):
+            lazily.open_blob(unknown)
+
+    def test_a_blob_that_its_registry_spoilt_does_not_enter_the_store(
+        self, root: Descriptor, registry: LocalRegistry, client: Registry, store: Store
+    ) -> None:
+        lazily = LazySource(store, client)
+        blob = graphs.read(lazily, lazily.resolve(f"{registry.address}/base:1")).blobs[-1]
+        path = registry.blob_path(blob.digest)
+        raw = bytearray(path.read_bytes())
+        raw[-1] ^= 1
+        path.write_bytes(raw)
+        with pytest.raises(CorruptError):
+            lazily.open_blob(blob)
+        assert not store.has_blob(blob)
+
+
+class TestFormats:
+    """OCI's format and docker's."""
+
+    def test_an_index_becomes_a_manifest_list_over_the_same_blobs(
+        self, registry: LocalRegistry, client: Registry, source: Layout
+    ) -> None:
+        root = multi_platform(source, "app")
+        repository = client.repository(references.parse(f"{registry.address}/app"))
+        copied = copier.copy(Converted(source, to_docker=True), "app", repository, ["docker"])
+        graph = graphs.read(repository, copied)
+        for node in (*graph.indexes, *graph.manifests):
+            assert node.document.media_type in (media_types.DOCKER_INDEX, media_types.DOCKER_MANIFEST)
+            schemas.validate(node.document.raw, node.document.media_type)
+        assert {blob.digest for blob in graph.blobs} == {blob.digest for blob in graphs.read(source, root).blobs}
+        back = copier.copy(Converted(repository, to_docker=False), "docker", source, ["back"])
+        assert back.digest == root.digest
+
+    def test_an_attestation_follows_its_image(self, source: Layout, tmp_path: Path) -> None:
+        one = image(source, AMD64)
+        index(source, [one, attestation(source, one)], name="app")
+        target = Layout.create(tmp_path / "target")
+        copied = copier.copy(Converted(source, to_docker=True), "app", target, ["app"])
+        made = graphs.read_node(target, copied).document
+        assert isinstance(made, Index)
+        converted, statement = made.manifests
+        assert converted.digest != one.digest
+        assert statement.annotations[REFERENCE_DIGEST] == converted.digest
+        assert graphs.read_node(target, statement).document.decode()["subject"]["digest"] == converted.digest
+
+    def test_what_docker_cannot_say_is_refused_before_anything_is_sent(self, source: Layout, tmp_path: Path) -> None:
+        config = graphs.read(source, image(source, AMD64)).blobs[0]
+        zstd = Descriptor(media_type=media_types.OCI_LAYER_ZSTD, digest=config.digest, size=config.size)
+        manifest = manifests.create(config, [zstd])
+        source.write_manifest(manifest.descriptor(), manifest.raw)
+        index(source, [manifest.descriptor(AMD64)], name="app")
+        target = Layout.create(tmp_path / "target")
+        with pytest.raises(UnsupportedError, match="zstd"):
+            copier.copy(Converted(source, to_docker=True), "app", target, ["app"])
+        assert not list((tmp_path / "target" / "blobs").rglob("*/*"))
+
+
+def test_an_unreachable_registry_is_said_so(tmp_path: Path, store: Store, client: Registry) -> None:
+    blob = Descriptor(media_type="a/b", digest=digests.of(b"?"), size=1)
+    lazy.record_origins(store, [blob.digest], references.parse("127.0.0.1:1/gone"))
+    with pytest.raises(RegistryError):
+        LazySource(store, client).open_blob(blob)
+
+
+def test_origins_are_few_and_the_latest_comes_first(store: Store) -> None:
+    digest = digests.of(b"x")
+    for number in [*range(20), 15]:
+        lazy.record_origins(store, [digest], references.parse(f"x.y/r{number}"))
+    assert [origin.path for origin in lazy.origins(store, digest)][:3] == ["r15", "r19", "r18"]
+    assert len(lazy.origins(store, digest)) == 8
