@@ -121,8 +121,10 @@ def _hostile_links(room: Room) -> list[object]:
 
 
 def test_links_in_an_image_do_not_lead_mounts_out_of_it(someone: Person, amd64: Bases) -> None:
-    # docker's runtimes, too, refuse a /proc or /sys that is a link.
-    assert inside(someone, _hostile_links, amd64) == ["ran\n", [], "refused", [], "refused", [], "ran\n", []]
+    answers = inside(someone, _hostile_links, amd64)
+    assert answers[1::2] == [[], [], [], []]
+    # Some runtimes refuse a /proc or /dev that is a link, others follow it within the image.
+    assert set(answers[::2]) <= {"ran\n", "refused"}
 
 
 def _insecure(room: Room) -> list[object]:

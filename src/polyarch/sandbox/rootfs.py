@@ -34,7 +34,7 @@ def _adopt_root(upper: str, top: str) -> None:
             return
     root = os.stat(top)
     # An owner that this namespace does not know cannot be given.
-    with contextlib.suppress(PermissionError, OSError):
+    with contextlib.suppress(OSError):
         os.chown(upper, root.st_uid, root.st_gid)
     os.chmod(upper, root.st_mode & 0o7777)
     os.utime(upper, ns=(root.st_atime_ns, root.st_mtime_ns))
