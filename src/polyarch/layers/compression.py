@@ -124,9 +124,10 @@ def _zstd() -> Any:
 class _Codec(Protocol):
     """The part that one compressed stream (gzip member, zstd frame …) is read with."""
 
-    eof: bool
-    unused_data: bytes
-
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
     def decompress(self, data: bytes, size: int, /) -> bytes: ...
 
 

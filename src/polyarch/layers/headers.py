@@ -66,10 +66,15 @@ def encode(entry: Entry) -> bytes:
     if not records:
         return header
     # The name of a pax header is for readers that do not know pax: what they unpack is called so.
-    payload = b"".join(sorted(records, key=lambda record: record.partition(b" ")[2]))
+    records.sort(key=_key)
+    payload = b"".join(records)
     pax_name = b"PaxHeaders.0/" + _plain(name.rstrip(b"/").rpartition(b"/")[2], 80)
     pax = _header(pax_name, 0o644, 0, 0, len(payload), 0, b"x", b"", b"", 0, 0)
     return b"".join((pax, payload, bytes(-len(payload) % BLOCK), header))
+
+
+def _key(record: bytes) -> bytes:
+    return record.partition(b" ")[2]
 
 
 def _name_bytes(entry: Entry) -> bytes:

@@ -11,7 +11,8 @@ import hashlib
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Protocol
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol, Self
 
 import msgspec
 
@@ -19,8 +20,9 @@ from polyarch.errors import ConflictError, CorruptError, NotFoundError, Polyarch
 from polyarch.layers import headers
 from polyarch.layers.compression import Compression
 from polyarch.layers.entry import Content, Entry, Item, LocalFile, Stamp
-from polyarch.layers.listing import KEPT, KEPT_SIZE, Listed, Listing
+from polyarch.layers.listing import KEPT, KEPT_SIZE, Listed, Listing, listed
 from polyarch.oci.digest import Digest
+from polyarch.oci.place import BlobReader
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
@@ -181,7 +183,7 @@ class _Tar:
     def add(self, entry: Entry, content: Content | None, emit: Callable[[bytes], None]) -> None:
         """The header and the data of an entry; `emit` gets each block that is full."""
         self._put(headers.encode(entry))
-        self.entries.append(Listed(**_fields(entry), offset=self.position))
+        self.entries.append(listed(entry, self.position))
         if entry.size and entry.kind == "file":
             if content is None:
                 raise CorruptError(f"{entry.path} has {entry.size} bytes and no content was given")
@@ -222,10 +224,6 @@ class _Tar:
             self._cut(emit)
 
 
-def _fields(entry: Entry) -> dict[str, object]:
-    return {name: getattr(entry, name) for name in Entry.__struct_fields__}
-
-
 _CHANGED = "it must stay as it is while it is copied; run the command again"
 
 
@@ -241,40 +239,100 @@ def _copy(entry: Entry, content: Content, put: Callable[[bytes], None]) -> None:
 
     Raises ConflictError where there are not exactly as many as the entry says, or they change meanwhile.
     """
+    with open_content(entry, content) as reader:
+        left = entry.size
+        while left:
+            chunk = _exactly(entry, min(left, BLOCK_SIZE), reader.read)
+            put(chunk)
+            left -= len(chunk)
+
+
+def open_content(entry: Entry, content: Content) -> BlobReader:
+    """A reader of the entry's bytes.
+
+    Raises NotFoundError, ConflictError, PolyarchError naming a file that is gone, is not what the entry says, or cannot
+    be read; closing it raises ConflictError where the file changed since it was opened.
+    """
     if isinstance(content, bytes):
         if len(content) != entry.size:
             raise CorruptError(f"{entry.path} was said to have {entry.size} bytes and has {len(content)}")
-        for start in range(0, entry.size, BLOCK_SIZE):
-            put(content[start : start + BLOCK_SIZE])
-    elif isinstance(content, str):
-        _copy_file(entry.size, content, None, put)
-    elif isinstance(content, LocalFile):
-        _copy_file(entry.size, content.path, content.stamp, put)
-    else:
-        with content() as reader:
-            _exactly(entry.path, entry.size, reader.read, put)
+        return _Bytes(content)
+    if isinstance(content, str):
+        return _File(content, entry.size, None)
+    if isinstance(content, LocalFile):
+        return _File(content.path, entry.size, content.stamp)
+    return content()
 
 
-def _copy_file(size: int, path: str, stamp: Stamp | None, put: Callable[[bytes], None]) -> None:
-    # Without O_NOFOLLOW a file that was swapped for a link would be read from anywhere; without O_NONBLOCK one that
-    # was swapped for a fifo would hang.
-    try:
-        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError as error:
-        raise NotFoundError(f"{path} vanished while it was being packed", _CHANGED) from error
-    except OSError as error:
-        raise PolyarchError(f"{path} cannot be read: {error.strerror}") from error
-    try:
-        before = stamp_of(os.fstat(file))
-        if before[4] != size or (stamp is not None and before != stamp):
+class _Bytes:
+    """Bytes as a reader."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self._at = 0
+
+    def read(self, size: int = -1, /) -> bytes:
+        end = len(self._content) if size < 0 else self._at + size
+        chunk = self._content[self._at : end]
+        self._at += len(chunk)
+        return chunk
+
+    def close(self) -> None:
+        pass
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+
+class _File:
+    """A file of this machine that must not change while it is read. It owns the descriptor."""
+
+    def __init__(self, path: str, size: int, stamp: Stamp | None) -> None:
+        self._path = path
+        # Without O_NOFOLLOW a file that was swapped for a link would be read from anywhere; without O_NONBLOCK one
+        # that was swapped for a fifo would hang.
+        try:
+            self._file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except FileNotFoundError as error:
+            raise NotFoundError(f"{path} vanished while it was being packed", _CHANGED) from error
+        except OSError as error:
+            raise PolyarchError(f"{path} cannot be read: {error.strerror}") from error
+        self._before = stamp_of(os.fstat(self._file))
+        if self._before[4] != size or (stamp is not None and self._before != stamp):
+            os.close(self._file)
             raise ConflictError(f"{path} changed while it was being packed", _CHANGED)
-        _exactly(path, size, lambda most: os.read(file, most), put)
-        if stamp_of(os.fstat(file)) != before:
-            raise ConflictError(f"{path} changed while it was being packed", _CHANGED)
-    except OSError as error:
-        raise PolyarchError(f"{path} cannot be read: {error.strerror}") from error
-    finally:
-        os.close(file)
+
+    def read(self, size: int = -1, /) -> bytes:
+        if size < 0:
+            return b"".join(iter(lambda: self.read(BLOCK_SIZE), b""))
+        try:
+            return os.read(self._file, size)
+        except OSError as error:
+            raise PolyarchError(f"{self._path} cannot be read: {error.strerror}") from error
+
+    def close(self) -> None:
+        if self._file < 0:
+            return
+        try:
+            after = stamp_of(os.fstat(self._file))
+        finally:
+            os.close(self._file)
+            self._file = -1
+        if after != self._before:
+            raise ConflictError(f"{self._path} changed while it was being packed", _CHANGED)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
 
 def stamp_of(status: os.stat_result) -> Stamp:
@@ -282,19 +340,16 @@ def stamp_of(status: os.stat_result) -> Stamp:
     return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size
 
 
-def _exactly(name: str, size: int, read: Callable[[int], bytes], put: Callable[[bytes], None]) -> None:
-    left = size
-    while left:
-        wanted = min(left, BLOCK_SIZE)
-        chunk = read(wanted)
-        if len(chunk) < wanted:
-            parts = [chunk]
-            missing = wanted - len(chunk)
-            while missing and (more := read(missing)):
-                parts.append(more)
-                missing -= len(more)
-            if missing:
-                raise ConflictError(f"{name} became shorter while it was being packed", _CHANGED)
-            chunk = b"".join(parts)
-        put(chunk)
-        left -= wanted
+def _exactly(entry: Entry, size: int, read: Callable[[int], bytes]) -> bytes:
+    chunk = read(size)
+    if len(chunk) == size:
+        return chunk
+    parts = [chunk]
+    missing = size - len(chunk)
+    while missing:
+        more = read(missing)
+        if not more:
+            raise ConflictError(f"{entry.path} became shorter while it was being packed", _CHANGED)
+        parts.append(more)
+        missing -= len(more)
+    return b"".join(parts)

@@ -277,11 +277,11 @@ class TarReader:
         return [int(line) for line in text.split(b"\n")[1 : 2 * wanted + 1]]
 
 
-class _Expanded:
-    """A sparse file's content, holes as zeros."""
+class Expanded:
+    """A sparse file's content, holes as zeros, of a reader of its pieces."""
 
-    def __init__(self, tar: TarReader, size: int, pieces: Pieces) -> None:
-        self._tar = tar
+    def __init__(self, stored: Readable, size: int, pieces: Pieces) -> None:
+        self._stored = stored
         self._size = size
         self._pieces = list(reversed(pieces))
         self._at = 0
@@ -295,7 +295,7 @@ class _Expanded:
         if self._at < offset:
             chunk = bytes(min(size, offset - self._at, _CHUNK))
         else:
-            chunk = self._tar.read(min(size, length))
+            chunk = self._stored.read(min(size, length))
             if self._pieces:
                 self._pieces[-1] = (offset + len(chunk), length - len(chunk))
         self._at += len(chunk)
@@ -304,7 +304,7 @@ class _Expanded:
 
 def content(tar: TarReader, member: Member) -> Readable:
     """The content of the current member, holes as zeros. It is spent when the reader moves on."""
-    return tar if member.pieces is None else _Expanded(tar, member.entry.size, member.pieces)
+    return tar if member.pieces is None else Expanded(tar, member.entry.size, member.pieces)
 
 
 def members(reader: Readable) -> Iterator[tuple[Entry, Readable]]:

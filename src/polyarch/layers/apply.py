@@ -1,0 +1,387 @@
+"""A layer unpacked into a directory: as root, of this machine or of a user namespace, and never outside of it.
+
+What a layer may hold against us, and where it is met:
+- a name that leads upwards, or absolute: `entry.clean`;
+- a parent that is a symbolic link: followed by `resolve` inside the image, as containerd and umoci do, and never by the
+  kernel (`beneath`);
+- a hard link out of the layer: its target is resolved the same way, and must be a file that the layer made, or one
+  that the layers below have (`fetch`);
+- a whiteout behind an entry of its own layer: it speaks of the layers below, so the entry stays;
+- a directory that becomes a file and a directory again: each time what was there is removed, all that is below too;
+- setuid and capabilities: chown clears both, so the owner is set first, then xattrs, then the mode;
+- xattrs that the overlay would believe (`user.overlay.redirect`, `metacopy`): dropped, with a note;
+- times of directories, which every file made in them changes: set at the end.
+"""
+
+import errno
+import os
+from collections.abc import Callable
+
+import msgspec
+
+from polyarch.errors import CorruptError, PolyarchError
+from polyarch.layers import whiteouts
+from polyarch.layers.beneath import Beneath, name_of
+from polyarch.layers.entry import Content, Entry, Item, clean, parent_of
+from polyarch.layers.pack import open_content
+from polyarch.layers.reader import Member, TarReader
+from polyarch.layers.resolve import resolve
+from polyarch.layers.whiteouts import DiskForm
+from polyarch.oci.place import Readable
+
+_CHUNK = 256 << 10
+_ZEROS = bytes(_CHUNK)
+
+# What the layers below have at a path, and their file with its bytes.
+Look = Callable[[str], Entry | None]
+Fetch = Callable[[str], Item | None]
+
+
+class Applied(msgspec.Struct, frozen=True):
+    """What came of `apply`: the directories that the layer went into without listing them.
+
+    They have taken mode and owner of the layers below, so where there are any, the directory belongs to this stack of
+    layers (its chain id), else to the layer alone (its diff id).
+    """
+
+    implicit: tuple[str, ...] = ()
+
+
+def apply(
+    layer: Readable,
+    directory: str,
+    form: DiskForm = "plain",
+    parent: Look | None = None,
+    *,
+    fetch: Fetch | None = None,
+    note: Callable[[str], None] | None = None,
+) -> Applied:
+    """Unpack the tar `layer` (not compressed) into `directory`, which exists.
+
+    `form` "plain" applies it to what lies there: whiteouts delete. "overlay" makes a lower directory of an overlay out
+    of an empty directory. `parent` says what the layers below have, for directories that the layer does not list and
+    links on the way; `fetch` gives their file for a hard link to it. `note` is told what cannot be had here (an owner
+    that no id stands for, a device, an xattr), once for each reason.
+
+    Raises CorruptError for a layer that is damaged, contradicts itself or leads outside; PolyarchError where the file
+    system refuses. What was unpacked by then stays, for the caller to remove.
+    """
+    with Beneath(directory) as tree:
+        unpacking = _Unpacking(tree, form, parent, fetch, note)
+        tar = TarReader(layer)
+        while (member := tar.next()) is not None:
+            try:
+                unpacking.add(member, tar)
+            except OSError as error:
+                raise PolyarchError(f"/{member.entry.path} cannot be unpacked: {error.strerror}") from error
+        tar.drain()
+        unpacking.finish()
+        return Applied(tuple(sorted(unpacking.implicit)))
+
+
+class _Unpacking:
+    """One layer on its way to the disk. It owns nothing: the tree is its caller's."""
+
+    def __init__(
+        self,
+        tree: Beneath,
+        form: DiskForm,
+        parent: Look | None,
+        fetch: Fetch | None,
+        note: Callable[[str], None] | None,
+    ) -> None:
+        self._tree = tree
+        self._overlay = form == "overlay"
+        self._parent = parent
+        self._fetch = fetch
+        self._note = note
+        self._noted: set[str] = set()
+        # What this layer made, by path; directories get owner, mode and times at the end.
+        self._made: dict[str, Entry] = {}
+        self._deleted: set[str] = set()
+        self._opaque: set[str] = set()
+        self.implicit: set[str] = set()
+
+    def add(self, member: Member, tar: TarReader) -> None:
+        entry = member.entry
+        path = clean(entry.path)
+        if whiteouts.PREFIX in path and self._whiteout(path):
+            return
+        path = self._settle(path)
+        if entry.kind == "directory":
+            self._directory(path, entry)
+            return
+        if not path:
+            raise CorruptError("a layer makes something else of the root than a directory")
+        if entry.kind == "hardlink":
+            self._hardlink(path, entry)
+            return
+        self._clear(path)
+        if entry.kind == "file":
+            self._file(path, entry, member, tar)
+        elif entry.kind == "symlink":
+            folder = self._tree.directory(parent_of(path))
+            os.symlink(entry.link, name_of(path), dir_fd=folder)
+            self._dress(path, entry)
+        elif not self._special(path, entry):
+            return
+        self._made[path] = entry
+
+    # Where an entry goes
+
+    def _look(self, path: str) -> Entry | None:
+        """What the image has at `path` as far as this layer has come."""
+        made = self._made.get(path)
+        if made is not None:
+            return made
+        if self._is_hidden(path):
+            return None
+        if not self._overlay and (found := self._tree.look(path)) is not None:
+            return found
+        return self._parent(path) if self._parent is not None else None
+
+    def _is_hidden(self, path: str) -> bool:
+        """Whether this layer has deleted what the layers below have at `path`."""
+        if not self._deleted and not self._opaque:
+            return False
+        if path in self._deleted:
+            return True
+        while path:
+            path = parent_of(path)
+            if path in self._deleted or path in self._opaque:
+                return True
+        return False
+
+    def _settle(self, path: str) -> str:
+        """Where `path` leads: links in its parents followed, parents that this layer does not list made."""
+        parent = parent_of(path)
+        known = self._made.get(parent)
+        if not parent or (known is not None and known.kind == "directory"):
+            return path
+        path = resolve(path, self._look, follow_last=False)
+        parts = path.split("/")[:-1]
+        for count in range(1, len(parts) + 1):
+            self._implicit("/".join(parts[:count]), path)
+        return path
+
+    def _implicit(self, directory: str, wanted: str) -> None:
+        if directory in self._made:
+            if self._made[directory].kind != "directory":
+                raise CorruptError(f"a layer puts {wanted} below {directory}, which is no directory")
+            return
+        lower = self._look(directory)
+        if lower is not None and lower.kind != "directory":
+            raise CorruptError(f"a layer puts {wanted} below {directory}, which is no directory")
+        if self._overlay or self._tree.look(directory) is None:
+            self._directory(directory, lower or Entry(path=directory, kind="directory", mode=0o755))
+            self.implicit.add(directory)
+
+    # What a whiteout does
+
+    def _whiteout(self, path: str) -> bool:
+        """Take `path` as a whiteout, if it is one."""
+        if whiteouts.is_whiteout(path):
+            self._delete(self._settle(whiteouts.deleted(path)))
+        elif whiteouts.is_opaque_marker(path):
+            # The directory may come through a link; to settle something in it makes the directory.
+            self._hide(parent_of(self._settle(path)))
+        else:
+            return whiteouts.is_bookkeeping(path)
+        return True
+
+    def _delete(self, path: str) -> None:
+        if not path:
+            raise CorruptError("a layer deletes the root")
+        self._deleted.add(path)
+        made = self._made.get(path)
+        if not self._overlay:
+            self._tree.remove(path, self._made.__contains__)
+        elif made is None:
+            try:
+                folder = self._tree.directory(parent_of(path))
+                os.mknod(name_of(path), 0o020000, os.makedev(0, 0), dir_fd=folder)
+            except FileExistsError:
+                pass
+        elif made.kind == "directory":
+            # This layer's directory stays, and hides the one below.
+            self._mark(path)
+
+    def _hide(self, path: str) -> None:
+        self._opaque.add(path)
+        if self._overlay:
+            self._mark(path)
+        else:
+            self._tree.empty(path, self._made.__contains__)
+
+    def _mark(self, path: str) -> None:
+        os.setxattr(self._tree.directory(path), whiteouts.OPAQUE_XATTR, whiteouts.OPAQUE_VALUE)
+
+    # What each kind is made of
+
+    def _clear(self, path: str) -> None:
+        """Make room at `path`: what an earlier entry, a whiteout or a layer below put there goes."""
+        if path in self._made or path in self._deleted or not self._overlay:
+            for gone in self._tree.remove(path):
+                self._made.pop(gone, None)
+                self._opaque.discard(gone)
+
+    def _directory(self, path: str, entry: Entry) -> None:
+        made = self._made.get(path)
+        if path and (made is None or made.kind != "directory"):
+            found = self._tree.look(path)
+            if found is None or found.kind != "directory":
+                self._clear(path)
+                os.mkdir(name_of(path), 0o700, dir_fd=self._tree.directory(parent_of(path)))
+                if self._overlay and path in self._deleted:
+                    self._mark(path)
+        self._made[path] = entry
+        self.implicit.discard(path)
+
+    def _file(self, path: str, entry: Entry, member: Member, tar: TarReader) -> None:
+        file = self._create(path)
+        try:
+            for offset, length in member.pieces if member.pieces is not None else ((0, entry.size),):
+                _pour(tar.read, file, offset, length)
+            os.ftruncate(file, entry.size)
+            self._dress_file(file, entry)
+        finally:
+            os.close(file)
+
+    def _create(self, path: str) -> int:
+        # O_EXCL neither follows a link nor opens what is there.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        return os.open(name_of(path), flags, 0o600, dir_fd=self._tree.directory(parent_of(path)))
+
+    def _special(self, path: str, entry: Entry) -> bool:
+        """Make a device or a fifo; False where it cannot be."""
+        folder = self._tree.directory(parent_of(path))
+        try:
+            if entry.kind == "fifo":
+                os.mkfifo(name_of(path), 0o600, dir_fd=folder)
+            elif self._overlay and entry.kind == "character" and entry.major == entry.minor == 0:
+                # The overlay would take it for a whiteout.
+                self._say(f"/{path} is the character device 0:0 and is left out")
+                return False
+            else:
+                kind = 0o020000 if entry.kind == "character" else 0o060000
+                os.mknod(name_of(path), kind | 0o600, os.makedev(entry.major, entry.minor), dir_fd=folder)
+        except PermissionError:
+            self._say("devices are left out, because a user namespace cannot make them", f"/{path}")
+            return False
+        self._dress(path, entry)
+        return True
+
+    def _hardlink(self, path: str, entry: Entry) -> None:
+        target = self._settle(clean(entry.link))
+        if target == path:
+            raise CorruptError(f"{path} is a hard link to itself")
+        made = self._made.get(target)
+        if made is None:
+            made = self._fetched(target, path)
+        if made.kind == "directory":
+            raise CorruptError(f"{path} is a hard link to {target}, which is a directory")
+        self._clear(path)
+        if target not in self._made:
+            raise CorruptError(f"{path} is a hard link to {target}, which it replaces")
+        source, folder = self._tree.pair(parent_of(target), parent_of(path))
+        os.link(name_of(target), name_of(path), src_dir_fd=source, dst_dir_fd=folder, follow_symlinks=False)
+        self._made[path] = made
+
+    def _fetched(self, target: str, path: str) -> Entry:
+        """The file of a layer below that a hard link names, brought into this layer, as a link in an overlay does."""
+        if not self._overlay and not self._is_hidden(target) and (found := self._tree.look(target)) is not None:
+            self._made[target] = found
+            return found
+        item = self._fetch(target) if self._fetch is not None and not self._is_hidden(target) else None
+        if item is None or item[0].kind in ("directory", "hardlink"):
+            raise CorruptError(
+                f"{path} is a hard link to {target}, which is no file of this layer nor of those below",
+                "the layer was made wrongly, or belongs on other layers",
+            )
+        entry, content = item
+        if entry.kind == "file":
+            self._copy_up(target, entry, content)
+        elif entry.kind == "symlink":
+            os.symlink(entry.link, name_of(target), dir_fd=self._tree.directory(parent_of(target)))
+            self._dress(target, entry)
+        elif not self._special(target, entry):
+            raise CorruptError(f"{path} is a hard link to {target}, which cannot be made here")
+        self._made[target] = entry
+        return entry
+
+    def _copy_up(self, target: str, entry: Entry, content: Content | None) -> None:
+        file = self._create(target)
+        try:
+            with open_content(entry, b"" if content is None else content) as reader:
+                _pour(reader.read, file, 0, entry.size)
+            os.ftruncate(file, entry.size)
+            self._dress_file(file, entry)
+        finally:
+            os.close(file)
+
+    # Owner, xattrs, mode, time: in this order, see above
+
+    def _dress_file(self, file: int, entry: Entry) -> None:
+        self._own(lambda: os.fchown(file, entry.uid, entry.gid), entry)
+        self._attributes(file, entry)
+        os.fchmod(file, entry.mode)
+        os.utime(file, (entry.mtime, entry.mtime))
+
+    def _dress(self, path: str, entry: Entry) -> None:
+        """The same for what cannot be opened: a link, a device, a fifo."""
+        folder, name = self._tree.directory(parent_of(path)), name_of(path)
+        self._own(lambda: os.chown(name, entry.uid, entry.gid, dir_fd=folder, follow_symlinks=False), entry)
+        self._attributes(f"/proc/self/fd/{folder}/{name}", entry)
+        if entry.kind != "symlink":
+            # Nothing but this process writes here, so the name is still what was just made.
+            os.chmod(name, entry.mode, dir_fd=folder)
+        os.utime(name, (entry.mtime, entry.mtime), dir_fd=folder, follow_symlinks=False)
+
+    def finish(self) -> None:
+        """Give the directories what making files in them would have changed or forbidden."""
+        for path, entry in self._made.items():
+            if entry.kind == "directory":
+                try:
+                    self._dress_file(self._tree.directory(path), entry)
+                except OSError as error:
+                    raise PolyarchError(f"/{path} cannot be unpacked: {error.strerror}") from error
+
+    def _own(self, chown: Callable[[], None], entry: Entry) -> None:
+        try:
+            chown()
+        except OSError as error:
+            # EINVAL: no id of this namespace stands for it. EPERM: there is no namespace, and this is not root.
+            if error.errno not in (errno.EINVAL, errno.EPERM):
+                raise
+            self._say("owners are not all kept, because this user may not give files away", f"{entry.uid}:{entry.gid}")
+
+    def _attributes(self, file: int | str, entry: Entry) -> None:
+        for name, value in entry.xattrs:
+            if name.startswith((whiteouts.OVERLAY_XATTRS, "trusted.overlay.")):
+                self._say("xattrs that speak to the overlay are left out", f"{name} of /{entry.path}")
+                continue
+            try:
+                os.setxattr(file, name, value, follow_symlinks=isinstance(file, int))
+            except OSError as error:
+                if error.errno not in (errno.ENOTSUP, errno.EPERM, errno.EINVAL):
+                    raise
+                self._say(f"xattrs {name} are left out, because this file system refuses them", f"/{entry.path}")
+
+    def _say(self, reason: str, example: str = "") -> None:
+        if self._note is not None and reason not in self._noted:
+            self._noted.add(reason)
+            self._note(f"{reason} ({example})" if example else reason)
+
+
+def _pour(read: Callable[[int], bytes], file: int, offset: int, length: int) -> None:
+    """Write `length` bytes of `read` at `offset`, but leave long runs of zeros as holes."""
+    while length:
+        chunk = read(min(length, _CHUNK))
+        if not chunk:
+            raise CorruptError("a file's content ends before the size that its entry says")
+        if chunk != _ZEROS[: len(chunk)]:
+            done = 0
+            while done < len(chunk):
+                done += os.pwrite(file, chunk[done:] if done else chunk, offset + done)
+        offset += len(chunk)
+        length -= len(chunk)

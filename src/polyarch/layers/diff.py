@@ -1,0 +1,70 @@
+"""The changeset of a directory: an overlay's upper directory, or a plain one as a whole, as the items of a layer."""
+
+from collections.abc import Callable, Collection, Iterator
+
+from polyarch.errors import PolyarchError, UnsupportedError
+from polyarch.layers import whiteouts
+from polyarch.layers.entry import Entry, Item, LocalFile, clean
+from polyarch.layers.walk import Found, read_xattrs, walk
+from polyarch.layers.whiteouts import DiskForm
+
+# Where the kernel may say of a file or directory that its bytes or names are elsewhere (overlayfs.rst, "redirect_dir",
+# "metacopy"). Without those mount options, which our mounts do not give, they never appear; a layer that was made in
+# spite of them would lack content without a sign.
+_ELSEWHERE = ("user.overlay.redirect", "user.overlay.metacopy", "trusted.overlay.redirect", "trusted.overlay.metacopy")
+
+
+def changes(upper: str, form: DiskForm = "overlay", without: Collection[str] = ()) -> Iterator[Item]:
+    """The entries of `upper` and their content, each directory first, names sorted, hard links found.
+
+    Of an "overlay" directory, character devices 0:0 come as whiteouts and opaque directories as their markers; xattrs
+    `user.overlay.*` are the overlay's own and left out. The root itself is not an entry: no builder's layer lists it.
+    Sockets are left out. `without` are paths to leave out with all that is below them: mount points that were made for
+    a process only.
+
+    Raises PolyarchError for what cannot be read, UnsupportedError where the overlay was mounted with redirect_dir or
+    metacopy.
+    """
+    left_out = {clean(path) for path in without}
+    skip: Callable[[str, bool], bool] | None = (lambda path, _: path in left_out) if left_out else None
+    if form == "plain":
+        for found in walk(upper, skip, xattrs=True):
+            yield _item(found, found.entry.xattrs)
+        return
+    if _is_opaque(upper, read_attributes(upper)):
+        yield whiteouts.opaque_marker(""), b""
+    for found in walk(upper, skip, xattrs=True):
+        entry = found.entry
+        if entry.kind == "character" and entry.major == 0 and entry.minor == 0:
+            yield whiteouts.whiteout(entry.path, entry.mtime), b""
+            continue
+        kept = tuple(pair for pair in entry.xattrs if not pair[0].startswith(whiteouts.OVERLAY_XATTRS))
+        yield _item(found, kept)
+        if entry.kind == "directory" and _is_opaque(found.path, entry.xattrs):
+            yield whiteouts.opaque_marker(entry.path, entry.mtime), b""
+
+
+def read_attributes(path: str) -> tuple[tuple[str, bytes], ...]:
+    """The xattrs of `path`. Raises PolyarchError."""
+    try:
+        return read_xattrs(path)
+    except OSError as error:
+        raise PolyarchError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _is_opaque(path: str, xattrs: tuple[tuple[str, bytes], ...]) -> bool:
+    for name, _ in xattrs:
+        if name in _ELSEWHERE:
+            raise UnsupportedError(
+                f"{path} has the xattr {name}: its content is in another layer",
+                "mount the overlay with redirect_dir=off,metacopy=off",
+            )
+    return (whiteouts.OPAQUE_XATTR, whiteouts.OPAQUE_VALUE) in xattrs
+
+
+def _item(found: Found, xattrs: tuple[tuple[str, bytes], ...]) -> Item:
+    entry = found.entry
+    if xattrs != entry.xattrs:
+        fields = {name: getattr(entry, name) for name in Entry.__struct_fields__}
+        entry = Entry(**{**fields, "xattrs": xattrs})
+    return entry, LocalFile(found.path, found.stamp) if entry.kind == "file" else None

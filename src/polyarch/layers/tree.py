@@ -1,0 +1,154 @@
+"""The flattened image, from the listings of its layers alone: what a container would see, with nothing unpacked.
+
+Whiteouts and opaque markers are applied to the layers below, hard links are followed to their bytes, an entry whose
+parent is a symbolic link of a layer below lands where the link leads, as containerd and umoci unpack it (Debian's /lib
+is a link, and many layers speak of lib/…).
+"""
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from polyarch.errors import CorruptError
+from polyarch.layers import whiteouts
+from polyarch.layers.entry import Entry, parent_of
+from polyarch.layers.listing import Listed, Listing
+from polyarch.layers.resolve import resolve
+
+_ROOT = Listed(path="", kind="directory", mode=0o755)
+
+
+class Node(msgspec.Struct, frozen=True):
+    """One path of the image. `entry` has its path and what is there; a hard link has become a file.
+
+    `source` is the entry of layer `layer` that has its bytes. Two nodes of one `layer` and `source` are names of one
+    file. `layer` is an index into the listings, -1 for a directory that no layer lists.
+    """
+
+    entry: Entry
+    source: Listed
+    layer: int
+
+
+class Tree:
+    """The flattened image of `listings`, lowest first. It does not change once it is built.
+
+    Raises CorruptError where a layer contradicts itself: a file below a file, a hard link to nothing.
+    """
+
+    def __init__(self, listings: Sequence[Listing]) -> None:
+        self._listings = tuple(listings)
+        self._nodes: dict[str, Node] = {"": Node(_ROOT, _ROOT, -1)}
+        self._below: dict[str, set[str]] = {}
+        for index, listing in enumerate(self._listings):
+            self._delete(listing)
+            for entry in listing.entries:
+                self._add(entry, index)
+
+    def lookup(self, path: str) -> Node | None:
+        """What is at `path`, no symbolic link followed."""
+        return self._nodes.get(path)
+
+    def resolve(self, path: str, follow_last: bool = True) -> str:
+        """Where `path` leads inside the image; what is not there is kept. Raises ConflictError for a circle."""
+        return resolve(path, self._look, follow_last)
+
+    def children(self, path: str) -> list[str]:
+        """The paths of what is in a directory, sorted; no symbolic link followed."""
+        return sorted(self._below.get(path, ()))
+
+    def walk(self, path: str = "") -> Iterator[Node]:
+        """What is at `path` and below, each directory before what is in it, names sorted."""
+        pending = [path] if path in self._nodes else []
+        while pending:
+            path = pending.pop()
+            yield self._nodes[path]
+            if path in self._below:
+                pending.extend(sorted(self._below[path], reverse=True))
+
+    def text(self, path: str) -> str | None:
+        """The text of one of the small files that listings keep, links followed; None where there is none."""
+        node = self._nodes.get(self.resolve(path))
+        if node is None or node.layer < 0:
+            return None
+        raw = self._listings[node.layer].texts.get(node.source.path)
+        return None if raw is None else raw.decode("utf-8", "surrogateescape")
+
+    def _look(self, path: str) -> Entry | None:
+        node = self._nodes.get(path)
+        return None if node is None else node.entry
+
+    def _put(self, path: str, node: Node) -> None:
+        if path and path not in self._nodes:
+            self._below.setdefault(parent_of(path), set()).add(path)
+        self._nodes[path] = node
+
+    def _remove(self, path: str) -> None:
+        """Take away what is at `path`, with all that is below it."""
+        if path in self._nodes:
+            self._empty(path)
+            del self._nodes[path]
+            self._below[parent_of(path)].discard(path)
+
+    def _empty(self, path: str) -> None:
+        pending = list(self._below.pop(path, ()))
+        while pending:
+            below = pending.pop()
+            del self._nodes[below]
+            pending.extend(self._below.pop(below, ()))
+
+    def _delete(self, listing: Listing) -> None:
+        """Take away what the layer's whiteouts name. They come first: they never speak of their own layer."""
+        for entry in listing.entries:
+            if ".wh." not in entry.path:
+                continue
+            if whiteouts.is_whiteout(entry.path):
+                path = self.resolve(whiteouts.deleted(entry.path), follow_last=False)
+                if path:
+                    self._remove(path)
+            elif whiteouts.is_opaque_marker(entry.path):
+                self._empty(self.resolve(whiteouts.opaque_directory(entry.path)))
+
+    def _add(self, entry: Listed, layer: int) -> None:
+        path = entry.path
+        if ".wh." in path and (
+            whiteouts.is_whiteout(path) or whiteouts.is_opaque_marker(path) or whiteouts.is_bookkeeping(path)
+        ):
+            return
+        parent = self._nodes.get(parent_of(path))
+        if path and (parent is None or parent.entry.kind != "directory"):
+            path = self._settle(path)
+        if entry.kind == "hardlink":
+            node = self._linked(entry, path)
+        else:
+            node = Node(entry if path == entry.path else _moved(entry, path), entry, layer)
+        if node.entry.kind != "directory":
+            if not path:
+                raise CorruptError("a layer makes something else of the root than a directory")
+            self._empty(path)
+        self._put(path, node)
+
+    def _settle(self, path: str) -> str:
+        """The path with links in its parents followed; parents that no layer has are made."""
+        path = resolve(path, self._look, follow_last=False)
+        parts = path.split("/")[:-1]
+        for count in range(1, len(parts) + 1):
+            parent = "/".join(parts[:count])
+            node = self._nodes.get(parent)
+            if node is None:
+                made = Listed(path=parent, kind="directory", mode=0o755)
+                self._put(parent, Node(made, made, -1))
+            elif node.entry.kind != "directory":
+                raise CorruptError(f"a layer puts {path} below {parent}, which is no directory")
+        return path
+
+    def _linked(self, entry: Listed, path: str) -> Node:
+        target = self._nodes.get(self.resolve(entry.link, follow_last=False))
+        if target is None or target.entry.kind == "directory":
+            raise CorruptError(f"{entry.path} is a hard link to {entry.link}, which is no file of the image")
+        return Node(_moved(target.entry, path), target.source, target.layer)
+
+
+def _moved(entry: Entry, path: str) -> Entry:
+    fields = {name: getattr(entry, name) for name in Entry.__struct_fields__}
+    return Entry(**{**fields, "path": path})

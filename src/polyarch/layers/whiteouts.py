@@ -1,0 +1,62 @@
+"""How a layer says that something of the layers below is gone, in each of its forms.
+
+In a tar (image-spec, layer.md, "Whiteouts", after AUFS): an empty file `.wh.NAME` deletes NAME, `.wh..wh..opq` hides
+all that the layers below have in its directory. In an overlay's upper directory (kernel, overlayfs.rst): a character
+device 0:0 deletes its name, and the xattr `user.overlay.opaque` = `y` on a directory (as mounted with `userxattr`).
+A whiteout speaks of the layers below only, wherever in the tar it stands.
+"""
+
+from typing import Literal
+
+from polyarch.layers.entry import Entry, parent_of
+
+# How a layer lies on this disk: as it is, or as a lower or upper directory of an overlay.
+DiskForm = Literal["plain", "overlay"]
+
+PREFIX = ".wh."
+OPAQUE = ".wh..wh..opq"
+# AUFS's own bookkeeping (`.wh..wh.plnk`, `.wh..wh.aufs`), which old builders left in layers: peers read past it.
+_META = ".wh..wh."
+
+OVERLAY_XATTRS = "user.overlay."
+OPAQUE_XATTR = "user.overlay.opaque"
+OPAQUE_VALUE = b"y"
+
+
+def is_opaque_marker(path: str) -> bool:
+    """Whether the entry hides what the layers below have in its directory."""
+    return path.rpartition("/")[2] == OPAQUE
+
+
+def is_bookkeeping(path: str) -> bool:
+    """Whether the entry is AUFS's own, and means nothing here."""
+    return any(part.startswith(_META) for part in path.split("/")) and not is_opaque_marker(path)
+
+
+def is_whiteout(path: str) -> bool:
+    """Whether the entry deletes a name of the layers below."""
+    name = path.rpartition("/")[2]
+    return name.startswith(PREFIX) and not name.startswith(_META)
+
+
+def deleted(path: str) -> str:
+    """The path that a whiteout deletes."""
+    parent, _, name = path.rpartition("/")
+    target = name.removeprefix(PREFIX)
+    return f"{parent}/{target}" if parent else target
+
+
+def whiteout(path: str, mtime: int = 0) -> Entry:
+    """The entry that deletes `path`."""
+    parent, _, name = path.rpartition("/")
+    return Entry(path=f"{parent}/{PREFIX}{name}" if parent else PREFIX + name, kind="file", mode=0o644, mtime=mtime)
+
+
+def opaque_marker(directory: str, mtime: int = 0) -> Entry:
+    """The entry that hides what the layers below have in `directory`."""
+    return Entry(path=f"{directory}/{OPAQUE}" if directory else OPAQUE, kind="file", mode=0o644, mtime=mtime)
+
+
+def opaque_directory(path: str) -> str:
+    """The directory that an opaque marker speaks of."""
+    return parent_of(path)
