@@ -72,7 +72,7 @@ def pack(
 
     tar = _Tar()
     with ThreadPoolExecutor(max(1, workers), "pack") as pool:
-        blocks = _Blocks(output, compression, pool, max(1, workers), known)
+        blocks = Blocks(output, compression, pool, max(1, workers), known)
         try:
             for entry, content in items:
                 tar.add(entry, content, blocks.add)
@@ -110,7 +110,7 @@ def tar_stream(items: Iterable[Item]) -> Iterator[bytes]:
     yield from ready
 
 
-class _Blocks:
+class Blocks:
     """Compresses blocks on a pool and writes them in order. The pool is its owner's to shut down."""
 
     def __init__(

@@ -33,7 +33,7 @@ class Context:
     `now` is the time in nanoseconds at which the command began. `remember` writes the table of stats.
     """
 
-    def __init__(self, root: Path, store: "Store", now: int, skip: Callable[[str, bool], bool] | None = None) -> None:
+    def __init__(self, root: Path, store: "Store", now: int, ignored: Matcher | None = None) -> None:
         if not root.is_dir():
             raise NotFoundError(f"the build context {root} is not a directory", "name the directory of the sources")
         self.root = root

@@ -112,7 +112,8 @@ class Filesystems:
         assert layer.blob is not None
         if not self._store.has_blob(layer.blob):
             self._source.fetch(layer.blob)
-        return LayerFiles(self._store.blob_path(layer.blob.digest), self.listing(layer), self._scratch)
+        path = str(self._store.blob_path(layer.blob.digest))
+        return LayerFiles(path, self.listing(layer), str(self._scratch), layer.blob.digest)
 
     def _once(self, name: str, known: "dict[_K, _T]", key: "_K", make: Callable[[], _T]) -> _T:
         with self._mutex:
