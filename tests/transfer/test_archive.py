@@ -42,7 +42,7 @@ def source(tmp_path: Path) -> Layout:
 
 @pytest.fixture
 def spool(tmp_path: Path) -> Callable[[], BinaryIO]:
-    return lambda: open(tmp_path / "spool", "w+b")
+    return lambda: (tmp_path / "spool").open("w+b")
 
 
 def no_spool() -> BinaryIO:

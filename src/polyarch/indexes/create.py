@@ -164,7 +164,7 @@ def contradictions(places: Places, entries: Sequence[Descriptor]) -> tuple[str, 
 
 
 def _in_format(places: Places, index: Index, wanted: str | None) -> Index:
-    if wanted is None or (wanted == "docker") == (index.media_type == media_types.DOCKER_INDEX):
+    if wanted is None or not _is_mixed(index, wanted):
         return index
     descriptor = index.descriptor()
     places.store.write_manifest(descriptor, index.raw)
@@ -176,3 +176,12 @@ def _in_format(places: Places, index: Index, wanted: str | None) -> Index:
     converted = graph.root.document
     assert isinstance(converted, Index)
     return converted
+
+
+def _is_mixed(index: Index, wanted: str) -> bool:
+    """Whether the index or one of its images is in another format than the one wanted."""
+    types = {index.media_type, *(entry.media_type for entry in indexes.images(index))}
+    others = {media_types.OCI_INDEX, media_types.OCI_MANIFEST}
+    if wanted != "docker":
+        others = {media_types.DOCKER_INDEX, media_types.DOCKER_MANIFEST}
+    return bool(types & others)
