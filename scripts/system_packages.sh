@@ -16,7 +16,6 @@ demo|program:qemu-s390x-static,program:qemu-s390x|qemu-user-static,qemu-user|emu
 demo|program:newuidmap|uidmap|a range of user ids for builds without root
 demo|program:docker-registry|docker-registry|a registry on loopback to push to and pull from
 demo|program:skopeo|skopeo|a second witness that reads what was built
-demo|program:xz|xz-utils|unpacking of packages of other architectures
 test|program:git|git|ADD of git repositories
 test|program:runc|runc|the second OCI runtime
 test|program:podman|podman|reading images as another tool does

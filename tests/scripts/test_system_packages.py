@@ -31,7 +31,7 @@ if grep -qx "$verb" STATE/broken; then echo "E: the mirror is in mid-sync"; exit
 for package in "${packages[@]}"; do
   if grep -qx "$package" STATE/broken; then echo "E: no $package"; exit 100; fi
 done
-declare -A programs=([qemu-user]=qemu-s390x [uidmap]=newuidmap [xz-utils]=xz)
+declare -A programs=([qemu-user]=qemu-s390x [uidmap]=newuidmap)
 for package in "${packages[@]}"; do
   program=${programs[$package]:-$package}
   printf '#!/bin/sh\\n' > "BIN/$program"; chmod +x "BIN/$program"
