@@ -10,8 +10,11 @@ import click
 from polyarch.cli.groups import LazyGroup
 from polyarch.cli.session import Session
 
+_BUILD = ("build:build", "Build an image from a Dockerfile, for one platform or many")
+
 IMAGE = {
     "Commands": {
+        "build": _BUILD,
         "history": ("images:history", "Show the history of an image"),
         "import": ("importing:import_", "Make an image for one platform from a root filesystem"),
         "inspect": ("inspect:inspect", "Show what is known of images, as JSON"),
@@ -28,6 +31,7 @@ IMAGE = {
 
 BUILDX = {
     "Commands": {
+        "build": _BUILD,
         "du": ("system:df", "Show what the store takes on disk"),
         "imagetools": ("imagetools:imagetools", "Work on images in registries"),
         "inspect": ("platforms:inspect", "Show what builds here, and for which platforms"),
@@ -40,6 +44,7 @@ BUILDX = {
 PROGRAM = {
     "Common Commands": {
         "run": ("run:run", "Run a command in an image"),
+        "build": _BUILD,
         "images": ("images:images", "List the images of the store"),
         "pull": ("shipping:pull", "Fetch an image from its registry"),
         "push": ("shipping:push", "Send an image to its registry"),

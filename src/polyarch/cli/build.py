@@ -1,0 +1,326 @@
+"""`build`: a Dockerfile becomes an image for many platforms."""
+
+import io
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from polyarch.cli import options
+from polyarch.cli.session import Session, pass_session
+from polyarch.errors import NotFoundError, UnsupportedError, UsageError
+
+if TYPE_CHECKING:
+    from polyarch.builder.pipeline import BuildResult
+    from polyarch.builder.request import BuildRequest, Sources
+    from polyarch.oci.platform import Platform
+
+# Docker's predefined arguments: they need no ARG, and no image keeps them.
+_PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
+
+
+@click.command("build")
+@click.argument("context", required=False, metavar="PATH|-")
+@click.option(
+    "--platform", multiple=True, metavar="PLATFORM[,...]", help="Build for these platforms (default: this machine's)"
+)
+@click.option("-t", "--tag", "tags", multiple=True, metavar="NAME[:TAG]", help="Name of the result; repeatable")
+@click.option("-f", "--file", metavar="FILE|-", help="The Dockerfile (default: PATH/Dockerfile)")
+@click.option("--target", default="", metavar="STAGE", help="Build up to this stage")
+@click.option(
+    "--build-arg", "build_args", multiple=True, metavar="NAME[=VALUE]", help="Set an ARG, or hand on our own variable"
+)
+@click.option(
+    "--build-context", "contexts", multiple=True, metavar="NAME=PATH", help="Another context, or docker-image://NAME"
+)
+@click.option("--label", "labels", multiple=True, metavar="KEY[=VALUE]", help="Set a label")
+@click.option("--annotation", "annotations", multiple=True, metavar="[TYPE:]KEY=VALUE", help="Set an annotation")
+@click.option("-o", "--output", "outputs", multiple=True, metavar="OUTPUT", help="Where the result goes: type=…,dest=…")
+@click.option("--load", is_flag=True, help="Keep the result in the store (the default without --push and --output)")
+@click.option("--push", is_flag=True, help="Send the result to the registries in its names")
+@click.option("--no-cache", is_flag=True, help="Do every step anew")
+@click.option("--pull", is_flag=True, help="Ask registries for newer base images")
+@click.option("--network", type=click.Choice(["default", "none", "host"]), default="default", help="The network of RUN")
+@click.option(
+    "--secret", "secrets", multiple=True, metavar="id=…", help="A secret for RUN: id=ID,src=FILE or id=ID,env=NAME"
+)
+@click.option("--ssh", "agents", multiple=True, metavar="default|ID=SOCKET", help="An ssh agent for RUN")
+@click.option("--allow", "allowed", multiple=True, metavar="WHAT", help="Allow security.insecure or network.host")
+@click.option("--allow-foreign-base", is_flag=True, help="Only warn of a base image that lacks the platform")
+@click.option("--keep-going", is_flag=True, help="Go on with other platforms where one fails")
+@options.progress
+@click.option("-q", "--quiet", is_flag=True, help="Print the digest only")
+@click.option("--iidfile", metavar="FILE", help="Write the digest to FILE")
+@click.option("--metadata-file", metavar="FILE", help="Write what was made to FILE, as JSON")
+@options.insecure
+@click.option("--provenance", "--sbom", "--attest", "attest", multiple=True, hidden=True)
+@click.option("--builder", "--rm", "--force-rm", hidden=True, expose_value=False, is_flag=False, flag_value="")
+@pass_session
+def build(session: Session, /, **words: Any) -> None:
+    """Build an image from a Dockerfile, for one platform or many, as one graph.
+
+    PATH is the directory that COPY and ADD take files from; - reads a Dockerfile, or a tar of a context, from
+    standard input.
+    """
+    from polyarch.builder import build as perform
+
+    for value in words["attest"]:
+        if value.lower() not in ("false", "disabled=true", "0"):
+            raise UnsupportedError("this version makes no attestations", "leave out --provenance, --sbom and --attest")
+    with _Context(session, words["context"], words["file"]) as place:
+        request = _request(session, words, place)
+        registry = session.registry_for([str(name) for name in words["tags"]] if words["insecure"] else ())
+        way = "quiet" if words["quiet"] else words["progress"]
+        with session.display(way) as emit:
+            result = perform(request, session.store, registry, emit)
+    _report(session, words, request, result, quiet=way in ("quiet", "rawjson"))
+
+
+class _Context:
+    """Where a build's files are. It owns the temporary directory of a context that came on standard input."""
+
+    def __init__(self, session: Session, path: str | None, file: str | None) -> None:
+        if path is None and file is None:
+            raise UsageError(
+                "build needs a context", "usage: polyarch build [OPTIONS] PATH; for this directory: polyarch build ."
+            )
+        if path is not None and ("://" in path or path.startswith(("git@", "github.com/"))):
+            raise UnsupportedError("a context from the network is not supported yet", "fetch it and name its directory")
+        if path == "-" and file == "-":
+            raise UsageError("standard input is one of Dockerfile and context", "give one of them by its path")
+        self._session = session
+        self._word = path
+        self._file = file
+        self._temporary: Any = None
+        self.directory: Path | None = None
+        self.text: str | None = None
+
+    def __enter__(self) -> "_Context":
+        if self._word == "-":
+            self._read_stdin()
+        elif self._word is not None:
+            self.directory = Path(self._word)
+            if not self.directory.is_dir():
+                raise NotFoundError(f"there is no directory {self._word}", "name the directory of the build context")
+        if self._file == "-":
+            self.text = sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
+        return self
+
+    @property
+    def file(self) -> Path | None:
+        """The Dockerfile by its path, where one was named."""
+        if self._file in (None, "-"):
+            return None
+        file = Path(str(self._file))
+        # In a context that came as a tar, the Dockerfile is in there.
+        return self.directory / file if self._word == "-" and self.directory is not None else file
+
+    def _read_stdin(self) -> None:
+        stdin = io.BufferedReader(io.FileIO(0, closefd=False), 1 << 16)
+        head = stdin.peek(512)[:512]
+        if not _is_tar(head):
+            self.text = stdin.read().decode("utf-8", "surrogateescape")
+            return
+        import tarfile
+
+        self._temporary = self._session.store.temporary()
+        self.directory = self._temporary.__enter__()
+        assert self.directory is not None
+        try:
+            with tarfile.open(fileobj=stdin, mode="r|*") as tar:
+                # The filter of Python 3.12 keeps everything below the directory; nothing runs from here.
+                tar.extractall(self.directory, filter="tar")
+        except (tarfile.TarError, EOFError) as error:
+            raise UsageError(f"the context on standard input is damaged: {error}", "send a whole tar") from error
+
+    def __exit__(self, *details: Any) -> None:
+        if self._temporary is not None:
+            self._temporary.__exit__(*details)
+
+
+def _is_tar(head: bytes) -> bool:
+    return head[257:262] == b"ustar" or head.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ"))
+
+
+def _request(session: Session, words: Mapping[str, Any], place: _Context) -> "BuildRequest":
+    from polyarch.builder.plan.options import PlanOptions
+    from polyarch.builder.request import BuildRequest
+    from polyarch.cli import outputs
+
+    around = session.environment
+    host = session.host()
+    contexts, images = _contexts(words["contexts"])
+    arguments = _arguments(words["build_args"], around.variables)
+    epoch = arguments.get("SOURCE_DATE_EPOCH")
+    if epoch is not None and not epoch.isdigit():
+        raise UsageError(f"SOURCE_DATE_EPOCH is {epoch!r}", "it is a number of seconds since 1970")
+    allowed = _allowed(words["allowed"])
+    return BuildRequest(
+        sources=_sources(place, contexts),
+        platforms=_platforms(session, words["platform"]),
+        plan=PlanOptions(
+            build_platform=host,
+            arguments=arguments,
+            labels=_labels(words["labels"]),
+            contexts=frozenset(contexts),
+            images=images,
+            target=words["target"],
+            network=words["network"],
+            explicit_platform=bool(words["platform"] or around.default_platform),
+            allow_foreign_base=words["allow_foreign_base"],
+            allow_insecure="security.insecure" in allowed,
+            epoch=int(epoch) if epoch else around.source_date_epoch,
+        ),
+        export=outputs.export(
+            words["outputs"],
+            load=words["load"],
+            push=words["push"],
+            names=words["tags"],
+            annotations=words["annotations"],
+            here=Path.cwd(),
+            stdout=sys.stdout.buffer,
+        ),
+        created=time.time(),
+        search_path=around.search_path,
+        secrets=_secrets(words["secrets"], words["agents"], around.variables),
+        proxies=_proxies(arguments, around.variables),
+        no_cache=words["no_cache"],
+        pull=words["pull"],
+        keep_going=words["keep_going"],
+        workers=max(2, os.cpu_count() or 2),
+    )
+
+
+def _sources(place: _Context, contexts: Mapping[str, Path]) -> "Sources":
+    from polyarch.builder.request import read_sources
+
+    return read_sources(place.directory, place.file, contexts, place.text)
+
+
+def _platforms(session: Session, words: tuple[str, ...]) -> "tuple[Platform, ...]":
+    default = session.environment.default_platform
+    return session.platforms(words or ([default] if default else [])) or (session.host(),)
+
+
+def _contexts(words: tuple[str, ...]) -> tuple[dict[str, Path], dict[str, str]]:
+    """The named contexts: directories, and images."""
+    directories: dict[str, Path] = {}
+    images: dict[str, str] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or not name or not value:
+            raise UsageError(f"--build-context: {word!r} is not NAME=PATH", "as in --build-context lib=../lib")
+        if value.startswith("docker-image://"):
+            images[name] = value.removeprefix("docker-image://")
+        elif "://" in value or value.startswith("git@"):
+            raise UnsupportedError(
+                f"--build-context: {value} is not supported yet", "name a directory, or docker-image://NAME"
+            )
+        else:
+            directories[name] = Path(value)
+            if not directories[name].is_dir():
+                raise NotFoundError(f"--build-context: there is no directory {value}")
+    return directories, images
+
+
+def _arguments(words: tuple[str, ...], ours: Mapping[str, str]) -> dict[str, str]:
+    """Build arguments; one without a value has that of our variable, and is left out where there is none."""
+    arguments: dict[str, str] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not name:
+            raise UsageError(f"--build-arg: {word!r} is not NAME=VALUE")
+        if equals:
+            arguments[name] = value
+        elif name in ours:
+            arguments[name] = ours[name]
+    return arguments
+
+
+def _labels(words: tuple[str, ...]) -> dict[str, str]:
+    labels: dict[str, str] = {}
+    for word in words:
+        key, _, value = word.partition("=")
+        if not key:
+            raise UsageError(f"--label: {word!r} is not KEY=VALUE")
+        labels[key] = value
+    return labels
+
+
+def _allowed(words: tuple[str, ...]) -> frozenset[str]:
+    found = frozenset(part for word in words for part in word.split(","))
+    for word in found - {"security.insecure", "network.host"}:
+        raise UsageError(f"--allow does not know {word!r}", "there are security.insecure and network.host")
+    return found
+
+
+def _proxies(arguments: Mapping[str, str], ours: Mapping[str, str]) -> dict[str, str]:
+    """What reaches every RUN without being part of any image or cache key: our proxies, as buildah has it."""
+    found = {name: ours[name] for base in _PROXIES for name in (base, base.upper()) if ours.get(name)}
+    return found | {name: value for name, value in arguments.items() if name.lower() in _PROXIES}
+
+
+def _secrets(words: tuple[str, ...], agents: tuple[str, ...], ours: Mapping[str, str]) -> Any:
+    from polyarch.builder.perform.running import Secrets
+
+    secrets: dict[str, bytes] = {}
+    for word in words:
+        fields = dict(field.partition("=")[::2] for field in word.split(","))
+        name = fields.get("id", "")
+        source = fields.get("src") or fields.get("source")
+        variable = fields.get("env")
+        unknown = set(fields) - {"id", "src", "source", "env", "type"}
+        if not name or unknown:
+            raise UsageError(f"--secret: {word!r} is not a secret", "it reads id=ID,src=FILE or id=ID,env=NAME")
+        if source is None and (variable or fields.get("type") == "env" or name in ours):
+            value = ours.get(variable or name)
+            if value is None:
+                raise NotFoundError(f"--secret: the variable {variable or name} is not set")
+            secrets[name] = value.encode("utf-8", "surrogateescape")
+            continue
+        path = Path(source or name).expanduser()
+        try:
+            secrets[name] = path.read_bytes()
+        except OSError as error:
+            raise NotFoundError(f"--secret: {path}: {error.strerror}", "src= names the file of the secret") from error
+    sockets: dict[str, str] = {}
+    for word in agents:
+        name, _, path_word = word.partition("=")
+        socket = path_word or ours.get("SSH_AUTH_SOCK", "")
+        if not socket:
+            raise NotFoundError(
+                "--ssh: SSH_AUTH_SOCK is not set", "start an ssh-agent, or name its socket: --ssh default=SOCKET"
+            )
+        if not Path(socket).is_socket():
+            raise UsageError(f"--ssh: {socket} is not a socket", "add the key to an ssh-agent, and name its socket")
+        sockets[name] = socket
+    return Secrets(secrets, sockets)
+
+
+def _report(
+    session: Session, words: Mapping[str, Any], request: "BuildRequest", result: "BuildResult", *, quiet: bool
+) -> None:
+    """Digest and metadata to where they were wanted."""
+    digest = result.descriptor.digest if result.descriptor is not None else ""
+    names = [str(name.tagged()) for name in request.export.names]
+    if words["iidfile"]:
+        Path(words["iidfile"]).write_text(digest)
+    if words["metadata_file"]:
+        import msgspec
+
+        from polyarch.oci import descriptor as descriptors
+
+        metadata: dict[str, Any] = {"containerimage.digest": digest, "image.name": ",".join(names)}
+        if result.descriptor is not None:
+            metadata["containerimage.descriptor"] = descriptors.to_dict(result.descriptor)
+        Path(words["metadata_file"]).write_bytes(msgspec.json.format(msgspec.json.encode(metadata), indent=2))
+    if words["quiet"]:
+        click.echo(digest)
+    elif digest and not quiet:
+        platforms = ", ".join(str(image.platform) for image in result.images)
+        called = ", ".join(name.tagged().familiar() for name in request.export.names) or "an image without a name"
+        session.note(f"{called} for {platforms}: {digest}")

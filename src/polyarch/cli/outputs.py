@@ -1,0 +1,216 @@
+"""`-o/--output` of a build: `type=oci,dest=app.tar`, a directory, or `-`; as BuildKit's docs have it."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Literal
+
+import msgspec
+
+from polyarch.errors import UsageError
+from polyarch.oci import reference as references
+
+if TYPE_CHECKING:
+    from polyarch.builder.request import Export, Output
+    from polyarch.layers.compression import Compression
+
+_KINDS: Mapping[str, Literal["store", "registry", "oci", "docker", "local", "tar"]] = {
+    "image": "store",
+    "registry": "registry",
+    "oci": "oci",
+    "docker": "docker",
+    "local": "local",
+    "tar": "tar",
+}
+# What any kind of image takes; what it does not understand would silently make another image than was asked for.
+_IMAGE = frozenset({"name", "compression", "compression-level", "force-compression", "oci-mediatypes", "annotation"})
+_OPTIONS: Mapping[str, frozenset[str]] = {
+    "image": _IMAGE | {"push", "unpack", "store", "name-canonical"},
+    "registry": _IMAGE | {"push"},
+    "oci": _IMAGE | {"dest", "tar"},
+    "docker": _IMAGE | {"dest", "tar"},
+    "local": frozenset({"dest", "platform-split"}),
+    "tar": frozenset({"dest", "platform-split"}),
+}
+_COMPRESSIONS: Mapping[str, Literal["none", "gzip", "zstd"]] = {
+    "gzip": "gzip",
+    "zstd": "zstd",
+    "uncompressed": "none",
+    "none": "none",
+}
+_HINT = "as in -o type=oci,dest=app.tar, -o type=registry,name=localhost:5000/app:1, -o DIRECTORY or -o -"
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """One `--output`, its words read: the type, and its options by name."""
+
+    kind: str
+    options: Mapping[str, str]
+
+    def flag(self, name: str, default: bool = False) -> bool:
+        """An option that is on or off; Go's spellings."""
+        value = self.options.get(name)
+        if value is None:
+            return default
+        if value.lower() in ("1", "t", "true"):
+            return True
+        if value.lower() in ("0", "f", "false"):
+            return False
+        raise UsageError(f"--output: {name}={value} is neither true nor false", _HINT)
+
+
+def parse(word: str) -> Wanted:
+    """The output that a word asks for. Raises UsageError."""
+    fields = next(csv.reader([word])) if word else []
+    if len(fields) == 1 and "=" not in fields[0]:
+        # Short for a directory, or for a tar on standard output.
+        return Wanted("tar" if fields[0] == "-" else "local", {"dest": fields[0]})
+    options: dict[str, str] = {}
+    for field in fields:
+        key, equals, value = field.partition("=")
+        if not equals or not key:
+            raise UsageError(f"--output: {field!r} is not a KEY=VALUE", _HINT)
+        options[key.strip().lower() if not key.startswith("annotation") else key.strip()] = value
+    kind = options.pop("type", "")
+    if kind not in _OPTIONS:
+        known = ", ".join(_OPTIONS)
+        raise UsageError(
+            f"--output: there is no type {kind!r}" if kind else "--output names no type", f"there are {known}; {_HINT}"
+        )
+    for key in options:
+        name = key.partition(".")[0].partition("-index")[0] if key.startswith("annotation") else key
+        if name not in _OPTIONS[kind]:
+            known = ", ".join(sorted(_OPTIONS[kind]))
+            raise UsageError(f"--output: type={kind} does not take {key}", f"it takes {known}")
+    if kind in ("local", "oci") and not options.get("dest"):
+        raise UsageError(f"--output: type={kind} needs a destination", f"say dest=PATH; {_HINT}")
+    return Wanted(kind, options)
+
+
+def export(
+    words: Sequence[str],
+    *,
+    load: bool,
+    push: bool,
+    names: Sequence[str],
+    annotations: Sequence[str],
+    here: Path,
+    stdout: BinaryIO,
+) -> "Export":
+    """How a build is exported: what `--output`, `--load`, `--push`, `-t` and `--annotation` say together.
+
+    Without any of the first three the result goes to the store, so none is ever lost. Raises UsageError.
+    """
+    from polyarch.builder.request import Export, Output
+
+    wanted = [parse(word) for word in words]
+    outputs: list[Output] = []
+    own_names = list(names)
+    notes: dict[str, str] = {}
+    index_notes: dict[str, str] = {}
+    for one in wanted:
+        outputs += _outputs(one, here, stdout)
+        own_names += [name for name in one.options.get("name", "").split(",") if name]
+        for key, value in one.options.items():
+            if key.startswith("annotation-index."):
+                index_notes[key.removeprefix("annotation-index.")] = value
+            elif key.startswith("annotation."):
+                notes[key.removeprefix("annotation.")] = value
+    if push:
+        outputs.append(Output(kind="registry"))
+    if load or not outputs:
+        outputs.append(Output(kind="store"))
+    if sum(output.stream is not None for output in outputs) > 1:
+        raise UsageError("--output: only one result fits standard output", "give the others a dest=FILE")
+    _annotate(annotations, notes, index_notes)
+    form = _form(wanted)
+    return Export(
+        names=tuple(dict.fromkeys(references.parse(name) for name in own_names)),
+        outputs=tuple(dict.fromkeys(outputs)),
+        annotations=notes,
+        index_annotations=index_notes,
+        compression=form.compression,
+        force_compression=form.force,
+        docker_format=form.docker,
+    )
+
+
+def _outputs(one: Wanted, here: Path, stdout: BinaryIO) -> "list[Output]":
+    from polyarch.builder.request import Output
+
+    kind = _KINDS[one.kind]
+    dest = one.options.get("dest", "")
+    if one.kind == "image":
+        return [Output(kind="store"), *([Output(kind="registry")] if one.flag("push") else [])]
+    if one.kind == "registry":
+        return [Output(kind="registry")]
+    if one.kind == "docker" and not dest:
+        # buildx loads it into the engine; without one the store takes the engine's place.
+        return [Output(kind="store")]
+    directory = not one.flag("tar", True) if one.kind in ("oci", "docker") else False
+    split = one.flag("platform-split") if "platform-split" in one.options else None
+    if dest in ("", "-"):
+        if directory or one.kind == "local":
+            raise UsageError(f"--output: type={one.kind} cannot write a directory to standard output", "say dest=PATH")
+        return [Output(kind=kind, stream=stdout, platform_split=split)]
+    return [Output(kind=kind, destination=here / dest, directory=directory, platform_split=split)]
+
+
+class _Form(msgspec.Struct, frozen=True):
+    compression: "Compression"
+    force: bool
+    docker: bool
+
+
+def _form(wanted: Sequence[Wanted]) -> _Form:
+    """Compression and format. They belong to the images, which are made once for all outputs."""
+    from polyarch.layers.compression import Compression
+
+    found: dict[str, str] = {}
+    for one in wanted:
+        for name in ("compression", "compression-level", "force-compression", "oci-mediatypes"):
+            if name in one.options and found.setdefault(name, one.options[name]) != one.options[name]:
+                raise UsageError(
+                    f"--output: two outputs want a different {name}",
+                    "run the build once for each: the cache serves both",
+                )
+    kind = _COMPRESSIONS.get(found.get("compression", "gzip"))
+    if kind is None:
+        raise UsageError(
+            f"--output: there is no compression {found['compression']!r}", "there are gzip, zstd and uncompressed"
+        )
+    level = found.get("compression-level")
+    if level is not None and not level.isdigit():
+        raise UsageError(f"--output: compression-level={level} is not a number", "gzip has 1 to 12, zstd 1 to 22")
+    merged = Wanted("", found)
+    return _Form(
+        Compression(kind=kind, level=int(level) if level else None),
+        merged.flag("force-compression"),
+        not merged.flag("oci-mediatypes", True),
+    )
+
+
+def _annotate(words: Sequence[str], notes: dict[str, str], index_notes: dict[str, str]) -> None:
+    """`--annotation [TYPE:]KEY=VALUE` into the maps that its types name."""
+    for word in words:
+        head, equals, value = word.partition("=")
+        types, colon, key = head.rpartition(":")
+        kinds = types.split(",") if colon and all(_is_type(kind) for kind in types.split(",")) else None
+        if kinds is None:
+            kinds, key = ["manifest"], head
+        if not equals or not key:
+            raise UsageError(f"--annotation: {word!r} is not an annotation", "it reads [index:|manifest:]KEY=VALUE")
+        for kind in kinds:
+            if kind == "index":
+                index_notes[key] = value
+            elif kind == "manifest":
+                notes[key] = value
+            else:
+                raise UsageError(
+                    f"--annotation: a build does not annotate a {kind}",
+                    "build it, and use: polyarch manifest annotate --annotation KEY=VALUE LIST PLATFORM",
+                )
+
+
+def _is_type(word: str) -> bool:
+    return word.partition("[")[0] in ("index", "manifest", "index-descriptor", "manifest-descriptor")
