@@ -168,6 +168,15 @@ def test_a_good_file_has_no_findings() -> None:
             2,
         ),
         (
+            "ARG BUILDPLATFORM=linux/amd64\nFROM --platform=$BUILDPLATFORM a",
+            "TargetArgDefault",
+            (
+                "ARG BUILDPLATFORM=linux/amd64 holds for every platform: the default beats the automatic value; "
+                "write ARG BUILDPLATFORM"
+            ),
+            1,
+        ),
+        (
             "FROM --platform=$BUILDPLATFORM a\nRUN curl x/$(uname  -m)",
             "HostArchProbe",
             (

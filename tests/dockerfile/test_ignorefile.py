@@ -61,6 +61,11 @@ def test_a_walk_forgets_what_is_taken_back_above_a_match_as_moby_does() -> None:
     assert walked(matcher, "a/b")
 
 
+def test_a_walk_that_begins_below_the_root_knows_what_is_above() -> None:
+    matcher = Matcher(ignorefile.parse("a"))
+    assert matcher.enter("a/b/c").matched
+
+
 def test_a_comment_begins_in_the_first_column_only() -> None:
     assert ignorefile.parse("\ufeff# a\n #b\n\n  c  \r\n! d\n/\n//e\n!/f/\n") == (
         Pattern("#b"),

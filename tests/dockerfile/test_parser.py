@@ -103,6 +103,21 @@ def test_the_syntax_is_found_in_other_languages_too(text: str, syntax: str) -> N
     assert directives.find(text, "syntax") == syntax
 
 
+@pytest.mark.parametrize(
+    ("syntax", "ours"),
+    [
+        ("", True),
+        ("docker/dockerfile:1.7-labs", True),
+        ("docker.io/docker/dockerfile@sha256:1", True),
+        ("docker/dockerfile-upstream:master", True),
+        ("example.org/docker/dockerfile:1", False),
+        ("tonistiigi/dockerfile:runmount", False),
+    ],
+)
+def test_a_frontend_of_another_language_is_known_as_such(syntax: str, ours: bool) -> None:
+    assert directives.is_dockerfile(syntax) is ours
+
+
 # Heredocs
 
 

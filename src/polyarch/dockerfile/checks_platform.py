@@ -28,17 +28,16 @@ _CHOOSES = re.compile(r"TARGET(?:PLATFORM|ARCH|VARIANT)")
 
 
 def target_defaults(stages: Stages, platforms: tuple[Platform, ...]) -> Iterator[Finding]:
-    """TargetArgDefault."""
-    for stage in stages.stages:
-        for one in stage.instructions:
-            if isinstance(one, Arg):
-                for name, default in one.pairs:
-                    if name in AUTOMATIC and default is not None:
-                        message = (
-                            f"ARG {name}={default} holds for every platform: the default beats the automatic value; "
-                            f"write ARG {name}"
-                        )
-                        yield Finding(rules.TARGET_ARG_DEFAULT, message, one.location)
+    """TargetArgDefault: before the first FROM the default beats the automatic value for FROM, in a stage for RUN."""
+    declared = (one for stage in stages.stages for one in stage.instructions if isinstance(one, Arg))
+    for arg in (*stages.global_args, *declared):
+        for name, default in arg.pairs:
+            if name in AUTOMATIC and default is not None:
+                message = (
+                    f"ARG {name}={default} holds for every platform: the default beats the automatic value; "
+                    f"write ARG {name}"
+                )
+                yield Finding(rules.TARGET_ARG_DEFAULT, message, arg.location)
 
 
 def host_probes(stages: Stages, platforms: tuple[Platform, ...]) -> Iterator[Finding]:

@@ -1,13 +1,10 @@
 """Parser directives: `# syntax=`, `# escape=`, `# check=` at the very top of a Dockerfile."""
 
-import re
-
 import msgspec
 
 from polyarch.dockerfile.source import DockerfileError
 from polyarch.dockerfile.words import SPACE
 
-_DIRECTIVE = re.compile(r"([a-zA-Z][a-zA-Z0-9]*)[\t\n\f\r ]*=[\t\n\f\r ]*(.+?)[\t\n\f\r ]*")
 _KNOWN = frozenset(("syntax", "escape", "check"))
 
 
@@ -23,19 +20,23 @@ class Directives:
         """Whether `line` is a directive; raises DockerfileError where it repeats one or sets a bad escape."""
         if self._done:
             return False
-        found = None
-        if line.startswith(self._comment):
-            found = _DIRECTIVE.fullmatch(line[len(self._comment) :].lstrip(SPACE))
-        key = found[1].lower() if found else ""
-        if found is None or key not in _KNOWN:
+        key, value = _pair(line.removeprefix(self._comment)) if line.startswith(self._comment) else ("", "")
+        if key not in _KNOWN:
             self._done = True
             return False
         if key in self.values:
             raise DockerfileError(f"only one {key} parser directive can be used")
-        if key == "escape" and found[2] not in ("\\", "`"):
-            raise DockerfileError(f"invalid escape token '{found[2]}' does not match ` or \\")
-        self.values[key] = found[2]
+        if key == "escape" and value not in ("\\", "`"):
+            raise DockerfileError(f"invalid escape token '{value}' does not match ` or \\")
+        self.values[key] = value
         return True
+
+
+def _pair(comment: str) -> tuple[str, str]:
+    """Key and value of `key=value`, empty strings for any other comment."""
+    key, _, value = comment.lstrip(SPACE).partition("=")
+    value = value.strip("\t\n\f\r ")
+    return (key.rstrip("\t\n\f\r ").lower(), value) if value else ("", "")
 
 
 def find(text: str, key: str) -> str:
@@ -58,6 +59,12 @@ def find(text: str, key: str) -> str:
             return ""
         return value if isinstance(value, str) else ""
     return ""
+
+
+def is_dockerfile(syntax: str) -> bool:
+    """Whether the value of `# syntax=` names the language that this room reads, in any version; none does too."""
+    name = syntax.split(" ", 1)[0].removeprefix("docker.io/").partition("@")[0].partition(":")[0]
+    return name in ("", "docker/dockerfile", "docker/dockerfile-upstream")
 
 
 def _first(body: str, comment: str) -> dict[str, str]:

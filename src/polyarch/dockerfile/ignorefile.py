@@ -102,14 +102,17 @@ class Matcher:
         return matched
 
     def enter(self, path: str, above: State | None = None) -> State:
-        """What is known of `path`, given what is known of the directory that it is in (None: the root)."""
+        """What is known of `path`, given what is known of the directory that it is in; None where that is where
+        the walk begins."""
+        # Nothing is known of what is above a path that a walk begins with.
+        candidates = [path, *_parents(path)] if above is None else [path]
         matched = False
         hits: list[bool] = []
         for number, (pattern, test) in enumerate(zip(self.patterns, self._tests, strict=True)):
             hit = above is not None and above.patterns[number]
             # A pattern that could change nothing is not asked, and does not count for what is below.
             if not hit and pattern.exclusion == matched:
-                hit = test(path)
+                hit = any(test(candidate) for candidate in candidates)
             hits.append(hit)
             if hit:
                 matched = not pattern.exclusion

@@ -1,7 +1,5 @@
 """A text as logical lines: continuations joined, comments apart, heredocs with their content."""
 
-import re
-
 import msgspec
 
 from polyarch.dockerfile import syntax
@@ -12,10 +10,6 @@ from polyarch.dockerfile.words import SPACE
 
 # bufio.MaxScanTokenSize, which counts the newline.
 _LONGEST = 64 * 1024
-_ENDS = {
-    "\\": re.compile(r"(?:([^\\])|^)\\[ \t]*$"),
-    "`": re.compile(r"(?:([^`])|^)`[ \t]*$"),
-}
 
 
 class Lines(msgspec.Struct, frozen=True):
@@ -71,7 +65,7 @@ def read(text: str) -> Lines:
             continue
         escape = directives.values.get("escape", "\\")
         first = physical.number
-        joined, blank = _join(line, physical, _ENDS[escape])
+        joined, blank = _join(line, physical, escape)
         if blank:
             empty.append(Location(blank, blank))
         with _placed(first, physical):
@@ -88,17 +82,17 @@ def read(text: str) -> Lines:
     return Lines(tuple(nodes), directives.values.get("escape", "\\"), tuple(empty))
 
 
-def _join(line: str, physical: _Physical, ends: re.Pattern[str]) -> tuple[str, int]:
+def _join(line: str, physical: _Physical, escape: str) -> tuple[str, int]:
     """The logical line that begins with `line`, and the number of the last empty line in it, or 0."""
     pieces: list[str] = []
     blank = 0
     following: str | None = line
     while following is not None:
-        found = ends.search(following)
-        if found is None:
+        ended = following.rstrip(" \t")
+        if not ended.endswith(escape) or ended.endswith(escape * 2):
             pieces.append(following)
             break
-        pieces.append(following[: found.start()] + (found[1] or ""))
+        pieces.append(ended[:-1])
         while (raw := physical.next()) is not None:
             following = raw.rstrip("\r\n")
             start = following.lstrip(SPACE)

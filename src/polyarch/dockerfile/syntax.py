@@ -11,7 +11,7 @@ from polyarch.dockerfile.source import DockerfileError, Location
 from polyarch.dockerfile.words import SPACE
 
 _BLANK = re.compile(r"[\t\v\f\r ]+")
-_HEREDOC = re.compile(r"([0-9]*)<<(-?)[\t\n\f\r ]*([^<]*)")
+_HEREDOC = r"([0-9]*)<<(-?)[\t\n\f\r ]*([^<]*)"
 _LITERAL_NAME = words.Rules(keep_unset=True)
 _QUOTED_NAME = words.Rules(keep_unset=True, keep_quotes=True)
 _LINE = words.Rules(keep_unset=True, keep_quotes=True, keep_escapes=True)
@@ -129,21 +129,15 @@ def arguments(keyword: str, rest: str, escape: str) -> tuple[tuple[str, ...], bo
     if keyword == "arg":
         return split_words(rest, escape), False
     if keyword == "healthcheck":
-        kind, _, command = (*_cut(rest), "")[:3]
+        kind, *more = rest.split(maxsplit=1)[:2] or [""]
         if not kind:
             return (), False
-        found, json = _json_or_line(command)
+        found, json = _json_or_line(more[0] if more else "")
         return (kind, *found), json
     if keyword == "onbuild" and rest:
         inner, _, line = split_line(rest)
         return (inner, *arguments(inner.lower(), line, escape)[0]), False
     return (), False
-
-
-def _cut(rest: str) -> tuple[str, str, str]:
-    kind = re.match(f"[^{SPACE}]*", rest)
-    end = kind.end() if kind else 0
-    return rest[:end], "", rest[end:].lstrip(SPACE)
 
 
 def _json_or_line(rest: str) -> tuple[tuple[str, ...], bool]:
@@ -239,7 +233,7 @@ def heredocs(text: str) -> tuple[Heredoc, ...]:
 
 def heredoc(word: str) -> Heredoc | None:
     """The heredoc that one word announces, None where it is none: `<<EOF`, `<<-"EOF"`, `3<<EOF`."""
-    found = _HEREDOC.fullmatch(word)
+    found = re.fullmatch(_HEREDOC, word) if "<<" in word else None
     if found is None or not found[3]:
         return None
     plain = words.expand_with(found[3], {}, _LITERAL_NAME).words

@@ -17,7 +17,7 @@ SPACE = (
     "\u2028\u2029\u202f\u205f\u3000"
 )
 _SPECIAL = frozenset("@*#?-$!0")
-_EXPANDED_NAME = re.compile(r"\$(?:\$|([A-Za-z0-9_]+)|\{([A-Za-z0-9_]+)\})")
+_EXPANDED_NAME = r"\$(?:\$|([A-Za-z0-9_]+)|\{([A-Za-z0-9_]+)\})"
 # Deeper than any Dockerfile and shallower than Python's stack.
 _DEEPEST = 50
 
@@ -322,17 +322,13 @@ def _replace_all(expression: re.Pattern[str], text: str, replacement: str) -> st
     for found in expression.finditer(text):
         if found.start() == found.end() == last and last:
             continue
-        whole = found[0]
         out.append(text[last : found.start()])
-        out.append(
-            _EXPANDED_NAME.sub(
-                lambda name, whole=whole: (
-                    "$"  # type: ignore[misc]
-                    if name[0] == "$$"
-                    else (whole if (name[1] or name[2]).strip("0") == "" else "")
-                ),
-                replacement,
-            )
-        )
+        out.append(re.sub(_EXPANDED_NAME, lambda name, whole=found[0]: _group(name, whole), replacement))  # type: ignore[misc]
         last = found.end()
     return "".join([*out, text[last:]])
+
+
+def _group(name: re.Match[str], whole: str) -> str:
+    if name[0] == "$$":
+        return "$"
+    return "" if (name[1] or name[2]).strip("0") else whole

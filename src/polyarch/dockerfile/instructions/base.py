@@ -8,8 +8,6 @@ import msgspec
 
 from polyarch.dockerfile.source import Location
 
-_LEADING_TABS = re.compile(r"^\t+", re.MULTILINE)
-
 Form = Literal["shell", "exec"]
 # The environment that a word is expanded with.
 Env = Mapping[str, str]
@@ -42,4 +40,4 @@ class Heredoc(msgspec.Struct, frozen=True):
         """The content, without leading tabs where `<<-` asks for that."""
         if not self.chomp:
             return self.content
-        return _LEADING_TABS.sub("", self.content)
+        return re.sub(r"^\t+", "", self.content, flags=re.MULTILINE)

@@ -25,7 +25,7 @@ _UNITS = {
     "m": 60 * 10**9,
     "h": 3600 * 10**9,
 }
-_PART = re.compile(r"([0-9]+)?(?:\.([0-9]*))?([^0-9.]*)")
+_PART = r"([0-9]+)?(?:\.([0-9]*))?([^0-9.]*)"
 # container.MinimumDuration
 _SHORTEST = 10**6
 
@@ -94,9 +94,10 @@ def duration(text: str) -> int:
         return 0
     if not body or len(body) > 60:
         raise DockerfileError(f"time: invalid duration {quoted(text)}")
+    part = re.compile(_PART)
     total = at = 0
     while at < len(body):
-        found = _PART.match(body, at)
+        found = part.match(body, at)
         if found is None or not (found[1] or found[2]):
             raise DockerfileError(f"time: invalid duration {quoted(text)}")
         if not found[3]:

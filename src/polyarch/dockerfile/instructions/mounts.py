@@ -29,8 +29,8 @@ _BOOLEANS = {
     **dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True),
     **dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), False),
 }
-_SIZE = re.compile(r"(\d+(?:\.\d*)?|\.\d+) ?(?:([kKmMgGtTpPeE])[iI]?)?[bB]?")
-_FIELD = re.compile(r'"((?:[^"]|"")*)"(?:,|$)|([^",]*)(?:,|$)')
+_SIZE = r"(\d+(?:\.\d*)?|\.\d+) ?(?:([kKmMgGtTpPeE])[iI]?)?[bB]?"
+_FIELD = r'"((?:[^"]|"")*)"(?:,|$)|([^",]*)(?:,|$)'
 
 
 class Mount(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,10 +102,13 @@ def _fields(flag: str) -> list[str]:
     """The comma-separated fields; one that begins with a double quote ends with one (CSV, RFC 4180)."""
     if not flag:
         raise DockerfileError("failed to parse csv mounts: EOF")
+    if '"' not in flag:
+        return flag.split(",")
+    expression = re.compile(_FIELD)
     found: list[str] = []
     at = 0
     while True:
-        field = _FIELD.match(flag, at)
+        field = expression.match(flag, at)
         if field is None:
             raise DockerfileError(f"failed to parse csv mounts: a double quote is out of place in {flag}")
         found.append(field[2] if field[1] is None else field[1].replace('""', '"'))
@@ -167,7 +170,7 @@ def _number(name: str, value: str, base: int) -> int:
 
 def _bytes(key: str, value: str) -> int:
     """Bytes, as docker writes sizes: 64m is 64 MiB."""
-    found = _SIZE.fullmatch(value.strip())
+    found = re.fullmatch(_SIZE, value.strip())
     if found is None or len(value) > 30:
         raise DockerfileError(f"invalid value for {key}: {value}")
     exponent = " kmgtpe".index((found[2] or " ").lower())

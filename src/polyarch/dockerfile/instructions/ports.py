@@ -1,6 +1,5 @@
 """What EXPOSE says, port by port (dockerfile2llb/convert_expose.go)."""
 
-import ipaddress
 import re
 
 import msgspec
@@ -53,6 +52,8 @@ def parse(specification: str) -> Port:
 
 
 def _check_address(ip: str) -> None:
+    import ipaddress
+
     bare = ip[1:-1] if ip.startswith("[") and ip.endswith("]") else ip
     try:
         ipaddress.ip_address(bare)

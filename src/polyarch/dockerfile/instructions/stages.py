@@ -11,7 +11,7 @@ from polyarch.dockerfile.source import DockerfileError
 from polyarch.dockerfile.syntax import Node, common
 from polyarch.dockerfile.words import quoted
 
-_STAGE_NAME = re.compile(r"[a-z][a-z0-9\-_.]*")
+_STAGE_NAME = r"[a-z][a-z0-9\-_.]*"
 
 
 class From(Instruction, frozen=True, kw_only=True):
@@ -34,7 +34,7 @@ class Arg(Instruction, frozen=True, kw_only=True):
 def parse_from(node: Node) -> From:
     words = node.arguments
     if len(words) == 3 and words[1].lower() == "as":
-        if not _STAGE_NAME.fullmatch(words[2].lower()):
+        if not re.fullmatch(_STAGE_NAME, words[2].lower()):
             raise DockerfileError(
                 f"invalid name for build stage: {quoted(words[2])}, name can't start with a number or contain symbols"
             )
