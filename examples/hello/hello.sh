@@ -5,7 +5,7 @@ cd /app
 case "${1:-}" in
   --short) uname -m ;;
   *)
-    echo "$(cat greeting)from $(uname -m): built for $(cat platform), on a $(cat machine) processor"
+    echo "$(cat greeting)from $(uname -m): built for $(cat platform) by RUN steps on $(cat machine)"
     echo "(greeting $(cat made))"
     ;;
 esac

@@ -167,7 +167,11 @@ def test_a_user_without_root_builds_pushes_and_pulls(
 ) -> None:
     bases.copy_store(busybox_store, unprivileged.polyarch.root)
     unprivileged.give(unprivileged.polyarch.root)
-    dockerfile = "FROM busybox\nRUN adduser -D ada && su ada -c 'touch /tmp/mine'\nCMD stat -c %U /tmp/mine\n"
+    dockerfile = """
+        FROM busybox
+        RUN echo 'ada:x:1000:1000::/home:/bin/sh' >> /etc/passwd && touch /tmp/mine && chown ada /tmp/mine
+        CMD stat -c %U /tmp/mine
+    """
     context = trees.write(unprivileged.directory / "context", {"Dockerfile": dockerfile})
     unprivileged.give(context)
     name = f"{registry.address}/ada:1"
