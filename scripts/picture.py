@@ -91,15 +91,20 @@ def record(typed: Sequence[str], scratch: Path, environment: Mapping[str, str]) 
     subprocess.run([*tmux, "new-session", "-d", *size, *shell], env=own, cwd=_REPOSITORY, check=True)
     try:
         for command in typed:
-            subprocess.run([*tmux, "wait-for", "prompt"], env=own, timeout=_SECONDS, check=True)
+            _await_prompt(tmux, own)
             subprocess.run([*tmux, "send-keys", "-l", command], env=own, check=True)
             subprocess.run([*tmux, "send-keys", "Enter"], env=own, check=True)
-        subprocess.run([*tmux, "wait-for", "prompt"], env=own, timeout=_SECONDS, check=True)
-        time.sleep(0.3)  # the signal is given just before the prompt is drawn
+        _await_prompt(tmux, own)
         shown = subprocess.run([*tmux, "capture-pane", "-e", "-p"], env=own, capture_output=True, text=True, check=True)
         return shown.stdout
     finally:
         subprocess.run([*tmux, "kill-server"], env=own, check=False)
+
+
+def _await_prompt(tmux: Sequence[str], environment: Mapping[str, str]) -> None:
+    subprocess.run([*tmux, "wait-for", "prompt"], env=environment, timeout=_SECONDS, check=True)
+    # The signal comes just before the prompt is drawn and the shell takes the terminal over.
+    time.sleep(0.3)
 
 
 def draw(screen: str) -> str:
