@@ -9,13 +9,14 @@ import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from polyarch.errors import ConflictError, CorruptError, NotFoundError
+from polyarch.layers.compression import Compression
 from polyarch.oci import digest as digests
 from polyarch.oci import document as documents
 from polyarch.oci import media_types
@@ -28,6 +29,7 @@ from polyarch.transfer.archive import ArchiveWriter, OciArchive
 from polyarch.transfer.copy import CopyOptions
 from polyarch.transfer.docker_archive import DockerArchive
 from polyarch.transfer.layout import Layout, open_layout
+from polyarch.transfer.tarball import Compressing
 from tests.needs import need
 from tests.oci import schemas
 from tests.oci.examples import AMD64, ARM64, image, multi_platform, tar
@@ -160,6 +162,25 @@ class TestReading:
             assert process.stdout is not None
             with archive.open_archive(process.stdout, spool, "standard input") as opened:
                 assert opened.resolve(NAME).digest == root.digest
+
+    @pytest.mark.parametrize("kind", ["gzip", "zstd", "none"])
+    def test_an_archive_can_be_written_compressed(
+        self, source: Layout, tmp_path: Path, spool: Callable[[], BinaryIO], kind: Literal["gzip", "zstd", "none"]
+    ) -> None:
+        root = image(source, AMD64, {"big": "0123456789" * 300_000}, name=NAME)
+        path = tmp_path / "out"
+        with path.open("wb") as file:
+            output = Compressing(file, Compression(kind))
+            writer = ArchiveWriter(output, docker=True)
+            copier.copy(source, NAME, writer, [NAME])
+            writer.finish()
+            output.finish()
+        with archive.open_path(path, spool) as opened:
+            copied = copier.copy(opened, NAME, Layout.create(tmp_path / "target"), ["x"])
+        assert copied.digest == root.digest
+        if kind == "gzip":
+            with tarfile.open(path, "r:gz") as opened_by_python:
+                assert opened_by_python.getnames()[0] == "oci-layout"
 
     def test_what_skopeo_wrote_is_read(self, source: Layout, tmp_path: Path) -> None:
         image(source, AMD64, name="1.0")

@@ -198,9 +198,9 @@ def _send(
     else:
         assert location.reference is not None
         place, name = places.registry.repository(location.reference), location.reference.tag
-    emit(progress.Started(f"push {target}", f"push {target}"))
-    copier.copy(source, descriptor.digest, place, (name,), copier.CopyOptions(unit=f"push {target}"), emit)
-    emit(progress.Finished(f"push {target}"))
+    unit = f"push {target}"
+    with copier.reported(emit, unit, unit):
+        copier.copy(source, descriptor.digest, place, (name,), copier.CopyOptions(unit=unit), emit)
     if location.reference is not None:
         lists.remember_remote(places.store, location.reference, descriptor.digest)
 

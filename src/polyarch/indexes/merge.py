@@ -115,11 +115,10 @@ def _bring(places: Places, text: str, emit: progress.Emit) -> list[Entry]:
             digests = list(dict.fromkeys(named.descriptor.digest for named in found.source.images()))
         if not digests:
             raise NotFoundError(f"{text} has no images", "build one into it with: polyarch build -o type=oci,dest=…")
-        emit(progress.Started(unit, f"merge {text}"))
-        for digest in digests:
-            copier.copy(found.source, digest, places.store, (), copier.CopyOptions(unit=unit), emit)
-            result += members.gather_found(places, found, digest, text).entries
-        emit(progress.Finished(unit))
+        with copier.reported(emit, unit, unit):
+            for digest in digests:
+                copier.copy(found.source, digest, places.store, (), copier.CopyOptions(unit=unit), emit)
+                result += members.gather_found(places, found, digest, text).entries
     return result
 
 

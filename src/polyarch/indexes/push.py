@@ -53,14 +53,9 @@ def push(
     repository = places.registry.repository(target)
     warnings = _changed_remotely(places, repository, target)
     unit = f"push {target}"
-    emit(progress.Started(unit, f"push {target.familiar()}"))
-    try:
+    with copier.reported(emit, unit, f"push {target.familiar()}"):
         copy_options = CopyOptions(platforms=options.platforms, unit=unit)
         sent = copier.send(source, str(reference), repository, [target.tag], copy_options, emit)
-    except BaseException as error:
-        emit(progress.Finished(unit, error=str(error)))
-        raise
-    emit(progress.Finished(unit))
     lists.remember_remote(places.store, target, sent.descriptor.digest)
     if options.format is None:
         record_image(places.store, sent.descriptor, target)

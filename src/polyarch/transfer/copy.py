@@ -6,7 +6,8 @@ follow when all blobs are there, then indexes, and the name last, so that no nam
 """
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 import msgspec
@@ -113,6 +114,18 @@ def send(
         mounted=sender.count("mounted"),
         existing=sender.count("exists"),
     )
+
+
+@contextmanager
+def reported(emit: progress.Emit, unit: str, name: str, platforms: Sequence[Platform] = ()) -> Iterator[None]:
+    """A unit of work around a copy: it is started, and finished with the error where there is one."""
+    emit(progress.Started(unit, name, tuple(map(str, platforms))))
+    try:
+        yield
+    except BaseException as error:
+        emit(progress.Finished(unit, error=str(error) or type(error).__name__))
+        raise
+    emit(progress.Finished(unit))
 
 
 def choose(index: Index, wanted: Iterable[Platform]) -> tuple[Descriptor, ...]:

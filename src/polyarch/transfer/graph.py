@@ -142,10 +142,10 @@ def require_whole(graph: Graph, source: Source, name: str) -> None:
         if isinstance(root, Index)
         else []
     )
-    hint = "pull it first"
+    hint = "pull what is missing"
     if whole:
         hint += f", or choose what is there whole with --platform {','.join(whole)}"
-    raise NotFoundError("\n".join([f"{name} is not here whole; nothing was sent. Missing:", *lines]), hint)
+    raise NotFoundError("\n".join([f"{name} is not whole, so nothing was sent. Missing:", *lines]), hint)
 
 
 def is_manifest(entry: Descriptor) -> bool:

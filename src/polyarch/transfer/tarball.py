@@ -7,12 +7,15 @@ matter come from digests, not from the archive.
 import posixpath
 from collections.abc import Callable
 from types import TracebackType
-from typing import BinaryIO, Protocol, Self
+from typing import TYPE_CHECKING, BinaryIO, Protocol, Self
 
 import msgspec
 
 from polyarch.errors import CorruptError, NotFoundError
 from polyarch.oci.place import Readable
+
+if TYPE_CHECKING:
+    from polyarch.layers.compression import Compression
 
 # A layer of 127 files for each of some hundred platforms is far below; a tar bomb of empty members is far above.
 MAX_MEMBERS = 200_000
@@ -174,6 +177,28 @@ def _path(name: str, where: str) -> str:
     if path.startswith(("/", "../")) or path == "..":
         raise CorruptError(f"{where} has a member {name!r}, which would be outside of it")
     return path
+
+
+class Compressing:
+    """A Writable that compresses into another, block by block as layers are. It owns nothing; `finish` ends it."""
+
+    def __init__(self, output: Writable, compression: "Compression") -> None:
+        self._output = output
+        self._compress = compression.compressor()
+        self._pending = bytearray()
+
+    def write(self, data: bytes, /) -> None:
+        """Take some bytes."""
+        self._pending += data
+        while len(self._pending) >= _CHUNK:
+            self._output.write(self._compress(bytes(self._pending[:_CHUNK])))
+            del self._pending[:_CHUNK]
+
+    def finish(self) -> None:
+        """Write what is left."""
+        if self._pending:
+            self._output.write(self._compress(bytes(self._pending)))
+            self._pending.clear()
 
 
 class TarWriter:
