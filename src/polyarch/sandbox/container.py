@@ -1,5 +1,6 @@
 """Sandbox: owns the mounts and processes of one command."""
 
+import binascii
 import contextlib
 import itertools
 import os
@@ -13,7 +14,7 @@ import msgspec
 
 from polyarch.errors import PolyarchError
 from polyarch.oci.platform import Platform
-from polyarch.sandbox import emulation, files, mounts, namespaces, runtime, search, spec, syscalls
+from polyarch.sandbox import bpf, emulation, files, mounts, namespaces, runtime, search, seccomp, spec, syscalls
 from polyarch.sandbox.account import Account, resolve_user
 from polyarch.sandbox.mounts import Bind, File, Overlay, Tmpfs
 from polyarch.sandbox.process import Process
@@ -63,6 +64,7 @@ class Sandbox:
         self._lock = threading.Lock()
         self._running: set[subprocess.Popen[bytes]] = set()
         self._mounted: dict[str, Rootfs] = {}
+        self._compiled: dict[str, str] | None = None
         self._cancelled = False
         self._closed = False
         self._ids = spec.own_ids()
@@ -143,6 +145,7 @@ class Sandbox:
             stubs = self._mounted[rootfs].stubs
             try:
                 places = stubs.make(_points(given))
+                _refuse_links(places)
                 resolved = [_moved(each, places) for each in given]
                 self._write_config(process, rootfs, account, resolved, bundle)
                 command = self._runtime.command(self._state, bundle, name)
@@ -188,9 +191,21 @@ class Sandbox:
             architecture=emulation.host_platform().architecture,
             ids=self._ids,
             host_sys=self._host_sys,
+            annotations=self._annotations(),
         )
         with open(os.path.join(bundle, "config.json"), "wb") as file:
             file.write(msgspec.json.encode(config))
+
+    def _annotations(self) -> dict[str, str]:
+        """What spares crun compiling the seccomp profile each time."""
+        with self._lock:
+            if self._compiled is None:
+                profile = seccomp.profile(emulation.host_platform().architecture)
+                program = bpf.compiled(profile) if profile and self._runtime.kind == "crun" else None
+                self._compiled = (
+                    {bpf.ANNOTATION: binascii.b2a_base64(program, newline=False).decode()} if program else {}
+                )
+            return self._compiled
 
     def _run(self, command: list[str], stdin: int | None, stdout: Sink, stderr: Sink, terminal: bool) -> int:
         import subprocess
@@ -288,6 +303,16 @@ def _points(given: Sequence[Bind | Tmpfs]) -> list[Point]:
         if not any(path.startswith(f"{each.path}/") for each in points):
             points.append(Point(path, isinstance(mount, Tmpfs) or os.path.isdir(mount.source)))
     return points
+
+
+def _refuse_links(places: dict[str, str]) -> None:
+    """Raises StartError where /proc, /sys or /dev of an image leads elsewhere.
+
+    runc refuses the first two; crun 1.8 follows a /dev that is a link, and out of the root filesystem.
+    """
+    for point in _SYSTEM_POINTS:
+        if places[point.path] != point.path:
+            raise StartError(f"the image's {point.path} is a symbolic link", "a container needs it as a directory")
 
 
 def _moved(mount: Bind | Tmpfs, places: dict[str, str]) -> Bind | Tmpfs:

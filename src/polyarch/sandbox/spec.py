@@ -72,6 +72,7 @@ def config(
     architecture: str,
     ids: Ids,
     host_sys: str,
+    annotations: dict[str, str],
 ) -> dict[str, Any]:
     """The config.json of `process` as `account` in `rootfs`.
 
@@ -93,6 +94,7 @@ def config(
         "process": _process(process, account, ids),
         "root": {"path": rootfs, "readonly": process.read_only},
         "hostname": process.hostname,
+        "annotations": {} if process.insecure else annotations,
         "mounts": [*_system_mounts(ids), sys, *(_mount(each) for each in mounts)],
         "linux": {
             "namespaces": [{"type": name} for name in namespaces],
