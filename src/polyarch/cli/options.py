@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import click
 
-from polyarch.cli.progress import WAYS
+from polyarch.cli.ways import WAYS
 
 F = TypeVar("F", bound=Callable[..., Any])
 

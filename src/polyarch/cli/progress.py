@@ -9,14 +9,12 @@ import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Literal, Protocol, TextIO
+from typing import Protocol, TextIO
 
 from polyarch.cli import text
+from polyarch.cli.ways import WAYS
 from polyarch.errors import UsageError
 from polyarch.progress import Emit, Event, Finished, Output, Started, Transferred, Warned
-
-Way = Literal["auto", "tty", "plain", "rawjson", "quiet"]
-WAYS = ("auto", "tty", "plain", "rawjson", "quiet")
 
 
 class Unit:

@@ -12,9 +12,13 @@ def render(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [tuple(header), *map(tuple, rows)] if header else [*map(tuple, rows)]
     if not lines:
         return ""
-    widths = [max(text.width(line[column]) for line in lines) for column in range(len(lines[0]))]
+    columns = [[text.width(cell) for cell in column] for column in zip(*lines, strict=True)]
+    widest = [max(column) for column in columns]
+    padding = zip(
+        *([most - width for width in column] for most, column in zip(widest, columns, strict=True)), strict=True
+    )
     shown = (
-        _GAP.join(text.pad(cell, columns) for cell, columns in zip(line, widths, strict=True)).rstrip()
-        for line in lines
+        _GAP.join(cell + " " * missing for cell, missing in zip(line, spaces, strict=True)).rstrip()
+        for line, spaces in zip(lines, padding, strict=True)
     )
     return "\n".join(shown) + "\n"

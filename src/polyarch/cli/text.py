@@ -1,5 +1,6 @@
 """Words for people: widths on a terminal, sizes, ages."""
 
+import functools
 import re
 
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
@@ -9,16 +10,18 @@ _ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\
 
 def width(text: str) -> int:
     """The columns that `text` takes on a terminal: Chinese characters take two, combining ones none."""
-    if text.isascii():
-        return len(text)
+    return len(text) if text.isascii() else sum(map(_columns, text))
+
+
+@functools.lru_cache(maxsize=4096)
+def _columns(character: str) -> int:
+    if character.isascii():
+        return 1
     import unicodedata
 
-    columns = 0
-    for character in text:
-        if unicodedata.combining(character) or unicodedata.category(character) in ("Cf", "Mn", "Me"):
-            continue
-        columns += 2 if unicodedata.east_asian_width(character) in "WF" else 1
-    return columns
+    if unicodedata.combining(character) or unicodedata.category(character) in ("Cf", "Mn", "Me"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
 def clip(text: str, columns: int) -> str:

@@ -15,12 +15,14 @@ from polyarch.oci.platform import Platform
 if TYPE_CHECKING:
     from polyarch.store import Store
 
+# The values below hold no cycles, so the collector need not look at them (gc=False): thousands are made at once.
+
 # Above this many names, what was read is kept in the cache, where a single query finds it all.
 _MANY = 200
 _KIND = "summary"
 
 
-class ListedPlatform(msgspec.Struct, frozen=True, kw_only=True):
+class ListedPlatform(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One image below a name. `size` is of its manifest, config and layers in bytes; 0 where it is not here."""
 
     platform: str
@@ -41,7 +43,7 @@ class ListedImage(msgspec.Struct, frozen=True, kw_only=True):
     platforms: tuple[ListedPlatform, ...]
 
 
-class _Part(msgspec.Struct, rename="camel"):
+class _Part(msgspec.Struct, rename="camel", gc=False):
     digest: Digest
     size: int
     media_type: str = ""
@@ -49,7 +51,7 @@ class _Part(msgspec.Struct, rename="camel"):
     annotations: dict[str, str] = {}
 
 
-class _Document(msgspec.Struct):
+class _Document(msgspec.Struct, gc=False):
     """The few fields of a manifest or an index that a list needs; reading only these is what makes it fast."""
 
     manifests: list[_Part] | None = None
@@ -57,12 +59,11 @@ class _Document(msgspec.Struct):
     layers: list[_Part] = []
 
 
-class _Image(msgspec.Struct, frozen=True, array_like=True):
+class _Image(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What is remembered of one manifest."""
 
     config: str
     parts: dict[str, int]
-    platform: str = ""
 
 
 _decode = msgspec.json.Decoder(_Document).decode
@@ -74,7 +75,7 @@ class _Reader:
     def __init__(self, store: "Store", many: bool) -> None:
         self._store = store
         self._directory = str(store.blob_path(digests.of(b"")).parent)
-        self._indexes: dict[str, list[_Part]] = {}
+        self._platforms: dict[Platform | None, str] = {}
         self._images: dict[str, _Image] = {}
         self._new: dict[str, bytes] = {}
         self._many = many
@@ -125,6 +126,14 @@ class _Reader:
         if self._many:
             self._new[digest] = msgspec.msgpack.encode(found)
         return found
+
+    def platform(self, platform: Platform | None) -> str:
+        """The normal spelling; the same few come again and again."""
+        shown = self._platforms.get(platform)
+        if shown is None:
+            shown = str(platforms.normalize(platform)) if platform is not None else ""
+            self._platforms[platform] = shown
+        return shown
 
     def close(self) -> None:
         """Remember what was new."""
@@ -178,7 +187,7 @@ def _listed(reader: _Reader, name: str, root: Descriptor) -> ListedImage:
             parts |= image.parts
         below.append(
             ListedPlatform(
-                platform=str(platforms.normalize(entry.platform)) if entry.platform else "",
+                platform=reader.platform(entry.platform),
                 digest=entry.digest,
                 size=sum(image.parts.values()) if image else 0,
                 config=Digest(image.config) if image else Digest(""),
