@@ -19,8 +19,10 @@ from polyarch.errors import ConflictError, CorruptError, NotFoundError
 from polyarch.layers.compression import Compression
 from polyarch.oci import digest as digests
 from polyarch.oci import document as documents
+from polyarch.oci import index as indexes
 from polyarch.oci import media_types
 from polyarch.oci import platform as platforms
+from polyarch.oci.descriptor import Descriptor
 from polyarch.store.store import Store
 from polyarch.transfer import archive, names
 from polyarch.transfer import copy as copier
@@ -336,6 +338,16 @@ class TestLayouts:
             found = skopeo("--override-arch", architecture, "inspect", f"oci:{tmp_path / 'source'}:1.0")
             assert found["Architecture"] == architecture
 
+    def test_an_index_json_that_lists_the_platforms_of_one_image_is_that_image(
+        self, source: Layout, tmp_path: Path
+    ) -> None:
+        made = indexes.create([image(source, AMD64), image(source, ARM64)])
+        (tmp_path / "source" / "index.json").write_bytes(made.raw)
+        assert [found.descriptor for found in source.images()] == [made.descriptor()]
+        target = Layout.create(tmp_path / "target")
+        assert copier.copy(source, "", target, ["app"]).digest == made.digest
+        assert graphs.missing(graphs.read(target, made.descriptor()), target) == ()
+
     def test_a_name_given_again_moves(self, source: Layout) -> None:
         image(source, AMD64, name="x")
         second = image(source, ARM64, name="x")
@@ -372,9 +384,6 @@ references = st.sampled_from(["a", "b:1", "x.y/c:2", "docker.io/library/d:3", "l
 
 @given(st.lists(st.tuples(references, st.sampled_from("pqr")), max_size=8))
 def test_a_name_always_means_what_it_was_given_last(given_names: list[tuple[str, str]]) -> None:
-    from polyarch.oci import index as indexes
-    from polyarch.oci.descriptor import Descriptor
-
     index = indexes.create()
     expected: dict[str, str] = {}
     for name, letter in given_names:

@@ -22,6 +22,7 @@ from polyarch.oci.reference import Reference
 from polyarch.transfer import copy as copier
 from polyarch.transfer import graph as graphs
 from polyarch.transfer import lazy, locate
+from polyarch.transfer.crew import Crew
 from polyarch.transfer.locate import Found, Places
 
 
@@ -58,7 +59,8 @@ def gather_found(places: Places, found: Found, name: str, text: str) -> Member:
     """As `gather`, of an image `name` in a place that is open already; `text` is what messages call it."""
     try:
         root = found.source.resolve(name)
-        graph = graphs.read(found.source, root)
+        with Crew(copier.CONCURRENCY) as crew:
+            graph = graphs.read(found.source, root, None, crew.map)
     except NotFoundError as error:
         raise NotFoundError(
             f"{text}: {error.message}", error.hint or "see what there is with: polyarch images"
@@ -114,9 +116,9 @@ def _bring(places: Places, found: Found, graph: graphs.Graph, name: str) -> None
 
 
 def _keep_configs(source: lazy.LazySource, graph: graphs.Graph) -> None:
-    for node in graph.manifests:
-        assert isinstance(node.document, Manifest)
-        source.fetch(node.document.config)
+    configs_of = [node.document.config for node in graph.manifests if isinstance(node.document, Manifest)]
+    with Crew(copier.CONCURRENCY) as crew:
+        crew.map(source.fetch, configs_of)
 
 
 def _entries(source: Source, document: Manifest | Index, descriptor: Descriptor, text: str) -> list[Entry]:

@@ -8,7 +8,7 @@ follow when all blobs are there, then indexes, and the name last, so that no nam
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import Literal
 
 import msgspec
 
@@ -24,10 +24,8 @@ from polyarch.oci.document import Index, Manifest
 from polyarch.oci.place import Mounting, Originating, Readable, Source, Streaming, Target
 from polyarch.oci.platform import Platform
 from polyarch.transfer import graph as graphs
+from polyarch.transfer.crew import Crew
 from polyarch.transfer.graph import Graph, Node
-
-if TYPE_CHECKING:
-    from concurrent.futures import Executor
 
 # How an image came to be named at its target: as it was; the original index though not all of its entries were
 # sent; an index of only those asked for; one manifest without an index.
@@ -38,10 +36,9 @@ Form = Literal["whole", "sparse", "subset", "single"]
 _REFUSES_SPARSE = frozenset({"MANIFEST_BLOB_UNKNOWN", "MANIFEST_UNKNOWN", "MANIFEST_INVALID", "BLOB_UNKNOWN"})
 # More origins than this are not tried: each attempt is a round trip.
 _MOUNT_ATTEMPTS = 3
+CONCURRENCY = 4
 _SEND_ATTEMPTS = 3
 _REPORT_EVERY = 1 << 20
-_T = TypeVar("_T")
-_R = TypeVar("_R")
 
 
 class CopyOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,7 +52,7 @@ class CopyOptions(msgspec.Struct, frozen=True, kw_only=True):
     platforms: tuple[Platform, ...] | None = None
     single: bool = False
     sparse: bool = True
-    concurrency: int = 4
+    concurrency: int = CONCURRENCY
     unit: str = "copy"
 
 
@@ -95,7 +92,7 @@ def send(
     that are not what they claim, RegistryError. The first failure stops the rest; blobs that went before stay.
     """
     options = options or CopyOptions()
-    with _Crew(1 if isinstance(target, Streaming) and target.in_order else options.concurrency) as crew:
+    with Crew(1 if isinstance(target, Streaming) and target.in_order else options.concurrency) as crew:
         root = source.resolve(name)
         root, only = _choose(source, root, name, options)
         graph = graphs.read(source, root, only, crew.map)
@@ -216,62 +213,10 @@ def _write_names(target: Target, descriptor: Descriptor, raw: bytes, names: Sequ
         target.write_manifest(descriptor, raw, name)
 
 
-class _CancelledError(Exception):
-    """Another item failed first; never seen outside."""
-
-
-class _Crew:
-    """The threads of one copy; owns them and ends them. The first failure or an interrupt stops what is left."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._pool: Executor | None = None
-        self._stop = threading.Event()
-
-    def __enter__(self) -> "_Crew":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
-
-    def check(self) -> None:
-        """Raises _CancelledError where the work has been stopped."""
-        if self._stop.is_set():
-            raise _CancelledError
-
-    def map(self, function: Callable[[_T], _R], items: list[_T]) -> list[_R]:
-        """The results in order; the first failure is raised once all have stopped."""
-        if self._size < 2 or len(items) < 2:
-            return [function(item) for item in items]
-        from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(self._size, thread_name_prefix="copy")
-        futures = [self._pool.submit(function, item) for item in items]
-        try:
-            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-            failed = next((future for future in futures if future in done and future.exception() is not None), None)
-            if failed is not None:
-                failed.result()
-        except BaseException:
-            self._stop.set()
-            for future in futures:
-                future.cancel()
-            wait(futures)
-            raise
-        return [future.result() for future in futures]
-
-    def run(self, function: Callable[[_T], None], items: list[_T]) -> None:
-        """As `map`, for what gives nothing."""
-        self.map(function, items)
-
-
 class _Sender:
     """How one blob or manifest gets across, and the tally of it."""
 
-    def __init__(self, source: Source, target: Target, crew: _Crew, unit: str, emit: progress.Emit) -> None:
+    def __init__(self, source: Source, target: Target, crew: Crew, unit: str, emit: progress.Emit) -> None:
         self._source = source
         self._target = target
         self._crew = crew

@@ -69,17 +69,21 @@ class LayoutSource:
         return index
 
     def images(self) -> tuple[Named, ...]:
-        """The images at its top, in order."""
-        return names.entries(self.index())
+        """The images at its top, in order; index.json itself where it lists one image's platforms without a name."""
+        index = self.index()
+        return (Named("", index.descriptor()),) if names.is_one_image(index) else names.entries(index)
 
     def resolve(self, name: str) -> Descriptor:
         """What a name in full, a ref name or any digest inside points at; the only image for an empty name.
 
         Raises NotFoundError that lists what there is.
         """
-        if digests.is_digest(name) and all(entry.digest != name for entry in self.index().manifests):
+        index = self.index()
+        if name in ("", index.digest) and names.is_one_image(index):
+            return index.descriptor()
+        if digests.is_digest(name) and all(entry.digest != name for entry in index.manifests):
             return self._inner(Digest(name))
-        return names.find(self.index(), name, self.where)
+        return names.find(index, name, self.where)
 
     def _inner(self, digest: Digest) -> Descriptor:
         size = self._files.size(blob_path(digest))
@@ -90,7 +94,9 @@ class LayoutSource:
 
     def read_manifest(self, descriptor: Descriptor) -> bytes:
         """As of `place.Source`."""
-        return verified(self._files.read(blob_path(descriptor.digest), documents.MAX_SIZE), descriptor, self.where)
+        if self._files.size(path := blob_path(descriptor.digest)) is None and self.index().digest == descriptor.digest:
+            return self.index().raw
+        return verified(self._files.read(path, documents.MAX_SIZE), descriptor, self.where)
 
     def open_blob(self, descriptor: Descriptor) -> BlobReader:
         """As of `place.Source`."""

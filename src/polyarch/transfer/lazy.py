@@ -108,8 +108,7 @@ class LazySource:
         with self._flight(descriptor.digest):
             if self._store.has_manifest(descriptor):
                 return self._store.read_manifest(descriptor)
-            repository = self._holder(descriptor)
-            raw = repository.read_manifest(descriptor)
+            raw, repository = self._fetch_manifest(descriptor)
             record_origins(self._store, children(raw, descriptor.media_type), repository.reference)
             self._store.write_manifest(descriptor, raw)
             return raw
@@ -164,13 +163,14 @@ class LazySource:
         """As of `place.Originating`."""
         return origins(self._store, digest)
 
-    def _holder(self, descriptor: Descriptor) -> "Repository":
+    def _fetch_manifest(self, descriptor: Descriptor) -> "tuple[bytes, Repository]":
         failure: RegistryError | None = None
         for origin in origins(self._store, descriptor.digest):
             repository = self._registry.repository(origin)
             try:
-                if repository.has_manifest(descriptor):
-                    return repository
+                return repository.read_manifest(descriptor), repository
+            except NotFoundError:
+                continue
             except RegistryError as error:
                 failure = error
         if failure is not None:

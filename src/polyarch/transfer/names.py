@@ -33,6 +33,14 @@ def entries(index: Index) -> tuple[Named, ...]:
     )
 
 
+def is_one_image(index: Index) -> bool:
+    """Whether index.json lists the platforms of one image (crane writes it so), not images that have names."""
+    return len(index.manifests) > 1 and all(
+        entry.platform is not None and not {IMAGE_NAME, REF_NAME} & entry.annotations.keys()
+        for entry in index.manifests
+    )
+
+
 def find(index: Index, name: str, where: str) -> Descriptor:
     """What `name` means: a name in full, a ref name, a digest at the top, or the only image if it is empty.
 

@@ -1,0 +1,63 @@
+"""A few threads for work that waits on the network or a disk. The first failure or an interrupt stops the rest."""
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+
+
+class _CancelledError(Exception):
+    """Another item failed first; never seen outside of a crew."""
+
+
+class Crew:
+    """Up to `size` threads, started when there is work for two; it ends them: use `with`."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._pool: Executor | None = None
+        self._stop = threading.Event()
+
+    def __enter__(self) -> "Crew":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def check(self) -> None:
+        """Raises _CancelledError where the work has been stopped."""
+        if self._stop.is_set():
+            raise _CancelledError
+
+    def map(self, function: Callable[[_T], _R], items: list[_T]) -> list[_R]:
+        """The results in order; the first failure is raised once all have stopped."""
+        if self._size < 2 or len(items) < 2:
+            return [function(item) for item in items]
+        from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self._size, thread_name_prefix="copy")
+        futures = [self._pool.submit(function, item) for item in items]
+        try:
+            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            failed = next((future for future in futures if future in done and future.exception() is not None), None)
+            if failed is not None:
+                failed.result()
+        except BaseException:
+            self._stop.set()
+            for future in futures:
+                future.cancel()
+            wait(futures)
+            raise
+        return [future.result() for future in futures]
+
+    def run(self, function: Callable[[_T], None], items: list[_T]) -> None:
+        """As `map`, for what gives nothing."""
+        self.map(function, items)
