@@ -5,7 +5,7 @@ number of workers, nor on the sizes of writes. Of the fast compressors only libd
 every processor (igzip does not), so those two write; igzip may read.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -24,6 +24,8 @@ _MEDIA_TYPES = {
 }
 _INPUT = 128 << 10
 _OUTPUT = 1 << 20
+# How far apart remembered blocks are: a stream of tiny members must not fill the memory with offsets.
+_APART = 64 << 10
 
 # What a gzip member begins with that holds stored blocks: deflate, no flags, no time, no extra flags, no system.
 _STORED_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
@@ -201,8 +203,7 @@ class Decompressed:
     """The content of a compressed stream, whatever its form; of a plain one, itself. See `decompress`.
 
     It owns nothing: the reader below is its caller's to close. `blocks` says where members begin, as (compressed,
-    uncompressed) offsets, thinned to one in 64 KiB so that a stream of tiny members cannot fill the memory; it is
-    empty for a plain stream.
+    uncompressed) offsets, at most one in 64 KiB; it is empty for a plain stream.
     """
 
     def __init__(self, reader: Readable, limit: int | None = None) -> None:
@@ -289,9 +290,14 @@ class Decompressed:
         if self._padding or found is None or found[0] != self.kind:
             raise CorruptError(f"a {self.kind} stream has foreign bytes behind its end, at byte {at}")
         self._codec = new()
-        if not self.blocks or self.position - self.blocks[-1][1] >= 64 << 10:
+        if is_far(self.blocks, self.position):
             self.blocks.append((at, self.position))
         return True
+
+
+def is_far(blocks: Sequence[tuple[int, int]], position: int) -> bool:
+    """Whether a block that begins at the uncompressed `position` is worth remembering after these."""
+    return not blocks or position - blocks[-1][1] >= _APART
 
 
 def decompress(reader: Readable, limit: int | None = None) -> Decompressed:

@@ -18,7 +18,7 @@ import msgspec
 
 from polyarch.errors import ConflictError, CorruptError, NotFoundError, PolyarchError
 from polyarch.layers import headers
-from polyarch.layers.compression import Compression
+from polyarch.layers.compression import Compression, is_far
 from polyarch.layers.entry import Content, Entry, Item, LocalFile, Stamp
 from polyarch.layers.listing import KEPT, KEPT_SIZE, Listed, Listing, listed
 from polyarch.oci.digest import Digest
@@ -42,8 +42,8 @@ class Writable(Protocol):
 class Packed(msgspec.Struct, frozen=True, kw_only=True):
     """What `pack` made: both digests, the blob's size in bytes, its media type, and what is in it.
 
-    `block_digests` has the sha256 of each uncompressed block, in the order of `listing.blocks`, where `pack` was given
-    `known`; else it is empty.
+    `blocks` says of each block, in order, its uncompressed sha256, its offset in the blob and its compressed size, where
+    `pack` was given `known`: what `known` may answer with next time. Else it is empty.
     """
 
     diff_id: Digest
@@ -51,7 +51,7 @@ class Packed(msgspec.Struct, frozen=True, kw_only=True):
     size: int
     media_type: str
     listing: Listing
-    block_digests: tuple[bytes, ...] = ()
+    blocks: tuple[tuple[bytes, int, int], ...] = ()
 
 
 def pack(
@@ -94,7 +94,7 @@ def pack(
         size=blocks.written,
         media_type=compression.media_type(),
         listing=listing,
-        block_digests=tuple(blocks.digests),
+        blocks=tuple(blocks.known),
     )
 
 
@@ -126,14 +126,14 @@ class Blocks:
         self._pool = pool
         # One block waiting for each worker keeps it busy while the reader reads the next.
         self._most = 2 * workers
-        self._known = known
+        self._seen = known
         self._pending: deque[tuple[int, Future[tuple[bytes, bytes]]]] = deque()
         self._position = 0
         self.plain = hashlib.sha256()
         self.blob = hashlib.sha256()
         self.written = 0
         self.starts: list[tuple[int, int]] = []
-        self.digests: list[bytes] = []
+        self.known: list[tuple[bytes, int, int]] = []
 
     def add(self, block: bytes) -> None:
         """Take the next block of the tar."""
@@ -144,17 +144,18 @@ class Blocks:
             self._write()
 
     def _work(self, block: bytes) -> tuple[bytes, bytes]:
-        if self._known is None:
+        if self._seen is None:
             return b"", self._compress(block)
         digest = hashlib.sha256(block).digest()
-        return digest, self._known(digest) or self._compress(block)
+        return digest, self._seen(digest) or self._compress(block)
 
     def _write(self) -> None:
         start, future = self._pending.popleft()
         digest, data = future.result()
         if digest:
-            self.digests.append(digest)
-        self.starts.append((self.written, start))
+            self.known.append((digest, self.written, len(data)))
+        if is_far(self.starts, start):
+            self.starts.append((self.written, start))
         self.blob.update(data)
         self._output.write(data)
         self.written += len(data)

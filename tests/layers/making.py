@@ -1,0 +1,65 @@
+"""Layers for tests, written as literals: entries by short calls, and what the room does with them in one step."""
+
+import io
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from polyarch.layers.apply import Applied, apply
+from polyarch.layers.compression import Compression
+from polyarch.layers.entry import Entry, Item
+from polyarch.layers.listing import Listing, scan
+from polyarch.layers.pack import Packed, pack, tar_stream
+from polyarch.layers.reader import members
+from polyarch.layers.tree import Tree
+from polyarch.layers.whiteouts import DiskForm
+
+
+def directory(path: str, mode: int = 0o755, uid: int = 0, gid: int = 0, mtime: int = 1) -> Item:
+    return Entry(path=path, kind="directory", mode=mode, uid=uid, gid=gid, mtime=mtime), None
+
+
+def file(path: str, content: bytes = b"", mode: int = 0o644, **fields: object) -> Item:
+    return Entry(path=path, kind="file", mode=mode, size=len(content), **fields), content  # type: ignore[arg-type]
+
+
+def symlink(path: str, text: str) -> Item:
+    return Entry(path=path, kind="symlink", mode=0o777, link=text), None
+
+
+def hardlink(path: str, target: str) -> Item:
+    return Entry(path=path, kind="hardlink", mode=0o644, link=target), None
+
+
+def device(path: str, major: int, minor: int) -> Item:
+    return Entry(path=path, kind="character", mode=0o600, major=major, minor=minor), None
+
+
+def tar(*items: Item) -> bytes:
+    return b"".join(tar_stream(items))
+
+
+def packed(
+    items: Iterable[Item], kind: str = "gzip", workers: int = 2, known: Callable[[bytes], bytes | None] | None = None
+) -> tuple[Packed, bytes]:
+    output = io.BytesIO()
+    made = pack(items, output, Compression(kind), workers, known)  # type: ignore[arg-type]
+    return made, output.getvalue()
+
+
+def listing(*items: Item) -> Listing:
+    return scan(io.BytesIO(tar(*items)))[1]
+
+
+def tree(*layers: Iterable[Item]) -> Tree:
+    return Tree([listing(*items) for items in layers])
+
+
+def read_back(raw: bytes) -> list[tuple[Entry, bytes]]:
+    return [(entry, content.read()) for entry, content in members(io.BytesIO(raw))]
+
+
+def unpack(
+    directory: Path, *items: Item, form: DiskForm = "plain", raw: bytes | None = None, **more: object
+) -> Applied:
+    directory.mkdir(exist_ok=True)
+    return apply(io.BytesIO(tar(*items) if raw is None else raw), str(directory), form, **more)  # type: ignore[arg-type]

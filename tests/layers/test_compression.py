@@ -1,0 +1,102 @@
+"""Reading compressed streams: all that other builders write, and nothing that is damaged or a bomb."""
+
+import bz2
+import contextlib
+import gzip
+import io
+import lzma
+import subprocess
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from polyarch.errors import CorruptError
+from polyarch.layers.compression import Compression, decompress, sniff
+
+_ZSTD = Compression("zstd").compressor()
+_SKIPPABLE = b"\x50\x2a\x4d\x18" + (5).to_bytes(4, "little") + b"notes"
+CONTENT = b"some content that is long enough to be compressed " * 800
+
+
+class _Dripping:
+    """A reader that gives a few bytes at a time, as a network does."""
+
+    def __init__(self, raw: bytes, step: int) -> None:
+        self._raw = io.BytesIO(raw)
+        self._step = step
+
+    def read(self, size: int = -1, /) -> bytes:
+        return self._raw.read(self._step if size < 0 else min(size, self._step))
+
+
+STREAMS: dict[str, tuple[str, bytes]] = {
+    "gzip": ("gzip", gzip.compress(CONTENT)),
+    "gzip of many members": (
+        "gzip",
+        b"".join(gzip.compress(CONTENT[n : n + 999]) for n in range(0, len(CONTENT), 999)),
+    ),
+    "gzip with zeros behind": ("gzip", gzip.compress(CONTENT) + bytes(5000)),
+    "gzip with a name": ("gzip", subprocess.run(["gzip", "-c"], input=CONTENT, stdout=subprocess.PIPE).stdout),
+    "zstd": ("zstd", _ZSTD(CONTENT)),
+    "zstd of many frames": ("zstd", b"".join(_ZSTD(CONTENT[n : n + 999]) for n in range(0, len(CONTENT), 999))),
+    "zstd with skippable frames": ("zstd", _SKIPPABLE + _ZSTD(CONTENT) + _SKIPPABLE),
+    "zstd of a stream": ("zstd", subprocess.run(["zstd", "-c"], input=CONTENT, stdout=subprocess.PIPE).stdout),
+    "bzip2": ("bzip2", bz2.compress(CONTENT)),
+    "xz": ("xz", lzma.compress(CONTENT)),
+    "none": ("none", CONTENT),
+}
+
+
+@pytest.mark.parametrize("step", [1 << 20, 1000, 5])
+@pytest.mark.parametrize("name", STREAMS)
+def test_every_form_is_read_whatever_the_sizes_of_the_reads(name: str, step: int) -> None:
+    kind, raw = STREAMS[name]
+    stream = decompress(_Dripping(raw, step))
+    assert stream.read() == CONTENT
+    assert stream.kind == sniff(raw) == kind
+    assert stream.read() == b""
+
+
+@pytest.mark.parametrize("name", [name for name in STREAMS if name != "none"])
+def test_a_stream_that_is_cut_off_is_an_error(name: str) -> None:
+    raw = STREAMS[name][1].rstrip(b"\0")
+    with pytest.raises(CorruptError, match="cut off|damaged"):
+        decompress(io.BytesIO(raw[: len(raw) // 2 + 3])).read()
+
+
+@pytest.mark.parametrize("name", ["gzip", "gzip of many members", "bzip2", "xz"])
+def test_a_spoilt_byte_is_an_error(name: str) -> None:
+    raw = bytearray(STREAMS[name][1])
+    raw[len(raw) // 2] ^= 0x10
+    with pytest.raises(CorruptError):
+        decompress(io.BytesIO(bytes(raw))).read()
+
+
+@pytest.mark.parametrize("tail", [b"junk", bytes(10) + b"x", bytes(10) + gzip.compress(b"x")])
+def test_foreign_bytes_behind_a_gzip_stream_are_an_error(tail: bytes) -> None:
+    with pytest.raises(CorruptError, match="foreign bytes"):
+        decompress(io.BytesIO(gzip.compress(CONTENT) + tail)).read()
+
+
+@pytest.mark.parametrize("make", [gzip.compress, _ZSTD, bz2.compress, lzma.compress, lambda raw: raw])
+def test_a_bomb_is_an_error_at_its_limit_and_never_in_memory(make: Callable[[bytes], bytes]) -> None:
+    bomb = make(bytes(16 << 20))
+    stream = decompress(io.BytesIO(bomb), limit=1 << 20)
+    with pytest.raises(CorruptError, match="1048576 bytes that are allowed"):
+        while chunk := stream.read(1 << 16):
+            assert len(chunk) <= 1 << 16
+    assert stream.position < 2 << 20
+
+
+def test_a_stream_of_tiny_members_does_not_fill_the_memory_with_offsets() -> None:
+    stream = decompress(io.BytesIO(gzip.compress(b"") * 5_000 + gzip.compress(b"x")))
+    assert stream.read() == b"x"
+    assert len(stream.blocks) == 1
+
+
+@given(st.binary(max_size=200), st.sampled_from([b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", b"BZh9", b"\xfd7zXZ\0"]))
+def test_any_bytes_are_content_or_a_corrupt_error(raw: bytes, magic: bytes) -> None:
+    with contextlib.suppress(CorruptError):
+        decompress(io.BytesIO(magic + raw), 1 << 20).read()
