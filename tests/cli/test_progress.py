@@ -124,9 +124,7 @@ def test_rawjson_is_buildkits_solve_status() -> None:
     ):
         emit(event)
     started, logged, moved, finished, warned = map(json.loads, stream.getvalue().splitlines())
-    assert started["vertexes"] == [
-        {"digest": "sha256:a", "name": "RUN x", "started": "1970-01-01T00:00:01.500000000Z"}
-    ]
+    assert started["vertexes"] == [{"digest": "sha256:a", "name": "RUN x", "started": "1970-01-01T00:00:01.500000000Z"}]
     assert base64.b64decode(logged["logs"][0]["data"]) == b"hi\n"
     assert moved["statuses"][0]["completed"]
     assert finished["vertexes"][0] == started["vertexes"][0] | {

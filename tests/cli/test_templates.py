@@ -61,7 +61,7 @@ IMAGE = {
         ("{{slice .ID 0 4}}", "ff05"),
         ("{{/* a comment */}}x", "x"),
         ("a {{- .ID -}} b", "aff05bf054165b"),
-        ("{{`raw`}}{{\"a\\\"b\"}}", 'rawa"b'),
+        ('{{`raw`}}{{"a\\"b"}}', 'rawa"b'),
         ("{{json .Platforms}}", '[{"Platform":"linux/amd64","Size":1},{"Platform":"linux/arm64","Size":2}]'),
     ],
 )

@@ -102,7 +102,10 @@ def _sweep(store: "Store", candidates: set[Digest]) -> tuple[Digest, ...]:
     """Delete those of `candidates` that nothing needs; which ones went."""
     from polyarch.store.gc import Keep
 
-    others = frozenset(store.find_by_prefix("")) - candidates
+    # Layers that only a build's cache remembers are none of this command's business: `prune` takes them. A manifest
+    # that nothing points at is: kept, it would keep what it names.
+    manifests = {document.digest for document in store.manifests()}
+    others = frozenset(store.find_by_prefix("")) - candidates - manifests
     reclaimed = store.gc(Keep(digests=others, snapshots=None))
     return tuple(Digest(item.name) for item in reclaimed.removed if item.kind == "blob")
 

@@ -1,0 +1,142 @@
+"""How commands end: one message, one hint, the right status."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from polyarch.cli import execute
+from polyarch.errors import PolyarchError, UsageError
+from tests.program import Program
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "hint"),
+    [
+        (["imagse"], "unknown command: polyarch imagse", "did you mean polyarch image"),
+        (["manifest", "anotate"], "unknown command: polyarch manifest anotate", "polyarch manifest annotate"),
+        (["frobnicate"], "unknown command: polyarch frobnicate", "'polyarch --help' lists the commands"),
+        (["images", "--quite"], "unknown flag: --quite", "did you mean --quiet"),
+        (["rmi"], "polyarch rmi needs IMAGE", "usage: polyarch rmi"),
+        (["tag", "a"], "polyarch tag needs TARGET", "usage: polyarch tag"),
+        (["tag", "a", "b", "c"], "unexpected extra argument", "see 'polyarch tag --help'"),
+        (["build", "--network", "moon", "."], "'moon' is not one of", "see 'polyarch build --help'"),
+        (["pull", "UPPER"], "must be lower case", "a reference reads"),
+        (["images", "--format", "{{.Nope}}"], None, None),
+        (["images", "-f", "colour=red"], "no filter 'colour=red'", "reference=PATTERN"),
+        (["run", "--platform", "linux/amd64,linux/arm64", "x"], "one platform here", "once for each"),
+    ],
+)
+def test_wrong_usage_says_what_is_wrong_and_exits_with_2(
+    polyarch: Program, words: list[str], message: str | None, hint: str | None
+) -> None:
+    if message is None:
+        assert polyarch(*words).stdout == ""  # nothing to show, so nothing to ask of a row
+        return
+    result = polyarch.fails(*words)
+    assert result.status == 2
+    first, *rest = result.stderr.splitlines()
+    assert first.startswith("polyarch: error: ")
+    assert message in first
+    assert hint is not None
+    assert any(line.startswith("hint: ") and hint in line for line in rest)
+    assert result.stdout == ""
+
+
+def test_failed_work_exits_with_1(polyarch: Program) -> None:
+    result = polyarch.fails("inspect", "nothing")
+    assert result.status == 1
+    assert result.stderr == (
+        "polyarch: error: there is no image nothing in the store\n"
+        "hint: 'polyarch pull nothing' fetches it, 'polyarch images' lists what is here\n"
+    )
+
+
+def test_no_command_shows_the_help(polyarch: Program) -> None:
+    result = polyarch(check=False)
+    assert "Usage: polyarch" in result.stdout + result.stderr
+    assert "Common Commands:" in result.stdout + result.stderr
+
+
+def test_a_store_that_cannot_be_made_is_explained(polyarch: Program, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    result = polyarch.fails("--root", tmp_path / "file" / "store", "images")
+    assert result.status == 1
+    assert str(tmp_path / "file" / "store") in result.stderr
+
+
+def test_debug_shows_the_traceback(polyarch: Program, tmp_path: Path) -> None:
+    result = subprocess.run(
+        [polyarch.path, "--debug", "inspect", "nothing"], env=polyarch.env, capture_output=True, text=True
+    )
+    assert "Traceback" in result.stderr
+    assert "polyarch: error: there is no image nothing" in result.stderr
+
+
+def test_a_closed_pipe_is_no_error(polyarch: Program) -> None:
+    polyarch("images")
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([polyarch.path, "images"], env=polyarch.env, stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    assert done.returncode == 0
+    assert done.stderr == b""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_command_says_so_and_exits_with_130(polyarch: Program, number: signal.Signals) -> None:
+    process = subprocess.Popen(
+        [polyarch.path, "load"],
+        env=polyarch.env,
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for _ in range(100):
+        # It waits for the archive once the store is there.
+        if (polyarch.root / "tmp").exists():
+            break
+        time.sleep(0.05)
+    time.sleep(0.3)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert said.splitlines()[-1] == "polyarch: interrupted"
+    assert "Traceback" not in said
+
+
+def test_a_bug_says_that_it_is_one_and_how_to_report_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    from polyarch.images import names
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr(names, "find", broken)
+    assert execute.execute(["--root", str(tmp_path / "store"), "history", "x"]) == 1
+    said = capsys.readouterr().err
+    assert "this is a bug in polyarch: ZeroDivisionError: division by zero" in said
+    assert "polyarch --debug" in said
+    assert "Traceback" not in said
+
+
+def test_a_full_disk_and_a_forbidden_file_have_hints() -> None:
+    full = execute.as_system_error(OSError(28, "No space left on device", "/store/x"))
+    assert (full.message, "prune" in str(full.hint)) == ("/store/x: no space left on device", True)
+    forbidden = execute.as_system_error(PermissionError(13, "Permission denied", "/store"))
+    assert "--root" in str(forbidden.hint)
+
+
+def test_usage_errors_are_a_kind_of_their_own() -> None:
+    assert issubclass(UsageError, PolyarchError)
+
+
+def test_completion_scripts_are_printed_and_complete_commands_and_images(polyarch: Program, tmp_path: Path) -> None:
+    for shell in ("bash", "zsh", "fish"):
+        assert "polyarch" in polyarch("completion", shell).stdout
+    asked = {"_POLYARCH_COMPLETE": "bash_complete", "COMP_WORDS": "polyarch man", "COMP_CWORD": "1"}
+    assert polyarch(env=asked).stdout.splitlines() == ["plain,manifest"]

@@ -1,0 +1,115 @@
+"""What `--output`, `--load`, `--push` and `--annotation` say together."""
+
+import io
+from pathlib import Path
+
+import pytest
+
+from polyarch.cli import outputs
+from polyarch.errors import UsageError
+
+HERE = Path("/here")
+
+
+def export(*words: str, load: bool = False, push: bool = False, annotations: tuple[str, ...] = ()) -> list[str]:
+    """The outputs as short words: kind, destination, and what is special about it."""
+    made = outputs.export(
+        words, load=load, push=push, names=["app"], annotations=annotations, here=HERE, stdout=io.BytesIO()
+    )
+    return [
+        f"{output.kind}{' ' + str(output.destination) if output.destination else ''}"
+        f"{' stdout' if output.stream else ''}{' directory' if output.directory else ''}"
+        for output in made.outputs
+    ]
+
+
+def test_without_any_output_the_result_goes_to_the_store() -> None:
+    assert export() == ["store"]
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("type=oci,dest=app.tar", "oci /here/app.tar"),
+        ("type=oci,dest=/abs/app,tar=false", "oci /abs/app directory"),
+        ("type=oci,dest=-", None),
+        ("type=docker,dest=app.tar", "docker /here/app.tar"),
+        ("type=docker", "store"),
+        ("type=local,dest=out", "local /here/out"),
+        ("out", "local /here/out"),
+        ("-", "tar stdout"),
+        ("type=tar,dest=-", "tar stdout"),
+        ("type=tar,dest=a.tar", "tar /here/a.tar"),
+        ("type=registry", "registry"),
+        ("type=image", "store"),
+        ('"type=oci","dest=a,b.tar"', "oci /here/a,b.tar"),
+    ],
+)
+def test_an_output_is_read_as_buildkit_reads_it(word: str, meant: str | None) -> None:
+    assert export(word) == [meant or "oci stdout"]
+
+
+def test_push_and_load_add_to_what_output_says() -> None:
+    assert export("type=oci,dest=a.tar", push=True) == ["oci /here/a.tar", "registry"]
+    assert export(push=True) == ["registry"]
+    assert export(push=True, load=True) == ["registry", "store"]
+    assert export("type=image,push=true") == ["store", "registry"]
+
+
+def test_names_and_annotations_of_an_output_join_those_of_the_command() -> None:
+    made = outputs.export(
+        ["type=image,name=other:1,annotation.a=1,annotation-index.b=2"],
+        load=False,
+        push=False,
+        names=["app"],
+        annotations=["c=3", "index:d=4", "index,manifest:e=5"],
+        here=HERE,
+        stdout=io.BytesIO(),
+    )
+    assert [name.familiar() for name in made.names] == ["app", "other:1"]
+    assert made.annotations == {"a": "1", "c": "3", "e": "5"}
+    assert made.index_annotations == {"b": "2", "d": "4", "e": "5"}
+
+
+def test_compression_and_format_are_read() -> None:
+    made = outputs.export(
+        ["type=registry,compression=zstd,compression-level=9,force-compression=true,oci-mediatypes=false"],
+        load=False,
+        push=False,
+        names=["app"],
+        annotations=[],
+        here=HERE,
+        stdout=io.BytesIO(),
+    )
+    assert (made.compression.kind, made.compression.level) == ("zstd", 9)
+    assert made.force_compression
+    assert made.docker_format
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["type=oci"], "needs a destination"),
+        (["type=local"], "needs a destination"),
+        (["type=flatpak"], "no type 'flatpak'"),
+        (["dest=x"], "no type"),
+        (["type=oci,dest=x,frob=1"], "does not take frob"),
+        (["type=oci,dest=x,tar"], "not a KEY=VALUE"),
+        (["type=oci,dest=x,tar=maybe"], "neither true nor false"),
+        (["type=oci,dest=-,tar=false"], "directory to standard output"),
+        (["type=registry,compression=lzma"], "no compression 'lzma'"),
+        (["type=registry,compression-level=high"], "not a number"),
+        (["type=oci,dest=a,compression=gzip", "type=oci,dest=b,compression=zstd"], "a different compression"),
+        (["-", "type=oci,dest=-"], "only one result"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_with_the_reason(words: list[str], reason: str) -> None:
+    with pytest.raises(UsageError, match=reason):
+        export(*words)
+
+
+def test_an_annotation_of_what_a_build_does_not_write_names_the_command_that_does() -> None:
+    with pytest.raises(UsageError) as caught:
+        export(annotations=("manifest-descriptor:a=b",))
+    assert caught.value.hint is not None
+    assert "manifest annotate" in caught.value.hint
