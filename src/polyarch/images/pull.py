@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from polyarch import progress
+from polyarch.indexes import lists
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.platform import Platform
 from polyarch.oci.reference import Reference
@@ -54,4 +55,7 @@ def pull(
     # What was left out now can be fetched later from where it is, and what came can be mounted there on a push.
     lazy.record_image(store, descriptor, reference)
     lazy.record_origins(store, lazy.children(store.read_manifest(descriptor), descriptor.media_type), reference)
+    if reference.tag:
+        # So that a later push of an index can say that somebody else changed it in the meantime.
+        lists.remember_remote(store, reference, descriptor.digest)
     return Pulled(name, descriptor)

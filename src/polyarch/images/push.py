@@ -7,6 +7,7 @@ import msgspec
 from polyarch import progress
 from polyarch.errors import UsageError
 from polyarch.images import names
+from polyarch.indexes import lists
 from polyarch.oci import reference as references
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.platform import Platform
@@ -61,6 +62,8 @@ def push(
     emit(progress.Finished(unit))
     if sent.form != "subset":
         lazy.record_image(store, sent.descriptor, reference)
+    if reference.tag:
+        lists.remember_remote(store, reference, sent.descriptor.digest)
     return Pushed(names.familiar(found.name), reference.tag or found.descriptor.digest, sent.descriptor, _note(sent))
 
 

@@ -107,7 +107,7 @@ def _sweep(store: "Store", candidates: set[Digest]) -> tuple[Digest, ...]:
     manifests = {document.digest for document in store.manifests()}
     others = frozenset(store.find_by_prefix("")) - candidates - manifests
     reclaimed = store.gc(Keep(digests=others, snapshots=None))
-    return tuple(Digest(item.name) for item in reclaimed.removed if item.kind == "blob")
+    return tuple(Digest(item.name) for item in reclaimed.removed if item.name in candidates)
 
 
 def _graph(store: "Store", root: Digest) -> set[Digest]:
