@@ -175,6 +175,14 @@ class TestMerge:
         assert store.missing(made.descriptor()) == ()
         assert [found.name for found in merged.lists] == [LIST, "docker.io/team/app:latest"]
 
+    def test_an_archive_of_some_platforms_gives_those(self, places: Places, store: Store, tmp_path: Path) -> None:
+        one, two = Layout.create(tmp_path / "one"), Layout.create(tmp_path / "two")
+        multi_platform(one, "x", [AMD64, ARM64])
+        copier.copy(one, "x", two, ["x"], copier.CopyOptions(platforms=(ARM64,)))
+        merged = merge.merge(places, [str(tmp_path / "two")], ["app"])
+        assert indexes.describe(merged.lists[0].index) == "linux/arm64"
+        assert store.missing(merged.lists[0].descriptor) == ()
+
     def test_drift_between_platforms_is_reported(self, places: Places, tmp_path: Path) -> None:
         one, two = Layout.create(tmp_path / "one"), Layout.create(tmp_path / "two")
         image(one, AMD64, name="x", Env=["A=1", "SAME=x"], Entrypoint=["/app"], Labels={"v": "1"})

@@ -205,6 +205,15 @@ class TestPlatforms:
             copier.copy(source, "app", target, ["app"], CopyOptions(platforms=(AMD64,)))
         assert copier.copy(source, "app", target, ["app"], CopyOptions(platforms=(ARM,)))
 
+    def test_what_a_sparse_place_has_can_be_taken_without_the_rest(self, source: Layout, tmp_path: Path) -> None:
+        root = multi_platform(source, "app", [AMD64, ARM64])
+        sparse = Layout.create(tmp_path / "sparse")
+        copier.copy(source, "app", sparse, ["app"], CopyOptions(platforms=(ARM64,)))
+        strict = Strict(tmp_path / "strict")
+        sent = copier.send(sparse, "app", strict, ["app"], CopyOptions(present_only=True))
+        assert (sent.form, sent.descriptor == root) == ("subset", False)
+        assert graphs.missing(graphs.read(strict, sent.descriptor), strict) == ()
+
     def test_what_was_copied_sparse_is_whole_after_the_rest_came(self, source: Layout, store: Store) -> None:
         root = multi_platform(source, "app")
         copier.copy(source, "app", store, ["x.y/app:1"], CopyOptions(platforms=(ARM64,)))

@@ -16,6 +16,7 @@ from polyarch.oci import index as indexes
 from polyarch.oci import platform as platforms
 from polyarch.oci.config import ImageConfig
 from polyarch.oci.descriptor import REFERENCE_DIGEST, Descriptor
+from polyarch.oci.digest import Digest
 from polyarch.oci.document import Index, Manifest
 from polyarch.oci.place import Source
 from polyarch.oci.reference import Reference
@@ -65,12 +66,15 @@ def gather_found(places: Places, found: Found, name: str, text: str) -> Member:
         raise NotFoundError(
             f"{text}: {error.message}", error.hint or "see what there is with: polyarch images"
         ) from None
-    if graph.absent:
+    # An archive of some platforms was made so on purpose, and has no place that the rest could come from.
+    in_file = found.repository is None and not isinstance(found.source, lazy.LazySource)
+    if graph.absent and not (in_file and graph.manifests):
         gone = ", ".join(str(entry.platform or entry.digest) for entry in graph.absent)
         raise NotFoundError(f"{text} lacks its images for {gone}", "pull them, or name the members that are there")
     _bring(places, found, graph, name)
     source = lazy.LazySource(places.store, places.registry)
-    return Member(text, root, tuple(_entries(source, graph.root.document, root, text)))
+    absent = frozenset(entry.digest for entry in graph.absent)
+    return Member(text, root, tuple(_entries(source, graph.root.document, root, text, absent)))
 
 
 def image_config(source: Source, manifest: Manifest) -> ImageConfig:
@@ -104,7 +108,7 @@ def _bring(places: Places, found: Found, graph: graphs.Graph, name: str) -> None
     if isinstance(found.source, lazy.LazySource):
         _keep_configs(found.source, graph)
     elif found.repository is None:
-        copier.copy(found.source, name, places.store, ())
+        copier.copy(found.source, name, places.store, (), copier.CopyOptions(present_only=True))
     else:
         digests = [node.descriptor.digest for node in (*graph.indexes, *graph.manifests)]
         lazy.record_origins(places.store, [*digests, *(blob.digest for blob in graph.blobs)], found.repository)
@@ -121,18 +125,22 @@ def _keep_configs(source: lazy.LazySource, graph: graphs.Graph) -> None:
         crew.map(source.fetch, configs_of)
 
 
-def _entries(source: Source, document: Manifest | Index, descriptor: Descriptor, text: str) -> list[Entry]:
-    """Depth first, in the order of the index."""
+def _entries(
+    source: Source, document: Manifest | Index, descriptor: Descriptor, text: str, absent: frozenset[Digest]
+) -> list[Entry]:
+    """Depth first, in the order of the index, without those that are `absent`."""
     if isinstance(document, Manifest):
         return [Entry(_image(source, document, descriptor, text), text)]
     result: list[Entry] = []
     for entry in document.manifests:
+        if entry.digest in absent:
+            continue
         if entry.is_attestation:
             result.append(Entry(entry, text))
         elif not graphs.is_manifest(entry):
             raise UsageError(f"{text} has an entry that is no image: {entry.digest} is of type {entry.media_type}")
         else:
-            result += _entries(source, graphs.read_node(source, entry).document, entry, text)
+            result += _entries(source, graphs.read_node(source, entry).document, entry, text, absent)
     return result
 
 

@@ -107,6 +107,7 @@ def _bring(places: Places, text: str, emit: progress.Emit) -> list[Entry]:
     """Everything of one source into the store; its entries."""
     location = locate.parse(text) if _has_prefix(text) else locate.of_path(text)
     unit = f"merge {text}"
+    options = copier.CopyOptions(unit=unit, present_only=True)
     result: list[Entry] = []
     with locate.opened(location, places) as found:
         if location.name or not isinstance(found.source, LayoutSource | OciArchive | DockerArchive):
@@ -117,7 +118,7 @@ def _bring(places: Places, text: str, emit: progress.Emit) -> list[Entry]:
             raise NotFoundError(f"{text} has no images", "build one into it with: polyarch build -o type=oci,dest=…")
         with copier.reported(emit, unit, unit):
             for digest in digests:
-                copier.copy(found.source, digest, places.store, (), copier.CopyOptions(unit=unit), emit)
+                copier.copy(found.source, digest, places.store, (), options, emit)
                 result += members.gather_found(places, found, digest, text).entries
     return result
 

@@ -46,12 +46,14 @@ class CopyOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     `platforms` None means all; with some of an index, the original index is kept, sparse, where the target takes
     it and `sparse` allows it, else an index of just those is written. `single` asks for one platform's manifest
-    without an index around it.
+    without an index around it. With `present_only`, what an index names and the source never had is left out: an
+    archive of some platforms is read so.
     """
 
     platforms: tuple[Platform, ...] | None = None
     single: bool = False
     sparse: bool = True
+    present_only: bool = False
     concurrency: int = CONCURRENCY
     unit: str = "copy"
 
@@ -96,6 +98,10 @@ def send(
         root = source.resolve(name)
         root, only = _choose(source, root, name, options)
         graph = graphs.read(source, root, only, crew.map)
+        if options.present_only and graph.absent and isinstance(graph.root.document, Index):
+            gone = {entry.digest for entry in graph.absent}
+            only = frozenset(entry.digest for entry in graph.root.document.manifests) - gone
+            graph = msgspec.structs.replace(graph, absent=())
         graphs.require_whole(graph, source, name)
         sender = _Sender(source, target, crew, options.unit, emit)
         sender.blobs(graph.blobs)
