@@ -42,8 +42,8 @@ class Writable(Protocol):
 class Packed(msgspec.Struct, frozen=True, kw_only=True):
     """What `pack` made: both digests, the blob's size in bytes, its media type, and what is in it.
 
-    `blocks` says of each block, in order, its uncompressed sha256, its offset in the blob and its compressed size, where
-    `pack` was given `known`: what `known` may answer with next time. Else it is empty.
+    `blocks` says of each block, in order, the sha256 of its content, its offset in the blob and its compressed size,
+    where `pack` was given `known`: what `known` may answer with next time. Else it is empty.
     """
 
     diff_id: Digest

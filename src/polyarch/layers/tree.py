@@ -41,9 +41,11 @@ class Tree:
         self._nodes: dict[str, Node] = {"": Node(_ROOT, _ROOT, -1)}
         self._below: dict[str, set[str]] = {}
         for index, listing in enumerate(self._listings):
-            self._delete(listing)
+            # What this layer has put there so far: its whiteouts, wherever they stand, speak of the rest only.
+            self._own: set[str] = set()
             for entry in listing.entries:
                 self._add(entry, index)
+        self._own = set()
 
     def lookup(self, path: str) -> Node | None:
         """What is at `path`, no symbolic link followed."""
@@ -82,42 +84,48 @@ class Tree:
         if path and path not in self._nodes:
             self._below.setdefault(parent_of(path), set()).add(path)
         self._nodes[path] = node
+        self._own.add(path)
 
-    def _remove(self, path: str) -> None:
-        """Take away what is at `path`, with all that is below it."""
-        if path in self._nodes:
-            self._empty(path)
-            del self._nodes[path]
-            self._below[parent_of(path)].discard(path)
+    def _prune(self, path: str) -> None:
+        """Take away what is at `path` and below, but for what this layer has put there, and its parents."""
+        if path not in self._nodes:
+            return
+        found = [path]
+        for here in found:
+            found.extend(self._below.get(here, ()))
+        for here in reversed(found):
+            if here not in self._own and not self._below.get(here):
+                del self._nodes[here]
+                self._below[parent_of(here)].discard(here)
 
     def _empty(self, path: str) -> None:
+        """Take away all that is below `path`."""
         pending = list(self._below.pop(path, ()))
         while pending:
             below = pending.pop()
             del self._nodes[below]
+            self._own.discard(below)
             pending.extend(self._below.pop(below, ()))
 
-    def _delete(self, listing: Listing) -> None:
-        """Take away what the layer's whiteouts name. They come first: they never speak of their own layer."""
-        for entry in listing.entries:
-            if ".wh." not in entry.path:
-                continue
-            if whiteouts.is_whiteout(entry.path):
-                path = self.resolve(whiteouts.deleted(entry.path), follow_last=False)
-                if path:
-                    self._remove(path)
-            elif whiteouts.is_opaque_marker(entry.path):
-                self._empty(self.resolve(whiteouts.opaque_directory(entry.path)))
+    def _whiteout(self, path: str) -> bool:
+        """Take `path` as a whiteout, if it is one."""
+        if whiteouts.is_whiteout(path):
+            path = self._settle(whiteouts.deleted(path))
+            if not path:
+                raise CorruptError("a layer deletes the root")
+            self._prune(path)
+        elif whiteouts.is_opaque_marker(path):
+            for below in list(self._below.get(parent_of(self._settle(path)), ())):
+                self._prune(below)
+        else:
+            return whiteouts.is_bookkeeping(path)
+        return True
 
     def _add(self, entry: Listed, layer: int) -> None:
         path = entry.path
-        if ".wh." in path and (
-            whiteouts.is_whiteout(path) or whiteouts.is_opaque_marker(path) or whiteouts.is_bookkeeping(path)
-        ):
+        if whiteouts.PREFIX in path and self._whiteout(path):
             return
-        parent = self._nodes.get(parent_of(path))
-        if path and (parent is None or parent.entry.kind != "directory"):
-            path = self._settle(path)
+        path = self._settle(path)
         if entry.kind == "hardlink":
             node = self._linked(entry, path)
         else:
@@ -130,6 +138,9 @@ class Tree:
 
     def _settle(self, path: str) -> str:
         """The path with links in its parents followed; parents that no layer has are made."""
+        known = self._nodes.get(parent_of(path))
+        if known is not None and known.entry.kind == "directory":
+            return path
         path = resolve(path, self._look, follow_last=False)
         parts = path.split("/")[:-1]
         for count in range(1, len(parts) + 1):
