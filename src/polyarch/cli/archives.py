@@ -11,10 +11,10 @@ from polyarch.cli.session import Session, pass_session
 from polyarch.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from polyarch.layers.pack import Writable
+    from polyarch.transfer.tarball import Compressing
 
 _ENDINGS: "dict[str, Literal['gzip', 'zstd']]" = {".gz": "gzip", ".tgz": "gzip", ".zst": "zstd", ".tzst": "zstd"}
-_BLOCK = 1 << 20
 
 
 @click.command("save")
@@ -54,43 +54,30 @@ def save(
 
 
 class _Output:
-    """A file or standard output, compressed in blocks. It owns the file, which appears only when it is whole."""
+    """A file or standard output, compressed where that is wanted. It owns the file, which is whole or absent."""
 
     def __init__(self, path: str | None, kind: "Literal['none', 'gzip', 'zstd']") -> None:
         self._path = None if path in (None, "-") else Path(str(path))
-        self._partial = self._path.with_name(f".{self._path.name}.partial") if self._path else None
-        self._file: BinaryIO = sys.stdout.buffer
-        self._kind = kind
-        self._compress: Callable[[bytes], bytes] | None = None
-        self._pending = bytearray()
-
-    def __enter__(self) -> "_Output":
-        if self._kind != "none":
-            from polyarch.layers.compression import Compression
-
-            self._compress = Compression(kind=self._kind).compressor()
         # A pipe or a device is written to as it is.
-        if self._path is not None and (self._path.exists() and not self._path.is_file()):
-            self._partial = self._path
-        if self._partial is not None:
-            self._file = open(self._partial, "wb")
-        return self
+        whole = self._path is not None and (not self._path.exists() or self._path.is_file())
+        self._partial = self._path.with_name(f".{self._path.name}.partial") if whole and self._path else self._path
+        self._kind = kind
 
-    def write(self, data: bytes, /) -> int:
-        """Add `data`."""
-        if self._compress is None:
-            self._file.write(data)
-            return len(data)
-        self._pending += data
-        while len(self._pending) >= _BLOCK:
-            self._file.write(self._compress(bytes(self._pending[:_BLOCK])))
-            del self._pending[:_BLOCK]
-        return len(data)
+    def __enter__(self) -> "Writable":
+        self._file: BinaryIO = open(self._partial, "wb") if self._partial is not None else sys.stdout.buffer
+        self._compressing: Compressing | None = None
+        if self._kind == "none":
+            return self._file
+        from polyarch.layers.compression import Compression
+        from polyarch.transfer.tarball import Compressing
+
+        self._compressing = Compressing(self._file, Compression(kind=self._kind))
+        return self._compressing
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
-        if error is None and self._compress is not None and self._pending:
-            self._file.write(self._compress(bytes(self._pending)))
-        if self._partial is None or self._path is None:
+        if error is None and self._compressing is not None:
+            self._compressing.finish()
+        if self._path is None or self._partial is None:
             self._file.flush()
             return
         self._file.close()

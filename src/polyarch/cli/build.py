@@ -1,7 +1,6 @@
 """`build`: a Dockerfile becomes an image for many platforms."""
 
 import io
-import os
 import sys
 import time
 from collections.abc import Mapping
@@ -15,9 +14,10 @@ from polyarch.cli.session import Session, pass_session
 from polyarch.errors import NotFoundError, UnsupportedError, UsageError
 
 if TYPE_CHECKING:
-    from polyarch.builder.pipeline import BuildResult
-    from polyarch.builder.request import BuildRequest, Sources
-    from polyarch.oci.platform import Platform
+    from polyarch.builder import BuildResult
+    from polyarch.oci.reference import Reference
+    from polyarch.progress import Emit
+    from polyarch.registry import Registry
 
 # Docker's predefined arguments: they need no ARG, and no image keeps them.
 _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
@@ -66,18 +66,44 @@ def build(session: Session, /, **words: Any) -> None:
     PATH is the directory that COPY and ADD take files from; - reads a Dockerfile, or a tar of a context, from
     standard input.
     """
-    from polyarch.builder import build as perform
+    from polyarch.api import build as perform
+    from polyarch.cli import outputs
 
     for value in words["attest"]:
         if value.lower() not in ("false", "disabled=true", "0"):
             raise UnsupportedError("this version makes no attestations", "leave out --provenance, --sbom and --attest")
-    with _Context(session, words["context"], words["file"]) as place:
-        request = _request(session, words, place)
-        registry = session.registry_for([str(name) for name in words["tags"]] if words["insecure"] else ())
-        way = "quiet" if words["quiet"] else words["progress"]
-        with session.display(way) as emit:
-            result = perform(request, session.store, registry, emit)
-    _report(session, words, request, result, quiet=way in ("quiet", "rawjson"))
+    export = outputs.export(
+        words["outputs"],
+        load=words["load"],
+        push=words["push"],
+        names=words["tags"],
+        annotations=words["annotations"],
+        here=Path.cwd(),
+        stdout=sys.stdout.buffer,
+    )
+    registry = session.registry_for([str(name) for name in export.names] if words["insecure"] else ())
+    way = "quiet" if words["quiet"] else words["progress"]
+    with _Context(session, words["context"], words["file"]) as place, session.display(way) as emit:
+        result = perform(
+            place.directory,
+            session.store,
+            file=place.file,
+            dockerfile=place.text,
+            registry=registry,
+            emit=emit,
+            tags=export.names,
+            outputs=export.outputs,
+            load=False,
+            compression=export.compression,
+            force_compression=export.force_compression,
+            docker_format=export.docker_format,
+            annotations=export.annotations,
+            index_annotations=export.index_annotations,
+            **_wishes(session, words),
+        )
+        if any(outputs.parse(word).is_engine for word in words["outputs"]):
+            _load_into_engine(session, registry, export.names, result, emit)
+    _report(session, words, export.names, result, quiet=way in ("quiet", "rawjson"))
 
 
 class _Context:
@@ -146,85 +172,45 @@ def _is_tar(head: bytes) -> bool:
     return head[257:262] == b"ustar" or head.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ"))
 
 
-def _request(session: Session, words: Mapping[str, Any], place: _Context) -> "BuildRequest":
-    from polyarch.builder.plan.options import PlanOptions
-    from polyarch.builder.request import BuildRequest
-    from polyarch.cli import outputs
-
+def _wishes(session: Session, words: Mapping[str, Any]) -> dict[str, Any]:
+    """The words that say what is built and how, as `polyarch.build` takes them."""
     around = session.environment
-    host = session.host()
-    contexts, images = _contexts(words["contexts"])
     arguments = _arguments(words["build_args"], around.variables)
     epoch = arguments.get("SOURCE_DATE_EPOCH")
     if epoch is not None and not epoch.isdigit():
         raise UsageError(f"SOURCE_DATE_EPOCH is {epoch!r}", "it is a number of seconds since 1970")
-    allowed = _allowed(words["allowed"])
-    return BuildRequest(
-        sources=_sources(place, contexts),
-        platforms=_platforms(session, words["platform"]),
-        plan=PlanOptions(
-            build_platform=host,
-            arguments=arguments,
-            labels=_labels(words["labels"]),
-            contexts=frozenset(contexts),
-            images=images,
-            target=words["target"],
-            network=words["network"],
-            explicit_platform=bool(words["platform"] or around.default_platform),
-            allow_foreign_base=words["allow_foreign_base"],
-            allow_insecure="security.insecure" in allowed,
-            epoch=int(epoch) if epoch else around.source_date_epoch,
-        ),
-        export=outputs.export(
-            words["outputs"],
-            load=words["load"],
-            push=words["push"],
-            names=words["tags"],
-            annotations=words["annotations"],
-            here=Path.cwd(),
-            stdout=sys.stdout.buffer,
-        ),
-        created=time.time(),
-        search_path=around.search_path,
-        secrets=_secrets(words["secrets"], words["agents"], around.variables),
-        proxies=_proxies(arguments, around.variables),
-        no_cache=words["no_cache"],
-        pull=words["pull"],
-        keep_going=words["keep_going"],
-        workers=max(2, os.cpu_count() or 2),
-    )
+    default = around.default_platform
+    return {
+        "platforms": session.platforms(words["platform"] or ([default] if default else [])),
+        "build_args": arguments,
+        "labels": _labels(words["labels"]),
+        "contexts": _contexts(words["contexts"]),
+        "target": words["target"],
+        "network": words["network"],
+        "allow": _allowed(words["allowed"]),
+        "allow_foreign_base": words["allow_foreign_base"],
+        "epoch": int(epoch) if epoch else around.source_date_epoch,
+        "created": time.time(),
+        "search_path": around.search_path,
+        "secrets": _secrets(words["secrets"], words["agents"], around.variables),
+        "proxies": _proxies(arguments, around.variables),
+        "no_cache": words["no_cache"],
+        "pull": words["pull"],
+        "keep_going": words["keep_going"],
+    }
 
 
-def _sources(place: _Context, contexts: Mapping[str, Path]) -> "Sources":
-    from polyarch.builder.request import read_sources
-
-    return read_sources(place.directory, place.file, contexts, place.text)
-
-
-def _platforms(session: Session, words: tuple[str, ...]) -> "tuple[Platform, ...]":
-    default = session.environment.default_platform
-    return session.platforms(words or ([default] if default else [])) or (session.host(),)
-
-
-def _contexts(words: tuple[str, ...]) -> tuple[dict[str, Path], dict[str, str]]:
+def _contexts(words: tuple[str, ...]) -> dict[str, str]:
     """The named contexts: directories, and images."""
-    directories: dict[str, Path] = {}
-    images: dict[str, str] = {}
+    contexts: dict[str, str] = {}
     for word in words:
         name, equals, value = word.partition("=")
         if not equals or not name or not value:
             raise UsageError(f"--build-context: {word!r} is not NAME=PATH", "as in --build-context lib=../lib")
-        if value.startswith("docker-image://"):
-            images[name] = value.removeprefix("docker-image://")
-        elif "://" in value or value.startswith("git@"):
-            raise UnsupportedError(
-                f"--build-context: {value} is not supported yet", "name a directory, or docker-image://NAME"
-            )
-        else:
-            directories[name] = Path(value)
-            if not directories[name].is_dir():
-                raise NotFoundError(f"--build-context: there is no directory {value}")
-    return directories, images
+        if "://" not in value and not Path(value).is_dir():
+            raise NotFoundError(f"--build-context: there is no directory {value}")
+        contexts[name] = value
+    return contexts
 
 
 def _arguments(words: tuple[str, ...], ours: Mapping[str, str]) -> dict[str, str]:
@@ -265,7 +251,7 @@ def _proxies(arguments: Mapping[str, str], ours: Mapping[str, str]) -> dict[str,
 
 
 def _secrets(words: tuple[str, ...], agents: tuple[str, ...], ours: Mapping[str, str]) -> Any:
-    from polyarch.builder.perform.running import Secrets
+    from polyarch.builder import Secrets
 
     secrets: dict[str, bytes] = {}
     for word in words:
@@ -301,12 +287,34 @@ def _secrets(words: tuple[str, ...], agents: tuple[str, ...], ours: Mapping[str,
     return Secrets(secrets, sockets)
 
 
+def _load_into_engine(
+    session: Session, registry: "Registry", names: "tuple[Reference, ...]", result: "BuildResult", emit: "Emit"
+) -> None:
+    """What `-o type=docker` means where an engine runs here; else the store has taken its place."""
+    from polyarch.images import save as saving
+    from polyarch.transfer import engine
+
+    variables = session.environment.variables
+    path = engine.find([variables["DOCKER_HOST"]] if variables.get("DOCKER_HOST") else ["/var/run/docker.sock"])
+    if path is None:
+        session.note("no docker engine runs here: the image is in the store of polyarch")
+        return
+    called = [str(name.tagged()) for name in names] or [str(result.descriptor.digest)] if result.descriptor else []
+    engine.load(
+        path, lambda sink: saving.save(session.store, registry, called, sink, preferred=session.host(), emit=emit)
+    )
+
+
 def _report(
-    session: Session, words: Mapping[str, Any], request: "BuildRequest", result: "BuildResult", *, quiet: bool
+    session: Session,
+    words: Mapping[str, Any],
+    tags: "tuple[Reference, ...]",
+    result: "BuildResult",
+    *,
+    quiet: bool,
 ) -> None:
     """Digest and metadata to where they were wanted."""
     digest = result.descriptor.digest if result.descriptor is not None else ""
-    names = [str(name.tagged()) for name in request.export.names]
     if words["iidfile"]:
         Path(words["iidfile"]).write_text(digest)
     if words["metadata_file"]:
@@ -314,7 +322,8 @@ def _report(
 
         from polyarch.oci import descriptor as descriptors
 
-        metadata: dict[str, Any] = {"containerimage.digest": digest, "image.name": ",".join(names)}
+        names = ",".join(str(name.tagged()) for name in tags)
+        metadata: dict[str, Any] = {"containerimage.digest": digest, "image.name": names}
         if result.descriptor is not None:
             metadata["containerimage.descriptor"] = descriptors.to_dict(result.descriptor)
         Path(words["metadata_file"]).write_bytes(msgspec.json.format(msgspec.json.encode(metadata), indent=2))
@@ -322,5 +331,5 @@ def _report(
         click.echo(digest)
     elif digest and not quiet:
         platforms = ", ".join(str(image.platform) for image in result.images)
-        called = ", ".join(name.tagged().familiar() for name in request.export.names) or "an image without a name"
+        called = ", ".join(name.tagged().familiar() for name in tags) or "an image without a name"
         session.note(f"{called} for {platforms}: {digest}")

@@ -11,7 +11,7 @@ from polyarch.errors import UsageError
 from polyarch.oci import reference as references
 
 if TYPE_CHECKING:
-    from polyarch.builder.request import Export, Output
+    from polyarch.builder import Export, Output
     from polyarch.layers.compression import Compression
 
 _KINDS: Mapping[str, Literal["store", "registry", "oci", "docker", "local", "tar"]] = {
@@ -46,6 +46,11 @@ class Wanted(msgspec.Struct, frozen=True):
 
     kind: str
     options: Mapping[str, str]
+
+    @property
+    def is_engine(self) -> bool:
+        """Whether a docker engine is to load the result."""
+        return self.kind == "docker" and not self.options.get("dest")
 
     def flag(self, name: str, default: bool = False) -> bool:
         """An option that is on or off; Go's spellings."""
@@ -101,7 +106,7 @@ def export(
 
     Without any of the first three the result goes to the store, so none is ever lost. Raises UsageError.
     """
-    from polyarch.builder.request import Export, Output
+    from polyarch.builder import Export, Output
 
     wanted = [parse(word) for word in words]
     outputs: list[Output] = []
@@ -136,7 +141,7 @@ def export(
 
 
 def _outputs(one: Wanted, here: Path, stdout: BinaryIO) -> "list[Output]":
-    from polyarch.builder.request import Output
+    from polyarch.builder import Output
 
     kind = _KINDS[one.kind]
     dest = one.options.get("dest", "")
@@ -144,8 +149,8 @@ def _outputs(one: Wanted, here: Path, stdout: BinaryIO) -> "list[Output]":
         return [Output(kind="store"), *([Output(kind="registry")] if one.flag("push") else [])]
     if one.kind == "registry":
         return [Output(kind="registry")]
-    if one.kind == "docker" and not dest:
-        # buildx loads it into the engine; without one the store takes the engine's place.
+    if one.is_engine:
+        # From the store it is loaded into the engine, or the store takes the place of an engine that is not there.
         return [Output(kind="store")]
     directory = not one.flag("tar", True) if one.kind in ("oci", "docker") else False
     split = one.flag("platform-split") if "platform-split" in one.options else None
