@@ -31,7 +31,7 @@ from polyarch.transfer.archive import ArchiveWriter, OciArchive
 from polyarch.transfer.copy import CopyOptions
 from polyarch.transfer.docker_archive import DockerArchive
 from polyarch.transfer.layout import Layout, open_layout
-from polyarch.transfer.tarball import Compressing
+from polyarch.transfer.tarball import Compressing, Members, TarWriter
 from tests.needs import need
 from tests.oci import schemas
 from tests.oci.examples import AMD64, ARM64, image, multi_platform, tar
@@ -411,3 +411,40 @@ def test_the_store_saves_and_loads_what_it_had(source: Layout, tmp_path: Path) -
         assert copied != root
         assert store.missing(copied) == ()
         assert len(store.load(copied).manifests) == 1  # type: ignore[union-attr]
+
+
+file_names = st.from_regex(r"[a-z]{1,5}(/[a-z0-9.]{1,3}x){0,3}|blobs/sha512/[0-9a-f]{128}", fullmatch=True)
+
+
+@given(st.dictionaries(file_names, st.binary(max_size=2000), max_size=6))
+def test_what_is_written_as_a_stream_is_read_in_place(files: dict[str, bytes]) -> None:
+    with tempfile.TemporaryFile() as file:
+        writer = TarWriter(file)
+        for name, raw in files.items():
+            writer.add(name, len(raw), io.BytesIO(raw))
+        writer.finish()
+        assert file.tell() % 10240 == 0
+        found = Members(file, "the archive")
+        assert {name: found.read(name, 4096) for name in files} == files
+        assert [found.size(name) for name in files] == [len(raw) for raw in files.values()]
+        file.seek(0)
+        with tarfile.open(fileobj=file) as opened:
+            assert [info.name for info in opened if info.isfile()] == list(files)
+
+
+def test_a_stream_of_the_wrong_length_is_refused() -> None:
+    for size in (2, 4):
+        with pytest.raises(CorruptError, match=f"the {size} bytes"):
+            TarWriter(io.BytesIO()).add("x", size, io.BytesIO(b"abc"))
+
+
+def test_links_that_go_in_a_circle_lead_nowhere(tmp_path: Path) -> None:
+    path = tmp_path / "links.tar"
+    with tarfile.open(path, "w") as output:
+        for name, to in (("a", "b"), ("b", "a"), ("c", "../../etc/passwd")):
+            link = tarfile.TarInfo(name)
+            link.type, link.linkname = tarfile.SYMTYPE, to
+            output.addfile(link)
+    with path.open("rb") as file:
+        found = Members(file, "the archive")
+        assert [found.find(name) for name in "abc"] == [None, None, None]

@@ -19,7 +19,6 @@ from polyarch.oci.descriptor import REFERENCE_DIGEST, Descriptor
 from polyarch.oci.digest import Digest
 from polyarch.oci.document import Index, Manifest
 from polyarch.oci.place import Source
-from polyarch.oci.reference import Reference
 from polyarch.transfer import copy as copier
 from polyarch.transfer import graph as graphs
 from polyarch.transfer import lazy, locate
@@ -167,11 +166,6 @@ def followed_by_attestations(entries: Sequence[Entry], chosen: Callable[[Descrip
         for entry in entries
         if entry.descriptor.digest in digests or entry.descriptor.annotations.get(REFERENCE_DIGEST) in digests
     )
-
-
-def reference_of(text: str) -> Reference | None:
-    """The reference that a member's words are, None where they name a file."""
-    return locate.parse(text).reference
 
 
 def matching(index: Index, member: Member) -> tuple[Descriptor, ...]:

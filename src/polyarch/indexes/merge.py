@@ -79,8 +79,8 @@ def drift(places: Places, index: Index) -> tuple[Drift, ...]:
         values = tuple((platform, value(manifest, config)) for platform, manifest, config in read)
         if len({text for _, text in values}) > 1:
             found.append(Drift(field, values))
-    for field, table in (("env", ImageConfig.env), ("label", ImageConfig.labels)):
-        tables = [(platform, table.fget(config)) for platform, _, config in read]  # type: ignore[attr-defined]
+    for field, table in _TABLES.items():
+        tables = [(platform, table(config)) for platform, _, config in read]
         for key in sorted({key for _, pairs in tables for key in pairs}):
             values = tuple((platform, pairs.get(key, "(not set)")) for platform, pairs in tables)
             if len({text for _, text in values}) > 1:
@@ -100,6 +100,12 @@ _COMPARED: dict[str, Callable[[Manifest, ImageConfig], str]] = {
     "working directory": _run_field("WorkingDir"),
     "exposed ports": _run_field("ExposedPorts"),
     "volumes": _run_field("Volumes"),
+}
+
+
+_TABLES: dict[str, Callable[[ImageConfig], dict[str, str]]] = {
+    "env": lambda config: config.env,
+    "label": lambda config: config.labels,
 }
 
 

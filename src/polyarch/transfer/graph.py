@@ -45,11 +45,6 @@ class Graph(msgspec.Struct, frozen=True, kw_only=True):
     blobs: tuple[Descriptor, ...]
     absent: tuple[Descriptor, ...]
 
-    @property
-    def size(self) -> int:
-        """The bytes of all blobs."""
-        return sum(blob.size for blob in self.blobs)
-
 
 def in_turn(function: Callable[[Descriptor], Node | None], items: list[Descriptor]) -> Iterable[Node | None]:
     """A Map for who has no threads."""
