@@ -6,7 +6,9 @@ The names are loaded when they are first used: `import polyarch` costs next to n
 it calls.
 """
 
-from polyarch.version import VERSION as __version__
+from polyarch.version import VERSION
+
+__version__ = VERSION
 
 # Written out, because `typing` would cost every start 10 ms; type checkers take any such name for true.
 TYPE_CHECKING = False

@@ -62,16 +62,18 @@ class _Output:
         whole = self._path is not None and (not self._path.exists() or self._path.is_file())
         self._partial = self._path.with_name(f".{self._path.name}.partial") if whole and self._path else self._path
         self._kind = kind
+        self._file: BinaryIO = sys.stdout.buffer
+        self._compressing: Compressing | None = None
 
     def __enter__(self) -> "Writable":
-        self._file: BinaryIO = open(self._partial, "wb") if self._partial is not None else sys.stdout.buffer
-        self._compressing: Compressing | None = None
+        if self._partial is not None:
+            self._file = open(self._partial, "wb")
         if self._kind == "none":
             return self._file
         from polyarch.layers.compression import Compression
-        from polyarch.transfer.tarball import Compressing
+        from polyarch.transfer import tarball
 
-        self._compressing = Compressing(self._file, Compression(kind=self._kind))
+        self._compressing = tarball.Compressing(self._file, Compression(kind=self._kind))
         return self._compressing
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
