@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator
 
-from polyarch.errors import PolyarchError, UnsupportedError
+from polyarch.errors import NotFoundError, PolyarchError, UnsupportedError
 from polyarch.layers import whiteouts
 from polyarch.layers.entry import Entry, Item, LocalFile, clean
 from polyarch.layers.walk import Found, read_xattrs, walk
@@ -31,34 +31,41 @@ def changes(upper: str, form: DiskForm = "overlay", without: Collection[str] = (
         for found in walk(upper, skip, xattrs=True):
             yield _item(found, found.entry.xattrs)
         return
-    if _is_opaque(upper, read_attributes(upper)):
+    if _is_opaque(_read_xattrs(upper)):
         yield whiteouts.opaque_marker(""), b""
     for found in walk(upper, skip, xattrs=True):
         entry = found.entry
         if entry.kind == "character" and entry.major == 0 and entry.minor == 0:
             yield whiteouts.whiteout(entry.path, entry.mtime), b""
             continue
-        kept = tuple(pair for pair in entry.xattrs if not pair[0].startswith(whiteouts.OVERLAY_XATTRS))
-        yield _item(found, kept)
-        if entry.kind == "directory" and _is_opaque(found.path, entry.xattrs):
+        if not entry.xattrs:
+            yield _item(found, ())
+            continue
+        _refuse_elsewhere(found)
+        yield _item(found, tuple(pair for pair in entry.xattrs if not pair[0].startswith(whiteouts.OVERLAY_XATTRS)))
+        if entry.kind == "directory" and _is_opaque(entry.xattrs):
             yield whiteouts.opaque_marker(entry.path, entry.mtime), b""
 
 
-def read_attributes(path: str) -> tuple[tuple[str, bytes], ...]:
-    """The xattrs of `path`. Raises PolyarchError."""
+def _read_xattrs(upper: str) -> tuple[tuple[str, bytes], ...]:
     try:
-        return read_xattrs(path)
+        return read_xattrs(upper)
+    except FileNotFoundError as error:
+        raise NotFoundError(f"{upper} is no directory") from error
     except OSError as error:
-        raise PolyarchError(f"{path} cannot be read: {error.strerror}") from error
+        raise PolyarchError(f"{upper} cannot be read: {error.strerror}") from error
 
 
-def _is_opaque(path: str, xattrs: tuple[tuple[str, bytes], ...]) -> bool:
-    for name, _ in xattrs:
+def _refuse_elsewhere(found: Found) -> None:
+    for name, _ in found.entry.xattrs:
         if name in _ELSEWHERE:
             raise UnsupportedError(
-                f"{path} has the xattr {name}: its content is in another layer",
+                f"{found.path} has the xattr {name}: its content is in another layer",
                 "mount the overlay with redirect_dir=off,metacopy=off",
             )
+
+
+def _is_opaque(xattrs: tuple[tuple[str, bytes], ...]) -> bool:
     return (whiteouts.OPAQUE_XATTR, whiteouts.OPAQUE_VALUE) in xattrs
 
 

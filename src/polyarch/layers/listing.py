@@ -4,6 +4,7 @@ A listing is derived and can always be made again, so its encoding carries a ver
 """
 
 import hashlib
+import io
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -145,6 +146,10 @@ def listed(entry: Entry, offset: int, pieces: Pieces | None = None) -> Listed:
     )
 
 
+# What is shown a file and its content while a layer is scanned; what it leaves unread is passed over.
+Look = Callable[[Listed, Readable], None]
+
+
 class _Hashing:
     """Hands on what it reads and hashes it."""
 
@@ -162,11 +167,14 @@ class _Hashing:
         return Digest("sha256:" + self._hash.hexdigest())
 
 
-def scan(reader: Readable, blob: str = "", limit: int | None = None) -> tuple[Digest, Listing]:
+def scan(
+    reader: Readable, blob: str = "", limit: int | None = None, look: Look | None = None
+) -> tuple[Digest, Listing]:
     """The diff id and the listing of a layer, in one read of its blob, compressed or not. Nothing is written.
 
     `blob` is the digest of what is read, where it is known; only then can `LayerFiles` use the offsets of its blocks.
-    `limit` is how many uncompressed bytes are allowed. Raises CorruptError for what is damaged or leads upwards.
+    `limit` is how many uncompressed bytes are allowed. `look` is shown each file with its content, for who must see
+    both in the same read. Raises CorruptError for what is damaged or leads upwards.
     """
     plain = decompress(reader, limit)
     hashing = _Hashing(plain.read)
@@ -178,6 +186,10 @@ def scan(reader: Readable, blob: str = "", limit: int | None = None) -> tuple[Di
         entries.append(entry)
         if entry.path in KEPT and entry.kind == "file" and entry.size <= KEPT_SIZE:
             texts[entry.path] = b"".join(_chunks(content(tar, member)))
+            if look is not None:
+                look(entry, io.BytesIO(texts[entry.path]))
+        elif look is not None and entry.kind == "file":
+            look(entry, content(tar, member))
     tar.drain()
     blocks = tuple(plain.blocks) if len(plain.blocks) > 1 else ()
     return hashing.digest, Listing(

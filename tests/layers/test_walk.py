@@ -1,0 +1,103 @@
+"""A directory of this machine as entries."""
+
+import os
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from polyarch.errors import NotFoundError
+from polyarch.layers.walk import walk
+
+
+def _paths(root: Path, *arguments: object) -> list[str]:
+    return [found.entry.path for found in walk(str(root), *arguments)]  # type: ignore[arg-type]
+
+
+def test_a_walk_gives_all_kinds_with_modes_times_and_links(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir(mode=0o750)
+    (tmp_path / "d/f").write_bytes(b"12345")
+    os.utime(tmp_path / "d/f", (1, 77))
+    (tmp_path / "l").symlink_to("d/f")
+    os.link(tmp_path / "d/f", tmp_path / "z")
+    os.mkfifo(tmp_path / "p")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "s"))
+    found = {item.entry.path: item for item in walk(str(tmp_path))}
+    assert {path: item.entry.kind for path, item in found.items()} == {
+        "d": "directory",
+        "d/f": "file",
+        "l": "symlink",
+        "p": "fifo",
+        "z": "hardlink",
+    }
+    assert (found["d/f"].entry.size, found["d/f"].entry.mtime) == (5, 77)
+    assert (found["l"].entry.link, found["z"].entry.link) == ("d/f", "d/f")
+    assert found["d"].entry.mode == 0o750
+    status = (tmp_path / "d/f").stat()
+    assert found["d/f"].stamp == (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns, 5)
+    assert found["d/f"].path == str(tmp_path / "d/f")
+
+
+def test_names_come_in_the_order_of_their_bytes_and_directories_before_their_content(tmp_path: Path) -> None:
+    for name in ("b", "B", "é", "a-b"):
+        (tmp_path / name).touch()
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/z").touch()
+    (tmp_path / "\udcff").touch()
+    assert _paths(tmp_path) == ["B", "a", "a/z", "a-b", "b", "é", "\udcff"]
+
+
+def test_a_skipped_directory_is_not_even_looked_into(tmp_path: Path) -> None:
+    (tmp_path / "node_modules/deep").mkdir(parents=True)
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src/x").touch()
+    asked: list[tuple[str, bool]] = []
+
+    def skip(path: str, is_directory: bool) -> bool:
+        asked.append((path, is_directory))
+        return path == "node_modules"
+
+    assert _paths(tmp_path, skip) == ["src", "src/x"]
+    assert asked == [("node_modules", True), ("src", True), ("src/x", False)]
+
+
+def test_links_are_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/secret").touch()
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root/l").symlink_to("../outside")
+    assert _paths(tmp_path / "root") == ["l"]
+
+
+def test_xattrs_are_read_where_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "f").touch()
+    os.setxattr(tmp_path / "f", "user.note", b"x")
+    assert [found.entry.xattrs for found in walk(str(tmp_path))] == [()]
+    assert [found.entry.xattrs for found in walk(str(tmp_path), xattrs=True)] == [(("user.note", b"x"),)]
+
+
+def test_a_root_that_is_no_directory_is_named(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="gone is no directory"):
+        _paths(tmp_path / "gone")
+
+
+def test_a_deep_directory_needs_no_deep_stack(tmp_path: Path) -> None:
+    here = tmp_path
+    for _ in range(1500):
+        here /= "d"
+        here.mkdir()
+    assert len(_paths(tmp_path)) == 1500
+
+
+def test_a_walk_of_many_files_is_quick(tmp_path: Path) -> None:
+    for number in range(2000):
+        (tmp_path / str(number)).touch()
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        assert len(_paths(tmp_path)) == 2000
+        times.append(time.perf_counter() - start)
+    # 8 ms on an idle core; the bound only catches another order of growth.
+    assert min(times) < 0.5
