@@ -271,6 +271,19 @@ class TestFaults:
             copier.copy(source, root.digest, target, ["five"])
         assert target.tags() == ("four",)
 
+    def test_an_index_that_names_itself_is_refused(self, source: Layout, target: Layout) -> None:
+        root = multi_platform(source, "app")
+        circle = indexes.create([Descriptor(media_type=media_types.OCI_INDEX, digest=root.digest, size=root.size)])
+
+        class Lying(Layout):
+            """What no digest allows: everything that is read is the index that names it."""
+
+            def read_manifest(self, descriptor: Descriptor) -> bytes:
+                return circle.raw
+
+        with pytest.raises(CorruptError, match="nested"):
+            copier.copy(Lying(Path(source.where)), "app", target, ["app"])
+
     def test_a_manifest_that_claims_five_megabytes_is_refused_unread(self, source: Layout, target: Layout) -> None:
         huge = Descriptor(media_type=media_types.OCI_MANIFEST, digest=image(source, AMD64).digest, size=5 << 20)
         index(source, [huge], name="app")

@@ -71,7 +71,8 @@ def load(store: "Store", text: str) -> Index:
         known = ", ".join(references.parse(listed.name).familiar() for listed in ls(store)) or "none"
         raise NotFoundError(
             f"there is no list {reference.familiar()} in the store",
-            f"make it with: polyarch manifest create {reference.familiar()} MEMBER…; the lists here: {known}",
+            f"make it with: polyarch manifest create {reference.familiar()} MEMBER…, "
+            f"or fetch it with: polyarch pull {reference.familiar()}; the lists here: {known}",
         )
     document = store.load(descriptor)
     if not isinstance(document, Index):
