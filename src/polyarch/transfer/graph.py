@@ -123,24 +123,20 @@ def require_whole(graph: Graph, source: Source, name: str) -> None:
         return
     digests = {descriptor.digest for descriptor in gone}
     lines = [f"  {entry.platform or entry.media_type}: manifest {entry.digest}" for entry in graph.absent]
+    broken = {entry.digest for entry in graph.absent}
     for node in graph.manifests:
         assert isinstance(node.document, Manifest)
-        lines += [
-            f"  {node.descriptor.platform or node.descriptor.digest}: blob {blob.digest} of {blob.size} bytes"
-            for blob in blobs_of(node.document)
-            if blob.digest in digests
-        ]
-    root = graph.root.document
-    bad = {line.split(":")[0].strip() for line in lines}
-    whole = (
-        [str(entry.platform) for entry in indexes.images(root) if str(entry.platform) not in bad]
-        if isinstance(root, Index)
-        else []
+        for blob in blobs_of(node.document):
+            if blob.digest in digests:
+                broken.add(node.descriptor.digest)
+                whose = node.descriptor.platform or node.descriptor.digest
+                lines.append(f"  {whose}: blob {blob.digest} of {blob.size} bytes")
+    entries = indexes.images(graph.root.document) if isinstance(graph.root.document, Index) else ()
+    whole = [str(entry.platform) for entry in entries if entry.digest not in broken]
+    choice = f", or choose what is there whole with --platform {','.join(whole)}" if whole else ""
+    raise NotFoundError(
+        "\n".join([f"{name} is not whole, so nothing was sent. Missing:", *lines]), f"pull what is missing{choice}"
     )
-    hint = "pull what is missing"
-    if whole:
-        hint += f", or choose what is there whole with --platform {','.join(whole)}"
-    raise NotFoundError("\n".join([f"{name} is not whole, so nothing was sent. Missing:", *lines]), hint)
 
 
 def is_manifest(entry: Descriptor) -> bool:
