@@ -1,6 +1,7 @@
 """`run`: a process in an image."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from polyarch.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from types import FrameType
     from typing import Literal
 
     from polyarch.sandbox import Mount
@@ -99,11 +101,33 @@ def run(
         session.warn(warning)
     streams = running.Streams(0 if interactive or tty else None, 1, 2)
     sys.stdout.flush()
+    _forward_signals()
     try:
         return running.run(session.store, source, found, process, session.environment.search_path, streams)
     except StartError as error:
         session.error(error)
         return error.status
+
+
+def _forward_signals() -> None:
+    """Hand signals on to the process, as docker does. Ctrl-C is not: it ends all, here as in any program.
+
+    The first process of a pid namespace ignores a signal that it has no handler for. So a second SIGTERM, or one
+    that reaches nobody, ends it as an interrupt does.
+    """
+    from polyarch.sandbox import signals
+
+    asked = False
+
+    def forward(number: int, frame: "FrameType | None") -> None:
+        nonlocal asked
+        reached = signals.send(number)
+        if number == signal.SIGTERM and (asked or not reached):
+            raise KeyboardInterrupt
+        asked = asked or number == signal.SIGTERM
+
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, forward)
 
 
 def _variables(words: tuple[str, ...], ours: "Mapping[str, str]") -> list[str]:

@@ -108,7 +108,7 @@ class Unpacker:
             except CorruptError:
                 self._store.cache.delete(_LISTING, layer.diff_id)
         with self._source.open_blob(layer.blob) as reader:
-            diff_id, listing = scan(reader)
+            diff_id, listing = scan(reader, layer.blob.digest)
         if diff_id != layer.diff_id:
             raise CorruptError(
                 f"the layer {layer.blob.digest} is not what the image's config says: "

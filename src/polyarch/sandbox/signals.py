@@ -1,0 +1,38 @@
+"""Signals for what runs in a container: handed to its first process, which is the one that was asked for.
+
+Below this process stands the guard (`runtime.Runtime.command`), below it the runtime, which is the first process of
+the guard's pid namespace, and below that the container's process. Reading them from /proc asks nothing of a runtime.
+"""
+
+import contextlib
+import os
+
+
+def send(number: int) -> bool:
+    """Send signal `number` to the first process of every container that this process runs; whether there was one.
+
+    Called from a signal handler, so it takes no lock and starts nothing.
+    """
+    sent = False
+    for guard in _children_of_all_threads():
+        for runtime in _children(guard, guard):
+            for process in _children(runtime, runtime):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, number)
+                    sent = True
+    return sent
+
+
+def _children_of_all_threads() -> list[int]:
+    # The kernel lists the children of each thread apart.
+    pid = os.getpid()
+    threads = [int(name) for name in os.listdir(f"/proc/{pid}/task")]
+    return [child for thread in threads for child in _children(pid, thread)]
+
+
+def _children(pid: int, thread: int) -> list[int]:
+    try:
+        with open(f"/proc/{pid}/task/{thread}/children", encoding="ascii") as file:
+            return [int(word) for word in file.read().split()]
+    except OSError:
+        return []

@@ -1,0 +1,181 @@
+"""`polyarch run`: a process in an image, for this machine and for others."""
+
+import os
+import pty
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.program import Program
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.mark.parametrize(
+    ("platform", "machine"), [("linux/amd64", "x86_64"), ("linux/arm64", "aarch64"), ("linux/s390x", "s390x")]
+)
+def test_each_platform_runs_and_says_so(either_user: Program, platform: str, machine: str) -> None:
+    result = either_user("run", "--rm", "--platform", platform, "busybox", "uname", "-m")
+    assert result.stdout == f"{machine}\n"
+
+
+def test_the_exit_status_is_passed_on(polyarch: Program, busybox: str) -> None:
+    assert polyarch("run", busybox, "sh", "-c", "exit 7", check=False).status == 7
+    # The first process of a namespace cannot kill itself, with docker as here; one that it started can.
+    assert polyarch("run", busybox, "sh", "-c", "sh -c 'kill -9 $$'; exit $?", check=False).status == 137
+
+
+@pytest.mark.parametrize(("command", "status"), [("no-such-program", 127), ("/etc/passwd", 126)])
+def test_what_cannot_be_started_has_dockers_status_and_a_reason(
+    polyarch: Program, busybox: str, command: str, status: int
+) -> None:
+    result = polyarch.fails("run", busybox, command)
+    assert result.status == status
+    assert f"cannot run {command}" in result.stderr
+
+
+def test_variables_directory_and_user_reach_the_process(polyarch: Program, busybox: str, tmp_path: Path) -> None:
+    (tmp_path / "env").write_text("# a comment\nFILE=from a file\nOURS\n")
+    result = polyarch(
+        "run", "-e", "A=1", "-e", "OURS", "-e", "UNSET", "--env-file", tmp_path / "env", "-w", "/etc", "-u", "65534",
+        busybox, "sh", "-c", 'echo "$A $OURS $FILE ${UNSET-unset} $PWD $(id -u)"',
+        env={"OURS": "handed on"},
+    )  # fmt: skip
+    assert result.stdout == "1 handed on from a file unset /etc 65534\n"
+
+
+def test_a_volume_is_seen_and_written_unless_it_is_read_only(polyarch: Program, busybox: str, tmp_path: Path) -> None:
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared/in").write_text("hello\n")
+    script = "cat /mnt/in; echo written > /mnt/out"
+    assert polyarch("run", "-v", "./shared:/mnt", busybox, "sh", "-c", script, cwd=tmp_path).stdout == "hello\n"
+    assert (tmp_path / "shared/out").read_text() == "written\n"
+    refused = polyarch("run", "-v", f"{tmp_path}/shared:/mnt:ro", busybox, "sh", "-c", script, check=False)
+    assert refused.status != 0
+    assert "Read-only file system" in refused.stderr
+
+
+def test_a_named_volume_and_a_missing_directory_are_explained(polyarch: Program, busybox: str) -> None:
+    assert "named volume" in polyarch.fails("run", "-v", "data:/mnt", busybox, "true").stderr
+    assert "there is no /no/such" in polyarch.fails("run", "-v", "/no/such:/mnt", busybox, "true").stderr
+
+
+def test_standard_input_is_given_only_with_interactive(polyarch: Program, busybox: str) -> None:
+    assert polyarch("run", "-i", busybox, "cat", stdin="typed").stdout == "typed"
+    assert polyarch("run", busybox, "cat", stdin="typed").stdout == ""
+
+
+def test_entrypoint_replaces_what_the_image_says(polyarch: Program, busybox: str) -> None:
+    assert polyarch("run", "--entrypoint", "echo", busybox, "a", "b").stdout == "a b\n"
+
+
+def test_flags_behind_the_image_belong_to_the_command(polyarch: Program, busybox: str) -> None:
+    assert polyarch("run", busybox, "echo", "-n", "--rm").stdout == "--rm"
+
+
+def test_an_image_without_a_command_needs_one(polyarch: Program, busybox: str) -> None:
+    result = polyarch.fails("run", busybox)
+    assert result.status == 2
+    assert "says nothing of what to run" in result.stderr
+
+
+def test_nothing_of_what_it_writes_stays(polyarch: Program, busybox: str) -> None:
+    polyarch("run", busybox, "sh", "-c", "echo x > /file")
+    assert polyarch("run", busybox, "ls", "/file", check=False).status == 1
+    assert list((polyarch.root / "tmp").iterdir()) == []
+
+
+def test_read_only_and_no_network_are_what_they_say(polyarch: Program, busybox: str) -> None:
+    assert polyarch("run", "--read-only", busybox, "touch", "/file", check=False).status == 1
+    interfaces = polyarch("run", "--network", "none", busybox, "ls", "/sys/class/net").stdout.split()
+    assert interfaces == ["lo"]
+
+
+def test_a_platform_that_the_image_lacks_is_an_error_that_lists_those_it_has(polyarch: Program, busybox: str) -> None:
+    result = polyarch.fails("run", "--platform", "linux/riscv64", busybox, "true")
+    assert result.status == 1
+    assert "linux/amd64, linux/arm64, linux/arm/v7, linux/s390x" in result.stderr
+
+
+def test_the_hosts_table_of_emulators_stays_as_it_was(polyarch: Program, busybox: str) -> None:
+    def table() -> list[str]:
+        directory = Path("/proc/sys/fs/binfmt_misc")
+        return sorted(entry.name for entry in directory.iterdir()) if directory.exists() else []
+
+    before = table()
+    polyarch("run", "--platform", "linux/arm64", busybox, "true")
+    assert table() == before
+
+
+def test_a_missing_image_is_pulled_and_never_means_never(polyarch: Program, busybox: str, registry) -> None:  # type: ignore[no-untyped-def]
+    name = f"{registry.address}/team/busybox:1"
+    polyarch("tag", busybox, name)
+    polyarch("push", name)
+    fresh = polyarch.on(polyarch.root.with_name("fresh"))
+    assert fresh.fails("run", "--pull", "never", name, "true").status == 1
+    assert fresh("run", name, "echo", "pulled").stdout == "pulled\n"
+    # The other platform is fetched when it is asked for, by the digest that the kept index names.
+    assert fresh("run", "--platform", "linux/arm64", name, "uname", "-m").stdout == "aarch64\n"
+
+
+def test_a_terminal_is_given_when_there_is_one(polyarch: Program, busybox: str) -> None:
+    assert "needs a terminal" in polyarch.fails("run", "-t", busybox, "true").stderr
+    controller, terminal = pty.openpty()
+    command = [polyarch.path, "run", "-it", busybox, "sh", "-c", "tty; echo $TERM"]
+    done = subprocess.Popen(command, env=polyarch.env, stdin=terminal, stdout=terminal, stderr=terminal)
+    os.close(terminal)
+    said = b""
+    try:
+        while chunk := os.read(controller, 1000):
+            said += chunk
+    except OSError:
+        pass  # Linux says EIO when the last one has closed the terminal
+    os.close(controller)
+    assert done.wait(timeout=30) == 0, said
+    assert b"/dev/pts/" in said or b"/dev/console" in said
+    assert b"xterm" in said
+
+
+def started(polyarch: Program, *command: str) -> "subprocess.Popen[str]":
+    """A `run` whose process has said `ready`."""
+    process = subprocess.Popen(
+        [polyarch.path, "run", *command], env=polyarch.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def test_signals_reach_the_process(polyarch: Program, busybox: str) -> None:
+    script = "trap 'echo got TERM; exit 3' TERM; trap 'echo got USR1' USR1; echo ready; while :; do sleep 0.05; done"
+    process = started(polyarch, busybox, "sh", "-c", script)
+    process.send_signal(signal.SIGUSR1)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "got USR1\n"
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate(timeout=20)
+    assert (said, process.returncode) == ("got TERM\n", 3)
+
+
+def test_ctrl_c_ends_even_a_process_that_ignores_it_and_leaves_nothing(polyarch: Program, busybox: str) -> None:
+    process = started(polyarch, busybox, "sh", "-c", "trap '' INT TERM; echo ready; sleep 1000")
+    start = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert time.monotonic() - start < 10
+    assert "polyarch: interrupted" in said
+    assert list((polyarch.root / "tmp").iterdir()) == []
+
+
+def test_a_second_sigterm_ends_a_process_that_ignores_the_first(polyarch: Program, busybox: str) -> None:
+    process = started(polyarch, busybox, "sh", "-c", "trap '' TERM; echo ready; sleep 1000")
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.3)
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=20)
+    assert process.returncode == 130
