@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -136,3 +138,23 @@ def _setuid(room: Room) -> list[int]:
 def test_a_setuid_program_keeps_its_meaning_under_emulation(someone: Person, two_platforms: dict[str, Path]) -> None:
     need("qemu-aarch64-static")
     assert inside(someone, _setuid, two_platforms) == [7, 0]
+
+
+def _on_an_older_kernel(room: Room) -> list[str]:
+    # This namespace, with its emulator, plays the host; a process within it cannot have a table of its own.
+    room.run("true", "linux/arm64")
+    script = (
+        "from polyarch.sandbox import syscalls, support; from polyarch.oci.platform import parse\n"
+        "def refuse(kind): raise PermissionError(1, 'Operation not permitted')\n"
+        "syscalls.fsopen = refuse\n"
+        "for found in support([parse('arm64'), parse('s390x')], '/usr/bin'): print(found.how, found.hint)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
+
+
+def test_before_linux_6_7_what_the_host_has_registered_is_used(someone: Person, two_platforms: dict[str, Path]) -> None:
+    need("qemu-aarch64-static", "qemu-s390x-static")
+    registered, not_registered = inside(someone, _on_an_older_kernel, two_platforms)
+    assert registered == "emulated "
+    assert not_registered.startswith("missing registering an emulator needs Linux 6.7 or later")

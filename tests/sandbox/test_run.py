@@ -13,6 +13,8 @@ from tests.sandbox.inside import SEARCH_PATH, Room, inside
 
 Bases = dict[str, Path]
 
+pytestmark = pytest.mark.integration
+
 
 def _leaves_a_file(room: Room) -> list[str]:
     ran = room.run("echo hello > /greeting; echo done")
@@ -258,10 +260,10 @@ def test_without_an_upper_directory_changes_are_thrown_away(someone: Person, amd
     assert inside(someone, _thrown_away, amd64) == [0, True, False, ["run"]]
 
 
-def _many_layers(room: Room) -> str:
+def _many_layers(room: Room, count: int = 300) -> str:
     layers = room.new("layers")
     lowers = [room.base()]
-    for number in range(300):
+    for number in range(count):
         lower = layers / f"a:name,with\\signs-{number}"
         lower.mkdir()
         (lower / "topmost").write_text(f"{number}\n")
@@ -271,6 +273,23 @@ def _many_layers(room: Room) -> str:
 
 def test_three_hundred_layers_fit_whatever_their_names(someone: Person, amd64: Bases) -> None:
     assert inside(someone, _many_layers, amd64) == "299\n"
+
+
+def _many_layers_on_an_older_kernel(room: Room) -> str:
+    import errno
+
+    from polyarch.sandbox import overlay
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EINVAL, "no lowerdir+")
+
+    overlay._mount_with_contexts = refuse
+    return _many_layers(room, 120)
+
+
+def test_an_older_kernel_takes_as_many_layers_as_docker_does(someone: Person, amd64: Bases) -> None:
+    # Before Linux 6.8 there is no lowerdir+: the refusal is made up, what follows is real.
+    assert inside(someone, _many_layers_on_an_older_kernel, amd64) == "119\n"
 
 
 def _scratch(room: Room) -> list[str]:

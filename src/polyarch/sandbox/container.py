@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Self
 
 import msgspec
 
-from polyarch.errors import PolyarchError
+from polyarch.errors import PolyarchError, UnsupportedError
 from polyarch.oci.platform import Platform
 from polyarch.sandbox import bpf, emulation, files, mounts, namespaces, runtime, search, seccomp, spec, syscalls
 from polyarch.sandbox.account import Account, resolve_user
@@ -71,6 +71,15 @@ class Sandbox:
         self._place = os.path.join(self._directory, "run")
         os.makedirs(self._place, exist_ok=True)
         self._undo = contextlib.ExitStack()
+        try:
+            self._mount()
+        except OSError as error:
+            raise UnsupportedError(
+                f"cannot set up the sandbox: {error.strerror}: {error.filename}",
+                "this needs Linux 5.12 or later, with /proc and /sys mounted",
+            ) from error
+
+    def _mount(self) -> None:
         with contextlib.ExitStack() as undo:
             Tmpfs(self._place, mode=0o755).perform()
             undo.callback(syscalls.umount, self._place, syscalls.MNT_DETACH)

@@ -39,7 +39,9 @@ def mount_sys(target: str) -> None:
     """
     Bind("/sys", target, read_only=True).perform()
     for path in _mounted_below("/sys"):
-        Tmpfs(target + path.removeprefix("/sys"), mode=0o755, read_only=True).perform()
+        # Where a container's own runtime has masked a file of /sys, that mask stays.
+        if os.path.isdir(path):
+            Tmpfs(target + path.removeprefix("/sys"), mode=0o755, read_only=True).perform()
 
 
 def keep_off_cgroups(*, hidden: bool) -> bool:

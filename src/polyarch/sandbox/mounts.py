@@ -83,7 +83,7 @@ class Overlay(msgspec.Struct, frozen=True, tag=True):
         return f"overlay of {len(self.lowers)} layers and {self.upper} on {self.target}"
 
     def perform(self) -> None:
-        """Raises UnsupportedError where this kernel has no overlay for user namespaces (before 5.11), else OSError."""
+        """Raises PolyarchError; UnsupportedError where this kernel has no overlay for user namespaces (before 5.11)."""
         from polyarch.sandbox import overlay
 
         overlay.mount(self)

@@ -8,13 +8,13 @@ two ways and the kernel's versions do differently.
 import errno
 import os
 
-from polyarch.errors import UnsupportedError
+from polyarch.errors import PolyarchError, UnsupportedError
 from polyarch.sandbox import syscalls
 from polyarch.sandbox.mounts import Overlay
 
 
 def mount(overlay: Overlay) -> None:
-    """Mounts it. Raises UnsupportedError where this kernel or file system cannot, else OSError."""
+    """Mounts it. Raises UnsupportedError where this kernel or file system cannot, PolyarchError where a path cannot."""
     opened: list[int] = []
     try:
         # extend keeps those that were opened when a later one fails.
@@ -42,7 +42,7 @@ def mount(overlay: Overlay) -> None:
                 f"the file system of {overlay.upper} cannot hold the changes of an overlay",
                 "keep the store on ext4, xfs, btrfs or tmpfs; not on overlay itself, NFS or FUSE",
             ) from error
-        raise
+        raise PolyarchError(f"cannot mount the layers: {error.strerror}: {error.filename}") from error
     finally:
         for descriptor in opened:
             os.close(descriptor)

@@ -12,7 +12,7 @@ class Rootfs:
     """One mounted overlay. Owns the mount, from the constructor to `close`, and its stubs."""
 
     def __init__(self, overlay: Overlay) -> None:
-        """Mounts `overlay`. Raises UnsupportedError and OSError as Overlay.perform does."""
+        """Mounts `overlay`. Raises PolyarchError and UnsupportedError as Overlay.perform does."""
         _adopt_root(overlay.upper, overlay.lowers[-1])
         overlay.perform()
         self.path = overlay.target
