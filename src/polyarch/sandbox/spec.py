@@ -122,6 +122,7 @@ def _process(process: Process, account: Account, ids: Ids) -> dict[str, Any]:
         "env": environment,
         "cwd": process.cwd,
         "capabilities": {"bounding": names, "effective": held, "permitted": held},
+        "rlimits": [{"type": f"RLIMIT_{n.upper()}", "soft": soft, "hard": hard} for n, soft, hard in process.limits],
         # sudo and su in images need setuid; docker, too, leaves it to --security-opt.
         "noNewPrivileges": False,
     }
