@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -177,6 +178,13 @@ def test_insecure_lifts_the_limits_within_the_namespace(someone: Person, amd64: 
     assert inside(someone, _insecure, amd64) == ["mounted", "Seccomp:", "0"]
 
 
+def _wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 def _sleeps(room: Room) -> None:
     # "up" comes when the container runs; then this process is killed.
     from polyarch.sandbox import Process
@@ -212,12 +220,9 @@ def test_when_the_command_is_killed_no_process_remains(someone: Person, amd64: B
         try:
             assert child.stdout is not None
             assert child.stdout.readline() == b"up\n"
-            assert len(sleepers()) == 2
+            _wait_until(lambda: len(sleepers()) == 2)
             child.send_signal(how)
             child.wait(timeout=30)
         finally:
             child.kill()
-    deadline = time.monotonic() + 10
-    while sleepers() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert sleepers() == []
+    _wait_until(lambda: not sleepers())
