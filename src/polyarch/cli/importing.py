@@ -1,17 +1,18 @@
 """`import`: an image from a root filesystem."""
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from polyarch.cli import options
 from polyarch.cli.session import Session, pass_session
-from polyarch.errors import NotFoundError
+from polyarch.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from polyarch.builder.plan.state import StageState
     from polyarch.oci.config import ImageConfig
 
 
@@ -43,7 +44,7 @@ def import_(
 
     reference = references.parse(name).tagged()
     wanted = session.platform(platform) or session.host()
-    configure = _configure(changes)
+    configure = _configure(changes) if changes else lambda config: config
     settings = importing.Settings(created=session.timestamp(), source=file, message=message)
     with session.display(progress, verb="Importing") as emit:
         if file == "-":
@@ -61,4 +62,50 @@ def import_(
 
 
 def _configure(changes: tuple[str, ...]) -> "Callable[[ImageConfig], ImageConfig]":
-    return lambda config: config
+    """What the instructions of `--change` make of a config: those that need no file and run nothing."""
+    from polyarch.dockerfile import parser
+    from polyarch.dockerfile.instructions.expansion import expand
+
+    instructions = [parser.parse_trigger(change, f"--change {change!r}") for change in changes]
+    for instruction in instructions:
+        if not isinstance(instruction, tuple(_effects())):
+            known = ", ".join(sorted(kind.__name__.upper() for kind in _effects()))
+            raise UsageError(f"--change takes no {instruction.keyword}", f"it takes {known}")
+
+    def configure(config: "ImageConfig") -> "ImageConfig":
+        from polyarch.builder.plan.state import StageState
+
+        state = StageState(platform=config.platform, layers=(), config=config, history=(), env=config.env)
+        for instruction in instructions:
+            expanded, _ = expand(instruction, state.env, "\\")
+            state = _effects()[type(expanded)](state, expanded)
+        return state.config
+
+    return configure
+
+
+def _effects() -> "Mapping[type[Any], Callable[[Any, Any], StageState]]":
+    """What each instruction does to a config, as in a build."""
+    from polyarch.builder.plan import config as effects
+    from polyarch.dockerfile.instructions import config as syntax
+    from polyarch.dockerfile.instructions.healthcheck import Healthcheck
+
+    def workdir(state: "StageState", instruction: syntax.Workdir) -> "StageState":
+        import posixpath
+
+        return state.configured(WorkingDir=posixpath.normpath(posixpath.join(state.workdir, instruction.path)))
+
+    return {
+        syntax.Cmd: effects.cmd,
+        syntax.Entrypoint: effects.entrypoint,
+        syntax.Env: effects.env,
+        syntax.Expose: effects.expose,
+        Healthcheck: effects.healthcheck,
+        syntax.Label: effects.label,
+        syntax.Onbuild: effects.onbuild,
+        syntax.Shell: effects.shell,
+        syntax.StopSignal: effects.stop_signal,
+        syntax.User: effects.user,
+        syntax.Volume: effects.volume,
+        syntax.Workdir: workdir,
+    }
