@@ -14,7 +14,6 @@ import click
 from polyarch.errors import PolyarchError, UsageError
 
 INTERRUPTED = 130
-_ISSUES = "https://github.com/polyarch/polyarch/issues"
 
 
 def execute(words: Sequence[str]) -> int:
@@ -129,7 +128,7 @@ def _report_bug(error: Exception, debug: bool) -> int:
     last = traceback.extract_tb(error.__traceback__)[-1]
     place = f"{last.filename.rpartition('/polyarch/')[2]}:{last.lineno}"
     say(f"polyarch: error: this is a bug in polyarch: {type(error).__name__}: {error} ({place})", "31")
-    say(f"hint: run it again as 'polyarch --debug …' and report the traceback at {_ISSUES}", "36")
+    say("hint: run it again as 'polyarch --debug …' and report what it prints to Polyarch's developers", "36")
     return 1
 
 
