@@ -326,3 +326,20 @@ def test_the_user_is_who_USER_says(someone: Person, amd64: Bases) -> None:
         "65534 100 100 /home 65534:100",
         "1234 77 77 / 1234:77",
     ]
+
+
+def _with_one_id(room: Room) -> list[object]:
+    from polyarch.errors import PolyarchError
+
+    ran = room.run("id -u; touch /made")
+    try:
+        room.run("true", user="nobody")
+    except PolyarchError as error:
+        return [ran.status, ran.output, ran.layer, error.message, "/etc/subuid" in (error.hint or "")]
+    return []
+
+
+def test_a_user_without_a_range_runs_as_root_and_as_no_one_else(single_id_user: Person, amd64: Bases) -> None:
+    need("crun")
+    message = "cannot run as 65534:65534: this user namespace has no such id"
+    assert inside(single_id_user, _with_one_id, amd64) == [0, "0\n", ["made"], message, True]

@@ -43,6 +43,7 @@ _PATIENCE_MILLISECONDS = 10_000
 _lock = threading.Lock()
 _table: int | None = None
 _registered: dict[str, str] = {}
+_proved: set[Platform] = set()
 _native: dict[Platform, bool] = {}
 
 
@@ -197,8 +198,10 @@ def _prepare(platform: Platform, search_path: str) -> Support:
                 return _without_a_table(platform, f"{reason}; or {_HINT} and binfmt-support on the host")
             _registered[architecture] = emulator
         emulator = _registered[architecture]
-    if not _runs(platform):
+    # Starting an emulator takes 10 ms and more, so each platform is proved once.
+    if platform not in _proved and not _runs(platform):
         return Support(platform, "missing", hint=f"{emulator} does not run a program of it: a newer qemu may")
+    _proved.add(platform)
     return Support(platform, "emulated", emulator)
 
 

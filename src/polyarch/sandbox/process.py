@@ -14,9 +14,10 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
     HOME where it is missing. `cwd` is absolute in the root filesystem. `user` is what USER and `--user` take,
     `name|uid[:group|gid]`, empty for root. `mounts` come on top of /proc, /sys, /dev and of /etc/resolv.conf,
     /etc/hosts and /etc/hostname; one with the same target replaces those. `hosts` are (name, address) pairs for
-    /etc/hosts. `limits` are (name, soft, hard), the name as in `nofile` for RLIMIT_NOFILE. With `terminal`, stdin and stdout of `Sandbox.run` must be file descriptors of a terminal.
-    `insecure` lifts seccomp, masked paths and the limits on capabilities (`RUN --security=insecure`), which inside
-    a user namespace still gives no power over the host.
+    /etc/hosts. `limits` are (name, soft, hard), the name as in `nofile` for RLIMIT_NOFILE. With `terminal`, stdin
+    and stdout of `Sandbox.run` must be file descriptors of a terminal. `insecure` lifts seccomp, masked
+    paths and the limits on capabilities (`RUN --security=insecure`), which inside a user namespace still gives no
+    power over the host.
     """
 
     argv: tuple[str, ...]
