@@ -59,7 +59,8 @@ def apply(
     """Unpack the tar `layer` (not compressed) into `directory`, which exists.
 
     `form` "plain" applies it to what lies there: whiteouts delete. "overlay" makes a lower directory of an overlay out
-    of an empty directory. `parent` says what the layers below have, for directories that the layer does not list and
+    of an empty directory; the kernel cannot hide all layers below, so one whose listing `hides_all` is mounted without
+    them. `parent` says what the layers below have, for directories that the layer does not list and
     links on the way; `fetch` gives their file for a hard link to it. `note` is told what cannot be had here (an owner
     that no id stands for, a device, an xattr), once for each reason.
 
@@ -98,6 +99,8 @@ class _Unpacking:
         self._noted: set[str] = set()
         # What this layer made, by path; directories get owner, mode and times at the end.
         self._made: dict[str, Entry] = {}
+        # Files of layers below that a hard link brought along: whiteouts speak of them all the same.
+        self._brought: set[str] = set()
         self._deleted: set[str] = set()
         self._opaque: set[str] = set()
         self.implicit: set[str] = set()
@@ -184,7 +187,9 @@ class _Unpacking:
             self._delete(self._settle(whiteouts.deleted(path)))
         elif whiteouts.is_opaque_marker(path):
             # The directory may come through a link; to settle something in it makes the directory.
-            self._hide(parent_of(self._settle(path)))
+            directory = parent_of(self._settle(path))
+            whiteouts.check_opaque(path, directory)
+            self._hide(directory)
         else:
             return whiteouts.is_bookkeeping(path)
         return True
@@ -193,25 +198,41 @@ class _Unpacking:
         if not path:
             raise CorruptError("a layer deletes the root")
         self._deleted.add(path)
-        made = self._made.get(path)
-        if not self._overlay:
-            self._tree.remove(path, self._made.__contains__)
-        elif made is None:
-            try:
-                folder = self._tree.directory(parent_of(path))
-                os.mknod(name_of(path), 0o020000, os.makedev(0, 0), dir_fd=folder)
-            except FileExistsError:
-                pass
-        elif made.kind == "directory":
-            # This layer's directory stays, and hides the one below.
-            self._mark(path)
+        self._send_back(path)
+        self._forget(self._tree.remove(path, self._is_own) if path in self._made or not self._overlay else [])
+        if self._overlay:
+            if path not in self._made:
+                self._whited_out(path)
+            elif self._made[path].kind == "directory":
+                # This layer's directory stays, and hides the one below.
+                self._mark(path)
+
+    def _is_own(self, path: str) -> bool:
+        """Whether a whiteout leaves `path`: directories that are there only for what is in them go with it."""
+        return path in self._made and path not in self.implicit
+
+    def _forget(self, gone: list[str]) -> None:
+        for path in gone:
+            self._made.pop(path, None)
+            self.implicit.discard(path)
+
+    def _whited_out(self, path: str) -> None:
+        # One that is there already has been deleted twice.
+        if self._tree.look(path) is None:
+            os.mknod(name_of(path), 0o020000, os.makedev(0, 0), dir_fd=self._tree.directory(parent_of(path)))
+
+    def _send_back(self, path: str) -> None:
+        for brought in [one for one in self._brought if not path or (one + "/").startswith(path + "/")]:
+            self._tree.remove(brought)
+            self._brought.discard(brought)
+            del self._made[brought]
 
     def _hide(self, path: str) -> None:
         self._opaque.add(path)
+        self._send_back(path)
+        self._forget(self._tree.empty(path, self._is_own))
         if self._overlay:
             self._mark(path)
-        else:
-            self._tree.empty(path, self._made.__contains__)
 
     def _mark(self, path: str) -> None:
         os.setxattr(self._tree.directory(path), whiteouts.OPAQUE_XATTR, whiteouts.OPAQUE_VALUE)
@@ -222,8 +243,13 @@ class _Unpacking:
         """Make room at `path`: what an earlier entry, a whiteout or a layer below put there goes."""
         if path in self._made or path in self._deleted or not self._overlay:
             for gone in self._tree.remove(path):
-                self._made.pop(gone, None)
+                made = self._made.pop(gone, None)
                 self._opaque.discard(gone)
+                self._brought.discard(gone)
+                self.implicit.discard(gone)
+                if made is not None and made.kind != "directory":
+                    # It hid what the layers below have there; a directory that takes its place still does.
+                    self._deleted.add(gone)
 
     def _directory(self, path: str, entry: Entry) -> None:
         made = self._made.get(path)
@@ -273,16 +299,14 @@ class _Unpacking:
 
     def _hardlink(self, path: str, entry: Entry) -> None:
         target = self._settle(clean(entry.link))
-        if target == path:
-            raise CorruptError(f"{path} is a hard link to itself")
+        if (target + "/").startswith(path + "/"):
+            raise CorruptError(f"{path} is a hard link to {target}, which it replaces")
         made = self._made.get(target)
         if made is None:
             made = self._fetched(target, path)
         if made.kind == "directory":
             raise CorruptError(f"{path} is a hard link to {target}, which is a directory")
         self._clear(path)
-        if target not in self._made:
-            raise CorruptError(f"{path} is a hard link to {target}, which it replaces")
         source, folder = self._tree.pair(parent_of(target), parent_of(path))
         os.link(name_of(target), name_of(path), src_dir_fd=source, dst_dir_fd=folder, follow_symlinks=False)
         self._made[path] = made
@@ -290,7 +314,6 @@ class _Unpacking:
     def _fetched(self, target: str, path: str) -> Entry:
         """The file of a layer below that a hard link names, brought into this layer, as a link in an overlay does."""
         if not self._overlay and not self._is_hidden(target) and (found := self._tree.look(target)) is not None:
-            self._made[target] = found
             return found
         item = self._fetch(target) if self._fetch is not None and not self._is_hidden(target) else None
         if item is None or item[0].kind in ("directory", "hardlink"):
@@ -307,6 +330,7 @@ class _Unpacking:
         elif not self._special(target, entry):
             raise CorruptError(f"{path} is a hard link to {target}, which cannot be made here")
         self._made[target] = entry
+        self._brought.add(target)
         return entry
 
     def _copy_up(self, target: str, entry: Entry, content: Content | None) -> None:

@@ -97,10 +97,9 @@ class Beneath:
                 gone.append(here)
         return gone
 
-    def empty(self, path: str, keep: Callable[[str], bool]) -> None:
-        """Remove all that is in the directory `path` but what `keep` says yes to."""
-        for below in list(self._names(path)):
-            self.remove(below, keep)
+    def empty(self, path: str, keep: Callable[[str], bool]) -> list[str]:
+        """Remove all that is in the directory `path` but what `keep` says yes to; the paths that went."""
+        return [gone for below in list(self._names(path)) for gone in self.remove(below, keep)]
 
     def _names(self, path: str) -> Iterator[str]:
         names = os.listdir(self.directory(path))

@@ -14,6 +14,7 @@ from polyarch.errors import CorruptError
 from polyarch.layers.compression import decompress
 from polyarch.layers.entry import Entry, clean, parent_of
 from polyarch.layers.reader import Pieces, TarReader, content
+from polyarch.layers.whiteouts import OPAQUE
 from polyarch.oci.digest import Digest
 from polyarch.oci.place import Readable
 
@@ -42,6 +43,11 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
     blocks: tuple[tuple[int, int], ...] = ()
     blob: str = ""
     texts: dict[str, bytes] = {}
+
+    @property
+    def hides_all(self) -> bool:
+        """Whether nothing of the layers below is seen: an opaque root, which the kernel's overlay cannot say."""
+        return any(entry.path == OPAQUE for entry in self.entries)
 
     def implicit_parents(self) -> tuple[str, ...]:
         """The directories that the layer goes into without listing them, sorted.

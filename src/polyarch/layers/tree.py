@@ -115,7 +115,9 @@ class Tree:
                 raise CorruptError("a layer deletes the root")
             self._prune(path)
         elif whiteouts.is_opaque_marker(path):
-            for below in list(self._below.get(parent_of(self._settle(path)), ())):
+            directory = parent_of(self._settle(path))
+            whiteouts.check_opaque(path, directory)
+            for below in list(self._below.get(directory, ())):
                 self._prune(below)
         else:
             return whiteouts.is_bookkeeping(path)
@@ -149,13 +151,17 @@ class Tree:
             if node is None:
                 made = Listed(path=parent, kind="directory", mode=0o755)
                 self._put(parent, Node(made, made, -1))
+                # It is there for what is in it only, and goes with that.
+                self._own.discard(parent)
             elif node.entry.kind != "directory":
                 raise CorruptError(f"a layer puts {path} below {parent}, which is no directory")
         return path
 
     def _linked(self, entry: Listed, path: str) -> Node:
-        target = self._nodes.get(self.resolve(entry.link, follow_last=False))
-        if target is None or target.entry.kind == "directory":
+        link = self.resolve(entry.link, follow_last=False)
+        target = self._nodes.get(link)
+        # One that names itself, or what is below it, would remove its target by being made.
+        if (link + "/").startswith(path + "/") or target is None or target.entry.kind == "directory":
             raise CorruptError(f"{entry.path} is a hard link to {entry.link}, which is no file of the image")
         return Node(_moved(target.entry, path), target.source, target.layer)
 

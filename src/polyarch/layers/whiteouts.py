@@ -8,6 +8,7 @@ A whiteout speaks of the layers below only, wherever in the tar it stands.
 
 from typing import Literal
 
+from polyarch.errors import CorruptError
 from polyarch.layers.entry import Entry, parent_of
 
 # How a layer lies on this disk: as it is, or as a lower or upper directory of an overlay.
@@ -57,6 +58,10 @@ def opaque_marker(directory: str, mtime: int = 0) -> Entry:
     return Entry(path=f"{directory}/{OPAQUE}" if directory else OPAQUE, kind="file", mode=0o644, mtime=mtime)
 
 
-def opaque_directory(path: str) -> str:
-    """The directory that an opaque marker speaks of."""
-    return parent_of(path)
+def check_opaque(marker: str, directory: str) -> None:
+    """Refuse (CorruptError) an opaque marker that would hide the whole root through a link.
+
+    The kernel's overlay has no opaque root, so who mounts must know of one from the listing, by its name.
+    """
+    if not directory and parent_of(marker):
+        raise CorruptError(f"a layer hides the whole image by {marker}, through a link")
