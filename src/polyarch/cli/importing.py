@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command("import")
-@click.argument("file", metavar="FILE|-", type=click.Path(allow_dash=True))
+@click.argument("file", metavar="FILE|-")
 @click.argument("name", metavar="NAME[:TAG]")
 @options.platform(several=False, help="What the files are made for (default: this machine's)")
 @click.option(

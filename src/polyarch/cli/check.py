@@ -1,0 +1,144 @@
+"""`check`: whether an image is what it says, on every platform."""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from polyarch.cli import options
+from polyarch.cli.session import Session, pass_session
+
+if TYPE_CHECKING:
+    from polyarch.images.check.findings import Finding, Group, Report
+
+_SHOWN_PATHS = 5
+_SHOWN_STEP = 100
+
+
+@click.command("check")
+@click.argument("image", metavar="IMAGE|LAYOUT|ARCHIVE", shell_complete=options.complete_image)
+@options.platform(several=True, help="Check only these platforms")
+@click.option("--allow", multiple=True, metavar="PATTERN", help="Files that are meant to be so; repeatable")
+@click.option("--strict", is_flag=True, help="Fail for warnings too")
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json")
+@click.option("--format", "form", type=click.Choice(["table", "json", "sarif"]), help="How to print it")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing where nothing is wrong")
+@options.progress
+@options.insecure
+@pass_session
+def check(
+    session: Session,
+    image: str,
+    platform: tuple[str, ...],
+    allow: tuple[str, ...],
+    strict: bool,
+    as_json: bool,
+    form: str | None,
+    quiet: bool,
+    progress: str | None,
+    insecure: bool,
+) -> None:
+    """Check that an image is what it says: of the store, a registry, a layout or an archive.
+
+    Binaries of another architecture, commands that cannot run, loaders and libraries that are missing, indexes that
+    contradict their images. Exits with 1 where something is wrong.
+    """
+    from polyarch.images.check import check as checking
+
+    chosen = checking.CheckOptions(platforms=session.platforms(platform), allow=allow)
+    with session.display("quiet" if quiet else progress, verb="Checking") as emit:
+        report = checking.check(session.places([image] if insecure else ()), image, chosen, emit)
+    good = report.is_good(strict=strict)
+    form = "json" if as_json else form
+    if form == "json":
+        _echo(_document(report, good))
+    elif form == "sarif":
+        from polyarch.images.check import sarif
+        from polyarch.version import VERSION
+
+        _echo(sarif.document(report, VERSION))
+    elif report.findings or not quiet:
+        click.echo(render(report, colour=session.environment.colour), nl=False)
+    if not good:
+        raise click.exceptions.Exit(1)
+
+
+def render(report: "Report", *, colour: bool = False) -> str:
+    """The report as people read it: by platform, equal findings together."""
+    from polyarch.images.check.findings import grouped
+
+    counted = {str(image.platform): image for image in report.images}
+    groups: dict[str, list[Group]] = {name: [] for name in counted}
+    for group in grouped(report.findings):
+        groups.setdefault(group.first.platform, []).append(group)
+    lines: list[str] = []
+    for platform in sorted(groups, key=lambda name: name != ""):  # what is about the index comes first
+        image = counted.get(platform)
+        count = f" ({image.binaries} {'binary' if image.binaries == 1 else 'binaries'})" if image else ""
+        clean = "" if groups[platform] else ": nothing found"
+        lines.append(f"{platform or report.name}{count if platform else ''}{clean}")
+        for group in groups[platform]:
+            lines += _group(group, colour)
+    if not groups:
+        lines.append(f"{report.name}: no image to check")
+    return "\n".join([*lines, _summary(report)]) + "\n"
+
+
+def _group(group: "Group", colour: bool) -> list[str]:
+    from polyarch.cli import text
+
+    first = group.first
+    word = _coloured(first) if colour else first.severity
+    lines = [f"  {word}: {text.plain(first.message)} [{first.rule}]"]
+    lines += [f"      {text.plain(path)}" for path in group.paths[:_SHOWN_PATHS]]
+    if len(group.paths) > _SHOWN_PATHS:
+        lines.append(f"      … and {len(group.paths) - _SHOWN_PATHS} more")
+    if first.layer:
+        step = f" by {text.clip(text.plain(first.step), _SHOWN_STEP)}" if first.step else ""
+        lines.append(f"      layer {text.short_digest(first.layer)}{step}")
+    return lines
+
+
+def _coloured(finding: "Finding") -> str:
+    colours = {"error": "red", "warning": "yellow", "note": "blue"}
+    return click.style(finding.severity, fg=colours[finding.severity], bold=True)
+
+
+def _summary(report: "Report") -> str:
+    if not report.findings:
+        return f"{report.name} is good"
+    words = ((n, w) for n, w in ((report.count("error"), "error"), (report.count("warning"), "warning")) if n)
+    notes = report.count("note")
+    said = [f"{number} {word}{'s' if number > 1 else ''}" for number, word in words]
+    said += [f"{notes} note{'s' if notes > 1 else ''}"] if notes else []
+    return f"{report.name}: {', '.join(said)}"
+
+
+def _document(report: "Report", good: bool) -> dict[str, Any]:
+    import msgspec
+
+    return {
+        "name": report.name,
+        "digest": report.digest,
+        "good": good,
+        "images": [
+            {
+                "platform": str(image.platform),
+                "digest": image.digest,
+                "binaries": image.binaries,
+                "layers": image.layers,
+            }
+            for image in report.images
+        ],
+        "findings": [_clean(msgspec.to_builtins(finding)) for finding in report.findings],
+    }
+
+
+def _clean(finding: dict[str, str]) -> dict[str, str]:
+    """A name that is no UTF-8 has no spelling in JSON: its odd bytes become replacement characters."""
+    return {key: value.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for key, value in finding.items()}
+
+
+def _echo(document: dict[str, Any]) -> None:
+    import msgspec
+
+    click.echo(msgspec.json.format(msgspec.json.encode(document), indent=2))
