@@ -1,13 +1,14 @@
 """`polyarch.build`: a build in one call, for programs as for the command line, which calls it too.
 
-Like `cli/` it stands on top, so here the clock is read for those who say no time.
+Like `cli/` it stands on top, so here the clock and the environment are read for those who say nothing of them.
 """
 
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from polyarch import progress
 from polyarch.errors import UsageError
@@ -17,7 +18,7 @@ from polyarch.oci.platform import Platform
 from polyarch.oci.reference import Reference
 
 if TYPE_CHECKING:
-    from polyarch.builder import BuildResult, Output, Secrets
+    from polyarch.builder import BuildRequest, BuildResult, Checked, Outline, Output, Secrets, TargetStage
     from polyarch.layers.compression import Compression
     from polyarch.registry import Registry
     from polyarch.store import Store
@@ -27,10 +28,67 @@ def build(
     context: Path | str | None,
     store: "Store",
     *,
+    registry: "Registry | None" = None,
+    emit: progress.Emit = progress.ignore,
+    **wishes: Any,
+) -> "BuildResult":
+    """Build the Dockerfile of `context`, a directory, the URL of an archive or a git repository.
+
+    `wishes` are those of `request`, all by name. `registry` is asked for base images and pushed to; without it an
+    anonymous one is made and closed again.
+
+    A RUN needs a user namespace, which this process then enters for good: it must have no second thread by then.
+    Raises UsageError, DockerfileError with the lines that are wrong, BuildError where a step fails, and other kinds
+    of PolyarchError.
+    """
+    from polyarch.builder import build as build_request
+
+    with _registry(registry) as client, request(context, store, client, emit, **wishes) as asked:
+        return build_request(asked, store, client, emit)
+
+
+def check(
+    context: Path | str | None, store: "Store", *, registry: "Registry | None" = None, **wishes: Any
+) -> "Checked":
+    """What the build checks find in a Dockerfile: nothing is built. Parameters and errors as of `build`."""
+    from polyarch.builder import check as check_request
+
+    with _registry(registry) as client, request(context, store, client, **wishes) as asked:
+        return check_request(asked, store, client)
+
+
+def outline(
+    context: Path | str | None, store: "Store", *, registry: "Registry | None" = None, **wishes: Any
+) -> "Outline":
+    """The arguments, secrets and ssh sockets that the build of the target takes. Parameters as of `build`."""
+    from polyarch.builder import outline as outline_of
+
+    with _registry(registry) as client, request(context, store, client, **wishes) as asked:
+        return outline_of(asked)
+
+
+def targets(
+    context: Path | str | None, store: "Store", *, registry: "Registry | None" = None, **wishes: Any
+) -> "tuple[TargetStage, ...]":
+    """The stages of a Dockerfile that can be built. Parameters as of `build`."""
+    from polyarch.builder import targets as targets_of
+
+    with _registry(registry) as client, request(context, store, client, **wishes) as asked:
+        return targets_of(asked)
+
+
+@contextmanager
+def request(
+    context: Path | str | None,
+    store: "Store",
+    registry: "Registry",
+    emit: progress.Emit = progress.ignore,
+    *,
     platforms: Iterable[Platform | str] = (),
     tags: Iterable[Reference | str] = (),
     file: Path | str | None = None,
     dockerfile: str | None = None,
+    stdin: BinaryIO | None = None,
     target: str = "",
     build_args: Mapping[str, str] | None = None,
     labels: Mapping[str, str] | None = None,
@@ -44,37 +102,38 @@ def build(
     annotations: Mapping[str, str] | None = None,
     index_annotations: Mapping[str, str] | None = None,
     network: Literal["default", "none", "host"] = "default",
+    hosts: Iterable[tuple[str, str]] = (),
+    shm_size: int = 0,
+    limits: Iterable[tuple[str, int, int]] = (),
     allow: Iterable[str] = (),
     allow_foreign_base: bool = False,
     secrets: "Secrets | None" = None,
     proxies: Mapping[str, str] | None = None,
     no_cache: bool = False,
+    no_cache_stages: Iterable[str] = (),
     pull: bool = False,
     keep_going: bool = False,
     epoch: int | None = None,
+    reproducible: bool = False,
     created: float | None = None,
     search_path: str | None = None,
+    environment: Mapping[str, str] | None = None,
     workers: int | None = None,
-    registry: "Registry | None" = None,
-    emit: progress.Emit = progress.ignore,
-) -> "BuildResult":
-    """Build the Dockerfile of `context` for each of `platforms` (this machine's where none is given).
+) -> "Iterator[BuildRequest]":
+    """What is asked for, as a value; contexts that had to be fetched are there until the end of the `with`.
 
-    The result gets `tags` in the store, unless `push` or `outputs` say where it goes instead (`load` True: there
-    too). `dockerfile` is a Dockerfile's text; otherwise `file`, or `Dockerfile` in the context, is read. `contexts`
-    are named build contexts: a directory, or `docker-image://NAME`. `epoch` (seconds) is SOURCE_DATE_EPOCH.
-    `created` (seconds) is the time that new layers get, now where it is None. `registry` is asked for base images
-    and pushed to; without it an anonymous one is made and closed again.
-
-    A RUN needs a user namespace, which this process then enters for good: it must have no second thread by then.
-    Raises UsageError, DockerfileError with the lines that are wrong, BuildError where a step fails, and other kinds
-    of PolyarchError.
+    `platforms` are this machine's where none is given. The result gets `tags` in the store, unless `push` or
+    `outputs` say where it goes instead (`load` True: there too). `dockerfile` is a Dockerfile's text; otherwise
+    `file`, or `Dockerfile` in the context, is read; the context `-` is read from `stdin`. `contexts` are named build
+    contexts: a directory, `docker-image://NAME`, `oci-layout://PATH`, a URL or a git repository. `hosts` are (name,
+    address) for RUN, `shm_size` bytes of its /dev/shm, `limits` (name, soft, hard). `epoch` (seconds) is
+    SOURCE_DATE_EPOCH, and 0 for `reproducible` where nothing says it. `created` (seconds) is the time that new layers
+    get, now where it is None. `environment` is what git may see of our variables, by default all.
     """
-    from polyarch.builder import BuildRequest, Export, Output, PlanOptions, Secrets, read_sources
-    from polyarch.builder import build as build_request
+    from polyarch.builder import BuildRequest, Opened, PlanOptions, Secrets, named_contexts
+    from polyarch.builder import fetcher as fetchers
     from polyarch.builder.plan.planner import epoch_of
     from polyarch.builder.request import SEARCH_PATH
-    from polyarch.layers.compression import Compression
     from polyarch.sandbox import host_platform
 
     host = host_platform()
@@ -84,9 +143,86 @@ def build(
     arguments = dict(build_args or {})
     if epoch is None:
         epoch = epoch_of(arguments)
-    else:
+    if epoch is None and reproducible:
+        epoch = 0
+    if epoch is not None:
         arguments.setdefault("SOURCE_DATE_EPOCH", str(epoch))
-    directories, images = _named_contexts(contexts or {})
+    around = dict(os.environ) if environment is None else environment
+    path = SEARCH_PATH if search_path is None else search_path
+    allowed = frozenset(allow)
+    named = named_contexts(contexts or {})
+    with fetchers(store, registry, path, around, emit) as fetcher:
+        keep_git = arguments.get("BUILDKIT_CONTEXT_KEEP_GIT_DIR", "").lower() in ("1", "true")
+        opened = Opened() if context is None else fetcher.main(context, stdin, keep_git=keep_git)
+        yield BuildRequest(
+            sources=_sources(opened, file, dockerfile, named),
+            platforms=wanted or (host,),
+            plan=PlanOptions(
+                build_platform=host,
+                arguments=arguments,
+                labels=labels or {},
+                contexts=named.files,
+                images=named.images,
+                target=target,
+                network=network,
+                allow_foreign_base=allow_foreign_base,
+                allow_insecure="security.insecure" in allowed,
+                epoch=epoch,
+                uncached_stages=frozenset(name.lower() for name in no_cache_stages),
+                hosts=tuple(hosts),
+                shm_size=shm_size,
+                limits=tuple(limits),
+            ),
+            export=_export(
+                tags,
+                push,
+                load,
+                outputs,
+                compression=compression,
+                force_compression=force_compression,
+                docker_format=docker_format,
+                annotations=annotations,
+                index_annotations=index_annotations,
+            ),
+            created=time.time() if created is None else created,
+            search_path=path,
+            environment=around,
+            secrets=secrets or Secrets(),
+            proxies=proxies or {},
+            no_cache=no_cache,
+            pull=pull,
+            keep_going=keep_going,
+            workers=workers or os.cpu_count() or 2,
+        )
+
+
+def _sources(opened: Any, file: Path | str | None, text: str | None, named: Any) -> Any:
+    """The Dockerfile: by its text, by its path on this machine, or inside a context that came from elsewhere."""
+    from polyarch.builder import read_sources
+
+    if text is None and file is None:
+        text = opened.text
+    path = None if file is None else Path(file)
+    if path is not None and opened.directory is not None and not opened.ignores:
+        path = opened.directory / path
+    return read_sources(opened.directory, path, named, text, ignores=opened.ignores)
+
+
+def _export(
+    tags: Iterable[Reference | str],
+    push: bool,
+    load: bool | None,
+    outputs: "Sequence[Output]",
+    *,
+    compression: "Compression | None",
+    force_compression: bool,
+    docker_format: bool,
+    annotations: Mapping[str, str] | None,
+    index_annotations: Mapping[str, str] | None,
+) -> Any:
+    from polyarch.builder import Export, Output
+    from polyarch.layers.compression import Compression
+
     names = tuple(one if isinstance(one, Reference) else references.parse(one) for one in tags)
     for name in names:
         if name.digest:
@@ -96,66 +232,25 @@ def build(
         where.append(Output(kind="registry"))
     if load or (not where and load is not False):
         where.insert(0, Output(kind="store"))
-    allowed = frozenset(allow)
-    request = BuildRequest(
-        sources=read_sources(_path(context), _path(file), directories, dockerfile),
-        platforms=wanted or (host,),
-        plan=PlanOptions(
-            build_platform=host,
-            arguments=arguments,
-            labels=labels or {},
-            contexts=frozenset(directories),
-            images=images,
-            target=target,
-            network=network,
-            explicit_platform=bool(wanted),
-            allow_foreign_base=allow_foreign_base,
-            allow_insecure="security.insecure" in allowed,
-            epoch=epoch,
-        ),
-        export=Export(
-            names=names,
-            outputs=tuple(where),
-            compression=compression or Compression(),
-            force_compression=force_compression,
-            docker_format=docker_format,
-            annotations=annotations or {},
-            index_annotations=index_annotations or {},
-        ),
-        created=time.time() if created is None else created,
-        search_path=SEARCH_PATH if search_path is None else search_path,
-        secrets=secrets or Secrets(),
-        proxies=proxies or {},
-        no_cache=no_cache,
-        pull=pull,
-        keep_going=keep_going,
-        workers=workers or os.cpu_count() or 2,
+    return Export(
+        names=names,
+        outputs=tuple(where),
+        compression=compression or Compression(),
+        force_compression=force_compression,
+        docker_format=docker_format,
+        annotations=annotations or {},
+        index_annotations=index_annotations or {},
     )
-    if registry is not None:
-        return build_request(request, store, registry, emit)
+
+
+@contextmanager
+def _registry(given: "Registry | None") -> "Iterator[Registry]":
+    """The registry client that was given, or an anonymous one that is closed again."""
+    if given is not None:
+        yield given
+        return
     from polyarch.registry import Registry, credentials, hosts
     from polyarch.version import VERSION
 
     with Registry(hosts.load(), credentials.Credentials(None), f"polyarch/{VERSION}") as made:
-        return build_request(request, store, made, emit)
-
-
-def _path(given: Path | str | None) -> Path | None:
-    return None if given is None else Path(given)
-
-
-def _named_contexts(contexts: Mapping[str, str]) -> tuple[dict[str, Path], dict[str, str]]:
-    """Named contexts parted into directories of this machine and images."""
-    directories: dict[str, Path] = {}
-    images: dict[str, str] = {}
-    for name, value in contexts.items():
-        if value.startswith("docker-image://"):
-            images[name] = value.removeprefix("docker-image://")
-        elif "://" in value:
-            raise UsageError(
-                f"the build context {name}={value} is of a kind that is not known",
-                "it is a directory, or docker-image://NAME",
-            )
-        else:
-            directories[name] = Path(value)
-    return directories, images
+        yield made

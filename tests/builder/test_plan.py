@@ -225,7 +225,7 @@ def test_a_destination_is_relative_to_workdir_and_keeps_its_slash(destination: s
 
 
 def test_scratch_has_the_target_platform() -> None:
-    assert one("FROM scratch", explicit_platform=True).config.document["architecture"] == "amd64"
+    assert one("FROM scratch").config.document["architecture"] == "amd64"
 
 
 def test_healthcheck_keeps_what_was_said() -> None:

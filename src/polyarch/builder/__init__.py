@@ -4,35 +4,69 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from polyarch.builder.assemble import Image
+    from polyarch.builder.checking import Checked, check, outline, targets
+    from polyarch.builder.contexts import Fetcher, Opened, fetcher
     from polyarch.builder.perform.running import Secrets
     from polyarch.builder.pipeline import BuildResult, build
     from polyarch.builder.plan.options import PlanOptions
-    from polyarch.builder.request import BuildRequest, Export, Output, Sources, read_sources
+    from polyarch.builder.request import (
+        BuildRequest,
+        Export,
+        Named,
+        Output,
+        Sources,
+        named_contexts,
+        read_sources,
+    )
+    from polyarch.dockerfile.outline import Outline
+    from polyarch.dockerfile.outline import Target as TargetStage
 
 _HOMES = {
     "BuildRequest": "request",
     "BuildResult": "pipeline",
+    "Checked": "checking",
     "Export": "request",
+    "Fetcher": "contexts",
     "Image": "assemble",
+    "Named": "request",
+    "Opened": "contexts",
+    "Outline": "checking",
     "Output": "request",
     "PlanOptions": "plan.options",
     "Secrets": "perform.running",
     "Sources": "request",
+    "TargetStage": "checking",
     "build": "pipeline",
+    "check": "checking",
+    "fetcher": "contexts",
+    "named_contexts": "request",
+    "outline": "checking",
     "read_sources": "request",
+    "targets": "checking",
 }
 
 __all__ = [
     "BuildRequest",
     "BuildResult",
+    "Checked",
     "Export",
+    "Fetcher",
     "Image",
+    "Named",
+    "Opened",
+    "Outline",
     "Output",
     "PlanOptions",
     "Secrets",
     "Sources",
+    "TargetStage",
     "build",
+    "check",
+    "fetcher",
+    "named_contexts",
+    "outline",
     "read_sources",
+    "targets",
 ]
 
 

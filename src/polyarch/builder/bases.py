@@ -5,6 +5,7 @@ can mount them and a RUN can fetch them.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from polyarch.builder.plan.options import Base
@@ -112,3 +113,10 @@ class Bases:
                 with source.open_blob(blob) as reader:
                     self._store.write_blob(blob, reader)
         self._store.write_manifest(descriptor, manifest.raw)
+
+
+def open_layouts(named: Mapping[str, tuple[Path, str]]) -> dict[str, tuple[Source, str]]:
+    """The OCI layouts among the named contexts, to be read from."""
+    from polyarch.transfer.layout import Directory, LayoutSource
+
+    return {word: (LayoutSource(Directory(path)), tag) for word, (path, tag) in named.items()}

@@ -6,17 +6,20 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from polyarch import progress
-from polyarch.builder import assemble, solve
+from polyarch.builder import assemble, checking, solve
 from polyarch.builder.assemble import Assembler, Image
-from polyarch.builder.bases import Bases
+from polyarch.builder.bases import Bases, open_layouts
+from polyarch.builder.contexts import Fetcher
 from polyarch.builder.export import Exporter
 from polyarch.builder.perform.context import Context
+from polyarch.builder.perform.git import Repositories
+from polyarch.builder.perform.http import Downloads
 from polyarch.builder.perform.layer import Layer
 from polyarch.builder.perform.performer import Performer, Site
 from polyarch.builder.plan.planner import Plan, plan
 from polyarch.builder.request import BuildRequest
 from polyarch.builder.vertices import Context as ContextVertex
-from polyarch.builder.vertices import Graph, VertexId
+from polyarch.builder.vertices import Git, Graph, Http, VertexId
 from polyarch.dockerfile import ignorefile, parser
 from polyarch.dockerfile.parser import Dockerfile
 from polyarch.dockerfile.source import DockerfileError, Location
@@ -28,6 +31,9 @@ from polyarch.transfer.lazy import LazySource
 if TYPE_CHECKING:
     from polyarch.registry import Registry
     from polyarch.store import Store
+
+
+_SILENT = (ContextVertex, Http, Git)
 
 
 class BuildResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,10 +81,16 @@ class _Build:
         self._dockerfile: Dockerfile | None = None
         epoch = request.plan.epoch
         self._created = assemble.timestamp(request.created if epoch is None else epoch)
+        scratch = stack.enter_context(store.temporary())
+        downloads = Downloads(store, registry, emit)
+        repositories = Repositories(scratch, request.search_path, request.environment, emit)
+        self._fetcher = Fetcher(downloads, repositories, scratch)
         site = Site(
             store=store,
             source=self._source,
-            scratch=stack.enter_context(store.temporary()),
+            scratch=scratch,
+            downloads=downloads,
+            repositories=repositories,
             search_path=request.search_path,
             created=self._created,
             now=int(request.created * 1e9),
@@ -106,6 +118,12 @@ class _Build:
         self._exporter.check()
         self._dockerfile = parser.parse(request.sources.text, request.sources.name)
         plans = self._plans(self._dockerfile)
+        checked = checking.judge(self._dockerfile, request, [found for one in plans for found in one.findings])
+        told = [checking.warning(finding, self._dockerfile) for finding in checked.findings]
+        if checked.violation:
+            for one in told:
+                self._emit(one)
+            raise BuildError(checked.violation, "`# check=error=true` makes an error of a warning")
         results = self._solve(plans)
         blobs = any(output.kind not in ("local", "tar") for output in request.export.outputs)
         assembler = Assembler(
@@ -118,7 +136,10 @@ class _Build:
         sent: list[Sent] = []
         for output in request.export.outputs:
             sent += self._exporter.send(output, images, root or images[0].descriptor)
-        warnings = tuple(dict.fromkeys(warning for one in plans for warning in one.warnings))
+        for warning in told:
+            self._emit(warning)
+        said = [warning for one in plans for warning in one.warnings] + [warning.message for warning in told]
+        warnings = tuple(dict.fromkeys(said))
         return BuildResult(descriptor=root, images=images, sent=tuple(sent), warnings=warnings)
 
     def _plans(self, dockerfile: Dockerfile) -> list[Plan]:
@@ -128,10 +149,12 @@ class _Build:
             self._source,
             pull=self._request.pull,
             allow_foreign=self._request.plan.allow_foreign_base,
+            layouts=open_layouts(self._request.sources.layouts),
         )
+        options = msgspec.structs.replace(self._request.plan, ignore=self._request.sources.ignore.get("", ""))
         plans = []
         for platform in self._request.platforms:
-            made = plan(dockerfile, self._request.plan, platform, bases, self._graph)
+            made = plan(dockerfile, options, platform, bases, self._graph)
             for warning in made.warnings:
                 self._emit(progress.Warned(warning))
             plans.append(made)
@@ -172,6 +195,8 @@ class _Build:
 
     def _context(self, name: str) -> Context:
         sources = self._request.sources
+        if name in sources.remote:
+            return Context(self._fetcher.named(sources.remote[name]), self._store, 0)
         directory = sources.directories.get(name)
         if directory is None:
             raise PolyarchError("there is no build context", "name a directory, as in: polyarch build -t NAME .")
@@ -181,17 +206,17 @@ class _Build:
 
 
 class _Observer:
-    """Tells of vertices by their labels. Opening a context is no step worth a line."""
+    """Tells of vertices by their labels. To open a context is no step worth a line, and who fetches speaks itself."""
 
     def __init__(self, graph: Graph, emit: progress.Emit) -> None:
         self._graph = graph
         self._emit = emit
 
     def started(self, vertex: VertexId) -> None:
-        if not isinstance(self._graph.vertices[vertex], ContextVertex):
+        if not isinstance(self._graph.vertices[vertex], _SILENT):
             label = self._graph.labels[vertex]
             self._emit(progress.Started(vertex, label.name, label.platforms))
 
     def finished(self, vertex: VertexId, *, cached: bool = False, error: str = "") -> None:
-        if not isinstance(self._graph.vertices[vertex], ContextVertex):
+        if not isinstance(self._graph.vertices[vertex], _SILENT):
             self._emit(progress.Finished(vertex, cached, error))

@@ -23,12 +23,16 @@ OutputKind = Literal["store", "registry", "oci", "docker", "local", "tar"]
 class Sources(msgspec.Struct, frozen=True, kw_only=True):
     """Where files come from: the Dockerfile's text, and the directories of the build contexts by their names.
 
-    The main context has the name ""; `ignore` has the text of a context's ignore file, where it has one.
+    The main context has the name ""; `ignore` has the text of a context's ignore file, where it has one. `remote` are
+    named contexts behind a URL, fetched when something needs them, `layouts` OCI layouts by the names that
+    `PlanOptions.images` gives them: a path and what to find inside.
     """
 
     name: str
     text: str
     directories: Mapping[str, Path] = {}
+    remote: Mapping[str, str] = {}
+    layouts: Mapping[str, tuple[Path, str]] = {}
     ignore: Mapping[str, str] = {}
 
 
@@ -58,7 +62,10 @@ class Export(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """One build. `created` is the time, in seconds, that new layers get; `search_path` finds runtime and emulators."""
+    """One build. `created` is the time, in seconds, that new layers get; `search_path` finds runtime and emulators.
+
+    `environment` are the variables that helper programs (git, and the ssh under it) may see.
+    """
 
     sources: Sources
     platforms: tuple[Platform, ...]
@@ -66,6 +73,7 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     export: Export
     created: float
     search_path: str = SEARCH_PATH
+    environment: Mapping[str, str] = {}
     secrets: Secrets = Secrets()
     proxies: Mapping[str, str] = {}
     no_cache: bool = False
@@ -74,14 +82,77 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     workers: int = 2
 
 
+class Named(msgspec.Struct, frozen=True, kw_only=True):
+    """Named build contexts, parted by what they are; see `Sources` and `PlanOptions.images`."""
+
+    directories: Mapping[str, Path] = {}
+    remote: Mapping[str, str] = {}
+    images: Mapping[str, str] = {}
+    layouts: Mapping[str, tuple[Path, str]] = {}
+
+    @property
+    def files(self) -> frozenset[str]:
+        """The names of those that give files, not an image."""
+        return frozenset({*self.directories, *self.remote})
+
+
+def named_contexts(words: Mapping[str, str]) -> Named:
+    """What `--build-context NAME=WORD` means: a directory, `docker-image://`, `oci-layout://`, a URL, a repository.
+
+    Raises NotFoundError where a directory is missing, UsageError for a kind that there is not.
+    """
+    from polyarch.builder.contexts import is_remote
+
+    directories: dict[str, Path] = {}
+    distant: dict[str, str] = {}
+    images: dict[str, str] = {}
+    layouts: dict[str, tuple[Path, str]] = {}
+    for name, word in words.items():
+        if word.startswith("docker-image://"):
+            images[name] = word.removeprefix("docker-image://")
+        elif word.startswith("oci-layout://"):
+            images[name] = word
+            layouts[word] = _layout(word.removeprefix("oci-layout://"))
+        elif is_remote(word):
+            distant[name] = word
+        elif "://" in word:
+            raise UsageError(
+                f"the build context {name}={word} is of a kind that is not known",
+                "it is a directory, docker-image://NAME, oci-layout://PATH, a URL or a git repository",
+            )
+        else:
+            directories[name] = Path(word)
+            if not directories[name].is_dir():
+                raise NotFoundError(f"the build context {name}: there is no directory {word}")
+    return Named(directories=directories, remote=distant, images=images, layouts=layouts)
+
+
+def _layout(word: str) -> tuple[Path, str]:
+    """The directory of an OCI layout, and the digest or tag that is meant in it."""
+    path, at, digest = word.partition("@")
+    if at:
+        return Path(path), digest
+    head, colon, tag = path.rpartition(":")
+    if colon and "/" not in tag and not Path(path).is_dir():
+        return Path(head), tag
+    return Path(path), ""
+
+
 def read_sources(
-    context: Path | None, file: Path | None, contexts: Mapping[str, Path] | None = None, text: str | None = None
+    context: Path | None,
+    file: Path | None,
+    named: Named | None = None,
+    text: str | None = None,
+    *,
+    ignores: bool = True,
 ) -> Sources:
     """Read the Dockerfile and the ignore files.
 
     `file` None means `Dockerfile` in the context, or `dockerfile`; `text` is a Dockerfile that came otherwise.
-    `NAME.dockerignore` beside the Dockerfile wins over the context's `.dockerignore`. Raises NotFoundError.
+    `NAME.dockerignore` beside the Dockerfile wins over the context's `.dockerignore`, which counts for the main
+    context only with `ignores`. Raises NotFoundError.
     """
+    named = named or Named()
     beside: Path | None = None
     name = "Dockerfile"
     if text is None:
@@ -89,20 +160,24 @@ def read_sources(
             raise UsageError("there is neither a build context nor a Dockerfile")
         beside = file if file is not None else _default_file(context or Path())
         name = beside.name
-        text = _read_text(beside, "Dockerfile")
-    directories = dict(contexts or {})
+        text = decoded(beside, "Dockerfile")
+    directories = dict(named.directories)
     if context is not None:
         directories[""] = context
     ignore: dict[str, str] = {}
     for key, directory in directories.items():
+        if not key and not ignores:
+            continue
         candidates = [directory / ".dockerignore"]
         if not key and beside is not None:
             candidates.insert(0, beside.with_name(beside.name + ".dockerignore"))
         for candidate in candidates:
             if candidate.is_file():
-                ignore[key] = _read_text(candidate, "ignore file")
+                ignore[key] = decoded(candidate, "ignore file")
                 break
-    return Sources(name=name, text=text, directories=directories, ignore=ignore)
+    return Sources(
+        name=name, text=text, directories=directories, remote=named.remote, layouts=named.layouts, ignore=ignore
+    )
 
 
 def _default_file(context: Path) -> Path:
@@ -112,7 +187,8 @@ def _default_file(context: Path) -> Path:
     return path
 
 
-def _read_text(path: Path, what: str) -> str:
+def decoded(path: Path, what: str) -> str:
+    """The text of a file. Raises NotFoundError, PolyarchError for one that is too large to be a Dockerfile."""
     try:
         with path.open("rb") as file:
             raw = file.read(_LARGEST + 1)

@@ -116,7 +116,11 @@ class RunMount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Run(msgspec.Struct, frozen=True, tag=True, kw_only=True):
-    """A process in a file system; what it changes is the new layer."""
+    """A process in a file system; what it changes is the new layer.
+
+    `hosts` are (name, address) for its /etc/hosts, `limits` (name, soft, hard) as setrlimit(2) has them; `shm_size`
+    is of /dev/shm in bytes, 0 for the default.
+    """
 
     base: Layers
     platform: Platform
@@ -128,6 +132,9 @@ class Run(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     insecure: bool = False
     mounts: tuple[RunMount, ...] = ()
     scripts: tuple[tuple[str, str], ...] = ()
+    hosts: tuple[tuple[str, str], ...] = ()
+    shm_size: int = 0
+    limits: tuple[tuple[str, int, int], ...] = ()
     epoch: int | None = None
 
 
@@ -168,6 +175,8 @@ class Graph:
     def __init__(self) -> None:
         self.vertices: dict[VertexId, Vertex] = {}
         self.labels: dict[VertexId, Label] = {}
+        # Those whose results of earlier runs are not wanted (--no-cache-filter).
+        self.uncached: set[VertexId] = set()
 
     def add(self, vertex: Vertex, name: str, platform: str = "", lines: tuple[int, int] = (0, 0)) -> VertexId:
         """The id of `vertex`, which is added where it is not there yet; its label learns of the platform."""

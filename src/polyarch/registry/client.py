@@ -10,9 +10,10 @@ from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
 from polyarch.oci.place import BlobReader, Readable
 from polyarch.oci.reference import Reference
-from polyarch.registry import blobs, login, manifests, tags
+from polyarch.registry import blobs, download, login, manifests, tags
 from polyarch.registry.auth import Authorizer
 from polyarch.registry.credentials import Credential, Credentials
+from polyarch.registry.download import Download
 from polyarch.registry.hosts import Hosts
 from polyarch.registry.http import Transport, quiet
 from polyarch.registry.proxies import Proxies
@@ -150,6 +151,13 @@ class Registry:
                 self._wires.append(wire)
                 self._repositories[name] = Repository(wire)
             return self._repositories[name]
+
+    def download(self, url: str, etag: str = "", modified: str = "") -> Download:
+        """A file of any HTTP server; with the `etag` or `modified` of an earlier answer, only if it changed since.
+
+        Raises NotFoundError, RegistryError.
+        """
+        return download.open_(self._transport, url, etag, modified)
 
     def login(self, host: str, credential: Credential) -> str:
         """Check a credential at the registry `host` and store it; says where it is stored.

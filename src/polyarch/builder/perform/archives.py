@@ -69,13 +69,9 @@ def open_archive(content: Content, spool: Path, key: str) -> Archive | None:
 
     As docker decides it: by what the bytes are, never by a name. `spool` is a free path that the caller owns.
     """
-    with _opened(content) as plain:
-        try:
-            _, first = next(iter(members(plain)))
-            del first
-        except (CorruptError, StopIteration, EOFError, OSError, lzma.LZMAError):
-            return None
-    with _opened(content) as plain, open(spool, "wb") as file:
+    if not is_archive(content):
+        return None
+    with opened(content) as plain, open(spool, "wb") as file:
         while chunk := plain.read(_CHUNK):
             file.write(chunk)
     with open(spool, "rb") as file:
@@ -83,8 +79,19 @@ def open_archive(content: Content, spool: Path, key: str) -> Archive | None:
     return Archive(listing, spool, key)
 
 
+def is_archive(content: Content) -> bool:
+    """Whether `content` begins as a tar does, compressed in a known way or not. Its name does not matter."""
+    with opened(content) as plain:
+        try:
+            next(iter(members(plain)))
+        except (CorruptError, StopIteration, EOFError, OSError, lzma.LZMAError):
+            return False
+    return True
+
+
 @contextmanager
-def _opened(content: Content) -> Iterator[Readable]:
+def opened(content: Content) -> Iterator[Readable]:
+    """The tar in `content`, without its compression."""
     from io import BytesIO
 
     if isinstance(content, bytes):

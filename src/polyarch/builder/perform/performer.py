@@ -1,6 +1,7 @@
 """What the solver asks, answered for vertices: keys, the cache, and who does each kind of work."""
 
 import hashlib
+import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -14,8 +15,11 @@ from polyarch.builder.perform.archives import Archive, open_archive
 from polyarch.builder.perform.context import Context as ContextFiles
 from polyarch.builder.perform.files import Files, StageFiles
 from polyarch.builder.perform.filesystem import Filesystems
+from polyarch.builder.perform.git import Repositories
+from polyarch.builder.perform.http import Downloads
 from polyarch.builder.perform.layer import Layer
 from polyarch.builder.perform.running import Runner, Secrets
+from polyarch.builder.plan import remote
 from polyarch.builder.vertices import (
     Context,
     Copy,
@@ -31,11 +35,10 @@ from polyarch.builder.vertices import (
     VertexId,
     inputs,
 )
-from polyarch.errors import CorruptError, NotFoundError, PolyarchError, UnsupportedError
+from polyarch.errors import CorruptError, PolyarchError
 from polyarch.images.unpack import Unpacker, layers_of
 from polyarch.layers.compression import Compression
 from polyarch.oci import config as configs
-from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.document import Manifest
 
 if TYPE_CHECKING:
@@ -64,6 +67,8 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     created: str
     now: int
     contexts: Callable[[str], ContextFiles]
+    downloads: Downloads
+    repositories: Repositories
     compression: Compression
     secrets: Secrets
     proxies: Mapping[str, str]
@@ -117,9 +122,17 @@ class Performer:
                 parts += [msgspec.structs.replace(value, base=()), _keys(value.base, inputs)]
             case Run():
                 mounts = [msgspec.structs.replace(mount, source=()) for mount in value.mounts]
-                bare = msgspec.structs.replace(value, base=(), mounts=())
+                # The addresses of extra hosts are no reason to run again, their names are; as in BuildKit.
+                hosts = tuple((name, "") for name, _ in value.hosts)
+                bare = msgspec.structs.replace(value, base=(), mounts=(), hosts=hosts)
                 sources = [self._mounted(mount.source, mount.path, inputs) for mount in value.mounts]
                 parts += [bare, mounts, sources, _keys(value.base, inputs)]
+            case Http():
+                parts.append(self._site.downloads.fetch(value.url, value.checksum).digest)
+            case Git():
+                # A commit is the same wherever it is fetched from, but .git remembers where that was.
+                url = value.url if value.keep_git_directory else ""
+                parts += [self._site.repositories.commit(value), msgspec.structs.replace(value, url=url, ref="")]
             case _:
                 parts.append(value)
         return f"sha256:{hashlib.sha256(msgspec.json.encode(parts)).hexdigest()}"
@@ -127,11 +140,11 @@ class Performer:
     def load(self, vertex: VertexId, cache_key: str) -> Result | None:
         """As of `solve.Performer`."""
         value = self._graph.vertices[vertex]
-        if isinstance(value, Context | Inline):
+        if isinstance(value, Context | Inline | Http):
             return self._files(value)
         if isinstance(value, ImageLayers):
             return self._image(value)
-        if self._site.no_cache and not isinstance(value, Http | Git):
+        if isinstance(value, Git) or self._site.no_cache or vertex in self._graph.uncached:
             return None
         known = self._cached(cache_key)
         return None if known is None else (known,)
@@ -150,27 +163,36 @@ class Performer:
             raise PolyarchError("cancelled")
         value = self._graph.vertices[vertex]
         match value:
+            case Git():
+                return self._site.repositories.files(value, self._site.repositories.commit(value))
             case Copy():
                 made = self._copy(value, inputs)
             case MakeDirectory():
                 made = self._make_directory(value, inputs)
             case Run():
-                base = _stack(value.base, inputs)
+                base, created = _stack(value.base, inputs), self._site.created
                 sources = {
                     source: self._mount_source(source, inputs) for mount in value.mounts for source in mount.source
                 }
-                made = self._runner.run(vertex, value, cache_key, base, sources, self._site.created)
+                made = self._runner.run(vertex, value, self._snapshot_key(vertex, cache_key), base, sources, created)
             case _:
-                raise UnsupportedError(f"{type(value).__name__} sources are not built yet")
+                raise AssertionError(f"{type(value).__name__} is loaded, not performed")
         self._site.store.cache.put(_RESULT, cache_key, layer.encode(made))
         return (made,)
 
     def cancel(self) -> None:
         """As of `solve.Performer`."""
         self._cancelled = True
+        self._site.repositories.cancel()
         with self._lock:
             if self._sandbox_object is not None:
                 self._sandbox_object.cancel()
+
+    def _snapshot_key(self, vertex: VertexId, cache_key: str) -> str:
+        """Where a RUN's result goes: not where one lies that is not wanted, because the first of two wins there."""
+        if self._site.no_cache or vertex in self._graph.uncached:
+            return f"{cache_key}-{os.urandom(6).hex()}"
+        return cache_key
 
     # ── results
 
@@ -199,9 +221,12 @@ class Performer:
             config = configs.load(reader.read())
         return tuple(Layer(diff_id=one.diff_id, blob=one.blob) for one in layers_of(manifest, config))
 
-    def _files(self, vertex: Context | Inline) -> Files:
+    def _files(self, vertex: Context | Inline | Http) -> Files:
         if isinstance(vertex, Inline):
             return files.inline(vertex.files)
+        if isinstance(vertex, Http):
+            downloads = self._site.downloads
+            return downloads.files(downloads.fetch(vertex.url, vertex.checksum), remote.file_name(vertex.url))
         with self._lock:
             if vertex.name not in self._contexts:
                 self._contexts[vertex.name] = self._site.contexts(vertex.name)
@@ -249,7 +274,7 @@ class Performer:
         if len(source) != 1:
             return None
         vertex = self._graph.vertices[source[0]]
-        return self._files(vertex) if isinstance(vertex, Context | Inline) else None
+        return self._files(vertex) if isinstance(vertex, Context | Inline | Http) else None
 
     def _mounted(self, source: Layers, path: str, inputs: Mapping[VertexId, str]) -> str:
         """What a bind mount shows: the content of a context's files, the key of a stage."""
@@ -330,10 +355,3 @@ def _stack(vertices: Layers, inputs: Mapping[VertexId, Result]) -> tuple[Layer, 
 
 def _no_archive(source: Files, path: str) -> None:
     """For keys: an archive's content says all of what it unpacks to."""
-
-
-def descriptor_of(found: Layer) -> Descriptor:
-    """The blob of a layer that has one. Raises NotFoundError."""
-    if found.blob is None:
-        raise NotFoundError(f"the layer {found.key} has no blob yet")
-    return found.blob

@@ -85,6 +85,8 @@ class Runner:
                 mounts=mounts,
                 network="none" if vertex.network == "none" else "host",
                 hostname="buildkitsandbox",  # what programs see in BuildKit, and some write down
+                hosts=vertex.hosts,
+                limits=vertex.limits,
                 insecure=vertex.insecure,
             )
             with sandbox.rootfs(lowers, str(snapshot.path), str(snapshot.work)) as root:
@@ -104,6 +106,8 @@ class Runner:
     ) -> tuple[tuple[Mount, ...], dict[str, str]]:
         mounts: list[Mount] = []
         env: dict[str, str] = {}
+        if vertex.shm_size:
+            mounts.append(Tmpfs("/dev/shm", size=vertex.shm_size))
         for name, content in vertex.scripts:
             mounts.append(File(f"/dev/pipes/{name}", content.encode("utf-8", "surrogateescape"), 0o755))
         agents = 0

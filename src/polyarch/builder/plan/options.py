@@ -15,7 +15,8 @@ class PlanOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     `arguments` are build arguments; `contexts` the names of build contexts of this machine, and `images` those
     that stand for an image (`docker-image://`, `oci-layout://`), each by its name, perhaps with `::platform`.
-    `explicit_platform` says whether the target platform was asked for, or is just this machine's.
+    `uncached_stages` are names whose steps are done anew; `hosts`, `shm_size` and `limits` are as of `vertices.Run`.
+    `ignore` is the text of the main context's ignore file.
     """
 
     build_platform: Platform
@@ -25,11 +26,15 @@ class PlanOptions(msgspec.Struct, frozen=True, kw_only=True):
     images: Mapping[str, str] = msgspec.field(default_factory=dict)
     target: str = ""
     network: Literal["default", "none", "host"] = "default"
-    explicit_platform: bool = False
     allow_foreign_base: bool = False
     allow_insecure: bool = False
     allow_host_network: bool = True
     epoch: int | None = None
+    uncached_stages: frozenset[str] = frozenset()
+    hosts: tuple[tuple[str, str], ...] = ()
+    shm_size: int = 0
+    limits: tuple[tuple[str, int, int], ...] = ()
+    ignore: str = ""
 
 
 class Base(msgspec.Struct, frozen=True):

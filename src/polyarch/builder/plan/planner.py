@@ -4,17 +4,18 @@ Stages are planned when something needs them, each once; a stage sees only those
 of the outside is what an image's config is (`Resolver`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from polyarch.builder.plan import config, copying, running
+from polyarch.builder.plan import config, copying, remote, running
+from polyarch.builder.plan.contexts import Contexts
 from polyarch.builder.plan.copying import Copying
 from polyarch.builder.plan.options import Base, PlanOptions, Resolver
 from polyarch.builder.plan.running import Running
 from polyarch.builder.plan.state import StageState
 from polyarch.builder.vertices import Context, Copy, CopyPart, Graph, ImageLayers, Layers, Vertex, VertexId
-from polyarch.dockerfile import parser, stages, words
+from polyarch.dockerfile import checks, ignorefile, parser, stages, words
 from polyarch.dockerfile.instructions import config as config_syntax
 from polyarch.dockerfile.instructions import copying as copying_syntax
 from polyarch.dockerfile.instructions import running as running_syntax
@@ -23,11 +24,13 @@ from polyarch.dockerfile.instructions.base import Instruction
 from polyarch.dockerfile.instructions.expansion import expand
 from polyarch.dockerfile.instructions.healthcheck import Healthcheck
 from polyarch.dockerfile.parser import Dockerfile
+from polyarch.dockerfile.rules import Finding
 from polyarch.dockerfile.source import DockerfileError
 from polyarch.dockerfile.stages import Stage
 from polyarch.errors import PolyarchError, UsageError
 from polyarch.oci import config as configs
 from polyarch.oci import platform as platforms
+from polyarch.oci import reference as references
 from polyarch.oci.config import History, ImageConfig
 from polyarch.oci.platform import Platform
 
@@ -39,7 +42,8 @@ _NOT_ENVIRONMENT = frozenset({"BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """One platform's image: its layer vertices, lowest first, and its config, whose diff ids are not known yet.
 
-    `history` has an entry for each line of the image's history; those of this build have no `created`.
+    `history` has an entry for each line of the image's history; those of this build have no `created`. `findings`
+    are those of the build checks that only a plan knows.
     """
 
     platform: Platform
@@ -47,6 +51,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     config: ImageConfig
     history: tuple[History, ...]
     warnings: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
 
 def plan(dockerfile: Dockerfile, options: PlanOptions, platform: Platform, resolver: Resolver, graph: Graph) -> Plan:
@@ -55,6 +60,15 @@ def plan(dockerfile: Dockerfile, options: PlanOptions, platform: Platform, resol
     Raises DockerfileError with the lines that are wrong, and what the resolver raises.
     """
     return _Planner(dockerfile, options, platform, resolver, graph).plan()
+
+
+def check(dockerfile: Dockerfile, options: PlanOptions, platform: Platform, resolver: Resolver) -> tuple[Finding, ...]:
+    """What only a plan can find wrong, in the target stage, or in all of them where none is named.
+
+    Raises as `plan` does.
+    """
+    planner = _Planner(dockerfile, options, platform, resolver, Graph())
+    return planner.plan().findings if options.target else planner.check()
 
 
 class _Planner:
@@ -70,13 +84,25 @@ class _Planner:
         self._graph = graph
         self._stages = stages.cut(dockerfile)
         self._target = self._stages.target(options.target)
-        automatic = stages.automatic_args(options.build_platform, platform, options.target)
+        stage_name = options.target or self._stages.stages[-1].name
+        automatic = stages.automatic_args(options.build_platform, platform, stage_name)
         self._globals = stages.global_env(self._stages.global_args, automatic, options.arguments, dockerfile.escape)
         self._planned: dict[int, StageState] = {}
         self._images: dict[str, StageState] = {}
+        self._contexts = Contexts((*options.contexts, *options.images))
         self._warnings: list[str] = []
+        self._findings: list[Finding] = []
+        ignored = ignorefile.parse(options.ignore)
+        self._ignored = ignorefile.Matcher(ignored) if ignored else None
+
+    def check(self) -> tuple[Finding, ...]:
+        for stage in self._stages.stages:
+            self._stage(stage)
+        return tuple(self._findings)
 
     def plan(self) -> Plan:
+        for stage in self._stages.stages:
+            self._check_name(stage)
         state = self._stage(self._target)
         self._check_content(state)
         labels = state.config.labels | dict(self._options.labels)
@@ -87,7 +113,22 @@ class _Planner:
             config=image.with_platform(self._platform),
             history=state.history,
             warnings=tuple(dict.fromkeys(self._warnings)),
+            findings=tuple(self._findings),
         )
+
+    def _check_name(self, stage: Stage) -> None:
+        """A FROM that names nothing is wrong in a stage that is not built, too."""
+        source = stage.from_
+        try:
+            name = self._expand_global(source.image, "base name")
+            if source.platform:
+                self._platform_of(source.platform)
+            if name != "scratch" and self._stages.base(name, stage) is None:
+                references.parse(name)
+        except PolyarchError as error:
+            if isinstance(error, DockerfileError):
+                raise self._dockerfile.placed(error, source.location) from error
+            raise self._located(error, source) from error
 
     def _check_content(self, state: StageState) -> None:
         """Nothing is labelled with a platform that its content does not have."""
@@ -112,6 +153,9 @@ class _Planner:
 
     def _plan_stage(self, stage: Stage) -> StageState:
         try:
+            replaced = self._contexts.find(stage.name, self._platform) if stage.name else None
+            if replaced is not None:
+                return self._with_path(self._from_outside(stage.name, self._platform, stage.from_))
             state = self._begin(stage)
         except DockerfileError as error:
             raise self._dockerfile.placed(error, stage.from_.location) from error
@@ -155,10 +199,8 @@ class _Planner:
             # The stage's own --platform is ignored, as BuildKit does: the files are those of the parent.
             state = self._stage(parent)
             return msgspec.structs.replace(state, cmd_set=False, env=state.env | state.config.env)
-        platform = self._platform
-        if source.platform:
-            platform = platforms.parse(self._expand_global(source.platform, "platform"))
-        if name == "scratch" and not self._is_context(name, platform):
+        platform = self._platform_of(source.platform) if source.platform else self._platform
+        if name == "scratch":
             return self._with_path(_scratch(self._platform))
         return self._with_path(self._from_outside(name, platform, source))
 
@@ -171,19 +213,18 @@ class _Planner:
             )
         return found.text
 
-    def _is_context(self, name: str, platform: Platform) -> bool:
-        return self._context_key(name, platform) is not None
-
-    def _context_key(self, name: str, platform: Platform) -> str | None:
-        """The named context that stands for `name`: one for the platform first, as BuildKit looks them up."""
-        for key in (f"{name}::{platform}", name):
-            if key in self._options.contexts or key in self._options.images:
-                return key
-        return None
+    def _platform_of(self, text: str) -> Platform:
+        found = words.expand(text, self._globals, self._dockerfile.escape).text
+        if not found:
+            raise UsageError(
+                f"empty platform value from expression {text}",
+                "give the ARG before the first FROM a default, or a value with --build-arg",
+            )
+        return platforms.parse(found)
 
     def _from_outside(self, name: str, platform: Platform, instruction: Instruction) -> StageState:
         """A named context or an image as a stage of its own."""
-        key = self._context_key(name, platform)
+        key = self._contexts.find(name, platform)
         if key is not None and key in self._options.contexts:
             files = self._add(Context(key), f"load context {key}", instruction)
             layer = Copy(base=(), parts=(CopyPart(source=(files,), path="/"),), destination="/")
@@ -191,8 +232,8 @@ class _Planner:
             return state.with_layer((self._add(layer, f"[context {key}]", instruction),), f"COPY {key} / # buildkit")
         image = self._options.images[key] if key is not None else name
         base = self._resolver.image(image, platform)
+        self._findings += checks.base_image_platform(name, platform, base.config.platform, instruction.location)
         if base.warning:
-            self._warnings.append(base.warning)
             platform = base.config.platform
         return self._image_state(base, platform, instruction)
 
@@ -212,12 +253,10 @@ class _Planner:
 
     def _source(self, stage: Stage, state: StageState, name: str, instruction: Instruction, *, index: bool) -> Layers:
         """The layers that `--from=name` or `from=name` means for a stage."""
-        key = self._context_key(name, state.platform)
+        found = self._stages.source(name, stage) if index else self._stages.mount_source(name, stage)
+        key = self._contexts.find(name, self._platform)
         if key is not None and key in self._options.contexts:
             return (self._add(Context(key), f"load context {key}", instruction),)
-        found = None
-        if key is None:
-            found = self._stages.source(name, stage) if index else self._stages.mount_source(name, stage)
         if found is not None:
             return self._stage(found).layers
         if name not in self._images:
@@ -234,10 +273,14 @@ class _Planner:
         if isinstance(instruction, stages_syntax.Arg):
             return self._declare(state, instruction)
         instruction, unset = expand(instruction, state.env, self._dockerfile.escape)
-        del unset
+        self._findings += checks.undefined_variables(instruction, unset, state.arguments, state.env)
+        self._findings += self._ignored_sources(instruction)
 
         def add(vertex: Vertex, label: str) -> VertexId:
-            return self._add(vertex, label, instruction)
+            key = self._add(vertex, label, instruction)
+            if stage.name in self._options.uncached_stages and stage.name:
+                self._graph.uncached.add(key)
+            return key
 
         match instruction:
             case running_syntax.Run() | config_syntax.Workdir():
@@ -259,13 +302,23 @@ class _Planner:
             case _:
                 return _configure(state, instruction)
 
+    def _ignored_sources(self, instruction: Instruction) -> Iterable[Finding]:
+        if self._ignored is None or not isinstance(instruction, copying_syntax.Copy | copying_syntax.Add):
+            return ()
+        if isinstance(instruction, copying_syntax.Copy) and instruction.from_:
+            return ()
+        local = [path for path in instruction.sources if not remote.is_http(path) and remote.git(path) is None]
+        return checks.ignored_sources(instruction.keyword, local, self._ignored, instruction.location)
+
     def _declare(self, state: StageState, instruction: stages_syntax.Arg) -> StageState:
         """ARG: a build argument, else the default given here, else what is set globally (the automatic ones too)."""
         env, arguments, said = dict(state.env), dict(state.arguments), []
         for key, default in instruction.pairs:
             value = self._options.arguments.get(key)
             if value is None and default is not None:
-                value = words.expand(default, env, self._dockerfile.escape).text
+                found = words.expand(default, env, self._dockerfile.escape)
+                self._findings += checks.undefined_variables(instruction, found.unmatched, arguments, env)
+                value = found.text
             elif value is None:
                 value = self._globals.get(key)
             if value is not None and key not in _NOT_ENVIRONMENT:

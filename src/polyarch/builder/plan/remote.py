@@ -13,6 +13,7 @@ _FLAG = {"": True, "1": True, "true": True, "0": False, "false": False}
 _QUERY = frozenset(
     {"ref", "tag", "branch", "commit", "checksum", "subdir", "submodules", "keep-git-dir", "mtime", "fetch-by-commit"}
 )
+_BARE = frozenset({"submodules", "keep-git-dir", "fetch-by-commit"})
 
 
 class GitSource(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,10 +38,11 @@ def file_name(url: str) -> str:
     return unquote(name) if name not in ("", ".", "/") else "__unnamed__"
 
 
-def git(source: str) -> GitSource | None:
+def git(source: str, *, context: bool = False) -> GitSource | None:
     """The repository that `source` names, or None if it is a path or a plain URL.
 
-    Raises UsageError for a query that git sources do not have.
+    For a build context `github.com/…` is one, too; for ADD that is a path, as any other is.
+    Raises UsageError for a query that git sources do not have, and for one that contradicts itself.
     """
     scheme = source.partition("://")[0] if "://" in source else ""
     if scheme in ("git", "ssh"):
@@ -49,7 +51,7 @@ def git(source: str) -> GitSource | None:
         url, fragment, query = _split(source)
         if not urlsplit(url).path.endswith(".git"):
             return None
-    elif not scheme and source.startswith("github.com/"):
+    elif context and source.startswith("github.com/"):
         url, fragment, query = _split("https://" + source)
     elif not scheme and _SCP.fullmatch(source) and "/" not in source.partition(":")[0]:
         url, _, fragment = source.partition("#")
@@ -57,28 +59,48 @@ def git(source: str) -> GitSource | None:
     else:
         return None
     ref, _, subdirectory = fragment.partition(":")
-    for key in ("ref", "tag", "branch"):
-        ref = query.get(key, ref)
+    checksum = _one(query, "checksum", "commit")
+    ref = _agreed("ref", ref, query.get("ref", ""))
+    ref = _agreed("ref", ref, _prefixed("refs/tags/", query.get("tag", "")))
+    if "tag" in query and "branch" in query:
+        raise UsageError("branch conflicts with tag")
+    ref = _agreed("ref", ref, _prefixed("refs/heads/", query.get("branch", "")))
     keep = query.get("keep-git-dir")
     return GitSource(
         url=url,
-        ref=ref,
-        subdirectory=query.get("subdir", subdirectory).strip("/"),
-        checksum=query.get("checksum", query.get("commit", "")),
+        ref=ref or checksum,
+        subdirectory=_agreed("subdir", subdirectory, query.get("subdir", "")).strip("/"),
+        checksum=checksum,
         keep_git_directory=None if keep is None else _flag("keep-git-dir", keep),
         submodules=_flag("submodules", query.get("submodules", "true")),
     )
+
+
+def _agreed(what: str, one: str, other: str) -> str:
+    if one and other and one != other:
+        raise UsageError(f'{what} conflicts: "{one}" vs "{other}"')
+    return one or other
+
+
+def _prefixed(prefix: str, name: str) -> str:
+    return prefix + name.removeprefix(prefix) if name else ""
+
+
+def _one(query: dict[str, str], *names: str) -> str:
+    return next((query[name] for name in names if name in query), "")
 
 
 def _split(source: str) -> tuple[str, str, dict[str, str]]:
     parts = urlsplit(source)
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     if unknown := sorted(set(query) - _QUERY):
-        raise UsageError(f"a git source has no query {unknown[0]!r}", f"it has {', '.join(sorted(_QUERY))}")
+        raise UsageError(f'unexpected query "{unknown[0]}"', f"a git source has {', '.join(sorted(_QUERY))}")
+    if empty := [name for name, value in query.items() if not value and name not in _BARE]:
+        raise UsageError(f'query "{empty[0]}" has no value')
     return parts._replace(query="", fragment="").geturl(), parts.fragment, query
 
 
 def _flag(name: str, text: str) -> bool:
     if text.lower() not in _FLAG:
-        raise UsageError(f"{name} takes true or false, not {text!r}")
+        raise UsageError(f'invalid {name} value: "{text}"', "it is true or false")
     return _FLAG[text.lower()]

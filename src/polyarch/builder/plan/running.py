@@ -46,6 +46,9 @@ def run(state: StageState, instruction: syntax.Run, tools: Running, name: str) -
         insecure=insecure,
         mounts=tuple(_mount(state, mount, tools) for mount in instruction.mounts),
         scripts=(command.script,) if command.script else (),
+        hosts=options.hosts,
+        shm_size=options.shm_size,
+        limits=options.limits,
         epoch=options.epoch,
     )
     given = [f"{key}={state.env.get(key, value)}" for key, value in state.arguments.items()]

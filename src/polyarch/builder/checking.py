@@ -1,0 +1,90 @@
+"""The build checks over a whole request, and what `--call` asks: nothing here builds anything."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from polyarch.builder.bases import Bases, open_layouts
+from polyarch.builder.plan import planner
+from polyarch.builder.request import BuildRequest
+from polyarch.dockerfile import checks, parser, stages
+from polyarch.dockerfile.outline import Outline
+from polyarch.dockerfile.outline import Target as TargetStage
+from polyarch.dockerfile.outline import outline as outline_of
+from polyarch.dockerfile.outline import targets as targets_of
+from polyarch.dockerfile.parser import Dockerfile
+from polyarch.dockerfile.rules import Finding
+from polyarch.dockerfile.source import excerpt
+from polyarch.progress import Warned
+
+if TYPE_CHECKING:
+    from polyarch.registry import Registry
+    from polyarch.store import Store
+
+
+class Checked(msgspec.Struct, frozen=True):
+    """What the checks found, in the order of lines; `violation` is the reason to fail, where `error=true` says so."""
+
+    findings: tuple[Finding, ...]
+    violation: str = ""
+
+
+def check(request: BuildRequest, store: "Store", registry: "Registry") -> Checked:
+    """Check the Dockerfile for all platforms, every stage of it unless a target is named.
+
+    Base images are looked up, as for a build. Raises DockerfileError for what is no Dockerfile, and what `plan` raises.
+    """
+    from polyarch.transfer.lazy import LazySource
+
+    dockerfile = parser.parse(request.sources.text, request.sources.name)
+    bases = Bases(
+        store,
+        registry,
+        LazySource(store, registry),
+        pull=request.pull,
+        allow_foreign=True,
+        layouts=open_layouts(request.sources.layouts),
+    )
+    found: list[Finding] = []
+    options = msgspec.structs.replace(request.plan, ignore=request.sources.ignore.get("", ""))
+    for platform in request.platforms:
+        found += planner.check(dockerfile, options, platform, bases)
+    return judge(dockerfile, request, found)
+
+
+def judge(dockerfile: Dockerfile, request: BuildRequest, planned: Iterable[Finding]) -> Checked:
+    """What the checks find in the text, and what planning found, as far as somebody wants to hear of it."""
+    said = request.plan.arguments.get("BUILDKIT_DOCKERFILE_CHECK", "")
+    chosen = checks.options(said) if said else None
+    cut = stages.cut(dockerfile)
+    automatic = stages.automatic_args(
+        request.plan.build_platform, request.platforms[0], request.plan.target or cut.stages[-1].name
+    )
+    text = checks.run(dockerfile, chosen, platforms=request.platforms, automatic=automatic)
+    findings = checks.wanted([*text, *planned], dockerfile, chosen)
+    return Checked(findings, checks.violation(findings, dockerfile, chosen))
+
+
+def warning(finding: Finding, dockerfile: Dockerfile) -> Warned:
+    """A finding for people: the rule, what is wrong, where, and the lines around."""
+    where = f"{dockerfile.name}:{finding.location.first}"
+    return Warned(
+        f"{finding.rule.name}: {finding.message} ({where})",
+        excerpt(dockerfile.text, dockerfile.name, (finding.location,)),
+    )
+
+
+def targets(request: BuildRequest) -> tuple[TargetStage, ...]:
+    """The stages that can be built. Raises DockerfileError."""
+    return targets_of(stages.cut(parser.parse(request.sources.text, request.sources.name)))
+
+
+def outline(request: BuildRequest) -> Outline:
+    """What the build of the target takes. Raises DockerfileError."""
+    dockerfile = parser.parse(request.sources.text, request.sources.name)
+    cut = stages.cut(dockerfile)
+    target = cut.target(request.plan.target)
+    automatic = stages.automatic_args(request.plan.build_platform, request.platforms[0], target.name)
+    env = stages.global_env(cut.global_args, automatic, request.plan.arguments, dockerfile.escape)
+    return outline_of(cut, target, env)

@@ -1,0 +1,200 @@
+"""ADD of a git repository, and remote contexts: through the git program, with the person's own settings.
+
+A reference is resolved to a commit without fetching anything (`git ls-remote`); the commit is what the cache knows.
+The tree is checked out only when something copies from it. Every file has the time of the commit, so that the same
+commit gives the same layer wherever and whenever it is checked out.
+"""
+
+import os
+import re
+import shutil
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from polyarch import progress
+from polyarch.builder.perform.files import FlatFiles
+from polyarch.builder.vertices import Git
+from polyarch.errors import NotFoundError, PolyarchError, UnsupportedError
+from polyarch.layers.entry import Content, LocalFile
+from polyarch.layers.walk import walk
+
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_PEELED = "^{}"
+_SECRET = re.compile(r"(?<=://)[^/@\s]*@")
+
+
+class Checkout(msgspec.Struct, frozen=True):
+    """A tree on this machine's disk, and the time of its commit (seconds)."""
+
+    directory: Path
+    time: int
+
+
+class Repositories:
+    """Resolves and checks out repositories for one build; safe from many threads.
+
+    `environment` is all that the git program sees of this process's, beside the search path. `scratch` is a directory
+    of the owner's, who removes it with all that was checked out.
+    """
+
+    def __init__(self, scratch: Path, search_path: str, environment: Mapping[str, str], emit: progress.Emit) -> None:
+        self._scratch = scratch
+        self._search_path = search_path
+        self._environment = environment
+        self._emit = emit
+        self._lock = threading.Lock()
+        self._commits: dict[tuple[str, str], str] = {}
+        self._running: set[object] = set()
+        self._cancelled = False
+        self._count = 0
+
+    def cancel(self) -> None:
+        """End the programs that run."""
+        with self._lock:
+            self._cancelled = True
+            for process in self._running:
+                process.kill()  # type: ignore[attr-defined]
+
+    def commit(self, vertex: Git) -> str:
+        """The commit that the vertex means, in full. Raises NotFoundError, and PolyarchError with git's own words."""
+        if _COMMIT.fullmatch(vertex.ref):
+            found = vertex.ref
+        else:
+            key = (vertex.url, vertex.ref)
+            if key not in self._commits:
+                self._commits[key] = self._resolve(vertex.url, vertex.ref or "HEAD")
+            found = self._commits[key]
+        if vertex.checksum and not found.startswith(vertex.checksum):
+            raise PolyarchError(
+                f"expected checksum to match {vertex.checksum}, got {found}",
+                f"{_shown(vertex.url)} has another commit at {vertex.ref or 'HEAD'} than when it was written down",
+            )
+        return found
+
+    def checkout(self, vertex: Git, commit: str) -> Checkout:
+        """A new directory with the tree of `commit`, or with its subdirectory. Raises as `commit` does."""
+        with self._lock:
+            self._count += 1
+            top = self._scratch / f"git-{self._count}"
+        top.mkdir()
+        unit = f"fetch {vertex.url} {commit} {self._count}"
+        self._emit(progress.Started(unit, f"fetch {_shown(vertex.url)} at {commit[:12]}"))
+        try:
+            time = self._fetch(vertex, commit, top)
+        except PolyarchError as error:
+            self._emit(progress.Finished(unit, error=error.message))
+            raise
+        self._emit(progress.Finished(unit))
+        if not vertex.keep_git_directory:
+            _forget_repositories(top)
+        return Checkout(_inside(top, vertex.subdirectory), time)
+
+    def files(self, vertex: Git, commit: str) -> FlatFiles:
+        """The tree of `commit` as files to copy from."""
+        made = self.checkout(vertex, commit)
+        found = {one.entry.path: one for one in walk(str(made.directory))}
+        entries = [msgspec.structs.replace(one.entry, uid=0, gid=0, mtime=made.time) for one in found.values()]
+
+        def content(path: str) -> Content:
+            return LocalFile(found[path].path, found[path].stamp)
+
+        return FlatFiles(entries, content, lambda path: f"{commit} {vertex.subdirectory} {path}")
+
+    def _resolve(self, url: str, ref: str) -> str:
+        listed: dict[str, str] = {}
+        for line in self._git("ls-remote", "--", url, ref, ref + _PEELED).splitlines():
+            commit, tab, name = line.partition("\t")
+            if tab:
+                listed[name] = commit
+        tag = "refs/tags/" + ref.removeprefix("refs/tags/")
+        # As git-checkout decides: what is named in full, a branch, a tag; a tag with a message stands for its commit.
+        exact = "refs/" + ref.removeprefix("refs/")
+        for name in (ref + _PEELED, ref, exact + _PEELED, exact, f"refs/heads/{ref}", tag + _PEELED, tag):
+            if name in listed:
+                return listed[name]
+        raise NotFoundError(
+            f"repository {_shown(url)} does not contain ref {ref!r}", "name a branch, a tag or a whole commit"
+        )
+
+    def _fetch(self, vertex: Git, commit: str, top: Path) -> int:
+        """Check the commit out into `top`; its time."""
+        self._git("-c", "init.defaultBranch=main", "init", "--quiet", str(top))
+        self._git("remote", "add", "origin", vertex.url, cwd=top)
+        try:
+            self._git("fetch", "--quiet", "--depth=1", "--no-tags", "--", "origin", commit, cwd=top)
+        except PolyarchError:
+            # A server need not give a commit by its name; then all that it has is fetched.
+            wanted = ["+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*"]
+            self._git("fetch", "--quiet", "--", "origin", *wanted, cwd=top)
+        self._git("-c", "advice.detachedHead=false", "checkout", "--quiet", "--force", commit, cwd=top)
+        if vertex.submodules and (top / ".gitmodules").exists():
+            self._git("submodule", "--quiet", "update", "--init", "--recursive", "--depth=1", cwd=top)
+        return int(self._git("show", "--no-patch", "--format=%ct", f"{commit}^0", cwd=top).split()[-1])
+
+    def _git(self, *words: str, cwd: Path | None = None) -> str:
+        """What git prints. It asks nobody for a password, and no variable leads it to another repository."""
+        import subprocess
+
+        program = shutil.which("git", path=self._search_path)
+        if program is None:
+            raise UnsupportedError("git is not installed", "it fetches repositories: install the package git")
+        kept = {name: value for name, value in self._environment.items() if name not in _MISLEADING}
+        env = {"HOME": "/", **kept, "PATH": self._search_path, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C.UTF-8"}
+        with self._lock:
+            if self._cancelled:
+                raise PolyarchError("cancelled")
+            process = subprocess.Popen(
+                [program, *words],
+                cwd=cwd,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                umask=0o022,
+            )
+            self._running.add(process)
+        try:
+            out, said = process.communicate()
+        finally:
+            with self._lock:
+                self._running.discard(process)
+        if process.returncode:
+            words_said = _shown(said.decode("utf-8", "replace").strip()) or f"exit status {process.returncode}"
+            verb = next((word for word in words if word in _VERBS), words[0])
+            raise PolyarchError(f"git {verb} failed: {words_said}", "check the URL, the name and the access to it")
+        return out.decode("utf-8", "surrogateescape")
+
+
+_VERBS = ("ls-remote", "init", "remote", "fetch", "checkout", "submodule", "show")
+# What git sets for its hooks: a build that one of them starts must not write into the repository around it.
+_MISLEADING = frozenset(
+    "GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES GIT_COMMON_DIR "
+    "GIT_PREFIX GIT_NAMESPACE GIT_QUARANTINE_PATH".split()
+)
+
+
+def _forget_repositories(top: Path) -> None:
+    """Remove .git, and the .git files of submodules, which would point at it."""
+    shutil.rmtree(top / ".git")
+    for directory, names, files in os.walk(top):
+        if ".git" in files:
+            os.unlink(os.path.join(directory, ".git"))
+        if ".git" in names:
+            names.remove(".git")
+            shutil.rmtree(os.path.join(directory, ".git"))
+
+
+def _inside(top: Path, subdirectory: str) -> Path:
+    """The subdirectory. Raises NotFoundError, also where a symlink leads out of the repository."""
+    path = Path(os.path.realpath(top / subdirectory))
+    if not path.is_dir() or not path.is_relative_to(os.path.realpath(top)):
+        raise NotFoundError(f"the repository has no directory {subdirectory!r}")
+    return path
+
+
+def _shown(text: str) -> str:
+    """Text in which no user and password of a URL stand."""
+    return _SECRET.sub("", text)

@@ -1,0 +1,148 @@
+"""ADD of a URL: the file is fetched into the store, and asked for again only if it changed.
+
+The cache (kind "http") remembers by URL what the server called the content, and by checksum what is known of it: a
+file whose checksum stands in the Dockerfile needs no network once it is here.
+"""
+
+import threading
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from polyarch import progress
+from polyarch.builder.perform.files import FlatFiles
+from polyarch.errors import CorruptError, RegistryError
+from polyarch.layers.entry import Entry
+from polyarch.oci import digest as digests
+from polyarch.oci.descriptor import Descriptor
+from polyarch.oci.digest import Digest
+
+if TYPE_CHECKING:
+    from polyarch.registry import Registry
+    from polyarch.registry.download import Download
+    from polyarch.store import Store
+
+_HTTP = "http"
+_CHUNK = 1 << 20
+_ATTEMPTS = 3
+
+
+class Fetched(msgspec.Struct, frozen=True, kw_only=True):
+    """What a URL gave: the digest and size of its bytes, their time (seconds), and what the server calls them."""
+
+    digest: Digest
+    size: int
+    mtime: int
+    etag: str = ""
+    modified: str = ""
+
+
+class Downloads:
+    """Fetches URLs for one build, each once; safe from many threads. It owns nothing that must be closed."""
+
+    def __init__(self, store: "Store", registry: "Registry", emit: progress.Emit) -> None:
+        self._store = store
+        self._registry = registry
+        self._emit = emit
+        self._lock = threading.Lock()
+        self._busy: dict[str, threading.Lock] = {}
+        self._fetched: dict[tuple[str, str], Fetched] = {}
+
+    def fetch(self, url: str, checksum: str = "") -> Fetched:
+        """The content of `url`, in the store, as it is now; with `checksum` (a digest), what has that one.
+
+        Raises CorruptError where the content has another checksum, NotFoundError, RegistryError.
+        """
+        with self._lock:
+            busy = self._busy.setdefault(url, threading.Lock())
+        with busy:
+            if (url, checksum) not in self._fetched:
+                self._fetched[url, checksum] = self._get(url, checksum)
+            return self._fetched[url, checksum]
+
+    def path(self, fetched: Fetched) -> str:
+        """The file that has the bytes. It is leased, and stays as long as the store is open."""
+        return str(self._store.blob_path(fetched.digest))
+
+    def files(self, fetched: Fetched, name: str) -> FlatFiles:
+        """The content as the one file `name`: 0600 and root's, as BuildKit makes it."""
+        entry = Entry(path=name, kind="file", mode=0o600, size=fetched.size, mtime=fetched.mtime)
+        path = self.path(fetched)
+        return FlatFiles((entry,), lambda _: path, lambda _: fetched.digest)
+
+    def _get(self, url: str, checksum: str) -> Fetched:
+        known = self._known(checksum) if checksum else None
+        if known is not None:
+            return known
+        remembered = self._known(url)
+        for left in range(_ATTEMPTS - 1, -1, -1):
+            try:
+                found = self._ask(url, checksum, remembered)
+            except RegistryError as error:
+                if not error.retryable or not left:
+                    raise
+            else:
+                break
+        record = msgspec.json.encode(found)
+        self._store.cache.put_many(_HTTP, [(url, record), *([(checksum, record)] if checksum else [])])
+        return found
+
+    def _ask(self, url: str, checksum: str, known: Fetched | None) -> Fetched:
+        etag, modified = (known.etag, known.modified) if known else ("", "")
+        with self._registry.download(url, etag, modified) as answer:
+            if answer.unchanged and known is not None:
+                if checksum and known.digest != checksum:
+                    raise _mismatch(url, known.digest, checksum)
+                return known
+            unit = f"fetch {url}"
+            self._emit(progress.Started(unit, f"fetch {_shown(url)}"))
+            try:
+                made = self._store_content(url, checksum, answer, unit)
+            except Exception as error:
+                self._emit(progress.Finished(unit, error=str(error)))
+                raise
+            self._emit(progress.Finished(unit))
+            return made
+
+    def _store_content(self, url: str, checksum: str, answer: "Download", unit: str) -> Fetched:
+        wanted = digests.parse(checksum) if checksum else None
+        hashed = digests.hasher(wanted) if wanted is not None else None
+        size = 0
+        with self._store.new_blob() as writer:
+            while chunk := answer.read(_CHUNK):
+                writer.write(chunk)
+                size += len(chunk)
+                if hashed is not None:
+                    hashed.update(chunk)
+                self._emit(progress.Transferred(unit, _shown(url), size, answer.size))
+            if wanted is not None and hashed is not None:
+                found = f"{digests.algorithm(wanted)}:{hashed.hexdigest()}"
+                if found != wanted:
+                    raise _mismatch(url, found, wanted)
+            digest, size = writer.commit(None)
+        return Fetched(digest=digest, size=size, mtime=answer.mtime, etag=answer.etag, modified=answer.modified)
+
+    def _known(self, key: str) -> Fetched | None:
+        """What the cache says of a URL or a checksum, if the bytes are still here."""
+        raw = self._store.cache.get(_HTTP, key)
+        if raw is None:
+            return None
+        try:
+            found = msgspec.json.decode(raw, type=Fetched)
+        except msgspec.DecodeError:
+            return None  # of another version
+        blob = Descriptor(media_type="application/octet-stream", digest=found.digest, size=found.size)
+        return found if self._store.has_blob(blob) else None
+
+
+def _mismatch(url: str, found: str, wanted: str) -> CorruptError:
+    return CorruptError(
+        f"digest mismatch {found}: {wanted} ({_shown(url)})",
+        "the file behind the URL is another one than when its checksum was written down",
+    )
+
+
+def _shown(url: str) -> str:
+    from polyarch.registry.errors import redact
+
+    return redact(url)
