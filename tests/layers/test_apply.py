@@ -3,6 +3,7 @@
 import os
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polyarch.errors import CorruptError, PolyarchError
+from polyarch.layers import syscalls
 from polyarch.layers.entry import Entry, Item
 from tests.layers.making import device, directory, file, hardlink, symlink, tar, tree, unpack
 from tests.needs import need, need_root
-
-ROOT = os.geteuid() == 0
 
 
 def _tree(directory: Path) -> dict[str, str]:
@@ -203,8 +203,6 @@ def test_without_root_owners_and_devices_are_noted_and_all_else_arrives(tmp_path
         tar(device("null", 1, 3), file("f", b"x", uid=33, mode=0o4755), directory("d", uid=5), file("d/y", b"y"))
     )
     (tmp_path / "out").mkdir()
-    import sys
-
     program = (
         "from polyarch.layers.apply import apply\n"
         f"print(apply(open({str(tmp_path / 'layer.tar')!r}, 'rb'), {str(tmp_path / 'out')!r}, 'overlay', note=print))"
@@ -302,6 +300,23 @@ def test_a_link_that_lies_on_the_disk_is_not_followed_either(tmp_path: Path) -> 
     (tmp_path / "root/l").symlink_to(tmp_path / OUTSIDE)
     unpack(tmp_path / "root", file("l/x", b"1"))
     assert _tree(tmp_path / OUTSIDE) == {}
+
+
+def test_a_kernel_without_openat2_follows_no_link_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "d/e").mkdir(parents=True)
+    (tmp_path / "d/out").symlink_to("/")
+    root = os.open(tmp_path, os.O_RDONLY)
+    try:
+        for missing in (False, True):
+            monkeypatch.setattr(syscalls, "_missing", missing)
+            found = syscalls.open_directory(root, "d/e")
+            assert os.path.samestat(os.fstat(found), (tmp_path / "d/e").stat())
+            os.close(found)
+            for path in ("d/out", "d/out/etc", "..", "d/../..", "/etc"):
+                with pytest.raises(OSError):
+                    syscalls.open_directory(root, path)
+    finally:
+        os.close(root)
 
 
 def test_a_layer_that_is_cut_off_is_corrupt(tmp_path: Path) -> None:
