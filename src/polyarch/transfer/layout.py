@@ -108,6 +108,10 @@ class LayoutSource:
         with contextlib.closing(self._files.open(blob_path(descriptor.digest), offset)) as content:
             return content.read(size)
 
+    def blob_size(self, digest: Digest) -> int | None:
+        """How many bytes a blob has, whatever a descriptor says; None if there is none."""
+        return self._files.size(blob_path(digest))
+
     def tags(self) -> tuple[str, ...]:
         """The names at its top, sorted."""
         return tuple(sorted({named.name for named in self.images() if named.name}))

@@ -1,0 +1,10 @@
+"""Whether an image is what it says: for each platform its binaries, its command, its libraries, its index.
+
+Read straight from the layer streams; nothing is unpacked and nothing of the image is run. Modules are imported by path:
+
+- elf, binaries: what a file is, from its first bytes; machines: the architecture that it needs
+- facts: what a layer's files are, learnt in one pass and remembered by diff id
+- view: the flattened image of one platform with its facts
+- entries, foreign, command, libraries: the rules, a family each
+- findings: rules and findings as values; check: all of it for an image, sarif: findings for other tools
+"""

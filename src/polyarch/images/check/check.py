@@ -1,0 +1,247 @@
+"""`check`: all rules, on every platform of an image, wherever it is."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from polyarch import progress
+from polyarch.errors import ConflictError, CorruptError, NotFoundError, PolyarchError
+from polyarch.images import choose
+from polyarch.images.check import command, entries, foreign, libraries, sources
+from polyarch.images.check.facts import Learner, learn_all
+from polyarch.images.check.findings import Finding, Image, Report, weight
+from polyarch.images.check.view import Known, View, steps
+from polyarch.images.unpack import Layer, layers_of
+from polyarch.oci import index as indexes
+from polyarch.oci import media_types
+from polyarch.oci import platform as platforms
+from polyarch.oci.config import ImageConfig
+from polyarch.oci.descriptor import Descriptor
+from polyarch.oci.digest import Digest
+from polyarch.oci.document import Index, Manifest
+from polyarch.oci.place import Source
+from polyarch.oci.platform import Platform
+from polyarch.transfer.locate import Places
+
+if TYPE_CHECKING:
+    from polyarch.store import Store
+
+_MAX_DEPTH = 4
+_RULES = (foreign.findings, command.findings, libraries.findings)
+
+
+class CheckOptions(msgspec.Struct, frozen=True):
+    """What to check: `platforms`, all where there are none; `allow` are patterns of files that are meant to be so.
+
+    `workers` is how many layers are read at once.
+    """
+
+    platforms: tuple[Platform, ...] = ()
+    allow: tuple[str, ...] = ()
+    workers: int = 4
+
+
+class Member(msgspec.Struct, frozen=True, kw_only=True):
+    """One image of what is checked; `entry` is the platform that an index gives it."""
+
+    descriptor: Descriptor
+    entry: Platform | None
+    platform: Platform
+    manifest: Manifest
+    config: ImageConfig
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """Its layers. Raises CorruptError where manifest and config do not fit."""
+        return layers_of(self.manifest, self.config)
+
+
+def check(
+    places: Places, text: str, options: CheckOptions | None = None, emit: progress.Emit = progress.ignore
+) -> Report:
+    """Check the image that `text` calls, in the store, a registry, a layout or an archive.
+
+    What is wrong with it is in the report. Raises NotFoundError where there is no such image or no such platform of
+    it, UsageError, RegistryError.
+    """
+    with sources.opened(text, places) as place:
+        return check_source(place.source, place.name, places.store, options, emit, called=place.called)
+
+
+def check_source(
+    source: Source,
+    name: str,
+    store: "Store | None",
+    options: CheckOptions | None = None,
+    emit: progress.Emit = progress.ignore,
+    called: str = "",
+) -> Report:
+    """As `check`, of a name in any place; `store` remembers what was learnt of layers, None: nobody does."""
+    options = options or CheckOptions()
+    root = source.resolve(name)
+    members, found = collect(source, root)
+    if options.platforms:
+        members = _chosen(members, options.platforms, called or name)
+        shown = {str(member.platform) for member in members}
+        found = [finding for finding in found if not finding.platform or finding.platform in shown]
+    whole: list[Member] = []
+    for member in members:
+        found += entries.of_image(member.entry, member.config, member.platform)
+        problems = list(_blobs(source, member))
+        found += problems
+        if not problems:
+            whole.append(member)
+    learner = Learner(source, store, emit)
+    learnt = learn_all(learner, [layer for member in whole for layer in member.layers], options.workers)
+    images: list[Image] = []
+    for member in whole:
+        known: list[Known] = []
+        lines = steps(member.config, len(member.layers))
+        for layer, step in zip(member.layers, lines, strict=True):
+            result = learnt[layer.diff_id]
+            if isinstance(result, PolyarchError):
+                found.append(_damaged(member, layer, step, result))
+            else:
+                known.append(Known(blob=layer.blob.digest, step=step, listing=result[0], facts=result[1]))
+        if len(known) == len(member.layers):
+            found += look(member, known, options.allow, images)
+    return Report(name=called or name, digest=root.digest, images=tuple(images), findings=_sorted(found, members))
+
+
+def collect(source: Source, root: Descriptor) -> tuple[list[Member], list[Finding]]:
+    """The images below `root`, and what is wrong with indexes and manifests on the way to them.
+
+    Raises what reading `root` itself raises.
+    """
+    document = choose.read_document(source, root)
+    if isinstance(document, Manifest):
+        config = choose.read_config(source, document)
+        return [Member(descriptor=root, entry=None, platform=config.platform, manifest=document, config=config)], []
+    members: list[Member] = []
+    found: list[Finding] = []
+    _collect(source, document, members, found, _MAX_DEPTH)
+    return members, found
+
+
+def look(member: Member, known: Sequence[Known], allow: Iterable[str], images: list[Image]) -> Iterator[Finding]:
+    """What is wrong inside one image, its layers known; what was looked at is added to `images`."""
+    try:
+        view = View(member.platform, member.config, known, tuple(allow))
+    except (CorruptError, ConflictError) as error:
+        yield Finding(rule="damaged", severity="error", message=error.message, platform=str(member.platform))
+        return
+    count = sum(binary.form != "script" for binary in view.binaries.values())
+    images.append(Image(platform=member.platform, digest=member.descriptor.digest, binaries=count, layers=len(known)))
+    for rule in _RULES:
+        yield from rule(view)
+
+
+def _collect(source: Source, index: Index, members: list[Member], found: list[Finding], depth: int) -> None:
+    images = indexes.images(index)
+    found += entries.of_index([entry for entry in images if entry.media_type not in media_types.INDEXES])
+    for entry in images:
+        shown = str(platforms.normalize(entry.platform)) if entry.platform is not None else ""
+        document, problem = _read(source, entry, shown)
+        if problem is not None:
+            found.append(problem)
+        if isinstance(document, Index):
+            if depth:
+                _collect(source, document, members, found, depth - 1)
+            else:
+                message = f"indexes lie more than {_MAX_DEPTH} deep in each other"
+                found.append(Finding(rule="damaged", severity="error", message=message))
+        elif document is not None and document.is_image:
+            try:
+                config = choose.read_config(source, document)
+            except (CorruptError, NotFoundError) as error:
+                found.append(_unreadable(error, "config", shown))
+                continue
+            members.append(
+                Member(
+                    descriptor=entry,
+                    entry=entry.platform,
+                    platform=platforms.normalize(entry.platform or config.platform),
+                    manifest=document,
+                    config=config,
+                )
+            )
+
+
+def _read(source: Source, entry: Descriptor, shown: str) -> tuple[Manifest | Index | None, Finding | None]:
+    """What an entry points at, even if its size lies."""
+    try:
+        return choose.read_document(source, entry), None
+    except NotFoundError as error:
+        return None, _unreadable(error, f"manifest {entry.digest}", shown)
+    except CorruptError as error:
+        try:
+            actual = source.resolve(entry.digest)
+            if actual.size == entry.size:
+                return None, _unreadable(error, f"manifest {entry.digest}", shown)
+            message = f"the manifest {entry.digest} has {actual.size} bytes, the index says {entry.size}"
+            lie = Finding(rule="size-mismatch", severity="error", message=message, platform=shown)
+            return choose.read_document(source, actual), lie
+        except (NotFoundError, CorruptError):
+            return None, _unreadable(error, f"manifest {entry.digest}", shown)
+
+
+def _unreadable(error: PolyarchError, what: str, platform: str) -> Finding:
+    absent = isinstance(error, NotFoundError)
+    return Finding(
+        rule="blob-missing" if absent else "damaged",
+        severity="error",
+        message=f"the {what} is missing: {error.message}" if absent else f"the {what}: {error.message}",
+        platform=platform,
+    )
+
+
+def _blobs(source: Source, member: Member) -> Iterator[Finding]:
+    """What an image names and is not there, or not of its size."""
+    try:
+        _ = member.layers
+    except CorruptError as error:
+        yield _unreadable(error, "image", str(member.platform))
+    lines = steps(member.config, len(member.manifest.layers))
+    for number, blob in enumerate((member.manifest.config, *member.manifest.layers)):
+        what, step = ("config", "") if not number else (f"layer {number}", lines[number - 1])
+        if not media_types.is_distributable(blob.media_type):
+            continue
+        state = sources.condition(source, blob)
+        if state != "whole":
+            missing = state == "missing"
+            yield Finding(
+                rule="blob-missing" if missing else "size-mismatch",
+                severity="error",
+                message=f"the {what} {blob.digest} is {state}"
+                + ("" if missing else f" than the {blob.size} bytes that the manifest says"),
+                platform=str(member.platform),
+                layer=blob.digest if number else Digest(""),
+                step=step,
+            )
+
+
+def _damaged(member: Member, layer: Layer, step: str, error: PolyarchError) -> Finding:
+    absent = isinstance(error, NotFoundError)
+    return Finding(
+        rule="blob-missing" if absent else "damaged",
+        severity="error",
+        message=f"a layer cannot be read: {error.message}",
+        platform=str(member.platform),
+        layer=layer.blob.digest,
+        step=step,
+    )
+
+
+def _chosen(members: list[Member], wanted: Sequence[Platform], called: str) -> list[Member]:
+    """The images for these platforms. Raises NotFoundError that names those there are none for."""
+    absent = [str(one) for one in wanted if not any(platforms.same(member.platform, one) for member in members)]
+    if absent:
+        have = ", ".join(str(member.platform) for member in members) or "no image"
+        raise NotFoundError(f"{called} has no image for {', '.join(absent)}", f"it is for {have}")
+    return [member for member in members if any(platforms.same(member.platform, one) for one in wanted)]
+
+
+def _sorted(found: Iterable[Finding], members: Sequence[Member]) -> tuple[Finding, ...]:
+    order = {"": -1, **{str(member.platform): number for number, member in enumerate(members)}}
+    return tuple(sorted(found, key=lambda finding: (order.get(finding.platform, len(order)), *weight(finding))))
