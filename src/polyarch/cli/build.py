@@ -24,7 +24,7 @@ _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
 
 
 @click.command("build")
-@click.argument("context", required=False, metavar="PATH|-")
+@click.argument("context", required=False, metavar="PATH|URL|-")
 @click.option(
     "--platform", multiple=True, metavar="PLATFORM[,...]", help="Build for these platforms (default: this machine's)"
 )
@@ -35,7 +35,11 @@ _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
     "--build-arg", "build_args", multiple=True, metavar="NAME[=VALUE]", help="Set an ARG, or hand on our own variable"
 )
 @click.option(
-    "--build-context", "contexts", multiple=True, metavar="NAME=PATH", help="Another context, or docker-image://NAME"
+    "--build-context",
+    "contexts",
+    multiple=True,
+    metavar="NAME=PATH",
+    help="Another context: a directory, docker-image://NAME, oci-layout://DIR, a URL",
 )
 @click.option("--label", "labels", multiple=True, metavar="KEY[=VALUE]", help="Set a label")
 @click.option("--annotation", "annotations", multiple=True, metavar="[TYPE:]KEY=VALUE", help="Set an annotation")
@@ -63,8 +67,8 @@ _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
 def build(session: Session, /, **words: Any) -> None:
     """Build an image from a Dockerfile, for one platform or many, as one graph.
 
-    PATH is the directory that COPY and ADD take files from; - reads a Dockerfile, or a tar of a context, from
-    standard input.
+    PATH is the directory that COPY and ADD take files from, URL an archive or a git repository; - reads a Dockerfile,
+    or a tar of a context, from standard input.
     """
     from polyarch.api import build as perform
     from polyarch.cli import outputs
@@ -85,7 +89,7 @@ def build(session: Session, /, **words: Any) -> None:
     way = "quiet" if words["quiet"] else words["progress"]
     with _Context(session, words["context"], words["file"]) as place, session.display(way) as emit:
         result = perform(
-            place.directory,
+            place.context,
             session.store,
             file=place.file,
             dockerfile=place.text,
@@ -114,24 +118,20 @@ class _Context:
             raise UsageError(
                 "build needs a context", "usage: polyarch build [OPTIONS] PATH; for this directory: polyarch build ."
             )
-        if path is not None and ("://" in path or path.startswith(("git@", "github.com/"))):
-            raise UnsupportedError("a context from the network is not supported yet", "fetch it and name its directory")
         if path == "-" and file == "-":
             raise UsageError("standard input is one of Dockerfile and context", "give one of them by its path")
         self._session = session
         self._word = path
         self._file = file
         self._temporary: Any = None
-        self.directory: Path | None = None
+        self.context: Path | str | None = None
         self.text: str | None = None
 
     def __enter__(self) -> "_Context":
         if self._word == "-":
             self._read_stdin()
         elif self._word is not None:
-            self.directory = Path(self._word)
-            if not self.directory.is_dir():
-                raise NotFoundError(f"there is no directory {self._word}", "name the directory of the build context")
+            self.context = self._word if _is_remote(self._word) else Path(self._word)
         if self._file == "-":
             self.text = sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
         return self
@@ -143,7 +143,7 @@ class _Context:
             return None
         file = Path(str(self._file))
         # In a context that came as a tar, the Dockerfile is in there.
-        return self.directory / file if self._word == "-" and self.directory is not None else file
+        return self.context / file if self._word == "-" and isinstance(self.context, Path) else file
 
     def _read_stdin(self) -> None:
         stdin = io.BufferedReader(io.FileIO(0, closefd=False), 1 << 16)
@@ -154,18 +154,23 @@ class _Context:
         import tarfile
 
         self._temporary = self._session.store.temporary()
-        self.directory = self._temporary.__enter__()
-        assert self.directory is not None
+        directory = self._temporary.__enter__()
+        self.context = directory
         try:
             with tarfile.open(fileobj=stdin, mode="r|*") as tar:
                 # The filter of Python 3.12 keeps everything below the directory; nothing runs from here.
-                tar.extractall(self.directory, filter="tar")
+                tar.extractall(directory, filter="tar")
         except (tarfile.TarError, EOFError) as error:
             raise UsageError(f"the context on standard input is damaged: {error}", "send a whole tar") from error
 
     def __exit__(self, *details: Any) -> None:
         if self._temporary is not None:
             self._temporary.__exit__(*details)
+
+
+def _is_remote(word: str) -> bool:
+    """Whether a context is a URL or a repository, which the builder fetches."""
+    return "://" in word or word.startswith(("git@", "github.com/"))
 
 
 def _is_tar(head: bytes) -> bool:
@@ -207,7 +212,7 @@ def _contexts(words: tuple[str, ...]) -> dict[str, str]:
         name, equals, value = word.partition("=")
         if not equals or not name or not value:
             raise UsageError(f"--build-context: {word!r} is not NAME=PATH", "as in --build-context lib=../lib")
-        if "://" not in value and not Path(value).is_dir():
+        if not _is_remote(value) and not Path(value).is_dir():
             raise NotFoundError(f"--build-context: there is no directory {value}")
         contexts[name] = value
     return contexts
