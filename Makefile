@@ -38,7 +38,7 @@ lint: $(venv)/dev.stamp ## ruff, mypy, import-linter, and whether the generated 
 	$(bin)/ruff check
 	$(bin)/ruff format --check
 	$(bin)/mypy
-	$(bin)/lint-imports --no-cache
+	$(bin)/lint-imports
 	$(bin)/python -m scripts.reference --check
 
 .PHONY: format
@@ -56,9 +56,9 @@ picture: $(venv)/runtime.stamp ## Draws docs/pictures from a real terminal
 	$(bin)/python -m scripts.picture
 
 .PHONY: bench
-bench: $(venv)/dev.stamp ## Measures, beside the peers
-	@scripts/system_packages.sh test bench
-	$(bin)/python -m bench $(ARGS)
+bench: $(venv)/dev.stamp ## Measures beside the peers, and writes docs/performance.md (with ARGS: what they say)
+	@scripts/system_packages.sh demo bench
+	$(bin)/python -m bench $(or $(ARGS),--json docs/performance.json --page docs/performance.md)
 
 .PHONY: lock
 lock: ## Writes requirements/*.txt anew from pyproject.toml (ARGS=--upgrade: at newer versions)

@@ -1,0 +1,1 @@
+"""The measurements: `python -m bench`. Inputs, contestants, workloads, limits and the report have a file each."""

@@ -27,7 +27,9 @@ test|program:zstd|zstd|layers compressed by another tool
 test|program:bsdtar|libarchive-tools|archives read by another tool
 test|library:libarchive.so.13|libarchive13t64,libarchive13|archives read by another library
 bench|program:buildah|buildah|the peer that builds are measured against
-bench|program:hyperfine|hyperfine|timing of commands
+bench|program:skopeo|skopeo|the peer that pushes and pulls are measured against
+bench|program:umoci|umoci|the peer that unpacking is measured against
+bench|program:mmdebstrap|mmdebstrap|a Debian base image, made on the spot
 pictures|program:tmux|tmux|a terminal whose screen can be read
 END
 }

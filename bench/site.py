@@ -1,0 +1,74 @@
+"""Where it happens: a temporary directory, a registry on loopback with the bases in it."""
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+from bench.measure import Command, take
+from scripts import busybox, debian, debian_root
+from scripts.local_registry import LocalRegistry
+
+TWO = ("linux/amd64", "linux/arm64")
+EIGHT = tuple(debian.ARCHITECTURES)
+POLYARCH = str(Path(sys.executable).parent / "polyarch")
+
+
+class Site:
+    """The place of one benchmark run. It owns the directory and the registry; `close()` removes and ends them."""
+
+    def __init__(self) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="polyarch-bench-"))
+        self.log = self.directory / "log"
+        self.registry = LocalRegistry(self.directory / "registry")
+        self._names = 0
+        # Nobody's own configuration may decide what is measured.
+        self.environment = {"PATH": os.environ["PATH"], "HOME": str(self.directory), "LANG": "C.UTF-8"}
+
+    def close(self) -> None:
+        self.registry.stop()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def fresh(self, kind: str) -> Path:
+        """A path below the directory that nothing has yet."""
+        self._names += 1
+        return self.directory / f"{kind}-{self._names}"
+
+    def name(self, repository: str, tag: str = "latest") -> str:
+        """The reference of an image in the registry."""
+        return f"{self.registry.address}/bench/{repository}:{tag}"
+
+    def polyarch(self, root: Path, *arguments: str) -> Command:
+        """The command with a store of its own."""
+        return Command((POLYARCH, *arguments), {**self.environment, "POLYARCH_ROOT": str(root)})
+
+    def run(self, *commands: Command) -> None:
+        """Off the clock."""
+        take(commands, self.log)
+
+    @cache  # noqa: B019 (a site lives as long as the program)
+    def debian(self) -> str:
+        """The name of a whole Debian for two platforms, in the registry."""
+        return self._push("debian", debian_tars())
+
+    @cache  # noqa: B019
+    def busybox(self, platforms: Sequence[str] = TWO) -> str:
+        """The name of a busybox for these platforms, in the registry."""
+        return self._push(f"busybox-{len(platforms)}", busybox.bases(platforms, busybox.cache_directory()))
+
+    def _push(self, repository: str, tars: Mapping[str, Path]) -> str:
+        name = self.name(repository)
+        root = self.fresh("bases")
+        for platform, tar in tars.items():
+            self.run(self.polyarch(root, "import", "--platform", platform, str(tar), name))
+        self.run(self.polyarch(root, "push", name))
+        shutil.rmtree(root)
+        return name
+
+
+def debian_tars() -> dict[str, Path]:
+    """The root file systems of Debian by platform."""
+    return {platform: debian_root.base(platform, busybox.cache_directory()) for platform in TWO}

@@ -1,0 +1,27 @@
+"""The workloads by name. Each is a function that makes its inputs at a site and says who does what."""
+
+from collections.abc import Callable, Mapping
+
+from bench.site import Site
+from bench.workloads import building, moving, running, small
+from bench.workloads.workload import Workload
+
+WORKLOADS: Mapping[str, Callable[[Site], Workload]] = {
+    "copy": building.copy,
+    "again": building.again,
+    "changed": building.changed,
+    "big": building.big,
+    "wide": building.wide,
+    "run": running.run,
+    "step": running.step,
+    "stage": running.stage,
+    "unpack": moving.unpack,
+    "push-layers": moving.push_layers,
+    "pull-layers": moving.pull_layers,
+    "push-images": moving.push_images,
+    "pull-images": moving.pull_images,
+    "index": small.index,
+    "tags": small.tags,
+    "version": small.version,
+    "memory": building.memory,
+}
