@@ -38,7 +38,7 @@ lint: $(venv)/dev.stamp ## ruff, mypy, import-linter, and whether the generated 
 	$(bin)/ruff check
 	$(bin)/ruff format --check
 	$(bin)/mypy
-	$(bin)/lint-imports
+	$(bin)/lint-imports --no-cache
 	$(bin)/python -m scripts.reference --check
 
 .PHONY: format
