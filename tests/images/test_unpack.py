@@ -2,17 +2,21 @@
 
 import gzip
 import os
+from pathlib import Path
 
 import pytest
 
 from polyarch.errors import CorruptError
 from polyarch.images import choose, unpack
 from polyarch.images.unpack import Layer, Unpacker
+from polyarch.layers.entry import Entry
 from polyarch.layers.listing import scan
 from polyarch.oci import digest as digests
 from polyarch.oci import media_types
 from polyarch.progress import Event, Started
 from polyarch.store import Store
+from tests.images.layered import file
+from tests.images.layered import layer as made_layer
 from tests.images.made import AMD64, import_image, tar
 from tests.needs import need_root
 
@@ -64,6 +68,22 @@ def test_a_layer_with_a_file_in_a_directory_that_it_does_not_list_takes_it_from_
     assert on_open != on_closed
     assert [os.stat(f"{lower}/etc").st_mode & 0o777 for lower in (on_open, on_closed)] == [0o755, 0o700]
     assert store.snapshots.get(top.diff_id) is None
+
+
+def test_a_hard_link_to_a_file_of_a_layer_below_brings_the_file(store: Store) -> None:
+    linking = (Entry(path="etc/again", kind="hardlink", mode=0o644, link="etc/base"), None)
+    etc = (Entry(path="etc", kind="directory", mode=0o755), None)
+    blob, diff_id = made_layer(store, [etc, linking])
+    top = Layer(digests.parse(diff_id), blob)
+    lowers = Unpacker(store, store).lowers((layer(store, BASE), top))
+    assert Path(lowers[1], "etc/again").read_text() == "1"
+    assert store.snapshots.get(top.diff_id) is None, "what it holds is the layers' below too"
+
+
+def test_what_an_opaque_root_hides_is_not_mounted(store: Store) -> None:
+    blob, diff_id = made_layer(store, [(Entry(path=".wh..wh..opq", kind="file", mode=0o644), b""), file("new", "1")])
+    lowers = Unpacker(store, store).lowers((layer(store, BASE), Layer(digests.parse(diff_id), blob)))
+    assert [os.listdir(lower) for lower in lowers] == [["new"]]
 
 
 def _with_checksum(raw: bytes) -> bytes:

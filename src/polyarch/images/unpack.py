@@ -7,6 +7,7 @@ found by its chain id. The caller has entered the sandbox's namespace, or files 
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -21,7 +22,8 @@ from polyarch.oci.document import Manifest
 from polyarch.oci.place import Source
 
 if TYPE_CHECKING:
-    from polyarch.layers.entry import Entry
+    from polyarch.layers.entry import Entry, Item
+    from polyarch.layers.extract import LayerFiles
     from polyarch.layers.listing import Listing
     from polyarch.store import Store
 
@@ -39,13 +41,16 @@ class Layer(msgspec.Struct, frozen=True):
 
 
 class _Shape(msgspec.Struct, frozen=True, array_like=True):
-    """What decides a layer's key, remembered by diff id: whether it lists every parent, and what it says of the root.
+    """What decides a layer's key and place, remembered by diff id.
 
-    `root` is (mode, uid, gid), None where the layer does not list it.
+    `complete` says that it needs nothing of the layers below: it lists every parent, and its hard links are to its own
+    files. `root` is the root's (mode, uid, gid), None where the layer does not list it. `hides_all` says that nothing
+    below it is seen.
     """
 
     complete: bool
     root: tuple[int, int, int] | None
+    hides_all: bool = False
 
 
 # What a root directory is that nobody says anything of.
@@ -81,6 +86,9 @@ class Unpacker:
         Raises CorruptError for a layer that is not what it claims, NotFoundError or RegistryError where a blob
         cannot be had.
         """
+        # The kernel's overlay cannot say that a whole root is hidden, so what is hidden is not mounted at all.
+        seen = max((number for number, layer in enumerate(layers) if self._shape(layer).hides_all), default=0)
+        layers = layers[seen:]
         keys = self._keys(layers)
         found: list[str | None] = []
         for key in keys:
@@ -136,7 +144,13 @@ class Unpacker:
             return msgspec.msgpack.decode(raw, type=_Shape)
         listing = self.listing(layer)
         root = next((entry for entry in listing.entries if not entry.path), None)
-        shape = _Shape(not listing.implicit_parents(), (root.mode, root.uid, root.gid) if root else None)
+        own = {entry.path for entry in listing.entries}
+        foreign = any(entry.kind == "hardlink" and entry.link not in own for entry in listing.entries)
+        shape = _Shape(
+            not listing.implicit_parents() and not foreign,
+            (root.mode, root.uid, root.gid) if root else None,
+            listing.hides_all,
+        )
         self._store.cache.put(_SHAPE, layer.diff_id, msgspec.msgpack.encode(shape))
         return shape
 
@@ -153,13 +167,20 @@ class Unpacker:
             unit = f"unpack {key}"
             self._emit(progress.Started(unit, f"unpack {layer.blob.digest}"))
             try:
-                with self._store.snapshots.prepare(key) as snapshot:
-                    with self._source.open_blob(layer.blob) as reader:
-                        tar = decompress(reader)
-                        apply(tar, str(snapshot.path), "overlay", self._parents(key, layers))
-                        # Only the last byte of a blob tells whether all of it was right.
-                        while tar.read(_CHUNK):
-                            pass
+                with self._store.snapshots.prepare(key) as snapshot, ExitStack() as opened:
+                    below = None if key == layer.diff_id else _Below(self, layers[:-1], opened)
+                    tar = decompress(opened.enter_context(self._source.open_blob(layer.blob)))
+                    apply(
+                        tar,
+                        str(snapshot.path),
+                        "overlay",
+                        below.entry if below else _nothing,
+                        fetch=below.item if below else None,
+                        note=lambda reason: self._emit(progress.Warned(f"layer {layer.blob.digest}: {reason}")),
+                    )
+                    # Only the last byte of a blob tells whether all of it was right.
+                    while tar.read(_CHUNK):
+                        pass
                     made = str(snapshot.commit())
             except Exception as error:
                 self._emit(progress.Finished(unit, error=str(error)))
@@ -167,18 +188,14 @@ class Unpacker:
             self._emit(progress.Finished(unit))
             return made
 
-    def _parents(self, key: str, layers: Sequence[Layer]) -> "Callable[[str], Entry | None]":
-        if key == layers[-1].diff_id and len(layers) > 1:
-            return _nothing
-        from polyarch.layers.tree import Tree
+    def files(self, layer: Layer) -> "LayerFiles":
+        """The files of a layer, to be read one by one; the caller closes it. A blob that is not here is fetched."""
+        from polyarch.layers.extract import LayerFiles
 
-        tree = Tree([self.listing(layer) for layer in layers[:-1]])
-
-        def parent(path: str) -> "Entry | None":
-            node = tree.lookup(path)
-            return node.entry if node is not None else None
-
-        return parent
+        if not self._store.has_blob(layer.blob):
+            self._source.open_blob(layer.blob).close()
+        path = str(self._store.blob_path(layer.blob.digest))
+        return LayerFiles(path, self.listing(layer), self._store.layout.temporary, layer.blob.digest)
 
     def _once(self, what: str) -> threading.Lock:
         with self._mutex:
@@ -191,6 +208,36 @@ class Unpacker:
 
         with ThreadPoolExecutor(min(_WORKERS, len(keys)), thread_name_prefix="unpack") as pool:
             return dict(zip(keys, pool.map(make, keys), strict=True))
+
+
+class _Below:
+    """What the layers below have, for one that does not say all of itself. `opened` closes the files that it read."""
+
+    def __init__(self, unpacker: Unpacker, layers: Sequence[Layer], opened: ExitStack) -> None:
+        from polyarch.layers.tree import Tree
+
+        self._unpacker = unpacker
+        self._layers = layers
+        self._opened = opened
+        self._tree = Tree([unpacker.listing(layer) for layer in layers])
+        self._files: dict[int, LayerFiles] = {}
+
+    def entry(self, path: str) -> "Entry | None":
+        """What is at a path: the mode and owner of a parent, or a link on the way."""
+        node = self._tree.lookup(path)
+        return None if node is None else node.entry
+
+    def item(self, path: str) -> "Item | None":
+        """The file that a hard link of the layer above is another name of."""
+        node = self._tree.lookup(path)
+        if node is None or node.layer < 0:
+            return None
+        if node.entry.kind != "file":
+            return node.entry, None
+        if node.layer not in self._files:
+            self._files[node.layer] = self._opened.enter_context(self._unpacker.files(self._layers[node.layer]))
+        files, source = self._files[node.layer], node.source
+        return node.entry, lambda: files.open(source)
 
 
 def _nothing(path: str) -> None:
