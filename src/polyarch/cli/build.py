@@ -1,6 +1,5 @@
 """`build`: a Dockerfile becomes an image for many platforms."""
 
-import io
 import sys
 import time
 from collections.abc import Mapping
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from polyarch.cli import options
+from polyarch.cli import options, text
 from polyarch.cli.session import Session, pass_session
 from polyarch.errors import NotFoundError, UnsupportedError, UsageError
 
@@ -47,8 +46,12 @@ _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
 @click.option("--load", is_flag=True, help="Keep the result in the store (the default without --push and --output)")
 @click.option("--push", is_flag=True, help="Send the result to the registries in its names")
 @click.option("--no-cache", is_flag=True, help="Do every step anew")
+@click.option("--no-cache-filter", "fresh", multiple=True, metavar="STAGE", help="Do the steps of these stages anew")
 @click.option("--pull", is_flag=True, help="Ask registries for newer base images")
 @click.option("--network", type=click.Choice(["default", "none", "host"]), default="default", help="The network of RUN")
+@click.option("--add-host", "hosts", multiple=True, metavar="NAME:ADDRESS", help="An entry of /etc/hosts for RUN")
+@click.option("--shm-size", metavar="SIZE", help="The size of /dev/shm for RUN")
+@click.option("--ulimit", "limits", multiple=True, metavar="NAME=SOFT[:HARD]", help="A limit for RUN")
 @click.option(
     "--secret", "secrets", multiple=True, metavar="id=…", help="A secret for RUN: id=ID,src=FILE or id=ID,env=NAME"
 )
@@ -56,6 +59,9 @@ _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
 @click.option("--allow", "allowed", multiple=True, metavar="WHAT", help="Allow security.insecure or network.host")
 @click.option("--allow-foreign-base", is_flag=True, help="Only warn of a base image that lacks the platform")
 @click.option("--keep-going", is_flag=True, help="Go on with other platforms where one fails")
+@click.option("--reproducible", is_flag=True, help="Take times from SOURCE_DATE_EPOCH, or the start of 1970")
+@click.option("--check", is_flag=True, help="Only check the Dockerfile")
+@click.option("--call", type=click.Choice(["build", "check", "outline", "targets"]), help="Ask this of the Dockerfile")
 @options.progress
 @click.option("-q", "--quiet", is_flag=True, help="Print the digest only")
 @click.option("--iidfile", metavar="FILE", help="Write the digest to FILE")
@@ -64,18 +70,25 @@ _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
 @click.option("--provenance", "--sbom", "--attest", "attest", multiple=True, hidden=True)
 @click.option("--builder", "--rm", "--force-rm", hidden=True, expose_value=False, is_flag=False, flag_value="")
 @pass_session
-def build(session: Session, /, **words: Any) -> None:
+def build(session: Session, /, **words: Any) -> int:
     """Build an image from a Dockerfile, for one platform or many, as one graph.
 
     PATH is the directory that COPY and ADD take files from, URL an archive or a git repository; - reads a Dockerfile,
     or a tar of a context, from standard input.
     """
-    from polyarch.api import build as perform
+    from polyarch import api
     from polyarch.cli import outputs
 
     for value in words["attest"]:
         if value.lower() not in ("false", "disabled=true", "0"):
             raise UnsupportedError("this version makes no attestations", "leave out --provenance, --sbom and --attest")
+    context, read = _context(words["context"], words["file"])
+    wishes = read | _wishes(session, words)
+    call = "check" if words["check"] else words["call"] or "build"
+    if call != "build":
+        from polyarch.cli import calls
+
+        return calls.call(call, context, session, wishes)
     export = outputs.export(
         words["outputs"],
         load=words["load"],
@@ -87,12 +100,10 @@ def build(session: Session, /, **words: Any) -> None:
     )
     registry = session.registry_for([str(name) for name in export.names] if words["insecure"] else ())
     way = "quiet" if words["quiet"] else words["progress"]
-    with _Context(session, words["context"], words["file"]) as place, session.display(way) as emit:
-        result = perform(
-            place.context,
+    with session.display(way) as emit:
+        result = api.build(
+            context,
             session.store,
-            file=place.file,
-            dockerfile=place.text,
             registry=registry,
             emit=emit,
             tags=export.names,
@@ -103,78 +114,32 @@ def build(session: Session, /, **words: Any) -> None:
             docker_format=export.docker_format,
             annotations=export.annotations,
             index_annotations=export.index_annotations,
-            **_wishes(session, words),
+            **wishes,
         )
         if any(outputs.parse(word).is_engine for word in words["outputs"]):
             _load_into_engine(session, registry, export.names, result, emit)
     _report(session, words, export.names, result, quiet=way in ("quiet", "rawjson"))
+    return 0
 
 
-class _Context:
-    """Where a build's files are. It owns the temporary directory of a context that came on standard input."""
-
-    def __init__(self, session: Session, path: str | None, file: str | None) -> None:
-        if path is None and file is None:
-            raise UsageError(
-                "build needs a context", "usage: polyarch build [OPTIONS] PATH; for this directory: polyarch build ."
-            )
-        if path == "-" and file == "-":
-            raise UsageError("standard input is one of Dockerfile and context", "give one of them by its path")
-        self._session = session
-        self._word = path
-        self._file = file
-        self._temporary: Any = None
-        self.context: Path | str | None = None
-        self.text: str | None = None
-
-    def __enter__(self) -> "_Context":
-        if self._word == "-":
-            self._read_stdin()
-        elif self._word is not None:
-            self.context = self._word if _is_remote(self._word) else Path(self._word)
-        if self._file == "-":
-            self.text = sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
-        return self
-
-    @property
-    def file(self) -> Path | None:
-        """The Dockerfile by its path, where one was named."""
-        if self._file in (None, "-"):
-            return None
-        file = Path(str(self._file))
-        # In a context that came as a tar, the Dockerfile is in there.
-        return self.context / file if self._word == "-" and isinstance(self.context, Path) else file
-
-    def _read_stdin(self) -> None:
-        stdin = io.BufferedReader(io.FileIO(0, closefd=False), 1 << 16)
-        head = stdin.peek(512)[:512]
-        if not _is_tar(head):
-            self.text = stdin.read().decode("utf-8", "surrogateescape")
-            return
-        import tarfile
-
-        self._temporary = self._session.store.temporary()
-        directory = self._temporary.__enter__()
-        self.context = directory
-        try:
-            with tarfile.open(fileobj=stdin, mode="r|*") as tar:
-                # The filter of Python 3.12 keeps everything below the directory; nothing runs from here.
-                tar.extractall(directory, filter="tar")
-        except (tarfile.TarError, EOFError) as error:
-            raise UsageError(f"the context on standard input is damaged: {error}", "send a whole tar") from error
-
-    def __exit__(self, *details: Any) -> None:
-        if self._temporary is not None:
-            self._temporary.__exit__(*details)
+def _context(path: str | None, file: str | None) -> tuple[str | None, dict[str, Any]]:
+    """The context, and what of the build is read from standard input: it, or the Dockerfile."""
+    if path is None and file is None:
+        raise UsageError(
+            "build needs a context", "usage: polyarch build [OPTIONS] PATH; for this directory: polyarch build ."
+        )
+    if path == "-" and file == "-":
+        raise UsageError("standard input is one of Dockerfile and context", "give one of them by its path")
+    if path == "-":
+        return path, {"stdin": sys.stdin.buffer, "file": file}
+    if file == "-":
+        return path, {"dockerfile": sys.stdin.buffer.read().decode("utf-8", "surrogateescape")}
+    return path, {"file": file}
 
 
 def _is_remote(word: str) -> bool:
     """Whether a context is a URL or a repository, which the builder fetches."""
     return "://" in word or word.startswith(("git@", "github.com/"))
-
-
-def _is_tar(head: bytes) -> bool:
-    return head[257:262] == b"ustar" or head.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ"))
 
 
 def _wishes(session: Session, words: Mapping[str, Any]) -> dict[str, Any]:
@@ -202,7 +167,31 @@ def _wishes(session: Session, words: Mapping[str, Any]) -> dict[str, Any]:
         "no_cache": words["no_cache"],
         "pull": words["pull"],
         "keep_going": words["keep_going"],
+        "no_cache_stages": words["fresh"],
+        "reproducible": words["reproducible"],
+        "environment": around.variables,
+        "hosts": tuple(map(_host, words["hosts"])),
+        "shm_size": text.bytes_of(words["shm_size"]) if words["shm_size"] else 0,
+        "limits": tuple(map(_limit, words["limits"])),
     }
+
+
+def _host(word: str) -> tuple[str, str]:
+    # An IPv6 address has colons itself; `=` is buildx's newer spelling.
+    separator = "=" if "=" in word else ":"
+    name, _, address = word.partition(separator)
+    if not name or not address:
+        raise UsageError(f"--add-host: {word!r} is not NAME:ADDRESS", "as in --add-host registry.local:10.0.0.5")
+    return name, address.strip("[]")
+
+
+def _limit(word: str) -> tuple[str, int, int]:
+    name, _, value = word.partition("=")
+    soft, _, hard = value.partition(":")
+    numbers = [part for part in (soft, hard or soft) if part.lstrip("-").isdigit()]
+    if not name or len(numbers) != 2:
+        raise UsageError(f"--ulimit: {word!r} is not NAME=SOFT[:HARD]", "as in --ulimit nofile=1024:4096")
+    return name, int(numbers[0]), int(numbers[1])
 
 
 def _contexts(words: tuple[str, ...]) -> dict[str, str]:

@@ -1,6 +1,5 @@
 """`system`: what the store takes on disk, giving it back, and proving that it is whole."""
 
-import re
 import sys
 
 import click
@@ -9,7 +8,6 @@ from polyarch.cli import tables, text
 from polyarch.cli.formats import show
 from polyarch.cli.groups import LazyGroup
 from polyarch.cli.session import Session, pass_session
-from polyarch.errors import UsageError
 
 COMMANDS = {
     "Commands": {
@@ -19,8 +17,6 @@ COMMANDS = {
     }
 }
 system = LazyGroup("system", sections=COMMANDS, help="Look after the store.")
-
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?", re.IGNORECASE)
 
 
 @click.command("df")
@@ -59,7 +55,7 @@ def prune(session: Session, everything: bool, force: bool, dry_run: bool, limit:
     # Docker asks "are you sure?"; a list of what would go answers better.
     rehearsal = dry_run or (sys.stdout.isatty() and not force)
     reclaimed = pruning.prune(
-        session.store, everything=everything, storage=_bytes(limit) if limit else None, dry_run=rehearsal
+        session.store, everything=everything, storage=text.bytes_of(limit) if limit else None, dry_run=rehearsal
     )
     for item in reclaimed.removed:
         click.echo(f"{'Would remove' if rehearsal else 'Removed'} {item.kind} {item.name} {text.size(item.size)}")
@@ -97,11 +93,3 @@ def fsck(session: Session, repair: bool, quiet: bool) -> int:
     if not quiet:
         click.echo(f"{text.size(read)} read, {wrong or 'no'} problem{'' if wrong == 1 else 's'}")
     return 1 if left else 0
-
-
-def _bytes(word: str) -> int:
-    match = _SIZE.fullmatch(word.strip())
-    if match is None:
-        raise UsageError(f"{word!r} is not a size", "a size reads 500MB, 2GiB or a number of bytes")
-    power = " kmgt".index(match[2].lower() or " ")
-    return int(float(match[1]) * (1024 if match[3] else 1000) ** power)

@@ -3,6 +3,9 @@
 import functools
 import re
 
+from polyarch.errors import UsageError
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?", re.IGNORECASE)
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 # Colours and cursor movements (CSI), and titles (OSC): they take no room, and another program's must not move ours.
 _ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\-_]")
@@ -56,6 +59,15 @@ def size(number: float) -> str:
         number /= 1000
         unit += 1
     return f"{number:.3g}{_UNITS[unit]}" if number < 999.5 else f"{number:.0f}{_UNITS[unit]}"
+
+
+def bytes_of(word: str) -> int:
+    """The number of bytes that `500MB`, `2GiB`, `64m` or a bare number says. Raises UsageError."""
+    match = _SIZE.fullmatch(word.strip())
+    if match is None:
+        raise UsageError(f"{word!r} is not a size", "a size reads 500MB, 2GiB or a number of bytes")
+    power = " kmgt".index(match[2].lower() or " ")
+    return int(float(match[1]) * (1024 if match[3] else 1000) ** power)
 
 
 def age(seconds: float) -> str:

@@ -1,0 +1,57 @@
+"""`build --check` and `--call`: what can be asked of a Dockerfile without building it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from polyarch.cli import tables
+from polyarch.cli.session import Session
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from polyarch.builder import Outline
+
+
+def call(method: str, context: Path | str | None, session: Session, wishes: Mapping[str, Any]) -> int:
+    """Answer `check`, `outline` or `targets`; the exit status, which is 1 where a check found something."""
+    from polyarch import api
+
+    if method == "check":
+        checked = api.check(context, session.store, registry=session.registry(), **wishes)
+        for finding in checked.findings:
+            click.echo(f"WARNING: {finding.rule.name} (line {finding.location.first})")
+            click.echo(f"{finding.message}\n")
+        count = len(checked.findings)
+        found = f"{count} warning{'s have' if count > 1 else ' has'} been found!" if count else "no warnings found."
+        click.echo(f"Check complete, {found}")
+        return 1 if count else 0
+    if method == "targets":
+        targets = api.targets(context, session.store, registry=session.registry(), **wishes)
+        rows = [(f"{target.name}{' (default)' if target.default else ''}", target.description) for target in targets]
+        click.echo(tables.render(("TARGET", "DESCRIPTION"), rows), nl=False)
+        return 0
+    click.echo(_outlined(api.outline(context, session.store, registry=session.registry(), **wishes)), nl=False)
+    return 0
+
+
+def _outlined(outline: "Outline") -> str:
+    """What buildx prints for an outline: the target, then a table for each kind of input that it has."""
+    parts = [f"TARGET:      {outline.name}\n" if outline.name else ""]
+    if outline.description:
+        parts.append(f"DESCRIPTION: {outline.description}\n")
+    _part(
+        parts,
+        ("BUILD ARG", "VALUE", "DESCRIPTION"),
+        [(a.name, a.value or "", a.description) for a in outline.arguments],
+    )
+    _part(parts, ("SECRET", "REQUIRED"), [(needed.name, str(needed.required).lower()) for needed in outline.secrets])
+    _part(parts, ("SSH", "REQUIRED"), [(needed.name, str(needed.required).lower()) for needed in outline.ssh])
+    return "\n".join(part for part in parts if part)
+
+
+def _part(parts: list[str], header: "Sequence[str]", rows: "Sequence[Sequence[str]]") -> None:
+    if rows:
+        parts.append(tables.render(header, rows))
