@@ -283,3 +283,30 @@ def test_a_failing_step_shows_its_lines_and_what_it_said(polyarch: Program, busy
     assert "Dockerfile:2" in result.stderr
     assert "doomed" in result.stderr
     assert "exit code: 3" in result.stderr
+
+
+def test_a_dockerfile_is_checked_and_described_without_building_it(
+    polyarch: Program, busybox: str, tmp_path: Path
+) -> None:
+    text = "FROM busybox AS base\nARG WHO=me\nRUN --mount=type=secret,id=token false\nFROM base AS Final\n"
+    (tmp_path / "Dockerfile").write_text(text)
+    found = polyarch("build", "--check", tmp_path, check=False)
+    assert found.status == 1
+    assert "WARNING: StageNameCasing (line 4)" in found.stdout
+    assert "1 warning has been found" in found.stdout
+    targets = polyarch("build", "--call", "targets", tmp_path).lines()
+    assert [line.split()[0] for line in targets] == ["TARGET", "base", "final"]
+    outline = polyarch("build", "--call", "outline", "--target", "base", tmp_path).stdout
+    assert "WHO" in outline
+    assert "token" in outline
+    (tmp_path / "Dockerfile").write_text("FROM busybox\n")
+    assert polyarch("build", "--check", tmp_path).stdout == "Check complete, no warnings found.\n"
+
+
+def test_hosts_and_limits_reach_run(polyarch: Program, busybox: str, tmp_path: Path) -> None:
+    script = "RUN grep 10.1.2.3 /etc/hosts && test $(ulimit -n) = 512"
+    (tmp_path / "Dockerfile").write_text(f"FROM busybox\n{script}\n")
+    polyarch("build", "--add-host", "db.local:10.1.2.3", "--ulimit", "nofile=512:1024", tmp_path)
+    assert polyarch.fails("build", "--add-host", "db.local", tmp_path).status == 2
+    assert polyarch.fails("build", "--ulimit", "nofile", tmp_path).status == 2
+    assert polyarch.fails("build", "--shm-size", "huge", tmp_path).status == 2

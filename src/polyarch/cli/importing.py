@@ -42,6 +42,8 @@ def import_(
     from polyarch.images import import_ as importing
     from polyarch.oci import reference as references
 
+    if file == "-" and sys.stdin.isatty():
+        raise UsageError("there is no tar on a terminal", "name a file, or redirect standard input")
     reference = references.parse(name).tagged()
     wanted = session.platform(platform) or session.host()
     configure = _configure(changes) if changes else lambda config: config
