@@ -3,6 +3,7 @@
 0 done, 1 the work failed, 2 wrong usage, 130 interrupted; `run` gives the status of its process.
 """
 
+import contextlib
 import os
 import signal
 import sys
@@ -140,7 +141,9 @@ def _writer() -> Callable[[str, str], None]:
         if text.startswith("polyarch: error: "):
             head, colon, rest = "polyarch: error", ": ", text.removeprefix("polyarch: error: ")
         shown = f"\x1b[{colour}m{head}{colon}\x1b[0m{rest}" if colours else text
-        print(shown, file=sys.stderr)
+        # Where the terminal is gone or the log's disk is full, the exit status says the rest.
+        with contextlib.suppress(OSError):
+            print(shown, file=sys.stderr, flush=True)
 
     return say
 
