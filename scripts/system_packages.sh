@@ -24,6 +24,7 @@ test|program:mmdebstrap|mmdebstrap|a Debian base image, made on the spot
 test|program:htpasswd|apache2-utils|passwords for a registry that asks for them
 test|program:openssl|openssl|a certificate authority for a registry with TLS
 test|program:zstd|zstd|layers compressed by another tool
+test|program:strace|strace|commands that are killed, or refused a write, at a system call
 test|program:bsdtar|libarchive-tools|archives read by another tool
 test|library:libarchive.so.13|libarchive13t64,libarchive13|archives read by another library
 bench|program:buildah|buildah|the peer that builds are measured against
