@@ -89,11 +89,10 @@ def skopeo(site: Site, source: str, target: str, architecture: str = "amd64") ->
 
 def _push(site: Site, kind: str, tags: Sequence[str], *, layers: int, size: int) -> Workload:
     """Other images in each run, so that nobody can have sent them before."""
-    root = {"polyarch": Path(), "skopeo": Path()}
+    root: dict[str, Path] = {}
     names: dict[str, list[str]] = {}
 
     def prepare(who: str, run: int) -> None:
-        shutil.rmtree(root[who], ignore_errors=root[who] == Path())
         root[who] = site.fresh("store")
         repository = f"{kind}-{site.fresh('name').name}"
         names[who] = [site.name(repository, tag) for tag in tags]
