@@ -120,11 +120,9 @@ def _pull(site: Site, kind: str, tags: Sequence[str], *, layers: int, size: int)
     images.fill(full, names, "pulled", layers=layers, size=size)
     site.run(site.polyarch(full, "push", "-q", "-a", site.name(repository).rpartition(":")[0]))
     polyarch = Polyarch(site)
-    layout = {"path": Path()}
+    layout: dict[str, Path] = {}
 
     def forget() -> None:
-        if layout["path"] != Path():
-            shutil.rmtree(layout["path"])
         layout["path"] = site.fresh("layout")
 
     def ours(run: int) -> Sequence[Command]:
