@@ -118,5 +118,5 @@ class View:
 
 def steps(config: ImageConfig, count: int) -> tuple[str, ...]:
     """For each of `count` layers the line of history that made it; empty where the history does not fit."""
-    lines = [line.created_by for line in config.history if not line.empty_layer]
+    lines = [line.created_by or line.comment for line in config.history if not line.empty_layer]
     return tuple(lines) if len(lines) == count else ("",) * count
