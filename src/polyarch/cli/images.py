@@ -10,7 +10,7 @@ from polyarch.cli.session import Session, pass_session
 from polyarch.errors import PolyarchError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from polyarch.images.list import ListedImage, ListedPlatform
     from polyarch.store import Store
@@ -42,11 +42,14 @@ def images(
     """List the images of the store, each name with its platforms below it."""
     from polyarch.images import list as listing
 
+    if quiet and not (name or filters or everything):
+        # The ids stand in index.json: no other file has to be read.
+        _print_ids((descriptor.digest for _, descriptor in sorted(session.store.tagged().items())), no_trunc)
+        return
     dangling = any(condition.startswith("dangling=") for condition in filters)
     chosen = _filtered(listing.list_images(session.store, unnamed=everything or dangling), name, filters)
     if quiet:
-        ids = dict.fromkeys(image.digest if no_trunc else text.short_digest(image.digest) for image in chosen)
-        click.echo("".join(f"{shown}\n" for shown in ids), nl=False)
+        _print_ids((image.digest for image in chosen), no_trunc)
         return
     wide = digests or no_trunc
     show(
@@ -55,6 +58,11 @@ def images(
         lambda: tables.render(("IMAGE", "DIGEST" if wide else "ID", "SIZE"), _tree(chosen, everything, wide)),
         _TITLES,
     )
+
+
+def _print_ids(digests: "Iterable[str]", no_trunc: bool) -> None:
+    ids = dict.fromkeys(digest if no_trunc else text.short_digest(digest) for digest in digests)
+    click.echo("".join(f"{shown}\n" for shown in ids), nl=False)
 
 
 def _tree(images: "Sequence[ListedImage]", everything: bool, wide: bool) -> "Iterator[tuple[str, str, str]]":
