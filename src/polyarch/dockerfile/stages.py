@@ -69,19 +69,27 @@ class Stages(msgspec.Struct, frozen=True):
             index = int(name[:9])
             if index >= len(self.stages):
                 raise DockerfileError(f"invalid stage index {index}", f"there are {len(self.stages)} stages, from 0")
-            return self._earlier(self.stages[index], name, stage)
-        return self.mount_source(name, stage)
+            return self._earlier(self.stages[index], name, stage, "copy")
+        return self._source(name, stage, "copy")
 
     def mount_source(self, name: str, stage: Stage) -> Stage | None:
         """As `source`, for the `from=` of a RUN mount, where a number is no stage."""
-        found = self._last(name.lower(), stage.index) or self._last(name.lower(), len(self.stages))
-        return None if found is None else self._earlier(found, name, stage)
+        return self._source(name, stage, "mount")
 
-    def _earlier(self, found: Stage, name: str, stage: Stage) -> Stage:
+    def _source(self, name: str, stage: Stage, verb: str) -> Stage | None:
+        found = self._last(name.lower(), stage.index) or self._last(name.lower(), len(self.stages))
+        return None if found is None else self._earlier(found, name, stage, verb)
+
+    def _earlier(self, found: Stage, name: str, stage: Stage, verb: str) -> Stage:
         if found.index == stage.index:
             raise DockerfileError(f"circular dependency detected on stage: {name}")
         if found.index > stage.index:
-            raise DockerfileError(f"stage {name} is used before it is defined", "move it before this stage")
+            current = stage.name or f"stage-{stage.index}"
+            raise DockerfileError(
+                f"cannot {verb} from stage {words.quoted(name)}, it needs to be defined before current stage "
+                f"{words.quoted(current)}",
+                "move it before this stage",
+            )
         return found
 
     def _last(self, name: str, before: int) -> Stage | None:

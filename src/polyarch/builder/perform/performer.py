@@ -156,6 +156,7 @@ class Performer:
 
             for warning in enter(self._site.search_path).warnings:
                 self._emit(progress.Warned(warning))
+            self._site.store.reclaim()
 
     def perform(self, vertex: VertexId, cache_key: str, inputs: Mapping[VertexId, Result]) -> Result:
         """As of `solve.Performer`."""

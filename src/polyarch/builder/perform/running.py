@@ -1,7 +1,5 @@
 """RUN: a process in an overlay of the layers below; its upper directory becomes the layer's snapshot."""
 
-import errno
-import fcntl
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -14,7 +12,7 @@ from polyarch import progress
 from polyarch.builder.perform.filesystem import Filesystems
 from polyarch.builder.perform.layer import Layer
 from polyarch.builder.vertices import Run, RunMount, VertexId
-from polyarch.errors import BuildError, NotFoundError, PolyarchError
+from polyarch.errors import BuildError, NotFoundError
 from polyarch.sandbox import Bind, File, Mount, Process, Tmpfs
 
 if TYPE_CHECKING:
@@ -141,48 +139,18 @@ class Runner:
 
     def _cache(self, mount: RunMount, sources: Mapping[VertexId, "Sequence[Layer] | Path"], held: ExitStack) -> Bind:
         """A directory that outlives the build. `locked` waits for its other users, `private` takes another one."""
-        directory = self._cache_directory(mount, held)
-        files = directory / "files"
-        if not files.exists():
-            files.mkdir(mode=0o700)
-            os.chown(files, mount.uid, mount.gid)
-            files.chmod(0o755 if mount.mode is None else mount.mode)
+
+        def fill(files: str) -> None:
+            """What a new cache begins with: `from=`, or nothing."""
             if mount.source:
-                self._fill(files, mount, sources, held)
-        return Bind(str(files), mount.target, mount.read_only)
+                import shutil
 
-    def _fill(
-        self,
-        files: Path,
-        mount: RunMount,
-        sources: Mapping[VertexId, "Sequence[Layer] | Path"],
-        held: ExitStack,
-    ) -> None:
-        """`from=`: what a new cache begins with."""
-        import shutil
+                shutil.copytree(self._bind(mount, sources, held).source, files, symlinks=True, dirs_exist_ok=True)
+            os.chown(files, mount.uid, mount.gid)
+            os.chmod(files, 0o755 if mount.mode is None else mount.mode)
 
-        begin = self._bind(mount, sources, held)
-        shutil.copytree(begin.source, files, symlinks=True, dirs_exist_ok=True)
-
-    def _cache_directory(self, mount: RunMount, held: ExitStack) -> Path:
-        from hashlib import sha256
-
-        root = Path(self._store.layout.root) / "caches"
-        root.mkdir(mode=0o700, exist_ok=True)
-        name = sha256(mount.id.encode()).hexdigest()[:32]
-        for number in range(1000):
-            directory = root / (name if not number else f"{name}-{number}")
-            directory.mkdir(mode=0o700, exist_ok=True)
-            lock = held.enter_context((directory / "lock").open("w"))
-            kind = fcntl.LOCK_SH if mount.sharing == "shared" else fcntl.LOCK_EX
-            try:
-                fcntl.flock(lock, kind | (fcntl.LOCK_NB if mount.sharing == "private" else 0))
-            except OSError as error:
-                if error.errno not in (errno.EAGAIN, errno.EACCES):
-                    raise
-                continue
-            return directory
-        raise PolyarchError(f"the cache mount {mount.id} is in use a thousand times over")
+        files = held.enter_context(self._store.caches.open(mount.id, mount.sharing, fill))
+        return Bind(files, mount.target, mount.read_only)
 
     def _secret(self, mount: RunMount, env: dict[str, str]) -> list[Mount]:
         content = self._secrets.secrets.get(mount.id)

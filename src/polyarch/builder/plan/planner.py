@@ -295,6 +295,7 @@ class _Planner:
             case copying_syntax.Copy():
                 source = None
                 if instruction.from_:
+                    self._check_constant(instruction.from_)
                     source = self._source(stage, state, instruction.from_, instruction, index=True)
                 return copying.copy(state, instruction, source, Copying(add=add, epoch=self._options.epoch), name)
             case copying_syntax.Add():
@@ -309,6 +310,13 @@ class _Planner:
             return ()
         local = [path for path in instruction.sources if not remote.is_http(path) and remote.git(path) is None]
         return checks.ignored_sources(instruction.keyword, local, self._ignored, instruction.location)
+
+    def _check_constant(self, name: str) -> None:
+        if words.expand(name, {}, self._dockerfile.escape).text != name:
+            raise UsageError(
+                "variable expansion is not supported for --from, define a new stage with FROM using ARG from global "
+                "scope as a workaround"
+            )
 
     def _declare(self, state: StageState, instruction: stages_syntax.Arg) -> StageState:
         """ARG: a build argument, else the default given here, else what is set globally (the automatic ones too)."""

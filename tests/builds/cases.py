@@ -1,0 +1,124 @@
+"""The cases of the table: text files in `cases/`, each with several. `README.md` there says how they are written."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+HERE = Path(__file__).parent / "cases"
+
+_ENTRY = re.compile(r"(?P<path>\S+?)(?: (?P<mode>[0-7]{4}))?(?: (?P<sign>=|->|==)(?: (?P<rest>.*))?)?")
+
+
+class Case(NamedTuple):
+    """One case: its title, and its sections by their names."""
+
+    file: str
+    title: str
+    sections: dict[str, str]
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.title}"
+
+    def section(self, name: str, platform: str = "") -> str | None:
+        """A section, one for the platform first, with the platform's words in place."""
+        found = self.sections.get(f"{name} {platform}", self.sections.get(name))
+        if found is None or not platform:
+            return found
+        return found.replace("{platform}", platform).replace("{arch}", platform.split("/")[1])
+
+    def options(self) -> Iterator[tuple[str, str]]:
+        """The lines of `options`: (word, value)."""
+        for line in self.sections.get("options", "").splitlines():
+            word, _, value = line.partition(" ")
+            yield word, value
+
+    @property
+    def platforms(self) -> list[str]:
+        return dict(self.options()).get("platforms", "linux/amd64 linux/arm64").split()
+
+    @property
+    def runs(self) -> bool:
+        """Whether a process is run for it."""
+        return re.search(r"^\s*(ONBUILD )?RUN\b", self.sections["Dockerfile"], re.MULTILINE | re.IGNORECASE) is not None
+
+
+def read(file: Path) -> list[Case]:
+    """The cases of a file."""
+    cases: list[Case] = []
+    sections: dict[str, list[str]] = {}
+    name = ""
+    for number, line in enumerate(file.read_text().splitlines(), 1):
+        if line.startswith("=== "):
+            sections, name = {}, ""
+            cases.append(Case(file.stem, line.removeprefix("=== "), sections))  # type: ignore[arg-type]
+        elif line.startswith("--- "):
+            name = line.removeprefix("--- ")
+            assert name not in sections, f"{file.name}:{number}: {name} stands here twice"
+            sections[name] = []
+        elif name:
+            sections[name].append(line)
+        else:
+            assert not line or line.startswith("#"), f"{file.name}:{number}: a line outside of a section"
+    return [
+        Case(case.file, case.title, {key: _joined(lines) for key, lines in case.sections.items()}) for case in cases
+    ]
+
+
+def everything() -> list[Case]:
+    """All cases of all files."""
+    return [case for file in sorted(HERE.glob("*.txt")) for case in read(file)]
+
+
+def write_context(directory: Path, text: str) -> Path:
+    """Make the files that a `context` section describes."""
+    directory.mkdir(parents=True, exist_ok=True)
+    modes: list[tuple[Path, int]] = []
+    for line in text.splitlines():
+        if not line.strip():
+            continue
+        match = _ENTRY.fullmatch(line)
+        assert match is not None, f"not an entry: {line}"
+        path = directory / unescaped(match["path"])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        rest = match["rest"] or ""
+        if match["sign"] == "->":
+            path.symlink_to(unescaped(rest))
+        elif match["sign"] == "==":
+            path.hardlink_to(directory / unescaped(rest))
+        elif match["path"].endswith("/"):
+            path.mkdir(exist_ok=True)
+        else:
+            path.write_bytes(unescaped(rest).encode("utf-8", "surrogateescape"))
+            path.chmod(0o644)
+        if match["mode"]:
+            modes.append((path, int(match["mode"], 8)))
+    for path, mode in reversed(modes):
+        path.chmod(mode)
+    return directory
+
+
+def unescaped(text: str) -> str:
+    r"""Text with `\n`, `\t`, `\s` (a space) and `\xff` in place."""
+    raw = re.sub(rb"\\(n|t|s|\\|x[0-9a-f]{2})", _escape, text.encode())
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def escaped(text: str) -> str:
+    """The other way."""
+    text = text.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t").replace(" ", "\\s")
+    raw = text.encode("utf-8", "surrogateescape")
+    return "".join(chr(byte) if 32 < byte < 127 else f"\\x{byte:02x}" for byte in raw)
+
+
+def _escape(match: "re.Match[bytes]") -> bytes:
+    word = match[1]
+    return (
+        bytes([int(word[1:], 16)]) if word.startswith(b"x") else {b"n": b"\n", b"t": b"\t", b"s": b" "}.get(word, b"\\")
+    )
+
+
+def _joined(lines: list[str]) -> str:
+    while lines and not lines[-1]:
+        lines.pop()
+    return "".join(line + "\n" for line in lines)

@@ -1,0 +1,97 @@
+"""What builds the cases, and the images that they start from."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import bases
+from tests.builds.images import Image
+
+ROOT = Path(__file__).parents[2]
+
+
+class Worker:
+    """A process that builds, with a store of its own: `worker.build(context, platforms=[…])`. Closed by its fixture."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._process: subprocess.Popen[str] | None = None
+
+    def build(self, context: Path | str | None, **wishes: Any) -> dict[str, Any]:
+        """The outcome of a build; wishes are those of `polyarch.api.request`, as JSON has them."""
+        if self._process is None or self._process.poll() is not None:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.builds.worker", self.root],
+                cwd=ROOT,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        question = {"context": None if context is None else str(context), **wishes}
+        self._process.stdin.write(json.dumps(question) + "\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        assert answer, "the builder's process died"
+        outcome: dict[str, Any] = json.loads(answer)
+        return outcome
+
+    def images(self, context: Path | str | None, **wishes: Any) -> dict[str, Image]:
+        """The images of a build that must succeed, by platform."""
+        outcome = self.build(context, **wishes)
+        assert "error" not in outcome, outcome["error"]
+        return {platform: self.image(digest) for platform, digest in outcome["images"].items()}
+
+    def image(self, digest: str) -> Image:
+        return Image(self.root / "oci", digest)
+
+    def close(self) -> None:
+        if self._process is not None:
+            assert self._process.stdin is not None
+            self._process.stdin.close()
+            self._process.wait(60)
+
+
+@pytest.fixture(scope="session")
+def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+    """A builder whose store has the images that cases begin from (`tests/builds/cases/bases.txt`)."""
+    made = Worker(tmp_path_factory.mktemp("builds") / "store")
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture(scope="session")
+def busybox_worker(tmp_path_factory: pytest.TempPathFactory, busybox_store: Path) -> Iterator[Worker]:
+    """A builder whose store has `busybox` for every platform of the tests."""
+    root = tmp_path_factory.mktemp("runs") / "store"
+    bases.copy_store(busybox_store, root)
+    made = Worker(root)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Callable[[str, str], Path]:
+    """A build context: `context("FROM scratch\\nCOPY a /", "a = text")`."""
+    from tests.builds.cases import write_context
+
+    count = 0
+
+    def make(dockerfile: str, files: str = "") -> Path:
+        nonlocal count
+        count += 1
+        directory = write_context(tmp_path / f"context-{count}", files)
+        (directory / "Dockerfile").write_text(dockerfile)
+        return directory
+
+    return make

@@ -1,0 +1,144 @@
+"""Every case of `cases/`: a Dockerfile, its context, and what must come out for each platform."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.builds.cases import HERE, Case, everything, read, write_context
+from tests.builds.conftest import Worker
+from tests.builds.images import Image
+
+_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_BASES = "bases"
+
+CASES = [case for case in everything() if case.file != _BASES]
+
+
+@pytest.fixture(scope="session")
+def with_bases(worker: Worker, tmp_path_factory: pytest.TempPathFactory) -> Worker:
+    return _with_bases(worker, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def busybox_with_bases(busybox_worker: Worker, tmp_path_factory: pytest.TempPathFactory) -> Worker:
+    return _with_bases(busybox_worker, tmp_path_factory)
+
+
+def _with_bases(worker: Worker, factory: pytest.TempPathFactory) -> Worker:
+    for case in read(HERE / f"{_BASES}.txt"):
+        wishes = _wishes(case, factory.mktemp("base")) | {"tags": [case.title]}
+        worker.images(**wishes)
+    return worker
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_case(case: Case, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    worker: Worker = request.getfixturevalue("busybox_with_bases" if _is_with_busybox(case) else "with_bases")
+    outcome = worker.build(**_wishes(case, tmp_path))
+    expected = case.section("error")
+    if expected is not None:
+        _check_error(outcome, expected)
+    else:
+        assert "error" not in outcome, outcome["error"]
+        assert list(outcome["images"]) == case.platforms
+        for platform, digest in outcome["images"].items():
+            _check_image(case, platform, worker.image(digest))
+    for line in (case.section("warnings") or "").splitlines():
+        assert any(line in warning for warning in outcome["warnings"]), outcome["warnings"]
+    for line in (case.section("no warnings") or "").splitlines():
+        assert not any(line in warning for warning in outcome["warnings"]), outcome["warnings"]
+
+
+def test_there_are_enough_cases() -> None:
+    assert len(CASES) > 150
+    assert len({str(case) for case in CASES}) == len(CASES)
+
+
+def _is_with_busybox(case: Case) -> bool:
+    return case.runs or "busybox" in case.sections["Dockerfile"]
+
+
+def _wishes(case: Case, directory: Path) -> dict[str, Any]:
+    """What is asked of the builder: the options of a case as `polyarch.api.request` takes them."""
+    context = write_context(directory / "context", case.section("context") or "")
+    (context / "Dockerfile").write_bytes(case.sections["Dockerfile"].encode("utf-8", "surrogateescape"))
+    wishes: dict[str, Any] = {"context": str(context), "platforms": case.platforms}
+    for word, value in case.options():
+        name, _, rest = value.partition("=")
+        match word:
+            case "arg":
+                wishes.setdefault("build_args", {})[name] = rest
+            case "label":
+                wishes.setdefault("labels", {})[name] = rest
+            case "secret":
+                wishes.setdefault("secrets", {})[name] = rest
+            case "context":
+                named = rest if "://" in rest else str(directory / rest)
+                wishes.setdefault("contexts", {})[name] = named
+            case "host":
+                wishes.setdefault("hosts", []).append((name, rest))
+            case "allow":
+                wishes.setdefault("allow", []).append(value)
+            case "target" | "network":
+                wishes[word] = value
+            case "epoch":
+                wishes[word] = int(value)
+            case "allow_foreign_base" | "reproducible":
+                wishes[word] = True
+            case "platforms":
+                pass
+            case _:
+                raise AssertionError(f"no such option: {word}")
+    for name, text in case.sections.items():
+        if name.startswith("context "):
+            write_context(directory / name.removeprefix("context "), text)
+    return wishes
+
+
+def _check_error(outcome: dict[str, Any], expected: str) -> None:
+    assert "error" in outcome, f"this was built: {outcome}"
+    for line in expected.splitlines():
+        assert line in outcome["error"]
+
+
+def _check_image(case: Case, platform: str, image: Image) -> None:
+    system, architecture, *variant = platform.split("/")
+    labelled = (image.config["os"], image.config["architecture"], image.config.get("variant"))
+    if "foreign" not in case.sections:
+        assert labelled == (system, architecture, variant[0] if variant else None)
+    if (files := case.section("files", platform)) is not None:
+        times = " @" in files
+        assert [file.line(path, times=times) for path, file in image.files().items()] == files.splitlines()
+    if (changes := case.section("changes", platform)) is not None:
+        assert _changes(case, image, times=" @" in changes) == changes.splitlines()
+    if (config := case.section("config", platform)) is not None:
+        assert image.config["config"] == _config(config)
+    if (fields := case.section("fields", platform)) is not None:
+        for line in fields.splitlines():
+            key, _, value = line.partition(": ")
+            assert image.config["config"].get(key) == json.loads(value), key
+    if (history := case.section("history", platform)) is not None:
+        wanted = history.splitlines()
+        got = image.history()
+        assert (got[-len(wanted) + 1 :] if wanted[0] == "..." else got) == wanted[wanted[0] == "..." :]
+    if (layers := case.section("layers", platform)) is not None:
+        assert len(image.layers) == int(layers)
+
+
+def _changes(case: Case, image: Image, *, times: bool) -> list[str]:
+    """The entries of the layers above the base, a line between two layers. Of a base that has one layer."""
+    lines: list[str] = []
+    for number, layer in enumerate(image.layers[1:]):
+        lines += [*(["~"] if number else []), *(file.line(path, times=times) for path, file in layer.items())]
+    return lines
+
+
+def _config(text: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for line in text.splitlines():
+        key, _, value = line.partition(": ")
+        found[key] = json.loads(value)
+    found["Env"] = [_PATH if value == "PATH" else value for value in found.get("Env", ["PATH"])]
+    return found
