@@ -85,14 +85,14 @@ def _remove_platforms(store: "Store", found: Named, platforms: tuple[Platform, .
             candidates |= _graph(store, digest)
     # As long as the index is here its members are reachable, so the collection cannot take them: they go first.
     # A reader may meet a manifest that is gone at any time (store/layout.py).
+    gone = tuple(entry.digest for entry in entries if store.blob_path(entry.digest).exists())
     for digest in candidates & {entry.digest for entry in root.manifests}:
         store.blob_path(digest).unlink(missing_ok=True)
-    gone = tuple(entry.digest for entry in entries)
     return Removed((), tuple(dict.fromkeys((*gone, *_sweep(store, candidates)))))
 
 
 def _of_platform(root: Index, platform: Platform, shown: str) -> list[Descriptor]:
-    entries = [entry for entry in root.manifests if indexes.by_platform(platform)(entry)]
+    entries = [entry for entry in root.manifests if indexes.meant_by(platform)(entry)]
     if not entries:
         raise NotFoundError(f"{shown} has no image for {platform}", f"it is for {indexes.describe(root)}")
     return entries

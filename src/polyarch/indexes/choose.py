@@ -2,14 +2,16 @@
 
 import msgspec
 
-from polyarch.errors import NotFoundError, UsageError
+from polyarch.errors import NotFoundError, RegistryError, UsageError
 from polyarch.indexes import members
 from polyarch.indexes.members import Member
 from polyarch.oci import digest as digests
 from polyarch.oci import index as indexes
 from polyarch.oci import platform as platforms
+from polyarch.oci import reference as references
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.document import Index
+from polyarch.oci.platform import Platform
 from polyarch.transfer.locate import Places
 
 
@@ -23,20 +25,32 @@ class Choice(msgspec.Struct, frozen=True):
 def choose(places: Places, index: Index, word: str) -> Choice:
     """What `word` means in the list. Raises NotFoundError for a digest that it lacks or an image that is nowhere.
 
-    A platform is meant where the list has an entry for it; a word like `linux/arm64` is a name otherwise.
+    A platform is meant where the list has an entry for it, and where `word` is one that Go knows and no image of the
+    store: `linux/arm64` is not asked for at a registry.
     """
     digest = _digest(index, word)
     if digest is not None:
         return Choice(tuple(entry for entry in index.manifests if entry.digest == digest))
-    try:
-        wanted = indexes.by_platform(platforms.parse(word))
-    except UsageError:
-        pass
-    else:
-        if found := tuple(entry for entry in index.manifests if wanted(entry)):
+    hint = f"the list has {indexes.describe(index)}"
+    wanted = _platform(word)
+    if wanted is not None:
+        meant = indexes.meant_by(wanted)
+        if found := tuple(entry for entry in index.manifests if meant(entry)):
             return Choice(found)
-    member = members.gather(places, word)
+        if wanted.is_known and str(references.parse(word).tagged()) not in places.store.tagged():
+            raise NotFoundError(f"the list has no entry for {wanted}", hint)
+    try:
+        member = members.gather(places, word)
+    except (NotFoundError, RegistryError) as error:
+        raise NotFoundError(f"{word} is neither in the list nor found elsewhere: {error.message}", hint) from error
     return Choice(members.matching(index, member), member)
+
+
+def _platform(word: str) -> Platform | None:
+    try:
+        return platforms.parse(word)
+    except UsageError:
+        return None
 
 
 def _digest(index: Index, word: str) -> str | None:

@@ -184,7 +184,7 @@ def _combine(places: Places, gathered: Sequence[Member], options: ToolOptions) -
 
 
 def _meant(platform: Platform | None) -> indexes.Matcher:
-    return indexes.by_platform(platform) if platform is not None else lambda entry: not entry.is_attestation
+    return indexes.meant_by(platform) if platform is not None else lambda entry: not entry.is_attestation
 
 
 def _send(

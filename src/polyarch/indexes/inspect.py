@@ -48,7 +48,7 @@ def inspect(places: Places, text: str, *, deep: bool = False) -> Inspected:
         try:
             root = found.source.resolve(found.name)
         except NotFoundError as error:
-            raise NotFoundError(f"{text}: {error.message}", error.hint) from None
+            raise locate.not_found(text, error) from None
         node = graphs.read_node(found.source, root)
         if found.repository is not None and location.reference is not None and location.reference.tag:
             lists.remember_remote(places.store, location.reference, root.digest)

@@ -62,9 +62,7 @@ def gather_found(places: Places, found: Found, name: str, text: str) -> Member:
         with Crew(copier.CONCURRENCY) as crew:
             graph = graphs.read(found.source, root, None, crew.map)
     except NotFoundError as error:
-        raise NotFoundError(
-            f"{text}: {error.message}", error.hint or "see what there is with: polyarch images"
-        ) from None
+        raise locate.not_found(text, error, "see what there is with: polyarch images") from None
     # An archive of some platforms was made so on purpose, and has no place that the rest could come from.
     in_file = found.repository is None and not isinstance(found.source, lazy.LazySource)
     if graph.absent and not (in_file and graph.manifests):

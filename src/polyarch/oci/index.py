@@ -49,6 +49,25 @@ def by_platform(platform: Platform) -> Matcher:
     )
 
 
+def meant_by(platform: Platform) -> Matcher:
+    """Entries that a person means by this platform: as `by_platform`, but what is left out may be anything.
+
+    Windows images differ by os.version alone, and nobody types it: without one, all of them are meant.
+    """
+
+    def matches(entry: Descriptor) -> bool:
+        if entry.platform is None or entry.is_attestation:
+            return False
+        named = msgspec.structs.replace(
+            entry.platform,
+            os_version=entry.platform.os_version if platform.os_version else "",
+            os_features=entry.platform.os_features if platform.os_features else (),
+        )
+        return platforms.same(named, platform)
+
+    return matches
+
+
 def create(
     entries: Iterable[Descriptor] = (),
     annotations: Mapping[str, str] | None = None,
@@ -188,7 +207,7 @@ def subset(index: Index, wanted: Iterable[Platform]) -> Index:
     chosen: set[Digest] = set()
     missing: list[str] = []
     for platform in wanted:
-        matches = [entry.digest for entry in index.manifests if by_platform(platform)(entry)]
+        matches = [entry.digest for entry in index.manifests if meant_by(platform)(entry)]
         if not matches:
             missing.append(str(platform))
         chosen.update(matches)

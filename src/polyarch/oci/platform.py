@@ -58,6 +58,11 @@ class Platform(msgspec.Struct, frozen=True, omit_defaults=True):
         """Whether this is the `unknown/unknown` that BuildKit gives the entry of an attestation."""
         return self.os == "unknown" and self.architecture == "unknown"
 
+    @property
+    def is_known(self) -> bool:
+        """Whether Go has both names, so that `os/arch` is hardly meant to be anything else."""
+        return self.os in _KNOWN_SYSTEMS and self.architecture in _KNOWN_ARCHITECTURES
+
 
 Matcher = Callable[[Platform], bool]
 

@@ -139,7 +139,7 @@ def choose(index: Index, wanted: Iterable[Platform]) -> tuple[Descriptor, ...]:
     chosen: dict[Digest, Descriptor] = {}
     lacking: list[str] = []
     for platform in wanted:
-        exact = [entry for entry in index.manifests if indexes.by_platform(platform)(entry)]
+        exact = [entry for entry in index.manifests if indexes.meant_by(platform)(entry)]
         if not exact and (served := indexes.select(index, platform)) is not None:
             exact = [served]
         if not exact:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal
 
 import msgspec
 
-from polyarch.errors import UsageError
+from polyarch.errors import NotFoundError, UsageError
 from polyarch.oci import digest as digests
 from polyarch.oci import reference as references
 from polyarch.oci.place import Source
@@ -98,6 +98,13 @@ def opened(location: Location, places: Places) -> Iterator[Found]:
     else:
         assert location.reference is not None
         yield Found(source=LazySource(places.store, places.registry), name=str(location.reference))
+
+
+def not_found(text: str, error: NotFoundError, hint: str | None = None) -> NotFoundError:
+    """The error with what was typed in front, where its message does not name it already."""
+    named = text.removeprefix("docker://")
+    message = error.message if error.message.startswith(named) else f"{named}: {error.message}"
+    return NotFoundError(message, error.hint or hint)
 
 
 def _split(text: str) -> tuple[str, str]:
