@@ -106,7 +106,7 @@ class TestWriting:
         multi_platform(source, NAME)
         content = members(saved(source, tmp_path / "out.tar", docker=True, preferred=ARM64))
         (entry,) = json.loads(content["manifest.json"])
-        assert entry["RepoTags"] == ["team/app:1.0"]
+        assert entry["RepoTags"] == ["docker.io/team/app:1.0"]
         assert json.loads(content[entry["Config"]])["architecture"] == "arm64"
         diff_ids = json.loads(content[entry["Config"]])["rootfs"]["diff_ids"]
         layers = [gzip.decompress(content[path]) for path in entry["Layers"]]

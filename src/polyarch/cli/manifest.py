@@ -254,6 +254,8 @@ def push(
         )
     for warning in done.warnings:
         session.warn(warning)
+    if done.note and not quiet:
+        session.note(done.note)
     click.echo(done.sent.descriptor.digest)
 
 

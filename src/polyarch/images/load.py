@@ -9,10 +9,8 @@ import msgspec
 
 from polyarch import progress
 from polyarch.errors import CorruptError, UsageError
-from polyarch.images import choose
 from polyarch.oci import reference as references
 from polyarch.oci.descriptor import Descriptor
-from polyarch.oci.document import Index
 from polyarch.oci.platform import Platform
 from polyarch.transfer import copy as copier
 
@@ -73,7 +71,7 @@ def load(
                 image.name or image.descriptor.digest,
                 store,
                 (name,) if name else (),
-                copier.CopyOptions(platforms=platforms or _present(source, image.descriptor), unit=unit),
+                copier.CopyOptions(platforms=platforms, present_only=platforms is None, unit=unit),
                 emit,
             )
         except Exception as error:
@@ -84,17 +82,6 @@ def load(
             store.keep(sent.descriptor)
         loaded.append(Loaded(name, sent.descriptor))
     return tuple(loaded)
-
-
-def _present(source: "LayoutSource | DockerArchive", root: Descriptor) -> tuple[Platform, ...] | None:
-    """The platforms that a sparse archive has; None where it is whole. `save --platform` makes sparse ones."""
-    document = choose.read_document(source, root)
-    if not isinstance(document, Index):
-        return None
-    here = [entry for entry in document.manifests if not source.lacks(entry)]
-    if len(here) == len(document.manifests) or not here:
-        return None
-    return tuple(entry.platform for entry in here if entry.platform is not None and not entry.is_attestation)
 
 
 def _full(name: str) -> str:

@@ -8,6 +8,7 @@ from polyarch import progress
 from polyarch.errors import UsageError
 from polyarch.images import names
 from polyarch.indexes import lists
+from polyarch.indexes import push as list_push
 from polyarch.oci import reference as references
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.platform import Platform
@@ -64,12 +65,9 @@ def push(
         lazy.record_image(store, sent.descriptor, reference)
     if reference.tag:
         lists.remember_remote(store, reference, sent.descriptor.digest)
-    return Pushed(names.familiar(found.name), reference.tag or found.descriptor.digest, sent.descriptor, _note(sent))
-
-
-def _note(sent: copier.Sent) -> str:
-    if sent.form == "sparse":
-        return "the index was sent as it is; the registry took it with only a part of its images"
-    if sent.form == "subset":
-        return "the registry does not take an index with a part of its images: an index of just those was sent"
-    return ""
+    return Pushed(
+        names.familiar(found.name),
+        reference.tag or found.descriptor.digest,
+        sent.descriptor,
+        list_push.note(sent, platforms),
+    )

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from polyarch.errors import ConflictError
+from polyarch.errors import ConflictError, UsageError
 from polyarch.indexes import lists, members
 from polyarch.indexes.members import Entry
 from polyarch.oci import index as indexes
@@ -46,6 +46,8 @@ def create(places: Places, name: str, texts: Sequence[str], options: CreateOptio
     Raises ConflictError if the list exists, or two members are for one platform; NotFoundError, RegistryError.
     """
     options = options or CreateOptions()
+    if options.format == "docker" and options.annotations:
+        raise UsageError("docker's format has no annotations of a list", "leave out --annotation, or say --format oci")
     reference = lists.name_of(name)
     existing = None
     if str(reference) in places.store.tagged():
@@ -60,7 +62,7 @@ def create(places: Places, name: str, texts: Sequence[str], options: CreateOptio
     index, removed = combine(existing, entries, allow_duplicates=options.allow_duplicates)
     if options.annotations:
         index = indexes.annotate_index(index, options.annotations)
-    index = _in_format(places, index, options.format)
+    index, left_out = _in_format(places, index, options.format)
     before = {entry.digest for entry in existing.manifests} if existing is not None else set()
     return Changed(
         name=str(reference),
@@ -68,6 +70,7 @@ def create(places: Places, name: str, texts: Sequence[str], options: CreateOptio
         descriptor=lists.save(places.store, name, index),
         added=tuple(entry for entry in index.manifests if entry.digest not in before),
         removed=removed,
+        warnings=left_out,
     )
 
 
@@ -163,9 +166,10 @@ def contradictions(places: Places, entries: Sequence[Descriptor]) -> tuple[str, 
     return tuple(said)
 
 
-def _in_format(places: Places, index: Index, wanted: str | None) -> Index:
+def _in_format(places: Places, index: Index, wanted: str | None) -> tuple[Index, tuple[str, ...]]:
+    """The index in that format, and what it has no place for."""
     if wanted is None or not _is_mixed(index, wanted):
-        return index
+        return index, ()
     descriptor = index.descriptor()
     places.store.write_manifest(descriptor, index.raw)
     source = Converted(LazySource(places.store, places.registry), to_docker=wanted == "docker")
@@ -175,7 +179,7 @@ def _in_format(places: Places, index: Index, wanted: str | None) -> Index:
         places.store.write_manifest(node.descriptor, node.document.raw)
     converted = graph.root.document
     assert isinstance(converted, Index)
-    return converted
+    return converted, source.left_out
 
 
 def _is_mixed(index: Index, wanted: str) -> bool:

@@ -24,10 +24,15 @@ class PushOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Pushed(msgspec.Struct, frozen=True, kw_only=True):
-    """What was pushed where; `warnings` say what changed there since it was last read."""
+    """What was pushed where.
+
+    `note` says which index it was where only some platforms went; `warnings` what changed there since it was last
+    read, and what the format had no place for.
+    """
 
     destination: Reference
     sent: Sent
+    note: str = ""
     warnings: tuple[str, ...] = ()
 
 
@@ -47,9 +52,9 @@ def push(
     lists.load(places.store, name)
     reference = lists.name_of(name)
     target = lists.name_of(destination.removeprefix("docker://")) if destination else reference
-    source: Source = LazySource(places.store, places.registry)
-    if options.format is not None:
-        source = Converted(source, to_docker=options.format == "docker")
+    lazy = LazySource(places.store, places.registry)
+    converted = Converted(lazy, to_docker=options.format == "docker") if options.format is not None else None
+    source: Source = converted or lazy
     repository = places.registry.repository(target)
     warnings = _changed_remotely(places, repository, target)
     unit = f"push {target}"
@@ -57,11 +62,26 @@ def push(
         copy_options = CopyOptions(platforms=options.platforms, unit=unit)
         sent = copier.send(source, str(reference), repository, [target.tag], copy_options, emit)
     lists.remember_remote(places.store, target, sent.descriptor.digest)
-    if options.format is None:
+    if converted is None and sent.form != "subset":
         record_image(places.store, sent.descriptor, target)
     if options.purge:
         lists.rm(places.store, (name,))
-    return Pushed(destination=target, sent=sent, warnings=warnings)
+    return Pushed(
+        destination=target,
+        sent=sent,
+        note=note(sent, options.platforms),
+        warnings=(*warnings, *(converted.left_out if converted is not None else ())),
+    )
+
+
+def note(sent: Sent, platforms: tuple[Platform, ...] | None) -> str:
+    """What a person should know of a push of some platforms: which index it was. Empty for a whole image."""
+    only = ", ".join(map(str, platforms or ()))
+    if sent.form == "sparse":
+        return f"the index was sent as it is, with its images for {only} alone: the registry takes that"
+    if sent.form == "subset":
+        return f"the registry does not take an index with a part of its images: an index of just {only} was sent"
+    return ""
 
 
 def _changed_remotely(places: Places, repository: Source, target: Reference) -> tuple[str, ...]:

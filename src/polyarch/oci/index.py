@@ -151,8 +151,12 @@ def annotate(index: Index, matcher: Matcher, edit: PlatformEdit, annotations: Ma
 
 
 def annotate_index(index: Index, annotations: Mapping[str, str]) -> Index:
-    """The index with these annotations of its own added or changed."""
+    """The index with these annotations of its own added or changed.
+
+    Docker's list has no place for them, so it becomes OCI's index of the same images, as buildx has it.
+    """
     document = index.decode()
+    document["mediaType"] = media_types.OCI_INDEX
     document["annotations"] = {**(document.get("annotations") or {}), **annotations}
     return _load(document)
 

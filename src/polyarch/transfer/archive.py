@@ -134,7 +134,7 @@ class ArchiveWriter:
         for entry in names.entries(self._index):
             manifest = self._for_docker(entry.descriptor.digest)
             if manifest is not None:
-                tagged.setdefault(manifest.digest, []).extend(filter(None, [names.familiar(entry.name)]))
+                tagged.setdefault(manifest.digest, []).extend(filter(None, [names.tagged(entry.name)]))
         saved = []
         for digest, tags in tagged.items():
             image = self._documents[digest]

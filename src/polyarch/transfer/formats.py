@@ -25,6 +25,12 @@ class Converted:
         self._inner = inner
         self._to_docker = to_docker
         self._made: dict[Digest, bytes] = {}
+        self._left_out: list[str] = []
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """A sentence for each thing of what was converted that docker's format has no place for."""
+        return tuple(self._left_out)
 
     def resolve(self, name: str) -> Descriptor:
         """What `name` points at, converted. Raises as `place.Source`, and UnsupportedError."""
@@ -75,12 +81,18 @@ class Converted:
                 renamed[entry.digest] = followed
         converted = indexes.convert(index, renamed, to_docker=self._to_docker)
         self._made[converted.digest] = converted.raw
+        self._note("the list", index, converted)
         return converted
 
     def _manifest(self, manifest: Manifest) -> Manifest:
         converted = manifests.convert(manifest, to_docker=self._to_docker)
         self._made[converted.digest] = converted.raw
+        self._note(f"the image {manifest.digest}", manifest, converted)
         return converted
+
+    def _note(self, what: str, before: Manifest | Index, after: Manifest | Index) -> None:
+        if lost := sorted(before.annotations.keys() - after.annotations.keys()):
+            self._left_out.append(f"docker's format has no annotations: {what} lost {', '.join(lost)}")
 
     def _attestation(self, entry: Descriptor, renamed: dict[Digest, Descriptor]) -> Descriptor | None:
         """The attestation with a `subject` that names the converted image; None if it has none to change."""

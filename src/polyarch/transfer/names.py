@@ -81,10 +81,13 @@ def give(index: Index, descriptor: Descriptor, name: str) -> Index:
     return given
 
 
-def familiar(name: str) -> str:
-    """A name as docker writes it into `manifest.json`; empty for one that is no reference with a tag."""
+def tagged(name: str) -> str:
+    """A name for docker's `manifest.json`; empty for one that is no reference with a tag.
+
+    In full, as podman writes it: docker shortens it again, while podman takes a short one for localhost's.
+    """
     reference = _reference(name) if "/" in name or ":" in name else None
-    return reference.familiar() if reference is not None and reference.tag and not reference.digest else ""
+    return str(reference) if reference is not None and reference.tag and not reference.digest else ""
 
 
 def _annotations(name: str) -> dict[str, str]:
