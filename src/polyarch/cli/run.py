@@ -99,6 +99,7 @@ def run(
     # Everything before this has ended its threads: the kernel lets only a process of one thread enter.
     for warning in enter(session.environment.search_path).warnings:
         session.warn(warning)
+    session.store.reclaim()
     streams = running.Streams(0 if interactive or tty else None, 1, 2)
     sys.stdout.flush()
     _forward_signals()

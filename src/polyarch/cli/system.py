@@ -8,6 +8,7 @@ from polyarch.cli import tables, text
 from polyarch.cli.formats import show
 from polyarch.cli.groups import LazyGroup
 from polyarch.cli.session import Session, pass_session
+from polyarch.errors import UnsupportedError
 
 COMMANDS = {
     "Commands": {
@@ -30,6 +31,7 @@ def df(session: Session, form: str | None) -> None:
     rows = [
         {"Type": "Images", "TotalCount": space.images + space.unnamed, "Size": text.size(space.usage.blobs)},
         {"Type": "Unpacked layers", "TotalCount": space.snapshots, "Size": text.size(space.usage.snapshots)},
+        {"Type": "Cache mounts", "TotalCount": space.caches, "Size": text.size(space.usage.caches)},
         {"Type": "Cache", "TotalCount": 1, "Size": text.size(space.cache)},
     ]
 
@@ -37,19 +39,31 @@ def df(session: Session, form: str | None) -> None:
         shown = tables.render(
             ("TYPE", "TOTAL", "SIZE"), [(str(row["Type"]), str(row["TotalCount"]), str(row["Size"])) for row in rows]
         )
-        return f"{shown}\nReclaimable: {text.size(space.usage.garbage)}\nStore: {session.root}\n"
+        reclaimable = f"{text.size(space.usage.garbage)}, with the build cache (prune -a) {text.size(space.spare)}"
+        return f"{shown}\nReclaimable: {reclaimable}\nStore: {session.root}\n"
 
     show(form, rows, table, {"TotalCount": "TOTAL"})
 
 
 @click.command("prune")
-@click.option("-a", "--all", "everything", is_flag=True, help="Remove unpacked layers of images and the cache as well")
+@click.option(
+    "-a", "--all", "everything", is_flag=True, help="Remove the build cache, cache mounts and unpacked layers as well"
+)
 @click.option("-f", "--force", is_flag=True, help="On a terminal: do it, do not only say what would go")
 @click.option("--dry-run", is_flag=True, help="Only say what would go")
-@click.option("--max-used-space", "--keep-storage", "limit", metavar="SIZE", help="Stop when the store takes no more")
+@click.option(
+    "--max-used-space",
+    "--keep-storage",
+    "limit",
+    metavar="SIZE",
+    help="Of the build cache remove what was unused the longest, until the store takes no more",
+)
 @pass_session
 def prune(session: Session, everything: bool, force: bool, dry_run: bool, limit: str | None) -> None:
-    """Remove images without a name and all that no name needs. On a terminal, only says what would go without -f."""
+    """Remove images without a name and all that neither a name nor the build cache needs.
+
+    On a terminal, only says what would go without -f.
+    """
     from polyarch.images import prune as pruning
 
     # Docker asks "are you sure?"; a list of what would go answers better.
@@ -62,8 +76,16 @@ def prune(session: Session, everything: bool, force: bool, dry_run: bool, limit:
     click.echo(f"Total {'reclaimable' if rehearsal else 'reclaimed'} space: {text.size(reclaimed.size)}")
     if rehearsal and reclaimed.removed and not dry_run:
         session.note("nothing was removed; 'polyarch system prune --force' does it")
-    if reclaimed.left:
-        session.warn("some files belong to other ids of a user namespace and stay until a build or run is their owner")
+    if reclaimed.left and not rehearsal:
+        # What RUN made as other users belongs to subordinate ids, which only their namespace may remove.
+        from polyarch.sandbox import enter
+
+        try:
+            enter(session.environment.search_path)
+        except UnsupportedError as error:
+            session.warn("files of other ids of a user namespace stay in the store", error.message)
+        else:
+            session.store.reclaim()
 
 
 @click.command("fsck")

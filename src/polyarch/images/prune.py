@@ -1,5 +1,6 @@
 """`prune` and `system df`: what the store takes, and what of it nothing needs."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,13 +17,31 @@ if TYPE_CHECKING:
     from polyarch.store import Keep, Reclaimed, Store, Usage
 
 
+# What the cache holds of results that are blobs or snapshots: those of a build's steps (builder/perform/layer.py), and
+# of ADD from a URL (builder/perform/http.py).
+_RESULTS = ("result", "packed", "http")
+
+
+class _Result(msgspec.Struct, frozen=True):
+    """What of such a record says where the content is."""
+
+    blob: Descriptor | None = None
+    snapshot: str = ""
+    digest: Digest = Digest("")
+
+
 class Space(msgspec.Struct, frozen=True, kw_only=True):
-    """How many of each there are, and their bytes on disk. `garbage` is what `prune` would give back."""
+    """How many of each there are, and their bytes on disk. `usage.garbage` is what `prune` would give back.
+
+    `spare` is what it would give back together with the build cache.
+    """
 
     images: int
     unnamed: int
     snapshots: int
+    caches: int
     usage: "Usage"
+    spare: int
     cache: int
 
 
@@ -33,7 +52,9 @@ def space(store: "Store") -> Space:
         images=len(store.tagged()),
         unnamed=len(store.kept()),
         snapshots=len(store.snapshots.keys()),
+        caches=len(store.caches.names()),
         usage=store.usage(_keep(store, everything=False, storage=None)),
+        spare=store.usage(_keep(store, everything=True, storage=None)).garbage,
         cache=_size(path) + _size(f"{path}-wal"),
     )
 
@@ -41,10 +62,12 @@ def space(store: "Store") -> Space:
 def prune(
     store: "Store", *, everything: bool = False, storage: int | None = None, dry_run: bool = False
 ) -> "Reclaimed":
-    """Remove images without a name and all that no name needs: layers that only a build's cache remembers, and
-    unpacked layers of no image here; with `everything`, unpacked layers of images as well, and the cache itself.
+    """Remove images without a name, and all that neither a name nor the build cache needs. With `everything` the
+    build cache goes too: results of steps, cache mounts, unpacked layers.
 
-    `storage` stops when the store takes no more than so many bytes. Raises ConflictError, CorruptError.
+    With `storage`, the build cache goes as well, but only until the store takes no more than so many bytes, the
+    longest unused first. Inside a user namespace that some files need, `Store.reclaim` removes what is `left`. Raises
+    ConflictError, CorruptError.
     """
     keep = _keep(store, everything=everything, storage=storage)
     if dry_run:
@@ -52,7 +75,7 @@ def prune(
     for descriptor in store.kept():
         store.forget(descriptor.digest)
     reclaimed = store.gc(keep)
-    if everything:
+    if everything and storage is None:
         store.cache.clear()
     return reclaimed
 
@@ -60,8 +83,24 @@ def prune(
 def _keep(store: "Store", *, everything: bool, storage: int | None) -> "Keep":
     from polyarch.store import Keep
 
-    snapshots = frozenset() if everything else frozenset(_snapshots(store))
-    return Keep(snapshots=snapshots, storage=storage)
+    if everything:
+        return Keep(caches=False, storage=storage)
+    snapshots = _snapshots(store)
+    if storage is not None:
+        return Keep(snapshots=frozenset(snapshots), caches=False, storage=storage)
+    results = list(_results(store))
+    blobs = {digest for result in results if (digest := result.blob.digest if result.blob else result.digest)}
+    return Keep(digests=frozenset(blobs), snapshots=frozenset(snapshots | {result.snapshot for result in results}))
+
+
+def _results(store: "Store") -> Iterator[_Result]:
+    """What the build cache says that it has. Of another version it has nothing."""
+    for kind in _RESULTS:
+        for _, raw in store.cache.entries(kind):
+            try:
+                yield msgspec.json.decode(raw, type=_Result)
+            except msgspec.DecodeError:
+                continue
 
 
 def _snapshots(store: "Store") -> set[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from polyarch.store.blobs import BlobWriter
     from polyarch.store.cache import Cache
+    from polyarch.store.caches import Caches
     from polyarch.store.gc import Garbage, Keep, Reclaimed, Usage
     from polyarch.store.layout import Layout
     from polyarch.store.leases import Lease
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "BlobWriter": "blobs",
     "Cache": "cache",
+    "Caches": "caches",
     "Garbage": "gc",
     "Keep": "gc",
     "Layout": "layout",
@@ -39,6 +41,7 @@ _HOMES = {
 __all__ = [
     "BlobWriter",
     "Cache",
+    "Caches",
     "Garbage",
     "Keep",
     "Layout",

@@ -9,6 +9,8 @@ The tree, all of it on one filesystem and the owner's alone (0700):
     snapshots/KEY/fs/       unpacked layers; ":" in a key is written "+", because overlay options end at a colon
     snapshots/KEY/boot      in which boot of this machine it was made
     snapshots/KEY/synced    there once a later command has synced it
+    caches/NAME/files/      what `RUN --mount=type=cache` keeps; NAME is made of the mount's id
+    caches/NAME/lock        flocked by who uses the files, and by who throws them away
     cache.db, -wal, -shm    what was worked out before (sqlite)
     tmp/NAME/               what is being written: a directory that its owner holds flocked
     locks/store, index, snapshots, cache
@@ -23,6 +25,7 @@ Writing. A blob is written below tmp/, hashed on the way, its content synced, th
 or absent, after kill -9 and after a power cut. A rename is made durable (fsync of blobs/) before an index.json that may
 name it is. index.json is written beside, synced, and renamed over the old one. snapshots/ and cache.db are
 not synced: a snapshot counts for nothing in another boot than its own, unless a later command has synced it.
+A cache mount is filled below tmp/ and renamed, then written by whatever runs; nothing of it is synced.
 
 Locks, taken in this order and never the other way round:
     store   shared for the moment in which something is found or put in its place, and written to the lease;
@@ -30,6 +33,7 @@ Locks, taken in this order and never the other way round:
             who finds the disk too full for a line of a lease holds it, shared, until the end.)
     index   exclusive while index.json is read, changed and replaced. Readers need no lock.
     snapshots, cache    exclusive while a snapshot of another boot, or a broken cache.db, is thrown away.
+    caches/NAME/lock        for the length of a RUN, as its `sharing` says; who waits for it holds none of the others
 All are flock(2): the kernel lets go of them when their process dies. A program that does not know them (skopeo
 writing into oci/) is safe as long as no collection runs between its blobs and its index.json.
 
@@ -39,7 +43,8 @@ closed, and a lease on a manifest holds all that it names. A manifest may be her
 they are fetched when they are needed (`Store.missing` tells which).
 
 What may be deleted at any time, at the cost of time only, while no process works on the store: everything but oci/.
-What nobody holds in tmp/ and locks/leases/ is garbage; `Store.open` and `gc` remove it.
+What nobody holds in tmp/ and locks/leases/ is garbage; `Store.open` and `gc` remove it. What there belongs to
+other ids of a user namespace is renamed NAME.stuck, and removed by the next command that has entered such a one.
 
 Trace points, where a test may step in between (`Store.open(trace=…)`): blob:before-rename, blob:after-rename,
 tag:before-replace, tag:after-replace, snapshot:before-rename, snapshot:after-rename, gc:marked, gc:removed.
@@ -87,6 +92,11 @@ class Layout(msgspec.Struct, frozen=True):
     def temporary(self) -> str:
         """What is being written."""
         return f"{self.root}/tmp"
+
+    @property
+    def caches(self) -> str:
+        """The cache mounts; absent until there is one."""
+        return f"{self.root}/caches"
 
     @property
     def cache(self) -> str:

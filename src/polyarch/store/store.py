@@ -27,6 +27,7 @@ from polyarch.store.temporary import TemporaryDirectory
 
 # What few commands need is imported where it is used: `images` starts 4 ms sooner.
 if TYPE_CHECKING:
+    from polyarch.store.caches import Caches
     from polyarch.store.gc import Collector, Keep, Reclaimed, Usage
     from polyarch.store.verify import Problem, Verifier
 
@@ -54,6 +55,13 @@ class Store:
         self._tags = Tags(self._blobs)
         self.snapshots = Snapshots(layout, self._lock, self._lease, trace)
         self.cache = Cache(layout)
+
+    @property
+    def caches(self) -> "Caches":
+        """The directories of cache mounts."""
+        from polyarch.store.caches import Caches
+
+        return Caches(self.layout)
 
     @classmethod
     def open(cls, root: Path | str, *, create: bool = True, trace: Trace = _no_trace) -> Self:
@@ -223,6 +231,13 @@ class Store:
         """
         return self._collector().run(keep, dry_run=dry_run, timeout=timeout)
 
+    def reclaim(self) -> int:
+        """Remove what dead processes left, and also what belongs to ids of a user namespace; how many directories.
+
+        For a process that has entered such a namespace: `open` has already removed the rest.
+        """
+        return temporary.reclaim(self.layout.temporary, stuck=True)
+
     def usage(self, keep: "Keep | None" = None, *, timeout: float = 30) -> "Usage":
         """What the store takes on disk. Raises as `gc` does."""
         return self._collector().usage(keep, timeout)
@@ -261,7 +276,7 @@ class Store:
     def _collector(self) -> "Collector":
         from polyarch.store.gc import Collector
 
-        return Collector(self._blobs, self._manifests, self._tags, self.snapshots)
+        return Collector(self._blobs, self._manifests, self._tags, self.snapshots, self.caches)
 
     def _verifier(self) -> "Verifier":
         from polyarch.store.verify import Verifier

@@ -224,7 +224,7 @@ class Performer:
 
     def _files(self, vertex: Context | Inline | Http) -> Files:
         if isinstance(vertex, Inline):
-            return files.inline(vertex.files)
+            return files.inline(vertex.files, vertex.epoch or 0)
         if isinstance(vertex, Http):
             downloads = self._site.downloads
             return downloads.files(downloads.fetch(vertex.url, vertex.checksum), remote.file_name(vertex.url))
@@ -292,12 +292,12 @@ class Performer:
         accounts = StageFiles(self.filesystems, _stack(vertex.accounts, inputs)) if vertex.accounts else None
         owner = files.owner(vertex.owner, accounts)
         arranged = copying.arrange(vertex, sources, self._base(vertex.base, inputs), owner, self._archive)
-        return self._pack(arranged)
+        return self._pack(arranged, vertex.epoch)
 
     def _make_directory(self, vertex: MakeDirectory, inputs: Mapping[VertexId, Result]) -> Layer:
         base = self._base(vertex.base, inputs)
         owner = files.owner(vertex.owner, base if isinstance(base, StageFiles) else None)
-        return self._pack(copying.make_directory(vertex.path, owner, base, vertex.epoch))
+        return self._pack(copying.make_directory(vertex.path, owner, base, vertex.epoch), vertex.epoch)
 
     def _base(self, base: Layers, inputs: Mapping[VertexId, Result]) -> placing.Lookup:
         return StageFiles(self.filesystems, _stack(base, inputs)) if base else placing.Empty()
@@ -324,9 +324,9 @@ class Performer:
         spool = self._site.scratch / f"archive-{hashlib.sha256(key.encode()).hexdigest()}-{threading.get_ident()}"
         return open_archive(source.content(followed), spool, key)
 
-    def _pack(self, arranged: copying.Arrangement) -> Layer:
+    def _pack(self, arranged: copying.Arrangement, epoch: int | None) -> Layer:
         """The layer of an arrangement, made once for all platforms, and in no later build either."""
-        key = f"{arranged.fingerprint(times=False)}-{self._site.compression.tag()}"
+        key = f"{arranged.fingerprint(times=False)}-{epoch}-{self._site.compression.tag()}"
         with self._lock:
             flight = self._flights.setdefault(key, threading.Lock())
         with flight:

@@ -1,0 +1,124 @@
+"""Cache mounts: directories that RUN steps share with later builds. Each is whole or absent, and locked in use."""
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+from polyarch.errors import ConflictError
+from polyarch.store import disk, locks, temporary
+from polyarch.store.layout import Layout
+
+# As of `--mount=type=cache,sharing=`: side by side, one after the other, or another directory for who comes second.
+Sharing = Literal["shared", "locked", "private"]
+_LOCK = "lock"
+_FILES = "files"
+_PRIVATE = 1000
+
+
+class Caches:
+    """The cache mounts of a store. It owns nothing: who uses one holds it for the length of a `with`."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+
+    @contextlib.contextmanager
+    def open(self, identity: str, sharing: Sharing, fill: Callable[[str], None]) -> Iterator[str]:
+        """The directory of the cache `identity`, held so that nobody removes it.
+
+        Where there is none yet, `fill` is given an empty directory, which becomes the cache if it returns. Waits for
+        other users as `sharing` says. Raises PolyarchError where the disk refuses, and what `fill` raises.
+        """
+        name = hashlib.sha256(identity.encode()).hexdigest()[:32]
+        with contextlib.ExitStack() as held:
+            with disk.explained("make a cache mount", self._layout.caches):
+                directory = self._take(name, sharing, fill, held)
+            yield f"{directory}/{_FILES}"
+
+    def names(self) -> list[str]:
+        """All there are, sorted."""
+        try:
+            return sorted(os.listdir(self._layout.caches))
+        except FileNotFoundError:
+            return []
+
+    def location(self, name: str) -> str:
+        """The directory that holds the lock and the files."""
+        return f"{self._layout.caches}/{name}"
+
+    def used(self, name: str) -> float:
+        """When it was last used (Unix time)."""
+        for path in (f"{self.location(name)}/{_LOCK}", self.location(name)):
+            with contextlib.suppress(FileNotFoundError):
+                return os.stat(path).st_mtime
+        return 0.0
+
+    def throw_away(self, name: str) -> bool:
+        """Move a cache to tmp/, where `reclaim` removes it; False, and it stays, where somebody uses it."""
+        path = self.location(name)
+        try:
+            descriptor = os.open(f"{path}/{_LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError:
+            return False  # another process was faster
+        try:
+            if not locks.held(descriptor):
+                return False
+            with contextlib.suppress(FileNotFoundError):
+                temporary.throw_away(path, self._layout.temporary)
+            return True
+        finally:
+            os.close(descriptor)
+
+    def _take(self, name: str, sharing: Sharing, fill: Callable[[str], None], held: contextlib.ExitStack) -> str:
+        number = 0
+        while number < _PRIVATE:
+            directory = self.location(f"{name}-{number}" if number else name)
+            os.makedirs(directory, 0o700, exist_ok=True)
+            try:
+                lock = os.open(f"{directory}/{_LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            except FileNotFoundError:
+                continue  # thrown away in this moment
+            with contextlib.ExitStack() as opened:
+                opened.callback(os.close, lock)
+                if not _locked(lock, sharing):
+                    number += 1
+                    continue
+                if not os.path.exists(f"{directory}/{_FILES}"):
+                    self._fill(directory, lock, sharing, fill)
+                # Who had to wait may now hold the lock of what has been thrown away.
+                if locks.is_linked(lock, f"{directory}/{_LOCK}"):
+                    os.utime(lock)
+                    held.push(opened.pop_all())
+                    return directory
+        raise ConflictError(f"the cache mount {name} is in use {_PRIVATE} times over", "wait for other builds to end")
+
+    def _fill(self, directory: str, lock: int, sharing: Sharing, fill: Callable[[str], None]) -> None:
+        """Make the files. They are filled under another name, because a build may be killed meanwhile."""
+        if sharing == "shared":
+            fcntl.flock(lock, fcntl.LOCK_EX)  # which lets go of the other lock first, so two that meet here both pass
+        files = f"{directory}/{_FILES}"
+        if locks.is_linked(lock, f"{directory}/{_LOCK}") and not os.path.exists(files):
+            with temporary.TemporaryDirectory(self._layout.temporary) as scratch:
+                made = str(scratch / _FILES)
+                os.mkdir(made, 0o700)
+                fill(made)
+                os.rename(made, files)
+        if sharing == "shared":
+            fcntl.flock(lock, fcntl.LOCK_SH)
+
+
+def _locked(lock: int, sharing: Sharing) -> bool:
+    """Wait for the lock; False where another one has it and a private directory is wanted."""
+    if sharing == "shared":
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        return True
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | (fcntl.LOCK_NB if sharing == "private" else 0))
+    except OSError as error:
+        if error.errno not in (errno.EAGAIN, errno.EACCES):
+            raise
+        return False
+    return True
