@@ -61,6 +61,8 @@ PROGRAM = {
     "Commands": {
         "check": ("check:check", "Check that an image is what it says, on every platform"),
         "completion": ("about:completion", "Print the completion script for bash, zsh or fish"),
+        "diff": ("diff:diff", "Show how an image differs from another"),
+        "drift": ("drift:drift", "Show what differs between the platforms of an image"),
         "history": ("images:history", "Show the history of an image"),
         "import": ("importing:import_", "Make an image for one platform from a root filesystem"),
         "inspect": ("inspect:inspect", "Show what is known of images, as JSON"),

@@ -21,6 +21,7 @@ from polyarch.oci.place import BlobReader, Ranged, Readable, Source
 
 if TYPE_CHECKING:
     from polyarch.layers.listing import Listed, Listing
+    from polyarch.layers.sweep import Opener
     from polyarch.oci.digest import Digest
     from polyarch.store import Store
 
@@ -117,8 +118,7 @@ class Learner:
 
         wanted = [entry for entry in listing.entries if interests(entry)]
         collector = Collector()
-        opener = _Opener(self._source, layer.blob, whole=not (listing.blob and listing.blob == layer.blob.digest))
-        for entry, content in sweep(opener, listing, layer.blob.digest, wanted):
+        for entry, content in sweep(opener(self._source, layer, listing), listing, layer.blob.digest, wanted):
             collector.look(entry, content)
         return collector.facts()
 
@@ -180,6 +180,11 @@ def decode(raw: bytes) -> Facts | None:
 
 def _all(content: Readable) -> bytes:
     return b"".join(iter(lambda: content.read(_PIECE), b""))
+
+
+def opener(source: Source, layer: Layer, listing: "Listing") -> "Opener":
+    """What opens a layer's blob for a sweep: in the middle, where the listing and the source allow it."""
+    return _Opener(source, layer.blob, whole=not (listing.blob and listing.blob == layer.blob.digest))
 
 
 class _Opener:

@@ -1,0 +1,178 @@
+"""`diff`: two images beside each other, by config, by package and by file."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from polyarch import progress
+from polyarch.images.check import sources
+from polyarch.images.check.facts import opener
+from polyarch.images.check.view import View
+from polyarch.images.compare import rows
+from polyarch.images.compare.drift import listed_packages
+from polyarch.images.compare.rows import Row
+from polyarch.images.compare.views import chosen, members, views
+from polyarch.images.unpack import Layer
+from polyarch.oci.digest import Digest
+from polyarch.oci.place import Readable, Source
+from polyarch.oci.platform import Platform
+from polyarch.transfer.locate import Places
+
+if TYPE_CHECKING:
+    from polyarch.images.check.check import Member
+    from polyarch.layers.tree import Node
+
+_CHUNK = 1 << 20
+Change = Literal["added", "removed", "changed"]
+
+
+class FileChange(msgspec.Struct, frozen=True, kw_only=True):
+    """A file of one image that the other has not, or has otherwise; `what` says what of it changed."""
+
+    change: Change
+    path: str
+    what: tuple[str, ...] = ()
+
+
+class Side(msgspec.Struct, frozen=True, kw_only=True):
+    """One of the two images."""
+
+    name: str
+    platform: Platform
+    digest: Digest
+
+
+class Diff(msgspec.Struct, frozen=True, kw_only=True):
+    """How the image `after` differs from the image `before`."""
+
+    before: Side
+    after: Side
+    rows: tuple[Row, ...]
+    files: tuple[FileChange, ...]
+
+
+class _Opened(msgspec.Struct, frozen=True, kw_only=True):
+    side: Side
+    source: Source
+    member: "Member"
+    view: View
+
+
+def diff(
+    places: Places,
+    before: str,
+    after: str,
+    wanted: tuple[Platform | None, Platform | None],
+    host: Platform,
+    emit: progress.Emit = progress.ignore,
+) -> Diff:
+    """How `after` differs from `before`, each an image as `check` takes it, of the platforms `wanted`.
+
+    Where no platform is wanted it is the host's, or the first that the image before has and the other too. Raises
+    NotFoundError, UsageError.
+    """
+    with sources.opened(before, places) as one, sources.opened(after, places) as two:
+        both = (one, two)
+        found = [members(place.source, place.source.resolve(place.name)) for place in both]
+        default = _common(found[0], found[1], host)
+        opened = []
+        for place, images, platform in zip(both, found, wanted, strict=True):
+            member = chosen(images, platform or default, place.called)
+            (view,) = views(place.source, [member], places.store, emit)
+            side = Side(name=place.called, platform=member.platform, digest=member.descriptor.digest)
+            opened.append(_Opened(side=side, source=place.source, member=member, view=view))
+        left, right = opened
+        return Diff(
+            before=left.side,
+            after=right.side,
+            rows=(
+                *rows.of_configs([left.member.config, right.member.config]),
+                *rows.differing("package", [listed_packages(left.view), listed_packages(right.view)]),
+            ),
+            files=tuple(_files(left, right)),
+        )
+
+
+def _common(before: "Sequence[Member]", after: "Sequence[Member]", host: Platform) -> Platform:
+    theirs = [member.platform for member in after]
+    shared = [member.platform for member in before if member.platform in theirs]
+    return host if host in shared or not shared else shared[0]
+
+
+def _files(left: _Opened, right: _Opened) -> list[FileChange]:
+    """The files that differ, sorted. Times are not looked at: a build with other times is the same image."""
+    mine = {node.entry.path: node for node in left.view.tree.walk() if node.entry.path}
+    theirs = {node.entry.path: node for node in right.view.tree.walk() if node.entry.path}
+    found: dict[str, FileChange] = {}
+    doubtful: list[str] = []
+    for path in sorted(mine.keys() | theirs.keys()):
+        one, two = mine.get(path), theirs.get(path)
+        if one is None or two is None:
+            found[path] = FileChange(change="removed" if two is None else "added", path=f"/{path}")
+            continue
+        what = _entries(one, two)
+        if what:
+            found[path] = FileChange(change="changed", path=f"/{path}", what=what)
+        if (
+            one.entry.kind == two.entry.kind == "file"
+            and one.entry.size == two.entry.size > 0
+            and _origin(left, one) != _origin(right, two)
+        ):
+            doubtful.append(path)
+    contents = [_hashes(left, [mine[path] for path in doubtful]), _hashes(right, [theirs[path] for path in doubtful])]
+    for path in doubtful:
+        if contents[0][_origin(left, mine[path])] != contents[1][_origin(right, theirs[path])]:
+            known = found.get(path)
+            what = ("content", *(known.what if known is not None else ()))
+            found[path] = FileChange(change="changed", path=f"/{path}", what=what)
+    return [found[path] for path in sorted(found)]
+
+
+def _entries(one: "Node", two: "Node") -> tuple[str, ...]:
+    """What of two entries differs, their content left aside."""
+    mine, theirs = one.entry, two.entry
+    if mine.kind != theirs.kind:
+        return (f"{mine.kind} → {theirs.kind}",)
+    parts = (
+        ("size", mine.size, theirs.size),
+        ("mode", f"{mine.mode:04o}", f"{theirs.mode:04o}"),
+        ("owner", f"{mine.uid}:{mine.gid}", f"{theirs.uid}:{theirs.gid}"),
+        ("link", mine.link, theirs.link),
+        ("device", f"{mine.major}:{mine.minor}", f"{theirs.major}:{theirs.minor}"),
+        ("xattrs", ", ".join(name for name, _ in mine.xattrs), ", ".join(name for name, _ in theirs.xattrs)),
+    )
+    found = [f"{word} {a or 'none'} → {b or 'none'}" for word, a, b in parts if a != b]
+    if mine.xattrs != theirs.xattrs and not any(part.startswith("xattrs") for part in found):
+        found.append("xattrs")
+    return tuple(found)
+
+
+def _origin(side: _Opened, node: "Node") -> tuple[Digest, int]:
+    """Where a file's bytes are: the same place, the same bytes."""
+    return (side.member.layers[node.layer].diff_id, node.source.offset)
+
+
+def _hashes(side: _Opened, nodes: "Sequence[Node]") -> dict[tuple[Digest, int], bytes]:
+    """The digests of files, each layer read once."""
+    from polyarch.layers.sweep import sweep
+
+    found: dict[tuple[Digest, int], bytes] = {}
+    layers: dict[int, dict[int, Node]] = {}
+    for node in nodes:
+        layers.setdefault(node.layer, {})[node.source.offset] = node
+    for number, wanted in layers.items():
+        layer: Layer = side.member.layers[number]
+        listing = side.view.layers[number].listing
+        entries = [node.source for node in wanted.values()]
+        for entry, content in sweep(opener(side.source, layer, listing), listing, layer.blob.digest, entries):
+            found[layer.diff_id, entry.offset] = _digest(content)
+    return found
+
+
+def _digest(content: Readable) -> bytes:
+    hashed = hashlib.sha256()
+    while chunk := content.read(_CHUNK):
+        hashed.update(chunk)
+    return hashed.digest()
