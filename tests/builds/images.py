@@ -37,7 +37,7 @@ class File(NamedTuple):
             shown = _readable(self.content)
             text += f" = {shown}" if len(shown) <= _SHOWN else f" = sha256:{digest}"
             text = text.removesuffix(" = ") if not self.content else text
-        elif self.kind not in ("directory",):
+        elif self.kind != "directory":
             text += f" ({self.kind})"
         return f"{text} @{self.mtime}" if times else text
 

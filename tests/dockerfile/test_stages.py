@@ -61,7 +61,7 @@ def test_copy_means_an_earlier_stage_in_any_case_or_by_number() -> None:
         ("3", "invalid stage index 3"),
         ("1", "circular dependency detected on stage: 1"),
         ("two", "circular dependency detected on stage: two"),
-        ("2", 'cannot copy from stage "2", it needs to be defined before current stage'),
+        ("2", 'cannot copy from stage "2", it needs to be defined before current stage "two"'),
     ],
 )
 def test_a_stage_that_cannot_be_copied_from_is_refused(name: str, reason: str) -> None:

@@ -36,6 +36,7 @@ class Inline(msgspec.Struct, frozen=True, tag=True):
     """Files whose content stands in the Dockerfile (heredocs): (name, content)."""
 
     files: tuple[tuple[str, str], ...]
+    epoch: int | None = None
 
 
 class Http(msgspec.Struct, frozen=True, tag=True):

@@ -70,12 +70,12 @@ class FlatFiles:
         return self._fingerprint(self.inode(path))
 
 
-def inline(files: Sequence[tuple[str, str]]) -> FlatFiles:
-    """The files of heredocs: 0644 and root's, as BuildKit makes them."""
+def inline(files: Sequence[tuple[str, str]], time: int = 0) -> FlatFiles:
+    """The files of heredocs: 0644 and root's, as BuildKit makes them, with a time that does not change."""
     contents = {name: text.encode("utf-8", "surrogateescape") for name, text in files}
     entries: list[Entry] = []
     for name, data in contents.items():
-        entries.append(Entry(path=name, kind="file", mode=0o644, size=len(data)))
+        entries.append(Entry(path=name, kind="file", mode=0o644, size=len(data), mtime=time))
     return FlatFiles(entries, contents.__getitem__, lambda path: hashlib.sha256(contents[path]).hexdigest())
 
 

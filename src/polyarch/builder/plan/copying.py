@@ -107,5 +107,5 @@ def _finish(
 
 
 def _inline(file: Heredoc, tools: Copying) -> CopyPart:
-    key = tools.add(Inline(((file.name, file.chomped),)), "inline document")
+    key = tools.add(Inline(((file.name, file.chomped),), tools.epoch), "inline document")
     return CopyPart(source=(key,), path=file.name, pattern=False)
