@@ -46,7 +46,7 @@ class LazyGroup(click.Group):
         command = self.get_command(ctx, name)
         if command is None and not ctx.resilient_parsing:
             raise self._unknown(ctx, name)
-        return name if command else None, command, args[1:]
+        return name if command else None, command, _plain_flags(command, args[1:]) if command else args[1:]
 
     def _unknown(self, ctx: click.Context, name: str) -> UsageError:
         from difflib import get_close_matches
@@ -64,6 +64,33 @@ class LazyGroup(click.Group):
         for title, section in self.sections.items():
             with formatter.section(title):
                 formatter.write_dl([(f"{name:{longest}}", summary) for name, (_, summary) in section.items()])
+
+
+# What Go's strconv.ParseBool takes, so what docker's flags take.
+_BOOLEANS = {"1": True, "t": True, "true": True, "0": False, "f": False, "false": False}
+
+
+def _plain_flags(command: click.Command, words: list[str]) -> list[str]:
+    """The words with docker's `--pull=false` as click has it: the flag, its opposite, or nothing."""
+    flags = {
+        name: option
+        for option in command.params
+        if isinstance(option, click.Option) and option.is_flag and option.is_bool_flag
+        for name in option.opts
+    }
+    result: list[str] = []
+    for position, word in enumerate(words):
+        if word == "--" or not (word.startswith("-") or command.context_settings.get("allow_interspersed_args", True)):
+            return result + words[position:]
+        name, equals, value = word.partition("=")
+        wanted = _BOOLEANS.get(value.lower()) if equals and name in flags else None
+        if wanted is None:
+            result.append(word)
+        elif wanted:
+            result.append(name)
+        else:
+            result += flags[name].secondary_opts[:1]
+    return result
 
 
 def load(target: str) -> click.Command:

@@ -1,6 +1,7 @@
 """`buildx imagetools`: images in registries, made of others and inspected, as buildx has it."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from polyarch.cli.session import Session, pass_session
 from polyarch.errors import NotFoundError
 
 if TYPE_CHECKING:
+    from polyarch.indexes.attestations import Attested
     from polyarch.indexes.inspect import Inspected
 
 COMMANDS = {
@@ -33,7 +35,7 @@ imagetools = LazyGroup("imagetools", sections=COMMANDS, help="Work on images in 
 @click.option("--append", is_flag=True, help="Add to the image that is there")
 @click.option("--dry-run", is_flag=True, help="Print the result, and write nothing")
 @click.option("--annotation", "annotations", multiple=True, metavar="[TYPE:]KEY=VALUE", help="Set an annotation")
-@options.platform(several=True, help="Take only the images for these platforms")
+@click.option("-p", "--platform", multiple=True, metavar="PLATFORM", help="Take only the images for these platforms")
 @click.option("--prefer-index/--no-prefer-index", default=True, help="Make an index even of one image (default)")
 @click.option("--metadata-file", metavar="FILE", help="Write what was made, as JSON")
 @click.option("--builder", hidden=True, expose_value=False)
@@ -78,7 +80,9 @@ def create(
 @click.command("inspect")
 @click.argument("name", metavar="NAME")
 @click.option("--raw", is_flag=True, help="Print the document as it is, byte for byte")
-@click.option("--format", "form", metavar="TEMPLATE", help="A Go template: .Name, .Manifest, .Image")
+@click.option(
+    "--format", "form", metavar="TEMPLATE", help="A Go template: .Name, .Manifest, .Image, .Provenance, .SBOM"
+)
 @click.option("--builder", hidden=True, expose_value=False)
 @options.insecure
 @pass_session
@@ -86,19 +90,22 @@ def inspect(session: Session, name: str, raw: bool, form: str | None, insecure: 
     """Show an image of a registry: its type, digest and platforms."""
     from polyarch.indexes import imagetools as tools
 
-    found = tools.inspect(session.places([name] if insecure else ()), name)
+    places = session.places([name] if insecure else ())
+    found = tools.inspect(places, name)
     if raw:
         sys.stdout.buffer.write(found.document.raw)
         return
     if form:
-        show_document(form, [_fields(found)], always_list=False)
+        # Statements are of megabytes, and each is a request: they are read where they are asked for.
+        asked = form == "json" or any(word in form for word in ("Provenance", "SBOM", "json .}", "json . "))
+        show_document(form, [_fields(found, tools.attested(places, name, found) if asked else None)], always_list=False)
         return
     click.echo("\n".join(_described(found)))
 
 
-def _fields(found: "Inspected") -> dict[str, Any]:
+def _fields(found: "Inspected", attested: "Attested | None") -> dict[str, Any]:
+    """With the keys of buildx's JSON, in its order; several images are shown by their platforms, one as it is."""
     from polyarch.oci import descriptor as descriptors
-    from polyarch.oci.document import Index
 
     manifest = descriptors.to_dict(found.descriptor) | found.document.decode()
     configs = {
@@ -106,13 +113,16 @@ def _fields(found: "Inspected") -> dict[str, Any]:
         for part in found.parts
         if part.config is not None and not part.descriptor.is_attestation
     }
-    single = not isinstance(found.document, Index)
-    return {
-        "Name": str(found.reference or found.name),
-        "Manifest": manifest,
-        # One image is shown itself, several by their platforms, as buildx has it.
-        "Image": next(iter(configs.values()), None) if single else configs,
-    }
+    fields = {"name": str(found.reference or found.name), "manifest": manifest, "image": _one(configs)}
+    if attested is not None:
+        fields |= {"Provenance": _one(attested.provenance), "SBOM": _one(attested.sbom)}
+    return {key: value for key, value in fields.items() if value or key in ("Provenance", "SBOM")}
+
+
+def _one(by_platform: Mapping[str, Any]) -> Any:
+    if not by_platform:
+        return None
+    return by_platform if len(by_platform) > 1 else next(iter(by_platform.values()))
 
 
 def _described(found: "Inspected") -> list[str]:

@@ -10,6 +10,7 @@ from polyarch.indexes.members import Entry
 from polyarch.oci import index as indexes
 from polyarch.oci import media_types
 from polyarch.oci.descriptor import Descriptor
+from polyarch.oci.digest import Digest
 from polyarch.oci.document import Index
 from polyarch.oci.index import PlatformEdit
 from polyarch.transfer import graph as graphs
@@ -120,8 +121,15 @@ def combine(
     if not allow_duplicates:
         members.refuse_duplicates(entries)
     if existing is None:
-        unique = {entry.descriptor.digest: entry.descriptor for entry in entries}
-        types = {entry.media_type for entry in unique.values()}
+        unique: dict[Digest, Descriptor] = {}
+        for entry in entries:
+            descriptor = entry.descriptor
+            if (other := unique.get(descriptor.digest)) is not None:
+                descriptor = msgspec.structs.replace(
+                    descriptor, annotations={**other.annotations, **descriptor.annotations}
+                )
+            unique[descriptor.digest] = descriptor
+        types = {descriptor.media_type for descriptor in unique.values()}
         docker = bool(types) and types <= {media_types.DOCKER_MANIFEST}
         kind = media_types.DOCKER_INDEX if docker else media_types.OCI_INDEX
         return indexes.create(unique.values(), media_type=kind), ()

@@ -8,9 +8,10 @@ import msgspec
 
 from polyarch import progress
 from polyarch.errors import UsageError
+from polyarch.indexes import attestations, lists, members
 from polyarch.indexes import create as creating
 from polyarch.indexes import inspect as inspecting
-from polyarch.indexes import lists, members
+from polyarch.indexes.attestations import Attested
 from polyarch.indexes.members import Entry, Member
 from polyarch.oci import descriptor as descriptors
 from polyarch.oci import digest as digests
@@ -104,9 +105,16 @@ def create(
 
 def inspect(places: Places, text: str) -> inspecting.Inspected:
     """What `imagetools inspect` shows: as `inspect.inspect`, but a plain name means the registry's image."""
-    if locate.parse(text).kind == "any":
-        text = f"docker://{text}"
-    return inspecting.inspect(places, text, deep=True)
+    return inspecting.inspect(places, _in_registry(text), deep=True)
+
+
+def attested(places: Places, text: str, inspected: inspecting.Inspected) -> Attested:
+    """What the attestations of an image that `inspect` gave say. Raises CorruptError, RegistryError."""
+    return attestations.read(places, _in_registry(text), inspected)
+
+
+def _in_registry(text: str) -> str:
+    return f"docker://{text}" if locate.parse(text).kind == "any" else text
 
 
 def parse_annotation(word: str) -> Annotation:
@@ -134,10 +142,7 @@ def _gather(places: Places, text: str, targets: Sequence[Location]) -> Member:
         return _described(places, text, targets)
     if digests.is_digest(text):
         text = str(_first_repository(targets, text).with_digest(digests.parse(text)))
-    location = locate.parse(text)
-    if location.kind == "any":
-        return members.gather(places, f"docker://{text}")
-    return members.gather(places, text)
+    return members.gather(places, _in_registry(text))
 
 
 def _described(places: Places, text: str, targets: Sequence[Location]) -> Member:
@@ -147,7 +152,9 @@ def _described(places: Places, text: str, targets: Sequence[Location]) -> Member
     except msgspec.DecodeError as error:
         raise UsageError(f"a descriptor is not valid JSON: {error}") from error
     reference = _first_repository(targets, "a descriptor")
-    member = members.gather(places, f"docker://{reference.with_digest(digests.parse(str(given.get('digest'))))}")
+    if not isinstance(given, dict) or "digest" not in given:
+        raise UsageError("a descriptor names no digest", 'it reads {"mediaType": …, "digest": …, "size": …}')
+    member = members.gather(places, f"docker://{reference.with_digest(digests.parse(str(given['digest'])))}")
     own = {"mediaType": member.root.media_type, "size": member.root.size}
     descriptor = descriptors.parse(own | given)
     if len(member.entries) != 1 or (descriptor.platform is None and not descriptor.annotations):
@@ -177,10 +184,17 @@ def _combine(places: Places, gathered: Sequence[Member], options: ToolOptions) -
         entries = list(members.followed_by_attestations(entries, lambda entry: entry.digest in chosen))
     # As buildx: an entry is the same as another if it has its digest; one platform may be there twice.
     index, _ = creating.combine(None, entries, allow_duplicates=True)
-    own = {note.key: note.value for note in notes if note.on_index}
+    # What is changed keeps the annotations that it has; of several indexes none is the one.
+    own = _annotations(places, gathered[0]) if options.append or len(gathered) == 1 else {}
+    own |= {note.key: note.value for note in notes if note.on_index}
     for note in (note for note in notes if not note.on_index):
         index = indexes.annotate(index, _meant(note.platform), PlatformEdit(), {note.key: note.value})
     return indexes.annotate_index(index, own) if own else index
+
+
+def _annotations(places: Places, member: Member) -> dict[str, str]:
+    document = graphs.read_node(LazySource(places.store, places.registry), member.root).document
+    return dict(document.annotations) if isinstance(document, Index) else {}
 
 
 def _meant(platform: Platform | None) -> indexes.Matcher:

@@ -44,7 +44,7 @@ def inspect(places: Places, text: str, *, deep: bool = False) -> Inspected:
     Raises NotFoundError, RegistryError, CorruptError. Entries that the place lacks keep an empty document.
     """
     location = locate.parse(text)
-    with _opened_to_read(location, places) as found:
+    with opened_to_read(location, places) as found:
         try:
             root = found.source.resolve(found.name)
         except NotFoundError as error:
@@ -93,7 +93,7 @@ def _verbose(inspected: Inspected, part: Part) -> dict[str, Any]:
     return shown
 
 
-def _opened_to_read(location: locate.Location, places: Places) -> Any:
+def opened_to_read(location: locate.Location, places: Places) -> Any:
     """As `locate.opened`, but a name that the store does not have is read in its registry, and nothing is kept."""
     if location.kind != "any" or location.reference is None:
         return locate.opened(location, places)
