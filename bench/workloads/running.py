@@ -42,10 +42,14 @@ def step(site: Site) -> Workload:
 def stage(site: Site) -> Workload:
     """A RUN that writes 20,000 files, 500 MB, of which one is copied to the final image; native, nothing cached"""
     base = site.busybox()
-    write = "dd if=/dev/urandom bs=1M count=477 2>/dev/null | split -b 25000 -a 4 - f"
+    program = (
+        "BEGIN { srand(1); for (n = 0; n < 5000; n++) text = text rand();"
+        ' for (n = 0; n < 20000; n++) { name = "f" n; print n text substr(text, 1, n % 2000) > name; close(name) } }'
+    )
     context = inputs.dockerfile(
         site.fresh("context"),
-        f"FROM {base} AS big\nRUN mkdir /big && cd /big && {write}\nFROM {base}\nCOPY --from=big /big/faaaa /one\n",
+        f"FROM {base} AS big\nRUN mkdir /big && cd /big && awk '{program}'\n"
+        f"FROM {base}\nCOPY --from=big /big/f7 /one\n",
     )
     found: list[Builder] = builders(site)
     contestants: list[Contestant] = [cold(site, builder, context, TWO[:1]) for builder in found]

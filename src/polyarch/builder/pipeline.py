@@ -163,6 +163,7 @@ class _Build:
     def _solve(self, plans: list[Plan]) -> list[tuple[Layer, ...]]:
         targets = dict.fromkeys(layer for one in plans for layer in one.layers)
         observer = _Observer(self._graph, self._emit)
+        self._performer.foresee()
         try:
             results = solve.solve(
                 targets,

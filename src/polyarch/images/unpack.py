@@ -19,7 +19,7 @@ from polyarch.oci.config import ImageConfig
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
 from polyarch.oci.document import Manifest
-from polyarch.oci.place import Source
+from polyarch.oci.place import BlobReader, Source
 
 if TYPE_CHECKING:
     from polyarch.layers.entry import Entry, Item
@@ -69,12 +69,20 @@ def layers_of(manifest: Manifest, config: ImageConfig) -> tuple[Layer, ...]:
 class Unpacker:
     """Makes snapshots for one command; safe from many threads. It owns only the locks by which work is done once.
 
-    `source` gives the blobs, from wherever they are; `emit` is told of each layer that is unpacked.
+    `source` gives the blobs, from wherever they are; `emit` is told of each layer that is unpacked. `glance` opens a
+    blob of which only the listing is wanted, so that it need not be brought into the store.
     """
 
-    def __init__(self, store: "Store", source: Source, emit: progress.Emit = progress.ignore) -> None:
+    def __init__(
+        self,
+        store: "Store",
+        source: Source,
+        emit: progress.Emit = progress.ignore,
+        glance: Callable[[Descriptor], BlobReader] | None = None,
+    ) -> None:
         self._store = store
         self._source = source
+        self._glance = glance or source.open_blob
         self._emit = emit
         self._mutex = threading.Lock()
         self._busy: dict[str, threading.Lock] = {}
@@ -115,7 +123,7 @@ class Unpacker:
                 return decode(raw)
             except CorruptError:
                 self._store.cache.delete(_LISTING, layer.diff_id)
-        with self._source.open_blob(layer.blob) as reader:
+        with self._glance(layer.blob) as reader:
             diff_id, listing = scan(reader, layer.blob.digest)
         if diff_id != layer.diff_id:
             raise CorruptError(

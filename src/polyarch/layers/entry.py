@@ -18,7 +18,7 @@ Kind = Literal["file", "directory", "symlink", "hardlink", "character", "block",
 Stamp = tuple[int, int, int, int, int]
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
+class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One member of a tar. `mode` has the twelve permission bits, `mtime` is in seconds.
 
     `size` is in bytes and 0 for all but files. `link` is a symbolic link's text, or the path of the file that a hard

@@ -34,6 +34,15 @@ _TAIL = b"ustar\x0000" + bytes(64)
 _NO_DEVICE = b"0000000\x000000000\x00"
 
 
+def _plain_tail(flag: bytes) -> tuple[bytes, int]:
+    tail = b"".join((flag, bytes(100), _TAIL, _NO_DEVICE, bytes(167)))
+    return tail, sum(tail) + 256
+
+
+# The second part of most headers, and what it adds to the checksum.
+_PLAIN_TAILS = {flag: _plain_tail(flag) for flag in (*_FLAGS.values(), b"x")}
+
+
 def encode(entry: Entry) -> bytes:
     """The header block of an entry, and before it the pax header where one is needed.
 
@@ -128,9 +137,12 @@ def _header(
     minor: int,
 ) -> bytes:
     head = b"%b%07o\0%07o\0%07o\0%011o\0%011o\0" % (name.ljust(100, b"\0"), mode, uid, gid, size, mtime)
-    devices = b"%07o\0%07o\0" % (major, minor) if major or minor else _NO_DEVICE
-    tail = b"".join((flag, link.ljust(100, b"\0"), _TAIL, devices, prefix.ljust(167, b"\0")))
-    return b"%b%06o\0 %b" % (head, sum(head) + sum(tail) + 256, tail)
+    if link or prefix or major or minor:
+        devices = b"%07o\0%07o\0" % (major, minor) if major or minor else _NO_DEVICE
+        tail = b"".join((flag, link.ljust(100, b"\0"), _TAIL, devices, prefix.ljust(167, b"\0")))
+        return b"%b%06o\0 %b" % (head, sum(head) + sum(tail) + 256, tail)
+    tail, total = _PLAIN_TAILS[flag]
+    return b"%b%06o\0 %b" % (head, sum(head) + total, tail)
 
 
 class Header(msgspec.Struct, frozen=True):

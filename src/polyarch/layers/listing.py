@@ -24,7 +24,7 @@ KEPT_SIZE = 1 << 20
 _VERSION = 1
 
 
-class Listed(Entry, frozen=True, kw_only=True):
+class Listed(Entry, frozen=True, kw_only=True, gc=False):
     """An entry and where its data begins in the uncompressed tar. `pieces` is None for a file without holes."""
 
     offset: int = 0

@@ -33,7 +33,7 @@ _KINDS: dict[bytes, Kind] = {
 Pieces = tuple[tuple[int, int], ...]
 
 
-class Member(msgspec.Struct, frozen=True):
+class Member(msgspec.Struct, frozen=True, gc=False):
     """An entry and where its `stored` bytes of data begin in the tar. `pieces` is None for a file without holes."""
 
     entry: Entry

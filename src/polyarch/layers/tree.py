@@ -18,7 +18,7 @@ from polyarch.layers.resolve import resolve
 _ROOT = Listed(path="", kind="directory", mode=0o755)
 
 
-class Node(msgspec.Struct, frozen=True):
+class Node(msgspec.Struct, frozen=True, gc=False):
     """One path of the image. `entry` has its path and what is there; a hard link has become a file.
 
     `source` is the entry of layer `layer` that has its bytes. Two nodes of one `layer` and `source` are names of one

@@ -14,7 +14,7 @@ from polyarch.layers.entry import Entry, Stamp
 Skip = Callable[[str, bool], bool]
 
 
-class Found(msgspec.Struct, frozen=True):
+class Found(msgspec.Struct, frozen=True, gc=False):
     """An entry, the path on this machine that it was found at, and the stamp of its bytes."""
 
     entry: Entry

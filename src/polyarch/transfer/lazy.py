@@ -119,6 +119,16 @@ class LazySource:
             self.fetch(descriptor)
         return self._store.open_blob(descriptor)
 
+    def pass_by(self, descriptor: Descriptor) -> BlobReader:
+        """The blob's bytes for one reading: what is not in the store is not brought there either. Raises as `fetch`."""
+        if not self._store.has_blob(descriptor):
+            for origin in origins(self._store, descriptor.digest):
+                try:
+                    return self._registry.repository(origin).open_blob(descriptor)
+                except (NotFoundError, RegistryError):
+                    continue
+        return self.open_blob(descriptor)
+
     def fetch(self, descriptor: Descriptor) -> None:
         """Bring the blob into the store, if it is not there. Raises NotFoundError, RegistryError, CorruptError."""
         with self._flight(descriptor.digest):

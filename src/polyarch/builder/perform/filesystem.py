@@ -5,7 +5,7 @@ unpacked directory, a directory from a blob, a file's bytes from either.
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -20,10 +20,13 @@ from polyarch.layers.listing import Listed, Listing
 from polyarch.layers.tree import Tree
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from polyarch.store import Store
     from polyarch.transfer.lazy import LazySource
 
 _T = TypeVar("_T")
+_FORESEEING = 4
 
 
 class Filesystems:
@@ -42,12 +45,32 @@ class Filesystems:
         self._snapshots: dict[str, tuple[Listing, dict[str, Content | None]]] = {}
         self._trees: dict[tuple[str, ...], Tree] = {}
         self._files: dict[str, LayerFiles] = {}
+        self._foreseeing: Executor | None = None
 
     def close(self) -> None:
         """Close what was opened for reading."""
+        if self._foreseeing is not None:
+            self._foreseeing.shutdown(cancel_futures=True)
         for files in self._files.values():
             files.close()
         self._files.clear()
+
+    def foresee(self, layers: Iterable[Layer]) -> None:
+        """Begin to make the listings that nobody has yet, in threads of its own.
+
+        What fails there fails again for who needs it, and is told then.
+        """
+        unlisted = [
+            BlobLayer(layer.diff_id, layer.blob)
+            for layer in layers
+            if layer.blob is not None and self._store.cache.get("listing", layer.diff_id) is None
+        ]
+        if unlisted:
+            from concurrent.futures import ThreadPoolExecutor
+
+            self._foreseeing = ThreadPoolExecutor(min(len(unlisted), _FORESEEING), thread_name_prefix="list")
+            for layer in unlisted:
+                self._foreseeing.submit(self._unpacker.listing, layer)
 
     def tree(self, layers: Sequence[Layer]) -> Tree:
         """The flattened file system of these layers, lowest first."""

@@ -39,7 +39,9 @@ from polyarch.errors import CorruptError, PolyarchError
 from polyarch.images.unpack import Unpacker, layers_of
 from polyarch.layers.compression import Compression
 from polyarch.oci import config as configs
+from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.document import Manifest
+from polyarch.oci.place import BlobReader
 
 if TYPE_CHECKING:
     from polyarch.sandbox import Sandbox
@@ -88,8 +90,11 @@ class Performer:
         self._selections: dict[str, str] = {}
         self._flights: dict[str, threading.Lock] = {}
         self._cancelled = False
+        self._unpacks = True
         self._sandbox_object: Sandbox | None = None
-        self.filesystems = Filesystems(site.store, site.source, Unpacker(site.store, site.source, emit), site.scratch)
+        self.filesystems = Filesystems(
+            site.store, site.source, Unpacker(site.store, site.source, emit, self._glance), site.scratch
+        )
         self._runner = Runner(site.store, self.filesystems, self._sandbox, site.secrets, site.proxies, emit)
 
     def close(self) -> None:
@@ -100,6 +105,20 @@ class Performer:
         if self._sandbox_object is not None:
             self._sandbox_object.close()
             self._sandbox_object = None
+
+    def foresee(self) -> None:
+        """Begin to list the bases that copies will ask about, while keys are still being worked out.
+
+        Not where something runs: entering the namespace wants a process without other threads.
+        """
+        vertices = self._graph.vertices
+        if any(isinstance(value, Run) for value in vertices.values()):
+            return
+        self._unpacks = False
+        below = [value.base for value in vertices.values() if isinstance(value, Copy | MakeDirectory)]
+        bases = dict.fromkeys(base for layers in below for base in layers)
+        images = [value for base in bases if isinstance(value := vertices[base], ImageLayers)]
+        self.filesystems.foresee(layer for image in images for layer in self._image(image))
 
     # ── what the solver asks
 
@@ -151,7 +170,8 @@ class Performer:
 
     def prepare(self, pending: Iterable[VertexId]) -> None:
         """As of `solve.Performer`: enter the namespace, if something runs."""
-        if any(isinstance(self._graph.vertices[vertex], Run) for vertex in pending):
+        self._unpacks = any(isinstance(self._graph.vertices[vertex], Run) for vertex in pending)
+        if self._unpacks:
             from polyarch.sandbox import enter
 
             for warning in enter(self._site.search_path).warnings:
@@ -242,6 +262,10 @@ class Performer:
                 directory.mkdir()
                 self._sandbox_object = Sandbox(directory, self._site.search_path)
             return self._sandbox_object
+
+    def _glance(self, blob: Descriptor) -> BlobReader:
+        """A base's layer to be listed: kept where something runs, for which it will be unpacked, too."""
+        return self._site.source.open_blob(blob) if self._unpacks else self._site.source.pass_by(blob)
 
     # ── copying
 

@@ -35,7 +35,7 @@ class Tree(Lookup, Protocol):
         """The names in a directory, sorted."""
 
 
-class Placed(msgspec.Struct, frozen=True):
+class Placed(msgspec.Struct, frozen=True, gc=False):
     """An entry of the new layer, and where its bytes are: the number of the source, and the path there."""
 
     entry: Entry
@@ -217,15 +217,15 @@ class Placement:
             self._copy_parents(walk, path, relative, target)
             self._place_directory(entry, target, rules, overwrite=overwrite)
         for name in walk.source.names(path):
-            child_path = posixpath.join(path, name)
+            child_path = _join(path, name)
             child = walk.source.entry(child_path)
             assert child is not None, child_path
             self._copy(
                 walk,
                 child,
                 child_path,
-                posixpath.join(relative, name),
-                posixpath.join(target, name),
+                _join(relative, name),
+                _join(target, name),
                 overwrite=True,
                 included=included,
             )
@@ -275,7 +275,20 @@ class Placement:
         mode = entry.mode
         if rules.mode is not None and entry.kind != "symlink":
             mode = rules.mode.apply(mode, directory=entry.kind == "directory")
-        return msgspec.structs.replace(_bare(entry), path=target, uid=uid, gid=gid, mode=mode)
+        # A plain Entry, without what a subclass knows of its place in a tar. Built in one go: a copy has thousands.
+        return Entry(
+            path=target,
+            kind=entry.kind,
+            mode=mode,
+            uid=uid,
+            gid=gid,
+            size=entry.size,
+            mtime=entry.mtime,
+            link=entry.link,
+            xattrs=entry.xattrs,
+            major=entry.major,
+            minor=entry.minor,
+        )
 
     def _put(self, placed: Placed) -> None:
         self._placed[placed.entry.path] = placed
@@ -287,6 +300,11 @@ class _Walk(msgspec.Struct, frozen=True):
     source: Tree
     number: int
     rules: Rules
+
+
+def _join(directory: str, name: str) -> str:
+    """posixpath.join for a name without slashes, at a tenth of its cost."""
+    return f"{directory}/{name}" if directory else name
 
 
 def _bare(entry: Entry) -> Entry:
