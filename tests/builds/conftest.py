@@ -34,7 +34,7 @@ class Worker:
             )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        question = {"context": None if context is None else str(context), **wishes}
+        question = {"context": None if context is None else str(context), "platforms": ["linux/amd64"], **wishes}
         self._process.stdin.write(json.dumps(question) + "\n")
         self._process.stdin.flush()
         answer = self._process.stdout.readline()

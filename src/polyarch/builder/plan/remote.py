@@ -48,9 +48,9 @@ def git(source: str, *, context: bool = False) -> GitSource | None:
     if scheme in ("git", "ssh"):
         url, fragment, query = _split(source)
     elif scheme in ("http", "https"):
-        url, fragment, query = _split(source)
-        if not urlsplit(url).path.endswith(".git"):
+        if not urlsplit(source).path.endswith(".git"):
             return None
+        url, fragment, query = _split(source)
     elif context and source.startswith("github.com/"):
         url, fragment, query = _split("https://" + source)
     elif not scheme and _SCP.fullmatch(source) and "/" not in source.partition(":")[0]:
