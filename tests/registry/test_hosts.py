@@ -12,6 +12,7 @@ from polyarch.oci import digest as digests
 from polyarch.oci import index as indexes
 from polyarch.oci import media_types
 from polyarch.oci import reference as references
+from polyarch.oci.descriptor import Descriptor
 from polyarch.registry import Hosts
 from polyarch.registry.hosts import TLS, is_loopback, load, of_registry, parse
 from tests.registry.conftest import Client
@@ -173,6 +174,34 @@ def test_what_a_mirror_has_not_the_registry_gives(new_client: Callable[..., Clie
     with serving(lambda asked: Answer(status)) as mirror, serving(lambda asked: GOOD) as own:
         client = new_client(mirrored(mirror.address, own.address))
         assert client.at("example.com", "app").read_manifest(INDEX.descriptor()) == INDEX.raw
+
+
+def test_a_manifest_that_a_mirror_spoilt_the_registry_gives(new_client: Callable[..., Client]) -> None:
+    bad = Answer(200, {"Content-Type": media_types.OCI_INDEX}, INDEX.raw.replace(b"2", b"3"))
+    with serving(lambda asked: bad) as mirror, serving(lambda asked: GOOD) as own:
+        repository = new_client(mirrored(mirror.address, own.address)).at("example.com", "app")
+        for _ in range(2):
+            assert repository.read_manifest(INDEX.descriptor()) == INDEX.raw
+            assert repository.fetch(INDEX.digest) == (INDEX.descriptor(), INDEX.raw)
+    assert len([line for line in mirror.lines() if "manifests" in line]) == 1
+
+
+@pytest.mark.parametrize("spoilt", [b"Layer", b"layers", b"lay"])
+def test_a_blob_that_a_mirror_spoilt_asks_to_be_opened_again_and_then_the_registry_gives_it(
+    new_client: Callable[..., Client], spoilt: bytes
+) -> None:
+    wanted = Descriptor(media_types.OCI_LAYER, digests.of(b"layer"), 5)
+    with (
+        serving(lambda asked: Answer(200, {}, spoilt)) as mirror,
+        serving(lambda asked: Answer(200, {}, b"layer")) as own,
+    ):
+        repository = new_client(mirrored(mirror.address, own.address)).at("example.com", "app")
+        if len(spoilt) == wanted.size:
+            with repository.open_blob(wanted) as reader, pytest.raises(RegistryError, match="mirror") as caught:
+                reader.read()
+            assert caught.value.retryable
+        with repository.open_blob(wanted) as reader:
+            assert reader.read() == b"layer"
 
 
 def test_a_mirror_that_is_down_is_waited_for_once(new_client: Callable[..., Client]) -> None:

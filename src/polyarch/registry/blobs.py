@@ -20,8 +20,30 @@ _FIRST_PAUSE = 0.2
 
 def open_(wire: Wire, descriptor: Descriptor) -> VerifyingReader:
     """A blob's bytes, verified while they are read."""
-    content = _Download(wire, descriptor)
-    return VerifyingReader(content, descriptor, content.close, str(wire.reference))
+    return _Verified(_Download(wire, descriptor), wire, descriptor)
+
+
+class _Verified(VerifyingReader):
+    """A blob that is verified while it comes. Where a mirror spoilt it, who asks again gets it from the registry."""
+
+    def __init__(self, content: "_Download", wire: Wire, descriptor: Descriptor) -> None:
+        super().__init__(content, descriptor, content.close, str(wire.reference))
+        self._download = content
+        self._wire = wire
+
+    def read(self, size: int = -1, /) -> bytes:
+        """As of Readable. Raises a retryable RegistryError in place of CorruptError where a mirror is to blame."""
+        try:
+            return super().read(size)
+        except CorruptError as error:
+            mirrors = [mirror for mirror in self._download.mirrors if self._wire.distrust(mirror)]
+            if not mirrors:
+                raise
+            raise RegistryError(
+                f"{error.message} (from the mirror {', '.join(mirrors)})",
+                "try again: it will not be asked, or take it out of registries.conf",
+                retryable=True,
+            ) from error
 
 
 class _Download:
@@ -31,6 +53,7 @@ class _Download:
         self._wire = wire
         self._descriptor = descriptor
         self._position = 0
+        self.mirrors: set[str] = set()
         self._response: Response | None = self._open()
 
     def read(self, size: int = -1, /) -> bytes:
@@ -70,6 +93,8 @@ class _Download:
         start = self._position
         headers = {"Range": f"bytes={start}-"} if start else {}
         response = wire.read("GET", f"blobs/{digest}", digest, what=wire.name(digest), headers=headers, ok=(200, 206))
+        if response.mirror:
+            self.mirrors.add(response.mirror)
         try:
             if response.status == 206:
                 match = _RANGE.match(response.header("Content-Range"))
@@ -78,6 +103,9 @@ class _Download:
                 return response
             length = response.header("Content-Length")
             if length.isdigit() and int(length) != size:
+                if wire.distrust(response.mirror):
+                    response.close()
+                    return self._open()
                 raise CorruptError(f"{wire.name(digest)} has {length} bytes in the registry, not the {size} it claims")
             # The server does not know ranges: what is there already is read once more and dropped.
             while start > 0:

@@ -83,6 +83,7 @@ class Response:
         self._body: bytes | None = None
         self.status = raw.status
         self.url = url
+        self.mirror = ""  # the mirror that was asked, empty for the registry itself
 
     def header(self, name: str) -> str:
         """The value of a header, empty if it is absent."""

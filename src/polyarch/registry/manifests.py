@@ -19,7 +19,12 @@ def resolve(wire: Wire, name: str) -> Descriptor:
     with wire.read(
         "HEAD", f"manifests/{name}", name, what=wire.name(name), headers=_ACCEPT, ok=(200, 404, 405)
     ) as head:
-        found = _described(head, name, wire) if head.status == 200 else None
+        try:
+            found = _described(head, name, wire) if head.status == 200 else None
+        except CorruptError:
+            if not wire.distrust(head.mirror):
+                raise
+            found = None
     # An answer to HEAD has no body, so the registry's own words about an absent tag need a GET as well.
     return found or fetch(wire, name)[0]
 
@@ -31,9 +36,14 @@ def fetch(wire: Wire, name: str) -> tuple[Descriptor, bytes]:
         claimed = response.header("Docker-Content-Digest")
         media_type = _media_type(response)
     wanted = name if digests.is_digest(name) else claimed if digests.is_digest(claimed) else digests.of(raw)
-    known = media_type if media_type in _KNOWN else documents.load(raw).media_type
-    descriptor = Descriptor(known, Digest(wanted), len(raw))
-    return descriptor, verified(raw, descriptor, wire.name(name))
+    try:
+        known = media_type if media_type in _KNOWN else documents.load(raw).media_type
+        descriptor = Descriptor(known, Digest(wanted), len(raw))
+        return descriptor, verified(raw, descriptor, wire.name(name))
+    except CorruptError:
+        if not wire.distrust(response.mirror):
+            raise
+    return fetch(wire, name)
 
 
 def read(wire: Wire, descriptor: Descriptor) -> bytes:
@@ -45,7 +55,12 @@ def read(wire: Wire, descriptor: Descriptor) -> bytes:
     # The descriptor's own type is asked for as well: an index may name artifacts of any kind.
     accept = ", ".join(dict.fromkeys((descriptor.media_type, *media_types.ACCEPTED)))
     with wire.read("GET", tail, descriptor.digest, what=name, headers={"Accept": accept}) as response:
-        return verified(_body(response, name), descriptor, str(wire.reference))
+        try:
+            return verified(_body(response, name), descriptor, str(wire.reference))
+        except CorruptError:
+            if not wire.distrust(response.mirror):
+                raise
+    return read(wire, descriptor)
 
 
 def has(wire: Wire, descriptor: Descriptor) -> bool:

@@ -24,7 +24,7 @@ class Session:
 
     def __init__(self, hosts: Hosts, transport: Transport, authorizer: Authorizer) -> None:
         self.transport = transport
-        self.dead: set[str] = set()  # mirrors that could not be reached, which are not waited for twice
+        self.dead: set[str] = set()  # mirrors that could not be reached, or lied: they are not asked again
         self._hosts = hosts
         self._authorizer = authorizer
         self._bases: dict[str, str] = {}
@@ -176,7 +176,7 @@ class Wire:
             if not own and (not endpoint.serves(version) or endpoint.host in self.session.dead):
                 continue
             try:
-                return self.session.request(
+                response = self.session.request(
                     endpoint,
                     method,
                     self.path(tail, endpoint),
@@ -192,7 +192,16 @@ class Wire:
                     raise
                 if isinstance(error, RegistryError) and error.status == 0:
                     self.session.dead.add(endpoint.host)
+            else:
+                response.mirror = "" if own else endpoint.host
+                return response
         raise AssertionError("the registry itself is the last endpoint")
+
+    def distrust(self, mirror: str) -> bool:
+        """Do not ask a mirror again whose bytes were not what they claim; whether it was one, so that asking helps."""
+        if mirror:
+            self.session.dead.add(mirror)
+        return bool(mirror)
 
     def remember(self, digest: Digest) -> None:
         """The repository has this: it need not be asked again."""

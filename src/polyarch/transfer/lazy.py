@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _ORIGIN = "origin"
 # The latest sightings are the likeliest; older ones are only more requests.
 _REMEMBERED = 8
+_FETCH_ATTEMPTS = 2
 
 
 def record_origins(store: "Store", seen: Iterable[Digest], repository: Reference) -> None:
@@ -136,14 +137,18 @@ class LazySource:
                 return
             failure: RegistryError | None = None
             for origin in origins(self._store, descriptor.digest):
-                try:
-                    with self._registry.repository(origin).open_blob(descriptor) as reader:
-                        self._store.write_blob(descriptor, reader)
-                    return
-                except NotFoundError:
-                    continue
-                except RegistryError as error:
-                    failure = error
+                for _ in range(_FETCH_ATTEMPTS):
+                    try:
+                        with self._registry.repository(origin).open_blob(descriptor) as reader:
+                            self._store.write_blob(descriptor, reader)
+                        return
+                    except NotFoundError:
+                        break
+                    except RegistryError as error:
+                        failure = error
+                        # A mirror that spoilt it is not asked a second time.
+                        if not error.retryable:
+                            break
             if failure is not None:
                 raise failure
             raise NotFoundError(
