@@ -26,6 +26,7 @@ test|program:openssl|openssl|a certificate authority for a registry with TLS
 test|program:zstd|zstd|layers compressed by another tool
 test|program:strace|strace|commands that are killed, or refused a write, at a system call
 test|program:bsdtar|libarchive-tools|archives read by another tool
+test|program:chromium,program:google-chrome,program:chromium-browser|chromium|pages looked at in a browser
 test|library:libarchive.so.13|libarchive13t64,libarchive13|archives read by another library
 bench|program:buildah|buildah|the peer that builds are measured against
 bench|program:skopeo|skopeo|the peer that pushes and pulls are measured against

@@ -20,7 +20,7 @@ code, td, th { font-family: ui-monospace, monospace; font-size: 13px; }
 .wide { overflow-x: auto; border: 1px solid var(--line); border-radius: 6px; }
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; vertical-align: top; padding: .3rem .7rem; border-bottom: 1px solid var(--line); }
-tr:last-child td { border-bottom: 0; }
+tbody tr:last-child > * { border-bottom: 0; }
 thead th { background: var(--band); position: sticky; top: 0; white-space: nowrap; }
 tbody th { font-weight: normal; overflow-wrap: anywhere; }
 td { overflow-wrap: anywhere; }

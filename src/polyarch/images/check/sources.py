@@ -146,11 +146,12 @@ def opened(text: str, places: Places) -> Iterator[Opened]:
     from polyarch.images import names
 
     location = locate.of_path(text) if _is_path(text) else None
+    absent: NotFoundError | None = None
     if location is None and not text.startswith(tuple(prefix for prefix, _ in locate.PREFIXES)):
         try:
             named = names.find(places.store, text)
-        except NotFoundError:
-            named = None
+        except NotFoundError as error:
+            named, absent = None, error
         if named is not None:
             reference = references.parse(named.name) if named.name else None
             source = Looking(places.store, places.registry, reference)
@@ -161,7 +162,12 @@ def opened(text: str, places: Places) -> Iterator[Opened]:
         source = Looking(places.store, places.registry, location.reference)
         whole = location.kind == "registry"
         found = places.registry.repository(location.reference) if whole else source
-        yield Opened(source=found, name=location.reference.version, called=location.reference.familiar())
+        try:
+            yield Opened(source=found, name=location.reference.version, called=location.reference.familiar())
+        except RegistryError as error:
+            if absent is not None:
+                error.hint = f"{absent.message}, so its registry was asked; {error.hint or absent.hint}"
+            raise
         return
     with locate.opened(location, places) as place:
         yield Opened(source=place.source, name=place.name, called=text)

@@ -24,6 +24,10 @@ from polyarch.transfer.locate import Places
 _REBUILT = re.compile(r"\+b\d+$")
 
 
+# Package managers' own books: what they say is compared as packages.
+_BOOKS = ("var/lib/dpkg/", "lib/apk/db/", "usr/lib/apk/db/", "var/lib/rpm/", "usr/lib/sysimage/rpm/")
+
+
 class Drift(msgspec.Struct, frozen=True, kw_only=True):
     """The platforms of an image that were compared, and what is not the same on all of them.
 
@@ -98,8 +102,8 @@ def _unread(image: View) -> str:
 
 def _files(images: Sequence[View], ignore: Sequence[str]) -> list[Row]:
     """Files that not all images have, or have as another kind; what lies below a missing directory is only counted."""
-    columns = [_kinds(image) for image in images]
-    missing = list(rows.differing("file", columns))
+    spelt: dict[str, set[str]] = {}
+    missing = list(rows.differing("file", [_kinds(image, spelt) for image in images]))
     found: list[Row] = []
     gone: dict[str, int] = {}
     for row in missing:
@@ -112,7 +116,7 @@ def _files(images: Sequence[View], ignore: Sequence[str]) -> list[Row]:
         if row.is_missing and set(row.values) == {None, "directory"}:
             gone[row.name] = 0
         found.append(row)
-    return [_counted(row, gone.get(row.name, 0)) for row in found]
+    return [_shown(row, spelt[row.name], gone.get(row.name, 0)) for row in found]
 
 
 def _parents(path: str) -> list[str]:
@@ -120,19 +124,21 @@ def _parents(path: str) -> list[str]:
     return ["/".join(parts[:count]) for count in range(1, len(parts))]
 
 
-def _counted(row: Row, below: int) -> Row:
-    named = f"/{row.name}"
+def _shown(row: Row, spelt: set[str], below: int) -> Row:
+    """The row as people see it: a path that is spelt in one way in full."""
+    named = f"/{next(iter(spelt)) if len(spelt) == 1 else row.name}"
     if not below:
         return Row(kind="file", name=named, values=row.values)
     entries = f"directory, {below} {'entry' if below == 1 else 'entries'}"
     return Row(kind="file", name=named, values=tuple(value and entries for value in row.values))
 
 
-def _kinds(image: View) -> dict[str, str]:
-    """What there is, by a path that no longer names the architecture."""
+def _kinds(image: View, spelt: dict[str, set[str]]) -> dict[str, str]:
+    """What there is, by a path that no longer names the architecture; `spelt` gets the paths as they are."""
     found: dict[str, str] = {}
     for node in image.tree.walk():
         path = naming.neutral(node.entry.path, image.platform.architecture)
-        if path:
+        if path and not path.startswith(_BOOKS):
             found[path] = node.entry.kind
+            spelt.setdefault(path, set()).add(node.entry.path)
     return found

@@ -18,7 +18,7 @@ _WORDS = {
 }
 # Debian's names of the same architecture end differently on the two floats of arm and on mips.
 _ABI = r"(?:-linux-(?:gnu|musl)(?:eabihf|eabi|abi64|x32)?)"
-_LOADER = re.compile(r"(?:usr/)?lib(?:64|32|x32)?/ld(?:64|-linux|-musl)?[^/]*\.so\.\d")
+_LOADER = re.compile(r"((?:usr/)?lib)(?:64|32|x32)?((?:/[^/]*)?/)ld(?:64|-linux|-musl)?[^/]*\.so\.\d")
 _LIBDIR = re.compile(r"(?:usr/(?:local/)?)?lib(?:64|32|x32|o32)")
 
 
@@ -30,8 +30,8 @@ def neutral(path: str, architecture: str) -> str:
     """
     if _LIBDIR.fullmatch(path):
         return ""
-    if _LOADER.fullmatch(path):
-        return "{loader}"
+    if loader := _LOADER.fullmatch(path):
+        return f"{loader[1]}{rewrite(loader[2], architecture)}{{loader}}"
     return rewrite(path, architecture)
 
 
