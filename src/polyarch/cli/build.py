@@ -10,7 +10,7 @@ import click
 
 from polyarch.cli import options, text
 from polyarch.cli.session import Session, pass_session
-from polyarch.errors import NotFoundError, UnsupportedError, UsageError
+from polyarch.errors import NotFoundError, PolyarchError, UnsupportedError, UsageError
 
 if TYPE_CHECKING:
     from polyarch.builder import BuildResult
@@ -289,7 +289,13 @@ def _load_into_engine(
     from polyarch.transfer import engine
 
     variables = session.environment.variables
-    path = engine.find([variables["DOCKER_HOST"]] if variables.get("DOCKER_HOST") else ["/var/run/docker.sock"])
+    host = variables.get("DOCKER_HOST")
+    path = engine.find([host or "/var/run/docker.sock"])
+    if path is None and host:
+        raise PolyarchError(
+            f"no engine answers at {host}, which DOCKER_HOST names",
+            "start it, or unset DOCKER_HOST; the image is in the store of polyarch",
+        )
     if path is None:
         session.note("no docker engine runs here: the image is in the store of polyarch")
         return
