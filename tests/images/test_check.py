@@ -528,3 +528,10 @@ def test_a_static_busybox_of_each_platform_is_right_for_its_own_only(
         report = checked(store, (claimed, made))
         assert report.is_good(strict=True) == (claimed == platform)
         assert report.is_good() == (claimed == platform)
+
+
+def test_the_reference_page_has_every_rule_and_no_other() -> None:
+    import re
+
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "check.md").read_text()
+    assert set(re.findall(r"^\| `([a-z-]+)` \|", page, re.MULTILINE)) == set(RULES)
