@@ -27,7 +27,7 @@ _CHUNK = 1 << 20
 
 
 class Exporter:
-    """Sends the results of one build. It owns nothing."""
+    """Sends the results of one build. It owns nothing. With an `epoch`, exported files all have that time."""
 
     def __init__(
         self,
@@ -38,7 +38,9 @@ class Exporter:
         export: Export,
         host: Platform,
         emit: progress.Emit,
+        epoch: int | None = None,
     ) -> None:
+        self._epoch = epoch
         self._store = store
         self._registry = registry
         self._source = source
@@ -110,6 +112,8 @@ class Exporter:
                 writer = ArchiveWriter(file, docker=output.kind == "docker", preferred=self._host)
                 self._copy(root, writer, names, unit)
                 writer.finish()
+            for warning in writer.warnings():
+                self._emit(progress.Warned(warning))
         self._emit(progress.Finished(unit))
 
     def _copy(self, root: Descriptor, target: Target, names: list[str], unit: str) -> None:
@@ -149,6 +153,8 @@ class Exporter:
         first: dict[tuple[int, str], str] = {}
         for node in tree.walk():
             fields = {name: getattr(node.entry, name) for name in Entry.__struct_fields__}
+            if self._epoch is not None:
+                fields["mtime"] = self._epoch
             if not node.entry.path:
                 continue
             if node.entry.kind != "file":

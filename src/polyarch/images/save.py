@@ -55,3 +55,5 @@ def save(
             raise
         emit(progress.Finished(unit))
     writer.finish()
+    for warning in writer.warnings():
+        emit(progress.Warned(warning))

@@ -15,6 +15,7 @@ import msgspec
 from polyarch.errors import CorruptError, NotFoundError
 from polyarch.oci import document as documents
 from polyarch.oci import index as indexes
+from polyarch.oci import media_types
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
 from polyarch.oci.document import Index, Manifest
@@ -129,19 +130,35 @@ class ArchiveWriter:
             self._tar.add_bytes(MANIFEST, self._manifest_json())
         self._tar.finish()
 
+    def warnings(self) -> tuple[str, ...]:
+        """What of the archive docker's engines cannot read, a sentence for each image; none without `docker`."""
+        return tuple(
+            f"{tags[0] if tags else digest} has layers compressed by zstd, which docker's engines before 23 do not read"
+            for digest, tags in (self._tagged() if self._docker else {}).items()
+            if any(layer.media_type == media_types.OCI_LAYER_ZSTD for layer in self._image(digest).layers)
+        )
+
     def _manifest_json(self) -> bytes:
+        saved = []
+        for digest, tags in self._tagged().items():
+            image = self._image(digest)
+            layers = [blob_path(layer.digest) for layer in image.layers]
+            saved.append(Saved(config=blob_path(image.config.digest), repo_tags=tags or None, layers=layers))
+        return msgspec.json.encode(saved)
+
+    def _tagged(self) -> dict[Digest, list[str]]:
+        """The images that docker is shown, and their names."""
         tagged: dict[Digest, list[str]] = {}
         for entry in names.entries(self._index):
             manifest = self._for_docker(entry.descriptor.digest)
             if manifest is not None:
                 tagged.setdefault(manifest.digest, []).extend(filter(None, [names.tagged(entry.name)]))
-        saved = []
-        for digest, tags in tagged.items():
-            image = self._documents[digest]
-            assert isinstance(image, Manifest)
-            layers = [blob_path(layer.digest) for layer in image.layers]
-            saved.append(Saved(config=blob_path(image.config.digest), repo_tags=tags or None, layers=layers))
-        return msgspec.json.encode(saved)
+        return tagged
+
+    def _image(self, digest: Digest) -> Manifest:
+        image = self._documents[digest]
+        assert isinstance(image, Manifest)
+        return image
 
     def _for_docker(self, digest: Digest) -> Manifest | None:
         """The one image of what a name points at that an engine of one platform takes."""
