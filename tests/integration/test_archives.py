@@ -1,0 +1,223 @@
+"""`save`, `load` and `-o type=docker`: what engines and other tools read, and what they wrote."""
+
+import gzip
+import json
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import engines
+from tests.engines import Engine
+from tests.integration.conftest import Skopeo
+from tests.needs import need
+from tests.oci import schemas
+from tests.program import Program, run
+
+_ARCHITECTURES = {"linux/amd64": "amd64", "linux/arm64": "arm64", "linux/arm/v7": "arm", "linux/s390x": "s390x"}
+_DOCKERFILE = "FROM busybox\nCOPY <<E /greeting\nhello\nE\n"
+
+
+@pytest.fixture(scope="module", params=["dockerd", "podman"])
+def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    """Debian's docker engine, and podman's service."""
+    with getattr(engines, request.param)() as running:
+        yield running
+
+
+@pytest.fixture
+def fresh(polyarch: Program, tmp_path: Path) -> Program:
+    """The same user on another, empty store."""
+    return polyarch.on(tmp_path / "fresh")
+
+
+def _here(program: Program, name: str) -> list[str]:
+    """The platforms of a name whose content is in the store."""
+    listed = program("images", "--format", "json", name).json()
+    return [entry["Platform"] for entry in listed["Platforms"] if entry["Available"]]
+
+
+def _saved(program: Program, *arguments: str) -> bytes:
+    """What `polyarch save` writes to standard output."""
+    command = [*program.prefix, program.path, "save", *arguments]
+    return subprocess.run(command, env=program.env, capture_output=True, check=True).stdout
+
+
+class TestEngines:
+    """What docker and podman load."""
+
+    @pytest.mark.parametrize("compression", ["none", "gzip"])
+    def test_an_engine_loads_a_saved_image_of_many_platforms_and_has_this_machines(
+        self, engine: Engine, polyarch: Program, busybox: str, compression: str
+    ) -> None:
+        name = f"example.com/team/saved:{compression}"
+        polyarch("tag", busybox, name)
+        said = engine("load", stdin=_saved(polyarch, "--compress", compression, name)).stdout
+        assert name in said
+        own = polyarch("inspect", name).json()[0]
+        assert engine.inspect(name)["Architecture"] == own["Architecture"]
+
+    def test_several_names_in_one_archive(
+        self, engine: Engine, polyarch: Program, busybox: str, tmp_path: Path
+    ) -> None:
+        polyarch("tag", busybox, "example.com/one:1")
+        polyarch("tag", busybox, "example.com/two:2")
+        polyarch("save", "-o", tmp_path / "both.tar", "example.com/one:1", "example.com/two:2")
+        engine("load", "-i", tmp_path / "both.tar")
+        assert engine.inspect("example.com/one:1")["Id"] == engine.inspect("example.com/two:2")["Id"]
+
+    def test_a_name_of_docker_hub_keeps_its_meaning(self, engine: Engine, polyarch: Program, busybox: str) -> None:
+        engine("load", stdin=_saved(polyarch, busybox))
+        assert engine("image", "inspect", "docker.io/library/busybox:latest").status == 0
+
+    def test_a_build_goes_straight_into_a_running_engine(
+        self, engine: Engine, polyarch: Program, busybox: str, tmp_path: Path
+    ) -> None:
+        polyarch(
+            *(
+                "build",
+                "--platform",
+                "linux/amd64,linux/arm64",
+                "-t",
+                "example.com/straight:1",
+                "-o",
+                "type=docker",
+                "-",
+            ),
+            stdin=_DOCKERFILE,
+            env={"DOCKER_HOST": engine.host},
+        )
+        assert engine.inspect("example.com/straight:1")["Architecture"] in ("amd64", "arm64")
+
+    def test_what_an_engine_saved_comes_back(
+        self, engine: Engine, polyarch: Program, busybox: str, fresh: Program, tmp_path: Path
+    ) -> None:
+        polyarch("tag", busybox, "example.com/back:1")
+        engine("load", stdin=_saved(polyarch, "example.com/back:1"))
+        engine("save", "-o", tmp_path / "theirs.tar", "example.com/back:1")
+        assert fresh("load", "-i", tmp_path / "theirs.tar").stdout == "Loaded image: example.com/back:1\n"
+        assert fresh("run", "--rm", "example.com/back:1", "echo", "still runs").stdout == "still runs\n"
+
+    def test_an_engine_that_docker_host_names_and_that_is_not_there_is_an_error(
+        self, polyarch: Program, busybox: str, tmp_path: Path
+    ) -> None:
+        result = polyarch.fails(
+            *("build", "-t", "x", "-o", "type=docker", "-"),
+            stdin=_DOCKERFILE,
+            env={"DOCKER_HOST": f"unix://{tmp_path}/nothing.sock"},
+        )
+        assert f"no engine answers at unix://{tmp_path}/nothing.sock" in result.stderr
+
+    def test_layers_that_an_old_engine_cannot_read_are_a_warning(
+        self, polyarch: Program, busybox: str, tmp_path: Path
+    ) -> None:
+        zstd = f"type=docker,dest={tmp_path}/new.tar,compression=zstd,force-compression=true"
+        built = polyarch("build", "-t", "example.com/new:1", "-o", zstd, "-", stdin=_DOCKERFILE)
+        assert "example.com/new:1 has layers compressed by zstd, which docker's engines before 23" in built.stderr
+        assert "zstd" not in polyarch("save", "-o", tmp_path / "old.tar", busybox).stderr
+
+
+class TestArchives:
+    """What other tools read, and what they wrote."""
+
+    @pytest.mark.parametrize("form", ["docker-archive", "oci-archive"])
+    def test_skopeo_reads_every_platform(
+        self, polyarch: Program, busybox: str, skopeo: Skopeo, tmp_path: Path, form: str
+    ) -> None:
+        polyarch("save", "--format", form, "-o", tmp_path / "saved.tar", busybox)
+        for platform, architecture in _ARCHITECTURES.items():
+            place = f"oci-archive:{tmp_path}/saved.tar:"
+            assert skopeo.config(place, platform)["architecture"] == architecture
+        if form == "docker-archive":
+            place = f"docker-archive:{tmp_path}/saved.tar:{busybox}:latest"
+            assert (
+                skopeo("inspect", place).json()["Architecture"]
+                == polyarch("inspect", busybox).json()[0]["Architecture"]
+            )
+
+    def test_every_document_of_an_archive_is_what_its_specification_says(
+        self, polyarch: Program, busybox: str, tmp_path: Path
+    ) -> None:
+        polyarch("save", "-o", tmp_path / "saved.tar", busybox)
+        run(["tar", "-C", tmp_path, "-xf", tmp_path / "saved.tar"])
+        contents = {
+            str(path.relative_to(tmp_path)): path.read_bytes()
+            for path in [tmp_path / "oci-layout", tmp_path / "index.json", *tmp_path.glob("blobs/sha256/*")]
+        }
+        schemas.validate(contents["oci-layout"], "oci-layout")
+        schemas.validate(contents["index.json"], "application/vnd.oci.image.index.v1+json")
+        seen = 0
+        for name, content in contents.items():
+            if name.startswith("blobs/") and content.startswith(b"{"):
+                kind = json.loads(content).get("mediaType", "application/vnd.oci.image.config.v1+json")
+                schemas.validate(content, kind)
+                seen += 1
+        assert seen == 1 + 2 * len(_ARCHITECTURES)
+
+    @pytest.mark.parametrize("kind", ["none", "gzip", "zstd"])
+    def test_a_stream_of_some_platforms_keeps_the_index(
+        self, polyarch: Program, busybox: str, fresh: Program, kind: str
+    ) -> None:
+        stream = _saved(polyarch, "--compress", kind, "--platform", "linux/arm64,linux/s390x", busybox)
+        assert fresh("load", stdin=stream).stdout == "Loaded image: busybox:latest\n"
+        assert _here(fresh, busybox) == ["linux/arm64", "linux/s390x"]
+        ids = {program("images", "-q", "--no-trunc", busybox).stdout for program in (polyarch, fresh)}
+        assert len(ids) == 1, "the index is the one that was saved from"
+
+    def test_other_peoples_compressors_do_as_well(self, polyarch: Program, busybox: str, fresh: Program) -> None:
+        need("zstd")
+        plain = _saved(polyarch, busybox)
+        assert "busybox" in fresh("load", stdin=gzip.compress(plain, 1)).stdout
+        squeezed = subprocess.run(["zstd", "-q", "-1"], input=plain, capture_output=True, check=True).stdout
+        assert fresh("load", "-q", stdin=squeezed).stdout == "busybox:latest\n"
+
+    def test_some_platforms_of_an_archive(
+        self, polyarch: Program, busybox: str, fresh: Program, tmp_path: Path
+    ) -> None:
+        polyarch("save", "-o", tmp_path / "saved.tar.zst", busybox)
+        fresh("load", "-i", tmp_path / "saved.tar.zst", "--platform", "linux/arm64", "--platform", "linux/s390x")
+        assert _here(fresh, busybox) == ["linux/arm64", "linux/s390x"]
+        lacking = fresh.fails("load", "-i", tmp_path / "saved.tar.zst", "--platform", "linux/riscv64")
+        assert "there is no image for linux/riscv64" in lacking.stderr
+        assert "linux/amd64, linux/arm64, linux/arm/v7, linux/s390x" in lacking.stderr
+
+    @pytest.mark.parametrize("kind", ["oci-archive", "docker-archive", "oci"])
+    def test_what_skopeo_wrote_is_loaded(
+        self, polyarch: Program, busybox: str, fresh: Program, skopeo: Skopeo, tmp_path: Path, kind: str
+    ) -> None:
+        source = f"oci:{polyarch.root}/oci:docker.io/library/{busybox}:latest"
+        everything = [] if kind == "docker-archive" else ["--all"]
+        skopeo("copy", "--quiet", *everything, source, f"{kind}:{tmp_path}/theirs:example.com/theirs:1")
+        assert fresh("load", "-i", tmp_path / "theirs").stdout == "Loaded image: example.com/theirs:1\n"
+        expected = 1 if kind == "docker-archive" else len(_ARCHITECTURES)
+        assert len(_here(fresh, "example.com/theirs:1")) == expected
+
+    def test_what_is_not_here_is_named_and_no_archive_is_left(
+        self, polyarch: Program, busybox: str, tmp_path: Path
+    ) -> None:
+        polyarch("rmi", "--platform", "linux/s390x", busybox)
+        result = polyarch.fails("save", "-o", tmp_path / "half.tar", busybox)
+        assert "linux/s390x: manifest sha256:" in result.stderr
+        assert "--platform linux/amd64,linux/arm64,linux/arm/v7" in result.stderr
+        assert [path.name for path in tmp_path.glob("*half*")] == []
+
+    def test_an_archive_with_a_spoilt_layer_is_refused(
+        self, polyarch: Program, busybox: str, fresh: Program, tmp_path: Path
+    ) -> None:
+        stream = bytearray(_saved(polyarch, busybox))
+        (tmp_path / "good.tar").write_bytes(stream)
+        with tarfile.open(tmp_path / "good.tar") as tar:
+            largest = max((member for member in tar if member.isfile()), key=lambda member: member.size)
+        stream[largest.offset_data + largest.size // 2] ^= 1
+        result = fresh.fails("load", stdin=bytes(stream))
+        assert largest.name.rpartition("/")[2] in result.stderr
+        assert fresh("images", "-q").stdout == ""
+
+
+def test_a_user_without_root_saves_and_loads(either_user: Program, tmp_path: Path) -> None:
+    stream = _saved(either_user, "--platform", "linux/arm64", "busybox")
+    other = either_user.on(either_user.home / "other")
+    assert other("load", stdin=stream).stdout == "Loaded image: busybox:latest\n"
+    assert _here(other, "busybox") == ["linux/arm64"]
