@@ -188,12 +188,20 @@ def request(
             search_path=path,
             environment=around,
             secrets=secrets or Secrets(),
-            proxies=proxies or {},
+            proxies={**(proxies or {}), **_proxies(arguments)},
             no_cache=no_cache,
             pull=pull,
             keep_going=keep_going,
             workers=workers or os.cpu_count() or 2,
         )
+
+
+def _proxies(arguments: Mapping[str, str]) -> dict[str, str]:
+    """The build arguments that a RUN sees without an ARG, in small and in capital letters: programs look for either."""
+    from polyarch.dockerfile.stages import PROXIES
+
+    found = {name: value for name, value in arguments.items() if name in PROXIES}
+    return {name: value for given, value in found.items() for name in (given.lower(), given.upper())}
 
 
 def _sources(opened: Any, file: Path | str | None, text: str | None, named: Any) -> Any:

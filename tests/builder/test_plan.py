@@ -260,7 +260,7 @@ def test_a_last_stage_of_another_platform_is_not_labelled_with_the_target() -> N
 
 ERRORS = [
     ("FROM a AS x\nCOPY --from=x a b", "circular dependency"),
-    ("FROM a AS x\nCOPY --from=y a b\nFROM a AS y\nFROM x", "before it is defined"),
+    ("FROM a AS x\nCOPY --from=y a b\nFROM a AS y\nFROM x", "needs to be defined before current stage"),
     ("FROM a\nCOPY --from=7 a b", "invalid stage index 7"),
     ("FROM a\nCOPY http://x/y /z", "source can't be a URL for COPY"),
     ("FROM a\nRUN --security=insecure x", "security.insecure is not allowed"),

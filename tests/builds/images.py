@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from tests.builds.cases import escaped
 
-_SHOWN = 60
+_SHOWN = 120
 
 
 class File(NamedTuple):
@@ -76,7 +76,10 @@ class Image:
 
     def history(self) -> list[str]:
         """Each line with + where it made a layer, - where it did not."""
-        return [("- " if h.get("empty_layer") else "+ ") + h.get("created_by", "") for h in self.config["history"]]
+        return [
+            ("- " if h.get("empty_layer") else "+ ") + h.get("created_by", "").replace("\n", "\\n")
+            for h in self.config["history"]
+        ]
 
     def _blob(self, digest: str) -> bytes:
         raw = (self._layout / "blobs/sha256" / digest.removeprefix("sha256:")).read_bytes()

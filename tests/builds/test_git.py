@@ -105,9 +105,7 @@ def test_a_branch_wins_over_a_tag_of_its_name(
     assert found == ["0644 0:0 a = branch @1000000002"]
 
 
-def test_a_subdirectory(
-    worker: Worker, context: Context, repository: Repository, environment: dict[str, str]
-) -> None:
+def test_a_subdirectory(worker: Worker, context: Context, repository: Repository, environment: dict[str, str]) -> None:
     repository.commit({"top": "no", "one/two/a": "a"})
     found = lines(worker, context(f"FROM scratch\nADD {repository.url}#main:one/two /"), environment)
     assert found == ["0644 0:0 a = a @1000000001"]
@@ -182,9 +180,7 @@ def test_submodules_come_too(
     assert sorted(image.files()) == [".gitmodules", "a", "lib", "lib/deep"]
 
 
-def test_a_repository_as_the_context(
-    worker: Worker, repository: Repository, environment: dict[str, str]
-) -> None:
+def test_a_repository_as_the_context(worker: Worker, repository: Repository, environment: dict[str, str]) -> None:
     repository.commit({"sub/Dockerfile": "FROM scratch\nCOPY a /b", "sub/a": "a", "sub/.dockerignore": "a"})
     image = worker.images(f"{repository.url}#main:sub", environment=environment)["linux/amd64"]
     assert list(image.files()) == ["b"]

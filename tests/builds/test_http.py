@@ -122,7 +122,9 @@ def test_a_checksum_of_another_algorithm(worker: Worker, context: Context, files
     right = f"sha512:{hashlib.sha512(b'long').hexdigest()}"
     wrong = f"sha512:{hashlib.sha512(b'short').hexdigest()}"
     worker.images(context(f"FROM scratch\nADD --checksum={right} {server.url}/f /a"))
-    assert "digest mismatch" in worker.build(context(f"FROM scratch\nADD --checksum={wrong} {server.url}/f /a"))["error"]
+    assert (
+        "digest mismatch" in worker.build(context(f"FROM scratch\nADD --checksum={wrong} {server.url}/f /a"))["error"]
+    )
 
 
 def test_a_file_that_is_not_there(worker: Worker, context: Context, server: Server) -> None:
@@ -137,7 +139,9 @@ def test_a_connection_that_is_cut_is_tried_again(
 ) -> None:
     files.files["/f"] = (b"x" * 5000, {})
     files.cut = 1
-    assert len(worker.images(context(f"FROM scratch\nADD {server.url}/f /a"))["linux/amd64"].files()["a"].content) == 5000
+    assert (
+        len(worker.images(context(f"FROM scratch\nADD {server.url}/f /a"))["linux/amd64"].files()["a"].content) == 5000
+    )
 
 
 def test_an_archive_behind_a_url_is_unpacked_only_when_asked(
@@ -149,7 +153,9 @@ def test_an_archive_behind_a_url_is_unpacked_only_when_asked(
         member.size = 2
         tar.addfile(member, io.BytesIO(b"in"))
     files.files["/a.tgz"] = (raw.getvalue(), {})
-    image = worker.images(context(f"FROM scratch\nADD {server.url}/a.tgz /x/\nADD --unpack=true {server.url}/a.tgz /y/"))
+    image = worker.images(
+        context(f"FROM scratch\nADD {server.url}/a.tgz /x/\nADD --unpack=true {server.url}/a.tgz /y/")
+    )
     found = image["linux/amd64"].files()
     assert sorted(found) == ["x", "x/a.tgz", "y", "y/inside"]
     assert found["y/inside"].content == b"in"

@@ -3,7 +3,7 @@
 Here, and not before, a RUN's layer becomes a blob: only what is exported is packed.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ from polyarch.oci.digest import Digest
 from polyarch.oci.platform import Platform
 
 if TYPE_CHECKING:
+    from polyarch.layers.entry import Item
     from polyarch.store import Store
     from polyarch.transfer.lazy import LazySource
 
@@ -38,7 +39,7 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Assembler:
-    """Makes images of what was built. It owns nothing."""
+    """Makes images of what was built. It owns nothing. `epoch` is the youngest time of a new file."""
 
     def __init__(
         self,
@@ -48,7 +49,9 @@ class Assembler:
         export: Export,
         workers: int,
         emit: progress.Emit,
+        epoch: int | None = None,
     ) -> None:
+        self._epoch = epoch
         self._store = store
         self._source = source
         self._filesystems = filesystems
@@ -107,11 +110,17 @@ class Assembler:
         known = records.packed(self._store, layer, wanted)
         if known is not None and known.blob is not None and self._store.has_blob(known.blob):
             return known
-        made = self._told(
-            layer, lambda: records.pack(self._store, self._filesystems.items(layer), wanted, self._workers)
-        )
+        made = self._told(layer, lambda: records.pack(self._store, self._items(layer), wanted, self._workers))
         records.remember_packed(self._store, layer, wanted, made)
         return made
+
+    def _items(self, layer: Layer) -> "Iterable[Item]":
+        """What a RUN left, none of it younger than the epoch."""
+        for entry, content in self._filesystems.items(layer):
+            if self._epoch is not None and entry.mtime > self._epoch:
+                yield msgspec.structs.replace(entry, mtime=self._epoch), content
+            else:
+                yield entry, content
 
     def _repack(self, layer: Layer) -> Layer:
         """The same tar, compressed as it was asked for."""

@@ -111,6 +111,7 @@ class _Build:
             request.export,
             request.plan.build_platform,
             emit,
+            epoch,
         )
 
     def run(self) -> BuildResult:
@@ -127,7 +128,13 @@ class _Build:
         results = self._solve(plans)
         blobs = any(output.kind not in ("local", "tar") for output in request.export.outputs)
         assembler = Assembler(
-            self._store, self._source, self._performer.filesystems, request.export, request.workers, self._emit
+            self._store,
+            self._source,
+            self._performer.filesystems,
+            request.export,
+            request.workers,
+            self._emit,
+            request.plan.epoch,
         )
         images = tuple(
             assembler.image(one, results[number], self._created, blobs=blobs) for number, one in enumerate(plans)

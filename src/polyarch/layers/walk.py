@@ -57,7 +57,9 @@ def walk(root: str, skip: Skip | None = None, xattrs: bool = False) -> Iterator[
         except OSError as error:
             raise PolyarchError(f"{item.path} cannot be read: {error.strerror}") from error
         size = status.st_size if kind == "file" else 0
-        if status.st_nlink > 1 and kind != "directory":
+        # Since Linux 5.8 the whiteouts of an overlay, devices 0:0, are hard links of one: each says of its own name.
+        is_whiteout = kind == "character" and status.st_rdev == 0
+        if status.st_nlink > 1 and kind != "directory" and not is_whiteout:
             first = seen.setdefault((status.st_dev, status.st_ino), path)
             if first != path:
                 kind, link, size = "hardlink", first, 0

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from polyarch.builder.perform.copying import Arrangement
 from polyarch.builder.perform.files import FlatFiles
 from polyarch.dockerfile.ignorefile import Matcher, State
 from polyarch.errors import NotFoundError, PolyarchError
@@ -38,11 +39,15 @@ class Context:
         if not root.is_dir():
             raise NotFoundError(f"the build context {root} is not a directory", "name the directory of the sources")
         self.root = root
+        # Whether `root` itself may be shown: nothing of it is ignored, and all of it is root's in a namespace of ours.
+        self.plain = ignored is None
+        ours = (os.geteuid(), os.getegid())
         self._store = store
         self._young = now - _TICK
         self._found: dict[str, Found] = {}
         for found in _walk(str(root), ignored):
             self._found[found.entry.path] = found
+            self.plain = self.plain and (found.entry.uid, found.entry.gid) == ours
         self._known = self._read_table()
         self._fresh: _Table = {}
         self._changed = False
@@ -80,6 +85,42 @@ class Context:
             self._changed = True
         self._known[path] = (found.stamp, digest)
         return digest
+
+
+def unpacked(arranged: Arrangement, store: "Store") -> Path:
+    """The files of a context as a directory that a process may be shown: without what is ignored, and root's.
+
+    It is a snapshot, found by all that can be seen of it.
+    """
+    from polyarch.layers.apply import apply
+    from polyarch.layers.pack import tar_stream
+
+    key = arranged.fingerprint(times=True)
+    known = store.snapshots.get(key)
+    if known is not None:
+        return known
+    with store.snapshots.prepare(key) as snapshot:
+        apply(Chunks(tar_stream(arranged.contents())), str(snapshot.path))
+        return snapshot.commit()
+
+
+class Chunks:
+    """An iterator of bytes as a Readable."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._rest = memoryview(b"")
+
+    def read(self, size: int = -1, /) -> bytes:
+        """As of `oci.place.Readable`."""
+        while not self._rest:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return b""
+            self._rest = memoryview(chunk)
+        taken = self._rest if size < 0 else self._rest[:size]
+        self._rest = self._rest[len(taken) :]
+        return bytes(taken)
 
 
 def _walk(root: str, ignored: Matcher | None) -> Iterator[Found]:

@@ -13,6 +13,7 @@ from polyarch import progress
 from polyarch.builder.perform import copying, files, layer, placing
 from polyarch.builder.perform.archives import Archive, open_archive
 from polyarch.builder.perform.context import Context as ContextFiles
+from polyarch.builder.perform.context import unpacked
 from polyarch.builder.perform.files import Files, StageFiles
 from polyarch.builder.perform.filesystem import Filesystems
 from polyarch.builder.perform.git import Repositories
@@ -23,6 +24,7 @@ from polyarch.builder.plan import remote
 from polyarch.builder.vertices import (
     Context,
     Copy,
+    CopyPart,
     Git,
     Graph,
     Http,
@@ -306,8 +308,6 @@ class Performer:
         local = self._local(source)
         if local is None:
             return _keys(source, inputs)
-        from polyarch.builder.vertices import CopyPart
-
         whole = Copy(base=(), parts=(CopyPart(source=source, path=path),), destination="/mount")
         return self._selected(whole, inputs)
 
@@ -334,10 +334,18 @@ class Performer:
     def _mount_source(self, source: VertexId, inputs: Mapping[VertexId, Result]) -> Sequence[Layer] | Path:
         vertex: Vertex = self._graph.vertices[source]
         if isinstance(vertex, Context):
-            return self._contexts[vertex.name].root
+            return self._shown(source, self._contexts[vertex.name])
         found = inputs[source]
         assert isinstance(found, tuple)
         return found
+
+    def _shown(self, source: VertexId, context: ContextFiles) -> Path:
+        """The directory that a process sees of a context: itself where that is right, else a copy."""
+        if context.plain:
+            return context.root
+        whole = Copy(base=(), parts=(CopyPart(source=(source,), path="/"),), destination="/")
+        arranged = copying.arrange(whole, [context.files], placing.Empty(), None, _no_archive)
+        return unpacked(arranged, self._site.store)
 
     def _archive(self, source: Files, path: str) -> Archive | None:
         followed = placing.resolve(source, path)

@@ -11,6 +11,7 @@ import msgspec
 from polyarch import progress
 from polyarch.builder.perform.filesystem import Filesystems
 from polyarch.builder.perform.layer import Layer
+from polyarch.builder.plan.wording import quoted
 from polyarch.builder.vertices import Run, RunMount, VertexId
 from polyarch.errors import BuildError, NotFoundError
 from polyarch.sandbox import Bind, File, Mount, Process, Tmpfs
@@ -201,7 +202,7 @@ def _inside(root: str, path: str) -> str:
 def _failure(vertex: Run, status: int, tail: bytes) -> BuildError:
     command = " ".join(vertex.argv)
     said = tail.decode("utf-8", "replace").rstrip()
-    message = f"process {command!r} did not complete successfully: exit code: {status}"
+    message = f"process {quoted(command)} did not complete successfully: exit code: {status}"
     hint = None
     if status == 137:
         hint = "the process was killed, perhaps because memory ran out"

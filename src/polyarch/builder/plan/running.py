@@ -1,5 +1,6 @@
 """RUN and WORKDIR: a process in the stage's file system, and a directory in it."""
 
+import posixpath
 from collections.abc import Callable
 
 import msgspec
@@ -68,6 +69,8 @@ def workdir(state: StageState, instruction: config_syntax.Workdir, tools: Runnin
 
 def _mount(state: StageState, mount: Mount, tools: Running) -> RunMount:
     target = paths.workdir(state.workdir, mount.target) if mount.target else ""
+    if mount.kind == "secret" and not target and not mount.env:
+        target = f"/run/secrets/{posixpath.basename(mount.id)}"
     if target == "/":
         raise UsageError("invalid mount target '/'", "a mount goes on a directory below the root")
     source: Layers = ()
