@@ -1,5 +1,6 @@
 """A build from request to result: parse, plan each platform, solve once, assemble, send."""
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from polyarch.builder.perform.layer import Layer
 from polyarch.builder.perform.performer import Performer, Site
 from polyarch.builder.plan.planner import Plan, plan
 from polyarch.builder.request import BuildRequest
+from polyarch.builder.survival import Failure, Survival
 from polyarch.builder.vertices import Context as ContextVertex
 from polyarch.builder.vertices import Git, Graph, Http, VertexId
 from polyarch.dockerfile import ignorefile, parser
@@ -37,12 +39,16 @@ _SILENT = (ContextVertex, Http, Git)
 
 
 class BuildResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What a build made. `descriptor` is what its names point at, None where only files were exported."""
+    """What a build made. `descriptor` is what its names point at, None where only files were exported.
+
+    `failures` are the platforms that a partial build has left out.
+    """
 
     descriptor: Descriptor | None
     images: tuple[Image, ...]
     sent: tuple[Sent, ...] = ()
     warnings: tuple[str, ...] = ()
+    failures: tuple[Failure, ...] = ()
 
 
 def build(
@@ -78,6 +84,7 @@ class _Build:
         self._emit = emit
         self._source = LazySource(store, registry)
         self._graph = Graph()
+        self._survive = Survival(request.keep_going, request.partial, len(request.platforms))
         self._dockerfile: Dockerfile | None = None
         epoch = request.plan.epoch
         self._created = assemble.timestamp(request.created if epoch is None else epoch)
@@ -125,7 +132,8 @@ class _Build:
             for one in told:
                 self._emit(one)
             raise BuildError(checked.violation, "`# check=error=true` makes an error of a warning")
-        results = self._solve(plans)
+        survivors = self._verified(self._solve(plans), told)
+        self._survive.settle([str(one.platform) for one, _ in survivors])
         blobs = any(output.kind not in ("local", "tar") for output in request.export.outputs)
         assembler = Assembler(
             self._store,
@@ -136,9 +144,7 @@ class _Build:
             self._emit,
             request.plan.epoch,
         )
-        images = tuple(
-            assembler.image(one, results[number], self._created, blobs=blobs) for number, one in enumerate(plans)
-        )
+        images = tuple(assembler.image(one, stack, self._created, blobs=blobs) for one, stack in survivors)
         root = assembler.root(images) if blobs else None
         sent: list[Sent] = []
         for output in request.export.outputs:
@@ -147,7 +153,13 @@ class _Build:
             self._emit(warning)
         said = [warning for one in plans for warning in one.warnings] + [warning.message for warning in told]
         warnings = tuple(dict.fromkeys(said))
-        return BuildResult(descriptor=root, images=images, sent=tuple(sent), warnings=warnings)
+        return BuildResult(
+            descriptor=root,
+            images=images,
+            sent=tuple(sent),
+            warnings=warnings,
+            failures=tuple(self._survive.failures),
+        )
 
     def _plans(self, dockerfile: Dockerfile) -> list[Plan]:
         bases = Bases(
@@ -158,19 +170,23 @@ class _Build:
             allow_foreign=self._request.plan.allow_foreign_base,
             layouts=open_layouts(self._request.sources.layouts),
         )
-        options = msgspec.structs.replace(self._request.plan, ignore=self._request.sources.ignore.get("", ""))
         plans = []
         for platform in self._request.platforms:
-            made = plan(dockerfile, options, platform, bases, self._graph)
-            for warning in made.warnings:
-                self._emit(progress.Warned(warning))
-            plans.append(made)
+            with self._survive.of(platform):
+                made = plan(dockerfile, self._request.plan_for(platform), platform, bases, self._graph)
+                for warning in made.warnings:
+                    self._emit(progress.Warned(warning))
+                plans.append(made)
+        self._survive.settle([str(one.platform) for one in plans], last=False)
         return plans
 
-    def _solve(self, plans: list[Plan]) -> list[tuple[Layer, ...]]:
+    def _solve(self, plans: list[Plan]) -> list[tuple[Plan, tuple[Layer, ...]]]:
+        """The plans whose layers are all there, with them."""
         targets = dict.fromkeys(layer for one in plans for layer in one.layers)
         observer = _Observer(self._graph, self._emit)
         self._performer.foresee()
+        results: Mapping[VertexId, object]
+        errors: Mapping[str, PolyarchError] = {}
         try:
             results = solve.solve(
                 targets,
@@ -180,16 +196,42 @@ class _Build:
                 keep_going=self._request.keep_going,
             )
         except solve.FailedError as failed:
-            raise self._located(*next(iter(failed.errors.items()))) from failed
-        stacks: list[tuple[Layer, ...]] = []
+            if not self._request.keep_going:
+                raise self._located(*next(iter(failed.errors.items()))) from failed
+            results, errors = failed.results, failed.errors
+        solved: list[tuple[Plan, tuple[Layer, ...]]] = []
         for one in plans:
-            stack: list[Layer] = []
-            for layer in one.layers:
-                found = results[layer]
-                assert isinstance(found, tuple), layer
-                stack.extend(found)
-            stacks.append(tuple(stack))
-        return stacks
+            with self._survive.of(one.platform):
+                needed = self._graph.reach(one.layers)
+                failure = next(((key, error) for key, error in errors.items() if key in needed), None)
+                if failure is not None:
+                    raise self._located(*failure)
+                stack: list[Layer] = []
+                for layer in one.layers:
+                    found = results[layer]
+                    assert isinstance(found, tuple), layer
+                    stack.extend(found)
+                solved.append((one, tuple(stack)))
+        return solved
+
+    def _verified(
+        self, solved: list[tuple[Plan, tuple[Layer, ...]]], told: list[progress.Warned]
+    ) -> list[tuple[Plan, tuple[Layer, ...]]]:
+        """Those whose new layers hold what their platform runs; what only looks wrong is told."""
+        mode = self._request.verify
+        if mode == "error" and self._request.plan.allow_foreign_base:
+            mode = "warn"
+        if mode == "off":
+            return solved
+        from polyarch.builder.verifying import Verifier
+
+        verifier = Verifier(self._store, self._source, self._performer.filesystems, mode)
+        good: list[tuple[Plan, tuple[Layer, ...]]] = []
+        for one, stack in solved:
+            with self._survive.of(one.platform):
+                told += verifier.verify(one, stack)
+                good.append((one, stack))
+        return good
 
     def _located(self, vertex: str, error: PolyarchError) -> PolyarchError:
         """The error of a vertex with the lines that it stands in, and the platforms that it was for."""

@@ -61,8 +61,29 @@ class Export(msgspec.Struct, frozen=True, kw_only=True):
     index_annotations: Mapping[str, str] = {}
 
 
+class Override(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked for otherwise for one platform. `arguments` and `labels` are added to those of all, and win."""
+
+    platform: Platform
+    arguments: Mapping[str, str] = {}
+    labels: Mapping[str, str] = {}
+    target: str = ""
+
+    def applied(self, options: PlanOptions) -> PlanOptions:
+        """The options of this platform."""
+        return msgspec.structs.replace(
+            options,
+            arguments={**options.arguments, **self.arguments},
+            labels={**options.labels, **self.labels},
+            target=self.target or options.target,
+        )
+
+
 class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One build. `created` is the time, in seconds, that new layers get; `search_path` finds runtime and emulators.
+
+    With `keep_going` the other platforms are finished where one fails, and with `partial` they are exported, too.
+    `verify` says what a binary of another architecture in a new layer is.
 
     `environment` are the variables that helper programs (git, and the ssh under it) may see.
     """
@@ -79,7 +100,18 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     no_cache: bool = False
     pull: bool = False
     keep_going: bool = False
+    partial: bool = False
+    overrides: tuple[Override, ...] = ()
+    verify: Literal["error", "warn", "off"] = "error"
     workers: int = 2
+
+    def plan_for(self, platform: Platform) -> PlanOptions:
+        """The plan's options for one platform."""
+        options = msgspec.structs.replace(self.plan, ignore=self.sources.ignore.get("", ""))
+        for override in self.overrides:
+            if override.platform == platform:
+                options = override.applied(options)
+        return options
 
 
 class Named(msgspec.Struct, frozen=True, kw_only=True):

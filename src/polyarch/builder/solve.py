@@ -75,19 +75,24 @@ def solve(
     """
     order = _topological(list(targets), performer.inputs)
     keys: dict[Key, str] = {}
+    errors: dict[str, PolyarchError] = {}
     for vertex in order:
+        if any(key not in keys for key in performer.inputs(vertex)):
+            continue  # what it needs has no key, so neither has it
         try:
             keys[vertex] = performer.cache_key(vertex, {key: keys[key] for key in performer.inputs(vertex)})
         except PolyarchError as error:
             observer.started(vertex)
             observer.finished(vertex, error=error.message)
-            raise FailedError({vertex: error}, {}) from error
+            errors[vertex] = error
+            if not keep_going:
+                raise FailedError(errors, {}) from error
 
     results: dict[Key, Result] = {}
     pending: list[Key] = []
     demanded = set(targets)
     for vertex in reversed(order):
-        if vertex not in demanded:
+        if vertex not in demanded or vertex not in keys:
             continue
         cached = performer.load(vertex, keys[vertex])
         if cached is None:
@@ -102,7 +107,9 @@ def solve(
             observer.finished(vertex, cached=True)
     if pending:
         performer.prepare(pending)
-        _Run(pending, keys, results, performer, observer, keep_going).run(workers)
+        errors |= _Run(pending, keys, results, performer, observer, keep_going).run(workers)
+    if errors:
+        raise FailedError(errors, results)
     return results
 
 
@@ -142,7 +149,8 @@ class _Run(Generic[Key, Result]):
         self._keep_going = keep_going
         self._errors: dict[str, PolyarchError] = {}
 
-    def run(self, workers: int) -> None:
+    def run(self, workers: int) -> dict[str, PolyarchError]:
+        """The errors of those that failed; the results are where the solve has them."""
         from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 
         waiting = {
@@ -174,8 +182,7 @@ class _Run(Generic[Key, Result]):
             raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-        if self._errors:
-            raise FailedError(self._errors, self._results)
+        return self._errors
 
     def _perform(self, vertex: Key, twin: Key | None) -> Result:
         self._observer.started(vertex)

@@ -8,6 +8,7 @@ and labels for people stand beside the vertex (`Label`) and are part of neither.
 What a stage's file system is, is the tuple of its layer vertices, lowest first.
 """
 
+from collections.abc import Iterable
 from typing import Literal, NewType
 
 import msgspec
@@ -178,6 +179,17 @@ class Graph:
         self.labels: dict[VertexId, Label] = {}
         # Those whose results of earlier runs are not wanted (--no-cache-filter).
         self.uncached: set[VertexId] = set()
+
+    def reach(self, targets: Iterable[VertexId]) -> set[VertexId]:
+        """The vertices that are needed for `targets`, themselves included."""
+        found: set[VertexId] = set()
+        pending = list(targets)
+        while pending:
+            key = pending.pop()
+            if key not in found:
+                found.add(key)
+                pending += inputs(self.vertices[key])
+        return found
 
     def add(self, vertex: Vertex, name: str, platform: str = "", lines: tuple[int, int] = (0, 0)) -> VertexId:
         """The id of `vertex`, which is added where it is not there yet; its label learns of the platform."""

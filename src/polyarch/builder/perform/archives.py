@@ -4,6 +4,7 @@ import bz2
 import lzma
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import RawIOBase
 from pathlib import Path
 from typing import IO
 
@@ -11,8 +12,8 @@ from polyarch.builder.perform.files import FlatFiles
 from polyarch.errors import CorruptError
 from polyarch.layers.compression import decompress
 from polyarch.layers.entry import Content, Entry
-from polyarch.layers.listing import Listing, scan
-from polyarch.layers.reader import members
+from polyarch.layers.listing import Listed, Listing, scan
+from polyarch.layers.reader import Expanded, members
 from polyarch.oci.place import Readable
 
 _CHUNK = 1 << 20
@@ -38,21 +39,21 @@ class Archive(FlatFiles):
 
     def _slice(self, path: str) -> Content:
         entry = self._by_path[path]
-        return lambda: _Slice(self._spool, entry.offset, entry.size)
+        return lambda: _Slice(self._spool, entry)
 
 
 class _Slice:
-    """A part of a file; it owns the open file until `close`."""
+    """The content of a member: a part of a file, holes as zeros. It owns the open file until `close`."""
 
-    def __init__(self, path: Path, offset: int, size: int) -> None:
+    def __init__(self, path: Path, entry: Listed) -> None:
         self._file = open(path, "rb", buffering=0)  # noqa: SIM115 - closed by close()
-        self._file.seek(offset)
-        self._left = size
+        self._file.seek(entry.offset)
+        stored = entry.size if entry.pieces is None else sum(length for _, length in entry.pieces)
+        part = _Part(self._file, stored)
+        self._content: Readable = part if entry.pieces is None else Expanded(part, entry.size, entry.pieces)
 
     def read(self, size: int = -1, /) -> bytes:
-        chunk = self._file.read(self._left if size < 0 else min(size, self._left))
-        self._left -= len(chunk)
-        return chunk
+        return self._content.read(size)
 
     def close(self) -> None:
         self._file.close()
@@ -62,6 +63,19 @@ class _Slice:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class _Part:
+    """The next `size` bytes of a file."""
+
+    def __init__(self, file: RawIOBase, size: int) -> None:
+        self._file = file
+        self._left = size
+
+    def read(self, size: int = -1, /) -> bytes:
+        chunk = self._file.read(self._left if size < 0 else min(size, self._left)) or b""
+        self._left -= len(chunk)
+        return chunk
 
 
 def open_archive(content: Content, spool: Path, key: str) -> Archive | None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from polyarch.store import Store
 
 _STAT = "stat"
+_CAPABILITY = "security.capability"
 _CHUNK = 128 << 10
 _TICK = 50_000_000  # nanoseconds; the coarsest clock of a kernel in use ticks every 10 ms
 _Table = dict[str, tuple[Stamp, str]]
@@ -51,9 +52,7 @@ class Context:
         self._known = self._read_table()
         self._fresh: _Table = {}
         self._changed = False
-        self.files = FlatFiles(
-            (_rooted(found.entry) for found in self._found.values()), self._content, self._fingerprint
-        )
+        self.files = FlatFiles((_rooted(found) for found in self._found.values()), self._content, self._fingerprint)
 
     def remember(self) -> None:
         """Write down what the files were, for the next command."""
@@ -149,9 +148,25 @@ def _walk(root: str, ignored: Matcher | None) -> Iterator[Found]:
         yield found
 
 
-def _rooted(entry: Entry) -> Entry:
-    """What comes from a context belongs to root: its ids mean nothing elsewhere."""
-    return msgspec.structs.replace(entry, uid=0, gid=0)
+def _rooted(found: Found) -> Entry:
+    """What comes from a context belongs to root: its ids mean nothing elsewhere.
+
+    Of extended attributes only a program's capabilities are taken, as in BuildKit's layers: all others speak of
+    this machine.
+    """
+    entry = found.entry
+    return msgspec.structs.replace(entry, uid=0, gid=0, xattrs=_capability(found.path) if _may_run(entry) else ())
+
+
+def _may_run(entry: Entry) -> bool:
+    return entry.kind == "file" and bool(entry.mode & 0o111)
+
+
+def _capability(path: str) -> tuple[tuple[str, bytes], ...]:
+    try:
+        return ((_CAPABILITY, os.getxattr(path, _CAPABILITY, follow_symlinks=False)),)
+    except OSError:
+        return ()  # it has none, or the file system has no such thing
 
 
 def _digest(path: str) -> str:

@@ -176,7 +176,7 @@ class Placement:
             placed = msgspec.structs.replace(_bare(entry), path=target, uid=uid, gid=gid)
             found = self.entry(target)
             if found is not None and found.kind == "directory" and entry.kind != "directory":
-                raise PolyarchError(f"cannot unpack {entry.path} over the directory /{target}")
+                self._remove_below(target)
             origin = None
             if entry.kind == "file":
                 origin = (number, entry.path)
@@ -191,6 +191,11 @@ class Placement:
                 origin = original.origin
                 self._sizes[target] = original.entry.size
             self._put(Placed(placed, origin))
+
+    def _remove_below(self, path: str) -> None:
+        """Forget what this layer has in `path`, which is to be no directory any more."""
+        for below in [one for one in self._placed if one.startswith(path + "/")]:
+            del self._placed[below]
 
     def _followed(self, path: str) -> Entry | None:
         return self.entry(resolve(self, path))

@@ -1,0 +1,101 @@
+"""What files carry beside their content: capabilities, holes, links; and that nothing of this machine leaks in."""
+
+import os
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.builds.conftest import Worker
+
+Context = Callable[..., Path]
+
+# cap_net_bind_service+ep, as setcap writes it (linux/capability.h, VFS_CAP_REVISION_2).
+CAPABILITY = struct.pack("<IIIII", 0x02000001, 1 << 10, 0, 0, 0)
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may give capabilities to a file and owners away")
+
+
+@as_root
+def test_a_file_capability_of_the_context_is_kept(worker: Worker, context: Context) -> None:
+    directory = context("FROM scratch AS one\nCOPY bin /bin\nFROM scratch\nCOPY --from=one / /", "bin/server 0755 = x")
+    os.setxattr(directory / "bin/server", "security.capability", CAPABILITY)
+    found = worker.images(directory)["linux/amd64"].files()["bin/server"]
+    assert [(name, value.encode("utf-8", "surrogateescape")) for name, value in found.xattrs] == [
+        ("security.capability", CAPABILITY)
+    ]
+
+
+@as_root
+def test_a_capability_that_is_new_makes_a_new_layer(worker: Worker, context: Context) -> None:
+    directory = context("FROM scratch\nCOPY server /", "server 0755 = x")
+    assert worker.images(directory)["linux/amd64"].files()["server"].xattrs == ()
+    os.setxattr(directory / "server", "security.capability", CAPABILITY)
+    assert worker.images(directory)["linux/amd64"].files()["server"].xattrs != ()
+
+
+def test_attributes_that_mean_something_on_this_machine_only_stay_here(worker: Worker, context: Context) -> None:
+    directory = context("FROM scratch\nCOPY a /", "a = x")
+    try:
+        os.setxattr(directory / "a", "user.origin", b"https://example.org")
+    except OSError:
+        pytest.skip("this file system has no user attributes")
+    assert worker.images(directory)["linux/amd64"].files()["a"].xattrs == ()
+
+
+@as_root
+def test_owners_of_the_context_become_root(worker: Worker, context: Context) -> None:
+    directory = context("FROM scratch\nCOPY d /d/", "d/a = x")
+    os.chown(directory / "d/a", 1234, 5678)
+    assert worker.images(directory)["linux/amd64"].files()["d/a"].owner == (0, 0)
+
+
+def test_a_file_with_holes_is_copied_whole(worker: Worker, context: Context) -> None:
+    directory = context("FROM scratch\nCOPY sparse /")
+    with (directory / "sparse").open("wb") as file:
+        file.truncate(3 << 20)
+        file.seek(1 << 20)
+        file.write(b"middle")
+    content = worker.images(directory)["linux/amd64"].files()["sparse"].content
+    assert content == bytes(1 << 20) + b"middle" + bytes((2 << 20) - 6)
+
+
+def test_a_pipe_in_the_context_is_copied_and_a_socket_is_not(worker: Worker, context: Context) -> None:
+    import socket
+
+    directory = context("FROM scratch\nCOPY d /d/", "d/a = x")
+    os.mkfifo(directory / "d/pipe", 0o640)
+    os.chmod(directory / "d/pipe", 0o640)
+    here = os.getcwd()
+    os.chdir(directory / "d")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind("socket")
+    os.chdir(here)
+    files = worker.images(directory)["linux/amd64"].files()
+    assert [file.line(path) for path, file in files.items()] == [
+        "0755 0:0 d/",
+        "0644 0:0 d/a = x",
+        "0640 0:0 d/pipe (fifo)",
+    ]
+
+
+def test_the_umask_of_the_builder_does_not_matter(worker: Worker, context: Context) -> None:
+    directory = context("FROM scratch\nWORKDIR /w\nCOPY a /x/", "a 0666 = x")
+    files = worker.images(directory)["linux/amd64"].files()
+    assert [file.line(path) for path, file in files.items()] == ["0755 0:0 w/", "0755 0:0 x/", "0666 0:0 x/a = x"]
+
+
+def test_a_long_name_and_a_deep_path(worker: Worker, context: Context) -> None:
+    deep = "/".join(["directory-with-a-long-name"] * 12)
+    directory = context("FROM scratch\nCOPY d /d/", f"d/{'n' * 255} = long\nd/{deep}/f = deep")
+    files = worker.images(directory)["linux/amd64"].files()
+    assert files[f"d/{'n' * 255}"].content == b"long"
+    assert files[f"d/{deep}/f"].content == b"deep"
+
+
+def test_a_thousand_files_are_all_there(worker: Worker, context: Context) -> None:
+    directory = context("FROM scratch\nCOPY d /d/", "\n".join(f"d/{n % 7}/{n} = {n}" for n in range(1000)))
+    files = worker.images(directory)["linux/amd64"].files()
+    assert sum(file.kind == "file" for file in files.values()) == 1000
+    assert files["d/3/703"].content == b"703"
