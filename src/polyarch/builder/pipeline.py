@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 
@@ -16,7 +16,7 @@ from polyarch.builder.perform.context import Context
 from polyarch.builder.perform.git import Repositories
 from polyarch.builder.perform.http import Downloads
 from polyarch.builder.perform.layer import Layer
-from polyarch.builder.perform.performer import Performer, Site
+from polyarch.builder.perform.performer import Performer, Result, Site
 from polyarch.builder.plan.planner import Plan, plan
 from polyarch.builder.request import BuildRequest
 from polyarch.builder.survival import Failure, Survival
@@ -185,7 +185,7 @@ class _Build:
         targets = dict.fromkeys(layer for one in plans for layer in one.layers)
         observer = _Observer(self._graph, self._emit)
         self._performer.foresee()
-        results: Mapping[VertexId, object]
+        results: Mapping[VertexId, Result]
         errors: Mapping[str, PolyarchError] = {}
         try:
             results = solve.solve(
@@ -198,7 +198,7 @@ class _Build:
         except solve.FailedError as failed:
             if not self._request.keep_going:
                 raise self._located(*next(iter(failed.errors.items()))) from failed
-            results, errors = failed.results, failed.errors
+            results, errors = cast(Mapping[VertexId, Result], failed.results), failed.errors
         solved: list[tuple[Plan, tuple[Layer, ...]]] = []
         for one in plans:
             with self._survive.of(one.platform):
