@@ -260,6 +260,20 @@ def test_without_an_upper_directory_changes_are_thrown_away(someone: Person, amd
     assert inside(someone, _thrown_away, amd64) == [0, True, False, ["run"]]
 
 
+def _twice(room: Room) -> str:
+    layers = room.new("layers")
+    for name, text in (("one", "one\n"), ("other", "other\n")):
+        (layers / name).mkdir()
+        (layers / name / "file").write_text(text)
+    one, other = layers / "one", layers / "other"
+    return room.run("cat /file", "linux/amd64", room.base(), one, other, one, other, one).output
+
+
+def test_a_layer_may_occur_twice(someone: Person, amd64: Bases) -> None:
+    # The kernel alone would refuse it: COPY of the same file on both sides of another step makes such an image.
+    assert inside(someone, _twice, amd64) == "one\n"
+
+
 def _many_layers(room: Room, count: int = 300) -> str:
     layers = room.new("layers")
     lowers = [room.base()]

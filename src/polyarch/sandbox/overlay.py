@@ -16,11 +16,12 @@ from polyarch.sandbox.mounts import Overlay
 def mount(overlay: Overlay) -> None:
     """Mounts it. Raises UnsupportedError where this kernel or file system cannot, PolyarchError where a path cannot."""
     opened: list[int] = []
+    # The kernel refuses a directory twice (ELOOP). Of a layer that occurs twice the lower one shows nothing: whatever
+    # it says, the upper one says of the same names.
+    layers = tuple(dict.fromkeys(reversed(overlay.lowers)))[::-1]
     try:
         # extend keeps those that were opened when a later one fails.
-        opened.extend(
-            os.open(path, os.O_PATH | os.O_CLOEXEC) for path in (*overlay.lowers, overlay.upper, overlay.work)
-        )
+        opened.extend(os.open(path, os.O_PATH | os.O_CLOEXEC) for path in (*layers, overlay.upper, overlay.work))
         names = [f"/proc/self/fd/{descriptor}" for descriptor in opened]
         # overlay names the topmost first.
         lowers, upper, work = names[-3::-1], names[-2], names[-1]
