@@ -18,7 +18,7 @@ from polyarch.oci.platform import Platform
 from polyarch.oci.reference import Reference
 
 if TYPE_CHECKING:
-    from polyarch.builder import BuildRequest, BuildResult, Checked, Outline, Output, Secrets, TargetStage
+    from polyarch.builder import BuildRequest, BuildResult, Checked, Outline, Output, Override, Secrets, TargetStage
     from polyarch.layers.compression import Compression
     from polyarch.registry import Registry
     from polyarch.store import Store
@@ -113,6 +113,9 @@ def request(
     no_cache_stages: Iterable[str] = (),
     pull: bool = False,
     keep_going: bool = False,
+    partial: bool = False,
+    overrides: "Iterable[Override]" = (),
+    verify_platforms: Literal["error", "warn", "off"] = "error",
     epoch: int | None = None,
     reproducible: bool = False,
     created: float | None = None,
@@ -128,7 +131,10 @@ def request(
     contexts: a directory, `docker-image://NAME`, `oci-layout://PATH`, a URL or a git repository. `hosts` are (name,
     address) for RUN, `shm_size` bytes of its /dev/shm, `limits` (name, soft, hard). `epoch` (seconds) is
     SOURCE_DATE_EPOCH, and 0 for `reproducible` where nothing says it. `created` (seconds) is the time that new layers
-    get, now where it is None. `environment` is what git may see of our variables, by default all.
+    get, now where it is None. With `keep_going` the other platforms are finished where one fails, with `partial` they
+    are tagged, too. `overrides` are what is asked for otherwise for one platform. `verify_platforms` says what it is
+    when a new layer holds binaries of another architecture: for what an image starts an error, else a warning.
+    `environment` is what git may see of our variables, by default all.
     """
     from polyarch.builder import BuildRequest, Opened, PlanOptions, Secrets, named_contexts
     from polyarch.builder import fetcher as fetchers
@@ -191,7 +197,10 @@ def request(
             proxies={**(proxies or {}), **_proxies(arguments)},
             no_cache=no_cache,
             pull=pull,
-            keep_going=keep_going,
+            keep_going=keep_going or partial,
+            partial=partial,
+            overrides=tuple(overrides),
+            verify=verify_platforms,
             workers=workers or os.cpu_count() or 2,
         )
 

@@ -14,10 +14,12 @@ if TYPE_CHECKING:
         Export,
         Named,
         Output,
+        Override,
         Sources,
         named_contexts,
         read_sources,
     )
+    from polyarch.builder.survival import Failure
     from polyarch.dockerfile.outline import Outline
     from polyarch.dockerfile.outline import Target as TargetStage
 
@@ -26,12 +28,14 @@ _HOMES = {
     "BuildResult": "pipeline",
     "Checked": "checking",
     "Export": "request",
+    "Failure": "survival",
     "Fetcher": "contexts",
     "Image": "assemble",
     "Named": "request",
     "Opened": "contexts",
     "Outline": "checking",
     "Output": "request",
+    "Override": "request",
     "PlanOptions": "plan.options",
     "Secrets": "perform.running",
     "Sources": "request",
@@ -50,12 +54,14 @@ __all__ = [
     "BuildResult",
     "Checked",
     "Export",
+    "Failure",
     "Fetcher",
     "Image",
     "Named",
     "Opened",
     "Outline",
     "Output",
+    "Override",
     "PlanOptions",
     "Secrets",
     "Sources",

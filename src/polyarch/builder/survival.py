@@ -39,7 +39,8 @@ class Survival:
             if not self._keep_going:
                 raise
             self._first = self._first or error
-            self.failures.append(Failure(platform=platform, message=error.message, hint=error.hint or ""))
+            message = error.message.removeprefix(f"[{platform}] ")
+            self.failures.append(Failure(platform=platform, message=message, hint=error.hint or ""))
 
     def settle(self, survivors: Sequence[str], *, last: bool = True) -> None:
         """Raise where the build ends here: nothing is left, or, with all done, something failed and all was wanted.

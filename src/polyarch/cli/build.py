@@ -13,10 +13,14 @@ from polyarch.cli.session import Session, pass_session
 from polyarch.errors import NotFoundError, PolyarchError, UnsupportedError, UsageError
 
 if TYPE_CHECKING:
-    from polyarch.builder import BuildResult
+    from polyarch.builder import BuildResult, Override, Secrets
+    from polyarch.oci.platform import Platform
     from polyarch.oci.reference import Reference
     from polyarch.progress import Emit
     from polyarch.registry import Registry
+
+# Values of an option by the platform that they are for; None is for all.
+_Sorted = Mapping["Platform | None", tuple[str, ...]]
 
 # Docker's predefined arguments: they need no ARG, and no image keeps them.
 _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
@@ -29,7 +33,7 @@ _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
 )
 @click.option("-t", "--tag", "tags", multiple=True, metavar="NAME[:TAG]", help="Name of the result; repeatable")
 @click.option("-f", "--file", metavar="FILE|-", help="The Dockerfile (default: PATH/Dockerfile)")
-@click.option("--target", default="", metavar="STAGE", help="Build up to this stage")
+@click.option("--target", "target", multiple=True, metavar="STAGE", help="Build up to this stage")
 @click.option(
     "--build-arg", "build_args", multiple=True, metavar="NAME[=VALUE]", help="Set an ARG, or hand on our own variable"
 )
@@ -58,7 +62,15 @@ _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
 @click.option("--ssh", "agents", multiple=True, metavar="default|ID=SOCKET", help="An ssh agent for RUN")
 @click.option("--allow", "allowed", multiple=True, metavar="WHAT", help="Allow security.insecure or network.host")
 @click.option("--allow-foreign-base", is_flag=True, help="Only warn of a base image that lacks the platform")
-@click.option("--keep-going", is_flag=True, help="Go on with other platforms where one fails")
+@click.option("--keep-going", is_flag=True, help="Finish the other platforms where one fails, and tag nothing")
+@click.option("--partial", is_flag=True, help="Where a platform fails, tag those that work, and exit with 1")
+@click.option(
+    "--verify-platforms",
+    "verify",
+    type=click.Choice(["error", "warn", "off"]),
+    default="error",
+    help="What a foreign binary is where the image starts it",
+)
 @click.option("--reproducible", is_flag=True, help="Take times from SOURCE_DATE_EPOCH, or the start of 1970")
 @click.option("--check", is_flag=True, help="Only check the Dockerfile")
 @click.option("--call", type=click.Choice(["build", "check", "outline", "targets"]), help="Ask this of the Dockerfile")
@@ -74,7 +86,8 @@ def build(session: Session, /, **words: Any) -> int:
     """Build an image from a Dockerfile, for one platform or many, as one graph.
 
     PATH is the directory that COPY and ADD take files from, URL an archive or a git repository; - reads a Dockerfile,
-    or a tar of a context, from standard input.
+    or a tar of a context, from standard input. --build-arg, --build-context, --label, --secret and --target may be for
+    one platform alone: --build-arg linux/arm64:NAME=VALUE.
     """
     from polyarch import api
     from polyarch.cli import outputs
@@ -119,7 +132,9 @@ def build(session: Session, /, **words: Any) -> int:
         if any(outputs.parse(word).is_engine for word in words["outputs"]):
             _load_into_engine(session, registry, export.names, result, emit)
     _report(session, words, export.names, result, quiet=way in ("quiet", "rawjson"))
-    return 0
+    for failure in result.failures:
+        session.error(PolyarchError(f"{failure.platform} failed: {failure.message}", failure.hint or None))
+    return 1 if result.failures else 0
 
 
 def _context(path: str | None, file: str | None) -> tuple[str | None, dict[str, Any]]:
@@ -144,29 +159,39 @@ def _is_remote(word: str) -> bool:
 
 def _wishes(session: Session, words: Mapping[str, Any]) -> dict[str, Any]:
     """The words that say what is built and how, as `polyarch.build` takes them."""
+    from polyarch.cli import per_platform
+
     around = session.environment
-    arguments = _arguments(words["build_args"], around.variables)
+    options = ("build_args", "contexts", "labels", "secrets", "target")
+    given = {name: per_platform.sort(words[name]) for name in options}
+    arguments = _arguments(given["build_args"][None], around.variables)
     epoch = arguments.get("SOURCE_DATE_EPOCH")
     if epoch is not None and not epoch.isdigit():
         raise UsageError(f"SOURCE_DATE_EPOCH is {epoch!r}", "it is a number of seconds since 1970")
     default = around.default_platform
+    platforms = session.platforms(words["platform"] or ([default] if default else []))
+    flags = ("--build-arg", "--build-context", "--label", "--secret", "--target")
+    per_platform.expect(dict(zip(flags, given.values(), strict=True)), platforms or (session.host(),))
     return {
-        "platforms": session.platforms(words["platform"] or ([default] if default else [])),
+        "platforms": platforms,
         "build_args": arguments,
-        "labels": _labels(words["labels"]),
-        "contexts": _contexts(words["contexts"]),
-        "target": words["target"],
+        "labels": _labels(given["labels"][None]),
+        "contexts": _all_contexts(given["contexts"]),
+        "target": given["target"][None][-1] if given["target"][None] else "",
+        "overrides": _overrides(given, around.variables),
         "network": words["network"],
         "allow": _allowed(words["allowed"]),
         "allow_foreign_base": words["allow_foreign_base"],
         "epoch": int(epoch) if epoch else around.source_date_epoch,
         "created": time.time(),
         "search_path": around.search_path,
-        "secrets": _secrets(words["secrets"], words["agents"], around.variables),
+        "secrets": _all_secrets(given["secrets"], words["agents"], around.variables),
         "proxies": _proxies(arguments, around.variables),
         "no_cache": words["no_cache"],
         "pull": words["pull"],
         "keep_going": words["keep_going"],
+        "partial": words["partial"],
+        "verify_platforms": words["verify"],
         "no_cache_stages": words["fresh"],
         "reproducible": words["reproducible"],
         "environment": around.variables,
@@ -174,6 +199,45 @@ def _wishes(session: Session, words: Mapping[str, Any]) -> dict[str, Any]:
         "shm_size": text.bytes_of(words["shm_size"]) if words["shm_size"] else 0,
         "limits": tuple(map(_limit, words["limits"])),
     }
+
+
+def _overrides(given: "Mapping[str, _Sorted]", ours: Mapping[str, str]) -> "tuple[Override, ...]":
+    """What is for one platform alone."""
+    from polyarch.builder import Override
+
+    named = dict.fromkeys(one for sorted_ in given.values() for one in sorted_ if one is not None)
+    return tuple(
+        Override(
+            platform=platform,
+            arguments=_arguments(given["build_args"].get(platform, ()), ours),
+            labels=_labels(given["labels"].get(platform, ())),
+            target=given["target"].get(platform, ("",))[-1],
+        )
+        for platform in named
+    )
+
+
+def _all_contexts(given: "_Sorted") -> dict[str, str]:
+    """The named contexts; one for a platform is called NAME::PLATFORM, as BuildKit calls it."""
+    found: dict[str, str] = {}
+    for platform, words in given.items():
+        end = "" if platform is None else f"::{platform}"
+        found |= {f"{name}{end}": value for name, value in _contexts(words).items()}
+    return found
+
+
+def _all_secrets(given: "_Sorted", agents: tuple[str, ...], ours: Mapping[str, str]) -> "Secrets":
+    """The secrets; one for a platform is called PLATFORM:ID."""
+    from polyarch.builder import Secrets
+
+    found = _secrets(given[None], agents, ours)
+    more = {
+        f"{platform}:{name}": content
+        for platform, words in given.items()
+        if platform is not None
+        for name, content in _secrets(words, (), ours).secrets.items()
+    }
+    return Secrets({**found.secrets, **more}, found.sockets)
 
 
 def _host(word: str) -> tuple[str, str]:
@@ -244,7 +308,7 @@ def _proxies(arguments: Mapping[str, str], ours: Mapping[str, str]) -> dict[str,
     return found | {name: value for name, value in arguments.items() if name.lower() in _PROXIES}
 
 
-def _secrets(words: tuple[str, ...], agents: tuple[str, ...], ours: Mapping[str, str]) -> Any:
+def _secrets(words: tuple[str, ...], agents: tuple[str, ...], ours: Mapping[str, str]) -> "Secrets":
     from polyarch.builder import Secrets
 
     secrets: dict[str, bytes] = {}

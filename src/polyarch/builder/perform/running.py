@@ -14,6 +14,7 @@ from polyarch.builder.perform.layer import Layer
 from polyarch.builder.plan.wording import quoted
 from polyarch.builder.vertices import Run, RunMount, VertexId
 from polyarch.errors import BuildError, NotFoundError
+from polyarch.oci.platform import Platform
 from polyarch.sandbox import Bind, File, Mount, Process, Tmpfs
 
 if TYPE_CHECKING:
@@ -24,10 +25,17 @@ _TAIL = 4096  # bytes of output that an error repeats: enough to see why, little
 
 
 class Secrets(msgspec.Struct, frozen=True):
-    """What RUN mounts may ask for by id: the content of secrets, and the sockets of ssh agents."""
+    """What RUN mounts may ask for by id: the content of secrets, and the sockets of ssh agents.
+
+    A secret under `PLATFORM:ID` is the one for RUNs of that platform.
+    """
 
     secrets: Mapping[str, bytes] = {}
     sockets: Mapping[str, str] = {}
+
+    def content(self, name: str, platform: Platform) -> bytes | None:
+        """The secret with this id for a RUN of `platform`."""
+        return self.secrets.get(f"{platform}:{name}", self.secrets.get(name))
 
 
 class Runner:
@@ -119,7 +127,7 @@ class Runner:
                 case "cache":
                     mounts.append(self._cache(mount, sources, held))
                 case "secret":
-                    mounts.extend(self._secret(mount, env))
+                    mounts.extend(self._secret(mount, vertex.platform, env))
                 case "ssh":
                     mounts.extend(self._agent(mount, agents, env))
                     agents += 1
@@ -153,8 +161,8 @@ class Runner:
         files = held.enter_context(self._store.caches.open(mount.id, mount.sharing, fill))
         return Bind(files, mount.target, mount.read_only)
 
-    def _secret(self, mount: RunMount, env: dict[str, str]) -> list[Mount]:
-        content = self._secrets.secrets.get(mount.id)
+    def _secret(self, mount: RunMount, platform: Platform, env: dict[str, str]) -> list[Mount]:
+        content = self._secrets.content(mount.id, platform)
         if content is None:
             if mount.required:
                 raise NotFoundError(
