@@ -30,7 +30,7 @@ def perform(store: Store, case: dict[str, Any]) -> dict[str, Any]:
     context = case.pop("context")
     case["hosts"] = [tuple(pair) for pair in case.get("hosts", ())]
     try:
-        result = build(context, store, secrets=secrets, emit=emit, workers=2, **case)
+        result = build(context, store, secrets=secrets, emit=emit, **{"workers": 2, **case})
     except PolyarchError as error:
         return {"error": error.message, "kind": type(error).__name__, "warnings": said, "output": "".join(output)}
     images = {str(image.platform): image.descriptor.digest for image in result.images}

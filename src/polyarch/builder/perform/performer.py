@@ -91,6 +91,8 @@ class Performer:
         self._contexts: dict[str, ContextFiles] = {}
         self._selections: dict[str, str] = {}
         self._flights: dict[str, threading.Lock] = {}
+        # What no earlier result is taken for: not what was asked to be done anew, nor what is made of it.
+        self._anew: set[VertexId] = set()
         self._cancelled = False
         self._unpacks = True
         self._sandbox_object: Sandbox | None = None
@@ -131,6 +133,8 @@ class Performer:
     def cache_key(self, vertex: VertexId, inputs: Mapping[VertexId, str]) -> str:
         """As of `solve.Performer`: a digest of the vertex's fields, with its inputs' keys for their ids."""
         value = self._graph.vertices[vertex]
+        if self._site.no_cache or vertex in self._graph.uncached or not self._anew.isdisjoint(inputs):
+            self._anew.add(vertex)
         parts: list[object] = [_VERSION, type(value).__name__]
         match value:
             case Context():
@@ -165,7 +169,7 @@ class Performer:
             return self._files(value)
         if isinstance(value, ImageLayers):
             return self._image(value)
-        if isinstance(value, Git) or self._site.no_cache or vertex in self._graph.uncached:
+        if isinstance(value, Git) or vertex in self._anew:
             return None
         known = self._cached(cache_key)
         return None if known is None else (known,)
@@ -213,7 +217,7 @@ class Performer:
 
     def _snapshot_key(self, vertex: VertexId, cache_key: str) -> str:
         """Where a RUN's result goes: not where one lies that is not wanted, because the first of two wins there."""
-        if self._site.no_cache or vertex in self._graph.uncached:
+        if vertex in self._anew:
             return f"{cache_key}-{os.urandom(6).hex()}"
         return cache_key
 

@@ -1,0 +1,126 @@
+"""Contexts that are no directory: standard input, OCI layouts; through the command line, which has one."""
+
+import gzip
+import io
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.builds.conftest import Worker
+from tests.builds.images import Image
+from tests.builds.test_archives import zstd
+from tests.needs import need
+from tests.program import Program, run
+
+Context = Callable[..., Path]
+
+
+def archive(files: dict[str, str]) -> bytes:
+    raw = io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w") as tar:
+        for name, text in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(text)
+            member.uid = 1234
+            tar.addfile(member, io.BytesIO(text.encode()))
+    return raw.getvalue()
+
+
+def built(polyarch: Program, name: str) -> Image:
+    entry = polyarch("images", "--format", "json", name).json()
+    digest = next(one["Digest"] for one in entry.get("Platforms") or [entry])
+    return Image(polyarch.root / "oci", digest)
+
+
+def test_a_dockerfile_on_standard_input_has_no_context(polyarch: Program) -> None:
+    polyarch("build", "-t", "a", "-", stdin="FROM scratch\nLABEL a=b")
+    assert built(polyarch, "a").config["config"]["Labels"] == {"a": "b"}
+    assert "there is no build context" in polyarch.fails("build", "-", stdin="FROM scratch\nCOPY a /").stderr
+
+
+@pytest.mark.parametrize("compress", [bytes, gzip.compress, zstd], ids=["plain", "gzip", "zstd"])
+def test_a_tar_on_standard_input_is_the_context(polyarch: Program, compress: Callable[[bytes], bytes]) -> None:
+    tar = compress(archive({"Dockerfile": "FROM scratch\nCOPY a /b", "a": "a", ".dockerignore": "a"}))
+    polyarch("build", "-t", "a", "-", stdin=tar)
+    assert [file.line(path) for path, file in built(polyarch, "a").files().items()] == ["0644 0:0 b = a"]
+
+
+def test_a_dockerfile_inside_of_a_tar(polyarch: Program) -> None:
+    tar = archive({"docker/Other": "FROM scratch\nCOPY a /b", "a": "a"})
+    polyarch("build", "-t", "a", "-f", "docker/Other", "-", stdin=tar)
+    assert list(built(polyarch, "a").files()) == ["b"]
+
+
+def test_a_damaged_archive_on_standard_input_is_said_to_be_one(polyarch: Program) -> None:
+    tar = gzip.compress(archive({"Dockerfile": "FROM scratch", "a": "a" * 5000}))
+    assert "standard input" in polyarch.fails("build", "-", stdin=tar[:120]).stderr
+
+
+def test_a_dockerfile_on_standard_input_beside_a_context(polyarch: Program, context: Context) -> None:
+    directory = context("FROM missing", "a = a")
+    polyarch("build", "-t", "a", "-f", "-", directory, stdin="FROM scratch\nCOPY a /b")
+    assert list(built(polyarch, "a").files()) == ["b"]
+
+
+def test_a_dockerfile_in_small_letters_is_found(polyarch: Program, context: Context) -> None:
+    directory = context("FROM scratch\nLABEL a=b")
+    (directory / "Dockerfile").rename(directory / "dockerfile")
+    polyarch("build", "-t", "a", directory)
+    assert built(polyarch, "a").config["config"]["Labels"] == {"a": "b"}
+
+
+def test_a_dockerfile_outside_of_the_context(polyarch: Program, context: Context, tmp_path: Path) -> None:
+    directory = context("FROM missing", "a = a")
+    other = tmp_path / "elsewhere.dockerfile"
+    other.write_text("FROM scratch\nCOPY . /")
+    other.with_name("elsewhere.dockerfile.dockerignore").write_text("Dockerfile\n")
+    polyarch("build", "-t", "a", "-f", other, directory)
+    assert list(built(polyarch, "a").files()) == ["a"]
+
+
+@pytest.mark.parametrize("version", ["", ":two", "@"], ids=["the only one", "by tag", "by digest"])
+def test_an_oci_layout_stands_for_an_image(
+    worker: Worker, context: Context, tmp_path: Path, polyarch: Program, version: str
+) -> None:
+    need("skopeo")
+    tags = ["two"] if not version else ["one", "two"]
+    for tag in tags:
+        polyarch(
+            "build",
+            "--platform",
+            "linux/amd64,linux/arm64",
+            "-t",
+            f"image:{tag}",
+            context(f"FROM scratch\nLABEL tag={tag}"),
+        )
+        source = f"oci:{polyarch.root}/oci:docker.io/library/image:{tag}"
+        run(["skopeo", "copy", "--quiet", "--all", source, f"oci:{tmp_path}/layout:{tag}"])
+    if version == "@":
+        version += polyarch("images", "--format", "json", "image:two").json()["Digest"]
+    contexts = {"base": f"oci-layout://{tmp_path}/layout{version}"}
+    images = worker.images(
+        context("FROM base\nLABEL mine=1"), contexts=contexts, platforms=["linux/amd64", "linux/arm64"]
+    )
+    for image in images.values():
+        assert image.config["config"]["Labels"] == {"tag": "two", "mine": "1"}
+
+
+def test_a_context_of_an_unknown_kind(polyarch: Program, context: Context) -> None:
+    result = polyarch.fails("build", "--build-context", "a=ftp://host/x", context("FROM scratch"))
+    assert "ftp://host/x" in result.stderr
+
+
+def test_checks_can_be_asked_for_alone(polyarch: Program, context: Context) -> None:
+    directory = context("FROM scratch\nMAINTAINER me\nCOPY missing /\nFROM scratch")
+    result = polyarch("build", "--check", directory, check=False)
+    assert result.status == 1
+    assert "MaintainerDeprecated" in result.stdout + result.stderr
+    assert polyarch("build", "--check", context("FROM scratch\nLABEL a=b")).status == 0
+
+
+def test_targets_and_arguments_can_be_asked_for(polyarch: Program, context: Context) -> None:
+    text = "# A the first\nARG A=1\n# one what it is\nFROM scratch AS one\nARG A\nFROM scratch AS two"
+    assert "what it is" in polyarch("build", "--call=targets", context(text)).stdout
+    assert "the first" in polyarch("build", "--call=outline", "--target=one", context(text)).stdout

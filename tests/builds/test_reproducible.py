@@ -1,0 +1,113 @@
+"""The same input gives the same image: in another directory, store, order and hour."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import bases
+from tests.builds.conftest import Worker
+
+Context = Callable[..., Path]
+
+DOCKERFILE = """
+FROM busybox AS one
+RUN mkdir /made && for n in 1 2 3 4 5 6 7 8 9; do echo $n > /made/$n; done && ln /made/1 /made/again
+FROM busybox AS two
+COPY d /d/
+RUN rm /d/gone && chmod 700 /d
+FROM busybox
+COPY --from=two /d /d
+COPY --from=one /made /made
+WORKDIR /work
+RUN cat /d/* /made/* > all
+"""
+FILES = "\n".join(["d/gone = g", *(f"d/{n} = {n}" for n in range(20))])
+
+
+@pytest.fixture
+def other_worker(tmp_path: Path, busybox_store: Path) -> Any:
+    bases.copy_store(busybox_store, tmp_path / "other")
+    made = Worker(tmp_path / "other")
+    yield made
+    made.close()
+
+
+def digests(worker: Worker, context: Path, **wishes: Any) -> dict[str, str]:
+    platforms = ["linux/amd64", "linux/arm64"]
+    return {platform: image.digest for platform, image in worker.images(context, platforms=platforms, **wishes).items()}
+
+
+@pytest.mark.parametrize("wish", [{"epoch": 1_000_000_000}, {"reproducible": True}], ids=["epoch", "reproducible"])
+def test_two_stores_two_directories_one_digest(
+    busybox_worker: Worker, other_worker: Worker, context: Context, tmp_path: Path, wish: dict[str, Any]
+) -> None:
+    first = context(DOCKERFILE, FILES)
+    second = tmp_path / "a" / "longer" / "way"
+    shutil.copytree(first, second)
+    for number, path in enumerate(second.rglob("*")):
+        os.utime(path, (1_500_000_000 + number, 1_500_000_000 + number))
+    one = digests(busybox_worker, first, created=1_700_000_000, workers=1, **wish)
+    two = digests(other_worker, second, created=1_800_000_000, workers=4, **wish)
+    assert one == two
+
+
+def test_without_an_epoch_a_build_from_the_cache_is_the_same(busybox_worker: Worker, context: Context) -> None:
+    directory = context(DOCKERFILE, FILES)
+    first = digests(busybox_worker, directory, created=1_700_000_000)
+    assert digests(busybox_worker, directory, created=1_800_000_000) == first
+
+
+def test_without_the_cache_a_process_runs_again(busybox_worker: Worker, context: Context) -> None:
+    directory = context("FROM busybox\nRUN cat /proc/sys/kernel/random/uuid > /id\nRUN cp /id /copy")
+
+    def ids(**wishes: Any) -> tuple[bytes, bytes]:
+        files = busybox_worker.images(directory, **wishes)["linux/amd64"].files()
+        return files["id"].content, files["copy"].content
+
+    first = ids()
+    assert ids() == first
+    second = ids(no_cache=True)
+    assert second != first
+    assert second[0] == second[1]
+    # What was made anew is what later builds find.
+    assert ids() == second
+
+
+def test_only_the_stages_that_were_named_run_again(busybox_worker: Worker, context: Context) -> None:
+    directory = context(
+        "FROM busybox AS one\nRUN cat /proc/sys/kernel/random/uuid > /one\n"
+        "FROM busybox AS two\nRUN cat /proc/sys/kernel/random/uuid > /two\n"
+        "FROM scratch\nCOPY --from=one /one /\nCOPY --from=two /two /"
+    )
+    first = busybox_worker.images(directory)["linux/amd64"].files()
+    second = busybox_worker.images(directory, no_cache_stages=["TWO"])["linux/amd64"].files()
+    assert second["one"].content == first["one"].content
+    assert second["two"].content != first["two"].content
+
+
+def test_a_touched_file_is_no_reason_to_build_again(busybox_worker: Worker, context: Context) -> None:
+    directory = context("FROM busybox\nCOPY a /a\nRUN cat /proc/sys/kernel/random/uuid > /id", "a = a")
+    first = digests(busybox_worker, directory)
+    os.utime(directory / "a", (1, 1))
+    assert digests(busybox_worker, directory) == first
+
+
+@pytest.mark.parametrize("change", ["content", "mode", "name", "link"])
+def test_whatever_else_changes_is_a_reason(busybox_worker: Worker, context: Context, change: str) -> None:
+    directory = context("FROM busybox\nCOPY d /d\nRUN cat /proc/sys/kernel/random/uuid > /id", "d/a = a\nd/link -> a")
+    first = digests(busybox_worker, directory)
+    match change:
+        case "content":
+            (directory / "d/a").write_text("b")
+        case "mode":
+            (directory / "d/a").chmod(0o600)
+        case "name":
+            (directory / "d/a").rename(directory / "d/b")
+        case "link":
+            (directory / "d/link").unlink()
+            (directory / "d/link").symlink_to("b")
+    assert digests(busybox_worker, directory) != first
