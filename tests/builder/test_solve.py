@@ -168,3 +168,20 @@ def test_a_chain_of_thousands_is_no_deeper_than_one() -> None:
             return vertex
 
     assert solve(["1999"], Short(chain), Notes())["1999"] == 2000
+
+
+def test_a_vertex_without_a_key_takes_only_those_with_it_that_need_it() -> None:
+    class Unreadable(Sums):
+        def cache_key(self, vertex: str, inputs: Mapping[str, str]) -> str:
+            if vertex == "left":
+                raise PolyarchError("left cannot be read")
+            return super().cache_key(vertex, inputs)
+
+    sums = Unreadable(DIAMOND)
+    with pytest.raises(FailedError) as caught:
+        solve(["top", "right"], sums, Notes(), keep_going=True)
+    assert list(caught.value.errors) == ["left"]
+    assert caught.value.results == {"base": 1, "right": 21}
+    with pytest.raises(FailedError) as caught:
+        solve(["top", "right"], Unreadable(DIAMOND), Notes())
+    assert caught.value.results == {}
