@@ -8,7 +8,7 @@ import pytest
 
 from tests import trees
 from tests.needs import need
-from tests.program import Result, run
+from tests.program import Program, Result, run
 
 _HERE = Path(__file__).parent
 
@@ -75,3 +75,9 @@ def context(tmp_path: Path) -> Callable[[trees.Tree], Path]:
         return trees.write(tmp_path / f"context-{count}", tree)
 
     return make
+
+
+@pytest.fixture
+def fresh(polyarch: Program, tmp_path: Path) -> Program:
+    """The same user on another, empty store: another machine."""
+    return polyarch.on(tmp_path / "fresh")

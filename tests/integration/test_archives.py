@@ -27,12 +27,6 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
         yield running
 
 
-@pytest.fixture
-def fresh(polyarch: Program, tmp_path: Path) -> Program:
-    """The same user on another, empty store."""
-    return polyarch.on(tmp_path / "fresh")
-
-
 def _here(program: Program, name: str) -> list[str]:
     """The platforms of a name whose content is in the store."""
     listed = program("images", "--format", "json", name).json()
@@ -41,7 +35,7 @@ def _here(program: Program, name: str) -> list[str]:
 
 def _saved(program: Program, *arguments: str) -> bytes:
     """What `polyarch save` writes to standard output."""
-    command = [*program.prefix, program.path, "save", *arguments]
+    command: list[str | Path] = [*program.prefix, program.path, "save", *arguments]
     return subprocess.run(command, env=program.env, capture_output=True, check=True).stdout
 
 

@@ -17,6 +17,7 @@ from polyarch.oci.reference import Reference
 from polyarch.transfer import graph as graphs
 from polyarch.transfer import locate
 from polyarch.transfer.graph import Node
+from polyarch.transfer.lazy import LazySource
 from polyarch.transfer.locate import Places
 
 
@@ -97,9 +98,7 @@ def opened_to_read(location: locate.Location, places: Places) -> Any:
     """As `locate.opened`, but a name that the store does not have is read in its registry, and nothing is kept."""
     if location.kind != "any" or location.reference is None:
         return locate.opened(location, places)
-    try:
-        places.store.resolve(str(location.reference))
-    except NotFoundError:
+    if LazySource(places.store, places.registry).resolve_here(str(location.reference)) is None:
         return locate.opened(msgspec.structs.replace(location, kind="registry"), places)
     return locate.opened(location, places)
 

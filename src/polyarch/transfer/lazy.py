@@ -5,6 +5,7 @@ none at all where the registry that is pushed to can mount it. The cache keeps t
 losing it costs a pull.
 """
 
+import contextlib
 import threading
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -89,15 +90,26 @@ class LazySource:
 
     def resolve(self, name: str) -> Descriptor:
         """What a reference or digest points at: the store's, else the registry's. Raises NotFoundError."""
-        try:
-            return self._store.resolve(name)
-        except NotFoundError:
-            if digests.is_digest(name):
-                raise
+        if (here := self.resolve_here(name)) is not None:
+            return here
+        if digests.is_digest(name):
+            raise NotFoundError(f"the store has no {name}", "'polyarch images --digests' lists what is here")
         reference = references.parse(name).tagged()
         descriptor = self._registry.repository(reference).resolve(reference.version)
         record_origins(self._store, [descriptor.digest], reference)
         return descriptor
+
+    def resolve_here(self, name: str) -> Descriptor | None:
+        """What a reference or digest points at in the store; None where it has no such thing.
+
+        `app@sha256:…` is here where its content is, whatever name that goes by.
+        """
+        with contextlib.suppress(NotFoundError):
+            return self._store.resolve(name)
+        if not digests.is_digest(name) and (digest := references.parse(name).digest):
+            with contextlib.suppress(NotFoundError):
+                return self._store.resolve(digest)
+        return None
 
     def read_manifest(self, descriptor: Descriptor) -> bytes:
         """As of `place.Source`."""
@@ -151,9 +163,7 @@ class LazySource:
                             break
             if failure is not None:
                 raise failure
-            raise NotFoundError(
-                f"the blob {descriptor.digest} is not in the store", "pull the image that it belongs to"
-            )
+            raise self._gone("blob", descriptor)
 
     def read_range(self, descriptor: Descriptor, offset: int, size: int) -> bytes:
         """As of `place.Ranged`: from the store's file, else from a registry without fetching the whole."""
@@ -164,7 +174,7 @@ class LazySource:
                 return self._registry.repository(origin).read_range(descriptor, offset, size)
             except (NotFoundError, RegistryError):
                 continue
-        raise NotFoundError(f"the blob {descriptor.digest} is not in the store", "pull the image that it belongs to")
+        raise self._gone("blob", descriptor)
 
     def tags(self) -> tuple[str, ...]:
         """The store's names."""
@@ -190,9 +200,13 @@ class LazySource:
                 failure = error
         if failure is not None:
             raise failure
-        raise NotFoundError(
-            f"the manifest {descriptor.digest} is not in the store", "pull the image that it belongs to"
-        )
+        raise self._gone("manifest", descriptor)
+
+    def _gone(self, what: str, descriptor: Descriptor) -> NotFoundError:
+        message = f"the {what} {descriptor.digest} is not in the store"
+        if seen := origins(self._store, descriptor.digest):
+            message += f", and no more in {', '.join(map(str, seen))}"
+        return NotFoundError(message, "pull the image that it belongs to")
 
     def _flight(self, digest: Digest) -> threading.Lock:
         with self._lock:
