@@ -4,6 +4,7 @@ The cache (kind "http") remembers by URL what the server called the content, and
 file whose checksum stands in the Dockerfile needs no network once it is here.
 """
 
+import hashlib
 import threading
 from typing import TYPE_CHECKING
 
@@ -84,7 +85,7 @@ class Downloads:
             else:
                 break
         record = msgspec.json.encode(found)
-        self._store.cache.put_many(_HTTP, [(url, record), *([(checksum, record)] if checksum else [])])
+        self._store.cache.put_many(_HTTP, [(_key(url), record), *([(_key(checksum), record)] if checksum else [])])
         return found
 
     def _ask(self, url: str, checksum: str, known: Fetched | None) -> Fetched:
@@ -124,7 +125,7 @@ class Downloads:
 
     def _known(self, key: str) -> Fetched | None:
         """What the cache says of a URL or a checksum, if the bytes are still here."""
-        raw = self._store.cache.get(_HTTP, key)
+        raw = self._store.cache.get(_HTTP, _key(key))
         if raw is None:
             return None
         try:
@@ -133,6 +134,11 @@ class Downloads:
             return None  # of another version
         blob = Descriptor(media_type="application/octet-stream", digest=found.digest, size=found.size)
         return found if self._store.has_blob(blob) else None
+
+
+def _key(of: str) -> str:
+    # Not the URL itself: a password or a token in it is no business of the cache's file.
+    return hashlib.sha256(of.encode()).hexdigest()
 
 
 def _mismatch(url: str, found: str, wanted: str) -> CorruptError:
