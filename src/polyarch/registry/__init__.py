@@ -1,6 +1,7 @@
 """A registry as a place: its repositories are read and written through the Protocols of `oci/place.py`.
 
-Names are handed out on demand, so that importing the room loads nothing; urllib3 is loaded with the first request.
+Names are handed out on demand, so that importing the room loads nothing; TLS comes with the first request that needs
+it, urllib3 with the first that goes through a proxy.
 """
 
 from typing import TYPE_CHECKING, Any

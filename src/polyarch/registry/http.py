@@ -1,25 +1,25 @@
-"""The narrow transport: a request, its body streamed out, its answer streamed in. Nothing above it knows urllib3.
+"""The narrow transport: a request, its body streamed out, its answer streamed in. Nothing above it knows sockets.
 
 It retries what may be retried, follows redirects without carrying credentials to another host, and verifies TLS.
 """
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from polyarch.errors import PolyarchError, RegistryError, UsageError
 from polyarch.oci.place import Readable
+from polyarch.registry.connection import Answer, ConnectError, HTTPError, Pool, ProxyError, TLSError, UnknownHostError
 from polyarch.registry.errors import RETRYABLE, redact
 from polyarch.registry.hosts import TLS, Hosts, is_loopback
-from polyarch.registry.proxies import Proxies, through
+from polyarch.registry.proxies import Proxies, ProxyAnswer, ProxyPool
 
 if TYPE_CHECKING:
     import ssl
-
-    import urllib3
 
 _CONNECT_SECONDS = 15.0
 # Between two pieces of an answer; and for the answer to a PUT, before which a registry may copy a whole blob.
@@ -52,7 +52,7 @@ class Body:
         self._start: int | None = content.tell() if seekable else None  # type: ignore[union-attr]
 
     def outgoing(self) -> Any:
-        """What urllib3 sends."""
+        """What a connection sends."""
         return self._content if isinstance(self._content, bytes) else self
 
     def read(self, size: int = -1, /) -> bytes:
@@ -78,7 +78,7 @@ class Body:
 class Response:
     """An answer. Its user closes it, best with `with`; what was not read costs the connection."""
 
-    def __init__(self, raw: "urllib3.BaseHTTPResponse", url: str) -> None:
+    def __init__(self, raw: "Answer | ProxyAnswer", url: str) -> None:
         self._raw = raw
         self._body: bytes | None = None
         self.status = raw.status
@@ -95,11 +95,9 @@ class Response:
 
     def read(self, size: int = -1, /) -> bytes:
         """Up to `size` bytes, empty at the end. Raises a retryable RegistryError if the connection is cut."""
-        from urllib3.exceptions import HTTPError
-
         try:
-            return self._raw.read(size if size >= 0 else None, decode_content=False)
-        except (HTTPError, OSError) as error:
+            return self._raw.read(size if size >= 0 else None)
+        except HTTPError as error:
             raise RegistryError(
                 f"the connection to {urlsplit(self.url).netloc} was cut: {_reason(error)}", retryable=True
             ) from error
@@ -116,13 +114,11 @@ class Response:
 
     def close(self) -> None:
         """Give the connection back if nothing is left on it, else close it. Safe to call twice."""
-        from urllib3.exceptions import HTTPError
-
-        left = getattr(self._raw, "length_remaining", None)
+        left = self._raw.length_remaining
         if left is not None and left <= _SMALL:
             try:
                 self._raw.drain_conn()
-            except (HTTPError, OSError):
+            except HTTPError:
                 self._raw.close()
         else:
             self._raw.close()
@@ -138,7 +134,7 @@ class Response:
 
 
 class Transport:
-    """Sends requests. It owns the connection pools, one manager for each TLS configuration and proxy: `close` it."""
+    """Sends requests. It owns the connection pools, one for each TLS configuration and proxy: `close` it."""
 
     def __init__(
         self,
@@ -154,7 +150,7 @@ class Transport:
         self._proxies = proxies
         self._debug = debug
         self.sleep = sleep
-        self._managers: dict[tuple[TLS | None, str], urllib3.PoolManager] = {}
+        self._pools: dict[tuple[TLS | None, str], Pool | ProxyPool] = {}
         self._lock = Lock()
 
     def send(
@@ -194,9 +190,9 @@ class Transport:
     def close(self) -> None:
         """Close all connections that wait in the pools. Safe to call twice."""
         with self._lock:
-            managers, self._managers = self._managers, {}
-        for manager in managers.values():
-            manager.clear()
+            pools, self._pools = self._pools, {}
+        for pool in pools.values():
+            pool.clear()
 
     def _patiently(self, method: str, url: str, headers: Headers, body: Body | None, attempts: int) -> Response:
         pause = _FIRST_PAUSE
@@ -219,47 +215,31 @@ class Transport:
         raise AssertionError("a request needs at least one attempt")
 
     def _once(self, method: str, url: str, headers: Headers, body: Body | None) -> Response:
-        import urllib3
-        from urllib3.exceptions import HTTPError
-
-        manager = self._manager(url)
+        parts = urlsplit(url)
+        pool = self._pool(url)
         patience = _COMMIT_SECONDS if method in ("PUT", "PATCH") else _READ_SECONDS
+        target = _quoted(parts.path or "/") + (f"?{_quoted(parts.query)}" if parts.query else "")
+        outgoing = None if body is None else body.outgoing()
+        host = parts.netloc.rpartition("@")[2]
         try:
-            raw = manager.urlopen(
-                method,
-                url,
-                body=None if body is None else body.outgoing(),
-                headers=headers,
-                redirect=False,
-                retries=False,
-                preload_content=False,
-                decode_content=False,
-                timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=patience),
-            )
-        except (HTTPError, OSError) as error:
+            raw = pool.request(method, _place(parts), host, target, headers, outgoing, patience)
+        except HTTPError as error:
             self._debug(f"{method} {redact(url)} failed: {_reason(error)}")
             raise _unreachable(error, url) from error
         self._debug(f"{method} {redact(url)} {raw.status}")
         return Response(raw, url)
 
-    def _manager(self, url: str) -> "urllib3.PoolManager":
+    def _pool(self, url: str) -> "Pool | ProxyPool":
         parts = urlsplit(url)
         tls = self._hosts.tls(parts.netloc) if parts.scheme == "https" else None
         proxy = self._proxies.of(url)
         with self._lock:
-            manager = self._managers.get((tls, proxy))
-            if manager is None:
-                import urllib3
-
-                options: dict[str, Any] = {"maxsize": 32, "blocksize": _CHUNK}
-                if tls is not None:
-                    options["ssl_context"] = _context(tls)
-                    if not tls.verify:
-                        # It was asked for by name; urllib3 would warn on standard error at each request.
-                        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
-                manager = through(proxy, options) if proxy else urllib3.PoolManager(**options)
-                self._managers[tls, proxy] = manager
-            return manager
+            pool = self._pools.get((tls, proxy))
+            if pool is None:
+                context = None if tls is None else _context(tls)
+                kind = partial(ProxyPool, proxy) if proxy else Pool
+                pool = self._pools[tls, proxy] = kind(context, _CONNECT_SECONDS)
+            return pool
 
     def _check_redirect(self, url: str, target: str) -> None:
         parts = urlsplit(target)
@@ -290,9 +270,18 @@ def origin_differs(one: str, other: str) -> bool:
 
 def nobody_listens(error: RegistryError) -> bool:
     """Whether there was not even a connection."""
-    from urllib3.exceptions import NewConnectionError
+    return isinstance(error.__cause__, ConnectError)
 
-    return isinstance(error.__cause__, NewConnectionError)
+
+def _quoted(text: str) -> str:
+    """A path or query with what no request line may hold written in percents; what is so already stays."""
+    if text.isascii() and text.isprintable() and " " not in text:
+        return text
+    return quote(text, safe="/:?#[]@!$&'()*+,;=%~")
+
+
+def _place(parts: SplitResult) -> tuple[str, int]:
+    return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
 
 def _origin(url: str) -> tuple[str, str]:
@@ -335,19 +324,17 @@ def _context(tls: TLS) -> "ssl.SSLContext":
 
 
 def _unreachable(error: Exception, url: str) -> RegistryError:
-    from urllib3 import exceptions
-
     host = urlsplit(url).netloc
-    if isinstance(error, exceptions.ProxyError):
+    if isinstance(error, ProxyError):
         return RegistryError(f"the proxy for {host} cannot be used: {_reason(error)}", "check HTTPS_PROXY and NO_PROXY")
-    if isinstance(error, exceptions.SSLError):
+    if isinstance(error, TLSError):
         return RegistryError(
             f"the TLS connection to {host} failed: {_reason(error)}",
             f"put the registry's authority into a certs.d/{host}/ca.crt, or mark the host as insecure",
         )
-    if isinstance(error, exceptions.NameResolutionError):
+    if isinstance(error, UnknownHostError):
         return RegistryError(f"there is no host {host}: {_reason(error)}", "check the name and the network")
-    if isinstance(error, exceptions.ConnectTimeoutError | exceptions.NewConnectionError):
+    if isinstance(error, ConnectError):
         return RegistryError(
             f"{host} cannot be reached: {_reason(error)}",
             "check that the registry runs, its port and the network",
@@ -357,7 +344,7 @@ def _unreachable(error: Exception, url: str) -> RegistryError:
 
 
 def _reason(error: BaseException) -> str:
-    """The innermost reason, in the system's words. urllib3's own texts repeat objects and URLs."""
+    """The innermost reason, in the system's words, where it has any."""
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, OSError) and not isinstance(seen, TimeoutError):
@@ -365,11 +352,10 @@ def _reason(error: BaseException) -> str:
             if text:
                 return text
         seen = seen.__cause__ or seen.__context__ or _argument(seen)
-    if "imeout" in type(error).__name__:
+    cause = error.__cause__ or error
+    if "imeout" in type(cause).__name__:
         return "it did not answer in time"
-    return {"IncompleteRead": "the answer ended early", "ProtocolError": "it closed the connection"}.get(
-        type(error).__name__, type(error).__name__
-    )
+    return str(error)
 
 
 def _argument(error: BaseException) -> BaseException | None:

@@ -1,16 +1,28 @@
 """Proxies: which one a URL is reached through. They come as values; cli/ reads the environment that names them."""
 
 import ipaddress
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 import msgspec
 
 from polyarch.errors import UsageError
+from polyarch.registry.connection import (
+    ConnectError,
+    CutError,
+    Outgoing,
+    Place,
+    ProxyError,
+    TLSError,
+    UnknownHostError,
+)
 from polyarch.registry.errors import redact
 from polyarch.registry.hosts import is_loopback
 
 if TYPE_CHECKING:
+    import ssl
+
     import urllib3
 
 
@@ -31,18 +43,103 @@ class Proxies(msgspec.Struct, frozen=True):
         return proxy if "://" in proxy else f"http://{proxy}"
 
 
-def through(proxy: str, options: dict[str, Any]) -> "urllib3.PoolManager":
-    """A pool manager that connects through a proxy. Raises UsageError."""
-    import urllib3
+class ProxyPool:
+    """As `connection.Pool`, but all goes through a proxy, by urllib3, which knows proxies well.
 
-    parts = urlsplit(proxy)
-    if parts.scheme not in ("http", "https"):
-        raise UsageError(f"the proxy {redact(proxy)} is neither http nor https")
-    headers = None
-    if parts.username is not None:
-        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        headers = urllib3.make_headers(proxy_basic_auth=pair)
-    return urllib3.ProxyManager(redact(proxy), proxy_headers=headers, **options)
+    It owns urllib3's connections, until `clear`. Raises UsageError for what is no proxy.
+    """
+
+    def __init__(self, proxy: str, context: "ssl.SSLContext | None", connect_patience: float) -> None:
+        import urllib3
+
+        parts = urlsplit(proxy)
+        if parts.scheme not in ("http", "https"):
+            raise UsageError(f"the proxy {redact(proxy)} is neither http nor https")
+        headers = None
+        if parts.username is not None:
+            pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+            headers = urllib3.make_headers(proxy_basic_auth=pair)
+        options: dict[str, Any] = {"maxsize": 32, "blocksize": 1 << 20}
+        if context is not None:
+            options["ssl_context"] = context
+            # A host whose certificate is not verified was asked for by name; urllib3 would warn at each request.
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+        self._manager = urllib3.ProxyManager(redact(proxy), proxy_headers=headers, **options)
+        self._scheme = "http" if context is None else "https"
+        self._connect_patience = connect_patience
+
+    def request(
+        self,
+        method: str,
+        place: Place,
+        host: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes | Outgoing | None,
+        patience: float,
+    ) -> "ProxyAnswer":
+        """As of `connection.Pool`; raises ProxyError, too."""
+        import urllib3
+
+        try:
+            raw = self._manager.urlopen(
+                method,
+                f"{self._scheme}://{host}{target}",
+                body=body,
+                headers=headers,
+                redirect=False,
+                retries=False,
+                preload_content=False,
+                decode_content=False,
+                timeout=urllib3.Timeout(connect=self._connect_patience, read=patience),
+            )
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise _translated(error) from error
+        return ProxyAnswer(raw)
+
+    def clear(self) -> None:
+        """Close the connections that wait."""
+        self._manager.clear()
+
+
+class ProxyAnswer:
+    """urllib3's answer, with the errors of `connection`."""
+
+    def __init__(self, raw: "urllib3.BaseHTTPResponse") -> None:
+        self._raw = raw
+        self.status = raw.status
+        self.headers = raw.headers
+        self.close = raw.close
+        self.release_conn = raw.release_conn
+
+    @property
+    def length_remaining(self) -> int | None:
+        return getattr(self._raw, "length_remaining", None)
+
+    def read(self, size: int | None = None) -> bytes:
+        import urllib3
+
+        try:
+            return self._raw.read(size, decode_content=False)
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise CutError("the connection was cut") from error
+
+    def drain_conn(self) -> None:
+        while self.read(1 << 20):
+            pass
+
+
+def _translated(error: Exception) -> Exception:
+    from urllib3 import exceptions
+
+    kinds: tuple[tuple[type[Exception], type[Exception]], ...] = (
+        (exceptions.ProxyError, ProxyError),
+        (exceptions.SSLError, TLSError),
+        (exceptions.NameResolutionError, UnknownHostError),
+        (exceptions.ConnectTimeoutError, ConnectError),
+        (exceptions.NewConnectionError, ConnectError),
+    )
+    return next((own for theirs, own in kinds if isinstance(error, theirs)), CutError)(str(error))
 
 
 def _matches(host: str, port: int | None, rule: str) -> bool:
