@@ -113,16 +113,16 @@ def _fields(found: "Inspected", attested: "Attested | None") -> dict[str, Any]:
         for part in found.parts
         if part.config is not None and not part.descriptor.is_attestation
     }
-    fields = {"name": str(found.reference or found.name), "manifest": manifest, "image": _one(configs)}
+
+    def shown(by_platform: Mapping[str, Any]) -> Any:
+        if len(configs) > 1:
+            return by_platform or None
+        return next(iter(by_platform.values()), None)
+
+    fields = {"name": str(found.reference or found.name), "manifest": manifest, "image": shown(configs)}
     if attested is not None:
-        fields |= {"Provenance": _one(attested.provenance), "SBOM": _one(attested.sbom)}
+        fields |= {"Provenance": shown(attested.provenance), "SBOM": shown(attested.sbom)}
     return {key: value for key, value in fields.items() if value or key in ("Provenance", "SBOM")}
-
-
-def _one(by_platform: Mapping[str, Any]) -> Any:
-    if not by_platform:
-        return None
-    return by_platform if len(by_platform) > 1 else next(iter(by_platform.values()))
 
 
 def _described(found: "Inspected") -> list[str]:

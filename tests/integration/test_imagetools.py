@@ -1,0 +1,199 @@
+"""`buildx imagetools`: images made of images from registry to registry, meaning what buildx's words mean."""
+
+import hashlib
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from polyarch.oci import digest as digests
+from polyarch.oci import document as documents
+from polyarch.oci import media_types
+from polyarch.oci.descriptor import Descriptor
+from polyarch.store import Store
+from scripts.local_registry import LocalRegistry
+from tests.integration.conftest import Skopeo
+from tests.oci import schemas
+from tests.oci.examples import AMD64, ARM64, S390X, attestation, image, index
+from tests.program import Program
+
+
+@pytest.fixture
+def store(polyarch: Program) -> Iterator[Store]:
+    """The store of `polyarch`, to put small images into."""
+    with Store.open(polyarch.root) as opened:
+        yield opened
+
+
+@pytest.fixture
+def app(polyarch: Program, store: Store, registry: LocalRegistry) -> str:
+    """A repository in the registry: `:amd64`, `:arm64`, and `:both` with an attestation of its arm64 image."""
+    name = f"{registry.address}/app"
+    one, two = image(store, AMD64, name=f"{name}:amd64"), image(store, ARM64, name=f"{name}:arm64")
+    index(store, [one, two, _statement(store, two)], name=f"{name}:both")
+    for tag in ("amd64", "arm64", "both"):
+        polyarch("push", "-q", f"{name}:{tag}")
+    return name
+
+
+def _statement(store: Store, subject: Descriptor) -> Descriptor:
+    """An attestation with a provenance and a bill of materials in it."""
+    entry = attestation(store, subject)
+    document = json.loads(store.read_manifest(entry))
+    document["layers"] = []
+    for kind, predicate in (
+        ("https://slsa.dev/provenance/v1", {"how": "built"}),
+        ("https://spdx.dev/Document", {"of": "files"}),
+    ):
+        raw = json.dumps(
+            {"_type": "https://in-toto.io/Statement/v1", "predicateType": kind, "predicate": predicate}
+        ).encode()
+        layer = Descriptor(media_type="application/vnd.in-toto+json", digest=digests.of(raw), size=len(raw))
+        store.write_blob(layer, io.BytesIO(raw))
+        described = {"mediaType": layer.media_type, "digest": layer.digest, "size": layer.size}
+        document["layers"].append(described | {"annotations": {"in-toto.io/predicate-type": kind}})
+    manifest = documents.load(documents.encode(document))
+    store.write_manifest(manifest.descriptor(), manifest.raw)
+    return manifest.descriptor(entry.platform, dict(entry.annotations))
+
+
+def _remote(skopeo: Skopeo, name: str) -> Any:
+    raw = skopeo("inspect", "--tls-verify=false", "--raw", f"docker://{name}").stdout
+    schemas.validate(raw.encode(), json.loads(raw)["mediaType"])
+    return json.loads(raw)
+
+
+def _architectures(document: Any) -> list[str]:
+    return [entry["platform"]["architecture"] for entry in document["manifests"]]
+
+
+class TestCreate:
+    """From names to a tag."""
+
+    def test_two_images_become_an_index_and_no_layer_is_moved(
+        self, polyarch: Program, app: str, registry: LocalRegistry, skopeo: Skopeo, tmp_path: Path
+    ) -> None:
+        before = len(registry.requests())
+        metadata = tmp_path / "metadata.json"
+        fresh = polyarch.on(tmp_path / "fresh")
+        words = ["-t", f"{app}:1", f"{app}:amd64", f"{app}:arm64"]
+        assert fresh("buildx", "imagetools", "create", "--metadata-file", metadata, *words).stdout == ""
+        assert _architectures(_remote(skopeo, f"{app}:1")) == ["amd64", "arm64"]
+        assert not any(line.startswith(("PATCH", "POST")) for line in registry.requests()[before:])
+        told = json.loads(metadata.read_text())
+        raw = fresh("buildx", "imagetools", "inspect", "--raw", f"{app}:1").stdout
+        assert told["containerimage.digest"] == f"sha256:{hashlib.sha256(raw.encode()).hexdigest()}"
+        assert told["containerimage.descriptor"]["mediaType"] == media_types.OCI_INDEX
+        assert told["image.name"] == f"{app}:1"
+        assert fresh("images", "-q").stdout == "", "nothing gets a name in the store"
+
+    def test_another_registry_gets_the_blobs_as_well(
+        self, polyarch: Program, app: str, second_registry: LocalRegistry, skopeo: Skopeo, tmp_path: Path
+    ) -> None:
+        there = f"{second_registry.address}/copy:1"
+        polyarch("buildx", "imagetools", "create", "-t", there, "-t", f"{app}:1", f"{app}:both")
+        assert _remote(skopeo, there) == _remote(skopeo, f"{app}:both"), "a single index is carried over as it is"
+        assert _remote(skopeo, f"{app}:1") == _remote(skopeo, f"{app}:both")
+        skopeo.unpack(f"docker://{there}", "linux/arm64", tmp_path / "unpacked")
+
+    def test_append_adds_and_keeps_every_annotation(
+        self, polyarch: Program, store: Store, app: str, skopeo: Skopeo
+    ) -> None:
+        notes = ["--annotation", "index:team=blue", "--annotation", "manifest-descriptor[linux/arm64]:tested=yes"]
+        polyarch("buildx", "imagetools", "create", *notes, "-t", f"{app}:1", f"{app}:amd64", f"{app}:arm64")
+        image(store, S390X, name=f"{app}:s390x")
+        polyarch("push", "-q", f"{app}:s390x")
+        polyarch("buildx", "imagetools", "create", "--append", "-t", f"{app}:1", f"{app}:s390x", f"{app}:arm64")
+        found = _remote(skopeo, f"{app}:1")
+        assert _architectures(found) == ["amd64", "arm64", "s390x"]
+        assert found["annotations"] == {"team": "blue"}
+        assert found["manifests"][1]["annotations"] == {"tested": "yes"}
+
+    def test_a_dry_run_prints_what_would_be_and_writes_nothing(
+        self, polyarch: Program, app: str, registry: LocalRegistry
+    ) -> None:
+        before = len(registry.requests())
+        words = ["--dry-run", "-p", "linux/arm64", "-t", f"{app}:never", f"{app}:both"]
+        shown = polyarch("buildx", "imagetools", "create", *words).json()
+        assert _architectures(shown) == ["arm64", "unknown"], "an attestation follows its image"
+        assert all(line.startswith(("GET", "HEAD")) for line in registry.requests()[before:])
+
+    def test_a_single_image_stays_one_unless_an_index_is_preferred(
+        self, polyarch: Program, app: str, skopeo: Skopeo
+    ) -> None:
+        polyarch("buildx", "imagetools", "create", "-t", f"{app}:1", f"{app}:amd64")
+        assert _architectures(_remote(skopeo, f"{app}:1")) == ["amd64"]
+        polyarch("buildx", "imagetools", "create", "--prefer-index=false", "-t", f"{app}:2", f"{app}:amd64")
+        assert _remote(skopeo, f"{app}:2") == _remote(skopeo, f"{app}:amd64")
+
+    def test_a_file_gives_a_descriptor_with_words_of_its_own(
+        self, polyarch: Program, app: str, skopeo: Skopeo, tmp_path: Path
+    ) -> None:
+        digest = polyarch("buildx", "imagetools", "inspect", "--format", "{{.Manifest.Digest}}", f"{app}:arm64").stdout
+        described = {"digest": digest.strip(), "platform": {"os": "linux", "architecture": "arm64", "variant": "v9"}}
+        (tmp_path / "arm64.json").write_text(json.dumps(described | {"annotations": {"k": "v"}}))
+        polyarch("buildx", "imagetools", "create", "-t", f"{app}:1", "-f", tmp_path / "arm64.json", f"{app}:amd64")
+        (entry,) = (entry for entry in _remote(skopeo, f"{app}:1")["manifests"] if "annotations" in entry)
+        assert entry["platform"]["variant"] == "v9"
+        assert entry["annotations"] == {"k": "v"}
+        (tmp_path / "empty.json").write_text("{}")
+        refused = polyarch.fails("buildx", "imagetools", "create", "-t", f"{app}:1", "-f", tmp_path / "empty.json")
+        assert "names no digest" in refused.stderr
+
+    def test_layouts_need_no_registry(self, polyarch: Program, app: str, skopeo: Skopeo, tmp_path: Path) -> None:
+        polyarch("buildx", "imagetools", "create", "-t", f"oci-layout://{tmp_path}/layout:1", f"{app}:both")
+        assert skopeo.config(f"oci:{tmp_path}/layout:1", "linux/arm64")["architecture"] == "arm64"
+        polyarch("buildx", "imagetools", "create", "-t", f"{app}:back", f"oci-layout://{tmp_path}/layout:1")
+        assert _remote(skopeo, f"{app}:back") == _remote(skopeo, f"{app}:both")
+
+    def test_what_cannot_be_made_leaves_the_tag_alone(self, polyarch: Program, app: str, skopeo: Skopeo) -> None:
+        before = _remote(skopeo, f"{app}:both")
+        create = ["buildx", "imagetools", "create", "-t", f"{app}:both"]
+        assert "manifest unknown" in polyarch.fails(*create, f"{app}:amd64", f"{app}:none").stderr
+        lacking = polyarch.fails(*create, "-p", "linux/riscv64", f"{app}:both")
+        assert "there is no image for linux/riscv64" in lacking.stderr
+        assert "linux/amd64, linux/arm64" in lacking.stderr
+        assert polyarch.fails("buildx", "imagetools", "create", f"{app}:both").status == 2
+        assert polyarch.fails(*create, "--annotation", "manifest:k=v", f"{app}:amd64").status == 2
+        assert _remote(skopeo, f"{app}:both") == before
+
+
+class TestInspect:
+    """What the registry has, in words or through a template."""
+
+    def test_in_words(self, polyarch: Program, app: str) -> None:
+        lines = polyarch("buildx", "imagetools", "inspect", f"{app}:both").lines()
+        assert lines[0] == f"Name:      {app}:both"
+        assert lines[1] == f"MediaType: {media_types.OCI_INDEX}"
+        assert lines[2].startswith("Digest:    sha256:")
+        assert [line.split()[1] for line in lines if "Platform:" in line] == [
+            "linux/amd64",
+            "linux/arm64",
+            "unknown/unknown",
+        ]
+        assert any("vnd.docker.reference.digest: sha256:" in line for line in lines)
+
+    def test_a_template_reaches_manifests_configs_provenance_and_bills_of_materials(
+        self, polyarch: Program, app: str
+    ) -> None:
+        def shown(template: str) -> str:
+            return polyarch("buildx", "imagetools", "inspect", "--format", template, f"{app}:both").stdout.strip()
+
+        assert shown("{{.Name}} {{len .Manifest.Manifests}}") == f"{app}:both 3"
+        assert shown('{{(index .Image "linux/arm64").Architecture}}') == "arm64"
+        assert json.loads(shown('{{json (index .Provenance "linux/arm64").SLSA}}')) == {"how": "built"}
+        assert json.loads(shown('{{json (index .SBOM "linux/arm64").SPDX}}')) == {"of": "files"}
+        assert list(json.loads(shown("{{json .}}"))) == ["name", "manifest", "image", "Provenance", "SBOM"]
+
+    def test_raw_is_byte_for_byte_what_the_registry_has(
+        self, polyarch: Program, app: str, registry: LocalRegistry
+    ) -> None:
+        raw = polyarch("buildx", "imagetools", "inspect", "--raw", f"{app}:both").stdout.encode()
+        assert raw == registry.blob_path(f"sha256:{hashlib.sha256(raw).hexdigest()}").read_bytes()
+
+    def test_the_store_is_not_meant(self, polyarch: Program, store: Store, app: str) -> None:
+        image(store, AMD64, name=f"{app}:only-here")
+        assert "manifest unknown" in polyarch.fails("buildx", "imagetools", "inspect", f"{app}:only-here").stderr
