@@ -63,12 +63,9 @@ class Verifier:
         return tuple(said)
 
     def _findings(self, plan: Plan, stack: Sequence[Layer]) -> tuple[Finding, ...]:
-        from polyarch.images.check.view import steps
-
         lines = [line.created_by for line in plan.history if not line.empty_layer]
-        described = lines if len(lines) == len(stack) else list(steps(plan.config, len(stack)))
         # A base's layers have no time: it is the base's own affair when they were made.
-        new = [(layer, step) for layer, step in zip(stack, described, strict=True) if layer.created]
+        new = [(layer, step) for layer, step in zip(stack, lines, strict=True) if layer.created]
         if not new:
             return ()
         key = _key(plan, new)
