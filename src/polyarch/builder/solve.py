@@ -73,47 +73,70 @@ def solve(
     Raises FailedError with the first failure, after the rest was cancelled; with `keep_going`, after everything that
     does not depend on a failure was done.
     """
-    order = _topological(list(targets), performer.inputs)
-    keys: dict[Key, str] = {}
-    errors: dict[str, PolyarchError] = {}
-    for vertex in order:
-        if any(key not in keys for key in performer.inputs(vertex)):
-            continue  # what it needs has no key, so neither has it
-        try:
-            keys[vertex] = performer.cache_key(vertex, {key: keys[key] for key in performer.inputs(vertex)})
-        except PolyarchError as error:
-            observer.started(vertex)
-            observer.finished(vertex, error=error.message)
-            errors[vertex] = error
-            if not keep_going:
-                raise FailedError(errors, {}) from error
-
-    results: dict[Key, Result] = {}
-    pending: list[Key] = []
-    demanded = set(targets)
-    for vertex in reversed(order):
-        if vertex not in demanded or vertex not in keys:
-            continue
-        cached = performer.load(vertex, keys[vertex])
-        if cached is None:
-            pending.append(vertex)
-            demanded.update(performer.inputs(vertex))
-        else:
-            results[vertex] = cached
-    pending.reverse()
-    for vertex in order:
+    seen = examine(targets, performer, observer, keep_going=keep_going)
+    results, pending, errors = seen.results, seen.pending, seen.errors
+    for vertex in seen.order:
         if vertex in results:
             observer.started(vertex)
             observer.finished(vertex, cached=True)
     if pending:
         performer.prepare(pending)
-        errors |= _Run(pending, keys, results, performer, observer, keep_going).run(workers)
+        errors |= _Run(pending, seen.keys, results, performer, observer, keep_going).run(workers)
     if errors:
         raise FailedError(errors, results)
     return results
 
 
-def _topological(targets: list[Key], inputs: Callable[[Key], Iterable[Key]]) -> list[Key]:
+class Examined(Generic[Key, Result]):
+    """What is known before anything is done: keys, the results that the cache has, and what is left to do.
+
+    `order` has every vertex, inputs first; `errors` those that cannot even have a key.
+    """
+
+    def __init__(self, order: list[Key]) -> None:
+        self.order = order
+        self.keys: dict[Key, str] = {}
+        self.results: dict[Key, Result] = {}
+        self.pending: list[Key] = []
+        self.errors: dict[str, PolyarchError] = {}
+
+
+def examine(
+    targets: Iterable[Key], performer: Performer[Key, Result], observer: Observer[Key], *, keep_going: bool = False
+) -> Examined[Key, Result]:
+    """Work out the keys of all that the targets need, and ask the cache. Nothing is performed.
+
+    Raises FailedError with the first vertex that can have no key, unless `keep_going`.
+    """
+    wanted = list(targets)
+    seen: Examined[Key, Result] = Examined(topological(wanted, performer.inputs))
+    for vertex in seen.order:
+        needed = {key: seen.keys[key] for key in performer.inputs(vertex) if key in seen.keys}
+        if any(key not in needed for key in performer.inputs(vertex)):
+            continue  # what it needs has no key, so neither has it
+        try:
+            seen.keys[vertex] = performer.cache_key(vertex, needed)
+        except PolyarchError as error:
+            observer.started(vertex)
+            observer.finished(vertex, error=error.message)
+            seen.errors[vertex] = error
+            if not keep_going:
+                raise FailedError(seen.errors, {}) from error
+    demanded = set(wanted)
+    for vertex in reversed(seen.order):
+        if vertex not in demanded or vertex not in seen.keys:
+            continue
+        cached = performer.load(vertex, seen.keys[vertex])
+        if cached is None:
+            seen.pending.append(vertex)
+            demanded.update(performer.inputs(vertex))
+        else:
+            seen.results[vertex] = cached
+    seen.pending.reverse()
+    return seen
+
+
+def topological(targets: list[Key], inputs: Callable[[Key], Iterable[Key]]) -> list[Key]:
     """Every vertex that the targets need, inputs first. Iterative: a stage may be thousands of steps deep."""
     order: dict[Key, None] = {}
     stack = [(target, False) for target in reversed(targets)]

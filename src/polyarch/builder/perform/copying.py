@@ -53,6 +53,16 @@ class Arrangement(msgspec.Struct, frozen=True):
                 digest.update(self.sources[number].fingerprint(path).encode("utf-8", "surrogateescape"))
         return f"sha256:{digest.hexdigest()}"
 
+    def fingerprints(self) -> dict[str, str]:
+        """What changes with each file that is taken, by its path in the source, for who compares two builds."""
+        found: dict[str, str] = {}
+        for placed in self.items:
+            entry = placed.entry
+            number, path = placed.origin or (0, entry.path)
+            content = self.sources[number].fingerprint(path) if placed.origin is not None else entry.link
+            found[path] = f"{entry.kind} {entry.mode:o} {content[-16:]}"
+        return found
+
 
 def arrange(
     vertex: Copy,

@@ -90,6 +90,8 @@ class Performer:
         self._lock = threading.Lock()
         self._contexts: dict[str, ContextFiles] = {}
         self._selections: dict[str, str] = {}
+        self._arrangements: dict[str, copying.Arrangement] = {}
+        self._taken: dict[VertexId, str] = {}
         self._flights: dict[str, threading.Lock] = {}
         # What no earlier result is taken for: not what was asked to be done anew, nor what is made of it.
         self._anew: set[VertexId] = set()
@@ -142,7 +144,8 @@ class Performer:
                 parts.append(value.name)
             case Copy():
                 rest = msgspec.structs.replace(value, base=(), accounts=(), parts=())
-                parts += [rest, _keys(value.base, inputs), _keys(value.accounts, inputs), self._selected(value, inputs)]
+                taken = self._taken[vertex] = self._selected(value, inputs)
+                parts += [rest, _keys(value.base, inputs), _keys(value.accounts, inputs), taken]
             case MakeDirectory():
                 parts += [msgspec.structs.replace(value, base=()), _keys(value.base, inputs)]
             case Run():
@@ -220,6 +223,12 @@ class Performer:
         if vertex in self._anew:
             return f"{cache_key}-{os.urandom(6).hex()}"
         return cache_key
+
+    def selection(self, vertex: VertexId) -> "tuple[str, Callable[[], Mapping[str, str]]] | None":
+        """What a copy takes of this machine's files: a name for all of it, and, when asked, each file's own digest."""
+        name = self._taken.get(vertex, "")
+        arranged = self._arrangements.get(name)
+        return (name, arranged.fingerprints) if arranged is not None else None
 
     # ── results
 
@@ -299,6 +308,7 @@ class Performer:
             sources = [found for found in local if found is not None]
             arranged = copying.arrange(only, sources, placing.Empty(), None, _no_archive)
             digest.update(arranged.fingerprint(times=False).encode())
+            self._arrangements[digest.hexdigest()] = arranged
         return digest.hexdigest()
 
     def _local(self, source: Layers) -> Files | None:
@@ -358,7 +368,7 @@ class Performer:
             return None
         key = source.fingerprint(followed)
         spool = self._site.scratch / f"archive-{hashlib.sha256(key.encode()).hexdigest()}-{threading.get_ident()}"
-        return open_archive(source.content(followed), spool, key)
+        return open_archive(source.content(followed), spool, key, self._site.store.largest_layer)
 
     def _pack(self, arranged: copying.Arrangement, epoch: int | None) -> Layer:
         """The layer of an arrangement, made once for all platforms, and in no later build either."""

@@ -1,0 +1,222 @@
+"""What a build did, step by step, as it is remembered: so that the next one, and people, can say why.
+
+A step's `parts` are the named things that its result depends on, beside its inputs. Two builds are compared by them;
+the cache key itself, a digest, could only say that something changed.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Literal
+
+import msgspec
+
+from polyarch.builder.vertices import Copy, Git, Graph, Http, ImageLayers, MakeDirectory, Run, VertexId, inputs
+
+How = Literal["", "native", "emulated"]
+
+_VERSION = 1
+_SHOWN = 4
+_STEP = re.compile(r"\[(?:(.*) )?(\d+)/\d+\] (.*)", re.DOTALL)
+# What a part is called in front of people.
+_WORDS = {"command": "the command", "directory": "the working directory", "user": "the user"}
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One piece of work. `seconds` is what it took, 0 where it was cached; `how` is only said of RUNs.
+
+    `inputs` are the ids of the steps that it needed. `files` names the list of the files that it took of a context.
+    `reasons` say why it was not taken from the cache.
+    """
+
+    id: str
+    name: str
+    platforms: tuple[str, ...] = ()
+    kind: str
+    cached: bool = False
+    done: bool = True
+    begun: float = 0.0
+    seconds: float = 0.0
+    how: How = ""
+    error: str = ""
+    parts: Mapping[str, str] = {}
+    files: str = ""
+    inputs: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """One build: when (seconds since 1970), of what, for which platforms, and its steps, inputs first."""
+
+    version: int = _VERSION
+    names: tuple[str, ...]
+    context: str
+    dockerfile: str
+    target: str
+    platforms: tuple[str, ...]
+    begun: float
+    seconds: float
+    steps: tuple[Step, ...]
+
+
+def encode(record: Record) -> bytes:
+    """The record as bytes."""
+    return msgspec.msgpack.encode(record)
+
+
+def decode(raw: bytes) -> Record | None:
+    """What `encode` gave; None for what is none, or of another version."""
+    try:
+        record = msgspec.msgpack.decode(raw, type=Record)
+    except (msgspec.DecodeError, ValueError):
+        return None
+    return record if record.version == _VERSION else None
+
+
+def parts(graph: Graph, vertex: VertexId) -> dict[str, str]:
+    """The named things that the result of a vertex depends on, beside its inputs and the files of a context."""
+    value = graph.vertices[vertex]
+    match value:
+        case ImageLayers():
+            return {"image": value.manifest}
+        case Http():
+            return {"url": value.url, "checksum": value.checksum}
+        case Git():
+            return {"repository": value.url, "ref": value.ref, "directory": value.subdirectory}
+        case Copy():
+            sources = " ".join(part.path for part in value.parts)
+            flags = {"owner": value.owner, "mode": value.mode, "exclude": " ".join(value.exclude)}
+            return {"paths": sources, "destination": value.destination, **flags}
+        case MakeDirectory():
+            return {"directory": value.path, "owner": value.owner}
+        case Run():
+            bare = [msgspec.structs.replace(mount, source=()) for mount in value.mounts]
+            return {
+                "command": msgspec.json.encode([value.argv, value.scripts]).decode(),
+                "directory": value.cwd,
+                "user": value.user,
+                "network": value.network,
+                "mounts": msgspec.json.encode(bare).decode() if bare else "",
+                **{f"${name}": text for name, _, text in (pair.partition("=") for pair in value.env)},
+            }
+    return {}
+
+
+def kind(graph: Graph, vertex: VertexId) -> str:
+    """The kind of a vertex in one word."""
+    return type(graph.vertices[vertex]).__name__
+
+
+def explained(
+    steps: Sequence[Step], before: Record | None, files: Callable[[str], Mapping[str, str]], *, fresh: bool
+) -> tuple[Step, ...]:
+    """The steps, those that were not cached with their reasons: what changed since the build `before`.
+
+    `files` gives a list of files by its name: path → what changes with it. `fresh` says that the cache was not wanted.
+    """
+    former: dict[tuple[str, ...], Step] = {}
+    for step in before.steps if before is not None else ():
+        former.setdefault(_place(step), step)
+        # A build for other platforms is better compared than not at all.
+        former.setdefault(_place(step)[:-1], step)
+    changed: dict[str, Step] = {}
+    found: list[Step] = []
+    for step in steps:
+        if step.cached or step.kind == "Context":
+            found.append(step)
+            continue
+        place = _place(step)
+        known = former.get(place) or former.get(place[:-1])
+        reasons = tuple(_reasons(step, known, before, changed, files, fresh))
+        changed[step.id] = step
+        found.append(msgspec.structs.replace(step, reasons=reasons))
+    return tuple(found)
+
+
+def _reasons(
+    step: Step,
+    former: Step | None,
+    before: Record | None,
+    changed: Mapping[str, Step],
+    files: Callable[[str], Mapping[str, str]],
+    fresh: bool,
+) -> Iterable[str]:
+    if before is None:
+        yield "there was no build before that is remembered"
+        return
+    if former is None:
+        yield "the step is new"
+        return
+    own = [*_instruction(step, former), *_differences(former.parts, step.parts)]
+    if step.files != former.files:
+        own.append(_files(files(former.files), files(step.files)))
+    yield from own
+    follows = next((changed[key] for key in step.inputs if key in changed), None)
+    if follows is not None and not own:
+        yield f"it follows {follows.name}"
+    elif not own and step.inputs != former.inputs and follows is None:
+        yield "what it stands on changed"
+    elif not own and follows is None:
+        yield "the cache was not wanted" if fresh else "its result is no longer in the cache"
+
+
+def _instruction(step: Step, former: Step) -> Iterable[str]:
+    mine, theirs = _text(step), _text(former)
+    if mine != theirs and step.kind != "ImageLayers":
+        yield f"the instruction was: {theirs}"
+
+
+def _differences(before: Mapping[str, str], after: Mapping[str, str]) -> Iterable[str]:
+    for name in dict.fromkeys((*before, *after)):
+        one, two = before.get(name), after.get(name)
+        if one == two:
+            continue
+        if name == "command":
+            continue  # the instruction says it, in fewer words
+        word = _WORDS.get(name, name)
+        if name == "image":
+            yield f"the base image changed: {_short(one)} → {_short(two)}"
+        elif two is None:
+            yield f"{word} is gone, it was {one!r}"
+        elif one is None:
+            yield f"{word} is new: {two!r}"
+        else:
+            yield f"{word} changed: {one!r} → {two!r}"
+
+
+def _files(before: Mapping[str, str], after: Mapping[str, str]) -> str:
+    if not before or not after:
+        return "its files changed"
+    groups = {
+        "changed": [path for path in after if path in before and after[path] != before[path]],
+        "new": [path for path in after if path not in before],
+        "gone": [path for path in before if path not in after],
+    }
+    said = []
+    for word, paths in groups.items():
+        if paths:
+            more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
+            said.append(f"{word}: {', '.join(paths[:_SHOWN])}{more}")
+    return f"files {'; '.join(said)}" if said else "its files changed"
+
+
+def _place(step: Step) -> tuple[str, ...]:
+    """Where a step stands in its Dockerfile: by stage and number, so that it is found again with another text."""
+    match = _STEP.fullmatch(step.name)
+    platforms = ",".join(step.platforms)
+    if match is not None:
+        return ("step", match[1] or "", match[2], platforms)
+    return (step.kind, step.name.partition("@")[0], platforms)
+
+
+def _text(step: Step) -> str:
+    match = _STEP.fullmatch(step.name)
+    return match[3] if match is not None else step.name
+
+
+def _short(digest: str | None) -> str:
+    return (digest or "none").partition(":")[2][:12] or "none"
+
+
+def needed(graph: Graph, vertex: VertexId) -> tuple[str, ...]:
+    """The ids of a vertex's inputs."""
+    return tuple(inputs(graph.vertices[vertex]))

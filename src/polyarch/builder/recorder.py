@@ -1,0 +1,199 @@
+"""Writes down what a build does while it does it, and finds it again (cache kinds "build" and "files")."""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from polyarch import progress
+from polyarch.builder import record
+from polyarch.builder.record import How, Record, Step
+from polyarch.builder.request import BuildRequest
+from polyarch.builder.vertices import Context, Git, Graph, Http, Run, VertexId
+from polyarch.oci import reference as references
+
+if TYPE_CHECKING:
+    from polyarch.builder.plan.planner import Plan
+    from polyarch.store import Store
+
+_BUILD = "build"
+_FILES = "files"
+# A list of more files is not worth its room: that some changed is said all the same.
+_MOST_FILES = 20_000
+# To open a context is no step worth a line, and who fetches speaks itself.
+_SILENT = (Context, Http, Git)
+
+
+class Selecting(Protocol):
+    """Who knows which files of a context a vertex takes."""
+
+    def selection(self, vertex: VertexId) -> tuple[str, Callable[[], Mapping[str, str]]] | None: ...
+
+
+class Recorder:
+    """Tells of vertices by their labels, as a `solve.Observer`, and keeps what it told. It owns nothing.
+
+    Times are of a clock that only measures.
+    """
+
+    def __init__(self, graph: Graph, emit: progress.Emit) -> None:
+        self._graph = graph
+        self._emit = emit
+        self._start = time.monotonic()
+        self._mutex = threading.Lock()
+        self._begun: dict[VertexId, float] = {}
+        self._ended: dict[VertexId, tuple[float, bool, str]] = {}
+
+    def started(self, vertex: VertexId) -> None:
+        """As of `solve.Observer`."""
+        with self._mutex:
+            self._begun[vertex] = time.monotonic()
+        if not isinstance(self._graph.vertices[vertex], _SILENT):
+            label = self._graph.labels[vertex]
+            self._emit(progress.Started(vertex, label.name, label.platforms))
+
+    def finished(self, vertex: VertexId, *, cached: bool = False, error: str = "") -> None:
+        """As of `solve.Observer`."""
+        with self._mutex:
+            self._ended[vertex] = (time.monotonic(), cached, error)
+        if not isinstance(self._graph.vertices[vertex], _SILENT):
+            self._emit(progress.Finished(vertex, cached, error))
+
+    def steps(self, order: Iterable[VertexId], performer: Selecting) -> tuple[Step, ...]:
+        """What happened to each of these vertices, which come inputs first."""
+        return tuple(self._step(vertex, performer) for vertex in order)
+
+    def seconds(self) -> float:
+        """How long it has been."""
+        return time.monotonic() - self._start
+
+    def _step(self, vertex: VertexId, performer: Selecting) -> Step:
+        begun = self._begun.get(vertex)
+        ended, cached, error = self._ended.get(vertex, (None, False, ""))
+        spent = ended - begun if ended is not None and begun is not None and not cached else 0.0
+        return step(
+            self._graph,
+            vertex,
+            performer,
+            cached=cached,
+            done=ended is not None,
+            begun=round(begun - self._start, 3) if begun is not None else 0.0,
+            seconds=round(spent, 3),
+            error=error,
+        )
+
+
+def step(
+    graph: Graph,
+    vertex: VertexId,
+    performer: Selecting,
+    *,
+    cached: bool,
+    done: bool = False,
+    begun: float = 0.0,
+    seconds: float = 0.0,
+    error: str = "",
+) -> Step:
+    """A vertex as it is remembered."""
+    label = graph.labels[vertex]
+    selection = performer.selection(vertex)
+    return Step(
+        id=vertex,
+        name=label.name,
+        platforms=label.platforms,
+        kind=record.kind(graph, vertex),
+        cached=cached,
+        done=done,
+        begun=begun,
+        seconds=seconds,
+        how=_how(graph, vertex),
+        error=error.partition("\n")[0],
+        parts=record.parts(graph, vertex),
+        files=selection[0] if selection is not None else "",
+        inputs=record.needed(graph, vertex),
+    )
+
+
+def _how(graph: Graph, vertex: VertexId) -> How:
+    value = graph.vertices[vertex]
+    if not isinstance(value, Run):
+        return ""
+    from polyarch.sandbox.emulation import host_platform, runs_natively
+
+    if value.platform.architecture == host_platform().architecture:
+        return "native"
+    return "native" if runs_natively(value.platform) else "emulated"
+
+
+class Archive:
+    """The records of builds in a store's cache. It owns nothing."""
+
+    def __init__(self, store: "Store") -> None:
+        self._store = store
+
+    def of_image(self, name: str) -> Record | None:
+        """The last build that gave its result this name, a full reference."""
+        return self._get(f"name {name}")
+
+    def of_context(self, request: BuildRequest) -> Record | None:
+        """The last build of this Dockerfile in this context."""
+        return self._get(_place(request))
+
+    def files(self, name: str) -> Mapping[str, str]:
+        """A list of files by its name; empty where it is not known."""
+        raw = self._store.cache.get(_FILES, name) if name else None
+        try:
+            return {} if raw is None else msgspec.msgpack.decode(raw, type=dict[str, str])
+        except (msgspec.DecodeError, ValueError):
+            return {}
+
+    def remember(
+        self,
+        request: BuildRequest,
+        plans: "Sequence[Plan]",
+        steps: tuple[Step, ...],
+        recorder: Recorder,
+        performer: Selecting,
+    ) -> None:
+        """Write down a build, and why its steps were done."""
+        for one in steps:
+            selection = performer.selection(VertexId(one.id)) if one.files else None
+            # A list that is known is not made again: of a build that found nothing changed, that is all the work.
+            if selection is not None and self._store.cache.get(_FILES, one.files) is None:
+                files = selection[1]()
+                if len(files) <= _MOST_FILES:
+                    self._store.cache.put(_FILES, one.files, msgspec.msgpack.encode(files))
+        if any(not one.cached for one in steps if one.kind != "Context"):
+            steps = record.explained(steps, self.of_context(request), self.files, fresh=request.no_cache)
+        names = tuple(str(name.tagged()) for name in request.export.names)
+        made = record.encode(
+            Record(
+                names=names,
+                context=str(request.sources.directories.get("") or ""),
+                dockerfile=request.sources.name,
+                target=request.plan.target,
+                platforms=tuple(str(plan.platform) for plan in plans),
+                begun=request.created,
+                seconds=round(recorder.seconds(), 3),
+                steps=steps,
+            )
+        )
+        self._store.cache.put_many(_BUILD, [(key, made) for key in (_place(request), *(f"name {n}" for n in names))])
+
+    def _get(self, key: str) -> Record | None:
+        raw = self._store.cache.get(_BUILD, key)
+        return record.decode(raw) if raw is not None else None
+
+
+def _place(request: BuildRequest) -> str:
+    """What tells one project from another: where its context and its Dockerfile are, and the stage that is built."""
+    context = request.sources.directories.get("")
+    where = str(context.absolute()) if context is not None else ""
+    return f"path {where}\0{request.sources.name}\0{request.plan.target}"
+
+
+def full_name(text: str) -> str:
+    """The name by which a build is remembered. Raises UsageError."""
+    return str(references.parse(text).tagged())
