@@ -17,15 +17,15 @@ from polyarch.builder.perform.git import Repositories
 from polyarch.builder.perform.http import Downloads
 from polyarch.builder.perform.layer import Layer
 from polyarch.builder.perform.performer import Performer, Result, Site
-from polyarch.builder.plan.planner import Plan, plan
+from polyarch.builder.plan.planner import Plan, epoch_of, plan
 from polyarch.builder.request import BuildRequest
 from polyarch.builder.survival import Failure, Survival
 from polyarch.builder.vertices import Context as ContextVertex
 from polyarch.builder.vertices import Git, Graph, Http, VertexId
-from polyarch.dockerfile import ignorefile, parser
+from polyarch.dockerfile import directives, ignorefile, parser, stages
 from polyarch.dockerfile.parser import Dockerfile
 from polyarch.dockerfile.source import DockerfileError, Location
-from polyarch.errors import BuildError, PolyarchError
+from polyarch.errors import BuildError, PolyarchError, UnsupportedError
 from polyarch.oci.descriptor import Descriptor
 from polyarch.transfer.copy import Sent
 from polyarch.transfer.lazy import LazySource
@@ -63,8 +63,34 @@ def build(
     then. Raises DockerfileError with the lines that are wrong,
     BuildError where a step fails, and what the rooms below raise.
     """
+    dockerfile = _parsed(request)
     with ExitStack() as stack:
-        return _Build(request, store, registry, emit, stack).run()
+        return _Build(_dated(request, dockerfile), dockerfile, store, registry, emit, stack).run()
+
+
+def _parsed(request: BuildRequest) -> Dockerfile:
+    """The Dockerfile. Raises UnsupportedError where it is in another frontend's language."""
+    sources = request.sources
+    syntax = request.plan.arguments.get("BUILDKIT_SYNTAX") or directives.find(sources.text, "syntax")
+    try:
+        return parser.parse(sources.text, sources.name)
+    except DockerfileError as error:
+        if directives.is_dockerfile(syntax):
+            raise
+        raise UnsupportedError(
+            f"{sources.name} is for the frontend {syntax}, which this builder does not have: {error.message}",
+            "it reads the Dockerfile language, as docker/dockerfile does",
+        ) from error
+
+
+def _dated(request: BuildRequest, dockerfile: Dockerfile) -> BuildRequest:
+    """The request with the epoch that an ARG before the first FROM says, where nobody else says one."""
+    if request.plan.epoch is not None:
+        return request
+    cut = stages.cut(dockerfile)
+    plan = request.plan
+    found = epoch_of(stages.global_env(cut.global_args, {}, plan.arguments, dockerfile.escape))
+    return msgspec.structs.replace(request, plan=msgspec.structs.replace(plan, epoch=found))
 
 
 class _Build:
@@ -73,6 +99,7 @@ class _Build:
     def __init__(
         self,
         request: BuildRequest,
+        dockerfile: Dockerfile,
         store: "Store",
         registry: "Registry",
         emit: progress.Emit,
@@ -85,7 +112,7 @@ class _Build:
         self._source = LazySource(store, registry)
         self._graph = Graph()
         self._survive = Survival(request.keep_going, request.partial, len(request.platforms))
-        self._dockerfile: Dockerfile | None = None
+        self._dockerfile = dockerfile
         epoch = request.plan.epoch
         self._created = assemble.timestamp(request.created if epoch is None else epoch)
         scratch = stack.enter_context(store.temporary())
@@ -124,7 +151,13 @@ class _Build:
     def run(self) -> BuildResult:
         request = self._request
         self._exporter.check()
-        self._dockerfile = parser.parse(request.sources.text, request.sources.name)
+        if not directives.is_dockerfile(self._dockerfile.syntax):
+            self._emit(
+                progress.Warned(
+                    f"this builder does not have the frontend {self._dockerfile.syntax}, which "
+                    f"{self._dockerfile.name} asks for: it is read as a Dockerfile"
+                )
+            )
         plans = self._plans(self._dockerfile)
         checked = checking.judge(self._dockerfile, request, [found for one in plans for found in one.findings])
         told = [checking.warning(finding, self._dockerfile) for finding in checked.findings]
@@ -236,10 +269,9 @@ class _Build:
     def _located(self, vertex: str, error: PolyarchError) -> PolyarchError:
         """The error of a vertex with the lines that it stands in, and the platforms that it was for."""
         label = self._graph.labels[VertexId(vertex)]
-        dockerfile = self._dockerfile
-        if isinstance(error, DockerfileError) or dockerfile is None or not label.lines[0]:
+        if isinstance(error, DockerfileError) or not label.lines[0]:
             return error
-        shown = dockerfile.error(error.message, Location(*label.lines))
+        shown = self._dockerfile.error(error.message, Location(*label.lines))
         where = f"[{', '.join(label.platforms)}] " if label.platforms else ""
         return BuildError(f"{where}{shown.message}", error.hint)
 

@@ -134,6 +134,7 @@ class Run(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     insecure: bool = False
     mounts: tuple[RunMount, ...] = ()
     scripts: tuple[tuple[str, str], ...] = ()
+    hostname: str = ""
     hosts: tuple[tuple[str, str], ...] = ()
     shm_size: int = 0
     limits: tuple[tuple[str, int, int], ...] = ()

@@ -80,6 +80,7 @@ _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
 @click.option("--metadata-file", metavar="FILE", help="Write what was made to FILE, as JSON")
 @options.insecure
 @click.option("--provenance", "--sbom", "--attest", "attest", multiple=True, hidden=True)
+@click.option("--cgroup-parent", hidden=True)
 @click.option("--builder", "--rm", "--force-rm", hidden=True, expose_value=False, is_flag=False, flag_value="")
 @pass_session
 def build(session: Session, /, **words: Any) -> int:
@@ -95,6 +96,11 @@ def build(session: Session, /, **words: Any) -> int:
     for value in words["attest"]:
         if value.lower() not in ("false", "disabled=true", "0"):
             raise UnsupportedError("this version makes no attestations", "leave out --provenance, --sbom and --attest")
+    if words["cgroup_parent"]:
+        raise UnsupportedError(
+            "--cgroup-parent cannot be had: a RUN is a child of this command, in its cgroup",
+            "start the command in a cgroup of its own, as in: systemd-run --user --scope --slice=NAME polyarch build …",
+        )
     context, read = _context(words["context"], words["file"])
     wishes = read | _wishes(session, words)
     call = "check" if words["check"] else words["call"] or "build"

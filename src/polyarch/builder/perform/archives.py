@@ -1,26 +1,19 @@
 """Archives that ADD unpacks: told by their content, listed and read without writing their files anywhere."""
 
-import bz2
-import lzma
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from io import RawIOBase
 from pathlib import Path
-from typing import IO
 
 from polyarch.builder.perform.files import FlatFiles
 from polyarch.errors import CorruptError
-from polyarch.layers.compression import decompress
+from polyarch.layers.compression import LARGEST, decompress
 from polyarch.layers.entry import Content, Entry
 from polyarch.layers.listing import Listed, Listing, scan
 from polyarch.layers.reader import Expanded, members
 from polyarch.oci.place import Readable
 
 _CHUNK = 1 << 20
-_OPENERS: tuple[tuple[bytes, Callable[[IO[bytes]], Readable]], ...] = (
-    (b"BZh", bz2.BZ2File),
-    (b"\xfd7zXZ\x00", lzma.LZMAFile),
-)
 
 
 class Archive(FlatFiles):
@@ -78,18 +71,19 @@ class _Part:
         return chunk
 
 
-def open_archive(content: Content, spool: Path, key: str) -> Archive | None:
+def open_archive(content: Content, spool: Path, key: str, limit: int = LARGEST) -> Archive | None:
     """The archive in `content`, or None if it is no tar, compressed in a known way or not.
 
-    As docker decides it: by what the bytes are, never by a name. `spool` is a free path that the caller owns.
+    As docker decides it: by what the bytes are, never by a name. `spool` is a free path that the caller owns, `limit`
+    how many bytes its files may have.
     """
     if not is_archive(content):
         return None
-    with opened(content) as plain, open(spool, "wb") as file:
+    with opened(content, limit) as plain, open(spool, "wb") as file:
         while chunk := plain.read(_CHUNK):
             file.write(chunk)
     with open(spool, "rb") as file:
-        _, listing = scan(file)
+        _, listing = scan(file, limit=limit)
     return Archive(listing, spool, key)
 
 
@@ -98,30 +92,21 @@ def is_archive(content: Content) -> bool:
     with opened(content) as plain:
         try:
             next(iter(members(plain)))
-        except (CorruptError, StopIteration, EOFError, OSError, lzma.LZMAError):
+        except (CorruptError, StopIteration, OSError):
             return False
     return True
 
 
 @contextmanager
-def opened(content: Content) -> Iterator[Readable]:
+def opened(content: Content, limit: int = LARGEST) -> Iterator[Readable]:
     """The tar in `content`, without its compression."""
     from io import BytesIO
 
     if isinstance(content, bytes):
-        yield _plain(BytesIO(content))
+        yield decompress(BytesIO(content), limit)
     elif callable(content):
         with content() as reader:
-            yield decompress(reader)
+            yield decompress(reader, limit)
     else:
         with open(content if isinstance(content, str) else content.path, "rb") as file:
-            yield _plain(file)
-
-
-def _plain(file: IO[bytes]) -> Readable:
-    start = file.read(8)
-    file.seek(0)
-    for magic, opener in _OPENERS:
-        if start.startswith(magic):
-            return opener(file)
-    return decompress(file)
+            yield decompress(file, limit)

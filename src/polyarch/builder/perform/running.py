@@ -91,7 +91,7 @@ class Runner:
                 user=vertex.user,
                 mounts=mounts,
                 network="none" if vertex.network == "none" else "host",
-                hostname="buildkitsandbox",  # what programs see in BuildKit, and some write down
+                hostname=vertex.hostname,
                 hosts=vertex.hosts,
                 limits=vertex.limits,
                 insecure=vertex.insecure,

@@ -7,6 +7,7 @@ from polyarch.builder.plan.state import StageState
 from polyarch.dockerfile.instructions import config as syntax
 from polyarch.dockerfile.instructions.healthcheck import Healthcheck
 from polyarch.dockerfile.instructions.ports import ports as port_names
+from polyarch.errors import UsageError
 
 
 def default_shell(state: StageState) -> tuple[str, ...]:
@@ -35,14 +36,15 @@ def label(state: StageState, instruction: syntax.Label) -> StageState:
 def cmd(state: StageState, instruction: syntax.Cmd) -> StageState:
     """CMD."""
     argv = command_line(state, instruction)
-    state = state.configured(Cmd=list(argv), ArgsEscaped=True)
+    # An empty list is left out, as Go's omitempty does.
+    state = state.configured(Cmd=list(argv) or None, ArgsEscaped=True)
     return msgspec.structs.replace(state, cmd_set=True).recorded(f"CMD {wording.quoted_list(argv)}")
 
 
 def entrypoint(state: StageState, instruction: syntax.Entrypoint) -> StageState:
     """ENTRYPOINT. It resets a CMD that this stage did not set itself, because that was meant for another."""
     argv = command_line(state, instruction)
-    state = state.configured(Entrypoint=list(argv))
+    state = state.configured(Entrypoint=list(argv) or None)
     if not state.cmd_set:
         state = state.configured(Cmd=None)
     return state.recorded(f"ENTRYPOINT {wording.quoted_list(argv)}")
@@ -69,6 +71,8 @@ def expose(state: StageState, instruction: syntax.Expose) -> StageState:
 
 def volume(state: StageState, instruction: syntax.Volume) -> StageState:
     """VOLUME."""
+    if "" in instruction.paths:
+        raise UsageError("VOLUME specified can not be an empty string")
     volumes = dict(state.config.run.get("Volumes") or {}) | {path: {} for path in instruction.paths}
     text = f"VOLUME {wording.plain_list(instruction.paths)}"
     return state.configured(Volumes=dict(sorted(volumes.items()))).recorded(text)

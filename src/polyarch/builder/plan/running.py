@@ -15,6 +15,9 @@ from polyarch.dockerfile.instructions import running as syntax
 from polyarch.dockerfile.instructions.mounts import Mount
 from polyarch.errors import UsageError
 
+# What programs see in BuildKit, and some write down.
+_HOSTNAME = "buildkitsandbox"
+
 
 class Running(msgspec.Struct, frozen=True, kw_only=True):
     """What planning a RUN needs of the planner: `add` puts a vertex into the graph, `source` finds a `from=`."""
@@ -47,6 +50,7 @@ def run(state: StageState, instruction: syntax.Run, tools: Running, name: str) -
         insecure=insecure,
         mounts=tuple(_mount(state, mount, tools) for mount in instruction.mounts),
         scripts=(command.script,) if command.script else (),
+        hostname=options.arguments.get("BUILDKIT_SANDBOX_HOSTNAME", "") or _HOSTNAME,
         hosts=options.hosts,
         shm_size=options.shm_size,
         limits=options.limits,
@@ -79,11 +83,11 @@ def _mount(state: StageState, mount: Mount, tools: Running) -> RunMount:
     elif mount.kind == "bind":
         source = (tools.add(Context(""), "load build context"),)
     key = mount.id
-    if mount.kind == "cache" and not mount.sharing_platforms:
-        # Two architectures in one compiler cache break each other's builds, so the platform is part of its name.
-        key = f"{mount.id or target}@{state.platform}"
-    elif mount.kind == "cache":
-        key = mount.id or target
+    if mount.kind == "cache":
+        key = f"{tools.options.arguments.get('BUILDKIT_CACHE_MOUNT_NS', '')}/{mount.id or target}"
+        if not mount.sharing_platforms:
+            # Two architectures in one compiler cache break each other's builds, so the platform is part of its name.
+            key += f"@{state.platform}"
     return RunMount(
         kind=mount.kind,
         target=target,
