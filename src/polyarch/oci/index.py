@@ -242,7 +242,10 @@ def _edited(platform: dict[str, Any], edit: PlatformEdit) -> dict[str, Any]:
         "os.version": edit.os_version,
         "os.features": list(edit.os_features) if edit.os_features is not None else None,
     }
-    result = platform | {key: value for key, value in changes.items() if value is not None}
+    # A variant belongs to its architecture, and does not outlive it.
+    outlived = edit.architecture not in (None, platform.get("architecture"))
+    kept = {key: value for key, value in platform.items() if key != "variant" or not outlived}
+    result = kept | {key: value for key, value in changes.items() if value is not None}
     # The specification requires both; an entry that had no platform gets what is not said from Linux's usual.
     result.setdefault("architecture", "")
     result.setdefault("os", "linux")
