@@ -73,6 +73,43 @@ def test_from_one_repository_to_its_neighbour_no_blob_moves(
     assert len(uploads(registry)) == before
 
 
+def test_a_push_of_what_is_there_asks_for_its_name_and_its_images_only(
+    registry: LocalRegistry, source: Layout, store: Store
+) -> None:
+    root = multi_platform(source, "app")
+    name = references.parse(f"{registry.address}/app")
+
+    def push() -> tuple[copier.Sent, list[str]]:
+        # A command of its own: it remembers nothing but what the store does.
+        with Registry(Hosts(), Credentials(None), "polyarch-test") as client:
+            before = len(registry.requests())
+            sent = copier.send(LazySource(store, client), root.digest, client.repository(name), ["1.0"])
+            lazy.record_image(store, sent.descriptor, name)
+            return sent, registry.requests()[before:]
+
+    copier.copy(source, "app", store, [])
+    first, _ = push()
+    second, asked = push()
+    assert (first.moved > 0, second.moved, second.existing) == (True, 0, first.moved)
+    assert not [line for line in asked if line.startswith(("PUT", "POST", "PATCH"))]
+    assert not [line for line in asked if "/blobs/" in line]
+
+
+def test_a_name_that_was_moved_meanwhile_is_pushed_again(registry: LocalRegistry, source: Layout, store: Store) -> None:
+    root = multi_platform(source, "app")
+    name = references.parse(f"{registry.address}/app")
+    copier.copy(source, "app", store, [])
+    with Registry(Hosts(), Credentials(None), "polyarch-test") as client:
+        repository = client.repository(name)
+        copier.send(LazySource(store, client), root.digest, repository, ["1.0"])
+        lazy.record_image(store, root, name)
+        index = graphs.read_node(store, root).document
+        assert isinstance(index, Index)
+        copier.send(LazySource(store, client), index.manifests[0].digest, repository, ["1.0"])
+        copier.send(LazySource(store, client), root.digest, repository, ["1.0"])
+        assert repository.resolve("1.0").digest == root.digest
+
+
 def test_between_two_registries_blobs_are_streamed(
     registry: LocalRegistry, second_registry: LocalRegistry, client: Registry, source: Layout
 ) -> None:

@@ -17,6 +17,7 @@ from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.place import Target
 from polyarch.oci.platform import Platform
 from polyarch.transfer.copy import CopyOptions, Sent, send
+from polyarch.transfer.lazy import record_image
 
 if TYPE_CHECKING:
     from polyarch.registry import Registry
@@ -93,6 +94,7 @@ class Exporter:
                 CopyOptions(unit=unit),
                 self._emit,
             )
+            record_image(self._store, root, reference)
             self._emit(progress.Finished(unit))
             yield sent
 

@@ -71,6 +71,14 @@ class Mounting(Protocol):
 
 
 @runtime_checkable
+class Tagged(Protocol):
+    """A target that can say what its names point at now."""
+
+    def points_at(self, name: str) -> Digest | None:
+        """What `name` points at in this place itself, None where nobody knows."""
+
+
+@runtime_checkable
 class Originating(Protocol):
     """A source that knows in which repositories of registries a blob was seen."""
 

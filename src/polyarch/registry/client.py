@@ -92,6 +92,10 @@ class Repository:
         """Take the blob from repository `origin`; False if that is another registry or this one will not."""
         return blobs.mount(self._wire, descriptor, origin)
 
+    def points_at(self, name: str) -> Digest | None:
+        """What a tag points at, by HEAD of the registry itself, no mirror; None where it does not say."""
+        return manifests.points_at(self._wire, name)
+
     def has_manifest(self, descriptor: Descriptor) -> bool:
         """Whether the repository has the manifest or index, by HEAD."""
         return manifests.has(self._wire, descriptor)

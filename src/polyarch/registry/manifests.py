@@ -29,6 +29,14 @@ def resolve(wire: Wire, name: str) -> Descriptor:
     return found or fetch(wire, name)[0]
 
 
+def points_at(wire: Wire, name: str) -> Digest | None:
+    """The digest that the repository itself, not a mirror, has for a tag."""
+    what = wire.name(name)
+    with wire.request("HEAD", wire.path(f"manifests/{name}"), what=what, headers=_ACCEPT, ok=(200, 404)) as response:
+        digest = response.header("Docker-Content-Digest")
+        return Digest(digest) if response.status == 200 and digests.is_digest(digest) else None
+
+
 def fetch(wire: Wire, name: str) -> tuple[Descriptor, bytes]:
     """What a tag or digest points at, and its bytes, which are what the digest says."""
     with wire.read("GET", f"manifests/{name}", name, what=wire.name(name), headers=_ACCEPT) as response:

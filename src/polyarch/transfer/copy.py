@@ -21,7 +21,7 @@ from polyarch.oci import platform as platforms
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
 from polyarch.oci.document import Index, Manifest
-from polyarch.oci.place import Mounting, Originating, Readable, Source, Streaming, Target
+from polyarch.oci.place import Mounting, Originating, Readable, Source, Streaming, Tagged, Target
 from polyarch.oci.platform import Platform
 from polyarch.transfer import graph as graphs
 from polyarch.transfer.crew import Crew
@@ -103,6 +103,10 @@ def send(
             only = frozenset(entry.digest for entry in graph.root.document.manifests) - gone
             graph = msgspec.structs.replace(graph, absent=())
         graphs.require_whole(graph, source, name)
+        if only is None and names and _is_there(source, target, graph, names):
+            form: Form = "single" if options.single else "whole"
+            existing = sum(blob.size for blob in graph.blobs)
+            return Sent(descriptor=graph.root.descriptor, form=form, moved=0, mounted=0, existing=existing)
         sender = _Sender(source, target, crew, options.unit, emit)
         sender.blobs(graph.blobs)
         crew.run(sender.manifest, [node for node in graph.manifests if node is not graph.root])
@@ -117,6 +121,27 @@ def send(
         mounted=sender.count("mounted"),
         existing=sender.count("exists"),
     )
+
+
+def _is_there(source: Source, target: Target, graph: Graph, names: Sequence[str]) -> bool:
+    """Whether the names at the target point at this image already, and all of it is known to be there.
+
+    Then a few questions are all that is asked: what each name points at, and for each image's manifest. Its blobs were
+    seen there before, and no registry takes away what a manifest that it has speaks of.
+    """
+    if not isinstance(target, Tagged) or not isinstance(source, Originating) or not isinstance(target, Originating):
+        return False
+    nodes = [*graph.indexes, *graph.manifests]
+    here = frozenset(target.origins(graph.root.descriptor.digest))
+    contents = (*(node.descriptor.digest for node in nodes), *(blob.digest for blob in graph.blobs))
+    if not all(here.intersection(source.origins(digest)) for digest in contents):
+        return False
+    try:
+        if any(target.points_at(name) != graph.root.descriptor.digest for name in names):
+            return False
+        return all(target.has_manifest(node.descriptor) for node in nodes if node is not graph.root)
+    except RegistryError:
+        return False
 
 
 @contextmanager
