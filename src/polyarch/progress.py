@@ -4,7 +4,8 @@ The rooms emit; `cli/progress.py` draws. A record carries no time: the renderer 
 because only `cli/` reads the clock. An `Emit` may be called from any thread.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 import msgspec
 
@@ -59,3 +60,15 @@ Emit = Callable[[Event], None]
 
 def ignore(event: Event) -> None:
     """An Emit for callers who do not want to know."""
+
+
+@contextmanager
+def reported(emit: Emit, unit: str, name: str, platforms: Iterable[object] = ()) -> Iterator[None]:
+    """A unit of work: it is started, and finished when the block ends, with the error where there is one."""
+    emit(Started(unit, name, tuple(map(str, platforms))))
+    try:
+        yield
+    except BaseException as error:
+        emit(Finished(unit, error=str(error) or type(error).__name__))
+        raise
+    emit(Finished(unit))

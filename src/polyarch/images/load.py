@@ -64,8 +64,7 @@ def load(
     for image in images:
         name = _full(image.name)
         unit = f"load {name or image.descriptor.digest}"
-        emit(progress.Started(unit, unit, tuple(map(str, platforms or ()))))
-        try:
+        with progress.reported(emit, unit, unit, platforms or ()):
             sent = copier.send(
                 source,
                 image.name or image.descriptor.digest,
@@ -74,10 +73,6 @@ def load(
                 copier.CopyOptions(platforms=platforms, present_only=platforms is None, unit=unit),
                 emit,
             )
-        except Exception as error:
-            emit(progress.Finished(unit, error=str(error)))
-            raise
-        emit(progress.Finished(unit))
         if not name:
             store.keep(sent.descriptor)
         loaded.append(Loaded(name, sent.descriptor))

@@ -38,8 +38,7 @@ def pull(
     """
     name = str(reference)
     unit = f"pull {name}"
-    emit(progress.Started(unit, f"pull {reference.familiar()}", tuple(map(str, platforms or ()))))
-    try:
+    with progress.reported(emit, unit, f"pull {reference.familiar()}", platforms or ()):
         descriptor = copier.copy(
             registry.repository(reference),
             reference.version,
@@ -48,10 +47,6 @@ def pull(
             copier.CopyOptions(platforms=platforms, unit=unit),
             emit,
         )
-    except Exception as error:
-        emit(progress.Finished(unit, error=str(error)))
-        raise
-    emit(progress.Finished(unit))
     # What was left out now can be fetched later from where it is, and what came can be mounted there on a push.
     lazy.record_image(store, descriptor, reference)
     lazy.record_origins(store, lazy.children(store.read_manifest(descriptor), descriptor.media_type), reference)

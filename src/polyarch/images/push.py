@@ -45,8 +45,7 @@ def push(
         raise UsageError(f"{text} is an id; what is pushed goes to a name", "give the name, or 'polyarch tag' one")
     reference = references.parse(found.name)
     unit = f"push {found.name}"
-    emit(progress.Started(unit, f"push {reference.familiar()}", tuple(map(str, platforms or ()))))
-    try:
+    with progress.reported(emit, unit, f"push {reference.familiar()}", platforms or ()):
         sent = copier.send(
             # A base that was never downloaded is mounted where it is, or fetched now; a platform that was never
             # pulled stays away, and its absence is an error.
@@ -57,10 +56,6 @@ def push(
             copier.CopyOptions(platforms=platforms, unit=unit),
             emit,
         )
-    except Exception as error:
-        emit(progress.Finished(unit, error=str(error)))
-        raise
-    emit(progress.Finished(unit))
     if sent.form != "subset":
         lazy.record_image(store, sent.descriptor, reference)
     if reference.tag:

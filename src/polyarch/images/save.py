@@ -38,8 +38,7 @@ def save(
     source = LazySource(store, registry, fetch_manifests=False)
     for text, image in zip(texts, found, strict=True):
         unit = f"save {text}"
-        emit(progress.Started(unit, f"save {text}", tuple(map(str, platforms or ()))))
-        try:
+        with progress.reported(emit, unit, f"save {text}", platforms or ()):
             # Called by id, the image goes without a name, as with docker.
             kept = "" if image.by_id else image.name
             copier.send(
@@ -50,10 +49,6 @@ def save(
                 copier.CopyOptions(platforms=platforms, unit=unit),
                 emit,
             )
-        except Exception as error:
-            emit(progress.Finished(unit, error=str(error)))
-            raise
-        emit(progress.Finished(unit))
     writer.finish()
     for warning in writer.warnings():
         emit(progress.Warned(warning))

@@ -213,7 +213,7 @@ def _send(
         assert location.reference is not None
         place, name = places.registry.repository(location.reference), location.reference.tag
     unit = f"push {target}"
-    with copier.reported(emit, unit, unit):
+    with progress.reported(emit, unit, unit):
         copier.copy(source, descriptor.digest, place, (name,), copier.CopyOptions(unit=unit), emit)
     if location.reference is not None:
         lists.remember_remote(places.store, location.reference, descriptor.digest)

@@ -122,7 +122,7 @@ def _bring(places: Places, text: str, emit: progress.Emit) -> list[Entry]:
             digests = list(dict.fromkeys(named.descriptor.digest for named in found.source.images()))
         if not digests:
             raise NotFoundError(f"{text} has no images", "build one into it with: polyarch build -o type=oci,dest=…")
-        with copier.reported(emit, unit, unit):
+        with progress.reported(emit, unit, unit):
             for digest in digests:
                 copier.copy(found.source, digest, places.store, (), options, emit)
                 result += members.gather_found(places, found, digest, text).entries

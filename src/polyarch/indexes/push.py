@@ -58,7 +58,7 @@ def push(
     repository = places.registry.repository(target)
     warnings = _changed_remotely(places, repository, target)
     unit = f"push {target}"
-    with copier.reported(emit, unit, f"push {target.familiar()}"):
+    with progress.reported(emit, unit, f"push {target.familiar()}"):
         copy_options = CopyOptions(platforms=options.platforms, unit=unit)
         sent = copier.send(source, str(reference), repository, [target.tag], copy_options, emit)
     lists.remember_remote(places.store, target, sent.descriptor.digest)

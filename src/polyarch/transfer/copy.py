@@ -6,8 +6,7 @@ follow when all blobs are there, then indexes, and the name last, so that no nam
 """
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
 import msgspec
@@ -142,18 +141,6 @@ def _is_there(source: Source, target: Target, graph: Graph, names: Sequence[str]
         return all(target.has_manifest(node.descriptor) for node in nodes if node is not graph.root)
     except RegistryError:
         return False
-
-
-@contextmanager
-def reported(emit: progress.Emit, unit: str, name: str, platforms: Sequence[Platform] = ()) -> Iterator[None]:
-    """A unit of work around a copy: it is started, and finished with the error where there is one."""
-    emit(progress.Started(unit, name, tuple(map(str, platforms))))
-    try:
-        yield
-    except BaseException as error:
-        emit(progress.Finished(unit, error=str(error) or type(error).__name__))
-        raise
-    emit(progress.Finished(unit))
 
 
 def choose(index: Index, wanted: Iterable[Platform]) -> tuple[Descriptor, ...]:
