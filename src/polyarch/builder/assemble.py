@@ -132,7 +132,8 @@ class Assembler:
 
         def work() -> Layer:
             with self._source.open_blob(blob) as reader, self._store.new_blob() as writer:
-                packed = recompress(decompress(reader), writer, self._export.compression, self._workers)
+                tar = decompress(reader, self._store.largest_layer)
+                packed = recompress(tar, writer, self._export.compression, self._workers)
                 writer.commit(packed.digest)
             return Layer(
                 diff_id=layer.diff_id,

@@ -14,7 +14,7 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
 
     `registries_files` are containers' registries.conf in the order in which the first existing one counts;
     `certificate_directories` hold a directory a host; `credential_files` are docker's and podman's, the first
-    being the one that `login` writes.
+    being the one that `login` writes. `largest_layer` is how many bytes a layer may unpack to.
     """
 
     home: Path
@@ -30,6 +30,7 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     progress: str
     default_platform: str
     source_date_epoch: int | None
+    largest_layer: int
     ci: bool
     variables: Mapping[str, str]
 
@@ -59,6 +60,7 @@ def read(variables: Mapping[str, str] | None = None, uid: int | None = None) -> 
         progress=get("BUILDKIT_PROGRESS") or get("POLYARCH_PROGRESS") or "auto",
         default_platform=get("DOCKER_DEFAULT_PLATFORM") or "",
         source_date_epoch=_epoch(get("SOURCE_DATE_EPOCH")),
+        largest_layer=_largest_layer(get("POLYARCH_MAX_LAYER_SIZE")),
         ci=bool(get("CI")),
         variables=dict(variables),
     )
@@ -94,6 +96,12 @@ def _proxy(variables: Mapping[str, str], name: str) -> str:
     if value is None and not (name == "http_proxy" and "REQUEST_METHOD" in variables):
         value = variables.get(name.upper())
     return value or (variables.get("all_proxy", "") if name != "no_proxy" else "")
+
+
+def _largest_layer(text: str | None) -> int:
+    from polyarch.cli import text as texts
+
+    return texts.bytes_of(text) if text else 100 << 30
 
 
 def _epoch(text: str | None) -> int | None:

@@ -49,7 +49,7 @@ class Session:
             from polyarch.store import Store
 
             try:
-                opened = Store.open(self.root)
+                opened = Store.open(self.root, largest_layer=self.environment.largest_layer)
             except PermissionError as error:
                 raise PolyarchError(
                     f"the store {self.root} cannot be opened: {error.strerror}",

@@ -141,11 +141,11 @@ def _layer(store: "Store", tar: Readable) -> tuple[Descriptor, Digest]:
     kind = sniff(head)
     with store.new_blob() as writer:
         if kind in ("gzip", "zstd"):
-            diff_id, listing = scan(_Tee(head, tar, writer))
+            diff_id, listing = scan(_Tee(head, tar, writer), limit=store.largest_layer)
             media_type = Compression(kind="zstd" if kind == "zstd" else "gzip").media_type()
             digest, size = writer.commit()
         else:
-            plain = decompress(_Tee(head, tar, None))
+            plain = decompress(_Tee(head, tar, None), store.largest_layer)
             packed = pack(_items(plain), writer, Compression())
             diff_id, listing, media_type = packed.diff_id, packed.listing, packed.media_type
             digest, size = writer.commit(packed.digest)

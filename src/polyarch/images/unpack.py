@@ -124,7 +124,7 @@ class Unpacker:
             except CorruptError:
                 self._store.cache.delete(_LISTING, layer.diff_id)
         with self._glance(layer.blob) as reader:
-            diff_id, listing = scan(reader, layer.blob.digest)
+            diff_id, listing = scan(reader, layer.blob.digest, self._store.largest_layer)
         if diff_id != layer.diff_id:
             raise CorruptError(
                 f"the layer {layer.blob.digest} is not what the image's config says: "
@@ -177,7 +177,9 @@ class Unpacker:
             try:
                 with self._store.snapshots.prepare(key) as snapshot, ExitStack() as opened:
                     below = None if key == layer.diff_id else _Below(self, layers[:-1], opened)
-                    tar = decompress(opened.enter_context(self._source.open_blob(layer.blob)))
+                    tar = decompress(
+                        opened.enter_context(self._source.open_blob(layer.blob)), self._store.largest_layer
+                    )
                     apply(
                         tar,
                         str(snapshot.path),

@@ -30,6 +30,9 @@ _APART = 64 << 10
 # What a gzip member begins with that holds stored blocks: deflate, no flags, no time, no extra flags, no system.
 _STORED_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 _STORED_MAX = 0xFFFF
+# What a layer may unpack to unless somebody allows more: a bomb ends here, and no image that anybody uses does.
+LARGEST = 100 << 30
+RAISE_THE_LIMIT = "if you trust where it comes from, allow more with POLYARCH_MAX_LAYER_SIZE (as 200GiB)"
 _PROBE = 4 << 10
 _LONG_PROBE = 64 << 10
 
@@ -206,7 +209,7 @@ class Decompressed:
     uncompressed) offsets, at most one in 64 KiB; it is empty for a plain stream.
     """
 
-    def __init__(self, reader: Readable, limit: int | None = None) -> None:
+    def __init__(self, reader: Readable, limit: int | None = LARGEST) -> None:
         self._reader = reader
         self._limit = limit
         self._input = b""
@@ -232,7 +235,7 @@ class Decompressed:
         if self._limit is not None and self.position > self._limit:
             raise CorruptError(
                 f"a {self.kind} stream holds more than the {self._limit} bytes that are allowed",
-                "raise the limit if you trust where it comes from",
+                RAISE_THE_LIMIT,
             )
         return out
 
@@ -300,10 +303,10 @@ def is_far(blocks: Sequence[tuple[int, int]], position: int) -> bool:
     return not blocks or position - blocks[-1][1] >= _APART
 
 
-def decompress(reader: Readable, limit: int | None = None) -> Decompressed:
+def decompress(reader: Readable, limit: int | None = LARGEST) -> Decompressed:
     """The content of `reader`: gzip, zstd, bzip2 or xz by its first bytes, of several members or frames, else itself.
 
-    `limit` is how many bytes of content are allowed. Raises CorruptError while it is read, where the stream is damaged,
-    cut off, goes on with foreign bytes, or holds more than the limit.
+    `limit` is how many bytes of content are allowed, None any number. Raises CorruptError while it is read, where the
+    stream is damaged, cut off, goes on with foreign bytes, or holds more than the limit.
     """
     return Decompressed(reader, limit)

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from polyarch.errors import CorruptError
-from polyarch.layers.compression import decompress
+from polyarch.layers.compression import LARGEST, RAISE_THE_LIMIT, decompress
 from polyarch.layers.entry import Entry, clean, parent_of
 from polyarch.layers.reader import Pieces, TarReader, content
 from polyarch.layers.whiteouts import OPAQUE
@@ -174,22 +174,30 @@ class _Hashing:
 
 
 def scan(
-    reader: Readable, blob: str = "", limit: int | None = None, look: Look | None = None
+    reader: Readable, blob: str = "", limit: int | None = LARGEST, look: Look | None = None
 ) -> tuple[Digest, Listing]:
     """The diff id and the listing of a layer, in one read of its blob, compressed or not. Nothing is written.
 
     `blob` is the digest of what is read, where it is known; only then can `LayerFiles` use the offsets of its blocks.
-    `limit` is how many uncompressed bytes are allowed. `look` is shown each file with its content, for who must see
-    both in the same read. Raises CorruptError for what is damaged or leads upwards.
+    `limit` is how many bytes the tar, and the files in it with their holes, may have. `look` is shown each file with
+    its content, for who must see both in the same read. Raises CorruptError for what is damaged, too large or leads
+    upwards.
     """
     plain = decompress(reader, limit)
     hashing = _Hashing(plain.read)
     tar = TarReader(hashing)
     entries: list[Listed] = []
     texts: dict[str, bytes] = {}
+    unpacked = 0
     while (member := tar.next()) is not None:
         entry = listed(member.entry, member.offset, member.pieces)
         entries.append(entry)
+        # A sparse file of a few bytes may claim exabytes, which who copies it would write out.
+        unpacked += entry.size if entry.kind == "file" else 0
+        if limit is not None and unpacked > limit:
+            raise CorruptError(
+                f"the files of a layer have more than the {limit} bytes that are allowed", RAISE_THE_LIMIT
+            )
         if entry.path in KEPT and entry.kind == "file" and entry.size <= KEPT_SIZE:
             texts[entry.path] = b"".join(_chunks(content(tar, member)))
             if look is not None:

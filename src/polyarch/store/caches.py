@@ -74,9 +74,12 @@ class Caches:
 
     def _take(self, name: str, sharing: Sharing, fill: Callable[[str], None], held: contextlib.ExitStack) -> str:
         number = 0
+        os.makedirs(self._layout.caches, 0o700, exist_ok=True)
         while number < _PRIVATE:
             directory = self.location(f"{name}-{number}" if number else name)
-            os.makedirs(directory, 0o700, exist_ok=True)
+            # Not makedirs: it fails where the directory is thrown away while it looks.
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(directory, 0o700)
             try:
                 lock = os.open(f"{directory}/{_LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             except FileNotFoundError:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from polyarch.store.gc import Collector, Keep, Reclaimed, Usage
     from polyarch.store.verify import Problem, Verifier
 
+# As layers/compression.py has it by itself.
+LARGEST_LAYER = 100 << 30
 _MARKER = b'{"imageLayoutVersion":"1.0.0"}'
 
 
@@ -46,8 +48,9 @@ class Store:
     PolyarchError when the disk is full or not writable. `snapshots` and `cache` are parts of it.
     """
 
-    def __init__(self, layout: Layout, trace: Trace = _no_trace) -> None:
+    def __init__(self, layout: Layout, trace: Trace = _no_trace, largest_layer: int = LARGEST_LAYER) -> None:
         self.layout = layout
+        self.largest_layer = largest_layer
         self._lock = StoreLock(layout.lock("store"))
         self._lease = Lease(layout, self._lock)
         self._blobs = Blobs(layout, self._lock, self._lease, trace)
@@ -64,9 +67,17 @@ class Store:
         return Caches(self.layout)
 
     @classmethod
-    def open(cls, root: Path | str, *, create: bool = True, trace: Trace = _no_trace) -> Self:
+    def open(
+        cls,
+        root: Path | str,
+        *,
+        create: bool = True,
+        trace: Trace = _no_trace,
+        largest_layer: int = LARGEST_LAYER,
+    ) -> Self:
         """The store at `root`, made if it is not there and `create` says so; leftovers of dead processes are removed.
 
+        `largest_layer` is how many bytes a layer may unpack to, for those who read one out of this store.
         Raises NotFoundError without `create`, PolyarchError where the root cannot be written.
         """
         layout = Layout(os.path.abspath(root))
@@ -79,7 +90,7 @@ class Store:
             for directory in layout.directories():
                 if not os.path.isdir(directory):
                     os.makedirs(directory, 0o700, exist_ok=True)
-            store = cls(layout, trace)
+            store = cls(layout, trace, largest_layer)
             try:
                 temporary.reclaim(layout.temporary)
             except BaseException:

@@ -99,11 +99,13 @@ class Learner:
             return None  # of another version: it is made anew
 
     def _scan(self, layer: Layer) -> "tuple[Listing, Facts]":
+        from polyarch.layers.compression import LARGEST
         from polyarch.layers.listing import scan
 
         collector = Collector()
         with self._source.open_blob(layer.blob) as reader:
-            diff_id, listing = scan(reader, layer.blob.digest, look=collector.look)
+            limit = LARGEST if self._store is None else self._store.largest_layer
+            diff_id, listing = scan(reader, layer.blob.digest, limit, look=collector.look)
         if diff_id != layer.diff_id:
             raise CorruptError(
                 f"the layer {layer.blob.digest} is not what the image's config says: "
