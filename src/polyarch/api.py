@@ -18,7 +18,17 @@ from polyarch.oci.platform import Platform
 from polyarch.oci.reference import Reference
 
 if TYPE_CHECKING:
-    from polyarch.builder import BuildRequest, BuildResult, Checked, Outline, Output, Override, Secrets, TargetStage
+    from polyarch.builder import (
+        BuildRequest,
+        BuildResult,
+        Checked,
+        Outline,
+        Output,
+        Override,
+        Record,
+        Secrets,
+        TargetStage,
+    )
     from polyarch.layers.compression import Compression
     from polyarch.registry import Registry
     from polyarch.store import Store
@@ -75,6 +85,16 @@ def targets(
 
     with _registry(registry) as client, request(context, store, client, **wishes) as asked:
         return targets_of(asked)
+
+
+def outlook(
+    context: Path | str | None, store: "Store", *, registry: "Registry | None" = None, **wishes: Any
+) -> "Record":
+    """What `build` would do now, step by step, and why: nothing is built. Parameters and errors as of `build`."""
+    from polyarch.builder import outlook as outlook_of
+
+    with _registry(registry) as client, request(context, store, client, **wishes) as asked:
+        return outlook_of(asked, store, client)
 
 
 @contextmanager

@@ -7,8 +7,10 @@ if TYPE_CHECKING:
     from polyarch.builder.checking import Checked, check, outline, targets
     from polyarch.builder.contexts import Fetcher, Opened, fetcher
     from polyarch.builder.perform.running import Secrets
-    from polyarch.builder.pipeline import BuildResult, build
+    from polyarch.builder.pipeline import BuildResult, build, outlook
     from polyarch.builder.plan.options import PlanOptions
+    from polyarch.builder.record import Record, Step
+    from polyarch.builder.recorder import Archive
     from polyarch.builder.request import (
         BuildRequest,
         Export,
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from polyarch.dockerfile.outline import Target as TargetStage
 
 _HOMES = {
+    "Archive": "recorder",
     "BuildRequest": "request",
     "BuildResult": "pipeline",
     "Checked": "checking",
@@ -37,19 +40,23 @@ _HOMES = {
     "Output": "request",
     "Override": "request",
     "PlanOptions": "plan.options",
+    "Record": "record",
     "Secrets": "perform.running",
     "Sources": "request",
+    "Step": "record",
     "TargetStage": "checking",
     "build": "pipeline",
     "check": "checking",
     "fetcher": "contexts",
     "named_contexts": "request",
     "outline": "checking",
+    "outlook": "pipeline",
     "read_sources": "request",
     "targets": "checking",
 }
 
 __all__ = [
+    "Archive",
     "BuildRequest",
     "BuildResult",
     "Checked",
@@ -63,14 +70,17 @@ __all__ = [
     "Output",
     "Override",
     "PlanOptions",
+    "Record",
     "Secrets",
     "Sources",
+    "Step",
     "TargetStage",
     "build",
     "check",
     "fetcher",
     "named_contexts",
     "outline",
+    "outlook",
     "read_sources",
     "targets",
 ]

@@ -1,6 +1,6 @@
 """A build from request to result: parse, plan each platform, solve once, assemble, send."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, cast
 
@@ -18,10 +18,11 @@ from polyarch.builder.perform.http import Downloads
 from polyarch.builder.perform.layer import Layer
 from polyarch.builder.perform.performer import Performer, Result, Site
 from polyarch.builder.plan.planner import Plan, epoch_of, plan
+from polyarch.builder.record import Record
+from polyarch.builder.recorder import Archive, Recorder, step
 from polyarch.builder.request import BuildRequest
 from polyarch.builder.survival import Failure, Survival
-from polyarch.builder.vertices import Context as ContextVertex
-from polyarch.builder.vertices import Git, Graph, Http, VertexId
+from polyarch.builder.vertices import Graph, VertexId
 from polyarch.dockerfile import directives, ignorefile, parser, stages
 from polyarch.dockerfile.parser import Dockerfile
 from polyarch.dockerfile.source import DockerfileError, Location
@@ -33,9 +34,6 @@ from polyarch.transfer.lazy import LazySource
 if TYPE_CHECKING:
     from polyarch.registry import Registry
     from polyarch.store import Store
-
-
-_SILENT = (ContextVertex, Http, Git)
 
 
 class BuildResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +64,16 @@ def build(
     dockerfile = _parsed(request)
     with ExitStack() as stack:
         return _Build(_dated(request, dockerfile), dockerfile, store, registry, emit, stack).run()
+
+
+def outlook(request: BuildRequest, store: "Store", registry: "Registry") -> Record:
+    """What a build would do now, step by step, and why it would not take a step from the cache. Nothing is built.
+
+    Raises as `build` does.
+    """
+    dockerfile = _parsed(request)
+    with ExitStack() as stack:
+        return _Build(_dated(request, dockerfile), dockerfile, store, registry, progress.ignore, stack).outlook()
 
 
 def _parsed(request: BuildRequest) -> Dockerfile:
@@ -216,7 +224,7 @@ class _Build:
     def _solve(self, plans: list[Plan]) -> list[tuple[Plan, tuple[Layer, ...]]]:
         """The plans whose layers are all there, with them."""
         targets = dict.fromkeys(layer for one in plans for layer in one.layers)
-        observer = _Observer(self._graph, self._emit)
+        recorder = Recorder(self._graph, self._emit)
         self._performer.foresee()
         results: Mapping[VertexId, Result]
         errors: Mapping[str, PolyarchError] = {}
@@ -224,7 +232,7 @@ class _Build:
             results = solve.solve(
                 targets,
                 self._performer,
-                observer,
+                recorder,
                 workers=max(self._request.workers, len(plans)),
                 keep_going=self._request.keep_going,
             )
@@ -232,6 +240,8 @@ class _Build:
             if not self._request.keep_going:
                 raise self._located(*next(iter(failed.errors.items()))) from failed
             results, errors = cast(Mapping[VertexId, Result], failed.results), failed.errors
+        finally:
+            self._remember(targets, plans, recorder)
         solved: list[tuple[Plan, tuple[Layer, ...]]] = []
         for one in plans:
             with self._survive.of(one.platform):
@@ -246,6 +256,31 @@ class _Build:
                     stack.extend(found)
                 solved.append((one, tuple(stack)))
         return solved
+
+    def _remember(self, targets: Iterable[VertexId], plans: list[Plan], recorder: Recorder) -> None:
+        """Write down what was done, for `explain`; of a build that failed, too."""
+        order = solve.topological(list(targets), self._performer.inputs)
+        steps = recorder.steps(order, self._performer)
+        Archive(self._store).remember(self._request, plans, steps, recorder, self._performer)
+
+    def outlook(self) -> Record:
+        """What `run` would do, and why: nothing is performed."""
+        plans = self._plans(self._dockerfile)
+        targets = dict.fromkeys(layer for one in plans for layer in one.layers)
+        recorder = Recorder(self._graph, progress.ignore)
+        try:
+            seen = solve.examine(targets, self._performer, recorder)
+        except solve.FailedError as failed:
+            raise self._located(*next(iter(failed.errors.items()))) from failed
+        pending = set(seen.pending)
+        return Archive(self._store).outlook(
+            self._request,
+            [str(one.platform) for one in plans],
+            [
+                step(self._graph, key, self._performer, cached=key in seen.results, done=key in pending)
+                for key in seen.order
+            ],
+        )
 
     def _verified(
         self, solved: list[tuple[Plan, tuple[Layer, ...]]], told: list[progress.Warned]
@@ -285,20 +320,3 @@ class _Build:
         ignore = sources.ignore.get(name, "")
         matcher = ignorefile.Matcher(ignorefile.parse(ignore)) if ignore.strip() else None
         return Context(directory, self._store, int(self._request.created * 1e9), matcher)
-
-
-class _Observer:
-    """Tells of vertices by their labels. To open a context is no step worth a line, and who fetches speaks itself."""
-
-    def __init__(self, graph: Graph, emit: progress.Emit) -> None:
-        self._graph = graph
-        self._emit = emit
-
-    def started(self, vertex: VertexId) -> None:
-        if not isinstance(self._graph.vertices[vertex], _SILENT):
-            label = self._graph.labels[vertex]
-            self._emit(progress.Started(vertex, label.name, label.platforms))
-
-    def finished(self, vertex: VertexId, *, cached: bool = False, error: str = "") -> None:
-        if not isinstance(self._graph.vertices[vertex], _SILENT):
-            self._emit(progress.Finished(vertex, cached, error))

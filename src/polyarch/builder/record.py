@@ -16,6 +16,8 @@ How = Literal["", "native", "emulated"]
 
 _VERSION = 1
 _SHOWN = 4
+# What is there, and neither cached nor done.
+_GIVEN = frozenset({"Context", "Inline"})
 _STEP = re.compile(r"\[(?:(.*) )?(\d+)/\d+\] (.*)", re.DOTALL)
 # What a part is called in front of people.
 _WORDS = {"command": "the command", "directory": "the working directory", "user": "the user"}
@@ -121,7 +123,7 @@ def explained(
     changed: dict[str, Step] = {}
     found: list[Step] = []
     for step in steps:
-        if step.cached or step.kind == "Context":
+        if step.cached or not step.done or step.kind in _GIVEN:
             found.append(step)
             continue
         place = _place(step)

@@ -182,6 +182,19 @@ class Archive:
         )
         self._store.cache.put_many(_BUILD, [(key, made) for key in (_place(request), *(f"name {n}" for n in names))])
 
+    def outlook(self, request: BuildRequest, platforms: Sequence[str], steps: Sequence[Step]) -> Record:
+        """A build that has not been done, as a record: why each step would be done, compared with the last build."""
+        return Record(
+            names=(),
+            context=str(request.sources.directories.get("") or ""),
+            dockerfile=request.sources.name,
+            target=request.plan.target,
+            platforms=tuple(platforms),
+            begun=request.created,
+            seconds=0.0,
+            steps=record.explained(steps, self.of_context(request), self.files, fresh=request.no_cache),
+        )
+
     def _get(self, key: str) -> Record | None:
         raw = self._store.cache.get(_BUILD, key)
         return record.decode(raw) if raw is not None else None
