@@ -49,7 +49,8 @@ def read(variables: Mapping[str, str] | None = None, uid: int | None = None) -> 
         credential_files=_credential_files(variables, home, config, user),
         registries_files=_registries_files(get("CONTAINERS_REGISTRIES_CONF"), config),
         certificate_directories=(
-            *((config / "containers/certs.d", config / "docker/certs.d") if user else ()),
+            config / "containers/certs.d",
+            config / "docker/certs.d",
             Path("/etc/containers/certs.d"),
             Path("/etc/docker/certs.d"),
         ),

@@ -105,10 +105,14 @@ class _Held(msgspec.Struct, frozen=True):
 class Authorizer:
     """Gives each request its Authorization header. It keeps challenges, credentials and tokens for one command.
 
-    Safe from several threads: those that need the same token wait for the one that fetches it.
+    Safe from several threads: those that need the same token wait for the one that fetches it. With `offline`, a
+    token server is asked for an identity token as well, which can stand for the password later; it is then in
+    `identity_token`.
     """
 
-    def __init__(self, transport: Transport, credentials: Asking) -> None:
+    def __init__(self, transport: Transport, credentials: Asking, *, offline: bool = False) -> None:
+        self.identity_token = ""
+        self._offline = offline
         self._transport = transport
         self._credentials = credentials
         self._challenges: dict[str, Challenge] = {}
@@ -200,6 +204,8 @@ class Authorizer:
             query += [("scope", text) for text in scope.texts()]
             if credential is not None and credential.username:
                 query.append(("account", credential.username))
+                if self._offline:
+                    query += [("client_id", _CLIENT), ("offline_token", "true")]
                 headers["Authorization"] = _basic(credential)
             joint = "&" if "?" in realm else "?"
             response = self._transport.send("GET", f"{realm}{joint}{urlencode(query)}" if query else realm, headers)
@@ -214,6 +220,8 @@ class Authorizer:
         text = document.get("token") or document.get("access_token")
         if not isinstance(text, str) or not text:
             raise RegistryError(f"the token server {urlsplit(realm).netloc} gave no token")
+        if self._offline and isinstance(identity := document.get("refresh_token"), str):
+            self.identity_token = identity
         life = document.get("expires_in")
         seconds = life if isinstance(life, int | float) and life > 0 else _DEFAULT_LIFE
         return _Held(scope, _shown(text, endpoint.host), started + seconds * _MARGIN)

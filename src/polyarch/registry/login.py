@@ -1,6 +1,6 @@
 """Logging in: a credential is tried at the registry before it is stored."""
 
-from polyarch.errors import UsageError
+from polyarch.errors import RegistryError, UsageError
 from polyarch.registry.auth import Authorizer
 from polyarch.registry.credentials import Credential, Credentials
 from polyarch.registry.hosts import Hosts, of_registry
@@ -20,11 +20,26 @@ class _Tried:
 
 
 def login(host: str, credential: Credential, hosts: Hosts, transport: Transport, credentials: Credentials) -> str:
-    """Ask /v2/ with the credential, through the registry's own challenge; store it; say where."""
+    """Ask /v2/ with the credential, through the registry's own challenge; store it; say where.
+
+    A token server that gives an identity token has it stored in the password's place, as docker does.
+    """
     host = host.removeprefix("https://").removeprefix("http://").rstrip("/")
     host = {"index.docker.io/v1": "docker.io", "index.docker.io": "docker.io"}.get(host, host)
     if not host or "/" in host:
         raise UsageError(f"{host!r} is not a registry", "a registry reads host[:port], as in ghcr.io or localhost:5000")
-    session = Session(hosts, transport, Authorizer(transport, _Tried(credential)))
-    ping(session, of_registry(host))
+    authorizer = Authorizer(transport, _Tried(credential), offline=True)
+    try:
+        ping(Session(hosts, transport, authorizer), of_registry(host))
+    except RegistryError as error:
+        if error.status != 401:
+            raise
+        raise RegistryError(
+            f"{host} refuses this user name or password",
+            "check both; many registries want an access token in the password's place",
+            status=error.status,
+            codes=error.codes,
+        ) from error
+    if authorizer.identity_token:
+        credential = Credential(username=credential.username, identity_token=authorizer.identity_token)
     return credentials.store(host, credential)
