@@ -157,7 +157,6 @@ class _Build:
         )
 
     def run(self) -> BuildResult:
-        request = self._request
         self._exporter.check()
         if not directives.is_dockerfile(self._dockerfile.syntax):
             self._emit(
@@ -167,12 +166,20 @@ class _Build:
                 )
             )
         plans = self._plans(self._dockerfile)
-        checked = checking.judge(self._dockerfile, request, [found for one in plans for found in one.findings])
+        checked = checking.judge(self._dockerfile, self._request, [found for one in plans for found in one.findings])
         told = [checking.warning(finding, self._dockerfile) for finding in checked.findings]
-        if checked.violation:
-            for one in told:
-                self._emit(one)
-            raise BuildError(checked.violation, "`# check=error=true` makes an error of a warning")
+        try:
+            if checked.violation:
+                raise BuildError(checked.violation, "`# check=error=true` makes an error of a warning")
+            return self._made(plans, told)
+        finally:
+            # At the end, where they are read; a build that failed may have failed of what they say.
+            for warning in told:
+                self._emit(warning)
+
+    def _made(self, plans: list[Plan], told: list[progress.Warned]) -> BuildResult:
+        """Solve, assemble and send. What is seen on the way is added to `told`."""
+        request = self._request
         survivors = self._verified(self._solve(plans), told)
         self._survive.settle([str(one.platform) for one, _ in survivors])
         blobs = any(output.kind not in ("local", "tar") for output in request.export.outputs)
@@ -190,8 +197,6 @@ class _Build:
         sent: list[Sent] = []
         for output in request.export.outputs:
             sent += self._exporter.send(output, images, root or images[0].descriptor)
-        for warning in told:
-            self._emit(warning)
         said = [warning for one in plans for warning in one.warnings] + [warning.message for warning in told]
         warnings = tuple(dict.fromkeys(said))
         return BuildResult(
@@ -280,6 +285,7 @@ class _Build:
                 step(self._graph, key, self._performer, cached=key in seen.results, done=key in pending)
                 for key in seen.order
             ],
+            self._performer,
         )
 
     def _verified(

@@ -123,6 +123,14 @@ def explained(
     changed: dict[str, Step] = {}
     found: list[Step] = []
     for step in steps:
+        if step.kind == "ImageLayers":
+            # It is never done, only taken; but another one is why all above it is.
+            known = former.get(_place(step)) or former.get(_place(step)[:-1])
+            told = tuple(_differences(known.parts, step.parts)) if known is not None else ()
+            if told:
+                changed[step.id] = step
+            found.append(msgspec.structs.replace(step, reasons=told))
+            continue
         if step.cached or not step.done or step.kind in _GIVEN:
             found.append(step)
             continue
@@ -154,7 +162,7 @@ def _reasons(
     yield from own
     follows = next((changed[key] for key in step.inputs if key in changed), None)
     if follows is not None and not own:
-        yield f"it follows {follows.name}"
+        yield f"it follows {follows.name.partition('@sha256:')[0]}"
     elif not own and step.inputs != former.inputs and follows is None:
         yield "what it stands on changed"
     elif not own and follows is None:
@@ -174,7 +182,7 @@ def _differences(before: Mapping[str, str], after: Mapping[str, str]) -> Iterabl
             continue
         if name == "command":
             continue  # the instruction says it, in fewer words
-        word = _WORDS.get(name, name)
+        word = f"the argument or variable {name[1:]}" if name.startswith("$") else _WORDS.get(name, name)
         if name == "image":
             yield f"the base image changed: {_short(one)} → {_short(two)}"
         elif two is None:

@@ -182,8 +182,16 @@ class Archive:
         )
         self._store.cache.put_many(_BUILD, [(key, made) for key in (_place(request), *(f"name {n}" for n in names))])
 
-    def outlook(self, request: BuildRequest, platforms: Sequence[str], steps: Sequence[Step]) -> Record:
+    def outlook(
+        self, request: BuildRequest, platforms: Sequence[str], steps: Sequence[Step], performer: Selecting
+    ) -> Record:
         """A build that has not been done, as a record: why each step would be done, compared with the last build."""
+        selections = (performer.selection(VertexId(one.id)) for one in steps)
+        lists = dict(filter(None, selections))
+
+        def files(name: str) -> Mapping[str, str]:
+            return lists[name]() if name in lists else self.files(name)
+
         return Record(
             names=(),
             context=str(request.sources.directories.get("") or ""),
@@ -192,7 +200,7 @@ class Archive:
             platforms=tuple(platforms),
             begun=request.created,
             seconds=0.0,
-            steps=record.explained(steps, self.of_context(request), self.files, fresh=request.no_cache),
+            steps=record.explained(steps, self.of_context(request), files, fresh=request.no_cache),
         )
 
     def _get(self, key: str) -> Record | None:

@@ -102,12 +102,12 @@ def build(session: Session, /, **words: Any) -> int:
             "start the command in a cgroup of its own, as in: systemd-run --user --scope --slice=NAME polyarch build …",
         )
     context, read = _context(words["context"], words["file"])
-    wishes = read | _wishes(session, words)
+    asked = read | wishes(session, words)
     call = "check" if words["check"] else words["call"] or "build"
     if call != "build":
         from polyarch.cli import calls
 
-        return calls.call(call, context, session, wishes)
+        return calls.call(call, context, session, asked)
     export = outputs.export(
         words["outputs"],
         load=words["load"],
@@ -133,7 +133,7 @@ def build(session: Session, /, **words: Any) -> int:
             docker_format=export.docker_format,
             annotations=export.annotations,
             index_annotations=export.index_annotations,
-            **wishes,
+            **asked,
         )
         if any(outputs.parse(word).is_engine for word in words["outputs"]):
             _load_into_engine(session, registry, export.names, result, emit)
@@ -163,7 +163,7 @@ def _is_remote(word: str) -> bool:
     return "://" in word or word.startswith(("git@", "github.com/"))
 
 
-def _wishes(session: Session, words: Mapping[str, Any]) -> dict[str, Any]:
+def wishes(session: Session, words: Mapping[str, Any]) -> dict[str, Any]:
     """The words that say what is built and how, as `polyarch.build` takes them."""
     from polyarch.cli import per_platform
 

@@ -63,6 +63,7 @@ PROGRAM = {
         "completion": ("about:completion", "Print the completion script for bash, zsh or fish"),
         "diff": ("diff:diff", "Show how an image differs from another"),
         "drift": ("drift:drift", "Show what differs between the platforms of an image"),
+        "explain": ("explain:explain", "Show what a build did, or would do, and why"),
         "history": ("images:history", "Show the history of an image"),
         "import": ("importing:import_", "Make an image for one platform from a root filesystem"),
         "inspect": ("inspect:inspect", "Show what is known of images, as JSON"),

@@ -1,0 +1,159 @@
+"""`explain`: what a build did, or would do, and why."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import trees
+from tests.needs import need
+from tests.program import Program
+
+pytestmark = pytest.mark.integration
+BOTH = "linux/amd64,linux/arm64"
+DOCKERFILE = """
+FROM busybox
+ARG WORD=one
+COPY a b /data/
+RUN echo $WORD > /word
+RUN echo last > /last
+"""
+
+
+@pytest.fixture
+def build(polyarch: Program, busybox: str, tmp_path: Path) -> Callable[..., Any]:
+    """Build the context, with files changed, and give what is then told of each step for amd64."""
+    need("crun", "qemu-aarch64-static")
+    trees.write(tmp_path / "context", {"Dockerfile": DOCKERFILE, "a": "1", "b": "1"})
+
+    def built(*flags: str, status: int = 0, **files: str) -> dict[str, dict[str, Any]]:
+        trees.write(tmp_path / "context", files)
+        context = tmp_path / "context"
+        result = polyarch("build", "--platform", BOTH, "-t", "app", *flags, context, check=False)
+        assert result.status == status, str(result)
+        return steps(polyarch("explain", "--json", "app").json())
+
+    return built
+
+
+def steps(document: dict[str, Any], platform: str = "linux/amd64") -> dict[str, dict[str, Any]]:
+    """The steps for a platform, by the beginning of their instruction."""
+    found = {}
+    for step in document["steps"]:
+        if platform in step["platforms"] and step["kind"] != "Context":
+            text = re.sub(r"^\[.*?\] ", "", step["name"])
+            found[" ".join(text.partition("@")[0].split()[:2])] = step
+    return found
+
+
+def why(step: dict[str, Any]) -> str:
+    return "; ".join(step["reasons"])
+
+
+def test_the_first_build_has_nothing_to_be_compared_with(build: Callable[..., Any], polyarch: Program) -> None:
+    first = build()
+    assert list(first) == ["FROM busybox", "COPY a", "RUN echo"]
+    assert first["FROM busybox"]["cached"]
+    assert "no build before" in why(first["COPY a"])
+    table = polyarch("explain", "app").stdout
+    assert table.startswith("app:latest for linux/amd64, linux/arm64, built ")
+    assert "native" in table
+    assert "emulated" in table
+
+
+def test_a_file_that_changed_is_named_and_what_follows_refers_to_it(build: Callable[..., Any]) -> None:
+    build()
+    second = build(a="2")
+    assert why(second["COPY a"]) == "files changed: a"
+    assert "it follows [1/3] COPY a b /data/" in why(second["RUN echo"])
+    third = build(Dockerfile=DOCKERFILE.replace("a b", "a* b"), ab="new")
+    assert "files new: ab" in why(third["COPY a*"])
+    assert "the instruction was: COPY a b /data/" in why(third["COPY a*"])
+
+
+def test_an_argument_that_changed_is_named_with_both_values(build: Callable[..., Any]) -> None:
+    build()
+    second = build("--build-arg", "WORD=two")
+    assert second["COPY a"]["cached"]
+    assert why(second["RUN echo"]) == "the argument or variable WORD changed: 'one' → 'two'"
+
+
+def test_a_base_that_changed_is_named(
+    build: Callable[..., Any], polyarch: Program, tmp_path: Path, busybox_tars: dict[str, Path]
+) -> None:
+    build()
+    import tarfile
+
+    for platform in BOTH.split(","):
+        tar = tmp_path / "more.tar"
+        tar.write_bytes(busybox_tars[platform].read_bytes())
+        with tarfile.open(tar, "a") as archive:
+            archive.addfile(tarfile.TarInfo("more"))
+        polyarch("import", "--platform", platform, tar, "busybox")
+    second = build()
+    assert re.fullmatch(r"the base image changed: [0-9a-f]{12} → [0-9a-f]{12}", why(second["FROM busybox"]))
+    assert why(second["COPY a"]) == "it follows FROM busybox"
+    assert not second["COPY a"]["cached"]
+
+
+def test_a_build_of_which_all_is_cached_says_so(build: Callable[..., Any], polyarch: Program) -> None:
+    build()
+    second = build()
+    assert all(step["cached"] for step in second.values())
+    assert why(second["RUN echo"]) == ""
+    unwanted = build("--no-cache")
+    assert why(unwanted["COPY a"]) == "the cache was not wanted"
+
+
+def test_what_a_build_would_do_is_told_without_doing_it(
+    build: Callable[..., Any], polyarch: Program, tmp_path: Path
+) -> None:
+    build()
+    (tmp_path / "context" / "b").write_text("2")
+    before = polyarch("images", "-q").stdout
+    asked = ("explain", "--platform", BOTH, "--build-arg", "WORD=two")
+    told = steps(polyarch(*asked, "--json", tmp_path / "context").json())
+    assert why(told["COPY a"]) == "files changed: b"
+    assert "WORD changed: 'one' → 'two'" in why(told["RUN echo"])
+    assert "to do" in polyarch(*asked, "-f", tmp_path / "context" / "Dockerfile", tmp_path / "context").stdout
+    assert polyarch("images", "-q").stdout == before
+    assert why(build(b="2")["COPY a"]) == "files changed: b"
+
+
+def test_a_build_that_failed_is_told_too(build: Callable[..., Any], polyarch: Program, tmp_path: Path) -> None:
+    build()
+    failed = build(status=1, Dockerfile=DOCKERFILE + "RUN false\n")
+    assert "exit code: 1" in failed["RUN false"]["error"]
+    assert "failed" in polyarch("explain", "app").stdout
+
+
+def test_a_long_run_under_emulation_comes_with_advice(build: Callable[..., Any], polyarch: Program) -> None:
+    build(Dockerfile="FROM busybox\nRUN sleep 1.1\n")
+    document = polyarch("explain", "--json", "app").json()
+    (said,) = document["advice"]
+    assert "RUN sleep 1.1" in said
+    assert "linux/arm64" in said
+    assert "$BUILDPLATFORM" in said
+
+
+def test_a_step_for_all_platforms_is_told_once(build: Callable[..., Any], polyarch: Program) -> None:
+    first = "FROM --platform=$BUILDPLATFORM busybox AS one\nRUN echo 1 > /1\n"
+    build(Dockerfile=f"{first}FROM scratch\nCOPY --from=one /1 /\n")
+    lines = polyarch("explain", "app").lines()
+    assert sum("RUN echo 1" in line for line in lines) == 1
+    assert "all, once" in next(line for line in lines if "RUN echo 1" in line)
+
+
+def test_a_name_that_was_never_built_is_an_error(polyarch: Program, busybox: str) -> None:
+    assert "no build of busybox is remembered" in polyarch.fails("explain", "busybox").stderr
+    assert polyarch.fails("explain").status == 2
+
+
+def test_the_page_is_written_where_it_is_wanted(build: Callable[..., Any], polyarch: Program, tmp_path: Path) -> None:
+    build()
+    polyarch("explain", "--html", tmp_path / "page.html", "app")
+    page = (tmp_path / "page.html").read_text()
+    assert 'data-part="timeline"' in page
+    assert polyarch("explain", "--html", "-", "app").stdout == page
