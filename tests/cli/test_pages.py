@@ -1,11 +1,15 @@
 """The pages that are written for people who would rather look, as a real browser shows them, light and dark."""
 
 import html
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from polyarch.builder import Record, Step
 from polyarch.cli.drift import render_page
+from polyarch.cli.explain_page import render_page as explain_render
 from polyarch.images.compare.drift import Drift
 from polyarch.images.compare.rows import Row
 from polyarch.oci import platform as platforms
@@ -25,6 +29,32 @@ def drift_page() -> str:
     ]
     both = (platforms.parse("linux/amd64"), platforms.parse("linux/arm64"))
     return render_page(Drift(name="app:1", platforms=both, rows=tuple(rows), unread=("linux/arm64: not read",)))
+
+
+def explain_page() -> str:
+    both = ("linux/amd64", "linux/arm64")
+    name = '[1/1] RUN <img src=x> "make"'
+
+    def step(number: int, name: str, platforms: tuple[str, ...], begun: float, seconds: float, **more: Any) -> Step:
+        return Step(id=str(number), name=name, platforms=platforms, kind="Run", begun=begun, seconds=seconds, **more)
+
+    steps = (
+        step(0, "[one 1/1] RUN fetch", both, 0.0, 1.0, how="native"),
+        step(1, name, both[:1], 1.0, 1.0, how="native", reasons=("files changed: <a>",)),
+        step(2, name, both[1:], 1.0, 7.0, how="emulated"),
+        step(3, "[2/2] RUN true", both[1:], 8.0, 0.2, how="emulated", error="exit code: 1"),
+    )
+    record = Record(
+        names=("docker.io/library/app:1",),
+        context="/srv/app",
+        dockerfile="Dockerfile",
+        target="",
+        platforms=both,
+        begun=0.0,
+        seconds=8.2,
+        steps=steps,
+    )
+    return explain_render(record, planned=False)
 
 
 def luminance(colour: browser.Colour) -> float:
@@ -60,6 +90,42 @@ def test_the_drift_page_has_its_matrix_and_runs_nothing_of_an_images_words(tmp_p
     assert "<script" not in shown
     assert shown.count("<table") == 2
     assert "linux/arm64: not read" in shown
+
+
+NATIVE = {False: (47, 111, 235), True: (91, 147, 255)}
+EMULATED = {False: (130, 80, 223), True: (180, 140, 255)}
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_the_time_line_shows_emulated_work_longer_and_in_a_lane_of_its_own(tmp_path: Path, dark: bool) -> None:
+    page = tmp_path / "page.html"
+    page.write_text(explain_page())
+    rows = browser.pixels(page, tmp_path, dark=dark)
+    assert rows[0][0] == PAPER[dark]
+    widest = {
+        kind: max(row.count(colour) for row in rows) for kind, colour in (("n", NATIVE[dark]), ("e", EMULATED[dark]))
+    }
+    assert widest["e"] > 5 * widest["n"] > 0, "7 s is drawn longer than 1 s"
+    first = {
+        name: next(y for y, row in enumerate(rows) if row.count(colour) > 50)
+        for name, colour in (("native", NATIVE[dark]), ("emulated", EMULATED[dark]))
+    }
+    assert first["native"] < first["emulated"]
+    assert contrast(PAPER[dark], NATIVE[dark]) > 3  # WCAG 2, 1.4.11
+    assert contrast(PAPER[dark], EMULATED[dark]) > 3
+    assert any(MISSING[dark] in row for row in rows), "a step that failed stands out"
+
+
+def test_the_time_line_has_a_lane_for_each_platform_and_says_all_in_words_too(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    page.write_text(explain_page())
+    shown = browser.dom(page, tmp_path)
+    assert re.findall(r'<div class="lane"><b>([^<]*)</b>', shown) == ["shared", "linux/amd64", "linux/arm64"]
+    assert shown.count('class="bar') == 4
+    assert "<img" not in shown
+    assert "files changed: &lt;a&gt;" in shown
+    assert "all, once" in shown
+    assert "took 7.0 s under emulation" in shown
 
 
 def test_the_picture_reader_reads_every_filter() -> None:
