@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from polyarch.oci import digest as digests
 from polyarch.oci import index as indexes
 from polyarch.oci import manifest as manifests
 from polyarch.oci import media_types
+from polyarch.oci import platform as platforms
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
 from polyarch.store import Store
@@ -41,7 +43,7 @@ def app(store: Store, registry: LocalRegistry) -> str:
     return name
 
 
-def platforms(document: Any) -> list[str]:
+def listed(document: Any) -> list[str]:
     """The platforms of an index, in order."""
     parts = ("os", "architecture", "variant")
     return [
@@ -72,7 +74,7 @@ class TestDockersWords:
         assert "exists already" in refused.stderr
         assert "--amend" in refused.stderr
         polyarch("manifest", "create", "--amend", app, f"{app}-arm64")
-        assert platforms(polyarch("manifest", "inspect", app).json()) == ["linux/amd64", "linux/arm64"]
+        assert listed(polyarch("manifest", "inspect", app).json()) == ["linux/amd64", "linux/arm64"]
 
     def test_inspect_is_dockers_json_and_verbose_shows_the_manifests(
         self, polyarch: Program, app: str, registry: LocalRegistry
@@ -147,8 +149,8 @@ class TestMembers:
         polyarch("manifest", "create", name, there, layout, file, docker)
         polyarch("manifest", "push", name)
         found = remote(skopeo, name)
-        assert platforms(found) == ["linux/amd64", "linux/arm64", "linux/arm/v7", "linux/s390x"]
-        for platform in platforms(found):
+        assert listed(found) == ["linux/amd64", "linux/arm64", "linux/arm/v7", "linux/s390x"]
+        for platform in listed(found):
             skopeo.unpack(f"docker://{name}", platform, tmp_path / platform.replace("/", "-"))
 
     def test_what_another_repository_has_is_mounted_and_moves_no_byte(
@@ -176,7 +178,7 @@ class TestMembers:
         assert entries[2]["annotations"]["vnd.docker.reference.digest"] == entries[1]["digest"]
         gone = polyarch("manifest", "remove", app, "linux/s390x")
         assert f"- linux/s390x {one.digest}" in gone.stderr
-        assert platforms(polyarch("manifest", "inspect", app).json()) == ["linux/amd64"]
+        assert listed(polyarch("manifest", "inspect", app).json()) == ["linux/amd64"]
 
     def test_two_images_for_one_platform_are_refused_and_both_are_named(
         self, polyarch: Program, store: Store, app: str
@@ -187,7 +189,7 @@ class TestMembers:
             assert f"{app}-amd64: sha256:" in result.stderr
             assert f"{app}-other: sha256:" in result.stderr
         polyarch("manifest", "create", "--allow-duplicates", app, f"{app}-amd64", f"{app}-other")
-        assert platforms(polyarch("manifest", "inspect", app).json()) == ["linux/amd64", "linux/amd64"]
+        assert listed(polyarch("manifest", "inspect", app).json()) == ["linux/amd64", "linux/amd64"]
 
     def test_a_user_without_root_ties_and_pushes(
         self, either_user: Program, registry: LocalRegistry, skopeo: Skopeo
@@ -196,7 +198,7 @@ class TestMembers:
         either_user("manifest", "create", name, "busybox")
         either_user("manifest", "remove", name, "linux/s390x")
         either_user("manifest", "push", name)
-        assert platforms(remote(skopeo, name)) == ["linux/amd64", "linux/arm64", "linux/arm/v7"]
+        assert listed(remote(skopeo, name)) == ["linux/amd64", "linux/arm64", "linux/arm/v7"]
 
 
 class TestEntries:
@@ -248,6 +250,22 @@ class TestEntries:
         entry = polyarch("manifest", "inspect", app).json()["manifests"][1]
         assert entry["platform"]["variant"] == "v8"
         assert entry["annotations"] == {"k": "v"}
+
+
+def test_many_commands_on_one_list_at_once_lose_nothing(polyarch: Program, store: Store, app: str) -> None:
+    polyarch("manifest", "create", app)
+    wanted = {f"linux/made-up-{number}" for number in range(6)}
+    for platform in wanted:
+        image(store, platforms.parse(platform), name=f"{app}-{platform.rpartition('/')[2]}")
+    command = [polyarch.path, "manifest", "add", app]
+    running = [
+        subprocess.Popen(
+            [*command, f"{app}-{platform.rpartition('/')[2]}"], env=polyarch.env, stderr=subprocess.DEVNULL
+        )
+        for platform in wanted
+    ]
+    assert [process.wait(60) for process in running] == [0] * len(wanted)
+    assert set(listed(polyarch("manifest", "inspect", app).json())) == wanted
 
 
 class TestFormats:
@@ -392,7 +410,7 @@ def _not_json() -> dict[str, tuple[bytes, str]]:
         (_five_levels, "nested more than 4 levels deep"),
         (_five_megabytes, "bytes"),
         (_wrong_digest, "sha256:"),
-        (_not_json, "not valid JSON"),
+        (_not_json, "a manifest is not valid JSON"),
     ],
     ids=["an index that names itself", "five levels", "five megabytes", "wrong digest", "not a manifest"],
 )

@@ -55,7 +55,10 @@ def serving(answer: Callable[[Asked], Answer]) -> Iterator[Server]:
         protocol_version = "HTTP/1.1"
 
         def handle_one_request(self) -> None:
-            self.raw_requestline = self.rfile.readline(65537)
+            try:
+                self.raw_requestline = self.rfile.readline(65537)
+            except ConnectionError:
+                self.raw_requestline = b""  # who asked hung up in the middle of the last answer
             if not self.raw_requestline or not self.parse_request():
                 self.close_connection = True
                 return

@@ -72,6 +72,6 @@ def _predicate(source: Source, layer: Descriptor) -> Any:
             statement = msgspec.json.decode(reader.read())
     except NotFoundError:
         return None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CorruptError(f"the attestation {layer.digest} is not valid JSON: {error}") from error
     return statement.get("predicate") if isinstance(statement, dict) else None

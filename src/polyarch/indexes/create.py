@@ -49,6 +49,11 @@ def create(places: Places, name: str, texts: Sequence[str], options: CreateOptio
     options = options or CreateOptions()
     if options.format == "docker" and options.annotations:
         raise UsageError("docker's format has no annotations of a list", "leave out --annotation, or say --format oci")
+    with lists.editing(places.store, name):
+        return _create(places, name, texts, options)
+
+
+def _create(places: Places, name: str, texts: Sequence[str], options: CreateOptions) -> Changed:
     reference = lists.name_of(name)
     existing = None
     if str(reference) in places.store.tagged():
@@ -89,6 +94,18 @@ def add(
     Raises NotFoundError if there is no such list or member, ConflictError if the list has another image for the
     platform.
     """
+    with lists.editing(places.store, name):
+        return _add(places, name, text, edit, annotations, allow_duplicates)
+
+
+def _add(
+    places: Places,
+    name: str,
+    text: str,
+    edit: PlatformEdit | None,
+    annotations: Mapping[str, str] | None,
+    allow_duplicates: bool,
+) -> Changed:
     index = lists.load(places.store, name)
     member = members.gather(places, text)
     brought = indexes.create([entry.descriptor for entry in member.entries])

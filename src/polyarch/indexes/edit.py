@@ -33,6 +33,13 @@ def annotate(
     edit = edit or PlatformEdit()
     if edit.is_empty and not annotations:
         raise UsageError("nothing to annotate", "say what with --os, --arch, --variant, --annotation …")
+    with lists.editing(places.store, name):
+        return _annotate(places, name, word, edit, annotations)
+
+
+def _annotate(
+    places: Places, name: str, word: str, edit: PlatformEdit, annotations: Mapping[str, str] | None
+) -> Changed:
     index = lists.load(places.store, name)
     choice = choose(places, index, word)
     if choice.entries:
@@ -63,8 +70,9 @@ def annotate(
 
 def annotate_list(places: Places, name: str, annotations: Mapping[str, str]) -> Changed:
     """Annotate the list itself. Raises NotFoundError."""
-    index = indexes.annotate_index(lists.load(places.store, name), annotations)
-    return Changed(name=str(lists.name_of(name)), index=index, descriptor=lists.save(places.store, name, index))
+    with lists.editing(places.store, name):
+        index = indexes.annotate_index(lists.load(places.store, name), annotations)
+        return Changed(name=str(lists.name_of(name)), index=index, descriptor=lists.save(places.store, name, index))
 
 
 def remove(places: Places, name: str, word: str) -> Changed:
@@ -72,6 +80,11 @@ def remove(places: Places, name: str, word: str) -> Changed:
 
     Raises NotFoundError that lists what there is.
     """
+    with lists.editing(places.store, name):
+        return _remove(places, name, word)
+
+
+def _remove(places: Places, name: str, word: str) -> Changed:
     index = lists.load(places.store, name)
     chosen = {entry.digest for entry in choose(places, index, word).entries}
     if not chosen:

@@ -149,7 +149,7 @@ def _described(places: Places, text: str, targets: Sequence[Location]) -> Member
     """A descriptor in JSON: content of the first target's repository, with a platform and annotations of its own."""
     try:
         given = msgspec.json.decode(text)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise UsageError(f"a descriptor is not valid JSON: {error}") from error
     reference = _first_repository(targets, "a descriptor")
     if not isinstance(given, dict) or "digest" not in given:

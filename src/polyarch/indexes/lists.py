@@ -1,10 +1,12 @@
 """The indexes of the store by name: which there are, loading one, saving one, letting it go."""
 
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from polyarch.errors import NotFoundError, UsageError
+from polyarch.oci import digest as digests
 from polyarch.oci import index as indexes
 from polyarch.oci import media_types
 from polyarch.oci import reference as references
@@ -13,6 +15,7 @@ from polyarch.oci.digest import Digest
 from polyarch.oci.document import Index
 from polyarch.oci.platform import Platform
 from polyarch.oci.reference import Reference
+from polyarch.store.locks import FileLock
 
 if TYPE_CHECKING:
     from polyarch.store.store import Store
@@ -81,6 +84,12 @@ def load(store: "Store", text: str) -> Index:
             f"make a list of it with: polyarch manifest create LIST {reference.familiar()}",
         )
     return document
+
+
+def editing(store: "Store", text: str) -> AbstractContextManager[object]:
+    """For `with`, from loading a list to saving it: who edits the same list meanwhile waits, and loses nothing."""
+    # A few files for all lists, so that none has to be cleaned up; that two lists share one costs a moment's waiting.
+    return FileLock(store.layout.lock(f"lists-{digests.of(str(name_of(text)).encode())[-1]}"))
 
 
 def save(store: "Store", text: str, index: Index) -> Descriptor:

@@ -14,6 +14,7 @@ The tree, all of it on one filesystem and the owner's alone (0700):
     cache.db, -wal, -shm    what was worked out before (sqlite)
     tmp/NAME/               what is being written: a directory that its owner holds flocked
     locks/store, index, snapshots, cache
+    locks/lists-0 … lists-f who edits a multi-platform index (indexes/lists.py)
     locks/leases/NAME       what a living process needs, a line each; its owner holds it flocked
 
 Names. An entry's `org.opencontainers.image.ref.name` is the whole reference, `docker.io/library/x:1`, and so is its

@@ -59,7 +59,10 @@ def read_node(source: Source, descriptor: Descriptor) -> Node:
             f"more than the {documents.MAX_SIZE} that registries take"
         )
     raw = source.read_manifest(descriptor)
-    return Node(descriptor, documents.load(raw, descriptor.media_type or None))
+    try:
+        return Node(descriptor, documents.load(raw, descriptor.media_type or None))
+    except CorruptError as error:
+        raise CorruptError(f"{descriptor.digest}: {error.message}", error.hint) from error
 
 
 def read(source: Source, root: Descriptor, only: Collection[Digest] | None = None, each: Map = in_turn) -> Graph:
@@ -155,7 +158,7 @@ def _check_bounds(root: Descriptor, level: list[Descriptor], depth: int, visited
     if depth >= MAX_DEPTH and any(entry.media_type in media_types.INDEXES for entry in level):
         raise CorruptError(
             f"the index {root.digest} is nested more than {MAX_DEPTH} levels deep",
-            "put its images into one index: polyarch manifest create flattens",
+            "name the images or indexes in it: a list of those is flat",
         )
     if visited > MAX_ENTRIES:
         raise CorruptError(f"the index {root.digest} has more than {MAX_ENTRIES} entries")
