@@ -15,6 +15,7 @@ import pytest
 from polyarch.errors import ConflictError, CorruptError, NotFoundError, PolyarchError, UsageError
 from polyarch.layers.compression import Compression, decompress
 from polyarch.layers.entry import Entry, Item, LocalFile
+from polyarch.layers.known import KnownBlocks
 from polyarch.layers.listing import scan
 from polyarch.layers.pack import BLOCK_SIZE, pack, stamp_of
 from tests.layers.making import directory, file, packed, tar
@@ -74,29 +75,39 @@ def test_random_blocks_are_stored_and_others_are_not() -> None:
 
 def test_a_changed_file_changes_one_block_only() -> None:
     items = [file(f"f{n:04}", random.Random(n).randbytes(9000)) for n in range(1000)]
-    digests: list[bytes] = []
-    packed(items, known=lambda digest: digests.append(digest))
-    before = set(digests)
+    blocks: list[bytes] = []
+    packed(items, known=lambda block: blocks.append(block))
+    before = set(blocks)
     items[500] = file("f0500", b"changed" * 1000)
-    digests.clear()
-    made, _ = packed(items, known=lambda digest: digests.append(digest))
-    assert set(digests) == {digest for digest, _, _ in made.blocks}
-    assert len(set(digests) - before) == 1
+    blocks.clear()
+    packed(items, known=lambda block: blocks.append(block))
+    assert len(set(blocks) - before) == 1
 
 
-def test_a_block_that_was_seen_before_is_not_compressed_again() -> None:
-    items = _mixed()
-    first, raw = packed(items, known=lambda digest: None)
-    blocks = {digest: raw[start : start + size] for digest, start, size in first.blocks}
-    assert sum(size for _, _, size in first.blocks) == len(raw)
-    asked: list[bytes] = []
+def test_a_block_that_a_layer_has_already_is_copied_from_it(tmp_path: Path) -> None:
+    items = [file(f"f{n:04}", b"%d" % n * 4000 + random.Random(n).randbytes(2000)) for n in range(1000)]
+    first, raw = packed(items)
+    (tmp_path / "blob").write_bytes(raw)
+    found: list[bytes | None] = []
+    with KnownBlocks(str(tmp_path / "blob"), len(raw), first.listing) as known:
 
-    def known(digest: bytes) -> bytes | None:
-        asked.append(digest)
-        return blocks.get(digest)
+        def noted(block: bytes) -> bytes | None:
+            found.append(known(block))
+            return found[-1]
 
-    assert packed(items, known=known) == (first, raw)
-    assert sorted(asked) == sorted(digest for digest, _, _ in first.blocks)
+        assert packed(items, known=noted) == (first, raw)
+    assert None not in found
+    assert sum(len(data or b"") for data in found) == len(raw)
+
+
+def test_a_block_of_a_damaged_layer_is_compressed_anew(tmp_path: Path) -> None:
+    first, raw = packed(_mixed())
+    for at in range(100, len(raw), len(raw) // 50):
+        damaged = bytearray(raw)
+        damaged[at] ^= 0x55
+        (tmp_path / "blob").write_bytes(damaged)
+        with KnownBlocks(str(tmp_path / "blob"), len(raw), first.listing) as known:
+            assert packed(_mixed(), known=known) == (first, raw)
 
 
 def test_a_large_file_is_cut_where_it_begins_so_that_what_stands_before_does_not_move_it() -> None:

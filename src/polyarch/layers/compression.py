@@ -117,6 +117,17 @@ def _stored(block: bytes) -> bytes:
     return b"".join(parts)
 
 
+def inflated(member: bytes, size: int) -> bytes | None:
+    """What a gzip member holds; None where it is damaged, or has not `size` bytes of content."""
+    from deflate import DeflateError, gzip_decompress
+
+    try:
+        content = bytes(gzip_decompress(member, size))
+    except (DeflateError, ValueError):
+        return None
+    return content if len(content) == size else None
+
+
 def _zstd() -> Any:
     """The zstd module: the standard library's from Python 3.14 on, its backport before."""
     try:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 BLOCK_SIZE = 1 << 20
 
-# The sha256 of an uncompressed block → its compressed bytes, if somebody has them. Called from the workers.
+# An uncompressed block → its compressed bytes, if somebody has them (`known.py`). Called from the workers.
 KnownBlock = Callable[[bytes], bytes | None]
 
 
@@ -40,18 +40,13 @@ class Writable(Protocol):
 
 
 class Packed(msgspec.Struct, frozen=True, kw_only=True):
-    """What `pack` made: both digests, the blob's size in bytes, its media type, and what is in it.
-
-    `blocks` says of each block, in order, the sha256 of its content, its offset in the blob and its compressed size,
-    where `pack` was given `known`: what `known` may answer with next time. Else it is empty.
-    """
+    """What `pack` made: both digests, the blob's size in bytes, its media type, and what is in it."""
 
     diff_id: Digest
     digest: Digest
     size: int
     media_type: str
     listing: Listing
-    blocks: tuple[tuple[bytes, int, int], ...] = ()
 
 
 def pack(
@@ -94,7 +89,6 @@ def pack(
         size=blocks.written,
         media_type=compression.media_type(),
         listing=listing,
-        blocks=tuple(blocks.known),
     )
 
 
@@ -126,14 +120,13 @@ class Blocks:
         self._pool = pool
         # One block waiting for each worker keeps it busy while the reader reads the next.
         self._most = 2 * workers
-        self._seen = known
-        self._pending: deque[tuple[int, Future[tuple[bytes, bytes]]]] = deque()
+        self._known = known
+        self._pending: deque[tuple[int, Future[bytes]]] = deque()
         self._position = 0
         self.plain = hashlib.sha256()
         self.blob = hashlib.sha256()
         self.written = 0
         self.starts: list[tuple[int, int]] = []
-        self.known: list[tuple[bytes, int, int]] = []
 
     def add(self, block: bytes) -> None:
         """Take the next block of the tar."""
@@ -143,17 +136,12 @@ class Blocks:
         while len(self._pending) > self._most or (self._pending and self._pending[0][1].done()):
             self._write()
 
-    def _work(self, block: bytes) -> tuple[bytes, bytes]:
-        if self._seen is None:
-            return b"", self._compress(block)
-        digest = hashlib.sha256(block).digest()
-        return digest, self._seen(digest) or self._compress(block)
+    def _work(self, block: bytes) -> bytes:
+        return (self._known(block) if self._known is not None else None) or self._compress(block)
 
     def _write(self) -> None:
         start, future = self._pending.popleft()
-        digest, data = future.result()
-        if digest:
-            self.known.append((digest, self.written, len(data)))
+        data = future.result()
         if is_far(self.starts, start):
             self.starts.append((self.written, start))
         self.blob.update(data)

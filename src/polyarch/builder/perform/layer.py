@@ -1,6 +1,7 @@
 """A layer as the builder handles it: named by what is known of it, made into another form only when needed."""
 
 from collections.abc import Iterable
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,7 +13,9 @@ from polyarch.oci.digest import Digest
 if TYPE_CHECKING:
     from polyarch.layers.compression import Compression
     from polyarch.layers.entry import Item
+    from polyarch.layers.known import KnownBlocks
     from polyarch.store import Store
+    from polyarch.store.blobs import BlobWriter
 
 _PACKED = "packed"
 
@@ -48,16 +51,53 @@ def decode(raw: bytes) -> Layer:
         raise CorruptError(f"a cached result is malformed: {error}") from error
 
 
-def pack(store: "Store", items: "Iterable[Item]", compression: "Compression", workers: int) -> Layer:
-    """Make the blob of a layer in one pass, and remember its listing. Raises what `layers.pack` raises."""
+def remembered(store: "Store", kind: str, key: str) -> Layer | None:
+    """The layer that the cache has under a key; None for none, and for a record of another version."""
+    raw = store.cache.get(kind, key)
+    try:
+        return None if raw is None else decode(raw)
+    except CorruptError:
+        return None
+
+
+def pack(
+    store: "Store", items: "Iterable[Item]", compression: "Compression", workers: int, like: Layer | None = None
+) -> Layer:
+    """Make the blob of a layer in one pass, and remember its listing. Raises what `layers.pack` raises.
+
+    `like` is a layer of the same compression that may have blocks in common with it.
+    """
     from polyarch.layers.pack import pack as pack_items
 
-    with store.new_blob() as writer:
-        packed = pack_items(items, writer, compression, workers)
-        writer.commit(packed.digest)
+    with store.new_blob() as writer, ExitStack() as opened:
+        known = opened.enter_context(found) if (found := _blocks(store, like, compression)) else None
+        packed = pack_items(items, _Unhashed(writer), compression, workers, known)
+        writer.keep(packed.digest)
     store.cache.put("listing", packed.diff_id, packed.listing.encode())
     blob = Descriptor(media_type=packed.media_type, digest=packed.digest, size=packed.size)
     return Layer(diff_id=packed.diff_id, blob=blob)
+
+
+class _Unhashed:
+    """A blob in the making whose digest `layers.pack` works out: nobody needs to hash it twice."""
+
+    def __init__(self, writer: "BlobWriter") -> None:
+        self.write = writer.append
+
+
+def _blocks(store: "Store", like: Layer | None, compression: "Compression") -> "KnownBlocks | None":
+    if like is None or like.blob is None or compression.kind != "gzip" or not store.has_blob(like.blob):
+        return None
+    from polyarch.layers.known import KnownBlocks
+    from polyarch.layers.listing import decode as decode_listing
+
+    raw = store.cache.get("listing", like.diff_id)
+    try:
+        if raw is None or (listing := decode_listing(raw)).blob != like.blob.digest:
+            return None
+        return KnownBlocks(str(store.blob_path(like.blob.digest)), like.blob.size, listing)
+    except (CorruptError, FileNotFoundError):
+        return None
 
 
 def packed(store: "Store", layer: Layer, compression: "Compression") -> Layer | None:

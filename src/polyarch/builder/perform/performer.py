@@ -37,7 +37,7 @@ from polyarch.builder.vertices import (
     VertexId,
     inputs,
 )
-from polyarch.errors import CorruptError, PolyarchError
+from polyarch.errors import PolyarchError
 from polyarch.images.unpack import Unpacker, layers_of
 from polyarch.layers.compression import Compression
 from polyarch.oci import config as configs
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 # Raised when what a cached result means changes, so that no result of before is believed.
 _VERSION = "polyarch-1"
 _RESULT = "result"
+_LAST = "last"
 
 Result = tuple[Layer, ...] | Files
 
@@ -235,12 +236,8 @@ class Performer:
     def _cached(self, cache_key: str) -> Layer | None:
         """The layer of an earlier run, if one of its forms is still there."""
         store = self._site.store
-        raw = store.cache.get(_RESULT, cache_key)
-        if raw is None:
-            return None
-        try:
-            found = layer.decode(raw)
-        except CorruptError:
+        found = layer.remembered(store, _RESULT, cache_key)
+        if found is None:
             return None
         if found.blob is not None:
             return found if store.has_blob(found.blob) else None
@@ -330,7 +327,9 @@ class Performer:
         accounts = StageFiles(self.filesystems, _stack(vertex.accounts, inputs)) if vertex.accounts else None
         owner = files.owner(vertex.owner, accounts)
         arranged = copying.arrange(vertex, sources, self._base(vertex.base, inputs), owner, self._archive)
-        return self._pack(arranged, vertex.epoch)
+        asked = msgspec.structs.replace(vertex, base=(), accounts=(), parts=())
+        parts = [(part.path, part.pattern, part.unpack) for part in vertex.parts]
+        return self._pack(arranged, vertex.epoch, repr(msgspec.json.encode((asked, parts))))
 
     def _make_directory(self, vertex: MakeDirectory, inputs: Mapping[VertexId, Result]) -> Layer:
         base = self._base(vertex.base, inputs)
@@ -370,8 +369,11 @@ class Performer:
         spool = self._site.scratch / f"archive-{hashlib.sha256(key.encode()).hexdigest()}-{threading.get_ident()}"
         return open_archive(source.content(followed), spool, key, self._site.store.largest_layer)
 
-    def _pack(self, arranged: copying.Arrangement, epoch: int | None) -> Layer:
-        """The layer of an arrangement, made once for all platforms, and in no later build either."""
+    def _pack(self, arranged: copying.Arrangement, epoch: int | None, same: str = "") -> Layer:
+        """The layer of an arrangement, made once for all platforms, and in no later build either.
+
+        `same` names what is likely to be much as it was when a layer was last made for it.
+        """
         key = f"{arranged.fingerprint(times=False)}-{epoch}-{self._site.compression.tag()}"
         with self._lock:
             flight = self._flights.setdefault(key, threading.Lock())
@@ -379,9 +381,14 @@ class Performer:
             known = None if self._site.no_cache and key not in self._selections else self._cached(key)
             if known is not None:
                 return known
-            packed = layer.pack(self._site.store, arranged.contents(), self._site.compression, self._site.workers)
+            cache, compression = self._site.store.cache, self._site.compression
+            last = f"{same} {compression.tag()}"
+            like = layer.remembered(self._site.store, _LAST, last) if same else None
+            packed = layer.pack(self._site.store, arranged.contents(), compression, self._site.workers, like)
             made = msgspec.structs.replace(packed, created=self._site.created)
-            self._site.store.cache.put(_RESULT, key, layer.encode(made))
+            cache.put(_RESULT, key, layer.encode(made))
+            if same:
+                cache.put(_LAST, last, layer.encode(made))
             self._selections[key] = "packed in this run"
             return made
 
