@@ -99,3 +99,31 @@ def test_a_thousand_files_are_all_there(worker: Worker, context: Context) -> Non
     files = worker.images(directory)["linux/amd64"].files()
     assert sum(file.kind == "file" for file in files.values()) == 1000
     assert files["d/3/703"].content == b"703"
+
+
+def test_a_dockerfile_need_not_be_utf_8(worker: Worker, context: Context) -> None:
+    directory = context("", "d/caf\\xe9 = x")
+    text = b"# \xe9\nFROM scratch\nCOPY d/caf\xe9 /\nCOPY <<EOF /inline\n\xe9\nEOF\nLABEL a=\xe9"
+    (directory / "Dockerfile").write_bytes(text)
+    image = worker.images(directory)["linux/amd64"]
+    assert [file.line(path) for path, file in image.files().items()] == [
+        "0644 0:0 caf\\xe9 = x",
+        "0644 0:0 inline = \\xe9\\n",
+    ]
+    # A config is JSON: Go's encoder writes the replacement character, too.
+    assert image.config["config"]["Labels"] == {"a": "\ufffd"}
+
+
+def test_a_process_cannot_be_told_what_is_not_utf_8(worker: Worker, context: Context) -> None:
+    directory = context("")
+    (directory / "Dockerfile").write_bytes(b'FROM scratch\nRUN ["/\xe9"]')
+    assert "must be UTF-8" in worker.build(directory)["error"]
+
+
+def test_an_unchanged_context_with_odd_names_is_read_from_the_cache(worker: Worker, context: Context) -> None:
+    import time
+
+    directory = context("FROM scratch\nCOPY d /", "d/caf\\xe9 = x")
+    time.sleep(0.1)  # younger files are not remembered
+    first = worker.images(directory)["linux/amd64"].digest
+    assert worker.images(directory)["linux/amd64"].digest == first

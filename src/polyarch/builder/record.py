@@ -10,6 +10,7 @@ from typing import Literal
 
 import msgspec
 
+from polyarch.builder import coding
 from polyarch.builder.vertices import Copy, Git, Graph, Http, ImageLayers, MakeDirectory, Run, VertexId, inputs
 
 How = Literal["", "native", "emulated"]
@@ -62,7 +63,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
 def encode(record: Record) -> bytes:
     """The record as bytes."""
-    return msgspec.msgpack.encode(record)
+    return coding.to_msgpack(record)
 
 
 def decode(raw: bytes) -> Record | None:
@@ -93,11 +94,11 @@ def parts(graph: Graph, vertex: VertexId) -> dict[str, str]:
         case Run():
             bare = [msgspec.structs.replace(mount, source=()) for mount in value.mounts]
             return {
-                "command": msgspec.json.encode([value.argv, value.scripts]).decode(),
+                "command": coding.to_json([value.argv, value.scripts]).decode(),
                 "directory": value.cwd,
                 "user": value.user,
                 "network": value.network,
-                "mounts": msgspec.json.encode(bare).decode() if bare else "",
+                "mounts": coding.to_json(bare).decode() if bare else "",
                 **{f"${name}": text for name, _, text in (pair.partition("=") for pair in value.env)},
             }
     return {}

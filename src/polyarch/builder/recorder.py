@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from polyarch import progress
-from polyarch.builder import record
+from polyarch.builder import coding, record
 from polyarch.builder.record import How, Record, Step
 from polyarch.builder.request import BuildRequest
 from polyarch.builder.vertices import Context, Git, Graph, Http, Run, VertexId
@@ -164,7 +164,7 @@ class Archive:
             if selection is not None and self._store.cache.get(_FILES, one.files) is None:
                 files = selection[1]()
                 if len(files) <= _MOST_FILES:
-                    self._store.cache.put(_FILES, one.files, msgspec.msgpack.encode(files))
+                    self._store.cache.put(_FILES, one.files, coding.to_msgpack(files))
         if any(not one.cached for one in steps if one.kind != "Context"):
             steps = record.explained(steps, self.of_context(request), self.files, fresh=request.no_cache)
         names = tuple(str(name.tagged()) for name in request.export.names)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from polyarch import progress
+from polyarch.builder import coding
 from polyarch.builder.perform.filesystem import Filesystems
 from polyarch.builder.perform.layer import Layer
 from polyarch.builder.plan.planner import Plan
@@ -133,7 +134,7 @@ def _key(plan: Plan, new: Iterable[tuple[Layer, str]]) -> str:
     config: ImageConfig = plan.config
     run = {name: config.run.get(name) for name in ("Entrypoint", "Cmd", "Env", "WorkingDir", "Labels")}
     parts = [_VERSION, str(plan.platform), [[layer.key, step] for layer, step in new], run]
-    return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
+    return hashlib.sha256(coding.to_json(parts)).hexdigest()
 
 
 def _message(platform: Platform, group: Group) -> str:

@@ -13,6 +13,7 @@ from typing import Literal, NewType
 
 import msgspec
 
+from polyarch.builder import coding
 from polyarch.oci import digest as digests
 from polyarch.oci.digest import Digest
 from polyarch.oci.platform import Platform
@@ -154,7 +155,7 @@ class Label(msgspec.Struct, frozen=True):
 
 def identity(vertex: Vertex) -> VertexId:
     """The id of a vertex: a digest of its value."""
-    return VertexId(digests.of(msgspec.json.encode(vertex)))
+    return VertexId(digests.of(coding.to_json(vertex)))
 
 
 def inputs(vertex: Vertex) -> Layers:

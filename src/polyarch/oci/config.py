@@ -12,6 +12,7 @@ import msgspec
 from polyarch.errors import CorruptError
 from polyarch.oci import digest as digests
 from polyarch.oci import platform as platforms
+from polyarch.oci import text
 from polyarch.oci.digest import Digest
 from polyarch.oci.platform import Platform
 
@@ -100,8 +101,11 @@ class ImageConfig(msgspec.Struct, frozen=True):
         )
 
     def encode(self) -> bytes:
-        """The bytes of the config blob."""
-        return msgspec.json.encode(self.document)
+        """The bytes of the config blob. What is no UTF-8 in it becomes a replacement character, as in Go."""
+        try:
+            return msgspec.json.encode(self.document)
+        except UnicodeEncodeError:
+            return msgspec.json.encode(text.cleaned(self.document))
 
 
 def empty(platform: Platform) -> ImageConfig:

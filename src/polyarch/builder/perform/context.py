@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from polyarch.builder import coding
 from polyarch.builder.perform.copying import Arrangement
 from polyarch.builder.perform.files import FlatFiles
 from polyarch.dockerfile.ignorefile import Matcher, State
 from polyarch.errors import NotFoundError, PolyarchError
 from polyarch.layers.entry import Content, Entry, LocalFile, Stamp, parent_of
 from polyarch.layers.walk import Found, walk
+from polyarch.oci import text
 
 if TYPE_CHECKING:
     from polyarch.store import Store
@@ -59,14 +61,14 @@ class Context:
         if self._changed:
             table = self._known | self._fresh
             kept = {path: row for path, row in table.items() if path in self._found}
-            self._store.cache.put(_STAT, str(self.root), msgspec.msgpack.encode(kept))
+            self._store.cache.put(_STAT, text.shown(str(self.root)), coding.to_msgpack(kept))
             self._changed = False
 
     def _read_table(self) -> _Table:
-        raw = self._store.cache.get(_STAT, str(self.root))
+        raw = self._store.cache.get(_STAT, text.shown(str(self.root)))
         try:
             return {} if raw is None else msgspec.msgpack.decode(raw, type=_Table)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, ValueError, RecursionError):
             return {}  # of another version: it is only a cache
 
     def _content(self, path: str) -> Content:

@@ -130,7 +130,7 @@ class Downloads:
             return None
         try:
             found = msgspec.json.decode(raw, type=Fetched)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, ValueError, RecursionError):
             return None  # of another version
         blob = Descriptor(media_type="application/octet-stream", digest=found.digest, size=found.size)
         return found if self._store.has_blob(blob) else None

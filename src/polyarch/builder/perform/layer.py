@@ -47,7 +47,7 @@ def decode(raw: bytes) -> Layer:
     """The layer in a record of the cache. Raises CorruptError for one of another version."""
     try:
         return msgspec.json.decode(raw, type=Layer)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise CorruptError(f"a cached result is malformed: {error}") from error
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from polyarch import progress
+from polyarch.builder import coding
 from polyarch.builder.perform import copying, files, layer, placing
 from polyarch.builder.perform.archives import Archive, open_archive
 from polyarch.builder.perform.context import Context as ContextFiles
@@ -164,7 +165,7 @@ class Performer:
                 parts += [self._site.repositories.commit(value), msgspec.structs.replace(value, url=url, ref="")]
             case _:
                 parts.append(value)
-        return f"sha256:{hashlib.sha256(msgspec.json.encode(parts)).hexdigest()}"
+        return f"sha256:{hashlib.sha256(coding.to_json(parts)).hexdigest()}"
 
     def load(self, vertex: VertexId, cache_key: str) -> Result | None:
         """As of `solve.Performer`."""
@@ -287,7 +288,7 @@ class Performer:
         The same selection serves all platforms, so it is worked out once.
         """
         question = msgspec.structs.replace(vertex, base=(), accounts=())
-        name = f"{msgspec.json.encode(question)!r}{[_keys(part.source, inputs) for part in vertex.parts]}"
+        name = f"{coding.to_json(question)!r}{[_keys(part.source, inputs) for part in vertex.parts]}"
         if name not in self._selections:
             self._selections[name] = self._select(vertex, inputs)
         return self._selections[name]
@@ -296,7 +297,7 @@ class Performer:
         local = [self._local(part.source) for part in vertex.parts]
         digest = hashlib.sha256()
         for part, found in zip(vertex.parts, local, strict=True):
-            digest.update(msgspec.json.encode((part.path, part.pattern, part.unpack)))
+            digest.update(coding.to_json((part.path, part.pattern, part.unpack)))
             if found is None:
                 digest.update(_keys(part.source, inputs).encode())
         chosen = [number for number, found in enumerate(local) if found is not None]

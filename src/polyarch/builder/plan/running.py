@@ -14,6 +14,7 @@ from polyarch.dockerfile.instructions import config as config_syntax
 from polyarch.dockerfile.instructions import running as syntax
 from polyarch.dockerfile.instructions.mounts import Mount
 from polyarch.errors import UsageError
+from polyarch.oci.text import shown
 
 # What programs see in BuildKit, and some write down.
 _HOSTNAME = "buildkitsandbox"
@@ -56,9 +57,18 @@ def run(state: StageState, instruction: syntax.Run, tools: Running, name: str) -
         limits=options.limits,
         epoch=options.epoch,
     )
+    if not _is_utf8(*command.argv, *vertex.env, vertex.cwd, vertex.user, *(mount.target for mount in vertex.mounts)):
+        raise UsageError(
+            "a RUN and its environment must be UTF-8", "write other bytes as escapes, as in: printf '\\351'"
+        )
     given = [f"{key}={state.env.get(key, value)}" for key, value in state.arguments.items()]
     words = [f"|{len(given)}", *given, *command.argv] if given else list(command.argv)
     return state.with_layer((tools.add(vertex, name),), f"RUN {' '.join(words)} # buildkit")
+
+
+def _is_utf8(*texts: str) -> bool:
+    """Whether a runtime can be told these: its configuration is JSON."""
+    return all(text.isascii() or "\ufffd" not in shown(text) or "\ufffd" in text for text in texts)
 
 
 def workdir(state: StageState, instruction: config_syntax.Workdir, tools: Running, name: str) -> StageState:
