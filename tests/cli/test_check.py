@@ -126,3 +126,19 @@ def test_a_blob_that_a_registry_has_lost_is_missing(
 
 def test_a_name_that_is_nowhere_is_an_error_of_its_own(polyarch: Program, registry: LocalRegistry) -> None:
     assert "nowhere" in polyarch.fails("check", f"{registry.address}/nowhere:1").stderr
+
+
+def test_a_platform_that_was_never_pulled_is_read_from_its_registry_or_said_to_be_out_of_reach(
+    polyarch: Program, wrong: str, registry: LocalRegistry, tmp_path: Path
+) -> None:
+    name = f"{registry.address}/wrong:1"
+    polyarch("tag", wrong, name)
+    polyarch("push", name)
+    other = polyarch.on(tmp_path / "other")
+    other("pull", "--platform", "linux/amd64", name)
+    found = other("check", "--json", name, check=False).json()["findings"]
+    assert [(one["rule"], one["platform"]) for one in found] == [("foreign-binary", "linux/arm64")]
+    registry.stop()
+    alone = other("check", "--json", name)
+    (one,) = alone.json()["findings"]
+    assert (one["rule"], one["severity"], one["platform"]) == ("blob-missing", "warning", "linux/arm64")

@@ -16,13 +16,13 @@ from polyarch.builder.perform.filesystem import Filesystems
 from polyarch.builder.perform.layer import Layer
 from polyarch.builder.plan.planner import Plan
 from polyarch.errors import BuildError, ConflictError, CorruptError
-from polyarch.images.check.findings import Finding, Group, grouped
 from polyarch.oci.config import ImageConfig
 from polyarch.oci.digest import Digest
 from polyarch.oci.platform import Platform
 
 if TYPE_CHECKING:
     from polyarch.images.check.facts import Facts
+    from polyarch.images.check.findings import Finding, Group
     from polyarch.layers.listing import Listing
     from polyarch.store import Store
     from polyarch.transfer.lazy import LazySource
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 Mode = Literal["error", "warn"]
 
 _VERDICT = "verified"
+_GOOD = b"good"
 _VERSION = 1
 _SHOWN = 3
 # What a part of an image can tell: whether its command is there is a question to the whole.
@@ -51,7 +52,7 @@ class Verifier:
         Raises BuildError, in the mode "error", where what the image starts is for another platform.
         """
         said: list[progress.Warned] = []
-        for group in grouped(self._findings(plan, stack)):
+        for group in self._findings(plan, stack):
             message = _message(plan.platform, group)
             if group.first.rule == "command-foreign" and self._mode == "error":
                 step = f"\nbrought by {group.first.step}" if group.first.step else ""
@@ -63,7 +64,7 @@ class Verifier:
             said.append(progress.Warned(message, _detail(group)))
         return tuple(said)
 
-    def _findings(self, plan: Plan, stack: Sequence[Layer]) -> tuple[Finding, ...]:
+    def _findings(self, plan: Plan, stack: Sequence[Layer]) -> "tuple[Group, ...]":
         lines = [line.created_by for line in plan.history if not line.empty_layer]
         # A base's layers have no time: it is the base's own affair when they were made.
         new = [(layer, step) for layer, step in zip(stack, lines, strict=True) if layer.created]
@@ -71,16 +72,20 @@ class Verifier:
             return ()
         key = _key(plan, new)
         raw = self._store.cache.get(_VERDICT, key)
+        if raw == _GOOD:
+            return ()  # as nearly always: then nothing of `check` is loaded
+        from polyarch.images.check.findings import Finding, grouped
+
         if raw is not None:
             try:
-                return msgspec.msgpack.decode(raw, type=tuple[Finding, ...])
+                return grouped(msgspec.msgpack.decode(raw, type=tuple[Finding, ...]))
             except msgspec.DecodeError:
                 self._store.cache.delete(_VERDICT, key)
         found = self._look(plan, new)
-        self._store.cache.put(_VERDICT, key, msgspec.msgpack.encode(found))
-        return found
+        self._store.cache.put(_VERDICT, key, msgspec.msgpack.encode(found) if found else _GOOD)
+        return grouped(found)
 
-    def _look(self, plan: Plan, new: Sequence[tuple[Layer, str]]) -> tuple[Finding, ...]:
+    def _look(self, plan: Plan, new: Sequence[tuple[Layer, str]]) -> "tuple[Finding, ...]":
         from polyarch.images.check import command, foreign
         from polyarch.images.check.view import Known, View
 
@@ -137,7 +142,7 @@ def _key(plan: Plan, new: Iterable[tuple[Layer, str]]) -> str:
     return hashlib.sha256(coding.to_json(parts)).hexdigest()
 
 
-def _message(platform: Platform, group: Group) -> str:
+def _message(platform: Platform, group: "Group") -> str:
     paths = group.paths
     if len(paths) < 2:
         where = f"{paths[0]}: " if paths and not group.first.rule.startswith("command") else ""
@@ -146,5 +151,5 @@ def _message(platform: Platform, group: Group) -> str:
     return f"[{platform}] {len(paths)} files, each {group.first.message}: {', '.join(paths[:_SHOWN])}{more}"
 
 
-def _detail(group: Group) -> str:
+def _detail(group: "Group") -> str:
     return f"brought by {group.first.step}" if group.first.step else ""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from polyarch import progress
-from polyarch.errors import ConflictError, CorruptError, NotFoundError, PolyarchError
+from polyarch.errors import ConflictError, CorruptError, NotFoundError, PolyarchError, RegistryError
 from polyarch.images import choose
 from polyarch.images.check import command, entries, foreign, libraries, sources
 from polyarch.images.check.facts import Learner, learn_all
@@ -157,6 +157,9 @@ def _collect(source: Source, index: Index, members: list[Member], found: list[Fi
             except (CorruptError, NotFoundError) as error:
                 found.append(_unreadable(error, "config", shown))
                 continue
+            except RegistryError as error:
+                found.append(_out_of_reach(source, error, "config", shown))
+                continue
             members.append(
                 Member(
                     descriptor=entry,
@@ -174,6 +177,8 @@ def _read(source: Source, entry: Descriptor, shown: str) -> tuple[Manifest | Ind
         return choose.read_document(source, entry), None
     except NotFoundError as error:
         return None, _unreadable(error, f"manifest {entry.digest}", shown)
+    except RegistryError as error:
+        return None, _out_of_reach(source, error, "image", shown)
     except CorruptError as error:
         try:
             actual = source.resolve(entry.digest)
@@ -184,6 +189,17 @@ def _read(source: Source, entry: Descriptor, shown: str) -> tuple[Manifest | Ind
             return choose.read_document(source, actual), lie
         except (NotFoundError, CorruptError):
             return None, _unreadable(error, f"manifest {entry.digest}", shown)
+
+
+def _out_of_reach(source: Source, error: RegistryError, what: str, platform: str) -> Finding:
+    """What the store never had, and a registry cannot give now: nobody knows what is wrong with it.
+
+    Raises the error itself where the image is the registry's.
+    """
+    if not isinstance(source, sources.Looking) or not source.local:
+        raise error
+    message = f"the {what} is not in the store, and could not be looked at: {error.message}"
+    return Finding(rule="blob-missing", severity="warning", message=message, platform=platform)
 
 
 def _unreadable(error: PolyarchError, what: str, platform: str) -> Finding:
@@ -207,7 +223,11 @@ def _blobs(source: Source, member: Member) -> Iterator[Finding]:
         what, step = ("config", "") if not number else (f"layer {number}", lines[number - 1])
         if not media_types.is_distributable(blob.media_type):
             continue
-        state = sources.condition(source, blob)
+        try:
+            state = sources.condition(source, blob)
+        except RegistryError as error:
+            yield _out_of_reach(source, error, what, str(member.platform))
+            continue
         if state != "whole":
             missing = state == "missing"
             yield Finding(

@@ -45,10 +45,12 @@ class Looking:
     What the store lacks is read where it was seen before, or in the repository that the image is named by.
     """
 
-    def __init__(self, store: "Store", registry: "Registry", reference: Reference | None) -> None:
+    def __init__(self, store: "Store", registry: "Registry", reference: Reference | None, *, local: bool) -> None:
         self._store = store
         self._registry = registry
         self._reference = reference
+        # Whether the image is the store's, of which platforms may never have been pulled.
+        self.local = local
 
     def resolve(self, name: str) -> Descriptor:
         """As of `place.Source`."""
@@ -154,12 +156,12 @@ def opened(text: str, places: Places) -> Iterator[Opened]:
             named, absent = None, error
         if named is not None:
             reference = references.parse(named.name) if named.name else None
-            source = Looking(places.store, places.registry, reference)
+            source = Looking(places.store, places.registry, reference, local=True)
             yield Opened(source=source, name=named.descriptor.digest, called=names.familiar(named.name or text))
             return
     location = location or locate.parse(text)
     if location.reference is not None:
-        source = Looking(places.store, places.registry, location.reference)
+        source = Looking(places.store, places.registry, location.reference, local=False)
         whole = location.kind == "registry"
         found = places.registry.repository(location.reference) if whole else source
         try:
