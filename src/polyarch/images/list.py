@@ -108,7 +108,7 @@ class _Reader:
             return None
         try:
             return _decode(raw)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, ValueError, RecursionError):
             # A list is no place to fail for one bad file: `check` names it.
             return None
 
@@ -169,7 +169,7 @@ def read_small(store: "Store", digest: Digest) -> Mapping[str, Any] | None:
     raw = _Reader(store, many=False).read(digest)
     try:
         document = msgspec.json.decode(raw) if raw is not None else None
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, ValueError, RecursionError):
         return None
     return document if isinstance(document, dict) else None
 
@@ -206,7 +206,7 @@ def _single(reader: _Reader, root: Descriptor, document: _Document | None) -> tu
     if raw is not None:
         try:
             platform = str(platforms.normalize(msgspec.json.decode(raw, type=Platform)))
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, ValueError, RecursionError):
             platform = ""
     listed = ListedPlatform(
         platform=platform,

@@ -99,7 +99,7 @@ def _results(store: "Store") -> Iterator[_Result]:
         for _, raw in store.cache.entries(kind):
             try:
                 yield msgspec.json.decode(raw, type=_Result)
-            except msgspec.DecodeError:
+            except (msgspec.DecodeError, ValueError, RecursionError):
                 continue
 
 

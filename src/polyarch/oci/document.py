@@ -95,7 +95,9 @@ def load(raw: bytes, media_type: str | None = None) -> Manifest | Index:
     document = decode(raw)
     kind = _kind(document, media_type)
     annotations = _annotations(document)
-    artifact_type = document.get("artifactType", "")
+    artifact_type = document.get("artifactType") or ""
+    if not isinstance(artifact_type, str):
+        raise CorruptError("'artifactType' is not a string")
     if kind in media_types.INDEXES:
         return Index(
             raw=raw,
@@ -121,6 +123,8 @@ def _kind(document: dict[str, Any], media_type: str | None) -> str:
             "pull and push it once with a tool that still converts schema 1, or rebuild the image",
         )
     own = document.get("mediaType")
+    if not isinstance(own, str | None):
+        raise CorruptError("'mediaType' is not a string")
     known = media_types.INDEXES | media_types.MANIFESTS
     # A manifest has a config and layers, an index has manifests; one that has both could be taken for either
     # by different readers (CVE-2021-41190).
@@ -135,7 +139,7 @@ def _kind(document: dict[str, Any], media_type: str | None) -> str:
         raise CorruptError(f"{kind} is neither an image manifest nor an index")
     if ("manifests" in document) != (kind in media_types.INDEXES):
         raise CorruptError(f"the document says that it is {kind}, but has not its fields")
-    return str(kind)
+    return kind
 
 
 def _entries(document: dict[str, Any], field: str) -> tuple[Descriptor, ...]:

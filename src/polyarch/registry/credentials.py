@@ -127,7 +127,7 @@ class Credentials:
             return None
         try:
             document = msgspec.json.decode(answer, type=dict[str, Any])
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise RegistryError(f"docker-credential-{helper} gave something that is not JSON") from error
         user, secret = str(document.get("Username", "")), str(document.get("Secret", ""))
         if not secret:
@@ -197,7 +197,7 @@ def _read(file: Path) -> dict[str, Any]:
         return {}
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror}", "make it readable for this user") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"{file} is not valid JSON", "repair it, or move it away and log in again") from error
     if not isinstance(document, dict):
         raise UsageError(f"{file} is not a JSON object", "repair it, or move it away and log in again")

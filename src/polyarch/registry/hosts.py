@@ -167,7 +167,7 @@ def parse(text: str, where: str = "registries.conf") -> tuple[Rule, ...]:
 
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise UsageError(f"{where} is not valid TOML: {error}") from error
     if "registries" in document:
         raise UsageError(f"{where} is of version 1", "write a [[registry]] table for each registry, as version 2 has")
@@ -205,6 +205,8 @@ def _host(location: str) -> str:
 def _rule(table: dict[str, Any], where: str) -> Rule:
     prefix = table.get("prefix") or table.get("location") or ""
     location = table.get("location") or prefix
+    if not isinstance(prefix, str) or not isinstance(location, str):
+        raise UsageError(f"{where}: the prefix and the location of a [[registry]] are texts")
     if not prefix:
         raise UsageError(f"{where}: a [[registry]] has neither prefix nor location")
     only_digests = bool(table.get("mirror-by-digest-only", False))
@@ -238,8 +240,8 @@ def _tables(document: dict[str, Any], key: str, where: str) -> Sequence[dict[str
     return tables
 
 
-def _location(text: str) -> str:
-    if not text or "://" in text:
+def _location(text: object) -> str:
+    if not isinstance(text, str) or not text or "://" in text:
         raise msgspec.ValidationError(f"{text!r} is not a location: it reads host[:port][/path], without a scheme")
     return text.rstrip("/")
 

@@ -75,7 +75,7 @@ def failure(bundle: str) -> str | None:
         for line in lines:
             # crun writes plain lines, runc what it is told to.
             entry = {"level": "error", "msg": line}
-            with contextlib.suppress(msgspec.DecodeError):
+            with contextlib.suppress(msgspec.DecodeError, ValueError, RecursionError):
                 entry = msgspec.json.decode(line, type=dict[str, str])
             if entry.get("level") == "error":
                 said = entry.get("msg", "").strip()

@@ -45,7 +45,7 @@ class DockerArchive:
         raw = members.read(MANIFEST, documents.MAX_SIZE)
         try:
             self._saved = msgspec.json.decode(raw, type=list[Saved])
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
             raise CorruptError(f"{MANIFEST} of {members.where} is malformed: {error}") from error
         self._manifests: dict[int, Manifest] = {}
         self._paths: dict[Digest, str] = {}

@@ -125,5 +125,5 @@ def _response(connection: socket.socket) -> "HTTPResponse":
 def _decode(line: bytes) -> _Said:
     try:
         return msgspec.json.decode(line, type=_Said)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, ValueError, RecursionError):
         return _Said(stream=line.decode(errors="replace"))

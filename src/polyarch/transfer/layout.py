@@ -234,7 +234,7 @@ def open_layout(root: Path) -> Layout:
         raise NotFoundError(f"{root} is not an OCI image layout", f"a layout is a directory with {MARKER} and {INDEX}")
     try:
         version = msgspec.json.decode(marker.read_bytes(), type=dict[str, object]).get("imageLayoutVersion")
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise CorruptError(f"{marker} is malformed: {error}") from error
     if not str(version).startswith("1."):
         raise CorruptError(f"{root} is an OCI image layout of version {version}, and only 1 is known")

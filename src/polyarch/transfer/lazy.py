@@ -70,7 +70,7 @@ def _known(store: "Store", digest: Digest) -> list[str]:
     raw = store.cache.get(_ORIGIN, digest)
     try:
         return [] if raw is None else msgspec.json.decode(raw, type=list[str])
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, ValueError, RecursionError):
         return []  # the cache is disposable: what it cannot say was never said
 
 

@@ -138,7 +138,7 @@ class Downloads:
 
 def _key(of: str) -> str:
     # Not the URL itself: a password or a token in it is no business of the cache's file.
-    return hashlib.sha256(of.encode()).hexdigest()
+    return hashlib.sha256(of.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _mismatch(url: str, found: str, wanted: str) -> CorruptError:
