@@ -330,7 +330,7 @@ class Performer:
         arranged = copying.arrange(vertex, sources, self._base(vertex.base, inputs), owner, self._archive)
         asked = msgspec.structs.replace(vertex, base=(), accounts=(), parts=())
         parts = [(part.path, part.pattern, part.unpack) for part in vertex.parts]
-        return self._pack(arranged, vertex.epoch, repr(msgspec.json.encode((asked, parts))))
+        return self._pack(arranged, vertex.epoch, repr(coding.to_json((asked, parts))))
 
     def _make_directory(self, vertex: MakeDirectory, inputs: Mapping[VertexId, Result]) -> Layer:
         base = self._base(vertex.base, inputs)
@@ -367,7 +367,7 @@ class Performer:
         if entry is None or entry.kind != "file":
             return None
         key = source.fingerprint(followed)
-        spool = self._site.scratch / f"archive-{hashlib.sha256(key.encode()).hexdigest()}-{threading.get_ident()}"
+        spool = self._site.scratch / f"archive-{hashlib.sha256(os.fsencode(key)).hexdigest()}-{threading.get_ident()}"
         return open_archive(source.content(followed), spool, key, self._site.store.largest_layer)
 
     def _pack(self, arranged: copying.Arrangement, epoch: int | None, same: str = "") -> Layer:
