@@ -16,6 +16,7 @@ from polyarch.builder.perform.files import Files
 from polyarch.builder.perform.placing import Placed, Placement, Rules
 from polyarch.builder.vertices import Copy
 from polyarch.dockerfile import glob, ignorefile
+from polyarch.dockerfile.source import DockerfileError
 from polyarch.errors import NotFoundError
 from polyarch.layers.entry import Content, Entry, Item
 
@@ -84,7 +85,7 @@ def arrange(
             _with_parents(placement, files, number, part.path, vertex.destination, rules)
             continue
         path = part.path.strip("/")
-        found = list(placing.matches(files, part.path, glob.match)) if part.pattern else [path]
+        found = list(placing.matches(files, part.path, _matches)) if part.pattern else [path]
         for one in found:
             archive = open_archive(files, one) if part.unpack else None
             if archive is not None:
@@ -115,20 +116,28 @@ def _with_parents(placement: Placement, files: Files, number: int, path: str, de
         return 1 if directory else 0
 
     included = msgspec.structs.replace(rules, include=include if pattern else None)
-    for top in placing.matches(files, above, glob.match):
+    for top in placing.matches(files, above, _matches):
         placement.copy(files, number, top, destination.rstrip("/") + "/", included)
 
 
-def _excluding(texts: Sequence[str]) -> Callable[[str, bool], bool] | None:
+def _matches(pattern: str, name: str) -> bool:
+    """Go's filepath.Match; a pattern that is none matches nothing, as where BuildKit resolves wildcards."""
+    try:
+        return glob.match(pattern, name)
+    except DockerfileError:
+        return False
+
+
+def _excluding(texts: Sequence[str]) -> Callable[[str, bool], int] | None:
     if not texts:
         return None
     matcher = ignorefile.Matcher(ignorefile.patterns(texts))
 
-    def excluded(relative: str, directory: bool) -> bool:
+    def excluded(relative: str, directory: bool) -> int:
         if not matcher.matches(relative):
-            return False
-        # A directory that a `!` pattern reaches into is walked all the same.
-        return not directory or matcher.skips(relative, matcher.enter(relative))
+            return 0
+        # A directory that a `!` pattern reaches into is walked all the same, and comes with what is found there.
+        return 2 if not directory or matcher.skips(relative, matcher.enter(relative)) else 1
 
     return excluded
 

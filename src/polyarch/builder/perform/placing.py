@@ -46,15 +46,15 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     """How entries are changed on their way: owner (uid, gid), mode, and the time of directories made for them.
 
     `include` and `exclude` are asked with a path relative to the copied directory and whether it is one itself;
-    `include` None means everything. `include` answers 0 for no, 1 for a directory that may have something below,
-    2 for yes.
+    `include` None means everything. Both answer 0 for no, 2 for yes, and 1 for a directory below which that may be
+    otherwise.
     """
 
     owner: tuple[int, int] | None = None
     mode: Mode | None = None
     time: int = 0
     include: Callable[[str, bool], int] | None = None
-    exclude: Callable[[str, bool], bool] | None = None
+    exclude: Callable[[str, bool], int] | None = None
 
 
 class Empty:
@@ -155,7 +155,7 @@ class Placement:
             target = posixpath.join(target, posixpath.basename(path) or path)
         contents = entry.kind == "directory" and existing is None
         self.make_directories(target if contents else posixpath.dirname(target), rules)
-        walk = _Walk(source, number, rules)
+        walk = _Walk(source, number, rules, followed)
         self._copy(walk, entry, followed, "", target, overwrite=False, included=rules.include is None)
 
     def unpack(self, number: int, entries: Iterable[Entry], destination: str, rules: Rules) -> None:
@@ -205,20 +205,24 @@ class Placement:
     ) -> None:
         rules = walk.rules
         directory = entry.kind == "directory"
+        taken = True
         if relative:
             if not included and rules.include is not None:
                 answer = rules.include(relative, directory)
                 if not answer:
                     return
                 included = answer == 2
-            if rules.exclude is not None and rules.exclude(relative, directory):
+            left_out = rules.exclude(relative, directory) if rules.exclude is not None else 0
+            if left_out == 2:
                 return
+            if left_out:
+                taken = False
         if not directory:
             if included:
                 self._copy_parents(walk, path, relative, target)
                 self._place_file(walk, entry, path, target)
             return
-        if included:
+        if included and taken:
             self._copy_parents(walk, path, relative, target)
             self._place_directory(entry, target, rules, overwrite=overwrite)
         for name in walk.source.names(path):
@@ -236,8 +240,8 @@ class Placement:
             )
 
     def _copy_parents(self, walk: "_Walk", path: str, relative: str, target: str) -> None:
-        """With patterns (`--parents`), a directory comes only when something below it does, as it is there."""
-        if walk.rules.include is None:
+        """With patterns, a directory that matches none comes only when something below it does, as it is there."""
+        if walk.rules.include is None and walk.rules.exclude is None:
             return
         steps: list[tuple[str, str]] = []
         while relative:
@@ -251,6 +255,11 @@ class Placement:
                 self._put(Placed(self._changed(entry, place, walk.rules)))
             elif found.kind != "directory":
                 raise PolyarchError(f"cannot copy to non-directory: /{place}")
+            elif above != walk.top and place not in self._placed:
+                # What is there already gets the mode, and keeps the rest.
+                entry = walk.source.entry(above)
+                assert entry is not None, above
+                self._put(Placed(msgspec.structs.replace(_bare(found), mode=entry.mode)))
 
     def _place_directory(self, entry: Entry, target: str, rules: Rules, *, overwrite: bool) -> None:
         found = self.entry(target)
@@ -305,6 +314,7 @@ class _Walk(msgspec.Struct, frozen=True):
     source: Tree
     number: int
     rules: Rules
+    top: str
 
 
 def _join(directory: str, name: str) -> str:
