@@ -103,6 +103,7 @@ def test_a_script_keeps_its_first_line_as_it_stands() -> None:
         ("usr/bin/true", 0o755, True),
         ("usr/lib/libc.so.6", 0o644, True),
         ("usr/lib/perl.so", 0o644, True),
+        ("usr/lib/libstemmer.so.0d.0.0", 0o644, True),
         ("app/addon.node", 0o644, True),
         ("app/tool.EXE", 0o644, True),
         ("usr/share/song.sonata", 0o644, False),

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _KIND = "elf"
 _LISTING = "listing"
-_VERSION = 1
+_VERSION = 2
 _MAX_TEXT = 1 << 20
 _PIECE = 1 << 20
 
