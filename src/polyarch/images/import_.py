@@ -146,18 +146,26 @@ def _layer(store: "Store", tar: Readable) -> tuple[Descriptor, Digest]:
             digest, size = writer.commit()
         else:
             plain = decompress(_Tee(head, tar, None), store.largest_layer)
-            packed = pack(_items(plain), writer, Compression())
+            packed = pack(_items(plain, store.largest_layer), writer, Compression())
             diff_id, listing, media_type = packed.diff_id, packed.listing, packed.media_type
             digest, size = writer.commit(packed.digest)
     store.cache.put(_LISTING, diff_id, listing.encode())
     return Descriptor(media_type=media_type, digest=digest, size=size), diff_id
 
 
-def _items(tar: Readable) -> "Iterator[Item]":
+def _items(tar: Readable, limit: int) -> "Iterator[Item]":
+    from polyarch.layers.compression import RAISE_THE_LIMIT
     from polyarch.layers.entry import clean
     from polyarch.layers.reader import members
 
+    unpacked = 0
     for entry, content in members(tar):
+        # A sparse file of a few bytes may claim exabytes, which are written out here.
+        unpacked += entry.size if entry.kind == "file" else 0
+        if unpacked > limit:
+            raise CorruptError(
+                f"the files in the tar have more than the {limit} bytes that are allowed", RAISE_THE_LIMIT
+            )
         path = clean(entry.path)
         link = clean(entry.link) if entry.kind == "hardlink" else entry.link
         yield msgspec.structs.replace(entry, path=path, link=link), _opener(entry, content)
