@@ -93,6 +93,8 @@ class TestEngines:
         engine("save", "-o", tmp_path / "theirs.tar", "example.com/back:1")
         assert fresh("load", "-i", tmp_path / "theirs.tar").stdout == "Loaded image: example.com/back:1\n"
         assert fresh("run", "--rm", "example.com/back:1", "echo", "still runs").stdout == "still runs\n"
+        manifest = fresh("manifest", "inspect", "example.com/back:1").json()
+        assert [layer["mediaType"].rpartition("+")[2] for layer in manifest["layers"]] == ["gzip"]
 
     def test_an_engine_that_docker_host_names_and_that_is_not_there_is_an_error(
         self, polyarch: Program, busybox: str, tmp_path: Path

@@ -13,10 +13,11 @@ from polyarch.oci import reference as references
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.platform import Platform
 from polyarch.transfer import copy as copier
+from polyarch.transfer.compact import Compacted
+from polyarch.transfer.docker_archive import DockerArchive
 
 if TYPE_CHECKING:
     from polyarch.store import Store
-    from polyarch.transfer.docker_archive import DockerArchive
     from polyarch.transfer.layout import LayoutSource
 
 
@@ -57,7 +58,8 @@ def load(
 
     An image without a name is kept by its digest. Raises NotFoundError, CorruptError.
     """
-    images = source.images()
+    place = Compacted(source, store) if isinstance(source, DockerArchive) else source
+    images = place.images()
     if not images:
         raise CorruptError(f"{source.where} has no image", "it may be an archive of something else")
     loaded: list[Loaded] = []
@@ -66,7 +68,7 @@ def load(
         unit = f"load {name or image.descriptor.digest}"
         with progress.reported(emit, unit, unit, platforms or ()):
             sent = copier.send(
-                source,
+                place,
                 image.name or image.descriptor.digest,
                 store,
                 (name,) if name else (),

@@ -22,6 +22,7 @@ from polyarch.oci.place import Source
 from polyarch.transfer import copy as copier
 from polyarch.transfer import graph as graphs
 from polyarch.transfer import lazy, locate
+from polyarch.transfer.compact import compacted
 from polyarch.transfer.crew import Crew
 from polyarch.transfer.locate import Found, Places
 
@@ -51,7 +52,8 @@ def gather(places: Places, text: str) -> Member:
 
     An index is flattened. Raises NotFoundError, UsageError for what is no image, CorruptError, RegistryError.
     """
-    with locate.opened(locate.parse(text), places) as found:
+    with locate.opened(locate.parse(text), places) as opened:
+        found = msgspec.structs.replace(opened, source=compacted(opened.source, places.store))
         return gather_found(places, found, found.name, text)
 
 

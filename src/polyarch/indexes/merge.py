@@ -16,7 +16,7 @@ from polyarch.transfer import copy as copier
 from polyarch.transfer import graph as graphs
 from polyarch.transfer import locate
 from polyarch.transfer.archive import OciArchive
-from polyarch.transfer.docker_archive import DockerArchive
+from polyarch.transfer.compact import Compacted, compacted
 from polyarch.transfer.layout import LayoutSource
 from polyarch.transfer.locate import Places
 
@@ -115,8 +115,9 @@ def _bring(places: Places, text: str, emit: progress.Emit) -> list[Entry]:
     unit = f"merge {text}"
     options = copier.CopyOptions(unit=unit, present_only=True)
     result: list[Entry] = []
-    with locate.opened(location, places) as found:
-        if location.name or not isinstance(found.source, LayoutSource | OciArchive | DockerArchive):
+    with locate.opened(location, places) as opened:
+        found = msgspec.structs.replace(opened, source=compacted(opened.source, places.store))
+        if location.name or not isinstance(found.source, LayoutSource | OciArchive | Compacted):
             digests = [found.source.resolve(location.name).digest]
         else:
             digests = list(dict.fromkeys(named.descriptor.digest for named in found.source.images()))

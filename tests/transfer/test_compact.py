@@ -1,0 +1,83 @@
+"""Docker's archives, whose layers are plain tars, on their way into a store."""
+
+import gzip
+import io
+import json
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from polyarch.errors import CorruptError
+from polyarch.oci import config as configs
+from polyarch.oci import digest as digests
+from polyarch.oci import media_types
+from polyarch.oci.document import Manifest
+from polyarch.store.store import Store
+from polyarch.transfer import archive
+from polyarch.transfer import copy as copier
+from polyarch.transfer.compact import Compacted
+from polyarch.transfer.docker_archive import DockerArchive
+from tests.oci.examples import AMD64, tar
+
+_LAYER = tar({"etc/text": "the same words again and again\n" * 5000})
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store.open(tmp_path / "store") as opened:
+        yield opened
+
+
+def _docker_archive(path: Path, layer: bytes = _LAYER) -> DockerArchive:
+    config = configs.empty(AMD64).with_layers((digests.of(_LAYER),), ()).encode()
+    manifest = [{"Config": "config.json", "RepoTags": ["app:1"], "Layers": ["one/layer.tar"]}]
+    with tarfile.open(path, "w") as made:
+        for name, content in (
+            ("config.json", config),
+            ("one/layer.tar", layer),
+            ("manifest.json", json.dumps(manifest).encode()),
+        ):
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            made.addfile(info, io.BytesIO(content))
+    opened = archive.open_path(path, lambda: pytest.fail("a plain archive is read in place"))
+    assert isinstance(opened, DockerArchive)
+    return opened
+
+
+def test_layers_are_compressed_and_the_image_stays_the_one_it_was(store: Store, tmp_path: Path) -> None:
+    with _docker_archive(tmp_path / "docker.tar") as opened:
+        source = Compacted(opened, store)
+        (named,) = source.images()
+        assert source.resolve("app:1") == source.resolve(named.descriptor.digest) == named.descriptor
+        copier.copy(source, "app:1", store, ["docker.io/library/app:1"])
+        original = opened.read_manifest(opened.resolve("app:1"))
+    manifest = store.load(store.resolve("docker.io/library/app:1"))
+    assert isinstance(manifest, Manifest)
+    (layer,) = manifest.layers
+    assert layer.media_type == media_types.OCI_LAYER_GZIP
+    assert layer.size < len(_LAYER) / 10
+    assert gzip.decompress(store.read_blob(layer)) == _LAYER
+    assert manifest.config.digest == json.loads(original)["config"]["digest"], (
+        "docker's image id is the config's digest"
+    )
+
+
+def test_a_second_time_nothing_is_compressed_and_the_digest_is_the_same(store: Store, tmp_path: Path) -> None:
+    with _docker_archive(tmp_path / "docker.tar") as opened:
+        first = Compacted(opened, store).resolve("app:1")
+    with _docker_archive(tmp_path / "docker.tar") as again:
+        source = Compacted(again, store)
+        again.open_blob = lambda descriptor: pytest.fail("it is in the store")  # type: ignore[method-assign]
+        assert source.resolve("app:1") == first
+
+
+def test_a_layer_that_is_not_its_diff_id_is_refused_and_not_kept(store: Store, tmp_path: Path) -> None:
+    with (
+        _docker_archive(tmp_path / "docker.tar", _LAYER.replace(b"words", b"woods", 1)) as opened,
+        pytest.raises(CorruptError, match=r"docker\.tar"),
+    ):
+        Compacted(opened, store).resolve("app:1")
+    assert store.find_by_prefix("") == []
