@@ -33,6 +33,11 @@ if TYPE_CHECKING:
     from polyarch.registry import Registry
     from polyarch.store import Store
 
+# What setrlimit(2) has.
+_LIMITS = frozenset(
+    "as core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack".split()
+)
+
 
 def build(
     context: Path | str | None,
@@ -197,7 +202,7 @@ def request(
                 uncached_stages=frozenset(name.lower() for name in no_cache_stages),
                 hosts=tuple(hosts),
                 shm_size=shm_size,
-                limits=tuple(limits),
+                limits=_limits(limits),
             ),
             export=_export(
                 tags,
@@ -223,6 +228,14 @@ def request(
             verify=verify_platforms,
             workers=workers or os.cpu_count() or 2,
         )
+
+
+def _limits(given: Iterable[tuple[str, int, int]]) -> tuple[tuple[str, int, int], ...]:
+    found = tuple(given)
+    for name, _, _ in found:
+        if name not in _LIMITS:
+            raise UsageError(f"there is no limit {name!r}", f"there are {', '.join(sorted(_LIMITS))}")
+    return found
 
 
 def _proxies(arguments: Mapping[str, str]) -> dict[str, str]:

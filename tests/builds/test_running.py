@@ -1,0 +1,112 @@
+"""What the words of the command line give to RUN: secrets, agents, limits, hosts, networks, platforms."""
+
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.program import Program
+
+Context = Callable[..., Path]
+
+
+@pytest.fixture
+def output(polyarch: Program, busybox: str, context: Context, tmp_path: Path) -> Callable[..., str]:
+    """What a RUN writes into /out: `output("RUN id > /out", "--ulimit", "nofile=64")`."""
+
+    def call(run: str, *words: str | Path, stage: str = "") -> str:
+        directory = context(f"FROM {busybox} AS one\n{run}\nFROM scratch\nCOPY --from=one /out /")
+        polyarch("build", *words, "-o", f"type=local,dest={tmp_path}/files", directory)
+        return (tmp_path / "files/out").read_text()
+
+    return call
+
+
+def test_a_secret_from_a_file_and_from_the_environment(output: Callable[..., str], tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("from a file")
+    secrets = ("--secret", f"id=file,src={tmp_path}/key", "--secret", "id=home,env=HOME")
+    run = "RUN --mount=type=secret,id=file --mount=type=secret,id=home cat /run/secrets/* > /out"
+    assert output(run, *secrets) == f"from a file{tmp_path}/home"
+
+
+def test_a_secret_reaches_no_layer(polyarch: Program, busybox: str, context: Context) -> None:
+    directory = context(f"FROM {busybox}\nRUN --mount=type=secret,id=home,env=SECRET true")
+    polyarch("build", "--secret", "id=home,env=HOME", "-t", "a", directory)
+    secret = polyarch.env["HOME"].encode()
+    blobs = [path for path in (polyarch.root / "oci/blobs/sha256").iterdir() if path.stat().st_size < 100_000]
+    assert blobs
+    assert all(secret not in path.read_bytes() for path in blobs)
+
+
+def test_another_value_of_a_secret_is_no_reason_to_run_again(
+    polyarch: Program, busybox: str, context: Context, tmp_path: Path
+) -> None:
+    directory = context(f"FROM {busybox}\nRUN --mount=type=secret,id=s cat /proc/sys/kernel/random/uuid > /out")
+    digests = set()
+    for value in ("one", "two"):
+        (tmp_path / "s").write_text(value)
+        digests.add(polyarch("build", "-q", "--secret", f"id=s,src={tmp_path}/s", directory).stdout)
+    assert len(digests) == 1
+
+
+def test_an_ssh_agent_is_reached_by_its_socket(output: Callable[..., str], tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as agent:
+        agent.bind(str(tmp_path / "agent"))
+        run = "RUN --mount=type=ssh test -S $SSH_AUTH_SOCK && echo $SSH_AUTH_SOCK > /out"
+        assert output(run, "--ssh", f"default={tmp_path}/agent") == "/run/buildkit/ssh_agent.0\n"
+        run = "RUN --mount=type=ssh,id=work,target=/agent test -S /agent && echo $SSH_AUTH_SOCK > /out"
+        assert output(run, "--ssh", f"work={tmp_path}/agent") == "/agent\n"
+
+
+def test_limits_hosts_and_the_size_of_shared_memory(output: Callable[..., str]) -> None:
+    run = "RUN ulimit -n > /out; ulimit -Hn >> /out; grep -w box /etc/hosts >> /out; grep /dev/shm /proc/mounts >> /out"
+    words = ["--ulimit", "nofile=64:128", "--add-host", "box:10.9.8.7", "--shm-size", "2m"]
+    found = output(run, *words).splitlines()
+    assert found[:2] == ["64", "128"]
+    assert found[2].split() == ["10.9.8.7", "box"]
+    assert "size=2048k" in found[3] or "size=1953" in found[3]
+
+
+def test_a_limit_that_there_is_not(polyarch: Program, busybox: str, context: Context) -> None:
+    result = polyarch.fails("build", "--ulimit", "bananas=3", context(f"FROM {busybox}\nRUN true"))
+    assert "bananas" in result.stderr
+
+
+def test_no_network_for_the_whole_build(output: Callable[..., str]) -> None:
+    assert output("RUN ls /sys/class/net > /out", "--network", "none") == "lo\n"
+
+
+def test_a_cgroup_cannot_be_chosen(polyarch: Program, context: Context) -> None:
+    result = polyarch.fails("build", "--cgroup-parent", "x.slice", context("FROM scratch"))
+    assert "hint" in result.stderr
+
+
+def test_a_step_runs_for_each_platform_and_only_once_for_the_builders(
+    polyarch: Program, busybox: str, context: Context
+) -> None:
+    directory = context(
+        f"FROM --platform=$BUILDPLATFORM {busybox} AS one\nRUN cat /proc/sys/kernel/random/uuid > /id\n"
+        f"FROM {busybox}\nCOPY --from=one /id /id\nRUN uname -m >> /id"
+    )
+    platforms = "linux/amd64,linux/arm64,linux/arm/v7,linux/s390x"
+    result = polyarch("build", "--progress=plain", "--platform", platforms, "-t", "a", directory)
+    assert result.stderr.count("RUN cat /proc") == 1
+    ids = {polyarch("run", "--rm", "--platform", one, "a", "head", "-n1", "/id").stdout for one in platforms.split(",")}
+    assert len(ids) == 1
+
+
+def test_the_output_of_a_failed_step_is_shown(polyarch: Program, busybox: str, context: Context) -> None:
+    result = polyarch.fails("build", context(f"FROM {busybox}\nRUN echo why it failed; exit 9"))
+    assert result.status == 1
+    assert "exit code: 9" in result.stderr
+    assert "why it failed" in result.stderr
+    assert ">>> RUN echo" in result.stderr
+
+
+def test_either_user_builds_with_a_context_of_their_own(either_user: Program, context: Context) -> None:
+    dockerfile = (
+        "FROM busybox\nRUN --mount=type=cache,target=/c echo x > /c/x && ls -ln /c/x | awk '{print $3 $4}' > /out"
+    )
+    either_user("build", "-t", "mine", "-", stdin=dockerfile)
+    assert either_user("run", "--rm", "mine", "cat", "/out").stdout == "00\n"
