@@ -6,7 +6,7 @@ if TYPE_CHECKING:
     from polyarch.builder.assemble import Image
     from polyarch.builder.checking import Checked, check, outline, targets
     from polyarch.builder.contexts import Fetcher, Opened, fetcher
-    from polyarch.builder.perform.running import Secrets
+    from polyarch.builder.perform.secrets import Secrets
     from polyarch.builder.pipeline import BuildResult, build, outlook
     from polyarch.builder.plan.options import PlanOptions
     from polyarch.builder.record import Record, Step
@@ -41,7 +41,7 @@ _HOMES = {
     "Override": "request",
     "PlanOptions": "plan.options",
     "Record": "record",
-    "Secrets": "perform.running",
+    "Secrets": "perform.secrets",
     "Sources": "request",
     "Step": "record",
     "TargetStage": "checking",

@@ -6,7 +6,7 @@ from typing import BinaryIO, Literal
 
 import msgspec
 
-from polyarch.builder.perform.running import Secrets
+from polyarch.builder.perform.secrets import Secrets
 from polyarch.builder.plan.options import PlanOptions
 from polyarch.errors import NotFoundError, PolyarchError, UsageError
 from polyarch.layers.compression import Compression

@@ -13,7 +13,25 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     from polyarch.cli.execute import execute
 
-    return execute(words)
+    status = execute(words)
+    if arguments is None:
+        _leave(status)
+    return status
+
+
+def _leave(status: int) -> None:
+    """End the process at once: all owners have cleaned up, and taking the interpreter apart would cost 15 ms more.
+
+    Where the output cannot be written any more, the interpreter's own way out knows what to do.
+    """
+    import os
+
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        return
+    os._exit(status)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ content, so that a copy is packed once for all the platforms on whose bases it c
 
 import hashlib
 import posixpath
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -25,10 +25,20 @@ OpenArchive = Callable[[Files, str], Archive | None]
 
 
 class Arrangement(msgspec.Struct, frozen=True):
-    """The entries of a layer, and the sources that their bytes come from, by the numbers in `Placed.origin`."""
+    """The entries of a layer, and the sources that their bytes come from, by the numbers in `Placed.origin`.
+
+    `asked` is all that was asked of the base. On another that gives the same answers the same copy comes to lie alike.
+    """
 
     items: list[Placed]
     sources: list[Files]
+    asked: Mapping[str, Entry | None] = {}
+    _known: dict[bool, str] = msgspec.field(default_factory=dict)
+
+    def lies_alike_on(self, base: placing.Lookup) -> bool:
+        """Whether the copy of these sources would be this one on `base`, too."""
+        # Of the root only its being there matters, and no layer lists it.
+        return all(_looks_like(base.entry(path), answer) for path, answer in self.asked.items() if path)
 
     def contents(self) -> list[Item]:
         """The layer's members and where their bytes are, in the order of a tar."""
@@ -45,6 +55,8 @@ class Arrangement(msgspec.Struct, frozen=True):
 
         Times are no reason to make a layer again, as in BuildKit: a fresh clone has new ones.
         """
+        if times in self._known:
+            return self._known[times]
         digest = hashlib.sha256()
         for placed in self.items:
             entry = placed.entry if times else msgspec.structs.replace(placed.entry, mtime=0)
@@ -52,7 +64,7 @@ class Arrangement(msgspec.Struct, frozen=True):
             if placed.origin is not None:
                 number, path = placed.origin
                 digest.update(self.sources[number].fingerprint(path).encode("utf-8", "surrogateescape"))
-        return f"sha256:{digest.hexdigest()}"
+        return self._known.setdefault(times, f"sha256:{digest.hexdigest()}")
 
     def fingerprints(self) -> dict[str, str]:
         """What changes with each file that is taken, by its path in the source, for who compares two builds."""
@@ -78,7 +90,8 @@ def arrange(
     """
     mode = modes.parse(vertex.mode) if vertex.mode else None
     rules = Rules(owner=owner, mode=mode, time=vertex.epoch or 0, exclude=_excluding(vertex.exclude))
-    placement = Placement(base)
+    asked = _Asked(base)
+    placement = Placement(asked)
     used = list(sources)
     for number, (part, files) in enumerate(zip(vertex.parts, sources, strict=True)):
         if vertex.parents and part.pattern:
@@ -96,7 +109,25 @@ def arrange(
     items = placement.items()
     if vertex.epoch is not None:
         items = [_clamped(placed, vertex.epoch) for placed in items]
-    return Arrangement(items, used)
+    return Arrangement(items, used, asked.answers)
+
+
+class _Asked:
+    """A base that remembers what it was asked, and what it said."""
+
+    def __init__(self, base: placing.Lookup) -> None:
+        self._base = base
+        self.answers: dict[str, Entry | None] = {}
+
+    def entry(self, path: str) -> Entry | None:
+        """As of `placing.Lookup`."""
+        if path not in self.answers:
+            self.answers[path] = self._base.entry(path)
+        return self.answers[path]
+
+
+def _looks_like(one: Entry | None, other: Entry | None) -> bool:
+    return one is other or (one is not None and other is not None and _portable(one) == _portable(other))
 
 
 def _with_parents(placement: Placement, files: Files, number: int, path: str, destination: str, rules: Rules) -> None:

@@ -7,7 +7,6 @@ commit gives the same layer wherever and whenever it is checked out.
 
 import os
 import re
-import shutil
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -136,6 +135,7 @@ class Repositories:
 
     def _git(self, *words: str, cwd: Path | None = None) -> str:
         """What git prints. It asks nobody for a password, and no variable leads it to another repository."""
+        import shutil
         import subprocess
 
         program = shutil.which("git", path=self._search_path)
@@ -178,6 +178,8 @@ _MISLEADING = frozenset(
 
 def _forget_repositories(top: Path) -> None:
     """Remove .git, and the .git files of submodules, which would point at it."""
+    import shutil
+
     shutil.rmtree(top / ".git")
     for directory, names, files in os.walk(top):
         if ".git" in files:

@@ -20,7 +20,7 @@ from polyarch.builder.perform.filesystem import Filesystems
 from polyarch.builder.perform.git import Repositories
 from polyarch.builder.perform.http import Downloads
 from polyarch.builder.perform.layer import Layer
-from polyarch.builder.perform.running import Runner, Secrets
+from polyarch.builder.perform.secrets import Secrets
 from polyarch.builder.plan import remote
 from polyarch.builder.vertices import (
     Context,
@@ -47,6 +47,7 @@ from polyarch.oci.document import Manifest
 from polyarch.oci.place import BlobReader
 
 if TYPE_CHECKING:
+    from polyarch.builder.perform.running import Runner
     from polyarch.sandbox import Sandbox
     from polyarch.store import Store
     from polyarch.transfer.lazy import LazySource
@@ -93,6 +94,7 @@ class Performer:
         self._contexts: dict[str, ContextFiles] = {}
         self._selections: dict[str, str] = {}
         self._arrangements: dict[str, copying.Arrangement] = {}
+        self._arranged: dict[str, list[copying.Arrangement]] = {}
         self._taken: dict[VertexId, str] = {}
         self._flights: dict[str, threading.Lock] = {}
         # What no earlier result is taken for: not what was asked to be done anew, nor what is made of it.
@@ -103,7 +105,6 @@ class Performer:
         self.filesystems = Filesystems(
             site.store, site.source, Unpacker(site.store, site.source, emit, self._glance), site.scratch
         )
-        self._runner = Runner(site.store, self.filesystems, self._sandbox, site.secrets, site.proxies, emit)
 
     def close(self) -> None:
         """Undo the mounts, close the files, remember the stats of contexts."""
@@ -206,7 +207,7 @@ class Performer:
                 sources = {
                     source: self._mount_source(source, inputs) for mount in value.mounts for source in mount.source
                 }
-                made = self._runner.run(vertex, value, self._snapshot_key(vertex, cache_key), base, sources, created)
+                made = self._runner().run(vertex, value, self._snapshot_key(vertex, cache_key), base, sources, created)
             case _:
                 raise AssertionError(f"{type(value).__name__} is loaded, not performed")
         self._site.store.cache.put(_RESULT, cache_key, layer.encode(made))
@@ -266,6 +267,12 @@ class Performer:
                 self._contexts[vertex.name] = self._site.contexts(vertex.name)
             return self._contexts[vertex.name].files
 
+    def _runner(self) -> "Runner":
+        from polyarch.builder.perform.running import Runner
+
+        site = self._site
+        return Runner(site.store, self.filesystems, self._sandbox, site.secrets, site.proxies, self._emit)
+
     def _sandbox(self) -> "Sandbox":
         from polyarch.sandbox import Sandbox
 
@@ -307,6 +314,8 @@ class Performer:
             arranged = copying.arrange(only, sources, placing.Empty(), None, _no_archive)
             digest.update(arranged.fingerprint(times=False).encode())
             self._arrangements[digest.hexdigest()] = arranged
+            if len(chosen) == len(local) and not any(part.unpack for part in vertex.parts):
+                self._arranged.setdefault(_question(only, sources, None), []).append(arranged)
         return digest.hexdigest()
 
     def _local(self, source: Layers) -> Files | None:
@@ -327,10 +336,22 @@ class Performer:
         sources = [self._source(part.source, inputs) for part in vertex.parts]
         accounts = StageFiles(self.filesystems, _stack(vertex.accounts, inputs)) if vertex.accounts else None
         owner = files.owner(vertex.owner, accounts)
-        arranged = copying.arrange(vertex, sources, self._base(vertex.base, inputs), owner, self._archive)
-        asked = msgspec.structs.replace(vertex, base=(), accounts=(), parts=())
-        parts = [(part.path, part.pattern, part.unpack) for part in vertex.parts]
-        return self._pack(arranged, vertex.epoch, repr(coding.to_json((asked, parts))))
+        arranged = self._arrange(vertex, sources, self._base(vertex.base, inputs), owner)
+        return self._pack(arranged, vertex.epoch, _question(vertex, (), None))
+
+    def _arrange(
+        self, vertex: Copy, sources: Sequence[Files], base: placing.Lookup, owner: tuple[int, int] | None
+    ) -> copying.Arrangement:
+        """What a copy holds on `base`: mostly what it holds on another that looks the same where it goes."""
+        if any(part.unpack for part in vertex.parts):
+            return copying.arrange(vertex, sources, base, owner, self._archive)
+        # The sources are told apart as objects: a context is one for all platforms, a stage is another on each.
+        known = self._arranged.setdefault(_question(vertex, sources, owner), [])
+        found = next((arranged for arranged in known if arranged.lies_alike_on(base)), None)
+        if found is None:
+            found = copying.arrange(vertex, sources, base, owner, self._archive)
+            known.append(found)
+        return found
 
     def _make_directory(self, vertex: MakeDirectory, inputs: Mapping[VertexId, Result]) -> Layer:
         base = self._base(vertex.base, inputs)
@@ -392,6 +413,13 @@ class Performer:
                 cache.put(_LAST, last, layer.encode(made))
             self._selections[key] = "packed in this run"
             return made
+
+
+def _question(vertex: Copy, sources: Sequence[Files], owner: tuple[int, int] | None) -> str:
+    """What a copy asks for, whatever its base and whoever is asked."""
+    bare = msgspec.structs.replace(vertex, base=(), accounts=(), parts=(), owner=str(owner or ""))
+    parts = [(part.path, part.pattern, part.unpack) for part in vertex.parts]
+    return f"{coding.to_json((bare, parts))!r} {[id(source) for source in sources]}"
 
 
 def _keys(vertices: Layers, inputs: Mapping[VertexId, str]) -> str:

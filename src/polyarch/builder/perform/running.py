@@ -6,11 +6,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from polyarch import progress
 from polyarch.builder.perform.filesystem import Filesystems
 from polyarch.builder.perform.layer import Layer
+from polyarch.builder.perform.secrets import Secrets
 from polyarch.builder.plan.wording import quoted
 from polyarch.builder.vertices import Run, RunMount, VertexId
 from polyarch.errors import BuildError, NotFoundError
@@ -22,20 +21,6 @@ if TYPE_CHECKING:
     from polyarch.store import Store
 
 _TAIL = 4096  # bytes of output that an error repeats: enough to see why, little enough to read
-
-
-class Secrets(msgspec.Struct, frozen=True):
-    """What RUN mounts may ask for by id: the content of secrets, and the sockets of ssh agents.
-
-    A secret under `PLATFORM:ID` is the one for RUNs of that platform.
-    """
-
-    secrets: Mapping[str, bytes] = {}
-    sockets: Mapping[str, str] = {}
-
-    def content(self, name: str, platform: Platform) -> bytes | None:
-        """The secret with this id for a RUN of `platform`."""
-        return self.secrets.get(f"{platform}:{name}", self.secrets.get(name))
 
 
 class Runner:

@@ -1,0 +1,53 @@
+"""When the copy that was worked out for one base is that for another, too."""
+
+import pytest
+
+from polyarch.builder.perform import copying, files, placing
+from polyarch.builder.vertices import Copy, CopyPart
+from polyarch.layers.entry import Entry
+
+
+class Base:
+    """A base of a few entries."""
+
+    def __init__(self, *entries: Entry) -> None:
+        self._entries = {entry.path: entry for entry in (files.ROOT, *entries)}
+
+    def entry(self, path: str) -> Entry | None:
+        return self._entries.get(path)
+
+
+def directory(path: str, mode: int = 0o755) -> Entry:
+    return Entry(path=path, kind="directory", mode=mode)
+
+
+def copied(base: placing.Lookup, destination: str = "/srv/app/") -> copying.Arrangement:
+    source = files.inline([("one", "1"), ("two", "2")])
+    vertex = Copy(base=(), parts=(CopyPart(source=(), path="/"),), destination=destination)
+    return copying.arrange(vertex, [source], base, None, lambda tree, path: None)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Base(),
+        Base(directory("usr"), directory("etc", 0o700)),
+    ],
+)
+def test_a_copy_lies_alike_on_bases_that_look_the_same_where_it_goes(other: Base) -> None:
+    here = copied(placing.Empty())
+    assert here.lies_alike_on(other)
+    assert copied(other).items == here.items
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Base(directory("srv", 0o700)),
+        Base(Entry(path="srv", kind="symlink", mode=0o777, link="usr")),
+        Base(directory("srv"), directory("srv/app")),
+        Base(Entry(path="srv", kind="file", mode=0o644)),
+    ],
+)
+def test_a_copy_is_worked_out_anew_where_the_base_looks_different(other: Base) -> None:
+    assert not copied(placing.Empty()).lies_alike_on(other)
