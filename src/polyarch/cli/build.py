@@ -202,7 +202,7 @@ def wishes(session: Session, words: Mapping[str, Any]) -> dict[str, Any]:
         "reproducible": words["reproducible"],
         "environment": around.variables,
         "hosts": tuple(map(_host, words["hosts"])),
-        "shm_size": text.bytes_of(words["shm_size"]) if words["shm_size"] else 0,
+        "shm_size": text.bytes_of(words["shm_size"], memory=True) if words["shm_size"] else 0,
         "limits": tuple(map(_limit, words["limits"])),
     }
 

@@ -61,13 +61,16 @@ def size(number: float) -> str:
     return f"{number:.3g}{_UNITS[unit]}" if number < 999.5 else f"{number:.0f}{_UNITS[unit]}"
 
 
-def bytes_of(word: str) -> int:
-    """The number of bytes that `500MB`, `2GiB`, `64m` or a bare number says. Raises UsageError."""
+def bytes_of(word: str, *, memory: bool = False) -> int:
+    """The number of bytes that `500MB`, `2GiB`, `64m` or a bare number says. Raises UsageError.
+
+    For `memory` a unit is always of 1024, as docker has it.
+    """
     match = _SIZE.fullmatch(word.strip())
     if match is None:
         raise UsageError(f"{word!r} is not a size", "a size reads 500MB, 2GiB or a number of bytes")
     power = " kmgt".index(match[2].lower() or " ")
-    return int(float(match[1]) * (1024 if match[3] else 1000) ** power)
+    return int(float(match[1]) * (1024 if match[3] or memory else 1000) ** power)
 
 
 def age(seconds: float) -> str:
