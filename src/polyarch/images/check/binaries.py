@@ -17,8 +17,8 @@ Form = Literal["elf", "pe", "macho", "script"]
 
 # Linux reads as much of a script's first line (include/uapi/linux/binfmts.h, BINPRM_BUF_SIZE).
 _LINE = 256
-# A version behind .so may be anything: libstemmer.so.0d.0.0.
-_NAMED = re.compile(r"\.(?:so(?:\.[^/]+)?|node|exe|dll|dylib)$", re.IGNORECASE)
+# A version behind .so begins with a digit, and goes on as it likes: libstemmer.so.0d.0.0.
+_NAMED = re.compile(r"\.(?:so(?:\.[0-9][^/]*)?|node|exe|dll|dylib)$", re.IGNORECASE)
 _FAT = {b"\xca\xfe\xba\xbe": (">", 20), b"\xca\xfe\xba\xbf": (">", 32)}
 _MACHO = {
     b"\xfe\xed\xfa\xce": ">",

@@ -135,14 +135,14 @@ class Collector:
 
     def look(self, entry: "Listed", content: Readable) -> None:
         """Look at a file, reading no more of it than is needed."""
-        if is_candidate(entry):
-            binary = identify(content)
-            if binary is not None:
-                self._binaries[entry.offset] = binary
-        elif is_search_path(entry.path) and entry.size <= _MAX_TEXT:
+        if is_search_path(entry.path) and entry.size <= _MAX_TEXT:
             self._texts[entry.offset] = _all(content).decode("utf-8", "replace")
         elif packages.is_list(entry):
             self._packages[entry.offset] = packages.read(entry.path, _all(content))
+        elif is_candidate(entry):
+            binary = identify(content)
+            if binary is not None:
+                self._binaries[entry.offset] = binary
 
     def facts(self) -> Facts:
         """What was learnt."""
