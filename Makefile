@@ -60,6 +60,10 @@ bench: $(venv)/dev.stamp ## Measures beside the peers, and writes docs/performan
 	@scripts/system_packages.sh demo bench
 	$(bin)/python -m bench $(or $(ARGS),--json docs/performance.json --page docs/performance.md)
 
+.PHONY: soak
+soak: $(venv)/dev.stamp test-packages ## Kills, full disks, crowds, bad networks and hostile bytes for 15 minutes; docs/reliability.md
+	$(bin)/python -m tests.reliability $(ARGS)
+
 .PHONY: lock
 lock: ## Writes requirements/*.txt anew from pyproject.toml (ARGS=--upgrade: at newer versions)
 	scripts/lock.sh $(ARGS)

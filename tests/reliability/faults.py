@@ -90,11 +90,16 @@ _ONCE = frozenset({"openat"})
 
 
 def choose(points: Mapping[str, list[Point]], fault: str, dice: random.Random) -> Point:
-    """A point of this fault: a kill anywhere, an error where the disk is written to."""
-    if fault == "KILL":
-        return dice.choice(points["KILL"])
+    """A point of this fault: a kill anywhere, an error where the disk is written to.
+
+    The dice choose the system call first, or most points would be at the one that is made most often.
+    """
     # Syncing fails of a broken disk, and late allocation makes it fail of a full one.
-    where = dice.choice(points["DISK"])
+    possible = points["KILL" if fault == "KILL" else "DISK"]
+    call = dice.choice(sorted({point.syscall for point in possible}))
+    where = dice.choice([point for point in possible if point.syscall == call])
+    if fault == "KILL":
+        return where
     return where._replace(fault=fault, lasting=fault != "EIO" and where.syscall not in _ONCE and dice.random() < 0.5)
 
 

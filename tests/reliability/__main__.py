@@ -1,0 +1,216 @@
+"""`make soak`: what the suite tries a little of, at length. Writes its numbers to docs/reliability.md.
+
+python -m tests.reliability [--seed N] [--points N] [--seconds N] [--no-report]
+"""
+
+import argparse
+import os
+import platform
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from polyarch.version import VERSION
+from tests import bases, people
+from tests.fuzz import run as fuzzing
+from tests.fuzz.targets import TARGETS
+from tests.reliability import crash, crowd, scenarios, test_network
+from tests.reliability.crash import Aims, Outcome
+from tests.reliability.proxy import between
+from tests.reliability.scenarios import SCENARIOS, Site
+
+_REPORT = Path(__file__).parents[2] / "docs/reliability.md"
+_FAULTS = ("KILL", "KILL", "ENOSPC", "EIO", "EDQUOT")
+
+
+class Part(NamedTuple):
+    """A section of the report. `wrong` are all broken promises, each with what to repeat it with."""
+
+    title: str
+    lines: list[str]
+    wrong: list[str]
+    seconds: float
+
+
+def main() -> int:
+    """Runs every part; the exit status says whether all promises were kept."""
+    parser = argparse.ArgumentParser(prog="make soak", description=__doc__.splitlines()[0])
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--points", type=int, default=200, help="commands to kill or to let the disk fail")
+    parser.add_argument("--seconds", type=int, default=120, help="how long eight processes share a store")
+    parser.add_argument("--fuzz", type=int, default=10, help="seconds for each reader of foreign bytes")
+    parser.add_argument("--no-report", action="store_true", help="leave docs/reliability.md alone")
+    chosen = parser.parse_args()
+    parts = []
+    directory = Path(tempfile.mkdtemp(prefix="polyarch-soak-"))
+    try:
+        with scenarios.prepared(directory / "site") as site:
+            aims = Aims(site)
+            for part in _parts(aims, chosen):
+                parts.append(part)
+                print(f"{part.title}: {len(part.wrong)} promises broken, {part.seconds:.0f} s", flush=True)
+                print("\n".join([*part.lines, *part.wrong]), flush=True)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+    if not chosen.no_report:
+        _REPORT.write_text(_report(parts, chosen))
+    return 1 if any(part.wrong for part in parts) else 0
+
+
+def _parts(aims: Aims, chosen: argparse.Namespace) -> Iterator[Part]:
+    yield _faults(aims, chosen.points, chosen.seed)
+    yield _full_disks(aims, chosen.points // 8, chosen.seed)
+    yield _clock(aims.site, chosen.points // 8, chosen.seed)
+    yield _crowd(aims.site, chosen.seconds, chosen.seed)
+    yield _network(aims.site, chosen.points // 4, chosen.seed)
+    yield _fuzz(chosen.fuzz, chosen.seed)
+
+
+def _faults(aims: Aims, points: int, seed: int) -> Part:
+    started = time.monotonic()
+    outcomes: list[Outcome] = []
+    names = list(SCENARIOS)
+    attempts = 0
+    # A point that a run did not come to is no point.
+    while sum(outcome.was_hit for outcome in outcomes) < points and attempts < 2 * points:
+        dice = random.Random(f"{seed} {attempts}")
+        fault = dice.choice(_FAULTS)
+        outcomes.append(crash.hit(aims, names[attempts % len(names)], fault, dice, witness=attempts % 5 == 0))
+        attempts += 1
+    hits = [outcome for outcome in outcomes if outcome.was_hit]
+    table = ["| command | killed | ENOSPC | EIO | EDQUOT | went on all the same |", "|---|---|---|---|---|---|"]
+    for name in names:
+        counts = Counter(outcome.point.fault for outcome in hits if outcome.scenario == name)
+        absorbed = sum(outcome.scenario == name and outcome.status == 0 for outcome in hits)
+        table.append(f"| `{name}` | {' | '.join(str(counts[fault]) for fault in _FAULTS[1:])} | {absorbed} |")
+    where = Counter(outcome.point.syscall for outcome in hits)
+    summary = (
+        f"{len(hits)} commands were hit at one of their system calls (strace): killed there, or told there that the "
+        "disk is full, broken or over quota, once or from then on."
+    )
+    lines = [
+        summary,
+        "",
+        *table,
+        "",
+        "Where: " + ", ".join(f"{call} {count}" for call, count in where.most_common()) + ".",
+    ]
+    wrong = [f"{one.scenario}, {one.point}: {'; '.join(one.wrong)}" for one in outcomes if one.wrong]
+    return Part("Commands that are killed, and disks that fail", lines, wrong, time.monotonic() - started)
+
+
+def _full_disks(aims: Aims, count: int, seed: int) -> Part:
+    started = time.monotonic()
+    names = ["build", "pull", "load", "import", "prune", "manifest create"]
+    outcomes = [crash.fill_up(aims, names[at % len(names)], random.Random(f"{seed} {at}")) for at in range(count)]
+    failed = sum(outcome.status != 0 for outcome in outcomes)
+    line = (
+        f"{count} commands ran on a tmpfs with 0 to 1,200 KiB left: {failed} failed for want of room, "
+        f"{count - failed} fitted."
+    )
+    wrong = [f"{one.scenario}, {one.point}: {'; '.join(one.wrong)}" for one in outcomes if one.wrong]
+    return Part("Disks that are really full", [line], wrong, time.monotonic() - started)
+
+
+def _clock(site: Site, count: int, seed: int) -> Part:
+    started = time.monotonic()
+    dice = random.Random(seed)
+    wrong: list[str] = []
+    with people.person("polyarch-test", ranges=True) as person:
+        polyarch = person.polyarch
+        bases.copy_store(site.template, polyarch.root)
+        shutil.copytree(site.context, person.directory / "context")
+        person.give(person.directory)
+        words = ["build", "-t", "built", "--no-cache", "--progress", "plain", str(person.directory / "context")]
+        for _ in range(count):
+            seconds = dice.uniform(0.1, 1.0)
+            _, remaining = crash.kill_after(polyarch, words, seconds)
+            checked = polyarch("system", "fsck", check=False)
+            if remaining or checked.status:
+                wrong.append(f"after {seconds:.3f} s: {remaining} {checked}")
+        polyarch(*words)
+        if left := list((polyarch.root / "tmp").iterdir()):
+            wrong.append(f"left in tmp: {left}")
+    line = f"{count} builds of a user without root were killed after a random time, 0.1 to 1 s, one upon the other."
+    return Part("Builds without root that are killed by the clock", [line], wrong, time.monotonic() - started)
+
+
+def _crowd(site: Site, seconds: int, seed: int) -> Part:
+    started = time.monotonic()
+    tally = crowd.work(site, seconds, 8, seed)
+    line = (
+        f"8 processes built, pulled, named, removed, pruned and ran images in one store for {seconds} s: {tally.done} "
+        f"commands succeeded, {tally.conflicts} met a true conflict (a name that another had just removed)."
+    )
+    return Part("Many commands in one store", [line], tally.wrong, time.monotonic() - started)
+
+
+def _network(site: Site, count: int, seed: int) -> Part:
+    started = time.monotonic()
+    dice = random.Random(seed)
+    wrong: list[str] = []
+    arrived = faults = requests = 0
+    with between(site.registry.address) as proxy:
+        for number in range(count):
+            polyarch = scenarios.Program(site.directory / f"pulled-{number}", site.home)
+            try:
+                arrived += test_network.outcome(polyarch, proxy, f"{proxy.address}/base:1", dice)
+            except AssertionError as error:
+                wrong.append(f"pull {number}: {error}")
+            shutil.rmtree(polyarch.root, ignore_errors=True)
+        faults, requests = proxy.harmed, len(proxy.asked)
+    line = (
+        f"{count} pulls through a proxy that cut, corrupted, shortened, slowed and refused {faults} of {requests} "
+        f"exchanges: {arrived} arrived whole at once, {count - arrived} failed, left nothing, and arrived whole when "
+        "the network was good again."
+    )
+    return Part("Bad networks", [line], wrong, time.monotonic() - started)
+
+
+def _fuzz(seconds: float, seed: int) -> Part:
+    started = time.monotonic()
+    lines = ["| what reads it | inputs | refused | slowest |", "|---|---|---|---|"]
+    wrong: list[str] = []
+    total = 0
+    for name in TARGETS:
+        tried = fuzzing.many(name, seconds, seed)
+        total += tried.inputs
+        wrong += tried.wrong
+        lines.append(f"| {name} | {tried.inputs:,} | {tried.refused:,} | {tried.slowest:.2f} s |")
+    lines = [f"{total:,} inputs, mutations of good and of hostile ones.", "", *lines]
+    return Part("Hostile bytes", lines, wrong, time.monotonic() - started)
+
+
+def _report(parts: list[Part], chosen: argparse.Namespace) -> str:
+    told = (
+        f"Written by `make soak` (seed {chosen.seed}); what is promised, and which test holds it, is in "
+        "[SECURITY.md](../SECURITY.md). After each point it is looked at whether every name in the store resolves to "
+        "whole content of the right digest, every name that the command had no business with is as it was, no process "
+        "and no mount is left, the same command then succeeds, and nothing of the failed one remains on the disk."
+    )
+    where = (
+        f"Polyarch {VERSION}, Python {platform.python_version()}, Linux {platform.release()}, {platform.machine()}, "
+        f"{os.cpu_count()} processors, {_runtime()}. In all {sum(part.seconds for part in parts) / 60:.0f} minutes, "
+        f"{sum(len(part.wrong) for part in parts)} promises broken."
+    )
+    text = ["# How Polyarch fares when things go wrong", "", told, "", where]
+    for part in parts:
+        text += ["", f"## {part.title}", "", *part.lines, "", f"Promises broken: {len(part.wrong) or 'none'}."]
+        text += [f"- {line.splitlines()[0]}" for line in part.wrong]
+    return "\n".join(text) + "\n"
+
+
+def _runtime() -> str:
+    said = subprocess.run(["crun", "--version"], capture_output=True, text=True, check=False).stdout
+    return said.splitlines()[0] if said else "no crun"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
