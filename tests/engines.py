@@ -72,7 +72,7 @@ def dockerd() -> Iterator[Engine]:
         with log.open("wb") as output, subprocess.Popen(command, env=env, stdout=output, stderr=output) as process:
             try:
                 _wait(process, Path(directory, "engine.sock"), log)
-                yield Engine([f"{programs}/docker"], Path(directory, "engine.sock"), env)
+                yield Engine(["docker"], Path(directory, "engine.sock"), env)
             finally:
                 # unshare waits through SIGTERM; when it is killed, the kernel ends all that is in its namespace.
                 process.kill()

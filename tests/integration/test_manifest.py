@@ -491,6 +491,9 @@ class TestBadWords:
         assert polyarch.fails("manifest", "create", f"app@{digest}").status == 2
         assert polyarch.fails("manifest", "create", "--annotation", "novalue", app).status == 2
         polyarch("manifest", "create", app, f"{app}-amd64")
+        stored = polyarch.fails("manifest", "add", app, "containers-storage:localhost/app:2")
+        assert "podman save localhost/app:2 | polyarch load" in stored.stderr
+        assert "is pushed to a registry" in polyarch.fails("manifest", "push", app, "oci-archive:app.tar").stderr
         assert "nothing to annotate" in polyarch.fails("manifest", "annotate", app, "linux/amd64").stderr
         assert "which entry" in polyarch.fails("manifest", "annotate", "--arch", "arm", app).stderr
         assert digest in polyarch.fails("manifest", "remove", app, digest).stderr

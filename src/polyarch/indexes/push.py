@@ -3,12 +3,13 @@
 import msgspec
 
 from polyarch import progress
-from polyarch.errors import NotFoundError
+from polyarch.errors import NotFoundError, UsageError
 from polyarch.indexes import lists
 from polyarch.oci.place import Source
 from polyarch.oci.platform import Platform
 from polyarch.oci.reference import Reference
 from polyarch.transfer import copy as copier
+from polyarch.transfer import locate
 from polyarch.transfer.copy import CopyOptions, Sent
 from polyarch.transfer.formats import Converted
 from polyarch.transfer.lazy import LazySource, record_image
@@ -51,7 +52,7 @@ def push(
     options = options or PushOptions()
     lists.load(places.store, name)
     reference = lists.name_of(name)
-    target = lists.name_of(destination.removeprefix("docker://")) if destination else reference
+    target = _target(destination) if destination else reference
     lazy = LazySource(places.store, places.registry)
     converted = Converted(lazy, to_docker=options.format == "docker") if options.format is not None else None
     source: Source = converted or lazy
@@ -82,6 +83,16 @@ def note(sent: Sent, platforms: tuple[Platform, ...] | None) -> str:
     if sent.form == "subset":
         return f"the registry does not take an index with a part of its images: an index of just {only} was sent"
     return ""
+
+
+def _target(destination: str) -> Reference:
+    """Raises UsageError for what is no registry."""
+    if locate.parse(destination).kind not in ("any", "registry"):
+        raise UsageError(
+            f"a list is pushed to a registry, and {destination} is none",
+            "polyarch save writes archives, polyarch buildx imagetools create -t oci-layout://DIR:TAG layouts",
+        )
+    return lists.name_of(destination.removeprefix("docker://"))
 
 
 def _changed_remotely(places: Places, repository: Source, target: Reference) -> tuple[str, ...]:

@@ -31,6 +31,9 @@ PREFIXES: tuple[tuple[str, Kind], ...] = (
     ("docker://", "registry"),
 )
 
+# skopeo's words for what only these programs can read safely.
+_ENGINES = (("containers-storage:", "podman"), ("docker-daemon:", "docker"))
+
 
 class Location(msgspec.Struct, frozen=True, kw_only=True):
     """Where an image is: `path` for layouts and archives, with the `name` inside; else `reference`."""
@@ -69,6 +72,12 @@ def parse(text: str) -> Location:
         if not path:
             raise UsageError(f"{text!r} names no path", f"write {prefix}PATH, or {prefix}PATH:TAG")
         return Location(kind=kind, path=path, name=name)
+    for prefix, program in _ENGINES:
+        if text.startswith(prefix):
+            raise UsageError(
+                f"{text}: the storage of another program is not read",
+                f"bring the image here with: {program} save {text.removeprefix(prefix)} | polyarch load",
+            )
     return Location(kind="any", reference=references.parse(text).tagged())
 
 
