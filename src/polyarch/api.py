@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
+import msgspec
+
 from polyarch import progress
 from polyarch.errors import UsageError
 from polyarch.oci import platform as platforms_
@@ -22,11 +24,16 @@ if TYPE_CHECKING:
         BuildRequest,
         BuildResult,
         Checked,
+        Export,
+        Named,
+        Opened,
         Outline,
         Output,
         Override,
+        PlanOptions,
         Record,
         Secrets,
+        Sources,
         TargetStage,
     )
     from polyarch.layers.compression import Compression
@@ -49,7 +56,7 @@ def build(
 ) -> "BuildResult":
     """Build the Dockerfile of `context`, a directory, the URL of an archive or a git repository.
 
-    `wishes` are those of `request`, all by name. `registry` is asked for base images and pushed to; without it an
+    `wishes` are those of `Wishes`, all by name. `registry` is asked for base images and pushed to; without it an
     anonymous one is made and closed again.
 
     A RUN needs a user namespace, which this process then enters for good: it must have no second thread by then.
@@ -102,53 +109,8 @@ def outlook(
         return outlook_of(asked, store, client)
 
 
-@contextmanager
-def request(
-    context: Path | str | None,
-    store: "Store",
-    registry: "Registry",
-    emit: progress.Emit = progress.ignore,
-    *,
-    platforms: Iterable[Platform | str] = (),
-    tags: Iterable[Reference | str] = (),
-    file: Path | str | None = None,
-    dockerfile: str | None = None,
-    stdin: BinaryIO | None = None,
-    target: str = "",
-    build_args: Mapping[str, str] | None = None,
-    labels: Mapping[str, str] | None = None,
-    contexts: Mapping[str, str] | None = None,
-    push: bool = False,
-    load: bool | None = None,
-    outputs: "Sequence[Output]" = (),
-    compression: "Compression | None" = None,
-    force_compression: bool = False,
-    docker_format: bool = False,
-    annotations: Mapping[str, str] | None = None,
-    index_annotations: Mapping[str, str] | None = None,
-    network: Literal["default", "none", "host"] = "default",
-    hosts: Iterable[tuple[str, str]] = (),
-    shm_size: int = 0,
-    limits: Iterable[tuple[str, int, int]] = (),
-    allow: Iterable[str] = (),
-    allow_foreign_base: bool = False,
-    secrets: "Secrets | None" = None,
-    proxies: Mapping[str, str] | None = None,
-    no_cache: bool = False,
-    no_cache_stages: Iterable[str] = (),
-    pull: bool = False,
-    keep_going: bool = False,
-    partial: bool = False,
-    overrides: "Iterable[Override]" = (),
-    verify_platforms: Literal["error", "warn", "off"] = "error",
-    epoch: int | None = None,
-    reproducible: bool = False,
-    created: float | None = None,
-    search_path: str | None = None,
-    environment: Mapping[str, str] | None = None,
-    workers: int | None = None,
-) -> "Iterator[BuildRequest]":
-    """What is asked for, as a value; contexts that had to be fetched are there until the end of the `with`.
+class Wishes(msgspec.Struct, frozen=True, kw_only=True):
+    """What may be asked of a build, each by its name.
 
     `platforms` are this machine's where none is given. The result gets `tags` in the store, unless `push` or
     `outputs` say where it goes instead (`load` True: there too). `dockerfile` is a Dockerfile's text; otherwise
@@ -161,73 +123,118 @@ def request(
     when a new layer holds binaries of another architecture: for what an image starts an error, else a warning.
     `environment` is what git may see of our variables, by default all.
     """
-    from polyarch.builder import BuildRequest, Opened, PlanOptions, Secrets, named_contexts
+
+    platforms: Iterable[Platform | str] = ()
+    tags: Iterable[Reference | str] = ()
+    file: Path | str | None = None
+    dockerfile: str | None = None
+    stdin: BinaryIO | None = None
+    target: str = ""
+    build_args: Mapping[str, str] = {}
+    labels: Mapping[str, str] = {}
+    contexts: Mapping[str, str] = {}
+    push: bool = False
+    load: bool | None = None
+    outputs: "Sequence[Output]" = ()
+    compression: "Compression | None" = None
+    force_compression: bool = False
+    docker_format: bool = False
+    annotations: Mapping[str, str] = {}
+    index_annotations: Mapping[str, str] = {}
+    network: Literal["default", "none", "host"] = "default"
+    hosts: Iterable[tuple[str, str]] = ()
+    shm_size: int = 0
+    limits: Iterable[tuple[str, int, int]] = ()
+    allow: Iterable[str] = ()
+    allow_foreign_base: bool = False
+    secrets: "Secrets | None" = None
+    proxies: Mapping[str, str] = {}
+    no_cache: bool = False
+    no_cache_stages: Iterable[str] = ()
+    pull: bool = False
+    keep_going: bool = False
+    partial: bool = False
+    overrides: "Iterable[Override]" = ()
+    verify_platforms: Literal["error", "warn", "off"] = "error"
+    epoch: int | None = None
+    reproducible: bool = False
+    created: float | None = None
+    search_path: str | None = None
+    environment: Mapping[str, str] | None = None
+    workers: int | None = None
+
+
+@contextmanager
+def request(
+    context: Path | str | None,
+    store: "Store",
+    registry: "Registry",
+    emit: progress.Emit = progress.ignore,
+    **wishes: Any,
+) -> "Iterator[BuildRequest]":
+    """What is asked for, as a value; contexts that had to be fetched are there until the end of the `with`.
+
+    `wishes` are those of `Wishes`; TypeError for a name that it does not have.
+    """
+    from polyarch.builder import BuildRequest, Opened, Secrets, named_contexts
     from polyarch.builder import fetcher as fetchers
-    from polyarch.builder.plan.planner import epoch_of
     from polyarch.builder.request import SEARCH_PATH
     from polyarch.sandbox import host_platform
 
+    wish = Wishes(**wishes)
     host = host_platform()
-    wanted = tuple(
-        dict.fromkeys(one if isinstance(one, Platform) else platforms_.parse(one, host) for one in platforms)
-    )
-    arguments = dict(build_args or {})
-    if epoch is None:
-        epoch = epoch_of(arguments)
-    if epoch is None and reproducible:
+    wanted = tuple(one if isinstance(one, Platform) else platforms_.parse(one, host) for one in wish.platforms)
+    plan = _plan(wish, host)
+    around = dict(os.environ) if wish.environment is None else wish.environment
+    path = SEARCH_PATH if wish.search_path is None else wish.search_path
+    named = named_contexts(wish.contexts)
+    with fetchers(store, registry, path, around, emit) as fetcher:
+        keep_git = plan.arguments.get("BUILDKIT_CONTEXT_KEEP_GIT_DIR", "").lower() in ("1", "true")
+        opened = Opened() if context is None else fetcher.main(context, wish.stdin, keep_git=keep_git)
+        yield BuildRequest(
+            sources=_sources(opened, wish.file, wish.dockerfile, named),
+            platforms=tuple(dict.fromkeys(wanted)) or (host,),
+            plan=msgspec.structs.replace(plan, contexts=named.files, images=named.images),
+            export=_export(wish),
+            created=time.time() if wish.created is None else wish.created,
+            search_path=path,
+            environment=around,
+            secrets=wish.secrets or Secrets(),
+            proxies={**wish.proxies, **_proxies(plan.arguments)},
+            no_cache=wish.no_cache,
+            pull=wish.pull,
+            keep_going=wish.keep_going or wish.partial,
+            partial=wish.partial,
+            overrides=tuple(wish.overrides),
+            verify=wish.verify_platforms,
+            workers=wish.workers or os.cpu_count() or 2,
+        )
+
+
+def _plan(wish: Wishes, host: Platform) -> "PlanOptions":
+    from polyarch.builder import PlanOptions
+    from polyarch.builder.plan.planner import epoch_of
+
+    arguments = dict(wish.build_args)
+    epoch = epoch_of(arguments) if wish.epoch is None else wish.epoch
+    if epoch is None and wish.reproducible:
         epoch = 0
     if epoch is not None:
         arguments.setdefault("SOURCE_DATE_EPOCH", str(epoch))
-    around = dict(os.environ) if environment is None else environment
-    path = SEARCH_PATH if search_path is None else search_path
-    allowed = frozenset(allow)
-    named = named_contexts(contexts or {})
-    with fetchers(store, registry, path, around, emit) as fetcher:
-        keep_git = arguments.get("BUILDKIT_CONTEXT_KEEP_GIT_DIR", "").lower() in ("1", "true")
-        opened = Opened() if context is None else fetcher.main(context, stdin, keep_git=keep_git)
-        yield BuildRequest(
-            sources=_sources(opened, file, dockerfile, named),
-            platforms=wanted or (host,),
-            plan=PlanOptions(
-                build_platform=host,
-                arguments=arguments,
-                labels=labels or {},
-                contexts=named.files,
-                images=named.images,
-                target=target,
-                network=network,
-                allow_foreign_base=allow_foreign_base,
-                allow_insecure="security.insecure" in allowed,
-                epoch=epoch,
-                uncached_stages=frozenset(name.lower() for name in no_cache_stages),
-                hosts=tuple(hosts),
-                shm_size=shm_size,
-                limits=_limits(limits),
-            ),
-            export=_export(
-                tags,
-                push,
-                load,
-                outputs,
-                compression=compression,
-                force_compression=force_compression,
-                docker_format=docker_format,
-                annotations=annotations,
-                index_annotations=index_annotations,
-            ),
-            created=time.time() if created is None else created,
-            search_path=path,
-            environment=around,
-            secrets=secrets or Secrets(),
-            proxies={**(proxies or {}), **_proxies(arguments)},
-            no_cache=no_cache,
-            pull=pull,
-            keep_going=keep_going or partial,
-            partial=partial,
-            overrides=tuple(overrides),
-            verify=verify_platforms,
-            workers=workers or os.cpu_count() or 2,
-        )
+    return PlanOptions(
+        build_platform=host,
+        arguments=arguments,
+        labels=wish.labels,
+        target=wish.target,
+        network=wish.network,
+        allow_foreign_base=wish.allow_foreign_base,
+        allow_insecure="security.insecure" in frozenset(wish.allow),
+        epoch=epoch,
+        uncached_stages=frozenset(name.lower() for name in wish.no_cache_stages),
+        hosts=tuple(wish.hosts),
+        shm_size=wish.shm_size,
+        limits=_limits(wish.limits),
+    )
 
 
 def _limits(given: Iterable[tuple[str, int, int]]) -> tuple[tuple[str, int, int], ...]:
@@ -246,7 +253,7 @@ def _proxies(arguments: Mapping[str, str]) -> dict[str, str]:
     return {name: value for given, value in found.items() for name in (given.lower(), given.upper())}
 
 
-def _sources(opened: Any, file: Path | str | None, text: str | None, named: Any) -> Any:
+def _sources(opened: "Opened", file: Path | str | None, text: str | None, named: "Named") -> "Sources":
     """The Dockerfile: by its text, by its path on this machine, or inside a context that came from elsewhere."""
     from polyarch.builder import read_sources
 
@@ -258,38 +265,27 @@ def _sources(opened: Any, file: Path | str | None, text: str | None, named: Any)
     return read_sources(opened.directory, path, named, text, ignores=opened.ignores)
 
 
-def _export(
-    tags: Iterable[Reference | str],
-    push: bool,
-    load: bool | None,
-    outputs: "Sequence[Output]",
-    *,
-    compression: "Compression | None",
-    force_compression: bool,
-    docker_format: bool,
-    annotations: Mapping[str, str] | None,
-    index_annotations: Mapping[str, str] | None,
-) -> Any:
+def _export(wish: Wishes) -> "Export":
     from polyarch.builder import Export, Output
     from polyarch.layers.compression import Compression
 
-    names = tuple(one if isinstance(one, Reference) else references.parse(one) for one in tags)
+    names = tuple(one if isinstance(one, Reference) else references.parse(one) for one in wish.tags)
     for name in names:
         if name.digest:
             raise UsageError(f"a tag is a name, not a digest: {name}", "leave out the part behind @")
-    where = list(outputs)
-    if push:
+    where = list(wish.outputs)
+    if wish.push:
         where.append(Output(kind="registry"))
-    if load or (not where and load is not False):
+    if wish.load or (not where and wish.load is not False):
         where.insert(0, Output(kind="store"))
     return Export(
         names=names,
         outputs=tuple(where),
-        compression=compression or Compression(),
-        force_compression=force_compression,
-        docker_format=docker_format,
-        annotations=annotations or {},
-        index_annotations=index_annotations or {},
+        compression=wish.compression or Compression(),
+        force_compression=wish.force_compression,
+        docker_format=wish.docker_format,
+        annotations=wish.annotations,
+        index_annotations=wish.index_annotations,
     )
 
 

@@ -23,7 +23,7 @@ class Worker:
         self._process: subprocess.Popen[str] | None = None
 
     def build(self, context: Path | str | None, **wishes: Any) -> dict[str, Any]:
-        """The outcome of a build; wishes are those of `polyarch.api.request`, as JSON has them."""
+        """The outcome of a build; wishes are those of `polyarch.api.Wishes`, as JSON has them."""
         if self._process is None or self._process.poll() is not None:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.builds.worker", self.root],

@@ -61,7 +61,7 @@ def _is_with_busybox(case: Case) -> bool:
 
 
 def _wishes(case: Case, directory: Path) -> dict[str, Any]:
-    """What is asked of the builder: the options of a case as `polyarch.api.request` takes them."""
+    """What is asked of the builder: the options of a case as `polyarch.api.Wishes` has them."""
     context = write_context(directory / "context", case.section("context") or "")
     (context / "Dockerfile").write_bytes(case.sections["Dockerfile"].encode("utf-8", "surrogateescape"))
     wishes: dict[str, Any] = {"context": str(context), "platforms": case.platforms}
