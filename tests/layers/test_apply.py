@@ -303,8 +303,9 @@ def test_a_link_that_lies_on_the_disk_is_not_followed_either(tmp_path: Path) -> 
 
 
 def test_a_kernel_without_openat2_follows_no_link_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "d/e").mkdir(parents=True)
+    (tmp_path / "d/e/f").mkdir(parents=True)
     (tmp_path / "d/out").symlink_to("/")
+    (tmp_path / "d/in").symlink_to("e")
     root = os.open(tmp_path, os.O_RDONLY)
     try:
         for missing in (False, True):
@@ -312,7 +313,7 @@ def test_a_kernel_without_openat2_follows_no_link_either(tmp_path: Path, monkeyp
             found = syscalls.open_directory(root, "d/e")
             assert os.path.samestat(os.fstat(found), (tmp_path / "d/e").stat())
             os.close(found)
-            for path in ("d/out", "d/out/etc", "..", "d/../..", "/etc"):
+            for path in ("d/out", "d/out/etc", "d/in/f", "..", "d/../..", "/etc"):
                 with pytest.raises(OSError):
                     syscalls.open_directory(root, path)
     finally:

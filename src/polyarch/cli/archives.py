@@ -8,7 +8,7 @@ import click
 
 from polyarch.cli import options
 from polyarch.cli.session import Session, pass_session
-from polyarch.errors import UsageError
+from polyarch.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from polyarch.layers.pack import Writable
@@ -67,7 +67,7 @@ class _Output:
 
     def __enter__(self) -> "Writable":
         if self._partial is not None:
-            self._file = open(self._partial, "wb")
+            self._file = self._opened(self._partial)
         if self._kind == "none":
             return self._file
         from polyarch.layers.compression import Compression
@@ -75,6 +75,12 @@ class _Output:
 
         self._compressing = tarball.Compressing(self._file, Compression(kind=self._kind))
         return self._compressing
+
+    def _opened(self, path: Path) -> BinaryIO:
+        try:
+            return open(path, "wb")
+        except FileNotFoundError:
+            raise NotFoundError(f"there is no directory {path.parent}", "make it, or name another file") from None
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         if error is None and self._compressing is not None:

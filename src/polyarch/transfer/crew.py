@@ -44,12 +44,24 @@ class Crew:
 
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self._size, thread_name_prefix="copy")
-        futures = [self._pool.submit(function, item) for item in items]
+        failures: list[BaseException] = []
+
+        def performed(item: _T) -> _R:
+            # The failure itself stops the rest: until this thread wakes up, short work would all be begun.
+            try:
+                return function(item)
+            except _CancelledError:
+                raise
+            except BaseException as error:
+                failures.append(error)
+                self._stop.set()
+                raise
+
+        futures = [self._pool.submit(performed, item) for item in items]
         try:
-            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-            failed = next((future for future in futures if future in done and future.exception() is not None), None)
-            if failed is not None:
-                failed.result()
+            wait(futures, return_when=FIRST_EXCEPTION)
+            if failures:
+                raise failures[0]
         except BaseException:
             self._stop.set()
             for future in futures:

@@ -168,7 +168,9 @@ def _scan(file: BinaryIO, where: str) -> dict[str, Member]:
                 if len(members) > MAX_MEMBERS:
                     raise CorruptError(f"{where} has more than {MAX_MEMBERS} members")
     except (tarfile.TarError, ValueError, EOFError) as error:
-        raise CorruptError(f"{where} is not a tar archive: {error}") from error
+        raise CorruptError(
+            f"{where} is not a tar archive: {error}", "it may have been cut off, or be something else than an archive"
+        ) from error
     return members
 
 
