@@ -213,7 +213,7 @@ def request(
 
 def _plan(wish: Wishes, host: Platform) -> "PlanOptions":
     from polyarch.builder import PlanOptions
-    from polyarch.builder.plan.planner import epoch_of
+    from polyarch.builder.plan.options import epoch_of
 
     arguments = dict(wish.build_args)
     epoch = epoch_of(arguments) if wish.epoch is None else wish.epoch

@@ -1,10 +1,14 @@
 """The instructions that change only the image's config: each a function from state to state, and no vertex."""
 
+from collections.abc import Callable
+from typing import Any
+
 import msgspec
 
 from polyarch.builder.plan import wording
 from polyarch.builder.plan.state import StageState
 from polyarch.dockerfile.instructions import config as syntax
+from polyarch.dockerfile.instructions.base import Instruction
 from polyarch.dockerfile.instructions.healthcheck import Healthcheck
 from polyarch.dockerfile.instructions.ports import ports as port_names
 from polyarch.errors import UsageError
@@ -116,3 +120,24 @@ def maintainer(state: StageState, instruction: syntax.Maintainer) -> StageState:
     """MAINTAINER."""
     state = msgspec.structs.replace(state, config=state.config.with_fields(author=instruction.maintainer))
     return state.recorded(f"MAINTAINER {instruction.maintainer}")
+
+
+_RULES: dict[type[Instruction], Callable[[StageState, Any], StageState]] = {
+    syntax.Env: env,
+    syntax.Label: label,
+    syntax.Cmd: cmd,
+    syntax.Entrypoint: entrypoint,
+    syntax.User: user,
+    syntax.Expose: expose,
+    syntax.Volume: volume,
+    syntax.StopSignal: stop_signal,
+    syntax.Shell: shell,
+    Healthcheck: healthcheck,
+    syntax.Onbuild: onbuild,
+    syntax.Maintainer: maintainer,
+}
+
+
+def configure(state: StageState, instruction: Instruction) -> StageState:
+    """The state after any instruction of this file."""
+    return _RULES[type(instruction)](state, instruction)

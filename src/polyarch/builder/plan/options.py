@@ -5,6 +5,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from polyarch.errors import UsageError
 from polyarch.oci.config import ImageConfig
 from polyarch.oci.digest import Digest
 from polyarch.oci.platform import Platform
@@ -54,3 +55,13 @@ class Resolver(Protocol):
 
         Raises NotFoundError, or UnsupportedError that lists the platforms which it has.
         """
+
+
+def epoch_of(arguments: Mapping[str, str]) -> int | None:
+    """The seconds that the build argument SOURCE_DATE_EPOCH says. Raises UsageError for what is no number."""
+    text = arguments.get("SOURCE_DATE_EPOCH", "")
+    if not text:
+        return None
+    if not text.isdigit():
+        raise UsageError(f"SOURCE_DATE_EPOCH is {text!r}, not a number of seconds")
+    return int(text)

@@ -4,16 +4,16 @@ Stages are planned when something needs them, each once; a stage sees only those
 of the outside is what an image's config is (`Resolver`).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import msgspec
 
 from polyarch.builder.plan import config, copying, remote, running
 from polyarch.builder.plan.contexts import Contexts
 from polyarch.builder.plan.copying import Copying
-from polyarch.builder.plan.options import Base, PlanOptions, Resolver
+from polyarch.builder.plan.options import PlanOptions, Resolver
 from polyarch.builder.plan.running import Running
-from polyarch.builder.plan.state import StageState
+from polyarch.builder.plan.state import StageState, of_image, scratch, with_path
 from polyarch.builder.vertices import Context, Copy, CopyPart, Graph, ImageLayers, Layers, Vertex, VertexId
 from polyarch.dockerfile import checks, ignorefile, parser, stages, words
 from polyarch.dockerfile.instructions import config as config_syntax
@@ -22,19 +22,16 @@ from polyarch.dockerfile.instructions import running as running_syntax
 from polyarch.dockerfile.instructions import stages as stages_syntax
 from polyarch.dockerfile.instructions.base import Instruction
 from polyarch.dockerfile.instructions.expansion import expand
-from polyarch.dockerfile.instructions.healthcheck import Healthcheck
 from polyarch.dockerfile.parser import Dockerfile
 from polyarch.dockerfile.rules import Finding
 from polyarch.dockerfile.source import DockerfileError
 from polyarch.dockerfile.stages import Stage
 from polyarch.errors import PolyarchError, UsageError
-from polyarch.oci import config as configs
 from polyarch.oci import platform as platforms
 from polyarch.oci import reference as references
 from polyarch.oci.config import History, ImageConfig
 from polyarch.oci.platform import Platform
 
-DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # Arguments that steer the builder and never reach a process.
 _NOT_ENVIRONMENT = frozenset({"BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"})
 
@@ -155,7 +152,7 @@ class _Planner:
         try:
             replaced = self._contexts.find(stage.name, self._platform) if stage.name else None
             if replaced is not None:
-                return self._with_path(self._from_outside(stage.name, self._platform, stage.from_))
+                return with_path(self._from_outside(stage.name, self._platform, stage.from_))
             state = self._begin(stage)
         except DockerfileError as error:
             raise self._dockerfile.placed(error, stage.from_.location) from error
@@ -201,8 +198,8 @@ class _Planner:
             return msgspec.structs.replace(state, cmd_set=False, env=state.env | state.config.env)
         platform = self._platform_of(source.platform) if source.platform else self._platform
         if name == "scratch":
-            return self._with_path(_scratch(self._platform))
-        return self._with_path(self._from_outside(name, platform, source))
+            return with_path(scratch(self._platform))
+        return with_path(self._from_outside(name, platform, source))
 
     def _expand_global(self, text: str, what: str) -> str:
         found = words.expand(text, self._globals, self._dockerfile.escape)
@@ -228,28 +225,17 @@ class _Planner:
         if key is not None and key in self._options.contexts:
             files = self._add(Context(key), f"load context {key}", instruction)
             layer = Copy(base=(), parts=(CopyPart(source=(files,), path="/"),), destination="/")
-            state = _scratch(platform)
+            state = scratch(platform)
             return state.with_layer((self._add(layer, f"[context {key}]", instruction),), f"COPY {key} / # buildkit")
         image = self._options.images[key] if key is not None else name
         base = self._resolver.image(image, platform)
         self._findings += checks.base_image_platform(name, platform, base.config.platform, instruction.location)
         if base.warning:
             platform = base.config.platform
-        return self._image_state(base, platform, instruction)
-
-    def _image_state(self, base: Base, platform: Platform, instruction: Instruction) -> StageState:
         layers: Layers = ()
         if base.config.diff_ids:
             layers = (self._add(ImageLayers(base.manifest), f"FROM {base.name}", instruction),)
-        history = _fitted(base.config)
-        return StageState(platform=platform, layers=layers, config=base.config, history=history, env=base.config.env)
-
-    def _with_path(self, state: StageState) -> StageState:
-        """PATH is always set: a shell that finds nothing would be nobody's wish."""
-        if "PATH" not in state.config.env:
-            listed = [*(state.config.run.get("Env") or ()), f"PATH={DEFAULT_PATH}"]
-            state = state.configured(Env=listed)
-        return msgspec.structs.replace(state, env=state.config.env)
+        return of_image(base.config, layers, platform)
 
     def _source(self, stage: Stage, state: StageState, name: str, instruction: Instruction, *, index: bool) -> Layers:
         """The layers that `--from=name` or `from=name` means for a stage."""
@@ -261,7 +247,7 @@ class _Planner:
             return self._stage(found).layers
         if name not in self._images:
             self._images[name] = (
-                _scratch(self._platform)
+                scratch(self._platform)
                 if name == "scratch" and key is None
                 else self._from_outside(name, self._platform, instruction)
             )
@@ -301,7 +287,7 @@ class _Planner:
             case copying_syntax.Add():
                 return copying.add(state, instruction, Copying(add=add, epoch=self._options.epoch), name)
             case _:
-                return _configure(state, instruction)
+                return config.configure(state, instruction)
 
     def _ignored_sources(self, instruction: Instruction) -> Iterable[Finding]:
         if self._ignored is None or not isinstance(instruction, copying_syntax.Copy | copying_syntax.Add):
@@ -341,62 +327,8 @@ class _Planner:
         return self._graph.add(vertex, name, str(self._platform), lines)
 
 
-def _configure(state: StageState, instruction: Instruction) -> StageState:
-    match instruction:
-        case config_syntax.Env():
-            return config.env(state, instruction)
-        case config_syntax.Label():
-            return config.label(state, instruction)
-        case config_syntax.Cmd():
-            return config.cmd(state, instruction)
-        case config_syntax.Entrypoint():
-            return config.entrypoint(state, instruction)
-        case config_syntax.User():
-            return config.user(state, instruction)
-        case config_syntax.Expose():
-            return config.expose(state, instruction)
-        case config_syntax.Volume():
-            return config.volume(state, instruction)
-        case config_syntax.StopSignal():
-            return config.stop_signal(state, instruction)
-        case config_syntax.Shell():
-            return config.shell(state, instruction)
-        case Healthcheck():
-            return config.healthcheck(state, instruction)
-        case config_syntax.Onbuild():
-            return config.onbuild(state, instruction)
-        case config_syntax.Maintainer():
-            return config.maintainer(state, instruction)
-    raise AssertionError(f"no rule for {type(instruction).__name__}")
-
-
 def _is_step(instruction: Instruction) -> bool:
     """Whether an instruction makes a layer, and so counts among a stage's steps."""
     return isinstance(
         instruction, running_syntax.Run | copying_syntax.Copy | copying_syntax.Add | config_syntax.Workdir
     )
-
-
-def _scratch(platform: Platform) -> StageState:
-    return StageState(platform=platform, layers=(), config=configs.empty(platform), history=(), env={})
-
-
-def _fitted(config: ImageConfig) -> tuple[History, ...]:
-    """A base's history, made to speak of as many layers as there are: some tools write none, or less."""
-    history = list(config.history)
-    wanted = len(config.diff_ids)
-    while sum(not entry.empty_layer for entry in history) > wanted:
-        last = max(number for number, entry in enumerate(history) if not entry.empty_layer)
-        history[last] = msgspec.structs.replace(history[last], empty_layer=True)
-    missing = wanted - sum(not entry.empty_layer for entry in history)
-    return (*history, *(History(created=str(config.document.get("created") or "")) for _ in range(missing)))
-
-
-def epoch_of(arguments: Mapping[str, str]) -> int | None:
-    """The seconds that the build argument SOURCE_DATE_EPOCH says. Raises UsageError for what is no number."""
-    text = arguments.get("SOURCE_DATE_EPOCH", "")
-    if not text:
-        return None
-    if not text.isdigit():
-        raise UsageError(f"SOURCE_DATE_EPOCH is {text!r}, not a number of seconds")
-    return int(text)

@@ -3,9 +3,11 @@
 import msgspec
 
 from polyarch.builder.vertices import Layers
+from polyarch.oci import config as configs
 from polyarch.oci.config import History, ImageConfig
 from polyarch.oci.platform import Platform
 
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 COMMENT = "buildkit.dockerfile.v0"  # what tools look for to tell this builder's language from the classic one's
 
 
@@ -47,3 +49,32 @@ class StageState(msgspec.Struct, frozen=True, kw_only=True):
     def with_layer(self, layer: Layers, created_by: str) -> "StageState":
         """The state with a layer on top."""
         return msgspec.structs.replace(self, layers=self.layers + layer).recorded(created_by, layer=True)
+
+
+def scratch(platform: Platform) -> StageState:
+    """What `FROM scratch` begins with."""
+    return StageState(platform=platform, layers=(), config=configs.empty(platform), history=(), env={})
+
+
+def of_image(config: ImageConfig, layers: Layers, platform: Platform) -> StageState:
+    """What a stage begins with whose base is an image of this config."""
+    return StageState(platform=platform, layers=layers, config=config, history=_fitted(config), env=config.env)
+
+
+def with_path(state: StageState) -> StageState:
+    """PATH is always set: a shell that finds nothing would be nobody's wish."""
+    if "PATH" not in state.config.env:
+        listed = [*(state.config.run.get("Env") or ()), f"PATH={DEFAULT_PATH}"]
+        state = state.configured(Env=listed)
+    return msgspec.structs.replace(state, env=state.config.env)
+
+
+def _fitted(config: ImageConfig) -> tuple[History, ...]:
+    """A base's history, made to speak of as many layers as there are: some tools write none, or less."""
+    history = list(config.history)
+    wanted = len(config.diff_ids)
+    while sum(not entry.empty_layer for entry in history) > wanted:
+        last = max(number for number, entry in enumerate(history) if not entry.empty_layer)
+        history[last] = msgspec.structs.replace(history[last], empty_layer=True)
+    missing = wanted - sum(not entry.empty_layer for entry in history)
+    return (*history, *(History(created=str(config.document.get("created") or "")) for _ in range(missing)))
