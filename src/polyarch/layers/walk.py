@@ -84,6 +84,32 @@ def walk(root: str, skip: Skip | None = None, xattrs: bool = False) -> Iterator[
             pending.append(iter(_scan(item.path, path + "/")))
 
 
+def stamps(root: str, skip: Skip | None = None) -> Iterator[tuple[str, int, Stamp]]:
+    """Path, st_mode and stamp of what `walk` would give, in its order, at half of its cost. Raises as it does."""
+    root = root.rstrip("/") or "/"
+    pending = [iter(_scan(root, "", missing=True))]
+    while pending:
+        for path, item in pending[-1]:
+            is_directory = item.is_dir(follow_symlinks=False)
+            if skip is not None and skip(path, is_directory):
+                continue
+            try:
+                status = item.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise PolyarchError(f"{item.path} cannot be read: {error.strerror}") from error
+            if stat.S_ISSOCK(status.st_mode):
+                continue
+            stamp = (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size)
+            yield path, status.st_mode, stamp
+            if is_directory:
+                pending.append(iter(_scan(item.path, path + "/")))
+                break
+        else:
+            pending.pop()
+
+
 def _scan(directory: str, prefix: str, missing: bool = False) -> list[tuple[str, "os.DirEntry[str]"]]:
     try:
         with os.scandir(directory) as items:

@@ -19,7 +19,7 @@ from polyarch.builder.perform.files import FlatFiles
 from polyarch.dockerfile.ignorefile import Matcher, State
 from polyarch.errors import NotFoundError, PolyarchError
 from polyarch.layers.entry import Content, Entry, LocalFile, Stamp, parent_of
-from polyarch.layers.walk import Found, walk
+from polyarch.layers.walk import Found, Skip, stamps, walk
 from polyarch.oci import text
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _Table = dict[str, tuple[Stamp, str]]
 
 
 class Context:
-    """The files of one directory. `ignored` leaves out, as .dockerignore says.
+    """The files of one directory, walked when somebody asks for them. `ignored` leaves out, as .dockerignore says.
 
     `now` is the time in nanoseconds at which the command began. `remember` writes the table of stats.
     """
@@ -42,19 +42,50 @@ class Context:
         if not root.is_dir():
             raise NotFoundError(f"the build context {root} is not a directory", "name the directory of the sources")
         self.root = root
-        # Whether `root` itself may be shown: nothing of it is ignored, and all of it is root's in a namespace of ours.
-        self.plain = ignored is None
-        ours = (os.geteuid(), os.getegid())
+        self._ignored = ignored
         self._store = store
         self._young = now - _TICK
         self._found: dict[str, Found] = {}
-        for found in _walk(str(root), ignored):
-            self._found[found.entry.path] = found
-            self.plain = self.plain and (found.entry.uid, found.entry.gid) == ours
-        self._known = self._read_table()
+        self._known: _Table = {}
         self._fresh: _Table = {}
         self._changed = False
-        self.files = FlatFiles((_rooted(found) for found in self._found.values()), self._content, self._fingerprint)
+        self._files: FlatFiles | None = None
+        self._signature: str | None = None
+        self._plain = ignored is None
+
+    @property
+    def files(self) -> FlatFiles:
+        """The files, as they were when they were first asked for."""
+        if self._files is None:
+            self.signature()
+            ours = (os.geteuid(), os.getegid())
+            for found in _walk(str(self.root), self._ignored):
+                self._found[found.entry.path] = found
+                self._plain = self._plain and (found.entry.uid, found.entry.gid) == ours
+            self._known = self._read_table()
+            entries = (_rooted(found) for found in self._found.values())
+            self._files = FlatFiles(entries, self._content, self._fingerprint)
+        return self._files
+
+    @property
+    def plain(self) -> bool:
+        """Whether `root` itself may be shown: nothing of it is ignored, and all is root's in a namespace of ours."""
+        return self.files is not None and self._plain
+
+    def signature(self) -> str:
+        """What stays the same as long as nothing in the directory changes, by stats alone; "" where that is not sure.
+
+        It is taken before the files are: one that changes in between belongs to another signature by the next time.
+        """
+        if self._signature is None:
+            digest = hashlib.sha256()
+            newest = 0
+            skip = None if self._ignored is None else _skipping(self._ignored, {})
+            for path, mode, stamp in stamps(str(self.root), skip):
+                digest.update(f"{path}\0{mode} {stamp}\n".encode("utf-8", "surrogateescape"))
+                newest = max(newest, stamp[2], stamp[3])
+            self._signature = digest.hexdigest() if newest < self._young else ""
+        return self._signature
 
     def remember(self) -> None:
         """Write down what the files were, for the next command."""
@@ -131,14 +162,7 @@ def _walk(root: str, ignored: Matcher | None) -> Iterator[Found]:
         return
     states: dict[str, State] = {}
     held: dict[str, Found] = {}
-
-    def skip(path: str, directory: bool) -> bool:
-        state = ignored.enter(path, states.get(parent_of(path)))
-        if directory:
-            states[path] = state
-        return state.matched and (not directory or ignored.skips(path, state))
-
-    for found in walk(root, skip):
+    for found in walk(root, _skipping(ignored, states)):
         path = found.entry.path
         if found.entry.kind == "directory" and states[path].matched:
             held[path] = found
@@ -148,6 +172,16 @@ def _walk(root: str, ignored: Matcher | None) -> Iterator[Found]:
             above.append(held.pop(path))
         yield from reversed(above)
         yield found
+
+
+def _skipping(ignored: Matcher, states: dict[str, State]) -> Skip:
+    def skip(path: str, directory: bool) -> bool:
+        state = ignored.enter(path, states.get(parent_of(path)))
+        if directory:
+            states[path] = state
+        return state.matched and (not directory or ignored.skips(path, state))
+
+    return skip
 
 
 def _rooted(found: Found) -> Entry:

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
 _VERSION = "polyarch-1"
 _RESULT = "result"
 _LAST = "last"
+_SELECTION = "selection"
 
 Result = tuple[Layer, ...] | Files
 
@@ -95,6 +96,7 @@ class Performer:
         self._selections: dict[str, str] = {}
         self._arrangements: dict[str, copying.Arrangement] = {}
         self._arranged: dict[str, list[copying.Arrangement]] = {}
+        self._unread: dict[str, Copy] = {}
         self._taken: dict[VertexId, str] = {}
         self._flights: dict[str, threading.Lock] = {}
         # What no earlier result is taken for: not what was asked to be done anew, nor what is made of it.
@@ -230,6 +232,8 @@ class Performer:
     def selection(self, vertex: VertexId) -> "tuple[str, Callable[[], Mapping[str, str]]] | None":
         """What a copy takes of this machine's files: a name for all of it, and, when asked, each file's own digest."""
         name = self._taken.get(vertex, "")
+        if name in self._unread:
+            return name, lambda: self._arrangement(self._unread[name]).fingerprints()
         arranged = self._arrangements.get(name)
         return (name, arranged.fingerprints) if arranged is not None else None
 
@@ -262,10 +266,15 @@ class Performer:
         if isinstance(vertex, Http):
             downloads = self._site.downloads
             return downloads.files(downloads.fetch(vertex.url, vertex.checksum), remote.file_name(vertex.url))
+        context = self._context(vertex)
+        with self._lock:
+            return context.files
+
+    def _context(self, vertex: Context) -> ContextFiles:
         with self._lock:
             if vertex.name not in self._contexts:
                 self._contexts[vertex.name] = self._site.contexts(vertex.name)
-            return self._contexts[vertex.name].files
+            return self._contexts[vertex.name]
 
     def _runner(self) -> "Runner":
         from polyarch.builder.perform.running import Runner
@@ -301,6 +310,26 @@ class Performer:
         return self._selections[name]
 
     def _select(self, vertex: Copy, inputs: Mapping[VertexId, str]) -> str:
+        sources = [self._graph.vertices[source] for part in vertex.parts for source in part.source]
+        contexts = [self._context(source) for source in sources if isinstance(source, Context)]
+        if len(contexts) != len(vertex.parts) or len(sources) != len(contexts):
+            return self._read(vertex, inputs)
+        # What was selected of directories that have not changed since is known without reading a name twice.
+        cache = self._site.store.cache
+        row = f"{_VERSION} {_question(vertex, (), None)} {[str(context.root) for context in contexts]}"
+        signatures = [context.signature() for context in contexts]
+        known = cache.get(_SELECTION, row)
+        if known is not None and all(signatures):
+            *before, name = known.decode().split(" ")
+            if before == signatures:
+                self._unread[name] = vertex
+                return name
+        name = self._read(vertex, inputs)
+        if all(signatures):
+            cache.put(_SELECTION, row, " ".join((*signatures, name)).encode())
+        return name
+
+    def _read(self, vertex: Copy, inputs: Mapping[VertexId, str]) -> str:
         local = [self._local(part.source) for part in vertex.parts]
         digest = hashlib.sha256()
         for part, found in zip(vertex.parts, local, strict=True):
@@ -309,14 +338,20 @@ class Performer:
                 digest.update(_keys(part.source, inputs).encode())
         chosen = [number for number, found in enumerate(local) if found is not None]
         if chosen:
-            only = msgspec.structs.replace(vertex, parts=tuple(vertex.parts[number] for number in chosen), owner="")
-            sources = [found for found in local if found is not None]
-            arranged = copying.arrange(only, sources, placing.Empty(), None, _no_archive)
+            only = msgspec.structs.replace(vertex, parts=tuple(vertex.parts[number] for number in chosen))
+            arranged = self._arrangement(only)
             digest.update(arranged.fingerprint(times=False).encode())
             self._arrangements[digest.hexdigest()] = arranged
             if len(chosen) == len(local) and not any(part.unpack for part in vertex.parts):
-                self._arranged.setdefault(_question(only, sources, None), []).append(arranged)
+                bare = msgspec.structs.replace(only, owner="")
+                self._arranged.setdefault(_question(bare, arranged.sources, None), []).append(arranged)
         return digest.hexdigest()
+
+    def _arrangement(self, vertex: Copy) -> copying.Arrangement:
+        """What a copy whose sources are all of this machine takes, as it would lie on nothing."""
+        found = [source for part in vertex.parts if (source := self._local(part.source)) is not None]
+        bare = msgspec.structs.replace(vertex, owner="")
+        return copying.arrange(bare, found, placing.Empty(), None, _no_archive)
 
     def _local(self, source: Layers) -> Files | None:
         if len(source) != 1:

@@ -1,0 +1,86 @@
+"""A directory whose files are copied: when it is taken for what it was, and when not."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from polyarch.builder.perform.context import Context
+from polyarch.dockerfile import ignorefile
+from polyarch.store import Store
+
+LATER = 3_600_000_000_000
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store.open(tmp_path / "store") as opened:
+        yield opened
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    made = tmp_path / "context"
+    (made / "a").mkdir(parents=True)
+    (made / "a" / "one").write_text("1")
+    (made / "two").write_text("2")
+    (made / "link").symlink_to("two")
+    return made
+
+
+def signature(directory: Path, store: Store, ignore: str = "") -> str:
+    matcher = ignorefile.Matcher(ignorefile.parse(ignore)) if ignore else None
+    return Context(directory, store, time.time_ns() + LATER, matcher).signature()
+
+
+def _same_size_and_time(directory: Path) -> None:
+    status = (directory / "two").stat()
+    (directory / "two").write_text("3")
+    os.utime(directory / "two", ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def _linked_elsewhere(directory: Path) -> None:
+    (directory / "link").unlink()
+    (directory / "link").symlink_to("a")
+
+
+CHANGES: list[Callable[[Path], object]] = [
+    lambda directory: (directory / "a" / "three").write_text(""),
+    lambda directory: (directory / "a" / "one").unlink(),
+    lambda directory: (directory / "a" / "one").rename(directory / "a" / "uno"),
+    lambda directory: (directory / "two").chmod(0o700),
+    lambda directory: os.link(directory / "two", directory / "a" / "two"),
+    _same_size_and_time,
+    _linked_elsewhere,
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_directory_in_which_something_changed_has_another_signature(
+    directory: Path, store: Store, change: Callable[[Path], object]
+) -> None:
+    before = signature(directory, store)
+    assert before == signature(directory, store) != ""
+    time.sleep(0.02)  # a tick of the kernel's coarse clock
+    change(directory)
+    assert signature(directory, store) != before
+
+
+def test_what_is_ignored_may_change(directory: Path, store: Store) -> None:
+    before = signature(directory, store, "a/one\n")
+    time.sleep(0.02)
+    (directory / "a" / "one").write_text("changed")
+    assert signature(directory, store, "a/one\n") == before
+
+
+def test_files_as_young_as_the_command_have_no_signature(directory: Path, store: Store) -> None:
+    assert Context(directory, store, time.time_ns()).signature() == ""
+
+
+def test_files_are_no_later_than_their_signature(directory: Path, store: Store) -> None:
+    context = Context(directory, store, time.time_ns() + LATER)
+    assert context.files.entry("two") is not None
+    (directory / "three").write_text("3")
+    assert context.signature() != signature(directory, store)
