@@ -231,7 +231,8 @@ def _plan(wish: Wishes, host: Platform) -> "PlanOptions":
         allow_insecure="security.insecure" in frozenset(wish.allow),
         epoch=epoch,
         uncached_stages=frozenset(name.lower() for name in wish.no_cache_stages),
-        hosts=tuple(wish.hosts),
+        # The network of a RUN is the host's, so the way to the host is loopback.
+        hosts=tuple((name, "127.0.0.1" if at == "host-gateway" else at) for name, at in wish.hosts),
         shm_size=wish.shm_size,
         limits=_limits(wish.limits),
     )

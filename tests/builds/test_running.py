@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.builds.test_contexts import archive
 from tests.program import Program
 
 Context = Callable[..., Path]
@@ -110,3 +111,16 @@ def test_either_user_builds_with_a_context_of_their_own(either_user: Program, co
     )
     either_user("build", "-t", "mine", "-", stdin=dockerfile)
     assert either_user("run", "--rm", "mine", "cat", "/out").stdout == "00\n"
+
+
+def test_either_user_shows_a_process_files_of_root_without_what_is_ignored(either_user: Program) -> None:
+    dockerfile = (
+        "FROM busybox\nRUN --mount=target=/in stat -c '%u:%g %a %n' /in/a /in/d /in/d/b > /out\n"
+        "RUN --mount=target=/in,rw echo new > /in/a && cat /in/a >> /out\nCMD cat /out"
+    )
+    either_user("build", "-t", "mine", "-", stdin=archive({"Dockerfile": dockerfile, "a": "a", "d/b": "b"}))
+    assert either_user("run", "--rm", "mine").lines() == ["0:0 644 /in/a", "0:0 755 /in/d", "0:0 644 /in/d/b", "new"]
+
+
+def test_the_way_to_the_host(output: Callable[..., str]) -> None:
+    assert output("RUN grep -w up /etc/hosts > /out", "--add-host", "up:host-gateway").split() == ["127.0.0.1", "up"]
