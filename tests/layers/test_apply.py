@@ -320,6 +320,14 @@ def test_a_kernel_without_openat2_follows_no_link_either(tmp_path: Path, monkeyp
         os.close(root)
 
 
+def test_a_layer_does_not_hide_the_whole_image_through_a_link(tmp_path: Path) -> None:
+    entries = [symlink("here", "."), file("here/.wh..wh..opq")]
+    with pytest.raises(CorruptError, match="hides the whole image by here"):
+        unpack(tmp_path, *entries)
+    with pytest.raises(CorruptError, match="hides the whole image by here"):
+        tree(entries)
+
+
 def test_a_layer_that_is_cut_off_is_corrupt(tmp_path: Path) -> None:
     with pytest.raises(CorruptError, match="cut off"):
         unpack(tmp_path, raw=tar(file("f", b"x" * 5000))[:3000])

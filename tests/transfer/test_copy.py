@@ -144,6 +144,24 @@ def test_blobs_that_the_targets_registry_has_are_mounted(source: Layout, tmp_pat
     assert "blob" not in target.order
 
 
+def test_only_a_few_neighbours_are_asked_before_a_blob_is_sent(source: Layout, tmp_path: Path) -> None:
+    image(source, AMD64, name="app")
+    asked: list[str] = []
+
+    class Refusing(Recording):
+        def mount_blob(self, descriptor: Descriptor, origin: Reference) -> bool:
+            asked.append(origin.path)
+            return False
+
+    class SeenOften(Layout):
+        def origins(self, digest: str) -> tuple[Reference, ...]:
+            return tuple(Reference("x.y", f"team{number}") for number in range(9))
+
+    sent = copier.send(SeenOften(tmp_path / "source"), "app", Refusing(tmp_path / "refusing"), ["app"])
+    assert (sent.mounted, sent.moved > 0) == (0, True)
+    assert set(asked) == {"team0", "team1", "team2"}
+
+
 def test_a_layer_that_may_not_be_distributed_stays_where_it_is(source: Layout, target: Layout) -> None:
     descriptor = image(source, AMD64)
     document = documents.load(source.read_manifest(descriptor)).decode()

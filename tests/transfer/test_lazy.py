@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -13,6 +14,8 @@ from polyarch.oci import media_types
 from polyarch.oci import reference as references
 from polyarch.oci.descriptor import REFERENCE_DIGEST, Descriptor
 from polyarch.oci.document import Index
+from polyarch.oci.place import BlobReader
+from polyarch.oci.reference import Reference
 from polyarch.registry import Credentials, Hosts, Registry
 from polyarch.store.store import Store
 from polyarch.transfer import copy as copier
@@ -232,6 +235,26 @@ class TestLazily:
         with pytest.raises(CorruptError):
             lazily.open_blob(blob)
         assert not store.has_blob(blob)
+
+    @pytest.mark.parametrize(("retryable", "times"), [(True, 2), (False, 1)])
+    def test_a_registry_that_cannot_give_a_blob_is_asked_again_where_that_may_help(
+        self, store: Store, retryable: bool, times: int
+    ) -> None:
+        asked: list[str] = []
+
+        class Failing:
+            def repository(self, reference: Reference) -> "Failing":
+                asked.append(str(reference))
+                return self
+
+            def open_blob(self, descriptor: Descriptor) -> BlobReader:
+                raise RegistryError("it was cut off", retryable=retryable)
+
+        blob = Descriptor(media_type="a/b", digest=digests.of(b"?"), size=1)
+        lazy.record_origins(store, [blob.digest], references.parse("x.y/base"))
+        with pytest.raises(RegistryError, match="cut off"):
+            LazySource(store, cast(Registry, Failing())).fetch(blob)
+        assert asked == ["x.y/base"] * times
 
 
 class TestFormats:

@@ -91,7 +91,11 @@ def parse(text: str) -> Reference:
     if not _DOMAIN.fullmatch(domain):
         raise UsageError(f"{text!r} is not an image reference: {domain!r} is not a host name", hint)
     if not _PATH.fullmatch(path):
-        why = "a repository name must be lower case" if _PATH.fullmatch(path.lower()) else f"{path!r} is not a repository name"
+        why = (
+            "a repository name must be lower case"
+            if _PATH.fullmatch(path.lower())
+            else f"{path!r} is not a repository name"
+        )
         raise UsageError(f"{text!r} is not an image reference: {why}", hint)
     if len(path) > 255:
         raise UsageError("a repository name has at most 255 characters", hint)
