@@ -197,6 +197,10 @@ def test_a_spoilt_blob_is_found_and_repaired(polyarch: Program, busybox: str) ->
     assert found.status == 1
     assert f"sha256:{blob.name}" in found.stdout
     assert "busybox" in found.stdout
+    refused = polyarch("save", "busybox", check=False)
+    assert refused.status == 1
+    for result in (found, refused):
+        assert "polyarch system fsck --repair" in result.stderr
     polyarch("system", "fsck", "--repair")
     assert not blob.exists()
 

@@ -114,4 +114,8 @@ def fsck(session: Session, repair: bool, quiet: bool) -> int:
         click.echo(f"{problem.kind}: {problem.message}{touched}{': removed' if done else ''}")
     if not quiet:
         click.echo(f"{text.size(read)} read, {wrong or 'no'} problem{'' if wrong == 1 else 's'}")
+    if left and not repair:
+        session.note(
+            "hint: 'polyarch system fsck --repair' removes what is corrupt; then pull or build its image again"
+        )
     return 1 if left else 0

@@ -16,7 +16,8 @@ class VerifyingReader:
     """Reads what a descriptor points at and raises CorruptError where size or digest differ.
 
     It owns `content` no further than that `close` calls `on_close`. The last bytes are handed out only once the
-    digest is known to be right: a reader that stops early has not verified anything.
+    digest is known to be right: a reader that stops early has not verified anything. `where` says in an error whence
+    the bytes came, `hint` what to do about it.
     """
 
     def __init__(
@@ -25,6 +26,7 @@ class VerifyingReader:
         descriptor: Descriptor,
         on_close: Callable[[], None] | None = None,
         where: str = "",
+        hint: str | None = None,
     ) -> None:
         self._content = content
         self._descriptor = descriptor
@@ -32,6 +34,7 @@ class VerifyingReader:
         self._left = descriptor.size
         self._on_close = on_close
         self._where = f" from {where}" if where else ""
+        self._hint = hint
         self._finished = False
 
     def read(self, size: int = -1, /) -> bytes:
@@ -43,9 +46,7 @@ class VerifyingReader:
         chunk = self._content.read(min(size, self._left) if self._left else 1)
         self._left -= len(chunk)
         if self._left < 0:
-            raise CorruptError(
-                f"{self._descriptor.digest}{self._where} is longer than the {self._descriptor.size} bytes it claims"
-            )
+            raise self._corrupt(f"is longer than the {self._descriptor.size} bytes it claims")
         self._hash.update(chunk)
         if not chunk or self._left == 0:
             self._finish()
@@ -53,18 +54,16 @@ class VerifyingReader:
 
     def _finish(self) -> None:
         if self._left:
-            raise CorruptError(
-                f"{self._descriptor.digest}{self._where} ends {self._left} bytes "
-                f"before the {self._descriptor.size} it claims"
-            )
+            raise self._corrupt(f"ends {self._left} bytes before the {self._descriptor.size} it claims")
         if self._content.read(1):
-            raise CorruptError(
-                f"{self._descriptor.digest}{self._where} is longer than the {self._descriptor.size} bytes it claims"
-            )
+            raise self._corrupt(f"is longer than the {self._descriptor.size} bytes it claims")
         found = f"{digests.algorithm(self._descriptor.digest)}:{self._hash.hexdigest()}"
         if found != self._descriptor.digest:
-            raise CorruptError(f"{self._descriptor.digest}{self._where} is corrupt: its bytes have the digest {found}")
+            raise self._corrupt(f"is corrupt: its bytes have the digest {found}")
         self._finished = True
+
+    def _corrupt(self, how: str) -> CorruptError:
+        return CorruptError(f"{self._descriptor.digest}{self._where} {how}", self._hint)
 
     def close(self) -> None:
         """Let go of the source. Safe to call twice."""
@@ -81,13 +80,14 @@ class VerifyingReader:
         self.close()
 
 
-def verified(raw: bytes, descriptor: Descriptor, where: str = "") -> bytes:
-    """`raw` itself, once size and digest are known to be right. Raises CorruptError."""
+def verified(raw: bytes, descriptor: Descriptor, where: str = "", hint: str | None = None) -> bytes:
+    """`raw` itself, once size and digest are known to be right. Raises CorruptError, with `hint`."""
     place = f" from {where}" if where else ""
     if len(raw) != descriptor.size:
-        raise CorruptError(f"{descriptor.digest}{place} has {len(raw)} bytes, not the {descriptor.size} it claims")
+        how = f"has {len(raw)} bytes, not the {descriptor.size} it claims"
+        raise CorruptError(f"{descriptor.digest}{place} {how}", hint)
     hasher = digests.hasher(digests.parse(descriptor.digest))
     hasher.update(raw)
     if f"{digests.algorithm(descriptor.digest)}:{hasher.hexdigest()}" != descriptor.digest:
-        raise CorruptError(f"{descriptor.digest}{place} is corrupt: its bytes have another digest")
+        raise CorruptError(f"{descriptor.digest}{place} is corrupt: its bytes have another digest", hint)
     return raw

@@ -23,6 +23,8 @@ from polyarch.store.temporary import TemporaryDirectory
 
 _CHUNK = 1 << 20
 _WRITE_BACK = 8 << 20
+# What to do about a blob that the disk has spoilt.
+REPAIR = "`polyarch system fsck --repair` removes it; then pull or build its image again"
 Trace = Callable[[str], None]
 
 
@@ -69,7 +71,7 @@ class Blobs:
             except FileNotFoundError:
                 raise NotFoundError(f"the store has no blob {descriptor.digest}") from None
             os.utime(file.fileno())
-        return VerifyingReader(file, descriptor, file.close, "the store")
+        return VerifyingReader(file, descriptor, file.close, "the store", REPAIR)
 
     def write(self, descriptor: Descriptor, content: Readable) -> None:
         """Write a blob, verified on its way. Raises CorruptError, PolyarchError; nothing of it is left then."""

@@ -14,7 +14,7 @@ from polyarch.errors import CorruptError, NotFoundError
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
 from polyarch.store import disk, leases, temporary, trees
-from polyarch.store.blobs import Blobs
+from polyarch.store.blobs import REPAIR, Blobs
 from polyarch.store.caches import Caches
 from polyarch.store.manifests import KINDS, Manifests, children
 from polyarch.store.snapshots import Snapshots
@@ -158,7 +158,7 @@ class Collector:
         except CorruptError as error:
             raise CorruptError(
                 f"nothing was removed, because it is not known what a damaged manifest needs: {error.message}",
-                "`polyarch system fsck --repair` removes it; then pull or build its image again",
+                REPAIR,
             ) from error
         return [
             item

@@ -11,7 +11,7 @@ from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
 from polyarch.oci.document import Index, Manifest
 from polyarch.oci.verify import verified
-from polyarch.store.blobs import Blobs
+from polyarch.store.blobs import REPAIR, Blobs
 
 KINDS = media_types.INDEXES | media_types.MANIFESTS
 
@@ -123,7 +123,7 @@ class Manifests:
                 raw = file.read(descriptor.size + 1)
         except FileNotFoundError:
             raise NotFoundError(f"the store has no manifest {descriptor.digest}") from None
-        return verified(raw or b"", descriptor, "the store")
+        return verified(raw or b"", descriptor, "the store", REPAIR)
 
 
 def children(document: Manifest | Index) -> tuple[Descriptor, ...]:
