@@ -1,5 +1,6 @@
 import json
 import subprocess
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,22 @@ def test_a_tag_is_an_entry_of_the_layout_under_its_whole_name(store: Store, stor
             "annotations": {"org.opencontainers.image.ref.name": X, "io.containerd.image.name": X},
         }
     ]
+
+
+def test_a_tag_that_somebody_else_writes_meanwhile_is_not_lost(store: Store, store_root: Path) -> None:
+    made = image(store, b"layer").descriptor()
+    other = threading.Thread(target=store.tag, args=(Y, made))
+
+    def step_in(point: str) -> None:
+        if point == "tag:before-replace":
+            other.start()
+            # It waits for the lock on the index, and so is not done now.
+            other.join(0.3)
+
+    with Store.open(store_root, trace=step_in) as slow:
+        slow.tag(X, made)
+    other.join()
+    assert store.tags() == (X, Y)
 
 
 def test_tags_are_listed_sorted_and_another_process_sees_them_at_once(store: Store, store_root: Path) -> None:
