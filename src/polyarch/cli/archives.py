@@ -1,5 +1,6 @@
 """`save` and `load`: images as archives, to and from files and streams."""
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
@@ -60,7 +61,9 @@ class _Output:
         self._path = None if path in (None, "-") else Path(str(path))
         # A pipe or a device is written to as it is.
         whole = self._path is not None and (not self._path.exists() or self._path.is_file())
-        self._partial = self._path.with_name(f".{self._path.name}.partial") if whole and self._path else self._path
+        # Another save of the same name has another one, and whose name nobody can foretell none can put a link at.
+        beside = f".{self._path.name}.{os.getpid()}-{os.urandom(4).hex()}" if self._path else ""
+        self._partial = self._path.with_name(beside) if whole and self._path else self._path
         self._kind = kind
         self._file: BinaryIO = sys.stdout.buffer
         self._compressing: Compressing | None = None
@@ -78,7 +81,7 @@ class _Output:
 
     def _opened(self, path: Path) -> BinaryIO:
         try:
-            return open(path, "wb")
+            return open(path, "wb" if path == self._path else "xb")
         except FileNotFoundError:
             raise NotFoundError(f"there is no directory {path.parent}", "make it, or name another file") from None
 

@@ -301,8 +301,8 @@ def _create(layout: Layout) -> None:
     for directory in layout.directories():
         os.makedirs(directory, 0o700, exist_ok=True)
     # Two processes may be here at once: each writes only what is not there, whole, under the lock of the index.
-    with FileLock(layout.lock("index")):
-        beside = f"{layout.temporary}/{os.getpid()}-new"
+    with FileLock(layout.lock("index")), TemporaryDirectory(layout.temporary) as scratch:
+        beside = f"{scratch}/new"
         if not os.path.exists(layout.marker):
             disk.replace(layout.marker, _MARKER, beside)
         if not os.path.exists(layout.index):
