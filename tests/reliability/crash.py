@@ -72,7 +72,13 @@ def hit(aims: Aims, name: str, fault: str, dice: random.Random, *, witness: bool
         if mounted := faults.mounts_of(polyarch.root):
             wrong.append(f"mounts are left: {mounted}")
         wrong += looked_at(polyarch.root, before, _changed(scenario, site, number, name))
+        archive = scenario.writes(site, number)
+        if archive is not None and archive.exists() and not scenarios.is_archive(archive):
+            wrong.append(f"{archive.name} is there, and not whole")
         wrong += _again(polyarch, scenario, site, number, witness=witness)
+        if archive is not None:
+            wrong += [] if scenarios.is_archive(archive) else [f"{archive.name} is not whole"]
+            archive.unlink(missing_ok=True)
     except AssertionError as error:
         wrong.append(str(error))
     finally:

@@ -119,8 +119,13 @@ def between(behind: str) -> Iterator[Proxy]:
         def log_message(self, *arguments: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, *_: object) -> None:
+            """A client that hangs up is killed on purpose, and no news."""
+
+    server = Server(("127.0.0.1", 0), Handler)
     proxy = Proxy(f"127.0.0.1:{server.server_address[1]}", behind)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()

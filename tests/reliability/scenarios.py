@@ -40,13 +40,19 @@ class Site:
 class Scenario(NamedTuple):
     """`words` gives the command for the point of a number; `again`, what must succeed afterwards (None: the same).
 
-    `makes` are the names in the store, and the places in the registry, that must be whole once it has succeeded.
+    `makes` are the names in the store, `sends` the places in the registry, that must be whole once it has succeeded.
+    `writes` is an archive that must be whole at any time, or absent.
     """
 
     words: Callable[[Site, int], list[str]]
     again: Callable[[Site, int], list[str]] | None = None
     makes: Callable[[Site, int], list[str]] = lambda site, number: []
     sends: Callable[[Site, int], list[str]] = lambda site, number: []
+    writes: Callable[[Site, int], Path | None] = lambda site, number: None
+
+
+def _out(site: Site, number: int) -> Path:
+    return site.directory / f"out-{number}.tar.gz"
 
 
 def _build(site: Site, number: int) -> list[str]:
@@ -72,6 +78,7 @@ SCENARIOS = {
         sends=lambda site, number: [site.remote("pushed", number)],
     ),
     "load": Scenario(lambda site, number: ["load", "-i", str(site.archive)], makes=lambda site, number: ["saved"]),
+    "save": Scenario(lambda site, number: ["save", "-o", str(_out(site, number)), "busybox", "tied"], writes=_out),
     "import": Scenario(
         lambda site, number: ["import", "--platform", "linux/amd64", str(site.tar), "imported"],
         makes=lambda site, number: ["imported"],
@@ -132,6 +139,11 @@ def _fill(site: Site) -> None:
     # A run leaves snapshots, and an image that lost its name is garbage for `prune`.
     polyarch("run", "--rm", "busybox", "true")
     polyarch("tag", "one", "gone")
+
+
+def is_archive(path: Path) -> bool:
+    """Whether another program reads all of it."""
+    return run(["tar", "-tzf", path], check=False).stdout.endswith("manifest.json\n")
 
 
 def whole_in_registry(site: Site, place: str) -> None:

@@ -65,6 +65,20 @@ def names(polyarch: Program) -> dict[str, str]:
     return dict(line.split() for line in listed)
 
 
+def test_a_store_that_is_killed_while_it_is_made_is_made_the_next_time(aims: Aims) -> None:
+    polyarch = aims.site.fresh(aims.next_number())
+    words = [str(polyarch.path), "images"]
+    shutil.rmtree(polyarch.root)
+    possible = faults.possible_points(words, polyarch.env, polyarch.root, aims.site.directory)["DISK"]
+    for point in random.Random(_SEED).sample(possible, 5):
+        shutil.rmtree(polyarch.root)
+        assert faults.aim(point._replace(fault="KILL"), words, polyarch.env, aims.site.directory).was_hit, point
+        polyarch("images")
+        assert list((polyarch.root / "tmp").iterdir()) == [], point
+        polyarch("system", "fsck")
+    assert len(possible) >= 10
+
+
 class TestTheHarnessNotices:
     """It would be worth nothing if it did not see what a careless program leaves behind."""
 
