@@ -14,7 +14,7 @@ import msgspec
 
 from polyarch.errors import PolyarchError, UnsupportedError
 from polyarch.oci.platform import Platform
-from polyarch.sandbox import bpf, emulation, files, mounts, namespaces, runtime, search, seccomp, spec, syscalls
+from polyarch.sandbox import bpf, cwd, emulation, files, mounts, namespaces, runtime, search, seccomp, spec, syscalls
 from polyarch.sandbox.account import Account, resolve_user
 from polyarch.sandbox.mounts import Bind, File, Overlay, Tmpfs
 from polyarch.sandbox.process import Process
@@ -155,6 +155,8 @@ class Sandbox:
             try:
                 places = stubs.make(_points(given))
                 _refuse_links(places)
+                if not any(f"{process.cwd}/".startswith(f"{each.target.rstrip('/')}/") for each in given):
+                    cwd.make(rootfs, process.cwd, account)
                 resolved = [_moved(each, places) for each in given]
                 self._write_config(process, rootfs, account, resolved, bundle)
                 command = self._runtime.command(self._state, bundle, name)

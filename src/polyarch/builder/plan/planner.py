@@ -239,10 +239,12 @@ class _Planner:
 
     def _source(self, stage: Stage, state: StageState, name: str, instruction: Instruction, *, index: bool) -> Layers:
         """The layers that `--from=name` or `from=name` means for a stage."""
-        found = self._stages.source(name, stage) if index else self._stages.mount_source(name, stage)
         key = self._contexts.find(name, self._platform)
         if key is not None and key in self._options.contexts:
             return (self._add(Context(key), f"load context {key}", instruction),)
+        found = None
+        if key is None:
+            found = self._stages.source(name, stage) if index else self._stages.mount_source(name, stage)
         if found is not None:
             return self._stage(found).layers
         if name not in self._images:
