@@ -120,7 +120,7 @@ def _mounts(room: Room) -> list[object]:
     shared = room.new("shared")
     (shared / "given").write_text("given\n")
     script = (
-        "cat /work/given; echo back > /work/made; echo no > /frozen/x; "
+        "cat /work/given; echo back > /work/made; { echo no > /frozen/x; } 2>&1; "
         "cat /run/secrets/key; stat -c %a /run/secrets/key; echo t > /scratch/t; cat /opt/link"
     )
     mounts = (
