@@ -36,18 +36,6 @@ def sweep(opener: Opener, listing: Listing, blob: str, wanted: Iterable[Listed])
         stream.close()
 
 
-def covered(listing: Listing, wanted: Iterable[Listed]) -> int:
-    """How many uncompressed bytes must be read to have the `wanted` files of a layer in blocks."""
-    blocks = listing.blocks
-    ends = [plain for _, plain in blocks[1:]] + [listing.size]
-    needed: set[int] = set()
-    for listed in wanted:
-        first = bisect_right(blocks, listed.offset, key=lambda block: block[1]) - 1
-        last = bisect_right(blocks, listed.offset + max(listed.size, 1) - 1, key=lambda block: block[1]) - 1
-        needed.update(range(max(first, 0), last + 1))
-    return sum(ends[index] - blocks[index][1] for index in needed)
-
-
 class _Stream:
     """The layer's tar, read forwards; it owns the blob's reader that is open at the moment."""
 
