@@ -188,7 +188,8 @@ def request(
     around = dict(os.environ) if wish.environment is None else wish.environment
     path = SEARCH_PATH if wish.search_path is None else wish.search_path
     named = named_contexts(wish.contexts)
-    with fetchers(store, registry, path, around, emit) as fetcher:
+    secrets = wish.secrets or Secrets()
+    with fetchers(store, registry, path, around, emit, secrets.secrets) as fetcher:
         keep_git = plan.arguments.get("BUILDKIT_CONTEXT_KEEP_GIT_DIR", "").lower() in ("1", "true")
         opened = Opened() if context is None else fetcher.main(context, wish.stdin, keep_git=keep_git)
         yield BuildRequest(
@@ -199,7 +200,7 @@ def request(
             created=time.time() if wish.created is None else wish.created,
             search_path=path,
             environment=around,
-            secrets=wish.secrets or Secrets(),
+            secrets=secrets,
             proxies={**wish.proxies, **_proxies(plan.arguments)},
             no_cache=wish.no_cache,
             pull=wish.pull,

@@ -9,6 +9,7 @@ import pytest
 from tests.builds.conftest import Worker
 from tests.needs import need
 from tests.program import run
+from tests.registry.faults import Answer, serving
 
 Context = Callable[..., Path]
 
@@ -201,3 +202,25 @@ def test_a_repository_as_a_named_context(
     directory = context("FROM scratch\nCOPY --from=code a /b")
     image = worker.images(directory, contexts={"code": repository.url}, environment=environment)["linux/amd64"]
     assert list(image.files()) == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("GIT_AUTH_TOKEN", "basic eC1hY2Nlc3MtdG9rZW46aHVzaA=="),
+        ("GIT_AUTH_HEADER", "hush"),
+        ("GIT_AUTH_TOKEN.{host}", "basic eC1hY2Nlc3MtdG9rZW46aHVzaA=="),
+        ("GIT_AUTH_TOKEN.other.host", ""),
+    ],
+)
+def test_a_token_among_the_secrets_is_sent_to_its_host_and_shown_to_nobody(
+    worker: Worker, context: Context, environment: dict[str, str], name: str, expected: str
+) -> None:
+    with serving(lambda asked: Answer(403)) as server:
+        secrets = {name.replace("{host}", server.address): "hush"}
+        directory = context(f"FROM scratch\nADD {server.url}/private.git /")
+        outcome = worker.build(directory, environment=environment, secrets=secrets)
+    assert server.asked[0].path == "/private.git/info/refs"
+    assert server.asked[0].authorization == expected
+    assert "hush" not in outcome["error"]
+    assert "403" in outcome["error"]

@@ -61,7 +61,10 @@ def test_an_ssh_agent_is_reached_by_its_socket(output: Callable[..., str], tmp_p
 
 
 def test_limits_hosts_and_the_size_of_shared_memory(output: Callable[..., str]) -> None:
-    run = "RUN ulimit -n > /out; ulimit -Hn >> /out; grep -w box /etc/hosts >> /out; grep /dev/shm /proc/mounts | tail -n1 >> /out"
+    run = (
+        "RUN ulimit -n > /out; ulimit -Hn >> /out; grep -w box /etc/hosts >> /out; "
+        "grep /dev/shm /proc/mounts | tail -n1 >> /out"
+    )
     words = ["--ulimit", "nofile=64:128", "--add-host", "box:10.9.8.7", "--shm-size", "2m"]
     found = output(run, *words).splitlines()
     assert found[:2] == ["64", "128"]

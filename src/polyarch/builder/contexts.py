@@ -135,8 +135,9 @@ def fetcher(
     search_path: str,
     environment: Mapping[str, str],
     emit: progress.Emit = progress.ignore,
+    secrets: Mapping[str, bytes] | None = None,
 ) -> Iterator[Fetcher]:
     """A Fetcher with a scratch directory of its own, for who opens a context before there is a build."""
     with store.temporary() as scratch:
-        repositories = Repositories(scratch, search_path, environment, emit)
+        repositories = Repositories(scratch, search_path, environment, emit, secrets)
         yield Fetcher(Downloads(store, registry, emit), repositories, scratch)

@@ -126,7 +126,7 @@ class _Build:
         self._created = assemble.timestamp(request.created if epoch is None else epoch)
         scratch = stack.enter_context(store.temporary())
         downloads = Downloads(store, registry, emit)
-        repositories = Repositories(scratch, request.search_path, request.environment, emit)
+        repositories = Repositories(scratch, request.search_path, request.environment, emit, request.secrets.secrets)
         self._fetcher = Fetcher(downloads, repositories, scratch)
         site = Site(
             store=store,

@@ -10,6 +10,7 @@ import re
 import threading
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -36,10 +37,19 @@ class Repositories:
     """Resolves and checks out repositories for one build; safe from many threads.
 
     `environment` is all that the git program sees of this process's, beside the search path. `scratch` is a directory
-    of the owner's, who removes it with all that was checked out.
+    of the owner's, who removes it with all that was checked out. Of `secrets`, GIT_AUTH_TOKEN and GIT_AUTH_HEADER are
+    for http(s) hosts, each also for one host as in GIT_AUTH_TOKEN.github.com: BuildKit's names.
     """
 
-    def __init__(self, scratch: Path, search_path: str, environment: Mapping[str, str], emit: progress.Emit) -> None:
+    def __init__(
+        self,
+        scratch: Path,
+        search_path: str,
+        environment: Mapping[str, str],
+        emit: progress.Emit,
+        secrets: Mapping[str, bytes] | None = None,
+    ) -> None:
+        self._secrets = secrets or {}
         self._scratch = scratch
         self._search_path = search_path
         self._environment = environment
@@ -104,7 +114,7 @@ class Repositories:
 
     def _resolve(self, url: str, ref: str) -> str:
         listed: dict[str, str] = {}
-        for line in self._git("ls-remote", "--", url, ref, ref + _PEELED).splitlines():
+        for line in self._git("ls-remote", "--", url, ref, ref + _PEELED, url=url).splitlines():
             commit, tab, name = line.partition("\t")
             if tab:
                 listed[name] = commit
@@ -123,18 +133,22 @@ class Repositories:
         self._git("-c", "init.defaultBranch=main", "init", "--quiet", str(top))
         self._git("remote", "add", "origin", vertex.url, cwd=top)
         try:
-            self._git("fetch", "--quiet", "--depth=1", "--no-tags", "--", "origin", commit, cwd=top)
+            self._git("fetch", "--quiet", "--depth=1", "--no-tags", "--", "origin", commit, cwd=top, url=vertex.url)
         except PolyarchError:
             # A server need not give a commit by its name; then all that it has is fetched.
             wanted = ["+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*"]
-            self._git("fetch", "--quiet", "--", "origin", *wanted, cwd=top)
+            self._git("fetch", "--quiet", "--", "origin", *wanted, cwd=top, url=vertex.url)
         self._git("-c", "advice.detachedHead=false", "checkout", "--quiet", "--force", commit, cwd=top)
         if vertex.submodules and (top / ".gitmodules").exists():
-            self._git("submodule", "--quiet", "update", "--init", "--recursive", "--depth=1", cwd=top)
+            words = ("submodule", "--quiet", "update", "--init", "--recursive", "--depth=1")
+            self._git(*words, cwd=top, url=vertex.url)
         return int(self._git("show", "--no-patch", "--format=%ct", f"{commit}^0", cwd=top).split()[-1])
 
-    def _git(self, *words: str, cwd: Path | None = None) -> str:
-        """What git prints. It asks nobody for a password, and no variable leads it to another repository."""
+    def _git(self, *words: str, cwd: Path | None = None, url: str = "") -> str:
+        """What git prints. It asks nobody for a password, and no variable leads it to another repository.
+
+        `url` is where it goes, to which the person's secrets for that host are sent.
+        """
         import shutil
         import subprocess
 
@@ -143,6 +157,7 @@ class Repositories:
             raise UnsupportedError("git is not installed", "it fetches repositories: install the package git")
         kept = {name: value for name, value in self._environment.items() if name not in _MISLEADING}
         env = {"HOME": "/", **kept, "PATH": self._search_path, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C.UTF-8"}
+        env |= self._authorization(url, env.get("GIT_CONFIG_COUNT", ""))
         with self._lock:
             if self._cancelled:
                 raise PolyarchError("cancelled")
@@ -166,6 +181,27 @@ class Repositories:
             verb = next((word for word in words if word in _VERBS), words[0])
             raise PolyarchError(f"git {verb} failed: {words_said}", "check the URL, the name and the access to it")
         return out.decode("utf-8", "surrogateescape")
+
+    def _authorization(self, url: str, settings: str) -> dict[str, str]:
+        """One more setting in git's environment, behind the `settings` that are there: arguments can be seen by all."""
+        from base64 import b64encode
+
+        parts = urlsplit(url) if url.startswith(("http://", "https://")) else None
+        if parts is None:
+            return {}
+        host = parts.netloc.rpartition("@")[2]
+        for name in (f"GIT_AUTH_HEADER.{host}", f"GIT_AUTH_TOKEN.{host}", "GIT_AUTH_HEADER", "GIT_AUTH_TOKEN"):
+            secret = self._secrets.get(name, b"").strip()
+            if secret:
+                if "TOKEN" in name:
+                    secret = b"basic " + b64encode(b"x-access-token:" + secret)
+                number = int(settings) if settings.isdigit() else 0
+                return {
+                    "GIT_CONFIG_COUNT": str(number + 1),
+                    f"GIT_CONFIG_KEY_{number}": f"http.{parts.scheme}://{host}/.extraheader",
+                    f"GIT_CONFIG_VALUE_{number}": f"Authorization: {secret.decode('utf-8', 'surrogateescape')}",
+                }
+        return {}
 
 
 _VERBS = ("ls-remote", "init", "remote", "fetch", "checkout", "submodule", "show")
