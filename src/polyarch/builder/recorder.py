@@ -163,8 +163,9 @@ class Archive:
             # A list that is known is not made again: of a build that found nothing changed, that is all the work.
             if selection is not None and self._store.cache.get(_FILES, one.files) is None:
                 files = selection[1]()
-                if len(files) <= _MOST_FILES:
-                    self._store.cache.put(_FILES, one.files, coding.to_msgpack(files))
+                if len(files) > _MOST_FILES:
+                    files = {}  # known as too many, so that they are not counted by every build
+                self._store.cache.put(_FILES, one.files, coding.to_msgpack(files))
         if any(not one.cached for one in steps if one.kind != "Context"):
             steps = record.explained(steps, self.of_context(request), self.files, fresh=request.no_cache)
         names = tuple(str(name.tagged()) for name in request.export.names)

@@ -121,6 +121,7 @@ class Blocks:
         # One block waiting for each worker keeps it busy while the reader reads the next.
         self._most = 2 * workers
         self._known = known
+        self._before = b"", b""
         self._pending: deque[tuple[int, Future[bytes]]] = deque()
         self._position = 0
         self.plain = hashlib.sha256()
@@ -137,7 +138,13 @@ class Blocks:
             self._write()
 
     def _work(self, block: bytes) -> bytes:
-        return (self._known(block) if self._known is not None else None) or self._compress(block)
+        # A sparse file is thousands of blocks of zeros; other blocks differ from the one before in their first bytes.
+        before, data = self._before
+        if block == before:
+            return data
+        data = (self._known(block) if self._known is not None else None) or self._compress(block)
+        self._before = block, data
+        return data
 
     def _write(self) -> None:
         start, future = self._pending.popleft()

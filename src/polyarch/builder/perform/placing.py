@@ -17,6 +17,9 @@ from polyarch.errors import NotFoundError, PolyarchError
 from polyarch.layers.entry import Entry, order
 from polyarch.layers.resolve import resolve as follow
 
+_LONGEST_NAME = 255
+_LONGEST_PATH = 4096
+
 
 class Lookup(Protocol):
     """What is asked of a file system that is copied into; paths are as `Entry.path`."""
@@ -305,7 +308,21 @@ class Placement:
         )
 
     def _put(self, placed: Placed) -> None:
-        self._placed[placed.entry.path] = placed
+        path = placed.entry.path
+        # Only then can a name be too long, in whatever alphabet.
+        if len(path) * 4 > _LONGEST_NAME:
+            _check_length(path)
+        self._placed[path] = placed
+
+
+def _check_length(path: str) -> None:
+    """Raises PolyarchError for a path that no Linux could unpack (NAME_MAX and PATH_MAX of limits.h)."""
+    raw = path.encode("utf-8", "surrogateescape")
+    if len(raw) >= _LONGEST_PATH or any(len(name) > _LONGEST_NAME for name in raw.split(b"/")):
+        raise PolyarchError(
+            f"the name /{path} is too long: {len(raw)} bytes",
+            f"a name may have {_LONGEST_NAME} bytes, a whole path {_LONGEST_PATH - 1}",
+        )
 
 
 class _Walk(msgspec.Struct, frozen=True):

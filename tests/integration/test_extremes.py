@@ -1,0 +1,79 @@
+"""Input of sizes that nobody plans for: many files, holes, names that are too long."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.program import Program
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+
+_SPAWN = Path(__file__).parents[2] / "bench" / "spawn.py"
+
+
+def peak(polyarch: Program, log: Path, *arguments: str | Path) -> int:
+    """The peak memory of a command in MB."""
+    command = [str(polyarch.path), *map(str, arguments)]
+    spawn = [sys.executable, "-IS", str(_SPAWN), str(log), json.dumps(polyarch.env), *command]
+    status, _, _, memory = json.loads(subprocess.run(spawn, stdout=subprocess.PIPE, check=True).stdout)
+    assert status == 0, log.read_text()
+    return int(memory) // 1_000_000
+
+
+def context(directory: Path, dockerfile: str) -> Path:
+    directory.mkdir(exist_ok=True)
+    (directory / "Dockerfile").write_text(dockerfile)
+    return directory
+
+
+def test_a_hundred_thousand_files_cost_three_kilobytes_each(polyarch: Program, tmp_path: Path) -> None:
+    here = context(tmp_path / "context", "FROM scratch\nCOPY many /many\n")
+    (here / "many").mkdir()
+    for number in range(100_000):
+        (here / "many" / f"file-{number}").touch()
+    # What a command takes with no files at all is 40 MB; an index of names, modes and places is kept of each.
+    assert peak(polyarch, tmp_path / "log", "build", "-q", "-t", "many", here) < 400
+    assert peak(polyarch, tmp_path / "log", "build", "-q", "-t", "many", here) < 200
+
+
+def test_a_file_of_holes_takes_neither_memory_nor_a_large_layer(polyarch: Program, tmp_path: Path) -> None:
+    here = context(tmp_path / "context", "FROM scratch\nCOPY holes /holes\n")
+    with open(here / "holes", "wb") as file:
+        file.truncate(1 << 30)
+    assert peak(polyarch, tmp_path / "log", "build", "-q", "-t", "holes", here) < 100
+    blobs = [path.stat().st_size for path in (polyarch.root / "oci" / "blobs").rglob("*") if path.is_file()]
+    assert max(blobs) < 2_000_000
+
+
+@pytest.mark.parametrize("name", ["n" * 4096, "ж" * 128, "/".join(["directory" * 20] * 30)])
+def test_a_destination_that_no_system_could_unpack_is_refused_by_its_name(
+    polyarch: Program, tmp_path: Path, name: str
+) -> None:
+    here = context(tmp_path / "context", f"FROM scratch\nCOPY Dockerfile /{name}\n")
+    failed = polyarch.fails("build", "-q", here)
+    assert name[:100] in failed.stderr
+    assert "is too long" in failed.stderr
+
+
+def test_names_as_long_as_they_may_be_are_taken(polyarch: Program, tmp_path: Path) -> None:
+    name = "/".join(["ж" * 127] * 15)
+    here = context(tmp_path / "context", f"FROM scratch\nCOPY Dockerfile /{name}\n")
+    polyarch("build", "-q", "-t", "long", here)
+
+
+def test_a_path_in_the_context_that_is_too_long_is_named(polyarch: Program, tmp_path: Path) -> None:
+    here = context(tmp_path / "context", "FROM scratch\nCOPY . /\n")
+    at = os.open(here, os.O_RDONLY)
+    for _ in range(20):
+        os.mkdir("d" * 240, dir_fd=at)
+        below = os.open("d" * 240, os.O_RDONLY, dir_fd=at)
+        os.close(at)
+        at = below
+    os.close(at)
+    failed = polyarch.fails("build", "-q", here)
+    assert "d" * 240 in failed.stderr
+    assert "too long" in failed.stderr.lower()
