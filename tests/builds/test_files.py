@@ -127,3 +127,9 @@ def test_an_unchanged_context_with_odd_names_is_read_from_the_cache(worker: Work
     time.sleep(0.1)  # younger files are not remembered
     first = worker.images(directory)["linux/amd64"].digest
     assert worker.images(directory)["linux/amd64"].digest == first
+
+
+def test_a_context_in_a_directory_with_an_odd_name(worker: Worker, context: Context, tmp_path: Path) -> None:
+    directory = context("FROM scratch\nCOPY a /", "a = x").rename(tmp_path / "caf\udce9")
+    first = worker.images(directory)["linux/amd64"].digest
+    assert worker.images(directory)["linux/amd64"].digest == first

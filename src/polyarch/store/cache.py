@@ -42,6 +42,7 @@ class Cache:
 
     def get(self, kind: str, key: str) -> bytes | None:
         """What was remembered, or None. That it was of use is written down when the cache is closed."""
+        key = _encodable(key)
 
         def select(connection: sqlite3.Connection) -> bytes | None:
             query = "SELECT value FROM entries WHERE kind = ? AND key = ?"
@@ -59,11 +60,12 @@ class Cache:
 
     def put_many(self, kind: str, items: Iterable[tuple[str, bytes]]) -> None:
         """Remember several values at the price of one."""
-        rows = [(kind, key, value) for key, value in items]
+        rows = [(kind, _encodable(key), value) for key, value in items]
         self._write(lambda connection: connection.executemany(_PUT, rows))
 
     def delete(self, kind: str, key: str) -> None:
         """Forget a value."""
+        key = _encodable(key)
         self._write(
             lambda connection: connection.execute("DELETE FROM entries WHERE kind = ? AND key = ?", (kind, key))
         )
@@ -145,3 +147,8 @@ class Cache:
                     os.unlink(self._layout.cache + suffix)
                 except FileNotFoundError:
                     continue
+
+
+def _encodable(key: str) -> str:
+    """The key without surrogate escapes, which come of paths that are not UTF-8 and which sqlite does not take."""
+    return key if key.isascii() else key.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
