@@ -235,6 +235,7 @@ ENV A=b "C"='d e' F=${A#x}
 HEALTHCHECK --interval=1s CMD ["x"]
 ONBUILD ADD https://example.com/x /x
 WORKDIR ../x
+ADD http://a:b@example.com/x?y#z https://[::1]:99/a.git#main:/sub git@example.com:x.git /y/
 """
 
 TARGETS: dict[str, Target] = {

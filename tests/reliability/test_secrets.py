@@ -230,6 +230,4 @@ def test_an_authority_that_is_not_known_is_refused_until_it_is_named_or_waived(
     trusted = polyarch.home / f".config/containers/certs.d/{tls_registry.address}"
     trusted.mkdir(parents=True)
     (trusted / "ca.crt").write_bytes(authority.certificate.read_bytes())
-    done = polyarch("pull", name, check=False)
-    # Root's settings are the machine's (/etc/containers/certs.d), which a test leaves alone.
-    assert (done.status == 0) == (os.geteuid() != 0)
+    polyarch("pull", name)

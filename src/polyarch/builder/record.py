@@ -76,15 +76,20 @@ def decode(raw: bytes) -> Record | None:
 
 
 def parts(graph: Graph, vertex: VertexId) -> dict[str, str]:
-    """The named things that the result of a vertex depends on, beside its inputs and the files of a context."""
+    """The named things that the result of a vertex depends on, beside its inputs and the files of a context.
+
+    They are written down and shown, so the password or token in a URL is not among them.
+    """
+    from polyarch.registry.errors import redact
+
     value = graph.vertices[vertex]
     match value:
         case ImageLayers():
             return {"image": value.manifest}
         case Http():
-            return {"url": value.url, "checksum": value.checksum}
+            return {"url": redact(value.url), "checksum": value.checksum}
         case Git():
-            return {"repository": value.url, "ref": value.ref, "directory": value.subdirectory}
+            return {"repository": redact(value.url), "ref": value.ref, "directory": value.subdirectory}
         case Copy():
             sources = " ".join(part.path for part in value.parts)
             flags = {"owner": value.owner, "mode": value.mode, "exclude": " ".join(value.exclude)}

@@ -95,8 +95,14 @@ def _hint(status: int, host: str, known: bool) -> str | None:
 
 
 def redact(url: str) -> str:
-    """A URL fit to be shown: without user and password, fragment, and query values that may be secret."""
-    parts = urlsplit(url)
+    """A URL fit to be shown: without user and password, fragment, and query values that may be secret.
+
+    Nothing is shown of a text that is no URL.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "…"
     host = parts.netloc.rpartition("@")[2]
     query = "&".join(
         f"{name}={quote(value, safe='/:,') if name in _SHOWN else '…'}"

@@ -11,6 +11,7 @@ from polyarch.dockerfile.instructions import copying as syntax
 from polyarch.dockerfile.instructions.base import Heredoc
 from polyarch.errors import UsageError
 from polyarch.oci import digest as digests
+from polyarch.registry.errors import redact
 
 
 class Copying(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,11 +61,11 @@ def _part(path: str, instruction: syntax.Add, tools: Copying) -> CopyPart:
             checksum=repository.checksum or instruction.checksum,
             submodules=repository.submodules,
         )
-        return CopyPart(source=(tools.add(vertex, f"fetch {path}"),), path="/", pattern=False)
+        return CopyPart(source=(tools.add(vertex, f"fetch {redact(path)}"),), path="/", pattern=False)
     if remote.is_http(path):
         if instruction.checksum:
             digests.parse(instruction.checksum)
-        key = tools.add(Http(path, instruction.checksum), f"fetch {path}")
+        key = tools.add(Http(path, instruction.checksum), f"fetch {redact(path)}")
         return CopyPart(source=(key,), path=remote.file_name(path), pattern=False, unpack=bool(instruction.unpack))
     key = tools.add(Context(""), "load build context")
     return CopyPart(source=(key,), path=path, unpack=instruction.unpack is not False)

@@ -2,7 +2,7 @@
 
 import posixpath
 import re
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 import msgspec
 
@@ -34,7 +34,7 @@ def is_http(source: str) -> bool:
 
 def file_name(url: str) -> str:
     """What a fetched file is called: the last part of the URL's path."""
-    name = posixpath.basename(urlsplit(url).path.rstrip("/"))
+    name = posixpath.basename(_parsed(url).path.rstrip("/"))
     return unquote(name) if name not in ("", ".", "/") else "__unnamed__"
 
 
@@ -48,7 +48,7 @@ def git(source: str, *, context: bool = False) -> GitSource | None:
     if scheme in ("git", "ssh"):
         url, fragment, query = _split(source)
     elif scheme in ("http", "https"):
-        if not urlsplit(source).path.endswith(".git"):
+        if not _parsed(source).path.endswith(".git"):
             return None
         url, fragment, query = _split(source)
     elif context and source.startswith("github.com/"):
@@ -90,8 +90,15 @@ def _one(query: dict[str, str], *names: str) -> str:
     return next((query[name] for name in names if name in query), "")
 
 
+def _parsed(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError as error:
+        raise UsageError(f"a source is no URL: {error}", "an IPv6 address stands in brackets") from error
+
+
 def _split(source: str) -> tuple[str, str, dict[str, str]]:
-    parts = urlsplit(source)
+    parts = _parsed(source)
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     if unknown := sorted(set(query) - _QUERY):
         raise UsageError(f'unexpected query "{unknown[0]}"', f"a git source has {', '.join(sorted(_QUERY))}")
