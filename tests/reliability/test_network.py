@@ -103,6 +103,34 @@ def test_a_registry_that_goes_away_is_given_up_with_the_reason(polyarch: Program
     nothing_came(polyarch)
 
 
+def test_what_a_mirror_spoils_comes_from_the_registry_itself(
+    polyarch: Program, proxy: Proxy, image: str, registry: LocalRegistry, tmp_path: Path
+) -> None:
+    (tmp_path / "registries.conf").write_text(
+        f'[[registry]]\nprefix = "example.com"\nlocation = "{registry.address}"\n'
+        f'[[registry.mirror]]\nlocation = "{proxy.address}"\n'
+    )
+    proxy.plan = lambda asked: Fault(flip=400_000) if asked.is_blob else GOOD
+    around = {"CONTAINERS_REGISTRIES_CONF": str(tmp_path / "registries.conf")}
+    polyarch("pull", "--all-platforms", "example.com/app:1", env=around)
+    assert any(asked.is_blob for asked in proxy.asked)
+    is_whole(polyarch, "example.com/app:1")
+
+
+def test_a_base_is_fetched_over_a_bad_network_when_a_build_needs_it(
+    polyarch: Program, proxy: Proxy, image: str, tmp_path: Path
+) -> None:
+    context = trees.write(tmp_path / "context", {"Dockerfile": f"FROM {image}\nCOPY file /file\n", "file": "text"})
+    proxy.plan = lambda asked: Fault(cut=300_000) if asked.is_blob else GOOD
+    polyarch("build", "-t", "built", context)
+    is_whole(polyarch, "docker.io/library/built:latest")
+    proxy.plan = lambda asked: Fault(flip=300_000) if asked.is_blob else GOOD
+    other = polyarch.on(tmp_path / "other")
+    assert "sha256:" in other.fails("build", "-t", "built", context).stderr
+    assert crash.names(other.root) == {}
+    polyarch.on(tmp_path / "other")("system", "fsck")
+
+
 def test_a_slow_registry_is_waited_for(polyarch: Program, proxy: Proxy, image: str) -> None:
     proxy.plan = lambda asked: Fault(rate=1 << 20, wait=0.05)
     polyarch("pull", "--all-platforms", image)
