@@ -85,6 +85,7 @@ class Runner:
                 status = sandbox.run(process, root, platform=vertex.platform, stdout=output(1), stderr=output(2))
             if status:
                 raise _failure(vertex, status, bytes(tail))
+            _leave_system_directories(snapshot.path, lowers, vertex.epoch or 0)
             snapshot.commit()
         return Layer(created=created, snapshot=key)
 
@@ -172,6 +173,19 @@ class Runner:
         target = mount.target or f"/run/buildkit/ssh_agent.{number}"
         env.setdefault("SSH_AUTH_SOCK", target)
         return [Bind(socket, target)]
+
+
+def _leave_system_directories(upper: Path, lowers: Sequence[str], time: int) -> None:
+    """The mount points of /dev, /proc and /sys, where there were none: in BuildKit the runtime leaves them behind.
+
+    Those of `--mount`, /etc/hosts and /etc/resolv.conf it takes away (executor/stubs.go), as our sandbox does with all.
+    """
+    for name in ("dev", "proc", "sys"):
+        if not any(os.path.lexists(f"{directory}/{name}") for directory in (upper, *lowers)):
+            made = upper / name
+            made.mkdir()
+            made.chmod(0o755)
+            os.utime(made, (time, time))
 
 
 def _inside(root: str, path: str) -> str:
