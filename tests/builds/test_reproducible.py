@@ -1,5 +1,6 @@
 """The same input gives the same image: in another directory, store, order and hour."""
 
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -111,3 +112,17 @@ def test_whatever_else_changes_is_a_reason(busybox_worker: Worker, context: Cont
             (directory / "d/link").unlink()
             (directory / "d/link").symlink_to("b")
     assert digests(busybox_worker, directory) != first
+
+
+def test_one_platform_is_an_image_unless_an_index_is_wished(busybox_worker: Worker, context: Context) -> None:
+    directory = context("FROM scratch\nLABEL a=b")
+    layout = busybox_worker.root / "oci/index.json"
+
+    def kind(**wishes: Any) -> str:
+        busybox_worker.images(directory, tags=["one"], **wishes)
+        entries = json.loads(layout.read_text())["manifests"]
+        named = next(entry for entry in entries if "library/one" in str(entry.get("annotations")))
+        return str(named["mediaType"])
+
+    assert kind() == "application/vnd.oci.image.manifest.v1+json"
+    assert kind(build_args={"BUILDKIT_MULTI_PLATFORM": "1"}) == "application/vnd.oci.image.index.v1+json"

@@ -87,9 +87,9 @@ class Assembler:
             layers=whole,
         )
 
-    def root(self, images: Sequence[Image]) -> Descriptor:
+    def root(self, images: Sequence[Image], *, always_index: bool = False) -> Descriptor:
         """What a name is to point at: the image itself where there is one platform, else an index of all."""
-        if len(images) == 1:
+        if len(images) == 1 and not always_index:
             return msgspec.structs.replace(images[0].descriptor, platform=None)
         media_type = media_types.DOCKER_INDEX if self._export.docker_format else media_types.OCI_INDEX
         entries = [image.descriptor for image in images]

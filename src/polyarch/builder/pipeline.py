@@ -194,7 +194,9 @@ class _Build:
             request.plan.epoch,
         )
         images = tuple(assembler.image(one, stack, self._created, blobs=blobs) for one, stack in survivors)
-        root = assembler.root(images) if blobs else None
+        # As BuildKit has it, for who wants the same kind of result whatever the number of platforms.
+        multi = request.plan.arguments.get("BUILDKIT_MULTI_PLATFORM", "").lower() in ("1", "t", "true")
+        root = assembler.root(images, always_index=multi) if blobs else None
         sent: list[Sent] = []
         for output in request.export.outputs:
             sent += self._exporter.send(output, images, root or images[0].descriptor)
