@@ -17,7 +17,7 @@ from polyarch.builder.perform.placing import Placed, Placement, Rules
 from polyarch.builder.vertices import Copy
 from polyarch.dockerfile import glob, ignorefile
 from polyarch.dockerfile.source import DockerfileError
-from polyarch.errors import NotFoundError
+from polyarch.errors import NotFoundError, PolyarchError
 from polyarch.layers.entry import Content, Entry, Item
 
 # Opens what is at a path of a source as an archive, or says that it is none.
@@ -107,6 +107,9 @@ def arrange(
             else:
                 placement.copy(files, number, one, vertex.destination, rules)
     items = placement.items()
+    for placed in items:
+        if ".wh." in placed.entry.path:
+            _refuse_whiteout(placed.entry.path)
     if vertex.epoch is not None:
         items = [_clamped(placed, vertex.epoch) for placed in items]
     return Arrangement(items, used, asked.answers)
@@ -149,6 +152,15 @@ def _with_parents(placement: Placement, files: Files, number: int, path: str, de
     included = msgspec.structs.replace(rules, include=include if pattern else None)
     for top in placing.matches(files, above, _matches):
         placement.copy(files, number, top, destination.rstrip("/") + "/", included)
+
+
+def _refuse_whiteout(path: str) -> None:
+    """In a layer such a name says that another file is deleted, so the file itself cannot be there."""
+    if any(part.startswith(".wh.") for part in path.split("/")):
+        raise PolyarchError(
+            f"/{path} cannot be in an image: in a layer, a name that begins with .wh. deletes another file",
+            "give it another name, or leave it out with .dockerignore or --exclude",
+        )
 
 
 def _matches(pattern: str, name: str) -> bool:
