@@ -133,3 +133,21 @@ def test_a_context_in_a_directory_with_an_odd_name(worker: Worker, context: Cont
     directory = context("FROM scratch\nCOPY a /", "a = x").rename(tmp_path / "caf\udce9")
     first = worker.images(directory)["linux/amd64"].digest
     assert worker.images(directory)["linux/amd64"].digest == first
+
+
+@as_root
+def test_of_a_process_only_capabilities_and_user_attributes_come_into_a_layer(tmp_path: Path) -> None:
+    from polyarch import Store
+    from polyarch.builder.perform.filesystem import Filesystems
+    from polyarch.builder.perform.layer import Layer
+
+    with Store.open(tmp_path / "store") as store:
+        with store.snapshots.prepare("run") as snapshot:
+            (snapshot.path / "server").write_bytes(b"x")
+            for name in ("security.capability", "user.kept", "security.other", "trusted.other"):
+                value = CAPABILITY if name == "security.capability" else b"v"
+                os.setxattr(snapshot.path / "server", name, value)
+            snapshot.commit()
+        made = Filesystems(store, None, None, tmp_path)  # type: ignore[arg-type]
+        (entry, _content) = made.items(Layer(snapshot="run"))[0]
+    assert [name for name, _ in entry.xattrs] == ["security.capability", "user.kept"]

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from polyarch.transfer.lazy import LazySource
 
 _T = TypeVar("_T")
+# A program's capabilities, and what a process writes for other programs to read.
+_KEPT_XATTRS = ("security.capability", "user.")
 _FORESEEING = 4
 
 
@@ -157,4 +159,8 @@ def _blob(layer: Layer) -> BlobLayer:
 
 
 def _listed(entry: Entry) -> Listed:
-    return Listed(**{name: getattr(entry, name) for name in Entry.__struct_fields__})
+    """The entry of a changeset as a layer has it: what this machine's security modules wrote on files stays here."""
+    fields = {name: getattr(entry, name) for name in Entry.__struct_fields__}
+    if entry.xattrs:
+        fields["xattrs"] = tuple(pair for pair in entry.xattrs if pair[0].startswith(_KEPT_XATTRS))
+    return Listed(**fields)
