@@ -11,7 +11,7 @@ from tests.reliability.crash import Aims
 
 @pytest.mark.timeout(200)
 def test_eight_processes_build_pull_name_remove_and_prune_without_hurting_each_other(aims: Aims) -> None:
-    tally = crowd.work(aims.site, seconds=12, workers=8, seed=20_263)
+    tally = crowd.work(aims.site, seconds=8, workers=8, seed=20_263)
     assert not tally.wrong, "\n".join(tally.wrong)
     assert tally.done > 20
 
