@@ -33,7 +33,7 @@ from polyarch.transfer.copy import Sent
 from polyarch.transfer.lazy import LazySource
 
 if TYPE_CHECKING:
-    from polyarch.registry import Registry
+    from polyarch.registry import Registry, Upload
     from polyarch.store import Store
 
 
@@ -141,6 +141,7 @@ class _Build:
             compression=request.export.compression,
             secrets=request.secrets,
             proxies=request.proxies,
+            uploads=self._upload,
             workers=request.workers,
             no_cache=request.no_cache,
         )
@@ -233,7 +234,7 @@ class _Build:
         """The plans whose layers are all there, with them."""
         targets = dict.fromkeys(layer for one in plans for layer in one.layers)
         recorder = Recorder(self._graph, self._emit)
-        self._performer.foresee()
+        self._performer.foresee(targets)
         results: Mapping[VertexId, Result]
         errors: Mapping[str, PolyarchError] = {}
         try:
@@ -318,6 +319,16 @@ class _Build:
         shown = self._dockerfile.error(error.message, Location(*label.lines))
         where = f"[{', '.join(label.platforms)}] " if label.platforms else ""
         return BuildError(f"{where}{shown.message}", error.hint)
+
+    def _upload(self) -> "Upload | None":
+        """An upload to the one registry that the result goes to, if that is on this machine."""
+        from polyarch.registry.hosts import is_loopback
+
+        export = self._request.export
+        if len(export.names) != 1 or all(output.kind != "registry" for output in export.outputs):
+            return None
+        reference = export.names[0].tagged()
+        return self._registry.repository(reference).upload() if is_loopback(reference.domain) else None
 
     def _context(self, name: str) -> Context:
         sources = self._request.sources

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from polyarch.builder.perform.streaming import StreamedBlob, Uploads, no_upload
 from polyarch.errors import CorruptError
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from polyarch.layers.entry import Item
     from polyarch.layers.known import KnownBlocks
     from polyarch.store import Store
-    from polyarch.store.blobs import BlobWriter
 
 _PACKED = "packed"
 
@@ -61,28 +61,26 @@ def remembered(store: "Store", kind: str, key: str) -> Layer | None:
 
 
 def pack(
-    store: "Store", items: "Iterable[Item]", compression: "Compression", workers: int, like: Layer | None = None
+    store: "Store",
+    items: "Iterable[Item]",
+    compression: "Compression",
+    workers: int,
+    like: Layer | None = None,
+    uploads: Uploads = no_upload,
 ) -> Layer:
     """Make the blob of a layer in one pass, and remember its listing. Raises what `layers.pack` raises.
 
-    `like` is a layer of the same compression that may have blocks in common with it.
+    `like` is a layer of the same compression that may have blocks in common with it; `uploads` as of `streaming`.
     """
     from polyarch.layers.pack import pack as pack_items
 
-    with store.new_blob() as writer, ExitStack() as opened:
+    with StreamedBlob(store, uploads) as writer, ExitStack() as opened:
         known = opened.enter_context(found) if (found := _blocks(store, like, compression)) else None
-        packed = pack_items(items, _Unhashed(writer), compression, workers, known)
+        packed = pack_items(items, writer, compression, workers, known)
         writer.keep(packed.digest)
     store.cache.put("listing", packed.diff_id, packed.listing.encode())
     blob = Descriptor(media_type=packed.media_type, digest=packed.digest, size=packed.size)
     return Layer(diff_id=packed.diff_id, blob=blob)
-
-
-class _Unhashed:
-    """A blob in the making whose digest `layers.pack` works out: nobody needs to hash it twice."""
-
-    def __init__(self, writer: "BlobWriter") -> None:
-        self.write = writer.append
 
 
 def _blocks(store: "Store", like: Layer | None, compression: "Compression") -> "KnownBlocks | None":

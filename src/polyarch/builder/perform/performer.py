@@ -21,6 +21,7 @@ from polyarch.builder.perform.git import Repositories
 from polyarch.builder.perform.http import Downloads
 from polyarch.builder.perform.layer import Layer
 from polyarch.builder.perform.secrets import Secrets
+from polyarch.builder.perform.streaming import Uploads, no_upload
 from polyarch.builder.plan import remote
 from polyarch.builder.vertices import (
     Context,
@@ -65,7 +66,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     """Where and how the work is done: `scratch` is a directory for temporary files, `search_path` finds programs.
 
     `created` is the time (RFC 3339) that new layers get, `now` the same in nanoseconds, for the stat cache.
-    `contexts` opens a named build context.
+    `contexts` opens a named build context; `uploads` begins an upload for a layer of the result.
     """
 
     store: "Store"
@@ -80,6 +81,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     compression: Compression
     secrets: Secrets
     proxies: Mapping[str, str]
+    uploads: Uploads = no_upload
     workers: int = 2
     no_cache: bool = False
 
@@ -103,6 +105,7 @@ class Performer:
         self._anew: set[VertexId] = set()
         self._cancelled = False
         self._unpacks = True
+        self._targets: frozenset[VertexId] = frozenset()
         self._sandbox_object: Sandbox | None = None
         self.filesystems = Filesystems(
             site.store, site.source, Unpacker(site.store, site.source, emit, self._glance), site.scratch
@@ -117,11 +120,13 @@ class Performer:
             self._sandbox_object.close()
             self._sandbox_object = None
 
-    def foresee(self) -> None:
-        """Begin to list the bases that copies will ask about, while keys are still being worked out.
+    def foresee(self, targets: Iterable[VertexId]) -> None:
+        """What is known before the work begins: the layers of the result, and the bases that copies will ask about.
 
-        Not where something runs: entering the namespace wants a process without other threads.
+        Those are begun to be listed while keys are still being worked out; not where something runs, because entering
+        the namespace wants a process without other threads.
         """
+        self._targets = frozenset(targets)
         vertices = self._graph.vertices
         if any(isinstance(value, Run) for value in vertices.values()):
             return
@@ -201,7 +206,7 @@ class Performer:
             case Git():
                 return self._site.repositories.files(value, self._site.repositories.commit(value))
             case Copy():
-                made = self._copy(value, inputs)
+                made = self._copy(value, inputs, self._site.uploads if vertex in self._targets else no_upload)
             case MakeDirectory():
                 made = self._make_directory(value, inputs)
             case Run():
@@ -367,12 +372,12 @@ class Performer:
         whole = Copy(base=(), parts=(CopyPart(source=source, path=path),), destination="/mount")
         return self._selected(whole, inputs)
 
-    def _copy(self, vertex: Copy, inputs: Mapping[VertexId, Result]) -> Layer:
+    def _copy(self, vertex: Copy, inputs: Mapping[VertexId, Result], uploads: Uploads) -> Layer:
         sources = [self._source(part.source, inputs) for part in vertex.parts]
         accounts = StageFiles(self.filesystems, _stack(vertex.accounts, inputs)) if vertex.accounts else None
         owner = files.owner(vertex.owner, accounts)
         arranged = self._arrange(vertex, sources, self._base(vertex.base, inputs), owner)
-        return self._pack(arranged, vertex.epoch, _question(vertex, (), None))
+        return self._pack(arranged, vertex.epoch, _question(vertex, (), None), uploads)
 
     def _arrange(
         self, vertex: Copy, sources: Sequence[Files], base: placing.Lookup, owner: tuple[int, int] | None
@@ -426,7 +431,9 @@ class Performer:
         spool = self._site.scratch / f"archive-{hashlib.sha256(os.fsencode(key)).hexdigest()}-{threading.get_ident()}"
         return open_archive(source.content(followed), spool, key, self._site.store.largest_layer)
 
-    def _pack(self, arranged: copying.Arrangement, epoch: int | None, same: str = "") -> Layer:
+    def _pack(
+        self, arranged: copying.Arrangement, epoch: int | None, same: str = "", uploads: Uploads = no_upload
+    ) -> Layer:
         """The layer of an arrangement, made once for all platforms, and in no later build either.
 
         `same` names what is likely to be much as it was when a layer was last made for it.
@@ -441,7 +448,8 @@ class Performer:
             cache, compression = self._site.store.cache, self._site.compression
             last = f"{same} {compression.tag()}"
             like = layer.remembered(self._site.store, _LAST, last) if same else None
-            packed = layer.pack(self._site.store, arranged.contents(), compression, self._site.workers, like)
+            contents, workers = arranged.contents(), self._site.workers
+            packed = layer.pack(self._site.store, contents, compression, workers, like, uploads)
             made = msgspec.structs.replace(packed, created=self._site.created)
             cache.put(_RESULT, key, layer.encode(made))
             if same:
