@@ -173,6 +173,10 @@ class Repositories:
             self._running.add(process)
         try:
             out, said = process.communicate()
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
         finally:
             with self._lock:
                 self._running.discard(process)
