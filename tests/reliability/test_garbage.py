@@ -74,6 +74,18 @@ def test_a_limit_takes_the_longest_unused_first(polyarch: Program, busybox: str,
     polyarch("system", "fsck")
 
 
+def test_a_limit_counts_cache_mounts_and_unpacked_layers(polyarch: Program, busybox: str, context: Path) -> None:
+    build(polyarch, context)
+    polyarch("buildx", "prune", "-f", "--keep-storage", "1GB")
+    assert len(list((polyarch.root / "caches").iterdir())) == 1
+    assert cached_steps(build(polyarch, context)) == 2
+    said = polyarch("buildx", "prune", "-f", "--keep-storage", "0").lines()
+    assert [line.split()[1] for line in said if line.startswith("Removed cache")] == ["cache"]
+    assert list((polyarch.root / "caches").iterdir()) == []
+    polyarch("run", "--rm", "app", "test", "-f", "/private/done")
+    polyarch("system", "fsck")
+
+
 def test_what_a_user_without_root_made_as_other_ids_is_given_back(
     unprivileged: Person, busybox_store: Path, context: Path
 ) -> None:
