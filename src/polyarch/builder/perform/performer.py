@@ -5,7 +5,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import msgspec
 
@@ -103,7 +103,7 @@ class Performer:
         self._flights: dict[str, threading.Lock] = {}
         # What no earlier result is taken for: not what was asked to be done anew, nor what is made of it.
         self._anew: set[VertexId] = set()
-        self._cancelled = False
+        self._cancelled = self._closed = False
         self._unpacks = True
         self._targets: frozenset[VertexId] = frozenset()
         self._sandbox_object: Sandbox | None = None
@@ -113,6 +113,7 @@ class Performer:
 
     def close(self) -> None:
         """Undo the mounts, close the files, remember the stats of contexts."""
+        self._closed = True
         for context in self._contexts.values():
             context.remember()
         self.filesystems.close()
@@ -299,7 +300,9 @@ class Performer:
 
     def _glance(self, blob: Descriptor) -> BlobReader:
         """A base's layer to be listed: kept where something runs, for which it will be unpacked, too."""
-        return self._site.source.open_blob(blob) if self._unpacks else self._site.source.pass_by(blob)
+        if self._unpacks:
+            return self._site.source.open_blob(blob)
+        return _Stoppable(self._site.source.pass_by(blob), lambda: self._cancelled or self._closed)
 
     # ── copying
 
@@ -456,6 +459,27 @@ class Performer:
                 cache.put(_LAST, last, layer.encode(made))
             self._selections[key] = "packed in this run"
             return made
+
+
+class _Stoppable:
+    """A reader that ends with the build that it is for: whoever interrupts one need not wait for a large base."""
+
+    def __init__(self, reader: BlobReader, stopped: Callable[[], bool]) -> None:
+        self._reader = reader
+        self._stopped = stopped
+        self.close = reader.close
+
+    def read(self, size: int = -1, /) -> bytes:
+        """As of `place.Readable`."""
+        if self._stopped():
+            raise PolyarchError("cancelled")
+        return self._reader.read(size)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def _question(vertex: Copy, sources: Sequence[Files], owner: tuple[int, int] | None) -> str:
