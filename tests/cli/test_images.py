@@ -276,6 +276,9 @@ def test_a_build_writes_its_digest_and_metadata(polyarch: Program, busybox: str,
     metadata = json.loads((tmp_path / "meta").read_text())
     assert metadata["containerimage.digest"] == digest
     assert metadata["image.name"] == "docker.io/library/app:1"
+    entries = polyarch("manifest", "inspect", "app:1").json()["manifests"]
+    assert [one["digest"] for one in metadata["polyarch.images"].values()] == [one["digest"] for one in entries]
+    assert list(metadata["polyarch.images"]) == ["linux/amd64", "linux/arm64"]
     labels = polyarch("inspect", "--format", "{{json .Config.Labels}}", "app:1").json()
     assert labels == {"a": "given", "b": "c"}
 

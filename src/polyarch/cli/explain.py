@@ -87,10 +87,11 @@ def _last(session: Session, name: str) -> "Record":
 def _outlook(session: Session, context: str, file: str | None, words: Sequence[str]) -> "Record":
     """What `build` would do with these words, which its own parser reads."""
     from polyarch import api
-    from polyarch.cli import build
+    from polyarch.cli.build import build
+    from polyarch.cli.wishes import wishes
 
-    parsed = build.build.make_context("build", [*words, context], parent=click.get_current_context())
-    asked = build.wishes(session, parsed.params)
+    parsed = build.make_context("build", [*words, context], parent=click.get_current_context())
+    asked = wishes(session, parsed.params)
     return api.outlook(context, session.store, registry=session.registry_for(()), file=file, **asked)
 
 
