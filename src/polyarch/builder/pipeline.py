@@ -16,7 +16,8 @@ from polyarch.builder.perform.context import Context
 from polyarch.builder.perform.git import Repositories
 from polyarch.builder.perform.http import Downloads
 from polyarch.builder.perform.layer import Layer
-from polyarch.builder.perform.performer import Performer, Result, Site
+from polyarch.builder.perform.performer import Performer
+from polyarch.builder.perform.site import Result, Site
 from polyarch.builder.plan.options import epoch_of
 from polyarch.builder.plan.planner import Plan, plan
 from polyarch.builder.record import Record

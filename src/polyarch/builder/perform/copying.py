@@ -213,3 +213,7 @@ def _portable(entry: Entry) -> tuple[object, ...]:
         entry.major,
         entry.minor,
     )
+
+
+def no_archive(source: Files, path: str) -> None:
+    """For keys: an archive's content says all of what it unpacks to."""

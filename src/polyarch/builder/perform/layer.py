@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from polyarch.store import Store
 
 _PACKED = "packed"
+_RESULT = "result"
 
 
 class Layer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -110,3 +111,21 @@ def packed(store: "Store", layer: Layer, compression: "Compression") -> Layer | 
 def remember_packed(store: "Store", layer: Layer, compression: "Compression", blob: Layer) -> None:
     """Remember what the snapshot of `layer` was packed to."""
     store.cache.put(_PACKED, f"{layer.snapshot} {compression.tag()}", encode(blob))
+
+
+def find_result(store: "Store", key: str, compression: "Compression") -> Layer | None:
+    """The layer that an earlier run made under a cache key, if one of its forms is still there."""
+    found = remembered(store, _RESULT, key)
+    if found is None:
+        return None
+    if found.blob is not None:
+        return found if store.has_blob(found.blob) else None
+    if store.snapshots.get(found.snapshot) is not None:
+        return found
+    again = packed(store, found, compression)
+    return again if again is not None and again.blob and store.has_blob(again.blob) else None
+
+
+def keep_result(store: "Store", key: str, layer: Layer) -> None:
+    """Remember what was made under a cache key."""
+    store.cache.put(_RESULT, key, encode(layer))

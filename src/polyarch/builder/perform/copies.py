@@ -1,0 +1,189 @@
+"""COPY, ADD and WORKDIR: what each takes, how it comes to lie, and its layer, packed once for all platforms."""
+
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from polyarch.builder import coding
+from polyarch.builder.perform import copying, files, placing
+from polyarch.builder.perform import layer as records
+from polyarch.builder.perform.archives import Archive, open_archive
+from polyarch.builder.perform.copying import no_archive
+from polyarch.builder.perform.files import Files, StageFiles
+from polyarch.builder.perform.filesystem import Filesystems
+from polyarch.builder.perform.layer import Layer
+from polyarch.builder.perform.site import VERSION, Result, Site, keys, stack
+from polyarch.builder.perform.sources import Sources
+from polyarch.builder.perform.streaming import Uploads, no_upload
+from polyarch.builder.vertices import Context, Copy, CopyPart, Graph, Layers, MakeDirectory, VertexId
+
+_LAST = "last"
+_SELECTION = "selection"
+
+
+class Copies:
+    """Makes the layers of one build that come of files, not of a process; safe from many threads. It owns nothing."""
+
+    def __init__(self, graph: Graph, site: Site, sources: Sources, filesystems: Filesystems) -> None:
+        self._graph = graph
+        self._site = site
+        self._sources = sources
+        self._filesystems = filesystems
+        self._lock = threading.Lock()
+        self._selections: dict[str, str] = {}
+        self._arrangements: dict[str, copying.Arrangement] = {}
+        self._arranged: dict[str, list[copying.Arrangement]] = {}
+        self._unread: dict[str, Copy] = {}
+        self._flights: dict[str, threading.Lock] = {}
+        self._packed: set[str] = set()
+
+    def details(self, name: str) -> tuple[str, Callable[[], Mapping[str, str]]] | None:
+        """What `selected` named, where it is of this machine's files: the name, and, when asked, each file's digest."""
+        if name in self._unread:
+            return name, lambda: self._arrangement(self._unread[name]).fingerprints()
+        arranged = self._arrangements.get(name)
+        return (name, arranged.fingerprints) if arranged is not None else None
+
+    def selected(self, vertex: Copy, inputs: Mapping[VertexId, str]) -> str:
+        """What a copy takes, by content for files of this machine, by their stages' keys for others.
+
+        The same selection serves all platforms, so it is worked out once.
+        """
+        question = msgspec.structs.replace(vertex, base=(), accounts=())
+        name = f"{coding.to_json(question)!r}{[keys(part.source, inputs) for part in vertex.parts]}"
+        if name not in self._selections:
+            self._selections[name] = self._select(vertex, inputs)
+        return self._selections[name]
+
+    def _select(self, vertex: Copy, inputs: Mapping[VertexId, str]) -> str:
+        sources = [self._graph.vertices[source] for part in vertex.parts for source in part.source]
+        contexts = [self._sources.context(source) for source in sources if isinstance(source, Context)]
+        if len(contexts) != len(vertex.parts) or len(sources) != len(contexts):
+            return self._read(vertex, inputs)
+        # What was selected of directories that have not changed since is known without reading a name twice.
+        cache = self._site.store.cache
+        row = f"{VERSION} {_question(vertex, (), None)} {[str(context.root) for context in contexts]}"
+        signatures = [context.signature() for context in contexts]
+        known = cache.get(_SELECTION, row)
+        if known is not None and all(signatures):
+            *before, name = known.decode().split(" ")
+            if before == signatures:
+                self._unread[name] = vertex
+                return name
+        name = self._read(vertex, inputs)
+        if all(signatures):
+            cache.put(_SELECTION, row, " ".join((*signatures, name)).encode())
+        return name
+
+    def _read(self, vertex: Copy, inputs: Mapping[VertexId, str]) -> str:
+        local = [self._sources.local(part.source) for part in vertex.parts]
+        digest = hashlib.sha256()
+        for part, found in zip(vertex.parts, local, strict=True):
+            digest.update(coding.to_json((part.path, part.pattern, part.unpack)))
+            if found is None:
+                digest.update(keys(part.source, inputs).encode())
+        chosen = [number for number, found in enumerate(local) if found is not None]
+        if chosen:
+            only = msgspec.structs.replace(vertex, parts=tuple(vertex.parts[number] for number in chosen))
+            arranged = self._arrangement(only)
+            digest.update(arranged.fingerprint(times=False).encode())
+            self._arrangements[digest.hexdigest()] = arranged
+            if len(chosen) == len(local) and not any(part.unpack for part in vertex.parts):
+                bare = msgspec.structs.replace(only, owner="")
+                self._arranged.setdefault(_question(bare, arranged.sources, None), []).append(arranged)
+        return digest.hexdigest()
+
+    def _arrangement(self, vertex: Copy) -> copying.Arrangement:
+        """What a copy whose sources are all of this machine takes, as it would lie on nothing."""
+        found = [source for part in vertex.parts if (source := self._sources.local(part.source)) is not None]
+        bare = msgspec.structs.replace(vertex, owner="")
+        return copying.arrange(bare, found, placing.Empty(), None, no_archive)
+
+    def mounted(self, source: Layers, path: str, inputs: Mapping[VertexId, str]) -> str:
+        """What a bind mount shows: the content of a context's files, the key of a stage."""
+        local = self._sources.local(source)
+        if local is None:
+            return keys(source, inputs)
+        whole = Copy(base=(), parts=(CopyPart(source=source, path=path),), destination="/mount")
+        return self.selected(whole, inputs)
+
+    def copy(self, vertex: Copy, inputs: Mapping[VertexId, Result], uploads: Uploads) -> Layer:
+        sources = [self._source(part.source, inputs) for part in vertex.parts]
+        accounts = StageFiles(self._filesystems, stack(vertex.accounts, inputs)) if vertex.accounts else None
+        owner = files.owner(vertex.owner, accounts)
+        arranged = self._arrange(vertex, sources, self._base(vertex.base, inputs), owner)
+        return self._pack(arranged, vertex.epoch, _question(vertex, (), None), uploads)
+
+    def _arrange(
+        self, vertex: Copy, sources: Sequence[Files], base: placing.Lookup, owner: tuple[int, int] | None
+    ) -> copying.Arrangement:
+        """What a copy holds on `base`: mostly what it holds on another that looks the same where it goes."""
+        if any(part.unpack for part in vertex.parts):
+            return copying.arrange(vertex, sources, base, owner, self._archive)
+        # The sources are told apart as objects: a context is one for all platforms, a stage is another on each.
+        known = self._arranged.setdefault(_question(vertex, sources, owner), [])
+        found = next((arranged for arranged in known if arranged.lies_alike_on(base)), None)
+        if found is None:
+            found = copying.arrange(vertex, sources, base, owner, self._archive)
+            known.append(found)
+        return found
+
+    def make_directory(self, vertex: MakeDirectory, inputs: Mapping[VertexId, Result]) -> Layer:
+        base = self._base(vertex.base, inputs)
+        owner = files.owner(vertex.owner, base if isinstance(base, StageFiles) else None)
+        return self._pack(copying.make_directory(vertex.path, owner, base, vertex.epoch), vertex.epoch)
+
+    def _base(self, base: Layers, inputs: Mapping[VertexId, Result]) -> placing.Lookup:
+        return StageFiles(self._filesystems, stack(base, inputs)) if base else placing.Empty()
+
+    def _source(self, source: Layers, inputs: Mapping[VertexId, Result]) -> Files:
+        if len(source) == 1 and not isinstance(found := inputs[source[0]], tuple):
+            return found
+        return StageFiles(self._filesystems, stack(source, inputs))
+
+    def _archive(self, source: Files, path: str) -> Archive | None:
+        followed = placing.resolve(source, path)
+        entry = source.entry(followed)
+        if entry is None or entry.kind != "file":
+            return None
+        key = source.fingerprint(followed)
+        spool = self._site.scratch / f"archive-{hashlib.sha256(os.fsencode(key)).hexdigest()}-{threading.get_ident()}"
+        return open_archive(source.content(followed), spool, key, self._site.store.largest_layer)
+
+    def _pack(
+        self, arranged: copying.Arrangement, epoch: int | None, same: str = "", uploads: Uploads = no_upload
+    ) -> Layer:
+        """The layer of an arrangement, made once for all platforms, and in no later build either.
+
+        `same` names what is likely to be much as it was when a layer was last made for it.
+        """
+        key = f"{arranged.fingerprint(times=False)}-{epoch}-{self._site.compression.tag()}"
+        with self._lock:
+            flight = self._flights.setdefault(key, threading.Lock())
+        with flight:
+            # Without the cache, what another platform packed in this run still serves.
+            anew = self._site.no_cache and key not in self._packed
+            known = None if anew else records.find_result(self._site.store, key, self._site.compression)
+            if known is not None:
+                return known
+            cache, compression = self._site.store.cache, self._site.compression
+            last = f"{same} {compression.tag()}"
+            like = records.remembered(self._site.store, _LAST, last) if same else None
+            contents, workers = arranged.contents(), self._site.workers
+            packed = records.pack(self._site.store, contents, compression, workers, like, uploads)
+            made = msgspec.structs.replace(packed, created=self._site.created)
+            records.keep_result(self._site.store, key, made)
+            if same:
+                cache.put(_LAST, last, records.encode(made))
+            self._packed.add(key)
+            return made
+
+
+def _question(vertex: Copy, sources: Sequence[Files], owner: tuple[int, int] | None) -> str:
+    """What a copy asks for, whatever its base and whoever is asked."""
+    bare = msgspec.structs.replace(vertex, base=(), accounts=(), parts=(), owner=str(owner or ""))
+    parts = [(part.path, part.pattern, part.unpack) for part in vertex.parts]
+    return f"{coding.to_json((bare, parts))!r} {[id(source) for source in sources]}"

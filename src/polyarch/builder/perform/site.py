@@ -1,0 +1,65 @@
+"""Where and how a build's work is done: one value, made by the pipeline, read by all who perform."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from polyarch.builder.perform.context import Context as ContextFiles
+from polyarch.builder.perform.files import Files
+from polyarch.builder.perform.git import Repositories
+from polyarch.builder.perform.http import Downloads
+from polyarch.builder.perform.layer import Layer
+from polyarch.builder.perform.secrets import Secrets
+from polyarch.builder.perform.streaming import Uploads, no_upload
+from polyarch.builder.vertices import Layers, VertexId
+from polyarch.layers.compression import Compression
+
+if TYPE_CHECKING:
+    from polyarch.store import Store
+    from polyarch.transfer.lazy import LazySource
+
+# Raised when what a cached result means changes, so that no result of before is believed.
+VERSION = "polyarch-1"
+# What a vertex gives: layers, or files to copy from.
+Result = tuple[Layer, ...] | Files
+
+
+class Site(msgspec.Struct, frozen=True, kw_only=True):
+    """Where and how the work is done: `scratch` is a directory for temporary files, `search_path` finds programs.
+
+    `created` is the time (RFC 3339) that new layers get, `now` the same in nanoseconds, for the stat cache.
+    `contexts` opens a named build context; `uploads` begins an upload for a layer of the result.
+    """
+
+    store: "Store"
+    source: "LazySource"
+    scratch: Path
+    search_path: str
+    created: str
+    now: int
+    contexts: Callable[[str], ContextFiles]
+    downloads: Downloads
+    repositories: Repositories
+    compression: Compression
+    secrets: Secrets
+    proxies: Mapping[str, str]
+    uploads: Uploads = no_upload
+    workers: int = 2
+    no_cache: bool = False
+
+
+def keys(vertices: Layers, inputs: Mapping[VertexId, str]) -> str:
+    """The cache keys of a stage's layers, in one text."""
+    return " ".join(inputs[vertex] for vertex in vertices)
+
+
+def stack(vertices: Layers, inputs: Mapping[VertexId, Result]) -> tuple[Layer, ...]:
+    """The layers of a stage, lowest first."""
+    found: list[Layer] = []
+    for vertex in vertices:
+        given = inputs[vertex]
+        assert isinstance(given, tuple), vertex
+        found.extend(given)
+    return tuple(found)
