@@ -3,13 +3,12 @@
 Here, and not before, a RUN's layer becomes a blob: only what is exported is packed.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from polyarch import progress
 from polyarch.builder.perform import layer as records
 from polyarch.builder.perform.filesystem import Filesystems
 from polyarch.builder.perform.layer import Layer
@@ -48,7 +47,6 @@ class Assembler:
         filesystems: Filesystems,
         export: Export,
         workers: int,
-        emit: progress.Emit,
         epoch: int | None = None,
     ) -> None:
         self._epoch = epoch
@@ -57,7 +55,6 @@ class Assembler:
         self._filesystems = filesystems
         self._export = export
         self._workers = workers
-        self._emit = emit
         self._packed: dict[str, Layer] = {}
 
     def image(self, plan: Plan, layers: Sequence[Layer], created: str, *, blobs: bool = True) -> Image:
@@ -110,7 +107,7 @@ class Assembler:
         known = records.packed(self._store, layer, wanted)
         if known is not None and known.blob is not None and self._store.has_blob(known.blob):
             return known
-        made = self._told(layer, lambda: records.pack(self._store, self._items(layer), wanted, self._workers))
+        made = records.pack(self._store, self._items(layer), wanted, self._workers)
         records.remember_packed(self._store, layer, wanted, made)
         return made
 
@@ -130,24 +127,14 @@ class Assembler:
         assert layer.blob is not None
         blob = layer.blob
 
-        def work() -> Layer:
-            with self._source.open_blob(blob) as reader, self._store.new_blob() as writer:
-                tar = decompress(reader, self._store.largest_layer)
-                packed = recompress(tar, writer, self._export.compression, self._workers)
-                writer.commit(packed.digest)
-            return Layer(
-                diff_id=layer.diff_id,
-                blob=Descriptor(media_type=packed.media_type, digest=packed.digest, size=packed.size),
-            )
-
-        return self._told(layer, work)
-
-    def _told(self, layer: Layer, work: Callable[[], Layer]) -> Layer:
-        unit = f"export {layer.key}"
-        self._emit(progress.Started(unit, "exporting layers"))
-        made = work()
-        self._emit(progress.Finished(unit))
-        return made
+        with self._source.open_blob(blob) as reader, self._store.new_blob() as writer:
+            tar = decompress(reader, self._store.largest_layer)
+            packed = recompress(tar, writer, self._export.compression, self._workers)
+            writer.commit(packed.digest)
+        return Layer(
+            diff_id=layer.diff_id,
+            blob=Descriptor(media_type=packed.media_type, digest=packed.digest, size=packed.size),
+        )
 
     def _is_as_wanted(self, layer: Layer) -> bool:
         assert layer.blob is not None

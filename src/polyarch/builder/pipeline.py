@@ -1,7 +1,7 @@
 """A build from request to result: parse, plan each platform, solve once, assemble, send."""
 
 from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import TYPE_CHECKING, cast
 
 import msgspec
@@ -180,6 +180,10 @@ class _Build:
             for warning in told:
                 self._emit(warning)
 
+    def _assembling(self, survivors: list[tuple[Plan, tuple[Layer, ...]]]) -> AbstractContextManager[None]:
+        platforms = [one.platform for one, _ in survivors]
+        return progress.reported(self._emit, "assemble", "exporting layers, configs and manifests", platforms)
+
     def _made(self, plans: list[Plan], told: list[progress.Warned]) -> BuildResult:
         """Solve, assemble and send. What is seen on the way is added to `told`."""
         request = self._request
@@ -192,10 +196,10 @@ class _Build:
             self._performer.filesystems,
             request.export,
             request.workers,
-            self._emit,
             request.plan.epoch,
         )
-        images = tuple(assembler.image(one, stack, self._created, blobs=blobs) for one, stack in survivors)
+        with self._assembling(survivors) if blobs else nullcontext():
+            images = tuple(assembler.image(one, stack, self._created, blobs=blobs) for one, stack in survivors)
         # As BuildKit has it, for who wants the same kind of result whatever the number of platforms.
         multi = request.plan.arguments.get("BUILDKIT_MULTI_PLATFORM", "").lower() in ("1", "t", "true")
         root = assembler.root(images, always_index=multi) if blobs else None
