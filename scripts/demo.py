@@ -123,7 +123,16 @@ def _skopeo_reads(name: str, platform: str) -> bool:
     choice = ["--override-os=linux", f"--override-arch={architecture}"]
     choice += [f"--override-variant={part}" for part in variant]
     shown = run(
-        ["skopeo", *choice, "inspect", "--tls-verify=false", "--format={{.Architecture}}", f"docker://{name}"],
+        # Without credentials it need not read /run/containers, which is root's alone where root uses podman.
+        [
+            "skopeo",
+            *choice,
+            "inspect",
+            "--no-creds",
+            "--tls-verify=false",
+            "--format={{.Architecture}}",
+            f"docker://{name}",
+        ],
         os.environ,
         capture=True,
     )
