@@ -4,6 +4,7 @@
 """
 
 import os
+import tempfile
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +23,18 @@ pytest_plugins = ["pytester"]
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
 hypothesis.settings.register_profile("developer", deadline=None)
 hypothesis.settings.load_profile("ci" if IN_CI else "developer")
+
+
+def _give_peers_an_auth_file() -> None:
+    """Where root's podman made /run/containers, it is root's alone, and other users' peers fail at looking into it."""
+    usual = Path(f"/run/containers/{os.geteuid()}")
+    if os.geteuid() != 0 and not os.environ.get("XDG_RUNTIME_DIR") and not os.access(usual.parent, os.X_OK):
+        file = Path(tempfile.gettempdir()) / f"polyarch-tests-{os.geteuid()}-auth.json"
+        file.write_text("{}")
+        os.environ.setdefault("REGISTRY_AUTH_FILE", str(file))
+
+
+_give_peers_an_auth_file()
 
 
 class Login(NamedTuple):

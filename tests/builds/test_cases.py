@@ -9,6 +9,7 @@ import pytest
 from tests.builds.cases import HERE, Case, everything, read, write_context
 from tests.builds.conftest import Worker
 from tests.builds.images import Image
+from tests.needs import need_root
 
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _BASES = "bases"
@@ -35,6 +36,8 @@ def _with_bases(worker: Worker, factory: pytest.TempPathFactory) -> Worker:
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_case(case: Case, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    if "nobody may read" in str(case):
+        need_root()
     worker: Worker = request.getfixturevalue("busybox_with_bases" if _is_with_busybox(case) else "with_bases")
     outcome = worker.build(**_wishes(case, tmp_path))
     expected = case.section("error")

@@ -94,7 +94,7 @@ def test_gnu_tar_unpacks_long_names_links_and_modes(tmp_path: Path) -> None:
         hardlink("again", f"{long}/naïve"),
         symlink("link", long),
     )
-    subprocess.run(["tar", "-xf", "-", "-C", tmp_path], input=raw, check=True)
+    subprocess.run(["tar", "-xpf", "-", "-C", tmp_path], input=raw, check=True)
     made = tmp_path / long / "naïve"
     assert made.read_bytes() == b"content"
     assert made.stat().st_mode & 0o7777 == 0o4755

@@ -22,6 +22,7 @@ _ERRORS = ("ENOSPC", "EIO", "EDQUOT")
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_command_that_is_hit_loses_nothing_and_succeeds_the_next_time(aims: Aims, name: str) -> None:
+    need_root()  # newuidmap is set-uid, and a user's strace takes that from it
     dice = random.Random(f"{_SEED} {name}")
     # One error each: what one command does with an error, another does through the same few functions.
     for fault in ("KILL", "KILL", dice.choice(_ERRORS)):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests import bases, trees
+from tests.needs import need_root
 from tests.people import Person
 from tests.program import Program
 from tests.reliability import crash
@@ -104,6 +105,7 @@ def test_what_a_user_without_root_made_as_other_ids_is_given_back(
 def test_what_a_killed_build_left_as_other_ids_goes_with_the_next_build(
     unprivileged: Person, busybox_store: Path, context: Path
 ) -> None:
+    need_root()  # to look into what belongs to the user's other ids
     polyarch = unprivileged.polyarch
     bases.copy_store(busybox_store, polyarch.root)
     place = trees.write(
