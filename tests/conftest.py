@@ -25,16 +25,15 @@ hypothesis.settings.register_profile("developer", deadline=None)
 hypothesis.settings.load_profile("ci" if IN_CI else "developer")
 
 
-def _give_peers_an_auth_file() -> None:
+def _give_peers_a_directory() -> None:
     """Where root's podman made /run/containers, it is root's alone, and other users' peers fail at looking into it."""
-    usual = Path(f"/run/containers/{os.geteuid()}")
-    if os.geteuid() != 0 and not os.environ.get("XDG_RUNTIME_DIR") and not os.access(usual.parent, os.X_OK):
-        file = Path(tempfile.gettempdir()) / f"polyarch-tests-{os.geteuid()}-auth.json"
-        file.write_text("{}")
-        os.environ.setdefault("REGISTRY_AUTH_FILE", str(file))
+    if os.geteuid() != 0 and not os.environ.get("XDG_RUNTIME_DIR") and not os.access("/run/containers", os.X_OK):
+        place = Path(tempfile.gettempdir()) / f"polyarch-tests-runtime-{os.geteuid()}"
+        place.mkdir(mode=0o700, exist_ok=True)
+        os.environ["XDG_RUNTIME_DIR"] = str(place)
 
 
-_give_peers_an_auth_file()
+_give_peers_a_directory()
 
 
 class Login(NamedTuple):
