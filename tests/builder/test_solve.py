@@ -91,7 +91,7 @@ def test_the_inputs_of_a_cached_vertex_are_not_looked_at() -> None:
     again = Counting(DIAMOND, cache)
     notes = Notes()
     assert solve(["top"], again, notes) == {"top": 132}
-    assert (again.performed, again.prepared, loaded) == ([], [], ["top"])
+    assert (again.performed, again.prepared, loaded) == ([], [[]], ["top"])
     assert notes.lines == ["top started", "top cached"]
 
 

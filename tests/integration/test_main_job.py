@@ -30,6 +30,26 @@ def test_each_platform_runs_its_own_programs_for_root_and_for_others(either_user
         assert either_user("run", "--rm", "--platform", platform, "app").lines() == [machine, machine]
 
 
+def test_what_a_run_left_has_its_owners_when_a_later_build_reads_it(unprivileged: Person, busybox_store: Path) -> None:
+    """Outside the user namespace its files belong to other ids, and some cannot be read at all."""
+    polyarch = unprivileged.polyarch
+    bases.copy_store(busybox_store, polyarch.root)
+    unprivileged.give(polyarch.root)
+    made = "FROM busybox AS made\nRUN echo text > /made && chmod 600 /made && chown 7:8 /made\nFROM scratch\n"
+    first = polyarch("build", "--progress", "plain", "-", stdin=f"{made}COPY --from=made /made /one\n")
+    assert "CACHED\n" in first.stderr
+    second = polyarch("build", "-o", "-", "-", stdin=f"{made}COPY --from=made /made /other\n")
+    assert "RUN echo text > /made && chmod 600 /made && chown 7:8 /made\n#2 CACHED" in second.stderr
+    (unprivileged.directory / "out.tar").write_text(second.stdout)
+    listed = unprivileged.run("tar", "--numeric-owner", "-tvf", unprivileged.directory / "out.tar").stdout
+    assert "-rw------- 7/8" in listed
+    kept = polyarch(
+        "build", "-o", f"type=oci,dest={unprivileged.directory}/made.tar", "--target", "made", "-", stdin=made
+    )
+    assert "#2 CACHED" in kept.stderr
+    polyarch("load", "-i", unprivileged.directory / "made.tar")
+
+
 def test_a_run_for_another_processor_leaves_the_machines_emulators_as_they_were(
     polyarch: Program, busybox: str, context: Context
 ) -> None:

@@ -35,7 +35,7 @@ class Performer(Protocol[Key, Result]):
         """The result that the cache has, if it is still whole."""
 
     def prepare(self, pending: Iterable[Key]) -> None:
-        """Called once, before any thread starts, with what will be performed."""
+        """Called once, before any thread starts, with what will be performed, be it nothing."""
 
     def perform(self, vertex: Key, cache_key: str, inputs: Mapping[Key, Result]) -> Result:
         """Do the work. Called from several threads."""
@@ -79,8 +79,8 @@ def solve(
         if vertex in results:
             observer.started(vertex)
             observer.finished(vertex, cached=True)
+    performer.prepare(pending)
     if pending:
-        performer.prepare(pending)
         errors |= _Run(pending, seen.keys, results, performer, observer, keep_going).run(workers)
     if errors:
         raise FailedError(errors, results)

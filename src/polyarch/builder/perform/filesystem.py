@@ -109,10 +109,10 @@ class Filesystems:
         The blobs of a base are unpacked as one stack. Above a snapshot there are only layers of this builder,
         which list every parent, so each stands for itself.
         """
-        first = next((number for number, layer in enumerate(layers) if not layer.diff_id), len(layers))
+        first = next((number for number, layer in enumerate(layers) if layer.snapshot), len(layers))
         found = list(self._unpacker.lowers([_blob(layer) for layer in layers[:first]]))
         for layer in layers[first:]:
-            if layer.diff_id:
+            if not layer.snapshot:
                 found.extend(self._unpacker.lowers([_blob(layer)]))
             else:
                 found.append(str(self._directory(layer)))

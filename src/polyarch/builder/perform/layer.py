@@ -24,14 +24,20 @@ _RESULT = "result"
 class Layer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One changeset. `created` is when it was made (RFC 3339), empty for a base image's.
 
-    It is a blob (`diff_id` and `blob` are set), or an unpacked directory in overlay's form under the key
-    `snapshot`, whose diff id nobody needed yet: a RUN's layer becomes a blob only when it is exported.
+    It is a blob (`diff_id` and `blob` are set), or an unpacked directory in overlay's form under the key `snapshot`,
+    or both. A RUN's layer is only the latter until it is exported, and then `is_bare`: its files have their owners
+    only inside the user namespace.
     """
 
     created: str = ""
     diff_id: Digest = Digest("")
     blob: Descriptor | None = None
     snapshot: str = ""
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether there is only the unpacked directory."""
+        return self.blob is None
 
     @property
     def key(self) -> str:
@@ -120,10 +126,12 @@ def find_result(store: "Store", key: str, compression: "Compression") -> Layer |
         return None
     if found.blob is not None:
         return found if store.has_blob(found.blob) else None
-    if store.snapshots.get(found.snapshot) is not None:
-        return found
+    unpacked = store.snapshots.get(found.snapshot) is not None
     again = packed(store, found, compression)
-    return again if again is not None and again.blob and store.has_blob(again.blob) else None
+    if again is not None and again.blob and store.has_blob(again.blob):
+        # Both forms: whoever reads it need not enter the namespace, whoever mounts it need not unpack it.
+        return msgspec.structs.replace(again, snapshot=found.snapshot) if unpacked else again
+    return found if unpacked else None
 
 
 def keep_result(store: "Store", key: str, layer: Layer) -> None:

@@ -56,6 +56,8 @@ class Performer:
         self._taken: dict[VertexId, str] = {}
         # What no earlier result is taken for: not what was asked to be done anew, nor what is made of it.
         self._anew: set[VertexId] = set()
+        # Cached layers of RUNs that were never packed: their files have their owners only inside the namespace.
+        self._bare: set[VertexId] = set()
         self._cancelled = self._closed = False
         self._unpacks = True
         self._targets: frozenset[VertexId] = frozenset()
@@ -140,12 +142,18 @@ class Performer:
         if isinstance(value, Git) or vertex in self._anew:
             return None
         known = records.find_result(self._site.store, cache_key, self._site.compression)
-        return None if known is None else (known,)
+        if known is None:
+            return None
+        if known.is_bare:
+            self._bare.add(vertex)
+        return (known,)
 
     def prepare(self, pending: Iterable[VertexId]) -> None:
-        """As of `solve.Performer`: enter the namespace, if something runs."""
-        self._unpacks = any(isinstance(self._graph.vertices[vertex], Run) for vertex in pending)
-        if self._unpacks:
+        """As of `solve.Performer`: enter the namespace, if something runs, or what once ran is to be read."""
+        todo = tuple(pending)
+        self._unpacks = any(isinstance(self._graph.vertices[vertex], Run) for vertex in todo)
+        read = self._targets.union(*map(self.inputs, todo))
+        if self._unpacks or not self._bare.isdisjoint(read):
             from polyarch.sandbox import enter
 
             for warning in enter(self._site.search_path).warnings:
