@@ -100,7 +100,8 @@ def test_layers_of_another_builder_with_deletions_are_understood(
     buildah("push", "--quiet", "localhost/changes", f"oci:{tmp_path}/layout:changes")
     contexts = {"theirs": f"oci-layout://{tmp_path}/layout:changes"}
     words = [f"--build-context={name}={value}" for name, value in contexts.items()]
-    ours = "FROM theirs AS read\nRUN find /d -type f | sort > /list && mv /list /d/list\nFROM scratch\nCOPY --from=read /d /"
+    listing = "find /d -type f | sort > /list && mv /list /d/list"
+    ours = f"FROM theirs AS read\nRUN {listing}\nFROM scratch\nCOPY --from=read /d /"
     out = tmp_path / "out"
     polyarch("build", "--platform", "linux/amd64", *words, "-o", f"type=local,dest={out}", context(ours))
     listed = "".join(f"/d/{path}\n" for path in sorted(EXPECTED))

@@ -88,7 +88,9 @@ class TestPassword:
         polyarch("push", f"{host}/app")
         theirs.unlink()
         polyarch("login", "-u", login.user, "--password-stdin", host, stdin=login.password)
-        run(["skopeo", "inspect", "--tls-verify=false", "--raw", f"docker://{host}/app"], env=polyarch.env)
+        # skopeo looks there first, and elsewhere the directory may be another user's.
+        env = {**polyarch.env, "XDG_RUNTIME_DIR": str(polyarch.home)}
+        run(["skopeo", "inspect", "--tls-verify=false", "--raw", f"docker://{host}/app"], env=env)
 
 
 class TestHelpers:
