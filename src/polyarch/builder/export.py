@@ -12,7 +12,7 @@ from polyarch.builder.assemble import Image
 from polyarch.builder.perform.filesystem import Filesystems
 from polyarch.builder.request import Export, Output
 from polyarch.errors import ConflictError, PolyarchError, UsageError
-from polyarch.layers.entry import Content, Entry, Item
+from polyarch.layers.entry import Content, Entry, Item, plain
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.place import Target
 from polyarch.oci.platform import Platform
@@ -154,19 +154,17 @@ class Exporter:
         tree = self._filesystems.tree(image.layers)
         first: dict[tuple[int, str], str] = {}
         for node in tree.walk():
-            fields = {name: getattr(node.entry, name) for name in Entry.__struct_fields__}
-            if self._epoch is not None:
-                fields["mtime"] = self._epoch
             if not node.entry.path:
                 continue
-            if node.entry.kind != "file":
-                yield Entry(**fields), None
+            entry = plain(node.entry, mtime=node.entry.mtime if self._epoch is None else self._epoch)
+            if entry.kind != "file":
+                yield entry, None
                 continue
-            name = first.setdefault((node.layer, node.source.path), node.entry.path)
-            if name != node.entry.path:
-                yield Entry(**{**fields, "kind": "hardlink", "link": name, "size": 0}), None
+            name = first.setdefault((node.layer, node.source.path), entry.path)
+            if name != entry.path:
+                yield plain(entry, kind="hardlink", link=name, size=0), None
             else:
-                yield Entry(**fields), self._filesystems.content(image.layers, node.layer, node.source)
+                yield entry, self._filesystems.content(image.layers, node.layer, node.source)
 
 
 def _directory_name(platform: Platform) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterator
 
 from polyarch.errors import NotFoundError, PolyarchError, UnsupportedError
 from polyarch.layers import whiteouts
-from polyarch.layers.entry import Entry, Item, LocalFile, clean
+from polyarch.layers.entry import Item, LocalFile, clean, plain
 from polyarch.layers.walk import Found, read_xattrs, walk
 from polyarch.layers.whiteouts import DiskForm
 
@@ -72,6 +72,5 @@ def _is_opaque(xattrs: tuple[tuple[str, bytes], ...]) -> bool:
 def _item(found: Found, xattrs: tuple[tuple[str, bytes], ...]) -> Item:
     entry = found.entry
     if xattrs != entry.xattrs:
-        fields = {name: getattr(entry, name) for name in Entry.__struct_fields__}
-        entry = Entry(**{**fields, "xattrs": xattrs})
+        entry = plain(entry, xattrs=xattrs)
     return entry, LocalFile(found.path, found.stamp) if entry.kind == "file" else None

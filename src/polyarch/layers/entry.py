@@ -5,7 +5,7 @@ kept as surrogate escapes, so that any name that Linux can hold lives through a 
 """
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -48,6 +48,12 @@ class LocalFile(msgspec.Struct, frozen=True):
 # Where a file's bytes are: a path of this machine, the bytes themselves, or what opens a reader of them.
 Content = str | bytes | LocalFile | Callable[[], BlobReader]
 Item = tuple[Entry, Content | None]
+
+
+def plain(entry: Entry, **changes: object) -> Entry:
+    """The entry without what a subclass knows of its place in a tar, and with these fields changed."""
+    fields: dict[str, Any] = {name: getattr(entry, name) for name in Entry.__struct_fields__}
+    return Entry(**(fields | changes))
 
 
 def clean(name: str) -> str:

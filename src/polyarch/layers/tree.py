@@ -11,7 +11,7 @@ import msgspec
 
 from polyarch.errors import CorruptError
 from polyarch.layers import whiteouts
-from polyarch.layers.entry import Entry, parent_of
+from polyarch.layers.entry import Entry, parent_of, plain
 from polyarch.layers.listing import Listed, Listing
 from polyarch.layers.resolve import resolve
 
@@ -131,7 +131,7 @@ class Tree:
         if entry.kind == "hardlink":
             node = self._linked(entry, path)
         else:
-            node = Node(entry if path == entry.path else _moved(entry, path), entry, layer)
+            node = Node(entry if path == entry.path else plain(entry, path=path), entry, layer)
         if node.entry.kind != "directory":
             if not path:
                 raise CorruptError("a layer makes something else of the root than a directory")
@@ -163,9 +163,4 @@ class Tree:
         # One that names itself, or what is below it, would remove its target by being made.
         if (link + "/").startswith(path + "/") or target is None or target.entry.kind == "directory":
             raise CorruptError(f"{entry.path} is a hard link to {entry.link}, which is no file of the image")
-        return Node(_moved(target.entry, path), target.source, target.layer)
-
-
-def _moved(entry: Entry, path: str) -> Entry:
-    fields = {name: getattr(entry, name) for name in Entry.__struct_fields__}
-    return Entry(**{**fields, "path": path})
+        return Node(plain(target.entry, path=path), target.source, target.layer)

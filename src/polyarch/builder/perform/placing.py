@@ -14,7 +14,7 @@ import msgspec
 
 from polyarch.builder.perform.modes import Mode
 from polyarch.errors import NotFoundError, PolyarchError
-from polyarch.layers.entry import Entry, order
+from polyarch.layers.entry import Entry, order, plain
 from polyarch.layers.resolve import resolve as follow
 
 _LONGEST_NAME = 255
@@ -106,7 +106,7 @@ class Placement:
             while parent and parent not in complete:
                 below = self._base.entry(parent)
                 assert below is not None, parent
-                complete[parent] = Placed(_bare(below))
+                complete[parent] = Placed(plain(below))
                 parent = posixpath.dirname(parent)
         return [self._settled(complete[path]) for path in sorted(complete, key=order) if path]
 
@@ -176,7 +176,7 @@ class Placement:
             if not name:
                 continue
             uid, gid = rules.owner or (entry.uid, entry.gid)
-            placed = msgspec.structs.replace(_bare(entry), path=target, uid=uid, gid=gid)
+            placed = msgspec.structs.replace(plain(entry), path=target, uid=uid, gid=gid)
             found = self.entry(target)
             if found is not None and found.kind == "directory" and entry.kind != "directory":
                 self._remove_below(target)
@@ -262,7 +262,7 @@ class Placement:
                 # What is there already gets the mode, and keeps the rest.
                 entry = walk.source.entry(above)
                 assert entry is not None, above
-                self._put(Placed(msgspec.structs.replace(_bare(found), mode=entry.mode)))
+                self._put(Placed(msgspec.structs.replace(plain(found), mode=entry.mode)))
 
     def _place_directory(self, entry: Entry, target: str, rules: Rules, *, overwrite: bool) -> None:
         found = self.entry(target)
@@ -337,11 +337,6 @@ class _Walk(msgspec.Struct, frozen=True):
 def _join(directory: str, name: str) -> str:
     """posixpath.join for a name without slashes, at a tenth of its cost."""
     return f"{directory}/{name}" if directory else name
-
-
-def _bare(entry: Entry) -> Entry:
-    """The entry without what a subclass knows of its place in a tar."""
-    return Entry(**{name: getattr(entry, name) for name in Entry.__struct_fields__})
 
 
 def matches(tree: Tree, pattern: str, match: Callable[[str, str], bool]) -> Iterator[str]:
