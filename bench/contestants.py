@@ -8,6 +8,7 @@ from typing import Protocol
 
 from bench.measure import Command
 from bench.site import Site
+from scripts.buildkit_daemon import BuildKitDaemon
 
 
 class Builder(Protocol):
@@ -20,6 +21,9 @@ class Builder(Protocol):
 
     def build(self, context: Path, platforms: Sequence[str], name: str) -> Sequence[Command]:
         """The commands that build the context and push the result."""
+
+    def background(self) -> float:
+        """Seconds of processor so far of what works in the background, for which commands do not wait."""
 
 
 class Polyarch:
@@ -37,6 +41,9 @@ class Polyarch:
 
     def build(self, context: Path, platforms: Sequence[str], name: str) -> Sequence[Command]:
         return [self.command("build", "-q", "--platform", ",".join(platforms), "-t", name, "--push", str(context))]
+
+    def background(self) -> float:
+        return 0.0
 
     def command(self, *arguments: str) -> Command:
         return self._site.polyarch(self.root, *arguments)
@@ -72,6 +79,9 @@ class Buildah:
             self.command("manifest", "push", *self.policy, "--all", "--tls-verify=false", listed, f"docker://{name}"),
         ]
 
+    def background(self) -> float:
+        return 0.0
+
     def pull(self, name: str, platforms: Sequence[str]) -> Sequence[Command]:
         options = ("-q", "--tls-verify=false", *self.policy)
         return [self.command("pull", *options, "--platform", platform, name) for platform in platforms]
@@ -82,6 +92,30 @@ class Buildah:
 
 
 class BuildKit:
+    """dockerd, in which BuildKit is, asked by buildx. The daemon's processor time is counted, its memory is not."""
+
+    name = "buildkit"
+
+    def __init__(self, site: Site, daemon: BuildKitDaemon) -> None:
+        self._site = site
+        self._daemon = daemon
+
+    def forget(self) -> None:
+        self._daemon.forget()
+
+    def build(self, context: Path, platforms: Sequence[str], name: str) -> Sequence[Command]:
+        # What BuildKit does by itself, and nothing that only dockerd asks of it: no image is kept and unpacked for
+        # `docker run`; no provenance, which nobody else makes; RUN has the host's network, as everybody else's.
+        output = f"type=image,name={name},push=true,store=false"
+        options = ("--platform", ",".join(platforms), "--provenance=false", "--network=host", "--output", output)
+        environment = {**self._site.environment, **self._daemon.environment}
+        return [Command(self._daemon.buildx("build", "--progress=plain", *options, str(context)), environment)]
+
+    def background(self) -> float:
+        return self._daemon.processor_seconds()
+
+
+class RemoteBuildKit:
     """The daemon that BUILDKIT_HOST points at, asked by buildctl. Only its client's processor time is seen."""
 
     name = "buildkit"
@@ -98,6 +132,9 @@ class BuildKit:
         options = ("--opt", f"platform={','.join(platforms)}", "--output", output)
         return [self._command("build", "--frontend", "dockerfile.v0", *sources, *options)]
 
+    def background(self) -> float:
+        return 0.0
+
     def _command(self, *arguments: str) -> Command:
         environment = {**self._site.environment, "BUILDKIT_HOST": os.environ["BUILDKIT_HOST"]}
         return Command(("buildctl", *arguments), environment)
@@ -108,6 +145,8 @@ def builders(site: Site) -> list[Builder]:
     found: list[Builder] = [Polyarch(site)]
     if shutil.which("buildah"):
         found.append(Buildah(site))
-    if os.environ.get("BUILDKIT_HOST") and shutil.which("buildctl"):
-        found.append(BuildKit(site))
+    if (daemon := site.buildkit()) is not None:
+        found.append(BuildKit(site, daemon))
+    elif os.environ.get("BUILDKIT_HOST") and shutil.which("buildctl"):
+        found.append(RemoteBuildKit(site))
     return found

@@ -21,7 +21,8 @@ class Command(NamedTuple):
 class Taken(NamedTuple):
     """What some work took: seconds of wall clock, seconds of processor (user and system), peak memory in bytes.
 
-    Processor and memory are those of the commands and what they waited for; a daemon's and a registry's are not seen.
+    Processor and memory are those of the commands and what they waited for; a registry's are not seen, of a daemon's
+    those that its contestant knows of.
     """
 
     wall: float
@@ -30,11 +31,15 @@ class Taken(NamedTuple):
 
 
 class Contestant(NamedTuple):
-    """Who does the work: `prepare` is off the clock, `commands` are on it; both get the number of the run."""
+    """Who does the work: `prepare` is off the clock, `commands` are on it; both get the number of the run.
+
+    `background` is the seconds of processor that what works for it in the background has taken so far.
+    """
 
     name: str
     prepare: Callable[[int], None]
     commands: Callable[[int], Sequence[Command]]
+    background: Callable[[], float] = lambda: 0.0
 
 
 Results = Mapping[str, Sequence[Taken]]
@@ -46,7 +51,10 @@ def rounds(contestants: Sequence[Contestant], runs: int, log: Path) -> Results:
     for run in range(runs):
         for contestant in contestants:
             contestant.prepare(run)
-            results[contestant.name].append(take(contestant.commands(run), log))
+            before = contestant.background()
+            taken = take(contestant.commands(run), log)
+            processor = taken.processor + contestant.background() - before
+            results[contestant.name].append(taken._replace(processor=processor))
     return results
 
 

@@ -18,13 +18,14 @@ _BEGIN = "<!-- numbers: written by `make bench`, not by hand -->\n"
 _END = "<!-- end of numbers -->\n"
 
 
-def record(title: str, workload: Workload, results: Results) -> dict[str, Any]:
-    """One workload's outcome as JSON has it; times in seconds, memory in bytes."""
+def record(title: str, workload: Workload, results: Results, versions: Mapping[str, str]) -> dict[str, Any]:
+    """One workload's outcome as JSON has it; times in seconds, memory in bytes; versions of what is not on PATH."""
     return {
         "title": title,
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M"),
         "load": round(os.getloadavg()[0], 1),
         "limit": workload.limit,
+        "versions": dict(versions),
         "contestants": {
             name: {
                 **median(taken)._asdict(),
@@ -52,8 +53,10 @@ def lines(name: str, outcome: Mapping[str, Any]) -> Iterable[str]:
 def merge(path: Path, outcomes: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Write the outcomes into a JSON file; those of other workloads that it has stay."""
     known: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"workloads": {}}
-    known["machine"] = machine()
     known["workloads"] |= outcomes
+    known["machine"] = machine()
+    for outcome in known["workloads"].values():
+        known["machine"] |= outcome.get("versions", {})
     path.write_text(json.dumps(known, indent=1) + "\n")
     return known
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bench.measure import Command, take
 from scripts import busybox, debian, debian_root
+from scripts.buildkit_daemon import BuildKitDaemon
 from scripts.local_registry import LocalRegistry
 
 TWO = ("linux/amd64", "linux/arm64")
@@ -18,17 +19,25 @@ POLYARCH = str(Path(sys.executable).parent / "polyarch")
 
 
 class Site:
-    """The place of one benchmark run. It owns the directory and the registry; `close()` removes and ends them."""
+    """The place of one benchmark run. It owns the directory, the registry and BuildKit's daemon.
 
-    def __init__(self) -> None:
+    `close()` removes and ends them.
+    """
+
+    def __init__(self, *, with_buildkit: bool = False) -> None:
+        """with_buildkit: a workload that asks for BuildKit gets one, started when it asks."""
         self.directory = Path(tempfile.mkdtemp(prefix="polyarch-bench-"))
         self.log = self.directory / "log"
         self.registry = LocalRegistry(self.directory / "registry")
         self._names = 0
+        self._with_buildkit = with_buildkit
+        self._daemon: BuildKitDaemon | None = None
         # Nobody's own configuration may decide what is measured.
         self.environment = {"PATH": os.environ["PATH"], "HOME": str(self.directory), "LANG": "C.UTF-8"}
 
     def close(self) -> None:
+        if self._daemon is not None:
+            self._daemon.close()
         self.registry.stop()
         shutil.rmtree(self.directory, ignore_errors=True)
 
@@ -48,6 +57,16 @@ class Site:
     def run(self, *commands: Command) -> None:
         """Off the clock."""
         take(commands, self.log)
+
+    def buildkit(self) -> BuildKitDaemon | None:
+        """BuildKit's daemon, if the benchmark is to have one."""
+        if self._with_buildkit and self._daemon is None:
+            self._daemon = BuildKitDaemon(self.fresh("buildkit"))
+        return self._daemon
+
+    def versions(self) -> dict[str, str]:
+        """Those of what the site has started, and PATH does not have."""
+        return self._daemon.versions() if self._daemon is not None else {}
 
     @cache  # noqa: B019 (a site lives as long as the program)
     def debian(self) -> str:

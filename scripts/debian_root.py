@@ -1,10 +1,12 @@
-"""A whole Debian as a base image, made with mmdebstrap: what real images stand on, for tests and benchmarks."""
+"""Whole Debians, made with mmdebstrap: as base images, what real images stand on, and as roots to run a program in."""
 
 import fcntl
 import os
 import platform
+import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from scripts import busybox, debian
@@ -46,17 +48,41 @@ def base(for_platform: str, cache: Path) -> Path:
         if not tar.exists():
             partial = tar.with_suffix(".partial.tar")
             kind = ["--variant=essential"] if architecture == own else _unpacked()
-            options = ["--skip=output/dev", "--dpkgopt=path-exclude=/usr/share/doc/*", *_apt_options()]
-            command = ["mmdebstrap", *kind, f"--architectures={architecture}", *options, suite, str(partial)]
-            # The same packages give the same tar, whenever it is made.
-            environment = {**os.environ, "SOURCE_DATE_EPOCH": "1700000000"}
-            made = subprocess.run(
-                command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-            )
-            if made.returncode != 0:
-                raise debian.UnavailableError(f"mmdebstrap made no {suite} for {architecture}:\n{made.stderr}")
+            _mmdebstrap(suite, architecture, partial, *kind, *_apt_options())
             partial.rename(tar)
     return tar
+
+
+def root(suite: str, packages: Sequence[str], cache: Path) -> Path:
+    """A directory in the cache with these packages of a suite of Debian installed, for this machine's processor.
+
+    It is made once, as root. Nothing of the machine's own packages changes. Raises debian.UnavailableError.
+    """
+    architecture = _output("dpkg", "--print-architecture")
+    directory = cache / "-".join((suite, *packages, architecture))
+    with open(cache / f"{directory.name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not directory.exists():
+            partial = cache / f"{directory.name}.partial"
+            shutil.rmtree(partial, ignore_errors=True)
+            # A mirror that stands still has lists past their date; their signatures are looked at all the same.
+            late = '--aptopt=Acquire::Check-Valid-Until "false"'
+            wanted = f"--include={','.join(packages)}"
+            _mmdebstrap(suite, architecture, partial, "--variant=essential", "--format=directory", wanted, late)
+            partial.rename(directory)
+    return directory
+
+
+def _mmdebstrap(suite: str, architecture: str, target: Path, *options: str) -> None:
+    shared = ("--skip=output/dev", "--dpkgopt=path-exclude=/usr/share/doc/*", f"--architectures={architecture}")
+    # The same packages give the same tar, whenever it is made.
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": "1700000000"}
+    command = ["mmdebstrap", *shared, *options, suite, str(target)]
+    made = subprocess.run(
+        command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    if made.returncode != 0:
+        raise debian.UnavailableError(f"mmdebstrap made no {suite} for {architecture}:\n{made.stderr}")
 
 
 def _unpacked() -> list[str]:

@@ -78,7 +78,8 @@ def cold(site: Site, builder: Builder, context: Path, platforms: tuple[str, ...]
         builder.forget()
         target["name"] = site.name(f"cold-{site.fresh('name').name}")
 
-    return Contestant(builder.name, prepare, lambda run: builder.build(context, platforms, target["name"]))
+    build = lambda run: builder.build(context, platforms, target["name"])  # noqa: E731
+    return Contestant(builder.name, prepare, build, builder.background)
 
 
 def _warm(site: Site, builder: Builder, context: Path, before: Callable[[int], None]) -> Contestant:
@@ -86,4 +87,4 @@ def _warm(site: Site, builder: Builder, context: Path, before: Callable[[int], N
     target = site.name(f"warm-{site.fresh('name').name}")
     builder.forget()
     site.run(*builder.build(context, TWO, target))
-    return Contestant(builder.name, before, lambda run: builder.build(context, TWO, target))
+    return Contestant(builder.name, before, lambda run: builder.build(context, TWO, target), builder.background)

@@ -1,0 +1,190 @@
+"""A BuildKit of our own, for benchmarks and tests: dockerd, which contains it, from Debian's packages in a root apart.
+
+Nothing of the machine changes: the root lies in the cache, the daemon has mounts and processes of its own, no bridge
+and no rules in the firewall, and it registers nothing. It needs root.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from scripts import busybox, debian_root
+
+# The newest docker that Debian has. git is for contexts and ADD.
+_SUITE = "sid"
+_PACKAGES = ("docker.io", "docker-buildx", "git")
+_BUILDX = "usr/libexec/docker/cli-plugins/docker-buildx"
+_START_SECONDS = 20.0
+
+# $1 the root, $2 the daemon's directory, then the command. In a chroot runc can only pivot_root if that is a mount.
+_ENTER = """
+set -e
+mount --make-rprivate /
+mount --bind "$1" "$1"
+mount --bind "$2" "$1/mnt"
+mount --rbind /dev "$1/dev"
+mount --rbind /sys "$1/sys"
+mount -t proc proc "$1/proc"
+mount -t tmpfs tmpfs "$1/run"
+mount -t tmpfs tmpfs "$1/tmp"
+root=$1
+shift 2
+exec chroot "$root" "$@"
+"""
+
+
+class BuildKitDaemon:
+    """A running dockerd with containerd's image store, so that it builds for several platforms; and its client, buildx.
+
+    Who makes it ends it: `close()` ends its processes, with which its mounts go, and removes its data.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        """Start it, with its data in a directory that is not there yet, and return when it answers.
+
+        Raises debian.UnavailableError when its packages cannot be had, RuntimeError when it does not start.
+        """
+        root = debian_root.root(_SUITE, _PACKAGES, busybox.cache_directory())
+        self._directory = directory
+        self._root = root
+        self._cgroup = f"polyarch-buildkit-{os.getpid()}-{directory.name}"
+        self.socket = directory / "docker.sock"
+        (directory / "bin").mkdir(parents=True)
+        _emulators(directory / "bin")
+        (directory / "daemon.json").write_text(json.dumps({"features": {"containerd-snapshotter": True}}))
+        daemon = ["dockerd", "--data-root=/mnt/data", "--exec-root=/mnt/exec", "--pidfile=/mnt/pid", "--log-level=warn"]
+        daemon += [
+            "--config-file=/mnt/daemon.json",
+            "--host=unix:///mnt/docker.sock",
+            f"--cgroup-parent={self._cgroup}",
+        ]
+        daemon += ["--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false"]
+        # docker-init collects the processes that containerd's shims leave.
+        inside = ["sh", "-c", _ENTER, "sh", str(root), str(directory), "docker-init", "--", *daemon]
+        environment = {"PATH": "/mnt/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/mnt"}
+        with open(directory / "log", "wb") as log:
+            self._process = subprocess.Popen(
+                ["unshare", "--mount", "--pid", "--fork", "--kill-child", *inside],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        try:
+            self._wait()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What its client needs beside PATH."""
+        return {"DOCKER_HOST": f"unix://{self.socket}", "BUILDX_CONFIG": str(self._directory / "buildx")}
+
+    def buildx(self, *arguments: str) -> Sequence[str]:
+        """The command of its own client, as a program by itself: without docker around it it starts 50 ms sooner."""
+        return (str(self._root / _BUILDX), *arguments)
+
+    def versions(self) -> dict[str, str]:
+        """Those of dockerd and buildx."""
+        daemon = self._output("chroot", str(self._root), "dockerd", "--version")
+        client = self._output(*self.buildx("version"))
+        return {"dockerd": daemon.split()[2].rstrip(","), "buildx": client.split()[1]}
+
+    def forget(self) -> None:
+        """Drop all that builds left. What is exported with store=false leaves nothing else."""
+        self._output(*self.buildx("prune", "--all", "--force"))
+        self._output(*self.buildx("history", "rm", "--all"))
+
+    def processor_seconds(self) -> float:
+        """User and system time so far of all its processes, and of those that they waited for."""
+        ticks = 0
+        for process in self._processes():
+            with contextlib.suppress(OSError):
+                stat = Path("/proc", str(process), "stat").read_text()
+                # utime, stime, cutime, cstime: fields 14 to 17; the name may hold anything, and ends with a bracket.
+                ticks += sum(map(int, stat.rpartition(")")[2].split()[11:15]))
+        return ticks / os.sysconf("SC_CLK_TCK")
+
+    def close(self) -> None:
+        # All end with the first of the namespace, which `unshare` then collects.
+        if (first := self._first()) is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(first, signal.SIGKILL)
+        else:
+            self._process.kill()
+        self._process.wait()
+        for cgroup in Path("/sys/fs/cgroup").glob(f"*/{self._cgroup}"):
+            for path, _, _ in os.walk(cgroup, topdown=False):
+                with contextlib.suppress(OSError):
+                    os.rmdir(path)
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def _first(self) -> int | None:
+        """The first process of the namespace, by its id out here."""
+        try:
+            children = Path("/proc", str(self._process.pid), "task", str(self._process.pid), "children").read_text()
+        except FileNotFoundError:
+            return None
+        return next(map(int, children.split()), None)
+
+    def _processes(self) -> list[int]:
+        """All processes of the namespace."""
+        try:
+            namespace = os.readlink(f"/proc/{self._first()}/ns/pid")
+        except FileNotFoundError:
+            return []
+        found = []
+        for directory in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if os.readlink(directory / "ns/pid") == namespace:
+                    found.append(int(directory.name))
+        return found
+
+    def _output(self, *command: str) -> str:
+        environment = {**self.environment, "PATH": os.environ["PATH"], "HOME": str(self._directory)}
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + _START_SECONDS
+        environment = {**self.environment, "PATH": os.environ["PATH"], "HOME": str(self._directory)}
+        while True:
+            if self.socket.exists():
+                asked = subprocess.run(
+                    self.buildx("inspect"), env=environment, capture_output=True, text=True, check=False
+                )
+                if "Status:" in asked.stdout and "running" in asked.stdout:
+                    return
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                said = (self._directory / "log").read_text(errors="replace")[-2000:]
+                raise RuntimeError(f"dockerd does not start here:\n{said}")
+            time.sleep(0.05)
+
+
+def _emulators(directory: Path) -> None:
+    """BuildKit starts a foreign program through one of these if the machine itself emulates nothing.
+
+    Debian's qemu does not hand itself on: what such a program executes fails, so a RUN may be one process only.
+    """
+    for machine in ("aarch64", "x86_64", "arm", "s390x", "ppc64le", "riscv64"):
+        found = shutil.which(f"qemu-{machine}-static")
+        if found and machine != os.uname().machine:
+            shutil.copy(found, directory / f"buildkit-qemu-{machine}")
+
+
+@contextlib.contextmanager
+def running() -> Iterator[BuildKitDaemon]:
+    """A daemon for the length of a `with`."""
+    with tempfile.TemporaryDirectory(prefix="polyarch-buildkit-") as directory:
+        daemon = BuildKitDaemon(Path(directory) / "daemon")
+        try:
+            yield daemon
+        finally:
+            daemon.close()
