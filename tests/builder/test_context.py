@@ -1,5 +1,7 @@
 """A directory whose files are copied: when it is taken for what it was, and when not."""
 
+import hashlib
+import io
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -9,6 +11,8 @@ import pytest
 
 from polyarch.builder.perform.context import Context
 from polyarch.dockerfile import ignorefile
+from polyarch.layers.compression import Compression
+from polyarch.layers.pack import pack
 from polyarch.store import Store
 
 LATER = 3_600_000_000_000
@@ -84,3 +88,22 @@ def test_files_are_no_later_than_their_signature(directory: Path, store: Store) 
     assert context.files.entry("two") is not None
     (directory / "three").write_text("3")
     assert context.signature() != signature(directory, store)
+
+
+@pytest.mark.parametrize("ignore", ["", "a/one\n", "a\n!a/one\n"])
+def test_the_walk_for_the_files_gives_the_same_signature(directory: Path, store: Store, ignore: str) -> None:
+    matcher = ignorefile.Matcher(ignorefile.parse(ignore)) if ignore else None
+    context = Context(directory, store, time.time_ns() + LATER, matcher)
+    assert context.files.entry("link") is not None
+    assert context.signature() == signature(directory, store, ignore) != ""
+
+
+@pytest.mark.parametrize("size", [1, 3 << 20])
+def test_a_file_that_was_packed_is_not_read_again_to_know_it(directory: Path, store: Store, size: int) -> None:
+    (directory / "two").write_bytes(b"2" * size)
+    files = Context(directory, store, time.time_ns() + LATER).files
+    entry = files.entry("two")
+    assert entry is not None
+    pack([(entry, files.content("two"))], io.BytesIO(), Compression("none"))
+    (directory / "two").unlink()
+    assert files.fingerprint("two") == hashlib.sha256(b"2" * size).hexdigest()

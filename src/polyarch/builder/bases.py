@@ -117,6 +117,8 @@ class Bases:
 
 def open_layouts(named: Mapping[str, tuple[Path, str]]) -> dict[str, tuple[Source, str]]:
     """The OCI layouts among the named contexts, to be read from."""
+    if not named:
+        return {}
     from polyarch.transfer.layout import Directory, LayoutSource
 
     return {word: (LayoutSource(Directory(path)), tag) for word, (path, tag) in named.items()}

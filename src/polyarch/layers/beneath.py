@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Self
 
-from polyarch.layers.entry import Entry, Kind, parent_of
+from polyarch.layers.entry import Entry, kind_of, parent_of
 from polyarch.layers.syscalls import open_directory
 
 _CACHED = 64
@@ -104,24 +104,6 @@ class Beneath:
     def _names(self, path: str) -> Iterator[str]:
         names = os.listdir(self.directory(path))
         return (f"{path}/{name}" if path else name for name in names)
-
-
-_KINDS: tuple[tuple[Callable[[int], bool], Kind], ...] = (
-    (stat.S_ISREG, "file"),
-    (stat.S_ISDIR, "directory"),
-    (stat.S_ISLNK, "symlink"),
-    (stat.S_ISCHR, "character"),
-    (stat.S_ISBLK, "block"),
-    (stat.S_ISFIFO, "fifo"),
-)
-
-
-def kind_of(mode: int) -> Kind | None:
-    """The kind that a st_mode says; None for a socket, which no tar can hold."""
-    for test, kind in _KINDS:
-        if test(mode):
-            return kind
-    return None
 
 
 def entry_of(path: str, status: os.stat_result, link: str = "", xattrs: tuple[tuple[str, bytes], ...] = ()) -> Entry:

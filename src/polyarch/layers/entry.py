@@ -4,6 +4,7 @@ A path is relative, `/` between its parts, no `.` or `..` among them; the root i
 kept as surrogate escapes, so that any name that Linux can hold lives through a round trip.
 """
 
+import stat
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -38,11 +39,15 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     minor: int = 0
 
 
-class LocalFile(msgspec.Struct, frozen=True):
-    """A file of this machine that must still be what it was when `stamp` was taken."""
+class LocalFile(msgspec.Struct, frozen=True, gc=False):
+    """A file of this machine that must still be what it was when `stamp` was taken.
+
+    `tell` is given the SHA-256 of its bytes (hexadecimal) when they have been read, by who reads them anyway.
+    """
 
     path: str
     stamp: Stamp
+    tell: Callable[[str], None] | None = None
 
 
 # Where a file's bytes are: a path of this machine, the bytes themselves, or what opens a reader of them.
@@ -68,6 +73,24 @@ def clean(name: str) -> str:
     if ".." in parts:
         raise CorruptError(f"a layer has an entry {name!r}, whose name leads upwards", "nothing of it was used")
     return "/".join(parts)
+
+
+_KINDS: tuple[tuple[Callable[[int], bool], Kind], ...] = (
+    (stat.S_ISREG, "file"),
+    (stat.S_ISDIR, "directory"),
+    (stat.S_ISLNK, "symlink"),
+    (stat.S_ISCHR, "character"),
+    (stat.S_ISBLK, "block"),
+    (stat.S_ISFIFO, "fifo"),
+)
+
+
+def kind_of(mode: int) -> Kind | None:
+    """The kind that a st_mode says; None for a socket, which no tar can hold."""
+    for test, kind in _KINDS:
+        if test(mode):
+            return kind
+    return None
 
 
 def parent_of(path: str) -> str:

@@ -7,19 +7,19 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from polyarch.errors import NotFoundError, PolyarchError
-from polyarch.layers.beneath import kind_of
-from polyarch.layers.entry import Entry, Stamp
+from polyarch.layers.entry import Entry, Stamp, kind_of
 
 # (path, whether it is a directory) → whether to leave it out, with all that is below it.
 Skip = Callable[[str, bool], bool]
 
 
 class Found(msgspec.Struct, frozen=True, gc=False):
-    """An entry, the path on this machine that it was found at, and the stamp of its bytes."""
+    """An entry, the path on this machine that it was found at, the stamp of its bytes, and its st_mode."""
 
     entry: Entry
     path: str
     stamp: Stamp
+    mode: int
 
 
 def walk(root: str, skip: Skip | None = None, xattrs: bool = False) -> Iterator[Found]:
@@ -79,6 +79,7 @@ def walk(root: str, skip: Skip | None = None, xattrs: bool = False) -> Iterator[
             ),
             item.path,
             (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size),
+            status.st_mode,
         )
         if is_directory:
             pending.append(iter(_scan(item.path, path + "/")))

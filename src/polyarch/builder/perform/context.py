@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _STAT = "stat"
 _CAPABILITY = "security.capability"
 _CHUNK = 128 << 10
+_ROWS = 1000
 _TICK = 50_000_000  # nanoseconds; the coarsest clock of a kernel in use ticks every 10 ms
 _Table = dict[str, tuple[Stamp, str]]
 
@@ -57,12 +58,14 @@ class Context:
     def files(self) -> FlatFiles:
         """The files, as they were when they were first asked for."""
         if self._files is None:
-            self.signature()
+            signing = _Signing()
             ours = (os.geteuid(), os.getegid())
-            for found in _walk(str(self.root), self._ignored):
+            for found in _walk(str(self.root), self._ignored, signing):
                 self._found[found.entry.path] = found
                 self._plain = self._plain and (found.entry.uid, found.entry.gid) == ours
             self._known = self._read_table()
+            if self._signature is None:
+                self._signature = signing.signature(self._young)
             entries = (_rooted(found) for found in self._found.values())
             self._files = FlatFiles(entries, self._content, self._fingerprint)
         return self._files
@@ -75,16 +78,15 @@ class Context:
     def signature(self) -> str:
         """What stays the same as long as nothing in the directory changes, by stats alone; "" where that is not sure.
 
-        It is taken before the files are: one that changes in between belongs to another signature by the next time.
+        It is of the stats that the files have here, or had before: one that changes after that belongs to another
+        signature by the next time.
         """
         if self._signature is None:
-            digest = hashlib.sha256()
-            newest = 0
+            signing = _Signing()
             skip = None if self._ignored is None else _skipping(self._ignored, {})
             for path, mode, stamp in stamps(str(self.root), skip):
-                digest.update(f"{path}\0{mode} {stamp}\n".encode("utf-8", "surrogateescape"))
-                newest = max(newest, stamp[2], stamp[3])
-            self._signature = digest.hexdigest() if newest < self._young else ""
+                signing.add(path, mode, stamp)
+            self._signature = signing.signature(self._young)
         return self._signature
 
     def remember(self) -> None:
@@ -104,7 +106,11 @@ class Context:
 
     def _content(self, path: str) -> Content:
         found = self._found[path]
-        return LocalFile(found.path, found.stamp)
+        known = self._known.get(path)
+        if known is not None and known[0] == found.stamp:
+            return LocalFile(found.path, found.stamp)
+        # Who packs it reads it: then it is known, too, and need not be read again for that.
+        return LocalFile(found.path, found.stamp, lambda digest: self._learn(path, digest))
 
     def _fingerprint(self, path: str) -> str:
         found = self._found[path]
@@ -112,11 +118,42 @@ class Context:
         if known is not None and known[0] == found.stamp:
             return known[1]
         digest = _digest(found.path)
+        self._learn(path, digest)
+        return digest
+
+    def _learn(self, path: str, digest: str) -> None:
+        found = self._found[path]
         if max(found.stamp[2], found.stamp[3]) < self._young:
             self._fresh[path] = (found.stamp, digest)
             self._changed = True
         self._known[path] = (found.stamp, digest)
-        return digest
+
+
+class _Signing:
+    """The signature of a directory in the making."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+        self._rows: list[str] = []
+        self._newest = 0
+
+    def add(self, path: str, mode: int, stamp: Stamp) -> None:
+        """Take in the next of the directory's entries."""
+        self._rows.append(f"{path}\0{mode} {stamp}\n")
+        self._newest = max(self._newest, stamp[2], stamp[3])
+        if len(self._rows) == _ROWS:
+            self._flush()
+
+    def signature(self, young: int) -> str:
+        """Of all that was added; "" where a time is not before `young` (nanoseconds)."""
+        if self._newest >= young:
+            return ""
+        self._flush()
+        return self._digest.hexdigest()
+
+    def _flush(self) -> None:
+        self._digest.update("".join(self._rows).encode("utf-8", "surrogateescape"))
+        self._rows.clear()
 
 
 def unpacked(arranged: Arrangement, store: "Store") -> Path:
@@ -155,15 +192,19 @@ class Chunks:
         return bytes(taken)
 
 
-def _walk(root: str, ignored: Matcher | None) -> Iterator[Found]:
-    """What is below `root` and not ignored. A directory that is comes all the same with what `!` takes back in it."""
-    if ignored is None:
-        yield from walk(root)
-        return
+def _walk(root: str, ignored: Matcher | None, signing: _Signing) -> Iterator[Found]:
+    """What is below `root` and not ignored. A directory that is comes all the same with what `!` takes back in it.
+
+    `signing` is given what `stamps` would give.
+    """
     states: dict[str, State] = {}
     held: dict[str, Found] = {}
-    for found in walk(root, _skipping(ignored, states)):
+    for found in walk(root, None if ignored is None else _skipping(ignored, states)):
         path = found.entry.path
+        signing.add(path, found.mode, found.stamp)
+        if ignored is None:
+            yield found
+            continue
         if found.entry.kind == "directory" and states[path].matched:
             held[path] = found
             continue

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
+from polyarch import progress
 from polyarch.builder import coding
 from polyarch.builder.perform import copying, files, placing
 from polyarch.builder.perform import layer as records
@@ -27,11 +28,14 @@ _SELECTION = "selection"
 class Copies:
     """Makes the layers of one build that come of files, not of a process; safe from many threads. It owns nothing."""
 
-    def __init__(self, graph: Graph, site: Site, sources: Sources, filesystems: Filesystems) -> None:
+    def __init__(
+        self, graph: Graph, site: Site, sources: Sources, filesystems: Filesystems, emit: progress.Emit
+    ) -> None:
         self._graph = graph
         self._site = site
         self._sources = sources
         self._filesystems = filesystems
+        self._emit = emit
         self._lock = threading.Lock()
         self._selections: dict[str, str] = {}
         self._arrangements: dict[str, copying.Arrangement] = {}
@@ -39,6 +43,15 @@ class Copies:
         self._unread: dict[str, Copy] = {}
         self._flights: dict[str, threading.Lock] = {}
         self._packed: set[str] = set()
+        self._ahead: Uploads | None = None
+
+    def pack_ahead(self, uploads: Uploads) -> None:
+        """From now on, files that nobody knows yet are packed when they are read for their keys: one read for both.
+
+        For a build that starts at nothing, whose copies wait for what is known of their bases. `uploads` is for copies
+        that are of the result; others are not packed ahead.
+        """
+        self._ahead = uploads
 
     def details(self, name: str) -> tuple[str, Callable[[], Mapping[str, str]]] | None:
         """What `selected` named, where it is of this machine's files: the name, and, when asked, each file's digest."""
@@ -47,38 +60,39 @@ class Copies:
         arranged = self._arrangements.get(name)
         return (name, arranged.fingerprints) if arranged is not None else None
 
-    def selected(self, vertex: Copy, inputs: Mapping[VertexId, str]) -> str:
+    def selected(self, vertex: Copy, inputs: Mapping[VertexId, str], *, of_result: bool = False) -> str:
         """What a copy takes, by content for files of this machine, by their stages' keys for others.
 
-        The same selection serves all platforms, so it is worked out once.
+        The same selection serves all platforms, so it is worked out once. `of_result` says that its layer will be
+        wanted as a blob.
         """
         question = msgspec.structs.replace(vertex, base=(), accounts=())
         name = f"{coding.to_json(question)!r}{[keys(part.source, inputs) for part in vertex.parts]}"
         if name not in self._selections:
-            self._selections[name] = self._select(vertex, inputs)
+            self._selections[name] = self._select(vertex, inputs, of_result)
         return self._selections[name]
 
-    def _select(self, vertex: Copy, inputs: Mapping[VertexId, str]) -> str:
+    def _select(self, vertex: Copy, inputs: Mapping[VertexId, str], of_result: bool) -> str:
         sources = [self._graph.vertices[source] for part in vertex.parts for source in part.source]
         contexts = [self._sources.context(source) for source in sources if isinstance(source, Context)]
         if len(contexts) != len(vertex.parts) or len(sources) != len(contexts):
-            return self._read(vertex, inputs)
+            return self._read(vertex, inputs, of_result)
         # What was selected of directories that have not changed since is known without reading a name twice.
         cache = self._site.store.cache
         row = f"{VERSION} {_question(vertex, (), None)} {[str(context.root) for context in contexts]}"
-        signatures = [context.signature() for context in contexts]
         known = cache.get(_SELECTION, row)
-        if known is not None and all(signatures):
+        if known is not None:
             *before, name = known.decode().split(" ")
-            if before == signatures:
+            if before == [context.signature() for context in contexts]:
                 self._unread[name] = vertex
                 return name
-        name = self._read(vertex, inputs)
+        name = self._read(vertex, inputs, of_result)
+        signatures = [context.signature() for context in contexts]
         if all(signatures):
             cache.put(_SELECTION, row, " ".join((*signatures, name)).encode())
         return name
 
-    def _read(self, vertex: Copy, inputs: Mapping[VertexId, str]) -> str:
+    def _read(self, vertex: Copy, inputs: Mapping[VertexId, str], of_result: bool) -> str:
         local = [self._sources.local(part.source) for part in vertex.parts]
         digest = hashlib.sha256()
         for part, found in zip(vertex.parts, local, strict=True):
@@ -89,12 +103,26 @@ class Copies:
         if chosen:
             only = msgspec.structs.replace(vertex, parts=tuple(vertex.parts[number] for number in chosen))
             arranged = self._arrangement(only)
+            if of_result and len(chosen) == len(local):
+                self._foresee(vertex, arranged)
             digest.update(arranged.fingerprint(times=False).encode())
             self._arrangements[digest.hexdigest()] = arranged
             if len(chosen) == len(local) and not any(part.unpack for part in vertex.parts):
                 bare = msgspec.structs.replace(only, owner="")
                 self._arranged.setdefault(_question(bare, arranged.sources, None), []).append(arranged)
         return digest.hexdigest()
+
+    def _foresee(self, vertex: Copy, arranged: copying.Arrangement) -> None:
+        """Pack what a copy would hold on nothing, if that is likely to be what it will hold.
+
+        Where the base turns out to have something else at the destination, the layer is made of the same blocks.
+        """
+        if self._ahead is None or vertex.owner or any(part.unpack for part in vertex.parts):
+            return
+        same = _question(vertex, (), None)
+        if records.remembered(self._site.store, _LAST, self._last(same)) is None:
+            with progress.reported(self._emit, f"read {same}", "[internal] reading the build context"):
+                self._make(arranged, vertex.epoch, same, self._ahead)
 
     def _arrangement(self, vertex: Copy) -> copying.Arrangement:
         """What a copy whose sources are all of this machine takes, as it would lie on nothing."""
@@ -160,26 +188,32 @@ class Copies:
 
         `same` names what is likely to be much as it was when a layer was last made for it.
         """
-        key = f"{arranged.fingerprint(times=False)}-{epoch}-{self._site.compression.tag()}"
+        key = self._key(arranged, epoch)
         with self._lock:
             flight = self._flights.setdefault(key, threading.Lock())
         with flight:
             # Without the cache, what another platform packed in this run still serves.
             anew = self._site.no_cache and key not in self._packed
             known = None if anew else records.find_result(self._site.store, key, self._site.compression)
-            if known is not None:
-                return known
-            cache, compression = self._site.store.cache, self._site.compression
-            last = f"{same} {compression.tag()}"
-            like = records.remembered(self._site.store, _LAST, last) if same else None
-            contents, workers = arranged.contents(), self._site.workers
-            packed = records.pack(self._site.store, contents, compression, workers, like, uploads)
-            made = msgspec.structs.replace(packed, created=self._site.created)
-            records.keep_result(self._site.store, key, made)
-            if same:
-                cache.put(_LAST, last, records.encode(made))
-            self._packed.add(key)
-            return made
+            return known if known is not None else self._make(arranged, epoch, same, uploads)
+
+    def _make(self, arranged: copying.Arrangement, epoch: int | None, same: str, uploads: Uploads) -> Layer:
+        site = self._site
+        like = records.remembered(site.store, _LAST, self._last(same)) if same else None
+        packed = records.pack(site.store, arranged.contents(), site.compression, site.workers, like, uploads)
+        made = msgspec.structs.replace(packed, created=site.created)
+        key = self._key(arranged, epoch)
+        records.keep_result(site.store, key, made)
+        if same:
+            site.store.cache.put(_LAST, self._last(same), records.encode(made))
+        self._packed.add(key)
+        return made
+
+    def _key(self, arranged: copying.Arrangement, epoch: int | None) -> str:
+        return f"{arranged.fingerprint(times=False)}-{epoch}-{self._site.compression.tag()}"
+
+    def _last(self, same: str) -> str:
+        return f"{same} {self._site.compression.tag()}"
 
 
 def _question(vertex: Copy, sources: Sequence[Files], owner: tuple[int, int] | None) -> str:

@@ -13,15 +13,14 @@ from polyarch.builder.perform.layer import Layer
 from polyarch.errors import CorruptError, NotFoundError
 from polyarch.images.unpack import Layer as BlobLayer
 from polyarch.images.unpack import Unpacker
-from polyarch.layers.diff import changes
 from polyarch.layers.entry import Content, Entry, Item, order
-from polyarch.layers.extract import LayerFiles
 from polyarch.layers.listing import Listed, Listing
 from polyarch.layers.tree import Tree
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
+    from polyarch.layers.extract import LayerFiles
     from polyarch.store import Store
     from polyarch.transfer.lazy import LazySource
 
@@ -125,6 +124,8 @@ class Filesystems:
         return path
 
     def _snapshot(self, layer: Layer) -> tuple[Listing, dict[str, Content | None]]:
+        from polyarch.layers.diff import changes
+
         def read() -> tuple[Listing, dict[str, Content | None]]:
             found = list(changes(str(self._directory(layer)), "overlay"))
             entries = tuple(_listed(entry) for entry, _ in sorted(found, key=lambda item: order(item[0].path)))
@@ -133,7 +134,9 @@ class Filesystems:
 
         return self._once(f"snapshot {layer.key}", self._snapshots, layer.key, read)
 
-    def _open(self, layer: Layer) -> LayerFiles:
+    def _open(self, layer: Layer) -> "LayerFiles":
+        from polyarch.layers.extract import LayerFiles
+
         assert layer.blob is not None
         if not self._store.has_blob(layer.blob):
             self._source.fetch(layer.blob)

@@ -66,7 +66,7 @@ class Performer:
             site.store, site.source, Unpacker(site.store, site.source, emit, self._glance), site.scratch
         )
         self._sources = Sources(graph, site)
-        self._copies = Copies(graph, site, self._sources, self.filesystems)
+        self._copies = Copies(graph, site, self._sources, self.filesystems, emit)
 
     def close(self) -> None:
         """Undo the mounts, close the files, remember the stats of contexts."""
@@ -88,6 +88,7 @@ class Performer:
         if any(isinstance(value, Run) for value in vertices.values()):
             return
         self._unpacks = False
+        self._copies.pack_ahead(self._site.uploads)
         below = [value.base for value in vertices.values() if isinstance(value, Copy | MakeDirectory)]
         bases = dict.fromkeys(base for layers in below for base in layers)
         images = [value for base in bases if isinstance(value := vertices[base], ImageLayers)]
@@ -111,7 +112,8 @@ class Performer:
                 parts.append(value.name)
             case Copy():
                 rest = msgspec.structs.replace(value, base=(), accounts=(), parts=())
-                taken = self._taken[vertex] = self._copies.selected(value, inputs)
+                selected = self._copies.selected(value, inputs, of_result=vertex in self._targets)
+                taken = self._taken[vertex] = selected
                 parts += [rest, keys(value.base, inputs), keys(value.accounts, inputs), taken]
             case MakeDirectory():
                 parts += [msgspec.structs.replace(value, base=()), keys(value.base, inputs)]
