@@ -19,7 +19,7 @@ _VERSION = 1
 _SHOWN = 4
 # What is there, and neither cached nor done.
 _GIVEN = frozenset({"Context", "Inline"})
-_STEP = re.compile(r"\[(?:(.*) )?(\d+)/\d+\] (.*)", re.DOTALL)
+_STEP = r"(?s)\[(?:(.*) )?(\d+)/\d+\] (.*)"
 # What a part is called in front of people.
 _WORDS = {"command": "the command", "directory": "the working directory", "user": "the user"}
 
@@ -217,7 +217,7 @@ def _files(before: Mapping[str, str], after: Mapping[str, str]) -> str:
 
 def _place(step: Step) -> tuple[str, ...]:
     """Where a step stands in its Dockerfile: by stage and number, so that it is found again with another text."""
-    match = _STEP.fullmatch(step.name)
+    match = re.fullmatch(_STEP, step.name)
     platforms = ",".join(step.platforms)
     if match is not None:
         return ("step", match[1] or "", match[2], platforms)
@@ -225,7 +225,7 @@ def _place(step: Step) -> tuple[str, ...]:
 
 
 def _text(step: Step) -> str:
-    match = _STEP.fullmatch(step.name)
+    match = re.fullmatch(_STEP, step.name)
     return match[3] if match is not None else step.name
 
 

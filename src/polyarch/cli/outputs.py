@@ -1,6 +1,5 @@
 """`-o/--output` of a build: `type=oci,dest=app.tar`, a directory, or `-`; as BuildKit's docs have it."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
@@ -66,6 +65,8 @@ class Wanted(msgspec.Struct, frozen=True):
 
 def parse(word: str) -> Wanted:
     """The output that a word asks for. Raises UsageError."""
+    import csv
+
     fields = next(csv.reader([word])) if word else []
     if len(fields) == 1 and "=" not in fields[0]:
         # Short for a directory, or for a tar on standard output.

@@ -8,12 +8,12 @@ from polyarch.oci import platform as platforms
 from polyarch.oci.platform import Platform
 
 # A system that there is: labels may have slashes and colons in their keys, too.
-_PREFIX = re.compile(r"((?:linux|windows|freebsd|darwin)/[A-Za-z0-9_]+(?:/[A-Za-z0-9_.]+)?):(.*)", re.DOTALL)
+_PREFIX = r"(?s)((?:linux|windows|freebsd|darwin)/[A-Za-z0-9_]+(?:/[A-Za-z0-9_.]+)?):(.*)"
 
 
 def split(word: str) -> tuple[Platform | None, str]:
     """The platform that a value is for, None for all, and the value."""
-    match = _PREFIX.fullmatch(word)
+    match = re.fullmatch(_PREFIX, word)
     return (None, word) if match is None else (platforms.parse(match[1]), match[2])
 
 

@@ -5,10 +5,10 @@ import re
 
 from polyarch.errors import UsageError
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?", re.IGNORECASE)
+_SIZE = r"(?i)(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?"
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 # Colours and cursor movements (CSI), and titles (OSC): they take no room, and another program's must not move ours.
-_ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\-_]")
+_ESCAPES = r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\-_]"
 
 
 def width(text: str) -> int:
@@ -48,7 +48,7 @@ def pad(text: str, columns: int) -> str:
 
 def plain(text: str) -> str:
     """`text` without escape sequences and control characters, tabs as spaces."""
-    text = _ESCAPES.sub("", text).expandtabs(8)
+    text = re.sub(_ESCAPES, "", text).expandtabs(8)
     return text if text.isprintable() else "".join(character for character in text if character.isprintable())
 
 
@@ -66,7 +66,7 @@ def bytes_of(word: str, *, memory: bool = False) -> int:
 
     For `memory` a unit is always of 1024, as docker has it.
     """
-    match = _SIZE.fullmatch(word.strip())
+    match = re.fullmatch(_SIZE, word.strip())
     if match is None:
         raise UsageError(f"{word!r} is not a size", "a size reads 500MB, 2GiB or a number of bytes")
     power = " kmgt".index(match[2].lower() or " ")

@@ -12,19 +12,19 @@ from polyarch.dockerfile.rules import Finding
 from polyarch.dockerfile.stages import AUTOMATIC, Stage, Stages
 from polyarch.oci.platform import Platform
 
-_PROBES = re.compile(
+_PROBES = (
     r"uname\s+(?:-\w*[mpi]\w*|--machine|--processor)|dpkg\s+--print-architecture|apk\s+--print-arch"
     r"|rpm\s+--eval\s+['\"]?%\{?_arch|(?<![\w./-])arch(?=\s*[)`])"
 )
 _ARCHITECTURE = (
     r"(?:amd64|x86_64|x86-64|x64|i386|i686|arm64|aarch64|armhf|armv[5-8]l?|ppc64le|powerpc64le|s390x|riscv64|loong64)"
 )
-_TOKEN = re.compile(rf"(?<![A-Za-z0-9]){_ARCHITECTURE}(?![A-Za-z0-9])", re.IGNORECASE)
-_URL = re.compile(r"(?:https?|ftp)://[^\s'\"|;&<>)`]+")
-_PACKAGE = re.compile(rf"(?<![\w:/])[a-z0-9][a-z0-9+.-]*:{_ARCHITECTURE}(?![\w:/])")
-_INSTALLS = re.compile(r"\b(?:apt|apt-get|dpkg|aptitude)\b")
+_TOKEN = rf"(?i)(?<![A-Za-z0-9]){_ARCHITECTURE}(?![A-Za-z0-9])"
+_URL = r"(?:https?|ftp)://[^\s'\"|;&<>)`]+"
+_PACKAGE = rf"(?<![\w:/])[a-z0-9][a-z0-9+.-]*:{_ARCHITECTURE}(?![\w:/])"
+_INSTALLS = r"\b(?:apt|apt-get|dpkg|aptitude)\b"
 # A script that looks at the platform chooses among fixed names.
-_CHOOSES = re.compile(r"TARGET(?:PLATFORM|ARCH|VARIANT)")
+_CHOOSES = r"TARGET(?:PLATFORM|ARCH|VARIANT)"
 
 
 def target_defaults(stages: Stages, platforms: tuple[Platform, ...]) -> Iterator[Finding]:
@@ -50,7 +50,7 @@ def host_probes(stages: Stages, platforms: tuple[Platform, ...]) -> Iterator[Fin
             continue
         on_build_platform.add(stage.index)
         for one in stage.instructions:
-            found = _PROBES.search(_script(one))
+            found = re.search(_PROBES, _script(one))
             if found:
                 message = (
                     f"'{' '.join(found[0].split())}' in a stage for $BUILDPLATFORM names the architecture of the "
@@ -80,13 +80,13 @@ def _one_platform(stage: Stage) -> bool:
 
 def _fixed(one: Instruction) -> Iterator[str]:
     if isinstance(one, Add):
-        yield from (source for source in one.sources if _URL.match(source) and _TOKEN.search(source))
+        yield from (source for source in one.sources if re.match(_URL, source) and re.search(_TOKEN, source))
     script = _script(one)
-    if not script or _CHOOSES.search(script) or _PROBES.search(script):
+    if not script or re.search(_CHOOSES, script) or re.search(_PROBES, script):
         return
-    yield from (url for url in _URL.findall(script) if _TOKEN.search(url))
-    if _INSTALLS.search(script):
-        yield from _PACKAGE.findall(script)
+    yield from (url for url in re.findall(_URL, script) if re.search(_TOKEN, url))
+    if re.search(_INSTALLS, script):
+        yield from re.findall(_PACKAGE, script)
 
 
 def _script(one: Instruction) -> str:

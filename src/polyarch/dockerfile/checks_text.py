@@ -17,10 +17,8 @@ from polyarch.oci import platform
 T = TypeVar("T", bound=Instruction)
 
 _RESERVED = frozenset(("context", "scratch"))
-_SECRET = re.compile(
-    r"(?:_|^)(?:apikey|auth|credential|credentials|key|password|pword|passwd|secret|token)(?:_|$)", re.IGNORECASE
-)
-_NO_SECRET = re.compile(r"(?:_|^)(?:public|file|version)(?:_|$)", re.IGNORECASE)
+_SECRET = r"(?i)(?:_|^)(?:apikey|auth|credential|credentials|key|password|pword|passwd|secret|token)(?:_|$)"
+_NO_SECRET = r"(?i)(?:_|^)(?:public|file|version)(?:_|$)"
 
 
 def stage_names(stages: Stages) -> Iterator[Finding]:
@@ -144,7 +142,7 @@ def secrets(stages: Stages) -> Iterator[Finding]:
             elif isinstance(one, config.Env):
                 names = [pair.key for pair in one.pairs]
             for name in names:
-                if _SECRET.search(name) and not _NO_SECRET.search(name):
+                if re.search(_SECRET, name) and not re.search(_NO_SECRET, name):
                     message = (
                         "Do not use ARG or ENV instructions for sensitive data "
                         f"({type(one).__name__.upper()} {words.quoted(name)})"

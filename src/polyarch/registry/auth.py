@@ -25,8 +25,9 @@ _DEFAULT_LIFE = 60
 _MARGIN = 0.9
 _LARGEST_TOKEN = 1 << 20
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-_PARAMETER = re.compile(rf'\s*({_TOKEN})\s*=\s*(?:"((?:[^"\\]|\\.)*)"|({_TOKEN}))\s*(?:,|$)')
-_SCHEME = re.compile(rf"[\s,]*({_TOKEN})(?:\s+|(?=,)|$)")
+# Expressions are text, here and elsewhere, until somebody needs them: to compile them costs every start of a command.
+_PARAMETER = rf'\s*({_TOKEN})\s*=\s*(?:"((?:[^"\\]|\\.)*)"|({_TOKEN}))\s*(?:,|$)'
+_SCHEME = rf"[\s,]*({_TOKEN})(?:\s+|(?=,)|$)"
 
 
 class Scope(msgspec.Struct, frozen=True):
@@ -74,12 +75,13 @@ class Challenge(msgspec.Struct, frozen=True):
 def parse_challenges(values: Iterable[str]) -> tuple[Challenge, ...]:
     """The challenges in WWW-Authenticate headers, in order; what does not fit the grammar is left out."""
     found: list[Challenge] = []
+    scheme, parameter = re.compile(_SCHEME), re.compile(_PARAMETER)
     for value in values:
         position = 0
-        while match := _SCHEME.match(value, position):
+        while match := scheme.match(value, position):
             position = match.end()
             parameters: dict[str, str] = {}
-            while pair := _PARAMETER.match(value, position):
+            while pair := parameter.match(value, position):
                 quoted = re.sub(r"\\(.)", r"\1", pair[2]) if pair[2] is not None else pair[3]
                 parameters.setdefault(pair[1].lower(), quoted)
                 position = pair.end()

@@ -12,7 +12,7 @@ from polyarch.registry import uploads
 from polyarch.registry.http import Body, Response, joined
 from polyarch.registry.wire import Wire
 
-_RANGE = re.compile(r"bytes (\d+)-\d*/(?:\d+|\*)")
+_RANGE = r"bytes (\d+)-\d*/(?:\d+|\*)"
 # How often a download is resumed, or an upload begun again, without a byte of progress in between.
 _ATTEMPTS = 5
 _FIRST_PAUSE = 0.2
@@ -97,7 +97,7 @@ class _Download:
             self.mirrors.add(response.mirror)
         try:
             if response.status == 206:
-                match = _RANGE.match(response.header("Content-Range"))
+                match = re.match(_RANGE, response.header("Content-Range"))
                 if match is None or int(match[1]) != start:
                     raise RegistryError(f"{wire.name(digest)}: asked for the rest, the registry sent another range")
                 return response
@@ -133,7 +133,7 @@ def read_range(wire: Wire, descriptor: Descriptor, offset: int, size: int) -> by
         ) as response:
             skip = offset
             if response.status == 206:
-                match = _RANGE.match(response.header("Content-Range"))
+                match = re.match(_RANGE, response.header("Content-Range"))
                 skip = offset - int(match[1]) if match else -1
                 if skip != 0:
                     raise RegistryError(f"{wire.name(digest)}: the registry sent another range than was asked for")

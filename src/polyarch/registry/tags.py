@@ -9,7 +9,7 @@ from polyarch.errors import CorruptError, RegistryError
 from polyarch.registry.http import joined, origin_differs
 from polyarch.registry.wire import Wire
 
-_NEXT = re.compile(r'<([^>]*)>[^,]*;\s*rel="?next"?(?:[\s,;]|$)')
+_NEXT = r'<([^>]*)>[^,]*;\s*rel="?next"?(?:[\s,;]|$)'
 _LARGEST_PAGE = 32 << 20
 _PAGE = 1000
 # A registry whose pages never end is not believed.
@@ -23,7 +23,7 @@ def list_(wire: Wire) -> tuple[str, ...]:
     for _ in range(_MOST_PAGES):
         with wire.request("GET", target, what=str(wire.reference)) as response:
             found.update(_tags(response.body(_LARGEST_PAGE), wire))
-            match = next(filter(None, map(_NEXT.search, response.headers("Link"))), None)
+            match = next(filter(None, (re.search(_NEXT, link) for link in response.headers("Link"))), None)
             url = response.url
         if match is None:
             return tuple(sorted(found))

@@ -16,7 +16,7 @@ from polyarch.store.leases import Lease
 from polyarch.store.locks import FileLock, StoreLock
 from polyarch.store.temporary import TemporaryDirectory
 
-_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,199}")
+_KEY = r"[A-Za-z0-9][A-Za-z0-9._:-]{0,199}"
 _FILES = "fs"
 # Beside `fs`: the id of the boot in which the snapshot was made, and what says that it is on the disk since.
 _MADE_IN = "boot"
@@ -90,7 +90,7 @@ class Snapshots:
 
     def location(self, key: str) -> str:
         """Where the snapshot of this key is kept: a directory that holds `fs`. Raises PolyarchError for no key."""
-        if _KEY.fullmatch(key) is None:
+        if re.fullmatch(_KEY, key) is None:
             raise PolyarchError(f"{key!r} cannot be the key of a snapshot")
         return f"{self._layout.snapshots}/{key.replace(':', '+')}"
 

@@ -21,9 +21,9 @@ from polyarch.errors import NotFoundError, PolyarchError, UnsupportedError
 from polyarch.layers.entry import Content, LocalFile
 from polyarch.layers.walk import walk
 
-_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_COMMIT = r"[0-9a-f]{40}|[0-9a-f]{64}"
 _PEELED = "^{}"
-_SECRET = re.compile(r"(?<=://)[^/@\s]*@")
+_SECRET = r"(?<=://)[^/@\s]*@"
 
 
 class Checkout(msgspec.Struct, frozen=True):
@@ -69,7 +69,7 @@ class Repositories:
 
     def commit(self, vertex: Git) -> str:
         """The commit that the vertex means, in full. Raises NotFoundError, and PolyarchError with git's own words."""
-        if _COMMIT.fullmatch(vertex.ref):
+        if re.fullmatch(_COMMIT, vertex.ref):
             found = vertex.ref
         else:
             key = (vertex.url, vertex.ref)
@@ -239,4 +239,4 @@ def _inside(top: Path, subdirectory: str) -> Path:
 
 def _shown(text: str) -> str:
     """Text in which no user and password of a URL stand."""
-    return _SECRET.sub("", text)
+    return re.sub(_SECRET, "", text)

@@ -6,8 +6,8 @@ import msgspec
 
 from polyarch.errors import UsageError
 
-_CLAUSE = re.compile(r"([ugoa]*)((?:[-+=][rwxXstugo]*)+)")
-_ACTION = re.compile(r"([-+=])([rwxXstugo]*)")
+_CLAUSE = r"([ugoa]*)((?:[-+=][rwxXstugo]*)+)"
+_ACTION = r"([-+=])([rwxXstugo]*)"
 _SHIFT = {"u": 6, "g": 3, "o": 0}
 _BITS = {"r": 4, "w": 2, "x": 1}
 
@@ -23,7 +23,7 @@ class Mode(msgspec.Struct, frozen=True):
         if self.octal is not None:
             return self.octal
         for who, actions in self.clauses:
-            for operator, permissions in _ACTION.findall(actions):
+            for operator, permissions in re.findall(_ACTION, actions):
                 mode = _apply(mode, who, operator, permissions, directory)
         return mode
 
@@ -40,7 +40,7 @@ def parse(text: str) -> Mode:
         return Mode(value)
     clauses = []
     for clause in text.split(","):
-        match = _CLAUSE.fullmatch(clause)
+        match = re.fullmatch(_CLAUSE, clause)
         if match is None:
             raise UsageError(
                 f"invalid chmod parameter: '{text}'", "write it as in --chmod=755, or symbolically as in --chmod=u+x"

@@ -8,7 +8,7 @@ import msgspec
 
 from polyarch.errors import UsageError
 
-_SCP = re.compile(r"(?:[\w.-]+@)[\w.-]+:.+")  # git@host:path, as ssh and scp read it
+_SCP = r"(?:[\w.-]+@)[\w.-]+:.+"  # git@host:path, as ssh and scp read it
 _FLAG = {"": True, "1": True, "true": True, "0": False, "false": False}
 _QUERY = frozenset(
     {"ref", "tag", "branch", "commit", "checksum", "subdir", "submodules", "keep-git-dir", "mtime", "fetch-by-commit"}
@@ -53,7 +53,7 @@ def git(source: str, *, context: bool = False) -> GitSource | None:
         url, fragment, query = _split(source)
     elif context and source.startswith("github.com/"):
         url, fragment, query = _split("https://" + source)
-    elif not scheme and _SCP.fullmatch(source) and "/" not in source.partition(":")[0]:
+    elif not scheme and re.fullmatch(_SCP, source) and "/" not in source.partition(":")[0]:
         url, _, fragment = source.partition("#")
         query = {}
     else:
