@@ -5,6 +5,8 @@ gives the same bytes. Read: ustar, pax, GNU and the oldest (v7) form, strictly.
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
+from zlib import adler32
 
 import msgspec
 
@@ -164,8 +166,11 @@ class Header(msgspec.Struct, frozen=True):
 def decode(block: bytes, at: int) -> Header:
     """The fields of the header block that stands at byte `at`. Raises CorruptError where it is damaged."""
     try:
-        stated = octal(block[148:156])
-        if stated != sum(block) - sum(block[148:156]) + 256 and stated != _signed_sum(block):
+        checksum = block[148:156]
+        # adler32's lower half is the sum of the bytes, plus one, modulo 65521: of ASCII it stays below that.
+        total = (adler32(block) & 0xFFFF) - 1 if block.isascii() else sum(block)
+        stated = octal(checksum)
+        if stated != total - sum(checksum) + 256 and stated != _signed_sum(block):
             raise ValueError("its checksum is wrong")
         magic = block[257:265]
         ustar, gnu = magic == b"ustar\x0000", magic == b"ustar  \0"
@@ -199,6 +204,8 @@ def _signed_sum(block: bytes) -> int:
     return sum(byte - 256 if byte > 127 else byte for byte in block[:148] + block[156:]) + 256
 
 
+# Most fields of most headers are those of the header before.
+@lru_cache(maxsize=4096)
 def octal(field: bytes, signed: bool = False) -> int:
     """A number: octal digits between blanks and NULs, or GNU's base-256. Raises ValueError."""
     first = field[0]
