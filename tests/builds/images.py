@@ -50,11 +50,11 @@ class Image:
         self.digest = digest
         self.manifest: dict[str, Any] = json.loads(self._blob(digest))
         self.config: dict[str, Any] = json.loads(self._blob(self.manifest["config"]["digest"]))
-        self.layers = [self._layer(blob["digest"]) for blob in self.manifest["layers"]]
-        diff_ids = [
-            hashlib.sha256(gzip.decompress(self._blob(b["digest"]))).hexdigest() for b in self.manifest["layers"]
-        ]
-        assert self.config["rootfs"]["diff_ids"] == [f"sha256:{digest}" for digest in diff_ids]
+        # BuildKit writes null where there are none.
+        digests = [blob["digest"] for blob in self.manifest["layers"] or ()]
+        self.layers = [self._layer(digest) for digest in digests]
+        diff_ids = [hashlib.sha256(gzip.decompress(self._blob(digest))).hexdigest() for digest in digests]
+        assert (self.config["rootfs"]["diff_ids"] or []) == [f"sha256:{digest}" for digest in diff_ids]
 
     def files(self) -> dict[str, File]:
         """The flattened image: whiteouts applied, hard links as what they are."""
@@ -78,7 +78,7 @@ class Image:
         """Each line with + where it made a layer, - where it did not."""
         return [
             ("- " if h.get("empty_layer") else "+ ") + h.get("created_by", "").replace("\n", "\\n")
-            for h in self.config["history"]
+            for h in self.config.get("history") or ()
         ]
 
     def _blob(self, digest: str) -> bytes:

@@ -12,9 +12,9 @@ from tests.builds.images import Image
 from tests.needs import need_root
 
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_BASES = "bases"
+BASES = "bases"
 
-CASES = [case for case in everything() if case.file != _BASES]
+CASES = [case for case in everything() if case.file != BASES]
 
 
 @pytest.fixture(scope="session")
@@ -28,8 +28,8 @@ def busybox_with_bases(busybox_worker: Worker, tmp_path_factory: pytest.TempPath
 
 
 def _with_bases(worker: Worker, factory: pytest.TempPathFactory) -> Worker:
-    for case in read(HERE / f"{_BASES}.txt"):
-        wishes = _wishes(case, factory.mktemp("base")) | {"tags": [case.title]}
+    for case in read(HERE / f"{BASES}.txt"):
+        wishes = wishes_of(case, factory.mktemp("base")) | {"tags": [case.title]}
         worker.images(**wishes)
     return worker
 
@@ -39,7 +39,7 @@ def test_case(case: Case, request: pytest.FixtureRequest, tmp_path: Path) -> Non
     if "nobody may read" in str(case):
         need_root()
     worker: Worker = request.getfixturevalue("busybox_with_bases" if _is_with_busybox(case) else "with_bases")
-    outcome = worker.build(**_wishes(case, tmp_path))
+    outcome = worker.build(**wishes_of(case, tmp_path))
     expected = case.section("error")
     if expected is not None:
         _check_error(outcome, expected)
@@ -63,7 +63,7 @@ def _is_with_busybox(case: Case) -> bool:
     return case.runs or "busybox" in case.sections["Dockerfile"]
 
 
-def _wishes(case: Case, directory: Path) -> dict[str, Any]:
+def wishes_of(case: Case, directory: Path) -> dict[str, Any]:
     """What is asked of the builder: the options of a case as `polyarch.api.Wishes` has them."""
     context = write_context(directory / "context", case.section("context") or "")
     (context / "Dockerfile").write_bytes(case.sections["Dockerfile"].encode("utf-8", "surrogateescape"))

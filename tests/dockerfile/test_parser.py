@@ -140,9 +140,9 @@ def test_a_heredoc_alone_is_the_script_of_the_shell() -> None:
     assert running.command(run("RUN <<-EOF\n\techo $x\n\tEOF"), ("sh",)).argv == ("sh", "echo $x\n")
 
 
-def test_a_heredoc_with_an_interpreter_is_a_file_that_is_executed() -> None:
+def test_a_heredoc_with_an_interpreter_is_a_file_that_the_shell_executes() -> None:
     command = running.command(run("RUN <<EOF\n#!/usr/bin/python3\nprint(1)\nEOF"), ("sh", "-c"))
-    assert command.argv == ("/dev/pipes/EOF",)
+    assert command.argv == ("sh", "-c", "/dev/pipes/EOF")
     assert command.script == ("EOF", "#!/usr/bin/python3\nprint(1)\n")
 
 
@@ -320,7 +320,7 @@ def test_a_mistake_is_named_in_buildkits_words(text: str, reason: str) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "file with no instructions"),
+        ("", "the Dockerfile cannot be empty"),
         ("# a\n\n", "file with no instructions"),
         ("# escape=x\nFROM a", "invalid escape token 'x' does not match ` or \\"),
         ("# syntax=a\n# syntax=b\nFROM a", "only one syntax parser directive can be used"),

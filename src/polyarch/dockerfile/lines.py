@@ -78,7 +78,8 @@ def read(text: str) -> Lines:
         comments = []
     if not nodes:
         location = Location(1, max(physical.number, 1))
-        raise DockerfileError("file with no instructions", locations=(location,))
+        reason = "file with no instructions" if physical.number else "the Dockerfile cannot be empty"
+        raise DockerfileError(reason, locations=(location,))
     return Lines(tuple(nodes), directives.values.get("escape", "\\"), tuple(empty))
 
 

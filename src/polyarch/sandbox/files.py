@@ -18,17 +18,20 @@ ff02::2\tip6-allrouters
 
 
 def network_files(process: Process) -> tuple[File, ...]:
-    """/etc/hosts and /etc/hostname as docker generates them; /etc/resolv.conf of the host, whose network it is."""
+    """/etc/hosts and /etc/hostname as docker generates them; /etc/resolv.conf of the host, whose network it is.
+
+    For a build without the second.
+    """
     hosts = _HOSTS + f"127.0.1.1\t{process.hostname}\n"
     hosts += "".join(f"{address}\t{name}\n" for name, address in process.hosts)
     resolver = b""
     with contextlib.suppress(OSError), open("/etc/resolv.conf", "rb") as file:
         resolver = file.read()
-    return (
-        File("/etc/resolv.conf", resolver),
-        File("/etc/hosts", hosts.encode()),
-        File("/etc/hostname", f"{process.hostname}\n".encode()),
+    found = (
+        File("/etc/resolv.conf", resolver, read_only=process.for_build),
+        File("/etc/hosts", hosts.encode(), read_only=process.for_build),
     )
+    return found if process.for_build else (*found, File("/etc/hostname", f"{process.hostname}\n".encode()))
 
 
 def mount_sys(target: str) -> None:

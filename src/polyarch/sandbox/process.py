@@ -17,7 +17,8 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
     /etc/hosts. `limits` are (name, soft, hard), the name as in `nofile` for RLIMIT_NOFILE. With `terminal`, stdin
     and stdout of `Sandbox.run` must be file descriptors of a terminal. `insecure` lifts seccomp, masked
     paths and the limits on capabilities (`RUN --security=insecure`), which inside a user namespace still gives no
-    power over the host.
+    power over the host. `for_build`: what a build's process leaves in /etc becomes part of an image, so /etc/hostname
+    is the image's own, and the other two cannot be written to, as in BuildKit (executor/oci/mounts.go).
     """
 
     argv: tuple[str, ...]
@@ -32,3 +33,4 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
     read_only: bool = False
     insecure: bool = False
     limits: tuple[tuple[str, int, int], ...] = ()
+    for_build: bool = False

@@ -80,6 +80,7 @@ class Runner:
                 hosts=vertex.hosts,
                 limits=vertex.limits,
                 insecure=vertex.insecure,
+                for_build=True,
             )
             with sandbox.rootfs(lowers, str(snapshot.path), str(snapshot.work)) as root:
                 status = sandbox.run(process, root, platform=vertex.platform, stdout=output(1), stderr=output(2))

@@ -94,7 +94,10 @@ def shell(state: StageState, instruction: syntax.Shell) -> StageState:
 
 
 def healthcheck(state: StageState, instruction: Healthcheck) -> StageState:
-    """HEALTHCHECK. Docker's config has durations in nanoseconds and leaves out what is zero."""
+    """HEALTHCHECK. Docker's config has durations in nanoseconds and leaves out what is zero.
+
+    Its line of history is what `%q` makes of that part of the config, the number of retries a character.
+    """
     fields = {
         "Test": list(instruction.test),
         "Interval": instruction.interval,
@@ -103,12 +106,14 @@ def healthcheck(state: StageState, instruction: Healthcheck) -> StageState:
         "StartInterval": instruction.start_interval,
         "Retries": instruction.retries,
     }
-    text = (
-        f"HEALTHCHECK {{Test:{wording.plain_list(instruction.test)} Interval:{wording.duration(instruction.interval)} "
-        f"Timeout:{wording.duration(instruction.timeout)} StartPeriod:{wording.duration(instruction.start_period)} "
-        f"StartInterval:{wording.duration(instruction.start_interval)} Retries:{instruction.retries}}}"
+    times = (instruction.interval, instruction.timeout, instruction.start_period, instruction.start_interval)
+    words = (
+        wording.quoted_list(instruction.test),
+        *(wording.quoted(wording.duration(time)) for time in times),
+        wording.quoted_character(instruction.retries),
     )
-    return state.configured(Healthcheck={key: value for key, value in fields.items() if value}).recorded(text)
+    state = state.configured(Healthcheck={key: value for key, value in fields.items() if value})
+    return state.recorded(f"HEALTHCHECK &{{{' '.join(words)}}}")
 
 
 def onbuild(state: StageState, instruction: syntax.Onbuild) -> StageState:

@@ -7,6 +7,7 @@ import msgspec
 from polyarch.builder.plan import paths, remote
 from polyarch.builder.plan.state import StageState
 from polyarch.builder.vertices import Context, Copy, CopyPart, Git, Http, Inline, Layers, Vertex, VertexId
+from polyarch.dockerfile import glob
 from polyarch.dockerfile.instructions import copying as syntax
 from polyarch.dockerfile.instructions.base import Heredoc
 from polyarch.errors import UsageError
@@ -89,9 +90,17 @@ def _finish(
     text += "".join(f" {path}" for path in instruction.sources)
     text += "".join(f" <<{file.name}" for file in instruction.files)
     parts += tuple(_inline(file, tools) for file in instruction.files)
+    for part in parts:
+        if part.pattern:
+            glob.translate(part.path)
     # BuildKit ignores --link together with --chmod, and makes an ordinary copy of it.
     link = instruction.link and not instruction.chmod
     named = any(part and not part.isdigit() for part in instruction.chown.split(":"))
+    if named and not state.layers:
+        raise UsageError(
+            f"--chown={instruction.chown}: scratch has no /etc/passwd and no /etc/group to find a name in",
+            "give numbers, or begin FROM an image that knows the name",
+        )
     vertex = Copy(
         base=() if link else state.layers,
         accounts=state.layers if named else (),

@@ -4,7 +4,12 @@ import posixpath
 
 
 def workdir(current: str, path: str) -> str:
-    """The absolute, clean directory that WORKDIR `path` leads to."""
+    """What WORKDIR `path` puts into the config: an absolute path as it is written, a relative one joined, cleaned."""
+    return path if path.startswith("/") else below(current, path)
+
+
+def below(current: str, path: str) -> str:
+    """The absolute, clean path that `path` means in the directory `current`."""
     return clean(posixpath.join(current or "/", path))
 
 
@@ -12,7 +17,7 @@ def destination(current: str, path: str) -> str:
     """An absolute, clean destination; a slash (or `/.`) at its end stays, because it says "a directory"."""
     if path in ("", "."):
         path = "./"
-    joined = clean(posixpath.join(current or "/", path))
+    joined = below(current, path)
     if joined != "/" and path.endswith(("/", "/.")):
         return joined + "/"
     return joined

@@ -45,7 +45,7 @@ def run(state: StageState, instruction: syntax.Run, tools: Running, name: str) -
         platform=state.platform,
         argv=command.argv,
         env=tuple(f"{key}={value}" for key, value in state.env.items()),
-        cwd=state.workdir,
+        cwd=paths.clean(state.workdir),
         user=state.user,
         network=network,
         insecure=insecure,
@@ -77,12 +77,12 @@ def workdir(state: StageState, instruction: config_syntax.Workdir, tools: Runnin
     state = state.configured(WorkingDir=path)
     if path == "/":
         return state.recorded(f"WORKDIR {path}")
-    vertex = MakeDirectory(base=state.layers, path=path, owner=state.user, epoch=tools.options.epoch)
+    vertex = MakeDirectory(base=state.layers, path=paths.clean(path), owner=state.user, epoch=tools.options.epoch)
     return state.with_layer((tools.add(vertex, name),), f"WORKDIR {path}")
 
 
 def _mount(state: StageState, mount: Mount, tools: Running) -> RunMount:
-    target = paths.workdir(state.workdir, mount.target) if mount.target else ""
+    target = paths.below(state.workdir, mount.target) if mount.target else ""
     if mount.kind == "secret" and not target and not mount.env:
         target = f"/run/secrets/{posixpath.basename(mount.id)}"
     if target == "/":

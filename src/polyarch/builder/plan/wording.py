@@ -5,9 +5,19 @@ _ESCAPES = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t
 
 def quoted(text: str) -> str:
     """`text` as strconv.Quote writes it."""
+    return _quoted(text, '"')
+
+
+def quoted_character(number: int) -> str:
+    """The character of this number as strconv.QuoteRune writes it."""
+    valid = 0 <= number < 0x110000 and not 0xD800 <= number < 0xE000
+    return _quoted(chr(number) if valid else "\ufffd", "'")
+
+
+def _quoted(text: str, quote: str) -> str:
     out = []
     for character in text:
-        if character in '"\\':
+        if character in (quote, "\\"):
             out.append("\\" + character)
         elif character in _ESCAPES:
             out.append(_ESCAPES[character])
@@ -17,7 +27,7 @@ def quoted(text: str) -> str:
             out.append(f"\\x{ord(character):02x}")
         else:
             out.append(f"\\u{ord(character):04x}" if ord(character) < 0x10000 else f"\\U{ord(character):08x}")
-    return '"' + "".join(out) + '"'
+    return quote + "".join(out) + quote
 
 
 def quoted_list(items: tuple[str, ...]) -> str:

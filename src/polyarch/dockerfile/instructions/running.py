@@ -72,8 +72,8 @@ def expand_run(run: Run, words: Expander) -> Run:
 def command(run: Run, shell: tuple[str, ...]) -> Command:
     """What `run` executes, where `shell` is what SHELL says.
 
-    A heredoc alone is the script of the shell, or of the interpreter that its `#!` names; behind other words it is
-    given to the shell as it stands.
+    A heredoc alone is the script of the shell, or a program that the shell starts if it begins with `#!`; behind other
+    words it is given to the shell as it stands.
     """
     if run.form == "exec":
         return Command(run.arguments)
@@ -83,7 +83,7 @@ def command(run: Run, shell: tuple[str, ...]) -> Command:
         if syntax.announced(line) is None:
             line += "".join(f"\n{document.content}{document.name}" for document in run.heredocs)
         elif first.content.startswith("#!"):
-            return Command((f"/dev/pipes/{first.name}",), (first.name, first.chomped))
+            return Command((*shell, f"/dev/pipes/{first.name}"), (first.name, first.chomped))
         else:
             line = first.chomped
     return Command((*shell, line))
