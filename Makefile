@@ -64,6 +64,10 @@ bench: $(venv)/dev.stamp ## Measures beside the peers, and writes docs/performan
 soak: $(venv)/dev.stamp test-packages ## Kills, full disks, crowds, bad networks and hostile bytes for 15 minutes; docs/reliability.md
 	$(bin)/python -m tests.reliability $(ARGS)
 
+.PHONY: witness
+witness: $(venv)/dev.stamp test-packages ## Builds every case of the table with BuildKit too, as root, and says what differs
+	$(bin)/python -m tests.builds.buildkit $(ARGS)
+
 .PHONY: lock
 lock: ## Writes requirements/*.txt anew from pyproject.toml (ARGS=--upgrade: at newer versions)
 	scripts/lock.sh $(ARGS)

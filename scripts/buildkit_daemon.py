@@ -34,6 +34,7 @@ mount --rbind /sys "$1/sys"
 mount -t proc proc "$1/proc"
 mount -t tmpfs tmpfs "$1/run"
 mount -t tmpfs tmpfs "$1/tmp"
+mount --bind "$2/resolv.conf" "$1/etc/resolv.conf"
 root=$1
 shift 2
 exec chroot "$root" "$@"
@@ -46,8 +47,10 @@ class BuildKitDaemon:
     Who makes it ends it: `close()` ends its processes, with which its mounts go, and removes its data.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, mirror: str = "") -> None:
         """Start it, with its data in a directory that is not there yet, and return when it answers.
+
+        mirror: the URL of a registry that stands for docker.io.
 
         Raises debian.UnavailableError when its packages cannot be had, RuntimeError when it does not start.
         """
@@ -58,7 +61,10 @@ class BuildKitDaemon:
         self.socket = directory / "docker.sock"
         (directory / "bin").mkdir(parents=True)
         _emulators(directory / "bin")
-        (directory / "daemon.json").write_text(json.dumps({"features": {"containerd-snapshotter": True}}))
+        # It finds nobody by name, and so reaches loopback only.
+        (directory / "resolv.conf").touch()
+        config = {"features": {"containerd-snapshotter": True}, "registry-mirrors": [mirror] if mirror else []}
+        (directory / "daemon.json").write_text(json.dumps(config))
         daemon = ["dockerd", "--data-root=/mnt/data", "--exec-root=/mnt/exec", "--pidfile=/mnt/pid", "--log-level=warn"]
         daemon += [
             "--config-file=/mnt/daemon.json",
@@ -180,10 +186,10 @@ def _emulators(directory: Path) -> None:
 
 
 @contextlib.contextmanager
-def running() -> Iterator[BuildKitDaemon]:
+def running(*, mirror: str = "") -> Iterator[BuildKitDaemon]:
     """A daemon for the length of a `with`."""
     with tempfile.TemporaryDirectory(prefix="polyarch-buildkit-") as directory:
-        daemon = BuildKitDaemon(Path(directory) / "daemon")
+        daemon = BuildKitDaemon(Path(directory) / "daemon", mirror=mirror)
         try:
             yield daemon
         finally:
