@@ -147,6 +147,12 @@ def test_a_configuration_that_is_wrong_is_named(text: str) -> None:
         parse(text, "some.conf")
 
 
+def test_a_file_of_comments_and_short_names_says_nothing() -> None:
+    text = '# unqualified-search-registries = ["example.com"]\n\n[aliases]\n  "debian" = "docker.io/library/debian"\n'
+    assert parse(text) == ()
+    assert parse(f'{text}[[registry]]\nlocation = "a.example"\n') != ()
+
+
 INDEX = indexes.create([])
 GOOD = Answer(200, {"Content-Type": media_types.OCI_INDEX, "Docker-Content-Digest": INDEX.digest}, INDEX.raw)
 
@@ -182,7 +188,7 @@ def test_a_manifest_that_a_mirror_spoilt_the_registry_gives(new_client: Callable
         repository = new_client(mirrored(mirror.address, own.address)).at("example.com", "app")
         for _ in range(2):
             assert repository.read_manifest(INDEX.descriptor()) == INDEX.raw
-            assert repository.fetch(INDEX.digest) == (INDEX.descriptor(), INDEX.raw)
+            assert repository.fetch_manifest(INDEX.digest) == (INDEX.descriptor(), INDEX.raw)
     assert len([line for line in mirror.lines() if "manifests" in line]) == 1
 
 

@@ -20,8 +20,17 @@ def test_a_manifest_is_resolved_and_read_by_tag_and_by_digest(shared_registry: L
     manifest = image(repository, b"layer", "1.0")
     assert repository.resolve("1.0") == manifest.descriptor()
     assert repository.resolve(manifest.digest) == manifest.descriptor()
-    assert repository.fetch("1.0") == (manifest.descriptor(), manifest.raw)
+    assert repository.fetch_manifest("1.0") == (manifest.descriptor(), manifest.raw)
     assert repository.read_manifest(manifest.descriptor()) == manifest.raw
+
+
+def test_what_a_name_points_at_comes_with_its_bytes_in_one_request(registry: LocalRegistry, client: Client) -> None:
+    repository = client.at(registry.address, "manifests/once")
+    manifest = image(repository, b"layer", "1.0")
+    before = len(registry.requests())
+    descriptor, raw = repository.fetch_manifest("1.0")
+    assert repository.read_manifest(descriptor) == raw == manifest.raw
+    assert [line.split()[0] for line in registry.requests()[before:]] == ["GET"]
 
 
 def test_a_manifest_without_a_name_is_there_by_digest_alone(shared_registry: LocalRegistry, client: Client) -> None:
@@ -106,7 +115,7 @@ def lying(client: Client) -> Callable[[bytes, dict[str, str]], tuple[Descriptor,
     def fetch(body: bytes, headers: dict[str, str]) -> tuple[Descriptor, bytes]:
         with serving(lambda asked: Answer(200, headers, body)) as server:
             repository = client.at(server.address, "app")
-            found = repository.fetch("1")
+            found = repository.fetch_manifest("1")
             assert repository.resolve("1") == found[0]
             return found
 
@@ -136,7 +145,7 @@ def test_a_registry_that_lies_about_a_digest_is_not_believed(
         with pytest.raises(CorruptError):
             repository.read_manifest(INDEX.descriptor())
         with pytest.raises(CorruptError):
-            repository.fetch(INDEX.digest)
+            repository.fetch_manifest(INDEX.digest)
 
 
 def test_a_manifest_larger_than_any_is_refused(

@@ -37,7 +37,7 @@ def test_skopeo_reads_what_we_wrote_and_we_read_what_skopeo_wrote(
     skopeo("copy", "--all", "--preserve-digests", *plain, f"{name}/ours:1", f"{name}/theirs:2")
 
     theirs = client.at(shared_registry.address, "peers/theirs")
-    descriptor, raw = theirs.fetch("2")
+    descriptor, raw = theirs.fetch_manifest("2")
     found = documents.load(raw, descriptor.media_type)
     assert isinstance(found, Index)
     assert [entry.digest for entry in found.manifests] == [manifest.digest]

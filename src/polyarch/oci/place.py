@@ -63,6 +63,14 @@ class Target(Protocol):
 
 
 @runtime_checkable
+class Fetching(Protocol):
+    """A source that gives what a name points at together with its bytes, in one request."""
+
+    def fetch_manifest(self, name: str) -> tuple[Descriptor, bytes]:
+        """As `resolve` and `read_manifest`."""
+
+
+@runtime_checkable
 class Mounting(Protocol):
     """A target that can take a blob from a neighbouring repository without moving it."""
 

@@ -22,7 +22,7 @@ from polyarch.registry.wire import Session, Wire
 
 
 class Repository:
-    """One repository of a registry: Source, Target, Mounting, Originating and Ranged of `oci/place.py`.
+    """One repository of a registry: Source, Fetching, Target, Mounting, Originating and Ranged of `oci/place.py`.
 
     A name is a tag or a digest. It owns nothing that must be closed; its Registry does. Every method may be
     called from several threads at once, and raises RegistryError where the registry refuses or cannot be reached.
@@ -30,6 +30,8 @@ class Repository:
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
+        # Who asks what a name points at reads it next.
+        self._fetched: tuple[Descriptor, bytes] | None = None
 
     @property
     def reference(self) -> Reference:
@@ -41,12 +43,19 @@ class Repository:
         """What a tag or digest points at, by HEAD. Raises NotFoundError with the registry's own words."""
         return manifests.resolve(self._wire, name)
 
-    def fetch(self, name: str) -> tuple[Descriptor, bytes]:
+    def fetch_manifest(self, name: str) -> tuple[Descriptor, bytes]:
         """What a tag or digest points at together with its verified bytes, by one GET. Raises as read_manifest."""
-        return manifests.fetch(self._wire, name)
+        self._fetched = found = manifests.fetch(self._wire, name)
+        return found
 
     def read_manifest(self, descriptor: Descriptor) -> bytes:
-        """The verified bytes of a manifest or index of at most 4 MiB. Raises NotFoundError, CorruptError."""
+        """The verified bytes of a manifest or index of at most 4 MiB. Raises NotFoundError, CorruptError.
+
+        What `fetch_manifest` gave last is not asked for again.
+        """
+        found = self._fetched
+        if found is not None and (found[0].digest, found[0].size) == (descriptor.digest, descriptor.size):
+            return found[1]
         return manifests.read(self._wire, descriptor)
 
     def open_blob(self, descriptor: Descriptor) -> BlobReader:

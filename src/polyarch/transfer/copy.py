@@ -20,7 +20,7 @@ from polyarch.oci import platform as platforms
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
 from polyarch.oci.document import Index, Manifest
-from polyarch.oci.place import Mounting, Originating, Readable, Source, Streaming, Tagged, Target
+from polyarch.oci.place import Fetching, Mounting, Originating, Readable, Source, Streaming, Tagged, Target
 from polyarch.oci.platform import Platform
 from polyarch.transfer import graph as graphs
 from polyarch.transfer.crew import Crew
@@ -94,7 +94,7 @@ def send(
     """
     options = options or CopyOptions()
     with Crew(1 if isinstance(target, Streaming) and target.in_order else options.concurrency) as crew:
-        root = source.resolve(name)
+        root = source.fetch_manifest(name)[0] if isinstance(source, Fetching) else source.resolve(name)
         root, only = _choose(source, root, name, options)
         graph = graphs.read(source, root, only, crew.map)
         if options.present_only and graph.absent and isinstance(graph.root.document, Index):
@@ -242,6 +242,9 @@ class _Sender:
         self._emit = emit
         self._tally: dict[str, int] = {}
         self._lock = threading.Lock()
+        # Asked once: isinstance with a Protocol looks through all its methods, for each blob of hundreds.
+        self._mounting = target if isinstance(target, Mounting) else None
+        self._originating = source if isinstance(source, Originating) else None
 
     def count(self, how: str) -> int:
         """The bytes of the blobs that came across this way."""
@@ -282,10 +285,10 @@ class _Sender:
         return self._done(blob, "moved")
 
     def _mount(self, blob: Descriptor) -> bool:
-        if not isinstance(self._target, Mounting) or not isinstance(self._source, Originating):
+        if self._mounting is None or self._originating is None:
             return False
-        origins = self._source.origins(blob.digest)[:_MOUNT_ATTEMPTS]
-        return any(self._target.mount_blob(blob, origin) for origin in origins)
+        origins = self._originating.origins(blob.digest)[:_MOUNT_ATTEMPTS]
+        return any(self._mounting.mount_blob(blob, origin) for origin in origins)
 
     def _done(self, blob: Descriptor, how: str) -> None:
         with self._lock:

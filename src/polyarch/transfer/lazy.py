@@ -95,7 +95,7 @@ class LazySource:
         if digests.is_digest(name):
             raise NotFoundError(f"the store has no {name}", "'polyarch images --digests' lists what is here")
         reference = references.parse(name).tagged()
-        descriptor = self._registry.repository(reference).resolve(reference.version)
+        descriptor, _ = self._registry.repository(reference).fetch_manifest(reference.version)
         record_origins(self._store, [descriptor.digest], reference)
         return descriptor
 
