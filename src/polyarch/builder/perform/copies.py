@@ -56,7 +56,7 @@ class Copies:
     def details(self, name: str) -> tuple[str, Callable[[], Mapping[str, str]]] | None:
         """What `selected` named, where it is of this machine's files: the name, and, when asked, each file's digest."""
         if name in self._unread:
-            return name, lambda: self._arrangement(self._unread[name]).fingerprints()
+            return name, lambda: self._arrangement(self._unread[name])[0].fingerprints()
         arranged = self._arrangements.get(name)
         return (name, arranged.fingerprints) if arranged is not None else None
 
@@ -102,12 +102,12 @@ class Copies:
         chosen = [number for number, found in enumerate(local) if found is not None]
         if chosen:
             only = msgspec.structs.replace(vertex, parts=tuple(vertex.parts[number] for number in chosen))
-            arranged = self._arrangement(only)
-            if of_result and len(chosen) == len(local):
+            arranged, exact = self._arrangement(only)
+            if exact and of_result and len(chosen) == len(local):
                 self._foresee(vertex, arranged)
             digest.update(arranged.fingerprint(times=False).encode())
             self._arrangements[digest.hexdigest()] = arranged
-            if len(chosen) == len(local) and not any(part.unpack for part in vertex.parts):
+            if exact and len(chosen) == len(local) and not any(part.unpack for part in vertex.parts):
                 bare = msgspec.structs.replace(only, owner="")
                 self._arranged.setdefault(_question(bare, arranged.sources, None), []).append(arranged)
         return digest.hexdigest()
@@ -124,11 +124,18 @@ class Copies:
             with progress.reported(self._emit, f"read {same}", "[internal] reading the build context"):
                 self._make(arranged, vertex.epoch, same, self._ahead)
 
-    def _arrangement(self, vertex: Copy) -> copying.Arrangement:
-        """What a copy whose sources are all of this machine takes, as it would lie on nothing."""
+    def _arrangement(self, vertex: Copy) -> tuple[copying.Arrangement, bool]:
+        """What a copy whose sources are all of this machine takes, as it would lie on nothing; and whether it can.
+
+        Sources that collide at the destination may all go into it on a base that has a directory there.
+        """
         found = [source for part in vertex.parts if (source := self._sources.local(part.source)) is not None]
         bare = msgspec.structs.replace(vertex, owner="")
-        return copying.arrange(bare, found, placing.Empty(), None, no_archive)
+        try:
+            return copying.arrange(bare, found, placing.Empty(), None, no_archive), True
+        except placing.CollisionError:
+            inside = msgspec.structs.replace(bare, destination=f"{bare.destination}/")
+            return copying.arrange(inside, found, placing.Empty(), None, no_archive), False
 
     def mounted(self, source: Layers, path: str, inputs: Mapping[VertexId, str]) -> str:
         """What a bind mount shows: the content of a context's files, the key of a stage."""

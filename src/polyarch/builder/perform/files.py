@@ -126,7 +126,7 @@ def owner(text: str, accounts: StageFiles | None) -> tuple[int, int] | None:
 
     A name is looked up in the image's etc/passwd and etc/group, and one that is not there is root, as in BuildKit
     (solver/llbsolver/ops/user_linux.go). A user's name alone takes its primary group, a number alone is the group
-    too.
+    too, as is any user's with a group that is not there; a colon with nothing behind it is group 0.
     """
     if not text:
         return None
@@ -141,8 +141,10 @@ def owner(text: str, accounts: StageFiles | None) -> tuple[int, int] | None:
         groups = _table(accounts, "etc/group")
         if group.isdigit():
             gid = int(group)
-        elif group:
-            gid = int(groups[group][2]) if group in groups else 0
+        elif group in groups:
+            gid = int(groups[group][2])
+        elif not group:
+            gid = 0
     return uid, gid
 
 

@@ -70,7 +70,6 @@ def _apply(mode: int, who: str, operator: str, permissions: str, directory: bool
         return mode | bits | special
     if operator == "-":
         return mode & ~(bits | special)
+    # What `=` does not name it clears, but for the sticky bit.
     cleared = mask | (0o4000 if "u" in classes else 0) | (0o2000 if "g" in classes else 0)
-    if not who or "a" in who:
-        cleared |= 0o1000
     return (mode & ~cleared) | bits | special

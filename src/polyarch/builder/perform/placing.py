@@ -21,6 +21,10 @@ _LONGEST_NAME = 255
 _LONGEST_PATH = 4096
 
 
+class CollisionError(PolyarchError):
+    """A directory where a file is to go, or the other way round."""
+
+
 class Lookup(Protocol):
     """What is asked of a file system that is copied into; paths are as `Entry.path`."""
 
@@ -127,7 +131,7 @@ class Placement:
             found = self.entry(path)
             if found is not None:
                 if found.kind != "directory":
-                    raise PolyarchError(f"cannot make a directory in /{path}: it is a {found.kind}")
+                    raise CollisionError(f"cannot make a directory in /{path}: it is a {found.kind}")
                 break
             missing.append(path)
             path = posixpath.dirname(path)
@@ -141,7 +145,7 @@ class Placement:
 
         `number` is what `Placed.origin` calls the source.
 
-        Raises PolyarchError where types collide, NotFoundError where there is nothing at `path`.
+        Raises CollisionError where types collide, NotFoundError where there is nothing at `path`.
         """
         # Each copy has its own memory of inodes: two sources of one COPY do not share hard links.
         self._links = {}
@@ -257,7 +261,7 @@ class Placement:
                 assert entry is not None, above
                 self._put(Placed(self._changed(entry, place, walk.rules)))
             elif found.kind != "directory":
-                raise PolyarchError(f"cannot copy to non-directory: /{place}")
+                raise CollisionError(f"cannot copy to non-directory: /{place}")
             elif above != walk.top and place not in self._placed:
                 # What is there already gets the mode, and keeps the rest.
                 entry = walk.source.entry(above)
@@ -267,14 +271,14 @@ class Placement:
     def _place_directory(self, entry: Entry, target: str, rules: Rules, *, overwrite: bool) -> None:
         found = self.entry(target)
         if found is not None and found.kind != "directory":
-            raise PolyarchError(f"cannot copy to non-directory: /{target}")
+            raise CollisionError(f"cannot copy to non-directory: /{target}")
         if target and (found is None or overwrite):
             self._put(Placed(self._changed(entry, target, rules)))
 
     def _place_file(self, walk: "_Walk", entry: Entry, path: str, target: str) -> None:
         found = self.entry(target)
         if found is not None and found.kind == "directory":
-            raise PolyarchError(f"cannot replace to directory /{target} with file")
+            raise CollisionError(f"cannot replace to directory /{target} with file")
         changed = self._changed(entry, target, walk.rules)
         if entry.kind != "file":
             self._put(Placed(changed))

@@ -63,7 +63,7 @@ def command_line(state: StageState, instruction: syntax.Cmd | syntax.Entrypoint)
 
 def user(state: StageState, instruction: syntax.User) -> StageState:
     """USER."""
-    return state.configured(User=instruction.user).recorded(f"USER {instruction.user}")
+    return state.configured(User=instruction.user or None).recorded(f"USER {instruction.user}")
 
 
 def expose(state: StageState, instruction: syntax.Expose) -> StageState:

@@ -95,7 +95,7 @@ def _finish(
             glob.translate(part.path)
     # BuildKit ignores --link together with --chmod, and makes an ordinary copy of it.
     link = instruction.link and not instruction.chmod
-    named = any(part and not part.isdigit() for part in instruction.chown.split(":"))
+    named = any(part and not part.isdigit() for part in instruction.chown.split(":", 1))
     if named and not state.layers:
         raise UsageError(
             f"--chown={instruction.chown}: scratch has no /etc/passwd and no /etc/group to find a name in",
