@@ -65,6 +65,9 @@ def pack(
     """
     from concurrent.futures import ThreadPoolExecutor
 
+    from polyarch.layers.syscalls import reuse_freed_memory
+
+    reuse_freed_memory()
     tar = _Tar()
     with ThreadPoolExecutor(max(1, workers), "pack") as pool:
         blocks = Blocks(output, compression, pool, max(1, workers), known)

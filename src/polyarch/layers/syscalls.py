@@ -1,8 +1,9 @@
-"""The one system call of this room that Python has no function for: openat2(2), Linux 5.6."""
+"""What this room needs of the kernel and of libc that Python has no function for."""
 
 import ctypes
 import errno
 import os
+from functools import cache
 
 # One number on every architecture.
 _OPENAT2 = 437
@@ -10,6 +11,12 @@ _NO_MAGICLINKS = 0x02
 _NO_SYMLINKS = 0x04
 _BENEATH = 0x08
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+# mallopt(3): what is larger than the first is mapped by itself; what is freed beyond the second goes back at once.
+_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -3, -1
+_LARGEST_BLOCK = 32 << 20
+_KEPT_FREE = 128 << 20
 
 
 class _How(ctypes.Structure):
@@ -40,6 +47,19 @@ def open_directory(root: int, path: str) -> int:
             raise OSError(number, os.strerror(number), path)
         _missing = True
     return _step_by_step(root, path)
+
+
+@cache
+def reuse_freed_memory() -> None:
+    """Let blocks of a mebibyte take the memory of those that were freed, for this process.
+
+    By default glibc gives such memory back to the kernel and asks for it again, page by page: for a layer of 256 MB
+    60,000 page faults, a tenth of the work. A libc without mallopt stays as it is.
+    """
+    mallopt = getattr(_LIBC, "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, _LARGEST_BLOCK)
+        mallopt(_M_TRIM_THRESHOLD, _KEPT_FREE)
 
 
 def _step_by_step(root: int, path: str) -> int:
