@@ -34,9 +34,9 @@ class File(NamedTuple):
             text += f" == {escaped(self.link)}"
         elif self.kind == "file":
             digest = hashlib.sha256(self.content).hexdigest()[:12]
-            shown = _readable(self.content)
-            text += f" = {shown}" if len(shown) <= _SHOWN else f" = sha256:{digest}"
-            text = text.removesuffix(" = ") if not self.content else text
+            shown = _readable(self.content) if len(self.content) <= _SHOWN else ""
+            if self.content:
+                text += f" = {shown}" if 0 < len(shown) <= _SHOWN else f" = sha256:{digest}"
         elif self.kind != "directory":
             text += f" ({self.kind})"
         return f"{text} @{self.mtime}" if times else text

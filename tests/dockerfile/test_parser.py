@@ -301,7 +301,7 @@ ERRORS = [
     ("HEALTHCHECK --timeout=5 CMD a", 'time: missing unit in duration "5"'),
     ("HEALTHCHECK --timeout=5x CMD a", 'time: unknown unit "x" in duration "5x"'),
     ("HEALTHCHECK --retries=-1 CMD a", "--retries cannot be negative (-1)"),
-    ("RUN --network=lan a", 'invalid network mode: "lan"'),
+    ("RUN --network=lan a", 'invalid network mode "lan"'),
     ("RUN --security=none a", 'security "none" is not valid'),
     ("RUN --mount=type=bind,from=$a b", "'from' doesn't support variable expansion, define alias stage instead"),
     ("RUN <<A\nx", "unterminated heredoc"),

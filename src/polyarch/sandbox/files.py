@@ -20,7 +20,7 @@ ff02::2\tip6-allrouters
 def network_files(process: Process) -> tuple[File, ...]:
     """/etc/hosts and /etc/hostname as docker generates them; /etc/resolv.conf of the host, whose network it is.
 
-    For a build without the second.
+    For a build without the second, and without those in a directory that it mounts.
     """
     hosts = _HOSTS + f"127.0.1.1\t{process.hostname}\n"
     hosts += "".join(f"{address}\t{name}\n" for name, address in process.hosts)
@@ -31,7 +31,9 @@ def network_files(process: Process) -> tuple[File, ...]:
         File("/etc/resolv.conf", resolver, read_only=process.for_build),
         File("/etc/hosts", hosts.encode(), read_only=process.for_build),
     )
-    return found if process.for_build else (*found, File("/etc/hostname", f"{process.hostname}\n".encode()))
+    if not process.for_build:
+        return (*found, File("/etc/hostname", f"{process.hostname}\n".encode()))
+    return () if any(mount.target == "/etc" for mount in process.mounts) else found
 
 
 def mount_sys(target: str) -> None:

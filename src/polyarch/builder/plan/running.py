@@ -39,7 +39,14 @@ def run(state: StageState, instruction: syntax.Run, tools: Running, name: str) -
     network = instruction.network if instruction.network != "default" else options.network
     if network == "host" and instruction.network == "host" and not options.allow_host_network:
         raise UsageError("network.host is not allowed", "a RUN --network=host needs --allow network.host")
+    if instruction.devices:
+        raise UsageError(
+            f"--device={instruction.devices[0]}: devices cannot be given to a RUN",
+            "without root there are no rules for them; what needs one runs with `polyarch run` or on the host",
+        )
     command = syntax.command(instruction, default_shell(state))
+    if not command.argv:
+        raise UsageError("arguments are required", "an empty list names no program")
     vertex = Run(
         base=state.layers,
         platform=state.platform,
@@ -82,11 +89,13 @@ def workdir(state: StageState, instruction: config_syntax.Workdir, tools: Runnin
 
 
 def _mount(state: StageState, mount: Mount, tools: Running) -> RunMount:
-    target = paths.below(state.workdir, mount.target) if mount.target else ""
+    # Where nothing is said, files go to the working directory, a secret and an agent to a place of their own.
+    placed = mount.target or mount.kind not in ("secret", "ssh")
+    target = paths.below(state.workdir, mount.target) if placed else ""
     if mount.kind == "secret" and not target and not mount.env:
         target = f"/run/secrets/{posixpath.basename(mount.id)}"
     if target == "/":
-        raise UsageError("invalid mount target '/'", "a mount goes on a directory below the root")
+        raise UsageError('invalid mount target "/"', "a mount goes on a directory below the root")
     source: Layers = ()
     if mount.from_:
         source = tools.source(mount.from_)

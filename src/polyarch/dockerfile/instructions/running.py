@@ -44,9 +44,9 @@ class Command(msgspec.Struct, frozen=True):
 
 def parse_run(node: Node) -> Run:
     given = flags.parse(node.flags, _FLAGS)
-    network = given.text("network") or "default"
+    network = given.text("network") if given.list("network") else "default"
     if network not in ("default", "none", "host"):
-        raise DockerfileError(f"invalid network mode: {quoted(network)}", "it is one of default, none and host")
+        raise DockerfileError(f"invalid network mode {quoted(network)}", "it is one of default, none and host")
     security = given.text("security") or "sandbox"
     if security not in ("sandbox", "insecure"):
         raise DockerfileError(f"security {quoted(security)} is not valid", "it is one of sandbox and insecure")
