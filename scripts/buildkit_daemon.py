@@ -17,9 +17,9 @@ from pathlib import Path
 
 from scripts import busybox, debian_root
 
-# The newest docker that Debian has. git is for contexts and ADD.
+# The newest docker that Debian has. git is for contexts and ADD, xz for archives of ADD.
 _SUITE = "sid"
-_PACKAGES = ("docker.io", "docker-buildx", "git")
+_PACKAGES = ("docker.io", "docker-buildx", "git", "xz-utils")
 _BUILDX = "usr/libexec/docker/cli-plugins/docker-buildx"
 _START_SECONDS = 20.0
 

@@ -104,6 +104,23 @@ def test_chown_is_for_all_members(worker: Worker, context: Context) -> None:
     assert {line.split()[1] for line in found} == {"1:2"}
 
 
+def test_chown_and_chmod_are_not_for_directories_that_the_archive_does_not_list(
+    worker: Worker, context: Context
+) -> None:
+    archive = tar(("deep/er/a", {"mode": 0o640, "uid": 5}, b"text"))
+    found = [line.split(" @")[0] for line in add(worker, context, archive, "ADD --chown=1:2 --chmod=700 archive /x/")]
+    assert found == ["0755 1:2 x/", "0755 0:0 x/deep/", "0755 0:0 x/deep/er/", "0640 1:2 x/deep/er/a = text"]
+
+
+def test_an_absolute_link_of_an_archive_means_the_destination(worker: Worker, context: Context) -> None:
+    archive = tar(
+        ("out", {"type": tarfile.SYMTYPE, "linkname": "/etc", "mode": 0o777}, b""),
+        ("out/passwd", {"mode": 0o644}, b"x"),
+    )
+    found = [line.split(" @")[0] for line in add(worker, context, archive)]
+    assert found == ["0755 0:0 x/", "0755 0:0 x/etc/", "0644 0:0 x/etc/passwd = x", "0777 0:0 x/out -> /etc"]
+
+
 def test_copy_does_not_unpack(worker: Worker, context: Context) -> None:
     assert len(add(worker, context, SIMPLE, "COPY archive /x")) == 1
 
@@ -125,7 +142,7 @@ def test_members_through_a_link_of_the_archive_stay_below_the_destination(worker
         ("out/passwd", {"mode": 0o644}, b"x"),
     )
     found = [line.split(" @")[0] for line in add(worker, context, archive)]
-    assert found == ["0755 0:0 etc/", "0644 0:0 etc/passwd = x", "0755 0:0 x/", "0777 0:0 x/out -> ../../../etc"]
+    assert found == ["0755 0:0 x/", "0755 0:0 x/etc/", "0644 0:0 x/etc/passwd = x", "0777 0:0 x/out -> ../../../etc"]
 
 
 def test_a_name_that_leads_upwards_is_refused(worker: Worker, context: Context) -> None:

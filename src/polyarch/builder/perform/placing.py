@@ -168,14 +168,17 @@ class Placement:
     def unpack(self, number: int, entries: Iterable[Entry], destination: str, rules: Rules) -> None:
         """Put the members of an archive into `destination`, as tar would unpack them there; later ones win.
 
-        Owners are the archive's, unless the rules give one; modes and times are its own.
+        Owners are the archive's, unless the rules give one; modes and times are its own. No symlink of it leads out of
+        the destination: to it that is the root.
         """
         top = resolve(self, destination)
-        self.make_directories(top, rules)
+        self.make_directories(top, msgspec.structs.replace(rules, mode=None))
+        inside = _Inside(self, top)
+        implied = Rules(time=rules.time)
         for entry in entries:
             parent, _, name = entry.path.rpartition("/")
-            directory = resolve(self, posixpath.join(top, parent))
-            self.make_directories(directory, rules)
+            directory = inside.path(resolve(inside, parent))
+            self.make_directories(directory, implied)
             target = posixpath.join(directory, name)
             if not name:
                 continue
@@ -189,8 +192,8 @@ class Placement:
                 origin = (number, entry.path)
                 self._sizes[target] = entry.size
             elif entry.kind == "hardlink":
-                link = resolve(self, posixpath.join(top, posixpath.dirname(entry.link)))
-                link = posixpath.join(link, posixpath.basename(entry.link))
+                directory, _, name = entry.link.rpartition("/")
+                link = _join(inside.path(resolve(inside, directory)), name)
                 original = self._placed.get(link)
                 if original is None:
                     raise PolyarchError(f"{entry.path} is a hard link to {entry.link}, which the archive does not have")
@@ -327,6 +330,21 @@ def _check_length(path: str) -> None:
             f"the name /{path} is too long: {len(raw)} bytes",
             f"a name may have {_LONGEST_NAME} bytes, a whole path {_LONGEST_PATH - 1}",
         )
+
+
+class _Inside(msgspec.Struct, frozen=True):
+    """A directory as a root of its own."""
+
+    whole: Lookup
+    top: str
+
+    def entry(self, path: str) -> Entry | None:
+        """As of `Lookup`."""
+        return self.whole.entry(self.path(path))
+
+    def path(self, path: str) -> str:
+        """The path in the whole."""
+        return _join(self.top, path) if path else self.top
 
 
 class _Walk(msgspec.Struct, frozen=True):
