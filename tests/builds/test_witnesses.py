@@ -1,6 +1,7 @@
 """Images as other tools read them, and other tools' images as this builder reads them."""
 
 import os
+import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -74,6 +75,25 @@ def test_every_kind_of_change_is_what_umoci_unpacks(
     run(["skopeo", "copy", "--quiet", f"oci:{polyarch.root}/oci:docker.io/library/changes:latest", f"oci:{layout}:a"])
     run(["umoci", "unpack", "--image", f"{layout}:a", tmp_path / "bundle"])
     assert trees.read(tmp_path / "bundle/rootfs/d") == EXPECTED
+
+
+def test_a_layer_with_its_table_of_contents_is_what_others_unpack(
+    polyarch: Program, context: Context, buildah: Callable[..., str], tmp_path: Path
+) -> None:
+    need("umoci", "skopeo")
+    directory = context("FROM scratch\nCOPY d /d", "d/small = s")
+    content = random.Random(1).randbytes(3 << 20)
+    (directory / "d/large").write_bytes(content)
+    polyarch("build", "-t", "table", directory)
+    assert '"org.polyarch.layer.toc"' in polyarch("manifest", "inspect", "table").stdout
+    place = f"oci:{polyarch.root}/oci:docker.io/library/table:latest"
+    layout = f"{tmp_path}/layout"
+    run(["skopeo", "copy", "--quiet", place, f"oci:{layout}:a"])
+    run(["umoci", "unpack", "--image", f"{layout}:a", tmp_path / "bundle"])
+    there = buildah("mount", buildah("from", f"oci:{layout}:a").strip()).strip()
+    for unpacked in (tmp_path / "bundle/rootfs", Path(there)):
+        assert (unpacked / "d/large").read_bytes() == content
+        assert (unpacked / "d/small").read_text() == "s"
 
 
 def test_the_same_image_again_as_files_and_by_its_own_copy(

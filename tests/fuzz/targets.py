@@ -27,6 +27,7 @@ from polyarch.errors import PolyarchError
 from polyarch.images.check import elf, packages
 from polyarch.images.check.window import Window
 from polyarch.layers import listing as listings
+from polyarch.layers import toc
 from polyarch.layers.apply import apply
 from polyarch.layers.compression import decompress
 from polyarch.layers.tree import Tree
@@ -238,6 +239,13 @@ WORKDIR ../x
 ADD http://a:b@example.com/x?y#z https://[::1]:99/a.git#main:/sub git@example.com:x.git /y/
 """
 
+
+def _table(raw: bytes) -> None:
+    Tree([toc.read(raw, toc.Place(1, len(raw), digests.of(raw)))])
+
+
+_TABLE = toc.encode(listings.scan(io.BytesIO(_LAYERS[0]))[1], 1 << 20)
+
 TARGETS: dict[str, Target] = {
     "layer": Target(unpack, (*_LAYERS, *map(gzip.compress, _LAYERS[:3])), tar=True),
     "stream": Target(
@@ -251,6 +259,7 @@ TARGETS: dict[str, Target] = {
     "listing": Target(
         lambda raw: listings.decode(raw), tuple(listings.scan(io.BytesIO(raw))[1].encode() for raw in _LAYERS[:1])
     ),
+    "table of contents": Target(_table, (_TABLE,)),
     "cached result": Target(results.decode, (b'{"diff_id":"%s","snapshot":"x"}' % _DIGEST.encode(),)),
     "Dockerfile": Target(_dockerfile, (_DOCKERFILE,)),
     ".dockerignore": Target(_ignorefile, (b"**/*.py\n!a/**/b\n[a-z]\n\\#x\n", b"a/?/[^b]*\n../x\n/\n")),

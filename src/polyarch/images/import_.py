@@ -144,13 +144,14 @@ def _layer(store: "Store", tar: Readable) -> tuple[Descriptor, Digest]:
             diff_id, listing = scan(_Tee(head, tar, writer), limit=store.largest_layer)
             media_type = Compression(kind="zstd" if kind == "zstd" else "gzip").media_type()
             digest, size = writer.commit()
+            blob = Descriptor(media_type=media_type, digest=digest, size=size)
         else:
             plain = decompress(_Tee(head, tar, None), store.largest_layer)
             packed = pack(_items(plain, store.largest_layer), writer, Compression())
-            diff_id, listing, media_type = packed.diff_id, packed.listing, packed.media_type
-            digest, size = writer.commit(packed.digest)
+            diff_id, listing, blob = packed.diff_id, packed.listing, packed.descriptor()
+            writer.commit(packed.digest)
     store.cache.put(_LISTING, diff_id, listing.encode())
-    return Descriptor(media_type=media_type, digest=digest, size=size), diff_id
+    return blob, diff_id
 
 
 def _items(tar: Readable, limit: int) -> "Iterator[Item]":

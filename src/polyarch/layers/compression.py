@@ -63,7 +63,9 @@ class Compression(msgspec.Struct, frozen=True):
 
     def tag(self) -> str:
         """What names the bytes that this makes of a tar: part of cache keys, changed when the bytes change."""
-        return "none" if self.kind == "none" else f"{self.kind}-{self.effective_level}-blocks1"
+        if self.kind == "none":
+            return "none"
+        return f"{self.kind}-{self.effective_level}-blocks1" + ("-toc1" if self.kind == "gzip" else "")
 
     def compressor(self) -> Callable[[bytes], bytes]:
         """What makes one block's bytes. It keeps no state and may be called from any thread."""

@@ -6,13 +6,13 @@ A listing is derived and can always be made again, so its encoding carries a ver
 import hashlib
 import io
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Annotated
 
 import msgspec
 
 from polyarch.errors import CorruptError
 from polyarch.layers.compression import LARGEST, RAISE_THE_LIMIT, decompress
-from polyarch.layers.entry import Entry, clean, parent_of
+from polyarch.layers.entry import Entry, Kind, clean, parent_of
 from polyarch.layers.reader import Pieces, TarReader, content
 from polyarch.layers.whiteouts import OPAQUE
 from polyarch.oci.digest import Digest
@@ -87,49 +87,69 @@ def _is_rare(entry: Listed) -> bool:
     return bool(entry.xattrs or entry.major or entry.minor or entry.pieces is not None)
 
 
+_Natural = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class _Row(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """The fields of an entry as they are encoded, without its names."""
+
+    kind: Kind
+    mode: _Natural
+    uid: _Natural
+    gid: _Natural
+    size: _Natural
+    mtime: int
+    offset: _Natural
+    xattrs: tuple[tuple[str, bytes], ...] = ()
+    major: _Natural = 0
+    minor: _Natural = 0
+    pieces: tuple[tuple[_Natural, _Natural], ...] | None = None
+
+
+class _Encoded(msgspec.Struct, array_like=True, frozen=True):
+    """The whole, in the order in which it is encoded."""
+
+    version: int
+    names: bytes
+    links: bytes
+    rows: list[_Row]
+    size: _Natural
+    blocks: tuple[tuple[_Natural, _Natural], ...]
+    blob: str
+    texts: dict[str, bytes]
+
+
 def decode(raw: bytes) -> Listing:
     """The listing that `encode` gave. Raises CorruptError where the bytes are none, or of another version."""
     try:
-        version, names, links, rows, size, blocks, blob, texts = msgspec.msgpack.decode(raw)
-        if version != _VERSION:
-            raise CorruptError(f"a listing has the version {version}, this one reads {_VERSION}")
+        found = msgspec.msgpack.decode(raw, type=_Encoded)
+        if found.version != _VERSION:
+            raise CorruptError(f"a listing has the version {found.version}, this one reads {_VERSION}")
         entries: list[Listed] = []
-        if rows:
-            paths = names.decode("utf-8", "surrogateescape").split("\0")
-            targets = links.decode("utf-8", "surrogateescape").split("\0")
-            entries = [_row(path, link, row) for path, link, row in zip(paths, targets, rows, strict=True)]
-        return Listing(
-            entries=tuple(entries),
-            size=size,
-            blocks=tuple((compressed, plain) for compressed, plain in blocks),
-            blob=blob,
-            texts=texts,
-        )
-    except (msgspec.DecodeError, ValueError, TypeError, AttributeError) as error:
+        if found.rows:
+            paths = found.names.decode("utf-8", "surrogateescape").split("\0")
+            targets = found.links.decode("utf-8", "surrogateescape").split("\0")
+            entries = [_joined(path, link, row) for path, link, row in zip(paths, targets, found.rows, strict=True)]
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise CorruptError(f"a listing is malformed: {error}") from error
+    return Listing(entries=tuple(entries), size=found.size, blocks=found.blocks, blob=found.blob, texts=found.texts)
 
 
-def _row(path: str, link: str, row: list[Any]) -> Listed:
-    kind, mode, uid, gid, size, mtime, offset = row[:7]
-    if len(row) == 7:
-        return Listed(
-            path=path, kind=kind, mode=mode, uid=uid, gid=gid, size=size, mtime=mtime, link=link, offset=offset
-        )
-    xattrs, major, minor, pieces = row[7:]
+def _joined(path: str, link: str, row: _Row) -> Listed:
     return Listed(
         path=path,
-        kind=kind,
-        mode=mode,
-        uid=uid,
-        gid=gid,
-        size=size,
-        mtime=mtime,
+        kind=row.kind,
+        mode=row.mode,
+        uid=row.uid,
+        gid=row.gid,
+        size=row.size,
+        mtime=row.mtime,
         link=link,
-        xattrs=tuple((name, value) for name, value in xattrs),
-        major=major,
-        minor=minor,
-        offset=offset,
-        pieces=None if pieces is None else tuple((start, length) for start, length in pieces),
+        xattrs=row.xattrs,
+        major=row.major,
+        minor=row.minor,
+        offset=row.offset,
+        pieces=row.pieces,
     )
 
 

@@ -2,7 +2,8 @@
 
 A block ends at the first entry boundary after 1 MiB, so that one changed file changes one block. A file larger than
 that begins a block of its own, behind its header, and is cut every 1 MiB. Blocks depend on nothing but the entries:
-the number of workers changes when a block is ready, never what is in it or in which order it is written.
+the number of workers changes when a block is ready, never what is in it or in which order it is written. Behind the
+last block of a gzip layer lies its table of contents (toc.py).
 
 Memory is bounded by the blocks in flight, whatever the layer's size; only the listing grows, with the entries.
 """
@@ -17,10 +18,13 @@ from typing import TYPE_CHECKING, Protocol, Self
 import msgspec
 
 from polyarch.errors import ConflictError, CorruptError, NotFoundError, PolyarchError
-from polyarch.layers import headers
+from polyarch.layers import headers, toc
 from polyarch.layers.compression import Compression, is_far
 from polyarch.layers.entry import Content, Entry, Item, LocalFile, Stamp
 from polyarch.layers.listing import KEPT, KEPT_SIZE, Listed, Listing, listed
+from polyarch.layers.toc import ANNOTATION, Place
+from polyarch.oci import digest as digests
+from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
 from polyarch.oci.place import BlobReader
 
@@ -40,13 +44,22 @@ class Writable(Protocol):
 
 
 class Packed(msgspec.Struct, frozen=True, kw_only=True):
-    """What `pack` made: both digests, the blob's size in bytes, its media type, and what is in it."""
+    """What `pack` made: both digests, the blob's size in bytes, its media type, and what is in it.
+
+    `toc` says where in the blob its table of contents is, None where it has none.
+    """
 
     diff_id: Digest
     digest: Digest
     size: int
     media_type: str
     listing: Listing
+    toc: Place | None = None
+
+    def descriptor(self) -> Descriptor:
+        """The blob's descriptor, which says where the table is."""
+        annotations = {} if self.toc is None else {ANNOTATION: str(self.toc)}
+        return Descriptor(media_type=self.media_type, digest=self.digest, size=self.size, annotations=annotations)
 
 
 def pack(
@@ -79,19 +92,22 @@ def pack(
         except BaseException:
             blocks.cancel()
             raise
+    in_blocks = compression.kind != "none"
     listing = Listing(
         entries=tuple(tar.entries),
         size=tar.position,
-        blocks=tuple(blocks.starts) if compression.kind != "none" else (),
-        blob=f"sha256:{blocks.blob.hexdigest()}" if compression.kind != "none" else "",
+        blocks=tuple(blocks.starts) if in_blocks else (),
         texts=tar.texts,
     )
+    place = blocks.append_toc(listing) if compression.kind == "gzip" else None
+    digest = Digest(f"sha256:{blocks.blob.hexdigest()}")
     return Packed(
         diff_id=Digest(f"sha256:{blocks.plain.hexdigest()}"),
-        digest=Digest(f"sha256:{blocks.blob.hexdigest()}"),
+        digest=digest,
         size=blocks.written,
         media_type=compression.media_type(),
-        listing=listing,
+        listing=msgspec.structs.replace(listing, blocks=tuple(blocks.starts), blob=digest) if in_blocks else listing,
+        toc=place,
     )
 
 
@@ -162,6 +178,20 @@ class Blocks:
         """Write what is still being compressed."""
         while self._pending:
             self._write()
+
+    def append_toc(self, listing: Listing) -> Place | None:
+        """Write the table of contents behind the last block; where it is, None where none is worth its room."""
+        table = toc.encode(listing, self.written)
+        if not table:
+            return None
+        place = Place(self.written, len(table), digests.of(table))
+        # It begins like a block: so the last block of the tar has an end, too.
+        if is_far(self.starts, self._position):
+            self.starts.append((self.written, self._position))
+        self.blob.update(table)
+        self._output.write(table)
+        self.written += len(table)
+        return place
 
     def cancel(self) -> None:
         """Forget the blocks that no worker has begun."""

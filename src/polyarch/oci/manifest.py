@@ -49,7 +49,9 @@ def convert(manifest: Manifest, *, to_docker: bool) -> Manifest:
                 "push it in OCI format, or build it with compression=gzip,force-compression=true",
             )
     if to_docker:
-        document.pop("annotations", None)  # schema 2 has no such field, and strict readers refuse it
+        # Schema 2 has no such field, and strict readers refuse it.
+        for entry in [document, document["config"], *document["layers"]]:
+            entry.pop("annotations", None)
     return _load(document)
 
 

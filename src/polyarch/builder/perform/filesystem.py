@@ -2,6 +2,10 @@
 
 Each form of a layer is made from another when somebody needs it, once in a run: a listing from a blob or from an
 unpacked directory, a directory from a blob, a file's bytes from either.
+
+Of a layer that is only in a registry, and says in its manifest where its table of contents is, that is all that is
+read. It is its maker's word for where a copy comes to lie, and compared with the layer as soon as anything of that is
+read: who lies there could have put the files elsewhere in the first place.
 """
 
 import threading
@@ -10,11 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from polyarch.builder.perform.layer import Layer
-from polyarch.errors import CorruptError, NotFoundError
+from polyarch.errors import CorruptError, NotFoundError, PolyarchError
 from polyarch.images.unpack import Layer as BlobLayer
 from polyarch.images.unpack import Unpacker
+from polyarch.layers import toc
 from polyarch.layers.entry import Content, Entry, Item, order
-from polyarch.layers.listing import Listed, Listing
+from polyarch.layers.listing import Listed, Listing, decode
 from polyarch.layers.tree import Tree
 
 if TYPE_CHECKING:
@@ -28,6 +33,7 @@ _T = TypeVar("_T")
 # A program's capabilities, and what a process writes for other programs to read.
 _KEPT_XATTRS = ("security.capability", "user.")
 _FORESEEING = 4
+_TOC = "toc"
 
 
 class Filesystems:
@@ -46,6 +52,7 @@ class Filesystems:
         self._snapshots: dict[str, tuple[Listing, dict[str, Content | None]]] = {}
         self._trees: dict[tuple[str, ...], Tree] = {}
         self._files: dict[str, LayerFiles] = {}
+        self._tables: dict[str, Listing | None] = {}
         self._foreseeing: Executor | None = None
 
     def close(self) -> None:
@@ -61,17 +68,13 @@ class Filesystems:
 
         What fails there fails again for who needs it, and is told then.
         """
-        unlisted = [
-            BlobLayer(layer.diff_id, layer.blob)
-            for layer in layers
-            if layer.blob is not None and self._store.cache.get("listing", layer.diff_id) is None
-        ]
+        unlisted = [layer for layer in layers if layer.blob and self._store.cache.get("listing", layer.diff_id) is None]
         if unlisted:
             from concurrent.futures import ThreadPoolExecutor
 
             self._foreseeing = ThreadPoolExecutor(min(len(unlisted), _FORESEEING), thread_name_prefix="list")
             for layer in unlisted:
-                self._foreseeing.submit(self._unpacker.listing, layer)
+                self._foreseeing.submit(self.listing, layer)
 
     def tree(self, layers: Sequence[Layer]) -> Tree:
         """The flattened file system of these layers, lowest first."""
@@ -81,10 +84,46 @@ class Filesystems:
         )
 
     def listing(self, layer: Layer) -> Listing:
-        """What a layer holds."""
+        """What a layer holds, or is said to hold by the table that goes with it."""
         if layer.diff_id and layer.blob is not None:
-            return self._unpacker.listing(BlobLayer(layer.diff_id, layer.blob))
+            return self._table(layer) or self._unpacker.listing(BlobLayer(layer.diff_id, layer.blob))
         return self._snapshot(layer)[0]
+
+    def _table(self, layer: Layer) -> Listing | None:
+        """The table of contents of a layer of which nothing else is here; None where there is none to be had."""
+        assert layer.blob is not None
+        blob = layer.blob
+        place = toc.parse(blob.annotations.get(toc.ANNOTATION, ""))
+        if place is None:
+            return None
+
+        def read() -> Listing | None:
+            cache = self._store.cache
+            if cache.get("listing", layer.diff_id) is not None or self._store.has_blob(blob):
+                return None
+            try:
+                if (known := cache.get(_TOC, place.digest)) is not None:
+                    return decode(known)
+                listing = toc.read(self._source.read_range(blob, place.offset, place.size), place)
+            except PolyarchError:
+                # Whatever is wrong with this way, the layer itself can be read, and says what is wrong with that.
+                return None
+            cache.put(_TOC, place.digest, listing.encode())
+            return listing
+
+        return self._once(f"table {layer.key}", self._tables, layer.key, read)
+
+    def _check(self, layer: Layer) -> Listing:
+        """The listing that was read of the layer itself. Raises CorruptError where its table said something else."""
+        assert layer.blob is not None
+        listing = self._unpacker.listing(BlobLayer(layer.diff_id, layer.blob))
+        said = self._tables.get(layer.key)
+        if said is not None and (said.entries, said.texts) != (listing.entries, listing.texts):
+            raise CorruptError(
+                f"the layer {layer.blob.digest} does not hold what its manifest says in {toc.ANNOTATION}",
+                "the image was made wrongly, or to deceive: do not build on it",
+            )
+        return listing
 
     def items(self, layer: Layer) -> list[Item]:
         """The entries of an unpacked layer and where their bytes are, in the order of a tar."""
@@ -110,6 +149,9 @@ class Filesystems:
         """
         first = next((number for number, layer in enumerate(layers) if layer.snapshot), len(layers))
         found = list(self._unpacker.lowers([_blob(layer) for layer in layers[:first]]))
+        for layer in layers[:first]:
+            if layer.key in self._tables:
+                self._check(layer)
         for layer in layers[first:]:
             if not layer.snapshot:
                 found.extend(self._unpacker.lowers([_blob(layer)]))
@@ -141,7 +183,7 @@ class Filesystems:
         if not self._store.has_blob(layer.blob):
             self._source.fetch(layer.blob)
         path = str(self._store.blob_path(layer.blob.digest))
-        return LayerFiles(path, self.listing(layer), str(self._scratch), layer.blob.digest)
+        return LayerFiles(path, self._check(layer), str(self._scratch), layer.blob.digest)
 
     def _once(self, name: str, known: "dict[_K, _T]", key: "_K", make: Callable[[], _T]) -> _T:
         with self._mutex:

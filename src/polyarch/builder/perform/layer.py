@@ -86,8 +86,7 @@ def pack(
         packed = pack_items(items, writer, compression, workers, known)
         writer.keep(packed.digest)
     store.cache.put("listing", packed.diff_id, packed.listing.encode())
-    blob = Descriptor(media_type=packed.media_type, digest=packed.digest, size=packed.size)
-    return Layer(diff_id=packed.diff_id, blob=blob)
+    return Layer(diff_id=packed.diff_id, blob=packed.descriptor())
 
 
 def _blocks(store: "Store", like: Layer | None, compression: "Compression") -> "KnownBlocks | None":
