@@ -1,5 +1,6 @@
 """Where it happens: a temporary directory, a registry on loopback with the bases in it."""
 
+import gzip
 import os
 import shutil
 import sys
@@ -70,8 +71,18 @@ class Site:
 
     @cache  # noqa: B019 (a site lives as long as the program)
     def debian(self) -> str:
-        """The name of a whole Debian for two platforms, in the registry."""
+        """The name of a whole Debian for two platforms, in the registry, as Polyarch makes it of plain tars."""
         return self._push("debian", debian_tars())
+
+    @cache  # noqa: B019
+    def foreign_debian(self) -> str:
+        """The same with layers as docker pushes them: one gzip stream each, without a table of contents."""
+        compressed = {}
+        for platform, tar in debian_tars().items():
+            compressed[platform] = self.fresh("layer").with_suffix(".tar.gz")
+            with open(tar, "rb") as source, gzip.open(compressed[platform], "wb", compresslevel=6) as target:
+                shutil.copyfileobj(source, target, 1 << 20)
+        return self._push("foreign-debian", compressed)
 
     @cache  # noqa: B019
     def busybox(self, platforms: Sequence[str] = TWO) -> str:

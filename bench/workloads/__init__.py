@@ -8,6 +8,7 @@ from bench.workloads.workload import Workload
 
 WORKLOADS: Mapping[str, Callable[[Site], Workload]] = {
     "copy": building.copy,
+    "foreign": building.foreign,
     "again": building.again,
     "changed": building.changed,
     "big": building.big,

@@ -17,6 +17,13 @@ def copy(site: Site) -> Workload:
     return Workload(contestants, versus({"buildkit": 10, "buildah": 15}, within=1.0), limits.packing(context))
 
 
+def foreign(site: Site) -> Workload:
+    """The same onto a Debian as docker pushes it, whose layers do not say what is in them; nothing cached"""
+    context = inputs.tree(site.fresh("context"), site.foreign_debian())
+    contestants = [cold(site, builder, context) for builder in builders(site)]
+    return Workload(contestants, versus({"buildkit": 10, "buildah": 15}, within=1.0), limits.packing(context))
+
+
 def again(site: Site) -> Workload:
     """The same again, nothing changed"""
     context = inputs.tree(site.fresh("context"), site.debian())
