@@ -147,13 +147,19 @@ def _image(ours: Image, theirs: Image) -> Iterator[str]:
     configs = ours.config.get("config", {}), theirs.config.get("config", {})
     shown = [[f"{key}: {json.dumps(value, sort_keys=True)}" for key, value in sorted(c.items())] for c in configs]
     yield from _lists("config", *shown)
-    yield from _lists("history", ours.history(), theirs.history())
+    yield from _lists("history", _history(ours), _history(theirs))
     yield from _lists("file", _entries(ours.files()), _entries(theirs.files()))
     if len(ours.layers) != len(theirs.layers):
         yield f"layers: + {len(ours.layers)} - {len(theirs.layers)}"
         return
     for number, (one, other) in enumerate(zip(ours.layers, theirs.layers, strict=True)):
         yield from _lists(f"layer {number}", _entries(dict(sorted(one.items()))), _entries(dict(sorted(other.items()))))
+
+
+def _history(image: Image) -> list[str]:
+    """A line for each, its comment behind it."""
+    comments = [line.get("comment", "") for line in image.config.get("history") or ()]
+    return [f"{line} ({comment})" for line, comment in zip(image.history(), comments, strict=True)]
 
 
 def _entries(files: dict[str, File]) -> list[str]:

@@ -62,6 +62,19 @@ def test_without_an_epoch_a_build_from_the_cache_is_the_same(busybox_worker: Wor
     assert digests(busybox_worker, directory, created=1_800_000_000) == first
 
 
+def test_every_line_of_the_history_has_a_time_the_first_ones_that_of_the_first_new_layer(
+    worker: Worker, context: Context
+) -> None:
+    def times(text: str, created: int) -> list[str]:
+        image = worker.images(context(text, "a = a"), created=created)["linux/amd64"]
+        assert image.config["created"] == image.config["history"][-1]["created"]
+        return [line["created"][:10] for line in image.config["history"]]
+
+    start = "FROM scratch\nENV a=b\nCOPY a /times\nLABEL c=d"
+    assert times(start, 1_000_000_000) == ["2001-09-09"] * 3
+    assert times(f"{start}\nUSER 1\nWORKDIR /times-2\nCMD x", 1_100_000_000) == ["2001-09-09"] * 4 + ["2004-11-09"] * 2
+
+
 def test_without_the_cache_a_process_runs_again(busybox_worker: Worker, context: Context) -> None:
     directory = context("FROM busybox\nRUN cat /proc/sys/kernel/random/uuid > /id\nRUN cp /id /copy")
 

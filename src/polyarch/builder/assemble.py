@@ -17,7 +17,7 @@ from polyarch.builder.request import Export
 from polyarch.oci import index as indexes
 from polyarch.oci import manifest as manifests
 from polyarch.oci import media_types
-from polyarch.oci.config import History, ImageConfig
+from polyarch.oci.config import ImageConfig
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
 from polyarch.oci.platform import Platform
@@ -155,16 +155,19 @@ def _plain(layer: Layer) -> Descriptor:
 def _finished(plan: Plan, layers: Sequence[Layer], created: str) -> ImageConfig:
     """The config with its layers and the times of its history.
 
-    As BuildKit's normalizeLayersAndHistory does it: a line that makes no layer has the time of the one before it,
-    so that a build of which everything was cached gives the same image again.
+    As BuildKit's normalizeLayersAndHistory does it: a line that makes no layer has the time of the one before it, the
+    first of them that of the first new layer. So a build of which everything was cached gives the same image again.
     """
-    history: list[History] = []
     remaining = iter(layers)
-    last = str(plan.config.document.get("created") or "")
+    times: list[str] = []
     for entry in plan.history:
         layer = None if entry.empty_layer else next(remaining)
-        when = entry.created or (layer.created if layer is not None else "") or last
-        history.append(msgspec.structs.replace(entry, created=when))
-        last = when or last
+        times.append(entry.created or (layer.created if layer is not None else ""))
+    first = times.index("") if "" in times else len(times)
+    last = next(filter(None, times[first:]), "") or (times[first - 1] if first else "")
+    last = last or str(plan.config.document.get("created") or "")
+    for number in range(first, len(times)):
+        last = times[number] = times[number] or last
+    history = (msgspec.structs.replace(entry, created=time) for entry, time in zip(plan.history, times, strict=True))
     diff_ids = tuple(layer.diff_id for layer in layers)
     return plan.config.with_layers(diff_ids, tuple(history)).with_fields(created=last or created)
