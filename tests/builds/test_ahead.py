@@ -1,5 +1,6 @@
 """Layers packed while nobody knows yet what their base holds: the same as those that are packed when it is known."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -50,3 +51,17 @@ def test_a_base_whose_destination_is_a_link_is_followed(polyarch: Program, conte
     (tree / "Dockerfile").write_text("FROM base\nCOPY new /app/\n")
     (tree / "new").write_text("2")
     assert "srv/new" in built(polyarch, tree).files()
+
+
+def test_the_layer_does_not_depend_on_the_times_of_the_base(polyarch: Program, context: Context) -> None:
+    tree = context("FROM scratch\nCOPY tree /", "tree/app/old = 1\nnew = 2")
+    made = []
+    for seconds in (1_000_000_000, 1_100_000_000):
+        (tree / "Dockerfile").write_text("FROM scratch\nCOPY tree /")
+        os.utime(tree / "tree/app", (seconds, seconds))
+        polyarch("build", "--no-cache", "-t", "base", str(tree))
+        (tree / "Dockerfile").write_text("FROM base\nCOPY new /app/\n")
+        ahead = built(polyarch, tree)
+        later = built(polyarch, tree, "--no-cache")
+        made += [ahead.manifest["layers"][-1], later.manifest["layers"][-1]]
+    assert made == [made[0]] * 4

@@ -18,7 +18,7 @@ from polyarch.builder.vertices import Copy
 from polyarch.dockerfile import glob, ignorefile
 from polyarch.dockerfile.source import DockerfileError
 from polyarch.errors import NotFoundError, PolyarchError
-from polyarch.layers.entry import Content, Entry, Item
+from polyarch.layers.entry import Content, Entry, Item, plain
 
 # Opens what is at a path of a source as an archive, or says that it is none.
 OpenArchive = Callable[[Files, str], Archive | None]
@@ -106,7 +106,7 @@ def arrange(
                 placement.unpack(len(used) - 1, archive.order(), vertex.destination, rules)
             else:
                 placement.copy(files, number, one, vertex.destination, rules)
-    items = placement.items()
+    items = placement.items(rules.time)
     for placed in items:
         if ".wh." in placed.entry.path:
             _refuse_whiteout(placed.entry.path)
@@ -130,7 +130,10 @@ class _Asked:
 
 
 def _looks_like(one: Entry | None, other: Entry | None) -> bool:
-    return one is other or (one is not None and other is not None and _portable(one) == _portable(other))
+    """Whether two answers lead to the same layer, in which no time of a base is found again."""
+    if one is None or other is None:
+        return one is other
+    return _portable(plain(one, mtime=0)) == _portable(plain(other, mtime=0))
 
 
 def _with_parents(placement: Placement, files: Files, number: int, path: str, destination: str, rules: Rules) -> None:
@@ -190,7 +193,7 @@ def make_directory(path: str, owner: tuple[int, int] | None, base: placing.Looku
     placement = Placement(base)
     rules = Rules(owner=owner, time=epoch or 0)
     placement.make_directories(placing.resolve(placement, path), rules)
-    return Arrangement(placement.items(), [])
+    return Arrangement(placement.items(rules.time), [])
 
 
 def _clamped(placed: Placed, epoch: int) -> Placed:

@@ -99,10 +99,12 @@ class Placement:
         placed = self._placed.get(path)
         return placed.entry if placed is not None else self._base.entry(path)
 
-    def items(self) -> list[Placed]:
+    def items(self, time: int = 0) -> list[Placed]:
         """All entries, parents first: directories below that something lies in are listed as they are there.
 
-        An overlay's upper directory has them, too, and a reader that unpacks only this layer needs them.
+        An overlay's upper directory has them, too, and a reader that unpacks only this layer needs them. They have the
+        `time` of directories that are made: what is put into one changes its time, and the layer must not depend on
+        which platform's base was asked.
         """
         complete = dict(self._placed)
         for path in self._placed:
@@ -110,7 +112,7 @@ class Placement:
             while parent and parent not in complete:
                 below = self._base.entry(parent)
                 assert below is not None, parent
-                complete[parent] = Placed(plain(below))
+                complete[parent] = Placed(plain(below, mtime=time))
                 parent = posixpath.dirname(parent)
         return [self._settled(complete[path]) for path in sorted(complete, key=order) if path]
 
@@ -269,7 +271,7 @@ class Placement:
                 # What is there already gets the mode, and keeps the rest.
                 entry = walk.source.entry(above)
                 assert entry is not None, above
-                self._put(Placed(msgspec.structs.replace(plain(found), mode=entry.mode)))
+                self._put(Placed(plain(found, mode=entry.mode, mtime=walk.rules.time)))
 
     def _place_directory(self, entry: Entry, target: str, rules: Rules, *, overwrite: bool) -> None:
         found = self.entry(target)
