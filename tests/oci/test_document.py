@@ -73,6 +73,13 @@ def test_converting_to_docker_and_back_gives_the_same_bytes() -> None:
     schemas.validate(docker.raw, docker.media_type)
 
 
+def test_docker_has_no_annotations() -> None:
+    layer = Descriptor(media_type=LAYER.media_type, digest=LAYER.digest, size=3, annotations={"a": "b"})
+    original = manifests.create(CONFIG, [layer], {"c": "d"})
+    assert b"annotations" in original.raw
+    assert b"annotations" not in manifests.convert(original, to_docker=True).raw
+
+
 def test_docker_has_no_name_for_zstd() -> None:
     zstd = Descriptor(media_type=media_types.OCI_LAYER_ZSTD, digest=LAYER.digest, size=3)
     with pytest.raises(UnsupportedError, match=r"tar\+zstd"):
