@@ -4,12 +4,13 @@ The layers stay where they are until something needs them: the source remembers 
 can mount them and a RUN can fetch them.
 """
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from polyarch.builder.plan.options import Base
-from polyarch.errors import CorruptError, NotFoundError, UnsupportedError
+from polyarch.errors import CorruptError, NotFoundError, PolyarchError, UnsupportedError
 from polyarch.images import choose
 from polyarch.oci import index as indexes
 from polyarch.oci import platform as platforms
@@ -18,11 +19,14 @@ from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.document import Index, Manifest
 from polyarch.oci.place import Source
 from polyarch.oci.platform import Platform
+from polyarch.transfer.crew import Crew
 
 if TYPE_CHECKING:
     from polyarch.registry import Registry
     from polyarch.store import Store
     from polyarch.transfer.lazy import LazySource
+
+_TOGETHER = 4
 
 
 class Bases:
@@ -57,6 +61,20 @@ class Bases:
         if key not in self._found:
             self._found[key] = self._resolve(name, platform)
         return self._found[key]
+
+    def foresee(self, like: Platform, others: Sequence[Platform]) -> None:
+        """Ask for `others` what was asked for `like`, several at a time: mostly they will need the same bases.
+
+        What fails will fail again for who needs it, and is told then. No thread is left.
+        """
+        known = list(self._found)
+        pairs = [(name, other) for name, platform in known if platform == like for other in others]
+        with Crew(_TOGETHER) as crew:
+            crew.map(self._try, [pair for pair in pairs if pair not in self._found])
+
+    def _try(self, pair: tuple[str, Platform]) -> None:
+        with contextlib.suppress(PolyarchError):
+            self.image(*pair)
 
     def _resolve(self, name: str, platform: Platform) -> Base:
         if name not in self._roots:

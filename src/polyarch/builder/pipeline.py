@@ -232,6 +232,8 @@ class _Build:
                 for warning in made.warnings:
                     self._emit(progress.Warned(warning))
                 plans.append(made)
+                if len(plans) == 1:
+                    bases.foresee(platform, self._request.platforms[1:])
         self._survive.settle([str(one.platform) for one in plans], last=False)
         return plans
 
