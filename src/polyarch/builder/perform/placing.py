@@ -367,7 +367,8 @@ def matches(tree: Tree, pattern: str, match: Callable[[str, str], bool]) -> Iter
     """The paths that a source of COPY names, in order.
 
     `match(pattern, path)` is Go's filepath.Match. The part before the first wildcard is followed through
-    symlinks, and what matches is not descended into, as BuildKit's ResolveWildcards does.
+    symlinks, and what matches is not descended into, as BuildKit's ResolveWildcards does. Nothing need match, but
+    NotFoundError is raised where the part before the wildcard is not there.
     """
     parts = [part for part in posixpath.normpath("/" + pattern).split("/") if part]
     fixed = 0
@@ -377,8 +378,9 @@ def matches(tree: Tree, pattern: str, match: Callable[[str, str], bool]) -> Iter
         yield "/".join(parts)
         return
     top = resolve(tree, "/".join(parts[:fixed]))
-    wild = parts[fixed:]
-    yield from _matching(tree, top, wild, match)
+    if top and tree.entry(top) is None:
+        raise NotFoundError(f'"/{"/".join(parts[:fixed])}": not found')
+    yield from _matching(tree, top, parts[fixed:], match)
 
 
 def _matching(tree: Tree, directory: str, wild: list[str], match: Callable[[str, str], bool]) -> Iterator[str]:
