@@ -54,6 +54,8 @@ class BuildKitDaemon:
 
         Raises debian.UnavailableError when its packages cannot be had, RuntimeError when it does not start.
         """
+        if os.geteuid() != 0:
+            raise RuntimeError("dockerd needs root")
         root = debian_root.root(_SUITE, _PACKAGES, busybox.cache_directory())
         self._directory = directory
         self._root = root

@@ -127,7 +127,7 @@ def differences(ours: Built, theirs: Built, words: str = "") -> Iterator[str]:
             yield f"error: ours builds it, BuildKit says {theirs.error!r}"
         else:
             said = theirs.error.lower().replace("-", "_")
-            wanted = [line for line in words.splitlines() if not line.startswith("Dockerfile:")]
+            wanted = [line for line in words.splitlines() if not line.startswith(("Dockerfile:", "."))]
             missing = [line for line in wanted if line.lower().replace("-", "_") not in said]
             yield from (f"message: + {line} - {theirs.error!r}" for line in missing)
         return

@@ -49,7 +49,10 @@ def parse(text: str) -> tuple[Pattern, ...]:
                 pattern = pattern.removeprefix("/")
         if pattern or invert:
             found.append(f"!{pattern}" if invert else pattern)
-    return patterns(found)
+    try:
+        return patterns(found)
+    except DockerfileError as error:
+        raise DockerfileError(error.reason, error.hint, name=".dockerignore") from error
 
 
 def patterns(texts: Iterable[str]) -> tuple[Pattern, ...]:

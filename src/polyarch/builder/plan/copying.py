@@ -7,7 +7,7 @@ import msgspec
 from polyarch.builder.plan import paths, remote
 from polyarch.builder.plan.state import StageState
 from polyarch.builder.vertices import Context, Copy, CopyPart, Git, Http, Inline, Layers, Vertex, VertexId
-from polyarch.dockerfile import glob
+from polyarch.dockerfile import glob, ignorefile
 from polyarch.dockerfile.instructions import copying as syntax
 from polyarch.dockerfile.instructions.base import Heredoc
 from polyarch.errors import UsageError
@@ -90,6 +90,8 @@ def _finish(
     text += "".join(f" {path}" for path in instruction.sources)
     text += "".join(f" <<{file.name}" for file in instruction.files)
     parts += tuple(_inline(file, tools) for file in instruction.files)
+    # Bad patterns are found here, where it is known on which line they stand.
+    ignorefile.patterns(exclude)
     for part in parts:
         if part.pattern:
             glob.translate(part.path)
