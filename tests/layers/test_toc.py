@@ -92,7 +92,13 @@ def test_a_byte_that_is_another_is_noticed() -> None:
 
 @pytest.mark.parametrize(
     "table",
-    [b"x", b"\x1f\x8b\x08\x04" + bytes(40), gzip.compress(b"something else"), toc._member(b"no gzip in it")],
+    [
+        b"x",
+        b"\x1f\x8b\x08\x04" + bytes(40),
+        toc._HEADER + b"\xff\xffPA\xff\xff" + bytes(70_000),
+        gzip.compress(b"something else"),
+        toc._member(b"no gzip in it"),
+    ],
 )
 def test_one_with_the_right_digest_that_is_none_is_refused(table: bytes) -> None:
     with pytest.raises(CorruptError):

@@ -83,9 +83,9 @@ def read(raw: bytes, place: Place) -> Listing:
     while at < len(raw):
         start = at + len(_HEADER) + 6
         head = raw[at:start]
-        length = int.from_bytes(head[-2:], "little")
+        fields, length = int.from_bytes(head[10:12], "little"), int.from_bytes(head[14:], "little")
         at = start + length + len(_NOTHING)
-        if head != _HEADER + (length + 4).to_bytes(2, "little") + _FIELD + head[-2:] or at > len(raw):
+        if head[:10] != _HEADER or head[12:14] != _FIELD or fields != length + 4 or at > len(raw):
             raise CorruptError("a layer's table of contents is malformed")
         pieces.append(raw[start : start + length])
     listing = decode(decompress(io.BytesIO(b"".join(pieces)), _LARGEST).read())
