@@ -118,6 +118,24 @@ def test_images_loads_neither_network_nor_database(tmp_path: Path) -> None:
     assert rooms == {"cli", "errors", "images", "oci", "store", "version"}
 
 
+def test_a_cached_build_loads_nothing_that_works(tmp_path: Path) -> None:
+    context = tmp_path / "context"
+    context.mkdir()
+    (context / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
+    build = ("build", "--quiet", "--platform=linux/amd64,linux/arm64", "--tag=app", str(context))
+    first = modules_of(*build, root=tmp_path / "store")
+    again = modules_of(*build, root=tmp_path / "store")
+    assert not again & (HEAVY - {"sqlite3"}), "a module that every start would pay for"
+    work = {
+        "polyarch.layers.pack",
+        "polyarch.layers.apply",
+        "polyarch.sandbox.emulation",
+        "polyarch.builder.perform.running",
+    }
+    assert not again & work
+    assert first & work == {"polyarch.layers.pack"}
+
+
 def test_import_polyarch_loads_no_room_until_a_name_is_used() -> None:
     code = (
         "import sys, polyarch\n"

@@ -120,7 +120,8 @@ def _how(graph: Graph, vertex: VertexId) -> How:
     value = graph.vertices[vertex]
     if not isinstance(value, Run):
         return ""
-    from polyarch.sandbox.emulation import host_platform, runs_natively
+    from polyarch.sandbox.emulation import runs_natively
+    from polyarch.sandbox.host import host_platform
 
     if value.platform.architecture == host_platform().architecture:
         return "native"

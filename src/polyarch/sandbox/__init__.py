@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from polyarch.sandbox.account import Account, resolve_user
     from polyarch.sandbox.container import CancelledError, Sandbox, StartError
-    from polyarch.sandbox.emulation import Support, find_emulator, host_platform, host_platforms, support
+    from polyarch.sandbox.emulation import Support, find_emulator, host_platforms, support
+    from polyarch.sandbox.host import host_platform
     from polyarch.sandbox.mounts import Bind, File, Mount, Tmpfs
     from polyarch.sandbox.namespaces import Entered, enter, entered
     from polyarch.sandbox.process import Process
@@ -50,7 +51,7 @@ _HOMES = {
     "enter": "namespaces",
     "entered": "namespaces",
     "find_emulator": "emulation",
-    "host_platform": "emulation",
+    "host_platform": "host",
     "host_platforms": "emulation",
     "resolve_user": "account",
     "support": "emulation",

@@ -16,6 +16,7 @@ from polyarch.errors import PolyarchError, UnsupportedError
 from polyarch.oci.platform import Platform
 from polyarch.sandbox import bpf, cwd, emulation, files, mounts, namespaces, runtime, search, seccomp, spec, syscalls
 from polyarch.sandbox.account import Account, resolve_user
+from polyarch.sandbox.host import host_platform
 from polyarch.sandbox.mounts import Bind, File, Overlay, Tmpfs
 from polyarch.sandbox.process import Process
 from polyarch.sandbox.rootfs import Rootfs
@@ -199,7 +200,7 @@ class Sandbox:
             rootfs,
             account,
             given,
-            architecture=emulation.host_platform().architecture,
+            architecture=host_platform().architecture,
             ids=self._ids,
             host_sys=self._host_sys,
             annotations=self._annotations(),
@@ -211,7 +212,7 @@ class Sandbox:
         """What spares crun compiling the seccomp profile each time."""
         with self._lock:
             if self._compiled is None:
-                profile = seccomp.profile(emulation.host_platform().architecture)
+                profile = seccomp.profile(host_platform().architecture)
                 program = bpf.compiled(profile) if profile and self._runtime.kind == "crun" else None
                 self._compiled = (
                     {bpf.ANNOTATION: binascii.b2a_base64(program, newline=False).decode()} if program else {}

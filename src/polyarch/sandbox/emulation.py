@@ -15,6 +15,7 @@ from polyarch.errors import PolyarchError, UnsupportedError
 from polyarch.oci import platform as platforms
 from polyarch.oci.platform import Platform
 from polyarch.sandbox import namespaces, probe, syscalls
+from polyarch.sandbox.host import host_platform
 
 # What qemu calls an architecture (GOARCH).
 _QEMU = {
@@ -58,11 +59,6 @@ class Support(msgspec.Struct, frozen=True):
     how: Literal["native", "emulated", "missing"]
     emulator: str = ""
     hint: str = ""
-
-
-def host_platform() -> Platform:
-    """The platform of this machine's kernel."""
-    return platforms.of_machine(os.uname().machine)
 
 
 def host_platforms() -> tuple[Platform, ...]:

@@ -21,6 +21,7 @@ from polyarch.layers import toc
 from polyarch.layers.entry import Content, Entry, Item, order
 from polyarch.layers.listing import Listed, Listing, decode
 from polyarch.layers.tree import Tree
+from polyarch.oci.descriptor import Descriptor
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -68,13 +69,18 @@ class Filesystems:
 
         What fails there fails again for who needs it, and is told then.
         """
-        unlisted = [layer for layer in layers if layer.blob and self._store.cache.get("listing", layer.diff_id) is None]
+        unlisted = [layer for layer in layers if layer.blob and not self._is_listed(layer, layer.blob)]
         if unlisted:
             from concurrent.futures import ThreadPoolExecutor
 
             self._foreseeing = ThreadPoolExecutor(min(len(unlisted), _FORESEEING), thread_name_prefix="list")
             for layer in unlisted:
                 self._foreseeing.submit(self.listing, layer)
+
+    def _is_listed(self, layer: Layer, blob: Descriptor) -> bool:
+        place = toc.parse(blob.annotations.get(toc.ANNOTATION, ""))
+        known = place is not None and self._store.cache.get(_TOC, place.digest) is not None
+        return known or self._store.cache.get("listing", layer.diff_id) is not None
 
     def tree(self, layers: Sequence[Layer]) -> Tree:
         """The flattened file system of these layers, lowest first."""
