@@ -14,10 +14,11 @@ import pytest
 
 from polyarch.errors import ConflictError, CorruptError, NotFoundError, PolyarchError, UsageError
 from polyarch.layers.compression import Compression, decompress
+from polyarch.layers.content import stamp_of
 from polyarch.layers.entry import Entry, Item, LocalFile
 from polyarch.layers.known import KnownBlocks
 from polyarch.layers.listing import scan
-from polyarch.layers.pack import BLOCK_SIZE, pack, stamp_of
+from polyarch.layers.pack import BLOCK_SIZE, pack
 from tests.layers.making import directory, file, packed, tar
 
 MiB = 1 << 20

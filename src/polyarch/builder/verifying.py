@@ -120,8 +120,8 @@ class Verifier:
 def _of_directory(filesystems: Filesystems, layer: Layer) -> "tuple[Listing, Facts]":
     """Listing and facts of a layer that is a directory: its files are read where they are."""
     from polyarch.images.check.facts import Collector, interests
+    from polyarch.layers.content import open_content
     from polyarch.layers.listing import Listing, listed
-    from polyarch.layers.pack import open_content
 
     collector = Collector()
     entries = []

@@ -22,8 +22,8 @@ import msgspec
 from polyarch.errors import CorruptError, PolyarchError
 from polyarch.layers import whiteouts
 from polyarch.layers.beneath import Beneath, name_of
+from polyarch.layers.content import open_content
 from polyarch.layers.entry import Content, Entry, Item, clean, parent_of
-from polyarch.layers.pack import open_content
 from polyarch.layers.reader import Member, TarReader
 from polyarch.layers.resolve import resolve
 from polyarch.layers.whiteouts import DiskForm
