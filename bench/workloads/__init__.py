@@ -15,7 +15,6 @@ WORKLOADS: Mapping[str, Callable[[Site], Workload]] = {
     "wide": building.wide,
     "run": running.run,
     "step": running.step,
-    "stage": running.stage,
     "unpack": moving.unpack,
     "push-layers": moving.push_layers,
     "pull-layers": moving.pull_layers,
@@ -24,5 +23,7 @@ WORKLOADS: Mapping[str, Callable[[Site], Workload]] = {
     "index": small.index,
     "tags": small.tags,
     "version": small.version,
+    # Last, because the disk is still writing when they have ended.
+    "stage": running.stage,
     "memory": building.memory,
 }
