@@ -2,6 +2,7 @@
 
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from polyarch.images import choose
@@ -18,12 +19,18 @@ def main(root: str, name: str, *wanted: str) -> None:
     with Store.open(Path(root), create=False) as store:
         index = store.load(store.resolve(name))
         assert isinstance(index, Index)
-        for platform in wanted:
+        unpacker = Unpacker(store, store)
+
+        def unpack(platform: str) -> None:
             entry = indexes.select(index, platforms.parse(platform))
             assert entry is not None
             manifest = store.load(entry)
             assert isinstance(manifest, Manifest)
-            Unpacker(store, store).lowers(layers_of(manifest, choose.read_config(store, manifest)))
+            unpacker.lowers(layers_of(manifest, choose.read_config(store, manifest)))
+
+        # As a build does it: the platforms of one image are steps that do not wait for each other.
+        with ThreadPoolExecutor(len(wanted)) as pool:
+            list(pool.map(unpack, wanted))
 
 
 if __name__ == "__main__":
