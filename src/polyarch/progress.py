@@ -69,6 +69,7 @@ def reported(emit: Emit, unit: str, name: str, platforms: Iterable[object] = ())
     try:
         yield
     except BaseException as error:
-        emit(Finished(unit, error=str(error) or type(error).__name__))
+        said = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
+        emit(Finished(unit, error=said or type(error).__name__))
         raise
     emit(Finished(unit))
