@@ -106,20 +106,24 @@ class Context:
 
     def _content(self, path: str) -> Content:
         found = self._found[path]
-        known = self._known.get(path)
-        if known is not None and known[0] == found.stamp:
+        if self._digest_of(found) is not None:
             return LocalFile(found.path, found.stamp)
         # Who packs it reads it: then it is known, too, and need not be read again for that.
         return LocalFile(found.path, found.stamp, lambda digest: self._learn(path, digest))
 
     def _fingerprint(self, path: str) -> str:
         found = self._found[path]
-        known = self._known.get(path)
-        if known is not None and known[0] == found.stamp:
-            return known[1]
+        known = self._digest_of(found)
+        if known is not None:
+            return known
         digest = _digest(found.path)
         self._learn(path, digest)
         return digest
+
+    def _digest_of(self, found: Found) -> str | None:
+        """What is known of the bytes of a file that has not changed since; None where nothing is."""
+        stamp, digest = self._known.get(found.entry.path, (None, ""))
+        return digest if stamp == found.stamp else None
 
     def _learn(self, path: str, digest: str) -> None:
         found = self._found[path]
