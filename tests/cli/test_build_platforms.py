@@ -64,6 +64,14 @@ def test_build_arguments_labels_and_targets_may_be_for_one_platform(
     assert labels == {"x": "1", "example.org/key:linux/arm64:y": "2"}
 
 
+def test_the_index_has_the_baseline_before_its_variants_whatever_the_order_of_platform(
+    polyarch: Program, context: Path
+) -> None:
+    wanted = "linux/amd64/v3,linux/arm64,linux/amd64,linux/amd64/v2"
+    build(polyarch, context, "FROM scratch\nCOPY x /\n", "--platform", wanted, x="x")
+    assert has(polyarch, "app") == ["linux/amd64", "linux/arm64", "linux/amd64/v2", "linux/amd64/v3"]
+
+
 def test_a_build_context_may_be_for_one_platform(polyarch: Program, busybox: str, context: Path) -> None:
     common, special = trees.write(context / "c", {"w": "common"}), trees.write(context / "s", {"w": "special"})
     output = context / "out"

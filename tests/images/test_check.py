@@ -276,6 +276,17 @@ def test_two_entries_for_one_platform_are_an_error(store: Store) -> None:
     assert "platform-twice" in rules(checked(store, ("linux/arm64", one), ("linux/arm64/v8", two)))
 
 
+def test_a_variant_before_its_baseline_is_a_warning(store: Store) -> None:
+    baseline, v2, v3, arm = (
+        image(store, name, [file("x")]) for name in ("linux/amd64", "linux/amd64/v2", "linux/amd64/v3", "linux/arm/v6")
+    )
+    right = (("linux/amd64", baseline), ("linux/arm/v6", arm), ("linux/amd64/v2", v2), ("linux/amd64/v3", v3))
+    assert checked(store, *right).findings == ()
+    wrong = checked(store, ("linux/amd64/v3", v3), ("linux/arm/v6", arm), ("linux/amd64", baseline))
+    assert (only(wrong).rule, only(wrong).severity, only(wrong).platform) == ("variant-order", "warning", "linux/amd64")
+    assert "stands behind that for linux/amd64/v3" in only(wrong).message
+
+
 def test_arm_without_a_variant_is_a_warning_and_an_impossible_one_an_error(store: Store) -> None:
     bare = platforms.Platform(architecture="arm", os="linux")
     made = image(store, "linux/arm/v7", [file("x")])

@@ -16,6 +16,7 @@ from polyarch.oci import digest as digests
 from polyarch.oci import index as indexes
 from polyarch.oci import manifest as manifests
 from polyarch.oci import media_types
+from polyarch.oci import platform as platforms
 from polyarch.oci import reference as references
 from polyarch.oci.descriptor import REFERENCE_DIGEST, REFERENCE_TYPE, Descriptor
 from polyarch.oci.document import Index
@@ -51,6 +52,12 @@ def test_importing_a_platform_again_replaces_its_entry_and_says_which(store: Sto
     assert [entry.digest for entry in index(store).manifests][1] == second.image.digest
     assert len(index(store).manifests) == 2
     assert import_image(store, "app", AMD64, {"new": "content"}).replaced is None
+
+
+def test_the_baseline_comes_before_its_variants(store: Store) -> None:
+    for platform in (platforms.parse("linux/amd64/v3"), ARM64, AMD64):
+        import_image(store, "app", platform)
+    assert indexes.describe(index(store)) == "linux/amd64, linux/arm64, linux/amd64/v3"
 
 
 def test_what_was_attested_of_the_replaced_image_goes_with_it(store: Store) -> None:

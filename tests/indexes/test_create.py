@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 
 from polyarch.errors import ConflictError, NotFoundError, PolyarchError, UsageError
-from polyarch.indexes import create, lists
+from polyarch.indexes import create, edit, lists
 from polyarch.indexes.create import CreateOptions
 from polyarch.oci import document as documents
 from polyarch.oci import index as indexes
 from polyarch.oci import manifest as manifests
 from polyarch.oci import media_types
+from polyarch.oci import platform as platforms_
 from polyarch.oci import reference as references
 from polyarch.oci.descriptor import REFERENCE_DIGEST, Descriptor
 from polyarch.oci.index import PlatformEdit
@@ -96,6 +97,18 @@ def test_members_come_from_layouts_and_archives_and_are_kept(
     made = create.create(places, "app", members)
     assert platforms(made) == ["linux/amd64", "linux/arm64", "linux/s390x"]
     assert store.missing(made.descriptor) == ()
+
+
+def test_the_baseline_comes_before_its_variants_whatever_the_order_of_the_members(places: Places, store: Store) -> None:
+    v2, v3 = (platforms_.parse(f"linux/amd64/{name}") for name in ("v2", "v3"))
+    for name, platform in {"v3": v3, "arm": ARM, "v2": v2, "base": AMD64}.items():
+        image(store, platform, name=f"docker.io/library/{name}:latest")
+    made = create.create(places, "app", ["v3", "arm", "base"])
+    assert platforms(made) == ["linux/amd64", "linux/arm/v7", "linux/amd64/v3"]
+    added = create.add(places, "app", "v2")
+    assert platforms(added) == ["linux/amd64", "linux/arm/v7", "linux/amd64/v2", "linux/amd64/v3"]
+    labelled = edit.annotate(places, "app", "linux/amd64", PlatformEdit(variant="v4"))
+    assert platforms(labelled) == ["linux/amd64/v2", "linux/arm/v7", "linux/amd64/v3", "linux/amd64/v4"]
 
 
 def test_members_of_two_registries_move_no_layer(

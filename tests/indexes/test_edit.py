@@ -7,6 +7,7 @@ import pytest
 from polyarch.errors import ConflictError, NotFoundError, UsageError
 from polyarch.indexes import diff, edit, inspect, merge
 from polyarch.oci import index as indexes
+from polyarch.oci import platform as platforms
 from polyarch.oci.document import Index
 from polyarch.oci.index import PlatformEdit
 from polyarch.store.store import Store
@@ -174,6 +175,14 @@ class TestMerge:
         assert [str(entry.platform) for entry in indexes.images(made)] == ["linux/amd64", "linux/arm64", "linux/s390x"]
         assert store.missing(made.descriptor()) == ()
         assert [found.name for found in merged.lists] == [LIST, "docker.io/team/app:latest"]
+
+    def test_the_baseline_comes_before_its_variants(self, places: Places, tmp_path: Path) -> None:
+        paths = []
+        for name in ("amd64/v3", "arm64", "amd64"):
+            paths.append(str(tmp_path / name.replace("/", "-")))
+            image(Layout.create(Path(paths[-1])), platforms.parse(f"linux/{name}"), name="x")
+        merged = merge.merge(places, paths, ["app"])
+        assert indexes.describe(merged.lists[0].index) == "linux/amd64, linux/arm64, linux/amd64/v3"
 
     def test_an_archive_of_some_platforms_gives_those(self, places: Places, store: Store, tmp_path: Path) -> None:
         one, two = Layout.create(tmp_path / "one"), Layout.create(tmp_path / "two")

@@ -12,6 +12,7 @@ import pytest
 from polyarch.oci import digest as digests
 from polyarch.oci import document as documents
 from polyarch.oci import media_types
+from polyarch.oci import platform as platforms
 from polyarch.oci.descriptor import Descriptor
 from polyarch.store import Store
 from scripts.local_registry import LocalRegistry
@@ -111,6 +112,14 @@ class TestCreate:
         assert _architectures(found) == ["amd64", "arm64", "s390x"]
         assert found["annotations"] == {"team": "blue"}
         assert found["manifests"][1]["annotations"] == {"tested": "yes"}
+
+    def test_the_order_is_the_one_that_it_is_given(self, polyarch: Program, store: Store, app: str) -> None:
+        for name in ("v3", "v2"):
+            image(store, platforms.parse(f"linux/amd64/{name}"), name=f"{app}:{name}")
+            polyarch("push", "-q", f"{app}:{name}")
+        words = ["--dry-run", "-t", f"{app}:never", f"{app}:v3", f"{app}:v2", f"{app}:amd64"]
+        shown = polyarch("buildx", "imagetools", "create", *words).json()
+        assert [entry["platform"].get("variant") for entry in shown["manifests"]] == ["v3", "v2", None]
 
     def test_a_dry_run_prints_what_would_be_and_writes_nothing(
         self, polyarch: Program, app: str, registry: LocalRegistry

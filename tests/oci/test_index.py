@@ -129,6 +129,44 @@ def test_select_takes_the_best_that_serves_and_no_attestation() -> None:
     assert indexes.select(index, ARM64) is None
 
 
+VARIANTS = [
+    [None, "v2", "v3", "v4"],
+    [None, "v8.2", "v8.10", "v9", "v9.1"],
+    ["v5", "v6", "v7", "v8"],
+    [None, "rva20u64", "rva22u64"],
+]
+
+
+@pytest.mark.parametrize(
+    ("architecture", "variants"), list(zip(["amd64", "arm64", "arm", "riscv64"], VARIANTS, strict=True))
+)
+@given(data=st.data())
+def test_ordering_puts_baselines_first_and_moves_nothing_else(
+    architecture: str, variants: list[str | None], data: st.DataObject
+) -> None:
+    given_order = data.draw(st.permutations(variants))
+    images = [
+        entry(str(name), Platform(os="linux", architecture=architecture, variant=name or "")) for name in given_order
+    ]
+    others = [
+        entry("s390x", S390X),
+        about(images[0]),
+        entry("none"),
+        entry("w", Platform("amd64", "windows", "10.0.2")),
+    ]
+    mixed = data.draw(st.permutations([*images, *others, entry("v", Platform("amd64", "windows", "10.0.1"))]))
+    result = indexes.ordered(indexes.create(mixed)).manifests
+    assert [found.platform.variant or None for found in result if found in images] == variants  # type: ignore[union-attr]
+    assert [one for one in result if one not in images] == [one for one in mixed if one not in images]
+    assert [one in images for one in result] == [one in images for one in mixed]
+    assert indexes.ordered(indexes.create(result)).manifests == result
+
+
+def test_ordering_keeps_the_bytes_of_an_index_that_is_in_order() -> None:
+    index = loaded({"schemaVersion": 2, "manifests": [{"mediaType": "x", "digest": digests.of(b""), "size": 0}]})
+    assert indexes.ordered(index) is index
+
+
 def test_annotating_a_platform_can_empty_the_variant() -> None:
     index = indexes.create([entry("one", ARM)])
     edited = indexes.annotate(index, indexes.by_platform(ARM), PlatformEdit(architecture="arm64", variant=""))

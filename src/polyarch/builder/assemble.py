@@ -90,7 +90,7 @@ class Assembler:
             return msgspec.structs.replace(images[0].descriptor, platform=None)
         media_type = media_types.DOCKER_INDEX if self._export.docker_format else media_types.OCI_INDEX
         entries = [image.descriptor for image in images]
-        index = indexes.create(entries, self._export.index_annotations or None, media_type)
+        index = indexes.ordered(indexes.create(entries, self._export.index_annotations or None, media_type))
         self._store.write_manifest(index.descriptor(), index.raw)
         return index.descriptor()
 

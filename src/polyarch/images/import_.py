@@ -124,7 +124,7 @@ def _index(
         for statement in indexes.attestations(document, digest):
             # What was said of the image that goes is not true of the one that comes.
             document = indexes.remove(document, indexes.by_digest(statement.digest))
-    return indexes.replace(document, indexes.by_platform(platform), entry), replaced
+    return indexes.ordered(indexes.replace(document, indexes.by_platform(platform), entry)), replaced
 
 
 def _layer(store: "Store", tar: Readable) -> tuple[Descriptor, Digest]:

@@ -65,7 +65,8 @@ def _create(places: Places, name: str, texts: Sequence[str], options: CreateOpti
         existing = lists.load(places.store, name)
     gathered = [members.gather(places, text) for text in texts]
     entries = [entry for member in gathered for entry in member.entries]
-    index, removed = combine(existing, entries, allow_duplicates=options.allow_duplicates)
+    combined, removed = combine(existing, entries, allow_duplicates=options.allow_duplicates)
+    index = indexes.ordered(combined)
     if options.annotations:
         index = indexes.annotate_index(index, options.annotations)
     index, left_out = _in_format(places, index, options.format)
@@ -118,6 +119,7 @@ def _add(
     changed = index
     for entry in fresh:
         changed = indexes.add(changed, entry.descriptor)
+    changed = indexes.ordered(changed)
     before = {entry.digest for entry in index.manifests}
     return Changed(
         name=str(lists.name_of(name)),

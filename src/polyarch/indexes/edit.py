@@ -56,6 +56,8 @@ def _annotate(
                 annotations,
             )
         chosen = {entry.digest for entry in changed.manifests} - {entry.digest for entry in index.manifests}
+    if not edit.is_empty:
+        changed = indexes.ordered(changed)
     before = {entry.digest for entry in index.manifests}
     after = {entry.digest for entry in changed.manifests}
     return Changed(

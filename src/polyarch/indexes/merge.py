@@ -54,7 +54,7 @@ def merge(
     entries: list[Entry] = []
     for text in sources:
         entries += _bring(places, text, emit)
-    index, _ = create.combine(None, entries, allow_duplicates=allow_duplicates)
+    index = indexes.ordered(create.combine(None, entries, allow_duplicates=allow_duplicates)[0])
     changed = tuple(
         Changed(
             name=str(reference),

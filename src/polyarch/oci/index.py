@@ -1,7 +1,7 @@
 """The multi-platform index: all that it is and can do. Every edit is value to value.
 
 An entry is chosen by a `Matcher`; an edit changes the decoded JSON of the entries that match and keeps what it
-does not know. Children stay in the order in which they were added.
+does not know. Children stay in the order in which they were added; `ordered` puts baselines before variants.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -130,6 +130,31 @@ def remove(index: Index, matcher: Matcher) -> Index:
     return _load(document)
 
 
+def ordered(index: Index) -> Index:
+    """The index with the baseline of each architecture before its variants; itself where it has that order already.
+
+    Tools that ask for an architecture without a variant take the first entry that matches (crane, oras, syft). Only
+    entries of one system and architecture change places among themselves.
+    """
+    document = index.decode()
+    entries = document["manifests"]
+    places: dict[tuple[str, str], list[int]] = {}
+    for position, entry in enumerate(index.manifests):
+        if entry.platform is not None and not entry.is_attestation:
+            normal = platforms.normalize(entry.platform)
+            places.setdefault((normal.os, normal.architecture), []).append(position)
+    result = list(entries)
+    for group in places.values():
+        # Sorting is stable: entries that only their os.version tells apart stay in their order.
+        chosen = sorted(group, key=lambda position: _variant_order(index.manifests[position]))
+        for position, source in zip(group, chosen, strict=True):
+            result[position] = entries[source]
+    if all(one is other for one, other in zip(result, entries, strict=True)):
+        return index
+    document["manifests"] = result
+    return _load(document)
+
+
 def annotate(index: Index, matcher: Matcher, edit: PlatformEdit, annotations: Mapping[str, str] | None = None) -> Index:
     """The index with the platform and annotations of the matching entries changed.
 
@@ -232,6 +257,11 @@ def keep(index: Index, matcher: Matcher) -> Index:
 def describe(index: Index) -> str:
     """The platforms of an index in a sentence's form: "linux/amd64, linux/arm64"."""
     return ", ".join(str(entry.platform or "an entry without a platform") for entry in images(index)) or "no entries"
+
+
+def _variant_order(entry: Descriptor) -> tuple[int, ...]:
+    assert entry.platform is not None
+    return platforms.variant_order(entry.platform)
 
 
 def _edited(platform: dict[str, Any], edit: PlatformEdit) -> dict[str, Any]:

@@ -179,6 +179,15 @@ def candidates(wanted: Platform) -> tuple[Platform, ...]:
     return (platform,)
 
 
+def variant_order(platform: Platform) -> tuple[int, ...]:
+    """A key that sorts the variants of one architecture, the baseline first: none, v2, v3; v5, v6, v7; v8.1, v9.
+
+    Variants without a number are equal, and come after none.
+    """
+    variant = normalize(platform).variant
+    return tuple(map(int, re.findall(r"[0-9]+", variant))) or ((0,) if variant else ())
+
+
 def serves(offered: Platform, wanted: Platform) -> bool:
     """Whether an image for `offered` runs on a machine of `wanted`."""
     return rank(offered, wanted) is not None

@@ -1,6 +1,6 @@
 """What an index says of its images, and whether they agree."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from polyarch.images.check.findings import Finding
 from polyarch.oci import platform as platforms
@@ -32,6 +32,7 @@ def of_index(entries: Sequence[Descriptor]) -> Iterator[Finding]:
             message = f"two entries are for {normal}: {what}; engines take the first"
             yield Finding(rule="platform-twice", severity="error", message=message, platform=str(normal))
         yield from _variant(entry.platform, f"the entry {entry.digest}", str(normal))
+    yield from _order(seen)
 
 
 def of_image(entry: Platform | None, config: ImageConfig, platform: Platform) -> Iterator[Finding]:
@@ -74,6 +75,22 @@ def of_image(entry: Platform | None, config: ImageConfig, platform: Platform) ->
             yield Finding(rule="variant-missing", severity="warning", message=message, platform=str(platform))
     if claimed.variant and claimed.variant != entry.variant:
         yield from _variant(claimed, "the config", str(platform))
+
+
+def _order(seen: Iterable[Platform]) -> Iterator[Finding]:
+    """Variants that stand before a lower one of their architecture. `seen` is in the order of the index."""
+    highest: dict[tuple[str, str], Platform] = {}
+    for platform in seen:
+        before = highest.setdefault((platform.os, platform.architecture), platform)
+        if platforms.variant_order(platform) < platforms.variant_order(before):
+            family = f"{platform.os}/{platform.architecture}"
+            message = (
+                f"the entry for {platform} stands behind that for {before}: tools that ask for {family} without a "
+                f"variant take the first, which not every {platform.architecture} machine can run"
+            )
+            yield Finding(rule="variant-order", severity="warning", message=message, platform=str(platform))
+        else:
+            highest[platform.os, platform.architecture] = platform
 
 
 def _contradiction(platform: Platform, what: str, one: str, other: str) -> Finding:

@@ -29,6 +29,7 @@ RULES = {
         Rule("platform-unknown", "An image says which platform it is for"),
         Rule("variant-missing", "A platform that needs a variant has one"),
         Rule("variant-impossible", "A variant is one that the architecture has"),
+        Rule("variant-order", "The baseline of an architecture stands before its variants"),
         Rule("foreign-binary", "Binaries are for the image's architecture"),
         Rule("foreign-system", "Binaries are for the image's operating system"),
         Rule("broken-binary", "The headers of a binary can be read"),
