@@ -140,12 +140,6 @@ def test_links_in_a_circle_are_an_error() -> None:
     assert resolve("a", lambda _: None) == "a"
 
 
-def test_the_kept_texts_are_those_of_the_image() -> None:
-    assert tree(BASE).text("etc/os-release") == "ID=debian\n"
-    assert tree(BASE, [file("etc/passwd", b"app:x:7:7::/:\n")]).text("etc/passwd") == "app:x:7:7::/:\n"
-    assert tree(BASE, [file("etc/.wh.passwd")]).text("etc/passwd") is None
-
-
 def test_a_listing_survives_its_encoding() -> None:
     made = listing(*BASE, file("odd\udcff\n", b"x", xattrs=(("user.a", b"\0\xff"),)), directory(""))
     assert listings.decode(made.encode()) == made

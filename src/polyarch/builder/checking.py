@@ -55,15 +55,25 @@ def check(request: BuildRequest, store: "Store", registry: "Registry") -> Checke
 
 def judge(dockerfile: Dockerfile, request: BuildRequest, planned: Iterable[Finding]) -> Checked:
     """What the checks find in the text, and what planning found, as far as somebody wants to hear of it."""
-    said = request.plan.arguments.get("BUILDKIT_DOCKERFILE_CHECK", "")
-    chosen = checks.options(said) if said else None
+    chosen = _chosen(request)
     cut = stages.cut(dockerfile)
     automatic = stages.automatic_args(
         request.plan.build_platform, request.platforms[0], request.plan.target or cut.stages[-1].name
     )
     text = checks.run(dockerfile, chosen, platforms=request.platforms, automatic=automatic)
-    findings = checks.wanted([*text, *planned], dockerfile, chosen)
-    return Checked(findings, checks.violation(findings, dockerfile, chosen))
+    return judge_work(dockerfile, request, [*text, *planned])
+
+
+def judge_work(dockerfile: Dockerfile, request: BuildRequest, findings: Iterable[Finding]) -> Checked:
+    """These findings, as of `judge`: of the work itself, which no look at the text can make."""
+    chosen = _chosen(request)
+    kept = checks.wanted(findings, dockerfile, chosen)
+    return Checked(kept, checks.violation(kept, dockerfile, chosen))
+
+
+def _chosen(request: BuildRequest) -> checks.Options | None:
+    said = request.plan.arguments.get("BUILDKIT_DOCKERFILE_CHECK", "")
+    return checks.options(said) if said else None
 
 
 def warning(finding: Finding, dockerfile: Dockerfile) -> Warned:

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from polyarch.registry import Registry, Upload
     from polyarch.store import Store
 
+_VIOLATION_HINT = "`# check=error=true` makes an error of a warning"
+
 
 class BuildResult(msgspec.Struct, frozen=True, kw_only=True):
     """What a build made. `descriptor` is what its names point at, None where only files were exported.
@@ -173,7 +175,7 @@ class _Build:
         told = [checking.warning(finding, self._dockerfile) for finding in checked.findings]
         try:
             if checked.violation:
-                raise BuildError(checked.violation, "`# check=error=true` makes an error of a warning")
+                raise BuildError(checked.violation, _VIOLATION_HINT)
             return self._made(plans, told)
         finally:
             # At the end, where they are read; a build that failed may have failed of what they say.
@@ -187,7 +189,14 @@ class _Build:
     def _made(self, plans: list[Plan], told: list[progress.Warned]) -> BuildResult:
         """Solve, assemble and send. What is seen on the way is added to `told`."""
         request = self._request
-        survivors = self._verified(self._solve(plans), told)
+        try:
+            solved = self._solve(plans)
+        finally:
+            seen = checking.judge_work(self._dockerfile, request, self._performer.findings())
+            told += [checking.warning(finding, self._dockerfile) for finding in seen.findings]
+        if seen.violation:
+            raise BuildError(seen.violation, _VIOLATION_HINT)
+        survivors = self._verified(solved, told)
         self._survive.settle([str(one.platform) for one, _ in survivors])
         blobs = any(output.kind not in ("local", "tar") for output in request.export.outputs)
         assembler = Assembler(

@@ -100,6 +100,11 @@ FIXED_ARCH_URL = Rule(
     "A download or package of one fixed architecture is wrong for every other platform of the build",
     ours=True,
 )
+UNKNOWN_OWNER = Rule(
+    "UnknownOwner",
+    "A name of --chown or USER that the image does not know gives files to root",
+    ours=True,
+)
 
 RULES: tuple[Rule, ...] = (
     STAGE_NAME_CASING,
@@ -127,4 +132,7 @@ RULES: tuple[Rule, ...] = (
     TARGET_ARG_DEFAULT,
     HOST_ARCH_PROBE,
     FIXED_ARCH_URL,
+    UNKNOWN_OWNER,
 )
+
+BY_NAME = {rule.name: rule for rule in RULES}

@@ -68,14 +68,6 @@ class Tree:
             if path in self._below:
                 pending.extend(sorted(self._below[path], reverse=True))
 
-    def text(self, path: str) -> str | None:
-        """The text of one of the small files that listings keep, links followed; None where there is none."""
-        node = self._nodes.get(self.resolve(path))
-        if node is None or node.layer < 0:
-            return None
-        raw = self._listings[node.layer].texts.get(node.source.path)
-        return None if raw is None else raw.decode("utf-8", "surrogateescape")
-
     def _look(self, path: str) -> Entry | None:
         node = self._nodes.get(path)
         return None if node is None else node.entry

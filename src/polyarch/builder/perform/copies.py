@@ -9,7 +9,7 @@ import msgspec
 
 from polyarch import progress
 from polyarch.builder import coding
-from polyarch.builder.perform import copying, files, placing
+from polyarch.builder.perform import accounts, copying, placing
 from polyarch.builder.perform import layer as records
 from polyarch.builder.perform.archives import Archive, open_archive
 from polyarch.builder.perform.copying import no_archive
@@ -20,6 +20,7 @@ from polyarch.builder.perform.site import VERSION, Result, Site, keys, stack
 from polyarch.builder.perform.sources import Sources
 from polyarch.builder.perform.streaming import Uploads, no_upload
 from polyarch.builder.vertices import Context, Copy, CopyPart, Graph, Layers, MakeDirectory, VertexId
+from polyarch.dockerfile import rules
 
 _LAST = "last"
 _SELECTION = "selection"
@@ -147,10 +148,16 @@ class Copies:
 
     def copy(self, vertex: Copy, inputs: Mapping[VertexId, Result], uploads: Uploads) -> Layer:
         sources = [self._source(part.source, inputs) for part in vertex.parts]
-        accounts = StageFiles(self._filesystems, stack(vertex.accounts, inputs)) if vertex.accounts else None
-        owner = files.owner(vertex.owner, accounts)
-        arranged = self._arrange(vertex, sources, self._base(vertex.base, inputs), owner)
-        return self._pack(arranged, vertex.epoch, _question(vertex, (), None), uploads)
+        owner = accounts.owner(vertex.owner, self._texts(vertex.accounts, inputs))
+        ids = owner.ids if owner is not None else None
+        arranged = self._arrange(vertex, sources, self._base(vertex.base, inputs), ids)
+        made = self._pack(arranged, vertex.epoch, _question(vertex, (), None), uploads)
+        return msgspec.structs.replace(made, notes=_unknown(owner, f"--chown={vertex.owner}"))
+
+    def _texts(self, stage: Layers, inputs: Mapping[VertexId, Result]) -> accounts.ReadText:
+        if not stage:
+            return lambda _: None
+        return StageFiles(self._filesystems, stack(stage, inputs)).text
 
     def _arrange(
         self, vertex: Copy, sources: Sequence[Files], base: placing.Lookup, owner: tuple[int, int] | None
@@ -168,8 +175,12 @@ class Copies:
 
     def make_directory(self, vertex: MakeDirectory, inputs: Mapping[VertexId, Result]) -> Layer:
         base = self._base(vertex.base, inputs)
-        owner = files.owner(vertex.owner, base if isinstance(base, StageFiles) else None)
-        return self._pack(copying.make_directory(vertex.path, owner, base, vertex.epoch), vertex.epoch)
+        owner = accounts.owner(vertex.owner, self._texts(vertex.base, inputs))
+        arranged = copying.make_directory(vertex.path, owner.ids if owner is not None else None, base, vertex.epoch)
+        made = self._pack(arranged, vertex.epoch)
+        # A directory that is there already keeps its owner, so nobody was looked for in vain.
+        notes = _unknown(owner, f"USER {vertex.owner}") if arranged.items else ()
+        return msgspec.structs.replace(made, notes=notes)
 
     def _base(self, base: Layers, inputs: Mapping[VertexId, Result]) -> placing.Lookup:
         return StageFiles(self._filesystems, stack(base, inputs)) if base else placing.Empty()
@@ -221,6 +232,15 @@ class Copies:
 
     def _last(self, same: str) -> str:
         return f"{same} {self._site.compression.tag()}"
+
+
+def _unknown(owner: accounts.Owner | None, words: str) -> tuple[tuple[str, str], ...]:
+    """What is to be said of names that the image does not know."""
+    if owner is None or not owner.unknown:
+        return ()
+    message = f"{words}: the image's /etc/passwd and /etc/group know no {' and no '.join(owner.unknown)}"
+    uid, gid = owner.ids
+    return ((rules.UNKNOWN_OWNER.name, f"{message}, so the files belong to {uid}:{gid}"),)
 
 
 def _question(vertex: Copy, sources: Sequence[Files], owner: tuple[int, int] | None) -> str:

@@ -2,7 +2,7 @@
 
 import hashlib
 import posixpath
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -117,45 +117,8 @@ class StageFiles:
         return "" if node is None else f"{self._layers[node.layer].key} {node.source.path}"
 
     def text(self, path: str) -> str | None:
-        """The content of a small file that rules read, symlinks followed; None where there is none."""
-        return self._tree.text(placing.resolve(self, path))
-
-
-def owner(text: str, accounts: StageFiles | None) -> tuple[int, int] | None:
-    """The ids that `--chown` or USER says: None where it says nothing.
-
-    A name is looked up in the image's etc/passwd and etc/group, and one that is not there is root, as in BuildKit
-    (solver/llbsolver/ops/user_linux.go). A user's name alone takes its primary group, a number alone is the group
-    too, as is any user's with a group that is not there; a colon with nothing behind it is group 0.
-    """
-    if not text:
-        return None
-    user, colon, group = text.partition(":")
-    users = _table(accounts, "etc/passwd")
-    uid, gid = 0, 0
-    if user.isdigit():
-        uid = gid = int(user)
-    elif user in users:
-        uid, gid = int(users[user][2]), int(users[user][3])
-    if colon:
-        groups = _table(accounts, "etc/group")
-        if group.isdigit():
-            gid = int(group)
-        elif group in groups:
-            gid = int(groups[group][2])
-        elif not group:
-            gid = 0
-    return uid, gid
-
-
-def _table(accounts: StageFiles | None, path: str) -> Mapping[str, Sequence[str]]:
-    text = accounts.text(path) if accounts is not None else None
-    rows = (line.split(":") for line in (text or "").splitlines())
-    found: dict[str, Sequence[str]] = {}
-    for row in rows:
-        if len(row) >= 4 and row[2].isdigit() and (path.endswith("group") or row[3].isdigit()):
-            found.setdefault(row[0], row)
-    return found
+        """The content of a small text file, symbolic links followed; None where there is no file."""
+        return self._filesystems.text(self._layers, path)
 
 
 def name_of(path: str) -> str:

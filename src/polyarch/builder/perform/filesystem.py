@@ -18,10 +18,12 @@ from polyarch.errors import CorruptError, NotFoundError, PolyarchError
 from polyarch.images.unpack import Layer as BlobLayer
 from polyarch.images.unpack import Unpacker
 from polyarch.layers import toc
+from polyarch.layers.content import open_content
 from polyarch.layers.entry import Content, Entry, Item, order
 from polyarch.layers.listing import Listed, Listing, decode
 from polyarch.layers.tree import Tree
 from polyarch.oci.descriptor import Descriptor
+from polyarch.oci.place import Readable
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -34,6 +36,8 @@ _T = TypeVar("_T")
 # A program's capabilities, and what a process writes for other programs to read.
 _KEPT_XATTRS = ("security.capability", "user.")
 _FORESEEING = 4
+# A passwd of an image is someone else's file: no more than this is read of it.
+_LONGEST_TEXT = 16 << 20
 _TOC = "toc"
 
 
@@ -147,6 +151,22 @@ class Filesystems:
         files = self._once(f"files {owner.key}", self._files, owner.key, lambda: self._open(owner))
         return lambda: files.open(entry)
 
+    def text(self, layers: Sequence[Layer], path: str) -> str | None:
+        """The text of a small file of the flattened layers, symbolic links followed; None where there is no file.
+
+        A listing keeps a few such files (`listing.KEPT`); any other, and those of an unpacked layer, are read from the
+        layer. Of a larger file only the first 16 MiB are read.
+        """
+        tree = self.tree(layers)
+        node = tree.lookup(tree.resolve(path))
+        if node is None or node.layer < 0 or node.entry.kind != "file":
+            return None
+        raw = self.listing(layers[node.layer]).texts.get(node.source.path)
+        if raw is None:
+            with open_content(node.source, self.content(layers, node.layer, node.source)) as reader:
+                raw = _beginning(reader)
+        return raw.decode("utf-8", "surrogateescape")
+
     def lowers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
         """The layers as directories in overlay's form, lowest first; what is not unpacked yet is.
 
@@ -201,6 +221,15 @@ class Filesystems:
 
 
 _K = TypeVar("_K")
+
+
+def _beginning(reader: Readable) -> bytes:
+    parts: list[bytes] = []
+    left = _LONGEST_TEXT
+    while left and (chunk := reader.read(left)):
+        parts.append(chunk)
+        left -= len(chunk)
+    return b"".join(parts)
 
 
 def _blob(layer: Layer) -> BlobLayer:

@@ -26,13 +26,14 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     It is a blob (`diff_id` and `blob` are set), or an unpacked directory in overlay's form under the key `snapshot`,
     or both. A RUN's layer is only the latter until it is exported, and then `is_bare`: its files have their owners
-    only inside the user namespace.
+    only inside the user namespace. `notes` are what to warn of whenever the layer is used: (name of a rule, message).
     """
 
     created: str = ""
     diff_id: Digest = Digest("")
     blob: Descriptor | None = None
     snapshot: str = ""
+    notes: tuple[tuple[str, str], ...] = ()
 
     @property
     def is_bare(self) -> bool:

@@ -33,6 +33,9 @@ from polyarch.builder.vertices import (
     VertexId,
     inputs,
 )
+from polyarch.dockerfile import rules
+from polyarch.dockerfile.rules import Finding
+from polyarch.dockerfile.source import Location
 from polyarch.errors import PolyarchError
 from polyarch.images.unpack import Unpacker, layers_of
 from polyarch.oci import config as configs
@@ -58,6 +61,7 @@ class Performer:
         self._anew: set[VertexId] = set()
         # Cached layers of RUNs that were never packed: their files have their owners only inside the namespace.
         self._bare: set[VertexId] = set()
+        self._notes: dict[tuple[VertexId, str, str], None] = {}
         self._cancelled = self._closed = False
         self._unpacks = True
         self._targets: frozenset[VertexId] = frozenset()
@@ -148,6 +152,7 @@ class Performer:
             return None
         if known.is_bare:
             self._bare.add(vertex)
+        self._note(vertex, known)
         return (known,)
 
     def prepare(self, pending: Iterable[VertexId]) -> None:
@@ -183,7 +188,21 @@ class Performer:
             case _:
                 raise AssertionError(f"{type(value).__name__} is loaded, not performed")
         records.keep_result(self._site.store, cache_key, made)
+        self._note(vertex, made)
         return (made,)
+
+    def findings(self) -> tuple[Finding, ...]:
+        """What is to be said about the results so far, of this build or an earlier one that made them."""
+        with self._lock:
+            noted = tuple(self._notes)
+        labels = self._graph.labels
+        return tuple(
+            Finding(rules.BY_NAME[rule], message, Location(*labels[vertex].lines)) for vertex, rule, message in noted
+        )
+
+    def _note(self, vertex: VertexId, layer: Layer) -> None:
+        with self._lock:
+            self._notes.update({(vertex, *note): None for note in layer.notes if note[0] in rules.BY_NAME})
 
     def cancel(self) -> None:
         """As of `solve.Performer`."""

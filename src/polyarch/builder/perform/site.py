@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from polyarch.transfer.lazy import LazySource
 
 # Raised when what a cached result means changes, so that no result of before is believed.
-VERSION = "polyarch-1"
+VERSION = "polyarch-2"
 # What a vertex gives: layers, or files to copy from.
 Result = tuple[Layer, ...] | Files
 
