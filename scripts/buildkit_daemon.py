@@ -5,15 +5,18 @@ and no rules in the firewall, and it registers nothing. It needs root.
 """
 
 import contextlib
+import http.client
 import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from scripts import busybox, debian_root
 
@@ -47,10 +50,11 @@ class BuildKitDaemon:
     Who makes it ends it: `close()` ends its processes, with which its mounts go, and removes its data.
     """
 
-    def __init__(self, directory: Path, *, mirror: str = "") -> None:
+    def __init__(self, directory: Path, *, mirror: str = "", containerd_store: bool = True) -> None:
         """Start it, with its data in a directory that is not there yet, and return when it answers.
 
         mirror: the URL of a registry that stands for docker.io.
+        containerd_store: whether images are in containerd's store, and so for several platforms.
 
         Raises debian.UnavailableError when its packages cannot be had, RuntimeError when it does not start.
         """
@@ -65,7 +69,10 @@ class BuildKitDaemon:
         _emulators(directory / "bin")
         # It finds nobody by name, and so reaches loopback only.
         (directory / "resolv.conf").touch()
-        config = {"features": {"containerd-snapshotter": True}, "registry-mirrors": [mirror] if mirror else []}
+        config = {
+            "features": {"containerd-snapshotter": containerd_store},
+            "registry-mirrors": [mirror] if mirror else [],
+        }
         (directory / "daemon.json").write_text(json.dumps(config))
         daemon = ["dockerd", "--data-root=/mnt/data", "--exec-root=/mnt/exec", "--pidfile=/mnt/pid", "--log-level=warn"]
         daemon += [
@@ -99,6 +106,15 @@ class BuildKitDaemon:
     def buildx(self, *arguments: str) -> Sequence[str]:
         """The command of its own client, as a program by itself: without docker around it it starts 50 ms sooner."""
         return (str(self._root / _BUILDX), *arguments)
+
+    def get(self, path: str) -> Any:
+        """The answer of dockerd's API to a GET of this path, which begins with `/`."""
+        connection = http.client.HTTPConnection("docker")
+        connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        with contextlib.closing(connection):
+            connection.sock.connect(str(self.socket))
+            connection.request("GET", path)
+            return json.loads(connection.getresponse().read())
 
     def versions(self) -> dict[str, str]:
         """Those of dockerd and buildx."""
@@ -188,10 +204,10 @@ def _emulators(directory: Path) -> None:
 
 
 @contextlib.contextmanager
-def running(*, mirror: str = "") -> Iterator[BuildKitDaemon]:
+def running(*, mirror: str = "", containerd_store: bool = True) -> Iterator[BuildKitDaemon]:
     """A daemon for the length of a `with`."""
     with tempfile.TemporaryDirectory(prefix="polyarch-buildkit-") as directory:
-        daemon = BuildKitDaemon(Path(directory) / "daemon", mirror=mirror)
+        daemon = BuildKitDaemon(Path(directory) / "daemon", mirror=mirror, containerd_store=containerd_store)
         try:
             yield daemon
         finally:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from polyarch.transfer import engine
-from scripts import busybox, debian
+from scripts import buildkit_daemon, busybox, debian
 from tests.needs import elsewhere, missing, need, need_root
 from tests.program import Result, run
 
@@ -76,6 +76,19 @@ def dockerd() -> Iterator[Engine]:
             finally:
                 # unshare waits through SIGTERM; when it is killed, the kernel ends all that is in its namespace.
                 process.kill()
+
+
+@contextlib.contextmanager
+def todays_dockerd(*, containerd_store: bool) -> Iterator[buildkit_daemon.BuildKitDaemon]:
+    """The newest dockerd that Debian has, with or without containerd's image store. Needs root."""
+    need_root()
+    need("unshare", "mmdebstrap")
+    with contextlib.ExitStack() as stack:
+        try:
+            daemon = stack.enter_context(buildkit_daemon.running(containerd_store=containerd_store))
+        except (debian.UnavailableError, RuntimeError) as problem:
+            missing(str(problem))
+        yield daemon
 
 
 def docker_programs() -> Path:

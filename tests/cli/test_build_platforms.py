@@ -230,3 +230,24 @@ def test_a_partial_build_leaves_out_the_platform_that_would_not_start(
     assert result.status == 1
     assert has(polyarch, "app") == ["linux/amd64"]
     polyarch("check", "app")
+
+
+# Flags that docker's users type
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--rm"],
+        ["--force-rm"],
+        ["--rm=false", "--force-rm=true", "--compress"],
+        ["--builder", "default"],
+        ["--attest", "type=provenance,disabled=true", "--attest=type=sbom,disabled=true"],
+        ["--provenance=false", "--sbom=0"],
+    ],
+)
+def test_flags_of_docker_that_change_nothing_leave_the_context_alone(
+    polyarch: Program, context: Path, flags: list[str]
+) -> None:
+    trees.write(context, {"Dockerfile": "FROM scratch\nCOPY Dockerfile /\n"})
+    assert polyarch("build", "-q", *flags, context).stdout.startswith("sha256:")

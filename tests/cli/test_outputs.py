@@ -49,6 +49,28 @@ def test_an_output_is_read_as_buildkit_reads_it(word: str, meant: str | None) ->
     assert export(word) == [meant or "oci stdout"]
 
 
+def test_a_tar_is_not_written_to_a_terminal() -> None:
+    class Terminal(io.BytesIO):
+        def isatty(self) -> bool:
+            return True
+
+    for word in ("-", "type=oci,dest=-", "type=tar"):
+        with pytest.raises(UsageError, match="not for a terminal"):
+            outputs.export([word], load=False, push=False, names=[], annotations=[], here=HERE, stdout=Terminal())
+
+
+@pytest.mark.parametrize(
+    ("word", "disabled"),
+    [
+        *((word, True) for word in ("false", "0", "F", "disabled=true", "type=provenance,disabled=true")),
+        *((word, True) for word in ("type=sbom,disabled=1", "disabled=true,type=sbom", " type=sbom , disabled=True")),
+        *((word, False) for word in ("true", "mode=max", "type=sbom", "type=sbom,disabled=false", "type=sbom,false")),
+    ],
+)
+def test_an_attestation_that_is_disabled_asks_for_nothing(word: str, disabled: bool) -> None:
+    assert outputs.is_disabled(word) == disabled
+
+
 def test_push_and_load_add_to_what_output_says() -> None:
     assert export("type=oci,dest=a.tar", push=True) == ["oci /here/a.tar", "registry"]
     assert export(push=True) == ["registry"]

@@ -69,21 +69,31 @@ class TestEngines:
     def test_a_build_goes_straight_into_a_running_engine(
         self, engine: Engine, polyarch: Program, busybox: str, tmp_path: Path
     ) -> None:
-        polyarch(
-            *(
-                "build",
-                "--platform",
-                "linux/amd64,linux/arm64",
-                "-t",
-                "example.com/straight:1",
-                "-o",
-                "type=docker",
-                "-",
-            ),
-            stdin=_DOCKERFILE,
-            env={"DOCKER_HOST": engine.host},
+        words = ["build", "--platform", "linux/arm64", "-t", "example.com/straight:1", "-o", "type=docker", "-"]
+        polyarch(*words, stdin=_DOCKERFILE, env={"DOCKER_HOST": engine.host})
+        assert engine.inspect("example.com/straight:1")["Architecture"] == "arm64"
+
+    def test_two_platforms_for_an_engine_that_keeps_one_are_refused_before_the_build(
+        self, engine: Engine, polyarch: Program, busybox: str
+    ) -> None:
+        words = ["build", "--platform", "linux/amd64,linux/arm64", "-t", "example.com/two:2", "-o", "type=docker", "-"]
+        result = polyarch.fails(*words, stdin=_DOCKERFILE, env={"DOCKER_HOST": engine.host})
+        assert "keeps one platform of an image, and this build is for linux/amd64, linux/arm64" in result.stderr
+        assert "-o type=docker,dest=FILE" in result.stderr
+        assert "example.com/two" not in polyarch("images").stdout
+
+    def test_load_says_that_the_engine_of_docker_host_did_not_get_the_image(
+        self, polyarch: Program, busybox: str
+    ) -> None:
+        words = ["build", "--load", "-q", "-"]
+        assert "engine" not in polyarch(*words, stdin=_DOCKERFILE).stderr
+        near = polyarch(*words, stdin=_DOCKERFILE, env={"DOCKER_HOST": "unix:///run/docker.sock"}).stderr
+        assert near == (
+            "the image is in the store of polyarch; the engine at unix:///run/docker.sock did not get it: "
+            "-o type=docker sends it\n"
         )
-        assert engine.inspect("example.com/straight:1")["Architecture"] in ("amd64", "arm64")
+        far = polyarch(*words, stdin=_DOCKERFILE, env={"DOCKER_HOST": "ssh://box"}).stderr
+        assert "polyarch save NAME | docker load" in far
 
     def test_what_an_engine_saved_comes_back(
         self, engine: Engine, polyarch: Program, busybox: str, fresh: Program, tmp_path: Path
@@ -113,6 +123,25 @@ class TestEngines:
         built = polyarch("build", "-t", "example.com/new:1", "-o", zstd, "-", stdin=_DOCKERFILE)
         assert "example.com/new:1 has layers compressed by zstd, which docker's engines before 23" in built.stderr
         assert "zstd" not in polyarch("save", "-o", tmp_path / "old.tar", busybox).stderr
+
+
+@pytest.mark.timeout(600)  # the first time it is installed into a root of its own
+@pytest.mark.parametrize("containerd_store", [True, False])
+def test_whether_todays_docker_keeps_many_platforms_decides_its_image_store(
+    containerd_store: bool, polyarch: Program, busybox: str
+) -> None:
+    """Docker 28, which has both."""
+    words = ["build", "--platform", "linux/amd64,linux/arm64", "-t", "example.com/many:1", "-o", "type=docker", "-"]
+    with engines.todays_dockerd(containerd_store=containerd_store) as daemon:
+        result = polyarch(*words, stdin=_DOCKERFILE, env={"DOCKER_HOST": f"unix://{daemon.socket}"}, check=False)
+        images = daemon.get("/images/json?manifests=1")
+    if not containerd_store:
+        assert (result.status, images) == (1, [])
+        assert "keeps one platform of an image" in result.stderr
+        return
+    assert result.status == 0, str(result)
+    here = [entry["Descriptor"]["platform"]["architecture"] for entry in images[0]["Manifests"] if entry["Available"]]
+    assert (images[0]["RepoTags"], sorted(here)) == (["example.com/many:1"], ["amd64", "arm64"])
 
 
 class TestArchives:

@@ -1,7 +1,7 @@
 """`build`: a Dockerfile becomes an image for many platforms."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from polyarch.errors import PolyarchError, UnsupportedError, UsageError
 
 if TYPE_CHECKING:
     from polyarch.builder import BuildResult
+    from polyarch.oci.platform import Platform
     from polyarch.oci.reference import Reference
     from polyarch.progress import Emit
     from polyarch.registry import Registry
@@ -73,7 +74,8 @@ if TYPE_CHECKING:
 @options.insecure
 @click.option("--provenance", "--sbom", "--attest", "attest", multiple=True, hidden=True)
 @click.option("--cgroup-parent", hidden=True)
-@click.option("--builder", "--rm", "--force-rm", hidden=True, expose_value=False, is_flag=False, flag_value="")
+@click.option("--builder", hidden=True, expose_value=False)
+@click.option("--rm", "--force-rm", "--compress", is_flag=True, hidden=True, expose_value=False)
 @pass_session
 def build(session: Session, /, **words: Any) -> int:
     """Build an image from a Dockerfile, for one platform or many, as one graph.
@@ -86,9 +88,8 @@ def build(session: Session, /, **words: Any) -> int:
     from polyarch.cli import outputs
     from polyarch.cli.wishes import wishes
 
-    for value in words["attest"]:
-        if value.lower() not in ("false", "disabled=true", "0"):
-            raise UnsupportedError("this version makes no attestations", "leave out --provenance, --sbom and --attest")
+    if not all(map(outputs.is_disabled, words["attest"])):
+        raise UnsupportedError("this version makes no attestations", "leave out --provenance, --sbom and --attest")
     if words["cgroup_parent"]:
         raise UnsupportedError(
             "--cgroup-parent cannot be had: a RUN is a child of this command, in its cgroup",
@@ -110,6 +111,8 @@ def build(session: Session, /, **words: Any) -> int:
         here=Path.cwd(),
         stdout=sys.stdout.buffer,
     )
+    to_engine = any(outputs.parse(word).is_engine for word in words["outputs"])
+    engine = _engine(session, asked["platforms"]) if to_engine else None
     registry = session.registry_for([str(name) for name in export.names] if words["insecure"] else ())
     way = "quiet" if words["quiet"] else words["progress"]
     with session.display(way) as emit:
@@ -128,9 +131,11 @@ def build(session: Session, /, **words: Any) -> int:
             index_annotations=export.index_annotations,
             **asked,
         )
-        if any(outputs.parse(word).is_engine for word in words["outputs"]):
-            _load_into_engine(session, registry, export.names, result, emit)
+        if engine is not None:
+            _load_into_engine(engine, session, registry, export.names, result, emit)
     _report(session, words, export.names, result, quiet=way in ("quiet", "rawjson"))
+    if way != "rawjson":
+        _tell_of_engine(session, words["load"] and not to_engine, to_engine and engine is None)
     for failure in result.failures:
         session.error(PolyarchError(f"{failure.platform} failed: {failure.message}", failure.hint or None))
     return 1 if result.failures else 0
@@ -151,28 +156,60 @@ def _context(path: str | None, file: str | None) -> tuple[str | None, dict[str, 
     return path, {"file": file}
 
 
-def _load_into_engine(
-    session: Session, registry: "Registry", names: "tuple[Reference, ...]", result: "BuildResult", emit: "Emit"
-) -> None:
-    """What `-o type=docker` means where an engine runs here; else the store has taken its place."""
-    from polyarch.images import save as saving
+def _engine(session: Session, platforms: "Sequence[Platform]") -> str | None:
+    """The socket of the engine that `-o type=docker` means, None where none runs here.
+
+    Raises PolyarchError where the one that DOCKER_HOST names does not answer, UnsupportedError for an engine that
+    would keep one of several platforms.
+    """
     from polyarch.transfer import engine
 
-    variables = session.environment.variables
-    host = variables.get("DOCKER_HOST")
+    host = session.environment.variables.get("DOCKER_HOST")
     path = engine.find([host or "/var/run/docker.sock"])
     if path is None and host:
         raise PolyarchError(
             f"no engine answers at {host}, which DOCKER_HOST names",
-            "start it, or unset DOCKER_HOST; the image is in the store of polyarch",
+            "start it, or unset DOCKER_HOST: then the image is kept in the store of polyarch",
         )
-    if path is None:
-        session.note("no docker engine runs here: the image is in the store of polyarch")
-        return
+    if path is not None and len(platforms) > 1 and not engine.keeps_indexes(path):
+        raise UnsupportedError(
+            f"the engine at {path} keeps one platform of an image, and this build is for "
+            + ", ".join(map(str, platforms)),
+            "build for one --platform, write an archive with -o type=docker,dest=FILE, or switch on dockerd's "
+            'containerd image store ("features": {"containerd-snapshotter": true} in daemon.json)',
+        )
+    return path
+
+
+def _load_into_engine(
+    path: str,
+    session: Session,
+    registry: "Registry",
+    names: "tuple[Reference, ...]",
+    result: "BuildResult",
+    emit: "Emit",
+) -> None:
+    """The result from the store into the engine at the socket `path`."""
+    from polyarch.images import save as saving
+    from polyarch.transfer import engine
+
     called = [str(name.tagged()) for name in names] or [str(result.descriptor.digest)] if result.descriptor else []
     engine.load(
         path, lambda sink: saving.save(session.store, registry, called, sink, preferred=session.host(), emit=emit)
     )
+
+
+def _tell_of_engine(session: Session, load: bool, replaced: bool) -> None:
+    """Where the result is, for a person who may expect it in an engine: `replaced` says that none runs here."""
+    if replaced:
+        session.note("no docker engine runs here: the image is in the store of polyarch")
+    if load and (host := session.environment.variables.get("DOCKER_HOST")):
+        session.note(
+            f"the image is in the store of polyarch; the engine at {host} did not get it: -o type=docker sends it"
+            if host.startswith(("unix://", "/"))
+            else f"the image is in the store of polyarch; the engine at {host} did not get it: "
+            "polyarch save NAME | docker load sends it"
+        )
 
 
 def _report(

@@ -93,6 +93,14 @@ def parse(word: str) -> Wanted:
     return Wanted(kind, options)
 
 
+def is_disabled(word: str) -> bool:
+    """Whether a value of --attest, --provenance or --sbom asks for none: `false`, `type=sbom,disabled=true`."""
+    fields = [field.strip().lower() for field in word.split(",")]
+    if fields[0] in ("false", "f", "0"):
+        return True
+    return any(field.partition("=")[::2] == ("disabled", on) for field in fields for on in ("1", "t", "true"))
+
+
 def export(
     words: Sequence[str],
     *,
@@ -158,6 +166,8 @@ def _outputs(one: Wanted, here: Path, stdout: BinaryIO) -> "list[Output]":
     if dest in ("", "-"):
         if directory or one.kind == "local":
             raise UsageError(f"--output: type={one.kind} cannot write a directory to standard output", "say dest=PATH")
+        if stdout.isatty():
+            raise UsageError("a tar is not for a terminal", "say dest=FILE, or redirect standard output")
         return [Output(kind=kind, stream=stdout, platform_split=split)]
     return [Output(kind=kind, destination=here / dest, directory=directory, platform_split=split)]
 

@@ -3,6 +3,7 @@
 The engine's API (`POST /images/load`) takes what `docker load` reads. podman's service answers to the same call.
 """
 
+import contextlib
 import socket
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
@@ -27,6 +28,12 @@ class _Said(msgspec.Struct, frozen=True):
     error: str = ""
 
 
+class _Info(msgspec.Struct, frozen=True, rename="pascal"):
+    """What is read of the engine's answer to /info."""
+
+    driver_status: list[list[str]] | None = None
+
+
 def find(hosts: Iterable[str]) -> str | None:
     """The path of the first socket that an engine answers at; `hosts` are as in DOCKER_HOST, or paths.
 
@@ -44,13 +51,29 @@ def find(hosts: Iterable[str]) -> str | None:
     return None
 
 
+def keeps_indexes(path: str) -> bool:
+    """Whether the engine at the socket `path` keeps all platforms of an image: docker's with containerd's image store.
+
+    Any other, podman among them, keeps the image for its own platform and drops the rest without an error.
+    Raises PolyarchError where the engine does not answer.
+    """
+    with contextlib.closing(_connect(path, _PING_SECONDS)) as connection:
+        connection.sendall(b"GET /info HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\r\n")
+        response = _response(connection)
+        said = response.read()
+    try:
+        info = msgspec.json.decode(said, type=_Info)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        info = _Info()
+    # What buildx looks at.
+    return ["driver-type", "io.containerd.snapshotter.v1"] in (info.driver_status or [])
+
+
 def load(path: str, fill: Callable[[Writable], None]) -> tuple[str, ...]:
     """Let the engine at the socket `path` load the archive that `fill` writes; what the engine says, by line.
 
     Raises PolyarchError with the engine's own words.
     """
-    import contextlib
-
     with contextlib.closing(_connect(path, _LOAD_SECONDS)) as connection:
         request = "POST /images/load?quiet=1 HTTP/1.1\r\nHost: docker\r\nContent-Type: application/x-tar\r\n"
         body = _Chunked(connection)
