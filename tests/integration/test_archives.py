@@ -182,14 +182,34 @@ class TestArchives:
         assert seen == 1 + 2 * len(_ARCHITECTURES)
 
     @pytest.mark.parametrize("kind", ["none", "gzip", "zstd"])
-    def test_a_stream_of_some_platforms_keeps_the_index(
+    def test_a_stream_of_some_platforms_has_an_index_of_those(
         self, polyarch: Program, busybox: str, fresh: Program, kind: str
     ) -> None:
         stream = _saved(polyarch, "--compress", kind, "--platform", "linux/arm64,linux/s390x", busybox)
         assert fresh("load", stdin=stream).stdout == "Loaded image: busybox:latest\n"
-        assert _here(fresh, busybox) == ["linux/arm64", "linux/s390x"]
-        ids = {program("images", "-q", "--no-trunc", busybox).stdout for program in (polyarch, fresh)}
-        assert len(ids) == 1, "the index is the one that was saved from"
+        listed = fresh("images", "--format", "json", busybox).json()["Platforms"]
+        assert [entry["Platform"] for entry in listed] == _here(fresh, busybox) == ["linux/arm64", "linux/s390x"]
+
+    @pytest.mark.parametrize("form", ["docker-archive", "oci-archive"])
+    def test_an_archive_of_one_platform_names_that_image_alone(
+        self, polyarch: Program, busybox: str, fresh: Program, skopeo: Skopeo, tmp_path: Path, form: str
+    ) -> None:
+        saved = tmp_path / "one.tar"
+        polyarch("save", "--format", form, "--platform", "linux/arm64", "-o", saved, busybox)
+        with tarfile.open(saved) as tar:
+            top = json.load(tar.extractfile("index.json"))  # type: ignore[arg-type]
+            names = tar.getnames()
+        (entry,) = top["manifests"]
+        assert entry["mediaType"] == "application/vnd.oci.image.manifest.v1+json"
+        assert len([name for name in names if name.startswith("blobs/sha256/")]) == 3, "manifest, config, layer"
+        # Without a platform being asked for: there is one.
+        assert skopeo("inspect", f"oci-archive:{saved}").json()["Architecture"] == "arm64"
+        fresh("load", "-i", saved)
+        assert fresh("inspect", "--format", "{{.Architecture}}", busybox).stdout == "arm64\n"
+        need("umoci")
+        run(["tar", "-C", tmp_path, "--one-top-level=layout", "-xf", saved])
+        run(["umoci", "unpack", "--rootless", "--image", f"{tmp_path}/layout:latest", tmp_path / "bundle"])
+        assert (tmp_path / "bundle/rootfs/bin/busybox").exists()
 
     def test_other_peoples_compressors_do_as_well(self, polyarch: Program, busybox: str, fresh: Program) -> None:
         need("zstd")
@@ -226,6 +246,14 @@ class TestArchives:
         result = polyarch.fails("save", "-o", tmp_path / "half.tar", busybox)
         assert "linux/s390x: manifest sha256:" in result.stderr
         assert "--platform linux/amd64,linux/arm64,linux/arm/v7" in result.stderr
+        result = polyarch.fails("save", "--platform", "linux/s390x,linux/arm64", "-o", tmp_path / "half.tar", busybox)
+        assert result.stderr.endswith("choose what is there whole with --platform linux/arm64\n")
+        result = polyarch.fails("save", "--platform", "linux/s390x", "-o", tmp_path / "half.tar", busybox)
+        assert (
+            "busybox:latest is not whole, so nothing was sent. Missing:\n  linux/s390x: manifest sha256:"
+            in result.stderr
+        )
+        assert result.stderr.endswith("hint: pull what is missing\n")
         assert [path.name for path in tmp_path.glob("*half*")] == []
 
     def test_an_archive_with_a_spoilt_layer_is_refused(

@@ -29,6 +29,7 @@ def save(
 ) -> None:
     """Write the images that `texts` call to `output`, for these platforms, None for all.
 
+    Of an index, just what is written is named: for some of its platforms an index of those, for one that image alone.
     The docker form is an OCI layout with docker's manifest.json beside it, which old engines read: for `preferred`
     where an image is for several platforms. Layers that were never downloaded are fetched. All names are found
     before anything is written. Raises NotFoundError, CorruptError, RegistryError.
@@ -46,7 +47,8 @@ def save(
                 image.descriptor.digest if image.by_id else image.name,
                 writer,
                 (kept,),
-                copier.CopyOptions(platforms=platforms, unit=unit),
+                # Readers of archives fail at an index whose images are not in the archive.
+                copier.CopyOptions(platforms=platforms, sparse=False, lone=True, unit=unit),
                 emit,
             )
     writer.finish()

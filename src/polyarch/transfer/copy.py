@@ -44,14 +44,16 @@ class CopyOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What of an image to copy, and how. `unit` is the id of the unit of work that the progress belongs to.
 
     `platforms` None means all; with some of an index, the original index is kept, sparse, where the target takes
-    it and `sparse` allows it, else an index of just those is written. `single` asks for one platform's manifest
-    without an index around it. With `present_only`, what an index names and the source never had is left out: an
+    it and `sparse` allows it, else an index of just those is written; with `lone`, where just one image of several is
+    left, that image without index and attestations. `single` asks for one platform's manifest without an index around
+    it. With `present_only`, what an index names and the source never had is left out: an
     archive of some platforms is read so.
     """
 
     platforms: tuple[Platform, ...] | None = None
     single: bool = False
     sparse: bool = True
+    lone: bool = False
     present_only: bool = False
     concurrency: int = CONCURRENCY
     unit: str = "copy"
@@ -183,10 +185,11 @@ def _choose(
             )
         return chosen[0], None
     digests = {entry.digest for entry in chosen}
-    for entry in chosen:
-        digests |= {attestation.digest for attestation in indexes.attestations(document, entry.digest)}
-    everything = {entry.digest for entry in document.manifests}
-    return root, None if digests == everything else frozenset(digests)
+    attestations = {found.digest for entry in chosen for found in indexes.attestations(document, entry.digest)}
+    if digests | attestations == {entry.digest for entry in document.manifests}:
+        return root, None
+    alone = options.lone and len(digests) == 1
+    return root, frozenset(digests if alone else digests | attestations)
 
 
 def _require_platform(source: Source, manifest: Manifest, name: str, wanted: tuple[Platform, ...]) -> None:
@@ -220,6 +223,10 @@ def _name(
         _write_names(target, root.descriptor, root.document.raw, names)
         return root.descriptor, "single" if options.single else "whole"
     assert isinstance(root.document, Index)
+    if options.lone and len(only) == 1:
+        image = next(node for node in (*graph.manifests, *graph.indexes) if node.descriptor.digest in only)
+        _write_names(target, image.descriptor, image.document.raw, names)
+        return image.descriptor, "single"
     lesser = indexes.keep(root.document, lambda entry: entry.digest in only)
     descriptor = lesser.descriptor()
     _write_names(target, descriptor, lesser.raw, names)

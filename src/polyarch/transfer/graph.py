@@ -135,7 +135,9 @@ def require_whole(graph: Graph, source: Source, name: str) -> None:
                 whose = node.descriptor.platform or node.descriptor.digest
                 lines.append(f"  {whose}: blob {blob.digest} of {blob.size} bytes")
     entries = indexes.images(graph.root.document) if isinstance(graph.root.document, Index) else ()
-    whole = [str(entry.platform) for entry in entries if entry.digest not in broken]
+    # Only what was looked at: of the platforms that were not asked for, nobody knows whether they are here.
+    good = {node.descriptor.digest for node in graph.manifests} - broken
+    whole = dict.fromkeys(str(entry.platform) for entry in entries if entry.platform and entry.digest in good)
     choice = f", or choose what is there whole with --platform {','.join(whole)}" if whole else ""
     raise NotFoundError(
         "\n".join([f"{name} is not whole, so nothing was sent. Missing:", *lines]), f"pull what is missing{choice}"
