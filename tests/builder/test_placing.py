@@ -2,7 +2,7 @@
 
 import pytest
 
-from polyarch.builder.perform import modes, placing
+from polyarch.builder.perform import modes, placing, wildcards
 from polyarch.builder.perform.files import FlatFiles
 from polyarch.builder.perform.placing import Empty, Placement, Rules
 from polyarch.dockerfile import glob
@@ -156,7 +156,7 @@ PATTERNS = [
 
 @pytest.mark.parametrize(("pattern", "files", "expected"), PATTERNS)
 def test_the_paths_that_a_source_names(pattern: str, files: tuple[str, ...], expected: list[str]) -> None:
-    assert list(placing.matches(tree(*files), pattern, glob.match)) == expected
+    assert list(wildcards.matches(tree(*files), pattern, glob.match)) == expected
 
 
 MODES = [
@@ -182,3 +182,21 @@ def test_chmod(text: str, before: int, directory: bool, after: int) -> None:
 def test_a_mode_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(PolyarchError, match="invalid chmod parameter"):
         modes.parse(text)
+
+
+def deep(depth: int) -> FlatFiles:
+    """Directories `d` in each other, and a file in the innermost."""
+    names = ["/".join(["d"] * count) for count in range(1, depth + 1)]
+    entries = [Entry(path=name, kind="directory", mode=0o755) for name in names]
+    return FlatFiles([*entries, Entry(path=f"{names[-1]}/file", kind="file", mode=0o644)], str.encode, str)
+
+
+def test_a_tree_may_be_thousands_of_directories_deep() -> None:
+    placement = Placement(Empty())
+    rules = Rules(include=lambda path, directory: 1 if directory else 2)
+    placement.copy(deep(1500), 0, "d", "/to", rules)
+    assert [placed.entry.path.count("/") for placed in placement.items()] == list(range(1501))
+
+
+def test_a_pattern_may_have_thousands_of_parts() -> None:
+    assert list(wildcards.matches(deep(1500), "*" + "/*" * 1500, glob.match)) == ["d/" * 1500 + "file"]

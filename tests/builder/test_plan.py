@@ -1,5 +1,6 @@
 """From a Dockerfile's text to vertices and a config, with nothing but text."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -311,3 +312,21 @@ def test_an_image_without_layers_is_no_vertex() -> None:
     graph = Graph()
     planned("FROM bare", images=Bare(), graph=graph)
     assert not [vertex for vertex in graph.vertices.values() if isinstance(vertex, ImageLayers)]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        lambda number: f"FROM s{number - 1} AS s{number}\n",
+        lambda number: f"FROM scratch AS s{number}\nCOPY --from=s{number - 1} /f /f\n",
+        lambda number: f"FROM scratch AS s{number}\nRUN --mount=from=s{number - 1},target=/m true\n",
+    ],
+)
+def test_stages_may_stand_on_each_other_to_any_depth(lines: Callable[[int], str]) -> None:
+    text = "FROM scratch AS s0\nCOPY f /f\n" + "".join(lines(number) for number in range(1, 1200))
+    assert one(text).layers
+
+
+def test_a_fault_in_a_stage_is_told_before_those_in_the_stages_that_need_it() -> None:
+    text = "FROM scratch AS a\nCOPY --chown=x f /f\nFROM scratch\nUSER ${\nCOPY --from=a / /\n"
+    assert "2 | >>> COPY --chown=x f /f" in error(text)

@@ -87,6 +87,20 @@ def test_a_template_that_does_not_parse_is_refused_with_the_reason(template: str
         Template(template).render(IMAGE)
 
 
+@pytest.mark.parametrize(
+    "template",
+    [
+        f"{{{{{'(' * 3000}.ID{')' * 3000}}}}}",
+        f"{{{{.ID{' | json' * 3000}}}}}",
+        "{{if .ID}}" * 3000 + "{{end}}" * 3000,
+        "{{if .Nothing}}" + "{{else if .Nothing}}" * 3000 + "{{end}}",
+    ],
+)
+def test_a_template_that_nests_too_deeply_is_refused(template: str) -> None:
+    with pytest.raises(UsageError, match="nested too deeply"):
+        Template(template).render({"ID": "1", "Nothing": ""})
+
+
 def test_an_unknown_field_of_a_row_is_an_error_that_lists_the_known_ones() -> None:
     with pytest.raises(UsageError) as caught:
         Template("{{.Nmae}}").render(IMAGE)

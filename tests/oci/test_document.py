@@ -5,6 +5,7 @@ import json
 import pytest
 
 from polyarch.errors import CorruptError, UnsupportedError
+from polyarch.oci import config as configs
 from polyarch.oci import descriptor as descriptors
 from polyarch.oci import digest as digests
 from polyarch.oci import document as documents
@@ -29,7 +30,7 @@ def raw(**fields: object) -> bytes:
         (b"", "not valid JSON"),
         (b"[]", "not a JSON object"),
         (b"\xff\xfe", "not valid JSON"),
-        (b'{"a":' * 500_000 + b"1" + b"}" * 500_000, "not valid JSON"),
+        (b'{"a":' * 500_000 + b"1" + b"}" * 500_000, "nested more than"),
         (b" " * (documents.MAX_SIZE + 1), "larger than"),
         (raw(config={}, manifests=[]), "a manifest and an index at once"),
         (raw(mediaType=media_types.OCI_INDEX, layers=[]), "has not its fields"),
@@ -99,3 +100,19 @@ def test_a_conversion_keeps_unknown_fields() -> None:
 def test_a_wrong_schema_is_noticed() -> None:
     with pytest.raises(Exception, match="'size' is a required property"):
         schemas.validate(raw(manifests=[{"mediaType": "a/b", "digest": SHA}]), media_types.OCI_INDEX)
+
+
+@pytest.mark.parametrize("levels", [201, 900, 100_000])
+@pytest.mark.parametrize(("begin", "end"), [("[", "]"), ('{"a":', "}"), ('["[]]",', "]"), ('["\\"]",', "]")])
+def test_json_that_nests_deeper_than_any_stack_is_refused(levels: int, begin: str, end: str) -> None:
+    document = f'{{"schemaVersion": 2, "x": {begin * levels}1{end * levels}}}'.encode()
+    for load in (documents.load, configs.load):
+        with pytest.raises(CorruptError, match="nested more than 200 levels deep"):
+            load(document)
+
+
+def test_text_full_of_brackets_is_not_nested() -> None:
+    config = configs.load(
+        b'{"config": {"Labels": {"a": "' + b"[{" * 1000 + b'"}}, "deep": ' + b"[" * 190 + b"]" * 190 + b"}"
+    )
+    assert configs.load(config.encode()).labels == {"a": "[{" * 1000}

@@ -35,12 +35,18 @@ class Template:
         # The shell hands over `\t` and `\n` as two characters, and docker reads them so.
         self._source = text.replace("\\t", "\t").replace("\\n", "\n")
         parser = _Parser(self._source)
-        self._node = parser.block(())
+        try:
+            self._node = parser.block(())
+        except RecursionError:
+            raise _bad("it is nested too deeply") from None
         self.fields = parser.fields
 
     def render(self, value: Any) -> str:
         """The text for one value. Raises UsageError where the template asks for what is not there."""
-        return "".join(self._node(value, {"$": value}))
+        try:
+            return "".join(self._node(value, {"$": value}))
+        except RecursionError:
+            raise _bad("it is nested too deeply") from None
 
     def header(self, titles: Mapping[str, str]) -> str:
         """The header line of a table: each field replaced by its title."""

@@ -5,7 +5,7 @@ its platform, the ignore file) is a function here that the planner calls with it
 """
 
 import posixpath
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -166,12 +166,11 @@ def invalid_default_in_from(stages: Stages, automatic: Mapping[str, str]) -> Ite
 
 
 def undefined_variables(
-    instruction: Instruction, unmatched: Iterable[str], declared: Iterable[str], env: Mapping[str, str]
+    instruction: Instruction, unmatched: Iterable[str], declared: Container[str], env: Mapping[str, str]
 ) -> Iterator[Finding]:
     """UndefinedVar: `unmatched` is what `expand` gave; `declared` are the stage's ARGs, with a value or without."""
-    known = {*declared, *_NO_ENVIRONMENT}
     for name in unmatched:
-        if name not in known:
+        if name not in declared and name not in _NO_ENVIRONMENT:
             meant = suggest.nearest(name, env)
             hint = f" (did you mean ${meant}?)" if meant else ""
             yield Finding(rules.UNDEFINED_VAR, f"Usage of undefined variable '${name}'{hint}", instruction.location)

@@ -1,5 +1,6 @@
 """A Dockerfile cut into stages: who is who, which is the target, what a build may be told from outside."""
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -35,6 +36,11 @@ class Stages(msgspec.Struct, frozen=True):
     dockerfile: Dockerfile
     global_args: tuple[Arg, ...]
     stages: tuple[Stage, ...]
+    _numbers: dict[str, list[int]] = msgspec.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for stage in self.stages:
+            self._numbers.setdefault(stage.name, []).append(stage.index)
 
     def target(self, name: str = "") -> Stage:
         """The stage that `--target name` means; the last one where it is empty. A number is no name."""
@@ -96,7 +102,9 @@ class Stages(msgspec.Struct, frozen=True):
         """The last stage of that name: later ones shadow earlier ones."""
         if not name:
             return None
-        return next((stage for stage in reversed(self.stages[:before]) if stage.name == name), None)
+        numbers = self._numbers.get(name, ())
+        place = bisect_left(numbers, before)
+        return self.stages[numbers[place - 1]] if place else None
 
 
 def cut(dockerfile: Dockerfile) -> Stages:

@@ -10,6 +10,7 @@ import msgspec
 
 from polyarch.errors import CorruptError, NotFoundError
 from polyarch.indexes.inspect import Inspected, opened_to_read
+from polyarch.oci import nesting
 from polyarch.oci.descriptor import REFERENCE_DIGEST, Descriptor
 from polyarch.oci.document import Manifest
 from polyarch.oci.place import Source
@@ -69,7 +70,9 @@ def _predicate(source: Source, layer: Descriptor) -> Any:
         raise CorruptError(f"the attestation {layer.digest} claims {layer.size} bytes")
     try:
         with source.open_blob(layer) as reader:
-            statement = msgspec.json.decode(reader.read())
+            raw = reader.read()
+        nesting.check(raw, f"the attestation {layer.digest}")
+        statement = msgspec.json.decode(raw)
     except NotFoundError:
         return None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

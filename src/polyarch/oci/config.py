@@ -11,8 +11,8 @@ import msgspec
 
 from polyarch.errors import CorruptError
 from polyarch.oci import digest as digests
+from polyarch.oci import nesting, text
 from polyarch.oci import platform as platforms
-from polyarch.oci import text
 from polyarch.oci.digest import Digest
 from polyarch.oci.platform import Platform
 
@@ -106,6 +106,8 @@ class ImageConfig(msgspec.Struct, frozen=True):
             return msgspec.json.encode(self.document)
         except UnicodeEncodeError:
             return msgspec.json.encode(text.cleaned(self.document))
+        except RecursionError:
+            raise CorruptError("an image config is nested too deeply") from None
 
 
 def empty(platform: Platform) -> ImageConfig:
@@ -116,6 +118,7 @@ def empty(platform: Platform) -> ImageConfig:
 
 def load(raw: bytes) -> ImageConfig:
     """The config in a blob. Raises CorruptError if it is none."""
+    nesting.check(raw, "an image config")
     try:
         document = msgspec.json.decode(raw)
         if not isinstance(document, dict):

@@ -11,7 +11,7 @@ import msgspec
 from polyarch.errors import CorruptError
 from polyarch.oci import descriptor as descriptors
 from polyarch.oci import digest as digests
-from polyarch.oci import media_types
+from polyarch.oci import media_types, nesting
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
 from polyarch.oci.platform import Platform
@@ -72,6 +72,7 @@ def decode(raw: bytes) -> dict[str, Any]:
     """The JSON object in `raw`. Raises CorruptError for anything else, however deep or long."""
     if len(raw) > MAX_SIZE:
         raise CorruptError(f"a manifest of {len(raw)} bytes is larger than the {MAX_SIZE} that registries take")
+    nesting.check(raw, "a manifest")
     try:
         document = msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -83,7 +84,10 @@ def decode(raw: bytes) -> dict[str, Any]:
 
 def encode(document: dict[str, Any]) -> bytes:
     """The bytes of a document that this program makes: indented by two, as BuildKit writes them."""
-    return msgspec.json.format(msgspec.json.encode(document), indent=2)
+    try:
+        return msgspec.json.format(msgspec.json.encode(document), indent=2)
+    except RecursionError:
+        raise CorruptError("a manifest is nested too deeply") from None
 
 
 def load(raw: bytes, media_type: str | None = None) -> Manifest | Index:

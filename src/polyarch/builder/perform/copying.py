@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from polyarch.builder.perform import modes, placing
+from polyarch.builder.perform import modes, placing, wildcards
 from polyarch.builder.perform.archives import Archive
 from polyarch.builder.perform.files import Files
 from polyarch.builder.perform.placing import Placed, Placement, Rules
@@ -98,7 +98,7 @@ def arrange(
             _with_parents(placement, files, number, part.path, vertex.destination, rules)
             continue
         path = part.path.strip("/")
-        found = list(placing.matches(files, part.path, _matches)) if part.pattern else [path]
+        found = list(wildcards.matches(files, part.path, _matches)) if part.pattern else [path]
         for one in found:
             archive = open_archive(files, one) if part.unpack else None
             if archive is not None:
@@ -153,7 +153,7 @@ def _with_parents(placement: Placement, files: Files, number: int, path: str, de
         return 1 if directory else 0
 
     included = msgspec.structs.replace(rules, include=include if pattern else None)
-    for top in placing.matches(files, above, _matches):
+    for top in wildcards.matches(files, above, _matches):
         placement.copy(files, number, top, destination.rstrip("/") + "/", included)
 
 

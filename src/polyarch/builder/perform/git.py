@@ -218,15 +218,21 @@ _MISLEADING = frozenset(
 
 def _forget_repositories(top: Path) -> None:
     """Remove .git, and the .git files of submodules, which would point at it."""
-    import shutil
+    from polyarch.store.trees import remove_tree
 
-    shutil.rmtree(top / ".git")
-    for directory, names, files in os.walk(top):
-        if ".git" in files:
-            os.unlink(os.path.join(directory, ".git"))
-        if ".git" in names:
-            names.remove(".git")
-            shutil.rmtree(os.path.join(directory, ".git"))
+    pending = [str(top)]
+    while pending:
+        directory = pending.pop()
+        with os.scandir(directory) as items:
+            found = [(item.name, item.is_dir(follow_symlinks=False)) for item in items]
+        for name, is_directory in found:
+            path = f"{directory}/{name}"
+            if is_directory and name == ".git":
+                remove_tree(path)
+            elif is_directory:
+                pending.append(path)
+            elif name == ".git":
+                os.unlink(path)
 
 
 def _inside(top: Path, subdirectory: str) -> Path:

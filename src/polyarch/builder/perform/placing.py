@@ -165,7 +165,7 @@ class Placement:
         contents = entry.kind == "directory" and existing is None
         self.make_directories(target if contents else posixpath.dirname(target), rules)
         walk = _Walk(source, number, rules, followed)
-        self._copy(walk, entry, followed, "", target, overwrite=False, included=rules.include is None)
+        self._copy(walk, entry, target)
 
     def unpack(self, number: int, entries: Iterable[Entry], destination: str, rules: Rules) -> None:
         """Put the members of an archive into `destination`, as tar would unpack them there; later ones win.
@@ -195,7 +195,7 @@ class Placement:
                 self._sizes[target] = entry.size
             elif entry.kind == "hardlink":
                 directory, _, name = entry.link.rpartition("/")
-                link = _join(inside.path(resolve(inside, directory)), name)
+                link = join(inside.path(resolve(inside, directory)), name)
                 original = self._placed.get(link)
                 if original is None:
                     raise PolyarchError(f"{entry.path} is a hard link to {entry.link}, which the archive does not have")
@@ -212,44 +212,53 @@ class Placement:
     def _followed(self, path: str) -> Entry | None:
         return self.entry(resolve(self, path))
 
-    def _copy(
-        self, walk: "_Walk", entry: Entry, path: str, relative: str, target: str, *, overwrite: bool, included: bool
-    ) -> None:
+    def _copy(self, walk: "_Walk", entry: Entry, target: str) -> None:
+        """Copy `entry`, which lies at the top of the walk, to `target`.
+
+        Iterative: a tree may be thousands of directories deep.
+        """
+        included = self._visit(walk, entry, _Step(walk.top, "", target, walk.rules.include is None))
+        pending = [] if included is None else [_Step(walk.top, "", target, included).names(walk.source)]
+        while pending:
+            step = next(pending[-1], None)
+            if step is None:
+                pending.pop()
+                continue
+            child = walk.source.entry(step.path)
+            assert child is not None, step.path
+            included = self._visit(walk, child, step)
+            if included is not None:
+                below = step if included == step.included else msgspec.structs.replace(step, included=included)
+                pending.append(below.names(walk.source))
+
+    def _visit(self, walk: "_Walk", entry: Entry, step: "_Step") -> bool | None:
+        """Place one entry, if the rules take it.
+
+        Returns whether all below it is included, and None where nothing below it is to be visited.
+        """
         rules = walk.rules
         directory = entry.kind == "directory"
-        taken = True
-        if relative:
+        included, taken = step.included, True
+        if step.relative:
             if not included and rules.include is not None:
-                answer = rules.include(relative, directory)
+                answer = rules.include(step.relative, directory)
                 if not answer:
-                    return
+                    return None
                 included = answer == 2
-            left_out = rules.exclude(relative, directory) if rules.exclude is not None else 0
+            left_out = rules.exclude(step.relative, directory) if rules.exclude is not None else 0
             if left_out == 2:
-                return
+                return None
             if left_out:
                 taken = False
         if not directory:
             if included:
-                self._copy_parents(walk, path, relative, target)
-                self._place_file(walk, entry, path, target)
-            return
+                self._copy_parents(walk, step.path, step.relative, step.target)
+                self._place_file(walk, entry, step.path, step.target)
+            return None
         if included and taken:
-            self._copy_parents(walk, path, relative, target)
-            self._place_directory(entry, target, rules, overwrite=overwrite)
-        for name in walk.source.names(path):
-            child_path = _join(path, name)
-            child = walk.source.entry(child_path)
-            assert child is not None, child_path
-            self._copy(
-                walk,
-                child,
-                child_path,
-                _join(relative, name),
-                _join(target, name),
-                overwrite=True,
-                included=included,
-            )
+            self._copy_parents(walk, step.path, step.relative, step.target)
+            self._place_directory(entry, step.target, rules, overwrite=bool(step.relative))
+        return included
 
     def _copy_parents(self, walk: "_Walk", path: str, relative: str, target: str) -> None:
         """With patterns, a directory that matches none comes only when something below it does, as it is there."""
@@ -258,7 +267,10 @@ class Placement:
         steps: list[tuple[str, str]] = []
         while relative:
             relative, path, target = posixpath.dirname(relative), posixpath.dirname(path), posixpath.dirname(target)
+            if target in walk.parents:
+                break
             steps.append((path, target))
+            walk.parents.add(target)
         for above, place in reversed(steps):
             found = self.entry(place)
             if found is None:
@@ -346,61 +358,36 @@ class _Inside(msgspec.Struct, frozen=True):
 
     def path(self, path: str) -> str:
         """The path in the whole."""
-        return _join(self.top, path) if path else self.top
+        return join(self.top, path) if path else self.top
 
 
 class _Walk(msgspec.Struct, frozen=True):
-    """What stays the same while one source is copied."""
+    """What stays the same while one source is copied; `parents` are the directories that `_copy_parents` has made."""
 
     source: Tree
     number: int
     rules: Rules
     top: str
+    parents: set[str] = msgspec.field(default_factory=set)
 
 
-def _join(directory: str, name: str) -> str:
+class _Step(msgspec.Struct, frozen=True, gc=False):
+    """One path on a walk: in the source, relative to the top of the walk, and where it goes.
+
+    `included` is whether the rules take all below the directory that it is in.
+    """
+
+    path: str
+    relative: str
+    target: str
+    included: bool
+
+    def names(self, source: Tree) -> "Iterator[_Step]":
+        """The steps for what is in this directory."""
+        for name in source.names(self.path):
+            yield _Step(join(self.path, name), join(self.relative, name), join(self.target, name), self.included)
+
+
+def join(directory: str, name: str) -> str:
     """posixpath.join for a name without slashes, at a tenth of its cost."""
     return f"{directory}/{name}" if directory else name
-
-
-def matches(tree: Tree, pattern: str, match: Callable[[str, str], bool]) -> Iterator[str]:
-    """The paths that a source of COPY names, in order.
-
-    `match(pattern, path)` is Go's filepath.Match. The part before the first wildcard is followed through
-    symlinks, and what matches is not descended into, as BuildKit's ResolveWildcards does. Nothing need match, but
-    NotFoundError is raised where the part before the wildcard is not there.
-    """
-    parts = [part for part in posixpath.normpath("/" + pattern).split("/") if part]
-    fixed = 0
-    while fixed < len(parts) and not _is_wild(parts[fixed]):
-        fixed += 1
-    if fixed == len(parts):
-        yield "/".join(parts)
-        return
-    top = resolve(tree, "/".join(parts[:fixed]))
-    if top and tree.entry(top) is None:
-        raise NotFoundError(f'"/{"/".join(parts[:fixed])}": not found')
-    yield from _matching(tree, top, parts[fixed:], match)
-
-
-def _matching(tree: Tree, directory: str, wild: list[str], match: Callable[[str, str], bool]) -> Iterator[str]:
-    for name in tree.names(directory):
-        if not match(wild[0], name):
-            continue
-        path = posixpath.join(directory, name)
-        if len(wild) == 1:
-            yield path
-            continue
-        entry = tree.entry(path)
-        # A pattern is matched against the walk of the tree, and a walk does not enter symlinks.
-        if entry is not None and entry.kind == "directory":
-            yield from _matching(tree, path, wild[1:], match)
-
-
-def _is_wild(part: str) -> bool:
-    position = 0
-    while position < len(part):
-        if part[position] in "*?[":
-            return True
-        position += 2 if part[position] == "\\" else 1
-    return False

@@ -139,9 +139,7 @@ class Runner:
         def fill(files: str) -> None:
             """What a new cache begins with: `from=`, or nothing."""
             if mount.source:
-                import shutil
-
-                shutil.copytree(self._bind(mount, sources, held).source, files, symlinks=True, dirs_exist_ok=True)
+                _copy_tree(self._bind(mount, sources, held).source, files)
             os.chown(files, mount.uid, mount.gid)
             os.chmod(files, 0o755 if mount.mode is None else mount.mode)
 
@@ -174,6 +172,25 @@ class Runner:
         target = mount.target or f"/run/buildkit/ssh_agent.{number}"
         env.setdefault("SSH_AUTH_SOCK", target)
         return [Bind(socket, target)]
+
+
+def _copy_tree(source: str, target: str) -> None:
+    """Copy what is in a directory into another one, symbolic links as such."""
+    import shutil
+
+    directories = [(source, target)]
+    # The list grows while it is gone through: shutil.copytree recurses.
+    for one, other in directories:
+        with os.scandir(one) as items:
+            for item in items:
+                copy = f"{other}/{item.name}"
+                if item.is_dir(follow_symlinks=False):
+                    os.mkdir(copy)
+                    directories.append((item.path, copy))
+                else:
+                    shutil.copy2(item.path, copy, follow_symlinks=False)
+    for one, other in reversed(directories):
+        shutil.copystat(one, other)
 
 
 def _leave_system_directories(upper: Path, lowers: Sequence[str], time: int) -> None:

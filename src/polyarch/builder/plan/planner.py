@@ -4,7 +4,8 @@ Stages are planned when something needs them, each once; a stage sees only those
 of the outside is what an image's config is (`Resolver`).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 import msgspec
 
@@ -34,6 +35,8 @@ from polyarch.oci.platform import Platform
 
 # Arguments that steer the builder and never reach a process.
 _NOT_ENVIRONMENT = frozenset({"BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"})
+# A Dockerfile with more findings was written by a program, which meant no other name.
+_SEARCHES = 100
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,9 +147,38 @@ class _Planner:
     # ── stages
 
     def _stage(self, stage: Stage) -> StageState:
-        if stage.index not in self._planned:
-            self._planned[stage.index] = self._plan_stage(stage)
+        """The stage, planned, and before it the stages that it needs: thousands may stand on each other."""
+        pending = [stage]
+        while pending:
+            last = pending[-1]
+            missing = [one for one in self._needs(last) if one.index not in self._planned]
+            if missing and last.index not in self._planned:
+                pending += reversed(missing)
+                continue
+            if last.index not in self._planned:
+                self._planned[last.index] = self._plan_stage(last)
+            pending.pop()
         return self._planned[stage.index]
+
+    def _needs(self, stage: Stage) -> list[Stage]:
+        """The earlier stages that a stage names. What is wrong with a name is told when its line is planned."""
+        if stage.name and self._contexts.find(stage.name, self._platform) is not None:
+            return []
+        found: list[Stage | None] = []
+        with suppress(PolyarchError):
+            found.append(self._stages.base(self._expand_global(stage.from_.image, "base name"), stage))
+            for instruction in stage.instructions:
+                if isinstance(instruction, copying_syntax.Copy) and instruction.from_:
+                    found.append(self._named(instruction.from_, stage, index=True))
+                elif isinstance(instruction, running_syntax.Run):
+                    found += [self._named(name, stage, index=False) for name in instruction.mount_sources]
+        return [one for one in found if one is not None]
+
+    def _named(self, name: str, stage: Stage, *, index: bool) -> Stage | None:
+        """The earlier stage that `--from=name` or `from=name` means in `stage`."""
+        if self._contexts.find(name, self._platform) is not None:
+            return None
+        return self._stages.source(name, stage) if index else self._stages.mount_source(name, stage)
 
     def _plan_stage(self, stage: Stage) -> StageState:
         try:
@@ -242,9 +274,7 @@ class _Planner:
         key = self._contexts.find(name, self._platform)
         if key is not None and key in self._options.contexts:
             return (self._add(Context(key), f"load context {key}", instruction),)
-        found = None
-        if key is None:
-            found = self._stages.source(name, stage) if index else self._stages.mount_source(name, stage)
+        found = self._named(name, stage, index=index)
         if found is not None:
             return self._stage(found).layers
         if name not in self._images:
@@ -261,7 +291,7 @@ class _Planner:
         if isinstance(instruction, stages_syntax.Arg):
             return self._declare(state, instruction)
         instruction, unset = expand(instruction, state.env, self._dockerfile.escape)
-        self._findings += checks.undefined_variables(instruction, unset, state.arguments, state.env)
+        self._findings += checks.undefined_variables(instruction, unset, state.arguments, self._near(state.env))
         self._findings += self._ignored_sources(instruction)
 
         def add(vertex: Vertex, label: str) -> VertexId:
@@ -291,6 +321,10 @@ class _Planner:
             case _:
                 return config.configure(state, instruction)
 
+    def _near(self, env: Mapping[str, str]) -> Mapping[str, str]:
+        """The names among which another is sought for one that is not set: each search looks at all of them."""
+        return env if len(self._findings) < _SEARCHES else {}
+
     def _ignored_sources(self, instruction: Instruction) -> Iterable[Finding]:
         if self._ignored is None or not isinstance(instruction, copying_syntax.Copy | copying_syntax.Add):
             return ()
@@ -313,7 +347,7 @@ class _Planner:
             value = self._options.arguments.get(key)
             if value is None and default is not None:
                 found = words.expand(default, env, self._dockerfile.escape)
-                self._findings += checks.undefined_variables(instruction, found.unmatched, arguments, env)
+                self._findings += checks.undefined_variables(instruction, found.unmatched, arguments, self._near(env))
                 value = found.text
             elif value is None:
                 value = self._globals.get(key)

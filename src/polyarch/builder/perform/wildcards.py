@@ -1,0 +1,56 @@
+"""Which paths of a tree the pattern of a COPY names."""
+
+import posixpath
+from collections.abc import Callable, Iterator
+
+from polyarch.builder.perform.placing import Tree, join, resolve
+from polyarch.errors import NotFoundError
+
+
+def matches(tree: Tree, pattern: str, match: Callable[[str, str], bool]) -> Iterator[str]:
+    """The paths that a source of COPY names, in order.
+
+    `match(pattern, path)` is Go's filepath.Match. The part before the first wildcard is followed through
+    symlinks, and what matches is not descended into, as BuildKit's ResolveWildcards does. Nothing need match, but
+    NotFoundError is raised where the part before the wildcard is not there.
+    """
+    parts = [part for part in posixpath.normpath("/" + pattern).split("/") if part]
+    fixed = 0
+    while fixed < len(parts) and not _is_wild(parts[fixed]):
+        fixed += 1
+    if fixed == len(parts):
+        yield "/".join(parts)
+        return
+    top = resolve(tree, "/".join(parts[:fixed]))
+    if top and tree.entry(top) is None:
+        raise NotFoundError(f'"/{"/".join(parts[:fixed])}": not found')
+    yield from _matching(tree, top, parts[fixed:], match)
+
+
+def _matching(tree: Tree, directory: str, wild: list[str], match: Callable[[str, str], bool]) -> Iterator[str]:
+    # The names that match each part so far, so that the number of parts costs no recursion.
+    pending = [_matching_names(tree, directory, wild[0], match)]
+    while pending:
+        path = next(pending[-1], None)
+        if path is None:
+            pending.pop()
+        elif len(pending) == len(wild):
+            yield path
+        else:
+            entry = tree.entry(path)
+            # A pattern is matched against the walk of the tree, and a walk does not enter symlinks.
+            if entry is not None and entry.kind == "directory":
+                pending.append(_matching_names(tree, path, wild[len(pending)], match))
+
+
+def _matching_names(tree: Tree, directory: str, pattern: str, match: Callable[[str, str], bool]) -> Iterator[str]:
+    return (join(directory, name) for name in tree.names(directory) if match(pattern, name))
+
+
+def _is_wild(part: str) -> bool:
+    position = 0
+    while position < len(part):
+        if part[position] in "*?[":
+            return True
+        position += 2 if part[position] == "\\" else 1
+    return False
