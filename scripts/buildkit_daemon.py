@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scripts import busybox, debian_root
+from scripts import busybox, debian_root, foreign
 
 # The newest docker that Debian has. git is for contexts and ADD, xz for archives of ADD.
 _SUITE = "sid"
@@ -43,6 +43,20 @@ shift 2
 exec chroot "$root" "$@"
 """
 
+# A sysfs may be mounted by the owner of the network namespace only, which is the machine unless the RUN has a network
+# of its own. Rootless BuildKit binds /sys for this reason.
+_RUNC = r"""#!/bin/sh
+previous=
+for word; do
+  if [ "$previous" = --bundle ] && ! grep -q '"type":"network"' "$word/config.json"; then
+    sed -i 's@"type":"sysfs","source":"sysfs","options":\[@"type":"bind","source":"/sys","options":["rbind",@' \
+      "$word/config.json"
+  fi
+  previous=$word
+done
+exec /usr/sbin/runc "$@"
+"""
+
 
 class BuildKitDaemon:
     """A running dockerd with containerd's image store, so that it builds for several platforms; and its client, buildx.
@@ -50,11 +64,22 @@ class BuildKitDaemon:
     Who makes it ends it: `close()` ends its processes, with which its mounts go, and removes its data.
     """
 
-    def __init__(self, directory: Path, *, mirror: str = "", containerd_store: bool = True) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        mirror: str = "",
+        containerd_store: bool = True,
+        emulating: bool = False,
+        network: bool = False,
+    ) -> None:
         """Start it, with its data in a directory that is not there yet, and return when it answers.
 
         mirror: the URL of a registry that stands for docker.io.
         containerd_store: whether images are in containerd's store, and so for several platforms.
+        emulating: run it in a user namespace where foreign programs run, where the machine allows that. Elsewhere
+            an emulated RUN can be one process only.
+        network: let it and its RUNs find others by name. Without it they reach loopback only.
 
         Raises debian.UnavailableError when its packages cannot be had, RuntimeError when it does not start.
         """
@@ -66,9 +91,13 @@ class BuildKitDaemon:
         self._cgroup = f"polyarch-buildkit-{os.getpid()}-{directory.name}"
         self.socket = directory / "docker.sock"
         (directory / "bin").mkdir(parents=True)
-        _emulators(directory / "bin")
-        # It finds nobody by name, and so reaches loopback only.
-        (directory / "resolv.conf").touch()
+        self.emulates = emulating and foreign.works()
+        if self.emulates:
+            (directory / "bin/runc").write_text(_RUNC)
+            (directory / "bin/runc").chmod(0o755)
+        else:
+            _emulators(directory / "bin")
+        (directory / "resolv.conf").write_text(Path("/etc/resolv.conf").read_text() if network else "")
         config = {
             "features": {"containerd-snapshotter": containerd_store},
             "registry-mirrors": [mirror] if mirror else [],
@@ -84,9 +113,10 @@ class BuildKitDaemon:
         # docker-init collects the processes that containerd's shims leave.
         inside = ["sh", "-c", _ENTER, "sh", str(root), str(directory), "docker-init", "--", *daemon]
         environment = {"PATH": "/mnt/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/mnt"}
+        command: Sequence[str] = ["unshare", "--mount", "--pid", "--fork", "--kill-child", *inside]
         with open(directory / "log", "wb") as log:
             self._process = subprocess.Popen(
-                ["unshare", "--mount", "--pid", "--fork", "--kill-child", *inside],
+                foreign.command(*command) if self.emulates else command,
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -204,10 +234,10 @@ def _emulators(directory: Path) -> None:
 
 
 @contextlib.contextmanager
-def running(*, mirror: str = "", containerd_store: bool = True) -> Iterator[BuildKitDaemon]:
-    """A daemon for the length of a `with`."""
+def running(**options: Any) -> Iterator[BuildKitDaemon]:
+    """A daemon for the length of a `with`; the options are those of BuildKitDaemon."""
     with tempfile.TemporaryDirectory(prefix="polyarch-buildkit-") as directory:
-        daemon = BuildKitDaemon(Path(directory) / "daemon", mirror=mirror, containerd_store=containerd_store)
+        daemon = BuildKitDaemon(Path(directory) / "daemon", **options)
         try:
             yield daemon
         finally:

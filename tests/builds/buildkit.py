@@ -34,8 +34,8 @@ _WARNING = re.compile(r"^#\d+ WARN: (.*) \(line (\d+)\)$", re.MULTILINE)
 _OUR_WARNING = re.compile(r"(\w+: .*) \(Dockerfile:(\d+)\)", re.DOTALL)
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
-# What this BuildKit cannot show: flags that the language has got since, what its daemon's configuration forbids, and a
-# RUN that needs a second emulated process.
+# What this BuildKit cannot show: flags that the language has got since, what its daemon's configuration forbids, and,
+# before Linux 6.7, a RUN that needs a second emulated process.
 _BEYOND = ("unknown flag: --parents", "unknown flag: --security", "by build daemon configuration", "Exec format error")
 
 
@@ -48,10 +48,14 @@ class Built(NamedTuple):
 
 
 class Witness(NamedTuple):
-    """Who builds: this builder in a process of its own, and BuildKit."""
+    """Who builds: this builder in a process of its own, and BuildKit; `emulating` is another one, for foreign RUNs.
+
+    What is in a user namespace loses the setuid bits of a context's files, so not every case is for the latter.
+    """
 
     worker: Worker
     daemon: BuildKitDaemon
+    emulating: BuildKitDaemon
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -77,8 +81,11 @@ def witness(directory: Path) -> Iterator[Witness]:
     with local_registry.running(directory / "registry") as registry:
         worker = _worker(directory, registry.address)
         try:
-            with buildkit_daemon.running(mirror=registry.url) as daemon:
-                yield Witness(worker, daemon)
+            with (
+                buildkit_daemon.running(mirror=registry.url) as daemon,
+                buildkit_daemon.running(mirror=registry.url, emulating=True) as emulating,
+            ):
+                yield Witness(worker, daemon, emulating)
         finally:
             worker.close()
 
@@ -88,9 +95,10 @@ def _judge(case: Case, both: Witness, directory: Path) -> tuple[str, list[str]]:
     with tempfile.TemporaryDirectory(dir=directory) as place:
         wishes = wishes_of(case, Path(place))
         # See _BEYOND: what is emulated can start no further process.
-        if case.file == "run" and "linux/amd64" in wishes["platforms"]:
+        if not both.emulating.emulates and case.file == "run" and "linux/amd64" in wishes["platforms"]:
             wishes["platforms"] = ["linux/amd64"]
-        ours, theirs = build_here(wishes, both.worker), build_there(wishes, both.daemon, Path(place))
+        daemon = both.emulating if case.file == "run" else both.daemon
+        ours, theirs = build_here(wishes, both.worker), build_there(wishes, daemon, Path(place))
         lines = list(differences(ours, theirs, case.section("error") or ""))
     said = case.section("buildkit")
     if said is not None:
