@@ -81,6 +81,23 @@ def test_no_network_for_the_whole_build(output: Callable[..., str]) -> None:
     assert output("RUN ls /sys/class/net > /out", "--network", "none") == "lo\n"
 
 
+def test_variables_that_qemu_reads_are_the_steps_own_wherever_they_come_from(
+    output: Callable[..., str], polyarch: Program, tmp_path: Path
+) -> None:
+    (tmp_path / "cpu").write_text("none")
+    lines = (
+        "ARG QEMU_VERSION\nENV QEMU_UNSET_ENV=PATH\nSHELL [\"/bin/sh\", \"-ec\"]\n"
+        "RUN --mount=type=secret,id=cpu,env=QEMU_CPU "
+        "export QEMU_UNAME=1; uname -m >/out; env | grep QEMU_ | sort >>/out"
+    )
+    secret = ("--secret", f"id=cpu,src={tmp_path}/cpu")
+    said = output(lines, "--platform", "linux/arm64", "--build-arg", "QEMU_VERSION=9.0", *secret)
+    assert said.split() == ["aarch64", "QEMU_CPU=none", "QEMU_UNAME=1", "QEMU_UNSET_ENV=PATH", "QEMU_VERSION=9.0"]
+    (tmp_path / "env").write_text("QEMU_VERSION=1\n")
+    run = ("run", "--platform", "linux/arm64", "--env-file", tmp_path / "env", "-e", "QEMU_CPU=", "busybox")
+    assert polyarch(*run, "sh", "-c", "env | grep QEMU_ | sort").stdout == "QEMU_CPU=\nQEMU_VERSION=1\n"
+
+
 def test_a_cgroup_cannot_be_chosen(polyarch: Program, context: Context) -> None:
     result = polyarch.fails("build", "--cgroup-parent", "x.slice", context("FROM scratch"))
     assert "hint" in result.stderr

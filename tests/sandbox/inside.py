@@ -39,7 +39,7 @@ class Room:
         self.directory = directory
         self.bases = bases
         self.scratch = self.new("sandbox")
-        self.sandbox = Sandbox(self.scratch, search_path)
+        self.sandbox = Sandbox(self.scratch, search_path, str(directory / "emulators"))
 
     def new(self, name: str) -> Path:
         path = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self.directory))

@@ -1,16 +1,19 @@
 """Which platforms run, proved by running; nothing of the host changes."""
 
+import hashlib
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from polyarch.errors import UnsupportedError
 from polyarch.oci.platform import Platform, parse
-from polyarch.sandbox import emulation, find_emulator, host_platform, host_platforms, probe, support
+from polyarch.sandbox import Bind, emulation, emulators, find_emulator, host_platform, host_platforms, probe, support
+from tests import bases
 from tests.needs import need
 from tests.people import Person
 from tests.sandbox.inside import SEARCH_PATH, Room, inside
@@ -65,6 +68,16 @@ def test_the_static_emulator_is_found_and_a_dynamic_one_is_not(tmp_path: Path) -
     platform = parse("linux/s390x")
     assert find_emulator(platform, str(tmp_path / "dynamic")) is None
     assert find_emulator(platform, f"{tmp_path}/dynamic:{tmp_path}/static") == str(static.resolve())
+
+
+def test_the_first_directory_wins_and_then_the_name(tmp_path: Path) -> None:
+    need("qemu-s390x-static")
+    for name in ("first/qemu-s390x", "second/qemu-s390x-static", "both/qemu-s390x", "both/qemu-s390x-static"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(shutil.which("qemu-s390x-static") or "", tmp_path / name)
+    platform = parse("linux/s390x")
+    assert find_emulator(platform, f"{tmp_path}/first:{tmp_path}/second") == f"{tmp_path}/first/qemu-s390x"
+    assert find_emulator(platform, f"{tmp_path}/both:{tmp_path}/first") == f"{tmp_path}/both/qemu-s390x-static"
 
 
 def test_a_probe_that_cannot_run_is_told_from_one_that_can() -> None:
@@ -141,16 +154,26 @@ def test_a_setuid_program_keeps_its_meaning_under_emulation(someone: Person, two
 
 
 def _on_an_older_kernel(room: Room) -> list[str]:
-    # This namespace, with its emulator, plays the host; a process within it cannot have a table of its own.
+    # This namespace, with one emulator, plays the host; a process within it cannot have a table of its own.
+    emulation._examined = True
     room.run("true", "linux/arm64")
-    script = (
-        "from polyarch.sandbox import syscalls, support; from polyarch.oci.platform import parse\n"
-        "def refuse(kind): raise PermissionError(1, 'Operation not permitted')\n"
-        "syscalls.fsopen = refuse\n"
-        "for found in support([parse('arm64'), parse('s390x')], '/usr/bin'): print(found.how, found.hint)"
+    found = "for found in support([parse('arm64'), parse('s390x')], '/usr/bin'): print(found.how, found.hint)"
+    return _without_a_table("from polyarch.sandbox import support; from polyarch.oci.platform import parse", found)
+
+
+def _without_a_table(*lines: str) -> list[str]:
+    """What a Python program prints that may not have a binfmt_misc of its own, as before Linux 6.7."""
+    refuse = (
+        "from polyarch.sandbox import syscalls",
+        "allow = syscalls.fsopen",
+        "def refuse(kind):",
+        "    if kind == 'binfmt_misc': raise PermissionError(1, 'Operation not permitted')",
+        "    return allow(kind)",
+        "syscalls.fsopen = refuse",
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    return done.stdout.splitlines()
+    command = [sys.executable, "-c", "\n".join((*refuse, *lines))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return [*done.stdout.splitlines(), *done.stderr.splitlines()]
 
 
 def test_before_linux_6_7_what_the_host_has_registered_is_used(someone: Person, two_platforms: dict[str, Path]) -> None:
@@ -158,3 +181,134 @@ def test_before_linux_6_7_what_the_host_has_registered_is_used(someone: Person, 
     registered, not_registered = inside(someone, _on_an_older_kernel, two_platforms)
     assert registered == "emulated "
     assert not_registered.startswith("missing registering an emulator needs Linux 6.7 or later")
+
+
+# A value for each variable that changes what qemu does.
+_VALUES = {
+    "QEMU_ARGV0": "other", "QEMU_CPU": "", "QEMU_DFILTER": "nonsense", "QEMU_GDB": "nonsense", "QEMU_GUEST_BASE": "7",
+    "QEMU_LD_PREFIX": "/etc", "QEMU_LOG": "nonsense", "QEMU_LOG_FILENAME": "/f", "QEMU_PAGESIZE": "3",
+    "QEMU_RAND_SEED": "x", "QEMU_RESERVED_VA": "7", "QEMU_SET_ENV": "ADDED=1", "QEMU_SINGLESTEP": "1",
+    "QEMU_STACK_SIZE": "x", "QEMU_STRACE": "1", "QEMU_TRACE": "x", "QEMU_UNAME": "1.2", "QEMU_UNSET_ENV": "PATH",
+    "QEMU_VERSION": "9.0", "QEMU_RTSIG_MAP": "x", "QEMU_ONE_INSN_PER_TB": "1", "QEMU_TB_SIZE": "x",
+    "QEMU_JITDUMP": "1", "QEMU_PERFMAP": "1", "QEMU_PLUGIN": "x",
+}  # fmt: skip
+
+
+def _with_variables(room: Room) -> dict[str, list[Any]]:
+    env = ("PATH=/bin", *(f"{name}={value}" for name, value in _VALUES.items()))
+    said = {}
+    for platform in ("linux/amd64", "linux/arm64", "linux/s390x"):
+        ran = room.run("env | sort; uname -r; exit 7", platform, env=env)
+        said[platform] = [ran.status, ran.output]
+    # A shell's own variable, which nothing outside the container knows, and one program that starts another.
+    said["own"] = list(room.run("export QEMU_VERSION=1 QEMU_CPU=; sh -c 'exit 7'", "linux/arm64")[:2])
+    return said
+
+
+def test_an_emulated_program_gets_the_variables_that_a_native_one_gets(someone: Person) -> None:
+    need("qemu-aarch64-static", "qemu-s390x-static")
+    assert set(_VALUES) == emulators.VARIABLES
+    said = inside(someone, _with_variables, bases.busybox_tars(["linux/amd64", "linux/arm64", "linux/s390x"]))
+    assert said["own"] == [7, ""]
+    assert said["linux/amd64"][0] == 7
+    assert all(f"{name}={value}\n" in said["linux/amd64"][1] for name, value in _VALUES.items())
+    assert said["linux/arm64"] == said["linux/s390x"] == said["linux/amd64"]
+
+
+def _programs_of_others(room: Room) -> list[str]:
+    machines = []
+    for platform in ("linux/arm64", "linux/s390x"):
+        shown = (Bind(str(room.base(platform)), "/mnt", read_only=True),)
+        command = ["/mnt/bin/busybox", "uname", "-m"]
+        machines.append(room.run(command, "linux/amd64", mounts=shown).output)
+        machines.append(room.run(command, "linux/amd64", mounts=shown, env=("QEMU_VERSION=9.0",)).output)
+    return machines
+
+
+def test_a_native_process_starts_programs_of_any_platform_that_was_not_asked_for(someone: Person) -> None:
+    need("qemu-aarch64-static", "qemu-s390x-static")
+    known = bases.busybox_tars(["linux/amd64", "linux/arm64", "linux/s390x"])
+    assert inside(someone, _programs_of_others, known) == ["aarch64\n", "aarch64\n", "s390x\n", "s390x\n"]
+
+
+def _step_on_an_older_kernel(room: Room) -> list[str]:
+    room.run("true", "linux/arm64")
+    store = room.new("store")
+    (store / "Dockerfile").write_text("FROM busybox\nENV QEMU_DIR=/opt\nRUN true\nENV A=b QEMU_CPU=max\nRUN true\n")
+    cli = (
+        f"import os; os.environ['POLYARCH_ROOT'] = '{store}/root'",
+        "from polyarch.cli.execute import execute",
+        f"execute(['import', '--platform', 'linux/arm64', '{room.bases['linux/arm64']}', 'busybox'])",
+    )
+    build = _without_a_table(*cli, f"execute(['build', '-q', '--platform', 'linux/arm64', '{store}'])")
+    run = "execute(['run', '--platform', 'linux/arm64', '-e', 'QEMU_VERSION=1', 'busybox', 'true'])"
+    return [*build, *_without_a_table(*cli, run)]
+
+
+def test_before_linux_6_7_a_variable_that_the_emulator_takes_is_an_error_with_its_line(
+    someone: Person, two_platforms: dict[str, Path]
+) -> None:
+    need("qemu-aarch64-static")
+    said = "\n".join(inside(someone, _step_on_an_older_kernel, two_platforms))
+    assert "the emulator for linux/arm64 would take QEMU_CPU for an option of its own" in said
+    assert ">>> ENV A=b QEMU_CPU=max" in said
+    assert ">>> RUN true" in said
+    assert "QEMU_DIR for" not in said
+    assert "would take QEMU_VERSION for" in said
+
+
+def _emulator() -> bytes:
+    return b"\0" + b"".join(f"{name}\0".encode() for name in sorted(emulators.VARIABLES)) + b" QEMU_OPT_BOOL\0"
+
+
+def test_where_the_variables_of_an_emulator_are() -> None:
+    content = _emulator()
+    found = emulators.variables(content + b"QEMU_NEW\0")
+    assert set(found) == {*emulators.VARIABLES, "QEMU_NEW"}
+    assert all(content[at:].startswith(name.encode()) for name, at in found.items() if name != "QEMU_NEW")
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        (_emulator().replace(b"\0QEMU_CPU\0", b"\0"), "QEMU_CPU is not in"),
+        (_emulator() + b"\0QEMU_CPU\0", "QEMU_CPU is not once"),
+        (_emulator() + b"\0XQEMU_CPU\0", "QEMU_CPU is not once"),
+        (b"", "is not in"),
+    ],
+)
+def test_an_emulator_with_other_names_is_not_copied(content: bytes, name: str) -> None:
+    with pytest.raises(UnsupportedError, match=name):
+        emulators.variables(content)
+
+
+def test_a_copy_is_made_once_for_a_digest_and_goes_with_its_emulator(tmp_path: Path) -> None:
+    first, second = tmp_path / "qemu-a", tmp_path / "qemu-b"
+    for file in (first, second):
+        file.write_bytes(_emulator())
+    copies = emulators.Copies(str(tmp_path / "copies"))
+    copied = Path(copies.copy(str(first)))
+    assert copied.name == hashlib.sha256(_emulator()).hexdigest()
+    assert b"QEMU_CPU" not in copied.read_bytes()
+    assert b"\0\0EMU_CPU\0" in copied.read_bytes()
+    assert copied.stat().st_mode & 0o7777 == 0o755
+    inode = copied.stat().st_ino
+    assert Path(copies.copy(str(first))).stat().st_ino == inode
+    second.write_bytes(_emulator() + b"newer")
+    newer = copies.copy(str(second))
+    assert newer != str(copied)
+    first.unlink()
+    second.write_bytes(_emulator() + b"newest")
+    newest = Path(copies.copy(str(second)))
+    assert {path.name for path in (tmp_path / "copies").iterdir()} == {newest.name, "known.json", "lock"}
+    newest.unlink()
+    assert Path(copies.copy(str(second))).exists()
+
+
+def test_an_emulator_that_cannot_be_copied_is_not_read_again(tmp_path: Path) -> None:
+    file = tmp_path / "qemu-a"
+    file.write_bytes(b"something else")
+    for _ in range(2):
+        with pytest.raises(UnsupportedError, match="is not in this emulator"):
+            emulators.Copies(str(tmp_path / "copies")).copy(str(file))
+    assert {path.name for path in (tmp_path / "copies").iterdir()} == {"known.json", "lock"}

@@ -332,9 +332,17 @@ class _Build:
         label = self._graph.labels[VertexId(vertex)]
         if isinstance(error, DockerfileError) or not label.lines[0]:
             return error
-        shown = self._dockerfile.error(error.message, Location(*label.lines))
+        shown = self._dockerfile.error(error.message, *self._lines_of(error, label.lines[0]), Location(*label.lines))
         where = f"[{', '.join(label.platforms)}] " if label.platforms else ""
         return BuildError(f"{where}{shown.message}", error.hint)
+
+    def _lines_of(self, error: PolyarchError, before: int) -> list[Location]:
+        """Where the variable that an error is about got its value for the step at line `before`, if that is here."""
+        from polyarch.sandbox.container import EmulatorVariableError
+
+        if not isinstance(error, EmulatorVariableError):
+            return []
+        return self._dockerfile.setting(error.variable, before)[-1:]
 
     def _upload(self) -> "Upload | None":
         """An upload to the one registry that the result goes to, if that is on this machine."""

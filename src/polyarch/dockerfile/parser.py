@@ -51,6 +51,18 @@ class Dockerfile(msgspec.Struct, frozen=True, kw_only=True):
         """`error` with this file and `location`, where it has no place of its own."""
         return error.placed(self.name, self.text, location)
 
+    def setting(self, variable: str, before: int) -> list[Location]:
+        """The ENV and ARG instructions above line `before` that name `variable`."""
+        above = [one for one in self.instructions if one.location.first < before]
+        names = ((one, _names(one)) for one in above)
+        return [one.location for one, given in names if variable in given]
+
+
+def _names(instruction: Instruction) -> list[str]:
+    if isinstance(instruction, config.Env):
+        return [pair.key for pair in instruction.pairs]
+    return [name for name, _ in instruction.pairs] if isinstance(instruction, stages.Arg) else []
+
 
 def parse(text: str, name: str = "Dockerfile") -> Dockerfile:
     """The instructions of a Dockerfile, in order. `name` is what errors call it.

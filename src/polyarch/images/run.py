@@ -132,7 +132,11 @@ def run(
     from polyarch.sandbox import Sandbox
 
     lowers = Unpacker(store, source, emit).lowers(layers_of(image.manifest, image.config))
-    with store.temporary() as directory, Sandbox(directory, search_path) as sandbox, sandbox.rootfs(lowers) as rootfs:
+    with (
+        store.temporary() as directory,
+        Sandbox(directory, search_path, store.layout.emulators) as sandbox,
+        sandbox.rootfs(lowers) as rootfs,
+    ):
         return sandbox.run(
             what,
             rootfs,

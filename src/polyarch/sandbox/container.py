@@ -16,6 +16,7 @@ from polyarch.errors import PolyarchError, UnsupportedError
 from polyarch.oci.platform import Platform
 from polyarch.sandbox import bpf, cwd, emulation, files, mounts, namespaces, runtime, search, seccomp, spec, syscalls
 from polyarch.sandbox.account import Account, resolve_user
+from polyarch.sandbox.emulators import VARIABLES, Copies
 from polyarch.sandbox.host import host_platform
 from polyarch.sandbox.mounts import Bind, File, Overlay, Tmpfs
 from polyarch.sandbox.process import Process
@@ -43,6 +44,17 @@ class StartError(PolyarchError):
         self.status = status
 
 
+class EmulatorVariableError(UnsupportedError):
+    """`variable` of the process would be read by the emulator as an option of its own."""
+
+    def __init__(self, variable: str, platform: Platform, reason: str) -> None:
+        super().__init__(
+            f"the emulator for {platform} would take {variable} for an option of its own: {reason}",
+            "rename the variable, or use Linux 6.7 or later with a static qemu of Debian or Ubuntu",
+        )
+        self.variable = variable
+
+
 class Sandbox:
     """Runs processes in root filesystems; the caller has entered the namespace.
 
@@ -51,8 +63,8 @@ class Sandbox:
     thread; `run` in several at once.
     """
 
-    def __init__(self, directory: Path, search_path: str) -> None:
-        """`directory` exists and is this sandbox's alone.
+    def __init__(self, directory: Path, search_path: str, emulators: str) -> None:
+        """`directory` exists and is this sandbox's alone; `emulators` is where copies of emulators are kept.
 
         Raises UnsupportedError where no OCI runtime is on `search_path` or the mounts cannot be made.
         """
@@ -60,6 +72,7 @@ class Sandbox:
             raise RuntimeError("namespaces.enter() comes before a Sandbox")
         self._runtime = runtime.find(search_path)
         self._search_path = search_path
+        self._copies = Copies(emulators)
         self._directory = str(directory)
         self._numbers = itertools.count()
         self._lock = threading.Lock()
@@ -144,8 +157,7 @@ class Sandbox:
         Raises CancelledError after `cancel`, StartError where it could not be started, NotFoundError for an unknown
         user, UnsupportedError where the platform does not run here.
         """
-        if platform is not None:
-            emulation.prepare(platform, self._search_path)
+        self._emulate(process, platform)
         account = resolve_user(rootfs, process.user)
         self._check(account)
         name = f"polyarch-{next(self._numbers)}"
@@ -172,6 +184,21 @@ class Sandbox:
         finally:
             files.remove(bundle)
             files.remove(os.path.join(self._state, name))
+
+    def _emulate(self, process: Process, platform: Platform | None) -> None:
+        """Makes this and other platforms run, by emulators that do not take the process's variables for options.
+
+        A copy is made of the emulator that the platform needs, and of the others where something names a variable.
+        """
+        emulation.register_all(self._search_path)
+        if process.mentions("QEMU_"):
+            emulation.isolate(self._copies)
+        if platform is None or emulation.prepare(platform, self._search_path, self._copies).how == "native":
+            return
+        reason = emulation.why_not_isolated(platform.architecture)
+        taken = next((name for pair in process.env if (name := pair.partition("=")[0]) in VARIABLES), None)
+        if reason and taken:
+            raise EmulatorVariableError(taken, platform, reason)
 
     def _check(self, account: Account) -> None:
         if account.uid > self._ids.highest_uid or account.gid > self._ids.highest_gid:

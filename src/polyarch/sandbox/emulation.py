@@ -1,9 +1,6 @@
-"""Which platforms this machine runs: natively, or by an emulator registered for this namespace alone.
+"""Which platforms this machine runs: natively, or by an emulator registered for this namespace alone."""
 
-Since Linux 6.7 each user namespace may have a binfmt_misc of its own, which hides its parents'. It is mounted nowhere:
-a detached mount, held by a file descriptor for as long as this process lives, is enough.
-"""
-
+import contextlib
 import os
 import threading
 from collections.abc import Iterable
@@ -14,36 +11,26 @@ import msgspec
 from polyarch.errors import PolyarchError, UnsupportedError
 from polyarch.oci import platform as platforms
 from polyarch.oci.platform import Platform
-from polyarch.sandbox import namespaces, probe, syscalls
+from polyarch.sandbox import emulators, namespaces, probe, syscalls
+from polyarch.sandbox.binfmt import Table, host_emulators
 from polyarch.sandbox.host import host_platform
 
-# What qemu calls an architecture (GOARCH).
-_QEMU = {
-    "amd64": "x86_64",
-    "386": "i386",
-    "arm": "arm",
-    "arm64": "aarch64",
-    "riscv64": "riscv64",
-    "ppc64le": "ppc64le",
-    "ppc64": "ppc64",
-    "s390x": "s390x",
-    "mips64": "mips64",
-    "mips64le": "mips64el",
-    "loong64": "loongarch64",
-}
 # The architectures, beside its own, whose programs a kernel of this one may run on the bare processor.
 _SIBLINGS = {"amd64": ("386",), "arm64": ("arm",)}
 _VARIANTS = {"amd64": ("v2", "v3", "v4"), "arm": ("v7", "v6", "v5")}
 _LEAST = {"arm": "v5"}
 _HINT = "install the package qemu-user-static"
-_HOST_TABLE = "/proc/sys/fs/binfmt_misc"
 # A probe takes a few milliseconds; an emulator that hangs is as good as none.
 _PATIENCE_MILLISECONDS = 10_000
 
-# The binfmt_misc of this process's namespace: one for the process, as the namespace is.
+# One for the process, as its namespace is. `_table` is None until something is registered in it.
 _lock = threading.Lock()
-_table: int | None = None
+_table: Table | None = None
+_examined = False
 _registered: dict[str, str] = {}
+_refused: dict[str, str] = {}
+# Why programs of an architecture run by an emulator that reads their variables; empty where it does not.
+_isolated: dict[str, str] = {}
 _proved: set[Platform] = set()
 _native: dict[Platform, bool] = {}
 
@@ -80,50 +67,58 @@ def runs_natively(platform: Platform) -> bool:
         return False
     if wanted not in _native:
         # A sibling's program may run because the host has registered an emulator for it.
-        emulated = wanted.architecture != host.architecture and _host_emulator(wanted.architecture) is not None
+        emulated = wanted.architecture != host.architecture and wanted.architecture in host_emulators()
         _native[wanted] = not emulated and _runs(wanted)
     return _native[wanted]
 
 
 def find_emulator(platform: Platform, search_path: str) -> str | None:
     """The path of a static qemu for `platform` on `search_path` (directories joined by colons)."""
-    name = _QEMU.get(platforms.normalize(platform).architecture)
-    if name is None:
-        return None
-    for word in (f"qemu-{name}-static", f"qemu-{name}"):
-        for directory in search_path.split(":"):
-            path = os.path.join(directory, word)
-            if directory.startswith("/") and os.access(path, os.X_OK) and _is_static(path):
-                return os.path.realpath(path)
-    return None
+    return emulators.find(platforms.normalize(platform).architecture, search_path)
 
 
-def _is_static(path: str) -> bool:
-    """Whether an ELF program names no interpreter: a dynamic one would look for its own inside the container."""
-    with open(path, "rb") as file:
-        head = file.read(64)
-        if head[:4] != b"\x7fELF" or len(head) < 64:
-            return False
-        order: Literal["little", "big"] = "little" if head[5] == 1 else "big"
-        wide = head[4] == 2
-        table = int.from_bytes(head[32:40] if wide else head[28:32], order)
-        size = int.from_bytes(head[54:56] if wide else head[42:44], order)
-        count = int.from_bytes(head[56:58] if wide else head[44:46], order)
-        file.seek(table)
-        segments = file.read(size * count)
-    kinds = {int.from_bytes(segments[at : at + 4], order) for at in range(0, len(segments), size or 1)}
-    return 3 not in kinds  # PT_INTERP
+def register_all(search_path: str) -> None:
+    """Registers every emulator that this machine has in this process's namespace, which is entered; once.
+
+    So what a program of this or another platform may start does not depend on what else was asked for. Where that
+    would hide emulators of the host which are no files that can be found here, the host's table is left in force.
+    """
+    global _examined
+    with _lock:
+        if _examined:
+            return
+        _examined = True
+        hosts = {name: path for name, path in host_emulators().items() if not _is_native(name)}
+        found = {name: emulators.find(name, search_path) or _usable(hosts.get(name, "")) for name in emulators.QEMU}
+        if all(found.get(name) for name in hosts):
+            for name, path in found.items():
+                if path and not _is_native(name):
+                    _register(name, path)
 
 
-def prepare(platform: Platform, search_path: str) -> Support:
+def prepare(platform: Platform, search_path: str, copies: emulators.Copies | None = None) -> Support:
     """Makes `platform` run in this process's namespace, which is entered. Safe from many threads, cheap if repeated.
 
-    Raises UnsupportedError naming what is missing.
+    With `copies`, by an emulator that reads no variables of what it runs. Raises UnsupportedError naming what is
+    missing.
     """
-    found = _prepare(platforms.normalize(platform), search_path)
+    found = _prepare(platforms.normalize(platform), search_path, copies)
     if found.how == "missing":
         raise UnsupportedError(f"this machine cannot run programs of {platform}", found.hint)
     return found
+
+
+def isolate(copies: emulators.Copies) -> None:
+    """What is registered reads no variables any more, as far as that can be had."""
+    with _lock:
+        for architecture in _registered:
+            _isolate(architecture, copies)
+
+
+def why_not_isolated(architecture: str) -> str:
+    """Why the emulator of `architecture`, which was prepared, reads variables of what it runs; empty if it does not."""
+    with _lock:
+        return _isolated.get(architecture, "it is the host's registration, and one of our own needs Linux 6.7 or later")
 
 
 def is_runnable(architecture: str) -> bool:
@@ -173,26 +168,27 @@ def _in_a_namespace(wanted: tuple[Platform, ...], search_path: str) -> tuple[Sup
     return tuple(_prepare(each, search_path) for each in wanted)
 
 
-def _prepare(platform: Platform, search_path: str) -> Support:
+def _prepare(platform: Platform, search_path: str, copies: emulators.Copies | None = None) -> Support:
     if runs_natively(platform):
         return Support(platform, "native")
     architecture = platform.architecture
     if architecture not in probe.MACHINES or platform.os != "linux":
         return Support(platform, "missing", hint="there is no emulator for it")
     if architecture == host_platform().architecture:
-        # An emulator for the host's own programs would take over every one of them.
+        # An entry for it would take over every one of them.
         return Support(platform, "missing", hint="this machine's processor is older than this variant")
+    register_all(search_path)
     with _lock:
-        if architecture not in _registered:
-            emulator = find_emulator(platform, search_path)
+        if architecture not in _registered and (_table is not None or architecture not in host_emulators()):
+            emulator = emulators.find(architecture, search_path)
             if emulator is None:
-                return _without_a_table(platform, f"{_HINT} (it brings qemu-{_QEMU[architecture]}-static)")
-            try:
-                _register(architecture, emulator)
-            except OSError as error:
-                reason = f"registering an emulator needs Linux 6.7 or later, or root: {error.strerror}"
-                return _without_a_table(platform, f"{reason}; or {_HINT} and binfmt-support on the host")
-            _registered[architecture] = emulator
+                return _without_a_table(platform, f"{_HINT} (it brings qemu-{emulators.QEMU[architecture]}-static)")
+            _register(architecture, emulator)
+        if architecture not in _registered:
+            reason = _refused.get(architecture, "the host's registration is in force")
+            return _without_a_table(platform, f"{reason}; or {_HINT} and binfmt-support on the host")
+        if copies is not None:
+            _isolate(architecture, copies)
         emulator = _registered[architecture]
     # Starting an emulator takes 10 ms and more, so each platform is proved once.
     if platform not in _proved and not _runs(platform):
@@ -206,49 +202,55 @@ def _without_a_table(platform: Platform, reason: str) -> Support:
     if runs_natively(platform):
         return Support(platform, "native")
     if _table is None and _runs(platform):
-        return Support(platform, "emulated", _host_emulator(platform.architecture) or "")
+        return Support(platform, "emulated", host_emulators().get(platform.architecture, ""))
     return Support(platform, "missing", hint=reason)
 
 
 def _register(architecture: str, emulator: str) -> None:
-    """Registers `emulator` in this namespace's own table. Raises OSError before Linux 6.7."""
+    """Registers `emulator`, or writes down why that is not possible. The lock is held."""
     global _table
-    if _table is None:
-        context = syscalls.fsopen("binfmt_misc")
-        try:
-            _table = syscalls.fsmount(context, "binfmt_misc")
-        finally:
-            os.close(context)
-    magic, mask = ("".join(f"\\x{byte:02x}" for byte in part) for part in probe.pattern(architecture))
-    # F: the emulator is opened now, so that a root filesystem need not have it. P: it is told argv[0]. O: it is given
-    # the program as an open file. C: setuid programs keep their meaning, which sudo in an image needs.
-    line = f":polyarch-{architecture}:M::{magic}:{mask}:{emulator}:FPOC"
-    register = os.open("register", os.O_WRONLY | os.O_CLOEXEC, dir_fd=_table)
     try:
-        os.write(register, line.encode())
-    finally:
-        os.close(register)
+        if _table is None:
+            _table = Table()
+        _table.register(f"polyarch-{architecture}", architecture, emulator)
+    except OSError as error:
+        _refused[architecture] = f"registering an emulator needs Linux 6.7 or later, or root: {error.strerror}"
+        return
+    _registered[architecture] = emulator
+    _isolated[architecture] = "no copy of it was made"
 
 
-def _host_emulator(architecture: str) -> str | None:
-    """The interpreter that the host has registered for programs of `architecture`, if it has."""
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as lines:
-        # Only where it is mounted already: looking into an automount point would mount it on the host.
-        if not any(f" {_HOST_TABLE} " in line and " - binfmt_misc " in line for line in lines):
-            return None
-    head = probe.pattern(architecture)[0]
-    for name in sorted(os.listdir(_HOST_TABLE)):
-        if name in ("register", "status"):
-            continue
-        with open(f"{_HOST_TABLE}/{name}", encoding="utf-8", errors="replace") as file:
-            entry = file.read().splitlines()
-        fields = dict(line.split(" ", 1) for line in entry if " " in line)
-        magic = bytes.fromhex(fields.get("magic", ""))
-        mask = bytes.fromhex(fields.get("mask", "ff" * len(magic)))
-        usable = "enabled" in entry and magic and fields.get("offset", "0") == "0" and len(magic) <= len(head)
-        if usable and all(a & m == b & m for a, b, m in zip(head, magic, mask, strict=False)):
-            return fields.get("interpreter", "")
-    return None
+def _isolate(architecture: str, copies: emulators.Copies) -> None:
+    """Registers a copy that reads no variables over the emulator of `architecture`. The lock is held."""
+    if not _isolated[architecture] or _table is None:
+        return
+    try:
+        # Another process may have put a copy of a newer emulator in the place of this one.
+        for _ in range(2):
+            with contextlib.suppress(FileNotFoundError):
+                _table.register(
+                    f"polyarch-{architecture}-isolated", architecture, copies.copy(_registered[architecture])
+                )
+                _isolated[architecture] = ""
+                return
+        _isolated[architecture] = "its copy was removed"
+    except UnsupportedError as error:
+        _isolated[architecture] = error.message
+    except OSError as error:
+        _isolated[architecture] = f"no copy of it could be made: {error.strerror}"
+
+
+def _is_native(architecture: str) -> bool:
+    """Whether an emulator would take programs of `architecture` from this machine's own processor."""
+    return runs_natively(Platform(os="linux", architecture=architecture, variant=_LEAST.get(architecture, "")))
+
+
+def _usable(interpreter: str) -> str | None:
+    """What the host has registered, if it is a file of this machine that may be registered again."""
+    try:
+        return interpreter if os.access(interpreter, os.X_OK) and emulators.is_static(interpreter) else None
+    except OSError:
+        return None
 
 
 def _runs(platform: Platform) -> bool:

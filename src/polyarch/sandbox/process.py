@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from polyarch.sandbox.mounts import Mount
+from polyarch.sandbox.mounts import File, Mount
 
 
 class Process(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,3 +34,9 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
     insecure: bool = False
     limits: tuple[tuple[str, int, int], ...] = ()
     for_build: bool = False
+
+    def mentions(self, word: str) -> bool:
+        """Whether `word` is in what the process is given: arguments, environment, the files mounted for it."""
+        texts = (*self.argv, *self.env)
+        files = (mount.content for mount in self.mounts if isinstance(mount, File))
+        return any(word in text for text in texts) or any(word.encode() in content for content in files)

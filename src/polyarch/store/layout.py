@@ -11,6 +11,8 @@ The tree, all of it on one filesystem and the owner's alone (0700):
     snapshots/KEY/synced    there once a later command has synced it
     caches/NAME/files/      what `RUN --mount=type=cache` keeps; NAME is made of the mount's id
     caches/NAME/lock        flocked by who uses the files, and by who throws them away
+    emulators/HEX           a copy of the emulator of this digest, without its variables (sandbox/emulators.py)
+    emulators/known.json    which emulator of this machine has which digest; emulators/lock: flocked by who adds one
     cache.db, -wal, -shm    what was worked out before (sqlite)
     tmp/NAME/               what is being written: a directory that its owner holds flocked
     locks/store, index, snapshots, cache
@@ -98,6 +100,11 @@ class Layout(msgspec.Struct, frozen=True):
     def caches(self) -> str:
         """The cache mounts; absent until there is one."""
         return f"{self.root}/caches"
+
+    @property
+    def emulators(self) -> str:
+        """The copies of emulators; absent until there is one."""
+        return f"{self.root}/emulators"
 
     @property
     def cache(self) -> str:

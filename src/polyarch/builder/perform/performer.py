@@ -253,7 +253,7 @@ class Performer:
             if self._sandbox_object is None:
                 directory = self._site.scratch / "sandbox"
                 directory.mkdir()
-                self._sandbox_object = Sandbox(directory, self._site.search_path)
+                self._sandbox_object = Sandbox(directory, self._site.search_path, self._site.store.layout.emulators)
             return self._sandbox_object
 
     def _glance(self, blob: Descriptor) -> BlobReader:
