@@ -86,7 +86,7 @@ def test_variables_that_qemu_reads_are_the_steps_own_wherever_they_come_from(
 ) -> None:
     (tmp_path / "cpu").write_text("none")
     lines = (
-        "ARG QEMU_VERSION\nENV QEMU_UNSET_ENV=PATH\nSHELL [\"/bin/sh\", \"-ec\"]\n"
+        'ARG QEMU_VERSION\nENV QEMU_UNSET_ENV=PATH\nSHELL ["/bin/sh", "-ec"]\n'
         "RUN --mount=type=secret,id=cpu,env=QEMU_CPU "
         "export QEMU_UNAME=1; uname -m >/out; env | grep QEMU_ | sort >>/out"
     )

@@ -16,7 +16,7 @@ from polyarch.sandbox import Bind, emulation, emulators, find_emulator, host_pla
 from tests import bases
 from tests.needs import need
 from tests.people import Person
-from tests.sandbox.inside import SEARCH_PATH, Room, inside
+from tests.sandbox.inside import SEARCH_PATH, Room, inside, without_emulators
 
 _FOREIGN = [
     platform
@@ -129,11 +129,7 @@ def _missing(room: Room) -> list[str]:
 def test_running_a_platform_without_its_emulator_says_what_would_help(someone: Person, amd64: dict[str, Path]) -> None:
     if host_platform().architecture == "arm64":
         pytest.skip("not for this kind of machine: arm64 is native here")
-    only = someone.directory / "no-qemu"
-    only.mkdir()
-    for program in ("crun", "setpriv", "unshare", "newuidmap", "newgidmap"):
-        (only / program).symlink_to(shutil.which(program, path=SEARCH_PATH) or "")
-    message, hint = inside(someone, _missing, amd64, search_path=str(only))
+    message, hint = inside(someone, _missing, amd64, search_path=without_emulators(someone))
     assert message == "this machine cannot run programs of linux/arm64"
     assert "qemu-user-static" in hint
 

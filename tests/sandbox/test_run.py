@@ -9,7 +9,7 @@ import pytest
 
 from tests.needs import need
 from tests.people import Person
-from tests.sandbox.inside import SEARCH_PATH, Room, inside
+from tests.sandbox.inside import SEARCH_PATH, Room, inside, without_emulators
 
 Bases = dict[str, Path]
 
@@ -92,7 +92,8 @@ def _wrong_platform(room: Room) -> list[object]:
 def test_a_program_of_another_platform_is_named_as_such(someone: Person, two_platforms: Bases) -> None:
     if os.uname().machine != "x86_64":
         pytest.skip("not for this kind of machine: the base is foreign to amd64 only")
-    assert inside(someone, _wrong_platform, two_platforms) == [
+    path = without_emulators(someone)
+    assert inside(someone, _wrong_platform, two_platforms, search_path=path) == [
         126,
         "cannot run /bin/sh: exec format error: it is a program for arm64",
     ]
