@@ -1,7 +1,11 @@
 """`save`, `load` and `-o type=docker`: what engines and other tools read, and what they wrote."""
 
+import bz2
 import gzip
+import hashlib
+import io
 import json
+import lzma
 import subprocess
 import tarfile
 from collections.abc import Iterator
@@ -215,8 +219,36 @@ class TestArchives:
         need("zstd")
         plain = _saved(polyarch, busybox)
         assert "busybox" in fresh("load", stdin=gzip.compress(plain, 1)).stdout
+        for module in (bz2, lzma):
+            assert fresh("load", "-q", stdin=module.compress(plain)).stdout == "busybox:latest\n"
         squeezed = subprocess.run(["zstd", "-q", "-1"], input=plain, capture_output=True, check=True).stdout
         assert fresh("load", "-q", stdin=squeezed).stdout == "busybox:latest\n"
+
+    def test_an_image_without_a_name_is_said_to_have_none(
+        self, polyarch: Program, fresh: Program, busybox: str, tmp_path: Path
+    ) -> None:
+        digest = polyarch("images", "-q", "--no-trunc", busybox).stdout.strip()
+        polyarch("save", "-o", tmp_path / "nameless.tar", digest)
+        loaded = fresh("load", "-i", tmp_path / "nameless.tar")
+        assert loaded.stdout == f"Loaded image ID: {digest}\n"
+        assert f"'images -a' lists an image without a name; polyarch tag {digest} NAME" in loaded.stderr
+        assert "'images -a'" not in polyarch("load", "-i", tmp_path / "nameless.tar").stderr, "it has a name there"
+
+    def test_a_name_that_is_none_is_a_warning(self, fresh: Program, tmp_path: Path) -> None:
+        layer = b"\0" * 10240
+        rootfs = {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]}
+        saved = [{"Config": "c.json", "RepoTags": ["My/App:1", "good:1"], "Layers": ["l.tar"]}]
+        config = {"architecture": "amd64", "os": "linux", "rootfs": rootfs}
+        files = {"l.tar": layer, "c.json": json.dumps(config).encode(), "manifest.json": json.dumps(saved).encode()}
+        with tarfile.open(tmp_path / "cap.tar", "w") as tar:
+            for name, content in files.items():
+                info = tarfile.TarInfo(name)
+                info.size = len(content)
+                tar.addfile(info, io.BytesIO(content))
+        loaded = fresh("load", "-i", tmp_path / "cap.tar")
+        assert "cap.tar: 'My/App:1' is not an image reference: a repository name must be lower case" in loaded.stderr
+        assert "the image is kept without a name" in loaded.stderr
+        assert fresh("images", "--format", "{{.Name}}").stdout == "good:1\n"
 
     def test_some_platforms_of_an_archive(
         self, polyarch: Program, busybox: str, fresh: Program, tmp_path: Path

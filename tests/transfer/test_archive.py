@@ -1,13 +1,15 @@
 """Archives and layouts: what we write, skopeo and podman read; what docker wrote, we read."""
 
+import bz2
 import gzip
 import hashlib
 import io
 import json
+import lzma
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -237,6 +239,26 @@ class TestReading:
         assert NAME in (caught.value.hint or "")
 
 
+LAYER = tar({"a": "b"})
+
+
+def docker_archive(path: Path, layer: bytes, more: Mapping[str, bytes] | None = None, *, prefix: str = "") -> Path:
+    """An archive of an image x:1 whose one layer, LAYER, is compressed to `layer`."""
+    rootfs = {"type": "layers", "diff_ids": ["sha256:" + hashlib.sha256(LAYER).hexdigest()]}
+    saved = [{"Config": f"{prefix}c.json", "RepoTags": ["x:1"], "Layers": [f"{prefix}l.tar"]}]
+    files = {
+        "l.tar": layer,
+        "c.json": json.dumps({"os": "linux", "architecture": "amd64", "rootfs": rootfs}).encode(),
+        "manifest.json": json.dumps(saved).encode(),
+    }
+    with tarfile.open(path, "w") as output:
+        for name, raw in (files | dict(more or {})).items():
+            info = tarfile.TarInfo(name)
+            info.size = len(raw)
+            output.addfile(info, io.BytesIO(raw))
+    return path
+
+
 class TestDocker:
     """Docker's own archive, as `docker save` wrote it before version 25."""
 
@@ -308,25 +330,38 @@ class TestDocker:
         assert "app:1, app:latest" in (caught.value.hint or "")
 
     def test_layers_that_were_compressed_are_known_by_what_they_are(self, tmp_path: Path) -> None:
-        layer = tar({"a": "b"})
-        diff_id = "sha256:" + hashlib.sha256(layer).hexdigest()
-        path = tmp_path / "kaniko.tar"
-        packed = gzip.compress(layer, mtime=0)
-        with tarfile.open(path, "w") as output:
-            for name, raw in {
-                "l.tar.gz": packed,
-                "c.json": json.dumps(
-                    {"os": "linux", "architecture": "amd64", "rootfs": {"diff_ids": [diff_id]}}
-                ).encode(),
-                "manifest.json": b'[{"Config":"c.json","RepoTags":["x:1"],"Layers":["l.tar.gz"]}]',
-            }.items():
-                info = tarfile.TarInfo(name)
-                info.size = len(raw)
-                output.addfile(info, io.BytesIO(raw))
-        with archive.open_path(path, no_spool) as found:
+        packed = gzip.compress(LAYER, mtime=0)
+        with archive.open_path(docker_archive(tmp_path / "kaniko.tar", packed), no_spool) as found:
             manifest = graphs.read_node(found, found.resolve("x:1")).document
             assert manifest.layers[0].digest == digests.of(packed)  # type: ignore[union-attr]
             assert manifest.layers[0].media_type == media_types.OCI_LAYER_GZIP  # type: ignore[union-attr]
+
+    @pytest.mark.parametrize("compress", [lzma.compress, bz2.compress])
+    def test_a_layer_in_a_form_that_oci_has_no_name_for_is_taken_uncompressed(
+        self, compress: Callable[[bytes], bytes], tmp_path: Path
+    ) -> None:
+        target = Layout.create(tmp_path / "target")
+        path = docker_archive(tmp_path / "packed.tar", compress(LAYER))
+        with archive.open_path(path, no_spool) as found:
+            manifest = graphs.read_node(found, copier.copy(found, "x:1", target, ["x"])).document
+        (layer,) = manifest.layers  # type: ignore[union-attr]
+        assert (layer.media_type, layer.size) == (media_types.OCI_LAYER, len(LAYER))
+        with target.open_blob(layer) as content:
+            assert content.read() == LAYER
+        docker_archive(path, compress(LAYER)[:-9])
+        with archive.open_path(path, no_spool) as found, pytest.raises(CorruptError, match="cut off"):
+            found.resolve("x:1")
+
+    def test_paths_may_begin_with_a_dot(self, tmp_path: Path) -> None:
+        with archive.open_path(docker_archive(tmp_path / "dot.tar", LAYER, prefix="./"), no_spool) as found:
+            copier.copy(found, "x:1", Layout.create(tmp_path / "target"), ["x"])
+
+    @pytest.mark.parametrize("manifests", [b"null", b"[]"])
+    def test_an_index_that_names_no_image_gives_way_to_manifest_json(self, tmp_path: Path, manifests: bytes) -> None:
+        index = b'{"schemaVersion":2,"manifests":%s}' % manifests
+        path = docker_archive(tmp_path / "both.tar", LAYER, {"index.json": index})
+        with archive.open_path(path, no_spool) as found:
+            assert found.tags() == ("x:1",)
 
 
 class TestLayouts:

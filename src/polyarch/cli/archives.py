@@ -107,7 +107,7 @@ class _Output:
 @options.progress
 @pass_session
 def load(session: Session, file: str | None, platform: tuple[str, ...], quiet: bool, progress: str | None) -> None:
-    """Bring the images of an archive into the store: docker's or OCI's, compressed or not."""
+    """Bring the images of an archive into the store: docker's or OCI's, compressed (gzip, zstd, xz, bzip2) or not."""
     from polyarch.images import load as loading
     from polyarch.images import names
 
@@ -122,3 +122,7 @@ def load(session: Session, file: str | None, platform: tuple[str, ...], quiet: b
     for image in loaded:
         shown = names.familiar(image.name) if image.name else image.descriptor.digest
         click.echo(shown if quiet else f"Loaded image{'' if image.name else ' ID'}: {shown}")
+    kept = {descriptor.digest for descriptor in session.store.kept()}
+    nameless = [image.descriptor.digest for image in loaded if image.descriptor.digest in kept]
+    if nameless and not quiet:
+        session.note(f"'images -a' lists an image without a name; polyarch tag {nameless[0]} NAME gives it one")

@@ -64,7 +64,7 @@ def load(
         raise CorruptError(f"{source.where} has no image", "it may be an archive of something else")
     loaded: list[Loaded] = []
     for image in images:
-        name = _full(image.name)
+        name = _full(image.name, source.where, emit)
         unit = f"load {name or image.descriptor.digest}"
         with progress.reported(emit, unit, unit, platforms or ()):
             sent = copier.send(
@@ -81,10 +81,16 @@ def load(
     return tuple(loaded)
 
 
-def _full(name: str) -> str:
-    """The full reference of an archive's name; empty where it is none: a layout may call an image `latest` alone."""
-    try:
-        reference = references.parse(name) if "/" in name or ":" in name else None
-    except UsageError:
+def _full(name: str, where: str, emit: progress.Emit) -> str:
+    """The full reference of an archive's name; empty where it is none: a layout may call an image `latest` alone.
+
+    What looks like a reference and is none is a warning.
+    """
+    # Old dockers called an image without a name so.
+    if ("/" not in name and ":" not in name) or name == "<none>:<none>":
         return ""
-    return str(reference.tagged()) if reference is not None else ""
+    try:
+        return str(references.parse(name).tagged())
+    except UsageError as error:
+        emit(progress.Warned(f"{where}: {error.message}; the image is kept without a name"))
+        return ""

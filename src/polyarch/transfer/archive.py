@@ -49,15 +49,17 @@ class OciArchive(LayoutSource):
 def open_archive(file: BinaryIO, spool: Callable[[], BinaryIO], where: str) -> OciArchive | DockerArchive:
     """The archive in `file`, which this takes over: OCI or docker, plain or compressed, a file or a stream.
 
-    One that is both is read as OCI, which alone knows of platforms. `spool` opens a temporary file for what cannot
-    be read in place; `where` is what messages call the archive. Raises CorruptError, NotFoundError.
+    One that is both is read as OCI, which alone knows of platforms, if its index.json names any image: docker 25 left
+    it empty for what it saved by digest. `spool` opens a temporary file for what cannot be read in place; `where` is
+    what messages call the archive. Raises CorruptError, NotFoundError.
     """
     members = tarball.open_tar(file, spool, where)
     try:
-        if members.size(INDEX) is not None:
-            return OciArchive(members)
-        if members.size(MANIFEST) is not None:
+        has_index, has_manifest = (members.size(name) is not None for name in (INDEX, MANIFEST))
+        if has_manifest and not (has_index and _names_images(members)):
             return DockerArchive(members)
+        if has_index:
+            return OciArchive(members)
     except BaseException:
         members.close()
         raise
@@ -66,6 +68,14 @@ def open_archive(file: BinaryIO, spool: Callable[[], BinaryIO], where: str) -> O
         f"{where} is not an archive of images: it has neither {INDEX} (OCI) nor {MANIFEST} (docker)",
         "for a root filesystem in a tar, use polyarch import",
     )
+
+
+def _names_images(members: Members) -> bool:
+    try:
+        top = msgspec.json.decode(members.read(INDEX, documents.MAX_SIZE))
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return True  # what is wrong with it is said when it is read
+    return not isinstance(top, dict) or bool(top.get("manifests"))
 
 
 def open_path(path: Path, spool: Callable[[], BinaryIO]) -> OciArchive | DockerArchive:

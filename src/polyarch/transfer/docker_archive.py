@@ -1,9 +1,11 @@
 """Docker's own archive of images, read as a place: `manifest.json`, configs and layer tars (`docker save` before 25).
 
 Docker stores layers uncompressed, so a layer's digest is its diff id and the manifest can be made without reading
-them. Other writers (kaniko, bazel) compress them; those are hashed when the image is resolved.
+them. Other writers (kaniko, bazel) compress them; those are hashed when the image is resolved. Layers in xz and bzip2,
+for which OCI has no media type, are read once to learn their size, and taken uncompressed.
 """
 
+import functools
 import hashlib
 from typing import Self
 
@@ -19,13 +21,14 @@ from polyarch.oci import reference as references
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
 from polyarch.oci.document import Manifest
-from polyarch.oci.place import BlobReader
+from polyarch.oci.place import BlobReader, Readable
 from polyarch.oci.verify import VerifyingReader, verified
 from polyarch.transfer.names import Named
-from polyarch.transfer.tarball import Members
+from polyarch.transfer.tarball import Members, is_compressed
 
 MANIFEST = "manifest.json"
 _CHUNK = 1 << 20
+_START = 16
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
 
@@ -48,7 +51,10 @@ class DockerArchive:
         except (msgspec.DecodeError, ValueError, RecursionError) as error:
             raise CorruptError(f"{MANIFEST} of {members.where} is malformed: {error}") from error
         self._manifests: dict[int, Manifest] = {}
+        self._positions: dict[Digest, int] = {}
         self._paths: dict[Digest, str] = {}
+        # Layers that are to be unpacked as they are read.
+        self._packed: set[Digest] = set()
 
     @property
     def where(self) -> str:
@@ -68,32 +74,31 @@ class DockerArchive:
 
         Raises NotFoundError that lists what there is, CorruptError.
         """
-        have = ", ".join(self.tags()) or f"{len(self._saved)} images without a name"
         if not name and len(self._saved) == 1:
             return self._manifest(0).descriptor()
-        for position, saved in enumerate(self._saved):
-            if name and any(_same(name, tag) for tag in saved.repo_tags or ()):
+        for spelling in (name, _normal(name)):
+            if name and (position := self._named.get(spelling)) is not None:
                 return self._manifest(position).descriptor()
-        for position in range(len(self._saved) if digests.is_digest(name) else 0):
-            manifest = self._manifest(position)
-            if name in (manifest.digest, manifest.config.digest):
-                return manifest.descriptor()
+        if digests.is_digest(name) and (position := self._find(Digest(name))) is not None:
+            return self._manifest(position).descriptor()
+        have = ", ".join(self.tags()) or f"{len(self._saved)} images without a name"
         what = f"no image {name!r}" if name else f"{len(self._saved)} images, and none was named"
         raise NotFoundError(f"{self.where} has {what}", f"it has {have}")
 
     def read_manifest(self, descriptor: Descriptor) -> bytes:
         """The manifest as made from the archive. Raises NotFoundError."""
-        for position in range(len(self._saved)):
-            manifest = self._manifest(position)
-            if manifest.digest == descriptor.digest:
-                return verified(manifest.raw, descriptor, self.where)
+        if (position := self._find(descriptor.digest)) is not None:
+            return verified(self._manifest(position).raw, descriptor, self.where)
         raise NotFoundError(f"{self.where} has no manifest {descriptor.digest}")
 
     def open_blob(self, descriptor: Descriptor) -> BlobReader:
         """As of `place.Source`."""
         if (path := self._paths.get(descriptor.digest)) is None:
             raise NotFoundError(f"{self.where} has no {descriptor.digest}")
-        return VerifyingReader(self._members.open(path), descriptor, None, self.where)
+        content: Readable = self._members.open(path)
+        if descriptor.digest in self._packed:
+            content = _unpacked(content)
+        return VerifyingReader(content, descriptor, None, self.where)
 
     def tags(self) -> tuple[str, ...]:
         """The names, sorted."""
@@ -113,9 +118,28 @@ class DockerArchive:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @functools.cached_property
+    def _named(self) -> dict[str, int]:
+        """The image that a tag means, by the tag as it stands and in normal form; the first of several."""
+        found: dict[str, int] = {}
+        for position, saved in enumerate(self._saved):
+            for tag in saved.repo_tags or ():
+                found.setdefault(tag, position)
+                found.setdefault(_normal(tag), position)
+        return found
+
+    def _find(self, digest: Digest) -> int | None:
+        """The image whose manifest, or whose config, has this digest."""
+        if digest not in self._positions:
+            for position in range(len(self._saved)):
+                self._manifest(position)
+        return self._positions.get(digest)
+
     def _manifest(self, position: int) -> Manifest:
         if position not in self._manifests:
-            self._manifests[position] = self._convert(self._saved[position])
+            made = self._manifests[position] = self._convert(self._saved[position])
+            for digest in (made.digest, made.config.digest):
+                self._positions.setdefault(digest, position)
         return self._manifests[position]
 
     def _convert(self, saved: Saved) -> Manifest:
@@ -136,7 +160,11 @@ class DockerArchive:
         if size is None:
             raise CorruptError(f"{self.where} has no {path}, which {MANIFEST} names")
         content = self._members.open(path)
-        start = content.read(4)
+        start = content.read(_START)
+        if is_compressed(start) and not start.startswith((_GZIP, _ZSTD)):
+            self._paths[diff_id] = path
+            self._packed.add(diff_id)
+            return Descriptor(media_type=media_types.OCI_LAYER, digest=diff_id, size=_length(self._members.open(path)))
         media_type, digest = media_types.OCI_LAYER, diff_id
         if start.startswith((_GZIP, _ZSTD)):
             media_type = media_types.OCI_LAYER_GZIP if start.startswith(_GZIP) else media_types.OCI_LAYER_ZSTD
@@ -148,10 +176,23 @@ class DockerArchive:
         return Descriptor(media_type=media_type, digest=digest, size=size)
 
 
-def _same(name: str, tag: str) -> bool:
-    if name == tag:
-        return True
+def _unpacked(content: Readable) -> Readable:
+    from polyarch.layers.compression import decompress
+
+    return decompress(content)
+
+
+def _length(content: Readable) -> int:
+    """The size of a layer's tar. Raises CorruptError where it is damaged."""
+    tar, size = _unpacked(content), 0
+    while chunk := tar.read(_CHUNK):
+        size += len(chunk)
+    return size
+
+
+def _normal(tag: str) -> str:
+    """A tag in full; what is no reference, as it is."""
     try:
-        return references.parse(name).tagged() == references.parse(tag).tagged()
+        return str(references.parse(tag).tagged())
     except UsageError:
-        return False
+        return tag

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 MAX_MEMBERS = 200_000
 _MAX_LINKS = 8
 _CHUNK = 1 << 20
-_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _BLOCK = 512
+# gzip, zstd, xz, and bzip2 with the number that begins its first block, or ends an empty file.
+_BZIP2 = tuple(b"BZh%d" % level + number for level in range(1, 10) for number in (b"1AY&SY", b"\x17rE8P\x90"))
+_MAGIC = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ\0", *_BZIP2)
 
 
 class Writable(Protocol):
@@ -76,7 +78,7 @@ class Members:
     def find(self, path: str) -> Member | None:
         """The regular file at `path`, through links of the archive; None if there is none."""
         seen = 0
-        member = self._members.get(path)
+        member = self._members.get(posixpath.normpath(path))
         while member is not None and member.link:
             seen += 1
             member = self._members.get(member.link) if seen <= _MAX_LINKS else None
@@ -115,7 +117,7 @@ class Members:
 
 
 def open_tar(file: BinaryIO, spool: Callable[[], BinaryIO], where: str) -> Members:
-    """The members of `file`, which this takes over: a tar, or one compressed by gzip or zstd, or a stream of either.
+    """The members of `file`, which this takes over: a tar, plain or compressed in any usual way, or a stream of one.
 
     `spool` opens a temporary file, read and write, for what cannot be read in place; it is closed with the members.
     Raises CorruptError.
@@ -140,9 +142,14 @@ def open_tar(file: BinaryIO, spool: Callable[[], BinaryIO], where: str) -> Membe
 def _in_place(file: BinaryIO) -> bool:
     if not file.seekable():
         return False
-    start = file.read(4)
+    start = file.read(len(_MAGIC[-1]))
     file.seek(0)
-    return not start.startswith((_GZIP, _ZSTD))
+    return not is_compressed(start)
+
+
+def is_compressed(start: bytes) -> bool:
+    """Whether bytes that begin so are compressed by gzip, zstd, xz or bzip2. A tar begins with its first name."""
+    return start.startswith(_MAGIC)
 
 
 def _scan(file: BinaryIO, where: str) -> dict[str, Member]:
