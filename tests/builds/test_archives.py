@@ -183,3 +183,72 @@ def test_an_archive_that_changes_is_unpacked_again(worker: Worker, context: Cont
     for text in (b"one", b"two"):
         (directory / "archive").write_bytes(tar(("a", {}, text)))
         assert worker.images(directory)["linux/amd64"].files()["a"].content == text
+
+
+def link(name: str, target: str, **fields: object) -> tuple[str, dict[str, object], bytes]:
+    return name, {"type": tarfile.LNKTYPE, "linkname": target, "mode": 0o644, **fields}, b""
+
+
+@pytest.mark.parametrize(
+    ("members", "expected"),
+    [
+        ([("z", {}, b"x"), link("a", "z")], ["a = x", "z == x/a"]),
+        ([("a", {}, b"x"), link("b", "a"), link("c", "b")], ["a = x", "b == x/a", "c == x/a"]),
+        ([("c", {}, b"x"), link("b", "c"), link("a", "b")], ["a = x", "b == x/a", "c == x/a"]),
+        ([("e/z", {}, b"x"), link("d/a", "/e/z")], ["d/a = x", "e/z == x/d/a"]),
+        ([("z", {}, b"1"), link("a", "z"), ("z", {}, b"2"), link("m", "a")], ["a = 1", "m == x/a", "z = 2"]),
+        ([("a", {}, b"x"), link("a", "a")], ["a = x"]),
+    ],
+)
+def test_a_hard_link_of_an_archive_may_have_any_name(
+    worker: Worker, context: Context, members: list[tuple[str, dict[str, object], bytes]], expected: list[str]
+) -> None:
+    found = [line.split(" ", 2)[2].split(" @")[0] for line in add(worker, context, tar(*members))]
+    assert [line.removeprefix("x/") for line in found if not line.split()[0].endswith("/")] == expected
+
+
+def test_the_last_name_of_a_file_says_its_mode_owner_and_time(worker: Worker, context: Context) -> None:
+    archive = tar(("z", {"mode": 0o600, "uid": 1, "mtime": 5}, b"x"), link("a", "z", mode=0o755, uid=2, gid=3, mtime=9))
+    assert add(worker, context, archive)[1:] == ["0755 2:3 x/a = x @9", "0755 2:3 x/z == x/a @9"]
+
+
+def test_a_hard_link_to_a_symlink_is_one(worker: Worker, context: Context) -> None:
+    archive = tar(("s", {"type": tarfile.SYMTYPE, "linkname": "nowhere", "mode": 0o777}, b""), link("a", "s"))
+    assert [line.split(" @")[0] for line in add(worker, context, archive)[1:]] == [
+        "0777 0:0 x/a -> nowhere",
+        "0777 0:0 x/s == x/a",
+    ]
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        [link("a", "z"), ("z", {}, b"x")],
+        [link("a", "nothing")],
+        [("d", {"type": tarfile.DIRTYPE, "mode": 0o755}, b""), link("a", "d")],
+        [("d", {"type": tarfile.DIRTYPE, "mode": 0o755}, b""), ("d/f", {}, b"x"), link("d", "d/f")],
+    ],
+    ids=["the file comes later", "there is no file", "a directory", "it removes its file"],
+)
+def test_a_hard_link_of_an_archive_to_no_file_is_an_error(
+    worker: Worker, context: Context, members: list[tuple[str, dict[str, object], bytes]]
+) -> None:
+    directory = context("FROM scratch\nADD archive /x/")
+    (directory / "archive").write_bytes(tar(*members))
+    assert "which is no file of the archive before it" in worker.build(directory)["error"]
+
+
+def test_an_archive_whose_first_member_has_no_name_is_unpacked(worker: Worker, context: Context) -> None:
+    # Of buildah's tests: add/dir-not-dir.
+    assert add(worker, context, tar(("", {}, b""), ("f", {"mode": 0o644}, b"x"))) == [
+        "0755 0:0 x/ @0",
+        "0644 0:0 x/f = x @0",
+    ]
+
+
+def test_an_archive_with_a_member_of_an_unknown_kind_is_an_error_and_not_a_file(
+    worker: Worker, context: Context
+) -> None:
+    directory = context("FROM scratch\nADD archive /x/")
+    (directory / "archive").write_bytes(tar(("label", {"type": b"V"}, b""), ("f", {}, b"x")))
+    assert "the type b'V'" in worker.build(directory)["error"]

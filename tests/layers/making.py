@@ -4,11 +4,13 @@ import io
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from polyarch.layers import headers
 from polyarch.layers.apply import Applied, apply
 from polyarch.layers.compression import Compression
+from polyarch.layers.content import read_whole
 from polyarch.layers.entry import Entry, Item
 from polyarch.layers.listing import Listing, scan
-from polyarch.layers.pack import Packed, pack, tar_stream
+from polyarch.layers.pack import Packed, pack
 from polyarch.layers.reader import members
 from polyarch.layers.tree import Tree
 from polyarch.layers.whiteouts import DiskForm
@@ -35,7 +37,12 @@ def device(path: str, major: int, minor: int) -> Item:
 
 
 def tar(*items: Item) -> bytes:
-    return b"".join(tar_stream(items))
+    """A tar of whatever is given, also of what `pack` would refuse."""
+    parts: list[bytes] = []
+    for entry, content in items:
+        data = read_whole(entry, content) if content is not None and entry.kind == "file" else b""
+        parts += headers.encode(entry), data, bytes(-len(data) % headers.BLOCK)
+    return b"".join((*parts, headers.END))
 
 
 def packed(

@@ -130,6 +130,7 @@ def _index(
 def _layer(store: "Store", tar: Readable) -> tuple[Descriptor, Digest]:
     """The layer's blob, written to the store, and its diff id."""
     from polyarch.layers.compression import Compression, decompress, sniff
+    from polyarch.layers.links import LinkGuard
     from polyarch.layers.listing import scan
     from polyarch.layers.pack import pack
 
@@ -142,6 +143,9 @@ def _layer(store: "Store", tar: Readable) -> tuple[Descriptor, Digest]:
     with store.new_blob() as writer:
         if kind in ("gzip", "zstd"):
             diff_id, listing = scan(_Tee(head, tar, writer), limit=store.largest_layer)
+            guard = LinkGuard()
+            for entry in listing.entries:
+                guard.add(entry)
             media_type = Compression(kind="zstd" if kind == "zstd" else "gzip").media_type()
             digest, size = writer.commit()
             blob = Descriptor(media_type=media_type, digest=digest, size=size)

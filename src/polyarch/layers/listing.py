@@ -194,18 +194,23 @@ class _Hashing:
 
 
 def scan(
-    reader: Readable, blob: str = "", limit: int | None = LARGEST, look: Look | None = None
+    reader: Readable,
+    blob: str = "",
+    limit: int | None = LARGEST,
+    look: Look | None = None,
+    *,
+    nameless: bool = False,
 ) -> tuple[Digest, Listing]:
     """The diff id and the listing of a layer, in one read of its blob, compressed or not. Nothing is written.
 
     `blob` is the digest of what is read, where it is known; only then can `LayerFiles` use the offsets of its blocks.
     `limit` is how many bytes the tar, and the files in it with their holes, may have. `look` is shown each file with
-    its content, for who must see both in the same read. Raises CorruptError for what is damaged, too large or leads
-    upwards.
+    its content, for who must see both in the same read. `nameless` as of `TarReader`. Raises CorruptError for what is
+    damaged, too large or leads upwards.
     """
     plain = decompress(reader, limit)
     hashing = _Hashing(plain.read)
-    tar = TarReader(hashing)
+    tar = TarReader(hashing, nameless=nameless)
     entries: list[Listed] = []
     texts: dict[str, bytes] = {}
     unpacked = 0

@@ -20,6 +20,7 @@ from polyarch.layers import headers, toc
 from polyarch.layers.compression import Compression, is_far
 from polyarch.layers.content import copy_pieces, read_whole
 from polyarch.layers.entry import Content, Entry, Item
+from polyarch.layers.links import LinkGuard
 from polyarch.layers.listing import KEPT, KEPT_SIZE, Listed, Listing, listed
 from polyarch.layers.toc import ANNOTATION, Place
 from polyarch.oci import digest as digests
@@ -72,7 +73,8 @@ def pack(
     The same items give the same bytes for any number of workers. `known` finds blocks that were compressed before.
 
     Raises ConflictError naming a file that changed while it was packed, NotFoundError for one that vanished,
-    CorruptError for an entry that no tar can hold. What `output` got by then is no layer, and the caller's to remove.
+    CorruptError for an entry that no tar can hold, and for a hard link without its file before it. What `output` got by
+    then is no layer, and the caller's to remove.
     """
     from concurrent.futures import ThreadPoolExecutor
 
@@ -206,11 +208,13 @@ class _Tar:
         self.position = 0
         self._parts: list[bytes] = []
         self._filled = 0
+        self._links = LinkGuard()
 
     def add(self, entry: Entry, content: Content | None, emit: Callable[[bytes], None]) -> None:
         """The header and the data of an entry; `emit` gets each block that is full."""
         self._put(headers.encode(entry))
         self.entries.append(listed(entry, self.position))
+        self._links.add(self.entries[-1])
         if entry.size and entry.kind == "file":
             if content is None:
                 raise CorruptError(f"{entry.path} has {entry.size} bytes and no content was given")

@@ -43,9 +43,12 @@ class Member(msgspec.Struct, frozen=True, gc=False):
 
 
 class TarReader:
-    """Walks through a tar once: `next` gives a member, `read` its stored bytes. It owns nothing but a buffer."""
+    """Walks through a tar once: `next` gives a member, `read` its stored bytes. It owns nothing but a buffer.
 
-    def __init__(self, reader: Readable) -> None:
+    No layer has a member without a name. With `nameless` it is taken for the root, as programs that unpack tars do.
+    """
+
+    def __init__(self, reader: Readable, *, nameless: bool = False) -> None:
         self._reader = reader
         self._buffer = b""
         self._at = 0
@@ -53,6 +56,7 @@ class TarReader:
         self._left = 0
         self._padding = 0
         self._ended = False
+        self._nameless = nameless
 
     @property
     def position(self) -> int:
@@ -189,7 +193,7 @@ class TarReader:
             stored = headers.pax_number(records, "size", stored, at)
             prefix = len(XATTR)
             xattrs = tuple(sorted((key[prefix:], value) for key, value in records.items() if key.startswith(XATTR)))
-        if not name:
+        if not name and not self._nameless:
             raise CorruptError(f"the tar entry at byte {at} has no name")
         if kind == "file" and name.endswith(b"/"):
             # The oldest form of tar has no type for directories.
@@ -300,6 +304,20 @@ class Expanded:
                 self._pieces[-1] = (offset + len(chunk), length - len(chunk))
         self._at += len(chunk)
         return chunk
+
+
+def begins(reader: Readable) -> bool:
+    """Whether `reader` begins as a tar does: with a header whose checksum is right, as Go's archive/tar decides it."""
+    try:
+        block = b""
+        while len(block) < BLOCK and (chunk := reader.read(BLOCK - len(block))):
+            block += chunk
+        if len(block) < BLOCK:
+            return False
+        headers.decode(block, 0)
+    except CorruptError:
+        return False
+    return True
 
 
 def content(tar: TarReader, member: Member) -> Readable:

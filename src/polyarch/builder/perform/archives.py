@@ -10,7 +10,7 @@ from polyarch.errors import CorruptError
 from polyarch.layers.compression import LARGEST, decompress
 from polyarch.layers.entry import Content, Entry
 from polyarch.layers.listing import Listed, Listing, scan
-from polyarch.layers.reader import Expanded, members
+from polyarch.layers.reader import Expanded, begins
 from polyarch.oci.place import Readable
 
 _CHUNK = 1 << 20
@@ -20,18 +20,27 @@ class Archive(FlatFiles):
     """The members of a tar that lies uncompressed in `spool`, a file of its owner's."""
 
     def __init__(self, listing: Listing, spool: Path, key: str) -> None:
-        self._listing = listing
         self._spool = spool
         self._key = key
-        self._by_path = {entry.path: entry for entry in listing.entries if entry.kind == "file"}
-        super().__init__((), self._slice, lambda path: f"{key} {path}")
+        # A name may stand there twice, and a hard link keep the first file of that name.
+        self._by_name: dict[str, Listed] = {}
+        self._members: list[tuple[Entry, str]] = []
+        for entry in listing.entries:
+            name = entry.path if entry.path not in self._by_name else f"{entry.path} at {entry.offset}"
+            self._members.append((entry, name))
+            if entry.kind == "file":
+                self._by_name[name] = entry
+        super().__init__((), self._slice, lambda name: f"{key} {name}")
 
-    def order(self) -> tuple[Entry, ...]:
-        """The members as they stand in the tar, which is the order in which later ones win."""
-        return self._listing.entries
+    def order(self) -> list[tuple[Entry, str]]:
+        """The members as they stand in the tar, which is the order in which later ones win; and how each is asked for.
 
-    def _slice(self, path: str) -> Content:
-        entry = self._by_path[path]
+        A member's content is that of its name here, which is its path where no other member has that.
+        """
+        return self._members
+
+    def _slice(self, name: str) -> Content:
+        entry = self._by_name[name]
         return lambda: _Slice(self._spool, entry)
 
 
@@ -83,7 +92,7 @@ def open_archive(content: Content, spool: Path, key: str, limit: int = LARGEST) 
         while chunk := plain.read(_CHUNK):
             file.write(chunk)
     with open(spool, "rb") as file:
-        _, listing = scan(file, limit=limit)
+        _, listing = scan(file, limit=limit, nameless=True)
     return Archive(listing, spool, key)
 
 
@@ -91,10 +100,9 @@ def is_archive(content: Content) -> bool:
     """Whether `content` begins as a tar does, compressed in a known way or not. Its name does not matter."""
     with opened(content) as plain:
         try:
-            next(iter(members(plain)))
-        except (CorruptError, StopIteration, OSError):
+            return begins(plain)
+        except (CorruptError, OSError):
             return False
-    return True
 
 
 @contextmanager

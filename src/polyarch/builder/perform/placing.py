@@ -43,10 +43,14 @@ class Tree(Lookup, Protocol):
 
 
 class Placed(msgspec.Struct, frozen=True, gc=False):
-    """An entry of the new layer, and where its bytes are: the number of the source, and the path there."""
+    """An entry of the new layer, and where its bytes are: the number of the source, and the path there.
+
+    Names of one file have the same `inode`, which is 0 where a file has only one name.
+    """
 
     entry: Entry
     origin: tuple[int, str] | None = None
+    inode: int = 0
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,7 +96,8 @@ class Placement:
         self._base = base
         self._placed: dict[str, Placed] = {}
         self._links: dict[str, str] = {}
-        self._sizes: dict[str, int] = {}
+        self._inodes = 0
+        self._files: dict[int, Entry] = {}
 
     def entry(self, path: str) -> Entry | None:
         """What lies at `path` in the layer, else below it."""
@@ -114,16 +119,18 @@ class Placement:
                 assert below is not None, parent
                 complete[parent] = Placed(plain(below, mtime=time))
                 parent = posixpath.dirname(parent)
-        return [self._settled(complete[path]) for path in sorted(complete, key=order) if path]
+        firsts: dict[int, Placed] = {}
+        return [self._named(complete[path], firsts) for path in sorted(complete, key=order) if path]
 
-    def _settled(self, placed: Placed) -> Placed:
-        """A hard link whose other name was overwritten by a later source is a file of its own after all."""
-        if placed.entry.kind != "hardlink":
+    def _named(self, placed: Placed, firsts: dict[int, Placed]) -> Placed:
+        """An entry as the layer has it: of a file with several names the first is the file, the others link to it."""
+        if not placed.inode:
             return placed
-        first = self._placed[placed.entry.link]
-        if first.origin == placed.origin and first.entry.kind == "file":
-            return placed
-        entry = msgspec.structs.replace(placed.entry, kind="file", link="", size=self._sizes[placed.entry.path])
+        path = placed.entry.path
+        entry = msgspec.structs.replace(self._files[placed.inode], path=path)
+        first = firsts.setdefault(placed.inode, placed)
+        if first is not placed:
+            entry = msgspec.structs.replace(entry, kind="hardlink", link=first.entry.path, size=0, major=0, minor=0)
         return msgspec.structs.replace(placed, entry=entry)
 
     def make_directories(self, path: str, rules: Rules) -> None:
@@ -167,9 +174,10 @@ class Placement:
         walk = _Walk(source, number, rules, followed)
         self._copy(walk, entry, target)
 
-    def unpack(self, number: int, entries: Iterable[Entry], destination: str, rules: Rules) -> None:
+    def unpack(self, number: int, members: Iterable[tuple[Entry, str]], destination: str, rules: Rules) -> None:
         """Put the members of an archive into `destination`, as tar would unpack them there; later ones win.
 
+        With each member comes what the source calls its content.
         Owners are the archive's, unless the rules give one; modes and times are its own. No symlink of it leads out of
         the destination: to it that is the root.
         """
@@ -177,7 +185,7 @@ class Placement:
         self.make_directories(top, msgspec.structs.replace(rules, mode=None))
         inside = _Inside(self, top)
         implied = Rules(time=rules.time)
-        for entry in entries:
+        for entry, called in members:
             parent, _, name = entry.path.rpartition("/")
             directory = inside.path(resolve(inside, parent))
             self.make_directories(directory, implied)
@@ -189,20 +197,39 @@ class Placement:
             found = self.entry(target)
             if found is not None and found.kind == "directory" and entry.kind != "directory":
                 self._remove_below(target)
-            origin = None
-            if entry.kind == "file":
-                origin = (number, entry.path)
-                self._sizes[target] = entry.size
-            elif entry.kind == "hardlink":
-                directory, _, name = entry.link.rpartition("/")
-                link = join(inside.path(resolve(inside, directory)), name)
-                original = self._placed.get(link)
-                if original is None:
-                    raise PolyarchError(f"{entry.path} is a hard link to {entry.link}, which the archive does not have")
-                placed = msgspec.structs.replace(placed, link=link)
-                origin = original.origin
-                self._sizes[target] = original.entry.size
-            self._put(Placed(placed, origin))
+            if entry.kind == "hardlink":
+                self._link(placed, self._original(entry, inside))
+            else:
+                self._put(Placed(placed, (number, called) if entry.kind == "file" else None))
+
+    def _original(self, entry: Entry, inside: "_Inside") -> Placed:
+        """The file that a hard link of an archive is another name of."""
+        directory, _, name = entry.link.rpartition("/")
+        original = self._placed.get(join(inside.path(resolve(inside, directory)), name))
+        if original is None or original.entry.kind == "directory":
+            raise PolyarchError(
+                f"{entry.path} is a hard link to {entry.link}, which is no file of the archive before it",
+                "a hard link and the file that it is another name of belong into one archive, the file first",
+            )
+        return original
+
+    def _link(self, entry: Entry, original: Placed) -> None:
+        """Make `entry` another name of a file of this layer, which gets the mode, owner and time of `entry`."""
+        inode = original.inode
+        if not inode:
+            inode = self._inodes = self._inodes + 1
+            self._placed[original.entry.path] = msgspec.structs.replace(original, inode=inode)
+        shared = msgspec.structs.replace(
+            original.entry,
+            path=entry.path,
+            mode=original.entry.mode if original.entry.kind == "symlink" else entry.mode,
+            uid=entry.uid,
+            gid=entry.gid,
+            mtime=entry.mtime,
+            xattrs=tuple(sorted((dict(original.entry.xattrs) | dict(entry.xattrs)).items())),
+        )
+        self._files[inode] = shared
+        self._put(Placed(shared, original.origin, inode))
 
     def _remove_below(self, path: str) -> None:
         """Forget what this layer has in `path`, which is to be no directory any more."""
@@ -300,11 +327,9 @@ class Placement:
         if entry.kind != "file":
             self._put(Placed(changed))
             return
-        self._sizes[target] = entry.size
         first = self._links.setdefault(walk.source.inode(path), target)
         if first != target:
-            changed = msgspec.structs.replace(changed, kind="hardlink", link=first, size=0)
-            self._put(Placed(changed, self._placed[first].origin))
+            self._link(changed, self._placed[first])
         else:
             self._put(Placed(changed, (walk.number, path)))
 
