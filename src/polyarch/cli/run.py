@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,11 +14,21 @@ from polyarch.cli.session import Session, pass_session
 from polyarch.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from types import FrameType
     from typing import Literal
 
     from polyarch.sandbox import Mount
+
+# As docker's client: not those that the kernel sends for a fault of our own, nor those that stop and continue us.
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+_FORWARDED = (
+    *_ENDING,
+    *(signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF, signal.SIGIO, signal.SIGPWR),
+    *range(signal.SIGRTMIN, signal.SIGRTMAX + 1),
+)
+# A second Ctrl-C within these seconds ends the process.
+_IMPATIENCE = 2.0
 
 
 @click.command("run", context_settings={"allow_interspersed_args": False})
@@ -88,6 +99,7 @@ def run(
         network=network,
         hostname=hostname,
         terminal=tty,
+        terminal_size=_terminal_size() if tty else (0, 0),
         read_only=read_only,
     )
     registry = session.registry_for([image] if insecure else ())
@@ -102,7 +114,7 @@ def run(
     session.store.reclaim()
     streams = running.Streams(0 if interactive or tty else None, 1, 2)
     sys.stdout.flush()
-    _forward_signals()
+    _forward_signals(time.monotonic, terminal=tty)
     try:
         return running.run(session.store, source, found, process, session.environment.search_path, streams)
     except StartError as error:
@@ -110,25 +122,36 @@ def run(
         return error.status
 
 
-def _forward_signals() -> None:
-    """Hand signals on to the process, as docker does. Ctrl-C is not: it ends all, here as in any program.
+def _terminal_size() -> tuple[int, int]:
+    size = os.get_terminal_size(sys.stdout.fileno())
+    return size.lines, size.columns
 
-    The first process of a pid namespace ignores a signal that it has no handler for. So a second SIGTERM, or one
-    that reaches nobody, ends it as an interrupt does.
+
+def _forward_signals(clock: "Callable[[], float]", *, terminal: bool) -> None:
+    """Hand every signal on to the process, as docker does; with `terminal`, the size of ours as well.
+
+    The first process of a pid namespace ignores a signal that it has no handler for. So a second SIGINT or SIGTERM
+    within two seconds ends it, as does one that reaches nobody.
     """
     from polyarch.sandbox import signals
 
-    asked = False
+    last: dict[int, float] = {}
 
     def forward(number: int, frame: "FrameType | None") -> None:
-        nonlocal asked
+        now = clock()
         reached = signals.send(number)
-        if number == signal.SIGTERM and (asked or not reached):
+        again = now - last.get(number, -_IMPATIENCE) < _IMPATIENCE
+        if number in _ENDING and (again or not reached):
             raise KeyboardInterrupt
-        asked = asked or number == signal.SIGTERM
+        if number in (signal.SIGINT, signal.SIGTERM):
+            last[number] = now
 
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2):
+    def resize(number: int, frame: "FrameType | None") -> None:
+        signals.resize(*_terminal_size())
+
+    for number in _FORWARDED:
         signal.signal(number, forward)
+    signal.signal(signal.SIGWINCH, resize if terminal else forward)
 
 
 def _variables(words: tuple[str, ...], ours: "Mapping[str, str]") -> list[str]:

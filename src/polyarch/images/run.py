@@ -26,7 +26,10 @@ _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What differs from the image's config. `arguments` replace its CMD; `entrypoint`, which may be empty, both."""
+    """What differs from the image's config. `arguments` replace its CMD; `entrypoint`, which may be empty, both.
+
+    `terminal_size` are rows and columns.
+    """
 
     arguments: tuple[str, ...] = ()
     entrypoint: tuple[str, ...] | None = None
@@ -37,6 +40,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     network: Literal["host", "none"] = "host"
     hostname: str = "polyarch"
     terminal: bool = False
+    terminal_size: tuple[int, int] = (0, 0)
     read_only: bool = False
 
 
@@ -110,6 +114,7 @@ def process(config: ImageConfig, options: RunOptions, shown: str) -> "Process":
         network=options.network,
         hostname=options.hostname,
         terminal=options.terminal,
+        terminal_size=options.terminal_size,
         read_only=options.read_only,
     )
 

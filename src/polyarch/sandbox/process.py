@@ -15,7 +15,8 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
     `name|uid[:group|gid]`, empty for root. `mounts` come on top of /proc, /sys, /dev and of /etc/resolv.conf,
     /etc/hosts and /etc/hostname; one with the same target replaces those. `hosts` are (name, address) pairs for
     /etc/hosts. `limits` are (name, soft, hard), the name as in `nofile` for RLIMIT_NOFILE. With `terminal`, stdin
-    and stdout of `Sandbox.run` must be file descriptors of a terminal. `insecure` lifts seccomp, masked
+    and stdout of `Sandbox.run` must be file descriptors of a terminal; `terminal_size` is how many rows and columns the
+    process's own has when it starts. `insecure` lifts seccomp, masked
     paths and the limits on capabilities (`RUN --security=insecure`), which inside a user namespace still gives no
     power over the host. `for_build`: what a build's process leaves in /etc becomes part of an image, so /etc/hostname
     is the image's own, and the other two cannot be written to, as in BuildKit (executor/oci/mounts.go).
@@ -30,6 +31,7 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
     hostname: str = "polyarch"
     hosts: tuple[tuple[str, str], ...] = ()
     terminal: bool = False
+    terminal_size: tuple[int, int] = (0, 0)
     read_only: bool = False
     insecure: bool = False
     limits: tuple[tuple[str, int, int], ...] = ()

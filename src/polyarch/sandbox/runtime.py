@@ -7,6 +7,7 @@ to kill one process, in whatever state the runtime is.
 
 import contextlib
 import os
+import select
 import signal
 import time
 from typing import TYPE_CHECKING, Literal
@@ -82,23 +83,44 @@ def failure(bundle: str) -> str | None:
     return said
 
 
-def kill(guard: "subprocess.Popen[bytes]") -> None:
-    """Kills all that `guard` (a running Runtime.command) has started; its wait() then returns when all are dead.
+def kill(*guards: "subprocess.Popen[bytes]") -> None:
+    """Kills all that these guards (running Runtime.commands) have started, and them when all of it is dead.
 
-    What is killed is the first process of the pid namespace: the kernel lets the guard see its end only when the
-    whole namespace has ended. Where it cannot be found, the guard's own end kills it, a moment later.
+    What is killed is the first process of each pid namespace: the kernel reports its end only when the whole namespace
+    has ended. Where it cannot be found, the guard's own end kills it, a moment later.
     """
+    ends: list[int] = []
+    try:
+        for guard in guards:
+            ends += _stopped(guard)
+        for end in ends:
+            poll = select.poll()
+            poll.register(end, select.POLLIN)
+            poll.poll()
+    finally:
+        for guard in guards:
+            guard.kill()
+        for end in ends:
+            os.close(end)
+
+
+def _stopped(guard: "subprocess.Popen[bytes]") -> list[int]:
+    """Kills the first process of a guard's pid namespace; file descriptors that become readable when it has ended."""
     for _ in range(_TRIES):
         if guard.poll() is not None:
-            return
-        children = _children(guard.pid)
-        for child in children:
+            return []
+        ends = []
+        for child in _children(guard.pid):
             with contextlib.suppress(ProcessLookupError):
-                os.kill(child, signal.SIGKILL)
-        if children:
-            return
+                end = os.pidfd_open(child)
+                ends.append(end)
+                # A guard that sees its child killed complains about it on the standard error of the process.
+                guard.send_signal(signal.SIGSTOP)
+                signal.pidfd_send_signal(end, signal.SIGKILL)
+        if ends:
+            return ends
         time.sleep(_PAUSE)
-    guard.kill()
+    return []
 
 
 def _children(pid: int) -> list[int]:

@@ -6,6 +6,8 @@ the guard's pid namespace, and below that the container's process. Reading them 
 
 import contextlib
 import os
+import termios
+from collections.abc import Iterator
 
 
 def send(number: int) -> bool:
@@ -14,13 +16,36 @@ def send(number: int) -> bool:
     Called from a signal handler, so it takes no lock and starts nothing.
     """
     sent = False
+    for process in _first_processes():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, number)
+            sent = True
+    return sent
+
+
+def resize(rows: int, columns: int) -> None:
+    """Give the terminals of the containers' first processes this size; the kernel tells them by SIGWINCH.
+
+    Some versions of crun do not follow the size of the terminal that they stand in. Called from a signal handler.
+    """
+    for process in _first_processes():
+        for stream in range(3):
+            # One that the process has closed, or put something else into: the next may be its terminal.
+            with contextlib.suppress(OSError):
+                terminal = os.open(f"/proc/{process}/fd/{stream}", os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK)
+                try:
+                    termios.tcsetwinsize(terminal, (rows, columns))
+                    break
+                except termios.error:
+                    continue
+                finally:
+                    os.close(terminal)
+
+
+def _first_processes() -> Iterator[int]:
     for guard in _children_of_all_threads():
         for runtime in _children(guard, guard):
-            for process in _children(runtime, runtime):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(process, number)
-                    sent = True
-    return sent
+            yield from _children(runtime, runtime)
 
 
 def _children_of_all_threads() -> list[int]:

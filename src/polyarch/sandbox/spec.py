@@ -115,8 +115,10 @@ def _process(process: Process, account: Account, ids: Ids) -> dict[str, Any]:
     # Who is not root gets what an execve would leave them: nothing but the bound (docker's rule since 20.10).
     held = names if account.uid == 0 else []
     groups = list(account.groups) if ids.setgroups else []
+    rows, columns = process.terminal_size
     return {
         "terminal": process.terminal,
+        **({"consoleSize": {"height": rows, "width": columns}} if process.terminal and rows else {}),
         "user": {"uid": account.uid, "gid": account.gid, "additionalGids": groups, "umask": 0o022},
         "args": list(process.argv),
         "env": environment,
