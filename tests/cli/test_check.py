@@ -142,3 +142,23 @@ def test_a_platform_that_was_never_pulled_is_read_from_its_registry_or_said_to_b
     alone = other("check", "--json", name)
     (one,) = alone.json()["findings"]
     assert (one["rule"], one["severity"], one["platform"]) == ("blob-missing", "warning", "linux/arm64")
+
+
+@pytest.mark.parametrize("name", ["nosuch.tar", "nosuch.tar.gz", "./nosuch", "/tmp/nosuch/layout", "nosuch.tgz"])
+def test_a_path_that_leads_nowhere_is_called_one(polyarch: Program, name: str) -> None:
+    """And no registry is asked, so that no name of a host is blamed."""
+    for command in ("check", "drift"):
+        assert (
+            f"there is no file {name}, and no image of that name in the store" in polyarch.fails(command, name).stderr
+        )
+
+
+def test_one_image_of_an_index_is_checked_by_its_id(polyarch: Program, busybox: str) -> None:
+    listed = polyarch("images", "--format", "json", busybox).json()["Platforms"]
+    digits = next(entry["Digest"] for entry in listed if entry["Platform"] == "linux/arm64")[7:19]
+    result = polyarch("check", digits)
+    assert result.lines() == ["linux/arm64 (1 binary): nothing found", f"{digits} is good"]
+    assert (
+        polyarch("history", "-q", digits).stdout
+        == polyarch("history", "--platform", "linux/arm64", "-q", busybox).stdout
+    )

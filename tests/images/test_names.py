@@ -3,10 +3,19 @@
 import pytest
 
 from polyarch.errors import ConflictError, NotFoundError, UsageError
+from polyarch.images import inspect as inspecting
 from polyarch.images import names
+from polyarch.images import push as pushing
+from polyarch.images import remove as removing
 from polyarch.images import tag as tagging
+from polyarch.oci.descriptor import Descriptor
+from polyarch.oci.document import Index
+from polyarch.registry import Credentials, Hosts, Registry
 from polyarch.store import Store
 from tests.images.made import ARM64, import_image
+from tests.oci.examples import S390X, image, index
+
+NAME = "docker.io/library/app:latest"
 
 
 def test_a_name_finds_its_image_in_any_spelling(store: Store) -> None:
@@ -41,6 +50,59 @@ def test_digits_that_fit_several_images_are_refused(store: Store) -> None:
             return
         seen[start] = digest
     pytest.fail("three hundred digests and no two that begin alike")
+
+
+@pytest.fixture
+def entries(store: Store) -> list[Descriptor]:
+    """What an index `app` of the store names: linux/amd64, and linux/arm64, which was not pulled."""
+    import_image(store, "app")
+    document = store.load(import_image(store, "app", ARM64).descriptor)
+    assert isinstance(document, Index)
+    store.blob_path(document.manifests[1].digest).unlink()
+    return list(document.manifests)
+
+
+def test_an_entry_of_an_index_goes_by_its_digest(store: Store, entries: list[Descriptor]) -> None:
+    for entry in entries:
+        for spelling in (entry.digest, entry.digest[7:], entry.digest[7:19], f"app@{entry.digest}"):
+            found = names.find(store, spelling)
+            assert (found.name, found.descriptor.digest, found.member) == (NAME, entry.digest, entry)
+    with pytest.raises(NotFoundError, match="no image other@"):
+        names.find(store, f"other@{entries[0].digest}")
+    index(store, [index(store, [image(store, S390X)])], name="docker.io/library/nested:1")
+    inner = image(store, S390X)
+    assert names.find(store, inner.digest[7:19]).name == "docker.io/library/nested:1"
+
+
+def test_an_image_with_a_name_wins_over_entries(store: Store, entries: list[Descriptor]) -> None:
+    store.tag("docker.io/library/alone:1", entries[0])
+    found = names.find(store, entries[0].digest)
+    assert (found.name, found.member) == ("docker.io/library/alone:1", None)
+
+
+def test_an_entry_can_be_looked_at_named_and_saved(store: Store, entries: list[Descriptor]) -> None:
+    shown = inspecting.inspect(store, entries[0].digest[7:19], None, ARM64)
+    assert (shown["Id"], shown["Architecture"], shown["RepoTags"]) == (entries[0].digest, "amd64", [])
+    tagging.tag(store, entries[0].digest[7:19], "alone:1")
+    assert store.tagged()["docker.io/library/alone:1"].digest == entries[0].digest
+    with pytest.raises(NotFoundError, match="is the image for linux/arm64 of app:latest, and it is not in") as caught:
+        tagging.tag(store, entries[1].digest[7:19], "never:1")
+    assert caught.value.hint == "'polyarch pull --platform linux/arm64 app:latest' fetches it"
+
+
+def test_an_entry_is_neither_removed_nor_pushed_by_its_digest_and_the_way_to_is_said(
+    store: Store, entries: list[Descriptor]
+) -> None:
+    digits = entries[0].digest[7:19]
+    with pytest.raises(ConflictError, match=f"{digits} is the image for linux/amd64 of app:latest") as refused:
+        removing.remove(store, digits, force=True)
+    assert "'polyarch rmi --platform linux/amd64 app:latest'" in (refused.value.hint or "")
+    with (
+        Registry(Hosts(), Credentials(None), "test") as registry,
+        pytest.raises(UsageError, match="for linux/amd64 of app:latest") as caught,
+    ):
+        pushing.push(store, registry, digits, None)
+    assert "'polyarch push --platform linux/amd64 app:latest' sends it alone" in (caught.value.hint or "")
 
 
 def test_what_is_not_there_names_what_is_nearly_it(store: Store) -> None:

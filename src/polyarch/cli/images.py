@@ -225,6 +225,7 @@ def history(
     from polyarch.images import history as histories
 
     found = names.find(session.store, name)
+    names.require_here(session.store, found)
     image = choose.any_of(session.store, name, found.descriptor, session.platform(platform), session.host())
     steps = histories.history(image)
     if quiet:

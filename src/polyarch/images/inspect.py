@@ -19,6 +19,7 @@ def inspect(store: "Store", text: str, platform: Platform | None, host: Platform
     platform, digest, size in bytes and whether it is in the store. Raises NotFoundError.
     """
     found = names.find(store, text)
+    names.require_here(store, found)
     image = choose.any_of(store, names.familiar(found.name), found.descriptor, platform, host)
     root = choose.read_document(store, found.descriptor)
     tagged = store.tagged()

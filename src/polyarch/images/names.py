@@ -1,31 +1,38 @@
 """What people call an image of the store: its name, its name with a digest, its digest, or the first digits of it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from polyarch.errors import ConflictError, NotFoundError, UsageError
+from polyarch.errors import ConflictError, CorruptError, NotFoundError, UsageError
+from polyarch.oci import media_types
 from polyarch.oci import reference as references
 from polyarch.oci.descriptor import Descriptor
+from polyarch.oci.digest import Digest
+from polyarch.oci.document import Index
 
 if TYPE_CHECKING:
     from polyarch.oci.reference import Reference
     from polyarch.store import Store
 
 _ID = re.compile(r"(?:sha256:)?([0-9a-f]{2,64})")
+# As many levels of indexes as the copier takes (transfer/graph.py).
+_MAX_DEPTH = 4
 
 
 class Named(msgspec.Struct, frozen=True):
     """An image of the store: the full reference that points at it, and what it points at.
 
-    `by_id` says that it was called by its digest; `name` is then the first of its names.
+    `by_id` says that it was called by its digest; `name` is then the first of its names. `member` is set where the
+    digest is that of an entry of the index that `name` points at: then `descriptor` is the entry's.
     """
 
     name: str
     descriptor: Descriptor
     by_id: bool = False
+    member: Descriptor | None = None
 
 
 def full(text: str) -> str:
@@ -44,7 +51,8 @@ def familiar(name: str) -> str:
 
 
 def find(store: "Store", text: str) -> Named:
-    """The image that `text` calls. A name wins over the digits of an id, as with docker.
+    """The image that `text` calls. A name wins over the digits of an id, as with docker, and an image that has a name
+    over the entries of indexes.
 
     Raises NotFoundError with names that are nearly it, ConflictError where digits fit several images.
     """
@@ -55,14 +63,14 @@ def find(store: "Store", text: str) -> Named:
         if _ID.fullmatch(text) is None:
             raise
         reference = None
-    if reference is not None:
-        if str(reference) in tagged:
-            return Named(str(reference), tagged[str(reference)])
-        if reference.digest and (found := _by_digest(reference, tagged)) is not None:
-            return found
-    matches = by_id(store, text)
+    if reference is not None and str(reference) in tagged:
+        return Named(str(reference), tagged[str(reference)])
+    if reference is not None and reference.digest:
+        matches = _by_digest(store, reference)
+    else:
+        matches = by_id(store, text)
     if len({found.descriptor.digest for found in matches}) > 1:
-        names = ", ".join(familiar(found.name) for found in matches)
+        names = ", ".join(dict.fromkeys(_described(found) for found in matches))
         raise ConflictError(f"{text} is the beginning of several ids: {names}", "give more digits, or the name")
     if matches:
         return matches[0]
@@ -70,24 +78,72 @@ def find(store: "Store", text: str) -> Named:
 
 
 def by_id(store: "Store", text: str) -> list[Named]:
-    """The images whose digest begins with these hexadecimal digits, those without a name last."""
+    """The images whose digest begins with these hexadecimal digits, those without a name last.
+
+    Where there are none, the entries of indexes whose digest does.
+    """
     match = _ID.fullmatch(text)
     if match is None:
         return []
     start = f"sha256:{match[1]}"
-    named = [Named(name, found, True) for name, found in sorted(store.tagged().items())]
-    named += [Named("", found, True) for found in store.kept()]
-    return [found for found in named if found.descriptor.digest.startswith(start)]
+    named = [*sorted(store.tagged().items()), *(("", descriptor) for descriptor in store.kept())]
+    roots = [Named(name, found, True) for name, found in named if found.digest.startswith(start)]
+    return roots or [found for found in _members(store, named) if found.descriptor.digest.startswith(start)]
 
 
-def _by_digest(reference: "Reference", tagged: Mapping[str, Descriptor]) -> Named | None:
-    repository = str(reference.repository)
-    for name, descriptor in sorted(tagged.items()):
-        if descriptor.digest == reference.digest and name.rpartition("@")[0].startswith(repository):
-            return Named(name, descriptor)
-        if descriptor.digest == reference.digest and name.startswith(repository + ":"):
-            return Named(name, descriptor)
-    return None
+def require_here(store: "Store", found: Named) -> None:
+    """Raises NotFoundError that says how to fetch it where an entry of an index is not in the store."""
+    if found.member is not None and not store.has_manifest(found.descriptor):
+        name, platform = familiar(found.name), found.member.platform
+        raise NotFoundError(
+            f"{found.descriptor.digest} is the image for {platform} of {name}, and it is not in the store",
+            f"'polyarch pull --platform {platform} {name}' fetches it",
+        )
+
+
+def _by_digest(store: "Store", reference: "Reference") -> list[Named]:
+    """What a name with a digest means: an image that goes by it in this repository, or an entry of such an index."""
+    named = [
+        (name, descriptor)
+        for name, descriptor in sorted(store.tagged().items())
+        if _repository(name) == reference.repository
+    ]
+    roots = [Named(name, found) for name, found in named if found.digest == reference.digest]
+    members = (
+        [] if roots else [found for found in _members(store, named) if found.descriptor.digest == reference.digest]
+    )
+    return (roots or members)[:1]
+
+
+def _members(store: "Store", named: Iterable[tuple[str, Descriptor]]) -> Iterator[Named]:
+    """The entries of the indexes among these images, those of nested indexes too."""
+    seen: set[Digest] = set()
+    pending = [(name, root, 0) for name, root in named]
+    while pending:
+        name, node, depth = pending.pop(0)
+        if node.media_type not in media_types.INDEXES or node.digest in seen or depth > _MAX_DEPTH:
+            continue
+        seen.add(node.digest)
+        try:
+            document = store.load(node)
+        except (NotFoundError, CorruptError):
+            continue  # what is wrong with it is said by who uses it
+        assert isinstance(document, Index)
+        for entry in document.manifests:
+            plain = Descriptor(media_type=entry.media_type, digest=entry.digest, size=entry.size)
+            yield Named(name, plain, True, entry)
+            pending.append((name, plain, depth + 1))
+
+
+def _repository(name: str) -> "Reference | None":
+    try:
+        return references.parse(name).repository
+    except UsageError:
+        return None
+
+
+def _described(found: Named) -> str:
+    return familiar(found.name) + (f" for {found.member.platform}" if found.member is not None else "")
 
 
 def _hint(text: str, tagged: Mapping[str, Descriptor]) -> str:
@@ -97,4 +153,6 @@ def _hint(text: str, tagged: Mapping[str, Descriptor]) -> str:
     close = get_close_matches(text if ":" in text else f"{text}:latest", short, n=3)
     if close:
         return f"did you mean {' or '.join(close)}?"
+    if _ID.fullmatch(text.rpartition("@")[2]):
+        return "'polyarch images --no-trunc' lists the ids that are here"
     return f"'polyarch pull {text}' fetches it, 'polyarch images' lists what is here"

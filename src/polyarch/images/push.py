@@ -41,6 +41,12 @@ def push(
     Raises NotFoundError before anything is sent where content is not in the store; RegistryError.
     """
     found = names.find(store, text)
+    if found.member is not None:
+        name, platform = names.familiar(found.name), found.member.platform
+        raise UsageError(
+            f"{text} is the image for {platform} of {name}; what is pushed goes to a name",
+            f"'polyarch push --platform {platform} {name}' sends it alone, 'polyarch tag {text} NAME' gives it a name",
+        )
     if found.by_id:
         raise UsageError(f"{text} is an id; what is pushed goes to a name", "give the name, or 'polyarch tag' one")
     reference = references.parse(found.name)

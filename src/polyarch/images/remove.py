@@ -40,6 +40,12 @@ def remove(
         if force:
             return Removed()
         raise
+    if found.member is not None:
+        name, platform = names.familiar(found.name), found.member.platform
+        raise ConflictError(
+            f"{text} is the image for {platform} of {name}, and goes with it",
+            f"'polyarch rmi --platform {platform} {name}' removes its content and keeps the index",
+        )
     if platforms:
         return _remove_platforms(store, found, platforms)
     untagged: list[str] = []

@@ -35,6 +35,8 @@ def save(
     before anything is written. Raises NotFoundError, CorruptError, RegistryError.
     """
     found = [names.find(store, text) for text in texts]
+    for image in found:
+        names.require_here(store, image)
     writer = ArchiveWriter(output, docker=form == "docker", preferred=preferred)
     source = LazySource(store, registry, fetch_manifests=False)
     for text, image in zip(texts, found, strict=True):

@@ -19,6 +19,7 @@ def tag(store: "Store", source: str, destination: str) -> Named:
             f"{destination} has a digest, which no one can choose", "give a name with a tag, as in name:1.0"
         )
     found = names.find(store, source)
+    names.require_here(store, found)
     name = str(target.tagged())
     store.tag(name, found.descriptor)
     return Named(name, found.descriptor)

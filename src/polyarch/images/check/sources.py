@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
-from polyarch.errors import NotFoundError, RegistryError
+from polyarch.errors import NotFoundError, RegistryError, UsageError
 from polyarch.oci import digest as digests
 from polyarch.oci import reference as references
 from polyarch.oci.descriptor import Descriptor
@@ -152,12 +152,20 @@ def opened(text: str, places: Places) -> Iterator[Opened]:
     if location is None and not text.startswith(tuple(prefix for prefix, _ in locate.PREFIXES)):
         try:
             named = names.find(places.store, text)
-        except NotFoundError as error:
+        except (NotFoundError, UsageError) as error:
+            if _is_like_a_path(text):
+                raise NotFoundError(
+                    f"there is no file {text}, and no image of that name in the store",
+                    "check the path; docker://NAME asks the registry of a name",
+                ) from error
+            if isinstance(error, UsageError):
+                raise
             named, absent = None, error
         if named is not None:
             reference = references.parse(named.name) if named.name else None
             source = Looking(places.store, places.registry, reference, local=True)
-            yield Opened(source=source, name=named.descriptor.digest, called=names.familiar(named.name or text))
+            called = text if named.member is not None else names.familiar(named.name or text)
+            yield Opened(source=source, name=named.descriptor.digest, called=called)
             return
     location = location or locate.parse(text)
     if location.reference is not None:
@@ -184,6 +192,12 @@ def condition(source: Source, descriptor: Descriptor) -> Condition:
     if isinstance(source, Partial) and source.lacks(descriptor):
         return "missing"
     return "whole"
+
+
+def _is_like_a_path(text: str) -> bool:
+    """Whether what names nothing here was rather meant as an archive or a layout than as an image."""
+    endings = (".tar", ".tgz", ".tzst", ".tar.gz", ".tar.zst", ".tar.xz", ".tar.bz2")
+    return text.startswith(("/", "./", "../", "~")) or text.lower().endswith(endings)
 
 
 def _is_path(text: str) -> bool:
