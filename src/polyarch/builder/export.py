@@ -17,7 +17,7 @@ from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.place import Target
 from polyarch.oci.platform import Platform
 from polyarch.transfer.copy import CopyOptions, Sent, send
-from polyarch.transfer.lazy import record_image
+from polyarch.transfer.publish import publish
 
 if TYPE_CHECKING:
     from polyarch.registry import Registry
@@ -62,7 +62,7 @@ class Exporter:
             case "store":
                 self._keep(root)
             case "registry":
-                return tuple(self._push(root))
+                return self._push(root)
             case "oci" | "docker":
                 self._archive(output, root)
             case "local":
@@ -81,22 +81,30 @@ class Exporter:
         for name in names:
             self._store.tag(name, root)
 
-    def _push(self, root: Descriptor) -> Iterator[Sent]:
+    def _push(self, root: Descriptor) -> tuple[Sent, ...]:
+        """To the registry of each name. Where one fails, the others are sent all the same."""
+        sent: dict[str, Sent] = {}
+        failed: dict[str, PolyarchError] = {}
         for name in self._export.names:
             reference = name.tagged()
             unit = f"push {reference}"
-            self._emit(progress.Started(unit, f"pushing {reference.familiar()}"))
-            sent = send(
-                self._source,
-                root.digest,
-                self._registry.repository(reference),
-                [reference.tag],
-                CopyOptions(unit=unit),
-                self._emit,
+            shown = reference.familiar()
+            try:
+                with progress.reported(self._emit, unit, f"pushing {shown}"):
+                    options = CopyOptions(unit=unit)
+                    sent[shown] = publish(
+                        self._store, self._registry, self._source, root.digest, reference, options, self._emit
+                    )
+            except PolyarchError as error:
+                if len(self._export.names) == 1:
+                    raise
+                failed[shown] = error
+        if failed:
+            lines = [f"{name} was not pushed: {error.message}" for name, error in failed.items()]
+            raise PolyarchError(
+                "\n".join([*lines, *(f"{name} was pushed" for name in sent)]), next(iter(failed.values())).hint
             )
-            record_image(self._store, root, reference)
-            self._emit(progress.Finished(unit))
-            yield sent
+        return tuple(sent.values())
 
     def _archive(self, output: Output, root: Descriptor) -> None:
         names = [str(name.tagged()) for name in self._export.names] or [""]

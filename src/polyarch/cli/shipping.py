@@ -1,10 +1,16 @@
 """`pull` and `push`: between the store and registries."""
 
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
 import click
 
 from polyarch.cli import options
 from polyarch.cli.session import Session, pass_session
-from polyarch.errors import NotFoundError, UsageError
+from polyarch.errors import NotFoundError, PolyarchError, UsageError
+
+_Item = TypeVar("_Item")
+_Done = TypeVar("_Done")
 
 
 @click.command("pull")
@@ -25,7 +31,7 @@ def pull(
     quiet: bool,
     progress: str | None,
     insecure: bool,
-) -> None:
+) -> int:
     """Fetch an image from its registry. The index stays whole, even where not every platform is fetched."""
     from polyarch.images import pull as pulling
     from polyarch.oci import reference as references
@@ -42,13 +48,17 @@ def pull(
     registry = session.registry([reference.domain] if insecure else ())
     every = registry.repository(reference).tags() if all_tags else (reference.tagged().tag,)
     with session.display("quiet" if quiet else progress, verb="Pulling") as emit:
-        pulled = [
-            pulling.pull(session.store, registry, reference.tagged(tag or "latest"), wanted, emit) for tag in every
-        ]
+        pulled, failed = _each(
+            [reference.tagged(tag or "latest") for tag in every],
+            lambda one: pulling.pull(session.store, registry, one, wanted, emit),
+        )
     for done in pulled:
         if not quiet:
             click.echo(f"Digest: {done.descriptor.digest}")
         click.echo(done.name)
+    for one, error in failed:
+        session.error(PolyarchError(f"{one.familiar()} was not fetched: {error.message}", error.hint))
+    return 1 if failed else 0
 
 
 @click.command("push")
@@ -67,8 +77,9 @@ def push(
     quiet: bool,
     progress: str | None,
     insecure: bool,
-) -> None:
+) -> int:
     """Send an image with all its platforms to its registry."""
+    from polyarch.images import names
     from polyarch.images import push as pushing
     from polyarch.oci import reference as references
 
@@ -85,7 +96,7 @@ def push(
         chosen = [name]
     wanted = session.platforms(platform) or None
     with session.display("quiet" if quiet else progress, verb="Pushing") as emit:
-        pushed = [pushing.push(session.store, registry, tag, wanted, emit) for tag in chosen]
+        pushed, failed = _each(chosen, lambda tag: pushing.push(session.store, registry, tag, wanted, emit))
     for done in pushed:
         if quiet:
             click.echo(done.name)
@@ -93,3 +104,22 @@ def push(
         if done.note:
             session.note(done.note)
         click.echo(f"{done.tag}: digest: {done.descriptor.digest} size: {done.descriptor.size}")
+    for tag, error in failed:
+        session.error(PolyarchError(f"{names.familiar(tag)} was not pushed: {error.message}", error.hint))
+    return 1 if failed else 0
+
+
+def _each(
+    items: Sequence[_Item], work: Callable[[_Item], _Done]
+) -> tuple[list[_Done], list[tuple[_Item, PolyarchError]]]:
+    """What became of each item, and the errors of those that failed; of a single one, the error is raised."""
+    done: list[_Done] = []
+    failed: list[tuple[_Item, PolyarchError]] = []
+    for item in items:
+        try:
+            done.append(work(item))
+        except PolyarchError as error:
+            if len(items) == 1:
+                raise
+            failed.append((item, error))
+    return done, failed

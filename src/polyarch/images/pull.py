@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from polyarch import progress
-from polyarch.indexes import lists
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.platform import Platform
 from polyarch.oci.reference import Reference
 from polyarch.transfer import copy as copier
 from polyarch.transfer import lazy
+from polyarch.transfer.publish import remember_tag
 
 if TYPE_CHECKING:
     from polyarch.registry import Registry
@@ -44,7 +44,7 @@ def pull(
             reference.version,
             store,
             (name,),
-            copier.CopyOptions(platforms=platforms, unit=unit),
+            copier.CopyOptions(platforms=platforms, unit=unit, called=reference.familiar()),
             emit,
         )
     # What was left out now can be fetched later from where it is, and what came can be mounted there on a push.
@@ -52,5 +52,5 @@ def pull(
     lazy.record_origins(store, lazy.children(store.read_manifest(descriptor), descriptor.media_type), reference)
     if reference.tag:
         # So that a later push of an index can say that somebody else changed it in the meantime.
-        lists.remember_remote(store, reference, descriptor.digest)
+        remember_tag(store, reference, descriptor.digest)
     return Pulled(name, descriptor)

@@ -7,13 +7,13 @@ import msgspec
 from polyarch import progress
 from polyarch.errors import UsageError
 from polyarch.images import names
-from polyarch.indexes import lists
 from polyarch.indexes import push as list_push
 from polyarch.oci import reference as references
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.platform import Platform
-from polyarch.transfer import copy as copier
 from polyarch.transfer import lazy
+from polyarch.transfer.copy import CopyOptions
+from polyarch.transfer.publish import publish
 
 if TYPE_CHECKING:
     from polyarch.registry import Registry
@@ -52,20 +52,17 @@ def push(
     reference = references.parse(found.name)
     unit = f"push {found.name}"
     with progress.reported(emit, unit, f"push {reference.familiar()}", platforms or ()):
-        sent = copier.send(
+        sent = publish(
+            store,
+            registry,
             # A base that was never downloaded is mounted where it is, or fetched now; a platform that was never
             # pulled stays away, and its absence is an error.
             lazy.LazySource(store, registry, fetch_manifests=False),
             found.name,
-            registry.repository(reference),
-            (reference.tag,) if reference.tag else (),
-            copier.CopyOptions(platforms=platforms, unit=unit),
+            reference,
+            CopyOptions(platforms=platforms, unit=unit, called=reference.familiar()),
             emit,
         )
-    if sent.form != "subset":
-        lazy.record_image(store, sent.descriptor, reference)
-    if reference.tag:
-        lists.remember_remote(store, reference, sent.descriptor.digest)
     return Pushed(
         names.familiar(found.name),
         reference.tag or found.descriptor.digest,

@@ -8,7 +8,7 @@ import msgspec
 
 from polyarch import progress
 from polyarch.errors import UsageError
-from polyarch.indexes import attestations, lists, members
+from polyarch.indexes import attestations, members
 from polyarch.indexes import create as creating
 from polyarch.indexes import inspect as inspecting
 from polyarch.indexes.attestations import Attested
@@ -20,7 +20,6 @@ from polyarch.oci import platform as platforms
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.document import Index, Manifest
 from polyarch.oci.index import PlatformEdit
-from polyarch.oci.place import Target
 from polyarch.oci.platform import Platform
 from polyarch.oci.reference import Reference
 from polyarch.transfer import copy as copier
@@ -28,6 +27,7 @@ from polyarch.transfer import graph as graphs
 from polyarch.transfer import locate
 from polyarch.transfer.lazy import LazySource
 from polyarch.transfer.locate import Location, Places
+from polyarch.transfer.publish import publish
 
 
 class ToolOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -204,19 +204,17 @@ def _meant(platform: Platform | None) -> indexes.Matcher:
 def _send(
     places: Places, source: LazySource, descriptor: Descriptor, target: str, location: Location, emit: progress.Emit
 ) -> None:
-    place: Target
-    if location.kind == "layout":
-        from polyarch.transfer.layout import Layout
-
-        place, name = Layout.create(Path(location.path)), location.name or "latest"
-    else:
-        assert location.reference is not None
-        place, name = places.registry.repository(location.reference), location.reference.tag
     unit = f"push {target}"
+    options = copier.CopyOptions(unit=unit)
     with progress.reported(emit, unit, unit):
-        copier.copy(source, descriptor.digest, place, (name,), copier.CopyOptions(unit=unit), emit)
-    if location.reference is not None:
-        lists.remember_remote(places.store, location.reference, descriptor.digest)
+        if location.kind == "layout":
+            from polyarch.transfer.layout import Layout
+
+            layout = Layout.create(Path(location.path))
+            copier.copy(source, descriptor.digest, layout, (location.name or "latest",), options, emit)
+        else:
+            assert location.reference is not None
+            publish(places.store, places.registry, source, descriptor.digest, location.reference, options, emit)
 
 
 def _shown(location: Location) -> str:

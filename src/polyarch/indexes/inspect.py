@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from polyarch.errors import NotFoundError
-from polyarch.indexes import lists, members
+from polyarch.indexes import members
 from polyarch.oci import descriptor as descriptors
 from polyarch.oci import media_types
 from polyarch.oci.config import ImageConfig
@@ -19,6 +19,7 @@ from polyarch.transfer import locate
 from polyarch.transfer.graph import Node
 from polyarch.transfer.lazy import LazySource
 from polyarch.transfer.locate import Places
+from polyarch.transfer.publish import remember_tag
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +53,7 @@ def inspect(places: Places, text: str, *, deep: bool = False) -> Inspected:
             raise locate.not_found(text, error) from None
         node = graphs.read_node(found.source, root)
         if found.repository is not None and location.reference is not None and location.reference.tag:
-            lists.remember_remote(places.store, location.reference, root.digest)
+            remember_tag(places.store, location.reference, root.digest)
         entries = node.document.manifests if isinstance(node.document, Index) else (root,)
         parts = tuple(_part(found, entry, node) if deep else Part(descriptor=entry) for entry in entries)
     return Inspected(

@@ -11,7 +11,6 @@ from polyarch.oci import index as indexes
 from polyarch.oci import media_types
 from polyarch.oci import reference as references
 from polyarch.oci.descriptor import Descriptor
-from polyarch.oci.digest import Digest
 from polyarch.oci.document import Index
 from polyarch.oci.platform import Platform
 from polyarch.oci.reference import Reference
@@ -19,8 +18,6 @@ from polyarch.store.locks import FileLock
 
 if TYPE_CHECKING:
     from polyarch.store.store import Store
-
-_REMOTE = "remote"
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,14 +108,3 @@ def rm(store: "Store", texts: tuple[str, ...]) -> tuple[Listed, ...]:
     for listed in gone:
         store.untag(listed.name)
     return gone
-
-
-def remember_remote(store: "Store", reference: Reference, digest: Digest) -> None:
-    """Note what a registry's tag pointed at when it was last read or pushed."""
-    store.cache.put(_REMOTE, str(reference), digest.encode())
-
-
-def remembered_remote(store: "Store", reference: Reference) -> Digest | None:
-    """What the registry's tag pointed at when it was last read or pushed; None if that is not known."""
-    raw = store.cache.get(_REMOTE, str(reference))
-    return None if raw is None else Digest(raw.decode())

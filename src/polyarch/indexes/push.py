@@ -8,12 +8,12 @@ from polyarch.indexes import lists
 from polyarch.oci.place import Source
 from polyarch.oci.platform import Platform
 from polyarch.oci.reference import Reference
-from polyarch.transfer import copy as copier
 from polyarch.transfer import locate
 from polyarch.transfer.copy import CopyOptions, Sent
 from polyarch.transfer.formats import Converted
-from polyarch.transfer.lazy import LazySource, record_image
+from polyarch.transfer.lazy import LazySource
 from polyarch.transfer.locate import Places
+from polyarch.transfer.publish import publish, remembered_tag
 
 
 class PushOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,15 +56,20 @@ def push(
     lazy = LazySource(places.store, places.registry)
     converted = Converted(lazy, to_docker=options.format == "docker") if options.format is not None else None
     source: Source = converted or lazy
-    repository = places.registry.repository(target)
-    warnings = _changed_remotely(places, repository, target)
+    warnings = _changed_remotely(places, places.registry.repository(target), target)
     unit = f"push {target}"
     with progress.reported(emit, unit, f"push {target.familiar()}"):
-        copy_options = CopyOptions(platforms=options.platforms, unit=unit)
-        sent = copier.send(source, str(reference), repository, [target.tag], copy_options, emit)
-    lists.remember_remote(places.store, target, sent.descriptor.digest)
-    if converted is None and sent.form != "subset":
-        record_image(places.store, sent.descriptor, target)
+        copy_options = CopyOptions(platforms=options.platforms, unit=unit, called=reference.familiar())
+        sent = publish(
+            places.store,
+            places.registry,
+            source,
+            str(reference),
+            target,
+            copy_options,
+            emit,
+            converted=converted is not None,
+        )
     if options.purge:
         lists.rm(places.store, (name,))
     return Pushed(
@@ -96,7 +101,7 @@ def _target(destination: str) -> Reference:
 
 
 def _changed_remotely(places: Places, repository: Source, target: Reference) -> tuple[str, ...]:
-    known = lists.remembered_remote(places.store, target)
+    known = remembered_tag(places.store, target)
     if known is None:
         return ()
     try:

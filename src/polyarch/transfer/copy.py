@@ -47,7 +47,7 @@ class CopyOptions(msgspec.Struct, frozen=True, kw_only=True):
     it and `sparse` allows it, else an index of just those is written; with `lone`, where just one image of several is
     left, that image without index and attestations. `single` asks for one platform's manifest without an index around
     it. With `present_only`, what an index names and the source never had is left out: an
-    archive of some platforms is read so.
+    archive of some platforms is read so. `called` is what messages call the image, its name in the source by default.
     """
 
     platforms: tuple[Platform, ...] | None = None
@@ -57,6 +57,7 @@ class CopyOptions(msgspec.Struct, frozen=True, kw_only=True):
     present_only: bool = False
     concurrency: int = CONCURRENCY
     unit: str = "copy"
+    called: str = ""
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,13 +98,13 @@ def send(
     options = options or CopyOptions()
     with Crew(1 if isinstance(target, Streaming) and target.in_order else options.concurrency) as crew:
         root = source.fetch_manifest(name)[0] if isinstance(source, Fetching) else source.resolve(name)
-        root, only = _choose(source, root, name, options)
+        root, only = _choose(source, root, options.called or name, options)
         graph = graphs.read(source, root, only, crew.map)
         if options.present_only and graph.absent and isinstance(graph.root.document, Index):
             gone = {entry.digest for entry in graph.absent}
             only = frozenset(entry.digest for entry in graph.root.document.manifests) - gone
             graph = msgspec.structs.replace(graph, absent=())
-        graphs.require_whole(graph, source, name)
+        graphs.require_whole(graph, source, options.called or name)
         if only is None and names and _is_there(source, target, graph, names):
             form: Form = "single" if options.single else "whole"
             existing = sum(blob.size for blob in graph.blobs)
