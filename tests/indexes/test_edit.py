@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from polyarch.errors import ConflictError, NotFoundError, UsageError
-from polyarch.indexes import diff, edit, inspect, merge
+from polyarch.indexes import create, diff, edit, inspect, merge
 from polyarch.oci import index as indexes
 from polyarch.oci import platform as platforms
 from polyarch.oci.document import Index
@@ -41,6 +41,43 @@ class TestAnnotate:
         assert changed.warnings == (
             f"the entry for linux/loong64/v9 is {one.digest}, whose own config says linux/amd64",
         )
+
+    @pytest.mark.parametrize(
+        ("edit_", "found"),
+        [
+            (PlatformEdit(architecture="x86_64"), "linux/amd64"),
+            (PlatformEdit(architecture="AARCH64"), "linux/arm64"),
+            (PlatformEdit(architecture="armhf"), "linux/arm/v7"),
+            (PlatformEdit(architecture="armhf", variant="v6"), "linux/arm/v6"),
+            (PlatformEdit(os="Windows"), "windows/amd64"),
+        ],
+    )
+    def test_names_of_architectures_are_written_as_images_have_them(
+        self, places: Places, store: Store, edit_: PlatformEdit, found: str
+    ) -> None:
+        index(store, [image(store, AMD64)], name=LIST)
+        changed = edit.annotate(places, "team/app:1", "linux/amd64", edit_)
+        assert indexes.describe(changed.index) == found
+
+    @pytest.mark.parametrize(
+        ("edit_", "meant"),
+        [
+            (PlatformEdit(architecture="amd46"), "did you mean amd64"),
+            (PlatformEdit(architecture=""), "go's names are used"),
+            (PlatformEdit(os="lunix"), "did you mean linux"),
+        ],
+    )
+    def test_what_names_no_architecture_or_system_is_an_error_with_what_was_meant(
+        self, places: Places, store: Store, edit_: PlatformEdit, meant: str
+    ) -> None:
+        image(store, AMD64, name="docker.io/library/a:latest")
+        before = index(store, [image(store, AMD64)], name=LIST)
+        with pytest.raises(UsageError) as caught:
+            edit.annotate(places, "team/app:1", "linux/amd64", edit_)
+        assert meant in (caught.value.hint or "")
+        with pytest.raises(UsageError):
+            create.add(places, "team/app:1", "a", edit_)
+        assert store.resolve(LIST).digest == before.digest
 
     def test_an_image_that_is_not_in_the_list_takes_the_place_of_the_one_for_the_platform(
         self, places: Places, store: Store

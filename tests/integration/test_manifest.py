@@ -204,6 +204,20 @@ class TestMembers:
 class TestEntries:
     """annotate and remove, by image, digest or platform."""
 
+    def test_an_empty_value_takes_a_field_away(self, polyarch: Program, app: str) -> None:
+        polyarch("manifest", "create", app, f"{app}-amd64", f"{app}-arm64")
+
+        def entry() -> Any:
+            return json.loads(polyarch("manifest", "inspect", app).stdout)["manifests"][0]["platform"]
+
+        fields = {"--variant": "v2", "--os-version": "1.0", "--os-features": "x"}
+        polyarch("manifest", "annotate", app, "linux/amd64", *(word for pair in fields.items() for word in pair))
+        assert entry()["os.features"] == ["x"]
+        polyarch("manifest", "annotate", app, f"{app}-amd64", "--os-features", "")
+        assert entry() == {"architecture": "amd64", "os": "linux", "os.version": "1.0", "variant": "v2"}
+        polyarch("manifest", "annotate", app, f"{app}-amd64", "--os-version", "", "--variant", "")
+        assert entry() == {"architecture": "amd64", "os": "linux"}
+
     def test_an_entry_is_labelled_in_every_way_that_the_specification_knows(
         self, polyarch: Program, app: str, skopeo: Skopeo
     ) -> None:

@@ -41,9 +41,9 @@ _duplicates = click.option("--allow-duplicates", is_flag=True, help="Allow two i
 
 def _platform_options(function: Any) -> Any:
     for option in (
-        click.option("--os-features", multiple=True, metavar="FEATURE", help="Set the OS's features"),
-        click.option("--os-version", metavar="VERSION", help="Set the OS's version"),
-        click.option("--variant", metavar="VARIANT", help="Set the architecture's variant"),
+        click.option("--os-features", multiple=True, metavar="FEATURE", help="Set the OS's features; '' removes them"),
+        click.option("--os-version", metavar="VERSION", help="Set the OS's version; '' removes it"),
+        click.option("--variant", metavar="VARIANT", help="Set the architecture's variant; '' removes it"),
         click.option("--arch", metavar="ARCH", help="Set the architecture"),
         click.option("--os", "system", metavar="OS", help="Set the operating system"),
     ):
@@ -382,7 +382,8 @@ def _edit(platform: Mapping[str, Any]) -> "PlatformEdit":
         architecture=platform["arch"],
         variant=platform["variant"],
         os_version=platform["os_version"],
-        os_features=features or None,
+        # An empty value takes them away.
+        os_features=features if platform["os_features"] else None,
     )
 
 

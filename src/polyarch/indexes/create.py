@@ -95,6 +95,7 @@ def add(
     Raises NotFoundError if there is no such list or member, ConflictError if the list has another image for the
     platform.
     """
+    edit = indexes.normalized(edit) if edit is not None else None
     with lists.editing(places.store, name):
         return _add(places, name, text, edit, annotations, allow_duplicates)
 

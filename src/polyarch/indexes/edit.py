@@ -30,7 +30,7 @@ def annotate(
     that was there, which is then in `removed`, or added where there was none. An entry that contradicts the image's
     own config is a warning. Raises NotFoundError, UsageError.
     """
-    edit = edit or PlatformEdit()
+    edit = indexes.normalized(edit or PlatformEdit())
     if edit.is_empty and not annotations:
         raise UsageError("nothing to annotate", "say what with --os, --arch, --variant, --annotation …")
     with lists.editing(places.store, name):

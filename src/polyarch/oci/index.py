@@ -37,6 +37,19 @@ class PlatformEdit(msgspec.Struct, frozen=True):
         return self == PlatformEdit()
 
 
+def normalized(edit: PlatformEdit) -> PlatformEdit:
+    """The edit with the names of its architecture and system in the form that images use.
+
+    Raises UsageError where there are no such names, with what may have been meant.
+    """
+    architecture, variant = edit.architecture, edit.variant
+    if architecture is not None:
+        architecture, implied = platforms.parse_architecture(architecture)
+        variant = implied if variant is None and implied else variant
+    system = platforms.parse_system(edit.os) if edit.os is not None else None
+    return msgspec.structs.replace(edit, os=system, architecture=architecture, variant=variant)
+
+
 def by_digest(digest: Digest) -> Matcher:
     """Entries with this digest."""
     return lambda entry: entry.digest == digest

@@ -90,6 +90,36 @@ def normalize(platform: Platform) -> Platform:
     )
 
 
+def parse_architecture(word: str) -> tuple[str, str]:
+    """The architecture that a word names, and the variant that it implies: x86_64 is amd64, armhf is arm and v7.
+
+    Raises UsageError, with what may have been meant, for a word that names none.
+    """
+    name = word.strip().lower()
+    if name in _ARCHITECTURES:
+        return _ARCHITECTURES[name]
+    if name in _KNOWN_ARCHITECTURES:
+        return name, ""
+    raise _unknown(word, "architecture", [*_KNOWN_ARCHITECTURES, *_ARCHITECTURES])
+
+
+def parse_system(word: str) -> str:
+    """The operating system that a word names. Raises UsageError, with what may have been meant."""
+    name = word.strip().lower()
+    if name in _KNOWN_SYSTEMS:
+        return name
+    raise _unknown(word, "operating system", _KNOWN_SYSTEMS)
+
+
+def _unknown(word: str, what: str, known: Iterable[str]) -> UsageError:
+    from difflib import get_close_matches
+
+    close = get_close_matches(word.strip().lower(), sorted(known), n=3)
+    if close:
+        return UsageError(f"there is no {what} {word!r}", f"did you mean {' or '.join(close)}?")
+    return UsageError(f"there is no {what} {word!r}", "go's names are used, as in linux, windows, amd64, arm64, arm")
+
+
 def parse(text: str, host: Platform | None = None) -> Platform:
     """The platform that `os/arch[/variant]`, an architecture alone or an OS alone spells, normalized.
 
