@@ -157,6 +157,40 @@ def test_a_checksum_pins_the_commit(
     assert f"expected checksum to match {commit[:12]}" in outcome["error"]
 
 
+def test_fetch_by_commit_takes_the_commit_wherever_the_reference_is(
+    worker: Worker, context: Context, repository: Repository, environment: dict[str, str]
+) -> None:
+    commit = repository.commit({"a": "a", "Dockerfile": "FROM scratch\nCOPY a /b"})
+    repository.commit({"a": "b"})
+    url = f"ssh://git@test.invalid{repository.path}"
+    query = f"ref=main&checksum={commit}&fetch-by-commit"
+    assert lines(worker, context(f"FROM scratch\nADD --exclude=Dockerfile {url}?{query} /"), environment) == [
+        "0644 0:0 a = a @1000000001"
+    ]
+    by_flag = f"FROM scratch\nADD --checksum={commit} {url}?ref=main&fetch-by-commit=true /"
+    assert lines(worker, context(by_flag), environment)[1] == "0644 0:0 a = a @1000000001"
+    image = worker.images(f"{url}?{query}=1", environment=environment)["linux/amd64"]
+    assert image.files()["b"].content == b"a"
+    assert "expected checksum" in worker.build(f"{url}?{query}=false", environment=environment)["error"]
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("fetch-by-commit", "fetch-by-commit requires a checksum or a commit SHA ref"),
+        ("ref=main&fetch-by-commit=1&commit=abcdef", "fetch-by-commit requires a full commit SHA checksum"),
+        ("fetch-by-commit=perhaps", "invalid fetch-by-commit value"),
+        ("mtime=never", "invalid mtime value"),
+        ("ref=a&ref=b", 'query "ref" has multiple values'),
+    ],
+)
+def test_a_query_that_says_too_little_or_too_much(
+    worker: Worker, context: Context, environment: dict[str, str], query: str, words: str
+) -> None:
+    directory = context(f"FROM scratch\nADD https://test.invalid/x.git?{query} /")
+    assert words in worker.build(directory, environment=environment)["error"]
+
+
 def test_a_new_commit_is_noticed_and_an_old_one_is_not_fetched_again(
     worker: Worker, context: Context, repository: Repository, environment: dict[str, str]
 ) -> None:

@@ -109,6 +109,29 @@ def test_a_known_checksum_needs_no_network(worker: Worker, context: Context, fil
     assert len(server.asked) == 1
 
 
+def test_a_checksum_is_not_satisfied_by_what_another_url_gave(
+    worker: Worker, context: Context, files: Files, server: Server
+) -> None:
+    files.files["/1"] = (b"right", {})
+    files.files["/2"] = (b"wrong", {})
+    checksum = f"sha256:{hashlib.sha256(b'right').hexdigest()}"
+    one, two, three = (context(f"FROM scratch\nADD --checksum={checksum} {server.url}/{name} /f") for name in "123")
+    worker.images(one)
+    assert "digest mismatch" in worker.build(two)["error"]
+    assert "404" in worker.build(three)["error"]
+
+
+def test_without_the_cache_a_file_is_fetched_again(
+    worker: Worker, context: Context, files: Files, server: Server
+) -> None:
+    files.files["/f"] = (b"same", {"ETag": '"v1"'})
+    checksum = f"sha256:{hashlib.sha256(b'same').hexdigest()}"
+    directory = context(f"FROM scratch\nADD --checksum={checksum} {server.url}/f /a")
+    worker.images(directory)
+    worker.images(directory, no_cache=True)
+    assert [asked.headers.get("If-None-Match") for asked in server.asked] == [None, None]
+
+
 def test_a_wrong_checksum_is_refused(worker: Worker, context: Context, files: Files, server: Server) -> None:
     files.files["/f"] = (b"other", {})
     wanted = f"sha256:{hashlib.sha256(b'expected').hexdigest()}"

@@ -139,3 +139,18 @@ def test_one_platform_is_an_image_unless_an_index_is_wished(busybox_worker: Work
 
     assert kind() == "application/vnd.oci.image.manifest.v1+json"
     assert kind(build_args={"BUILDKIT_MULTI_PLATFORM": "1"}) == "application/vnd.oci.image.index.v1+json"
+    assert kind(index_annotations={"org.example.team": "blue"}) == "application/vnd.oci.image.index.v1+json"
+
+
+def test_an_annotation_of_the_index_is_there_for_one_platform_too(busybox_worker: Worker, context: Context) -> None:
+    outcome = busybox_worker.build(
+        context("FROM scratch\nLABEL a=b"), tags=["noted"], index_annotations={"org.example.team": "blue"}
+    )
+    blobs = busybox_worker.root / "oci/blobs/sha256"
+    layout = json.loads((busybox_worker.root / "oci/index.json").read_text())
+    [named] = [entry for entry in layout["manifests"] if "library/noted" in str(entry.get("annotations"))]
+    index = json.loads((blobs / named["digest"].removeprefix("sha256:")).read_text())
+    assert index["annotations"] == {"org.example.team": "blue"}
+    [image] = index["manifests"]
+    assert image["digest"] == outcome["images"]["linux/amd64"]
+    assert image["platform"] == {"os": "linux", "architecture": "amd64"}

@@ -1,5 +1,7 @@
 """Build checks: each rule finds its mistake, and nothing else."""
 
+from pathlib import Path
+
 import pytest
 
 from polyarch.dockerfile import checks, rules
@@ -313,10 +315,16 @@ def test_a_copied_file_that_is_ignored_is_found() -> None:
 
 def test_there_are_buildkits_rules_and_our_own_each_once() -> None:
     names = [rule.name for rule in rules.RULES]
-    assert len(names) == len(set(names)) == 26
+    assert len(names) == len(set(names)) == 27
     assert [rule.name for rule in rules.RULES if rule.ours] == [
         "TargetArgDefault",
         "HostArchProbe",
         "FixedArchUrl",
         "UnknownOwner",
+        "NothingToCopy",
     ]
+
+
+def test_our_own_rules_are_in_the_reference() -> None:
+    page = (Path(__file__).parents[2] / "docs/reference/build-checks.md").read_text()
+    assert [rule.name for rule in rules.RULES if rule.ours and f"| `{rule.name}` |" not in page] == []

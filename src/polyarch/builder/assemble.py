@@ -85,8 +85,12 @@ class Assembler:
         )
 
     def root(self, images: Sequence[Image], *, always_index: bool = False) -> Descriptor:
-        """What a name is to point at: the image itself where there is one platform, else an index of all."""
-        if len(images) == 1 and not always_index:
+        """What a name is to point at: the image itself where there is one platform, else an index of all.
+
+        Annotations of the index need one, so with them there is one for one platform too, as buildx has it with its
+        attestations.
+        """
+        if len(images) == 1 and not always_index and not self._export.index_annotations:
             return msgspec.structs.replace(images[0].descriptor, platform=None)
         media_type = media_types.DOCKER_INDEX if self._export.docker_format else media_types.OCI_INDEX
         entries = [image.descriptor for image in images]

@@ -90,7 +90,7 @@ class Fetcher:
         keep = source.keep_git_directory
         vertex = Git(
             url=source.url,
-            ref=source.ref,
+            ref=source.wanted(),
             subdirectory=source.subdirectory,
             keep_git_directory=keep_git if keep is None else keep,
             checksum=source.checksum,

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from polyarch.registry import Registry, Upload
     from polyarch.store import Store
 
+_TRUE = ("1", "t", "true")
 _VIOLATION_HINT = "`# check=error=true` makes an error of a warning"
 
 
@@ -128,7 +129,7 @@ class _Build:
         epoch = request.plan.epoch
         self._created = assemble.timestamp(request.created if epoch is None else epoch)
         scratch = stack.enter_context(store.temporary())
-        downloads = Downloads(store, registry, emit)
+        downloads = Downloads(store, registry, emit, anew=request.no_cache)
         repositories = Repositories(scratch, request.search_path, request.environment, emit, request.secrets.secrets)
         self._fetcher = Fetcher(downloads, repositories, scratch)
         site = Site(
@@ -170,6 +171,8 @@ class _Build:
                     f"{self._dockerfile.name} asks for: it is read as a Dockerfile"
                 )
             )
+        if self._request.plan.arguments.get("BUILDKIT_INLINE_CACHE", "").lower() in _TRUE:
+            self._emit(progress.Warned("BUILDKIT_INLINE_CACHE does nothing yet: the image gets no cache in it"))
         plans = self._plans(self._dockerfile)
         checked = checking.judge(self._dockerfile, self._request, [found for one in plans for found in one.findings])
         told = [checking.warning(finding, self._dockerfile) for finding in checked.findings]
@@ -210,7 +213,7 @@ class _Build:
         with self._assembling(survivors) if blobs else nullcontext():
             images = tuple(assembler.image(one, stack, self._created, blobs=blobs) for one, stack in survivors)
         # As BuildKit has it, for who wants the same kind of result whatever the number of platforms.
-        multi = request.plan.arguments.get("BUILDKIT_MULTI_PLATFORM", "").lower() in ("1", "t", "true")
+        multi = request.plan.arguments.get("BUILDKIT_MULTI_PLATFORM", "").lower() in _TRUE
         root = assembler.root(images, always_index=multi) if blobs else None
         sent: list[Sent] = []
         for output in request.export.outputs:

@@ -105,6 +105,11 @@ UNKNOWN_OWNER = Rule(
     "A name of --chown or USER that the image does not know gives files to root",
     ours=True,
 )
+NOTHING_TO_COPY = Rule(
+    "NothingToCopy",
+    "A COPY or ADD whose patterns no file matches copies nothing",
+    ours=True,
+)
 
 RULES: tuple[Rule, ...] = (
     STAGE_NAME_CASING,
@@ -133,6 +138,7 @@ RULES: tuple[Rule, ...] = (
     HOST_ARCH_PROBE,
     FIXED_ARCH_URL,
     UNKNOWN_OWNER,
+    NOTHING_TO_COPY,
 )
 
 BY_NAME = {rule.name: rule for rule in RULES}

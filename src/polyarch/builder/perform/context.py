@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from polyarch.builder import coding
-from polyarch.builder.perform.copying import Arrangement
+from polyarch.builder.perform import wildcards
+from polyarch.builder.perform.copying import Arrangement, wildcard
 from polyarch.builder.perform.files import FlatFiles
 from polyarch.dockerfile.ignorefile import Matcher, State
 from polyarch.errors import NotFoundError, PolyarchError
@@ -89,6 +90,26 @@ class Context:
             self._signature = signing.signature(self._young)
         return self._signature
 
+    def hidden(self, pattern: str) -> tuple[str, str] | None:
+        """A path that `pattern` names, that is there, and that is ignored; and the pattern that ignores it.
+
+        None where there is none.
+        """
+        if self._ignored is None:
+            return None
+        try:
+            for path in wildcards.matches(_Disk(self.root), pattern, wildcard):
+                if path and (self.root / path).exists() and self._ignored.matches(path):
+                    return path, self._ignored_by(path)
+        except PolyarchError:
+            pass
+        return None
+
+    def _ignored_by(self, path: str) -> str:
+        assert self._ignored is not None
+        including = [pattern for pattern in reversed(self._ignored.patterns) if not pattern.exclusion]
+        return next((pattern.text for pattern in including if Matcher((pattern,)).matches(path)), "")
+
     def remember(self) -> None:
         """Write down what the files were, for the next command."""
         if self._changed:
@@ -131,6 +152,30 @@ class Context:
             self._fresh[path] = (found.stamp, digest)
             self._changed = True
         self._known[path] = (found.stamp, digest)
+
+
+class _Disk:
+    """A directory as a tree in which nothing is ignored."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def entry(self, path: str) -> Entry | None:
+        """As of `placing.Lookup`."""
+        full = self._root / path
+        if full.is_symlink():
+            return Entry(path=path, kind="symlink", mode=0o777, link=os.readlink(full))
+        if full.is_dir():
+            return Entry(path=path, kind="directory", mode=0o755)
+        return Entry(path=path, kind="file", mode=0o644) if full.exists() else None
+
+    def names(self, path: str) -> tuple[str, ...]:
+        """As of `placing.Tree`."""
+        return tuple(sorted(os.listdir(self._root / path)))
+
+    def inode(self, path: str) -> str:
+        """As of `placing.Tree`."""
+        return path
 
 
 class _Signing:

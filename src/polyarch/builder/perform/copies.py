@@ -2,8 +2,9 @@
 
 import hashlib
 import os
+import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -21,6 +22,7 @@ from polyarch.builder.perform.sources import Sources
 from polyarch.builder.perform.streaming import Uploads, no_upload
 from polyarch.builder.vertices import Context, Copy, CopyPart, Graph, Layers, MakeDirectory, VertexId
 from polyarch.dockerfile import rules
+from polyarch.errors import NotFoundError
 
 _LAST = "last"
 _SELECTION = "selection"
@@ -134,6 +136,9 @@ class Copies:
         bare = msgspec.structs.replace(vertex, owner="")
         try:
             return copying.arrange(bare, found, placing.Empty(), None, no_archive), True
+        except NotFoundError as error:
+            named = re.findall(r'"/(.+)": not found', error.message)
+            raise NotFoundError(f"{error.message}{self._hidden(vertex, named)}", error.hint) from error
         except placing.CollisionError:
             inside = msgspec.structs.replace(bare, destination=f"{bare.destination}/")
             return copying.arrange(inside, found, placing.Empty(), None, no_archive), False
@@ -152,7 +157,27 @@ class Copies:
         ids = owner.ids if owner is not None else None
         arranged = self._arrange(vertex, sources, self._base(vertex.base, inputs), ids)
         made = self._pack(arranged, vertex.epoch, _question(vertex, (), None), uploads)
-        return msgspec.structs.replace(made, notes=_unknown(owner, f"--chown={vertex.owner}"))
+        notes = _unknown(owner, f"--chown={vertex.owner}")
+        if arranged.nothing:
+            notes += (self._nothing(vertex),)
+        return msgspec.structs.replace(made, notes=notes)
+
+    def _nothing(self, vertex: Copy) -> tuple[str, str]:
+        """What is to be said of a copy that took nothing."""
+        patterns = [part.path for part in vertex.parts]
+        message = f"no file matches {' '.join(patterns)}, so nothing is copied{self._hidden(vertex, patterns)}"
+        return rules.NOTHING_TO_COPY.name, message
+
+    def _hidden(self, vertex: Copy, paths: Iterable[str]) -> str:
+        """What is to be said of one of these paths that the context's directory has, and its ignore file leaves out."""
+        sources = {source for part in vertex.parts for source in part.source}
+        contexts = [value for source in sources if isinstance(value := self._graph.vertices[source], Context)]
+        for context in contexts:
+            for path in paths:
+                hidden = self._sources.context(context).hidden(path)
+                if hidden is not None:
+                    return f"; {hidden[0]} is there, and .dockerignore excludes it (pattern {hidden[1]})"
+        return ""
 
     def _texts(self, stage: Layers, inputs: Mapping[VertexId, Result]) -> accounts.ReadText:
         if not stage:

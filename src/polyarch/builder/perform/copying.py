@@ -28,11 +28,13 @@ class Arrangement(msgspec.Struct, frozen=True):
     """The entries of a layer, and the sources that their bytes come from, by the numbers in `Placed.origin`.
 
     `asked` is all that was asked of the base. On another that gives the same answers the same copy comes to lie alike.
+    `nothing` says that no source had anything to take, which only patterns may do.
     """
 
     items: list[Placed]
     sources: list[Files]
     asked: Mapping[str, Entry | None] = {}
+    nothing: bool = False
     _known: dict[bool, str] = msgspec.field(default_factory=dict)
 
     def lies_alike_on(self, base: placing.Lookup) -> bool:
@@ -98,7 +100,7 @@ def arrange(
             _with_parents(placement, files, number, part.path, vertex.destination, rules)
             continue
         path = part.path.strip("/")
-        found = list(wildcards.matches(files, part.path, _matches)) if part.pattern else [path]
+        found = list(wildcards.matches(files, part.path, wildcard)) if part.pattern else [path]
         for one in found:
             archive = open_archive(files, one) if part.unpack else None
             if archive is not None:
@@ -112,7 +114,7 @@ def arrange(
             _refuse_whiteout(placed.entry.path)
     if vertex.epoch is not None:
         items = [_clamped(placed, vertex.epoch) for placed in items]
-    return Arrangement(items, used, asked.answers)
+    return Arrangement(items, used, asked.answers, placement.taken == 0)
 
 
 class _Asked:
@@ -153,7 +155,7 @@ def _with_parents(placement: Placement, files: Files, number: int, path: str, de
         return 1 if directory else 0
 
     included = msgspec.structs.replace(rules, include=include if pattern else None)
-    for top in wildcards.matches(files, above, _matches):
+    for top in wildcards.matches(files, above, wildcard):
         placement.copy(files, number, top, destination.rstrip("/") + "/", included)
 
 
@@ -166,7 +168,7 @@ def _refuse_whiteout(path: str) -> None:
         )
 
 
-def _matches(pattern: str, name: str) -> bool:
+def wildcard(pattern: str, name: str) -> bool:
     """Go's filepath.Match; a pattern that is none matches nothing, as where BuildKit resolves wildcards."""
     try:
         return glob.match(pattern, name)

@@ -1,7 +1,8 @@
 """ADD of a URL: the file is fetched into the store, and asked for again only if it changed.
 
-The cache (kind "http") remembers by URL what the server called the content, and by checksum what is known of it: a
-file whose checksum stands in the Dockerfile needs no network once it is here.
+The cache (kind "http") remembers by URL what the server called the content, and by URL and checksum what is known of
+it: a file whose checksum stands in the Dockerfile needs no network once it is here. What another URL gave is not taken
+for it, so that a build does not depend on what was built before.
 """
 
 import hashlib
@@ -39,12 +40,16 @@ class Fetched(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Downloads:
-    """Fetches URLs for one build, each once; safe from many threads. It owns nothing that must be closed."""
+    """Fetches URLs for one build, each once; safe from many threads. It owns nothing that must be closed.
 
-    def __init__(self, store: "Store", registry: "Registry", emit: progress.Emit) -> None:
+    With `anew`, nothing that an earlier build fetched is taken for it.
+    """
+
+    def __init__(self, store: "Store", registry: "Registry", emit: progress.Emit, *, anew: bool = False) -> None:
         self._store = store
         self._registry = registry
         self._emit = emit
+        self._anew = anew
         self._lock = threading.Lock()
         self._busy: dict[str, threading.Lock] = {}
         self._fetched: dict[tuple[str, str], Fetched] = {}
@@ -72,7 +77,8 @@ class Downloads:
         return FlatFiles((entry,), lambda _: path, lambda _: fetched.digest)
 
     def _get(self, url: str, checksum: str) -> Fetched:
-        known = self._known(checksum) if checksum else None
+        pinned = f"{checksum} {url}" if checksum else ""
+        known = self._known(pinned) if pinned else None
         if known is not None:
             return known
         remembered = self._known(url)
@@ -85,7 +91,7 @@ class Downloads:
             else:
                 break
         record = msgspec.json.encode(found)
-        self._store.cache.put_many(_HTTP, [(_key(url), record), *([(_key(checksum), record)] if checksum else [])])
+        self._store.cache.put_many(_HTTP, [(_key(url), record), *([(_key(pinned), record)] if pinned else [])])
         return found
 
     def _ask(self, url: str, checksum: str, known: Fetched | None) -> Fetched:
@@ -124,8 +130,8 @@ class Downloads:
         return Fetched(digest=digest, size=size, mtime=answer.mtime, etag=answer.etag, modified=answer.modified)
 
     def _known(self, key: str) -> Fetched | None:
-        """What the cache says of a URL or a checksum, if the bytes are still here."""
-        raw = self._store.cache.get(_HTTP, _key(key))
+        """What the cache says of a URL, or of a checksum and a URL, if the bytes are still here."""
+        raw = self._store.cache.get(_HTTP, _key(key)) if not self._anew else None
         if raw is None:
             return None
         try:

@@ -98,6 +98,8 @@ class Placement:
         self._links: dict[str, str] = {}
         self._inodes = 0
         self._files: dict[int, Entry] = {}
+        # How many files, directories and archives of sources are in it.
+        self.taken = 0
 
     def entry(self, path: str) -> Entry | None:
         """What lies at `path` in the layer, else below it."""
@@ -181,6 +183,7 @@ class Placement:
         Owners are the archive's, unless the rules give one; modes and times are its own. No symlink of it leads out of
         the destination: to it that is the root.
         """
+        self.taken += 1
         top = resolve(self, destination)
         self.make_directories(top, msgspec.structs.replace(rules, mode=None))
         inside = _Inside(self, top)
@@ -313,6 +316,7 @@ class Placement:
                 self._put(Placed(plain(found, mode=entry.mode, mtime=walk.rules.time)))
 
     def _place_directory(self, entry: Entry, target: str, rules: Rules, *, overwrite: bool) -> None:
+        self.taken += 1
         found = self.entry(target)
         if found is not None and found.kind != "directory":
             raise CollisionError(f"cannot copy to non-directory: /{target}")
@@ -320,6 +324,7 @@ class Placement:
             self._put(Placed(self._changed(entry, target, rules)))
 
     def _place_file(self, walk: "_Walk", entry: Entry, path: str, target: str) -> None:
+        self.taken += 1
         found = self.entry(target)
         if found is not None and found.kind == "directory":
             raise CollisionError(f"cannot replace to directory /{target} with file")

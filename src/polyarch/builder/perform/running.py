@@ -93,7 +93,8 @@ class Runner:
     def _environment(self, given: Sequence[str], secret: Mapping[str, str]) -> list[str]:
         names = {pair.partition("=")[0] for pair in given}
         extra = {name: value for name, value in self._proxies.items() if name not in names}
-        return [*given, *(f"{name}={value}" for name, value in {**extra, **secret}.items())]
+        kept = [pair for pair in given if pair.partition("=")[0] not in secret]
+        return [*kept, *(f"{name}={value}" for name, value in {**extra, **secret}.items())]
 
     def _mounts(
         self, vertex: Run, sources: Mapping[VertexId, "Sequence[Layer] | Path"], held: ExitStack
@@ -153,6 +154,9 @@ class Runner:
                 raise NotFoundError(
                     f"secret {mount.id}: not found", f"give it with --secret id={mount.id},src=FILE (or env=NAME)"
                 )
+            if mount.env:
+                # As in BuildKit: so a script under `set -u` can ask for it, and no ENV of that name shows through.
+                env[mount.env] = ""
             return []
         if mount.env:
             env[mount.env] = content.decode("utf-8", "surrogateescape")

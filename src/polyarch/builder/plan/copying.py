@@ -56,7 +56,7 @@ def _part(path: str, instruction: syntax.Add, tools: Copying) -> CopyPart:
             raise UsageError(f"checksum mismatch {repository.checksum!r} != {instruction.checksum!r}")
         vertex = Git(
             url=repository.url,
-            ref=repository.ref,
+            ref=repository.wanted(instruction.checksum),
             subdirectory=repository.subdirectory,
             keep_git_directory=bool(said or wanted),
             checksum=repository.checksum or instruction.checksum,

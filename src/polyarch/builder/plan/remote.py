@@ -9,6 +9,7 @@ import msgspec
 from polyarch.errors import UsageError
 
 _SCP = r"(?:[\w.-]+@)[\w.-]+:.+"  # git@host:path, as ssh and scp read it
+_COMMIT = r"[0-9a-f]{40}|[0-9a-f]{64}"
 _FLAG = {"": True, "1": True, "true": True, "0": False, "false": False}
 _QUERY = frozenset(
     {"ref", "tag", "branch", "commit", "checksum", "subdir", "submodules", "keep-git-dir", "mtime", "fetch-by-commit"}
@@ -25,6 +26,22 @@ class GitSource(msgspec.Struct, frozen=True, kw_only=True):
     checksum: str = ""
     keep_git_directory: bool | None = None
     submodules: bool = True
+    fetch_by_commit: bool = False
+
+    def wanted(self, checksum: str = "") -> str:
+        """What to fetch: the reference, or with fetch-by-commit the commit.
+
+        `checksum` is what the instruction says beside the source. Raises UsageError where a commit is to be fetched and
+        none is named in full.
+        """
+        if not self.fetch_by_commit or re.fullmatch(_COMMIT, self.ref):
+            return self.ref
+        checksum = self.checksum or checksum
+        if not checksum:
+            raise UsageError("fetch-by-commit requires a checksum or a commit SHA ref", "add checksum=COMMIT")
+        if not re.fullmatch(_COMMIT, checksum):
+            raise UsageError(f'fetch-by-commit requires a full commit SHA checksum, got "{checksum}"')
+        return checksum
 
 
 def is_http(source: str) -> bool:
@@ -73,6 +90,7 @@ def git(source: str, *, context: bool = False) -> GitSource | None:
         checksum=checksum,
         keep_git_directory=None if keep is None else _flag("keep-git-dir", keep),
         submodules=_flag("submodules", query.get("submodules", "true")),
+        fetch_by_commit=_flag("fetch-by-commit", query.get("fetch-by-commit", "false")),
     )
 
 
@@ -99,11 +117,17 @@ def _parsed(url: str) -> SplitResult:
 
 def _split(source: str) -> tuple[str, str, dict[str, str]]:
     parts = _parsed(source)
-    query = dict(parse_qsl(parts.query, keep_blank_values=True))
+    pairs = parse_qsl(parts.query, keep_blank_values=True)
+    query = dict(pairs)
+    if len(query) < len(pairs):
+        twice = next(name for name in query if [key for key, _ in pairs].count(name) > 1)
+        raise UsageError(f'query "{twice}" has multiple values')
     if unknown := sorted(set(query) - _QUERY):
         raise UsageError(f'unexpected query "{unknown[0]}"', f"a git source has {', '.join(sorted(_QUERY))}")
     if empty := [name for name, value in query.items() if not value and name not in _BARE]:
         raise UsageError(f'query "{empty[0]}" has no value')
+    if query.get("mtime", "commit") not in ("checkout", "commit"):
+        raise UsageError(f'invalid mtime value: "{query["mtime"]}"', "it is checkout or commit")
     return parts._replace(query="", fragment="").geturl(), parts.fragment, query
 
 
