@@ -9,10 +9,11 @@ from polyarch.oci import config as configs
 from polyarch.oci import descriptor as descriptors
 from polyarch.oci import digest as digests
 from polyarch.oci import document as documents
+from polyarch.oci import index as indexes
 from polyarch.oci import manifest as manifests
 from polyarch.oci import media_types
 from polyarch.oci.descriptor import Descriptor
-from polyarch.oci.document import Manifest
+from polyarch.oci.document import Index, Manifest
 from tests.oci import schemas
 
 SHA = "sha256:" + "a" * 64
@@ -52,8 +53,53 @@ def test_a_malformed_document_is_refused_with_the_reason(content: bytes, reason:
 def test_the_descriptor_and_the_document_must_agree_on_the_type() -> None:
     index = raw(mediaType=media_types.OCI_INDEX, manifests=[])
     assert documents.load(index, media_types.OCI_INDEX).media_type == media_types.OCI_INDEX
-    with pytest.raises(CorruptError, match="its descriptor says"):
-        documents.load(index, media_types.DOCKER_INDEX)
+    for other in media_types.MANIFESTS:
+        with pytest.raises(CorruptError, match="its descriptor says"):
+            documents.load(index, other)
+    image = raw(mediaType=media_types.DOCKER_MANIFEST, config=descriptors.to_dict(CONFIG))
+    for other in media_types.INDEXES:
+        with pytest.raises(CorruptError, match="its descriptor says"):
+            documents.load(image, other)
+
+
+def test_of_two_names_for_the_same_kind_the_document_knows_its_own() -> None:
+    index = raw(mediaType=media_types.OCI_INDEX, manifests=[])
+    assert documents.load(index, media_types.DOCKER_INDEX).media_type == media_types.OCI_INDEX
+    image = raw(mediaType=media_types.DOCKER_MANIFEST, config=descriptors.to_dict(CONFIG))
+    assert documents.load(image, media_types.OCI_MANIFEST).media_type == media_types.DOCKER_MANIFEST
+
+
+def test_null_is_absent_as_in_go() -> None:
+    entry = {"mediaType": media_types.OCI_MANIFEST, "digest": SHA, "size": 1}
+    nulls = {"annotations": None, "urls": None, "data": None, "artifactType": None}
+    platform = {"os": "linux", "architecture": "arm64", "variant": None, "os.version": None, "os.features": None}
+    index = documents.load(raw(manifests=[{**entry, **nulls, "platform": platform}], annotations={"a": None}))
+    assert isinstance(index, Index)
+    assert str(index.manifests[0].platform) == "linux/arm64"
+    assert (index.manifests[0].annotations, index.annotations) == ({}, {"a": ""})
+    for empty in (raw(mediaType=media_types.OCI_INDEX, manifests=None), raw(mediaType=media_types.OCI_INDEX)):
+        index = documents.load(empty)
+        assert isinstance(index, Index)
+        assert index.manifests == ()
+        assert indexes.add(index, CONFIG).manifests == (CONFIG,)
+    image = documents.load(raw(config=descriptors.to_dict(CONFIG), layers=None, manifests=None, subject=None))
+    assert isinstance(image, Manifest)
+    assert (image.layers, image.subject) == ((), None)
+    assert manifests.convert(image, to_docker=True).media_type == media_types.DOCKER_MANIFEST
+
+
+@pytest.mark.parametrize(
+    "platform", [None, {}, {"os": "linux"}, {"architecture": "arm64"}, {"os": "", "architecture": ""}]
+)
+def test_a_platform_that_says_nothing_is_none(platform: dict[str, str] | None) -> None:
+    entry = {"mediaType": media_types.OCI_MANIFEST, "digest": SHA, "size": 1, "platform": platform}
+    assert descriptors.parse(entry).platform is None
+
+
+def test_an_entry_without_a_media_type_is_read_and_is_no_image() -> None:
+    index = documents.load(raw(manifests=[{"digest": SHA, "size": 1}]))
+    assert isinstance(index, Index)
+    assert indexes.images(index) == ()
 
 
 def test_without_a_type_anywhere_the_fields_decide() -> None:

@@ -155,6 +155,13 @@ def test_a_body_in_pieces_is_sent_in_chunks(pool: Pool, server: Scripted) -> Non
     assert server.requests[0].endswith(b"Transfer-Encoding: chunked\r\n\r\n3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n")
 
 
+def test_a_length_that_is_said_twice_is_one(pool: Pool, server: Scripted) -> None:
+    """RFC 9110, 8.6."""
+    for lengths in (b"Content-Length: 5\r\nContent-Length: 5", b"Content-Length: 5, 5"):
+        server.answers = [b"HTTP/1.1 200 OK\r\n" + lengths + b"\r\n\r\nhello"]
+        assert ask(pool, server).read() == b"hello"
+
+
 @pytest.mark.parametrize(
     "answer",
     [
@@ -163,6 +170,8 @@ def test_a_body_in_pieces_is_sent_in_chunks(pool: Pool, server: Scripted) -> Non
         b"HTTP/1.1 2x0 OK\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5,\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n",
         b"HTTP/1.1 200 OK\r\n" + b"X: " + b"x" * 60000 + b"\r\n" + b"Y: y\r\n" * 60000,
     ],

@@ -33,6 +33,16 @@ def test_a_registry_that_asks_for_patience_gets_it(transport: Transport, slept: 
     assert 0 < slept[1] < 7
 
 
+def test_patience_may_be_asked_for_until_a_date(transport: Transport, slept: list[float]) -> None:
+    """From the server's own clock, which may be wrong, to the date that it names."""
+    dates = {"Date": "Mon, 30 Nov 1970 08:00:00 GMT", "Retry-After": "Mon, 30 Nov 1970 08:00:09 GMT"}
+    answers = [Answer(429, dates), Answer(429, {**dates, "Retry-After": "soon"}), Answer()]
+    with serving(lambda asked: answers.pop(0)) as server, transport.send("GET", server.url) as response:
+        assert response.status == 200
+    assert slept[0] == 9
+    assert 0 < slept[1] < 9
+
+
 def test_a_registry_that_asks_for_too_much_patience_is_an_error(client: Client) -> None:
     limit = Answer(429, {"Retry-After": "3600"}, b'{"errors":[{"code":"TOOMANYREQUESTS","message":"slow down"}]}')
     with (
@@ -157,6 +167,80 @@ def test_a_redirect_from_tls_to_plain_http_is_refused(transport: Transport) -> N
     with pytest.raises(RegistryError, match="from TLS to plain HTTP"):
         transport._check_redirect("https://example.com/", "http://elsewhere.example/")
     transport._check_redirect("https://example.com/", "http://127.0.0.1:5000/")
+
+
+@pytest.mark.parametrize("location", ["http://elsewhere.example/v2/app/blobs/uploads/1", "http://registry.example/x"])
+def test_an_upload_is_not_sent_in_the_clear_to_where_a_registry_with_tls_points(client: Client, location: str) -> None:
+    """As with a redirect: POST's and PATCH's Location, and whatever else a registry gives to be asked next."""
+    wire = client.at("registry.example", "app")._wire
+    wire.session._bases["registry.example"] = "https://registry.example"
+    for method in ("PUT", "PATCH", "DELETE"):
+        with pytest.raises(RegistryError, match=r"registry\.example speaks TLS, but .* plain HTTP at") as caught:
+            wire.request(method, location, what="a layer", body=Body(b"secret"), push=True)
+        assert "X-Forwarded-Proto" in str(caught.value.hint)
+    assert client.lines == []
+
+
+def test_an_upload_may_go_on_in_plain_http_on_loopback_and_where_that_is_allowed(
+    new_client: Callable[..., Client],
+) -> None:
+    with serving(lambda asked: Answer(201)) as server:
+        for location in (f"{server.url}/1", f"http://localhost:{server.address.rpartition(':')[2]}/1"):
+            wire = new_client().at("registry.example", "app")._wire
+            wire.session._bases["registry.example"] = "https://registry.example"
+            wire.request("PUT", location, what="a layer", ok=(201,), body=Body(b"x"), push=True).close()
+    marked = new_client(Hosts(insecure=frozenset({"elsewhere.example"})))
+    marked._transport.require_private("http://elsewhere.example/1", "registry.example")
+
+
+GZIPPED = {"Content-Encoding": "gzip"}
+
+
+def test_what_a_gateway_compressed_though_nobody_asked_is_inflated(client: Client) -> None:
+    import gzip
+
+    content = b"layer " * 50_000
+
+    def answer(asked: Asked) -> Answer:
+        if asked.path.endswith("tags/list"):
+            return Answer(200, GZIPPED, gzip.compress(b'{"tags": ["1"]}'))
+        return Answer(200, GZIPPED, gzip.compress(content)) if "blobs" in asked.path else Answer()
+
+    with serving(answer) as server:
+        repository = client.at(server.address, "app")
+        assert repository.tags() == ("1",)
+        with repository.open_blob(blob(content)) as reader:
+            assert reader.read() == content
+
+
+def test_a_layer_that_its_storage_calls_gzip_is_not_inflated(client: Client) -> None:
+    import gzip
+
+    packed = gzip.compress(b"layer")
+    with (
+        serving(lambda asked: Answer(200, GZIPPED, packed)) as server,
+        client.at(server.address, "app").open_blob(blob(packed)) as reader,
+    ):
+        assert reader.read() == packed
+
+
+def test_what_is_no_gzip_and_what_is_cut_is_an_error(client: Client) -> None:
+    import gzip
+
+    for body in (b"plain", gzip.compress(b'{"tags": []}')[:-9]):
+        with (
+            serving(lambda asked, body=body: Answer(200, GZIPPED, body)) as server,
+            pytest.raises(RegistryError, match=r"is gzip, and it is not|ended early"),
+        ):
+            client.at(server.address, "app").tags()
+
+
+def test_what_does_not_speak_http_on_loopback_is_not_called_a_failure_of_tls(client: Client) -> None:
+    with (
+        serving(lambda asked: Answer(200, {"Content-Length": "0, 1"})) as server,
+        pytest.raises(RegistryError, match="an answer has the length '0, 1'"),
+    ):
+        client.at(server.address, "app").tags()
 
 
 def test_a_body_that_cannot_be_sent_twice_is_not(transport: Transport) -> None:

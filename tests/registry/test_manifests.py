@@ -148,6 +148,40 @@ def test_a_registry_that_lies_about_a_digest_is_not_believed(
             repository.fetch_manifest(INDEX.digest)
 
 
+def test_a_length_of_zero_says_nothing_of_a_manifest(client: Client) -> None:
+    """Proxies and frameworks say it of an answer to HEAD, which has no body."""
+    headers = {"Content-Type": media_types.OCI_INDEX, "Docker-Content-Digest": INDEX.digest}
+
+    def answer(asked: Asked) -> Answer:
+        return Answer(200, {**headers, "Content-Length": "0"} if asked.method == "HEAD" else headers, INDEX.raw)
+
+    with serving(answer) as server:
+        assert client.at(server.address, "app").resolve("1") == INDEX.descriptor()
+
+
+def test_a_manifest_that_a_gateway_compressed_is_inflated(
+    lying: Callable[[bytes, dict[str, str]], tuple[Descriptor, bytes]],
+) -> None:
+    import gzip
+
+    headers = {"Content-Type": media_types.OCI_INDEX, "Docker-Content-Digest": INDEX.digest}
+    packed = gzip.compress(INDEX.raw)
+    assert lying(packed, {**headers, "Content-Encoding": "gzip"}) == (INDEX.descriptor(), INDEX.raw)
+    with pytest.raises(RegistryError, match="came with the Content-Encoding br"):
+        lying(packed, {**headers, "Content-Encoding": "br"})
+    with pytest.raises(CorruptError, match="larger than the 4194304"):
+        lying(gzip.compress(b" " * (5 << 20)), {**headers, "Content-Encoding": "gzip"})
+
+
+def test_the_name_of_a_type_may_be_dockers_where_the_document_is_ocis(
+    lying: Callable[[bytes, dict[str, str]], tuple[Descriptor, bytes]],
+) -> None:
+    headers = {"Content-Type": media_types.DOCKER_INDEX}
+    assert lying(INDEX.raw, headers) == (INDEX.descriptor(), INDEX.raw)
+    with pytest.raises(CorruptError, match="its descriptor says"):
+        lying(INDEX.raw, {"Content-Type": media_types.OCI_MANIFEST})
+
+
 def test_a_manifest_larger_than_any_is_refused(
     lying: Callable[[bytes, dict[str, str]], tuple[Descriptor, bytes]], client: Client
 ) -> None:

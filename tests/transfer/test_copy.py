@@ -67,6 +67,16 @@ class Strict(Recording):
         super().write_manifest(descriptor, raw, name)
 
 
+class Ordered(Recording):
+    """A target that takes a manifest only after its subject, as GitLab's registry does."""
+
+    def write_manifest(self, descriptor: Descriptor, raw: bytes, name: str | None = None) -> None:
+        subject = documents.load(raw).subject
+        if subject is not None and self._files.size(blob_path(subject)) is None:
+            raise RegistryError("the subject is unknown", status=400, codes=("MANIFEST_BLOB_UNKNOWN",))
+        super().write_manifest(descriptor, raw, name)
+
+
 class Mountable(Recording):
     """A target beside a repository that has everything."""
 
@@ -336,3 +346,33 @@ class TestFaults:
         target = Cut(tmp_path / "cut")
         copier.copy(source, "app", target, ["app"], CopyOptions(concurrency=1))
         assert target.order == ["cut", "cut", "blob", "blob", "manifest app"]
+
+
+class TestOrder:
+    """Each manifest goes after all that it names."""
+
+    @pytest.mark.parametrize("concurrency", [1, 4])
+    def test_a_statement_goes_after_its_subject(self, source: Layout, tmp_path: Path, concurrency: int) -> None:
+        images = [image(source, platform) for platform in (AMD64, ARM64, S390X)]
+        about = [attestation(source, entry) for entry in images]
+        root = index(source, [*about, *images], name="app")
+        target = Ordered(tmp_path / "target")
+        copier.copy(source, "app", target, ["app"], CopyOptions(concurrency=concurrency))
+        assert all(target.has_manifest(entry) for entry in (root, *about))
+
+    def test_statements_about_statements_and_indexes_are_in_groups(self, source: Layout) -> None:
+        one, other = image(source, AMD64), image(source, ARM64)
+        inner = index(source, [one, other])
+        first = attestation(source, inner)
+        second = attestation(source, first)
+        root = index(source, [second, first, inner], name="app")
+        groups = [{node.descriptor.digest for node in group} for group in graphs.in_order(graphs.read(source, root))]
+        assert groups == [{one.digest, other.digest}, {inner.digest}, {first.digest}, {second.digest}]
+
+    def test_a_subject_that_is_elsewhere_is_not_waited_for(self, source: Layout, target: Layout) -> None:
+        one = image(source, AMD64)
+        about = attestation(source, one)
+        index(source, [about], name="app")
+        copier.copy(source, "app", target, ["app"])
+        assert target.has_manifest(about)
+        assert not target.has_manifest(one)

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 from polyarch.builder.plan.options import Base
 from polyarch.errors import CorruptError, NotFoundError, PolyarchError, UnsupportedError
 from polyarch.images import choose
-from polyarch.oci import index as indexes
 from polyarch.oci import platform as platforms
 from polyarch.oci import reference as references
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.document import Index, Manifest
 from polyarch.oci.place import Source
 from polyarch.oci.platform import Platform
+from polyarch.transfer import choosing
 from polyarch.transfer.crew import Crew
 
 if TYPE_CHECKING:
@@ -83,10 +83,10 @@ class Bases:
         descriptor, warning = root, ""
         document = choose.read_document(source, root)
         if isinstance(document, Index):
-            entry = indexes.select(document, platform)
+            entry = choosing.select(source, document, platform)
             if entry is None:
-                warning = self._foreign(name, platform, indexes.describe(document))
-                entry = next(iter(indexes.images(document)), None)
+                warning = self._foreign(name, platform, choosing.describe(source, document))
+                entry = next((leaf.entry for leaf in choosing.leaves(source, document)), None)
             if entry is None:
                 raise NotFoundError(f"the base image {name} has no images in its index")
             descriptor = entry

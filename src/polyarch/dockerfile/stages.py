@@ -138,18 +138,13 @@ def automatic_args(build: Platform, target: Platform, target_stage: str = "") ->
     """The arguments that every build has in the global scope; `target_stage` is what `--target` says."""
     found: dict[str, str] = {}
     for side, platform in (("BUILD", build), ("TARGET", target)):
-        found[f"{side}PLATFORM"] = _formatted(platform)
+        found[f"{side}PLATFORM"] = str(platform)
         found[f"{side}OS"] = platform.os
         found[f"{side}OSVERSION"] = platform.os_version
         found[f"{side}ARCH"] = platform.architecture
         found[f"{side}VARIANT"] = platform.variant
     found["TARGETSTAGE"] = target_stage or "default"
     return found
-
-
-def _formatted(platform: Platform) -> str:
-    extra = "+".join((platform.os_version, *platform.os_features)) if platform.os_version else ""
-    return str(platform).replace(platform.os, f"{platform.os}({extra})", 1) if extra else str(platform)
 
 
 def global_env(

@@ -1,17 +1,19 @@
 """From what a name points at to one image: the platform asked for, else the host's, as docker chooses."""
 
+from collections.abc import Iterator
+
 import msgspec
 
 from polyarch.errors import CorruptError, NotFoundError
 from polyarch.oci import config as configs
 from polyarch.oci import document as documents
-from polyarch.oci import index as indexes
 from polyarch.oci import platform as platforms
 from polyarch.oci.config import ImageConfig
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.document import Index, Manifest
 from polyarch.oci.place import Source
 from polyarch.oci.platform import Platform
+from polyarch.transfer import choosing
 
 
 class Chosen(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,9 +53,9 @@ def choose(source: Source, name: str, root: Descriptor, wanted: Platform | None,
         if wanted is not None and not platforms.serves(config.platform, wanted):
             raise NotFoundError(f"{name} is not for {wanted}", f"it is for {config.platform} alone")
         return Chosen(descriptor=root, manifest=document, config=config, platform=config.platform)
-    entry = indexes.select(document, wanted or host)
+    entry = choosing.select(source, document, wanted or host)
     if entry is None:
-        hint = f"it is for {indexes.describe(document)}"
+        hint = f"it is for {choosing.describe(source, document)}"
         if wanted is None:
             hint += "; choose one with --platform"
         raise NotFoundError(f"{name} has no image for {wanted or host}", hint)
@@ -67,14 +69,20 @@ def any_of(source: Source, name: str, root: Descriptor, wanted: Platform | None,
     document = read_document(source, root)
     if isinstance(document, Manifest):
         return choose(source, name, root, None, host)
-    preferred = indexes.select(document, host)
-    others = [entry for entry in indexes.images(document) if entry is not preferred]
-    for entry in [preferred, *others] if preferred else others:
+    preferred = choosing.select(source, document, host)
+    for entry in _from_best(source, document, preferred):
         try:
             return _entry(source, name, entry)
         except NotFoundError:
             continue
     raise NotFoundError(f"none of the images of {name} is in the store", f"'polyarch pull {name}' fetches one")
+
+
+def _from_best(source: Source, index: Index, preferred: Descriptor | None) -> Iterator[Descriptor]:
+    """Lazily: the others are looked at only where the preferred one does not serve."""
+    if preferred is not None:
+        yield preferred
+    yield from (leaf.entry for leaf in choosing.leaves(source, index) if leaf.entry != preferred)
 
 
 def _entry(source: Source, name: str, entry: Descriptor) -> Chosen:

@@ -1,12 +1,14 @@
 """`images`: every name of the store with its platforms. Fast, because it reads the small documents and no more."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from polyarch.errors import CorruptError
 from polyarch.oci import digest as digests
+from polyarch.oci import media_types
 from polyarch.oci import platform as platforms
 from polyarch.oci.descriptor import REFERENCE_TYPE, Descriptor
 from polyarch.oci.digest import Digest
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 # Above this many names, what was read is kept in the cache, where a single query finds it all.
 _MANY = 200
 _KIND = "summary"
+# As many levels of indexes as the copier takes (transfer/graph.py).
+_MAX_DEPTH = 4
 
 
 class ListedPlatform(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -109,8 +113,7 @@ class _Reader:
         try:
             return _decode(raw)
         except (msgspec.DecodeError, ValueError, RecursionError):
-            # A list is no place to fail for one bad file: `check` names it.
-            return None
+            return _forgiven(raw)
 
     def image(self, digest: Digest, size: int) -> _Image | None:
         """What a manifest holds; None where it is not here."""
@@ -126,6 +129,17 @@ class _Reader:
         if self._many:
             self._new[digest] = msgspec.msgpack.encode(found)
         return found
+
+    def claimed(self, config: str) -> str:
+        """The platform that an image's config says; empty where it does not or is not here."""
+        from polyarch.oci import config as configs
+
+        raw = self.read(Digest(config))
+        try:
+            platform = configs.load(raw).platform if raw is not None else None
+        except CorruptError:
+            platform = None
+        return str(platform) if platform is not None and platform.architecture else ""
 
     def platform(self, platform: Platform | None) -> str:
         """The normal spelling; the same few come again and again."""
@@ -179,37 +193,57 @@ def _listed(reader: _Reader, name: str, root: Descriptor) -> ListedImage:
     if document is None or document.manifests is None:
         single = _single(reader, root, document)
         return ListedImage(name=name, digest=root.digest, size=single[1], is_index=False, platforms=(single[0],))
-    below: list[ListedPlatform] = []
     parts: dict[str, int] = {str(root.digest): root.size}
-    for entry in document.manifests:
+    below = tuple(_below(reader, document.manifests, parts, 0))
+    return ListedImage(name=name, digest=root.digest, size=sum(parts.values()), is_index=True, platforms=below)
+
+
+def _below(reader: _Reader, entries: list[_Part], parts: dict[str, int], depth: int) -> Iterator[ListedPlatform]:
+    """The images of these entries of an index, those of nested indexes included; `parts` collects what they hold."""
+    for entry in entries:
+        if entry.media_type in media_types.INDEXES and depth < _MAX_DEPTH:
+            nested = reader.document(entry.digest)
+            if nested is not None and nested.manifests is not None:
+                parts[str(entry.digest)] = entry.size
+                yield from _below(reader, nested.manifests, parts, depth + 1)
+                continue
         image = reader.image(entry.digest, entry.size)
         if image is not None:
             parts |= image.parts
-        below.append(
-            ListedPlatform(
-                platform=reader.platform(entry.platform),
-                digest=entry.digest,
-                size=sum(image.parts.values()) if image else 0,
-                config=Digest(image.config) if image else Digest(""),
-                present=image is not None,
-                attestation=REFERENCE_TYPE in entry.annotations
-                or (entry.platform is not None and entry.platform.is_unknown),
-            )
+        shown = reader.platform(entry.platform)
+        yield ListedPlatform(
+            platform=shown if shown or image is None else reader.claimed(image.config),
+            digest=entry.digest,
+            size=sum(image.parts.values()) if image else 0,
+            config=Digest(image.config) if image else Digest(""),
+            present=image is not None,
+            attestation=REFERENCE_TYPE in entry.annotations
+            or (entry.platform is not None and entry.platform.is_unknown),
         )
-    return ListedImage(name=name, digest=root.digest, size=sum(parts.values()), is_index=True, platforms=tuple(below))
+
+
+def _forgiven(raw: bytes) -> _Document | None:
+    """A document with nulls in it, which Go takes for absent; None where it is none at all: `check` names it then."""
+    from polyarch.oci import document as documents
+    from polyarch.oci.document import Index
+
+    try:
+        document = documents.load(raw)
+    except CorruptError:
+        return None
+    if isinstance(document, Index):
+        return _Document(manifests=[_part(entry) for entry in document.manifests])
+    return _Document(config=_part(document.config), layers=[_part(layer) for layer in document.layers])
+
+
+def _part(entry: Descriptor) -> _Part:
+    return _Part(entry.digest, entry.size, entry.media_type, entry.platform, dict(entry.annotations))
 
 
 def _single(reader: _Reader, root: Descriptor, document: _Document | None) -> tuple[ListedPlatform, int]:
     image = reader.image(root.digest, root.size) if document is not None else None
-    raw = reader.read(Digest(image.config)) if image else None
-    platform = ""
-    if raw is not None:
-        try:
-            platform = str(platforms.normalize(msgspec.json.decode(raw, type=Platform)))
-        except (msgspec.DecodeError, ValueError, RecursionError):
-            platform = ""
     listed = ListedPlatform(
-        platform=platform,
+        platform=reader.claimed(image.config) if image else "",
         digest=root.digest,
         size=sum(image.parts.values()) if image else 0,
         config=Digest(image.config) if image else Digest(""),

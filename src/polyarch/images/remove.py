@@ -9,10 +9,11 @@ from polyarch.images import names
 from polyarch.images.names import Named
 from polyarch.oci import document as documents
 from polyarch.oci import index as indexes
-from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
 from polyarch.oci.document import Index, Manifest
 from polyarch.oci.platform import Platform
+from polyarch.transfer import choosing
+from polyarch.transfer.choosing import Leaf
 
 if TYPE_CHECKING:
     from polyarch.store import Store
@@ -72,7 +73,7 @@ def _remove_platforms(store: "Store", found: Named, platforms: tuple[Platform, .
     root = _document(store, found.descriptor.digest)
     if not isinstance(root, Index):
         raise UsageError(f"{shown} is no index but one image", f"'polyarch rmi {shown}' removes it")
-    entries = [entry for platform in platforms for entry in _of_platform(root, platform, shown)]
+    leaves = [leaf for platform in platforms for leaf in _of_platform(store, root, platform, shown)]
     others = {
         child
         for name, other in store.tagged().items()
@@ -80,28 +81,29 @@ def _remove_platforms(store: "Store", found: Named, platforms: tuple[Platform, .
         for child in _graph(store, other.digest)
     }
     candidates: set[Digest] = set()
-    for entry in entries:
-        if entry.digest in others:
+    members: set[Digest] = set()
+    for leaf in leaves:
+        if leaf.entry.digest in others:
             raise ConflictError(
-                f"the image of {shown} for {entry.platform} is also another name's",
+                f"the image of {shown} for {leaf.entry.platform} is also another name's",
                 "remove that name first; 'polyarch images' shows the digests",
             )
-        about = [note.digest for note in indexes.attestations(root, entry.digest)]
-        for digest in (entry.digest, *about):
+        for digest in (leaf.entry.digest, *(note.digest for note in leaf.about)):
+            members.add(digest)
             candidates |= _graph(store, digest)
     # As long as the index is here its members are reachable, so the collection cannot take them: they go first.
     # A reader may meet a manifest that is gone at any time (store/layout.py).
-    gone = tuple(entry.digest for entry in entries if store.blob_path(entry.digest).exists())
-    for digest in candidates & {entry.digest for entry in root.manifests}:
+    gone = tuple(leaf.entry.digest for leaf in leaves if store.blob_path(leaf.entry.digest).exists())
+    for digest in members:
         store.blob_path(digest).unlink(missing_ok=True)
     return Removed((), tuple(dict.fromkeys((*gone, *_sweep(store, candidates)))))
 
 
-def _of_platform(root: Index, platform: Platform, shown: str) -> list[Descriptor]:
-    entries = [entry for entry in root.manifests if indexes.meant_by(platform)(entry)]
-    if not entries:
-        raise NotFoundError(f"{shown} has no image for {platform}", f"it is for {indexes.describe(root)}")
-    return entries
+def _of_platform(store: "Store", root: Index, platform: Platform, shown: str) -> list[Leaf]:
+    found = [leaf for leaf in choosing.leaves(store, root, platform) if indexes.meant_by(platform)(leaf.entry)]
+    if not found:
+        raise NotFoundError(f"{shown} has no image for {platform}", f"it is for {choosing.describe(store, root)}")
+    return found
 
 
 def _sweep(store: "Store", candidates: set[Digest]) -> tuple[Digest, ...]:

@@ -22,9 +22,9 @@ from polyarch.oci.document import Index, Manifest
 from polyarch.oci.index import PlatformEdit
 from polyarch.oci.platform import Platform
 from polyarch.oci.reference import Reference
+from polyarch.transfer import choosing, locate
 from polyarch.transfer import copy as copier
 from polyarch.transfer import graph as graphs
-from polyarch.transfer import locate
 from polyarch.transfer.lazy import LazySource
 from polyarch.transfer.locate import Location, Places
 from polyarch.transfer.publish import publish
@@ -180,7 +180,8 @@ def _combine(places: Places, gathered: Sequence[Member], options: ToolOptions) -
     entries = [entry for member in gathered for entry in member.entries]
     if options.platforms is not None:
         whole = indexes.create({entry.descriptor.digest: entry.descriptor for entry in entries}.values())
-        chosen = {entry.digest for entry in copier.choose(whole, options.platforms)}
+        source = LazySource(places.store, places.registry)
+        chosen = {leaf.entry.digest for leaf in choosing.choose(source, whole, options.platforms)}
         entries = list(members.followed_by_attestations(entries, lambda entry: entry.digest in chosen))
     # As buildx: an entry is the same as another if it has its digest; one platform may be there twice.
     index, _ = creating.combine(None, entries, allow_duplicates=True)

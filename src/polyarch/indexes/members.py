@@ -91,7 +91,7 @@ def refuse_duplicates(entries: Sequence[Entry]) -> None:
         if entry.descriptor.is_attestation or entry.descriptor.platform is None:
             continue
         platform = platforms.normalize(entry.descriptor.platform)
-        key = f"{platform} {platform.os_version} {' '.join(platform.os_features)}".strip()
+        key = str(platform)
         other = seen.setdefault(key, entry)
         if other.descriptor.digest != entry.descriptor.digest:
             raise ConflictError(

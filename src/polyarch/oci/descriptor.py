@@ -36,15 +36,38 @@ class Descriptor(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"
 
 
 def parse(document: object) -> Descriptor:
-    """The view of a decoded JSON object. Raises CorruptError where a field is missing or impossible."""
+    """The view of a decoded JSON object. Raises CorruptError where a field is missing or impossible.
+
+    As in Go, null means absent. A platform without an operating system or an architecture says nothing (image-spec
+    requires both), so it is None.
+    """
     try:
         descriptor = msgspec.convert(document, Descriptor)
     except msgspec.ValidationError as error:
-        raise CorruptError(f"a descriptor is malformed: {error}") from error
+        # Nearly no descriptor has nulls, so they are looked for only where one does not fit.
+        descriptor = _forgiven(document, error)
     digests.parse(descriptor.digest)
     if descriptor.size < 0:
         raise CorruptError(f"the descriptor of {descriptor.digest} says a size of {descriptor.size}")
+    platform = descriptor.platform
+    if platform is not None and not (platform.os and platform.architecture):
+        return msgspec.structs.replace(descriptor, platform=None)
     return descriptor
+
+
+def _forgiven(document: object, error: msgspec.ValidationError) -> Descriptor:
+    if not isinstance(document, dict):
+        raise CorruptError(f"a descriptor is malformed: {error}") from error
+    plain: dict[str, Any] = {"mediaType": ""} | {key: value for key, value in document.items() if value is not None}
+    if isinstance(platform := plain.get("platform"), dict):
+        given = {key: value for key, value in platform.items() if value is not None}
+        plain["platform"] = {"os": "", "architecture": ""} | given
+    if isinstance(annotations := plain.get("annotations"), dict):
+        plain["annotations"] = {key: "" if value is None else value for key, value in annotations.items()}
+    try:
+        return msgspec.convert(plain, Descriptor)
+    except msgspec.ValidationError as again:
+        raise CorruptError(f"a descriptor is malformed: {again}") from again
 
 
 def to_dict(descriptor: Descriptor) -> dict[str, Any]:

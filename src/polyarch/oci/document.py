@@ -53,6 +53,7 @@ class Manifest(Document, frozen=True):
     layers: tuple[Descriptor, ...]
     annotations: dict[str, str] = {}
     artifact_type: str = ""
+    subject: Digest | None = None
 
     @property
     def is_image(self) -> bool:
@@ -66,6 +67,7 @@ class Index(Document, frozen=True):
     manifests: tuple[Descriptor, ...]
     annotations: dict[str, str] = {}
     artifact_type: str = ""
+    subject: Digest | None = None
 
 
 def decode(raw: bytes) -> dict[str, Any]:
@@ -93,8 +95,10 @@ def encode(document: dict[str, Any]) -> bytes:
 def load(raw: bytes, media_type: str | None = None) -> Manifest | Index:
     """The manifest or index in `raw`.
 
-    `media_type` is what the descriptor or the registry's Content-Type says; the document's own `mediaType`
-    must agree with it (image-spec, manifest.md), and without either the fields decide. Raises CorruptError.
+    `media_type` is what the descriptor or the registry's Content-Type says; without it and without a `mediaType` of
+    the document's own, the fields decide. The document's own type is the one that holds: OCI's and docker's names of
+    the same kind are mixed by some tools ("crane flatten"), and only an image for an index, or the reverse, is
+    refused. As in Go, null means absent. Raises CorruptError.
     """
     document = decode(raw)
     kind = _kind(document, media_type)
@@ -109,6 +113,7 @@ def load(raw: bytes, media_type: str | None = None) -> Manifest | Index:
             manifests=_entries(document, "manifests"),
             annotations=annotations,
             artifact_type=artifact_type,
+            subject=_subject(document),
         )
     return Manifest(
         raw=raw,
@@ -117,6 +122,7 @@ def load(raw: bytes, media_type: str | None = None) -> Manifest | Index:
         layers=_entries(document, "layers"),
         annotations=annotations,
         artifact_type=artifact_type,
+        subject=_subject(document),
     )
 
 
@@ -132,22 +138,26 @@ def _kind(document: dict[str, Any], media_type: str | None) -> str:
     known = media_types.INDEXES | media_types.MANIFESTS
     # A manifest has a config and layers, an index has manifests; one that has both could be taken for either
     # by different readers (CVE-2021-41190).
-    if "manifests" in document and ("config" in document or "layers" in document):
+    has = {name for name in ("manifests", "config", "layers") if document.get(name) is not None}
+    if "manifests" in has and len(has) > 1:
         raise CorruptError("the document is a manifest and an index at once")
-    if media_type in known and own is not None and own != media_type:
+    if media_type in known and own in known and (own in media_types.INDEXES) != (media_type in media_types.INDEXES):
         raise CorruptError(f"the document says that it is {own}, its descriptor says {media_type}")
     kind = own or (media_type if media_type in known else None)
     if kind is None:
-        kind = media_types.OCI_INDEX if "manifests" in document else media_types.OCI_MANIFEST
+        kind = media_types.OCI_INDEX if "manifests" in has else media_types.OCI_MANIFEST
     if kind not in known:
         raise CorruptError(f"{kind} is neither an image manifest nor an index")
-    if ("manifests" in document) != (kind in media_types.INDEXES):
+    # An index without entries may say so with null, or not at all.
+    if has & ({"config", "layers"} if kind in media_types.INDEXES else {"manifests"}):
         raise CorruptError(f"the document says that it is {kind}, but has not its fields")
     return kind
 
 
 def _entries(document: dict[str, Any], field: str) -> tuple[Descriptor, ...]:
-    entries = document.get(field, [])
+    entries = document.get(field)
+    if entries is None:
+        return ()
     if not isinstance(entries, list):
         raise CorruptError(f"{field!r} is not a list")
     return tuple(descriptors.parse(entry) for entry in entries)
@@ -155,6 +165,16 @@ def _entries(document: dict[str, Any], field: str) -> tuple[Descriptor, ...]:
 
 def _annotations(document: dict[str, Any]) -> dict[str, str]:
     annotations = document.get("annotations") or {}
-    if not isinstance(annotations, dict) or not all(isinstance(value, str) for value in annotations.values()):
+    if not isinstance(annotations, dict):
         raise CorruptError("'annotations' is not a map of strings")
+    if not all(isinstance(value, str) for value in annotations.values()):
+        annotations = {key: "" if value is None else value for key, value in annotations.items()}
+        if not all(isinstance(value, str) for value in annotations.values()):
+            raise CorruptError("'annotations' is not a map of strings")
     return annotations
+
+
+def _subject(document: dict[str, Any]) -> Digest | None:
+    """The digest of what the document speaks of (image-spec, manifest.md, "subject")."""
+    subject = document.get("subject")
+    return None if subject is None else descriptors.parse(subject).digest

@@ -20,6 +20,7 @@ from polyarch.oci.document import Index
 from polyarch.oci.platform import Platform
 
 Matcher = Callable[[Descriptor], bool]
+_KINDS = media_types.INDEXES | media_types.MANIFESTS
 
 
 class PlatformEdit(msgspec.Struct, frozen=True):
@@ -69,16 +70,18 @@ def meant_by(platform: Platform) -> Matcher:
     """
 
     def matches(entry: Descriptor) -> bool:
-        if entry.platform is None or entry.is_attestation:
-            return False
-        named = msgspec.structs.replace(
-            entry.platform,
-            os_version=entry.platform.os_version if platform.os_version else "",
-            os_features=entry.platform.os_features if platform.os_features else (),
-        )
-        return platforms.same(named, platform)
+        return entry.platform is not None and is_image(entry) and is_meant(entry.platform, platform)
 
     return matches
+
+
+def is_meant(offered: Platform, wanted: Platform) -> bool:
+    """Whether a person means the platform `offered` by `wanted`: what is left out there may be anything here."""
+    version = offered.os_version
+    if not wanted.os_version or platforms.is_version_of(version, wanted.os_version):
+        version = wanted.os_version
+    features = offered.os_features if wanted.os_features else ()
+    return platforms.same(msgspec.structs.replace(offered, os_version=version, os_features=features), wanted)
 
 
 def create(
@@ -99,7 +102,7 @@ def create(
 
 def add(index: Index, entry: Descriptor) -> Index:
     """The index with `entry` at its end, or in the place of the entry that has its digest."""
-    document = index.decode()
+    document = _decode(index)
     plain = descriptors.to_dict(entry)
     for position, existing in enumerate(index.manifests):
         if existing.digest == entry.digest:
@@ -111,7 +114,7 @@ def add(index: Index, entry: Descriptor) -> Index:
 
 def replace(index: Index, matcher: Matcher, entry: Descriptor) -> Index:
     """The index with `entry` where the first matching entry was, the other matches gone; else at its end."""
-    document = index.decode()
+    document = _decode(index)
     kept: list[dict[str, Any]] = []
     placed = False
     for existing, plain in zip(index.manifests, document["manifests"], strict=True):
@@ -134,7 +137,7 @@ def remove(index: Index, matcher: Matcher) -> Index:
     gone = {entry.digest for entry in index.manifests if matcher(entry)}
     if not gone:
         raise NotFoundError("the index has no such entry", f"it has {describe(index)}")
-    document = index.decode()
+    document = _decode(index)
     document["manifests"] = [
         plain
         for entry, plain in zip(index.manifests, document["manifests"], strict=True)
@@ -173,7 +176,7 @@ def annotate(index: Index, matcher: Matcher, edit: PlatformEdit, annotations: Ma
 
     Raises NotFoundError if none matches.
     """
-    document = index.decode()
+    document = _decode(index)
     found = False
     for entry, plain in zip(index.manifests, document["manifests"], strict=True):
         if not matcher(entry):
@@ -193,7 +196,7 @@ def annotate_index(index: Index, annotations: Mapping[str, str]) -> Index:
 
     Docker's list has no place for them, so it becomes OCI's index of the same images, as buildx has it.
     """
-    document = index.decode()
+    document = _decode(index)
     document["mediaType"] = media_types.OCI_INDEX
     document["annotations"] = {**(document.get("annotations") or {}), **annotations}
     return _load(document)
@@ -201,7 +204,7 @@ def annotate_index(index: Index, annotations: Mapping[str, str]) -> Index:
 
 def convert(index: Index, renamed: Mapping[Digest, Descriptor], *, to_docker: bool) -> Index:
     """The index in the other format, its entries pointing at `renamed`: old digest to converted manifest."""
-    document = index.decode()
+    document = _decode(index)
     document["mediaType"] = media_types.DOCKER_INDEX if to_docker else media_types.OCI_INDEX
     for plain in document["manifests"]:
         if (target := renamed.get(plain["digest"])) is not None:
@@ -220,15 +223,23 @@ def select(index: Index, wanted: Platform) -> Descriptor | None:
         (position, order, entry)
         for order, entry in enumerate(index.manifests)
         if entry.platform is not None
-        and not entry.is_attestation
+        and is_image(entry)
         and (position := platforms.rank(entry.platform, wanted)) is not None
     ]
     return min(ranked, key=lambda choice: choice[:2])[2] if ranked else None
 
 
+def is_image(entry: Descriptor) -> bool:
+    """Whether an entry is an image or an index of some.
+
+    Attestations are neither, and entries of unknown media types are to be ignored (image-spec, image-index.md).
+    """
+    return not entry.is_attestation and entry.media_type in _KINDS
+
+
 def images(index: Index) -> tuple[Descriptor, ...]:
-    """The entries that are images, attestations left out."""
-    return tuple(entry for entry in index.manifests if not entry.is_attestation)
+    """The entries that are images or indexes."""
+    return tuple(entry for entry in index.manifests if is_image(entry))
 
 
 def attestation_entries(index: Index) -> tuple[Descriptor, ...]:
@@ -260,7 +271,7 @@ def subset(index: Index, wanted: Iterable[Platform]) -> Index:
 
 def keep(index: Index, matcher: Matcher) -> Index:
     """The index with only the entries that match; itself where all do."""
-    document = index.decode()
+    document = _decode(index)
     document["manifests"] = [
         plain for entry, plain in zip(index.manifests, document["manifests"], strict=True) if matcher(entry)
     ]
@@ -293,6 +304,13 @@ def _edited(platform: dict[str, Any], edit: PlatformEdit) -> dict[str, Any]:
     result.setdefault("architecture", "")
     result.setdefault("os", "linux")
     return {key: value for key, value in result.items() if value or key in ("architecture", "os")}
+
+
+def _decode(index: Index) -> dict[str, Any]:
+    """A fresh JSON object whose `manifests` is a list, even where the index says null or nothing."""
+    document = index.decode()
+    document["manifests"] = document.get("manifests") or []
+    return document
 
 
 def _load(document: dict[str, Any]) -> Index:

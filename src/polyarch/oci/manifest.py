@@ -39,13 +39,14 @@ def convert(manifest: Manifest, *, to_docker: bool) -> Manifest:
     if manifest.media_type == wanted:
         return manifest
     document = manifest.decode()
+    document["layers"] = document.get("layers") or []
     for entry in [document, document["config"], *document["layers"]]:
-        own = entry.get("mediaType", manifest.media_type)
+        own = entry.get("mediaType") or (manifest.media_type if entry is document else "")
         if own in names:
             entry["mediaType"] = names[own]
-        elif to_docker and own not in media_types.TO_OCI and own != media_types.DOCKER_FOREIGN_LAYER:
+        elif to_docker and own not in media_types.TO_OCI:
             raise UnsupportedError(
-                f"Docker's manifest format has no name for {own}",
+                f"Docker's manifest format has no name for {own or 'a blob without a media type'}",
                 "push it in OCI format, or build it with compression=gzip,force-compression=true",
             )
     if to_docker:

@@ -7,13 +7,16 @@ OCI_EMPTY = "application/vnd.oci.empty.v1+json"
 OCI_LAYER = "application/vnd.oci.image.layer.v1.tar"
 OCI_LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
 OCI_LAYER_ZSTD = "application/vnd.oci.image.layer.v1.tar+zstd"
+OCI_FOREIGN_LAYER = "application/vnd.oci.image.layer.nondistributable.v1.tar"
+OCI_FOREIGN_LAYER_GZIP = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
 
 DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
 DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar"
 DOCKER_LAYER_GZIP = "application/vnd.docker.image.rootfs.diff.tar.gzip"
-DOCKER_FOREIGN_LAYER = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
+DOCKER_FOREIGN_LAYER = "application/vnd.docker.image.rootfs.foreign.diff.tar"
+DOCKER_FOREIGN_LAYER_GZIP = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
 
 INDEXES = frozenset({OCI_INDEX, DOCKER_INDEX})
 MANIFESTS = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
@@ -27,10 +30,12 @@ TO_DOCKER = {
     OCI_CONFIG: DOCKER_CONFIG,
     OCI_LAYER: DOCKER_LAYER,
     OCI_LAYER_GZIP: DOCKER_LAYER_GZIP,
+    OCI_FOREIGN_LAYER: DOCKER_FOREIGN_LAYER,
+    OCI_FOREIGN_LAYER_GZIP: DOCKER_FOREIGN_LAYER_GZIP,
 }
 TO_OCI = {docker: oci for oci, docker in TO_DOCKER.items()}
 
 
 def is_distributable(media_type: str) -> bool:
     """Whether a layer may be sent to any registry. Foreign layers stay where their licence keeps them."""
-    return media_type != DOCKER_FOREIGN_LAYER and ".nondistributable." not in media_type
+    return ".foreign.diff." not in media_type and ".nondistributable." not in media_type

@@ -42,7 +42,10 @@ _KNOWN_SYSTEMS = frozenset(
 
 
 class Platform(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What an image runs on. Empty strings are absent fields; `parse` gives the normal form."""
+    """What an image runs on. Empty strings are absent fields; `parse` gives the normal form.
+
+    Its text is containerd's: linux/arm/v7, windows(10.0.17763.1)/amd64. `parse` reads it.
+    """
 
     architecture: str
     os: str
@@ -51,7 +54,10 @@ class Platform(msgspec.Struct, frozen=True, omit_defaults=True):
     variant: str = ""
 
     def __str__(self) -> str:
-        return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
+        system = self.os
+        if self.os_version or self.os_features:
+            system += f"({'+'.join((self.os_version, *self.os_features))})"
+        return "/".join(part for part in (system, self.architecture, self.variant) if part)
 
     @property
     def is_unknown(self) -> bool:
@@ -231,9 +237,14 @@ def rank(offered: Platform, wanted: Platform) -> int | None:
             candidate.os,
             candidate.architecture,
             candidate.variant,
-        ) and (not candidate.os_version or candidate.os_version == normal.os_version):
+        ) and (not candidate.os_version or is_version_of(normal.os_version, candidate.os_version)):
             return position
     return None
+
+
+def is_version_of(version: str, wanted: str) -> bool:
+    """Whether the version of an operating system is `wanted` or a revision of it, as 10.0.17763.1 is of 10.0.17763."""
+    return version == wanted or version.startswith(f"{wanted}.")
 
 
 def same(one: Platform, other: Platform) -> bool:

@@ -8,7 +8,7 @@ from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.place import Readable
 from polyarch.oci.reference import Reference
 from polyarch.oci.verify import VerifyingReader
-from polyarch.registry import uploads
+from polyarch.registry import elsewhere, uploads
 from polyarch.registry.http import Body, Response, joined
 from polyarch.registry.wire import Wire
 
@@ -19,8 +19,13 @@ _FIRST_PAUSE = 0.2
 
 
 def open_(wire: Wire, descriptor: Descriptor) -> VerifyingReader:
-    """A blob's bytes, verified while they are read."""
-    return _Verified(_Download(wire, descriptor), wire, descriptor)
+    """A blob's bytes, verified while they are read; from its publisher where the registry does not have it."""
+    try:
+        return _Verified(_Download(wire, descriptor), wire, descriptor)
+    except NotFoundError:
+        if not descriptor.urls:
+            raise
+        return elsewhere.open_(wire.session.transport, descriptor)
 
 
 class _Verified(VerifyingReader):
@@ -98,11 +103,13 @@ class _Download:
         try:
             if response.status == 206:
                 match = re.match(_RANGE, response.header("Content-Range"))
-                if match is None or int(match[1]) != start:
+                if match is None or int(match[1]) != start or response.is_gzipped:
                     raise RegistryError(f"{wire.name(digest)}: asked for the rest, the registry sent another range")
                 return response
             length = response.header("Content-Length")
-            if length.isdigit() and int(length) != size:
+            if _is_encoded(response, self._descriptor):
+                response.inflate()
+            elif length.isdigit() and int(length) != size:
                 if wire.distrust(response.mirror):
                     response.close()
                     return self._open()
@@ -117,6 +124,17 @@ class _Download:
             response.close()
             raise
         return response
+
+
+def _is_encoded(response: Response, descriptor: Descriptor) -> bool:
+    """Whether what comes was compressed on its way.
+
+    Storage behind a registry also says "gzip" of layers that are gzip files themselves: their length tells.
+    """
+    length = response.header("Content-Length")
+    if not response.is_gzipped or length == str(descriptor.size):
+        return False
+    return bool(length) or not descriptor.media_type.endswith("gzip")
 
 
 def read_range(wire: Wire, descriptor: Descriptor, offset: int, size: int) -> bytes:

@@ -10,7 +10,7 @@ from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
 from polyarch.oci.place import BlobReader, Readable
 from polyarch.oci.reference import Reference
-from polyarch.registry import blobs, download, login, manifests, tags
+from polyarch.registry import blobs, download, elsewhere, login, manifests, tags
 from polyarch.registry.auth import Authorizer
 from polyarch.registry.credentials import Credential, Credentials
 from polyarch.registry.download import Download
@@ -61,7 +61,8 @@ class Repository:
     def open_blob(self, descriptor: Descriptor) -> BlobReader:
         """The blob's bytes, verified while they are read; a cut connection is resumed where it was cut.
 
-        Raises NotFoundError; reading raises CorruptError, or RegistryError when the registry stays away.
+        What the repository does not have comes from the descriptor's `urls`, where it has some. Raises NotFoundError;
+        reading raises CorruptError, or RegistryError when the registry stays away.
         """
         return blobs.open_(self._wire, descriptor)
 
@@ -171,6 +172,10 @@ class Registry:
         Raises NotFoundError, RegistryError.
         """
         return download.open_(self._transport, url, etag, modified)
+
+    def open_elsewhere(self, descriptor: Descriptor) -> BlobReader:
+        """A blob from the URLs that its descriptor gives, verified while it is read. Raises NotFoundError."""
+        return elsewhere.open_(self._transport, descriptor)
 
     def login(self, host: str, credential: Credential) -> str:
         """Check a credential at the registry `host` and store it; says where it is stored.

@@ -166,7 +166,9 @@ class Answer:
         elif self._chunked:
             self._left = 0
         elif length := self.headers.get("Content-Length"):
-            if not length.isascii() or not length.isdigit():
+            # Several that are equal are one (RFC 9110, 8.6).
+            same = {part.strip() for part in length.split(",")}
+            if len(same) > 1 or not (length := same.pop()).isascii() or not length.isdigit():
                 raise CutError(f"an answer has the length {length[:40]!r}")
             self._left = int(length)
         else:

@@ -81,6 +81,7 @@ class Response:
     def __init__(self, raw: "Answer | ProxyAnswer", url: str) -> None:
         self._raw = raw
         self._body: bytes | None = None
+        self._inflated: Readable | None = None
         self.status = raw.status
         self.url = url
         self.mirror = ""  # the mirror that was asked, empty for the registry itself
@@ -95,6 +96,22 @@ class Response:
 
     def read(self, size: int = -1, /) -> bytes:
         """Up to `size` bytes, empty at the end. Raises a retryable RegistryError if the connection is cut."""
+        if self._inflated is not None:
+            return self._inflated.read(size)
+        return self._read(size)
+
+    @property
+    def is_gzipped(self) -> bool:
+        """Whether the answer says that it was compressed on its way, though nobody asked for that."""
+        return self.header("Content-Encoding").strip().lower() in ("gzip", "x-gzip")
+
+    def inflate(self) -> None:
+        """Undo the Content-Encoding in what is read from now on."""
+        from polyarch.registry.inflate import Inflated
+
+        self._inflated = Inflated(self._read, urlsplit(self.url).netloc)
+
+    def _read(self, size: int) -> bytes:
         try:
             return self._raw.read(size if size >= 0 else None)
         except HTTPError as error:
@@ -103,8 +120,10 @@ class Response:
             ) from error
 
     def body(self, limit: int = _SMALL) -> bytes:
-        """The body up to `limit` bytes, read once and kept."""
+        """The body up to `limit` bytes, read once and kept; gzip as a Content-Encoding is undone."""
         if self._body is None:
+            if self.is_gzipped and self._inflated is None:
+                self.inflate()
             pieces: list[bytes] = []
             while limit > 0 and (piece := self.read(min(limit, _CHUNK))):
                 pieces.append(piece)
@@ -206,7 +225,7 @@ class Transport:
             else:
                 if response.status not in RETRYABLE or not left:
                     return response
-                wait = _retry_after(response.header("Retry-After"), pause)
+                wait = _retry_after(response, pause)
                 if wait > _LONGEST_PAUSE or (body is not None and not body.rewind()):
                     return response
                 response.close()
@@ -245,12 +264,30 @@ class Transport:
         parts = urlsplit(target)
         if parts.scheme not in ("http", "https"):
             raise RegistryError(f"{urlsplit(url).netloc} redirects to {parts.scheme!r}, which is not HTTP")
-        plain = parts.scheme == "http" and urlsplit(url).scheme == "https"
-        if plain and not is_loopback(parts.netloc) and not self._hosts.is_insecure(parts.netloc):
+        if urlsplit(url).scheme == "https" and self._is_open(target):
             raise RegistryError(
                 f"{urlsplit(url).netloc} redirects from TLS to plain HTTP at {parts.netloc}",
                 f"if that is intended, mark {parts.netloc} as insecure",
             )
+
+    def require_private(self, url: str, giver: str = "") -> None:
+        """Raises RegistryError where `url` is plain HTTP, and its host neither loopback nor marked as insecure.
+
+        `giver` is the host that gave the URL over TLS to be sent something.
+        """
+        if not self._is_open(url):
+            return
+        host = urlsplit(url).netloc
+        if not giver:
+            raise RegistryError(f"{host} would be asked in plain HTTP", f"if that is intended, mark {host} as insecure")
+        raise RegistryError(
+            f"{giver} speaks TLS, but wants to be sent to in plain HTTP at {host}",
+            f"a proxy in front of the registry must set X-Forwarded-Proto; or mark {host} as insecure",
+        )
+
+    def _is_open(self, url: str) -> bool:
+        parts = urlsplit(url)
+        return parts.scheme == "http" and not is_loopback(parts.netloc) and not self._hosts.is_insecure(parts.netloc)
 
 
 def joined(base: str, location: str) -> str:
@@ -271,6 +308,16 @@ def origin_differs(one: str, other: str) -> bool:
 def nobody_listens(error: RegistryError) -> bool:
     """Whether there was not even a connection."""
     return isinstance(error.__cause__, ConnectError)
+
+
+def speaks_no_tls(error: RegistryError) -> bool:
+    """Whether TLS was tried, and what answered does not speak it: unlike one whose certificate is not trusted."""
+    if not isinstance(error.__cause__, TLSError):
+        return False
+    import ssl
+
+    reason = error.__cause__.__cause__
+    return not isinstance(reason, ssl.SSLCertVerificationError) and "ALERT" not in (getattr(reason, "reason", "") or "")
 
 
 def _quoted(text: str) -> str:
@@ -297,9 +344,23 @@ def _most(error: RegistryError, attempts: int) -> int:
     return min(attempts, 3) if nobody_listens(error) else attempts
 
 
-def _retry_after(value: str, pause: float) -> float:
-    """Seconds to wait. A date, which the header may be as well, would need the clock: `pause` serves."""
-    return max(float(value), pause) if value.isascii() and value.isdigit() else pause
+def _retry_after(response: Response, pause: float) -> float:
+    """Seconds to wait: Retry-After's own, or from the answer's Date to its date (RFC 9110, 10.2.3).
+
+    The server's clock made both dates, so this machine's is not needed. `pause` serves where nothing is said.
+    """
+    value = response.header("Retry-After")
+    if value.isascii() and value.isdigit():
+        return max(float(value), pause)
+    said = response.headers("Date")
+    if not value or not said:
+        return pause
+    from email.utils import parsedate_to_datetime
+
+    try:
+        return max((parsedate_to_datetime(value) - parsedate_to_datetime(said[0])).total_seconds(), pause)
+    except (ValueError, TypeError, OverflowError):
+        return pause
 
 
 def _context(tls: TLS) -> "ssl.SSLContext":

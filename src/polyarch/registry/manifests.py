@@ -45,9 +45,11 @@ def fetch(wire: Wire, name: str) -> tuple[Descriptor, bytes]:
         media_type = _media_type(response)
     wanted = name if digests.is_digest(name) else claimed if digests.is_digest(claimed) else digests.of(raw)
     try:
-        known = media_type if media_type in _KNOWN else documents.load(raw).media_type
-        descriptor = Descriptor(known, Digest(wanted), len(raw))
-        return descriptor, verified(raw, descriptor, wire.name(name))
+        descriptor = Descriptor(media_type, Digest(wanted), len(raw))
+        verified(raw, descriptor, wire.name(name))
+        # Of OCI's and docker's names for its kind, the document's own is the one that holds.
+        known = documents.load(raw, media_type if media_type in _KNOWN else None).media_type
+        return Descriptor(known, descriptor.digest, descriptor.size), raw
     except CorruptError:
         if not wire.distrust(response.mirror):
             raise
@@ -60,9 +62,7 @@ def read(wire: Wire, descriptor: Descriptor) -> bytes:
     if descriptor.size > documents.MAX_SIZE:
         raise CorruptError(f"{name} claims {descriptor.size} bytes; a manifest has at most {documents.MAX_SIZE}")
     tail = f"manifests/{descriptor.digest}"
-    # The descriptor's own type is asked for as well: an index may name artifacts of any kind.
-    accept = ", ".join(dict.fromkeys((descriptor.media_type, *media_types.ACCEPTED)))
-    with wire.read("GET", tail, descriptor.digest, what=name, headers={"Accept": accept}) as response:
+    with wire.read("GET", tail, descriptor.digest, what=name, headers={"Accept": _accepted(descriptor)}) as response:
         try:
             return verified(_body(response, name), descriptor, str(wire.reference))
         except CorruptError:
@@ -78,7 +78,8 @@ def has(wire: Wire, descriptor: Descriptor) -> bool:
             return True
     name = wire.name(descriptor.digest)
     target = wire.path(f"manifests/{descriptor.digest}")
-    with wire.request("HEAD", target, what=name, headers={"Accept": descriptor.media_type}, ok=(200, 404)) as response:
+    headers = {"Accept": _accepted(descriptor)}
+    with wire.request("HEAD", target, what=name, headers=headers, ok=(200, 404)) as response:
         found = response.status == 200
     if found:
         wire.remember(descriptor.digest)
@@ -122,11 +123,19 @@ def _described(response: Response, name: str, wire: Wire) -> Descriptor | None:
         response.header("Content-Length"),
         _media_type(response),
     )
-    if not digests.is_digest(digest) or not length.isdigit() or media_type not in _KNOWN:
+    # Some proxies and frameworks say of an answer without a body that its length is 0.
+    if not digests.is_digest(digest) or not length.isdigit() or not int(length) or media_type not in _KNOWN:
         return None
+    if response.is_gzipped:
+        return None  # the length is that of the compressed answer
     if digests.is_digest(name) and digest != name and digests.algorithm(Digest(digest)) == name.partition(":")[0]:
         raise CorruptError(f"{wire.name(name)}: the registry answers with {digest}")
     return Descriptor(media_type, Digest(digest), int(length))
+
+
+def _accepted(descriptor: Descriptor) -> str:
+    """The descriptor's own type, and the others: an index may call docker's manifests OCI's, or name artifacts."""
+    return ", ".join(dict.fromkeys((descriptor.media_type, *media_types.ACCEPTED)))
 
 
 def _media_type(response: Response) -> str:
@@ -134,6 +143,12 @@ def _media_type(response: Response) -> str:
 
 
 def _body(response: Response, name: str) -> bytes:
+    encoding = response.header("Content-Encoding").strip().lower()
+    if encoding not in ("", "identity") and not response.is_gzipped:
+        raise RegistryError(
+            f"{name} came with the Content-Encoding {encoding}, though none was asked for",
+            "a proxy or gateway in front of the registry compresses its answers: have it leave them as they are",
+        )
     raw = response.body(documents.MAX_SIZE + 1)
     if len(raw) > documents.MAX_SIZE:
         raise CorruptError(f"{name} is larger than the {documents.MAX_SIZE} bytes that a manifest may have")

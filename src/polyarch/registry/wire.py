@@ -13,7 +13,17 @@ from polyarch.oci.reference import Reference
 from polyarch.registry import auth, errors
 from polyarch.registry.auth import Authorizer, Scope
 from polyarch.registry.hosts import Endpoint, Hosts
-from polyarch.registry.http import ATTEMPTS, Body, Headers, Response, Transport, joined, nobody_listens, origin_differs
+from polyarch.registry.http import (
+    ATTEMPTS,
+    Body,
+    Headers,
+    Response,
+    Transport,
+    joined,
+    nobody_listens,
+    origin_differs,
+    speaks_no_tls,
+)
 
 # A mirror is a convenience: what it does not give soon is got from the registry.
 _MIRROR_ATTEMPTS = 2
@@ -44,6 +54,7 @@ class Session:
             if endpoint.host in self._bases:
                 return self._bases[endpoint.host]
         schemes = self._hosts.schemes(endpoint.host)
+        failure: RegistryError | None = None
         for scheme in schemes[:-1]:
             base = f"{scheme}://{endpoint.host}"
             try:
@@ -52,13 +63,23 @@ class Session:
             except RegistryError as error:
                 if nobody_listens(error):
                     return base  # for another scheme as well; whoever asks meets it with its own patience
-                speaks = False
+                speaks, failure = False, error
             if speaks:
                 break
         else:
             base = f"{schemes[-1]}://{endpoint.host}"
+            if failure is not None:
+                self._confirm(base, failure)
         with self._lock:
             return self._bases.setdefault(endpoint.host, base)
+
+    def _confirm(self, base: str, failure: RegistryError) -> None:
+        """Raises `failure`, which plain HTTP ended with, where TLS is not spoken either: it is the one to be told."""
+        try:
+            self.transport.send("GET", f"{base}/v2/", attempts=1).close()
+        except RegistryError as error:
+            if speaks_no_tls(error):
+                raise failure from error
 
     def request(
         self,
@@ -81,6 +102,8 @@ class Session:
         base = self.base(endpoint)
         url = joined(base, target)
         foreign = origin_differs(base, url)
+        if foreign and base.startswith("https:"):
+            self.transport.require_private(url, endpoint.host)
         authorization = None if foreign else self._authorizer.header(base, endpoint, scope)
         response = self._send(method, url, headers, body, authorization, attempts)
         # The challenge of a host that was only redirected to is not answered: it would choose who gets the password.

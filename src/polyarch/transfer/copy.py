@@ -1,8 +1,9 @@
 """The one copier: a graph from any place to any other, children before what names them.
 
 Push, pull, save, load, merge and every `--output` are calls of `send`. Blobs go side by side, each once: what the
-target has is left alone, what its registry has in another repository is mounted, the rest is streamed. Manifests
-follow when all blobs are there, then indexes, and the name last, so that no name ever points at half an image.
+target has is left alone, what its registry has in another repository is mounted, the rest is streamed. Manifests and
+indexes follow when all blobs are there, each after all that it names, and the name last, so that no name ever points
+at half an image.
 """
 
 import threading
@@ -15,14 +16,14 @@ from polyarch import progress
 from polyarch.errors import NotFoundError, PolyarchError, RegistryError
 from polyarch.oci import config as configs
 from polyarch.oci import document as documents
-from polyarch.oci import index as indexes
 from polyarch.oci import platform as platforms
 from polyarch.oci.descriptor import Descriptor
-from polyarch.oci.digest import Digest
 from polyarch.oci.document import Index, Manifest
-from polyarch.oci.place import Fetching, Mounting, Originating, Readable, Source, Streaming, Tagged, Target
+from polyarch.oci.place import Fetching, Mounting, Originating, Partial, Readable, Source, Streaming, Tagged, Target
 from polyarch.oci.platform import Platform
+from polyarch.transfer import choosing
 from polyarch.transfer import graph as graphs
+from polyarch.transfer.choosing import Chosen
 from polyarch.transfer.crew import Crew
 from polyarch.transfer.graph import Graph, Node
 
@@ -98,24 +99,21 @@ def send(
     options = options or CopyOptions()
     with Crew(1 if isinstance(target, Streaming) and target.in_order else options.concurrency) as crew:
         root = source.fetch_manifest(name)[0] if isinstance(source, Fetching) else source.resolve(name)
-        root, only = _choose(source, root, options.called or name, options)
+        root, chosen = _choose(source, root, options.called or name, options)
+        only = None if chosen is None else chosen.digests
         graph = graphs.read(source, root, only, crew.map)
         if options.present_only and graph.absent and isinstance(graph.root.document, Index):
             gone = {entry.digest for entry in graph.absent}
-            only = frozenset(entry.digest for entry in graph.root.document.manifests) - gone
+            chosen = Chosen(frozenset(entry.digest for entry in graph.root.document.manifests) - gone)
             graph = msgspec.structs.replace(graph, absent=())
         graphs.require_whole(graph, source, options.called or name)
-        if only is None and names and _is_there(source, target, graph, names):
+        if chosen is None and names and _is_there(source, target, graph, names):
             form: Form = "single" if options.single else "whole"
             existing = sum(blob.size for blob in graph.blobs)
             return Sent(descriptor=graph.root.descriptor, form=form, moved=0, mounted=0, existing=existing)
         sender = _Sender(source, target, crew, options.unit, emit)
-        sender.blobs(graph.blobs)
-        crew.run(sender.manifest, [node for node in graph.manifests if node is not graph.root])
-        for node in graph.indexes:
-            if node is not graph.root:
-                sender.manifest(node)
-        descriptor, form = _name(target, graph, names, options, only)
+        sender.blobs([blob for blob in graph.blobs if not _stays(blob, source, target)])
+        descriptor, form = _write(sender, target, graph, names, options, chosen)
     return Sent(
         descriptor=descriptor,
         form=form,
@@ -146,29 +144,15 @@ def _is_there(source: Source, target: Target, graph: Graph, names: Sequence[str]
         return False
 
 
-def choose(index: Index, wanted: Iterable[Platform]) -> tuple[Descriptor, ...]:
-    """The entries for these platforms: all that name one exactly, else the best that serves it.
-
-    Raises NotFoundError that lists what is lacking and what is there.
-    """
-    chosen: dict[Digest, Descriptor] = {}
-    lacking: list[str] = []
-    for platform in wanted:
-        exact = [entry for entry in index.manifests if indexes.meant_by(platform)(entry)]
-        if not exact and (served := indexes.select(index, platform)) is not None:
-            exact = [served]
-        if not exact:
-            lacking.append(str(platform))
-        chosen.update((entry.digest, entry) for entry in exact)
-    if lacking:
-        raise NotFoundError(f"there is no image for {', '.join(lacking)}", f"there is {indexes.describe(index)}")
-    return tuple(chosen.values())
+def _stays(blob: Descriptor, source: Source, target: Target) -> bool:
+    """Whether a layer stays where its publisher serves it: no registry is sent it, and an archive may lack it."""
+    if not graphs.is_elsewhere(blob):
+        return False
+    return isinstance(target, Mounting) or (isinstance(source, Partial) and source.lacks(blob))
 
 
-def _choose(
-    source: Source, root: Descriptor, name: str, options: CopyOptions
-) -> tuple[Descriptor, frozenset[Digest] | None]:
-    """The root to copy, and which of its entries; None for all."""
+def _choose(source: Source, root: Descriptor, name: str, options: CopyOptions) -> tuple[Descriptor, Chosen | None]:
+    """The root to copy, and what below it; None for all."""
     if options.platforms is None:
         return root, None
     document = graphs.read_node(source, root).document
@@ -176,7 +160,7 @@ def _choose(
         _require_platform(source, document, name, options.platforms)
         return root, None
     try:
-        chosen = choose(document, options.platforms)
+        chosen = choosing.choose(source, document, options.platforms)
     except NotFoundError as error:
         raise NotFoundError(f"{name}: {error.message}", error.hint) from None
     if options.single:
@@ -184,13 +168,12 @@ def _choose(
             raise PolyarchError(
                 f"{name}: {len(chosen)} images fit, and a single one was asked for", "name one platform exactly"
             )
-        return chosen[0], None
-    digests = {entry.digest for entry in chosen}
-    attestations = {found.digest for entry in chosen for found in indexes.attestations(document, entry.digest)}
-    if digests | attestations == {entry.digest for entry in document.manifests}:
+        return chosen[0].entry, None
+    picked = Chosen(frozenset(digest for leaf in chosen for digest in leaf.digests), chosen)
+    everything = {entry.digest for entry in document.manifests if graphs.is_manifest(entry)}
+    if picked.digests == everything and not picked.nested:
         return root, None
-    alone = options.lone and len(digests) == 1
-    return root, frozenset(digests if alone else digests | attestations)
+    return root, picked.without_attestations() if options.lone and len(chosen) == 1 else picked
 
 
 def _require_platform(source: Source, manifest: Manifest, name: str, wanted: tuple[Platform, ...]) -> None:
@@ -203,35 +186,49 @@ def _require_platform(source: Source, manifest: Manifest, name: str, wanted: tup
         raise NotFoundError(f"{name}: there is no image for {', '.join(lacking)}", f"it is one image, for {own}")
 
 
-def _name(
+def _write(
+    sender: "_Sender",
     target: Target,
     graph: Graph,
     names: Sequence[str],
     options: CopyOptions,
-    only: frozenset[Digest] | None,
+    chosen: Chosen | None,
 ) -> tuple[Descriptor, Form]:
-    """Write the root under its names: the last step."""
+    """Write the manifests, and last the root under its names."""
     root = graph.root
-    if only is not None and options.sparse:
-        try:
-            _write_names(target, root.descriptor, root.document.raw, names)
-        except RegistryError as error:
-            if not _REFUSES_SPARSE.intersection(error.codes):
-                raise
-        else:
+    groups = graphs.in_order(graph)
+    if chosen is not None:
+        for group in groups:
+            sender.manifests(node for node in group if isinstance(node.document, Manifest))
+        if options.sparse and _write_sparse(sender, target, graph, names):
             return root.descriptor, "sparse"
-    if only is None:
-        _write_names(target, root.descriptor, root.document.raw, names)
-        return root.descriptor, "single" if options.single else "whole"
-    assert isinstance(root.document, Index)
-    if options.lone and len(only) == 1:
-        image = next(node for node in (*graph.manifests, *graph.indexes) if node.descriptor.digest in only)
-        _write_names(target, image.descriptor, image.document.raw, names)
-        return image.descriptor, "single"
-    lesser = indexes.keep(root.document, lambda entry: entry.digest in only)
-    descriptor = lesser.descriptor()
-    _write_names(target, descriptor, lesser.raw, names)
-    return descriptor, "subset"
+        if options.lone and len(chosen.leaves) == 1:
+            image = next(node for node in graph.manifests if node.descriptor.digest == chosen.leaves[0].entry.digest)
+            _write_names(target, image.descriptor, image.document.raw, names)
+            return image.descriptor, "single"
+        assert isinstance(root.document, Index)
+        lesser = chosen.lesser(root.document)
+        descriptor = lesser.descriptor()
+        _write_names(target, descriptor, lesser.raw, names)
+        return descriptor, "subset"
+    for group in groups:
+        sender.manifests(group)
+    _write_names(target, root.descriptor, root.document.raw, names)
+    return root.descriptor, "single" if options.single else "whole"
+
+
+def _write_sparse(sender: "_Sender", target: Target, graph: Graph, names: Sequence[str]) -> bool:
+    """Write the original indexes though some of their entries were not sent; False where the target refuses that."""
+    try:
+        for node in graph.indexes:
+            if node is not graph.root:
+                sender.manifest(node)
+        _write_names(target, graph.root.descriptor, graph.root.document.raw, names)
+    except RegistryError as error:
+        if not _REFUSES_SPARSE.intersection(error.codes):
+            raise
+        return False
+    return True
 
 
 def _write_names(target: Target, descriptor: Descriptor, raw: bytes, names: Sequence[str]) -> None:
@@ -267,6 +264,10 @@ class _Sender:
         for blob in ordered:
             self._report(blob, 0)
         self._crew.run(self._blob, ordered)
+
+    def manifests(self, nodes: Iterable[Node]) -> None:
+        """Write these side by side, as `manifest`."""
+        self._crew.run(self.manifest, list(nodes))
 
     def manifest(self, node: Node) -> None:
         """Write a manifest or index by its digest, if the target has it not yet."""

@@ -35,8 +35,7 @@ class Node(msgspec.Struct, frozen=True):
 class Graph(msgspec.Struct, frozen=True, kw_only=True):
     """Everything below a root, each once. `indexes` come children first; the root itself is in its list.
 
-    `blobs` leaves out the layers that may not be sent anywhere; `absent` are the entries of indexes that the
-    source named but does not have.
+    `absent` are the entries of indexes that the source named but does not have.
     """
 
     root: Node
@@ -60,16 +59,20 @@ def read_node(source: Source, descriptor: Descriptor) -> Node:
         )
     raw = source.read_manifest(descriptor)
     try:
-        return Node(descriptor, documents.load(raw, descriptor.media_type or None))
+        document = documents.load(raw, descriptor.media_type or None)
+        # Registries compare what a manifest is sent as with what it says that it is.
+        if descriptor.media_type != document.media_type:
+            descriptor = msgspec.structs.replace(descriptor, media_type=document.media_type)
+        return Node(descriptor, document)
     except CorruptError as error:
         raise CorruptError(f"{descriptor.digest}: {error.message}", error.hint) from error
 
 
 def read(source: Source, root: Descriptor, only: Collection[Digest] | None = None, each: Map = in_turn) -> Graph:
-    """The graph below `root`; of an index, only the entries with the digests in `only` where it is given.
+    """The graph below `root`; of indexes, only the entries with the digests in `only` where it is given.
 
-    Raises NotFoundError if the root itself is not there, CorruptError for a graph that is malformed, too deep or
-    too large.
+    Entries of unknown media types are passed over, as image-spec has it (image-index.md). Raises NotFoundError if the
+    root itself is not there, CorruptError for a graph that is malformed, too deep or too large.
     """
     first = read_node(source, root)
     known: dict[Digest, Node] = {root.digest: first}
@@ -85,10 +88,9 @@ def read(source: Source, root: Descriptor, only: Collection[Digest] | None = Non
                 blobs.update((blob.digest, blob) for blob in blobs_of(node.document))
                 continue
             depths[node.descriptor.digest] = depth
-            chosen = [entry for entry in node.document.manifests if depth > 0 or only is None or entry.digest in only]
+            chosen = [entry for entry in node.document.manifests if only is None or entry.digest in only]
             visited += len(chosen)
             following.update((entry.digest, entry) for entry in chosen if is_manifest(entry))
-            blobs.update((entry.digest, entry) for entry in chosen if not is_manifest(entry))
         level, depth = list(following.values()), depth + 1
         _check_bounds(root, level, depth, visited)
         unread = [entry for entry in level if entry.digest not in known and entry.digest not in absent]
@@ -108,15 +110,54 @@ def read(source: Source, root: Descriptor, only: Collection[Digest] | None = Non
 
 
 def blobs_of(manifest: Manifest) -> tuple[Descriptor, ...]:
-    """The config and the layers of a manifest that may be sent to any place."""
-    layers = (layer for layer in manifest.layers if media_types.is_distributable(layer.media_type))
-    return (manifest.config, *layers)
+    """The config and the layers of a manifest."""
+    return (manifest.config, *manifest.layers)
+
+
+def is_elsewhere(blob: Descriptor) -> bool:
+    """Whether a layer is one that its publisher serves from `urls`, and that registries need not have.
+
+    image-spec, layer.md, "Non-Distributable Layers"; docker calls them foreign.
+    """
+    return bool(blob.urls) and not media_types.is_distributable(blob.media_type)
+
+
+def in_order(graph: Graph) -> list[list[Node]]:
+    """All but the root in groups, each of which names only what is in groups before it, or not in the graph at all.
+
+    What a document names is its `manifests` and its `subject`: some registries refuse what comes before that.
+    """
+    nodes = {node.descriptor.digest: node for node in (*graph.manifests, *graph.indexes) if node is not graph.root}
+    waits: dict[Digest, int] = {}
+    waiting_for: dict[Digest, list[Digest]] = {}
+    for digest, node in nodes.items():
+        named = _named(node.document) & nodes.keys()
+        waits[digest] = len(named)
+        for other in named:
+            waiting_for.setdefault(other, []).append(digest)
+    groups: list[list[Node]] = []
+    ready = [digest for digest, count in waits.items() if not count]
+    while ready:
+        groups.append([nodes[digest] for digest in ready])
+        following: list[Digest] = []
+        for digest in (waiter for done in ready for waiter in waiting_for.get(done, ())):
+            waits[digest] -= 1
+            if not waits[digest]:
+                following.append(digest)
+        ready = following
+    return groups
+
+
+def _named(document: Manifest | Index) -> set[Digest]:
+    named = {entry.digest for entry in document.manifests} if isinstance(document, Index) else set()
+    return named | ({document.subject} if document.subject is not None else set())
 
 
 def missing(graph: Graph, source: Source) -> tuple[Descriptor, ...]:
     """What the graph needs and the source cannot give: absent manifests, then blobs, as far as the source knows."""
-    lacking = [blob for blob in graph.blobs if isinstance(source, Partial) and source.lacks(blob)]
-    return (*graph.absent, *lacking)
+    if not isinstance(source, Partial):
+        return graph.absent
+    return (*graph.absent, *(blob for blob in graph.blobs if not is_elsewhere(blob) and source.lacks(blob)))
 
 
 def require_whole(graph: Graph, source: Source, name: str) -> None:

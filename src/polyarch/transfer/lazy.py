@@ -62,7 +62,7 @@ def children(raw: bytes, media_type: str) -> tuple[Digest, ...]:
     """The digests that a manifest or index names."""
     document = documents.load(raw, media_type or None)
     if isinstance(document, Index):
-        return tuple(entry.digest for entry in document.manifests)
+        return tuple(entry.digest for entry in document.manifests if graphs.is_manifest(entry))
     return tuple(blob.digest for blob in graphs.blobs_of(document))
 
 
@@ -161,6 +161,10 @@ class LazySource:
                         # A mirror that spoilt it is not asked a second time.
                         if not error.retryable:
                             break
+            if descriptor.urls:
+                with self._registry.open_elsewhere(descriptor) as reader:
+                    self._store.write_blob(descriptor, reader)
+                return
             if failure is not None:
                 raise failure
             raise self._gone("blob", descriptor)
@@ -181,8 +185,8 @@ class LazySource:
         return self._store.tags()
 
     def lacks(self, descriptor: Descriptor) -> bool:
-        """As of `place.Partial`: neither is it here, nor was it ever seen elsewhere."""
-        return not self._store.has_blob(descriptor) and not _known(self._store, descriptor.digest)
+        """As of `place.Partial`: neither is it here, nor was it ever seen elsewhere, nor does it say where it is."""
+        return not (self._store.has_blob(descriptor) or descriptor.urls or _known(self._store, descriptor.digest))
 
     def origins(self, digest: Digest) -> tuple[Reference, ...]:
         """As of `place.Originating`."""

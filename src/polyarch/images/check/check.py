@@ -22,6 +22,7 @@ from polyarch.oci.digest import Digest
 from polyarch.oci.document import Index, Manifest
 from polyarch.oci.place import Source
 from polyarch.oci.platform import Platform
+from polyarch.transfer import graph as graphs
 from polyarch.transfer.locate import Places
 
 if TYPE_CHECKING:
@@ -221,8 +222,8 @@ def _blobs(source: Source, member: Member) -> Iterator[Finding]:
     lines = steps(member.config, len(member.manifest.layers))
     for number, blob in enumerate((member.manifest.config, *member.manifest.layers)):
         what, step = ("config", "") if not number else (f"layer {number}", lines[number - 1])
-        if not media_types.is_distributable(blob.media_type):
-            continue
+        if graphs.is_elsewhere(blob):
+            continue  # no registry need have it; that it can be had is known when it is read
         try:
             state = sources.condition(source, blob)
         except RegistryError as error:

@@ -74,7 +74,12 @@ class Looking:
         try:
             return self._store.open_blob(descriptor)
         except NotFoundError as error:
-            return self._ask(descriptor, lambda repository: repository.open_blob(descriptor), error)
+            try:
+                return self._ask(descriptor, lambda repository: repository.open_blob(descriptor), error)
+            except (NotFoundError, RegistryError):
+                if not descriptor.urls:
+                    raise
+                return self._registry.open_elsewhere(descriptor)
 
     def read_range(self, descriptor: Descriptor, offset: int, size: int) -> bytes:
         """As of `place.Ranged`."""
