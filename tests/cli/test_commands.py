@@ -54,7 +54,6 @@ def test_every_command_says_what_it_does_and_what_each_flag_means(path: str) -> 
         ("history", "image history"),
         ("inspect", "image inspect"),
         ("system prune", "buildx prune"),
-        ("system df", "buildx du"),
     ],
 )
 def test_dockers_synonyms_are_one_command(same: tuple[str, ...]) -> None:

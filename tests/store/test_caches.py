@@ -102,7 +102,7 @@ from polyarch.store import Store
 with Store.open(sys.argv[1]) as store:
     while not select.select([sys.stdin], [], [], 0)[0]:
         for name in store.caches.names():
-            store.caches.throw_away(name)
+            store.caches.throw_away(name, store.layout.temporary)
 """
     with Store.open(store_root) as store:
         with subprocess.Popen([sys.executable, "-c", code, str(store_root)], stdin=subprocess.PIPE) as pruner:

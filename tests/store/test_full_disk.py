@@ -74,7 +74,7 @@ def test_a_name_that_does_not_fit_leaves_the_names_as_they_were(small: Path) -> 
 
 
 def test_a_full_disk_can_be_freed(small: Path) -> None:
-    with Store.open(small) as store:
+    with Store.open(small, cache_limit=None) as store:
         image(store, b"x" * (_SIZE // 4), X)
         garbage = store.put_bytes("", b"y" * (_SIZE // 2))
     fill(small)

@@ -71,6 +71,9 @@ if TYPE_CHECKING:
 @click.option("-q", "--quiet", is_flag=True, help="Print the digest only")
 @click.option("--iidfile", metavar="FILE", help="Write the digest to FILE")
 @click.option("--metadata-file", metavar="FILE", help="Write what was made to FILE, as JSON")
+@click.option(
+    "--cache-limit", metavar="SIZE", help="Keep this much cache after the build: 20GB, 10% (of the disk) or none"
+)
 @options.insecure
 @click.option("--provenance", "--sbom", "--attest", "attest", multiple=True, hidden=True)
 @click.option("--cgroup-parent", hidden=True)
@@ -88,6 +91,7 @@ def build(session: Session, /, **words: Any) -> int:
     from polyarch.cli import outputs
     from polyarch.cli.wishes import wishes
 
+    session.chosen_limit = words["cache_limit"]
     if not all(map(outputs.is_disabled, words["attest"])):
         raise UnsupportedError("this version makes no attestations", "leave out --provenance, --sbom and --attest")
     if words["cgroup_parent"]:

@@ -32,7 +32,7 @@ IMAGE = {
 BUILDX = {
     "Commands": {
         "build": _BUILD,
-        "du": ("system:df", "Show what the store takes on disk"),
+        "du": ("du:du", "Show each record of the cache and what it takes on disk"),
         "imagetools": ("imagetools:imagetools", "Work on images in registries"),
         "inspect": ("platforms:inspect", "Show what builds here, and for which platforms"),
         "ls": ("platforms:ls", "List the builders: there is one"),

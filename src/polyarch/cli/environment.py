@@ -14,7 +14,8 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
 
     `registries_files` are containers' registries.conf in the order in which the first existing one counts;
     `certificate_directories` hold a directory a host; `credential_files` are docker's and podman's, the first
-    being the one that `login` writes. `largest_layer` is how many bytes a layer may unpack to.
+    being the one that `login` writes. `largest_layer` is how many bytes a layer may unpack to. `cache_limit` is what
+    POLYARCH_CACHE_LIMIT says, `config_files` are Polyarch's own in the order in which the first existing one counts.
     """
 
     home: Path
@@ -31,6 +32,8 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     default_platform: str
     source_date_epoch: int | None
     largest_layer: int
+    cache_limit: str
+    config_files: tuple[Path, ...]
     ci: bool
     variables: Mapping[str, str]
 
@@ -62,6 +65,8 @@ def read(variables: Mapping[str, str] | None = None, uid: int | None = None) -> 
         default_platform=get("DOCKER_DEFAULT_PLATFORM") or "",
         source_date_epoch=_epoch(get("SOURCE_DATE_EPOCH")),
         largest_layer=_largest_layer(get("POLYARCH_MAX_LAYER_SIZE")),
+        cache_limit=get("POLYARCH_CACHE_LIMIT") or "",
+        config_files=(config / "polyarch/config.toml", Path("/etc/polyarch/config.toml")),
         ci=bool(get("CI")),
         variables=dict(variables),
     )

@@ -24,19 +24,35 @@ def execute(words: Sequence[str]) -> int:
     # Both end the work the same way: as an exception on the main thread, so that every owner cleans up.
     signal.signal(signal.SIGTERM, _interrupt)
     debug = "--debug" in words or "-D" in words
+    return _told(lambda: _perform(program, words, debug), debug)
+
+
+def _perform(program: click.Command, words: Sequence[str], debug: bool) -> int:
+    """Parse and perform. What goes wrong is told before the session ends, which may remove things for a while."""
+    if _completed(words):
+        return 0
+    with program.make_context("polyarch", list(words)) as context:
+        return _told(lambda: _invoke(program, context), debug, interruptible=False)
+
+
+def _invoke(program: click.Command, context: click.Context) -> int:
+    result = program.invoke(context)
+    sys.stdout.flush()
+    return result if isinstance(result, int) else 0
+
+
+def _told(work: Callable[[], int], debug: bool, *, interruptible: bool = True) -> int:
+    """The exit status of `work`, having printed any error. An interruption passes unless `interruptible`."""
     try:
-        if _completed(words):
-            return 0
-        with program.make_context("polyarch", list(words)) as context:
-            result = program.invoke(context)
-        sys.stdout.flush()
-        return result if isinstance(result, int) else 0
+        return work()
     except click.exceptions.Exit as done:
         return done.exit_code
     except BrokenPipeError:
         _silence_pipe()
         return 0
     except (KeyboardInterrupt, click.Abort):
+        if not interruptible:
+            raise
         print("polyarch: interrupted", file=sys.stderr)
         return INTERRUPTED
     except click.exceptions.NoArgsIsHelpError as help_wanted:

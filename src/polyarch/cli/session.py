@@ -14,7 +14,7 @@ from polyarch.errors import PolyarchError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import BinaryIO
+    from typing import BinaryIO, Literal
 
     from polyarch.cli.progress import Display
     from polyarch.oci.platform import Platform
@@ -33,6 +33,8 @@ class Session:
         self._resources = contextlib.ExitStack()
         self._store: Store | None = None
         self._registries: dict[bool, Registry] = {}
+        # What --cache-limit says.
+        self.chosen_limit: str | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -40,7 +42,18 @@ class Session:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._resources.close()
+        self._resources.__exit__(kind, error, trace)
+        if self._store is not None and self._store.left:
+            self._reclaim(self._store)
+
+    def _reclaim(self, store: "Store") -> None:
+        """Remove files that belong to other ids of a user namespace, which only a process inside it can."""
+        from polyarch.sandbox import enter
+
+        # Where it cannot be entered they stay until a command that has entered it comes by.
+        with contextlib.suppress(PolyarchError):
+            enter(self.environment.search_path)
+            store.reclaim()
 
     @property
     def store(self) -> "Store":
@@ -49,7 +62,9 @@ class Session:
             from polyarch.store import Store
 
             try:
-                opened = Store.open(self.root, largest_layer=self.environment.largest_layer)
+                opened = Store.open(
+                    self.root, largest_layer=self.environment.largest_layer, cache_limit=self.cache_limit()
+                )
             except PermissionError as error:
                 raise PolyarchError(
                     f"the store {self.root} cannot be opened: {error.strerror}",
@@ -57,6 +72,15 @@ class Session:
                 ) from error
             self._store = self._resources.enter_context(opened)
         return self._store
+
+    def cache_limit(self) -> "int | Literal['default'] | None":
+        """How many bytes the cache may take; None for no limit. Raises UsageError."""
+        around = self.environment
+        if not (self.chosen_limit or around.cache_limit or any(file.exists() for file in around.config_files)):
+            return "default"
+        from polyarch.cli import limits
+
+        return limits.cache_limit(self.chosen_limit, around.cache_limit, around.config_files, self.root)
 
     def registry(self, insecure: "Iterable[str]" = ()) -> "Registry":
         """The client for all registries. `insecure` are hosts that may speak plain HTTP or show a bad certificate."""

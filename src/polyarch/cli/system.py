@@ -1,14 +1,20 @@
 """`system`: what the store takes on disk, giving it back, and proving that it is whole."""
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
-from polyarch.cli import tables, text
+from polyarch.cli import du, tables, text
 from polyarch.cli.formats import show
 from polyarch.cli.groups import LazyGroup
 from polyarch.cli.session import Session, pass_session
 from polyarch.errors import UnsupportedError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from polyarch.images.usage import Record
 
 COMMANDS = {
     "Commands": {
@@ -21,28 +27,61 @@ system = LazyGroup("system", sections=COMMANDS, help="Look after the store.")
 
 
 @click.command("df")
+@click.option("-v", "--verbose", is_flag=True, help="Show every record of the cache, as 'buildx du' does")
 @click.option("--format", "form", metavar="FORMAT", help="'table', 'json', or a Go template")
 @pass_session
-def df(session: Session, form: str | None) -> None:
-    """Show what the store takes on disk, and what of it prune would give back."""
-    from polyarch.images import prune as pruning
+def df(session: Session, verbose: bool, form: str | None) -> None:
+    """Show what the store takes on disk, by kind, and how much of that 'system prune --all' would free.
 
-    space = pruning.space(session.store)
-    rows = [
-        {"Type": "Images", "TotalCount": space.images + space.unnamed, "Size": text.size(space.usage.blobs)},
-        {"Type": "Unpacked layers", "TotalCount": space.snapshots, "Size": text.size(space.usage.snapshots)},
-        {"Type": "Cache mounts", "TotalCount": space.caches, "Size": text.size(space.usage.caches)},
-        {"Type": "Cache", "TotalCount": 1, "Size": text.size(space.cache)},
-    ]
+    ACTIVE counts images with a name, and what a command that runs now uses.
+    """
+    from polyarch.images import usage
+
+    space = usage.space(session.store)
+    rows = [_total("Images", space.images.count, space.images.named, space.images.size, space.images.reclaimable)]
+    for kind, title in du.KINDS.items():
+        rows.append(_of_kind(title, [record for record in space.cache if record.kind == kind]))
 
     def table() -> str:
-        shown = tables.render(
-            ("TYPE", "TOTAL", "SIZE"), [(str(row["Type"]), str(row["TotalCount"]), str(row["Size"])) for row in rows]
-        )
-        reclaimable = f"{text.size(space.usage.garbage)}, with the build cache (prune -a) {text.size(space.spare)}"
-        return f"{shown}\nReclaimable: {reclaimable}\nStore: {session.root}\n"
+        header = ("TYPE", "TOTAL", "ACTIVE", "SIZE", "RECLAIMABLE")
+        shown = [tables.render(header, [[str(value) for value in row.values()] for row in rows])]
+        if verbose:
+            shown.append(du.table(space.cache))
+        shown.append(f"{_offer(space.garbage, space.spare)}{_limit(session, space.cache)}Store: {session.root}\n")
+        return "\n".join(shown)
 
     show(form, rows, table, {"TotalCount": "TOTAL"})
+
+
+def _total(title: str, count: int, active: int, size: int, reclaimable: int) -> dict[str, str | int]:
+    share = f" ({reclaimable * 100 // size}%)" if size else ""
+    return {
+        "Type": title,
+        "TotalCount": count,
+        "Active": active,
+        "Size": text.size(size),
+        "Reclaimable": f"{text.size(reclaimable)}{share}",
+    }
+
+
+def _of_kind(title: str, records: "Sequence[Record]") -> dict[str, str | int]:
+    used = [record for record in records if record.in_use]
+    size = sum(record.size for record in records)
+    return _total(title, len(records), len(used), size, size - sum(record.size for record in used))
+
+
+def _offer(garbage: int, spare: int) -> str:
+    return f"'polyarch system prune' frees {text.size(garbage)}, with --all {text.size(spare)}\n"
+
+
+def _limit(session: Session, cache: "Sequence[Record]") -> str:
+    from polyarch.store.growth import default_limit
+
+    limit = session.cache_limit()
+    if limit == "default":
+        limit = default_limit(str(session.root))
+    most = "without a limit" if limit is None else f"of {text.size(limit)} that it may take (POLYARCH_CACHE_LIMIT)"
+    return f"Cache: {text.size(sum(record.size for record in cache))} {most}\n"
 
 
 @click.command("prune")
@@ -74,8 +113,10 @@ def prune(session: Session, everything: bool, force: bool, dry_run: bool, limit:
     for item in reclaimed.removed:
         click.echo(f"{'Would remove' if rehearsal else 'Removed'} {item.kind} {item.name} {text.size(item.size)}")
     click.echo(f"Total {'reclaimable' if rehearsal else 'reclaimed'} space: {text.size(reclaimed.size)}")
+    if not everything and not limit:
+        _offer_more(session, reclaimed.size if rehearsal else 0)
     if rehearsal and reclaimed.removed and not dry_run:
-        session.note("nothing was removed; 'polyarch system prune --force' does it")
+        session.note("nothing was removed; 'polyarch system prune --force' removes it")
     if reclaimed.left and not rehearsal:
         # What RUN made as other users belongs to subordinate ids, which only their namespace may remove.
         from polyarch.sandbox import enter
@@ -86,6 +127,18 @@ def prune(session: Session, everything: bool, force: bool, dry_run: bool, limit:
             session.warn("files of other ids of a user namespace stay in the store", error.message)
         else:
             session.store.reclaim()
+
+
+def _offer_more(session: Session, offered: int) -> None:
+    """Say what stays because it may save time, where that is more than has been offered."""
+    from polyarch.images import usage
+
+    space = usage.space(session.store)
+    if space.spare <= max(offered, 0):
+        return
+    kinds = {kind: sum(record.size for record in space.cache if record.kind == kind) for kind in du.KINDS}
+    parts = ", ".join(f"{du.KINDS[kind].lower()} {text.size(size)}" for kind, size in kinds.items() if size)
+    session.note(f"'polyarch system prune --all' would free {text.size(space.spare)} ({parts})")
 
 
 @click.command("fsck")

@@ -1,6 +1,5 @@
-"""`prune` and `system df`: what the store takes, and what of it nothing needs."""
+"""`prune`: what nothing needs goes."""
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -14,7 +13,7 @@ from polyarch.oci.digest import Digest
 from polyarch.oci.document import Index, Manifest
 
 if TYPE_CHECKING:
-    from polyarch.store import Keep, Reclaimed, Store, Usage
+    from polyarch.store import Keep, Reclaimed, Store
 
 
 # What the cache holds of results that are blobs or snapshots: those of a build's steps (builder/perform/layer.py), and
@@ -30,35 +29,6 @@ class _Result(msgspec.Struct, frozen=True):
     digest: Digest = Digest("")
 
 
-class Space(msgspec.Struct, frozen=True, kw_only=True):
-    """How many of each there are, and their bytes on disk. `usage.garbage` is what `prune` would give back.
-
-    `spare` is what it would give back together with the build cache.
-    """
-
-    images: int
-    unnamed: int
-    snapshots: int
-    caches: int
-    usage: "Usage"
-    spare: int
-    cache: int
-
-
-def space(store: "Store") -> Space:
-    """What the store takes. Raises ConflictError where another command keeps it busy."""
-    path = store.layout.cache
-    return Space(
-        images=len(store.tagged()),
-        unnamed=len(store.kept()),
-        snapshots=len(store.snapshots.keys()),
-        caches=len(store.caches.names()),
-        usage=store.usage(_keep(store, everything=False, storage=None)),
-        spare=store.usage(_keep(store, everything=True, storage=None)).garbage,
-        cache=_size(path) + _size(f"{path}-wal"),
-    )
-
-
 def prune(
     store: "Store", *, everything: bool = False, storage: int | None = None, dry_run: bool = False
 ) -> "Reclaimed":
@@ -69,7 +39,7 @@ def prune(
     longest unused first. Inside a user namespace that some files need, `Store.reclaim` removes what is `left`. Raises
     ConflictError, CorruptError.
     """
-    keep = _keep(store, everything=everything, storage=storage)
+    keep = keep_for(store, everything=everything, storage=storage)
     if dry_run:
         return store.gc(keep, dry_run=True)
     for descriptor in store.kept():
@@ -80,39 +50,56 @@ def prune(
     return reclaimed
 
 
-def _keep(store: "Store", *, everything: bool, storage: int | None) -> "Keep":
+def keep_for(store: "Store", *, everything: bool = False, storage: int | None = None) -> "Keep":
+    """What `prune` with these options spares, besides images with a name and what commands use."""
     from polyarch.store import Keep
 
     if everything:
-        return Keep(caches=False, storage=storage)
-    snapshots = _snapshots(store)
+        return Keep(unnamed=False, caches=False, storage=storage)
+    snapshots = frozenset(layers_of_images(store))
     if storage is not None:
-        return Keep(snapshots=frozenset(snapshots), caches=False, storage=storage)
-    results = list(_results(store))
-    blobs = {digest for result in results if (digest := result.blob.digest if result.blob else result.digest)}
-    return Keep(digests=frozenset(blobs), snapshots=frozenset(snapshots | {result.snapshot for result in results}))
+        return Keep(unnamed=False, snapshots=snapshots, caches=False, storage=storage)
+    found = results(store)
+    return Keep(
+        unnamed=False,
+        digests=frozenset(filter(None, (result.digest for result in found))),
+        snapshots=snapshots | {result.snapshot for result in found},
+    )
 
 
-def _results(store: "Store") -> Iterator[_Result]:
+class Result(msgspec.Struct, frozen=True):
+    """What the build cache has under one key: a blob's digest, a snapshot's key or both. `is_file`: ADD fetched it."""
+
+    digest: Digest
+    snapshot: str
+    is_file: bool
+
+
+def results(store: "Store") -> list[Result]:
     """What the build cache says that it has. Of another version it has nothing."""
+    found: list[Result] = []
     for kind in _RESULTS:
         for _, raw in store.cache.entries(kind):
             try:
-                yield msgspec.json.decode(raw, type=_Result)
+                record = msgspec.json.decode(raw, type=_Result)
             except (msgspec.DecodeError, ValueError, RecursionError):
                 continue
+            digest = record.blob.digest if record.blob else record.digest
+            found.append(Result(digest, record.snapshot, kind == "http"))
+    return found
 
 
-def _snapshots(store: "Store") -> set[str]:
-    """The keys under which layers of named images may be unpacked."""
-    keys: set[str] = set()
-    for descriptor in store.tagged().values():
+def layers_of_images(store: "Store") -> dict[str, str]:
+    """The keys under which layers of named images may be unpacked, and the name of one such image for each."""
+    keys: dict[str, str] = {}
+    for name, descriptor in store.tagged().items():
         for manifest in _manifests(store, descriptor):
             try:
                 diff_ids = choose.read_config(store, manifest).diff_ids
             except (NotFoundError, CorruptError):
                 continue
-            keys.update(diff_ids, digests.chain_ids(diff_ids))
+            for key in (*diff_ids, *digests.chain_ids(diff_ids)):
+                keys.setdefault(key, name)
     return keys
 
 
@@ -134,12 +121,3 @@ def _manifests(store: "Store", root: Descriptor) -> list[Manifest]:
         else:
             found.append(document)
     return found
-
-
-def _size(path: str) -> int:
-    import os
-
-    try:
-        return os.stat(path).st_size
-    except FileNotFoundError:
-        return 0

@@ -180,7 +180,7 @@ class Unpacker:
                     tar = decompress(
                         opened.enter_context(self._source.open_blob(layer.blob)), self._store.largest_layer
                     )
-                    apply(
+                    applied = apply(
                         tar,
                         str(snapshot.path),
                         "overlay",
@@ -191,7 +191,7 @@ class Unpacker:
                     # Only the last byte of a blob tells whether all of it was right.
                     while tar.read(_CHUNK):
                         pass
-                    made = str(snapshot.commit())
+                    made = str(snapshot.commit(applied.size))
             except Exception as error:
                 self._emit(progress.Finished(unit, error=str(error)))
                 raise

@@ -31,6 +31,8 @@ from polyarch.oci.place import Readable
 
 _CHUNK = 256 << 10
 _ZEROS = bytes(_CHUNK)
+# What most file systems give at least to a file that is not empty, and to a directory.
+_BLOCK = 4096
 
 # What the layers below have at a path, and their file with its bytes.
 Look = Callable[[str], Entry | None]
@@ -38,13 +40,15 @@ Fetch = Callable[[str], Item | None]
 
 
 class Applied(msgspec.Struct, frozen=True):
-    """What came of `apply`: the directories that the layer went into without listing them.
+    """What came of `apply`.
 
-    They have taken mode and owner of the layers below, so where there are any, the directory belongs to this stack of
-    layers (its chain id), else to the layer alone (its diff id).
+    `implicit` are the directories that the layer went into without listing them. They have taken mode and owner of the
+    layers below, so where there are any, the directory belongs to this stack of layers (its chain id), else to the
+    layer alone (its diff id). `size` is the bytes that the new files and directories take on disk.
     """
 
     implicit: tuple[str, ...] = ()
+    size: int = 0
 
 
 def apply(
@@ -77,7 +81,7 @@ def apply(
                 raise PolyarchError(f"/{member.entry.path} cannot be unpacked: {error.strerror}") from error
         tar.drain()
         unpacking.finish()
-        return Applied(tuple(sorted(unpacking.implicit)))
+        return Applied(tuple(sorted(unpacking.implicit)), unpacking.size)
 
 
 class _Unpacking:
@@ -104,6 +108,7 @@ class _Unpacking:
         self._deleted: set[str] = set()
         self._opaque: set[str] = set()
         self.implicit: set[str] = set()
+        self.size = 0
 
     def add(self, member: Member, tar: TarReader) -> None:
         entry = member.entry
@@ -258,6 +263,7 @@ class _Unpacking:
             if found is None or found.kind != "directory":
                 self._clear(path)
                 os.mkdir(name_of(path), 0o700, dir_fd=self._tree.directory(parent_of(path)))
+                self.size += _BLOCK
                 if self._overlay and path in self._deleted:
                     self._mark(path)
         self._made[path] = entry
@@ -268,6 +274,7 @@ class _Unpacking:
         try:
             for offset, length in member.pieces if member.pieces is not None else ((0, entry.size),):
                 _pour(tar.read, file, offset, length)
+                self.size += -(-length // _BLOCK) * _BLOCK
             os.ftruncate(file, entry.size)
             self._dress_file(file, entry)
         finally:

@@ -16,6 +16,7 @@ from polyarch.oci.digest import Digest
 from polyarch.oci.place import Readable
 from polyarch.oci.verify import VerifyingReader
 from polyarch.store import disk
+from polyarch.store.growth import Growth
 from polyarch.store.layout import Layout
 from polyarch.store.leases import Lease
 from polyarch.store.locks import StoreLock
@@ -31,11 +32,12 @@ Trace = Callable[[str], None]
 class Blobs:
     """The blobs of a store. It owns one temporary directory, made at the first write, until `close`."""
 
-    def __init__(self, layout: Layout, lock: StoreLock, lease: Lease, trace: Trace) -> None:
+    def __init__(self, layout: Layout, lock: StoreLock, lease: Lease, trace: Trace, growth: Growth) -> None:
         self.layout = layout
         self.lock = lock
         self.lease = lease
         self.trace = trace
+        self.growth = growth
         self._mutex = threading.Lock()
         self._scratch: TemporaryDirectory | None = None
 
@@ -166,6 +168,7 @@ class BlobWriter:
                 except FileNotFoundError:  # the first of its algorithm
                     os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
                     os.rename(self._path, path)
+            blobs.growth.blob(self._size)
             blobs.trace("blob:after-rename")
         self._path = ""
         self.close()

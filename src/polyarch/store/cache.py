@@ -6,6 +6,7 @@ writes for too long, nothing is remembered.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterable
@@ -27,6 +28,16 @@ _SCHEMA = f"""
 _NOW = "CAST(strftime('%s', 'now') AS INTEGER)"
 _PUT = f"INSERT OR REPLACE INTO entries VALUES (?, ?, ?, {_NOW})"
 _TOUCH = f"UPDATE entries SET used = {_NOW} WHERE kind = ? AND key = ?"
+# Numbers are kept as decimal digits, so that every value is bytes.
+_ADD = "UPDATE entries SET value = CAST(CAST(CAST(value AS INTEGER) + ? AS TEXT) AS BLOB) WHERE kind = ? AND key = ?"
+_TOTAL = "SELECT SUM(LENGTH(value)) FROM entries"
+_TRIM = """
+    DELETE FROM entries WHERE (kind, key) IN (
+        SELECT kind, key FROM (
+            SELECT kind, key, SUM(LENGTH(value)) OVER (ORDER BY used DESC, kind, key) AS total FROM entries
+        ) WHERE total > ?
+    )
+"""
 _WAIT = 10.0
 _T = TypeVar("_T")
 
@@ -63,6 +74,10 @@ class Cache:
         rows = [(kind, _encodable(key), value) for key, value in items]
         self._write(lambda connection: connection.executemany(_PUT, rows))
 
+    def add(self, kind: str, key: str, amount: int) -> None:
+        """Add to a number, atomically. Nothing happens where none is remembered: the sum would be wrong."""
+        self._write(lambda connection: connection.execute(_ADD, (amount, kind, key)))
+
     def delete(self, kind: str, key: str) -> None:
         """Forget a value."""
         key = _encodable(key)
@@ -79,8 +94,24 @@ class Cache:
         """Forget all values of a kind, or all there are."""
         if kind is None:
             self._write(lambda connection: connection.execute("DELETE FROM entries"))
+            self._run(lambda connection: connection.execute("VACUUM"), None)
         else:
             self._write(lambda connection: connection.execute("DELETE FROM entries WHERE kind = ?", (kind,)))
+
+    def size(self) -> int:
+        """The bytes of the file; 0 where there is none."""
+        total = 0
+        for suffix in ("", "-wal"):
+            with contextlib.suppress(FileNotFoundError):
+                total += os.stat(self._layout.cache + suffix).st_size
+        return total
+
+    def trim(self, size: int) -> None:
+        """Forget what was unused the longest, where all values together have more than `size` bytes."""
+        total = self._run(lambda connection: connection.execute(_TOTAL).fetchone()[0], None) or 0
+        if total > size:
+            self._write(lambda connection: connection.execute(_TRIM, (size,)))
+            self._run(lambda connection: connection.execute("VACUUM"), None)
 
     def close(self) -> None:
         """Write down what was used, and let go. Safe to call twice."""

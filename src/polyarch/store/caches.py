@@ -6,24 +6,28 @@ import fcntl
 import hashlib
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Literal
 
 from polyarch.errors import ConflictError
-from polyarch.store import disk, locks, temporary
+from polyarch.store import disk, growth, locks, temporary
+from polyarch.store.growth import Growth
 from polyarch.store.layout import Layout
 
 # As of `--mount=type=cache,sharing=`: side by side, one after the other, or another directory for who comes second.
 Sharing = Literal["shared", "locked", "private"]
 _LOCK = "lock"
 _FILES = "files"
+_IDENTITY = "id"
 _PRIVATE = 1000
 
 
 class Caches:
     """The cache mounts of a store. It owns nothing: who uses one holds it for the length of a `with`."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, growth: Growth) -> None:
         self._layout = layout
+        self._growth = growth
 
     @contextlib.contextmanager
     def open(self, identity: str, sharing: Sharing, fill: Callable[[str], None]) -> Iterator[str]:
@@ -36,6 +40,8 @@ class Caches:
         with contextlib.ExitStack() as held:
             with disk.explained("make a cache mount", self._layout.caches):
                 directory = self._take(name, sharing, fill, held)
+                _name(directory, identity)
+            self._growth.mount(directory)
             yield f"{directory}/{_FILES}"
 
     def names(self) -> list[str]:
@@ -56,8 +62,35 @@ class Caches:
                 return os.stat(path).st_mtime
         return 0.0
 
-    def throw_away(self, name: str) -> bool:
-        """Move a cache to tmp/, where `reclaim` removes it; False, and it stays, where somebody uses it."""
+    def size(self, name: str) -> int:
+        """The bytes that its files take on disk now. 0 for one that is gone."""
+        return growth.measured(self.location(name), _FILES)
+
+    def remembered_size(self, name: str) -> int:
+        """The bytes that its files took on disk when they were last measured, which is not long ago."""
+        return growth.size_of(self.location(name), _FILES)
+
+    def identity(self, name: str) -> str:
+        """What the Dockerfile calls it: `NAMESPACE/ID@PLATFORM`. Empty for one of an earlier version."""
+        try:
+            with open(f"{self.location(name)}/{_IDENTITY}", encoding="utf-8", errors="replace") as file:
+                return file.read()
+        except FileNotFoundError:
+            return ""
+
+    def is_used(self, name: str) -> bool:
+        """Whether a RUN has it now."""
+        try:
+            descriptor = os.open(f"{self.location(name)}/{_LOCK}", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            return not locks.held(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def throw_away(self, name: str, grave: str) -> bool:
+        """Move a cache to the directory `grave`, whose owner removes it; False, and it stays, where a RUN uses it."""
         path = self.location(name)
         try:
             descriptor = os.open(f"{path}/{_LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -67,7 +100,7 @@ class Caches:
             if not locks.held(descriptor):
                 return False
             with contextlib.suppress(FileNotFoundError):
-                temporary.throw_away(path, self._layout.temporary)
+                temporary.throw_away(path, grave)
             return True
         finally:
             os.close(descriptor)
@@ -111,6 +144,13 @@ class Caches:
                 os.rename(made, files)
         if sharing == "shared":
             fcntl.flock(lock, fcntl.LOCK_SH)
+
+
+def _name(directory: str, identity: str) -> None:
+    """Write down whose cache it is, for people: the directory's name is a digest."""
+    if not os.path.exists(f"{directory}/{_IDENTITY}"):
+        with contextlib.suppress(OSError):
+            Path(directory, _IDENTITY).write_text(identity, encoding="utf-8", errors="replace")
 
 
 def _locked(lock: int, sharing: Sharing) -> bool:

@@ -5,15 +5,15 @@ The store is locked while garbage is found, blobs are unlinked and snapshots mov
 
 import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 import msgspec
 
-from polyarch.errors import CorruptError, NotFoundError
+from polyarch.errors import CorruptError, NotFoundError, PolyarchError
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
-from polyarch.store import disk, leases, temporary, trees
+from polyarch.store import disk, leases, temporary
 from polyarch.store.blobs import REPAIR, Blobs
 from polyarch.store.caches import Caches
 from polyarch.store.manifests import KINDS, Manifests, children
@@ -24,42 +24,54 @@ from polyarch.store.tags import Tags
 class Keep(msgspec.Struct, frozen=True, kw_only=True):
     """What a collection spares besides tags and leases.
 
-    `digests`: blobs; a manifest among them stands for all that it names. `snapshots`: keys, None for every
-    snapshot. `caches`: whether cache mounts stay; those in use always do. `storage`: garbage is removed, longest
-    unused first, only until the store takes no more than these bytes. `only`: no other blob than these is looked at,
-    whatever it is (what a name had that was just removed).
+    `digests`: blobs; a manifest among them stands for all that it names. `unnamed`: whether images that are kept
+    without a name stay. `snapshots`: keys, None for every snapshot. `caches`: whether cache mounts stay; those in use
+    always do. `storage`: garbage is removed, longest unused first, only until the store takes no more than these bytes.
+    `cache_limit`: likewise, only until all that no image needs takes no more. `only`: no other blob than these is
+    looked at, whatever it is (what a name had that was just removed).
     """
 
     digests: frozenset[Digest] = frozenset()
+    unnamed: bool = True
     snapshots: frozenset[str] | None = frozenset()
     caches: bool = True
     storage: int | None = None
+    cache_limit: int | None = None
     only: frozenset[Digest] | None = None
 
     @property
     def measures_snapshots(self) -> bool:
-        """Whether the sizes of snapshots matter, which takes a walk through each."""
+        """Whether snapshots and cache mounts matter, and not blobs alone."""
         return self.snapshots is not None or self.storage is not None or not self.caches
 
 
 class Garbage(msgspec.Struct, frozen=True, kw_only=True):
     """A blob (`name` is its digest), a snapshot (its key) or a cache mount; its bytes on disk, when it was last used.
 
-    `used` is Unix time.
+    `used` is Unix time. `needed`: an image of the store needs it; `named`: one that has a name. `leased`: a command
+    that runs now uses it. `spared`: the `Keep` in question names it.
     """
 
     kind: Literal["blob", "snapshot", "cache"]
     name: str
     size: int
     used: float
+    needed: bool = False
+    named: bool = False
+    leased: bool = False
+    spared: bool = False
 
 
 class Reclaimed(msgspec.Struct, frozen=True, kw_only=True):
-    """What went, or would go. `left`: files that only a caller inside their user namespace can remove."""
+    """What went, or would go. `left`: files that only a caller inside their user namespace can remove.
+
+    `cache` is what remains of what no image needs, in bytes; 0 where snapshots were not looked at.
+    """
 
     removed: tuple[Garbage, ...]
     temporary: int
     left: bool = False
+    cache: int = 0
 
     @property
     def size(self) -> int:
@@ -68,12 +80,20 @@ class Reclaimed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
-    """What the store takes on disk, in bytes, and how much of that is garbage for a given `Keep`."""
+    """What is on disk, and how many bytes of it are garbage for a given `Keep`."""
 
-    blobs: int
-    snapshots: int
-    caches: int
+    items: tuple[Garbage, ...]
     garbage: int
+
+    @property
+    def blobs(self) -> int:
+        """The bytes of all blobs."""
+        return sum(item.size for item in self.items if item.kind == "blob")
+
+    @property
+    def cache(self) -> int:
+        """The bytes of what no image needs."""
+        return _cache_of(self.items)
 
 
 class Collector:
@@ -93,85 +113,103 @@ class Collector:
         Raises CorruptError when a tag's manifest is damaged: what it names cannot be told from garbage then.
         """
         keep = keep or Keep()
-        sizes = self._sizes() if keep.measures_snapshots else {}
-        with self._blobs.lock.exclusive(timeout):
-            everything = self._everything(sizes) if keep.measures_snapshots else self._all_blobs()
-            garbage = _chosen(everything, self._garbage(everything, keep), keep.storage)
+        if keep.measures_snapshots:
+            self._measure()
+        with self._grave() as grave, self._blobs.lock.exclusive(timeout):
+            everything = self._everything(keep)
+            garbage = _chosen(everything, [item for item in everything if _is_garbage(item, keep)], keep)
             self._blobs.trace("gc:marked")
             if not dry_run:
                 removed: list[Garbage] = []
                 with disk.explained("remove garbage", self._layout.root):
                     for item in garbage:
-                        if self._remove(item):
+                        if self._remove(item, grave):
                             removed.append(item)
                         self._blobs.trace("gc:removed")
                 garbage = removed
-        dead = 0
-        if not dry_run:
-            moved = sum(item.kind != "blob" for item in garbage)
-            dead = max(0, temporary.reclaim(self._layout.temporary, stuck=True) - moved)
+            cache = _cache_of(everything) - _cache_of(garbage) if keep.measures_snapshots else 0
+            if keep.measures_snapshots and not dry_run:
+                self._blobs.growth.correct(cache)
+        dead = 0 if dry_run else temporary.reclaim(self._layout.temporary, stuck=True)
         left = any(name.endswith(temporary.STUCK) for name in os.listdir(self._layout.temporary))
-        return Reclaimed(removed=tuple(garbage), temporary=dead, left=left)
+        return Reclaimed(removed=tuple(garbage), temporary=dead, left=left, cache=cache)
 
     def usage(self, keep: Keep | None, timeout: float) -> Usage:
         """What the store takes now. Raises as `run` does."""
-        sizes = self._sizes()
+        keep = keep or Keep()
+        self._measure()
         with self._blobs.lock.exclusive(timeout):
-            everything = self._everything(sizes)
-            garbage = self._garbage(everything, keep or Keep())
-        return Usage(
-            blobs=sum(item.size for item in everything if item.kind == "blob"),
-            snapshots=sum(item.size for item in everything if item.kind == "snapshot"),
-            caches=sum(item.size for item in everything if item.kind == "cache"),
-            garbage=sum(item.size for item in garbage),
-        )
+            everything = self._everything(keep)
+        return Usage(items=tuple(everything), garbage=sum(item.size for item in everything if _is_garbage(item, keep)))
 
-    def _sizes(self) -> dict[str, int]:
-        """The sizes of snapshots and cache mounts by their paths."""
-        # Walking trees takes long, so it is done before the store is locked.
-        paths = [self._snapshots.location(key) for key in self._snapshots.keys()]  # noqa: SIM118 (no mapping)
-        paths += [self._caches.location(name) for name in self._caches.names()]
-        return {path: trees.tree_size(path) for path in paths}
-
-    def _all_blobs(self) -> list[Garbage]:
-        return [
-            Garbage(kind="blob", name=digest, size=status.st_size, used=status.st_mtime)
-            for digest, status in self._blobs.all()
-        ]
-
-    def _everything(self, sizes: dict[str, int]) -> list[Garbage]:
-        found = self._all_blobs()
+    def _measure(self) -> None:
+        """Measure what has no remembered size. That may take long, so it is done before the store is locked."""
         for key in self._snapshots.keys():  # noqa: SIM118 (no mapping)
-            path = self._snapshots.location(key)
-            size = sizes[path] if path in sizes else trees.tree_size(path)
-            found.append(Garbage(kind="snapshot", name=key, size=size, used=os.lstat(path).st_mtime))
+            self._snapshots.size(key)
         for name in self._caches.names():
-            size = sizes.get(self._caches.location(name), 0)
-            found.append(Garbage(kind="cache", name=name, size=size, used=self._caches.used(name)))
-        return found
+            self._caches.remembered_size(name)
 
-    def _garbage(self, everything: list[Garbage], keep: Keep) -> list[Garbage]:
+    @contextlib.contextmanager
+    def _grave(self) -> Iterator[str]:
+        """Where snapshots and cache mounts are moved to, to be removed when the store is no longer locked.
+
+        It is held, so that another command that starts meanwhile does not take the work on itself.
+        """
+        try:
+            directory = temporary.TemporaryDirectory(self._layout.temporary)
+        except PolyarchError:  # a full disk takes no directory any more
+            yield self._layout.temporary
+            return
+        with directory as grave:
+            yield str(grave)
+
+    def _everything(self, keep: Keep) -> list[Garbage]:
+        """All blobs, and where they matter all snapshots and cache mounts; the store is locked."""
         leased = leases.collect(self._layout)
         entries = self._tags.entries()
         try:
-            needed = self._reachable([*entries.named.values(), *entries.unnamed], keep.digests | leased.digests)
+            named = self._reachable(entries.named.values(), ())
+            needed = named | self._reachable(entries.unnamed, ())
+            held = self._reachable((), leased.digests)
+            spared = self._reachable((), keep.digests)
         except CorruptError as error:
             raise CorruptError(
                 f"nothing was removed, because it is not known what a damaged manifest needs: {error.message}",
                 REPAIR,
             ) from error
-        return [
-            item
-            for item in everything
-            if (item.kind == "blob" and item.name not in needed and (keep.only is None or item.name in keep.only))
-            or (
-                item.kind == "snapshot"
-                and keep.snapshots is not None
-                and item.name not in keep.snapshots
-                and item.name not in leased.snapshots
+        found = [
+            Garbage(
+                kind="blob",
+                name=digest,
+                size=status.st_size,
+                used=status.st_mtime,
+                needed=digest in needed,
+                named=digest in named,
+                leased=digest in held,
+                spared=digest in spared,
             )
-            or (item.kind == "cache" and not keep.caches)
+            for digest, status in self._blobs.all()
         ]
+        if keep.measures_snapshots:
+            for key in self._snapshots.keys():  # noqa: SIM118 (no mapping)
+                spared_too = keep.snapshots is None or key in keep.snapshots
+                found.append(self._snapshot(key, leased=key in leased.snapshots, spared=spared_too))
+            found += [self._cache(name) for name in self._caches.names()]
+        return found
+
+    def _snapshot(self, key: str, *, leased: bool, spared: bool) -> Garbage:
+        used = os.lstat(self._snapshots.location(key)).st_mtime
+        size = self._snapshots.size(key)
+        return Garbage(kind="snapshot", name=key, size=size, used=used, leased=leased, spared=spared)
+
+    def _cache(self, name: str) -> Garbage:
+        return Garbage(
+            kind="cache",
+            name=name,
+            size=self._caches.remembered_size(name),
+            used=self._caches.used(name),
+            leased=self._caches.is_used(name),
+        )
 
     def _reachable(self, entries: Iterable[Descriptor], others: Iterable[Digest]) -> set[Digest]:
         """The digests of all that the entries name, down to the layers, and likewise of blobs of unknown type."""
@@ -195,24 +233,44 @@ class Collector:
                     continue  # of an index with some platforms only
         return seen
 
-    def _remove(self, item: Garbage) -> bool:
+    def _remove(self, item: Garbage, grave: str) -> bool:
         """Whether it is gone: a cache mount that is in use stays."""
         # Nothing is made here, not even a directory: it has to work on a full disk.
         if item.kind == "blob":
             with contextlib.suppress(FileNotFoundError):  # another program was faster
                 os.unlink(self._layout.blob(Digest(item.name)))
         elif item.kind == "cache":
-            return self._caches.throw_away(item.name)
+            return self._caches.throw_away(item.name, grave)
         else:
-            temporary.throw_away(self._snapshots.location(item.name), self._layout.temporary)
+            temporary.throw_away(self._snapshots.location(item.name), grave)
         return True
 
 
-def _chosen(everything: list[Garbage], garbage: list[Garbage], storage: int | None) -> list[Garbage]:
+def _is_garbage(item: Garbage, keep: Keep) -> bool:
+    if item.spared or item.leased or (item.needed if keep.unnamed else item.named):
+        return False
+    match item.kind:
+        case "blob":
+            return keep.only is None or item.name in keep.only
+        case "snapshot":
+            return keep.snapshots is not None
+        case "cache":
+            return not keep.caches
+
+
+def _cache_of(items: Iterable[Garbage]) -> int:
+    """The bytes of what no image needs."""
+    return sum(item.size for item in items if not item.needed)
+
+
+def _chosen(everything: list[Garbage], garbage: list[Garbage], keep: Keep) -> list[Garbage]:
     garbage = sorted(garbage, key=lambda item: (item.used, item.name))
-    if storage is None:
+    if keep.cache_limit is not None:
+        excess = _cache_of(everything) - keep.cache_limit
+    elif keep.storage is not None:
+        excess = sum(item.size for item in everything) - keep.storage
+    else:
         return garbage
-    excess = sum(item.size for item in everything) - storage
     chosen: list[Garbage] = []
     for item in garbage:
         if excess <= 0:

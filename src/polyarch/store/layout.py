@@ -9,8 +9,12 @@ The tree, all of it on one filesystem and the owner's alone (0700):
     snapshots/KEY/fs/       unpacked layers; ":" in a key is written "+", because overlay options end at a colon
     snapshots/KEY/boot      in which boot of this machine it was made
     snapshots/KEY/synced    there once a later command has synced it
+    snapshots/KEY/size      the bytes that fs/ takes on disk
+    snapshots/KEY/about     what it is, in a few words for people; absent where nobody said so
     caches/NAME/files/      what `RUN --mount=type=cache` keeps; NAME is made of the mount's id
     caches/NAME/lock        flocked by who uses the files, and by who throws them away
+    caches/NAME/id          the mount's id, for people
+    caches/NAME/size        the bytes that files/ took on disk when the file was written
     emulators/HEX           a copy of the emulator of this digest, without its variables (sandbox/emulators.py)
     emulators/known.json    which emulator of this machine has which digest; emulators/lock: flocked by who adds one
     cache.db, -wal, -shm    what was worked out before (sqlite)
@@ -45,7 +49,12 @@ opened stays readable. Every method of `Store` that finds a blob, manifest or sn
 closed, and a lease on a manifest holds all that it names. A manifest may be here while layers that it names are not:
 they are fetched when they are needed (`Store.missing` tells which).
 
-What may be deleted at any time, at the cost of time only, while no process works on the store: everything but oci/.
+The limit of the cache. What no image needs (snapshots, cache mounts, other blobs, cache.db) takes no more than a limit.
+A store that has added something checks this when it is closed and its own lease is gone (`growth.py`): cache.db has an
+estimate, and only when that passes the limit is everything summed up and the longest unused removed (`gc.py`).
+
+What may be deleted, at the cost of time only, while no process works on the store: everything but oci/. Files in
+snapshots/ and caches/ may belong to other ids of a user namespace, which only a process inside it can remove.
 What nobody holds in tmp/ and locks/leases/ is garbage; `Store.open` and `gc` remove it. What there belongs to
 other ids of a user namespace is renamed NAME.stuck, and removed by the next command that has entered such a one.
 

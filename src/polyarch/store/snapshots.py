@@ -9,8 +9,9 @@ from types import TracebackType
 from typing import Self
 
 from polyarch.errors import PolyarchError
-from polyarch.store import disk, temporary
+from polyarch.store import disk, growth, temporary, trees
 from polyarch.store.blobs import Trace
+from polyarch.store.growth import Growth
 from polyarch.store.layout import Layout
 from polyarch.store.leases import Lease
 from polyarch.store.locks import FileLock, StoreLock
@@ -21,6 +22,7 @@ _FILES = "fs"
 # Beside `fs`: the id of the boot in which the snapshot was made, and what says that it is on the disk since.
 _MADE_IN = "boot"
 _SYNCED = "synced"
+_ABOUT = "about"
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 # Seconds after which the kernel has written most of it by itself (vm.dirty_expire_centisecs is 30 s).
 _SETTLED = 60
@@ -33,11 +35,20 @@ class Snapshots:
     the boot in which it was made, until `close` of a later command has seen to it that it is on the disk.
     """
 
-    def __init__(self, layout: Layout, lock: StoreLock, lease: Lease, trace: Trace, boot: str | None = None) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        lock: StoreLock,
+        lease: Lease,
+        trace: Trace,
+        growth: Growth,
+        boot: str | None = None,
+    ) -> None:
         self._layout = layout
         self._lock = lock
         self._lease = lease
         self._trace = trace
+        self._growth = growth
         self._boot = boot
         self._unsynced: set[str] = set()
 
@@ -55,9 +66,20 @@ class Snapshots:
             return None
         return Path(path, _FILES)
 
-    def prepare(self, key: str) -> "Preparation":
-        """A snapshot in the making, for `with`: fill its `path`, then `commit`; otherwise it is removed."""
-        return Preparation(self, key, TemporaryDirectory(self._layout.temporary))
+    def prepare(self, key: str, about: str = "") -> "Preparation":
+        """A snapshot in the making, for `with`: fill its `path`, then `commit`; otherwise it is removed.
+
+        `about` says in a few words what it is.
+        """
+        return Preparation(self, key, TemporaryDirectory(self._layout.temporary), about)
+
+    def about(self, key: str) -> str:
+        """What was said of the snapshot when it was made; "" for nothing."""
+        try:
+            with open(f"{self.location(key)}/{_ABOUT}", encoding="utf-8", errors="replace") as file:
+                return file.read()
+        except FileNotFoundError:
+            return ""
 
     def keys(self) -> tuple[str, ...]:
         """The keys of all finished snapshots, sorted."""
@@ -70,17 +92,23 @@ class Snapshots:
         """
         return self._discard(self.location(key))
 
-    def put(self, key: str, made: str) -> Path:
-        """Let the directory `made`, which holds `fs`, be the snapshot `key`, unless another one was faster."""
+    def size(self, key: str) -> int:
+        """The bytes that a snapshot takes on disk, as remembered since it was made. 0 for one that is gone."""
+        return growth.size_of(self.location(key), _FILES)
+
+    def put(self, key: str, made: str, size: int) -> Path:
+        """Let the directory `made`, which holds `size` bytes in `fs`, be the snapshot `key`, unless there is one."""
         path = self.location(key)
         with disk.explained("keep a snapshot", self._layout.root):
             with open(f"{made}/{_MADE_IN}", "w", encoding="ascii") as file:
                 file.write(self._this_boot())
+            growth.remember(made, size)
             self._trace("snapshot:before-rename")
             with self._lock:
                 self._lease.add_snapshot(key)
                 try:
                     os.rename(made, path)
+                    self._growth.snapshot(size)
                 except OSError as error:
                     # Never empty, so rename(2) cannot replace it. Both hold the same: the first one may be in use.
                     if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
@@ -152,7 +180,7 @@ class Snapshots:
 class Preparation:
     """A snapshot in the making. `path` is an empty directory to fill; `work` an empty one beside, for overlay."""
 
-    def __init__(self, snapshots: Snapshots, key: str, directory: TemporaryDirectory) -> None:
+    def __init__(self, snapshots: Snapshots, key: str, directory: TemporaryDirectory, about: str) -> None:
         self._snapshots = snapshots
         self._key = key
         self._directory = directory
@@ -164,13 +192,18 @@ class Preparation:
                 os.mkdir(self._made, 0o700)
                 os.mkdir(self.path, 0o755)
                 os.mkdir(self.work, 0o700)
+                if about:
+                    Path(self._made, _ABOUT).write_text(about, encoding="utf-8", errors="replace")
         except BaseException:
             directory.close()
             raise
 
-    def commit(self) -> Path:
-        """Keep what is in `path`; where it is now. If another process was first, its snapshot wins."""
-        return self._snapshots.put(self._key, self._made)
+    def commit(self, size: int | None = None) -> Path:
+        """Keep what is in `path`; where it is now. If another process was first, its snapshot wins.
+
+        `size` is what it takes on disk, in bytes; it is measured where the caller does not know it.
+        """
+        return self._snapshots.put(self._key, self._made, trees.tree_size(str(self.path)) if size is None else size)
 
     def close(self) -> None:
         """Remove what was not committed. Safe to call twice."""

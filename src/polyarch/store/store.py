@@ -1,11 +1,12 @@
 """The store: this machine as a place for images. It composes what the other files of this room do."""
 
+import contextlib
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from polyarch.errors import NotFoundError, PolyarchError
 from polyarch.oci import digest as digests
@@ -17,6 +18,7 @@ from polyarch.oci.verify import VerifyingReader
 from polyarch.store import disk, tags, temporary
 from polyarch.store.blobs import Blobs, BlobWriter, Trace
 from polyarch.store.cache import Cache
+from polyarch.store.growth import Growth, default_limit
 from polyarch.store.layout import Layout
 from polyarch.store.leases import Lease
 from polyarch.store.locks import FileLock, StoreLock
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
 
 # As layers/compression.py has it by itself.
 LARGEST_LAYER = 100 << 30
+# The part of the limit that is freed beyond need where the cache has passed it, and seconds to wait for other commands.
+_ROOM = 10
+_BUSY = 0.05
 _MARKER = b'{"imageLayoutVersion":"1.0.0"}'
 
 
@@ -48,23 +53,33 @@ class Store:
     PolyarchError when the disk is full or not writable. `snapshots` and `cache` are parts of it.
     """
 
-    def __init__(self, layout: Layout, trace: Trace = _no_trace, largest_layer: int = LARGEST_LAYER) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        trace: Trace = _no_trace,
+        largest_layer: int = LARGEST_LAYER,
+        cache_limit: int | None = None,
+    ) -> None:
         self.layout = layout
         self.largest_layer = largest_layer
+        self.cache = Cache(layout)
+        self._cache_limit = cache_limit
+        # Whether `close` has left files that only a caller inside their user namespace can remove: see `reclaim`.
+        self.left = False
+        self._growth = Growth(self.cache)
         self._lock = StoreLock(layout.lock("store"))
         self._lease = Lease(layout, self._lock)
-        self._blobs = Blobs(layout, self._lock, self._lease, trace)
+        self._blobs = Blobs(layout, self._lock, self._lease, trace, self._growth)
         self._manifests = Manifests(self._blobs)
         self._tags = Tags(self._blobs)
-        self.snapshots = Snapshots(layout, self._lock, self._lease, trace)
-        self.cache = Cache(layout)
+        self.snapshots = Snapshots(layout, self._lock, self._lease, trace, self._growth)
 
     @property
     def caches(self) -> "Caches":
         """The directories of cache mounts."""
         from polyarch.store.caches import Caches
 
-        return Caches(self.layout)
+        return Caches(self.layout, self._growth)
 
     @classmethod
     def open(
@@ -74,10 +89,14 @@ class Store:
         create: bool = True,
         trace: Trace = _no_trace,
         largest_layer: int = LARGEST_LAYER,
+        cache_limit: int | Literal["default"] | None = "default",
     ) -> Self:
         """The store at `root`, made if it is not there and `create` says so; leftovers of dead processes are removed.
 
         `largest_layer` is how many bytes a layer may unpack to, for those who read one out of this store.
+        `cache_limit` is how many bytes may be taken by what can be made or fetched again (unpacked layers, the build
+        cache, cache mounts). `close` sees to it, where something was added; None for no limit. The default is a tenth
+        of the disk, at most 20 GB.
         Raises NotFoundError without `create`, PolyarchError where the root cannot be written.
         """
         layout = Layout(os.path.abspath(root))
@@ -90,7 +109,8 @@ class Store:
             for directory in layout.directories():
                 if not os.path.isdir(directory):
                     os.makedirs(directory, 0o700, exist_ok=True)
-            store = cls(layout, trace, largest_layer)
+            limit = default_limit(layout.root) if cache_limit == "default" else cache_limit
+            store = cls(layout, trace, largest_layer, limit)
             try:
                 temporary.reclaim(layout.temporary)
             except BaseException:
@@ -191,7 +211,9 @@ class Store:
 
         Raises NotFoundError.
         """
-        return self._tags.remove(name)
+        removed = self._tags.remove(name)
+        self._growth.doubt()
+        return removed
 
     def tagged(self) -> Mapping[str, Descriptor]:
         """What each name points at."""
@@ -207,7 +229,9 @@ class Store:
 
     def forget(self, digest: Digest) -> bool:
         """No longer keep an image without a name; whether it was kept so."""
-        return self._tags.forget(digest)
+        forgotten = self._tags.forget(digest)
+        self._growth.doubt()
+        return forgotten
 
     def put_bytes(self, media_type: str, raw: bytes) -> Descriptor:
         """Write a small blob (a config, a manifest); its descriptor."""
@@ -268,13 +292,39 @@ class Store:
         """
         return self._verifier().repair(problem)
 
-    def close(self) -> None:
-        """Let go of everything; what was leased may be collected from now on. Safe to call twice."""
-        self.cache.close()
+    def close(self, *, tidy: bool = True) -> None:
+        """Let go of everything; what was leased may be collected from now on. Safe to call twice.
+
+        With `tidy` the cache is brought below its limit, if this store has added to it.
+        """
         self.snapshots.close()
         self._blobs.close()
         self._lease.close()
-        self._lock.close()
+        try:
+            added = self._growth.is_any
+            if added or self._growth.is_doubtful:
+                with self._lock:
+                    self._growth.settle()
+            if added and tidy and self._cache_limit is not None:
+                self._tidy(self._cache_limit)
+        finally:
+            self.cache.close()
+            self._lock.close()
+
+    def _tidy(self, limit: int) -> None:
+        """Where the cache has grown beyond its limit, remove what was unused the longest."""
+        estimate = self._growth.estimate()
+        if estimate is not None and estimate <= limit:
+            return
+        from polyarch.store.gc import Keep
+
+        # Some room is made at once, so that the next commands need not look again.
+        aim = limit if estimate is None else limit - limit // _ROOM
+        # No reason to fail a command that has done its work: the next one tries again.
+        with contextlib.suppress(PolyarchError, OSError, KeyboardInterrupt):
+            self.cache.trim(limit // _ROOM)
+            keep = Keep(caches=False, cache_limit=max(aim - self.cache.size(), 0))
+            self.left = self.gc(keep, timeout=_BUSY).left
 
     def __enter__(self) -> Self:
         return self
@@ -282,7 +332,7 @@ class Store:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        self.close(tidy=kind is None or issubclass(kind, Exception))
 
     def _collector(self) -> "Collector":
         from polyarch.store.gc import Collector

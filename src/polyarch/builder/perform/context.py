@@ -218,8 +218,8 @@ def unpacked(arranged: Arrangement, store: "Store") -> Path:
     if known is not None:
         return known
     with store.snapshots.prepare(key) as snapshot:
-        apply(Chunks(tar_stream(arranged.contents())), str(snapshot.path))
-        return snapshot.commit()
+        applied = apply(Chunks(tar_stream(arranged.contents())), str(snapshot.path))
+        return snapshot.commit(applied.size)
 
 
 class Chunks:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _TAIL = 4096  # bytes of output that an error repeats: enough to see why, little enough to read
 
+_ABOUT = 200  # characters of a command by which `buildx du` knows its layer
+
 
 class Runner:
     """Performs RUN. It owns nothing: the sandbox and the store are its caller's.
@@ -67,7 +69,7 @@ class Runner:
 
             return write
 
-        with ExitStack() as held, self._store.snapshots.prepare(key) as snapshot:
+        with ExitStack() as held, self._store.snapshots.prepare(key, _about(vertex)) as snapshot:
             mounts, env = self._mounts(vertex, sources, held)
             process = Process(
                 argv=vertex.argv,
@@ -226,6 +228,12 @@ def _inside(root: str, path: str) -> str:
     if not os.path.lexists(full):
         raise NotFoundError(f'"{path}": not found', "a bind mount shows what its source has")
     return full
+
+
+def _about(vertex: Run) -> str:
+    """What `buildx du` calls the layer."""
+    command = " ".join(" ".join(vertex.argv).split())
+    return f"RUN {command[:_ABOUT]} ({vertex.platform})"
 
 
 def _failure(vertex: Run, status: int, tail: bytes) -> BuildError:

@@ -1,0 +1,57 @@
+"""How large the cache may become: what a flag, the environment or a configuration file says, in this order."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+from polyarch.cli import text
+from polyarch.errors import PolyarchError, UsageError
+from polyarch.store.growth import disk_size
+
+_HINT = "a limit is a size as 20GB, a share of the disk as 10%, or 'none'"
+
+
+def cache_limit(flag: str | None, variable: str, files: Iterable[Path], root: Path) -> int | Literal["default"] | None:
+    """The limit in bytes, None for no limit. Raises UsageError, PolyarchError for a file that cannot be read."""
+    if flag:
+        return _parsed(flag, "--cache-limit", root)
+    if variable:
+        return _parsed(variable, "POLYARCH_CACHE_LIMIT", root)
+    for file in files:
+        if file.exists():
+            word = _configured(file)
+            if word is not None:
+                return _parsed(word, f"cache_limit in {file}", root)
+            break
+    return "default"
+
+
+def _parsed(word: str, where: str, root: Path) -> int | None:
+    word = word.strip()
+    if word.lower() == "none":
+        return None
+    try:
+        if word.endswith("%"):
+            limit = int(disk_size(str(root)) * float(word[:-1]) / 100)
+        else:
+            limit = text.bytes_of(word)
+    except (UsageError, ValueError, OverflowError):
+        raise UsageError(f"{where} is {word!r}", _HINT) from None
+    if limit <= 0:
+        # BuildKit takes 0 for no limit; others would expect an empty cache.
+        raise UsageError(f"{where} is {word!r}", f"{_HINT}; 'polyarch system prune --all' empties the cache")
+    return limit
+
+
+def _configured(file: Path) -> str | None:
+    import tomllib
+
+    try:
+        found = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise PolyarchError(f"{file} cannot be read: {error}", 'it is TOML, as in: cache_limit = "20GB"') from error
+    unknown = sorted(set(found) - {"cache_limit"})
+    if unknown:
+        raise PolyarchError(f"{file} sets {unknown[0]!r}, which is unknown", "there is: cache_limit")
+    word = found.get("cache_limit")
+    return None if word is None else str(word)

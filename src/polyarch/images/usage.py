@@ -1,0 +1,110 @@
+"""`system df` and `buildx du`: what takes room in the store, kind by kind and one by one."""
+
+import os
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from polyarch.images import names
+from polyarch.images.prune import keep_for, layers_of_images, results
+
+if TYPE_CHECKING:
+    from polyarch.store import Garbage, Store
+
+# Build cache: blobs that no image needs. Index: the file of small facts (cache.db), which only `prune -a` empties.
+Kind = Literal["build cache", "unpacked layer", "cache mount", "index"]
+
+_KINDS: "dict[str, Kind]" = {"blob": "build cache", "snapshot": "unpacked layer", "cache": "cache mount"}
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that can be made or fetched again.
+
+    `size` is bytes on disk, `used` Unix time. `in_use`: a command that runs now holds it. `shared`: it is the unpacked
+    form of a layer that an image of the store has.
+    """
+
+    id: str
+    kind: Kind
+    size: int
+    used: float
+    in_use: bool = False
+    shared: bool = False
+    description: str = ""
+
+
+class Images(msgspec.Struct, frozen=True, kw_only=True):
+    """The images: how many, how many of them have a name, their bytes, and those of images without a name."""
+
+    count: int
+    named: int
+    size: int
+    reclaimable: int
+
+
+class Space(msgspec.Struct, frozen=True, kw_only=True):
+    """What the store takes. `garbage` is what `prune` would free, `spare` what `prune -a` would, in bytes."""
+
+    images: Images
+    cache: tuple[Record, ...]
+    garbage: int
+    spare: int
+
+
+def space(store: "Store") -> Space:
+    """What the store takes, the longest unused first. Raises ConflictError where another command keeps it busy.
+
+    Cache mounts are measured now, which takes a walk through them; the size of all else is known.
+    """
+    for name in store.caches.names():
+        store.caches.size(name)
+    usage = store.usage(keep_for(store))
+    blobs = [item for item in usage.items if item.kind == "blob"]
+    images = Images(
+        count=len(store.tagged()) + len(store.kept()),
+        named=len(store.tagged()),
+        size=sum(item.size for item in blobs if item.needed),
+        reclaimable=sum(item.size for item in blobs if item.needed and not item.named and not item.leased),
+    )
+    cache = (*_records(store, usage.items), *_index(store))
+    unused = sum(record.size for record in cache if not record.in_use)
+    return Space(images=images, cache=cache, garbage=usage.garbage, spare=unused + images.reclaimable)
+
+
+def _records(store: "Store", items: "tuple[Garbage, ...]") -> list[Record]:
+    layers = layers_of_images(store)
+    files = {result.digest for result in results(store) if result.is_file}
+    found: list[Record] = []
+    for item in sorted(items, key=lambda item: (item.used, item.name)):
+        if item.kind == "blob" and item.needed:
+            continue
+        about = ""
+        if item.kind == "snapshot":
+            about = store.snapshots.about(item.name)
+            if not about and item.name in layers:
+                about = f"layer of {names.familiar(layers[item.name])}"
+        elif item.kind == "cache":
+            about = store.caches.identity(item.name).removeprefix("/")
+        else:
+            about = "file of an ADD" if item.name in files else "layer or config of no image"
+        found.append(
+            Record(
+                id=item.name,
+                kind=_KINDS[item.kind],
+                size=item.size,
+                used=item.used,
+                in_use=item.leased,
+                shared=item.kind == "snapshot" and item.name in layers,
+                description=about,
+            )
+        )
+    return found
+
+
+def _index(store: "Store") -> list[Record]:
+    try:
+        used = os.stat(store.layout.cache).st_mtime
+    except FileNotFoundError:
+        return []
+    about = "listings of layers, results of steps, records of builds"
+    return [Record(id="cache.db", kind="index", size=store.cache.size(), used=used, description=about)]

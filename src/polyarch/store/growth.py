@@ -1,0 +1,136 @@
+"""How much of the store is only cache, known without looking: a running sum that each command adds to.
+
+What can be made or fetched again is cache: unpacked layers, cache mounts, and blobs that no image needs. Its true size
+takes a walk through all manifests, so `store/gc.py` finds it only when this estimate passes the limit, and corrects the
+estimate then. The estimate errs upwards: a blob counts from when it is written, although an image may come to need it.
+"""
+
+import os
+import threading
+
+from polyarch.store import trees
+from polyarch.store.cache import Cache
+
+_KIND = "growth"
+_KEY = "estimate"
+# Beside a snapshot's `fs` or a cache mount's `files`: the bytes that they take on disk.
+SIZE = "size"
+# Seconds for which the size of a cache mount that is in use is taken as it was last measured.
+_MOUNT_AGE = 3600
+# The limit where nobody sets one: a tenth of the disk, at most so many bytes.
+_LARGEST = 20 * 10**9
+_SHARE = 10
+
+
+def default_limit(root: str) -> int:
+    """How many bytes of cache a store at `root` keeps where nobody says so: a tenth of its disk, at most 20 GB."""
+    return min(disk_size(root) // _SHARE, _LARGEST)
+
+
+def disk_size(path: str) -> int:
+    """The bytes of the file system that `path` is on, or would be."""
+    while not os.path.exists(path):
+        path = os.path.dirname(path) or "."
+    disk = os.statvfs(path)
+    return disk.f_blocks * disk.f_frsize
+
+
+class Growth:
+    """What one command adds to the estimate. Safe from many threads; it owns nothing."""
+
+    def __init__(self, cache: Cache) -> None:
+        self._cache = cache
+        self._mutex = threading.Lock()
+        self._blobs = 0
+        self._mounts: set[str] = set()
+        self._any = False
+        self._is_doubtful = False
+
+    @property
+    def is_any(self) -> bool:
+        """Whether this command has added anything since the last `settle`."""
+        return self._any
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether `settle` will forget the estimate."""
+        return self._is_doubtful
+
+    def blob(self, size: int) -> None:
+        """A blob was written. It is counted when the command ends."""
+        with self._mutex:
+            self._blobs += size
+            self._any = True
+
+    def snapshot(self, size: int) -> None:
+        """A snapshot was made. It is counted at once, because it is large, and a build may be killed."""
+        self._any = True
+        self._cache.add(_KIND, _KEY, size)
+
+    def mount(self, path: str) -> None:
+        """The cache mount at `path` is used. It is measured and counted when the command ends."""
+        with self._mutex:
+            self._mounts.add(path)
+            self._any = True
+
+    def settle(self) -> None:
+        """Count what has not been counted yet. Safe to call twice."""
+        with self._mutex:
+            added, self._blobs = self._blobs, 0
+            mounts, self._mounts = self._mounts, set()
+            doubtful, self._is_doubtful, self._any = self._is_doubtful, False, False
+        added += sum(_growth_of_mount(path) for path in mounts)
+        if doubtful:
+            self._cache.delete(_KIND, _KEY)
+        elif added:
+            self._cache.add(_KIND, _KEY, added)
+
+    def estimate(self) -> int | None:
+        """The estimate in bytes; None where the cache that holds it was lost, or what was an image may be cache now."""
+        raw = self._cache.get(_KIND, _KEY)
+        return None if raw is None else int(raw)
+
+    def correct(self, size: int) -> None:
+        """Set the estimate to what has been found. The caller holds the store's lock exclusively."""
+        self._cache.put(_KIND, _KEY, b"%d" % size)
+
+    def doubt(self) -> None:
+        """Let `settle` forget the estimate: an image lost its name, and what it needed is cache from now on."""
+        self._is_doubtful = True
+
+
+def size_of(path: str, files: str) -> int:
+    """The bytes that the snapshot or cache mount at `path` takes: remembered, else measured below `files`, and kept."""
+    try:
+        with open(f"{path}/{SIZE}", encoding="ascii") as file:
+            return int(file.read())
+    except (OSError, ValueError):
+        return measured(path, files)
+
+
+def measured(path: str, files: str) -> int:
+    """The bytes that `files` of the snapshot or cache mount at `path` takes now; remembered beside it."""
+    size = trees.tree_size(f"{path}/{files}")
+    remember(path, size)
+    return size
+
+
+def remember(path: str, size: int) -> None:
+    """Write the size of a snapshot or cache mount beside it. Where that cannot be, it is measured again."""
+    try:
+        with open(f"{path}/{SIZE}", "w", encoding="ascii") as file:
+            file.write(str(size))
+    except OSError:
+        return
+
+
+def _growth_of_mount(path: str) -> int:
+    """How much the cache mount at `path` has grown since it was last measured, which is not done all the time."""
+    try:
+        when = os.stat(f"{path}/{SIZE}").st_mtime
+        if os.stat(f"{path}/lock").st_mtime - when < _MOUNT_AGE:
+            return 0
+        before = size_of(path, "files")
+    except FileNotFoundError:
+        before = 0
+    return measured(path, "files") - before
