@@ -5,7 +5,7 @@ import pytest
 from polyarch.errors import ConflictError, NotFoundError, UsageError
 from polyarch.images import list as listing
 from polyarch.images import prune as pruning
-from polyarch.images import remove
+from polyarch.images import remove, usage
 from polyarch.images import tag as tagging
 from polyarch.oci.descriptor import Descriptor
 from polyarch.store import Store
@@ -105,6 +105,8 @@ def test_prune_takes_what_has_no_name_and_a_rehearsal_takes_nothing(filled: Stor
 
 
 def test_the_space_of_a_store_is_told(filled: Store) -> None:
-    space = pruning.space(filled)
-    assert (space.images, space.unnamed, space.snapshots) == (1, 0, 0)
-    assert space.usage.blobs > space.usage.garbage > 0
+    space = usage.space(filled)
+    assert (space.images.count, space.images.named, space.images.reclaimable) == (1, 1, 0)
+    assert space.images.size > space.garbage > 0
+    assert space.spare > space.garbage
+    assert {record.kind for record in space.cache} == {"build cache", "index"}
