@@ -62,6 +62,40 @@ def test_paths_that_differ_by_the_name_of_the_architecture_alone_are_one(mine: s
     assert neutral(mine, "amd64") == neutral(theirs, "arm64") != ""
 
 
+@pytest.mark.parametrize(
+    ("mine", "theirs", "differing"),
+    [
+        (["opt/tool-arm64"], ["opt/tool-arm64"], []),
+        (["opt/tool-arm64", "opt/tool-amd64"], ["opt/tool-arm64", "opt/tool-amd64"], []),
+        (["opt/tool-amd64"], ["opt/tool-arm64"], []),
+        (["opt/tool-amd64", "opt/tool-arm64"], ["opt/tool-arm64"], ["file /opt/tool-amd64"]),
+        (["opt/tool-s390x"], ["opt/tool-s390x"], []),
+        (["tool-arm64"], [], ["file /tool-arm64"]),
+        (["opt/arm64/tool", "opt/x"], ["opt/arm64/tool", "opt/x"], []),
+        # A compiler for arm64 on amd64, which has arm64's libraries, but for one.
+        (
+            ["usr/x86_64-linux-gnu/c.so", "usr/x86_64-linux-gnu/d.so", "usr/aarch64-linux-gnu/c.so"],
+            ["usr/aarch64-linux-gnu/c.so", "usr/aarch64-linux-gnu/d.so"],
+            ["file /usr/x86_64-linux-gnu"],
+        ),
+    ],
+)
+def test_a_file_that_is_there_on_all_does_not_drift_whatever_its_name(
+    store: Store, mine: list[str], theirs: list[str], differing: list[str]
+) -> None:
+    assert list(pair(store, [file("a"), *map(file, mine)], [file("a"), *map(file, theirs)])) == differing
+
+
+def test_a_value_that_is_the_same_on_all_does_not_drift_though_it_names_an_architecture(store: Store) -> None:
+    assert pair(store, [file("a")], [file("a")], Env=["TOOL=arm64"], Labels={"for": "linux/amd64"}) == {}
+
+
+def test_of_three_platforms_the_one_without_a_file_is_named(store: Store) -> None:
+    made = [(name, image(store, name, [file("a"), file("t-arm64")])) for name in (AMD64, ARM64)]
+    s390x = ("linux/s390x", image(store, "linux/s390x", [file("a")]))
+    assert drift(store, *made, s390x) == {"file /t-arm64": ("file", "file", None)}
+
+
 def test_paths_that_mean_something_else_are_left_as_they_are() -> None:
     for path in ("usr/bin/charm", "usr/share/x86_64x", "usr/lib/aarch64-linux-gnu/libc.so.6"):
         assert neutral(path, "amd64") == path

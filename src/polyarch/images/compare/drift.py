@@ -103,7 +103,7 @@ def _unread(image: View) -> str:
 def _files(images: Sequence[View], ignore: Sequence[str]) -> list[Row]:
     """Files that not all images have, or have as another kind; what lies below a missing directory is only counted."""
     spelt: dict[str, set[str]] = {}
-    missing = list(rows.differing("file", [_kinds(image, spelt) for image in images]))
+    missing = list(rows.differing("file", _kinds(images, spelt)))
     found: list[Row] = []
     gone: dict[str, int] = {}
     for row in missing:
@@ -133,12 +133,16 @@ def _shown(row: Row, spelt: set[str], below: int) -> Row:
     return Row(kind="file", name=named, values=tuple(value and entries for value in row.values))
 
 
-def _kinds(image: View, spelt: dict[str, set[str]]) -> dict[str, str]:
+def _kinds(images: Sequence[View], spelt: dict[str, set[str]]) -> list[dict[str, str]]:
     """What there is, by a path that no longer names the architecture; `spelt` gets the paths as they are."""
-    found: dict[str, str] = {}
-    for node in image.tree.walk():
-        path = naming.neutral(node.entry.path, image.platform.architecture)
-        if path and not path.startswith(_BOOKS):
-            found[path] = node.entry.kind
-            spelt.setdefault(path, set()).add(node.entry.path)
+    kinds = [
+        {node.entry.path: node.entry.kind for node in image.tree.walk() if not node.entry.path.startswith(_BOOKS)}
+        for image in images
+    ]
+    columns = [(image.platform.architecture, paths) for image, paths in zip(images, kinds, strict=True)]
+    found: list[dict[str, str]] = []
+    for names, kind in zip(naming.aligned(columns), kinds, strict=True):
+        found.append({name: kind[path] for path, name in names.items()})
+        for path, name in names.items():
+            spelt.setdefault(name, set()).add(path)
     return found

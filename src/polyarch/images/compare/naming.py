@@ -2,6 +2,8 @@
 aarch64-linux-gnu is here."""
 
 import re
+from collections import Counter
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 
 _WORDS = {
@@ -39,6 +41,21 @@ def rewrite(text: str, architecture: str) -> str:
     """`text` with the words for `architecture` replaced."""
     pattern = _pattern(architecture)
     return text if pattern is None else pattern.sub(_replace, text)
+
+
+def aligned(columns: Sequence[tuple[str, Collection[str]]]) -> list[dict[str, str]]:
+    """For the architecture and the paths of each image: by path, the name under which it is compared.
+
+    A path that several images have is compared as it is, whatever its name (/opt/tool-arm64 on both); others as what
+    `neutral` makes of them, where another image has that, too. What only an architecture has is left out.
+    """
+    shared = Counter(path for _, paths in columns for path in paths)
+    found: list[dict[str, str]] = []
+    for architecture, paths in columns:
+        named = ((path, neutral(path, architecture)) for path in paths)
+        found.append({path: path if shared[path] > 1 else name for path, name in named if name})
+    count = Counter(name for column in found for name in set(column.values()))
+    return [{path: name if count[name] > 1 else path for path, name in column.items()} for column in found]
 
 
 def _replace(match: "re.Match[str]") -> str:

@@ -34,7 +34,8 @@ def differing(kind: Kind, columns: Values, same: Sequence[Rewrite] | None = None
         compared = {
             value if value is None or same is None else same[number](value) for number, value in enumerate(values)
         }
-        if len(compared) > 1:
+        # What is the same as it stands is not made different by rewriting: TOOL=arm64 on both.
+        if len(compared) > 1 and len(set(values)) > 1:
             yield Row(kind=kind, name=name, values=values)
 
 
