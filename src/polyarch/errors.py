@@ -41,6 +41,13 @@ class BuildError(PolyarchError):
     """A step of a build failed."""
 
 
+class CancelledError(PolyarchError):
+    """Work was given up because its result is not wanted any more: another step failed, or a person interrupted."""
+
+    def __init__(self) -> None:
+        super().__init__("cancelled")
+
+
 class RegistryError(PolyarchError):
     """A registry refused or could not be reached.
 

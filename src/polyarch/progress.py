@@ -9,6 +9,8 @@ from contextlib import contextmanager
 
 import msgspec
 
+from polyarch.errors import CancelledError
+
 
 class Started(msgspec.Struct, frozen=True, tag="started"):
     """Work on a unit begins. `platforms` are those it is done for, empty where it serves them all."""
@@ -40,11 +42,12 @@ class Transferred(msgspec.Struct, frozen=True, tag="transferred"):
 
 
 class Finished(msgspec.Struct, frozen=True, tag="finished"):
-    """The unit is done: from the cache, or by work, or with an error."""
+    """The unit is done: from the cache, or by work, or with an error; or it was given up, which is no error."""
 
     id: str
     cached: bool = False
     error: str = ""
+    canceled: bool = False
 
 
 class Warned(msgspec.Struct, frozen=True, tag="warned"):
@@ -62,6 +65,13 @@ def ignore(event: Event) -> None:
     """An Emit for callers who do not want to know."""
 
 
+def failed(unit: str, error: BaseException) -> Finished:
+    """The end of a unit that `error` ended."""
+    if isinstance(error, CancelledError | KeyboardInterrupt):
+        return Finished(unit, canceled=True)
+    return Finished(unit, error=str(error) or type(error).__name__)
+
+
 @contextmanager
 def reported(emit: Emit, unit: str, name: str, platforms: Iterable[object] = ()) -> Iterator[None]:
     """A unit of work: it is started, and finished when the block ends, with the error where there is one."""
@@ -69,7 +79,6 @@ def reported(emit: Emit, unit: str, name: str, platforms: Iterable[object] = ())
     try:
         yield
     except BaseException as error:
-        said = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
-        emit(Finished(unit, error=said or type(error).__name__))
+        emit(failed(unit, error))
         raise
     emit(Finished(unit))

@@ -1,11 +1,14 @@
 """The solver with vertices that add integers: no container in sight."""
 
+import os
+import signal
 import threading
+import time
 from collections.abc import Iterable, Mapping
 
 import pytest
 
-from polyarch.builder.solve import FailedError, solve
+from polyarch.builder.solve import FailedError, Outside, solve
 from polyarch.errors import PolyarchError
 
 
@@ -35,7 +38,7 @@ class Sums:
         assert threading.active_count() == 1 or threading.current_thread() is threading.main_thread()
         self.prepared.append(list(pending))
 
-    def perform(self, vertex: str, cache_key: str, inputs: Mapping[str, int]) -> int:
+    def perform(self, vertex: str, cache_key: str, inputs: Mapping[str, int], outside: Outside) -> int:
         self.performed.append(vertex)
         if vertex in self.waiting:
             assert self.cancelled.wait(10)
@@ -59,8 +62,11 @@ class Notes:
     def started(self, vertex: str) -> None:
         self.lines.append(f"{vertex} started")
 
-    def finished(self, vertex: str, *, cached: bool = False, error: str = "") -> None:
-        self.lines.append(f"{vertex} {error or ('cached' if cached else 'done')}")
+    def waiting(self, vertex: str, *, begins: bool) -> None:
+        self.lines.append(f"{vertex} {'waits' if begins else 'goes on'}")
+
+    def finished(self, vertex: str, *, cached: bool = False, error: str = "", canceled: bool = False) -> None:
+        self.lines.append(f"{vertex} {error or ('canceled' if canceled else 'cached' if cached else 'done')}")
 
 
 DIAMOND = {"base": (1, ()), "left": (10, ("base",)), "right": (20, ("base",)), "top": (100, ("left", "right"))}
@@ -119,10 +125,66 @@ def test_a_failure_cancels_what_runs_and_is_the_one_reported() -> None:
     sums = Sums({"bad": (1, ()), "slow": (2, ()), "later": (1, ("slow",)), "top": (0, ("bad", "later"))})
     sums.failing = {"bad"}
     sums.waiting = {"slow"}
+    notes = Notes()
     with pytest.raises(FailedError) as caught:
-        solve(["top"], sums, Notes(), workers=2)
+        solve(["top"], sums, notes, workers=2)
     assert {name: error.message for name, error in caught.value.errors.items()} == {"bad": "bad failed"}
     assert "later" not in sums.performed
+    assert sorted(notes.lines) == ["bad bad failed", "bad started", "slow canceled", "slow started"]
+
+
+def test_an_interrupt_cancels_what_runs() -> None:
+    class Interrupted(Sums):
+        def perform(self, vertex: str, cache_key: str, inputs: Mapping[str, int], outside: Outside) -> int:
+            os.kill(os.getpid(), signal.SIGINT)
+            return super().perform(vertex, cache_key, inputs, outside)
+
+    sums = Interrupted({"slow": (2, ()), "later": (1, ("slow",))})
+    sums.waiting = {"slow"}
+    notes = Notes()
+    with pytest.raises(KeyboardInterrupt):
+        solve(["later"], sums, notes)
+    assert notes.lines == ["slow started", "slow canceled"]
+
+
+def test_what_waits_leaves_its_place_to_another() -> None:
+    reached = threading.Event()
+
+    class Waiting(Sums):
+        def perform(self, vertex: str, cache_key: str, inputs: Mapping[str, int], outside: Outside) -> int:
+            if vertex == "waits":
+                with outside():
+                    assert reached.wait(10)
+            elif vertex == "works":
+                reached.set()
+            return super().perform(vertex, cache_key, inputs, outside)
+
+    notes = Notes()
+    sums = Waiting({"waits": (1, ()), "works": (2, ()), "top": (4, ("waits", "works"))})
+    assert solve(["top"], sums, notes, workers=1)["top"] == 7
+    assert notes.lines[:3] == ["waits started", "waits waits", "works started"]
+    assert "waits goes on" in notes.lines
+
+
+def test_no_more_work_at_once_than_there_are_places() -> None:
+    at_work: list[str] = []
+    most = []
+
+    class Counting(Sums):
+        def perform(self, vertex: str, cache_key: str, inputs: Mapping[str, int], outside: Outside) -> int:
+            if vertex != "top":
+                with outside():
+                    time.sleep(0.001)
+            at_work.append(vertex)
+            most.append(len(at_work))
+            time.sleep(0.001)
+            at_work.remove(vertex)
+            return super().perform(vertex, cache_key, inputs, outside)
+
+    names = tuple(f"v{number}" for number in range(20))
+    vertices = {name: (number, ()) for number, name in enumerate(names)}
+    solve(["top"], Counting({**vertices, "top": (0, names)}), Notes(), workers=2)
+    assert max(most) <= 2
 
 
 def test_keeping_going_performs_all_that_does_not_depend_on_the_failure() -> None:
@@ -150,7 +212,7 @@ def test_an_error_in_a_cache_key_is_reported_with_its_vertex() -> None:
 
 def test_a_bug_in_a_performer_is_not_taken_for_a_failed_step() -> None:
     class Buggy(Sums):
-        def perform(self, vertex: str, cache_key: str, inputs: Mapping[str, int]) -> int:
+        def perform(self, vertex: str, cache_key: str, inputs: Mapping[str, int], outside: Outside) -> int:
             raise ZeroDivisionError
 
     buggy = Buggy(DIAMOND)

@@ -1,6 +1,10 @@
 """What the words of the command line give to RUN: secrets, agents, limits, hosts, networks, platforms."""
 
+import re
+import shutil
+import signal
 import socket
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -115,6 +119,41 @@ def test_a_step_runs_for_each_platform_and_only_once_for_the_builders(
     assert result.stderr.count("RUN cat /proc") == 1
     ids = {polyarch("run", "--rm", "--platform", one, "a", "head", "-n1", "/id").stdout for one in platforms.split(",")}
     assert len(ids) == 1
+
+
+def test_a_step_that_is_given_up_is_canceled_and_quiet(polyarch: Program, busybox: str, context: Context) -> None:
+    lines = f"FROM {busybox} AS slow\nRUN touch /out; sleep 1000\nFROM {busybox} AS bad\nRUN sleep 0.5; exit 3\n"
+    directory = context(f"{lines}FROM scratch\nCOPY --from=slow /out /slow\nCOPY --from=bad /out /bad\n")
+    said = polyarch.fails("build", directory).stderr
+    assert re.findall(r"^#\d (ERROR|CANCELED|\d\.\d+)", said, re.MULTILINE) == ["ERROR", "CANCELED"]
+    assert "exit code: 3" in said
+    assert "unshare" not in said
+
+
+def test_an_interrupted_build_says_canceled(polyarch: Program, busybox: str, context: Context) -> None:
+    directory = context(f"FROM {busybox}\nRUN echo ready; sleep 1000\n")
+    command = [polyarch.path, "build", "--progress", "plain", directory]
+    process = subprocess.Popen(command, env=polyarch.env, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    assert any(line.endswith(" ready\n") for line in process.stderr)
+    process.send_signal(signal.SIGINT)
+    said = process.stderr.read()
+    assert process.wait(timeout=20) == 130
+    process.stderr.close()
+    assert said == "#2 CANCELED\n\npolyarch: interrupted\n"
+
+
+@pytest.mark.parametrize(("missing", "reason"), [("crun", "no OCI runtime found"), ("unshare", "setpriv and unshare")])
+def test_what_a_machine_lacks_is_told_though_two_platforms_need_it(
+    polyarch: Program, busybox: str, context: Context, tmp_path: Path, missing: str, reason: str
+) -> None:
+    for program in {"crun", "setpriv", "unshare", "qemu-aarch64-static"} - {missing}:
+        (tmp_path / program).symlink_to(shutil.which(program) or "")
+    directory = context(f"FROM {busybox}\nRUN true\n")
+    platforms = ("--platform", "linux/amd64,linux/arm64")
+    said = polyarch.fails("build", *platforms, directory, env={"PATH": str(tmp_path)}).stderr
+    assert reason in said
+    assert "file exists" not in said.lower()
 
 
 def test_the_output_of_a_failed_step_is_shown(polyarch: Program, busybox: str, context: Context) -> None:

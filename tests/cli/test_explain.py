@@ -1,5 +1,6 @@
 """`explain`: what a build did, or would do, and why."""
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -50,6 +51,32 @@ def steps(document: dict[str, Any], platform: str = "linux/amd64") -> dict[str, 
 
 def why(step: dict[str, Any]) -> str:
     return "; ".join(step["reasons"])
+
+
+def test_a_step_that_waits_for_a_locked_cache_holds_up_no_other_and_its_waiting_is_told(
+    polyarch: Program, busybox: str, tmp_path: Path
+) -> None:
+    # More that wait than there are places at work.
+    count = (os.cpu_count() or 2) + 1
+    mount = "--mount=type=cache,target=/c,id=one,sharing=locked"
+    run = f"RUN {mount} test ! -e /c/busy && touch /c/busy && sleep 0.6 && rm /c/busy && touch /out"
+    stages = [f"FROM {busybox} AS s{number}\n{run} && echo {number}\n" for number in range(count)]
+    free = f"FROM {busybox} AS free\nRUN echo free >/out\n"
+    copies = "".join(f"COPY --from={name} /out /{name}\n" for name in ("free", *(f"s{each}" for each in range(count))))
+    trees.write(tmp_path / "context", {"Dockerfile": f"{''.join(stages)}{free}FROM scratch\n{copies}"})
+    polyarch("build", "-t", "app", tmp_path / "context")
+    said = polyarch("explain", "--json", "app").json()
+    locked = [one for one in said["steps"] if mount in one["name"]]
+    waited = sorted(one["waited"] for one in locked)
+    assert waited[0] == 0 < waited[1]
+    # The last waits for the whole of the one before it.
+    assert waited[-1] >= 0.6
+    assert all(one["seconds"] >= 0.6 for one in locked)
+    other = next(one for one in said["steps"] if "echo free" in one["name"])
+    assert other["begun"] < min(one["begun"] + one["seconds"] for one in locked if one["waited"] == 0)
+    table, _, advice = polyarch("explain", "app").stdout.partition("Advice:")
+    assert re.search(r"\d\.\d s, waited \d\.\d s", table)
+    assert "sharing=locked" in advice
 
 
 def test_the_first_build_has_nothing_to_be_compared_with(build: Callable[..., Any], polyarch: Program) -> None:

@@ -164,7 +164,7 @@ def test_processes_run_in_parallel_from_several_threads(someone: Person, amd64: 
 
 
 def _cancelled(room: Room) -> list[object]:
-    from polyarch.sandbox import CancelledError
+    from polyarch.errors import CancelledError
 
     timer = threading.Timer(0.3, room.sandbox.cancel)
     started = time.monotonic()

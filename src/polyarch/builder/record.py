@@ -27,6 +27,9 @@ _WORDS = {"command": "the command", "directory": "the working directory", "user"
 class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One piece of work. `seconds` is what it took, 0 where it was cached; `how` is only said of RUNs.
 
+    `waited` is for how many seconds more it waited for others, as for a locked cache mount. A step that was given up
+    because another one failed, or the build was interrupted, is `canceled`.
+
     `inputs` are the ids of the steps that it needed. `files` names the list of the files that it took of a context.
     `reasons` say why it was not taken from the cache.
     """
@@ -39,6 +42,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     done: bool = True
     begun: float = 0.0
     seconds: float = 0.0
+    waited: float = 0.0
+    canceled: bool = False
     how: How = ""
     error: str = ""
     parts: Mapping[str, str] = {}

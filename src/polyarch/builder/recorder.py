@@ -44,7 +44,11 @@ class Recorder:
         self._start = time.monotonic()
         self._mutex = threading.Lock()
         self._begun: dict[VertexId, float] = {}
-        self._ended: dict[VertexId, tuple[float, bool, str]] = {}
+        self._ended: dict[VertexId, float] = {}
+        self._ends: dict[VertexId, progress.Finished] = {}
+        # For how long each has waited, and since when who waits now.
+        self._waited: dict[VertexId, float] = {}
+        self._waiting: dict[VertexId, float] = {}
 
     def started(self, vertex: VertexId) -> None:
         """As of `solve.Observer`."""
@@ -54,12 +58,22 @@ class Recorder:
             label = self._graph.labels[vertex]
             self._emit(progress.Started(vertex, label.name, label.platforms))
 
-    def finished(self, vertex: VertexId, *, cached: bool = False, error: str = "") -> None:
+    def waiting(self, vertex: VertexId, *, begins: bool) -> None:
         """As of `solve.Observer`."""
+        now = time.monotonic()
         with self._mutex:
-            self._ended[vertex] = (time.monotonic(), cached, error)
+            if begins:
+                self._waiting[vertex] = now
+            else:
+                self._waited[vertex] = self._waited.get(vertex, 0.0) + now - self._waiting.pop(vertex)
+
+    def finished(self, vertex: VertexId, *, cached: bool = False, error: str = "", canceled: bool = False) -> None:
+        """As of `solve.Observer`."""
+        end = progress.Finished(vertex, cached, error, canceled)
+        with self._mutex:
+            self._ended[vertex], self._ends[vertex] = time.monotonic(), end
         if not isinstance(self._graph.vertices[vertex], _SILENT):
-            self._emit(progress.Finished(vertex, cached, error))
+            self._emit(end)
 
     def steps(self, order: Iterable[VertexId], performer: Selecting) -> tuple[Step, ...]:
         """What happened to each of these vertices, which come inputs first."""
@@ -70,18 +84,21 @@ class Recorder:
         return time.monotonic() - self._start
 
     def _step(self, vertex: VertexId, performer: Selecting) -> Step:
-        begun = self._begun.get(vertex)
-        ended, cached, error = self._ended.get(vertex, (None, False, ""))
-        spent = ended - begun if ended is not None and begun is not None and not cached else 0.0
+        begun, ended = self._begun.get(vertex), self._ended.get(vertex)
+        end = self._ends.get(vertex, progress.Finished(vertex))
+        waited = self._waited.get(vertex, 0.0)
+        spent = ended - begun - waited if ended is not None and begun is not None and not end.cached else 0.0
         return step(
             self._graph,
             vertex,
             performer,
-            cached=cached,
+            cached=end.cached,
             done=ended is not None,
             begun=round(begun - self._start, 3) if begun is not None else 0.0,
             seconds=round(spent, 3),
-            error=error,
+            waited=round(waited, 3),
+            error=end.error,
+            canceled=end.canceled,
         )
 
 
@@ -94,7 +111,9 @@ def step(
     done: bool = False,
     begun: float = 0.0,
     seconds: float = 0.0,
+    waited: float = 0.0,
     error: str = "",
+    canceled: bool = False,
 ) -> Step:
     """A vertex as it is remembered."""
     label = graph.labels[vertex]
@@ -108,6 +127,8 @@ def step(
         done=done,
         begun=begun,
         seconds=seconds,
+        waited=waited,
+        canceled=canceled,
         how=_how(graph, vertex),
         error=error.partition("\n")[0],
         parts=record.parts(graph, vertex),

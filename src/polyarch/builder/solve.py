@@ -9,17 +9,23 @@ a user namespace, which the kernel refuses to a process with more (EINVAL, user_
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from polyarch.errors import PolyarchError
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
+    from contextlib import AbstractContextManager
+    from queue import SimpleQueue
+    from threading import Semaphore
 
 Key = TypeVar("Key", bound=str)
 Viewed = TypeVar("Viewed", bound=str, contravariant=True)
 Result = TypeVar("Result")
+# Leaves one's place among those at work to another, and takes a place again at the end.
+Outside = Callable[[], "AbstractContextManager[None]"]
 
 
 class Performer(Protocol[Key, Result]):
@@ -37,8 +43,11 @@ class Performer(Protocol[Key, Result]):
     def prepare(self, pending: Iterable[Key]) -> None:
         """Called once, before any thread starts, with what will be performed, be it nothing."""
 
-    def perform(self, vertex: Key, cache_key: str, inputs: Mapping[Key, Result]) -> Result:
-        """Do the work. Called from several threads."""
+    def perform(self, vertex: Key, cache_key: str, inputs: Mapping[Key, Result], outside: Outside) -> Result:
+        """Do the work. Called from several threads. What only waits does so in `with outside():`.
+
+        Raises CancelledError after `cancel`.
+        """
 
     def cancel(self) -> None:
         """Make running performs end soon. Called from any thread, perhaps more than once."""
@@ -57,7 +66,8 @@ class Observer(Protocol[Viewed]):
     """Who is told what happens, from any thread."""
 
     def started(self, vertex: Viewed) -> None: ...
-    def finished(self, vertex: Viewed, *, cached: bool = False, error: str = "") -> None: ...
+    def waiting(self, vertex: Viewed, *, begins: bool) -> None: ...
+    def finished(self, vertex: Viewed, *, cached: bool = False, error: str = "", canceled: bool = False) -> None: ...
 
 
 def solve(
@@ -152,6 +162,14 @@ def topological(targets: list[Key], inputs: Callable[[Key], Iterable[Key]]) -> l
     return list(order)
 
 
+class _Places(Generic[Result]):
+    """The places at work. `news` are the futures that are done, and None when a place is left."""
+
+    def __init__(self, free: Semaphore, news: SimpleQueue[Future[Result] | None]) -> None:
+        self.free = free
+        self.news = news
+
+
 class _Run(Generic[Key, Result]):
     """The pending part of one solve; the thread pool is its own, and has ended when `run` returns."""
 
@@ -171,72 +189,108 @@ class _Run(Generic[Key, Result]):
         self._observer = observer
         self._keep_going = keep_going
         self._errors: dict[str, PolyarchError] = {}
+        self._twins: dict[Key, Key] = {}
+        # What has begun and was not collected: whether its work is done.
+        self._begun: dict[Key, bool] = {}
+        # How many results each vertex still needs, who needs each, and what needs none any more.
+        self._missing: dict[Key, int] = {}
+        self._dependants: dict[Key, list[Key]] = {}
+        self._ready: deque[Key] = deque()
 
     def run(self, workers: int) -> dict[str, PolyarchError]:
         """The errors of those that failed; the results are where the solve has them."""
-        from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+        from concurrent.futures import ThreadPoolExecutor
+        from queue import SimpleQueue
+        from threading import Semaphore
 
-        waiting = {
-            vertex: {key for key in self._performer.inputs(vertex) if key not in self._results}
-            for vertex in self._pending
-        }
         # Vertices with one cache key are one piece of work: the first does it, the others wait for its result.
         twins: dict[str, Key] = {}
         for vertex in self._pending:
+            needs = {key for key in self._performer.inputs(vertex) if key not in self._results}
             first = twins.setdefault(self._keys[vertex], vertex)
             if first != vertex:
-                waiting[vertex].add(first)
+                self._twins[vertex] = first
+                needs.add(first)
+            self._missing[vertex] = len(needs)
+            for key in needs:
+                self._dependants.setdefault(key, []).append(vertex)
+            if not needs:
+                self._ready.append(vertex)
+        places: _Places[Result] = _Places(Semaphore(workers), SimpleQueue())
         running: dict[Future[Result], Key] = {}
-        pool = ThreadPoolExecutor(workers, thread_name_prefix="solve")
+        # A thread is made only where none is idle: there are as many as places, and one for each that waits outside.
+        pool = ThreadPoolExecutor(len(self._pending), thread_name_prefix="solve")
         try:
             while True:
-                if not self._errors or self._keep_going:
-                    for vertex in [key for key, needs in waiting.items() if not needs]:
-                        del waiting[vertex]
-                        twin = twins[self._keys[vertex]]
-                        running[pool.submit(self._perform, vertex, None if twin == vertex else twin)] = vertex
+                while self._may_begin() and places.free.acquire(blocking=False):
+                    vertex = self._ready.popleft()
+                    future = pool.submit(self._perform, vertex, places)
+                    running[future] = vertex
+                    future.add_done_callback(places.news.put)
                 if not running:
                     break
-                done, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    self._collect(running.pop(future), future, waiting)
+                done = places.news.get()
+                if done is not None:
+                    self._collect(running.pop(done), done)
         except BaseException:
             self._performer.cancel()
             raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+            # An interrupt leaves some that nobody collected.
+            for vertex, whole in self._begun.items():
+                self._observer.finished(vertex, canceled=not whole)
         return self._errors
 
-    def _perform(self, vertex: Key, twin: Key | None) -> Result:
-        self._observer.started(vertex)
-        if twin is not None:
-            return self._results[twin]
-        inputs = {key: self._results[key] for key in self._performer.inputs(vertex)}
-        return self._performer.perform(vertex, self._keys[vertex], inputs)
+    def _may_begin(self) -> bool:
+        return bool(self._ready) and (not self._errors or self._keep_going)
 
-    def _collect(self, vertex: Key, future: Future[Result], waiting: dict[Key, set[Key]]) -> None:
+    def _perform(self, vertex: Key, places: _Places[Result]) -> Result:
+        from contextlib import contextmanager
+
+        @contextmanager
+        def outside() -> Iterator[None]:
+            self._observer.waiting(vertex, begins=True)
+            places.free.release()
+            places.news.put(None)
+            try:
+                yield
+            finally:
+                places.free.acquire()
+                self._observer.waiting(vertex, begins=False)
+
+        try:
+            self._begun[vertex] = False
+            self._observer.started(vertex)
+            if vertex in self._twins:
+                made = self._results[self._twins[vertex]]
+            else:
+                inputs = {key: self._results[key] for key in self._performer.inputs(vertex)}
+                made = self._performer.perform(vertex, self._keys[vertex], inputs, outside)
+            self._begun[vertex] = True
+            return made
+        finally:
+            places.free.release()
+
+    def _collect(self, vertex: Key, future: Future[Result]) -> None:
         error = future.exception()
+        self._begun.pop(vertex)
         if error is None:
             self._results[vertex] = future.result()
             self._observer.finished(vertex)
-            for needs in waiting.values():
-                needs.discard(vertex)
+            for key in self._dependants.get(vertex, ()):
+                self._missing[key] -= 1
+                if not self._missing[key]:
+                    self._ready.append(key)
             return
         if not isinstance(error, PolyarchError):
             raise error
-        self._observer.finished(vertex, error=error.message)
         # What the cancelling itself breaks is no news: the first failure is the one to report.
-        if not self._errors or self._keep_going:
-            self._errors[vertex] = error
+        if self._errors and not self._keep_going:
+            self._observer.finished(vertex, canceled=True)
+            return
+        self._observer.finished(vertex, error=error.message)
+        # What needs it is never ready.
+        self._errors[vertex] = error
         if not self._keep_going:
             self._performer.cancel()
-        else:
-            self._drop_dependants(vertex, waiting)
-
-    def _drop_dependants(self, vertex: Key, waiting: dict[Key, set[Key]]) -> None:
-        """Forget what can no longer be done, so that the loop ends with what can."""
-        lost = {vertex}
-        while found := {key for key, needs in waiting.items() if needs & lost} - lost:
-            lost |= found
-        for key in lost:
-            waiting.pop(key, None)

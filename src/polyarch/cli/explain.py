@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 # An emulated RUN that takes longer is worth a word.
 _LONG = 1.0
+# As is waiting for another step.
+_NOTABLE = 0.1
 _WIDTH = 60
 
 
@@ -103,11 +105,16 @@ def shown_steps(record: "Record") -> list["Step"]:
 def advice(record: "Record") -> list[str]:
     """What would make the build quicker, the most first."""
     emulated = [step for step in record.steps if step.how == "emulated" and step.seconds >= _LONG]
+    waited = [step for step in record.steps if step.waited >= _LONG]
     return [
         f"{step.name} took {step.seconds:.1f} s under emulation for {', '.join(step.platforms)}: if it can compile for "
         "another platform, or makes the same files for all, move it to a stage FROM --platform=$BUILDPLATFORM and "
         "COPY --from it"
         for step in sorted(emulated, key=lambda one: -one.seconds)
+    ] + [
+        f"{step.name} waited {step.waited:.1f} s for a cache mount that is sharing=locked: with sharing=private, or "
+        "another id=, it need not wait"
+        for step in sorted(waited, key=lambda one: -one.waited)
     ]
 
 
@@ -136,9 +143,16 @@ def state_of(step: "Step", *, planned: bool) -> str:
         return "cached"
     if step.error:
         return "failed"
+    if step.canceled:
+        return "canceled"
     if planned:
         return "to do"
-    return f"{step.seconds:.1f} s"
+    return f"{step.seconds:.1f} s{waiting(step)}"
+
+
+def waiting(step: "Step") -> str:
+    """For how long a step waited beside its work, where that is worth a word."""
+    return f", waited {step.waited:.1f} s" if step.waited >= _NOTABLE else ""
 
 
 def why(step: "Step") -> str:
@@ -177,5 +191,5 @@ def _document(record: "Record") -> dict[str, Any]:
     document: dict[str, Any] = msgspec.to_builtins(record)
     del document["version"]
     for step, shown in zip(record.steps, document["steps"], strict=True):
-        shown |= {"cached": step.cached, "seconds": step.seconds, "reasons": list(step.reasons)}
+        shown |= {"cached": step.cached, "seconds": step.seconds, "waited": step.waited, "reasons": list(step.reasons)}
     return {**document, "advice": advice(record)}

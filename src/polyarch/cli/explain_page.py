@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from polyarch.cli.explain import advice, called_of, name_of, platforms_of, shown_steps, state_of, why
+from polyarch.cli.explain import advice, called_of, name_of, platforms_of, shown_steps, state_of, waiting, why
 from polyarch.cli.page import clean, page
 
 if TYPE_CHECKING:
@@ -67,11 +67,11 @@ def _lane(name: str, steps: "list[Step]", whole: float) -> str:
     bars = []
     for step in sorted(steps, key=lambda one: one.begun):
         row = next((number for number, end in enumerate(ends) if end <= step.begun), len(ends))
-        ends[row : row + 1] = [step.begun + max(step.seconds, whole / 200)]
-        left, width = 100 * step.begun / whole, 100 * step.seconds / whole
+        ends[row : row + 1] = [step.begun + max(step.seconds + step.waited, whole / 200)]
+        left, width = 100 * step.begun / whole, 100 * (step.seconds + step.waited) / whole
         style = f"left:{left:.2f}%;width:{width:.2f}%;top:{row * _ROW + 0.3:.2f}rem"
         kind = " failed" if step.error else " emulated" if step.how == "emulated" else ""
-        words = clean(f"{name_of(step)}: {step.seconds:.1f} s{' ' + step.how if step.how else ''}")
+        words = clean(f"{name_of(step)}: {step.seconds:.1f} s{' ' + step.how if step.how else ''}{waiting(step)}")
         bars.append(f'<span class="bar{kind}" style="{style}" title="{words}" role="img" aria-label="{words}"></span>')
     height = f"height:{len(ends) * _ROW + 0.3:.2f}rem"
     return f'<div class="lane"><b>{clean(name)}</b><div class="track" style="{height}">{"".join(bars)}</div></div>'

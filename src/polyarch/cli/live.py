@@ -97,6 +97,7 @@ class Live:
         else:
             unit.rest()
             unit.finished, unit.cached, unit.error = now, event.cached, event.error
+            unit.canceled = event.canceled
 
     def _draw(self, now: float, *, final: bool = False) -> None:
         columns, rows = self._size()
@@ -134,8 +135,8 @@ class Live:
 
     def _unit_lines(self, unit: Unit, now: float, columns: int) -> list[str]:
         taken = f"{(unit.finished if unit.finished is not None else now) - unit.started:.1f}s"
-        mark = "CACHED " if unit.cached else "ERROR " if unit.error else ""
-        colour = _RED if unit.error else _BLUE if unit.finished is not None else ""
+        mark = "CACHED " if unit.cached else "ERROR " if unit.error else "CANCELED " if unit.canceled else ""
+        colour = _RED if unit.error else _YELLOW if unit.canceled else _BLUE if unit.finished is not None else ""
         lines = [self._paint(_spread(f" => {mark}{unit.title}", taken, columns), colour)]
         if unit.finished is not None:
             return lines

@@ -20,7 +20,7 @@ from polyarch.progress import Emit, Event, Finished, Output, Started, Transferre
 class Unit:
     """What is known of one unit of work. Owned by its renderer, changed under the renderer's lock."""
 
-    __slots__ = ("cached", "error", "finished", "items", "number", "partial", "started", "tail", "title")
+    __slots__ = ("cached", "canceled", "error", "finished", "items", "number", "partial", "started", "tail", "title")
 
     def __init__(self, number: int, title: str, started: float) -> None:
         self.number = number
@@ -28,6 +28,7 @@ class Unit:
         self.started = started
         self.finished: float | None = None
         self.cached = False
+        self.canceled = False
         self.error = ""
         self.items: dict[str, Transferred] = {}
         self.partial = b""
@@ -142,6 +143,8 @@ class Plain:
         lines = [f"#{found.number} {now - found.started:.3f} {line}" for line in found.rest()]
         if event.error:
             return [*lines, f"#{found.number} ERROR: {event.error.splitlines()[0]}", ""]
+        if event.canceled:
+            return [*lines, f"#{found.number} CANCELED", ""]
         done = "CACHED" if event.cached else f"DONE {now - found.started:.1f}s"
         return [*lines, f"#{found.number} {done}", ""]
 
@@ -212,7 +215,9 @@ class RawJson:
         if isinstance(event, Finished):
             vertex = {**self._started.get(event.id, {"digest": event.id}), "completed": now}
             vertex |= {"cached": True} if event.cached else {}
-            vertex |= {"error": event.error} if event.error else {}
+            # What BuildKit says of a vertex that was given up, by which its clients know one.
+            error = "context canceled" if event.canceled else event.error
+            vertex |= {"error": error} if error else {}
             return {"vertexes": [vertex]}
         import base64
 

@@ -70,7 +70,7 @@ def import_image(
     try:
         imported = _import(store, tar, name, platform, settings, configure)
     except Exception as error:
-        emit(progress.Finished(unit, error=str(error)))
+        emit(progress.failed(unit, error))
         raise
     emit(progress.Finished(unit))
     return imported

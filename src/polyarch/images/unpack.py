@@ -193,7 +193,7 @@ class Unpacker:
                         pass
                     made = str(snapshot.commit(applied.size))
             except Exception as error:
-                self._emit(progress.Finished(unit, error=str(error)))
+                self._emit(progress.failed(unit, error))
                 raise
             self._emit(progress.Finished(unit))
             return made

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from polyarch.sandbox.account import Account, resolve_user
-    from polyarch.sandbox.container import CancelledError, Sandbox, StartError
+    from polyarch.sandbox.container import Sandbox, StartError
     from polyarch.sandbox.emulation import Support, find_emulator, host_platforms, support
     from polyarch.sandbox.host import host_platform
     from polyarch.sandbox.mounts import Bind, File, Mount, Tmpfs
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 __all__ = [
     "Account",
     "Bind",
-    "CancelledError",
     "Entered",
     "File",
     "Mount",
@@ -39,7 +38,6 @@ __all__ = [
 _HOMES = {
     "Account": "account",
     "Bind": "mounts",
-    "CancelledError": "container",
     "Entered": "namespaces",
     "File": "mounts",
     "Mount": "mounts",

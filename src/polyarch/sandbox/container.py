@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Self
 
 import msgspec
 
-from polyarch.errors import PolyarchError, UnsupportedError
+from polyarch.errors import CancelledError, PolyarchError, UnsupportedError
 from polyarch.oci.platform import Platform
 from polyarch.sandbox import bpf, cwd, emulation, files, mounts, namespaces, runtime, search, seccomp, spec, syscalls
 from polyarch.sandbox.account import Account, resolve_user
@@ -30,10 +30,6 @@ Sink = Callable[[bytes], None] | int | None
 
 _READ_SIZE = 1 << 16
 _SYSTEM_POINTS = (Point("/proc", True), Point("/sys", True), Point("/dev", True))
-
-
-class CancelledError(PolyarchError):
-    """The process was killed because `Sandbox.cancel` was called."""
 
 
 class StartError(PolyarchError):
@@ -292,7 +288,7 @@ class Sandbox:
 
     def _refuse_if_cancelled(self) -> None:
         if self._cancelled:
-            raise CancelledError("cancelled")
+            raise CancelledError
 
     def cancel(self) -> None:
         """Kills all that runs; each `run` then raises CancelledError, as do later ones."""

@@ -5,6 +5,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
@@ -21,6 +22,15 @@ _FILES = "files"
 _IDENTITY = "id"
 _PRIVATE = 1000
 
+_PAUSE = 0.01
+# Calls what it is given until that returns True.
+Wait = Callable[[Callable[[], bool]], None]
+
+
+def _wait(attempt: Callable[[], bool]) -> None:
+    while not attempt():
+        time.sleep(_PAUSE)
+
 
 class Caches:
     """The cache mounts of a store. It owns nothing: who uses one holds it for the length of a `with`."""
@@ -30,16 +40,17 @@ class Caches:
         self._growth = growth
 
     @contextlib.contextmanager
-    def open(self, identity: str, sharing: Sharing, fill: Callable[[str], None]) -> Iterator[str]:
+    def open(self, identity: str, sharing: Sharing, fill: Callable[[str], None], wait: Wait = _wait) -> Iterator[str]:
         """The directory of the cache `identity`, held so that nobody removes it.
 
         Where there is none yet, `fill` is given an empty directory, which becomes the cache if it returns. Waits for
-        other users as `sharing` says. Raises PolyarchError where the disk refuses, and what `fill` raises.
+        other users as `sharing` says: `wait` calls what it is given until that returns True. Raises PolyarchError where
+        the disk refuses, and what `fill` and `wait` raise.
         """
         name = hashlib.sha256(identity.encode()).hexdigest()[:32]
         with contextlib.ExitStack() as held:
             with disk.explained("make a cache mount", self._layout.caches):
-                directory = self._take(name, sharing, fill, held)
+                directory = self._take(name, sharing, fill, wait, held)
                 _name(directory, identity)
             self._growth.mount(directory)
             yield f"{directory}/{_FILES}"
@@ -105,7 +116,9 @@ class Caches:
         finally:
             os.close(descriptor)
 
-    def _take(self, name: str, sharing: Sharing, fill: Callable[[str], None], held: contextlib.ExitStack) -> str:
+    def _take(
+        self, name: str, sharing: Sharing, fill: Callable[[str], None], wait: Wait, held: contextlib.ExitStack
+    ) -> str:
         number = 0
         os.makedirs(self._layout.caches, 0o700, exist_ok=True)
         while number < _PRIVATE:
@@ -119,7 +132,7 @@ class Caches:
                 continue  # thrown away in this moment
             with contextlib.ExitStack() as opened:
                 opened.callback(os.close, lock)
-                if not _locked(lock, sharing):
+                if not _locked(lock, sharing, wait):
                     number += 1
                     continue
                 if not os.path.exists(f"{directory}/{_FILES}"):
@@ -153,15 +166,21 @@ def _name(directory: str, identity: str) -> None:
             Path(directory, _IDENTITY).write_text(identity, encoding="utf-8", errors="replace")
 
 
-def _locked(lock: int, sharing: Sharing) -> bool:
+def _locked(lock: int, sharing: Sharing, wait: Wait) -> bool:
     """Wait for the lock; False where another one has it and a private directory is wanted."""
-    if sharing == "shared":
-        fcntl.flock(lock, fcntl.LOCK_SH)
+
+    def attempt() -> bool:
+        try:
+            fcntl.flock(lock, (fcntl.LOCK_SH if sharing == "shared" else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EACCES):
+                raise
+            return False
         return True
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | (fcntl.LOCK_NB if sharing == "private" else 0))
-    except OSError as error:
-        if error.errno not in (errno.EAGAIN, errno.EACCES):
-            raise
+
+    if attempt():
+        return True
+    if sharing == "private":
         return False
+    wait(attempt)
     return True

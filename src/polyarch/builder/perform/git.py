@@ -17,7 +17,7 @@ import msgspec
 from polyarch import progress
 from polyarch.builder.perform.files import FlatFiles
 from polyarch.builder.vertices import Git
-from polyarch.errors import NotFoundError, PolyarchError, UnsupportedError
+from polyarch.errors import CancelledError, NotFoundError, PolyarchError, UnsupportedError
 from polyarch.layers.entry import Content, LocalFile
 from polyarch.layers.walk import walk
 
@@ -94,7 +94,7 @@ class Repositories:
         try:
             time = self._fetch(vertex, commit, top)
         except PolyarchError as error:
-            self._emit(progress.Finished(unit, error=error.message))
+            self._emit(progress.failed(unit, error))
             raise
         self._emit(progress.Finished(unit))
         if not vertex.keep_git_directory:
@@ -160,7 +160,7 @@ class Repositories:
         env |= self._authorization(url, env.get("GIT_CONFIG_COUNT", ""))
         with self._lock:
             if self._cancelled:
-                raise PolyarchError("cancelled")
+                raise CancelledError
             process = subprocess.Popen(
                 [program, *words],
                 cwd=cwd,

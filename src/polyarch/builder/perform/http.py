@@ -106,7 +106,7 @@ class Downloads:
             try:
                 made = self._store_content(url, checksum, answer, unit)
             except Exception as error:
-                self._emit(progress.Finished(unit, error=str(error)))
+                self._emit(progress.failed(unit, error))
                 raise
             self._emit(progress.Finished(unit))
             return made

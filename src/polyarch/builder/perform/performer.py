@@ -3,6 +3,7 @@
 import hashlib
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -18,6 +19,7 @@ from polyarch.builder.perform.layer import Layer
 from polyarch.builder.perform.site import VERSION, Result, Site, keys, stack
 from polyarch.builder.perform.sources import Sources
 from polyarch.builder.perform.streaming import no_upload
+from polyarch.builder.solve import Outside
 from polyarch.builder.vertices import (
     Context,
     Copy,
@@ -36,7 +38,7 @@ from polyarch.builder.vertices import (
 from polyarch.dockerfile import rules
 from polyarch.dockerfile.rules import Finding
 from polyarch.dockerfile.source import Location
-from polyarch.errors import PolyarchError
+from polyarch.errors import CancelledError
 from polyarch.images.unpack import Unpacker, layers_of
 from polyarch.oci import config as configs
 from polyarch.oci.descriptor import Descriptor
@@ -46,6 +48,9 @@ from polyarch.oci.place import BlobReader
 if TYPE_CHECKING:
     from polyarch.builder.perform.running import Runner
     from polyarch.sandbox import Sandbox
+
+# How often a step looks whether a lock that another process holds is free: a flock cannot be waited for and given up.
+_PAUSE = 0.01
 
 
 class Performer:
@@ -66,6 +71,7 @@ class Performer:
         self._unpacks = True
         self._targets: frozenset[VertexId] = frozenset()
         self._sandbox_object: Sandbox | None = None
+        self._no_sandbox: Exception | None = None
         self.filesystems = Filesystems(
             site.store, site.source, Unpacker(site.store, site.source, emit, self._glance), site.scratch
         )
@@ -167,10 +173,10 @@ class Performer:
                 self._emit(progress.Warned(warning))
             self._site.store.reclaim()
 
-    def perform(self, vertex: VertexId, cache_key: str, inputs: Mapping[VertexId, Result]) -> Result:
+    def perform(self, vertex: VertexId, cache_key: str, inputs: Mapping[VertexId, Result], outside: Outside) -> Result:
         """As of `solve.Performer`."""
         if self._cancelled:
-            raise PolyarchError("cancelled")
+            raise CancelledError
         value = self._graph.vertices[vertex]
         match value:
             case Git():
@@ -184,7 +190,8 @@ class Performer:
                 sources = {
                     source: self._mount_source(source, inputs) for mount in value.mounts for source in mount.source
                 }
-                made = self._runner().run(vertex, value, self._snapshot_key(vertex, cache_key), base, sources, created)
+                key = self._snapshot_key(vertex, cache_key)
+                made = self._runner(outside).run(vertex, value, key, base, sources, created)
             case _:
                 raise AssertionError(f"{type(value).__name__} is loaded, not performed")
         records.keep_result(self._site.store, cache_key, made)
@@ -240,20 +247,36 @@ class Performer:
             config = configs.load(reader.read())
         return tuple(Layer(diff_id=one.diff_id, blob=one.blob) for one in layers_of(manifest, config))
 
-    def _runner(self) -> "Runner":
+    def _runner(self, outside: Outside) -> "Runner":
         from polyarch.builder.perform.running import Runner
 
         site = self._site
-        return Runner(site.store, self.filesystems, self._sandbox, site.secrets, site.proxies, self._emit)
+
+        def wait(attempt: Callable[[], bool]) -> None:
+            with outside():
+                while not attempt():
+                    if self._cancelled or self._closed:
+                        raise CancelledError
+                    time.sleep(_PAUSE)
+
+        return Runner(site.store, self.filesystems, self._sandbox, site.secrets, site.proxies, self._emit, wait)
 
     def _sandbox(self) -> "Sandbox":
         from polyarch.sandbox import Sandbox
 
         with self._lock:
+            # Every step that waited for it gets the reason of the first attempt, not what came of it.
+            if self._no_sandbox is not None:
+                raise self._no_sandbox
             if self._sandbox_object is None:
-                directory = self._site.scratch / "sandbox"
-                directory.mkdir()
-                self._sandbox_object = Sandbox(directory, self._site.search_path, self._site.store.layout.emulators)
+                try:
+                    directory = self._site.scratch / "sandbox"
+                    directory.mkdir()
+                    emulators = self._site.store.layout.emulators
+                    self._sandbox_object = Sandbox(directory, self._site.search_path, emulators)
+                except Exception as error:
+                    self._no_sandbox = error
+                    raise
             return self._sandbox_object
 
     def _glance(self, blob: Descriptor) -> BlobReader:
@@ -274,7 +297,7 @@ class _Stoppable:
     def read(self, size: int = -1, /) -> bytes:
         """As of `place.Readable`."""
         if self._stopped():
-            raise PolyarchError("cancelled")
+            raise CancelledError
         return self._reader.read(size)
 
     def __enter__(self) -> Self:

@@ -28,7 +28,8 @@ _ABOUT = 200  # characters of a command by which `buildx du` knows its layer
 class Runner:
     """Performs RUN. It owns nothing: the sandbox and the store are its caller's.
 
-    `proxies` are variables that reach a process without being part of its cache key.
+    `proxies` are variables that reach a process without being part of its cache key. `wait` calls what it is given
+    until that returns True, without holding up other work.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Runner:
         secrets: Secrets,
         proxies: Mapping[str, str],
         emit: progress.Emit,
+        wait: Callable[[Callable[[], bool]], None],
     ) -> None:
         self._store = store
         self._filesystems = filesystems
@@ -46,6 +48,7 @@ class Runner:
         self._secrets = secrets
         self._proxies = proxies
         self._emit = emit
+        self._wait = wait
 
     def run(
         self,
@@ -108,6 +111,7 @@ class Runner:
         for name, content in vertex.scripts:
             mounts.append(File(f"/dev/pipes/{name}", content.encode("utf-8", "surrogateescape"), 0o755))
         agents = 0
+        caches = self._caches(vertex, sources, held)
         for mount in vertex.mounts:
             match mount.kind:
                 case "tmpfs":
@@ -115,7 +119,7 @@ class Runner:
                 case "bind":
                     mounts.append(self._bind(mount, sources, held))
                 case "cache":
-                    mounts.append(self._cache(mount, sources, held))
+                    mounts.append(Bind(caches[mount.id], mount.target, mount.read_only))
                 case "secret":
                     mounts.extend(self._secret(mount, vertex.platform, env))
                 case "ssh":
@@ -136,7 +140,20 @@ class Runner:
         path = _inside(root, mount.path)
         return Bind(path, mount.target, mount.read_only)
 
-    def _cache(self, mount: RunMount, sources: Mapping[VertexId, "Sequence[Layer] | Path"], held: ExitStack) -> Bind:
+    def _caches(
+        self, vertex: Run, sources: Mapping[VertexId, "Sequence[Layer] | Path"], held: ExitStack
+    ) -> dict[str, str]:
+        """The directory of each cache mount, by the mount's id.
+
+        They are taken in the order of their ids, so that no two steps wait for each other, and each once.
+        """
+        wanted: dict[str, RunMount] = {}
+        for mount in vertex.mounts:
+            if mount.kind == "cache" and (mount.id not in wanted or mount.sharing == "locked"):
+                wanted[mount.id] = mount
+        return {key: self._cache(wanted[key], sources, held) for key in sorted(wanted)}
+
+    def _cache(self, mount: RunMount, sources: Mapping[VertexId, "Sequence[Layer] | Path"], held: ExitStack) -> str:
         """A directory that outlives the build. `locked` waits for its other users, `private` takes another one."""
 
         def fill(files: str) -> None:
@@ -146,8 +163,7 @@ class Runner:
             os.chown(files, mount.uid, mount.gid)
             os.chmod(files, 0o755 if mount.mode is None else mount.mode)
 
-        files = held.enter_context(self._store.caches.open(mount.id, mount.sharing, fill))
-        return Bind(files, mount.target, mount.read_only)
+        return held.enter_context(self._store.caches.open(mount.id, mount.sharing, fill, self._wait))
 
     def _secret(self, mount: RunMount, platform: Platform, env: dict[str, str]) -> list[Mount]:
         content = self._secrets.content(mount.id, platform)

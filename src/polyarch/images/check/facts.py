@@ -82,7 +82,7 @@ class Learner:
             listing = self._listing(layer)
             learnt = self._scan(layer) if listing is None else (listing, self._sweep(layer, listing))
         except Exception as error:
-            self._emit(progress.Finished(unit, error=str(error)))
+            self._emit(progress.failed(unit, error))
             raise
         if self._store is not None:
             self._store.cache.put(_KIND, layer.diff_id, encode(learnt[1]))
