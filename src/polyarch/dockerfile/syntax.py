@@ -1,6 +1,7 @@
 """One logical line: keyword, flags, arguments in their several forms, heredocs (frontend/dockerfile/parser)."""
 
 import re
+from collections.abc import Sequence
 from typing import TypedDict
 
 import msgspec
@@ -11,6 +12,8 @@ from polyarch.dockerfile.source import DockerfileError, Location
 from polyarch.dockerfile.words import SPACE
 
 _BLANK = re.compile(r"[\t\v\f\r ]+")
+# What the shell computes: up to the first `))`, with no quote on the way.
+_ARITHMETIC = r"\$\(\((?:(?!\)\)|['\"]).)*\)\)"
 _HEREDOC = r"([0-9]*)<<(-?)[\t\n\f\r ]*([^<]*)"
 _LITERAL_NAME = words.Rules(keep_unset=True)
 _QUOTED_NAME = words.Rules(keep_unset=True, keep_quotes=True)
@@ -223,7 +226,12 @@ def takes_heredocs(line: Node) -> bool:
 
 
 def heredocs(text: str) -> tuple[Heredoc, ...]:
-    """The heredocs that a line announces, without content. A line that is not well quoted announces none."""
+    """The heredocs that a line announces, without content. A line that is not well quoted announces none.
+
+    Space between `<<` or `<<-` and the name is no matter. Inside `$(( ))`, `<<` is a shift.
+    """
+    text = re.sub(_ARITHMETIC, "", text)
+    text = re.sub(r"<<-[\t\r ]+", "<<-", text)
     try:
         found = words.expand_with(text, {}, _LINE).words
     except DockerfileError:
@@ -250,6 +258,17 @@ def heredoc(word: str) -> Heredoc | None:
         chomp=found[2] == "-",
         descriptor=int(found[1][:9] or 0),
     )
+
+
+def joined(arguments: Sequence[str]) -> tuple[str, ...]:
+    """Arguments in which a heredoc's mark and its name are one, with space between them or without."""
+    found: list[str] = []
+    for argument in arguments:
+        if found and re.fullmatch(r"[0-9]*<<-?", found[-1]):
+            found[-1] += argument
+        else:
+            found.append(argument)
+    return tuple(found)
 
 
 def announced(word: str) -> Heredoc | None:

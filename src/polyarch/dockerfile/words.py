@@ -143,6 +143,9 @@ class _Reader:
             elif character in "'\"" and self.rules.quotes:
                 piece = self.single_quoted() if character == "'" else self.double_quoted(keep_escapes)
                 words.raw(piece)
+            elif character == "<" and self.text.startswith("<<", self.at):
+                piece = self.heredoc_mark()
+                words.raw(piece)
             elif self.next() == self.rules.escape:
                 piece = (self.rules.escape if keep_escapes else "") + self.next()
                 words.raw(piece)
@@ -155,6 +158,14 @@ class _Reader:
                 raise DockerfileError(f"unexpected end of statement while looking for matching {stop}")
         self.depth -= 1
         return "".join(out), words.end()
+
+    def heredoc_mark(self) -> str:
+        """`<<` and the space behind it, which does not part it from the name of a heredoc."""
+        start = self.at
+        self.at += 2
+        while self.peek() and self.peek() in "\t\r ":
+            self.next()
+        return self.text[start : self.at]
 
     def single_quoted(self) -> str:
         start = self.at

@@ -93,9 +93,9 @@ def _given(node: Node, keyword: str, known: dict[str, flags.Kind]) -> flags.Flag
 
 
 def _paths(node: Node, keyword: str) -> tuple[tuple[str, ...], tuple[Heredoc, ...], str]:
-    *sources, destination = node.arguments
     if node.json:
-        return tuple(sources), (), destination
+        return node.arguments[:-1], (), node.arguments[-1]
+    *sources, destination = syntax.joined(node.arguments)
     if syntax.announced(destination) is not None:
         raise DockerfileError(f"{keyword} cannot accept a heredoc as a destination")
     documents = {document.name: document for document in node.heredocs}
