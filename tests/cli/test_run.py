@@ -4,12 +4,14 @@ import os
 import pty
 import signal
 import subprocess
+import tarfile
 import termios
 import time
 from pathlib import Path
 
 import pytest
 
+from tests import trees
 from tests.program import Program
 
 pytestmark = pytest.mark.integration
@@ -148,6 +150,24 @@ def started(polyarch: Program, *command: str) -> "subprocess.Popen[str]":
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     return process
+
+
+def test_devices_that_an_image_has_are_missed_aloud(polyarch: Program, busybox: str, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "device.tar", "w") as tar:
+        for name in ("dev/null", "srv/null"):
+            device = tarfile.TarInfo(name)
+            device.type, device.devmajor, device.devminor = tarfile.CHRTYPE, 1, 3
+            tar.addfile(device)
+    trees.write(tmp_path / "context", {"Dockerfile": f"FROM {busybox}\nADD device.tar /\n"})
+    (tmp_path / "device.tar").rename(tmp_path / "context/device.tar")
+    polyarch("build", "-t", "device", tmp_path / "context")
+    for _ in range(2):
+        ran = polyarch("run", "device", "ls", "/srv")
+        assert ran.stdout == ""
+        assert ran.stderr.count("devices are left out, because a user namespace cannot make them (/srv/null)") == 1
+        assert "/dev/null" not in ran.stderr
+    trees.write(tmp_path / "context", {"Dockerfile": "FROM device\nRUN ls /srv\n"})
+    assert "devices are left out" in polyarch("build", tmp_path / "context").stderr
 
 
 def test_signals_reach_the_process(polyarch: Program, busybox: str) -> None:

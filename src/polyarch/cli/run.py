@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from polyarch import progress
 from polyarch.cli import options
 from polyarch.cli.session import Session, pass_session
 from polyarch.errors import NotFoundError, UsageError
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Literal
 
+    from polyarch.progress import Event
     from polyarch.sandbox import Mount
 
 # As docker's client: not those that the kernel sends for a fault of our own, nor those that stop and continue us.
@@ -114,9 +116,14 @@ def run(
     session.store.reclaim()
     streams = running.Streams(0 if interactive or tty else None, 1, 2)
     sys.stdout.flush()
+
+    def warn(event: "Event") -> None:
+        if isinstance(event, progress.Warned):
+            session.warn(event.message, event.detail)
+
     _forward_signals(time.monotonic, terminal=tty)
     try:
-        return running.run(session.store, source, found, process, session.environment.search_path, streams)
+        return running.run(session.store, source, found, process, session.environment.search_path, streams, warn)
     except StartError as error:
         session.error(error)
         return error.status

@@ -45,16 +45,22 @@ class _Shape(msgspec.Struct, frozen=True, array_like=True):
 
     `complete` says that it needs nothing of the layers below: it lists every parent, and its hard links are to its own
     files. `root` is the root's (mode, uid, gid), None where the layer does not list it. `hides_all` says that nothing
-    below it is seen.
+    below it is seen. `device` is the path of a device node, empty where there is none outside of /dev, which each
+    container has of its own.
     """
 
     complete: bool
     root: tuple[int, int, int] | None
     hides_all: bool = False
+    device: str = ""
 
 
 # What a root directory is that nobody says anything of.
 _PLAIN_ROOT = (0o755, 0, 0)
+
+
+def _is_missed(entry: "Entry") -> bool:
+    return entry.kind in ("character", "block") and not entry.path.startswith("dev/")
 
 
 def layers_of(manifest: Manifest, config: ImageConfig) -> tuple[Layer, ...]:
@@ -86,6 +92,7 @@ class Unpacker:
         self._emit = emit
         self._mutex = threading.Lock()
         self._busy: dict[str, threading.Lock] = {}
+        self._told: set[Digest] = set()
         self._listings: dict[Digest, Listing] = {}
 
     def lowers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
@@ -97,6 +104,7 @@ class Unpacker:
         # The kernel's overlay cannot say that a whole root is hidden, so what is hidden is not mounted at all.
         seen = max((number for number, layer in enumerate(layers) if self._shape(layer).hides_all), default=0)
         layers = layers[seen:]
+        self._tell_of_devices(layers)
         keys = self._keys(layers)
         found: list[str | None] = []
         for key in keys:
@@ -105,6 +113,18 @@ class Unpacker:
         missing = {key: number for number, key in reversed(list(enumerate(keys))) if found[number] is None}
         made = self._each(lambda key: self._unpack(key, layers[: missing[key] + 1]), list(missing))
         return tuple(path if path is not None else made[key] for path, key in zip(found, keys, strict=True))
+
+    def _tell_of_devices(self, layers: Sequence[Layer]) -> None:
+        """Say which layers are not whole here, also where they were unpacked before; once for each layer."""
+        from polyarch.layers.apply import DEVICES
+
+        for layer in layers:
+            device = self._shape(layer).device
+            with self._mutex:
+                told = not device or layer.diff_id in self._told
+                self._told.add(layer.diff_id)
+            if not told:
+                self._emit(progress.Warned(f"layer {layer.blob.digest}: {DEVICES} (/{device})"))
 
     def listing(self, layer: Layer) -> "Listing":
         """What the layer holds: remembered, else read from its blob, whose diff id is verified on the way."""
@@ -158,16 +178,23 @@ class Unpacker:
             not listing.implicit_parents() and not foreign,
             (root.mode, root.uid, root.gid) if root else None,
             listing.hides_all,
+            next((entry.path for entry in listing.entries if _is_missed(entry)), ""),
         )
         self._store.cache.put(_SHAPE, layer.diff_id, msgspec.msgpack.encode(shape))
         return shape
 
     def _unpack(self, key: str, layers: Sequence[Layer]) -> str:
         """The snapshot of the topmost of `layers`, made now unless another thread was faster."""
-        from polyarch.layers.apply import apply
+        from polyarch.layers.apply import DEVICES, apply
         from polyarch.layers.compression import decompress
 
         layer = layers[-1]
+
+        def note(reason: str) -> None:
+            # Of devices it was told before, with all layers.
+            if not reason.startswith(DEVICES):
+                self._emit(progress.Warned(f"layer {layer.blob.digest}: {reason}"))
+
         with self._once(key):
             path = self._store.snapshots.get(key)
             if path is not None:
@@ -186,7 +213,7 @@ class Unpacker:
                         "overlay",
                         below.entry if below else _nothing,
                         fetch=below.item if below else None,
-                        note=lambda reason: self._emit(progress.Warned(f"layer {layer.blob.digest}: {reason}")),
+                        note=note,
                     )
                     # Only the last byte of a blob tells whether all of it was right.
                     while tar.read(_CHUNK):

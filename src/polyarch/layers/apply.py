@@ -29,6 +29,8 @@ from polyarch.layers.resolve import resolve
 from polyarch.layers.whiteouts import DiskForm
 from polyarch.oci.place import Readable
 
+# What `note` is told of the devices of a layer.
+DEVICES = "devices are left out, because a user namespace cannot make them"
 _CHUNK = 256 << 10
 _ZEROS = bytes(_CHUNK)
 # What most file systems give at least to a file that is not empty, and to a directory.
@@ -299,7 +301,7 @@ class _Unpacking:
                 kind = 0o020000 if entry.kind == "character" else 0o060000
                 os.mknod(name_of(path), kind | 0o600, os.makedev(entry.major, entry.minor), dir_fd=folder)
         except PermissionError:
-            self._say("devices are left out, because a user namespace cannot make them", f"/{path}")
+            self._say(DEVICES, f"/{path}")
             return False
         self._dress(path, entry)
         return True
