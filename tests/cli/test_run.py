@@ -2,6 +2,7 @@
 
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import tarfile
@@ -38,6 +39,50 @@ def test_what_cannot_be_started_has_dockers_status_and_a_reason(
     result = polyarch.fails("run", busybox, command)
     assert result.status == status
     assert f"cannot run {command}" in result.stderr
+
+
+@pytest.mark.parametrize("runtime", ["crun", "runc"])
+def test_a_program_that_is_a_symlink_loop_is_called_one(
+    polyarch: Program, busybox: str, tmp_path: Path, runtime: str
+) -> None:
+    trees.write(tmp_path / "context", {"Dockerfile": f"FROM {busybox}\nRUN ln -s loop /bin/loop\n"})
+    polyarch("build", "-t", "loop", tmp_path / "context")
+    for program in (runtime, "setpriv", "unshare"):
+        (tmp_path / program).symlink_to(shutil.which(program) or f"/usr/sbin/{program}")
+    for command, reason in (("/bin/loop", "too many levels of symbolic links"), ("/etc/passwd/x", "not a directory")):
+        result = polyarch.fails("run", "loop", command, env={"PATH": str(tmp_path)})
+        assert f"cannot run {command}: {reason}\n" in result.stderr
+        assert "permission denied" not in result.stderr
+        assert result.status == 126
+
+
+def test_a_file_of_variables_is_read_as_docker_reads_it(polyarch: Program, busybox: str, tmp_path: Path) -> None:
+    lines = "\ufeffA=1\n# no variable\n\n  #nor this\n  B=two words  \r\nC= #'x'\nD=\nOURS\nNOT_OURS\nA=2\n"
+    (tmp_path / "env").write_bytes(lines.encode())
+    command = ("run", "--env-file", tmp_path / "env", busybox, "env")
+    said = polyarch(*command, env={"OURS": "handed on"}).stdout
+    ours = [line for line in said.split("\n") if not line.startswith(("PATH=", "HOME="))]
+    assert ours == ["A=2", "B=two words  ", "C= #'x'", "D=", "OURS=handed on", ""]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b"export A=1", "'export A' has a blank in it"),
+        (b"A = v", "'A ' has a blank in it"),
+        (b"A\tB", "'A\\tB' has a blank in it"),
+        (b"=v", "'=v' has no name before ="),
+        (b"A=\xff", "the line is not UTF-8"),
+    ],
+)
+def test_a_line_that_is_no_variable_is_named(
+    polyarch: Program, busybox: str, tmp_path: Path, line: bytes, reason: str
+) -> None:
+    (tmp_path / "env").write_bytes(b"# first\n" + line + b"\n")
+    result = polyarch.fails("run", "--env-file", tmp_path / "env", busybox, "true")
+    assert f"{tmp_path}/env:2: " in result.stderr
+    assert reason in result.stderr
+    assert result.status == 2
 
 
 def test_variables_directory_and_user_reach_the_process(polyarch: Program, busybox: str, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """`run`: a process in an image."""
 
+import codecs
 import os
 import signal
 import sys
@@ -174,12 +175,29 @@ def _of_files(files: tuple[str, ...], ours: "Mapping[str, str]") -> list[str]:
     pairs: list[str] = []
     for file in files:
         try:
-            lines = Path(file).read_text().splitlines()
+            content = Path(file).read_bytes()
         except FileNotFoundError as error:
             raise NotFoundError(f"there is no file {file}", "--env-file takes lines of NAME=VALUE") from error
-        stripped = (line.strip() for line in lines)
-        pairs += _variables(tuple(line for line in stripped if line and not line.startswith("#")), ours)
+        for number, line in enumerate(content.removeprefix(codecs.BOM_UTF8).split(b"\n"), 1):
+            pairs += _of_line(line.removesuffix(b"\r"), f"{file}:{number}", ours)
     return pairs
+
+
+def _of_line(raw: bytes, where: str, ours: "Mapping[str, str]") -> list[str]:
+    """The variable of a line of an --env-file, by docker's rules: blanks before the name go, all behind `=` stays."""
+    try:
+        line = raw.decode().lstrip()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{where}: the line is not UTF-8", "--env-file takes lines of NAME=VALUE") from error
+    if not line or line.startswith("#"):
+        return []
+    name, equals, _ = line.partition("=")
+    if not name:
+        raise UsageError(f"{where}: {line!r} has no name before =", "--env-file takes lines of NAME=VALUE")
+    if any(character.isspace() for character in name):
+        hint = "the file is no shell script: leave out export" if name.startswith("export ") else "write NAME=VALUE"
+        raise UsageError(f"{where}: the name {name!r} has a blank in it", hint)
+    return _variables((line,), ours) if equals or name in ours else []
 
 
 def _mount(word: str, here: Path) -> "Mount":

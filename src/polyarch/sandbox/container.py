@@ -363,6 +363,9 @@ def _raise_if_not_started(bundle: str, process: Process) -> None:
     first, low = process.argv[0] if process.argv else "", said.lower()
     if "not found in $path" in low or ("no such file" in low and first in said):
         raise StartError(f"cannot run {first}: not found in the image", said, status=127)
+    for reason in ("too many levels of symbolic links", "not a directory"):
+        if low.endswith(reason) and ("open executable" in low or first in said):
+            raise StartError(f"cannot run {first}: {reason}", said, status=126)
     if "open executable" in low or ("permission denied" in low and first in said):
         raise StartError(f"cannot run {first}: permission denied", said, status=126)
     # Silence is that of unshare, whose only reason to fail is the mount of /proc; what it said went to stderr.
