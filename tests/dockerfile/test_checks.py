@@ -309,8 +309,11 @@ def test_a_copied_file_that_is_ignored_is_found() -> None:
         'Attempting to Copy file "README.md" that is excluded by .dockerignore',
         'Attempting to Copy file "docs/a" that is excluded by .dockerignore',
     ]
-    taken_back = Matcher(parse_ignore("*.md\n!README.md\n"))
-    assert list(checks.ignored_sources("COPY", ("a.md",), taken_back, Location(1, 1))) == []
+    taken_back = Matcher(parse_ignore("*.md\nsub\n!README.md\n!sub/keep\n"))
+    findings = list(
+        checks.ignored_sources("COPY", ("a.md", "README.md", "sub", "sub/keep"), taken_back, Location(1, 1))
+    )
+    assert [one.message.split()[4] for one in findings] == ['"a.md"']
 
 
 def test_there_are_buildkits_rules_and_our_own_each_once() -> None:

@@ -192,12 +192,13 @@ def base_image_platform(image: str, expected: Platform, actual: Platform, locati
 
 
 def ignored_sources(keyword: str, sources: Iterable[str], ignore: Matcher, location: Location) -> Iterator[Finding]:
-    """CopyIgnoredFile, for the expanded sources of a COPY or ADD from a context. `!` patterns leave it open."""
-    if ignore.has_exclusions:
-        return
+    """CopyIgnoredFile, for the expanded sources of a COPY or ADD from a context.
+
+    Not where a `!` pattern could take something back that lies below the source.
+    """
     for source in sources:
         path = posixpath.normpath(source).lstrip("/") or "."
-        if ignore.matches(path):
+        if ignore.matches(path) and (not ignore.has_exclusions or ignore.skips(path, ignore.enter(path))):
             message = (
                 f"Attempting to {keyword.capitalize()} file {words.quoted(path)} that is excluded by .dockerignore"
             )

@@ -14,6 +14,7 @@ from polyarch.builder.perform import modes, placing, wildcards
 from polyarch.builder.perform.archives import Archive
 from polyarch.builder.perform.files import Files
 from polyarch.builder.perform.placing import Placed, Placement, Rules
+from polyarch.builder.perform.through import Through, links_on
 from polyarch.builder.vertices import Copy
 from polyarch.dockerfile import glob, ignorefile
 from polyarch.dockerfile.source import DockerfileError
@@ -97,10 +98,10 @@ def arrange(
     used = list(sources)
     for number, (part, files) in enumerate(zip(vertex.parts, sources, strict=True)):
         if vertex.parents and part.pattern:
-            _with_parents(placement, files, number, part.path, vertex.destination, rules)
+            used += _with_parents(placement, files, (number, len(used)), part.path, vertex.destination, rules)
             continue
         path = part.path.strip("/")
-        found = list(wildcards.matches(files, part.path, wildcard)) if part.pattern else [path]
+        found = _named(files, part.path, rules.exclude) if part.pattern else [path]
         for one in found:
             archive = open_archive(files, one) if part.unpack else None
             if archive is not None:
@@ -138,8 +139,28 @@ def _looks_like(one: Entry | None, other: Entry | None) -> bool:
     return _portable(plain(one, mtime=0)) == _portable(plain(other, mtime=0))
 
 
-def _with_parents(placement: Placement, files: Files, number: int, path: str, destination: str, rules: Rules) -> None:
-    """`--parents`: what matches keeps its directories, from the pivot `/./` on where there is one."""
+def _named(files: Files, pattern: str, exclude: Callable[[str, bool], int] | None) -> list[str]:
+    """What a source names. Of what a wildcard finds, `--exclude` leaves out what it matches, as the reference says."""
+    found = list(wildcards.matches(files, pattern, wildcard))
+    wild = wildcards.wild_parts(pattern)
+    if exclude is None or not wild:
+        return found
+    kept: list[str] = []
+    for path in found:
+        entry = files.entry(path)
+        relative = "/".join(path.split("/")[-wild:])
+        if exclude(relative, entry is not None and entry.kind == "directory") != 2:
+            kept.append(path)
+    return kept
+
+
+def _with_parents(
+    placement: Placement, files: Files, numbers: tuple[int, int], path: str, destination: str, rules: Rules
+) -> list[Files]:
+    """`--parents`: what matches keeps its directories, from the pivot `/./` on where there is one.
+
+    `numbers` are those of the source and of the next new one; the new ones are returned.
+    """
     above, pivot, pattern = path.partition("/./")
     if not pivot:
         above, pattern = "/", path
@@ -155,8 +176,15 @@ def _with_parents(placement: Placement, files: Files, number: int, path: str, de
         return 1 if directory else 0
 
     included = msgspec.structs.replace(rules, include=include if pattern else None)
+    new: list[Files] = []
     for top in wildcards.matches(files, above, wildcard):
-        placement.copy(files, number, top, destination.rstrip("/") + "/", included)
+        source, number = files, numbers[0]
+        links = links_on(files, placing.resolve(files, top), wildcards.literal_parts(pattern)[: pattern.count("/")])
+        if links:
+            source, number = Through(files, links), numbers[1] + len(new)
+            new.append(source)
+        placement.copy(source, number, top, destination.rstrip("/") + "/", included)
+    return new
 
 
 def _refuse_whiteout(path: str) -> None:

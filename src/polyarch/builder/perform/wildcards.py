@@ -1,5 +1,6 @@
 """Which paths of a tree the pattern of a COPY names."""
 
+import itertools
 import posixpath
 from collections.abc import Callable, Iterator
 
@@ -14,10 +15,8 @@ def matches(tree: Tree, pattern: str, match: Callable[[str, str], bool]) -> Iter
     symlinks, and what matches is not descended into, as BuildKit's ResolveWildcards does. Nothing need match, but
     NotFoundError is raised where the part before the wildcard is not there.
     """
-    parts = [part for part in posixpath.normpath("/" + pattern).split("/") if part]
-    fixed = 0
-    while fixed < len(parts) and not _is_wild(parts[fixed]):
-        fixed += 1
+    parts = _parts(pattern)
+    fixed = len(literal_parts(pattern))
     if fixed == len(parts):
         yield "/".join(parts)
         return
@@ -25,6 +24,20 @@ def matches(tree: Tree, pattern: str, match: Callable[[str, str], bool]) -> Iter
     if top and tree.entry(top) is None:
         raise NotFoundError(f'"/{"/".join(parts[:fixed])}": not found')
     yield from _matching(tree, top, parts[fixed:], match)
+
+
+def literal_parts(pattern: str) -> tuple[str, ...]:
+    """The parts of a pattern before the first that has a wildcard."""
+    return tuple(itertools.takewhile(lambda part: not _is_wild(part), _parts(pattern)))
+
+
+def wild_parts(pattern: str) -> int:
+    """How many parts a pattern has from the first with a wildcard on."""
+    return len(_parts(pattern)) - len(literal_parts(pattern))
+
+
+def _parts(pattern: str) -> list[str]:
+    return [part for part in posixpath.normpath("/" + pattern).split("/") if part]
 
 
 def _matching(tree: Tree, directory: str, wild: list[str], match: Callable[[str, str], bool]) -> Iterator[str]:
