@@ -1,6 +1,7 @@
 """Images as other tools make them, through whole commands: what docker, containerd and skopeo take is taken."""
 
 import gzip
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -224,3 +225,70 @@ def test_a_foreign_layer_is_fetched_where_it_is(
         polyarch("push", "-q", f"{copy}:1")
     with Registry(Hosts(), Credentials(None), "test") as client:
         assert client.repository(copy).has_blob(_described(layer)) == (where == "registry")
+
+
+def test_an_encrypted_layer_is_named_as_such(
+    polyarch: Program, odd: Repository, registry: LocalRegistry, tmp_path: Path
+) -> None:
+    manifest, config = busybox(odd, AMD64)
+    kind = media_types.OCI_LAYER_GZIP + "+encrypted"
+    manifest["layers"].append(msgspec.to_builtins(examples.blob(odd, bytes(range(256)), kind)))
+    config["rootfs"]["diff_ids"].append(digests.of(b"whatever"))
+    put(odd, manifest, config, "encrypted")
+    encrypted = name(odd, "encrypted")
+    assert "has an encrypted layer" in polyarch("pull", encrypted).stderr
+    named = f"layer 2 is encrypted: {digests.of(bytes(range(256)))} is of type {kind}"
+    assert named in polyarch.fails("run", "--rm", encrypted, "true").stderr
+    assert named in polyarch("check", encrypted, check=False).stdout
+    failed = polyarch.fails("build", "-", stdin=f"FROM scratch\nCOPY --from={encrypted} /bin /bin\n")
+    assert f"the base image {encrypted}: {named}" in failed.stderr
+    # It is an image all the same, for who has the key.
+    polyarch("tag", encrypted, f"{registry.address}/copy")
+    polyarch("push", "-q", f"{registry.address}/copy")
+    polyarch("save", "-o", tmp_path / "app.tar", encrypted)
+
+
+def test_what_is_no_tar_is_named_as_such(polyarch: Program, odd: Repository) -> None:
+    manifest, config = busybox(odd, AMD64)
+    manifest["layers"][0]["mediaType"] = "application/vnd.wasm.content.layer.v1+wasm"
+    put(odd, manifest, config, "wasm")
+    polyarch("pull", "-q", name(odd, "wasm"))
+    assert "layer 1 is no tar" in polyarch.fails("run", "--rm", name(odd, "wasm"), "true").stderr
+
+
+def test_a_diff_id_may_be_of_the_other_registered_algorithm(polyarch: Program, odd: Repository) -> None:
+    manifest, config = busybox(odd, AMD64)
+    tar = bases.busybox_tars(["linux/amd64"])["linux/amd64"].read_bytes()
+    config["rootfs"]["diff_ids"] = [f"sha512:{hashlib.sha512(tar).hexdigest()}"]
+    put(odd, manifest, config, "sha512")
+    image = name(odd, "sha512")
+    assert "is good" in polyarch("check", image).stdout
+    polyarch(
+        "build",
+        "-q",
+        "-t",
+        "app",
+        "-",
+        stdin=f"FROM {image}\nRUN echo hi >/f\nCOPY --from={image} /bin/busybox /x/cat\n",
+    )
+    assert polyarch("run", "--rm", "app", "/x/cat", "/f").stdout == "hi\n"
+    config["rootfs"]["diff_ids"] = [f"sha512:{'0' * 128}"]
+    put(odd, manifest, config, "wrong")
+    assert "its tar has the digest sha512:" in polyarch.fails("run", "--rm", name(odd, "wrong"), "true").stderr
+
+
+def test_windows_versions_are_shown_and_chosen(polyarch: Program, odd: Repository) -> None:
+    members = []
+    for version in ("10.0.17763.1", "10.0.20348.2"):
+        manifest, config = busybox(odd, AMD64, **{"os": "windows", "os.version": version})
+        platform = {"architecture": "amd64", "os": "windows", "os.version": version}
+        members.append(put(odd, manifest, config) | {"platform": platform})
+    put_document(odd, {"manifests": members}, media_types.OCI_INDEX, "windows")
+    windows = name(odd, "windows")
+    shown = ["windows(10.0.17763.1)/amd64", "windows(10.0.20348.2)/amd64"]
+    for choice, wanted in zip(shown, ([True, False], [True, True]), strict=True):
+        polyarch("pull", "-q", "--platform", choice, windows)
+        assert listed(polyarch, windows) == list(zip(shown, wanted, strict=True))
+    assert f"there is {', '.join(shown)}" in polyarch.fails("pull", windows, "--platform", "linux/s390x").stderr
+    config = polyarch("inspect", "--platform", "windows(10.0.20348)/amd64", windows).json()[0]
+    assert config["OsVersion"] == "10.0.20348.2"

@@ -78,11 +78,53 @@ def test_a_config_that_is_a_link_stays_one(file: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["example.com", "https://example.com", "http://example.com/", "https://example.com/v2/"]
+    "key",
+    [
+        "example.com",
+        "https://example.com",
+        "http://example.com/",
+        "https://example.com/v2/",
+        "https://example.com/v1",
+        "https://example.com/any/path",
+        "example.com/path",
+    ],
 )
 def test_the_keys_of_older_clients_are_understood(file: Path, key: str) -> None:
-    write(file, {"auths": {key: {"auth": pair("ada", "x")}}})
+    """docker drops scheme and path of a key."""
+    write(file, {"auths": {"other.example.com": {"auth": pair("x", "x")}, key: {"auth": pair("ada", "x")}}})
     assert load(file).get("example.com") == Credential(username="ada", password="x")
+    assert load(file).get("example.com", "team/app") == Credential(username="ada", password="x")
+    assert load(file).get("example.co") is None
+    if "://" in key:
+        assert load(file).erase("example.com")
+        assert load(file).get("example.com") is None
+
+
+def test_in_an_auth_json_a_path_is_a_part_of_the_registry(file: Path, tmp_path: Path) -> None:
+    other = write(tmp_path / "auth.json", {"auths": {"example.com/team": {"auth": pair("ada", "x")}}})
+    credentials = load(file, others=[other])
+    assert credentials.get("example.com", "team/app") is not None
+    assert credentials.get("example.com", "app") is None
+
+
+@pytest.mark.parametrize(
+    "text", ["", " \n", "{}", '{"auths": null}', '{"auths": {"example.com": null}, "credHelpers": null}']
+)
+def test_a_file_that_says_nothing_is_none(file: Path, text: str) -> None:
+    file.parent.mkdir()
+    file.write_text(text)
+    assert load(file).get("example.com") is None
+    load(file).store("example.com", ADA)
+    assert load(file).get("example.com") == ADA
+    assert load(None, others=[Path("/dev/null")]).get("example.com") is None
+
+
+def test_line_breaks_in_base64_are_passed_over(file: Path) -> None:
+    text = pair("ada", "a long password " * 5)
+    write(file, {"auths": {"example.com": {"auth": f"{text[:40]}\r\n{text[40:]}\n"}}})
+    found = load(file).get("example.com")
+    assert found is not None
+    assert found.password == "a long password " * 5
 
 
 @pytest.mark.parametrize("host", ["docker.io", "index.docker.io", "registry-1.docker.io"])

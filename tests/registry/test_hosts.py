@@ -109,7 +109,7 @@ def test_any_text_is_loopback_or_not(text: str) -> None:
 def test_the_files_of_a_host_are_found_in_certs_d(tmp_path: Path) -> None:
     directory = tmp_path / "docker" / "localhost:5000"
     directory.mkdir(parents=True)
-    for name in ("ca.crt", "client.cert", "client.key", "lonely.cert", "notes.txt"):
+    for name in ("ca.crt", "client.cert", "client.key", "notes.txt"):
         (directory / name).touch()
     hosts = load(certificate_directories=[tmp_path / "absent", tmp_path / "docker"])
     assert hosts.tls("localhost:5000") == TLS(
@@ -118,6 +118,14 @@ def test_the_files_of_a_host_are_found_in_certs_d(tmp_path: Path) -> None:
     # Who has files for a host means TLS, though it is on loopback.
     assert hosts.schemes("localhost:5000") == ("https",)
     assert hosts.tls("localhost:5001") == TLS()
+
+
+@pytest.mark.parametrize(("lonely", "other"), [("client.cert", "client.key"), ("client.key", "client.cert")])
+def test_a_client_certificate_without_its_key_is_named(tmp_path: Path, lonely: str, other: str) -> None:
+    (tmp_path / "example.com").mkdir()
+    (tmp_path / "example.com" / lonely).touch()
+    with pytest.raises(UsageError, match=rf"example\.com/{lonely} has no {other} beside it"):
+        load(certificate_directories=[tmp_path]).tls("example.com")
 
 
 def test_later_files_win_and_absent_ones_say_nothing(tmp_path: Path) -> None:

@@ -1,15 +1,21 @@
 """The transport under misfortune: limits, failures, redirects, proxies."""
 
+import contextlib
 import io
 import socket
-from collections.abc import Callable
+import subprocess
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from polyarch.errors import NotFoundError, PolyarchError, RegistryError
-from polyarch.registry import Hosts, Proxies, errors
+from polyarch.errors import NotFoundError, PolyarchError, RegistryError, UsageError
+from polyarch.oci import reference as references
+from polyarch.registry import Credentials, Hosts, Proxies, Registry, errors
 from polyarch.registry.http import Body, Transport
+from polyarch.registry.proxies import ProxyPool
+from tests.needs import need
 from tests.registry.conftest import Client, blob
 from tests.registry.faults import Answer, Asked, serving
 from tests.registry.test_auth import stored
@@ -296,6 +302,59 @@ def test_a_proxy_that_is_down_is_named_without_its_password(slept: list[float]) 
     assert "secret" not in f"{caught.value} {caught.value.hint}"
 
 
+@pytest.fixture
+def socks(tmp_path: Path) -> Iterator[str]:
+    """A real SOCKS proxy on loopback, with a name and a password."""
+    need("microsocks")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = subprocess.Popen(["microsocks", "-i", "127.0.0.1", "-p", str(port), "-u", "ada", "-P", "p@ss"])
+    try:
+        for _ in range(200):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                break
+            time.sleep(0.01)
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize("scheme", ["socks5", "socks5h"])
+def test_a_request_goes_through_a_socks_proxy(socks: str, scheme: str) -> None:
+    with serving(lambda asked: Answer(body=b"through")) as server:
+        host, _, port = server.address.partition(":")
+        pool = ProxyPool(f"{scheme}://ada:p%40ss@{socks}", None, 5)
+        answer = pool.request("GET", (host, int(port)), server.address, "/v2/?n=1", {"Accept": "x"}, None, 5)
+        assert (answer.status, answer.read()) == (200, b"through")
+        pool.clear()
+    assert (server.asked[0].path, server.asked[0].headers["Accept"]) == ("/v2/", "x")
+
+
+def test_a_socks_proxy_that_refuses_is_told_from_a_registry_that_is_not_there(socks: str, slept: list[float]) -> None:
+    def ask(proxy: str, host: str) -> str:
+        transport = Transport(Hosts(), "x", proxies=Proxies(http=proxy), sleep=slept.append)
+        with pytest.raises(RegistryError) as caught:
+            transport.send("GET", f"http://{host}/v2/")
+        transport.close()
+        assert "p@ss" not in f"{caught.value} {caught.value.hint}"
+        return caught.value.message
+
+    assert ask(f"socks5://{socks}", "registry.example").startswith("the proxy for registry.example cannot be used")
+    assert ask("socks5://127.0.0.1:1", "registry.example").startswith("the proxy for registry.example cannot be used")
+    assert ask(f"socks5://ada:p%40ss@{socks}", "nowhere.invalid").startswith("nowhere.invalid cannot be reached")
+
+
+def test_a_socks_proxy_without_the_library_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UsageError, match="speaks SOCKS") as caught:
+        ProxyPool("socks5://127.0.0.1:1080", None, 5)
+    assert "polyarch[socks]" in str(caught.value.hint)
+    with pytest.raises(UsageError, match="neither http, https nor socks5"):
+        ProxyPool("gopher://127.0.0.1:1080", None, 5)
+
+
 URLS = """
 https://ada:secret@example.com/v2/?digest=sha256:00&n=1   | https://example.com/v2/?digest=sha256:00&n=1
 https://s3.example/blob?X-Amz-Signature=abc&sig=x#frag    | https://s3.example/blob?X-Amz-Signature=…&sig=…
@@ -321,6 +380,27 @@ def test_a_404_about_an_upload_is_not_an_absent_image() -> None:
     lost = b'{"errors":[{"code":"BLOB_UPLOAD_UNKNOWN","message":"x"}]}'
     assert isinstance(errors.refusal(404, lost, "app", "example.com"), RegistryError)
     assert isinstance(errors.refusal(404, b"", "app", "example.com"), NotFoundError)
+
+
+def test_what_is_missing_while_something_is_written_is_not_what_was_asked_for() -> None:
+    for code, hint in (("BLOB_UNKNOWN", "lacks something"), ("NAME_UNKNOWN", "repository to be created")):
+        body = b'{"errors":[{"code":"%s"}]}' % code.encode()
+        found = errors.refusal(404, body, "app cannot be written", "example.com", writing=True)
+        assert isinstance(found, RegistryError)
+        assert (found.codes, found.status) == ((code,), 404)
+        assert hint in str(found.hint)
+
+
+def test_a_proxy_that_wants_a_password_is_not_called_the_registry(slept: list[float]) -> None:
+    with serving(lambda asked: Answer(407)) as proxy:
+        proxies = Proxies(http=proxy.url)
+        with Registry(
+            Hosts(insecure=frozenset({"registry.example"})), Credentials(None), "x", proxies=proxies
+        ) as client:
+            client._session._bases["registry.example"] = "http://registry.example"
+            with pytest.raises(RegistryError, match=r"the proxy in front of registry\.example wants a name") as caught:
+                client.repository(references.parse("registry.example/app")).tags()
+    assert "USER:PASSWORD" in str(caught.value.hint)
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"errors":1}', b'{"errors":[1]}', b"[" * 100_000])

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from polyarch.builder.plan.options import Base
 from polyarch.errors import CorruptError, NotFoundError, PolyarchError, UnsupportedError
 from polyarch.images import choose
+from polyarch.images.unpack import require_tars
 from polyarch.oci import platform as platforms
 from polyarch.oci import reference as references
 from polyarch.oci.descriptor import Descriptor
@@ -93,6 +94,10 @@ class Bases:
             document = choose.read_document(source, descriptor)
             if isinstance(document, Index):
                 raise CorruptError(f"{name} has an index where the image for {platform} should be")
+        try:
+            require_tars(document)
+        except UnsupportedError as error:
+            raise UnsupportedError(f"the base image {name}: {error.message}", error.hint) from None
         config = choose.read_config(source, document)
         if not warning and not platforms.serves(config.platform, platform):
             warning = self._foreign(name, platform, str(config.platform))

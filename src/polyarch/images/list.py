@@ -78,7 +78,7 @@ class _Reader:
 
     def __init__(self, store: "Store", many: bool) -> None:
         self._store = store
-        self._directory = str(store.blob_path(digests.of(b"")).parent)
+        self._directory = str(store.blob_path(digests.of(b"")).parent.parent)
         self._platforms: dict[Platform | None, str] = {}
         self._images: dict[str, _Image] = {}
         self._new: dict[str, bytes] = {}
@@ -90,7 +90,7 @@ class _Reader:
     def read(self, digest: Digest) -> bytes | None:
         """The bytes of a small blob; None where the store does not have it."""
         try:
-            descriptor = os.open(f"{self._directory}/{digest[7:]}", os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(f"{self._directory}/{digest.replace(':', '/')}", os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             return None
         try:
@@ -104,7 +104,7 @@ class _Reader:
             os.close(descriptor)
 
     def exists(self, digest: Digest) -> bool:
-        return os.access(f"{self._directory}/{digest[7:]}", os.F_OK)
+        return os.access(f"{self._directory}/{digest.replace(':', '/')}", os.F_OK)
 
     def document(self, digest: Digest) -> _Document | None:
         raw = self.read(digest)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from polyarch import progress
+from polyarch.oci import media_types
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.platform import Platform
 from polyarch.oci.reference import Reference
@@ -48,7 +49,13 @@ def pull(
             emit,
         )
     # What was left out now can be fetched later from where it is, and what came can be mounted there on a push.
-    lazy.record_image(store, descriptor, reference)
+    graph = lazy.record_image(store, descriptor, reference)
+    for layer in (blob for blob in graph.blobs if media_types.is_encrypted(blob.media_type)):
+        emit(
+            progress.Warned(
+                f"{reference.familiar()} has an encrypted layer ({layer.digest}): it can be pushed and saved, not run"
+            )
+        )
     lazy.record_origins(store, lazy.children(store.read_manifest(descriptor), descriptor.media_type), reference)
     if reference.tag:
         # So that a later push of an index can say that somebody else changed it in the meantime.

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from polyarch import progress
-from polyarch.errors import CorruptError
+from polyarch.errors import CorruptError, UnsupportedError
 from polyarch.oci import digest as digests
+from polyarch.oci import media_types
 from polyarch.oci.config import ImageConfig
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
@@ -64,12 +65,28 @@ def _is_missed(entry: "Entry") -> bool:
 
 
 def layers_of(manifest: Manifest, config: ImageConfig) -> tuple[Layer, ...]:
-    """The layers of an image, lowest first. Raises CorruptError where manifest and config do not fit."""
+    """The layers of an image, lowest first.
+
+    Raises CorruptError where manifest and config do not fit, and as `require_tars`.
+    """
+    require_tars(manifest)
     if len(manifest.layers) != len(config.diff_ids):
         raise CorruptError(
             f"{manifest.digest} has {len(manifest.layers)} layers, but its config speaks of {len(config.diff_ids)}"
         )
     return tuple(Layer(diff_id, blob) for diff_id, blob in zip(config.diff_ids, manifest.layers, strict=True))
+
+
+def require_tars(manifest: Manifest) -> None:
+    """Raises UnsupportedError for an image whose layers cannot be unpacked: encrypted ones, and those of no tar."""
+    for number, blob in enumerate(manifest.layers, 1):
+        if media_types.is_encrypted(blob.media_type):
+            raise UnsupportedError(
+                f"layer {number} is encrypted: {blob.digest} is of type {blob.media_type}",
+                "decrypt it first: skopeo copy --decryption-key KEY docker://NAME oci-archive:FILE, then polyarch load",
+            )
+        if not media_types.is_tar(blob.media_type):
+            raise UnsupportedError(f"layer {number} is no tar: {blob.digest} is of type {blob.media_type}")
 
 
 class Unpacker:
@@ -144,7 +161,8 @@ class Unpacker:
             except CorruptError:
                 self._store.cache.delete(_LISTING, layer.diff_id)
         with self._glance(layer.blob) as reader:
-            diff_id, listing = scan(reader, layer.blob.digest, self._store.largest_layer)
+            algorithm = digests.algorithm(layer.diff_id)
+            diff_id, listing = scan(reader, layer.blob.digest, self._store.largest_layer, algorithm=algorithm)
         if diff_id != layer.diff_id:
             raise CorruptError(
                 f"the layer {layer.blob.digest} is not what the image's config says: "

@@ -179,9 +179,10 @@ Look = Callable[[Listed, Readable], None]
 class _Hashing:
     """Hands on what it reads and hashes it."""
 
-    def __init__(self, read: Callable[[int], bytes]) -> None:
+    def __init__(self, read: Callable[[int], bytes], algorithm: str) -> None:
         self._read = read
-        self._hash = hashlib.sha256()
+        self._algorithm = algorithm
+        self._hash = hashlib.new(algorithm)
 
     def read(self, size: int = -1, /) -> bytes:
         chunk = self._read(size)
@@ -190,7 +191,7 @@ class _Hashing:
 
     @property
     def digest(self) -> Digest:
-        return Digest("sha256:" + self._hash.hexdigest())
+        return Digest(f"{self._algorithm}:{self._hash.hexdigest()}")
 
 
 def scan(
@@ -200,16 +201,17 @@ def scan(
     look: Look | None = None,
     *,
     nameless: bool = False,
+    algorithm: str = "sha256",
 ) -> tuple[Digest, Listing]:
     """The diff id and the listing of a layer, in one read of its blob, compressed or not. Nothing is written.
 
     `blob` is the digest of what is read, where it is known; only then can `LayerFiles` use the offsets of its blocks.
     `limit` is how many bytes the tar, and the files in it with their holes, may have. `look` is shown each file with
-    its content, for who must see both in the same read. `nameless` as of `TarReader`. Raises CorruptError for what is
-    damaged, too large or leads upwards.
+    its content, for who must see both in the same read. `nameless` as of `TarReader`; `algorithm` is the diff
+    id's. Raises CorruptError for what is damaged, too large or leads upwards.
     """
     plain = decompress(reader, limit)
-    hashing = _Hashing(plain.read)
+    hashing = _Hashing(plain.read, algorithm)
     tar = TarReader(hashing, nameless=nameless)
     entries: list[Listed] = []
     texts: dict[str, bytes] = {}

@@ -36,6 +36,17 @@ TO_DOCKER = {
 TO_OCI = {docker: oci for oci, docker in TO_DOCKER.items()}
 
 
+def is_encrypted(media_type: str) -> bool:
+    """Whether a layer is encrypted (ocicrypt, which containerd's imgcrypt and skopeo use)."""
+    return media_type.endswith("+encrypted")
+
+
+def is_tar(media_type: str) -> bool:
+    """Whether a layer of this type may be a tar, compressed or not. One that says nothing may."""
+    words = media_type.replace("+", ".").replace("/", ".").replace("-", ".").split(".")
+    return not is_encrypted(media_type) and (media_type in ("", "application/octet-stream") or "tar" in words)
+
+
 def is_distributable(media_type: str) -> bool:
     """Whether a layer may be sent to any registry. Foreign layers stay where their licence keeps them."""
     return ".foreign.diff." not in media_type and ".nondistributable." not in media_type

@@ -215,6 +215,13 @@ class Authorizer:
             body = response.body(_LARGEST_TOKEN)
             if response.status != 200:
                 what = f"no token for {endpoint.host}/{endpoint.repository}".rstrip("/")
+                if response.status == 404:
+                    said = errors.words(404, errors.problems(body))
+                    raise RegistryError(
+                        f"{what}: the token server {urlsplit(realm).netloc} answered {said}",
+                        f"{endpoint.host} names it; one of the two is not set up right",
+                        status=404,
+                    )
                 known = credential is not None
                 # The token server may be another host, but a login is to the registry.
                 raise errors.refusal(response.status, body, what, endpoint.host, known=known)

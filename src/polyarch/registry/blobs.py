@@ -268,6 +268,6 @@ class _Sized:
 
 def _worth_another(error: BaseException) -> bool:
     # An upload session that the registry has lost (a restart, another node) is answered with 404.
-    return isinstance(error, NotFoundError) or (
-        isinstance(error, RegistryError) and (error.retryable or "BLOB_UPLOAD_UNKNOWN" in error.codes)
+    return isinstance(error, RegistryError) and (
+        error.retryable or error.status == 404 or "BLOB_UPLOAD_UNKNOWN" in error.codes
     )

@@ -81,7 +81,7 @@ class Credentials:
             entry = {"auth": base64.b64encode(pair.encode()).decode()}
             if credential.identity_token:
                 entry["identitytoken"] = credential.identity_token
-        auths = {name: value for name, value in _auths(document, file).items() if name not in _keys(host)}
+        auths = {name: value for name, value in _auths(document, file).items() if not _is_of(name, host)}
         _write(file, {**document, "auths": {**auths, key: entry}})
         return f"docker-credential-{helper}" if helper else str(file)
 
@@ -94,7 +94,7 @@ class Credentials:
             self._call(helper, "erase", server_key(host).encode())
             found = True
         auths = _auths(document, file)
-        kept = {name: value for name, value in auths.items() if name not in _keys(host)}
+        kept = {name: value for name, value in auths.items() if not _is_of(name, host)}
         if len(kept) != len(auths):
             found = True
             _write(file, {**document, "auths": kept})
@@ -113,9 +113,10 @@ class Credentials:
             if found is not None:
                 return found
         auths = _auths(document, file)
+        dockers = file == self._file
         parts = [part for part in repository.split("/") if part]
         exact = [f"{host}/{'/'.join(parts[:end])}" for end in range(len(parts), 0, -1)]
-        for key in (*exact, *_keys(host)):
+        for key in (*exact, *_keys(host), *(key for key in auths if _means(key, host, any_path=dockers))):
             entry = auths.get(key)
             if entry:
                 return _decode(entry, key)
@@ -182,6 +183,20 @@ def _keys(host: str) -> tuple[str, ...]:
     return (host, *schemes)
 
 
+def _is_of(key: str, host: str) -> bool:
+    """Whether a key is of the host as a whole, in any spelling: what a login replaces and a logout removes."""
+    return key in _keys(host) or _means(key, host, any_path=False)
+
+
+def _means(key: str, host: str, *, any_path: bool) -> bool:
+    """Whether a key is a URL of the host. docker drops the path from any key (ConvertToHostname in docker/cli).
+
+    Without a scheme, a path is dropped only with `any_path`: in containers' auth.json it names a part of the registry.
+    """
+    bare = key.removeprefix("https://").removeprefix("http://")
+    return bare.partition("/")[0] == host and (any_path or bare != key)
+
+
 def _helper(document: dict[str, Any], host: str) -> str:
     helpers = document.get("credHelpers")
     for key in _keys(host):
@@ -192,7 +207,10 @@ def _helper(document: dict[str, Any], host: str) -> str:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        document = msgspec.json.decode(file.read_bytes())
+        raw = file.read_bytes()
+        if not raw.strip():
+            return {}  # docker takes an empty file for none, and REGISTRY_AUTH_FILE=/dev/null says that there is none
+        document = msgspec.json.decode(raw)
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
@@ -206,6 +224,8 @@ def _read(file: Path) -> dict[str, Any]:
 
 def _auths(document: dict[str, Any], file: Path) -> dict[str, Any]:
     auths = document.get("auths") or {}
+    if isinstance(auths, dict):
+        auths = {key: {} if entry is None else entry for key, entry in auths.items()}
     if not isinstance(auths, dict) or not all(isinstance(entry, dict) for entry in auths.values()):
         raise UsageError(
             f"'auths' in {file} is not an object of objects", "repair it, or move it away and log in again"
@@ -217,7 +237,9 @@ def _decode(entry: dict[str, Any], key: str) -> Credential | None:
     user, password = str(entry.get("username") or ""), str(entry.get("password") or "")
     if entry.get("auth"):
         try:
-            text = base64.b64decode(str(entry["auth"]), validate=True).decode()
+            # Go's decoder passes over line breaks, which `base64` puts in.
+            unbroken = str(entry["auth"]).replace("\r", "").replace("\n", "")
+            text = base64.b64decode(unbroken, validate=True).decode()
         except (binascii.Error, UnicodeDecodeError) as error:
             raise UsageError(f"the stored credentials for {key} cannot be decoded", "log in again") from error
         user, _, password = text.partition(":")

@@ -58,23 +58,40 @@ def words(status: int, found: tuple[Problem, ...]) -> str:
     return f"HTTP status {status} ({phrase})"
 
 
-def refusal(status: int, body: bytes, what: str, host: str, *, known: bool = False) -> PolyarchError:
+def refusal(
+    status: int, body: bytes, what: str, host: str, *, known: bool = False, writing: bool = False
+) -> PolyarchError:
     """The error for an answer that is none of those expected.
 
-    `what` names what was asked for, with its verb; `known` says whether credentials were sent.
+    `what` names what was asked for, with its verb; `known` says whether credentials were sent, `writing` that
+    something was to be written, so that what is absent is not what was asked for.
     """
     found = problems(body)
     codes = tuple(problem.code for problem in found if problem.code)
     said = words(status, found)
-    if status == 404 and (not codes or _ABSENT & set(codes)):
+    if status == 407:
+        return RegistryError(
+            f"{what}: the proxy in front of {host} wants a name and a password ({said})",
+            "put them into the proxy's URL: http://USER:PASSWORD@PROXY:PORT",
+            status=status,
+        )
+    if status == 404 and not writing and (not codes or _ABSENT & set(codes)):
         return NotFoundError(f"{what}: {said}", f"{host} has nothing of that name; check the name and the tag")
     return RegistryError(
         f"{what}: {host} answered {said}",
-        _hint(status, host, known),
+        _hint_writing(codes) if status == 404 and writing else _hint(status, host, known),
         status=status,
         codes=codes,
         retryable=status in RETRYABLE,
     )
+
+
+def _hint_writing(codes: tuple[str, ...]) -> str | None:
+    if {"MANIFEST_UNKNOWN", "MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN"} & set(codes):
+        return "the registry lacks something that this names; it may have removed it meanwhile: send the image again"
+    if not codes or "NAME_UNKNOWN" in codes:
+        return "the registry may want the repository to be created before anything is sent to it; check the name"
+    return None
 
 
 def _hint(status: int, host: str, known: bool) -> str | None:

@@ -109,18 +109,14 @@ class Hosts(msgspec.Struct, frozen=True, kw_only=True):
         return ("https", "http") if insecure else ("https",)
 
     def tls(self, host: str) -> TLS:
-        """The TLS configuration for a host."""
+        """The TLS configuration for a host. Raises UsageError for a client certificate without its key."""
         verify = not self.is_insecure(host)
         directory = self._directory(host)
         if directory is None:
             return TLS(verify=verify)
         return TLS(
             authorities=tuple(str(file) for file in sorted(directory.glob("*.crt"))),
-            certificates=tuple(
-                (str(file), str(file.with_suffix(".key")))
-                for file in sorted(directory.glob("*.cert"))
-                if file.with_suffix(".key").is_file()
-            ),
+            certificates=_pairs(directory),
             verify=verify,
         )
 
@@ -135,6 +131,18 @@ class Hosts(msgspec.Struct, frozen=True, kw_only=True):
         """The rule with the longest prefix that the name is below."""
         matching = [rule for rule in self.rules if _is_below(name, rule.prefix)]
         return max(matching, key=lambda rule: len(rule.prefix), default=None)
+
+
+def _pairs(directory: Path) -> tuple[tuple[str, str], ...]:
+    """The client certificates of a certs.d directory with their keys, as docker pairs them: NAME.cert, NAME.key."""
+    found = {suffix: {file.stem for file in directory.glob(f"*{suffix}")} for suffix in (".cert", ".key")}
+    for lonely, other in ((".cert", ".key"), (".key", ".cert")):
+        for name in sorted(found[lonely] - found[other]):
+            raise UsageError(
+                f"{directory / name}{lonely} has no {name}{other} beside it",
+                "a client certificate is NAME.cert, and its key is NAME.key",
+            )
+    return tuple((f"{directory / name}.cert", f"{directory / name}.key") for name in sorted(found[".cert"]))
 
 
 def load(

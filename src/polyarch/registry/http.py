@@ -13,7 +13,8 @@ from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from polyarch.errors import PolyarchError, RegistryError, UsageError
 from polyarch.oci.place import Readable
-from polyarch.registry.connection import Answer, ConnectError, HTTPError, Pool, ProxyError, TLSError, UnknownHostError
+from polyarch.registry import failures
+from polyarch.registry.connection import Answer, HTTPError, Pool
 from polyarch.registry.errors import RETRYABLE, redact
 from polyarch.registry.hosts import TLS, Hosts, is_loopback
 from polyarch.registry.proxies import Proxies, ProxyAnswer, ProxyPool
@@ -116,7 +117,7 @@ class Response:
             return self._raw.read(size if size >= 0 else None)
         except HTTPError as error:
             raise RegistryError(
-                f"the connection to {urlsplit(self.url).netloc} was cut: {_reason(error)}", retryable=True
+                f"the connection to {urlsplit(self.url).netloc} was cut: {failures.reason(error)}", retryable=True
             ) from error
 
     def body(self, limit: int = _SMALL) -> bytes:
@@ -243,8 +244,8 @@ class Transport:
         try:
             raw = pool.request(method, _place(parts), host, target, headers, outgoing, patience)
         except HTTPError as error:
-            self._debug(f"{method} {redact(url)} failed: {_reason(error)}")
-            raise _unreachable(error, url) from error
+            self._debug(f"{method} {redact(url)} failed: {failures.reason(error)}")
+            raise failures.unreachable(error, url) from error
         self._debug(f"{method} {redact(url)} {raw.status}")
         return Response(raw, url)
 
@@ -305,21 +306,6 @@ def origin_differs(one: str, other: str) -> bool:
     return _origin(one) != _origin(other)
 
 
-def nobody_listens(error: RegistryError) -> bool:
-    """Whether there was not even a connection."""
-    return isinstance(error.__cause__, ConnectError)
-
-
-def speaks_no_tls(error: RegistryError) -> bool:
-    """Whether TLS was tried, and what answered does not speak it: unlike one whose certificate is not trusted."""
-    if not isinstance(error.__cause__, TLSError):
-        return False
-    import ssl
-
-    reason = error.__cause__.__cause__
-    return not isinstance(reason, ssl.SSLCertVerificationError) and "ALERT" not in (getattr(reason, "reason", "") or "")
-
-
 def _quoted(text: str) -> str:
     """A path or query with what no request line may hold written in percents; what is so already stays."""
     if text.isascii() and text.isprintable() and " " not in text:
@@ -341,7 +327,7 @@ def _most(error: RegistryError, attempts: int) -> int:
     """How often a request that ended like this is tried: a port where nobody listens is given up sooner."""
     if not error.retryable:
         return 1
-    return min(attempts, 3) if nobody_listens(error) else attempts
+    return min(attempts, 3) if failures.nobody_listens(error) else attempts
 
 
 def _retry_after(response: Response, pause: float) -> float:
@@ -382,42 +368,3 @@ def _context(tls: TLS) -> "ssl.SSLContext":
         except (OSError, ssl.SSLError) as error:
             raise UsageError(f"{certificate} cannot be used as a client certificate: {error}") from error
     return context
-
-
-def _unreachable(error: Exception, url: str) -> RegistryError:
-    host = urlsplit(url).netloc
-    if isinstance(error, ProxyError):
-        return RegistryError(f"the proxy for {host} cannot be used: {_reason(error)}", "check HTTPS_PROXY and NO_PROXY")
-    if isinstance(error, TLSError):
-        return RegistryError(
-            f"the TLS connection to {host} failed: {_reason(error)}",
-            f"put the registry's authority into a certs.d/{host}/ca.crt, or mark the host as insecure",
-        )
-    if isinstance(error, UnknownHostError):
-        return RegistryError(f"there is no host {host}: {_reason(error)}", "check the name and the network")
-    if isinstance(error, ConnectError):
-        return RegistryError(
-            f"{host} cannot be reached: {_reason(error)}",
-            "check that the registry runs, its port and the network",
-            retryable=True,
-        )
-    return RegistryError(f"the connection to {host} failed: {_reason(error)}", "try again", retryable=True)
-
-
-def _reason(error: BaseException) -> str:
-    """The innermost reason, in the system's words, where it has any."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, OSError) and not isinstance(seen, TimeoutError):
-            text = getattr(seen, "verify_message", "") or seen.strerror or str(seen)
-            if text:
-                return text
-        seen = seen.__cause__ or seen.__context__ or _argument(seen)
-    cause = error.__cause__ or error
-    if "imeout" in type(cause).__name__:
-        return "it did not answer in time"
-    return str(error)
-
-
-def _argument(error: BaseException) -> BaseException | None:
-    return next((item for item in error.args if isinstance(item, BaseException)), None)

@@ -10,7 +10,7 @@ from threading import Lock
 from polyarch.errors import NotFoundError, RegistryError
 from polyarch.oci.digest import Digest
 from polyarch.oci.reference import Reference
-from polyarch.registry import auth, errors
+from polyarch.registry import auth, errors, failures
 from polyarch.registry.auth import Authorizer, Scope
 from polyarch.registry.hosts import Endpoint, Hosts
 from polyarch.registry.http import (
@@ -20,13 +20,12 @@ from polyarch.registry.http import (
     Response,
     Transport,
     joined,
-    nobody_listens,
     origin_differs,
-    speaks_no_tls,
 )
 
 # A mirror is a convenience: what it does not give soon is got from the registry.
 _MIRROR_ATTEMPTS = 2
+_WRITING = frozenset({"PUT", "POST", "PATCH"})
 
 
 class Session:
@@ -61,7 +60,7 @@ class Session:
                 with self.transport.send("GET", f"{base}/v2/", attempts=1) as response:
                     speaks = not (scheme == "http" and response.status == 400)
             except RegistryError as error:
-                if nobody_listens(error):
+                if failures.nobody_listens(error):
                     return base  # for another scheme as well; whoever asks meets it with its own patience
                 speaks, failure = False, error
             if speaks:
@@ -78,7 +77,7 @@ class Session:
         try:
             self.transport.send("GET", f"{base}/v2/", attempts=1).close()
         except RegistryError as error:
-            if speaks_no_tls(error):
+            if failures.speaks_no_tls(error):
                 raise failure from error
 
     def request(
@@ -121,7 +120,9 @@ class Session:
         if response.status not in ok:
             with response:
                 known = self._authorizer.knows(endpoint)
-                raise errors.refusal(response.status, response.body(), what, endpoint.host, known=known)
+                raise errors.refusal(
+                    response.status, response.body(), what, endpoint.host, known=known, writing=method in _WRITING
+                )
         return response
 
     def _send(

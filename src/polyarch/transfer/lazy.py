@@ -22,6 +22,7 @@ from polyarch.oci.document import Index
 from polyarch.oci.place import BlobReader
 from polyarch.oci.reference import Reference
 from polyarch.transfer import graph as graphs
+from polyarch.transfer.graph import Graph
 
 if TYPE_CHECKING:
     from polyarch.registry import Registry, Repository
@@ -51,11 +52,15 @@ def origins(store: "Store", digest: Digest) -> tuple[Reference, ...]:
     return tuple(references.parse(name) for name in _known(store, digest))
 
 
-def record_image(store: "Store", descriptor: Descriptor, repository: Reference) -> None:
-    """Remember that `repository` has all that the store has of an image, after a pull from there or a push to it."""
+def record_image(store: "Store", descriptor: Descriptor, repository: Reference) -> Graph:
+    """Remember that `repository` has all that the store has of an image, after a pull from there or a push to it.
+
+    Returns what that is.
+    """
     graph = graphs.read(store, descriptor)
     nodes = [node.descriptor.digest for node in (*graph.indexes, *graph.manifests)]
     record_origins(store, [*nodes, *(blob.digest for blob in graph.blobs)], repository)
+    return graph
 
 
 def children(raw: bytes, media_type: str) -> tuple[Digest, ...]:

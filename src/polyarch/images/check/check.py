@@ -217,7 +217,7 @@ def _blobs(source: Source, member: Member) -> Iterator[Finding]:
     """What an image names and is not there, or not of its size."""
     try:
         _ = member.layers
-    except CorruptError as error:
+    except PolyarchError as error:
         yield _unreadable(error, "image", str(member.platform))
     lines = steps(member.config, len(member.manifest.layers))
     for number, blob in enumerate((member.manifest.config, *member.manifest.layers)):

@@ -22,7 +22,7 @@ def of_index(entries: Sequence[Descriptor]) -> Iterator[Finding]:
     seen: dict[Platform, Descriptor] = {}
     for entry in entries:
         if entry.platform is None or not entry.platform.architecture:
-            message = f"the entry {entry.digest} has no platform: nobody can choose it"
+            message = f"the entry {entry.digest} has no platform: only tools that read its config can choose it"
             yield Finding(rule="platform-unknown", severity="warning", message=message)
             continue
         normal = platforms.normalize(entry.platform)

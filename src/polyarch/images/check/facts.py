@@ -16,6 +16,7 @@ from polyarch.images.check import packages
 from polyarch.images.check.binaries import Binary, identify, is_candidate
 from polyarch.images.check.packages import Package
 from polyarch.images.unpack import Layer
+from polyarch.oci import digest as digests
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.place import BlobReader, Ranged, Readable, Source
 
@@ -105,7 +106,8 @@ class Learner:
         collector = Collector()
         with self._source.open_blob(layer.blob) as reader:
             limit = LARGEST if self._store is None else self._store.largest_layer
-            diff_id, listing = scan(reader, layer.blob.digest, limit, look=collector.look)
+            algorithm = digests.algorithm(layer.diff_id)
+            diff_id, listing = scan(reader, layer.blob.digest, limit, collector.look, algorithm=algorithm)
         if diff_id != layer.diff_id:
             raise CorruptError(
                 f"the layer {layer.blob.digest} is not what the image's config says: "
