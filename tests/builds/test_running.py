@@ -1,15 +1,18 @@
 """What the words of the command line give to RUN: secrets, agents, limits, hosts, networks, platforms."""
 
+import os
 import re
 import shutil
 import signal
 import socket
 import subprocess
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from polyarch.builder.perform.agent import AgentSocket
 from tests.builds.test_contexts import archive
 from tests.program import Program
 
@@ -62,6 +65,46 @@ def test_an_ssh_agent_is_reached_by_its_socket(output: Callable[..., str], tmp_p
         assert output(run, "--ssh", f"default={tmp_path}/agent") == "/run/buildkit/ssh_agent.0\n"
         run = "RUN --mount=type=ssh,id=work,target=/agent test -S /agent && echo $SSH_AUTH_SOCK > /out"
         assert output(run, "--ssh", f"work={tmp_path}/agent") == "/agent\n"
+
+
+def test_the_agents_socket_has_the_owner_and_mode_that_are_asked_for(
+    output: Callable[..., str], tmp_path: Path
+) -> None:
+    with socket.socket(socket.AF_UNIX) as agent:
+        agent.bind(str(tmp_path / "agent"))
+        agent.listen()
+        look = "stat -c '%u:%g %a' $SSH_AUTH_SOCK >>/out"
+        run = f"RUN --mount=type=ssh {look}\nRUN --mount=type=ssh,uid=1001,gid=1002,mode=0660 {look}"
+        assert output(run, "--ssh", f"default={tmp_path}/agent").split("\n") == ["0:0 600", "1001:1002 660", ""]
+
+
+def test_what_is_said_to_the_agents_socket_reaches_the_agent_and_its_answer_comes_back(tmp_path: Path) -> None:
+    def answer() -> None:
+        for _ in range(2):
+            connection, _ = agent.accept()
+            with connection, connection.makefile("rb") as reader:
+                connection.sendall(reader.read()[::-1])
+
+    with socket.socket(socket.AF_UNIX) as agent:
+        agent.bind(str(tmp_path / "real"))
+        agent.listen()
+        threading.Thread(target=answer, daemon=True).start()
+        # Longer than the name of a socket may be.
+        directory = tmp_path / ("long" * 30)
+        directory.mkdir()
+        own = AgentSocket(directory, str(tmp_path / "real"), os.getuid(), os.getgid(), None)
+        (tmp_path / "short").symlink_to(directory)
+        for asked in (b"abc", b"x" * 1_000_000 + b"y"):
+            with socket.socket(socket.AF_UNIX) as client, client.makefile("rb") as reader:
+                client.connect(f"{tmp_path}/short/agent")
+                client.sendall(asked)
+                client.shutdown(socket.SHUT_WR)
+                assert reader.read() == asked[::-1]
+    # The agent is gone, and one client is still there.
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(f"{tmp_path}/short/agent")
+        assert client.recv(1) == b""
+        own.close()
 
 
 def test_limits_hosts_and_the_size_of_shared_memory(output: Callable[..., str]) -> None:

@@ -123,7 +123,7 @@ class Runner:
                 case "secret":
                     mounts.extend(self._secret(mount, vertex.platform, env))
                 case "ssh":
-                    mounts.extend(self._agent(mount, agents, env))
+                    mounts.extend(self._agent(mount, agents, env, held))
                     agents += 1
         return tuple(mounts), env
 
@@ -183,7 +183,9 @@ class Runner:
         mode = 0o400 if mount.mode is None else mount.mode
         return [File(mount.target, content, mode, mount.uid, mount.gid)]
 
-    def _agent(self, mount: RunMount, number: int, env: dict[str, str]) -> list[Mount]:
+    def _agent(self, mount: RunMount, number: int, env: dict[str, str], held: ExitStack) -> list[Mount]:
+        from polyarch.builder.perform.agent import AgentSocket
+
         socket = self._secrets.sockets.get(mount.id or "default")
         if socket is None:
             if mount.required:
@@ -193,7 +195,9 @@ class Runner:
             return []
         target = mount.target or f"/run/buildkit/ssh_agent.{number}"
         env.setdefault("SSH_AUTH_SOCK", target)
-        return [Bind(socket, target)]
+        own = AgentSocket(held.enter_context(self._store.temporary()), socket, mount.uid, mount.gid, mount.mode)
+        held.callback(own.close)
+        return [Bind(str(own.path), target)]
 
 
 def _copy_tree(source: str, target: str) -> None:

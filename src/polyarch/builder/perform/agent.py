@@ -1,0 +1,106 @@
+"""The ssh agent's socket as a RUN gets it: one of our own, with the owner and mode that the mount asks for.
+
+BuildKit does the same (sshforward), and for the same reasons: an agent answers only its own user, so what runs as
+another one in a container could not use the agent's socket itself.
+"""
+
+import contextlib
+import os
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from polyarch.errors import PolyarchError
+
+_CHUNK = 1 << 16
+# BuildKit's default (solver/llbsolver/ops/exec_mounts).
+_MODE = 0o600
+
+
+class AgentSocket:
+    """A socket that hands each connection on to `agent`. Owns the socket, its connections and threads until `close`."""
+
+    def __init__(self, directory: Path, agent: str, uid: int, gid: int, mode: int | None) -> None:
+        """Makes `directory`/agent, owned by `uid` and `gid`. Raises PolyarchError for ids that are not to be had."""
+        self.path = directory / "agent"
+        self._agent = agent
+        self._lock = threading.Lock()
+        self._closed = False
+        self._connections: set[socket.socket] = set()
+        self._threads: list[threading.Thread] = []
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            _bind(self._listener, self.path)
+            os.chmod(self.path, _MODE if mode is None else mode)
+            os.chown(self.path, uid, gid)
+            self._listener.listen()
+        except OSError as error:
+            self._listener.close()
+            raise PolyarchError(
+                f"cannot give the ssh agent's socket to {uid}:{gid}: {error.strerror}",
+                "ids beside root's come from ranges in /etc/subuid and /etc/subgid (and the package uidmap)",
+            ) from error
+        self._start(self._accept)
+
+    def close(self) -> None:
+        """Ends all connections and waits for the threads."""
+        with self._lock:
+            self._closed = True
+            connections = [self._listener, *self._connections]
+        for one in connections:
+            # Wakes the threads that wait in accept and recv.
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join()
+        self._listener.close()
+
+    def _start(self, target: Callable[..., None], *arguments: object) -> None:
+        thread = threading.Thread(target=target, args=arguments, name="polyarch-agent", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return  # closed
+            self._start(self._serve, client)
+
+    def _serve(self, client: socket.socket) -> None:
+        with client, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as agent:
+            with self._lock:
+                if self._closed:
+                    return
+                self._connections |= {client, agent}
+            try:
+                agent.connect(self._agent)
+                back = threading.Thread(target=_pump, args=(agent, client), name="polyarch-agent", daemon=True)
+                back.start()
+                _pump(client, agent)
+                back.join()
+            except OSError:
+                return  # an agent that is gone: the client sees the end of its connection
+            finally:
+                with self._lock:
+                    self._connections -= {client, agent}
+
+
+def _pump(source: socket.socket, target: socket.socket) -> None:
+    """Hands on what comes, then the end of it."""
+    with contextlib.suppress(OSError):
+        while data := source.recv(_CHUNK):
+            target.sendall(data)
+    with contextlib.suppress(OSError):
+        target.shutdown(socket.SHUT_WR)
+
+
+def _bind(listener: socket.socket, path: Path) -> None:
+    # The name of a socket has 107 bytes at most; the path of a store may be longer.
+    directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        listener.bind(f"/proc/self/fd/{directory}/{path.name}")
+    finally:
+        os.close(directory)
