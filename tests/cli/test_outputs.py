@@ -71,6 +71,29 @@ def test_an_attestation_that_is_disabled_asks_for_nothing(word: str, disabled: b
     assert outputs.is_disabled(word) == disabled
 
 
+def test_a_push_by_digest_gives_no_name_in_the_registry_nor_in_the_store() -> None:
+    def nameless(word: str) -> list[tuple[str, bool]]:
+        made = outputs.export(
+            [word], load=False, push=False, names=["app"], annotations=[], here=HERE, stdout=io.BytesIO()
+        )
+        return [(output.kind, output.by_digest) for output in made.outputs]
+
+    assert nameless("type=image,push-by-digest=true,push=true") == [("store", True), ("registry", True)]
+    assert nameless("type=registry,push-by-digest=true,name-canonical=true") == [("registry", True)]
+    assert nameless("type=image,push-by-digest=true") == [("store", False)]
+    assert nameless("type=image,push-by-digest=false,push=true") == [("store", False), ("registry", False)]
+
+
+def test_attributes_of_buildkit_that_change_nothing_here_are_taken() -> None:
+    assert export("type=image,rewrite-timestamp=true,unpack=false,name-canonical=true,store=true") == ["store"]
+    for word in ("type=oci,dest=a.tar,rewrite-timestamp=true", "type=local,dest=o,rewrite-timestamp=true"):
+        assert len(export(word)) == 1
+    assert outputs.insecure(["type=image", "type=image,push=true,registry.insecure=true"])
+    assert not outputs.insecure(["type=image,registry.insecure=false"])
+    with pytest.raises(UsageError, match="neither true nor false"):
+        export("type=image,rewrite-timestamp=maybe")
+
+
 def test_push_and_load_add_to_what_output_says() -> None:
     assert export("type=oci,dest=a.tar", push=True) == ["oci /here/a.tar", "registry"]
     assert export(push=True) == ["registry"]

@@ -206,3 +206,34 @@ class TestInspect:
     def test_the_store_is_not_meant(self, polyarch: Program, store: Store, app: str) -> None:
         image(store, AMD64, name=f"{app}:only-here")
         assert "manifest unknown" in polyarch.fails("buildx", "imagetools", "inspect", f"{app}:only-here").stderr
+
+
+@pytest.mark.parametrize("form", ["type=image,name={}", "type=registry,name={}"])
+def test_what_several_runners_pushed_by_digest_becomes_one_image(
+    polyarch: Program, fresh: Program, registry: LocalRegistry, skopeo: Skopeo, tmp_path: Path, form: str
+) -> None:
+    """docker's recipe for builds on several machines: no runner makes a tag, the last job makes the only one."""
+    repository = f"{registry.address}/team/app"
+    digests_made = []
+    for runner, platform in ((polyarch, "linux/amd64"), (fresh, "linux/arm64")):
+        output = f"{form.format(repository)},push-by-digest=true,name-canonical=true,push=true"
+        metadata = tmp_path / "metadata.json"
+        arguments = ("--platform", platform, "-o", output, "--metadata-file", metadata)
+        runner("build", *arguments, "-", stdin="FROM scratch\nCOPY <<f /f\nx\nf\n")
+        made = json.loads(metadata.read_text())
+        assert made["image.name"] == repository
+        digests_made.append(made["containerimage.digest"])
+        assert runner("images").lines()[1:] == []
+    assert not any("/manifests/latest" in line for line in registry.requests())
+    sources = [f"{repository}@{digest}" for digest in digests_made]
+    polyarch("buildx", "imagetools", "create", "-t", f"{repository}:1", *sources)
+    entries = skopeo.raw(f"docker://{repository}:1")["manifests"]
+    assert [entry["digest"] for entry in entries] == digests_made
+
+
+def test_a_name_with_a_tag_is_not_pushed_by_digest(polyarch: Program) -> None:
+    output = "type=image,push-by-digest=true,push=true"
+    failed = polyarch.fails(
+        "build", "-t", "localhost:1/app:1", "-o", output, "-", stdin="FROM scratch\nCOPY <<f /f\nf\n"
+    )
+    assert "localhost:1/app:1 has a tag, and push-by-digest gives none" in failed.stderr

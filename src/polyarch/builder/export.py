@@ -55,14 +55,20 @@ class Exporter:
         for output in self._export.outputs:
             if output.kind == "registry" and not self._export.names:
                 raise UsageError("a push needs a name", "give it with -t REGISTRY/NAME:TAG")
+            tagged = next((name for name in self._export.names if name.tag), None)
+            if output.by_digest and tagged is not None:
+                raise UsageError(
+                    f"{tagged.familiar()} has a tag, and push-by-digest gives none",
+                    f"name the repository alone: {tagged.repository.familiar()}",
+                )
 
     def send(self, output: Output, images: Sequence[Image], root: Descriptor) -> tuple[Sent, ...]:
         """Send the results to one place. Raises what the copier and the file system raise."""
         match output.kind:
             case "store":
-                self._keep(root)
+                self._keep(root, named=not output.by_digest)
             case "registry":
-                return self._push(root)
+                return self._push(root, tagged=not output.by_digest)
             case "oci" | "docker":
                 self._archive(output, root)
             case "local":
@@ -71,22 +77,22 @@ class Exporter:
                 self._tar(output, images)
         return ()
 
-    def _keep(self, root: Descriptor) -> None:
+    def _keep(self, root: Descriptor, *, named: bool) -> None:
         """Names in the store. What its base left in a registry is fetched first: a name stands for a whole image."""
         for blob in self._store.missing(root):
             self._source.fetch(blob)
-        names = [str(name.tagged()) for name in self._export.names]
+        names = [str(name.tagged()) for name in self._export.names] if named else []
         if not names:
             self._store.keep(root)
         for name in names:
             self._store.tag(name, root)
 
-    def _push(self, root: Descriptor) -> tuple[Sent, ...]:
+    def _push(self, root: Descriptor, *, tagged: bool) -> tuple[Sent, ...]:
         """To the registry of each name. Where one fails, the others are sent all the same."""
         sent: dict[str, Sent] = {}
         failed: dict[str, PolyarchError] = {}
         for name in self._export.names:
-            reference = name.tagged()
+            reference = name.tagged() if tagged else name.repository
             unit = f"push {reference}"
             shown = reference.familiar()
             try:

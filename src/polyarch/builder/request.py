@@ -39,7 +39,8 @@ class Sources(msgspec.Struct, frozen=True, kw_only=True):
 class Output(msgspec.Struct, frozen=True, kw_only=True):
     """Where a result goes. `destination` is a path for archives and directories; `stream` is written instead of it.
 
-    `directory` says that an archive is a directory (an OCI layout), not a file.
+    `directory` says that an archive is a directory (an OCI layout), not a file; `by_digest` that the result gets no
+    name in a registry or the store, so that it is found by its digest alone.
     """
 
     kind: OutputKind
@@ -47,6 +48,7 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
     stream: BinaryIO | None = None
     directory: bool = False
     platform_split: bool | None = None
+    by_digest: bool = False
 
 
 class Export(msgspec.Struct, frozen=True, kw_only=True):

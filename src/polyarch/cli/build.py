@@ -115,9 +115,10 @@ def build(session: Session, /, **words: Any) -> int:
         here=Path.cwd(),
         stdout=sys.stdout.buffer,
     )
+    insecure = words["insecure"] or outputs.insecure(words["outputs"])
     to_engine = any(outputs.parse(word).is_engine for word in words["outputs"])
     engine = _engine(session, asked["platforms"]) if to_engine else None
-    registry = session.registry_for([str(name) for name in export.names] if words["insecure"] else ())
+    registry = session.registry_for([str(name) for name in export.names] if insecure else ())
     way = "quiet" if words["quiet"] else words["progress"]
     with session.display(way) as emit:
         result = api.build(
@@ -231,9 +232,11 @@ def _report(
     if words["metadata_file"]:
         import msgspec
 
+        from polyarch.cli import outputs
         from polyarch.oci import descriptor as descriptors
 
-        names = ",".join(str(name.tagged()) for name in tags)
+        nameless = outputs.by_digest(words["outputs"])
+        names = ",".join(str(name if nameless else name.tagged()) for name in tags)
         metadata: dict[str, Any] = {"containerimage.digest": digest, "image.name": names}
         if result.descriptor is not None:
             metadata["containerimage.descriptor"] = descriptors.to_dict(result.descriptor)

@@ -22,14 +22,28 @@ _KINDS: Mapping[str, Literal["store", "registry", "oci", "docker", "local", "tar
     "tar": "tar",
 }
 # What any kind of image takes; what it does not understand would silently make another image than was asked for.
-_IMAGE = frozenset({"name", "compression", "compression-level", "force-compression", "oci-mediatypes", "annotation"})
+# `rewrite-timestamp` is what SOURCE_DATE_EPOCH does anyway (docs/reference/differences.md). A name in full is what the
+# store and registries have anyway (`name-canonical`), and what is run is unpacked then (`unpack`).
+_IMAGE = frozenset(
+    {
+        "name",
+        "compression",
+        "compression-level",
+        "force-compression",
+        "oci-mediatypes",
+        "annotation",
+        "rewrite-timestamp",
+    }
+)
+_PUSHED = frozenset({"push", "push-by-digest", "name-canonical", "registry.insecure", "unpack", "store"})
+_FLAGS = ("push", "push-by-digest", "name-canonical", "registry.insecure", "unpack", "store", "rewrite-timestamp")
 _OPTIONS: Mapping[str, frozenset[str]] = {
-    "image": _IMAGE | {"push", "unpack", "store", "name-canonical"},
-    "registry": _IMAGE | {"push"},
+    "image": _IMAGE | _PUSHED,
+    "registry": _IMAGE | _PUSHED,
     "oci": _IMAGE | {"dest", "tar"},
     "docker": _IMAGE | {"dest", "tar"},
-    "local": frozenset({"dest", "platform-split"}),
-    "tar": frozenset({"dest", "platform-split"}),
+    "local": frozenset({"dest", "platform-split", "rewrite-timestamp"}),
+    "tar": frozenset({"dest", "platform-split", "rewrite-timestamp"}),
 }
 _COMPRESSIONS: Mapping[str, Literal["none", "gzip", "zstd"]] = {
     "gzip": "gzip",
@@ -90,7 +104,20 @@ def parse(word: str) -> Wanted:
             raise UsageError(f"--output: type={kind} does not take {key}", f"it takes {known}")
     if kind in ("local", "oci") and not options.get("dest"):
         raise UsageError(f"--output: type={kind} needs a destination", f"say dest=PATH; {_HINT}")
-    return Wanted(kind, options)
+    wanted = Wanted(kind, options)
+    for flag in _FLAGS:
+        wanted.flag(flag)
+    return wanted
+
+
+def insecure(words: Sequence[str]) -> bool:
+    """Whether one of the outputs goes to a registry that may speak plain HTTP. Raises UsageError."""
+    return any(parse(word).flag("registry.insecure") for word in words)
+
+
+def by_digest(words: Sequence[str]) -> bool:
+    """Whether an output is pushed without a tag. Raises UsageError."""
+    return any(parse(word).flag("push-by-digest") for word in words)
 
 
 def is_disabled(word: str) -> bool:
@@ -154,10 +181,11 @@ def _outputs(one: Wanted, here: Path, stdout: BinaryIO) -> "list[Output]":
 
     kind = _KINDS[one.kind]
     dest = one.options.get("dest", "")
-    if one.kind == "image":
-        return [Output(kind="store"), *([Output(kind="registry")] if one.flag("push") else [])]
-    if one.kind == "registry":
-        return [Output(kind="registry")]
+    if one.kind in ("image", "registry"):
+        pushed = one.flag("push", one.kind == "registry")
+        nameless = pushed and one.flag("push-by-digest")
+        kept = [Output(kind="store", by_digest=nameless)] if one.kind == "image" else []
+        return kept + ([Output(kind="registry", by_digest=nameless)] if pushed else [])
     if one.is_engine:
         # From the store it is loaded into the engine, or the store takes the place of an engine that is not there.
         return [Output(kind="store")]
