@@ -8,6 +8,7 @@ SHELL := /bin/bash
 # The Python to make the virtual environment with (3.11 or later), and what else to tell pytest: make test ARGS="-k push"
 PYTHON ?= python3
 ARGS ?=
+FUZZ ?=
 export PYTHON
 
 venv := .venv
@@ -65,8 +66,8 @@ soak: $(venv)/dev.stamp test-packages ## Kills, full disks, crowds, bad networks
 	$(bin)/python -m tests.reliability $(ARGS)
 
 .PHONY: witness
-witness: $(venv)/dev.stamp test-packages ## Builds every case of the table with BuildKit too, as root, and says what differs
-	$(bin)/python -m tests.builds.buildkit $(ARGS)
+witness: $(venv)/dev.stamp test-packages ## Builds every case of the table with BuildKit too, as root; FUZZ=500: that many random Dockerfiles
+	$(bin)/python -m tests.builds.$(if $(FUZZ),fuzz $(FUZZ),buildkit) $(ARGS)
 
 .PHONY: lock
 lock: ## Writes requirements/*.txt anew from pyproject.toml (ARGS=--upgrade: at newer versions)

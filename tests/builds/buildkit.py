@@ -24,10 +24,9 @@ from typing import Any, NamedTuple
 from scripts import buildkit_daemon, local_registry
 from scripts.buildkit_daemon import BuildKitDaemon
 from tests import bases
-from tests.builds.cases import HERE, Case, everything, read
+from tests.builds.cases import BASES, HERE, Case, everything, read, wishes_of
 from tests.builds.conftest import Worker
 from tests.builds.images import File, Image
-from tests.builds.test_cases import BASES, wishes_of
 from tests.program import Program
 
 _WARNING = re.compile(r"^#\d+ WARN: (.*) \(line (\d+)\)$", re.MULTILINE)

@@ -1,12 +1,21 @@
 """The cases of the table: text files in `cases/`, each with several. `README.md` there says how they are written."""
 
+import gzip
+import io
 import re
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 HERE = Path(__file__).parent / "cases"
 
+# The file of the images that cases begin from; each one's title is its name.
+BASES = "bases"
+
+_MEMBER = re.compile(
+    r"(?P<mode>[0-7]{4}) (?P<uid>\d+):(?P<gid>\d+) (?P<path>\S+)(?: (?P<sign>=|->|==)(?: (?P<rest>.*))?)?"
+)
 _ENTRY = re.compile(r"(?P<path>\S+?)(?: (?P<mode>[0-7]{4}))?(?: (?P<sign>=|->|==)(?: (?P<rest>.*))?)?")
 
 
@@ -70,6 +79,45 @@ def everything() -> list[Case]:
     return [case for file in sorted(HERE.glob("*.txt")) for case in read(file)]
 
 
+def wishes_of(case: Case, directory: Path) -> dict[str, Any]:
+    """What is asked of the builder: the options of a case as `polyarch.api.Wishes` has them."""
+    context = write_context(directory / "context", case.section("context") or "")
+    (context / "Dockerfile").write_bytes(case.sections["Dockerfile"].encode("utf-8", "surrogateescape"))
+    wishes: dict[str, Any] = {"context": str(context), "platforms": case.platforms}
+    for word, value in case.options():
+        name, _, rest = value.partition("=")
+        match word:
+            case "arg":
+                wishes.setdefault("build_args", {})[name] = rest
+            case "label":
+                wishes.setdefault("labels", {})[name] = rest
+            case "secret":
+                wishes.setdefault("secrets", {})[name] = rest
+            case "context":
+                named = rest if "://" in rest else str(directory / rest)
+                wishes.setdefault("contexts", {})[name] = named
+            case "host":
+                wishes.setdefault("hosts", []).append((name, rest))
+            case "allow":
+                wishes.setdefault("allow", []).append(value)
+            case "target" | "network":
+                wishes[word] = value
+            case "epoch":
+                wishes[word] = int(value)
+            case "allow_foreign_base" | "reproducible":
+                wishes[word] = True
+            case "platforms":
+                pass
+            case _:
+                raise AssertionError(f"no such option: {word}")
+    for name, text in case.sections.items():
+        if name.startswith("context "):
+            write_context(directory / name.removeprefix("context "), text)
+        elif name.startswith("archive "):
+            write_archive(context / name.removeprefix("archive "), text)
+    return wishes
+
+
 def write_context(directory: Path, text: str) -> Path:
     """Make the files that a `context` section describes."""
     directory.mkdir(parents=True, exist_ok=True)
@@ -96,6 +144,31 @@ def write_context(directory: Path, text: str) -> Path:
     for path, mode in reversed(modes):
         path.chmod(mode)
     return directory
+
+
+def write_archive(file: Path, text: str) -> None:
+    """Make the tar that an `archive` section describes; gzipped where its name ends in gz."""
+    raw = io.BytesIO()
+    times: dict[str, int] = {}
+    with tarfile.open(fileobj=raw, mode="w") as tar:
+        for number, line in enumerate(text.splitlines()):
+            match = _MEMBER.fullmatch(line)
+            assert match is not None, f"not an entry: {line}"
+            member = tarfile.TarInfo(unescaped(match["path"]))
+            member.mode, member.uid, member.gid = int(match["mode"], 8), int(match["uid"]), int(match["gid"])
+            rest = unescaped(match["rest"] or "")
+            # All names of a file have its time, as every archiver writes them.
+            member.mtime = times.get(rest if match["sign"] == "==" else "", 1_000_000_000 + number)
+            times[member.name] = int(member.mtime)
+            if match["sign"] in ("->", "=="):
+                member.type = tarfile.SYMTYPE if match["sign"] == "->" else tarfile.LNKTYPE
+                member.linkname = rest
+            elif match["path"].endswith("/"):
+                member.type = tarfile.DIRTYPE
+            content = rest.encode("utf-8", "surrogateescape") if member.isreg() else b""
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    file.write_bytes(gzip.compress(raw.getvalue(), mtime=0) if file.name.endswith("gz") else raw.getvalue())
 
 
 def unescaped(text: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests import bases
+from tests.builds.cases import BASES, HERE, read, wishes_of, write_context
 from tests.builds.images import Image
 
 ROOT = Path(__file__).parents[2]
@@ -80,11 +81,27 @@ def busybox_worker(tmp_path_factory: pytest.TempPathFactory, busybox_store: Path
         made.close()
 
 
+@pytest.fixture(scope="session")
+def with_bases(worker: Worker, tmp_path_factory: pytest.TempPathFactory) -> Worker:
+    """The first with the images of `cases/bases.txt`."""
+    return _with_bases(worker, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def busybox_with_bases(busybox_worker: Worker, tmp_path_factory: pytest.TempPathFactory) -> Worker:
+    """The second with the images of `cases/bases.txt`."""
+    return _with_bases(busybox_worker, tmp_path_factory)
+
+
+def _with_bases(worker: Worker, factory: pytest.TempPathFactory) -> Worker:
+    for case in read(HERE / f"{BASES}.txt"):
+        worker.images(**wishes_of(case, factory.mktemp("base")), tags=[case.title])
+    return worker
+
+
 @pytest.fixture
 def context(tmp_path: Path) -> Callable[[str, str], Path]:
     """A build context: `context("FROM scratch\\nCOPY a /", "a = text")`."""
-    from tests.builds.cases import write_context
-
     count = 0
 
     def make(dockerfile: str, files: str = "") -> Path:

@@ -6,32 +6,13 @@ from typing import Any
 
 import pytest
 
-from tests.builds.cases import HERE, Case, everything, read, write_context
+from tests.builds.cases import BASES, Case, everything, wishes_of
 from tests.builds.conftest import Worker
 from tests.builds.images import Image
 from tests.needs import need_root
 
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-BASES = "bases"
-
 CASES = [case for case in everything() if case.file != BASES]
-
-
-@pytest.fixture(scope="session")
-def with_bases(worker: Worker, tmp_path_factory: pytest.TempPathFactory) -> Worker:
-    return _with_bases(worker, tmp_path_factory)
-
-
-@pytest.fixture(scope="session")
-def busybox_with_bases(busybox_worker: Worker, tmp_path_factory: pytest.TempPathFactory) -> Worker:
-    return _with_bases(busybox_worker, tmp_path_factory)
-
-
-def _with_bases(worker: Worker, factory: pytest.TempPathFactory) -> Worker:
-    for case in read(HERE / f"{BASES}.txt"):
-        wishes = wishes_of(case, factory.mktemp("base")) | {"tags": [case.title]}
-        worker.images(**wishes)
-    return worker
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -61,43 +42,6 @@ def test_there_are_enough_cases() -> None:
 
 def _is_with_busybox(case: Case) -> bool:
     return case.runs or "busybox" in case.sections["Dockerfile"]
-
-
-def wishes_of(case: Case, directory: Path) -> dict[str, Any]:
-    """What is asked of the builder: the options of a case as `polyarch.api.Wishes` has them."""
-    context = write_context(directory / "context", case.section("context") or "")
-    (context / "Dockerfile").write_bytes(case.sections["Dockerfile"].encode("utf-8", "surrogateescape"))
-    wishes: dict[str, Any] = {"context": str(context), "platforms": case.platforms}
-    for word, value in case.options():
-        name, _, rest = value.partition("=")
-        match word:
-            case "arg":
-                wishes.setdefault("build_args", {})[name] = rest
-            case "label":
-                wishes.setdefault("labels", {})[name] = rest
-            case "secret":
-                wishes.setdefault("secrets", {})[name] = rest
-            case "context":
-                named = rest if "://" in rest else str(directory / rest)
-                wishes.setdefault("contexts", {})[name] = named
-            case "host":
-                wishes.setdefault("hosts", []).append((name, rest))
-            case "allow":
-                wishes.setdefault("allow", []).append(value)
-            case "target" | "network":
-                wishes[word] = value
-            case "epoch":
-                wishes[word] = int(value)
-            case "allow_foreign_base" | "reproducible":
-                wishes[word] = True
-            case "platforms":
-                pass
-            case _:
-                raise AssertionError(f"no such option: {word}")
-    for name, text in case.sections.items():
-        if name.startswith("context "):
-            write_context(directory / name.removeprefix("context "), text)
-    return wishes
 
 
 def _check_error(outcome: dict[str, Any], expected: str) -> None:

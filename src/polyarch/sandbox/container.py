@@ -4,6 +4,7 @@ import binascii
 import contextlib
 import itertools
 import os
+import stat
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ from polyarch.sandbox.host import host_platform
 from polyarch.sandbox.mounts import Bind, File, Overlay, Tmpfs
 from polyarch.sandbox.process import Process
 from polyarch.sandbox.rootfs import Rootfs
-from polyarch.sandbox.stubs import Point
+from polyarch.sandbox.stubs import Point, Stubs
 
 if TYPE_CHECKING:
     import subprocess
@@ -166,7 +167,7 @@ class Sandbox:
                 _refuse_links(places)
                 if not any(f"{process.cwd}/".startswith(f"{each.target.rstrip('/')}/") for each in given):
                     cwd.make(rootfs, process.cwd, account)
-                resolved = [_moved(each, places) for each in given]
+                resolved = [_like_hidden(_moved(each, places), rootfs, stubs) for each in given]
                 self._write_config(process, rootfs, account, resolved, bundle)
                 command = self._runtime.command(self._state, bundle, name)
                 status = self._run(command, stdin, stdout, stderr, process.terminal)
@@ -353,6 +354,18 @@ def _moved(mount: Bind | Tmpfs, places: dict[str, str]) -> Bind | Tmpfs:
     """The mount with its target free of symlinks, as the runtime is to have it."""
     path = os.path.normpath(os.path.join("/", mount.target))
     return msgspec.structs.replace(mount, target=places.get(path, path))
+
+
+def _like_hidden(mount: Bind | Tmpfs, rootfs: str, stubs: Stubs) -> Bind | Tmpfs:
+    """The mount with its mode settled, once it is free of symlinks."""
+    if not isinstance(mount, Tmpfs) or not mount.like_hidden or stubs.has_made(mount.target):
+        return mount
+    try:
+        mode = os.lstat(f"{rootfs}{mount.target}").st_mode
+    except OSError:
+        # In another mount, which is not there yet.
+        return mount
+    return msgspec.structs.replace(mount, mode=stat.S_IMODE(mode))
 
 
 def _raise_if_not_started(bundle: str, process: Process) -> None:

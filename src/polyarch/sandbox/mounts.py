@@ -37,12 +37,16 @@ class Bind(msgspec.Struct, frozen=True, tag=True):
 
 
 class Tmpfs(msgspec.Struct, frozen=True, tag=True):
-    """An empty directory in memory. `size` is in bytes, 0 for the kernel's default, half of the memory."""
+    """An empty directory in memory. `size` is in bytes, 0 for the kernel's default, half of the memory.
+
+    With `like_hidden` it has the mode of the directory that it is mounted over, and `mode` only where there is none.
+    """
 
     target: str
     size: int = 0
     mode: int = 0o1777
     read_only: bool = False
+    like_hidden: bool = False
 
     def options(self) -> list[str]:
         return [f"mode={self.mode:o}", *([f"size={self.size}"] if self.size else [])]

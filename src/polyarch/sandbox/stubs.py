@@ -52,6 +52,10 @@ class Stubs:
             found[point.path] = "/" + os.path.join(existing, *missing)
         return found
 
+    def has_made(self, path: str) -> bool:
+        """Whether this path, free of symlinks, is one of its mount points."""
+        return (path.strip("/"), True) in self._made
+
     def _resolve(self, path: str) -> tuple[str, list[str]]:
         """The part of `path` that is there, free of symlinks, and the names that are missing below it.
 

@@ -146,7 +146,8 @@ class Placement:
                 break
             missing.append(path)
             path = posixpath.dirname(path)
-        mode = 0o755 if rules.mode is None or rules.mode.octal is None else rules.mode.octal
+        # BuildKit makes them with mkdir(2) and a umask of 022: no special bits, and nothing that others may write.
+        mode = 0o755 if rules.mode is None or rules.mode.octal is None else rules.mode.octal & 0o755
         uid, gid = rules.owner or (0, 0)
         for one in reversed(missing):
             self._put(Placed(Entry(path=one, kind="directory", mode=mode, uid=uid, gid=gid, mtime=rules.time)))

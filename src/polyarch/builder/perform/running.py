@@ -115,7 +115,8 @@ class Runner:
         for mount in vertex.mounts:
             match mount.kind:
                 case "tmpfs":
-                    mounts.append(Tmpfs(mount.target, size=mount.size))
+                    # As runc mounts it.
+                    mounts.append(Tmpfs(mount.target, size=mount.size, like_hidden=True))
                 case "bind":
                     mounts.append(self._bind(mount, sources, held))
                 case "cache":

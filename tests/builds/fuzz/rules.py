@@ -1,0 +1,155 @@
+"""How two builds of one recipe are compared, and which differences are meant.
+
+Each rule stands for a line of docs/reference/differences.md, and takes away what that line explains and no more.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from tests.builds.fuzz.trees import Changes, Node, Seen
+
+
+class Outcome(NamedTuple):
+    """What came of a build: an image, or the words of an error."""
+
+    image: Seen | None
+    error: str = ""
+
+
+class Where(NamedTuple):
+    """Where a path differs: the history's line of its layer, and the Dockerfile."""
+
+    step: str
+    dockerfile: str
+
+
+class Rule(NamedTuple):
+    """A rule: the first words of its line in differences.md, and whether it explains what became of a path.
+
+    explains(where, ours, theirs): the path in both (None: is not there).
+    """
+
+    line: str
+    explains: Callable[[Where, Node | None, Node | None], bool]
+
+
+class Refusal(NamedTuple):
+    """A rule of an error that only BuildKit makes, or only this builder: its line, who, and a pattern of the words."""
+
+    line: str
+    ours: bool
+    words: str
+
+
+def refusal(ours: Outcome, theirs: Outcome) -> Refusal | None:
+    """The rule for an error that only one of them makes."""
+    found = (
+        rule
+        for rule in REFUSALS
+        if re.search(rule.words, (ours if rule.ours else theirs).error, re.DOTALL | re.MULTILINE)
+    )
+    return next(found, None) if (ours.image is None) != (theirs.image is None) else None
+
+
+def differences(dockerfile: str, ours: Outcome, theirs: Outcome) -> list[str]:
+    """What differs and has no rule, a line each: + is ours, - is theirs. Its first word says of which kind."""
+    if ours.image is None or theirs.image is None:
+        if (ours.image is None) == (theirs.image is None) or refusal(ours, theirs):
+            return []
+        who, error = ("ours", ours.error) if ours.image is None else ("BuildKit", theirs.error)
+        return [f"error: only of {who}: {' '.join(error.split())[-600:]}"]
+    return [
+        *_config(ours.image, theirs.image),
+        *_history(ours.image, theirs.image),
+        *_trees(dockerfile, ours.image, theirs.image),
+    ]
+
+
+def _config(ours: Seen, theirs: Seen) -> Iterator[str]:
+    for key in sorted(ours.config.keys() | theirs.config.keys()):
+        pair = ours.config.get(key), theirs.config.get(key)
+        if pair[0] != pair[1]:
+            yield f"config: {key}: + {pair[0]} - {pair[1]}"
+
+
+def _history(ours: Seen, theirs: Seen) -> Iterator[str]:
+    if ours.history != theirs.history:
+        yield from (f"history: + {line}" for line in ours.history if line not in theirs.history)
+        yield from (f"history: - {line}" for line in theirs.history if line not in ours.history)
+        if sorted(ours.history) == sorted(theirs.history):
+            yield "history: another order"
+
+
+def _trees(dockerfile: str, ours: Seen, theirs: Seen) -> Iterator[str]:
+    if len(ours.changes) != len(theirs.changes):
+        yield f"layers: + {len(ours.changes)} - {len(theirs.changes)}"
+        return
+    steps = [line for line in ours.history if line.startswith("+")]
+    for number, (one, other) in enumerate(zip(ours.changes, theirs.changes, strict=True)):
+        where = Where(steps[number] if number < len(steps) else "", dockerfile)
+        trees = _tree(ours.changes, number), _tree(theirs.changes, number)
+        for path in sorted(one.keys() | other.keys()):
+            pair = trees[0].get(path), trees[1].get(path)
+            if pair[0] != pair[1] and not any(rule.explains(where, *pair) for rule in RULES):
+                yield from (
+                    f"tree {number}: {sign} {node.line(path) if node else 'no ' + path}"
+                    for sign, node in zip("+-", pair, strict=True)
+                )
+
+
+def _tree(changes: tuple[Changes, ...], number: int) -> dict[str, Node]:
+    tree: dict[str, Node | None] = {}
+    for layer in changes[: number + 1]:
+        tree.update(layer)
+    return {path: node for path, node in tree.items() if node is not None}
+
+
+def _directory_time(where: Where, ours: Node | None, theirs: Node | None) -> bool:
+    """Only the time of a directory, and one of them is the time of the build."""
+    if ours is None or theirs is None or ours.kind != "directory" or ours._replace(time=theirs.time) != theirs:
+        return False
+    return ours.time in (0, -1) or theirs.time in (0, -1)
+
+
+def _heredoc_time(where: Where, ours: Node | None, theirs: Node | None) -> bool:
+    """A heredoc's file, wherever a later step took it."""
+    if ours is None or theirs is None or not re.search(r"^(COPY|ADD) .*<<", where.dockerfile, re.MULTILINE):
+        return False
+    return ours._replace(time=-1) == theirs and ours.time == 0
+
+
+def _linked_by_run(where: Where, ours: Node | None, theirs: Node | None) -> bool:
+    """Names that a RUN linked to a file of a layer below. What COPY takes of them is linked as they are."""
+    if ours is None or theirs is None or not re.search(r"\bln ", where.dockerfile):
+        return False
+    return set(theirs.twins) < set(ours.twins) and ours._replace(twins=theirs.twins) == theirs
+
+
+def _setuid_written(where: Where, ours: Node | None, theirs: Node | None) -> bool:
+    """A file that a RUN wrote to, wherever a later step took it."""
+    if ours is None or theirs is None or ours.kind != "file" or "RUN" not in where.dockerfile:
+        return False
+    return ours.mode == theirs.mode & ~0o6000 and ours._replace(mode=theirs.mode) == theirs
+
+
+RULES = (
+    Rule("directories that the builder makes", _directory_time),
+    Rule("directories that the builder makes", _heredoc_time),
+    Rule("a hard link that a RUN makes to a file of a layer below", _linked_by_run),
+    Rule("a RUN that writes to a file with setuid", _setuid_written),
+)
+
+REFUSALS = (
+    Refusal("`COPY --link --chown=NAME`", False, "invalid user index: -1"),
+    Refusal(
+        "`COPY d/*.none /x/` of the context",
+        False,
+        r"^ +\d+ \| >>> (COPY|ADD) [^\n]*[*?\[].* lstat /[^\n]*no such file",
+    ),
+    Refusal(
+        "`COPY --exclude=… .` where a symlink at the top",
+        False,
+        r"^ +\d+ \| >>> (COPY|ADD) [^\n]*--exclude=.* failed to calculate checksum of ref \S+ \"/[^/\"]+\": not found",
+    ),
+)
