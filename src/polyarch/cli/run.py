@@ -86,6 +86,8 @@ def run(
 
     Nothing of it stays: there is no daemon that would keep a container.
     """
+    import msgspec
+
     from polyarch.images import run as running
     from polyarch.sandbox import enter
     from polyarch.sandbox.container import StartError
@@ -102,7 +104,6 @@ def run(
         network=network,
         hostname=hostname,
         terminal=tty,
-        terminal_size=_terminal_size() if tty else (0, 0),
         read_only=read_only,
     )
     registry = session.registry_for([image] if insecure else ())
@@ -110,7 +111,8 @@ def run(
         found, source = running.find(
             session.store, registry, image, session.platform(platform), session.host(), pull, emit
         )
-    process = running.process(found.config, chosen, image)
+    size = _terminal_size() if tty else (0, 0)
+    process = running.process(found.config, msgspec.structs.replace(chosen, terminal_size=size), image)
     # Everything before this has ended its threads: the kernel lets only a process of one thread enter.
     for warning in enter(session.environment.search_path).warnings:
         session.warn(warning)

@@ -60,8 +60,11 @@ def host_emulators() -> dict[str, str]:
     for name in sorted(os.listdir(_HOST_TABLE)):
         if name in ("register", "status"):
             continue
-        with open(f"{_HOST_TABLE}/{name}", encoding="utf-8", errors="replace") as file:
-            entry = file.read().splitlines()
+        try:
+            with open(f"{_HOST_TABLE}/{name}", encoding="utf-8", errors="replace") as file:
+                entry = file.read().splitlines()
+        except FileNotFoundError:
+            continue  # taken out of the table in this moment
         fields = dict(line.split(" ", 1) for line in entry if " " in line)
         magic = bytes.fromhex(fields.get("magic", ""))
         mask = bytes.fromhex(fields.get("mask", "ff" * len(magic)))

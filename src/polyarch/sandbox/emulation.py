@@ -3,7 +3,7 @@
 import contextlib
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 import msgspec
@@ -14,6 +14,7 @@ from polyarch.oci.platform import Platform
 from polyarch.sandbox import emulators, namespaces, probe, syscalls
 from polyarch.sandbox.binfmt import Table, host_emulators
 from polyarch.sandbox.host import host_platform
+from polyarch.sandbox.mounts import Bind
 
 # The architectures, beside its own, whose programs a kernel of this one may run on the bare processor.
 _SIBLINGS = {"amd64": ("386",), "arm64": ("arm",)}
@@ -228,9 +229,8 @@ def _isolate(architecture: str, copies: emulators.Copies) -> None:
         # Another process may have put a copy of a newer emulator in the place of this one.
         for _ in range(2):
             with contextlib.suppress(FileNotFoundError):
-                _table.register(
-                    f"polyarch-{architecture}-isolated", architecture, copies.copy(_registered[architecture])
-                )
+                with _shown_as(copies.copy(_registered[architecture]), _registered[architecture]) as path:
+                    _table.register(f"polyarch-{architecture}-isolated", architecture, path)
                 _isolated[architecture] = ""
                 return
         _isolated[architecture] = "its copy was removed"
@@ -238,6 +238,26 @@ def _isolate(architecture: str, copies: emulators.Copies) -> None:
         _isolated[architecture] = error.message
     except OSError as error:
         _isolated[architecture] = f"no copy of it could be made: {error.strerror}"
+
+
+@contextlib.contextmanager
+def _shown_as(copy: str, emulator: str) -> Iterator[str]:
+    """The path of an emulator under which its copy lies meanwhile, in this process's mount namespace.
+
+    Every process that is emulated has this path as the first word of its command line. That of the copy would tell
+    where this user's store is, and differ from machine to machine.
+    """
+    try:
+        Bind(copy, emulator).perform()
+    except FileNotFoundError:
+        raise
+    except OSError:
+        yield copy
+        return
+    try:
+        yield emulator
+    finally:
+        syscalls.umount(emulator, syscalls.MNT_DETACH)
 
 
 def _is_native(architecture: str) -> bool:

@@ -56,8 +56,10 @@ def find(architecture: str, search_path: str) -> str | None:
     for directory in search_path.split(":"):
         for word in (f"qemu-{name}-static", f"qemu-{name}"):
             path = os.path.join(directory, word)
-            if directory.startswith("/") and os.access(path, os.X_OK) and is_static(path):
-                return os.path.realpath(path)
+            # One that cannot be read must not keep programs of other platforms from running.
+            with contextlib.suppress(OSError):
+                if directory.startswith("/") and os.access(path, os.X_OK) and is_static(path):
+                    return os.path.realpath(path)
     return None
 
 
