@@ -162,9 +162,9 @@ def test_the_live_display_redraws_a_line_for_each_unit_in_place() -> None:
     emit(Finished("b", cached=True))
     assert screen(stream.getvalue()) == [
         "[+] Building 1.0s (1/2)",
-        " => [linux/arm64 2/2] RUN make                          1.0s",
+        " => [linux/arm64 2/2] RUN make                         1.0s",
         " => => # compiling",
-        " => CACHED [1/2] FROM busybox                           1.0s",
+        " => CACHED [1/2] FROM busybox                          1.0s",
         "",
     ]
     clock.now = 2.0
@@ -172,8 +172,8 @@ def test_the_live_display_redraws_a_line_for_each_unit_in_place() -> None:
     emit.close()
     assert screen(stream.getvalue()) == [
         "[+] Building 2.0s (2/2) FINISHED",
-        " => [linux/arm64 2/2] RUN make                          2.0s",
-        " => CACHED [1/2] FROM busybox                           1.0s",
+        " => [linux/arm64 2/2] RUN make                         2.0s",
+        " => CACHED [1/2] FROM busybox                          1.0s",
         "",
     ]
 
@@ -213,14 +213,32 @@ def test_a_warning_stays_above_the_live_display() -> None:
     assert screen(stream.getvalue())[:3] == ["WARNING: careful", "the detail", "[+] Building 1.0s (0/1)"]
 
 
-def test_what_a_failed_unit_wrote_last_stays_below_the_live_display() -> None:
+def test_what_a_failed_unit_wrote_last_is_left_to_the_error_that_repeats_it() -> None:
     clock = Clock()
     emit, stream = live(clock)
     emit(Started("a", "RUN false"))
     emit(Output("a", 2, b"no such file\n"))
     emit(Finished("a", error="exit status 1"))
     emit.close()
-    assert screen(stream.getvalue())[-5:-1] == ["------", " > RUN false:", "no such file", "------"]
+    assert screen(stream.getvalue()) == [
+        "[+] Building 0.0s (1/1) FINISHED",
+        " => ERROR RUN false                                    0.0s",
+        "",
+    ]
+
+
+def test_a_terminal_that_became_narrower_has_wrapped_what_is_to_be_drawn_over() -> None:
+    clock, stream, columns = Clock(), io.StringIO(), 60
+    emit = Live(stream, clock=clock, size=lambda: (columns, 20))
+    emit(Started("a", "x"))
+    columns, clock.now = 25, 1.0
+    emit(Started("b", "y"))
+    # The head fits into a row of 25; the line of 59 columns now takes three.
+    assert "\x1b[4F" in stream.getvalue()
+    clock.now = 2.0
+    emit(Finished("b"))
+    assert stream.getvalue().count("\x1b[3F") == 1
+    emit.close()
 
 
 def test_closing_shows_the_cursor_again_and_nothing_is_drawn_afterwards() -> None:

@@ -14,6 +14,7 @@ _INTERVAL = 0.1
 _TAIL = 6
 _BAR = 12
 _HIDE, _SHOW = "\x1b[?25l", "\x1b[?25h"
+_CUT, _WRAP = "\x1b[?7l", "\x1b[?7h"
 _RESET, _RED, _BLUE, _YELLOW, _BOLD = "\x1b[0m", "\x1b[31m", "\x1b[34m", "\x1b[33m", "\x1b[1m"
 
 
@@ -42,7 +43,8 @@ class Live:
         self._lock = threading.Lock()
         self._units: dict[str, Unit] = {}
         self._above: list[str] = []
-        self._drawn = 0
+        self._drawn: list[str] = []
+        self._columns = 0
         self._last = float("-inf")
         self._began = clock()
         self._closed = threading.Event()
@@ -101,19 +103,28 @@ class Live:
 
     def _draw(self, now: float, *, final: bool = False) -> None:
         columns, rows = self._size()
-        frame = self._frame(now, columns, rows - 1, final=final)
-        parts = [_HIDE if not self._drawn else "", f"\x1b[{self._drawn}F" if self._drawn else ""]
+        # The last column stays free: terminals differ in what they do to a cursor that stands behind it.
+        frame = self._frame(now, columns - 1, rows - 1, final=final)
+        parts = [f"\x1b[{self._height(columns)}F" if self._drawn else _HIDE]
+        if columns != self._columns:
+            # Rows that the terminal wrapped are cleared first: it would join them again when it becomes wider.
+            parts.append("\x1b[J" if self._drawn else "")
+            self._columns = columns
         # What goes above the frame scrolls away with the rest of the terminal's history.
         parts += [line.replace("\n", "\x1b[K\n") + "\x1b[K\n" for line in self._above]
-        parts += [line + "\x1b[K\n" for line in frame]
-        parts.append("\x1b[J")
+        # A terminal that has just become narrower may not have said so yet: it cuts lines off instead of wrapping them.
+        parts += [_CUT, *(line + "\x1b[K\n" for line in frame), "\x1b[J", _WRAP]
         if final:
-            parts += [*(line + "\n" for line in self._failures()), _SHOW]
+            parts.append(_SHOW)
         self._stream.write("".join(parts))
         self._stream.flush()
         self._above.clear()
-        self._drawn = len(frame)
+        self._drawn = frame
         self._last = now
+
+    def _height(self, columns: int) -> int:
+        """The rows that the last frame takes now: in a terminal that became narrower, its lines have been wrapped."""
+        return sum(max(-(-text.width(text.plain(line)) // columns), 1) for line in self._drawn)
 
     def _frame(self, now: float, columns: int, rows: int, *, final: bool) -> list[str]:
         units = list(self._units.values())
@@ -145,13 +156,6 @@ class Live:
         ]
         lines += [_spread(f" => => {short(item.item)} {amount(item)}", _bar(item), columns) for item in moving[:_TAIL]]
         lines += [text.clip(f" => => # {line}", columns) for line in unit.tail[-_TAIL:]]
-        return lines
-
-    def _failures(self) -> list[str]:
-        lines: list[str] = []
-        for unit in self._units.values():
-            if unit.error and unit.tail:
-                lines += ["------", f" > {unit.title}:", *unit.tail, "------"]
         return lines
 
     def _paint(self, line: str, colour: str) -> str:
