@@ -34,9 +34,9 @@ def program() -> str:
     return found or missing("needs chromium on PATH (`make test` installs what is missing)")
 
 
-def dom(page: Path, scratch: Path) -> str:
+def dom(page: Path, scratch: Path, *, width: int = 1000) -> str:
     """The page as the browser has it in memory, as HTML."""
-    return _run(scratch, "--dump-dom", page.as_uri()).decode()
+    return _run(scratch, f"--window-size={width},700", "--dump-dom", page.as_uri()).decode()
 
 
 def pixels(page: Path, scratch: Path, *, dark: bool, size: tuple[int, int] = (1000, 700)) -> list[list[Colour]]:

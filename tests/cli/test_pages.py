@@ -128,6 +128,23 @@ def test_the_time_line_has_a_lane_for_each_platform_and_says_all_in_words_too(tm
     assert "took 7.0 s under emulation" in shown
 
 
+# Writes into each cell in how many lines the browser set it.
+_LINES = """<script>for (const cell of document.querySelectorAll("td")) {
+  const range = document.createRange(); range.selectNodeContents(cell);
+  cell.dataset.lines = new Set([...range.getClientRects()].map(box => box.top)).size;
+}</script>"""
+
+
+def test_a_narrow_window_breaks_no_word_of_the_narrow_columns(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    open_to_scripts = re.sub(r"<meta http-equiv[^>]*>", "", explain_page())
+    page.write_text(open_to_scripts.replace("</body>", f"{_LINES}</body>"))
+    shown = browser.dom(page, tmp_path, width=500)
+    found = dict(re.findall(r'data-lines="(\d+)">(linux/arm64|native|emulated)<', shown))
+    assert found == {"1": "emulated"}
+    assert re.search(r'class="text" data-lines="[2-9]"', shown), "the window is narrow"
+
+
 def test_the_picture_reader_reads_every_filter() -> None:
     """A page that is all one colour would pass for the wrong reasons, so the reader itself is tried."""
     import struct

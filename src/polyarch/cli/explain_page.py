@@ -87,7 +87,7 @@ def _table(record: "Record", *, planned: bool) -> str:
             f"<td>{clean(platforms_of(step, record))}</td>",
             f'<td class="{style}">{clean(state_of(step, planned=planned))}</td>',
             f"<td>{clean(step.how)}</td>",
-            f"<td>{clean(why(step))}</td>",
+            f'<td class="text">{clean(why(step))}</td>',
         ]
         rows.append(f"<tr>{''.join(cells)}</tr>")
     table = f"<thead><tr>{heads}</tr></thead>\n<tbody>" + "\n".join(rows) + "</tbody>"

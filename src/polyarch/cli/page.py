@@ -22,8 +22,9 @@ table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; vertical-align: top; padding: .3rem .7rem; border-bottom: 1px solid var(--line); }
 tbody tr:last-child > * { border-bottom: 0; }
 thead th { background: var(--band); position: sticky; top: 0; white-space: nowrap; }
-tbody th { font-weight: normal; overflow-wrap: anywhere; }
-td { overflow-wrap: anywhere; }
+tbody th { font-weight: normal; overflow-wrap: anywhere; min-width: min(14rem, 30vw); }
+td { overflow-wrap: break-word; }
+td.text { overflow-wrap: anywhere; min-width: min(14rem, 30vw); }
 td.yes { color: var(--yes); } td.no { color: var(--no); } td.odd { color: var(--odd); }
 ul { padding-left: 1.2rem; } li { margin: .25rem 0; }
 """
