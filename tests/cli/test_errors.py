@@ -10,7 +10,7 @@ import pytest
 
 from polyarch.cli import execute
 from polyarch.errors import PolyarchError, UsageError
-from tests.program import Program
+from tests.program import Program, Result, run
 
 
 @pytest.mark.parametrize(
@@ -140,3 +140,36 @@ def test_completion_scripts_are_printed_and_complete_commands_and_images(polyarc
         assert "polyarch" in polyarch("completion", shell).stdout
     asked = {"_POLYARCH_COMPLETE": "bash_complete", "COMP_WORDS": "polyarch man", "COMP_CWORD": "1"}
     assert polyarch(env=asked).stdout.splitlines() == ["plain,manifest"]
+
+
+def in_a_shell(polyarch: Program, script: str) -> Result:
+    """What a shell makes of `script`, in which $P is the program."""
+    return run(["/bin/sh", "-c", script], env=polyarch.env | {"P": str(polyarch.path)}, check=False)
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+def test_a_standard_stream_that_is_closed_is_as_dev_null(polyarch: Program, tmp_path: Path, closed: str) -> None:
+    Path(tmp_path, "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
+    for words in ("--version", "images", f"build -q -t app {tmp_path}", "--help"):
+        result = in_a_shell(polyarch, f"exec $P {words} {closed}")
+        assert (result.status, "Traceback" in result.stderr, "error" in result.stderr) == (0, False, False), str(result)
+    assert in_a_shell(polyarch, "$P system fsck").stdout.endswith("no problems\n")
+
+
+@pytest.mark.parametrize("words", ["images", "--help"])
+def test_output_that_does_not_fit_is_said_to_be_the_output(polyarch: Program, words: str) -> None:
+    result = in_a_shell(polyarch, f"$P {words} >/dev/full")
+    assert (result.status, result.stderr) == (
+        1,
+        "polyarch: error: cannot write to standard output: no space left on device\n",
+    )
+
+
+@pytest.mark.parametrize("words", ["build .", "--root store images", "save -o x.tar app"])
+def test_a_working_directory_that_is_gone_is_named(polyarch: Program, tmp_path: Path, words: str) -> None:
+    (tmp_path / "gone").mkdir()
+    result = in_a_shell(polyarch, f"cd {tmp_path}/gone; rmdir ../gone; exec $P {words}")
+    assert (result.status, result.stderr.splitlines()[0]) == (
+        1,
+        "polyarch: error: the working directory has been removed",
+    )

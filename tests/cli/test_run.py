@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import trees
+from tests import bases, trees
 from tests.program import Program
 
 pytestmark = pytest.mark.integration
@@ -276,3 +276,20 @@ def test_a_second_sigterm_ends_a_process_that_ignores_the_first(polyarch: Progra
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=20)
     assert process.returncode == 130
+
+
+@pytest.mark.parametrize("name", ["a:b", "c,d\\e f"])
+def test_any_character_may_stand_in_the_path_of_the_store(
+    polyarch: Program, busybox_store: Path, tmp_path: Path, name: str
+) -> None:
+    bases.copy_store(busybox_store, tmp_path / name)
+    Path(tmp_path, "Dockerfile").write_text("FROM busybox\nRUN echo built >/said\nCMD cat /said\n")
+    there = polyarch.on(tmp_path / name)
+    there("build", "-q", "-t", "app", "--platform", "linux/arm64", tmp_path)
+    assert there("run", "--rm", "app").stdout == "built\n"
+
+
+def test_a_path_that_a_runtime_cannot_be_told_is_named(polyarch: Program, busybox_store: Path, tmp_path: Path) -> None:
+    root = Path(os.fsdecode(os.fsencode(tmp_path) + b"/x\xff"))
+    bases.copy_store(busybox_store, root)
+    assert "is not UTF-8" in polyarch.on(root).fails("run", "--rm", "busybox", "true").stderr

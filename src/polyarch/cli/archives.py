@@ -83,7 +83,9 @@ class _Output:
         try:
             return open(path, "wb" if path == self._path else "xb")
         except FileNotFoundError:
-            raise NotFoundError(f"there is no directory {path.parent}", "make it, or name another file") from None
+            raise NotFoundError(
+                f"there is no directory {path.parent.absolute()}", "make it, or name another file"
+            ) from None
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         if error is None and self._compressing is not None:

@@ -112,7 +112,13 @@ def as_system_error(error: OSError) -> PolyarchError:
     """An error of the operating system that no room has put into words of its own."""
     import errno
 
+    if error.filename is None and error.errno == errno.ENOENT and _is_directory_gone():
+        return PolyarchError(
+            "the working directory has been removed", "change to a directory that exists, for example with: cd ~"
+        )
     reason = (error.strerror or str(error)).lower()
+    if error.filename is None and _is_of_output(error):
+        return PolyarchError(f"cannot write to standard output: {reason}")
     where = f"{error.filename}: " if error.filename else ""
     hints = {
         errno.ENOSPC: "make room: 'polyarch system df' shows what the store holds, 'polyarch system prune' frees it",
@@ -122,6 +128,22 @@ def as_system_error(error: OSError) -> PolyarchError:
         errno.EMFILE: "raise the limit on open files (ulimit -n)",
     }
     return PolyarchError(f"{where}{reason}", hints.get(error.errno or 0))
+
+
+def _is_directory_gone() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return True
+    return False
+
+
+def _is_of_output(error: OSError) -> bool:
+    """Whether standard output could not be written, by `click.echo` or at the end."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_code.co_name in (click.echo.__name__, _invoke.__name__)
 
 
 def _report(error: PolyarchError, debug: bool) -> int:

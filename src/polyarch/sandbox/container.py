@@ -15,6 +15,7 @@ import msgspec
 
 from polyarch.errors import CancelledError, PolyarchError, UnsupportedError
 from polyarch.oci.platform import Platform
+from polyarch.oci.text import shown
 from polyarch.sandbox import bpf, cwd, emulation, files, mounts, namespaces, runtime, search, seccomp, spec, syscalls
 from polyarch.sandbox.account import Account, resolve_user
 from polyarch.sandbox.emulators import VARIABLES, Copies
@@ -229,8 +230,15 @@ class Sandbox:
             host_sys=self._host_sys,
             annotations=self._annotations(),
         )
+        try:
+            raw = msgspec.json.encode(config)
+        except UnicodeEncodeError as error:
+            raise UnsupportedError(
+                f"{shown(str(error.object))!r} is not UTF-8, as the configuration of an OCI runtime must be",
+                "rename the path (--root moves the store) or change the value",
+            ) from error
         with open(os.path.join(bundle, "config.json"), "wb") as file:
-            file.write(msgspec.json.encode(config))
+            file.write(raw)
 
     def _annotations(self) -> dict[str, str]:
         """What spares crun compiling the seccomp profile each time."""

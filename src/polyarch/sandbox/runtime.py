@@ -41,6 +41,8 @@ class Runtime(msgspec.Struct, frozen=True):
     def command(self, state: str, bundle: str, name: str) -> list[str]:
         """The words that run the bundle `bundle` as container `name` and give its exit status."""
         log, pid = os.path.join(bundle, _LOG), os.path.join(bundle, _PID)
+        if self.kind == "crun" and ":" in log:
+            log = f"file:{log}"  # crun takes what stands before the first colon for a kind of log
         guard = [self.setpriv, "--pdeathsig", "KILL", "--", self.unshare, "--pid", "--fork", "--kill-child"]
         guard += ["--mount-proc", "--", self.path, "--root", state, "--log", log]
         # No cgroup: a build sets no limits, and without root there is seldom one to be had.
