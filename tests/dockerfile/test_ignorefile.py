@@ -1,13 +1,16 @@
 """Ignore files: which paths match, on their own and along a walk."""
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polyarch.dockerfile import ignorefile
 from polyarch.dockerfile.ignorefile import Matcher, Pattern, State
+from polyarch.dockerfile.ignoreindex import Index
 from polyarch.dockerfile.source import DockerfileError
 
 ROWS = [
@@ -133,3 +136,110 @@ def test_any_ignore_file_is_read_or_is_a_dockerfile_error(text: str) -> None:
         Matcher(ignorefile.parse(text)).matches("a/b")
     except DockerfileError:
         return
+
+
+class OneByOne:
+    """The rules as moby/patternmatcher has them, every pattern asked of every path."""
+
+    def __init__(self, texts: list[str]) -> None:
+        self.patterns = [(pattern.exclusion, self.test(pattern.text)) for pattern in ignorefile.parse("\n".join(texts))]
+
+    @classmethod
+    def test(cls, pattern: str) -> Callable[[str], bool]:
+        """Pattern.compile and Pattern.match: a regular expression, but for `**` and letters."""
+        if pattern.startswith("**") and not re.search(r"[][*?^\\]", pattern[2:].removeprefix("/")):
+            return lambda path: path.endswith(pattern[2:]) or f"/{path}" == pattern[2:]
+        expression = re.compile(cls.expression(pattern), re.ASCII)
+        return lambda path: expression.fullmatch(path) is not None
+
+    @staticmethod
+    def expression(pattern: str) -> str:
+        """Pattern.compile without its shortcuts."""
+        found, at = "", 0
+        while at < len(pattern):
+            character = pattern[at]
+            at += 1
+            if character == "*" and pattern[at : at + 1] == "*":
+                at += 1
+                at += pattern[at : at + 1] == "/"
+                found += "(.*/)?" if at < len(pattern) else ".*"
+            elif character == "*":
+                found += "[^/]*"
+            elif character == "?":
+                found += "[^/]"
+            elif character in ".+()|{}$":
+                found += "\\" + character
+            elif character == "\\":
+                found += "\\" + pattern[at : at + 1]
+                at += 1
+            else:
+                found += character
+        return found
+
+    def matches(self, path: str) -> bool:
+        """MatchesOrParentMatches."""
+        matched = False
+        for exclusion, test in self.patterns:
+            if exclusion == matched and any(test(one) for one in self.above(path)):
+                matched = not exclusion
+        return matched
+
+    def walked(self, path: str) -> bool:
+        """MatchesUsingParentResults, from the root down."""
+        matched, above = False, [False] * len(self.patterns)
+        for one in reversed(self.above(path)):
+            matched, hits = False, []
+            for (exclusion, test), inherited in zip(self.patterns, above, strict=True):
+                hit = inherited or (exclusion == matched and test(one))
+                hits.append(hit)
+                matched = not exclusion if hit else matched
+            above = hits
+        return matched
+
+    @staticmethod
+    def above(path: str) -> list[str]:
+        parts = path.split("/")
+        return ["/".join(parts[:end]) for end in range(len(parts), 0, -1)]
+
+
+_PIECES = ["a", "b", "ab", "*", "**", "?", "/", "/", "[ab]", "[^b]", "[b/]", "\\*", "\\a", ".", "**/", "/**", "]", "+"]
+WILD = st.lists(
+    st.tuples(st.sampled_from(["", "", "!"]), st.lists(st.sampled_from(_PIECES), min_size=1, max_size=8))
+    .map(lambda parts: parts[0] + "".join(parts[1]))
+    .filter(lambda text: text.strip("!/")),
+    max_size=8,
+)
+NAMES = st.lists(st.sampled_from(["a", "b", "ab", "ba", "a.b", "abab", "*", "]", "a+"]), min_size=1, max_size=5)
+
+
+@settings(max_examples=300)
+@given(WILD, st.lists(NAMES.map("/".join), min_size=1, max_size=5))
+def test_patterns_that_are_looked_up_say_the_same_as_patterns_asked_one_by_one(
+    texts: list[str], paths: list[str]
+) -> None:
+    try:
+        matcher = Matcher(ignorefile.parse("\n".join(texts)))
+    except DockerfileError:
+        return
+    slowly = OneByOne(texts)
+    for path in paths:
+        assert matcher.matches(path) == slowly.matches(path), path
+        assert walked(matcher, path) == slowly.walked(path), path
+        assert reached(matcher, path) == (not slowly.walked(path)), path
+
+
+def test_a_path_asks_few_of_a_thousand_patterns() -> None:
+    kinds = [
+        "dir{0}/file{0}",
+        "**/name{0}",
+        "**/*.ext{0}",
+        "dir{0}/**",
+        "**/dir{0}/*.c",
+        "**/d{0}/**",
+        "*-{0}-*",
+        "g{0}*/x",
+    ]
+    texts = [kind.format(number) for number in range(1000) for kind in kinds]
+    index = Index(texts)
+    for path in ("src/main.c", "dir7/file7", "a/b/c/d/e.ext3", "x/dir9/y.c", "g5a/x", "q-1-r"):
+        assert len(index.candidates(path)) < 40, path

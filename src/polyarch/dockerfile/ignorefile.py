@@ -7,16 +7,20 @@ decides, and what matches a directory matches all below it, unless a later `!` p
 import posixpath
 import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 import msgspec
 
 from polyarch.dockerfile import glob
+from polyarch.dockerfile.ignoreindex import Index
 from polyarch.dockerfile.source import DockerfileError
 from polyarch.dockerfile.words import SPACE
 
 # Those which mean something in a regular expression and nothing in a pattern.
 _ESCAPED = frozenset(".+()|{}$")
+# Those which go into a regular expression as they stand, and may be wrong there.
+_PLAIN = frozenset("[]^\\")
 
 
 class Pattern(msgspec.Struct, frozen=True):
@@ -26,11 +30,16 @@ class Pattern(msgspec.Struct, frozen=True):
     exclusion: bool = False
 
 
-class State(msgspec.Struct, frozen=True):
-    """Which patterns matched a directory, for what is below it."""
+class State(msgspec.Struct, frozen=True, gc=False):
+    """Whether a path is matched, and the numbers of the patterns that had a say, for what is below it."""
 
     matched: bool
-    patterns: tuple[bool, ...]
+    hits: tuple[int, ...] = ()
+
+
+_NOTHING = State(False)
+# How many directories `Matcher.matches` remembers.
+_REMEMBERED = 10_000
 
 
 def parse(text: str) -> tuple[Pattern, ...]:
@@ -68,7 +77,7 @@ def patterns(texts: Iterable[str]) -> tuple[Pattern, ...]:
             pattern = pattern[1:]
             if not pattern:
                 raise DockerfileError('illegal exclusion pattern: "!"')
-        glob.translate(pattern)
+        glob.check(pattern)
         found.append(Pattern(pattern, exclusion))
     return tuple(found)
 
@@ -90,35 +99,53 @@ class Matcher:
     def __init__(self, found: Iterable[Pattern]) -> None:
         self.patterns = tuple(found)
         self._tests = tuple(_Test(pattern.text) for pattern in self.patterns)
-        self.has_exclusions = any(pattern.exclusion for pattern in self.patterns)
-        self._reach = tuple(
-            (number, _literal_parts(pattern.text)) for number, pattern in enumerate(self.patterns) if pattern.exclusion
+        self._exclusions = tuple(pattern.exclusion for pattern in self.patterns)
+        self.has_exclusions = any(self._exclusions)
+        self._index = Index(pattern.text for pattern in self.patterns)
+        self._reaches = _Reaches(
+            {number: pattern.text for number, pattern in enumerate(self.patterns) if pattern.exclusion}
         )
+        self._known: dict[str, int] = {}
 
     def matches(self, path: str) -> bool:
         """Whether `path` matches, or a directory above it does, and no later `!` takes it back."""
-        matched = False
-        above = [path, *_parents(path)]
-        for pattern, test in zip(self.patterns, self._tests, strict=True):
-            if pattern.exclusion == matched and any(test(candidate) for candidate in above):
-                matched = not pattern.exclusion
-        return matched
+        last = max((self._last(above) for above in _parents(path)), default=-1)
+        last = max(last, max(self._hits(path), default=-1))
+        return last >= 0 and not self._exclusions[last]
+
+    def _last(self, directory: str) -> int:
+        """The last pattern that matches a directory that is above something, -1 for none."""
+        known = self._known.get(directory)
+        if known is None:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            known = self._known[directory] = max(self._hits(directory), default=-1)
+        return known
+
+    def _hits(self, path: str) -> list[int]:
+        """The numbers of the patterns that match this very path, in no order."""
+        return [number for number in self._index.candidates(path) if self._tests[number](path)]
 
     def enter(self, path: str, above: State | None = None) -> State:
         """What is known of `path`, given what is known of the directory that it is in; None where that is where
         the walk begins."""
-        # Nothing is known of what is above a path that a walk begins with.
-        candidates = [path, *_parents(path)] if above is None else [path]
+        found = self._hits(path)
+        if above is None:
+            # Nothing is known of what is above a path that a walk begins with.
+            for parent in _parents(path):
+                found += self._hits(parent)
+            above = _NOTHING
+        if not found:
+            return above
+        before = frozenset(above.hits)
         matched = False
-        hits: list[bool] = []
-        for number, (pattern, test) in enumerate(zip(self.patterns, self._tests, strict=True)):
-            hit = above is not None and above.patterns[number]
+        hits: list[int] = []
+        for number in sorted(before.union(found)):
+            exclusion = self._exclusions[number]
             # A pattern that could change nothing is not asked, and does not count for what is below.
-            if not hit and pattern.exclusion == matched:
-                hit = any(test(candidate) for candidate in candidates)
-            hits.append(hit)
-            if hit:
-                matched = not pattern.exclusion
+            if number in before or exclusion == matched:
+                hits.append(number)
+                matched = not exclusion
         return State(matched, tuple(hits))
 
     def skips(self, path: str, state: State) -> bool:
@@ -126,11 +153,63 @@ class Matcher:
 
         Not where a `!` pattern could take something back that lies below.
         """
-        if not state.matched:
-            return False
-        parts = path.split("/")
         # One that already matched a directory above has had its say.
-        return not any(_may_reach(reach, parts) for number, reach in self._reach if not state.patterns[number])
+        return state.matched and not self._reaches.any_below(path.split("/"), state.hits)
+
+
+@lru_cache(maxsize=8)
+def matcher(found: tuple[Pattern, ...]) -> Matcher:
+    """The matcher of these patterns. Every platform of a build asks for the same one."""
+    return Matcher(found)
+
+
+class _Reaches:
+    """Which `!` patterns could match something below a directory, as a tree of their parts."""
+
+    def __init__(self, patterns: Mapping[int, str]) -> None:
+        self._parts = {number: _literal_parts(text) for number, text in patterns.items()}
+        self._top = _Fork()
+        for parts in self._parts.values():
+            fork = self._top
+            for part in parts:
+                if part == "**":
+                    fork.open += 1
+                    break
+                fork.count += 1
+                fork = fork.any_name() if part is None else fork.names.setdefault(part, _Fork())
+
+    def any_below(self, directory: list[str], done: Iterable[int]) -> bool:
+        """Whether a pattern that is not among `done` could match something below the directory of these parts."""
+        reaching = 0
+        forks = [self._top]
+        for part in directory:
+            reaching += sum(fork.open for fork in forks)
+            forks = [below for fork in forks for below in (fork.names.get(part), fork.any) if below is not None]
+            if not forks:
+                break
+        reaching += sum(fork.open + fork.count for fork in forks)
+        if reaching:
+            reaching -= sum(_may_reach(self._parts[one], directory) for one in done if one in self._parts)
+        return reaching > 0
+
+
+class _Fork:
+    """Where patterns part: by the next name, for any name, `open` for those which may cross slashes from here on.
+
+    `count` are those that go on by a name.
+    """
+
+    __slots__ = ("any", "count", "names", "open")
+
+    def __init__(self) -> None:
+        self.names: dict[str, _Fork] = {}
+        self.any: _Fork | None = None
+        self.open = self.count = 0
+
+    def any_name(self) -> "_Fork":
+        if self.any is None:
+            self.any = _Fork()
+        return self.any
 
 
 def _parents(path: str) -> list[str]:
@@ -166,8 +245,11 @@ class _Test:
 
     def __init__(self, pattern: str) -> None:
         self.pattern = pattern
-        self.kind, expression = _compile(pattern)
-        self.expression = expression
+        self.kind, self._source = _translate(pattern)
+        self._expression: re.Pattern[str] | None = None
+        # Only these can be wrong for a regular expression; the others are compiled when they are needed.
+        if self.kind == "expression" and not _PLAIN.isdisjoint(pattern):
+            self._expression = _compile(pattern, self._source)
 
     def __call__(self, path: str) -> bool:
         match self.kind:
@@ -178,11 +260,13 @@ class _Test:
             case "suffix":
                 suffix = self.pattern[2:]
                 return path.endswith(suffix) or (suffix.startswith("/") and path == suffix[1:])
-        return self.expression is not None and self.expression.fullmatch(path) is not None
+        if self._expression is None:
+            self._expression = _compile(self.pattern, self._source)
+        return self._expression.fullmatch(path) is not None
 
 
-def _compile(pattern: str) -> tuple[str, re.Pattern[str] | None]:
-    """How to match, and the regular expression where one is needed.
+def _translate(pattern: str) -> tuple[str, str]:
+    """How to match, and the regular expression for where one is needed.
 
     Brackets and escapes go into the expression as they stand, as moby does it.
     """
@@ -220,12 +304,14 @@ def _compile(pattern: str) -> tuple[str, re.Pattern[str] | None]:
             if character in "[]":
                 kind = "expression"
         step += 1
-    if kind != "expression":
-        return kind, None
+    return kind, "".join(pieces)
+
+
+def _compile(pattern: str, source: str) -> re.Pattern[str]:
     try:
         with warnings.catch_warnings():
             # "[[" may mean something else in a later Python; here it is what it is in Go.
             warnings.simplefilter("ignore", FutureWarning)
-            return kind, re.compile("".join(pieces), re.ASCII)
+            return re.compile(source, re.ASCII)
     except re.error as error:
         raise glob.bad(pattern) from error

@@ -168,7 +168,7 @@ def _with_parents(
     wild = glob.has_wildcards(above) or glob.has_wildcards(pattern)
     if not wild and files.entry(placing.resolve(files, posixpath.join(above, pattern))) is None:
         raise NotFoundError(f'"{posixpath.join("/", above, pattern)}": not found')
-    matcher = ignorefile.Matcher(ignorefile.patterns([pattern]))
+    matcher = ignorefile.matcher(ignorefile.patterns([pattern]))
 
     def include(relative: str, directory: bool) -> int:
         if matcher.matches(relative):
@@ -207,7 +207,7 @@ def wildcard(pattern: str, name: str) -> bool:
 def _excluding(texts: Sequence[str]) -> Callable[[str, bool], int] | None:
     if not texts:
         return None
-    matcher = ignorefile.Matcher(ignorefile.patterns(texts))
+    matcher = ignorefile.matcher(ignorefile.patterns(texts))
 
     def excluded(relative: str, directory: bool) -> int:
         if not matcher.matches(relative):
