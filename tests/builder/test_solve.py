@@ -27,6 +27,9 @@ class Sums:
     def inputs(self, vertex: str) -> Iterable[str]:
         return self.vertices[vertex][1]
 
+    def joins(self, vertex: str) -> bool:
+        return vertex.startswith("join")
+
     def cache_key(self, vertex: str, inputs: Mapping[str, str]) -> str:
         number, names = self.vertices[vertex]
         return f"{number}({','.join(inputs[name] for name in names)})"
@@ -39,7 +42,8 @@ class Sums:
         self.prepared.append(list(pending))
 
     def perform(self, vertex: str, cache_key: str, inputs: Mapping[str, int], outside: Outside) -> int:
-        self.performed.append(vertex)
+        if not self.joins(vertex):
+            self.performed.append(vertex)
         if vertex in self.waiting:
             assert self.cancelled.wait(10)
             raise PolyarchError(f"{vertex} was cancelled")
@@ -247,3 +251,14 @@ def test_a_vertex_without_a_key_takes_only_those_with_it_that_need_it() -> None:
     with pytest.raises(FailedError) as caught:
         solve(["top", "right"], Unreadable(DIAMOND), Notes())
     assert caught.value.results == {}
+
+
+def test_what_only_joins_its_inputs_is_no_work_and_is_not_told() -> None:
+    stages = {"base": (1, ()), "join": (0, ("base",)), "step": (10, ("join",)), "joined": (0, ("join", "step"))}
+    top = stages | {"top": (100, ("joined",))}
+    sums, notes = Sums(top), Notes()
+    assert solve(["top"], sums, notes)["top"] == 1 + 10 + 1 + 100
+    assert notes.lines == ["base started", "base done", "step started", "step done", "top started", "top done"]
+    cached = Sums(top | {"top": (200, ("joined",))}, sums.cache)
+    assert solve(["top"], cached, Notes())["top"] == 1 + 10 + 1 + 200
+    assert (cached.performed, cached.prepared) == (["top"], [["top"]])

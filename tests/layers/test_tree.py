@@ -3,10 +3,15 @@
 import io
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from polyarch.errors import ConflictError, CorruptError
 from polyarch.layers import listing as listings
+from polyarch.layers import whiteouts
+from polyarch.layers.listing import Listing
 from polyarch.layers.resolve import resolve
+from polyarch.layers.tree import Tree
 from tests.layers.making import directory, file, hardlink, listing, symlink, tar, tree
 
 BASE = [
@@ -163,3 +168,75 @@ def test_deep_replacements_cost_no_more_than_what_they_replace() -> None:
     for number in range(3000):
         layer += [directory(f"d{number}"), file(f"d{number}/x"), file(f"d{number}")]
     assert len(_paths(layer)) == 3000
+
+
+_PATHS = st.sampled_from(["a", "a/b", "a/b/c", "a/d", "e", "e/f"])
+_LAYER = st.lists(
+    st.one_of(
+        _PATHS.map(directory),
+        _PATHS.map(file),
+        _PATHS.map(lambda path: (whiteouts.whiteout(path), b"")),
+        st.sampled_from(["a", "a/b", "e"]).map(lambda path: file(f"{path}/.wh..wh..opq")),
+    ),
+    max_size=6,
+).map(lambda items: listing(*items))
+
+
+@given(st.lists(_LAYER, min_size=1, max_size=12))
+def test_each_of_many_layers_sees_only_those_below_it(layers: list[Listing]) -> None:
+    def seen(one: Tree) -> dict[str, tuple[str, int]]:
+        return {node.entry.path: (node.entry.kind, node.layer) for node in one.walk()}
+
+    trees, before, model = [Tree()], [], {"": ("directory", -1)}
+    try:
+        for number, layer in enumerate(layers):
+            model = _applied(model, layer, number)
+            trees.append(trees[-1].with_layer(layer))
+            before.append(model)
+    except CorruptError:
+        pass  # a file stands below a file
+    assert [seen(one) for one in trees[1:]] == before[: len(trees) - 1]
+    for one, expected in zip(trees[1:], before, strict=False):
+        assert all(one.children(path) == _children(expected, path) for path in ("", "a", "a/b", "e"))
+
+
+def _children(model: dict[str, tuple[str, int]], directory: str) -> list[str]:
+    return sorted(path for path in model if path and path.rpartition("/")[0] == directory)
+
+
+def _applied(model: dict[str, tuple[str, int]], layer: Listing, number: int) -> dict[str, tuple[str, int]]:
+    """What a plain dict of paths is after a layer."""
+    model = dict(model)
+
+    def below(path: str) -> list[str]:
+        return [other for other in model if other.startswith(path + "/")]
+
+    def parents(path: str) -> None:
+        parts = path.split("/")[:-1]
+        for count in range(1, len(parts) + 1):
+            found = model.setdefault("/".join(parts[:count]), ("directory", -1))
+            if found[0] != "directory":
+                raise CorruptError("below a file")
+
+    def prune(path: str) -> None:
+        for other in sorted([path, *below(path)] if path else list(model), key=len, reverse=True):
+            if other and other in model and model[other][1] != number and not _children(model, other):
+                del model[other]
+
+    for entry in layer.entries:
+        name = entry.path.rpartition("/")[2]
+        if name == whiteouts.OPAQUE:
+            parents(entry.path)
+            for child in _children(model, entry.path.rpartition("/")[0]):
+                prune(child)
+        elif name.startswith(whiteouts.PREFIX):
+            path = whiteouts.deleted(entry.path)
+            parents(path)
+            prune(path)
+        else:
+            parents(entry.path)
+            if entry.kind != "directory":
+                for other in below(entry.path):
+                    del model[other]
+            model[entry.path] = (entry.kind, number)
+    return model

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from polyarch import progress
 from polyarch.builder.assemble import Image
 from polyarch.builder.perform.filesystem import Filesystems
+from polyarch.builder.perform.stack import on as stack_on
 from polyarch.builder.request import Export, Output
 from polyarch.errors import ConflictError, PolyarchError, UsageError
 from polyarch.layers.entry import Content, Entry, Item, plain
@@ -165,7 +166,7 @@ class Exporter:
 
     def _items(self, image: Image) -> Iterator[Item]:
         """The flattened file system of an image, sorted, and where its bytes are."""
-        tree = self._filesystems.tree(image.layers)
+        tree = self._filesystems.tree(stack_on(None, image.layers))
         first: dict[tuple[int, str], str] = {}
         for node in tree.walk():
             if not node.entry.path:
@@ -178,7 +179,7 @@ class Exporter:
             if name != entry.path:
                 yield plain(entry, kind="hardlink", link=name, size=0), None
             else:
-                yield entry, self._filesystems.content(image.layers, node.layer, node.source)
+                yield entry, self._filesystems.content(image.layers[node.layer], node.source)
 
 
 def _directory_name(platform: Platform) -> str:

@@ -21,7 +21,7 @@ from polyarch.builder.perform.site import Result, Site
 from polyarch.builder.plan.options import epoch_of
 from polyarch.builder.plan.planner import Plan, plan
 from polyarch.builder.record import Record
-from polyarch.builder.recorder import Archive, Recorder, step
+from polyarch.builder.recorder import Archive, Recorder, stacks, step
 from polyarch.builder.request import BuildRequest
 from polyarch.builder.survival import Failure, Survival
 from polyarch.builder.vertices import Graph, VertexId
@@ -289,7 +289,9 @@ class _Build:
         """Write down what was done, for `explain`; of a build that failed, too."""
         order = solve.topological(list(targets), self._performer.inputs)
         steps = recorder.steps(order, self._performer)
-        Archive(self._store).remember(self._request, plans, steps, recorder, self._performer)
+        Archive(self._store).remember(
+            self._request, plans, steps, stacks(self._graph, order), recorder, self._performer
+        )
 
     def outlook(self) -> Record:
         """What `run` would do, and why: nothing is performed."""
@@ -307,7 +309,9 @@ class _Build:
             [
                 step(self._graph, key, self._performer, cached=key in seen.results, done=key in pending)
                 for key in seen.order
+                if not self._performer.joins(key)
             ],
+            stacks(self._graph, seen.order),
             self._performer,
         )
 
@@ -365,5 +369,5 @@ class _Build:
         if directory is None:
             raise PolyarchError("there is no build context", "name a directory, as in: polyarch build -t NAME .")
         ignore = sources.ignore.get(name, "")
-        matcher = ignorefile.Matcher(ignorefile.parse(ignore)) if ignore.strip() else None
+        matcher = ignorefile.matcher(ignorefile.parse(ignore)) if ignore.strip() else None
         return Context(directory, self._store, int(self._request.created * 1e9), matcher)

@@ -30,7 +30,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `waited` is for how many seconds more it waited for others, as for a locked cache mount. A step that was given up
     because another one failed, or the build was interrupted, is `canceled`.
 
-    `inputs` are the ids of the steps that it needed. `files` names the list of the files that it took of a context.
+    `inputs` are the ids of the steps and of the file systems (`Record.stacks`) that it needed. `files` names the list
+    of the files that it took of a context.
     `reasons` say why it was not taken from the cache.
     """
 
@@ -53,7 +54,10 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """One build: when (seconds since 1970), of what, for which platforms, and its steps, inputs first."""
+    """One build: when (seconds since 1970), of what, for which platforms, and its steps, inputs first.
+
+    `stacks` are the file systems of its stages, by id: the id of the one below, and of the step that is on top.
+    """
 
     version: int = _VERSION
     names: tuple[str, ...]
@@ -64,6 +68,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     begun: float
     seconds: float
     steps: tuple[Step, ...]
+    stacks: Mapping[str, tuple[str, str]] = {}
 
 
 def encode(record: Record) -> bytes:
@@ -120,18 +125,24 @@ def kind(graph: Graph, vertex: VertexId) -> str:
 
 
 def explained(
-    steps: Sequence[Step], before: Record | None, files: Callable[[str], Mapping[str, str]], *, fresh: bool
+    steps: Sequence[Step],
+    stacks: Mapping[str, tuple[str, str]],
+    before: Record | None,
+    files: Callable[[str], Mapping[str, str]],
+    *,
+    fresh: bool,
 ) -> tuple[Step, ...]:
     """The steps, those that were not cached with their reasons: what changed since the build `before`.
 
-    `files` gives a list of files by its name: path → what changes with it. `fresh` says that the cache was not wanted.
+    `stacks` are as of `Record`. `files` gives a list of files by its name: path → what changes with it. `fresh` says
+    that the cache was not wanted.
     """
     former: dict[tuple[str, ...], Step] = {}
     for step in before.steps if before is not None else ():
         former.setdefault(_place(step), step)
         # A build for other platforms is better compared than not at all.
         former.setdefault(_place(step)[:-1], step)
-    changed: dict[str, Step] = {}
+    changed = _Changed(stacks)
     found: list[Step] = []
     for step in steps:
         if step.kind == "ImageLayers":
@@ -139,7 +150,7 @@ def explained(
             known = former.get(_place(step)) or former.get(_place(step)[:-1])
             told = tuple(_differences(known.parts, step.parts)) if known is not None else ()
             if told:
-                changed[step.id] = step
+                changed.add(step)
             found.append(msgspec.structs.replace(step, reasons=told))
             continue
         if step.cached or not step.done or step.kind in _GIVEN:
@@ -148,16 +159,42 @@ def explained(
         place = _place(step)
         known = former.get(place) or former.get(place[:-1])
         reasons = tuple(_reasons(step, known, before, changed, files, fresh))
-        changed[step.id] = step
+        changed.add(step)
         found.append(msgspec.structs.replace(step, reasons=reasons))
     return tuple(found)
+
+
+class _Changed:
+    """The steps that are not what they were; of a stage's file system, the lowest."""
+
+    def __init__(self, stacks: Mapping[str, tuple[str, str]]) -> None:
+        self._stacks = stacks
+        self._steps: dict[str, Step] = {}
+        # What is known of file systems whose steps have all been gone through.
+        self._lowest: dict[str, Step | None] = {"": None}
+
+    def add(self, step: Step) -> None:
+        self._steps[step.id] = step
+
+    def within(self, key: str) -> Step | None:
+        """The step of this id, or the lowest of the file system of this id, if it changed."""
+        if key not in self._stacks:
+            return self._steps.get(key)
+        above: list[str] = []
+        while key not in self._lowest:
+            above.append(key)
+            key = self._stacks[key][0]
+        found = self._lowest[key]
+        for one in reversed(above):
+            found = self._lowest[one] = found or self._steps.get(self._stacks[one][1])
+        return found
 
 
 def _reasons(
     step: Step,
     former: Step | None,
     before: Record | None,
-    changed: Mapping[str, Step],
+    changed: "_Changed",
     files: Callable[[str], Mapping[str, str]],
     fresh: bool,
 ) -> Iterable[str]:
@@ -171,7 +208,7 @@ def _reasons(
     if step.files != former.files:
         own.append(_files(files(former.files), files(step.files)))
     yield from own
-    follows = next((changed[key] for key in step.inputs if key in changed), None)
+    follows = next(filter(None, map(changed.within, step.inputs)), None)
     if follows is not None and not own:
         yield f"it follows {follows.name.partition('@sha256:')[0]}"
     elif not own and step.inputs != former.inputs and follows is None:

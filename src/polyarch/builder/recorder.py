@@ -11,7 +11,7 @@ from polyarch import progress
 from polyarch.builder import coding, record
 from polyarch.builder.record import How, Record, Step
 from polyarch.builder.request import BuildRequest
-from polyarch.builder.vertices import Context, Git, Graph, Http, Run, VertexId
+from polyarch.builder.vertices import Context, Git, Graph, Http, Run, Stacked, VertexId
 from polyarch.oci import reference as references
 
 if TYPE_CHECKING:
@@ -77,7 +77,8 @@ class Recorder:
 
     def steps(self, order: Iterable[VertexId], performer: Selecting) -> tuple[Step, ...]:
         """What happened to each of these vertices, which come inputs first."""
-        return tuple(self._step(vertex, performer) for vertex in order)
+        vertices = self._graph.vertices
+        return tuple(self._step(vertex, performer) for vertex in order if not isinstance(vertices[vertex], Stacked))
 
     def seconds(self) -> float:
         """How long it has been."""
@@ -137,6 +138,12 @@ def step(
     )
 
 
+def stacks(graph: Graph, order: Iterable[VertexId]) -> dict[str, tuple[str, str]]:
+    """The file systems among the vertices in `order`, as of `record.Record`."""
+    found = ((vertex, graph.vertices[vertex]) for vertex in order)
+    return {vertex: (value.below, value.layers) for vertex, value in found if isinstance(value, Stacked)}
+
+
 def _how(graph: Graph, vertex: VertexId) -> How:
     value = graph.vertices[vertex]
     if not isinstance(value, Run):
@@ -176,6 +183,7 @@ class Archive:
         request: BuildRequest,
         plans: "Sequence[Plan]",
         steps: tuple[Step, ...],
+        stacks: Mapping[str, tuple[str, str]],
         recorder: Recorder,
         performer: Selecting,
     ) -> None:
@@ -189,7 +197,7 @@ class Archive:
                     files = {}  # known as too many, so that they are not counted by every build
                 self._store.cache.put(_FILES, one.files, coding.to_msgpack(files))
         if any(not one.cached for one in steps if one.kind != "Context"):
-            steps = record.explained(steps, self.of_context(request), self.files, fresh=request.no_cache)
+            steps = record.explained(steps, stacks, self.of_context(request), self.files, fresh=request.no_cache)
         names = tuple(str(name.tagged()) for name in request.export.names)
         made = record.encode(
             Record(
@@ -201,12 +209,18 @@ class Archive:
                 begun=request.created,
                 seconds=round(recorder.seconds(), 3),
                 steps=steps,
+                stacks=stacks,
             )
         )
         self._store.cache.put_many(_BUILD, [(key, made) for key in (_place(request), *(f"name {n}" for n in names))])
 
     def outlook(
-        self, request: BuildRequest, platforms: Sequence[str], steps: Sequence[Step], performer: Selecting
+        self,
+        request: BuildRequest,
+        platforms: Sequence[str],
+        steps: Sequence[Step],
+        stacks: Mapping[str, tuple[str, str]],
+        performer: Selecting,
     ) -> Record:
         """A build that has not been done, as a record: why each step would be done, compared with the last build."""
         selections = (performer.selection(VertexId(one.id)) for one in steps)
@@ -223,7 +237,8 @@ class Archive:
             platforms=tuple(platforms),
             begun=request.created,
             seconds=0.0,
-            steps=record.explained(steps, self.of_context(request), files, fresh=request.no_cache),
+            steps=record.explained(steps, stacks, self.of_context(request), files, fresh=request.no_cache),
+            stacks=stacks,
         )
 
     def _get(self, key: str) -> Record | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from polyarch.errors import PolyarchError
@@ -33,6 +34,9 @@ class Performer(Protocol[Key, Result]):
 
     def inputs(self, vertex: Key) -> Iterable[Key]:
         """The vertices whose results `vertex` needs."""
+
+    def joins(self, vertex: Key) -> bool:
+        """Whether the result is only those of its inputs together: no work, and nothing that anybody is told of."""
 
     def cache_key(self, vertex: Key, inputs: Mapping[Key, str]) -> str:
         """What finds the result of `vertex` in a later run; equal keys are done once in this one, too."""
@@ -86,7 +90,7 @@ def solve(
     seen = examine(targets, performer, observer, keep_going=keep_going)
     results, pending, errors = seen.results, seen.pending, seen.errors
     for vertex in seen.order:
-        if vertex in results:
+        if vertex in results and not performer.joins(vertex):
             observer.started(vertex)
             observer.finished(vertex, cached=True)
     performer.prepare(pending)
@@ -143,7 +147,21 @@ def examine(
         else:
             seen.results[vertex] = cached
     seen.pending.reverse()
+    _join(seen, performer)
     return seen
+
+
+def _join(seen: Examined[Key, Result], performer: Performer[Key, Result]) -> None:
+    """Settle those of the pending that only join results which are there."""
+    pending: list[Key] = []
+    for vertex in seen.pending:
+        needed = tuple(performer.inputs(vertex)) if performer.joins(vertex) else ()
+        if needed and all(key in seen.results for key in needed):
+            inputs = {key: seen.results[key] for key in needed}
+            seen.results[vertex] = performer.perform(vertex, seen.keys[vertex], inputs, nullcontext)
+        else:
+            pending.append(vertex)
+    seen.pending = pending
 
 
 def topological(targets: list[Key], inputs: Callable[[Key], Iterable[Key]]) -> list[Key]:
@@ -189,6 +207,7 @@ class _Run(Generic[Key, Result]):
         self._observer = observer
         self._keep_going = keep_going
         self._errors: dict[str, PolyarchError] = {}
+        self._firsts: dict[str, Key] = {}
         self._twins: dict[Key, Key] = {}
         # What has begun and was not collected: whether its work is done.
         self._begun: dict[Key, bool] = {}
@@ -203,30 +222,24 @@ class _Run(Generic[Key, Result]):
         from queue import SimpleQueue
         from threading import Semaphore
 
-        # Vertices with one cache key are one piece of work: the first does it, the others wait for its result.
-        twins: dict[str, Key] = {}
         for vertex in self._pending:
-            needs = {key for key in self._performer.inputs(vertex) if key not in self._results}
-            first = twins.setdefault(self._keys[vertex], vertex)
-            if first != vertex:
-                self._twins[vertex] = first
-                needs.add(first)
-            self._missing[vertex] = len(needs)
-            for key in needs:
-                self._dependants.setdefault(key, []).append(vertex)
-            if not needs:
-                self._ready.append(vertex)
+            self._wait_for_inputs(vertex)
         places: _Places[Result] = _Places(Semaphore(workers), SimpleQueue())
         running: dict[Future[Result], Key] = {}
         # A thread is made only where none is idle: there are as many as places, and one for each that waits outside.
         pool = ThreadPoolExecutor(len(self._pending), thread_name_prefix="solve")
         try:
             while True:
-                while self._may_begin() and places.free.acquire(blocking=False):
-                    vertex = self._ready.popleft()
-                    future = pool.submit(self._perform, vertex, places)
-                    running[future] = vertex
-                    future.add_done_callback(places.news.put)
+                while self._may_begin():
+                    if self._performer.joins(self._ready[0]):
+                        self._join(self._ready.popleft())
+                    elif places.free.acquire(blocking=False):
+                        vertex = self._ready.popleft()
+                        future = pool.submit(self._perform, vertex, places)
+                        running[future] = vertex
+                        future.add_done_callback(places.news.put)
+                    else:
+                        break
                 if not running:
                     break
                 done = places.news.get()
@@ -241,6 +254,25 @@ class _Run(Generic[Key, Result]):
             for vertex, whole in self._begun.items():
                 self._observer.finished(vertex, canceled=not whole)
         return self._errors
+
+    def _wait_for_inputs(self, vertex: Key) -> None:
+        """Note what a vertex waits for, and that it does."""
+        needs = {key for key in self._performer.inputs(vertex) if key not in self._results}
+        # Vertices with one cache key are one piece of work: the first does it, the others wait for its result.
+        first = self._firsts.setdefault(self._keys[vertex], vertex)
+        if first != vertex:
+            self._twins[vertex] = first
+            needs.add(first)
+        self._missing[vertex] = len(needs)
+        for key in needs:
+            self._dependants.setdefault(key, []).append(vertex)
+        if not needs:
+            self._ready.append(vertex)
+
+    def _join(self, vertex: Key) -> None:
+        inputs = {key: self._results[key] for key in self._performer.inputs(vertex)}
+        self._results[vertex] = self._performer.perform(vertex, self._keys[vertex], inputs, nullcontext)
+        self._release(vertex)
 
     def _may_begin(self) -> bool:
         return bool(self._ready) and (not self._errors or self._keep_going)
@@ -278,10 +310,7 @@ class _Run(Generic[Key, Result]):
         if error is None:
             self._results[vertex] = future.result()
             self._observer.finished(vertex)
-            for key in self._dependants.get(vertex, ()):
-                self._missing[key] -= 1
-                if not self._missing[key]:
-                    self._ready.append(key)
+            self._release(vertex)
             return
         if not isinstance(error, PolyarchError):
             raise error
@@ -294,3 +323,10 @@ class _Run(Generic[Key, Result]):
         self._errors[vertex] = error
         if not self._keep_going:
             self._performer.cancel()
+
+    def _release(self, vertex: Key) -> None:
+        """Those for whom `vertex` was the last that they waited for are ready."""
+        for key in self._dependants.pop(vertex, ()):
+            self._missing[key] -= 1
+            if not self._missing[key]:
+                self._ready.append(key)

@@ -5,7 +5,8 @@ it. Its inputs are the ids of other vertices, so comparing and hashing never des
 the result again in a later run, is computed by the performer, as late as possible. Stage names, Dockerfile lines
 and labels for people stand beside the vertex (`Label`) and are part of neither.
 
-What a stage's file system is, is the tuple of its layer vertices, lowest first.
+What a stage's file system is, says a `Stacked`: the file system below, and one more vertex with layers. So a stage of
+thousands of steps has thousands of vertices of one size, and none that lists all below it. `NOTHING` is scratch.
 """
 
 from collections.abc import Iterable
@@ -19,7 +20,7 @@ from polyarch.oci.digest import Digest
 from polyarch.oci.platform import Platform
 
 VertexId = NewType("VertexId", str)
-Layers = tuple[VertexId, ...]
+NOTHING = VertexId("")
 
 
 class ImageLayers(msgspec.Struct, frozen=True, tag=True):
@@ -32,6 +33,13 @@ class Context(msgspec.Struct, frozen=True, tag=True):
     """The files of a build context of this machine; `name` is empty for the main one."""
 
     name: str
+
+
+class Stacked(msgspec.Struct, frozen=True, tag=True):
+    """A stage's file system: what lies `below`, and on top the layers that the vertex `layers` gives."""
+
+    below: VertexId
+    layers: VertexId
 
 
 class Inline(msgspec.Struct, frozen=True, tag=True):
@@ -60,12 +68,12 @@ class Git(msgspec.Struct, frozen=True, tag=True):
 
 
 class CopyPart(msgspec.Struct, frozen=True, kw_only=True):
-    """One source of a COPY or ADD: a path or pattern in the files of `source`.
+    """One source of a COPY or ADD: a path or pattern in the files of `source`, which is no layer but a `Stacked`.
 
     A fetched file and a heredoc are named exactly (`pattern` false); anything else may have wildcards.
     """
 
-    source: Layers
+    source: VertexId
     path: str
     pattern: bool = True
     unpack: bool = False
@@ -80,8 +88,8 @@ class Copy(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     `owner`, empty where it has none.
     """
 
-    base: Layers
-    accounts: Layers = ()
+    base: VertexId
+    accounts: VertexId = NOTHING
     parts: tuple[CopyPart, ...]
     destination: str
     owner: str = ""
@@ -94,18 +102,18 @@ class Copy(msgspec.Struct, frozen=True, tag=True, kw_only=True):
 class MakeDirectory(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     """WORKDIR: a directory that is there afterwards. `owner` is what USER says."""
 
-    base: Layers
+    base: VertexId
     path: str
     owner: str = ""
     epoch: int | None = None
 
 
 class RunMount(msgspec.Struct, frozen=True, kw_only=True):
-    """One `RUN --mount`, everything resolved. `source` is the layers or the context that it comes from."""
+    """One `RUN --mount`, everything resolved. `source` is the file system or the context that it comes from."""
 
     kind: Literal["bind", "cache", "tmpfs", "secret", "ssh"]
     target: str
-    source: Layers = ()
+    source: VertexId = NOTHING
     path: str = ""
     read_only: bool = False
     id: str = ""
@@ -125,7 +133,7 @@ class Run(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     is of /dev/shm in bytes, 0 for the default.
     """
 
-    base: Layers
+    base: VertexId
     platform: Platform
     argv: tuple[str, ...]
     env: tuple[str, ...]
@@ -142,7 +150,7 @@ class Run(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     epoch: int | None = None
 
 
-Vertex = ImageLayers | Context | Inline | Http | Git | Copy | MakeDirectory | Run
+Vertex = ImageLayers | Context | Stacked | Inline | Http | Git | Copy | MakeDirectory | Run
 
 
 class Label(msgspec.Struct, frozen=True):
@@ -158,19 +166,20 @@ def identity(vertex: Vertex) -> VertexId:
     return VertexId(digests.of(coding.to_json(vertex)))
 
 
-def inputs(vertex: Vertex) -> Layers:
+def inputs(vertex: Vertex) -> tuple[VertexId, ...]:
     """The vertices whose results this one needs, each once."""
     match vertex:
         case Copy():
-            sources = tuple(source for part in vertex.parts for source in part.source)
-            needed = vertex.base + vertex.accounts + sources
+            needed = [vertex.base, vertex.accounts, *(part.source for part in vertex.parts)]
         case MakeDirectory():
-            needed = vertex.base
+            needed = [vertex.base]
         case Run():
-            needed = vertex.base + tuple(source for mount in vertex.mounts for source in mount.source)
+            needed = [vertex.base, *(mount.source for mount in vertex.mounts)]
+        case Stacked():
+            needed = [vertex.below, vertex.layers]
         case _:
-            needed = ()
-    return tuple(dict.fromkeys(needed))
+            return ()
+    return tuple(dict.fromkeys(one for one in needed if one))
 
 
 class Graph:
@@ -192,6 +201,26 @@ class Graph:
                 found.add(key)
                 pending += inputs(self.vertices[key])
         return found
+
+    def layers(self, *stages: VertexId) -> tuple[VertexId, ...]:
+        """The vertices whose layers a stage's file system has, lowest first; of several stages, in no order."""
+        found: list[VertexId] = []
+        seen: set[VertexId] = set()
+        for stage in stages:
+            while stage and stage not in seen:
+                seen.add(stage)
+                stacked = self.vertices[stage]
+                assert isinstance(stacked, Stacked), stage
+                found.append(stacked.layers)
+                stage = stacked.below
+        return tuple(reversed(found))
+
+    def stack(self, below: VertexId, layers: VertexId) -> VertexId:
+        """The file system of a stage with one more vertex's layers on it."""
+        stacked = Stacked(below, layers)
+        key = identity(stacked)
+        self.vertices.setdefault(key, stacked)
+        return key
 
     def add(self, vertex: Vertex, name: str, platform: str = "", lines: tuple[int, int] = (0, 0)) -> VertexId:
         """The id of `vertex`, which is added where it is not there yet; its label learns of the platform."""

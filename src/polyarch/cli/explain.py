@@ -189,7 +189,10 @@ def _document(record: "Record") -> dict[str, Any]:
     import msgspec
 
     document: dict[str, Any] = msgspec.to_builtins(record)
-    del document["version"]
+    del document["version"], document["stacks"]
+    tops = {stack: top for stack, (_, top) in record.stacks.items()}
     for step, shown in zip(record.steps, document["steps"], strict=True):
+        if step.inputs:
+            shown["inputs"] = [tops.get(key, key) for key in step.inputs]
         shown |= {"cached": step.cached, "seconds": step.seconds, "waited": step.waited, "reasons": list(step.reasons)}
     return {**document, "advice": advice(record)}

@@ -75,13 +75,17 @@ def _configure(changes: tuple[str, ...]) -> "Callable[[ImageConfig], ImageConfig
             raise UsageError(f"--change takes no {instruction.keyword}", f"it takes {known}")
 
     def configure(config: "ImageConfig") -> "ImageConfig":
+        from polyarch.builder.plan.growing import Lines, Table
         from polyarch.builder.plan.state import StageState
+        from polyarch.builder.vertices import NOTHING
 
-        state = StageState(platform=config.platform, layers=(), config=config, history=(), env=config.env)
+        state = StageState(
+            platform=config.platform, layers=NOTHING, config=config, history=Lines(), env=Table(config.env)
+        )
         for instruction in instructions:
             expanded, _ = expand(instruction, state.env, "\\")
             state = _effects()[type(expanded)](state, expanded)
-        return state.config
+        return state.finished()
 
     return configure
 

@@ -5,7 +5,7 @@ parent is a symbolic link of a layer below lands where the link leads, as contai
 is a link, and many layers speak of lib/…).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import msgspec
 
@@ -30,26 +30,52 @@ class Node(msgspec.Struct, frozen=True, gc=False):
     layer: int
 
 
+class _Part:
+    """What some adjoining layers of a tree say: paths, with None for one that they delete, and names in directories.
+
+    `listings` are those of its layers that keep texts, by their numbers. A finished part does not change any more.
+    """
+
+    __slots__ = ("below", "deletes", "listings", "nodes")
+
+    def __init__(self) -> None:
+        self.nodes: dict[str, Node | None] = {}
+        self.below: dict[str, set[str]] = {}
+        self.listings: dict[int, Listing] = {}
+        self.deletes = False
+
+
 class Tree:
     """The flattened image of `listings`, lowest first. It does not change once it is built.
+
+    `with_layer` gives the tree with one layer more. The two share their parts, so that each layer of thousands costs
+    what it holds, and not what lies below.
 
     Raises CorruptError where a layer contradicts itself: a file below a file, a hard link to nothing.
     """
 
-    def __init__(self, listings: Sequence[Listing]) -> None:
-        self._listings = tuple(listings)
-        self._nodes: dict[str, Node] = {"": Node(_ROOT, _ROOT, -1)}
-        self._below: dict[str, set[str]] = {}
-        for index, listing in enumerate(self._listings):
-            # What this layer has put there so far: its whiteouts, wherever they stand, speak of the rest only.
-            self._own: set[str] = set()
-            for entry in listing.entries:
-                self._add(entry, index)
-        self._own = set()
+    def __init__(self, listings: Sequence[Listing] = ()) -> None:
+        bottom = _Part()
+        bottom.nodes[""] = Node(_ROOT, _ROOT, -1)
+        self._count = 0
+        # The topmost part first. Each is at least twice as large as the one above it, so there are few.
+        self._parts: tuple[_Part, ...] = (bottom,)
+        for listing in listings:
+            self._put_on_top(listing)
+
+    def with_layer(self, listing: Listing) -> "Tree":
+        """The tree of the same layers and this one on top. Raises as the constructor does."""
+        tree = Tree.__new__(Tree)
+        tree._count, tree._parts = self._count, self._parts
+        tree._put_on_top(listing)
+        return tree
 
     def lookup(self, path: str) -> Node | None:
         """What is at `path`, no symbolic link followed."""
-        return self._nodes.get(path)
+        for part in self._parts:
+            if path in part.nodes:
+                return part.nodes[path]
+        return None
 
     def resolve(self, path: str, follow_last: bool = True) -> str:
         """Where `path` leads inside the image; what is not there is kept. Raises ConflictError for a circle."""
@@ -57,47 +83,90 @@ class Tree:
 
     def children(self, path: str) -> list[str]:
         """The paths of what is in a directory, sorted; no symbolic link followed."""
-        return sorted(self._below.get(path, ()))
+        return sorted(self._names(path))
 
     def walk(self, path: str = "") -> Iterator[Node]:
         """What is at `path` and below, each directory before what is in it, names sorted."""
-        pending = [path] if path in self._nodes else []
+        pending = [path] if self.lookup(path) is not None else []
         while pending:
             path = pending.pop()
-            yield self._nodes[path]
-            if path in self._below:
-                pending.extend(sorted(self._below[path], reverse=True))
+            node = self.lookup(path)
+            assert node is not None, path
+            yield node
+            if names := self._names(path):
+                pending.extend(sorted(names, reverse=True))
+
+    def text(self, path: str) -> str | None:
+        """The text of one of the small files that listings keep, links followed; None where there is none."""
+        node = self.lookup(self.resolve(path))
+        if node is None or node.layer < 0:
+            return None
+        listing = next((part.listings[node.layer] for part in self._parts if node.layer in part.listings), None)
+        raw = None if listing is None else listing.texts.get(node.source.path)
+        return None if raw is None else raw.decode("utf-8", "surrogateescape")
 
     def _look(self, path: str) -> Entry | None:
-        node = self._nodes.get(path)
+        node = self.lookup(path)
         return None if node is None else node.entry
 
+    def _names(self, path: str) -> Collection[str]:
+        """The paths of what is in a directory, in no order."""
+        parts = self._parts
+        if len(parts) == 1 and not parts[0].deletes:
+            return parts[0].below.get(path, ())
+        found = [part.below[path] for part in parts if path in part.below]
+        if not found:
+            return ()
+        return [name for name in (found[0] if len(found) == 1 else set().union(*found)) if self.lookup(name)]
+
+    # ── building
+
+    def _put_on_top(self, listing: Listing) -> None:
+        top = _Part()
+        if listing.texts:
+            top.listings[self._count] = listing
+        self._parts = (top, *self._parts)
+        # What this layer has put there so far: its whiteouts, wherever they stand, speak of the rest only.
+        self._own: set[str] = set()
+        for entry in listing.entries:
+            self._add(entry, self._count)
+        del self._own
+        self._count += 1
+        while len(self._parts) > 1 and len(self._parts[1].nodes) < 2 * len(self._parts[0].nodes):
+            upper, lower, *rest = self._parts
+            self._parts = (_merged(upper, lower, lowest=not rest), *rest)
+
     def _put(self, path: str, node: Node) -> None:
-        if path and path not in self._nodes:
-            self._below.setdefault(parent_of(path), set()).add(path)
-        self._nodes[path] = node
+        top = self._parts[0]
+        if path:
+            top.below.setdefault(parent_of(path), set()).add(path)
+        top.nodes[path] = node
         self._own.add(path)
+
+    def _delete(self, path: str) -> None:
+        top = self._parts[0]
+        top.nodes[path] = None
+        top.deletes = True
+        self._own.discard(path)
 
     def _prune(self, path: str) -> None:
         """Take away what is at `path` and below, but for what this layer has put there, and its parents."""
-        if path not in self._nodes:
+        if self.lookup(path) is None:
             return
         found = [path]
         for here in found:
-            found.extend(self._below.get(here, ()))
+            found.extend(self._names(here))
         for here in reversed(found):
-            if here not in self._own and not self._below.get(here):
-                del self._nodes[here]
-                self._below[parent_of(here)].discard(here)
+            if here not in self._own and not self._names(here):
+                self._delete(here)
 
     def _empty(self, path: str) -> None:
         """Take away all that is below `path`."""
-        pending = list(self._below.pop(path, ()))
+        pending = list(self._names(path))
         while pending:
             below = pending.pop()
-            del self._nodes[below]
-            self._own.discard(below)
-            pending.extend(self._below.pop(below, ()))
+            pending.extend(self._names(below))
+            self._delete(below)
 
     def _whiteout(self, path: str) -> bool:
         """Take `path` as a whiteout, if it is one."""
@@ -109,7 +178,7 @@ class Tree:
         elif whiteouts.is_opaque_marker(path):
             directory = parent_of(self._settle(path))
             whiteouts.check_opaque(path, directory)
-            for below in list(self._below.get(directory, ())):
+            for below in list(self._names(directory)):
                 self._prune(below)
         else:
             return whiteouts.is_bookkeeping(path)
@@ -132,14 +201,14 @@ class Tree:
 
     def _settle(self, path: str) -> str:
         """The path with links in its parents followed; parents that no layer has are made."""
-        known = self._nodes.get(parent_of(path))
+        known = self.lookup(parent_of(path))
         if known is not None and known.entry.kind == "directory":
             return path
         path = resolve(path, self._look, follow_last=False)
         parts = path.split("/")[:-1]
         for count in range(1, len(parts) + 1):
             parent = "/".join(parts[:count])
-            node = self._nodes.get(parent)
+            node = self.lookup(parent)
             if node is None:
                 made = Listed(path=parent, kind="directory", mode=0o755)
                 self._put(parent, Node(made, made, -1))
@@ -151,8 +220,28 @@ class Tree:
 
     def _linked(self, entry: Listed, path: str) -> Node:
         link = self.resolve(entry.link, follow_last=False)
-        target = self._nodes.get(link)
+        target = self.lookup(link)
         # One that names itself, or what is below it, would remove its target by being made.
         if (link + "/").startswith(path + "/") or target is None or target.entry.kind == "directory":
             raise CorruptError(f"{entry.path} is a hard link to {entry.link}, which is no file of the image")
         return Node(plain(target.entry, path=path), target.source, target.layer)
+
+
+def _merged(upper: _Part, lower: _Part, *, lowest: bool) -> _Part:
+    """What both parts say together; below the `lowest` there is nothing that could be deleted."""
+    part = _Part()
+    part.nodes = {**lower.nodes, **upper.nodes}
+    part.listings = {**lower.listings, **upper.listings}
+    part.below = {**lower.below, **upper.below}
+    for path in lower.below.keys() & upper.below.keys():
+        part.below[path] = lower.below[path] | upper.below[path]
+    part.deletes = lower.deletes or upper.deletes
+    if lowest and part.deletes:
+        part.nodes = {path: node for path, node in part.nodes.items() if node is not None}
+        part.below = {
+            directory: kept
+            for directory, names in part.below.items()
+            if (kept := {name for name in names if name in part.nodes})
+        }
+        part.deletes = False
+    return part

@@ -17,10 +17,11 @@ from polyarch.builder.perform.copying import no_archive
 from polyarch.builder.perform.files import Files, StageFiles
 from polyarch.builder.perform.filesystem import Filesystems
 from polyarch.builder.perform.layer import Layer
-from polyarch.builder.perform.site import VERSION, Result, Site, keys, stack
+from polyarch.builder.perform.site import VERSION, Result, Site, key_of, stack_of
 from polyarch.builder.perform.sources import Sources
+from polyarch.builder.perform.stack import Stack
 from polyarch.builder.perform.streaming import Uploads, no_upload
-from polyarch.builder.vertices import Context, Copy, CopyPart, Graph, Layers, MakeDirectory, VertexId
+from polyarch.builder.vertices import NOTHING, Context, Copy, CopyPart, Graph, MakeDirectory, VertexId
 from polyarch.dockerfile import rules
 from polyarch.errors import NotFoundError
 
@@ -69,16 +70,16 @@ class Copies:
         The same selection serves all platforms, so it is worked out once. `of_result` says that its layer will be
         wanted as a blob.
         """
-        question = msgspec.structs.replace(vertex, base=(), accounts=())
-        name = f"{coding.to_json(question)!r}{[keys(part.source, inputs) for part in vertex.parts]}"
+        question = msgspec.structs.replace(vertex, base=NOTHING, accounts=NOTHING)
+        name = f"{coding.to_json(question)!r}{[key_of(part.source, inputs) for part in vertex.parts]}"
         if name not in self._selections:
             self._selections[name] = self._select(vertex, inputs, of_result)
         return self._selections[name]
 
     def _select(self, vertex: Copy, inputs: Mapping[VertexId, str], of_result: bool) -> str:
-        sources = [self._graph.vertices[source] for part in vertex.parts for source in part.source]
+        sources = [self._graph.vertices[part.source] for part in vertex.parts if part.source]
         contexts = [self._sources.context(source) for source in sources if isinstance(source, Context)]
-        if len(contexts) != len(vertex.parts) or len(sources) != len(contexts):
+        if len(contexts) != len(vertex.parts):
             return self._read(vertex, inputs, of_result)
         # What was selected of directories that have not changed since is known without reading a name twice.
         cache = self._site.store.cache
@@ -101,7 +102,7 @@ class Copies:
         for part, found in zip(vertex.parts, local, strict=True):
             digest.update(coding.to_json((part.path, part.pattern, part.unpack)))
             if found is None:
-                digest.update(keys(part.source, inputs).encode())
+                digest.update(key_of(part.source, inputs).encode())
         chosen = [number for number, found in enumerate(local) if found is not None]
         if chosen:
             only = msgspec.structs.replace(vertex, parts=tuple(vertex.parts[number] for number in chosen))
@@ -143,12 +144,12 @@ class Copies:
             inside = msgspec.structs.replace(bare, destination=f"{bare.destination}/")
             return copying.arrange(inside, found, placing.Empty(), None, no_archive), False
 
-    def mounted(self, source: Layers, path: str, inputs: Mapping[VertexId, str]) -> str:
+    def mounted(self, source: VertexId, path: str, inputs: Mapping[VertexId, str]) -> str:
         """What a bind mount shows: the content of a context's files, the key of a stage."""
         local = self._sources.local(source)
         if local is None:
-            return keys(source, inputs)
-        whole = Copy(base=(), parts=(CopyPart(source=source, path=path),), destination="/mount")
+            return key_of(source, inputs)
+        whole = Copy(base=NOTHING, parts=(CopyPart(source=source, path=path),), destination="/mount")
         return self.selected(whole, inputs)
 
     def copy(self, vertex: Copy, inputs: Mapping[VertexId, Result], uploads: Uploads) -> Layer:
@@ -170,7 +171,7 @@ class Copies:
 
     def _hidden(self, vertex: Copy, paths: Iterable[str]) -> str:
         """What is to be said of one of these paths that the context's directory has, and its ignore file leaves out."""
-        sources = {source for part in vertex.parts for source in part.source}
+        sources = {part.source for part in vertex.parts if part.source}
         contexts = [value for source in sources if isinstance(value := self._graph.vertices[source], Context)]
         for context in contexts:
             for path in paths:
@@ -179,10 +180,10 @@ class Copies:
                     return f"; {hidden[0]} is there, and .dockerignore excludes it (pattern {hidden[1]})"
         return ""
 
-    def _texts(self, stage: Layers, inputs: Mapping[VertexId, Result]) -> accounts.ReadText:
+    def _texts(self, stage: VertexId, inputs: Mapping[VertexId, Result]) -> accounts.ReadText:
         if not stage:
             return lambda _: None
-        return StageFiles(self._filesystems, stack(stage, inputs)).text
+        return StageFiles(self._filesystems, stack_of(stage, inputs)).text
 
     def _arrange(
         self, vertex: Copy, sources: Sequence[Files], base: placing.Lookup, owner: tuple[int, int] | None
@@ -207,13 +208,15 @@ class Copies:
         notes = _unknown(owner, f"USER {vertex.owner}") if arranged.items else ()
         return msgspec.structs.replace(made, notes=notes)
 
-    def _base(self, base: Layers, inputs: Mapping[VertexId, Result]) -> placing.Lookup:
-        return StageFiles(self._filesystems, stack(base, inputs)) if base else placing.Empty()
+    def _base(self, base: VertexId, inputs: Mapping[VertexId, Result]) -> placing.Lookup:
+        return StageFiles(self._filesystems, stack_of(base, inputs)) if base else placing.Empty()
 
-    def _source(self, source: Layers, inputs: Mapping[VertexId, Result]) -> Files:
-        if len(source) == 1 and not isinstance(found := inputs[source[0]], tuple):
-            return found
-        return StageFiles(self._filesystems, stack(source, inputs))
+    def _source(self, source: VertexId, inputs: Mapping[VertexId, Result]) -> Files:
+        found = inputs[source] if source else None
+        if found is None or isinstance(found, Stack):
+            return StageFiles(self._filesystems, found)
+        assert not isinstance(found, tuple), source
+        return found
 
     def _archive(self, source: Files, path: str) -> Archive | None:
         followed = placing.resolve(source, path)
@@ -270,6 +273,6 @@ def _unknown(owner: accounts.Owner | None, words: str) -> tuple[tuple[str, str],
 
 def _question(vertex: Copy, sources: Sequence[Files], owner: tuple[int, int] | None) -> str:
     """What a copy asks for, whatever its base and whoever is asked."""
-    bare = msgspec.structs.replace(vertex, base=(), accounts=(), parts=(), owner=str(owner or ""))
+    bare = msgspec.structs.replace(vertex, base=NOTHING, accounts=NOTHING, parts=(), owner=str(owner or ""))
     parts = [(part.path, part.pattern, part.unpack) for part in vertex.parts]
     return f"{coding.to_json((bare, parts))!r} {[id(source) for source in sources]}"

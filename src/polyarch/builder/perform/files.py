@@ -10,8 +10,10 @@ import msgspec
 from polyarch.builder.perform import placing
 from polyarch.builder.perform.filesystem import Filesystems
 from polyarch.builder.perform.layer import Layer
+from polyarch.builder.perform.stack import Stack
 from polyarch.errors import NotFoundError
 from polyarch.layers.entry import Content, Entry
+from polyarch.layers.tree import Node
 
 ROOT = Entry(path="", kind="directory", mode=0o755)
 
@@ -82,10 +84,10 @@ def inline(files: Sequence[tuple[str, str]], time: int = 0) -> FlatFiles:
 class StageFiles:
     """The flattened file system of a stage or an image."""
 
-    def __init__(self, filesystems: Filesystems, layers: Sequence[Layer]) -> None:
+    def __init__(self, filesystems: Filesystems, stack: Stack | None) -> None:
         self._filesystems = filesystems
-        self._layers = layers
-        self._tree = filesystems.tree(layers)
+        self._stack = stack
+        self._tree = filesystems.tree(stack)
 
     def entry(self, path: str) -> Entry | None:
         """As of `placing.Tree`."""
@@ -109,16 +111,20 @@ class StageFiles:
         node = self._tree.lookup(path)
         if node is None:
             raise NotFoundError(f'"/{path}": not found')
-        return self._filesystems.content(self._layers, node.layer, node.source)
+        return self._filesystems.content(self._layer(node), node.source)
 
     def fingerprint(self, path: str) -> str:
         """As of `Files`: the layer that the file is from says it."""
         node = self._tree.lookup(path)
-        return "" if node is None else f"{self._layers[node.layer].key} {node.source.path}"
+        return "" if node is None else f"{self._layer(node).key} {node.source.path}"
 
     def text(self, path: str) -> str | None:
         """The content of a small text file, symbolic links followed; None where there is no file."""
-        return self._filesystems.text(self._layers, path)
+        return self._filesystems.text(self._stack, path)
+
+    def _layer(self, node: Node) -> Layer:
+        assert self._stack is not None
+        return self._stack.at(node.layer)
 
 
 def name_of(path: str) -> str:

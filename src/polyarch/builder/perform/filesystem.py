@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from polyarch.builder.perform.layer import Layer
+from polyarch.builder.perform.stack import Stack
 from polyarch.errors import CorruptError, NotFoundError, PolyarchError
 from polyarch.images.unpack import Layer as BlobLayer
 from polyarch.images.unpack import Unpacker
@@ -55,7 +56,7 @@ class Filesystems:
         self._mutex = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}
         self._snapshots: dict[str, tuple[Listing, dict[str, Content | None]]] = {}
-        self._trees: dict[tuple[str, ...], Tree] = {}
+        self._trees: dict[str, Tree] = {}
         self._files: dict[str, LayerFiles] = {}
         self._tables: dict[str, Listing | None] = {}
         self._foreseeing: Executor | None = None
@@ -86,12 +87,22 @@ class Filesystems:
         known = place is not None and self._store.cache.get(_TOC, place.digest) is not None
         return known or self._store.cache.get("listing", layer.diff_id) is not None
 
-    def tree(self, layers: Sequence[Layer]) -> Tree:
-        """The flattened file system of these layers, lowest first."""
-        key = tuple(layer.key for layer in layers)
-        return self._once(
-            "tree " + " ".join(key), self._trees, key, lambda: Tree([self.listing(layer) for layer in layers])
-        )
+    def tree(self, stack: Stack | None) -> Tree:
+        """The flattened file system of these layers, made from that of the layers below, which often is there."""
+        above: list[Stack] = []
+        while stack is not None and stack.key not in self._trees:
+            above.append(stack)
+            stack = stack.below
+        tree = Tree() if stack is None else self._trees[stack.key]
+        for one in reversed(above):
+            tree = self._tree(one, tree)
+        return tree
+
+    def _tree(self, stack: Stack, below: Tree) -> Tree:
+        def make() -> Tree:
+            return below.with_layer(self.listing(stack.layer))
+
+        return self._once(f"tree {stack.key}", self._trees, stack.key, make)
 
     def listing(self, layer: Layer) -> Listing:
         """What a layer holds, or is said to hold by the table that goes with it."""
@@ -140,9 +151,8 @@ class Filesystems:
         listing, contents = self._snapshot(layer)
         return [(entry, contents[entry.path]) for entry in listing.entries]
 
-    def content(self, layers: Sequence[Layer], layer: int, entry: Listed) -> Content:
-        """Where the bytes of a file of `layers[layer]` are."""
-        owner = layers[layer]
+    def content(self, owner: Layer, entry: Listed) -> Content:
+        """Where the bytes of a file of a layer are."""
         if not owner.diff_id or owner.blob is None:
             found = self._snapshot(owner)[1].get(entry.path)
             if found is None:
@@ -151,19 +161,20 @@ class Filesystems:
         files = self._once(f"files {owner.key}", self._files, owner.key, lambda: self._open(owner))
         return lambda: files.open(entry)
 
-    def text(self, layers: Sequence[Layer], path: str) -> str | None:
+    def text(self, stack: Stack | None, path: str) -> str | None:
         """The text of a small file of the flattened layers, symbolic links followed; None where there is no file.
 
         A listing keeps a few such files (`listing.KEPT`); any other, and those of an unpacked layer, are read from the
         layer. Of a larger file only the first 16 MiB are read.
         """
-        tree = self.tree(layers)
+        tree = self.tree(stack)
         node = tree.lookup(tree.resolve(path))
-        if node is None or node.layer < 0 or node.entry.kind != "file":
+        if stack is None or node is None or node.layer < 0 or node.entry.kind != "file":
             return None
-        raw = self.listing(layers[node.layer]).texts.get(node.source.path)
+        layer = stack.at(node.layer)
+        raw = self.listing(layer).texts.get(node.source.path)
         if raw is None:
-            with open_content(node.source, self.content(layers, node.layer, node.source)) as reader:
+            with open_content(node.source, self.content(layer, node.source)) as reader:
                 raw = _beginning(reader)
         return raw.decode("utf-8", "surrogateescape")
 

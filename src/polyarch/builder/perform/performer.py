@@ -4,7 +4,7 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -16,11 +16,13 @@ from polyarch.builder.perform import layer as records
 from polyarch.builder.perform.copies import Copies
 from polyarch.builder.perform.filesystem import Filesystems
 from polyarch.builder.perform.layer import Layer
-from polyarch.builder.perform.site import VERSION, Result, Site, keys, stack
+from polyarch.builder.perform.site import VERSION, Result, Site, key_of, stack_of
 from polyarch.builder.perform.sources import Sources
+from polyarch.builder.perform.stack import Stack, on
 from polyarch.builder.perform.streaming import no_upload
 from polyarch.builder.solve import Outside
 from polyarch.builder.vertices import (
+    NOTHING,
     Context,
     Copy,
     Git,
@@ -28,9 +30,9 @@ from polyarch.builder.vertices import (
     Http,
     ImageLayers,
     Inline,
-    Layers,
     MakeDirectory,
     Run,
+    Stacked,
     Vertex,
     VertexId,
     inputs,
@@ -99,16 +101,19 @@ class Performer:
             return
         self._unpacks = False
         self._copies.pack_ahead(self._site.uploads)
-        below = [value.base for value in vertices.values() if isinstance(value, Copy | MakeDirectory)]
-        bases = dict.fromkeys(base for layers in below for base in layers)
-        images = [value for base in bases if isinstance(value := vertices[base], ImageLayers)]
+        bases = dict.fromkeys(value.base for value in vertices.values() if isinstance(value, Copy | MakeDirectory))
+        images = [value for one in self._graph.layers(*bases) if isinstance(value := vertices[one], ImageLayers)]
         self.filesystems.foresee(layer for image in images for layer in self._image(image))
 
     # ── what the solver asks
 
-    def inputs(self, vertex: VertexId) -> Layers:
+    def inputs(self, vertex: VertexId) -> tuple[VertexId, ...]:
         """As of `solve.Performer`."""
         return inputs(self._graph.vertices[vertex])
+
+    def joins(self, vertex: VertexId) -> bool:
+        """As of `solve.Performer`: a stage's file system is only the layers that others make."""
+        return isinstance(self._graph.vertices[vertex], Stacked)
 
     def cache_key(self, vertex: VertexId, inputs: Mapping[VertexId, str]) -> str:
         """As of `solve.Performer`: a digest of the vertex's fields, with its inputs' keys for their ids."""
@@ -121,19 +126,21 @@ class Performer:
                 # What of it matters is known to those who copy from it.
                 parts.append(value.name)
             case Copy():
-                rest = msgspec.structs.replace(value, base=(), accounts=(), parts=())
+                rest = msgspec.structs.replace(value, base=NOTHING, accounts=NOTHING, parts=())
                 selected = self._copies.selected(value, inputs, of_result=vertex in self._targets)
                 taken = self._taken[vertex] = selected
-                parts += [rest, keys(value.base, inputs), keys(value.accounts, inputs), taken]
+                parts += [rest, key_of(value.base, inputs), key_of(value.accounts, inputs), taken]
             case MakeDirectory():
-                parts += [msgspec.structs.replace(value, base=()), keys(value.base, inputs)]
+                parts += [msgspec.structs.replace(value, base=NOTHING), key_of(value.base, inputs)]
+            case Stacked():
+                parts += [key_of(value.below, inputs), key_of(value.layers, inputs)]
             case Run():
-                mounts = [msgspec.structs.replace(mount, source=()) for mount in value.mounts]
+                mounts = [msgspec.structs.replace(mount, source=NOTHING) for mount in value.mounts]
                 # The addresses of extra hosts are no reason to run again, their names are; as in BuildKit.
                 hosts = tuple((name, "") for name, _ in value.hosts)
-                bare = msgspec.structs.replace(value, base=(), mounts=(), hosts=hosts)
+                bare = msgspec.structs.replace(value, base=NOTHING, mounts=(), hosts=hosts)
                 sources = [self._copies.mounted(mount.source, mount.path, inputs) for mount in value.mounts]
-                parts += [bare, mounts, sources, keys(value.base, inputs)]
+                parts += [bare, mounts, sources, key_of(value.base, inputs)]
             case Http():
                 parts.append(self._site.downloads.fetch(value.url, value.checksum).digest)
             case Git():
@@ -151,7 +158,7 @@ class Performer:
             return self._sources.files(value)
         if isinstance(value, ImageLayers):
             return self._image(value)
-        if isinstance(value, Git) or vertex in self._anew:
+        if isinstance(value, Git | Stacked) or vertex in self._anew:
             return None
         known = records.find_result(self._site.store, cache_key, self._site.compression)
         if known is None:
@@ -179,6 +186,8 @@ class Performer:
             raise CancelledError
         value = self._graph.vertices[vertex]
         match value:
+            case Stacked():
+                return self._stacked(vertex, value, inputs)
             case Git():
                 return self._site.repositories.files(value, self._site.repositories.commit(value))
             case Copy():
@@ -186,10 +195,9 @@ class Performer:
             case MakeDirectory():
                 made = self._copies.make_directory(value, inputs)
             case Run():
-                base, created = stack(value.base, inputs), self._site.created
-                sources = {
-                    source: self._mount_source(source, inputs) for mount in value.mounts for source in mount.source
-                }
+                base, created = stack_of(value.base, inputs), self._site.created
+                mounted = [mount.source for mount in value.mounts if mount.source]
+                sources = {source: self._mount_source(source, inputs) for source in mounted}
                 key = self._snapshot_key(vertex, cache_key)
                 made = self._runner(outside).run(vertex, value, key, base, sources, created)
             case _:
@@ -231,12 +239,21 @@ class Performer:
 
     # ── results
 
-    def _mount_source(self, source: VertexId, inputs: Mapping[VertexId, Result]) -> Sequence[Layer] | Path:
+    def _stacked(self, vertex: VertexId, value: Stacked, inputs: Mapping[VertexId, Result]) -> Stack:
+        if not self._bare.isdisjoint(inputs):
+            self._bare.add(vertex)
+        layers = inputs[value.layers]
+        assert isinstance(layers, tuple), value.layers
+        found = on(stack_of(value.below, inputs), layers)
+        assert found is not None
+        return found
+
+    def _mount_source(self, source: VertexId, inputs: Mapping[VertexId, Result]) -> Stack | Path:
         vertex: Vertex = self._graph.vertices[source]
         if isinstance(vertex, Context):
             return self._sources.shown(source, vertex)
         found = inputs[source]
-        assert isinstance(found, tuple)
+        assert isinstance(found, Stack)
         return found
 
     def _image(self, vertex: ImageLayers) -> tuple[Layer, ...]:

@@ -10,6 +10,7 @@ from polyarch import progress
 from polyarch.builder.perform.filesystem import Filesystems
 from polyarch.builder.perform.layer import Layer
 from polyarch.builder.perform.secrets import Secrets
+from polyarch.builder.perform.stack import Stack, layers_of
 from polyarch.builder.plan.wording import quoted
 from polyarch.builder.vertices import Run, RunMount, VertexId
 from polyarch.errors import BuildError, NotFoundError
@@ -55,13 +56,13 @@ class Runner:
         vertex_id: VertexId,
         vertex: Run,
         key: str,
-        base: Sequence[Layer],
-        sources: Mapping[VertexId, "Sequence[Layer] | Path"],
+        base: Stack | None,
+        sources: Mapping[VertexId, "Stack | Path | None"],
         created: str,
     ) -> Layer:
         """The layer that the process leaves. Raises BuildError with its last words if it fails."""
         sandbox = self._sandbox()
-        lowers = self._filesystems.lowers(base)
+        lowers = self._filesystems.lowers(layers_of(base))
         tail = bytearray()
 
         def output(stream: int) -> Callable[[bytes], None]:
@@ -102,7 +103,7 @@ class Runner:
         return [*kept, *(f"{name}={value}" for name, value in {**extra, **secret}.items())]
 
     def _mounts(
-        self, vertex: Run, sources: Mapping[VertexId, "Sequence[Layer] | Path"], held: ExitStack
+        self, vertex: Run, sources: Mapping[VertexId, "Stack | Path | None"], held: ExitStack
     ) -> tuple[tuple[Mount, ...], dict[str, str]]:
         mounts: list[Mount] = []
         env: dict[str, str] = {}
@@ -128,21 +129,19 @@ class Runner:
                     agents += 1
         return tuple(mounts), env
 
-    def _bind(self, mount: RunMount, sources: Mapping[VertexId, "Sequence[Layer] | Path"], held: ExitStack) -> Bind:
+    def _bind(self, mount: RunMount, sources: Mapping[VertexId, "Stack | Path | None"], held: ExitStack) -> Bind:
         """Files of a context or stage. Writes, where `rw` allows them, go to an overlay that is thrown away."""
-        lowers: list[str] = []
-        for source in mount.source:
-            found = sources[source]
-            if isinstance(found, Path):
-                lowers.append(str(found))
-            else:
-                lowers.extend(self._filesystems.lowers(found))
+        found = sources[mount.source] if mount.source else None
+        if isinstance(found, Path):
+            lowers: Sequence[str] = [str(found)]
+        else:
+            lowers = self._filesystems.lowers(layers_of(found))
         root = held.enter_context(self._sandbox().rootfs(lowers))
         path = _inside(root, mount.path)
         return Bind(path, mount.target, mount.read_only)
 
     def _caches(
-        self, vertex: Run, sources: Mapping[VertexId, "Sequence[Layer] | Path"], held: ExitStack
+        self, vertex: Run, sources: Mapping[VertexId, "Stack | Path | None"], held: ExitStack
     ) -> dict[str, str]:
         """The directory of each cache mount, by the mount's id.
 
@@ -154,7 +153,7 @@ class Runner:
                 wanted[mount.id] = mount
         return {key: self._cache(wanted[key], sources, held) for key in sorted(wanted)}
 
-    def _cache(self, mount: RunMount, sources: Mapping[VertexId, "Sequence[Layer] | Path"], held: ExitStack) -> str:
+    def _cache(self, mount: RunMount, sources: Mapping[VertexId, "Stack | Path | None"], held: ExitStack) -> str:
         """A directory that outlives the build. `locked` waits for its other users, `private` takes another one."""
 
         def fill(files: str) -> None:

@@ -12,8 +12,9 @@ from polyarch.builder.perform.git import Repositories
 from polyarch.builder.perform.http import Downloads
 from polyarch.builder.perform.layer import Layer
 from polyarch.builder.perform.secrets import Secrets
+from polyarch.builder.perform.stack import Stack
 from polyarch.builder.perform.streaming import Uploads, no_upload
-from polyarch.builder.vertices import Layers, VertexId
+from polyarch.builder.vertices import VertexId
 from polyarch.layers.compression import Compression
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 
 # Raised when what a cached result means changes, so that no result of before is believed.
 VERSION = "polyarch-2"
-# What a vertex gives: layers, or files to copy from.
-Result = tuple[Layer, ...] | Files
+# What a vertex gives: layers, a stage's file system, or files to copy from.
+Result = tuple[Layer, ...] | Stack | Files
 
 
 class Site(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,16 +51,15 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     no_cache: bool = False
 
 
-def keys(vertices: Layers, inputs: Mapping[VertexId, str]) -> str:
-    """The cache keys of a stage's layers, in one text."""
-    return " ".join(inputs[vertex] for vertex in vertices)
+def key_of(vertex: VertexId, inputs: Mapping[VertexId, str]) -> str:
+    """The cache key of a stage's file system or another input; empty for scratch."""
+    return inputs[vertex] if vertex else ""
 
 
-def stack(vertices: Layers, inputs: Mapping[VertexId, Result]) -> tuple[Layer, ...]:
-    """The layers of a stage, lowest first."""
-    found: list[Layer] = []
-    for vertex in vertices:
-        given = inputs[vertex]
-        assert isinstance(given, tuple), vertex
-        found.extend(given)
-    return tuple(found)
+def stack_of(vertex: VertexId, inputs: Mapping[VertexId, Result]) -> Stack | None:
+    """The layers of a stage's file system; None for scratch."""
+    if not vertex:
+        return None
+    found = inputs[vertex]
+    assert isinstance(found, Stack), vertex
+    return found

@@ -10,7 +10,7 @@ from polyarch.builder.perform.copying import no_archive
 from polyarch.builder.perform.files import Files, inline
 from polyarch.builder.perform.site import Site
 from polyarch.builder.plan import remote
-from polyarch.builder.vertices import Context, Copy, CopyPart, Graph, Http, Inline, Layers, VertexId
+from polyarch.builder.vertices import NOTHING, Context, Copy, CopyPart, Graph, Http, Inline, VertexId
 
 
 class Sources:
@@ -45,11 +45,11 @@ class Sources:
                 self._contexts[vertex.name] = self._site.contexts(vertex.name)
             return self._contexts[vertex.name]
 
-    def local(self, source: Layers) -> Files | None:
+    def local(self, source: VertexId) -> Files | None:
         """The files of a source that is of this machine and no stage; None for one that is."""
-        if len(source) != 1:
+        if not source:
             return None
-        vertex = self._graph.vertices[source[0]]
+        vertex = self._graph.vertices[source]
         return self.files(vertex) if isinstance(vertex, Context | Inline | Http) else None
 
     def shown(self, source: VertexId, vertex: Context) -> Path:
@@ -57,6 +57,6 @@ class Sources:
         context = self.context(vertex)
         if context.plain:
             return context.root
-        whole = Copy(base=(), parts=(CopyPart(source=(source,), path="/"),), destination="/")
+        whole = Copy(base=NOTHING, parts=(CopyPart(source=source, path="/"),), destination="/")
         arranged = copying.arrange(whole, [context.files], placing.Empty(), None, no_archive)
         return unpacked(arranged, self._site.store)

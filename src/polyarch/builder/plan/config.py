@@ -21,20 +21,17 @@ def default_shell(state: StageState) -> tuple[str, ...]:
 
 def env(state: StageState, instruction: syntax.Env) -> StageState:
     """ENV."""
-    variables, text = dict(state.config.env), "ENV"
-    for pair in instruction.pairs:
-        variables[pair.key] = pair.value
-        text += f" {pair.key}={pair.value}"
-    listed = [f"{key}={value}" for key, value in variables.items()]
-    state = state.configured(Env=listed).recorded(text)
-    return msgspec.structs.replace(state, env=state.env | {pair.key: pair.value for pair in instruction.pairs})
+    variables = {pair.key: pair.value for pair in instruction.pairs}
+    text = "".join(f" {pair.key}={pair.value}" for pair in instruction.pairs)
+    state = state.grown("Env", variables).recorded(f"ENV{text}")
+    return msgspec.structs.replace(state, env=state.env.updated(variables))
 
 
 def label(state: StageState, instruction: syntax.Label) -> StageState:
     """LABEL."""
-    labels = state.config.labels | {pair.key: pair.value for pair in instruction.pairs}
+    labels = {pair.key: pair.value for pair in instruction.pairs}
     text = "".join(f" {pair.key}={pair.value}" for pair in instruction.pairs)
-    return state.configured(Labels=labels).recorded(f"LABEL{text}")
+    return state.grown("Labels", labels).recorded(f"LABEL{text}")
 
 
 def cmd(state: StageState, instruction: syntax.Cmd) -> StageState:
@@ -69,17 +66,17 @@ def user(state: StageState, instruction: syntax.User) -> StageState:
 def expose(state: StageState, instruction: syntax.Expose) -> StageState:
     """EXPOSE."""
     ports = port_names(instruction.specifications)
-    exposed = dict(state.config.run.get("ExposedPorts") or {}) | {port: {} for port in ports}
-    return state.configured(ExposedPorts=dict(sorted(exposed.items()))).recorded(f"EXPOSE {wording.plain_list(ports)}")
+    exposed: dict[str, object] = {port: {} for port in ports}
+    return state.grown("ExposedPorts", exposed).recorded(f"EXPOSE {wording.plain_list(ports)}")
 
 
 def volume(state: StageState, instruction: syntax.Volume) -> StageState:
     """VOLUME."""
     if "" in instruction.paths:
         raise UsageError("VOLUME specified can not be an empty string")
-    volumes = dict(state.config.run.get("Volumes") or {}) | {path: {} for path in instruction.paths}
+    volumes: dict[str, object] = {path: {} for path in instruction.paths}
     text = f"VOLUME {wording.plain_list(instruction.paths)}"
-    return state.configured(Volumes=dict(sorted(volumes.items()))).recorded(text)
+    return state.grown("Volumes", volumes).recorded(text)
 
 
 def stop_signal(state: StageState, instruction: syntax.StopSignal) -> StageState:

@@ -6,7 +6,7 @@ import msgspec
 
 from polyarch.builder.plan import paths, remote
 from polyarch.builder.plan.state import StageState
-from polyarch.builder.vertices import Context, Copy, CopyPart, Git, Http, Inline, Layers, Vertex, VertexId
+from polyarch.builder.vertices import NOTHING, Context, Copy, CopyPart, Git, Http, Inline, Vertex, VertexId
 from polyarch.dockerfile import glob, ignorefile
 from polyarch.dockerfile.instructions import copying as syntax
 from polyarch.dockerfile.instructions.base import Heredoc
@@ -16,20 +16,21 @@ from polyarch.registry.errors import redact
 
 
 class Copying(msgspec.Struct, frozen=True, kw_only=True):
-    """What planning a COPY needs of the planner: `add` puts a vertex into the graph, `main` is the context."""
+    """What planning a COPY needs of the planner: `add` puts a vertex into the graph, `stack` lays it on a stage."""
 
     add: Callable[[Vertex, str], VertexId]
+    stack: Callable[[VertexId, VertexId], VertexId]
     epoch: int | None = None
 
 
-def copy(state: StageState, instruction: syntax.Copy, source: Layers | None, tools: Copying, name: str) -> StageState:
+def copy(state: StageState, instruction: syntax.Copy, source: VertexId | None, tools: Copying, name: str) -> StageState:
     """COPY; `source` is what `--from` names, None for the main build context."""
     for path in instruction.sources:
         if remote.is_http(path):
             raise UsageError("source can't be a URL for COPY", "ADD fetches URLs")
         if remote.git(path) is not None:
             raise UsageError("source can't be a git ref for COPY", "ADD fetches git repositories")
-    files = source if source is not None else (tools.add(Context(""), "load build context"),)
+    files = source if source is not None else tools.add(Context(""), "load build context")
     parts = tuple(CopyPart(source=files, path=path) for path in instruction.sources)
     flags = " --parents" if instruction.parents else ""
     return _finish(state, instruction, parts, tools, name, flags, exclude=instruction.exclude)
@@ -62,14 +63,14 @@ def _part(path: str, instruction: syntax.Add, tools: Copying) -> CopyPart:
             checksum=repository.checksum or instruction.checksum,
             submodules=repository.submodules,
         )
-        return CopyPart(source=(tools.add(vertex, f"fetch {redact(path)}"),), path="/", pattern=False)
+        return CopyPart(source=tools.add(vertex, f"fetch {redact(path)}"), path="/", pattern=False)
     if remote.is_http(path):
         if instruction.checksum:
             digests.parse(instruction.checksum)
         key = tools.add(Http(path, instruction.checksum), f"fetch {redact(path)}")
-        return CopyPart(source=(key,), path=remote.file_name(path), pattern=False, unpack=bool(instruction.unpack))
+        return CopyPart(source=key, path=remote.file_name(path), pattern=False, unpack=bool(instruction.unpack))
     key = tools.add(Context(""), "load build context")
-    return CopyPart(source=(key,), path=path, unpack=instruction.unpack is not False)
+    return CopyPart(source=key, path=path, unpack=instruction.unpack is not False)
 
 
 def _finish(
@@ -94,7 +95,7 @@ def _finish(
     ignorefile.patterns(exclude)
     for part in parts:
         if part.pattern:
-            glob.translate(part.path)
+            glob.check(part.path)
     # BuildKit ignores --link together with --chmod, and makes an ordinary copy of it.
     link = instruction.link and not instruction.chmod
     named = any(part and not part.isdigit() for part in instruction.chown.split(":", 1))
@@ -104,8 +105,8 @@ def _finish(
             "give numbers, or begin FROM an image that knows the name",
         )
     vertex = Copy(
-        base=() if link else state.layers,
-        accounts=state.layers if named else (),
+        base=NOTHING if link else state.layers,
+        accounts=state.layers if named else NOTHING,
         parts=parts,
         destination=paths.destination(state.workdir, instruction.destination),
         owner=instruction.chown,
@@ -115,9 +116,9 @@ def _finish(
         epoch=tools.epoch,
     )
     created_by = f"{text} {instruction.destination} # buildkit"
-    return state.with_layer((tools.add(vertex, name),), created_by)
+    return state.with_layer(tools.stack(state.layers, tools.add(vertex, name)), created_by)
 
 
 def _inline(file: Heredoc, tools: Copying) -> CopyPart:
     key = tools.add(Inline(((file.name, file.chomped),), tools.epoch), "inline document")
-    return CopyPart(source=(key,), path=file.name, pattern=False)
+    return CopyPart(source=key, path=file.name, pattern=False)

@@ -4,7 +4,7 @@ Stages are planned when something needs them, each once; a stage sees only those
 of the outside is what an image's config is (`Resolver`).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 
 import msgspec
@@ -15,7 +15,7 @@ from polyarch.builder.plan.copying import Copying
 from polyarch.builder.plan.options import PlanOptions, Resolver
 from polyarch.builder.plan.running import Running
 from polyarch.builder.plan.state import StageState, of_image, scratch, with_path
-from polyarch.builder.vertices import Context, Copy, CopyPart, Graph, ImageLayers, Layers, Vertex, VertexId
+from polyarch.builder.vertices import NOTHING, Context, Copy, CopyPart, Graph, ImageLayers, Vertex, VertexId
 from polyarch.dockerfile import checks, ignorefile, parser, stages, words
 from polyarch.dockerfile.instructions import config as config_syntax
 from polyarch.dockerfile.instructions import copying as copying_syntax
@@ -47,7 +47,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     platform: Platform
-    layers: Layers
+    layers: tuple[VertexId, ...]
     config: ImageConfig
     history: tuple[History, ...]
     warnings: tuple[str, ...] = ()
@@ -93,7 +93,7 @@ class _Planner:
         self._warnings: list[str] = []
         self._findings: list[Finding] = []
         ignored = ignorefile.parse(options.ignore)
-        self._ignored = ignorefile.Matcher(ignored) if ignored else None
+        self._ignored = ignorefile.matcher(ignored) if ignored else None
 
     def check(self) -> tuple[Finding, ...]:
         for stage in self._stages.stages:
@@ -105,13 +105,14 @@ class _Planner:
             self._check_name(stage)
         state = self._stage(self._target)
         self._check_content(state)
-        labels = state.config.labels | dict(self._options.labels)
-        image = state.config.with_run(Labels=labels) if labels else state.config
+        finished = state.finished()
+        labels = finished.labels | dict(self._options.labels)
+        image = finished.with_run(Labels=labels) if labels else finished
         return Plan(
             platform=self._platform,
-            layers=state.layers,
+            layers=self._graph.layers(state.layers),
             config=image.with_platform(self._platform),
-            history=state.history,
+            history=tuple(state.history),
             warnings=tuple(dict.fromkeys(self._warnings)),
             findings=tuple(self._findings),
         )
@@ -227,7 +228,9 @@ class _Planner:
         if parent is not None:
             # The stage's own --platform is ignored, as BuildKit does: the files are those of the parent.
             state = self._stage(parent)
-            return msgspec.structs.replace(state, cmd_set=False, env=state.env | state.config.env)
+            # The parent's arguments are known here too, but not instead of its variables.
+            env = state.env.updated(state.table("Env")) if state.arguments else state.env
+            return msgspec.structs.replace(state, cmd_set=False, env=env)
         platform = self._platform_of(source.platform) if source.platform else self._platform
         if name == "scratch":
             return with_path(scratch(self._platform))
@@ -256,24 +259,26 @@ class _Planner:
         key = self._contexts.find(name, platform)
         if key is not None and key in self._options.contexts:
             files = self._add(Context(key), f"load context {key}", instruction)
-            layer = Copy(base=(), parts=(CopyPart(source=(files,), path="/"),), destination="/")
+            layer = Copy(base=NOTHING, parts=(CopyPart(source=files, path="/"),), destination="/")
             state = scratch(platform)
-            return state.with_layer((self._add(layer, f"[context {key}]", instruction),), f"COPY {key} / # buildkit")
+            added = self._graph.stack(NOTHING, self._add(layer, f"[context {key}]", instruction))
+            return state.with_layer(added, f"COPY {key} / # buildkit")
         image = self._options.images[key] if key is not None else name
         base = self._resolver.image(image, platform)
         self._findings += checks.base_image_platform(name, platform, base.config.platform, instruction.location)
         if base.warning:
             platform = base.config.platform
-        layers: Layers = ()
+        layers = NOTHING
         if base.config.diff_ids:
-            layers = (self._add(ImageLayers(base.manifest), f"FROM {base.name}", instruction),)
+            added = self._add(ImageLayers(base.manifest), f"FROM {base.name}", instruction)
+            layers = self._graph.stack(NOTHING, added)
         return of_image(base.config, layers, platform)
 
-    def _source(self, stage: Stage, state: StageState, name: str, instruction: Instruction, *, index: bool) -> Layers:
-        """The layers that `--from=name` or `from=name` means for a stage."""
+    def _source(self, stage: Stage, state: StageState, name: str, instruction: Instruction, *, index: bool) -> VertexId:
+        """The file system or context that `--from=name` or `from=name` means for a stage."""
         key = self._contexts.find(name, self._platform)
         if key is not None and key in self._options.contexts:
-            return (self._add(Context(key), f"load context {key}", instruction),)
+            return self._add(Context(key), f"load context {key}", instruction)
         found = self._named(name, stage, index=index)
         if found is not None:
             return self._stage(found).layers
@@ -304,6 +309,7 @@ class _Planner:
             case running_syntax.Run() | config_syntax.Workdir():
                 tools = Running(
                     add=add,
+                    stack=self._graph.stack,
                     source=lambda source: self._source(stage, state, source, instruction, index=False),
                     options=self._options,
                 )
@@ -315,11 +321,14 @@ class _Planner:
                 if instruction.from_:
                     self._check_constant(instruction.from_)
                     source = self._source(stage, state, instruction.from_, instruction, index=True)
-                return copying.copy(state, instruction, source, Copying(add=add, epoch=self._options.epoch), name)
+                return copying.copy(state, instruction, source, self._copying(add), name)
             case copying_syntax.Add():
-                return copying.add(state, instruction, Copying(add=add, epoch=self._options.epoch), name)
+                return copying.add(state, instruction, self._copying(add), name)
             case _:
                 return config.configure(state, instruction)
+
+    def _copying(self, add: Callable[[Vertex, str], VertexId]) -> Copying:
+        return Copying(add=add, stack=self._graph.stack, epoch=self._options.epoch)
 
     def _near(self, env: Mapping[str, str]) -> Mapping[str, str]:
         """The names among which another is sought for one that is not set: each search looks at all of them."""
@@ -342,7 +351,7 @@ class _Planner:
 
     def _declare(self, state: StageState, instruction: stages_syntax.Arg) -> StageState:
         """ARG: a build argument, else the default given here, else what is set globally (the automatic ones too)."""
-        env, arguments, said = dict(state.env), dict(state.arguments), []
+        env, arguments, said = state.env, state.arguments, []
         for key, default in instruction.pairs:
             value = self._options.arguments.get(key)
             if value is None and default is not None:
@@ -352,8 +361,8 @@ class _Planner:
             elif value is None:
                 value = self._globals.get(key)
             if value is not None and key not in _NOT_ENVIRONMENT:
-                env[key] = value
-            arguments[key] = value or ""
+                env = env.updated({key: value})
+            arguments = arguments.updated({key: value or ""})
             said.append(key if value is None else f"{key}={value}")
         state = state.recorded(f"ARG {' '.join(said)}")
         return msgspec.structs.replace(state, env=env, arguments=arguments)

@@ -9,7 +9,7 @@ from polyarch.builder.plan import paths
 from polyarch.builder.plan.config import default_shell
 from polyarch.builder.plan.options import PlanOptions
 from polyarch.builder.plan.state import StageState
-from polyarch.builder.vertices import Context, Layers, MakeDirectory, Run, RunMount, Vertex, VertexId
+from polyarch.builder.vertices import NOTHING, Context, MakeDirectory, Run, RunMount, Vertex, VertexId
 from polyarch.dockerfile.instructions import config as config_syntax
 from polyarch.dockerfile.instructions import running as syntax
 from polyarch.dockerfile.instructions.mounts import Mount
@@ -21,10 +21,14 @@ _HOSTNAME = "buildkitsandbox"
 
 
 class Running(msgspec.Struct, frozen=True, kw_only=True):
-    """What planning a RUN needs of the planner: `add` puts a vertex into the graph, `source` finds a `from=`."""
+    """What planning a RUN needs of the planner.
+
+    `add` puts a vertex into the graph, `stack` lays it on a stage, `source` finds a `from=`.
+    """
 
     add: Callable[[Vertex, str], VertexId]
-    source: Callable[[str], Layers]
+    stack: Callable[[VertexId, VertexId], VertexId]
+    source: Callable[[str], VertexId]
     options: PlanOptions
 
 
@@ -70,7 +74,7 @@ def run(state: StageState, instruction: syntax.Run, tools: Running, name: str) -
         )
     given = [f"{key}={state.env.get(key, value)}" for key, value in state.arguments.items()]
     words = [f"|{len(given)}", *given, *command.argv] if given else list(command.argv)
-    return state.with_layer((tools.add(vertex, name),), f"RUN {' '.join(words)} # buildkit")
+    return state.with_layer(tools.stack(state.layers, tools.add(vertex, name)), f"RUN {' '.join(words)} # buildkit")
 
 
 def _is_utf8(*texts: str) -> bool:
@@ -85,7 +89,7 @@ def workdir(state: StageState, instruction: config_syntax.Workdir, tools: Runnin
     if path == "/":
         return state.recorded(f"WORKDIR {path}")
     vertex = MakeDirectory(base=state.layers, path=paths.clean(path), owner=state.user, epoch=tools.options.epoch)
-    return state.with_layer((tools.add(vertex, name),), f"WORKDIR {path}")
+    return state.with_layer(tools.stack(state.layers, tools.add(vertex, name)), f"WORKDIR {path}")
 
 
 def _mount(state: StageState, mount: Mount, tools: Running) -> RunMount:
@@ -96,11 +100,11 @@ def _mount(state: StageState, mount: Mount, tools: Running) -> RunMount:
         target = f"/run/secrets/{posixpath.basename(mount.id)}"
     if target == "/":
         raise UsageError('invalid mount target "/"', "a mount goes on a directory below the root")
-    source: Layers = ()
+    source = NOTHING
     if mount.from_:
         source = tools.source(mount.from_)
     elif mount.kind == "bind":
-        source = (tools.add(Context(""), "load build context"),)
+        source = tools.add(Context(""), "load build context")
     key = mount.id
     if mount.kind == "cache":
         key = f"{tools.options.arguments.get('BUILDKIT_CACHE_MOUNT_NS', '')}/{mount.id or target}"

@@ -1,8 +1,12 @@
 """What a stage is, part of the way through its instructions: a value, and each instruction gives the next."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import msgspec
 
-from polyarch.builder.vertices import Layers
+from polyarch.builder.plan.growing import Lines, Table
+from polyarch.builder.vertices import NOTHING, VertexId
 from polyarch.oci import config as configs
 from polyarch.oci.config import History, ImageConfig
 from polyarch.oci.platform import Platform
@@ -12,19 +16,21 @@ COMMENT = "buildkit.dockerfile.v0"  # what tools look for to tell this builder's
 
 
 class StageState(msgspec.Struct, frozen=True, kw_only=True):
-    """A stage so far.
+    """A stage so far. `layers` is its file system, a `Stacked`.
 
     `env` is what RUN and the expansion of words see: the config's variables and the arguments declared so far,
     the later of two winning. `arguments` are those declared, for the history of RUN. A history entry of this
-    build has no `created`: that is the time at which its layer was made.
+    build has no `created`: that is the time at which its layer was made. `tables` are those objects of the config that
+    grew here, by the config's names for them; `finished` puts them into it.
     """
 
     platform: Platform
-    layers: Layers
+    layers: VertexId
     config: ImageConfig
-    history: tuple[History, ...]
-    env: dict[str, str]
-    arguments: dict[str, str] = {}
+    history: Lines[History]
+    env: Table[str]
+    arguments: Table[str] = msgspec.field(default_factory=Table)
+    tables: Mapping[str, Table[Any]] = {}
     cmd_set: bool = False
 
     @property
@@ -40,25 +46,54 @@ class StageState(msgspec.Struct, frozen=True, kw_only=True):
     def recorded(self, created_by: str, *, layer: bool = False) -> "StageState":
         """The state with one more line of history."""
         entry = History(created_by=created_by, comment=COMMENT, empty_layer=not layer)
-        return msgspec.structs.replace(self, history=(*self.history, entry))
+        return msgspec.structs.replace(self, history=self.history.added(entry))
 
     def configured(self, **changes: object) -> "StageState":
         """The state with fields of the image's `config` object set; None removes one."""
         return msgspec.structs.replace(self, config=self.config.with_run(**changes))
 
-    def with_layer(self, layer: Layers, created_by: str) -> "StageState":
-        """The state with a layer on top."""
-        return msgspec.structs.replace(self, layers=self.layers + layer).recorded(created_by, layer=True)
+    def grown(self, field: str, entries: Mapping[str, Any]) -> "StageState":
+        """The state with more entries in Env, Labels, ExposedPorts or Volumes of the image's `config` object."""
+        tables = {**self.tables, field: self.table(field).updated(entries)}
+        # A field that is new has its place among the others from now on.
+        state = self if field in self.config.run else self.configured(**{field: {}})
+        return msgspec.structs.replace(state, tables=tables)
+
+    def table(self, field: str) -> Table[Any]:
+        """What such a field has so far."""
+        known = self.tables.get(field)
+        if known is not None:
+            return known
+        return Table(self.config.env if field == "Env" else self.config.run.get(field) or {})
+
+    def finished(self) -> ImageConfig:
+        """The image's config with all that grew."""
+        changes: dict[str, object] = {}
+        for field, table in self.tables.items():
+            match field:
+                case "Env":
+                    changes[field] = [f"{name}={value}" for name, value in table.items()]
+                case "Labels":
+                    changes[field] = dict(table)
+                case _:
+                    changes[field] = dict(sorted(table.items()))
+        return self.config.with_run(**changes)
+
+    def with_layer(self, layers: VertexId, created_by: str) -> "StageState":
+        """The state of which `layers` is the file system, a layer more than before."""
+        return msgspec.structs.replace(self, layers=layers).recorded(created_by, layer=True)
 
 
 def scratch(platform: Platform) -> StageState:
     """What `FROM scratch` begins with."""
-    return StageState(platform=platform, layers=(), config=configs.empty(platform), history=(), env={})
+    return StageState(platform=platform, layers=NOTHING, config=configs.empty(platform), history=Lines(), env=Table())
 
 
-def of_image(config: ImageConfig, layers: Layers, platform: Platform) -> StageState:
+def of_image(config: ImageConfig, layers: VertexId, platform: Platform) -> StageState:
     """What a stage begins with whose base is an image of this config."""
-    return StageState(platform=platform, layers=layers, config=config, history=_fitted(config), env=config.env)
+    return StageState(
+        platform=platform, layers=layers, config=config, history=Lines(_fitted(config)), env=Table(config.env)
+    )
 
 
 def with_path(state: StageState) -> StageState:
@@ -66,7 +101,7 @@ def with_path(state: StageState) -> StageState:
     if "PATH" not in state.config.env:
         listed = [*(state.config.run.get("Env") or ()), f"PATH={DEFAULT_PATH}"]
         state = state.configured(Env=listed)
-    return msgspec.structs.replace(state, env=state.config.env)
+    return msgspec.structs.replace(state, env=Table(state.config.env))
 
 
 def _fitted(config: ImageConfig) -> tuple[History, ...]:

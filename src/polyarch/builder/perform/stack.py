@@ -1,0 +1,64 @@
+"""The layers of a stage as a value: each stack is another one and a layer on top, and shares what lies below.
+
+So the file systems of thousands of steps cost what their layers do, and none of them is a copy of the one before.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+
+from polyarch.builder.perform.layer import Layer
+
+
+class Stack:
+    """One or more layers. `layer` is the topmost, `below` the rest, `depth` their number; equal keys are equal stacks.
+
+    It does not change. A plain class, because it nests as deep as there are layers, and comparing and printing a
+    Struct would follow that.
+    """
+
+    __slots__ = ("_far", "below", "depth", "key", "layer")
+    depth: int
+    key: str
+
+    def __init__(self, below: "Stack | None", layer: Layer) -> None:
+        self.below = below
+        self.layer = layer
+        self.depth = 1 if below is None else below.depth + 1
+        before = "" if below is None else below.key
+        self.key = hashlib.sha256(f"{before} {layer.key}".encode()).hexdigest()
+        # A second way down, which leaps over ever more layers: any layer is found in a logarithm of their number.
+        self._far = below
+        if below is not None and below._far is not None and below._far._far is not None:
+            first, second = below.depth - below._far.depth, below._far.depth - below._far._far.depth
+            if first == second:
+                self._far = below._far._far
+
+    def at(self, number: int) -> Layer:
+        """The layer of this number, 0 for the lowest."""
+        here: Stack | None = self
+        while here is not None and here.depth != number + 1:
+            far = here._far
+            here = far if far is not None and far.depth > number else here.below
+        assert here is not None, number
+        return here.layer
+
+    def __iter__(self) -> Iterator[Layer]:
+        """The layers, lowest first."""
+        found: list[Layer] = []
+        here: Stack | None = self
+        while here is not None:
+            found.append(here.layer)
+            here = here.below
+        return reversed(found)
+
+
+def on(below: Stack | None, layers: Iterable[Layer]) -> Stack | None:
+    """`below` with these layers on top, lowest first; None for no layer at all."""
+    for layer in layers:
+        below = Stack(below, layer)
+    return below
+
+
+def layers_of(stack: Stack | None) -> Sequence[Layer]:
+    """The layers of a stack, lowest first."""
+    return () if stack is None else tuple(stack)
