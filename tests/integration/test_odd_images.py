@@ -103,7 +103,9 @@ def test_an_index_of_indexes_is_an_image(
     assert entry["platform"] == {"architecture": "amd64", "os": "linux"}
 
 
-def test_entries_without_platforms_have_those_of_their_configs(polyarch: Program, odd: Repository) -> None:
+def test_entries_without_platforms_have_those_of_their_configs(
+    polyarch: Program, fresh: Program, odd: Repository, tmp_path: Path
+) -> None:
     images = [put(odd, *busybox(odd, platform)) for platform in (ARM64, AMD64)]
     unsaid = [images[0], images[1] | {"platform": None}, images[1] | {"platform": {"architecture": "amd64"}}]
     put_document(odd, {"manifests": unsaid}, media_types.OCI_INDEX, "bare")
@@ -112,6 +114,10 @@ def test_entries_without_platforms_have_those_of_their_configs(polyarch: Program
     polyarch("build", "-q", "--platform=linux/amd64,linux/arm64", "-", stdin=f"FROM {bare}\nRUN true\n")
     assert ("linux/arm64", True) in listed(polyarch, bare)
     assert "linux/arm64" in polyarch("images").stdout
+    polyarch("save", "-o", tmp_path / "bare.tar", bare)
+    fresh("load", "-q", "-i", tmp_path / "bare.tar")
+    assert fresh("run", "--rm", "--platform=linux/amd64", bare, "echo", "hi").stdout == "hi\n"
+    assert "+ linux/arm64" in fresh("manifest", "create", "list", bare).stderr
 
 
 def test_nulls_are_absent(polyarch: Program, odd: Repository) -> None:

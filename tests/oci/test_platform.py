@@ -53,6 +53,8 @@ def test_an_os_alone_and_local_mean_the_hosts() -> None:
 def test_the_version_and_features_of_an_os_stand_in_parentheses() -> None:
     parsed = platforms.parse("windows(10.0.17763+win32k)/amd64")
     assert (parsed.os_version, parsed.os_features) == ("10.0.17763", ("win32k",))
+    assert str(parsed) == "windows(10.0.17763+win32k)/amd64"
+    assert str(Platform("amd64", "windows", os_features=("win32k",))) == "windows(+win32k)/amd64"
 
 
 def test_a_list_has_each_platform_once_in_order() -> None:
@@ -82,6 +84,10 @@ def test_the_json_of_a_platform_has_the_specifications_names() -> None:
         ("linux/arm/v7", "linux/arm64", None),
         ("linux/386", "linux/amd64", None),
         ("windows/amd64", "linux/amd64", None),
+        ("windows(10.0.17763.1)/amd64", "windows/amd64", 0),
+        ("windows(10.0.17763.1)/amd64", "windows(10.0.17763)/amd64", 0),
+        ("windows(10.0.17763.1)/amd64", "windows(10.0.1776)/amd64", None),
+        ("windows/amd64", "windows(10.0.17763)/amd64", None),
     ],
 )
 def test_which_image_serves_which_machine(offered: str, wanted: str, rank: int | None) -> None:
@@ -89,7 +95,14 @@ def test_which_image_serves_which_machine(offered: str, wanted: str, rank: int |
 
 
 words = st.from_regex(r"[a-zA-Z0-9_.-]{1,8}", fullmatch=True)
-any_platform = st.builds(Platform, architecture=words, os=words, variant=st.just("") | words)
+any_platform = st.builds(
+    Platform,
+    architecture=words,
+    os=words,
+    variant=st.just("") | words,
+    os_version=st.just("") | words,
+    os_features=st.lists(words, max_size=2).map(tuple),
+)
 
 
 @given(any_platform)

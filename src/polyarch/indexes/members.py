@@ -136,9 +136,7 @@ def _entries(
             continue
         if entry.is_attestation:
             result.append(Entry(entry, text))
-        elif not graphs.is_manifest(entry):
-            raise UsageError(f"{text} has an entry that is no image: {entry.digest} is of type {entry.media_type}")
-        else:
+        elif graphs.is_manifest(entry):  # others are passed over: image-spec, image-index.md
             result += _entries(source, graphs.read_node(source, entry).document, entry, text, absent)
     return result
 

@@ -67,7 +67,7 @@ class Session:
                 break
         else:
             base = f"{schemes[-1]}://{endpoint.host}"
-            if failure is not None:
+            if failure is not None and schemes[-1] == "https":
                 self._confirm(base, failure)
         with self._lock:
             return self._bases.setdefault(endpoint.host, base)

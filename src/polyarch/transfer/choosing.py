@@ -15,7 +15,7 @@ from polyarch.oci import document as documents
 from polyarch.oci import index as indexes
 from polyarch.oci import media_types
 from polyarch.oci import platform as platforms
-from polyarch.oci.descriptor import Descriptor
+from polyarch.oci.descriptor import REFERENCE_DIGEST, Descriptor
 from polyarch.oci.digest import Digest
 from polyarch.oci.document import Index, Manifest
 from polyarch.oci.place import Source
@@ -132,10 +132,14 @@ def _leaves(
 ) -> Iterator[Leaf]:
     if len(above) > graphs.MAX_DEPTH:
         raise CorruptError(f"indexes lie more than {graphs.MAX_DEPTH} deep in each other")
+    about: dict[str, list[Descriptor]] = {}
+    for entry in index.manifests:
+        if REFERENCE_DIGEST in entry.annotations:
+            about.setdefault(entry.annotations[REFERENCE_DIGEST], []).append(entry)
     for entry in indexes.images(index):
         if not _may_serve(entry.platform, wanted):
             continue
-        leaf = Leaf(entry, above, indexes.attestations(index, entry.digest))
+        leaf = Leaf(entry, above, tuple(about.get(entry.digest, ())))
         if entry.media_type not in media_types.INDEXES and entry.platform is not None:
             yield leaf
             continue
@@ -154,9 +158,13 @@ def _leaves(
 
 
 def _may_serve(platform: Platform | None, wanted: Platform | None) -> bool:
-    if platform is None or wanted is None or platforms.rank(platform, wanted) is not None:
+    if platform is None or wanted is None:
         return True
-    return indexes.is_meant(platform, wanted)
+    # Asked first, of hundreds of entries: no machine runs what is for another system or architecture.
+    one, other = platforms.normalize(platform), platforms.normalize(wanted)
+    if (one.os, one.architecture) != (other.os, other.architecture):
+        return False
+    return platforms.rank(platform, wanted) is not None or indexes.is_meant(platform, wanted)
 
 
 def _of_config(source: Source, manifest: Manifest, leaf: Leaf) -> Leaf | None:
