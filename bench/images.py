@@ -18,8 +18,7 @@ from polyarch.store import Store
 def fill(root: Path, names: Sequence[str], seed: str, *, layers: int = 1, size: int = 10_000) -> None:
     """Make an image for each name in the store, of so many layers with a random file of `size` bytes in each."""
     with Store.open(root) as store:
-        for name in names:
-            store.tag(name, image(store, "linux/amd64", f"{seed} {name}", layers, size))
+        store.assign([(name, image(store, "linux/amd64", f"{seed} {name}", layers, size)) for name in names])
 
 
 def members(root: Path, names: Sequence[str], chosen: Sequence[str]) -> None:

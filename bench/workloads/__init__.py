@@ -22,6 +22,7 @@ WORKLOADS: Mapping[str, Callable[[Site], Workload]] = {
     "pull-images": moving.pull_images,
     "index": small.index,
     "tags": small.tags,
+    "archive": small.archive,
     "version": small.version,
     # Last, because the disk is still writing when they have ended.
     "stage": running.stage,

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from bench import images
 from bench.contestants import Buildah, Polyarch
-from bench.measure import Command, Contestant
+from bench.measure import Command, Contestant, Results, median
 from bench.site import EIGHT, Site
-from bench.workloads.workload import Workload, nothing, versus
+from bench.workloads.workload import Figure, Workload, nothing, versus
 
 
 def version(site: Site) -> Workload:
@@ -27,6 +27,46 @@ def tags(site: Site) -> Workload:
     images.fill(root, [f"example.com/many/image{n % 100}:v{n}" for n in range(2000)], "tags", size=1000)
     contestants = [Contestant("polyarch", nothing, lambda run: [site.polyarch(root, "images")])]
     return Workload(contestants, versus({}, within=0.15), times=3)
+
+
+def archive(site: Site) -> Workload:
+    """`save` and `load` of 500 and of 2,500 images, `rmi` of a tenth of them: processor"""
+    contestants: list[Contestant] = []
+    for count in (500, 2500):
+        contestants += _archived(site, count)
+
+    def figures(results: Results) -> list[Figure]:
+        found = []
+        for what in ("save", "load", "rmi"):
+            few, many = (median(results[f"{what} {count}"]).processor for count in (500, 2500))
+            # Five times as many images; above that is growth that is worse than linear.
+            found.append(Figure(f"processor of {what}: 2,500 images / 500", many / few, "x", 7))
+        return found
+
+    return Workload(contestants, figures)
+
+
+def _archived(site: Site, count: int) -> list[Contestant]:
+    """Who saves, loads and removes so many images."""
+    root, file = site.fresh("store"), site.fresh("archive")
+    names = [f"example.com/many/image{number}:1" for number in range(count)]
+    images.fill(root, names, "archive", size=1000)
+    save = site.polyarch(root, "save", "-o", str(file), *names)
+    site.run(save)
+    loaded, rest = site.fresh("loaded"), site.fresh("rest")
+
+    def again(run: int) -> None:
+        shutil.rmtree(loaded, ignore_errors=True)
+
+    def copied(run: int) -> None:
+        shutil.rmtree(rest, ignore_errors=True)
+        shutil.copytree(root, rest)
+
+    return [
+        Contestant(f"save {count}", nothing, lambda run: [save]),
+        Contestant(f"load {count}", again, lambda run: [site.polyarch(loaded, "load", "-q", "-i", str(file))]),
+        Contestant(f"rmi {count}", copied, lambda run: [site.polyarch(rest, "rmi", *names[: count // 10])]),
+    ]
 
 
 def index(site: Site) -> Workload:

@@ -60,6 +60,36 @@ def test_what_is_not_there_is_an_error_but_with_force(filled: Store) -> None:
     assert remove.remove(filled, "nothing", force=True) == remove.Removed()
 
 
+def test_many_go_at_once_and_each_is_told_what_became_of_it(store: Store) -> None:
+    for name in ("one", "two", "three"):
+        import_image(store, name, AMD64, {"shared": "x"})
+    import_image(store, "other", AMD64)
+    store.close()
+    store = Store.open(store.layout.root)
+    first, missing, again, second, last = remove.remove_all(store, ["one", "nothing", "one", "two", "other"])
+    assert isinstance(missing, NotFoundError)
+    assert isinstance(again, NotFoundError), "it was taken away just before"
+    assert (first, second) == (remove.Removed(("one:latest",)), remove.Removed(("two:latest",))), "three needs it all"
+    assert isinstance(last, remove.Removed)
+    assert len(last.deleted) == 4
+    assert set(store.tagged()) == {"docker.io/library/three:latest"}
+    tagging.tag(store, "three", "four")
+    store.close()
+    store = Store.open(store.layout.root)
+    third, fourth = remove.remove_all(store, ["three", "four"])
+    assert third == remove.Removed(("three:latest",))
+    assert isinstance(fourth, remove.Removed)
+    assert len(fourth.deleted) == 4, "what both had goes with the last"
+
+
+def test_an_entry_of_an_index_that_is_refused_keeps_nothing_of_the_others(filled: Store) -> None:
+    (image,) = listing.list_images(filled)
+    refused, removed = remove.remove_all(filled, [image.platforms[0].digest, "app"])
+    assert isinstance(refused, ConflictError)
+    assert isinstance(removed, remove.Removed)
+    assert len(removed.deleted) == 7
+
+
 def test_a_platforms_content_goes_and_the_index_stays_as_it_is(filled: Store) -> None:
     before = filled.tagged()["docker.io/library/app:latest"]
     removed = remove.remove(filled, "app", (ARM64,))

@@ -85,6 +85,31 @@ def test_an_image_without_a_name_is_kept_once(store: Store) -> None:
     assert store.kept() == ()
 
 
+def test_many_names_are_given_and_taken_in_one_writing(store_root: Path) -> None:
+    written: list[str] = []
+    with Store.open(store_root, trace=written.append) as store:
+        one, two = image(store, b"one").descriptor(), image(store, b"two").descriptor()
+        store.tag("a.test/old:1", one)
+        written.clear()
+        store.assign([("a.test/x:1", one), ("a.test/y:1", two), ("a.test/old:1", two), ("", one), ("", two)])
+        assert {name: found.digest for name, found in store.tagged().items()} == {
+            "a.test/x:1": one.digest,
+            "a.test/y:1": two.digest,
+            "a.test/old:1": two.digest,
+        }
+        assert store.kept() == (), "both have names"
+        gone = store.drop(["a.test/x:1", "a.test/never:1"])
+        assert {name: found.digest for name, found in gone.items()} == {"a.test/x:1": one.digest}
+        store.assign([("", one)])
+        assert [found.digest for found in store.kept()] == [one.digest]
+        store.drop(["a.test/y:1", "a.test/old:1"], [one.digest])
+        assert (store.tags(), store.kept()) == ((), ())
+        assert written.count("tag:after-replace") == 4
+        with pytest.raises(NotFoundError):
+            store.assign([("a.test/x:1", one), ("a.test/y:1", Descriptor(one.media_type, digests.of(b"no"), 2))])
+        assert store.tags() == ()
+
+
 def test_untag_tells_what_the_name_pointed_at(store: Store) -> None:
     made = image(store, b"layer", X)
     assert store.untag(X) == made.descriptor()

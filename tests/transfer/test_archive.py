@@ -24,7 +24,8 @@ from polyarch.oci import document as documents
 from polyarch.oci import index as indexes
 from polyarch.oci import media_types
 from polyarch.oci import platform as platforms
-from polyarch.oci.descriptor import Descriptor
+from polyarch.oci.descriptor import REF_NAME, Descriptor
+from polyarch.oci.document import Index
 from polyarch.store.store import Store
 from polyarch.transfer import archive, names
 from polyarch.transfer import copy as copier
@@ -431,6 +432,29 @@ def test_a_name_always_means_what_it_was_given_last(given_names: list[tuple[str,
     assert {found.name for found in names.entries(index)} >= {
         name if name in ("a", "latest") else str(names._reference(name)) for name in expected
     }
+
+
+@given(st.lists(st.tuples(st.sampled_from(["", "a", "x/a:1", "x/b:1", "y:2"]), st.sampled_from("pqr")), max_size=12))
+def test_names_given_one_after_the_other_are_those_given_each_to_an_index_of_its_own(
+    given_names: list[tuple[str, str]],
+) -> None:
+    # Two entries of one name, as other programs write them, among what is there before.
+    twice = {"mediaType": media_types.OCI_MANIFEST, "size": 1, "annotations": {REF_NAME: "a"}}
+    entries = [{**twice, "digest": digests.of(letter)} for letter in (b"p", b"q")]
+    before = documents.load(json.dumps({"schemaVersion": 2, "manifests": entries, "x": "kept"}).encode())
+    assert isinstance(before, Index)
+    naming, step = names.Naming(before), before
+    for name, letter in given_names:
+        descriptor = Descriptor(media_type=media_types.OCI_MANIFEST, digest=digests.of(letter.encode()), size=1)
+        naming.give(descriptor, name)
+        step = names.give(step, descriptor, name)
+    made = naming.index()
+    assert made.decode() == step.decode()
+    assert made.decode()["x"] == "kept"
+    own = [(entry.annotations.get(names.IMAGE_NAME), entry.annotations.get(REF_NAME)) for entry in made.manifests]
+    given_twice = [words for words in own if words != (None, None) and own.count(words) > 1]
+    assert given_twice in ([], [(None, "a"), (None, "a")])
+    assert not given_twice or "a" not in dict(given_names)
 
 
 def test_the_store_saves_and_loads_what_it_had(source: Layout, tmp_path: Path) -> None:

@@ -186,14 +186,12 @@ def rmi(session: Session, names: tuple[str, ...], force: bool, no_prune: bool, p
 
     chosen = session.platforms(platform)
     failed = False
-    for name in names:
-        try:
-            removed = remove.remove(session.store, name, chosen, force=force, prune=not no_prune)
-        except PolyarchError as error:
+    for removed in remove.remove_all(session.store, names, chosen, force=force, prune=not no_prune):
+        if isinstance(removed, PolyarchError):
             if len(names) == 1:
-                raise
+                raise removed
             # As docker does: the others go, the status says that one did not.
-            session.error(error)
+            session.error(removed)
             failed = True
             continue
         for gone in removed.untagged:

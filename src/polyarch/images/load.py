@@ -63,21 +63,17 @@ def load(
     if not images:
         raise CorruptError(f"{source.where} has no image", "it may be an archive of something else")
     loaded: list[Loaded] = []
-    for image in images:
-        name = _full(image.name, source.where, emit)
-        unit = f"load {name or image.descriptor.digest}"
-        with progress.reported(emit, unit, unit, platforms or ()):
-            sent = copier.send(
-                place,
-                image.name or image.descriptor.digest,
-                store,
-                (name,) if name else (),
-                copier.CopyOptions(platforms=platforms, present_only=platforms is None, unit=unit),
-                emit,
-            )
-        if not name:
-            store.keep(sent.descriptor)
-        loaded.append(Loaded(name, sent.descriptor))
+    try:
+        for image in images:
+            name = _full(image.name, source.where, emit)
+            unit = f"load {name or image.descriptor.digest}"
+            with progress.reported(emit, unit, unit, platforms or ()):
+                options = copier.CopyOptions(platforms=platforms, present_only=platforms is None, unit=unit)
+                sent = copier.send(place, image.name or image.descriptor.digest, store, (), options, emit)
+            loaded.append(Loaded(name, sent.descriptor))
+    finally:
+        # All at once: each writing of a name writes all names of the store.
+        store.assign([(image.name, image.descriptor) for image in loaded])
     return tuple(loaded)
 
 

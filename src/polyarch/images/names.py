@@ -1,8 +1,8 @@
 """What people call an image of the store: its name, its name with a digest, its digest, or the first digits of it."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -11,7 +11,7 @@ from polyarch.oci import media_types
 from polyarch.oci import reference as references
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
-from polyarch.oci.document import Index
+from polyarch.oci.document import Index, Manifest
 
 if TYPE_CHECKING:
     from polyarch.oci.reference import Reference
@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 _ID = re.compile(r"(?:sha256:)?([0-9a-f]{2,64})")
 # As many levels of indexes as the copier takes (transfer/graph.py).
 _MAX_DEPTH = 4
+
+
+class Images(Protocol):
+    """The names of a store, and the documents that they point at."""
+
+    def tagged(self) -> Mapping[str, Descriptor]: ...
+    def kept(self) -> Sequence[Descriptor]: ...
+    def peek(self, descriptor: Descriptor) -> Manifest | Index: ...
 
 
 class Named(msgspec.Struct, frozen=True):
@@ -50,7 +58,7 @@ def familiar(name: str) -> str:
         return name
 
 
-def find(store: "Store", text: str) -> Named:
+def find(store: Images, text: str) -> Named:
     """The image that `text` calls. A name wins over the digits of an id, as with docker, and an image that has a name
     over the entries of indexes.
 
@@ -77,7 +85,7 @@ def find(store: "Store", text: str) -> Named:
     raise NotFoundError(f"there is no image {text} in the store", _hint(text, tagged))
 
 
-def by_id(store: "Store", text: str) -> list[Named]:
+def by_id(store: Images, text: str) -> list[Named]:
     """The images whose digest begins with these hexadecimal digits, those without a name last.
 
     Where there are none, the entries of indexes whose digest does.
@@ -86,9 +94,13 @@ def by_id(store: "Store", text: str) -> list[Named]:
     if match is None:
         return []
     start = f"sha256:{match[1]}"
+    roots = [Named(name, found, True) for name, found in store.tagged().items() if found.digest.startswith(start)]
+    roots.sort(key=lambda found: found.name)
+    roots += [Named("", found, True) for found in store.kept() if found.digest.startswith(start)]
+    if roots:
+        return roots
     named = [*sorted(store.tagged().items()), *(("", descriptor) for descriptor in store.kept())]
-    roots = [Named(name, found, True) for name, found in named if found.digest.startswith(start)]
-    return roots or [found for found in _members(store, named) if found.descriptor.digest.startswith(start)]
+    return [found for found in _members(store, named) if found.descriptor.digest.startswith(start)]
 
 
 def require_here(store: "Store", found: Named) -> None:
@@ -101,7 +113,7 @@ def require_here(store: "Store", found: Named) -> None:
         )
 
 
-def _by_digest(store: "Store", reference: "Reference") -> list[Named]:
+def _by_digest(store: Images, reference: "Reference") -> list[Named]:
     """What a name with a digest means: an image that goes by it in this repository, or an entry of such an index."""
     named = [
         (name, descriptor)
@@ -115,7 +127,7 @@ def _by_digest(store: "Store", reference: "Reference") -> list[Named]:
     return (roots or members)[:1]
 
 
-def _members(store: "Store", named: Iterable[tuple[str, Descriptor]]) -> Iterator[Named]:
+def _members(store: Images, named: Iterable[tuple[str, Descriptor]]) -> Iterator[Named]:
     """The entries of the indexes among these images, those of nested indexes too."""
     seen: set[Digest] = set()
     pending = [(name, root, 0) for name, root in named]
@@ -125,7 +137,8 @@ def _members(store: "Store", named: Iterable[tuple[str, Descriptor]]) -> Iterato
             continue
         seen.add(node.digest)
         try:
-            document = store.load(node)
+            # Without a lease, which would keep what `rmi` is about to remove.
+            document = store.peek(node)
         except (NotFoundError, CorruptError):
             continue  # what is wrong with it is said by who uses it
         assert isinstance(document, Index)

@@ -1,14 +1,16 @@
 """`rmi`: names go, and with the last of them the content; or the content for some platforms, under a kept index."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from polyarch.errors import ConflictError, CorruptError, NotFoundError, UsageError
+from polyarch.errors import ConflictError, CorruptError, NotFoundError, PolyarchError, UsageError
 from polyarch.images import names
 from polyarch.images.names import Named
 from polyarch.oci import document as documents
 from polyarch.oci import index as indexes
+from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
 from polyarch.oci.document import Index, Manifest
 from polyarch.oci.platform import Platform
@@ -17,6 +19,9 @@ from polyarch.transfer.choosing import Leaf
 
 if TYPE_CHECKING:
     from polyarch.store import Store
+
+
+_T = TypeVar("_T")
 
 
 class Removed(msgspec.Struct, frozen=True):
@@ -35,11 +40,101 @@ def remove(
     deleted at once, unless `prune` is False; content that another image shares stays. Raises NotFoundError
     (not with `force`), ConflictError.
     """
+    (removed,) = remove_all(store, [text], platforms, force=force, prune=prune)
+    if isinstance(removed, PolyarchError):
+        raise removed
+    return removed
+
+
+def remove_all(
+    store: "Store",
+    texts: Sequence[str],
+    platforms: tuple[Platform, ...] = (),
+    *,
+    force: bool = False,
+    prune: bool = True,
+) -> list[Removed | PolyarchError]:
+    """As `remove` of one after the other, in one go; an error stands in the place of what could not be removed.
+
+    What several of them shared is in the result of the last.
+    """
+    if platforms:
+        return [_attempt(lambda text=text: _of_platforms(store, text, platforms, force)) for text in texts]  # type: ignore[misc]
+    left = _Left(store)
+    results = [_attempt(lambda text=text: left.take(text, force)) for text in texts]  # type: ignore[misc]
+    taken = {number: found for number, found in enumerate(results) if isinstance(found, _Taken)}
+    graphs = {number: _graph(store, found.digest) if found.digest else set() for number, found in taken.items()}
+    store.drop([name for found in taken.values() for name in found.names], [f.digest for f in taken.values() if f.all])
+    swept = set(_sweep(store, set().union(*graphs.values()))) if prune and taken else set()
+    deleted: dict[int, tuple[Digest, ...]] = {}
+    for number in reversed(taken):
+        deleted[number] = tuple(sorted(swept & graphs[number]))
+        swept -= graphs[number]
+    return [
+        Removed(tuple(map(names.familiar, found.names)), deleted[number]) if isinstance(found, _Taken) else found
+        for number, found in enumerate(results)
+    ]
+
+
+class _Taken(msgspec.Struct, frozen=True):
+    """What one word takes away: names of the image `digest`; `all` of them, so that it is not kept without one."""
+
+    names: tuple[str, ...]
+    digest: Digest
+    all: bool
+
+
+class _Left:
+    """The names of the store that are left while others are taken away: `Images` of names.py."""
+
+    def __init__(self, store: "Store") -> None:
+        self._store = store
+        self._tagged = dict(store.tagged())
+        self._kept = list(store.kept())
+
+    def tagged(self) -> Mapping[str, Descriptor]:
+        return self._tagged
+
+    def kept(self) -> Sequence[Descriptor]:
+        return self._kept
+
+    def peek(self, descriptor: Descriptor) -> Manifest | Index:
+        return self._store.peek(descriptor)
+
+    def take(self, text: str, force: bool) -> _Taken:
+        """Take the name, or all names of the id. Raises NotFoundError (not with `force`), ConflictError."""
+        found = _found(self, text, force)
+        if found is None:
+            return _Taken((), Digest(""), all=False)
+        digest = found.descriptor.digest
+        gone = [found.name]
+        if found.by_id:
+            gone = sorted(name for name, other in self._tagged.items() if other.digest == digest)
+            if len(gone) > 1 and not force:
+                raise ConflictError(
+                    f"{text} has several names: {', '.join(map(names.familiar, gone))}",
+                    "remove them by name, or all of them with --force",
+                )
+            self._kept = [other for other in self._kept if other.digest != digest]
+        for name in gone:
+            del self._tagged[name]
+        return _Taken(tuple(gone), digest, all=found.by_id)
+
+
+def _attempt(work: Callable[[], _T]) -> _T | PolyarchError:
+    try:
+        return work()
+    except PolyarchError as error:
+        return error
+
+
+def _found(store: names.Images, text: str, force: bool) -> Named | None:
+    """What the word calls; None with `force` for what is not there. Raises NotFoundError, ConflictError."""
     try:
         found = names.find(store, text)
     except NotFoundError:
         if force:
-            return Removed()
+            return None
         raise
     if found.member is not None:
         name, platform = names.familiar(found.name), found.member.platform
@@ -47,24 +142,12 @@ def remove(
             f"{text} is the image for {platform} of {name}, and goes with it",
             f"'polyarch rmi --platform {platform} {name}' removes its content and keeps the index",
         )
-    if platforms:
-        return _remove_platforms(store, found, platforms)
-    untagged: list[str] = []
-    if not found.by_id:
-        store.untag(found.name)
-        untagged.append(found.name)
-    else:
-        untagged += sorted(name for name, other in store.tagged().items() if other.digest == found.descriptor.digest)
-        if len(untagged) > 1 and not force:
-            raise ConflictError(
-                f"{text} has several names: {', '.join(map(names.familiar, untagged))}",
-                "remove them by name, or all of them with --force",
-            )
-        for name in untagged:
-            store.untag(name)
-        store.forget(found.descriptor.digest)
-    shown = tuple(names.familiar(name) for name in untagged)
-    return Removed(shown, _sweep(store, _graph(store, found.descriptor.digest)) if prune else ())
+    return found
+
+
+def _of_platforms(store: "Store", text: str, platforms: tuple[Platform, ...], force: bool) -> Removed:
+    found = _found(store, text, force)
+    return Removed() if found is None else _remove_platforms(store, found, platforms)
 
 
 def _remove_platforms(store: "Store", found: Named, platforms: tuple[Platform, ...]) -> Removed:
@@ -111,10 +194,9 @@ def _sweep(store: "Store", candidates: set[Digest]) -> tuple[Digest, ...]:
     from polyarch.store.gc import Keep
 
     # Layers that only a build's cache remembers are none of this command's business: `prune` takes them. A manifest
-    # that nothing points at is: kept, it would keep what it names.
-    manifests = {document.digest for document in store.manifests()}
-    others = frozenset(store.find_by_prefix("")) - candidates - manifests
-    reclaimed = store.gc(Keep(digests=others, snapshots=None))
+    # that nothing points at is.
+    strays = {document.digest for document in store.manifests()}
+    reclaimed = store.gc(Keep(only=frozenset(candidates | strays), snapshots=None))
     return tuple(Digest(item.name) for item in reclaimed.removed if item.name in candidates)
 
 

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
@@ -187,6 +187,10 @@ class Store:
         """The manifest or index itself. Raises NotFoundError, CorruptError."""
         return self._manifests.load(descriptor)
 
+    def peek(self, descriptor: Descriptor) -> Manifest | Index:
+        """As `load`, but without a lease: it may be collected at any time. Raises NotFoundError, CorruptError."""
+        return self._manifests.peek(descriptor)
+
     def manifests(self) -> Iterator[Manifest | Index]:
         """Every manifest and index that is here, tagged or not."""
         return self._manifests.all()
@@ -205,6 +209,17 @@ class Store:
         Raises NotFoundError if the manifest is not in the store.
         """
         self._tags.set(name, descriptor)
+
+    def assign(self, images: Sequence[tuple[str, Descriptor]]) -> None:
+        """`tag` for many names at once, `keep` where a name is empty: index.json is written once.
+
+        Raises NotFoundError if a manifest is not in the store, and then nothing has changed.
+        """
+        self._tags.assign(images)
+
+    def drop(self, names: Iterable[str], digests: Iterable[Digest] = ()) -> Mapping[str, Descriptor]:
+        """`untag` for many names and `forget` for many images at once; what the names pointed at, as far as there."""
+        return self._tags.drop(names, digests)
 
     def untag(self, name: str) -> Descriptor:
         """Take a name away; what it pointed at, which goes at the next `gc` if nothing else keeps it.

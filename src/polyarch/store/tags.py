@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -70,51 +70,56 @@ class Tags:
 
     def set(self, name: str, descriptor: Descriptor) -> None:
         """Let `name` point at an image. What it pointed at before stays, without that name. Raises NotFoundError."""
-        entry = _entry(descriptor, {REF_NAME: name, IMAGE_NAME: name})
+        self.assign([(name, descriptor)])
 
-        def edit(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-            position = next((at for at, old in enumerate(entries) if _name(old) == name), None)
-            if position is None:
-                kept = [old for old in entries if _name(old) or old["digest"] != descriptor.digest]
-                return [*kept, entry]
-            before = entries[position]
-            kept = [*entries[:position], entry, *entries[position + 1 :]]
-            return _with_unnamed(kept, before) if before["digest"] != descriptor.digest else kept
+    def keep(self, descriptor: Descriptor) -> None:
+        """Keep an image that may have no name. Raises NotFoundError if it is not in the store."""
+        self.assign([("", descriptor)])
 
-        self._change(edit, descriptor)
+    def assign(self, images: Sequence[tuple[str, Descriptor]]) -> None:
+        """Let each name point at its image, an empty one keep it without a name. index.json is written once.
+
+        What a name pointed at before stays, without that name. Raises NotFoundError for an image that is not in the
+        store, and then nothing has changed.
+        """
+        self._change(lambda entries: _assigned(entries, images), [descriptor for _, descriptor in images])
 
     def remove(self, name: str) -> Descriptor:
         """Take the name away; what it pointed at. Raises NotFoundError.
 
         The image itself goes at the next collection, unless it has another name or is kept without one.
         """
-        gone: list[dict[str, Any]] = []
-
-        def edit(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-            gone.extend(entry for entry in entries if _name(entry) == name)
-            if not gone:
-                raise NotFoundError(f"the store has no image {name}", "`polyarch images` lists those it has")
-            return [entry for entry in entries if _name(entry) != name]
-
-        self._change(edit)
-        return _nameless(descriptors.parse(gone[0]))
-
-    def keep(self, descriptor: Descriptor) -> None:
-        """Keep an image that may have no name. Raises NotFoundError if it is not in the store."""
-        self._change(lambda entries: _with_unnamed(entries, _entry(descriptor, {})), descriptor)
+        removed = self.drop([name]).get(name)
+        if removed is None:
+            raise NotFoundError(f"the store has no image {name}", "`polyarch images` lists those it has")
+        return removed
 
     def forget(self, digest: Digest) -> bool:
         """No longer keep an image without a name; whether it was kept. Its names stay."""
-        found = False
+        before = self.entries().unnamed
+        self.drop([], [digest])
+        return any(entry.digest == digest for entry in before)
+
+    def drop(self, names: Iterable[str], digests: Iterable[Digest] = ()) -> Mapping[str, Descriptor]:
+        """Take these names away, and no longer keep these images without a name. index.json is written once.
+
+        What the names pointed at, without those that are not there.
+        """
+        wanted, unwanted = frozenset(names), frozenset(digests)
+        gone: dict[str, Descriptor] = {}
 
         def edit(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-            nonlocal found
-            kept = [entry for entry in entries if _name(entry) or entry["digest"] != digest]
-            found = len(kept) != len(entries)
+            kept = []
+            for entry in entries:
+                name = _name(entry)
+                if name in wanted:
+                    gone[name] = _nameless(descriptors.parse(entry))
+                elif name or entry["digest"] not in unwanted:
+                    kept.append(entry)
             return kept
 
         self._change(edit)
-        return found
+        return gone
 
     def restore(self, images: Iterable[Descriptor]) -> None:
         """Set a damaged index.json aside (index.json.damaged) and keep these images, without names."""
@@ -125,10 +130,11 @@ class Tags:
                 os.rename(self._layout.index, f"{self._layout.index}.damaged")
             disk.replace(self._layout.index, msgspec.json.encode(document), self._blobs.scratch())
 
-    def _change(self, edit: Edit, needed: Descriptor | None = None) -> None:
+    def _change(self, edit: Edit, needed: Iterable[Descriptor] = ()) -> None:
         with disk.explained("write a tag", self._layout.root), self._blobs.lock:
-            if needed is not None and not self._blobs.has(needed):
-                raise NotFoundError(f"the store has no image {needed.digest}, so nothing can be named that")
+            for image in needed:
+                if not self._blobs.has(image):
+                    raise NotFoundError(f"the store has no image {image.digest}, so nothing can be named that")
             with self._lock:
                 before = self._raw()
                 document = _decode(before, self._layout.index)
@@ -171,11 +177,28 @@ def _nameless(descriptor: Descriptor) -> Descriptor:
     return msgspec.structs.replace(descriptor, annotations=annotations)
 
 
-def _with_unnamed(entries: list[dict[str, Any]], entry: dict[str, Any]) -> list[dict[str, Any]]:
-    """The entries, and one without a name for this image unless some entry has it already."""
-    if any(other["digest"] == entry["digest"] for other in entries):
-        return entries
-    return [*entries, _entry(descriptors.parse(entry), {})]
+def _assigned(entries: list[dict[str, Any]], images: Sequence[tuple[str, Descriptor]]) -> list[dict[str, Any]]:
+    """The entries with each name pointing at its image, the images that lost their last name at the end without one."""
+    result = list(entries)
+    positions = {name: at for at, entry in enumerate(entries) if (name := _name(entry))}
+    named: set[str] = set()
+    nameless: dict[str, dict[str, Any]] = {}
+    for name, descriptor in images:
+        if not name:
+            nameless.setdefault(descriptor.digest, _entry(descriptor, {}))
+            continue
+        entry = _entry(descriptor, {REF_NAME: name, IMAGE_NAME: name})
+        named.add(descriptor.digest)
+        if (at := positions.get(name)) is None:
+            positions[name] = len(result)
+            result.append(entry)
+        else:
+            before, result[at] = result[at], entry
+            nameless.setdefault(before["digest"], _entry(descriptors.parse(before), {}))
+    # An image that has a name is not kept without one besides.
+    result = [entry for entry in result if _name(entry) or entry["digest"] not in named]
+    there = {entry["digest"] for entry in result}
+    return result + [entry for digest, entry in nameless.items() if digest not in there]
 
 
 def _decode(raw: bytes, path: str) -> dict[str, Any]:

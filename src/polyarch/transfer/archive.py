@@ -25,6 +25,7 @@ from polyarch.oci.verify import VerifyingReader, verified
 from polyarch.transfer import names, tarball
 from polyarch.transfer.docker_archive import MANIFEST, DockerArchive, Saved
 from polyarch.transfer.layout import INDEX, MARKER, VERSION, LayoutSource, blob_path
+from polyarch.transfer.names import Naming
 from polyarch.transfer.tarball import Members, TarWriter, Writable
 
 
@@ -100,7 +101,7 @@ class ArchiveWriter:
         self._tar = TarWriter(output)
         self._docker = docker
         self._preferred = preferred
-        self._index: Index = indexes.create()
+        self._naming = Naming(indexes.create())
         self._written: set[Digest] = set()
         self._documents: dict[Digest, Manifest | Index] = {}
         self._lock = threading.Lock()
@@ -131,11 +132,11 @@ class ArchiveWriter:
                 self._written.add(descriptor.digest)
             self._documents[descriptor.digest] = documents.load(raw, descriptor.media_type or None)
             if name is not None:
-                self._index = names.give(self._index, descriptor, name)
+                self._naming.give(descriptor, name)
 
     def finish(self) -> None:
         """Write what is at the top, and the end of the archive."""
-        self._tar.add_bytes(INDEX, self._index.raw)
+        self._tar.add_bytes(INDEX, self._naming.index().raw)
         if self._docker:
             self._tar.add_bytes(MANIFEST, self._manifest_json())
         self._tar.finish()
@@ -159,7 +160,7 @@ class ArchiveWriter:
     def _tagged(self) -> dict[Digest, list[str]]:
         """The images that docker is shown, and their names."""
         tagged: dict[Digest, list[str]] = {}
-        for entry in names.entries(self._index):
+        for entry in names.entries(self._naming.index()):
             manifest = self._for_docker(entry.descriptor.digest)
             if manifest is not None:
                 tagged.setdefault(manifest.digest, []).extend(filter(None, [names.tagged(entry.name)]))

@@ -18,7 +18,7 @@ from polyarch.oci.document import Index
 from polyarch.oci.place import BlobReader, Readable
 from polyarch.oci.verify import VerifyingReader, verified
 from polyarch.transfer import names
-from polyarch.transfer.names import Named
+from polyarch.transfer.names import Named, Names
 
 MARKER = "oci-layout"
 INDEX = "index.json"
@@ -44,6 +44,7 @@ class Files(Protocol):
     @property
     def where(self) -> str: ...
     def size(self, path: str) -> int | None: ...
+    def signature(self, path: str) -> object: ...
     def open(self, path: str, offset: int = 0) -> Opened: ...
     def read(self, path: str, limit: int) -> bytes: ...
 
@@ -53,6 +54,8 @@ class LayoutSource:
 
     def __init__(self, files: Files) -> None:
         self._files = files
+        # What index.json said last, and of which file that was.
+        self._known: tuple[object, Names] | None = None
 
     @property
     def where(self) -> str:
@@ -61,12 +64,19 @@ class LayoutSource:
 
     def index(self) -> Index:
         """Its index.json. Raises NotFoundError if this is no layout, CorruptError."""
-        if self._files.size(INDEX) is None:
+        return self._names().index
+
+    def _names(self) -> Names:
+        """index.json with its names, read anew only when it is another file."""
+        signature = self._files.signature(INDEX)
+        if signature is None:
             raise NotFoundError(f"{self.where} is not an OCI image layout: it has no {INDEX}")
-        index = documents.load(self._files.read(INDEX, documents.MAX_SIZE))
-        if not isinstance(index, Index):
-            raise CorruptError(f"{INDEX} of {self.where} is not an index")
-        return index
+        if self._known is None or self._known[0] != signature:
+            index = documents.load(self._files.read(INDEX, documents.MAX_SIZE))
+            if not isinstance(index, Index):
+                raise CorruptError(f"{INDEX} of {self.where} is not an index")
+            self._known = (signature, Names(index))
+        return self._known[1]
 
     def images(self) -> tuple[Named, ...]:
         """The images at its top, in order; index.json itself where it lists one image's platforms without a name."""
@@ -78,12 +88,12 @@ class LayoutSource:
 
         Raises NotFoundError that lists what there is.
         """
-        index = self.index()
-        if name in ("", index.digest) and names.is_one_image(index):
-            return index.descriptor()
-        if digests.is_digest(name) and all(entry.digest != name for entry in index.manifests):
+        known = self._names()
+        if names.is_one_image(known.index) and name in ("", known.index.digest):
+            return known.index.descriptor()
+        if digests.is_digest(name) and name not in known:
             return self._inner(Digest(name))
-        return names.find(index, name, self.where)
+        return known.find(name, self.where)
 
     def _inner(self, digest: Digest) -> Descriptor:
         size = self._files.size(blob_path(digest))
@@ -138,6 +148,14 @@ class Directory:
             return (self._root / path).stat().st_size
         except (FileNotFoundError, NotADirectoryError):
             return None
+
+    def signature(self, path: str) -> object:
+        """What is another value when another file is at `path`; None if there is none."""
+        try:
+            status = (self._root / path).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return status.st_ino, status.st_mtime_ns, status.st_size
 
     def open(self, path: str, offset: int = 0) -> Opened:
         """The file at `path` from `offset` on, to be closed. Raises NotFoundError."""

@@ -4,6 +4,10 @@ An entry carries a ref name; containerd and BuildKit put the whole reference bes
 `latest` alone does not say of what. Several entries may point at one digest under different names.
 """
 
+import functools
+from collections import Counter
+from typing import Any
+
 import msgspec
 
 from polyarch.errors import NotFoundError, UsageError
@@ -16,6 +20,9 @@ from polyarch.oci.reference import Reference
 
 # containerd's annotation for the reference in full.
 IMAGE_NAME = "io.containerd.image.name"
+
+
+_Key = tuple[str | None, ...]
 
 
 class Named(msgspec.Struct, frozen=True):
@@ -41,44 +48,103 @@ def is_one_image(index: Index) -> bool:
     )
 
 
-def find(index: Index, name: str, where: str) -> Descriptor:
-    """What `name` means: a name in full, a ref name, a digest at the top, or the only image if it is empty.
+class Names:
+    """The names in an index.json, to be asked often."""
 
-    Raises NotFoundError with the names that there are.
-    """
-    have = ", ".join(sorted(named.name or named.descriptor.digest for named in entries(index))) or "nothing"
-    if not name:
-        found = {entry.digest: entry for entry in index.manifests}
-        if len(found) != 1:
-            raise NotFoundError(f"{where} has {len(found)} images, and none was named", f"it has {have}")
-        return _bare(next(iter(found.values())))
-    reference = _reference(name)
-    for entry in index.manifests:
-        own = (entry.annotations.get(IMAGE_NAME, ""), entry.annotations.get(REF_NAME, ""), entry.digest)
-        if name in own:
-            return _bare(entry)
-        if reference is not None and any(text and _reference(text) == reference for text in own[:2] if "/" in text):
-            return _bare(entry)
-    raise NotFoundError(f"{where} has no image {name!r}", f"it has {have}")
+    def __init__(self, index: Index) -> None:
+        self.index = index
+        self._exact: dict[str, int] = {}
+        for position, entry in enumerate(index.manifests):
+            for word in (*_own(entry), entry.digest):
+                self._exact.setdefault(word, position)
+
+    def __contains__(self, word: str) -> bool:
+        """Whether an entry has exactly this name, or this digest."""
+        return word in self._exact
+
+    def find(self, name: str, where: str) -> Descriptor:
+        """What `name` means: a name in full, a ref name, a digest at the top, or the only image if it is empty.
+
+        Raises NotFoundError with the names that there are.
+        """
+        if not name:
+            found = {entry.digest: entry for entry in self.index.manifests}
+            if len(found) != 1:
+                raise NotFoundError(f"{where} has {len(found)} images, and none was named", f"it has {self._have()}")
+            return _bare(next(iter(found.values())))
+        position = self._exact.get(name)
+        if position is None and (reference := _reference(name)) is not None:
+            position = self._normal.get(reference)
+        if position is None:
+            raise NotFoundError(f"{where} has no image {name!r}", f"it has {self._have()}")
+        return _bare(self.index.manifests[position])
+
+    @functools.cached_property
+    def _normal(self) -> dict[Reference, int]:
+        """The entry by its name in normal form; a word alone (`latest`) is no name of an image."""
+        found: dict[Reference, int] = {}
+        for position, entry in enumerate(self.index.manifests):
+            for word in _own(entry):
+                if "/" in word and (reference := _reference(word)) is not None:
+                    found.setdefault(reference, position)
+        return found
+
+    def _have(self) -> str:
+        return ", ".join(sorted(named.name or named.descriptor.digest for named in entries(self.index))) or "nothing"
+
+
+class Naming:
+    """An index.json in the making: `give` names to images one after the other, then take the `index`."""
+
+    def __init__(self, index: Index) -> None:
+        self._before = index
+        self._document = index.decode()
+        # The entries by number, in their order, and the numbers of those that go by the same names.
+        self._entries: dict[int, dict[str, Any]] = {}
+        self._numbers: dict[_Key, list[int]] = {}
+        self._digests: Counter[str] = Counter()
+        self._next = 0
+        for plain in self._document["manifests"]:
+            self._put(_key(_words(plain.get("annotations") or {}), plain["digest"]), plain)
+        self._first = self._next
+
+    def give(self, descriptor: Descriptor, name: str) -> None:
+        """Let `name` mean an image, and no other any more; an empty one puts it at the top without a name."""
+        if not name and self._digests[descriptor.digest]:
+            return
+        annotations = _annotations(name) if name else {}
+        plain = descriptors.to_dict(_bare(descriptor)) | ({"annotations": annotations} if annotations else {})
+        for key in (_key({}, descriptor.digest), _key(annotations, descriptor.digest)):
+            for number in self._numbers.pop(key, ()):
+                self._digests[self._entries.pop(number)["digest"]] -= 1
+        self._put(_key(annotations, descriptor.digest), plain)
+
+    def index(self) -> Index:
+        """What index.json is now."""
+        if self._next == self._first:
+            return self._before
+        self._document["manifests"] = list(self._entries.values())
+        made = documents.load(documents.encode(self._document))
+        assert isinstance(made, Index)
+        return made
+
+    def _put(self, key: _Key, plain: dict[str, Any]) -> None:
+        self._entries[self._next] = plain
+        self._numbers.setdefault(key, []).append(self._next)
+        self._digests[plain["digest"]] += 1
+        self._next += 1
+
+
+def find(index: Index, name: str, where: str) -> Descriptor:
+    """As `Names.find`, to be asked once."""
+    return Names(index).find(name, where)
 
 
 def give(index: Index, descriptor: Descriptor, name: str) -> Index:
     """The index with an entry for `descriptor` under `name`, taken from whatever had that name; none if it is empty."""
-    document = index.decode()
-    annotations = _annotations(name) if name else {}
-    plain = descriptors.to_dict(_bare(descriptor)) | ({"annotations": annotations} if annotations else {})
-    kept = []
-    for entry, existing in zip(index.manifests, document["manifests"], strict=True):
-        own = {key: entry.annotations[key] for key in (IMAGE_NAME, REF_NAME) if key in entry.annotations}
-        nameless_twin = not own and entry.digest == descriptor.digest
-        if not (own and own == annotations) and not nameless_twin:
-            kept.append(existing)
-    if not name and any(entry["digest"] == descriptor.digest for entry in kept):
-        return index
-    document["manifests"] = [*kept, plain]
-    given = documents.load(documents.encode(document))
-    assert isinstance(given, Index)
-    return given
+    naming = Naming(index)
+    naming.give(descriptor, name)
+    return naming.index()
 
 
 def tagged(name: str) -> str:
@@ -88,6 +154,20 @@ def tagged(name: str) -> str:
     """
     reference = _reference(name) if "/" in name or ":" in name else None
     return str(reference) if reference is not None and reference.tag and not reference.digest else ""
+
+
+def _own(entry: Descriptor) -> tuple[str, ...]:
+    """The names of an entry."""
+    return tuple(entry.annotations[key] for key in (IMAGE_NAME, REF_NAME) if entry.annotations.get(key))
+
+
+def _words(annotations: dict[str, str]) -> dict[str, str]:
+    return {key: annotations[key] for key in (IMAGE_NAME, REF_NAME) if key in annotations}
+
+
+def _key(words: dict[str, str], digest: str) -> _Key:
+    """What an entry goes by: its names, or its digest if it has none."""
+    return (words.get(IMAGE_NAME), words.get(REF_NAME)) if words else (digest,)
 
 
 def _annotations(name: str) -> dict[str, str]:

@@ -89,6 +89,10 @@ class Members:
         member = self.find(path)
         return None if member is None else member.size
 
+    def signature(self, path: str) -> object:
+        """What is another value when another file is at `path`, which in an archive never is; None if there is none."""
+        return self.find(path)
+
     def open(self, path: str, offset: int = 0) -> Section:
         """The bytes of the file at `path` from `offset` on. Raises NotFoundError."""
         member = self.find(path)
