@@ -318,13 +318,16 @@ def test_a_copied_file_that_is_ignored_is_found() -> None:
 
 def test_there_are_buildkits_rules_and_our_own_each_once() -> None:
     names = [rule.name for rule in rules.RULES]
-    assert len(names) == len(set(names)) == 27
+    assert len(names) == len(set(names)) == 30
     assert [rule.name for rule in rules.RULES if rule.ours] == [
         "TargetArgDefault",
         "HostArchProbe",
         "FixedArchUrl",
         "UnknownOwner",
         "NothingToCopy",
+        "StagePlatform",
+        "UnusableDirectory",
+        "SharedCache",
     ]
 
 

@@ -76,13 +76,11 @@ def _chosen(request: BuildRequest) -> checks.Options | None:
     return checks.options(said) if said else None
 
 
-def warning(finding: Finding, dockerfile: Dockerfile) -> Warned:
-    """A finding for people: the rule, what is wrong, where, and the lines around."""
+def warning(finding: Finding, dockerfile: Dockerfile, *, brief: bool = False) -> Warned:
+    """A finding for people: the rule, what is wrong, where, and unless it is `brief` the lines around."""
     where = f"{dockerfile.name}:{finding.location.first}"
-    return Warned(
-        f"{finding.rule.name}: {finding.message} ({where})",
-        excerpt(dockerfile.text, dockerfile.name, (finding.location,)),
-    )
+    lines = "" if brief else excerpt(dockerfile.text, dockerfile.name, (finding.location,))
+    return Warned(f"{finding.rule.name}: {finding.message} ({where})", lines)
 
 
 def targets(request: BuildRequest) -> tuple[TargetStage, ...]:

@@ -27,6 +27,7 @@ from polyarch.builder.survival import Failure, Survival
 from polyarch.builder.vertices import Graph, VertexId
 from polyarch.dockerfile import directives, ignorefile, parser, stages
 from polyarch.dockerfile.parser import Dockerfile
+from polyarch.dockerfile.rules import Finding
 from polyarch.dockerfile.source import DockerfileError, Location
 from polyarch.errors import BuildError, PolyarchError, UnsupportedError
 from polyarch.oci.descriptor import Descriptor
@@ -149,6 +150,7 @@ class _Build:
             workers=request.workers,
             no_cache=request.no_cache,
         )
+        self._unchanged = False
         self._performer = Performer(self._graph, site, emit)
         stack.callback(self._performer.close)
         self._exporter = Exporter(
@@ -175,13 +177,15 @@ class _Build:
             self._emit(progress.Warned("BUILDKIT_INLINE_CACHE does nothing yet: the image gets no cache in it"))
         plans = self._plans(self._dockerfile)
         checked = checking.judge(self._dockerfile, self._request, [found for one in plans for found in one.findings])
-        told = [checking.warning(finding, self._dockerfile) for finding in checked.findings]
+        findings, told = list(checked.findings), list[progress.Warned]()
         try:
             if checked.violation:
                 raise BuildError(checked.violation, _VIOLATION_HINT)
-            return self._made(plans, told)
+            return self._made(plans, findings, told)
         finally:
             # At the end, where they are read; a build that failed may have failed of what they say.
+            for finding in findings:
+                self._emit(checking.warning(finding, self._dockerfile, brief=self._unchanged))
             for warning in told:
                 self._emit(warning)
 
@@ -189,14 +193,14 @@ class _Build:
         platforms = [one.platform for one, _ in survivors]
         return progress.reported(self._emit, "assemble", "exporting layers, configs and manifests", platforms)
 
-    def _made(self, plans: list[Plan], told: list[progress.Warned]) -> BuildResult:
-        """Solve, assemble and send. What is seen on the way is added to `told`."""
+    def _made(self, plans: list[Plan], findings: list[Finding], told: list[progress.Warned]) -> BuildResult:
+        """Solve, assemble and send. What is seen on the way is added to `findings` and `told`."""
         request = self._request
         try:
             solved = self._solve(plans)
         finally:
             seen = checking.judge_work(self._dockerfile, request, self._performer.findings())
-            told += [checking.warning(finding, self._dockerfile) for finding in seen.findings]
+            findings += seen.findings
         if seen.violation:
             raise BuildError(seen.violation, _VIOLATION_HINT)
         survivors = self._verified(solved, told)
@@ -218,6 +222,7 @@ class _Build:
         sent: list[Sent] = []
         for output in request.export.outputs:
             sent += self._exporter.send(output, images, root or images[0].descriptor)
+        told = [checking.warning(finding, self._dockerfile) for finding in findings] + told
         said = [warning for one in plans for warning in one.warnings] + [warning.message for warning in told]
         warnings = tuple(dict.fromkeys(said))
         return BuildResult(
@@ -269,6 +274,7 @@ class _Build:
                 raise self._located(*next(iter(failed.errors.items()))) from failed
             results, errors = cast(Mapping[VertexId, Result], failed.results), failed.errors
         finally:
+            self._unchanged = recorder.took_all_from_cache()
             self._remember(targets, plans, recorder)
         solved: list[tuple[Plan, tuple[Layer, ...]]] = []
         for one in plans:

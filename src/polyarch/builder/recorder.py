@@ -11,7 +11,7 @@ from polyarch import progress
 from polyarch.builder import coding, record
 from polyarch.builder.record import How, Record, Step
 from polyarch.builder.request import BuildRequest
-from polyarch.builder.vertices import Context, Git, Graph, Http, Run, Stacked, VertexId
+from polyarch.builder.vertices import Context, Copy, Git, Graph, Http, MakeDirectory, Run, Stacked, VertexId
 from polyarch.oci import reference as references
 
 if TYPE_CHECKING:
@@ -79,6 +79,12 @@ class Recorder:
         """What happened to each of these vertices, which come inputs first."""
         vertices = self._graph.vertices
         return tuple(self._step(vertex, performer) for vertex in order if not isinstance(vertices[vertex], Stacked))
+
+    def took_all_from_cache(self) -> bool:
+        """Whether every step was taken from the cache, and there was one: whoever waits has seen this build before."""
+        made = (Copy, MakeDirectory, Run)
+        steps = [end.cached for vertex, end in self._ends.items() if isinstance(self._graph.vertices[vertex], made)]
+        return bool(steps) and all(steps)
 
     def seconds(self) -> float:
         """How long it has been."""

@@ -59,6 +59,28 @@ def host_probes(stages: Stages, platforms: tuple[Platform, ...]) -> Iterator[Fin
                 yield Finding(rules.HOST_ARCH_PROBE, message, one.location)
 
 
+def platforms_of_stages(stages: Stages, platforms: tuple[Platform, ...]) -> Iterator[Finding]:
+    """StagePlatform: not where the stage has the same platform anyhow."""
+    for stage in stages.stages:
+        root = parent = stages.base(stage.from_.image, stage)
+        while root is not None and (above := stages.base(root.from_.image, root)) is not None:
+            root = above
+        if parent is None or root is None or not stage.from_.platform:
+            continue
+        if _target(stage.from_.platform) != _target(root.from_.platform):
+            message = (
+                f"--platform={stage.from_.platform} has no effect: {parent.name or parent.index} is a stage, for "
+                f"{root.from_.platform or 'the target platform'}; write it on line {root.from_.location.first}"
+            )
+            yield Finding(rules.STAGE_PLATFORM, message, stage.from_.location)
+
+
+def _target(platform: str) -> str:
+    """The words of a --platform, empty for the target's."""
+    plain = re.sub(r"\$\{(\w+)\}", r"$\1", platform.strip("\"'"))
+    return "" if plain == "$TARGETPLATFORM" else plain
+
+
 def fixed_architectures(stages: Stages, platforms: tuple[Platform, ...]) -> Iterator[Finding]:
     """FixedArchUrl: only where there is more than one platform, and a stage is made for each."""
     if len(platforms) < 2:
@@ -100,4 +122,5 @@ PLATFORM_CHECKS: tuple[Callable[[Stages, tuple[Platform, ...]], Iterable[Finding
     target_defaults,
     host_probes,
     fixed_architectures,
+    platforms_of_stages,
 )

@@ -110,6 +110,21 @@ NOTHING_TO_COPY = Rule(
     "A COPY or ADD whose patterns no file matches copies nothing",
     ours=True,
 )
+STAGE_PLATFORM = Rule(
+    "StagePlatform",
+    "FROM --platform has no effect on a stage: it is for the platform of its own FROM",
+    ours=True,
+)
+UNUSABLE_DIRECTORY = Rule(
+    "UnusableDirectory",
+    "An octal --chmod without x is also for directories, which nobody but root can enter then",
+    ours=True,
+)
+SHARED_CACHE = Rule(
+    "SharedCache",
+    "A cache mount for all platforms should hold no binary of one of them",
+    ours=True,
+)
 
 RULES: tuple[Rule, ...] = (
     STAGE_NAME_CASING,
@@ -139,6 +154,9 @@ RULES: tuple[Rule, ...] = (
     FIXED_ARCH_URL,
     UNKNOWN_OWNER,
     NOTHING_TO_COPY,
+    STAGE_PLATFORM,
+    UNUSABLE_DIRECTORY,
+    SHARED_CACHE,
 )
 
 BY_NAME = {rule.name: rule for rule in RULES}

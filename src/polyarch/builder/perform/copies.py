@@ -161,6 +161,12 @@ class Copies:
         notes = _unknown(owner, f"--chown={vertex.owner}")
         if arranged.nothing:
             notes += (self._nothing(vertex),)
+        if arranged.unusable:
+            message = (
+                f"--chmod={vertex.mode} is the mode of the directory /{arranged.unusable}, too, which only root can "
+                "enter then; letters know directories, as in --chmod=u=rwX,go=rX"
+            )
+            notes += ((rules.UNUSABLE_DIRECTORY.name, message),)
         return msgspec.structs.replace(made, notes=notes)
 
     def _nothing(self, vertex: Copy) -> tuple[str, str]:

@@ -15,6 +15,7 @@ from polyarch.builder.perform.archives import Archive
 from polyarch.builder.perform.files import Files
 from polyarch.builder.perform.placing import Placed, Placement, Rules
 from polyarch.builder.perform.through import Through, links_on
+from polyarch.builder.perform.unpacking import unpack
 from polyarch.builder.vertices import Copy
 from polyarch.dockerfile import glob, ignorefile
 from polyarch.dockerfile.source import DockerfileError
@@ -29,13 +30,15 @@ class Arrangement(msgspec.Struct, frozen=True):
     """The entries of a layer, and the sources that their bytes come from, by the numbers in `Placed.origin`.
 
     `asked` is all that was asked of the base. On another that gives the same answers the same copy comes to lie alike.
-    `nothing` says that no source had anything to take, which only patterns may do.
+    `nothing` says that no source had anything to take, which only patterns may do; `unusable` is a directory that
+    `--chmod` closed to all but root.
     """
 
     items: list[Placed]
     sources: list[Files]
     asked: Mapping[str, Entry | None] = {}
     nothing: bool = False
+    unusable: str = ""
     _known: dict[bool, str] = msgspec.field(default_factory=dict)
 
     def lies_alike_on(self, base: placing.Lookup) -> bool:
@@ -106,7 +109,7 @@ def arrange(
             archive = open_archive(files, one) if part.unpack else None
             if archive is not None:
                 used.append(archive)
-                placement.unpack(len(used) - 1, archive.order(), vertex.destination, rules)
+                unpack(placement, len(used) - 1, archive.order(), vertex.destination, rules)
             else:
                 placement.copy(files, number, one, vertex.destination, rules)
     items = placement.items(rules.time)
@@ -115,7 +118,7 @@ def arrange(
             _refuse_whiteout(placed.entry.path)
     if vertex.epoch is not None:
         items = [_clamped(placed, vertex.epoch) for placed in items]
-    return Arrangement(items, used, asked.answers, placement.taken == 0)
+    return Arrangement(items, used, asked.answers, placement.taken == 0, placement.unusable)
 
 
 class _Asked:

@@ -130,6 +130,7 @@ def find_result(store: "Store", key: str, compression: "Compression") -> Layer |
     again = packed(store, found, compression)
     if again is not None and again.blob and store.has_blob(again.blob):
         # Both forms: whoever reads it need not enter the namespace, whoever mounts it need not unpack it.
+        again = msgspec.structs.replace(again, notes=found.notes)
         return msgspec.structs.replace(again, snapshot=found.snapshot) if unpacked else again
     return found if unpacked else None
 

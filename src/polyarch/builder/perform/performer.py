@@ -266,6 +266,7 @@ class Performer:
 
     def _runner(self, outside: Outside) -> "Runner":
         from polyarch.builder.perform.running import Runner
+        from polyarch.builder.perform.shared_caches import shared
 
         site = self._site
 
@@ -276,7 +277,16 @@ class Performer:
                         raise CancelledError
                     time.sleep(_PAUSE)
 
-        return Runner(site.store, self.filesystems, self._sandbox, site.secrets, site.proxies, self._emit, wait)
+        return Runner(
+            site.store,
+            self.filesystems,
+            self._sandbox,
+            site.secrets,
+            site.proxies,
+            self._emit,
+            wait,
+            shared(self._graph.vertices.values()),
+        )
 
     def _sandbox(self) -> "Sandbox":
         from polyarch.sandbox import Sandbox

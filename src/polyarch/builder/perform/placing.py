@@ -7,7 +7,7 @@ directory. What comes out is the list of a layer's entries, parents first, each 
 """
 
 import posixpath
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import msgspec
@@ -100,11 +100,17 @@ class Placement:
         self._files: dict[int, Entry] = {}
         # How many files, directories and archives of sources are in it.
         self.taken = 0
+        # A directory that an octal mode for files has made impossible to enter.
+        self.unusable = ""
 
     def entry(self, path: str) -> Entry | None:
         """What lies at `path` in the layer, else below it."""
         placed = self._placed.get(path)
         return placed.entry if placed is not None else self._base.entry(path)
+
+    def placed(self, path: str) -> Placed | None:
+        """What this layer has at `path`."""
+        return self._placed.get(path)
 
     def items(self, time: int = 0) -> list[Placed]:
         """All entries, parents first: directories below that something lies in are listed as they are there.
@@ -149,8 +155,10 @@ class Placement:
         # BuildKit makes them with mkdir(2) and a umask of 022: no special bits, and nothing that others may write.
         mode = 0o755 if rules.mode is None or rules.mode.octal is None else rules.mode.octal & 0o755
         uid, gid = rules.owner or (0, 0)
+        if missing:
+            self._look_at_mode(missing[-1], mode, rules)
         for one in reversed(missing):
-            self._put(Placed(Entry(path=one, kind="directory", mode=mode, uid=uid, gid=gid, mtime=rules.time)))
+            self.put(Placed(Entry(path=one, kind="directory", mode=mode, uid=uid, gid=gid, mtime=rules.time)))
 
     def copy(self, source: Tree, number: int, path: str, destination: str, rules: Rules) -> None:
         """Copy what lies at `path` of `source` (its symlinks followed) to `destination`, absolute.
@@ -177,47 +185,7 @@ class Placement:
         walk = _Walk(source, number, rules, followed)
         self._copy(walk, entry, target)
 
-    def unpack(self, number: int, members: Iterable[tuple[Entry, str]], destination: str, rules: Rules) -> None:
-        """Put the members of an archive into `destination`, as tar would unpack them there; later ones win.
-
-        With each member comes what the source calls its content.
-        Owners are the archive's, unless the rules give one; modes and times are its own. No symlink of it leads out of
-        the destination: to it that is the root.
-        """
-        self.taken += 1
-        top = resolve(self, destination)
-        self.make_directories(top, msgspec.structs.replace(rules, mode=None))
-        inside = _Inside(self, top)
-        implied = Rules(time=rules.time)
-        for entry, called in members:
-            parent, _, name = entry.path.rpartition("/")
-            directory = inside.path(resolve(inside, parent))
-            self.make_directories(directory, implied)
-            target = posixpath.join(directory, name)
-            if not name:
-                continue
-            uid, gid = rules.owner or (entry.uid, entry.gid)
-            placed = msgspec.structs.replace(plain(entry), path=target, uid=uid, gid=gid)
-            found = self.entry(target)
-            if found is not None and found.kind == "directory" and entry.kind != "directory":
-                self._remove_below(target)
-            if entry.kind == "hardlink":
-                self._link(placed, self._original(entry, inside))
-            else:
-                self._put(Placed(placed, (number, called) if entry.kind == "file" else None))
-
-    def _original(self, entry: Entry, inside: "_Inside") -> Placed:
-        """The file that a hard link of an archive is another name of."""
-        directory, _, name = entry.link.rpartition("/")
-        original = self._placed.get(join(inside.path(resolve(inside, directory)), name))
-        if original is None or original.entry.kind == "directory":
-            raise PolyarchError(
-                f"{entry.path} is a hard link to {entry.link}, which is no file of the archive before it",
-                "a hard link and the file that it is another name of belong into one archive, the file first",
-            )
-        return original
-
-    def _link(self, entry: Entry, original: Placed) -> None:
+    def link(self, entry: Entry, original: Placed) -> None:
         """Make `entry` another name of a file of this layer, which gets the mode, owner and time of `entry`."""
         inode = original.inode
         if not inode:
@@ -233,9 +201,9 @@ class Placement:
             xattrs=tuple(sorted((dict(original.entry.xattrs) | dict(entry.xattrs)).items())),
         )
         self._files[inode] = shared
-        self._put(Placed(shared, original.origin, inode))
+        self.put(Placed(shared, original.origin, inode))
 
-    def _remove_below(self, path: str) -> None:
+    def remove_below(self, path: str) -> None:
         """Forget what this layer has in `path`, which is to be no directory any more."""
         for below in [one for one in self._placed if one.startswith(path + "/")]:
             del self._placed[below]
@@ -307,14 +275,14 @@ class Placement:
             if found is None:
                 entry = walk.source.entry(above)
                 assert entry is not None, above
-                self._put(Placed(self._changed(entry, place, walk.rules)))
+                self.put(Placed(self._changed(entry, place, walk.rules)))
             elif found.kind != "directory":
                 raise CollisionError(f"cannot copy to non-directory: /{place}")
             elif above != walk.top and place not in self._placed:
                 # What is there already gets the mode, and keeps the rest.
                 entry = walk.source.entry(above)
                 assert entry is not None, above
-                self._put(Placed(plain(found, mode=entry.mode, mtime=walk.rules.time)))
+                self.put(Placed(plain(found, mode=entry.mode, mtime=walk.rules.time)))
 
     def _place_directory(self, entry: Entry, target: str, rules: Rules, *, overwrite: bool) -> None:
         self.taken += 1
@@ -322,7 +290,7 @@ class Placement:
         if found is not None and found.kind != "directory":
             raise CollisionError(f"cannot copy to non-directory: /{target}")
         if target and (found is None or overwrite):
-            self._put(Placed(self._changed(entry, target, rules)))
+            self.put(Placed(self._changed(entry, target, rules)))
 
     def _place_file(self, walk: "_Walk", entry: Entry, path: str, target: str) -> None:
         self.taken += 1
@@ -331,19 +299,21 @@ class Placement:
             raise CollisionError(f"cannot replace to directory /{target} with file")
         changed = self._changed(entry, target, walk.rules)
         if entry.kind != "file":
-            self._put(Placed(changed))
+            self.put(Placed(changed))
             return
         first = self._links.setdefault(walk.source.inode(path), target)
         if first != target:
-            self._link(changed, self._placed[first])
+            self.link(changed, self._placed[first])
         else:
-            self._put(Placed(changed, (walk.number, path)))
+            self.put(Placed(changed, (walk.number, path)))
 
     def _changed(self, entry: Entry, target: str, rules: Rules) -> Entry:
         uid, gid = rules.owner or (entry.uid, entry.gid)
         mode = entry.mode
         if rules.mode is not None and entry.kind != "symlink":
             mode = rules.mode.apply(mode, directory=entry.kind == "directory")
+            if entry.kind == "directory":
+                self._look_at_mode(target, mode, rules)
         # A plain Entry, without what a subclass knows of its place in a tar. Built in one go: a copy has thousands.
         return Entry(
             path=target,
@@ -359,7 +329,13 @@ class Placement:
             minor=entry.minor,
         )
 
-    def _put(self, placed: Placed) -> None:
+    def _look_at_mode(self, directory: str, mode: int, rules: Rules) -> None:
+        """Remember a directory that somebody may read, and not enter."""
+        if rules.mode is not None and rules.mode.octal is not None and (mode >> 2) & ~mode & 0o111:
+            self.unusable = self.unusable or directory
+
+    def put(self, placed: Placed) -> None:
+        """Let the layer have this entry, in place of another of its path."""
         path = placed.entry.path
         # Only then can a name be too long, in whatever alphabet.
         if len(path) * 4 > _LONGEST_NAME:
@@ -375,21 +351,6 @@ def _check_length(path: str) -> None:
             f"the name /{path} is too long: {len(raw)} bytes",
             f"a name may have {_LONGEST_NAME} bytes, a whole path {_LONGEST_PATH - 1}",
         )
-
-
-class _Inside(msgspec.Struct, frozen=True):
-    """A directory as a root of its own."""
-
-    whole: Lookup
-    top: str
-
-    def entry(self, path: str) -> Entry | None:
-        """As of `Lookup`."""
-        return self.whole.entry(self.path(path))
-
-    def path(self, path: str) -> str:
-        """The path in the whole."""
-        return join(self.top, path) if path else self.top
 
 
 class _Walk(msgspec.Struct, frozen=True):

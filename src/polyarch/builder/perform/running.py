@@ -1,7 +1,7 @@
 """RUN: a process in an overlay of the layers below; its upper directory becomes the layer's snapshot."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from polyarch.builder.perform.secrets import Secrets
 from polyarch.builder.perform.stack import Stack, layers_of
 from polyarch.builder.plan.wording import quoted
 from polyarch.builder.vertices import Run, RunMount, VertexId
+from polyarch.dockerfile import rules
 from polyarch.errors import BuildError, NotFoundError
 from polyarch.oci.platform import Platform
 from polyarch.sandbox import Bind, File, Mount, Process, Tmpfs
@@ -30,7 +31,8 @@ class Runner:
     """Performs RUN. It owns nothing: the sandbox and the store are its caller's.
 
     `proxies` are variables that reach a process without being part of its cache key. `wait` calls what it is given
-    until that returns True, without holding up other work.
+    until that returns True, without holding up other work. `shared` are the ids of cache mounts that steps for other
+    architectures use too.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Runner:
         proxies: Mapping[str, str],
         emit: progress.Emit,
         wait: Callable[[Callable[[], bool]], None],
+        shared: Collection[str] = (),
     ) -> None:
         self._store = store
         self._filesystems = filesystems
@@ -50,6 +53,7 @@ class Runner:
         self._proxies = proxies
         self._emit = emit
         self._wait = wait
+        self._shared = shared
 
     def run(
         self,
@@ -74,6 +78,7 @@ class Runner:
             return write
 
         with ExitStack() as held, self._store.snapshots.prepare(key, _about(vertex)) as snapshot:
+            since = snapshot.path.stat().st_ctime_ns
             mounts, env = self._mounts(vertex, sources, held)
             process = Process(
                 argv=vertex.argv,
@@ -93,8 +98,26 @@ class Runner:
             if status:
                 raise _failure(vertex, status, bytes(tail))
             _leave_system_directories(snapshot.path, lowers, vertex.epoch or 0)
+            notes = tuple(self._left_behind(vertex, mounts, since))
             snapshot.commit()
-        return Layer(created=created, snapshot=key)
+        return Layer(created=created, snapshot=key, notes=notes)
+
+    def _left_behind(self, vertex: Run, mounts: Sequence[Mount], since: int) -> Iterator[tuple[str, str]]:
+        """What is to be said of binaries in caches that steps for other architectures use too."""
+        places = {mount.target for mount in vertex.mounts if mount.kind == "cache" and mount.id in self._shared}
+        if not places:
+            return
+        from polyarch.builder.perform.shared_caches import left_behind
+
+        for mount in mounts:
+            if isinstance(mount, Bind) and mount.target in places:
+                path = left_behind(mount.source, vertex.platform.architecture, since)
+                if path:
+                    message = (
+                        f"the cache {mount.target} is shared by all platforms (sharing-platforms=true), and this step "
+                        f"leaves {path} in it, a binary that only its own platform runs"
+                    )
+                    yield rules.SHARED_CACHE.name, message
 
     def _environment(self, given: Sequence[str], secret: Mapping[str, str]) -> list[str]:
         names = {pair.partition("=")[0] for pair in given}
