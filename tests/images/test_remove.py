@@ -115,6 +115,28 @@ def test_a_platforms_content_that_another_name_has_is_not_taken_from_it(filled: 
         remove.remove(filled, "app", (ARM64,))
 
 
+def test_the_platform_of_many_goes_at_once(store: Store) -> None:
+    for name in ("one", "two"):
+        for platform in (AMD64, ARM64):
+            import_image(store, name, platform, {"name": name, "platform": str(platform)})
+    import_image(store, "alone", AMD64)
+    store.close()
+    store = Store.open(store.layout.root)
+    unnamed = store.tagged()["docker.io/library/two:latest"]
+    store.tag("docker.io/library/three:latest", unnamed)
+    first, lacking, second = remove.remove_all(store, ["one", "alone", "two"], (ARM64,))
+    assert isinstance(first, remove.Removed)
+    assert isinstance(lacking, NotFoundError)
+    assert isinstance(second, remove.Removed), "three is the same index"
+    assert (len(first.deleted), len(second.deleted)) == (3, 3)
+    assert {image.name: [entry.present for entry in image.platforms] for image in listing.list_images(store)} == {
+        "docker.io/library/alone:latest": [True],
+        "docker.io/library/one:latest": [True, False],
+        "docker.io/library/three:latest": [True, False],
+        "docker.io/library/two:latest": [True, False],
+    }
+
+
 def test_a_platform_of_a_single_image_is_a_usage_error(filled: Store) -> None:
     (image,) = listing.list_images(filled)
     entry = image.platforms[0]

@@ -1,6 +1,7 @@
 """`rmi`: names go, and with the last of them the content; or the content for some platforms, under a kept index."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -59,20 +60,16 @@ def remove_all(
     What several of them shared is in the result of the last.
     """
     if platforms:
-        return [_attempt(lambda text=text: _of_platforms(store, text, platforms, force)) for text in texts]  # type: ignore[misc]
+        return _empty_all(store, texts, platforms, force=force)
     left = _Left(store)
     results = [_attempt(lambda text=text: left.take(text, force)) for text in texts]  # type: ignore[misc]
-    taken = {number: found for number, found in enumerate(results) if isinstance(found, _Taken)}
-    graphs = {number: _graph(store, found.digest) if found.digest else set() for number, found in taken.items()}
-    store.drop([name for found in taken.values() for name in found.names], [f.digest for f in taken.values() if f.all])
-    swept = set(_sweep(store, set().union(*graphs.values()))) if prune and taken else set()
-    deleted: dict[int, tuple[Digest, ...]] = {}
-    for number in reversed(taken):
-        deleted[number] = tuple(sorted(swept & graphs[number]))
-        swept -= graphs[number]
+    taken = [found for found in results if isinstance(found, _Taken)]
+    graphs = [_graph(store, found.digest) if found.digest else set[Digest]() for found in taken]
+    store.drop([name for found in taken for name in found.names], [found.digest for found in taken if found.all])
+    deleted = iter(_sweep(store, graphs) if prune else [()] * len(taken))
     return [
-        Removed(tuple(map(names.familiar, found.names)), deleted[number]) if isinstance(found, _Taken) else found
-        for number, found in enumerate(results)
+        Removed(tuple(map(names.familiar, found.names)), next(deleted)) if isinstance(found, _Taken) else found
+        for found in results
     ]
 
 
@@ -145,28 +142,51 @@ def _found(store: names.Images, text: str, force: bool) -> Named | None:
     return found
 
 
-def _of_platforms(store: "Store", text: str, platforms: tuple[Platform, ...], force: bool) -> Removed:
-    found = _found(store, text, force)
-    return Removed() if found is None else _remove_platforms(store, found, platforms)
+class _Emptied(msgspec.Struct, frozen=True):
+    """What `rmi --platform` took out of an index: the manifests that went, and all that hung on them."""
+
+    gone: tuple[Digest, ...] = ()
+    candidates: frozenset[Digest] = frozenset()
 
 
-def _remove_platforms(store: "Store", found: Named, platforms: tuple[Platform, ...]) -> Removed:
-    """The index stays as it is, with its digest, so that what it lost can be fetched again."""
+def _empty_all(
+    store: "Store", texts: Sequence[str], platforms: tuple[Platform, ...], *, force: bool
+) -> list[Removed | PolyarchError]:
+    named = frozenset(descriptor.digest for descriptor in store.tagged().values())
+    users = Counter(digest for root in named for digest in _graph(store, root))
+
+    def empty(text: str) -> _Emptied:
+        found = _found(store, text, force)
+        if found is None:
+            return _Emptied()
+        own = 1 if found.descriptor.digest in named else 0
+        return _empty(store, found, platforms, lambda digest: users[digest] > own)
+
+    results = [_attempt(lambda text=text: empty(text)) for text in texts]  # type: ignore[misc]
+    emptied = [found for found in results if isinstance(found, _Emptied)]
+    swept = iter(_sweep(store, [found.candidates for found in emptied]))
+    return [
+        Removed((), tuple(dict.fromkeys((*found.gone, *next(swept))))) if isinstance(found, _Emptied) else found
+        for found in results
+    ]
+
+
+def _empty(
+    store: "Store", found: Named, platforms: tuple[Platform, ...], is_shared: Callable[[Digest], bool]
+) -> _Emptied:
+    """The index stays as it is, with its digest, so that what it lost can be fetched again.
+
+    `is_shared` says whether another image that has a name needs a digest.
+    """
     shown = names.familiar(found.name)
     root = _document(store, found.descriptor.digest)
     if not isinstance(root, Index):
         raise UsageError(f"{shown} is no index but one image", f"'polyarch rmi {shown}' removes it")
     leaves = [leaf for platform in platforms for leaf in _of_platform(store, root, platform, shown)]
-    others = {
-        child
-        for name, other in store.tagged().items()
-        if other.digest != found.descriptor.digest
-        for child in _graph(store, other.digest)
-    }
     candidates: set[Digest] = set()
     members: set[Digest] = set()
     for leaf in leaves:
-        if leaf.entry.digest in others:
+        if is_shared(leaf.entry.digest):
             raise ConflictError(
                 f"the image of {shown} for {leaf.entry.platform} is also another name's",
                 "remove that name first; 'polyarch images' shows the digests",
@@ -179,7 +199,7 @@ def _remove_platforms(store: "Store", found: Named, platforms: tuple[Platform, .
     gone = tuple(leaf.entry.digest for leaf in leaves if store.blob_path(leaf.entry.digest).exists())
     for digest in members:
         store.blob_path(digest).unlink(missing_ok=True)
-    return Removed((), tuple(dict.fromkeys((*gone, *_sweep(store, candidates)))))
+    return _Emptied(gone, frozenset(candidates))
 
 
 def _of_platform(store: "Store", root: Index, platform: Platform, shown: str) -> list[Leaf]:
@@ -189,15 +209,23 @@ def _of_platform(store: "Store", root: Index, platform: Platform, shown: str) ->
     return found
 
 
-def _sweep(store: "Store", candidates: set[Digest]) -> tuple[Digest, ...]:
-    """Delete those of `candidates` that nothing needs; which ones went."""
+def _sweep(store: "Store", graphs: Sequence[Set[Digest]]) -> list[tuple[Digest, ...]]:
+    """Delete what of these graphs nothing needs. Which digests went, each with the last graph that has it."""
     from polyarch.store.gc import Keep
 
+    candidates = frozenset[Digest]().union(*graphs)
+    if not candidates:
+        return [()] * len(graphs)
     # Layers that only a build's cache remembers are none of this command's business: `prune` takes them. A manifest
     # that nothing points at is.
     strays = {document.digest for document in store.manifests()}
-    reclaimed = store.gc(Keep(only=frozenset(candidates | strays), snapshots=None))
-    return tuple(Digest(item.name) for item in reclaimed.removed if item.name in candidates)
+    reclaimed = store.gc(Keep(only=candidates | strays, snapshots=None))
+    left = {Digest(item.name) for item in reclaimed.removed} & candidates
+    swept: list[tuple[Digest, ...]] = []
+    for graph in reversed(graphs):
+        swept.append(tuple(sorted(left & graph)))
+        left -= graph
+    return swept[::-1]
 
 
 def _graph(store: "Store", root: Digest) -> set[Digest]:

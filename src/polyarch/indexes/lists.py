@@ -105,6 +105,5 @@ def rm(store: "Store", texts: tuple[str, ...]) -> tuple[Listed, ...]:
         load(store, text)
     wanted = {str(name_of(text)) for text in texts}
     gone = tuple(listed for listed in ls(store) if listed.name in wanted)
-    for listed in gone:
-        store.untag(listed.name)
+    store.drop(listed.name for listed in gone)
     return gone
