@@ -4,12 +4,15 @@ import os
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from polyarch.errors import NotFoundError
-from polyarch.layers.walk import walk
+from polyarch.errors import NotFoundError, PolyarchError
+from polyarch.layers.content import read_whole
+from polyarch.layers.entry import LocalFile
+from polyarch.layers.walk import stamps, walk
 
 
 def _paths(root: Path, *arguments: object) -> list[str]:
@@ -92,6 +95,56 @@ def test_a_deep_directory_needs_no_deep_stack(tmp_path: Path) -> None:
     assert len(_paths(tmp_path)) == 1500
     # pytest's own removal is recursive.
     subprocess.run(["rm", "-r", tmp_path / "d"], check=True)
+
+
+@pytest.fixture
+def long(tmp_path: Path) -> Iterator[Path]:
+    """A directory whose own path, and the paths below it, are longer than a system call takes."""
+    before = Path.cwd()
+    os.chdir(tmp_path)
+    for name in ["a" * 250] * 20 + ["ж" * 120] * 20:
+        os.mkdir(name)
+        os.chdir(name)
+    Path("f").write_bytes(b"content")
+    Path("l").symlink_to("f")
+    os.link("f", "z")
+    os.setxattr("f", "user.x", b"y")
+    os.chdir(before)
+    yield tmp_path
+    # pytest's own removal is recursive.
+    subprocess.run(["rm", "-r", tmp_path], check=True)
+    tmp_path.mkdir()
+
+
+def test_paths_that_no_system_call_takes_are_walked_and_read(long: Path) -> None:
+    before = os.listdir("/proc/self/fd")
+    found = {item.entry.path.rpartition("/")[2]: item for item in walk(str(long), None, True)}
+    assert {name: found[name].entry.kind for name in "flz"} == {"f": "file", "l": "symlink", "z": "hardlink"}
+    assert found["f"].entry.xattrs == (("user.x", b"y"),)
+    assert len(found["f"].path) > 4096
+    assert found["f"].path == f"{long}/{found['f'].entry.path}"
+    assert read_whole(found["f"].entry, LocalFile(found["f"].path, found["f"].stamp)) == b"content"
+    assert [path for path, _, _ in stamps(str(long))] == _paths(long)
+    root = found["f"].path.removesuffix("/f")
+    assert _paths(Path(root)) == ["f", "l", "z"]
+    assert os.listdir("/proc/self/fd") == before
+
+
+def test_a_walk_that_is_given_up_closes_what_it_opened(long: Path) -> None:
+    before = os.listdir("/proc/self/fd")
+    going = walk(str(long))
+    for _ in range(30):
+        next(going)
+    going.close()
+    assert os.listdir("/proc/self/fd") == before
+
+
+def test_a_message_shows_both_ends_of_a_long_path(long: Path) -> None:
+    missing = f"{long}/{'a' * 250}/" + "/".join(["b" * 250] * 20)
+    with pytest.raises(PolyarchError) as caught:
+        _paths(Path(missing))
+    assert len(caught.value.message) < 400
+    assert caught.value.message.startswith(str(long))
 
 
 def test_a_walk_of_many_files_is_quick(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Self
 
 from polyarch.errors import ConflictError, CorruptError, NotFoundError, PolyarchError
 from polyarch.layers.entry import Content, Entry, LocalFile, Stamp
+from polyarch.layers.longpaths import open_file, shown
 from polyarch.oci.place import BlobReader
 
 _PIECE = 1 << 20
@@ -37,11 +38,11 @@ def _read_local(content: LocalFile, size: int) -> bytes:
             data += more
         after = stamp_of(os.fstat(file))
     except OSError as error:
-        raise PolyarchError(f"{content.path} cannot be read: {error.strerror}", _UNREADABLE) from error
+        raise PolyarchError(f"{shown(content.path)} cannot be read: {error.strerror}", _UNREADABLE) from error
     finally:
         os.close(file)
     if len(data) != size or after != content.stamp:
-        raise ConflictError(f"{content.path} changed while it was being packed", _CHANGED)
+        raise ConflictError(f"{shown(content.path)} changed while it was being packed", _CHANGED)
     if content.tell is not None:
         content.tell(hashlib.sha256(data).hexdigest())
     return data
@@ -117,7 +118,7 @@ class _File:
         self._before = stamp_of(os.fstat(self._file))
         if self._before[4] != size or (stamp is not None and self._before != stamp):
             os.close(self._file)
-            raise ConflictError(f"{path} changed while it was being packed", _CHANGED)
+            raise ConflictError(f"{shown(path)} changed while it was being packed", _CHANGED)
 
     def read(self, size: int = -1, /) -> bytes:
         if size < 0:
@@ -125,7 +126,7 @@ class _File:
         try:
             chunk = os.read(self._file, size)
         except OSError as error:
-            raise PolyarchError(f"{self._path} cannot be read: {error.strerror}", _UNREADABLE) from error
+            raise PolyarchError(f"{shown(self._path)} cannot be read: {error.strerror}", _UNREADABLE) from error
         if self._digest is not None:
             self._digest.update(chunk)
             self._left -= len(chunk)
@@ -140,7 +141,7 @@ class _File:
             os.close(self._file)
             self._file = -1
         if after != self._before:
-            raise ConflictError(f"{self._path} changed while it was being packed", _CHANGED)
+            raise ConflictError(f"{shown(self._path)} changed while it was being packed", _CHANGED)
         if self._digest is not None and self._tell is not None and not self._left:
             self._tell(self._digest.hexdigest())
 
@@ -157,11 +158,11 @@ def _open(path: str) -> int:
     # Without O_NOFOLLOW a file that was swapped for a link would be read from anywhere; without O_NONBLOCK one
     # that was swapped for a fifo would hang.
     try:
-        return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        return open_file(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError as error:
-        raise NotFoundError(f"{path} vanished while it was being packed", _CHANGED) from error
+        raise NotFoundError(f"{shown(path)} vanished while it was being packed", _CHANGED) from error
     except OSError as error:
-        raise PolyarchError(f"{path} cannot be read: {error.strerror}", _UNREADABLE) from error
+        raise PolyarchError(f"{shown(path)} cannot be read: {error.strerror}", _UNREADABLE) from error
 
 
 def stamp_of(status: os.stat_result) -> Stamp:

@@ -26,6 +26,7 @@ class _How(ctypes.Structure):
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _HOW = _How(_DIRECTORY, 0, _BENEATH | _NO_SYMLINKS | _NO_MAGICLINKS)
 _missing = False
+_PATH_MAX = 4096
 
 
 def open_directory(root: int, path: str) -> int:
@@ -42,6 +43,8 @@ def open_directory(root: int, path: str) -> int:
         if file >= 0:
             return int(file)
         number = ctypes.get_errno()
+        if number == errno.ENAMETOOLONG and len(raw) >= _PATH_MAX:
+            return _step_by_step(root, path)
         # Before Linux 5.6, and under seccomp filters that do not know the call, each part is opened by itself.
         if number not in (errno.ENOSYS, errno.EPERM):
             raise OSError(number, os.strerror(number), path)

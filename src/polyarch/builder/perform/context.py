@@ -20,6 +20,7 @@ from polyarch.builder.perform.files import FlatFiles
 from polyarch.dockerfile.ignorefile import Matcher, State
 from polyarch.errors import NotFoundError, PolyarchError
 from polyarch.layers.entry import Content, Entry, LocalFile, Stamp, parent_of
+from polyarch.layers.longpaths import open_file, short, shown
 from polyarch.layers.walk import Found, Skip, stamps, walk
 from polyarch.oci import text
 
@@ -290,23 +291,24 @@ def _may_run(entry: Entry) -> bool:
 
 def _capability(path: str) -> tuple[tuple[str, bytes], ...]:
     try:
-        return ((_CAPABILITY, os.getxattr(path, _CAPABILITY, follow_symlinks=False)),)
+        with short(path) as near:
+            return ((_CAPABILITY, os.getxattr(near, _CAPABILITY, follow_symlinks=False)),)
     except OSError:
         return ()  # it has none, or the file system has no such thing
 
 
 def _digest(path: str) -> str:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = open_file(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        raise PolyarchError(f"{path} cannot be read: {error.strerror}", "exclude it in .dockerignore") from error
+        raise PolyarchError(f"{shown(path)} cannot be read: {error.strerror}", "exclude it in .dockerignore") from error
     # hashlib.file_digest clears a buffer of 256 KiB for each file, which costs more than most files' hashes.
     digest = hashlib.sha256()
     try:
         while chunk := os.read(descriptor, _CHUNK):
             digest.update(chunk)
     except OSError as error:
-        raise PolyarchError(f"{path} cannot be read: {error.strerror}", "exclude it in .dockerignore") from error
+        raise PolyarchError(f"{shown(path)} cannot be read: {error.strerror}", "exclude it in .dockerignore") from error
     finally:
         os.close(descriptor)
     return digest.hexdigest()

@@ -15,6 +15,7 @@ import msgspec
 from polyarch.builder.perform.modes import Mode
 from polyarch.errors import NotFoundError, PolyarchError
 from polyarch.layers.entry import Entry, order, plain
+from polyarch.layers.longpaths import shown
 from polyarch.layers.resolve import resolve as follow
 
 _LONGEST_NAME = 255
@@ -348,7 +349,7 @@ def _check_length(path: str) -> None:
     raw = path.encode("utf-8", "surrogateescape")
     if len(raw) >= _LONGEST_PATH or any(len(name) > _LONGEST_NAME for name in raw.split(b"/")):
         raise PolyarchError(
-            f"the name /{path} is too long: {len(raw)} bytes",
+            f"the name {shown('/' + path)} is too long: {len(raw)} bytes",
             f"a name may have {_LONGEST_NAME} bytes, a whole path {_LONGEST_PATH - 1}",
         )
 
