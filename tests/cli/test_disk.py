@@ -160,3 +160,17 @@ def test_a_configuration_that_cannot_be_read_is_named(tmp_path: Path, config: st
 def test_a_build_by_a_program_keeps_the_default_limit(store_root: Path) -> None:
     with Store.open(store_root) as store:
         assert store._cache_limit == growth.default_limit(str(store_root))
+
+
+def test_copies_of_emulators_are_counted_and_go_with_the_cache(polyarch: Program, busybox: str) -> None:
+    run = ("run", "--platform", "linux/arm64", "-e", "QEMU_VERSION=1", busybox, "uname", "-m")
+    polyarch(*run)
+    rows = {row["Type"]: row for row in map(json.loads, polyarch("system", "df", "--format", "json").lines())}
+    # The step names a variable of qemu's, so none of the machine's emulators may read it.
+    assert rows["Emulators"]["TotalCount"] > 1
+    polyarch("system", "prune", "--force")
+    copies = polyarch.root / "emulators"
+    assert len(list(copies.iterdir())) > 3
+    polyarch("system", "prune", "--all", "--force")
+    assert {path.name for path in copies.iterdir()} == {"known.json", "lock"}
+    assert polyarch(*run).stdout == "aarch64\n"

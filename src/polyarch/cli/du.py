@@ -19,10 +19,15 @@ KINDS: "Mapping[Kind, str]" = {
     "unpacked layer": "Unpacked layers",
     "build cache": "Build cache",
     "cache mount": "Cache mounts",
+    "emulator": "Emulators",
     "index": "Cache index",
 }
 # BuildKit's names of types, which scripts filter by.
-_TYPES = {"exec.cachemount": ("cache mount",), "regular": ("unpacked layer", "build cache"), "internal": ("index",)}
+_TYPES = {
+    "exec.cachemount": ("cache mount",),
+    "regular": ("unpacked layer", "build cache"),
+    "internal": ("emulator", "index"),
+}
 _TITLES = {"LastUsedSince": "LAST ACCESSED"}
 _ID = 25
 _DESCRIPTION = 60

@@ -12,9 +12,14 @@ if TYPE_CHECKING:
     from polyarch.store import Garbage, Store
 
 # Build cache: blobs that no image needs. Index: the file of small facts (cache.db), which only `prune -a` empties.
-Kind = Literal["build cache", "unpacked layer", "cache mount", "index"]
+Kind = Literal["build cache", "unpacked layer", "cache mount", "emulator", "index"]
 
-_KINDS: "dict[str, Kind]" = {"blob": "build cache", "snapshot": "unpacked layer", "cache": "cache mount"}
+_KINDS: "dict[str, Kind]" = {
+    "blob": "build cache",
+    "snapshot": "unpacked layer",
+    "cache": "cache mount",
+    "emulator": "emulator",
+}
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,6 +90,8 @@ def _records(store: "Store", items: "tuple[Garbage, ...]") -> list[Record]:
                 about = f"layer of {names.familiar(layers[item.name])}"
         elif item.kind == "cache":
             about = store.caches.identity(item.name).removeprefix("/")
+        elif item.kind == "emulator":
+            about = "copy of an emulator, without its variables"
         else:
             about = "file of an ADD" if item.name in files else "layer or config of no image"
         found.append(

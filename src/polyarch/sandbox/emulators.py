@@ -118,7 +118,10 @@ class Copies:
         assert known is not None
         if known.reason:
             raise UnsupportedError(known.reason)
-        return os.path.join(self._directory, known.digest)
+        path = os.path.join(self._directory, known.digest)
+        # What was not used for the longest goes first where the cache has a limit.
+        os.utime(path)
+        return path
 
     def _is_current(self, known: _Known | None, identity: tuple[int, ...]) -> bool:
         if known is None or known.identity != identity:

@@ -20,15 +20,17 @@ from polyarch.store.manifests import KINDS, Manifests, children
 from polyarch.store.snapshots import Snapshots
 from polyarch.store.tags import Tags
 
+_DIGEST_LENGTH = 64
+
 
 class Keep(msgspec.Struct, frozen=True, kw_only=True):
     """What a collection spares besides tags and leases.
 
     `digests`: blobs; a manifest among them stands for all that it names. `unnamed`: whether images that are kept
-    without a name stay. `snapshots`: keys, None for every snapshot. `caches`: whether cache mounts stay; those in use
-    always do. `storage`: garbage is removed, longest unused first, only until the store takes no more than these bytes.
-    `cache_limit`: likewise, only until all that no image needs takes no more. `only`: no other blob than these is
-    looked at, whatever it is (what a name had that was just removed).
+    without a name stay. `snapshots`: keys, None for every snapshot. `caches`: whether cache mounts and copies of
+    emulators stay; cache mounts in use always do. `storage`: garbage is removed, longest unused first, only until the
+    store takes no more than these bytes. `cache_limit`: likewise, only until all that no image needs takes no more.
+    `only`: no other blob than these is looked at, whatever it is (what a name had that was just removed).
     """
 
     digests: frozenset[Digest] = frozenset()
@@ -46,13 +48,13 @@ class Keep(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Garbage(msgspec.Struct, frozen=True, kw_only=True):
-    """A blob (`name` is its digest), a snapshot (its key) or a cache mount; its bytes on disk, when it was last used.
+    """A blob (`name` is its digest), a snapshot (its key), a cache mount, or a copy of an emulator (its digest).
 
-    `used` is Unix time. `needed`: an image of the store needs it; `named`: one that has a name. `leased`: a command
-    that runs now uses it. `spared`: the `Keep` in question names it.
+    `size` is its bytes on disk, `used` when it was last used (Unix time). `needed`: an image of the store needs it;
+    `named`: one that has a name. `leased`: a command that runs now uses it. `spared`: the `Keep` in question names it.
     """
 
-    kind: Literal["blob", "snapshot", "cache"]
+    kind: Literal["blob", "snapshot", "cache", "emulator"]
     name: str
     size: int
     used: float
@@ -195,6 +197,7 @@ class Collector:
                 spared_too = keep.snapshots is None or key in keep.snapshots
                 found.append(self._snapshot(key, leased=key in leased.snapshots, spared=spared_too))
             found += [self._cache(name) for name in self._caches.names()]
+            found += self._emulators()
         return found
 
     def _snapshot(self, key: str, *, leased: bool, spared: bool) -> Garbage:
@@ -210,6 +213,15 @@ class Collector:
             used=self._caches.used(name),
             leased=self._caches.is_used(name),
         )
+
+    def _emulators(self) -> list[Garbage]:
+        """The copies of emulators. One that is removed while it is registered stays whole for those who use it."""
+        try:
+            files = [file for file in os.scandir(self._layout.emulators) if len(file.name) == _DIGEST_LENGTH]
+        except FileNotFoundError:
+            return []
+        stats = [(file.name, file.stat()) for file in files]
+        return [Garbage(kind="emulator", name=name, size=one.st_size, used=one.st_mtime) for name, one in stats]
 
     def _reachable(self, entries: Iterable[Descriptor], others: Iterable[Digest]) -> set[Digest]:
         """The digests of all that the entries name, down to the layers, and likewise of blobs of unknown type."""
@@ -239,6 +251,9 @@ class Collector:
         if item.kind == "blob":
             with contextlib.suppress(FileNotFoundError):  # another program was faster
                 os.unlink(self._layout.blob(Digest(item.name)))
+        elif item.kind == "emulator":
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{self._layout.emulators}/{item.name}")
         elif item.kind == "cache":
             return self._caches.throw_away(item.name, grave)
         else:
@@ -254,7 +269,7 @@ def _is_garbage(item: Garbage, keep: Keep) -> bool:
             return keep.only is None or item.name in keep.only
         case "snapshot":
             return keep.snapshots is not None
-        case "cache":
+        case "cache" | "emulator":
             return not keep.caches
 
 
