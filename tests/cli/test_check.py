@@ -144,7 +144,9 @@ def test_a_platform_that_was_never_pulled_is_read_from_its_registry_or_said_to_b
     assert (one["rule"], one["severity"], one["platform"]) == ("blob-missing", "warning", "linux/arm64")
 
 
-@pytest.mark.parametrize("name", ["nosuch.tar", "nosuch.tar.gz", "./nosuch", "/tmp/nosuch/layout", "nosuch.tgz"])
+@pytest.mark.parametrize(
+    "name", ["nosuch.tar", "nosuch.tar.gz", "./nosuch", "/tmp/nosuch/layout", "nosuch.tgz", "nosuch/"]
+)
 def test_a_path_that_leads_nowhere_is_called_one(polyarch: Program, name: str) -> None:
     """And no registry is asked, so that no name of a host is blamed."""
     for command in ("check", "drift"):

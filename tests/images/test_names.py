@@ -13,7 +13,7 @@ from polyarch.oci.document import Index
 from polyarch.registry import Credentials, Hosts, Registry
 from polyarch.store import Store
 from tests.images.made import ARM64, import_image
-from tests.oci.examples import S390X, image, index
+from tests.oci.examples import S390X, attestation, image, index
 
 NAME = "docker.io/library/app:latest"
 
@@ -103,6 +103,21 @@ def test_an_entry_is_neither_removed_nor_pushed_by_its_digest_and_the_way_to_is_
     ):
         pushing.push(store, registry, digits, None)
     assert "'polyarch push --platform linux/amd64 app:latest' sends it alone" in (caught.value.hint or "")
+
+
+def test_an_attestation_and_an_entry_without_a_platform_are_called_what_they_are(store: Store) -> None:
+    one = image(store, S390X)
+    bare = Descriptor(one.media_type, one.digest, one.size)
+    index(store, [bare, attestation(store, bare)], name=NAME)
+    said = []
+    for entry in store.load(store.tagged()[NAME]).manifests:  # type: ignore[union-attr]
+        with pytest.raises(ConflictError) as refused:
+            removing.remove(store, entry.digest)
+        said.append((refused.value.message.partition(" is ")[2], refused.value.hint))
+    assert said == [
+        ("the image for an unknown platform of app:latest, and goes with it", None),
+        ("an attestation of app:latest, and goes with it", None),
+    ]
 
 
 def test_what_is_not_there_names_what_is_nearly_it(store: Store) -> None:

@@ -42,6 +42,20 @@ class Named(msgspec.Struct, frozen=True):
     by_id: bool = False
     member: Descriptor | None = None
 
+    @property
+    def described(self) -> str:
+        """What a member is, for a message: the image for linux/arm64 of app:latest."""
+        if self.member is not None and self.member.is_attestation:
+            return f"an attestation of {familiar(self.name)}"
+        platform = self.member.platform if self.member is not None else None
+        return f"the image for {platform or 'an unknown platform'} of {familiar(self.name)}"
+
+    def command(self, verb: str) -> str:
+        """The command that does `verb` to a member, as `rmi --platform linux/arm64 app:latest`; empty if none does."""
+        if self.member is None or self.member.is_attestation or self.member.platform is None:
+            return ""
+        return f"polyarch {verb} --platform {self.member.platform} {familiar(self.name)}"
+
 
 def full(text: str) -> str:
     """The full reference that `text` spells, with the tag latest where it has none. Raises UsageError."""
@@ -106,10 +120,9 @@ def by_id(store: Images, text: str) -> list[Named]:
 def require_here(store: "Store", found: Named) -> None:
     """Raises NotFoundError that says how to fetch it where an entry of an index is not in the store."""
     if found.member is not None and not store.has_manifest(found.descriptor):
-        name, platform = familiar(found.name), found.member.platform
+        command = found.command("pull") or f"polyarch pull --all-platforms {familiar(found.name)}"
         raise NotFoundError(
-            f"{found.descriptor.digest} is the image for {platform} of {name}, and it is not in the store",
-            f"'polyarch pull --platform {platform} {name}' fetches it",
+            f"{found.descriptor.digest} is {found.described}, and it is not in the store", f"'{command}' fetches it"
         )
 
 

@@ -42,10 +42,10 @@ def push(
     """
     found = names.find(store, text)
     if found.member is not None:
-        name, platform = names.familiar(found.name), found.member.platform
+        command = found.command("push")
         raise UsageError(
-            f"{text} is the image for {platform} of {name}; what is pushed goes to a name",
-            f"'polyarch push --platform {platform} {name}' sends it alone, 'polyarch tag {text} NAME' gives it a name",
+            f"{text} is {found.described}; what is pushed goes to a name",
+            (f"'{command}' sends it alone, " if command else "") + f"'polyarch tag {text} NAME' gives it a name",
         )
     if found.by_id:
         raise UsageError(f"{text} is an id; what is pushed goes to a name", "give the name, or 'polyarch tag' one")

@@ -134,10 +134,10 @@ def _found(store: names.Images, text: str, force: bool) -> Named | None:
             return None
         raise
     if found.member is not None:
-        name, platform = names.familiar(found.name), found.member.platform
+        command = found.command("rmi")
         raise ConflictError(
-            f"{text} is the image for {platform} of {name}, and goes with it",
-            f"'polyarch rmi --platform {platform} {name}' removes its content and keeps the index",
+            f"{text} is {found.described}, and goes with it",
+            f"'{command}' removes its content and keeps the index" if command else None,
         )
     return found
 

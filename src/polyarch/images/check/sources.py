@@ -202,7 +202,7 @@ def condition(source: Source, descriptor: Descriptor) -> Condition:
 def _is_like_a_path(text: str) -> bool:
     """Whether what names nothing here was rather meant as an archive or a layout than as an image."""
     endings = (".tar", ".tgz", ".tzst", ".tar.gz", ".tar.zst", ".tar.xz", ".tar.bz2")
-    return text.startswith(("/", "./", "../", "~")) or text.lower().endswith(endings)
+    return text.startswith(("/", "./", "../", "~")) or text.lower().endswith(("/", *endings))
 
 
 def _is_path(text: str) -> bool:
