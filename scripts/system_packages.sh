@@ -19,6 +19,7 @@ demo|program:skopeo|skopeo|a second witness that reads what was built
 test|program:git|git|ADD of git repositories
 test|program:runc|runc|the second OCI runtime
 test|program:podman|podman|reading images as another tool does
+test|program:buildah|buildah|building and reading images as another tool does
 test|program:umoci|umoci|reading layers as another tool does
 test|program:mmdebstrap|mmdebstrap|a Debian base image, made on the spot
 test|program:microsocks|microsocks|a SOCKS proxy to go through

@@ -1,6 +1,7 @@
 """What `make` does about missing packages, on a machine that has none of them and an apt-get that may fail."""
 
 import os
+import re
 import shutil
 import stat
 import sys
@@ -124,3 +125,22 @@ def test_without_apt_the_packages_are_named(machine: Callable[[], Machine]) -> N
     assert done.status == 1
     assert "neither Debian nor Ubuntu" in done.stderr
     assert "skopeo" in done.stderr
+
+
+# What every Debian has.
+_EVERYWHERE = {"apt-get", "dpkg", "dpkg-deb", "python3", "setpriv", "tar", "unshare", "useradd"}
+
+
+def test_every_program_that_a_test_needs_is_installed_by_make_test() -> None:
+    tests = Path(__file__).resolve().parents[1]
+    needed = {
+        name
+        for file in tests.rglob("*.py")
+        for call in re.findall(r"\bneed\(([^)]*)\)", file.read_text(encoding="utf-8"))
+        for name in re.findall(r'"([^"]+)"', call)
+    }
+    rows = re.findall(r"^(?:demo|test)\|([^|]*)\|", _SCRIPT.read_text(encoding="utf-8"), re.MULTILINE)
+    installed = {mark.partition(":")[2] for row in rows for mark in row.split(",")}
+    # The package of one emulator has them all.
+    emulators = {name for name in needed if name.startswith("qemu-")} if "qemu-s390x-static" in installed else set()
+    assert needed - emulators - _EVERYWHERE - installed == set()
