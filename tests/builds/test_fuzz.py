@@ -48,10 +48,14 @@ DIRECTORY = Node("directory", 0o755, 0, 0, 0)
 
 
 def _judged(
-    ours: Node | None, theirs: Node | None, dockerfile: str = "FROM x\nCOPY a /a", step: str = "+ COPY a /a"
+    ours: Node | None,
+    theirs: Node | None,
+    dockerfile: str = "FROM x\nCOPY a /a",
+    step: str = "+ COPY a /a",
+    before: Node | None = None,
 ) -> int:
     """How many lines differ, where one path of one layer does."""
-    images = [Outcome(Seen({}, (step,), ({"a": node},))) for node in (ours, theirs)]
+    images = [Outcome(Seen({}, ("+ FROM", step), ({"a": before}, {"a": node}))) for node in (ours, theirs)]
     return len(differences(dockerfile, *images))
 
 
@@ -80,6 +84,16 @@ def test_a_hard_link_to_a_file_below_needs_a_run_that_links() -> None:
     assert _judged(*pair, dockerfile="FROM x\nRUN ln b a", step="+ RUN ln b a") == 0
     assert _judged(*pair) == 2
     assert _judged(*reversed(pair), dockerfile="FROM x\nRUN ln b a", step="+ RUN ln b a") == 2
+
+
+def test_what_is_copied_over_its_like_keeps_the_links_that_it_had() -> None:
+    linked = FILE._replace(twins=("b",))
+    assert _judged(FILE, linked, before=linked) == 0
+    assert _judged(FILE, linked) == 2
+    assert _judged(FILE._replace(mode=0), linked, before=linked) == 2
+    link = FILE._replace(kind="symlink")
+    assert _judged(link._replace(content="next"), link, before=link) == 0
+    assert _judged(link._replace(content="longer"), link, before=link) == 2
 
 
 def test_the_bits_that_a_write_takes_away_need_a_run() -> None:

@@ -22,6 +22,7 @@ from tests.builds.fuzz.trees import seen
 _OLD = 1_000_000_000
 # How often a recipe is built again without the instruction that failed.
 _FAILING = 4
+_SECONDS = 120
 
 
 class Verdict(NamedTuple):
@@ -32,6 +33,11 @@ class Verdict(NamedTuple):
     theirs: Outcome
     failing: int
     failed: bool
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether BuildKit did not get as far as the recipe: builds beside each other took away its snapshots."""
+        return re.search(r"snapshot \w+ does not exist: not found", self.theirs.error) is not None
 
 
 class Both:
@@ -87,6 +93,7 @@ class Both:
             capture_output=True,
             text=True,
             errors="replace",
+            timeout=_SECONDS,
             check=False,
         )
         if done.returncode:

@@ -59,7 +59,7 @@ _COMMANDS = {
         "cp -a {p}/. {q}",
     ),
     "special": (
-        "mkfifo {p}",
+        "mkfifo {p}.pipe",
         "mkdir -p /tmp/t; echo t > /tmp/t/f",
         "mkdir -p /run/r; touch /run/r/f",
         "dd if=/dev/zero of={p} bs=1k count=3 2>/dev/null",
