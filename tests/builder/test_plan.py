@@ -11,7 +11,7 @@ from polyarch.builder.plan.planner import Plan, plan
 from polyarch.builder.vertices import Copy, Graph, ImageLayers, MakeDirectory, Run
 from polyarch.dockerfile import parser
 from polyarch.dockerfile.source import DockerfileError
-from polyarch.errors import UnsupportedError
+from polyarch.errors import NotFoundError, UnsupportedError
 from polyarch.oci import config as configs
 from polyarch.oci import digest as digests
 from polyarch.oci import platform as platforms
@@ -28,6 +28,8 @@ class Images:
         self.settings = settings
 
     def image(self, name: str, platform: Platform) -> Base:
+        if name in ("absent", "example.com/absent"):
+            raise NotFoundError(f"there is no image {name}")
         if name == "amd64-only" and platform != AMD64:
             raise UnsupportedError(f"the base image {name} is not for {platform}: it has linux/amd64")
         config = configs.empty(platform).with_layers((digests.of(name.encode()),), ())
@@ -276,6 +278,15 @@ def test_a_mistake_is_shown_with_its_line(text: str, words: str) -> None:
     message = error(text)
     assert words in message
     assert ">>>" in message
+
+
+def test_an_image_that_may_have_been_meant_for_a_stage_is_missed_together_with_the_stages() -> None:
+    stages = "FROM a AS builder\nFROM a AS test\nFROM a\n"
+    expected = "there is no image absent; there is no stage absent: the stages before it are builder, test"
+    assert expected in error(f"{stages}COPY --from=absent a /")
+    assert expected in error(f"{stages}RUN --mount=from=absent,target=/x true")
+    assert "no stage" not in error(f"{stages}COPY --from=example.com/absent a /")
+    assert "no stage" not in error("FROM a\nCOPY --from=absent a /")
 
 
 def test_an_unknown_target_names_the_stages() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts.local_registry import LocalRegistry
 from tests.builds.conftest import Worker
 from tests.builds.images import Image
 from tests.builds.test_archives import zstd
@@ -110,6 +111,38 @@ def test_an_oci_layout_stands_for_an_image(
 def test_a_context_of_an_unknown_kind(polyarch: Program, context: Context) -> None:
     result = polyarch.fails("build", "--build-context", "a=ftp://host/x", context("FROM scratch"))
     assert "ftp://host/x" in result.stderr
+
+
+def test_a_file_as_the_context_is_told_with_what_was_meant(polyarch: Program, context: Context) -> None:
+    directory = context("FROM scratch\nLABEL a=b")
+    said = polyarch.fails("build", directory / "Dockerfile").stderr
+    assert f"{directory}/Dockerfile is a file, and the build context is a directory" in said
+    assert f"polyarch build -f {directory}/Dockerfile {directory}" in said
+    (directory / "x.tar").write_bytes(archive({"Dockerfile": "FROM scratch"}))
+    assert f"polyarch build - < {directory}/x.tar" in polyarch.fails("build", directory / "x.tar").stderr
+    assert "there is no directory nothing" in polyarch.fails("build", "nothing").stderr
+
+
+def test_a_platform_that_is_a_slip_is_not_built(polyarch: Program, context: Context) -> None:
+    directory = context("FROM scratch\nLABEL a=b")
+    said = polyarch.fails("build", "--platform", "linux/amd64,linux/armv7", directory).stderr
+    assert "there is no platform linux/armv7" in said
+    assert "did you mean linux/arm/v7?" in said
+    assert "linux/e2k is no platform that is known" in polyarch("build", "--platform", "linux/e2k", directory).stderr
+
+
+def test_a_stage_that_is_nearly_named_is_told_before_a_registry_is_asked(
+    polyarch: Program, context: Context, registry: LocalRegistry, tmp_path: Path
+) -> None:
+    hub = f'[[registry]]\nprefix = "docker.io/library"\nlocation = "{registry.address}/library"\ninsecure = true\n'
+    (tmp_path / "registries.conf").write_text(hub)
+    directory = context("FROM scratch AS builder\nCOPY Dockerfile /f\nFROM scratch\nCOPY --from=buildr /f /\n")
+    said = polyarch.fails(
+        "build", directory, env={"CONTAINERS_REGISTRIES_CONF": str(tmp_path / "registries.conf")}
+    ).stderr
+    assert said.startswith("WARNING: UnknownStage: --from=buildr: there is no stage buildr (did you mean builder?)")
+    assert said.count("UnknownStage") == 1
+    assert "there is no stage buildr: the stages before it are builder" in said
 
 
 def test_checks_can_be_asked_for_alone(polyarch: Program, context: Context) -> None:

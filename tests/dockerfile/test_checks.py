@@ -10,6 +10,7 @@ from polyarch.dockerfile.ignorefile import parse as parse_ignore
 from polyarch.dockerfile.instructions.expansion import expand
 from polyarch.dockerfile.parser import parse
 from polyarch.dockerfile.source import DockerfileError, Location
+from polyarch.dockerfile.stages import cut
 from polyarch.oci import platform
 
 BOTH = platform.parse_list(["linux/amd64,linux/arm64"])
@@ -316,9 +317,32 @@ def test_a_copied_file_that_is_ignored_is_found() -> None:
     assert [one.message.split()[4] for one in findings] == ['"a.md"']
 
 
+@pytest.mark.parametrize(
+    ("line", "contexts", "found"),
+    [
+        ("COPY --from=buildr a /", (), ["buildr"]),
+        ("COPY --from=BUILDR a /", (), ["BUILDR"]),
+        ("RUN --mount=from=bilder,target=/x true", (), ["bilder"]),
+        ("COPY --from=builder a /", (), []),
+        ("COPY --from=Builder a /", (), []),
+        ("COPY --from=0 a /", (), []),
+        ("COPY --from=buildr a /", ("buildr",), []),
+        ("COPY --from=docker.io/buildr a /", (), []),
+        ("COPY --from=buildr:1 a /", (), []),
+        ("COPY --from=nodes a /", (), []),
+        ("COPY --from=alpine a /", (), []),
+    ],
+)
+def test_a_stage_that_is_nearly_named_is_found(line: str, contexts: tuple[str, ...], found: list[str]) -> None:
+    text = f"FROM nodes:20 AS node\nFROM scratch AS builder\nFROM scratch\n{line}\n"
+    said = list(checks.unknown_stages(cut(parse(text)), contexts))
+    assert [one.message.split("no stage ")[1].split()[0] for one in said] == found
+    assert all("(did you mean builder?)" in one.message and one.location.first == 4 for one in said)
+
+
 def test_there_are_buildkits_rules_and_our_own_each_once() -> None:
     names = [rule.name for rule in rules.RULES]
-    assert len(names) == len(set(names)) == 30
+    assert len(names) == len(set(names)) == 31
     assert [rule.name for rule in rules.RULES if rule.ours] == [
         "TargetArgDefault",
         "HostArchProbe",
@@ -328,6 +352,7 @@ def test_there_are_buildkits_rules_and_our_own_each_once() -> None:
         "StagePlatform",
         "UnusableDirectory",
         "SharedCache",
+        "UnknownStage",
     ]
 
 

@@ -16,6 +16,7 @@ from polyarch.dockerfile.outline import targets as targets_of
 from polyarch.dockerfile.parser import Dockerfile
 from polyarch.dockerfile.rules import Finding
 from polyarch.dockerfile.source import excerpt
+from polyarch.oci import platform as platforms
 from polyarch.progress import Warned
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def check(request: BuildRequest, store: "Store", registry: "Registry") -> Checke
     """
     from polyarch.transfer.lazy import LazySource
 
+    platforms.doubts(request.platforms)
     dockerfile = parser.parse(request.sources.text, request.sources.name)
     bases = Bases(
         store,
@@ -61,7 +63,13 @@ def judge(dockerfile: Dockerfile, request: BuildRequest, planned: Iterable[Findi
         request.plan.build_platform, request.platforms[0], request.plan.target or cut.stages[-1].name
     )
     text = checks.run(dockerfile, chosen, platforms=request.platforms, automatic=automatic)
-    return judge_work(dockerfile, request, [*text, *planned])
+    return judge_work(dockerfile, request, [*text, *unknown_stages(dockerfile, request), *planned])
+
+
+def unknown_stages(dockerfile: Dockerfile, request: BuildRequest) -> tuple[Finding, ...]:
+    """What is probably a stage and will be looked for in a registry, as far as somebody wants to hear of it."""
+    contexts = (name.partition("::")[0] for name in (*request.plan.contexts, *request.plan.images))
+    return checks.wanted(checks.unknown_stages(stages.cut(dockerfile), contexts), dockerfile, _chosen(request))
 
 
 def judge_work(dockerfile: Dockerfile, request: BuildRequest, findings: Iterable[Finding]) -> Checked:

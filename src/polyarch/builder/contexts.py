@@ -38,6 +38,15 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
     ignores: bool = True
 
 
+def _no_directory(file: Path) -> UsageError:
+    """A file where the context should be: mostly the Dockerfile, or an archive of a context."""
+    if file.is_file() and archives.is_archive(str(file)):
+        hint = f"an archive of a context is read from standard input: polyarch build - < {file}"
+    else:
+        hint = f"for a Dockerfile with the directory around it: polyarch build -f {file} {file.parent}"
+    return UsageError(f"{file} is a file, and the build context is a directory", hint)
+
+
 class Fetcher:
     """Makes directories of contexts. They are in `scratch`, which belongs to the caller."""
 
@@ -62,6 +71,8 @@ class Fetcher:
                 return Opened(directory=directory, ignores=False)
             return self._file(self._downloads.path(self._downloads.fetch(word)), word)
         directory = Path(word)
+        if directory.exists() and not directory.is_dir():
+            raise _no_directory(directory)
         if not directory.is_dir():
             raise NotFoundError(f"there is no directory {word}", "name the directory of the build context")
         return Opened(directory=directory)

@@ -30,6 +30,7 @@ from polyarch.dockerfile.parser import Dockerfile
 from polyarch.dockerfile.rules import Finding
 from polyarch.dockerfile.source import DockerfileError, Location
 from polyarch.errors import BuildError, PolyarchError, UnsupportedError
+from polyarch.oci import platform as platforms
 from polyarch.oci.descriptor import Descriptor
 from polyarch.transfer.copy import Sent
 from polyarch.transfer.lazy import LazySource
@@ -173,8 +174,14 @@ class _Build:
                     f"{self._dockerfile.name} asks for: it is read as a Dockerfile"
                 )
             )
+        for warning in platforms.doubts(self._request.platforms):
+            self._emit(progress.Warned(warning))
         if self._request.plan.arguments.get("BUILDKIT_INLINE_CACHE", "").lower() in _TRUE:
             self._emit(progress.Warned("BUILDKIT_INLINE_CACHE does nothing yet: the image gets no cache in it"))
+        # Before anything is asked of a registry, which may take its time to say no.
+        early = checking.unknown_stages(self._dockerfile, self._request)
+        for finding in early:
+            self._emit(checking.warning(finding, self._dockerfile, brief=True))
         plans = self._plans(self._dockerfile)
         checked = checking.judge(self._dockerfile, self._request, [found for one in plans for found in one.findings])
         findings, told = list(checked.findings), list[progress.Warned]()
@@ -185,9 +192,10 @@ class _Build:
         finally:
             # At the end, where they are read; a build that failed may have failed of what they say.
             for finding in findings:
-                self._emit(checking.warning(finding, self._dockerfile, brief=self._unchanged))
-            for warning in told:
-                self._emit(warning)
+                if finding not in early:
+                    self._emit(checking.warning(finding, self._dockerfile, brief=self._unchanged))
+            for said in told:
+                self._emit(said)
 
     def _assembling(self, survivors: list[tuple[Plan, tuple[Layer, ...]]]) -> AbstractContextManager[None]:
         platforms = [one.platform for one, _ in survivors]

@@ -5,6 +5,7 @@ its platform, the ignore file) is a function here that the planner calls with it
 """
 
 import posixpath
+import re
 from collections.abc import Container, Iterable, Iterator, Mapping
 
 import msgspec
@@ -14,6 +15,8 @@ from polyarch.dockerfile.checks_platform import PLATFORM_CHECKS
 from polyarch.dockerfile.checks_text import TEXT_CHECKS
 from polyarch.dockerfile.ignorefile import Matcher
 from polyarch.dockerfile.instructions.base import Instruction
+from polyarch.dockerfile.instructions.copying import Copy
+from polyarch.dockerfile.instructions.running import Run
 from polyarch.dockerfile.parser import Dockerfile
 from polyarch.dockerfile.rules import RULES, Finding, Rule
 from polyarch.dockerfile.source import DockerfileError, Location
@@ -163,6 +166,28 @@ def invalid_default_in_from(stages: Stages, automatic: Mapping[str, str]) -> Ite
         except (DockerfileError, UsageError):
             message = f"Default value for ARG {stage.from_.image} results in empty or invalid base image name"
             yield Finding(rules.INVALID_DEFAULT_ARG_IN_FROM, message, stage.from_.location)
+
+
+def unknown_stages(stages: Stages, contexts: Iterable[str] = ()) -> Iterator[Finding]:
+    """UnknownStage: a `--from` or `from=` that is nearly a stage's name, and no context and no image of a FROM."""
+    images = {re.split("[:@]", stage.from_.image)[0] for stage in stages.stages}
+    known = {*images, *contexts}
+    for stage in stages.stages:
+        earlier = [one.name for one in stages.stages[: stage.index] if one.name]
+        for instruction in stage.instructions:
+            if isinstance(instruction, Copy):
+                named = [(f"--from={instruction.from_}", instruction.from_)]
+            elif isinstance(instruction, Run):
+                named = [(f"from={name}", name) for name in instruction.mount_sources]
+            else:
+                continue
+            for words_, name in named:
+                if not re.fullmatch(r"[\w-]*[A-Za-z][\w-]*", name) or name in known or name.lower() in earlier:
+                    continue
+                meant = suggest.nearest(name.lower(), earlier)
+                if meant:
+                    message = f"{words_}: there is no stage {name} (did you mean {meant}?), so it is taken for an image"
+                    yield Finding(rules.UNKNOWN_STAGE, message, instruction.location)
 
 
 def undefined_variables(

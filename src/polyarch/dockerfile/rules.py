@@ -125,6 +125,11 @@ SHARED_CACHE = Rule(
     "A cache mount for all platforms should hold no binary of one of them",
     ours=True,
 )
+UNKNOWN_STAGE = Rule(
+    "UnknownStage",
+    "A --from that is nearly the name of a stage is looked for as an image",
+    ours=True,
+)
 
 RULES: tuple[Rule, ...] = (
     STAGE_NAME_CASING,
@@ -157,6 +162,7 @@ RULES: tuple[Rule, ...] = (
     STAGE_PLATFORM,
     UNUSABLE_DIRECTORY,
     SHARED_CACHE,
+    UNKNOWN_STAGE,
 )
 
 BY_NAME = {rule.name: rule for rule in RULES}

@@ -13,6 +13,7 @@ from polyarch.oci import document as documents
 from polyarch.oci import index as indexes
 from polyarch.oci import manifest as manifests
 from polyarch.oci import media_types
+from polyarch.oci import platform as platforms
 from polyarch.oci.config import History, ImageConfig
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
@@ -62,8 +63,10 @@ def import_image(
 
     The tar may be compressed in any usual way; one in gzip or zstd is kept as it is. The index is made where it is
     not there; an image that has the name alone becomes an entry beside it. `configure` changes the image's config.
-    Raises CorruptError for what is no tar, and then nothing has changed.
+    Raises CorruptError for what is no tar, UsageError for a platform that is a slip, and then nothing has changed.
     """
+    for warning in platforms.doubts([platform]):
+        emit(progress.Warned(warning))
     name = str(reference.tagged())
     unit = f"import {name} {platform}"
     emit(progress.Started(unit, f"import {settings.source}", (str(platform),)))

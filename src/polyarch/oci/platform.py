@@ -31,12 +31,12 @@ _ARCHITECTURES = {
     "loongarch64": ("loong64", ""),
     "powerpc64le": ("ppc64le", ""),
 }
-_KNOWN_ARCHITECTURES = frozenset(
+KNOWN_ARCHITECTURES = frozenset(
     "386 amd64 amd64p32 arm armbe arm64 arm64be ppc64 ppc64le loong64 mips mipsle mips64 mips64le mips64p32 "
-    "mips64p32le ppc riscv riscv64 s390 s390x sparc sparc64 wasm".split()
+    "mips64p32le ppc riscv riscv64 s390 s390x sparc sparc64 wasm wasm32 wasm64".split()
 )
-_KNOWN_SYSTEMS = frozenset(
-    "aix android darwin dragonfly freebsd hurd illumos ios js linux nacl netbsd openbsd plan9 solaris wasip1 "
+KNOWN_SYSTEMS = frozenset(
+    "aix android darwin dragonfly freebsd hurd illumos ios js linux nacl netbsd openbsd plan9 solaris wasi wasip1 "
     "windows zos".split()
 )
 
@@ -67,7 +67,7 @@ class Platform(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def is_known(self) -> bool:
         """Whether Go has both names, so that `os/arch` is hardly meant to be anything else."""
-        return self.os in _KNOWN_SYSTEMS and self.architecture in _KNOWN_ARCHITECTURES
+        return self.os in KNOWN_SYSTEMS and self.architecture in KNOWN_ARCHITECTURES
 
 
 Matcher = Callable[[Platform], bool]
@@ -104,17 +104,17 @@ def parse_architecture(word: str) -> tuple[str, str]:
     name = word.strip().lower()
     if name in _ARCHITECTURES:
         return _ARCHITECTURES[name]
-    if name in _KNOWN_ARCHITECTURES:
+    if name in KNOWN_ARCHITECTURES:
         return name, ""
-    raise _unknown(word, "architecture", [*_KNOWN_ARCHITECTURES, *_ARCHITECTURES])
+    raise _unknown(word, "architecture", [*KNOWN_ARCHITECTURES, *_ARCHITECTURES])
 
 
 def parse_system(word: str) -> str:
     """The operating system that a word names. Raises UsageError, with what may have been meant."""
     name = word.strip().lower()
-    if name in _KNOWN_SYSTEMS:
+    if name in KNOWN_SYSTEMS:
         return name
-    raise _unknown(word, "operating system", _KNOWN_SYSTEMS)
+    raise _unknown(word, "operating system", KNOWN_SYSTEMS)
 
 
 def _unknown(word: str, what: str, known: Iterable[str]) -> UsageError:
@@ -142,9 +142,9 @@ def parse(text: str, host: Platform | None = None) -> Platform:
     system, version, features = match[1], match[2] or "", tuple(filter(None, (match[3] or "").split("+")))
     if len(parts) == 1:
         word = system.lower()
-        if word in _KNOWN_ARCHITECTURES or word in _ARCHITECTURES:
+        if word in KNOWN_ARCHITECTURES or word in _ARCHITECTURES:
             return normalize(Platform(os="linux", architecture=word))
-        if (word in _KNOWN_SYSTEMS or word == "macos") and host is not None:
+        if (word in KNOWN_SYSTEMS or word == "macos") and host is not None:
             return normalize(
                 Platform(
                     os=word,
@@ -154,7 +154,9 @@ def parse(text: str, host: Platform | None = None) -> Platform:
                     os_features=features,
                 )
             )
-        raise UsageError(f"{text!r} is neither a known architecture nor a known operating system", hint)
+        raise UsageError(
+            f"{text!r} is neither a known architecture nor a known operating system", _meant_hint(word) or hint
+        )
     return normalize(
         Platform(
             os=system,
@@ -164,6 +166,24 @@ def parse(text: str, host: Platform | None = None) -> Platform:
             os_features=features,
         )
     )
+
+
+def _meant_hint(word: str) -> str:
+    from polyarch.oci.spelling import architecture_of
+
+    architecture, variant = architecture_of(word)
+    found = "/".join(part for part in ("linux", architecture, variant) if part)
+    return f"did you mean {found}?" if architecture else ""
+
+
+def doubts(wanted: Iterable[Platform]) -> list[str]:
+    """What to warn of before something is made for these platforms. Raises UsageError for one that is a slip."""
+    unknown = [platform for platform in wanted if not platform.is_known]
+    if not unknown:
+        return []
+    from polyarch.oci import spelling
+
+    return spelling.doubts(unknown)
 
 
 def parse_list(texts: Iterable[str], host: Platform | None = None) -> tuple[Platform, ...]:

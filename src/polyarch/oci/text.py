@@ -1,4 +1,4 @@
-"""Text whose bytes need not be UTF-8: such bytes are surrogate escapes in a `str`, which no encoder takes."""
+"""Text whose bytes need not be UTF-8 (such bytes are surrogate escapes in a `str`), and how near two words are."""
 
 from typing import Any
 
@@ -18,3 +18,18 @@ def cleaned(value: Any) -> Any:
         case list() | tuple():
             return [cleaned(item) for item in value]
     return value
+
+
+def distance(one: str, other: str, limit: int) -> int:
+    """The least number of insertions, removals and replacements between two words, or `limit`, if that is less."""
+    if abs(len(one) - len(other)) >= limit:
+        return limit
+    row = list(range(len(other) + 1))
+    for at, character in enumerate(one, 1):
+        before, row[0] = row[0], at
+        for column, against in enumerate(other, 1):
+            before, row[column] = (
+                row[column],
+                min(row[column] + 1, row[column - 1] + 1, before + (character != against)),
+            )
+    return min(row[-1], limit)

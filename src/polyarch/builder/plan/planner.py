@@ -27,7 +27,7 @@ from polyarch.dockerfile.parser import Dockerfile
 from polyarch.dockerfile.rules import Finding
 from polyarch.dockerfile.source import DockerfileError
 from polyarch.dockerfile.stages import Stage
-from polyarch.errors import PolyarchError, UsageError
+from polyarch.errors import NotFoundError, PolyarchError, UsageError
 from polyarch.oci import platform as platforms
 from polyarch.oci import reference as references
 from polyarch.oci.config import History, ImageConfig
@@ -252,7 +252,9 @@ class _Planner:
                 f"empty platform value from expression {text}",
                 "give the ARG before the first FROM a default, or a value with --build-arg",
             )
-        return platforms.parse(found)
+        platform = platforms.parse(found)
+        self._warnings += platforms.doubts([platform])
+        return platform
 
     def _from_outside(self, name: str, platform: Platform, instruction: Instruction) -> StageState:
         """A named context or an image as a stage of its own."""
@@ -286,9 +288,20 @@ class _Planner:
             self._images[name] = (
                 scratch(self._platform)
                 if name == "scratch" and key is None
-                else self._from_outside(name, self._platform, instruction)
+                else self._taken_for_image(name, stage, instruction)
             )
         return self._images[name].layers
+
+    def _taken_for_image(self, name: str, stage: Stage, instruction: Instruction) -> StageState:
+        """The image `name`. That there is none is said together with the stages, one of which may have been meant."""
+        try:
+            return self._from_outside(name, self._platform, instruction)
+        except PolyarchError as error:
+            earlier = [one.name for one in self._stages.stages[: stage.index] if one.name]
+            if not earlier or any(character in name for character in "/:@.") or isinstance(error, DockerfileError):
+                raise
+            there = f"the stages before it are {', '.join(earlier)}"
+            raise NotFoundError(f"{error.message}; there is no stage {name}: {there}", error.hint) from error
 
     # ── instructions
 
