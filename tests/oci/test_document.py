@@ -36,9 +36,9 @@ def raw(**fields: object) -> bytes:
         (raw(config={}, manifests=[]), "a manifest and an index at once"),
         (raw(mediaType=media_types.OCI_INDEX, layers=[]), "has not its fields"),
         (raw(mediaType="application/json", manifests=[]), "neither an image manifest nor an index"),
-        (raw(manifests=[{"mediaType": "x/y", "digest": "sha256:../../etc", "size": 1}]), "is not a digest"),
-        (raw(manifests=[{"mediaType": "x/y", "digest": SHA, "size": -1}]), "a size of -1"),
-        (raw(manifests=[{"mediaType": "x/y", "digest": SHA}]), "malformed"),
+        (raw(config={"mediaType": "x/y", "digest": "sha256:../../etc", "size": 1}), "is not a digest"),
+        (raw(config={"mediaType": "x/y", "digest": SHA, "size": -1}), "a size of -1"),
+        (raw(config={"mediaType": "x/y", "digest": SHA}), "malformed"),
         (raw(manifests={}), "not a list"),
         (raw(layers=[]), "malformed"),
         (raw(manifests=[], annotations={"a": 1}), "not a map of strings"),
@@ -85,6 +85,9 @@ def test_null_is_absent_as_in_go() -> None:
     image = documents.load(raw(config=descriptors.to_dict(CONFIG), layers=None, manifests=None, subject=None))
     assert isinstance(image, Manifest)
     assert (image.layers, image.subject) == ((), None)
+    silent = documents.load(raw(config=descriptors.to_dict(CONFIG), subject={}))
+    assert isinstance(silent, Manifest)
+    assert silent.subject is None
     assert manifests.convert(image, to_docker=True).media_type == media_types.DOCKER_MANIFEST
 
 
@@ -96,10 +99,55 @@ def test_a_platform_that_says_nothing_is_none(platform: dict[str, str] | None) -
     assert descriptors.parse(entry).platform is None
 
 
-def test_an_entry_without_a_media_type_is_read_and_is_no_image() -> None:
-    index = documents.load(raw(manifests=[{"digest": SHA, "size": 1}]))
+def test_an_entry_without_a_media_type_is_an_image_if_it_names_a_platform() -> None:
+    platform = {"os": "linux", "architecture": "arm64"}
+    index = documents.load(
+        raw(manifests=[{"digest": SHA, "size": 1}, {"digest": SHA, "size": 1, "platform": platform}])
+    )
     assert isinstance(index, Index)
-    assert indexes.images(index) == ()
+    assert [entry.media_type for entry in indexes.images(index)] == [media_types.OCI_MANIFEST]
+    image = documents.load(raw(config={"digest": SHA, "size": 2}))
+    assert isinstance(image, Manifest)
+    assert image.is_image
+
+
+UNREADABLE = {
+    "is not a digest": {"mediaType": "x/y", "digest": "sha256:../../etc", "size": 1},
+    "a size of -1": {"mediaType": "x/y", "digest": SHA, "size": -1},
+    "required field `size`": {"mediaType": "x/y", "digest": SHA, "size": None},
+    "Expected `object`": None,
+}
+
+
+@pytest.mark.parametrize(("reason", "entry"), UNREADABLE.items())
+def test_an_entry_that_cannot_be_read_is_passed_over(reason: str, entry: object) -> None:
+    good = {"mediaType": media_types.OCI_MANIFEST, "digest": SHA, "size": 1, "x-future": 1}
+    index = documents.load(raw(manifests=[entry, good]))
+    assert isinstance(index, Index)
+    assert [entry.digest for entry in index.manifests] == [SHA]
+    assert len(index.unreadable) == 1
+    assert reason in index.unreadable[0]
+    # An edit keeps the others as they are.
+    edited = indexes.annotate(index, indexes.by_digest(digests.parse(SHA)), indexes.PlatformEdit(), {"a": "b"})
+    assert edited.decode()["manifests"] == [good | {"annotations": {"a": "b"}}]
+    assert indexes.keep(index, lambda entry: True) is index
+
+
+def test_null_in_a_config_is_absent_or_empty() -> None:
+    document = {
+        "architecture": "arm64",
+        "os": "linux",
+        "variant": None,
+        "config": {"Env": ["A=1", None], "Cmd": ["sh", None], "Labels": {"a": None}, "Entrypoint": None},
+        "rootfs": {"type": "layers", "diff_ids": None},
+        "history": [{"created": None, "created_by": "x", "empty_layer": None}, None],
+    }
+    config = configs.load(json.dumps(document).encode())
+    assert str(config.platform) == "linux/arm64"
+    assert (config.run["Cmd"], config.labels, config.diff_ids) == (["sh", ""], {"a": ""}, ())
+    assert [line.created_by for line in config.history] == ["x", ""]
+    with pytest.raises(CorruptError, match="is not a digest"):
+        configs.load(json.dumps(document | {"rootfs": {"diff_ids": [None]}}).encode())
 
 
 def test_without_a_type_anywhere_the_fields_decide() -> None:

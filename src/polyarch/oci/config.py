@@ -70,7 +70,12 @@ class ImageConfig(msgspec.Struct, frozen=True):
     @property
     def history(self) -> tuple[History, ...]:
         """The history, oldest first."""
-        return tuple(msgspec.convert(self.document.get("history") or [], list[History]))
+        lines = self.document.get("history") or []
+        try:
+            return tuple(msgspec.convert(lines, list[History]))
+        except msgspec.ValidationError:
+            given = [{key: value for key, value in (line or {}).items() if value is not None} for line in lines]
+            return tuple(msgspec.convert(given, list[History]))
 
     def with_run(self, **changes: Any) -> "ImageConfig":
         """The config with fields of its `config` object set; None removes one."""
@@ -117,16 +122,29 @@ def empty(platform: Platform) -> ImageConfig:
 
 
 def load(raw: bytes) -> ImageConfig:
-    """The config in a blob. Raises CorruptError if it is none."""
+    """The config in a blob; null in a list or map of texts is empty, as in Go. Raises CorruptError if it is none."""
     nesting.check(raw, "an image config")
     try:
         document = msgspec.json.decode(raw)
         if not isinstance(document, dict):
             raise CorruptError("an image config is not a JSON object")
-        config = ImageConfig(document)
+        config = ImageConfig(_forgiven(document))
         for diff_id in config.diff_ids:
-            digests.parse(diff_id)
+            digests.parse(str(diff_id))
         _ = config.history, config.platform, config.env, config.labels
     except (msgspec.DecodeError, RecursionError, TypeError, ValueError, AttributeError) as error:
         raise CorruptError(f"an image config is malformed: {error}") from error
     return config
+
+
+def _forgiven(document: dict[str, Any]) -> dict[str, Any]:
+    run = document.get("config")
+    if not isinstance(run, dict):
+        return document
+    for key, value in run.items():
+        if isinstance(value, list) and None in value:
+            run[key] = ["" if item is None else item for item in value]
+    labels = run.get("Labels")
+    if isinstance(labels, dict) and None in labels.values():
+        run["Labels"] = {key: "" if value is None else value for key, value in labels.items()}
+    return document

@@ -4,6 +4,7 @@ The digest belongs to the bytes, so they are kept, and nothing that was read is 
 decodes them, changes the plain JSON and encodes that, so fields that this version does not know live on.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -62,12 +63,16 @@ class Manifest(Document, frozen=True):
 
 
 class Index(Document, frozen=True):
-    """Several images under one name, an entry each (image-spec, image-index.md)."""
+    """Several images under one name, an entry each (image-spec, image-index.md).
+
+    `unreadable` says of each entry that is left out of `manifests` why it cannot be read.
+    """
 
     manifests: tuple[Descriptor, ...]
     annotations: dict[str, str] = {}
     artifact_type: str = ""
     subject: Digest | None = None
+    unreadable: tuple[str, ...] = ()
 
 
 def decode(raw: bytes) -> dict[str, Any]:
@@ -107,10 +112,12 @@ def load(raw: bytes, media_type: str | None = None) -> Manifest | Index:
     if not isinstance(artifact_type, str):
         raise CorruptError("'artifactType' is not a string")
     if kind in media_types.INDEXES:
+        unreadable: list[str] = []
         return Index(
             raw=raw,
             media_type=kind,
-            manifests=_entries(document, "manifests"),
+            manifests=tuple(entry for entry, _ in index_entries(document, unreadable)),
+            unreadable=tuple(unreadable),
             annotations=annotations,
             artifact_type=artifact_type,
             subject=_subject(document),
@@ -118,8 +125,8 @@ def load(raw: bytes, media_type: str | None = None) -> Manifest | Index:
     return Manifest(
         raw=raw,
         media_type=kind,
-        config=descriptors.parse(document.get("config")),
-        layers=_entries(document, "layers"),
+        config=_typed(descriptors.parse(document.get("config")), media_types.OCI_CONFIG),
+        layers=tuple(descriptors.parse(entry) for entry in _list(document, "layers")),
         annotations=annotations,
         artifact_type=artifact_type,
         subject=_subject(document),
@@ -154,13 +161,33 @@ def _kind(document: dict[str, Any], media_type: str | None) -> str:
     return kind
 
 
-def _entries(document: dict[str, Any], field: str) -> tuple[Descriptor, ...]:
+def index_entries(
+    document: dict[str, Any], unreadable: list[str] | None = None
+) -> Iterator[tuple[Descriptor, dict[str, Any]]]:
+    """The entries of an index that can be read, each with the JSON object that it is of.
+
+    One that cannot be read cannot be chosen, and the others are as good as ever; why goes to `unreadable`. An entry
+    that names a platform and no media type is an image. Raises CorruptError where `manifests` is no list.
+    """
+    for plain in _list(document, "manifests"):
+        try:
+            entry = descriptors.parse(plain)
+        except CorruptError as error:
+            if unreadable is not None:
+                unreadable.append(error.message)
+            continue
+        yield (entry if entry.platform is None else _typed(entry, media_types.OCI_MANIFEST)), plain
+
+
+def _typed(descriptor: Descriptor, usual: str) -> Descriptor:
+    return descriptor if descriptor.media_type else msgspec.structs.replace(descriptor, media_type=usual)
+
+
+def _list(document: dict[str, Any], field: str) -> list[Any]:
     entries = document.get(field)
-    if entries is None:
-        return ()
-    if not isinstance(entries, list):
+    if not isinstance(entries, list | None):
         raise CorruptError(f"{field!r} is not a list")
-    return tuple(descriptors.parse(entry) for entry in entries)
+    return entries or []
 
 
 def _annotations(document: dict[str, Any]) -> dict[str, str]:
@@ -175,6 +202,9 @@ def _annotations(document: dict[str, Any]) -> dict[str, str]:
 
 
 def _subject(document: dict[str, Any]) -> Digest | None:
-    """The digest of what the document speaks of (image-spec, manifest.md, "subject")."""
+    """The digest of what the document speaks of (image-spec, manifest.md, "subject"); None where it does not say."""
     subject = document.get("subject")
-    return None if subject is None else descriptors.parse(subject).digest
+    try:
+        return None if subject is None else descriptors.parse(subject).digest
+    except CorruptError:
+        return None

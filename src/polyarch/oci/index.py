@@ -307,9 +307,9 @@ def _edited(platform: dict[str, Any], edit: PlatformEdit) -> dict[str, Any]:
 
 
 def _decode(index: Index) -> dict[str, Any]:
-    """A fresh JSON object whose `manifests` is a list, even where the index says null or nothing."""
+    """A fresh JSON object whose `manifests` is a list, of just the entries that can be read."""
     document = index.decode()
-    document["manifests"] = document.get("manifests") or []
+    document["manifests"] = [plain for _, plain in documents.index_entries(document)]
     return document
 
 

@@ -140,6 +140,10 @@ def look(member: Member, known: Sequence[Known], allow: Iterable[str], images: l
 
 def _collect(source: Source, index: Index, members: list[Member], found: list[Finding], depth: int) -> None:
     images = indexes.images(index)
+    found += [
+        Finding(rule="damaged", severity="error", message=f"an entry of the index cannot be read: {reason}")
+        for reason in index.unreadable
+    ]
     found += entries.of_index([entry for entry in images if entry.media_type not in media_types.INDEXES])
     for entry in images:
         shown = str(platforms.normalize(entry.platform)) if entry.platform is not None else ""
