@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from polyarch import progress
@@ -262,6 +263,19 @@ class TestFaults:
             copier.copy(source, "app", target, ["app"])
         assert "--platform linux/amd64" in (caught.value.hint or "")
         assert target.order == []
+
+    def test_only_platforms_that_are_there_are_offered_instead(self, source: Layout, tmp_path: Path) -> None:
+        gone, asked = image(source, AMD64), image(source, ARM64)
+        nameless = [msgspec.structs.replace(image(source, one), platform=None) for one in (S390X, ARM)]
+        not_asked = image(source, S390X, {"other": "x"})
+        index(source, [gone, asked, *nameless, not_asked], name="app")
+        for digest in (gone.digest, not_asked.digest, nameless[0].digest):
+            (tmp_path / "source" / blob_path(digest)).unlink()
+        for platforms in (None, (AMD64, ARM64)):
+            options = CopyOptions(platforms=platforms, called="x/y:1")
+            with pytest.raises(NotFoundError, match="x/y:1 is not whole") as caught:
+                copier.copy(source, "app", Recording(tmp_path / "recording"), ["app"], options)
+            assert (caught.value.hint or "").endswith("choose what is there whole with --platform linux/arm64")
 
     def test_a_missing_layer_is_named_with_its_platform(self, source: Layout, tmp_path: Path) -> None:
         descriptor = image(source, ARM64)
