@@ -195,7 +195,13 @@ def _sized(target: Repository, digest: str) -> Descriptor:
 
 @pytest.mark.parametrize("where", ["registry", "publisher", "nowhere"])
 def test_a_foreign_layer_is_fetched_where_it_is(
-    polyarch: Program, fresh: Program, odd: Repository, registry: LocalRegistry, tmp_path: Path, where: str
+    polyarch: Program,
+    fresh: Program,
+    odd: Repository,
+    registry: LocalRegistry,
+    skopeo: Skopeo,
+    tmp_path: Path,
+    where: str,
 ) -> None:
     manifest, config = busybox(odd, AMD64)
     tar = examples.tar({"srv/f": "foreign"})
@@ -221,6 +227,12 @@ def test_a_foreign_layer_is_fetched_where_it_is(
             return
         assert polyarch("run", "--rm", foreign, "cat", "/srv/f").stdout == "foreign"
         assert "is good" in polyarch("check", foreign).stdout
+        if where == "publisher":
+            # skopeo leaves such a layer where it is, so a layout of its making lacks it.
+            layout = skopeo.unpack(f"docker://{foreign}", "linux/amd64", tmp_path / "layout")
+            assert not (layout / "blobs" / layer["digest"].replace(":", "/")).exists()
+            base = ("--build-context", f"base=oci-layout://{layout}:copy")
+            fresh("build", "-q", *base, "-", stdin="FROM base\nRUN grep foreign /srv/f\n")
     polyarch("save", "-o", tmp_path / "foreign.tar", foreign)
     fresh("load", "-q", "-i", tmp_path / "foreign.tar")
     assert fresh("run", "--rm", foreign, "cat", "/srv/f").stdout == "foreign"

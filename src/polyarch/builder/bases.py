@@ -17,9 +17,10 @@ from polyarch.oci import platform as platforms
 from polyarch.oci import reference as references
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.document import Index, Manifest
-from polyarch.oci.place import Source
+from polyarch.oci.place import Partial, Source
 from polyarch.oci.platform import Platform
 from polyarch.transfer import choosing
+from polyarch.transfer import graph as graphs
 from polyarch.transfer.crew import Crew
 
 if TYPE_CHECKING:
@@ -132,6 +133,9 @@ class Bases:
     def _import(self, source: Source, descriptor: Descriptor, manifest: Manifest) -> None:
         """Bring an image from a layout into the store: its files may be gone when its layers are needed."""
         for blob in (manifest.config, *manifest.layers):
+            # What its publisher serves, a layout need not have: it is fetched from there when somebody reads it.
+            if graphs.is_elsewhere(blob) and isinstance(source, Partial) and source.lacks(blob):
+                continue
             if not self._store.has_blob(blob):
                 with source.open_blob(blob) as reader:
                     self._store.write_blob(blob, reader)
