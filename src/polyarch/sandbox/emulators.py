@@ -8,16 +8,17 @@ its variables unchanged.
 
 import contextlib
 import fcntl
-import hashlib
-import mmap
 import os
 import re
 from collections.abc import Iterator
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from polyarch.errors import UnsupportedError
+
+if TYPE_CHECKING:
+    import mmap
 
 # What qemu calls an architecture (GOARCH).
 QEMU = {
@@ -42,7 +43,7 @@ _ALWAYS = frozenset(
 VARIABLES = _ALWAYS | {
     f"QEMU_{name}" for name in "JITDUMP ONE_INSN_PER_TB PAGESIZE PERFMAP PLUGIN RTSIG_MAP SINGLESTEP TB_SIZE".split()
 }
-_NAME = re.compile(rb"QEMU_[A-Z0-9_]+(?=\0)")
+_NAME = rb"QEMU_[A-Z0-9_]+(?=\0)"
 
 
 def find(architecture: str, search_path: str) -> str | None:
@@ -148,6 +149,9 @@ class Copies:
             os.close(lock)
 
     def _make(self, emulator: str, identity: tuple[int, ...]) -> _Known:
+        import hashlib
+        import mmap
+
         with open(emulator, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             digest = hashlib.sha256(content).hexdigest()
             try:
@@ -170,7 +174,7 @@ class Copies:
                 os.unlink(os.path.join(self._directory, name))
         return known
 
-    def _write(self, path: str, content: mmap.mmap, names: dict[str, int]) -> None:
+    def _write(self, path: str, content: "mmap.mmap", names: dict[str, int]) -> None:
         unnamed = os.path.join(self._directory, "new")
         with open(unnamed, "wb") as file:
             file.write(content)
@@ -184,15 +188,16 @@ class Copies:
         os.replace(unnamed, path)
 
 
-def variables(content: bytes | mmap.mmap) -> dict[str, int]:
+def variables(content: "bytes | mmap.mmap") -> dict[str, int]:
     """Where the names of the variables that a qemu reads begin in its file.
 
     Raises UnsupportedError unless each is there once, as a string of its own, and those of all versions are there.
     """
+    pattern = re.compile(_NAME)
     found: dict[str, int] = {}
     at = -1
     while (at := content.find(b"QEMU_", at + 1)) >= 0:
-        name = _NAME.match(content, at)
+        name = pattern.match(content, at)
         if name is None:
             continue
         word = name.group().decode()
