@@ -1,7 +1,9 @@
 """Layers become directories: once, under the right key, and only if they are what they claim."""
 
 import gzip
+import io
 import os
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -71,10 +73,15 @@ def test_a_layer_with_a_file_in_a_directory_that_it_does_not_list_takes_it_from_
 
 
 def test_a_hard_link_to_a_file_of_a_layer_below_brings_the_file(store: Store) -> None:
-    linking = (Entry(path="etc/again", kind="hardlink", mode=0o644, link="etc/base"), None)
-    etc = (Entry(path="etc", kind="directory", mode=0o755), None)
-    blob, diff_id = made_layer(store, [etc, linking])
-    top = Layer(digests.parse(diff_id), blob)
+    # No layer of our own is like this, so the tar is another tool's.
+    raw = io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w") as archive:
+        for name, kind, target in (("etc", tarfile.DIRTYPE, ""), ("etc/again", tarfile.LNKTYPE, "etc/base")):
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname, member.mode = kind, target, 0o755
+            archive.addfile(member)
+    blob = store.put_bytes(media_types.OCI_LAYER, raw.getvalue())
+    top = Layer(blob.digest, blob)
     lowers = Unpacker(store, store).lowers((layer(store, BASE), top))
     assert Path(lowers[1], "etc/again").read_text() == "1"
     assert store.snapshots.get(top.diff_id) is None, "what it holds is the layers' below too"

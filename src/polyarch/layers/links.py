@@ -1,4 +1,4 @@
-"""Hard links of a layer: the file that one is another name of stands before it, or nobody can unpack the layer."""
+"""Hard links of a layer: the file that one is another name of must come before it, or no tool can unpack the layer."""
 
 from polyarch.errors import CorruptError
 from polyarch.layers.entry import Entry
@@ -23,7 +23,7 @@ class LinkGuard:
         if entry.kind == "hardlink" and (entry.link not in self._files or entry.link == entry.path):
             raise CorruptError(
                 f"{entry.path} is a hard link to {entry.link}, and no file of that name stands before it in the layer",
-                "nobody could unpack this layer, so it was not made",
+                "no tool could unpack this layer, so it was not written",
             )
         if entry.kind != "directory":
             self._files.add(entry.path)
