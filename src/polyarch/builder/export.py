@@ -83,10 +83,7 @@ class Exporter:
         for blob in self._store.missing(root):
             self._source.fetch(blob)
         names = [str(name.tagged()) for name in self._export.names] if named else []
-        if not names:
-            self._store.keep(root)
-        for name in names:
-            self._store.tag(name, root)
+        self._store.assign([(name, root) for name in names or [""]])
 
     def _push(self, root: Descriptor, *, tagged: bool) -> tuple[Sent, ...]:
         """To the registry of each name. Where one fails, the others are sent all the same."""

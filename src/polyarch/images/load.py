@@ -73,7 +73,8 @@ def load(
             loaded.append(Loaded(name, sent.descriptor))
     finally:
         # All at once: each writing of a name writes all names of the store.
-        store.assign([(image.name, image.descriptor) for image in loaded])
+        if loaded:
+            store.assign([(image.name, image.descriptor) for image in loaded])
     return tuple(loaded)
 
 
