@@ -69,6 +69,10 @@ soak: $(venv)/dev.stamp test-packages ## Kills, full disks, crowds, bad networks
 witness: $(venv)/dev.stamp test-packages ## Builds every case of the table with BuildKit too, as root; FUZZ=500: that many random Dockerfiles
 	$(bin)/python -m tests.builds.$(if $(FUZZ),fuzz $(FUZZ),buildkit) $(ARGS)
 
+.PHONY: apps
+apps: $(venv)/dev.stamp test-packages ## Builds 28 applications for two platforms, starts them and compares them with BuildKit's, as root
+	$(bin)/python -m tests.apps $(ARGS)
+
 .PHONY: lock
 lock: ## Writes requirements/*.txt anew from pyproject.toml (ARGS=--upgrade: at newer versions)
 	scripts/lock.sh $(ARGS)

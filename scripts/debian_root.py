@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from scripts import busybox, debian
+from scripts import busybox, debian, foreign
 
 # What every Debian has. Where the packages cannot be configured, they are named one by one.
 _ESSENTIAL = (
@@ -53,6 +53,37 @@ def base(for_platform: str, cache: Path) -> Path:
     return tar
 
 
+def installed(for_platform: str, cache: Path) -> Path:
+    """As base(), but with apt, and configured for every processor: what images are made from. It needs root.
+
+    Packages of another processor are configured by its own programs, emulated, which takes a minute once. Raises
+    debian.UnavailableError, also where the machine does not allow that (it takes Linux 6.7).
+    """
+    architecture = debian.ARCHITECTURES[for_platform]
+    suite = platform.freedesktop_os_release()["VERSION_CODENAME"]
+    tar = cache / f"{suite}-{architecture}-apt.tar"
+    with open(tar.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not tar.exists():
+            partial = tar.with_suffix(".partial.tar")
+            own = architecture == _output("dpkg", "--print-architecture")
+            options = [f"--dpkgopt=path-exclude=/usr/share/{directory}/*" for directory in ("man", "locale")]
+            # Its own check looks for a registration by another name.
+            _mmdebstrap(
+                suite,
+                architecture,
+                partial,
+                "--variant=apt",
+                "--mode=root",
+                "--skip=check/qemu",
+                *options,
+                *_apt_options(),
+                emulated=not own,
+            )
+            partial.rename(tar)
+    return tar
+
+
 def root(suite: str, packages: Sequence[str], cache: Path) -> Path:
     """A directory in the cache with these packages of a suite of Debian installed, for this machine's processor.
 
@@ -73,13 +104,20 @@ def root(suite: str, packages: Sequence[str], cache: Path) -> Path:
     return directory
 
 
-def _mmdebstrap(suite: str, architecture: str, target: Path, *options: str) -> None:
+def _mmdebstrap(suite: str, architecture: str, target: Path, *options: str, emulated: bool = False) -> None:
     shared = ("--skip=output/dev", "--dpkgopt=path-exclude=/usr/share/doc/*", f"--architectures={architecture}")
     # The same packages give the same tar, whenever it is made.
     environment = {**os.environ, "SOURCE_DATE_EPOCH": "1700000000"}
     command = ["mmdebstrap", *shared, *options, suite, str(target)]
+    if emulated and not foreign.works():
+        raise debian.UnavailableError(f"this machine cannot run the programs of {architecture}")
     made = subprocess.run(
-        command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        foreign.command(*command) if emulated else command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if made.returncode != 0:
         raise debian.UnavailableError(f"mmdebstrap made no {suite} for {architecture}:\n{made.stderr}")

@@ -1,0 +1,3 @@
+module builder.example/builder
+
+go 1.19

@@ -1,0 +1,3 @@
+module dashboards.example/dashboards
+
+go 1.19

@@ -1,0 +1,2 @@
+#!/bin/bash
+cd /opt/inventory && exec python -m inventory.serve

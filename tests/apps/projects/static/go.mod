@@ -1,0 +1,3 @@
+module static.example/server
+
+go 1.19

@@ -1,0 +1,172 @@
+"""Building an application with Polyarch and with BuildKit, and asking it something."""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tarfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from scripts import busybox
+from scripts.buildkit_daemon import BuildKitDaemon
+from tests.apps import compare
+from tests.apps.apps import App, Question
+from tests.program import Program, run
+
+# A server that is emulated may need this long on a machine at work.
+_PATIENCE = 60.0
+_BUILD_SECONDS = 1800.0
+
+
+class WrongAnswerError(AssertionError):
+    """An application that did not say what it should have, with what it said."""
+
+
+def prepared(app: App, scratch: Path) -> Path:
+    """A copy of the application's context with the modes of a fresh clone, and what its prepare.sh adds."""
+    context = scratch / "context"
+    shutil.copytree(app.directory, context, symlinks=True, ignore=shutil.ignore_patterns("app.toml", "witnessed.txt"))
+    for path in (context, *context.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
+    if (context / "prepare.sh").exists():
+        environment = {**os.environ, "BASES": str(busybox.cache_directory())}
+        run(["sh", "-e", "prepare.sh"], cwd=context, env=environment)
+        (context / "prepare.sh").unlink()
+    return context
+
+
+def build_here(app: App, polyarch: Program, scratch: Path, options: Sequence[str] = ()) -> dict[str, compare.Image]:
+    """Its images by platform, as Polyarch makes them. They are called `app-NAME` in the store."""
+    digest = scratch / "digest"
+    with _agent(app, scratch) as environment:
+        words = ["build", "--progress=plain", "--no-cache", f"--iidfile={digest}", f"--tag=app-{app.name}", *options]
+        polyarch(
+            *words, *_words(app, app.platforms, scratch), scratch / "context", env=environment, seconds=_BUILD_SECONDS
+        )
+    return compare.images(polyarch.root / "oci", digest.read_text().strip())
+
+
+def build_there(app: App, daemon: BuildKitDaemon, scratch: Path, platforms: Sequence[str]) -> dict[str, compare.Image]:
+    """The same for these platforms as BuildKit makes them, in a layout in the directory."""
+    target = scratch / "theirs"
+    words = ["build", "--progress=plain", "--provenance=false", "--network=host", "--no-cache"]
+    words += [f"--output=type=oci,dest={target}.tar"]
+    with _agent(app, scratch) as agent:
+        environment = {**daemon.environment, **agent, "PATH": "/usr/bin:/bin", "HOME": str(scratch)}
+        # There is no registry with a frontend for it: its own is used.
+        text = (scratch / "context/Dockerfile").read_text()
+        (scratch / "Dockerfile").write_text(re.sub(r"^# syntax=.*", "#", text))
+        words += [f"--file={scratch}/Dockerfile", *_words(app, platforms, scratch)]
+        run([*daemon.buildx(*words), str(scratch / "context")], env=environment, seconds=_BUILD_SECONDS)
+    with tarfile.open(f"{target}.tar") as tar:
+        tar.extractall(target, filter="data")
+    Path(f"{target}.tar").unlink()
+    index = json.loads((target / "index.json").read_text())
+    found: dict[str, compare.Image] = {}
+    for entry in index["manifests"]:
+        found |= compare.images(target, entry["digest"])
+    return found
+
+
+def ask(app: App, question: Question, platform: str, polyarch: Program) -> str:
+    """Start the image for a platform and return its answer. Raises WrongAnswerError."""
+    words = [str(polyarch.path), "run", "--rm", f"--platform={platform}", *question.options]
+    command = [f"app-{app.name}", *question.command]
+    if question.http:
+        answer = _served(question, words, command, polyarch)
+    else:
+        done = subprocess.run(
+            [*words, *command], env=polyarch.env, capture_output=True, text=True, timeout=_PATIENCE, check=False
+        )
+        answer = done.stdout
+        if done.returncode != question.status:
+            raise WrongAnswerError(
+                f"exit status {done.returncode}, not {question.status}\n{done.stdout}\n{done.stderr}"
+            )
+    if not re.search(question.at(platform), answer, re.MULTILINE):
+        raise WrongAnswerError(f"not {question.at(platform)!r}:\n{answer}")
+    return answer
+
+
+def _served(question: Question, words: Sequence[str], command: Sequence[str], polyarch: Program) -> str:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    server = subprocess.Popen(
+        [*words, f"--env=PORT={port}", *command],
+        env=polyarch.env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+    try:
+        answer = _fetched(f"http://127.0.0.1:{port}{question.http}", server)
+    finally:
+        server.send_signal(getattr(signal, f"SIG{question.signal}"))
+        try:
+            said = server.communicate(timeout=_PATIENCE)[0]
+        except subprocess.TimeoutExpired:
+            server.kill()
+            said = server.communicate()[0] + "\n(it did not end)"
+    if answer is None:
+        raise WrongAnswerError(f"no answer from {question.http}:\n{said}")
+    if server.returncode != question.status:
+        raise WrongAnswerError(f"it answered, but ended with {server.returncode}, not {question.status}:\n{said}")
+    return answer
+
+
+def _fetched(url: str, server: "subprocess.Popen[str]") -> str | None:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            with opener.open(url, timeout=10) as response:
+                return f"{response.status}\n{response.headers}\n{response.read().decode(errors='replace')}"
+        except urllib.error.HTTPError as error:
+            return f"{error.code}\n{error.headers}\n{error.read().decode(errors='replace')}"
+        except OSError:
+            time.sleep(0.1)
+    return None
+
+
+def _words(app: App, platforms: Sequence[str], scratch: Path) -> list[str]:
+    """What both builders are told."""
+    words = [f"--platform={','.join(platforms)}"]
+    words += [option.replace("{here}", str(scratch / "context")) for option in app.options]
+    for name, text in app.secrets.items():
+        (scratch / f"secret-{name}").write_text(text)
+        words.append(f"--secret=id={name},src={scratch}/secret-{name}")
+    return words
+
+
+@contextlib.contextmanager
+def _agent(app: App, scratch: Path) -> Iterator[dict[str, str]]:
+    """The environment with an ssh agent that holds one new key, if the application wants one."""
+    if not app.ssh:
+        yield {}
+        return
+    socket_path, key = scratch / "agent", scratch / "key"
+    socket_path.unlink(missing_ok=True)
+    agent = subprocess.Popen(["ssh-agent", "-D", "-a", socket_path], stdout=subprocess.DEVNULL)
+    try:
+        if not key.exists():
+            run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "tests@apps", "-f", key])
+        deadline = time.monotonic() + 10
+        while not socket_path.exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        environment = {"SSH_AUTH_SOCK": str(socket_path)}
+        run(["ssh-add", "-q", key], env={**os.environ, **environment})
+        yield environment
+    finally:
+        agent.terminate()
+        agent.wait()
