@@ -9,7 +9,4 @@ um="$(umask)"
 if [ "$um" = '0022' ]; then
 	umask 0077
 fi
-if [ "$1" = 'redis-server' ] && [ -n "$PORT" ]; then
-	exec redis-server /etc/keyvalue/keyvalue.conf --port "$PORT"
-fi
 exec "$@"
