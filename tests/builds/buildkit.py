@@ -21,6 +21,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from polyarch.dockerfile.rules import RULES
 from scripts import buildkit_daemon, local_registry
 from scripts.buildkit_daemon import BuildKitDaemon
 from tests import bases
@@ -186,7 +187,9 @@ def build_here(wishes: dict[str, Any], worker: Worker) -> Built:
     """What this builder makes of it."""
     outcome = worker.build(**wishes)
     found = (_OUR_WARNING.fullmatch(said) for said in outcome["warnings"])
-    warnings = {(match[1], int(match[2])) for match in found if match}
+    # Checks that BuildKit does not have are our own affair.
+    own = tuple(f"{rule.name}: " for rule in RULES if rule.ours)
+    warnings = {(match[1], int(match[2])) for match in found if match and not match[1].startswith(own)}
     images = {platform: worker.image(digest) for platform, digest in outcome.get("images", {}).items()}
     return Built(images, outcome.get("error", "") and f"{outcome['error']}\n{outcome['output']}", warnings)
 

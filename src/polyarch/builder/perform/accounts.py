@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
+# What a name comes to that nobody knows: so this one need not be known.
+_ROOT = "root"
 # Gives the text of a file of the stage, symbolic links followed; None where there is none.
 ReadText = Callable[[str], str | None]
 
@@ -33,7 +35,7 @@ def owner(text: str, read: ReadText) -> Owner | None:
         row = next(_rows(read("etc/passwd"), user), None)
         if row is not None:
             uid, gid = _field(row, 2), _field(row, 3)
-        else:
+        elif user != _ROOT:
             unknown.append(f"user {user}")
     if colon:
         if _is_number(group):
@@ -42,7 +44,7 @@ def owner(text: str, read: ReadText) -> Owner | None:
             row = next(_rows(read("etc/group"), group), None)
             if row is not None:
                 gid = _field(row, 2)
-            else:
+            elif group != _ROOT:
                 unknown.append(f"group {group}")
         else:
             gid = 0
