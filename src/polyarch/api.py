@@ -274,7 +274,7 @@ def _export(wish: Wishes) -> "Export":
     names = tuple(one if isinstance(one, Reference) else references.parse(one) for one in wish.tags)
     for name in names:
         if name.digest:
-            raise UsageError(f"a tag is a name, not a digest: {name}", "leave out the part behind @")
+            raise UsageError(f"{name} has a digest, so it cannot be a tag", "leave out the @ and what follows it")
     where = list(wish.outputs)
     if wish.push:
         where.append(Output(kind="registry"))

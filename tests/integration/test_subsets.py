@@ -135,7 +135,7 @@ class TestPartial:
         polyarch("manifest", "create", "other", name)
         polyarch("manifest", "remove", "other", "linux/amd64")
         result = polyarch.fails("rmi", "--platform", "linux/s390x", name)
-        assert "is also another name's" in result.stderr
+        assert "is also used by another name" in result.stderr
         assert _here(polyarch, name) == _ALL
 
 

@@ -192,7 +192,7 @@ def test_what_this_machine_cannot_have_is_noted_once(tmp_path: Path) -> None:
     )
     assert os.listxattr(tmp_path / "f") == []
     assert notes == [
-        "xattrs that speak to the overlay are left out (user.overlay.metacopy of /f)",
+        "extended attributes of overlayfs are left out (user.overlay.metacopy of /f)",
         "/null is the character device 0:0 and is left out",
     ]
     assert _tree(tmp_path) == {"f": "x", "g": "x"}

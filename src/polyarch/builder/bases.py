@@ -112,8 +112,8 @@ class Bases:
         if not self._allow_foreign:
             raise UnsupportedError(
                 message,
-                "leave this platform out, choose another base, or take it as it is with --allow-foreign-base "
-                "(its binaries do not run there)",
+                "leave this platform out, choose another base, or use it anyway with --allow-foreign-base "
+                "(its binaries will not run on that platform)",
             )
         return message
 

@@ -151,7 +151,7 @@ def named_contexts(words: Mapping[str, str]) -> Named:
             distant[name] = word
         elif "://" in word:
             raise UsageError(
-                f"the build context {name}={word} is of a kind that is not known",
+                f"the build context {name}={word} is of an unknown kind",
                 "it is a directory, docker-image://NAME, oci-layout://PATH, a URL or a git repository",
             )
         else:
@@ -234,5 +234,5 @@ def decoded(path: Path, what: str) -> str:
     except OSError as error:
         raise PolyarchError(f"failed to read {what}: {path}: {error.strerror}") from error
     if len(raw) > _LARGEST:
-        raise PolyarchError(f"{path} is larger than {_LARGEST} bytes: it is no {what}")
+        raise PolyarchError(f"{path} is larger than {_LARGEST} bytes: it cannot be a {what}")
     return raw.decode("utf-8", "surrogateescape")

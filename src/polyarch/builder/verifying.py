@@ -58,8 +58,8 @@ class Verifier:
                 step = f"\nbrought by {group.first.step}" if group.first.step else ""
                 raise BuildError(
                     f"{message}{step}",
-                    "build it for its platform: a compiler in a stage of $BUILDPLATFORM must be told $TARGETARCH; "
-                    "--verify-platforms=warn lets it pass",
+                    "build it for its platform: a compiler in a $BUILDPLATFORM stage must be told $TARGETARCH; "
+                    "--verify-platforms=warn only warns",
                 )
             said.append(progress.Warned(message, _detail(group)))
         return tuple(said)

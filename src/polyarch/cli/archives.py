@@ -39,7 +39,9 @@ def save(
     from polyarch.images import save as saving
 
     if output in (None, "-") and sys.stdout.isatty():
-        raise UsageError("an archive is not for a terminal", "give a file with -o, or redirect standard output")
+        raise UsageError(
+            "refusing to write an archive to a terminal", "give a file with -o, or redirect standard output"
+        )
     kind: Literal["none", "gzip", "zstd"] = compress or _ENDINGS.get(Path(output or "").suffix) or "none"
     with session.display(progress, verb="Saving") as emit, _Output(output, kind) as sink:
         saving.save(
@@ -109,12 +111,14 @@ class _Output:
 @options.progress
 @pass_session
 def load(session: Session, file: str | None, platform: tuple[str, ...], quiet: bool, progress: str | None) -> None:
-    """Bring the images of an archive into the store: docker's or OCI's, compressed (gzip, zstd, xz, bzip2) or not."""
+    """Load the images of an archive into the store: docker's or OCI's, compressed (gzip, zstd, xz, bzip2) or not."""
     from polyarch.images import load as loading
     from polyarch.images import names
 
     if file in (None, "-") and sys.stdin.isatty():
-        raise UsageError("there is no archive on a terminal", "name a file with -i, or redirect standard input")
+        raise UsageError(
+            "standard input is a terminal, not an archive", "name a file with -i, or redirect standard input"
+        )
     source = sys.stdin.buffer if file in (None, "-") else Path(str(file))
     with (
         session.display("quiet" if quiet else progress, verb="Loading") as emit,

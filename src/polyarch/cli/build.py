@@ -28,7 +28,11 @@ if TYPE_CHECKING:
 @click.option("-f", "--file", metavar="FILE|-", help="The Dockerfile (default: PATH/Dockerfile)")
 @click.option("--target", "target", multiple=True, metavar="STAGE", help="Build up to this stage")
 @click.option(
-    "--build-arg", "build_args", multiple=True, metavar="NAME[=VALUE]", help="Set an ARG, or hand on our own variable"
+    "--build-arg",
+    "build_args",
+    multiple=True,
+    metavar="NAME[=VALUE]",
+    help="Set an ARG; without a value, it is taken from the environment",
 )
 @click.option(
     "--build-context",
@@ -42,8 +46,10 @@ if TYPE_CHECKING:
 @click.option("-o", "--output", "outputs", multiple=True, metavar="OUTPUT", help="Where the result goes: type=…,dest=…")
 @click.option("--load", is_flag=True, help="Keep the result in the store (the default without --push and --output)")
 @click.option("--push", is_flag=True, help="Send the result to the registries in its names")
-@click.option("--no-cache", is_flag=True, help="Do every step anew")
-@click.option("--no-cache-filter", "fresh", multiple=True, metavar="STAGE", help="Do the steps of these stages anew")
+@click.option("--no-cache", is_flag=True, help="Do not use the build cache")
+@click.option(
+    "--no-cache-filter", "fresh", multiple=True, metavar="STAGE", help="Do not use the build cache for these stages"
+)
 @click.option("--pull", is_flag=True, help="Ask registries for newer base images")
 @click.option("--network", type=click.Choice(["default", "none", "host"]), default="default", help="The network of RUN")
 @click.option("--add-host", "hosts", multiple=True, metavar="NAME:ADDRESS", help="An entry of /etc/hosts for RUN")
@@ -54,19 +60,25 @@ if TYPE_CHECKING:
 )
 @click.option("--ssh", "agents", multiple=True, metavar="default|ID=SOCKET", help="An ssh agent for RUN")
 @click.option("--allow", "allowed", multiple=True, metavar="WHAT", help="Allow security.insecure or network.host")
-@click.option("--allow-foreign-base", is_flag=True, help="Only warn of a base image that lacks the platform")
-@click.option("--keep-going", is_flag=True, help="Finish the other platforms where one fails, and tag nothing")
-@click.option("--partial", is_flag=True, help="Where a platform fails, tag those that work, and exit with 1")
+@click.option("--allow-foreign-base", is_flag=True, help="Only warn if a base image lacks the platform")
+@click.option("--keep-going", is_flag=True, help="If a platform fails, finish the others and tag nothing")
+@click.option("--partial", is_flag=True, help="If a platform fails, tag those that work and exit with 1")
 @click.option(
     "--verify-platforms",
     "verify",
     type=click.Choice(["error", "warn", "off"]),
     default="error",
-    help="What a foreign binary is where the image starts it",
+    help="How to treat binaries of another architecture that the image starts",
 )
-@click.option("--reproducible", is_flag=True, help="Take times from SOURCE_DATE_EPOCH, or the start of 1970")
+@click.option(
+    "--reproducible", is_flag=True, help="Take all times from SOURCE_DATE_EPOCH, by default the start of 1970"
+)
 @click.option("--check", is_flag=True, help="Only check the Dockerfile")
-@click.option("--call", type=click.Choice(["build", "check", "outline", "targets"]), help="Ask this of the Dockerfile")
+@click.option(
+    "--call",
+    type=click.Choice(["build", "check", "outline", "targets"]),
+    help="Report on the Dockerfile instead of building",
+)
 @options.progress
 @click.option("-q", "--quiet", is_flag=True, help="Print the digest only")
 @click.option("--iidfile", metavar="FILE", help="Write the digest to FILE")
@@ -93,10 +105,10 @@ def build(session: Session, /, **words: Any) -> int:
 
     session.chosen_limit = words["cache_limit"]
     if not all(map(outputs.is_disabled, words["attest"])):
-        raise UnsupportedError("this version makes no attestations", "leave out --provenance, --sbom and --attest")
+        raise UnsupportedError("attestations are not supported yet", "leave out --provenance, --sbom and --attest")
     if words["cgroup_parent"]:
         raise UnsupportedError(
-            "--cgroup-parent cannot be had: a RUN is a child of this command, in its cgroup",
+            "--cgroup-parent is not supported: a RUN stays in the cgroup of this command",
             "start the command in a cgroup of its own, as in: systemd-run --user --scope --slice=NAME polyarch build …",
         )
     context, read = _context(words["context"], words["file"])
@@ -153,7 +165,7 @@ def _context(path: str | None, file: str | None) -> tuple[str | None, dict[str, 
             "build needs a context", "usage: polyarch build [OPTIONS] PATH; for this directory: polyarch build ."
         )
     if path == "-" and file == "-":
-        raise UsageError("standard input is one of Dockerfile and context", "give one of them by its path")
+        raise UsageError("standard input cannot be both the Dockerfile and the context", "give the path of one of them")
     if path == "-":
         return path, {"stdin": sys.stdin.buffer, "file": file}
     if file == "-":

@@ -17,11 +17,11 @@ _SHOWN_STEP = 100
 @click.command("check")
 @click.argument("image", metavar="IMAGE|LAYOUT|ARCHIVE", shell_complete=options.complete_image)
 @options.platform(several=True, help="Check only these platforms")
-@click.option("--allow", multiple=True, metavar="PATTERN", help="Files that are meant to be so; repeatable")
-@click.option("--strict", is_flag=True, help="Fail for warnings too")
+@click.option("--allow", multiple=True, metavar="PATTERN", help="Accept findings about these files; repeatable")
+@click.option("--strict", is_flag=True, help="Fail on warnings, too")
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json")
-@click.option("--format", "form", type=click.Choice(["table", "json", "sarif"]), help="How to print it")
-@click.option("-q", "--quiet", is_flag=True, help="Print nothing where nothing is wrong")
+@click.option("--format", "form", type=click.Choice(["table", "json", "sarif"]), help="The output format")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing if nothing is wrong")
 @options.progress
 @options.insecure
 @pass_session

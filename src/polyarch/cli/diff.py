@@ -17,9 +17,9 @@ _SIGNS = {"added": "A", "removed": "D", "changed": "C"}
 @click.command("diff")
 @click.argument("before", metavar="IMAGE", shell_complete=options.complete_image)
 @click.argument("after", required=False, metavar="[IMAGE]", shell_complete=options.complete_image)
-@options.platform(several=True, help="Of which platform; two of one image, or one for each")
+@options.platform(several=True, help="The platform to compare; two for one image, or one for each image")
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON")
-@click.option("--exit-code", is_flag=True, help="Exit with 1 where anything differs")
+@click.option("--exit-code", is_flag=True, help="Exit with 1 if anything differs")
 @options.progress
 @options.insecure
 @pass_session
@@ -42,7 +42,7 @@ def diff(
     wanted = session.platforms(platform)
     if after is None and len(wanted) != 2:
         raise UsageError(
-            "one image differs from itself by its platform alone", "name another image, or two with --platform"
+            "an image can only be compared with itself on two platforms", "name another image, or two with --platform"
         )
     if len(wanted) > 2:
         raise UsageError("--platform takes one platform here, or one for each image", "compare two at a time")

@@ -31,7 +31,7 @@ _SECTIONS = {
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON")
 @click.option("--html", metavar="FILE", help="Write one page for a browser; - is standard output")
 @click.option("--no-trunc", is_flag=True, help="Print long values whole")
-@click.option("--exit-code", is_flag=True, help="Exit with 1 where anything differs")
+@click.option("--exit-code", is_flag=True, help="Exit with 1 if anything differs")
 @options.progress
 @options.insecure
 @pass_session

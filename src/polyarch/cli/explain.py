@@ -80,8 +80,8 @@ def _last(session: Session, name: str) -> "Record":
     found = Archive(session.store).of_image(names.full(name))
     if found is None:
         raise NotFoundError(
-            f"no build of {name} is remembered",
-            "a build with -t is; 'polyarch explain -f Dockerfile PATH' says what a build would do",
+            f"there is no record of a build of {name}",
+            "builds with -t are recorded; 'polyarch explain -f Dockerfile PATH' shows what a build would do",
         )
     return found
 

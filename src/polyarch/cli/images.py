@@ -176,7 +176,7 @@ def tag(session: Session, source: str, target: str) -> None:
 
 @click.command("rmi")
 @click.argument("names", nargs=-1, required=True, metavar="IMAGE...", shell_complete=options.complete_image)
-@click.option("-f", "--force", is_flag=True, help="Remove all names of an id; do not fail for what is not there")
+@click.option("-f", "--force", is_flag=True, help="Remove all names of an id; ignore images that do not exist")
 @click.option("--no-prune", is_flag=True, help="Keep the content that no name needs any more")
 @options.platform(several=True, help="Remove only the content for these platforms, keep the index")
 @pass_session
@@ -203,10 +203,10 @@ def rmi(session: Session, names: tuple[str, ...], force: bool, no_prune: bool, p
 
 @click.command("history")
 @click.argument("name", metavar="IMAGE", shell_complete=options.complete_image)
-@click.option("-H", "--human/--no-human", default=True, help="Sizes and ages for people (default)")
+@click.option("-H", "--human/--no-human", default=True, help="Print readable sizes and ages (default)")
 @click.option("--no-trunc", is_flag=True, help="Do not shorten")
 @click.option("-q", "--quiet", is_flag=True, help="Print layer digests only")
-@options.platform(several=False, help="Of which platform (default: this machine's)")
+@options.platform(several=False, help="The platform (default: this machine's)")
 @click.option("--format", "form", metavar="FORMAT", help="'table', 'json', or a Go template")
 @pass_session
 def history(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.command("import")
 @click.argument("file", metavar="FILE|-")
 @click.argument("name", metavar="NAME[:TAG]")
-@options.platform(several=False, help="What the files are made for (default: this machine's)")
+@options.platform(several=False, help="The platform of the files (default: this machine's)")
 @click.option(
     "-c", "--change", "changes", multiple=True, metavar="INSTRUCTION", help="Set config, as in 'CMD [\"sh\"]'"
 )
@@ -43,7 +43,7 @@ def import_(
     from polyarch.oci import reference as references
 
     if file == "-" and sys.stdin.isatty():
-        raise UsageError("there is no tar on a terminal", "name a file, or redirect standard input")
+        raise UsageError("standard input is a terminal, not a tar", "name a file, or redirect standard input")
     reference = references.parse(name).tagged()
     wanted = session.platform(platform) or session.host()
     configure = _configure(changes) if changes else lambda config: config
@@ -59,7 +59,7 @@ def import_(
             with tar:
                 done = importing.import_image(session.store, tar, reference, wanted, settings, configure, emit)
     if done.replaced:
-        session.note(f"{reference.familiar()}: the image for {wanted} was {done.replaced}, which it replaces")
+        session.note(f"{reference.familiar()}: replaced the image for {wanted} ({done.replaced})")
     click.echo(done.image.digest)
 
 

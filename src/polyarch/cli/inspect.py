@@ -9,7 +9,7 @@ from polyarch.cli.session import Session, pass_session
 
 @click.command("inspect")
 @click.argument("names", nargs=-1, required=True, metavar="IMAGE...", shell_complete=options.complete_image)
-@options.platform(several=False, help="Of which platform (default: this machine's)")
+@options.platform(several=False, help="The platform (default: this machine's)")
 @click.option("--type", "kind", type=click.Choice(["image"]), hidden=True)
 @options.format_
 @pass_session

@@ -13,7 +13,12 @@ _DOCKER_HUB = "docker.io"
 @click.command("login")
 @click.argument("server", required=False, metavar="[SERVER]")
 @click.option("-u", "--username", metavar="NAME", help="The user")
-@click.option("-p", "--password", metavar="PASSWORD", help="The password; others on this machine can see it there")
+@click.option(
+    "-p",
+    "--password",
+    metavar="PASSWORD",
+    help="The password; other users can see it on the command line, --password-stdin is safer",
+)
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input")
 @click.option("--insecure", is_flag=True, help="Allow plain HTTP and unverified certificates")
 @pass_session
@@ -30,19 +35,21 @@ def login(
 
     host = _host(server)
     if password and password_stdin:
-        raise UsageError("--password and --password-stdin exclude each other", "choose one of them")
+        raise UsageError("--password and --password-stdin cannot be combined", "choose one of them")
     if password:
-        session.note("WARNING: a password on the command line is seen by others; --password-stdin is safer")
+        session.note("WARNING: other users can see a password on the command line; use --password-stdin")
     if password_stdin:
         if not username:
-            raise UsageError("--password-stdin needs --username", "say who the password belongs to")
+            raise UsageError("--password-stdin needs --username", "name the user that the password belongs to")
         password = sys.stdin.read().rstrip("\r\n")
     if not (username and password) and not sys.stdin.isatty():
-        raise UsageError("there is no terminal to ask for the password on", "give --username and --password-stdin")
+        raise UsageError(
+            "cannot ask for the password: standard input is not a terminal", "give --username and --password-stdin"
+        )
     username = username or click.prompt("Username", err=True)
     password = password or click.prompt("Password", hide_input=True, err=True)
     where = session.registry([host] if insecure else ()).login(host, Credential(username=username, password=password))
-    session.note(f"the credentials are kept in {where}")
+    session.note(f"credentials saved in {where}")
     click.echo("Login Succeeded")
 
 
@@ -50,7 +57,7 @@ def login(
 @click.argument("server", required=False, metavar="[SERVER]")
 @pass_session
 def logout(session: Session, server: str | None) -> None:
-    """Forget the credentials of a registry."""
+    """Log out from a registry."""
     host = _host(server)
     if session.registry().logout(host):
         click.echo(f"Removing login credentials for {host}")

@@ -153,11 +153,12 @@ def annotate(
     if on_index:
         if member or not _edit(platform).is_empty:
             raise UsageError(
-                "--index annotates the list itself", "say: manifest annotate --index --annotation K=V LIST"
+                "--index annotates the list itself and takes no image",
+                "use: manifest annotate --index --annotation K=V LIST",
             )
         done = editing.annotate_list(places, name, _pairs(annotations))
     elif not member:
-        raise UsageError("which entry of the list?", "name an image, a digest or a platform; or say --index")
+        raise UsageError("no entry of the list is named", "name an image, a digest or a platform; or say --index")
     else:
         done = editing.annotate(places, name, member, _edit(platform), _pairs(annotations))
     _tell(session, done)

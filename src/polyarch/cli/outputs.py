@@ -162,7 +162,7 @@ def export(
     if load or not outputs:
         outputs.append(Output(kind="store"))
     if sum(output.stream is not None for output in outputs) > 1:
-        raise UsageError("--output: only one result fits standard output", "give the others a dest=FILE")
+        raise UsageError("--output: only one output can go to standard output", "give the others a dest=FILE")
     _annotate(annotations, notes, index_notes)
     form = _form(wanted)
     return Export(
@@ -195,7 +195,7 @@ def _outputs(one: Wanted, here: Path, stdout: BinaryIO) -> "list[Output]":
         if directory or one.kind == "local":
             raise UsageError(f"--output: type={one.kind} cannot write a directory to standard output", "say dest=PATH")
         if stdout.isatty():
-            raise UsageError("a tar is not for a terminal", "say dest=FILE, or redirect standard output")
+            raise UsageError("refusing to write a tar to a terminal", "say dest=FILE, or redirect standard output")
         return [Output(kind=kind, stream=stdout, platform_split=split)]
     return [Output(kind=kind, destination=here / dest, directory=directory, platform_split=split)]
 
@@ -216,7 +216,7 @@ def _form(wanted: Sequence[Wanted]) -> _Form:
             if name in one.options and found.setdefault(name, one.options[name]) != one.options[name]:
                 raise UsageError(
                     f"--output: two outputs want a different {name}",
-                    "run the build once for each: the cache serves both",
+                    "run the build once for each; the second one uses the cache",
                 )
     kind = _COMPRESSIONS.get(found.get("compression", "gzip"))
     if kind is None:

@@ -34,5 +34,5 @@ def expect(named: Mapping[str, Iterable[Platform | None]], wanted: Iterable[Plat
             if platform is not None and platform not in known:
                 have = ", ".join(str(one) for one in known)
                 raise UsageError(
-                    f"{option} {platform}: is for a platform that is not built", f"this build is for {have}"
+                    f"{option} {platform}: is for a platform that is not being built", f"this build is for {have}"
                 )

@@ -37,17 +37,24 @@ _IMPATIENCE = 2.0
 @click.command("run", context_settings={"allow_interspersed_args": False})
 @click.argument("image", metavar="IMAGE", shell_complete=options.complete_image)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[COMMAND] [ARG...]")
-@options.platform(several=False, help="For which platform (default: this machine's)")
-@click.option("-e", "--env", "env", multiple=True, metavar="NAME[=VALUE]", help="Set a variable, or hand on our own")
+@options.platform(several=False, help="The platform (default: this machine's)")
+@click.option(
+    "-e",
+    "--env",
+    "env",
+    multiple=True,
+    metavar="NAME[=VALUE]",
+    help="Set a variable; without a value, it is taken from the environment",
+)
 @click.option("--env-file", "env_files", multiple=True, metavar="FILE", help="Read variables from FILE")
 @click.option("-w", "--workdir", default="", metavar="DIR", help="The directory to start in")
-@click.option("-u", "--user", default="", metavar="USER[:GROUP]", help="Who runs it")
+@click.option("-u", "--user", default="", metavar="USER[:GROUP]", help="The user (and group) to run as")
 @click.option(
-    "-v", "--volume", "volumes", multiple=True, metavar="SRC:DST[:ro]", help="Show a directory of this machine"
+    "-v", "--volume", "volumes", multiple=True, metavar="SRC:DST[:ro]", help="Mount a directory of this machine"
 )
-@click.option("--rm", is_flag=True, help="Remove what it wrote when it ends; this is always done")
-@click.option("-i", "--interactive", is_flag=True, help="Give it our standard input")
-@click.option("-t", "--tty", is_flag=True, help="Give it a terminal")
+@click.option("--rm", is_flag=True, help="Remove what the container wrote when it ends (always the case)")
+@click.option("-i", "--interactive", is_flag=True, help="Connect standard input")
+@click.option("-t", "--tty", is_flag=True, help="Allocate a terminal")
 @click.option("--entrypoint", metavar="COMMAND", help="Run this in place of the image's entrypoint")
 @click.option("--network", type=click.Choice(["host", "none"]), default="host", help="The network (default: host)")
 @click.option(
@@ -56,9 +63,9 @@ _IMPATIENCE = 2.0
     default="missing",
     help="When to pull (default: missing)",
 )
-@click.option("-h", "--hostname", default="polyarch", metavar="NAME", help="Its host name")
-@click.option("--read-only", is_flag=True, help="Let it write nothing but to volumes")
-@click.option("-q", "--quiet", is_flag=True, help="Do not show a pull")
+@click.option("-h", "--hostname", default="polyarch", metavar="NAME", help="The host name of the container")
+@click.option("--read-only", is_flag=True, help="Mount the image read-only; volumes stay writable")
+@click.option("-q", "--quiet", is_flag=True, help="Do not show the progress of a pull")
 @options.insecure
 @pass_session
 def run(
@@ -93,7 +100,7 @@ def run(
     from polyarch.sandbox.container import StartError
 
     if tty and not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise UsageError("--tty needs a terminal, and standard input and output are none", "leave out -t")
+        raise UsageError("--tty needs a terminal, but standard input and output are not one", "leave out -t")
     chosen = running.RunOptions(
         arguments=arguments,
         entrypoint=None if entrypoint is None else tuple(filter(None, [entrypoint])),
@@ -211,9 +218,9 @@ def _mount(word: str, here: Path) -> "Mount":
         raise UsageError(f"{word!r} is not a volume", "a volume reads SOURCE:/TARGET or SOURCE:/TARGET:ro")
     if not source.startswith(("/", ".", "~")):
         raise UsageError(
-            f"{source!r} would be a named volume, and nothing here keeps volumes", f"for a directory write ./{source}"
+            f"{source!r} would be a named volume, which is not supported", f"to mount a directory write ./{source}"
         )
     path = os.path.realpath(here / os.path.expanduser(source))
     if not os.path.exists(path):
-        raise NotFoundError(f"there is no {path} to show in the container", "make it first")
+        raise NotFoundError(f"cannot mount {path}: it does not exist", "make it first")
     return Bind(path, target, mode == "ro")

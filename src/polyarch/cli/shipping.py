@@ -37,7 +37,7 @@ def pull(
     from polyarch.oci import reference as references
 
     if all_platforms and platform:
-        raise UsageError("--all-platforms and --platform exclude each other", "choose one of them")
+        raise UsageError("--all-platforms and --platform cannot be combined", "choose one of them")
     reference = references.parse(name)
     if all_tags and (reference.tag or reference.digest):
         raise UsageError(

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 COMMANDS = {
     "Commands": {
         "df": ("system:df", "Show what the store takes on disk"),
-        "fsck": ("system:fsck", "Read every byte of the store and say what is wrong"),
-        "prune": ("system:prune", "Remove what no image needs"),
+        "fsck": ("system:fsck", "Verify every byte of the store"),
+        "prune": ("system:prune", "Remove unused data"),
     }
 }
-system = LazyGroup("system", sections=COMMANDS, help="Look after the store.")
+system = LazyGroup("system", sections=COMMANDS, help="Manage the store.")
 
 
 @click.command("df")
@@ -88,14 +88,14 @@ def _limit(session: Session, cache: "Sequence[Record]") -> str:
 @click.option(
     "-a", "--all", "everything", is_flag=True, help="Remove the build cache, cache mounts and unpacked layers as well"
 )
-@click.option("-f", "--force", is_flag=True, help="On a terminal: do it, do not only say what would go")
-@click.option("--dry-run", is_flag=True, help="Only say what would go")
+@click.option("-f", "--force", is_flag=True, help="Remove without asking; on a terminal, prune only lists otherwise")
+@click.option("--dry-run", is_flag=True, help="Only list what would be removed")
 @click.option(
     "--max-used-space",
     "--keep-storage",
     "limit",
     metavar="SIZE",
-    help="Of the build cache remove what was unused the longest, until the store takes no more",
+    help="Remove the least recently used cache until the store takes no more than this",
 )
 @pass_session
 def prune(session: Session, everything: bool, force: bool, dry_run: bool, limit: str | None) -> None:
@@ -124,7 +124,7 @@ def prune(session: Session, everything: bool, force: bool, dry_run: bool, limit:
         try:
             enter(session.environment.search_path)
         except UnsupportedError as error:
-            session.warn("files of other ids of a user namespace stay in the store", error.message)
+            session.warn("files that belong to subordinate ids could not be removed", error.message)
         else:
             session.store.reclaim()
 
@@ -143,7 +143,7 @@ def _offer_more(session: Session, offered: int) -> None:
 
 @click.command("fsck")
 @click.option("--repair", is_flag=True, help="Remove what is corrupt, and restore an index.json that is damaged")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing where all is well")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing if nothing is wrong")
 @pass_session
 def fsck(session: Session, repair: bool, quiet: bool) -> int:
     """Read every byte of the store and compare it with its digest. Exits with 1 where something is wrong."""

@@ -34,7 +34,7 @@ def read_config(source: Source, manifest: Manifest) -> ImageConfig:
     """The config of an image. Raises CorruptError for a manifest that is no image's."""
     if not manifest.is_image:
         kind = manifest.artifact_type or manifest.config.media_type
-        raise CorruptError(f"{manifest.digest} is no image, but an artifact of the type {kind}")
+        raise CorruptError(f"{manifest.digest} is not an image but an artifact of type {kind}")
     if manifest.config.size > documents.MAX_SIZE:
         raise CorruptError(f"{manifest.digest} claims a config of {manifest.config.size} bytes")
     with source.open_blob(manifest.config) as reader:

@@ -93,7 +93,7 @@ def find(store: Images, text: str) -> Named:
         matches = by_id(store, text)
     if len({found.descriptor.digest for found in matches}) > 1:
         names = ", ".join(dict.fromkeys(_described(found) for found in matches))
-        raise ConflictError(f"{text} is the beginning of several ids: {names}", "give more digits, or the name")
+        raise ConflictError(f"several ids begin with {text}: {names}", "give more digits, or use a name")
     if matches:
         return matches[0]
     raise NotFoundError(f"there is no image {text} in the store", _hint(text, tagged))

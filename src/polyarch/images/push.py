@@ -44,11 +44,13 @@ def push(
     if found.member is not None:
         command = found.command("push")
         raise UsageError(
-            f"{text} is {found.described}; what is pushed goes to a name",
+            f"{text} is {found.described}; a push needs a name",
             (f"'{command}' sends it alone, " if command else "") + f"'polyarch tag {text} NAME' gives it a name",
         )
     if found.by_id:
-        raise UsageError(f"{text} is an id; what is pushed goes to a name", "give the name, or 'polyarch tag' one")
+        raise UsageError(
+            f"{text} is an id; a push needs a name", "push it by its name, or give it one with 'polyarch tag'"
+        )
     reference = references.parse(found.name)
     unit = f"push {found.name}"
     with progress.reported(emit, unit, f"push {reference.familiar()}", platforms or ()):

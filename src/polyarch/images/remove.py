@@ -136,7 +136,7 @@ def _found(store: names.Images, text: str, force: bool) -> Named | None:
     if found.member is not None:
         command = found.command("rmi")
         raise ConflictError(
-            f"{text} is {found.described}, and goes with it",
+            f"{text} is {found.described}; it is removed together with the index",
             f"'{command}' removes its content and keeps the index" if command else None,
         )
     return found
@@ -181,14 +181,14 @@ def _empty(
     shown = names.familiar(found.name)
     root = _document(store, found.descriptor.digest)
     if not isinstance(root, Index):
-        raise UsageError(f"{shown} is no index but one image", f"'polyarch rmi {shown}' removes it")
+        raise UsageError(f"{shown} is a single image, not an index", f"'polyarch rmi {shown}' removes it")
     leaves = [leaf for platform in platforms for leaf in _of_platform(store, root, platform, shown)]
     candidates: set[Digest] = set()
     members: set[Digest] = set()
     for leaf in leaves:
         if is_shared(leaf.entry.digest):
             raise ConflictError(
-                f"the image of {shown} for {leaf.entry.platform} is also another name's",
+                f"the image of {shown} for {leaf.entry.platform} is also used by another name",
                 "remove that name first; 'polyarch images' shows the digests",
             )
         for digest in (leaf.entry.digest, *(note.digest for note in leaf.about)):

@@ -91,7 +91,9 @@ def command_line(config: ImageConfig, options: RunOptions, shown: str) -> tuple[
     else:
         argv = (*(config.run.get("Entrypoint") or ()), *(options.arguments or config.run.get("Cmd") or ()))
     if not argv:
-        raise UsageError(f"{shown} says nothing of what to run", f"name a command: polyarch run {shown} COMMAND")
+        raise UsageError(
+            f"{shown} has neither an entrypoint nor a command", f"name a command: polyarch run {shown} COMMAND"
+        )
     return argv
 
 

@@ -16,7 +16,7 @@ def tag(store: "Store", source: str, destination: str) -> Named:
     target = references.parse(destination)
     if target.digest:
         raise UsageError(
-            f"{destination} has a digest, which no one can choose", "give a name with a tag, as in name:1.0"
+            f"{destination} has a digest, which cannot be assigned", "use a name with a tag, as in name:1.0"
         )
     found = names.find(store, source)
     names.require_here(store, found)

@@ -167,7 +167,7 @@ class Unpacker:
             raise CorruptError(
                 f"the layer {layer.blob.digest} is not what the image's config says: "
                 f"its tar has the digest {diff_id}, not {layer.diff_id}",
-                "the image was damaged or made wrongly; pull it again, or rebuild it",
+                "the image is damaged; pull or build it again",
             )
         self._store.cache.put(_LISTING, layer.diff_id, listing.encode())
         return listing

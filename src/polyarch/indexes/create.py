@@ -48,7 +48,7 @@ def create(places: Places, name: str, texts: Sequence[str], options: CreateOptio
     """
     options = options or CreateOptions()
     if options.format == "docker" and options.annotations:
-        raise UsageError("docker's format has no annotations of a list", "leave out --annotation, or say --format oci")
+        raise UsageError("docker's format has no annotations for a list", "leave out --annotation, or say --format oci")
     with lists.editing(places.store, name):
         return _create(places, name, texts, options)
 

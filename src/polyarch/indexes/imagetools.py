@@ -88,7 +88,7 @@ def create(
     if options.append and len(targets) != 1:
         raise UsageError("--append adds to one image", "give exactly one -t")
     if not targets and not options.dry_run:
-        raise UsageError("imagetools create has nowhere to write to", "give a tag with -t, or say --dry-run")
+        raise UsageError("imagetools create needs a destination", "give a tag with -t, or say --dry-run")
     gathered = [_gather(places, text, locations) for text in ([*targets, *sources] if options.append else sources)]
     if not gathered:
         raise UsageError("there is nothing to make an image of", "name an image, or a file of descriptors with -f")
@@ -130,7 +130,7 @@ def parse_annotation(word: str) -> Annotation:
         raise UsageError(f"{word!r} is not an annotation", hint)
     if level in ("manifest", "index-descriptor"):
         raise UsageError(
-            f"{word!r}: imagetools cannot set annotations of a {level}, which would be another image", hint
+            f"{word!r}: imagetools cannot set annotations of a {level}, because that would change the image", hint
         )
     if bracket and (level != "manifest-descriptor" or not rest.endswith("]")):
         raise UsageError(f"{word!r} is not an annotation", hint)
@@ -167,7 +167,7 @@ def _described(places: Places, text: str, targets: Sequence[Location]) -> Member
 def _first_repository(targets: Sequence[Location], what: str) -> Reference:
     reference = next((location.reference for location in targets if location.reference is not None), None)
     if reference is None:
-        raise UsageError(f"{what} needs a repository to be found in", "give the tag in it with -t, or name NAME@DIGEST")
+        raise UsageError(f"{what} needs a repository", "give the tag in it with -t, or name NAME@DIGEST")
     return reference
 
 

@@ -33,7 +33,7 @@ def name_of(text: str) -> Reference:
     """The reference of a list, `latest` where no tag is given. Raises UsageError for a digest, which cannot change."""
     reference = references.parse(text).tagged()
     if reference.digest:
-        raise UsageError(f"{text}: a list goes by a tag, not by a digest", "name it as in team/app:1.0")
+        raise UsageError(f"{text}: a list is named by a tag, not by a digest", "name it as in team/app:1.0")
     return reference
 
 

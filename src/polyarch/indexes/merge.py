@@ -49,7 +49,7 @@ def merge(
     Raises ConflictError where two are for one platform, NotFoundError, CorruptError; then no name has changed.
     """
     if not names:
-        raise UsageError("merge makes an image and needs a name for it", "give one with -t NAME")
+        raise UsageError("merge needs a name for the image", "give one with -t NAME")
     references = [lists.name_of(name) for name in names]
     entries: list[Entry] = []
     for text in sources:

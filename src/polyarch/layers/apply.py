@@ -122,7 +122,7 @@ class _Unpacking:
             self._directory(path, entry)
             return
         if not path:
-            raise CorruptError("a layer makes something else of the root than a directory")
+            raise CorruptError("a layer replaces the root directory with something else")
         if entry.kind == "hardlink":
             self._hardlink(path, entry)
             return
@@ -328,7 +328,7 @@ class _Unpacking:
         if item is None or item[0].kind in ("directory", "hardlink"):
             raise CorruptError(
                 f"{path} is a hard link to {target}, which is no file of this layer nor of those below",
-                "the layer was made wrongly, or belongs on other layers",
+                "the layer is damaged, or was made for other lower layers",
             )
         entry, content = item
         if entry.kind == "file":
@@ -386,19 +386,22 @@ class _Unpacking:
             # EINVAL: no id of this namespace stands for it. EPERM: there is no namespace, and this is not root.
             if error.errno not in (errno.EINVAL, errno.EPERM):
                 raise
-            self._say("owners are not all kept, because this user may not give files away", f"{entry.uid}:{entry.gid}")
+            self._say("some owners are not kept, because this user may not change them", f"{entry.uid}:{entry.gid}")
 
     def _attributes(self, file: int | str, entry: Entry) -> None:
         for name, value in entry.xattrs:
             if name.startswith((whiteouts.OVERLAY_XATTRS, "trusted.overlay.")):
-                self._say("xattrs that speak to the overlay are left out", f"{name} of /{entry.path}")
+                self._say("extended attributes of overlayfs are left out", f"{name} of /{entry.path}")
                 continue
             try:
                 os.setxattr(file, name, value, follow_symlinks=isinstance(file, int))
             except OSError as error:
                 if error.errno not in (errno.ENOTSUP, errno.EPERM, errno.EINVAL):
                     raise
-                self._say(f"xattrs {name} are left out, because this file system refuses them", f"/{entry.path}")
+                self._say(
+                    f"extended attributes {name} are left out, because the file system does not support them",
+                    f"/{entry.path}",
+                )
 
     def _say(self, reason: str, example: str = "") -> None:
         if self._note is not None and reason not in self._noted:
@@ -411,7 +414,7 @@ def _pour(read: Callable[[int], bytes], file: int, offset: int, length: int) -> 
     while length:
         chunk = read(min(length, _CHUNK))
         if not chunk:
-            raise CorruptError("a file's content ends before the size that its entry says")
+            raise CorruptError("a file is shorter than its entry says")
         if chunk != _ZEROS[: len(chunk)]:
             done = 0
             while done < len(chunk):

@@ -304,7 +304,7 @@ class Decompressed:
             self._input += more
         found = _format(self._input)
         if self._padding or found is None or found[0] != self.kind:
-            raise CorruptError(f"a {self.kind} stream has foreign bytes behind its end, at byte {at}")
+            raise CorruptError(f"a {self.kind} stream has unexpected bytes after its end, at byte {at}")
         self._codec = new()
         if is_far(self.blocks, self.position):
             self.blocks.append((at, self.position))

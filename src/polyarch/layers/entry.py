@@ -71,7 +71,9 @@ def clean(name: str) -> str:
         return name
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if ".." in parts:
-        raise CorruptError(f"a layer has an entry {name!r}, whose name leads upwards", "nothing of it was used")
+        raise CorruptError(
+            f"a layer has an entry {name!r}, whose name leads out of the image", "the layer was not used"
+        )
     return "/".join(parts)
 
 

@@ -270,5 +270,5 @@ def pax_number(records: Mapping[str, bytes], key: str, default: int, at: int, si
         # A time before the epoch rounds down, as the seconds of a timespec do.
         value = -value - (1 if fraction.strip(b"0") else 0)
     if (value < 0 and not signed) or value > _MAX_NUMBER:
-        raise CorruptError(f"the pax header at byte {at} says {key}={text[:40]!r}, which is impossible")
+        raise CorruptError(f"the pax header at byte {at} says {key}={text[:40]!r}, which is not possible")
     return value

@@ -122,7 +122,7 @@ class TarReader:
         while len(self._buffer) - self._at < BLOCK and self._more():
             pass
         if self._at < len(self._buffer) and self._take(BLOCK, "the end of the archive") != ZEROS:
-            raise CorruptError(f"a tar has one block of zeros at byte {at} and goes on behind it")
+            raise CorruptError(f"a tar has one block of zeros at byte {at} and continues after it")
         return None
 
     def next(self) -> Member | None:
@@ -142,7 +142,7 @@ class TarReader:
             block = self._header()
             if block is None:
                 if extended:
-                    raise CorruptError(f"a tar ends at byte {at}, behind an extended header that belongs to no entry")
+                    raise CorruptError(f"a tar ends at byte {at}, after an extended header without an entry")
                 self._ended = True
                 return None
             header = headers.decode(block, at)

@@ -195,7 +195,7 @@ class Tree:
             node = Node(entry if path == entry.path else plain(entry, path=path), entry, layer)
         if node.entry.kind != "directory":
             if not path:
-                raise CorruptError("a layer makes something else of the root than a directory")
+                raise CorruptError("a layer replaces the root directory with something else")
             self._empty(path)
         self._put(path, node)
 

@@ -78,7 +78,7 @@ class Index(Document, frozen=True):
 def decode(raw: bytes) -> dict[str, Any]:
     """The JSON object in `raw`. Raises CorruptError for anything else, however deep or long."""
     if len(raw) > MAX_SIZE:
-        raise CorruptError(f"a manifest of {len(raw)} bytes is larger than the {MAX_SIZE} that registries take")
+        raise CorruptError(f"a manifest of {len(raw)} bytes is larger than the {MAX_SIZE} that registries accept")
     nesting.check(raw, "a manifest")
     try:
         document = msgspec.json.decode(raw)
@@ -136,7 +136,7 @@ def load(raw: bytes, media_type: str | None = None) -> Manifest | Index:
 def _kind(document: dict[str, Any], media_type: str | None) -> str:
     if document.get("schemaVersion") == 1:
         raise CorruptError(
-            "the manifest is of Docker's schema 1, which registries and engines have dropped",
+            "the manifest is of Docker's schema 1, which registries and engines no longer support",
             "pull and push it once with a tool that still converts schema 1, or rebuild the image",
         )
     own = document.get("mediaType")
@@ -157,7 +157,7 @@ def _kind(document: dict[str, Any], media_type: str | None) -> str:
         raise CorruptError(f"{kind} is neither an image manifest nor an index")
     # An index without entries may say so with null, or not at all.
     if has & ({"config", "layers"} if kind in media_types.INDEXES else {"manifests"}):
-        raise CorruptError(f"the document says that it is {kind}, but has not its fields")
+        raise CorruptError(f"the document says that it is {kind}, but lacks its fields")
     return kind
 
 

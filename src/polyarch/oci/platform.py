@@ -123,7 +123,9 @@ def _unknown(word: str, what: str, known: Iterable[str]) -> UsageError:
     close = get_close_matches(word.strip().lower(), sorted(known), n=3)
     if close:
         return UsageError(f"there is no {what} {word!r}", f"did you mean {' or '.join(close)}?")
-    return UsageError(f"there is no {what} {word!r}", "go's names are used, as in linux, windows, amd64, arm64, arm")
+    return UsageError(
+        f"there is no {what} {word!r}", "use the names of Go, for example linux, windows, amd64, arm64, arm"
+    )
 
 
 def parse(text: str, host: Platform | None = None) -> Platform:

@@ -46,7 +46,7 @@ class VerifyingReader:
         chunk = self._content.read(min(size, self._left) if self._left else 1)
         self._left -= len(chunk)
         if self._left < 0:
-            raise self._corrupt(f"is longer than the {self._descriptor.size} bytes it claims")
+            raise self._corrupt(f"is longer than the declared {self._descriptor.size} bytes")
         self._hash.update(chunk)
         if not chunk or self._left == 0:
             self._finish()
@@ -54,9 +54,9 @@ class VerifyingReader:
 
     def _finish(self) -> None:
         if self._left:
-            raise self._corrupt(f"ends {self._left} bytes before the {self._descriptor.size} it claims")
+            raise self._corrupt(f"ends {self._left} bytes before the declared {self._descriptor.size}")
         if self._content.read(1):
-            raise self._corrupt(f"is longer than the {self._descriptor.size} bytes it claims")
+            raise self._corrupt(f"is longer than the declared {self._descriptor.size} bytes")
         found = f"{digests.algorithm(self._descriptor.digest)}:{self._hash.hexdigest()}"
         if found != self._descriptor.digest:
             raise self._corrupt(f"is corrupt: its bytes have the digest {found}")

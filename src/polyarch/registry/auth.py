@@ -219,7 +219,7 @@ class Authorizer:
                     said = errors.words(404, errors.problems(body))
                     raise RegistryError(
                         f"{what}: the token server {urlsplit(realm).netloc} answered {said}",
-                        f"{endpoint.host} names it; one of the two is not set up right",
+                        f"{endpoint.host} names it; one of the two is misconfigured",
                         status=404,
                     )
                 known = credential is not None
@@ -238,10 +238,10 @@ class Authorizer:
     def _check_realm(self, base: str, realm: str, host: str) -> None:
         parts = urlsplit(joined(base, realm))
         if urlsplit(realm).scheme not in ("http", "https") or not parts.netloc:
-            raise RegistryError(f"{host} asks for a token, but names no server that gives it")
+            raise RegistryError(f"{host} asks for a token, but does not name a token server")
         if parts.scheme == "http" and urlsplit(base).scheme == "https" and not is_loopback(parts.netloc):
             raise RegistryError(
-                f"{host} speaks TLS, but wants its credentials sent in the clear to {parts.netloc}",
+                f"{host} uses TLS, but asks for credentials over plain HTTP at {parts.netloc}",
                 "the registry's token realm must be an https URL",
             )
 
@@ -251,14 +251,14 @@ def _decode(body: bytes, realm: str) -> dict[str, Any]:
         return msgspec.json.decode(body, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         # The cause is left out: it could quote the token.
-        raise RegistryError(
-            f"the token server {urlsplit(realm).netloc} gave something that is not a JSON object"
-        ) from (None if body else error)
+        raise RegistryError(f"the token server {urlsplit(realm).netloc} did not answer with a JSON object") from (
+            None if body else error
+        )
 
 
 def _shown(token: str, host: str) -> str:
     if not (token.isascii() and token.isprintable()):
-        raise RegistryError(f"the token for {host} has characters that no token server gives")
+        raise RegistryError(f"the token for {host} contains invalid characters")
     return f"Bearer {token}"
 
 

@@ -46,7 +46,7 @@ class _Verified(VerifyingReader):
                 raise
             raise RegistryError(
                 f"{error.message} (from the mirror {', '.join(mirrors)})",
-                "try again: it will not be asked, or take it out of registries.conf",
+                "try again: that mirror will be skipped; or remove it from registries.conf",
                 retryable=True,
             ) from error
 
@@ -104,7 +104,7 @@ class _Download:
             if response.status == 206:
                 match = re.match(_RANGE, response.header("Content-Range"))
                 if match is None or int(match[1]) != start or response.is_gzipped:
-                    raise RegistryError(f"{wire.name(digest)}: asked for the rest, the registry sent another range")
+                    raise RegistryError(f"{wire.name(digest)}: the registry sent another range than the requested rest")
                 return response
             length = response.header("Content-Length")
             if _is_encoded(response, self._descriptor):
@@ -257,7 +257,7 @@ class _Sized:
         self._left -= len(chunk)
         if self._left < 0 or (self._left and not chunk and size):
             raise CorruptError(
-                f"what is to be sent as {self._descriptor.digest} has not its {self._descriptor.size} bytes"
+                f"the content of {self._descriptor.digest} does not have the declared {self._descriptor.size} bytes"
             )
         return chunk
 

@@ -360,7 +360,7 @@ def _head(reader: BufferedReader) -> tuple[bytes, int, Fields]:
         while line := _line(reader):
             size += len(line)
             if size > _MAX_HEADERS:
-                raise CutError("an answer has more headers than anybody needs")
+                raise CutError("an answer has too many headers")
             lines.append(line)
         if int(status) >= 200:
             return version, int(status), Fields(lines)

@@ -76,7 +76,7 @@ def refusal(
             status=status,
         )
     if status == 404 and not writing and (not codes or _ABSENT & set(codes)):
-        return NotFoundError(f"{what}: {said}", f"{host} has nothing of that name; check the name and the tag")
+        return NotFoundError(f"{what}: {said}", f"{host} has no such image; check the name and the tag")
     return RegistryError(
         f"{what}: {host} answered {said}",
         _hint_writing(codes) if status == 404 and writing else _hint(status, host, known),

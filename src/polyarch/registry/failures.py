@@ -14,7 +14,7 @@ def unreachable(error: Exception, url: str) -> RegistryError:
     if isinstance(error, TLSError):
         return RegistryError(
             f"the TLS connection to {host} failed: {reason(error)}",
-            f"put the registry's authority into a certs.d/{host}/ca.crt, or mark the host as insecure",
+            f"put the registry's CA certificate into certs.d/{host}/ca.crt, or mark the host as insecure",
         )
     if isinstance(error, UnknownHostError):
         return RegistryError(f"there is no host {host}: {reason(error)}", "check the name and the network")

@@ -63,7 +63,7 @@ class Body:
         try:
             return self._content.read(size)
         except OSError as error:
-            raise PolyarchError(f"what is to be sent cannot be read: {error.strerror or error}") from error
+            raise PolyarchError(f"cannot read what is to be sent: {error.strerror or error}") from error
 
     def rewind(self) -> bool:
         """Go back to the start; False where that cannot be."""
@@ -203,7 +203,7 @@ class Transport:
             if response.status == 303:
                 method, body = "GET", None
             elif body is not None and not body.rewind():
-                raise RegistryError(f"{host} redirected an upload that cannot be sent twice", retryable=True)
+                raise RegistryError(f"{host} redirected an upload that cannot be repeated", retryable=True)
             url = target
         raise RegistryError(f"{host} redirects in circles", f"the last redirect went to {redact(url)}")
 
@@ -268,7 +268,7 @@ class Transport:
         if urlsplit(url).scheme == "https" and self._is_open(target):
             raise RegistryError(
                 f"{urlsplit(url).netloc} redirects from TLS to plain HTTP at {parts.netloc}",
-                f"if that is intended, mark {parts.netloc} as insecure",
+                f"if this is intended, mark {parts.netloc} as insecure",
             )
 
     def require_private(self, url: str, giver: str = "") -> None:
@@ -280,9 +280,11 @@ class Transport:
             return
         host = urlsplit(url).netloc
         if not giver:
-            raise RegistryError(f"{host} would be asked in plain HTTP", f"if that is intended, mark {host} as insecure")
+            raise RegistryError(
+                f"the request would go to {host} over plain HTTP", f"if this is intended, mark {host} as insecure"
+            )
         raise RegistryError(
-            f"{giver} speaks TLS, but wants to be sent to in plain HTTP at {host}",
+            f"{giver} uses TLS, but redirects the upload to plain HTTP at {host}",
             f"a proxy in front of the registry must set X-Forwarded-Proto; or mark {host} as insecure",
         )
 

@@ -36,7 +36,7 @@ def login(host: str, credential: Credential, hosts: Hosts, transport: Transport,
             raise
         raise RegistryError(
             f"{host} refuses this user name or password",
-            "check both; many registries want an access token in the password's place",
+            "check both; many registries need an access token instead of the password",
             status=error.status,
             codes=error.codes,
         ) from error

@@ -98,7 +98,9 @@ def write(wire: Wire, descriptor: Descriptor, raw: bytes, name: str | None) -> N
     ) as response:
         stored = response.header("Docker-Content-Digest")
     if stored and digests.is_digest(stored) and stored != descriptor.digest:
-        raise CorruptError(f"{wire.name(version)} was stored as {stored}, not as {descriptor.digest}: it was changed")
+        raise CorruptError(
+            f"{wire.name(version)} was stored as {stored}, not as {descriptor.digest}: the registry changed it"
+        )
     wire.remember(descriptor.digest)
 
 

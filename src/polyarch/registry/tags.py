@@ -30,7 +30,7 @@ def list_(wire: Wire) -> tuple[str, ...]:
         target = joined(url, match[1])
         if origin_differs(url, target):
             raise RegistryError(f"{wire.own.host} continues its list of tags at another host")
-    raise RegistryError(f"the list of tags of {wire.reference} has no end")
+    raise RegistryError(f"the list of tags of {wire.reference} is endless")
 
 
 def _tags(body: bytes, wire: Wire) -> list[str]:

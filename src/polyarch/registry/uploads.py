@@ -25,7 +25,7 @@ def begin(wire: Wire, what: str) -> str:
     with wire.request("POST", target, what=what, headers={"Content-Length": "0"}, ok=(202,), push=True) as response:
         location = response.header("Location")
         if not location:
-            raise RegistryError(f"{what}: the registry gives no place to send it to")
+            raise RegistryError(f"{what}: the registry did not say where to upload it")
         return joined(response.url, location)
 
 
@@ -167,7 +167,7 @@ class Upload:
             except queue.Full:
                 if not self._thread.is_alive():
                     self._check()
-                    raise RegistryError(f"{self._what}: the registry took no more", retryable=True) from None
+                    raise RegistryError(f"{self._what}: the registry stopped accepting data", retryable=True) from None
 
     def _join(self) -> None:
         assert self._thread is not None

@@ -243,4 +243,4 @@ def ping(session: Session, endpoint: Endpoint) -> None:
     try:
         session.request(endpoint, "GET", "/v2/", scope=Scope(), what=what).close()
     except NotFoundError as error:
-        raise RegistryError(error.message, "what answers there does not speak the registry API", status=404) from error
+        raise RegistryError(error.message, "the server does not speak the registry API", status=404) from error

@@ -202,7 +202,7 @@ class Sandbox:
         if account.uid > self._ids.highest_uid or account.gid > self._ids.highest_gid:
             raise PolyarchError(
                 f"cannot run as {account.uid}:{account.gid}: this user namespace has no such id",
-                "ids beside root's come from ranges in /etc/subuid and /etc/subgid (and the package uidmap)",
+                "more ids need ranges in /etc/subuid and /etc/subgid, and the package uidmap",
             )
 
     def _materialize(self, planned: Sequence[mounts.Mount], bundle: str) -> list[Bind | Tmpfs]:
@@ -355,7 +355,7 @@ def _refuse_links(places: dict[str, str]) -> None:
     """
     for point in _SYSTEM_POINTS:
         if places[point.path] != point.path:
-            raise StartError(f"the image's {point.path} is a symbolic link", "a container needs it as a directory")
+            raise StartError(f"the image's {point.path} is a symbolic link", "a container needs a directory there")
 
 
 def _moved(mount: Bind | Tmpfs, places: dict[str, str]) -> Bind | Tmpfs:

@@ -177,7 +177,7 @@ def _prepare(platform: Platform, search_path: str, copies: emulators.Copies | No
         return Support(platform, "missing", hint="there is no emulator for it")
     if architecture == host_platform().architecture:
         # An entry for it would take over every one of them.
-        return Support(platform, "missing", hint="this machine's processor is older than this variant")
+        return Support(platform, "missing", hint="this machine's processor does not support this variant")
     register_all(search_path)
     with _lock:
         if architecture not in _registered and (_table is not None or architecture not in host_emulators()):

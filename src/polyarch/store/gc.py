@@ -176,7 +176,7 @@ class Collector:
             spared = self._reachable((), keep.digests)
         except CorruptError as error:
             raise CorruptError(
-                f"nothing was removed, because it is not known what a damaged manifest needs: {error.message}",
+                f"nothing was removed, because a manifest is damaged and its layers are unknown: {error.message}",
                 REPAIR,
             ) from error
         found = [

@@ -134,7 +134,7 @@ class Tags:
         with disk.explained("write a tag", self._layout.root), self._blobs.lock:
             for image in needed:
                 if not self._blobs.has(image):
-                    raise NotFoundError(f"the store has no image {image.digest}, so nothing can be named that")
+                    raise NotFoundError(f"the store has no image {image.digest}, so it cannot get a name")
             with self._lock:
                 before = self._raw()
                 document = _decode(before, self._layout.index)

@@ -131,7 +131,7 @@ def _leaves(
     source: Source, index: Index, wanted: Platform | None, *, deep: bool, above: tuple[Digest, ...] = ()
 ) -> Iterator[Leaf]:
     if len(above) > graphs.MAX_DEPTH:
-        raise CorruptError(f"indexes lie more than {graphs.MAX_DEPTH} deep in each other")
+        raise CorruptError(f"indexes are nested more than {graphs.MAX_DEPTH} levels deep")
     about: dict[str, list[Descriptor]] = {}
     for entry in index.manifests:
         if REFERENCE_DIGEST in entry.annotations:

@@ -166,7 +166,7 @@ def _choose(source: Source, root: Descriptor, name: str, options: CopyOptions) -
     if options.single:
         if len(chosen) != 1:
             raise PolyarchError(
-                f"{name}: {len(chosen)} images fit, and a single one was asked for", "name one platform exactly"
+                f"{name}: {len(chosen)} images fit, but exactly one was asked for", "name one platform exactly"
             )
         return chosen[0].entry, None
     picked = Chosen(frozenset(digest for leaf in chosen for digest in leaf.digests), chosen)

@@ -42,7 +42,7 @@ def find(hosts: Iterable[str]) -> str | None:
     for host in hosts:
         if "://" in host and not host.startswith(_PREFIX):
             raise UnsupportedError(
-                f"the engine at {host} is not on this machine, and only a unix socket is spoken to",
+                f"the engine at {host} is not on this machine, and only a unix socket is supported",
                 "push the image to a registry, or write an archive with -o type=docker,dest=FILE",
             )
         path = host.removeprefix(_PREFIX)

@@ -55,7 +55,7 @@ def read_node(source: Source, descriptor: Descriptor) -> Node:
     if descriptor.size > documents.MAX_SIZE:
         raise CorruptError(
             f"{descriptor.digest} says that it is a manifest of {descriptor.size} bytes, "
-            f"more than the {documents.MAX_SIZE} that registries take"
+            f"more than the {documents.MAX_SIZE} that registries accept"
         )
     raw = source.read_manifest(descriptor)
     try:

@@ -169,7 +169,7 @@ class Directory:
     def read(self, path: str, limit: int) -> bytes:
         """The file at `path`, whole. Raises NotFoundError, and CorruptError above `limit` bytes."""
         if (size := self.size(path)) is not None and size > limit:
-            raise CorruptError(f"{path} in {self.where} has {size} bytes, more than the {limit} that make sense")
+            raise CorruptError(f"{path} in {self.where} has {size} bytes, more than the allowed {limit}")
         try:
             return (self._root / path).read_bytes()
         except (FileNotFoundError, NotADirectoryError):

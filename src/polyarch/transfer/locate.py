@@ -75,7 +75,7 @@ def parse(text: str) -> Location:
     for prefix, program in _ENGINES:
         if text.startswith(prefix):
             raise UsageError(
-                f"{text}: the storage of another program is not read",
+                f"{text}: the storage of another program cannot be read",
                 f"bring the image here with: {program} save {text.removeprefix(prefix)} | polyarch load",
             )
     return Location(kind="any", reference=references.parse(text).tagged())

@@ -104,7 +104,7 @@ class Members:
     def read(self, path: str, limit: int) -> bytes:
         """The file at `path`, whole. Raises NotFoundError, and CorruptError above `limit` bytes."""
         if (size := self.size(path)) is not None and size > limit:
-            raise CorruptError(f"{path} in {self._where} has {size} bytes, more than the {limit} that make sense")
+            raise CorruptError(f"{path} in {self._where} has {size} bytes, more than the allowed {limit}")
         return self.open(path).read()
 
     def close(self) -> None:
@@ -180,7 +180,7 @@ def _scan(file: BinaryIO, where: str) -> dict[str, Member]:
                     raise CorruptError(f"{where} has more than {MAX_MEMBERS} members")
     except (tarfile.TarError, ValueError, EOFError) as error:
         raise CorruptError(
-            f"{where} is not a tar archive: {error}", "it may have been cut off, or be something else than an archive"
+            f"{where} is not a tar archive: {error}", "it may be truncated, or not an archive at all"
         ) from error
     return members
 
@@ -188,7 +188,7 @@ def _scan(file: BinaryIO, where: str) -> dict[str, Member]:
 def _path(name: str, where: str) -> str:
     path = posixpath.normpath(name)
     if path.startswith(("/", "../")) or path == "..":
-        raise CorruptError(f"{where} has a member {name!r}, which would be outside of it")
+        raise CorruptError(f"{where} has a member {name!r}, which points outside of it")
     return path
 
 

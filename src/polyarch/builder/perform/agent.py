@@ -39,7 +39,7 @@ class AgentSocket:
             self._listener.close()
             raise PolyarchError(
                 f"cannot give the ssh agent's socket to {uid}:{gid}: {error.strerror}",
-                "ids beside root's come from ranges in /etc/subuid and /etc/subgid (and the package uidmap)",
+                "more ids need ranges in /etc/subuid and /etc/subgid, and the package uidmap",
             ) from error
         self._start(self._accept)
 

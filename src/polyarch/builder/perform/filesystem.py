@@ -142,7 +142,7 @@ class Filesystems:
         if said is not None and (said.entries, said.texts) != (listing.entries, listing.texts):
             raise CorruptError(
                 f"the layer {layer.blob.digest} does not hold what its manifest says in {toc.ANNOTATION}",
-                "the image was made wrongly, or to deceive: do not build on it",
+                "the image is damaged or was tampered with: do not build on it",
             )
         return listing
 
@@ -199,7 +199,7 @@ class Filesystems:
     def _directory(self, layer: Layer) -> Path:
         path = self._store.snapshots.get(layer.snapshot)
         if path is None:
-            raise NotFoundError(f"the snapshot {layer.snapshot} is gone", "build again: it will be made anew")
+            raise NotFoundError(f"the snapshot {layer.snapshot} is gone", "run the build again")
         return path
 
     def _snapshot(self, layer: Layer) -> tuple[Listing, dict[str, Content | None]]:

@@ -79,7 +79,7 @@ class Repositories:
         if vertex.checksum and not found.startswith(vertex.checksum):
             raise PolyarchError(
                 f"expected checksum to match {vertex.checksum}, got {found}",
-                f"{_shown(vertex.url)} has another commit at {vertex.ref or 'HEAD'} than when it was written down",
+                f"{vertex.ref or 'HEAD'} of {_shown(vertex.url)} has moved since the checksum was written down",
             )
         return found
 

@@ -150,7 +150,7 @@ def _key(of: str) -> str:
 def _mismatch(url: str, found: str, wanted: str) -> CorruptError:
     return CorruptError(
         f"digest mismatch {found}: {wanted} ({_shown(url)})",
-        "the file behind the URL is another one than when its checksum was written down",
+        "the file has changed since the checksum was written down, or the checksum is wrong",
     )
 
 

@@ -350,7 +350,7 @@ def _check_length(path: str) -> None:
     if len(raw) >= _LONGEST_PATH or any(len(name) > _LONGEST_NAME for name in raw.split(b"/")):
         raise PolyarchError(
             f"the name {shown('/' + path)} is too long: {len(raw)} bytes",
-            f"a name may have {_LONGEST_NAME} bytes, a whole path {_LONGEST_PATH - 1}",
+            f"names are limited to {_LONGEST_NAME} bytes, paths to {_LONGEST_PATH - 1}",
         )
 
 

@@ -269,7 +269,7 @@ def _inside(root: str, path: str) -> str:
 
     full = os.path.join(root, resolve(Disk(), path))
     if not os.path.lexists(full):
-        raise NotFoundError(f'"{path}": not found', "a bind mount shows what its source has")
+        raise NotFoundError(f'"{path}": not found', "the path must exist in the source of the bind mount")
     return full
 
 

@@ -64,6 +64,6 @@ def _original(placement: Placement, entry: Entry, inside: _Inside) -> Placed:
     if original is None or original.entry.kind == "directory":
         raise PolyarchError(
             f"{entry.path} is a hard link to {entry.link}, which is no file of the archive before it",
-            "a hard link and the file that it is another name of belong into one archive, the file first",
+            "put the target of a hard link into the same archive, before the link",
         )
     return original

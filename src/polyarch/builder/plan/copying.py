@@ -102,7 +102,7 @@ def _finish(
     if named and not state.layers:
         raise UsageError(
             f"--chown={instruction.chown}: scratch has no /etc/passwd and no /etc/group to find a name in",
-            "give numbers, or begin FROM an image that knows the name",
+            "use numeric ids, or start FROM an image whose /etc/passwd has the name",
         )
     vertex = Copy(
         base=NOTHING if link else state.layers,

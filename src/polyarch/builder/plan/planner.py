@@ -135,13 +135,13 @@ class _Planner:
         """Nothing is labelled with a platform that its content does not have."""
         if not state.layers or platforms.serves(state.platform, self._platform):
             return
-        message = f"the target stage is built for {state.platform}, but the image is to be for {self._platform}"
+        message = f"the target stage is for {state.platform}, but the image is built for {self._platform}"
         if not self._options.allow_foreign_base:
             raise self._dockerfile.error(
                 message,
                 self._target.from_.location,
-                hint="let the last stage begin FROM an image of the target platform (without --platform), "
-                "or label it knowingly with --allow-foreign-base",
+                hint="start the last stage FROM an image for the target platform (without --platform), "
+                "or accept the mismatch with --allow-foreign-base",
             )
         self._warnings.append(message)
 

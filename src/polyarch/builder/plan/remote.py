@@ -112,7 +112,7 @@ def _parsed(url: str) -> SplitResult:
     try:
         return urlsplit(url)
     except ValueError as error:
-        raise UsageError(f"a source is no URL: {error}", "an IPv6 address stands in brackets") from error
+        raise UsageError(f"invalid URL: {error}", "write an IPv6 address in brackets") from error
 
 
 def _split(source: str) -> tuple[str, str, dict[str, str]]:

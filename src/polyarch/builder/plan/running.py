@@ -45,12 +45,12 @@ def run(state: StageState, instruction: syntax.Run, tools: Running, name: str) -
         raise UsageError("network.host is not allowed", "a RUN --network=host needs --allow network.host")
     if instruction.devices:
         raise UsageError(
-            f"--device={instruction.devices[0]}: devices cannot be given to a RUN",
+            f"--device={instruction.devices[0]}: devices are not supported in RUN",
             "without root there are no rules for them; what needs one runs with `polyarch run` or on the host",
         )
     command = syntax.command(instruction, default_shell(state))
     if not command.argv:
-        raise UsageError("arguments are required", "an empty list names no program")
+        raise UsageError("arguments are required", "give the command to run")
     vertex = Run(
         base=state.layers,
         platform=state.platform,

@@ -26,7 +26,7 @@ def findings(view: View) -> Iterator[Finding]:
     try:
         node = view.tree.lookup(view.tree.resolve(path)) if found is not None else None
     except ConflictError as error:
-        yield view.finding("command-missing", "error", f"the {word} {program} cannot be followed: {error.message}")
+        yield view.finding("command-missing", "error", f"the {word} {program} cannot be resolved: {error.message}")
         return
     if node is None:
         where = "" if "/" in program else f" in {view.config.env.get('PATH', _PATH)}"
@@ -56,21 +56,27 @@ def _runnable(view: View, what: str, path: str) -> Iterator[Finding]:
                 yield view.finding("command-foreign", "error", message, path)
             return
         if binary.shebang.endswith("\r"):
-            message = f"{what} is a script whose first line ends with a carriage return (CRLF), so its interpreter is "
-            yield view.finding("command-crlf", "error", message + "looked for under a name that ends so", path)
+            message = (
+                f"{what} is a script whose first line ends with a carriage return (CRLF), so the kernel looks for "
+            )
+            yield view.finding("command-crlf", "error", message + "an interpreter whose name ends with it", path)
         words = binary.shebang.strip(" \t\r").split(None, 1)
         if not words:
             return
         interpreter, argument = words[0], words[1] if len(words) > 1 else ""
         following = view.follow(interpreter)
         if following is None or following.entry.kind == "directory":
-            yield view.finding("interpreter-missing", "error", f"{what} needs {interpreter}, which is not there", path)
+            yield view.finding(
+                "interpreter-missing", "error", f"{what} needs {interpreter}, which is not in the image", path
+            )
             return
         if interpreter.rpartition("/")[2] == "env" and (name := _of_env(argument)):
             found = _on_path(view, name) if "/" not in name else name
             following = view.follow(found) if found is not None else None
             if following is None:
-                yield view.finding("interpreter-missing", "error", f"{what} needs {name}, which is not there", path)
+                yield view.finding(
+                    "interpreter-missing", "error", f"{what} needs {name}, which is not in the image", path
+                )
                 return
         what = f"the interpreter of {what}"
         path = following.entry.path

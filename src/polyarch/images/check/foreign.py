@@ -35,11 +35,11 @@ def findings(view: View) -> Iterator[Finding]:
                 "foreign-binary",
                 "warning" if besides else "error",
                 f"a binary for {theirs} in an image for {wanted}"
-                + (f" (only kernels that are built for it run it on {wanted})" if besides else ""),
+                + (f" (on {wanted} it runs only with a kernel that supports it)" if besides else ""),
                 path,
             )
         if binary.problem:
-            yield view.finding("broken-binary", "warning", f"a binary of which {binary.problem}", path)
+            yield view.finding("broken-binary", "warning", f"a damaged binary: {binary.problem}", path)
     yield from _float_abi(view)
 
 
@@ -57,7 +57,9 @@ def _float_abi(view: View) -> Iterator[Finding]:
     usual = next(iter(loaders), counted.most_common(1)[0][0])
     for path, kind in kinds.items():
         if kind != usual and not view.allows(path):
-            yield view.finding("float-abi", "warning", f"built for the {kind} ABI, the rest for {usual}", path)
+            yield view.finding(
+                "float-abi", "warning", f"built for the {kind} ABI, the other binaries for {usual}", path
+            )
 
 
 def float_abi(binary: Binary) -> str:

@@ -55,7 +55,9 @@ def _libraries(view: View, searcher: "_Searcher", path: str, binary: Binary, elf
         if not elf.is_program:
             # What loads it may bring the library, or have told the loader where to look.
             if not elsewhere:
-                yield view.finding("library-missing", "warning", f"a shared object that needs {name}", path)
+                yield view.finding(
+                    "library-missing", "warning", f"a shared object that needs {name}, which is not in the image", path
+                )
         elif elsewhere:
             message = f"needs {name}, which is at /{elsewhere}, where the loader does not look"
             yield view.finding("library-missing", "warning", message, path)
