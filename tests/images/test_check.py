@@ -372,7 +372,7 @@ def test_a_name_that_leads_upwards_is_reported(store: Store) -> None:
     diff_id = f"sha256:{hashlib.sha256(output.getvalue()).hexdigest()}"
     report = checked(store, ("linux/amd64", _with_layer(store, made, raw, diff_id)))
     assert only(report).rule == "damaged"
-    assert "leads upwards" in only(report).message
+    assert "leads out of the image" in only(report).message
 
 
 def _with_layer(store: Store, like: Descriptor, raw: bytes, diff_id: str) -> Descriptor:

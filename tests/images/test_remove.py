@@ -142,7 +142,7 @@ def test_a_platform_of_a_single_image_is_a_usage_error(filled: Store) -> None:
     entry = image.platforms[0]
     size = filled.blob_path(entry.digest).stat().st_size
     filled.tag("docker.io/library/one:1", Descriptor("application/vnd.oci.image.manifest.v1+json", entry.digest, size))
-    with pytest.raises(UsageError, match="no index"):
+    with pytest.raises(UsageError, match="a single image, not an index"):
         remove.remove(filled, "one:1", (AMD64,))
 
 

@@ -34,7 +34,7 @@ def raw(**fields: object) -> bytes:
         (b'{"a":' * 500_000 + b"1" + b"}" * 500_000, "nested more than"),
         (b" " * (documents.MAX_SIZE + 1), "larger than"),
         (raw(config={}, manifests=[]), "a manifest and an index at once"),
-        (raw(mediaType=media_types.OCI_INDEX, layers=[]), "has not its fields"),
+        (raw(mediaType=media_types.OCI_INDEX, layers=[]), "lacks its fields"),
         (raw(mediaType="application/json", manifests=[]), "neither an image manifest nor an index"),
         (raw(config={"mediaType": "x/y", "digest": "sha256:../../etc", "size": 1}), "is not a digest"),
         (raw(config={"mediaType": "x/y", "digest": SHA, "size": -1}), "a size of -1"),

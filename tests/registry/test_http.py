@@ -181,7 +181,7 @@ def test_an_upload_is_not_sent_in_the_clear_to_where_a_registry_with_tls_points(
     wire = client.at("registry.example", "app")._wire
     wire.session._bases["registry.example"] = "https://registry.example"
     for method in ("PUT", "PATCH", "DELETE"):
-        with pytest.raises(RegistryError, match=r"registry\.example speaks TLS, but .* plain HTTP at") as caught:
+        with pytest.raises(RegistryError, match=r"registry\.example uses TLS, but .* plain HTTP at") as caught:
             wire.request(method, location, what="a layer", body=Body(b"secret"), push=True)
         assert "X-Forwarded-Proto" in str(caught.value.hint)
     assert client.lines == []
@@ -429,6 +429,6 @@ def test_content_that_cannot_be_read_is_not_taken_for_a_broken_network(client: C
     def answer(asked: Asked) -> Answer:
         return Answer(202, {"Location": "/v2/app/blobs/uploads/1"}) if asked.method == "POST" else Answer()
 
-    with serving(answer) as server, pytest.raises(PolyarchError, match="cannot be read: Input/output error"):
+    with serving(answer) as server, pytest.raises(PolyarchError, match="cannot read what is to be sent: Input/output error"):
         client.at(server.address, "app").write_blob(blob(b"x"), Broken())
     assert client.slept == []
