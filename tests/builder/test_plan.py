@@ -255,10 +255,10 @@ def test_a_base_without_the_platform_is_an_error_at_its_line() -> None:
 
 def test_a_last_stage_of_another_platform_is_not_labelled_with_the_target() -> None:
     text = "FROM --platform=linux/amd64 base"
-    with pytest.raises(DockerfileError, match="built for linux/amd64, but the image is to be for linux/arm64"):
+    with pytest.raises(DockerfileError, match="for linux/amd64, but the image is built for linux/arm64"):
         planned(text, ARM64)
     (made,) = planned(text, ARM64, allow_foreign_base=True)
-    assert made.warnings == ("the target stage is built for linux/amd64, but the image is to be for linux/arm64",)
+    assert made.warnings == ("the target stage is for linux/amd64, but the image is built for linux/arm64",)
 
 
 ERRORS = [

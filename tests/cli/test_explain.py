@@ -174,7 +174,7 @@ def test_a_step_for_all_platforms_is_told_once(build: Callable[..., Any], polyar
 
 
 def test_a_name_that_was_never_built_is_an_error(polyarch: Program, busybox: str) -> None:
-    assert "no build of busybox is remembered" in polyarch.fails("explain", "busybox").stderr
+    assert "there is no record of a build of busybox" in polyarch.fails("explain", "busybox").stderr
     assert polyarch.fails("explain").status == 2
 
 

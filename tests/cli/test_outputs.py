@@ -55,7 +55,7 @@ def test_a_tar_is_not_written_to_a_terminal() -> None:
             return True
 
     for word in ("-", "type=oci,dest=-", "type=tar"):
-        with pytest.raises(UsageError, match="not for a terminal"):
+        with pytest.raises(UsageError, match="to a terminal"):
             outputs.export([word], load=False, push=False, names=[], annotations=[], here=HERE, stdout=Terminal())
 
 
@@ -145,7 +145,7 @@ def test_compression_and_format_are_read() -> None:
         (["type=registry,compression=lzma"], "no compression 'lzma'"),
         (["type=registry,compression-level=high"], "not a number"),
         (["type=oci,dest=a,compression=gzip", "type=oci,dest=b,compression=zstd"], "a different compression"),
-        (["-", "type=oci,dest=-"], "only one result"),
+        (["-", "type=oci,dest=-"], "only one output"),
     ],
 )
 def test_what_makes_no_sense_is_refused_with_the_reason(words: list[str], reason: str) -> None:

@@ -429,6 +429,9 @@ def test_content_that_cannot_be_read_is_not_taken_for_a_broken_network(client: C
     def answer(asked: Asked) -> Answer:
         return Answer(202, {"Location": "/v2/app/blobs/uploads/1"}) if asked.method == "POST" else Answer()
 
-    with serving(answer) as server, pytest.raises(PolyarchError, match="cannot read what is to be sent: Input/output error"):
+    with (
+        serving(answer) as server,
+        pytest.raises(PolyarchError, match="cannot read what is to be sent: Input/output error"),
+    ):
         client.at(server.address, "app").write_blob(blob(b"x"), Broken())
     assert client.slept == []

@@ -305,6 +305,6 @@ def test_an_emulator_that_cannot_be_copied_is_not_read_again(tmp_path: Path) -> 
     file = tmp_path / "qemu-a"
     file.write_bytes(b"something else")
     for _ in range(2):
-        with pytest.raises(UnsupportedError, match="is missing in this emulator"):
+        with pytest.raises(UnsupportedError, match="is not in this emulator"):
             emulators.Copies(str(tmp_path / "copies")).copy(str(file))
     assert {path.name for path in (tmp_path / "copies").iterdir()} == {"known.json", "lock"}

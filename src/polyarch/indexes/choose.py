@@ -38,11 +38,11 @@ def choose(places: Places, index: Index, word: str) -> Choice:
         if found := tuple(entry for entry in index.manifests if meant(entry)):
             return Choice(found)
         if wanted.is_known and str(references.parse(word).tagged()) not in places.store.tagged():
-            raise NotFoundError(f"the index has no entry for {wanted}", hint)
+            raise NotFoundError(f"the list has no entry for {wanted}", hint)
     try:
         member = members.gather(places, word)
     except (NotFoundError, RegistryError) as error:
-        raise NotFoundError(f"{word} is neither in the index nor elsewhere: {error.message}", hint) from error
+        raise NotFoundError(f"{word} is neither in the list nor anywhere else: {error.message}", hint) from error
     return Choice(members.matching(index, member), member)
 
 

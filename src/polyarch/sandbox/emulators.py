@@ -208,5 +208,5 @@ def variables(content: "bytes | mmap.mmap") -> dict[str, int]:
             raise UnsupportedError(f"{word} is not once, as a string of its own, in this emulator")
     missing = sorted(_ALWAYS - set(found))
     if missing:
-        raise UnsupportedError(f"{missing[0]} is missing in this emulator")
+        raise UnsupportedError(f"{missing[0]} is not in this emulator")
     return found
