@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from polyarch.errors import NotFoundError, PolyarchError, RegistryError, UsageError
+from polyarch.oci import media_types
 from polyarch.oci import reference as references
 from polyarch.registry import Credentials, Hosts, Proxies, Registry, errors
 from polyarch.registry.http import Body, Transport
@@ -19,6 +20,7 @@ from tests.needs import need
 from tests.registry.conftest import Client, blob
 from tests.registry.faults import Answer, Asked, serving
 from tests.registry.test_auth import stored
+from tests.registry.test_connection import Scripted
 
 
 @pytest.fixture
@@ -228,6 +230,25 @@ def test_a_layer_that_its_storage_calls_gzip_is_not_inflated(client: Client) -> 
         client.at(server.address, "app").open_blob(blob(packed)) as reader,
     ):
         assert reader.read() == packed
+
+
+@pytest.mark.parametrize("twice", [True, False])
+def test_without_a_length_the_content_tells_whether_a_layer_was_compressed_on_its_way(twice: bool) -> None:
+    import gzip
+
+    layer = gzip.compress(b"layer" * 100_000)
+    sent = gzip.compress(layer) if twice else layer
+    chunks = b"".join(
+        b"%x\r\n%b\r\n" % (len(sent[at : at + 999]), sent[at : at + 999]) for at in range(0, len(sent), 999)
+    )
+    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n"
+    scripted = Scripted()
+    scripted.answers = [b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", head + chunks + b"0\r\n\r\n"]
+    with Client() as client:
+        repository = client.at(f"127.0.0.1:{scripted.place[1]}", "app")
+        with repository.open_blob(blob(layer, media_types.OCI_LAYER_GZIP)) as reader:
+            assert reader.read() == layer
+    scripted.close()
 
 
 def test_what_is_no_gzip_and_what_is_cut_is_an_error(client: Client) -> None:

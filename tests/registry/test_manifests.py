@@ -159,6 +159,15 @@ def test_a_length_of_zero_says_nothing_of_a_manifest(client: Client) -> None:
         assert client.at(server.address, "app").resolve("1") == INDEX.descriptor()
 
 
+@pytest.mark.parametrize("status", [400, 403, 404, 405, 501])
+def test_where_head_is_not_allowed_get_decides(client: Client, status: int) -> None:
+    def answer(asked: Asked) -> Answer:
+        return Answer(status) if asked.method == "HEAD" else Answer(200, {"Content-Type": INDEX.media_type}, INDEX.raw)
+
+    with serving(answer) as server:
+        assert client.at(server.address, "app").resolve("1") == INDEX.descriptor()
+
+
 def test_a_manifest_that_a_gateway_compressed_is_inflated(
     lying: Callable[[bytes, dict[str, str]], tuple[Descriptor, bytes]],
 ) -> None:

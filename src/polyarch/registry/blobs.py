@@ -129,12 +129,13 @@ class _Download:
 def _is_encoded(response: Response, descriptor: Descriptor) -> bool:
     """Whether what comes was compressed on its way.
 
-    Storage behind a registry also says "gzip" of layers that are gzip files themselves: their length tells.
+    Storage behind a registry also says "gzip" of layers that are gzip files themselves: their length tells, or where
+    none is said, whether there is a gzip file in the gzip file.
     """
     length = response.header("Content-Length")
     if not response.is_gzipped or length == str(descriptor.size):
         return False
-    return bool(length) or not descriptor.media_type.endswith("gzip")
+    return bool(length) or not descriptor.media_type.endswith("gzip") or response.holds_gzip()
 
 
 def read_range(wire: Wire, descriptor: Descriptor, offset: int, size: int) -> bytes:

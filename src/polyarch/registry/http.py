@@ -35,6 +35,7 @@ _MAX_REDIRECTS = 5
 _CHUNK = 1 << 20
 # An error body is read up to here, and a body that ends within it is drained so that its connection can be used again.
 _SMALL = 64 << 10
+_GZIP = b"\x1f\x8b"
 
 Headers = Mapping[str, str]
 
@@ -83,6 +84,7 @@ class Response:
         self._raw = raw
         self._body: bytes | None = None
         self._inflated: Readable | None = None
+        self._ahead = b""
         self.status = raw.status
         self.url = url
         self.mirror = ""  # the mirror that was asked, empty for the registry itself
@@ -112,7 +114,18 @@ class Response:
 
         self._inflated = Inflated(self._read, urlsplit(self.url).netloc)
 
+    def holds_gzip(self) -> bool:
+        """Whether what was compressed on its way is a gzip file itself. To be asked before anything is read."""
+        from polyarch.registry.inflate import begins
+
+        self._ahead = self._read(_SMALL)
+        return begins(self._ahead, _GZIP)
+
     def _read(self, size: int) -> bytes:
+        if self._ahead:
+            piece = self._ahead if size < 0 else self._ahead[:size]
+            self._ahead = self._ahead[len(piece) :]
+            return piece + (self._read(size) if size < 0 else b"")
         try:
             return self._raw.read(size if size >= 0 else None)
         except HTTPError as error:

@@ -32,3 +32,11 @@ class Inflated:
             if piece:
                 return piece
         return b""
+
+
+def begins(raw: bytes, prefix: bytes) -> bool:
+    """Whether the gzip stream that begins with `raw` inflates to something that begins with `prefix`."""
+    try:
+        return zlib.decompressobj(wbits=31).decompress(raw, len(prefix)) == prefix
+    except zlib.error:
+        return False

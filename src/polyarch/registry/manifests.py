@@ -16,9 +16,9 @@ _KNOWN = media_types.INDEXES | media_types.MANIFESTS
 
 def resolve(wire: Wire, name: str) -> Descriptor:
     """What a tag or digest points at."""
-    with wire.read(
-        "HEAD", f"manifests/{name}", name, what=wire.name(name), headers=_ACCEPT, ok=(200, 404, 405)
-    ) as head:
+    # Some registries and proxies do not allow HEAD, each with a status of its own: GET decides.
+    ok = (200, 400, 403, 404, 405, 501)
+    with wire.read("HEAD", f"manifests/{name}", name, what=wire.name(name), headers=_ACCEPT, ok=ok) as head:
         try:
             found = _described(head, name, wire) if head.status == 200 else None
         except CorruptError:
