@@ -237,6 +237,18 @@ def test_an_upload_that_fails_asks_for_content_that_cannot_seek_to_be_opened_ane
     assert caught.value.status == 500
 
 
+def test_the_fragment_of_a_location_is_not_sent(client: Client) -> None:
+    def answer(asked: Asked) -> Answer:
+        if asked.method == "HEAD":
+            return Answer(404)
+        return Answer(202, {"Location": "/v2/app/upload?id=1#here"}) if asked.method == "POST" else Answer(201)
+
+    with serving(answer) as server:
+        client.at(server.address, "app").write_blob(blob(b"layer"), io.BytesIO(b"layer"))
+        put = next(asked for asked in server.asked if asked.method == "PUT")
+    assert put.query == {"id": ["1"], "digest": [blob(b"layer").digest]}
+
+
 def test_an_upload_that_is_refused_is_not_tried_again(client: Client) -> None:
     refusal = Answer(413, body=b'{"errors":[{"code":"SIZE_INVALID","message":"too large"}]}')
     with serving(uploads([refusal] * 5)) as server, pytest.raises(RegistryError, match="too large") as caught:

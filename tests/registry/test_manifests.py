@@ -166,6 +166,7 @@ def test_where_head_is_not_allowed_get_decides(client: Client, status: int) -> N
 
     with serving(answer) as server:
         assert client.at(server.address, "app").resolve("1") == INDEX.descriptor()
+        assert not client.at(server.address, "app").has_manifest(INDEX.descriptor())
 
 
 def test_a_manifest_that_a_gateway_compressed_is_inflated(

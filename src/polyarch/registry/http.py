@@ -309,7 +309,8 @@ class Transport:
 def joined(base: str, location: str) -> str:
     """The URL that a server's `location` means at `base`. Raises RegistryError if it is none."""
     try:
-        url = urljoin(base, location)
+        # A fragment is for whoever asks and is never sent; who appends to a URL would append to it.
+        url = urljoin(base, location).partition("#")[0]
         _origin(url)
     except ValueError as error:
         raise RegistryError(f"{urlsplit(base).netloc} points to {location[:80]!r}, which is not a URL") from error

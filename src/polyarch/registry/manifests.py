@@ -11,14 +11,15 @@ from polyarch.registry.http import Body, Response
 from polyarch.registry.wire import Wire
 
 _ACCEPT = {"Accept": ", ".join(media_types.ACCEPTED)}
+# Some registries and proxies do not allow HEAD, each with a status of its own: GET, or PUT, decides.
+_NO_HEAD = (400, 403, 404, 405, 501)
 _KNOWN = media_types.INDEXES | media_types.MANIFESTS
 
 
 def resolve(wire: Wire, name: str) -> Descriptor:
     """What a tag or digest points at."""
-    # Some registries and proxies do not allow HEAD, each with a status of its own: GET decides.
-    ok = (200, 400, 403, 404, 405, 501)
-    with wire.read("HEAD", f"manifests/{name}", name, what=wire.name(name), headers=_ACCEPT, ok=ok) as head:
+    what = wire.name(name)
+    with wire.read("HEAD", f"manifests/{name}", name, what=what, headers=_ACCEPT, ok=(200, *_NO_HEAD)) as head:
         try:
             found = _described(head, name, wire) if head.status == 200 else None
         except CorruptError:
@@ -79,7 +80,7 @@ def has(wire: Wire, descriptor: Descriptor) -> bool:
     name = wire.name(descriptor.digest)
     target = wire.path(f"manifests/{descriptor.digest}")
     headers = {"Accept": _accepted(descriptor)}
-    with wire.request("HEAD", target, what=name, headers=headers, ok=(200, 404)) as response:
+    with wire.request("HEAD", target, what=name, headers=headers, ok=(200, *_NO_HEAD)) as response:
         found = response.status == 200
     if found:
         wire.remember(descriptor.digest)
