@@ -2,7 +2,7 @@
 
 import pytest
 
-from polyarch.errors import ConflictError, NotFoundError, UsageError
+from polyarch.errors import ConflictError, NotFoundError, RegistryError, UsageError
 from polyarch.images import inspect as inspecting
 from polyarch.images import names
 from polyarch.images import push as pushing
@@ -144,3 +144,17 @@ def test_a_tag_cannot_choose_a_digest(store: Store) -> None:
     digest = import_image(store, "app:1").descriptor.digest
     with pytest.raises(UsageError, match="cannot be assigned"):
         tagging.tag(store, "app:1", f"app@{digest}")
+
+
+def test_a_slip_in_a_name_that_a_registry_is_asked_for_is_told_with_what_the_store_has(store: Store) -> None:
+    import_image(store, "app2")
+    for given, expected in (
+        ("check the name", "check the name; did you mean app2:latest, which the store has?"),
+        (None, "did you mean app2:latest, which the store has?"),
+    ):
+        with pytest.raises(NotFoundError) as caught, names.suggesting(store, "app"):
+            raise NotFoundError("there is none", given)
+        assert (caught.value.message, caught.value.hint) == ("there is none", expected)
+    with pytest.raises(RegistryError) as other, names.suggesting(store, "something"):
+        raise RegistryError("there is none")
+    assert other.value.hint is None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from polyarch.builder.plan.options import Base
 from polyarch.errors import CorruptError, NotFoundError, PolyarchError, UnsupportedError
-from polyarch.images import choose
+from polyarch.images import choose, names
 from polyarch.images.unpack import require_tars
 from polyarch.oci import platform as platforms
 from polyarch.oci import reference as references
@@ -123,7 +123,8 @@ class Bases:
             return source, source.resolve(tag)
         reference = references.parse(name).tagged()
         if not self._pull:
-            return self._source, self._source.resolve(str(reference))
+            with names.suggesting(self._store, name):
+                return self._source, self._source.resolve(str(reference))
         from polyarch.transfer import lazy
 
         root = self._registry.repository(reference).resolve(reference.version)

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from polyarch.errors import ConflictError, CorruptError, NotFoundError, UsageError
+from polyarch.errors import ConflictError, CorruptError, NotFoundError, RegistryError, UsageError
 from polyarch.oci import media_types
 from polyarch.oci import reference as references
 from polyarch.oci.descriptor import Descriptor
@@ -172,11 +173,31 @@ def _described(found: Named) -> str:
     return familiar(found.name) + (f" for {found.member.platform}" if found.member is not None else "")
 
 
-def _hint(text: str, tagged: Mapping[str, Descriptor]) -> str:
+@contextmanager
+def suggesting(store: Images, text: str) -> Iterator[None]:
+    """Adds to the hint of a NotFoundError or RegistryError inside which names of the store are nearly `text`.
+
+    For who asks a registry for what the store does not have: a slip in the name of a stored image, perhaps.
+    """
+    try:
+        yield
+    except (NotFoundError, RegistryError) as error:
+        if close := _close(text, store.tagged()):
+            besides = f"did you mean {' or '.join(close)}, which the store has?"
+            error.hint = f"{error.hint}; {besides}" if error.hint else besides
+        raise
+
+
+def _close(text: str, tagged: Mapping[str, Descriptor]) -> list[str]:
     from difflib import get_close_matches
 
-    short = [familiar(name) for name in tagged]
-    close = get_close_matches(text if ":" in text else f"{text}:latest", short, n=3)
+    # Without the tag that all have: it would make any two names alike.
+    short = {name.removesuffix(":latest"): name for name in map(familiar, tagged)}
+    return [short[name] for name in get_close_matches(text.removesuffix(":latest"), short, n=3)]
+
+
+def _hint(text: str, tagged: Mapping[str, Descriptor]) -> str:
+    close = _close(text, tagged)
     if close:
         return f"did you mean {' or '.join(close)}?"
     if _ID.fullmatch(text.rpartition("@")[2]):

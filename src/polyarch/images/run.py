@@ -78,7 +78,8 @@ def find(
     except NotFoundError:
         if policy == "never" or digests.is_digest(text):
             raise
-        pull(store, registry, references.parse(text).tagged(), wanted, emit)
+        with names.suggesting(store, text):
+            pull(store, registry, references.parse(text).tagged(), wanted, emit)
         found = names.find(store, text)
     return choose.choose(source, names.familiar(found.name), found.descriptor, platform, host), source
 
