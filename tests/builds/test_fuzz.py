@@ -109,6 +109,9 @@ def test_an_error_of_one_side_is_a_difference_but_for_the_rules() -> None:
     assert differences("", error, Outcome(None, "another")) == []
     assert refusal(image, Outcome(None, "failed to solve: invalid user index: -1")) is REFUSALS[0]
     assert refusal(Outcome(None, "invalid user index: -1"), image) is None
+    loop = refusal(image, Outcome(None, "unable to find user 0: invalid argument"))
+    assert loop is not None
+    assert loop.line.startswith("USER where")
 
 
 def test_what_is_wrong_with_a_recipe_stays_while_the_rest_goes() -> None:

@@ -10,6 +10,7 @@ scripts/buildkit_daemon.py does.
 """
 
 import argparse
+import subprocess
 import sys
 import tempfile
 import time
@@ -28,8 +29,9 @@ from tests.builds.fuzz.recorded import Record
 _BATCH = 100
 _RECORDED = 40
 
-# The verdict where BuildKit lost what it was building: such a seed is built alone, after BuildKit has forgotten.
-_AGAIN = "of which BuildKit lost its own snapshots"
+# The verdict on a seed to be built again, alone: BuildKit sometimes loses a snapshot, or the content of a file of the
+# context, when several builds run beside each other.
+_AGAIN = "again"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -50,31 +52,36 @@ def main(arguments: Sequence[str]) -> int:
         with ThreadPoolExecutor(chosen.jobs) as pool:
             for start in range(chosen.first, end, _BATCH):
                 seeds = range(start, min(start + _BATCH, end))
-                verdicts = list(pool.map(lambda seed: _judged(both, seed, small=not chosen.no_shrink), seeds))
+                verdicts = list(pool.map(lambda seed: _first(both, seed), seeds))
+                counts.update(verdict for verdict in verdicts if verdict != _AGAIN)
                 found.daemon.forget()
                 again = [seed for seed, verdict in zip(seeds, verdicts, strict=True) if verdict == _AGAIN]
-                counts.update(verdict for verdict in verdicts if verdict != _AGAIN)
-                counts.update(_judged(both, seed, small=not chosen.no_shrink) for seed in again)
+                counts.update(_alone(both, seed, small=not chosen.no_shrink) for seed in again)
                 said = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
                 print(f"to seed {seeds[-1]}: {said} ({time.monotonic() - began:.0f} s)", flush=True)
-    return 1 if counts["DIFFERENT"] or counts["BROKEN"] or counts[_AGAIN] else 0
+    return 1 if counts["DIFFERENT"] else 0
 
 
-def _judged(both: Both, seed: int, *, small: bool) -> str:
-    """The verdict in a word; what differs is shown."""
+def _first(both: Both, seed: int) -> str:
+    """The verdict in a word, where nothing differs."""
     try:
         verdict = both.judge(recipe(seed))
-        if verdict.is_broken:
-            return _AGAIN
-        if not verdict.differences:
-            return "alike without what fails" if verdict.failed else "alike"
-        made, found = verdict.made, verdict.differences
-        if small:
-            made = both.shrunk(made, found)
-            found = both.judge(made).differences or ["(not always)", *found]
-    except Exception as problem:
-        print(f"BROKEN: seed {seed}: {type(problem).__name__}: {problem}", flush=True)
-        return "BROKEN"
+    except subprocess.TimeoutExpired:
+        return _AGAIN
+    if verdict.differences:
+        return _AGAIN
+    return "alike without what fails" if verdict.failed else "alike"
+
+
+def _alone(both: Both, seed: int, *, small: bool) -> str:
+    """The verdict on a seed that differed, built with nothing beside it; what differs is shown."""
+    verdict = both.judge(recipe(seed))
+    if not verdict.differences:
+        return "alike when built alone"
+    made, found = verdict.made, verdict.differences
+    if small:
+        made = both.shrunk(made, found)
+        found = both.judge(made).differences or ["(not always)", *found]
     print("\n".join((f"DIFFERENT: {made.text()}", *(f"  {line}" for line in found))), flush=True)
     return "DIFFERENT"
 

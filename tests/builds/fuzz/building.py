@@ -34,11 +34,6 @@ class Verdict(NamedTuple):
     failing: int
     failed: bool
 
-    @property
-    def is_broken(self) -> bool:
-        """Whether BuildKit did not get as far as the recipe: builds beside each other took away its snapshots."""
-        return re.search(r"snapshot \w+ does not exist: not found", self.theirs.error) is not None
-
 
 class Both:
     """Builds recipes here and with BuildKit. Its directory and its builders belong to who made it.

@@ -165,4 +165,5 @@ REFUSALS = (
         False,
         r"^ +\d+ \| >>> (?i:COPY|ADD) .*--exclude=.* failed to calculate checksum of ref \S+ \"/[^/\"]+\": not found",
     ),
+    Refusal("USER where /etc/passwd is a loop", False, r"unable to find (user|groups for spec) \S+: invalid argument"),
 )
