@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.builds.cases import Case
 from tests.builds.conftest import Worker
 from tests.builds.fuzz import recorded
 from tests.builds.fuzz.building import build_here
@@ -23,7 +24,7 @@ def test_what_buildkit_made_of_it(record: Record, busybox_with_bases: Worker, tm
     ours = build_here(busybox_with_bases, record.case, tmp_path)
     assert ours.image is not None, ours.error
     theirs = Outcome(recorded.with_bases(record.theirs, ours.image))
-    assert differences(record.case.sections["Dockerfile"], ours, theirs) == []
+    assert differences(record.case, ours, theirs) == []
 
 
 def test_forty_are_recorded_and_more_than_half_of_them_run_something() -> None:
@@ -53,10 +54,11 @@ def _judged(
     dockerfile: str = "FROM x\nCOPY a /a",
     step: str = "+ COPY a /a",
     before: Node | None = None,
+    context: str = "",
 ) -> int:
     """How many lines differ, where one path of one layer does."""
     images = [Outcome(Seen({}, ("+ FROM", step), ({"a": before}, {"a": node}))) for node in (ours, theirs)]
-    return len(differences(dockerfile, *images))
+    return len(differences(Case("fuzz", "one", {"Dockerfile": dockerfile, "context": context}), *images))
 
 
 def test_a_difference_without_a_rule_is_told() -> None:
@@ -96,6 +98,13 @@ def test_what_is_copied_over_its_like_keeps_the_links_that_it_had() -> None:
     assert _judged(link._replace(content="longer"), link, before=link) == 2
 
 
+def test_what_is_taken_back_and_matched_again_is_empty_in_buildkit_alone() -> None:
+    pair = FILE, FILE._replace(content="")
+    assert _judged(*pair, context="a = text\n.dockerignore = d\\n!**/x\\n?\\n\n") == 0
+    assert _judged(*pair, context="a = text\n.dockerignore = d\\n!**/x\\n\n") == 2
+    assert _judged(*reversed(pair), context="a = text\n.dockerignore = d\\n!**/x\\n?\\n\n") == 2
+
+
 def test_the_bits_that_a_write_takes_away_need_a_run() -> None:
     pair = FILE._replace(mode=0o755), FILE
     assert _judged(*pair, dockerfile="FROM x\nRUN echo >>a") == 0
@@ -105,8 +114,9 @@ def test_the_bits_that_a_write_takes_away_need_a_run() -> None:
 
 def test_an_error_of_one_side_is_a_difference_but_for_the_rules() -> None:
     image, error = Outcome(Seen({}, (), ())), Outcome(None, "no such thing")
-    assert len(differences("", image, error)) == len(differences("", error, image)) == 1
-    assert differences("", error, Outcome(None, "another")) == []
+    case = Case("fuzz", "one", {"Dockerfile": "", "context": ""})
+    assert len(differences(case, image, error)) == len(differences(case, error, image)) == 1
+    assert differences(case, error, Outcome(None, "another")) == []
     assert refusal(image, Outcome(None, "failed to solve: invalid user index: -1")) is REFUSALS[0]
     assert refusal(Outcome(None, "invalid user index: -1"), image) is None
     loop = refusal(image, Outcome(None, "unable to find user 0: invalid argument"))

@@ -68,7 +68,7 @@ class Both:
             theirs = self._there(made.case(), place / "theirs")
             with self._here:
                 ours = build_here(self._worker, made.case(), place / "ours")
-            found = differences(made.dockerfile(), ours, theirs)
+            found = differences(made.case(), ours, theirs)
             lines = [re.search(r"Dockerfile:(\d+)", outcome.error) for outcome in (ours, theirs)]
             failing = next((int(line[1]) for line in lines if line), 0)
             return Verdict(made, found, theirs, failing, bool(failing))

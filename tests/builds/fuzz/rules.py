@@ -7,7 +7,11 @@ import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from tests.builds.cases import Case, unescaped
 from tests.builds.fuzz.trees import Changes, Node, Seen
+
+# A `!` pattern with another one behind it.
+_TAKEN_BACK = re.compile(r"^\.dockerignore = .*!.*\\n.", re.MULTILINE)
 
 
 class Outcome(NamedTuple):
@@ -18,11 +22,15 @@ class Outcome(NamedTuple):
 
 
 class Where(NamedTuple):
-    """Where a path differs: the history's line of its layer, the Dockerfile, and what BuildKit had there before."""
+    """Where a path differs: the history's line of its layer, the case, and what BuildKit had there before."""
 
     step: str
-    dockerfile: str
+    case: Case
     before: Node | None
+
+    @property
+    def dockerfile(self) -> str:
+        return self.case.sections["Dockerfile"]
 
 
 class Rule(NamedTuple):
@@ -53,7 +61,7 @@ def refusal(ours: Outcome, theirs: Outcome) -> Refusal | None:
     return next(found, None) if (ours.image is None) != (theirs.image is None) else None
 
 
-def differences(dockerfile: str, ours: Outcome, theirs: Outcome) -> list[str]:
+def differences(case: Case, ours: Outcome, theirs: Outcome) -> list[str]:
     """What differs and has no rule, a line each: + is ours, - is theirs. Its first word says of which kind."""
     if ours.image is None or theirs.image is None:
         if (ours.image is None) == (theirs.image is None) or refusal(ours, theirs):
@@ -63,7 +71,7 @@ def differences(dockerfile: str, ours: Outcome, theirs: Outcome) -> list[str]:
     return [
         *_config(ours.image, theirs.image),
         *_history(ours.image, theirs.image),
-        *_trees(dockerfile, ours.image, theirs.image),
+        *_trees(case, ours.image, theirs.image),
     ]
 
 
@@ -82,7 +90,7 @@ def _history(ours: Seen, theirs: Seen) -> Iterator[str]:
             yield "history: another order"
 
 
-def _trees(dockerfile: str, ours: Seen, theirs: Seen) -> Iterator[str]:
+def _trees(case: Case, ours: Seen, theirs: Seen) -> Iterator[str]:
     if len(ours.changes) != len(theirs.changes):
         yield f"layers: + {len(ours.changes)} - {len(theirs.changes)}"
         return
@@ -92,7 +100,7 @@ def _trees(dockerfile: str, ours: Seen, theirs: Seen) -> Iterator[str]:
         before = _tree(theirs.changes, number - 1)
         trees = _tree(ours.changes, number), _tree(theirs.changes, number)
         for path in sorted(one.keys() | other.keys()):
-            where = Where(step, dockerfile, before.get(path))
+            where = Where(step, case, before.get(path))
             pair = trees[0].get(path), trees[1].get(path)
             if pair[0] != pair[1] and not any(rule.explains(where, *pair) for rule in RULES):
                 yield from (
@@ -137,12 +145,26 @@ def _setuid_written(where: Where, ours: Node | None, theirs: Node | None) -> boo
 
 
 def _copied_over_its_like(where: Where, ours: Node | None, theirs: Node | None) -> bool:
-    """What BuildKit left as it was: a file with its links, a symlink even with where it leads."""
+    """What BuildKit left as it was: a file with its links, a heredoc even with its text, a symlink with its target."""
     if ours is None or theirs is None or theirs != where.before or not re.match(r"\+ (COPY|ADD) ", where.step):
         return False
-    if ours.kind == theirs.kind == "symlink" and len(ours.content) == len(theirs.content):
-        ours = ours._replace(content=theirs.content)
+    if ours.kind == theirs.kind and ours.kind in ("file", "symlink") and _size(ours) == _size(theirs):
+        # The heredocs of one build have one time.
+        times = {ours.time, theirs.time}
+        if ours.kind == "symlink" or times <= {0, -1}:
+            ours = ours._replace(content=theirs.content, time=theirs.time if times <= {0, -1} else ours.time)
     return (set(ours.twins) < set(theirs.twins) and ours._replace(twins=theirs.twins) == theirs) or ours == theirs
+
+
+def _taken_back(where: Where, ours: Node | None, theirs: Node | None) -> bool:
+    """What BuildKit makes empty. Its walk takes the file, and its reader, which asks anew, does not."""
+    if ours is None or theirs is None or theirs.content or not _TAKEN_BACK.search(where.case.sections["context"]):
+        return False
+    return ours._replace(content="") == theirs
+
+
+def _size(node: Node) -> int:
+    return len(unescaped(node.content).encode("utf-8", "surrogateescape"))
 
 
 RULES = (
@@ -150,6 +172,7 @@ RULES = (
     Rule("directories that the builder makes", _heredoc_time),
     Rule("a hard link that a RUN makes to a file of a layer below", _linked_by_run),
     Rule("a file or symlink that is copied over its like", _copied_over_its_like),
+    Rule("a file that a `!` pattern takes back", _taken_back),
     Rule("a RUN that writes to a file with setuid", _setuid_written),
 )
 
