@@ -86,6 +86,9 @@ def test_a_hard_link_to_a_file_below_needs_a_run_that_links() -> None:
     assert _judged(*pair, dockerfile="FROM x\nRUN ln b a", step="+ RUN ln b a") == 0
     assert _judged(*pair) == 2
     assert _judged(*reversed(pair), dockerfile="FROM x\nRUN ln b a", step="+ RUN ln b a") == 2
+    moved = FILE._replace(twins=("b",)), FILE._replace(twins=("c",))
+    assert _judged(*moved, dockerfile="FROM x\nRUN ln b a", step="+ RUN ln b a", before=moved[1]) == 0
+    assert _judged(*moved, dockerfile="FROM x\nRUN ln b a", step="+ RUN ln b a") == 2
 
 
 def test_what_is_copied_over_its_like_keeps_the_links_that_it_had() -> None:

@@ -134,7 +134,9 @@ def _linked_by_run(where: Where, ours: Node | None, theirs: Node | None) -> bool
     """Names that a RUN linked to a file of a layer below. What COPY takes of them is linked as they are."""
     if ours is None or theirs is None or not re.search(r"\bln ", where.dockerfile):
         return False
-    return set(theirs.twins) < set(ours.twins) and ours._replace(twins=theirs.twins) == theirs
+    # The file that is linked is another one than before: it has left the names that it had.
+    expected = set(theirs.twins) < set(ours.twins) or (theirs == where.before and where.step.startswith("+ RUN"))
+    return expected and ours._replace(twins=theirs.twins) == theirs
 
 
 def _setuid_written(where: Where, ours: Node | None, theirs: Node | None) -> bool:
@@ -188,5 +190,6 @@ REFUSALS = (
         False,
         r"^ +\d+ \| >>> (?i:COPY|ADD) .*--exclude=.* failed to calculate checksum of ref \S+ \"/[^/\"]+\": not found",
     ),
+    Refusal("a member of an archive of ADD below a symlink that leads upwards", False, "path escapes from parent"),
     Refusal("USER where /etc/passwd is a loop", False, r"unable to find (user|groups for spec) \S+: invalid argument"),
 )
