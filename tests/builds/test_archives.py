@@ -252,3 +252,23 @@ def test_an_archive_with_a_member_of_an_unknown_kind_is_an_error_and_not_a_file(
     directory = context("FROM scratch\nADD archive /x/")
     (directory / "archive").write_bytes(tar(("label", {"type": b"V"}, b""), ("f", {}, b"x")))
     assert "the type b'V'" in worker.build(directory)["error"]
+
+
+def test_what_lies_in_the_image_gives_way_to_a_member_of_another_kind(worker: Worker, context: Context) -> None:
+    # Of buildah's tests: add/not-dir-dir and add/populated-dir-not-dir, as BuildKit has them.
+    directory = context("FROM scratch AS base\nCOPY x /\nFROM base\nADD archive /\n", "x/file = old\nx/dir/in = old")
+    member = {"type": tarfile.DIRTYPE, "mode": 0o755}
+    (directory / "archive").write_bytes(
+        tar(("file/", member, b""), ("file/in", {"mode": 0o644}, b"new"), ("dir", {}, b""))
+    )
+    files = worker.images(directory)["linux/amd64"].files()
+    assert sorted(files) == ["dir", "file", "file/in"]
+    assert files["dir"].kind == "file"
+
+
+def test_a_file_of_the_image_does_not_become_a_directory_that_the_archive_does_not_list(
+    worker: Worker, context: Context
+) -> None:
+    directory = context("FROM scratch AS base\nCOPY x /\nFROM base\nADD archive /\n", "x/file = old")
+    (directory / "archive").write_bytes(tar(("file/in", {}, b"new")))
+    assert "/file: it is a file" in worker.build(directory)["error"]
