@@ -36,6 +36,30 @@ def test_application(app: App, based: Program, tmp_path: Path) -> None:
             running.ask(app, question, platform, based)
 
 
+def test_the_comparison_sees_owners_modes_links_contents_and_config(based: Program, tmp_path: Path) -> None:
+    one = "FROM busybox\nRUN echo a > /f && ln -s a /l && echo log > /var/log; rm -r /home\n"
+    other = "FROM busybox\nRUN echo b > /f && chmod 600 /f && chown 1:2 /f && ln -s b /l\nUSER app\n"
+    images = []
+    for number, text in enumerate((one, other)):
+        digest = tmp_path / str(number)
+        based("build", "--iidfile", digest, "-", stdin=text)
+        (image,) = compare.images(based.root / "oci", digest.read_text().strip()).values()
+        images.append(image)
+    found = list(compare.differences(*images, volatile=["f"]))
+    assert [line for line in found if not line.startswith("history")] == [
+        'config: - User: "app"',
+        "path: + 0644 0:0 f (file)",
+        "path: + 0777 0:0 l (symlink a)",
+        "path: + 0644 0:0 var/log (file 9b75290f6a63)",
+        "path: - 0600 1:2 f (file)",
+        "path: - 0755 0:0 home (directory)",
+        "path: - 0777 0:0 l (symlink b)",
+    ]
+    assert list(compare.drift({"one": images[0], "other": images[1]})) == [
+        "one 0644 0:0 f (file), other 0600 1:2 f (file)"
+    ]
+
+
 def test_there_are_enough_applications() -> None:
     assert len(APPS) >= 24
     assert sum(app.ci for app in APPS) == 2
