@@ -57,6 +57,7 @@ class Filesystems:
         self._locks: dict[str, threading.Lock] = {}
         self._snapshots: dict[str, tuple[Listing, dict[str, Content | None]]] = {}
         self._trees: dict[str, Tree] = {}
+        self._directories: dict[str, Path] = {}
         self._files: dict[str, LayerFiles] = {}
         self._tables: dict[str, Listing | None] = {}
         self._foreseeing: Executor | None = None
@@ -197,9 +198,11 @@ class Filesystems:
         return tuple(found)
 
     def _directory(self, layer: Layer) -> Path:
-        path = self._store.snapshots.get(layer.snapshot)
+        # What was found once is leased, and stays: each of hundreds of steps asks for all below it.
+        path = self._directories.get(layer.snapshot) or self._store.snapshots.get(layer.snapshot)
         if path is None:
             raise NotFoundError(f"the snapshot {layer.snapshot} is gone", "run the build again")
+        self._directories[layer.snapshot] = path
         return path
 
     def _snapshot(self, layer: Layer) -> tuple[Listing, dict[str, Content | None]]:
