@@ -4,14 +4,18 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+
 from polyarch.layers.compression import Compression
 from polyarch.layers.entry import Entry
 from polyarch.layers.pack import pack
 from polyarch.oci import config as configs
+from polyarch.oci import index as indexes
 from polyarch.oci import manifest as manifests
 from polyarch.oci import media_types
 from polyarch.oci import platform as platforms
 from polyarch.oci.descriptor import Descriptor
+from polyarch.oci.platform import Platform
 from polyarch.store import Store
 
 
@@ -26,6 +30,18 @@ def members(root: Path, names: Sequence[str], chosen: Sequence[str]) -> None:
     with Store.open(root) as store:
         for name, platform in zip(names, chosen, strict=True):
             store.tag(name, image(store, platform, platform, 1, 10_000))
+
+
+def index(root: Path, name: str, seed: str, *, entries: int) -> None:
+    """Make an index of so many small images, which differ in their platforms' versions of the operating system."""
+    with Store.open(root) as store:
+        found = []
+        for number in range(entries):
+            made = image(store, "linux/amd64", f"{seed} {number}", 1, 1000)
+            found.append(msgspec.structs.replace(made, platform=Platform("linux", "amd64", os_version=str(number))))
+        whole = indexes.create(found)
+        store.write_manifest(whole.descriptor(), whole.raw)
+        store.tag(name, whole.descriptor())
 
 
 def image(store: Store, platform: str, seed: str, layers: int, size: int) -> Descriptor:

@@ -24,6 +24,16 @@ def tree(directory: Path, base: str, count: int = FILES) -> Path:
     return dockerfile(directory, f'FROM {base}\nCOPY app /app\nCMD ["/bin/sh"]\n')
 
 
+def many(directory: Path, count: int) -> Path:
+    """A context of so many small files, 100 in each directory."""
+    for number in range(count):
+        path = directory / "app" / f"package-{number // 1000}" / f"directory-{number // 100 % 10}"
+        if number % 100 == 0:
+            path.mkdir(parents=True)
+        (path / f"module-{number % 100}.js").write_text(f"export const number = {number};\n")
+    return dockerfile(directory, "FROM scratch\nCOPY app /app\n")
+
+
 def change(directory: Path, run: int) -> None:
     """Another content for one file in the middle of a `tree`."""
     _module(directory, 2501).write_text(f"run {run}\n" + " ".join(random.Random(run).choices(_WORDS, k=2000)))

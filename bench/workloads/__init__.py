@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from bench.site import Site
-from bench.workloads import building, moving, running, small
+from bench.workloads import building, growth, moving, running, small
 from bench.workloads.workload import Workload
 
 WORKLOADS: Mapping[str, Callable[[Site], Workload]] = {
@@ -24,7 +24,16 @@ WORKLOADS: Mapping[str, Callable[[Site], Workload]] = {
     "tags": small.tags,
     "archive": small.archive,
     "version": small.version,
+    "lines": growth.lines,
+    "directories": growth.directories,
+    "variables": growth.variables,
+    "ignored": growth.ignored,
+    "chain": growth.chain,
+    "push-many-layers": growth.push_many_layers,
+    "pull-many-layers": growth.pull_many_layers,
+    "push-many-entries": growth.push_many_entries,
     # Last, because the disk is still writing when they have ended.
     "stage": running.stage,
     "memory": building.memory,
+    "files": growth.files,
 }

@@ -34,22 +34,22 @@ def unpack(site: Site) -> Workload:
 
 def push_layers(site: Site) -> Workload:
     """Push of an image of 40 layers of 100 kB"""
-    return _push(site, "layers", ["latest"], layers=40, size=100_000)
+    return push(site, "layers", ["latest"], layers=40, size=100_000)
 
 
 def pull_layers(site: Site) -> Workload:
     """Pull of an image of 40 layers of 100 kB"""
-    return _pull(site, "layers", ["latest"], layers=40, size=100_000)
+    return pull(site, "layers", ["latest"], layers=40, size=100_000)
 
 
 def push_images(site: Site) -> Workload:
     """Push of 200 small images: all tags of a repository (skopeo: one after the other)"""
-    return _push(site, "images", _TAGS, layers=1, size=10_000)
+    return push(site, "images", _TAGS, layers=1, size=10_000)
 
 
 def pull_images(site: Site) -> Workload:
     """Pull of 200 small images: all tags of a repository (skopeo: one after the other)"""
-    return _pull(site, "images", _TAGS, layers=1, size=10_000)
+    return pull(site, "images", _TAGS, layers=1, size=10_000)
 
 
 _TAGS = [f"v{number}" for number in range(200)]
@@ -81,13 +81,25 @@ class Bundles:
         return commands
 
 
-def skopeo(site: Site, source: str, target: str, architecture: str = "amd64") -> Command:
+def skopeo(site: Site, source: str, target: str, architecture: str = "amd64", *, everything: bool = False) -> Command:
+    which = ("--all",) if everything else ()
     options = ("--src-tls-verify=false" if source.startswith("docker:") else "--dest-tls-verify=false",)
-    command = ("skopeo", "--insecure-policy", "--override-arch", architecture, "copy", "-q", *options, source, target)
+    command = (
+        "skopeo",
+        "--insecure-policy",
+        "--override-arch",
+        architecture,
+        "copy",
+        "-q",
+        *which,
+        *options,
+        source,
+        target,
+    )
     return Command(command, site.environment)
 
 
-def _push(site: Site, kind: str, tags: Sequence[str], *, layers: int, size: int) -> Workload:
+def push(site: Site, kind: str, tags: Sequence[str], *, layers: int, size: int) -> Workload:
     """Other images in each run, so that nobody can have sent them before."""
     root: dict[str, Path] = {}
     names: dict[str, list[str]] = {}
@@ -113,7 +125,7 @@ def _push(site: Site, kind: str, tags: Sequence[str], *, layers: int, size: int)
     return Workload(contestants, versus({"skopeo": 1}))
 
 
-def _pull(site: Site, kind: str, tags: Sequence[str], *, layers: int, size: int) -> Workload:
+def pull(site: Site, kind: str, tags: Sequence[str], *, layers: int, size: int) -> Workload:
     repository = f"pulled-{kind}"
     names = [site.name(repository, tag) for tag in tags]
     full = site.fresh("store")
