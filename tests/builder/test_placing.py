@@ -2,9 +2,10 @@
 
 import pytest
 
-from polyarch.builder.perform import modes, placing, wildcards
+from polyarch.builder.perform import modes, wildcards
 from polyarch.builder.perform.files import FlatFiles
-from polyarch.builder.perform.placing import Empty, Placement, Rules
+from polyarch.builder.perform.laid import Lookup, Rules
+from polyarch.builder.perform.placing import Empty, Placement
 from polyarch.dockerfile import glob
 from polyarch.errors import NotFoundError, PolyarchError
 from polyarch.layers.entry import Entry
@@ -32,7 +33,7 @@ def tree(*lines: str) -> FlatFiles:
 
 
 def placed(
-    source: FlatFiles, path: str, destination: str, base: placing.Lookup | None = None, rules: Rules | None = None
+    source: FlatFiles, path: str, destination: str, base: Lookup | None = None, rules: Rules | None = None
 ) -> dict[str, str]:
     """What one copy puts into a layer: path → kind, or kind and link."""
     placement = Placement(base or Empty())

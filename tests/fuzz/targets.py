@@ -244,7 +244,7 @@ def _table(raw: bytes) -> None:
     Tree([toc.read(raw, toc.Place(1, len(raw), digests.of(raw)))])
 
 
-_TABLE = toc.encode(listings.scan(io.BytesIO(_LAYERS[0]))[1], 1 << 20)
+_TABLE = toc.encode(listings.scan(io.BytesIO(_LAYERS[0]))[1].encode, 1 << 20)
 
 TARGETS: dict[str, Target] = {
     "layer": Target(unpack, (*_LAYERS, *map(gzip.compress, _LAYERS[:3])), tar=True),

@@ -87,7 +87,7 @@ def lying(registry: LocalRegistry, repository: Repository, layer: Descriptor) ->
     assert place is not None
     blob = registry.blob_path(layer.digest).read_bytes()[: place.offset]
     entry = listed(Entry(path="big", kind="file", mode=0o644, size=len(BIG)), 512)
-    table = toc.encode(Listing(entries=(entry,), size=1), len(blob))
+    table = toc.encode(Listing(entries=(entry,), size=1).encode, len(blob))
     crafted = Descriptor(
         media_type=layer.media_type,
         digest=digests.of(blob + table),

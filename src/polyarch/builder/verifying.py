@@ -87,15 +87,25 @@ class Verifier:
 
     def _look(self, plan: Plan, new: Sequence[tuple[Layer, str]]) -> "tuple[Finding, ...]":
         from polyarch.images.check import command, foreign
+        from polyarch.images.check.facts import Learner
         from polyarch.images.check.view import Known, View
+        from polyarch.images.unpack import Layer as BlobLayer
 
+        # Mostly there are no binaries, and then no listing is made of what may be hundreds of thousands of files.
+        learner = Learner(self._source, self._store)
+        directories = {layer.key: _of_directory(self._filesystems, layer) for layer, _ in new if layer.is_bare}
+        blobs = [BlobLayer(layer.diff_id, layer.blob) for layer, _ in new if layer.blob is not None]
+        facts = [*(facts for _, facts in directories.values()), *map(learner.facts, blobs)]
+        if not any(one.binaries for one in facts):
+            return ()
         known = []
         for layer, step in new:
-            listing, facts = self._facts(layer)
+            if layer.blob is None:
+                listing, learnt = directories[layer.key]
+            else:
+                listing, learnt = learner.learn(BlobLayer(layer.diff_id, layer.blob))
             blob = layer.blob.digest if layer.blob is not None else Digest("")
-            known.append(Known(blob=blob, step=step, listing=listing, facts=facts))
-        if not any(one.facts.binaries for one in known):
-            return ()
+            known.append(Known(blob=blob, step=step, listing=listing, facts=learnt))
         try:
             view = View(plan.platform, plan.config, known)
         except (CorruptError, ConflictError):
@@ -107,14 +117,6 @@ class Verifier:
             for finding in found
             if finding.rule in _RULES and not (finding.rule == "foreign-binary" and finding.path in commands)
         )
-
-    def _facts(self, layer: Layer) -> "tuple[Listing, Facts]":
-        from polyarch.images.check.facts import Learner
-        from polyarch.images.unpack import Layer as BlobLayer
-
-        if layer.diff_id and layer.blob is not None:
-            return Learner(self._source, self._store).learn(BlobLayer(layer.diff_id, layer.blob))
-        return _of_directory(self._filesystems, layer)
 
 
 def _of_directory(filesystems: Filesystems, layer: Layer) -> "tuple[Listing, Facts]":

@@ -132,6 +132,8 @@ def _index(
 
 def _layer(store: "Store", tar: Readable) -> tuple[Descriptor, Digest]:
     """The layer's blob, written to the store, and its diff id."""
+    from itertools import takewhile
+
     from polyarch.layers.compression import Compression, decompress, sniff
     from polyarch.layers.links import LinkGuard
     from polyarch.layers.listing import scan
@@ -146,7 +148,8 @@ def _layer(store: "Store", tar: Readable) -> tuple[Descriptor, Digest]:
     with store.new_blob() as writer:
         if kind in ("gzip", "zstd"):
             diff_id, listing = scan(_Tee(head, tar, writer), limit=store.largest_layer)
-            guard = LinkGuard()
+            first = takewhile(lambda entry: entry.kind != "hardlink", listing.entries)
+            guard = LinkGuard(lambda: {entry.path for entry in first if entry.kind != "directory"})
             for entry in listing.entries:
                 guard.add(entry)
             media_type = Compression(kind="zstd" if kind == "zstd" else "gzip").media_type()

@@ -5,8 +5,8 @@ A listing is derived and can always be made again, so its encoding carries a ver
 
 import hashlib
 import io
-from collections.abc import Callable, Iterable
-from typing import Annotated
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Annotated, Any
 
 import msgspec
 
@@ -22,6 +22,7 @@ from polyarch.oci.place import Readable
 KEPT = frozenset({"etc/passwd", "etc/group", "etc/os-release", "usr/lib/os-release"})
 KEPT_SIZE = 1 << 20
 _VERSION = 1
+_COLUMN = 64 << 10
 
 
 class Listed(Entry, frozen=True, kw_only=True, gc=False):
@@ -65,22 +66,64 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
 
     def encode(self) -> bytes:
         """The listing as bytes: names in two columns, because some are not text that msgpack takes."""
-        rows = [
-            (
-                entry.kind,
-                entry.mode,
-                entry.uid,
-                entry.gid,
-                entry.size,
-                entry.mtime,
-                entry.offset,
-                *((entry.xattrs, entry.major, entry.minor, entry.pieces) if _is_rare(entry) else ()),
-            )
-            for entry in self.entries
-        ]
-        names = "\0".join(entry.path for entry in self.entries).encode("utf-8", "surrogateescape")
-        links = "\0".join(entry.link for entry in self.entries).encode("utf-8", "surrogateescape")
-        return msgspec.msgpack.encode((_VERSION, names, links, rows, self.size, self.blocks, self.blob, self.texts))
+        encoder = Encoder()
+        for entry in self.entries:
+            encoder.add(entry)
+        return encoder.encode(self.size, self.blocks, self.blob, self.texts)
+
+
+class Encoder:
+    """Encodes a listing entry by entry: each takes some ninety bytes, a fifth of what it takes as an object."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._names = bytearray()
+        self._links = bytearray()
+        self._rows = bytearray()
+
+    def add(self, entry: Listed) -> None:
+        """Take the next entry."""
+        if self._count:
+            self._names += b"\0"
+            self._links += b"\0"
+        self._count += 1
+        self._names += entry.path.encode("utf-8", "surrogateescape")
+        self._links += entry.link.encode("utf-8", "surrogateescape")
+        row = (entry.kind, entry.mode, entry.uid, entry.gid, entry.size, entry.mtime, entry.offset)
+        rare = (entry.xattrs, entry.major, entry.minor, entry.pieces) if _is_rare(entry) else ()
+        self._rows += msgspec.msgpack.encode((*row, *rare))
+
+    def encode(self, size: int, blocks: Sequence[tuple[int, int]], blob: str, texts: Mapping[str, bytes]) -> bytes:
+        """The whole, as of `Listing.encode`."""
+        # Joined by hand, because msgspec would copy each of the columns before it writes them.
+        parts: list[bytes | bytearray] = [b"\x98", msgspec.msgpack.encode(_VERSION)]
+        for column in (self._names, self._links):
+            parts += (_bytes_head(len(column)), column)
+        parts += (_array_head(self._count), self._rows)
+        parts += map(msgspec.msgpack.encode, (size, blocks, blob, texts))
+        return b"".join(parts)
+
+    def __len__(self) -> int:
+        """Nearly the size of what `encode` gives, in bytes."""
+        return len(self._names) + len(self._links) + len(self._rows)
+
+    def files(self) -> set[str]:
+        """The paths of all entries so far that are no directories."""
+        return {entry.path for entry in decode(self.encode(0, (), "", {})).entries if entry.kind != "directory"}
+
+
+def _array_head(count: int) -> bytes:
+    """How an array begins in MessagePack, in its shortest form, as msgspec writes it."""
+    if count < 16:
+        return bytes((0x90 | count,))
+    return b"\xdc" + count.to_bytes(2, "big") if count < 1 << 16 else b"\xdd" + count.to_bytes(4, "big")
+
+
+def _bytes_head(length: int) -> bytes:
+    """The same of bytes."""
+    if length < 1 << 8:
+        return b"\xc4" + length.to_bytes(1, "big")
+    return b"\xc5" + length.to_bytes(2, "big") if length < 1 << 16 else b"\xc6" + length.to_bytes(4, "big")
 
 
 def _is_rare(entry: Listed) -> bool:
@@ -119,20 +162,44 @@ class _Encoded(msgspec.Struct, array_like=True, frozen=True):
     texts: dict[str, bytes]
 
 
-def decode(raw: bytes) -> Listing:
-    """The listing that `encode` gave. Raises CorruptError where the bytes are none, or of another version."""
+def decode(raw: bytes, wanted: Callable[[Listed], bool] | None = None) -> Listing:
+    """The listing that `encode` gave, with only the entries that are `wanted`.
+
+    Raises CorruptError where the bytes are none, or of another version.
+    """
     try:
-        found = msgspec.msgpack.decode(raw, type=_Encoded)
+        # To take few of many entries, rows are decoded one by one.
+        found = msgspec.msgpack.decode(raw, type=_Encoded if wanted is None else _Loose)
         if found.version != _VERSION:
             raise CorruptError(f"a listing has the version {found.version}, this one reads {_VERSION}")
         entries: list[Listed] = []
         if found.rows:
-            paths = found.names.decode("utf-8", "surrogateescape").split("\0")
-            targets = found.links.decode("utf-8", "surrogateescape").split("\0")
-            entries = [_joined(path, link, row) for path, link, row in zip(paths, targets, found.rows, strict=True)]
+            rows = map(_row, found.rows) if isinstance(found, _Loose) else found.rows
+            whole = zip(_parts(found.names), _parts(found.links), rows, strict=True)
+            every = (_joined(path, link, row) for path, link, row in whole)
+            entries = list(every if wanted is None else filter(wanted, every))
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise CorruptError(f"a listing is malformed: {error}") from error
     return Listing(entries=tuple(entries), size=found.size, blocks=found.blocks, blob=found.blob, texts=found.texts)
+
+
+class _Loose(_Encoded, array_like=True, frozen=True):
+    """The same with rows as they are encoded."""
+
+    rows: list[msgspec.Raw]  # type: ignore[assignment]
+
+
+def _row(raw: Any) -> _Row:
+    return msgspec.msgpack.decode(raw, type=_Row)
+
+
+def _parts(column: bytes) -> Iterator[str]:
+    """The texts of a column, some at a time: a whole list of them would take five times the room."""
+    start = 0
+    while (end := column.find(b"\0", start + _COLUMN)) >= 0:
+        yield from column[start:end].decode("utf-8", "surrogateescape").split("\0")
+        start = end + 1
+    yield from column[start:].decode("utf-8", "surrogateescape").split("\0")
 
 
 def _joined(path: str, link: str, row: _Row) -> Listed:

@@ -21,7 +21,7 @@ from polyarch.layers.compression import Compression, is_far
 from polyarch.layers.content import copy_pieces, read_whole
 from polyarch.layers.entry import Content, Entry, Item
 from polyarch.layers.links import LinkGuard
-from polyarch.layers.listing import KEPT, KEPT_SIZE, Listed, Listing, listed
+from polyarch.layers.listing import KEPT, KEPT_SIZE, Encoder, Listing, decode, listed
 from polyarch.layers.toc import ANNOTATION, Place
 from polyarch.oci import digest as digests
 from polyarch.oci.descriptor import Descriptor
@@ -43,7 +43,7 @@ class Writable(Protocol):
 
 
 class Packed(msgspec.Struct, frozen=True, kw_only=True):
-    """What `pack` made: both digests, the blob's size in bytes, its media type, and what is in it.
+    """What `pack` made: both digests, the blob's size in bytes, its media type, and its listing, encoded.
 
     `toc` says where in the blob its table of contents is, None where it has none.
     """
@@ -52,8 +52,13 @@ class Packed(msgspec.Struct, frozen=True, kw_only=True):
     digest: Digest
     size: int
     media_type: str
-    listing: Listing
+    encoded: bytes
     toc: Place | None = None
+
+    @property
+    def listing(self) -> Listing:
+        """What is in it, read from `encoded`."""
+        return decode(self.encoded)
 
     def descriptor(self) -> Descriptor:
         """The blob's descriptor, which says where the table is."""
@@ -93,20 +98,19 @@ def pack(
             blocks.cancel()
             raise
     in_blocks = compression.kind != "none"
-    listing = Listing(
-        entries=tuple(tar.entries),
-        size=tar.position,
-        blocks=tuple(blocks.starts) if in_blocks else (),
-        texts=tar.texts,
-    )
-    place = blocks.append_toc(listing) if compression.kind == "gzip" else None
+    starts = tuple(blocks.starts) if in_blocks else ()
+    place = None
+    if compression.kind == "gzip" and len(tar.entries) <= toc.LARGEST:
+        place = blocks.append_toc(lambda: tar.entries.encode(tar.position, starts, "", tar.texts))
     digest = Digest(f"sha256:{blocks.blob.hexdigest()}")
     return Packed(
         diff_id=Digest(f"sha256:{blocks.plain.hexdigest()}"),
         digest=digest,
         size=blocks.written,
         media_type=compression.media_type(),
-        listing=msgspec.structs.replace(listing, blocks=tuple(blocks.starts), blob=digest) if in_blocks else listing,
+        encoded=tar.entries.encode(
+            tar.position, blocks.starts if in_blocks else (), digest if in_blocks else "", tar.texts
+        ),
         toc=place,
     )
 
@@ -179,7 +183,7 @@ class Blocks:
         while self._pending:
             self._write()
 
-    def append_toc(self, listing: Listing) -> Place | None:
+    def append_toc(self, listing: Callable[[], bytes]) -> Place | None:
         """Write the table of contents behind the last block; where it is, None where none is worth its room."""
         table = toc.encode(listing, self.written)
         if not table:
@@ -203,18 +207,19 @@ class _Tar:
     """Forms the tar of entries and cuts it into blocks; remembers where each entry's data is."""
 
     def __init__(self) -> None:
-        self.entries: list[Listed] = []
+        self.entries = Encoder()
         self.texts: dict[str, bytes] = {}
         self.position = 0
         self._parts: list[bytes] = []
         self._filled = 0
-        self._links = LinkGuard()
+        self._links = LinkGuard(self.entries.files)
 
     def add(self, entry: Entry, content: Content | None, emit: Callable[[bytes], None]) -> None:
         """The header and the data of an entry; `emit` gets each block that is full."""
         self._put(headers.encode(entry))
-        self.entries.append(listed(entry, self.position))
-        self._links.add(self.entries[-1])
+        added = listed(entry, self.position)
+        self._links.add(added)
+        self.entries.add(added)
         if entry.size and entry.kind == "file":
             if content is None:
                 raise CorruptError(f"{entry.path} has {entry.size} bytes and no content was given")

@@ -8,6 +8,7 @@ of who made the image, like the diff ids of a config, until somebody reads the l
 
 import io
 import re
+from collections.abc import Callable
 
 import msgspec
 
@@ -27,7 +28,7 @@ _MOST = 16 << 20
 _SHARE = 8
 _LEVEL = 6
 # What a table may inflate to, some 200,000 names: whoever asks for it must not be flooded.
-_LARGEST = 16 << 20
+LARGEST = 16 << 20
 
 # gzip, deflate, with an extra field, no time, no hints, of no system.
 _HEADER = b"\x1f\x8b\x08\x04\x00\x00\x00\x00\x00\xff"
@@ -57,9 +58,12 @@ def parse(text: str) -> Place | None:
     return Place(int(match[1]), int(match[2]), Digest(match[3]))
 
 
-def encode(listing: Listing, blob_size: int) -> bytes:
-    """The members that hold the table of a gzip layer of `blob_size` bytes; empty where one is not worth its room."""
-    if blob_size < _LEAST_LAYER or len(raw := listing.encode()) > _LARGEST:
+def encode(listing: Callable[[], bytes], blob_size: int) -> bytes:
+    """The members that hold the table of a gzip layer of `blob_size` bytes; empty where one is not worth its room.
+
+    `listing` encodes the listing.
+    """
+    if blob_size < _LEAST_LAYER or len(raw := listing()) > LARGEST:
         return b""
     from deflate import gzip_compress
 
@@ -88,7 +92,7 @@ def read(raw: bytes, place: Place) -> Listing:
         if head[:10] != _HEADER or head[12:14] != _FIELD or fields != length + 4 or at > len(raw):
             raise CorruptError("a layer's table of contents is malformed")
         pieces.append(raw[start : start + length])
-    listing = decode(decompress(io.BytesIO(b"".join(pieces)), _LARGEST).read())
+    listing = decode(decompress(io.BytesIO(b"".join(pieces)), LARGEST).read())
     for entry in listing.entries:
         if clean(entry.path) != entry.path or (entry.kind == "hardlink" and clean(entry.link) != entry.link):
             raise CorruptError(f"a layer's table of contents has the name {entry.path!r}, which no listing has")

@@ -7,19 +7,19 @@ the same stamp), so such files are not remembered.
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from polyarch.builder import coding
 from polyarch.builder.perform import wildcards
 from polyarch.builder.perform.copying import Arrangement, wildcard
-from polyarch.builder.perform.files import FlatFiles
+from polyarch.builder.perform.walked import Rows, Walked
 from polyarch.dockerfile.ignorefile import Matcher, State
 from polyarch.errors import NotFoundError, PolyarchError
-from polyarch.layers.entry import Content, Entry, LocalFile, Stamp, parent_of
+from polyarch.layers.entry import Entry, Stamp, parent_of
 from polyarch.layers.longpaths import open_file, short, shown
 from polyarch.layers.walk import Found, Skip, stamps, walk
 from polyarch.oci import text
@@ -31,8 +31,8 @@ _STAT = "stat"
 _CAPABILITY = "security.capability"
 _CHUNK = 128 << 10
 _ROWS = 1000
+_PART = 4 << 20
 _TICK = 50_000_000  # nanoseconds; the coarsest clock of a kernel in use ticks every 10 ms
-_Table = dict[str, tuple[Stamp, str]]
 
 
 class Context:
@@ -48,28 +48,25 @@ class Context:
         self._ignored = ignored
         self._store = store
         self._young = now - _TICK
-        self._found: dict[str, Found] = {}
-        self._known: _Table = {}
-        self._fresh: _Table = {}
-        self._changed = False
-        self._files: FlatFiles | None = None
+        self._files: Walked | None = None
         self._signature: str | None = None
         self._plain = ignored is None
 
     @property
-    def files(self) -> FlatFiles:
+    def files(self) -> Walked:
         """The files, as they were when they were first asked for."""
         if self._files is None:
             signing = _Signing()
             ours = (os.geteuid(), os.getegid())
+            files = Walked(str(self.root), _digest, self._young)
             for found in _walk(str(self.root), self._ignored, signing):
-                self._found[found.entry.path] = found
                 self._plain = self._plain and (found.entry.uid, found.entry.gid) == ours
-            self._known = self._read_table()
+                files.add(found, _capability(found.path) if _may_run(found.entry) else ())
+            files.finish()
+            files.recall(self._read_table())
             if self._signature is None:
                 self._signature = signing.signature(self._young)
-            entries = (_rooted(found) for found in self._found.values())
-            self._files = FlatFiles(entries, self._content, self._fingerprint)
+            self._files = files
         return self._files
 
     @property
@@ -113,46 +110,37 @@ class Context:
 
     def remember(self) -> None:
         """Write down what the files were, for the next command."""
-        if self._changed:
-            table = self._known | self._fresh
-            kept = {path: row for path, row in table.items() if path in self._found}
-            self._store.cache.put(_STAT, text.shown(str(self.root)), coding.to_msgpack(kept))
-            self._changed = False
+        if self._files is not None and self._files.learned:
+            for number, rows in enumerate(_in_parts(self._files.remember())):
+                self._store.cache.put(_STAT, self._part(number), msgspec.msgpack.encode(rows))
+            self._files.learned = False
 
-    def _read_table(self) -> _Table:
-        raw = self._store.cache.get(_STAT, text.shown(str(self.root)))
-        try:
-            return {} if raw is None else msgspec.msgpack.decode(raw, type=_Table)
-        except (msgspec.DecodeError, ValueError, RecursionError):
-            return {}  # of another version: it is only a cache
+    def _read_table(self) -> Iterator[Rows]:
+        number = 0
+        while (raw := self._store.cache.get(_STAT, self._part(number))) is not None:
+            number += 1
+            # One of another version is not read: it is only a cache. One that is older than the others is as good,
+            # because each row is believed only for a file with its stamp.
+            with suppress(msgspec.DecodeError, ValueError, RecursionError):
+                yield from msgspec.msgpack.decode(raw, type=list[Rows])
 
-    def _content(self, path: str) -> Content:
-        found = self._found[path]
-        if self._digest_of(found) is not None:
-            return LocalFile(found.path, found.stamp)
-        # Who packs it reads it: then it is known, too, and need not be read again for that.
-        return LocalFile(found.path, found.stamp, lambda digest: self._learn(path, digest))
+    def _part(self, number: int) -> str:
+        """The key of a part of the table."""
+        return f"{text.shown(str(self.root))}\0{number}"
 
-    def _fingerprint(self, path: str) -> str:
-        found = self._found[path]
-        known = self._digest_of(found)
-        if known is not None:
-            return known
-        digest = _digest(found.path)
-        self._learn(path, digest)
-        return digest
 
-    def _digest_of(self, found: Found) -> str | None:
-        """What is known of the bytes of a file that has not changed since; None where nothing is."""
-        stamp, digest = self._known.get(found.entry.path, (None, ""))
-        return digest if stamp == found.stamp else None
-
-    def _learn(self, path: str, digest: str) -> None:
-        found = self._found[path]
-        if max(found.stamp[2], found.stamp[3]) < self._young:
-            self._fresh[path] = (found.stamp, digest)
-            self._changed = True
-        self._known[path] = (found.stamp, digest)
+def _in_parts(rows: Iterable[Rows]) -> Iterator[list[Rows]]:
+    """The rows in lists of some megabytes: a table of all would be another copy of a large context's columns."""
+    part: list[Rows] = []
+    size = 0
+    for one in rows:
+        part.append(one)
+        size += len(one.names) + len(one.identities) + len(one.times) + len(one.digests)
+        if size >= _PART:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
 
 
 class _Disk:
@@ -162,7 +150,7 @@ class _Disk:
         self._root = root
 
     def entry(self, path: str) -> Entry | None:
-        """As of `placing.Lookup`."""
+        """As of `laid.Lookup`."""
         full = self._root / path
         if full.is_symlink():
             return Entry(path=path, kind="symlink", mode=0o777, link=os.readlink(full))
@@ -275,21 +263,14 @@ def _skipping(ignored: Matcher, states: dict[str, State]) -> Skip:
     return skip
 
 
-def _rooted(found: Found) -> Entry:
-    """What comes from a context belongs to root: its ids mean nothing elsewhere.
-
-    Of extended attributes only a program's capabilities are taken, as in BuildKit's layers: all others speak of
-    this machine.
-    """
-    entry = found.entry
-    return msgspec.structs.replace(entry, uid=0, gid=0, xattrs=_capability(found.path) if _may_run(entry) else ())
-
-
 def _may_run(entry: Entry) -> bool:
     return entry.kind == "file" and bool(entry.mode & 0o111)
 
 
 def _capability(path: str) -> tuple[tuple[str, bytes], ...]:
+    """Of extended attributes only a program's capabilities are taken, as in BuildKit's layers: all others speak of
+    this machine.
+    """
     try:
         with short(path) as near:
             return ((_CAPABILITY, os.getxattr(near, _CAPABILITY, follow_symlinks=False)),)

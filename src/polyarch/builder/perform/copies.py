@@ -16,6 +16,7 @@ from polyarch.builder.perform.archives import Archive, open_archive
 from polyarch.builder.perform.copying import no_archive
 from polyarch.builder.perform.files import Files, StageFiles
 from polyarch.builder.perform.filesystem import Filesystems
+from polyarch.builder.perform.laid import Lookup
 from polyarch.builder.perform.layer import Layer
 from polyarch.builder.perform.site import VERSION, Result, Site, key_of, stack_of
 from polyarch.builder.perform.sources import Sources
@@ -192,7 +193,7 @@ class Copies:
         return StageFiles(self._filesystems, stack_of(stage, inputs)).text
 
     def _arrange(
-        self, vertex: Copy, sources: Sequence[Files], base: placing.Lookup, owner: tuple[int, int] | None
+        self, vertex: Copy, sources: Sequence[Files], base: Lookup, owner: tuple[int, int] | None
     ) -> copying.Arrangement:
         """What a copy holds on `base`: mostly what it holds on another that looks the same where it goes."""
         if any(part.unpack for part in vertex.parts):
@@ -214,7 +215,7 @@ class Copies:
         notes = _unknown(owner, f"USER {vertex.owner}") if arranged.items else ()
         return msgspec.structs.replace(made, notes=notes)
 
-    def _base(self, base: VertexId, inputs: Mapping[VertexId, Result]) -> placing.Lookup:
+    def _base(self, base: VertexId, inputs: Mapping[VertexId, Result]) -> Lookup:
         return StageFiles(self._filesystems, stack_of(base, inputs)) if base else placing.Empty()
 
     def _source(self, source: VertexId, inputs: Mapping[VertexId, Result]) -> Files:

@@ -6,14 +6,15 @@ content, so that a copy is packed once for all the platforms on whose bases it c
 
 import hashlib
 import posixpath
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
 
 from polyarch.builder.perform import modes, placing, wildcards
 from polyarch.builder.perform.archives import Archive
 from polyarch.builder.perform.files import Files
-from polyarch.builder.perform.placing import Placed, Placement, Rules
+from polyarch.builder.perform.laid import Items, Lookup, Placed, Rules
+from polyarch.builder.perform.placing import Placement
 from polyarch.builder.perform.through import Through, links_on
 from polyarch.builder.perform.unpacking import unpack
 from polyarch.builder.vertices import Copy
@@ -23,6 +24,8 @@ from polyarch.errors import NotFoundError, PolyarchError
 from polyarch.layers.entry import Content, Entry, Item, plain
 
 # Opens what is at a path of a source as an archive, or says that it is none.
+_MOST_FILES = 20_000
+
 OpenArchive = Callable[[Files, str], Archive | None]
 
 
@@ -34,21 +37,21 @@ class Arrangement(msgspec.Struct, frozen=True):
     `--chmod` closed to all but root.
     """
 
-    items: list[Placed]
+    items: Items
     sources: list[Files]
     asked: Mapping[str, Entry | None] = {}
     nothing: bool = False
     unusable: str = ""
     _known: dict[bool, str] = msgspec.field(default_factory=dict)
 
-    def lies_alike_on(self, base: placing.Lookup) -> bool:
+    def lies_alike_on(self, base: Lookup) -> bool:
         """Whether the copy of these sources would be this one on `base`, too."""
         # Of the root only its being there matters, and no layer lists it.
         return all(_looks_like(base.entry(path), answer) for path, answer in self.asked.items() if path)
 
-    def contents(self) -> list[Item]:
+    def contents(self) -> Iterator[Item]:
         """The layer's members and where their bytes are, in the order of a tar."""
-        return [(placed.entry, self._content(placed)) for placed in self.items]
+        return ((placed.entry, self._content(placed)) for placed in self.items)
 
     def _content(self, placed: Placed) -> Content | None:
         if placed.origin is None or placed.entry.kind != "file":
@@ -73,20 +76,25 @@ class Arrangement(msgspec.Struct, frozen=True):
         return self._known.setdefault(times, f"sha256:{digest.hexdigest()}")
 
     def fingerprints(self) -> dict[str, str]:
-        """What changes with each file that is taken, by its path in the source, for who compares two builds."""
+        """What changes with each file that is taken, by its path in the source, for who compares two builds.
+
+        Empty for more files than are worth the room.
+        """
         found: dict[str, str] = {}
         for placed in self.items:
             entry = placed.entry
             number, path = placed.origin or (0, entry.path)
             content = self.sources[number].fingerprint(path) if placed.origin is not None else entry.link
             found[path] = f"{entry.kind} {entry.mode:o} {content[-16:]}"
+            if len(found) > _MOST_FILES:
+                return {}
         return found
 
 
 def arrange(
     vertex: Copy,
     sources: Sequence[Files],
-    base: placing.Lookup,
+    base: Lookup,
     owner: tuple[int, int] | None,
     open_archive: OpenArchive,
 ) -> Arrangement:
@@ -112,24 +120,22 @@ def arrange(
                 unpack(placement, len(used) - 1, archive.order(), vertex.destination, rules)
             else:
                 placement.copy(files, number, one, vertex.destination, rules)
-    items = placement.items(rules.time)
-    for placed in items:
-        if ".wh." in placed.entry.path:
-            _refuse_whiteout(placed.entry.path)
-    if vertex.epoch is not None:
-        items = [_clamped(placed, vertex.epoch) for placed in items]
+    items = placement.items(rules.time, vertex.epoch)
+    for one in items.paths():
+        if ".wh." in one:
+            _refuse_whiteout(one)
     return Arrangement(items, used, asked.answers, placement.taken == 0, placement.unusable)
 
 
 class _Asked:
     """A base that remembers what it was asked, and what it said."""
 
-    def __init__(self, base: placing.Lookup) -> None:
+    def __init__(self, base: Lookup) -> None:
         self._base = base
         self.answers: dict[str, Entry | None] = {}
 
     def entry(self, path: str) -> Entry | None:
-        """As of `placing.Lookup`."""
+        """As of `laid.Lookup`."""
         if path not in self.answers:
             self.answers[path] = self._base.entry(path)
         return self.answers[path]
@@ -221,18 +227,12 @@ def _excluding(texts: Sequence[str]) -> Callable[[str, bool], int] | None:
     return excluded
 
 
-def make_directory(path: str, owner: tuple[int, int] | None, base: placing.Lookup, epoch: int | None) -> Arrangement:
+def make_directory(path: str, owner: tuple[int, int] | None, base: Lookup, epoch: int | None) -> Arrangement:
     """WORKDIR: the directory and its missing parents, 0755, the user's; nothing where it is there already."""
     placement = Placement(base)
     rules = Rules(owner=owner, time=epoch or 0)
     placement.make_directories(placing.resolve(placement, path), rules)
     return Arrangement(placement.items(rules.time), [])
-
-
-def _clamped(placed: Placed, epoch: int) -> Placed:
-    if placed.entry.mtime <= epoch:
-        return placed
-    return msgspec.structs.replace(placed, entry=msgspec.structs.replace(placed.entry, mtime=epoch))
 
 
 def _portable(entry: Entry) -> tuple[object, ...]:

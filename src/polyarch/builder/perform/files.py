@@ -44,7 +44,7 @@ class FlatFiles:
         self._inodes: dict[str, str] = {}
         for entry in entries:
             if entry.kind == "hardlink":
-                self._inodes[entry.path] = entry.link
+                self._inodes[entry.path] = self._inodes[entry.link] = entry.link
                 entry = msgspec.structs.replace(self._entries[entry.link], path=entry.path)
             self._entries[entry.path] = entry
             if entry.path:
@@ -61,15 +61,15 @@ class FlatFiles:
 
     def inode(self, path: str) -> str:
         """As of `placing.Tree`."""
-        return self._inodes.get(path, path)
+        return self._inodes.get(path, "")
 
     def content(self, path: str) -> Content:
         """As of `Files`."""
-        return self._content(self.inode(path))
+        return self._content(self._inodes.get(path, path))
 
     def fingerprint(self, path: str) -> str:
         """As of `Files`."""
-        return self._fingerprint(self.inode(path))
+        return self._fingerprint(self._inodes.get(path, path))
 
 
 def inline(files: Sequence[tuple[str, str]], time: int = 0) -> FlatFiles:

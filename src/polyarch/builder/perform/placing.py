@@ -7,14 +7,14 @@ directory. What comes out is the list of a layer's entries, parents first, each 
 """
 
 import posixpath
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Protocol
 
 import msgspec
 
-from polyarch.builder.perform.modes import Mode
+from polyarch.builder.perform.laid import Items, Laid, Lookup, Placed, Rules, Taken, changed, join
 from polyarch.errors import NotFoundError, PolyarchError
-from polyarch.layers.entry import Entry, order, plain
+from polyarch.layers.entry import Entry, plain
 from polyarch.layers.longpaths import shown
 from polyarch.layers.resolve import resolve as follow
 
@@ -26,47 +26,14 @@ class CollisionError(PolyarchError):
     """A directory where a file is to go, or the other way round."""
 
 
-class Lookup(Protocol):
-    """What is asked of a file system that is copied into; paths are as `Entry.path`."""
-
-    def entry(self, path: str) -> Entry | None:
-        """What lies at `path`, no symlink followed at its end nor on its way."""
-
-
 class Tree(Lookup, Protocol):
     """What is asked of one that is copied from, too. Its hard links are files that share an `inode`."""
 
     def inode(self, path: str) -> str:
-        """What is the same for all the names of one file, and for no other file."""
+        """What is the same for all the names of one file, and for no other file; "" for one that has a single name."""
 
     def names(self, path: str) -> tuple[str, ...]:
         """The names in a directory, sorted."""
-
-
-class Placed(msgspec.Struct, frozen=True, gc=False):
-    """An entry of the new layer, and where its bytes are: the number of the source, and the path there.
-
-    Names of one file have the same `inode`, which is 0 where a file has only one name.
-    """
-
-    entry: Entry
-    origin: tuple[int, str] | None = None
-    inode: int = 0
-
-
-class Rules(msgspec.Struct, frozen=True, kw_only=True):
-    """How entries are changed on their way: owner (uid, gid), mode, and the time of directories made for them.
-
-    `include` and `exclude` are asked with a path relative to the copied directory and whether it is one itself;
-    `include` None means everything. Both answer 0 for no, 2 for yes, and 1 for a directory below which that may be
-    otherwise.
-    """
-
-    owner: tuple[int, int] | None = None
-    mode: Mode | None = None
-    time: int = 0
-    include: Callable[[str, bool], int] | None = None
-    exclude: Callable[[str, bool], int] | None = None
 
 
 class Empty:
@@ -95,10 +62,12 @@ class Placement:
 
     def __init__(self, base: Lookup) -> None:
         self._base = base
-        self._placed: dict[str, Placed] = {}
+        self._laid = Laid()
         self._links: dict[str, str] = {}
         self._inodes = 0
-        self._files: dict[int, Entry] = {}
+        # The directories of the layer where the base has nothing: it is not asked for what is in them.
+        self._new: set[str] = set()
+        self._taken: Taken | None = None
         # How many files, directories and archives of sources are in it.
         self.taken = 0
         # A directory that an octal mode for files has made impossible to enter.
@@ -106,41 +75,19 @@ class Placement:
 
     def entry(self, path: str) -> Entry | None:
         """What lies at `path` in the layer, else below it."""
-        placed = self._placed.get(path)
-        return placed.entry if placed is not None else self._base.entry(path)
+        placed = self._laid.get(path)
+        return placed.entry if placed is not None else self._below(path)
+
+    def _below(self, path: str) -> Entry | None:
+        return None if path.rpartition("/")[0] in self._new else self._base.entry(path)
 
     def placed(self, path: str) -> Placed | None:
         """What this layer has at `path`."""
-        return self._placed.get(path)
+        return self._laid.get(path)
 
-    def items(self, time: int = 0) -> list[Placed]:
-        """All entries, parents first: directories below that something lies in are listed as they are there.
-
-        An overlay's upper directory has them, too, and a reader that unpacks only this layer needs them. They have the
-        `time` of directories that are made: what is put into one changes its time, and the layer must not depend on
-        which platform's base was asked.
-        """
-        complete = dict(self._placed)
-        for path in self._placed:
-            parent = posixpath.dirname(path)
-            while parent and parent not in complete:
-                below = self._base.entry(parent)
-                assert below is not None, parent
-                complete[parent] = Placed(plain(below, mtime=time))
-                parent = posixpath.dirname(parent)
-        firsts: dict[int, Placed] = {}
-        return [self._named(complete[path], firsts) for path in sorted(complete, key=order) if path]
-
-    def _named(self, placed: Placed, firsts: dict[int, Placed]) -> Placed:
-        """An entry as the layer has it: of a file with several names the first is the file, the others link to it."""
-        if not placed.inode:
-            return placed
-        path = placed.entry.path
-        entry = msgspec.structs.replace(self._files[placed.inode], path=path)
-        first = firsts.setdefault(placed.inode, placed)
-        if first is not placed:
-            entry = msgspec.structs.replace(entry, kind="hardlink", link=first.entry.path, size=0, major=0, minor=0)
-        return msgspec.structs.replace(placed, entry=entry)
+    def items(self, time: int = 0, epoch: int | None = None) -> Items:
+        """All entries, parents first, as of `Laid.items`. Nothing must be placed any more."""
+        return Items(self._laid, self._base, time, epoch)
 
     def make_directories(self, path: str, rules: Rules) -> None:
         """Make the directory `path` (resolved) and its parents where they are missing."""
@@ -191,7 +138,7 @@ class Placement:
         inode = original.inode
         if not inode:
             inode = self._inodes = self._inodes + 1
-            self._placed[original.entry.path] = msgspec.structs.replace(original, inode=inode)
+            self.put(msgspec.structs.replace(original, inode=inode))
         shared = msgspec.structs.replace(
             original.entry,
             path=entry.path,
@@ -201,13 +148,12 @@ class Placement:
             mtime=entry.mtime,
             xattrs=tuple(sorted((dict(original.entry.xattrs) | dict(entry.xattrs)).items())),
         )
-        self._files[inode] = shared
+        self._laid.files[inode] = shared
         self.put(Placed(shared, original.origin, inode))
 
     def remove_below(self, path: str) -> None:
         """Forget what this layer has in `path`, which is to be no directory any more."""
-        for below in [one for one in self._placed if one.startswith(path + "/")]:
-            del self._placed[below]
+        self._laid.remove_below(path)
 
     def _followed(self, path: str) -> Entry | None:
         return self.entry(resolve(self, path))
@@ -217,8 +163,9 @@ class Placement:
 
         Iterative: a tree may be thousands of directories deep.
         """
-        included = self._visit(walk, entry, _Step(walk.top, "", target, walk.rules.include is None))
-        pending = [] if included is None else [_Step(walk.top, "", target, included).names(walk.source)]
+        top = _Step(posixpath.basename(target), walk.top, "", target, walk.rules.include is None)
+        included = self._visit(walk, entry, top)
+        pending = [] if included is None else [msgspec.structs.replace(top, included=included).names(walk.source)]
         while pending:
             step = next(pending[-1], None)
             if step is None:
@@ -253,7 +200,7 @@ class Placement:
         if not directory:
             if included:
                 self._copy_parents(walk, step.path, step.relative, step.target)
-                self._place_file(walk, entry, step.path, step.target)
+                self._place_file(walk, entry, step)
             return None
         if included and taken:
             self._copy_parents(walk, step.path, step.relative, step.target)
@@ -276,10 +223,10 @@ class Placement:
             if found is None:
                 entry = walk.source.entry(above)
                 assert entry is not None, above
-                self.put(Placed(self._changed(entry, place, walk.rules)))
+                self._put_directory(changed(entry, place, walk.rules), walk.rules)
             elif found.kind != "directory":
                 raise CollisionError(f"cannot copy to non-directory: /{place}")
-            elif above != walk.top and place not in self._placed:
+            elif above != walk.top and place not in self._laid:
                 # What is there already gets the mode, and keeps the rest.
                 entry = walk.source.entry(above)
                 assert entry is not None, above
@@ -291,44 +238,42 @@ class Placement:
         if found is not None and found.kind != "directory":
             raise CollisionError(f"cannot copy to non-directory: /{target}")
         if target and (found is None or overwrite):
-            self.put(Placed(self._changed(entry, target, rules)))
+            self._put_directory(changed(entry, target, rules), rules)
 
-    def _place_file(self, walk: "_Walk", entry: Entry, path: str, target: str) -> None:
+    def _put_directory(self, entry: Entry, rules: Rules) -> None:
+        self._look_at_mode(entry.path, entry.mode, rules)
+        self.put(Placed(entry))
+
+    def _place_file(self, walk: "_Walk", entry: Entry, step: "_Step") -> None:
         self.taken += 1
+        path, target = step.path, step.target
         found = self.entry(target)
         if found is not None and found.kind == "directory":
             raise CollisionError(f"cannot replace to directory /{target} with file")
-        changed = self._changed(entry, target, walk.rules)
         if entry.kind != "file":
-            self.put(Placed(changed))
+            self.put(Placed(changed(entry, target, walk.rules)))
             return
-        first = self._links.setdefault(walk.source.inode(path), target)
+        inode = walk.source.inode(path)
+        first = self._links.setdefault(inode, target) if inode else target
         if first != target:
-            self.link(changed, self._placed[first])
+            original = self.placed(first)
+            assert original is not None, first
+            self.link(changed(entry, target, walk.rules), original)
+        elif inode or not path.endswith(step.name) or posixpath.basename(path) != step.name:
+            self.put(Placed(changed(entry, target, walk.rules), (walk.number, path)))
         else:
-            self.put(Placed(changed, (walk.number, path)))
+            self._take(walk, step)
 
-    def _changed(self, entry: Entry, target: str, rules: Rules) -> Entry:
-        uid, gid = rules.owner or (entry.uid, entry.gid)
-        mode = entry.mode
-        if rules.mode is not None and entry.kind != "symlink":
-            mode = rules.mode.apply(mode, directory=entry.kind == "directory")
-            if entry.kind == "directory":
-                self._look_at_mode(target, mode, rules)
-        # A plain Entry, without what a subclass knows of its place in a tar. Built in one go: a copy has thousands.
-        return Entry(
-            path=target,
-            kind=entry.kind,
-            mode=mode,
-            uid=uid,
-            gid=gid,
-            size=entry.size,
-            mtime=entry.mtime,
-            link=entry.link,
-            xattrs=entry.xattrs,
-            major=entry.major,
-            minor=entry.minor,
-        )
+    def _take(self, walk: "_Walk", step: "_Step") -> None:
+        """Let the layer have a file of one name, as it lies in the source."""
+        _check_length(step.target)
+        above, directory = step.path.rpartition("/")[0], step.target.rpartition("/")[0]
+        taken = self._taken
+        if taken is None or taken.path != above or taken.target != directory or taken.rules is not walk.rules:
+            taken = None
+        if taken is None or taken.source is not walk.source or taken.number != walk.number:
+            taken = self._taken = Taken(walk.source, walk.number, walk.rules, above, directory)
+        self._laid.put(directory, step.name, taken)
 
     def _look_at_mode(self, directory: str, mode: int, rules: Rules) -> None:
         """Remember a directory that somebody may read, and not enter."""
@@ -338,14 +283,18 @@ class Placement:
     def put(self, placed: Placed) -> None:
         """Let the layer have this entry, in place of another of its path."""
         path = placed.entry.path
-        # Only then can a name be too long, in whatever alphabet.
-        if len(path) * 4 > _LONGEST_NAME:
-            _check_length(path)
-        self._placed[path] = placed
+        _check_length(path)
+        directory, _, name = path.rpartition("/")
+        if placed.entry.kind == "directory" and self._below(path) is None:
+            self._new.add(path)
+        self._laid.put(directory, name, placed)
 
 
 def _check_length(path: str) -> None:
     """Raises PolyarchError for a path that no Linux could unpack (NAME_MAX and PATH_MAX of limits.h)."""
+    # Only then can a name be too long, in whatever alphabet.
+    if len(path) * 4 <= _LONGEST_NAME:
+        return
     raw = path.encode("utf-8", "surrogateescape")
     if len(raw) >= _LONGEST_PATH or any(len(name) > _LONGEST_NAME for name in raw.split(b"/")):
         raise PolyarchError(
@@ -365,11 +314,12 @@ class _Walk(msgspec.Struct, frozen=True):
 
 
 class _Step(msgspec.Struct, frozen=True, gc=False):
-    """One path on a walk: in the source, relative to the top of the walk, and where it goes.
+    """One path on a walk: in the source, relative to the top of the walk, and where it goes, which ends in `name`.
 
     `included` is whether the rules take all below the directory that it is in.
     """
 
+    name: str
     path: str
     relative: str
     target: str
@@ -378,9 +328,5 @@ class _Step(msgspec.Struct, frozen=True, gc=False):
     def names(self, source: Tree) -> "Iterator[_Step]":
         """The steps for what is in this directory."""
         for name in source.names(self.path):
-            yield _Step(join(self.path, name), join(self.relative, name), join(self.target, name), self.included)
-
-
-def join(directory: str, name: str) -> str:
-    """posixpath.join for a name without slashes, at a tenth of its cost."""
-    return f"{directory}/{name}" if directory else name
+            places = join(self.path, name), join(self.relative, name), join(self.target, name)
+            yield _Step(name, *places, self.included)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from polyarch.builder.perform import placing
 from polyarch.builder.perform.files import Files
+from polyarch.builder.perform.laid import join
 from polyarch.layers.entry import Content, Entry, plain
 
 
@@ -19,7 +20,7 @@ def links_on(files: Files, top: str, parents: Sequence[str]) -> Mapping[str, str
     found: dict[str, str] = {}
     path = top
     for name in parents:
-        path = placing.join(path, name)
+        path = join(path, name)
         place = _placed(path, found)
         entry = files.entry(place)
         if entry is None:
@@ -50,7 +51,7 @@ class Through:
         self._links = links
 
     def entry(self, path: str) -> Entry | None:
-        """As of `placing.Lookup`."""
+        """As of `laid.Lookup`."""
         found = self._files.entry(_placed(path, self._links))
         return found if found is None or found.path == path else plain(found, path=path)
 

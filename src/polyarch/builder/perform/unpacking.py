@@ -5,7 +5,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from polyarch.builder.perform.placing import Lookup, Placed, Placement, Rules, join, resolve
+from polyarch.builder.perform.laid import Lookup, Placed, Rules, join
+from polyarch.builder.perform.placing import Placement, resolve
 from polyarch.errors import PolyarchError
 from polyarch.layers.entry import Entry, plain
 

@@ -4,7 +4,8 @@ import itertools
 import posixpath
 from collections.abc import Callable, Iterator
 
-from polyarch.builder.perform.placing import Tree, join, resolve
+from polyarch.builder.perform.laid import join
+from polyarch.builder.perform.placing import Tree, resolve
 from polyarch.errors import NotFoundError
 
 

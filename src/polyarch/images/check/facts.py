@@ -5,7 +5,7 @@ where candidates are, with range requests where its blob is in a registry.
 """
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -69,18 +69,24 @@ class Learner:
                 known = self._known[layer.diff_id] = self._remembered(layer) or self._told(layer)
             return known
 
+    def facts(self, layer: Layer) -> Facts:
+        """Only the facts of a layer, for who may do without its listing, which can be large. Raises as `learn`."""
+        raw = self._store.cache.get(_KIND, layer.diff_id) if self._store is not None else None
+        known = decode(raw) if raw is not None else None
+        return known or self._told(layer, briefly=True)[1]
+
     def _remembered(self, layer: Layer) -> "tuple[Listing, Facts] | None":
         if self._store is None or (raw := self._store.cache.get(_KIND, layer.diff_id)) is None:
             return None
         facts, listing = decode(raw), self._listing(layer)
         return None if facts is None or listing is None else (listing, facts)
 
-    def _told(self, layer: Layer) -> "tuple[Listing, Facts]":
-        """Learn it from the blob, and say so."""
+    def _told(self, layer: Layer, *, briefly: bool = False) -> "tuple[Listing, Facts]":
+        """Learn it from the blob, and say so. `briefly`: of a known listing only the entries of interest are given."""
         unit = f"check {layer.diff_id}"
         self._emit(progress.Started(unit, f"read {layer.blob.digest}"))
         try:
-            listing = self._listing(layer)
+            listing = self._listing(layer, interests if briefly else None)
             learnt = self._scan(layer) if listing is None else (listing, self._sweep(layer, listing))
         except Exception as error:
             self._emit(progress.failed(unit, error))
@@ -90,12 +96,12 @@ class Learner:
         self._emit(progress.Finished(unit))
         return learnt
 
-    def _listing(self, layer: Layer) -> "Listing | None":
+    def _listing(self, layer: Layer, wanted: "Callable[[Listed], bool] | None" = None) -> "Listing | None":
         from polyarch.layers.listing import decode as decode_listing
 
         raw = self._store.cache.get(_LISTING, layer.diff_id) if self._store is not None else None
         try:
-            return decode_listing(raw) if raw is not None else None
+            return decode_listing(raw, wanted) if raw is not None else None
         except CorruptError:
             return None  # of another version: it is made anew
 
