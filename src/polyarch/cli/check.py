@@ -37,10 +37,10 @@ def check(
     progress: str | None,
     insecure: bool,
 ) -> None:
-    """Check that an image is what it says: of the store, a registry, a layout or an archive.
+    """Check that an image in the store, a registry, a layout or an archive is what it says it is.
 
-    Binaries of another architecture, commands that cannot run, loaders and libraries that are missing, indexes that
-    contradict their images. Exits with 1 where something is wrong.
+    Finds binaries of another architecture, commands that cannot run, missing loaders and libraries, and indexes that
+    contradict their images. Exits with 1 if something is wrong.
     """
     from polyarch.images.check import check as checking
 

@@ -53,8 +53,8 @@ PROGRAM = {
         "version": ("about:version", "Show the version of polyarch and of what it runs on"),
     },
     "Management Commands": {
-        "buildx": ("commands:buildx", "Commands under the names that docker's buildx has"),
-        "image": ("commands:image", "Commands about images, under docker's longer names"),
+        "buildx": ("commands:buildx", "Commands with the names of docker buildx"),
+        "image": ("commands:image", "Commands with the names of docker image"),
         "manifest": ("manifest:manifest", "Make, edit, compare and push multi-platform indexes"),
         "system": ("system:system", "Manage the store"),
     },
@@ -84,9 +84,9 @@ PROGRAM = {
 @click.option("-v", "--version", "show_version", is_flag=True, help="Print the version and quit")
 @click.pass_context
 def program(context: click.Context, root: str | None, debug: bool, show_version: bool) -> None:
-    """One container image for many platforms: built, kept, edited, checked, run and shipped.
+    """Build, store, edit, check, run and ship one container image for many platforms.
 
-    No daemon, no root. The words are docker's.
+    It needs neither a daemon nor root, and takes docker's commands and flags.
     """
     if show_version:
         from polyarch.version import VERSION
@@ -96,5 +96,5 @@ def program(context: click.Context, root: str | None, debug: bool, show_version:
     context.obj = context.with_resource(Session(root=Path(root) if root else None, debug=debug))
 
 
-image = LazyGroup("image", sections=IMAGE, help="Commands about images, under docker's longer names.")
-buildx = LazyGroup("buildx", sections=BUILDX, help="Commands under the names that docker's buildx has.")
+image = LazyGroup("image", sections=IMAGE, help="Commands with the names of docker image.")
+buildx = LazyGroup("buildx", sections=BUILDX, help="Commands with the names of docker buildx.")

@@ -49,8 +49,8 @@ def drift(
 ) -> None:
     """Show what differs between the platforms of one image, though it should not.
 
-    Its config, its packages and their versions, and which files there are. Paths that differ only by the name of the
-    architecture are one path.
+    Compares the config, the packages and their versions, and the names of the files. Paths that differ only in the
+    name of the architecture count as one path.
     """
     from polyarch.images.compare import drift as drifting
 

@@ -218,7 +218,7 @@ def history(
     platform: str | None,
     form: str | None,
 ) -> None:
-    """Show how an image came to be, the newest step first."""
+    """Show the history of an image, the newest step first."""
     from polyarch.images import choose, names
     from polyarch.images import history as histories
 

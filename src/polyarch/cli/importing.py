@@ -35,9 +35,9 @@ def import_(
     message: str,
     progress: str | None,
 ) -> None:
-    """Make the image for one platform from a tar, compressed or not, of its root filesystem.
+    """Create an image for one platform from a tar (compressed or not) of its root filesystem.
 
-    NAME becomes an index, or the image becomes the entry for its platform in the index that NAME is.
+    NAME becomes an index with this image; if it is one already, the image becomes its entry for the platform.
     """
     from polyarch.images import import_ as importing
     from polyarch.oci import reference as references

@@ -14,7 +14,7 @@ from polyarch.cli.session import Session, pass_session
 @options.format_
 @pass_session
 def inspect(session: Session, names: tuple[str, ...], platform: str | None, kind: str | None, form: str | None) -> None:
-    """Show what is known of images: config, layers, names, and the platforms of an index."""
+    """Show the details of images: config, layers, names, and the platforms of an index."""
     from polyarch.images import inspect as inspecting
 
     wanted, host = session.platform(platform), session.host()

@@ -30,7 +30,7 @@ def login(
     password_stdin: bool,
     insecure: bool,
 ) -> None:
-    """Check credentials at a registry and keep them, in docker's config.json or its credential helper."""
+    """Check credentials with a registry and save them in docker's config.json or its credential helper."""
     from polyarch.registry import Credential
 
     host = _host(server)

@@ -22,11 +22,11 @@ COMMANDS = {
         "annotate": ("manifest:annotate", "Change the platform or the annotations of an entry, or of the list"),
         "create": ("manifest:create", "Make a list of images"),
         "diff": ("manifest:diff", "Show what differs between two lists"),
-        "exists": ("manifest:exists", "Say by the exit status whether a list is in the store"),
+        "exists": ("manifest:exists", "Check whether a list is in the store"),
         "inspect": ("manifest:inspect", "Show an index or a manifest, of the store or a registry"),
         "ls": ("manifest:ls", "List the indexes of the store"),
         "push": ("manifest:push", "Send a list with its images to a registry"),
-        "remove": ("manifest:remove", "Take an entry out of a list"),
+        "remove": ("manifest:remove", "Remove an entry from a list"),
         "rm": ("manifest:rm", "Remove lists from the store"),
     }
 }
@@ -72,9 +72,9 @@ def create(
     form: str | None,
     insecure: bool,
 ) -> None:
-    """Make LIST of images: of the store, of any registries, of layouts (oci-layout://DIR[:TAG]) and archives.
+    """Create LIST from images of the store, of registries, of layouts (oci-layout://DIR[:TAG]) and archives.
 
-    An index among them is taken apart; its attestations stay beside their images.
+    The images of an index are added one by one, with their attestations.
     """
     from polyarch.indexes import create as creating
 
@@ -169,7 +169,7 @@ def annotate(
 @click.argument("member", metavar="MANIFEST|DIGEST|PLATFORM")
 @pass_session
 def remove(session: Session, name: str, member: str) -> None:
-    """Take an entry out of LIST, with the attestations that speak of it."""
+    """Remove an entry from LIST, with its attestations."""
     from polyarch.indexes import edit as editing
 
     done = editing.remove(session.places(), name, member)
@@ -309,7 +309,7 @@ def rm(session: Session, names: tuple[str, ...]) -> None:
 @click.argument("name", metavar="LIST", shell_complete=options.complete_image)
 @pass_session
 def exists(session: Session, name: str) -> int:
-    """Exit with 0 where LIST is in the store, else with 1."""
+    """Exit with 0 if LIST is in the store, else with 1."""
     from polyarch.indexes import lists
 
     return 0 if lists.exists(session.store, name) else 1

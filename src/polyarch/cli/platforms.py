@@ -58,7 +58,7 @@ def platforms(session: Session, platform: tuple[str, ...], form: str | None) -> 
 @click.option("--timeout", hidden=True, expose_value=False)
 @pass_session
 def inspect(session: Session, name: str | None, bootstrap: bool) -> None:
-    """Show what builds here: there is one builder, polyarch itself, and no daemon."""
+    """Show the builder. There is one, polyarch itself; no daemon runs."""
     from polyarch.version import VERSION
 
     found = _support(session, ())

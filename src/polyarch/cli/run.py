@@ -91,7 +91,7 @@ def run(
 ) -> int:
     """Run a command in an image, for this machine's platform or another. Its exit status becomes ours.
 
-    Nothing of it stays: there is no daemon that would keep a container.
+    The container is removed when the command ends; no daemon keeps it.
     """
     import msgspec
 

@@ -99,9 +99,9 @@ def _limit(session: Session, cache: "Sequence[Record]") -> str:
 )
 @pass_session
 def prune(session: Session, everything: bool, force: bool, dry_run: bool, limit: str | None) -> None:
-    """Remove images without a name and all that neither a name nor the build cache needs.
+    """Remove images without a name, and everything that neither an image nor the build cache needs.
 
-    On a terminal, only says what would go without -f.
+    On a terminal, only lists what would be removed, unless -f is given.
     """
     from polyarch.images import prune as pruning
 
