@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from polyarch.errors import ConflictError, CorruptError, NotFoundError, PolyarchError, UsageError
+from polyarch.layers import listing as listings
 from polyarch.layers.compression import Compression, decompress
 from polyarch.layers.content import stamp_of
 from polyarch.layers.entry import Entry, Item, LocalFile
@@ -217,3 +218,15 @@ def test_a_level_that_there_is_not_is_refused() -> None:
         Compression("gzip", 13)
     assert Compression("zstd", 19).tag() == "zstd-19-blocks1"
     assert Compression().tag() == Compression("gzip", 1).tag() == "gzip-1-blocks1-toc1"
+
+
+def test_a_listing_is_read_as_far_as_it_is_wanted() -> None:
+    made = packed([directory("d"), *(file(f"d/{number}", b"x" * number) for number in range(300))])[0]
+    some = listings.decode(made.encoded, lambda entry: entry.size > 290)
+    assert some.entries == made.listing.entries[-9:]
+    bare = listings.decode_blocks(made.encoded)
+    assert (bare.entries, bare.blocks, bare.blob, bare.size) == ((), *_rest(made.listing))
+
+
+def _rest(listing: listings.Listing) -> tuple[object, ...]:
+    return listing.blocks, listing.blob, listing.size

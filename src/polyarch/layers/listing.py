@@ -167,20 +167,33 @@ def decode(raw: bytes, wanted: Callable[[Listed], bool] | None = None) -> Listin
 
     Raises CorruptError where the bytes are none, or of another version.
     """
+    found, entries = _decoded(raw, wanted)
+    return Listing(entries=tuple(entries), size=found.size, blocks=found.blocks, blob=found.blob, texts=found.texts)
+
+
+def decode_blocks(raw: bytes) -> Listing:
+    """The same without its entries. Raises as `decode` does."""
+    found, _ = _decoded(raw, None, whole=False)
+    return Listing(entries=(), size=found.size, blocks=found.blocks, blob=found.blob, texts=found.texts)
+
+
+def _decoded(
+    raw: bytes, wanted: Callable[[Listed], bool] | None, *, whole: bool = True
+) -> "tuple[_Encoded, list[Listed]]":
     try:
         # To take few of many entries, rows are decoded one by one.
-        found = msgspec.msgpack.decode(raw, type=_Encoded if wanted is None else _Loose)
+        found = msgspec.msgpack.decode(raw, type=_Encoded if wanted is None and whole else _Loose)
         if found.version != _VERSION:
             raise CorruptError(f"a listing has the version {found.version}, this one reads {_VERSION}")
         entries: list[Listed] = []
-        if found.rows:
+        if found.rows and whole:
             rows = map(_row, found.rows) if isinstance(found, _Loose) else found.rows
-            whole = zip(_parts(found.names), _parts(found.links), rows, strict=True)
-            every = (_joined(path, link, row) for path, link, row in whole)
+            columns = zip(_parts(found.names), _parts(found.links), rows, strict=True)
+            every = (_joined(path, link, row) for path, link, row in columns)
             entries = list(every if wanted is None else filter(wanted, every))
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise CorruptError(f"a listing is malformed: {error}") from error
-    return Listing(entries=tuple(entries), size=found.size, blocks=found.blocks, blob=found.blob, texts=found.texts)
+    return found, entries
 
 
 class _Loose(_Encoded, array_like=True, frozen=True):

@@ -94,11 +94,11 @@ def _blocks(store: "Store", like: Layer | None, compression: "Compression") -> "
     if like is None or like.blob is None or compression.kind != "gzip" or not store.has_blob(like.blob):
         return None
     from polyarch.layers.known import KnownBlocks
-    from polyarch.layers.listing import decode as decode_listing
+    from polyarch.layers.listing import decode_blocks
 
     raw = store.cache.get("listing", like.diff_id)
     try:
-        if raw is None or (listing := decode_listing(raw, lambda _: False)).blob != like.blob.digest:
+        if raw is None or (listing := decode_blocks(raw)).blob != like.blob.digest:
             return None
         return KnownBlocks(str(store.blob_path(like.blob.digest)), like.blob.size, listing)
     except (CorruptError, FileNotFoundError):
