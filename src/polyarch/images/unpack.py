@@ -56,6 +56,10 @@ class _Shape(msgspec.Struct, frozen=True, array_like=True):
     device: str = ""
 
 
+# Worked out here, as in `layers.listing`: several threads may be the first to decode one.
+msgspec.msgpack.Decoder(_Shape)
+
+
 # What a root directory is that nobody says anything of.
 _PLAIN_ROOT = (0o755, 0, 0)
 

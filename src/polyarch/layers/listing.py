@@ -202,6 +202,11 @@ class _Loose(_Encoded, array_like=True, frozen=True):
     rows: list[msgspec.Raw]  # type: ignore[assignment]
 
 
+# msgspec works out a type when it is first decoded, and two threads that do so at once end the process.
+for _type in (_Encoded, _Loose, _Row):
+    msgspec.msgpack.Decoder(_type)
+
+
 def _row(raw: Any) -> _Row:
     return msgspec.msgpack.decode(raw, type=_Row)
 

@@ -46,6 +46,10 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.diff_id or self.snapshot
 
 
+# Worked out here, as in `layers.listing`: several threads may be the first to decode one.
+msgspec.json.Decoder(Layer)
+
+
 def encode(layer: Layer) -> bytes:
     """The record that the cache keeps."""
     return msgspec.json.encode(layer)

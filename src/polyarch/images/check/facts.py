@@ -45,6 +45,10 @@ class Facts(msgspec.Struct, frozen=True, array_like=True):
     packages: dict[int, tuple[Package, ...]]
 
 
+# Worked out here, as in `layers.listing`: several threads may be the first to decode one.
+msgspec.msgpack.Decoder(Facts)
+
+
 class Learner:
     """Learns of layers for one command; safe from many threads. It owns only locks.
 
