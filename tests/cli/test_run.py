@@ -2,6 +2,7 @@
 
 import os
 import pty
+import select
 import shutil
 import signal
 import subprocess
@@ -9,10 +10,12 @@ import tarfile
 import termios
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests import bases, trees
+from tests.needs import need
 from tests.program import Program
 
 pytestmark = pytest.mark.integration
@@ -171,20 +174,51 @@ def test_a_missing_image_is_pulled_and_never_means_never(polyarch: Program, busy
 
 def test_a_terminal_is_given_when_there_is_one(polyarch: Program, busybox: str) -> None:
     assert "needs a terminal" in polyarch.fails("run", "-t", busybox, "true").stderr
-    controller, terminal = pty.openpty()
-    command = [polyarch.path, "run", "-it", busybox, "sh", "-c", "tty; echo $TERM"]
-    done = subprocess.Popen(command, env=polyarch.env, stdin=terminal, stdout=terminal, stderr=terminal)
-    os.close(terminal)
-    said = b""
-    try:
-        while chunk := os.read(controller, 1000):
-            said += chunk
-    except OSError:
-        pass  # Linux says EIO when the last one has closed the terminal
-    os.close(controller)
-    assert done.wait(timeout=30) == 0, said
+    said, _ = at_a_terminal(polyarch, busybox, "sh", "-c", "tty; echo $TERM")
     assert b"/dev/pts/" in said or b"/dev/console" in said
     assert b"xterm" in said
+
+
+@pytest.mark.parametrize("runtime", ["crun", "runc"])
+def test_a_terminal_shows_all_that_was_written_and_takes_what_is_typed(
+    polyarch: Program, busybox: str, runtime: str, tmp_path: Path
+) -> None:
+    need(runtime)
+    found = tmp_path / "bin"
+    found.mkdir()
+    for name in (runtime, "setpriv", "unshare"):
+        path = shutil.which(name)
+        assert path is not None
+        (found / name).symlink_to(path)
+    other = {**polyarch.env, "PATH": str(found)}
+    script = "read word; echo got $word; seq 1 20000; echo the end"
+    said, modes = at_a_terminal(polyarch, busybox, "sh", "-c", script, typed=b"hello\r", env=other)
+    lines = said.split(b"\r\n")
+    assert b"got hello" in lines
+    assert lines[-20002:] == [*(b"%d" % number for number in range(1, 20001)), b"the end", b""]
+    assert modes[0] == modes[1], "the terminal is left as it was found"
+
+
+def at_a_terminal(
+    polyarch: Program, image: str, *command: str, typed: bytes = b"", env: dict[str, str] | None = None
+) -> tuple[bytes, tuple[list[Any], list[Any]]]:
+    """What `run -it` shows, and the terminal's modes before and after."""
+    controller, terminal = pty.openpty()
+    before = termios.tcgetattr(terminal)
+    words = [polyarch.path, "run", "-it", image, *command]
+    done = subprocess.Popen(words, env=env or polyarch.env, stdin=terminal, stdout=terminal, stderr=terminal)
+    os.write(controller, typed)
+    said = bytearray()
+    ended = False
+    while not ended or select.select([controller], [], [], 0)[0]:
+        ended = done.poll() is not None
+        if select.select([controller], [], [], 0.05)[0]:
+            said += os.read(controller, 1 << 16)
+    after = termios.tcgetattr(terminal)
+    os.close(terminal)
+    os.close(controller)
+    assert done.returncode == 0, said
+    return bytes(said), (before, after)
 
 
 def started(polyarch: Program, *command: str) -> "subprocess.Popen[str]":

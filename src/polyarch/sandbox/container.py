@@ -6,10 +6,10 @@ import itertools
 import os
 import stat
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self
 
 import msgspec
 
@@ -21,6 +21,7 @@ from polyarch.sandbox.account import Account, resolve_user
 from polyarch.sandbox.emulators import VARIABLES, Copies
 from polyarch.sandbox.host import host_platform
 from polyarch.sandbox.mounts import Bind, File, Overlay, Tmpfs
+from polyarch.sandbox.output import Reader, Sink
 from polyarch.sandbox.process import Process
 from polyarch.sandbox.rootfs import Rootfs
 from polyarch.sandbox.stubs import Point, Stubs
@@ -28,9 +29,7 @@ from polyarch.sandbox.stubs import Point, Stubs
 if TYPE_CHECKING:
     import subprocess
 
-Sink = Callable[[bytes], None] | int | None
 
-_READ_SIZE = 1 << 16
 _SYSTEM_POINTS = (Point("/proc", True), Point("/sys", True), Point("/dev", True))
 
 
@@ -170,8 +169,9 @@ class Sandbox:
                     cwd.make(rootfs, process.cwd, account)
                 resolved = [_like_hidden(_moved(each, places), rootfs, stubs) for each in given]
                 self._write_config(process, rootfs, account, resolved, bundle)
-                command = self._runtime.command(self._state, bundle, name)
-                status = self._run(command, stdin, stdout, stderr, process.terminal)
+                with self._console(bundle, process, stdin, stdout) as console:
+                    command = self._runtime.command(self._state, bundle, name, console)
+                    status = self._run(command, stdin, stdout, stderr, process.terminal)
             finally:
                 stubs.remove()
             if status != 0:
@@ -182,6 +182,19 @@ class Sandbox:
         finally:
             files.remove(bundle)
             files.remove(os.path.join(self._state, name))
+
+    @contextlib.contextmanager
+    def _console(self, bundle: str, process: Process, stdin: int | None, stdout: Sink) -> Iterator[str]:
+        """The path of a socket for the process's terminal; empty where it has none, or the runtime does the copying."""
+        # runc copies the whole output, and takes a console socket only for a container in the background.
+        if not process.terminal or self._runtime.kind != "crun" or stdin is None or not isinstance(stdout, int):
+            yield ""
+            return
+        from polyarch.sandbox.console import Console
+
+        path = os.path.join(bundle, "console")
+        with Console(path, stdin, stdout):
+            yield path
 
     def _emulate(self, process: Process, platform: Platform | None) -> None:
         """Makes this and other platforms run, by emulators that do not take the process's variables for options.
@@ -276,7 +289,7 @@ class Sandbox:
                 self._running.add(child)
             undo.callback(self._reap, child)
             readers = [
-                _Reader(pipe, sink, child)
+                Reader(pipe, sink, child)
                 for pipe, sink in ((child.stdout, stdout), (child.stderr, stderr))
                 if pipe is not None and callable(sink)
             ]
@@ -314,28 +327,6 @@ class Sandbox:
         self._undo.close()
         with contextlib.suppress(OSError):
             os.rmdir(self._place)
-
-
-class _Reader(threading.Thread):
-    """Hands what comes out of a pipe to a sink, to the end. Owns the pipe. A sink that raises kills the child."""
-
-    def __init__(self, pipe: IO[bytes], sink: Callable[[bytes], None], child: "subprocess.Popen[bytes]") -> None:
-        super().__init__(name="polyarch-output", daemon=True)
-        self.failure: BaseException | None = None
-        self._pipe = pipe
-        self._sink = sink
-        self._child = child
-        self.start()
-
-    def run(self) -> None:
-        with self._pipe as pipe:
-            try:
-                while data := os.read(pipe.fileno(), _READ_SIZE):
-                    self._sink(data)
-            except BaseException as failure:
-                # Raised again by Sandbox.run, in the thread that asked for the process.
-                self.failure = failure
-                runtime.kill(self._child)
 
 
 def _points(given: Sequence[Bind | Tmpfs]) -> list[Point]:

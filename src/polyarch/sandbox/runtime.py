@@ -38,8 +38,11 @@ class Runtime(msgspec.Struct, frozen=True):
     setpriv: str
     unshare: str
 
-    def command(self, state: str, bundle: str, name: str) -> list[str]:
-        """The words that run the bundle `bundle` as container `name` and give its exit status."""
+    def command(self, state: str, bundle: str, name: str, console: str = "") -> list[str]:
+        """The words that run the bundle `bundle` as container `name` and give its exit status.
+
+        `console` is a socket that gets the container's terminal; without one the runtime copies it to its own.
+        """
         log, pid = os.path.join(bundle, _LOG), os.path.join(bundle, _PID)
         if self.kind == "crun" and ":" in log:
             log = f"file:{log}"  # crun takes what stands before the first colon for a kind of log
@@ -49,7 +52,8 @@ class Runtime(msgspec.Struct, frozen=True):
         # crun in its json format would write that to the process's stderr as well.
         guard += ["--cgroup-manager=disabled"] if self.kind == "crun" else ["--log-format", "json", "--rootless=true"]
         # A keyring for each container would soon meet the user's quota; seccomp keeps processes from keys.
-        return [*guard, "run", "--no-new-keyring", "--pid-file", pid, "--bundle", bundle, name]
+        run = ["run", "--no-new-keyring", "--pid-file", pid, "--bundle", bundle]
+        return [*guard, *run, *(["--console-socket", console] if console else []), name]
 
 
 def find(search_path: str) -> Runtime:

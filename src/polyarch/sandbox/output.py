@@ -1,0 +1,36 @@
+"""What a process writes, handed to who asked for it."""
+
+import os
+import threading
+from collections.abc import Callable
+from typing import IO, TYPE_CHECKING
+
+from polyarch.sandbox import runtime
+
+if TYPE_CHECKING:
+    import subprocess
+
+_READ_SIZE = 1 << 16
+Sink = Callable[[bytes], None] | int | None
+
+
+class Reader(threading.Thread):
+    """Hands what comes out of a pipe to a sink, to the end. Owns the pipe. A sink that raises kills the child."""
+
+    def __init__(self, pipe: IO[bytes], sink: Callable[[bytes], None], child: "subprocess.Popen[bytes]") -> None:
+        super().__init__(name="polyarch-output", daemon=True)
+        self.failure: BaseException | None = None
+        self._pipe = pipe
+        self._sink = sink
+        self._child = child
+        self.start()
+
+    def run(self) -> None:
+        with self._pipe as pipe:
+            try:
+                while data := os.read(pipe.fileno(), _READ_SIZE):
+                    self._sink(data)
+            except BaseException as failure:
+                # Raised again by Sandbox.run, in the thread that asked for the process.
+                self.failure = failure
+                runtime.kill(self._child)
