@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from polyarch.layers.longpaths import short
 from tests.program import Program
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
@@ -81,7 +82,7 @@ def test_a_path_in_the_context_that_is_too_long_is_named(polyarch: Program, tmp_
     assert len(failed.stderr) < 1000, "the path is not printed whole"
 
 
-def test_a_context_is_built_where_only_its_place_on_this_machine_makes_its_paths_too_long(
+def test_a_context_is_built_and_written_where_only_its_place_on_this_machine_makes_paths_too_long(
     polyarch: Program, tmp_path: Path
 ) -> None:
     above, below = ["a" * 200] * 10, ["b" * 200] * 15
@@ -94,12 +95,22 @@ def test_a_context_is_built_where_only_its_place_on_this_machine_makes_its_paths
         if number == len(above) - 1:
             _write(here, "Dockerfile", b"FROM scratch\nCOPY . /\n")
     _write(here, "file", b"content")
+    os.link("file", "hard", src_dir_fd=here, dst_dir_fd=here)
+    os.symlink("file", "soft", dir_fd=here)
     os.close(here)
     polyarch("build", "-q", "-o", "type=tar,dest=out.tar", "/".join([str(tmp_path), *above]), cwd=tmp_path)
     with tarfile.open(tmp_path / "out.tar") as made:
         reader = made.extractfile("/".join([*below, "file"]))
         assert reader is not None
         assert reader.read() == b"content"
+    polyarch("build", "-q", "-o", "/".join([*above, "out"]), "/".join(above), cwd=tmp_path)
+    written = "/".join([str(tmp_path), *above, "out", *below])
+    names = {}
+    for name in ("file", "hard", "soft"):
+        with short(f"{written}/{name}") as near:
+            names[name] = os.stat(near)
+    assert names["file"].st_ino == names["hard"].st_ino == names["soft"].st_ino
+    assert names["file"].st_size == len(b"content")
 
 
 def _write(directory: int, name: str, content: bytes) -> None:

@@ -1,6 +1,7 @@
 """Docker's archives, whose layers are plain tars, on their way into a store."""
 
 import gzip
+import hashlib
 import io
 import json
 import tarfile
@@ -13,6 +14,7 @@ from polyarch.errors import CorruptError
 from polyarch.oci import config as configs
 from polyarch.oci import digest as digests
 from polyarch.oci import media_types
+from polyarch.oci.digest import Digest
 from polyarch.oci.document import Manifest
 from polyarch.store.store import Store
 from polyarch.transfer import archive
@@ -22,6 +24,8 @@ from polyarch.transfer.docker_archive import DockerArchive
 from tests.oci.examples import AMD64, tar
 
 _LAYER = tar({"etc/text": "the same words again and again\n" * 5000})
+_SHA256 = digests.of(_LAYER)
+_SHA512 = Digest("sha512:" + hashlib.sha512(_LAYER).hexdigest())
 
 
 @pytest.fixture
@@ -30,8 +34,8 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield opened
 
 
-def _docker_archive(path: Path, layer: bytes = _LAYER) -> DockerArchive:
-    config = configs.empty(AMD64).with_layers((digests.of(_LAYER),), ()).encode()
+def _docker_archive(path: Path, layer: bytes = _LAYER, diff_id: Digest = _SHA256) -> DockerArchive:
+    config = configs.empty(AMD64).with_layers((diff_id,), ()).encode()
     manifest = [{"Config": "config.json", "RepoTags": ["app:1"], "Layers": ["one/layer.tar"]}]
     with tarfile.open(path, "w") as made:
         for name, content in (
@@ -74,9 +78,18 @@ def test_a_second_time_nothing_is_compressed_and_the_digest_is_the_same(store: S
         assert source.resolve("app:1") == first
 
 
-def test_a_layer_that_is_not_its_diff_id_is_refused_and_not_kept(store: Store, tmp_path: Path) -> None:
+def test_a_diff_id_may_be_of_the_other_registered_algorithm(store: Store, tmp_path: Path) -> None:
+    with _docker_archive(tmp_path / "docker.tar", diff_id=_SHA512) as opened:
+        copier.copy(Compacted(opened, store), "app:1", store, ["docker.io/library/app:1"])
+    manifest = store.load(store.resolve("docker.io/library/app:1"))
+    assert isinstance(manifest, Manifest)
+    assert gzip.decompress(store.read_blob(manifest.layers[0])) == _LAYER
+
+
+@pytest.mark.parametrize("diff_id", [_SHA256, _SHA512])
+def test_a_layer_that_is_not_its_diff_id_is_refused_and_not_kept(store: Store, tmp_path: Path, diff_id: Digest) -> None:
     with (
-        _docker_archive(tmp_path / "docker.tar", _LAYER.replace(b"words", b"woods", 1)) as opened,
+        _docker_archive(tmp_path / "docker.tar", _LAYER.replace(b"words", b"woods", 1), diff_id) as opened,
         pytest.raises(CorruptError, match=r"docker\.tar"),
     ):
         Compacted(opened, store).resolve("app:1")

@@ -13,6 +13,7 @@ from polyarch.builder.perform.filesystem import Filesystems
 from polyarch.builder.perform.stack import on as stack_on
 from polyarch.builder.request import Export, Output
 from polyarch.errors import ConflictError, PolyarchError, UsageError
+from polyarch.layers import longpaths
 from polyarch.layers.entry import Content, Entry, Item, plain
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.place import Target
@@ -216,25 +217,31 @@ def _write(top: Path, entry: Entry, content: Content | None) -> None:
     """One entry as a file of this machine: owners are the caller's, devices are left out."""
     path = os.path.join(top, entry.path)
     try:
-        if entry.kind == "directory":
-            os.makedirs(path, exist_ok=True)
-            os.chmod(path, entry.mode | 0o700)
-            return
-        if os.path.lexists(path):
-            os.unlink(path)
-        if entry.kind == "symlink":
-            os.symlink(entry.link, path)
-        elif entry.kind == "hardlink":
-            os.link(os.path.join(top, entry.link), path, follow_symlinks=False)
-        elif entry.kind == "file" and content is not None:
-            with open(path, "xb") as file:
-                _fill(file, content)
-            os.chmod(path, entry.mode & 0o7777)
-            os.utime(path, (entry.mtime, entry.mtime))
-        elif entry.kind == "fifo":
-            os.mkfifo(path, entry.mode)
+        with longpaths.short(path) as near:
+            _write_at(near, top, entry, content)
     except OSError as error:
-        raise PolyarchError(f"cannot write {path}: {error.strerror or error}") from error
+        raise PolyarchError(f"cannot write {longpaths.shown(path)}: {error.strerror or error}") from error
+
+
+def _write_at(path: str, top: Path, entry: Entry, content: Content | None) -> None:
+    if entry.kind == "directory":
+        os.makedirs(path, exist_ok=True)
+        os.chmod(path, entry.mode | 0o700)
+        return
+    if os.path.lexists(path):
+        os.unlink(path)
+    if entry.kind == "symlink":
+        os.symlink(entry.link, path)
+    elif entry.kind == "hardlink":
+        with longpaths.short(os.path.join(top, entry.link)) as target:
+            os.link(target, path, follow_symlinks=False)
+    elif entry.kind == "file" and content is not None:
+        with open(path, "xb") as file:
+            _fill(file, content)
+        os.chmod(path, entry.mode & 0o7777)
+        os.utime(path, (entry.mtime, entry.mtime))
+    elif entry.kind == "fifo":
+        os.mkfifo(path, entry.mode)
 
 
 def _fill(file: BinaryIO, content: Content) -> None:

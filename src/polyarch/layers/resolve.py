@@ -18,7 +18,7 @@ def resolve(path: str, look: Callable[[str], Entry | None], follow_last: bool = 
     Parts that are not there are kept as they are. Raises ConflictError where links go in a circle.
     """
     pending = [part for part in reversed(path.split("/")) if part]
-    done: list[str] = []
+    at = ""
     links = 0
     while pending:
         part = pending.pop()
@@ -26,18 +26,17 @@ def resolve(path: str, look: Callable[[str], Entry | None], follow_last: bool = 
             continue
         if part == "..":
             # The root is its own parent.
-            if done:
-                done.pop()
+            at = at.rpartition("/")[0]
             continue
-        here = "/".join((*done, part))
+        here = f"{at}/{part}" if at else part
         entry = look(here) if pending or follow_last else None
         if entry is None or entry.kind != "symlink":
-            done.append(part)
+            at = here
             continue
         links += 1
         if links > MAX_LINKS:
             raise ConflictError(f"/{path} leads through more than {MAX_LINKS} symbolic links")
         if entry.link.startswith("/"):
-            done.clear()
+            at = ""
         pending.extend(part for part in reversed(entry.link.split("/")) if part)
-    return "/".join(done)
+    return at
