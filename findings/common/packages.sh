@@ -1,6 +1,7 @@
 # Sourced by each script: a temporary folder, and pinned public packages in it. Nothing is installed on the machine.
 #
-#   debian SUITE NAME=VERSION…   unpacks Debian packages into $work/debian, each with what the others named need
+#   debian SUITE NAME=VERSION…   unpacks these Debian packages, and no others, into $work/debian
+#   foreign SUITE ARCH NAME…     the same for another architecture, into $work/ARCH
 #   program NAME ARG…            runs a program of those packages, with the C library of those packages if they have one
 #   pypi NAME==VERSION…          makes $work/python, a virtual environment with these
 #   npm_packages NAME@VERSION…   installs into $work/node_modules
@@ -11,21 +12,25 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 
-debian() {
-  local suite=$1 lists=$work/apt
-  shift
-  mkdir -p "$lists/lists/partial" "$lists/archives/partial" "$work/debian" "$work/packages"
+debian() { _unpack "$1" "$(dpkg --print-architecture)" "$work/debian" "${@:2}"; }
+foreign() { _unpack "$1" "$2" "$work/$2" "${@:3}"; }
+
+_unpack() {
+  local suite=$1 architecture=$2 target=$3 lists=$work/apt-$2 packages=$work/packages-$2
+  shift 3
+  mkdir -p "$lists/lists/partial" "$lists/archives/partial" "$target" "$packages"
   # The machine's own mirror, asked for another suite.
   local mirror
   mirror=$(apt-get indextargets --format '$(REPO_URI)' | awk '!/security/ && !n++')
   echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" >"$lists/sources.list"
   local options=(-qq -o "Dir::Etc::SourceList=$lists/sources.list" -o Dir::Etc::SourceParts=/dev/null
     -o "Dir::State::Lists=$lists/lists" -o "Dir::Cache::archives=$lists/archives" -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache=
-    -o APT::Sandbox::User=root)
+    -o APT::Sandbox::User=root
+    -o "APT::Architecture=$architecture" -o "APT::Architectures=$architecture")
   apt-get "${options[@]}" update
-  (cd "$work/packages" && apt-get "${options[@]}" download "$@" >/dev/null)
+  (cd "$packages" && apt-get "${options[@]}" download "$@" >/dev/null)
   local package
-  for package in "$work"/packages/*.deb; do dpkg-deb -x "$package" "$work/debian"; done
+  for package in "$packages"/*.deb; do dpkg-deb -x "$package" "$target"; done
 }
 
 program() {
