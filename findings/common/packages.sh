@@ -8,6 +8,7 @@
 #   expect TITLE WANTED SEEN     fails the script when SEEN is not WANTED
 set -euo pipefail
 
+common=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
