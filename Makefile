@@ -73,6 +73,10 @@ witness: $(venv)/dev.stamp test-packages ## Builds every case of the table with 
 apps: $(venv)/dev.stamp test-packages ## Builds 28 applications for two platforms, starts them and compares them with BuildKit's, as root
 	$(bin)/python -m tests.apps $(ARGS)
 
+.PHONY: findings
+findings: ## Runs what findings/ says of other people's tools, which needs root and several minutes
+	@for script in findings/*.sh; do echo "$$script"; bash "$$script"; done
+
 .PHONY: lock
 lock: ## Writes requirements/*.txt anew from pyproject.toml (ARGS=--upgrade: at newer versions)
 	scripts/lock.sh $(ARGS)
