@@ -103,13 +103,13 @@ def files(site: Site) -> Workload:
 def push_many_layers(site: Site) -> Workload:
     """Push of an image of 400 layers of 1 kB: processor"""
     pushed = moving.push(site, "many-layers", ["latest"], layers=400, size=1000)
-    return pushed._replace(figures=_processor(20))
+    return pushed._replace(figures=_processor(30))
 
 
 def pull_many_layers(site: Site) -> Workload:
     """Pull of an image of 400 layers of 1 kB: processor"""
     pulled = moving.pull(site, "many-layers", ["latest"], layers=400, size=1000)
-    return pulled._replace(figures=_processor(6))
+    return pulled._replace(figures=_processor(8))
 
 
 def push_many_entries(site: Site) -> Workload:
@@ -132,7 +132,7 @@ def push_many_entries(site: Site) -> Workload:
     contestants = [Contestant("polyarch", lambda run: prepare("polyarch", run), ours)]
     if shutil.which("skopeo"):
         contestants.append(Contestant("skopeo", lambda run: prepare("skopeo", run), theirs))
-    return Workload(contestants, _processor(2))
+    return Workload(contestants, _processor(3))
 
 
 def _lines(site: Site, line: Callable[[int], str]) -> Workload:

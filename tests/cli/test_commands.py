@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +11,6 @@ import pytest
 
 from polyarch.cli.commands import program
 from polyarch.cli.groups import LazyGroup, load
-from tests.program import Program
 
 PYTHON = Path(sys.executable)
 
@@ -143,16 +141,3 @@ def test_import_polyarch_loads_no_room_until_a_name_is_used() -> None:
         "for name in polyarch.__all__: getattr(polyarch, name)\n"
     )
     subprocess.run([PYTHON, "-c", code], check=True)
-
-
-def test_the_version_starts_nearly_as_fast_as_python_itself(polyarch: Program) -> None:
-    def fastest(command: list[str]) -> float:
-        best = float("inf")
-        for _ in range(15):
-            start = time.perf_counter()
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-            best = min(best, time.perf_counter() - start)
-        return best
-
-    bare = fastest([str(PYTHON), "-c", "pass"])
-    assert fastest([str(polyarch.path), "--version"]) < 2.5 * bare
