@@ -84,16 +84,17 @@ def busybox_worker(tmp_path_factory: pytest.TempPathFactory, busybox_store: Path
 @pytest.fixture(scope="session")
 def with_bases(worker: Worker, tmp_path_factory: pytest.TempPathFactory) -> Worker:
     """The first with the images of `cases/bases.txt`."""
-    return _with_bases(worker, tmp_path_factory)
+    return with_base_images(worker, tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
-def busybox_with_bases(busybox_worker: Worker, tmp_path_factory: pytest.TempPathFactory) -> Worker:
+def busyboxwith_base_images(busybox_worker: Worker, tmp_path_factory: pytest.TempPathFactory) -> Worker:
     """The second with the images of `cases/bases.txt`."""
-    return _with_bases(busybox_worker, tmp_path_factory)
+    return with_base_images(busybox_worker, tmp_path_factory)
 
 
-def _with_bases(worker: Worker, factory: pytest.TempPathFactory) -> Worker:
+def with_base_images(worker: Worker, factory: pytest.TempPathFactory) -> Worker:
+    """The worker, with the images of `cases/bases.txt` in its store."""
     for case in read(HERE / f"{BASES}.txt"):
         worker.images(**wishes_of(case, factory.mktemp("base")), tags=[case.title])
     return worker

@@ -1,11 +1,13 @@
 """Random Dockerfiles: what BuildKit made of some, by its own record; and the machine that makes and compares them."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests import bases
 from tests.builds.cases import Case
-from tests.builds.conftest import Worker
+from tests.builds.conftest import Worker, with_base_images
 from tests.builds.fuzz import recorded
 from tests.builds.fuzz.building import build_here
 from tests.builds.fuzz.generate import recipe
@@ -19,9 +21,21 @@ RECORDS = recorded.read()
 DIFFERENCES = Path(__file__).parents[2] / "docs/reference/differences.md"
 
 
+@pytest.fixture(scope="module")
+def recording_worker(tmp_path_factory: pytest.TempPathFactory, busybox_store: Path) -> Iterator[Worker]:
+    """A builder of these tests' own: what others have built of the same content has other times."""
+    root = tmp_path_factory.mktemp("recorded") / "store"
+    bases.copy_store(busybox_store, root)
+    worker = Worker(root)
+    try:
+        yield with_base_images(worker, tmp_path_factory)
+    finally:
+        worker.close()
+
+
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.case.title)
-def test_what_buildkit_made_of_it(record: Record, busybox_with_bases: Worker, tmp_path: Path) -> None:
-    ours = build_here(busybox_with_bases, record.case, tmp_path)
+def test_what_buildkit_made_of_it(record: Record, recording_worker: Worker, tmp_path: Path) -> None:
+    ours = build_here(recording_worker, record.case, tmp_path)
     assert ours.image is not None, ours.error
     theirs = Outcome(recorded.with_bases(record.theirs, ours.image))
     assert differences(record.case, ours, theirs) == []
