@@ -228,6 +228,13 @@ def test_patterns_that_are_looked_up_say_the_same_as_patterns_asked_one_by_one(
         assert reached(matcher, path) == (not slowly.walked(path)), path
 
 
+def test_several_double_stars_behind_letters_may_stand_for_nothing() -> None:
+    for pattern in ("a**/b", "a**/**/b", "x/a**/**/**/b"):
+        path = pattern.replace("**/", "")
+        assert Matcher(ignorefile.parse(pattern)).matches(path), pattern
+        assert OneByOne([pattern]).matches(path), pattern
+
+
 def test_a_path_asks_few_of_a_thousand_patterns() -> None:
     kinds = [
         "dir{0}/file{0}",

@@ -14,7 +14,7 @@ from polyarch.errors import UnsupportedError
 from polyarch.oci.platform import Platform, parse
 from polyarch.sandbox import Bind, emulation, emulators, find_emulator, host_platform, host_platforms, probe, support
 from tests import bases
-from tests.needs import need
+from tests.needs import need, need_root
 from tests.people import Person
 from tests.sandbox.inside import SEARCH_PATH, Room, inside, without_emulators
 
@@ -299,6 +299,23 @@ def test_a_copy_is_made_once_for_a_digest_and_goes_with_its_emulator(tmp_path: P
     assert {path.name for path in (tmp_path / "copies").iterdir()} == {newest.name, "known.json", "lock"}
     newest.unlink()
     assert Path(copies.copy(str(second))).exists()
+
+
+def test_a_copy_that_a_full_disk_stops_leaves_nothing(tmp_path: Path) -> None:
+    need_root()
+    file = tmp_path / "qemu-a"
+    file.write_bytes(_emulator() + b"x" * (1 << 20))
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k,noexec", "none", small], check=True)
+    try:
+        copies = emulators.Copies(str(small / "copies"))
+        with pytest.raises(OSError, match="No space left"):
+            copies.copy(str(file))
+        assert {path.name for path in (small / "copies").iterdir()} == {"lock"}
+        assert copies.forbids_execution()
+    finally:
+        subprocess.run(["umount", "--lazy", small], check=True)
 
 
 def test_an_emulator_that_cannot_be_copied_is_not_read_again(tmp_path: Path) -> None:

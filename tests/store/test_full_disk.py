@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from polyarch.errors import ConflictError, PolyarchError
+from polyarch.images.prune import prune
 from polyarch.store import Store
 from tests.needs import need_root
 from tests.store.images import describe, image
@@ -95,6 +96,50 @@ def test_a_full_disk_can_be_read_and_what_is_read_is_not_collected(small: Path) 
         assert reader.read_manifest(made.descriptor()) == made.raw
     with Store.open(small) as store:
         assert len(store.gc().removed) == 3
+
+
+def test_who_has_read_on_a_full_disk_can_still_ask_what_it_takes_and_collect(small: Path) -> None:
+    with Store.open(small, cache_limit=None) as store:
+        made = image(store, b"layer", X)
+        kept = image(store, b"another layer")
+        garbage = store.put_bytes("", b"y" * 1000)
+    fill(small)
+    with Store.open(small) as store:
+        assert store.resolve(X) == made.descriptor()
+        assert store.missing(kept.descriptor()) == ()
+        assert store.usage(timeout=0).blobs > 1000
+        assert [item.name for item in store.gc(timeout=0).removed] == [garbage.digest]
+        # What was read is still held against others.
+        with Store.open(small) as other, pytest.raises(ConflictError):
+            other.gc(timeout=0.05)
+
+
+def test_names_and_unnamed_images_can_be_removed_from_a_full_disk(small: Path) -> None:
+    with Store.open(small, cache_limit=None) as store:
+        image(store, b"layer", X)
+        unnamed = image(store, b"another layer")
+        store.keep(unnamed.descriptor())
+        with store.snapshots.prepare("key") as made:
+            (made.path / "file").write_bytes(b"x" * 100_000)
+            made.commit()
+    fill(small)
+    with Store.open(small) as store:
+        reclaimed = prune(store)
+        assert store.kept() == ()
+        assert reclaimed.size > 0
+        fill(small)
+        assert store.untag(X).digest
+        assert store.tags() == ()
+
+
+def test_where_only_images_fill_the_disk_a_name_can_be_removed_too(small: Path) -> None:
+    with Store.open(small, cache_limit=None) as store:
+        made = image(store, b"layer", X)
+        store.cache.put("kind", "key", b"value")
+    fill(small)
+    with Store.open(small) as store:
+        assert list(store.drop([X])) == [X]
+        assert made.digest in {item.name for item in store.gc().removed}
 
 
 def test_a_cache_on_a_full_disk_forgets(small: Path) -> None:

@@ -166,8 +166,8 @@ def _names(pattern: str, marks: Sequence[bool]) -> list[tuple[str, list[bool], b
             continue
         name = pattern[start:at]
         found.append((name, list(marks[start:at]), exact))
-        # Behind `a**/` a name may begin with `a`; behind `**/` at the beginning of a name it stands alone.
-        exact = name == "**" or not name.endswith("**")
+        # Behind `a**/`, and behind `a**/**/`, a name may begin with `a`; behind `**/` that stands alone it is alone.
+        exact = (exact and name == "**") or not name.endswith("**")
         start = at + 1
     return found
 

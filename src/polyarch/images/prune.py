@@ -42,8 +42,8 @@ def prune(
     keep = keep_for(store, everything=everything, storage=storage)
     if dry_run:
         return store.gc(keep, dry_run=True)
-    for descriptor in store.kept():
-        store.forget(descriptor.digest)
+    if kept := store.kept():
+        store.drop((), [descriptor.digest for descriptor in kept])
     reclaimed = store.gc(keep)
     if everything and storage is None:
         store.cache.clear()

@@ -47,7 +47,8 @@ class EmulatorVariableError(UnsupportedError):
     def __init__(self, variable: str, platform: Platform, reason: str) -> None:
         super().__init__(
             f"the emulator for {platform} would take {variable} for an option of its own: {reason}",
-            "rename the variable, or use Linux 6.7 or later with a static qemu of Debian or Ubuntu",
+            "rename the variable; a copy needs Linux 6.7 or later, a static qemu of Debian or Ubuntu, and a store "
+            "(--root) that has room and is not mounted noexec",
         )
         self.variable = variable
 

@@ -1,6 +1,7 @@
 """Which platforms this machine runs: natively, or by an emulator registered for this namespace alone."""
 
 import contextlib
+import errno
 import os
 import threading
 from collections.abc import Iterable, Iterator
@@ -237,7 +238,10 @@ def _isolate(architecture: str, copies: emulators.Copies) -> None:
     except UnsupportedError as error:
         _isolated[architecture] = error.message
     except OSError as error:
-        _isolated[architecture] = f"no copy of it could be made: {error.strerror}"
+        reason = error.strerror
+        if error.errno == errno.EACCES and copies.forbids_execution():
+            reason = "the filesystem of the store is mounted noexec"
+        _isolated[architecture] = f"no copy of it could be made: {reason}"
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ import fcntl
 import os
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 import msgspec
 
@@ -43,6 +43,8 @@ _ALWAYS = frozenset(
 VARIABLES = _ALWAYS | {
     f"QEMU_{name}" for name in "JITDUMP ONE_INSN_PER_TB PAGESIZE PERFMAP PLUGIN RTSIG_MAP SINGLESTEP TB_SIZE".split()
 }
+# The name of a file in the making. Only a process that was killed leaves it: the next one to make a copy removes it.
+_NEW = "new"
 _NAME = rb"QEMU_[A-Z0-9_]+(?=\0)"
 
 
@@ -124,6 +126,10 @@ class Copies:
         os.utime(path)
         return path
 
+    def forbids_execution(self) -> bool:
+        """Whether the copies lie where nothing can be executed (mount option noexec). Raises OSError."""
+        return bool(os.statvfs(self._directory).f_flag & os.ST_NOEXEC)
+
     def _is_current(self, known: _Known | None, identity: tuple[int, ...]) -> bool:
         if known is None or known.identity != identity:
             return False
@@ -164,10 +170,8 @@ class Copies:
         # An emulator that is gone from this machine has no use for its copy.
         entries = {path: one for path, one in self._read().items() if os.path.exists(path)}
         entries[emulator] = known
-        unnamed = os.path.join(self._directory, "new")
-        with open(unnamed, "wb") as index:
+        with self._replaced(self._index) as index:
             index.write(msgspec.json.encode(entries))
-        os.replace(unnamed, self._index)
         wanted = {one.digest for one in entries.values()}
         for name in os.listdir(self._directory):
             if name not in wanted and name not in ("lock", os.path.basename(self._index)):
@@ -175,8 +179,7 @@ class Copies:
         return known
 
     def _write(self, path: str, content: "mmap.mmap", names: dict[str, int]) -> None:
-        unnamed = os.path.join(self._directory, "new")
-        with open(unnamed, "wb") as file:
+        with self._replaced(path) as file:
             file.write(content)
             for offset in names.values():
                 file.seek(offset)
@@ -185,7 +188,20 @@ class Copies:
             # The name promises the content, after a power cut, too.
             os.fdatasync(file.fileno())
             os.fchmod(file.fileno(), 0o755)
-        os.replace(unnamed, path)
+
+    @contextlib.contextmanager
+    def _replaced(self, path: str) -> Iterator[BinaryIO]:
+        """A file to write, which becomes `path` when that is done, and is removed where a full disk stops it."""
+        unnamed = os.path.join(self._directory, _NEW)
+        try:
+            with open(unnamed, "wb") as file:
+                yield file
+            os.replace(unnamed, path)
+        except BaseException:
+            # What could not be made is not there: why it could not is what counts.
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(unnamed)
+            raise
 
 
 def variables(content: "bytes | mmap.mmap") -> dict[str, int]:

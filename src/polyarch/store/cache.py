@@ -113,6 +113,11 @@ class Cache:
             self._write(lambda connection: connection.execute(_TRIM, (size,)))
             self._run(lambda connection: connection.execute("VACUUM"), None)
 
+    def discard(self) -> None:
+        """Throw the file away, because a full disk has no room to empty it. It is made anew when it is needed."""
+        with self._mutex:
+            self._discard()
+
     def close(self) -> None:
         """Write down what was used, and let go. Safe to call twice."""
         if self._touched:

@@ -16,6 +16,7 @@ from polyarch.oci.digest import Digest
 from polyarch.store import disk, leases, temporary
 from polyarch.store.blobs import REPAIR, Blobs
 from polyarch.store.caches import Caches
+from polyarch.store.leases import Leased
 from polyarch.store.manifests import KINDS, Manifests, children
 from polyarch.store.snapshots import Snapshots
 from polyarch.store.tags import Tags
@@ -117,8 +118,8 @@ class Collector:
         keep = keep or Keep()
         if keep.measures_snapshots:
             self._measure()
-        with self._grave() as grave, self._blobs.lock.exclusive(timeout):
-            everything = self._everything(keep)
+        with self._grave() as grave, self._blobs.lease.stepping_aside() as ours, self._blobs.lock.exclusive(timeout):
+            everything = self._everything(keep, ours)
             garbage = _chosen(everything, [item for item in everything if _is_garbage(item, keep)], keep)
             self._blobs.trace("gc:marked")
             if not dry_run:
@@ -140,8 +141,8 @@ class Collector:
         """What the store takes now. Raises as `run` does."""
         keep = keep or Keep()
         self._measure()
-        with self._blobs.lock.exclusive(timeout):
-            everything = self._everything(keep)
+        with self._blobs.lease.stepping_aside() as ours, self._blobs.lock.exclusive(timeout):
+            everything = self._everything(keep, ours)
         return Usage(items=tuple(everything), garbage=sum(item.size for item in everything if _is_garbage(item, keep)))
 
     def _measure(self) -> None:
@@ -165,14 +166,17 @@ class Collector:
         with directory as grave:
             yield str(grave)
 
-    def _everything(self, keep: Keep) -> list[Garbage]:
-        """All blobs, and where they matter all snapshots and cache mounts; the store is locked."""
+    def _everything(self, keep: Keep, ours: Leased) -> list[Garbage]:
+        """All blobs, and where they matter all snapshots and cache mounts; the store is locked.
+
+        `ours` is what this process leases.
+        """
         leased = leases.collect(self._layout)
         entries = self._tags.entries()
         try:
             named = self._reachable(entries.named.values(), ())
             needed = named | self._reachable(entries.unnamed, ())
-            held = self._reachable((), leased.digests)
+            held = self._reachable((), leased.digests | ours.digests)
             spared = self._reachable((), keep.digests)
         except CorruptError as error:
             raise CorruptError(
@@ -195,7 +199,7 @@ class Collector:
         if keep.measures_snapshots:
             for key in self._snapshots.keys():  # noqa: SIM118 (no mapping)
                 spared_too = keep.snapshots is None or key in keep.snapshots
-                found.append(self._snapshot(key, leased=key in leased.snapshots, spared=spared_too))
+                found.append(self._snapshot(key, leased=key in leased.snapshots | ours.snapshots, spared=spared_too))
             found += [self._cache(name) for name in self._caches.names()]
             found += self._emulators()
         return found

@@ -7,7 +7,7 @@ import contextlib
 import fcntl
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Self
 
@@ -75,6 +75,21 @@ class Lease:
             self._lock.__enter__()
             self._holds_everything = True
 
+    @contextlib.contextmanager
+    def stepping_aside(self) -> Iterator[Leased]:
+        """For a collection by this same process: what this lease keeps, which on a full disk no file may say.
+
+        On a full disk the lease holds the store's lock, which would keep this process's own collection off, too.
+        """
+        holds = self._holds_everything
+        if holds:
+            self._lock.__exit__(None, None, None)
+        try:
+            yield _parsed(tuple(self._lines))
+        finally:
+            if holds:
+                self._lock.__enter__()
+
     def close(self) -> None:
         """Let go of everything. Safe to call twice."""
         descriptor, self._descriptor = self._descriptor, -1
@@ -99,9 +114,13 @@ class Lease:
 
 def collect(layout: Layout) -> Leased:
     """What is leased now; leases of the dead are removed. The store must be locked exclusively."""
+    return _parsed(_lines(layout.leases))
+
+
+def _parsed(lines: Iterable[str]) -> Leased:
     found: set[Digest] = set()
     snapshots: set[str] = set()
-    for line in _lines(layout.leases):
+    for line in lines:
         if line.startswith(_SNAPSHOT):
             snapshots.add(line.removeprefix(_SNAPSHOT))
         elif digests.is_digest(line):

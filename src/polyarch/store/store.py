@@ -6,7 +6,9 @@ import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self, TypeVar
+
+import msgspec
 
 from polyarch.errors import NotFoundError, PolyarchError
 from polyarch.oci import digest as digests
@@ -38,6 +40,9 @@ LARGEST_LAYER = 100 << 30
 # The part of the limit that is freed beyond need where the cache has passed it, and seconds to wait for other commands.
 _ROOM = 10
 _BUSY = 0.05
+# Bytes of cache that give way where a removal finds the disk full.
+_FOOTHOLD = 1 << 20
+_T = TypeVar("_T")
 _MARKER = b'{"imageLayoutVersion":"1.0.0"}'
 
 
@@ -219,14 +224,17 @@ class Store:
 
     def drop(self, names: Iterable[str], digests: Iterable[Digest] = ()) -> Mapping[str, Descriptor]:
         """`untag` for many names and `forget` for many images at once; what the names pointed at, as far as there."""
-        return self._tags.drop(names, digests)
+        wanted, unwanted = tuple(names), tuple(digests)
+        dropped = self._with_room(lambda: self._tags.drop(wanted, unwanted))
+        self._growth.doubt()
+        return dropped
 
     def untag(self, name: str) -> Descriptor:
         """Take a name away; what it pointed at, which goes at the next `gc` if nothing else keeps it.
 
         Raises NotFoundError.
         """
-        removed = self._tags.remove(name)
+        removed = self._with_room(lambda: self._tags.remove(name))
         self._growth.doubt()
         return removed
 
@@ -244,7 +252,7 @@ class Store:
 
     def forget(self, digest: Digest) -> bool:
         """No longer keep an image without a name; whether it was kept so."""
-        forgotten = self._tags.forget(digest)
+        forgotten = self._with_room(lambda: self._tags.forget(digest))
         self._growth.doubt()
         return forgotten
 
@@ -340,6 +348,25 @@ class Store:
             self.cache.trim(limit // _ROOM)
             keep = Keep(caches=False, cache_limit=max(aim - self.cache.size(), 0))
             self.left = self.gc(keep, timeout=_BUSY).left
+
+    def _with_room(self, removal: Callable[[], _T]) -> _T:
+        """Do what frees space in the end but writes a little first; on a full disk some cache gives way to it."""
+        try:
+            return removal()
+        except PolyarchError as error:
+            if not (isinstance(error.__cause__, OSError) and disk.is_full(error.__cause__)):
+                raise
+        from polyarch.store.gc import Keep
+
+        keep = Keep(caches=False)
+        # What stands in the way (a damaged manifest, another command) is said when the removal fails again.
+        with contextlib.suppress(PolyarchError):
+            cache = self.usage(keep, timeout=_BUSY).cache
+            self.gc(msgspec.structs.replace(keep, cache_limit=max(cache - _FOOTHOLD, 0)), timeout=_BUSY)
+        with contextlib.suppress(PolyarchError):
+            return removal()
+        self.cache.discard()
+        return removal()
 
     def __enter__(self) -> Self:
         return self
