@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from polyarch.store import Keep, Store, growth, trees
+from tests.people import Person
 from tests.store.images import image, write
 
 KILO = 1000
@@ -146,6 +147,32 @@ def test_a_cache_mount_counts_with_what_it_has_grown_to(store_root: Path) -> Non
     add(store_root, 150 * KILO)
     with Store.open(store_root) as store:
         assert store.caches.names() == []
+
+
+def test_what_hides_from_a_process_counts_as_it_was_remembered(unprivileged: Person) -> None:
+    # As df without root, outside of the user namespace in which a RUN made a directory of mode 0700.
+    result = unprivileged.run(
+        sys.executable,
+        "-c",
+        """if True:
+            import os
+            from polyarch.store import growth
+            os.makedirs("cache/files/closed")
+            with open("cache/files/closed/file", "wb") as file:
+                file.write(b"x" * 100_000)
+            before = growth.measured("cache", "files")
+            os.chmod("cache/files/closed", 0)
+            print(before, growth.measured("cache", "files"), growth.size_of("cache", "files"))
+            os.unlink("cache/size")
+            print(growth.measured("cache", "files"))
+        """,
+        cwd=unprivileged.directory,
+    )
+    first, second = result.stdout.splitlines()
+    sizes = [int(word) for word in first.split()]
+    assert sizes[0] >= 100_000
+    assert sizes == [sizes[0]] * 3
+    assert int(second) < 100_000
 
 
 def test_the_size_of_a_snapshot_is_measured_where_it_is_not_remembered(store_root: Path) -> None:

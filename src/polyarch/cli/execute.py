@@ -90,6 +90,18 @@ def _silence_pipe() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+# Flags of docker's that Polyarch has no use for, because no daemon keeps a container.
+_FOREGROUND = "there is no daemon to keep a container: it runs in the foreground and is removed when it ends"
+_NETWORK = (
+    "no port is published: a container uses this machine's network (--network=host), so its ports are open already"
+)
+_OF_DOCKER = {
+    **{("polyarch run", flag): _FOREGROUND for flag in ("-d", "--detach", "--name", "--restart", "--cidfile")},
+    **{("polyarch run", flag): _NETWORK for flag in ("-p", "-P", "--publish", "--publish-all", "--expose")},
+    ("polyarch run", "--mount"): "mount a directory with -v SOURCE:/TARGET[:ro]",
+}
+
+
 def as_usage_error(error: click.ClickException) -> UsageError:
     """click's error in this program's form: what is wrong, and how the command is called."""
     context = getattr(error, "ctx", None)
@@ -98,7 +110,9 @@ def as_usage_error(error: click.ClickException) -> UsageError:
     if isinstance(error, click.NoSuchOption):
         message = f"unknown flag: {error.option_name}"
         close = list(error.possibilities or ())
-        if close:
+        if foreign := _OF_DOCKER.get((path, error.option_name)):
+            advice = foreign
+        elif close:
             advice = f"did you mean {' or '.join(close)}? {advice[0].upper()}{advice[1:]}"
         return UsageError(message, advice)
     if isinstance(error, click.MissingParameter) and error.param is not None:

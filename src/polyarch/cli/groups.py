@@ -13,6 +13,17 @@ Sections = Mapping[str, Mapping[str, tuple[str, str]]]
 
 SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
+# Commands of docker's that manage what is not here, by the group and the name.
+_CONTAINERS = "there is no daemon to keep containers: 'polyarch run' runs one in the foreground and removes it"
+_BUILDERS = "there are no builders to manage: 'polyarch build' builds by itself, for every platform"
+_OF_DOCKER = {
+    **{
+        f"polyarch {name}": _CONTAINERS
+        for name in "attach container cp create exec kill logs ps restart rm start stop wait".split()
+    },
+    **{f"buildx {name}": _BUILDERS for name in "create rm stop use".split()},
+}
+
 
 class LazyGroup(click.Group):
     """A group whose commands are named in a table. The help is written from the table alone."""
@@ -53,7 +64,9 @@ class LazyGroup(click.Group):
 
         names = self.list_commands(ctx)
         close = get_close_matches(name, names, n=3)
-        if close:
+        if known := _OF_DOCKER.get(f"{ctx.info_name} {name}"):
+            hint = known
+        elif close:
             hint = f"did you mean {' or '.join(f'{ctx.command_path} {match}' for match in close)}?"
         else:
             hint = f"'{ctx.command_path} --help' lists the commands"

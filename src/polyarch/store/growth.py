@@ -101,18 +101,28 @@ class Growth:
 
 def size_of(path: str, files: str) -> int:
     """The bytes that the snapshot or cache mount at `path` takes: remembered, else measured below `files`, and kept."""
+    known = _remembered(path)
+    return measured(path, files) if known is None else known
+
+
+def measured(path: str, files: str) -> int:
+    """The bytes that `files` of the snapshot or cache mount at `path` takes now; remembered beside it.
+
+    Where files of other ids hide from this process, what a process that saw more of them has remembered counts.
+    """
+    size, is_whole = trees.measure(f"{path}/{files}")
+    if not is_whole and (known := _remembered(path)) is not None and known >= size:
+        return known
+    remember(path, size)
+    return size
+
+
+def _remembered(path: str) -> int | None:
     try:
         with open(f"{path}/{SIZE}", encoding="ascii") as file:
             return int(file.read())
     except (OSError, ValueError):
-        return measured(path, files)
-
-
-def measured(path: str, files: str) -> int:
-    """The bytes that `files` of the snapshot or cache mount at `path` takes now; remembered beside it."""
-    size = trees.tree_size(f"{path}/{files}")
-    remember(path, size)
-    return size
+        return None
 
 
 def remember(path: str, size: int) -> None:

@@ -37,7 +37,12 @@ def remove_tree(path: str) -> tuple[str, ...]:
 
 def tree_size(path: str) -> int:
     """The bytes that the files below `path` take on disk, hard links counted once; what cannot be read counts 0."""
-    total, seen, pending = 0, set[tuple[int, int]](), [path]
+    return measure(path)[0]
+
+
+def measure(path: str) -> tuple[int, bool]:
+    """As `tree_size`, and whether everything could be read: directories of other ids may be closed to this process."""
+    total, seen, pending, is_whole = 0, set[tuple[int, int]](), [path], True
     while pending:
         try:
             with os.scandir(pending.pop()) as entries:
@@ -50,9 +55,11 @@ def tree_size(path: str) -> int:
                             continue
                         seen.add((status.st_dev, status.st_ino))
                     total += status.st_blocks * 512
+        except PermissionError:
+            is_whole = False
         except OSError:
             continue
-    return total
+    return total, is_whole
 
 
 def _open(name: str, parent: int | None) -> int:
