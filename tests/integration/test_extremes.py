@@ -32,14 +32,15 @@ def context(directory: Path, dockerfile: str) -> Path:
     return directory
 
 
-def test_a_hundred_thousand_files_cost_three_kilobytes_each(polyarch: Program, tmp_path: Path) -> None:
+def test_a_hundred_thousand_files_in_one_directory_cost_a_kilobyte_each(polyarch: Program, tmp_path: Path) -> None:
     here = context(tmp_path / "context", "FROM scratch\nCOPY many /many\n")
     (here / "many").mkdir()
     for number in range(100_000):
         (here / "many" / f"file-{number}").touch()
-    # What a command takes with no files at all is 40 MB; an index of names, modes and places is kept of each.
-    assert peak(polyarch, tmp_path / "log", "build", "-q", "-t", "many", here) < 400
-    assert peak(polyarch, tmp_path / "log", "build", "-q", "-t", "many", here) < 200
+    # What a command takes with no files at all is 40 MB; an index of names, modes and places is kept of each, and as
+    # long as a directory is gone through, what is still to come of it.
+    assert peak(polyarch, tmp_path / "log", "build", "-q", "-t", "many", here) < 160
+    assert peak(polyarch, tmp_path / "log", "build", "-q", "-t", "many", here) < 80
 
 
 def test_a_file_of_holes_takes_neither_memory_nor_a_large_layer(polyarch: Program, tmp_path: Path) -> None:

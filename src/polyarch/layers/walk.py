@@ -114,11 +114,13 @@ class _Descent:
     def __init__(self, root: str) -> None:
         self._root = root.rstrip("/") or "/"
         self._anchors: dict[int, int] = {}
-        self._levels: list[Iterator[tuple[str, os.DirEntry[str]]]] = []
+        # Of each directory what is still to come, the next at the end: an item that was given is kept by nobody, since
+        # it remembers its status.
+        self._levels: list[list[tuple[str, os.DirEntry[str]]]] = []
         where = self._root
         if len(where) > longpaths.SAFE:
             where = self._anchored(where, "")
-        self._levels.append(iter(self._scan(where, "")))
+        self._levels.append(self._scan(where, ""))
 
     def __enter__(self) -> Self:
         return self
@@ -130,9 +132,8 @@ class _Descent:
     def items(self) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
         """The path below the root and the item of everything, in order; what was entered comes next."""
         while self._levels:
-            found = next(self._levels[-1], None)
-            if found is not None:
-                yield found
+            if self._levels[-1]:
+                yield self._levels[-1].pop()
                 continue
             self._levels.pop()
             if self._anchors and (descriptor := self._anchors.pop(len(self._levels), None)) is not None:
@@ -143,7 +144,7 @@ class _Descent:
         where = item.path
         if len(where) > longpaths.SAFE:
             where = self._anchored(where, path)
-        self._levels.append(iter(self._scan(where, path + "/")))
+        self._levels.append(self._scan(where, path + "/"))
 
     def _anchored(self, where: str, path: str) -> str:
         """A short path of the directory `where`, as long as the next level is gone through."""
@@ -172,7 +173,7 @@ class _Descent:
             return []
         except OSError as error:
             raise self.unreadable(prefix.rstrip("/"), error) from error
-        found.sort(key=_by_name)
+        found.sort(key=_by_name, reverse=True)
         return found
 
 

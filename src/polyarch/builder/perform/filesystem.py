@@ -8,10 +8,13 @@ read. It is its maker's word for where a copy comes to lie, and compared with th
 read: who lies there could have put the files elsewhere in the first place.
 """
 
+import struct
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
 
 from polyarch.builder.perform.layer import Layer
 from polyarch.builder.perform.stack import Stack
@@ -20,7 +23,7 @@ from polyarch.images.unpack import Layer as BlobLayer
 from polyarch.images.unpack import Unpacker
 from polyarch.layers import toc
 from polyarch.layers.content import open_content
-from polyarch.layers.entry import Content, Entry, Item, order
+from polyarch.layers.entry import Content, Entry, Item, LocalFile, order
 from polyarch.layers.listing import Listed, Listing, decode
 from polyarch.layers.tree import Tree
 from polyarch.oci.descriptor import Descriptor
@@ -40,6 +43,8 @@ _FORESEEING = 4
 # A passwd of an image is someone else's file: no more than this is read of it.
 _LONGEST_TEXT = 16 << 20
 _TOC = "toc"
+# A file's stamp: device, inode, times of content and inode in nanoseconds, size.
+_STAMP = struct.Struct("=QQqqq")
 
 
 class Filesystems:
@@ -55,7 +60,7 @@ class Filesystems:
         self._scratch = scratch
         self._mutex = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}
-        self._snapshots: dict[str, tuple[Listing, dict[str, Content | None]]] = {}
+        self._snapshots: dict[str, _Snapshot] = {}
         self._trees: dict[str, Tree] = {}
         self._directories: dict[str, Path] = {}
         self._files: dict[str, LayerFiles] = {}
@@ -109,7 +114,7 @@ class Filesystems:
         """What a layer holds, or is said to hold by the table that goes with it."""
         if layer.diff_id and layer.blob is not None:
             return self._table(layer) or self._unpacker.listing(BlobLayer(layer.diff_id, layer.blob))
-        return self._snapshot(layer)[0]
+        return self._snapshot(layer).listing
 
     def _table(self, layer: Layer) -> Listing | None:
         """The table of contents of a layer of which nothing else is here; None where there is none to be had."""
@@ -147,15 +152,15 @@ class Filesystems:
             )
         return listing
 
-    def items(self, layer: Layer) -> list[Item]:
+    def items(self, layer: Layer) -> Iterator[Item]:
         """The entries of an unpacked layer and where their bytes are, in the order of a tar."""
-        listing, contents = self._snapshot(layer)
-        return [(entry, contents[entry.path]) for entry in listing.entries]
+        snapshot = self._snapshot(layer)
+        return ((entry, snapshot.content(entry)) for entry in snapshot.listing.entries)
 
     def content(self, owner: Layer, entry: Listed) -> Content:
         """Where the bytes of a file of a layer are."""
         if not owner.diff_id or owner.blob is None:
-            found = self._snapshot(owner)[1].get(entry.path)
+            found = self._snapshot(owner).content(entry)
             if found is None:
                 raise NotFoundError(f"/{entry.path} is not in the layer that lists it")
             return found
@@ -205,16 +210,10 @@ class Filesystems:
         self._directories[layer.snapshot] = path
         return path
 
-    def _snapshot(self, layer: Layer) -> tuple[Listing, dict[str, Content | None]]:
-        from polyarch.layers.diff import changes
-
-        def read() -> tuple[Listing, dict[str, Content | None]]:
-            found = list(changes(str(self._directory(layer)), "overlay"))
-            entries = tuple(_listed(entry) for entry, _ in sorted(found, key=lambda item: order(item[0].path)))
-            listing = Listing(entries=entries, size=0)
-            return listing, {entry.path: content for entry, content in found}
-
-        return self._once(f"snapshot {layer.key}", self._snapshots, layer.key, read)
+    def _snapshot(self, layer: Layer) -> "_Snapshot":
+        return self._once(
+            f"snapshot {layer.key}", self._snapshots, layer.key, lambda: _read_snapshot(str(self._directory(layer)))
+        )
 
     def _open(self, layer: Layer) -> "LayerFiles":
         from polyarch.layers.extract import LayerFiles
@@ -235,6 +234,37 @@ class Filesystems:
 
 
 _K = TypeVar("_K")
+
+
+class _Snapshot(msgspec.Struct, frozen=True):
+    """What the unpacked layer at `root` holds.
+
+    A RUN may leave very many files: `stamps` has the packed stamp of each, and b"" for a whiteout.
+    """
+
+    root: str
+    listing: Listing
+    stamps: dict[str, bytes]
+
+    def content(self, entry: Entry) -> Content | None:
+        """Where the bytes of an entry are; None for what has none."""
+        stamp = self.stamps.get(entry.path)
+        return LocalFile(f"{self.root}/{entry.path}", _STAMP.unpack(stamp)) if stamp else stamp
+
+
+def _read_snapshot(root: str) -> _Snapshot:
+    from polyarch.layers.diff import changes
+
+    entries: list[Listed] = []
+    stamps: dict[str, bytes] = {}
+    for entry, content in changes(root, "overlay"):
+        entries.append(_listed(entry))
+        if isinstance(content, LocalFile):
+            stamps[entry.path] = _STAMP.pack(*content.stamp)
+        elif isinstance(content, bytes):
+            stamps[entry.path] = content
+    entries.sort(key=lambda entry: order(entry.path))
+    return _Snapshot(root, Listing(entries=tuple(entries), size=0), stamps)
 
 
 def _beginning(reader: Readable) -> bytes:
