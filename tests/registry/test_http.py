@@ -189,6 +189,18 @@ def test_an_upload_is_not_sent_in_the_clear_to_where_a_registry_with_tls_points(
     assert client.lines == []
 
 
+@pytest.mark.parametrize("user", ["localhost", "localhost:5000", "127.0.0.1:5000", "ada:secret"])
+def test_a_user_in_a_url_is_neither_taken_for_its_host_nor_shown(transport: Transport, user: str) -> None:
+    with pytest.raises(RegistryError, match=r"would go to elsewhere\.example over plain HTTP") as caught:
+        transport.require_private(f"http://{user}@elsewhere.example/layer")
+    assert "secret" not in f"{caught.value} {caught.value.hint}"
+    with pytest.raises(RegistryError, match=r"from TLS to plain HTTP at elsewhere\.example"):
+        transport._check_redirect("https://registry.example/", f"http://{user}@elsewhere.example/layer")
+    with pytest.raises(RegistryError, match=r"127\.0\.0\.1:1 cannot be reached"):
+        transport.send("GET", f"http://{user}@127.0.0.1:1/", attempts=1)
+    transport.require_private(f"http://{user}@127.0.0.1:5000/layer")
+
+
 def test_an_upload_may_go_on_in_plain_http_on_loopback_and_where_that_is_allowed(
     new_client: Callable[..., Client],
 ) -> None:

@@ -218,7 +218,7 @@ class Authorizer:
                 if response.status == 404:
                     said = errors.words(404, errors.problems(body))
                     raise RegistryError(
-                        f"{what}: the token server {urlsplit(realm).netloc} answered {said}",
+                        f"{what}: the token server {errors.authority(realm)} answered {said}",
                         f"{endpoint.host} names it; one of the two is misconfigured",
                         status=404,
                     )
@@ -228,7 +228,7 @@ class Authorizer:
         document = _decode(body, realm)
         text = document.get("token") or document.get("access_token")
         if not isinstance(text, str) or not text:
-            raise RegistryError(f"the token server {urlsplit(realm).netloc} gave no token")
+            raise RegistryError(f"the token server {errors.authority(realm)} gave no token")
         if self._offline and isinstance(identity := document.get("refresh_token"), str):
             self.identity_token = identity
         life = document.get("expires_in")
@@ -236,12 +236,13 @@ class Authorizer:
         return _Held(scope, _shown(text, endpoint.host), started + seconds * _MARGIN)
 
     def _check_realm(self, base: str, realm: str, host: str) -> None:
-        parts = urlsplit(joined(base, realm))
-        if urlsplit(realm).scheme not in ("http", "https") or not parts.netloc:
+        target = joined(base, realm)
+        server = errors.authority(target)
+        if urlsplit(realm).scheme not in ("http", "https") or not server:
             raise RegistryError(f"{host} asks for a token, but does not name a token server")
-        if parts.scheme == "http" and urlsplit(base).scheme == "https" and not is_loopback(parts.netloc):
+        if urlsplit(target).scheme == "http" and urlsplit(base).scheme == "https" and not is_loopback(server):
             raise RegistryError(
-                f"{host} uses TLS, but asks for credentials over plain HTTP at {parts.netloc}",
+                f"{host} uses TLS, but asks for credentials over plain HTTP at {server}",
                 "the registry's token realm must be an https URL",
             )
 
@@ -251,7 +252,7 @@ def _decode(body: bytes, realm: str) -> dict[str, Any]:
         return msgspec.json.decode(body, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         # The cause is left out: it could quote the token.
-        raise RegistryError(f"the token server {urlsplit(realm).netloc} did not answer with a JSON object") from (
+        raise RegistryError(f"the token server {errors.authority(realm)} did not answer with a JSON object") from (
             None if body else error
         )
 

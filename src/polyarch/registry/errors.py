@@ -111,6 +111,14 @@ def _hint(status: int, host: str, known: bool) -> str | None:
     return None
 
 
+def authority(url: str) -> str:
+    """The host of a URL, with its port, and without user and password: what a message and a decision may be about.
+
+    Raises ValueError for a text that is no URL.
+    """
+    return urlsplit(url).netloc.rpartition("@")[2]
+
+
 def redact(url: str) -> str:
     """A URL fit to be shown: without user and password, fragment, and query values that may be secret.
 
@@ -120,12 +128,11 @@ def redact(url: str) -> str:
         parts = urlsplit(url)
     except ValueError:
         return "…"
-    host = parts.netloc.rpartition("@")[2]
     query = "&".join(
         f"{name}={quote(value, safe='/:,') if name in _SHOWN else '…'}"
         for name, value in parse_qsl(parts.query, keep_blank_values=True)
     )
-    return urlunsplit((parts.scheme, host, parts.path, query, ""))
+    return urlunsplit((parts.scheme, authority(url), parts.path, query, ""))
 
 
 def _clean(text: str) -> str:

@@ -1,14 +1,13 @@
 """Why a request had no answer: errors of connections as errors for people."""
 
-from urllib.parse import urlsplit
-
 from polyarch.errors import RegistryError
 from polyarch.registry.connection import ConnectError, ProxyError, TLSError, UnknownHostError
+from polyarch.registry.errors import authority
 
 
 def unreachable(error: Exception, url: str) -> RegistryError:
     """The error for a request to `url` that had no answer; `error` is the reason."""
-    host = urlsplit(url).netloc
+    host = authority(url)
     if isinstance(error, ProxyError):
         return RegistryError(f"the proxy for {host} cannot be used: {reason(error)}", "check HTTPS_PROXY and NO_PROXY")
     if isinstance(error, TLSError):

@@ -15,7 +15,7 @@ from polyarch.errors import PolyarchError, RegistryError, UsageError
 from polyarch.oci.place import Readable
 from polyarch.registry import failures
 from polyarch.registry.connection import Answer, HTTPError, Pool
-from polyarch.registry.errors import RETRYABLE, redact
+from polyarch.registry.errors import RETRYABLE, authority, redact
 from polyarch.registry.hosts import TLS, Hosts, is_loopback
 from polyarch.registry.proxies import Proxies, ProxyAnswer, ProxyPool
 
@@ -112,7 +112,7 @@ class Response:
         """Undo the Content-Encoding in what is read from now on."""
         from polyarch.registry.inflate import Inflated
 
-        self._inflated = Inflated(self._read, urlsplit(self.url).netloc)
+        self._inflated = Inflated(self._read, authority(self.url))
 
     def holds_gzip(self) -> bool:
         """Whether what was compressed on its way is a gzip file itself. To be asked before anything is read."""
@@ -130,7 +130,7 @@ class Response:
             return self._raw.read(size if size >= 0 else None)
         except HTTPError as error:
             raise RegistryError(
-                f"the connection to {urlsplit(self.url).netloc} was cut: {failures.reason(error)}", retryable=True
+                f"the connection to {authority(self.url)} was cut: {failures.reason(error)}", retryable=True
             ) from error
 
     def body(self, limit: int = _SMALL) -> bytes:
@@ -200,7 +200,7 @@ class Transport:
         Connection errors and the statuses of `RETRYABLE` are retried while `body` can be sent again.
         Raises RegistryError.
         """
-        host = urlsplit(url).netloc
+        host = authority(url)
         sent = {"User-Agent": self._user_agent, **(headers or {})}
         for _ in range(_MAX_REDIRECTS + 1):
             response = self._patiently(method, url, sent, body, attempts)
@@ -253,7 +253,7 @@ class Transport:
         patience = _COMMIT_SECONDS if method in ("PUT", "PATCH") else _READ_SECONDS
         target = _quoted(parts.path or "/") + (f"?{_quoted(parts.query)}" if parts.query else "")
         outgoing = None if body is None else body.outgoing()
-        host = parts.netloc.rpartition("@")[2]
+        host = authority(url)
         try:
             raw = pool.request(method, _place(parts), host, target, headers, outgoing, patience)
         except HTTPError as error:
@@ -264,7 +264,7 @@ class Transport:
 
     def _pool(self, url: str) -> "Pool | ProxyPool":
         parts = urlsplit(url)
-        tls = self._hosts.tls(parts.netloc) if parts.scheme == "https" else None
+        tls = self._hosts.tls(authority(url)) if parts.scheme == "https" else None
         proxy = self._proxies.of(url)
         with self._lock:
             pool = self._pools.get((tls, proxy))
@@ -275,13 +275,13 @@ class Transport:
             return pool
 
     def _check_redirect(self, url: str, target: str) -> None:
-        parts = urlsplit(target)
+        parts, host = urlsplit(target), authority(target)
         if parts.scheme not in ("http", "https"):
-            raise RegistryError(f"{urlsplit(url).netloc} redirects to {parts.scheme!r}, which is not HTTP")
+            raise RegistryError(f"{authority(url)} redirects to {parts.scheme!r}, which is not HTTP")
         if urlsplit(url).scheme == "https" and self._is_open(target):
             raise RegistryError(
-                f"{urlsplit(url).netloc} redirects from TLS to plain HTTP at {parts.netloc}",
-                f"if this is intended, mark {parts.netloc} as insecure",
+                f"{authority(url)} redirects from TLS to plain HTTP at {host}",
+                f"if this is intended, mark {host} as insecure",
             )
 
     def require_private(self, url: str, giver: str = "") -> None:
@@ -291,7 +291,7 @@ class Transport:
         """
         if not self._is_open(url):
             return
-        host = urlsplit(url).netloc
+        host = authority(url)
         if not giver:
             raise RegistryError(
                 f"the request would go to {host} over plain HTTP", f"if this is intended, mark {host} as insecure"
@@ -302,8 +302,8 @@ class Transport:
         )
 
     def _is_open(self, url: str) -> bool:
-        parts = urlsplit(url)
-        return parts.scheme == "http" and not is_loopback(parts.netloc) and not self._hosts.is_insecure(parts.netloc)
+        host = authority(url)
+        return urlsplit(url).scheme == "http" and not is_loopback(host) and not self._hosts.is_insecure(host)
 
 
 def joined(base: str, location: str) -> str:
@@ -313,7 +313,7 @@ def joined(base: str, location: str) -> str:
         url = urljoin(base, location).partition("#")[0]
         _origin(url)
     except ValueError as error:
-        raise RegistryError(f"{urlsplit(base).netloc} points to {location[:80]!r}, which is not a URL") from error
+        raise RegistryError(f"{authority(base)} points to {location[:80]!r}, which is not a URL") from error
     return url
 
 

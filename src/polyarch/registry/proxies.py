@@ -17,7 +17,7 @@ from polyarch.registry.connection import (
     TLSError,
     UnknownHostError,
 )
-from polyarch.registry.errors import redact
+from polyarch.registry.errors import authority, redact
 from polyarch.registry.hosts import is_loopback
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Proxies(msgspec.Struct, frozen=True):
         parts = urlsplit(url)
         host, port = (parts.hostname or "").lower(), parts.port
         proxy = self.https if parts.scheme == "https" else self.http
-        if not proxy or is_loopback(parts.netloc) or any(_matches(host, port, rule) for rule in self.bypass):
+        if not proxy or is_loopback(authority(url)) or any(_matches(host, port, rule) for rule in self.bypass):
             return ""
         return proxy if "://" in proxy else f"http://{proxy}"
 

@@ -8,6 +8,7 @@ import contextlib
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from polyarch.errors import PolyarchError
 _CHUNK = 1 << 16
 # BuildKit's default (solver/llbsolver/ops/exec_mounts).
 _MODE = 0o600
+# Seconds between attempts to accept a connection where that fails.
+_PAUSE = 0.05
 
 
 class AgentSocket:
@@ -66,7 +69,12 @@ class AgentSocket:
             try:
                 client, _ = self._listener.accept()
             except OSError:
-                return  # closed
+                if self._closed:
+                    return
+                # More connections than there are descriptors: the step has to end some.
+                time.sleep(_PAUSE)
+                continue
+            self._threads = [thread for thread in self._threads if thread.is_alive()]
             self._start(self._serve, client)
 
     def _serve(self, client: socket.socket) -> None:
