@@ -78,7 +78,11 @@ class AgentSocket:
             self._start(self._serve, client)
 
     def _serve(self, client: socket.socket) -> None:
-        with client, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as agent:
+        with client, contextlib.ExitStack() as opened:
+            try:
+                agent = opened.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+            except OSError:
+                return  # no descriptor is left: the client sees the end of its connection
             with self._lock:
                 if self._closed:
                     return
