@@ -88,7 +88,7 @@ def with_bases(worker: Worker, tmp_path_factory: pytest.TempPathFactory) -> Work
 
 
 @pytest.fixture(scope="session")
-def busyboxwith_base_images(busybox_worker: Worker, tmp_path_factory: pytest.TempPathFactory) -> Worker:
+def busybox_with_bases(busybox_worker: Worker, tmp_path_factory: pytest.TempPathFactory) -> Worker:
     """The second with the images of `cases/bases.txt`."""
     return with_base_images(busybox_worker, tmp_path_factory)
 

@@ -149,5 +149,5 @@ def test_of_a_process_only_capabilities_and_user_attributes_come_into_a_layer(tm
                 os.setxattr(snapshot.path / "server", name, value)
             snapshot.commit()
         made = Filesystems(store, None, None, tmp_path)  # type: ignore[arg-type]
-        (entry, _content) = made.items(Layer(snapshot="run"))[0]
+        [(entry, _content)] = made.items(Layer(snapshot="run"))
     assert [name for name, _ in entry.xattrs] == ["security.capability", "user.kept"]
