@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from polyarch.errors import CorruptError
+from polyarch.layers import extract
 from polyarch.layers.extract import LayerFiles
 from polyarch.layers.listing import Listing, scan
 from tests.layers.making import directory, file, packed, tar
@@ -49,6 +50,44 @@ def test_a_file_behind_others_is_read_without_inflating_them(tmp_path: Path) -> 
         assert files.read(entries["large"]) == CONTENT["large"]
         with pytest.raises(CorruptError):
             files.read(entries["d/001"])
+
+
+@pytest.mark.parametrize("kind", ["gzip", "zstd"])
+def test_files_are_right_in_any_order_read_in_part_and_by_several_threads(tmp_path: Path, kind: str) -> None:
+    path, listing, blob = _scanned(tmp_path / "blob", packed(ITEMS, kind)[1])
+    entries = [entry for entry in listing.entries if entry.kind == "file"]
+    wrong: list[str] = []
+
+    def work(seed: int) -> None:
+        chance = random.Random(seed)
+        for _ in range(150):
+            entry = chance.choice(entries)
+            at = chance.randrange(entry.size + 1)
+            with files.open(entry) as reader:
+                # One that stops early leaves the stream in the middle of a file.
+                begun = reader.read(at) + (reader.read() if at % 2 else b"")
+            if not CONTENT[entry.path].startswith(begun) or (at % 2 and len(begun) != entry.size):
+                wrong.append(entry.path)
+
+    with LayerFiles(path, listing, "/nonexistent", blob) as files:
+        threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert wrong == []
+
+
+def test_files_behind_each_other_are_inflated_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, listing, blob = _scanned(tmp_path / "blob", packed(ITEMS)[1])
+    begun: list[object] = []
+    decompress = extract.decompress
+    monkeypatch.setattr(extract, "decompress", lambda source: begun.append(source) or decompress(source))
+    with LayerFiles(path, listing, "/nonexistent", blob) as files:
+        for entry in listing.entries:
+            if entry.path.startswith("d/"):
+                assert files.read(entry) == CONTENT[entry.path]
+    assert len(begun) <= len(listing.blocks)
 
 
 @pytest.mark.parametrize("blob", ["sha256:" + "0" * 64, "another"])

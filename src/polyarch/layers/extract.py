@@ -2,6 +2,7 @@
 
 import os
 import threading
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -30,6 +31,9 @@ class LayerFiles:
         self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self._spool = -1
         self._spooling = threading.Lock()
+        # A stream that a reader has left inside a block: the next file of a layer is mostly the one behind it.
+        self._left: _Inflating | None = None
+        self._leaving = threading.Lock()
         self._plain = sniff(os.pread(self._file, 6, 0)) == "none"
         self._blocks = listing.blocks if listing.blob and listing.blob == blob else ()
 
@@ -40,33 +44,34 @@ class LayerFiles:
         """
         if listed.kind != "file":
             raise CorruptError(f"{listed.path} is a {listed.kind} and has no bytes of its own")
-        if self._plain:
-            source: Readable = _Positioned(self._file, listed.offset)
-        elif self._blocks:
-            source = self._enter(listed.offset)
-        else:
-            source = _Positioned(self._spooled(), listed.offset)
-        return FileReader(source, listed)
+        if self._blocks and not self._plain:
+            stream = self._enter(listed.offset)
+            return FileReader(stream, listed, lambda: self._leave(stream))
+        return FileReader(_Positioned(self._file if self._plain else self._spooled(), listed.offset), listed)
 
     def read(self, listed: Listed) -> bytes:
         """All bytes of a file of the listing."""
         with self.open(listed) as reader:
             return reader.read()
 
-    def _enter(self, offset: int) -> Readable:
-        """The content from `offset` on, inflated from the last block that begins no later."""
+    def _enter(self, offset: int) -> "_Inflating":
+        """The content from `offset` on: from the last block that begins no later, or from where a reader left it."""
         from bisect import bisect_right
 
         index = bisect_right(self._blocks, offset, key=lambda block: block[1]) - 1
         compressed, plain = self._blocks[index]
-        source = decompress(_Positioned(self._file, compressed))
-        left = offset - plain
-        while left:
-            chunk = source.read(min(left, _CHUNK))
-            if not chunk:
+        with self._leaving:
+            stream, self._left = self._left, None
+        if stream is None or not plain <= stream.position <= offset:
+            stream = _Inflating(decompress(_Positioned(self._file, compressed)), plain)
+        while stream.position < offset:
+            if not stream.read(min(offset - stream.position, _CHUNK)):
                 raise CorruptError(f"a layer ends before byte {offset}, where its listing puts a file")
-            left -= len(chunk)
-        return source
+        return stream
+
+    def _leave(self, stream: "_Inflating") -> None:
+        with self._leaving:
+            self._left = stream
 
     def _spooled(self) -> int:
         with self._spooling:
@@ -119,6 +124,19 @@ class _Positioned:
         return chunk
 
 
+class _Inflating:
+    """A stream that knows where in the tar it is."""
+
+    def __init__(self, source: Readable, position: int) -> None:
+        self._source = source
+        self.position = position
+
+    def read(self, size: int = -1, /) -> bytes:
+        chunk = self._source.read(size)
+        self.position += len(chunk)
+        return chunk
+
+
 class _Stored:
     """As many bytes as the tar stores of a file, of a source that goes on behind them."""
 
@@ -141,17 +159,26 @@ class _Stored:
 class FileReader:
     """The bytes of one file of a layer. It owns nothing: the descriptor is the LayerFiles', which outlives it."""
 
-    def __init__(self, source: Readable, listed: Listed) -> None:
+    def __init__(self, source: Readable, listed: Listed, leave: Callable[[], None] | None = None) -> None:
         stored = listed.size if listed.pieces is None else sum(length for _, length in listed.pieces)
         content = _Stored(source, stored, listed.path)
         self._content: Readable = content if listed.pieces is None else Expanded(content, listed.size, listed.pieces)
+        self._leave = leave
 
     def read(self, size: int = -1, /) -> bytes:
         """As of `place.Readable`. Raises CorruptError where the layer ends too early."""
-        return self._content.read(size)
+        try:
+            return self._content.read(size)
+        except BaseException:
+            # Nobody goes on with a stream that has failed.
+            self._leave = None
+            raise
 
     def close(self) -> None:
-        """Nothing to do; a blob's reader has it."""
+        """Give back the stream, which then belongs to the reader of another file. Safe to call twice."""
+        if self._leave is not None:
+            self._leave()
+            self._leave = None
 
     def __enter__(self) -> Self:
         return self
@@ -159,4 +186,4 @@ class FileReader:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        return
+        self.close()
