@@ -13,6 +13,18 @@ from tests.builds.cases import escaped
 _SHOWN = 120
 
 
+KINDS = {
+    tarfile.REGTYPE: "file",
+    tarfile.AREGTYPE: "file",
+    tarfile.DIRTYPE: "directory",
+    tarfile.SYMTYPE: "symlink",
+    tarfile.LNKTYPE: "hardlink",
+    tarfile.FIFOTYPE: "fifo",
+    tarfile.CHRTYPE: "character",
+    tarfile.BLKTYPE: "block",
+}
+
+
 class File(NamedTuple):
     """One path of an image."""
 
@@ -96,17 +108,7 @@ class Image:
 
 
 def _file(tar: tarfile.TarFile, member: tarfile.TarInfo) -> File:
-    kinds = {
-        tarfile.REGTYPE: "file",
-        tarfile.AREGTYPE: "file",
-        tarfile.DIRTYPE: "directory",
-        tarfile.SYMTYPE: "symlink",
-        tarfile.LNKTYPE: "hardlink",
-        tarfile.FIFOTYPE: "fifo",
-        tarfile.CHRTYPE: "character",
-        tarfile.BLKTYPE: "block",
-    }
-    kind = kinds[member.type]
+    kind = KINDS[member.type]
     reader = tar.extractfile(member) if kind == "file" else None
     prefix = "SCHILY.xattr."
     xattrs = tuple(

@@ -33,15 +33,14 @@ class Node(msgspec.Struct, frozen=True, gc=False):
 class _Part:
     """What some adjoining layers of a tree say: paths, with None for one that they delete, and names in directories.
 
-    `listings` are those of its layers that keep texts, by their numbers. A finished part does not change any more.
+    A finished part does not change any more.
     """
 
-    __slots__ = ("below", "deletes", "listings", "nodes")
+    __slots__ = ("below", "deletes", "nodes")
 
     def __init__(self) -> None:
         self.nodes: dict[str, Node | None] = {}
         self.below: dict[str, set[str]] = {}
-        self.listings: dict[int, Listing] = {}
         self.deletes = False
 
 
@@ -96,15 +95,6 @@ class Tree:
             if names := self._names(path):
                 pending.extend(sorted(names, reverse=True))
 
-    def text(self, path: str) -> str | None:
-        """The text of one of the small files that listings keep, links followed; None where there is none."""
-        node = self.lookup(self.resolve(path))
-        if node is None or node.layer < 0:
-            return None
-        listing = next((part.listings[node.layer] for part in self._parts if node.layer in part.listings), None)
-        raw = None if listing is None else listing.texts.get(node.source.path)
-        return None if raw is None else raw.decode("utf-8", "surrogateescape")
-
     def _look(self, path: str) -> Entry | None:
         node = self.lookup(path)
         return None if node is None else node.entry
@@ -123,8 +113,6 @@ class Tree:
 
     def _put_on_top(self, listing: Listing) -> None:
         top = _Part()
-        if listing.texts:
-            top.listings[self._count] = listing
         self._parts = (top, *self._parts)
         # What this layer has put there so far: its whiteouts, wherever they stand, speak of the rest only.
         self._own: set[str] = set()
@@ -231,7 +219,6 @@ def _merged(upper: _Part, lower: _Part, *, lowest: bool) -> _Part:
     """What both parts say together; below the `lowest` there is nothing that could be deleted."""
     part = _Part()
     part.nodes = {**lower.nodes, **upper.nodes}
-    part.listings = {**lower.listings, **upper.listings}
     part.below = {**lower.below, **upper.below}
     for path in lower.below.keys() & upper.below.keys():
         part.below[path] = lower.below[path] | upper.below[path]

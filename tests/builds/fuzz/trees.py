@@ -13,19 +13,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.builds.cases import escaped
+from tests.builds.images import KINDS
 
 # What a recipe's own files have for a time lies before this. Everything later is the time of the build.
 _BUILT = 1_500_000_000
-_KINDS = {
-    tarfile.REGTYPE: "file",
-    tarfile.AREGTYPE: "file",
-    tarfile.DIRTYPE: "directory",
-    tarfile.SYMTYPE: "symlink",
-    tarfile.LNKTYPE: "hardlink",
-    tarfile.FIFOTYPE: "fifo",
-    tarfile.CHRTYPE: "character",
-    tarfile.BLKTYPE: "block",
-}
 _SHOWN = 60
 _LARGE = 100_000
 
@@ -159,7 +150,7 @@ def _read(path: Path) -> tuple[_Entry, ...]:
     found = []
     with tarfile.open(path, encoding="utf-8", errors="surrogateescape") as tar:
         for member in tar:
-            kind = _KINDS[member.type]
+            kind = KINDS[member.type]
             text = member.linkname if kind == "symlink" else ""
             if kind == "file":
                 reader = tar.extractfile(member)
