@@ -14,6 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.builds import differing
+
 # What no two builds have in common: logs with times, caches and lists of package managers.
 VOLATILE = (
     "var/log/*",
@@ -90,14 +92,9 @@ def images(layout: Path, digest: str) -> dict[str, Image]:
 
 def differences(ours: Image, theirs: Image, volatile: Sequence[str] = ()) -> Iterator[str]:
     """What differs: + is ours alone, - the other's alone."""
-    for key in ("os", "architecture", "variant"):
-        if ours.config.get(key) != theirs.config.get(key):
-            yield f"{key}: + {ours.config.get(key)} - {theirs.config.get(key)}"
-    configs = ours.config.get("config", {}), theirs.config.get("config", {})
-    shown = [[f"{key}: {json.dumps(value, sort_keys=True)}" for key, value in sorted(c.items())] for c in configs]
-    yield from _lists("config", *shown)
-    yield from _lists("history", _history(ours), _history(theirs))
-    yield from _lists("path", *(lines(image.tree(), volatile) for image in (ours, theirs)))
+    yield from differing.settings(ours.config, theirs.config)
+    yield from differing.lines("history", _history(ours), _history(theirs))
+    yield from differing.lines("path", *(lines(image.tree(), volatile) for image in (ours, theirs)))
 
 
 def drift(images: Mapping[str, Image]) -> Iterator[str]:
@@ -131,14 +128,6 @@ def _history(image: Image) -> list[str]:
         ("- " if line.get("empty_layer") else "+ ") + line.get("created_by", "").replace("\n", "\\n")
         for line in image.config.get("history") or ()
     ]
-
-
-def _lists(what: str, ours: list[str], theirs: list[str]) -> Iterator[str]:
-    one, other = set(ours), set(theirs)
-    yield from (f"{what}: + {line}" for line in ours if line not in other)
-    yield from (f"{what}: - {line}" for line in theirs if line not in one)
-    if sorted(ours) == sorted(theirs) and ours != theirs:
-        yield f"{what}: another order"
 
 
 def _document(layout: Path, digest: str) -> dict[str, Any]:

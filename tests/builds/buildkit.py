@@ -25,6 +25,7 @@ from polyarch.dockerfile.rules import RULES
 from scripts import buildkit_daemon, local_registry
 from scripts.buildkit_daemon import BuildKitDaemon
 from tests import bases
+from tests.builds import differing
 from tests.builds.cases import BASES, HERE, Case, everything, read, wishes_of
 from tests.builds.conftest import Worker
 from tests.builds.images import File, Image
@@ -139,7 +140,9 @@ def differences(ours: Built, theirs: Built, words: str = "") -> Iterator[str]:
             missing = [line for line in wanted if line.lower().replace("-", "_") not in said]
             yield from (f"message: + {line} - {theirs.error!r}" for line in missing)
         return
-    yield from _lists("warning", *([f"{text} ({line})" for text, line in sorted(b.warnings)] for b in (ours, theirs)))
+    yield from differing.lines(
+        "warning", *([f"{text} ({line})" for text, line in sorted(b.warnings)] for b in (ours, theirs))
+    )
     if ours.images.keys() != theirs.images.keys():
         yield f"platforms: + {sorted(ours.images)} - {sorted(theirs.images)}"
     for platform in ours.images.keys() & theirs.images.keys():
@@ -149,19 +152,16 @@ def differences(ours: Built, theirs: Built, words: str = "") -> Iterator[str]:
 
 def _image(ours: Image, theirs: Image) -> Iterator[str]:
     """What differs: + is ours alone, - BuildKit's alone."""
-    for key in ("os", "architecture", "variant"):
-        if ours.config.get(key) != theirs.config.get(key):
-            yield f"{key}: + {ours.config.get(key)} - {theirs.config.get(key)}"
-    configs = ours.config.get("config", {}), theirs.config.get("config", {})
-    shown = [[f"{key}: {json.dumps(value, sort_keys=True)}" for key, value in sorted(c.items())] for c in configs]
-    yield from _lists("config", *shown)
-    yield from _lists("history", _history(ours), _history(theirs))
-    yield from _lists("file", _entries(ours.files()), _entries(theirs.files()))
+    yield from differing.settings(ours.config, theirs.config)
+    yield from differing.lines("history", _history(ours), _history(theirs))
+    yield from differing.lines("file", _entries(ours.files()), _entries(theirs.files()))
     if len(ours.layers) != len(theirs.layers):
         yield f"layers: + {len(ours.layers)} - {len(theirs.layers)}"
         return
     for number, (one, other) in enumerate(zip(ours.layers, theirs.layers, strict=True)):
-        yield from _lists(f"layer {number}", _entries(dict(sorted(one.items()))), _entries(dict(sorted(other.items()))))
+        yield from differing.lines(
+            f"layer {number}", _entries(dict(sorted(one.items()))), _entries(dict(sorted(other.items())))
+        )
 
 
 def _history(image: Image) -> list[str]:
@@ -174,13 +174,6 @@ def _entries(files: dict[str, File]) -> list[str]:
     """A line for each; without deletions, which may be said in two ways, and show in the files that are left."""
     lines = [file.line(path) for path, file in files.items() if not posixpath.basename(path).startswith(".wh.")]
     return [_UUID.sub("UUID", line) for line in lines]
-
-
-def _lists(what: str, ours: list[str], theirs: list[str]) -> Iterator[str]:
-    yield from (f"{what}: + {line}" for line in ours if line not in theirs)
-    yield from (f"{what}: - {line}" for line in theirs if line not in ours)
-    if sorted(ours) == sorted(theirs) and ours != theirs:
-        yield f"{what}: another order"
 
 
 def build_here(wishes: dict[str, Any], worker: Worker) -> Built:
