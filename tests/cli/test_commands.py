@@ -112,7 +112,7 @@ def test_images_loads_neither_network_nor_database(tmp_path: Path) -> None:
     loaded = modules_of("images", root=tmp_path / "store")
     assert not loaded & HEAVY, "a module that every start would pay for"
     rooms = {name.split(".")[1] for name in loaded if name.startswith("polyarch.")}
-    assert rooms == {"cli", "errors", "images", "oci", "store", "version"}
+    assert rooms == {"cli", "errors", "images", "oci", "render", "store", "version"}
 
 
 def test_a_cached_build_loads_nothing_that_works(tmp_path: Path) -> None:

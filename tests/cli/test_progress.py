@@ -7,11 +7,11 @@ import threading
 
 import pytest
 
-from polyarch.cli import text
 from polyarch.cli.live import Live
 from polyarch.cli.progress import Display, Plain, Quiet, RawJson
 from polyarch.errors import UsageError
 from polyarch.progress import Event, Finished, Output, Started, Transferred, Warned
+from polyarch.render import text
 
 
 class Clock:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from polyarch.cli import tables
 from polyarch.cli.session import Session
+from polyarch.render import tables
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

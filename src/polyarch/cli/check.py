@@ -84,7 +84,7 @@ def render(report: "Report", *, colour: bool = False) -> str:
 
 
 def _group(group: "Group", colour: bool) -> list[str]:
-    from polyarch.cli import text
+    from polyarch.render import text
 
     first = group.first
     word = _coloured(first) if colour else first.severity

@@ -64,7 +64,7 @@ def diff(
 
 def render(found: "Diff") -> str:
     """The difference as lines."""
-    from polyarch.cli import text
+    from polyarch.render import text
 
     lines = [f"--- {found.before.name} {found.before.platform}", f"+++ {found.after.name} {found.after.platform}"]
     for row in found.rows:

@@ -77,7 +77,7 @@ def drift(
 
 def render(found: "Drift", width: int | None = _WIDTH) -> str:
     """The drift as a table, a column a platform."""
-    from polyarch.cli import tables
+    from polyarch.render import tables
 
     names = [str(platform) for platform in found.platforms]
     if not found.rows:
@@ -87,7 +87,7 @@ def render(found: "Drift", width: int | None = _WIDTH) -> str:
 
 
 def _cells(row: "Row", width: int | None) -> list[str]:
-    from polyarch.cli import text
+    from polyarch.render import text
 
     cells = [row.name, *("-" if value is None else value for value in row.values)]
     plain = [text.plain(cell.encode("utf-8", "surrogateescape").decode("utf-8", "replace")) for cell in cells]
@@ -113,29 +113,29 @@ def _document(found: "Drift") -> dict[str, Any]:
 
 def render_page(found: "Drift") -> str:
     """The drift as a page: a matrix of things and platforms for each kind."""
-    from polyarch.cli.page import clean, page
+    from polyarch.render.html import escape, page
 
     names = [str(platform) for platform in found.platforms]
-    head = "".join(f'<th scope="col">{clean(name)}</th>' for name in names)
-    body: list[str] = [f"<p>{clean(message)}</p>" for message in found.unread]
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
+    body: list[str] = [f"<p>{escape(message)}</p>" for message in found.unread]
     for kind, title in _SECTIONS.items():
         rows = [row for row in found.rows if row.kind == kind]
         if not rows:
             continue
         body.append(f'<h2>{title} ({len(rows)})</h2>\n<div class="wide"><table data-kind="{kind}">')
         body.append(f'<thead><tr><th scope="col">Name</th>{head}</tr></thead>\n<tbody>')
-        body += [f'<tr><th scope="row">{clean(row.name)}</th>{_page_cells(row)}</tr>' for row in rows]
+        body += [f'<tr><th scope="row">{escape(row.name)}</th>{_page_cells(row)}</tr>' for row in rows]
         body.append("</tbody></table></div>")
     lead = f"{len(found.rows)} differences between {', '.join(names)}"
     return page(f"Drift of {found.name}", lead if found.rows else f"Nothing differs between {', '.join(names)}", body)
 
 
 def _page_cells(row: "Row") -> str:
-    from polyarch.cli.page import clean
+    from polyarch.render.html import escape
 
     cells = []
     for value in row.values:
         # A word beside the colour: who does not see red and green reads it.
         style, shown = ("no", "missing") if value is None else ("yes" if row.is_missing else "odd", value)
-        cells.append(f'<td class="{style}">{clean(shown)}</td>')
+        cells.append(f'<td class="{style}">{escape(shown)}</td>')
     return "".join(cells)

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from polyarch.cli import tables, text
 from polyarch.cli.formats import Row, show
 from polyarch.cli.session import Session, pass_session
 from polyarch.errors import UsageError
+from polyarch.render import tables, text
 
 if TYPE_CHECKING:
     from polyarch.images.usage import Kind, Record

@@ -105,9 +105,9 @@ def _proxy(variables: Mapping[str, str], name: str) -> str:
 
 
 def _largest_layer(text: str | None) -> int:
-    from polyarch.cli import text as texts
+    from polyarch.cli import sizes
 
-    return texts.bytes_of(text) if text else 100 << 30
+    return sizes.bytes_of(text) if text else 100 << 30
 
 
 def _epoch(text: str | None) -> int | None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from polyarch.cli import tables
+from polyarch.render import tables
 
 Row = Mapping[str, Any]
 
@@ -21,7 +21,7 @@ def show(form: str | None, rows: Iterable[Row], default: Callable[[], str], titl
         for row in rows:
             click.echo(msgspec.json.encode(row))
         return
-    from polyarch.cli.templates import Template
+    from polyarch.render.templates import Template
 
     template = Template(form)
     if not template.table:
@@ -37,7 +37,7 @@ def show_document(form: str | None, documents: Sequence[Any], *, always_list: bo
     import msgspec
 
     if form and form != "json":
-        from polyarch.cli.templates import Template
+        from polyarch.render.templates import Template
 
         template = Template(form)
         for document in documents:

@@ -4,10 +4,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from polyarch.cli import options, tables, text
+from polyarch.cli import options
 from polyarch.cli.formats import Row, show
 from polyarch.cli.session import Session, pass_session
 from polyarch.errors import PolyarchError, UsageError
+from polyarch.render import tables, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
-from polyarch.cli import text
 from polyarch.cli.progress import Unit, amount, short, title
 from polyarch.progress import Event, Output, Started, Transferred, Warned
+from polyarch.render import text
 
 _INTERVAL = 0.1
 _TAIL = 6

@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from polyarch.cli import options, tables, text
+from polyarch.cli import options
 from polyarch.cli.formats import show, show_document
 from polyarch.cli.groups import LazyGroup
 from polyarch.cli.session import Session, pass_session
 from polyarch.errors import UsageError
+from polyarch.render import tables, text
 
 if TYPE_CHECKING:
     from polyarch.indexes.create import Changed

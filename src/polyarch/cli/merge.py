@@ -2,9 +2,10 @@
 
 import click
 
-from polyarch.cli import options, tables
+from polyarch.cli import options
 from polyarch.cli.session import Session, pass_session
 from polyarch.errors import UsageError
+from polyarch.render import tables
 
 
 @click.command("merge")

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from polyarch.cli import tables
 from polyarch.cli.formats import show
 from polyarch.cli.session import Session, pass_session
+from polyarch.render import tables
 
 if TYPE_CHECKING:
     from polyarch.sandbox import Support

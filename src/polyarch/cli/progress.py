@@ -11,10 +11,10 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol, TextIO
 
-from polyarch.cli import text
 from polyarch.cli.ways import WAYS
 from polyarch.errors import UsageError
 from polyarch.progress import Emit, Event, Finished, Output, Started, Transferred, Warned
+from polyarch.render import text
 
 
 class Unit:

@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from polyarch.cli import du, tables, text
+from polyarch.cli import du, sizes
 from polyarch.cli.formats import show
 from polyarch.cli.groups import LazyGroup
 from polyarch.cli.session import Session, pass_session
 from polyarch.errors import UnsupportedError
+from polyarch.render import tables, text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -108,7 +109,7 @@ def prune(session: Session, everything: bool, force: bool, dry_run: bool, limit:
     # Docker asks "are you sure?"; a list of what would go answers better.
     rehearsal = dry_run or (sys.stdout.isatty() and not force)
     reclaimed = pruning.prune(
-        session.store, everything=everything, storage=text.bytes_of(limit) if limit else None, dry_run=rehearsal
+        session.store, everything=everything, storage=sizes.bytes_of(limit) if limit else None, dry_run=rehearsal
     )
     for item in reclaimed.removed:
         click.echo(f"{'Would remove' if rehearsal else 'Removed'} {item.kind} {item.name} {text.size(item.size)}")

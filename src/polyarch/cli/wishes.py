@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from polyarch.cli import text
+from polyarch.cli import sizes
 from polyarch.cli.session import Session
 from polyarch.errors import NotFoundError, UsageError
 
@@ -59,7 +59,7 @@ def wishes(session: Session, words: Mapping[str, Any]) -> dict[str, Any]:
         "reproducible": words["reproducible"],
         "environment": around.variables,
         "hosts": tuple(map(_host, words["hosts"])),
-        "shm_size": text.bytes_of(words["shm_size"], memory=True) if words["shm_size"] else 0,
+        "shm_size": sizes.bytes_of(words["shm_size"], memory=True) if words["shm_size"] else 0,
         "limits": tuple(map(_limit, words["limits"])),
     }
 

@@ -1,14 +1,14 @@
-"""Aligned columns, as docker prints them: headers in capitals, three spaces between, nothing behind the last."""
+"""Tables as docker prints them: aligned columns with three spaces between, no spaces at the end of a line."""
 
 from collections.abc import Iterable, Sequence
 
-from polyarch.cli import text
+from polyarch.render import text
 
 _GAP = "   "
 
 
 def render(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """The table, a line a row, the header first where there is one; with a newline at its end."""
+    """The table, one line a row, each ended by a newline. An empty `header` gives no header line."""
     lines = [tuple(header), *map(tuple, rows)] if header else [*map(tuple, rows)]
     if not lines:
         return ""

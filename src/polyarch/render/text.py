@@ -1,18 +1,16 @@
-"""Words for people: widths on a terminal, sizes, ages."""
+"""Text for a terminal: widths, clipping, sizes, ages."""
 
 import functools
 import re
 
-from polyarch.errors import UsageError
-
-_SIZE = r"(?i)(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?"
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
-# Colours and cursor movements (CSI), and titles (OSC): they take no room, and another program's must not move ours.
+# Colours and cursor movements (CSI), and titles (OSC). They have no width, and those of another program would move the
+# cursor of ours.
 _ESCAPES = r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\-_]"
 
 
 def width(text: str) -> int:
-    """The columns that `text` takes on a terminal: Chinese characters take two, combining ones none."""
+    """How many columns `text` takes on a terminal. A Chinese character takes two, a combining one none."""
     return len(text) if text.isascii() else sum(map(_columns, text))
 
 
@@ -28,21 +26,21 @@ def _columns(character: str) -> int:
 
 
 def clip(text: str, columns: int) -> str:
-    """`text`, cut with an ellipsis where it takes more than `columns`."""
+    """`text`, cut to `columns` with an ellipsis if it is wider."""
     if width(text) <= columns:
         return text
     kept = ""
-    left = columns - 1
+    room = columns - 1
     for character in text:
-        left -= width(character)
-        if left < 0:
+        room -= width(character)
+        if room < 0:
             break
         kept += character
     return kept + "…" if columns > 0 else ""
 
 
 def pad(text: str, columns: int) -> str:
-    """`text`, with spaces up to `columns`."""
+    """`text`, padded with spaces to `columns`."""
     return text + " " * (columns - width(text))
 
 
@@ -53,7 +51,7 @@ def plain(text: str) -> str:
 
 
 def size(number: float) -> str:
-    """A number of bytes as docker writes it: three digits, units of 1000."""
+    """A number of bytes as docker prints it: three digits, units of 1000."""
     unit = 0
     while number >= 1000 and unit < len(_UNITS) - 1:
         number /= 1000
@@ -61,24 +59,12 @@ def size(number: float) -> str:
     return f"{number:.3g}{_UNITS[unit]}" if number < 999.5 else f"{number:.0f}{_UNITS[unit]}"
 
 
-def bytes_of(word: str, *, memory: bool = False) -> int:
-    """The number of bytes that `500MB`, `2GiB`, `64m` or a bare number says. Raises UsageError.
-
-    For `memory` a unit is always of 1024, as docker has it.
-    """
-    match = re.fullmatch(_SIZE, word.strip())
-    if match is None:
-        raise UsageError(f"{word!r} is not a size", "a size reads 500MB, 2GiB or a number of bytes")
-    power = " kmgt".index(match[2].lower() or " ")
-    return int(float(match[1]) * (1024 if match[3] or memory else 1000) ** power)
-
-
 def age(seconds: float) -> str:
-    """How long ago, as docker writes it."""
+    """How long ago `seconds` is, as docker prints it (go-units HumanDuration)."""
     minutes, hours, days = seconds / 60, round(seconds / 3600), seconds / 86400
     if seconds < 1:
         return "Less than a second ago"
-    for limit, one, amount, unit in (
+    for applies, singular, amount, unit in (
         (seconds < 60, "1 second", int(seconds), "seconds"),
         (minutes < 60, "About a minute", int(minutes), "minutes"),
         (hours < 48, "About an hour", hours, "hours"),
@@ -87,11 +73,11 @@ def age(seconds: float) -> str:
         (days < 730, "", int(days / 30), "months"),
         (True, "", int(days / 365), "years"),
     ):
-        if limit:
-            return f"{one if one and amount == 1 else f'{amount} {unit}'} ago"
-    raise AssertionError("one limit always holds")
+        if applies:
+            return f"{singular if singular and amount == 1 else f'{amount} {unit}'} ago"
+    raise AssertionError("the last row always applies")
 
 
 def short_digest(digest: str) -> str:
-    """The twelve digits by which docker shows an image."""
+    """The first twelve hexadecimal digits of a digest, which docker prints as an image's ID."""
     return digest.partition(":")[2][:12]

@@ -1,9 +1,9 @@
-"""One self-contained page of HTML: no script, nothing loaded from anywhere, light and dark as the reader has it."""
+"""A self-contained HTML page: no script, no external resource, light or dark as the browser prefers."""
 
+import html
 from collections.abc import Iterable
-from html import escape
 
-from polyarch.cli import text
+from polyarch.render import text
 
 _STYLE = """
 :root { color-scheme: light dark; --paper: #ffffff; --ink: #1b1f24; --faint: #57606a; --line: #d0d7de;
@@ -31,17 +31,17 @@ ul { padding-left: 1.2rem; } li { margin: .25rem 0; }
 
 
 def page(title: str, lead: str, body: Iterable[str], style: str = "") -> str:
-    """The page. `title` and `lead` are plain text, `body` is HTML."""
+    """The page. `title` and `lead` are plain text; `body` is HTML, a piece a line; `style` is more CSS."""
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        # Nothing of an image's own words may act or load, should one ever come through unescaped.
+        # Names and texts come from images. If one were ever left unescaped, it could still not run or load anything.
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
-        f"<title>{clean(title)}</title>\n<style>{_STYLE}{style}</style>\n</head>\n<body>\n"
-        f"<h1>{clean(title)}</h1>\n<p>{clean(lead)}</p>\n" + "\n".join(body) + "\n</body>\n</html>\n"
+        f"<title>{escape(title)}</title>\n<style>{_STYLE}{style}</style>\n</head>\n<body>\n"
+        f"<h1>{escape(title)}</h1>\n<p>{escape(lead)}</p>\n" + "\n".join(body) + "\n</body>\n</html>\n"
     )
 
 
-def clean(value: str) -> str:
-    """Text as HTML, without what no page may hold."""
-    return escape(text.plain(value).encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
+def escape(value: str) -> str:
+    """Escape text for HTML. Control characters and terminal escapes are dropped, undecodable bytes become U+FFFD."""
+    return html.escape(text.plain(value).encode("utf-8", "surrogateescape").decode("utf-8", "replace"))

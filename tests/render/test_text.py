@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polyarch.cli import tables, text
+from polyarch.render import tables, text
 
 
 @pytest.mark.parametrize(

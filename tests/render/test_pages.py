@@ -9,10 +9,10 @@ import pytest
 
 from polyarch.builder import Record, Step
 from polyarch.cli.drift import render_page
-from polyarch.cli.explain_page import render_page as explain_render
 from polyarch.images.compare.drift import Drift
 from polyarch.images.compare.rows import Row
 from polyarch.oci import platform as platforms
+from polyarch.render.build_page import render_page as explain_render
 from tests import browser
 
 pytestmark = pytest.mark.integration

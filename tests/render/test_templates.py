@@ -2,8 +2,8 @@
 
 import pytest
 
-from polyarch.cli.templates import Template
 from polyarch.errors import UsageError
+from polyarch.render.templates import Template
 
 IMAGE = {
     "ID": "ff05bf054165",
