@@ -1,0 +1,142 @@
+"""What each start pays for: the modules that `--version`, `images` and a cached build import.
+
+Recorded with Python 3.11 at commit 227355b. A command may import fewer; to let one import more is a decision that
+changes this table. Of our own code the functions and classes are counted, not the files: a file that is split in two
+costs nearly the same.
+"""
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+PYTHON = Path(sys.executable)
+
+
+class Cost(NamedTuple):
+    """How many functions and classes of ours a command imports, and which modules of libraries and of Python itself."""
+
+    definitions: int
+    others: frozenset[str]
+
+
+START = """
+    __future__ ast collections collections.abc contextlib copyreg datetime decimal dis enum errno fcntl fnmatch
+    functools gc gettext hashlib importlib importlib.machinery inspect ipaddress itertools keyword linecache locale
+    math ntpath numbers opcode operator pathlib platform re reprlib signal textwrap threading token tokenize types
+    typing unicodedata urllib urllib.parse uuid warnings weakref
+
+    click click.core click.decorators click.exceptions click.formatting click.globals click.parser click.termui
+    click.types click.utils
+
+    msgspec msgspec.inspect msgspec.json msgspec.msgpack msgspec.structs msgspec.toml msgspec.yaml typing_extensions
+"""
+BUILD = "array base64 binascii bisect select selectors socket sqlite3 sqlite3.dbapi2 struct zlib"
+
+# How much more of our own code is no reason to worry: a helper here and there.
+SLACK = 1.03
+
+COSTS = {
+    "--version": Cost(5, frozenset({"gc"})),
+    "images": Cost(480, frozenset(START.split())),
+    "a cached build": Cost(2125, frozenset(START.split() + BUILD.split())),
+}
+
+# What a build does that is not all cached: a cached one does not even import it.
+WORK = {
+    "polyarch.layers.pack",
+    "polyarch.layers.apply",
+    "polyarch.sandbox.emulation",
+    "polyarch.builder.perform.running",
+}
+
+
+def modules_after(code: str, root: Path) -> set[str]:
+    """What a new Python has imported after some code, besides what it imports for itself."""
+    report = f"import sys\nbefore = set(sys.modules)\n{code}\nprint(*set(sys.modules) - before, file=sys.stderr)"
+    environment = {"POLYARCH_ROOT": str(root), "HOME": str(root), "PATH": os.environ["PATH"]}
+    done = subprocess.run(
+        [PYTHON, "-c", report], capture_output=True, text=True, check=True, env=environment, timeout=60
+    )
+    return set(done.stderr.split())
+
+
+def modules_of(arguments: Iterable[str], root: Path) -> set[str]:
+    code = f"from polyarch.cli.main import main\nif main({list(arguments)!r}): sys.exit('failed')"
+    return modules_after(code, root)
+
+
+def ours(loaded: Iterable[str]) -> set[str]:
+    return {name for name in loaded if name.partition(".")[0] == "polyarch"}
+
+
+def definitions(modules: Iterable[str]) -> int:
+    count = 0
+    for module in modules:
+        spec = find_spec(module)
+        assert spec is not None
+        assert spec.origin is not None
+        nodes = ast.walk(ast.parse(Path(spec.origin).read_text()))
+        count += sum(isinstance(node, ast.FunctionDef | ast.ClassDef) for node in nodes)
+    return count
+
+
+def brought(names: Iterable[str], root: Path) -> set[str]:
+    """Some modules and all that they import themselves, which differs between versions of Python."""
+    code = "import contextlib, importlib\n" + "".join(
+        f"with contextlib.suppress(ImportError): importlib.import_module({name!r})\n" for name in sorted(names)
+    )
+    return modules_after(code, root)
+
+
+@pytest.fixture
+def build(tmp_path: Path) -> list[str]:
+    context = tmp_path / "context"
+    context.mkdir()
+    (context / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
+    return ["build", "--quiet", "--platform=linux/amd64,linux/arm64", "--tag=app", str(context)]
+
+
+@pytest.mark.parametrize("command", COSTS)
+def test_a_command_imports_no_more_than_is_recorded(command: str, build: list[str], tmp_path: Path) -> None:
+    root = tmp_path / "store"
+    assert modules_of(build, root) >= {"polyarch.store.store"}
+    loaded = modules_of(build if command == "a cached build" else [command], root)
+    cost = COSTS[command]
+    assert loaded - ours(loaded) <= brought(cost.others, root), "a module that every start would pay for"
+    assert definitions(ours(loaded)) <= cost.definitions * SLACK, f"more code than before: {sorted(ours(loaded))}"
+
+
+def test_the_version_imports_its_own_module_and_no_other(tmp_path: Path) -> None:
+    assert ours(modules_of(["--version"], tmp_path)) == {
+        "polyarch",
+        "polyarch.cli",
+        "polyarch.cli.main",
+        "polyarch.version",
+    }
+
+
+def test_images_imports_only_the_rooms_that_it_needs(tmp_path: Path) -> None:
+    rooms = {name.split(".")[1] for name in ours(modules_of(["images"], tmp_path)) if "." in name}
+    assert rooms == {"cli", "errors", "images", "oci", "render", "store", "version"}
+
+
+def test_a_cached_build_imports_none_of_the_work(build: list[str], tmp_path: Path) -> None:
+    assert all(map(find_spec, WORK)), "a module that was renamed: name it here too"
+    first = modules_of(build, tmp_path / "store")
+    again = modules_of(build, tmp_path / "store")
+    assert first & WORK == {"polyarch.layers.pack"}
+    assert not again & WORK
+
+
+def test_import_polyarch_loads_no_room_until_a_name_is_used(tmp_path: Path) -> None:
+    assert ours(modules_after("import polyarch", tmp_path)) == {"polyarch", "polyarch.version"}
+    loaded = modules_after("import polyarch\nassert polyarch.Platform.__module__ == 'polyarch.oci.platform'", tmp_path)
+    assert "polyarch.oci.platform" in loaded
+    assert modules_after("import polyarch\nfor name in polyarch.__all__: getattr(polyarch, name)", tmp_path) > loaded
