@@ -18,7 +18,7 @@ from tests.builds.fuzz.shrink import shrink
 from tests.builds.fuzz.trees import Node, Seen
 
 RECORDS = recorded.read()
-DIFFERENCES = Path(__file__).parents[2] / "docs/reference/differences.md"
+DIFFERENCES = Path(__file__).parents[2] / "docs/coming-from-docker.md"
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def test_a_seed_makes_the_same_recipe_each_time() -> None:
     assert all(recipe(seed).is_sound() for seed in range(100))
 
 
-def test_each_rule_stands_for_a_line_of_differences_md() -> None:
+def test_each_rule_stands_for_a_line_of_the_page_coming_from_docker() -> None:
     lines = [line for line in DIFFERENCES.read_text().splitlines() if line.startswith("| ")]
     for rule in (*RULES, *REFUSALS):
         assert sum(line.startswith(f"| {rule.line}") for line in lines) == 1, rule.line

@@ -1,32 +1,200 @@
-"""What the pages tell the reader to type does what they say."""
+"""What the pages tell the reader to type does what they say, and their links lead somewhere."""
 
 import re
+import shlex
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
+import pytest
+from click.parser import _OptionParser
+
+from polyarch.cli.commands import program
+from scripts.local_registry import LocalRegistry
 from tests import bases
+from tests.needs import need
 from tests.program import Program, run
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
-_PAGES = [_REPOSITORY / "README.md", _REPOSITORY / "CHANGELOG.md", *sorted((_REPOSITORY / "docs").rglob("*.md"))]
+_DOCS = sorted((_REPOSITORY / "docs").rglob("*.md"))
+_PAGES = [
+    *_REPOSITORY.glob("*.md"),
+    *_DOCS,
+    *(_REPOSITORY / "examples").rglob("*.md"),
+    *(_REPOSITORY / "findings").glob("*.md"),
+    *(_REPOSITORY / "tests").glob("*/*.md"),
+    *(_REPOSITORY / "tests").glob("*/cases/*.md"),
+]
+_COMING = "docs/coming-from-docker.md"
 
 
 def _blocks(page: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", (_REPOSITORY / page).read_text(), re.DOTALL | re.MULTILINE)
 
 
-def _links() -> Iterator[tuple[Path, str]]:
+def _links(page: Path) -> list[str]:
+    """The targets of a page's links, pictures left out, in order."""
+    return re.findall(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)", page.read_text())
+
+
+def _linked(page: str) -> set[Path]:
+    """The files that a page links."""
+    source = _REPOSITORY / page
+    return {(source.parent / target.partition("#")[0]).resolve() for target in _links(source) if "://" not in target}
+
+
+def _anchors(page: Path) -> set[str]:
+    """The anchors that a code host makes of a page's headings."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def _leads_somewhere(page: Path, target: str) -> bool:
+    path, _, anchor = target.partition("#")
+    file = page.parent / path if path else page
+    return file.exists() and (not anchor or anchor in _anchors(file))
+
+
+def test_every_relative_link_of_every_page_resolves_with_its_anchor() -> None:
+    links = [(page, target) for page in _PAGES for target in _links(page) if "://" not in target]
+    assert len(links) > 60
+    assert [(page.name, target) for page, target in links if not _leads_somewhere(page, target)] == []
+
+
+def test_a_link_to_a_missing_heading_does_not_resolve() -> None:
+    index = _REPOSITORY / "docs/index.md"
+    assert _leads_somewhere(index, "guides/disk.md#the-limit")
+    assert not _leads_somewhere(index, "guides/disk.md#the-limits")
+    assert not _leads_somewhere(index, "guides/disks.md")
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/index.md"])
+def test_the_readme_and_the_index_link_every_page(page: str) -> None:
+    pages = {path for path in _DOCS if path != _REPOSITORY / page}
+    assert [str(path) for path in sorted(pages - _linked(page))] == []
+
+
+def test_the_second_link_of_the_readme_is_for_users_of_docker() -> None:
+    assert _links(_REPOSITORY / "README.md")[1] == _COMING
+
+
+def _commands() -> Iterator[tuple[str, str]]:
+    """Page and text of every command in the pages: lines of code blocks, and code between backquotes."""
     for page in _PAGES:
-        for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
-            if "://" not in target and not target.startswith("#"):
-                yield page, target.partition("#")[0]
+        text = page.read_text()
+        for block in re.findall(r"^```(?:sh|console|)\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+            for line in block.replace("\\\n", " ").splitlines():
+                yield page.name, line
+        for code in re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)):
+            yield page.name, code
 
 
-def test_every_link_between_the_pages_leads_somewhere() -> None:
-    links = list(_links())
-    assert len(links) > 10
-    assert [(page.name, target) for page, target in links if not (page.parent / target).exists()] == []
+def _polyarch_words(text: str) -> list[str] | None:
+    """The words behind `polyarch` in a line, up to a pipe or a redirection; None where the line has no such command."""
+    found = re.search(r"(?:^|\| |\$ )polyarch (.+)", text)
+    if found is None:
+        return None
+    words = shlex.split(found[1], comments=True)
+    ends = [at for at, word in enumerate(words) if word in ("|", ">", "&&")]
+    return words[: ends[0]] if ends else words
+
+
+def _mistake(words: list[str]) -> str:
+    """The command or flag that the command line does not have; empty where there is none.
+
+    Values may be missing: `polyarch check --allow` names a flag.
+    """
+    context = click.Context(program, info_name="polyarch")
+    while True:
+        command = context.command
+        try:
+            _, rest, _ = _parser(context).parse_args(list(words))
+        except click.NoSuchOption as problem:
+            return problem.option_name
+        except click.BadOptionUsage:
+            return ""
+        if not isinstance(command, click.Group) or not rest:
+            return ""
+        if re.fullmatch(r"[a-z-]+", rest[0]) is None:
+            return ""
+        found = command.get_command(context, rest[0])
+        if found is None:
+            return rest[0]
+        words = rest[1:]
+        context = click.Context(found, info_name=context.info_name, parent=context, **found.context_settings)
+
+
+def _parser(context: click.Context) -> _OptionParser:
+    return context.command.make_parser(context)
+
+
+def test_every_command_in_the_pages_exists_with_its_flags() -> None:
+    commands = [(page, words) for page, text in _commands() if (words := _polyarch_words(text))]
+    assert len(commands) > 100
+    assert [(page, words) for page, words in commands if _mistake(words)] == []
+
+
+def test_an_unknown_command_or_flag_is_found() -> None:
+    assert _mistake(["buildx", "bild", "."]) == "bild"
+    assert _mistake(["build", "--platfrom", "linux/arm64", "."]) == "--platfrom"
+    assert _mistake(["build", "--platform", "linux/arm64", "."]) == ""
+
+
+@pytest.fixture
+def on_loopback(polyarch: Program, busybox: str, registry: LocalRegistry, tmp_path: Path) -> Program:
+    """`polyarch` with busybox in its store, where registry.example.org is a registry on loopback."""
+    settings = tmp_path / "registries.conf"
+    settings.write_text(
+        f'[[registry]]\nprefix = "registry.example.org"\nlocation = "{registry.address}"\ninsecure = true\n'
+    )
+    polyarch.env["CONTAINERS_REGISTRIES_CONF"] = str(settings)
+    return polyarch
+
+
+def test_the_example_of_the_readme_works_as_it_stands(on_loopback: Program, tmp_path: Path) -> None:
+    need("crun", "qemu-aarch64-static")
+    example = _blocks("README.md", "sh")[0]
+    assert len(example.splitlines()) == 5
+    env = {**on_loopback.env, "PATH": f"{on_loopback.path.parent}:{on_loopback.env['PATH']}"}
+    (tmp_path / "place").mkdir()
+    shown = run(["sh", "-euc", example], cwd=tmp_path / "place", env=env)
+    assert "aarch64" in shown.stdout.splitlines()
+    assert "linux/arm64" in shown.stdout
+
+
+def _rows(page: str, section: str) -> list[list[str]]:
+    """The cells of the tables of a section, without their titles."""
+    text = (_REPOSITORY / page).read_text()
+    part = re.split(rf"^#+ {re.escape(section)}$", text, flags=re.MULTILINE)[1]
+    part = re.split(r"^## ", part, flags=re.MULTILINE)[0]
+    rows = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in part.splitlines() if line[:2] == "| "]
+    return [row for row in rows if set(row[0]) != {"-"}]
+
+
+def test_what_users_of_docker_are_told_to_type_works(on_loopback: Program, tmp_path: Path) -> None:
+    need("crun", "qemu-aarch64-static")
+    context = tmp_path / "context"
+    context.mkdir()
+    (context / "Dockerfile").write_text('FROM busybox\nARG TARGETARCH\nLABEL arch=$TARGETARCH\nCMD ["uname", "-m"]\n')
+    shutil.copy(bases.busybox_tars()["linux/amd64"], context / "root.tar")
+    for arch in ("amd64", "arm64"):
+        on_loopback("build", "-t", f"registry.example.org/team/app:1-{arch}", "--platform", f"linux/{arch}", context)
+    typed = [cell for row in _rows(_COMING, "What to type") for cell in row[1:2] if cell.startswith("`polyarch ")]
+    assert len(typed) > 30
+    for cell in typed:
+        words = shlex.split(cell.strip("`").replace("$APP", "registry.example.org/team/app"))
+        done = on_loopback(*words[1:], cwd=context)
+        if words[1] == "run":
+            assert done.lines() == ["aarch64"]
+
+
+def test_both_pages_say_the_same_of_lists() -> None:
+    told = [row[:3] for row in _rows(_COMING, "manifest") if row[0] != "what"]
+    assert len(told) > 8
+    assert [row for row in told if row not in _rows("docs/guides/two-ways.md", "What differs from docker")] == []
 
 
 def test_the_first_python_example_builds_for_two_platforms(tmp_path: Path, busybox_store: Path) -> None:
@@ -40,7 +208,7 @@ def test_the_first_python_example_builds_for_two_platforms(tmp_path: Path, busyb
 
 
 def test_the_cross_build_of_the_guide_gives_each_platform_its_program(polyarch: Program, tmp_path: Path) -> None:
-    # Without the compiler, which is some 200 MB of base: the stage that would compile writes what it was told.
+    # The compiler would be a base of 200 MB: here the stage that would compile writes down its platform instead.
     dockerfile = _blocks("docs/guides/build.md", "dockerfile")[0]
     dockerfile = dockerfile.replace("FROM --platform=$BUILDPLATFORM golang", "FROM --platform=$BUILDPLATFORM busybox")
     dockerfile = dockerfile.replace("go build -o /app", "env | grep ^GOARCH > /app")

@@ -22,7 +22,7 @@ _KINDS: Mapping[str, Literal["store", "registry", "oci", "docker", "local", "tar
     "tar": "tar",
 }
 # What any kind of image takes; what it does not understand would silently make another image than was asked for.
-# `rewrite-timestamp` is what SOURCE_DATE_EPOCH does anyway (docs/reference/differences.md). A name in full is what the
+# `rewrite-timestamp` is what SOURCE_DATE_EPOCH does anyway (docs/coming-from-docker.md). A name in full is what the
 # store and registries have anyway (`name-canonical`), and what is run is unpacked then (`unpack`).
 _IMAGE = frozenset(
     {

@@ -84,7 +84,7 @@ def _copy_flags(draws: Draws) -> tuple[str, ...]:
         flags.append(f"--chown={draws.owner()}")
     if draws.has("chmod", 0.3):
         flags.append(f"--chmod={draws.one(_CHMODS)}")
-    # BuildKit refuses it together with a name: differences.md.
+    # BuildKit refuses it together with a name: docs/coming-from-docker.md.
     if draws.has("link", 0.4) and not any(flag.startswith("--chown") and flag[-1].isalpha() for flag in flags):
         flags.append("--link")
     return tuple(flags)
@@ -102,7 +102,7 @@ def _copy(draws: Draws) -> Step:
     sources = [draws.one(known) for _ in range(count)]
     if draws.has("exclude", 0.5):
         flags += tuple(f"--exclude={draws.one(_EXCLUDED)}" for _ in range(draws.number(1, 2)))
-        # What it means for a wildcard is another thing in BuildKit: differences.md.
+        # What it means for a wildcard is another thing in BuildKit: docs/coming-from-docker.md.
         whole = "/d" if flags[0].startswith("--from") else "."
         sources = [whole if set(source) & set("*?[") else source for source in sources]
     destination = draws.one(_DESTINATIONS if draws.careful or draws.chance(0.7) else _ODD_DESTINATIONS)

@@ -1,6 +1,6 @@
 """How two builds of one recipe are compared, and which differences are meant.
 
-Each rule stands for a line of docs/reference/differences.md, and takes away what that line explains and no more.
+Each rule stands for a line of docs/coming-from-docker.md, and takes away what that line explains and no more.
 """
 
 import re
@@ -34,7 +34,7 @@ class Where(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """A rule: the first words of its line in differences.md, and whether it explains what became of a path.
+    """A rule: the first words of its line in docs/coming-from-docker.md, and whether it explains what became of a path.
 
     explains(where, ours, theirs): the path in both (None: is not there).
     """
@@ -170,26 +170,30 @@ def _size(node: Node) -> int:
 
 
 RULES = (
-    Rule("directories that the builder makes", _directory_time),
-    Rule("directories that the builder makes", _heredoc_time),
-    Rule("a hard link that a RUN makes to a file of a layer below", _linked_by_run),
-    Rule("a file or symlink that is copied over its like", _copied_over_its_like),
-    Rule("a file that a `!` pattern takes back", _taken_back),
-    Rule("a RUN that writes to a file with setuid", _setuid_written),
+    Rule("Directories that the builder creates", _directory_time),
+    Rule("Directories that the builder creates", _heredoc_time),
+    Rule("A hard link that a RUN makes to a file of a lower layer", _linked_by_run),
+    Rule("A file or symlink that is copied over an equal one", _copied_over_its_like),
+    Rule("A file that a `!` pattern includes again", _taken_back),
+    Rule("A RUN that writes to a file with setuid", _setuid_written),
 )
 
 REFUSALS = (
     Refusal("`COPY --link --chown=NAME`", False, "invalid user index: -1"),
     Refusal(
-        "`COPY d/*.none /x/` of the context",
+        "`COPY d/*.none /x/` from the context",
         False,
         r"^ +\d+ \| >>> (?i:COPY|ADD) .*[*?\[].* lstat /[^\n]*no such file",
     ),
     Refusal(
-        "`COPY --exclude=… .` where a symlink at the top",
+        "`COPY --exclude=… .` with a dangling symlink at the top",
         False,
         r"^ +\d+ \| >>> (?i:COPY|ADD) .*--exclude=.* failed to calculate checksum of ref \S+ \"/[^/\"]+\": not found",
     ),
-    Refusal("a member of an archive of ADD below a symlink that leads upwards", False, "path escapes from parent"),
-    Refusal("USER where /etc/passwd is a loop", False, r"unable to find (user|groups for spec) \S+: invalid argument"),
+    Refusal("A member of an ADD archive below a symlink that leads upwards", False, "path escapes from parent"),
+    Refusal(
+        "USER where /etc/passwd is a symlink loop",
+        False,
+        r"unable to find (user|groups for spec) \S+: invalid argument",
+    ),
 )
