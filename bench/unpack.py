@@ -5,13 +5,13 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from polyarch.images import choose
-from polyarch.images.unpack import Unpacker, layers_of
+from polyarch.contents.unpack import Unpacker, layers_of
 from polyarch.oci import index as indexes
 from polyarch.oci import platform as platforms
 from polyarch.oci.document import Index, Manifest
 from polyarch.sandbox import enter
 from polyarch.store import Store
+from polyarch.transfer import choose
 
 
 def main(root: str, name: str, *wanted: str) -> None:

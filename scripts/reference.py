@@ -13,7 +13,7 @@ _WIDTH = 100
 
 def command_line() -> str:
     """docs/reference/cli.md: the help of every command, each once, with all the names that it has."""
-    from polyarch.cli.commands import program
+    from polyarch.cli.commands.program import program
 
     contexts: dict[int, list[click.Context]] = {}
     for context in _walk(_context(program, "polyarch", None)):

@@ -21,17 +21,17 @@ from polyarch.oci.reference import Reference
 
 if TYPE_CHECKING:
     from polyarch.builder import (
+        BuildRecord,
         BuildRequest,
         BuildResult,
         Checked,
         Export,
-        Named,
-        Opened,
+        NamedContexts,
+        OpenedContext,
         Outline,
         Output,
         Override,
         PlanOptions,
-        Record,
         Secrets,
         Sources,
         TargetStage,
@@ -101,7 +101,7 @@ def targets(
 
 def outlook(
     context: Path | str | None, store: "Store", *, registry: "Registry | None" = None, **wishes: Any
-) -> "Record":
+) -> "BuildRecord":
     """What `build` would do now, step by step, and why: nothing is built. Parameters and errors as of `build`."""
     from polyarch.builder import outlook as outlook_of
 
@@ -176,9 +176,9 @@ def request(
 
     `wishes` are those of `Wishes`; TypeError for a name that it does not have.
     """
-    from polyarch.builder import BuildRequest, Opened, Secrets, named_contexts
+    from polyarch.builder import BuildRequest, OpenedContext, Secrets, named_contexts
     from polyarch.builder import fetcher as fetchers
-    from polyarch.builder.request import SEARCH_PATH
+    from polyarch.builder.request.request import SEARCH_PATH
     from polyarch.sandbox import host_platform
 
     wish = Wishes(**wishes)
@@ -191,7 +191,7 @@ def request(
     secrets = wish.secrets or Secrets()
     with fetchers(store, registry, path, around, emit, secrets.secrets) as fetcher:
         keep_git = plan.arguments.get("BUILDKIT_CONTEXT_KEEP_GIT_DIR", "").lower() in ("1", "true")
-        opened = Opened() if context is None else fetcher.main(context, wish.stdin, keep_git=keep_git)
+        opened = OpenedContext() if context is None else fetcher.main(context, wish.stdin, keep_git=keep_git)
         yield BuildRequest(
             sources=_sources(opened, wish.file, wish.dockerfile, named),
             platforms=tuple(dict.fromkeys(wanted)) or (host,),
@@ -255,7 +255,7 @@ def _proxies(arguments: Mapping[str, str]) -> dict[str, str]:
     return {name: value for given, value in found.items() for name in (given.lower(), given.upper())}
 
 
-def _sources(opened: "Opened", file: Path | str | None, text: str | None, named: "Named") -> "Sources":
+def _sources(opened: "OpenedContext", file: Path | str | None, text: str | None, named: "NamedContexts") -> "Sources":
     """The Dockerfile: by its text, by its path on this machine, or inside a context that came from elsewhere."""
     from polyarch.builder import read_sources
 

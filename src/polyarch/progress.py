@@ -1,6 +1,6 @@
 """What the work says about itself: frozen records, each pointing at a unit of work by its id.
 
-The rooms emit; `cli/progress.py` draws. A record carries no time: the renderer stamps it when it arrives,
+The rooms emit; `cli/progress/display.py` draws. A record carries no time: the renderer stamps it when it arrives,
 because only `cli/` reads the clock. An `Emit` may be called from any thread.
 """
 
@@ -20,7 +20,7 @@ class Started(msgspec.Struct, frozen=True, tag="started"):
     platforms: tuple[str, ...] = ()
 
 
-class Output(msgspec.Struct, frozen=True, tag="output"):
+class OutputChunk(msgspec.Struct, frozen=True, tag="output"):
     """What a process of the unit wrote; `stream` is 1 for standard output, 2 for standard error."""
 
     id: str
@@ -57,7 +57,7 @@ class Warned(msgspec.Struct, frozen=True, tag="warned"):
     detail: str = ""
 
 
-Event = Started | Output | Transferred | Finished | Warned
+Event = Started | OutputChunk | Transferred | Finished | Warned
 Emit = Callable[[Event], None]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from polyarch.builder.perform.context import Context
+from polyarch.builder.contexts.local import LocalContext
 from polyarch.dockerfile import ignorefile
 from polyarch.layers.compression import Compression
 from polyarch.layers.pack import pack
@@ -36,7 +36,7 @@ def directory(tmp_path: Path) -> Path:
 
 def signature(directory: Path, store: Store, ignore: str = "") -> str:
     matcher = ignorefile.Matcher(ignorefile.parse(ignore)) if ignore else None
-    return Context(directory, store, time.time_ns() + LATER, matcher).signature()
+    return LocalContext(directory, store, time.time_ns() + LATER, matcher).signature()
 
 
 def _same_size_and_time(directory: Path) -> None:
@@ -80,11 +80,11 @@ def test_what_is_ignored_may_change(directory: Path, store: Store) -> None:
 
 
 def test_files_as_young_as_the_command_have_no_signature(directory: Path, store: Store) -> None:
-    assert Context(directory, store, time.time_ns()).signature() == ""
+    assert LocalContext(directory, store, time.time_ns()).signature() == ""
 
 
 def test_files_are_no_later_than_their_signature(directory: Path, store: Store) -> None:
-    context = Context(directory, store, time.time_ns() + LATER)
+    context = LocalContext(directory, store, time.time_ns() + LATER)
     assert context.files.entry("two") is not None
     (directory / "three").write_text("3")
     assert context.signature() != signature(directory, store)
@@ -93,7 +93,7 @@ def test_files_are_no_later_than_their_signature(directory: Path, store: Store) 
 @pytest.mark.parametrize("ignore", ["", "a/one\n", "a\n!a/one\n"])
 def test_the_walk_for_the_files_gives_the_same_signature(directory: Path, store: Store, ignore: str) -> None:
     matcher = ignorefile.Matcher(ignorefile.parse(ignore)) if ignore else None
-    context = Context(directory, store, time.time_ns() + LATER, matcher)
+    context = LocalContext(directory, store, time.time_ns() + LATER, matcher)
     assert context.files.entry("link") is not None
     assert context.signature() == signature(directory, store, ignore) != ""
 
@@ -101,7 +101,7 @@ def test_the_walk_for_the_files_gives_the_same_signature(directory: Path, store:
 @pytest.mark.parametrize("size", [1, 3 << 20])
 def test_a_file_that_was_packed_is_not_read_again_to_know_it(directory: Path, store: Store, size: int) -> None:
     (directory / "two").write_bytes(b"2" * size)
-    files = Context(directory, store, time.time_ns() + LATER).files
+    files = LocalContext(directory, store, time.time_ns() + LATER).files
     entry = files.entry("two")
     assert entry is not None
     pack([(entry, files.content("two"))], io.BytesIO(), Compression("none"))

@@ -2,8 +2,8 @@
 
 import pytest
 
-from polyarch.builder.perform import copying, files, placing
-from polyarch.builder.vertices import Copy, CopyPart
+from polyarch.builder.perform.copy import arrange, files, placement
+from polyarch.builder.vertices import CopyFiles, CopyPart
 from polyarch.layers.entry import Entry
 
 
@@ -21,10 +21,10 @@ def directory(path: str, mode: int = 0o755) -> Entry:
     return Entry(path=path, kind="directory", mode=mode)
 
 
-def copied(base: placing.Lookup, destination: str = "/srv/app/") -> copying.Arrangement:
+def copied(base: placement.Lookup, destination: str = "/srv/app/") -> arrange.Arrangement:
     source = files.inline([("one", "1"), ("two", "2")])
-    vertex = Copy(base=(), parts=(CopyPart(source=(), path="/"),), destination=destination)
-    return copying.arrange(vertex, [source], base, None, lambda tree, path: None)
+    vertex = CopyFiles(base=(), parts=(CopyPart(source=(), path="/"),), destination=destination)
+    return arrange.arrange(vertex, [source], base, None, lambda tree, path: None)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def copied(base: placing.Lookup, destination: str = "/srv/app/") -> copying.Arra
     ],
 )
 def test_a_copy_lies_alike_on_bases_that_look_the_same_where_it_goes(other: Base) -> None:
-    here = copied(placing.Empty())
+    here = copied(placement.Empty())
     assert here.lies_alike_on(other)
     assert list(copied(other).items) == list(here.items)
 
@@ -50,4 +50,4 @@ def test_a_copy_lies_alike_on_bases_that_look_the_same_where_it_goes(other: Base
     ],
 )
 def test_a_copy_is_worked_out_anew_where_the_base_looks_different(other: Base) -> None:
-    assert not copied(placing.Empty()).lies_alike_on(other)
+    assert not copied(placement.Empty()).lies_alike_on(other)

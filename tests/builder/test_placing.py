@@ -2,10 +2,10 @@
 
 import pytest
 
-from polyarch.builder.perform import modes, wildcards
-from polyarch.builder.perform.files import FlatFiles
-from polyarch.builder.perform.laid import Lookup, Rules
-from polyarch.builder.perform.placing import Empty, Placement
+from polyarch.builder.perform.copy import modes, wildcards
+from polyarch.builder.perform.copy.files import FlatFiles
+from polyarch.builder.perform.copy.placed import CopyRules, Lookup
+from polyarch.builder.perform.copy.placement import Empty, Placement
 from polyarch.dockerfile import glob
 from polyarch.errors import NotFoundError, PolyarchError
 from polyarch.layers.entry import Entry
@@ -33,11 +33,11 @@ def tree(*lines: str) -> FlatFiles:
 
 
 def placed(
-    source: FlatFiles, path: str, destination: str, base: Lookup | None = None, rules: Rules | None = None
+    source: FlatFiles, path: str, destination: str, base: Lookup | None = None, rules: CopyRules | None = None
 ) -> dict[str, str]:
     """What one copy puts into a layer: path → kind, or kind and link."""
     placement = Placement(base or Empty())
-    placement.copy(source, 0, path, destination, rules or Rules())
+    placement.copy(source, 0, path, destination, rules or CopyRules())
     return {
         item.entry.path: item.entry.kind + (f" {item.entry.link}" if item.entry.link else "")
         for item in placement.items()
@@ -92,7 +92,7 @@ def test_what_is_not_there_is_named_as_it_was_written() -> None:
 
 def test_directories_on_the_way_keep_what_the_base_says_of_them() -> None:
     placement = Placement(tree("srv/"))
-    placement.copy(tree("a"), 0, "a", "/srv/new/a", Rules(owner=(1, 2), time=9))
+    placement.copy(tree("a"), 0, "a", "/srv/new/a", CopyRules(owner=(1, 2), time=9))
     entries = {item.entry.path: item.entry for item in placement.items()}
     assert (entries["srv"].mode, entries["srv"].uid) == (0o750, 5)
     assert (entries["srv/new"].mode, entries["srv/new"].uid, entries["srv/new"].mtime) == (0o755, 1, 9)
@@ -106,14 +106,14 @@ def test_the_metadata_of_a_directory_that_is_there_stays_at_the_top_and_is_overw
         lambda path: "",
     )
     placement = Placement(base)
-    placement.copy(tree("s/t/a"), 0, "s", "/d", Rules())
+    placement.copy(tree("s/t/a"), 0, "s", "/d", CopyRules())
     modes_of = {item.entry.path: item.entry.mode for item in placement.items()}
     assert (modes_of["d"], modes_of["d/t"]) == (0o700, 0o750)
 
 
 def test_an_owner_is_kept_unless_one_is_given() -> None:
     placement = Placement(Empty())
-    placement.copy(tree("a"), 0, "a", "/a", Rules())
+    placement.copy(tree("a"), 0, "a", "/a", CopyRules())
     (item,) = placement.items()
     assert (item.entry.uid, item.entry.gid) == (7, 8)
 
@@ -121,21 +121,21 @@ def test_an_owner_is_kept_unless_one_is_given() -> None:
 def test_an_octal_mode_is_given_to_directories_made_on_the_way_a_symbolic_one_is_not() -> None:
     for text, parent, file in (("700", 0o700, 0o700), ("g+w", 0o755, 0o660)):
         placement = Placement(Empty())
-        placement.copy(tree("a"), 0, "a", "/d/a", Rules(mode=modes.parse(text)))
+        placement.copy(tree("a"), 0, "a", "/d/a", CopyRules(mode=modes.parse(text)))
         assert [item.entry.mode for item in placement.items()] == [parent, file]
 
 
 def test_a_hard_link_whose_other_name_is_overwritten_becomes_a_file() -> None:
     placement = Placement(Empty())
-    placement.copy(tree("s/a", "s/b = s/a"), 0, "s", "/d", Rules())
-    placement.copy(tree("a"), 1, "a", "/d/a", Rules())
+    placement.copy(tree("s/a", "s/b = s/a"), 0, "s", "/d", CopyRules())
+    placement.copy(tree("a"), 1, "a", "/d/a", CopyRules())
     found = {item.entry.path: item for item in placement.items()}
     assert (found["d/b"].entry.kind, found["d/b"].entry.size, found["d/b"].origin) == ("file", 3, (0, "s/a"))
     assert found["d/a"].origin == (1, "a")
 
 
 def test_included_directories_come_only_with_what_is_in_them() -> None:
-    rules = Rules(include=lambda path, directory: 2 if path.endswith(".md") else int(directory))
+    rules = CopyRules(include=lambda path, directory: 2 if path.endswith(".md") else int(directory))
     assert placed(tree("a/x.md", "b/y.txt"), "", "/d/", rules=rules) == {
         "d": "directory",
         "d/a": "directory",
@@ -194,7 +194,7 @@ def deep(depth: int) -> FlatFiles:
 
 def test_a_tree_may_be_thousands_of_directories_deep() -> None:
     placement = Placement(Empty())
-    rules = Rules(include=lambda path, directory: 1 if directory else 2)
+    rules = CopyRules(include=lambda path, directory: 1 if directory else 2)
     placement.copy(deep(1500), 0, "d", "/to", rules)
     assert [placed.entry.path.count("/") for placed in placement.items()] == list(range(1501))
 

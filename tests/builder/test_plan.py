@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from polyarch.builder.plan import wording
+from polyarch.builder.plan import gostrings
 from polyarch.builder.plan.options import Base, PlanOptions
 from polyarch.builder.plan.planner import Plan, plan
-from polyarch.builder.vertices import Copy, Graph, ImageLayers, MakeDirectory, Run
+from polyarch.builder.vertices import BuildGraph, CopyFiles, ImageLayers, MakeDirectory, RunCommand, tag
 from polyarch.dockerfile import parser
 from polyarch.dockerfile.source import DockerfileError
 from polyarch.errors import NotFoundError, UnsupportedError
@@ -38,10 +38,10 @@ class Images:
 
 
 def planned(
-    text: str, *wanted: Platform, images: Images | None = None, graph: Graph | None = None, **options: Any
+    text: str, *wanted: Platform, images: Images | None = None, graph: BuildGraph | None = None, **options: Any
 ) -> list[Plan]:
     settings = PlanOptions(build_platform=AMD64, **options)
-    graph = graph or Graph()
+    graph = graph or BuildGraph()
     return [plan(parser.parse(text), settings, platform, images or Images(), graph) for platform in wanted or (AMD64,)]
 
 
@@ -71,36 +71,36 @@ def test_a_linked_copy_onto_different_bases_is_one_vertex() -> None:
 
 
 def test_a_run_of_the_build_platform_is_one_vertex_for_all_targets() -> None:
-    graph = Graph()
+    graph = BuildGraph()
     planned(
         "FROM --platform=$BUILDPLATFORM base AS build\nRUN make\nFROM scratch\nCOPY --from=build /out /out",
         AMD64,
         ARM64,
         graph=graph,
     )
-    runs = [vertex for vertex in graph.vertices.values() if isinstance(vertex, Run)]
+    runs = [vertex for vertex in graph.vertices.values() if isinstance(vertex, RunCommand)]
     assert [vertex.platform for vertex in runs] == [AMD64]
 
 
 def test_a_run_that_sees_the_target_is_one_vertex_a_platform() -> None:
-    graph = Graph()
+    graph = BuildGraph()
     planned("FROM --platform=$BUILDPLATFORM base\nARG TARGETARCH\nRUN make\nFROM scratch", graph=graph)
-    assert not [vertex for vertex in graph.vertices.values() if isinstance(vertex, Run)], "no stage needs it"
+    assert not [vertex for vertex in graph.vertices.values() if isinstance(vertex, RunCommand)], "no stage needs it"
     text = "FROM --platform=$BUILDPLATFORM base AS b\nARG TARGETARCH\nRUN make\nFROM scratch\nCOPY --from=b / /"
     planned(text, AMD64, ARM64, graph=graph)
-    environments = [vertex.env for vertex in graph.vertices.values() if isinstance(vertex, Run)]
+    environments = [vertex.env for vertex in graph.vertices.values() if isinstance(vertex, RunCommand)]
     assert [env[-1] for env in environments] == ["TARGETARCH=amd64", "TARGETARCH=arm64"]
 
 
 def test_a_label_says_which_platforms_asked() -> None:
-    graph = Graph()
+    graph = BuildGraph()
     (first, _) = planned("FROM scratch\nCOPY a /a", AMD64, ARM64, graph=graph)
     assert graph.labels[first.layers[0]].platforms == ("linux/amd64", "linux/arm64")
     assert graph.labels[first.layers[0]].name == "[1/1] COPY a /a"
 
 
 def test_instructions_of_the_config_make_no_vertex() -> None:
-    graph = Graph()
+    graph = BuildGraph()
     one("FROM scratch\nENV A=1\nLABEL l=x\nCMD a\nUSER u\nEXPOSE 80\nVOLUME /v\nSTOPSIGNAL TERM", graph=graph)
     assert graph.vertices == {}
 
@@ -164,41 +164,41 @@ def test_an_entrypoint_resets_a_cmd_that_its_stage_did_not_set(text: str, expect
     ],
 )
 def test_where_an_argument_has_its_value_from(declared: str, arguments: dict[str, str], expected: str | None) -> None:
-    graph = Graph()
+    graph = BuildGraph()
     text = f"ARG G=global\nFROM base\n{declared}\nRUN x"
     planned(text, ARM64, arguments=arguments, graph=graph)
     name = declared.removeprefix("ARG ").partition("=")[0]
-    (vertex,) = [vertex for vertex in graph.vertices.values() if isinstance(vertex, Run)]
+    (vertex,) = [vertex for vertex in graph.vertices.values() if isinstance(vertex, RunCommand)]
     assert dict(pair.split("=", 1) for pair in vertex.env).get(name) == expected
 
 
 def test_a_stage_has_the_arguments_and_environment_of_its_parent() -> None:
-    graph = Graph()
+    graph = BuildGraph()
     planned("FROM base AS a\nARG V=1\nENV E=2\nFROM a\nRUN x", graph=graph)
-    (vertex,) = [vertex for vertex in graph.vertices.values() if isinstance(vertex, Run)]
+    (vertex,) = [vertex for vertex in graph.vertices.values() if isinstance(vertex, RunCommand)]
     assert {"V=1", "E=2"} <= set(vertex.env)
 
 
 def test_a_stage_from_a_stage_has_its_platform() -> None:
-    graph = Graph()
+    graph = BuildGraph()
     first = "FROM --platform=linux/amd64 base AS a\nFROM --platform=linux/arm64 a AS b\nRUN x\n"
     text = first + "FROM scratch\nCOPY --from=b / /"
     planned(text, ARM64, graph=graph)
-    (vertex,) = [vertex for vertex in graph.vertices.values() if isinstance(vertex, Run)]
+    (vertex,) = [vertex for vertex in graph.vertices.values() if isinstance(vertex, RunCommand)]
     assert vertex.platform == AMD64
 
 
 def test_only_stages_that_the_target_needs_are_planned() -> None:
-    graph = Graph()
+    graph = BuildGraph()
     planned("FROM unused AS a\nRUN x\nFROM base AS b\nRUN y\nFROM b", graph=graph)
-    assert [vertex.argv[-1] for vertex in graph.vertices.values() if isinstance(vertex, Run)] == ["y"]
+    assert [vertex.argv[-1] for vertex in graph.vertices.values() if isinstance(vertex, RunCommand)] == ["y"]
 
 
 def test_triggers_of_the_base_run_first_and_are_dropped() -> None:
     images = Images(base={"OnBuild": ["COPY . /app", "RUN make"]})
-    graph = Graph()
+    graph = BuildGraph()
     (made,) = planned("FROM base\nRUN own", images=images, graph=graph)
-    kinds = [type(graph.vertices[layer]).__name__ for layer in made.layers]
+    kinds = [tag(graph.vertices[layer]) for layer in made.layers]
     assert kinds == ["ImageLayers", "Copy", "Run", "Run"]
     assert "OnBuild" not in made.config.run
     assert graph.labels[made.layers[1]].name == "[1/3] ONBUILD COPY . /app"
@@ -209,7 +209,7 @@ def test_a_trigger_is_kept_for_who_builds_on_the_image() -> None:
 
 
 def test_workdir_joins_and_makes_a_layer_but_for_the_root() -> None:
-    graph = Graph()
+    graph = BuildGraph()
     (made,) = planned("FROM scratch\nWORKDIR /a\nWORKDIR b/../c\nWORKDIR /", graph=graph)
     vertices = [graph.vertices[layer] for layer in made.layers]
     assert [vertex.path for vertex in vertices if isinstance(vertex, MakeDirectory)] == ["/a", "/a/c"]
@@ -221,9 +221,9 @@ def test_workdir_joins_and_makes_a_layer_but_for_the_root() -> None:
     [("d", "/w/d"), ("d/", "/w/d/"), (".", "/w/"), ("/", "/"), ("../x", "/x"), ("/a/./b/", "/a/b/"), ("./", "/w/")],
 )
 def test_a_destination_is_relative_to_workdir_and_keeps_its_slash(destination: str, expected: str) -> None:
-    graph = Graph()
+    graph = BuildGraph()
     planned(f"FROM scratch\nWORKDIR /w\nCOPY a {destination}", graph=graph)
-    (vertex,) = [vertex for vertex in graph.vertices.values() if isinstance(vertex, Copy)]
+    (vertex,) = [vertex for vertex in graph.vertices.values() if isinstance(vertex, CopyFiles)]
     assert vertex.destination == expected
 
 
@@ -308,11 +308,11 @@ def test_an_unknown_target_names_the_stages() -> None:
     ],
 )
 def test_durations_read_as_go_prints_them(nanoseconds: int, text: str) -> None:
-    assert wording.duration(nanoseconds) == text
+    assert gostrings.duration(nanoseconds) == text
 
 
 def test_strings_are_quoted_as_go_quotes_them() -> None:
-    assert wording.quoted('a"b\\\n\t\x01é\u200b') == '"a\\"b\\\\\\n\\t\\x01é\\u200b"'
+    assert gostrings.quoted('a"b\\\n\t\x01é\u200b') == '"a\\"b\\\\\\n\\t\\x01é\\u200b"'
 
 
 def test_an_image_without_layers_is_no_vertex() -> None:
@@ -320,7 +320,7 @@ def test_an_image_without_layers_is_no_vertex() -> None:
         def image(self, name: str, platform: Platform) -> Base:
             return Base(digests.of(b"bare"), configs.empty(platform), name)
 
-    graph = Graph()
+    graph = BuildGraph()
     planned("FROM bare", images=Bare(), graph=graph)
     assert not [vertex for vertex in graph.vertices.values() if isinstance(vertex, ImageLayers)]
 

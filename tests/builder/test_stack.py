@@ -1,6 +1,6 @@
 """The layers of a stage, as they are shared."""
 
-from polyarch.builder.perform.layer import Layer
+from polyarch.builder.cache.results import Layer
 from polyarch.builder.perform.stack import Stack, layers_of, on
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from polyarch.builder.perform.streaming import StreamedBlob, no_upload
+from polyarch.builder.export.streaming import StreamedBlob, no_upload
 from polyarch.oci import digest as digests
 from polyarch.oci import reference as references
 from polyarch.oci.descriptor import Descriptor

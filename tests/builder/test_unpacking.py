@@ -12,10 +12,10 @@ from typing import NamedTuple
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from polyarch.builder.perform import copying, placing
-from polyarch.builder.perform.archives import Archive, open_archive
-from polyarch.builder.perform.files import Files, inline
-from polyarch.builder.vertices import Copy, CopyPart
+from polyarch.builder.perform.copy import arrange, placement
+from polyarch.builder.perform.copy.archives import AddedArchive, open_archive
+from polyarch.builder.perform.copy.files import SourceFiles, inline
+from polyarch.builder.vertices import CopyFiles, CopyPart
 from tests.layers.making import packed, unpack
 from tests.needs import need
 
@@ -83,12 +83,12 @@ def ours(raw: bytes, directory: Path) -> None:
     """The layer of `ADD archive /`, packed, and unpacked as a base is."""
     text = raw.decode("utf-8", "surrogateescape")
     spool = directory.with_suffix(f".{hashlib.sha256(raw).hexdigest()}")
-    copy = Copy(base=(), parts=(CopyPart(source=(), path="archive", unpack=True),), destination="/")
+    copy = CopyFiles(base=(), parts=(CopyPart(source=(), path="archive", unpack=True),), destination="/")
 
-    def opened(source: Files, path: str) -> Archive | None:
+    def opened(source: SourceFiles, path: str) -> AddedArchive | None:
         return open_archive(source.content(path), spool, "key")
 
-    arranged = copying.arrange(copy, [inline((("archive", text),))], placing.Empty(), None, opened)
+    arranged = arrange.arrange(copy, [inline((("archive", text),))], placement.Empty(), None, opened)
     unpack(directory, raw=packed(arranged.contents(), "none")[1])
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from polyarch.builder.perform.walked import Walked
+from polyarch.builder.contexts.walked import Walked
 from polyarch.layers.entry import LocalFile
 from polyarch.layers.walk import walk
 

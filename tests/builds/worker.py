@@ -12,7 +12,7 @@ from polyarch import Store
 from polyarch.api import build
 from polyarch.builder import Secrets
 from polyarch.errors import PolyarchError
-from polyarch.progress import Event, Output, Warned
+from polyarch.progress import Event, OutputChunk, Warned
 
 
 def perform(store: Store, case: dict[str, Any]) -> dict[str, Any]:
@@ -23,7 +23,7 @@ def perform(store: Store, case: dict[str, Any]) -> dict[str, Any]:
     def emit(event: Event) -> None:
         if isinstance(event, Warned):
             said.append(event.message)
-        elif isinstance(event, Output):
+        elif isinstance(event, OutputChunk):
             output.append(event.data.decode(errors="replace"))
 
     secrets = Secrets({name: value.encode() for name, value in case.pop("secrets", {}).items()})

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import click
 import pytest
 
-from polyarch.cli.commands import program
+from polyarch.cli.commands.program import program
 from polyarch.cli.groups import LazyGroup, load
 
 

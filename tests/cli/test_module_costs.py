@@ -53,7 +53,7 @@ WORK = {
     "polyarch.layers.pack",
     "polyarch.layers.apply",
     "polyarch.sandbox.emulation",
-    "polyarch.builder.perform.running",
+    "polyarch.builder.perform.run",
 }
 
 

@@ -7,10 +7,10 @@ import threading
 
 import pytest
 
-from polyarch.cli.live import Live
-from polyarch.cli.progress import Display, Plain, Quiet, RawJson
+from polyarch.cli.progress.display import Display, Plain, Quiet, RawJson
+from polyarch.cli.progress.live import Live
 from polyarch.errors import UsageError
-from polyarch.progress import Event, Finished, Output, Started, Transferred, Warned
+from polyarch.progress import Event, Finished, OutputChunk, Started, Transferred, Warned
 from polyarch.render import text
 
 
@@ -56,8 +56,8 @@ def test_plain_numbers_the_units_and_stamps_their_output() -> None:
     emit = Plain(stream, clock)
     emit(Started("a", "[2/5] RUN make", ("linux/arm64",)))
     clock.now = 0.1234
-    emit(Output("a", 1, b"one\ntw"))
-    emit(Output("a", 1, b"o\r\nrest"))
+    emit(OutputChunk("a", 1, b"one\ntw"))
+    emit(OutputChunk("a", 1, b"o\r\nrest"))
     emit(Started("b", "[1/2] FROM busybox", ("linux/amd64", "linux/arm64")))
     emit(Finished("b", cached=True))
     clock.now = 0.3
@@ -107,7 +107,7 @@ def test_output_cannot_move_the_cursor_or_colour_what_follows() -> None:
     stream = io.StringIO()
     emit = Plain(stream, Clock())
     emit(Started("a", "x"))
-    emit(Output("a", 1, b"\x1b[2Jgone\x1b[31m\tred\n50%\r100%\n\xff\n"))
+    emit(OutputChunk("a", 1, b"\x1b[2Jgone\x1b[31m\tred\n50%\r100%\n\xff\n"))
     assert stream.getvalue().splitlines()[1:] == ["#1 0.000 gone    red", "#1 0.000 100%", "#1 0.000 �"]
 
 
@@ -117,7 +117,7 @@ def test_rawjson_is_buildkits_solve_status() -> None:
     clock.now = 1.5
     for event in (
         Started("sha256:a", "RUN x"),
-        Output("sha256:a", 2, b"hi\n"),
+        OutputChunk("sha256:a", 2, b"hi\n"),
         Transferred("sha256:a", "blob", 5, 5),
         Finished("sha256:a", error="bad"),
         Warned("careful", "line"),
@@ -157,7 +157,7 @@ def test_the_live_display_redraws_a_line_for_each_unit_in_place() -> None:
     emit, stream = live(clock)
     emit(Started("a", "[2/2] RUN make", ("linux/arm64",)))
     emit(Started("b", "[1/2] FROM busybox"))
-    emit(Output("a", 1, b"compiling\n"))
+    emit(OutputChunk("a", 1, b"compiling\n"))
     clock.now = 1.0
     emit(Finished("b", cached=True))
     assert screen(stream.getvalue()) == [
@@ -196,7 +196,7 @@ def test_the_live_display_fits_the_terminal() -> None:
         if number < 20:
             emit(Finished(str(number)))
     clock.now = 1.0
-    emit(Output("29", 1, b"x" * 500 + b"\n"))
+    emit(OutputChunk("29", 1, b"x" * 500 + b"\n"))
     emit.close()
     shown = screen(stream.getvalue())
     assert len(shown) <= 8
@@ -217,7 +217,7 @@ def test_what_a_failed_unit_wrote_last_is_left_to_the_error_that_repeats_it() ->
     clock = Clock()
     emit, stream = live(clock)
     emit(Started("a", "RUN false"))
-    emit(Output("a", 2, b"no such file\n"))
+    emit(OutputChunk("a", 2, b"no such file\n"))
     emit(Finished("a", error="exit status 1"))
     emit.close()
     assert screen(stream.getvalue()) == [
@@ -261,7 +261,7 @@ def test_no_thread_starts_before_another_one_lives() -> None:
         pytest.skip("pytest itself runs threads here")
     emit(Started("a", "x"))
     assert threading.active_count() == 1
-    worker = threading.Thread(target=emit, args=(Output("a", 1, b"x\n"),))
+    worker = threading.Thread(target=emit, args=(OutputChunk("a", 1, b"x\n"),))
     worker.start()
     worker.join()
     assert any(thread.name == "progress" for thread in threading.enumerate())
@@ -274,7 +274,11 @@ def test_events_from_many_threads_are_all_shown() -> None:
     emit = Plain(stream)
 
     def work(name: str) -> None:
-        events: list[Event] = [Started(name, name), *(Output(name, 1, b"line\n") for _ in range(50)), Finished(name)]
+        events: list[Event] = [
+            Started(name, name),
+            *(OutputChunk(name, 1, b"line\n") for _ in range(50)),
+            Finished(name),
+        ]
         for event in events:
             emit(event)
 

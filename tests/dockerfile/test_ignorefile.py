@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from polyarch.dockerfile import ignorefile
 from polyarch.dockerfile.ignorefile import Matcher, Pattern, State
-from polyarch.dockerfile.ignoreindex import Index
+from polyarch.dockerfile.ignoreindex import PatternIndex
 from polyarch.dockerfile.source import DockerfileError
 
 ROWS = [
@@ -247,6 +247,6 @@ def test_a_path_asks_few_of_a_thousand_patterns() -> None:
         "g{0}*/x",
     ]
     texts = [kind.format(number) for number in range(1000) for kind in kinds]
-    index = Index(texts)
+    index = PatternIndex(texts)
     for path in ("src/main.c", "dir7/file7", "a/b/c/d/e.ext3", "x/dir9/y.c", "g5a/x", "q-1-r"):
         assert len(index.candidates(path)) < 40, path

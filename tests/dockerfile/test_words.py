@@ -69,7 +69,7 @@ def test_an_error_says_which_text_and_why(text: str, reason: str) -> None:
 
 
 def test_quotes_in_a_document_are_text() -> None:
-    rules = words.Rules(quotes=False)
+    rules = words.WordRules(quotes=False)
     assert words.expand_with('it\'s "$A" \\$A', ENV, rules).text == 'it\'s "alpha" $A'
 
 

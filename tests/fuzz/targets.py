@@ -18,14 +18,14 @@ from typing import NamedTuple
 
 from backports import zstd
 
-from polyarch.builder.perform import layer as results
+from polyarch.builder.cache import results
 from polyarch.builder.plan.options import Base, PlanOptions
 from polyarch.builder.plan.planner import plan
-from polyarch.builder.vertices import Graph
+from polyarch.builder.vertices import BuildGraph
+from polyarch.contents import elf, packages
+from polyarch.contents.window import Window
 from polyarch.dockerfile import ignorefile, parser
 from polyarch.errors import PolyarchError
-from polyarch.images.check import elf, packages
-from polyarch.images.check.window import Window
 from polyarch.layers import listing as listings
 from polyarch.layers import toc
 from polyarch.layers.apply import apply
@@ -127,7 +127,7 @@ class _Images:
 
 def _dockerfile(raw: bytes) -> None:
     dockerfile = parser.parse(raw.decode("utf-8", "replace"))
-    plan(dockerfile, PlanOptions(build_platform=_AMD64), _AMD64, _Images(), Graph())
+    plan(dockerfile, PlanOptions(build_platform=_AMD64), _AMD64, _Images(), BuildGraph())
 
 
 def _ignorefile(raw: bytes) -> None:

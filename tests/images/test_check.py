@@ -376,9 +376,9 @@ def test_a_name_that_leads_upwards_is_reported(store: Store) -> None:
 
 
 def _with_layer(store: Store, like: Descriptor, raw: bytes, diff_id: str) -> Descriptor:
-    from polyarch.images import choose
     from polyarch.oci import manifest as manifests
     from polyarch.oci import media_types
+    from polyarch.transfer import choose
 
     manifest = store.load(like)
     config = choose.read_config(store, manifest).with_fields(  # type: ignore[arg-type]
@@ -438,8 +438,8 @@ def test_a_second_check_reads_no_layer(store: Store) -> None:
 
 
 def test_a_layer_in_blocks_with_a_known_listing_is_entered_only_where_candidates_are(store: Store) -> None:
-    from polyarch.images import choose
-    from polyarch.images.unpack import Unpacker, layers_of
+    from polyarch.contents.unpack import Unpacker, layers_of
+    from polyarch.transfer import choose
 
     ballast = [file(f"data/{n}", bytes(range(256)) * 4096) for n in range(16)]
     made = image(store, "linux/amd64", [*ballast, program("z", elves.program("arm64"))])
@@ -457,16 +457,16 @@ def test_a_layer_in_blocks_with_a_known_listing_is_entered_only_where_candidates
 
 @pytest.mark.parametrize("kind", ["none", "gzip", "zstd"])
 def test_a_sweep_gives_what_a_scan_gives(store: Store, kind: str) -> None:
-    from polyarch.images.check.facts import Learner
-    from polyarch.images.unpack import Layer
+    from polyarch.contents.facts import Learner
+    from polyarch.contents.unpack import LayerBlob
     from polyarch.oci.digest import Digest
 
     items = [program("a", elves.program("arm64")), *(file(f"d{n}", bytes(700_000)) for n in range(6))]
     items += [program("b", elves.elf(needed=["x"])), file("etc/ld.so.conf", "/opt\n"), program("c", "#!/a\n")]
     blob, diff_id = layer(store, items, kind)
-    scanned = Learner(store, None).learn(Layer(Digest(diff_id), blob))
+    scanned = Learner(store, None).learn(LayerBlob(Digest(diff_id), blob))
     store.cache.put("listing", diff_id, scanned[0].encode())
-    assert Learner(store, store).learn(Layer(Digest(diff_id), blob)) == scanned
+    assert Learner(store, store).learn(LayerBlob(Digest(diff_id), blob)) == scanned
     assert len(scanned[1].binaries) == 3
     assert set(scanned[1].texts.values()) == {"/opt\n"}
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from polyarch.images.check.binaries import Binary, identify, is_candidate
-from polyarch.images.check.window import GoneError, Window
+from polyarch.contents.binaries import Binary, identify, is_candidate
+from polyarch.contents.window import GoneError, Window
 from polyarch.layers.entry import Entry
 from tests.images import elves
 

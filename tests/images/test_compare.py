@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from polyarch.images.check.check import Member
+from polyarch.images.check.check import CheckedMember
 from polyarch.images.compare import drift as drifting
 from polyarch.images.compare.naming import neutral
 from polyarch.images.compare.views import members, views
@@ -36,7 +36,7 @@ def drift(
 ) -> dict[str, tuple[str | None, ...]]:
     """Each thing that differs, as `kind name`, with its values."""
     root = index(store, NAME, *(entry(descriptor, platform) for platform, descriptor in images))
-    found: list[Member] = members(store, root)
+    found: list[CheckedMember] = members(store, root)
     compared = drifting.compare(views(store, found, store), "image", ignore)
     return {f"{row.kind} {row.name}": row.values for row in compared.rows}
 

@@ -8,7 +8,6 @@ import lzma
 import pytest
 
 from polyarch.errors import CorruptError
-from polyarch.images import choose
 from polyarch.images import import_ as importing
 from polyarch.images import list as listing
 from polyarch.layers.listing import scan
@@ -21,6 +20,7 @@ from polyarch.oci import reference as references
 from polyarch.oci.descriptor import REFERENCE_DIGEST, REFERENCE_TYPE, Descriptor
 from polyarch.oci.document import Index
 from polyarch.store import Store
+from polyarch.transfer import choose
 from tests.images.made import AMD64, ARM64, ARMV7, CREATED, import_image, tar
 
 NAME = references.parse("app")

@@ -3,13 +3,14 @@
 import pytest
 
 from polyarch.errors import NotFoundError
-from polyarch.images import choose, names
 from polyarch.images import history as histories
 from polyarch.images import inspect as inspecting
 from polyarch.images import list as listing
+from polyarch.images import names
 from polyarch.oci import platform as platforms
 from polyarch.oci.descriptor import Descriptor
 from polyarch.store import Store
+from polyarch.transfer import choose
 from tests.images.made import AMD64, ARM64, CREATED, import_image
 
 
@@ -116,7 +117,7 @@ def test_history_is_newest_first_and_pairs_steps_with_layers(store: Store) -> No
         image.manifest.layers[0].digest,
         image.config.diff_ids[0],
     )
-    bare = choose.Chosen(
+    bare = choose.ChosenImage(
         descriptor=image.descriptor,
         manifest=image.manifest,
         config=image.config.with_layers(image.config.diff_ids, ()),

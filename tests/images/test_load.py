@@ -7,16 +7,16 @@ import pytest
 from polyarch.errors import NotFoundError
 from polyarch.images import load as loading
 from polyarch.store import Store
-from polyarch.transfer.layout import Layout, open_layout
+from polyarch.transfer.layout import OciLayout, open_layout
 from tests.oci.examples import AMD64, ARM64, image
 
 
 @pytest.fixture
-def layout(tmp_path: Path) -> Layout:
-    return Layout.create(tmp_path / "layout")
+def layout(tmp_path: Path) -> OciLayout:
+    return OciLayout.create(tmp_path / "layout")
 
 
-def test_names_are_written_once_for_all_images(layout: Layout, store_root: Path) -> None:
+def test_names_are_written_once_for_all_images(layout: OciLayout, store_root: Path) -> None:
     one, two = (image(layout, platform, name=f"a.test/x:{platform.architecture}") for platform in (AMD64, ARM64))
     written: list[str] = []
     with Store.open(store_root, trace=written.append) as store:
@@ -27,7 +27,7 @@ def test_names_are_written_once_for_all_images(layout: Layout, store_root: Path)
 
 
 def test_images_that_came_before_the_one_that_failed_have_their_names(
-    layout: Layout, store: Store, tmp_path: Path
+    layout: OciLayout, store: Store, tmp_path: Path
 ) -> None:
     image(layout, AMD64, name="a.test/good:1")
     bad = image(layout, ARM64, {"bad": "x"}, name="a.test/bad:1")

@@ -8,15 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from polyarch.contents import unpack
+from polyarch.contents.unpack import LayerBlob, Unpacker
 from polyarch.errors import CorruptError
-from polyarch.images import choose, unpack
-from polyarch.images.unpack import Layer, Unpacker
 from polyarch.layers.entry import Entry
 from polyarch.layers.listing import scan
 from polyarch.oci import digest as digests
 from polyarch.oci import media_types
 from polyarch.progress import Event, Started
 from polyarch.store import Store
+from polyarch.transfer import choose
 from tests.images.layered import file
 from tests.images.layered import layer as made_layer
 from tests.images.made import AMD64, import_image, tar
@@ -31,11 +32,11 @@ def _root() -> None:
     need_root()
 
 
-def layer(store: Store, files: dict[str, str]) -> Layer:
+def layer(store: Store, files: dict[str, str]) -> LayerBlob:
     raw = tar(files)
     blob = gzip.compress(raw, mtime=0)
     descriptor = store.put_bytes(media_types.OCI_LAYER_GZIP, blob)
-    return Layer(digests.of(raw), descriptor)
+    return LayerBlob(digests.of(raw), descriptor)
 
 
 def test_layers_are_unpacked_in_order_and_found_again(store: Store) -> None:
@@ -64,7 +65,7 @@ def test_a_layer_with_a_file_in_a_directory_that_it_does_not_list_takes_it_from_
     closed = tar({"etc/": "", "etc/x": "1"})
     closed_raw = closed.replace(b"0000755", b"0000700", 1)
     closed_raw = _with_checksum(closed_raw)
-    closed_base = Layer(digests.of(closed_raw), store.put_bytes(media_types.OCI_LAYER, closed_raw))
+    closed_base = LayerBlob(digests.of(closed_raw), store.put_bytes(media_types.OCI_LAYER, closed_raw))
     unpacker = Unpacker(store, store)
     on_open, on_closed = unpacker.lowers((open_base, top))[1], unpacker.lowers((closed_base, top))[1]
     assert on_open != on_closed
@@ -81,7 +82,7 @@ def test_a_hard_link_to_a_file_of_a_layer_below_brings_the_file(store: Store) ->
             member.type, member.linkname, member.mode = kind, target, 0o755
             archive.addfile(member)
     blob = store.put_bytes(media_types.OCI_LAYER, raw.getvalue())
-    top = Layer(blob.digest, blob)
+    top = LayerBlob(blob.digest, blob)
     lowers = Unpacker(store, store).lowers((layer(store, BASE), top))
     assert Path(lowers[1], "etc/again").read_text() == "1"
     assert store.snapshots.get(top.diff_id) is None, "what it holds is the layers' below too"
@@ -89,7 +90,7 @@ def test_a_hard_link_to_a_file_of_a_layer_below_brings_the_file(store: Store) ->
 
 def test_what_an_opaque_root_hides_is_not_mounted(store: Store) -> None:
     blob, diff_id = made_layer(store, [(Entry(path=".wh..wh..opq", kind="file", mode=0o644), b""), file("new", "1")])
-    lowers = Unpacker(store, store).lowers((layer(store, BASE), Layer(digests.parse(diff_id), blob)))
+    lowers = Unpacker(store, store).lowers((layer(store, BASE), LayerBlob(digests.parse(diff_id), blob)))
     assert [os.listdir(lower) for lower in lowers] == [["new"]]
 
 
@@ -110,7 +111,7 @@ def test_the_same_layer_twice_is_unpacked_once(store: Store) -> None:
 
 def test_a_layer_whose_diff_id_is_another_is_refused_and_leaves_nothing(store: Store) -> None:
     true = layer(store, BASE)
-    false = Layer(digests.of(b"another"), true.blob)
+    false = LayerBlob(digests.of(b"another"), true.blob)
     with pytest.raises(CorruptError, match="not what the image's config says"):
         Unpacker(store, store).lowers((false,))
     assert store.snapshots.keys() == ()

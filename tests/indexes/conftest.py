@@ -7,7 +7,7 @@ import pytest
 
 from polyarch.registry import Credentials, Hosts, Registry
 from polyarch.store.store import Store
-from polyarch.transfer.layout import Layout
+from polyarch.transfer.layout import OciLayout
 from polyarch.transfer.locate import Places
 
 
@@ -24,5 +24,5 @@ def store(places: Places) -> Store:
 
 
 @pytest.fixture
-def layout(tmp_path: Path) -> Layout:
-    return Layout.create(tmp_path / "layout")
+def layout(tmp_path: Path) -> OciLayout:
+    return OciLayout.create(tmp_path / "layout")

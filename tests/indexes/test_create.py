@@ -20,7 +20,7 @@ from polyarch.store.store import Store
 from polyarch.transfer import copy as copier
 from polyarch.transfer import graph as graphs
 from polyarch.transfer.archive import ArchiveWriter
-from polyarch.transfer.layout import Layout
+from polyarch.transfer.layout import OciLayout
 from polyarch.transfer.locate import Places
 from scripts.local_registry import LocalRegistry
 from tests.oci import schemas
@@ -78,7 +78,7 @@ def test_a_member_that_is_an_index_is_flattened_with_its_attestations(places: Pl
 
 
 def test_members_come_from_layouts_and_archives_and_are_kept(
-    places: Places, store: Store, layout: Layout, tmp_path: Path
+    places: Places, store: Store, layout: OciLayout, tmp_path: Path
 ) -> None:
     image(layout, AMD64, name="amd64")
     image(layout, ARM64, name="arm64")
@@ -112,7 +112,7 @@ def test_the_baseline_comes_before_its_variants_whatever_the_order_of_the_member
 
 
 def test_members_of_two_registries_move_no_layer(
-    places: Places, store: Store, layout: Layout, registry: LocalRegistry, second_registry: LocalRegistry
+    places: Places, store: Store, layout: OciLayout, registry: LocalRegistry, second_registry: LocalRegistry
 ) -> None:
     names = []
     for server, platform in ((registry, AMD64), (second_registry, ARM64)):
@@ -191,25 +191,25 @@ def test_adding_a_second_image_for_a_platform_is_refused(places: Places, store: 
     assert len(create.add(places, "team/app:1", "a", allow_duplicates=True).index.manifests) == 3
 
 
-def nowhere(store: Store, layout: Layout) -> str:
+def nowhere(store: Store, layout: OciLayout) -> str:
     return "127.0.0.1:1/none:1"
 
 
-def artifact(store: Store, layout: Layout) -> str:
+def artifact(store: Store, layout: OciLayout) -> str:
     config = blob(store, b"{}", "application/vnd.example.config+json")
     made = manifests.create(config, [])
     store.write_manifest(made.descriptor(), made.raw, "docker.io/library/chart:latest")
     return "chart"
 
 
-def platformless(store: Store, layout: Layout) -> str:
+def platformless(store: Store, layout: OciLayout) -> str:
     config = blob(store, b'{"rootfs":{"type":"layers","diff_ids":[]}}', media_types.OCI_CONFIG)
     made = manifests.create(config, [])
     store.write_manifest(made.descriptor(), made.raw, "docker.io/library/nothing:latest")
     return "nothing"
 
 
-def deep(store: Store, layout: Layout) -> str:
+def deep(store: Store, layout: OciLayout) -> str:
     root: Descriptor = image(layout, AMD64)
     for _ in range(5):
         root = index(layout, [root])
@@ -217,7 +217,7 @@ def deep(store: Store, layout: Layout) -> str:
     return f"oci-layout://{layout.where}:deep"
 
 
-def spoilt(store: Store, layout: Layout) -> str:
+def spoilt(store: Store, layout: OciLayout) -> str:
     root = image(layout, ARM, name="spoilt")
     graph = graphs.read(layout, root)
     path = Path(layout.where, "blobs/sha256", graph.blobs[0].digest.removeprefix("sha256:"))
@@ -225,7 +225,7 @@ def spoilt(store: Store, layout: Layout) -> str:
     return f"oci-layout://{layout.where}:spoilt"
 
 
-def huge(store: Store, layout: Layout) -> str:
+def huge(store: Store, layout: OciLayout) -> str:
     raw = documents.encode({"schemaVersion": 2, "manifests": [], "annotations": {"x": "y" * (5 << 20)}})
     made = blob(layout, raw, media_types.OCI_INDEX)
     layout.write_manifest(made, raw, "huge")
@@ -234,7 +234,7 @@ def huge(store: Store, layout: Layout) -> str:
 
 @pytest.mark.parametrize("bad", [nowhere, artifact, platformless, deep, spoilt, huge])
 def test_a_bad_member_is_an_error_that_names_it_and_the_list_stays(
-    places: Places, store: Store, layout: Layout, bad: Callable[[Store, Layout], str]
+    places: Places, store: Store, layout: OciLayout, bad: Callable[[Store, OciLayout], str]
 ) -> None:
     root = multi_platform(store, LIST)
     word = bad(store, layout)

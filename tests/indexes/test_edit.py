@@ -13,7 +13,7 @@ from polyarch.oci.index import PlatformEdit
 from polyarch.store.store import Store
 from polyarch.transfer import copy as copier
 from polyarch.transfer.archive import ArchiveWriter
-from polyarch.transfer.layout import Layout
+from polyarch.transfer.layout import OciLayout
 from polyarch.transfer.locate import Places
 from tests.oci.examples import AMD64, ARM64, S390X, attestation, image, index, multi_platform
 
@@ -199,7 +199,7 @@ class TestMerge:
     """What several machines built."""
 
     def test_layouts_and_archives_become_one_index(self, places: Places, store: Store, tmp_path: Path) -> None:
-        one, two = Layout.create(tmp_path / "one"), Layout.create(tmp_path / "two")
+        one, two = OciLayout.create(tmp_path / "one"), OciLayout.create(tmp_path / "two")
         image(one, AMD64, name="whatever")
         multi_platform(two, "", [ARM64, S390X])
         with (tmp_path / "two.tar").open("wb") as file:
@@ -217,12 +217,12 @@ class TestMerge:
         paths = []
         for name in ("amd64/v3", "arm64", "amd64"):
             paths.append(str(tmp_path / name.replace("/", "-")))
-            image(Layout.create(Path(paths[-1])), platforms.parse(f"linux/{name}"), name="x")
+            image(OciLayout.create(Path(paths[-1])), platforms.parse(f"linux/{name}"), name="x")
         merged = merge.merge(places, paths, ["app"])
         assert indexes.describe(merged.lists[0].index) == "linux/amd64, linux/arm64, linux/amd64/v3"
 
     def test_an_archive_of_some_platforms_gives_those(self, places: Places, store: Store, tmp_path: Path) -> None:
-        one, two = Layout.create(tmp_path / "one"), Layout.create(tmp_path / "two")
+        one, two = OciLayout.create(tmp_path / "one"), OciLayout.create(tmp_path / "two")
         multi_platform(one, "x", [AMD64, ARM64])
         copier.copy(one, "x", two, ["x"], copier.CopyOptions(platforms=(ARM64,)))
         merged = merge.merge(places, [str(tmp_path / "two")], ["app"])
@@ -230,7 +230,7 @@ class TestMerge:
         assert store.missing(merged.lists[0].descriptor) == ()
 
     def test_drift_between_platforms_is_reported(self, places: Places, tmp_path: Path) -> None:
-        one, two = Layout.create(tmp_path / "one"), Layout.create(tmp_path / "two")
+        one, two = OciLayout.create(tmp_path / "one"), OciLayout.create(tmp_path / "two")
         image(one, AMD64, name="x", Env=["A=1", "SAME=x"], Entrypoint=["/app"], Labels={"v": "1"})
         image(two, ARM64, name="x", base=[{"more": "x"}], Env=["A=2", "SAME=x"], Entrypoint=["/app"])
         merged = merge.merge(places, [str(tmp_path / "one"), str(tmp_path / "two")], ["app"])
@@ -241,7 +241,7 @@ class TestMerge:
         }
 
     def test_images_that_agree_do_not_drift(self, places: Places, tmp_path: Path) -> None:
-        one = Layout.create(tmp_path / "one")
+        one = OciLayout.create(tmp_path / "one")
         multi_platform(one, "x", Env=["A=1"])
         assert merge.merge(places, [str(tmp_path / "one")], ["app"]).drift == ()
 
@@ -249,7 +249,7 @@ class TestMerge:
         self, places: Places, store: Store, tmp_path: Path
     ) -> None:
         for name in ("one", "two"):
-            image(Layout.create(tmp_path / name), AMD64, {"built": name}, name="x")
+            image(OciLayout.create(tmp_path / name), AMD64, {"built": name}, name="x")
         with pytest.raises(ConflictError, match="linux/amd64") as caught:
             merge.merge(places, [str(tmp_path / "one"), str(tmp_path / "two")], ["app"])
         assert str(tmp_path / "one") in caught.value.message

@@ -19,7 +19,7 @@ from polyarch.oci.document import Index, Manifest
 from polyarch.store.store import Store
 from polyarch.transfer import copy as copier
 from polyarch.transfer import graph as graphs
-from polyarch.transfer.layout import Layout, open_layout
+from polyarch.transfer.layout import OciLayout, open_layout
 from polyarch.transfer.locate import Places
 from scripts.local_registry import LocalRegistry
 from tests.needs import need
@@ -32,7 +32,7 @@ Pushed = Callable[..., str]
 
 
 @pytest.fixture
-def at(places: Places, registry: LocalRegistry, layout: Layout) -> Pushed:
+def at(places: Places, registry: LocalRegistry, layout: OciLayout) -> Pushed:
     """Push an image of the layout to the registry: `at("name:tag", descriptor)` gives its reference."""
 
     def pushed(name: str, digest: str, server: LocalRegistry = registry) -> str:
@@ -71,7 +71,7 @@ class TestPush:
         places: Places,
         registry: LocalRegistry,
         second_registry: LocalRegistry,
-        layout: Layout,
+        layout: OciLayout,
         at: Pushed,
     ) -> None:
         here = at("amd64:1", image(layout, AMD64).digest)
@@ -112,7 +112,7 @@ class TestPush:
         assert places.registry.repository(references.parse(name)).tags() == ("1",)
 
     def test_a_list_that_was_changed_remotely_is_a_warning_that_names_it(
-        self, places: Places, store: Store, registry: LocalRegistry, layout: Layout, at: Pushed
+        self, places: Places, store: Store, registry: LocalRegistry, layout: OciLayout, at: Pushed
     ) -> None:
         name = f"{registry.address}/app:1"
         multi_platform(store, name)
@@ -146,7 +146,7 @@ class TestRemote:
     """Reading what only a registry has."""
 
     def test_inspect_reads_the_registry_and_keeps_nothing(
-        self, places: Places, store: Store, registry: LocalRegistry, layout: Layout, at: Pushed
+        self, places: Places, store: Store, registry: LocalRegistry, layout: OciLayout, at: Pushed
     ) -> None:
         name = at("app:1", multi_platform(layout).digest)
         inspected = inspect.inspect(places, name, deep=True)
@@ -167,7 +167,7 @@ class TestRemote:
         assert (found.change, found.subject) == ("added", "linux/arm64")
 
     def test_annotating_with_an_image_that_only_the_registry_has(
-        self, places: Places, store: Store, registry: LocalRegistry, layout: Layout, at: Pushed
+        self, places: Places, store: Store, registry: LocalRegistry, layout: OciLayout, at: Pushed
     ) -> None:
         name = f"{registry.address}/app:1"
         old = multi_platform(store, name)
@@ -185,7 +185,7 @@ class TestImagetools:
     """buildx's words."""
 
     def test_create_joins_images_of_a_registry_without_moving_a_layer(
-        self, places: Places, store: Store, registry: LocalRegistry, layout: Layout, at: Pushed
+        self, places: Places, store: Store, registry: LocalRegistry, layout: OciLayout, at: Pushed
     ) -> None:
         one, two = image(layout, AMD64), image(layout, ARM64)
         names = [at("app:amd64", one.digest), at("app:arm64", two.digest)]
@@ -201,7 +201,7 @@ class TestImagetools:
         assert made.metadata()["containerimage.digest"] == made.descriptor.digest
 
     def test_append_keeps_what_the_tag_has(
-        self, places: Places, registry: LocalRegistry, layout: Layout, at: Pushed
+        self, places: Places, registry: LocalRegistry, layout: OciLayout, at: Pushed
     ) -> None:
         name = at("app:1", multi_platform(layout).digest)
         more = at("app:s390x", image(layout, S390X).digest)
@@ -210,7 +210,7 @@ class TestImagetools:
         assert indexes.describe(made.document) == "linux/amd64, linux/arm64, linux/s390x"
 
     def test_a_dry_run_writes_nothing(
-        self, places: Places, registry: LocalRegistry, layout: Layout, at: Pushed
+        self, places: Places, registry: LocalRegistry, layout: OciLayout, at: Pushed
     ) -> None:
         name = at("app:1", multi_platform(layout).digest)
         before = [line for line in registry.requests() if not line.startswith(("GET", "HEAD"))]
@@ -219,14 +219,14 @@ class TestImagetools:
         assert [line for line in registry.requests() if not line.startswith(("GET", "HEAD"))] == before
 
     def test_a_single_index_is_carried_over_as_it_is(
-        self, places: Places, registry: LocalRegistry, layout: Layout, at: Pushed
+        self, places: Places, registry: LocalRegistry, layout: OciLayout, at: Pushed
     ) -> None:
         root = multi_platform(layout)
         made = imagetools.create(places, [at("app:1", root.digest)], [f"{registry.address}/copy:1"])
         assert made.descriptor.digest == root.digest
 
     def test_a_single_image_becomes_an_index_unless_that_is_not_preferred(
-        self, places: Places, registry: LocalRegistry, layout: Layout, at: Pushed
+        self, places: Places, registry: LocalRegistry, layout: OciLayout, at: Pushed
     ) -> None:
         name = at("app:1", image(layout, ARM64).digest)
         target = [f"{registry.address}/app:2"]
@@ -237,7 +237,7 @@ class TestImagetools:
         assert isinstance(plain.document, Manifest)
 
     def test_platforms_choose_and_attestations_follow(
-        self, places: Places, registry: LocalRegistry, layout: Layout, at: Pushed
+        self, places: Places, registry: LocalRegistry, layout: OciLayout, at: Pushed
     ) -> None:
         one, two = image(layout, AMD64), image(layout, ARM64)
         root = index(layout, [one, two, attestation(layout, one), attestation(layout, two)])
@@ -248,7 +248,7 @@ class TestImagetools:
         assert made.document.manifests[0].digest == two.digest
 
     def test_annotations_go_where_they_say(
-        self, places: Places, registry: LocalRegistry, layout: Layout, at: Pushed
+        self, places: Places, registry: LocalRegistry, layout: OciLayout, at: Pushed
     ) -> None:
         words = ("index:a=1", "manifest-descriptor[linux/arm64]:b=2", "manifest-descriptor:c=3", "d=4")
         name = at("app:1", multi_platform(layout).digest)
@@ -259,7 +259,7 @@ class TestImagetools:
         schemas.validate(made.document.raw, media_types.OCI_INDEX)
 
     def test_descriptors_and_digests_are_meant_in_the_targets_repository(
-        self, places: Places, registry: LocalRegistry, layout: Layout, at: Pushed
+        self, places: Places, registry: LocalRegistry, layout: OciLayout, at: Pushed
     ) -> None:
         one, two = image(layout, AMD64), image(layout, AMD64, {"other": "content"})
         at("app:amd64", one.digest)
@@ -271,7 +271,7 @@ class TestImagetools:
         assert [entry.digest for entry in made.document.manifests] == [one.digest, two.digest]
 
     def test_layouts_are_sources_and_targets_with_no_registry(
-        self, places: Places, layout: Layout, tmp_path: Path
+        self, places: Places, layout: OciLayout, tmp_path: Path
     ) -> None:
         multi_platform(layout, "x")
         made = imagetools.create(

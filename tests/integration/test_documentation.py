@@ -11,7 +11,7 @@ import click
 import pytest
 from click.parser import _OptionParser
 
-from polyarch.cli.commands import program
+from polyarch.cli.commands.program import program
 from scripts.local_registry import LocalRegistry
 from tests import bases
 from tests.needs import need

@@ -17,9 +17,9 @@ from polyarch.layers import listing as listings
 from polyarch.layers.compression import Compression, decompress
 from polyarch.layers.content import stamp_of
 from polyarch.layers.entry import Entry, Item, LocalFile
-from polyarch.layers.known import KnownBlocks
 from polyarch.layers.listing import scan
 from polyarch.layers.pack import BLOCK_SIZE, pack
+from polyarch.layers.reuse import ReusableBlocks
 from tests.layers.making import directory, file, packed, tar
 
 MiB = 1 << 20
@@ -91,7 +91,7 @@ def test_a_block_that_a_layer_has_already_is_copied_from_it(tmp_path: Path) -> N
     first, raw = packed(items)
     (tmp_path / "blob").write_bytes(raw)
     found: list[bytes | None] = []
-    with KnownBlocks(str(tmp_path / "blob"), len(raw), first.listing) as known:
+    with ReusableBlocks(str(tmp_path / "blob"), len(raw), first.listing) as known:
 
         def noted(block: bytes) -> bytes | None:
             found.append(known(block))
@@ -109,7 +109,7 @@ def test_a_block_of_a_damaged_layer_is_compressed_anew(tmp_path: Path) -> None:
         damaged = bytearray(raw)
         damaged[at] ^= 0x55
         (tmp_path / "blob").write_bytes(damaged)
-        with KnownBlocks(str(tmp_path / "blob"), len(raw), first.listing) as known:
+        with ReusableBlocks(str(tmp_path / "blob"), len(raw), first.listing) as known:
             assert packed(_mixed(), known=known) == (first, raw)
 
 

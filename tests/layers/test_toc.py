@@ -14,7 +14,7 @@ from polyarch.errors import CorruptError
 from polyarch.layers import toc
 from polyarch.layers.compression import decompress
 from polyarch.layers.entry import Item
-from polyarch.layers.listing import Listed, Listing, scan
+from polyarch.layers.listing import ListedEntry, Listing, scan
 from polyarch.oci import digest as digests
 from tests.layers.making import directory, file, hardlink, packed, tar
 
@@ -115,7 +115,7 @@ def test_one_that_inflates_without_end_is_refused(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("entry", [file("../up"), file("/top"), file("a//b"), hardlink("a", "../b")])
 def test_a_name_that_no_listing_has_is_refused(entry: Item) -> None:
-    bad = Listed(path=entry[0].path, kind=entry[0].kind, mode=0o644, link=entry[0].link)
+    bad = ListedEntry(path=entry[0].path, kind=entry[0].kind, mode=0o644, link=entry[0].link)
     table = toc.encode(Listing(entries=(bad,), size=1).encode, 1 << 20)
     with pytest.raises(CorruptError, match=r"out of the image|no listing has"):
         toc.read(table, toc.Place(1, len(table), digests.of(table)))

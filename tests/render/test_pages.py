@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from polyarch.builder import Record, Step
-from polyarch.cli.drift import render_page
+from polyarch.builder import BuildRecord, StepRecord
+from polyarch.cli.commands.drift import render_page
 from polyarch.images.compare.drift import Drift
 from polyarch.images.compare.rows import Row
 from polyarch.oci import platform as platforms
@@ -35,8 +35,12 @@ def explain_page() -> str:
     both = ("linux/amd64", "linux/arm64")
     name = '[1/1] RUN <img src=x> "make"'
 
-    def step(number: int, name: str, platforms: tuple[str, ...], begun: float, seconds: float, **more: Any) -> Step:
-        return Step(id=str(number), name=name, platforms=platforms, kind="Run", begun=begun, seconds=seconds, **more)
+    def step(
+        number: int, name: str, platforms: tuple[str, ...], begun: float, seconds: float, **more: Any
+    ) -> StepRecord:
+        return StepRecord(
+            id=str(number), name=name, platforms=platforms, kind="Run", begun=begun, seconds=seconds, **more
+        )
 
     steps = (
         step(0, "[one 1/1] RUN fetch", both, 0.0, 1.0, how="native"),
@@ -44,7 +48,7 @@ def explain_page() -> str:
         step(2, name, both[1:], 1.0, 7.0, how="emulated"),
         step(3, "[2/2] RUN true", both[1:], 8.0, 0.2, how="emulated", error="exit code: 1"),
     )
-    record = Record(
+    record = BuildRecord(
         names=("docker.io/library/app:1",),
         context="/srv/app",
         dockerfile="Dockerfile",

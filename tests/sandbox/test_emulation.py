@@ -282,7 +282,7 @@ def test_a_copy_is_made_once_for_a_digest_and_goes_with_its_emulator(tmp_path: P
     first, second = tmp_path / "qemu-a", tmp_path / "qemu-b"
     for file in (first, second):
         file.write_bytes(_emulator())
-    copies = emulators.Copies(str(tmp_path / "copies"))
+    copies = emulators.EmulatorCopies(str(tmp_path / "copies"))
     copied = Path(copies.copy(str(first)))
     assert copied.name == hashlib.sha256(_emulator()).hexdigest()
     assert b"QEMU_CPU" not in copied.read_bytes()
@@ -309,7 +309,7 @@ def test_a_copy_that_a_full_disk_stops_leaves_nothing(tmp_path: Path) -> None:
     small.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k,noexec", "none", small], check=True)
     try:
-        copies = emulators.Copies(str(small / "copies"))
+        copies = emulators.EmulatorCopies(str(small / "copies"))
         with pytest.raises(OSError, match="No space left"):
             copies.copy(str(file))
         assert {path.name for path in (small / "copies").iterdir()} == {"lock"}
@@ -323,5 +323,5 @@ def test_an_emulator_that_cannot_be_copied_is_not_read_again(tmp_path: Path) -> 
     file.write_bytes(b"something else")
     for _ in range(2):
         with pytest.raises(UnsupportedError, match="is not in this emulator"):
-            emulators.Copies(str(tmp_path / "copies")).copy(str(file))
+            emulators.EmulatorCopies(str(tmp_path / "copies")).copy(str(file))
     assert {path.name for path in (tmp_path / "copies").iterdir()} == {"known.json", "lock"}

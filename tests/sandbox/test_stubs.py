@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from polyarch.errors import PolyarchError
-from polyarch.sandbox.stubs import Point, Stubs
+from polyarch.sandbox.mountpoints import Point, Stubs
 
 _LONG_AGO = 1_000_000_000
 

@@ -5,7 +5,7 @@ import pytest
 
 from polyarch.oci import manifest as manifests
 from polyarch.oci.descriptor import Descriptor
-from polyarch.store import Problem, Store
+from polyarch.store import Store, StoreProblem
 from tests.store.images import describe, image, index
 
 X = "docker.io/library/x:1"
@@ -97,4 +97,4 @@ def test_a_corrupt_blob_is_removed_so_that_it_can_be_made_again(store: Store) ->
 
 
 def test_what_is_only_absent_cannot_be_removed(store: Store) -> None:
-    assert not store.repair(Problem(kind="absent", subject=describe(b"x").digest, message=""))
+    assert not store.repair(StoreProblem(kind="absent", subject=describe(b"x").digest, message=""))

@@ -33,7 +33,7 @@ from polyarch.transfer import graph as graphs
 from polyarch.transfer.archive import ArchiveWriter, OciArchive
 from polyarch.transfer.copy import CopyOptions
 from polyarch.transfer.docker_archive import DockerArchive
-from polyarch.transfer.layout import Layout, open_layout
+from polyarch.transfer.layout import OciLayout, open_layout
 from polyarch.transfer.tarball import Compressing, Members, TarWriter
 from tests.needs import need
 from tests.oci import schemas
@@ -43,8 +43,8 @@ NAME = "docker.io/team/app:1.0"
 
 
 @pytest.fixture
-def source(tmp_path: Path) -> Layout:
-    return Layout.create(tmp_path / "source")
+def source(tmp_path: Path) -> OciLayout:
+    return OciLayout.create(tmp_path / "source")
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def no_spool() -> BinaryIO:
     raise AssertionError("this archive can be read in place")
 
 
-def saved(source: Layout, path: Path, *, docker: bool = False, preferred: platforms.Platform | None = None) -> Path:
+def saved(source: OciLayout, path: Path, *, docker: bool = False, preferred: platforms.Platform | None = None) -> Path:
     """An archive of all images of `source`, each under its name."""
     with path.open("wb") as file:
         writer = ArchiveWriter(file, docker=docker, preferred=preferred)
@@ -80,7 +80,7 @@ def skopeo(*words: str | Path) -> Any:
 class TestWriting:
     """An archive as a stream."""
 
-    def test_it_is_an_oci_layout_that_validates(self, source: Layout, tmp_path: Path) -> None:
+    def test_it_is_an_oci_layout_that_validates(self, source: OciLayout, tmp_path: Path) -> None:
         multi_platform(source, NAME)
         content = members(saved(source, tmp_path / "out.tar"))
         schemas.validate(content["oci-layout"], "oci-layout")
@@ -93,19 +93,21 @@ class TestWriting:
                 elif raw.startswith(b"{"):
                     schemas.validate(raw, media_types.OCI_CONFIG)
 
-    def test_the_same_images_give_the_same_bytes(self, source: Layout, tmp_path: Path) -> None:
+    def test_the_same_images_give_the_same_bytes(self, source: OciLayout, tmp_path: Path) -> None:
         multi_platform(source, NAME)
         image(source, AMD64, name="other:1")
         one = saved(source, tmp_path / "one.tar", docker=True).read_bytes()
         assert saved(source, tmp_path / "two.tar", docker=True).read_bytes() == one
 
-    def test_what_two_images_share_is_there_once(self, source: Layout, tmp_path: Path) -> None:
+    def test_what_two_images_share_is_there_once(self, source: OciLayout, tmp_path: Path) -> None:
         multi_platform(source, "docker.io/team/app:1")
         multi_platform(source, "docker.io/team/app:2")
         with tarfile.open(saved(source, tmp_path / "out.tar")) as opened:
             assert len(opened.getnames()) == len(set(opened.getnames()))
 
-    def test_for_docker_each_name_has_the_image_of_the_preferred_platform(self, source: Layout, tmp_path: Path) -> None:
+    def test_for_docker_each_name_has_the_image_of_the_preferred_platform(
+        self, source: OciLayout, tmp_path: Path
+    ) -> None:
         multi_platform(source, NAME)
         content = members(saved(source, tmp_path / "out.tar", docker=True, preferred=ARM64))
         (entry,) = json.loads(content["manifest.json"])
@@ -115,7 +117,7 @@ class TestWriting:
         layers = [gzip.decompress(content[path]) for path in entry["Layers"]]
         assert ["sha256:" + hashlib.sha256(layer).hexdigest() for layer in layers] == diff_ids
 
-    def test_skopeo_reads_it_as_oci_and_as_docker(self, source: Layout, tmp_path: Path) -> None:
+    def test_skopeo_reads_it_as_oci_and_as_docker(self, source: OciLayout, tmp_path: Path) -> None:
         multi_platform(source, NAME)
         path = saved(source, tmp_path / "out.tar", docker=True, preferred=ARM64)
         arm = skopeo("--override-arch", "arm64", "inspect", f"oci-archive:{path}:1.0")
@@ -126,7 +128,7 @@ class TestWriting:
         assert skopeo("inspect", f"docker-archive:{path}")["Architecture"] == "arm64"
         skopeo("copy", f"docker-archive:{path}", f"oci:{tmp_path / 'copied'}:x")
 
-    def test_podman_loads_it(self, source: Layout, tmp_path: Path) -> None:
+    def test_podman_loads_it(self, source: OciLayout, tmp_path: Path) -> None:
         need("podman")
         image(source, AMD64, name=NAME)
         path = saved(source, tmp_path / "out.tar", docker=True)
@@ -141,21 +143,21 @@ class TestWriting:
 class TestReading:
     """OCI archives in place, or through a spool."""
 
-    def test_what_was_saved_is_read_in_place(self, source: Layout, tmp_path: Path) -> None:
+    def test_what_was_saved_is_read_in_place(self, source: OciLayout, tmp_path: Path) -> None:
         root = multi_platform(source, NAME)
         with archive.open_path(saved(source, tmp_path / "out.tar", docker=True), no_spool) as opened:
             assert isinstance(opened, OciArchive)
             assert opened.tags() == (NAME,)
             for name in (NAME, "team/app:1.0", "1.0", "", root.digest):
                 assert opened.resolve(name).digest == root.digest
-            target = Layout.create(tmp_path / "target")
+            target = OciLayout.create(tmp_path / "target")
             copier.copy(opened, "", target, ["app"])
             assert graphs.missing(graphs.read(target, root), target) == ()
             child = documents.load(target.read_manifest(root)).decode()["manifests"][1]["digest"]
             assert opened.resolve(child).media_type == media_types.OCI_MANIFEST
 
     def test_a_compressed_archive_and_a_pipe_are_spooled(
-        self, source: Layout, tmp_path: Path, spool: Callable[[], BinaryIO]
+        self, source: OciLayout, tmp_path: Path, spool: Callable[[], BinaryIO]
     ) -> None:
         root = multi_platform(source, NAME)
         path = saved(source, tmp_path / "out.tar")
@@ -170,7 +172,7 @@ class TestReading:
 
     @pytest.mark.parametrize("kind", ["gzip", "zstd", "none"])
     def test_an_archive_can_be_written_compressed(
-        self, source: Layout, tmp_path: Path, spool: Callable[[], BinaryIO], kind: Literal["gzip", "zstd", "none"]
+        self, source: OciLayout, tmp_path: Path, spool: Callable[[], BinaryIO], kind: Literal["gzip", "zstd", "none"]
     ) -> None:
         root = image(source, AMD64, {"big": "0123456789" * 300_000}, name=NAME)
         path = tmp_path / "out"
@@ -181,19 +183,19 @@ class TestReading:
             writer.finish()
             output.finish()
         with archive.open_path(path, spool) as opened:
-            copied = copier.copy(opened, NAME, Layout.create(tmp_path / "target"), ["x"])
+            copied = copier.copy(opened, NAME, OciLayout.create(tmp_path / "target"), ["x"])
         assert copied.digest == root.digest
         if kind == "gzip":
             with tarfile.open(path, "r:gz") as opened_by_python:
                 assert opened_by_python.getnames()[0] == "oci-layout"
 
-    def test_what_skopeo_wrote_is_read(self, source: Layout, tmp_path: Path) -> None:
+    def test_what_skopeo_wrote_is_read(self, source: OciLayout, tmp_path: Path) -> None:
         image(source, AMD64, name="1.0")
         for kind in ("oci-archive", "docker-archive"):
             path = tmp_path / f"{kind}.tar"
             skopeo("copy", f"oci:{tmp_path / 'source'}:1.0", f"{kind}:{path}:team/app:1.0")
             with archive.open_path(path, no_spool) as opened:
-                target = Layout.create(tmp_path / kind)
+                target = OciLayout.create(tmp_path / kind)
                 copied = copier.copy(opened, "team/app:1.0", target, ["app"])
                 assert graphs.missing(graphs.read(target, copied), target) == ()
                 schemas.validate(target.read_manifest(copied), copied.media_type)
@@ -208,14 +210,14 @@ class TestReading:
         with pytest.raises(CorruptError, match=reason):
             archive.open_path(path, no_spool)
 
-    def test_an_archive_that_was_cut_is_refused(self, source: Layout, tmp_path: Path) -> None:
+    def test_an_archive_that_was_cut_is_refused(self, source: OciLayout, tmp_path: Path) -> None:
         image(source, AMD64, {"big": "0123456789" * 5000}, name=NAME)
         raw = saved(source, tmp_path / "out.tar").read_bytes()
         path = tmp_path / "cut.tar"
         for length in (700, len(raw) // 4, raw.rindex(b"index.json"), raw.rindex(b"index.json") + 600):
             path.write_bytes(raw[:length])
             with pytest.raises((CorruptError, NotFoundError)), archive.open_path(path, no_spool) as opened:
-                copier.copy(opened, "", Layout.create(tmp_path / "target"), ["x"])
+                copier.copy(opened, "", OciLayout.create(tmp_path / "target"), ["x"])
 
     @pytest.mark.parametrize("content", [b"", b"not a tar at all" * 100, tar({"etc/passwd": "root"})])
     def test_what_is_no_archive_of_images_is_refused(self, tmp_path: Path, content: bytes) -> None:
@@ -230,7 +232,7 @@ class TestReading:
         with archive.open_path(path, no_spool) as opened, pytest.raises(CorruptError, match="5242880 bytes"):
             opened.resolve("x")
 
-    def test_an_unknown_name_is_an_error_that_lists_what_is_there(self, source: Layout, tmp_path: Path) -> None:
+    def test_an_unknown_name_is_an_error_that_lists_what_is_there(self, source: OciLayout, tmp_path: Path) -> None:
         image(source, AMD64, name=NAME)
         with (
             archive.open_path(saved(source, tmp_path / "out.tar"), no_spool) as opened,
@@ -307,7 +309,7 @@ class TestDocker:
         self, opened: DockerArchive, tmp_path: Path
     ) -> None:
         assert opened.tags() == ("app:1", "app:latest")
-        target = Layout.create(tmp_path / "target")
+        target = OciLayout.create(tmp_path / "target")
         copied = copier.copy(opened, "app", target, ["app"])
         schemas.validate(target.read_manifest(copied), media_types.OCI_MANIFEST)
         manifest = graphs.read_node(target, copied).document
@@ -316,14 +318,14 @@ class TestDocker:
 
     def test_an_image_without_a_name_goes_by_its_id(self, opened: DockerArchive, tmp_path: Path) -> None:
         nameless = next(found for found in opened.images() if not found.name)
-        target = Layout.create(tmp_path / "target")
+        target = OciLayout.create(tmp_path / "target")
         assert copier.copy(opened, nameless.descriptor.digest, target, ["alone"]) == nameless.descriptor
 
     def test_a_layer_that_is_not_its_diff_id_is_refused(self, legacy: Path, tmp_path: Path) -> None:
         spoilt = legacy.read_bytes().replace(b"etc/two", b"etc/tow")
         legacy.write_bytes(spoilt)
         with archive.open_path(legacy, no_spool) as found, pytest.raises(CorruptError):
-            copier.copy(found, "app:1", Layout.create(tmp_path / "target"), ["app"])
+            copier.copy(found, "app:1", OciLayout.create(tmp_path / "target"), ["app"])
 
     def test_an_unknown_name_lists_the_names(self, opened: DockerArchive) -> None:
         with pytest.raises(NotFoundError) as caught:
@@ -341,7 +343,7 @@ class TestDocker:
     def test_a_layer_in_a_form_that_oci_has_no_name_for_is_taken_uncompressed(
         self, compress: Callable[[bytes], bytes], tmp_path: Path
     ) -> None:
-        target = Layout.create(tmp_path / "target")
+        target = OciLayout.create(tmp_path / "target")
         path = docker_archive(tmp_path / "packed.tar", compress(LAYER))
         with archive.open_path(path, no_spool) as found:
             manifest = graphs.read_node(found, copier.copy(found, "x:1", target, ["x"])).document
@@ -355,7 +357,7 @@ class TestDocker:
 
     def test_paths_may_begin_with_a_dot(self, tmp_path: Path) -> None:
         with archive.open_path(docker_archive(tmp_path / "dot.tar", LAYER, prefix="./"), no_spool) as found:
-            copier.copy(found, "x:1", Layout.create(tmp_path / "target"), ["x"])
+            copier.copy(found, "x:1", OciLayout.create(tmp_path / "target"), ["x"])
 
     @pytest.mark.parametrize("manifests", [b"null", b"[]"])
     def test_an_index_that_names_no_image_gives_way_to_manifest_json(self, tmp_path: Path, manifests: bytes) -> None:
@@ -368,29 +370,29 @@ class TestDocker:
 class TestLayouts:
     """A layout directory."""
 
-    def test_skopeo_reads_each_platform(self, source: Layout, tmp_path: Path) -> None:
+    def test_skopeo_reads_each_platform(self, source: OciLayout, tmp_path: Path) -> None:
         multi_platform(source, "1.0")
         for architecture in ("amd64", "arm64"):
             found = skopeo("--override-arch", architecture, "inspect", f"oci:{tmp_path / 'source'}:1.0")
             assert found["Architecture"] == architecture
 
     def test_an_index_json_that_lists_the_platforms_of_one_image_is_that_image(
-        self, source: Layout, tmp_path: Path
+        self, source: OciLayout, tmp_path: Path
     ) -> None:
         made = indexes.create([image(source, AMD64), image(source, ARM64)])
         (tmp_path / "source" / "index.json").write_bytes(made.raw)
         assert [found.descriptor for found in source.images()] == [made.descriptor()]
-        target = Layout.create(tmp_path / "target")
+        target = OciLayout.create(tmp_path / "target")
         assert copier.copy(source, "", target, ["app"]).digest == made.digest
         assert graphs.missing(graphs.read(target, made.descriptor()), target) == ()
 
-    def test_a_name_given_again_moves(self, source: Layout) -> None:
+    def test_a_name_given_again_moves(self, source: OciLayout) -> None:
         image(source, AMD64, name="x")
         second = image(source, ARM64, name="x")
         assert source.resolve("x").digest == second.digest
         assert len(source.images()) == 1
 
-    def test_an_image_without_a_name_is_at_the_top_once(self, source: Layout) -> None:
+    def test_an_image_without_a_name_is_at_the_top_once(self, source: OciLayout) -> None:
         descriptor = image(source, AMD64, name="")
         image(source, AMD64, name="")
         assert source.resolve("").digest == descriptor.digest
@@ -400,17 +402,17 @@ class TestLayouts:
         (tmp_path / "home").mkdir()
         (tmp_path / "home" / "letter").touch()
         with pytest.raises(ConflictError, match="neither"):
-            Layout.create(tmp_path / "home")
+            OciLayout.create(tmp_path / "home")
         with pytest.raises(NotFoundError, match="not an OCI image layout"):
             open_layout(tmp_path / "home")
 
-    def test_a_blob_that_fails_leaves_nothing(self, source: Layout, tmp_path: Path) -> None:
+    def test_a_blob_that_fails_leaves_nothing(self, source: OciLayout, tmp_path: Path) -> None:
         descriptor = image(source, AMD64)
         with pytest.raises(CorruptError):
             source.write_blob(descriptor.__class__("a/b", digests.of(b"x"), 1), io.BytesIO(b"y"))
         assert not [path.name for path in (tmp_path / "source").rglob(".*")]
 
-    def test_a_range_is_the_middle_of_a_blob(self, source: Layout) -> None:
+    def test_a_range_is_the_middle_of_a_blob(self, source: OciLayout) -> None:
         descriptor = image(source, AMD64)
         assert source.read_range(descriptor, 2, 5) == source.read_manifest(descriptor)[2:7]
 
@@ -457,7 +459,7 @@ def test_names_given_one_after_the_other_are_those_given_each_to_an_index_of_its
     assert not given_twice or "a" not in dict(given_names)
 
 
-def test_the_store_saves_and_loads_what_it_had(source: Layout, tmp_path: Path) -> None:
+def test_the_store_saves_and_loads_what_it_had(source: OciLayout, tmp_path: Path) -> None:
     root = multi_platform(source, NAME)
     with Store.open(tmp_path / "store") as store:
         copier.copy(source, NAME, store, [NAME])

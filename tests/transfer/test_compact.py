@@ -19,7 +19,7 @@ from polyarch.oci.document import Manifest
 from polyarch.store.store import Store
 from polyarch.transfer import archive
 from polyarch.transfer import copy as copier
-from polyarch.transfer.compact import Compacted
+from polyarch.transfer.compressed import Compacted
 from polyarch.transfer.docker_archive import DockerArchive
 from tests.oci.examples import AMD64, tar
 

@@ -20,18 +20,18 @@ from polyarch.store.store import Store
 from polyarch.transfer import copy as copier
 from polyarch.transfer import graph as graphs
 from polyarch.transfer.copy import CopyOptions
-from polyarch.transfer.layout import Layout, blob_path
+from polyarch.transfer.layout import OciLayout, blob_path
 from tests.oci.examples import AMD64, ARM, ARM64, S390X, attestation, image, index, multi_platform
 
 
 @pytest.fixture
-def source(tmp_path: Path) -> Layout:
-    return Layout.create(tmp_path / "source")
+def source(tmp_path: Path) -> OciLayout:
+    return OciLayout.create(tmp_path / "source")
 
 
 @pytest.fixture
-def target(tmp_path: Path) -> Layout:
-    return Layout.create(tmp_path / "target")
+def target(tmp_path: Path) -> OciLayout:
+    return OciLayout.create(tmp_path / "target")
 
 
 @pytest.fixture
@@ -40,11 +40,11 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield opened
 
 
-class Recording(Layout):
+class Recording(OciLayout):
     """A layout that remembers the order of what is written into it."""
 
     def __init__(self, root: Path) -> None:
-        Layout.create(root)
+        OciLayout.create(root)
         super().__init__(root)
         self.order: list[str] = []
 
@@ -81,7 +81,7 @@ class Ordered(Recording):
 class Mountable(Recording):
     """A target beside a repository that has everything."""
 
-    def __init__(self, root: Path, neighbour: Layout) -> None:
+    def __init__(self, root: Path, neighbour: OciLayout) -> None:
         super().__init__(root)
         self.neighbour = neighbour
 
@@ -89,18 +89,18 @@ class Mountable(Recording):
         if origin.path != "neighbour":
             return False
         with self.neighbour.open_blob(descriptor) as reader:
-            Layout.write_blob(self, descriptor, reader)
+            OciLayout.write_blob(self, descriptor, reader)
         return True
 
 
-class Seen(Layout):
+class Seen(OciLayout):
     """A layout whose blobs were seen in a repository; it does not want to give them itself."""
 
     def origins(self, digest: str) -> tuple[Reference, ...]:
         return (Reference("x.y", "elsewhere"), Reference("x.y", "neighbour"))
 
 
-def test_a_whole_index_arrives_byte_for_byte(source: Layout, target: Layout) -> None:
+def test_a_whole_index_arrives_byte_for_byte(source: OciLayout, target: OciLayout) -> None:
     root = multi_platform(source, "app")
     assert copier.copy(source, "app", target, ["app", "other"]) == root
     assert target.tags() == ("app", "other")
@@ -110,7 +110,7 @@ def test_a_whole_index_arrives_byte_for_byte(source: Layout, target: Layout) -> 
     assert graphs.missing(graph, target) == ()
 
 
-def test_children_come_before_what_names_them_and_the_name_last(source: Layout, tmp_path: Path) -> None:
+def test_children_come_before_what_names_them_and_the_name_last(source: OciLayout, tmp_path: Path) -> None:
     inner = multi_platform(source)
     index(source, [inner, image(source, S390X)], name="app")
     target = Recording(tmp_path / "recording")
@@ -120,7 +120,7 @@ def test_children_come_before_what_names_them_and_the_name_last(source: Layout, 
     assert target.order[-1] == "index app"
 
 
-def test_a_second_copy_moves_nothing_and_says_so(source: Layout, target: Layout) -> None:
+def test_a_second_copy_moves_nothing_and_says_so(source: OciLayout, target: OciLayout) -> None:
     multi_platform(source, "app")
     first = copier.send(source, "app", target, ["app"])
     events: list[progress.Event] = []
@@ -131,7 +131,7 @@ def test_a_second_copy_moves_nothing_and_says_so(source: Layout, target: Layout)
     assert {event.id for event in events if isinstance(event, progress.Transferred)} == {"push app"}
 
 
-def test_progress_reaches_the_size_of_every_blob(source: Layout, target: Layout) -> None:
+def test_progress_reaches_the_size_of_every_blob(source: OciLayout, target: OciLayout) -> None:
     image(source, AMD64, {"big": "x" * 100}, name="app")
     done: dict[str, tuple[int, int]] = {}
     lock = threading.Lock()
@@ -146,7 +146,7 @@ def test_progress_reaches_the_size_of_every_blob(source: Layout, target: Layout)
     assert all(current == total > 0 for current, total in done.values())
 
 
-def test_blobs_that_the_targets_registry_has_are_mounted(source: Layout, tmp_path: Path) -> None:
+def test_blobs_that_the_targets_registry_has_are_mounted(source: OciLayout, tmp_path: Path) -> None:
     multi_platform(source, "app")
     target = Mountable(tmp_path / "mountable", source)
     sent = copier.send(Seen(tmp_path / "source"), "app", target, ["app"])
@@ -155,7 +155,7 @@ def test_blobs_that_the_targets_registry_has_are_mounted(source: Layout, tmp_pat
     assert "blob" not in target.order
 
 
-def test_only_a_few_neighbours_are_asked_before_a_blob_is_sent(source: Layout, tmp_path: Path) -> None:
+def test_only_a_few_neighbours_are_asked_before_a_blob_is_sent(source: OciLayout, tmp_path: Path) -> None:
     image(source, AMD64, name="app")
     asked: list[str] = []
 
@@ -164,7 +164,7 @@ def test_only_a_few_neighbours_are_asked_before_a_blob_is_sent(source: Layout, t
             asked.append(origin.path)
             return False
 
-    class SeenOften(Layout):
+    class SeenOften(OciLayout):
         def origins(self, digest: str) -> tuple[Reference, ...]:
             return tuple(Reference("x.y", f"team{number}") for number in range(9))
 
@@ -173,7 +173,7 @@ def test_only_a_few_neighbours_are_asked_before_a_blob_is_sent(source: Layout, t
     assert set(asked) == {"team0", "team1", "team2"}
 
 
-def test_a_layer_that_may_not_be_distributed_stays_where_it_is(source: Layout, target: Layout) -> None:
+def test_a_layer_that_may_not_be_distributed_stays_where_it_is(source: OciLayout, target: OciLayout) -> None:
     descriptor = image(source, AMD64)
     document = documents.load(source.read_manifest(descriptor)).decode()
     document["layers"].append(
@@ -192,7 +192,9 @@ def test_a_layer_that_may_not_be_distributed_stays_where_it_is(source: Layout, t
 class TestPlatforms:
     """Some platforms of an index."""
 
-    def test_the_original_index_is_kept_where_the_target_takes_it_sparse(self, source: Layout, target: Layout) -> None:
+    def test_the_original_index_is_kept_where_the_target_takes_it_sparse(
+        self, source: OciLayout, target: OciLayout
+    ) -> None:
         root = multi_platform(source, "app", [AMD64, ARM64, S390X])
         sent = copier.send(source, "app", target, ["app"], CopyOptions(platforms=(ARM64,)))
         assert (sent.form, sent.descriptor) == ("sparse", root)
@@ -200,7 +202,7 @@ class TestPlatforms:
         assert [str(entry.platform) for entry in graph.absent] == ["linux/amd64", "linux/s390x"]
 
     def test_else_an_index_of_just_those_is_written_with_their_attestations(
-        self, source: Layout, tmp_path: Path
+        self, source: OciLayout, tmp_path: Path
     ) -> None:
         one, two = image(source, AMD64), image(source, ARM64)
         index(source, [one, two, attestation(source, one), attestation(source, two)], name="app")
@@ -212,38 +214,40 @@ class TestPlatforms:
         assert [entry.digest for entry in indexes.images(written)] == [two.digest]
         assert len(written.manifests) == 2
 
-    def test_all_platforms_asked_for_one_by_one_are_the_whole(self, source: Layout, target: Layout) -> None:
+    def test_all_platforms_asked_for_one_by_one_are_the_whole(self, source: OciLayout, target: OciLayout) -> None:
         multi_platform(source, "app")
         assert copier.send(source, "app", target, ["app"], CopyOptions(platforms=(ARM64, AMD64))).form == "whole"
 
-    def test_a_single_one_comes_without_an_index(self, source: Layout, target: Layout) -> None:
+    def test_a_single_one_comes_without_an_index(self, source: OciLayout, target: OciLayout) -> None:
         multi_platform(source, "app")
         sent = copier.send(source, "app", target, ["app"], CopyOptions(platforms=(ARM64,), single=True))
         assert (sent.form, sent.descriptor.media_type) == ("single", media_types.OCI_MANIFEST)
 
-    def test_one_that_is_lacking_is_an_error_that_lists_what_is_there(self, source: Layout, target: Layout) -> None:
+    def test_one_that_is_lacking_is_an_error_that_lists_what_is_there(
+        self, source: OciLayout, target: OciLayout
+    ) -> None:
         multi_platform(source, "app")
         with pytest.raises(NotFoundError, match="app: there is no image for linux/s390x") as caught:
             copier.copy(source, "app", target, ["app"], CopyOptions(platforms=(AMD64, S390X)))
         assert caught.value.hint == "there is linux/amd64, linux/arm64"
         assert target.tags() == ()
 
-    def test_a_single_image_for_another_platform_is_an_error(self, source: Layout, target: Layout) -> None:
+    def test_a_single_image_for_another_platform_is_an_error(self, source: OciLayout, target: OciLayout) -> None:
         image(source, ARM, name="app")
         with pytest.raises(NotFoundError, match="no image for linux/amd64"):
             copier.copy(source, "app", target, ["app"], CopyOptions(platforms=(AMD64,)))
         assert copier.copy(source, "app", target, ["app"], CopyOptions(platforms=(ARM,)))
 
-    def test_what_a_sparse_place_has_can_be_taken_without_the_rest(self, source: Layout, tmp_path: Path) -> None:
+    def test_what_a_sparse_place_has_can_be_taken_without_the_rest(self, source: OciLayout, tmp_path: Path) -> None:
         root = multi_platform(source, "app", [AMD64, ARM64])
-        sparse = Layout.create(tmp_path / "sparse")
+        sparse = OciLayout.create(tmp_path / "sparse")
         copier.copy(source, "app", sparse, ["app"], CopyOptions(platforms=(ARM64,)))
         strict = Strict(tmp_path / "strict")
         sent = copier.send(sparse, "app", strict, ["app"], CopyOptions(present_only=True))
         assert (sent.form, sent.descriptor == root) == ("subset", False)
         assert graphs.missing(graphs.read(strict, sent.descriptor), strict) == ()
 
-    def test_what_was_copied_sparse_is_whole_after_the_rest_came(self, source: Layout, store: Store) -> None:
+    def test_what_was_copied_sparse_is_whole_after_the_rest_came(self, source: OciLayout, store: Store) -> None:
         root = multi_platform(source, "app")
         copier.copy(source, "app", store, ["x.y/app:1"], CopyOptions(platforms=(ARM64,)))
         assert store.missing(root)
@@ -254,7 +258,7 @@ class TestPlatforms:
 class TestFaults:
     """Nothing is sent half, and nothing wrong arrives."""
 
-    def test_what_the_source_lacks_is_named_before_anything_is_sent(self, source: Layout, tmp_path: Path) -> None:
+    def test_what_the_source_lacks_is_named_before_anything_is_sent(self, source: OciLayout, tmp_path: Path) -> None:
         one, two = image(source, AMD64), image(source, ARM64)
         index(source, [one, two], name="app")
         (tmp_path / "source" / blob_path(two.digest)).unlink()
@@ -264,7 +268,7 @@ class TestFaults:
         assert "--platform linux/amd64" in (caught.value.hint or "")
         assert target.order == []
 
-    def test_only_platforms_that_are_there_are_offered_instead(self, source: Layout, tmp_path: Path) -> None:
+    def test_only_platforms_that_are_there_are_offered_instead(self, source: OciLayout, tmp_path: Path) -> None:
         gone, asked = image(source, AMD64), image(source, ARM64)
         nameless = [msgspec.structs.replace(image(source, one), platform=None) for one in (S390X, ARM)]
         not_asked = image(source, S390X, {"other": "x"})
@@ -277,7 +281,7 @@ class TestFaults:
                 copier.copy(source, "app", Recording(tmp_path / "recording"), ["app"], options)
             assert (caught.value.hint or "").endswith("choose what is there whole with --platform linux/arm64")
 
-    def test_a_missing_layer_is_named_with_its_platform(self, source: Layout, tmp_path: Path) -> None:
+    def test_a_missing_layer_is_named_with_its_platform(self, source: OciLayout, tmp_path: Path) -> None:
         descriptor = image(source, ARM64)
         index(source, [image(source, AMD64), descriptor], name="app")
         layer = graphs.read(source, descriptor).blobs[-1]
@@ -289,7 +293,7 @@ class TestFaults:
 
     @pytest.mark.parametrize("position", range(5))
     def test_each_part_that_is_spoilt_is_noticed_and_no_name_is_written(
-        self, source: Layout, target: Layout, tmp_path: Path, position: int
+        self, source: OciLayout, target: OciLayout, tmp_path: Path, position: int
     ) -> None:
         root = index(source, [image(source, AMD64, base=[{"shared": "layer"}])], name="app")
         graph = graphs.read(source, root)
@@ -303,7 +307,7 @@ class TestFaults:
             copier.copy(source, "app", target, ["app"])
         assert target.tags() == ()
 
-    def test_an_index_of_five_levels_is_refused(self, source: Layout, target: Layout) -> None:
+    def test_an_index_of_five_levels_is_refused(self, source: OciLayout, target: OciLayout) -> None:
         root = image(source, AMD64)
         for _ in range(4):
             root = index(source, [root])
@@ -313,11 +317,11 @@ class TestFaults:
             copier.copy(source, root.digest, target, ["five"])
         assert target.tags() == ("four",)
 
-    def test_an_index_that_names_itself_is_refused(self, source: Layout, target: Layout) -> None:
+    def test_an_index_that_names_itself_is_refused(self, source: OciLayout, target: OciLayout) -> None:
         root = multi_platform(source, "app")
         circle = indexes.create([Descriptor(media_type=media_types.OCI_INDEX, digest=root.digest, size=root.size)])
 
-        class Lying(Layout):
+        class Lying(OciLayout):
             """What no digest allows: everything that is read is the index that names it."""
 
             def read_manifest(self, descriptor: Descriptor) -> bytes:
@@ -326,13 +330,15 @@ class TestFaults:
         with pytest.raises(CorruptError, match="nested"):
             copier.copy(Lying(Path(source.where)), "app", target, ["app"])
 
-    def test_a_manifest_that_claims_five_megabytes_is_refused_unread(self, source: Layout, target: Layout) -> None:
+    def test_a_manifest_that_claims_five_megabytes_is_refused_unread(
+        self, source: OciLayout, target: OciLayout
+    ) -> None:
         huge = Descriptor(media_type=media_types.OCI_MANIFEST, digest=image(source, AMD64).digest, size=5 << 20)
         index(source, [huge], name="app")
         with pytest.raises(CorruptError, match="5242880 bytes"):
             copier.copy(source, "app", target, ["app"])
 
-    def test_the_first_failure_stops_the_rest(self, source: Layout, tmp_path: Path) -> None:
+    def test_the_first_failure_stops_the_rest(self, source: OciLayout, tmp_path: Path) -> None:
         image(source, AMD64, base=[{f"layer{n}": "x" * n} for n in range(12)], name="app")
 
         class Failing(Recording):
@@ -346,7 +352,7 @@ class TestFaults:
         assert len(target.order) < 13
         assert threading.active_count() == 1
 
-    def test_an_upload_that_was_cut_is_sent_again_from_the_start(self, source: Layout, tmp_path: Path) -> None:
+    def test_an_upload_that_was_cut_is_sent_again_from_the_start(self, source: OciLayout, tmp_path: Path) -> None:
         image(source, AMD64, name="app")
 
         class Cut(Recording):
@@ -366,7 +372,7 @@ class TestOrder:
     """Each manifest goes after all that it names."""
 
     @pytest.mark.parametrize("concurrency", [1, 4])
-    def test_a_statement_goes_after_its_subject(self, source: Layout, tmp_path: Path, concurrency: int) -> None:
+    def test_a_statement_goes_after_its_subject(self, source: OciLayout, tmp_path: Path, concurrency: int) -> None:
         images = [image(source, platform) for platform in (AMD64, ARM64, S390X)]
         about = [attestation(source, entry) for entry in images]
         root = index(source, [*about, *images], name="app")
@@ -374,7 +380,7 @@ class TestOrder:
         copier.copy(source, "app", target, ["app"], CopyOptions(concurrency=concurrency))
         assert all(target.has_manifest(entry) for entry in (root, *about))
 
-    def test_statements_about_statements_and_indexes_are_in_groups(self, source: Layout) -> None:
+    def test_statements_about_statements_and_indexes_are_in_groups(self, source: OciLayout) -> None:
         one, other = image(source, AMD64), image(source, ARM64)
         inner = index(source, [one, other])
         first = attestation(source, inner)
@@ -383,7 +389,7 @@ class TestOrder:
         groups = [{node.descriptor.digest for node in group} for group in graphs.in_order(graphs.read(source, root))]
         assert groups == [{one.digest, other.digest}, {inner.digest}, {first.digest}, {second.digest}]
 
-    def test_a_subject_that_is_elsewhere_is_not_waited_for(self, source: Layout, target: Layout) -> None:
+    def test_a_subject_that_is_elsewhere_is_not_waited_for(self, source: OciLayout, target: OciLayout) -> None:
         one = image(source, AMD64)
         about = attestation(source, one)
         index(source, [about], name="app")

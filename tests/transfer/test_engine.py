@@ -12,8 +12,8 @@ from polyarch.errors import PolyarchError, UnsupportedError
 from polyarch.transfer import copy as copier
 from polyarch.transfer import engine
 from polyarch.transfer.archive import ArchiveWriter
-from polyarch.transfer.layout import Layout
-from polyarch.transfer.tarball import Writable
+from polyarch.transfer.layout import OciLayout
+from polyarch.transfer.tarball import ArchiveSink
 from tests.needs import need
 from tests.oci.examples import ARM64, multi_platform
 
@@ -44,10 +44,10 @@ def service(podman: list[str], tmp_path: Path) -> Iterator[str]:
 
 
 def test_an_engine_loads_what_is_streamed_to_it(podman: list[str], service: str, tmp_path: Path) -> None:
-    source = Layout.create(tmp_path / "source")
+    source = OciLayout.create(tmp_path / "source")
     multi_platform(source, "docker.io/team/app:1")
 
-    def fill(output: Writable) -> None:
+    def fill(output: ArchiveSink) -> None:
         writer = ArchiveWriter(output, docker=True, preferred=ARM64)
         copier.copy(source, "docker.io/team/app:1", writer, ["docker.io/team/app:1"])
         writer.finish()

@@ -20,11 +20,11 @@ from polyarch.registry import Credentials, Hosts, Registry
 from polyarch.store.store import Store
 from polyarch.transfer import copy as copier
 from polyarch.transfer import graph as graphs
-from polyarch.transfer import lazy
+from polyarch.transfer import read_through
 from polyarch.transfer.copy import CopyOptions
 from polyarch.transfer.formats import Converted
-from polyarch.transfer.layout import Layout
-from polyarch.transfer.lazy import LazySource
+from polyarch.transfer.layout import OciLayout
+from polyarch.transfer.read_through import ReadThroughSource
 from scripts.local_registry import LocalRegistry
 from tests.oci import schemas
 from tests.oci.examples import AMD64, ARM64, attestation, image, index, multi_platform
@@ -45,8 +45,8 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 @pytest.fixture
-def source(tmp_path: Path) -> Layout:
-    return Layout.create(tmp_path / "source")
+def source(tmp_path: Path) -> OciLayout:
+    return OciLayout.create(tmp_path / "source")
 
 
 def uploads(registry: LocalRegistry) -> list[str]:
@@ -54,7 +54,7 @@ def uploads(registry: LocalRegistry) -> list[str]:
 
 
 def test_a_push_and_a_pull_keep_every_byte(
-    registry: LocalRegistry, client: Registry, source: Layout, store: Store
+    registry: LocalRegistry, client: Registry, source: OciLayout, store: Store
 ) -> None:
     root = multi_platform(source, "app")
     repository = client.repository(references.parse(f"{registry.address}/app"))
@@ -65,7 +65,7 @@ def test_a_push_and_a_pull_keep_every_byte(
 
 
 def test_from_one_repository_to_its_neighbour_no_blob_moves(
-    registry: LocalRegistry, client: Registry, source: Layout
+    registry: LocalRegistry, client: Registry, source: OciLayout
 ) -> None:
     multi_platform(source, "app")
     one, two = (client.repository(references.parse(f"{registry.address}/{name}")) for name in ("one", "two"))
@@ -77,7 +77,7 @@ def test_from_one_repository_to_its_neighbour_no_blob_moves(
 
 
 def test_a_push_of_what_is_there_asks_for_its_name_and_its_images_only(
-    registry: LocalRegistry, source: Layout, store: Store
+    registry: LocalRegistry, source: OciLayout, store: Store
 ) -> None:
     root = multi_platform(source, "app")
     name = references.parse(f"{registry.address}/app")
@@ -86,8 +86,8 @@ def test_a_push_of_what_is_there_asks_for_its_name_and_its_images_only(
         # A command of its own: it remembers nothing but what the store does.
         with Registry(Hosts(), Credentials(None), "polyarch-test") as client:
             before = len(registry.requests())
-            sent = copier.send(LazySource(store, client), root.digest, client.repository(name), ["1.0"])
-            lazy.record_image(store, sent.descriptor, name)
+            sent = copier.send(ReadThroughSource(store, client), root.digest, client.repository(name), ["1.0"])
+            read_through.record_image(store, sent.descriptor, name)
             return sent, registry.requests()[before:]
 
     copier.copy(source, "app", store, [])
@@ -98,23 +98,25 @@ def test_a_push_of_what_is_there_asks_for_its_name_and_its_images_only(
     assert not [line for line in asked if "/blobs/" in line]
 
 
-def test_a_name_that_was_moved_meanwhile_is_pushed_again(registry: LocalRegistry, source: Layout, store: Store) -> None:
+def test_a_name_that_was_moved_meanwhile_is_pushed_again(
+    registry: LocalRegistry, source: OciLayout, store: Store
+) -> None:
     root = multi_platform(source, "app")
     name = references.parse(f"{registry.address}/app")
     copier.copy(source, "app", store, [])
     with Registry(Hosts(), Credentials(None), "polyarch-test") as client:
         repository = client.repository(name)
-        copier.send(LazySource(store, client), root.digest, repository, ["1.0"])
-        lazy.record_image(store, root, name)
+        copier.send(ReadThroughSource(store, client), root.digest, repository, ["1.0"])
+        read_through.record_image(store, root, name)
         index = graphs.read_node(store, root).document
         assert isinstance(index, Index)
-        copier.send(LazySource(store, client), index.manifests[0].digest, repository, ["1.0"])
-        copier.send(LazySource(store, client), root.digest, repository, ["1.0"])
+        copier.send(ReadThroughSource(store, client), index.manifests[0].digest, repository, ["1.0"])
+        copier.send(ReadThroughSource(store, client), root.digest, repository, ["1.0"])
         assert repository.resolve("1.0").digest == root.digest
 
 
 def test_between_two_registries_blobs_are_streamed(
-    registry: LocalRegistry, second_registry: LocalRegistry, client: Registry, source: Layout
+    registry: LocalRegistry, second_registry: LocalRegistry, client: Registry, source: OciLayout
 ) -> None:
     root = multi_platform(source, "app")
     here, there = (
@@ -127,7 +129,7 @@ def test_between_two_registries_blobs_are_streamed(
 
 
 def test_a_registry_that_refuses_a_sparse_index_gets_one_of_what_was_sent(
-    registry: LocalRegistry, client: Registry, source: Layout
+    registry: LocalRegistry, client: Registry, source: OciLayout
 ) -> None:
     root = multi_platform(source, "app", [AMD64, ARM64])
     repository = client.repository(references.parse(f"{registry.address}/app"))
@@ -142,7 +144,7 @@ class TestLazily:
     """The store, and behind it the registry."""
 
     @pytest.fixture
-    def root(self, registry: LocalRegistry, client: Registry, source: Layout) -> Descriptor:
+    def root(self, registry: LocalRegistry, client: Registry, source: OciLayout) -> Descriptor:
         """An image at the registry under base:1."""
         descriptor = multi_platform(source, "base")
         copier.copy(source, "base", client.repository(references.parse(f"{registry.address}/base")), ["1"])
@@ -151,7 +153,7 @@ class TestLazily:
     def test_reading_manifests_moves_no_layer(
         self, root: Descriptor, registry: LocalRegistry, client: Registry, store: Store
     ) -> None:
-        lazily = LazySource(store, client)
+        lazily = ReadThroughSource(store, client)
         descriptor = lazily.resolve(f"{registry.address}/base:1")
         graph = graphs.read(lazily, descriptor)
         assert graphs.missing(graph, lazily) == ()
@@ -161,7 +163,7 @@ class TestLazily:
     def test_a_blob_is_fetched_once_though_many_ask(
         self, root: Descriptor, registry: LocalRegistry, client: Registry, store: Store
     ) -> None:
-        lazily = LazySource(store, client)
+        lazily = ReadThroughSource(store, client)
         blob = graphs.read(lazily, lazily.resolve(f"{registry.address}/base:1")).blobs[-1]
 
         def read() -> None:
@@ -179,7 +181,7 @@ class TestLazily:
     def test_a_push_beside_its_origin_mounts_what_was_never_fetched(
         self, root: Descriptor, registry: LocalRegistry, client: Registry, store: Store
     ) -> None:
-        lazily = LazySource(store, client)
+        lazily = ReadThroughSource(store, client)
         target = client.repository(references.parse(f"{registry.address}/other"))
         before = len(uploads(registry))
         sent = copier.send(lazily, f"{registry.address}/base:1", target, ["x"])
@@ -190,15 +192,15 @@ class TestLazily:
     def test_a_push_elsewhere_fetches_and_sends(
         self, root: Descriptor, registry: LocalRegistry, second_registry: LocalRegistry, client: Registry, store: Store
     ) -> None:
-        lazily = LazySource(store, client)
+        lazily = ReadThroughSource(store, client)
         target = client.repository(references.parse(f"{second_registry.address}/other"))
         copier.copy(lazily, f"{registry.address}/base:1", target, ["x"])
         assert graphs.read(target, root).absent == ()
 
     def test_a_range_of_a_blob_is_read_without_the_whole(
-        self, root: Descriptor, registry: LocalRegistry, client: Registry, store: Store, source: Layout
+        self, root: Descriptor, registry: LocalRegistry, client: Registry, store: Store, source: OciLayout
     ) -> None:
-        lazily = LazySource(store, client)
+        lazily = ReadThroughSource(store, client)
         blob = graphs.read(lazily, lazily.resolve(f"{registry.address}/base:1")).blobs[-1]
         assert lazily.read_range(blob, 3, 7) == source.read_range(blob, 3, 7)
         assert not store.has_blob(blob)
@@ -211,13 +213,13 @@ class TestLazily:
         name = f"{registry.address}/base:1"
         repository = client.repository(references.parse(name))
         copier.copy(repository, "1", store, [name], CopyOptions(platforms=(ARM64,)))
-        lazy.record_image(store, root, references.parse(name))
-        lazily = LazySource(store, client, fetch_manifests=False)
+        read_through.record_image(store, root, references.parse(name))
+        lazily = ReadThroughSource(store, client, fetch_manifests=False)
         with pytest.raises(NotFoundError, match="linux/amd64"):
             copier.copy(lazily, name, client.repository(references.parse(f"{registry.address}/copy")), ["x"])
 
     def test_a_blob_that_was_seen_nowhere_is_lacking(self, client: Registry, store: Store) -> None:
-        lazily = LazySource(store, client)
+        lazily = ReadThroughSource(store, client)
         unknown = Descriptor(media_type="a/b", digest=digests.of(b"?"), size=1)
         assert lazily.lacks(unknown)
         with pytest.raises(NotFoundError, match="not in the store"):
@@ -226,7 +228,7 @@ class TestLazily:
     def test_a_blob_that_its_registry_spoilt_does_not_enter_the_store(
         self, root: Descriptor, registry: LocalRegistry, client: Registry, store: Store
     ) -> None:
-        lazily = LazySource(store, client)
+        lazily = ReadThroughSource(store, client)
         blob = graphs.read(lazily, lazily.resolve(f"{registry.address}/base:1")).blobs[-1]
         path = registry.blob_path(blob.digest)
         raw = bytearray(path.read_bytes())
@@ -251,9 +253,9 @@ class TestLazily:
                 raise RegistryError("it was cut off", retryable=retryable)
 
         blob = Descriptor(media_type="a/b", digest=digests.of(b"?"), size=1)
-        lazy.record_origins(store, [blob.digest], references.parse("x.y/base"))
+        read_through.record_origins(store, [blob.digest], references.parse("x.y/base"))
         with pytest.raises(RegistryError, match="cut off"):
-            LazySource(store, cast(Registry, Failing())).fetch(blob)
+            ReadThroughSource(store, cast(Registry, Failing())).fetch(blob)
         assert asked == ["x.y/base"] * times
 
 
@@ -261,7 +263,7 @@ class TestFormats:
     """OCI's format and docker's."""
 
     def test_an_index_becomes_a_manifest_list_over_the_same_blobs(
-        self, registry: LocalRegistry, client: Registry, source: Layout
+        self, registry: LocalRegistry, client: Registry, source: OciLayout
     ) -> None:
         root = multi_platform(source, "app")
         repository = client.repository(references.parse(f"{registry.address}/app"))
@@ -274,10 +276,10 @@ class TestFormats:
         back = copier.copy(Converted(repository, to_docker=False), "docker", source, ["back"])
         assert back.digest == root.digest
 
-    def test_an_attestation_follows_its_image(self, source: Layout, tmp_path: Path) -> None:
+    def test_an_attestation_follows_its_image(self, source: OciLayout, tmp_path: Path) -> None:
         one = image(source, AMD64)
         index(source, [one, attestation(source, one)], name="app")
-        target = Layout.create(tmp_path / "target")
+        target = OciLayout.create(tmp_path / "target")
         copied = copier.copy(Converted(source, to_docker=True), "app", target, ["app"])
         made = graphs.read_node(target, copied).document
         assert isinstance(made, Index)
@@ -286,13 +288,13 @@ class TestFormats:
         assert statement.annotations[REFERENCE_DIGEST] == converted.digest
         assert graphs.read_node(target, statement).document.decode()["subject"]["digest"] == converted.digest
 
-    def test_what_docker_cannot_say_is_refused_before_anything_is_sent(self, source: Layout, tmp_path: Path) -> None:
+    def test_what_docker_cannot_say_is_refused_before_anything_is_sent(self, source: OciLayout, tmp_path: Path) -> None:
         config = graphs.read(source, image(source, AMD64)).blobs[0]
         zstd = Descriptor(media_type=media_types.OCI_LAYER_ZSTD, digest=config.digest, size=config.size)
         manifest = manifests.create(config, [zstd])
         source.write_manifest(manifest.descriptor(), manifest.raw)
         index(source, [manifest.descriptor(AMD64)], name="app")
-        target = Layout.create(tmp_path / "target")
+        target = OciLayout.create(tmp_path / "target")
         with pytest.raises(UnsupportedError, match="zstd"):
             copier.copy(Converted(source, to_docker=True), "app", target, ["app"])
         assert not list((tmp_path / "target" / "blobs").rglob("*/*"))
@@ -300,14 +302,14 @@ class TestFormats:
 
 def test_an_unreachable_registry_is_said_so(tmp_path: Path, store: Store, client: Registry) -> None:
     blob = Descriptor(media_type="a/b", digest=digests.of(b"?"), size=1)
-    lazy.record_origins(store, [blob.digest], references.parse("127.0.0.1:1/gone"))
+    read_through.record_origins(store, [blob.digest], references.parse("127.0.0.1:1/gone"))
     with pytest.raises(RegistryError):
-        LazySource(store, client).open_blob(blob)
+        ReadThroughSource(store, client).open_blob(blob)
 
 
 def test_origins_are_few_and_the_latest_comes_first(store: Store) -> None:
     digest = digests.of(b"x")
     for number in [*range(20), 15]:
-        lazy.record_origins(store, [digest], references.parse(f"x.y/r{number}"))
-    assert [origin.path for origin in lazy.origins(store, digest)][:3] == ["r15", "r19", "r18"]
-    assert len(lazy.origins(store, digest)) == 8
+        read_through.record_origins(store, [digest], references.parse(f"x.y/r{number}"))
+    assert [origin.path for origin in read_through.origins(store, digest)][:3] == ["r15", "r19", "r18"]
+    assert len(read_through.origins(store, digest)) == 8

@@ -10,8 +10,8 @@ from polyarch.oci import reference as references
 from polyarch.registry import Credentials, Hosts, Registry
 from polyarch.store.store import Store
 from polyarch.transfer import locate
-from polyarch.transfer.layout import Layout
-from polyarch.transfer.locate import Location, Places
+from polyarch.transfer.layout import OciLayout
+from polyarch.transfer.locate import ImageLocation, Places
 from tests.oci.examples import AMD64, image
 
 SHA = "sha256:" + "0123456789abcdef" * 4
@@ -32,7 +32,7 @@ docker-archive:f.tar:localhost:5000/a:1 | archive | f.tar        | localhost:500
     [[cell.strip() for cell in line.split("|")] for line in TABLE.strip().splitlines()],
 )
 def test_a_layout_or_an_archive(text: str, kind: locate.Kind, path: str, name: str) -> None:
-    assert locate.parse(text) == Location(kind=kind, path=path, name=name)
+    assert locate.parse(text) == ImageLocation(kind=kind, path=path, name=name)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_a_layout_or_an_archive(text: str, kind: locate.Kind, path: str, name: s
     ],
 )
 def test_a_reference(text: str, kind: locate.Kind, reference: str) -> None:
-    assert locate.parse(text) == Location(kind=kind, reference=references.parse(reference))
+    assert locate.parse(text) == ImageLocation(kind=kind, reference=references.parse(reference))
 
 
 @pytest.mark.parametrize("text", ["", "oci-layout://", "oci-archive:", "oci-layout://:tag", "docker://App", "a b"])
@@ -63,7 +63,7 @@ def test_a_name_is_looked_for_in_the_store_first(tmp_path: Path) -> None:
 
 
 def test_a_path_alone_is_a_layout_or_an_archive(tmp_path: Path) -> None:
-    Layout.create(tmp_path / "layout")
+    OciLayout.create(tmp_path / "layout")
     assert locate.of_path(str(tmp_path / "layout")).kind == "layout"
     assert locate.of_path(str(tmp_path / "file.tar")).kind == "archive"
     places = cast(Places, None)

@@ -3,77 +3,76 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from polyarch.builder.assemble import Image
-    from polyarch.builder.checking import Checked, check, outline, targets
-    from polyarch.builder.contexts import Fetcher, Opened, fetcher
-    from polyarch.builder.perform.secrets import Secrets
+    from polyarch.builder.contexts.remote import Fetcher, OpenedContext, fetcher
+    from polyarch.builder.export.assemble import BuiltImage
+    from polyarch.builder.failures import Failure
+    from polyarch.builder.history.record import BuildRecord, StepRecord
+    from polyarch.builder.history.recorder import BuildHistory
+    from polyarch.builder.lint import Checked, check, outline, targets
     from polyarch.builder.pipeline import BuildResult, build, outlook
     from polyarch.builder.plan.options import PlanOptions
-    from polyarch.builder.record import Record, Step
-    from polyarch.builder.recorder import Archive
-    from polyarch.builder.request import (
+    from polyarch.builder.request.request import (
         BuildRequest,
         Export,
-        Named,
+        NamedContexts,
         Output,
         Override,
         Sources,
         named_contexts,
         read_sources,
     )
-    from polyarch.builder.survival import Failure
-    from polyarch.dockerfile.outline import Outline
-    from polyarch.dockerfile.outline import Target as TargetStage
+    from polyarch.builder.request.secrets import Secrets
+    from polyarch.dockerfile.outline import Outline, TargetStage
 
 _HOMES = {
-    "Archive": "recorder",
-    "BuildRequest": "request",
+    "BuildHistory": "history.recorder",
+    "BuildRequest": "request.request",
     "BuildResult": "pipeline",
-    "Checked": "checking",
-    "Export": "request",
-    "Failure": "survival",
-    "Fetcher": "contexts",
-    "Image": "assemble",
-    "Named": "request",
-    "Opened": "contexts",
-    "Outline": "checking",
-    "Output": "request",
-    "Override": "request",
+    "Checked": "lint",
+    "Export": "request.request",
+    "Failure": "failures",
+    "Fetcher": "contexts.remote",
+    "BuiltImage": "export.assemble",
+    "NamedContexts": "request.request",
+    "OpenedContext": "contexts.remote",
+    "Outline": "lint",
+    "Output": "request.request",
+    "Override": "request.request",
     "PlanOptions": "plan.options",
-    "Record": "record",
-    "Secrets": "perform.secrets",
-    "Sources": "request",
-    "Step": "record",
-    "TargetStage": "checking",
+    "BuildRecord": "history.record",
+    "Secrets": "request.secrets",
+    "Sources": "request.request",
+    "StepRecord": "history.record",
+    "TargetStage": "lint",
     "build": "pipeline",
-    "check": "checking",
-    "fetcher": "contexts",
-    "named_contexts": "request",
-    "outline": "checking",
+    "check": "lint",
+    "fetcher": "contexts.remote",
+    "named_contexts": "request.request",
+    "outline": "lint",
     "outlook": "pipeline",
-    "read_sources": "request",
-    "targets": "checking",
+    "read_sources": "request.request",
+    "targets": "lint",
 }
 
 __all__ = [
-    "Archive",
+    "BuildHistory",
+    "BuildRecord",
     "BuildRequest",
     "BuildResult",
+    "BuiltImage",
     "Checked",
     "Export",
     "Failure",
     "Fetcher",
-    "Image",
-    "Named",
-    "Opened",
+    "NamedContexts",
+    "OpenedContext",
     "Outline",
     "Output",
     "Override",
     "PlanOptions",
-    "Record",
     "Secrets",
     "Sources",
-    "Step",
+    "StepRecord",
     "TargetStage",
     "build",
     "check",

@@ -10,23 +10,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from polyarch.builder.plan.options import Base
+from polyarch.contents.unpack import require_tars
 from polyarch.errors import CorruptError, NotFoundError, PolyarchError, UnsupportedError
-from polyarch.images import choose, names
-from polyarch.images.unpack import require_tars
+from polyarch.images import names
 from polyarch.oci import platform as platforms
 from polyarch.oci import reference as references
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.document import Index, Manifest
 from polyarch.oci.place import Partial, Source
 from polyarch.oci.platform import Platform
-from polyarch.transfer import choosing
+from polyarch.transfer import choose, select
 from polyarch.transfer import graph as graphs
-from polyarch.transfer.crew import Crew
+from polyarch.transfer.pool import WorkerPool
 
 if TYPE_CHECKING:
     from polyarch.registry import Registry
     from polyarch.store import Store
-    from polyarch.transfer.lazy import LazySource
+    from polyarch.transfer.read_through import ReadThroughSource
 
 _TOGETHER = 4
 
@@ -42,7 +42,7 @@ class Bases:
         self,
         store: "Store",
         registry: "Registry",
-        source: "LazySource",
+        source: "ReadThroughSource",
         *,
         pull: bool = False,
         allow_foreign: bool = False,
@@ -71,7 +71,7 @@ class Bases:
         """
         known = list(self._found)
         pairs = [(name, other) for name, platform in known if platform == like for other in others]
-        with Crew(_TOGETHER) as crew:
+        with WorkerPool(_TOGETHER) as crew:
             crew.map(self._try, [pair for pair in pairs if pair not in self._found])
 
     def _try(self, pair: tuple[str, Platform]) -> None:
@@ -85,10 +85,10 @@ class Bases:
         descriptor, warning = root, ""
         document = choose.read_document(source, root)
         if isinstance(document, Index):
-            entry = choosing.select(source, document, platform)
+            entry = select.select(source, document, platform)
             if entry is None:
-                warning = self._foreign(name, platform, choosing.describe(source, document))
-                entry = next((leaf.entry for leaf in choosing.leaves(source, document)), None)
+                warning = self._foreign(name, platform, select.describe(source, document))
+                entry = next((leaf.entry for leaf in select.leaves(source, document)), None)
             if entry is None:
                 raise NotFoundError(f"the base image {name} has no images in its index")
             descriptor = entry
@@ -125,10 +125,10 @@ class Bases:
         if not self._pull:
             with names.suggesting(self._store, name):
                 return self._source, self._source.resolve(str(reference))
-        from polyarch.transfer import lazy
+        from polyarch.transfer import read_through
 
         root = self._registry.repository(reference).resolve(reference.version)
-        lazy.record_origins(self._store, [root.digest], reference)
+        read_through.record_origins(self._store, [root.digest], reference)
         return self._source, root
 
     def _import(self, source: Source, descriptor: Descriptor, manifest: Manifest) -> None:

@@ -7,33 +7,34 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 
 from polyarch import progress
-from polyarch.builder import assemble, checking, solve
-from polyarch.builder.assemble import Assembler, Image
+from polyarch.builder import lint, solve
 from polyarch.builder.bases import Bases, open_layouts
-from polyarch.builder.contexts import Fetcher
-from polyarch.builder.export import Exporter
-from polyarch.builder.perform.context import Context
+from polyarch.builder.cache.results import Layer
+from polyarch.builder.contexts.local import LocalContext
+from polyarch.builder.contexts.remote import Fetcher
+from polyarch.builder.export import assemble
+from polyarch.builder.export.assemble import Assembler, BuiltImage
+from polyarch.builder.export.exporter import Exporter
+from polyarch.builder.failures import Failure, FailurePolicy
+from polyarch.builder.history.record import BuildRecord
+from polyarch.builder.history.recorder import BuildHistory, Recorder, stacks, step
+from polyarch.builder.perform.environment import Result, StepEnvironment
 from polyarch.builder.perform.git import Repositories
 from polyarch.builder.perform.http import Downloads
-from polyarch.builder.perform.layer import Layer
-from polyarch.builder.perform.performer import Performer
-from polyarch.builder.perform.site import Result, Site
+from polyarch.builder.perform.performer import VertexPerformer
 from polyarch.builder.plan.options import epoch_of
 from polyarch.builder.plan.planner import Plan, plan
-from polyarch.builder.record import Record
-from polyarch.builder.recorder import Archive, Recorder, stacks, step
-from polyarch.builder.request import BuildRequest
-from polyarch.builder.survival import Failure, Survival
-from polyarch.builder.vertices import Graph, VertexId
+from polyarch.builder.request.request import BuildRequest
+from polyarch.builder.vertices import BuildGraph, VertexId
 from polyarch.dockerfile import directives, ignorefile, parser, stages
 from polyarch.dockerfile.parser import Dockerfile
-from polyarch.dockerfile.rules import Finding
+from polyarch.dockerfile.rules import LintFinding
 from polyarch.dockerfile.source import DockerfileError, Location
 from polyarch.errors import BuildError, PolyarchError, UnsupportedError
 from polyarch.oci import platform as platforms
 from polyarch.oci.descriptor import Descriptor
 from polyarch.transfer.copy import Sent
-from polyarch.transfer.lazy import LazySource
+from polyarch.transfer.read_through import ReadThroughSource
 
 if TYPE_CHECKING:
     from polyarch.registry import Registry, Upload
@@ -50,7 +51,7 @@ class BuildResult(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     descriptor: Descriptor | None
-    images: tuple[Image, ...]
+    images: tuple[BuiltImage, ...]
     sent: tuple[Sent, ...] = ()
     warnings: tuple[str, ...] = ()
     failures: tuple[Failure, ...] = ()
@@ -73,7 +74,7 @@ def build(
         return _Build(_dated(request, dockerfile), dockerfile, store, registry, emit, stack).run()
 
 
-def outlook(request: BuildRequest, store: "Store", registry: "Registry") -> Record:
+def outlook(request: BuildRequest, store: "Store", registry: "Registry") -> BuildRecord:
     """What a build would do now, step by step, and why it would not take a step from the cache. Nothing is built.
 
     Raises as `build` does.
@@ -124,9 +125,9 @@ class _Build:
         self._store = store
         self._registry = registry
         self._emit = emit
-        self._source = LazySource(store, registry)
-        self._graph = Graph()
-        self._survive = Survival(request.keep_going, request.partial, len(request.platforms))
+        self._source = ReadThroughSource(store, registry)
+        self._graph = BuildGraph()
+        self._survive = FailurePolicy(request.keep_going, request.partial, len(request.platforms))
         self._dockerfile = dockerfile
         epoch = request.plan.epoch
         self._created = assemble.timestamp(request.created if epoch is None else epoch)
@@ -134,7 +135,7 @@ class _Build:
         downloads = Downloads(store, registry, emit, anew=request.no_cache)
         repositories = Repositories(scratch, request.search_path, request.environment, emit, request.secrets.secrets)
         self._fetcher = Fetcher(downloads, repositories, scratch)
-        site = Site(
+        site = StepEnvironment(
             store=store,
             source=self._source,
             scratch=scratch,
@@ -152,7 +153,7 @@ class _Build:
             no_cache=request.no_cache,
         )
         self._unchanged = False
-        self._performer = Performer(self._graph, site, emit)
+        self._performer = VertexPerformer(self._graph, site, emit)
         stack.callback(self._performer.close)
         self._exporter = Exporter(
             store,
@@ -179,11 +180,11 @@ class _Build:
         if self._request.plan.arguments.get("BUILDKIT_INLINE_CACHE", "").lower() in _TRUE:
             self._emit(progress.Warned("BUILDKIT_INLINE_CACHE does nothing yet: the image gets no cache in it"))
         # Before anything is asked of a registry, which may take its time to say no.
-        early = checking.unknown_stages(self._dockerfile, self._request)
+        early = lint.unknown_stages(self._dockerfile, self._request)
         for finding in early:
-            self._emit(checking.warning(finding, self._dockerfile, brief=True))
+            self._emit(lint.warning(finding, self._dockerfile, brief=True))
         plans = self._plans(self._dockerfile)
-        checked = checking.judge(self._dockerfile, self._request, [found for one in plans for found in one.findings])
+        checked = lint.judge(self._dockerfile, self._request, [found for one in plans for found in one.findings])
         findings, told = list(checked.findings), list[progress.Warned]()
         try:
             if checked.violation:
@@ -193,7 +194,7 @@ class _Build:
             # At the end, where they are read; a build that failed may have failed of what they say.
             for finding in findings:
                 if finding not in early:
-                    self._emit(checking.warning(finding, self._dockerfile, brief=self._unchanged))
+                    self._emit(lint.warning(finding, self._dockerfile, brief=self._unchanged))
             for said in told:
                 self._emit(said)
 
@@ -201,13 +202,13 @@ class _Build:
         platforms = [one.platform for one, _ in survivors]
         return progress.reported(self._emit, "assemble", "exporting layers, configs and manifests", platforms)
 
-    def _made(self, plans: list[Plan], findings: list[Finding], told: list[progress.Warned]) -> BuildResult:
+    def _made(self, plans: list[Plan], findings: list[LintFinding], told: list[progress.Warned]) -> BuildResult:
         """Solve, assemble and send. What is seen on the way is added to `findings` and `told`."""
         request = self._request
         try:
             solved = self._solve(plans)
         finally:
-            seen = checking.judge_work(self._dockerfile, request, self._performer.findings())
+            seen = lint.judge_work(self._dockerfile, request, self._performer.findings())
             findings += seen.findings
         if seen.violation:
             raise BuildError(seen.violation, _VIOLATION_HINT)
@@ -230,7 +231,7 @@ class _Build:
         sent: list[Sent] = []
         for output in request.export.outputs:
             sent += self._exporter.send(output, images, root or images[0].descriptor)
-        told = [checking.warning(finding, self._dockerfile) for finding in findings] + told
+        told = [lint.warning(finding, self._dockerfile) for finding in findings] + told
         said = [warning for one in plans for warning in one.warnings] + [warning.message for warning in told]
         warnings = tuple(dict.fromkeys(said))
         return BuildResult(
@@ -303,11 +304,11 @@ class _Build:
         """Write down what was done, for `explain`; of a build that failed, too."""
         order = solve.topological(list(targets), self._performer.inputs)
         steps = recorder.steps(order, self._performer)
-        Archive(self._store).remember(
+        BuildHistory(self._store).remember(
             self._request, plans, steps, stacks(self._graph, order), recorder, self._performer
         )
 
-    def outlook(self) -> Record:
+    def outlook(self) -> BuildRecord:
         """What `run` would do, and why: nothing is performed."""
         plans = self._plans(self._dockerfile)
         targets = dict.fromkeys(layer for one in plans for layer in one.layers)
@@ -317,7 +318,7 @@ class _Build:
         except solve.FailedError as failed:
             raise self._located(*next(iter(failed.errors.items()))) from failed
         pending = set(seen.pending)
-        return Archive(self._store).outlook(
+        return BuildHistory(self._store).outlook(
             self._request,
             [str(one.platform) for one in plans],
             [
@@ -338,9 +339,9 @@ class _Build:
             mode = "warn"
         if mode == "off":
             return solved
-        from polyarch.builder.verifying import Verifier
+        from polyarch.builder.verify import PlatformVerifier
 
-        verifier = Verifier(self._store, self._source, self._performer.filesystems, mode)
+        verifier = PlatformVerifier(self._store, self._source, self._performer.filesystems, mode)
         good: list[tuple[Plan, tuple[Layer, ...]]] = []
         for one, stack in solved:
             with self._survive.of(one.platform):
@@ -375,13 +376,13 @@ class _Build:
         reference = export.names[0].tagged()
         return self._registry.repository(reference).upload() if is_loopback(reference.domain) else None
 
-    def _context(self, name: str) -> Context:
+    def _context(self, name: str) -> LocalContext:
         sources = self._request.sources
         if name in sources.remote:
-            return Context(self._fetcher.named(sources.remote[name]), self._store, 0)
+            return LocalContext(self._fetcher.named(sources.remote[name]), self._store, 0)
         directory = sources.directories.get(name)
         if directory is None:
             raise PolyarchError("there is no build context", "name a directory, as in: polyarch build -t NAME .")
         ignore = sources.ignore.get(name, "")
         matcher = ignorefile.matcher(ignorefile.parse(ignore)) if ignore.strip() else None
-        return Context(directory, self._store, int(self._request.created * 1e9), matcher)
+        return LocalContext(directory, self._store, int(self._request.created * 1e9), matcher)

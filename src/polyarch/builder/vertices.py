@@ -3,7 +3,7 @@
 A vertex's **identity** is its value: equal vertices are the same work in this run, whichever platforms asked for
 it. Its inputs are the ids of other vertices, so comparing and hashing never descend. The **cache key**, which finds
 the result again in a later run, is computed by the performer, as late as possible. Stage names, Dockerfile lines
-and labels for people stand beside the vertex (`Label`) and are part of neither.
+and labels for people stand beside the vertex (`VertexLabel`) and are part of neither.
 
 What a stage's file system is, says a `Stacked`: the file system below, and one more vertex with layers. So a stage of
 thousands of steps has thousands of vertices of one size, and none that lists all below it. `NOTHING` is scratch.
@@ -14,7 +14,7 @@ from typing import Literal, NewType
 
 import msgspec
 
-from polyarch.builder import coding
+from polyarch.builder import encoding
 from polyarch.oci import digest as digests
 from polyarch.oci.digest import Digest
 from polyarch.oci.platform import Platform
@@ -79,7 +79,7 @@ class CopyPart(msgspec.Struct, frozen=True, kw_only=True):
     unpack: bool = False
 
 
-class Copy(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+class CopyFiles(msgspec.Struct, frozen=True, tag="Copy", kw_only=True):
     """COPY or ADD: files from its parts into a new layer.
 
     `base` is the file system that the destination is resolved in, empty for `--link` and on scratch: then the
@@ -126,7 +126,7 @@ class RunMount(msgspec.Struct, frozen=True, kw_only=True):
     env: str = ""
 
 
-class Run(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+class RunCommand(msgspec.Struct, frozen=True, tag="Run", kw_only=True):
     """A process in a file system; what it changes is the new layer.
 
     `hosts` are (name, address) for its /etc/hosts, `limits` (name, soft, hard) as setrlimit(2) has them; `shm_size`
@@ -150,10 +150,10 @@ class Run(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     epoch: int | None = None
 
 
-Vertex = ImageLayers | Context | Stacked | Inline | Http | Git | Copy | MakeDirectory | Run
+Vertex = ImageLayers | Context | Stacked | Inline | Http | Git | CopyFiles | MakeDirectory | RunCommand
 
 
-class Label(msgspec.Struct, frozen=True):
+class VertexLabel(msgspec.Struct, frozen=True):
     """What people are told of a vertex: a name, the platforms that asked for it, the lines where it stands."""
 
     name: str
@@ -163,17 +163,24 @@ class Label(msgspec.Struct, frozen=True):
 
 def identity(vertex: Vertex) -> VertexId:
     """The id of a vertex: a digest of its value."""
-    return VertexId(digests.of(coding.to_json(vertex)))
+    return VertexId(digests.of(encoding.to_json(vertex)))
+
+
+def tag(vertex: Vertex) -> str:
+    """The kind of a vertex in one word, as it is encoded."""
+    found = vertex.__struct_config__.tag
+    assert isinstance(found, str)
+    return found
 
 
 def inputs(vertex: Vertex) -> tuple[VertexId, ...]:
     """The vertices whose results this one needs, each once."""
     match vertex:
-        case Copy():
+        case CopyFiles():
             needed = [vertex.base, vertex.accounts, *(part.source for part in vertex.parts)]
         case MakeDirectory():
             needed = [vertex.base]
-        case Run():
+        case RunCommand():
             needed = [vertex.base, *(mount.source for mount in vertex.mounts)]
         case Stacked():
             needed = [vertex.below, vertex.layers]
@@ -182,12 +189,12 @@ def inputs(vertex: Vertex) -> tuple[VertexId, ...]:
     return tuple(dict.fromkeys(one for one in needed if one))
 
 
-class Graph:
+class BuildGraph:
     """The vertices of all platforms, each once. Planning adds; solving only reads."""
 
     def __init__(self) -> None:
         self.vertices: dict[VertexId, Vertex] = {}
-        self.labels: dict[VertexId, Label] = {}
+        self.labels: dict[VertexId, VertexLabel] = {}
         # Those whose results of earlier runs are not wanted (--no-cache-filter).
         self.uncached: set[VertexId] = set()
 
@@ -230,5 +237,5 @@ class Graph:
         if platform and platform not in platforms:
             platforms += (platform,)
         self.vertices.setdefault(key, vertex)
-        self.labels[key] = Label(known.name if known else name, platforms, known.lines if known else lines)
+        self.labels[key] = VertexLabel(known.name if known else name, platforms, known.lines if known else lines)
         return key

@@ -19,7 +19,7 @@ INTERRUPTED = 130
 
 def execute(words: Sequence[str]) -> int:
     """Perform what `words` say; gives the exit status, having printed any error."""
-    from polyarch.cli.commands import program
+    from polyarch.cli.commands.program import program
 
     # Both end the work the same way: as an exception on the main thread, so that every owner cleans up.
     signal.signal(signal.SIGTERM, _interrupt)
@@ -75,7 +75,7 @@ def _completed(words: Sequence[str]) -> bool:
         return False
     from click.shell_completion import shell_complete
 
-    from polyarch.cli.commands import program
+    from polyarch.cli.commands.program import program
 
     shell_complete(program, {}, "polyarch", "_POLYARCH_COMPLETE", instruction)
     return True

@@ -107,8 +107,8 @@ def _plain_flags(command: click.Command, words: list[str]) -> list[str]:
 
 
 def load(target: str) -> click.Command:
-    """The command that `module:attribute` names, a module of cli/."""
+    """The command that `module:attribute` names, a module of cli/commands."""
     module, _, attribute = target.partition(":")
-    command = getattr(importlib.import_module(f"polyarch.cli.{module}"), attribute)
+    command = getattr(importlib.import_module(f"polyarch.cli.commands.{module}"), attribute)
     assert isinstance(command, click.Command)
     return command

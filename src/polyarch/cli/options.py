@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import click
 
-from polyarch.cli.ways import WAYS
+from polyarch.cli.progress.modes import WAYS
 
 F = TypeVar("F", bound=Callable[..., Any])
 

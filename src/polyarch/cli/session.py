@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import BinaryIO, Literal
 
-    from polyarch.cli.progress import Display
+    from polyarch.cli.progress.display import Display
     from polyarch.oci.platform import Platform
     from polyarch.registry import Registry
     from polyarch.store import Store
@@ -148,7 +148,7 @@ class Session:
 
     def display(self, way: str | None = None, *, verb: str = "Building") -> "Display":
         """The display of progress on standard error."""
-        from polyarch.cli.progress import Display
+        from polyarch.cli.progress.display import Display
 
         return Display(way or self.environment.progress, sys.stderr, colour=self.environment.colour, verb=verb)
 

@@ -18,14 +18,14 @@ from polyarch.dockerfile.instructions.base import Instruction
 from polyarch.dockerfile.instructions.copying import Copy
 from polyarch.dockerfile.instructions.running import Run
 from polyarch.dockerfile.parser import Dockerfile
-from polyarch.dockerfile.rules import RULES, Finding, Rule
+from polyarch.dockerfile.rules import RULES, LintFinding, LintRule
 from polyarch.dockerfile.source import DockerfileError, Location
 from polyarch.dockerfile.stages import AUTOMATIC, Stages, cut, global_env
 from polyarch.errors import UsageError
 from polyarch.oci import reference
 from polyarch.oci.platform import Platform, normalize
 
-__all__ = ["RULES", "Finding", "Options", "Rule", "options", "run", "violation", "wanted"]
+__all__ = ["RULES", "LintFinding", "LintRule", "Options", "options", "run", "violation", "wanted"]
 
 _TRUE = ("1", "t", "T", "TRUE", "true", "True")
 _FALSE = ("0", "f", "F", "FALSE", "false", "False")
@@ -41,7 +41,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     experimental_all: bool = False
     error: bool = False
 
-    def wants(self, rule: Rule) -> bool:
+    def wants(self, rule: LintRule) -> bool:
         if self.skip_all or rule.name in self.skip:
             return False
         return not rule.experimental or self.experimental_all or rule.name in self.experimental
@@ -74,7 +74,7 @@ def run(
     *,
     platforms: tuple[Platform, ...] = (),
     automatic: Mapping[str, str] | None = None,
-) -> tuple[Finding, ...]:
+) -> tuple[LintFinding, ...]:
     """What the checks that need only the text find, in the order of lines.
 
     `chosen` is what BUILDKIT_DOCKERFILE_CHECK says; without it the file's own `# check=` decides. `platforms` are
@@ -82,7 +82,7 @@ def run(
     the file has no stages or its `# check=` does not parse.
     """
     stages = cut(dockerfile)
-    found: list[Finding] = [*_empty_continuations(dockerfile)]
+    found: list[LintFinding] = [*_empty_continuations(dockerfile)]
     for check in TEXT_CHECKS:
         found.extend(check(stages))
     for platform_check in PLATFORM_CHECKS:
@@ -92,7 +92,9 @@ def run(
     return wanted(found, dockerfile, chosen)
 
 
-def wanted(findings: Iterable[Finding], dockerfile: Dockerfile, chosen: Options | None = None) -> tuple[Finding, ...]:
+def wanted(
+    findings: Iterable[LintFinding], dockerfile: Dockerfile, chosen: Options | None = None
+) -> tuple[LintFinding, ...]:
     """Those findings that neither the options nor a `# check=skip=` above the instruction leave out, each once."""
     decided = options(dockerfile.check) if chosen is None else chosen
     own = {instruction.location: _own_options(instruction) for instruction in dockerfile.instructions}
@@ -110,7 +112,7 @@ def wanted(findings: Iterable[Finding], dockerfile: Dockerfile, chosen: Options 
     return tuple(sorted(kept, key=lambda finding: (finding.location.first, order[finding.rule.name])))
 
 
-def violation(findings: Iterable[Finding], dockerfile: Dockerfile, chosen: Options | None = None) -> str:
+def violation(findings: Iterable[LintFinding], dockerfile: Dockerfile, chosen: Options | None = None) -> str:
     """The reason to fail the build, empty where the findings are only warnings."""
     decided = options(dockerfile.check) if chosen is None else chosen
     names = sorted({finding.rule.name for finding in findings})
@@ -128,12 +130,12 @@ def _own_options(instruction: Instruction) -> Options:
     return Options()
 
 
-def _empty_continuations(dockerfile: Dockerfile) -> Iterator[Finding]:
+def _empty_continuations(dockerfile: Dockerfile) -> Iterator[LintFinding]:
     for location in dockerfile.empty_continuations:
-        yield Finding(rules.NO_EMPTY_CONTINUATION, "Empty continuation line", location)
+        yield LintFinding(rules.NO_EMPTY_CONTINUATION, "Empty continuation line", location)
 
 
-def undefined_in_from(stages: Stages) -> Iterator[Finding]:
+def undefined_in_from(stages: Stages) -> Iterator[LintFinding]:
     """UndefinedArgInFrom: a FROM may name global arguments and the automatic ones."""
     declared = {*AUTOMATIC, *(name for arg in stages.global_args for name, _ in arg.pairs)}
     for stage in stages.stages:
@@ -143,7 +145,7 @@ def undefined_in_from(stages: Stages) -> Iterator[Finding]:
                     meant = suggest.nearest(name, declared)
                     hint = f" (did you mean {meant}?)" if meant else ""
                     message = f"FROM argument '{name}' is not declared{hint}"
-                    yield Finding(rules.UNDEFINED_ARG_IN_FROM, message, stage.from_.location)
+                    yield LintFinding(rules.UNDEFINED_ARG_IN_FROM, message, stage.from_.location)
 
 
 def _names(text: str, escape: str) -> tuple[str, ...]:
@@ -153,7 +155,7 @@ def _names(text: str, escape: str) -> tuple[str, ...]:
         return ()
 
 
-def invalid_default_in_from(stages: Stages, automatic: Mapping[str, str]) -> Iterator[Finding]:
+def invalid_default_in_from(stages: Stages, automatic: Mapping[str, str]) -> Iterator[LintFinding]:
     """InvalidDefaultArgInFrom: what a FROM comes to when nobody gives a build argument."""
     escape = stages.dockerfile.escape
     try:
@@ -165,10 +167,10 @@ def invalid_default_in_from(stages: Stages, automatic: Mapping[str, str]) -> Ite
             reference.parse(words.expand(stage.from_.image, env, escape).text)
         except (DockerfileError, UsageError):
             message = f"Default value for ARG {stage.from_.image} results in empty or invalid base image name"
-            yield Finding(rules.INVALID_DEFAULT_ARG_IN_FROM, message, stage.from_.location)
+            yield LintFinding(rules.INVALID_DEFAULT_ARG_IN_FROM, message, stage.from_.location)
 
 
-def unknown_stages(stages: Stages, contexts: Iterable[str] = ()) -> Iterator[Finding]:
+def unknown_stages(stages: Stages, contexts: Iterable[str] = ()) -> Iterator[LintFinding]:
     """UnknownStage: a `--from` or `from=` that is nearly a stage's name, and no context and no image of a FROM."""
     images = {re.split("[:@]", stage.from_.image)[0] for stage in stages.stages}
     known = {*images, *contexts}
@@ -187,21 +189,21 @@ def unknown_stages(stages: Stages, contexts: Iterable[str] = ()) -> Iterator[Fin
                 meant = suggest.nearest(name.lower(), earlier)
                 if meant:
                     message = f"{words_}: there is no stage {name} (did you mean {meant}?), so it is taken for an image"
-                    yield Finding(rules.UNKNOWN_STAGE, message, instruction.location)
+                    yield LintFinding(rules.UNKNOWN_STAGE, message, instruction.location)
 
 
 def undefined_variables(
     instruction: Instruction, unmatched: Iterable[str], declared: Container[str], env: Mapping[str, str]
-) -> Iterator[Finding]:
+) -> Iterator[LintFinding]:
     """UndefinedVar: `unmatched` is what `expand` gave; `declared` are the stage's ARGs, with a value or without."""
     for name in unmatched:
         if name not in declared and name not in _NO_ENVIRONMENT:
             meant = suggest.nearest(name, env)
             hint = f" (did you mean ${meant}?)" if meant else ""
-            yield Finding(rules.UNDEFINED_VAR, f"Usage of undefined variable '${name}'{hint}", instruction.location)
+            yield LintFinding(rules.UNDEFINED_VAR, f"Usage of undefined variable '${name}'{hint}", instruction.location)
 
 
-def base_image_platform(image: str, expected: Platform, actual: Platform, location: Location) -> Iterator[Finding]:
+def base_image_platform(image: str, expected: Platform, actual: Platform, location: Location) -> Iterator[LintFinding]:
     """InvalidBaseImagePlatform. BuildKit compares only OS and architecture; an arm/v7 base in an arm/v6 build is
     as wrong.
     """
@@ -213,10 +215,10 @@ def base_image_platform(image: str, expected: Platform, actual: Platform, locati
             f"Base image {image} was pulled with platform {words.quoted(str(has))}, "
             f"expected {words.quoted(str(wants))} for current build"
         )
-        yield Finding(rules.INVALID_BASE_IMAGE_PLATFORM, message, location)
+        yield LintFinding(rules.INVALID_BASE_IMAGE_PLATFORM, message, location)
 
 
-def ignored_sources(keyword: str, sources: Iterable[str], ignore: Matcher, location: Location) -> Iterator[Finding]:
+def ignored_sources(keyword: str, sources: Iterable[str], ignore: Matcher, location: Location) -> Iterator[LintFinding]:
     """CopyIgnoredFile, for the expanded sources of a COPY or ADD from a context.
 
     Not where a `!` pattern could take something back that lies below the source.
@@ -227,4 +229,4 @@ def ignored_sources(keyword: str, sources: Iterable[str], ignore: Matcher, locat
             message = (
                 f"Attempting to {keyword.capitalize()} file {words.quoted(path)} that is excluded by .dockerignore"
             )
-            yield Finding(rules.COPY_IGNORED_FILE, message, location)
+            yield LintFinding(rules.COPY_IGNORED_FILE, message, location)

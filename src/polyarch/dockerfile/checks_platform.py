@@ -8,7 +8,7 @@ from polyarch.dockerfile.instructions.base import Instruction
 from polyarch.dockerfile.instructions.copying import Add
 from polyarch.dockerfile.instructions.running import Run
 from polyarch.dockerfile.instructions.stages import Arg
-from polyarch.dockerfile.rules import Finding
+from polyarch.dockerfile.rules import LintFinding
 from polyarch.dockerfile.stages import AUTOMATIC, Stage, Stages
 from polyarch.oci.platform import Platform
 
@@ -27,7 +27,7 @@ _INSTALLS = r"\b(?:apt|apt-get|dpkg|aptitude)\b"
 _CHOOSES = r"TARGET(?:PLATFORM|ARCH|VARIANT)"
 
 
-def target_defaults(stages: Stages, platforms: tuple[Platform, ...]) -> Iterator[Finding]:
+def target_defaults(stages: Stages, platforms: tuple[Platform, ...]) -> Iterator[LintFinding]:
     """TargetArgDefault: before the first FROM the default beats the automatic value for FROM, in a stage for RUN."""
     declared = (one for stage in stages.stages for one in stage.instructions if isinstance(one, Arg))
     for arg in (*stages.global_args, *declared):
@@ -37,10 +37,10 @@ def target_defaults(stages: Stages, platforms: tuple[Platform, ...]) -> Iterator
                     f"ARG {name}={default} holds for every platform: the default beats the automatic value; "
                     f"write ARG {name}"
                 )
-                yield Finding(rules.TARGET_ARG_DEFAULT, message, arg.location)
+                yield LintFinding(rules.TARGET_ARG_DEFAULT, message, arg.location)
 
 
-def host_probes(stages: Stages, platforms: tuple[Platform, ...]) -> Iterator[Finding]:
+def host_probes(stages: Stages, platforms: tuple[Platform, ...]) -> Iterator[LintFinding]:
     """HostArchProbe."""
     on_build_platform: set[int] = set()
     for stage in stages.stages:
@@ -56,10 +56,10 @@ def host_probes(stages: Stages, platforms: tuple[Platform, ...]) -> Iterator[Fin
                     f"'{' '.join(found[0].split())}' in a stage for $BUILDPLATFORM names the architecture of the "
                     "building machine, not of the image; use $TARGETARCH"
                 )
-                yield Finding(rules.HOST_ARCH_PROBE, message, one.location)
+                yield LintFinding(rules.HOST_ARCH_PROBE, message, one.location)
 
 
-def platforms_of_stages(stages: Stages, platforms: tuple[Platform, ...]) -> Iterator[Finding]:
+def platforms_of_stages(stages: Stages, platforms: tuple[Platform, ...]) -> Iterator[LintFinding]:
     """StagePlatform: not where the stage has the same platform anyhow."""
     for stage in stages.stages:
         root = parent = stages.base(stage.from_.image, stage)
@@ -72,7 +72,7 @@ def platforms_of_stages(stages: Stages, platforms: tuple[Platform, ...]) -> Iter
                 f"--platform={stage.from_.platform} has no effect: {parent.name or parent.index} is a stage, for "
                 f"{root.from_.platform or 'the target platform'}; write it on line {root.from_.location.first}"
             )
-            yield Finding(rules.STAGE_PLATFORM, message, stage.from_.location)
+            yield LintFinding(rules.STAGE_PLATFORM, message, stage.from_.location)
 
 
 def _target(platform: str) -> str:
@@ -81,7 +81,7 @@ def _target(platform: str) -> str:
     return "" if plain == "$TARGETPLATFORM" else plain
 
 
-def fixed_architectures(stages: Stages, platforms: tuple[Platform, ...]) -> Iterator[Finding]:
+def fixed_architectures(stages: Stages, platforms: tuple[Platform, ...]) -> Iterator[LintFinding]:
     """FixedArchUrl: only where there is more than one platform, and a stage is made for each."""
     if len(platforms) < 2:
         return
@@ -91,7 +91,7 @@ def fixed_architectures(stages: Stages, platforms: tuple[Platform, ...]) -> Iter
         for one in stage.instructions:
             for words in _fixed(one):
                 message = f"'{words}' is of one architecture, in a build for {', '.join(map(str, platforms))}"
-                yield Finding(rules.FIXED_ARCH_URL, message, one.location)
+                yield LintFinding(rules.FIXED_ARCH_URL, message, one.location)
 
 
 def _one_platform(stage: Stage) -> bool:
@@ -118,7 +118,7 @@ def _script(one: Instruction) -> str:
     return "\n".join((" ".join(one.arguments), *(document.content for document in one.heredocs)))
 
 
-PLATFORM_CHECKS: tuple[Callable[[Stages, tuple[Platform, ...]], Iterable[Finding]], ...] = (
+PLATFORM_CHECKS: tuple[Callable[[Stages, tuple[Platform, ...]], Iterable[LintFinding]], ...] = (
     target_defaults,
     host_probes,
     fixed_architectures,

@@ -8,7 +8,7 @@ from polyarch.dockerfile import rules, words
 from polyarch.dockerfile.instructions import config, healthcheck, ports
 from polyarch.dockerfile.instructions.base import Instruction
 from polyarch.dockerfile.instructions.stages import Arg
-from polyarch.dockerfile.rules import Finding
+from polyarch.dockerfile.rules import LintFinding
 from polyarch.dockerfile.source import DockerfileError
 from polyarch.dockerfile.stages import Stage, Stages
 from polyarch.errors import UsageError
@@ -21,24 +21,24 @@ _SECRET = r"(?i)(?:_|^)(?:apikey|auth|credential|credentials|key|password|pword|
 _NO_SECRET = r"(?i)(?:_|^)(?:public|file|version)(?:_|$)"
 
 
-def stage_names(stages: Stages) -> Iterator[Finding]:
+def stage_names(stages: Stages) -> Iterator[LintFinding]:
     seen: set[str] = set()
     for stage in stages.stages:
         from_ = stage.from_
         if from_.name != stage.name:
             message = f"Stage name '{from_.name}' should be lowercase"
-            yield Finding(rules.STAGE_NAME_CASING, message, from_.location)
+            yield LintFinding(rules.STAGE_NAME_CASING, message, from_.location)
         if stage.name in _RESERVED:
             message = f"Stage name should not use the same name as reserved stage {words.quoted(stage.name)}"
-            yield Finding(rules.RESERVED_STAGE_NAME, message, from_.location)
+            yield LintFinding(rules.RESERVED_STAGE_NAME, message, from_.location)
         if stage.name in seen:
             message = f"Duplicate stage name {words.quoted(stage.name)}, stage names should be unique"
-            yield Finding(rules.DUPLICATE_STAGE_NAME, message, from_.location)
+            yield LintFinding(rules.DUPLICATE_STAGE_NAME, message, from_.location)
         if stage.name:
             seen.add(stage.name)
 
 
-def as_casing(stages: Stages) -> Iterator[Finding]:
+def as_casing(stages: Stages) -> Iterator[LintFinding]:
     for stage in stages.stages:
         keyword, as_keyword = stage.from_.keyword, stage.from_.as_keyword
         # A FROM that is neither is another check's.
@@ -46,10 +46,10 @@ def as_casing(stages: Stages) -> Iterator[Finding]:
             keyword.isupper() and as_keyword != as_keyword.upper()
         ):
             message = f"'{as_keyword}' and '{keyword}' keywords' casing do not match"
-            yield Finding(rules.FROM_AS_CASING, message, stage.from_.location)
+            yield LintFinding(rules.FROM_AS_CASING, message, stage.from_.location)
 
 
-def instruction_casing(stages: Stages) -> Iterator[Finding]:
+def instruction_casing(stages: Stages) -> Iterator[LintFinding]:
     """The global ARGs are not counted, as in BuildKit."""
     everything: list[Instruction] = [one for stage in stages.stages for one in (stage.from_, *stage.instructions)]
     lower = sum(one.keyword.islower() for one in everything)
@@ -58,10 +58,10 @@ def instruction_casing(stages: Stages) -> Iterator[Finding]:
     for one in everything:
         if one.keyword != (one.keyword.lower() if lower > upper else one.keyword.upper()):
             message = f"Command '{one.keyword}' should match the case of the command majority ({casing})"
-            yield Finding(rules.CONSISTENT_INSTRUCTION_CASING, message, one.location)
+            yield LintFinding(rules.CONSISTENT_INSTRUCTION_CASING, message, one.location)
 
 
-def shell_form(stages: Stages) -> Iterator[Finding]:
+def shell_form(stages: Stages) -> Iterator[LintFinding]:
     """A SHELL of its own says that the shell is meant."""
     with_shell: set[int] = set()
     for stage in stages.stages:
@@ -79,16 +79,16 @@ def shell_form(stages: Stages) -> Iterator[Finding]:
                 message = (
                     f"JSON arguments recommended for {one.keyword} to prevent unintended behavior related to OS signals"
                 )
-                yield Finding(rules.JSON_ARGS_RECOMMENDED, message, one.location)
+                yield LintFinding(rules.JSON_ARGS_RECOMMENDED, message, one.location)
 
 
-def maintainers(stages: Stages) -> Iterator[Finding]:
+def maintainers(stages: Stages) -> Iterator[LintFinding]:
     for one in _every(stages, config.Maintainer):
         message = "Maintainer instruction is deprecated in favor of using label"
-        yield Finding(rules.MAINTAINER_DEPRECATED, message, one.location)
+        yield LintFinding(rules.MAINTAINER_DEPRECATED, message, one.location)
 
 
-def workdirs(stages: Stages) -> Iterator[Finding]:
+def workdirs(stages: Stages) -> Iterator[LintFinding]:
     """Only the first WORKDIR of a stage and those it is built on: with it, the others are put right."""
     with_workdir: set[int] = set()
     for stage in stages.stages:
@@ -102,13 +102,13 @@ def workdirs(stages: Stages) -> Iterator[Finding]:
                         f"Relative workdir {words.quoted(one.path)} can have unexpected results if the base image "
                         "changes"
                     )
-                    yield Finding(rules.WORKDIR_RELATIVE_PATH, message, one.location)
+                    yield LintFinding(rules.WORKDIR_RELATIVE_PATH, message, one.location)
                 given = True
         if given:
             with_workdir.add(stage.index)
 
 
-def used_once(stages: Stages) -> Iterator[Finding]:
+def used_once(stages: Stages) -> Iterator[LintFinding]:
     """The earlier one is named, because it is the one that has no effect."""
     for stage in stages.stages:
         last: dict[type[Instruction], Instruction] = {}
@@ -120,20 +120,20 @@ def used_once(stages: Stages) -> Iterator[Finding]:
                         f"Multiple {one.keyword} instructions should not be used in the same stage because only the "
                         "last one will be used"
                     )
-                    yield Finding(rules.MULTIPLE_INSTRUCTIONS_DISALLOWED, message, earlier.location)
+                    yield LintFinding(rules.MULTIPLE_INSTRUCTIONS_DISALLOWED, message, earlier.location)
                 last[type(one)] = one
 
 
-def legacy_pairs(stages: Stages) -> Iterator[Finding]:
+def legacy_pairs(stages: Stages) -> Iterator[LintFinding]:
     for stage in stages.stages:
         for one in stage.instructions:
             if isinstance(one, config.Env | config.Label) and any(pair.legacy for pair in one.pairs):
                 name = type(one).__name__.upper()
                 message = f'"{name} key=value" should be used instead of legacy "{name} key value" format'
-                yield Finding(rules.LEGACY_KEY_VALUE_FORMAT, message, one.location)
+                yield LintFinding(rules.LEGACY_KEY_VALUE_FORMAT, message, one.location)
 
 
-def secrets(stages: Stages) -> Iterator[Finding]:
+def secrets(stages: Stages) -> Iterator[LintFinding]:
     for stage in stages.stages:
         for one in stage.instructions:
             names: Sequence[str] = ()
@@ -147,10 +147,10 @@ def secrets(stages: Stages) -> Iterator[Finding]:
                         "Do not use ARG or ENV instructions for sensitive data "
                         f"({type(one).__name__.upper()} {words.quoted(name)})"
                     )
-                    yield Finding(rules.SECRETS_USED_IN_ARG_OR_ENV, message, one.location)
+                    yield LintFinding(rules.SECRETS_USED_IN_ARG_OR_ENV, message, one.location)
 
 
-def platform_flags(stages: Stages) -> Iterator[Finding]:
+def platform_flags(stages: Stages) -> Iterator[LintFinding]:
     for stage in stages.stages:
         text = stage.from_.platform
         try:
@@ -159,12 +159,12 @@ def platform_flags(stages: Stages) -> Iterator[Finding]:
             continue
         if expansion.text == "*" and expansion.matched == ("TARGETPLATFORM",) and not expansion.unmatched:
             message = f"Setting platform to predefined {text} in FROM is redundant as this is the default behavior"
-            yield Finding(rules.REDUNDANT_TARGET_PLATFORM, message, stage.from_.location)
+            yield LintFinding(rules.REDUNDANT_TARGET_PLATFORM, message, stage.from_.location)
         elif text and not expansion.matched and not expansion.unmatched:
             yield from _constant_platform(stage, expansion.text)
 
 
-def _constant_platform(stage: Stage, text: str) -> Iterator[Finding]:
+def _constant_platform(stage: Stage, text: str) -> Iterator[LintFinding]:
     try:
         constant = platform.parse(text)
     except UsageError:
@@ -172,10 +172,10 @@ def _constant_platform(stage: Stage, text: str) -> Iterator[Finding]:
     # A stage that is named for its platform means it.
     if constant.os not in stage.name and constant.architecture not in stage.name:
         message = f"FROM --platform flag should not use constant value {words.quoted(text)}"
-        yield Finding(rules.FROM_PLATFORM_FLAG_CONST_DISALLOWED, message, stage.from_.location)
+        yield LintFinding(rules.FROM_PLATFORM_FLAG_CONST_DISALLOWED, message, stage.from_.location)
 
 
-def descriptions(stages: Stages) -> Iterator[Finding]:
+def descriptions(stages: Stages) -> Iterator[LintFinding]:
     args = [*stages.global_args, *_every(stages, Arg)]
     named: list[tuple[Instruction, list[str]]] = [(arg, [name for name, _ in arg.pairs]) for arg in args]
     named += [(stage.from_, [stage.name] if stage.name else []) for stage in stages.stages]
@@ -184,10 +184,10 @@ def descriptions(stages: Stages) -> Iterator[Finding]:
         if comments and names and comments[-1].split(" ")[0] not in names:
             example = names[0] if len(names) == 1 else "<arg_key>"
             message = f"Comment for {one.keyword.upper()} should follow the format: `# {example} <description>`"
-            yield Finding(rules.INVALID_DEFINITION_DESCRIPTION, message, one.location)
+            yield LintFinding(rules.INVALID_DEFINITION_DESCRIPTION, message, one.location)
 
 
-def exposed(stages: Stages) -> Iterator[Finding]:
+def exposed(stages: Stages) -> Iterator[LintFinding]:
     """Words with variables are left alone: what they come to is not known from the text."""
     for one in _every(stages, config.Expose):
         for specification in one.specifications:
@@ -199,12 +199,12 @@ def exposed(stages: Stages) -> Iterator[Finding]:
                 continue
             if port.protocol != port.protocol.lower():
                 message = f"Defined protocol '{specification}' in EXPOSE instruction should be lowercase"
-                yield Finding(rules.EXPOSE_PROTO_CASING, message, one.location)
+                yield LintFinding(rules.EXPOSE_PROTO_CASING, message, one.location)
             if port.ip or port.host:
                 message = (
                     f"EXPOSE instruction should not define an IP address or host-port mapping, found '{specification}'"
                 )
-                yield Finding(rules.EXPOSE_INVALID_FORMAT, message, one.location)
+                yield LintFinding(rules.EXPOSE_INVALID_FORMAT, message, one.location)
 
 
 def _every(stages: Stages, kind: type[T]) -> Iterator[T]:
@@ -214,7 +214,7 @@ def _every(stages: Stages, kind: type[T]) -> Iterator[T]:
                 yield one
 
 
-TEXT_CHECKS: tuple[Callable[[Stages], Iterable[Finding]], ...] = (
+TEXT_CHECKS: tuple[Callable[[Stages], Iterable[LintFinding]], ...] = (
     stage_names,
     as_casing,
     instruction_casing,

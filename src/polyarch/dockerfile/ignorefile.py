@@ -13,7 +13,7 @@ from functools import lru_cache
 import msgspec
 
 from polyarch.dockerfile import glob
-from polyarch.dockerfile.ignoreindex import Index
+from polyarch.dockerfile.ignoreindex import PatternIndex
 from polyarch.dockerfile.source import DockerfileError
 from polyarch.dockerfile.words import SPACE
 
@@ -101,7 +101,7 @@ class Matcher:
         self._tests = tuple(_Test(pattern.text) for pattern in self.patterns)
         self._exclusions = tuple(pattern.exclusion for pattern in self.patterns)
         self.has_exclusions = any(self._exclusions)
-        self._index = Index(pattern.text for pattern in self.patterns)
+        self._index = PatternIndex(pattern.text for pattern in self.patterns)
         self._reaches = _Reaches(
             {number: pattern.text for number, pattern in enumerate(self.patterns) if pattern.exclusion}
         )

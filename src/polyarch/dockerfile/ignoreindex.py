@@ -47,7 +47,7 @@ class _Place:
                     found += numbers
 
 
-class Index:
+class PatternIndex:
     """Patterns by what they need. `candidates` gives the numbers of those that a path has to be asked of."""
 
     def __init__(self, patterns: Iterable[str]) -> None:

@@ -15,7 +15,7 @@ _LONGEST = 64 * 1024
 class Lines(msgspec.Struct, frozen=True):
     """The nodes of a text, its escape character, and where a continuation goes on over an empty line."""
 
-    nodes: tuple[syntax.Node, ...]
+    nodes: tuple[syntax.SyntaxNode, ...]
     escape: str
     empty_continuations: tuple[Location, ...]
 
@@ -46,7 +46,7 @@ def read(text: str) -> Lines:
     """The logical lines of `text`. Raises DockerfileError, with lines but without a file name."""
     physical = _Physical(text)
     directives = Directives()
-    nodes: list[syntax.Node] = []
+    nodes: list[syntax.SyntaxNode] = []
     empty: list[Location] = []
     comments: list[str] = []
     while (raw := physical.next()) is not None:

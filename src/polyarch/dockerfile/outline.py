@@ -15,7 +15,7 @@ from polyarch.dockerfile.source import DockerfileError, Location
 from polyarch.dockerfile.stages import AUTOMATIC, Stage, Stages, description
 
 
-class Target(msgspec.Struct, frozen=True, kw_only=True):
+class TargetStage(msgspec.Struct, frozen=True, kw_only=True):
     """A stage that can be the target. `base` and `platform` are as written."""
 
     name: str
@@ -53,11 +53,11 @@ class Outline(msgspec.Struct, frozen=True, kw_only=True):
     ssh: tuple[Needed, ...]
 
 
-def targets(stages: Stages) -> tuple[Target, ...]:
+def targets(stages: Stages) -> tuple[TargetStage, ...]:
     """All stages, in order."""
     last = stages.stages[-1].index
     return tuple(
-        Target(
+        TargetStage(
             name=stage.name,
             description=description(stage.from_.comments, stage.name),
             base=stage.from_.image,

@@ -8,9 +8,9 @@ from polyarch.dockerfile import directives, lines, suggest, syntax
 from polyarch.dockerfile.instructions import config, copying, healthcheck, running, stages
 from polyarch.dockerfile.instructions.base import Instruction
 from polyarch.dockerfile.source import DockerfileError, Location
-from polyarch.dockerfile.syntax import Node
+from polyarch.dockerfile.syntax import SyntaxNode
 
-_PARSERS: Mapping[str, Callable[[Node], Instruction]] = {
+_PARSERS: Mapping[str, Callable[[SyntaxNode], Instruction]] = {
     "add": copying.parse_add,
     "arg": stages.parse_arg,
     "cmd": config.parse_cmd,
@@ -105,7 +105,7 @@ def parse_trigger(trigger: str, name: str = "ONBUILD trigger") -> Instruction:
     return instruction
 
 
-def _instruction(node: Node) -> Instruction:
+def _instruction(node: SyntaxNode) -> Instruction:
     parser = _PARSERS.get(node.keyword.lower())
     try:
         if parser is None:

@@ -5,7 +5,7 @@ import msgspec
 from polyarch.dockerfile.source import Location
 
 
-class Rule(msgspec.Struct, frozen=True):
+class LintRule(msgspec.Struct, frozen=True):
     """One check. An experimental one is run only where it is asked for by name or by `experimental=all`.
 
     `ours` marks what BuildKit does not have.
@@ -17,121 +17,123 @@ class Rule(msgspec.Struct, frozen=True):
     ours: bool = False
 
 
-class Finding(msgspec.Struct, frozen=True):
+class LintFinding(msgspec.Struct, frozen=True):
     """What a check found: `message` names the words, `location` the lines."""
 
-    rule: Rule
+    rule: LintRule
     message: str
     location: Location
 
 
-STAGE_NAME_CASING = Rule("StageNameCasing", "Stage names should be lowercase")
-FROM_AS_CASING = Rule("FromAsCasing", "The 'as' keyword should match the case of the 'from' keyword")
-NO_EMPTY_CONTINUATION = Rule("NoEmptyContinuation", "Empty continuation lines will become errors in a future release")
-CONSISTENT_INSTRUCTION_CASING = Rule(
+STAGE_NAME_CASING = LintRule("StageNameCasing", "Stage names should be lowercase")
+FROM_AS_CASING = LintRule("FromAsCasing", "The 'as' keyword should match the case of the 'from' keyword")
+NO_EMPTY_CONTINUATION = LintRule(
+    "NoEmptyContinuation", "Empty continuation lines will become errors in a future release"
+)
+CONSISTENT_INSTRUCTION_CASING = LintRule(
     "ConsistentInstructionCasing",
     "All commands within the Dockerfile should use the same casing (either upper or lower)",
 )
-DUPLICATE_STAGE_NAME = Rule("DuplicateStageName", "Stage names should be unique")
-RESERVED_STAGE_NAME = Rule("ReservedStageName", "Reserved words should not be used as stage names")
-JSON_ARGS_RECOMMENDED = Rule(
+DUPLICATE_STAGE_NAME = LintRule("DuplicateStageName", "Stage names should be unique")
+RESERVED_STAGE_NAME = LintRule("ReservedStageName", "Reserved words should not be used as stage names")
+JSON_ARGS_RECOMMENDED = LintRule(
     "JSONArgsRecommended",
     "JSON arguments recommended for ENTRYPOINT/CMD to prevent unintended behavior related to OS signals",
 )
-MAINTAINER_DEPRECATED = Rule(
+MAINTAINER_DEPRECATED = LintRule(
     "MaintainerDeprecated",
     "The MAINTAINER instruction is deprecated, use a label instead to define an image author",
 )
-UNDEFINED_ARG_IN_FROM = Rule("UndefinedArgInFrom", "FROM command must use declared ARGs")
-WORKDIR_RELATIVE_PATH = Rule(
+UNDEFINED_ARG_IN_FROM = LintRule("UndefinedArgInFrom", "FROM command must use declared ARGs")
+WORKDIR_RELATIVE_PATH = LintRule(
     "WorkdirRelativePath",
     "Relative workdir without an absolute workdir declared within the build can have unexpected results if the base "
     "image changes",
 )
-UNDEFINED_VAR = Rule("UndefinedVar", "Variables should be defined before their use")
-MULTIPLE_INSTRUCTIONS_DISALLOWED = Rule(
+UNDEFINED_VAR = LintRule("UndefinedVar", "Variables should be defined before their use")
+MULTIPLE_INSTRUCTIONS_DISALLOWED = LintRule(
     "MultipleInstructionsDisallowed",
     "Multiple instructions of the same type should not be used in the same stage",
 )
-LEGACY_KEY_VALUE_FORMAT = Rule(
+LEGACY_KEY_VALUE_FORMAT = LintRule(
     "LegacyKeyValueFormat", "Legacy key/value format with whitespace separator should not be used"
 )
-INVALID_BASE_IMAGE_PLATFORM = Rule(
+INVALID_BASE_IMAGE_PLATFORM = LintRule(
     "InvalidBaseImagePlatform", "Base image platform does not match expected target platform"
 )
-REDUNDANT_TARGET_PLATFORM = Rule(
+REDUNDANT_TARGET_PLATFORM = LintRule(
     "RedundantTargetPlatform",
     "Setting platform to predefined $TARGETPLATFORM in FROM is redundant as this is the default behavior",
 )
-SECRETS_USED_IN_ARG_OR_ENV = Rule(
+SECRETS_USED_IN_ARG_OR_ENV = LintRule(
     "SecretsUsedInArgOrEnv", "Sensitive data should not be used in the ARG or ENV commands"
 )
-INVALID_DEFAULT_ARG_IN_FROM = Rule(
+INVALID_DEFAULT_ARG_IN_FROM = LintRule(
     "InvalidDefaultArgInFrom", "Default value for global ARG results in an empty or invalid base image name"
 )
-FROM_PLATFORM_FLAG_CONST_DISALLOWED = Rule(
+FROM_PLATFORM_FLAG_CONST_DISALLOWED = LintRule(
     "FromPlatformFlagConstDisallowed", "FROM --platform flag should not use a constant value"
 )
-COPY_IGNORED_FILE = Rule(
+COPY_IGNORED_FILE = LintRule(
     "CopyIgnoredFile", "Attempting to Copy file that is excluded by .dockerignore", experimental=True
 )
-INVALID_DEFINITION_DESCRIPTION = Rule(
+INVALID_DEFINITION_DESCRIPTION = LintRule(
     "InvalidDefinitionDescription",
     "Comment for build stage or argument should follow the format: `# <arg/stage name> <description>`. If this is not "
     "intended to be a description comment, add an empty line or comment between the instruction and the comment.",
     experimental=True,
 )
-EXPOSE_PROTO_CASING = Rule("ExposeProtoCasing", "Protocol in EXPOSE instruction should be lowercase")
-EXPOSE_INVALID_FORMAT = Rule(
+EXPOSE_PROTO_CASING = LintRule("ExposeProtoCasing", "Protocol in EXPOSE instruction should be lowercase")
+EXPOSE_INVALID_FORMAT = LintRule(
     "ExposeInvalidFormat", "IP address and host-port mapping should not be used in EXPOSE instruction"
 )
-TARGET_ARG_DEFAULT = Rule(
+TARGET_ARG_DEFAULT = LintRule(
     "TargetArgDefault",
     "A default for an automatic platform ARG beats the platform that is built for",
     ours=True,
 )
-HOST_ARCH_PROBE = Rule(
+HOST_ARCH_PROBE = LintRule(
     "HostArchProbe",
     "In a stage for the build platform, asking the machine for its architecture answers with the wrong one",
     ours=True,
 )
-FIXED_ARCH_URL = Rule(
+FIXED_ARCH_URL = LintRule(
     "FixedArchUrl",
     "A download or package of one fixed architecture is wrong for every other platform of the build",
     ours=True,
 )
-UNKNOWN_OWNER = Rule(
+UNKNOWN_OWNER = LintRule(
     "UnknownOwner",
     "A name of --chown or USER that the image does not know gives files to root",
     ours=True,
 )
-NOTHING_TO_COPY = Rule(
+NOTHING_TO_COPY = LintRule(
     "NothingToCopy",
     "A COPY or ADD whose patterns no file matches copies nothing",
     ours=True,
 )
-STAGE_PLATFORM = Rule(
+STAGE_PLATFORM = LintRule(
     "StagePlatform",
     "FROM --platform has no effect on a stage: it is for the platform of its own FROM",
     ours=True,
 )
-UNUSABLE_DIRECTORY = Rule(
+UNUSABLE_DIRECTORY = LintRule(
     "UnusableDirectory",
     "An octal --chmod without x is also for directories, which nobody but root can enter then",
     ours=True,
 )
-SHARED_CACHE = Rule(
+SHARED_CACHE = LintRule(
     "SharedCache",
     "A cache mount for all platforms should hold no binary of one of them",
     ours=True,
 )
-UNKNOWN_STAGE = Rule(
+UNKNOWN_STAGE = LintRule(
     "UnknownStage",
     "A --from that is nearly the name of a stage is looked for as an image",
     ours=True,
 )
 
-RULES: tuple[Rule, ...] = (
+RULES: tuple[LintRule, ...] = (
     STAGE_NAME_CASING,
     FROM_AS_CASING,
     NO_EMPTY_CONTINUATION,

@@ -15,9 +15,9 @@ _BLANK = re.compile(r"[\t\v\f\r ]+")
 # What the shell computes: up to the first `))`, with no quote on the way.
 _ARITHMETIC = r"\$\(\((?:(?!\)\)|['\"]).)*\)\)"
 _HEREDOC = r"([0-9]*)<<(-?)[\t\n\f\r ]*([^<]*)"
-_LITERAL_NAME = words.Rules(keep_unset=True)
-_QUOTED_NAME = words.Rules(keep_unset=True, keep_quotes=True)
-_LINE = words.Rules(keep_unset=True, keep_quotes=True, keep_escapes=True)
+_LITERAL_NAME = words.WordRules(keep_unset=True)
+_QUOTED_NAME = words.WordRules(keep_unset=True, keep_quotes=True)
+_LINE = words.WordRules(keep_unset=True, keep_quotes=True, keep_escapes=True)
 
 JSON_OR_LINE = frozenset(("cmd", "entrypoint", "run", "shell"))
 JSON_OR_LIST = frozenset(("add", "copy", "volume"))
@@ -28,7 +28,7 @@ KEYWORDS = JSON_OR_LINE | JSON_OR_LIST | LIST | LINE | PAIRS | {"arg", "healthch
 WITH_HEREDOCS = frozenset(("add", "copy", "run"))
 
 
-class Node(msgspec.Struct, frozen=True, kw_only=True):
+class SyntaxNode(msgspec.Struct, frozen=True, kw_only=True):
     """A logical line, cut. `arguments` are cut as the keyword asks for; `json` says whether that was an array."""
 
     keyword: str
@@ -43,11 +43,11 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     heredocs: tuple[Heredoc, ...] = ()
 
 
-def node(text: str, escape: str, location: Location, comments: tuple[str, ...] = ()) -> Node:
+def node(text: str, escape: str, location: Location, comments: tuple[str, ...] = ()) -> SyntaxNode:
     """The node of a line whose continuations are joined, without its heredocs."""
     keyword, flags, rest = split_line(text)
     found, json = arguments(keyword.lower(), rest, escape)
-    return Node(
+    return SyntaxNode(
         keyword=keyword,
         flags=flags,
         rest=rest,
@@ -69,7 +69,7 @@ class Common(TypedDict):
     comments: tuple[str, ...]
 
 
-def common(line: Node) -> Common:
+def common(line: SyntaxNode) -> Common:
     return {"keyword": line.keyword, "location": line.location, "text": line.text, "comments": line.comments}
 
 
@@ -215,7 +215,7 @@ def pairs(keyword: str, rest: str, escape: str) -> tuple[tuple[tuple[str, str], 
     return tuple((word.partition("=")[0], word.partition("=")[2]) for word in found), False
 
 
-def takes_heredocs(line: Node) -> bool:
+def takes_heredocs(line: SyntaxNode) -> bool:
     """Whether `<<` in this line begins a heredoc: COPY, ADD and RUN, also under ONBUILD, and no JSON array."""
     keyword, json = line.keyword.lower(), line.json
     if keyword == "onbuild" and line.rest:

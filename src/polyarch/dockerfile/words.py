@@ -31,7 +31,7 @@ class Expansion(msgspec.Struct, frozen=True):
     unmatched: tuple[str, ...] = ()
 
 
-class Rules(msgspec.Struct, frozen=True, kw_only=True):
+class WordRules(msgspec.Struct, frozen=True, kw_only=True):
     """How quotes, escapes and unset names are treated; the default is that of an instruction's arguments.
 
     `quotes` false: quotes are characters like any other (heredocs). `keep_quotes`, `keep_escapes`: they work,
@@ -51,7 +51,7 @@ def expand(text: str, env: Mapping[str, str], escape: str = "\\") -> Expansion:
     Raises DockerfileError, without a place, for an unclosed quote or brace, an unknown modifier, and where
     `${v:?message}` says so.
     """
-    return expand_with(text, env, Rules(escape=escape))
+    return expand_with(text, env, WordRules(escape=escape))
 
 
 def split(text: str, env: Mapping[str, str], escape: str = "\\") -> tuple[str, ...]:
@@ -59,11 +59,11 @@ def split(text: str, env: Mapping[str, str], escape: str = "\\") -> tuple[str, .
     return expand(text, env, escape).words
 
 
-def expand_with(text: str, env: Mapping[str, str], rules: Rules) -> Expansion:
+def expand_with(text: str, env: Mapping[str, str], rules: WordRules) -> Expansion:
     """As `expand`, by other rules."""
     if text.isalnum():
         return Expansion(text, (text,))
-    reader = _Reader(text, env, rules)
+    reader = _WordReader(text, env, rules)
     try:
         result, words = reader.until("", rules.keep_escapes)
     except DockerfileError as error:
@@ -101,10 +101,10 @@ class _Words:
         return self.done
 
 
-class _Reader:
+class _WordReader:
     """A position in one text."""
 
-    def __init__(self, text: str, env: Mapping[str, str], rules: Rules) -> None:
+    def __init__(self, text: str, env: Mapping[str, str], rules: WordRules) -> None:
         self.text = text
         self.env = env
         self.rules = rules

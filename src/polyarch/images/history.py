@@ -2,11 +2,11 @@
 
 import msgspec
 
-from polyarch.images.choose import Chosen
 from polyarch.oci.digest import Digest
+from polyarch.transfer.choose import ChosenImage
 
 
-class Step(msgspec.Struct, frozen=True, kw_only=True):
+class HistoryStep(msgspec.Struct, frozen=True, kw_only=True):
     """One line of the history. `size` is of its layer's blob in bytes, 0 for a step without one."""
 
     created: str
@@ -17,14 +17,14 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     diff_id: Digest
 
 
-def history(image: Chosen) -> tuple[Step, ...]:
+def history(image: ChosenImage) -> tuple[HistoryStep, ...]:
     """The steps of an image, newest first. Layers that no line of the history speaks of come as lines of their own."""
     layers = list(zip(image.manifest.layers, image.config.diff_ids, strict=False))
-    steps: list[Step] = []
+    steps: list[HistoryStep] = []
     for line in image.config.history:
         layer, diff_id = (None, Digest("")) if line.empty_layer or not layers else layers.pop(0)
         steps.append(
-            Step(
+            HistoryStep(
                 created=line.created,
                 created_by=line.created_by,
                 comment=line.comment,
@@ -34,5 +34,7 @@ def history(image: Chosen) -> tuple[Step, ...]:
             )
         )
     for layer, diff_id in layers:
-        steps.append(Step(created="", created_by="", comment="", size=layer.size, layer=layer.digest, diff_id=diff_id))
+        steps.append(
+            HistoryStep(created="", created_by="", comment="", size=layer.size, layer=layer.digest, diff_id=diff_id)
+        )
     return tuple(reversed(steps))

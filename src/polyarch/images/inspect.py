@@ -2,11 +2,12 @@
 
 from typing import TYPE_CHECKING, Any
 
-from polyarch.images import choose, names
 from polyarch.images import list as listing
+from polyarch.images import names
 from polyarch.oci import descriptor as descriptors
 from polyarch.oci.document import Index
 from polyarch.oci.platform import Platform
+from polyarch.transfer import choose
 
 if TYPE_CHECKING:
     from polyarch.store import Store

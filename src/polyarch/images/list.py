@@ -47,7 +47,7 @@ class ListedImage(msgspec.Struct, frozen=True, kw_only=True):
     platforms: tuple[ListedPlatform, ...]
 
 
-class _Part(msgspec.Struct, rename="camel", gc=False):
+class _ListPart(msgspec.Struct, rename="camel", gc=False):
     digest: Digest
     size: int
     media_type: str = ""
@@ -58,9 +58,9 @@ class _Part(msgspec.Struct, rename="camel", gc=False):
 class _Document(msgspec.Struct, gc=False):
     """The few fields of a manifest or an index that a list needs; reading only these is what makes it fast."""
 
-    manifests: list[_Part] | None = None
-    config: _Part | None = None
-    layers: list[_Part] = []
+    manifests: list[_ListPart] | None = None
+    config: _ListPart | None = None
+    layers: list[_ListPart] = []
 
 
 class _Image(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -73,7 +73,7 @@ class _Image(msgspec.Struct, frozen=True, array_like=True, gc=False):
 _decode = msgspec.json.Decoder(_Document).decode
 
 
-class _Reader:
+class _ListReader:
     """Reads documents by digest, from memory where it has seen them. It owns nothing that must be closed."""
 
     def __init__(self, store: "Store", many: bool) -> None:
@@ -165,7 +165,7 @@ def list_images(
     wanted = sorted((store.tagged() if roots is None else roots).items())
     if unnamed:
         wanted += [("", descriptor) for descriptor in store.kept()]
-    reader = _Reader(store, many=len(wanted) > _MANY)
+    reader = _ListReader(store, many=len(wanted) > _MANY)
     try:
         return tuple(_listed(reader, name, descriptor) for name, descriptor in wanted)
     finally:
@@ -180,7 +180,7 @@ def created(store: "Store", listed: ListedPlatform) -> str:
 
 def read_small(store: "Store", digest: Digest) -> Mapping[str, Any] | None:
     """The JSON object in a small blob; None where it is not here or is none."""
-    raw = _Reader(store, many=False).read(digest)
+    raw = _ListReader(store, many=False).read(digest)
     try:
         document = msgspec.json.decode(raw) if raw is not None else None
     except (msgspec.DecodeError, ValueError, RecursionError):
@@ -188,7 +188,7 @@ def read_small(store: "Store", digest: Digest) -> Mapping[str, Any] | None:
     return document if isinstance(document, dict) else None
 
 
-def _listed(reader: _Reader, name: str, root: Descriptor) -> ListedImage:
+def _listed(reader: _ListReader, name: str, root: Descriptor) -> ListedImage:
     document = reader.document(root.digest)
     if document is None or document.manifests is None:
         single = _single(reader, root, document)
@@ -198,7 +198,9 @@ def _listed(reader: _Reader, name: str, root: Descriptor) -> ListedImage:
     return ListedImage(name=name, digest=root.digest, size=sum(parts.values()), is_index=True, platforms=below)
 
 
-def _below(reader: _Reader, entries: list[_Part], parts: dict[str, int], depth: int) -> Iterator[ListedPlatform]:
+def _below(
+    reader: _ListReader, entries: list[_ListPart], parts: dict[str, int], depth: int
+) -> Iterator[ListedPlatform]:
     """The images of these entries of an index, those of nested indexes included; `parts` collects what they hold."""
     for entry in entries:
         if entry.media_type in media_types.INDEXES and depth < _MAX_DEPTH:
@@ -236,11 +238,11 @@ def _forgiven(raw: bytes) -> _Document | None:
     return _Document(config=_part(document.config), layers=[_part(layer) for layer in document.layers])
 
 
-def _part(entry: Descriptor) -> _Part:
-    return _Part(entry.digest, entry.size, entry.media_type, entry.platform, dict(entry.annotations))
+def _part(entry: Descriptor) -> _ListPart:
+    return _ListPart(entry.digest, entry.size, entry.media_type, entry.platform, dict(entry.annotations))
 
 
-def _single(reader: _Reader, root: Descriptor, document: _Document | None) -> tuple[ListedPlatform, int]:
+def _single(reader: _ListReader, root: Descriptor, document: _Document | None) -> tuple[ListedPlatform, int]:
     image = reader.image(root.digest, root.size) if document is not None else None
     listed = ListedPlatform(
         platform=reader.claimed(image.config) if image else "",

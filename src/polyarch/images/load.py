@@ -13,7 +13,7 @@ from polyarch.oci import reference as references
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.platform import Platform
 from polyarch.transfer import copy as copier
-from polyarch.transfer.compact import Compacted
+from polyarch.transfer.compressed import Compacted
 from polyarch.transfer.docker_archive import DockerArchive
 
 if TYPE_CHECKING:

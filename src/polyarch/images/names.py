@@ -23,7 +23,7 @@ _ID = re.compile(r"(?:sha256:)?([0-9a-f]{2,64})")
 _MAX_DEPTH = 4
 
 
-class Images(Protocol):
+class NamedRoots(Protocol):
     """The names of a store, and the documents that they point at."""
 
     def tagged(self) -> Mapping[str, Descriptor]: ...
@@ -31,7 +31,7 @@ class Images(Protocol):
     def peek(self, descriptor: Descriptor) -> Manifest | Index: ...
 
 
-class Named(msgspec.Struct, frozen=True):
+class NamedImage(msgspec.Struct, frozen=True):
     """An image of the store: the full reference that points at it, and what it points at.
 
     `by_id` says that it was called by its digest; `name` is then the first of its names. `member` is set where the
@@ -73,7 +73,7 @@ def familiar(name: str) -> str:
         return name
 
 
-def find(store: Images, text: str) -> Named:
+def find(store: NamedRoots, text: str) -> NamedImage:
     """The image that `text` calls. A name wins over the digits of an id, as with docker, and an image that has a name
     over the entries of indexes.
 
@@ -87,7 +87,7 @@ def find(store: Images, text: str) -> Named:
             raise
         reference = None
     if reference is not None and str(reference) in tagged:
-        return Named(str(reference), tagged[str(reference)])
+        return NamedImage(str(reference), tagged[str(reference)])
     if reference is not None and reference.digest:
         matches = _by_digest(store, reference)
     else:
@@ -100,7 +100,7 @@ def find(store: Images, text: str) -> Named:
     raise NotFoundError(f"there is no image {text} in the store", _hint(text, tagged))
 
 
-def by_id(store: Images, text: str) -> list[Named]:
+def by_id(store: NamedRoots, text: str) -> list[NamedImage]:
     """The images whose digest begins with these hexadecimal digits, those without a name last.
 
     Where there are none, the entries of indexes whose digest does.
@@ -109,16 +109,16 @@ def by_id(store: Images, text: str) -> list[Named]:
     if match is None:
         return []
     start = f"sha256:{match[1]}"
-    roots = [Named(name, found, True) for name, found in store.tagged().items() if found.digest.startswith(start)]
+    roots = [NamedImage(name, found, True) for name, found in store.tagged().items() if found.digest.startswith(start)]
     roots.sort(key=lambda found: found.name)
-    roots += [Named("", found, True) for found in store.kept() if found.digest.startswith(start)]
+    roots += [NamedImage("", found, True) for found in store.kept() if found.digest.startswith(start)]
     if roots:
         return roots
     named = [*sorted(store.tagged().items()), *(("", descriptor) for descriptor in store.kept())]
     return [found for found in _members(store, named) if found.descriptor.digest.startswith(start)]
 
 
-def require_here(store: "Store", found: Named) -> None:
+def require_here(store: "Store", found: NamedImage) -> None:
     """Raises NotFoundError that says how to fetch it where an entry of an index is not in the store."""
     if found.member is not None and not store.has_manifest(found.descriptor):
         command = found.command("pull") or f"polyarch pull --all-platforms {familiar(found.name)}"
@@ -127,21 +127,21 @@ def require_here(store: "Store", found: Named) -> None:
         )
 
 
-def _by_digest(store: Images, reference: "Reference") -> list[Named]:
+def _by_digest(store: NamedRoots, reference: "Reference") -> list[NamedImage]:
     """What a name with a digest means: an image that goes by it in this repository, or an entry of such an index."""
     named = [
         (name, descriptor)
         for name, descriptor in sorted(store.tagged().items())
         if _repository(name) == reference.repository
     ]
-    roots = [Named(name, found) for name, found in named if found.digest == reference.digest]
+    roots = [NamedImage(name, found) for name, found in named if found.digest == reference.digest]
     members = (
         [] if roots else [found for found in _members(store, named) if found.descriptor.digest == reference.digest]
     )
     return (roots or members)[:1]
 
 
-def _members(store: Images, named: Iterable[tuple[str, Descriptor]]) -> Iterator[Named]:
+def _members(store: NamedRoots, named: Iterable[tuple[str, Descriptor]]) -> Iterator[NamedImage]:
     """The entries of the indexes among these images, those of nested indexes too."""
     seen: set[Digest] = set()
     pending = [(name, root, 0) for name, root in named]
@@ -158,7 +158,7 @@ def _members(store: Images, named: Iterable[tuple[str, Descriptor]]) -> Iterator
         assert isinstance(document, Index)
         for entry in document.manifests:
             plain = Descriptor(media_type=entry.media_type, digest=entry.digest, size=entry.size)
-            yield Named(name, plain, True, entry)
+            yield NamedImage(name, plain, True, entry)
             pending.append((name, plain, depth + 1))
 
 
@@ -169,12 +169,12 @@ def _repository(name: str) -> "Reference | None":
         return None
 
 
-def _described(found: Named) -> str:
+def _described(found: NamedImage) -> str:
     return familiar(found.name) + (f" for {found.member.platform}" if found.member is not None else "")
 
 
 @contextmanager
-def suggesting(store: Images, text: str) -> Iterator[None]:
+def suggesting(store: NamedRoots, text: str) -> Iterator[None]:
     """Adds to the hint of a NotFoundError or RegistryError inside which names of the store are nearly `text`.
 
     For who asks a registry for what the store does not have: a slip in the name of a stored image, perhaps.

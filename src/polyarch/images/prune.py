@@ -5,18 +5,18 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from polyarch.errors import CorruptError, NotFoundError
-from polyarch.images import choose
 from polyarch.oci import digest as digests
 from polyarch.oci import index as indexes
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
 from polyarch.oci.document import Index, Manifest
+from polyarch.transfer import choose
 
 if TYPE_CHECKING:
     from polyarch.store import Keep, Reclaimed, Store
 
 
-# What the cache holds of results that are blobs or snapshots: those of a build's steps (builder/perform/layer.py), and
+# What the cache holds of results that are blobs or snapshots: those of a build's steps (builder/cache/results.py), and
 # of ADD from a URL (builder/perform/http.py).
 _RESULTS = ("result", "packed", "http")
 

@@ -10,7 +10,7 @@ from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.platform import Platform
 from polyarch.oci.reference import Reference
 from polyarch.transfer import copy as copier
-from polyarch.transfer import lazy
+from polyarch.transfer import read_through
 from polyarch.transfer.publish import remember_tag
 
 if TYPE_CHECKING:
@@ -49,14 +49,16 @@ def pull(
             emit,
         )
     # What was left out now can be fetched later from where it is, and what came can be mounted there on a push.
-    graph = lazy.record_image(store, descriptor, reference)
+    graph = read_through.record_image(store, descriptor, reference)
     for layer in (blob for blob in graph.blobs if media_types.is_encrypted(blob.media_type)):
         emit(
             progress.Warned(
                 f"{reference.familiar()} has an encrypted layer ({layer.digest}): it can be pushed and saved, not run"
             )
         )
-    lazy.record_origins(store, lazy.children(store.read_manifest(descriptor), descriptor.media_type), reference)
+    read_through.record_origins(
+        store, read_through.children(store.read_manifest(descriptor), descriptor.media_type), reference
+    )
     if reference.tag:
         # So that a later push of an index can say that somebody else changed it in the meantime.
         remember_tag(store, reference, descriptor.digest)

@@ -11,7 +11,7 @@ from polyarch.indexes import push as list_push
 from polyarch.oci import reference as references
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.platform import Platform
-from polyarch.transfer import lazy
+from polyarch.transfer import read_through
 from polyarch.transfer.copy import CopyOptions
 from polyarch.transfer.publish import publish
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from polyarch.store import Store
 
 
-class Pushed(msgspec.Struct, frozen=True):
+class PushedImage(msgspec.Struct, frozen=True):
     """What was sent. `note` says what a person should know of it: that the index was cut to what was sent."""
 
     name: str
@@ -35,7 +35,7 @@ def push(
     text: str,
     platforms: tuple[Platform, ...] | None,
     emit: progress.Emit = progress.ignore,
-) -> Pushed:
+) -> PushedImage:
     """Send the image that `text` names, for these platforms, None for all.
 
     Raises NotFoundError before anything is sent where content is not in the store; RegistryError.
@@ -59,13 +59,13 @@ def push(
             registry,
             # A base that was never downloaded is mounted where it is, or fetched now; a platform that was never
             # pulled stays away, and its absence is an error.
-            lazy.LazySource(store, registry, fetch_manifests=False),
+            read_through.ReadThroughSource(store, registry, fetch_manifests=False),
             found.name,
             reference,
             CopyOptions(platforms=platforms, unit=unit, called=reference.familiar()),
             emit,
         )
-    return Pushed(
+    return PushedImage(
         names.familiar(found.name),
         reference.tag or found.descriptor.digest,
         sent.descriptor,

@@ -8,15 +8,15 @@ import msgspec
 
 from polyarch.errors import ConflictError, CorruptError, NotFoundError, PolyarchError, UsageError
 from polyarch.images import names
-from polyarch.images.names import Named
+from polyarch.images.names import NamedImage
 from polyarch.oci import document as documents
 from polyarch.oci import index as indexes
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
 from polyarch.oci.document import Index, Manifest
 from polyarch.oci.platform import Platform
-from polyarch.transfer import choosing
-from polyarch.transfer.choosing import Leaf
+from polyarch.transfer import select
+from polyarch.transfer.select import Leaf
 
 if TYPE_CHECKING:
     from polyarch.store import Store
@@ -125,7 +125,7 @@ def _attempt(work: Callable[[], _T]) -> _T | PolyarchError:
         return error
 
 
-def _found(store: names.Images, text: str, force: bool) -> Named | None:
+def _found(store: names.NamedRoots, text: str, force: bool) -> NamedImage | None:
     """What the word calls; None with `force` for what is not there. Raises NotFoundError, ConflictError."""
     try:
         found = names.find(store, text)
@@ -172,7 +172,7 @@ def _empty_all(
 
 
 def _empty(
-    store: "Store", found: Named, platforms: tuple[Platform, ...], is_shared: Callable[[Digest], bool]
+    store: "Store", found: NamedImage, platforms: tuple[Platform, ...], is_shared: Callable[[Digest], bool]
 ) -> _Emptied:
     """The index stays as it is, with its digest, so that what it lost can be fetched again.
 
@@ -203,9 +203,9 @@ def _empty(
 
 
 def _of_platform(store: "Store", root: Index, platform: Platform, shown: str) -> list[Leaf]:
-    found = [leaf for leaf in choosing.leaves(store, root, platform) if indexes.meant_by(platform)(leaf.entry)]
+    found = [leaf for leaf in select.leaves(store, root, platform) if indexes.meant_by(platform)(leaf.entry)]
     if not found:
-        raise NotFoundError(f"{shown} has no image for {platform}", f"it is for {choosing.describe(store, root)}")
+        raise NotFoundError(f"{shown} has no image for {platform}", f"it is for {select.describe(store, root)}")
     return found
 
 

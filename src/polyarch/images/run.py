@@ -5,15 +5,16 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from polyarch import progress
+from polyarch.contents.unpack import Unpacker, layers_of
 from polyarch.errors import NotFoundError, UsageError
-from polyarch.images import choose, names
-from polyarch.images.choose import Chosen
-from polyarch.images.unpack import Unpacker, layers_of
+from polyarch.images import names
 from polyarch.oci import digest as digests
 from polyarch.oci import reference as references
 from polyarch.oci.config import ImageConfig
 from polyarch.oci.place import Source
 from polyarch.oci.platform import Platform
+from polyarch.transfer import choose
+from polyarch.transfer.choose import ChosenImage
 
 if TYPE_CHECKING:
     from polyarch.registry import Registry
@@ -60,16 +61,16 @@ def find(
     host: Platform,
     policy: PullPolicy = "missing",
     emit: progress.Emit = progress.ignore,
-) -> tuple[Chosen, Source]:
+) -> tuple[ChosenImage, Source]:
     """The image that `text` calls for `platform`, else for `host`, and the place to read it from.
 
     A name that the store does not have is pulled, unless the policy is "never"; with "always" it is pulled anew.
     Raises NotFoundError that lists the platforms there are, RegistryError.
     """
     from polyarch.images.pull import pull
-    from polyarch.transfer.lazy import LazySource
+    from polyarch.transfer.read_through import ReadThroughSource
 
-    source: Source = store if policy == "never" else LazySource(store, registry)
+    source: Source = store if policy == "never" else ReadThroughSource(store, registry)
     wanted = (platform or host,)
     if policy == "always":
         pull(store, registry, references.parse(text).tagged(), wanted, emit)
@@ -125,7 +126,7 @@ def process(config: ImageConfig, options: RunOptions, shown: str) -> "Process":
 def run(
     store: "Store",
     source: Source,
-    image: Chosen,
+    image: ChosenImage,
     what: "Process",
     search_path: str,
     streams: Streams,

@@ -8,10 +8,10 @@ from polyarch.images import names
 from polyarch.oci.platform import Platform
 from polyarch.transfer import copy as copier
 from polyarch.transfer.archive import ArchiveWriter
-from polyarch.transfer.lazy import LazySource
+from polyarch.transfer.read_through import ReadThroughSource
 
 if TYPE_CHECKING:
-    from polyarch.layers.pack import Writable
+    from polyarch.layers.pack import LayerSink
     from polyarch.registry import Registry
     from polyarch.store import Store
 
@@ -20,7 +20,7 @@ def save(
     store: "Store",
     registry: "Registry",
     texts: Sequence[str],
-    output: "Writable",
+    output: "LayerSink",
     *,
     platforms: tuple[Platform, ...] | None = None,
     form: Literal["docker", "oci"] = "docker",
@@ -38,7 +38,7 @@ def save(
     for image in found:
         names.require_here(store, image)
     writer = ArchiveWriter(output, docker=form == "docker", preferred=preferred)
-    source = LazySource(store, registry, fetch_manifests=False)
+    source = ReadThroughSource(store, registry, fetch_manifests=False)
     for text, image in zip(texts, found, strict=True):
         unit = f"save {text}"
         with progress.reported(emit, unit, f"save {text}", platforms or ()):

@@ -4,14 +4,14 @@ from typing import TYPE_CHECKING
 
 from polyarch.errors import UsageError
 from polyarch.images import names
-from polyarch.images.names import Named
+from polyarch.images.names import NamedImage
 from polyarch.oci import reference as references
 
 if TYPE_CHECKING:
     from polyarch.store import Store
 
 
-def tag(store: "Store", source: str, destination: str) -> Named:
+def tag(store: "Store", source: str, destination: str) -> NamedImage:
     """Let the name `destination` point at what `source` calls. Raises NotFoundError, UsageError."""
     target = references.parse(destination)
     if target.digest:
@@ -22,4 +22,4 @@ def tag(store: "Store", source: str, destination: str) -> Named:
     names.require_here(store, found)
     name = str(target.tagged())
     store.tag(name, found.descriptor)
-    return Named(name, found.descriptor)
+    return NamedImage(name, found.descriptor)

@@ -22,7 +22,7 @@ _KINDS: "dict[str, Kind]" = {
 }
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
+class UsageRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Something that can be made or fetched again.
 
     `size` is bytes on disk, `used` Unix time. `in_use`: a command that runs now holds it. `shared`: it is the unpacked
@@ -38,7 +38,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     description: str = ""
 
 
-class Images(msgspec.Struct, frozen=True, kw_only=True):
+class ImageUsage(msgspec.Struct, frozen=True, kw_only=True):
     """The images: how many, how many of them have a name, their bytes, and those of images without a name."""
 
     count: int
@@ -50,8 +50,8 @@ class Images(msgspec.Struct, frozen=True, kw_only=True):
 class Space(msgspec.Struct, frozen=True, kw_only=True):
     """What the store takes. `garbage` is what `prune` would free, `spare` what `prune -a` would, in bytes."""
 
-    images: Images
-    cache: tuple[Record, ...]
+    images: ImageUsage
+    cache: tuple[UsageRecord, ...]
     garbage: int
     spare: int
 
@@ -65,7 +65,7 @@ def space(store: "Store") -> Space:
         store.caches.size(name)
     usage = store.usage(keep_for(store))
     blobs = [item for item in usage.items if item.kind == "blob"]
-    images = Images(
+    images = ImageUsage(
         count=len(store.tagged()) + len(store.kept()),
         named=len(store.tagged()),
         size=sum(item.size for item in blobs if item.needed),
@@ -76,10 +76,10 @@ def space(store: "Store") -> Space:
     return Space(images=images, cache=cache, garbage=usage.garbage, spare=unused + images.reclaimable)
 
 
-def _records(store: "Store", items: "tuple[Garbage, ...]") -> list[Record]:
+def _records(store: "Store", items: "tuple[Garbage, ...]") -> list[UsageRecord]:
     layers = layers_of_images(store)
     files = {result.digest for result in results(store) if result.is_file}
-    found: list[Record] = []
+    found: list[UsageRecord] = []
     for item in sorted(items, key=lambda item: (item.used, item.name)):
         if item.kind == "blob" and item.needed:
             continue
@@ -95,7 +95,7 @@ def _records(store: "Store", items: "tuple[Garbage, ...]") -> list[Record]:
         else:
             about = "file of an ADD" if item.name in files else "layer or config of no image"
         found.append(
-            Record(
+            UsageRecord(
                 id=item.name,
                 kind=_KINDS[item.kind],
                 size=item.size,
@@ -108,10 +108,10 @@ def _records(store: "Store", items: "tuple[Garbage, ...]") -> list[Record]:
     return found
 
 
-def _index(store: "Store") -> list[Record]:
+def _index(store: "Store") -> list[UsageRecord]:
     try:
         used = os.stat(store.layout.cache).st_mtime
     except FileNotFoundError:
         return []
     about = "listings of layers, results of steps, records of builds"
-    return [Record(id="cache.db", kind="index", size=store.cache.size(), used=used, description=about)]
+    return [UsageRecord(id="cache.db", kind="index", size=store.cache.size(), used=used, description=about)]

@@ -4,7 +4,7 @@ import msgspec
 
 from polyarch.errors import NotFoundError, RegistryError, UsageError
 from polyarch.indexes import members
-from polyarch.indexes.members import Member
+from polyarch.indexes.members import IndexMember
 from polyarch.oci import digest as digests
 from polyarch.oci import index as indexes
 from polyarch.oci import platform as platforms
@@ -19,7 +19,7 @@ class Choice(msgspec.Struct, frozen=True):
     """The entries that a word means, and the member that it names where it is a name; the entries may be none."""
 
     entries: tuple[Descriptor, ...]
-    member: Member | None = None
+    member: IndexMember | None = None
 
 
 def choose(places: Places, index: Index, word: str) -> Choice:

@@ -6,7 +6,7 @@ import msgspec
 
 from polyarch.errors import ConflictError, UsageError
 from polyarch.indexes import lists, members
-from polyarch.indexes.members import Entry
+from polyarch.indexes.members import IndexEntry
 from polyarch.oci import index as indexes
 from polyarch.oci import media_types
 from polyarch.oci.descriptor import Descriptor
@@ -15,8 +15,8 @@ from polyarch.oci.document import Index
 from polyarch.oci.index import PlatformEdit
 from polyarch.transfer import graph as graphs
 from polyarch.transfer.formats import Converted
-from polyarch.transfer.lazy import LazySource
 from polyarch.transfer.locate import Places
+from polyarch.transfer.read_through import ReadThroughSource
 
 
 class CreateOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,9 +114,9 @@ def _add(
     if (edit is not None and not edit.is_empty) or annotations:
         images = {entry.descriptor.digest for entry in member.images}
         brought = indexes.annotate(brought, lambda entry: entry.digest in images, edit or PlatformEdit(), annotations)
-    fresh = [Entry(entry, text) for entry in brought.manifests]
+    fresh = [IndexEntry(entry, text) for entry in brought.manifests]
     if not allow_duplicates:
-        members.refuse_duplicates([Entry(entry, f"in {name}") for entry in index.manifests] + fresh)
+        members.refuse_duplicates([IndexEntry(entry, f"in {name}") for entry in index.manifests] + fresh)
     changed = index
     for entry in fresh:
         changed = indexes.add(changed, entry.descriptor)
@@ -132,7 +132,7 @@ def _add(
 
 
 def combine(
-    existing: Index | None, entries: Sequence[Entry], *, allow_duplicates: bool
+    existing: Index | None, entries: Sequence[IndexEntry], *, allow_duplicates: bool
 ) -> tuple[Index, tuple[Descriptor, ...]]:
     """An index of these entries, into `existing` where there is one; and the entries that had to go for them.
 
@@ -179,7 +179,7 @@ def contradictions(places: Places, entries: Sequence[Descriptor]) -> tuple[str, 
     from polyarch.oci import platform as platforms
     from polyarch.oci.document import Manifest
 
-    source = LazySource(places.store, places.registry)
+    source = ReadThroughSource(places.store, places.registry)
     said = []
     for entry in entries:
         if entry.is_attestation or entry.platform is None or not graphs.is_manifest(entry):
@@ -200,7 +200,7 @@ def _in_format(places: Places, index: Index, wanted: str | None) -> tuple[Index,
         return index, ()
     descriptor = index.descriptor()
     places.store.write_manifest(descriptor, index.raw)
-    source = Converted(LazySource(places.store, places.registry), to_docker=wanted == "docker")
+    source = Converted(ReadThroughSource(places.store, places.registry), to_docker=wanted == "docker")
     root = source.convert(descriptor)
     graph = graphs.read(source, root)
     for node in (*graph.manifests, *graph.indexes):

@@ -12,7 +12,7 @@ from polyarch.indexes import attestations, members
 from polyarch.indexes import create as creating
 from polyarch.indexes import inspect as inspecting
 from polyarch.indexes.attestations import Attested
-from polyarch.indexes.members import Entry, Member
+from polyarch.indexes.members import IndexEntry, IndexMember
 from polyarch.oci import descriptor as descriptors
 from polyarch.oci import digest as digests
 from polyarch.oci import index as indexes
@@ -22,12 +22,12 @@ from polyarch.oci.document import Index, Manifest
 from polyarch.oci.index import PlatformEdit
 from polyarch.oci.platform import Platform
 from polyarch.oci.reference import Reference
-from polyarch.transfer import choosing, locate
 from polyarch.transfer import copy as copier
 from polyarch.transfer import graph as graphs
-from polyarch.transfer.lazy import LazySource
-from polyarch.transfer.locate import Location, Places
+from polyarch.transfer import locate, select
+from polyarch.transfer.locate import ImageLocation, Places
 from polyarch.transfer.publish import publish
+from polyarch.transfer.read_through import ReadThroughSource
 
 
 class ToolOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,7 +97,7 @@ def create(
     if options.dry_run:
         return Created(document=document, descriptor=descriptor)
     places.store.write_manifest(descriptor, document.raw)
-    source = LazySource(places.store, places.registry)
+    source = ReadThroughSource(places.store, places.registry)
     for target, location in zip(targets, locations, strict=True):
         _send(places, source, descriptor, target, location, emit)
     return Created(document=document, descriptor=descriptor, sent=tuple(_shown(location) for location in locations))
@@ -137,7 +137,7 @@ def parse_annotation(word: str) -> Annotation:
     return Annotation(key, value, level != "manifest-descriptor", platforms.parse(rest[:-1]) if bracket else None)
 
 
-def _gather(places: Places, text: str, targets: Sequence[Location]) -> Member:
+def _gather(places: Places, text: str, targets: Sequence[ImageLocation]) -> IndexMember:
     if text.lstrip().startswith("{"):
         return _described(places, text, targets)
     if digests.is_digest(text):
@@ -145,7 +145,7 @@ def _gather(places: Places, text: str, targets: Sequence[Location]) -> Member:
     return members.gather(places, _in_registry(text))
 
 
-def _described(places: Places, text: str, targets: Sequence[Location]) -> Member:
+def _described(places: Places, text: str, targets: Sequence[ImageLocation]) -> IndexMember:
     """A descriptor in JSON: content of the first target's repository, with a platform and annotations of its own."""
     try:
         given = msgspec.json.decode(text)
@@ -161,27 +161,27 @@ def _described(places: Places, text: str, targets: Sequence[Location]) -> Member
         return member
     if descriptor.platform is None:
         descriptor = msgspec.structs.replace(descriptor, platform=member.entries[0].descriptor.platform)
-    return Member(text, descriptor, (Entry(descriptor, text),))
+    return IndexMember(text, descriptor, (IndexEntry(descriptor, text),))
 
 
-def _first_repository(targets: Sequence[Location], what: str) -> Reference:
+def _first_repository(targets: Sequence[ImageLocation], what: str) -> Reference:
     reference = next((location.reference for location in targets if location.reference is not None), None)
     if reference is None:
         raise UsageError(f"{what} needs a repository", "give the tag in it with -t, or name NAME@DIGEST")
     return reference
 
 
-def _combine(places: Places, gathered: Sequence[Member], options: ToolOptions) -> Manifest | Index:
+def _combine(places: Places, gathered: Sequence[IndexMember], options: ToolOptions) -> Manifest | Index:
     notes = [parse_annotation(word) for word in options.annotations]
     if len(gathered) == 1 and options.platforms is None and not notes:
-        node = graphs.read_node(LazySource(places.store, places.registry), gathered[0].root)
+        node = graphs.read_node(ReadThroughSource(places.store, places.registry), gathered[0].root)
         if isinstance(node.document, Index) or not options.prefer_index:
             return node.document
     entries = [entry for member in gathered for entry in member.entries]
     if options.platforms is not None:
         whole = indexes.create({entry.descriptor.digest: entry.descriptor for entry in entries}.values())
-        source = LazySource(places.store, places.registry)
-        chosen = {leaf.entry.digest for leaf in choosing.choose(source, whole, options.platforms)}
+        source = ReadThroughSource(places.store, places.registry)
+        chosen = {leaf.entry.digest for leaf in select.choose(source, whole, options.platforms)}
         entries = list(members.followed_by_attestations(entries, lambda entry: entry.digest in chosen))
     # As buildx: an entry is the same as another if it has its digest; one platform may be there twice.
     index, _ = creating.combine(None, entries, allow_duplicates=True)
@@ -193,8 +193,8 @@ def _combine(places: Places, gathered: Sequence[Member], options: ToolOptions) -
     return indexes.annotate_index(index, own) if own else index
 
 
-def _annotations(places: Places, member: Member) -> dict[str, str]:
-    document = graphs.read_node(LazySource(places.store, places.registry), member.root).document
+def _annotations(places: Places, member: IndexMember) -> dict[str, str]:
+    document = graphs.read_node(ReadThroughSource(places.store, places.registry), member.root).document
     return dict(document.annotations) if isinstance(document, Index) else {}
 
 
@@ -203,22 +203,27 @@ def _meant(platform: Platform | None) -> indexes.Matcher:
 
 
 def _send(
-    places: Places, source: LazySource, descriptor: Descriptor, target: str, location: Location, emit: progress.Emit
+    places: Places,
+    source: ReadThroughSource,
+    descriptor: Descriptor,
+    target: str,
+    location: ImageLocation,
+    emit: progress.Emit,
 ) -> None:
     unit = f"push {target}"
     options = copier.CopyOptions(unit=unit)
     with progress.reported(emit, unit, unit):
         if location.kind == "layout":
-            from polyarch.transfer.layout import Layout
+            from polyarch.transfer.layout import OciLayout
 
-            layout = Layout.create(Path(location.path))
+            layout = OciLayout.create(Path(location.path))
             copier.copy(source, descriptor.digest, layout, (location.name or "latest",), options, emit)
         else:
             assert location.reference is not None
             publish(places.store, places.registry, source, descriptor.digest, location.reference, options, emit)
 
 
-def _shown(location: Location) -> str:
+def _shown(location: ImageLocation) -> str:
     return (
         str(location.reference) if location.reference is not None else f"oci-layout://{location.path}:{location.name}"
     )

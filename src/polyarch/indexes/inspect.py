@@ -16,10 +16,10 @@ from polyarch.oci.platform import Platform
 from polyarch.oci.reference import Reference
 from polyarch.transfer import graph as graphs
 from polyarch.transfer import locate
-from polyarch.transfer.graph import Node
-from polyarch.transfer.lazy import LazySource
+from polyarch.transfer.graph import GraphNode
 from polyarch.transfer.locate import Places
 from polyarch.transfer.publish import remember_tag
+from polyarch.transfer.read_through import ReadThroughSource
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,16 +95,16 @@ def _verbose(inspected: Inspected, part: Part) -> dict[str, Any]:
     return shown
 
 
-def opened_to_read(location: locate.Location, places: Places) -> Any:
+def opened_to_read(location: locate.ImageLocation, places: Places) -> Any:
     """As `locate.opened`, but a name that the store does not have is read in its registry, and nothing is kept."""
     if location.kind != "any" or location.reference is None:
         return locate.opened(location, places)
-    if LazySource(places.store, places.registry).resolve_here(str(location.reference)) is None:
+    if ReadThroughSource(places.store, places.registry).resolve_here(str(location.reference)) is None:
         return locate.opened(msgspec.structs.replace(location, kind="registry"), places)
     return locate.opened(location, places)
 
 
-def _part(found: locate.Found, entry: Descriptor, root: Node) -> Part:
+def _part(found: locate.LocatedImage, entry: Descriptor, root: GraphNode) -> Part:
     if not graphs.is_manifest(entry):
         return Part(descriptor=entry)
     try:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from polyarch.store.store import Store
 
 
-class Listed(msgspec.Struct, frozen=True, kw_only=True):
+class ListEntry(msgspec.Struct, frozen=True, kw_only=True):
     """An index of the store: its name in full, its descriptor, and what its entries are for."""
 
     name: str
@@ -43,7 +43,7 @@ def exists(store: "Store", text: str) -> bool:
     return descriptor is not None and descriptor.media_type in media_types.INDEXES
 
 
-def ls(store: "Store") -> tuple[Listed, ...]:
+def ls(store: "Store") -> tuple[ListEntry, ...]:
     """All indexes of the store, by name."""
     found = []
     for name, descriptor in sorted(store.tagged().items()):
@@ -53,7 +53,7 @@ def ls(store: "Store") -> tuple[Listed, ...]:
         assert isinstance(index, Index)
         images = indexes.images(index)
         found.append(
-            Listed(
+            ListEntry(
                 name=name,
                 descriptor=descriptor,
                 platforms=tuple(entry.platform for entry in images),
@@ -96,7 +96,7 @@ def save(store: "Store", text: str, index: Index) -> Descriptor:
     return descriptor
 
 
-def rm(store: "Store", texts: tuple[str, ...]) -> tuple[Listed, ...]:
+def rm(store: "Store", texts: tuple[str, ...]) -> tuple[ListEntry, ...]:
     """Let the lists go; their members stay under names of their own. All are checked before any goes.
 
     Raises NotFoundError, UsageError.

@@ -21,33 +21,33 @@ from polyarch.oci.document import Index, Manifest
 from polyarch.oci.place import Source
 from polyarch.transfer import copy as copier
 from polyarch.transfer import graph as graphs
-from polyarch.transfer import lazy, locate
-from polyarch.transfer.compact import compacted
-from polyarch.transfer.crew import Crew
-from polyarch.transfer.locate import Found, Places
+from polyarch.transfer import locate, read_through
+from polyarch.transfer.compressed import compacted
+from polyarch.transfer.locate import LocatedImage, Places
+from polyarch.transfer.pool import WorkerPool
 
 
-class Entry(msgspec.Struct, frozen=True):
+class IndexEntry(msgspec.Struct, frozen=True):
     """An entry for an index, and the words that brought it."""
 
     descriptor: Descriptor
     origin: str
 
 
-class Member(msgspec.Struct, frozen=True):
+class IndexMember(msgspec.Struct, frozen=True):
     """What one word names: its root, and the entries that it gives an index, attestations behind their images."""
 
     text: str
     root: Descriptor
-    entries: tuple[Entry, ...]
+    entries: tuple[IndexEntry, ...]
 
     @property
-    def images(self) -> tuple[Entry, ...]:
+    def images(self) -> tuple[IndexEntry, ...]:
         """The entries that are images."""
         return tuple(entry for entry in self.entries if not entry.descriptor.is_attestation)
 
 
-def gather(places: Places, text: str) -> Member:
+def gather(places: Places, text: str) -> IndexMember:
     """The member that `text` names, its manifests and configs in the store when this returns.
 
     An index is flattened. Raises NotFoundError, UsageError for what is no image, CorruptError, RegistryError.
@@ -57,23 +57,23 @@ def gather(places: Places, text: str) -> Member:
         return gather_found(places, found, found.name, text)
 
 
-def gather_found(places: Places, found: Found, name: str, text: str) -> Member:
+def gather_found(places: Places, found: LocatedImage, name: str, text: str) -> IndexMember:
     """As `gather`, of an image `name` in a place that is open already; `text` is what messages call it."""
     try:
         root = found.source.resolve(name)
-        with Crew(copier.CONCURRENCY) as crew:
+        with WorkerPool(copier.CONCURRENCY) as crew:
             graph = graphs.read(found.source, root, None, crew.map)
     except NotFoundError as error:
         raise locate.not_found(text, error, "see what there is with: polyarch images") from None
     # An archive of some platforms was made so on purpose, and has no place that the rest could come from.
-    in_file = found.repository is None and not isinstance(found.source, lazy.LazySource)
+    in_file = found.repository is None and not isinstance(found.source, read_through.ReadThroughSource)
     if graph.absent and not (in_file and graph.manifests):
         gone = ", ".join(str(entry.platform or entry.digest) for entry in graph.absent)
         raise NotFoundError(f"{text} lacks its images for {gone}", "pull them, or name the members that are there")
     _bring(places, found, graph, name)
-    source = lazy.LazySource(places.store, places.registry)
+    source = read_through.ReadThroughSource(places.store, places.registry)
     absent = frozenset(entry.digest for entry in graph.absent)
-    return Member(text, root, tuple(_entries(source, graph.root.document, root, text, absent)))
+    return IndexMember(text, root, tuple(_entries(source, graph.root.document, root, text, absent)))
 
 
 def image_config(source: Source, manifest: Manifest) -> ImageConfig:
@@ -84,9 +84,9 @@ def image_config(source: Source, manifest: Manifest) -> ImageConfig:
         return configs.load(reader.read())
 
 
-def refuse_duplicates(entries: Sequence[Entry]) -> None:
+def refuse_duplicates(entries: Sequence[IndexEntry]) -> None:
     """Raises ConflictError naming both where two images are for one platform."""
-    seen: dict[str, Entry] = {}
+    seen: dict[str, IndexEntry] = {}
     for entry in entries:
         if entry.descriptor.is_attestation or entry.descriptor.platform is None:
             continue
@@ -102,40 +102,40 @@ def refuse_duplicates(entries: Sequence[Entry]) -> None:
             )
 
 
-def _bring(places: Places, found: Found, graph: graphs.Graph, name: str) -> None:
+def _bring(places: Places, found: LocatedImage, graph: graphs.ImageGraph, name: str) -> None:
     """Into the store: everything from a file; from a registry, all but the layers, whose origin is noted."""
-    if isinstance(found.source, lazy.LazySource):
+    if isinstance(found.source, read_through.ReadThroughSource):
         _keep_configs(found.source, graph)
     elif found.repository is None:
         copier.copy(found.source, name, places.store, (), copier.CopyOptions(present_only=True))
     else:
         digests = [node.descriptor.digest for node in (*graph.indexes, *graph.manifests)]
-        lazy.record_origins(places.store, [*digests, *(blob.digest for blob in graph.blobs)], found.repository)
-        source = lazy.LazySource(places.store, places.registry)
+        read_through.record_origins(places.store, [*digests, *(blob.digest for blob in graph.blobs)], found.repository)
+        source = read_through.ReadThroughSource(places.store, places.registry)
         _keep_configs(source, graph)
         for node in (*graph.manifests, *graph.indexes):
             if not places.store.has_manifest(node.descriptor):
                 places.store.write_manifest(node.descriptor, node.document.raw)
 
 
-def _keep_configs(source: lazy.LazySource, graph: graphs.Graph) -> None:
+def _keep_configs(source: read_through.ReadThroughSource, graph: graphs.ImageGraph) -> None:
     configs_of = [node.document.config for node in graph.manifests if isinstance(node.document, Manifest)]
-    with Crew(copier.CONCURRENCY) as crew:
+    with WorkerPool(copier.CONCURRENCY) as crew:
         crew.map(source.fetch, configs_of)
 
 
 def _entries(
     source: Source, document: Manifest | Index, descriptor: Descriptor, text: str, absent: frozenset[Digest]
-) -> list[Entry]:
+) -> list[IndexEntry]:
     """Depth first, in the order of the index, without those that are `absent`."""
     if isinstance(document, Manifest):
-        return [Entry(_image(source, document, descriptor, text), text)]
-    result: list[Entry] = []
+        return [IndexEntry(_image(source, document, descriptor, text), text)]
+    result: list[IndexEntry] = []
     for entry in document.manifests:
         if entry.digest in absent:
             continue
         if entry.is_attestation:
-            result.append(Entry(entry, text))
+            result.append(IndexEntry(entry, text))
         elif graphs.is_manifest(entry):  # others are passed over: image-spec, image-index.md
             result += _entries(source, graphs.read_node(source, entry).document, entry, text, absent)
     return result
@@ -156,7 +156,9 @@ def _image(source: Source, manifest: Manifest, descriptor: Descriptor, text: str
     return msgspec.structs.replace(descriptor, platform=config.platform)
 
 
-def followed_by_attestations(entries: Sequence[Entry], chosen: Callable[[Descriptor], bool]) -> tuple[Entry, ...]:
+def followed_by_attestations(
+    entries: Sequence[IndexEntry], chosen: Callable[[Descriptor], bool]
+) -> tuple[IndexEntry, ...]:
     """Those of the images that are chosen, and the attestations that speak of them."""
     digests = {entry.descriptor.digest for entry in entries if chosen(entry.descriptor)}
     return tuple(
@@ -166,7 +168,7 @@ def followed_by_attestations(entries: Sequence[Entry], chosen: Callable[[Descrip
     )
 
 
-def matching(index: Index, member: Member) -> tuple[Descriptor, ...]:
+def matching(index: Index, member: IndexMember) -> tuple[Descriptor, ...]:
     """The entries of an index that the member's images are."""
     digests = {entry.descriptor.digest for entry in member.images} | {member.root.digest}
     return tuple(entry for entry in indexes.images(index) if entry.digest in digests)

@@ -8,7 +8,7 @@ from polyarch import progress
 from polyarch.errors import NotFoundError, UsageError
 from polyarch.indexes import create, lists, members
 from polyarch.indexes.create import Changed
-from polyarch.indexes.members import Entry
+from polyarch.indexes.members import IndexEntry
 from polyarch.oci import index as indexes
 from polyarch.oci.config import ImageConfig
 from polyarch.oci.document import Index, Manifest
@@ -16,12 +16,12 @@ from polyarch.transfer import copy as copier
 from polyarch.transfer import graph as graphs
 from polyarch.transfer import locate
 from polyarch.transfer.archive import OciArchive
-from polyarch.transfer.compact import Compacted, compacted
+from polyarch.transfer.compressed import Compacted, compacted
 from polyarch.transfer.layout import LayoutSource
 from polyarch.transfer.locate import Places
 
 
-class Drift(msgspec.Struct, frozen=True):
+class Disagreement(msgspec.Struct, frozen=True):
     """A thing that ought to be the same on every platform and is not: what it is, and each platform's value."""
 
     field: str
@@ -32,7 +32,7 @@ class Merged(msgspec.Struct, frozen=True, kw_only=True):
     """The merged index under its names, and where its images drifted apart."""
 
     lists: tuple[Changed, ...]
-    drift: tuple[Drift, ...]
+    drift: tuple[Disagreement, ...]
 
 
 def merge(
@@ -51,7 +51,7 @@ def merge(
     if not names:
         raise UsageError("merge needs a name for the image", "give one with -t NAME")
     references = [lists.name_of(name) for name in names]
-    entries: list[Entry] = []
+    entries: list[IndexEntry] = []
     for text in sources:
         entries += _bring(places, text, emit)
     index = indexes.ordered(create.combine(None, entries, allow_duplicates=allow_duplicates)[0])
@@ -67,7 +67,7 @@ def merge(
     return Merged(lists=changed, drift=drift(places, index))
 
 
-def drift(places: Places, index: Index) -> tuple[Drift, ...]:
+def drift(places: Places, index: Index) -> tuple[Disagreement, ...]:
     """Where the images of an index of the store differ in what their platform does not explain."""
     read: list[tuple[str, Manifest, ImageConfig]] = []
     for entry in indexes.images(index):
@@ -78,13 +78,13 @@ def drift(places: Places, index: Index) -> tuple[Drift, ...]:
     for field, value in _COMPARED.items():
         values = tuple((platform, value(manifest, config)) for platform, manifest, config in read)
         if len({text for _, text in values}) > 1:
-            found.append(Drift(field, values))
+            found.append(Disagreement(field, values))
     for field, table in _TABLES.items():
         tables = [(platform, table(config)) for platform, _, config in read]
         for key in sorted({key for _, pairs in tables for key in pairs}):
             values = tuple((platform, pairs.get(key, "(not set)")) for platform, pairs in tables)
             if len({text for _, text in values}) > 1:
-                found.append(Drift(f"{field} {key}", values))
+                found.append(Disagreement(f"{field} {key}", values))
     return tuple(found)
 
 
@@ -109,12 +109,12 @@ _TABLES: dict[str, Callable[[ImageConfig], dict[str, str]]] = {
 }
 
 
-def _bring(places: Places, text: str, emit: progress.Emit) -> list[Entry]:
+def _bring(places: Places, text: str, emit: progress.Emit) -> list[IndexEntry]:
     """Everything of one source into the store; its entries."""
     location = locate.parse(text) if _has_prefix(text) else locate.of_path(text)
     unit = f"merge {text}"
     options = copier.CopyOptions(unit=unit, present_only=True)
-    result: list[Entry] = []
+    result: list[IndexEntry] = []
     with locate.opened(location, places) as opened:
         found = msgspec.structs.replace(opened, source=compacted(opened.source, places.store))
         if location.name or not isinstance(found.source, LayoutSource | OciArchive | Compacted):

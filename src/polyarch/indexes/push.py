@@ -11,9 +11,9 @@ from polyarch.oci.reference import Reference
 from polyarch.transfer import locate
 from polyarch.transfer.copy import CopyOptions, Sent
 from polyarch.transfer.formats import Converted
-from polyarch.transfer.lazy import LazySource
 from polyarch.transfer.locate import Places
 from polyarch.transfer.publish import publish, remembered_tag
+from polyarch.transfer.read_through import ReadThroughSource
 
 
 class PushOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,7 +24,7 @@ class PushOptions(msgspec.Struct, frozen=True, kw_only=True):
     platforms: tuple[Platform, ...] | None = None
 
 
-class Pushed(msgspec.Struct, frozen=True, kw_only=True):
+class PushedIndex(msgspec.Struct, frozen=True, kw_only=True):
     """What was pushed where.
 
     `note` says which index it was where only some platforms went; `warnings` what changed there since it was last
@@ -43,7 +43,7 @@ def push(
     destination: str = "",
     options: PushOptions | None = None,
     emit: progress.Emit = progress.ignore,
-) -> Pushed:
+) -> PushedIndex:
     """Send the list `name` to its registry, or to `destination`. The list here is left as it is.
 
     Raises NotFoundError before anything is sent where a member cannot be had, UnsupportedError for what docker's
@@ -53,7 +53,7 @@ def push(
     lists.load(places.store, name)
     reference = lists.name_of(name)
     target = _target(destination) if destination else reference
-    lazy = LazySource(places.store, places.registry)
+    lazy = ReadThroughSource(places.store, places.registry)
     converted = Converted(lazy, to_docker=options.format == "docker") if options.format is not None else None
     source: Source = converted or lazy
     warnings = _changed_remotely(places, places.registry.repository(target), target)
@@ -72,7 +72,7 @@ def push(
         )
     if options.purge:
         lists.rm(places.store, (name,))
-    return Pushed(
+    return PushedIndex(
         destination=target,
         sent=sent,
         note=note(sent, options.platforms),

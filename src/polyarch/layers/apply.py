@@ -21,11 +21,11 @@ import msgspec
 
 from polyarch.errors import CorruptError, PolyarchError
 from polyarch.layers import whiteouts
-from polyarch.layers.beneath import Beneath, name_of
 from polyarch.layers.content import open_content
 from polyarch.layers.entry import Content, Entry, Item, clean, parent_of
-from polyarch.layers.reader import Member, TarReader
+from polyarch.layers.reader import TarMember, TarReader
 from polyarch.layers.resolve import resolve
+from polyarch.layers.rooted import RootedTree, name_of
 from polyarch.layers.whiteouts import DiskForm
 from polyarch.oci.place import Readable
 
@@ -73,7 +73,7 @@ def apply(
     Raises CorruptError for a layer that is damaged, contradicts itself or leads outside; PolyarchError where the file
     system refuses. What was unpacked by then stays, for the caller to remove.
     """
-    with Beneath(directory) as tree:
+    with RootedTree(directory) as tree:
         unpacking = _Unpacking(tree, form, parent, fetch, note)
         tar = TarReader(layer)
         while (member := tar.next()) is not None:
@@ -91,7 +91,7 @@ class _Unpacking:
 
     def __init__(
         self,
-        tree: Beneath,
+        tree: RootedTree,
         form: DiskForm,
         parent: Look | None,
         fetch: Fetch | None,
@@ -112,7 +112,7 @@ class _Unpacking:
         self.implicit: set[str] = set()
         self.size = 0
 
-    def add(self, member: Member, tar: TarReader) -> None:
+    def add(self, member: TarMember, tar: TarReader) -> None:
         entry = member.entry
         path = clean(entry.path)
         if whiteouts.PREFIX in path and self._whiteout(path):
@@ -271,7 +271,7 @@ class _Unpacking:
         self._made[path] = entry
         self.implicit.discard(path)
 
-    def _file(self, path: str, entry: Entry, member: Member, tar: TarReader) -> None:
+    def _file(self, path: str, entry: Entry, member: TarMember, tar: TarReader) -> None:
         file = self._create(path)
         try:
             for offset, length in member.pieces if member.pieces is not None else ((0, entry.size),):

@@ -30,7 +30,7 @@ def read_whole(entry: Entry, content: Content) -> bytes:
 
 
 def _read_local(content: LocalFile, size: int) -> bytes:
-    """`_File` in one step, for the thousands of small files of a context: as many system calls as it takes."""
+    """`_OpenFile` in one step, for the thousands of small files of a context: as many system calls as it takes."""
     file = _open(content.path)
     try:
         data = os.read(file, size)
@@ -72,9 +72,9 @@ def open_content(entry: Entry, content: Content) -> BlobReader:
             raise CorruptError(f"{entry.path} was said to have {entry.size} bytes and has {len(content)}")
         return _Bytes(content)
     if isinstance(content, str):
-        return _File(content, entry.size, None)
+        return _OpenFile(content, entry.size, None)
     if isinstance(content, LocalFile):
-        return _File(content.path, entry.size, content.stamp, content.tell)
+        return _OpenFile(content.path, entry.size, content.stamp, content.tell)
     return content()
 
 
@@ -103,7 +103,7 @@ class _Bytes:
         pass
 
 
-class _File:
+class _OpenFile:
     """A file of this machine that must not change while it is read. It owns the descriptor.
 
     Read to its end, it tells its digest as of `LocalFile` when it is closed.

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterator
 from polyarch.errors import NotFoundError, PolyarchError, UnsupportedError
 from polyarch.layers import whiteouts
 from polyarch.layers.entry import Item, LocalFile, clean, plain
-from polyarch.layers.walk import Found, read_xattrs, walk
+from polyarch.layers.walk import WalkedEntry, read_xattrs, walk
 from polyarch.layers.whiteouts import DiskForm
 
 # Where the kernel may say of a file or directory that its bytes or names are elsewhere (overlayfs.rst, "redirect_dir",
@@ -56,7 +56,7 @@ def _read_xattrs(upper: str) -> tuple[tuple[str, bytes], ...]:
         raise PolyarchError(f"{upper} cannot be read: {error.strerror}") from error
 
 
-def _refuse_elsewhere(found: Found) -> None:
+def _refuse_elsewhere(found: WalkedEntry) -> None:
     for name, _ in found.entry.xattrs:
         if name in _ELSEWHERE:
             raise UnsupportedError(
@@ -69,7 +69,7 @@ def _is_opaque(xattrs: tuple[tuple[str, bytes], ...]) -> bool:
     return (whiteouts.OPAQUE_XATTR, whiteouts.OPAQUE_VALUE) in xattrs
 
 
-def _item(found: Found, xattrs: tuple[tuple[str, bytes], ...]) -> Item:
+def _item(found: WalkedEntry, xattrs: tuple[tuple[str, bytes], ...]) -> Item:
     entry = found.entry
     if xattrs != entry.xattrs:
         entry = plain(entry, xattrs=xattrs)

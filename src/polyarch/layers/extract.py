@@ -8,7 +8,7 @@ from typing import Self
 
 from polyarch.errors import CorruptError
 from polyarch.layers.compression import decompress, sniff
-from polyarch.layers.listing import Listed, Listing
+from polyarch.layers.listing import ListedEntry, Listing
 from polyarch.layers.reader import Expanded
 from polyarch.oci.place import Readable
 
@@ -37,7 +37,7 @@ class LayerFiles:
         self._plain = sniff(os.pread(self._file, 6, 0)) == "none"
         self._blocks = listing.blocks if listing.blob and listing.blob == blob else ()
 
-    def open(self, listed: Listed) -> "FileReader":
+    def open(self, listed: ListedEntry) -> "FileReader":
         """A reader of the bytes of a file of the listing, holes as zeros.
 
         Raises CorruptError for what is no file (a hard link's bytes are its target's); reading does for a damaged blob.
@@ -49,7 +49,7 @@ class LayerFiles:
             return FileReader(stream, listed, lambda: self._leave(stream))
         return FileReader(_Positioned(self._file if self._plain else self._spooled(), listed.offset), listed)
 
-    def read(self, listed: Listed) -> bytes:
+    def read(self, listed: ListedEntry) -> bytes:
         """All bytes of a file of the listing."""
         with self.open(listed) as reader:
             return reader.read()
@@ -159,7 +159,7 @@ class _Stored:
 class FileReader:
     """The bytes of one file of a layer. It owns nothing: the descriptor is the LayerFiles', which outlives it."""
 
-    def __init__(self, source: Readable, listed: Listed, leave: Callable[[], None] | None = None) -> None:
+    def __init__(self, source: Readable, listed: ListedEntry, leave: Callable[[], None] | None = None) -> None:
         stored = listed.size if listed.pieces is None else sum(length for _, length in listed.pieces)
         content = _Stored(source, stored, listed.path)
         self._content: Readable = content if listed.pieces is None else Expanded(content, listed.size, listed.pieces)

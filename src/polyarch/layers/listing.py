@@ -25,7 +25,7 @@ _VERSION = 1
 _COLUMN = 64 << 10
 
 
-class Listed(Entry, frozen=True, kw_only=True, gc=False):
+class ListedEntry(Entry, frozen=True, kw_only=True, gc=False):
     """An entry and where its data begins in the uncompressed tar. `pieces` is None for a file without holes."""
 
     offset: int = 0
@@ -39,7 +39,7 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
     `blob` can be entered; both are empty where nobody knows. `texts` are the few small files that rules read.
     """
 
-    entries: tuple[Listed, ...]
+    entries: tuple[ListedEntry, ...]
     size: int
     blocks: tuple[tuple[int, int], ...] = ()
     blob: str = ""
@@ -81,7 +81,7 @@ class Encoder:
         self._links = bytearray()
         self._rows = bytearray()
 
-    def add(self, entry: Listed) -> None:
+    def add(self, entry: ListedEntry) -> None:
         """Take the next entry."""
         if self._count:
             self._names += b"\0"
@@ -126,7 +126,7 @@ def _bytes_head(length: int) -> bytes:
     return b"\xc5" + length.to_bytes(2, "big") if length < 1 << 16 else b"\xc6" + length.to_bytes(4, "big")
 
 
-def _is_rare(entry: Listed) -> bool:
+def _is_rare(entry: ListedEntry) -> bool:
     return bool(entry.xattrs or entry.major or entry.minor or entry.pieces is not None)
 
 
@@ -162,7 +162,7 @@ class _Encoded(msgspec.Struct, array_like=True, frozen=True):
     texts: dict[str, bytes]
 
 
-def decode(raw: bytes, wanted: Callable[[Listed], bool] | None = None) -> Listing:
+def decode(raw: bytes, wanted: Callable[[ListedEntry], bool] | None = None) -> Listing:
     """The listing that `encode` gave, with only the entries that are `wanted`.
 
     Raises CorruptError where the bytes are none, or of another version.
@@ -178,14 +178,14 @@ def decode_blocks(raw: bytes) -> Listing:
 
 
 def _decoded(
-    raw: bytes, wanted: Callable[[Listed], bool] | None, *, whole: bool = True
-) -> "tuple[_Encoded, list[Listed]]":
+    raw: bytes, wanted: Callable[[ListedEntry], bool] | None, *, whole: bool = True
+) -> "tuple[_Encoded, list[ListedEntry]]":
     try:
         # To take few of many entries, rows are decoded one by one.
         found = msgspec.msgpack.decode(raw, type=_Encoded if wanted is None and whole else _Loose)
         if found.version != _VERSION:
             raise CorruptError(f"a listing has the version {found.version}, this one reads {_VERSION}")
-        entries: list[Listed] = []
+        entries: list[ListedEntry] = []
         if found.rows and whole:
             rows = map(_row, found.rows) if isinstance(found, _Loose) else found.rows
             columns = zip(_parts(found.names), _parts(found.links), rows, strict=True)
@@ -220,8 +220,8 @@ def _parts(column: bytes) -> Iterator[str]:
     yield from column[start:].decode("utf-8", "surrogateescape").split("\0")
 
 
-def _joined(path: str, link: str, row: _Row) -> Listed:
-    return Listed(
+def _joined(path: str, link: str, row: _Row) -> ListedEntry:
+    return ListedEntry(
         path=path,
         kind=row.kind,
         mode=row.mode,
@@ -238,9 +238,9 @@ def _joined(path: str, link: str, row: _Row) -> Listed:
     )
 
 
-def listed(entry: Entry, offset: int, pieces: Pieces | None = None) -> Listed:
+def listed(entry: Entry, offset: int, pieces: Pieces | None = None) -> ListedEntry:
     """The entry with its path made clean and the place of its data. Raises CorruptError for a name with `..`."""
-    return Listed(
+    return ListedEntry(
         path=clean(entry.path),
         kind=entry.kind,
         mode=entry.mode,
@@ -258,7 +258,7 @@ def listed(entry: Entry, offset: int, pieces: Pieces | None = None) -> Listed:
 
 
 # What is shown a file and its content while a layer is scanned; what it leaves unread is passed over.
-Look = Callable[[Listed, Readable], None]
+Look = Callable[[ListedEntry, Readable], None]
 
 
 class _Hashing:
@@ -298,7 +298,7 @@ def scan(
     plain = decompress(reader, limit)
     hashing = _Hashing(plain.read, algorithm)
     tar = TarReader(hashing, nameless=nameless)
-    entries: list[Listed] = []
+    entries: list[ListedEntry] = []
     texts: dict[str, bytes] = {}
     unpacked = 0
     while (member := tar.next()) is not None:

@@ -36,7 +36,7 @@ BLOCK_SIZE = 1 << 20
 KnownBlock = Callable[[bytes], bytes | None]
 
 
-class Writable(Protocol):
+class LayerSink(Protocol):
     """What takes the bytes of a blob in order."""
 
     def write(self, data: bytes, /) -> object: ...
@@ -68,7 +68,7 @@ class Packed(msgspec.Struct, frozen=True, kw_only=True):
 
 def pack(
     items: Iterable[Item],
-    output: Writable,
+    output: LayerSink,
     compression: Compression,
     workers: int = 2,
     known: KnownBlock | None = None,
@@ -132,7 +132,7 @@ class Blocks:
 
     def __init__(
         self,
-        output: Writable,
+        output: LayerSink,
         compression: Compression,
         pool: "ThreadPoolExecutor",
         workers: int,

@@ -33,7 +33,7 @@ _KINDS: dict[bytes, Kind] = {
 Pieces = tuple[tuple[int, int], ...]
 
 
-class Member(msgspec.Struct, frozen=True, gc=False):
+class TarMember(msgspec.Struct, frozen=True, gc=False):
     """An entry and where its `stored` bytes of data begin in the tar. `pieces` is None for a file without holes."""
 
     entry: Entry
@@ -125,7 +125,7 @@ class TarReader:
             raise CorruptError(f"a tar has one block of zeros at byte {at} and continues after it")
         return None
 
-    def next(self) -> Member | None:
+    def next(self) -> TarMember | None:
         """The next member; None at the end. What was not read of the one before is passed over.
 
         Raises CorruptError where the tar is damaged or cut off.
@@ -176,7 +176,7 @@ class TarReader:
         long_name: bytes | None,
         long_link: bytes | None,
         at: int,
-    ) -> Member:
+    ) -> TarMember:
         kind = _KINDS.get(header.flag)
         if kind is None:
             raise CorruptError(f"the tar entry at byte {at} has the type {header.flag!r}, which no layer may have")
@@ -220,7 +220,7 @@ class TarReader:
             major=header.major,
             minor=header.minor,
         )
-        return Member(entry, self.position, stored, pieces)
+        return TarMember(entry, self.position, stored, pieces)
 
     def _sparse(
         self, header: Header, block: bytes, records: Mapping[str, bytes], stored: int, at: int
@@ -320,7 +320,7 @@ def begins(reader: Readable) -> bool:
     return True
 
 
-def content(tar: TarReader, member: Member) -> Readable:
+def content(tar: TarReader, member: TarMember) -> Readable:
     """The content of the current member, holes as zeros. It is spent when the reader moves on."""
     return tar if member.pieces is None else Expanded(tar, member.entry.size, member.pieces)
 

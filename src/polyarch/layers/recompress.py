@@ -3,7 +3,7 @@
 import msgspec
 
 from polyarch.layers.compression import Compression
-from polyarch.layers.pack import BLOCK_SIZE, Blocks, Writable
+from polyarch.layers.pack import BLOCK_SIZE, Blocks, LayerSink
 from polyarch.oci.digest import Digest
 from polyarch.oci.place import Readable
 
@@ -17,7 +17,7 @@ class Recompressed(msgspec.Struct, frozen=True, kw_only=True):
     media_type: str
 
 
-def recompress(tar: Readable, output: Writable, compression: Compression, workers: int = 2) -> Recompressed:
+def recompress(tar: Readable, output: LayerSink, compression: Compression, workers: int = 2) -> Recompressed:
     """Write the uncompressed `tar` to `output`, cut every 1 MiB and compressed by `workers` threads.
 
     The caller compares the diff id with the one that it expects. Raises what reading `tar` raises.

@@ -12,13 +12,13 @@ import msgspec
 from polyarch.errors import CorruptError
 from polyarch.layers import whiteouts
 from polyarch.layers.entry import Entry, parent_of, plain
-from polyarch.layers.listing import Listed, Listing
+from polyarch.layers.listing import ListedEntry, Listing
 from polyarch.layers.resolve import resolve
 
-_ROOT = Listed(path="", kind="directory", mode=0o755)
+_ROOT = ListedEntry(path="", kind="directory", mode=0o755)
 
 
-class Node(msgspec.Struct, frozen=True, gc=False):
+class TreeNode(msgspec.Struct, frozen=True, gc=False):
     """One path of the image. `entry` has its path and what is there; a hard link has become a file.
 
     `source` is the entry of layer `layer` that has its bytes. Two nodes of one `layer` and `source` are names of one
@@ -26,11 +26,11 @@ class Node(msgspec.Struct, frozen=True, gc=False):
     """
 
     entry: Entry
-    source: Listed
+    source: ListedEntry
     layer: int
 
 
-class _Part:
+class _TreePart:
     """What some adjoining layers of a tree say: paths, with None for one that they delete, and names in directories.
 
     A finished part does not change any more.
@@ -39,7 +39,7 @@ class _Part:
     __slots__ = ("below", "deletes", "nodes")
 
     def __init__(self) -> None:
-        self.nodes: dict[str, Node | None] = {}
+        self.nodes: dict[str, TreeNode | None] = {}
         self.below: dict[str, set[str]] = {}
         self.deletes = False
 
@@ -54,11 +54,11 @@ class Tree:
     """
 
     def __init__(self, listings: Sequence[Listing] = ()) -> None:
-        bottom = _Part()
-        bottom.nodes[""] = Node(_ROOT, _ROOT, -1)
+        bottom = _TreePart()
+        bottom.nodes[""] = TreeNode(_ROOT, _ROOT, -1)
         self._count = 0
         # The topmost part first. Each is at least twice as large as the one above it, so there are few.
-        self._parts: tuple[_Part, ...] = (bottom,)
+        self._parts: tuple[_TreePart, ...] = (bottom,)
         for listing in listings:
             self._put_on_top(listing)
 
@@ -69,7 +69,7 @@ class Tree:
         tree._put_on_top(listing)
         return tree
 
-    def lookup(self, path: str) -> Node | None:
+    def lookup(self, path: str) -> TreeNode | None:
         """What is at `path`, no symbolic link followed."""
         for part in self._parts:
             if path in part.nodes:
@@ -84,7 +84,7 @@ class Tree:
         """The paths of what is in a directory, sorted; no symbolic link followed."""
         return sorted(self._names(path))
 
-    def walk(self, path: str = "") -> Iterator[Node]:
+    def walk(self, path: str = "") -> Iterator[TreeNode]:
         """What is at `path` and below, each directory before what is in it, names sorted."""
         pending = [path] if self.lookup(path) is not None else []
         while pending:
@@ -112,7 +112,7 @@ class Tree:
     # ── building
 
     def _put_on_top(self, listing: Listing) -> None:
-        top = _Part()
+        top = _TreePart()
         self._parts = (top, *self._parts)
         # What this layer has put there so far: its whiteouts, wherever they stand, speak of the rest only.
         self._own: set[str] = set()
@@ -124,7 +124,7 @@ class Tree:
             upper, lower, *rest = self._parts
             self._parts = (_merged(upper, lower, lowest=not rest), *rest)
 
-    def _put(self, path: str, node: Node) -> None:
+    def _put(self, path: str, node: TreeNode) -> None:
         top = self._parts[0]
         if path:
             top.below.setdefault(parent_of(path), set()).add(path)
@@ -172,7 +172,7 @@ class Tree:
             return whiteouts.is_bookkeeping(path)
         return True
 
-    def _add(self, entry: Listed, layer: int) -> None:
+    def _add(self, entry: ListedEntry, layer: int) -> None:
         path = entry.path
         if whiteouts.PREFIX in path and self._whiteout(path):
             return
@@ -180,7 +180,7 @@ class Tree:
         if entry.kind == "hardlink":
             node = self._linked(entry, path)
         else:
-            node = Node(entry if path == entry.path else plain(entry, path=path), entry, layer)
+            node = TreeNode(entry if path == entry.path else plain(entry, path=path), entry, layer)
         if node.entry.kind != "directory":
             if not path:
                 raise CorruptError("a layer replaces the root directory with something else")
@@ -198,26 +198,26 @@ class Tree:
             parent = "/".join(parts[:count])
             node = self.lookup(parent)
             if node is None:
-                made = Listed(path=parent, kind="directory", mode=0o755)
-                self._put(parent, Node(made, made, -1))
+                made = ListedEntry(path=parent, kind="directory", mode=0o755)
+                self._put(parent, TreeNode(made, made, -1))
                 # It is there for what is in it only, and goes with that.
                 self._own.discard(parent)
             elif node.entry.kind != "directory":
                 raise CorruptError(f"a layer puts {path} below {parent}, which is no directory")
         return path
 
-    def _linked(self, entry: Listed, path: str) -> Node:
+    def _linked(self, entry: ListedEntry, path: str) -> TreeNode:
         link = self.resolve(entry.link, follow_last=False)
         target = self.lookup(link)
         # One that names itself, or what is below it, would remove its target by being made.
         if (link + "/").startswith(path + "/") or target is None or target.entry.kind == "directory":
             raise CorruptError(f"{entry.path} is a hard link to {entry.link}, which is no file of the image")
-        return Node(plain(target.entry, path=path), target.source, target.layer)
+        return TreeNode(plain(target.entry, path=path), target.source, target.layer)
 
 
-def _merged(upper: _Part, lower: _Part, *, lowest: bool) -> _Part:
+def _merged(upper: _TreePart, lower: _TreePart, *, lowest: bool) -> _TreePart:
     """What both parts say together; below the `lowest` there is nothing that could be deleted."""
-    part = _Part()
+    part = _TreePart()
     part.nodes = {**lower.nodes, **upper.nodes}
     part.below = {**lower.below, **upper.below}
     for path in lower.below.keys() & upper.below.keys():

@@ -15,7 +15,7 @@ from polyarch.layers.entry import Entry, Stamp, kind_of
 Skip = Callable[[str, bool], bool]
 
 
-class Found(msgspec.Struct, frozen=True, gc=False):
+class WalkedEntry(msgspec.Struct, frozen=True, gc=False):
     """An entry, the path on this machine that it was found at, the stamp of its bytes, and its st_mode.
 
     The path may be longer than a system call takes: see `longpaths`.
@@ -27,7 +27,7 @@ class Found(msgspec.Struct, frozen=True, gc=False):
     mode: int
 
 
-def walk(root: str, skip: Skip | None = None, xattrs: bool = False) -> Iterator[Found]:
+def walk(root: str, skip: Skip | None = None, xattrs: bool = False) -> Iterator[WalkedEntry]:
     """What is below the directory `root`, each directory before what is in it, names sorted by their bytes.
 
     The root itself is not among it; no symbolic link is followed; sockets are left out. `skip` leaves out a path, and a
@@ -61,7 +61,7 @@ def walk(root: str, skip: Skip | None = None, xattrs: bool = False) -> Iterator[
                 first = seen.setdefault((status.st_dev, status.st_ino), path)
                 if first != path:
                     kind, link, size = "hardlink", first, 0
-            yield Found(
+            yield WalkedEntry(
                 Entry(
                     path=path,
                     kind=kind,

@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from polyarch.builder import summary
+from polyarch.builder.history import summary
 from polyarch.render.html import escape, page
 
 if TYPE_CHECKING:
-    from polyarch.builder import Record, Step
+    from polyarch.builder import BuildRecord, StepRecord
 
 _STYLE = """
 .lane { display: grid; grid-template-columns: 11rem 1fr; align-items: center; border-bottom: 1px solid var(--line); }
@@ -24,7 +24,7 @@ _STYLE = """
 _ROW = 1.5  # rem, from one row of bars to the next
 
 
-def render_page(record: "Record", *, planned: bool) -> str:
+def render_page(record: "BuildRecord", *, planned: bool) -> str:
     """The record as a page: a time line of the steps that ran, a table of all steps with reasons, then advice.
 
     `planned`: the record is of a build that did not run, so there is no time line.
@@ -43,12 +43,12 @@ def render_page(record: "Record", *, planned: bool) -> str:
     return page(title, lead, body, _STYLE)
 
 
-def _timeline(record: "Record") -> list[str]:
+def _timeline(record: "BuildRecord") -> list[str]:
     steps = [step for step in summary.shown_steps(record) if not step.cached]
     if not steps:
         return ["<h2>Time line</h2>\n<p>Everything was cached.</p>"]
     total = max(max(step.begun + step.seconds for step in steps), 0.001)
-    lanes: dict[str, list[Step]] = {}
+    lanes: dict[str, list[StepRecord]] = {}
     if any(len(step.platforms) > 1 for step in steps):
         lanes["shared"] = []
     for platform in record.platforms:
@@ -65,7 +65,7 @@ def _timeline(record: "Record") -> list[str]:
     ]
 
 
-def _lane(name: str, steps: "list[Step]", total: float) -> str:
+def _lane(name: str, steps: "list[StepRecord]", total: float) -> str:
     ends: list[float] = []  # for each row of bars, when it is free again
     bars = []
     for step in sorted(steps, key=lambda step: step.begun):
@@ -81,7 +81,7 @@ def _lane(name: str, steps: "list[Step]", total: float) -> str:
     return f'<div class="lane"><b>{escape(name)}</b><div class="track" style="{height}">{"".join(bars)}</div></div>'
 
 
-def _table(record: "Record", *, planned: bool) -> str:
+def _table(record: "BuildRecord", *, planned: bool) -> str:
     heads = "".join(f'<th scope="col">{word}</th>' for word in ("Step", "Platforms", "Result", "How", "Why"))
     rows = []
     for step in summary.shown_steps(record):

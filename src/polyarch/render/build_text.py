@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from polyarch.builder import summary
+from polyarch.builder.history import summary
 from polyarch.render import tables, text
 
 if TYPE_CHECKING:
-    from polyarch.builder import Record, Step
+    from polyarch.builder import BuildRecord, StepRecord
 
 _NAME_WIDTH = 60
 
 
-def render_text(record: "Record", now: float, *, planned: bool) -> str:
+def render_text(record: "BuildRecord", now: float, *, planned: bool) -> str:
     """The steps of a build as a table, the advice below.
 
     `now` is in seconds since 1970, and gives the build's age. `planned`: the record is of a build that did not run.
@@ -31,7 +31,7 @@ def render_text(record: "Record", now: float, *, planned: bool) -> str:
     return "\n".join(lines)
 
 
-def _row(step: "Step", record: "Record", planned: bool) -> Sequence[str]:
+def _row(step: "StepRecord", record: "BuildRecord", planned: bool) -> Sequence[str]:
     return (
         text.clip(text.plain(summary.step_name(step)), _NAME_WIDTH),
         summary.step_platforms(step, record),

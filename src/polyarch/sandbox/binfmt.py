@@ -15,7 +15,7 @@ _TRIES = 100
 _PAUSE = 0.002
 
 
-class Table:
+class BinfmtTable:
     """The table of this process's user namespace. It lives as long as the process."""
 
     def __init__(self) -> None:

@@ -18,13 +18,13 @@ from polyarch.oci.platform import Platform
 from polyarch.oci.text import shown
 from polyarch.sandbox import bpf, cwd, emulation, files, mounts, namespaces, runtime, search, seccomp, spec, syscalls
 from polyarch.sandbox.account import Account, resolve_user
-from polyarch.sandbox.emulators import VARIABLES, Copies
+from polyarch.sandbox.emulators import VARIABLES, EmulatorCopies
 from polyarch.sandbox.host import host_platform
+from polyarch.sandbox.mountpoints import Point, Stubs
 from polyarch.sandbox.mounts import Bind, File, Overlay, Tmpfs
 from polyarch.sandbox.output import Reader, Sink
 from polyarch.sandbox.process import Process
 from polyarch.sandbox.rootfs import Rootfs
-from polyarch.sandbox.stubs import Point, Stubs
 
 if TYPE_CHECKING:
     import subprocess
@@ -70,7 +70,7 @@ class Sandbox:
             raise RuntimeError("namespaces.enter() comes before a Sandbox")
         self._runtime = runtime.find(search_path)
         self._search_path = search_path
-        self._copies = Copies(emulators)
+        self._copies = EmulatorCopies(emulators)
         self._directory = str(directory)
         self._numbers = itertools.count()
         self._lock = threading.Lock()

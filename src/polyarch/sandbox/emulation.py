@@ -13,7 +13,7 @@ from polyarch.errors import PolyarchError, UnsupportedError
 from polyarch.oci import platform as platforms
 from polyarch.oci.platform import Platform
 from polyarch.sandbox import emulators, namespaces, probe, syscalls
-from polyarch.sandbox.binfmt import Table, host_emulators
+from polyarch.sandbox.binfmt import BinfmtTable, host_emulators
 from polyarch.sandbox.host import host_platform
 from polyarch.sandbox.mounts import Bind
 
@@ -27,7 +27,7 @@ _PATIENCE_MILLISECONDS = 10_000
 
 # One for the process, as its namespace is. `_table` is None until something is registered in it.
 _lock = threading.Lock()
-_table: Table | None = None
+_table: BinfmtTable | None = None
 _examined = False
 _registered: dict[str, str] = {}
 _refused: dict[str, str] = {}
@@ -98,7 +98,7 @@ def register_all(search_path: str) -> None:
                     _register(name, path)
 
 
-def prepare(platform: Platform, search_path: str, copies: emulators.Copies | None = None) -> Support:
+def prepare(platform: Platform, search_path: str, copies: emulators.EmulatorCopies | None = None) -> Support:
     """Makes `platform` run in this process's namespace, which is entered. Safe from many threads, cheap if repeated.
 
     With `copies`, by an emulator that reads no variables of what it runs. Raises UnsupportedError naming what is
@@ -110,7 +110,7 @@ def prepare(platform: Platform, search_path: str, copies: emulators.Copies | Non
     return found
 
 
-def isolate(copies: emulators.Copies) -> None:
+def isolate(copies: emulators.EmulatorCopies) -> None:
     """What is registered reads no variables any more, as far as that can be had."""
     with _lock:
         for architecture in _registered:
@@ -170,7 +170,7 @@ def _in_a_namespace(wanted: tuple[Platform, ...], search_path: str) -> tuple[Sup
     return tuple(_prepare(each, search_path) for each in wanted)
 
 
-def _prepare(platform: Platform, search_path: str, copies: emulators.Copies | None = None) -> Support:
+def _prepare(platform: Platform, search_path: str, copies: emulators.EmulatorCopies | None = None) -> Support:
     if runs_natively(platform):
         return Support(platform, "native")
     architecture = platform.architecture
@@ -213,7 +213,7 @@ def _register(architecture: str, emulator: str) -> None:
     global _table
     try:
         if _table is None:
-            _table = Table()
+            _table = BinfmtTable()
         _table.register(f"polyarch-{architecture}", architecture, emulator)
     except OSError as error:
         _refused[architecture] = f"registering an emulator needs Linux 6.7 or later, or root: {error.strerror}"
@@ -222,7 +222,7 @@ def _register(architecture: str, emulator: str) -> None:
     _isolated[architecture] = "no copy of it was made"
 
 
-def _isolate(architecture: str, copies: emulators.Copies) -> None:
+def _isolate(architecture: str, copies: emulators.EmulatorCopies) -> None:
     """Registers a copy that reads no variables over the emulator of `architecture`. The lock is held."""
     if not _isolated[architecture] or _table is None:
         return

@@ -94,7 +94,7 @@ class _Known(msgspec.Struct, frozen=True):
     reason: str = ""
 
 
-class Copies:
+class EmulatorCopies:
     """The copies in one directory, each named by the SHA-256 of the emulator that it was made of.
 
     `known.json` says which emulator has which digest, so that none is read twice. Several processes may use the

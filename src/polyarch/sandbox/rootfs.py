@@ -4,8 +4,8 @@ import contextlib
 import os
 
 from polyarch.sandbox import syscalls
+from polyarch.sandbox.mountpoints import Stubs
 from polyarch.sandbox.mounts import Overlay
-from polyarch.sandbox.stubs import Stubs
 
 
 class Rootfs:

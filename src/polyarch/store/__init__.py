@@ -10,13 +10,13 @@ if TYPE_CHECKING:
     from polyarch.store.cache import Cache
     from polyarch.store.caches import Caches
     from polyarch.store.gc import Garbage, Keep, Reclaimed, Usage
-    from polyarch.store.layout import Layout
+    from polyarch.store.layout import StoreLayout
     from polyarch.store.leases import Lease
     from polyarch.store.snapshots import Preparation, Snapshots
     from polyarch.store.store import Store
     from polyarch.store.temporary import TemporaryDirectory
     from polyarch.store.trees import remove_tree, tree_size
-    from polyarch.store.verify import Problem, Verifier
+    from polyarch.store.verify import StoreProblem, StoreVerifier
 
 _HOMES = {
     "BlobWriter": "blobs",
@@ -24,16 +24,16 @@ _HOMES = {
     "Caches": "caches",
     "Garbage": "gc",
     "Keep": "gc",
-    "Layout": "layout",
+    "StoreLayout": "layout",
     "Lease": "leases",
     "Preparation": "snapshots",
-    "Problem": "verify",
+    "StoreProblem": "verify",
     "Reclaimed": "gc",
     "Snapshots": "snapshots",
     "Store": "store",
     "TemporaryDirectory": "temporary",
     "Usage": "gc",
-    "Verifier": "verify",
+    "StoreVerifier": "verify",
     "remove_tree": "trees",
     "tree_size": "trees",
 }
@@ -44,16 +44,16 @@ __all__ = [
     "Caches",
     "Garbage",
     "Keep",
-    "Layout",
     "Lease",
     "Preparation",
-    "Problem",
     "Reclaimed",
     "Snapshots",
     "Store",
+    "StoreLayout",
+    "StoreProblem",
+    "StoreVerifier",
     "TemporaryDirectory",
     "Usage",
-    "Verifier",
     "remove_tree",
     "tree_size",
 ]

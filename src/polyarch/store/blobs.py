@@ -17,7 +17,7 @@ from polyarch.oci.place import Readable
 from polyarch.oci.verify import VerifyingReader
 from polyarch.store import disk
 from polyarch.store.growth import Growth
-from polyarch.store.layout import Layout
+from polyarch.store.layout import StoreLayout
 from polyarch.store.leases import Lease
 from polyarch.store.locks import StoreLock
 from polyarch.store.temporary import TemporaryDirectory
@@ -32,7 +32,7 @@ Trace = Callable[[str], None]
 class Blobs:
     """The blobs of a store. It owns one temporary directory, made at the first write, until `close`."""
 
-    def __init__(self, layout: Layout, lock: StoreLock, lease: Lease, trace: Trace, growth: Growth) -> None:
+    def __init__(self, layout: StoreLayout, lock: StoreLock, lease: Lease, trace: Trace, growth: Growth) -> None:
         self.layout = layout
         self.lock = lock
         self.lease = lease

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TypeVar
 
-from polyarch.store.layout import Layout
+from polyarch.store.layout import StoreLayout
 from polyarch.store.locks import FileLock
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ _T = TypeVar("_T")
 class Cache:
     """The cache of a store: one connection, opened at the first use, shared by all threads, closed by `close`."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: StoreLayout) -> None:
         self._layout = layout
         self._mutex = threading.Lock()
         self._connection: sqlite3.Connection | None = None

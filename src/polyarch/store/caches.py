@@ -13,7 +13,7 @@ from typing import Literal
 from polyarch.errors import ConflictError
 from polyarch.store import disk, growth, locks, temporary
 from polyarch.store.growth import Growth
-from polyarch.store.layout import Layout
+from polyarch.store.layout import StoreLayout
 
 # As of `--mount=type=cache,sharing=`: side by side, one after the other, or another directory for who comes second.
 Sharing = Literal["shared", "locked", "private"]
@@ -35,7 +35,7 @@ def _wait(attempt: Callable[[], bool]) -> None:
 class Caches:
     """The cache mounts of a store. It owns nothing: who uses one holds it for the length of a `with`."""
 
-    def __init__(self, layout: Layout, growth: Growth) -> None:
+    def __init__(self, layout: StoreLayout, growth: Growth) -> None:
         self._layout = layout
         self._growth = growth
 

@@ -99,7 +99,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
         return _cache_of(self.items)
 
 
-class Collector:
+class GarbageCollector:
     """Finds and removes the garbage of a store."""
 
     def __init__(self, blobs: Blobs, manifests: Manifests, tags: Tags, snapshots: Snapshots, caches: Caches) -> None:

@@ -70,7 +70,7 @@ from polyarch.oci import digest as digests
 from polyarch.oci.digest import Digest
 
 
-class Layout(msgspec.Struct, frozen=True):
+class StoreLayout(msgspec.Struct, frozen=True):
     """Where each thing is below `root`, an absolute path."""
 
     root: str

@@ -16,7 +16,7 @@ import msgspec
 from polyarch.oci import digest as digests
 from polyarch.oci.digest import Digest
 from polyarch.store import disk, locks
-from polyarch.store.layout import Layout
+from polyarch.store.layout import StoreLayout
 from polyarch.store.locks import StoreLock
 
 _SNAPSHOT = "snapshot "
@@ -35,7 +35,7 @@ class Lease:
     The file is made when something is first added. Safe from many threads.
     """
 
-    def __init__(self, layout: Layout, lock: StoreLock) -> None:
+    def __init__(self, layout: StoreLayout, lock: StoreLock) -> None:
         self._layout = layout
         self._lock = lock
         self._mutex = threading.Lock()
@@ -112,7 +112,7 @@ class Lease:
         self.close()
 
 
-def collect(layout: Layout) -> Leased:
+def collect(layout: StoreLayout) -> Leased:
     """What is leased now; leases of the dead are removed. The store must be locked exclusively."""
     return _parsed(_lines(layout.leases))
 

@@ -12,7 +12,7 @@ from polyarch.errors import PolyarchError
 from polyarch.store import disk, growth, temporary, trees
 from polyarch.store.blobs import Trace
 from polyarch.store.growth import Growth
-from polyarch.store.layout import Layout
+from polyarch.store.layout import StoreLayout
 from polyarch.store.leases import Lease
 from polyarch.store.locks import FileLock, StoreLock
 from polyarch.store.temporary import TemporaryDirectory
@@ -37,7 +37,7 @@ class Snapshots:
 
     def __init__(
         self,
-        layout: Layout,
+        layout: StoreLayout,
         lock: StoreLock,
         lease: Lease,
         trace: Trace,

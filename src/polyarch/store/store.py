@@ -21,7 +21,7 @@ from polyarch.store import disk, tags, temporary
 from polyarch.store.blobs import Blobs, BlobWriter, Trace
 from polyarch.store.cache import Cache
 from polyarch.store.growth import Growth, default_limit
-from polyarch.store.layout import Layout
+from polyarch.store.layout import StoreLayout
 from polyarch.store.leases import Lease
 from polyarch.store.locks import FileLock, StoreLock
 from polyarch.store.manifests import Manifests
@@ -32,8 +32,8 @@ from polyarch.store.temporary import TemporaryDirectory
 # What few commands need is imported where it is used: `images` starts 4 ms sooner.
 if TYPE_CHECKING:
     from polyarch.store.caches import Caches
-    from polyarch.store.gc import Collector, Keep, Reclaimed, Usage
-    from polyarch.store.verify import Problem, Verifier
+    from polyarch.store.gc import GarbageCollector, Keep, Reclaimed, Usage
+    from polyarch.store.verify import StoreProblem, StoreVerifier
 
 # As layers/compression.py has it by itself.
 LARGEST_LAYER = 100 << 30
@@ -60,7 +60,7 @@ class Store:
 
     def __init__(
         self,
-        layout: Layout,
+        layout: StoreLayout,
         trace: Trace = _no_trace,
         largest_layer: int = LARGEST_LAYER,
         cache_limit: int | None = None,
@@ -104,7 +104,7 @@ class Store:
         of the disk, at most 20 GB.
         Raises NotFoundError without `create`, PolyarchError where the root cannot be written.
         """
-        layout = Layout(os.path.abspath(root))
+        layout = StoreLayout(os.path.abspath(root))
         with disk.explained("open the store", layout.root):
             if not os.path.exists(layout.marker) or not os.path.exists(layout.index):
                 if not create:
@@ -300,14 +300,14 @@ class Store:
         """What the store takes on disk. Raises as `gc` does."""
         return self._collector().usage(keep, timeout)
 
-    def verify(self, progress: Callable[[int], None] | None = None) -> Iterator["Problem"]:
+    def verify(self, progress: Callable[[int], None] | None = None) -> Iterator["StoreProblem"]:
         """Read every blob and follow every reference: what is wrong, as it is found.
 
         `progress` is told the bytes of each blob that has been read; `usage` tells the sum.
         """
         return self._verifier().problems(progress)
 
-    def repair(self, problem: "Problem") -> bool:
+    def repair(self, problem: "StoreProblem") -> bool:
         """Do away with what is wrong, so that it can be fetched or made again; whether that was possible.
 
         A corrupt blob and a stray file are removed. A damaged index.json is set aside, and the images that are here
@@ -376,18 +376,18 @@ class Store:
     ) -> None:
         self.close(tidy=kind is None or issubclass(kind, Exception))
 
-    def _collector(self) -> "Collector":
-        from polyarch.store.gc import Collector
+    def _collector(self) -> "GarbageCollector":
+        from polyarch.store.gc import GarbageCollector
 
-        return Collector(self._blobs, self._manifests, self._tags, self.snapshots, self.caches)
+        return GarbageCollector(self._blobs, self._manifests, self._tags, self.snapshots, self.caches)
 
-    def _verifier(self) -> "Verifier":
-        from polyarch.store.verify import Verifier
+    def _verifier(self) -> "StoreVerifier":
+        from polyarch.store.verify import StoreVerifier
 
-        return Verifier(self._blobs, self._manifests, self._tags)
+        return StoreVerifier(self._blobs, self._manifests, self._tags)
 
 
-def _create(layout: Layout) -> None:
+def _create(layout: StoreLayout) -> None:
     if os.path.exists(layout.root) and not stat.S_ISDIR(os.stat(layout.root).st_mode):
         raise PolyarchError(f"{layout.root} is not a directory", "choose another one with --root")
     for directory in layout.directories():

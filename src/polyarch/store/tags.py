@@ -29,7 +29,7 @@ class Entries(msgspec.Struct, frozen=True):
     unnamed: tuple[Descriptor, ...]
 
 
-class _File(msgspec.Struct, frozen=True):
+class _IndexFile(msgspec.Struct, frozen=True):
     manifests: tuple[Descriptor, ...] = ()
 
 
@@ -211,7 +211,7 @@ def _decode(raw: bytes, path: str) -> dict[str, Any]:
 
 def _entries(raw: bytes, path: str) -> Entries:
     try:
-        found = msgspec.json.decode(raw, type=_File).manifests
+        found = msgspec.json.decode(raw, type=_IndexFile).manifests
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CorruptError(
             f"{path} is damaged: {error}",

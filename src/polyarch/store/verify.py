@@ -23,7 +23,7 @@ _CHUNK = 1 << 20
 Kind = Literal["corrupt", "absent", "size", "malformed", "stray", "index"]
 
 
-class Problem(msgspec.Struct, frozen=True, kw_only=True):
+class StoreProblem(msgspec.Struct, frozen=True, kw_only=True):
     """Something wrong: what kind of thing, with which blob or file, in a sentence, and the tags that it touches."""
 
     kind: Kind
@@ -32,7 +32,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...] = ()
 
 
-class Verifier:
+class StoreVerifier:
     """Reads the whole of a store."""
 
     def __init__(self, blobs: Blobs, manifests: Manifests, tags: Tags) -> None:
@@ -40,7 +40,7 @@ class Verifier:
         self._manifests = manifests
         self._tags = tags
 
-    def problems(self, progress: Callable[[int], None] | None = None) -> Iterator[Problem]:
+    def problems(self, progress: Callable[[int], None] | None = None) -> Iterator[StoreProblem]:
         """Everything that is wrong, as it is found; `progress` is told the bytes of each blob that was read.
 
         The blobs first, then what each tag reaches.
@@ -51,12 +51,14 @@ class Verifier:
             found = self._hash(digest)
             if found is not None and found != digest:
                 corrupt.add(digest)
-                yield Problem(kind="corrupt", subject=digest, message=f"{digest} is corrupt: its bytes have {found}")
+                yield StoreProblem(
+                    kind="corrupt", subject=digest, message=f"{digest} is corrupt: its bytes have {found}"
+                )
             if progress is not None:
                 progress(status.st_size)
         yield from self._references(corrupt)
 
-    def repair(self, problem: Problem) -> bool:
+    def repair(self, problem: StoreProblem) -> bool:
         """Do away with what is wrong; whether that was possible. See `Store.repair`."""
         if problem.kind == "index":
             self._restore_index()
@@ -87,20 +89,20 @@ class Verifier:
             return None  # collected in the meantime
         return f"{digests.algorithm(digest)}:{hasher.hexdigest()}"
 
-    def _strays(self) -> Iterator[Problem]:
+    def _strays(self) -> Iterator[StoreProblem]:
         blobs = self._blobs.layout.blobs
         for algorithm in sorted(os.listdir(blobs)):
             with os.scandir(f"{blobs}/{algorithm}") as entries:
                 for entry in entries:
                     named = digests.is_digest(f"{algorithm}:{entry.name}")
                     if not named or not entry.is_file(follow_symlinks=False):
-                        yield Problem(kind="stray", subject=entry.path, message=f"{entry.path} is no blob")
+                        yield StoreProblem(kind="stray", subject=entry.path, message=f"{entry.path} is no blob")
 
-    def _references(self, corrupt: set[Digest]) -> Iterator[Problem]:
+    def _references(self, corrupt: set[Digest]) -> Iterator[StoreProblem]:
         try:
             entries = self._tags.entries()
         except CorruptError as error:
-            yield Problem(kind="index", subject=self._blobs.layout.index, message=error.message)
+            yield StoreProblem(kind="index", subject=self._blobs.layout.index, message=error.message)
             return
         roots: dict[Digest, list[str]] = {}
         nodes: dict[Digest, Descriptor] = {}
@@ -114,7 +116,7 @@ class Verifier:
                     reported.add((descriptor.digest, descriptor.size))
                     yield msgspec.structs.replace(problem, tags=tuple(sorted(names)))
 
-    def _graph(self, root: Descriptor, corrupt: set[Digest]) -> Iterator[tuple[Problem, Descriptor]]:
+    def _graph(self, root: Descriptor, corrupt: set[Digest]) -> Iterator[tuple[StoreProblem, Descriptor]]:
         pending, seen = [root], set[tuple[Digest, int]]()
         while pending:
             node = pending.pop(0)
@@ -123,14 +125,14 @@ class Verifier:
             seen.add((node.digest, node.size))
             kind, message = self._fault(node, corrupt)
             if kind is not None:
-                yield Problem(kind=kind, subject=node.digest, message=message), node
+                yield StoreProblem(kind=kind, subject=node.digest, message=message), node
             elif node.media_type in KINDS and node.digest not in corrupt:
                 try:
                     pending.extend(children(self._manifests.load(node)))
                 except NotFoundError:
                     continue  # collected in the meantime
                 except CorruptError as error:
-                    yield Problem(kind="malformed", subject=node.digest, message=error.message), node
+                    yield StoreProblem(kind="malformed", subject=node.digest, message=error.message), node
 
     def _fault(self, node: Descriptor, corrupt: set[Digest]) -> tuple[Kind | None, str]:
         size = self._blobs.size(node.digest)

@@ -26,7 +26,7 @@ from polyarch.transfer import names, tarball
 from polyarch.transfer.docker_archive import MANIFEST, DockerArchive, Saved
 from polyarch.transfer.layout import INDEX, MARKER, VERSION, LayoutSource, blob_path
 from polyarch.transfer.names import Naming
-from polyarch.transfer.tarball import Members, TarWriter, Writable
+from polyarch.transfer.tarball import ArchiveSink, Members, TarWriter
 
 
 class OciArchive(LayoutSource):
@@ -97,7 +97,7 @@ class ArchiveWriter:
 
     in_order = True
 
-    def __init__(self, output: Writable, *, docker: bool = False, preferred: Platform | None = None) -> None:
+    def __init__(self, output: ArchiveSink, *, docker: bool = False, preferred: Platform | None = None) -> None:
         self._tar = TarWriter(output)
         self._docker = docker
         self._preferred = preferred

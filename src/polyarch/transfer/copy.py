@@ -21,11 +21,11 @@ from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.document import Index, Manifest
 from polyarch.oci.place import Fetching, Mounting, Originating, Partial, Readable, Source, Streaming, Tagged, Target
 from polyarch.oci.platform import Platform
-from polyarch.transfer import choosing
 from polyarch.transfer import graph as graphs
-from polyarch.transfer.choosing import Chosen
-from polyarch.transfer.crew import Crew
-from polyarch.transfer.graph import Graph, Node
+from polyarch.transfer import select
+from polyarch.transfer.graph import GraphNode, ImageGraph
+from polyarch.transfer.pool import WorkerPool
+from polyarch.transfer.select import Selection
 
 # How an image came to be named at its target: as it was; the original index though not all of its entries were
 # sent; an index of only those asked for; one manifest without an index.
@@ -97,14 +97,14 @@ def send(
     that are not what they claim, RegistryError. The first failure stops the rest; blobs that went before stay.
     """
     options = options or CopyOptions()
-    with Crew(1 if isinstance(target, Streaming) and target.in_order else options.concurrency) as crew:
+    with WorkerPool(1 if isinstance(target, Streaming) and target.in_order else options.concurrency) as crew:
         root = source.fetch_manifest(name)[0] if isinstance(source, Fetching) else source.resolve(name)
         root, chosen = _choose(source, root, options.called or name, options)
         only = None if chosen is None else chosen.digests
         graph = graphs.read(source, root, only, crew.map)
         if options.present_only and graph.absent and isinstance(graph.root.document, Index):
             gone = {entry.digest for entry in graph.absent}
-            chosen = Chosen(frozenset(entry.digest for entry in graph.root.document.manifests) - gone)
+            chosen = Selection(frozenset(entry.digest for entry in graph.root.document.manifests) - gone)
             graph = msgspec.structs.replace(graph, absent=())
         graphs.require_whole(graph, source, options.called or name)
         if chosen is None and names and _is_there(source, target, graph, names):
@@ -123,7 +123,7 @@ def send(
     )
 
 
-def _is_there(source: Source, target: Target, graph: Graph, names: Sequence[str]) -> bool:
+def _is_there(source: Source, target: Target, graph: ImageGraph, names: Sequence[str]) -> bool:
     """Whether the names at the target point at this image already, and all of it is known to be there.
 
     Then a few questions are all that is asked: what each name points at, and for each image's manifest. Its blobs were
@@ -151,7 +151,7 @@ def _stays(blob: Descriptor, source: Source, target: Target) -> bool:
     return isinstance(target, Mounting) or (isinstance(source, Partial) and source.lacks(blob))
 
 
-def _choose(source: Source, root: Descriptor, name: str, options: CopyOptions) -> tuple[Descriptor, Chosen | None]:
+def _choose(source: Source, root: Descriptor, name: str, options: CopyOptions) -> tuple[Descriptor, Selection | None]:
     """The root to copy, and what below it; None for all."""
     if options.platforms is None:
         return root, None
@@ -160,7 +160,7 @@ def _choose(source: Source, root: Descriptor, name: str, options: CopyOptions) -
         _require_platform(source, document, name, options.platforms)
         return root, None
     try:
-        chosen = choosing.choose(source, document, options.platforms)
+        chosen = select.choose(source, document, options.platforms)
     except NotFoundError as error:
         raise NotFoundError(f"{name}: {error.message}", error.hint) from None
     if options.single:
@@ -169,7 +169,7 @@ def _choose(source: Source, root: Descriptor, name: str, options: CopyOptions) -
                 f"{name}: {len(chosen)} images fit, but exactly one was asked for", "name one platform exactly"
             )
         return chosen[0].entry, None
-    picked = Chosen(frozenset(digest for leaf in chosen for digest in leaf.digests), chosen)
+    picked = Selection(frozenset(digest for leaf in chosen for digest in leaf.digests), chosen)
     everything = {entry.digest for entry in document.manifests if graphs.is_manifest(entry)}
     if picked.digests == everything and not picked.nested:
         return root, None
@@ -189,10 +189,10 @@ def _require_platform(source: Source, manifest: Manifest, name: str, wanted: tup
 def _write(
     sender: "_Sender",
     target: Target,
-    graph: Graph,
+    graph: ImageGraph,
     names: Sequence[str],
     options: CopyOptions,
-    chosen: Chosen | None,
+    chosen: Selection | None,
 ) -> tuple[Descriptor, Form]:
     """Write the manifests, and last the root under its names."""
     root = graph.root
@@ -217,7 +217,7 @@ def _write(
     return root.descriptor, "single" if options.single else "whole"
 
 
-def _write_sparse(sender: "_Sender", target: Target, graph: Graph, names: Sequence[str]) -> bool:
+def _write_sparse(sender: "_Sender", target: Target, graph: ImageGraph, names: Sequence[str]) -> bool:
     """Write the original indexes though some of their entries were not sent; False where the target refuses that."""
     try:
         for node in graph.indexes:
@@ -239,7 +239,7 @@ def _write_names(target: Target, descriptor: Descriptor, raw: bytes, names: Sequ
 class _Sender:
     """How one blob or manifest gets across, and the tally of it."""
 
-    def __init__(self, source: Source, target: Target, crew: Crew, unit: str, emit: progress.Emit) -> None:
+    def __init__(self, source: Source, target: Target, crew: WorkerPool, unit: str, emit: progress.Emit) -> None:
         self._source = source
         self._target = target
         self._crew = crew
@@ -265,11 +265,11 @@ class _Sender:
             self._report(blob, 0)
         self._crew.run(self._blob, ordered)
 
-    def manifests(self, nodes: Iterable[Node]) -> None:
+    def manifests(self, nodes: Iterable[GraphNode]) -> None:
         """Write these side by side, as `manifest`."""
         self._crew.run(self.manifest, list(nodes))
 
-    def manifest(self, node: Node) -> None:
+    def manifest(self, node: GraphNode) -> None:
         """Write a manifest or index by its digest, if the target has it not yet."""
         self._crew.check()
         if not self._target.has_manifest(node.descriptor):

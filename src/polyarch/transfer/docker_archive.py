@@ -23,7 +23,7 @@ from polyarch.oci.digest import Digest
 from polyarch.oci.document import Manifest
 from polyarch.oci.place import BlobReader, Readable
 from polyarch.oci.verify import VerifyingReader, verified
-from polyarch.transfer.names import Named
+from polyarch.transfer.names import NamedEntry
 from polyarch.transfer.tarball import Members, is_compressed
 
 MANIFEST = "manifest.json"
@@ -61,10 +61,10 @@ class DockerArchive:
         """What to call it in a message."""
         return self._members.where
 
-    def images(self) -> tuple[Named, ...]:
+    def images(self) -> tuple[NamedEntry, ...]:
         """The images, once for each name, in the archive's order. Raises CorruptError."""
         return tuple(
-            Named(name, self._manifest(position).descriptor())
+            NamedEntry(name, self._manifest(position).descriptor())
             for position, saved in enumerate(self._saved)
             for name in saved.repo_tags or [""]
         )

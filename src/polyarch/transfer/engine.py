@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from polyarch.errors import PolyarchError, UnsupportedError
-from polyarch.transfer.tarball import Writable
+from polyarch.transfer.tarball import ArchiveSink
 
 if TYPE_CHECKING:
     from http.client import HTTPResponse
@@ -69,7 +69,7 @@ def keeps_indexes(path: str) -> bool:
     return ["driver-type", "io.containerd.snapshotter.v1"] in (info.driver_status or [])
 
 
-def load(path: str, fill: Callable[[Writable], None]) -> tuple[str, ...]:
+def load(path: str, fill: Callable[[ArchiveSink], None]) -> tuple[str, ...]:
     """Let the engine at the socket `path` load the archive that `fill` writes; what the engine says, by line.
 
     Raises PolyarchError with the engine's own words.

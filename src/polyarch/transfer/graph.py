@@ -22,35 +22,35 @@ MAX_DEPTH = 4
 MAX_ENTRIES = 10_000
 
 # Calls a function on each item, side by side where it can, and gives the results in order.
-Map = Callable[[Callable[[Descriptor], "Node | None"], list[Descriptor]], "Iterable[Node | None]"]
+Map = Callable[[Callable[[Descriptor], "GraphNode | None"], list[Descriptor]], "Iterable[GraphNode | None]"]
 
 
-class Node(msgspec.Struct, frozen=True):
+class GraphNode(msgspec.Struct, frozen=True):
     """A manifest or index, and the descriptor under which it was reached."""
 
     descriptor: Descriptor
     document: Manifest | Index
 
 
-class Graph(msgspec.Struct, frozen=True, kw_only=True):
+class ImageGraph(msgspec.Struct, frozen=True, kw_only=True):
     """Everything below a root, each once. `indexes` come children first; the root itself is in its list.
 
     `absent` are the entries of indexes that the source named but does not have.
     """
 
-    root: Node
-    indexes: tuple[Node, ...]
-    manifests: tuple[Node, ...]
+    root: GraphNode
+    indexes: tuple[GraphNode, ...]
+    manifests: tuple[GraphNode, ...]
     blobs: tuple[Descriptor, ...]
     absent: tuple[Descriptor, ...]
 
 
-def in_turn(function: Callable[[Descriptor], Node | None], items: list[Descriptor]) -> Iterable[Node | None]:
+def in_turn(function: Callable[[Descriptor], GraphNode | None], items: list[Descriptor]) -> Iterable[GraphNode | None]:
     """A Map for who has no threads."""
     return map(function, items)
 
 
-def read_node(source: Source, descriptor: Descriptor) -> Node:
+def read_node(source: Source, descriptor: Descriptor) -> GraphNode:
     """The manifest or index that `descriptor` points at. Raises NotFoundError, CorruptError."""
     if descriptor.size > documents.MAX_SIZE:
         raise CorruptError(
@@ -63,19 +63,19 @@ def read_node(source: Source, descriptor: Descriptor) -> Node:
         # Registries compare what a manifest is sent as with what it says that it is.
         if descriptor.media_type != document.media_type:
             descriptor = msgspec.structs.replace(descriptor, media_type=document.media_type)
-        return Node(descriptor, document)
+        return GraphNode(descriptor, document)
     except CorruptError as error:
         raise CorruptError(f"{descriptor.digest}: {error.message}", error.hint) from error
 
 
-def read(source: Source, root: Descriptor, only: Collection[Digest] | None = None, each: Map = in_turn) -> Graph:
+def read(source: Source, root: Descriptor, only: Collection[Digest] | None = None, each: Map = in_turn) -> ImageGraph:
     """The graph below `root`; of indexes, only the entries with the digests in `only` where it is given.
 
     Entries of unknown media types are passed over, as image-spec has it (image-index.md). Raises NotFoundError if the
     root itself is not there, CorruptError for a graph that is malformed, too deep or too large.
     """
     first = read_node(source, root)
-    known: dict[Digest, Node] = {root.digest: first}
+    known: dict[Digest, GraphNode] = {root.digest: first}
     depths: dict[Digest, int] = {}
     absent: dict[Digest, Descriptor] = {}
     blobs: dict[Digest, Descriptor] = {}
@@ -100,7 +100,7 @@ def read(source: Source, root: Descriptor, only: Collection[Digest] | None = Non
             else:
                 known[entry.digest] = found
     nested = sorted((node for digest, node in known.items() if depths[digest] >= 0), key=_deepest_first(depths))
-    return Graph(
+    return ImageGraph(
         root=first,
         indexes=tuple(nested),
         manifests=tuple(node for digest, node in known.items() if depths[digest] < 0),
@@ -122,7 +122,7 @@ def is_elsewhere(blob: Descriptor) -> bool:
     return bool(blob.urls) and not media_types.is_distributable(blob.media_type)
 
 
-def in_order(graph: Graph) -> list[list[Node]]:
+def in_order(graph: ImageGraph) -> list[list[GraphNode]]:
     """All but the root in groups, each of which names only what is in groups before it, or not in the graph at all.
 
     What a document names is its `manifests` and its `subject`: some registries refuse what comes before that.
@@ -135,7 +135,7 @@ def in_order(graph: Graph) -> list[list[Node]]:
         waits[digest] = len(named)
         for other in named:
             waiting_for.setdefault(other, []).append(digest)
-    groups: list[list[Node]] = []
+    groups: list[list[GraphNode]] = []
     ready = [digest for digest, count in waits.items() if not count]
     while ready:
         groups.append([nodes[digest] for digest in ready])
@@ -153,14 +153,14 @@ def _named(document: Manifest | Index) -> set[Digest]:
     return named | ({document.subject} if document.subject is not None else set())
 
 
-def missing(graph: Graph, source: Source) -> tuple[Descriptor, ...]:
+def missing(graph: ImageGraph, source: Source) -> tuple[Descriptor, ...]:
     """What the graph needs and the source cannot give: absent manifests, then blobs, as far as the source knows."""
     if not isinstance(source, Partial):
         return graph.absent
     return (*graph.absent, *(blob for blob in graph.blobs if not is_elsewhere(blob) and source.lacks(blob)))
 
 
-def require_whole(graph: Graph, source: Source, name: str) -> None:
+def require_whole(graph: ImageGraph, source: Source, name: str) -> None:
     """Raises NotFoundError that names what of the graph `source` does not have, and for which platforms."""
     gone = missing(graph, source)
     if not gone:
@@ -190,7 +190,7 @@ def is_manifest(entry: Descriptor) -> bool:
     return entry.media_type in media_types.MANIFESTS | media_types.INDEXES
 
 
-def _read_or_none(source: Source, entry: Descriptor) -> Node | None:
+def _read_or_none(source: Source, entry: Descriptor) -> GraphNode | None:
     try:
         return read_node(source, entry)
     except NotFoundError:
@@ -207,5 +207,5 @@ def _check_bounds(root: Descriptor, level: list[Descriptor], depth: int, visited
         raise CorruptError(f"the index {root.digest} has more than {MAX_ENTRIES} entries")
 
 
-def _deepest_first(depths: dict[Digest, int]) -> Callable[[Node], tuple[int, str]]:
+def _deepest_first(depths: dict[Digest, int]) -> Callable[[GraphNode], tuple[int, str]]:
     return lambda node: (-depths[node.descriptor.digest], node.descriptor.digest)

@@ -18,7 +18,7 @@ from polyarch.oci.document import Index
 from polyarch.oci.place import BlobReader, Readable
 from polyarch.oci.verify import VerifyingReader, verified
 from polyarch.transfer import names
-from polyarch.transfer.names import Named, Names
+from polyarch.transfer.names import NamedEntry, Names
 
 MARKER = "oci-layout"
 INDEX = "index.json"
@@ -32,27 +32,27 @@ def blob_path(digest: Digest) -> str:
     return f"blobs/{digests.algorithm(digest)}/{digests.encoded(digest)}"
 
 
-class Opened(Readable, Protocol):
+class OpenedLayout(Readable, Protocol):
     """The bytes of a file, not yet verified."""
 
     def close(self) -> None: ...
 
 
-class Files(Protocol):
+class LayoutFiles(Protocol):
     """A tree of files to read: a directory, or the members of an archive. Paths are relative, with slashes."""
 
     @property
     def where(self) -> str: ...
     def size(self, path: str) -> int | None: ...
     def signature(self, path: str) -> object: ...
-    def open(self, path: str, offset: int = 0) -> Opened: ...
+    def open(self, path: str, offset: int = 0) -> OpenedLayout: ...
     def read(self, path: str, limit: int) -> bytes: ...
 
 
 class LayoutSource:
     """A layout to read from: Source and Partial of `oci/place.py`. The files belong to whom gave them."""
 
-    def __init__(self, files: Files) -> None:
+    def __init__(self, files: LayoutFiles) -> None:
         self._files = files
         # What index.json said last, and of which file that was.
         self._known: tuple[object, Names] | None = None
@@ -78,10 +78,10 @@ class LayoutSource:
             self._known = (signature, Names(index))
         return self._known[1]
 
-    def images(self) -> tuple[Named, ...]:
+    def images(self) -> tuple[NamedEntry, ...]:
         """The images at its top, in order; index.json itself where it lists one image's platforms without a name."""
         index = self.index()
-        return (Named("", index.descriptor()),) if names.is_one_image(index) else names.entries(index)
+        return (NamedEntry("", index.descriptor()),) if names.is_one_image(index) else names.entries(index)
 
     def resolve(self, name: str) -> Descriptor:
         """What a name in full, a ref name or any digest inside points at; the only image for an empty name.
@@ -157,7 +157,7 @@ class Directory:
             return None
         return status.st_ino, status.st_mtime_ns, status.st_size
 
-    def open(self, path: str, offset: int = 0) -> Opened:
+    def open(self, path: str, offset: int = 0) -> OpenedLayout:
         """The file at `path` from `offset` on, to be closed. Raises NotFoundError."""
         try:
             file = (self._root / path).open("rb")
@@ -176,7 +176,7 @@ class Directory:
             raise NotFoundError(f"{self.where} has no {path}") from None
 
 
-class Layout(LayoutSource):
+class OciLayout(LayoutSource):
     """A layout directory, to read and to write: also Target of `oci/place.py`.
 
     A blob is written to a file beside its place and renamed, so it is whole or absent; index.json is replaced
@@ -188,7 +188,7 @@ class Layout(LayoutSource):
         self._root = root
 
     @classmethod
-    def create(cls, root: Path) -> "Layout":
+    def create(cls, root: Path) -> "OciLayout":
         """The layout at `root`, made if there is none. Raises ConflictError if the directory holds other things."""
         layout = cls(root)
         if (root / MARKER).exists():
@@ -245,7 +245,7 @@ class Layout(LayoutSource):
             yield
 
 
-def open_layout(root: Path) -> Layout:
+def open_layout(root: Path) -> OciLayout:
     """The layout at `root`, to read. Raises NotFoundError if there is none, CorruptError for one of another version."""
     marker = root / MARKER
     if not marker.is_file():
@@ -256,7 +256,7 @@ def open_layout(root: Path) -> Layout:
         raise CorruptError(f"{marker} is malformed: {error}") from error
     if not str(version).startswith("1."):
         raise CorruptError(f"{root} is an OCI image layout of version {version}, and only 1 is known")
-    return Layout(root)
+    return OciLayout(root)
 
 
 def _replace(path: Path, raw: bytes) -> None:

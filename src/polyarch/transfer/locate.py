@@ -35,7 +35,7 @@ PREFIXES: tuple[tuple[str, Kind], ...] = (
 _ENGINES = (("containers-storage:", "podman"), ("docker-daemon:", "docker"))
 
 
-class Location(msgspec.Struct, frozen=True, kw_only=True):
+class ImageLocation(msgspec.Struct, frozen=True, kw_only=True):
     """Where an image is: `path` for layouts and archives, with the `name` inside; else `reference`."""
 
     kind: Kind
@@ -52,7 +52,7 @@ class Places(msgspec.Struct, frozen=True):
     spool: Callable[[], BinaryIO]
 
 
-class Found(msgspec.Struct, frozen=True, kw_only=True):
+class LocatedImage(msgspec.Struct, frozen=True, kw_only=True):
     """A place and a name in it. `repository` is set where it is a registry's, so that blobs can stay there."""
 
     source: Source
@@ -60,53 +60,53 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     repository: Reference | None = None
 
 
-def parse(text: str) -> Location:
+def parse(text: str) -> ImageLocation:
     """The location that `text` spells. Raises UsageError."""
     for prefix, kind in PREFIXES:
         if not text.startswith(prefix):
             continue
         rest = text.removeprefix(prefix)
         if kind == "registry":
-            return Location(kind=kind, reference=references.parse(rest).tagged())
+            return ImageLocation(kind=kind, reference=references.parse(rest).tagged())
         path, name = _split(rest)
         if not path:
             raise UsageError(f"{text!r} names no path", f"write {prefix}PATH, or {prefix}PATH:TAG")
-        return Location(kind=kind, path=path, name=name)
+        return ImageLocation(kind=kind, path=path, name=name)
     for prefix, program in _ENGINES:
         if text.startswith(prefix):
             raise UsageError(
                 f"{text}: the storage of another program cannot be read",
                 f"bring the image here with: {program} save {text.removeprefix(prefix)} | polyarch load",
             )
-    return Location(kind="any", reference=references.parse(text).tagged())
+    return ImageLocation(kind="any", reference=references.parse(text).tagged())
 
 
-def of_path(path: str) -> Location:
+def of_path(path: str) -> ImageLocation:
     """The location of a layout directory or an archive file given by its path alone."""
-    return Location(kind="layout" if Path(path).is_dir() else "archive", path=path)
+    return ImageLocation(kind="layout" if Path(path).is_dir() else "archive", path=path)
 
 
 @contextlib.contextmanager
-def opened(location: Location, places: Places) -> Iterator[Found]:
+def opened(location: ImageLocation, places: Places) -> Iterator[LocatedImage]:
     """The place of `location`, closed at the end. Raises NotFoundError, CorruptError."""
-    from polyarch.transfer.lazy import LazySource
+    from polyarch.transfer.read_through import ReadThroughSource
 
     if location.kind == "layout":
         from polyarch.transfer.layout import open_layout
 
-        yield Found(source=open_layout(Path(location.path)), name=location.name)
+        yield LocatedImage(source=open_layout(Path(location.path)), name=location.name)
     elif location.kind == "archive":
         from polyarch.transfer.archive import open_path
 
         with open_path(Path(location.path), places.spool) as archive:
-            yield Found(source=archive, name=location.name)
+            yield LocatedImage(source=archive, name=location.name)
     elif location.kind == "registry":
         assert location.reference is not None
         repository = places.registry.repository(location.reference)
-        yield Found(source=repository, name=location.reference.version, repository=location.reference.repository)
+        yield LocatedImage(source=repository, name=location.reference.version, repository=location.reference.repository)
     else:
         assert location.reference is not None
-        yield Found(source=LazySource(places.store, places.registry), name=str(location.reference))
+        yield LocatedImage(source=ReadThroughSource(places.store, places.registry), name=str(location.reference))
 
 
 def not_found(text: str, error: NotFoundError, hint: str | None = None) -> NotFoundError:

@@ -25,17 +25,17 @@ IMAGE_NAME = "io.containerd.image.name"
 _Key = tuple[str | None, ...]
 
 
-class Named(msgspec.Struct, frozen=True):
+class NamedEntry(msgspec.Struct, frozen=True):
     """An image at the top of a layout: the name it goes by, empty if it has none, and what it points at."""
 
     name: str
     descriptor: Descriptor
 
 
-def entries(index: Index) -> tuple[Named, ...]:
+def entries(index: Index) -> tuple[NamedEntry, ...]:
     """The images at the top, in order; where an entry has both names, the one in full."""
     return tuple(
-        Named(entry.annotations.get(IMAGE_NAME) or entry.annotations.get(REF_NAME, ""), _bare(entry))
+        NamedEntry(entry.annotations.get(IMAGE_NAME) or entry.annotations.get(REF_NAME, ""), _bare(entry))
         for entry in index.manifests
     )
 

@@ -1,7 +1,7 @@
 """Sending an image to a registry, and remembering that it was: one place, so that no way of sending forgets it.
 
-Remembered is what the repository has now (`transfer/lazy.py` mounts and fetches from there), and what the tag points
-at, so that a later push can tell whether somebody else changed it.
+Remembered is what the repository has now (`transfer/read_through.py` mounts and fetches from there), and what the tag
+points at, so that a later push can tell whether somebody else changed it.
 """
 
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from polyarch.oci.place import Source
 from polyarch.oci.reference import Reference
 from polyarch.transfer import copy as copier
 from polyarch.transfer.copy import CopyOptions, Sent
-from polyarch.transfer.lazy import record_image
+from polyarch.transfer.read_through import record_image
 
 if TYPE_CHECKING:
     from polyarch.registry import Registry

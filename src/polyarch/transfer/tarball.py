@@ -27,13 +27,13 @@ _BZIP2 = tuple(b"BZh%d" % level + number for level in range(1, 10) for number in
 _MAGIC = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ\0", *_BZIP2)
 
 
-class Writable(Protocol):
+class ArchiveSink(Protocol):
     """Where a stream goes to."""
 
     def write(self, data: bytes, /) -> object: ...
 
 
-class Member(msgspec.Struct, frozen=True):
+class ArchiveMember(msgspec.Struct, frozen=True):
     """Where a member's bytes are; `link` is what a symbolic or hard link points at, in terms of the archive."""
 
     offset: int
@@ -75,7 +75,7 @@ class Members:
         """What to call the archive in a message."""
         return self._where
 
-    def find(self, path: str) -> Member | None:
+    def find(self, path: str) -> ArchiveMember | None:
         """The regular file at `path`, through links of the archive; None if there is none."""
         seen = 0
         member = self._members.get(posixpath.normpath(path))
@@ -156,10 +156,10 @@ def is_compressed(start: bytes) -> bool:
     return start.startswith(_MAGIC)
 
 
-def _scan(file: BinaryIO, where: str) -> dict[str, Member]:
+def _scan(file: BinaryIO, where: str) -> dict[str, ArchiveMember]:
     import tarfile
 
-    members: dict[str, Member] = {}
+    members: dict[str, ArchiveMember] = {}
     end = file.seek(0, 2)
     file.seek(0)
     try:
@@ -167,15 +167,15 @@ def _scan(file: BinaryIO, where: str) -> dict[str, Member]:
             for info in archive:
                 path = _path(info.name, where)
                 if info.issym():
-                    members[path] = Member(
+                    members[path] = ArchiveMember(
                         0, 0, posixpath.normpath(posixpath.join(posixpath.dirname(path), info.linkname))
                     )
                 elif info.islnk():
-                    members[path] = Member(0, 0, _path(info.linkname, where))
+                    members[path] = ArchiveMember(0, 0, _path(info.linkname, where))
                 elif info.isreg() and not info.issparse():
                     if info.offset_data + info.size > end:
                         raise CorruptError(f"{where} ends in the middle of {path}")
-                    members[path] = Member(info.offset_data, info.size)
+                    members[path] = ArchiveMember(info.offset_data, info.size)
                 if len(members) > MAX_MEMBERS:
                     raise CorruptError(f"{where} has more than {MAX_MEMBERS} members")
     except (tarfile.TarError, ValueError, EOFError) as error:
@@ -195,7 +195,7 @@ def _path(name: str, where: str) -> str:
 class Compressing:
     """A Writable that compresses into another, block by block as layers are. It owns nothing; `finish` ends it."""
 
-    def __init__(self, output: Writable, compression: "Compression") -> None:
+    def __init__(self, output: ArchiveSink, compression: "Compression") -> None:
         self._output = output
         self._compress = compression.compressor()
         self._pending = bytearray()
@@ -217,7 +217,7 @@ class Compressing:
 class TarWriter:
     """A deterministic tar stream: no times, no owners, files of mode 0644. It owns nothing; `finish` ends it."""
 
-    def __init__(self, output: Writable) -> None:
+    def __init__(self, output: ArchiveSink) -> None:
         self._output = output
         self._written = 0
         self._directories: set[str] = set()

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from polyarch.builder.perform.layer import Layer
+from polyarch.builder.cache.results import Layer
 from polyarch.builder.perform.stack import Stack
+from polyarch.contents.unpack import LayerBlob as BlobLayer
+from polyarch.contents.unpack import Unpacker
 from polyarch.errors import CorruptError, NotFoundError, PolyarchError
-from polyarch.images.unpack import Layer as BlobLayer
-from polyarch.images.unpack import Unpacker
 from polyarch.layers import toc
 from polyarch.layers.content import open_content
 from polyarch.layers.entry import Content, Entry, Item, LocalFile, order
-from polyarch.layers.listing import Listed, Listing, decode
+from polyarch.layers.listing import ListedEntry, Listing, decode
 from polyarch.layers.tree import Tree
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.place import Readable
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from polyarch.layers.extract import LayerFiles
     from polyarch.store import Store
-    from polyarch.transfer.lazy import LazySource
+    from polyarch.transfer.read_through import ReadThroughSource
 
 _T = TypeVar("_T")
 # A program's capabilities, and what a process writes for other programs to read.
@@ -53,7 +53,7 @@ class Filesystems:
     It owns the files that it opened for reading blobs, until `close`. `scratch` is a directory for spooled blobs.
     """
 
-    def __init__(self, store: "Store", source: "LazySource", unpacker: Unpacker, scratch: Path) -> None:
+    def __init__(self, store: "Store", source: "ReadThroughSource", unpacker: Unpacker, scratch: Path) -> None:
         self._store = store
         self._source = source
         self._unpacker = unpacker
@@ -157,7 +157,7 @@ class Filesystems:
         snapshot = self._snapshot(layer)
         return ((entry, snapshot.content(entry)) for entry in snapshot.listing.entries)
 
-    def content(self, owner: Layer, entry: Listed) -> Content:
+    def content(self, owner: Layer, entry: ListedEntry) -> Content:
         """Where the bytes of a file of a layer are."""
         if not owner.diff_id or owner.blob is None:
             found = self._snapshot(owner).content(entry)
@@ -255,7 +255,7 @@ class _Snapshot(msgspec.Struct, frozen=True):
 def _read_snapshot(root: str) -> _Snapshot:
     from polyarch.layers.diff import changes
 
-    entries: list[Listed] = []
+    entries: list[ListedEntry] = []
     stamps: dict[str, bytes] = {}
     for entry, content in changes(root, "overlay"):
         entries.append(_listed(entry))
@@ -282,9 +282,9 @@ def _blob(layer: Layer) -> BlobLayer:
     return BlobLayer(layer.diff_id, layer.blob)
 
 
-def _listed(entry: Entry) -> Listed:
+def _listed(entry: Entry) -> ListedEntry:
     """The entry of a changeset as a layer has it: what this machine's security modules wrote on files stays here."""
     fields = {name: getattr(entry, name) for name in Entry.__struct_fields__}
     if entry.xattrs:
         fields["xattrs"] = tuple(pair for pair in entry.xattrs if pair[0].startswith(_KEPT_XATTRS))
-    return Listed(**fields)
+    return ListedEntry(**fields)

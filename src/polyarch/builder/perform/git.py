@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from polyarch import progress
-from polyarch.builder.perform.files import FlatFiles
+from polyarch.builder.perform.copy.files import FlatFiles
 from polyarch.builder.vertices import Git
 from polyarch.errors import CancelledError, NotFoundError, PolyarchError, UnsupportedError
 from polyarch.layers.entry import Content, LocalFile

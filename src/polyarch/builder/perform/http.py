@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from polyarch import progress
-from polyarch.builder.perform.files import FlatFiles
+from polyarch.builder.perform.copy.files import FlatFiles
 from polyarch.errors import CorruptError, RegistryError
 from polyarch.layers.entry import Entry
 from polyarch.oci import digest as digests

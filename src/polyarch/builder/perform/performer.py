@@ -11,54 +11,55 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 
 from polyarch import progress
-from polyarch.builder import coding
-from polyarch.builder.perform import layer as records
-from polyarch.builder.perform.copies import Copies
+from polyarch.builder import encoding
+from polyarch.builder.cache import results as records
+from polyarch.builder.cache.results import Layer
+from polyarch.builder.export.streaming import no_upload
+from polyarch.builder.perform.copy.performer import CopyPerformer
+from polyarch.builder.perform.environment import VERSION, Result, StepEnvironment, key_of, stack_of
 from polyarch.builder.perform.filesystem import Filesystems
-from polyarch.builder.perform.layer import Layer
-from polyarch.builder.perform.site import VERSION, Result, Site, key_of, stack_of
-from polyarch.builder.perform.sources import Sources
+from polyarch.builder.perform.sources import CopySources
 from polyarch.builder.perform.stack import Stack, on
-from polyarch.builder.perform.streaming import no_upload
 from polyarch.builder.solve import Outside
 from polyarch.builder.vertices import (
     NOTHING,
+    BuildGraph,
     Context,
-    Copy,
+    CopyFiles,
     Git,
-    Graph,
     Http,
     ImageLayers,
     Inline,
     MakeDirectory,
-    Run,
+    RunCommand,
     Stacked,
     Vertex,
     VertexId,
     inputs,
+    tag,
 )
+from polyarch.contents.unpack import Unpacker, layers_of
 from polyarch.dockerfile import rules
-from polyarch.dockerfile.rules import Finding
+from polyarch.dockerfile.rules import LintFinding
 from polyarch.dockerfile.source import Location
 from polyarch.errors import CancelledError
-from polyarch.images.unpack import Unpacker, layers_of
 from polyarch.oci import config as configs
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.document import Manifest
 from polyarch.oci.place import BlobReader
 
 if TYPE_CHECKING:
-    from polyarch.builder.perform.running import Runner
+    from polyarch.builder.perform.run import Runner
     from polyarch.sandbox import Sandbox
 
 # How often a step looks whether a lock that another process holds is free: a flock cannot be waited for and given up.
 _PAUSE = 0.01
 
 
-class Performer:
+class VertexPerformer:
     """A `solve.Performer` of vertices. It owns the sandbox, once it is needed, and open files, until `close`."""
 
-    def __init__(self, graph: Graph, site: Site, emit: progress.Emit) -> None:
+    def __init__(self, graph: BuildGraph, site: StepEnvironment, emit: progress.Emit) -> None:
         self._graph = graph
         self._site = site
         self._emit = emit
@@ -77,8 +78,8 @@ class Performer:
         self.filesystems = Filesystems(
             site.store, site.source, Unpacker(site.store, site.source, emit, self._glance), site.scratch
         )
-        self._sources = Sources(graph, site)
-        self._copies = Copies(graph, site, self._sources, self.filesystems, emit)
+        self._sources = CopySources(graph, site)
+        self._copies = CopyPerformer(graph, site, self._sources, self.filesystems, emit)
 
     def close(self) -> None:
         """Undo the mounts, close the files, remember the stats of contexts."""
@@ -97,11 +98,11 @@ class Performer:
         """
         self._targets = frozenset(targets)
         vertices = self._graph.vertices
-        if any(isinstance(value, Run) for value in vertices.values()):
+        if any(isinstance(value, RunCommand) for value in vertices.values()):
             return
         self._unpacks = False
         self._copies.pack_ahead(self._site.uploads)
-        bases = dict.fromkeys(value.base for value in vertices.values() if isinstance(value, Copy | MakeDirectory))
+        bases = dict.fromkeys(value.base for value in vertices.values() if isinstance(value, CopyFiles | MakeDirectory))
         images = [value for one in self._graph.layers(*bases) if isinstance(value := vertices[one], ImageLayers)]
         self.filesystems.foresee(layer for image in images for layer in self._image(image))
 
@@ -120,12 +121,12 @@ class Performer:
         value = self._graph.vertices[vertex]
         if self._site.no_cache or vertex in self._graph.uncached or not self._anew.isdisjoint(inputs):
             self._anew.add(vertex)
-        parts: list[object] = [VERSION, type(value).__name__]
+        parts: list[object] = [VERSION, tag(value)]
         match value:
             case Context():
                 # What of it matters is known to those who copy from it.
                 parts.append(value.name)
-            case Copy():
+            case CopyFiles():
                 rest = msgspec.structs.replace(value, base=NOTHING, accounts=NOTHING, parts=())
                 selected = self._copies.selected(value, inputs, of_result=vertex in self._targets)
                 taken = self._taken[vertex] = selected
@@ -134,7 +135,7 @@ class Performer:
                 parts += [msgspec.structs.replace(value, base=NOTHING), key_of(value.base, inputs)]
             case Stacked():
                 parts += [key_of(value.below, inputs), key_of(value.layers, inputs)]
-            case Run():
+            case RunCommand():
                 mounts = [msgspec.structs.replace(mount, source=NOTHING) for mount in value.mounts]
                 # The addresses of extra hosts are no reason to run again, their names are; as in BuildKit.
                 hosts = tuple((name, "") for name, _ in value.hosts)
@@ -149,7 +150,7 @@ class Performer:
                 parts += [self._site.repositories.commit(value), msgspec.structs.replace(value, url=url, ref="")]
             case _:
                 parts.append(value)
-        return f"sha256:{hashlib.sha256(coding.to_json(parts)).hexdigest()}"
+        return f"sha256:{hashlib.sha256(encoding.to_json(parts)).hexdigest()}"
 
     def load(self, vertex: VertexId, cache_key: str) -> Result | None:
         """As of `solve.Performer`."""
@@ -171,7 +172,7 @@ class Performer:
     def prepare(self, pending: Iterable[VertexId]) -> None:
         """As of `solve.Performer`: enter the namespace, if something runs, or what once ran is to be read."""
         todo = tuple(pending)
-        self._unpacks = any(isinstance(self._graph.vertices[vertex], Run) for vertex in todo)
+        self._unpacks = any(isinstance(self._graph.vertices[vertex], RunCommand) for vertex in todo)
         read = self._targets.union(*map(self.inputs, todo))
         if self._unpacks or not self._bare.isdisjoint(read):
             from polyarch.sandbox import enter
@@ -190,11 +191,11 @@ class Performer:
                 return self._stacked(vertex, value, inputs)
             case Git():
                 return self._site.repositories.files(value, self._site.repositories.commit(value))
-            case Copy():
+            case CopyFiles():
                 made = self._copies.copy(value, inputs, self._site.uploads if vertex in self._targets else no_upload)
             case MakeDirectory():
                 made = self._copies.make_directory(value, inputs)
-            case Run():
+            case RunCommand():
                 base, created = stack_of(value.base, inputs), self._site.created
                 mounted = [mount.source for mount in value.mounts if mount.source]
                 sources = {source: self._mount_source(source, inputs) for source in mounted}
@@ -206,13 +207,14 @@ class Performer:
         self._note(vertex, made)
         return (made,)
 
-    def findings(self) -> tuple[Finding, ...]:
+    def findings(self) -> tuple[LintFinding, ...]:
         """What is to be said about the results so far, of this build or an earlier one that made them."""
         with self._lock:
             noted = tuple(self._notes)
         labels = self._graph.labels
         return tuple(
-            Finding(rules.BY_NAME[rule], message, Location(*labels[vertex].lines)) for vertex, rule, message in noted
+            LintFinding(rules.BY_NAME[rule], message, Location(*labels[vertex].lines))
+            for vertex, rule, message in noted
         )
 
     def _note(self, vertex: VertexId, layer: Layer) -> None:
@@ -265,7 +267,7 @@ class Performer:
         return tuple(Layer(diff_id=one.diff_id, blob=one.blob) for one in layers_of(manifest, config))
 
     def _runner(self, outside: Outside) -> "Runner":
-        from polyarch.builder.perform.running import Runner
+        from polyarch.builder.perform.run import Runner
         from polyarch.builder.perform.shared_caches import shared
 
         site = self._site

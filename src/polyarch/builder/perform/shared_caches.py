@@ -3,9 +3,9 @@
 import os
 from collections.abc import Iterable, Iterator
 
-from polyarch.builder.vertices import Run, Vertex
+from polyarch.builder.vertices import RunCommand, Vertex
+from polyarch.contents.binaries import identify, is_candidate
 from polyarch.errors import PolyarchError
-from polyarch.images.check.binaries import identify, is_candidate
 from polyarch.layers.content import open_content
 from polyarch.layers.entry import Entry
 
@@ -17,7 +17,7 @@ def shared(vertices: Iterable[Vertex]) -> frozenset[str]:
     """The ids of the cache mounts that steps for more than one architecture have."""
     seen: dict[str, set[str]] = {}
     for vertex in vertices:
-        if isinstance(vertex, Run):
+        if isinstance(vertex, RunCommand):
             for mount in vertex.mounts:
                 if mount.kind == "cache":
                     seen.setdefault(mount.id, set()).add(vertex.platform.architecture)

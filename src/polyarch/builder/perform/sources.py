@@ -3,20 +3,20 @@
 import threading
 from pathlib import Path
 
-from polyarch.builder.perform import copying, placing
-from polyarch.builder.perform.context import Context as ContextFiles
-from polyarch.builder.perform.context import unpacked
-from polyarch.builder.perform.copying import no_archive
-from polyarch.builder.perform.files import Files, inline
-from polyarch.builder.perform.site import Site
+from polyarch.builder.contexts.local import LocalContext as ContextFiles
+from polyarch.builder.contexts.local import unpacked
+from polyarch.builder.perform.copy import arrange, placement
+from polyarch.builder.perform.copy.arrange import no_archive
+from polyarch.builder.perform.copy.files import SourceFiles, inline
+from polyarch.builder.perform.environment import StepEnvironment
 from polyarch.builder.plan import remote
-from polyarch.builder.vertices import NOTHING, Context, Copy, CopyPart, Graph, Http, Inline, VertexId
+from polyarch.builder.vertices import NOTHING, BuildGraph, Context, CopyFiles, CopyPart, Http, Inline, VertexId
 
 
-class Sources:
+class CopySources:
     """Opens the sources of one build; safe from many threads. `close` writes down the stats of its contexts."""
 
-    def __init__(self, graph: Graph, site: Site) -> None:
+    def __init__(self, graph: BuildGraph, site: StepEnvironment) -> None:
         self._graph = graph
         self._site = site
         self._lock = threading.Lock()
@@ -27,7 +27,7 @@ class Sources:
         for context in self._contexts.values():
             context.remember()
 
-    def files(self, vertex: Context | Inline | Http) -> Files:
+    def files(self, vertex: Context | Inline | Http) -> SourceFiles:
         """What is copied from such a vertex."""
         if isinstance(vertex, Inline):
             return inline(vertex.files, vertex.epoch or 0)
@@ -45,7 +45,7 @@ class Sources:
                 self._contexts[vertex.name] = self._site.contexts(vertex.name)
             return self._contexts[vertex.name]
 
-    def local(self, source: VertexId) -> Files | None:
+    def local(self, source: VertexId) -> SourceFiles | None:
         """The files of a source that is of this machine and no stage; None for one that is."""
         if not source:
             return None
@@ -57,6 +57,6 @@ class Sources:
         context = self.context(vertex)
         if context.plain:
             return context.root
-        whole = Copy(base=NOTHING, parts=(CopyPart(source=source, path="/"),), destination="/")
-        arranged = copying.arrange(whole, [context.files], placing.Empty(), None, no_archive)
+        whole = CopyFiles(base=NOTHING, parts=(CopyPart(source=source, path="/"),), destination="/")
+        arranged = arrange.arrange(whole, [context.files], placement.Empty(), None, no_archive)
         return unpacked(arranged, self._site.store)

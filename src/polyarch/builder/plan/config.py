@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from polyarch.builder.plan import wording
+from polyarch.builder.plan import gostrings
 from polyarch.builder.plan.state import StageState
 from polyarch.dockerfile.instructions import config as syntax
 from polyarch.dockerfile.instructions.base import Instruction
@@ -39,7 +39,7 @@ def cmd(state: StageState, instruction: syntax.Cmd) -> StageState:
     argv = command_line(state, instruction)
     # An empty list is left out, as Go's omitempty does.
     state = state.configured(Cmd=list(argv) or None, ArgsEscaped=True)
-    return msgspec.structs.replace(state, cmd_set=True).recorded(f"CMD {wording.quoted_list(argv)}")
+    return msgspec.structs.replace(state, cmd_set=True).recorded(f"CMD {gostrings.quoted_list(argv)}")
 
 
 def entrypoint(state: StageState, instruction: syntax.Entrypoint) -> StageState:
@@ -48,7 +48,7 @@ def entrypoint(state: StageState, instruction: syntax.Entrypoint) -> StageState:
     state = state.configured(Entrypoint=list(argv) or None)
     if not state.cmd_set:
         state = state.configured(Cmd=None)
-    return state.recorded(f"ENTRYPOINT {wording.quoted_list(argv)}")
+    return state.recorded(f"ENTRYPOINT {gostrings.quoted_list(argv)}")
 
 
 def command_line(state: StageState, instruction: syntax.Cmd | syntax.Entrypoint) -> tuple[str, ...]:
@@ -67,7 +67,7 @@ def expose(state: StageState, instruction: syntax.Expose) -> StageState:
     """EXPOSE."""
     ports = port_names(instruction.specifications)
     exposed: dict[str, object] = {port: {} for port in ports}
-    return state.grown("ExposedPorts", exposed).recorded(f"EXPOSE {wording.plain_list(ports)}")
+    return state.grown("ExposedPorts", exposed).recorded(f"EXPOSE {gostrings.plain_list(ports)}")
 
 
 def volume(state: StageState, instruction: syntax.Volume) -> StageState:
@@ -75,7 +75,7 @@ def volume(state: StageState, instruction: syntax.Volume) -> StageState:
     if "" in instruction.paths:
         raise UsageError("VOLUME specified can not be an empty string")
     volumes: dict[str, object] = {path: {} for path in instruction.paths}
-    text = f"VOLUME {wording.plain_list(instruction.paths)}"
+    text = f"VOLUME {gostrings.plain_list(instruction.paths)}"
     return state.grown("Volumes", volumes).recorded(text)
 
 
@@ -86,7 +86,7 @@ def stop_signal(state: StageState, instruction: syntax.StopSignal) -> StageState
 
 def shell(state: StageState, instruction: syntax.Shell) -> StageState:
     """SHELL."""
-    text = f"SHELL {wording.plain_list(instruction.arguments)}"
+    text = f"SHELL {gostrings.plain_list(instruction.arguments)}"
     return state.configured(Shell=list(instruction.arguments)).recorded(text)
 
 
@@ -105,9 +105,9 @@ def healthcheck(state: StageState, instruction: Healthcheck) -> StageState:
     }
     times = (instruction.interval, instruction.timeout, instruction.start_period, instruction.start_interval)
     words = (
-        wording.quoted_list(instruction.test),
-        *(wording.quoted(wording.duration(time)) for time in times),
-        wording.quoted_character(instruction.retries),
+        gostrings.quoted_list(instruction.test),
+        *(gostrings.quoted(gostrings.duration(time)) for time in times),
+        gostrings.quoted_character(instruction.retries),
     )
     state = state.configured(Healthcheck={key: value for key, value in fields.items() if value})
     return state.recorded(f"HEALTHCHECK &{{{' '.join(words)}}}")

@@ -6,7 +6,7 @@ import msgspec
 
 from polyarch.builder.plan import paths, remote
 from polyarch.builder.plan.state import StageState
-from polyarch.builder.vertices import NOTHING, Context, Copy, CopyPart, Git, Http, Inline, Vertex, VertexId
+from polyarch.builder.vertices import NOTHING, Context, CopyFiles, CopyPart, Git, Http, Inline, Vertex, VertexId
 from polyarch.dockerfile import glob, ignorefile
 from polyarch.dockerfile.instructions import copying as syntax
 from polyarch.dockerfile.instructions.base import Heredoc
@@ -104,7 +104,7 @@ def _finish(
             f"--chown={instruction.chown}: scratch has no /etc/passwd and no /etc/group to find a name in",
             "use numeric ids, or start FROM an image whose /etc/passwd has the name",
         )
-    vertex = Copy(
+    vertex = CopyFiles(
         base=NOTHING if link else state.layers,
         accounts=state.layers if named else NOTHING,
         parts=parts,

@@ -11,20 +11,20 @@ T = TypeVar("T")
 _ABSENT = object()
 
 
-class Table(Mapping[str, T]):
+class SharedMap(Mapping[str, T]):
     """A mapping in order of insertion; `updated` gives another one, and leaves this as it is."""
 
     __slots__ = ("_entries", "_newer", "_undo")
 
     def __init__(self, entries: Mapping[str, T] | Iterable[tuple[str, T]] = ()) -> None:
         self._entries: dict[str, T] | None = dict(entries)
-        self._newer: Table[T] | None = None
+        self._newer: SharedMap[T] | None = None
         # What makes this one of the newer one: the former values, `_ABSENT` for what was not there.
         self._undo: Mapping[str, object] = {}
 
-    def updated(self, changes: Mapping[str, T]) -> "Table[T]":
+    def updated(self, changes: Mapping[str, T]) -> "SharedMap[T]":
         """The table with these entries set; those that it has keep their places."""
-        newer: Table[T] = Table()
+        newer: SharedMap[T] = SharedMap()
         entries = newer._entries = self._own()
         self._undo = {key: entries.get(key, _ABSENT) for key in changes}
         entries.update(changes)
@@ -35,7 +35,7 @@ class Table(Mapping[str, T]):
         """The entries, brought here if a newer table has them."""
         if self._entries is not None:
             return self._entries
-        steps: list[Table[T]] = []
+        steps: list[SharedMap[T]] = []
         here = self
         while here._entries is None:
             steps.append(here)
@@ -65,7 +65,7 @@ class Table(Mapping[str, T]):
         return len(self._own())
 
 
-class Lines(Generic[T]):
+class SharedList(Generic[T]):
     """A sequence to whose end more is added; `added` gives another one, and leaves this as it is."""
 
     __slots__ = ("_count", "_entries")
@@ -74,9 +74,9 @@ class Lines(Generic[T]):
         self._entries = list(entries)
         self._count = len(self._entries)
 
-    def added(self, entry: T) -> "Lines[T]":
+    def added(self, entry: T) -> "SharedList[T]":
         """The sequence with `entry` behind it."""
-        longer: Lines[T] = Lines()
+        longer: SharedList[T] = SharedList()
         longer._entries = self._entries if len(self._entries) == self._count else self._entries[: self._count]
         longer._entries.append(entry)
         longer._count = self._count + 1

@@ -10,12 +10,12 @@ from contextlib import suppress
 import msgspec
 
 from polyarch.builder.plan import config, copying, remote, running
-from polyarch.builder.plan.contexts import Contexts
 from polyarch.builder.plan.copying import Copying
+from polyarch.builder.plan.names import Contexts
 from polyarch.builder.plan.options import PlanOptions, Resolver
 from polyarch.builder.plan.running import Running
 from polyarch.builder.plan.state import StageState, of_image, scratch, with_path
-from polyarch.builder.vertices import NOTHING, Context, Copy, CopyPart, Graph, ImageLayers, Vertex, VertexId
+from polyarch.builder.vertices import NOTHING, BuildGraph, Context, CopyFiles, CopyPart, ImageLayers, Vertex, VertexId
 from polyarch.dockerfile import checks, ignorefile, parser, stages, words
 from polyarch.dockerfile.instructions import config as config_syntax
 from polyarch.dockerfile.instructions import copying as copying_syntax
@@ -24,7 +24,7 @@ from polyarch.dockerfile.instructions import stages as stages_syntax
 from polyarch.dockerfile.instructions.base import Instruction
 from polyarch.dockerfile.instructions.expansion import expand
 from polyarch.dockerfile.parser import Dockerfile
-from polyarch.dockerfile.rules import Finding
+from polyarch.dockerfile.rules import LintFinding
 from polyarch.dockerfile.source import DockerfileError
 from polyarch.dockerfile.stages import Stage
 from polyarch.errors import NotFoundError, PolyarchError, UsageError
@@ -51,10 +51,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     config: ImageConfig
     history: tuple[History, ...]
     warnings: tuple[str, ...] = ()
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[LintFinding, ...] = ()
 
 
-def plan(dockerfile: Dockerfile, options: PlanOptions, platform: Platform, resolver: Resolver, graph: Graph) -> Plan:
+def plan(
+    dockerfile: Dockerfile, options: PlanOptions, platform: Platform, resolver: Resolver, graph: BuildGraph
+) -> Plan:
     """The plan of the target stage for `platform`; its vertices are added to `graph`.
 
     Raises DockerfileError with the lines that are wrong, and what the resolver raises.
@@ -62,12 +64,14 @@ def plan(dockerfile: Dockerfile, options: PlanOptions, platform: Platform, resol
     return _Planner(dockerfile, options, platform, resolver, graph).plan()
 
 
-def check(dockerfile: Dockerfile, options: PlanOptions, platform: Platform, resolver: Resolver) -> tuple[Finding, ...]:
+def check(
+    dockerfile: Dockerfile, options: PlanOptions, platform: Platform, resolver: Resolver
+) -> tuple[LintFinding, ...]:
     """What only a plan can find wrong, in the target stage, or in all of them where none is named.
 
     Raises as `plan` does.
     """
-    planner = _Planner(dockerfile, options, platform, resolver, Graph())
+    planner = _Planner(dockerfile, options, platform, resolver, BuildGraph())
     return planner.plan().findings if options.target else planner.check()
 
 
@@ -75,7 +79,7 @@ class _Planner:
     """Plans the stages of one Dockerfile for one platform."""
 
     def __init__(
-        self, dockerfile: Dockerfile, options: PlanOptions, platform: Platform, resolver: Resolver, graph: Graph
+        self, dockerfile: Dockerfile, options: PlanOptions, platform: Platform, resolver: Resolver, graph: BuildGraph
     ) -> None:
         self._dockerfile = dockerfile
         self._options = options
@@ -91,11 +95,11 @@ class _Planner:
         self._images: dict[str, StageState] = {}
         self._contexts = Contexts((*options.contexts, *options.images))
         self._warnings: list[str] = []
-        self._findings: list[Finding] = []
+        self._findings: list[LintFinding] = []
         ignored = ignorefile.parse(options.ignore)
         self._ignored = ignorefile.matcher(ignored) if ignored else None
 
-    def check(self) -> tuple[Finding, ...]:
+    def check(self) -> tuple[LintFinding, ...]:
         for stage in self._stages.stages:
             self._stage(stage)
         return tuple(self._findings)
@@ -261,7 +265,7 @@ class _Planner:
         key = self._contexts.find(name, platform)
         if key is not None and key in self._options.contexts:
             files = self._add(Context(key), f"load context {key}", instruction)
-            layer = Copy(base=NOTHING, parts=(CopyPart(source=files, path="/"),), destination="/")
+            layer = CopyFiles(base=NOTHING, parts=(CopyPart(source=files, path="/"),), destination="/")
             state = scratch(platform)
             added = self._graph.stack(NOTHING, self._add(layer, f"[context {key}]", instruction))
             return state.with_layer(added, f"COPY {key} / # buildkit")
@@ -347,7 +351,7 @@ class _Planner:
         """The names among which another is sought for one that is not set: each search looks at all of them."""
         return env if len(self._findings) < _SEARCHES else {}
 
-    def _ignored_sources(self, instruction: Instruction) -> Iterable[Finding]:
+    def _ignored_sources(self, instruction: Instruction) -> Iterable[LintFinding]:
         if self._ignored is None or not isinstance(instruction, copying_syntax.Copy | copying_syntax.Add):
             return ()
         if isinstance(instruction, copying_syntax.Copy) and instruction.from_:

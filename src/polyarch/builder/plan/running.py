@@ -9,7 +9,7 @@ from polyarch.builder.plan import paths
 from polyarch.builder.plan.config import default_shell
 from polyarch.builder.plan.options import PlanOptions
 from polyarch.builder.plan.state import StageState
-from polyarch.builder.vertices import NOTHING, Context, MakeDirectory, Run, RunMount, Vertex, VertexId
+from polyarch.builder.vertices import NOTHING, Context, MakeDirectory, RunCommand, RunMount, Vertex, VertexId
 from polyarch.dockerfile.instructions import config as config_syntax
 from polyarch.dockerfile.instructions import running as syntax
 from polyarch.dockerfile.instructions.mounts import Mount
@@ -51,7 +51,7 @@ def run(state: StageState, instruction: syntax.Run, tools: Running, name: str) -
     command = syntax.command(instruction, default_shell(state))
     if not command.argv:
         raise UsageError("arguments are required", "give the command to run")
-    vertex = Run(
+    vertex = RunCommand(
         base=state.layers,
         platform=state.platform,
         argv=command.argv,

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from polyarch.builder.plan.growing import Lines, Table
+from polyarch.builder.plan.growing import SharedList, SharedMap
 from polyarch.builder.vertices import NOTHING, VertexId
 from polyarch.oci import config as configs
 from polyarch.oci.config import History, ImageConfig
@@ -27,10 +27,10 @@ class StageState(msgspec.Struct, frozen=True, kw_only=True):
     platform: Platform
     layers: VertexId
     config: ImageConfig
-    history: Lines[History]
-    env: Table[str]
-    arguments: Table[str] = msgspec.field(default_factory=Table)
-    tables: Mapping[str, Table[Any]] = {}
+    history: SharedList[History]
+    env: SharedMap[str]
+    arguments: SharedMap[str] = msgspec.field(default_factory=SharedMap)
+    tables: Mapping[str, SharedMap[Any]] = {}
     cmd_set: bool = False
 
     @property
@@ -59,12 +59,12 @@ class StageState(msgspec.Struct, frozen=True, kw_only=True):
         state = self if field in self.config.run else self.configured(**{field: {}})
         return msgspec.structs.replace(state, tables=tables)
 
-    def table(self, field: str) -> Table[Any]:
+    def table(self, field: str) -> SharedMap[Any]:
         """What such a field has so far."""
         known = self.tables.get(field)
         if known is not None:
             return known
-        return Table(self.config.env if field == "Env" else self.config.run.get(field) or {})
+        return SharedMap(self.config.env if field == "Env" else self.config.run.get(field) or {})
 
     def finished(self) -> ImageConfig:
         """The image's config with all that grew."""
@@ -86,13 +86,15 @@ class StageState(msgspec.Struct, frozen=True, kw_only=True):
 
 def scratch(platform: Platform) -> StageState:
     """What `FROM scratch` begins with."""
-    return StageState(platform=platform, layers=NOTHING, config=configs.empty(platform), history=Lines(), env=Table())
+    return StageState(
+        platform=platform, layers=NOTHING, config=configs.empty(platform), history=SharedList(), env=SharedMap()
+    )
 
 
 def of_image(config: ImageConfig, layers: VertexId, platform: Platform) -> StageState:
     """What a stage begins with whose base is an image of this config."""
     return StageState(
-        platform=platform, layers=layers, config=config, history=Lines(_fitted(config)), env=Table(config.env)
+        platform=platform, layers=layers, config=config, history=SharedList(_fitted(config)), env=SharedMap(config.env)
     )
 
 
@@ -101,7 +103,7 @@ def with_path(state: StageState) -> StageState:
     if "PATH" not in state.config.env:
         listed = [*(state.config.run.get("Env") or ()), f"PATH={DEFAULT_PATH}"]
         state = state.configured(Env=listed)
-    return msgspec.structs.replace(state, env=Table(state.config.env))
+    return msgspec.structs.replace(state, env=SharedMap(state.config.env))
 
 
 def _fitted(config: ImageConfig) -> tuple[History, ...]:

@@ -9,7 +9,7 @@ from polyarch.dockerfile.instructions import signals
 from polyarch.dockerfile.instructions.base import Form, Instruction
 from polyarch.dockerfile.instructions.expander import Expander
 from polyarch.dockerfile.source import DockerfileError
-from polyarch.dockerfile.syntax import Node, common
+from polyarch.dockerfile.syntax import SyntaxNode, common
 from polyarch.dockerfile.words import SPACE
 
 
@@ -95,15 +95,15 @@ class Maintainer(Instruction, frozen=True, kw_only=True):
     maintainer: str
 
 
-def parse_env(node: Node) -> Env:
+def parse_env(node: SyntaxNode) -> Env:
     return Env(pairs=_pairs(node, "ENV"), **common(node))
 
 
-def parse_label(node: Node) -> Label:
+def parse_label(node: SyntaxNode) -> Label:
     return Label(pairs=_pairs(node, "LABEL"), **common(node))
 
 
-def _pairs(node: Node, keyword: str) -> tuple[Pair, ...]:
+def _pairs(node: SyntaxNode, keyword: str) -> tuple[Pair, ...]:
     flags.none(node.flags)
     pairs, legacy = syntax.pairs(keyword, node.rest, node.escape)
     if not pairs:
@@ -113,47 +113,47 @@ def _pairs(node: Node, keyword: str) -> tuple[Pair, ...]:
     return tuple(Pair(name, value, legacy) for name, value in pairs)
 
 
-def parse_cmd(node: Node) -> Cmd:
+def parse_cmd(node: SyntaxNode) -> Cmd:
     flags.none(node.flags)
     return Cmd(form="exec" if node.json else "shell", arguments=node.arguments, **common(node))
 
 
-def parse_entrypoint(node: Node) -> Entrypoint:
+def parse_entrypoint(node: SyntaxNode) -> Entrypoint:
     flags.none(node.flags)
     return Entrypoint(form="exec" if node.json else "shell", arguments=node.arguments, **common(node))
 
 
-def parse_workdir(node: Node) -> Workdir:
+def parse_workdir(node: SyntaxNode) -> Workdir:
     return Workdir(path=_exactly_one(node, "WORKDIR"), **common(node))
 
 
-def parse_user(node: Node) -> User:
+def parse_user(node: SyntaxNode) -> User:
     return User(user=_exactly_one(node, "USER"), **common(node))
 
 
-def parse_stop_signal(node: Node) -> StopSignal:
+def parse_stop_signal(node: SyntaxNode) -> StopSignal:
     return StopSignal(signal=_exactly_one(node, "STOPSIGNAL"), **common(node))
 
 
-def parse_maintainer(node: Node) -> Maintainer:
+def parse_maintainer(node: SyntaxNode) -> Maintainer:
     return Maintainer(maintainer=_exactly_one(node, "MAINTAINER"), **common(node))
 
 
-def _exactly_one(node: Node, keyword: str) -> str:
+def _exactly_one(node: SyntaxNode, keyword: str) -> str:
     if len(node.arguments) != 1:
         raise DockerfileError(f"{keyword} requires exactly one argument")
     flags.none(node.flags)
     return node.arguments[0]
 
 
-def parse_expose(node: Node) -> Expose:
+def parse_expose(node: SyntaxNode) -> Expose:
     if not node.arguments:
         raise _at_least_one("EXPOSE")
     flags.none(node.flags)
     return Expose(specifications=tuple(sorted(node.arguments)), **common(node))
 
 
-def parse_volume(node: Node) -> Volume:
+def parse_volume(node: SyntaxNode) -> Volume:
     if not node.arguments:
         raise _at_least_one("VOLUME")
     flags.none(node.flags)
@@ -163,7 +163,7 @@ def parse_volume(node: Node) -> Volume:
     return Volume(paths=paths, **common(node))
 
 
-def parse_shell(node: Node) -> Shell:
+def parse_shell(node: SyntaxNode) -> Shell:
     flags.none(node.flags)
     if not node.arguments:
         raise _at_least_one("SHELL")
@@ -173,7 +173,7 @@ def parse_shell(node: Node) -> Shell:
     return Shell(arguments=node.arguments, **common(node))
 
 
-def parse_onbuild(node: Node) -> Onbuild:
+def parse_onbuild(node: SyntaxNode) -> Onbuild:
     if not node.arguments:
         raise _at_least_one("ONBUILD")
     flags.none(node.flags)

@@ -6,7 +6,7 @@ from polyarch.dockerfile import flags, syntax
 from polyarch.dockerfile.instructions.base import Heredoc, Instruction
 from polyarch.dockerfile.instructions.expander import Expander
 from polyarch.dockerfile.source import DockerfileError
-from polyarch.dockerfile.syntax import Node, common
+from polyarch.dockerfile.syntax import SyntaxNode, common
 
 _SHARED: dict[str, flags.Kind] = {"chown": "text", "chmod": "text", "link": "bool", "exclude": "list"}
 _COPY: dict[str, flags.Kind] = {**_SHARED, "from": "text", "parents": "bool"}
@@ -49,7 +49,7 @@ class Add(Instruction, frozen=True, kw_only=True):
     unpack: bool | None = None
 
 
-def parse_copy(node: Node) -> Copy:
+def parse_copy(node: SyntaxNode) -> Copy:
     given = _given(node, "COPY", _COPY)
     sources, files, destination = _paths(node, "COPY")
     return Copy(
@@ -66,7 +66,7 @@ def parse_copy(node: Node) -> Copy:
     )
 
 
-def parse_add(node: Node) -> Add:
+def parse_add(node: SyntaxNode) -> Add:
     given = _given(node, "ADD", _ADD)
     sources, files, destination = _paths(node, "ADD")
     return Add(
@@ -84,7 +84,7 @@ def parse_add(node: Node) -> Add:
     )
 
 
-def _given(node: Node, keyword: str, known: dict[str, flags.Kind]) -> flags.Flags:
+def _given(node: SyntaxNode, keyword: str, known: dict[str, flags.Kind]) -> flags.Flags:
     if len(node.arguments) < 2:
         raise DockerfileError(
             f"{keyword} requires at least two arguments, but only one was provided. Destination could not be determined"
@@ -92,7 +92,7 @@ def _given(node: Node, keyword: str, known: dict[str, flags.Kind]) -> flags.Flag
     return flags.parse(node.flags, known)
 
 
-def _paths(node: Node, keyword: str) -> tuple[tuple[str, ...], tuple[Heredoc, ...], str]:
+def _paths(node: SyntaxNode, keyword: str) -> tuple[tuple[str, ...], tuple[Heredoc, ...], str]:
     if node.json:
         return node.arguments[:-1], (), node.arguments[-1]
     *sources, destination = syntax.joined(node.arguments)

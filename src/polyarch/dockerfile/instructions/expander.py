@@ -4,7 +4,7 @@ from polyarch.dockerfile import words
 from polyarch.dockerfile.instructions.base import Env, Heredoc
 
 # In the body of a heredoc quotes are text, and the escape character is a backslash whatever the directive says.
-_DOCUMENT = words.Rules(quotes=False)
+_DOCUMENT = words.WordRules(quotes=False)
 
 
 class Expander:

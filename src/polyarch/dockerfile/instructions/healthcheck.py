@@ -5,7 +5,7 @@ import re
 from polyarch.dockerfile import flags
 from polyarch.dockerfile.instructions.base import Instruction
 from polyarch.dockerfile.source import DockerfileError
-from polyarch.dockerfile.syntax import Node, common
+from polyarch.dockerfile.syntax import SyntaxNode, common
 from polyarch.dockerfile.words import quoted
 
 _FLAGS: dict[str, flags.Kind] = {
@@ -44,7 +44,7 @@ class Healthcheck(Instruction, frozen=True, kw_only=True):
     retries: int = 0
 
 
-def parse_healthcheck(node: Node) -> Healthcheck:
+def parse_healthcheck(node: SyntaxNode) -> Healthcheck:
     if not node.arguments:
         raise DockerfileError("HEALTHCHECK requires at least one argument")
     kind, *rest = node.arguments

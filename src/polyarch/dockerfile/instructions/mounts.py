@@ -56,7 +56,7 @@ class Mount(msgspec.Struct, frozen=True, kw_only=True):
     env: str | None = None
 
 
-class _State:
+class _MountState:
     """A mount while its options are read, in order, as BuildKit reads them."""
 
     def __init__(self) -> None:
@@ -70,7 +70,7 @@ class _State:
 
 def parse(flag: str, words: Expander) -> Mount:
     """The mount that the value of a `--mount` says, its variables expanded. Raises DockerfileError."""
-    state = _State()
+    state = _MountState()
     for field in _fields(flag):
         key, equals, value = field.partition("=")
         key = key.lower()
@@ -117,7 +117,7 @@ def _fields(flag: str) -> list[str]:
             return [*found, ""] if flag.endswith(",") else found
 
 
-def _take(state: _State, name: str, key: str, value: str, field: str) -> None:
+def _take(state: _MountState, name: str, key: str, value: str, field: str) -> None:
     match name:
         case "type":
             if value.lower() not in _KINDS:
@@ -146,7 +146,7 @@ def _take(state: _State, name: str, key: str, value: str, field: str) -> None:
             raise suggest.unknown(f"unexpected key '{key}' in '{field}'", key, _KEYS)
 
 
-def _only(state: _State, key: str, *kinds: str) -> None:
+def _only(state: _MountState, key: str, *kinds: str) -> None:
     if state.kind not in kinds:
         raise DockerfileError(
             f"unexpected key '{key}' for mount type '{state.kind}'",
@@ -177,7 +177,7 @@ def _bytes(key: str, value: str) -> int:
     return int(float(found[1]) * 1024**exponent)
 
 
-def _finished(state: _State) -> Mount:
+def _finished(state: _MountState) -> Mount:
     kind, fields = state.kind, state.fields
     if kind not in ("secret", "ssh", "cache"):
         for name in ("mode", "uid", "gid"):

@@ -10,7 +10,7 @@ from polyarch.dockerfile.instructions.base import Form, Heredoc, Instruction
 from polyarch.dockerfile.instructions.expander import Expander
 from polyarch.dockerfile.instructions.mounts import Mount
 from polyarch.dockerfile.source import DockerfileError
-from polyarch.dockerfile.syntax import Node, common
+from polyarch.dockerfile.syntax import SyntaxNode, common
 from polyarch.dockerfile.words import quoted
 
 _FLAGS: dict[str, flags.Kind] = {"mount": "list", "network": "text", "security": "text", "device": "list"}
@@ -42,7 +42,7 @@ class Command(msgspec.Struct, frozen=True):
     script: tuple[str, str] | None = None
 
 
-def parse_run(node: Node) -> Run:
+def parse_run(node: SyntaxNode) -> Run:
     given = flags.parse(node.flags, _FLAGS)
     network = given.text("network") if given.list("network") else "default"
     if network not in ("default", "none", "host"):

@@ -8,7 +8,7 @@ from polyarch.dockerfile import flags
 from polyarch.dockerfile.instructions.base import Instruction
 from polyarch.dockerfile.instructions.expander import Expander
 from polyarch.dockerfile.source import DockerfileError
-from polyarch.dockerfile.syntax import Node, common
+from polyarch.dockerfile.syntax import SyntaxNode, common
 from polyarch.dockerfile.words import quoted
 
 _STAGE_NAME = r"[a-z][a-z0-9\-_.]*"
@@ -31,7 +31,7 @@ class Arg(Instruction, frozen=True, kw_only=True):
     pairs: tuple[tuple[str, str | None], ...]
 
 
-def parse_from(node: Node) -> From:
+def parse_from(node: SyntaxNode) -> From:
     words = node.arguments
     if len(words) == 3 and words[1].lower() == "as":
         if not re.fullmatch(_STAGE_NAME, words[2].lower()):
@@ -50,7 +50,7 @@ def parse_from(node: Node) -> From:
     )
 
 
-def parse_arg(node: Node) -> Arg:
+def parse_arg(node: SyntaxNode) -> Arg:
     if not node.arguments:
         raise DockerfileError("ARG requires at least one argument")
     pairs: list[tuple[str, str | None]] = []

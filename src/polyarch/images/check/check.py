@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from polyarch import progress
+from polyarch.contents.facts import Learner, learn_all
+from polyarch.contents.unpack import LayerBlob, layers_of
 from polyarch.errors import ConflictError, CorruptError, NotFoundError, PolyarchError, RegistryError
-from polyarch.images import choose
 from polyarch.images.check import command, entries, foreign, libraries, sources
-from polyarch.images.check.facts import Learner, learn_all
-from polyarch.images.check.findings import Finding, Image, Report, weight
+from polyarch.images.check.findings import CheckedImage, Finding, Report, weight
 from polyarch.images.check.view import Known, View, steps
-from polyarch.images.unpack import Layer, layers_of
 from polyarch.oci import index as indexes
 from polyarch.oci import media_types
 from polyarch.oci import platform as platforms
@@ -22,6 +21,7 @@ from polyarch.oci.digest import Digest
 from polyarch.oci.document import Index, Manifest
 from polyarch.oci.place import Source
 from polyarch.oci.platform import Platform
+from polyarch.transfer import choose
 from polyarch.transfer import graph as graphs
 from polyarch.transfer.locate import Places
 
@@ -43,7 +43,7 @@ class CheckOptions(msgspec.Struct, frozen=True):
     workers: int = 4
 
 
-class Member(msgspec.Struct, frozen=True, kw_only=True):
+class CheckedMember(msgspec.Struct, frozen=True, kw_only=True):
     """One image of what is checked; `entry` is the platform that an index gives it."""
 
     descriptor: Descriptor
@@ -53,7 +53,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     config: ImageConfig
 
     @property
-    def layers(self) -> tuple[Layer, ...]:
+    def layers(self) -> tuple[LayerBlob, ...]:
         """Its layers. Raises CorruptError where manifest and config do not fit."""
         return layers_of(self.manifest, self.config)
 
@@ -86,7 +86,7 @@ def check_source(
         members = _chosen(members, options.platforms, called or name)
         shown = {str(member.platform) for member in members}
         found = [finding for finding in found if not finding.platform or finding.platform in shown]
-    whole: list[Member] = []
+    whole: list[CheckedMember] = []
     for member in members:
         found += entries.of_image(member.entry, member.config, member.platform)
         problems = list(_blobs(source, member))
@@ -95,7 +95,7 @@ def check_source(
             whole.append(member)
     learner = Learner(source, store, emit)
     learnt = learn_all(learner, [layer for member in whole for layer in member.layers], options.workers)
-    images: list[Image] = []
+    images: list[CheckedImage] = []
     for member in whole:
         known: list[Known] = []
         lines = steps(member.config, len(member.layers))
@@ -110,7 +110,7 @@ def check_source(
     return Report(name=called or name, digest=root.digest, images=tuple(images), findings=_sorted(found, members))
 
 
-def collect(source: Source, root: Descriptor) -> tuple[list[Member], list[Finding]]:
+def collect(source: Source, root: Descriptor) -> tuple[list[CheckedMember], list[Finding]]:
     """The images below `root`, and what is wrong with indexes and manifests on the way to them.
 
     Raises what reading `root` itself raises.
@@ -118,14 +118,18 @@ def collect(source: Source, root: Descriptor) -> tuple[list[Member], list[Findin
     document = choose.read_document(source, root)
     if isinstance(document, Manifest):
         config = choose.read_config(source, document)
-        return [Member(descriptor=root, entry=None, platform=config.platform, manifest=document, config=config)], []
-    members: list[Member] = []
+        return [
+            CheckedMember(descriptor=root, entry=None, platform=config.platform, manifest=document, config=config)
+        ], []
+    members: list[CheckedMember] = []
     found: list[Finding] = []
     _collect(source, document, members, found, _MAX_DEPTH)
     return members, found
 
 
-def look(member: Member, known: Sequence[Known], allow: Iterable[str], images: list[Image]) -> Iterator[Finding]:
+def look(
+    member: CheckedMember, known: Sequence[Known], allow: Iterable[str], images: list[CheckedImage]
+) -> Iterator[Finding]:
     """What is wrong inside one image, its layers known; what was looked at is added to `images`."""
     try:
         view = View(member.platform, member.config, known, tuple(allow))
@@ -133,12 +137,14 @@ def look(member: Member, known: Sequence[Known], allow: Iterable[str], images: l
         yield Finding(rule="damaged", severity="error", message=error.message, platform=str(member.platform))
         return
     count = sum(binary.form != "script" for binary in view.binaries.values())
-    images.append(Image(platform=member.platform, digest=member.descriptor.digest, binaries=count, layers=len(known)))
+    images.append(
+        CheckedImage(platform=member.platform, digest=member.descriptor.digest, binaries=count, layers=len(known))
+    )
     for rule in _RULES:
         yield from rule(view)
 
 
-def _collect(source: Source, index: Index, members: list[Member], found: list[Finding], depth: int) -> None:
+def _collect(source: Source, index: Index, members: list[CheckedMember], found: list[Finding], depth: int) -> None:
     images = indexes.images(index)
     found += [
         Finding(rule="damaged", severity="error", message=f"an entry of the index cannot be read: {reason}")
@@ -166,7 +172,7 @@ def _collect(source: Source, index: Index, members: list[Member], found: list[Fi
                 found.append(_out_of_reach(source, error, "config", shown))
                 continue
             members.append(
-                Member(
+                CheckedMember(
                     descriptor=entry,
                     entry=entry.platform,
                     platform=platforms.normalize(entry.platform or config.platform),
@@ -201,7 +207,7 @@ def _out_of_reach(source: Source, error: RegistryError, what: str, platform: str
 
     Raises the error itself where the image is the registry's.
     """
-    if not isinstance(source, sources.Looking) or not source.local:
+    if not isinstance(source, sources.PeekSource) or not source.local:
         raise error
     message = f"the {what} is not in the store, and could not be looked at: {error.message}"
     return Finding(rule="blob-missing", severity="warning", message=message, platform=platform)
@@ -217,7 +223,7 @@ def _unreadable(error: PolyarchError, what: str, platform: str) -> Finding:
     )
 
 
-def _blobs(source: Source, member: Member) -> Iterator[Finding]:
+def _blobs(source: Source, member: CheckedMember) -> Iterator[Finding]:
     """What an image names and is not there, or not of its size."""
     try:
         _ = member.layers
@@ -246,7 +252,7 @@ def _blobs(source: Source, member: Member) -> Iterator[Finding]:
             )
 
 
-def _damaged(member: Member, layer: Layer, step: str, error: PolyarchError) -> Finding:
+def _damaged(member: CheckedMember, layer: LayerBlob, step: str, error: PolyarchError) -> Finding:
     absent = isinstance(error, NotFoundError)
     return Finding(
         rule="blob-missing" if absent else "damaged",
@@ -258,7 +264,7 @@ def _damaged(member: Member, layer: Layer, step: str, error: PolyarchError) -> F
     )
 
 
-def _chosen(members: list[Member], wanted: Sequence[Platform], called: str) -> list[Member]:
+def _chosen(members: list[CheckedMember], wanted: Sequence[Platform], called: str) -> list[CheckedMember]:
     """The images for these platforms. Raises NotFoundError that names those there are none for."""
     absent = [str(one) for one in wanted if not any(platforms.same(member.platform, one) for member in members)]
     if absent:
@@ -267,6 +273,6 @@ def _chosen(members: list[Member], wanted: Sequence[Platform], called: str) -> l
     return [member for member in members if any(platforms.same(member.platform, one) for one in wanted)]
 
 
-def _sorted(found: Iterable[Finding], members: Sequence[Member]) -> tuple[Finding, ...]:
+def _sorted(found: Iterable[Finding], members: Sequence[CheckedMember]) -> tuple[Finding, ...]:
     order = {"": -1, **{str(member.platform): number for number, member in enumerate(members)}}
     return tuple(sorted(found, key=lambda finding: (order.get(finding.platform, len(order)), *weight(finding))))

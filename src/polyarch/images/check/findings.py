@@ -61,7 +61,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     step: str = ""
 
 
-class Image(msgspec.Struct, frozen=True, kw_only=True):
+class CheckedImage(msgspec.Struct, frozen=True, kw_only=True):
     """One image that was looked at: of which platform, its manifest's digest, and how many binaries it has."""
 
     platform: Platform
@@ -75,7 +75,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     digest: Digest
-    images: tuple[Image, ...]
+    images: tuple[CheckedImage, ...]
     findings: tuple[Finding, ...]
 
     def count(self, severity: Severity) -> int:

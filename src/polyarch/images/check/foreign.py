@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from polyarch.images.check import machines
-from polyarch.images.check.binaries import Binary
+from polyarch.contents import machines
+from polyarch.contents.binaries import Binary
 from polyarch.images.check.findings import Finding
 from polyarch.images.check.view import View
 

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 
-from polyarch.images.check.binaries import Binary
-from polyarch.images.check.elf import Elf
+from polyarch.contents.binaries import Binary
+from polyarch.contents.elf import Elf
 from polyarch.images.check.findings import Finding
 from polyarch.images.check.view import View
 

@@ -14,7 +14,7 @@ from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
 from polyarch.oci.place import BlobReader, Partial, Source
 from polyarch.oci.reference import Reference
-from polyarch.transfer import lazy, locate
+from polyarch.transfer import locate, read_through
 from polyarch.transfer.locate import Places
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Having(Protocol):
     def has_blob(self, descriptor: Descriptor) -> bool: ...
 
 
-class Looking:
+class PeekSource:
     """The store, and behind it registries: Source and Ranged of `oci/place.py`. It writes nothing, and owns neither.
 
     What the store lacks is read where it was seen before, or in the repository that the image is named by.
@@ -105,14 +105,14 @@ class Looking:
             return True
         absent = NotFoundError(f"the blob {descriptor.digest} is nowhere to be found")
         try:
-            return self._ask(descriptor, _Held(descriptor), absent)
+            return self._ask(descriptor, _HeldBlob(descriptor), absent)
         except NotFoundError:
             return False
 
     def _ask(self, descriptor: Descriptor, question: "Callable[[Repository], _T]", absent: NotFoundError) -> _T:
         """The first answer of the repositories that may have it. Raises `absent`, or the last registry's failure."""
         failure: RegistryError | None = None
-        seen = lazy.origins(self._store, descriptor.digest)
+        seen = read_through.origins(self._store, descriptor.digest)
         own = (self._reference.repository,) if self._reference is not None else ()
         for repository in dict.fromkeys((*own, *seen)):
             try:
@@ -124,7 +124,7 @@ class Looking:
         raise failure or absent
 
 
-class _Held:
+class _HeldBlob:
     """The question whether a repository has a blob; a no is an answer only if all say so."""
 
     def __init__(self, descriptor: Descriptor) -> None:
@@ -136,7 +136,7 @@ class _Held:
         return True
 
 
-class Opened(msgspec.Struct, frozen=True, kw_only=True):
+class OpenedImage(msgspec.Struct, frozen=True, kw_only=True):
     """A place to look into, the name in it, and what people call it."""
 
     source: Source
@@ -145,7 +145,7 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @contextlib.contextmanager
-def opened(text: str, places: Places) -> Iterator[Opened]:
+def opened(text: str, places: Places) -> Iterator[OpenedImage]:
     """The place of what `text` calls: an image of the store, by name or id, or of a registry; a layout; an archive.
 
     Layouts and archives may be given by their path alone. Raises NotFoundError, UsageError.
@@ -168,24 +168,24 @@ def opened(text: str, places: Places) -> Iterator[Opened]:
             named, absent = None, error
         if named is not None:
             reference = references.parse(named.name) if named.name else None
-            source = Looking(places.store, places.registry, reference, local=True)
+            source = PeekSource(places.store, places.registry, reference, local=True)
             called = text if named.member is not None else names.familiar(named.name or text)
-            yield Opened(source=source, name=named.descriptor.digest, called=called)
+            yield OpenedImage(source=source, name=named.descriptor.digest, called=called)
             return
     location = location or locate.parse(text)
     if location.reference is not None:
-        source = Looking(places.store, places.registry, location.reference, local=False)
+        source = PeekSource(places.store, places.registry, location.reference, local=False)
         whole = location.kind == "registry"
         found = places.registry.repository(location.reference) if whole else source
         try:
-            yield Opened(source=found, name=location.reference.version, called=location.reference.familiar())
+            yield OpenedImage(source=found, name=location.reference.version, called=location.reference.familiar())
         except RegistryError as error:
             if absent is not None:
                 error.hint = f"{absent.message}, so its registry was asked; {error.hint or absent.hint}"
             raise
         return
     with locate.opened(location, places) as place:
-        yield Opened(source=place.source, name=place.name, called=text)
+        yield OpenedImage(source=place.source, name=place.name, called=text)
 
 
 def condition(source: Source, descriptor: Descriptor) -> Condition:

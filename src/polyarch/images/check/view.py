@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from polyarch.contents.binaries import Binary
+from polyarch.contents.facts import Facts
 from polyarch.errors import ConflictError
-from polyarch.images.check.binaries import Binary
-from polyarch.images.check.facts import Facts
 from polyarch.images.check.findings import Finding, Severity
 from polyarch.layers.listing import Listing
-from polyarch.layers.tree import Node, Tree
+from polyarch.layers.tree import Tree, TreeNode
 from polyarch.oci.config import ImageConfig
 from polyarch.oci.digest import Digest
 from polyarch.oci.platform import Platform
 
 if TYPE_CHECKING:
-    from polyarch.images.check.packages import Package
+    from polyarch.contents.packages import Package
 
 # Patterns of files whose findings are meant to be so, in an image's own words.
 ALLOW_LABEL = "org.polyarch.check.allow"
@@ -61,13 +61,13 @@ class View:
             self._binaries = found
         return self._binaries
 
-    def binary(self, node: Node | None) -> Binary | None:
+    def binary(self, node: TreeNode | None) -> Binary | None:
         """What a node is to a machine; None for what is nothing to it."""
         if node is None or node.layer < 0 or node.entry.kind != "file":
             return None
         return self.layers[node.layer].facts.binaries.get(node.source.offset)
 
-    def follow(self, path: str) -> Node | None:
+    def follow(self, path: str) -> TreeNode | None:
         """What `path` leads to, links followed; None where there is nothing, or links go in a circle."""
         try:
             return self.tree.lookup(self.tree.resolve(path))
@@ -83,7 +83,7 @@ class View:
 
     def packages(self) -> Iterator["Package"]:
         """The packages of all lists of the image, and those that directories stand for."""
-        from polyarch.images.check import packages
+        from polyarch.contents import packages
 
         for node in self.tree.walk():
             if node.entry.kind == "directory" and node.entry.path.endswith(".dist-info"):

@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from polyarch import progress
+from polyarch.contents.facts import opener
+from polyarch.contents.unpack import LayerBlob
 from polyarch.images.check import sources
-from polyarch.images.check.facts import opener
 from polyarch.images.check.view import View
 from polyarch.images.compare import rows
 from polyarch.images.compare.drift import listed_packages
 from polyarch.images.compare.rows import Row
 from polyarch.images.compare.views import chosen, members, views
-from polyarch.images.unpack import Layer
 from polyarch.oci.digest import Digest
 from polyarch.oci.place import Readable, Source
 from polyarch.oci.platform import Platform
 from polyarch.transfer.locate import Places
 
 if TYPE_CHECKING:
-    from polyarch.images.check.check import Member
-    from polyarch.layers.tree import Node
+    from polyarch.images.check.check import CheckedMember
+    from polyarch.layers.tree import TreeNode
 
 _CHUNK = 1 << 20
 Change = Literal["added", "removed", "changed"]
@@ -56,7 +56,7 @@ class Diff(msgspec.Struct, frozen=True, kw_only=True):
 class _Opened(msgspec.Struct, frozen=True, kw_only=True):
     side: Side
     source: Source
-    member: "Member"
+    member: "CheckedMember"
     view: View
 
 
@@ -95,7 +95,7 @@ def diff(
         )
 
 
-def _common(before: "Sequence[Member]", after: "Sequence[Member]", host: Platform) -> Platform:
+def _common(before: "Sequence[CheckedMember]", after: "Sequence[CheckedMember]", host: Platform) -> Platform:
     theirs = [member.platform for member in after]
     shared = [member.platform for member in before if member.platform in theirs]
     return host if host in shared or not shared else shared[0]
@@ -130,7 +130,7 @@ def _files(left: _Opened, right: _Opened) -> list[FileChange]:
     return [found[path] for path in sorted(found)]
 
 
-def _entries(one: "Node", two: "Node") -> tuple[str, ...]:
+def _entries(one: "TreeNode", two: "TreeNode") -> tuple[str, ...]:
     """What of two entries differs, their content left aside."""
     mine, theirs = one.entry, two.entry
     if mine.kind != theirs.kind:
@@ -149,21 +149,21 @@ def _entries(one: "Node", two: "Node") -> tuple[str, ...]:
     return tuple(found)
 
 
-def _origin(side: _Opened, node: "Node") -> tuple[Digest, int]:
+def _origin(side: _Opened, node: "TreeNode") -> tuple[Digest, int]:
     """Where a file's bytes are: the same place, the same bytes."""
     return (side.member.layers[node.layer].diff_id, node.source.offset)
 
 
-def _hashes(side: _Opened, nodes: "Sequence[Node]") -> dict[tuple[Digest, int], bytes]:
+def _hashes(side: _Opened, nodes: "Sequence[TreeNode]") -> dict[tuple[Digest, int], bytes]:
     """The digests of files, each layer read once."""
-    from polyarch.layers.sweep import sweep
+    from polyarch.layers.sequential import sweep
 
     found: dict[tuple[Digest, int], bytes] = {}
-    layers: dict[int, dict[int, Node]] = {}
+    layers: dict[int, dict[int, TreeNode]] = {}
     for node in nodes:
         layers.setdefault(node.layer, {})[node.source.offset] = node
     for number, wanted in layers.items():
-        layer: Layer = side.member.layers[number]
+        layer: LayerBlob = side.member.layers[number]
         listing = side.view.layers[number].listing
         entries = [node.source for node in wanted.values()]
         for entry, content in sweep(opener(side.source, layer, listing), listing, layer.blob.digest, entries):

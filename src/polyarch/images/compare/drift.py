@@ -11,8 +11,9 @@ from fnmatch import fnmatchcase
 import msgspec
 
 from polyarch import progress
+from polyarch.contents import packages
 from polyarch.errors import UsageError
-from polyarch.images.check import packages, sources
+from polyarch.images.check import sources
 from polyarch.images.check.view import View
 from polyarch.images.compare import naming, rows
 from polyarch.images.compare.rows import Row

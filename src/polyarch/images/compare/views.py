@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from polyarch import progress
+from polyarch.contents.facts import Learner, learn_all
 from polyarch.errors import NotFoundError, PolyarchError
-from polyarch.images.check.check import Member, collect
-from polyarch.images.check.facts import Learner, learn_all
+from polyarch.images.check.check import CheckedMember, collect
 from polyarch.images.check.view import Known, View, steps
 from polyarch.oci import platform as platforms
 from polyarch.oci.descriptor import Descriptor
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _WORKERS = 4
 
 
-def members(source: Source, root: Descriptor) -> list[Member]:
+def members(source: Source, root: Descriptor) -> list[CheckedMember]:
     """The images below `root`. Raises NotFoundError where there is none that can be read."""
     found, problems = collect(source, root)
     if not found:
@@ -28,7 +28,7 @@ def members(source: Source, root: Descriptor) -> list[Member]:
     return found
 
 
-def chosen(found: Sequence[Member], wanted: Platform, called: str) -> Member:
+def chosen(found: Sequence[CheckedMember], wanted: Platform, called: str) -> CheckedMember:
     """The image for exactly this platform, else the one that serves it best. Raises NotFoundError."""
     exact = [member for member in found if platforms.same(member.platform, wanted)]
     ranked = [(rank, n) for n, one in enumerate(found) if (rank := platforms.rank(one.platform, wanted)) is not None]
@@ -39,7 +39,7 @@ def chosen(found: Sequence[Member], wanted: Platform, called: str) -> Member:
 
 
 def views(
-    source: Source, images: Sequence[Member], store: "Store | None", emit: progress.Emit = progress.ignore
+    source: Source, images: Sequence[CheckedMember], store: "Store | None", emit: progress.Emit = progress.ignore
 ) -> list[View]:
     """The view of each image. Raises what reading a layer raises."""
     learnt = learn_all(Learner(source, store, emit), [layer for one in images for layer in one.layers], _WORKERS)

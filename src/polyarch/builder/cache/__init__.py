@@ -1,0 +1,1 @@
+"""Results of earlier steps, found by their cache keys."""

@@ -1,0 +1,1 @@
+"""Build contexts: local directories, remote sources and named contexts."""

@@ -1,0 +1,295 @@
+"""A build context of this machine: walked once, told by content, through a cache of stats.
+
+What a file's bytes are is remembered by the table of the last walk: a file whose inode, size and times are the same
+was not changed. A time as young as the walk itself proves nothing (a second write within the clock's tick leaves
+the same stamp), so such files are not remembered.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from polyarch.builder.contexts.walked import Rows, Walked
+from polyarch.builder.perform.copy import wildcards
+from polyarch.builder.perform.copy.arrange import Arrangement, wildcard
+from polyarch.dockerfile.ignorefile import Matcher, State
+from polyarch.errors import NotFoundError, PolyarchError
+from polyarch.layers.entry import Entry, Stamp, parent_of
+from polyarch.layers.longpaths import open_file, short, shown
+from polyarch.layers.walk import Skip, WalkedEntry, stamps, walk
+from polyarch.oci import text
+
+if TYPE_CHECKING:
+    from polyarch.store import Store
+
+_STAT = "stat"
+_CAPABILITY = "security.capability"
+_CHUNK = 128 << 10
+_ROWS = 1000
+_PART = 4 << 20
+_TICK = 50_000_000  # nanoseconds; the coarsest clock of a kernel in use ticks every 10 ms
+
+
+class LocalContext:
+    """The files of one directory, walked when somebody asks for them. `ignored` leaves out, as .dockerignore says.
+
+    `now` is the time in nanoseconds at which the command began. `remember` writes the table of stats.
+    """
+
+    def __init__(self, root: Path, store: "Store", now: int, ignored: Matcher | None = None) -> None:
+        if not root.is_dir():
+            raise NotFoundError(f"the build context {root} is not a directory", "name the directory of the sources")
+        self.root = root
+        self._ignored = ignored
+        self._store = store
+        self._young = now - _TICK
+        self._files: Walked | None = None
+        self._signature: str | None = None
+        self._plain = ignored is None
+
+    @property
+    def files(self) -> Walked:
+        """The files, as they were when they were first asked for."""
+        if self._files is None:
+            signing = _Signing()
+            ours = (os.geteuid(), os.getegid())
+            files = Walked(str(self.root), _digest, self._young)
+            for found in _walk(str(self.root), self._ignored, signing):
+                self._plain = self._plain and (found.entry.uid, found.entry.gid) == ours
+                files.add(found, _capability(found.path) if _may_run(found.entry) else ())
+            files.finish()
+            files.recall(self._read_table())
+            if self._signature is None:
+                self._signature = signing.signature(self._young)
+            self._files = files
+        return self._files
+
+    @property
+    def plain(self) -> bool:
+        """Whether `root` itself may be shown: nothing of it is ignored, and all is root's in a namespace of ours."""
+        return self.files is not None and self._plain
+
+    def signature(self) -> str:
+        """What stays the same as long as nothing in the directory changes, by stats alone; "" where that is not sure.
+
+        It is of the stats that the files have here, or had before: one that changes after that belongs to another
+        signature by the next time.
+        """
+        if self._signature is None:
+            signing = _Signing()
+            skip = None if self._ignored is None else _skipping(self._ignored, {})
+            for path, mode, stamp in stamps(str(self.root), skip):
+                signing.add(path, mode, stamp)
+            self._signature = signing.signature(self._young)
+        return self._signature
+
+    def hidden(self, pattern: str) -> tuple[str, str] | None:
+        """A path that `pattern` names, that is there, and that is ignored; and the pattern that ignores it.
+
+        None where there is none.
+        """
+        if self._ignored is None:
+            return None
+        try:
+            for path in wildcards.matches(_Disk(self.root), pattern, wildcard):
+                if path and (self.root / path).exists() and self._ignored.matches(path):
+                    return path, self._ignored_by(path)
+        except PolyarchError:
+            pass
+        return None
+
+    def _ignored_by(self, path: str) -> str:
+        assert self._ignored is not None
+        including = [pattern for pattern in reversed(self._ignored.patterns) if not pattern.exclusion]
+        return next((pattern.text for pattern in including if Matcher((pattern,)).matches(path)), "")
+
+    def remember(self) -> None:
+        """Write down what the files were, for the next command."""
+        if self._files is not None and self._files.learned:
+            for number, rows in enumerate(_in_parts(self._files.remember())):
+                self._store.cache.put(_STAT, self._part(number), msgspec.msgpack.encode(rows))
+            self._files.learned = False
+
+    def _read_table(self) -> Iterator[Rows]:
+        number = 0
+        while (raw := self._store.cache.get(_STAT, self._part(number))) is not None:
+            number += 1
+            # One of another version is not read: it is only a cache. One that is older than the others is as good,
+            # because each row is believed only for a file with its stamp.
+            with suppress(msgspec.DecodeError, ValueError, RecursionError):
+                yield from msgspec.msgpack.decode(raw, type=list[Rows])
+
+    def _part(self, number: int) -> str:
+        """The key of a part of the table."""
+        return f"{text.shown(str(self.root))}\0{number}"
+
+
+def _in_parts(rows: Iterable[Rows]) -> Iterator[list[Rows]]:
+    """The rows in lists of some megabytes: a table of all would be another copy of a large context's columns."""
+    part: list[Rows] = []
+    size = 0
+    for one in rows:
+        part.append(one)
+        size += len(one.names) + len(one.identities) + len(one.times) + len(one.digests)
+        if size >= _PART:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
+
+
+class _Disk:
+    """A directory as a tree in which nothing is ignored."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def entry(self, path: str) -> Entry | None:
+        """As of `laid.Lookup`."""
+        full = self._root / path
+        if full.is_symlink():
+            return Entry(path=path, kind="symlink", mode=0o777, link=os.readlink(full))
+        if full.is_dir():
+            return Entry(path=path, kind="directory", mode=0o755)
+        return Entry(path=path, kind="file", mode=0o644) if full.exists() else None
+
+    def names(self, path: str) -> tuple[str, ...]:
+        """As of `placing.Tree`."""
+        return tuple(sorted(os.listdir(self._root / path)))
+
+    def inode(self, path: str) -> str:
+        """As of `placing.Tree`."""
+        return path
+
+
+class _Signing:
+    """The signature of a directory in the making."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+        self._rows: list[str] = []
+        self._newest = 0
+
+    def add(self, path: str, mode: int, stamp: Stamp) -> None:
+        """Take in the next of the directory's entries."""
+        self._rows.append(f"{path}\0{mode} {stamp}\n")
+        self._newest = max(self._newest, stamp[2], stamp[3])
+        if len(self._rows) == _ROWS:
+            self._flush()
+
+    def signature(self, young: int) -> str:
+        """Of all that was added; "" where a time is not before `young` (nanoseconds)."""
+        if self._newest >= young:
+            return ""
+        self._flush()
+        return self._digest.hexdigest()
+
+    def _flush(self) -> None:
+        self._digest.update("".join(self._rows).encode("utf-8", "surrogateescape"))
+        self._rows.clear()
+
+
+def unpacked(arranged: Arrangement, store: "Store") -> Path:
+    """The files of a context as a directory that a process may be shown: without what is ignored, and root's.
+
+    It is a snapshot, found by all that can be seen of it.
+    """
+    from polyarch.layers.apply import apply
+    from polyarch.layers.pack import tar_stream
+
+    key = arranged.fingerprint(times=True)
+    known = store.snapshots.get(key)
+    if known is not None:
+        return known
+    with store.snapshots.prepare(key) as snapshot:
+        applied = apply(Chunks(tar_stream(arranged.contents())), str(snapshot.path))
+        return snapshot.commit(applied.size)
+
+
+class Chunks:
+    """An iterator of bytes as a Readable."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._rest = memoryview(b"")
+
+    def read(self, size: int = -1, /) -> bytes:
+        """As of `oci.place.Readable`."""
+        while not self._rest:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return b""
+            self._rest = memoryview(chunk)
+        taken = self._rest if size < 0 else self._rest[:size]
+        self._rest = self._rest[len(taken) :]
+        return bytes(taken)
+
+
+def _walk(root: str, ignored: Matcher | None, signing: _Signing) -> Iterator[WalkedEntry]:
+    """What is below `root` and not ignored. A directory that is comes all the same with what `!` takes back in it.
+
+    `signing` is given what `stamps` would give.
+    """
+    states: dict[str, State] = {}
+    held: dict[str, WalkedEntry] = {}
+    for found in walk(root, None if ignored is None else _skipping(ignored, states)):
+        path = found.entry.path
+        signing.add(path, found.mode, found.stamp)
+        if ignored is None:
+            yield found
+            continue
+        if found.entry.kind == "directory" and states[path].matched:
+            held[path] = found
+            continue
+        above = []
+        while (path := parent_of(path)) in held:
+            above.append(held.pop(path))
+        yield from reversed(above)
+        yield found
+
+
+def _skipping(ignored: Matcher, states: dict[str, State]) -> Skip:
+    def skip(path: str, directory: bool) -> bool:
+        state = ignored.enter(path, states.get(parent_of(path)))
+        if directory:
+            states[path] = state
+        return state.matched and (not directory or ignored.skips(path, state))
+
+    return skip
+
+
+def _may_run(entry: Entry) -> bool:
+    return entry.kind == "file" and bool(entry.mode & 0o111)
+
+
+def _capability(path: str) -> tuple[tuple[str, bytes], ...]:
+    """Of extended attributes only a program's capabilities are taken, as in BuildKit's layers: all others speak of
+    this machine.
+    """
+    try:
+        with short(path) as near:
+            return ((_CAPABILITY, os.getxattr(near, _CAPABILITY, follow_symlinks=False)),)
+    except OSError:
+        return ()  # it has none, or the file system has no such thing
+
+
+def _digest(path: str) -> str:
+    try:
+        descriptor = open_file(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise PolyarchError(f"{shown(path)} cannot be read: {error.strerror}", "exclude it in .dockerignore") from error
+    # hashlib.file_digest clears a buffer of 256 KiB for each file, which costs more than most files' hashes.
+    digest = hashlib.sha256()
+    try:
+        while chunk := os.read(descriptor, _CHUNK):
+            digest.update(chunk)
+    except OSError as error:
+        raise PolyarchError(f"{shown(path)} cannot be read: {error.strerror}", "exclude it in .dockerignore") from error
+    finally:
+        os.close(descriptor)
+    return digest.hexdigest()

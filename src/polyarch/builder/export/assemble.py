@@ -1,0 +1,177 @@
+"""Layers and config → manifest → index: what a build's results are in the store.
+
+Here, and not before, a RUN's layer becomes a blob: only what is exported is packed.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from polyarch.builder.cache import results as records
+from polyarch.builder.cache.results import Layer
+from polyarch.builder.perform.filesystem import Filesystems
+from polyarch.builder.plan.planner import Plan
+from polyarch.builder.request.request import Export
+from polyarch.oci import index as indexes
+from polyarch.oci import manifest as manifests
+from polyarch.oci import media_types
+from polyarch.oci.config import ImageConfig
+from polyarch.oci.descriptor import Descriptor
+from polyarch.oci.digest import Digest
+from polyarch.oci.platform import Platform
+
+if TYPE_CHECKING:
+    from polyarch.layers.entry import Item
+    from polyarch.store import Store
+    from polyarch.transfer.read_through import ReadThroughSource
+
+
+class BuiltImage(msgspec.Struct, frozen=True, kw_only=True):
+    """One platform's image, in the store: its manifest, its config's digest, and its layers for who exports files."""
+
+    platform: Platform
+    descriptor: Descriptor
+    config: Digest
+    layers: tuple[Layer, ...]
+
+
+class Assembler:
+    """Makes images of what was built. It owns nothing. `epoch` is the youngest time of a new file."""
+
+    def __init__(
+        self,
+        store: "Store",
+        source: "ReadThroughSource",
+        filesystems: Filesystems,
+        export: Export,
+        workers: int,
+        epoch: int | None = None,
+    ) -> None:
+        self._epoch = epoch
+        self._store = store
+        self._source = source
+        self._filesystems = filesystems
+        self._export = export
+        self._workers = workers
+        self._packed: dict[str, Layer] = {}
+
+    def image(self, plan: Plan, layers: Sequence[Layer], created: str, *, blobs: bool = True) -> BuiltImage:
+        """The image of `plan`, whose layers are these. `created` is its time where none of its layers has one.
+
+        Without `blobs` nothing is packed: the image is exported as files, and has no manifest.
+        """
+        if not blobs:
+            nothing = Descriptor(media_type="", digest=Digest(""), size=0)
+            return BuiltImage(platform=plan.platform, descriptor=nothing, config=Digest(""), layers=tuple(layers))
+        whole = tuple(self._blob(layer) for layer in layers)
+        config = _finished(plan, whole, created)
+        media_type = media_types.DOCKER_CONFIG if self._export.docker_format else media_types.OCI_CONFIG
+        stored = self._store.put_bytes(media_type, config.encode())
+        manifest = manifests.create(
+            msgspec.structs.replace(stored, media_type=media_types.OCI_CONFIG),
+            [_plain(layer) for layer in whole],
+            self._export.annotations,
+        )
+        if self._export.docker_format:
+            manifest = manifests.convert(manifest, to_docker=True)
+        self._store.write_manifest(manifest.descriptor(), manifest.raw)
+        return BuiltImage(
+            platform=plan.platform,
+            descriptor=manifest.descriptor(plan.platform),
+            config=stored.digest,
+            layers=whole,
+        )
+
+    def root(self, images: Sequence[BuiltImage], *, always_index: bool = False) -> Descriptor:
+        """What a name is to point at: the image itself where there is one platform, else an index of all.
+
+        Annotations of the index need one, so with them there is one for one platform too, as buildx has it with its
+        attestations.
+        """
+        if len(images) == 1 and not always_index and not self._export.index_annotations:
+            return msgspec.structs.replace(images[0].descriptor, platform=None)
+        media_type = media_types.DOCKER_INDEX if self._export.docker_format else media_types.OCI_INDEX
+        entries = [image.descriptor for image in images]
+        index = indexes.ordered(indexes.create(entries, self._export.index_annotations or None, media_type))
+        self._store.write_manifest(index.descriptor(), index.raw)
+        return index.descriptor()
+
+    def _blob(self, layer: Layer) -> Layer:
+        """The layer with a blob; of another compression only where that was forced, or it is new."""
+        if layer.diff_id and (not self._export.force_compression or self._is_as_wanted(layer)):
+            return layer
+        if layer.key not in self._packed:
+            self._packed[layer.key] = self._repack(layer) if layer.diff_id else self._pack(layer)
+        return msgspec.structs.replace(self._packed[layer.key], created=layer.created)
+
+    def _pack(self, layer: Layer) -> Layer:
+        wanted = self._export.compression
+        known = records.packed(self._store, layer, wanted)
+        if known is not None and known.blob is not None and self._store.has_blob(known.blob):
+            return known
+        made = records.pack(self._store, self._items(layer), wanted, self._workers)
+        records.remember_packed(self._store, layer, wanted, made)
+        return made
+
+    def _items(self, layer: Layer) -> "Iterable[Item]":
+        """What a RUN left, none of it younger than the epoch."""
+        for entry, content in self._filesystems.items(layer):
+            if self._epoch is not None and entry.mtime > self._epoch:
+                yield msgspec.structs.replace(entry, mtime=self._epoch), content
+            else:
+                yield entry, content
+
+    def _repack(self, layer: Layer) -> Layer:
+        """The same tar, compressed as it was asked for."""
+        from polyarch.layers.compression import decompress
+        from polyarch.layers.recompress import recompress
+
+        assert layer.blob is not None
+        blob = layer.blob
+
+        with self._source.open_blob(blob) as reader, self._store.new_blob() as writer:
+            tar = decompress(reader, self._store.largest_layer)
+            packed = recompress(tar, writer, self._export.compression, self._workers)
+            writer.commit(packed.digest)
+        return Layer(
+            diff_id=layer.diff_id,
+            blob=Descriptor(media_type=packed.media_type, digest=packed.digest, size=packed.size),
+        )
+
+    def _is_as_wanted(self, layer: Layer) -> bool:
+        assert layer.blob is not None
+        kind = {"none": "", "gzip": "gzip", "zstd": "zstd"}[self._export.compression.kind]
+        return layer.blob.media_type.endswith(kind) if kind else "+" not in layer.blob.media_type
+
+
+def timestamp(seconds: float) -> str:
+    """A time as image configs have it: RFC 3339 in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _plain(layer: Layer) -> Descriptor:
+    assert layer.blob is not None
+    return layer.blob
+
+
+def _finished(plan: Plan, layers: Sequence[Layer], created: str) -> ImageConfig:
+    """The config with its layers and the times of its history.
+
+    As BuildKit's normalizeLayersAndHistory does it: a line that makes no layer has the time of the one before it, the
+    first of them that of the first new layer. So a build of which everything was cached gives the same image again.
+    """
+    remaining = iter(layers)
+    times: list[str] = []
+    for entry in plan.history:
+        layer = None if entry.empty_layer else next(remaining)
+        times.append(entry.created or (layer.created if layer is not None else ""))
+    first = times.index("") if "" in times else len(times)
+    last = next(filter(None, times[first:]), "") or (times[first - 1] if first else "")
+    last = last or str(plan.config.document.get("created") or "")
+    for number in range(first, len(times)):
+        last = times[number] = times[number] or last
+    history = (msgspec.structs.replace(entry, created=time) for entry, time in zip(plan.history, times, strict=True))
+    diff_ids = tuple(layer.diff_id for layer in layers)
+    return plan.config.with_layers(diff_ids, tuple(history)).with_fields(created=last or created)

@@ -1,0 +1,1 @@
+"""What a build did, step by step, kept for `explain`."""

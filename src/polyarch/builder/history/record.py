@@ -1,0 +1,291 @@
+"""What a build did, step by step, as it is remembered: so that the next one, and people, can say why.
+
+A step's `parts` are the named things that its result depends on, beside its inputs. Two builds are compared by them;
+the cache key itself, a digest, could only say that something changed.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Literal
+
+import msgspec
+
+from polyarch.builder import encoding
+from polyarch.builder.vertices import (
+    BuildGraph,
+    CopyFiles,
+    Git,
+    Http,
+    ImageLayers,
+    MakeDirectory,
+    RunCommand,
+    VertexId,
+    inputs,
+    tag,
+)
+
+How = Literal["", "native", "emulated"]
+
+_VERSION = 1
+_SHOWN = 4
+# What is there, and neither cached nor done.
+_GIVEN = frozenset({"Context", "Inline"})
+_STEP = r"(?s)\[(?:(.*) )?(\d+)/\d+\] (.*)"
+# What a part is called in front of people.
+_WORDS = {"command": "the command", "directory": "the working directory", "user": "the user"}
+
+
+class StepRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One piece of work. `seconds` is what it took, 0 where it was cached; `how` is only said of RUNs.
+
+    `waited` is for how many seconds more it waited for others, as for a locked cache mount. A step that was given up
+    because another one failed, or the build was interrupted, is `canceled`.
+
+    `inputs` are the ids of the steps and of the file systems (`BuildRecord.stacks`) that it needed. `files` names
+    the list of the files that it took of a context.
+    `reasons` say why it was not taken from the cache.
+    """
+
+    id: str
+    name: str
+    platforms: tuple[str, ...] = ()
+    kind: str
+    cached: bool = False
+    done: bool = True
+    begun: float = 0.0
+    seconds: float = 0.0
+    waited: float = 0.0
+    canceled: bool = False
+    how: How = ""
+    error: str = ""
+    parts: Mapping[str, str] = {}
+    files: str = ""
+    inputs: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+
+
+class BuildRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One build: when (seconds since 1970), of what, for which platforms, and its steps, inputs first.
+
+    `stacks` are the file systems of its stages, by id: the id of the one below, and of the step that is on top.
+    """
+
+    version: int = _VERSION
+    names: tuple[str, ...]
+    context: str
+    dockerfile: str
+    target: str
+    platforms: tuple[str, ...]
+    begun: float
+    seconds: float
+    steps: tuple[StepRecord, ...]
+    stacks: Mapping[str, tuple[str, str]] = {}
+
+
+def encode(record: BuildRecord) -> bytes:
+    """The record as bytes."""
+    return encoding.to_msgpack(record)
+
+
+def decode(raw: bytes) -> BuildRecord | None:
+    """What `encode` gave; None for what is none, or of another version."""
+    try:
+        record = msgspec.msgpack.decode(raw, type=BuildRecord)
+    except (msgspec.DecodeError, ValueError):
+        return None
+    return record if record.version == _VERSION else None
+
+
+def parts(graph: BuildGraph, vertex: VertexId) -> dict[str, str]:
+    """The named things that the result of a vertex depends on, beside its inputs and the files of a context.
+
+    They are written down and shown, so the password or token in a URL is not among them.
+    """
+    from polyarch.registry.errors import redact
+
+    value = graph.vertices[vertex]
+    match value:
+        case ImageLayers():
+            return {"image": value.manifest}
+        case Http():
+            return {"url": redact(value.url), "checksum": value.checksum}
+        case Git():
+            return {"repository": redact(value.url), "ref": value.ref, "directory": value.subdirectory}
+        case CopyFiles():
+            sources = " ".join(part.path for part in value.parts)
+            flags = {"owner": value.owner, "mode": value.mode, "exclude": " ".join(value.exclude)}
+            return {"paths": sources, "destination": value.destination, **flags}
+        case MakeDirectory():
+            return {"directory": value.path, "owner": value.owner}
+        case RunCommand():
+            bare = [msgspec.structs.replace(mount, source=()) for mount in value.mounts]
+            return {
+                "command": encoding.to_json([value.argv, value.scripts]).decode(),
+                "directory": value.cwd,
+                "user": value.user,
+                "network": value.network,
+                "mounts": encoding.to_json(bare).decode() if bare else "",
+                **{f"${name}": text for name, _, text in (pair.partition("=") for pair in value.env)},
+            }
+    return {}
+
+
+def kind(graph: BuildGraph, vertex: VertexId) -> str:
+    """The kind of a vertex in one word."""
+    return tag(graph.vertices[vertex])
+
+
+def explained(
+    steps: Sequence[StepRecord],
+    stacks: Mapping[str, tuple[str, str]],
+    before: BuildRecord | None,
+    files: Callable[[str], Mapping[str, str]],
+    *,
+    fresh: bool,
+) -> tuple[StepRecord, ...]:
+    """The steps, those that were not cached with their reasons: what changed since the build `before`.
+
+    `stacks` are as of `BuildRecord`. `files` gives a list of files by its name: path → what changes with it. `fresh`
+    says that the cache was not wanted.
+    """
+    former: dict[tuple[str, ...], StepRecord] = {}
+    for step in before.steps if before is not None else ():
+        former.setdefault(_place(step), step)
+        # A build for other platforms is better compared than not at all.
+        former.setdefault(_place(step)[:-1], step)
+    changed = _Changed(stacks)
+    found: list[StepRecord] = []
+    for step in steps:
+        if step.kind == "ImageLayers":
+            # It is never done, only taken; but another one is why all above it is.
+            known = former.get(_place(step)) or former.get(_place(step)[:-1])
+            told = tuple(_differences(known.parts, step.parts)) if known is not None else ()
+            if told:
+                changed.add(step)
+            found.append(msgspec.structs.replace(step, reasons=told))
+            continue
+        if step.cached or not step.done or step.kind in _GIVEN:
+            found.append(step)
+            continue
+        place = _place(step)
+        known = former.get(place) or former.get(place[:-1])
+        reasons = tuple(_reasons(step, known, before, changed, files, fresh))
+        changed.add(step)
+        found.append(msgspec.structs.replace(step, reasons=reasons))
+    return tuple(found)
+
+
+class _Changed:
+    """The steps that are not what they were; of a stage's file system, the lowest."""
+
+    def __init__(self, stacks: Mapping[str, tuple[str, str]]) -> None:
+        self._stacks = stacks
+        self._steps: dict[str, StepRecord] = {}
+        # What is known of file systems whose steps have all been gone through.
+        self._lowest: dict[str, StepRecord | None] = {"": None}
+
+    def add(self, step: StepRecord) -> None:
+        self._steps[step.id] = step
+
+    def within(self, key: str) -> StepRecord | None:
+        """The step of this id, or the lowest of the file system of this id, if it changed."""
+        if key not in self._stacks:
+            return self._steps.get(key)
+        above: list[str] = []
+        while key not in self._lowest:
+            above.append(key)
+            key = self._stacks[key][0]
+        found = self._lowest[key]
+        for one in reversed(above):
+            found = self._lowest[one] = found or self._steps.get(self._stacks[one][1])
+        return found
+
+
+def _reasons(
+    step: StepRecord,
+    former: StepRecord | None,
+    before: BuildRecord | None,
+    changed: "_Changed",
+    files: Callable[[str], Mapping[str, str]],
+    fresh: bool,
+) -> Iterable[str]:
+    if before is None:
+        yield "there was no build before that is remembered"
+        return
+    if former is None:
+        yield "the step is new"
+        return
+    own = [*_instruction(step, former), *_differences(former.parts, step.parts)]
+    if step.files != former.files:
+        own.append(_files(files(former.files), files(step.files)))
+    yield from own
+    follows = next(filter(None, map(changed.within, step.inputs)), None)
+    if follows is not None and not own:
+        yield f"it follows {follows.name.partition('@sha256:')[0]}"
+    elif not own and step.inputs != former.inputs and follows is None:
+        yield "what it stands on changed"
+    elif not own and follows is None:
+        yield "the cache was not wanted" if fresh else "its result is no longer in the cache"
+
+
+def _instruction(step: StepRecord, former: StepRecord) -> Iterable[str]:
+    mine, theirs = _text(step), _text(former)
+    if mine != theirs and step.kind != "ImageLayers":
+        yield f"the instruction was: {theirs}"
+
+
+def _differences(before: Mapping[str, str], after: Mapping[str, str]) -> Iterable[str]:
+    for name in dict.fromkeys((*before, *after)):
+        one, two = before.get(name), after.get(name)
+        if one == two:
+            continue
+        if name == "command":
+            continue  # the instruction says it, in fewer words
+        word = f"the argument or variable {name[1:]}" if name.startswith("$") else _WORDS.get(name, name)
+        if name == "image":
+            yield f"the base image changed: {_short(one)} → {_short(two)}"
+        elif two is None:
+            yield f"{word} is gone, it was {one!r}"
+        elif one is None:
+            yield f"{word} is new: {two!r}"
+        else:
+            yield f"{word} changed: {one!r} → {two!r}"
+
+
+def _files(before: Mapping[str, str], after: Mapping[str, str]) -> str:
+    if not before or not after:
+        return "its files changed"
+    groups = {
+        "changed": [path for path in after if path in before and after[path] != before[path]],
+        "new": [path for path in after if path not in before],
+        "gone": [path for path in before if path not in after],
+    }
+    said = []
+    for word, paths in groups.items():
+        if paths:
+            more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
+            said.append(f"{word}: {', '.join(paths[:_SHOWN])}{more}")
+    return f"files {'; '.join(said)}" if said else "its files changed"
+
+
+def _place(step: StepRecord) -> tuple[str, ...]:
+    """Where a step stands in its Dockerfile: by stage and number, so that it is found again with another text."""
+    match = re.fullmatch(_STEP, step.name)
+    platforms = ",".join(step.platforms)
+    if match is not None:
+        return ("step", match[1] or "", match[2], platforms)
+    return (step.kind, step.name.partition("@")[0], platforms)
+
+
+def _text(step: StepRecord) -> str:
+    match = re.fullmatch(_STEP, step.name)
+    return match[3] if match is not None else step.name
+
+
+def _short(digest: str | None) -> str:
+    return (digest or "none").partition(":")[2][:12] or "none"
+
+
+def needed(graph: BuildGraph, vertex: VertexId) -> tuple[str, ...]:
+    """The ids of a vertex's inputs."""
+    return tuple(inputs(graph.vertices[vertex]))

@@ -1,0 +1,275 @@
+"""Writes down what a build does while it does it, and finds it again (cache kinds "build" and "files")."""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from polyarch import progress
+from polyarch.builder import encoding
+from polyarch.builder.history import record
+from polyarch.builder.history.record import BuildRecord, How, StepRecord
+from polyarch.builder.request.request import BuildRequest
+from polyarch.builder.vertices import (
+    BuildGraph,
+    Context,
+    CopyFiles,
+    Git,
+    Http,
+    MakeDirectory,
+    RunCommand,
+    Stacked,
+    VertexId,
+)
+from polyarch.oci import reference as references
+
+if TYPE_CHECKING:
+    from polyarch.builder.plan.planner import Plan
+    from polyarch.store import Store
+
+_BUILD = "build"
+_FILES = "files"
+# A list of more files is not worth its room: that some changed is said all the same.
+_MOST_FILES = 20_000
+# To open a context is no step worth a line, and who fetches speaks itself.
+_SILENT = (Context, Http, Git)
+
+
+class Selecting(Protocol):
+    """Who knows which files of a context a vertex takes."""
+
+    def selection(self, vertex: VertexId) -> tuple[str, Callable[[], Mapping[str, str]]] | None: ...
+
+
+class Recorder:
+    """Tells of vertices by their labels, as a `solve.Observer`, and keeps what it told. It owns nothing.
+
+    Times are of a clock that only measures.
+    """
+
+    def __init__(self, graph: BuildGraph, emit: progress.Emit) -> None:
+        self._graph = graph
+        self._emit = emit
+        self._start = time.monotonic()
+        self._mutex = threading.Lock()
+        self._begun: dict[VertexId, float] = {}
+        self._ended: dict[VertexId, float] = {}
+        self._ends: dict[VertexId, progress.Finished] = {}
+        # For how long each has waited, and since when who waits now.
+        self._waited: dict[VertexId, float] = {}
+        self._waiting: dict[VertexId, float] = {}
+
+    def started(self, vertex: VertexId) -> None:
+        """As of `solve.Observer`."""
+        with self._mutex:
+            self._begun[vertex] = time.monotonic()
+        if not isinstance(self._graph.vertices[vertex], _SILENT):
+            label = self._graph.labels[vertex]
+            self._emit(progress.Started(vertex, label.name, label.platforms))
+
+    def waiting(self, vertex: VertexId, *, begins: bool) -> None:
+        """As of `solve.Observer`."""
+        now = time.monotonic()
+        with self._mutex:
+            if begins:
+                self._waiting[vertex] = now
+            else:
+                self._waited[vertex] = self._waited.get(vertex, 0.0) + now - self._waiting.pop(vertex)
+
+    def finished(self, vertex: VertexId, *, cached: bool = False, error: str = "", canceled: bool = False) -> None:
+        """As of `solve.Observer`."""
+        end = progress.Finished(vertex, cached, error, canceled)
+        with self._mutex:
+            self._ended[vertex], self._ends[vertex] = time.monotonic(), end
+        if not isinstance(self._graph.vertices[vertex], _SILENT):
+            self._emit(end)
+
+    def steps(self, order: Iterable[VertexId], performer: Selecting) -> tuple[StepRecord, ...]:
+        """What happened to each of these vertices, which come inputs first."""
+        vertices = self._graph.vertices
+        return tuple(self._step(vertex, performer) for vertex in order if not isinstance(vertices[vertex], Stacked))
+
+    def took_all_from_cache(self) -> bool:
+        """Whether every step was taken from the cache, and there was one: whoever waits has seen this build before."""
+        made = (CopyFiles, MakeDirectory, RunCommand)
+        steps = [end.cached for vertex, end in self._ends.items() if isinstance(self._graph.vertices[vertex], made)]
+        return bool(steps) and all(steps)
+
+    def seconds(self) -> float:
+        """How long it has been."""
+        return time.monotonic() - self._start
+
+    def _step(self, vertex: VertexId, performer: Selecting) -> StepRecord:
+        begun, ended = self._begun.get(vertex), self._ended.get(vertex)
+        end = self._ends.get(vertex, progress.Finished(vertex))
+        waited = self._waited.get(vertex, 0.0)
+        spent = ended - begun - waited if ended is not None and begun is not None and not end.cached else 0.0
+        return step(
+            self._graph,
+            vertex,
+            performer,
+            cached=end.cached,
+            done=ended is not None,
+            begun=round(begun - self._start, 3) if begun is not None else 0.0,
+            seconds=round(spent, 3),
+            waited=round(waited, 3),
+            error=end.error,
+            canceled=end.canceled,
+        )
+
+
+def step(
+    graph: BuildGraph,
+    vertex: VertexId,
+    performer: Selecting,
+    *,
+    cached: bool,
+    done: bool = False,
+    begun: float = 0.0,
+    seconds: float = 0.0,
+    waited: float = 0.0,
+    error: str = "",
+    canceled: bool = False,
+) -> StepRecord:
+    """A vertex as it is remembered."""
+    label = graph.labels[vertex]
+    selection = performer.selection(vertex)
+    return StepRecord(
+        id=vertex,
+        name=label.name,
+        platforms=label.platforms,
+        kind=record.kind(graph, vertex),
+        cached=cached,
+        done=done,
+        begun=begun,
+        seconds=seconds,
+        waited=waited,
+        canceled=canceled,
+        how=_how(graph, vertex),
+        error=error.partition("\n")[0],
+        parts=record.parts(graph, vertex),
+        files=selection[0] if selection is not None else "",
+        inputs=record.needed(graph, vertex),
+    )
+
+
+def stacks(graph: BuildGraph, order: Iterable[VertexId]) -> dict[str, tuple[str, str]]:
+    """The file systems among the vertices in `order`, as of `record.Record`."""
+    found = ((vertex, graph.vertices[vertex]) for vertex in order)
+    return {vertex: (value.below, value.layers) for vertex, value in found if isinstance(value, Stacked)}
+
+
+def _how(graph: BuildGraph, vertex: VertexId) -> How:
+    value = graph.vertices[vertex]
+    if not isinstance(value, RunCommand):
+        return ""
+    from polyarch.sandbox.emulation import runs_natively
+    from polyarch.sandbox.host import host_platform
+
+    if value.platform.architecture == host_platform().architecture:
+        return "native"
+    return "native" if runs_natively(value.platform) else "emulated"
+
+
+class BuildHistory:
+    """The records of builds in a store's cache. It owns nothing."""
+
+    def __init__(self, store: "Store") -> None:
+        self._store = store
+
+    def of_image(self, name: str) -> BuildRecord | None:
+        """The last build that gave its result this name, a full reference."""
+        return self._get(f"name {name}")
+
+    def of_context(self, request: BuildRequest) -> BuildRecord | None:
+        """The last build of this Dockerfile in this context."""
+        return self._get(_place(request))
+
+    def files(self, name: str) -> Mapping[str, str]:
+        """A list of files by its name; empty where it is not known."""
+        raw = self._store.cache.get(_FILES, name) if name else None
+        try:
+            return {} if raw is None else msgspec.msgpack.decode(raw, type=dict[str, str])
+        except (msgspec.DecodeError, ValueError):
+            return {}
+
+    def remember(
+        self,
+        request: BuildRequest,
+        plans: "Sequence[Plan]",
+        steps: tuple[StepRecord, ...],
+        stacks: Mapping[str, tuple[str, str]],
+        recorder: Recorder,
+        performer: Selecting,
+    ) -> None:
+        """Write down a build, and why its steps were done."""
+        for one in steps:
+            selection = performer.selection(VertexId(one.id)) if one.files else None
+            # A list that is known is not made again: of a build that found nothing changed, that is all the work.
+            if selection is not None and self._store.cache.get(_FILES, one.files) is None:
+                files = selection[1]()
+                if len(files) > _MOST_FILES:
+                    files = {}  # known as too many, so that they are not counted by every build
+                self._store.cache.put(_FILES, one.files, encoding.to_msgpack(files))
+        if any(not one.cached for one in steps if one.kind != "Context"):
+            steps = record.explained(steps, stacks, self.of_context(request), self.files, fresh=request.no_cache)
+        names = tuple(str(name.tagged()) for name in request.export.names)
+        made = record.encode(
+            BuildRecord(
+                names=names,
+                context=str(request.sources.directories.get("") or ""),
+                dockerfile=request.sources.name,
+                target=request.plan.target,
+                platforms=tuple(str(plan.platform) for plan in plans),
+                begun=request.created,
+                seconds=round(recorder.seconds(), 3),
+                steps=steps,
+                stacks=stacks,
+            )
+        )
+        self._store.cache.put_many(_BUILD, [(key, made) for key in (_place(request), *(f"name {n}" for n in names))])
+
+    def outlook(
+        self,
+        request: BuildRequest,
+        platforms: Sequence[str],
+        steps: Sequence[StepRecord],
+        stacks: Mapping[str, tuple[str, str]],
+        performer: Selecting,
+    ) -> BuildRecord:
+        """A build that has not been done, as a record: why each step would be done, compared with the last build."""
+        selections = (performer.selection(VertexId(one.id)) for one in steps)
+        lists = dict(filter(None, selections))
+
+        def files(name: str) -> Mapping[str, str]:
+            return lists[name]() if name in lists else self.files(name)
+
+        return BuildRecord(
+            names=(),
+            context=str(request.sources.directories.get("") or ""),
+            dockerfile=request.sources.name,
+            target=request.plan.target,
+            platforms=tuple(platforms),
+            begun=request.created,
+            seconds=0.0,
+            steps=record.explained(steps, stacks, self.of_context(request), files, fresh=request.no_cache),
+            stacks=stacks,
+        )
+
+    def _get(self, key: str) -> BuildRecord | None:
+        raw = self._store.cache.get(_BUILD, key)
+        return record.decode(raw) if raw is not None else None
+
+
+def _place(request: BuildRequest) -> str:
+    """What tells one project from another: where its context and its Dockerfile are, and the stage that is built."""
+    context = request.sources.directories.get("")
+    where = str(context.absolute()) if context is not None else ""
+    return f"path {where}\0{request.sources.name}\0{request.plan.target}"
+
+
+def full_name(text: str) -> str:
+    """The name by which a build is remembered. Raises UsageError."""
+    return str(references.parse(text).tagged())

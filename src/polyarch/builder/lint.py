@@ -1,0 +1,105 @@
+"""The build checks over a whole request, and what `--call` asks: nothing here builds anything."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from polyarch.builder.bases import Bases, open_layouts
+from polyarch.builder.plan import planner
+from polyarch.builder.request.request import BuildRequest
+from polyarch.dockerfile import checks, parser, stages
+from polyarch.dockerfile.outline import Outline, TargetStage
+from polyarch.dockerfile.outline import outline as outline_of
+from polyarch.dockerfile.outline import targets as targets_of
+from polyarch.dockerfile.parser import Dockerfile
+from polyarch.dockerfile.rules import LintFinding
+from polyarch.dockerfile.source import excerpt
+from polyarch.oci import platform as platforms
+from polyarch.progress import Warned
+
+if TYPE_CHECKING:
+    from polyarch.registry import Registry
+    from polyarch.store import Store
+
+
+class Checked(msgspec.Struct, frozen=True):
+    """What the checks found, in the order of lines; `violation` is the reason to fail, where `error=true` says so."""
+
+    findings: tuple[LintFinding, ...]
+    violation: str = ""
+
+
+def check(request: BuildRequest, store: "Store", registry: "Registry") -> Checked:
+    """Check the Dockerfile for all platforms, every stage of it unless a target is named.
+
+    Base images are looked up, as for a build. Raises DockerfileError for what is no Dockerfile, and what `plan` raises.
+    """
+    from polyarch.transfer.read_through import ReadThroughSource
+
+    platforms.doubts(request.platforms)
+    dockerfile = parser.parse(request.sources.text, request.sources.name)
+    bases = Bases(
+        store,
+        registry,
+        ReadThroughSource(store, registry),
+        pull=request.pull,
+        allow_foreign=True,
+        layouts=open_layouts(request.sources.layouts),
+    )
+    found: list[LintFinding] = []
+    options = msgspec.structs.replace(request.plan, ignore=request.sources.ignore.get("", ""))
+    for platform in request.platforms:
+        found += planner.check(dockerfile, options, platform, bases)
+    return judge(dockerfile, request, found)
+
+
+def judge(dockerfile: Dockerfile, request: BuildRequest, planned: Iterable[LintFinding]) -> Checked:
+    """What the checks find in the text, and what planning found, as far as somebody wants to hear of it."""
+    chosen = _chosen(request)
+    cut = stages.cut(dockerfile)
+    automatic = stages.automatic_args(
+        request.plan.build_platform, request.platforms[0], request.plan.target or cut.stages[-1].name
+    )
+    text = checks.run(dockerfile, chosen, platforms=request.platforms, automatic=automatic)
+    return judge_work(dockerfile, request, [*text, *unknown_stages(dockerfile, request), *planned])
+
+
+def unknown_stages(dockerfile: Dockerfile, request: BuildRequest) -> tuple[LintFinding, ...]:
+    """What is probably a stage and will be looked for in a registry, as far as somebody wants to hear of it."""
+    contexts = (name.partition("::")[0] for name in (*request.plan.contexts, *request.plan.images))
+    return checks.wanted(checks.unknown_stages(stages.cut(dockerfile), contexts), dockerfile, _chosen(request))
+
+
+def judge_work(dockerfile: Dockerfile, request: BuildRequest, findings: Iterable[LintFinding]) -> Checked:
+    """These findings, as of `judge`: of the work itself, which no look at the text can make."""
+    chosen = _chosen(request)
+    kept = checks.wanted(findings, dockerfile, chosen)
+    return Checked(kept, checks.violation(kept, dockerfile, chosen))
+
+
+def _chosen(request: BuildRequest) -> checks.Options | None:
+    said = request.plan.arguments.get("BUILDKIT_DOCKERFILE_CHECK", "")
+    return checks.options(said) if said else None
+
+
+def warning(finding: LintFinding, dockerfile: Dockerfile, *, brief: bool = False) -> Warned:
+    """A finding for people: the rule, what is wrong, where, and unless it is `brief` the lines around."""
+    where = f"{dockerfile.name}:{finding.location.first}"
+    lines = "" if brief else excerpt(dockerfile.text, dockerfile.name, (finding.location,))
+    return Warned(f"{finding.rule.name}: {finding.message} ({where})", lines)
+
+
+def targets(request: BuildRequest) -> tuple[TargetStage, ...]:
+    """The stages that can be built. Raises DockerfileError."""
+    return targets_of(stages.cut(parser.parse(request.sources.text, request.sources.name)))
+
+
+def outline(request: BuildRequest) -> Outline:
+    """What the build of the target takes. Raises DockerfileError."""
+    dockerfile = parser.parse(request.sources.text, request.sources.name)
+    cut = stages.cut(dockerfile)
+    target = cut.target(request.plan.target)
+    automatic = stages.automatic_args(request.plan.build_platform, request.platforms[0], target.name)
+    env = stages.global_env(cut.global_args, automatic, request.plan.arguments, dockerfile.escape)
+    return outline_of(cut, target, env)

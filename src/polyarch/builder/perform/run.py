@@ -1,0 +1,291 @@
+"""RUN: a process in an overlay of the layers below; its upper directory becomes the layer's snapshot."""
+
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from polyarch import progress
+from polyarch.builder.cache.results import Layer
+from polyarch.builder.perform.filesystem import Filesystems
+from polyarch.builder.perform.stack import Stack, layers_of
+from polyarch.builder.plan.gostrings import quoted
+from polyarch.builder.request.secrets import Secrets
+from polyarch.builder.vertices import RunCommand, RunMount, VertexId
+from polyarch.dockerfile import rules
+from polyarch.errors import BuildError, NotFoundError
+from polyarch.oci.platform import Platform
+from polyarch.sandbox import Bind, File, Mount, Process, Tmpfs
+
+if TYPE_CHECKING:
+    from polyarch.sandbox import Sandbox
+    from polyarch.store import Store
+
+_TAIL = 4096  # bytes of output that an error repeats: enough to see why, little enough to read
+
+_ABOUT = 200  # characters of a command by which `buildx du` knows its layer
+
+
+class Runner:
+    """Performs RUN. It owns nothing: the sandbox and the store are its caller's.
+
+    `proxies` are variables that reach a process without being part of its cache key. `wait` calls what it is given
+    until that returns True, without holding up other work. `shared` are the ids of cache mounts that steps for other
+    architectures use too.
+    """
+
+    def __init__(
+        self,
+        store: "Store",
+        filesystems: Filesystems,
+        sandbox: "Callable[[], Sandbox]",
+        secrets: Secrets,
+        proxies: Mapping[str, str],
+        emit: progress.Emit,
+        wait: Callable[[Callable[[], bool]], None],
+        shared: Collection[str] = (),
+    ) -> None:
+        self._store = store
+        self._filesystems = filesystems
+        self._sandbox = sandbox
+        self._secrets = secrets
+        self._proxies = proxies
+        self._emit = emit
+        self._wait = wait
+        self._shared = shared
+
+    def run(
+        self,
+        vertex_id: VertexId,
+        vertex: RunCommand,
+        key: str,
+        base: Stack | None,
+        sources: Mapping[VertexId, "Stack | Path | None"],
+        created: str,
+    ) -> Layer:
+        """The layer that the process leaves. Raises BuildError with its last words if it fails."""
+        sandbox = self._sandbox()
+        lowers = self._filesystems.lowers(layers_of(base))
+        tail = bytearray()
+
+        def output(stream: int) -> Callable[[bytes], None]:
+            def write(data: bytes) -> None:
+                self._emit(progress.OutputChunk(vertex_id, stream, data))
+                tail.extend(data)
+                del tail[:-_TAIL]
+
+            return write
+
+        with ExitStack() as held, self._store.snapshots.prepare(key, _about(vertex)) as snapshot:
+            since = snapshot.path.stat().st_ctime_ns
+            mounts, env = self._mounts(vertex, sources, held)
+            process = Process(
+                argv=vertex.argv,
+                env=tuple(self._environment(vertex.env, env)),
+                cwd=vertex.cwd,
+                user=vertex.user,
+                mounts=mounts,
+                network="none" if vertex.network == "none" else "host",
+                hostname=vertex.hostname,
+                hosts=vertex.hosts,
+                limits=vertex.limits,
+                insecure=vertex.insecure,
+                for_build=True,
+            )
+            with sandbox.rootfs(lowers, str(snapshot.path), str(snapshot.work)) as root:
+                status = sandbox.run(process, root, platform=vertex.platform, stdout=output(1), stderr=output(2))
+            if status:
+                raise _failure(vertex, status, bytes(tail))
+            _leave_system_directories(snapshot.path, lowers, vertex.epoch or 0)
+            notes = tuple(self._left_behind(vertex, mounts, since))
+            snapshot.commit()
+        return Layer(created=created, snapshot=key, notes=notes)
+
+    def _left_behind(self, vertex: RunCommand, mounts: Sequence[Mount], since: int) -> Iterator[tuple[str, str]]:
+        """What is to be said of binaries in caches that steps for other architectures use too."""
+        places = {mount.target for mount in vertex.mounts if mount.kind == "cache" and mount.id in self._shared}
+        if not places:
+            return
+        from polyarch.builder.perform.shared_caches import left_behind
+
+        for mount in mounts:
+            if isinstance(mount, Bind) and mount.target in places:
+                path = left_behind(mount.source, vertex.platform.architecture, since)
+                if path:
+                    message = (
+                        f"the cache {mount.target} is shared by all platforms (sharing-platforms=true), and this step "
+                        f"leaves {path} in it, a binary that only its own platform runs"
+                    )
+                    yield rules.SHARED_CACHE.name, message
+
+    def _environment(self, given: Sequence[str], secret: Mapping[str, str]) -> list[str]:
+        names = {pair.partition("=")[0] for pair in given}
+        extra = {name: value for name, value in self._proxies.items() if name not in names}
+        kept = [pair for pair in given if pair.partition("=")[0] not in secret]
+        return [*kept, *(f"{name}={value}" for name, value in {**extra, **secret}.items())]
+
+    def _mounts(
+        self, vertex: RunCommand, sources: Mapping[VertexId, "Stack | Path | None"], held: ExitStack
+    ) -> tuple[tuple[Mount, ...], dict[str, str]]:
+        mounts: list[Mount] = []
+        env: dict[str, str] = {}
+        if vertex.shm_size:
+            mounts.append(Tmpfs("/dev/shm", size=vertex.shm_size))
+        for name, content in vertex.scripts:
+            mounts.append(File(f"/dev/pipes/{name}", content.encode("utf-8", "surrogateescape"), 0o755))
+        agents = 0
+        caches = self._caches(vertex, sources, held)
+        for mount in vertex.mounts:
+            match mount.kind:
+                case "tmpfs":
+                    # As runc mounts it.
+                    mounts.append(Tmpfs(mount.target, size=mount.size, like_hidden=True))
+                case "bind":
+                    mounts.append(self._bind(mount, sources, held))
+                case "cache":
+                    mounts.append(Bind(caches[mount.id], mount.target, mount.read_only))
+                case "secret":
+                    mounts.extend(self._secret(mount, vertex.platform, env))
+                case "ssh":
+                    mounts.extend(self._agent(mount, agents, env, held))
+                    agents += 1
+        return tuple(mounts), env
+
+    def _bind(self, mount: RunMount, sources: Mapping[VertexId, "Stack | Path | None"], held: ExitStack) -> Bind:
+        """Files of a context or stage. Writes, where `rw` allows them, go to an overlay that is thrown away."""
+        found = sources[mount.source] if mount.source else None
+        if isinstance(found, Path):
+            lowers: Sequence[str] = [str(found)]
+        else:
+            lowers = self._filesystems.lowers(layers_of(found))
+        root = held.enter_context(self._sandbox().rootfs(lowers))
+        path = _inside(root, mount.path)
+        return Bind(path, mount.target, mount.read_only)
+
+    def _caches(
+        self, vertex: RunCommand, sources: Mapping[VertexId, "Stack | Path | None"], held: ExitStack
+    ) -> dict[str, str]:
+        """The directory of each cache mount, by the mount's id.
+
+        They are taken in the order of their ids, so that no two steps wait for each other, and each once.
+        """
+        wanted: dict[str, RunMount] = {}
+        for mount in vertex.mounts:
+            if mount.kind == "cache" and (mount.id not in wanted or mount.sharing == "locked"):
+                wanted[mount.id] = mount
+        return {key: self._cache(wanted[key], sources, held) for key in sorted(wanted)}
+
+    def _cache(self, mount: RunMount, sources: Mapping[VertexId, "Stack | Path | None"], held: ExitStack) -> str:
+        """A directory that outlives the build. `locked` waits for its other users, `private` takes another one."""
+
+        def fill(files: str) -> None:
+            """What a new cache begins with: `from=`, or nothing."""
+            if mount.source:
+                _copy_tree(self._bind(mount, sources, held).source, files)
+            os.chown(files, mount.uid, mount.gid)
+            os.chmod(files, 0o755 if mount.mode is None else mount.mode)
+
+        return held.enter_context(self._store.caches.open(mount.id, mount.sharing, fill, self._wait))
+
+    def _secret(self, mount: RunMount, platform: Platform, env: dict[str, str]) -> list[Mount]:
+        content = self._secrets.content(mount.id, platform)
+        if content is None:
+            if mount.required:
+                raise NotFoundError(
+                    f"secret {mount.id}: not found", f"give it with --secret id={mount.id},src=FILE (or env=NAME)"
+                )
+            if mount.env:
+                # As in BuildKit: so a script under `set -u` can ask for it, and no ENV of that name shows through.
+                env[mount.env] = ""
+            return []
+        if mount.env:
+            env[mount.env] = content.decode("utf-8", "surrogateescape")
+        if not mount.target:
+            return []
+        mode = 0o400 if mount.mode is None else mount.mode
+        return [File(mount.target, content, mode, mount.uid, mount.gid)]
+
+    def _agent(self, mount: RunMount, number: int, env: dict[str, str], held: ExitStack) -> list[Mount]:
+        from polyarch.builder.perform.agent import AgentSocket
+
+        socket = self._secrets.sockets.get(mount.id or "default")
+        if socket is None:
+            if mount.required:
+                raise NotFoundError(
+                    f"ssh agent {mount.id or 'default'}: not found", "give it with --ssh default (needs SSH_AUTH_SOCK)"
+                )
+            return []
+        target = mount.target or f"/run/buildkit/ssh_agent.{number}"
+        env.setdefault("SSH_AUTH_SOCK", target)
+        own = AgentSocket(held.enter_context(self._store.temporary()), socket, mount.uid, mount.gid, mount.mode)
+        held.callback(own.close)
+        return [Bind(str(own.path), target)]
+
+
+def _copy_tree(source: str, target: str) -> None:
+    """Copy what is in a directory into another one, symbolic links as such."""
+    import shutil
+
+    directories = [(source, target)]
+    # The list grows while it is gone through: shutil.copytree recurses.
+    for one, other in directories:
+        with os.scandir(one) as items:
+            for item in items:
+                copy = f"{other}/{item.name}"
+                if item.is_dir(follow_symlinks=False):
+                    os.mkdir(copy)
+                    directories.append((item.path, copy))
+                else:
+                    shutil.copy2(item.path, copy, follow_symlinks=False)
+    for one, other in reversed(directories):
+        shutil.copystat(one, other)
+
+
+def _leave_system_directories(upper: Path, lowers: Sequence[str], time: int) -> None:
+    """The mount points of /dev, /proc and /sys, where there were none: in BuildKit the runtime leaves them behind.
+
+    Those of `--mount`, /etc/hosts and /etc/resolv.conf it takes away (executor/stubs.go), as our sandbox does with all.
+    """
+    for name in ("dev", "proc", "sys"):
+        if not any(os.path.lexists(f"{directory}/{name}") for directory in (upper, *lowers)):
+            made = upper / name
+            made.mkdir()
+            made.chmod(0o755)
+            os.utime(made, (time, time))
+
+
+def _inside(root: str, path: str) -> str:
+    """The path of `path` below `root`, no symlink leading out. Raises NotFoundError."""
+    from polyarch.builder.perform.copy.placement import resolve
+    from polyarch.layers.entry import Entry
+
+    class Disk:
+        def entry(self, path: str) -> Entry | None:
+            full = os.path.join(root, path)
+            if os.path.islink(full):
+                return Entry(path=path, kind="symlink", mode=0o777, link=os.readlink(full))
+            return Entry(path=path, kind="file", mode=0) if os.path.lexists(full) else None
+
+    full = os.path.join(root, resolve(Disk(), path))
+    if not os.path.lexists(full):
+        raise NotFoundError(f'"{path}": not found', "the path must exist in the source of the bind mount")
+    return full
+
+
+def _about(vertex: RunCommand) -> str:
+    """What `buildx du` calls the layer."""
+    command = " ".join(" ".join(vertex.argv).split())
+    return f"RUN {command[:_ABOUT]} ({vertex.platform})"
+
+
+def _failure(vertex: RunCommand, status: int, tail: bytes) -> BuildError:
+    command = " ".join(vertex.argv)
+    said = tail.decode("utf-8", "replace").rstrip()
+    message = f"process {quoted(command)} did not complete successfully: exit code: {status}"
+    hint = None
+    if status == 137:
+        hint = "the process was killed, perhaps because memory ran out"
+    elif status == 127:
+        hint = "a command was not found in the image"
+    return BuildError(f"{message}\n{said}" if said else message, hint)

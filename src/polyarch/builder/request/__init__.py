@@ -1,0 +1,1 @@
+"""The values that a build is asked with."""

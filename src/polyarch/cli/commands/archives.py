@@ -1,0 +1,134 @@
+"""`save` and `load`: images as archives, to and from files and streams."""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Literal
+
+import click
+
+from polyarch.cli import options
+from polyarch.cli.session import Session, pass_session
+from polyarch.errors import NotFoundError, UsageError
+
+if TYPE_CHECKING:
+    from polyarch.layers.pack import LayerSink
+    from polyarch.transfer.tarball import Compressing
+
+_ENDINGS: "dict[str, Literal['gzip', 'zstd']]" = {".gz": "gzip", ".tgz": "gzip", ".zst": "zstd", ".tzst": "zstd"}
+
+
+@click.command("save")
+@click.argument("names", nargs=-1, required=True, metavar="IMAGE...", shell_complete=options.complete_image)
+@click.option("-o", "--output", metavar="FILE", help="Write to FILE, compressed where its name ends in .gz or .zst")
+@options.platform(several=True, help="Save only the images for these platforms (default: all)")
+@click.option("--format", "form", type=click.Choice(["docker-archive", "oci-archive"]), default="docker-archive")
+@click.option("--compress", type=click.Choice(["none", "gzip", "zstd"]), help="Compress (default: by FILE's ending)")
+@options.progress
+@pass_session
+def save(
+    session: Session,
+    names: tuple[str, ...],
+    output: str | None,
+    platform: tuple[str, ...],
+    form: str,
+    compress: "Literal['none', 'gzip', 'zstd'] | None",
+    progress: str | None,
+) -> None:
+    """Write images to an archive that docker load, podman, skopeo and polyarch load read."""
+    from polyarch.images import save as saving
+
+    if output in (None, "-") and sys.stdout.isatty():
+        raise UsageError(
+            "refusing to write an archive to a terminal", "give a file with -o, or redirect standard output"
+        )
+    kind: Literal["none", "gzip", "zstd"] = compress or _ENDINGS.get(Path(output or "").suffix) or "none"
+    with session.display(progress, verb="Saving") as emit, _Output(output, kind) as sink:
+        saving.save(
+            session.store,
+            session.registry(),
+            names,
+            sink,
+            platforms=session.platforms(platform) or None,
+            form="docker" if form == "docker-archive" else "oci",
+            preferred=session.host(),
+            emit=emit,
+        )
+
+
+class _Output:
+    """A file or standard output, compressed where that is wanted. It owns the file, which is whole or absent."""
+
+    def __init__(self, path: str | None, kind: "Literal['none', 'gzip', 'zstd']") -> None:
+        self._path = None if path in (None, "-") else Path(str(path))
+        # A pipe or a device is written to as it is.
+        whole = self._path is not None and (not self._path.exists() or self._path.is_file())
+        # Another save of the same name has another one, and whose name nobody can foretell none can put a link at.
+        beside = f".{self._path.name}.{os.getpid()}-{os.urandom(4).hex()}" if self._path else ""
+        self._partial = self._path.with_name(beside) if whole and self._path else self._path
+        self._kind = kind
+        self._file: BinaryIO = sys.stdout.buffer
+        self._compressing: Compressing | None = None
+
+    def __enter__(self) -> "LayerSink":
+        if self._partial is not None:
+            self._file = self._opened(self._partial)
+        if self._kind == "none":
+            return self._file
+        from polyarch.layers.compression import Compression
+        from polyarch.transfer import tarball
+
+        self._compressing = tarball.Compressing(self._file, Compression(kind=self._kind))
+        return self._compressing
+
+    def _opened(self, path: Path) -> BinaryIO:
+        try:
+            return open(path, "wb" if path == self._path else "xb")
+        except FileNotFoundError:
+            raise NotFoundError(
+                f"there is no directory {path.parent.absolute()}", "make it, or name another file"
+            ) from None
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if error is None and self._compressing is not None:
+            self._compressing.finish()
+        if self._path is None or self._partial is None:
+            self._file.flush()
+            return
+        self._file.close()
+        if self._partial == self._path:
+            return
+        if error is None:
+            self._partial.rename(self._path)
+        else:
+            self._partial.unlink(missing_ok=True)
+
+
+@click.command("load")
+@click.option("-i", "--input", "file", metavar="FILE|DIR", help="An archive or a layout (default: standard input)")
+@options.platform(several=True, help="Load only the images for these platforms (default: all)")
+@click.option("-q", "--quiet", is_flag=True, help="Print the names only")
+@options.progress
+@pass_session
+def load(session: Session, file: str | None, platform: tuple[str, ...], quiet: bool, progress: str | None) -> None:
+    """Load the images of an archive into the store: docker's or OCI's, compressed (gzip, zstd, xz, bzip2) or not."""
+    from polyarch.images import load as loading
+    from polyarch.images import names
+
+    if file in (None, "-") and sys.stdin.isatty():
+        raise UsageError(
+            "standard input is a terminal, not an archive", "name a file with -i, or redirect standard input"
+        )
+    source = sys.stdin.buffer if file in (None, "-") else Path(str(file))
+    with (
+        session.display("quiet" if quiet else progress, verb="Loading") as emit,
+        loading.opened(source, session.spool, "standard input") as archive,
+    ):
+        loaded = loading.load(session.store, archive, session.platforms(platform) or None, emit)
+    for image in loaded:
+        shown = names.familiar(image.name) if image.name else image.descriptor.digest
+        click.echo(shown if quiet else f"Loaded image{'' if image.name else ' ID'}: {shown}")
+    kept = {descriptor.digest for descriptor in session.store.kept()}
+    nameless = [image.descriptor.digest for image in loaded if image.descriptor.digest in kept]
+    if nameless and not quiet:
+        session.note(f"'images -a' lists an image without a name; polyarch tag {nameless[0]} NAME gives it one")

@@ -1,0 +1,1 @@
+"""How the progress of a command is shown: live, plain, as JSON or not at all."""

@@ -1,0 +1,268 @@
+"""What a layer's files are: learnt in one pass over its stream, and remembered by diff id for good.
+
+The same pass gives the listing where nobody has made one yet. A layer in blocks whose listing is known is entered only
+where candidates are, with range requests where its blob is in a registry.
+"""
+
+import threading
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from polyarch import progress
+from polyarch.contents import packages
+from polyarch.contents.binaries import Binary, identify, is_candidate
+from polyarch.contents.packages import Package
+from polyarch.contents.unpack import LayerBlob
+from polyarch.errors import CorruptError, PolyarchError
+from polyarch.oci import digest as digests
+from polyarch.oci.descriptor import Descriptor
+from polyarch.oci.place import BlobReader, Ranged, Readable, Source
+
+if TYPE_CHECKING:
+    from polyarch.layers.listing import ListedEntry, Listing
+    from polyarch.layers.sequential import Opener
+    from polyarch.oci.digest import Digest
+    from polyarch.store import Store
+
+_KIND = "elf"
+_LISTING = "listing"
+_VERSION = 2
+_MAX_TEXT = 1 << 20
+_PIECE = 1 << 20
+
+
+class Facts(msgspec.Struct, frozen=True, array_like=True):
+    """What is known of a layer's files, by the offset of their data, which is unique in a layer.
+
+    `texts` are the files that say where libraries are looked for; `packages` what package managers wrote down.
+    """
+
+    version: int
+    binaries: dict[int, Binary]
+    texts: dict[int, str]
+    packages: dict[int, tuple[Package, ...]]
+
+
+# Worked out here, as in `layers.listing`: several threads may be the first to decode one.
+msgspec.msgpack.Decoder(Facts)
+
+
+class Learner:
+    """Learns of layers for one command; safe from many threads. It owns only locks.
+
+    Where `store` is None nothing is remembered, and what is known of listings is not asked for.
+    """
+
+    def __init__(self, source: Source, store: "Store | None", emit: progress.Emit = progress.ignore) -> None:
+        self._source = source
+        self._store = store
+        self._emit = emit
+        self._mutex = threading.Lock()
+        self._busy: dict[Digest, threading.Lock] = {}
+        self._known: dict[Digest, tuple[Listing, Facts]] = {}
+
+    def learn(self, layer: LayerBlob) -> "tuple[Listing, Facts]":
+        """Listing and facts of a layer. Raises CorruptError where it is damaged or not what its config says."""
+        with self._mutex:
+            lock = self._busy.setdefault(layer.diff_id, threading.Lock())
+        with lock:
+            known = self._known.get(layer.diff_id)
+            if known is None:
+                known = self._known[layer.diff_id] = self._remembered(layer) or self._told(layer)
+            return known
+
+    def facts(self, layer: LayerBlob) -> Facts:
+        """Only the facts of a layer, for who may do without its listing, which can be large. Raises as `learn`."""
+        raw = self._store.cache.get(_KIND, layer.diff_id) if self._store is not None else None
+        known = decode(raw) if raw is not None else None
+        return known or self._told(layer, briefly=True)[1]
+
+    def _remembered(self, layer: LayerBlob) -> "tuple[Listing, Facts] | None":
+        if self._store is None or (raw := self._store.cache.get(_KIND, layer.diff_id)) is None:
+            return None
+        facts, listing = decode(raw), self._listing(layer)
+        return None if facts is None or listing is None else (listing, facts)
+
+    def _told(self, layer: LayerBlob, *, briefly: bool = False) -> "tuple[Listing, Facts]":
+        """Learn it from the blob, and say so. `briefly`: of a known listing only the entries of interest are given."""
+        unit = f"check {layer.diff_id}"
+        self._emit(progress.Started(unit, f"read {layer.blob.digest}"))
+        try:
+            listing = self._listing(layer, interests if briefly else None)
+            learnt = self._scan(layer) if listing is None else (listing, self._sweep(layer, listing))
+        except Exception as error:
+            self._emit(progress.failed(unit, error))
+            raise
+        if self._store is not None:
+            self._store.cache.put(_KIND, layer.diff_id, encode(learnt[1]))
+        self._emit(progress.Finished(unit))
+        return learnt
+
+    def _listing(self, layer: LayerBlob, wanted: "Callable[[ListedEntry], bool] | None" = None) -> "Listing | None":
+        from polyarch.layers.listing import decode as decode_listing
+
+        raw = self._store.cache.get(_LISTING, layer.diff_id) if self._store is not None else None
+        try:
+            return decode_listing(raw, wanted) if raw is not None else None
+        except CorruptError:
+            return None  # of another version: it is made anew
+
+    def _scan(self, layer: LayerBlob) -> "tuple[Listing, Facts]":
+        from polyarch.layers.compression import LARGEST
+        from polyarch.layers.listing import scan
+
+        collector = FactsCollector()
+        with self._source.open_blob(layer.blob) as reader:
+            limit = LARGEST if self._store is None else self._store.largest_layer
+            algorithm = digests.algorithm(layer.diff_id)
+            diff_id, listing = scan(reader, layer.blob.digest, limit, collector.look, algorithm=algorithm)
+        if diff_id != layer.diff_id:
+            raise CorruptError(
+                f"the layer {layer.blob.digest} is not what the image's config says: "
+                f"its tar has the digest {diff_id}, not {layer.diff_id}"
+            )
+        if self._store is not None:
+            self._store.cache.put(_LISTING, layer.diff_id, listing.encode())
+        return listing, collector.facts()
+
+    def _sweep(self, layer: LayerBlob, listing: "Listing") -> Facts:
+        from polyarch.layers.sequential import sweep
+
+        wanted = [entry for entry in listing.entries if interests(entry)]
+        collector = FactsCollector()
+        for entry, content in sweep(opener(self._source, layer, listing), listing, layer.blob.digest, wanted):
+            collector.look(entry, content)
+        return collector.facts()
+
+
+class FactsCollector:
+    """What is learnt of the files of one layer while they pass. It owns nothing."""
+
+    def __init__(self) -> None:
+        self._binaries: dict[int, Binary] = {}
+        self._texts: dict[int, str] = {}
+        self._packages: dict[int, tuple[Package, ...]] = {}
+
+    def look(self, entry: "ListedEntry", content: Readable) -> None:
+        """Look at a file, reading no more of it than is needed."""
+        if is_search_path(entry.path) and entry.size <= _MAX_TEXT:
+            self._texts[entry.offset] = _all(content).decode("utf-8", "replace")
+        elif packages.is_list(entry):
+            self._packages[entry.offset] = packages.read(entry.path, _all(content))
+        elif is_candidate(entry):
+            binary = identify(content)
+            if binary is not None:
+                self._binaries[entry.offset] = binary
+
+    def facts(self) -> Facts:
+        """What was learnt."""
+        return Facts(version=_VERSION, binaries=self._binaries, texts=self._texts, packages=self._packages)
+
+
+def interests(entry: "ListedEntry") -> bool:
+    """Whether a file must be looked at."""
+    return entry.kind == "file" and (
+        is_candidate(entry) or (is_search_path(entry.path) and entry.size <= _MAX_TEXT) or packages.is_list(entry)
+    )
+
+
+def is_search_path(path: str) -> bool:
+    """Whether a file says where a loader looks: ld.so.conf(5), and musl's own."""
+    directory, _, name = path.rpartition("/")
+    return (
+        path == "etc/ld.so.conf"
+        or (directory == "etc/ld.so.conf.d" and name.endswith(".conf"))
+        or (directory == "etc" and name.startswith("ld-musl-") and name.endswith(".path"))
+    )
+
+
+def encode(facts: Facts) -> bytes:
+    """The facts as bytes."""
+    return msgspec.msgpack.encode(facts)
+
+
+def decode(raw: bytes) -> Facts | None:
+    """What `encode` gave; None for what is none, or of another version."""
+    try:
+        facts = msgspec.msgpack.decode(raw, type=Facts)
+    except (msgspec.DecodeError, ValueError):
+        return None
+    return facts if facts.version == _VERSION else None
+
+
+def _all(content: Readable) -> bytes:
+    return b"".join(iter(lambda: content.read(_PIECE), b""))
+
+
+def opener(source: Source, layer: LayerBlob, listing: "Listing") -> "Opener":
+    """What opens a layer's blob for a sweep: in the middle, where the listing and the source allow it."""
+    return _Opener(source, layer.blob, whole=not (listing.blob and listing.blob == layer.blob.digest))
+
+
+class _Opener:
+    """Opens a blob for a sweep: from its beginning, verified as ever, or in the middle, piece by piece."""
+
+    def __init__(self, source: Source, blob: Descriptor, *, whole: bool) -> None:
+        self._source = source
+        self._blob = blob
+        self._whole = whole or not isinstance(source, Ranged)
+
+    def __call__(self, offset: int) -> BlobReader:
+        if self._whole:
+            if offset:
+                raise CorruptError(f"{self._blob.digest} cannot be entered at byte {offset}")
+            return self._source.open_blob(self._blob)
+        assert isinstance(self._source, Ranged)
+        return _Pieces(self._source, self._blob, offset)
+
+
+class _Pieces:
+    """A blob from an offset on, fetched a piece at a time. It owns nothing."""
+
+    def __init__(self, source: Ranged, blob: Descriptor, offset: int) -> None:
+        self._source = source
+        self._blob = blob
+        self._at = offset
+        self._piece = b""
+        self._used = 0
+
+    def read(self, size: int = -1, /) -> bytes:
+        if size < 0:
+            return b"".join(iter(lambda: self.read(_PIECE), b""))
+        if self._used == len(self._piece):
+            left = self._blob.size - self._at
+            if left <= 0 or not size:
+                return b""
+            self._piece, self._used = self._source.read_range(self._blob, self._at, min(_PIECE, left)), 0
+            self._at += len(self._piece)
+        start, self._used = self._used, min(self._used + size, len(self._piece))
+        return self._piece[start : self._used]
+
+    def close(self) -> None:
+        return
+
+    def __enter__(self) -> "_Pieces":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
+
+
+def learn_all(
+    learner: Learner, layers: Iterable[LayerBlob], workers: int
+) -> "dict[Digest, tuple[Listing, Facts] | PolyarchError]":
+    """Listing and facts of each layer, once, on a few threads; where one fails, its PolyarchError."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    distinct = list({layer.diff_id: layer for layer in layers}.values())
+
+    def one(layer: LayerBlob) -> "tuple[Listing, Facts] | PolyarchError":
+        try:
+            return learner.learn(layer)
+        except PolyarchError as error:
+            return error
+
+    with ThreadPoolExecutor(max(1, min(workers, len(distinct))), thread_name_prefix="check") as pool:
+        return dict(zip((layer.diff_id for layer in distinct), pool.map(one, distinct), strict=True))

@@ -1,0 +1,303 @@
+"""Layers unpacked, on demand: the lower directories of a root filesystem, each made once and kept as a snapshot.
+
+A snapshot is found by its layer's diff id where the layer says all of itself. A layer that has a file without the
+directories above it takes those from the layers below, so it is another directory on another base: such a one is
+found by its chain id. The caller has entered the sandbox's namespace, or files would belong to the wrong ids.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from polyarch import progress
+from polyarch.errors import CorruptError, UnsupportedError
+from polyarch.oci import digest as digests
+from polyarch.oci import media_types
+from polyarch.oci.config import ImageConfig
+from polyarch.oci.descriptor import Descriptor
+from polyarch.oci.digest import Digest
+from polyarch.oci.document import Manifest
+from polyarch.oci.place import BlobReader, Source
+
+if TYPE_CHECKING:
+    from polyarch.layers.entry import Entry, Item
+    from polyarch.layers.extract import LayerFiles
+    from polyarch.layers.listing import Listing
+    from polyarch.store import Store
+
+_WORKERS = 4
+_CHUNK = 1 << 20
+_LISTING = "listing"
+_SHAPE = "shape"
+
+
+class LayerBlob(msgspec.Struct, frozen=True):
+    """One layer: the digest of its tar, and the blob that holds it."""
+
+    diff_id: Digest
+    blob: Descriptor
+
+
+class _Shape(msgspec.Struct, frozen=True, array_like=True):
+    """What decides a layer's key and place, remembered by diff id.
+
+    `complete` says that it needs nothing of the layers below: it lists every parent, and its hard links are to its own
+    files. `root` is the root's (mode, uid, gid), None where the layer does not list it. `hides_all` says that nothing
+    below it is seen. `device` is the path of a device node, empty where there is none outside of /dev, which each
+    container has of its own.
+    """
+
+    complete: bool
+    root: tuple[int, int, int] | None
+    hides_all: bool = False
+    device: str = ""
+
+
+# Worked out here, as in `layers.listing`: several threads may be the first to decode one.
+msgspec.msgpack.Decoder(_Shape)
+
+
+# What a root directory is that nobody says anything of.
+_PLAIN_ROOT = (0o755, 0, 0)
+
+
+def _is_missed(entry: "Entry") -> bool:
+    return entry.kind in ("character", "block") and not entry.path.startswith("dev/")
+
+
+def layers_of(manifest: Manifest, config: ImageConfig) -> tuple[LayerBlob, ...]:
+    """The layers of an image, lowest first.
+
+    Raises CorruptError where manifest and config do not fit, and as `require_tars`.
+    """
+    require_tars(manifest)
+    if len(manifest.layers) != len(config.diff_ids):
+        raise CorruptError(
+            f"{manifest.digest} has {len(manifest.layers)} layers, but its config speaks of {len(config.diff_ids)}"
+        )
+    return tuple(LayerBlob(diff_id, blob) for diff_id, blob in zip(config.diff_ids, manifest.layers, strict=True))
+
+
+def require_tars(manifest: Manifest) -> None:
+    """Raises UnsupportedError for an image whose layers cannot be unpacked: encrypted ones, and those of no tar."""
+    for number, blob in enumerate(manifest.layers, 1):
+        if media_types.is_encrypted(blob.media_type):
+            raise UnsupportedError(
+                f"layer {number} is encrypted: {blob.digest} is of type {blob.media_type}",
+                "decrypt it first: skopeo copy --decryption-key KEY docker://NAME oci-archive:FILE, then polyarch load",
+            )
+        if not media_types.is_tar(blob.media_type):
+            raise UnsupportedError(f"layer {number} is no tar: {blob.digest} is of type {blob.media_type}")
+
+
+class Unpacker:
+    """Makes snapshots for one command; safe from many threads. It owns only the locks by which work is done once.
+
+    `source` gives the blobs, from wherever they are; `emit` is told of each layer that is unpacked. `glance` opens a
+    blob of which only the listing is wanted, so that it need not be brought into the store.
+    """
+
+    def __init__(
+        self,
+        store: "Store",
+        source: Source,
+        emit: progress.Emit = progress.ignore,
+        glance: Callable[[Descriptor], BlobReader] | None = None,
+    ) -> None:
+        self._store = store
+        self._source = source
+        self._glance = glance or source.open_blob
+        self._emit = emit
+        self._mutex = threading.Lock()
+        self._busy: dict[str, threading.Lock] = {}
+        self._told: set[Digest] = set()
+        self._listings: dict[Digest, Listing] = {}
+
+    def lowers(self, layers: Sequence[LayerBlob]) -> tuple[str, ...]:
+        """The directories of these layers in overlay's disk form, lowest first, unpacked where they are not yet.
+
+        Raises CorruptError for a layer that is not what it claims, NotFoundError or RegistryError where a blob
+        cannot be had.
+        """
+        # The kernel's overlay cannot say that a whole root is hidden, so what is hidden is not mounted at all.
+        seen = max((number for number, layer in enumerate(layers) if self._shape(layer).hides_all), default=0)
+        layers = layers[seen:]
+        self._tell_of_devices(layers)
+        keys = self._keys(layers)
+        found: list[str | None] = []
+        for key in keys:
+            path = self._store.snapshots.get(key)
+            found.append(None if path is None else str(path))
+        missing = {key: number for number, key in reversed(list(enumerate(keys))) if found[number] is None}
+        made = self._each(lambda key: self._unpack(key, layers[: missing[key] + 1]), list(missing))
+        return tuple(path if path is not None else made[key] for path, key in zip(found, keys, strict=True))
+
+    def _tell_of_devices(self, layers: Sequence[LayerBlob]) -> None:
+        """Say which layers are not whole here, also where they were unpacked before; once for each layer."""
+        from polyarch.layers.apply import DEVICES
+
+        for layer in layers:
+            device = self._shape(layer).device
+            with self._mutex:
+                told = not device or layer.diff_id in self._told
+                self._told.add(layer.diff_id)
+            if not told:
+                self._emit(progress.Warned(f"layer {layer.blob.digest}: {DEVICES} (/{device})"))
+
+    def listing(self, layer: LayerBlob) -> "Listing":
+        """What the layer holds: remembered, else read from its blob, whose diff id is verified on the way."""
+        with self._once(f"listing {layer.diff_id}"):
+            known = self._listings.get(layer.diff_id)
+            if known is None:
+                known = self._listings[layer.diff_id] = self._read_listing(layer)
+            return known
+
+    def _read_listing(self, layer: LayerBlob) -> "Listing":
+        from polyarch.layers.listing import decode, scan
+
+        raw = self._store.cache.get(_LISTING, layer.diff_id)
+        if raw is not None:
+            try:
+                return decode(raw)
+            except CorruptError:
+                self._store.cache.delete(_LISTING, layer.diff_id)
+        with self._glance(layer.blob) as reader:
+            algorithm = digests.algorithm(layer.diff_id)
+            diff_id, listing = scan(reader, layer.blob.digest, self._store.largest_layer, algorithm=algorithm)
+        if diff_id != layer.diff_id:
+            raise CorruptError(
+                f"the layer {layer.blob.digest} is not what the image's config says: "
+                f"its tar has the digest {diff_id}, not {layer.diff_id}",
+                "the image is damaged; pull or build it again",
+            )
+        self._store.cache.put(_LISTING, layer.diff_id, listing.encode())
+        return listing
+
+    def _keys(self, layers: Sequence[LayerBlob]) -> list[str]:
+        chain = digests.chain_ids(tuple(layer.diff_id for layer in layers))
+        keys: list[str] = []
+        root = _PLAIN_ROOT
+        for layer, chain_id in zip(layers, chain, strict=True):
+            shape = self._shape(layer)
+            # An overlay's root looks as its topmost layer has it: one that is silent repeats what lies below.
+            complete = shape.complete and (shape.root is not None or root == _PLAIN_ROOT)
+            root = shape.root or root
+            keys.append(layer.diff_id if complete else chain_id)
+        return keys
+
+    def _shape(self, layer: LayerBlob) -> _Shape:
+        raw = self._store.cache.get(_SHAPE, layer.diff_id)
+        if raw is not None:
+            return msgspec.msgpack.decode(raw, type=_Shape)
+        listing = self.listing(layer)
+        root = next((entry for entry in listing.entries if not entry.path), None)
+        own = {entry.path for entry in listing.entries}
+        foreign = any(entry.kind == "hardlink" and entry.link not in own for entry in listing.entries)
+        shape = _Shape(
+            not listing.implicit_parents() and not foreign,
+            (root.mode, root.uid, root.gid) if root else None,
+            listing.hides_all,
+            next((entry.path for entry in listing.entries if _is_missed(entry)), ""),
+        )
+        self._store.cache.put(_SHAPE, layer.diff_id, msgspec.msgpack.encode(shape))
+        return shape
+
+    def _unpack(self, key: str, layers: Sequence[LayerBlob]) -> str:
+        """The snapshot of the topmost of `layers`, made now unless another thread was faster."""
+        from polyarch.layers.apply import DEVICES, apply
+        from polyarch.layers.compression import decompress
+
+        layer = layers[-1]
+
+        def note(reason: str) -> None:
+            # Of devices it was told before, with all layers.
+            if not reason.startswith(DEVICES):
+                self._emit(progress.Warned(f"layer {layer.blob.digest}: {reason}"))
+
+        with self._once(key):
+            path = self._store.snapshots.get(key)
+            if path is not None:
+                return str(path)
+            unit = f"unpack {key}"
+            self._emit(progress.Started(unit, f"unpack {layer.blob.digest}"))
+            try:
+                with self._store.snapshots.prepare(key) as snapshot, ExitStack() as opened:
+                    below = None if key == layer.diff_id else _Below(self, layers[:-1], opened)
+                    tar = decompress(
+                        opened.enter_context(self._source.open_blob(layer.blob)), self._store.largest_layer
+                    )
+                    applied = apply(
+                        tar,
+                        str(snapshot.path),
+                        "overlay",
+                        below.entry if below else _nothing,
+                        fetch=below.item if below else None,
+                        note=note,
+                    )
+                    # Only the last byte of a blob tells whether all of it was right.
+                    while tar.read(_CHUNK):
+                        pass
+                    made = str(snapshot.commit(applied.size))
+            except Exception as error:
+                self._emit(progress.failed(unit, error))
+                raise
+            self._emit(progress.Finished(unit))
+            return made
+
+    def files(self, layer: LayerBlob) -> "LayerFiles":
+        """The files of a layer, to be read one by one; the caller closes it. A blob that is not here is fetched."""
+        from polyarch.layers.extract import LayerFiles
+
+        if not self._store.has_blob(layer.blob):
+            self._source.open_blob(layer.blob).close()
+        path = str(self._store.blob_path(layer.blob.digest))
+        return LayerFiles(path, self.listing(layer), self._store.layout.temporary, layer.blob.digest)
+
+    def _once(self, what: str) -> threading.Lock:
+        with self._mutex:
+            return self._busy.setdefault(what, threading.Lock())
+
+    def _each(self, make: Callable[[str], str], keys: list[str]) -> dict[str, str]:
+        if len(keys) < 2:
+            return {key: make(key) for key in keys}
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(min(_WORKERS, len(keys)), thread_name_prefix="unpack") as pool:
+            return dict(zip(keys, pool.map(make, keys), strict=True))
+
+
+class _Below:
+    """What the layers below have, for one that does not say all of itself. `opened` closes the files that it read."""
+
+    def __init__(self, unpacker: Unpacker, layers: Sequence[LayerBlob], opened: ExitStack) -> None:
+        from polyarch.layers.tree import Tree
+
+        self._unpacker = unpacker
+        self._layers = layers
+        self._opened = opened
+        self._tree = Tree([unpacker.listing(layer) for layer in layers])
+        self._files: dict[int, LayerFiles] = {}
+
+    def entry(self, path: str) -> "Entry | None":
+        """What is at a path: the mode and owner of a parent, or a link on the way."""
+        node = self._tree.lookup(path)
+        return None if node is None else node.entry
+
+    def item(self, path: str) -> "Item | None":
+        """The file that a hard link of the layer above is another name of."""
+        node = self._tree.lookup(path)
+        if node is None or node.layer < 0:
+            return None
+        if node.entry.kind != "file":
+            return node.entry, None
+        if node.layer not in self._files:
+            self._files[node.layer] = self._opened.enter_context(self._unpacker.files(self._layers[node.layer]))
+        files, source = self._files[node.layer], node.source
+        return node.entry, lambda: files.open(source)
+
+
+def _nothing(path: str) -> None:
+    """Nothing is below a layer that says all of itself."""

@@ -1,0 +1,74 @@
+"""Many files of one layer in one sweep: in the order of their offsets, nothing inflated twice.
+
+`LayerFiles` is for a file here and there. Who wants hundreds would inflate the same block for each of them, so here
+one stream goes forward, and leaps where the listing knows a block that begins nearer to the next file.
+"""
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator
+
+from polyarch.errors import CorruptError
+from polyarch.layers.compression import decompress
+from polyarch.layers.extract import FileReader
+from polyarch.layers.listing import ListedEntry, Listing
+from polyarch.oci.place import BlobReader, Readable
+
+_CHUNK = 1 << 20
+# To leap costs a request or a seek, and begins a new block; what is nearer is read through.
+_WORTH_A_LEAP = 256 << 10
+
+# What opens a blob at a compressed offset.
+Opener = Callable[[int], BlobReader]
+
+
+def sweep(
+    opener: Opener, listing: Listing, blob: str, wanted: Iterable[ListedEntry]
+) -> Iterator[tuple[ListedEntry, Readable]]:
+    """The `wanted` files of a layer, each with its content, which is spent when the next is asked for.
+
+    `blob` is the digest of what `opener` opens: the offsets of a listing's blocks hold for that blob alone. Raises
+    CorruptError where the layer ends before a file does, or is damaged.
+    """
+    stream = _Stream(opener, listing.blocks if listing.blob and listing.blob == blob else ())
+    try:
+        for listed in sorted(wanted, key=lambda one: one.offset):
+            stream.go_to(listed.offset)
+            yield listed, FileReader(stream, listed)
+    finally:
+        stream.close()
+
+
+class _Stream:
+    """The layer's tar, read forwards; it owns the blob's reader that is open at the moment."""
+
+    def __init__(self, opener: Opener, blocks: tuple[tuple[int, int], ...]) -> None:
+        self._opener = opener
+        self._blocks = blocks
+        self._reader: BlobReader | None = None
+        self._plain: Readable | None = None
+        self._at = 0
+
+    def go_to(self, offset: int) -> None:
+        compressed, plain = 0, 0
+        if self._blocks:
+            index = bisect_right(self._blocks, offset, key=lambda block: block[1]) - 1
+            compressed, plain = self._blocks[max(index, 0)]
+        if self._plain is None or self._at > offset or plain > self._at + _WORTH_A_LEAP:
+            self.close()
+            self._reader = self._opener(compressed)
+            self._plain = decompress(self._reader)
+            self._at = plain
+        while self._at < offset:
+            if not self.read(min(offset - self._at, _CHUNK)):
+                raise CorruptError(f"a layer ends before byte {offset}, where its listing puts a file")
+
+    def read(self, size: int = -1, /) -> bytes:
+        assert self._plain is not None
+        chunk = self._plain.read(size)
+        self._at += len(chunk)
+        return chunk
+
+    def close(self) -> None:
+        reader, self._reader, self._plain = self._reader, None, None
+        if reader is not None:
+            reader.close()

@@ -1,0 +1,149 @@
+"""Mount points that a root filesystem lacks: made before a process, gone after it, without a trace in the layer.
+
+A trace would be the stub itself, its directory's new mtime, and, where the directory was in a lower layer only, the
+copy of it that overlay made in the upper one. So times are put back, and a directory that the upper layer holds for
+the stub's sake alone is removed from there once the overlay is unmounted.
+"""
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterable
+
+import msgspec
+
+from polyarch.errors import PolyarchError
+
+_MOST_LINKS = 40
+
+
+class Point(msgspec.Struct, frozen=True):
+    """Where something will be mounted: a path of the container, and whether a directory is due there."""
+
+    path: str
+    directory: bool
+
+
+class _MountpointState(msgspec.Struct, frozen=True):
+    """What of a directory tells whether someone has changed it."""
+
+    mode: int
+    uid: int
+    gid: int
+    mtime: int
+
+
+class Stubs:
+    """The mount points made in one root filesystem. Owns them until `remove`, and their copies until `prune`."""
+
+    def __init__(self, rootfs: str, upper: str) -> None:
+        self._rootfs = rootfs
+        self._upper = upper
+        self._made: list[tuple[str, bool]] = []
+        self._copied: dict[str, _MountpointState] = {}
+
+    def make(self, points: Iterable[Point]) -> dict[str, str]:
+        """Makes the points that are missing; each one's path with all symlinks followed, by the path given."""
+        found = {}
+        for point in points:
+            existing, missing = self._resolve(point.path)
+            if missing:
+                self._make(existing, missing, point.directory)
+            found[point.path] = "/" + os.path.join(existing, *missing)
+        return found
+
+    def has_made(self, path: str) -> bool:
+        """Whether this path, free of symlinks, is one of its mount points."""
+        return (path.strip("/"), True) in self._made
+
+    def _resolve(self, path: str) -> tuple[str, list[str]]:
+        """The part of `path` that is there, free of symlinks, and the names that are missing below it.
+
+        Nothing runs in the root filesystem meanwhile, so what lstat sees stays.
+        """
+        here: list[str] = []
+        rest = [name for name in reversed(path.split("/")) if name not in ("", ".")]
+        links = 0
+        while rest:
+            name = rest.pop()
+            if name == "..":
+                here = here[:-1]
+                continue
+            full = os.path.join(self._rootfs, *here, name)
+            try:
+                mode = os.lstat(full).st_mode
+            except FileNotFoundError:
+                missing = [name, *reversed(rest)]
+                if ".." in missing:
+                    raise PolyarchError(f"cannot mount on {path}: a directory on the way is missing") from None
+                return "/".join(here), missing
+            if stat.S_ISLNK(mode):
+                links += 1
+                if links > _MOST_LINKS:
+                    raise PolyarchError(f"cannot mount on {path}: too many symbolic links")
+                target = os.readlink(full)
+                here = [] if target.startswith("/") else here
+                rest += [each for each in reversed(target.split("/")) if each not in ("", ".")]
+            elif rest and not stat.S_ISDIR(mode):
+                raise PolyarchError(f"cannot mount on {path}: /{'/'.join([*here, name])} is not a directory")
+            else:
+                here.append(name)
+        return "/".join(here), []
+
+    def _make(self, existing: str, missing: list[str], directory: bool) -> None:
+        parent = os.path.join(self._rootfs, existing)
+        before = os.stat(parent)
+        self._remember_copies(existing)
+        path = existing
+        for number, name in enumerate(missing, 1):
+            path = os.path.join(path, name)
+            full = os.path.join(self._rootfs, path)
+            is_directory = directory or number < len(missing)
+            if is_directory:
+                os.mkdir(full, 0o755)
+            else:
+                os.close(os.open(full, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644))
+            self._made.append((path, is_directory))
+        os.utime(parent, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    def _remember_copies(self, directory: str) -> None:
+        """Writes down which directories overlay is about to copy up."""
+        while directory and not os.path.lexists(os.path.join(self._upper, directory)):
+            if directory not in self._copied:
+                self._copied[directory] = _state(os.path.join(self._rootfs, directory))
+            directory = os.path.dirname(directory)
+
+    def remove(self) -> None:
+        """Takes the mount points away again, but for those that have become part of something."""
+        for path, is_directory in reversed(self._made):
+            full = os.path.join(self._rootfs, path)
+            parent = os.path.dirname(full)
+            # Gone with its parent (rm -rf of it), or given a content: then it is the process's doing.
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                before = os.stat(parent)
+                if is_directory:
+                    try:
+                        os.rmdir(full)
+                    except OSError:
+                        continue
+                elif os.lstat(full).st_size == 0:
+                    os.unlink(full)
+                os.utime(parent, ns=(before.st_atime_ns, before.st_mtime_ns))
+        self._made.clear()
+
+    def prune(self) -> None:
+        """Removes from the upper layer the directories that it holds for the stubs' sake. The overlay is unmounted."""
+        for directory in sorted(self._copied, key=lambda path: path.count("/"), reverse=True):
+            full = os.path.join(self._upper, directory)
+            parent = os.path.dirname(full)
+            with contextlib.suppress(OSError):
+                if _state(full) == self._copied[directory]:
+                    before = os.stat(parent)
+                    os.rmdir(full)
+                    os.utime(parent, ns=(before.st_atime_ns, before.st_mtime_ns))
+        self._copied.clear()
+
+
+def _state(path: str) -> _MountpointState:
+    found = os.lstat(path)
+    return _MountpointState(found.st_mode, found.st_uid, found.st_gid, found.st_mtime_ns)

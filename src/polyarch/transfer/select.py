@@ -1,0 +1,177 @@
+"""Which images of an index a platform means, wherever they are in it.
+
+Most indexes list images with their platforms, and nothing is read to choose one. An entry may also be an index, and
+`platform` is optional (image-spec, image-index.md): nested indexes are entered, and for an entry without a platform
+the image's config says it. Entries of unknown media types are passed over, as the specification asks.
+"""
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from polyarch.errors import CorruptError, NotFoundError
+from polyarch.oci import config as configs
+from polyarch.oci import document as documents
+from polyarch.oci import index as indexes
+from polyarch.oci import media_types
+from polyarch.oci import platform as platforms
+from polyarch.oci.descriptor import REFERENCE_DIGEST, Descriptor
+from polyarch.oci.digest import Digest
+from polyarch.oci.document import Index, Manifest
+from polyarch.oci.place import Source
+from polyarch.oci.platform import Platform
+from polyarch.transfer import graph as graphs
+
+
+class Leaf(msgspec.Struct, frozen=True):
+    """An image below an index. `entry` has a platform wherever one is known.
+
+    `above` are the digests of the indexes between the root and the image, outermost first. `about` are the
+    attestations that stand beside the image.
+    """
+
+    entry: Descriptor
+    above: tuple[Digest, ...] = ()
+    about: tuple[Descriptor, ...] = ()
+
+    @property
+    def digests(self) -> frozenset[Digest]:
+        """Everything below the root that belongs to this image: indexes, the manifest itself, attestations."""
+        return frozenset((*self.above, self.entry.digest, *(entry.digest for entry in self.about)))
+
+
+class Selection(msgspec.Struct, frozen=True):
+    """What below a root is meant: the digests of manifests and indexes, and the images themselves."""
+
+    digests: frozenset[Digest]
+    leaves: tuple[Leaf, ...] = ()
+
+    @property
+    def nested(self) -> bool:
+        """Whether some of the images lie in indexes below the root."""
+        return any(leaf.above for leaf in self.leaves)
+
+    def without_attestations(self) -> "Selection":
+        """The same images, and nothing of what is said about them."""
+        about = {entry.digest for leaf in self.leaves for entry in leaf.about}
+        return Selection(self.digests - about, self.leaves)
+
+    def lesser(self, index: Index) -> Index:
+        """An index of what was chosen alone. Images from nested indexes stand in it directly."""
+        if not self.nested:
+            return indexes.keep(index, lambda entry: entry.digest in self.digests)
+        entries = (entry for leaf in self.leaves for entry in (leaf.entry, *leaf.about))
+        return indexes.create(entries, index.annotations, media_types.OCI_INDEX)
+
+
+def leaves(source: Source, index: Index, wanted: Platform | None = None) -> tuple[Leaf, ...]:
+    """The images of the index in order, for all platforms or those that could serve `wanted`; nested ones included.
+
+    Only images that have no platform in their entry have their manifest and config read. What the source does not
+    have is left out, except for a nested index that names a platform, which then stands for its images.
+    Raises CorruptError, RegistryError.
+    """
+    return tuple(_leaves(source, index, wanted, deep=True))
+
+
+def choose(source: Source, index: Index, wanted: Iterable[Platform]) -> tuple[Leaf, ...]:
+    """The images for these platforms: all that name one exactly, else the best that serves it.
+
+    Raises NotFoundError that lists what is lacking and what is there; as `leaves`.
+    """
+    chosen: dict[Digest, Leaf] = {}
+    lacking: list[str] = []
+    for platform in wanted:
+        found = _for(source, index, platform)
+        if not found:
+            lacking.append(str(platform))
+        chosen.update((leaf.entry.digest, leaf) for leaf in found)
+    if lacking:
+        raise NotFoundError(f"there is no image for {', '.join(lacking)}", f"there is {describe(source, index)}")
+    return tuple(chosen.values())
+
+
+def select(source: Source, index: Index, wanted: Platform) -> Descriptor | None:
+    """The image that serves a machine of `wanted` best, the first of equals; None if none does. Raises as `leaves`."""
+    leaf = _best(_candidates(source, index, wanted), wanted)
+    return None if leaf is None else leaf.entry
+
+
+def describe(source: Source, index: Index) -> str:
+    """The platforms of the images in a sentence's form: "linux/amd64, linux/arm64". Raises as `leaves`."""
+    shown = (str(leaf.entry.platform or "an entry without a platform") for leaf in leaves(source, index))
+    return ", ".join(dict.fromkeys(shown)) or "no image"
+
+
+def _for(source: Source, index: Index, platform: Platform) -> list[Leaf]:
+    candidates = _candidates(source, index, platform)
+    exact = [leaf for leaf in candidates if indexes.meant_by(platform)(leaf.entry)]
+    if exact:
+        return exact
+    best = _best(candidates, platform)
+    return [] if best is None else [best]
+
+
+def _candidates(source: Source, index: Index, wanted: Platform) -> list[Leaf]:
+    """What may serve: the entries that say so, and only where there are none, those that do not say anything."""
+    said = list(_leaves(source, index, wanted, deep=False))
+    return said or list(_leaves(source, index, wanted, deep=True))
+
+
+def _best(candidates: Iterable[Leaf], wanted: Platform) -> Leaf | None:
+    ranked = [
+        (position, order, leaf)
+        for order, leaf in enumerate(candidates)
+        if leaf.entry.platform is not None and (position := platforms.rank(leaf.entry.platform, wanted)) is not None
+    ]
+    return min(ranked, key=lambda choice: choice[:2])[2] if ranked else None
+
+
+def _leaves(
+    source: Source, index: Index, wanted: Platform | None, *, deep: bool, above: tuple[Digest, ...] = ()
+) -> Iterator[Leaf]:
+    if len(above) > graphs.MAX_DEPTH:
+        raise CorruptError(f"indexes are nested more than {graphs.MAX_DEPTH} levels deep")
+    about: dict[str, list[Descriptor]] = {}
+    for entry in index.manifests:
+        if REFERENCE_DIGEST in entry.annotations:
+            about.setdefault(entry.annotations[REFERENCE_DIGEST], []).append(entry)
+    for entry in indexes.images(index):
+        if not _may_serve(entry.platform, wanted):
+            continue
+        leaf = Leaf(entry, above, tuple(about.get(entry.digest, ())))
+        if entry.media_type not in media_types.INDEXES and entry.platform is not None:
+            yield leaf
+            continue
+        if entry.media_type not in media_types.INDEXES and not deep:
+            continue
+        try:
+            document = graphs.read_node(source, entry).document
+            if isinstance(document, Index):
+                yield from _leaves(source, document, wanted, deep=deep, above=(*above, entry.digest))
+                continue
+            found = _of_config(source, document, leaf)
+        except NotFoundError:
+            found = leaf if entry.platform is not None else None
+        if found is not None and _may_serve(found.entry.platform, wanted):
+            yield found
+
+
+def _may_serve(platform: Platform | None, wanted: Platform | None) -> bool:
+    if platform is None or wanted is None:
+        return True
+    # Asked first, of hundreds of entries: no machine runs what is for another system or architecture.
+    one, other = platforms.normalize(platform), platforms.normalize(wanted)
+    if (one.os, one.architecture) != (other.os, other.architecture):
+        return False
+    return platforms.rank(platform, wanted) is not None or indexes.is_meant(platform, wanted)
+
+
+def _of_config(source: Source, manifest: Manifest, leaf: Leaf) -> Leaf | None:
+    """The image with its config's platform; None for an artifact, which has no place among images."""
+    if not manifest.is_image or manifest.config.size > documents.MAX_SIZE:
+        return None
+    with source.open_blob(manifest.config) as reader:
+        platform = configs.load(reader.read()).platform
+    own = platform if platform.architecture else None
+    return msgspec.structs.replace(leaf, entry=msgspec.structs.replace(leaf.entry, platform=own))
