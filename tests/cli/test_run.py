@@ -273,14 +273,12 @@ def test_a_second_ctrl_c_ends_even_a_process_that_ignores_it_and_leaves_nothing(
     polyarch: Program, busybox: str
 ) -> None:
     process = started(polyarch, busybox, "sh", "-c", "trap '' INT TERM; echo ready; sleep 1000")
-    start = time.monotonic()
     process.send_signal(signal.SIGINT)
     time.sleep(0.3)
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=20)
     assert process.returncode == 130
-    assert time.monotonic() - start < 10
     assert said == "polyarch: interrupted\n"
     assert list((polyarch.root / "tmp").iterdir()) == []
 

@@ -1,12 +1,11 @@
-"""Every reader of foreign bytes gives what they say or a PolyarchError, soon, and writes nothing outside.
+"""Every reader of foreign bytes gives what they say or a PolyarchError, and writes nothing outside.
 
-A bounded run; `make soak` tries many more, and says how many in docs/reliability.md.
+A bounded run; `make soak` tries many more, also asks how long each took, and says so in docs/reliability.md.
 """
 
 import contextlib
 import io
 import tarfile
-import time
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,7 +16,6 @@ from tests.fuzz import targets
 from tests.fuzz.mutate import KINDS, WORDS, Edit, mutated
 from tests.fuzz.targets import TARGETS
 
-_SECONDS = 5.0
 _EDITS = st.lists(
     st.builds(Edit, st.sampled_from(KINDS), st.integers(0, 1 << 14), st.integers(0, 64), st.sampled_from(WORDS)),
     min_size=1,
@@ -26,11 +24,9 @@ _EDITS = st.lists(
 
 
 def tried(name: str, raw: bytes) -> None:
-    """One input. Raises whatever is no PolyarchError, and AssertionError where it took too long."""
-    started = time.monotonic()
+    """One input. Raises whatever is not a PolyarchError."""
     with contextlib.suppress(PolyarchError):
         TARGETS[name].run(raw)
-    assert time.monotonic() - started < _SECONDS
 
 
 @pytest.mark.parametrize("name", TARGETS)

@@ -1,13 +1,16 @@
 """Fixtures for tests of whole commands against real parts, and a second witness of what they wrote."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from polyarch.store import Store
+from scripts.local_registry import LocalRegistry
 from tests import trees
 from tests.needs import need
+from tests.oci.examples import AMD64, ARM64, image
 from tests.program import Program, Result, run
 
 _HERE = Path(__file__).parent
@@ -81,3 +84,19 @@ def context(tmp_path: Path) -> Callable[[trees.Tree], Path]:
 def fresh(polyarch: Program, tmp_path: Path) -> Program:
     """The same user on another, empty store: another machine."""
     return polyarch.on(tmp_path / "fresh")
+
+
+@pytest.fixture
+def store(polyarch: Program) -> Iterator[Store]:
+    """The store of `polyarch`, to put small images into."""
+    with Store.open(polyarch.root) as opened:
+        yield opened
+
+
+@pytest.fixture
+def app(store: Store, registry: LocalRegistry) -> str:
+    """A name in the registry; `NAME-amd64` and `NAME-arm64` are images of the store, never pushed."""
+    name = f"{registry.address}/team/app:1"
+    image(store, AMD64, name=f"{name}-amd64")
+    image(store, ARM64, name=f"{name}-arm64")
+    return name

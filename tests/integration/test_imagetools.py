@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +19,6 @@ from tests.integration.conftest import Skopeo
 from tests.oci import schemas
 from tests.oci.examples import AMD64, ARM64, S390X, attestation, image, index
 from tests.program import Program
-
-
-@pytest.fixture
-def store(polyarch: Program) -> Iterator[Store]:
-    """The store of `polyarch`, to put small images into."""
-    with Store.open(polyarch.root) as opened:
-        yield opened
 
 
 @pytest.fixture

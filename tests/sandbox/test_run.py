@@ -2,7 +2,6 @@
 
 import os
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -167,10 +166,10 @@ def _cancelled(room: Room) -> list[object]:
     from polyarch.errors import CancelledError
 
     timer = threading.Timer(0.3, room.sandbox.cancel)
-    started = time.monotonic()
     timer.start()
     try:
-        room.run("sleep 60 & sleep 60")
+        # Who waits for these is ended by the limit of the test.
+        room.run("sleep 1000 & sleep 1000")
     except CancelledError:
         pass
     else:
@@ -178,12 +177,12 @@ def _cancelled(room: Room) -> list[object]:
     try:
         room.run("true")
     except CancelledError:
-        return [time.monotonic() - started < 10]
+        return ["refused"]
     return ["ran after cancel"]
 
 
 def test_cancel_kills_what_runs_and_refuses_more(someone: Person, amd64: Bases) -> None:
-    assert inside(someone, _cancelled, amd64) == [True]
+    assert inside(someone, _cancelled, amd64) == ["refused"]
 
 
 def _failing_sink(room: Room) -> str:

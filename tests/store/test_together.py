@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from polyarch.store import Store
@@ -106,11 +105,9 @@ with Store.open(sys.argv[1]) as store:
         assert len(store.tags()) == 50
 
 
-def test_a_collection_waits_for_a_moment_only_even_if_a_store_stays_open(store_root: Path) -> None:
+def test_a_collection_does_not_wait_for_a_store_that_stays_open(store_root: Path) -> None:
     with Store.open(store_root) as long_build:
         made = image(long_build, b"layer")
-        started = time.monotonic()
         with Store.open(store_root) as prune:
             assert prune.gc().removed == ()
-        assert time.monotonic() - started < 5
         assert long_build.missing(made.descriptor()) == ()

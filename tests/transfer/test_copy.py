@@ -25,11 +25,6 @@ from tests.oci.examples import AMD64, ARM, ARM64, S390X, attestation, image, ind
 
 
 @pytest.fixture
-def source(tmp_path: Path) -> OciLayout:
-    return OciLayout.create(tmp_path / "source")
-
-
-@pytest.fixture
 def target(tmp_path: Path) -> OciLayout:
     return OciLayout.create(tmp_path / "target")
 

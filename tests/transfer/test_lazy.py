@@ -44,11 +44,6 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield opened
 
 
-@pytest.fixture
-def source(tmp_path: Path) -> OciLayout:
-    return OciLayout.create(tmp_path / "source")
-
-
 def uploads(registry: LocalRegistry) -> list[str]:
     return [line for line in registry.requests() if line.startswith(("PUT", "PATCH")) and "/blobs/uploads/" in line]
 
