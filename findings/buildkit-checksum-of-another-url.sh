@@ -1,10 +1,10 @@
 #!/bin/bash
 # BuildKit in dockerd 26.1.5: ADD --checksum of a URL that does not exist succeeds.
 #
-# Guess: each URL is asked, if only for its headers, and 404 ends the build.
-# What happens: with a checksum the result of an ADD is remembered under the checksum and the file's name. After one
-# build has fetched /1/f, `ADD --checksum=… http://…/2/f` gives the same file, whatever the server has there, and without
-# asking it. So a URL with a slip in it works on the machine where the right one was built, and nowhere else. BuildKit
+# Guess: BuildKit requests each URL, at least for its headers, and 404 ends the build.
+# What happens: with a checksum, BuildKit caches the result of an ADD under the checksum and the file's name. After one
+# build has downloaded /1/f, `ADD --checksum=… http://…/2/f` gives the same file, whatever the server has there, and
+# without a request. So a URL with a typo works on the machine that built with the right one, and nowhere else. BuildKit
 # in dockerd 28.5.2 does the same. Needs root.
 source "$(dirname "$0")/common/packages.sh"
 source "$common/dockerd.sh"

@@ -1,11 +1,11 @@
 #!/bin/bash
-# BuildKit in dockerd 26.1.5: a file that .dockerignore takes back comes into the image with no bytes in it.
+# BuildKit in dockerd 26.1.5: a file that .dockerignore includes again is in the image with no bytes in it.
 #
 # Guess: with `*`, `!**/x` and `?`, the file d/x is either in the image or not.
-# What happens: it is, with its mode and its time, and with 0 bytes; nothing is reported. The walk of the context asks
-# its patterns step by step and keeps the file; when its content is sent, they are asked once more in another way, and
-# say that the directory `d` is ignored. In a daemon that has had the same file before, its content comes from there, so
-# that the fault comes and goes. BuildKit in dockerd 28.5.2 does the same. Needs root.
+# What happens: it is, with its mode and its time, but with 0 bytes, and BuildKit reports nothing. The walk of the
+# context applies the patterns step by step and keeps the file. When the content is sent, another function applies them
+# once more, and finds that the directory `d` is ignored. A daemon that has seen the same file before takes the content
+# from there, so the fault comes and goes. BuildKit in dockerd 28.5.2 does the same. Needs root.
 source "$(dirname "$0")/common/packages.sh"
 source "$common/dockerd.sh"
 

@@ -1,11 +1,11 @@
 #!/bin/bash
-# BuildKit in dockerd 20.10.24: a stage's VOLUME, LABEL and EXPOSE get into its sibling, which does not stand on it.
+# BuildKit in dockerd 20.10.24: VOLUME, LABEL and EXPOSE of a stage get into a sibling stage that is not based on it.
 #
-# Guess: `FROM base` begins a new image from base; what another stage that stands on base adds is that stage's alone.
+# Guess: `FROM base` begins a new image from base; what another stage with this base adds belongs to that stage alone.
 # What happens: the last stage has the sibling's volumes and labels, and the sibling's value of a label that base set.
-# It takes a base stage that has a VOLUME (or LABEL, or EXPOSE) itself, and a sibling that the last stage copies from.
-# dockerd 28.5.2 does the same. A volume that is not wanted hides a directory of the image when a container starts.
-# Needs root: it starts a dockerd of its own, without network, in namespaces of its own.
+# This needs a base stage that has a VOLUME (or LABEL, or EXPOSE) itself, and a sibling that the last stage copies from.
+# dockerd 28.5.2 does the same. An unwanted volume hides a directory of the image when a container starts. Needs root:
+# the script starts its own dockerd, without network, in its own namespaces.
 source "$(dirname "$0")/common/packages.sh"
 
 debian bookworm docker.io=20.10.24+dfsg1-1+deb12u1+b6 containerd=1.6.20~ds1-1+deb12u3

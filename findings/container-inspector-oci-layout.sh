@@ -1,9 +1,9 @@
 #!/bin/bash
-# container-inspector 33.1.0 (PyPI, what ScanCode.io looks into images with): reads no OCI layout that follows the specification.
+# container-inspector 33.1.0 (PyPI; ScanCode.io reads images with it): cannot read an OCI layout that follows the specification.
 #
-# Guess: an OCI layout with one image, as skopeo writes it, is read; its docstrings show one.
-# What happens: KeyError 'mediatype'. It asks the descriptor for a key in lower case, which the specification spells
-# mediaType. The same image as a docker archive is read.
+# Guess: it reads an OCI layout with one image, as skopeo writes it; its docstrings show one.
+# What happens: KeyError 'mediatype'. It looks up a lower-case key in the descriptor; the specification spells it
+# mediaType. It reads the same image as a docker archive.
 source "$(dirname "$0")/common/packages.sh"
 
 pypi container-inspector==33.1.0

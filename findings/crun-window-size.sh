@@ -1,10 +1,11 @@
 #!/bin/bash
-# crun 1.8.1: the terminal of a container does not follow the size of the terminal that crun stands in.
+# crun 1.8.1: the terminal of a container does not follow the size of the terminal that crun runs in.
 #
-# Guess: without a console socket, crun copies between both terminals and handles SIGWINCH by TIOCSWINSZ, as runc does.
-# What happens: the container's terminal keeps the size of `consoleSize` in config.json; without it, it has 0 rows and
-# 0 columns, and programs that draw assume what they like. runc 1.1.5 copies the size at the start and follows.
-# Needs root and user namespaces.
+# Guess: without a console socket, crun copies between both terminals and handles SIGWINCH with TIOCSWINSZ, as runc
+# does.
+# What happens: the container's terminal keeps the size of `consoleSize` in config.json. Without `consoleSize` it has 0
+# rows and 0 columns, and programs that draw assume some other size. runc 1.1.5 copies the size at the start and follows
+# it. Needs root and user namespaces.
 source "$(dirname "$0")/common/packages.sh"
 
 debian bookworm crun=1.8.1-1+deb12u1 runc=1.1.5+ds1-1+deb12u1 busybox-static libyajl2 libcap2 libseccomp2 libsystemd0 libgcrypt20 libgpg-error0 liblzma5 libzstd1 liblz4-1
@@ -54,7 +55,7 @@ process.wait()
 print("; ".join(line.strip() for line in said.decode().splitlines() if line.strip()))
 PY
 export LD_LIBRARY_PATH=$work/debian/usr/lib/x86_64-linux-gnu:$work/debian/lib/x86_64-linux-gnu
-# This crun refuses a machine with both generations of cgroups, so it is shown none.
+# This crun refuses a machine with both versions of cgroups, so the script hides them.
 machine() { unshare --mount --pid --fork --mount-proc sh -c 'mount -t tmpfs tmpfs /sys/fs/cgroup; exec "$@"' sh "$@"; }
 expect "runc, in a terminal of 40 by 120, then 50 by 132" "40 120; 50 132" "$(python3 run.py "$work/debian/usr/sbin/runc" --root "$work/runc")"
 expect "crun, the same" "24 80; 24 80" "$(machine python3 run.py "$work/debian/usr/bin/crun" --cgroup-manager=disabled --root "$work/crun")"

@@ -1,9 +1,10 @@
 #!/bin/bash
-# mkfs.erofs 1.8.6 --tar: the fraction of a pax mtime is taken for a whole number of nanoseconds.
+# mkfs.erofs 1.8.6 --tar: reads the fraction of a pax mtime as a whole number of nanoseconds.
 #
 # Guess: `mtime=1000000000.75`, as GNU tar, Python and Go write it, becomes 750,000,000 ns (or is cut off).
-# What happens: it becomes 75 ns; `.750000000` becomes the right 750,000,000. So it depends on who wrote the archive:
-# writers that drop trailing zeros, as the pax rules allow, get other times. No message, exit status 0.
+# What happens: it becomes 75 ns; `.750000000` becomes the correct 750,000,000 ns. So the result depends on the program
+# that wrote the archive: programs that drop trailing zeros, as the pax rules allow, get other times. There is no
+# message, and the exit status is 0.
 source "$(dirname "$0")/common/packages.sh"
 
 debian trixie erofs-utils=1.8.6-1 libc6 libzstd1 liblzma5 libfuse2t64 libselinux1 libuuid1 libblkid1 libdeflate0 \

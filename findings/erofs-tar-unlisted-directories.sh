@@ -1,8 +1,9 @@
 #!/bin/bash
-# mkfs.erofs 1.8.6 --tar: a directory that the archive does not list is writable by everyone.
+# mkfs.erofs 1.8.6 --tar: a directory that the archive does not list is writable for everyone.
 #
-# Guess: 0755 and root's, as docker, podman, GNU tar (umask) and libarchive make it.
-# What happens: 0777. The root directory is one of them, because layers of container images do not list it.
+# Guess: mode 0755, owned by root, as docker, podman, GNU tar (umask) and libarchive create it.
+# What happens: mode 0777. The root directory is one of these directories, because layers of container images do not
+# list it.
 source "$(dirname "$0")/common/packages.sh"
 
 debian trixie erofs-utils=1.8.6-1 libc6 libzstd1 liblzma5 libfuse2t64 libselinux1 libuuid1 libblkid1 libdeflate0 \

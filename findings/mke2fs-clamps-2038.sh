@@ -1,9 +1,10 @@
 #!/bin/bash
-# mke2fs 1.47.2 -d: times after 2038-01-19 are cut to that second, although its inodes of 256 bytes hold times to 2446.
+# mke2fs 1.47.2 -d: clamps times after 2038-01-19 to that second, although its inodes of 256 bytes hold times up to 2446.
 #
-# Guess: kept, because the inodes have the extra bits, and the kernel keeps such times on the same file system.
+# Guess: mke2fs keeps the time, because the inodes have the extra bits, and the kernel keeps such times on the same file
+# system.
 # What happens: 2147483647, without a message, for a directory and for a tar alike. An expiry date that a release sets
-# as a file's time, or a build on a machine with a wrong clock, comes out as 2038.
+# as the time of a file, or a build on a machine with a wrong clock, becomes 2038.
 source "$(dirname "$0")/common/packages.sh"
 
 debian trixie e2fsprogs=1.47.2-3+b12 libext2fs2t64=1.47.2-3+b12 libcom-err2 libss2 libuuid1 libblkid1 libc6 libarchive13t64 \

@@ -1,10 +1,10 @@
 #!/bin/bash
-# npm tar-stream 3.2.2 and nanotar 0.3.0: a user id above 2,097,151 in a tar is read as 0, root.
+# npm tar-stream 3.2.2 and nanotar 0.3.0: read a user id above 2,097,151 in a tar as 0, root.
 #
-# Guess: the pax records `uid` and `gid` are read, as `path`, `size` and `mtime` are.
-# What happens: they are passed over, and the ustar field, which has no room for such an id, says 0. Ids of that size are
-# what OpenShift and other platforms give to pods, and what ranges of subordinate ids hold. tar 7.5.23 (node-tar) and
-# modern-tar 0.8.6 read them.
+# Guess: they read the pax records `uid` and `gid`, as they read `path`, `size` and `mtime`.
+# What happens: they ignore these records and use the ustar field, which is too small for such an id and has 0.
+# OpenShift and other platforms give ids of that size to pods, and ranges of subordinate ids contain them. tar 7.5.23
+# (node-tar) and modern-tar 0.8.6 read the records.
 source "$(dirname "$0")/common/packages.sh"
 
 npm_packages tar-stream@3.2.2 nanotar@0.3.0 tar@7.5.23 modern-tar@0.8.6

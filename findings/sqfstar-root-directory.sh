@@ -1,9 +1,9 @@
 #!/bin/bash
 # sqfstar 4.5.1 (squashfs-tools): an archive that does not list its root gets a root directory with mode 0777.
 #
-# Guess: 0755, as the directories that it makes for other unlisted parents have.
-# What happens: `/` is 0777, and `/opt` beside it 0755. tar2sqfs 1.2.0 of squashfs-tools-ng gives 0755 to both.
-# Layers of container images, and what `docker export` writes, list no root.
+# Guess: 0755, the mode of the directories that it creates for other unlisted parents.
+# What happens: `/` is 0777, and `/opt` is 0755. tar2sqfs 1.2.0 of squashfs-tools-ng gives 0755 to both. Layers of
+# container images, and the output of `docker export`, do not list the root.
 source "$(dirname "$0")/common/packages.sh"
 
 debian bookworm squashfs-tools=1:4.5.1-1 squashfs-tools-ng=1.2.0-1 libsquashfs1=1.2.0-1 liblzo2-2 liblz4-1 liblzma5 libzstd1 zlib1g

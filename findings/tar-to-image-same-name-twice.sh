@@ -1,9 +1,10 @@
 #!/bin/bash
-# The same file twice in one tar (`tar --append` after a change): makers of file system images do not agree.
+# The same file twice in one tar (`tar --append` after a change): tools that make file system images disagree.
 #
-# Guess: the later entry wins everywhere, as POSIX has it and tar, docker, podman and umoci do.
-# What happens: sqfstar 4.5.1 keeps the FIRST, with a note and exit status 0. genext2fs 1.5.0 keeps the first without a
-# note, and gives the mode of the second entry to the directory that holds it. tar2sqfs 1.2.0 refuses.
+# Guess: the later entry wins everywhere, as in POSIX, tar, docker, podman and umoci.
+# What happens: sqfstar 4.5.1 keeps the FIRST one, with a note and exit status 0. genext2fs 1.5.0 keeps the first one
+# without a note, and gives the mode of the second entry to the directory that contains it. tar2sqfs 1.2.0 refuses the
+# archive.
 source "$(dirname "$0")/common/packages.sh"
 
 debian bookworm squashfs-tools=1:4.5.1-1 squashfs-tools-ng=1.2.0-1 libsquashfs1=1.2.0-1 genext2fs=1.5.0-3 e2fsprogs \

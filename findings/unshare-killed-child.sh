@@ -1,10 +1,10 @@
 #!/bin/bash
-# util-linux 2.38.1, unshare --fork: where its command is killed by SIGKILL, it complains of itself and exits with 1.
+# util-linux 2.38.1, unshare --fork: if SIGKILL ends its command, unshare prints an error of its own and exits with 1.
 #
-# Guess: it ends by the same signal, or with 128 + 9, as it does by SIGTERM's number for SIGTERM, and as shells do.
-# What happens: "unshare: sigprocmask unblock failed: Invalid argument" on standard error, exit status 1. It sends
-# itself the signal that ended its child, and resets that signal's handler first, which SIGKILL has none of. Whoever
-# kills a step on purpose sees an error that nothing is wrong with.
+# Guess: unshare ends by the same signal, or exits with 128 + 9, as it exits with 143 after SIGTERM, and as shells do.
+# What happens: "unshare: sigprocmask unblock failed: Invalid argument" on standard error, exit status 1. unshare sends
+# itself the signal that ended its child, and first resets the handler of that signal; SIGKILL has none. A program that
+# kills a step on purpose sees an error although nothing is wrong.
 source "$(dirname "$0")/common/packages.sh"
 
 debian bookworm util-linux=2.38.1-5+deb12u3

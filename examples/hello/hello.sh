@@ -1,5 +1,5 @@
 #!/bin/sh
-# Says what it is, from what the build left in /app and what the running machine says.
+# Prints how it was built, from the files in /app, and the machine that it runs on.
 set -eu
 cd /app
 case "${1:-}" in

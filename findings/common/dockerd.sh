@@ -1,8 +1,8 @@
-# Sourced behind packages.sh: a dockerd of Debian trixie with containerd's image store, in namespaces of its own.
+# Source this after packages.sh: a dockerd of Debian trixie with the containerd image store, in its own namespaces.
 #
-#   start_dockerd       unpacks and starts it; `inside COMMAND` runs a command beside it, in its root
+#   start_dockerd       unpacks and starts it; `inside COMMAND` runs a command in its root directory
 #
-# It needs root. It has no network but loopback's, and ends with the script.
+# It needs root. It has only a loopback network, and ends with the script.
 
 start_dockerd() {
   debian trixie docker.io=26.1.5+dfsg1-9+deb13u1+b1 docker-cli=26.1.5+dfsg1-9+deb13u1+b1 docker-buildx=0.13.1+ds1-3 \

@@ -1,11 +1,11 @@
-# Sourced by each script: a temporary folder, and pinned public packages in it. Nothing is installed on the machine.
+# Each script sources this: a temporary directory, and pinned public packages in it. It installs nothing on the machine.
 #
 #   debian SUITE NAME=VERSION…   unpacks these Debian packages, and no others, into $work/debian
 #   foreign SUITE ARCH NAME…     the same for another architecture, into $work/ARCH
-#   program NAME ARG…            runs a program of those packages, with the C library of those packages if they have one
+#   program NAME ARG…            runs a program of these packages, with the C library of these packages if they have one
 #   pypi NAME==VERSION…          makes $work/python, a virtual environment with these
 #   npm_packages NAME@VERSION…   installs into $work/node_modules
-#   expect TITLE WANTED SEEN     fails the script when SEEN is not WANTED
+#   expect TITLE WANTED SEEN     fails the script if SEEN is not WANTED
 set -euo pipefail
 
 common=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
