@@ -41,6 +41,7 @@ lint: $(venv)/dev.stamp ## ruff, mypy, import-linter, and whether the generated 
 	$(bin)/mypy
 	$(bin)/lint-imports --no-cache
 	$(bin)/python -m scripts.reference --check
+	$(bin)/python -m scripts.rooms --check
 
 .PHONY: format
 format: $(venv)/dev.stamp ## Formats the code and applies ruff's safe fixes
@@ -48,8 +49,9 @@ format: $(venv)/dev.stamp ## Formats the code and applies ruff's safe fixes
 	$(bin)/ruff format
 
 .PHONY: docs
-docs: $(venv)/dev.stamp ## Writes the generated pages of docs/reference anew
+docs: $(venv)/dev.stamp ## Writes the generated pages of docs again
 	$(bin)/python -m scripts.reference
+	$(bin)/python -m scripts.rooms
 
 .PHONY: picture
 picture: $(venv)/runtime.stamp ## Draws docs/pictures from a real terminal
