@@ -23,6 +23,7 @@ test|program:buildah|buildah|building and reading images as another tool does
 test|program:umoci|umoci|reading layers as another tool does
 test|program:mmdebstrap|mmdebstrap|a Debian base image, made on the spot
 test|program:microsocks|microsocks|a SOCKS proxy to go through
+test|program:tinyproxy|tinyproxy-bin|an HTTP proxy to go through
 test|program:htpasswd|apache2-utils|passwords for a registry that asks for them
 test|program:openssl|openssl|a certificate authority for a registry with TLS
 test|program:zstd|zstd|layers compressed by another tool

@@ -163,7 +163,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
         "basicConstraints=critical,CA:FALSE",
         "keyUsage=critical,digitalSignature",
         "extendedKeyUsage=serverAuth",
-        "subjectAltName=IP:127.0.0.1,DNS:localhost",
+        "subjectAltName=IP:127.0.0.1,IP:0.0.0.0,DNS:localhost",
         "authorityKeyIdentifier=keyid",
     )
     added = [part for extension in extensions for part in ("-addext", extension)]

@@ -12,7 +12,7 @@ from polyarch.oci import platform as platforms
 from polyarch.oci import reference as references
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.document import Manifest
-from polyarch.registry import Credentials, Hosts, Registry, Repository
+from polyarch.registry import Credentials, Hosts, Proxies, Registry, Repository
 from scripts.local_registry import LocalRegistry, running
 from tests.needs import need
 
@@ -28,13 +28,16 @@ def shared_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalR
 class Client(Registry):
     """A Registry that remembers what it debugged and how long it would have slept."""
 
-    def __init__(self, hosts: Hosts | None = None, credentials: Credentials | None = None) -> None:
+    def __init__(
+        self, hosts: Hosts | None = None, credentials: Credentials | None = None, proxies: Proxies | None = None
+    ) -> None:
         self.lines: list[str] = []
         self.slept: list[float] = []
         super().__init__(
             hosts or Hosts(),
             credentials or Credentials(None),
             "polyarch/test",
+            proxies=proxies or Proxies(),
             debug=self.lines.append,
             sleep=self.slept.append,
         )

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from polyarch.registry.connection import Answer, ConnectError, CutError, Pool, UnknownHostError
+from polyarch.registry.connection import Address, Direct, Pool
+from polyarch.registry.message import ConnectError, CutError, NoResponseError, RawResponse, StaleError, UnknownHostError
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 
@@ -16,7 +17,7 @@ class Scripted:
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self.place = ("127.0.0.1", self._listener.getsockname()[1])
+        self.address = Address("127.0.0.1", self._listener.getsockname()[1])
         self.answers: list[bytes | None] = []
         self.requests: list[bytes] = []
         self.connections = 0
@@ -70,19 +71,18 @@ def server() -> Iterator[Scripted]:
 
 @pytest.fixture
 def pool() -> Iterator[Pool]:
-    made = Pool(None, 5)
-    yield made
-    made.clear()
+    with Pool(Direct(), 5) as made:
+        yield made
 
 
-def ask(pool: Pool, server: Scripted, method: str = "GET", body: bytes | None = None) -> Answer:
-    return pool.request(method, server.place, "example.com:5000", "/v2/", {"Accept": "x"}, body, 5)
+def ask(pool: Pool, server: Scripted, method: str = "GET", body: bytes | None = None) -> RawResponse:
+    return pool.request(method, server.address, "example.com:5000", "/v2/", {"Accept": "x"}, body, 5)
 
 
 def test_a_request_has_what_http_asks_for(pool: Pool, server: Scripted) -> None:
     server.answers = [OK]
     answer = ask(pool, server)
-    assert (answer.status, answer.read(), answer.headers.get("content-LENGTH")) == (200, b"hello", "5")
+    assert (answer.status, answer.read(), answer.fields.get("content-LENGTH")) == (200, b"hello", "5")
     assert server.requests[0].startswith(b"GET /v2/ HTTP/1.1\r\nHost: example.com:5000\r\n")
     assert b"\r\nAccept: x\r\n" in server.requests[0]
 
@@ -91,14 +91,14 @@ def test_a_connection_is_used_again_once_its_answer_was_read(pool: Pool, server:
     server.answers = [OK, OK]
     for _ in range(2):
         answer = ask(pool, server)
-        answer.drain_conn()
-        answer.release_conn()
+        answer.read()
+        answer.release()
     assert server.connections == 1
 
 
 def test_a_connection_with_something_left_on_it_is_closed(pool: Pool, server: Scripted) -> None:
     server.answers = [OK]
-    ask(pool, server).release_conn()
+    ask(pool, server).release()
     server.answers = [OK]
     assert ask(pool, server).read() == b"hello"
     assert server.connections == 2
@@ -107,11 +107,26 @@ def test_a_connection_with_something_left_on_it_is_closed(pool: Pool, server: Sc
 def test_a_connection_that_was_closed_meanwhile_is_not_used(pool: Pool, server: Scripted) -> None:
     server.answers = [OK]
     answer = ask(pool, server)
-    answer.drain_conn()
-    answer.release_conn()  # the server has no more answers, so it hangs up
+    answer.read()
+    answer.release()  # the server has no more answers, so it hangs up
     threading.Event().wait(0.1)
     server.answers = [OK]
     assert ask(pool, server).read() == b"hello"
+
+
+def test_a_connection_that_is_closed_just_when_a_request_is_sent_is_told_from_a_failure(
+    pool: Pool, server: Scripted
+) -> None:
+    server.answers = [OK, None]
+    answer = ask(pool, server)
+    answer.read()
+    answer.release()
+    with pytest.raises(StaleError):
+        ask(pool, server)
+    server.answers = [None]
+    with pytest.raises(NoResponseError) as caught:
+        ask(pool, server)
+    assert not isinstance(caught.value, StaleError)
 
 
 def test_chunks_are_joined_and_trailers_passed_over(pool: Pool, server: Scripted) -> None:
@@ -119,7 +134,7 @@ def test_chunks_are_joined_and_trailers_passed_over(pool: Pool, server: Scripted
     server.answers = [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks, OK]
     answer = ask(pool, server)
     assert answer.read() == b"hello world"
-    answer.release_conn()
+    answer.release()
     assert ask(pool, server).read() == b"hello"
     assert server.connections == 1
 
@@ -133,7 +148,7 @@ def test_the_answer_to_a_head_has_no_body(pool: Pool, server: Scripted) -> None:
     server.answers = [b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", OK]
     answer = ask(pool, server, "HEAD")
     assert answer.read() == b""
-    answer.release_conn()
+    answer.release()
     assert ask(pool, server).read() == b"hello"
 
 
@@ -151,7 +166,7 @@ def test_a_body_in_pieces_is_sent_in_chunks(pool: Pool, server: Scripted) -> Non
             return self.left.pop(0) if self.left else b""
 
     server.answers = [OK]
-    pool.request("PATCH", server.place, "x", "/", {}, Pieces(), 5)
+    pool.request("PATCH", server.address, "x", "/", {}, Pieces(), 5)
     assert server.requests[0].endswith(b"Transfer-Encoding: chunked\r\n\r\n3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n")
 
 
@@ -173,6 +188,14 @@ def test_a_length_that_is_said_twice_is_one(pool: Pool, server: Scripted) -> Non
         b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: 5,\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX : y\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: y\0z\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: y\r\n folded\r\n\r\n",
+        b"HTTP/1.1 2000 OK\r\n\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n",
+        b"HTTP/2.0 200 OK\r\n\r\n",
         b"HTTP/1.1 200 OK\r\n" + b"X: " + b"x" * 60000 + b"\r\n" + b"Y: y\r\n" * 60000,
     ],
 )
@@ -209,7 +232,7 @@ def test_what_came_before_a_cut_is_given_first(pool: Pool, server: Scripted) -> 
 def test_a_header_cannot_smuggle_in_another(pool: Pool, server: Scripted) -> None:
     server.answers = [OK]
     with pytest.raises(CutError, match="line break"):
-        pool.request("GET", server.place, "x", "/", {"Accept": "x\r\nAuthorization: y"}, None, 5)
+        pool.request("GET", server.address, "x", "/", {"Accept": "x\r\nAuthorization: y"}, None, 5)
     assert server.requests == []
 
 
@@ -217,7 +240,7 @@ def test_a_port_where_nobody_listens_and_a_name_that_nobody_knows_are_told_apart
     with socket.create_server(("127.0.0.1", 0)) as taken:
         free = taken.getsockname()[1]
     with pytest.raises(ConnectError) as refused:
-        pool.request("GET", ("127.0.0.1", free), "x", "/", {}, None, 5)
+        pool.request("GET", Address("127.0.0.1", free), "x", "/", {}, None, 5)
     assert not isinstance(refused.value, UnknownHostError)
     with pytest.raises(UnknownHostError):
-        pool.request("GET", ("host.invalid", 80), "x", "/", {}, None, 5)
+        pool.request("GET", Address("host.invalid", 80), "x", "/", {}, None, 5)

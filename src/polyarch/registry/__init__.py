@@ -1,7 +1,6 @@
 """A registry as a place: its repositories are read and written through the Protocols of `oci/place.py`.
 
-Names are handed out on demand, so that importing the room loads nothing; TLS comes with the first request that needs
-it, urllib3 with the first that goes through a proxy.
+Names are imported on demand, so importing the room loads nothing. TLS is loaded by the first request that needs it.
 """
 
 from typing import TYPE_CHECKING, Any

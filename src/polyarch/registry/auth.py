@@ -14,10 +14,12 @@ from urllib.parse import urlencode, urlsplit
 import msgspec
 
 from polyarch.errors import RegistryError
+from polyarch.oci.urls import authority
 from polyarch.registry import errors
 from polyarch.registry.credentials import Credential
 from polyarch.registry.hosts import Endpoint, is_loopback
-from polyarch.registry.http import Body, Response, Transport, joined
+from polyarch.registry.http import Body, Transport, joined
+from polyarch.registry.response import Response
 
 _CLIENT = "polyarch"
 # What a token without `expires_in` lives (the specification says 60), and what is taken off for clocks and transit.
@@ -218,7 +220,7 @@ class Authorizer:
                 if response.status == 404:
                     said = errors.words(404, errors.problems(body))
                     raise RegistryError(
-                        f"{what}: the token server {errors.authority(realm)} answered {said}",
+                        f"{what}: the token server {authority(realm)} answered {said}",
                         f"{endpoint.host} names it; one of the two is misconfigured",
                         status=404,
                     )
@@ -228,7 +230,7 @@ class Authorizer:
         document = _decode(body, realm)
         text = document.get("token") or document.get("access_token")
         if not isinstance(text, str) or not text:
-            raise RegistryError(f"the token server {errors.authority(realm)} gave no token")
+            raise RegistryError(f"the token server {authority(realm)} gave no token")
         if self._offline and isinstance(identity := document.get("refresh_token"), str):
             self.identity_token = identity
         life = document.get("expires_in")
@@ -237,7 +239,7 @@ class Authorizer:
 
     def _check_realm(self, base: str, realm: str, host: str) -> None:
         target = joined(base, realm)
-        server = errors.authority(target)
+        server = authority(target)
         if urlsplit(realm).scheme not in ("http", "https") or not server:
             raise RegistryError(f"{host} asks for a token, but does not name a token server")
         if urlsplit(target).scheme == "http" and urlsplit(base).scheme == "https" and not is_loopback(server):
@@ -252,7 +254,7 @@ def _decode(body: bytes, realm: str) -> dict[str, Any]:
         return msgspec.json.decode(body, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         # The cause is left out: it could quote the token.
-        raise RegistryError(f"the token server {errors.authority(realm)} did not answer with a JSON object") from (
+        raise RegistryError(f"the token server {authority(realm)} did not answer with a JSON object") from (
             None if body else error
         )
 

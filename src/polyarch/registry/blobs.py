@@ -9,7 +9,8 @@ from polyarch.oci.place import Readable
 from polyarch.oci.reference import Reference
 from polyarch.oci.verify import VerifyingReader
 from polyarch.registry import elsewhere, uploads
-from polyarch.registry.http import Body, Response, joined
+from polyarch.registry.http import Body, joined
+from polyarch.registry.response import Response
 from polyarch.registry.wire import Wire
 
 _RANGE = r"bytes (\d+)-\d*/(?:\d+|\*)"

@@ -8,8 +8,10 @@ from typing import Self
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from polyarch.errors import NotFoundError, RegistryError
-from polyarch.registry.errors import RETRYABLE, redact
-from polyarch.registry.http import Response, Transport
+from polyarch.oci.urls import redact
+from polyarch.registry.errors import RETRYABLE
+from polyarch.registry.http import Transport
+from polyarch.registry.response import Response
 
 
 class Download:

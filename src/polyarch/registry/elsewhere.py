@@ -4,8 +4,9 @@ from urllib.parse import urlsplit
 
 from polyarch.errors import NotFoundError, PolyarchError
 from polyarch.oci.descriptor import Descriptor
+from polyarch.oci.urls import redact
 from polyarch.oci.verify import VerifyingReader
-from polyarch.registry.errors import redact, words
+from polyarch.registry.errors import words
 from polyarch.registry.http import Transport
 
 

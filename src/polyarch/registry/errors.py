@@ -5,14 +5,11 @@ the registry wrote is stripped of control characters and cut.
 """
 
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
 import msgspec
 
 from polyarch.errors import NotFoundError, PolyarchError, RegistryError
 
-# Query parameters of the API that say nothing secret. All others go, such as upload states and signatures.
-_SHOWN = frozenset({"digest", "mount", "from", "n", "last", "scope", "service"})
 _ABSENT = frozenset({"NAME_UNKNOWN", "MANIFEST_UNKNOWN", "BLOB_UNKNOWN", "NOT_FOUND"})
 _LONGEST = 400
 # Asking again makes sense: too early, too many, and what a gateway says of a server that restarts.
@@ -109,30 +106,6 @@ def _hint(status: int, host: str, known: bool) -> str | None:
     if status >= 500:
         return f"{host} has a problem of its own: try again later"
     return None
-
-
-def authority(url: str) -> str:
-    """The host of a URL, with its port, and without user and password: what a message and a decision may be about.
-
-    Raises ValueError for a text that is no URL.
-    """
-    return urlsplit(url).netloc.rpartition("@")[2]
-
-
-def redact(url: str) -> str:
-    """A URL fit to be shown: without user and password, fragment, and query values that may be secret.
-
-    Nothing is shown of a text that is no URL.
-    """
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return "…"
-    query = "&".join(
-        f"{name}={quote(value, safe='/:,') if name in _SHOWN else '…'}"
-        for name, value in parse_qsl(parts.query, keep_blank_values=True)
-    )
-    return urlunsplit((parts.scheme, authority(url), parts.path, query, ""))
 
 
 def _clean(text: str) -> str:

@@ -1,13 +1,18 @@
 """Why a request had no answer: errors of connections as errors for people."""
 
 from polyarch.errors import RegistryError
-from polyarch.registry.connection import ConnectError, ProxyError, TLSError, UnknownHostError
-from polyarch.registry.errors import authority
+from polyarch.oci.urls import authority
+from polyarch.registry.message import ConnectError, ProxyError, ProxyLoginError, TLSError, UnknownHostError
 
 
 def unreachable(error: Exception, url: str) -> RegistryError:
     """The error for a request to `url` that had no answer; `error` is the reason."""
     host = authority(url)
+    if isinstance(error, ProxyLoginError):
+        return RegistryError(
+            f"the proxy in front of {host} cannot be used: {error}",
+            "put them into the proxy's URL: http://USER:PASSWORD@PROXY:PORT",
+        )
     if isinstance(error, ProxyError):
         return RegistryError(f"the proxy for {host} cannot be used: {reason(error)}", "check HTTPS_PROXY and NO_PROXY")
     if isinstance(error, TLSError):

@@ -5,25 +5,26 @@ It retries what may be retried, follows redirects without carrying credentials t
 
 import time
 from collections.abc import Callable, Mapping
-from functools import partial
 from threading import Lock
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from polyarch.errors import PolyarchError, RegistryError, UsageError
 from polyarch.oci.place import Readable
+from polyarch.oci.urls import authority, redact
 from polyarch.registry import failures
-from polyarch.registry.connection import Answer, HTTPError, Pool
-from polyarch.registry.errors import RETRYABLE, authority, redact
+from polyarch.registry.connection import Address, Connector, Direct, Pool
+from polyarch.registry.errors import RETRYABLE
 from polyarch.registry.hosts import TLS, Hosts, is_loopback
-from polyarch.registry.proxies import Proxies, ProxyAnswer, ProxyPool
+from polyarch.registry.message import HTTPError, StaleError
+from polyarch.registry.proxies import Proxies
+from polyarch.registry.response import Response
 
 if TYPE_CHECKING:
     import ssl
 
 _CONNECT_SECONDS = 15.0
-# Between two pieces of an answer; and for the answer to a PUT, before which a registry may copy a whole blob.
+# Between two pieces of a response; and for the response to a PUT, before which a registry may copy a whole blob.
 _READ_SECONDS = 60.0
 _COMMIT_SECONDS = 600.0
 ATTEMPTS = 5
@@ -32,10 +33,6 @@ _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 60.0
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS = 5
-_CHUNK = 1 << 20
-# An error body is read up to here, and a body that ends within it is drained so that its connection can be used again.
-_SMALL = 64 << 10
-_GZIP = b"\x1f\x8b"
 
 Headers = Mapping[str, str]
 
@@ -77,95 +74,6 @@ class Body:
         return True
 
 
-class Response:
-    """An answer. Its user closes it, best with `with`; what was not read costs the connection."""
-
-    def __init__(self, raw: "Answer | ProxyAnswer", url: str) -> None:
-        self._raw = raw
-        self._body: bytes | None = None
-        self._inflated: Readable | None = None
-        self._ahead = b""
-        self.status = raw.status
-        self.url = url
-        self.mirror = ""  # the mirror that was asked, empty for the registry itself
-
-    def header(self, name: str) -> str:
-        """The value of a header, empty if it is absent."""
-        return self._raw.headers.get(name) or ""
-
-    def headers(self, name: str) -> list[str]:
-        """The values of a header that may come several times."""
-        return list(self._raw.headers.getlist(name))
-
-    def read(self, size: int = -1, /) -> bytes:
-        """Up to `size` bytes, empty at the end. Raises a retryable RegistryError if the connection is cut."""
-        if self._inflated is not None:
-            return self._inflated.read(size)
-        return self._read(size)
-
-    @property
-    def is_gzipped(self) -> bool:
-        """Whether the answer says that it was compressed on its way, though nobody asked for that."""
-        return self.header("Content-Encoding").strip().lower() in ("gzip", "x-gzip")
-
-    def inflate(self) -> None:
-        """Undo the Content-Encoding in what is read from now on."""
-        from polyarch.registry.inflate import Inflated
-
-        self._inflated = Inflated(self._read, authority(self.url))
-
-    def holds_gzip(self) -> bool:
-        """Whether what was compressed on its way is a gzip file itself. To be asked before anything is read."""
-        from polyarch.registry.inflate import begins
-
-        self._ahead = self._read(_SMALL)
-        return begins(self._ahead, _GZIP)
-
-    def _read(self, size: int) -> bytes:
-        if self._ahead:
-            piece = self._ahead if size < 0 else self._ahead[:size]
-            self._ahead = self._ahead[len(piece) :]
-            return piece + (self._read(size) if size < 0 else b"")
-        try:
-            return self._raw.read(size if size >= 0 else None)
-        except HTTPError as error:
-            raise RegistryError(
-                f"the connection to {authority(self.url)} was cut: {failures.reason(error)}", retryable=True
-            ) from error
-
-    def body(self, limit: int = _SMALL) -> bytes:
-        """The body up to `limit` bytes, read once and kept; gzip as a Content-Encoding is undone."""
-        if self._body is None:
-            if self.is_gzipped and self._inflated is None:
-                self.inflate()
-            pieces: list[bytes] = []
-            while limit > 0 and (piece := self.read(min(limit, _CHUNK))):
-                pieces.append(piece)
-                limit -= len(piece)
-            self._body = b"".join(pieces)
-        return self._body
-
-    def close(self) -> None:
-        """Give the connection back if nothing is left on it, else close it. Safe to call twice."""
-        left = self._raw.length_remaining
-        if left is not None and left <= _SMALL:
-            try:
-                self._raw.drain_conn()
-            except HTTPError:
-                self._raw.close()
-        else:
-            self._raw.close()
-        self._raw.release_conn()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
 class Transport:
     """Sends requests. It owns the connection pools, one for each TLS configuration and proxy: `close` it."""
 
@@ -183,7 +91,7 @@ class Transport:
         self._proxies = proxies
         self._debug = debug
         self.sleep = sleep
-        self._pools: dict[tuple[TLS | None, str], Pool | ProxyPool] = {}
+        self._pools: dict[tuple[TLS | None, str], Pool] = {}
         self._lock = Lock()
 
     def send(
@@ -225,7 +133,7 @@ class Transport:
         with self._lock:
             pools, self._pools = self._pools, {}
         for pool in pools.values():
-            pool.clear()
+            pool.close()
 
     def _patiently(self, method: str, url: str, headers: Headers, body: Body | None, attempts: int) -> Response:
         pause = _FIRST_PAUSE
@@ -250,28 +158,34 @@ class Transport:
     def _once(self, method: str, url: str, headers: Headers, body: Body | None) -> Response:
         parts = urlsplit(url)
         pool = self._pool(url)
-        patience = _COMMIT_SECONDS if method in ("PUT", "PATCH") else _READ_SECONDS
+        timeout = _COMMIT_SECONDS if method in ("PUT", "PATCH") else _READ_SECONDS
         target = _quoted(parts.path or "/") + (f"?{_quoted(parts.query)}" if parts.query else "")
         outgoing = None if body is None else body.outgoing()
         host = authority(url)
         try:
-            raw = pool.request(method, _place(parts), host, target, headers, outgoing, patience)
+            while True:
+                try:
+                    raw = pool.request(method, _address(parts), host, target, headers, outgoing, timeout)
+                    break
+                except StaleError:
+                    # Not a failed attempt: some proxies close every connection, and do not say so beforehand.
+                    if body is not None and not body.rewind():
+                        raise
         except HTTPError as error:
             self._debug(f"{method} {redact(url)} failed: {failures.reason(error)}")
             raise failures.unreachable(error, url) from error
         self._debug(f"{method} {redact(url)} {raw.status}")
         return Response(raw, url)
 
-    def _pool(self, url: str) -> "Pool | ProxyPool":
+    def _pool(self, url: str) -> Pool:
         parts = urlsplit(url)
         tls = self._hosts.tls(authority(url)) if parts.scheme == "https" else None
         proxy = self._proxies.of(url)
         with self._lock:
             pool = self._pools.get((tls, proxy))
             if pool is None:
-                context = None if tls is None else _context(tls)
-                kind = partial(ProxyPool, proxy) if proxy else Pool
-                pool = self._pools[tls, proxy] = kind(context, _CONNECT_SECONDS)
+                connector = _connector(proxy, None if tls is None else _context(tls))
+                pool = self._pools[tls, proxy] = Pool(connector, _CONNECT_SECONDS)
             return pool
 
     def _check_redirect(self, url: str, target: str) -> None:
@@ -329,8 +243,8 @@ def _quoted(text: str) -> str:
     return quote(text, safe="/:?#[]@!$&'()*+,;=%~")
 
 
-def _place(parts: SplitResult) -> tuple[str, int]:
-    return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+def _address(parts: SplitResult) -> Address:
+    return Address(parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
 
 
 def _origin(url: str) -> tuple[str, str]:
@@ -363,6 +277,14 @@ def _retry_after(response: Response, pause: float) -> float:
         return max((parsedate_to_datetime(value) - parsedate_to_datetime(said[0])).total_seconds(), pause)
     except (ValueError, TypeError, OverflowError):
         return pause
+
+
+def _connector(proxy: str, context: "ssl.SSLContext | None") -> Connector:
+    if not proxy:
+        return Direct(context)
+    from polyarch.registry.tunnels import through
+
+    return through(proxy, context)
 
 
 def _context(tls: TLS) -> "ssl.SSLContext":

@@ -7,7 +7,8 @@ from polyarch.oci import media_types
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
 from polyarch.oci.verify import verified
-from polyarch.registry.http import Body, Response
+from polyarch.registry.http import Body
+from polyarch.registry.response import Response
 from polyarch.registry.wire import Wire
 
 _ACCEPT = {"Accept": ", ".join(media_types.ACCEPTED)}

@@ -13,15 +13,8 @@ from polyarch.oci.reference import Reference
 from polyarch.registry import auth, errors, failures
 from polyarch.registry.auth import Authorizer, Scope
 from polyarch.registry.hosts import Endpoint, Hosts
-from polyarch.registry.http import (
-    ATTEMPTS,
-    Body,
-    Headers,
-    Response,
-    Transport,
-    joined,
-    origin_differs,
-)
+from polyarch.registry.http import ATTEMPTS, Body, Headers, Transport, joined, origin_differs
+from polyarch.registry.response import Response
 
 # A mirror is a convenience: what it does not give soon is got from the registry.
 _MIRROR_ATTEMPTS = 2

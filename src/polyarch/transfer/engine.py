@@ -1,10 +1,8 @@
-"""A running Docker engine as the end of a copy: the archive is streamed into it through its socket.
+"""A running Docker engine as the target of a copy: the archive is streamed into it through its socket.
 
-The engine's API (`POST /images/load`) takes what `docker load` reads. podman's service answers to the same call.
+The engine's API (`POST /images/load`) takes what `docker load` reads. podman's service answers the same call.
 """
 
-import contextlib
-import socket
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
@@ -14,22 +12,22 @@ from polyarch.errors import PolyarchError, UnsupportedError
 from polyarch.transfer.tarball import ArchiveSink
 
 if TYPE_CHECKING:
-    from http.client import HTTPResponse
+    from polyarch.registry.connection import ChunkWriter
 
 _PING_SECONDS = 2.0
 _LOAD_SECONDS = 600.0
 _PREFIX = "unix://"
 
 
-class _Said(msgspec.Struct, frozen=True):
-    """One line of the engine's answer."""
+class _EngineLine(msgspec.Struct, frozen=True):
+    """One line of the engine's response to a load."""
 
     stream: str = ""
     error: str = ""
 
 
-class _Info(msgspec.Struct, frozen=True, rename="pascal"):
-    """What is read of the engine's answer to /info."""
+class _EngineInfo(msgspec.Struct, frozen=True, rename="pascal"):
+    """The part of the engine's response to /info that is used."""
 
     driver_status: list[list[str]] | None = None
 
@@ -57,96 +55,68 @@ def keeps_indexes(path: str) -> bool:
     Any other, podman among them, keeps the image for its own platform and drops the rest without an error.
     Raises PolyarchError where the engine does not answer.
     """
-    with contextlib.closing(_connect(path, _PING_SECONDS)) as connection:
-        connection.sendall(b"GET /info HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\r\n")
-        response = _response(connection)
-        said = response.read()
+    _, body = _request(path, "GET", "/info", _PING_SECONDS)
     try:
-        info = msgspec.json.decode(said, type=_Info)
+        info = msgspec.json.decode(body, type=_EngineInfo)
     except (msgspec.DecodeError, ValueError, RecursionError):
-        info = _Info()
+        info = _EngineInfo()
     # What buildx looks at.
     return ["driver-type", "io.containerd.snapshotter.v1"] in (info.driver_status or [])
 
 
 def load(path: str, fill: Callable[[ArchiveSink], None]) -> tuple[str, ...]:
-    """Let the engine at the socket `path` load the archive that `fill` writes; what the engine says, by line.
+    """Let the engine at the socket `path` load the archive that `fill` writes; returns the lines of its response.
 
     Raises PolyarchError with the engine's own words.
     """
-    with contextlib.closing(_connect(path, _LOAD_SECONDS)) as connection:
-        request = "POST /images/load?quiet=1 HTTP/1.1\r\nHost: docker\r\nContent-Type: application/x-tar\r\n"
-        body = _Chunked(connection)
-        # An engine that refuses stops reading; what it says then matters more than the broken pipe.
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            connection.sendall((request + "Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n").encode())
-            fill(body)
-            body.finish()
-        response = _response(connection)
-        said = response.read()
-    lines = [_decode(line) for line in said.splitlines() if line.strip()]
+    # An engine that refuses stops reading. What it says then is the error, not the broken pipe.
+    status, body = _request(path, "POST", "/images/load?quiet=1", _LOAD_SECONDS, fill)
+    lines = [_decode(line) for line in body.splitlines() if line.strip()]
     failed = next((line.error for line in lines if line.error), "")
-    if response.status != 200 or failed:
-        what = failed or said.decode(errors="replace").strip() or f"status {response.status}"
-        raise PolyarchError(f"the engine at {path} did not load the image: {what}", "see the engine's log")
+    if status != 200 or failed:
+        reason = failed or body.decode(errors="replace").strip() or f"status {status}"
+        raise PolyarchError(f"the engine at {path} did not load the image: {reason}", "see the engine's log")
     return tuple(line.stream.strip() for line in lines if line.stream.strip())
 
 
-class _Chunked:
-    """A Writable that sends each write as a chunk (RFC 9112, section 7.1). It owns nothing."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
-
-    def write(self, data: bytes, /) -> None:
-        if data:
-            self._connection.sendall(b"%x\r\n" % len(data))
-            self._connection.sendall(data)
-            self._connection.sendall(b"\r\n")
-
-    def finish(self) -> None:
-        self._connection.sendall(b"0\r\n\r\n")
-
-
 def _answers(path: str) -> bool:
-    import http.client
-
     try:
-        connection = _connect(path, _PING_SECONDS)
+        return _request(path, "GET", "/_ping", _PING_SECONDS)[0] == 200
     except PolyarchError:
         return False
-    try:
-        connection.sendall(b"GET /_ping HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\r\n")
-        return _response(connection).status == 200
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
 
 
-def _connect(path: str, timeout: float) -> socket.socket:
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    connection.settimeout(timeout)
+def _request(
+    path: str, method: str, target: str, timeout: float, fill: Callable[[ArchiveSink], None] | None = None
+) -> tuple[int, bytes]:
+    """The status and body of the engine's response; with `fill`, to a tar that it writes. Raises PolyarchError."""
+    from polyarch.registry.connection import Address, Direct, Pool
+    from polyarch.registry.failures import reason
+    from polyarch.registry.message import ConnectError, HTTPError
+
+    def produce(body: "ChunkWriter") -> None:
+        assert fill is not None
+        fill(body)
+
+    headers = {"Connection": "close"} if fill is None else {"Connection": "close", "Content-Type": "application/x-tar"}
+    body = None if fill is None else produce
     try:
-        connection.connect(path)
-    except OSError as error:
-        connection.close()
+        with Pool(Direct(), timeout) as pool:
+            response = pool.request(method, Address(path=path), "docker", target, headers, body, timeout)
+            try:
+                return response.status, response.read()
+            finally:
+                response.release()
+    except ConnectError as error:
         raise PolyarchError(
-            f"no engine answers at {path}: {error.strerror or error}", "start it, or write an archive with dest=FILE"
+            f"no engine answers at {path}: {reason(error)}", "start it, or write an archive with dest=FILE"
         ) from error
-    return connection
+    except HTTPError as error:
+        raise PolyarchError(f"the engine at {path} did not answer: {reason(error)}", "see the engine's log") from error
 
 
-def _response(connection: socket.socket) -> "HTTPResponse":
-    import http.client
-
-    response = http.client.HTTPResponse(connection)
-    response.begin()
-    return response
-
-
-def _decode(line: bytes) -> _Said:
+def _decode(line: bytes) -> _EngineLine:
     try:
-        return msgspec.json.decode(line, type=_Said)
+        return msgspec.json.decode(line, type=_EngineLine)
     except (msgspec.DecodeError, ValueError, RecursionError):
-        return _Said(stream=line.decode(errors="replace"))
+        return _EngineLine(stream=line.decode(errors="replace"))

@@ -101,7 +101,7 @@ def parts(graph: BuildGraph, vertex: VertexId) -> dict[str, str]:
 
     They are written down and shown, so the password or token in a URL is not among them.
     """
-    from polyarch.registry.errors import redact
+    from polyarch.oci.urls import redact
 
     value = graph.vertices[vertex]
     match value:

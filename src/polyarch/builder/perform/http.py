@@ -155,6 +155,6 @@ def _mismatch(url: str, found: str, wanted: str) -> CorruptError:
 
 
 def _shown(url: str) -> str:
-    from polyarch.registry.errors import redact
+    from polyarch.oci.urls import redact
 
     return redact(url)

@@ -12,7 +12,7 @@ from polyarch.dockerfile.instructions import copying as syntax
 from polyarch.dockerfile.instructions.base import Heredoc
 from polyarch.errors import UsageError
 from polyarch.oci import digest as digests
-from polyarch.registry.errors import redact
+from polyarch.oci.urls import redact
 
 
 class Copying(msgspec.Struct, frozen=True, kw_only=True):
