@@ -85,25 +85,25 @@ def _faults(aims: Aims, points: int, seed: int) -> Part:
         outcomes.append(crash.hit(aims, names[attempts % len(names)], fault, dice, witness=attempts % 5 == 0))
         attempts += 1
     hits = [outcome for outcome in outcomes if outcome.was_hit]
-    table = ["| command | killed | ENOSPC | EIO | EDQUOT | went on all the same |", "|---|---|---|---|---|---|"]
+    table = ["| command | killed | ENOSPC | EIO | EDQUOT | succeeded anyway |", "|---|---|---|---|---|---|"]
     for name in names:
         counts = Counter(outcome.point.fault for outcome in hits if outcome.scenario == name)
         absorbed = sum(outcome.scenario == name and outcome.status == 0 for outcome in hits)
         table.append(f"| `{name}` | {' | '.join(str(counts[fault]) for fault in _FAULTS[1:])} | {absorbed} |")
     where = Counter(outcome.point.syscall for outcome in hits)
     summary = (
-        f"{len(hits)} commands were hit at one of their system calls (strace): killed there, or told there that the "
-        "disk is full, broken or over quota, once or from then on."
+        f"{len(hits)} commands were interrupted at one of their system calls (strace): strace killed the command "
+        "there, or let the call fail as on a full or broken disk or an exhausted quota, once or from then on."
     )
     lines = [
         summary,
         "",
         *table,
         "",
-        "Where: " + ", ".join(f"{call} {count}" for call, count in where.most_common()) + ".",
+        "System calls: " + ", ".join(f"{call} {count}" for call, count in where.most_common()) + ".",
     ]
     wrong = [f"{one.scenario}, {one.point}: {'; '.join(one.wrong)}" for one in outcomes if one.wrong]
-    return Part("Commands that are killed, and disks that fail", lines, wrong, time.monotonic() - started)
+    return Part("Killed commands and failing disks", lines, wrong, time.monotonic() - started)
 
 
 def _full_disks(aims: Aims, count: int, seed: int) -> Part:
@@ -112,11 +112,11 @@ def _full_disks(aims: Aims, count: int, seed: int) -> Part:
     outcomes = [crash.fill_up(aims, names[at % len(names)], random.Random(f"{seed} {at}")) for at in range(count)]
     failed = sum(outcome.status != 0 for outcome in outcomes)
     line = (
-        f"{count} commands ran on a tmpfs with 0 to 1,200 KiB left: {failed} failed for want of room, "
-        f"{count - failed} fitted."
+        f"{count} commands ran on a tmpfs with 0 to 1,200 KiB left: {failed} failed for lack of space, "
+        f"{count - failed} succeeded."
     )
     wrong = [f"{one.scenario}, {one.point}: {'; '.join(one.wrong)}" for one in outcomes if one.wrong]
-    return Part("Disks that are really full", [line], wrong, time.monotonic() - started)
+    return Part("Full disks", [line], wrong, time.monotonic() - started)
 
 
 def _clock(site: Site, count: int, seed: int) -> Part:
@@ -138,8 +138,8 @@ def _clock(site: Site, count: int, seed: int) -> Part:
         polyarch(*words)
         if left := list((polyarch.root / "tmp").iterdir()):
             wrong.append(f"left in tmp: {left}")
-    line = f"{count} builds of a user without root were killed after a random time, 0.1 to 1 s, one upon the other."
-    return Part("Builds without root that are killed by the clock", [line], wrong, time.monotonic() - started)
+    line = f"{count} builds of a user without root were killed after a random time, 0.1 to 1 s, one after the other."
+    return Part("Builds without root, killed at random times", [line], wrong, time.monotonic() - started)
 
 
 def _crowd(site: Site, seconds: int, seed: int) -> Part:
@@ -147,9 +147,9 @@ def _crowd(site: Site, seconds: int, seed: int) -> Part:
     tally = crowd.work(site, seconds, 8, seed)
     line = (
         f"8 processes built, pulled, named, removed, pruned and ran images in one store for {seconds} s: {tally.done} "
-        f"commands succeeded, {tally.conflicts} met a true conflict (a name that another had just removed)."
+        f"commands succeeded, {tally.conflicts} met a real conflict (a name that another one had just removed)."
     )
-    return Part("Many commands in one store", [line], tally.wrong, time.monotonic() - started)
+    return Part("Concurrent commands in one store", [line], tally.wrong, time.monotonic() - started)
 
 
 def _network(site: Site, count: int, seed: int) -> Part:
@@ -168,15 +168,15 @@ def _network(site: Site, count: int, seed: int) -> Part:
         faults, requests = proxy.harmed, len(proxy.asked)
     line = (
         f"{count} pulls through a proxy that cut, corrupted, shortened, slowed and refused {faults} of {requests} "
-        f"exchanges: {arrived} arrived whole at once, {count - arrived} failed, left nothing, and arrived whole when "
-        "the network was good again."
+        f"exchanges: {arrived} succeeded at once, {count - arrived} failed, left nothing behind, and succeeded when "
+        "the network worked again."
     )
     return Part("Bad networks", [line], wrong, time.monotonic() - started)
 
 
 def _fuzz(seconds: float, seed: int) -> Part:
     started = time.monotonic()
-    lines = ["| what reads it | inputs | refused | slowest |", "|---|---|---|---|"]
+    lines = ["| reader | inputs | refused | slowest |", "|---|---|---|---|"]
     wrong: list[str] = []
     total = 0
     for name in TARGETS:
@@ -184,25 +184,26 @@ def _fuzz(seconds: float, seed: int) -> Part:
         total += tried.inputs
         wrong += tried.wrong
         lines.append(f"| {name} | {tried.inputs:,} | {tried.refused:,} | {tried.slowest:.2f} s |")
-    lines = [f"{total:,} inputs, mutations of good and of hostile ones.", "", *lines]
+    lines = [f"{total:,} inputs: mutations of valid and of hostile ones.", "", *lines]
     return Part("Hostile bytes", lines, wrong, time.monotonic() - started)
 
 
 def _report(parts: list[Part], chosen: argparse.Namespace) -> str:
-    told = (
-        f"Written by `make soak` (seed {chosen.seed}); what is promised, and which test holds it, is in "
-        "[SECURITY.md](../SECURITY.md). After each point it is looked at whether every name in the store resolves to "
-        "whole content of the right digest, every name that the command had no business with is as it was, no process "
-        "and no mount is left, the same command then succeeds, and nothing of the failed one remains on the disk."
+    intro = (
+        f"`make soak` wrote this page (seed {chosen.seed}). [SECURITY.md](../SECURITY.md) has the promises and the "
+        "tests that hold them. After each fault, the run checks that every name in the store resolves to complete "
+        "content with the right digest, that names which the command does not concern are unchanged, that no process "
+        "and no mount is left, that the same command then succeeds, and that nothing of the failed one remains on the "
+        "disk."
     )
     where = (
         f"Polyarch {VERSION}, Python {platform.python_version()}, Linux {platform.release()}, {platform.machine()}, "
-        f"{os.cpu_count()} processors, {_runtime()}. In all {sum(part.seconds for part in parts) / 60:.0f} minutes, "
-        f"{sum(len(part.wrong) for part in parts)} promises broken."
+        f"{os.cpu_count()} processors, {_runtime()}. In total {sum(part.seconds for part in parts) / 60:.0f} minutes, "
+        f"{sum(len(part.wrong) for part in parts)} broken promises."
     )
-    text = ["# How Polyarch fares when things go wrong", "", told, "", where]
+    text = ["# Reliability", "", intro, "", where]
     for part in parts:
-        text += ["", f"## {part.title}", "", *part.lines, "", f"Promises broken: {len(part.wrong) or 'none'}."]
+        text += ["", f"## {part.title}", "", *part.lines, "", f"Broken promises: {len(part.wrong) or 'none'}."]
         text += [f"- {line.splitlines()[0]}" for line in part.wrong]
     return "\n".join(text) + "\n"
 
