@@ -30,6 +30,7 @@ from polyarch.layers import listing as listings
 from polyarch.layers import toc
 from polyarch.layers.apply import apply
 from polyarch.layers.compression import decompress
+from polyarch.layers.diskform import OVERLAY, PLAIN
 from polyarch.layers.tree import Tree
 from polyarch.oci import config as configs
 from polyarch.oci import digest as digests
@@ -70,10 +71,10 @@ def unpack(raw: bytes) -> None:
         try:
             _, listing = listings.scan(io.BytesIO(raw), limit=_LIMIT)
             Tree([listing, listing])
-            for form in ("plain", "overlay"):
-                (directory / form).mkdir()
-                apply(decompress(io.BytesIO(raw), _LIMIT), str(directory / form), form)
-            apply(decompress(io.BytesIO(raw), _LIMIT), str(directory / "plain"), "plain")
+            for form in (PLAIN, OVERLAY):
+                (directory / form.name).mkdir()
+                apply(decompress(io.BytesIO(raw), _LIMIT), str(directory / form.name), form)
+            apply(decompress(io.BytesIO(raw), _LIMIT), str(directory / "plain"), PLAIN)
         finally:
             _look(directory, outside)
     finally:

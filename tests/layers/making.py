@@ -8,12 +8,12 @@ from polyarch.layers import headers
 from polyarch.layers.apply import Applied, apply
 from polyarch.layers.compression import Compression
 from polyarch.layers.content import read_whole
+from polyarch.layers.diskform import PLAIN, DiskForm
 from polyarch.layers.entry import Entry, Item
 from polyarch.layers.listing import Listing, scan
 from polyarch.layers.pack import Packed, pack
 from polyarch.layers.reader import members
 from polyarch.layers.tree import Tree
-from polyarch.layers.whiteouts import DiskForm
 
 
 def directory(path: str, mode: int = 0o755, uid: int = 0, gid: int = 0, mtime: int = 1) -> Item:
@@ -65,8 +65,6 @@ def read_back(raw: bytes) -> list[tuple[Entry, bytes]]:
     return [(entry, content.read()) for entry, content in members(io.BytesIO(raw))]
 
 
-def unpack(
-    directory: Path, *items: Item, form: DiskForm = "plain", raw: bytes | None = None, **more: object
-) -> Applied:
+def unpack(directory: Path, *items: Item, form: DiskForm = PLAIN, raw: bytes | None = None, **more: object) -> Applied:
     directory.mkdir(exist_ok=True)
     return apply(io.BytesIO(tar(*items) if raw is None else raw), str(directory), form, **more)  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from polyarch.errors import CorruptError, PolyarchError
 from polyarch.layers import syscalls
+from polyarch.layers.diskform import OVERLAY, PLAIN, DiskForm
 from polyarch.layers.entry import Entry, Item
 from tests.layers.making import device, directory, file, hardlink, symlink, tar, tree, unpack
 from tests.needs import need, need_root
@@ -99,8 +100,8 @@ def test_a_plain_directory_takes_one_layer_after_the_other(tmp_path: Path) -> No
 
 
 def test_a_whiteout_behind_an_entry_of_its_layer_leaves_it(tmp_path: Path) -> None:
-    for form, more in (("plain", {}), ("overlay", {"gone": "gone"})):
-        where = tmp_path / form
+    for form, more in ((PLAIN, {}), (OVERLAY, {"gone": "gone"})):
+        where = tmp_path / form.name
         unpack(
             where,
             file("f", b"stays"),
@@ -109,9 +110,9 @@ def test_a_whiteout_behind_an_entry_of_its_layer_leaves_it(tmp_path: Path) -> No
             file("d/x", b"stays"),
             file(".wh.d"),
             file(".wh.gone"),
-            form=form,  # type: ignore[arg-type]
+            form=form,
         )
-        opaque = "opaque" if form == "overlay" else "/"
+        opaque = "opaque" if form is OVERLAY else "/"
         assert _tree(where) == {"d": opaque, "d/x": "stays", "f": "stays", **more}
 
 
@@ -127,7 +128,7 @@ def test_whiteouts_take_the_overlays_form(tmp_path: Path) -> None:
         directory("again"),
         file("again/new", b"2"),
         file(".wh..wh.plnk"),
-        form="overlay",
+        form=OVERLAY,
     )
     assert _tree(tmp_path) == {
         "again": "opaque",
@@ -153,7 +154,7 @@ def test_parents_that_the_layer_does_not_list_are_as_the_layers_below_have_them(
         node = below.lookup(path)
         return node.entry if node else None
 
-    applied = unpack(tmp_path, file("var/new"), file("lib/x"), file("none/y"), form="overlay", parent=parent)
+    applied = unpack(tmp_path, file("var/new"), file("lib/x"), file("none/y"), form=OVERLAY, parent=parent)
     assert applied.implicit == ("none", "usr", "usr/lib", "var")
     assert (tmp_path / "var").stat().st_mode & 0o7777 == 0o1777
     assert (tmp_path / "var").stat().st_mtime == 77
@@ -166,14 +167,12 @@ def test_parents_that_the_layer_does_not_list_are_as_the_layers_below_have_them(
         "var": "/",
         "var/new": "",
     }
-    assert unpack(tmp_path / "2", directory("d"), file("d/x"), form="overlay").implicit == ()
+    assert unpack(tmp_path / "2", directory("d"), file("d/x"), form=OVERLAY).implicit == ()
 
 
 def test_a_hard_link_to_a_file_of_a_layer_below_brings_it_along(tmp_path: Path) -> None:
     item = file("old", b"of below", mode=0o755)
-    applied = unpack(
-        tmp_path, hardlink("new", "old"), form="overlay", fetch=lambda path: item if path == "old" else None
-    )
+    applied = unpack(tmp_path, hardlink("new", "old"), form=OVERLAY, fetch=lambda path: item if path == "old" else None)
     assert _tree(tmp_path) == {"new": "of below", "old": "of below"}
     assert (tmp_path / "new").samefile(tmp_path / "old")
     assert applied.implicit == ()
@@ -187,7 +186,7 @@ def test_what_this_machine_cannot_have_is_noted_once(tmp_path: Path) -> None:
         file("f", b"x", xattrs=(("user.overlay.redirect", b"/etc"), ("user.overlay.metacopy", b""))),
         file("g", b"x", xattrs=(("user.overlay.redirect", b"/etc"),)),
         device("null", 0, 0),
-        form="overlay",
+        form=OVERLAY,
         note=notes.append,
     )
     assert os.listxattr(tmp_path / "f") == []
@@ -205,8 +204,8 @@ def test_without_root_owners_and_devices_are_noted_and_all_else_arrives(tmp_path
     )
     (tmp_path / "out").mkdir()
     program = (
-        "from polyarch.layers.apply import apply\n"
-        f"print(apply(open({str(tmp_path / 'layer.tar')!r}, 'rb'), {str(tmp_path / 'out')!r}, 'overlay', note=print))"
+        "from polyarch.layers.apply import apply; from polyarch.layers.diskform import OVERLAY\n"
+        f"print(apply(open({str(tmp_path / 'layer.tar')!r}, 'rb'), {str(tmp_path / 'out')!r}, OVERLAY, note=print))"
     )
     result = subprocess.run(
         ["unshare", "-r", sys.executable, "-c", program], capture_output=True, text=True, check=False
@@ -223,24 +222,24 @@ HOSTILE: dict[str, tuple[list[Item], str]] = {
     "a name that leads upwards": ([file("../outside/x")], "leads out of the image"),
     "a name that leads upwards later": ([file("a/../../outside/x")], "leads out of the image"),
     "a hard link upwards": ([hardlink("x", "../outside/secret")], "leads out of the image"),
-    "a hard link to nothing": ([hardlink("x", "nothing")], "no file of this layer"),
+    "a hard link to nothing": ([hardlink("x", "nothing")], "not a file of this layer"),
     "a hard link to a directory": ([directory("d"), hardlink("x", "d")], "is a directory"),
     "a hard link to itself": ([file("x"), hardlink("x", "x")], "replaces"),
     "a hard link that removes its target": ([directory("d"), file("d/x"), hardlink("d", "d/x")], "replaces"),
-    "a file below a file": ([file("f"), file("f/x")], "no directory"),
+    "a file below a file": ([file("f"), file("f/x")], "not a directory"),
     "a file as the root": ([file(".")], "replaces the root directory"),
     "links in a circle": ([symlink("a", "b"), symlink("b", "a"), file("a/x")], "symbolic links"),
 }
 
 
-@pytest.mark.parametrize("form", ["plain", "overlay"])
+@pytest.mark.parametrize("form", [PLAIN, OVERLAY], ids=["plain", "overlay"])
 @pytest.mark.parametrize("case", HOSTILE)
-def test_a_hostile_layer_is_refused(tmp_path: Path, case: str, form: str) -> None:
+def test_a_hostile_layer_is_refused(tmp_path: Path, case: str, form: DiskForm) -> None:
     items, words = HOSTILE[case]
     (tmp_path / OUTSIDE).mkdir()
     (tmp_path / OUTSIDE / "secret").write_text("secret")
     with pytest.raises(PolyarchError, match=words):
-        unpack(tmp_path / "root", raw=_forced(*items), form=form)  # type: ignore[arg-type]
+        unpack(tmp_path / "root", raw=_forced(*items), form=form)
     assert _tree(tmp_path / OUTSIDE) == {"secret": "secret"}
 
 
@@ -280,13 +279,13 @@ CONTAINED: dict[str, tuple[list[Item], dict[str, str]]] = {
 }
 
 
-@pytest.mark.parametrize("form", ["plain", "overlay"])
+@pytest.mark.parametrize("form", [PLAIN, OVERLAY], ids=["plain", "overlay"])
 @pytest.mark.parametrize("case", CONTAINED)
-def test_what_peers_accept_stays_inside(tmp_path: Path, case: str, form: str) -> None:
+def test_what_peers_accept_stays_inside(tmp_path: Path, case: str, form: DiskForm) -> None:
     items, expected = CONTAINED[case]
     (tmp_path / OUTSIDE).mkdir(mode=0o755)
     (tmp_path / OUTSIDE / "secret").write_text("secret")
-    unpack(tmp_path / "root", raw=_forced(*items), form=form)  # type: ignore[arg-type]
+    unpack(tmp_path / "root", raw=_forced(*items), form=form)
     # In an overlay, a directory in a file's place also says that it is not merged with one below.
     found = {name: "/" if word == "opaque" else word for name, word in _tree(tmp_path / "root").items()}
     assert {name: word for name, word in found.items() if name in expected} == expected

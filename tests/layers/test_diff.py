@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from polyarch.errors import NotFoundError, PolyarchError, UnsupportedError
 from polyarch.layers.diff import changes
+from polyarch.layers.diskform import OVERLAY, PLAIN
 from polyarch.layers.entry import Entry, Item, order
 from polyarch.layers.tree import Tree
 from tests.layers.making import directory, file, hardlink, listing, packed, symlink, tree, unpack
@@ -93,7 +94,7 @@ def test_mount_points_that_were_made_for_a_process_are_left_out(tmp_path: Path) 
 
 def test_a_plain_directory_comes_as_it_is(tmp_path: Path) -> None:
     unpack(tmp_path / "u", directory("d", mode=0o1777), file("d/x", b"1"), symlink("l", "d"), hardlink("h", "d/x"))
-    found = _changes(tmp_path / "u", form="plain")
+    found = _changes(tmp_path / "u", form=PLAIN)
     assert [(path, entry.kind) for path, entry in found.items()] == [
         ("d", "directory"),
         ("d/x", "file"),
@@ -117,7 +118,7 @@ def test_an_upper_directory_whose_content_is_elsewhere_is_refused(tmp_path: Path
 
 
 def test_a_directory_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match="gone is no directory"):
+    with pytest.raises(NotFoundError, match="gone is not a directory"):
         _changes(tmp_path / "gone")
 
 
@@ -147,14 +148,14 @@ def test_the_kernels_overlay_of_unpacked_layers_is_what_the_tree_says(
             if listing(*items).hides_all:
                 lowers.clear()
             lowers.append(where / str(index))
-            unpack(lowers[-1], *items, form="overlay", parent=_look(below), fetch=_fetch(below))
+            unpack(lowers[-1], *items, form=OVERLAY, parent=_look(below), fetch=_fetch(below))
     except PolyarchError:
         with pytest.raises(PolyarchError):
             tree(*layers)
         return
     expected = {node.entry.path: node.entry.kind for node in tree(*layers).walk() if node.entry.path}
     with _overlay(where, *lowers) as (merged, _):
-        found = _changes(merged, form="plain")
+        found = _changes(merged, form=PLAIN)
         kinds = {path: "file" if entry.kind == "hardlink" else entry.kind for path, entry in found.items()}
         # A second name of a symbolic link is told as a hard link too.
         links = {path for path in found if (merged / path).is_symlink()}

@@ -83,7 +83,7 @@ def test_xattrs_are_read_where_asked_for(tmp_path: Path) -> None:
 
 
 def test_a_root_that_is_no_directory_is_named(tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match="gone is no directory"):
+    with pytest.raises(NotFoundError, match="gone is not a directory"):
         _paths(tmp_path / "gone")
 
 

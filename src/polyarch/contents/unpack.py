@@ -209,6 +209,7 @@ class Unpacker:
         """The snapshot of the topmost of `layers`, made now unless another thread was faster."""
         from polyarch.layers.apply import DEVICES, apply
         from polyarch.layers.compression import decompress
+        from polyarch.layers.diskform import OVERLAY
 
         layer = layers[-1]
 
@@ -232,7 +233,7 @@ class Unpacker:
                     applied = apply(
                         tar,
                         str(snapshot.path),
-                        "overlay",
+                        OVERLAY,
                         below.entry if below else _nothing,
                         fetch=below.item if below else None,
                         note=note,

@@ -9,6 +9,6 @@ Modules are imported by path (`from polyarch.layers.pack import pack`), so that 
 - listing: `Listing`, what a layer holds; `scan`, which makes one in one streaming read
 - tree: `Tree`, the flattened image, from listings alone
 - extract: `LayerFiles`, single files out of a blob
-- apply, diff: a layer to a directory and back; whiteouts: how each form says "deleted"
+- apply, diff: a layer to a directory and back; whiteouts, diskform: how a tar and a directory say "deleted"
 - walk: a directory of this machine as entries
 """

@@ -8,12 +8,10 @@ What a layer may hold against us, and where it is met:
   that the layers below have (`fetch`);
 - a whiteout behind an entry of its own layer: it speaks of the layers below, so the entry stays;
 - a directory that becomes a file and a directory again: each time what was there is removed, all that is below too;
-- setuid and capabilities: chown clears both, so the owner is set first, then xattrs, then the mode;
-- xattrs that the overlay would believe (`user.overlay.redirect`, `metacopy`): dropped, with a note;
+- setuid and capabilities, xattrs that an overlay would believe (`user.overlay.redirect`, `metacopy`): `metadata`;
 - times of directories, which every file made in them changes: set at the end.
 """
 
-import errno
 import os
 from collections.abc import Callable
 
@@ -22,14 +20,15 @@ import msgspec
 from polyarch.errors import CorruptError, PolyarchError
 from polyarch.layers import whiteouts
 from polyarch.layers.content import open_content
+from polyarch.layers.diskform import PLAIN, DiskForm
 from polyarch.layers.entry import Content, Entry, Item, clean, parent_of
+from polyarch.layers.metadata import Metadata
 from polyarch.layers.reader import TarMember, TarReader
 from polyarch.layers.resolve import resolve
 from polyarch.layers.rooted import RootedTree, name_of
-from polyarch.layers.whiteouts import DiskForm
 from polyarch.oci.place import Readable
 
-# What `note` is told of the devices of a layer.
+# The note about the devices of a layer.
 DEVICES = "devices are left out, because a user namespace cannot make them"
 _CHUNK = 256 << 10
 _ZEROS = bytes(_CHUNK)
@@ -42,11 +41,11 @@ Fetch = Callable[[str], Item | None]
 
 
 class Applied(msgspec.Struct, frozen=True):
-    """What came of `apply`.
+    """The result of `apply`.
 
-    `implicit` are the directories that the layer went into without listing them. They have taken mode and owner of the
-    layers below, so where there are any, the directory belongs to this stack of layers (its chain id), else to the
-    layer alone (its diff id). `size` is the bytes that the new files and directories take on disk.
+    `implicit` are the directories that the layer writes into without listing them. They take mode and owner from the
+    layers below. So if there are any, the unpacked directory is valid for this stack of layers only (its chain id);
+    otherwise it is valid for the layer (its diff id). `size` is the bytes that new files and directories use on disk.
     """
 
     implicit: tuple[str, ...] = ()
@@ -56,7 +55,7 @@ class Applied(msgspec.Struct, frozen=True):
 def apply(
     layer: Readable,
     directory: str,
-    form: DiskForm = "plain",
+    form: DiskForm = PLAIN,
     parent: Look | None = None,
     *,
     fetch: Fetch | None = None,
@@ -64,14 +63,14 @@ def apply(
 ) -> Applied:
     """Unpack the tar `layer` (not compressed) into `directory`, which exists.
 
-    `form` "plain" applies it to what lies there: whiteouts delete. "overlay" makes a lower directory of an overlay out
-    of an empty directory; the kernel cannot hide all layers below, so one whose listing `hides_all` is mounted without
-    them. `parent` says what the layers below have, for directories that the layer does not list and
-    links on the way; `fetch` gives their file for a hard link to it. `note` is told what cannot be had here (an owner
-    that no id stands for, a device, an xattr), once for each reason.
+    `form` PLAIN applies it to the files that are there: whiteouts delete them. OVERLAY makes a lower directory of an
+    overlay out of an empty directory; the kernel cannot hide all layers below, so a layer whose listing `hides_all` is
+    mounted without them. `parent` returns what the layers below have, for directories that the layer does not list and
+    links on the way; `fetch` returns their file for a hard link to it. `note` gets what cannot be kept here (an owner
+    without an id in this namespace, a device, an xattr), once for each reason.
 
-    Raises CorruptError for a layer that is damaged, contradicts itself or leads outside; PolyarchError where the file
-    system refuses. What was unpacked by then stays, for the caller to remove.
+    Raises CorruptError for a layer that is damaged, contradicts itself or leads outside; PolyarchError if the file
+    system refuses. The caller removes what was unpacked by then.
     """
     with RootedTree(directory) as tree:
         unpacking = _Unpacking(tree, form, parent, fetch, note)
@@ -87,7 +86,7 @@ def apply(
 
 
 class _Unpacking:
-    """One layer on its way to the disk. It owns nothing: the tree is its caller's."""
+    """The unpacking of one layer. The caller owns the tree."""
 
     def __init__(
         self,
@@ -98,15 +97,14 @@ class _Unpacking:
         note: Callable[[str], None] | None,
     ) -> None:
         self._tree = tree
-        self._overlay = form == "overlay"
+        self._form = form
         self._parent = parent
         self._fetch = fetch
-        self._note = note
-        self._noted: set[str] = set()
+        self._metadata = Metadata(tree, note)
         # What this layer made, by path; directories get owner, mode and times at the end.
         self._made: dict[str, Entry] = {}
-        # Files of layers below that a hard link brought along: whiteouts speak of them all the same.
-        self._brought: set[str] = set()
+        # Files of layers below, copied up because a hard link names them: whiteouts still apply to them.
+        self._copied_up: set[str] = set()
         self._deleted: set[str] = set()
         self._opaque: set[str] = set()
         self.implicit: set[str] = set()
@@ -117,7 +115,7 @@ class _Unpacking:
         path = clean(entry.path)
         if whiteouts.PREFIX in path and self._whiteout(path):
             return
-        path = self._settle(path)
+        path = self._resolve_parent(path)
         if entry.kind == "directory":
             self._directory(path, entry)
             return
@@ -132,7 +130,7 @@ class _Unpacking:
         elif entry.kind == "symlink":
             folder = self._tree.directory(parent_of(path))
             os.symlink(entry.link, name_of(path), dir_fd=folder)
-            self._dress(path, entry)
+            self._metadata.apply_to_name(path, entry)
         elif not self._special(path, entry):
             return
         self._made[path] = entry
@@ -146,7 +144,7 @@ class _Unpacking:
             return made
         if self._is_hidden(path):
             return None
-        if not self._overlay and (found := self._tree.look(path)) is not None:
+        if self._form.merged and (found := self._tree.look(path)) is not None:
             return found
         return self._parent(path) if self._parent is not None else None
 
@@ -162,7 +160,7 @@ class _Unpacking:
                 return True
         return False
 
-    def _settle(self, path: str) -> str:
+    def _resolve_parent(self, path: str) -> str:
         """Where `path` leads: links in its parents followed, parents that this layer does not list made."""
         parent = parent_of(path)
         known = self._made.get(parent)
@@ -177,12 +175,12 @@ class _Unpacking:
     def _implicit(self, directory: str, wanted: str) -> None:
         if directory in self._made:
             if self._made[directory].kind != "directory":
-                raise CorruptError(f"a layer puts {wanted} below {directory}, which is no directory")
+                raise CorruptError(f"a layer puts {wanted} below {directory}, which is not a directory")
             return
         lower = self._look(directory)
         if lower is not None and lower.kind != "directory":
-            raise CorruptError(f"a layer puts {wanted} below {directory}, which is no directory")
-        if self._overlay or self._tree.look(directory) is None:
+            raise CorruptError(f"a layer puts {wanted} below {directory}, which is not a directory")
+        if not self._form.merged or self._tree.look(directory) is None:
             self._directory(directory, lower or Entry(path=directory, kind="directory", mode=0o755))
             self.implicit.add(directory)
 
@@ -191,10 +189,10 @@ class _Unpacking:
     def _whiteout(self, path: str) -> bool:
         """Take `path` as a whiteout, if it is one."""
         if whiteouts.is_whiteout(path):
-            self._delete(self._settle(whiteouts.deleted(path)))
+            self._delete(self._resolve_parent(whiteouts.deleted(path)))
         elif whiteouts.is_opaque_marker(path):
             # The directory may come through a link; to settle something in it makes the directory.
-            directory = parent_of(self._settle(path))
+            directory = parent_of(self._resolve_parent(path))
             whiteouts.check_opaque(path, directory)
             self._hide(directory)
         else:
@@ -205,14 +203,14 @@ class _Unpacking:
         if not path:
             raise CorruptError("a layer deletes the root")
         self._deleted.add(path)
-        self._send_back(path)
-        self._forget(self._tree.remove(path, self._is_own) if path in self._made or not self._overlay else [])
-        if self._overlay:
-            if path not in self._made:
-                self._whited_out(path)
-            elif self._made[path].kind == "directory":
-                # This layer's directory stays, and hides the one below.
-                self._mark(path)
+        self._drop_copied_up(path)
+        if path in self._made or self._form.merged:
+            self._forget(self._tree.remove(path, self._is_own))
+        if path not in self._made:
+            self._form.write_whiteout(self._tree, path)
+        elif self._made[path].kind == "directory":
+            # This layer's directory stays, and hides the one below.
+            self._form.hide_lower(self._tree, path)
 
     def _is_own(self, path: str) -> bool:
         """Whether a whiteout leaves `path`: directories that are there only for what is in them go with it."""
@@ -223,36 +221,28 @@ class _Unpacking:
             self._made.pop(path, None)
             self.implicit.discard(path)
 
-    def _whited_out(self, path: str) -> None:
-        # One that is there already has been deleted twice.
-        if self._tree.look(path) is None:
-            os.mknod(name_of(path), 0o020000, os.makedev(0, 0), dir_fd=self._tree.directory(parent_of(path)))
-
-    def _send_back(self, path: str) -> None:
-        for brought in [one for one in self._brought if not path or (one + "/").startswith(path + "/")]:
-            self._tree.remove(brought)
-            self._brought.discard(brought)
-            del self._made[brought]
+    def _drop_copied_up(self, path: str) -> None:
+        below = [file for file in self._copied_up if not path or (file + "/").startswith(path + "/")]
+        for file in below:
+            self._tree.remove(file)
+            self._copied_up.discard(file)
+            del self._made[file]
 
     def _hide(self, path: str) -> None:
         self._opaque.add(path)
-        self._send_back(path)
+        self._drop_copied_up(path)
         self._forget(self._tree.empty(path, self._is_own))
-        if self._overlay:
-            self._mark(path)
-
-    def _mark(self, path: str) -> None:
-        os.setxattr(self._tree.directory(path), whiteouts.OPAQUE_XATTR, whiteouts.OPAQUE_VALUE)
+        self._form.hide_lower(self._tree, path)
 
     # What each kind is made of
 
     def _clear(self, path: str) -> None:
         """Make room at `path`: what an earlier entry, a whiteout or a layer below put there goes."""
-        if path in self._made or path in self._deleted or not self._overlay:
+        if path in self._made or path in self._deleted or self._form.merged:
             for gone in self._tree.remove(path):
                 made = self._made.pop(gone, None)
                 self._opaque.discard(gone)
-                self._brought.discard(gone)
+                self._copied_up.discard(gone)
                 self.implicit.discard(gone)
                 if made is not None and made.kind != "directory":
                     # It hid what the layers below have there; a directory that takes its place still does.
@@ -266,8 +256,8 @@ class _Unpacking:
                 self._clear(path)
                 os.mkdir(name_of(path), 0o700, dir_fd=self._tree.directory(parent_of(path)))
                 self.size += _BLOCK
-                if self._overlay and path in self._deleted:
-                    self._mark(path)
+                if path in self._deleted:
+                    self._form.hide_lower(self._tree, path)
         self._made[path] = entry
         self.implicit.discard(path)
 
@@ -275,10 +265,10 @@ class _Unpacking:
         file = self._create(path)
         try:
             for offset, length in member.pieces if member.pieces is not None else ((0, entry.size),):
-                _pour(tar.read, file, offset, length)
+                _write_sparse(tar.read, file, offset, length)
                 self.size += -(-length // _BLOCK) * _BLOCK
             os.ftruncate(file, entry.size)
-            self._dress_file(file, entry)
+            self._metadata.apply_to_descriptor(file, entry)
         finally:
             os.close(file)
 
@@ -293,21 +283,20 @@ class _Unpacking:
         try:
             if entry.kind == "fifo":
                 os.mkfifo(name_of(path), 0o600, dir_fd=folder)
-            elif self._overlay and entry.kind == "character" and entry.major == entry.minor == 0:
-                # The overlay would take it for a whiteout.
-                self._say(f"/{path} is the character device 0:0 and is left out")
+            elif self._form.reserves(entry):
+                self._metadata.note(f"/{path} is the character device 0:0 and is left out")
                 return False
             else:
                 kind = 0o020000 if entry.kind == "character" else 0o060000
                 os.mknod(name_of(path), kind | 0o600, os.makedev(entry.major, entry.minor), dir_fd=folder)
         except PermissionError:
-            self._say(DEVICES, f"/{path}")
+            self._metadata.note(DEVICES, f"/{path}")
             return False
-        self._dress(path, entry)
+        self._metadata.apply_to_name(path, entry)
         return True
 
     def _hardlink(self, path: str, entry: Entry) -> None:
-        target = self._settle(clean(entry.link))
+        target = self._resolve_parent(clean(entry.link))
         if (target + "/").startswith(path + "/"):
             raise CorruptError(f"{path} is a hard link to {target}, which it replaces")
         made = self._made.get(target)
@@ -322,12 +311,12 @@ class _Unpacking:
 
     def _fetched(self, target: str, path: str) -> Entry:
         """The file of a layer below that a hard link names, brought into this layer, as a link in an overlay does."""
-        if not self._overlay and not self._is_hidden(target) and (found := self._tree.look(target)) is not None:
+        if self._form.merged and not self._is_hidden(target) and (found := self._tree.look(target)) is not None:
             return found
         item = self._fetch(target) if self._fetch is not None and not self._is_hidden(target) else None
         if item is None or item[0].kind in ("directory", "hardlink"):
             raise CorruptError(
-                f"{path} is a hard link to {target}, which is no file of this layer nor of those below",
+                f"{path} is a hard link to {target}, which is not a file of this layer or of those below",
                 "the layer is damaged, or was made for other lower layers",
             )
         entry, content = item
@@ -335,81 +324,34 @@ class _Unpacking:
             self._copy_up(target, entry, content)
         elif entry.kind == "symlink":
             os.symlink(entry.link, name_of(target), dir_fd=self._tree.directory(parent_of(target)))
-            self._dress(target, entry)
+            self._metadata.apply_to_name(target, entry)
         elif not self._special(target, entry):
             raise CorruptError(f"{path} is a hard link to {target}, which cannot be made here")
         self._made[target] = entry
-        self._brought.add(target)
+        self._copied_up.add(target)
         return entry
 
     def _copy_up(self, target: str, entry: Entry, content: Content | None) -> None:
         file = self._create(target)
         try:
             with open_content(entry, b"" if content is None else content) as reader:
-                _pour(reader.read, file, 0, entry.size)
+                _write_sparse(reader.read, file, 0, entry.size)
             os.ftruncate(file, entry.size)
-            self._dress_file(file, entry)
+            self._metadata.apply_to_descriptor(file, entry)
         finally:
             os.close(file)
-
-    # Owner, xattrs, mode, time: in this order, see above
-
-    def _dress_file(self, file: int, entry: Entry) -> None:
-        self._own(lambda: os.fchown(file, entry.uid, entry.gid), entry)
-        self._attributes(file, entry)
-        os.fchmod(file, entry.mode)
-        os.utime(file, (entry.mtime, entry.mtime))
-
-    def _dress(self, path: str, entry: Entry) -> None:
-        """The same for what cannot be opened: a link, a device, a fifo."""
-        folder, name = self._tree.directory(parent_of(path)), name_of(path)
-        self._own(lambda: os.chown(name, entry.uid, entry.gid, dir_fd=folder, follow_symlinks=False), entry)
-        self._attributes(f"/proc/self/fd/{folder}/{name}", entry)
-        if entry.kind != "symlink":
-            # Nothing but this process writes here, so the name is still what was just made.
-            os.chmod(name, entry.mode, dir_fd=folder)
-        os.utime(name, (entry.mtime, entry.mtime), dir_fd=folder, follow_symlinks=False)
 
     def finish(self) -> None:
         """Give the directories what making files in them would have changed or forbidden."""
         for path, entry in self._made.items():
             if entry.kind == "directory":
                 try:
-                    self._dress_file(self._tree.directory(path), entry)
+                    self._metadata.apply_to_descriptor(self._tree.directory(path), entry)
                 except OSError as error:
                     raise PolyarchError(f"/{path} cannot be unpacked: {error.strerror}") from error
 
-    def _own(self, chown: Callable[[], None], entry: Entry) -> None:
-        try:
-            chown()
-        except OSError as error:
-            # EINVAL: no id of this namespace stands for it. EPERM: there is no namespace, and this is not root.
-            if error.errno not in (errno.EINVAL, errno.EPERM):
-                raise
-            self._say("some owners are not kept, because this user may not change them", f"{entry.uid}:{entry.gid}")
 
-    def _attributes(self, file: int | str, entry: Entry) -> None:
-        for name, value in entry.xattrs:
-            if name.startswith((whiteouts.OVERLAY_XATTRS, "trusted.overlay.")):
-                self._say("extended attributes of overlayfs are left out", f"{name} of /{entry.path}")
-                continue
-            try:
-                os.setxattr(file, name, value, follow_symlinks=isinstance(file, int))
-            except OSError as error:
-                if error.errno not in (errno.ENOTSUP, errno.EPERM, errno.EINVAL):
-                    raise
-                self._say(
-                    f"extended attributes {name} are left out, because the file system does not support them",
-                    f"/{entry.path}",
-                )
-
-    def _say(self, reason: str, example: str = "") -> None:
-        if self._note is not None and reason not in self._noted:
-            self._noted.add(reason)
-            self._note(f"{reason} ({example})" if example else reason)
-
-
-def _pour(read: Callable[[int], bytes], file: int, offset: int, length: int) -> None:
+def _write_sparse(read: Callable[[int], bytes], file: int, offset: int, length: int) -> None:
     """Write `length` bytes of `read` at `offset`, but leave long runs of zeros as holes."""
     while length:
         chunk = read(min(length, _CHUNK))

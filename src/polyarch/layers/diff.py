@@ -3,10 +3,10 @@
 from collections.abc import Callable, Collection, Iterator
 
 from polyarch.errors import NotFoundError, PolyarchError, UnsupportedError
-from polyarch.layers import whiteouts
+from polyarch.layers import diskform, whiteouts
+from polyarch.layers.diskform import OVERLAY, DiskForm
 from polyarch.layers.entry import Item, LocalFile, clean, plain
 from polyarch.layers.walk import WalkedEntry, read_xattrs, walk
-from polyarch.layers.whiteouts import DiskForm
 
 # Where the kernel may say of a file or directory that its bytes or names are elsewhere (overlayfs.rst, "redirect_dir",
 # "metacopy"). Without those mount options, which our mounts do not give, they never appear; a layer that was made in
@@ -14,10 +14,10 @@ from polyarch.layers.whiteouts import DiskForm
 _ELSEWHERE = ("user.overlay.redirect", "user.overlay.metacopy", "trusted.overlay.redirect", "trusted.overlay.metacopy")
 
 
-def changes(upper: str, form: DiskForm = "overlay", without: Collection[str] = ()) -> Iterator[Item]:
+def changes(upper: str, form: DiskForm = OVERLAY, without: Collection[str] = ()) -> Iterator[Item]:
     """The entries of `upper` and their content, each directory first, names sorted, hard links found.
 
-    Of an "overlay" directory, character devices 0:0 come as whiteouts and opaque directories as their markers; xattrs
+    Of an OVERLAY directory, character devices 0:0 come as whiteouts and opaque directories as their markers; xattrs
     `user.overlay.*` are the overlay's own and left out. The root itself is not an entry: no builder's layer lists it.
     Sockets are left out. `without` are paths to leave out with all that is below them: mount points that were made for
     a process only.
@@ -27,23 +27,23 @@ def changes(upper: str, form: DiskForm = "overlay", without: Collection[str] = (
     """
     left_out = {clean(path) for path in without}
     skip: Callable[[str, bool], bool] | None = (lambda path, _: path in left_out) if left_out else None
-    if form == "plain":
+    if form.merged:
         for found in walk(upper, skip, xattrs=True):
             yield _item(found, found.entry.xattrs)
         return
-    if _is_opaque(_read_xattrs(upper)):
+    if diskform.is_opaque(_read_xattrs(upper)):
         yield whiteouts.opaque_marker(""), b""
     for found in walk(upper, skip, xattrs=True):
         entry = found.entry
-        if entry.kind == "character" and entry.major == 0 and entry.minor == 0:
+        if diskform.is_whiteout_device(entry):
             yield whiteouts.whiteout(entry.path, entry.mtime), b""
             continue
         if not entry.xattrs:
             yield _item(found, ())
             continue
         _refuse_elsewhere(found)
-        yield _item(found, tuple(pair for pair in entry.xattrs if not pair[0].startswith(whiteouts.OVERLAY_XATTRS)))
-        if entry.kind == "directory" and _is_opaque(entry.xattrs):
+        yield _item(found, tuple(pair for pair in entry.xattrs if not pair[0].startswith(diskform.OVERLAY_XATTRS)))
+        if entry.kind == "directory" and diskform.is_opaque(entry.xattrs):
             yield whiteouts.opaque_marker(entry.path, entry.mtime), b""
 
 
@@ -51,7 +51,7 @@ def _read_xattrs(upper: str) -> tuple[tuple[str, bytes], ...]:
     try:
         return read_xattrs(upper)
     except FileNotFoundError as error:
-        raise NotFoundError(f"{upper} is no directory") from error
+        raise NotFoundError(f"{upper} is not a directory") from error
     except OSError as error:
         raise PolyarchError(f"{upper} cannot be read: {error.strerror}") from error
 
@@ -63,10 +63,6 @@ def _refuse_elsewhere(found: WalkedEntry) -> None:
                 f"{found.path} has the xattr {name}: its content is in another layer",
                 "mount the overlay with redirect_dir=off,metacopy=off",
             )
-
-
-def _is_opaque(xattrs: tuple[tuple[str, bytes], ...]) -> bool:
-    return (whiteouts.OPAQUE_XATTR, whiteouts.OPAQUE_VALUE) in xattrs
 
 
 def _item(found: WalkedEntry, xattrs: tuple[tuple[str, bytes], ...]) -> Item:

@@ -203,7 +203,7 @@ class Tree:
                 # It is there for what is in it only, and goes with that.
                 self._own.discard(parent)
             elif node.entry.kind != "directory":
-                raise CorruptError(f"a layer puts {path} below {parent}, which is no directory")
+                raise CorruptError(f"a layer puts {path} below {parent}, which is not a directory")
         return path
 
     def _linked(self, entry: ListedEntry, path: str) -> TreeNode:

@@ -169,7 +169,7 @@ class _Descent:
                 found = [(prefix + item.name, item) for item in items]
         except (FileNotFoundError, NotADirectoryError) as error:
             if not prefix:
-                raise NotFoundError(f"{directory} is no directory") from error
+                raise NotFoundError(f"{directory} is not a directory") from error
             return []
         except OSError as error:
             raise self.unreadable(prefix.rstrip("/"), error) from error

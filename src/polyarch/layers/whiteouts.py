@@ -1,27 +1,16 @@
-"""How a layer says that something of the layers below is gone, in each of its forms.
+"""Whiteouts: how the tar of a layer deletes files of the layers below (image-spec, layer.md, "Whiteouts", after AUFS).
 
-In a tar (image-spec, layer.md, "Whiteouts", after AUFS): an empty file `.wh.NAME` deletes NAME, `.wh..wh..opq` hides
-all that the layers below have in its directory. In an overlay's upper directory (kernel, overlayfs.rst): a character
-device 0:0 deletes its name, and the xattr `user.overlay.opaque` = `y` on a directory (as mounted with `userxattr`).
-A whiteout speaks of the layers below only, wherever in the tar it stands.
+An empty file `.wh.NAME` deletes NAME; `.wh..wh..opq` hides everything that the layers below have in its directory. A
+whiteout applies to the layers below only, wherever in the tar it is. `diskform` has the same for directories.
 """
-
-from typing import Literal
 
 from polyarch.errors import CorruptError
 from polyarch.layers.entry import Entry, parent_of
-
-# How a layer lies on this disk: as it is, or as a lower or upper directory of an overlay.
-DiskForm = Literal["plain", "overlay"]
 
 PREFIX = ".wh."
 OPAQUE = ".wh..wh..opq"
 # AUFS's own bookkeeping (`.wh..wh.plnk`, `.wh..wh.aufs`), which old builders left in layers: peers read past it.
 _META = ".wh..wh."
-
-OVERLAY_XATTRS = "user.overlay."
-OPAQUE_XATTR = "user.overlay.opaque"
-OPAQUE_VALUE = b"y"
 
 
 def is_opaque_marker(path: str) -> bool:

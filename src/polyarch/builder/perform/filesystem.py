@@ -257,7 +257,7 @@ def _read_snapshot(root: str) -> _Snapshot:
 
     entries: list[ListedEntry] = []
     stamps: dict[str, bytes] = {}
-    for entry, content in changes(root, "overlay"):
+    for entry, content in changes(root):
         entries.append(_listed(entry))
         if isinstance(content, LocalFile):
             stamps[entry.path] = _STAMP.pack(*content.stamp)
