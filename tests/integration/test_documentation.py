@@ -174,7 +174,7 @@ def _rows(page: str, section: str) -> list[list[str]]:
     return [row for row in rows if set(row[0]) != {"-"}]
 
 
-def test_what_users_of_docker_are_told_to_type_works(on_loopback: Program, tmp_path: Path) -> None:
+def test_every_command_for_users_of_docker_works(on_loopback: Program, tmp_path: Path) -> None:
     need("crun", "qemu-aarch64-static")
     context = tmp_path / "context"
     context.mkdir()
@@ -191,10 +191,29 @@ def test_what_users_of_docker_are_told_to_type_works(on_loopback: Program, tmp_p
             assert done.lines() == ["aarch64"]
 
 
-def test_both_pages_say_the_same_of_lists() -> None:
-    told = [row[:3] for row in _rows(_COMING, "manifest") if row[0] != "what"]
-    assert len(told) > 8
-    assert [row for row in told if row not in _rows("docs/guides/two-ways.md", "What differs from docker")] == []
+def test_each_guide_begins_with_commands_that_work(on_loopback: Program, tmp_path: Path) -> None:
+    need("crun", "qemu-aarch64-static")
+    (tmp_path / "Dockerfile").write_text('FROM busybox\nARG TARGETARCH\nLABEL arch=$TARGETARCH\nCMD ["uname", "-m"]\n')
+    names = ("app", "team/app:1", "registry.example.org/team/app:1")
+    tags = [word for name in names for word in ("-t", name)]
+    on_loopback("build", "--platform", "linux/amd64,linux/arm64", *tags, tmp_path)
+    guides = [page for page in (_REPOSITORY / "docs/guides").glob("*.md") if page.name != "contributing.md"]
+    typed = [line for page in guides for line in _first_block(page).splitlines()]
+    assert len(typed) > 12
+    for line in typed:
+        program, *words = shlex.split(line)
+        assert program == "polyarch"
+        on_loopback(*words, cwd=tmp_path)
+
+
+def _first_block(page: Path) -> str:
+    return next(iter(re.findall(r"^```\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)))
+
+
+def test_both_pages_about_lists_agree() -> None:
+    rows = [row[:3] for row in _rows(_COMING, "manifest") if row[0] != "what"]
+    assert len(rows) > 8
+    assert [row for row in rows if row not in _rows("docs/guides/two-ways.md", "What differs from docker")] == []
 
 
 def test_the_first_python_example_builds_for_two_platforms(tmp_path: Path, busybox_store: Path) -> None:
@@ -228,3 +247,18 @@ def test_the_cross_build_of_the_guide_gives_each_platform_its_program(polyarch: 
     )
     assert (output / "linux_arm64" / "app").read_text() == "GOARCH=arm64\n"
     assert (output / "linux_amd64" / "app").read_text() == "GOARCH=amd64\n"
+
+
+def _is_there(path: str) -> bool:
+    """Whether a file that a page names exists: from the root or src/polyarch, or a test by its name alone."""
+    roots = (_REPOSITORY, _REPOSITORY / "src/polyarch", _REPOSITORY / "tests/builds")
+    return any((root / path).exists() for root in roots) or any((_REPOSITORY / "tests").glob(f"*/{path}"))
+
+
+def test_every_source_file_that_a_page_names_exists() -> None:
+    names = re.compile(r"`((?:[\w.-]+/)*[\w-]+\.py)`|`((?:src|tests|scripts|findings|examples)/[\w./-]+)`")
+    # docs/architecture.md names files from the package that it describes; a script holds it against the imports.
+    pages = [page for page in _PAGES if page.name != "architecture.md"]
+    found = [(page.name, one or other) for page in pages for one, other in names.findall(page.read_text())]
+    assert len(found) > 30
+    assert [(page, path) for page, path in found if not _is_there(path)] == []
