@@ -26,7 +26,7 @@ from scripts import buildkit_daemon, local_registry
 from scripts.buildkit_daemon import BuildKitDaemon
 from tests import bases
 from tests.builds import differing
-from tests.builds.cases import BASES, HERE, Case, everything, read, wishes_of
+from tests.builds.cases import BASES, HERE, Case, everything, options_of, read
 from tests.builds.conftest import Worker
 from tests.builds.images import File, Image
 from tests.program import Program
@@ -94,12 +94,12 @@ def witness(directory: Path) -> Iterator[Witness]:
 def _judge(case: Case, both: Witness, directory: Path) -> tuple[str, list[str]]:
     """`alike`; or `DIFFERENT`, `different, as said` or `beyond this BuildKit`, and the lines that say how."""
     with tempfile.TemporaryDirectory(dir=directory) as place:
-        wishes = wishes_of(case, Path(place))
+        options = options_of(case, Path(place))
         # See _BEYOND: what is emulated can start no further process.
-        if not both.emulating.emulates and case.file == "run" and "linux/amd64" in wishes["platforms"]:
-            wishes["platforms"] = ["linux/amd64"]
+        if not both.emulating.emulates and case.file == "run" and "linux/amd64" in options["platforms"]:
+            options["platforms"] = ["linux/amd64"]
         daemon = both.emulating if case.file == "run" else both.daemon
-        ours, theirs = build_here(wishes, both.worker), build_there(wishes, daemon, Path(place))
+        ours, theirs = build_here(options, both.worker), build_there(options, daemon, Path(place))
         lines = list(differences(ours, theirs, case.section("error") or ""))
     said = case.section("buildkit")
     if said is not None:
@@ -119,7 +119,7 @@ def _worker(directory: Path, registry: str) -> Worker:
     worker = Worker(directory / "store")
     names = ["busybox"]
     for case in read(HERE / f"{BASES}.txt"):
-        worker.images(**wishes_of(case, directory / case.title), tags=[case.title])
+        worker.images(**options_of(case, directory / case.title), tags=[case.title])
         names.append(case.title)
     for name in names:
         polyarch("tag", name, f"{registry}/library/{name}:latest")
@@ -176,9 +176,9 @@ def _entries(files: dict[str, File]) -> list[str]:
     return [_UUID.sub("UUID", line) for line in lines]
 
 
-def build_here(wishes: dict[str, Any], worker: Worker) -> Built:
+def build_here(options: dict[str, Any], worker: Worker) -> Built:
     """What this builder makes of it."""
-    outcome = worker.build(**wishes)
+    outcome = worker.build(**options)
     found = (_OUR_WARNING.fullmatch(said) for said in outcome["warnings"])
     # Checks that BuildKit does not have are our own affair.
     own = tuple(f"{rule.name}: " for rule in RULES if rule.ours)
@@ -187,25 +187,25 @@ def build_here(wishes: dict[str, Any], worker: Worker) -> Built:
     return Built(images, outcome.get("error", "") and f"{outcome['error']}\n{outcome['output']}", warnings)
 
 
-def build_there(wishes: dict[str, Any], daemon: BuildKitDaemon, directory: Path) -> Built:
+def build_there(options: dict[str, Any], daemon: BuildKitDaemon, directory: Path) -> Built:
     """What BuildKit makes of it, by way of an archive in the directory."""
     target = directory / "theirs.tar"
     words = ["build", "--progress=plain", "--provenance=false", "--network=host", f"--output=type=oci,dest={target}"]
-    words += [f"--platform={','.join(wishes['platforms'])}"]
-    words += [f"--build-arg={name}={value}" for name, value in wishes.get("build_args", {}).items()]
-    words += [f"--label={name}={value}" for name, value in wishes.get("labels", {}).items()]
-    words += [f"--build-context={name}={value}" for name, value in wishes.get("contexts", {}).items()]
-    words += [f"--add-host={name}={address}" for name, address in wishes.get("hosts", ())]
-    words += [f"--allow={what}" for what in wishes.get("allow", ())]
-    words += [f"--target={wishes['target']}"] if "target" in wishes else []
+    words += [f"--platform={','.join(options['platforms'])}"]
+    words += [f"--build-arg={name}={value}" for name, value in options.get("build_args", {}).items()]
+    words += [f"--label={name}={value}" for name, value in options.get("labels", {}).items()]
+    words += [f"--build-context={name}={value}" for name, value in options.get("contexts", {}).items()]
+    words += [f"--add-host={name}={address}" for name, address in options.get("hosts", ())]
+    words += [f"--allow={what}" for what in options.get("allow", ())]
+    words += [f"--target={options['target']}"] if "target" in options else []
     environment = {**daemon.environment, "PATH": "/usr/bin:/bin", "HOME": str(directory)}
-    for name, value in wishes.get("secrets", {}).items():
+    for name, value in options.get("secrets", {}).items():
         (directory / f"secret-{name}").write_text(value)
         words.append(f"--secret=id={name},src={directory}/secret-{name}")
-    if "epoch" in wishes:
-        environment["SOURCE_DATE_EPOCH"] = str(wishes["epoch"])
+    if "epoch" in options:
+        environment["SOURCE_DATE_EPOCH"] = str(options["epoch"])
     done = subprocess.run(
-        daemon.buildx(*words, wishes["context"]),
+        daemon.buildx(*words, options["context"]),
         env=environment,
         capture_output=True,
         text=True,

@@ -79,33 +79,33 @@ def everything() -> list[Case]:
     return [case for file in sorted(HERE.glob("*.txt")) for case in read(file)]
 
 
-def wishes_of(case: Case, directory: Path) -> dict[str, Any]:
-    """What is asked of the builder: the options of a case as `polyarch.api.Wishes` has them."""
+def options_of(case: Case, directory: Path) -> dict[str, Any]:
+    """The options of a case, as keywords of `polyarch.build`."""
     context = write_context(directory / "context", case.section("context") or "")
     (context / "Dockerfile").write_bytes(case.sections["Dockerfile"].encode("utf-8", "surrogateescape"))
-    wishes: dict[str, Any] = {"context": str(context), "platforms": case.platforms}
+    options: dict[str, Any] = {"context": str(context), "platforms": case.platforms}
     for word, value in case.options():
         name, _, rest = value.partition("=")
         match word:
             case "arg":
-                wishes.setdefault("build_args", {})[name] = rest
+                options.setdefault("build_args", {})[name] = rest
             case "label":
-                wishes.setdefault("labels", {})[name] = rest
+                options.setdefault("labels", {})[name] = rest
             case "secret":
-                wishes.setdefault("secrets", {})[name] = rest
+                options.setdefault("secrets", {})[name] = rest
             case "context":
                 named = rest if "://" in rest else str(directory / rest)
-                wishes.setdefault("contexts", {})[name] = named
+                options.setdefault("contexts", {})[name] = named
             case "host":
-                wishes.setdefault("hosts", []).append((name, rest))
+                options.setdefault("hosts", []).append((name, rest))
             case "allow":
-                wishes.setdefault("allow", []).append(value)
+                options.setdefault("allow", []).append(value)
             case "target" | "network":
-                wishes[word] = value
+                options[word] = value
             case "epoch":
-                wishes[word] = int(value)
+                options[word] = int(value)
             case "allow_foreign_base" | "reproducible":
-                wishes[word] = True
+                options[word] = True
             case "platforms":
                 pass
             case _:
@@ -115,7 +115,7 @@ def wishes_of(case: Case, directory: Path) -> dict[str, Any]:
             write_context(directory / name.removeprefix("context "), text)
         elif name.startswith("archive "):
             write_archive(context / name.removeprefix("archive "), text)
-    return wishes
+    return options
 
 
 def write_context(directory: Path, text: str) -> Path:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests import bases
-from tests.builds.cases import BASES, HERE, read, wishes_of, write_context
+from tests.builds.cases import BASES, HERE, options_of, read, write_context
 from tests.builds.images import Image
 
 ROOT = Path(__file__).parents[2]
@@ -23,8 +23,8 @@ class Worker:
         self.root = root
         self._process: subprocess.Popen[str] | None = None
 
-    def build(self, context: Path | str | None, **wishes: Any) -> dict[str, Any]:
-        """The outcome of a build; wishes are those of `polyarch.api.Wishes`, as JSON has them."""
+    def build(self, context: Path | str | None, **options: Any) -> dict[str, Any]:
+        """The outcome of a build; options are the keywords of `polyarch.build`, as JSON has them."""
         if self._process is None or self._process.poll() is not None:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.builds.worker", self.root],
@@ -35,7 +35,7 @@ class Worker:
             )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        question = {"context": None if context is None else str(context), "platforms": ["linux/amd64"], **wishes}
+        question = {"context": None if context is None else str(context), "platforms": ["linux/amd64"], **options}
         self._process.stdin.write(json.dumps(question) + "\n")
         self._process.stdin.flush()
         answer = self._process.stdout.readline()
@@ -43,9 +43,9 @@ class Worker:
         outcome: dict[str, Any] = json.loads(answer)
         return outcome
 
-    def images(self, context: Path | str | None, **wishes: Any) -> dict[str, Image]:
+    def images(self, context: Path | str | None, **options: Any) -> dict[str, Image]:
         """The images of a build that must succeed, by platform."""
-        outcome = self.build(context, **wishes)
+        outcome = self.build(context, **options)
         assert "error" not in outcome, outcome["error"]
         return {platform: self.image(digest) for platform, digest in outcome["images"].items()}
 
@@ -96,7 +96,7 @@ def busybox_with_bases(busybox_worker: Worker, tmp_path_factory: pytest.TempPath
 def with_base_images(worker: Worker, factory: pytest.TempPathFactory) -> Worker:
     """The worker, with the images of `cases/bases.txt` in its store."""
     for case in read(HERE / f"{BASES}.txt"):
-        worker.images(**wishes_of(case, factory.mktemp("base")), tags=[case.title])
+        worker.images(**options_of(case, factory.mktemp("base")), tags=[case.title])
     return worker
 
 

@@ -49,10 +49,12 @@ def _through(command: list[str], raw: bytes) -> bytes:
     return subprocess.run(command, input=raw, capture_output=True, check=True).stdout
 
 
-def add(worker: Worker, context: Context, archive: bytes, line: str = "ADD archive /x/", **wishes: object) -> list[str]:
+def add(
+    worker: Worker, context: Context, archive: bytes, line: str = "ADD archive /x/", **options: object
+) -> list[str]:
     directory = context(f"FROM scratch\n{line}")
     (directory / "archive").write_bytes(archive)
-    image = worker.images(directory, **wishes)["linux/amd64"]
+    image = worker.images(directory, **options)["linux/amd64"]
     return [file.line(path, times=True) for path, file in image.files().items()]
 
 

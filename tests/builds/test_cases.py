@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.builds.cases import BASES, Case, everything, wishes_of
+from tests.builds.cases import BASES, Case, everything, options_of
 from tests.builds.conftest import Worker
 from tests.builds.images import Image
 from tests.needs import need_root
@@ -20,7 +20,7 @@ def test_case(case: Case, request: pytest.FixtureRequest, tmp_path: Path) -> Non
     if "nobody may read" in str(case):
         need_root()
     worker: Worker = request.getfixturevalue("busybox_with_bases" if _is_with_busybox(case) else "with_bases")
-    outcome = worker.build(**wishes_of(case, tmp_path))
+    outcome = worker.build(**options_of(case, tmp_path))
     expected = case.section("error")
     if expected is not None:
         _check_error(outcome, expected)

@@ -65,8 +65,8 @@ def repository(tmp_path: Path) -> Repository:
     return Repository(tmp_path / "repositories" / "code")
 
 
-def lines(worker: Worker, context: Path | str, environment: dict[str, str], **wishes: object) -> list[str]:
-    image = worker.images(context, environment=environment, **wishes)["linux/amd64"]
+def lines(worker: Worker, context: Path | str, environment: dict[str, str], **options: object) -> list[str]:
+    image = worker.images(context, environment=environment, **options)["linux/amd64"]
     return [file.line(path, times=True) for path, file in image.files().items()]
 
 

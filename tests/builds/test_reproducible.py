@@ -37,22 +37,24 @@ def other_worker(tmp_path: Path, busybox_store: Path) -> Any:
     made.close()
 
 
-def digests(worker: Worker, context: Path, **wishes: Any) -> dict[str, str]:
+def digests(worker: Worker, context: Path, **options: Any) -> dict[str, str]:
     platforms = ["linux/amd64", "linux/arm64"]
-    return {platform: image.digest for platform, image in worker.images(context, platforms=platforms, **wishes).items()}
+    return {
+        platform: image.digest for platform, image in worker.images(context, platforms=platforms, **options).items()
+    }
 
 
-@pytest.mark.parametrize("wish", [{"epoch": 1_000_000_000}, {"reproducible": True}], ids=["epoch", "reproducible"])
+@pytest.mark.parametrize("option", [{"epoch": 1_000_000_000}, {"reproducible": True}], ids=["epoch", "reproducible"])
 def test_two_stores_two_directories_one_digest(
-    busybox_worker: Worker, other_worker: Worker, context: Context, tmp_path: Path, wish: dict[str, Any]
+    busybox_worker: Worker, other_worker: Worker, context: Context, tmp_path: Path, option: dict[str, Any]
 ) -> None:
     first = context(DOCKERFILE, FILES)
     second = tmp_path / "a" / "longer" / "way"
     shutil.copytree(first, second)
     for number, path in enumerate(second.rglob("*")):
         os.utime(path, (1_500_000_000 + number, 1_500_000_000 + number))
-    one = digests(busybox_worker, first, created=1_700_000_000, workers=1, **wish)
-    two = digests(other_worker, second, created=1_800_000_000, workers=4, **wish)
+    one = digests(busybox_worker, first, created=1_700_000_000, workers=1, **option)
+    two = digests(other_worker, second, created=1_800_000_000, workers=4, **option)
     assert one == two
 
 
@@ -78,8 +80,8 @@ def test_every_line_of_the_history_has_a_time_the_first_ones_that_of_the_first_n
 def test_without_the_cache_a_process_runs_again(busybox_worker: Worker, context: Context) -> None:
     directory = context("FROM busybox\nRUN cat /proc/sys/kernel/random/uuid > /id\nRUN cp /id /copy")
 
-    def ids(**wishes: Any) -> tuple[bytes, bytes]:
-        files = busybox_worker.images(directory, **wishes)["linux/amd64"].files()
+    def ids(**options: Any) -> tuple[bytes, bytes]:
+        files = busybox_worker.images(directory, **options)["linux/amd64"].files()
         return files["id"].content, files["copy"].content
 
     first = ids()
@@ -127,12 +129,12 @@ def test_whatever_else_changes_is_a_reason(busybox_worker: Worker, context: Cont
     assert digests(busybox_worker, directory) != first
 
 
-def test_one_platform_is_an_image_unless_an_index_is_wished(busybox_worker: Worker, context: Context) -> None:
+def test_one_platform_is_an_image_unless_an_index_is_asked_for(busybox_worker: Worker, context: Context) -> None:
     directory = context("FROM scratch\nLABEL a=b")
     layout = busybox_worker.root / "oci/index.json"
 
-    def kind(**wishes: Any) -> str:
-        busybox_worker.images(directory, tags=["one"], **wishes)
+    def kind(**options: Any) -> str:
+        busybox_worker.images(directory, tags=["one"], **options)
         entries = json.loads(layout.read_text())["manifests"]
         named = next(entry for entry in entries if "library/one" in str(entry.get("annotations")))
         return str(named["mediaType"])

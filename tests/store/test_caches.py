@@ -1,4 +1,4 @@
-"""Cache mounts: made whole, shared as their users wish, thrown away only when nobody uses them."""
+"""Cache mounts: made whole, shared as their mount says, thrown away only when unused."""
 
 import os
 import subprocess

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from scripts.buildkit_daemon import BuildKitDaemon
-from tests.builds.cases import Case, wishes_of
+from tests.builds.cases import Case, options_of
 from tests.builds.conftest import Worker
 from tests.builds.fuzz.recipe import Recipe
 from tests.builds.fuzz.rules import Outcome, differences
@@ -76,14 +76,14 @@ class Both:
             shutil.rmtree(place, ignore_errors=True)
 
     def _there(self, case: Case, place: Path) -> Outcome:
-        wishes = prepared(case, place)
+        options = prepared(case, place)
         layout = place / "layout"
         words = ["build", "--progress=plain", "--provenance=false", "--network=host", "--platform=linux/amd64"]
         words += [f"--output=type=oci,tar=false,dest={layout}"]
-        words += [f"--build-arg={name}={value}" for name, value in wishes.get("build_args", {}).items()]
-        words += [f"--label={name}={value}" for name, value in wishes.get("labels", {}).items()]
+        words += [f"--build-arg={name}={value}" for name, value in options.get("build_args", {}).items()]
+        words += [f"--label={name}={value}" for name, value in options.get("labels", {}).items()]
         done = subprocess.run(
-            self._daemon.buildx(*words, wishes["context"]),
+            self._daemon.buildx(*words, options["context"]),
             env={**self._daemon.environment, "PATH": "/usr/bin:/bin", "HOME": str(place)},
             capture_output=True,
             text=True,
@@ -110,11 +110,11 @@ def build_here(worker: Worker, case: Case, place: Path) -> Outcome:
 
 def prepared(case: Case, place: Path) -> dict[str, Any]:
     """What is asked of a builder, with the context in a directory. All times in it are long past."""
-    wishes = wishes_of(case, place)
-    context = Path(wishes["context"])
+    options = options_of(case, place)
+    context = Path(options["context"])
     for path in (context, *context.rglob("*")):
         # BuildKit's cache takes files of one content for the same, and gives one for the other: so their times are one.
         told = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
         when = _OLD + zlib.crc32(told) % 1_000_000
         os.utime(path, (when, when), follow_symlinks=False)
-    return wishes
+    return options
