@@ -7,7 +7,7 @@ import pytest
 
 from polyarch.cli import limits
 from polyarch.errors import PolyarchError, UsageError
-from polyarch.store import Store, growth
+from polyarch.store import Store
 from tests.program import Program
 
 
@@ -155,11 +155,6 @@ def test_a_configuration_that_cannot_be_read_is_named(tmp_path: Path, config: st
     Path(tmp_path, "config.toml").write_text(config)
     with pytest.raises(PolyarchError, match=r"config\.toml"):
         limits.cache_limit(None, "", [tmp_path / "config.toml"], tmp_path)
-
-
-def test_a_build_by_a_program_keeps_the_default_limit(store_root: Path) -> None:
-    with Store.open(store_root) as store:
-        assert store._cache_limit == growth.default_limit(str(store_root))
 
 
 def test_copies_of_emulators_are_counted_and_go_with_the_cache(polyarch: Program, busybox: str) -> None:

@@ -158,7 +158,7 @@ def _elf(raw: bytes) -> None:
     elf.read(window)
 
 
-def _tar(*entries: tuple[str, bytes, str | bytes], form: int = tarfile.PAX_FORMAT) -> bytes:
+def tar_of(*entries: tuple[str, bytes, str | bytes], form: int = tarfile.PAX_FORMAT) -> bytes:
     """A tar of (name, type, link or content)."""
     raw = io.BytesIO()
     with tarfile.open(fileobj=raw, mode="w", format=form) as tar:
@@ -177,13 +177,13 @@ def _tar(*entries: tuple[str, bytes, str | bytes], form: int = tarfile.PAX_FORMA
 
 _DIR, _SYM, _LINK, _REG = tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.REGTYPE
 _LAYERS = (
-    _tar(("d", _DIR, ""), ("d/f", _REG, b"content"), ("d/l", _SYM, "f"), ("d/h", _LINK, "d/f")),
-    _tar(("l", _SYM, "../outside"), ("l/canary", _REG, b"x"), ("l/new", _REG, b"x")),
-    _tar(("l", _SYM, "/"), ("l/escaped", _REG, b"x"), ("h", _LINK, "l/etc/passwd")),
-    _tar(("a", _SYM, "b"), ("b", _SYM, "a"), ("a/c", _REG, b"x"), form=tarfile.GNU_FORMAT),
-    _tar(("d", _DIR, ""), ("d/.wh..wh..opq", _REG, b""), (".wh.d", _REG, b""), ("d", _REG, b"")),
-    _tar(("n" * 150 + "/" + "m" * 150, _REG, b"long"), ("é" * 60, _DIR, ""), form=tarfile.GNU_FORMAT),
-    _tar(("dev", tarfile.CHRTYPE, ""), ("fifo", tarfile.FIFOTYPE, ""), ("../up", _REG, b"x"), ("/abs", _REG, b"x")),
+    tar_of(("d", _DIR, ""), ("d/f", _REG, b"content"), ("d/l", _SYM, "f"), ("d/h", _LINK, "d/f")),
+    tar_of(("l", _SYM, "../outside"), ("l/canary", _REG, b"x"), ("l/new", _REG, b"x")),
+    tar_of(("l", _SYM, "/"), ("l/escaped", _REG, b"x"), ("h", _LINK, "l/etc/passwd")),
+    tar_of(("a", _SYM, "b"), ("b", _SYM, "a"), ("a/c", _REG, b"x"), form=tarfile.GNU_FORMAT),
+    tar_of(("d", _DIR, ""), ("d/.wh..wh..opq", _REG, b""), (".wh.d", _REG, b""), ("d", _REG, b"")),
+    tar_of(("n" * 150 + "/" + "m" * 150, _REG, b"long"), ("é" * 60, _DIR, ""), form=tarfile.GNU_FORMAT),
+    tar_of(("dev", tarfile.CHRTYPE, ""), ("fifo", tarfile.FIFOTYPE, ""), ("../up", _REG, b"x"), ("/abs", _REG, b"x")),
 )
 _IMAGE = configs.empty(_AMD64).with_layers((digests.of(b"layer"),), ())
 _DIGEST = digests.of(b"x")
@@ -214,13 +214,13 @@ _INDEX = json.dumps(
 _LAID = _INDEX.replace(_DIGEST.encode(), digests.of(_MANIFEST).encode()).replace(
     b'"size": 1', b'"size": %d' % len(_MANIFEST)
 )
-_OCI = _tar(
+_OCI = tar_of(
     ("oci-layout", _REG, b'{"imageLayoutVersion":"1.0.0"}'),
     ("index.json", _REG, _LAID),
     (f"blobs/{digests.of(_MANIFEST).replace(':', '/')}", _REG, _MANIFEST),
     (f"blobs/{_DIGEST.replace(':', '/')}", _REG, b"x"),
 )
-_SAVED = _tar(
+_SAVED = tar_of(
     ("manifest.json", _REG, b'[{"Config":"c.json","RepoTags":["x:1"],"Layers":["l/layer.tar"]}]'),
     ("c.json", _REG, _IMAGE.encode()),
     ("l/layer.tar", _REG, b"layer"),

@@ -67,10 +67,10 @@ def test_an_unpacker_that_follows_links_would_be_caught(monkeypatch: pytest.Monk
             tar.extractall(directory)
 
     monkeypatch.setattr(targets, "apply", careless)
-    hostile = targets._tar(("l", tarfile.SYMTYPE, "../outside"), ("l/new", tarfile.REGTYPE, b"x"))
+    hostile = targets.tar_of(("l", tarfile.SYMTYPE, "../outside"), ("l/new", tarfile.REGTYPE, b"x"))
     with pytest.raises(targets.EscapedError):
         targets.unpack(hostile)
-    upwards = targets._tar(("../new", tarfile.REGTYPE, b"x"))
+    upwards = targets.tar_of(("../new", tarfile.REGTYPE, b"x"))
     monkeypatch.setattr(targets.listings, "scan", lambda *_, **__: ("", targets.listings.Listing(entries=(), size=0)))
     with pytest.raises(targets.EscapedError):
         targets.unpack(upwards)

@@ -29,6 +29,20 @@ def _layer(count: int = 3000) -> list[Item]:
     ]
 
 
+def member(piece: bytes) -> bytes:
+    """A gzip member (RFC 1952) of nothing, with a piece of a table in its extra field "PA"."""
+    field = b"PA" + len(piece).to_bytes(2, "little") + piece
+    head = b"\x1f\x8b\x08\x04\x00\x00\x00\x00\x00\xff" + len(field).to_bytes(2, "little")
+    return head + field + b"\x03\x00" + bytes(8)
+
+
+def test_the_empty_members_of_the_tests_are_those_that_a_table_is_read_from() -> None:
+    raw = gzip.compress(Listing(entries=(), size=1).encode())
+    table = member(raw[:20]) + member(raw[20:])
+    assert gzip.decompress(table) == b""
+    assert toc.read(table, toc.Place(0, len(table), digests.of(table))).entries == ()
+
+
 def test_it_is_the_listing_without_what_only_the_blob_knows() -> None:
     made, raw = packed(_layer())
     assert made.toc is not None
@@ -95,9 +109,9 @@ def test_a_byte_that_is_another_is_noticed() -> None:
     [
         b"x",
         b"\x1f\x8b\x08\x04" + bytes(40),
-        toc._HEADER + b"\xff\xffPA\xff\xff" + bytes(70_000),
+        member(b"")[:10] + b"\xff\xffPA\xff\xff" + bytes(70_000),
         gzip.compress(b"something else", mtime=0),
-        toc._member(b"no gzip in it"),
+        member(b"no gzip in it"),
     ],
     ids=["text", "zeros", "a field that is too long", "a member that holds something", "no listing"],
 )
@@ -108,7 +122,7 @@ def test_one_with_the_right_digest_that_is_none_is_refused(table: bytes) -> None
 
 def test_one_that_inflates_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(toc, "LARGEST", 1 << 20)
-    table = toc._member(gzip.compress(bytes(2 << 20)))
+    table = member(gzip.compress(bytes(2 << 20)))
     with pytest.raises(CorruptError, match="more than the 1048576 bytes"):
         toc.read(table, toc.Place(0, len(table), digests.of(table)))
 

@@ -83,12 +83,12 @@ def test_the_first_directory_wins_and_then_the_name(tmp_path: Path) -> None:
 def test_a_probe_that_cannot_run_is_told_from_one_that_can() -> None:
     # The proof must be able to fail: the host's own probe runs, one with a broken instruction does not.
     host = host_platform()
-    assert emulation._runs(host)
+    assert emulation.is_runnable(host.architecture)
     broken = dict(probe.MACHINES)
     try:
         machine = broken[host.architecture]
         probe.MACHINES[host.architecture] = probe.Machine(machine.number, machine.bits, machine.order, "00" * 16)
-        assert not emulation._runs(host)
+        assert not emulation.is_runnable(host.architecture)
     finally:
         probe.MACHINES.update(broken)
 

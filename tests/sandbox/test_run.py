@@ -292,12 +292,16 @@ def test_three_hundred_layers_fit_whatever_their_names(someone: Person, amd64: B
 def _many_layers_on_an_older_kernel(room: Room) -> str:
     import errno
 
-    from polyarch.sandbox import overlay
+    from polyarch.sandbox import syscalls
 
-    def refuse(*_: object) -> None:
-        raise OSError(errno.EINVAL, "no lowerdir+")
+    configure = syscalls.fsconfig_string
 
-    overlay._mount_with_contexts = refuse
+    def refuse(context: int, key: str, value: str) -> None:
+        if key == "lowerdir+":
+            raise OSError(errno.EINVAL, "no lowerdir+")
+        configure(context, key, value)
+
+    syscalls.fsconfig_string = refuse
     return _many_layers(room, 120)
 
 

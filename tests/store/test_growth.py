@@ -46,6 +46,19 @@ def test_the_longest_unused_goes_until_the_limit_is_kept(store_root: Path) -> No
     assert os.listdir(store_root / "tmp") == []
 
 
+def test_a_store_that_is_opened_without_a_limit_keeps_the_default_one(
+    store_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, key in enumerate(("old", "older", "new")):
+        snapshot(store_root, key, used=(2, 1, 3)[number] * 1000)
+    with Store.open(store_root) as store:
+        size = store.cache.size()
+    monkeypatch.setattr(growth, "disk_size", lambda path: 10 * (size + 25 * KILO))
+    with Store.open(store_root) as store:
+        write(store, b"small")
+    assert keys(store_root) == ("new", "old")
+
+
 def test_what_an_image_needs_is_no_cache(store_root: Path) -> None:
     with Store.open(store_root, cache_limit=1) as store:
         made = image(store, b"layer" * KILO, X)
