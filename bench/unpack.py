@@ -5,7 +5,8 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from polyarch.contents.unpack import Unpacker, layers_of
+from polyarch.contents.layer import layers_of
+from polyarch.contents.unpack import Unpacker
 from polyarch.oci import index as indexes
 from polyarch.oci import platform as platforms
 from polyarch.oci.document import Index, Manifest

@@ -4,7 +4,7 @@ import os
 import tracemalloc
 from pathlib import Path
 
-from polyarch.builder.perform.filesystem import _read_snapshot
+from polyarch.contents.filesystem import _read_snapshot
 from polyarch.layers.content import read_whole
 
 

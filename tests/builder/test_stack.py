@@ -1,7 +1,7 @@
 """The layers of a stage, as they are shared."""
 
-from polyarch.builder.cache.results import Layer
-from polyarch.builder.perform.stack import Stack, layers_of, on
+from polyarch.contents.layer import Layer
+from polyarch.contents.stack import Stack, layers_of, on
 
 
 def test_every_layer_of_a_stack_is_found_by_its_number() -> None:

@@ -18,11 +18,11 @@ from typing import NamedTuple
 
 from backports import zstd
 
-from polyarch.builder.cache import results
 from polyarch.builder.plan.options import Base, PlanOptions
 from polyarch.builder.plan.planner import plan
 from polyarch.builder.vertices import BuildGraph
 from polyarch.contents import elf, packages
+from polyarch.contents import layer as layer_values
 from polyarch.contents.window import Window
 from polyarch.dockerfile import ignorefile, parser
 from polyarch.errors import PolyarchError
@@ -261,7 +261,7 @@ TARGETS: dict[str, Target] = {
         lambda raw: listings.decode(raw), tuple(listings.scan(io.BytesIO(raw))[1].encode() for raw in _LAYERS[:1])
     ),
     "table of contents": Target(_table, (_TABLE,)),
-    "cached result": Target(results.decode, (b'{"diff_id":"%s","snapshot":"x"}' % _DIGEST.encode(),)),
+    "cached result": Target(layer_values.decode, (b'{"diff_id":"%s","snapshot":"x"}' % _DIGEST.encode(),)),
     "Dockerfile": Target(_dockerfile, (_DOCKERFILE,)),
     ".dockerignore": Target(_ignorefile, (b"**/*.py\n!a/**/b\n[a-z]\n\\#x\n", b"a/?/[^b]*\n../x\n/\n")),
     "words": Target(_words, (b"docker.io/library/x:1@" + _DIGEST.encode(), b"linux/arm/v7", b"[::1]:5000/a/b")),

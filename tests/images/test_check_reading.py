@@ -48,7 +48,8 @@ def test_a_second_check_reads_no_layer(store: Store) -> None:
 
 
 def test_a_layer_in_blocks_with_a_known_listing_is_entered_only_where_candidates_are(store: Store) -> None:
-    from polyarch.contents.unpack import Unpacker, layers_of
+    from polyarch.contents.layer import layers_of
+    from polyarch.contents.unpack import Unpacker
     from polyarch.transfer import choose
 
     ballast = [file(f"data/{n}", bytes(range(256)) * 4096) for n in range(16)]
@@ -68,7 +69,7 @@ def test_a_layer_in_blocks_with_a_known_listing_is_entered_only_where_candidates
 @pytest.mark.parametrize("kind", ["none", "gzip", "zstd"])
 def test_a_sweep_gives_what_a_scan_gives(store: Store, kind: str) -> None:
     from polyarch.contents.facts import Learner
-    from polyarch.contents.unpack import LayerBlob
+    from polyarch.contents.layer import LayerBlob
     from polyarch.oci.digest import Digest
 
     items = [program("a", elves.program("arm64")), *(file(f"d{n}", bytes(700_000)) for n in range(6))]

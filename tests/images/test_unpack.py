@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from polyarch.contents import unpack
-from polyarch.contents.unpack import LayerBlob, Unpacker
+from polyarch.contents.layer import LayerBlob, layers_of
+from polyarch.contents.unpack import Unpacker
 from polyarch.errors import CorruptError
 from polyarch.layers.entry import Entry
 from polyarch.layers.listing import scan
@@ -142,9 +142,9 @@ def test_a_listing_is_remembered_and_a_damaged_memory_made_anew(store: Store) ->
 def test_manifest_and_config_must_speak_of_the_same_layers(store: Store) -> None:
     made = import_image(store, "app")
     image = choose.choose(store, "app", made.descriptor, AMD64, AMD64)
-    assert unpack.layers_of(image.manifest, image.config)[0].diff_id == image.config.diff_ids[0]
+    assert layers_of(image.manifest, image.config)[0].diff_id == image.config.diff_ids[0]
     with pytest.raises(CorruptError, match="has 1 layers, but its config speaks of 0"):
-        unpack.layers_of(image.manifest, image.config.with_layers((), ()))
+        layers_of(image.manifest, image.config.with_layers((), ()))
 
 
 def test_what_import_says_of_a_layer_is_what_a_scan_says(store: Store) -> None:
@@ -152,6 +152,6 @@ def test_what_import_says_of_a_layer_is_what_a_scan_says(store: Store) -> None:
     image = choose.choose(store, "app", made.descriptor, AMD64, AMD64)
     with store.open_blob(image.manifest.layers[0]) as reader:
         diff_id, listing = scan(reader, image.manifest.layers[0].digest)
-    remembered = Unpacker(store, store).listing(unpack.layers_of(image.manifest, image.config)[0])
+    remembered = Unpacker(store, store).listing(layers_of(image.manifest, image.config)[0])
     assert diff_id == image.config.diff_ids[0]
     assert [entry.path for entry in remembered.entries] == [entry.path for entry in listing.entries]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from polyarch.builder.plan.options import Base
-from polyarch.contents.unpack import require_tars
+from polyarch.contents.layer import require_tars
 from polyarch.errors import CorruptError, NotFoundError, PolyarchError, UnsupportedError
 from polyarch.images import names
 from polyarch.oci import platform as platforms

@@ -9,7 +9,7 @@ import msgspec
 from polyarch import progress
 from polyarch.builder import lint, solve
 from polyarch.builder.bases import Bases, open_layouts
-from polyarch.builder.cache.results import Layer
+from polyarch.builder.cache.results import LocalResults
 from polyarch.builder.contexts.local import LocalContext
 from polyarch.builder.contexts.remote import Fetcher
 from polyarch.builder.export import assemble
@@ -26,6 +26,7 @@ from polyarch.builder.plan.options import epoch_of
 from polyarch.builder.plan.planner import Plan, plan
 from polyarch.builder.request.request import BuildRequest
 from polyarch.builder.vertices import BuildGraph, VertexId
+from polyarch.contents.layer import Layer
 from polyarch.dockerfile import directives, ignorefile, parser, stages
 from polyarch.dockerfile.parser import Dockerfile
 from polyarch.dockerfile.rules import LintFinding
@@ -140,6 +141,7 @@ class _Build:
             source=self._source,
             scratch=scratch,
             downloads=downloads,
+            results=LocalResults(store),
             repositories=repositories,
             search_path=request.search_path,
             created=self._created,

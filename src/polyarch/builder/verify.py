@@ -12,9 +12,9 @@ import msgspec
 
 from polyarch import progress
 from polyarch.builder import encoding
-from polyarch.builder.cache.results import Layer
-from polyarch.builder.perform.filesystem import Filesystems
 from polyarch.builder.plan.planner import Plan
+from polyarch.contents.filesystem import Filesystems
+from polyarch.contents.layer import Layer
 from polyarch.errors import BuildError, ConflictError, CorruptError
 from polyarch.oci.config import ImageConfig
 from polyarch.oci.digest import Digest
@@ -87,14 +87,13 @@ class PlatformVerifier:
 
     def _look(self, plan: Plan, new: Sequence[tuple[Layer, str]]) -> "tuple[Finding, ...]":
         from polyarch.contents.facts import Learner
-        from polyarch.contents.unpack import LayerBlob as BlobLayer
         from polyarch.images.check import command, foreign
         from polyarch.images.check.view import Known, View
 
         # Mostly there are no binaries, and then no listing is made of what may be hundreds of thousands of files.
         learner = Learner(self._source, self._store)
         directories = {layer.key: _of_directory(self._filesystems, layer) for layer, _ in new if layer.is_bare}
-        blobs = [BlobLayer(layer.diff_id, layer.blob) for layer, _ in new if layer.blob is not None]
+        blobs = [layer.as_blob() for layer, _ in new if layer.blob is not None]
         facts = [*(facts for _, facts in directories.values()), *map(learner.facts, blobs)]
         if not any(one.binaries for one in facts):
             return ()
@@ -103,7 +102,7 @@ class PlatformVerifier:
             if layer.blob is None:
                 listing, learnt = directories[layer.key]
             else:
-                listing, learnt = learner.learn(BlobLayer(layer.diff_id, layer.blob))
+                listing, learnt = learner.learn(layer.as_blob())
             blob = layer.blob.digest if layer.blob is not None else Digest("")
             known.append(Known(blob=blob, step=step, listing=listing, facts=learnt))
         try:

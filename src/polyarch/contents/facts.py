@@ -13,8 +13,8 @@ import msgspec
 from polyarch import progress
 from polyarch.contents import packages
 from polyarch.contents.binaries import Binary, identify, is_candidate
+from polyarch.contents.layer import LayerBlob
 from polyarch.contents.packages import Package
-from polyarch.contents.unpack import LayerBlob
 from polyarch.errors import CorruptError, PolyarchError
 from polyarch.oci import digest as digests
 from polyarch.oci.descriptor import Descriptor

@@ -13,13 +13,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from polyarch import progress
-from polyarch.errors import CorruptError, UnsupportedError
+from polyarch.contents.layer import LayerBlob
+from polyarch.errors import CorruptError
 from polyarch.oci import digest as digests
-from polyarch.oci import media_types
-from polyarch.oci.config import ImageConfig
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
-from polyarch.oci.document import Manifest
 from polyarch.oci.place import BlobReader, Source
 
 if TYPE_CHECKING:
@@ -32,13 +30,6 @@ _WORKERS = 4
 _CHUNK = 1 << 20
 _LISTING = "listing"
 _SHAPE = "shape"
-
-
-class LayerBlob(msgspec.Struct, frozen=True):
-    """One layer: the digest of its tar, and the blob that holds it."""
-
-    diff_id: Digest
-    blob: Descriptor
 
 
 class _Shape(msgspec.Struct, frozen=True, array_like=True):
@@ -66,31 +57,6 @@ _PLAIN_ROOT = (0o755, 0, 0)
 
 def _is_missed(entry: "Entry") -> bool:
     return entry.kind in ("character", "block") and not entry.path.startswith("dev/")
-
-
-def layers_of(manifest: Manifest, config: ImageConfig) -> tuple[LayerBlob, ...]:
-    """The layers of an image, lowest first.
-
-    Raises CorruptError where manifest and config do not fit, and as `require_tars`.
-    """
-    require_tars(manifest)
-    if len(manifest.layers) != len(config.diff_ids):
-        raise CorruptError(
-            f"{manifest.digest} has {len(manifest.layers)} layers, but its config speaks of {len(config.diff_ids)}"
-        )
-    return tuple(LayerBlob(diff_id, blob) for diff_id, blob in zip(config.diff_ids, manifest.layers, strict=True))
-
-
-def require_tars(manifest: Manifest) -> None:
-    """Raises UnsupportedError for an image whose layers cannot be unpacked: encrypted ones, and those of no tar."""
-    for number, blob in enumerate(manifest.layers, 1):
-        if media_types.is_encrypted(blob.media_type):
-            raise UnsupportedError(
-                f"layer {number} is encrypted: {blob.digest} is of type {blob.media_type}",
-                "decrypt it first: skopeo copy --decryption-key KEY docker://NAME oci-archive:FILE, then polyarch load",
-            )
-        if not media_types.is_tar(blob.media_type):
-            raise UnsupportedError(f"layer {number} is no tar: {blob.digest} is of type {blob.media_type}")
 
 
 class Unpacker:

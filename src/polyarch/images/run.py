@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from polyarch import progress
-from polyarch.contents.unpack import Unpacker, layers_of
+from polyarch.contents.layer import layers_of
+from polyarch.contents.unpack import Unpacker
 from polyarch.errors import NotFoundError, UsageError
 from polyarch.images import names
 from polyarch.oci import digest as digests

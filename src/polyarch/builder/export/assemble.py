@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from polyarch.builder.cache import results as records
-from polyarch.builder.cache.results import Layer
-from polyarch.builder.perform.filesystem import Filesystems
+from polyarch.builder.cache import packed
 from polyarch.builder.plan.planner import Plan
 from polyarch.builder.request.request import Export
+from polyarch.contents.filesystem import Filesystems
+from polyarch.contents.layer import Layer
 from polyarch.oci import index as indexes
 from polyarch.oci import manifest as manifests
 from polyarch.oci import media_types
@@ -108,11 +108,11 @@ class Assembler:
 
     def _pack(self, layer: Layer) -> Layer:
         wanted = self._export.compression
-        known = records.packed(self._store, layer, wanted)
-        if known is not None and known.blob is not None and self._store.has_blob(known.blob):
+        known = packed.find(self._store, layer, wanted)
+        if known is not None:
             return known
-        made = records.pack(self._store, self._items(layer), wanted, self._workers)
-        records.remember_packed(self._store, layer, wanted, made)
+        made = packed.pack(self._store, self._items(layer), wanted, self._workers)
+        packed.remember(self._store, layer, wanted, made)
         return made
 
     def _items(self, layer: Layer) -> "Iterable[Item]":
@@ -133,11 +133,10 @@ class Assembler:
 
         with self._source.open_blob(blob) as reader, self._store.new_blob() as writer:
             tar = decompress(reader, self._store.largest_layer)
-            packed = recompress(tar, writer, self._export.compression, self._workers)
-            writer.commit(packed.digest)
+            made = recompress(tar, writer, self._export.compression, self._workers)
+            writer.commit(made.digest)
         return Layer(
-            diff_id=layer.diff_id,
-            blob=Descriptor(media_type=packed.media_type, digest=packed.digest, size=packed.size),
+            diff_id=layer.diff_id, blob=Descriptor(media_type=made.media_type, digest=made.digest, size=made.size)
         )
 
     def _is_as_wanted(self, layer: Layer) -> bool:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from polyarch import progress
 from polyarch.builder.export.assemble import BuiltImage
-from polyarch.builder.perform.filesystem import Filesystems
-from polyarch.builder.perform.stack import on as stack_on
 from polyarch.builder.request.request import Export, Output
+from polyarch.contents.filesystem import Filesystems
+from polyarch.contents.stack import on as stack_on
 from polyarch.errors import ConflictError, PolyarchError, UsageError
 from polyarch.layers import longpaths
 from polyarch.layers.entry import Content, Entry, Item, plain

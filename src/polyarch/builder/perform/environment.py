@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from polyarch.builder.cache.results import Layer
+from polyarch.builder.cache.results import StepResults
 from polyarch.builder.contexts.local import LocalContext as ContextFiles
 from polyarch.builder.export.streaming import Uploads, no_upload
 from polyarch.builder.perform.copy.files import SourceFiles
 from polyarch.builder.perform.git import Repositories
 from polyarch.builder.perform.http import Downloads
-from polyarch.builder.perform.stack import Stack
 from polyarch.builder.request.secrets import Secrets
 from polyarch.builder.vertices import VertexId
+from polyarch.contents.layer import Layer
+from polyarch.contents.stack import Stack
 from polyarch.layers.compression import Compression
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ class StepEnvironment(msgspec.Struct, frozen=True, kw_only=True):
     """Where and how the work is done: `scratch` is a directory for temporary files, `search_path` finds programs.
 
     `created` is the time (RFC 3339) that new layers get, `now` the same in nanoseconds, for the stat cache.
-    `contexts` opens a named build context; `uploads` begins an upload for a layer of the result.
+    `results` finds and keeps what steps made; `contexts` opens a named build
+    context; `uploads` begins an upload for a layer of the result.
     """
 
     store: "Store"
@@ -42,6 +44,7 @@ class StepEnvironment(msgspec.Struct, frozen=True, kw_only=True):
     now: int
     contexts: Callable[[str], ContextFiles]
     downloads: Downloads
+    results: StepResults
     repositories: Repositories
     compression: Compression
     secrets: Secrets

@@ -12,14 +12,10 @@ import msgspec
 
 from polyarch import progress
 from polyarch.builder import encoding
-from polyarch.builder.cache import results as records
-from polyarch.builder.cache.results import Layer
 from polyarch.builder.export.streaming import no_upload
 from polyarch.builder.perform.copy.performer import CopyPerformer
 from polyarch.builder.perform.environment import VERSION, Result, StepEnvironment, key_of, stack_of
-from polyarch.builder.perform.filesystem import Filesystems
 from polyarch.builder.perform.sources import CopySources
-from polyarch.builder.perform.stack import Stack, on
 from polyarch.builder.solve import Outside
 from polyarch.builder.vertices import (
     NOTHING,
@@ -38,7 +34,10 @@ from polyarch.builder.vertices import (
     inputs,
     tag,
 )
-from polyarch.contents.unpack import Unpacker, layers_of
+from polyarch.contents.filesystem import Filesystems
+from polyarch.contents.layer import Layer, layers_of
+from polyarch.contents.stack import Stack, on
+from polyarch.contents.unpack import Unpacker
 from polyarch.dockerfile import rules
 from polyarch.dockerfile.rules import LintFinding
 from polyarch.dockerfile.source import Location
@@ -161,7 +160,7 @@ class VertexPerformer:
             return self._image(value)
         if isinstance(value, Git | Stacked) or vertex in self._anew:
             return None
-        known = records.find_result(self._site.store, cache_key, self._site.compression)
+        known = self._site.results.find(cache_key, self._site.compression)
         if known is None:
             return None
         if known.is_bare:
@@ -203,7 +202,7 @@ class VertexPerformer:
                 made = self._runner(outside).run(vertex, value, key, base, sources, created)
             case _:
                 raise AssertionError(f"{type(value).__name__} is loaded, not performed")
-        records.keep_result(self._site.store, cache_key, made)
+        self._site.results.keep(cache_key, made)
         self._note(vertex, made)
         return (made,)
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from polyarch import progress
-from polyarch.builder.cache.results import Layer
-from polyarch.builder.perform.filesystem import Filesystems
-from polyarch.builder.perform.stack import Stack, layers_of
 from polyarch.builder.plan.gostrings import quoted
 from polyarch.builder.request.secrets import Secrets
 from polyarch.builder.vertices import RunCommand, RunMount, VertexId
+from polyarch.contents.filesystem import Filesystems
+from polyarch.contents.layer import Layer
+from polyarch.contents.stack import Stack, layers_of
 from polyarch.dockerfile import rules
 from polyarch.errors import BuildError, NotFoundError
 from polyarch.oci.platform import Platform

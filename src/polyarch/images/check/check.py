@@ -7,7 +7,7 @@ import msgspec
 
 from polyarch import progress
 from polyarch.contents.facts import Learner, learn_all
-from polyarch.contents.unpack import LayerBlob, layers_of
+from polyarch.contents.layer import LayerBlob, layers_of
 from polyarch.errors import ConflictError, CorruptError, NotFoundError, PolyarchError, RegistryError
 from polyarch.images.check import command, entries, foreign, libraries, sources
 from polyarch.images.check.findings import CheckedImage, Finding, Report, weight

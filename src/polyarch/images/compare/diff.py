@@ -8,7 +8,7 @@ import msgspec
 
 from polyarch import progress
 from polyarch.contents.facts import opener
-from polyarch.contents.unpack import LayerBlob
+from polyarch.contents.layer import LayerBlob
 from polyarch.images.check import sources
 from polyarch.images.check.view import View
 from polyarch.images.compare import rows

@@ -7,10 +7,10 @@ from typing import Protocol
 
 import msgspec
 
-from polyarch.builder.cache.results import Layer
 from polyarch.builder.perform.copy import placement
-from polyarch.builder.perform.filesystem import Filesystems
-from polyarch.builder.perform.stack import Stack
+from polyarch.contents.filesystem import Filesystems
+from polyarch.contents.layer import Layer
+from polyarch.contents.stack import Stack
 from polyarch.errors import NotFoundError
 from polyarch.layers.entry import Content, Entry
 from polyarch.layers.tree import TreeNode

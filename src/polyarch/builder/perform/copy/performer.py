@@ -10,8 +10,8 @@ import msgspec
 
 from polyarch import progress
 from polyarch.builder import encoding
+from polyarch.builder.cache import packed
 from polyarch.builder.cache import results as records
-from polyarch.builder.cache.results import Layer
 from polyarch.builder.export.streaming import Uploads, no_upload
 from polyarch.builder.perform.copy import accounts, arrange, placement
 from polyarch.builder.perform.copy.archives import AddedArchive, open_archive
@@ -19,10 +19,12 @@ from polyarch.builder.perform.copy.arrange import no_archive
 from polyarch.builder.perform.copy.files import SourceFiles, StageFiles
 from polyarch.builder.perform.copy.placed import Lookup
 from polyarch.builder.perform.environment import VERSION, Result, StepEnvironment, key_of, stack_of
-from polyarch.builder.perform.filesystem import Filesystems
 from polyarch.builder.perform.sources import CopySources
-from polyarch.builder.perform.stack import Stack
 from polyarch.builder.vertices import NOTHING, BuildGraph, Context, CopyFiles, CopyPart, MakeDirectory, VertexId
+from polyarch.contents import layer as layer_values
+from polyarch.contents.filesystem import Filesystems
+from polyarch.contents.layer import Layer
+from polyarch.contents.stack import Stack
 from polyarch.dockerfile import rules
 from polyarch.errors import NotFoundError
 
@@ -252,18 +254,18 @@ class CopyPerformer:
         with flight:
             # Without the cache, what another platform packed in this run still serves.
             anew = self._site.no_cache and key not in self._packed
-            known = None if anew else records.find_result(self._site.store, key, self._site.compression)
+            known = None if anew else self._site.results.find(key, self._site.compression)
             return known if known is not None else self._make(arranged, epoch, same, uploads)
 
     def _make(self, arranged: arrange.Arrangement, epoch: int | None, same: str, uploads: Uploads) -> Layer:
         site = self._site
         like = records.remembered(site.store, _LAST, self._last(same)) if same else None
-        packed = records.pack(site.store, arranged.contents(), site.compression, site.workers, like, uploads)
-        made = msgspec.structs.replace(packed, created=site.created)
+        blob = packed.pack(site.store, arranged.contents(), site.compression, site.workers, like, uploads)
+        made = msgspec.structs.replace(blob, created=site.created)
         key = self._key(arranged, epoch)
-        records.keep_result(site.store, key, made)
+        site.results.keep(key, made)
         if same:
-            site.store.cache.put(_LAST, self._last(same), records.encode(made))
+            site.store.cache.put(_LAST, self._last(same), layer_values.encode(made))
         self._packed.add(key)
         return made
 

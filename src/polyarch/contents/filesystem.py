@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from polyarch.builder.cache.results import Layer
-from polyarch.builder.perform.stack import Stack
-from polyarch.contents.unpack import LayerBlob as BlobLayer
+from polyarch.contents.layer import Layer
+from polyarch.contents.stack import Stack
 from polyarch.contents.unpack import Unpacker
 from polyarch.errors import CorruptError, NotFoundError, PolyarchError
 from polyarch.layers import toc
@@ -113,7 +112,7 @@ class Filesystems:
     def listing(self, layer: Layer) -> Listing:
         """What a layer holds, or is said to hold by the table that goes with it."""
         if layer.diff_id and layer.blob is not None:
-            return self._table(layer) or self._unpacker.listing(BlobLayer(layer.diff_id, layer.blob))
+            return self._table(layer) or self._unpacker.listing(layer.as_blob())
         return self._snapshot(layer).listing
 
     def _table(self, layer: Layer) -> Listing | None:
@@ -143,7 +142,7 @@ class Filesystems:
     def _check(self, layer: Layer) -> Listing:
         """The listing that was read of the layer itself. Raises CorruptError where its table said something else."""
         assert layer.blob is not None
-        listing = self._unpacker.listing(BlobLayer(layer.diff_id, layer.blob))
+        listing = self._unpacker.listing(layer.as_blob())
         said = self._tables.get(layer.key)
         if said is not None and (said.entries, said.texts) != (listing.entries, listing.texts):
             raise CorruptError(
@@ -191,13 +190,13 @@ class Filesystems:
         which list every parent, so each stands for itself.
         """
         first = next((number for number, layer in enumerate(layers) if layer.snapshot), len(layers))
-        found = list(self._unpacker.lowers([_blob(layer) for layer in layers[:first]]))
+        found = list(self._unpacker.lowers([layer.as_blob() for layer in layers[:first]]))
         for layer in layers[:first]:
             if layer.key in self._tables:
                 self._check(layer)
         for layer in layers[first:]:
             if not layer.snapshot:
-                found.extend(self._unpacker.lowers([_blob(layer)]))
+                found.extend(self._unpacker.lowers([layer.as_blob()]))
             else:
                 found.append(str(self._directory(layer)))
         return tuple(found)
@@ -274,12 +273,6 @@ def _beginning(reader: Readable) -> bytes:
         parts.append(chunk)
         left -= len(chunk)
     return b"".join(parts)
-
-
-def _blob(layer: Layer) -> BlobLayer:
-    if layer.blob is None:
-        raise CorruptError(f"the layer {layer.key} has no blob")
-    return BlobLayer(layer.diff_id, layer.blob)
 
 
 def _listed(entry: Entry) -> ListedEntry:

@@ -6,7 +6,7 @@ So the file systems of thousands of steps cost what their layers do, and none of
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 
-from polyarch.builder.cache.results import Layer
+from polyarch.contents.layer import Layer
 
 
 class Stack:

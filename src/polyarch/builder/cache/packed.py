@@ -1,0 +1,77 @@
+"""Layers packed into blobs: made in one pass, and remembered where the layer was a snapshot.
+
+The layer of a RUN step is an unpacked directory. It is packed when it is first exported, and the next export of the
+same snapshot with the same compression finds that blob again.
+"""
+
+from collections.abc import Iterable
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from polyarch.builder.export.streaming import StreamedBlob, Uploads, no_upload
+from polyarch.contents.layer import Layer, decode, encode
+from polyarch.errors import CorruptError
+
+if TYPE_CHECKING:
+    from polyarch.layers.compression import Compression
+    from polyarch.layers.entry import Item
+    from polyarch.layers.reuse import ReusableBlocks
+    from polyarch.store import Store
+
+_PACKED = "packed"
+
+
+def pack(
+    store: "Store",
+    items: "Iterable[Item]",
+    compression: "Compression",
+    workers: int,
+    like: Layer | None = None,
+    uploads: Uploads = no_upload,
+) -> Layer:
+    """Make the blob of a layer in one pass, and remember its listing. Raises what `layers.pack` raises.
+
+    `like` is a layer of the same compression that may have blocks in common with it. `uploads` begins an upload of
+    the blob while it is made (`export/streaming.py`).
+    """
+    from polyarch.layers.pack import pack as pack_items
+
+    with StreamedBlob(store, uploads) as writer, ExitStack() as opened:
+        known = opened.enter_context(found) if (found := _blocks(store, like, compression)) else None
+        packed = pack_items(items, writer, compression, workers, known)
+        writer.keep(packed.digest)
+    store.cache.put("listing", packed.diff_id, packed.encoded)
+    return Layer(diff_id=packed.diff_id, blob=packed.descriptor())
+
+
+def _blocks(store: "Store", like: Layer | None, compression: "Compression") -> "ReusableBlocks | None":
+    if like is None or like.blob is None or compression.kind != "gzip" or not store.has_blob(like.blob):
+        return None
+    from polyarch.layers.listing import decode_blocks
+    from polyarch.layers.reuse import ReusableBlocks
+
+    raw = store.cache.get("listing", like.diff_id)
+    try:
+        if raw is None or (listing := decode_blocks(raw)).blob != like.blob.digest:
+            return None
+        return ReusableBlocks(str(store.blob_path(like.blob.digest)), like.blob.size, listing)
+    except (CorruptError, FileNotFoundError):
+        return None
+
+
+def find(store: "Store", layer: Layer, compression: "Compression") -> Layer | None:
+    """The blob that the snapshot of `layer` was packed to before, if it is remembered and still in the store."""
+    raw = store.cache.get(_PACKED, f"{layer.snapshot} {compression.tag()}")
+    if raw is None:
+        return None
+    known = decode(raw)
+    if known.blob is None or not store.has_blob(known.blob):
+        return None
+    return msgspec.structs.replace(known, created=layer.created)
+
+
+def remember(store: "Store", layer: Layer, compression: "Compression", blob: Layer) -> None:
+    """Remember what the snapshot of `layer` was packed to."""
+    store.cache.put(_PACKED, f"{layer.snapshot} {compression.tag()}", encode(blob))
