@@ -14,10 +14,21 @@ from polyarch.oci.reference import Reference
 
 
 class Readable(Protocol):
-    """Bytes to be read once; at the end of a blob its reader has verified digest and size."""
+    """Bytes to be read once."""
 
     def read(self, size: int = -1, /) -> bytes:
         """Up to `size` bytes, all that is left where it is negative; empty at the end."""
+
+
+class Verifying(Readable, Protocol):
+    """A Readable that checks what it reads, so that nobody needs to hash the same bytes again.
+
+    It returns the last bytes only after it has found size and digest to be right, and raises CorruptError otherwise.
+    """
+
+    @property
+    def verifies(self) -> Descriptor | None:
+        """What the bytes are checked against; None if some have been read already, or if they are not checked."""
 
 
 class BlobReader(Readable, Protocol):
@@ -53,7 +64,11 @@ class Target(Protocol):
         """Whether the blob is there already, whole."""
 
     def write_blob(self, descriptor: Descriptor, content: Readable) -> None:
-        """Write a blob; it is verified on its way. Raises CorruptError, and then nothing is left of it."""
+        """Write a blob. Raises CorruptError if `content` is not what the descriptor says; then nothing is kept.
+
+        The target answers for that: what is not `Verifying` it verifies itself (`oci/verify.py`, `verifying`). A
+        registry does so on its side.
+        """
 
     def has_manifest(self, descriptor: Descriptor) -> bool:
         """Whether the manifest or index is there already."""

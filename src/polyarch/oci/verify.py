@@ -1,4 +1,4 @@
-"""The one verifying reader: every byte that comes from outside passes it before anything uses it."""
+"""The one verifying reader: every byte from outside passes it once before anything uses it."""
 
 from collections.abc import Callable
 from types import TracebackType
@@ -15,9 +15,9 @@ _CHUNK = 1 << 20
 class VerifyingReader:
     """Reads what a descriptor points at and raises CorruptError where size or digest differ.
 
-    It owns `content` no further than that `close` calls `on_close`. The last bytes are handed out only once the
-    digest is known to be right: a reader that stops early has not verified anything. `where` says in an error whence
-    the bytes came, `hint` what to do about it.
+    `close` calls `on_close`; nothing else of `content` is owned. The last bytes are returned only after the digest was
+    found to be right: a caller that stops early has verified nothing. Errors say `where` the bytes came from, and give
+    the `hint`.
     """
 
     def __init__(
@@ -35,14 +35,20 @@ class VerifyingReader:
         self._on_close = on_close
         self._where = f" from {where}" if where else ""
         self._hint = hint
-        self._finished = False
+        self._begun = self._finished = False
+
+    @property
+    def verifies(self) -> Descriptor | None:
+        """See `place.Verifying`."""
+        return self._descriptor if not self._begun else None
 
     def read(self, size: int = -1, /) -> bytes:
-        """As of `place.Readable`."""
+        """See `place.Readable`."""
         if size < 0:
             return b"".join(iter(lambda: self.read(_CHUNK), b""))
         if self._finished or size == 0:
             return b""
+        self._begun = True
         chunk = self._content.read(min(size, self._left) if self._left else 1)
         self._left -= len(chunk)
         if self._left < 0:
@@ -66,7 +72,7 @@ class VerifyingReader:
         return CorruptError(f"{self._descriptor.digest}{self._where} {how}", self._hint)
 
     def close(self) -> None:
-        """Let go of the source. Safe to call twice."""
+        """Close the source. Safe to call twice."""
         on_close, self._on_close = self._on_close, None
         if on_close is not None:
             on_close()
@@ -78,6 +84,17 @@ class VerifyingReader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def verifying(content: Readable, descriptor: Descriptor) -> Readable:
+    """`content` itself if it is `place.Verifying` for this descriptor, else a VerifyingReader around it.
+
+    Whoever keeps bytes reads them through this. So each byte is hashed once on its way from any place to any other.
+    """
+    checked: Descriptor | None = getattr(content, "verifies", None)
+    if checked is not None and (checked.digest, checked.size) == (descriptor.digest, descriptor.size):
+        return content
+    return VerifyingReader(content, descriptor)
 
 
 def verified(raw: bytes, descriptor: Descriptor, where: str = "", hint: str | None = None) -> bytes:

@@ -14,7 +14,7 @@ from polyarch.oci import digest as digests
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
 from polyarch.oci.place import Readable
-from polyarch.oci.verify import VerifyingReader
+from polyarch.oci.verify import VerifyingReader, verifying
 from polyarch.store import disk
 from polyarch.store.growth import Growth
 from polyarch.store.layout import StoreLayout
@@ -77,7 +77,7 @@ class Blobs:
 
     def write(self, descriptor: Descriptor, content: Readable) -> None:
         """Write a blob, verified on its way. Raises CorruptError, PolyarchError; nothing of it is left then."""
-        reader = VerifyingReader(content, descriptor)
+        reader = verifying(content, descriptor)
         with self.new() as writer:
             while chunk := reader.read(_CHUNK):
                 writer.append(chunk)
@@ -138,6 +138,11 @@ class BlobWriter:
         self._hash.update(data)
         return len(data)
 
+    @property
+    def digest(self) -> Digest:
+        """The SHA-256 digest of what `write` was given so far."""
+        return Digest(f"sha256:{self._hash.hexdigest()}")
+
     def append(self, data: bytes) -> None:
         """Add `data` without hashing it: for bytes that a verifying reader has hashed, to be kept with `keep`."""
         with disk.explained("write a blob", self._blobs.layout.root):
@@ -149,7 +154,7 @@ class BlobWriter:
 
     def commit(self, expected: Digest | None = None) -> tuple[Digest, int]:
         """Put the blob in its place; its digest and size. Raises CorruptError if another digest was expected."""
-        digest = Digest(f"sha256:{self._hash.hexdigest()}")
+        digest = self.digest
         if expected is not None and expected != digest:
             raise CorruptError(f"{expected} was expected, the bytes have the digest {digest}")
         self.keep(digest)

@@ -21,7 +21,7 @@ from polyarch.oci.digest import Digest
 from polyarch.oci.document import Index, Manifest
 from polyarch.oci.place import Readable
 from polyarch.oci.platform import Platform
-from polyarch.oci.verify import VerifyingReader, verified
+from polyarch.oci.verify import verified, verifying
 from polyarch.transfer import names, tarball
 from polyarch.transfer.docker_archive import MANIFEST, DockerArchive, Saved
 from polyarch.transfer.layout import INDEX, MARKER, VERSION, LayoutSource, blob_path
@@ -120,7 +120,7 @@ class ArchiveWriter:
         with self._lock:
             if descriptor.digest in self._written:
                 return
-            self._tar.add(blob_path(descriptor.digest), descriptor.size, VerifyingReader(content, descriptor))
+            self._tar.add(blob_path(descriptor.digest), descriptor.size, verifying(content, descriptor))
             self._written.add(descriptor.digest)
 
     def write_manifest(self, descriptor: Descriptor, raw: bytes, name: str | None = None) -> None:

@@ -309,17 +309,18 @@ class _Sender:
 
 
 class _Reported:
-    """A Readable that says how far it is, and stops when the copy has been stopped. It owns nothing."""
+    """A Readable that reports progress, and stops when the copy has been stopped. It owns nothing."""
 
     def __init__(self, content: Readable, check: Callable[[], None], report: Callable[[int], None]) -> None:
         self._content = content
+        self.verifies: Descriptor | None = getattr(content, "verifies", None)  # see `place.Verifying`
         self._check = check
         self._report = report
         self._done = 0
         self._said = 0
 
     def read(self, size: int = -1, /) -> bytes:
-        """As of `place.Readable`."""
+        """See `place.Readable`."""
         self._check()
         chunk = self._content.read(size)
         self._done += len(chunk)

@@ -16,7 +16,7 @@ from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
 from polyarch.oci.document import Index
 from polyarch.oci.place import BlobReader, Readable
-from polyarch.oci.verify import VerifyingReader, verified
+from polyarch.oci.verify import VerifyingReader, verified, verifying
 from polyarch.transfer import names
 from polyarch.transfer.names import NamedEntry, Names
 
@@ -216,7 +216,7 @@ class OciLayout(LayoutSource):
         path = self._root / blob_path(descriptor.digest)
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-        reader = VerifyingReader(content, descriptor)
+        reader = verifying(content, descriptor)
         try:
             with partial.open("wb") as file:
                 while chunk := reader.read(_CHUNK):

@@ -113,17 +113,18 @@ class Downloads:
 
     def _store_content(self, url: str, checksum: str, answer: "Download", unit: str) -> Fetched:
         wanted = digests.parse(checksum) if checksum else None
-        hashed = digests.hasher(wanted) if wanted is not None else None
+        # The store hashes by SHA-256 anyway.
+        other = digests.hasher(wanted) if wanted is not None and digests.algorithm(wanted) != "sha256" else None
         size = 0
         with self._store.new_blob() as writer:
             while chunk := answer.read(_CHUNK):
                 writer.write(chunk)
                 size += len(chunk)
-                if hashed is not None:
-                    hashed.update(chunk)
+                if other is not None:
+                    other.update(chunk)
                 self._emit(progress.Transferred(unit, _shown(url), size, answer.size))
-            if wanted is not None and hashed is not None:
-                found = f"{digests.algorithm(wanted)}:{hashed.hexdigest()}"
+            if wanted is not None:
+                found = writer.digest if other is None else f"{digests.algorithm(wanted)}:{other.hexdigest()}"
                 if found != wanted:
                     raise _mismatch(url, found, wanted)
             digest, size = writer.commit(None)
