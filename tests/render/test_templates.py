@@ -1,88 +1,93 @@
-"""The Go templates that docker's users type, with what docker prints for them."""
+"""Templates of --format against what Go prints for them (tables/templates.txt), and what is ours alone."""
+
+import contextlib
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from polyarch.errors import UsageError
-from polyarch.render.templates import Template
+from polyarch.render.templates import Template, for_rows
+from tests.render import oracle
 
-IMAGE = {
-    "ID": "ff05bf054165",
-    "Repository": "busybox",
-    "Tag": "",
-    "Size": 7,
-    "Available": True,
-    "Platforms": [{"Platform": "linux/amd64", "Size": 1}, {"Platform": "linux/arm64", "Size": 2}],
-    "Config": {"Env": ["PATH=/bin", "A=b"], "Labels": {"org.name": "x", "b": "y"}, "Cmd": None},
-    "config": {"lower": 1},
-}
+ROWS = [row for row in oracle.read() if row.template]
+IMAGE = oracle.VALUES["value"]
+TITLES = oracle.VALUES["titles"]
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.error], ids=lambda row: row.template)
+def test_a_template_that_go_refuses_is_refused(row: oracle.Row) -> None:
+    with pytest.raises(UsageError):
+        Template(row.template).render(IMAGE)
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if not row.error], ids=lambda row: row.template)
+def test_a_template_prints_what_go_prints(row: oracle.Row) -> None:
+    template = Template(row.template)
+    assert (template.header(TITLES) if row.header else template.render(IMAGE)) == row.output
 
 
 @pytest.mark.parametrize(
     ("template", "expected"),
     [
-        ("", ""),
-        ("plain", "plain"),
-        ("{{.ID}}", "ff05bf054165"),
-        ("{{ .ID }}:{{.Repository}}", "ff05bf054165:busybox"),
-        (r"{{.ID}}\t{{.Repository}}\n", "ff05bf054165\tbusybox\n"),
-        ("{{.Available}}", "true"),
-        ("{{.Config.Env}}", "[PATH=/bin A=b]"),
-        ("{{.Config.Labels}}", "map[b:y org.name:x]"),
-        ("{{.Config.Nothing}}", "<no value>"),
-        ("{{.Config.Cmd}}", "<no value>"),
-        ("{{.config.lower}}", "1"),
-        ("{{.repository}}", "busybox"),
-        ("{{json .Config.Env}}", '["PATH=/bin","A=b"]'),
-        ("{{json .Tag}}", '""'),
-        ("{{.Config.Env | json}}", '["PATH=/bin","A=b"]'),
-        ('{{join .Config.Env ", "}}', "PATH=/bin, A=b"),
-        ('{{index .Config.Labels "org.name"}}', "x"),
-        ("{{index .Config.Env 1}}", "A=b"),
-        ("{{(index .Platforms 0).Platform}}", "linux/amd64"),
-        ("{{len .Platforms}}", "2"),
-        ("{{upper .Repository}} {{.Repository | title}}", "BUSYBOX Busybox"),
-        ('{{split "a/b" "/"}}', "[a b]"),
-        ("{{range .Platforms}}{{.Platform}} {{end}}", "linux/amd64 linux/arm64 "),
-        ("{{range $i, $p := .Platforms}}{{$i}}={{$p.Size}};{{end}}", "0=1;1=2;"),
-        ("{{range $k, $v := .Config.Labels}}{{$k}}={{$v}} {{end}}", "b=y org.name=x "),
-        ("{{range .Config.Cmd}}x{{else}}none{{end}}", "none"),
-        ("{{range .Platforms}}{{println .Platform}}{{end}}", "linux/amd64\nlinux/arm64\n"),
-        ("{{range .Platforms}}{{$.ID}} {{end}}", "ff05bf054165 ff05bf054165 "),
-        ("{{if .Available}}yes{{else}}no{{end}}", "yes"),
-        ("{{if not .Tag}}no tag{{end}}", "no tag"),
-        ('{{if eq .Repository "x"}}x{{else if eq .Repository "busybox"}}b{{else}}?{{end}}', "b"),
-        ("{{if and .Available (gt .Size 5)}}big{{end}}", "big"),
-        ('{{or .Tag "untagged"}}', "untagged"),
-        ("{{with .Config}}{{.Env}}{{end}}", "[PATH=/bin A=b]"),
-        ("{{with .Config.Cmd}}{{.}}{{else}}-{{end}}", "-"),
-        ("{{$x := .ID}}{{$x}}", "ff05bf054165"),
-        ('{{printf "%s:%d" .Repository .Size}}', "busybox:7"),
-        ('{{printf "%.4s" .ID}} {{printf "%v" .Available}}', "ff05 true"),
-        ("{{slice .ID 0 4}}", "ff05"),
-        ("{{/* a comment */}}x", "x"),
-        ("a {{- .ID -}} b", "aff05bf054165b"),
-        ('{{`raw`}}{{"a\\"b"}}', 'rawa"b'),
-        ("{{json .Platforms}}", '[{"Platform":"linux/amd64","Size":1},{"Platform":"linux/arm64","Size":2}]'),
+        ("{{.repository}} {{.available}}", "busybox true"),
+        ("{{.config.env}} {{(index .Platforms 0).platform}}", "[PATH=/bin A=b] linux/amd64"),
+        ("{{.Config.Labels.OrgName}}", "x"),
     ],
 )
-def test_a_template_prints_what_docker_prints(template: str, expected: str) -> None:
+def test_a_field_is_found_without_regard_to_case(template: str, expected: str) -> None:
     assert Template(template).render(IMAGE) == expected
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        '{{printf "%x" 1.5}}',
+        '{{printf "%b" 1.5}}',
+        '{{printf "%T" .Config.Env}}',
+        '{{printf "%#v" .Config}}',
+        '{{printf "%p" .Config}}',
+        '{{printf "x" .Config}}',
+        "{{1i}}",
+        "{{1+2i}}",
+    ],
+)
+def test_what_only_go_can_print_is_an_error_and_not_another_text(template: str) -> None:
+    with pytest.raises(UsageError, match=r"not supported|Go type|cannot read"):
+        Template(template).render(IMAGE)
+
+
+@given(st.text(alphabet='{}"`|.$():=-/* \n\\x019ifendrangewithelse'))
+def test_any_text_is_rendered_or_refused(anything: str) -> None:
+    with contextlib.suppress(UsageError):
+        Template("{{" + anything).render(IMAGE)
 
 
 @pytest.mark.parametrize(
     ("template", "reason"),
     [
-        ("{{.ID", "not closed"),
         ("{{range .Platforms}}", "no {{end}}"),
         ("{{end}}", "unexpected {{end}}"),
         ("{{nope .ID}}", "function 'nope' is not known"),
         ("{{}}", "empty"),
-        ("{{.ID | .Tag}}", "not a function"),
-        ("{{(.ID}}", "parenthesis"),
-        ("{{.ID $$}}", "cannot read|not set|unexpected"),
+        ("{{.ID | .Tag}}", "only a function"),
+        ('{{"a" | "b"}}', "only a function"),
+        ("{{.ID", "not closed"),
+        ('{{"a}}', "no closing quote"),
+        ("{{/* a }}", "comment is not closed"),
+        ("{{if .ID}}{{else}}{{else}}{{end}}", "unexpected {{else}}"),
+        ("{{break}}", "outside"),
+        ("{{upper}}", "takes 1 argument, not 0"),
+        ("{{upper 1}}", "takes a string, not an int"),
+        ("{{lt 1 1.5}}", "an int and a float64 cannot be ordered"),
+        ("{{.Config.Cmd.Deeper}}", "nil has no field"),
+        ("{{.ID.Deeper}}", "a string has no field"),
+        ('{{template "x"}}', "not defined"),
+        ("{{(.ID}}", "parenthesis is not closed"),
+        ("{{.ID $$}}", "cannot read"),
     ],
 )
-def test_a_template_that_does_not_parse_is_refused_with_the_reason(template: str, reason: str) -> None:
+def test_a_mistake_is_named_in_the_error(template: str, reason: str) -> None:
     with pytest.raises(UsageError, match=reason):
         Template(template).render(IMAGE)
 
@@ -91,12 +96,12 @@ def test_a_template_that_does_not_parse_is_refused_with_the_reason(template: str
     "template",
     [
         f"{{{{{'(' * 3000}.ID{')' * 3000}}}}}",
-        f"{{{{.ID{' | json' * 3000}}}}}",
+        '{{define "a"}}{{template "a"}}{{end}}{{template "a"}}',
         "{{if .ID}}" * 3000 + "{{end}}" * 3000,
         "{{if .Nothing}}" + "{{else if .Nothing}}" * 3000 + "{{end}}",
     ],
 )
-def test_a_template_that_nests_too_deeply_is_refused(template: str) -> None:
+def test_a_template_that_nests_too_deeply_or_calls_itself_is_refused(template: str) -> None:
     with pytest.raises(UsageError, match="nested too deeply"):
         Template(template).render({"ID": "1", "Nothing": ""})
 
@@ -114,7 +119,35 @@ def test_a_function_that_fails_is_an_error_of_the_template_not_a_traceback() -> 
         Template("{{index .Config.Env 9}}").render(IMAGE)
 
 
-def test_table_makes_a_header_of_the_fields() -> None:
-    template = Template(r"table {{.ID}}\t{{.Repository}}\t{{upper .CreatedSince}}")
+def test_a_pipeline_may_be_long() -> None:
+    assert Template(f"{{{{.ID{' | upper' * 3000}}}}}").render({"ID": "a"}) == "A"
+
+
+def test_half_a_character_is_shown_as_one_that_is_not_known() -> None:
+    assert Template("{{truncate .X 1}}").render({"X": "é"}) == "\ufffd"
+    assert Template('{{printf "%x" (truncate .X 1)}}').render({"X": "é"}) == "c3"
+
+
+@pytest.mark.parametrize(
+    ("form", "shown"),
+    [
+        (r"{{.ID}}\t{{.Repository}}\n", "ff05bf054165\tbusybox\n"),
+        (r" {{.ID}}  ", "ff05bf054165"),
+        (r'{{printf "%s\n" .ID}}x', "ff05bf054165\nx"),
+        (r"a\n {{- .ID}}", "aff05bf054165"),
+        (r"{{.Platforms | len}}", "2"),
+    ],
+)
+def test_a_template_for_rows_is_prepared_as_docker_does(form: str, shown: str) -> None:
+    assert for_rows(form).render(IMAGE) == shown
+
+
+def test_a_template_for_a_document_keeps_its_backslashes() -> None:
+    assert Template(r"{{.ID}}\t").render(IMAGE) == r"ff05bf054165\t"
+
+
+@pytest.mark.parametrize("form", [r"table {{.ID}}\t{{upper .CreatedSince}}", r"table{{.ID}}\t{{.CreatedSince}}"])
+def test_table_makes_a_header_of_the_fields(form: str) -> None:
+    template = for_rows(form)
     assert template.table
-    assert template.header({"ID": "IMAGE ID"}) == "IMAGE ID\tREPOSITORY\tCREATED SINCE"
+    assert template.header({"ID": "IMAGE ID"}) == "IMAGE ID\tCREATED SINCE"

@@ -21,9 +21,9 @@ def show(form: str | None, rows: Iterable[Row], default: Callable[[], str], titl
         for row in rows:
             click.echo(msgspec.json.encode(row))
         return
-    from polyarch.render.templates import Template
+    from polyarch.render.templates import for_rows
 
-    template = Template(form)
+    template = for_rows(form)
     if not template.table:
         for row in rows:
             click.echo(template.render(row))

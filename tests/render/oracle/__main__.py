@@ -1,0 +1,5 @@
+"""`python -m tests.render.oracle`."""
+
+from tests.render import oracle
+
+oracle.main()
