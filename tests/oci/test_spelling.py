@@ -4,7 +4,6 @@ import pytest
 
 from polyarch.errors import UsageError
 from polyarch.oci import platform as platforms
-from polyarch.oci import spelling
 
 
 @pytest.mark.parametrize(
@@ -34,7 +33,7 @@ def test_a_slip_is_an_error_that_says_what_was_meant(text: str, meant: str) -> N
 @pytest.mark.parametrize("text", ["linux/sw64", "linux/e2k", "linux/ia64", "linux/alpha", "unikraft/amd64", "a/b"])
 def test_what_is_merely_unknown_is_warned_of(text: str) -> None:
     [warning] = platforms.doubts([platforms.parse(text)])
-    assert warning.startswith(f"{text} is no platform that is known here")
+    assert warning.startswith(f"{text} is not a platform known here")
 
 
 @pytest.mark.parametrize(
@@ -56,4 +55,4 @@ def test_an_architecture_alone_that_is_a_slip(word: str, meant: str) -> None:
 def test_nothing_known_is_a_slip() -> None:
     for system in platforms.KNOWN_SYSTEMS:
         for architecture in platforms.KNOWN_ARCHITECTURES:
-            assert spelling.meant(platforms.Platform(os=system, architecture=architecture)) is None
+            assert platforms.meant(platforms.Platform(os=system, architecture=architecture)) is None

@@ -3,7 +3,8 @@
 import pytest
 
 from polyarch.errors import UnsupportedError
-from polyarch.sandbox.mounts import Bind, File, Overlay, Tmpfs, plan
+from polyarch.sandbox.mounts import Bind, File, Tmpfs, plan
+from polyarch.sandbox.overlay import Overlay
 
 
 def test_parents_come_before_children_whatever_the_order_given() -> None:

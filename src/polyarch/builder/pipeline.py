@@ -362,7 +362,7 @@ class _Build:
 
     def _lines_of(self, error: PolyarchError, before: int) -> list[Location]:
         """Where the variable that an error is about got its value for the step at line `before`, if that is here."""
-        from polyarch.sandbox.container import EmulatorVariableError
+        from polyarch.sandbox.starting import EmulatorVariableError
 
         if not isinstance(error, EmulatorVariableError):
             return []

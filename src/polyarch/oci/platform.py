@@ -173,19 +173,42 @@ def parse(text: str, host: Platform | None = None) -> Platform:
 def _meant_hint(word: str) -> str:
     from polyarch.oci.spelling import architecture_of
 
-    architecture, variant = architecture_of(word)
+    architecture, variant = architecture_of(word, KNOWN_ARCHITECTURES)
     found = "/".join(part for part in ("linux", architecture, variant) if part)
     return f"did you mean {found}?" if architecture else ""
 
 
 def doubts(wanted: Iterable[Platform]) -> list[str]:
-    """What to warn of before something is made for these platforms. Raises UsageError for one that is a slip."""
-    unknown = [platform for platform in wanted if not platform.is_known]
-    if not unknown:
-        return []
-    from polyarch.oci import spelling
+    """Warnings before something is made for these platforms. Raises UsageError for one that is probably misspelt.
 
-    return spelling.doubts(unknown)
+    `parse` accepts any names, because images of any platform can be moved.
+    """
+    warnings: list[str] = []
+    for platform in wanted:
+        if platform.is_known:
+            continue
+        found = meant(platform)
+        if found is not None:
+            raise UsageError(f"there is no platform {platform}", f"did you mean {found}?")
+        if not platform.is_unknown:
+            warnings.append(f"{platform} is not a platform known here; the result gets that name all the same")
+    return warnings
+
+
+def meant(platform: Platform) -> Platform | None:
+    """The platform that was probably meant. None if both names are known, or nothing is near."""
+    from polyarch.oci.spelling import architecture_of, nearest
+
+    normal = normalize(platform)
+    system, architecture, variant = normal.os, normal.architecture, normal.variant
+    if system not in KNOWN_SYSTEMS:
+        system = nearest(system, KNOWN_SYSTEMS)
+    if architecture not in KNOWN_ARCHITECTURES:
+        architecture, implied = architecture_of(architecture, KNOWN_ARCHITECTURES)
+        variant = variant or implied
+    if not system or not architecture or (system, architecture) == (normal.os, normal.architecture):
+        return None
+    return normalize(Platform(os=system, architecture=architecture, variant=variant))
 
 
 def parse_list(texts: Iterable[str], host: Platform | None = None) -> tuple[Platform, ...]:

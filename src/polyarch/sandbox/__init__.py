@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from polyarch.sandbox.account import Account, resolve_user
-    from polyarch.sandbox.container import Sandbox, StartError
+    from polyarch.sandbox.container import Sandbox
     from polyarch.sandbox.emulation import Support, find_emulator, host_platforms, support
     from polyarch.sandbox.host import host_platform
     from polyarch.sandbox.mounts import Bind, File, Mount, Tmpfs
     from polyarch.sandbox.namespaces import Entered, enter, entered
     from polyarch.sandbox.process import Process
+    from polyarch.sandbox.starting import StartError
 
 __all__ = [
     "Account",
@@ -43,7 +44,7 @@ _HOMES = {
     "Mount": "mounts",
     "Process": "process",
     "Sandbox": "container",
-    "StartError": "container",
+    "StartError": "starting",
     "Support": "emulation",
     "Tmpfs": "mounts",
     "enter": "namespaces",

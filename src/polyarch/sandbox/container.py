@@ -9,48 +9,27 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import msgspec
 
-from polyarch.errors import CancelledError, PolyarchError, UnsupportedError
+from polyarch.errors import PolyarchError, UnsupportedError
 from polyarch.oci.platform import Platform
 from polyarch.oci.text import shown
-from polyarch.sandbox import bpf, cwd, emulation, files, mounts, namespaces, runtime, search, seccomp, spec, syscalls
+from polyarch.sandbox import bpf, cwd, emulation, files, mounts, namespaces, runtime, seccomp, spec, starting, syscalls
 from polyarch.sandbox.account import Account, resolve_user
 from polyarch.sandbox.emulators import VARIABLES, EmulatorCopies
 from polyarch.sandbox.host import host_platform
 from polyarch.sandbox.mountpoints import Point, Stubs
-from polyarch.sandbox.mounts import Bind, File, Overlay, Tmpfs
-from polyarch.sandbox.output import Reader, Sink
+from polyarch.sandbox.mounts import Bind, File, Tmpfs
+from polyarch.sandbox.output import Sink
+from polyarch.sandbox.overlay import Overlay
 from polyarch.sandbox.process import Process
+from polyarch.sandbox.processes import Processes
 from polyarch.sandbox.rootfs import Rootfs
-
-if TYPE_CHECKING:
-    import subprocess
-
+from polyarch.sandbox.starting import EmulatorVariableError, StartError
 
 _SYSTEM_POINTS = (Point("/proc", True), Point("/sys", True), Point("/dev", True))
-
-
-class StartError(PolyarchError):
-    """The process could not be started. `status` is what docker gives then: 127 not found, 126 not runnable, 125."""
-
-    def __init__(self, message: str, hint: str | None = None, *, status: int = 125) -> None:
-        super().__init__(message, hint)
-        self.status = status
-
-
-class EmulatorVariableError(UnsupportedError):
-    """`variable` of the process would be read by the emulator as an option of its own."""
-
-    def __init__(self, variable: str, platform: Platform, reason: str) -> None:
-        super().__init__(
-            f"the emulator for {platform} would take {variable} for an option of its own: {reason}",
-            "rename the variable; a copy needs Linux 6.7 or later, a static qemu of Debian or Ubuntu, and a store "
-            "(--root) that has room and is not mounted noexec",
-        )
-        self.variable = variable
 
 
 class Sandbox:
@@ -70,14 +49,13 @@ class Sandbox:
             raise RuntimeError("namespaces.enter() comes before a Sandbox")
         self._runtime = runtime.find(search_path)
         self._search_path = search_path
+        self._processes = Processes(search_path)
         self._copies = EmulatorCopies(emulators)
         self._directory = str(directory)
         self._numbers = itertools.count()
         self._lock = threading.Lock()
-        self._running: set[subprocess.Popen[bytes]] = set()
         self._mounted: dict[str, Rootfs] = {}
         self._compiled: dict[str, str] | None = None
-        self._cancelled = False
         self._closed = False
         self._ids = spec.own_ids()
         self._place = os.path.join(self._directory, "run")
@@ -172,13 +150,13 @@ class Sandbox:
                 self._write_config(process, rootfs, account, resolved, bundle)
                 with self._console(bundle, process, stdin, stdout) as console:
                     command = self._runtime.command(self._state, bundle, name, console)
-                    status = self._run(command, stdin, stdout, stderr, process.terminal)
+                    status = self._processes.run(command, stdin, stdout, stderr, terminal=process.terminal)
             finally:
                 stubs.remove()
             if status != 0:
-                _raise_if_not_started(bundle, process)
+                starting.raise_if_not_started(bundle, process)
             if status == 1:
-                _raise_if_foreign(rootfs, process)
+                starting.raise_if_foreign(rootfs, process)
             return status
         finally:
             files.remove(bundle)
@@ -265,59 +243,9 @@ class Sandbox:
                 )
             return self._compiled
 
-    def _run(self, command: list[str], stdin: int | None, stdout: Sink, stderr: Sink, terminal: bool) -> int:
-        import subprocess
-
-        def stream(sink: Sink) -> int:
-            if callable(sink):
-                return subprocess.PIPE
-            return subprocess.DEVNULL if sink is None else sink
-
-        with contextlib.ExitStack() as undo:
-            with self._lock:
-                self._refuse_if_cancelled()
-                child = subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL if stdin is None else stdin,
-                    stdout=stream(stdout),
-                    stderr=stream(stderr),
-                    env={"PATH": self._search_path},
-                    cwd="/",
-                    # Out of the terminal's foreground group, so that Ctrl-C reaches this process alone, which then
-                    # kills; but who may read the terminal has to stay in it.
-                    process_group=0 if stdin is None and not terminal else None,
-                )
-                self._running.add(child)
-            undo.callback(self._reap, child)
-            readers = [
-                Reader(pipe, sink, child)
-                for pipe, sink in ((child.stdout, stdout), (child.stderr, stderr))
-                if pipe is not None and callable(sink)
-            ]
-            for reader in readers:
-                undo.callback(reader.join)
-            undo.callback(runtime.kill, child)
-            status = child.wait()
-        self._refuse_if_cancelled()
-        for reader in readers:
-            if reader.failure is not None:
-                raise reader.failure
-        return 128 - status if status < 0 else status
-
-    def _reap(self, child: "subprocess.Popen[bytes]") -> None:
-        child.wait()
-        with self._lock:
-            self._running.discard(child)
-
-    def _refuse_if_cancelled(self) -> None:
-        if self._cancelled:
-            raise CancelledError
-
     def cancel(self) -> None:
-        """Kills all that runs; each `run` then raises CancelledError, as do later ones."""
-        with self._lock:
-            self._cancelled = True
-            runtime.kill(*self._running)
+        """Kill everything that runs; each `run` then raises CancelledError, as later ones do."""
+        self._processes.cancel()
 
     def close(self) -> None:
         """Kills what runs, undoes the mounts. May be called twice."""
@@ -366,38 +294,3 @@ def _like_hidden(mount: Bind | Tmpfs, rootfs: str, stubs: Stubs) -> Bind | Tmpfs
         # In another mount, which is not there yet.
         return mount
     return msgspec.structs.replace(mount, mode=stat.S_IMODE(mode))
-
-
-def _raise_if_not_started(bundle: str, process: Process) -> None:
-    """Raises StartError if the runtime failed before there was a process."""
-    said = runtime.failure(bundle)
-    if said is None:
-        return
-    first, low = process.argv[0] if process.argv else "", said.lower()
-    if "not found in $path" in low or ("no such file" in low and first in said):
-        raise StartError(f"cannot run {first}: not found in the image", said, status=127)
-    for reason in ("too many levels of symbolic links", "not a directory"):
-        if low.endswith(reason) and ("open executable" in low or first in said):
-            raise StartError(f"cannot run {first}: {reason}", said, status=126)
-    if "open executable" in low or ("permission denied" in low and first in said):
-        raise StartError(f"cannot run {first}: permission denied", said, status=126)
-    # Silence is that of unshare, whose only reason to fail is the mount of /proc; what it said went to stderr.
-    hidden = not said or ("proc" in low and "not permitted" in low)
-    hint = "inside a container, /proc must be whole: start it with --security-opt systempaths=unconfined"
-    raise StartError(f"cannot start {first}{f': {said}' if said else ''}", hint if hidden else None)
-
-
-def _raise_if_foreign(rootfs: str, process: Process) -> None:
-    """Raises StartError if the program is one that this machine cannot run as things are.
-
-    The runtime tells by the status 1 and a word on the process's stderr, which any program might have given.
-    """
-    first = process.argv[0] if process.argv else ""
-    found = search.program(rootfs, first, process.cwd, process.env)
-    architecture = search.architecture(rootfs, found) if found else None
-    if architecture is not None and not emulation.is_runnable(architecture):
-        raise StartError(
-            f"cannot run {first}: exec format error: it is a program for {architecture}",
-            "the image holds programs of another platform than the one it was run for",
-            status=126,
-        )

@@ -1,12 +1,12 @@
-"""Mounts as values: printed, ordered and thinned as data; only `perform` meets the kernel.
+"""Mounts as values, which are printed, ordered and reduced as data; only `perform` calls the kernel.
 
-`Bind`, `Tmpfs` and `File` are what a process may be given (`Mount`; `spec.py` writes them for the runtime).
-`Overlay` and the same `Bind` and `Tmpfs` are also what the sandbox mounts itself, in its own mount namespace.
+`Bind`, `Tmpfs` and `File` are the mounts that a process may have (`Mount`; `spec.py` writes them for the runtime). The
+sandbox itself mounts `Bind`, `Tmpfs` and `overlay.Overlay` in its own mount namespace.
 """
 
 import os
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -75,26 +75,19 @@ class File(msgspec.Struct, frozen=True, tag=True):
         return f"file of {len(self.content)} bytes on {self.target} (mode={self.mode:o})"
 
 
-class Overlay(msgspec.Struct, frozen=True, tag=True):
-    """The union of `lowers`, lowest first, and of `upper`, which takes the changes. Up to 500 lowers."""
-
-    lowers: tuple[str, ...]
-    upper: str
-    work: str
-    target: str
-
-    def describe(self) -> str:
-        return f"overlay of {len(self.lowers)} layers and {self.upper} on {self.target}"
-
-    def perform(self) -> None:
-        """Raises PolyarchError; UnsupportedError where this kernel has no overlay for user namespaces (before 5.11)."""
-        from polyarch.sandbox import overlay
-
-        overlay.mount(self)
-
-
 Mount = Bind | Tmpfs | File
-AnyMount = TypeVar("AnyMount", bound=Bind | Tmpfs | File | Overlay)
+
+
+class _Mounted(Protocol):
+    """Any mount: `plan` needs no more of it."""
+
+    @property
+    def target(self) -> str: ...
+
+    def describe(self) -> str: ...
+
+
+AnyMount = TypeVar("AnyMount", bound="_Mounted")
 
 
 def plan(mounts: Iterable[AnyMount]) -> tuple[AnyMount, ...]:

@@ -8,13 +8,29 @@ two ways and the kernel's versions do differently.
 import errno
 import os
 
+import msgspec
+
 from polyarch.errors import PolyarchError, UnsupportedError
 from polyarch.sandbox import syscalls
-from polyarch.sandbox.mounts import Overlay
 
 
-def mount(overlay: Overlay) -> None:
-    """Mounts it. Raises UnsupportedError where this kernel or file system cannot, PolyarchError where a path cannot."""
+class Overlay(msgspec.Struct, frozen=True, tag=True):
+    """The union of `lowers`, lowest first, and of `upper`, which takes the changes. Up to 500 lowers."""
+
+    lowers: tuple[str, ...]
+    upper: str
+    work: str
+    target: str
+
+    def describe(self) -> str:
+        return f"overlay of {len(self.lowers)} layers and {self.upper} on {self.target}"
+
+    def perform(self) -> None:
+        """Raises PolyarchError; UnsupportedError where this kernel has no overlay for user namespaces (before 5.11)."""
+        _mount(self)
+
+
+def _mount(overlay: Overlay) -> None:
     opened: list[int] = []
     # The kernel refuses a directory twice (ELOOP). Of a layer that occurs twice the lower one shows nothing: whatever
     # it says, the upper one says of the same names.

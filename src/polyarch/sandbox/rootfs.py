@@ -5,7 +5,7 @@ import os
 
 from polyarch.sandbox import syscalls
 from polyarch.sandbox.mountpoints import Stubs
-from polyarch.sandbox.mounts import Overlay
+from polyarch.sandbox.overlay import Overlay
 
 
 class Rootfs:

@@ -97,7 +97,7 @@ def run(
 
     from polyarch.images import run as running
     from polyarch.sandbox import enter
-    from polyarch.sandbox.container import StartError
+    from polyarch.sandbox.starting import StartError
 
     if tty and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError("--tty needs a terminal, but standard input and output are not one", "leave out -t")
