@@ -25,7 +25,9 @@ def based(tmp_path_factory: pytest.TempPathFactory) -> Program:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("app", [app for app in APPS if app.ci], ids=lambda app: app.name)
-def test_application(app: App, based: Program, tmp_path: Path) -> None:
+def test_an_application_works_on_each_platform_and_has_the_files_that_buildkit_gives_it(
+    app: App, based: Program, tmp_path: Path
+) -> None:
     running.prepared(app, tmp_path)
     images = running.build_here(app, based, tmp_path)
     assert sorted(images) == sorted(app.platforms)

@@ -69,7 +69,7 @@ COPIES = [
 
 
 @pytest.mark.parametrize(("source", "path", "destination", "base", "expected"), COPIES)
-def test_copy(
+def test_a_copy_is_placed_as_buildkit_places_it(
     source: tuple[str, ...], path: str, destination: str, base: tuple[str, ...], expected: dict[str, str]
 ) -> None:
     assert placed(tree(*source), path, destination, tree(*base)) == expected
@@ -175,7 +175,7 @@ MODES = [
 
 
 @pytest.mark.parametrize(("text", "before", "directory", "after"), MODES)
-def test_chmod(text: str, before: int, directory: bool, after: int) -> None:
+def test_a_chmod_changes_a_mode_as_posix_says(text: str, before: int, directory: bool, after: int) -> None:
     assert oct(modes.parse(text).apply(before, directory=directory)) == oct(after)
 
 

@@ -16,7 +16,9 @@ CASES = [case for case in everything() if case.file != BASES]
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_case(case: Case, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+def test_a_case_builds_the_image_or_the_error_that_it_describes(
+    case: Case, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
     if "nobody may read" in str(case):
         need_root()
     worker: Worker = request.getfixturevalue("busybox_with_bases" if _is_with_busybox(case) else "with_bases")

@@ -48,7 +48,7 @@ def test_a_tar_on_standard_input_is_the_context(polyarch: Program, compress: Cal
     assert [file.line(path) for path, file in built(polyarch, "a").files().items()] == ["0644 0:0 b = a"]
 
 
-def test_a_dockerfile_inside_of_a_tar(polyarch: Program) -> None:
+def test_a_dockerfile_may_be_inside_of_the_tar_that_is_the_context(polyarch: Program) -> None:
     tar = archive({"docker/Other": "FROM scratch\nCOPY a /b", "a": "a"})
     polyarch("build", "-t", "a", "-f", "docker/Other", "-", stdin=tar)
     assert list(built(polyarch, "a").files()) == ["b"]
@@ -59,7 +59,7 @@ def test_a_damaged_archive_on_standard_input_is_said_to_be_one(polyarch: Program
     assert "standard input" in polyarch.fails("build", "-", stdin=tar[:120]).stderr
 
 
-def test_a_dockerfile_on_standard_input_beside_a_context(polyarch: Program, context: Context) -> None:
+def test_a_dockerfile_on_standard_input_is_built_with_a_context_beside_it(polyarch: Program, context: Context) -> None:
     directory = context("FROM missing", "a = a")
     polyarch("build", "-t", "a", "-f", "-", directory, stdin="FROM scratch\nCOPY a /b")
     assert list(built(polyarch, "a").files()) == ["b"]
@@ -72,7 +72,9 @@ def test_a_dockerfile_in_small_letters_is_found(polyarch: Program, context: Cont
     assert built(polyarch, "a").config["config"]["Labels"] == {"a": "b"}
 
 
-def test_a_dockerfile_outside_of_the_context(polyarch: Program, context: Context, tmp_path: Path) -> None:
+def test_a_dockerfile_may_be_outside_of_the_context_and_brings_its_ignore_file(
+    polyarch: Program, context: Context, tmp_path: Path
+) -> None:
     directory = context("FROM missing", "a = a")
     other = tmp_path / "elsewhere.dockerfile"
     other.write_text("FROM scratch\nCOPY . /")
@@ -108,7 +110,7 @@ def test_an_oci_layout_stands_for_an_image(
         assert image.config["config"]["Labels"] == {"tag": "two", "mine": "1"}
 
 
-def test_a_context_of_an_unknown_kind(polyarch: Program, context: Context) -> None:
+def test_a_context_of_an_unknown_kind_is_refused_and_named(polyarch: Program, context: Context) -> None:
     result = polyarch.fails("build", "--build-context", "a=ftp://host/x", context("FROM scratch"))
     assert "ftp://host/x" in result.stderr
 

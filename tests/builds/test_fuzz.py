@@ -34,7 +34,7 @@ def recording_worker(tmp_path_factory: pytest.TempPathFactory, busybox_store: Pa
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.case.title)
-def test_what_buildkit_made_of_it(record: Record, recording_worker: Worker, tmp_path: Path) -> None:
+def test_a_recorded_case_builds_what_buildkit_built(record: Record, recording_worker: Worker, tmp_path: Path) -> None:
     ours = build_here(recording_worker, record.case, tmp_path)
     assert ours.image is not None, ours.error
     theirs = Outcome(recorded.with_bases(record.theirs, ours.image))

@@ -70,7 +70,7 @@ def lines(worker: Worker, context: Path | str, environment: dict[str, str], **op
     return [file.line(path, times=True) for path, file in image.files().items()]
 
 
-def test_the_tree_of_the_default_branch_with_the_commits_time(
+def test_the_tree_of_the_default_branch_is_added_with_the_commits_time(
     worker: Worker, context: Context, repository: Repository, environment: dict[str, str]
 ) -> None:
     repository.commit({"a": "a", "bin/run": "#!/bin/sh"})
@@ -106,7 +106,9 @@ def test_a_branch_wins_over_a_tag_of_its_name(
     assert found == ["0644 0:0 a = branch @1000000002"]
 
 
-def test_a_subdirectory(worker: Worker, context: Context, repository: Repository, environment: dict[str, str]) -> None:
+def test_a_subdirectory_is_added_alone_and_an_absent_one_is_an_error(
+    worker: Worker, context: Context, repository: Repository, environment: dict[str, str]
+) -> None:
     repository.commit({"top": "no", "one/two/a": "a"})
     found = lines(worker, context(f"FROM scratch\nADD {repository.url}#main:one/two /"), environment)
     assert found == ["0644 0:0 a = a @1000000001"]
@@ -215,13 +217,13 @@ def test_submodules_come_too(
     assert sorted(image.files()) == [".gitmodules", "a", "lib", "lib/deep"]
 
 
-def test_a_repository_as_the_context(worker: Worker, repository: Repository, environment: dict[str, str]) -> None:
+def test_a_repository_may_be_the_context(worker: Worker, repository: Repository, environment: dict[str, str]) -> None:
     repository.commit({"sub/Dockerfile": "FROM scratch\nCOPY a /b", "sub/a": "a", "sub/.dockerignore": "a"})
     image = worker.images(f"{repository.url}#main:sub", environment=environment)["linux/amd64"]
     assert list(image.files()) == ["b"]
 
 
-def test_another_dockerfile_in_a_repository(
+def test_another_dockerfile_of_a_repository_may_be_named(
     worker: Worker, repository: Repository, environment: dict[str, str]
 ) -> None:
     repository.commit({"docker/Other": "FROM scratch\nLABEL a=b"})
@@ -229,7 +231,7 @@ def test_another_dockerfile_in_a_repository(
     assert image.config["config"]["Labels"] == {"a": "b"}
 
 
-def test_a_repository_as_a_named_context(
+def test_a_repository_may_be_a_named_context(
     worker: Worker, context: Context, repository: Repository, environment: dict[str, str]
 ) -> None:
     repository.commit({"a": "a"})

@@ -140,7 +140,7 @@ def test_a_wrong_checksum_is_refused(worker: Worker, context: Context, files: Fi
     assert "Dockerfile:2" in outcome["error"]
 
 
-def test_a_checksum_of_another_algorithm(worker: Worker, context: Context, files: Files, server: Server) -> None:
+def test_a_checksum_may_be_of_another_algorithm(worker: Worker, context: Context, files: Files, server: Server) -> None:
     files.files["/f"] = (b"long", {})
     right = f"sha512:{hashlib.sha512(b'long').hexdigest()}"
     wrong = f"sha512:{hashlib.sha512(b'short').hexdigest()}"
@@ -201,7 +201,7 @@ def test_a_context_that_is_a_dockerfile_behind_a_url(worker: Worker, files: File
     assert worker.images(f"{server.url}/Dockerfile")["linux/amd64"].config["config"]["Labels"] == {"a": "b"}
 
 
-def test_a_named_context_behind_a_url(worker: Worker, context: Context, files: Files, server: Server) -> None:
+def test_a_named_context_may_be_behind_a_url(worker: Worker, context: Context, files: Files, server: Server) -> None:
     files.files["/one"] = (b"a file", {})
     contexts = {"remote": f"{server.url}/one"}
     image = worker.images(context("FROM scratch\nCOPY --from=remote / /"), contexts=contexts)["linux/amd64"]

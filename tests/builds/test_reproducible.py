@@ -45,7 +45,7 @@ def digests(worker: Worker, context: Path, **options: Any) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("option", [{"epoch": 1_000_000_000}, {"reproducible": True}], ids=["epoch", "reproducible"])
-def test_two_stores_two_directories_one_digest(
+def test_two_stores_build_two_equal_directories_to_one_digest(
     busybox_worker: Worker, other_worker: Worker, context: Context, tmp_path: Path, option: dict[str, Any]
 ) -> None:
     first = context(DOCKERFILE, FILES)

@@ -32,7 +32,7 @@ def output(polyarch: Program, busybox: str, context: Context, tmp_path: Path) ->
     return call
 
 
-def test_a_secret_from_a_file_and_from_the_environment(output: Callable[..., str], tmp_path: Path) -> None:
+def test_a_secret_comes_from_a_file_or_from_the_environment(output: Callable[..., str], tmp_path: Path) -> None:
     (tmp_path / "key").write_text("from a file")
     secrets = ("--secret", f"id=file,src={tmp_path}/key", "--secret", "id=home,env=HOME")
     run = "RUN --mount=type=secret,id=file --mount=type=secret,id=home cat /run/secrets/* > /out"
@@ -142,7 +142,7 @@ def test_more_connections_to_the_agents_socket_than_descriptors_are_not_its_end(
     assert (found.stdout, found.stderr, found.returncode) == ("b''\n", "", 0)
 
 
-def test_limits_hosts_and_the_size_of_shared_memory(output: Callable[..., str]) -> None:
+def test_limits_hosts_and_the_size_of_shared_memory_reach_a_run(output: Callable[..., str]) -> None:
     run = (
         "RUN ulimit -n > /out; ulimit -Hn >> /out; grep -w box /etc/hosts >> /out; "
         "grep /dev/shm /proc/mounts | tail -n1 >> /out"
@@ -259,5 +259,5 @@ def test_either_user_shows_a_process_files_of_root_without_what_is_ignored(eithe
     assert either_user("run", "--rm", "mine").lines() == ["0:0 644 /in/a", "0:0 755 /in/d", "0:0 644 /in/d/b", "new"]
 
 
-def test_the_way_to_the_host(output: Callable[..., str]) -> None:
+def test_host_gateway_is_the_way_to_the_host(output: Callable[..., str]) -> None:
     assert output("RUN grep -w up /etc/hosts > /out", "--add-host", "up:host-gateway").split() == ["127.0.0.1", "up"]

@@ -96,7 +96,7 @@ def test_a_layer_with_its_table_of_contents_is_what_others_unpack(
         assert (unpacked / "d/small").read_text() == "s"
 
 
-def test_the_same_image_again_as_files_and_by_its_own_copy(
+def test_a_copy_from_the_built_stage_has_the_same_files(
     worker: Worker, busybox_worker: Worker, context: Context
 ) -> None:
     again = context(

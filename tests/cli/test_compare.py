@@ -107,7 +107,7 @@ def test_diff_of_an_image_with_itself_is_nothing(polyarch: Program, drifting: st
     assert polyarch("diff", "--exit-code", drifting, drifting).lines()[-1] == "nothing differs"
 
 
-def test_diff_of_two_images(polyarch: Program, busybox: str, drifting: str) -> None:
+def test_diff_of_two_images_names_what_was_added_and_removed(polyarch: Program, busybox: str, drifting: str) -> None:
     result = polyarch("diff", "--exit-code", "--json", busybox, drifting, check=False)
     assert result.status == 1, str(result)
     document = result.json()

@@ -70,7 +70,7 @@ def test_du_says_what_each_record_is(filled: Program) -> None:
         ("id=sha256:777", ["unpacked layer"]),
     ],
 )
-def test_du_filters(filled: Program, condition: str, expected: list[str]) -> None:
+def test_du_shows_what_its_filters_let_through(filled: Program, condition: str, expected: list[str]) -> None:
     assert filled("buildx", "du", "--filter", condition, "--format", "{{.Type}}").lines() == expected
 
 

@@ -120,7 +120,7 @@ class TestAnnotate:
             edit.annotate(places, "team/app:1", "linux/amd64")
         assert store.resolve(LIST) == root
 
-    def test_the_list_itself(self, places: Places, store: Store) -> None:
+    def test_the_list_itself_may_be_annotated(self, places: Places, store: Store) -> None:
         multi_platform(store, LIST)
         changed = edit.annotate_list(places, "team/app:1", {"k": "v"})
         assert changed.index.annotations == {"k": "v"}
@@ -130,7 +130,7 @@ class TestAnnotate:
 class TestRemove:
     """An entry, and what speaks of it."""
 
-    def test_by_platform_with_its_attestation(self, places: Places, store: Store) -> None:
+    def test_an_entry_is_removed_by_platform_with_its_attestation(self, places: Places, store: Store) -> None:
         one, two = image(store, AMD64), image(store, ARM64)
         note = attestation(store, two)
         index(store, [one, two, note], name=LIST)
@@ -171,7 +171,7 @@ class TestInspect:
 class TestDiff:
     """What came, went and changed."""
 
-    def test_entries_and_annotations(self, places: Places, store: Store) -> None:
+    def test_a_difference_names_entries_and_annotations(self, places: Places, store: Store) -> None:
         one, old, new = image(store, AMD64), image(store, ARM64), image(store, ARM64, {"new": "content"})
         index(store, [one, old], name=LIST)
         index(store, [one, new, image(store, S390X)], name="docker.io/team/app:2")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from polyarch.layers.longpaths import short
+from tests.builds.images import Image
 from tests.program import Program
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
@@ -66,6 +67,8 @@ def test_names_as_long_as_they_may_be_are_taken(polyarch: Program, tmp_path: Pat
     name = "/".join(["ж" * 127] * 15)
     here = context(tmp_path / "context", f"FROM scratch\nCOPY Dockerfile /{name}\n")
     polyarch("build", "-q", "-t", "long", here)
+    image = Image(polyarch.root / "oci", polyarch("images", "--format", "json", "long").json()["Digest"])
+    assert image.files()[name].content == (here / "Dockerfile").read_bytes()
 
 
 def test_a_path_in_the_context_that_is_too_long_is_named(polyarch: Program, tmp_path: Path) -> None:

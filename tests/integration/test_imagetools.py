@@ -165,7 +165,7 @@ class TestCreate:
 class TestInspect:
     """What the registry has, in words or through a template."""
 
-    def test_in_words(self, polyarch: Program, app: str) -> None:
+    def test_inspect_describes_an_index_in_words(self, polyarch: Program, app: str) -> None:
         lines = polyarch("buildx", "imagetools", "inspect", f"{app}:both").lines()
         assert lines[0] == f"Name:      {app}:both"
         assert lines[1] == f"MediaType: {media_types.OCI_INDEX}"

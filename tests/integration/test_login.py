@@ -90,7 +90,8 @@ class TestPassword:
         polyarch("login", "-u", login.user, "--password-stdin", host, stdin=login.password)
         # skopeo looks there first, and elsewhere the directory may be another user's.
         env = {**polyarch.env, "XDG_RUNTIME_DIR": str(polyarch.home)}
-        run(["skopeo", "inspect", "--tls-verify=false", "--raw", f"docker://{host}/app"], env=env)
+        seen = run(["skopeo", "inspect", "--tls-verify=false", "--raw", f"docker://{host}/app"], env=env).json()
+        assert seen["mediaType"] == "application/vnd.oci.image.index.v1+json"
 
 
 class TestHelpers:
@@ -208,3 +209,4 @@ class TestCertificates:
         unprivileged.give(user.home / ".config")
         user("tag", "busybox", f"{tls_registry.address}/app")
         user("push", f"{tls_registry.address}/app")
+        assert [line for line in tls_registry.requests() if line.startswith("PUT /v2/app/manifests/latest 201")]

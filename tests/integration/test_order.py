@@ -51,3 +51,6 @@ def test_attestations_go_after_their_images(polyarch: Program, strict: str, regi
     polyarch("manifest", "push", f"{strict}/list:1")
     polyarch("push", "-q", f"{registry.address}/source:1")
     polyarch("buildx", "imagetools", "create", "-t", f"{strict}/tools:1", f"{registry.address}/source:1")
+    for name in ("pushed", "list", "tools"):
+        sent = polyarch("buildx", "imagetools", "inspect", "--raw", f"{strict}/{name}:1").json()["manifests"]
+        assert sorted(entry["digest"] for entry in sent) == sorted(entry.digest for entry in entries), name

@@ -65,7 +65,7 @@ def test_the_first_way_one_build_for_both(typed: Typed, registry: LocalRegistry,
     [(f"{_NAME}:1.1-amd64", f"{_NAME}:1.1-arm64"), (f"{_NAME}-amd64:1.1", f"{_NAME}-arm64:1.1")],
     ids=["architecture in the tag", "architecture in the name"],
 )
-def test_the_second_way_each_on_its_own_then_tied(
+def test_the_second_way_builds_each_on_its_own_and_ties_them_then(
     typed: Typed, registry: LocalRegistry, skopeo: Skopeo, amd64: str, arm64: str
 ) -> None:
     typed(f"buildx build --platform linux/amd64 -t {amd64} .")

@@ -75,4 +75,7 @@ def test_a_socket_may_lie_deeper_than_an_address_is_long(ours: tuple[int, int], 
     deep = tmp_path / ("d" * 200)
     deep.mkdir()
     with contextlib.chdir(deep), Console(str(deep / "console"), ours[1], ours[1]):
-        os.close(send(deep / "console"))
+        terminal = send(deep / "console")
+        os.write(terminal, b"hello\n")
+        os.close(terminal)
+    assert shown(ours[0]) == b"hello\r\n"

@@ -139,7 +139,10 @@ class TestDocker:
 
     def test_paths_may_begin_with_a_dot(self, tmp_path: Path) -> None:
         with archive.open_path(docker_archive(tmp_path / "dot.tar", LAYER, prefix="./"), no_spool) as found:
-            copier.copy(found, "x:1", OciLayout.create(tmp_path / "target"), ["x"])
+            target = OciLayout.create(tmp_path / "target")
+            manifest = graphs.read_node(target, copier.copy(found, "x:1", target, ["x"])).document
+        with target.open_blob(manifest.layers[0]) as content:  # type: ignore[union-attr]
+            assert content.read() == LAYER
 
     @pytest.mark.parametrize("manifests", [b"null", b"[]"])
     def test_an_index_that_names_no_image_gives_way_to_manifest_json(self, tmp_path: Path, manifests: bytes) -> None:

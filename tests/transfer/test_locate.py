@@ -31,7 +31,7 @@ docker-archive:f.tar:localhost:5000/a:1 | archive | f.tar        | localhost:500
     ("text", "kind", "path", "name"),
     [[cell.strip() for cell in line.split("|")] for line in TABLE.strip().splitlines()],
 )
-def test_a_layout_or_an_archive(text: str, kind: locate.Kind, path: str, name: str) -> None:
+def test_a_layout_or_an_archive_is_known_by_its_prefix(text: str, kind: locate.Kind, path: str, name: str) -> None:
     assert locate.parse(text) == ImageLocation(kind=kind, path=path, name=name)
 
 
@@ -44,7 +44,7 @@ def test_a_layout_or_an_archive(text: str, kind: locate.Kind, path: str, name: s
         ("docker://app", "registry", "docker.io/library/app:latest"),
     ],
 )
-def test_a_reference(text: str, kind: locate.Kind, reference: str) -> None:
+def test_a_reference_may_say_where_it_is_looked_for(text: str, kind: locate.Kind, reference: str) -> None:
     assert locate.parse(text) == ImageLocation(kind=kind, reference=references.parse(reference))
 
 
