@@ -313,6 +313,7 @@ def test_durations_read_as_go_prints_them(nanoseconds: int, text: str) -> None:
 
 def test_strings_are_quoted_as_go_quotes_them() -> None:
     assert gostrings.quoted('a"b\\\n\t\x01é\u200b') == '"a\\"b\\\\\\n\\t\\x01é\\u200b"'
+    assert gostrings.quoted(b"\xff\x7f".decode(errors="surrogateescape")) == r'"\xff\x7f"'
 
 
 def test_an_image_without_layers_is_no_vertex() -> None:

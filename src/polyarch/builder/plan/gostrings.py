@@ -3,31 +3,30 @@
 _ESCAPES = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v"}
 
 
-def quoted(text: str) -> str:
-    """`text` as strconv.Quote writes it."""
-    return _quoted(text, '"')
+def quoted(text: str, *, ascii_only: bool = False) -> str:
+    """`text` as strconv.Quote writes it, or with `ascii_only` as strconv.QuoteToASCII does."""
+    return '"' + "".join(_escaped(character, '"', ascii_only) for character in text) + '"'
 
 
-def quoted_character(number: int) -> str:
-    """The character of this number as strconv.QuoteRune writes it."""
+def quoted_character(number: int, *, ascii_only: bool = False) -> str:
+    """The character of this number as strconv.QuoteRune writes it, or strconv.QuoteRuneToASCII."""
     valid = 0 <= number < 0x110000 and not 0xD800 <= number < 0xE000
-    return _quoted(chr(number) if valid else "\ufffd", "'")
+    character = chr(number) if valid else "\ufffd"
+    return "'" + _escaped(character, "'", ascii_only) + "'"
 
 
-def _quoted(text: str, quote: str) -> str:
-    out = []
-    for character in text:
-        if character in (quote, "\\"):
-            out.append("\\" + character)
-        elif character in _ESCAPES:
-            out.append(_ESCAPES[character])
-        elif character.isprintable():
-            out.append(character)
-        elif ord(character) < 0x80:
-            out.append(f"\\x{ord(character):02x}")
-        else:
-            out.append(f"\\u{ord(character):04x}" if ord(character) < 0x10000 else f"\\U{ord(character):08x}")
-    return quote + "".join(out) + quote
+def _escaped(character: str, quote: str, ascii_only: bool) -> str:
+    number = ord(character)
+    if character in (quote, "\\"):
+        return f"\\{character}"
+    if character in _ESCAPES:
+        return _ESCAPES[character]
+    if character.isprintable() and (number < 0x80 or not ascii_only):
+        return character
+    if number < 0x80 or 0xDC80 <= number < 0xDD00:
+        # A control character, or (by surrogateescape) a byte that is not valid UTF-8.
+        return f"\\x{number & 0xFF:02x}"
+    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
 
 
 def quoted_list(items: tuple[str, ...]) -> str:

@@ -1,4 +1,4 @@
-"""`explain`: what a build did, or would do now, step by step, and why. `builder.summary` has the analysis."""
+"""`explain`: what a build did, or would do now, step by step, and why. `builder.history.summary` has the analysis."""
 
 from collections.abc import Sequence
 from pathlib import Path

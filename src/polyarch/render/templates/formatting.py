@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
+from polyarch.builder.plan.gostrings import quoted, quoted_character
 from polyarch.render.templates.values import kind, raw, run_error
 
-_ESCAPES = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v"}
 # From this power of ten on, %v and %g write an exponent.
 _EXPONENT_FROM = 6
 _BASES = {"d": 10, "v": 10, "b": 2, "o": 8, "O": 8, "x": 16, "X": 16}
@@ -133,7 +133,7 @@ def _character(value: int, verb: str, flags: FormatFlags) -> str:
     if verb == "c":
         return _padded(character, flags)
     if verb == "q":
-        return _padded(quoted(character, "'", ascii_only=flags.plus), flags)
+        return _padded(quoted_character(value, ascii_only=flags.plus), flags)
     code = f"U+{value % (1 << 64):0{max(flags.precision or 0, 4)}X}"
     sample = f" '{character}'" if flags.sharp and valid and character.isprintable() else ""
     return _padded(code + sample, flags, zero=False)
@@ -199,25 +199,6 @@ def fixed(digits: str, power: int) -> str:
 def scientific(digits: str, power: int) -> str:
     """The number of `shortest` with an exponent of at least two digits."""
     return f"{digits[0]}{'.' if digits[1:] else ''}{digits[1:]}e{'-' if power < 0 else '+'}{abs(power):02d}"
-
-
-def quoted(text: str, quote: str = '"', *, ascii_only: bool = False) -> str:
-    """`text` as strconv.Quote writes it, or with `'` as strconv.QuoteRune does."""
-    return quote + "".join(_escaped(character, quote, ascii_only) for character in text) + quote
-
-
-def _escaped(character: str, quote: str, ascii_only: bool) -> str:
-    number = ord(character)
-    if character in (quote, "\\"):
-        return f"\\{character}"
-    if character in _ESCAPES:
-        return _ESCAPES[character]
-    if character.isprintable() and (number < 0x80 or not ascii_only):
-        return character
-    if number < 0x80 or 0xDC80 <= number < 0xDD00:
-        # A control character, or a byte that belongs to no character.
-        return f"\\x{number & 0xFF:02x}"
-    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
 
 
 _SCALARS: dict[str, Callable[[Any, str, FormatFlags], str | None]] = {
