@@ -23,6 +23,7 @@ WORKLOADS: Mapping[str, Callable[[Site], Workload]] = {
     "index": small.index,
     "tags": small.tags,
     "archive": small.archive,
+    "check": small.check,
     "version": small.version,
     "lines": growth.lines,
     "directories": growth.directories,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from bench import images
 from bench.contestants import Buildah, Polyarch
 from bench.measure import Command, Contestant, Results, median
-from bench.site import EIGHT, Site
+from bench.site import EIGHT, TWO, Site
 from bench.workloads.workload import Figure, Workload, nothing, versus
 
 
@@ -67,6 +67,27 @@ def _archived(site: Site, count: int) -> list[Contestant]:
         Contestant(f"load {count}", again, lambda run: [site.polyarch(loaded, "load", "-q", "-i", str(file))]),
         Contestant(f"rmi {count}", copied, lambda run: [site.polyarch(rest, "rmi", *names[: count // 10])]),
     ]
+
+
+def check(site: Site) -> Workload:
+    """`check` of a Debian for two platforms, pulled a moment ago (`first`) and checked before (`again`)"""
+    name = site.debian()
+    pulled, checked = site.fresh("pulled"), site.fresh("checked")
+    site.run(site.polyarch(pulled, "pull", "-q", "--platform", ",".join(TWO), name))
+
+    def copied(run: int) -> None:
+        shutil.rmtree(checked, ignore_errors=True)
+        shutil.copytree(pulled, checked)
+
+    contestants = [
+        Contestant("first", copied, lambda run: [site.polyarch(checked, "check", name)]),
+        Contestant("again", nothing, lambda run: [site.polyarch(checked, "check", name)]),
+    ]
+
+    def figures(results: Results) -> list[Figure]:
+        return [Figure("first, whole", median(results["first"]).wall, "s", 2.0)]
+
+    return Workload(contestants, figures)
 
 
 def index(site: Site) -> Workload:

@@ -45,6 +45,16 @@ def test_wrong_usage_says_what_is_wrong_and_exits_with_2(
     assert result.stdout == ""
 
 
+def test_an_unknown_field_of_a_template_is_an_error_as_soon_as_there_is_a_row(polyarch: Program) -> None:
+    # As docker does it: with nothing to list, no field is looked up.
+    assert polyarch("images", "--format", "{{.Nope}}").stdout == ""
+    polyarch("build", "-q", "-t", "app", "-", stdin="FROM scratch\nLABEL a=b\n")
+    refused = polyarch.fails("images", "--format", "{{.Nope}}")
+    assert refused.status == 2
+    assert "there is no field 'Nope'" in refused.stderr
+    assert "Name, Repository, Tag" in refused.stderr
+
+
 def test_failed_work_exits_with_1(polyarch: Program) -> None:
     result = polyarch.fails("inspect", "nothing")
     assert result.status == 1
