@@ -1,11 +1,11 @@
-# All that a developer of Polyarch types. Each target does its own set-up, says what it installs, and does nothing twice.
+# The commands of a developer. Each target sets itself up, says what it installs, and does nothing twice.
 # `make` or `make help` lists the targets.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
-# The Python to make the virtual environment with (3.11 or later), and what else to tell pytest: make test ARGS="-k push"
+# PYTHON makes the virtual environment (3.11 or later); ARGS are further arguments of pytest: make test ARGS="-k push"
 PYTHON ?= python3
 ARGS ?=
 FUZZ ?=
@@ -18,24 +18,24 @@ pip := $(bin)/python -m pip --disable-pip-version-check install --quiet --retrie
 ## For everyone
 
 .PHONY: help
-help: ## This list
+help: ## Shows this list
 	@awk -F ':.*## ' '/^## /{printf "\n%s\n", substr($$0, 4)} /^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
 .PHONY: demo
-demo: $(venv)/runtime.stamp ## One image for four platforms: built, run, pushed and pulled, in under two minutes
+demo: $(venv)/runtime.stamp ## Builds, runs, pushes and pulls one image for four platforms, in under two minutes
 	@$(bin)/python -m scripts.demo
 
 .PHONY: test
-test: lint test-packages ## The linters and every test
+test: lint test-packages ## Runs the linters and every test
 	$(bin)/pytest -n 2 --dist loadgroup $(ARGS)
 
 ## For developers
 
 .PHONY: venv
-venv: $(venv)/dev.stamp ## The virtual environment with all that development needs
+venv: $(venv)/dev.stamp ## Makes the virtual environment for development
 
 .PHONY: lint
-lint: $(venv)/dev.stamp ## ruff, mypy, import-linter, and whether the generated pages are fresh
+lint: $(venv)/dev.stamp ## Runs ruff, mypy and import-linter, and checks the generated pages
 	$(bin)/ruff check
 	$(bin)/ruff format --check
 	$(bin)/mypy
@@ -49,7 +49,7 @@ format: $(venv)/dev.stamp ## Formats the code and applies ruff's safe fixes
 	$(bin)/ruff format
 
 .PHONY: docs
-docs: $(venv)/dev.stamp ## Writes the generated pages of docs again
+docs: $(venv)/dev.stamp ## Writes the generated pages of docs
 	$(bin)/python -m scripts.reference
 	$(bin)/python -m scripts.rooms
 
@@ -59,35 +59,35 @@ picture: $(venv)/runtime.stamp ## Draws docs/pictures from a real terminal
 	$(bin)/python -m scripts.picture
 
 .PHONY: bench
-bench: $(venv)/dev.stamp ## Measures beside the peers, and writes docs/performance.md (with ARGS: what they say)
+bench: $(venv)/dev.stamp ## Measures Polyarch and its peers and writes docs/performance.md; ARGS=NAME: one workload, without writing
 	@scripts/system_packages.sh demo bench
 	$(bin)/python -m bench $(or $(ARGS),--json docs/performance.json --page docs/performance.md)
 
 .PHONY: soak
-soak: $(venv)/dev.stamp test-packages ## Kills, full disks, crowds, bad networks and hostile bytes for 15 minutes; docs/reliability.md
+soak: $(venv)/dev.stamp test-packages ## Tests kills, full disks, bad networks and hostile bytes for 15 minutes; writes docs/reliability.md
 	$(bin)/python -m tests.reliability $(ARGS)
 
 .PHONY: witness
-witness: $(venv)/dev.stamp test-packages ## Builds every case of the table with BuildKit too, as root; FUZZ=500: that many random Dockerfiles
+witness: $(venv)/dev.stamp test-packages ## Compares every case of the table with BuildKit, as root; FUZZ=500: 500 random Dockerfiles
 	$(bin)/python -m tests.builds.$(if $(FUZZ),fuzz $(FUZZ),buildkit) $(ARGS)
 
 .PHONY: apps
-apps: $(venv)/dev.stamp test-packages ## Builds 28 applications for two platforms, starts them and compares them with BuildKit's, as root
+apps: $(venv)/dev.stamp test-packages ## Builds 28 applications, starts them and compares them with BuildKit's images, as root
 	$(bin)/python -m tests.apps $(ARGS)
 
 .PHONY: findings
-findings: ## Runs what findings/ says of other people's tools, which needs root and several minutes
+findings: ## Runs the scripts of findings/ about other projects' tools; needs root and several minutes
 	@for script in findings/*.sh; do echo "$$script"; bash "$$script"; done
 
 .PHONY: lock
-lock: ## Writes requirements/*.txt anew from pyproject.toml (ARGS=--upgrade: at newer versions)
+lock: ## Writes requirements/*.txt from pyproject.toml; ARGS=--upgrade: with newer versions
 	scripts/lock.sh $(ARGS)
 
 .PHONY: clean
-clean: ## Removes the virtual environment and what the tools left behind
+clean: ## Removes the virtual environment and the caches of the tools
 	rm -rf $(venv) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
 
-# Set-up. A stamp is renewed when the lock or pyproject.toml is newer; the packages of the machine are looked at each time.
+# Set-up. A stamp is made again if the lock or pyproject.toml is newer. The machine's packages are checked each time.
 
 .PHONY: demo-packages test-packages
 demo-packages:

@@ -1,8 +1,8 @@
 #!/bin/bash
-# Installs what `make` needs of Debian's or Ubuntu's packages and the machine lacks, and says what and why.
+# Installs the Debian or Ubuntu packages that `make` needs and the machine lacks, and says which and why.
 # Usage: scripts/system_packages.sh GROUP…     (groups: demo, test, bench, pictures)
 #
-# A tool counts by its command, not by its package: a crun from elsewhere is as good as Debian's.
+# The command of a tool counts, not its package: a crun from elsewhere is as good as Debian's.
 set -euo pipefail
 
 python=${PYTHON:-python3}
@@ -39,7 +39,7 @@ pictures|program:tmux|tmux|a terminal whose screen can be read
 END
 }
 
-there() { # there MARK: is what this mark stands for on the machine?
+there() { # there MARK: whether the machine has this program, module or library
   local name=${1#*:}
   case $1 in
     program:*) PATH="$PATH:/usr/sbin:/sbin" command -v "$name" >/dev/null ;;
@@ -48,7 +48,7 @@ there() { # there MARK: is what this mark stands for on the machine?
   esac
 }
 
-missing() { # missing GROUP…: the rows of the table that nothing on this machine satisfies
+missing() { # missing GROUP…: the rows of the table that this machine does not satisfy
   local group marks packages why mark found
   while IFS='|' read -r group marks packages why; do
     [[ " $* " == *" $group "* ]] || continue
@@ -102,24 +102,24 @@ apt() { "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
-# A mirror in mid-sync fails for one index and is right a moment later. What the other indexes have is enough to go on.
+# A mirror that is being synchronized fails for one index and works a moment later. The other indexes are enough to continue.
 for pause in 5 15 0; do
   apt update -o APT::Update::Error-Mode=any >"$log" 2>&1 && break
-  echo "apt-get update was not wholly successful: $(grep -m1 -E '^[EW]:' "$log" || tail -n1 "$log")"
+  echo "apt-get update failed in part: $(grep -m1 -E '^[EW]:' "$log" || tail -n1 "$log")"
   sleep "$pause"
 done
 
 packages=()
 while IFS='|' read -r _ _ alternatives _; do packages+=("$(candidate "$alternatives")"); done <<<"$rows"
 
-# Debian starts docker-registry for the whole network as soon as it is installed. Here each run starts its own on loopback.
+# Debian's package starts docker-registry for the whole network when it is installed. Each run here starts its own on loopback.
 if [[ " ${packages[*]} " == *" docker-registry "* && -d /run/systemd/system ]]; then
-  echo "The service docker-registry is kept from starting by itself (undo: systemctl unmask docker-registry)."
+  echo "The service docker-registry is masked so that it does not start by itself (undo: systemctl unmask docker-registry)."
   "${sudo[@]}" systemctl mask docker-registry.service >"$log" 2>&1 || cat "$log"
 fi
 
 if ! apt install -y --no-install-recommends "${packages[@]}" >"$log" 2>&1; then
-  # One package that cannot be had must not keep the others away.
+  # One unavailable package must not prevent the others.
   for package in "${packages[@]}"; do
     apt install -y --no-install-recommends "$package" >"$log" 2>&1 || { echo "apt-get install $package failed:"; tail -n 5 "$log"; }
   done
