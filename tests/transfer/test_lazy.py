@@ -1,7 +1,6 @@
 """Blobs that stay where they are until they are needed; copies between registries; the other format."""
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
@@ -20,7 +19,7 @@ from polyarch.registry import Credentials, Hosts, Registry
 from polyarch.store.store import Store
 from polyarch.transfer import copy as copier
 from polyarch.transfer import graph as graphs
-from polyarch.transfer import read_through
+from polyarch.transfer import origins
 from polyarch.transfer.copy import CopyOptions
 from polyarch.transfer.formats import Converted
 from polyarch.transfer.layout import OciLayout
@@ -30,18 +29,6 @@ from tests.oci import schemas
 from tests.oci.examples import AMD64, ARM64, attestation, image, index, multi_platform
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-def client() -> Iterator[Registry]:
-    with Registry(Hosts(), Credentials(None), "polyarch-test") as opened:
-        yield opened
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with Store.open(tmp_path / "store") as opened:
-        yield opened
 
 
 def uploads(registry: LocalRegistry) -> list[str]:
@@ -82,7 +69,7 @@ def test_a_push_of_what_is_there_asks_for_its_name_and_its_images_only(
         with Registry(Hosts(), Credentials(None), "polyarch-test") as client:
             before = len(registry.requests())
             sent = copier.send(ReadThroughSource(store, client), root.digest, client.repository(name), ["1.0"])
-            read_through.record_image(store, sent.descriptor, name)
+            origins.record_image(store, sent.descriptor, name)
             return sent, registry.requests()[before:]
 
     copier.copy(source, "app", store, [])
@@ -102,7 +89,7 @@ def test_a_name_that_was_moved_meanwhile_is_pushed_again(
     with Registry(Hosts(), Credentials(None), "polyarch-test") as client:
         repository = client.repository(name)
         copier.send(ReadThroughSource(store, client), root.digest, repository, ["1.0"])
-        read_through.record_image(store, root, name)
+        origins.record_image(store, root, name)
         index = graphs.read_node(store, root).document
         assert isinstance(index, Index)
         copier.send(ReadThroughSource(store, client), index.manifests[0].digest, repository, ["1.0"])
@@ -208,7 +195,7 @@ class TestLazily:
         name = f"{registry.address}/base:1"
         repository = client.repository(references.parse(name))
         copier.copy(repository, "1", store, [name], CopyOptions(platforms=(ARM64,)))
-        read_through.record_image(store, root, references.parse(name))
+        origins.record_image(store, root, references.parse(name))
         lazily = ReadThroughSource(store, client, fetch_manifests=False)
         with pytest.raises(NotFoundError, match="linux/amd64"):
             copier.copy(lazily, name, client.repository(references.parse(f"{registry.address}/copy")), ["x"])
@@ -248,7 +235,7 @@ class TestLazily:
                 raise RegistryError("it was cut off", retryable=retryable)
 
         blob = Descriptor(media_type="a/b", digest=digests.of(b"?"), size=1)
-        read_through.record_origins(store, [blob.digest], references.parse("x.y/base"))
+        origins.record(store, [blob.digest], references.parse("x.y/base"))
         with pytest.raises(RegistryError, match="cut off"):
             ReadThroughSource(store, cast(Registry, Failing())).fetch(blob)
         assert asked == ["x.y/base"] * times
@@ -297,7 +284,7 @@ class TestFormats:
 
 def test_an_unreachable_registry_is_said_so(tmp_path: Path, store: Store, client: Registry) -> None:
     blob = Descriptor(media_type="a/b", digest=digests.of(b"?"), size=1)
-    read_through.record_origins(store, [blob.digest], references.parse("127.0.0.1:1/gone"))
+    origins.record(store, [blob.digest], references.parse("127.0.0.1:1/gone"))
     with pytest.raises(RegistryError):
         ReadThroughSource(store, client).open_blob(blob)
 
@@ -305,6 +292,6 @@ def test_an_unreachable_registry_is_said_so(tmp_path: Path, store: Store, client
 def test_origins_are_few_and_the_latest_comes_first(store: Store) -> None:
     digest = digests.of(b"x")
     for number in [*range(20), 15]:
-        read_through.record_origins(store, [digest], references.parse(f"x.y/r{number}"))
-    assert [origin.path for origin in read_through.origins(store, digest)][:3] == ["r15", "r19", "r18"]
-    assert len(read_through.origins(store, digest)) == 8
+        origins.record(store, [digest], references.parse(f"x.y/r{number}"))
+    assert [origin.path for origin in origins.find(store, digest)][:3] == ["r15", "r19", "r18"]
+    assert len(origins.find(store, digest)) == 8

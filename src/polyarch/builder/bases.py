@@ -16,11 +16,12 @@ from polyarch.images import names
 from polyarch.oci import platform as platforms
 from polyarch.oci import reference as references
 from polyarch.oci.descriptor import Descriptor
-from polyarch.oci.document import Index, Manifest
-from polyarch.oci.place import Partial, Source
+from polyarch.oci.document import Index
+from polyarch.oci.place import Source
 from polyarch.oci.platform import Platform
 from polyarch.transfer import choose, select
-from polyarch.transfer import graph as graphs
+from polyarch.transfer import copy as copier
+from polyarch.transfer.copy import CopyOptions
 from polyarch.transfer.pool import WorkerPool
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class Bases:
         if not warning and not platforms.serves(config.platform, platform):
             warning = self._foreign(name, platform, str(config.platform))
         if source is not self._source:
-            self._import(source, descriptor, document)
+            self._import(source, descriptor, name)
         return Base(document.digest, config, f"{name}@{root.digest}", warning)
 
     def _foreign(self, name: str, platform: Platform, offered: str) -> str:
@@ -125,22 +126,15 @@ class Bases:
         if not self._pull:
             with names.suggesting(self._store, name):
                 return self._source, self._source.resolve(str(reference))
-        from polyarch.transfer import read_through
+        from polyarch.transfer.publish import remember_root
 
         root = self._registry.repository(reference).resolve(reference.version)
-        read_through.record_origins(self._store, [root.digest], reference)
+        remember_root(self._store, root.digest, reference)
         return self._source, root
 
-    def _import(self, source: Source, descriptor: Descriptor, manifest: Manifest) -> None:
+    def _import(self, source: Source, descriptor: Descriptor, name: str) -> None:
         """Bring an image from a layout into the store: its files may be gone when its layers are needed."""
-        for blob in (manifest.config, *manifest.layers):
-            # What its publisher serves, a layout need not have: it is fetched from there when somebody reads it.
-            if graphs.is_elsewhere(blob) and isinstance(source, Partial) and source.lacks(blob):
-                continue
-            if not self._store.has_blob(blob):
-                with source.open_blob(blob) as reader:
-                    self._store.write_blob(blob, reader)
-        self._store.write_manifest(descriptor, manifest.raw)
+        copier.copy(source, descriptor.digest, self._store, (), CopyOptions(called=name))
 
 
 def open_layouts(named: Mapping[str, tuple[Path, str]]) -> dict[str, tuple[Source, str]]:

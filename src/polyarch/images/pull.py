@@ -10,8 +10,7 @@ from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.platform import Platform
 from polyarch.oci.reference import Reference
 from polyarch.transfer import copy as copier
-from polyarch.transfer import read_through
-from polyarch.transfer.publish import remember_tag
+from polyarch.transfer.publish import remember_pull
 
 if TYPE_CHECKING:
     from polyarch.registry import Registry
@@ -48,18 +47,11 @@ def pull(
             copier.CopyOptions(platforms=platforms, unit=unit, called=reference.familiar()),
             emit,
         )
-    # What was left out now can be fetched later from where it is, and what came can be mounted there on a push.
-    graph = read_through.record_image(store, descriptor, reference)
+    graph = remember_pull(store, descriptor, reference)
     for layer in (blob for blob in graph.blobs if media_types.is_encrypted(blob.media_type)):
         emit(
             progress.Warned(
                 f"{reference.familiar()} has an encrypted layer ({layer.digest}): it can be pushed and saved, not run"
             )
         )
-    read_through.record_origins(
-        store, read_through.children(store.read_manifest(descriptor), descriptor.media_type), reference
-    )
-    if reference.tag:
-        # So that a later push of an index can say that somebody else changed it in the meantime.
-        remember_tag(store, reference, descriptor.digest)
     return Pulled(name, descriptor)

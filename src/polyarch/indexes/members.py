@@ -21,7 +21,7 @@ from polyarch.oci.document import Index, Manifest
 from polyarch.oci.place import Source
 from polyarch.transfer import copy as copier
 from polyarch.transfer import graph as graphs
-from polyarch.transfer import locate, read_through
+from polyarch.transfer import locate, publish, read_through
 from polyarch.transfer.compressed import compacted
 from polyarch.transfer.locate import LocatedImage, Places
 from polyarch.transfer.pool import WorkerPool
@@ -109,8 +109,7 @@ def _bring(places: Places, found: LocatedImage, graph: graphs.ImageGraph, name: 
     elif found.repository is None:
         copier.copy(found.source, name, places.store, (), copier.CopyOptions(present_only=True))
     else:
-        digests = [node.descriptor.digest for node in (*graph.indexes, *graph.manifests)]
-        read_through.record_origins(places.store, [*digests, *(blob.digest for blob in graph.blobs)], found.repository)
+        publish.remember_graph(places.store, graph, found.repository)
         source = read_through.ReadThroughSource(places.store, places.registry)
         _keep_configs(source, graph)
         for node in (*graph.manifests, *graph.indexes):

@@ -20,11 +20,11 @@ from polyarch.oci.place import Target
 from polyarch.oci.platform import Platform
 from polyarch.transfer.copy import CopyOptions, Sent, send
 from polyarch.transfer.publish import publish
+from polyarch.transfer.read_through import ReadThroughSource
 
 if TYPE_CHECKING:
     from polyarch.registry import Registry
     from polyarch.store import Store
-    from polyarch.transfer.read_through import ReadThroughSource
 
 _CHUNK = 1 << 20
 
@@ -36,7 +36,7 @@ class Exporter:
         self,
         store: "Store",
         registry: "Registry",
-        source: "ReadThroughSource",
+        source: ReadThroughSource,
         filesystems: Filesystems,
         export: Export,
         host: Platform,
@@ -81,8 +81,9 @@ class Exporter:
 
     def _keep(self, root: Descriptor, *, named: bool) -> None:
         """Names in the store. What its base left in a registry is fetched first: a name stands for a whole image."""
-        for blob in self._store.missing(root):
-            self._source.fetch(blob)
+        if self._store.missing(root):
+            passing = ReadThroughSource(self._store, self._registry, keep=False)
+            send(passing, root.digest, self._store, ())
         names = [str(name.tagged()) for name in self._export.names] if named else []
         self._store.assign([(name, root) for name in names or [""]])
 

@@ -311,7 +311,7 @@ class VertexPerformer:
         """A base's layer to be listed: kept where something runs, for which it will be unpacked, too."""
         if self._unpacks:
             return self._site.source.open_blob(blob)
-        return _Stoppable(self._site.source.pass_by(blob), lambda: self._cancelled or self._closed)
+        return _Stoppable(self._site.source.peek(blob), lambda: self._cancelled or self._closed)
 
 
 class _Stoppable:

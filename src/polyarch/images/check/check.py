@@ -24,6 +24,7 @@ from polyarch.oci.platform import Platform
 from polyarch.transfer import choose
 from polyarch.transfer import graph as graphs
 from polyarch.transfer.locate import Places
+from polyarch.transfer.read_through import ReadThroughSource
 
 if TYPE_CHECKING:
     from polyarch.store import Store
@@ -207,7 +208,7 @@ def _out_of_reach(source: Source, error: RegistryError, what: str, platform: str
 
     Raises the error itself where the image is the registry's.
     """
-    if not isinstance(source, sources.PeekSource) or not source.local:
+    if not isinstance(source, ReadThroughSource) or not source.stored:
         raise error
     message = f"the {what} is not in the store, and could not be looked at: {error.message}"
     return Finding(rule="blob-missing", severity="warning", message=message, platform=platform)

@@ -1,0 +1,78 @@
+"""In which repositories a blob or manifest was seen (containerd calls these the distribution sources).
+
+The cache keeps them, so losing it costs a pull, and a blob is sent where it could have been mounted. Only
+`publish.py` and `read_through.py` record origins.
+"""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from polyarch.oci import document as documents
+from polyarch.oci import reference as references
+from polyarch.oci.descriptor import Descriptor
+from polyarch.oci.digest import Digest
+from polyarch.oci.document import Index
+from polyarch.oci.reference import Reference
+from polyarch.transfer import graph as graphs
+from polyarch.transfer.graph import ImageGraph
+
+if TYPE_CHECKING:
+    from polyarch.store.store import Store
+
+_ORIGIN = "origin"
+# The latest sightings are the likeliest; older ones are only more requests.
+_REMEMBERED = 8
+
+
+def record(store: "Store", seen: Iterable[Digest], repository: Reference) -> None:
+    """Remember that `repository` has these blobs or manifests."""
+    name = str(repository.repository)
+    changed: dict[str, bytes] = {}
+    for digest in seen:
+        known = _known(store, digest)
+        if known[:1] != [name]:
+            others = [other for other in known if other != name]
+            changed[digest] = msgspec.json.encode([name, *others][:_REMEMBERED])
+    if changed:
+        store.cache.put_many(_ORIGIN, changed.items())
+
+
+def record_graph(store: "Store", graph: ImageGraph, repository: Reference) -> None:
+    """Remember that `repository` has all of an image that `graph` holds."""
+    nodes = [node.descriptor.digest for node in (*graph.indexes, *graph.manifests)]
+    record(store, [*nodes, *(blob.digest for blob in graph.blobs)], repository)
+
+
+def record_image(store: "Store", descriptor: Descriptor, repository: Reference) -> ImageGraph:
+    """Remember that `repository` has all that the store has of an image; what that is."""
+    graph = graphs.read(store, descriptor)
+    record_graph(store, graph, repository)
+    return graph
+
+
+def find(store: "Store", digest: Digest) -> tuple[Reference, ...]:
+    """The repositories that had the content when it was last seen, the latest first."""
+    return tuple(references.parse(name) for name in _known(store, digest))
+
+
+def is_known(store: "Store", digest: Digest) -> bool:
+    """Whether the content was seen in any repository."""
+    return bool(_known(store, digest))
+
+
+def children(raw: bytes, media_type: str) -> tuple[Digest, ...]:
+    """The digests that a manifest or index names."""
+    document = documents.load(raw, media_type or None)
+    if isinstance(document, Index):
+        return tuple(entry.digest for entry in document.manifests if graphs.is_manifest(entry))
+    return tuple(blob.digest for blob in graphs.blobs_of(document))
+
+
+def _known(store: "Store", digest: Digest) -> list[str]:
+    raw = store.cache.get(_ORIGIN, digest)
+    try:
+        return [] if raw is None else msgspec.json.decode(raw, type=list[str])
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return []  # the cache is disposable: what it cannot say was never said
