@@ -1,6 +1,8 @@
 """Small images, written into a store."""
 
+import contextlib
 import io
+from collections.abc import Iterator
 
 from polyarch.oci import digest as digests
 from polyarch.oci import index as indexes
@@ -9,6 +11,7 @@ from polyarch.oci import media_types
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.document import Index, Manifest
 from polyarch.store import Store
+from polyarch.store.locks import StoreLock
 
 
 def describe(raw: bytes, media_type: str = media_types.OCI_LAYER) -> Descriptor:
@@ -20,6 +23,13 @@ def write(store: Store, raw: bytes, media_type: str = media_types.OCI_LAYER) -> 
     descriptor = describe(raw, media_type)
     store.write_blob(descriptor, io.BytesIO(raw))
     return descriptor
+
+
+@contextlib.contextmanager
+def in_use(store: Store) -> Iterator[None]:
+    """While this lasts, the store is in the hands of another command, which is in the middle of its work."""
+    with contextlib.closing(StoreLock(store.layout.lock("store"))) as lock, lock:
+        yield
 
 
 def image(store: Store, content: bytes, name: str | None = None) -> Manifest:

@@ -9,7 +9,7 @@ from polyarch.errors import ConflictError, CorruptError
 from polyarch.oci import index as indexes
 from polyarch.oci.digest import Digest
 from polyarch.store import Keep, Reclaimed, Store
-from tests.store.images import describe, digests_of, image, index, write
+from tests.store.images import describe, digests_of, image, in_use, index, write
 
 X = "docker.io/library/x:1"
 
@@ -155,8 +155,8 @@ def test_a_damaged_manifest_stops_it_because_what_it_names_is_not_known(store_ro
         assert store.has_blob(made.layers[0])
 
 
-def test_it_waits_for_others_and_gives_up_in_time(store: Store, store_root: Path) -> None:
-    with Store.open(store_root) as other, other._lock, pytest.raises(ConflictError, match="in use"):
+def test_it_waits_for_others_and_gives_up_in_time(store: Store) -> None:
+    with in_use(store), pytest.raises(ConflictError, match="in use"):
         store.gc(timeout=0.05)
     assert names(store.gc(timeout=0.05)) == set()
 

@@ -9,7 +9,7 @@ import pytest
 
 from polyarch.store import Keep, Store, growth, trees
 from tests.people import Person
-from tests.store.images import image, write
+from tests.store.images import image, in_use, write
 
 KILO = 1000
 X = "docker.io/library/x:1"
@@ -135,7 +135,7 @@ def test_a_store_that_is_busy_is_tidied_another_time(store_root: Path) -> None:
     with Store.open(store_root, cache_limit=1) as store:
         write(store, b"small")
         store.snapshots.close()
-        with Store.open(store_root) as other, other._lock:
+        with in_use(store):
             store.close()
     assert keys(store_root) == ("one",)
     add(store_root, 1)

@@ -6,6 +6,8 @@ import pytest
 from polyarch.errors import PolyarchError
 from polyarch.store import Store
 from polyarch.store.growth import Growth
+from polyarch.store.leases import Lease
+from polyarch.store.locks import StoreLock
 from polyarch.store.snapshots import Snapshots
 
 KEY = "sha256:" + "0a" * 32
@@ -19,7 +21,9 @@ def make(store: Store, key: str, text: str = "content") -> Path:
 
 def after_a_reboot(store: Store) -> Snapshots:
     """The snapshots as a process sees them that runs in another boot of the machine."""
-    return Snapshots(store.layout, store._lock, store._lease, lambda point: None, Growth(store.cache), boot="another")
+    lock = StoreLock(store.layout.lock("store"))
+    lease = Lease(store.layout, lock)
+    return Snapshots(store.layout, lock, lease, lambda point: None, Growth(store.cache), boot="another")
 
 
 def test_a_snapshot_appears_when_it_is_committed(store: Store) -> None:

@@ -12,7 +12,7 @@ from polyarch.errors import ConflictError, CorruptError, NotFoundError
 from polyarch.oci import digest as digests
 from polyarch.oci import document as documents
 from polyarch.oci import index as indexes
-from polyarch.oci import media_types
+from polyarch.oci import media_types, reference
 from polyarch.oci.descriptor import REF_NAME, Descriptor
 from polyarch.oci.document import Index
 from polyarch.transfer import copy as copier
@@ -88,7 +88,7 @@ def test_a_name_always_means_what_it_was_given_last(given_names: list[tuple[str,
     for name, digest in expected.items():
         assert names.find(index, name, "here").digest == digest
     assert {found.name for found in names.entries(index)} >= {
-        name if name in ("a", "latest") else str(names._reference(name)) for name in expected
+        name if name in ("a", "latest") else str(reference.parse(name).tagged()) for name in expected
     }
 
 
