@@ -34,9 +34,9 @@ def copied(base: placement.Lookup, destination: str = "/srv/app/") -> arrange.Ar
         Base(directory("usr"), directory("etc", 0o700)),
     ],
 )
-def test_a_copy_lies_alike_on_bases_that_look_the_same_where_it_goes(other: Base) -> None:
+def test_a_copy_is_valid_on_bases_that_look_the_same_where_it_goes(other: Base) -> None:
     here = copied(placement.Empty())
-    assert here.lies_alike_on(other)
+    assert here.is_valid_on(other)
     assert list(copied(other).items) == list(here.items)
 
 
@@ -50,4 +50,4 @@ def test_a_copy_lies_alike_on_bases_that_look_the_same_where_it_goes(other: Base
     ],
 )
 def test_a_copy_is_worked_out_anew_where_the_base_looks_different(other: Base) -> None:
-    assert not copied(placement.Empty()).lies_alike_on(other)
+    assert not copied(placement.Empty()).is_valid_on(other)

@@ -3,9 +3,10 @@
 import pytest
 
 from polyarch.builder.perform.copy import modes, wildcards
+from polyarch.builder.perform.copy.entry_table import Lookup
 from polyarch.builder.perform.copy.files import FlatFiles
-from polyarch.builder.perform.copy.placed import CopyRules, Lookup
 from polyarch.builder.perform.copy.placement import Empty, Placement
+from polyarch.builder.perform.copy.rules import CopyRules
 from polyarch.dockerfile import glob
 from polyarch.errors import NotFoundError, PolyarchError
 from polyarch.layers.entry import Entry

@@ -100,7 +100,7 @@ class VertexPerformer:
         if any(isinstance(value, RunCommand) for value in vertices.values()):
             return
         self._unpacks = False
-        self._copies.pack_ahead(self._site.uploads)
+        self._copies.allow_packing_ahead(self._site.uploads)
         bases = dict.fromkeys(value.base for value in vertices.values() if isinstance(value, CopyFiles | MakeDirectory))
         images = [value for one in self._graph.layers(*bases) if isinstance(value := vertices[one], ImageLayers)]
         self.filesystems.foresee(layer for image in images for layer in self._image(image))

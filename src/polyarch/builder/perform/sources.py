@@ -1,6 +1,7 @@
-"""What copies and mounts take files from, but for stages: contexts, heredocs, downloads, each opened once."""
+"""The sources of copies and mounts that are not stages: contexts, heredocs and downloads, each opened once."""
 
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 
 from polyarch.builder.contexts.local import LocalContext as ContextFiles
@@ -14,49 +15,60 @@ from polyarch.builder.vertices import NOTHING, BuildGraph, Context, CopyFiles, C
 
 
 class CopySources:
-    """Opens the sources of one build; safe from many threads. `close` writes down the stats of its contexts."""
+    """Opens the sources of one build; safe from many threads. `close` stores the stats of its contexts."""
 
-    def __init__(self, graph: BuildGraph, site: StepEnvironment) -> None:
+    def __init__(self, graph: BuildGraph, environment: StepEnvironment) -> None:
         self._graph = graph
-        self._site = site
+        self._environment = environment
         self._lock = threading.Lock()
         self._contexts: dict[str, ContextFiles] = {}
 
     def close(self) -> None:
-        """Remember the stats of contexts for the next build."""
+        """Store the stats of contexts for the next build."""
         for context in self._contexts.values():
             context.remember()
 
     def files(self, vertex: Context | Inline | Http) -> SourceFiles:
-        """What is copied from such a vertex."""
+        """The files of such a vertex."""
         if isinstance(vertex, Inline):
             return inline(vertex.files, vertex.epoch or 0)
         if isinstance(vertex, Http):
-            downloads = self._site.downloads
+            downloads = self._environment.downloads
             return downloads.files(downloads.fetch(vertex.url, vertex.checksum), remote.file_name(vertex.url))
         context = self.context(vertex)
         with self._lock:
             return context.files
 
     def context(self, vertex: Context) -> ContextFiles:
-        """The build context of a vertex, walked when somebody asks for a file of it."""
+        """The build context of a vertex. It is walked when one of its files is first needed."""
         with self._lock:
             if vertex.name not in self._contexts:
-                self._contexts[vertex.name] = self._site.contexts(vertex.name)
+                self._contexts[vertex.name] = self._environment.contexts(vertex.name)
             return self._contexts[vertex.name]
 
+    def excluded(self, vertex: CopyFiles, paths: Iterable[str]) -> str:
+        """A sentence about the first of `paths` that exists in a context of this copy but is excluded; "" for none."""
+        sources = {part.source for part in vertex.parts if part.source}
+        contexts = [value for source in sources if isinstance(value := self._graph.vertices[source], Context)]
+        for context in contexts:
+            for path in paths:
+                hidden = self.context(context).hidden(path)
+                if hidden is not None:
+                    return f"; {hidden[0]} exists, but .dockerignore excludes it (pattern {hidden[1]})"
+        return ""
+
     def local(self, source: VertexId) -> SourceFiles | None:
-        """The files of a source that is of this machine and no stage; None for one that is."""
+        """The files of a source; None for a stage."""
         if not source:
             return None
         vertex = self._graph.vertices[source]
         return self.files(vertex) if isinstance(vertex, Context | Inline | Http) else None
 
     def shown(self, source: VertexId, vertex: Context) -> Path:
-        """The directory that a process sees of a context: itself where that is right, else a copy."""
+        """A directory that shows a context to a process: the context itself if possible, else a copy."""
         context = self.context(vertex)
         if context.plain:
             return context.root
         whole = CopyFiles(base=NOTHING, parts=(CopyPart(source=source, path="/"),), destination="/")
         arranged = arrange.arrange(whole, [context.files], placement.Empty(), None, no_archive)
-        return unpacked(arranged, self._site.store)
+        return unpacked(arranged, self._environment.store)

@@ -4,25 +4,24 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-# What a name comes to that nobody knows: so this one need not be known.
+# The account for unknown names, so this name need not be in the files.
 _ROOT = "root"
-# Gives the text of a file of the stage, symbolic links followed; None where there is none.
+# Returns the text of a file of the stage, following symlinks; None if there is no file.
 ReadText = Callable[[str], str | None]
 
 
 class Owner(msgspec.Struct, frozen=True):
-    """What an owner comes to: (uid, gid), and the names that no file knows, in words for people."""
+    """The ids (uid, gid) of an owner, and the names that were not found, as `user NAME` or `group NAME`."""
 
     ids: tuple[int, int]
     unknown: tuple[str, ...] = ()
 
 
 def owner(text: str, read: ReadText) -> Owner | None:
-    """The owner that `--chown` or USER says: None where it says nothing.
+    """The owner that `text`, a `--chown` or USER, means; None for an empty text.
 
-    A name that is not found is root, as in BuildKit (solver/llbsolver/ops/user_linux.go). A user's name alone takes
-    its primary group, a number alone is the group too, as is any user's with a group that is not there; a colon with
-    nothing behind it is group 0.
+    As in BuildKit (solver/llbsolver/ops/user_linux.go), an unknown name is root. Without a group, the group is the
+    primary one of a user's name, and the number itself for a number. An empty group after a colon is 0.
     """
     if not text:
         return None
@@ -56,7 +55,7 @@ def _is_number(text: str) -> bool:
 
 
 def _rows(text: str | None, name: str) -> Iterator[list[str]]:
-    """The lines for `name`; the first counts. Spaces around a line are no part of it (moby/sys/user)."""
+    """The records of `name`; the first counts. Spaces around a line are ignored (moby/sys/user)."""
     for line in (text or "").split("\n"):
         fields = line.strip().split(":")
         if fields[0] == name:
@@ -64,5 +63,5 @@ def _rows(text: str | None, name: str) -> Iterator[list[str]]:
 
 
 def _field(row: list[str], number: int) -> int:
-    """A numeric field; one that is missing or is no number is 0, as moby/sys/user reads it."""
+    """A numeric field; 0 if it is missing or not a number, as in moby/sys/user."""
     return int(row[number]) if len(row) > number and _is_number(row[number]) else 0

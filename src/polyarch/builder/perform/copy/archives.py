@@ -1,4 +1,4 @@
-"""Archives that ADD unpacks: told by their content, listed and read without writing their files anywhere."""
+"""Archives that ADD unpacks: recognised by their content, and read without unpacking their files to disk."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,12 +17,12 @@ _CHUNK = 1 << 20
 
 
 class AddedArchive(FlatFiles):
-    """The members of a tar that lies uncompressed in `spool`, a file of its owner's."""
+    """The members of a tar. `spool` is an uncompressed copy of it, which the caller owns."""
 
     def __init__(self, listing: Listing, spool: Path, key: str) -> None:
         self._spool = spool
         self._key = key
-        # A name may stand there twice, and a hard link keep the first file of that name.
+        # A name may occur twice, and a hard link between the two means the first.
         self._by_name: dict[str, ListedEntry] = {}
         self._members: list[tuple[Entry, str]] = []
         for entry in listing.entries:
@@ -33,9 +33,9 @@ class AddedArchive(FlatFiles):
         super().__init__((), self._slice, lambda name: f"{key} {name}")
 
     def order(self) -> list[tuple[Entry, str]]:
-        """The members as they stand in the tar, which is the order in which later ones win; and how each is asked for.
+        """The members in the order of the tar, each with the name for `content` and `fingerprint`.
 
-        A member's content is that of its name here, which is its path where no other member has that.
+        The name is the member's path, unless an earlier member has the same path.
         """
         return self._members
 
@@ -45,7 +45,7 @@ class AddedArchive(FlatFiles):
 
 
 class _Slice:
-    """The content of a member: a part of a file, holes as zeros. It owns the open file until `close`."""
+    """The content of a member, with holes as zeros. It owns the open file until `close`."""
 
     def __init__(self, path: Path, entry: ListedEntry) -> None:
         self._file = open(path, "rb", buffering=0)  # noqa: SIM115 - closed by close()
@@ -81,10 +81,10 @@ class _FilePart:
 
 
 def open_archive(content: Content, spool: Path, key: str, limit: int = LARGEST) -> AddedArchive | None:
-    """The archive in `content`, or None if it is no tar, compressed in a known way or not.
+    """The archive in `content`; None if it is not a tar, plain or compressed in a known way.
 
-    As docker decides it: by what the bytes are, never by a name. `spool` is a free path that the caller owns, `limit`
-    how many bytes its files may have.
+    As in docker, the bytes decide and never the name. `spool` is an unused path that the caller owns. `limit` is how
+    many bytes the uncompressed archive may have.
     """
     if not is_archive(content):
         return None
@@ -97,7 +97,7 @@ def open_archive(content: Content, spool: Path, key: str, limit: int = LARGEST) 
 
 
 def is_archive(content: Content) -> bool:
-    """Whether `content` begins as a tar does, compressed in a known way or not. Its name does not matter."""
+    """Whether `content` begins like a tar, plain or compressed in a known way."""
     with opened(content) as plain:
         try:
             return begins(plain)

@@ -1,7 +1,7 @@
-"""COPY, ADD and WORKDIR: from sources and rules to the items of a layer. Nothing is unpacked for it.
+"""What the layer of a COPY, ADD or WORKDIR will hold, worked out from listings: nothing is unpacked or read for it.
 
-`arrange` settles what the layer will hold from listings alone; `fingerprint` tells two such arrangements apart by
-content, so that a copy is packed once for all the platforms on whose bases it comes to lie alike.
+The result is an `Arrangement`. Its fingerprint compares arrangements by content, so a layer is packed once for all
+platforms on whose bases it is the same.
 """
 
 import hashlib
@@ -13,10 +13,11 @@ import msgspec
 from polyarch.builder.perform.copy import modes, wildcards
 from polyarch.builder.perform.copy import placement as placing
 from polyarch.builder.perform.copy.archives import AddedArchive
+from polyarch.builder.perform.copy.entry_table import Items, Lookup, Placed
 from polyarch.builder.perform.copy.files import SourceFiles
-from polyarch.builder.perform.copy.placed import CopyRules, Items, Lookup, Placed
+from polyarch.builder.perform.copy.followed_links import FollowedLinks, links_on
 from polyarch.builder.perform.copy.placement import Placement
-from polyarch.builder.perform.copy.symlinks import Through, links_on
+from polyarch.builder.perform.copy.rules import CopyRules, PathFilter
 from polyarch.builder.perform.copy.unpack import unpack
 from polyarch.builder.vertices import CopyFiles
 from polyarch.dockerfile import glob, ignorefile
@@ -24,18 +25,19 @@ from polyarch.dockerfile.source import DockerfileError
 from polyarch.errors import NotFoundError, PolyarchError
 from polyarch.layers.entry import Content, Entry, Item, plain
 
-# Opens what is at a path of a source as an archive, or says that it is none.
+# A list of more files is not worth its space.
 _MOST_FILES = 20_000
 
+# Opens a path of a source as an archive; None if it is not one.
 OpenArchive = Callable[[SourceFiles, str], AddedArchive | None]
 
 
 class Arrangement(msgspec.Struct, frozen=True):
-    """The entries of a layer, and the sources that their bytes come from, by the numbers in `Placed.origin`.
+    """The entries of a layer, and the sources of their bytes, by the numbers in `Placed.origin`.
 
-    `asked` is all that was asked of the base. On another that gives the same answers the same copy comes to lie alike.
-    `nothing` says that no source had anything to take, which only patterns may do; `unusable` is a directory that
-    `--chmod` closed to all but root.
+    `asked` records each lookup in the base and its answer. The arrangement is valid on any base that answers the same.
+    `nothing` is whether no file was found, which is allowed for patterns only. `unusable` is a directory that only root
+    can enter because of `--chmod`.
     """
 
     items: Items
@@ -45,13 +47,13 @@ class Arrangement(msgspec.Struct, frozen=True):
     unusable: str = ""
     _known: dict[bool, str] = msgspec.field(default_factory=dict)
 
-    def lies_alike_on(self, base: Lookup) -> bool:
-        """Whether the copy of these sources would be this one on `base`, too."""
-        # Of the root only its being there matters, and no layer lists it.
+    def is_valid_on(self, base: Lookup) -> bool:
+        """Whether the same copy on `base` has this arrangement, too."""
+        # No layer lists the root, so its metadata does not matter.
         return all(_looks_like(base.entry(path), answer) for path, answer in self.asked.items() if path)
 
     def contents(self) -> Iterator[Item]:
-        """The layer's members and where their bytes are, in the order of a tar."""
+        """The entries of the layer and the locations of their bytes, in the order of a tar."""
         return ((placed.entry, self._content(placed)) for placed in self.items)
 
     def _content(self, placed: Placed) -> Content | None:
@@ -61,9 +63,9 @@ class Arrangement(msgspec.Struct, frozen=True):
         return self.sources[number].content(path)
 
     def fingerprint(self, *, times: bool) -> str:
-        """A digest of all that the layer will hold, its files' times only with `times`.
+        """A digest of everything that the layer will hold; the times of files only with `times`.
 
-        Times are no reason to make a layer again, as in BuildKit: a fresh clone has new ones.
+        As in BuildKit, other times alone do not make another layer: a fresh clone has new ones.
         """
         if times in self._known:
             return self._known[times]
@@ -77,19 +79,19 @@ class Arrangement(msgspec.Struct, frozen=True):
         return self._known.setdefault(times, f"sha256:{digest.hexdigest()}")
 
     def fingerprints(self) -> dict[str, str]:
-        """What changes with each file that is taken, by its path in the source, for who compares two builds.
+        """A short text that changes with the file, for each path in the source. It serves to compare two builds.
 
-        Empty for more files than are worth the room.
+        Empty if there are more than 20,000 files.
         """
-        found: dict[str, str] = {}
+        prints: dict[str, str] = {}
         for placed in self.items:
             entry = placed.entry
             number, path = placed.origin or (0, entry.path)
             content = self.sources[number].fingerprint(path) if placed.origin is not None else entry.link
-            found[path] = f"{entry.kind} {entry.mode:o} {content[-16:]}"
-            if len(found) > _MOST_FILES:
+            prints[path] = f"{entry.kind} {entry.mode:o} {content[-16:]}"
+            if len(prints) > _MOST_FILES:
                 return {}
-        return found
+        return prints
 
 
 def arrange(
@@ -101,7 +103,7 @@ def arrange(
 ) -> Arrangement:
     """What the layer of `vertex` holds; `sources` are those of its parts, in order.
 
-    Raises NotFoundError for a path that is not there, PolyarchError where types collide.
+    Raises NotFoundError for a missing path, PolyarchError if a file meets a directory.
     """
     mode = modes.parse(vertex.mode) if vertex.mode else None
     rules = CopyRules(owner=owner, mode=mode, time=vertex.epoch or 0, exclude=_excluding(vertex.exclude))
@@ -113,44 +115,44 @@ def arrange(
             used += _with_parents(placement, files, (number, len(used)), part.path, vertex.destination, rules)
             continue
         path = part.path.strip("/")
-        found = _named(files, part.path, rules.exclude) if part.pattern else [path]
-        for one in found:
-            archive = open_archive(files, one) if part.unpack else None
+        paths = _named(files, part.path, rules.exclude) if part.pattern else [path]
+        for path in paths:
+            archive = open_archive(files, path) if part.unpack else None
             if archive is not None:
                 used.append(archive)
                 unpack(placement, len(used) - 1, archive.order(), vertex.destination, rules)
             else:
-                placement.copy(files, number, one, vertex.destination, rules)
+                placement.copy(files, number, path, vertex.destination, rules)
     items = placement.items(rules.time, vertex.epoch)
-    for one in items.paths():
-        if ".wh." in one:
-            _refuse_whiteout(one)
+    for placed in items.paths():
+        if ".wh." in placed:
+            _refuse_whiteout(placed)
     return Arrangement(items, used, asked.answers, placement.taken == 0, placement.unusable)
 
 
 class _Asked:
-    """A base that remembers what it was asked, and what it said."""
+    """A base that records each lookup and its answer."""
 
     def __init__(self, base: Lookup) -> None:
         self._base = base
         self.answers: dict[str, Entry | None] = {}
 
     def entry(self, path: str) -> Entry | None:
-        """As of `laid.Lookup`."""
+        """Implements `Lookup.entry`."""
         if path not in self.answers:
             self.answers[path] = self._base.entry(path)
         return self.answers[path]
 
 
 def _looks_like(one: Entry | None, other: Entry | None) -> bool:
-    """Whether two answers lead to the same layer, in which no time of a base is found again."""
+    """Whether two answers lead to the same layer. Times do not matter: no layer has a time of its base."""
     if one is None or other is None:
         return one is other
     return _portable(plain(one, mtime=0)) == _portable(plain(other, mtime=0))
 
 
-def _named(files: SourceFiles, pattern: str, exclude: Callable[[str, bool], int] | None) -> list[str]:
-    """What a source names. Of what a wildcard finds, `--exclude` leaves out what it matches, as the reference says."""
+def _named(files: SourceFiles, pattern: str, exclude: PathFilter | None) -> list[str]:
+    """The paths that match a pattern. As documented for Dockerfiles, `--exclude` removes matches of a wildcard."""
     found = list(wildcards.matches(files, pattern, wildcard))
     wild = wildcards.wild_parts(pattern)
     if exclude is None or not wild:
@@ -167,9 +169,9 @@ def _named(files: SourceFiles, pattern: str, exclude: Callable[[str, bool], int]
 def _with_parents(
     placement: Placement, files: SourceFiles, numbers: tuple[int, int], path: str, destination: str, rules: CopyRules
 ) -> list[SourceFiles]:
-    """`--parents`: what matches keeps its directories, from the pivot `/./` on where there is one.
+    """Place the matches of `--parents`, which keep their directories; those before a pivot `/./` are dropped.
 
-    `numbers` are those of the source and of the next new one; the new ones are returned.
+    `numbers` are the number of the source and the next free one. Returns the sources that were added.
     """
     above, pivot, pattern = path.partition("/./")
     if not pivot:
@@ -191,14 +193,14 @@ def _with_parents(
         source, number = files, numbers[0]
         links = links_on(files, placing.resolve(files, top), wildcards.literal_parts(pattern)[: pattern.count("/")])
         if links:
-            source, number = Through(files, links), numbers[1] + len(new)
+            source, number = FollowedLinks(files, links), numbers[1] + len(new)
             new.append(source)
         placement.copy(source, number, top, destination.rstrip("/") + "/", included)
     return new
 
 
 def _refuse_whiteout(path: str) -> None:
-    """In a layer such a name says that another file is deleted, so the file itself cannot be there."""
+    """A file with such a name cannot be in a layer, where the name means that another file is deleted."""
     if any(part.startswith(".wh.") for part in path.split("/")):
         raise PolyarchError(
             f"/{path} cannot be in an image: in a layer, a name that begins with .wh. deletes another file",
@@ -207,14 +209,14 @@ def _refuse_whiteout(path: str) -> None:
 
 
 def wildcard(pattern: str, name: str) -> bool:
-    """Go's filepath.Match; a pattern that is none matches nothing, as where BuildKit resolves wildcards."""
+    """Go's filepath.Match. An invalid pattern matches nothing, as in BuildKit's resolver of wildcards."""
     try:
         return glob.match(pattern, name)
     except DockerfileError:
         return False
 
 
-def _excluding(texts: Sequence[str]) -> Callable[[str, bool], int] | None:
+def _excluding(texts: Sequence[str]) -> PathFilter | None:
     if not texts:
         return None
     matcher = ignorefile.matcher(ignorefile.patterns(texts))
@@ -222,14 +224,14 @@ def _excluding(texts: Sequence[str]) -> Callable[[str, bool], int] | None:
     def excluded(relative: str, directory: bool) -> int:
         if not matcher.matches(relative):
             return 0
-        # A directory that a `!` pattern reaches into is walked all the same, and comes with what is found there.
+        # If a `!` pattern may match below an excluded directory, the directory is walked, and copied with a match.
         return 2 if not directory or matcher.skips(relative, matcher.enter(relative)) else 1
 
     return excluded
 
 
 def make_directory(path: str, owner: tuple[int, int] | None, base: Lookup, epoch: int | None) -> Arrangement:
-    """WORKDIR: the directory and its missing parents, 0755, the user's; nothing where it is there already."""
+    """WORKDIR: the directory and its missing parents with mode 0755; nothing if the directory exists."""
     placement = Placement(base)
     rules = CopyRules(owner=owner, time=epoch or 0)
     placement.make_directories(placing.resolve(placement, path), rules)
@@ -253,4 +255,4 @@ def _portable(entry: Entry) -> tuple[object, ...]:
 
 
 def no_archive(source: SourceFiles, path: str) -> None:
-    """For keys: an archive's content says all of what it unpacks to."""
+    """An `OpenArchive` for keys: the content of an archive determines what it unpacks to."""

@@ -1,4 +1,4 @@
-"""What files are copied from: contexts, heredocs, downloads and stages, all asked the same questions."""
+"""Trees of files to copy from: heredocs, downloads and stages. They all implement `SourceFiles`, as contexts do."""
 
 import hashlib
 import posixpath
@@ -19,17 +19,17 @@ ROOT = Entry(path="", kind="directory", mode=0o755)
 
 
 class SourceFiles(placement.SourceTree, Protocol):
-    """A tree whose files can be read, and told from others by their content."""
+    """A tree whose files can be read, and compared by content."""
 
     def content(self, path: str) -> Content:
-        """Where the bytes of a file are. Raises NotFoundError."""
+        """The location of a file's bytes. Raises NotFoundError."""
 
     def fingerprint(self, path: str) -> str:
-        """What changes when the bytes of a file do, or "" where `key` says it for all of them."""
+        """A text that changes if the bytes of the file do."""
 
 
 class FlatFiles:
-    """Files that are known one by one: a context after its walk, a heredoc, a download."""
+    """Files of which all entries are known, as a heredoc's or a download's."""
 
     def __init__(
         self,
@@ -52,28 +52,28 @@ class FlatFiles:
                 self._names.setdefault(parent, []).append(name)
 
     def entry(self, path: str) -> Entry | None:
-        """As of `placement.Tree`."""
+        """Implements `Lookup.entry`."""
         return self._entries.get(path)
 
     def names(self, path: str) -> tuple[str, ...]:
-        """As of `placement.Tree`."""
+        """Implements `SourceTree.names`."""
         return tuple(sorted(self._names.get(path, ())))
 
     def inode(self, path: str) -> str:
-        """As of `placement.Tree`."""
+        """Implements `SourceTree.inode`."""
         return self._inodes.get(path, "")
 
     def content(self, path: str) -> Content:
-        """As of `SourceFiles`."""
+        """Implements `SourceFiles.content`."""
         return self._content(self._inodes.get(path, path))
 
     def fingerprint(self, path: str) -> str:
-        """As of `SourceFiles`."""
+        """Implements `SourceFiles.fingerprint`."""
         return self._fingerprint(self._inodes.get(path, path))
 
 
 def inline(files: Sequence[tuple[str, str]], time: int = 0) -> FlatFiles:
-    """The files of heredocs: 0644 and root's, as BuildKit makes them, with a time that does not change."""
+    """The files of heredocs. As in BuildKit, they have mode 0644 and belong to root; their time is `time`."""
     contents = {name: text.encode("utf-8", "surrogateescape") for name, text in files}
     entries: list[Entry] = []
     for name, data in contents.items():
@@ -90,7 +90,7 @@ class StageFiles:
         self._tree = filesystems.tree(stack)
 
     def entry(self, path: str) -> Entry | None:
-        """As of `placement.Tree`."""
+        """Implements `Lookup.entry`."""
         if not path:
             found = self._tree.lookup("")
             return found.entry if found is not None else ROOT
@@ -98,28 +98,28 @@ class StageFiles:
         return None if node is None else node.entry
 
     def names(self, path: str) -> tuple[str, ...]:
-        """As of `placement.Tree`."""
+        """Implements `SourceTree.names`."""
         return tuple(name_of(child) for child in self._tree.children(path))
 
     def inode(self, path: str) -> str:
-        """As of `placement.Tree`."""
+        """Implements `SourceTree.inode`."""
         node = self._tree.lookup(path)
         return path if node is None else f"{node.layer} {node.source.path}"
 
     def content(self, path: str) -> Content:
-        """As of `SourceFiles`."""
+        """Implements `SourceFiles.content`."""
         node = self._tree.lookup(path)
         if node is None:
             raise NotFoundError(f'"/{path}": not found')
         return self._filesystems.content(self._layer(node), node.source)
 
     def fingerprint(self, path: str) -> str:
-        """As of `SourceFiles`: the layer that the file is from says it."""
+        """Implements `SourceFiles.fingerprint` by the layer that the file is in and its path there."""
         node = self._tree.lookup(path)
         return "" if node is None else f"{self._layer(node).key} {node.source.path}"
 
     def text(self, path: str) -> str | None:
-        """The content of a small text file, symbolic links followed; None where there is no file."""
+        """The content of a small text file, following symlinks; None if there is no file."""
         return self._filesystems.text(self._stack, path)
 
     def _layer(self, node: TreeNode) -> Layer:

@@ -1,4 +1,4 @@
-"""`--chmod`: octal, or symbolic as chmod(1) takes it (`u+x,go=rX`). Pure."""
+"""`--chmod`: octal modes, and symbolic ones as in chmod(1) (`u+x,go=rX`). Pure."""
 
 import re
 
@@ -13,13 +13,13 @@ _BITS = {"r": 4, "w": 2, "x": 1}
 
 
 class Mode(msgspec.Struct, frozen=True):
-    """A parsed `--chmod`. `octal` is None where it is symbolic."""
+    """A parsed `--chmod`. `octal` is None if the mode is symbolic."""
 
     octal: int | None
     clauses: tuple[tuple[str, str], ...] = ()
 
     def apply(self, mode: int, *, directory: bool) -> int:
-        """The twelve permission bits that `mode` becomes."""
+        """The twelve permission bits that result from `mode`."""
         if self.octal is not None:
             return self.octal
         for who, actions in self.clauses:
@@ -29,7 +29,7 @@ class Mode(msgspec.Struct, frozen=True):
 
 
 def parse(text: str) -> Mode:
-    """The mode that `--chmod=text` asks for. Raises UsageError with BuildKit's words."""
+    """Parse the value of `--chmod`. Raises UsageError with BuildKit's message."""
     if text.isdigit():
         value = int(text, 8) if all(digit in "01234567" for digit in text) else -1
         if not 0 <= value <= 0o7777:
@@ -52,8 +52,8 @@ def parse(text: str) -> Mode:
 def _apply(mode: int, who: str, operator: str, permissions: str, directory: bool) -> int:
     classes = "ugo" if not who or "a" in who else who
     bits = special = mask = 0
-    for one in classes:
-        shift = _SHIFT[one]
+    for user_class in classes:
+        shift = _SHIFT[user_class]
         mask |= 7 << shift
         for letter in permissions:
             if letter in _BITS:
@@ -70,6 +70,6 @@ def _apply(mode: int, who: str, operator: str, permissions: str, directory: bool
         return mode | bits | special
     if operator == "-":
         return mode & ~(bits | special)
-    # What `=` does not name it clears, but for the sticky bit.
+    # `=` clears the bits that it does not set, except the sticky bit.
     cleared = mask | (0o4000 if "u" in classes else 0) | (0o2000 if "g" in classes else 0)
     return (mode & ~cleared) | bits | special

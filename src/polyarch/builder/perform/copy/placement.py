@@ -1,9 +1,9 @@
-"""Where a copied file comes to lie: COPY's rules as a pure function over two trees.
+"""Where COPY puts each file: pure rules over a source tree and the base that is copied into.
 
-The rules are those of BuildKit's copy (tonistiigi/fsutil): the destination is resolved through symlinks as if its
-file system were the root; a directory stands for what is in it; the metadata of a directory that is there already
-stays at the top and is overwritten below it; a file replaces anything but a directory, a directory nothing but a
-directory. What comes out is the list of a layer's entries, parents first, each with the source file that fills it.
+They are the rules of BuildKit's copy (tonistiigi/fsutil). Symlinks in the destination are resolved inside the base.
+Copying a directory copies its contents. A directory that exists keeps its metadata if it is the destination itself;
+below the destination the source's metadata replaces it. A file replaces anything except a directory, and a directory
+replaces only directories. The result is a list of entries, parents first, each with the source file that fills it.
 """
 
 import posixpath
@@ -12,7 +12,8 @@ from typing import Protocol
 
 import msgspec
 
-from polyarch.builder.perform.copy.placed import CopyRules, Items, Laid, Lookup, Placed, Taken, changed, join
+from polyarch.builder.perform.copy.entry_table import CopiedDirectory, EntryTable, Items, Lookup, Placed, join
+from polyarch.builder.perform.copy.rules import CopyRules, changed
 from polyarch.errors import NotFoundError, PolyarchError
 from polyarch.layers.entry import Entry, plain
 from polyarch.layers.longpaths import shown
@@ -23,14 +24,14 @@ _LONGEST_PATH = 4096
 
 
 class CollisionError(PolyarchError):
-    """A directory where a file is to go, or the other way round."""
+    """A directory is where a file has to go, or a file where a directory has to."""
 
 
 class SourceTree(Lookup, Protocol):
-    """What is asked of one that is copied from, too. Its hard links are files that share an `inode`."""
+    """A file system that is copied from. Its hard links are entries of kind `file` that share an `inode`."""
 
     def inode(self, path: str) -> str:
-        """What is the same for all the names of one file, and for no other file; "" for one that has a single name."""
+        """An id that all names of one file share, and no other file has; "" for a file with one name."""
 
     def names(self, path: str) -> tuple[str, ...]:
         """The names in a directory, sorted."""
@@ -50,7 +51,7 @@ class Empty:
 
 
 def resolve(tree: Lookup, path: str) -> str:
-    """The path that `path` leads to, every symlink followed inside the root; what is missing stays as written.
+    """The path that `path` leads to: symlinks are followed inside the root, missing parts stay as written.
 
     Raises ConflictError for a loop.
     """
@@ -58,39 +59,39 @@ def resolve(tree: Lookup, path: str) -> str:
 
 
 class Placement:
-    """The layer in the making: what is in it so far, over what is below it."""
+    """A layer that is being made on a base. `entry` answers for both, so that a copy sees the ones before it."""
 
     def __init__(self, base: Lookup) -> None:
         self._base = base
-        self._laid = Laid()
+        self._table = EntryTable()
         self._links: dict[str, str] = {}
         self._inodes = 0
-        # The directories of the layer where the base has nothing: it is not asked for what is in them.
+        # Directories of the layer that the base does not have: the base is not asked for their contents.
         self._new: set[str] = set()
-        self._taken: Taken | None = None
-        # How many files, directories and archives of sources are in it.
+        self._current: CopiedDirectory | None = None
+        # How many files, directories and archives of the sources were taken.
         self.taken = 0
         # A directory that an octal mode for files has made impossible to enter.
         self.unusable = ""
 
     def entry(self, path: str) -> Entry | None:
-        """What lies at `path` in the layer, else below it."""
-        placed = self._laid.get(path)
+        """The entry at `path` in the layer, else in the base."""
+        placed = self._table.get(path)
         return placed.entry if placed is not None else self._below(path)
 
     def _below(self, path: str) -> Entry | None:
         return None if path.rpartition("/")[0] in self._new else self._base.entry(path)
 
     def placed(self, path: str) -> Placed | None:
-        """What this layer has at `path`."""
-        return self._laid.get(path)
+        """The entry at `path` in the layer alone."""
+        return self._table.get(path)
 
     def items(self, time: int = 0, epoch: int | None = None) -> Items:
-        """All entries, parents first, as of `Laid.items`. Nothing must be placed any more."""
-        return Items(self._laid, self._base, time, epoch)
+        """All entries, see `EntryTable.items`. Nothing may be placed after this call."""
+        return Items(self._table, self._base, time, epoch)
 
     def make_directories(self, path: str, rules: CopyRules) -> None:
-        """Make the directory `path` (resolved) and its parents where they are missing."""
+        """Make the directory `path` (resolved) and its parents unless they exist."""
         missing: list[str] = []
         while path:
             found = self.entry(path)
@@ -100,22 +101,21 @@ class Placement:
                 break
             missing.append(path)
             path = posixpath.dirname(path)
-        # BuildKit makes them with mkdir(2) and a umask of 022: no special bits, and nothing that others may write.
+        # BuildKit calls mkdir(2) with a umask of 022: no special bits, and no write permission for others.
         mode = 0o755 if rules.mode is None or rules.mode.octal is None else rules.mode.octal & 0o755
         uid, gid = rules.owner or (0, 0)
         if missing:
-            self._look_at_mode(missing[-1], mode, rules)
-        for one in reversed(missing):
-            self.put(Placed(Entry(path=one, kind="directory", mode=mode, uid=uid, gid=gid, mtime=rules.time)))
+            self._note_mode(missing[-1], mode, rules)
+        for directory in reversed(missing):
+            self.put(Placed(Entry(path=directory, kind="directory", mode=mode, uid=uid, gid=gid, mtime=rules.time)))
 
     def copy(self, source: SourceTree, number: int, path: str, destination: str, rules: CopyRules) -> None:
-        """Copy what lies at `path` of `source` (its symlinks followed) to `destination`, absolute.
+        """Copy `path` of `source`, following its symlinks, to the absolute `destination`.
 
-        `number` is what `Placed.origin` calls the source.
-
-        Raises CollisionError where types collide, NotFoundError where there is nothing at `path`.
+        `number` is the source's number for `Placed.origin`. Raises CollisionError if a file meets a directory,
+        NotFoundError if `path` does not exist.
         """
-        # Each copy has its own memory of inodes: two sources of one COPY do not share hard links.
+        # Each source has its own inodes: two sources of one COPY do not share hard links.
         self._links = {}
         directory = destination.endswith("/") or posixpath.basename(destination) == "."
         first = destination if directory else posixpath.dirname(destination)
@@ -148,18 +148,18 @@ class Placement:
             mtime=entry.mtime,
             xattrs=tuple(sorted((dict(original.entry.xattrs) | dict(entry.xattrs)).items())),
         )
-        self._laid.files[inode] = shared
+        self._table.files[inode] = shared
         self.put(Placed(shared, original.origin, inode))
 
     def remove_below(self, path: str) -> None:
-        """Forget what this layer has in `path`, which is to be no directory any more."""
-        self._laid.remove_below(path)
+        """Remove everything below `path`, which will not be a directory any longer."""
+        self._table.remove_below(path)
 
     def _followed(self, path: str) -> Entry | None:
         return self.entry(resolve(self, path))
 
     def _copy(self, walk: "_Walk", entry: Entry, target: str) -> None:
-        """Copy `entry`, which lies at the top of the walk, to `target`.
+        """Copy `entry`, the top of the walk, to `target`.
 
         Iterative: a tree may be thousands of directories deep.
         """
@@ -181,7 +181,7 @@ class Placement:
     def _visit(self, walk: "_Walk", entry: Entry, step: "_Step") -> bool | None:
         """Place one entry, if the rules take it.
 
-        Returns whether all below it is included, and None where nothing below it is to be visited.
+        Returns whether everything below it is included, or None if nothing below it has to be visited.
         """
         rules = walk.rules
         directory = entry.kind == "directory"
@@ -208,7 +208,7 @@ class Placement:
         return included
 
     def _copy_parents(self, walk: "_Walk", path: str, relative: str, target: str) -> None:
-        """With patterns, a directory that matches none comes only when something below it does, as it is there."""
+        """With patterns, a directory that matches none of them is copied only if something below it is."""
         if walk.rules.include is None and walk.rules.exclude is None:
             return
         steps: list[tuple[str, str]] = []
@@ -226,8 +226,8 @@ class Placement:
                 self._put_directory(changed(entry, place, walk.rules), walk.rules)
             elif found.kind != "directory":
                 raise CollisionError(f"cannot copy to non-directory: /{place}")
-            elif above != walk.top and place not in self._laid:
-                # What is there already gets the mode, and keeps the rest.
+            elif above != walk.top and place not in self._table:
+                # An existing directory gets the mode, and keeps the rest.
                 entry = walk.source.entry(above)
                 assert entry is not None, above
                 self.put(Placed(plain(found, mode=entry.mode, mtime=walk.rules.time)))
@@ -241,7 +241,7 @@ class Placement:
             self._put_directory(changed(entry, target, rules), rules)
 
     def _put_directory(self, entry: Entry, rules: CopyRules) -> None:
-        self._look_at_mode(entry.path, entry.mode, rules)
+        self._note_mode(entry.path, entry.mode, rules)
         self.put(Placed(entry))
 
     def _place_file(self, walk: "_Walk", entry: Entry, step: "_Step") -> None:
@@ -265,34 +265,34 @@ class Placement:
             self._take(walk, step)
 
     def _take(self, walk: "_Walk", step: "_Step") -> None:
-        """Let the layer have a file of one name, as it lies in the source."""
+        """Put a file that has one name and keeps it into the layer."""
         _check_length(step.target)
         above, directory = step.path.rpartition("/")[0], step.target.rpartition("/")[0]
-        taken = self._taken
-        if taken is None or taken.path != above or taken.target != directory or taken.rules is not walk.rules:
-            taken = None
-        if taken is None or taken.source is not walk.source or taken.number != walk.number:
-            taken = self._taken = Taken(walk.source, walk.number, walk.rules, above, directory)
-        self._laid.put(directory, step.name, taken)
+        current = self._current
+        if current is None or current.path != above or current.target != directory or current.rules is not walk.rules:
+            current = None
+        if current is None or current.source is not walk.source or current.number != walk.number:
+            current = self._current = CopiedDirectory(walk.source, walk.number, walk.rules, above, directory)
+        self._table.put(directory, step.name, current)
 
-    def _look_at_mode(self, directory: str, mode: int, rules: CopyRules) -> None:
-        """Remember a directory that somebody may read, and not enter."""
+    def _note_mode(self, directory: str, mode: int, rules: CopyRules) -> None:
+        """Remember a directory that has permission to read for a class of users, but not to enter."""
         if rules.mode is not None and rules.mode.octal is not None and (mode >> 2) & ~mode & 0o111:
             self.unusable = self.unusable or directory
 
     def put(self, placed: Placed) -> None:
-        """Let the layer have this entry, in place of another of its path."""
+        """Put an entry into the layer, replacing another of its path."""
         path = placed.entry.path
         _check_length(path)
         directory, _, name = path.rpartition("/")
         if placed.entry.kind == "directory" and self._below(path) is None:
             self._new.add(path)
-        self._laid.put(directory, name, placed)
+        self._table.put(directory, name, placed)
 
 
 def _check_length(path: str) -> None:
-    """Raises PolyarchError for a path that no Linux could unpack (NAME_MAX and PATH_MAX of limits.h)."""
-    # Only then can a name be too long, in whatever alphabet.
+    """Raises PolyarchError for a path that Linux cannot unpack (NAME_MAX and PATH_MAX of limits.h)."""
+    # A character has at most four bytes, so a shorter path cannot be too long.
     if len(path) * 4 <= _LONGEST_NAME:
         return
     raw = path.encode("utf-8", "surrogateescape")
@@ -304,7 +304,7 @@ def _check_length(path: str) -> None:
 
 
 class _Walk(msgspec.Struct, frozen=True):
-    """What stays the same while one source is copied; `parents` are the directories that `_copy_parents` has made."""
+    """The constants of copying one source; `parents` are the directories that `_copy_parents` has made."""
 
     source: SourceTree
     number: int
@@ -314,9 +314,9 @@ class _Walk(msgspec.Struct, frozen=True):
 
 
 class _Step(msgspec.Struct, frozen=True, gc=False):
-    """One path on a walk: in the source, relative to the top of the walk, and where it goes, which ends in `name`.
+    """One path of a walk: in the source, relative to the top of the walk, and its target, which ends in `name`.
 
-    `included` is whether the rules take all below the directory that it is in.
+    `included` is whether the rules include everything in the directory that it is in.
     """
 
     name: str
@@ -326,7 +326,7 @@ class _Step(msgspec.Struct, frozen=True, gc=False):
     included: bool
 
     def names(self, source: SourceTree) -> "Iterator[_Step]":
-        """The steps for what is in this directory."""
+        """The steps for the contents of this directory."""
         for name in source.names(self.path):
             places = join(self.path, name), join(self.relative, name), join(self.target, name)
             yield _Step(name, *places, self.included)

@@ -1,46 +1,47 @@
-"""Where the members of an archive come to lie that ADD unpacks: tar's rules, as a pure function like COPY's."""
+"""Where ADD puts the members of an archive that it unpacks: the rules of tar, as a pure function."""
 
 import posixpath
 from collections.abc import Iterable
 
 import msgspec
 
-from polyarch.builder.perform.copy.placed import CopyRules, Lookup, Placed, join
+from polyarch.builder.perform.copy.entry_table import Lookup, Placed, join
 from polyarch.builder.perform.copy.placement import Placement, resolve
+from polyarch.builder.perform.copy.rules import CopyRules
 from polyarch.errors import PolyarchError
 from polyarch.layers.entry import Entry, plain
 
 
 class _Inside(msgspec.Struct, frozen=True):
-    """A directory as a root of its own."""
+    """The directory `top` of a file system, as a root of its own."""
 
     whole: Lookup
     top: str
 
     def entry(self, path: str) -> Entry | None:
-        """As of `Lookup`."""
+        """Implements `Lookup.entry`."""
         return self.whole.entry(self.path(path))
 
     def path(self, path: str) -> str:
-        """The path in the whole."""
+        """The path in the whole file system."""
         return join(self.top, path) if path else self.top
 
 
 def unpack(
     placement: Placement, number: int, members: Iterable[tuple[Entry, str]], destination: str, rules: CopyRules
 ) -> None:
-    """Put the members of an archive into `destination`, as tar would unpack them there; later ones win.
+    """Put the members of an archive into `destination`, as tar unpacks them: later members replace earlier ones.
 
-    `number` is what `Placed.origin` calls the archive; with each member comes what the archive calls its content.
-    Owners are the archive's, unless the rules give one; modes and times are its own. No symlink of it leads out of
-    the destination: to it that is the root. Raises PolyarchError for a hard link to no file of this layer.
+    `number` is the archive's number for `Placed.origin`. With each member comes the name of its content in the archive.
+    Modes and times are those of the archive; so are owners, unless the rules have one. The destination is the root for
+    symlinks, so none leads out of it. Raises PolyarchError for a hard link whose target is not in this layer.
     """
     placement.taken += 1
     top = resolve(placement, destination)
     placement.make_directories(top, msgspec.structs.replace(rules, mode=None))
     inside = _Inside(placement, top)
     implied = CopyRules(time=rules.time)
-    for entry, called in members:
+    for entry, content_name in members:
         parent, _, name = entry.path.rpartition("/")
         directory = inside.path(resolve(inside, parent))
         placement.make_directories(directory, implied)
@@ -55,16 +56,16 @@ def unpack(
         if entry.kind == "hardlink":
             placement.link(placed, _original(placement, entry, inside))
         else:
-            placement.put(Placed(placed, (number, called) if entry.kind == "file" else None))
+            placement.put(Placed(placed, (number, content_name) if entry.kind == "file" else None))
 
 
 def _original(placement: Placement, entry: Entry, inside: _Inside) -> Placed:
-    """The file that a hard link of an archive is another name of."""
+    """The file that a hard link of an archive links to."""
     directory, _, name = entry.link.rpartition("/")
     original = placement.placed(join(inside.path(resolve(inside, directory)), name))
     if original is None or original.entry.kind == "directory":
         raise PolyarchError(
-            f"{entry.path} is a hard link to {entry.link}, which is no file of the archive before it",
+            f"{entry.path} is a hard link to {entry.link}, which is not an earlier file of the archive",
             "put the target of a hard link into the same archive, before the link",
         )
     return original

@@ -1,20 +1,20 @@
-"""Which paths of a tree the pattern of a COPY names."""
+"""Which paths of a tree match the pattern of a COPY."""
 
 import itertools
 import posixpath
 from collections.abc import Callable, Iterator
 
-from polyarch.builder.perform.copy.placed import join
+from polyarch.builder.perform.copy.entry_table import join
 from polyarch.builder.perform.copy.placement import SourceTree, resolve
 from polyarch.errors import NotFoundError
 
 
 def matches(tree: SourceTree, pattern: str, match: Callable[[str, str], bool]) -> Iterator[str]:
-    """The paths that a source of COPY names, in order.
+    """The paths that a source of COPY matches, in order; there may be none.
 
-    `match(pattern, path)` is Go's filepath.Match. The part before the first wildcard is followed through
-    symlinks, and what matches is not descended into, as BuildKit's ResolveWildcards does. Nothing need match, but
-    NotFoundError is raised where the part before the wildcard is not there.
+    `match(pattern, path)` is Go's filepath.Match. As in BuildKit's ResolveWildcards, symlinks are followed before the
+    first wildcard, and matches are not descended into. Raises NotFoundError if the part before the first wildcard does
+    not exist.
     """
     parts = _parts(pattern)
     fixed = len(literal_parts(pattern))
@@ -28,12 +28,12 @@ def matches(tree: SourceTree, pattern: str, match: Callable[[str, str], bool]) -
 
 
 def literal_parts(pattern: str) -> tuple[str, ...]:
-    """The parts of a pattern before the first that has a wildcard."""
+    """The parts of a pattern before the first part with a wildcard."""
     return tuple(itertools.takewhile(lambda part: not _is_wild(part), _parts(pattern)))
 
 
 def wild_parts(pattern: str) -> int:
-    """How many parts a pattern has from the first with a wildcard on."""
+    """How many parts a pattern has, counted from the first part with a wildcard."""
     return len(_parts(pattern)) - len(literal_parts(pattern))
 
 
@@ -42,7 +42,7 @@ def _parts(pattern: str) -> list[str]:
 
 
 def _matching(tree: SourceTree, directory: str, wild: list[str], match: Callable[[str, str], bool]) -> Iterator[str]:
-    # The names that match each part so far, so that the number of parts costs no recursion.
+    # The remaining matches of each part so far: iterative, because a pattern may have many parts.
     pending = [_matching_names(tree, directory, wild[0], match)]
     while pending:
         path = next(pending[-1], None)
@@ -52,7 +52,7 @@ def _matching(tree: SourceTree, directory: str, wild: list[str], match: Callable
             yield path
         else:
             entry = tree.entry(path)
-            # A pattern is matched against the walk of the tree, and a walk does not enter symlinks.
+            # BuildKit matches the pattern against a walk of the tree, which does not enter symlinks.
             if entry is not None and entry.kind == "directory":
                 pending.append(_matching_names(tree, path, wild[len(pending)], match))
 

@@ -1,29 +1,29 @@
-"""What a layer in the making has, by directory and name, in little room: a copy may take very many files.
+"""The entries of a layer that is being made, by directory and name. It is compact: a copy may take very many files.
 
-A file that is copied as it lies is not kept as an entry. Its slot refers to its directory's `Taken`, and the entry is
-made of the source's when somebody asks.
+A file that is copied without changes to its name is not stored as an entry. Its slot holds the `CopiedDirectory` that
+it belongs to, and its entry is derived from the source's when it is asked for.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Protocol
 
 import msgspec
 
-from polyarch.builder.perform.copy.modes import Mode
+from polyarch.builder.perform.copy.rules import CopyRules, changed
 from polyarch.layers.entry import Entry, plain
 
 
 class Lookup(Protocol):
-    """What is asked of a file system that is copied into; paths are as `Entry.path`."""
+    """A file system that is copied into. Paths are relative, like those of `Entry`."""
 
     def entry(self, path: str) -> Entry | None:
-        """What lies at `path`, no symlink followed at its end nor on its way."""
+        """The entry at `path`; symlinks are not followed. None if there is none."""
 
 
 class Placed(msgspec.Struct, frozen=True, gc=False):
-    """An entry of the new layer, and where its bytes are: the number of the source, and the path there.
+    """An entry of the new layer, and the origin of its bytes: the number of a source and a path in it.
 
-    Names of one file have the same `inode`, which is 0 where a file has only one name.
+    Hard links to one file have the same `inode`. It is 0 for a file with one name.
     """
 
     entry: Entry
@@ -31,23 +31,8 @@ class Placed(msgspec.Struct, frozen=True, gc=False):
     inode: int = 0
 
 
-class CopyRules(msgspec.Struct, frozen=True, kw_only=True):
-    """How entries are changed on their way: owner (uid, gid), mode, and the time of directories made for them.
-
-    `include` and `exclude` are asked with a path relative to the copied directory and whether it is one itself;
-    `include` None means everything. Both answer 0 for no, 2 for yes, and 1 for a directory below which that may be
-    otherwise.
-    """
-
-    owner: tuple[int, int] | None = None
-    mode: Mode | None = None
-    time: int = 0
-    include: Callable[[str, bool], int] | None = None
-    exclude: Callable[[str, bool], int] | None = None
-
-
-class Taken(msgspec.Struct, frozen=True):
-    """The files that a copy takes from the directory `path` of a source to the directory `target`, names unchanged."""
+class CopiedDirectory(msgspec.Struct, frozen=True):
+    """Files that a copy takes from the directory `path` of a source to `target` and that keep their names."""
 
     source: Lookup
     number: int
@@ -56,18 +41,18 @@ class Taken(msgspec.Struct, frozen=True):
     target: str
 
     def placed(self, name: str) -> Placed:
-        """The entry of one of them."""
+        """The entry of the file `name`."""
         path = join(self.path, name)
         entry = self.source.entry(path)
         assert entry is not None, path
         return Placed(changed(entry, join(self.target, name), self.rules), (self.number, path))
 
 
-class Laid:
-    """The slots of a layer, and of a file with several names what all of them share."""
+class EntryTable:
+    """A slot for each path of a layer. `files` has, by inode, the entry that all hard links to a file share."""
 
     def __init__(self) -> None:
-        self._slots: dict[str, dict[str, Placed | Taken]] = {}
+        self._slots: dict[str, dict[str, Placed | CopiedDirectory]] = {}
         self.files: dict[int, Entry] = {}
 
     def __contains__(self, path: str) -> bool:
@@ -78,22 +63,23 @@ class Laid:
         return any(self._slots.values())
 
     def get(self, path: str) -> Placed | None:
-        """What the layer has at `path`."""
+        """The entry at `path`, None if the layer has none."""
         directory, _, name = path.rpartition("/")
         names = self._slots.get(directory)
         found = names.get(name) if names is not None else None
-        return found.placed(name) if isinstance(found, Taken) else found
+        return found.placed(name) if isinstance(found, CopiedDirectory) else found
 
-    def put(self, directory: str, name: str, placed: Placed | Taken) -> None:
-        """Fill a slot, whatever it had."""
+    def put(self, directory: str, name: str, placed: Placed | CopiedDirectory) -> None:
+        """Fill a slot, replacing its content."""
         names = self._slots.get(directory)
         if names is None:
             names = self._slots[directory] = {}
         names[name] = placed
 
     def remove_below(self, path: str) -> None:
-        """Forget what the layer has in `path`."""
-        for directory in [one for one in self._slots if one == path or one.startswith(path + "/")]:
+        """Remove everything below `path`."""
+        below = [directory for directory in self._slots if directory == path or directory.startswith(path + "/")]
+        for directory in below:
             del self._slots[directory]
 
     def paths(self) -> Iterator[str]:
@@ -101,11 +87,11 @@ class Laid:
         return (join(directory, name) for directory, names in self._slots.items() for name in names)
 
     def items(self, base: Lookup, time: int, epoch: int | None) -> Iterator[Placed]:
-        """All entries, parents first: directories of `base` that something lies in are listed as they are there.
+        """All entries, parents first. Directories of `base` that contain one of them are listed with their metadata.
 
-        An overlay's upper directory has them, too, and a reader that unpacks only this layer needs them. They have the
-        `time` of directories that are made: what is put into one changes its time, and the layer must not depend on
-        which platform's base was asked. No time is later than `epoch`.
+        An overlay's upper directory has these, too, and a reader that unpacks only this layer needs them. Their time is
+        `time`, like that of new directories: putting something into a directory changes its time, and the layer must
+        not depend on the platform of the base. No time is later than `epoch`.
         """
         implied = self._implied(base, time)
         firsts: dict[int, str] = {}
@@ -118,7 +104,7 @@ class Laid:
                 continue
             path = join(directory, name)
             found = self._slots.get(directory, _NONE).get(name) or implied[directory][name]
-            placed = found.placed(name) if isinstance(found, Taken) else self._named(found, firsts)
+            placed = found.placed(name) if isinstance(found, CopiedDirectory) else self._named(found, firsts)
             if epoch is not None and placed.entry.mtime > epoch:
                 placed = msgspec.structs.replace(placed, entry=msgspec.structs.replace(placed.entry, mtime=epoch))
             yield placed
@@ -143,7 +129,7 @@ class Laid:
         return found
 
     def _named(self, placed: Placed, firsts: dict[int, str]) -> Placed:
-        """An entry as the layer has it: of a file with several names the first is the file, the others link to it."""
+        """The entry to list: the first name of a file with several is the file, the others are hard links to it."""
         if not placed.inode:
             return placed
         path = placed.entry.path
@@ -154,51 +140,29 @@ class Laid:
         return msgspec.structs.replace(placed, entry=entry)
 
 
-_NONE: dict[str, Placed | Taken] = {}
+_NONE: dict[str, Placed | CopiedDirectory] = {}
 
 
 class Items:
-    """The entries of a finished placement, made anew each time that they are gone through."""
+    """The entries of a finished placement. They are derived again on each iteration, and never stored."""
 
-    def __init__(self, laid: Laid, base: Lookup, time: int, epoch: int | None) -> None:
-        self._laid = laid
+    def __init__(self, table: EntryTable, base: Lookup, time: int, epoch: int | None) -> None:
+        self._table = table
         self._base = base
         self._time = time
         self._epoch = epoch
 
     def __iter__(self) -> Iterator[Placed]:
-        return self._laid.items(self._base, self._time, self._epoch)
+        return self._table.items(self._base, self._time, self._epoch)
 
     def __bool__(self) -> bool:
-        return bool(self._laid)
+        return bool(self._table)
 
     def paths(self) -> Iterator[str]:
-        """The paths of what is placed, in no order, without the directories of the base."""
-        return self._laid.paths()
-
-
-def changed(entry: Entry, target: str, rules: CopyRules) -> Entry:
-    """The entry as it comes to lie at `target`."""
-    uid, gid = rules.owner or (entry.uid, entry.gid)
-    mode = entry.mode
-    if rules.mode is not None and entry.kind != "symlink":
-        mode = rules.mode.apply(mode, directory=entry.kind == "directory")
-    # A plain Entry, without what a subclass knows of its place in a tar. Built in one go: a copy has thousands.
-    return Entry(
-        path=target,
-        kind=entry.kind,
-        mode=mode,
-        uid=uid,
-        gid=gid,
-        size=entry.size,
-        mtime=entry.mtime,
-        link=entry.link,
-        xattrs=entry.xattrs,
-        major=entry.major,
-        minor=entry.minor,
-    )
+        """The paths of the entries in no order, without the directories of the base."""
+        return self._table.paths()
 
 
 def join(directory: str, name: str) -> str:
-    """posixpath.join for a name without slashes, at a tenth of its cost."""
+    """posixpath.join for a name without slashes, ten times as fast."""
     return f"{directory}/{name}" if directory else name

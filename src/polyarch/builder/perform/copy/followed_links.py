@@ -1,14 +1,14 @@
-"""A source seen through symbolic links: what `COPY --parents l/f` names where `l` is a link to a directory.
+"""A source whose links to directories are followed, for `COPY --parents l/f` where `l` is such a symbolic link.
 
-A walk does not follow links, and so never meets such a path. Here the links on the way are the directories that they
-lead to, as `cp --parents` copies them; every other link stays what it is.
+A walk does not follow links, so it never reaches such a path. In `FollowedLinks` the links on the way are the
+directories that they lead to, as in `cp --parents`. Other links stay links.
 """
 
 from collections.abc import Mapping, Sequence
 
 from polyarch.builder.perform.copy import placement
+from polyarch.builder.perform.copy.entry_table import join
 from polyarch.builder.perform.copy.files import SourceFiles
-from polyarch.builder.perform.copy.placed import join
 from polyarch.layers.entry import Content, Entry, plain
 
 
@@ -35,7 +35,7 @@ def links_on(files: SourceFiles, top: str, parents: Sequence[str]) -> Mapping[st
 
 
 def _placed(path: str, links: Mapping[str, str]) -> str:
-    """The path in the source. The longest link counts, because it lies behind the others."""
+    """The path in the source. The longest link decides, because it is below the others."""
     for link in sorted(links, key=len, reverse=True):
         if path == link or path.startswith(f"{link}/"):
             rest = path[len(link) :]
@@ -43,7 +43,7 @@ def _placed(path: str, links: Mapping[str, str]) -> str:
     return path
 
 
-class Through:
+class FollowedLinks:
     """`files`, with `links` as directories."""
 
     def __init__(self, files: SourceFiles, links: Mapping[str, str]) -> None:
@@ -51,22 +51,22 @@ class Through:
         self._links = links
 
     def entry(self, path: str) -> Entry | None:
-        """As of `laid.Lookup`."""
+        """Implements `Lookup.entry`."""
         found = self._files.entry(_placed(path, self._links))
         return found if found is None or found.path == path else plain(found, path=path)
 
     def names(self, path: str) -> tuple[str, ...]:
-        """As of `placement.Tree`."""
+        """Implements `SourceTree.names`."""
         return self._files.names(_placed(path, self._links))
 
     def inode(self, path: str) -> str:
-        """As of `placement.Tree`."""
+        """Implements `SourceTree.inode`."""
         return self._files.inode(_placed(path, self._links))
 
     def content(self, path: str) -> Content:
-        """As of `SourceFiles`."""
+        """Implements `SourceFiles.content`."""
         return self._files.content(_placed(path, self._links))
 
     def fingerprint(self, path: str) -> str:
-        """As of `SourceFiles`."""
+        """Implements `SourceFiles.fingerprint`."""
         return self._files.fingerprint(_placed(path, self._links))

@@ -1,0 +1,72 @@
+"""Layers of arrangements, each packed once: for all platforms of a build, and in no later build again."""
+
+import threading
+
+import msgspec
+
+from polyarch.builder.cache import packed
+from polyarch.builder.cache.results import remembered
+from polyarch.builder.export.streaming import Uploads, no_upload
+from polyarch.builder.perform.copy.arrange import Arrangement
+from polyarch.builder.perform.environment import StepEnvironment
+from polyarch.contents import layer as layers
+from polyarch.contents.layer import Layer
+
+_LAST = "last"
+
+
+class LayerPacker:
+    """Packs the arrangements of one build; safe from many threads. It owns nothing.
+
+    A `series` names a copy whose layer changes little from build to build: its last layer is remembered, and blocks
+    of that layer are used again.
+    """
+
+    def __init__(self, environment: StepEnvironment) -> None:
+        self._environment = environment
+        self._lock = threading.Lock()
+        # Held while the layer of this key is made, so that only one thread makes it.
+        self._single_flight: dict[str, threading.Lock] = {}
+        self._packed_here: set[str] = set()
+
+    def layer(
+        self, arrangement: Arrangement, epoch: int | None, series: str = "", uploads: Uploads = no_upload
+    ) -> Layer:
+        """The layer that holds an arrangement, from the cache or packed now."""
+        key = self._key(arrangement, epoch)
+        with self._lock:
+            flight = self._single_flight.setdefault(key, threading.Lock())
+        with flight:
+            environment = self._environment
+            # Without the cache, a layer that was packed for another platform of this build still serves.
+            if not environment.no_cache or key in self._packed_here:
+                known = environment.results.find(key, environment.compression)
+                if known is not None:
+                    return known
+            return self.pack(arrangement, epoch, series, uploads)
+
+    def pack(
+        self, arrangement: Arrangement, epoch: int | None, series: str = "", uploads: Uploads = no_upload
+    ) -> Layer:
+        """Pack an arrangement without looking for its layer first, and remember the layer."""
+        environment = self._environment
+        store = environment.store
+        like = remembered(store, _LAST, self._last(series)) if series else None
+        blob = packed.pack(store, arrangement.contents(), environment.compression, environment.workers, like, uploads)
+        layer = msgspec.structs.replace(blob, created=environment.created)
+        key = self._key(arrangement, epoch)
+        environment.results.keep(key, layer)
+        if series:
+            store.cache.put(_LAST, self._last(series), layers.encode(layer))
+        self._packed_here.add(key)
+        return layer
+
+    def has_last(self, series: str) -> bool:
+        """Whether an earlier layer of the series is remembered."""
+        return remembered(self._environment.store, _LAST, self._last(series)) is not None
+
+    def _key(self, arrangement: Arrangement, epoch: int | None) -> str:
+        return f"{arrangement.fingerprint(times=False)}-{epoch}-{self._environment.compression.tag()}"
+
+    def _last(self, series: str) -> str:
+        return f"{series} {self._environment.compression.tag()}"
