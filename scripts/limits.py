@@ -25,7 +25,7 @@ CLASS_FIELDS = 16
 PLAIN_REQUESTS: Mapping[str, str] = {}
 
 # Phrases that are hard to read, and what to write instead: regular expressions that ignore case, whose space is also a
-# line break. The user nobody may be named.
+# line break. The user nobody may be named, where no word follows.
 PHRASES: Mapping[str, str] = {
     r"\bas of `": "See `X` / Implements `X`",
     r"(?<!there\s)\bis no (?!longer\b|more than\b)": "is not a",
@@ -33,7 +33,7 @@ PHRASES: Mapping[str, str] = {
     r"\b(?:comes?|came|coming) to lie\b": "is placed",
     r"\bfor who\b": "for a caller that / for users who",
     r"\bmade anew\b": "made again / recreated",
-    r"\bnobody\b(?![:(/\"'`,]| \(6553)": "no X / not … by any X",
+    r"\bnobody\b(?=(?:'s)? [a-z]|\.$|\. )": "no X / not … by any X",
     r"\bsomebody\b": "another process / a user",
     r"\bwish(?:es)?\b": "request / option",
 }

@@ -1,4 +1,4 @@
-"""Fixtures that every room's tests may use.
+"""Fixtures for all tests.
 
 `polyarch`, `busybox`, `registry`, `password_registry`, `tls_registry`, `unprivileged` are the ones to know.
 """

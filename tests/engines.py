@@ -1,4 +1,4 @@
-"""Engines that load what is saved: dockerd and podman, each with a storage and a socket of its own."""
+"""Engines that load saved images: dockerd and podman, each with its own storage and socket."""
 
 import contextlib
 import fcntl

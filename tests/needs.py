@@ -1,4 +1,4 @@
-"""What a test needs of the machine. A developer's machine may lack it, and the test is skipped; CI must have it all."""
+"""Requirements of tests on the machine. Without one, a test is skipped on a developer's machine and fails in CI."""
 
 import ctypes.util
 import os

@@ -1,4 +1,4 @@
-"""Users without root, as which tests run commands: real ones, made where the tests run as root."""
+"""Unprivileged users that tests run commands as; created if the tests run as root."""
 
 import contextlib
 import fcntl

@@ -1,4 +1,4 @@
-"""The command line as a user has it: a process of its own, with a store and a home of its own."""
+"""Runs the command line as a user does: in a separate process, with its own store and home directory."""
 
 import json
 import os

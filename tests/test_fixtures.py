@@ -1,4 +1,4 @@
-"""What the fixtures promise to every other test."""
+"""The fixtures do what their docstrings say."""
 
 import json
 import os

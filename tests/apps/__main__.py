@@ -1,4 +1,4 @@
-"""`make apps`: every application built for its platforms, started, asked, and compared with BuildKit's image of it.
+"""`make apps`: builds and starts every application for its platforms, queries it, and compares it with BuildKit's.
 
 python -m tests.apps [--no-peer] [--peer-for PLATFORM] [NAME…]
 """

@@ -1,4 +1,4 @@
-"""The images that applications begin from, made here: busybox, alpine, debian, and python, node, golang, gcc on it.
+"""Base images for the applications: busybox, alpine and debian, and python, node, golang and gcc on debian.
 
 Each has a Dockerfile in `bases/`, which Polyarch builds. What the machine's package managers are told of mirrors and
 certificates holds in the images, too; nothing of that is in the repository.

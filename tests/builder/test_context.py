@@ -1,4 +1,4 @@
-"""A directory whose files are copied: when it is taken for what it was, and when not."""
+"""The signature of a local context: which changes are noticed, and when files need not be read again."""
 
 import hashlib
 import io

@@ -1,4 +1,4 @@
-"""When the copy that was worked out for one base is that for another, too."""
+"""When the arrangement of a COPY for one base is valid for another."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Collections that are values: whatever is made of one, it stays what it was."""
+"""Persistent collections: deriving a new one never changes the old one."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""Where a copied file comes to lie: BuildKit's rules, asked of trees that are literals."""
+"""Where COPY places files: BuildKit's rules, on trees written as literals."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""From a Dockerfile's text to vertices and a config, with nothing but text."""
+"""The planner: Dockerfile text to vertices and a config, without I/O."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a RUN left in its directory, as entries of a layer and where their bytes are."""
+"""Reading the directory that a RUN wrote: layer entries, and where their content is."""
 
 import os
 import tracemalloc

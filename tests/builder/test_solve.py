@@ -1,4 +1,4 @@
-"""The solver with vertices that add integers: no container in sight."""
+"""The solver, with vertices that add integers instead of running containers."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""The layers of a stage, as they are shared."""
+"""How stages share their stacks of layers."""
 
 from polyarch.contents.layer import Layer
 from polyarch.contents.stack import Stack, layers_of, on

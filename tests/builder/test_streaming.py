@@ -1,4 +1,4 @@
-"""A layer that is sent while it is made, and one whose sending fails."""
+"""Uploading a layer while it is packed, and uploads that fail."""
 
 from collections.abc import Iterator
 from pathlib import Path

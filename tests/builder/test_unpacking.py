@@ -1,4 +1,4 @@
-"""ADD of archives: what comes of any of them is what GNU tar unpacks, and a layer that can be unpacked again."""
+"""ADD of archives: the result is what GNU tar unpacks, and the layer can be unpacked again."""
 
 import hashlib
 import io

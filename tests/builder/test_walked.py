@@ -1,4 +1,4 @@
-"""A context's files in columns: what they say is what the walk found."""
+"""The column store of a context's files returns what the walk found."""
 
 import os
 from pathlib import Path

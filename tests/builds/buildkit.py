@@ -1,4 +1,4 @@
-"""`make witness`: every case of the table built by BuildKit too, and what differs from what is built here.
+"""`make witness`: builds every case of the table with BuildKit too, and prints the differences.
 
 python -m tests.builds.buildkit [WORD…]
 

@@ -1,4 +1,4 @@
-"""The cases of the table: text files in `cases/`, each with several. `README.md` there says how they are written."""
+"""Reads the cases of the table: text files in `cases/`, several cases each. `cases/README.md` describes the format."""
 
 import gzip
 import io

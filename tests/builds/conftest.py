@@ -1,4 +1,4 @@
-"""What builds the cases, and the images that they start from."""
+"""Fixtures that build the cases, and their base images."""
 
 import json
 import subprocess

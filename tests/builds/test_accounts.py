@@ -1,4 +1,4 @@
-"""Whose a copied file is where the answer is not in this build: in a cached RUN, or behind a registry."""
+"""Owners of copied files when /etc/passwd is not at hand: it is in a cached RUN, or still in a registry."""
 
 import tarfile
 from collections.abc import Callable

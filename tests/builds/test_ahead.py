@@ -1,4 +1,4 @@
-"""Layers packed while nobody knows yet what their base holds: the same as those that are packed when it is known."""
+"""Layers packed before the content of their base is known equal those packed afterwards."""
 
 import os
 from collections.abc import Callable

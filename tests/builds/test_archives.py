@@ -1,4 +1,4 @@
-"""ADD of local archives: told by their content, unpacked as tar would, never outside of their place."""
+"""ADD of local archives: recognized by content, unpacked as tar does, never outside of the destination."""
 
 import bz2
 import gzip

@@ -1,4 +1,4 @@
-"""Every case of `cases/`: a Dockerfile, its context, and what must come out for each platform."""
+"""Every case of `cases/`: a Dockerfile, its context, and the expected result for each platform."""
 
 import json
 from pathlib import Path

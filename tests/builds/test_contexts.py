@@ -1,4 +1,4 @@
-"""Contexts that are no directory: standard input, OCI layouts; through the command line, which has one."""
+"""Contexts that are not directories: standard input, OCI layouts, images; through the command line."""
 
 import gzip
 import io

@@ -1,4 +1,4 @@
-"""What files carry beside their content: capabilities, holes, links; and that nothing of this machine leaks in."""
+"""File attributes: capabilities, holes and links are kept, and nothing of this machine leaks in."""
 
 import os
 import struct

@@ -1,4 +1,4 @@
-"""Random Dockerfiles: what BuildKit made of some, by its own record; and the machine that makes and compares them."""
+"""Random Dockerfiles, against recorded results of BuildKit; and tests of the generator and the comparison."""
 
 from collections.abc import Iterator
 from pathlib import Path

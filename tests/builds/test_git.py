@@ -1,4 +1,4 @@
-"""ADD of repositories, and contexts that are one, through the git program."""
+"""Git repositories in ADD and as contexts, read with the git program."""
 
 import os
 from collections.abc import Callable

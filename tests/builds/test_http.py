@@ -1,4 +1,4 @@
-"""ADD of URLs: fetched once, verified, asked for again only as far as needed."""
+"""ADD of URLs: fetched once, verified, and revalidated only when needed."""
 
 import hashlib
 import io

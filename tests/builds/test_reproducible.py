@@ -1,4 +1,4 @@
-"""The same input gives the same image: in another directory, store, order and hour."""
+"""The same input gives the same image: in another directory, store and order, and at another time."""
 
 import json
 import os

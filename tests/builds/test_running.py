@@ -1,4 +1,4 @@
-"""What the words of the command line give to RUN: secrets, agents, limits, hosts, networks, platforms."""
+"""Options of `build` that reach RUN: secrets, SSH agents, limits, hosts, networks and platforms."""
 
 import os
 import re

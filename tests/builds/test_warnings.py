@@ -1,4 +1,4 @@
-"""How warnings of the checks are shown: with their lines, and briefly to who has seen them before."""
+"""How warnings of build checks are shown: with their lines, and shortened when they were shown before."""
 
 from collections.abc import Callable
 from pathlib import Path

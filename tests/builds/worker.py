@@ -1,4 +1,4 @@
-"""Builds cases in a process of its own: one that enters the sandbox's namespace can never leave it again.
+"""Builds cases in a separate process, because entering the sandbox's namespace cannot be undone.
 
 A case comes as a line of JSON on standard input, its outcome goes as one to standard output.
 """

@@ -1,4 +1,4 @@
-"""Builds where platforms differ: values for one of them, one that fails, one that gets another's binaries."""
+"""Builds in which platforms differ: options for one platform, one that fails, one with another's binaries."""
 
 import re
 from collections.abc import Mapping

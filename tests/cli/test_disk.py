@@ -1,4 +1,4 @@
-"""`system df`, `buildx du`, `system prune` and the limit of the cache, as people see them."""
+"""`system df`, `buildx du`, `system prune` and the cache limit, through the command line."""
 
 import json
 from pathlib import Path

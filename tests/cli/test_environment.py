@@ -1,4 +1,4 @@
-"""What the environment says, and what holds where it says nothing."""
+"""Environment variables, and the defaults without them."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What `--output`, `--load`, `--push` and `--annotation` say together."""
+"""`--output`, `--load`, `--push` and `--annotation`, alone and combined."""
 
 import io
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What each way of showing progress writes for the same work."""
+"""What each progress mode writes for the same work."""
 
 import base64
 import io

@@ -1,4 +1,4 @@
-"""Which fields of which instruction expand, and what RUN's mounts come to."""
+"""Which fields of each instruction are expanded, and how RUN's mounts are parsed."""
 
 import pytest
 from hypothesis import given

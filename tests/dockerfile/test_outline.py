@@ -1,4 +1,4 @@
-"""What can be built, and what may be given to it."""
+"""Listing a Dockerfile's targets and their arguments."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Text → instructions: what is joined, dropped and cut, and on which lines it stands."""
+"""The parser: how lines are joined, dropped and split into instructions, and their line numbers."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Stages: who is meant by a name, and what FROM may say."""
+"""Stages: how names are resolved, and what FROM accepts."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Words: what a text with variables, quotes and escapes comes to."""
+"""Expansion of words with variables, quotes and escapes."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Tries one target for long, by hand: `python -m tests.fuzz TARGET [SECONDS]`; with atheris where it is installed."""
+"""Fuzzes one target by hand: `python -m tests.fuzz TARGET [SECONDS]`; uses atheris if it is installed."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Mutations as values: a list of edits makes a bad input of a good one, and can be written down and shortened."""
+"""Mutations as values: a list of edits turns a good input into a bad one, and can be recorded and shrunk."""
 
 import random
 from typing import Literal, NamedTuple

@@ -1,4 +1,4 @@
-"""What reads bytes from outside, each as a function of bytes that may raise PolyarchError and nothing else.
+"""Everything that reads foreign bytes, each as a function of bytes that may raise only PolyarchError.
 
 Each also has seeds, from which mutations go on. `tests/fuzz/mutate.py` makes them, hypothesis chooses among them in
 the suite, `make soak` runs many, and `python -m tests.fuzz NAME` hands a target to atheris where that is installed.

@@ -1,4 +1,4 @@
-"""Images that are small where they come from and would be huge here, and indexes and manifests without end."""
+"""Decompression bombs, and indexes and manifests without end."""
 
 import gzip
 import io

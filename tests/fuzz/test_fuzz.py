@@ -1,4 +1,4 @@
-"""Every reader of foreign bytes gives what they say or a PolyarchError, and writes nothing outside.
+"""Every reader of foreign bytes returns a result or raises PolyarchError, and writes nothing outside its directory.
 
 A bounded run; `make soak` tries many more, also asks how long each took, and says so in docs/reliability.md.
 """

@@ -1,4 +1,4 @@
-"""A check of images made for it, and its findings in short."""
+"""Runs `check` on small images, and shortens its findings."""
 
 from polyarch.images.check.check import CheckOptions, check_source
 from polyarch.images.check.findings import RULES, Finding, Report

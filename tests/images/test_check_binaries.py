@@ -1,4 +1,4 @@
-"""What a file is to a machine: read as pyelftools reads it, and never stumbling over what is hostile."""
+"""Reading ELF headers: the same results as pyelftools, and only expected errors on hostile input."""
 
 import io
 import struct

@@ -1,4 +1,4 @@
-"""The list of images: what it shows, and that it stays right while the store changes."""
+"""Listing images: what is shown, and that it stays correct when the store changes."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Loading: what comes into the store when something of it fails, and what the names are."""
+"""Loading: what enters the store when part of it fails, and which names it gets."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""How an image of the store can be called."""
+"""The ways to name an image of the store."""
 
 import pytest
 

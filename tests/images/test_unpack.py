@@ -1,4 +1,4 @@
-"""Layers become directories: once, under the right key, and only if they are what they claim."""
+"""Unpacking layers: once each, under the right key, and only with the right digest."""
 
 import gzip
 import io

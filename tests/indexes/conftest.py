@@ -1,4 +1,4 @@
-"""A store, a client and what stands around them."""
+"""A store and a registry client."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Making a list: members from the store, registries, layouts and archives."""
+"""Creating a list: members from the store, registries, layouts and archives."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Fixtures for tests of whole commands against real parts, and a second witness of what they wrote."""
+"""Fixtures for tests of whole commands against real parts, and skopeo as a second reader of the results."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

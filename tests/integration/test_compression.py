@@ -1,4 +1,4 @@
-"""The compression that a build is asked for, as it arrives at a registry."""
+"""The compression options of `build`, checked in a registry."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""What `make demo` shows, as a newcomer's machine runs it."""
+"""`make demo` runs to its end and prints the right table."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""What the pages tell the reader to type does what they say, and their links lead somewhere."""
+"""Commands in the documentation do what the pages say, and links resolve."""
 
 import re
 import shlex

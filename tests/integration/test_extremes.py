@@ -1,4 +1,4 @@
-"""Input of sizes that nobody plans for: many files, holes, names that are too long."""
+"""Input of extreme sizes: many files, sparse files, very long names."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""`buildx imagetools`: images made of images from registry to registry, meaning what buildx's words mean."""
+"""`buildx imagetools`: images created from images of registries, with buildx's options."""
 
 import hashlib
 import io

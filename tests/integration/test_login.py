@@ -1,4 +1,4 @@
-"""Who one is to a registry: passwords, credential helpers, identity tokens, certificates."""
+"""Authentication to registries: passwords, credential helpers, identity tokens, certificates."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""The main job on real input: build for several platforms, keep, push, pull, run; read by a second tool."""
+"""The main workflow on real input: build for several platforms, push, pull and run; checked with a second tool."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`manifest`: images from anywhere tied together by hand, edited, compared and sent."""
+"""`manifest`: creating, editing, comparing and pushing lists of images from any place."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""`manifest` on registries and words that are wrong: an error that says so, and the list stays as it was."""
+"""`manifest` with wrong arguments and misbehaving registries: a clear error, and the list is unchanged."""
 
 import json
 from collections.abc import Callable

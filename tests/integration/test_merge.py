@@ -1,4 +1,4 @@
-"""`merge`: several machines build a platform each, and one of them ties the results together with no registry."""
+"""`merge`: several machines build one platform each, and one of them combines the results without a registry."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Images as other tools make them, through whole commands: what docker, containerd and skopeo take is taken."""
+"""Unusual images of other tools: whatever docker, containerd and skopeo accept is accepted."""
 
 import gzip
 import hashlib

@@ -1,4 +1,4 @@
-"""Pushes and pulls of several tags: one that fails does not stop the others, and what became of each is said."""
+"""Pushes and pulls of several tags: a failure does not stop the others, and each result is reported."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Some platforms of an image: pushed, pulled, saved, removed, with the index kept and nothing ever sent half."""
+"""Some platforms of an image are pushed, pulled, saved or removed: the index is kept, nothing is sent in part."""
 
 import json
 from typing import Any

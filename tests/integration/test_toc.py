@@ -1,4 +1,4 @@
-"""Building on a base of which only the table of contents is read, and on one whose table is absent or lies."""
+"""Building on a base with only its table of contents, and on one whose table is missing or wrong."""
 
 import random
 import tarfile

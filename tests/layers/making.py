@@ -1,4 +1,4 @@
-"""Layers for tests, written as literals: entries by short calls, and what the room does with them in one step."""
+"""Layers for tests as literals: short functions for entries, and for packing, reading and applying them."""
 
 import io
 from collections.abc import Callable, Iterable

@@ -1,4 +1,4 @@
-"""Unpacking: what a layer says arrives, what it must not do does not happen."""
+"""Applying layers: everything in a layer arrives, and nothing outside the target changes."""
 
 import os
 import stat

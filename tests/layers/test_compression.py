@@ -1,4 +1,4 @@
-"""Reading compressed streams: all that other builders write, and nothing that is damaged or a bomb."""
+"""Reading compressed streams of all builders; damaged streams and bombs are refused."""
 
 import bz2
 import contextlib

@@ -1,4 +1,4 @@
-"""The changeset of an overlay's upper directory, from a real overlay; and what is unpacked, mounted by the kernel."""
+"""Changesets of a real overlay's upper directory, and unpacked layers mounted by the kernel."""
 
 import os
 import socket

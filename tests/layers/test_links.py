@@ -1,4 +1,4 @@
-"""A layer with a hard link to nothing is not made, whoever asks for it."""
+"""A layer with a dangling hard link is never written."""
 
 import gzip
 import io

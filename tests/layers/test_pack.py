@@ -1,4 +1,4 @@
-"""A layer packed in blocks: the same bytes however it is made, read by every other tool, never from a moving file."""
+"""Packing layers in blocks: deterministic, readable by other tools, never from a file that changes meanwhile."""
 
 import hashlib
 import io

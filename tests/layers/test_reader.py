@@ -1,4 +1,4 @@
-"""The tar that is written and the strict reader of it, against tarfile, libarchive and GNU tar as witnesses."""
+"""Writing tar and reading it strictly, compared with tarfile, libarchive and GNU tar."""
 
 import contextlib
 import io

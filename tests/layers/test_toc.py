@@ -1,4 +1,4 @@
-"""A layer's table of contents in its own blob: there for who asks, nothing for who reads the layer."""
+"""A layer's table of contents inside its blob: readable on its own, invisible to readers of the layer."""
 
 import gzip
 import io

@@ -1,4 +1,4 @@
-"""A directory of this machine as entries."""
+"""Walking a local directory as layer entries."""
 
 import os
 import socket

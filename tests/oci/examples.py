@@ -1,4 +1,4 @@
-"""Images to test with: small, whole and real, made of a few files in any place that can be written."""
+"""Small complete images for tests, written into any place."""
 
 import gzip
 import hashlib

@@ -1,4 +1,4 @@
-"""Whether bytes are what their specification says: the OCI image-spec's JSON schemas, or docker's v2 schema 2."""
+"""Validates documents against the OCI image-spec's JSON schemas, or docker's v2 schema 2."""
 
 import functools
 import json

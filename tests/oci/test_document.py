@@ -1,4 +1,4 @@
-"""Manifests and indexes from outside: what is taken, and what is refused with a reason."""
+"""Foreign manifests and indexes: which are accepted, and which are refused with a reason."""
 
 import json
 

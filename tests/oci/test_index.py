@@ -1,4 +1,4 @@
-"""Edits of an index: value to value, unknown fields kept, attestations with their images."""
+"""Edits of an index: unknown fields are kept, and attestations follow their images."""
 
 import json
 from typing import Any

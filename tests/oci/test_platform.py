@@ -1,4 +1,4 @@
-"""Platforms: one spelling each, and which image runs on which machine."""
+"""Platforms: the normal form, and which image runs on which machine."""
 
 import msgspec
 import pytest

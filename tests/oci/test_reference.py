@@ -1,4 +1,4 @@
-"""References, as distribution's grammar has them: what docker reads as what, and why not."""
+"""References by distribution's grammar: how docker reads them, and errors."""
 
 import pytest
 from hypothesis import given

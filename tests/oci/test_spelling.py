@@ -1,4 +1,4 @@
-"""Platforms that are slips: told with what was meant, and no other platform is one."""
+"""Misspelled platforms: the error suggests the right one, and real platforms pass."""
 
 import pytest
 

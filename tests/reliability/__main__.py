@@ -1,4 +1,4 @@
-"""`make soak`: what the suite tries a little of, at length. Writes its numbers to docs/reliability.md.
+"""`make soak`: the reliability tests at length. Writes the numbers to docs/reliability.md.
 
 python -m tests.reliability [--seed N] [--points N] [--seconds N] [--no-report]
 """

@@ -1,4 +1,4 @@
-"""The site that all points of a worker start from."""
+"""The prepared store and registry that all points of a worker start from."""
 
 from collections.abc import Iterator
 

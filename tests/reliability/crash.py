@@ -1,4 +1,4 @@
-"""One point: a command is hit, and then all that was promised is looked at."""
+"""One point: a fault hits a command, and then every promise is checked."""
 
 import hashlib
 import os

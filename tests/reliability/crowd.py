@@ -1,4 +1,4 @@
-"""Processes that work in one store at once: each builds, pulls, names, removes and prunes as its dice say.
+"""Processes that work in one store at once: each builds, pulls, tags, removes and prunes at random.
 
 A private name of each worker, and what it last pointed at, is the worker's own: nobody else touches it, so it must
 always be whole. Names that all share may come and go at any time.

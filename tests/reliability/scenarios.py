@@ -1,4 +1,4 @@
-"""Commands that change a store or a registry, each ready to be run again and again from the same beginning."""
+"""Commands that change a store or a registry, each repeatable from the same initial state."""
 
 import contextlib
 import shutil

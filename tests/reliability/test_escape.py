@@ -1,4 +1,4 @@
-"""Ways out of a build and of a run, tried as root and as another user, through the commands that people type.
+"""Attempts to escape from a build or a run, as root and as another user, through the command line.
 
 What a process in the sandbox may not do at all is listed in tests/sandbox/test_isolation.py; here it works with the
 builder: its mounts, its context, its store, its layers.

@@ -1,4 +1,4 @@
-"""What prune leaves and takes: never what a name, a living command or the build cache needs; in the end, everything."""
+"""What prune removes: nothing that a name, a running command or the build cache needs; otherwise everything."""
 
 import os
 import shutil

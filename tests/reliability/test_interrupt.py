@@ -1,4 +1,4 @@
-"""Who interrupts a build gets the prompt back, whatever the network is doing."""
+"""An interrupted build ends at once, whatever the network is doing."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Over a bad network an image arrives whole, or not at all and with the reason."""
+"""Over a bad network an image arrives complete, or not at all with an error that says why."""
 
 import os
 import random

@@ -1,4 +1,4 @@
-"""What is secret is nowhere afterwards: not in layers, history, cache keys, the cache, logs, nor in what is printed."""
+"""Secrets leave no trace: not in layers, history, cache keys, the cache, logs or output."""
 
 import base64
 import gzip

@@ -1,4 +1,4 @@
-"""The two kinds of people that the sandbox must serve."""
+"""Root and an unprivileged user, for whom the sandbox must work alike."""
 
 import os
 from collections.abc import Iterator

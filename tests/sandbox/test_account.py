@@ -1,4 +1,4 @@
-"""USER's words, against an image's own files. What docker does is the rule."""
+"""Resolving USER with an image's /etc/passwd and /etc/group, as docker does."""
 
 import os
 from pathlib import Path

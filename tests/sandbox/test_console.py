@@ -1,4 +1,4 @@
-"""A container's terminal, copied: with a terminal of our own in the container's place."""
+"""Copying a container's terminal, with a pseudoterminal in the container's place."""
 
 import contextlib
 import os

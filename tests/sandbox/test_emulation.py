@@ -1,4 +1,4 @@
-"""Which platforms run, proved by running; nothing of the host changes."""
+"""Which platforms run, proved by running a program; the host is not changed."""
 
 import hashlib
 import os

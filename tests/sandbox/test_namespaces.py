@@ -1,4 +1,4 @@
-"""Entering: who one is inside, and what is said where it cannot be."""
+"""Entering the namespaces: ids inside, and errors if it is not possible."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Mount points that are made for a while: the tree afterwards is the tree before.
+"""Temporary mount points: the tree afterwards equals the tree before.
 
 These run on a plain directory that plays both the root filesystem and its upper layer; test_run.py has the overlay.
 """

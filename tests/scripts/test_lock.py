@@ -1,4 +1,4 @@
-"""The lock names versions and hashes, and no place."""
+"""The lock files contain versions and hashes, and no index URL."""
 
 import re
 import tomllib

@@ -1,4 +1,4 @@
-"""What `make` does about missing packages, on a machine that has none of them and an apt-get that may fail."""
+"""How `make` installs missing packages, on a machine with none of them and an apt-get that may fail."""
 
 import os
 import re

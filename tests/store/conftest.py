@@ -1,3 +1,5 @@
+"""An empty store."""
+
 from collections.abc import Iterator
 from pathlib import Path
 

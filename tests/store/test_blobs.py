@@ -1,3 +1,5 @@
+"""Writing and reading blobs: nothing is kept unless its size and digest are right."""
+
 import io
 import os
 from pathlib import Path

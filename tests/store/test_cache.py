@@ -1,3 +1,5 @@
+"""The cache database: rows by kind and key, safe to delete."""
+
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path

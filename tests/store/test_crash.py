@@ -1,4 +1,4 @@
-"""A process is killed at each point where the store changes: afterwards the store is whole, and the work can go on."""
+"""A process is killed at each point where the store changes: the store stays consistent, and work can continue."""
 
 import os
 import signal

@@ -1,3 +1,5 @@
+"""A full disk: errors say what to do, and nothing is left half written."""
+
 import contextlib
 import io
 import itertools

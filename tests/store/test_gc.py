@@ -1,3 +1,5 @@
+"""Garbage collection: what is needed stays, the rest goes, and running commands lose nothing."""
+
 import os
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The limit of what is only cache, and what is remembered so that keeping it costs no walk."""
+"""The cache limit, and the estimate that keeps it without walking the store."""
 
 import os
 import subprocess

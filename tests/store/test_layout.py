@@ -1,3 +1,5 @@
+"""What is on disk in a store, and who may read it."""
+
 import json
 import os
 import stat

@@ -1,3 +1,5 @@
+"""Writing manifests, reading them, and resolving digests."""
+
 import pytest
 
 from polyarch.errors import CorruptError, NotFoundError

@@ -1,3 +1,5 @@
+"""Unpacked layers: visible when complete, usable by overlay, removed when incomplete."""
+
 import os
 from pathlib import Path
 

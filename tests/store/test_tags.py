@@ -1,3 +1,5 @@
+"""Tags are entries of index.json: sorted, kept when several processes write, compatible with other tools."""
+
 import json
 import subprocess
 import threading

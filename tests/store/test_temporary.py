@@ -1,3 +1,5 @@
+"""Temporary directories live as long as their owner, and a crash leaves none behind."""
+
 import subprocess
 import sys
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""Removing directory trees, without following symbolic links."""
+
 import os
 import sys
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""Verification of a store finds each kind of damage, and repair removes it."""
+
 import os
 from pathlib import Path
 

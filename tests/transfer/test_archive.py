@@ -1,4 +1,4 @@
-"""Archives: what we write, skopeo and podman read, and what they wrote, we read."""
+"""Archives: skopeo and podman read ours, and we read theirs."""
 
 import gzip
 import hashlib

@@ -1,4 +1,4 @@
-"""Which image of an index a platform means, where indexes lie in indexes and entries name no platform."""
+"""Which image of an index a platform selects, with nested indexes and entries without a platform."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Docker's archives, whose layers are plain tars, on their way into a store."""
+"""Compressing the plain tar layers of docker's archives when they enter a store."""
 
 import gzip
 import hashlib

@@ -1,4 +1,4 @@
-"""Layout directories: what others read in them, and which name means what."""
+"""Layout directories: reading by other tools, and names."""
 
 import io
 import json

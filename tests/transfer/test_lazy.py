@@ -1,4 +1,4 @@
-"""Blobs that stay where they are until they are needed; copies between registries; the other format."""
+"""Reading through to registries: blobs fetched on demand, copies between registries, conversion of formats."""
 
 import threading
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What people type, and the place that it means."""
+"""Parsing the location of an image: store, registry, layout or archive."""
 
 from pathlib import Path
 from typing import cast

@@ -1,4 +1,4 @@
-"""A few threads: results in order, the first failure stops the rest, none is left."""
+"""The worker pool: ordered results, the first failure stops the rest, no thread is left."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""`make witness FUZZ=500`: random Dockerfiles by seed, built by BuildKit and here; what differs is made small.
+"""`make witness FUZZ=500`: builds random Dockerfiles by seed with BuildKit and here, and shrinks those that differ.
 
 python -m tests.builds.fuzz COUNT [--first SEED]
 python -m tests.builds.fuzz record

@@ -1,4 +1,4 @@
-"""A recipe built both ways, and what differs."""
+"""Builds a recipe with both builders and compares the results."""
 
 import itertools
 import json

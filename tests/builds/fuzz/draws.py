@@ -1,4 +1,4 @@
-"""What one seed has chosen so far: all draws of a recipe come from here, and from nowhere else."""
+"""The random choices of one seed: every choice in a recipe is made here."""
 
 import random
 from collections.abc import Sequence

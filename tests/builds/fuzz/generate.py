@@ -1,4 +1,4 @@
-"""A seed makes a recipe: always the same one, whatever machine or Python."""
+"""Makes a recipe from a seed: the same one on every machine and Python."""
 
 from collections.abc import Callable, Mapping
 

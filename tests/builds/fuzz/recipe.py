@@ -1,6 +1,6 @@
 """A random build as plain values: stages of steps, the files of the context, its ignore file, archives.
 
-Every part is a value of its own, so that a shrinker can take any of them away.
+Every part is a separate value, so that the shrinker can remove any of them.
 """
 
 import re

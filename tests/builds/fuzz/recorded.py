@@ -1,4 +1,4 @@
-"""What BuildKit made of some recipes, written down: `make witness FUZZ=record` writes it, a test reads it.
+"""Recorded results of BuildKit for some recipes: `make witness FUZZ=record` writes them, a test reads them.
 
 A line of JSON for each. It holds the whole recipe, so that it stays true when the generator changes.
 """

@@ -1,4 +1,4 @@
-"""How two builds of one recipe are compared, and which differences are meant.
+"""How two builds of one recipe are compared, and which differences are intended.
 
 Each rule stands for a line of docs/coming-from-docker.md, and takes away what that line explains and no more.
 """

@@ -1,4 +1,4 @@
-"""A recipe made small, while what is wrong with it stays."""
+"""Shrinks a recipe as long as the builds still differ."""
 
 from collections.abc import Callable, Iterator
 
