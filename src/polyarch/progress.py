@@ -1,6 +1,6 @@
 """What the work says about itself: frozen records, each pointing at a unit of work by its id.
 
-The rooms emit; `cli/progress/display.py` draws. A record carries no time: the renderer stamps it when it arrives,
+The rooms emit; `cli/progress/` draws. A record carries no time: the renderer stamps it when it arrives,
 because only `cli/` reads the clock. An `Emit` may be called from any thread.
 """
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from polyarch.cli import execute
+from polyarch.cli import errors, execute
 from tests.program import Program, Result, run
 
 
@@ -18,7 +18,7 @@ from tests.program import Program, Result, run
         (["imagse"], "unknown command: polyarch imagse", "did you mean polyarch image"),
         (["manifest", "anotate"], "unknown command: polyarch manifest anotate", "polyarch manifest annotate"),
         (["frobnicate"], "unknown command: polyarch frobnicate", "'polyarch --help' lists the commands"),
-        (["ps"], "unknown command: polyarch ps", "no daemon to keep containers"),
+        (["ps"], "unknown command: polyarch ps", "no daemon that keeps containers"),
         (["buildx", "create", "--use"], "unknown command: polyarch buildx create", "no builders to manage"),
         (["run", "-d", "x"], "unknown flag: -d", "runs in the foreground"),
         (["run", "--name", "y", "x"], "unknown flag: --name", "runs in the foreground"),
@@ -134,9 +134,9 @@ def test_a_bug_says_that_it_is_one_and_how_to_report_it(
 
 
 def test_a_full_disk_and_a_forbidden_file_have_hints() -> None:
-    full = execute.as_system_error(OSError(28, "No space left on device", "/store/x"))
+    full = errors.as_system_error(OSError(28, "No space left on device", "/store/x"))
     assert (full.message, "prune" in str(full.hint)) == ("/store/x: no space left on device", True)
-    forbidden = execute.as_system_error(PermissionError(13, "Permission denied", "/store"))
+    forbidden = errors.as_system_error(PermissionError(13, "Permission denied", "/store"))
     assert "--root" in str(forbidden.hint)
 
 

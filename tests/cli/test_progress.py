@@ -7,8 +7,10 @@ import threading
 
 import pytest
 
-from polyarch.cli.progress.display import Display, Plain, Quiet, RawJson
+from polyarch.cli.progress.display import Display, Quiet
 from polyarch.cli.progress.live import Live
+from polyarch.cli.progress.plain import Plain
+from polyarch.cli.progress.rawjson import RawJson
 from polyarch.errors import UsageError
 from polyarch.progress import Event, Finished, OutputChunk, Started, Transferred, Warned
 from polyarch.render import text
@@ -142,9 +144,22 @@ def test_quiet_writes_nothing() -> None:
     Quiet()(Warned("x"))
 
 
-def test_an_unknown_way_is_a_usage_error_that_lists_the_ways() -> None:
-    with pytest.raises(UsageError, match="fancy"):
+def test_an_unknown_mode_is_a_usage_error_that_lists_the_modes() -> None:
+    with pytest.raises(UsageError, match="unknown progress mode 'fancy'") as raised:
         Display("fancy", io.StringIO())
+    assert "auto, tty, plain, rawjson, quiet" in (raised.value.hint or "")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_auto_draws_on_a_terminal_unless_it_is_dumb() -> None:
+    for stream, dumb, drawn in ((Terminal(), False, True), (Terminal(), True, False), (io.StringIO(), False, False)):
+        with Display("auto", stream, dumb=dumb) as emit:
+            emit(Started("a", "x"))
+        assert ("\x1b[" in stream.getvalue()) is drawn
 
 
 def live(clock: Clock, columns: int = 60, rows: int = 20) -> tuple[Live, io.StringIO]:

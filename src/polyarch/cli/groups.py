@@ -14,7 +14,7 @@ Sections = Mapping[str, Mapping[str, tuple[str, str]]]
 SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 # Commands of docker's that manage what is not here, by the group and the name.
-_CONTAINERS = "there is no daemon to keep containers: 'polyarch run' runs one in the foreground and removes it"
+_CONTAINERS = "there is no daemon that keeps containers: 'polyarch run' runs one in the foreground and removes it"
 _BUILDERS = "there are no builders to manage: 'polyarch build' builds by itself, for every platform"
 _OF_DOCKER = {
     **{

@@ -1,17 +1,17 @@
-"""Options that several commands have."""
+"""Options that several commands share."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 
-from polyarch.cli.progress.modes import WAYS
+from polyarch.cli.progress.modes import MODES
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def complete_image(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    """The names of the store's images that begin with what is typed."""
+    """The names of images in the store that begin with `incomplete`."""
     from pathlib import Path
 
     from polyarch.cli import environment
@@ -19,26 +19,27 @@ def complete_image(context: click.Context, parameter: click.Parameter, incomplet
     from polyarch.images import names
     from polyarch.store import Store
 
-    chosen = context.find_root().params.get("root")
-    root = Path(chosen) if chosen else environment.read().root
+    program = context.find_root()
+    chosen = program.params.get("root")
+    root = Path(chosen) if chosen else environment.read(program.obj).root
     try:
         with Store.open(root, create=False) as store:
             short = [names.familiar(name) for name in store.tagged()]
     except (PolyarchError, OSError):
-        # A completion has no place for an error; the command itself will say it.
+        # A completion cannot show an error; the command itself will.
         return []
     return [name for name in short if name.startswith(incomplete)]
 
 
 def platform(*, several: bool, help: str) -> Callable[[F], F]:  # noqa: A002 (click's own word)
-    """`--platform`, once or repeatable with lists."""
+    """`--platform`: one platform, or if `several`, repeatable and with commas."""
     return click.option("--platform", multiple=several, metavar="PLATFORM", help=help)
 
 
 def progress(function: F) -> F:
     """`--progress`."""
     return click.option(
-        "--progress", type=click.Choice(WAYS), help="How to show the work (default: auto, or BUILDKIT_PROGRESS)"
+        "--progress", type=click.Choice(MODES), help="How to show progress (default: $BUILDKIT_PROGRESS, else auto)"
     )(function)
 
 

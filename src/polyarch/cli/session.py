@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Self
 
 import click
 
-from polyarch.cli import environment
 from polyarch.errors import PolyarchError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import BinaryIO, Literal
 
+    from polyarch.cli.environment import Environment
     from polyarch.cli.progress.display import Display
     from polyarch.oci.platform import Platform
     from polyarch.registry import Registry
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 class Session:
     """Opens things when a command first asks for them; it owns them, and closes them when the command ends."""
 
-    def __init__(self, *, root: Path | None, debug: bool) -> None:
-        self.environment = environment.read()
-        self.root = root or self.environment.root
+    def __init__(self, environment: "Environment", *, root: Path | None, debug: bool) -> None:
+        self.environment = environment
+        self.root = root or environment.root
         self.debug = debug
         self._resources = contextlib.ExitStack()
         self._store: Store | None = None
@@ -76,11 +76,11 @@ class Session:
     def cache_limit(self) -> "int | Literal['default'] | None":
         """How many bytes the cache may take; None for no limit. Raises UsageError."""
         around = self.environment
-        if not (self.chosen_limit or around.cache_limit or any(file.exists() for file in around.config_files)):
+        if not (self.chosen_limit or around.cache_limit or any(file.exists() for file in around.files.polyarch)):
             return "default"
         from polyarch.cli import limits
 
-        return limits.cache_limit(self.chosen_limit, around.cache_limit, around.config_files, self.root)
+        return limits.cache_limit(self.chosen_limit, around.cache_limit, around.files.polyarch, self.root)
 
     def registry(self, insecure: "Iterable[str]" = ()) -> "Registry":
         """The client for all registries. `insecure` are hosts that may speak plain HTTP or show a bad certificate."""
@@ -92,15 +92,15 @@ class Session:
         from polyarch.version import VERSION
 
         around = self.environment
-        first, *others = around.credential_files
+        first, *others = around.files.credentials
         opened = Registry(
-            # The first of these files that is there is the one that counts, as containers' tools have it.
+            # Only the first existing file counts, as in containers' tools.
             hosts.load(
-                [file for file in around.registries_files if file.exists()][:1], around.certificate_directories, names
+                [file for file in around.files.registries if file.exists()][:1], around.files.certificates, names
             ),
             credentials.load(first, others=others, search_path=around.search_path),
             f"polyarch/{VERSION}",
-            proxies=Proxies(around.http_proxy, around.https_proxy, around.no_proxy),
+            proxies=Proxies(around.proxies.http, around.proxies.https, around.proxies.bypass),
             debug=self.note if self.debug else (lambda line: None),
         )
         self._registries[bool(names)] = self._resources.enter_context(opened)
@@ -146,11 +146,12 @@ class Session:
             raise UsageError("--platform takes one platform here", "run the command once for each platform")
         return found[0] if found else None
 
-    def display(self, way: str | None = None, *, verb: str = "Building") -> "Display":
-        """The display of progress on standard error."""
+    def display(self, mode: str | None = None, *, verb: str = "Building") -> "Display":
+        """The display of progress on standard error, in the mode of --progress or else of the environment."""
         from polyarch.cli.progress.display import Display
 
-        return Display(way or self.environment.progress, sys.stderr, colour=self.environment.colour, verb=verb)
+        terminal = self.environment.terminal
+        return Display(mode or terminal.progress, sys.stderr, colour=terminal.colour, dumb=terminal.dumb, verb=verb)
 
     def now(self) -> float:
         """Seconds since 1970: what SOURCE_DATE_EPOCH says, else the clock."""

@@ -57,7 +57,7 @@ def check(
 
         _echo(sarif.document(report, VERSION))
     elif report.findings or not quiet:
-        click.echo(render(report, colour=session.environment.colour), nl=False)
+        click.echo(render(report, colour=session.environment.terminal.colour), nl=False)
     if not good:
         raise click.exceptions.Exit(1)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from polyarch.cli import environment
 from polyarch.cli.groups import LazyGroup
 from polyarch.cli.session import Session
 
@@ -93,7 +94,9 @@ def program(context: click.Context, root: str | None, debug: bool, show_version:
 
         click.echo(f"polyarch version {VERSION}")
         context.exit()
-    context.obj = context.with_resource(Session(root=Path(root) if root else None, debug=debug))
+    # `execute` passes the variables of the environment.
+    settings = environment.read(context.obj)
+    context.obj = context.with_resource(Session(settings, root=Path(root) if root else None, debug=debug))
 
 
 image = LazyGroup("image", sections=IMAGE, help="Commands with the names of docker image.")

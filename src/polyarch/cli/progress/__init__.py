@@ -1,1 +1,1 @@
-"""How the progress of a command is shown: live, plain, as JSON or not at all."""
+"""How a command shows progress: BuildKit's modes of showing one stream of events (`cli/progress/modes.py`)."""

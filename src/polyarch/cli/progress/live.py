@@ -1,4 +1,4 @@
-"""The live display on a terminal: a line a unit of work, redrawn in place ten times a second at most."""
+"""Progress on a terminal, one line per unit of work, redrawn at most ten times a second: `--progress=tty`."""
 
 import os
 import threading
@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
-from polyarch.cli.progress.display import Unit, amount, short, title
+from polyarch.cli.progress.unit import Unit, amount, short, title
 from polyarch.progress import Event, OutputChunk, Started, Transferred, Warned
 from polyarch.render import text
 
@@ -21,9 +21,9 @@ _RESET, _RED, _BLUE, _YELLOW, _BOLD = "\x1b[0m", "\x1b[31m", "\x1b[34m", "\x1b[3
 class Live:
     """Draws on a terminal until it is closed; then the last frame stays and the cursor is shown again.
 
-    It owns a ticking thread, which starts with the first event that comes while other threads already live: a
-    thread before that would keep the process from entering its namespaces (unshare(CLONE_NEWUSER) fails with
-    EINVAL in a process of several threads).
+    It owns a thread that redraws on a timer. The thread starts at the first event that arrives while other threads
+    run: one that starts earlier would prevent the process from entering a user namespace
+    (unshare(CLONE_NEWUSER) fails with EINVAL in a process of several threads).
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Live:
                 self._ticker.start()
 
     def close(self) -> None:
-        """Draw the last frame and let go of the terminal. Safe to call twice."""
+        """Draw the last frame and restore the terminal. Safe to call twice."""
         with self._lock:
             if self._closed.is_set():
                 return
@@ -103,16 +103,16 @@ class Live:
 
     def _draw(self, now: float, *, final: bool = False) -> None:
         columns, rows = self._size()
-        # The last column stays free: terminals differ in what they do to a cursor that stands behind it.
+        # The last column stays empty: terminals differ in where the cursor goes after it is written.
         frame = self._frame(now, columns - 1, rows - 1, final=final)
         parts = [f"\x1b[{self._height(columns)}F" if self._drawn else _HIDE]
         if columns != self._columns:
-            # Rows that the terminal wrapped are cleared first: it would join them again when it becomes wider.
+            # Clear rows that the terminal wrapped: it would join them again when it becomes wider.
             parts.append("\x1b[J" if self._drawn else "")
             self._columns = columns
-        # What goes above the frame scrolls away with the rest of the terminal's history.
+        # Lines above the frame scroll into the terminal's history.
         parts += [line.replace("\n", "\x1b[K\n") + "\x1b[K\n" for line in self._above]
-        # A terminal that has just become narrower may not have said so yet: it cuts lines off instead of wrapping them.
+        # Do not wrap long lines: a terminal that has just become narrower may not have reported its new size.
         parts += [_CUT, *(line + "\x1b[K\n" for line in frame), "\x1b[J", _WRAP]
         if final:
             parts.append(_SHOW)
@@ -123,7 +123,7 @@ class Live:
         self._last = now
 
     def _height(self, columns: int) -> int:
-        """The rows that the last frame takes now: in a terminal that became narrower, its lines have been wrapped."""
+        """The rows that the last frame takes now: a terminal that became narrower has wrapped its lines."""
         return sum(max(-(-text.width(text.plain(line)) // columns), 1) for line in self._drawn)
 
     def _frame(self, now: float, columns: int, rows: int, *, final: bool) -> list[str]:
@@ -136,7 +136,7 @@ class Live:
         used = sum(len(lines) for _, lines in blocks)
         kept: list[list[str]] = []
         for unit, lines in blocks:
-            # The finished are in the way first, the oldest of them before the others.
+            # Leave out finished units if there is no room for all, the oldest first.
             if used > room and unit.finished is not None and not unit.error:
                 used -= len(lines)
                 continue
@@ -145,10 +145,10 @@ class Live:
         return [self._paint(text.clip(head, columns), _BOLD), *lines[-room:]]
 
     def _unit_lines(self, unit: Unit, now: float, columns: int) -> list[str]:
-        taken = f"{(unit.finished if unit.finished is not None else now) - unit.started:.1f}s"
+        elapsed = f"{(unit.finished if unit.finished is not None else now) - unit.started:.1f}s"
         mark = "CACHED " if unit.cached else "ERROR " if unit.error else "CANCELED " if unit.canceled else ""
         colour = _RED if unit.error else _YELLOW if unit.canceled else _BLUE if unit.finished is not None else ""
-        lines = [self._paint(_spread(f" => {mark}{unit.title}", taken, columns), colour)]
+        lines = [self._paint(_spread(f" => {mark}{unit.title}", elapsed, columns), colour)]
         if unit.finished is not None:
             return lines
         moving = [
@@ -166,12 +166,12 @@ class Live:
             size = os.get_terminal_size(self._stream.fileno())
         except OSError:
             return 80, 24
-        # A terminal that does not know its size says 0.
+        # A terminal that does not know its size reports 0.
         return size.columns or 80, size.lines or 24
 
 
 def _spread(left: str, right: str, columns: int) -> str:
-    """`left` at the start of the line, `right` at its end."""
+    """A line with `left` at its start and `right` at its end."""
     room = max(columns - text.width(right) - 1, 0)
     return f"{text.pad(text.clip(left, room), room)} {right}"
 
