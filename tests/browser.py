@@ -29,7 +29,7 @@ Colour = tuple[int, int, int]
 
 
 def program() -> str:
-    """The browser; without one the test ends here."""
+    """The browser's path; skips or fails the test without one."""
     found = next(filter(None, map(shutil.which, _NAMES)), None)
     return found or missing("needs chromium on PATH (`make test` installs what is missing)")
 
@@ -53,7 +53,7 @@ def _run(scratch: Path, *arguments: str) -> bytes:
 
 
 def _png(raw: bytes) -> list[list[Colour]]:
-    """The pixels of a PNG of 8 bits without interlacing, which is what browsers write (PNG, 9.2)."""
+    """The pixels of a PNG with 8 bits per channel and no interlacing, as browsers write it (PNG, 9.2)."""
     assert raw[:8] == b"\x89PNG\r\n\x1a\n"
     at, packed, width, step = 8, b"", 0, 0
     while at < len(raw):

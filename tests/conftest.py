@@ -19,7 +19,7 @@ from tests.program import Program, run
 
 pytest_plugins = ["pytester"]
 
-# In CI the same examples every time: a failure there must be found again by whoever reads it.
+# In CI hypothesis uses the same examples every time, so that a failure can be reproduced.
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
 hypothesis.settings.register_profile("developer", deadline=None)
 hypothesis.settings.load_profile("ci" if IN_CI else "developer")
@@ -50,7 +50,7 @@ class Authority(NamedTuple):
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The first test that wants a base may have to wait for a mirror and for mmdebstrap."""
+    """The first test that uses a base may wait for a mirror and for mmdebstrap."""
     for item in items:
         if {"busybox_tars", "busybox_store", "debian_tar"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.timeout(600))
@@ -58,7 +58,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, None]:
-    """In CI a skipped test is a failed one, by whatever way it was skipped."""
+    """In CI a skipped test fails, however it was skipped."""
     outcome = yield
     report = outcome.get_result()
     if IN_CI and report.skipped and not hasattr(report, "wasxfail"):
@@ -80,7 +80,7 @@ def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, A
 
 @pytest.fixture
 def store_root(tmp_path: Path) -> Path:
-    """Where a store may be made; nothing is there yet."""
+    """A path for a store that does not exist yet."""
     return tmp_path / "store"
 
 
@@ -100,7 +100,7 @@ def busybox_tars() -> dict[str, Path]:
 
 @pytest.fixture(scope="session")
 def busybox_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The root of a store that holds `busybox` for four platforms. To be copied (bases.copy_store), not used."""
+    """The root of a store with `busybox` for four platforms. Copy it (bases.copy_store) instead of using it."""
     directory = tmp_path_factory.mktemp("busybox")
     bases.import_busybox(Program(directory / "store", directory))
     return directory / "store"
@@ -137,7 +137,7 @@ def second_registry(tmp_path: Path) -> Iterator[LocalRegistry]:
 
 @pytest.fixture(scope="session")
 def login() -> Login:
-    """Who may enter `password_registry`. The password has characters that need quoting somewhere."""
+    """The user of `password_registry`. The password has characters that need quoting."""
     return Login("ada", "s3cret: ü/+%")
 
 
@@ -153,7 +153,7 @@ def password_registry(tmp_path: Path, login: Login) -> Iterator[LocalRegistry]:
 
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """A certificate authority of the tests' own, as strict as Python 3.13 wants one."""
+    """A certificate authority for the tests, as strict as Python 3.13 requires."""
     need("openssl")
     directory = tmp_path_factory.mktemp("authority")
     ca, ca_key, server, server_key = (directory / name for name in ("ca.crt", "ca.key", "server.crt", "server.key"))

@@ -33,7 +33,7 @@ class Engine:
         return run([*self._client, *arguments], check=check, env=self._env, stdin=stdin)
 
     def inspect(self, image: str) -> Any:
-        """What the engine says of an image."""
+        """`docker image inspect` of an image."""
         return self("image", "inspect", image).json()[0]
 
 

@@ -20,7 +20,7 @@ _REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 class Person:
-    """A user without root, with a directory of its own; where the tests do not run as root, who runs them.
+    """An unprivileged user with a home directory; if the tests do not run as root, the current user.
 
     `directory` is a home that the user owns; pytest's tmp_path is root's alone. Made and removed by `person()`.
     """

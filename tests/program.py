@@ -42,7 +42,7 @@ def run(
     """Run a command to its end. With check, a status other than 0 is an AssertionError that shows all it said."""
     arguments = tuple(os.fspath(part) for part in command)
     given = stdin.encode() if isinstance(stdin, str) else stdin
-    # A test that hangs is a failure with what was said so far, and not pytest-timeout's end of the whole worker.
+    # A command that hangs fails its test with the output so far; pytest-timeout would end the whole worker.
     try:
         done = subprocess.run(
             arguments, cwd=cwd, env=env, input=given, capture_output=True, timeout=seconds, check=False
@@ -61,7 +61,7 @@ def run(
 class Program:
     """`polyarch`, on the store at `root`. Calling it runs a command: `polyarch("tag", "a", "b")`.
 
-    Its environment is that of a fresh login: nothing of the developer's own settings reaches a test. `prefix` is a
+    Its environment is that of a fresh login, without any of the developer's settings. `prefix` is a
     command that runs a command, as another user for example.
     """
 
@@ -86,7 +86,7 @@ class Program:
         stdin: str | bytes = b"",
         seconds: float = _SECONDS,
     ) -> Result:
-        """Run it to its end; `env` is added to the environment. No end of it may show a traceback."""
+        """Run it to its end; `env` is added to the environment. The output must never contain a traceback."""
         result = run(
             [*self.prefix, self.path, *arguments],
             check=check,
@@ -99,7 +99,7 @@ class Program:
         return result
 
     def fails(self, *arguments: str | Path, **options: Any) -> Result:
-        """Run a command that must fail, and say why."""
+        """Run a command that must fail with a message."""
         result = self(*arguments, check=False, **options)
         assert result.status != 0, f"this should have failed:\n{result}"
         assert result.stderr.strip(), f"this failed without a word:\n{result}"

@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
 def judge(
     app: App, polyarch: Program, daemon: BuildKitDaemon | None, place: Path, peer_for: str | None
 ) -> Iterator[str]:
-    """Build it, ask it, and say what is wrong and what differs, but for what its app.toml says that BuildKit does."""
+    """Build and query one application. Report failures, and differences that its app.toml does not expect."""
     try:
         running.prepared(app, place)
         ours = running.build_here(app, polyarch, place)
@@ -84,7 +84,7 @@ def judge(
 
 @contextlib.contextmanager
 def _peer(polyarch: Program | None, wanted: Sequence[str], scratch: Path) -> Iterator[BuildKitDaemon | None]:
-    """BuildKit, with a registry that is its hub and has the images that applications begin from."""
+    """BuildKit, with a registry of the base images as its mirror of Docker Hub."""
     if polyarch is None:
         yield None
         return

@@ -13,8 +13,8 @@ _MACHINES = {"linux/amd64": "x86_64", "linux/arm64": "aarch64", "linux/arm/v7": 
 class Question(NamedTuple):
     """One start of an image and what it must answer. `says` is a regular expression.
 
-    With `http` the container is a server: it is told PORT, asked for this path, and ended by `signal`. Otherwise its
-    standard output is the answer.
+    With `http` the container is a server: it gets PORT, is queried for this path, and is stopped by `signal`.
+    Otherwise its standard output is the answer.
     """
 
     says: str
@@ -35,9 +35,9 @@ class Question(NamedTuple):
 
 
 class App(NamedTuple):
-    """One application. `volatile` are patterns of paths whose content is another with each build.
+    """One application. `volatile` are patterns of paths whose content differs in each build.
 
-    `differs` are differences to BuildKit's image that are meant; `peer` is false where BuildKit cannot build it.
+    `differs` are intended differences to BuildKit's image; `peer` is false where BuildKit cannot build it.
     """
 
     name: str

@@ -19,7 +19,7 @@ from tests.apps.apps import PLATFORMS
 from tests.program import Program, run
 
 HERE = Path(__file__).parent / "bases"
-# Which other one each stands on; a base comes before what stands on it.
+# The base of each image; a base comes before the images built on it.
 _PARENTS = {
     "alpine": "busybox",
     "debian": "",
@@ -37,7 +37,7 @@ _SECONDS = 1800.0
 
 
 def make(polyarch: Program, wanted: Sequence[str]) -> None:
-    """Put these images, and those that they stand on, into a store. What is there already is cheap."""
+    """Put these images and their bases into a store. Images that are there already cost little."""
     needed = set(wanted) | {_PARENTS.get(name, "") for name in wanted}
     if "busybox" in needed:
         bases.import_busybox(polyarch)
@@ -88,7 +88,7 @@ def _make(polyarch: Program, name: str) -> None:
 
 
 def _settings(directory: Path) -> Path:
-    """A root file system with what this machine's package managers are told of certificates, mirrors and proxies."""
+    """A root file system with this machine's settings of certificates, mirrors and proxies for package managers."""
     machine = directory / "machine"
     (machine / "etc").mkdir(parents=True)
     certificates = Path(os.environ.get("SSL_CERT_FILE") or "/etc/ssl/certs/ca-certificates.crt")

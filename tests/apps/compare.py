@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from tests.builds import differing
 
-# What no two builds have in common: logs with times, caches and lists of package managers.
+# Paths that differ in every build: logs with times, caches and lists of package managers.
 VOLATILE = (
     "var/log/*",
     "var/cache/*",

@@ -27,7 +27,7 @@ _BUILD_SECONDS = 1800.0
 
 
 class WrongAnswerError(AssertionError):
-    """An application that did not say what it should have, with what it said."""
+    """An application gave a wrong answer; the message shows the answer."""
 
 
 def prepared(app: App, scratch: Path) -> Path:
@@ -140,7 +140,7 @@ def _fetched(url: str, server: "subprocess.Popen[str]") -> str | None:
 
 
 def _words(app: App, platforms: Sequence[str], scratch: Path) -> list[str]:
-    """What both builders are told."""
+    """The arguments for both builders."""
     words = [f"--platform={','.join(platforms)}"]
     words += [option.replace("{here}", str(scratch / "context")) for option in app.options]
     for name, text in app.secrets.items():

@@ -13,7 +13,7 @@ from polyarch.errors import PolyarchError
 
 
 class Sums:
-    """A performer whose vertices are sums: name → (number, names of inputs). It counts what it is asked."""
+    """A performer whose vertices are sums: name → (number, names of inputs). It counts the calls."""
 
     def __init__(self, vertices: dict[str, tuple[int, tuple[str, ...]]], cache: dict[str, int] | None = None) -> None:
         self.vertices = vertices
@@ -58,7 +58,7 @@ class Sums:
 
 
 class Notes:
-    """An observer that writes down what it is told."""
+    """An observer that records its calls."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []

@@ -41,7 +41,7 @@ _BEYOND = ("unknown flag: --parents", "unknown flag: --security", "by build daem
 
 
 class Built(NamedTuple):
-    """What came of a case: images by platform, or the words of an error; and the warnings, with their lines."""
+    """The result of a case: images by platform, or an error's text; and the warnings, with their lines."""
 
     images: dict[str, Image]
     error: str
@@ -49,9 +49,9 @@ class Built(NamedTuple):
 
 
 class Witness(NamedTuple):
-    """Who builds: this builder in a process of its own, and BuildKit; `emulating` is another one, for foreign RUNs.
+    """The two builders: this one in a separate process, and BuildKit; `emulating` is another, for foreign RUNs.
 
-    What is in a user namespace loses the setuid bits of a context's files, so not every case is for the latter.
+    The second runs in a user namespace, where files of a context lose their setuid bits, so it builds only some cases.
     """
 
     worker: Worker
@@ -78,7 +78,7 @@ def main(arguments: Sequence[str]) -> int:
 
 @contextlib.contextmanager
 def witness(directory: Path) -> Iterator[Witness]:
-    """Both, with the images that cases begin from: in the builder's store, and in a registry that is BuildKit's hub."""
+    """Both builders with the base images of the cases, in the builder's store and in a registry for BuildKit."""
     with local_registry.running(directory / "registry") as registry:
         worker = _worker(directory, registry.address)
         try:
@@ -113,7 +113,7 @@ def _judge(case: Case, both: Witness, directory: Path) -> tuple[str, list[str]]:
 
 
 def _worker(directory: Path, registry: str) -> Worker:
-    """A builder with the images that cases begin from, which are in the registry afterwards."""
+    """A builder with the base images of the cases, which it pushes to the registry."""
     polyarch = Program(directory / "store", directory)
     bases.import_busybox(polyarch)
     worker = Worker(directory / "store")
@@ -171,16 +171,16 @@ def _history(image: Image) -> list[str]:
 
 
 def _entries(files: dict[str, File]) -> list[str]:
-    """A line for each; without deletions, which may be said in two ways, and show in the files that are left."""
+    """One line per entry, without deletions: those have two encodings, and show in the remaining files."""
     lines = [file.line(path) for path, file in files.items() if not posixpath.basename(path).startswith(".wh.")]
     return [_UUID.sub("UUID", line) for line in lines]
 
 
 def build_here(options: dict[str, Any], worker: Worker) -> Built:
-    """What this builder makes of it."""
+    """The result of this builder."""
     outcome = worker.build(**options)
     found = (_OUR_WARNING.fullmatch(said) for said in outcome["warnings"])
-    # Checks that BuildKit does not have are our own affair.
+    # Checks that BuildKit does not have are not compared.
     own = tuple(f"{rule.name}: " for rule in RULES if rule.ours)
     warnings = {(match[1], int(match[2])) for match in found if match and not match[1].startswith(own)}
     images = {platform: worker.image(digest) for platform, digest in outcome.get("images", {}).items()}
@@ -188,7 +188,7 @@ def build_here(options: dict[str, Any], worker: Worker) -> Built:
 
 
 def build_there(options: dict[str, Any], daemon: BuildKitDaemon, directory: Path) -> Built:
-    """What BuildKit makes of it, by way of an archive in the directory."""
+    """The result of BuildKit, through an archive in the directory."""
     target = directory / "theirs.tar"
     words = ["build", "--progress=plain", "--provenance=false", "--network=host", f"--output=type=oci,dest={target}"]
     words += [f"--platform={','.join(options['platforms'])}"]

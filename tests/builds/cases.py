@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 HERE = Path(__file__).parent / "cases"
 
-# The file of the images that cases begin from; each one's title is its name.
+# The file of the base images; the title of each case is the image's name.
 BASES = "bases"
 
 _MEMBER = re.compile(
@@ -30,7 +30,7 @@ class Case(NamedTuple):
         return f"{self.file}: {self.title}"
 
     def section(self, name: str, platform: str = "") -> str | None:
-        """A section, one for the platform first, with the platform's words in place."""
+        """A section, preferring one for the platform, with the platform's placeholders replaced."""
         found = self.sections.get(f"{name} {platform}", self.sections.get(name))
         if found is None or not platform:
             return found

@@ -61,7 +61,7 @@ class Worker:
 
 @pytest.fixture(scope="session")
 def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
-    """A builder whose store has the images that cases begin from (`tests/builds/cases/bases.txt`)."""
+    """A builder whose store has the base images of the cases (`tests/builds/cases/bases.txt`)."""
     made = Worker(tmp_path_factory.mktemp("builds") / "store")
     try:
         yield made

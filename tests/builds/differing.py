@@ -6,7 +6,7 @@ from typing import Any
 
 
 def settings(ours: dict[str, Any], theirs: dict[str, Any]) -> Iterator[str]:
-    """What differs between two image configs: the platform, and what a container is started with."""
+    """Compares two image configs: the platform and the settings of a container."""
     for key in ("os", "architecture", "variant"):
         if ours.get(key) != theirs.get(key):
             yield f"{key}: + {ours.get(key)} - {theirs.get(key)}"

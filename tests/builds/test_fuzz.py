@@ -23,7 +23,7 @@ DIFFERENCES = Path(__file__).parents[2] / "docs/coming-from-docker.md"
 
 @pytest.fixture(scope="module")
 def recording_worker(tmp_path_factory: pytest.TempPathFactory, busybox_store: Path) -> Iterator[Worker]:
-    """A builder of these tests' own: what others have built of the same content has other times."""
+    """A builder for these tests only: results of others for the same content have other times."""
     root = tmp_path_factory.mktemp("recorded") / "store"
     bases.copy_store(busybox_store, root)
     worker = Worker(root)

@@ -25,7 +25,7 @@ class Repository:
 
     @property
     def url(self) -> str:
-        """`file://` is nothing that ADD takes for a repository: a name of ssh's form leads here in tests."""
+        """ADD does not accept `file://` as a repository, so tests use an ssh name that leads here."""
         return f"git@test.invalid:{self.path}"
 
     def git(self, *words: str, cwd: Path | None = None) -> str:
@@ -49,7 +49,7 @@ class Repository:
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    """What git sees: an ssh that runs the command here, so that names of ssh's form need no server."""
+    """Environment variables for git: its ssh runs the command locally, so ssh names need no server."""
     need("git")
     ssh = tmp_path / "ssh"
     ssh.write_text('#!/bin/sh\nfor last; do :; done\nexec sh -c "$last"\n')

@@ -18,7 +18,7 @@ _SECONDS = 1445412480
 
 
 class Files:
-    """What a server has: path → (body, headers). It answers 304 to who has the right tag or time."""
+    """What a server has: path → (body, headers). It answers 304 to requests with the current ETag or time."""
 
     def __init__(self) -> None:
         self.files: dict[str, tuple[bytes, dict[str, str]]] = {}

@@ -89,7 +89,7 @@ def test_without_the_cache_a_process_runs_again(busybox_worker: Worker, context:
     second = ids(no_cache=True)
     assert second != first
     assert second[0] == second[1]
-    # What was made anew is what later builds find.
+    # Later builds find the result of the last build.
     assert ids() == second
 
 

@@ -148,7 +148,7 @@ def test_a_platform_that_was_never_pulled_is_read_from_its_registry_or_said_to_b
     "name", ["nosuch.tar", "nosuch.tar.gz", "./nosuch", "/tmp/nosuch/layout", "nosuch.tgz", "nosuch/"]
 )
 def test_a_path_that_leads_nowhere_is_called_one(polyarch: Program, name: str) -> None:
-    """And no registry is asked, so that no name of a host is blamed."""
+    """No registry is queried, so the error does not mention a host."""
     for command in ("check", "drift"):
         assert (
             f"there is no file {name}, and no image of that name in the store" in polyarch.fails(command, name).stderr

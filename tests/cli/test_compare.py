@@ -11,7 +11,7 @@ from tests.program import Program
 
 @pytest.fixture
 def drifting(polyarch: Program, tmp_path: Path) -> str:
-    """An image of two platforms that differ in a file, a label and a name that wants to be markup."""
+    """An image of two platforms that differ in a file, a label and a name that contains markup."""
     import subprocess
 
     common: trees.Tree = {"etc/common": "1", "etc/changed": "12"}

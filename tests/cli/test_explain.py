@@ -25,7 +25,7 @@ RUN echo last > /last
 
 @pytest.fixture
 def build(polyarch: Program, busybox: str, tmp_path: Path) -> Callable[..., Any]:
-    """Build the context, with files changed, and give what is then told of each step for amd64."""
+    """Change files, build the context, and return what `explain` says of each step for amd64."""
     need("crun", "qemu-aarch64-static")
     trees.write(tmp_path / "context", {"Dockerfile": DOCKERFILE, "a": "1", "b": "1"})
 

@@ -39,7 +39,7 @@ START = """
 """
 BUILD = "array base64 binascii bisect select selectors socket sqlite3 sqlite3.dbapi2 struct zlib"
 
-# How much more of our own code is no reason to worry: a helper here and there.
+# How much more of our own code is allowed: a helper here and there.
 SLACK = 1.03
 
 COSTS = {
@@ -48,7 +48,7 @@ COSTS = {
     "a cached build": Cost(2125, frozenset(START.split() + BUILD.split())),
 }
 
-# What a build does that is not all cached: a cached one does not even import it.
+# Modules for the work itself, which a cached build does not import.
 WORK = {
     "polyarch.layers.pack",
     "polyarch.layers.apply",

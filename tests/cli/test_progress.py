@@ -27,7 +27,7 @@ class Clock:
 
 
 def screen(written: str) -> list[str]:
-    """What a terminal shows after `written`: enough of one for the sequences that the live display uses."""
+    """The screen of a terminal after `written`; understands the sequences that the live display uses."""
     lines, row, column = [""], 0, 0
     rest = written
     while rest:

@@ -21,7 +21,7 @@ ROWS = [
 
 
 def walked(matcher: Matcher, path: str) -> bool:
-    """What a walk that goes everywhere says of `path`."""
+    """What a walk of the whole tree says about `path`."""
     state: State | None = None
     parts = path.split("/")
     for end in range(1, len(parts) + 1):
@@ -31,7 +31,7 @@ def walked(matcher: Matcher, path: str) -> bool:
 
 
 def reached(matcher: Matcher, path: str) -> bool:
-    """Whether a walk that skips what it may skip meets `path` and keeps it."""
+    """Whether a walk that skips ignored directories reaches `path` and keeps it."""
     state: State | None = None
     parts = path.split("/")
     for end in range(1, len(parts) + 1):

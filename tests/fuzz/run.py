@@ -13,7 +13,7 @@ SLOW = 5.0
 
 
 class Tried(NamedTuple):
-    """What came of it. `wrong` has a report of each input that was neither read nor refused, or took too long."""
+    """The results. `wrong` has a report of each input that was neither read nor refused, or took too long."""
 
     inputs: int
     refused: int

@@ -50,7 +50,7 @@ _AMD64 = platforms.parse("linux/amd64")
 
 
 class EscapedError(Exception):
-    """Something was written where nothing may be."""
+    """Something was written outside of the target directory."""
 
 
 class Target(NamedTuple):

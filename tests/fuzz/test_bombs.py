@@ -47,7 +47,7 @@ def sparse(size: int) -> bytes:
 
 
 class Layout:
-    """An OCI layout that is made by hand, for what no honest tool writes."""
+    """An OCI layout written by hand, for content that no honest tool writes."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory

@@ -43,7 +43,7 @@ def test_what_was_changed_in_any_way_is_read_or_refused(name: str) -> None:
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_the_seeds_are_read(name: str) -> None:
-    """Else the mutations would all be refused at the door. Some of the layers are hostile as they stand."""
+    """Otherwise all mutations would be refused at once. Some of the layers are hostile unchanged."""
     if name != "layer":
         for seed in TARGETS[name].seeds:
             TARGETS[name].run(seed)

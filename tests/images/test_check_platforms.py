@@ -90,7 +90,7 @@ def test_sizes_that_lie_are_errors(store: Store) -> None:
 
 
 def _layout(store: Store, made: Descriptor) -> Report:
-    """The report on the store's own layout, read as anybody's."""
+    """The report on the store's own layout, read like any other layout."""
     from polyarch.transfer.layout import open_layout
 
     index(store, NAME, entry(made, "linux/amd64"))

@@ -14,7 +14,7 @@ from tests.images.made import AMD64, ARM64, ARMV7, import_image
 
 @pytest.fixture
 def filled(store: Store) -> Store:
-    """A store with `app` for two platforms; reopened, because what one process finds it holds on to."""
+    """A store with `app` for two platforms; reopened, because a process keeps a lease on what it has found."""
     import_image(store, "app", AMD64)
     import_image(store, "app", ARM64)
     store.close()

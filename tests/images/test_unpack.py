@@ -74,7 +74,7 @@ def test_a_layer_with_a_file_in_a_directory_that_it_does_not_list_takes_it_from_
 
 
 def test_a_hard_link_to_a_file_of_a_layer_below_brings_the_file(store: Store) -> None:
-    # No layer of our own is like this, so the tar is another tool's.
+    # Polyarch writes no such layer, so another tool writes the tar.
     raw = io.BytesIO()
     with tarfile.open(fileobj=raw, mode="w") as archive:
         for name, kind, target in (("etc", tarfile.DIRTYPE, ""), ("etc/again", tarfile.LNKTYPE, "etc/base")):

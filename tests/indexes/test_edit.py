@@ -128,7 +128,7 @@ class TestAnnotate:
 
 
 class TestRemove:
-    """An entry, and what speaks of it."""
+    """Removing an entry and its attestations."""
 
     def test_an_entry_is_removed_by_platform_with_its_attestation(self, places: Places, store: Store) -> None:
         one, two = image(store, AMD64), image(store, ARM64)
@@ -149,7 +149,7 @@ class TestRemove:
 
 
 class TestInspect:
-    """What is there, as it is."""
+    """The index as it is."""
 
     def test_verbose_is_dockers(self, places: Places, store: Store) -> None:
         root = multi_platform(store, LIST)
@@ -169,7 +169,7 @@ class TestInspect:
 
 
 class TestDiff:
-    """What came, went and changed."""
+    """Entries that were added, removed and changed."""
 
     def test_a_difference_names_entries_and_annotations(self, places: Places, store: Store) -> None:
         one, old, new = image(store, AMD64), image(store, ARM64), image(store, ARM64, {"new": "content"})
@@ -196,7 +196,7 @@ class TestDiff:
 
 
 class TestMerge:
-    """What several machines built."""
+    """Combining the results of several machines."""
 
     def test_layouts_and_archives_become_one_index(self, places: Places, store: Store, tmp_path: Path) -> None:
         one, two = OciLayout.create(tmp_path / "one"), OciLayout.create(tmp_path / "two")

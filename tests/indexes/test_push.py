@@ -143,7 +143,7 @@ class TestPush:
 
 
 class TestRemote:
-    """Reading what only a registry has."""
+    """Reading lists that are only in a registry."""
 
     def test_inspect_reads_the_registry_and_keeps_nothing(
         self, places: Places, store: Store, registry: LocalRegistry, layout: OciLayout, at: Pushed

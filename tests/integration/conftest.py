@@ -27,7 +27,7 @@ class Skopeo:
         return self("inspect", *_plain(place), "--raw", place).json()
 
     def inspect(self, place: str, platform: str) -> Any:
-        """What skopeo tells of the entry of a platform; it fetches the config for it."""
+        """skopeo's view of a platform's entry; it fetches the config."""
         return self(*_choice(platform), "inspect", *_plain(place), place).json()
 
     def config(self, place: str, platform: str) -> Any:

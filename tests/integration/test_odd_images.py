@@ -28,7 +28,7 @@ from tests.registry.faults import Answer, Asked, serving
 
 @pytest.fixture
 def odd(registry: LocalRegistry) -> Iterator[Repository]:
-    """A repository of a real registry, to put odd things into."""
+    """A repository of a real registry, for unusual content."""
     with Registry(Hosts(), Credentials(None), "test") as client:
         yield client.repository(references.parse(f"{registry.address}/odd"))
 
@@ -236,7 +236,7 @@ def test_a_foreign_layer_is_fetched_where_it_is(
     polyarch("save", "-o", tmp_path / "foreign.tar", foreign)
     fresh("load", "-q", "-i", tmp_path / "foreign.tar")
     assert fresh("run", "--rm", foreign, "cat", "/srv/f").stdout == "foreign"
-    # A registry is not sent what its publisher serves; what nobody serves would be lost.
+    # Layers with URLs are not sent, because their publisher serves them; without URLs they would be lost.
     copy = references.parse(f"{registry.address}/copy")
     polyarch("tag", foreign, f"{copy}:1")
     if where == "registry":
@@ -260,7 +260,7 @@ def test_an_encrypted_layer_is_named_as_such(
     assert named in polyarch("check", encrypted, check=False).stdout
     failed = polyarch.fails("build", "-", stdin=f"FROM scratch\nCOPY --from={encrypted} /bin /bin\n")
     assert f"the base image {encrypted}: {named}" in failed.stderr
-    # It is an image all the same, for who has the key.
+    # It is still a valid image for users with the key.
     polyarch("tag", encrypted, f"{registry.address}/copy")
     polyarch("push", "-q", f"{registry.address}/copy")
     polyarch("save", "-o", tmp_path / "app.tar", encrypted)

@@ -16,7 +16,7 @@ from tests.registry.faults import Answer, Asked, serving
 
 @pytest.fixture
 def strict(registry: LocalRegistry) -> Iterator[str]:
-    """The address of such a registry: a real one, and what refuses before it."""
+    """The address of such a registry: a real one behind a proxy that refuses."""
 
     def passed_on(method: str, asked: Asked, path: str, body: bytes) -> Answer:
         upstream = http.client.HTTPConnection(registry.address)

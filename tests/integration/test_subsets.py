@@ -76,7 +76,7 @@ class TestPush:
 
 
 class TestPartial:
-    """Content that is not here."""
+    """Content that is not in the store."""
 
     def test_a_pull_of_some_keeps_the_index_and_the_rest_can_follow(
         self, polyarch: Program, name: str, fresh: Program

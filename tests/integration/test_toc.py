@@ -71,7 +71,7 @@ def asked(registry: LocalRegistry, blob: Descriptor) -> list[str]:
 
 
 def with_layer(repository: Repository, change: Callable[[Descriptor], Descriptor]) -> None:
-    """Let the base's tag point at an image that says something else of its layer."""
+    """Moves the base's tag to an image whose layer has other annotations."""
     before = manifest(repository)
     after = manifests.create(before.config, [change(layer) for layer in before.layers])
     repository.write_manifest(after.descriptor(), after.raw, "1")

@@ -294,7 +294,7 @@ def test_what_peers_accept_stays_inside(tmp_path: Path, case: str, form: DiskFor
 
 
 def test_a_link_that_lies_on_the_disk_is_not_followed_either(tmp_path: Path) -> None:
-    # What an earlier plain layer, or somebody else, left there is followed inside the root, not by the kernel.
+    # Links that are already there are resolved inside the root, not by the kernel.
     (tmp_path / OUTSIDE).mkdir()
     (tmp_path / "root").mkdir()
     (tmp_path / "root/l").symlink_to(tmp_path / OUTSIDE)

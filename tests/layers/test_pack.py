@@ -50,7 +50,7 @@ def test_the_bytes_are_the_same_for_any_number_of_workers(kind: str) -> None:
 
 
 def test_the_bytes_are_the_same_on_every_machine() -> None:
-    # Whoever changes these digests changes the layers of every user: Compression.tag must change with them.
+    # Other digests here mean other layers for every user: Compression.tag must change with them.
     items = [file("a", b"hello\n" * 1000), file("r", random.Random(1).randbytes(2 * MiB))]
     assert packed(items)[0].digest == GZIP_DIGEST
     assert packed(items, "zstd")[0].diff_id == packed(items)[0].diff_id

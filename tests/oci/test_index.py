@@ -125,7 +125,7 @@ def test_select_takes_the_best_that_serves_and_no_attestation() -> None:
     index = indexes.create([about(entry("x")), entry("six", v6), entry("seven", v7)])
     assert indexes.select(index, ARM) == entry("seven", v7)
     assert indexes.select(indexes.create([entry("six", v6)]), ARM) == entry("six", v6)
-    # 32-bit content under an arm64 label is the mistake that nobody shall make for you.
+    # An entry for arm64 must not silently get 32-bit content.
     assert indexes.select(index, ARM64) is None
 
 

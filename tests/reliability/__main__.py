@@ -78,7 +78,7 @@ def _faults(aims: Aims, points: int, seed: int) -> Part:
     outcomes: list[Outcome] = []
     names = list(SCENARIOS)
     attempts = 0
-    # A point that a run did not come to is no point.
+    # Points that the run did not reach are not counted.
     while sum(outcome.was_hit for outcome in outcomes) < points and attempts < 2 * points:
         dice = random.Random(f"{seed} {attempts}")
         fault = dice.choice(_FAULTS)

@@ -31,7 +31,7 @@ class Outcome(NamedTuple):
 
 
 class Aims:
-    """Where each scenario can be hit, learnt once by a whole run. It owns the site's number of the last store."""
+    """The possible points of each scenario, found by one whole run. Owns the number of the last store."""
 
     def __init__(self, site: Site) -> None:
         self.site = site
@@ -56,7 +56,7 @@ class Aims:
 
 
 def hit(aims: Aims, name: str, fault: str, dice: random.Random, *, witness: bool = False) -> Outcome:
-    """Hit a scenario once at a point that the dice choose, and look at everything."""
+    """Hit a scenario once at a random point, and check everything."""
     site, scenario = aims.site, scenarios.SCENARIOS[name]
     point = faults.choose(aims.points(name), fault, dice)
     number = aims.next_number()
@@ -145,10 +145,10 @@ def names(root: Path) -> dict[str, str]:
 
 
 def looked_at(root: Path, before: dict[str, str], may_change: set[str]) -> list[str]:
-    """What is wrong with a store, read by other code than the program's as far as files go."""
+    """What is wrong with a store. Files are read without the program's own code."""
     wrong = [f"{path.name} has other content" for path in (root / "oci/blobs/sha256").iterdir() if _is_spoilt(path)]
     with Store.open(root) as store:
-        # What a sparse index names and nobody asked for is absent rightly; a pull of one platform leaves that.
+        # A pull of one platform leaves a sparse index: its other entries are absent, and that is correct.
         wrong += [problem.message for problem in store.verify() if problem.kind != "absent"]
         for name, descriptor in store.tagged().items():
             lacking = [one for one in store.missing(descriptor) if one.media_type != media_types.OCI_MANIFEST]
@@ -175,7 +175,7 @@ def _changed(scenario: Scenario, site: Site, number: int, name: str) -> set[str]
 
 
 def _said(done: faults.Hit, point: Point) -> list[str]:
-    """A command that was told of a failure says what failed, in words."""
+    """A command that met a failure reports it in words."""
     if point.fault == "KILL" or done.status == 0:
         return []
     if "Traceback" in done.output or "bug in polyarch" in done.output:

@@ -1,7 +1,7 @@
 """Processes that work in one store at once: each builds, pulls, tags, removes and prunes at random.
 
-A private name of each worker, and what it last pointed at, is the worker's own: nobody else touches it, so it must
-always be whole. Names that all share may come and go at any time.
+A private name of each worker, and what it last pointed at, belongs to the worker alone, so it must always be
+complete. Names that all share may come and go at any time.
 """
 
 import json
@@ -17,7 +17,7 @@ from tests.program import Program
 from tests.reliability import crash
 from tests.reliability.scenarios import Site
 
-# What it means when another one was faster: the name is gone, the list is there, somebody prunes.
+# Errors of a lost race: the name is gone, the list exists already, another worker prunes.
 _CONFLICTS = (
     "the store has no image",
     "no such image",
@@ -32,7 +32,7 @@ _CONFLICTS = (
 
 
 class Tally(NamedTuple):
-    """What a worker did: commands that succeeded, true conflicts, and errors that are neither."""
+    """Counts of a worker: commands that succeeded, real conflicts, and other errors."""
 
     done: int
     conflicts: int
@@ -40,7 +40,7 @@ class Tally(NamedTuple):
 
 
 def work(site: Site, seconds: float, workers: int, seed: int) -> Tally:
-    """Let the workers loose on one store. Looks at the store itself once they are done."""
+    """Run the workers on one store, then check the store."""
     number = random.Random(seed).randrange(1 << 30)
     polyarch = site.fresh(number)
     before = crash.names(polyarch.root)

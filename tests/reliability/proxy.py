@@ -40,7 +40,7 @@ class Asked(NamedTuple):
 
 
 class Fault(NamedTuple):
-    """What to do to an exchange. Several may be combined; none of them is what a good network does.
+    """The faults of an exchange. Several may be combined; without any, the proxy behaves like a good network.
 
     status: answer so instead of asking the registry, with `headers`. wait: seconds before the answer. cut: close the
     connection after so many bytes of the answer's body. cut_upload: after so many bytes of the request's body.
@@ -123,7 +123,7 @@ def between(behind: str) -> Iterator[Proxy]:
         daemon_threads = True
 
         def handle_error(self, *_: object) -> None:
-            """A client that hangs up is killed on purpose, and no news."""
+            """Ignores clients that hang up: they are killed on purpose."""
 
     server = Server(("127.0.0.1", 0), Handler)
     proxy = Proxy(f"127.0.0.1:{server.server_address[1]}", behind)

@@ -81,7 +81,7 @@ def test_a_store_that_is_killed_while_it_is_made_is_made_the_next_time(aims: Aim
 
 
 class TestTheHarnessNotices:
-    """It would be worth nothing if it did not see what a careless program leaves behind."""
+    """The harness must notice the damage that a careless program causes."""
 
     @pytest.fixture
     def polyarch(self, aims: Aims) -> Program:

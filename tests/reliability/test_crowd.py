@@ -17,7 +17,7 @@ def test_eight_processes_build_pull_name_remove_and_prune_without_hurting_each_o
 
 
 def test_a_store_that_somebody_empties_while_others_work_is_noticed(aims: Aims) -> None:
-    """What a collection that knew no leases would do."""
+    """This is what a garbage collection that ignores leases would do."""
     polyarch = aims.site.fresh(aims.next_number())
     before = crash.names(polyarch.root)
     with Store.open(polyarch.root) as store:

@@ -46,7 +46,7 @@ def nothing_came(polyarch: Program) -> None:
 
 
 def first(plan: Fault, times: int = 1) -> Plan:
-    """Do it to the first blobs that are asked for, and then no more."""
+    """Apply the fault to the first blobs that are requested, then to none."""
     left = [times]
 
     def decide(asked: Asked) -> Fault:
@@ -215,7 +215,7 @@ def test_any_mixture_of_faults_ends_in_the_whole_or_in_nothing(
 
 
 def outcome(polyarch: Program, proxy: Proxy, image: str, dice: random.Random) -> bool:
-    """Pull through a plan of the dice; whether it succeeded. Raises AssertionError where a promise was broken."""
+    """Pull with random faults; whether it succeeded. Raises AssertionError if a promise was broken."""
     often = dice.choice((0.1, 0.3, 0.6))
     proxy.plan = lambda asked: random_fault(dice) if dice.random() < often else GOOD
     done = polyarch("pull", "--all-platforms", image, check=False)
@@ -232,7 +232,7 @@ def outcome(polyarch: Program, proxy: Proxy, image: str, dice: random.Random) ->
 
 
 def random_fault(dice: random.Random) -> Fault:
-    """One of those that a network or a registry has."""
+    """A random fault of a network or a registry."""
     at = dice.choice((0, 1, 100, dice.randrange(1 << 20)))
     return dice.choice(
         (

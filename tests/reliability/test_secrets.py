@@ -82,7 +82,7 @@ def test_build_secrets_are_nowhere_afterwards(polyarch: Program, busybox: str, t
 
 
 def test_another_secret_is_no_reason_to_run_again(polyarch: Program, busybox: str, tmp_path: Path) -> None:
-    """It would be, if a cache key had anything of it."""
+    """It would run again if a cache key contained the secret."""
     context = trees.write(tmp_path / "context", {"Dockerfile": _USES_SECRETS})
     for value in (SECRET, "another"):
         (tmp_path / "secret").write_text(value)

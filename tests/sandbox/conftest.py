@@ -36,7 +36,7 @@ def two_platforms() -> dict[str, Path]:
 
 @pytest.fixture
 def host_table() -> Iterator[None]:
-    """Holds a test to this: the host's table of binary formats is the same afterwards."""
+    """Asserts that the host's table of binary formats is the same after the test."""
     table = Path("/proc/sys/fs/binfmt_misc")
 
     def listing() -> dict[str, str]:

@@ -15,7 +15,7 @@ from polyarch.sandbox.console import Console
 
 @pytest.fixture
 def ours() -> Iterator[tuple[int, int]]:
-    """The two sides of the terminal that a person sits at."""
+    """The two sides of the user's terminal."""
     controller, terminal = pty.openpty()
     yield controller, terminal
     os.close(controller)

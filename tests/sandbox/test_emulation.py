@@ -158,7 +158,7 @@ def _on_an_older_kernel(room: Room) -> list[str]:
 
 
 def _without_a_table(*lines: str) -> list[str]:
-    """What a Python program prints that may not have a binfmt_misc of its own, as before Linux 6.7."""
+    """The output of a Python program that cannot mount its own binfmt_misc, as before Linux 6.7."""
     refuse = (
         "from polyarch.sandbox import syscalls",
         "allow = syscalls.fsopen",

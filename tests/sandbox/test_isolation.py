@@ -202,7 +202,7 @@ def _sleeps(room: Room) -> None:
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_when_the_command_is_killed_no_process_remains(someone: Person, amd64: Bases, how: signal.Signals) -> None:
-    # A number that nobody else sleeps for: several of these tests may run at once.
+    # A unique number: several of these tests may run at once.
     seconds = str(random.randrange(100_000, 1_000_000))
 
     def sleepers() -> list[str]:

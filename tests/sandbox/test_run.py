@@ -168,7 +168,7 @@ def _cancelled(room: Room) -> list[object]:
     timer = threading.Timer(0.3, room.sandbox.cancel)
     timer.start()
     try:
-        # Who waits for these is ended by the limit of the test.
+        # If cancel did not kill them, the test would reach its time limit.
         room.run("sleep 1000 & sleep 1000")
     except CancelledError:
         pass
@@ -225,7 +225,7 @@ def _on_a_terminal(room: Room) -> list[object]:
     heard = bytearray()
 
     def listen() -> None:
-        # EIO is how a terminal says that nobody has its other end any more.
+        # A terminal reports EIO when its other end is closed.
         try:
             while data := os.read(ours, 4096):
                 heard.extend(data)
@@ -325,7 +325,7 @@ def test_an_image_without_any_directory_runs_and_stays_without(someone: Person, 
 
 def _read_only(room: Room) -> list[object]:
     ran = room.run("touch /x; touch /dev/shm/y && echo shm", read_only=True)
-    # Two streams: which line is first is nobody's promise.
+    # Two streams: the order of their lines is not defined.
     return [*sorted(line.split(": ")[-1] for line in ran.output.splitlines()), ran.layer]
 
 

@@ -46,7 +46,7 @@ printf '%s:\\n  Candidate: 1.0\\n' "$2"
 
 
 class Machine:
-    """A PATH of its own with bare tools and an apt that plays its part; nothing of the real machine is changed."""
+    """A PATH with basic tools and a fake apt; the real machine is not changed."""
 
     def __init__(self, directory: Path) -> None:
         self.bin = directory / "bin"

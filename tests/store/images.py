@@ -27,7 +27,7 @@ def write(store: Store, raw: bytes, media_type: str = media_types.OCI_LAYER) -> 
 
 @contextlib.contextmanager
 def in_use(store: Store) -> Iterator[None]:
-    """While this lasts, the store is in the hands of another command, which is in the middle of its work."""
+    """Holds the store's lock, as another command does in the middle of its work."""
     with contextlib.closing(StoreLock(store.layout.lock("store"))) as lock, lock:
         yield
 

@@ -95,7 +95,7 @@ def test_prune_takes_what_nobody_uses_and_leaves_what_somebody_does(store_root: 
 
 
 def test_who_waited_for_a_cache_that_was_thrown_away_gets_a_new_one(store_root: Path) -> None:
-    """Processes that use a cache and others that throw it away meet at every moment."""
+    """Processes that use a cache run at the same time as others that remove it."""
     code = """
 import select, sys
 from polyarch.store import Store

@@ -78,7 +78,7 @@ def test_a_process_that_is_killed_leaves_a_whole_store(store_root: Path, point: 
 
 
 def test_it_notices_when_a_blob_is_put_in_its_place_before_it_is_whole(store_root: Path) -> None:
-    """The test above would be worth nothing if the verifier did not see what a careless store leaves behind."""
+    """The verifier must notice the damage that a careless store causes, or the test above proves nothing."""
     with Store.open(store_root) as store:
         made = image(store, b"layer", X)
         os.truncate(store.blob_path(made.layers[0].digest), 2)

@@ -17,7 +17,7 @@ X = "docker.io/library/x:1"
 
 
 def collect(root: Path, keep: Keep | None = None, *, dry_run: bool = False) -> Reclaimed:
-    """As a command of its own does it: nothing of it is leased."""
+    """Collect garbage as a separate command does, without leases."""
     with Store.open(root) as store:
         return store.gc(keep, dry_run=dry_run)
 

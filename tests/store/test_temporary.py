@@ -12,7 +12,7 @@ from tests.people import Person
 def test_a_temporary_directory_lives_as_long_as_its_owner_holds_it(store: Store, store_root: Path) -> None:
     with store.temporary() as path:
         (path / "file").touch()
-        with Store.open(store_root) as other:  # opening removes what nobody holds
+        with Store.open(store_root) as other:  # opening removes what no process holds
             assert other.gc().temporary == 0
         assert (path / "file").exists()
     assert not path.exists()

@@ -89,7 +89,7 @@ class Mountable(Recording):
 
 
 class Seen(OciLayout):
-    """A layout whose blobs were seen in a repository; it does not want to give them itself."""
+    """A layout whose blobs have two repositories as their origins."""
 
     def origins(self, digest: str) -> tuple[Reference, ...]:
         return (Reference("x.y", "elsewhere"), Reference("x.y", "neighbour"))
@@ -251,7 +251,7 @@ class TestPlatforms:
 
 
 class TestFaults:
-    """Nothing is sent half, and nothing wrong arrives."""
+    """Nothing is sent in part, and nothing corrupt arrives."""
 
     def test_what_the_source_lacks_is_named_before_anything_is_sent(self, source: OciLayout, tmp_path: Path) -> None:
         one, two = image(source, AMD64), image(source, ARM64)
@@ -317,7 +317,7 @@ class TestFaults:
         circle = indexes.create([Descriptor(media_type=media_types.OCI_INDEX, digest=root.digest, size=root.size)])
 
         class Lying(OciLayout):
-            """What no digest allows: everything that is read is the index that names it."""
+            """Impossible with real digests: every read returns the index that names it."""
 
             def read_manifest(self, descriptor: Descriptor) -> bytes:
                 return circle.raw

@@ -65,7 +65,7 @@ def test_a_push_of_what_is_there_asks_for_its_name_and_its_images_only(
     name = references.parse(f"{registry.address}/app")
 
     def push() -> tuple[copier.Sent, list[str]]:
-        # A command of its own: it remembers nothing but what the store does.
+        # A separate command: it remembers only what the store remembers.
         with Registry(Hosts(), Credentials(None), "polyarch-test") as client:
             before = len(registry.requests())
             sent = copier.send(ReadThroughSource(store, client), root.digest, client.repository(name), ["1.0"])

@@ -10,7 +10,7 @@ from polyarch.transfer.pool import WorkerPool
 
 def test_results_come_in_the_order_of_the_items() -> None:
     with WorkerPool(4) as pool:
-        # The first is slow, so the others get threads. Each of those waits for the one behind it: they end in reverse.
+        # The first item is slow, so the others get threads. Each waits for the next, so they finish in reverse.
         ended = [threading.Event() for _ in range(5)]
         ended[4].set()
 

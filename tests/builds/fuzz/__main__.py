@@ -25,7 +25,7 @@ from tests.builds.fuzz.building import Both
 from tests.builds.fuzz.generate import recipe
 from tests.builds.fuzz.recorded import Record
 
-# After so many seeds BuildKit forgets what it has built.
+# BuildKit's cache is emptied after so many seeds.
 _BATCH = 100
 _RECORDED = 40
 
@@ -74,7 +74,7 @@ def _first(both: Both, seed: int) -> str:
 
 
 def _alone(both: Both, seed: int, *, small: bool) -> str:
-    """The verdict on a seed that differed, built with nothing beside it; what differs is shown."""
+    """Builds a seed that differed again, alone, and prints the differences."""
     verdict = both.judge(recipe(seed))
     if not verdict.differences:
         return "alike when built alone"

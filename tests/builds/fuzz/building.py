@@ -26,7 +26,7 @@ _SECONDS = 120
 
 
 class Verdict(NamedTuple):
-    """What came of a recipe. failing: the line of an instruction that fails, or 0; failed: whether one did before."""
+    """The result of a recipe. failing: the line of an instruction that fails, or 0; failed: whether one did before."""
 
     made: Recipe
     differences: list[str]
@@ -38,7 +38,7 @@ class Verdict(NamedTuple):
 class Both:
     """Builds recipes here and with BuildKit. Its directory and its builders belong to who made it.
 
-    May be asked from several threads; the worker is asked by one at a time.
+    Safe to use from several threads; the worker is used by one at a time.
     """
 
     def __init__(self, worker: Worker, daemon: BuildKitDaemon, directory: Path) -> None:
@@ -101,7 +101,7 @@ class Both:
 
 
 def build_here(worker: Worker, case: Case, place: Path) -> Outcome:
-    """What this builder makes of it."""
+    """The result of this builder."""
     outcome = worker.build(**prepared(case, place))
     if "error" in outcome:
         return Outcome(None, f"{outcome['error']}\n{outcome['output']}")

@@ -17,7 +17,7 @@ OWNERS = "1 7:8 0:9 nobody nobody:users :users".split()
 
 
 class Draws:
-    """The random numbers of a seed, the features that it uses, and what its recipe has until now.
+    """The random numbers of a seed, the features that it uses, and the content of its recipe so far.
 
     A seed uses some features only, so that these meet often, instead of all of them seldom.
     """

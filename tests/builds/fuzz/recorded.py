@@ -19,14 +19,14 @@ _BASE = 150
 
 
 class Record(NamedTuple):
-    """A recipe as a case, and what BuildKit made of it."""
+    """A recipe as a case, and BuildKit's result."""
 
     case: Case
     theirs: Seen
 
 
 def write(records: Iterable[Record], file: Path = FILE) -> None:
-    """Write a file anew."""
+    """Write the file again."""
     lines = []
     for case, theirs in records:
         layers = [_plain(layer) for layer in theirs.changes]

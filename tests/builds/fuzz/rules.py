@@ -15,7 +15,7 @@ _TAKEN_BACK = re.compile(r"^\.dockerignore = .*!.*\\n.", re.MULTILINE)
 
 
 class Outcome(NamedTuple):
-    """What came of a build: an image, or the words of an error."""
+    """The result of a build: an image, or the text of an error."""
 
     image: Seen | None
     error: str = ""
@@ -62,7 +62,7 @@ def refusal(ours: Outcome, theirs: Outcome) -> Refusal | None:
 
 
 def differences(case: Case, ours: Outcome, theirs: Outcome) -> list[str]:
-    """What differs and has no rule, a line each: + is ours, - is theirs. Its first word says of which kind."""
+    """Differences without a rule, one per line: + is ours, - is theirs. The first word is the kind."""
     if ours.image is None or theirs.image is None:
         if (ours.image is None) == (theirs.image is None) or refusal(ours, theirs):
             return []

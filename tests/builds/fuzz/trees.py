@@ -84,7 +84,7 @@ def _blob(layout: Path, digest: str) -> bytes:
 
 
 def _changes(layers: list[tuple[_Entry, ...]]) -> Iterator[Changes]:
-    """What each layer makes of the tree that those below it made."""
+    """What each layer changes in the tree of the layers below it."""
     tree: dict[str, tuple[Node, int]] = {}
     numbers = iter(range(10**9))
     before: dict[str, Node] = {}
