@@ -52,7 +52,8 @@ class RegistryError(PolyarchError):
     """A registry refused or could not be reached.
 
     `status` is the HTTP status, 0 when there was no answer; `codes` are the error codes of the OCI
-    distribution specification, in the registry's order; `retryable` says whether asking again makes sense.
+    distribution specification, in the registry's order; `retryable` says whether asking again makes sense, and
+    `exhausted` that it was asked again in vain (`oci/retry.py`).
     """
 
     def __init__(
@@ -63,8 +64,10 @@ class RegistryError(PolyarchError):
         status: int = 0,
         codes: tuple[str, ...] = (),
         retryable: bool = False,
+        exhausted: bool = False,
     ) -> None:
         super().__init__(message, hint)
         self.status = status
         self.codes = codes
         self.retryable = retryable
+        self.exhausted = exhausted

@@ -24,6 +24,8 @@ from polyarch.builder.vertices import BuildGraph
 from polyarch.contents import elf, packages
 from polyarch.contents import layer as layer_values
 from polyarch.contents.window import Window
+from polyarch.distribution import errors
+from polyarch.distribution.auth import parse_challenges
 from polyarch.dockerfile import ignorefile, parser
 from polyarch.errors import PolyarchError
 from polyarch.layers import listing as listings
@@ -40,8 +42,7 @@ from polyarch.oci import platform as platforms
 from polyarch.oci import reference as references
 from polyarch.oci.document import Index
 from polyarch.oci.platform import Platform
-from polyarch.registry import auth, credentials, hosts
-from polyarch.registry.errors import problems
+from polyarch.registry import credentials, hosts
 from polyarch.store.tags import _entries
 from polyarch.transfer.archive import open_archive
 
@@ -280,10 +281,10 @@ pull-from-mirror = "tag-only"
     ),
     "config.json": Target(_credentials, (b'{"auths":{"example.com":{"auth":"YTpi"}},"credHelpers":{"x":"y"}}',)),
     "challenge": Target(
-        lambda raw: auth.parse_challenges([raw.decode("latin-1")]),
+        lambda raw: parse_challenges([raw.decode("latin-1")]),
         (b'Bearer realm="https://a/t",service="s",scope="repository:a/b:pull,push", Basic realm=x',),
     ),
-    "error body": Target(problems, (b'{"errors":[{"code":"DENIED","message":"no","detail":{}}]}',)),
+    "error body": Target(errors.parse, (b'{"errors":[{"code":"DENIED","message":"no","detail":{}}]}',)),
     "program": Target(_elf, (Path("/bin/true").read_bytes()[:4096],)),
     "package lists": Target(
         lambda raw: (packages.read("var/lib/dpkg/status", raw), packages.read("lib/apk/db/installed", raw)),

@@ -26,13 +26,14 @@ def shared_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalR
 
 
 class Client(Registry):
-    """A Registry that remembers what it debugged and how long it would have slept."""
+    """A Registry that records its debug output and how long it would have slept. Its clock is set by the test."""
 
     def __init__(
         self, hosts: Hosts | None = None, credentials: Credentials | None = None, proxies: Proxies | None = None
     ) -> None:
         self.lines: list[str] = []
         self.slept: list[float] = []
+        self.now = 0.0  # the seconds by which tokens expire
         super().__init__(
             hosts or Hosts(),
             credentials or Credentials(None),
@@ -40,6 +41,7 @@ class Client(Registry):
             proxies=proxies or Proxies(),
             debug=self.lines.append,
             sleep=self.slept.append,
+            clock=lambda: self.now,
         )
 
     def at(self, address: str, path: str) -> Repository:

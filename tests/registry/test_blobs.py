@@ -275,3 +275,28 @@ def test_a_stored_blob_of_another_digest_is_an_error(client: Client) -> None:
     lie = Answer(201, {"Docker-Content-Digest": digests.of(b"other")})
     with serving(uploads([lie])) as server, pytest.raises(CorruptError, match="stored"):
         client.at(server.address, "app").write_blob(blob(CONTENT), io.BytesIO(CONTENT))
+
+
+@pytest.mark.parametrize("status", [400, 403, 405, 501])
+def test_a_registry_that_does_not_answer_whether_a_blob_is_there_gets_it(client: Client, status: int) -> None:
+    """Artifactory answers 403 to some accounts that may push."""
+
+    def answer(asked: Asked) -> Answer:
+        forbidden = (asked.method in ("HEAD", "GET") and "blobs" in asked.path) or asked.method == "HEAD"
+        return Answer(status) if forbidden else uploads([])(asked)
+
+    with serving(answer) as server:
+        repository = client.at(server.address, "app")
+        assert not repository.has_blob(blob(CONTENT))
+        assert repository.points_at("1") is None
+        repository.write_blob(blob(CONTENT), io.BytesIO(CONTENT))
+        assert [asked.body for asked in server.asked if asked.method == "PUT"] == [CONTENT]
+
+
+def test_a_registry_without_head_is_asked_for_a_byte_of_the_blob(client: Client) -> None:
+    def answer(asked: Asked) -> Answer:
+        return Answer(405) if asked.method == "HEAD" else ranged(CONTENT, [])(asked)
+
+    with serving(answer) as server:
+        assert client.at(server.address, "app").has_blob(blob(CONTENT))
+        assert not client.at(server.address, "app").has_blob(blob(CONTENT + b"x"))

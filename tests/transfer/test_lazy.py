@@ -27,6 +27,7 @@ from polyarch.transfer.read_through import ReadThroughSource
 from scripts.local_registry import LocalRegistry
 from tests.oci import schemas
 from tests.oci.examples import AMD64, ARM64, attestation, image, index, multi_platform
+from tests.registry.faults import Answer, serving
 
 pytestmark = pytest.mark.integration
 
@@ -220,7 +221,7 @@ class TestLazily:
             lazily.open_blob(blob)
         assert not store.has_blob(blob)
 
-    @pytest.mark.parametrize(("retryable", "times"), [(True, 2), (False, 1)])
+    @pytest.mark.parametrize(("retryable", "times"), [(True, 3), (False, 1)])
     def test_a_registry_that_cannot_give_a_blob_is_asked_again_where_that_may_help(
         self, store: Store, retryable: bool, times: int
     ) -> None:
@@ -228,10 +229,11 @@ class TestLazily:
 
         class Failing:
             def repository(self, reference: Reference) -> "Failing":
-                asked.append(str(reference))
+                self.name = str(reference)
                 return self
 
             def open_blob(self, descriptor: Descriptor) -> BlobReader:
+                asked.append(self.name)
                 raise RegistryError("it was cut off", retryable=retryable)
 
         blob = Descriptor(media_type="a/b", digest=digests.of(b"?"), size=1)
@@ -239,6 +241,18 @@ class TestLazily:
         with pytest.raises(RegistryError, match="cut off"):
             ReadThroughSource(store, cast(Registry, Failing())).fetch(blob)
         assert asked == ["x.y/base"] * times
+
+    def test_requests_that_were_retried_are_not_retried_again(self, store: Store) -> None:
+        """A request is sent five times, and a blob fetched three times: that makes five, not fifteen."""
+        blob = Descriptor(media_type="a/b", digest=digests.of(b"?"), size=1)
+        with (
+            serving(lambda asked: Answer(503 if "blobs" in asked.path else 200)) as server,
+            Registry(Hosts(), Credentials(None), "x", sleep=lambda seconds: None) as client,
+        ):
+            origins.record(store, [blob.digest], references.parse(f"{server.address}/base"))
+            with pytest.raises(RegistryError, match="503"):
+                ReadThroughSource(store, client).fetch(blob)
+            assert sum("blobs" in asked.path for asked in server.asked) == 5
 
 
 class TestFormats:

@@ -1,44 +1,44 @@
 """Blobs of a repository (distribution-spec, "Pulling blobs", "Pushing blobs", "Mounting a blob")."""
 
-import re
-from urllib.parse import quote
+import msgspec
 
+from polyarch.distribution import endpoints, headers
+from polyarch.distribution.auth import repository_scope
+from polyarch.distribution.endpoints import Operation
+from polyarch.distribution.errors import BLOB_UPLOAD_UNKNOWN
 from polyarch.errors import CorruptError, NotFoundError, RegistryError
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.place import Readable
 from polyarch.oci.reference import Reference
 from polyarch.oci.verify import VerifyingReader
 from polyarch.registry import elsewhere, uploads
-from polyarch.registry.http import Body, joined
+from polyarch.registry.http import Body, Headers, joined
 from polyarch.registry.response import Response
-from polyarch.registry.wire import Wire
+from polyarch.registry.wire import NO_HEAD, Wire
 
-_RANGE = r"bytes (\d+)-\d*/(?:\d+|\*)"
-# How often a download is resumed, or an upload begun again, without a byte of progress in between.
-_ATTEMPTS = 5
-_FIRST_PAUSE = 0.2
+_PIECE = 1 << 20
 
 
 def open_(wire: Wire, descriptor: Descriptor) -> VerifyingReader:
-    """A blob's bytes, verified while they are read; from its publisher where the registry does not have it."""
+    """A blob's bytes, verified while they are read; from its publisher if the registry does not have it."""
     try:
-        return _Verified(_Download(wire, descriptor), wire, descriptor)
+        return _VerifiedDownload(_ResumedDownload(wire, descriptor), wire, descriptor)
     except NotFoundError:
         if not descriptor.urls:
             raise
         return elsewhere.open_(wire.session.transport, descriptor)
 
 
-class _Verified(VerifyingReader):
-    """A blob that is verified while it comes. Where a mirror spoilt it, who asks again gets it from the registry."""
+class _VerifiedDownload(VerifyingReader):
+    """A blob that is verified while it is read. If a mirror spoilt it, another attempt goes to the registry."""
 
-    def __init__(self, content: "_Download", wire: Wire, descriptor: Descriptor) -> None:
+    def __init__(self, content: "_ResumedDownload", wire: Wire, descriptor: Descriptor) -> None:
         super().__init__(content, descriptor, content.close, str(wire.reference))
         self._download = content
         self._wire = wire
 
     def read(self, size: int = -1, /) -> bytes:
-        """As of Readable. Raises a retryable RegistryError in place of CorruptError where a mirror is to blame."""
+        """See `place.Readable`. Raises a retryable RegistryError instead of CorruptError if a mirror is to blame."""
         try:
             return super().read(size)
         except CorruptError as error:
@@ -52,8 +52,8 @@ class _Verified(VerifyingReader):
             ) from error
 
 
-class _Download:
-    """A blob as it comes, resumed where the connection was cut. It owns one open answer at a time."""
+class _ResumedDownload:
+    """A blob's bytes as they arrive, resumed if the connection is cut. It owns one open response at a time."""
 
     def __init__(self, wire: Wire, descriptor: Descriptor) -> None:
         self._wire = wire
@@ -63,75 +63,77 @@ class _Download:
         self._response: Response | None = self._open()
 
     def read(self, size: int = -1, /) -> bytes:
-        """As of Readable. Never short: at the end of what the descriptor claims there is nothing more."""
-        pause = _FIRST_PAUSE
-        for left in range(_ATTEMPTS - 1, -1, -1):
-            if self._response is None:
-                self._response = self._open()  # which has its own patience
-            try:
-                chunk = self._response.read(size)
-                missing = self._descriptor.size - self._position
-                if not chunk and missing > 0 and size != 0:
-                    raise RegistryError(
-                        f"{self._wire.name(self._descriptor.digest)} ended {missing} bytes too early", retryable=True
-                    )
-            except RegistryError as error:
-                self.close()
-                if self._position == self._descriptor.size:
-                    return b""  # cut behind the last byte
-                if not left or not error.retryable:
-                    raise
-                self._wire.session.transport.sleep(pause)
-                pause *= 2
-            else:
-                self._position += len(chunk)
-                return chunk
-        raise AssertionError("the last attempt returns or raises")
+        """See `place.Readable`. It never ends before the descriptor's size."""
+        session = self._wire.session
+        return session.retry.call(lambda: self._read(size), session.transport.sleep)
+
+    def _read(self, size: int) -> bytes:
+        if self._response is None:
+            self._response = self._open()
+        try:
+            chunk = self._response.read(size)
+            missing = self._descriptor.size - self._position
+            if not chunk and missing > 0 and size != 0:
+                raise RegistryError(
+                    f"{self._wire.name(self._descriptor.digest)} ended {missing} bytes too early", retryable=True
+                )
+        except RegistryError:
+            self.close()
+            if self._position == self._descriptor.size:
+                return b""  # cut behind the last byte
+            raise
+        self._position += len(chunk)
+        return chunk
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         response, self._response = self._response, None
         if response is not None:
             response.close()
 
     def _open(self) -> Response:
-        wire, digest, size = self._wire, self._descriptor.digest, self._descriptor.size
-        start = self._position
-        headers = {"Range": f"bytes={start}-"} if start else {}
-        response = wire.read("GET", f"blobs/{digest}", digest, what=wire.name(digest), headers=headers, ok=(200, 206))
+        wire, digest = self._wire, self._descriptor.digest
+        name, start = wire.name(digest), self._position
+        sent = {"Range": headers.byte_range(start)} if start else {}
+        response = wire.read(endpoints.PULL_BLOB, digest, what=name, headers=sent, digest=digest)
         if response.mirror:
             self.mirrors.add(response.mirror)
         try:
             if response.status == 206:
-                match = re.match(_RANGE, response.header("Content-Range"))
-                if match is None or int(match[1]) != start or response.is_gzipped:
-                    raise RegistryError(f"{wire.name(digest)}: the registry sent another range than the requested rest")
+                if headers.range_start(response.header("Content-Range")) != start or response.is_gzipped:
+                    raise RegistryError(f"{name}: the registry sent another range than the requested rest")
                 return response
             length = response.header("Content-Length")
             if _is_encoded(response, self._descriptor):
                 response.inflate()
-            elif length.isdigit() and int(length) != size:
+            elif length.isdigit() and int(length) != self._descriptor.size:
                 if wire.distrust(response.mirror):
                     response.close()
                     return self._open()
-                raise CorruptError(f"{wire.name(digest)} has {length} bytes in the registry, not the {size} it claims")
-            # The server does not know ranges: what is there already is read once more and dropped.
-            while start > 0:
-                dropped = response.read(min(start, 1 << 20))
-                if not dropped:
-                    raise RegistryError(f"{wire.name(digest)} ended too early", retryable=True)
-                start -= len(dropped)
+                raise CorruptError(
+                    f"{name} has {length} bytes in the registry, not the {self._descriptor.size} it claims"
+                )
+            # The server ignores ranges: what was read already is read once more and dropped.
+            if not _skip(response, start):
+                raise RegistryError(f"{name} ended too early", retryable=True)
         except BaseException:
             response.close()
             raise
         return response
 
 
-def _is_encoded(response: Response, descriptor: Descriptor) -> bool:
-    """Whether what comes was compressed on its way.
+def _skip(response: Response, size: int) -> bool:
+    """Read and drop `size` bytes; False if the body ends before."""
+    while size > 0 and (dropped := response.read(min(size, _PIECE))):
+        size -= len(dropped)
+    return size == 0
 
-    Storage behind a registry also says "gzip" of layers that are gzip files themselves: their length tells, or where
-    none is said, whether there is a gzip file in the gzip file.
+
+def _is_encoded(response: Response, descriptor: Descriptor) -> bool:
+    """Whether the body was compressed on its way.
+
+    Storage behind a registry also says "gzip" of layers that are gzip files themselves. The length tells the two apart,
+    or without one, whether there is a gzip file inside the gzip file.
     """
     length = response.header("Content-Length")
     if not response.is_gzipped or length == str(descriptor.size):
@@ -144,33 +146,22 @@ def read_range(wire: Wire, descriptor: Descriptor, offset: int, size: int) -> by
     end = min(offset + size, descriptor.size)
     if end <= offset:
         return b""
-    digest = descriptor.digest
-    headers = {"Range": f"bytes={offset}-{end - 1}"}
-    pause = _FIRST_PAUSE
-    for left in range(_ATTEMPTS - 1, -1, -1):
-        with wire.read(
-            "GET", f"blobs/{digest}", digest, what=wire.name(digest), headers=headers, ok=(200, 206)
-        ) as response:
-            skip = offset
-            if response.status == 206:
-                match = re.match(_RANGE, response.header("Content-Range"))
-                skip = offset - int(match[1]) if match else -1
-                if skip != 0:
-                    raise RegistryError(f"{wire.name(digest)}: the registry sent another range than was asked for")
-            try:
-                while skip > 0 and (dropped := response.read(min(skip, 1 << 20))):
-                    skip -= len(dropped)
-                piece = response.read(end - offset)
-                if len(piece) == end - offset:
-                    return piece
-                problem = RegistryError(f"{wire.name(digest)} ended too early", retryable=True)
-            except RegistryError as error:
-                problem = error
-        if not left:
-            raise problem
-        wire.session.transport.sleep(pause)
-        pause *= 2
-    raise AssertionError("the last attempt returns or raises")
+    return wire.session.retry.call(lambda: _read_range(wire, descriptor, offset, end), wire.session.transport.sleep)
+
+
+def _read_range(wire: Wire, descriptor: Descriptor, offset: int, end: int) -> bytes:
+    digest, name = descriptor.digest, wire.name(descriptor.digest)
+    sent = {"Range": headers.byte_range(offset, end)}
+    with wire.read(endpoints.PULL_BLOB, digest, what=name, headers=sent, digest=digest) as response:
+        skip = offset
+        if response.status == 206:
+            if headers.range_start(response.header("Content-Range")) != offset:
+                raise RegistryError(f"{name}: the registry sent another range than was asked for")
+            skip = 0
+        piece = response.read(end - offset) if _skip(response, skip) else b""
+        if len(piece) != end - offset:
+            raise RegistryError(f"{name} ended too early", retryable=True)
+        return piece
 
 
 def has(wire: Wire, descriptor: Descriptor) -> bool:
@@ -179,26 +170,40 @@ def has(wire: Wire, descriptor: Descriptor) -> bool:
     with wire.lock:
         if digest in wire.known:
             return True
-    with wire.request("HEAD", wire.path(f"blobs/{digest}"), what=wire.name(digest), ok=(200, 404)) as response:
-        length = response.header("Content-Length")
-        found = response.status == 200 and not (length.isdigit() and int(length) != descriptor.size)
+    found = _answers(wire, endpoints.CHECK_BLOB, descriptor, {})
+    if found is None:
+        # Artifactory forbids the question to some accounts that may push. Where GET is forbidden as well, PUT decides.
+        found = _answers(wire, endpoints.PULL_BLOB, descriptor, {"Range": headers.byte_range(0, 1)})
     if found:
         wire.remember(digest)
-    return found
+    return bool(found)
+
+
+def _answers(wire: Wire, operation: Operation, descriptor: Descriptor, sent: Headers) -> bool | None:
+    """Whether the registry says that it has the blob in this size; None if it does not say."""
+    digest = descriptor.digest
+    with wire.request(operation, what=wire.name(digest), also_ok=NO_HEAD, headers=sent, digest=digest) as response:
+        length = response.header("Content-Length")
+        if response.status == 200:
+            return not length.isdigit() or int(length) == descriptor.size
+        return {206: True, 404: False}.get(response.status)
 
 
 def mount(wire: Wire, descriptor: Descriptor, origin: Reference) -> bool:
-    """Ask the registry to take the blob from a neighbouring repository."""
+    """Ask the registry to take the blob from another of its repositories."""
     digest = descriptor.digest
     try:
-        neighbour = wire.session.place(origin)
+        neighbour = wire.session.endpoint(origin)
         if neighbour.host != wire.own.host or neighbour.repository == wire.own.repository:
             return False
         path = neighbour.repository
-        target = wire.path(f"blobs/uploads/?mount={quote(digest, safe=':')}&from={quote(path, safe='/')}")
-        what = f"{wire.name(digest)} cannot be mounted from {path}"
         with wire.request(
-            "POST", target, what=what, headers={"Content-Length": "0"}, ok=(201, 202), push=True, beside=path
+            endpoints.MOUNT_BLOB,
+            what=f"{wire.name(digest)} cannot be mounted from {path}",
+            headers={"Content-Length": "0"},
+            scope=repository_scope(path, "pull"),
+            digest=digest,
+            origin=path,
         ) as response:
             if response.status == 201:
                 wire.remember(digest)
@@ -206,12 +211,12 @@ def mount(wire: Wire, descriptor: Descriptor, origin: Reference) -> bool:
             location = response.header("Location")
             location = location and joined(response.url, location)
     except (RegistryError, NotFoundError):
-        # A refusal to read the neighbour is no failure: the blob is sent instead, and fails there if all fails.
+        # If the mount is refused, the blob is uploaded instead, and the upload reports any real error.
         return False
-    # The registry began an upload in place of the mount: write_blob goes on with it, or close cancels it.
+    # The registry began an upload instead of the mount. write_blob uses it, or close cancels it.
     if location:
         with wire.lock:
-            wire.sessions.setdefault(digest, []).append(location)
+            wire.uploads.setdefault(digest, []).append(location)
     return False
 
 
@@ -220,29 +225,27 @@ def write(wire: Wire, descriptor: Descriptor, content: Readable) -> None:
     body = Body(_Sized(content, descriptor)) if descriptor.size else Body(b"")
     what = f"{wire.name(descriptor.digest)} cannot be written"
     with wire.lock:
-        waiting = wire.sessions.get(descriptor.digest)
-        location = waiting.pop() if waiting else ""
-    pause = _FIRST_PAUSE
-    for left in range(_ATTEMPTS - 1, -1, -1):
-        location = location or uploads.begin(wire, what)
+        waiting = wire.uploads.get(descriptor.digest)
+        begun = [waiting.pop()] if waiting else []
+
+    def send() -> None:
+        location = begun.pop() if begun else uploads.begin(wire, what)
         try:
             uploads.finish(wire, location, descriptor.digest, descriptor.size, body, what)
-            break
-        except BaseException as error:
-            # A session that failed once may have kept part of the bytes: it is not used again.
+        except BaseException:
+            # An upload that failed once may have kept part of the bytes: it is not used again.
             uploads.cancel(wire, location)
-            if not left or not _worth_another(error) or not body.rewind():
-                raise
-        location = ""
-        wire.session.transport.sleep(pause)
-        pause *= 2
+            raise
+
+    retry = msgspec.structs.replace(wire.session.retry, retries=_may_succeed)
+    retry.call(send, wire.session.transport.sleep, body.rewind)
     wire.remember(descriptor.digest)
 
 
 class _Sized:
-    """Content on its way out, of exactly the size that was announced; the registry itself checks the digest.
+    """Content to be sent, of exactly the size that was announced; the registry checks the digest.
 
-    A sender that stops short of its Content-Length would leave both sides waiting. Seekable where its content is.
+    A sender that stops short of its Content-Length would leave both sides waiting. Seekable if its content is.
     """
 
     def __init__(self, content: Readable, descriptor: Descriptor) -> None:
@@ -254,7 +257,7 @@ class _Sized:
             self.seek = self._seek
 
     def read(self, size: int = -1, /) -> bytes:
-        """As of Readable. Raises CorruptError where the content is shorter or longer."""
+        """See `place.Readable`. Raises CorruptError if the content is shorter or longer."""
         chunk = self._content.read(size)
         self._left -= len(chunk)
         if self._left < 0 or (self._left and not chunk and size):
@@ -268,8 +271,8 @@ class _Sized:
         self._left = self._descriptor.size
 
 
-def _worth_another(error: BaseException) -> bool:
-    # An upload session that the registry has lost (a restart, another node) is answered with 404.
-    return isinstance(error, RegistryError) and (
-        error.retryable or error.status == 404 or "BLOB_UPLOAD_UNKNOWN" in error.codes
-    )
+def _may_succeed(error: Exception) -> bool:
+    # An upload that the registry has lost (by a restart, or on another node) is answered with 404.
+    if not isinstance(error, RegistryError) or error.exhausted:
+        return False
+    return error.retryable or error.status == 404 or BLOB_UPLOAD_UNKNOWN in error.codes

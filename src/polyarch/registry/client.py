@@ -6,10 +6,12 @@ from threading import Lock
 from types import TracebackType
 from typing import Self
 
+from polyarch.oci import retry as retries
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
 from polyarch.oci.place import BlobReader, Readable
 from polyarch.oci.reference import Reference
+from polyarch.oci.retry import Retry
 from polyarch.registry import blobs, download, elsewhere, login, manifests, tags
 from polyarch.registry.auth import Authorizer
 from polyarch.registry.credentials import Credential, Credentials
@@ -18,19 +20,19 @@ from polyarch.registry.hosts import Hosts
 from polyarch.registry.http import Transport, quiet
 from polyarch.registry.proxies import Proxies
 from polyarch.registry.uploads import Upload, cancel_unused
-from polyarch.registry.wire import Session, Wire
+from polyarch.registry.wire import ClientSession, Wire
 
 
 class Repository:
     """One repository of a registry: Source, Fetching, Target, Mounting, Originating and Ranged of `oci/place.py`.
 
     A name is a tag or a digest. It owns nothing that must be closed; its Registry does. Every method may be
-    called from several threads at once, and raises RegistryError where the registry refuses or cannot be reached.
+    called from several threads at once, and raises RegistryError if the registry refuses or cannot be reached.
     """
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
-        # Who asks what a name points at reads it next.
+        # Callers that resolve a name read its manifest next.
         self._fetched: tuple[Descriptor, bytes] | None = None
 
     @property
@@ -51,7 +53,7 @@ class Repository:
     def read_manifest(self, descriptor: Descriptor) -> bytes:
         """The verified bytes of a manifest or index of at most 4 MiB. Raises NotFoundError, CorruptError.
 
-        What `fetch_manifest` gave last is not asked for again.
+        What `fetch_manifest` returned last is not requested again.
         """
         found = self._fetched
         if found is not None and (found[0].digest, found[0].size) == (descriptor.digest, descriptor.size):
@@ -61,8 +63,8 @@ class Repository:
     def open_blob(self, descriptor: Descriptor) -> BlobReader:
         """The blob's bytes, verified while they are read; a cut connection is resumed where it was cut.
 
-        What the repository does not have comes from the descriptor's `urls`, where it has some. Raises NotFoundError;
-        reading raises CorruptError, or RegistryError when the registry stays away.
+        If the repository does not have it, it comes from the descriptor's `urls`. Raises NotFoundError; reading raises
+        CorruptError, or RegistryError if the registry stays unreachable.
         """
         return blobs.open_(self._wire, descriptor)
 
@@ -71,16 +73,16 @@ class Repository:
         return blobs.read_range(self._wire, descriptor, offset, size)
 
     def tags(self) -> tuple[str, ...]:
-        """All tags, sorted, over as many pages as the registry makes of them. Raises NotFoundError."""
+        """All tags, sorted. Raises NotFoundError."""
         return tags.list_(self._wire)
 
     def origins(self, digest: Digest) -> tuple[Reference, ...]:
-        """Itself: what it has, another repository of the same registry can mount from it."""
+        """Itself: another repository of the same registry can mount its blobs."""
         return (self.reference,)
 
     # ── Target
     def has_blob(self, descriptor: Descriptor) -> bool:
-        """Whether the repository has the blob, by HEAD; what is known to be there is not asked for again."""
+        """Whether the repository has the blob, by HEAD. What is known to be there is not requested again."""
         return blobs.has(self._wire, descriptor)
 
     def write_blob(self, descriptor: Descriptor, content: Readable) -> None:
@@ -103,7 +105,7 @@ class Repository:
         return blobs.mount(self._wire, descriptor, origin)
 
     def points_at(self, name: str) -> Digest | None:
-        """What a tag points at, by HEAD of the registry itself, no mirror; None where it does not say."""
+        """What a tag points at, by HEAD to the registry itself, not a mirror; None if it does not say."""
         return manifests.points_at(self._wire, name)
 
     def has_manifest(self, descriptor: Descriptor) -> bool:
@@ -111,10 +113,10 @@ class Repository:
         return manifests.has(self._wire, descriptor)
 
     def write_manifest(self, descriptor: Descriptor, raw: bytes, name: str | None = None) -> None:
-        """Write a manifest or index, and let the tag `name` point at it where one is given.
+        """Write a manifest or index, and let the tag `name` point at it if one is given.
 
         Raises CorruptError if `raw` is not what the descriptor says; RegistryError with the codes
-        MANIFEST_BLOB_UNKNOWN or MANIFEST_UNKNOWN if the registry misses what it names.
+        MANIFEST_BLOB_UNKNOWN or MANIFEST_UNKNOWN if the registry lacks something that it names.
         """
         manifests.write(self._wire, descriptor, raw, name)
 
@@ -123,15 +125,15 @@ class Repository:
         manifests.delete(self._wire, digest)
 
     def ping(self) -> None:
-        """Ask whether the registry speaks the API and takes the credentials. Raises RegistryError."""
+        """Check that the registry speaks the API and accepts the credentials. Raises RegistryError."""
         self._wire.ping()
 
 
 class Registry:
     """All registries that a command speaks to. It owns connection pools and tokens: `close` it, or use `with`.
 
-    `debug` gets one line a request (method, URL, status), with all that could be secret taken out; `sleep` is
-    how it waits before it tries again.
+    `debug` gets one line for each request (method, URL, status), without anything secret. `retry` is how requests,
+    downloads and uploads are retried, `sleep` how it waits in between, `clock` the seconds by which tokens expire.
     """
 
     def __init__(
@@ -143,11 +145,13 @@ class Registry:
         proxies: Proxies = Proxies(),  # noqa: B008 (a frozen value)
         debug: Callable[[str], None] = quiet,
         sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+        retry: Retry = retries.REQUEST,
     ) -> None:
         self._hosts = hosts
         self._credentials = credentials
-        self._transport = Transport(hosts, user_agent, proxies=proxies, debug=debug, sleep=sleep)
-        self._session = Session(hosts, self._transport, Authorizer(self._transport, credentials))
+        self._transport = Transport(hosts, user_agent, proxies=proxies, debug=debug, sleep=sleep, retry=retry)
+        self._session = ClientSession(hosts, self._transport, Authorizer(self._transport, credentials, clock=clock))
         self._repositories: dict[Reference, Repository] = {}
         self._wires: list[Wire] = []
         self._lock = Lock()
@@ -155,7 +159,7 @@ class Registry:
     def repository(self, reference: Reference) -> Repository:
         """The repository of a reference; its tag and digest do not matter. No request is made.
 
-        One object a repository: what it has learnt is there is known to all who ask.
+        There is one object for each repository, so that all callers share what it knows to be there.
         Raises RegistryError if the configuration blocks it.
         """
         name = reference.repository
@@ -167,25 +171,25 @@ class Registry:
             return self._repositories[name]
 
     def download(self, url: str, etag: str = "", modified: str = "") -> Download:
-        """A file of any HTTP server; with the `etag` or `modified` of an earlier answer, only if it changed since.
+        """A file of any HTTP server; with the `etag` or `modified` of an earlier response, only if it changed since.
 
         Raises NotFoundError, RegistryError.
         """
         return download.open_(self._transport, url, etag, modified)
 
     def open_elsewhere(self, descriptor: Descriptor) -> BlobReader:
-        """A blob from the URLs that its descriptor gives, verified while it is read. Raises NotFoundError."""
+        """A blob from its descriptor's URLs, verified while it is read. Raises NotFoundError."""
         return elsewhere.open_(self._transport, descriptor)
 
     def login(self, host: str, credential: Credential) -> str:
-        """Check a credential at the registry `host` and store it; says where it is stored.
+        """Check a credential at the registry `host` and store it; returns where it is stored.
 
-        Raises RegistryError where it is refused, and then nothing is stored.
+        Raises RegistryError if it is refused; then nothing is stored.
         """
         return login.login(host, credential, self._hosts, self._transport, self._credentials)
 
     def logout(self, host: str) -> bool:
-        """Erase what is stored for `host`; False if nothing was."""
+        """Erase the credentials for `host`; False if there were none."""
         return self._credentials.erase(host)
 
     def close(self) -> None:

@@ -7,18 +7,18 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from polyarch.distribution.errors import RETRYABLE_STATUSES
 from polyarch.errors import NotFoundError, RegistryError
 from polyarch.oci.urls import redact
-from polyarch.registry.errors import RETRYABLE
 from polyarch.registry.http import Transport
 from polyarch.registry.response import Response
 
 
 class Download:
-    """The answer to a request for a file: use it with `with`, and `read` it to the end.
+    """The response to a request for a file: use it with `with`, and `read` it to the end.
 
-    `unchanged` says that it is still what the given tag or time was of; then there is nothing to read. `etag` and
-    `modified` are what to ask with the next time, `mtime` is `modified` in seconds since 1970, 0 where it is absent.
+    `unchanged` says that the file has not changed since the given `etag` or `modified`; then there is nothing to read.
+    Those of this response are for the next request; `mtime` is `modified` in seconds since 1970, 0 if it is absent.
     """
 
     def __init__(self, response: Response) -> None:
@@ -31,7 +31,7 @@ class Download:
         self.size = int(length) if length.isascii() and length.isdigit() else 0
 
     def read(self, size: int = -1, /) -> bytes:
-        """As of `oci.place.Readable`. Raises a retryable RegistryError where the connection is cut."""
+        """See `place.Readable`. Raises a retryable RegistryError if the connection is cut."""
         return self._response.read(size)
 
     def __enter__(self) -> Self:
@@ -44,7 +44,7 @@ class Download:
 
 
 def open_(transport: Transport, url: str, etag: str = "", modified: str = "") -> Download:
-    """Ask for a file; with `etag` or `modified`, only if it is another one by now.
+    """Request a file; with `etag` or `modified`, only if it has changed since.
 
     Raises NotFoundError, RegistryError.
     """
@@ -67,12 +67,13 @@ def open_(transport: Transport, url: str, etag: str = "", modified: str = "") ->
             f"{shown}: the server answered with HTTP status {status}",
             "the server asks for a login; put the file into the build context" if status in (401, 403) else None,
             status=status,
-            retryable=status in RETRYABLE,
+            retryable=status in RETRYABLE_STATUSES,
+            exhausted=response.exhausted,
         )
 
 
 def _parted(url: str) -> tuple[str, str]:
-    """The URL without user and password, and the header that says them, as curl and Go's client send it."""
+    """The URL without user and password, and the Authorization header for these, as curl and Go's client send it."""
     parts = urlsplit(url)
     user, at, host = parts.netloc.rpartition("@")
     if not at:

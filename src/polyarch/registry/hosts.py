@@ -51,7 +51,7 @@ class Mirror(msgspec.Struct, frozen=True):
     use: MirrorUse = "all"
 
 
-class Rule(msgspec.Struct, frozen=True, kw_only=True):
+class RegistryRule(msgspec.Struct, frozen=True, kw_only=True):
     """A `[[registry]]`: what holds for names below `prefix`."""
 
     prefix: str
@@ -64,7 +64,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
 class Hosts(msgspec.Struct, frozen=True, kw_only=True):
     """All that is configured about hosts. `insecure` are host[:port] names, as of a command's `--insecure`."""
 
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[RegistryRule, ...] = ()
     insecure: frozenset[str] = frozenset()
     certificate_directories: tuple[str, ...] = ()
 
@@ -127,7 +127,7 @@ class Hosts(msgspec.Struct, frozen=True, kw_only=True):
                 return directory
         return None
 
-    def _rule(self, name: str) -> Rule | None:
+    def _rule(self, name: str) -> RegistryRule | None:
         """The rule with the longest prefix that the name is below."""
         matching = [rule for rule in self.rules if _is_below(name, rule.prefix)]
         return max(matching, key=lambda rule: len(rule.prefix), default=None)
@@ -153,7 +153,7 @@ def load(
     `certificate_directories` are certs.d directories, the first that has the host wins. Raises UsageError for a
     file that is not what it should be.
     """
-    rules: dict[str, Rule] = {}
+    rules: dict[str, RegistryRule] = {}
     for file in files:
         try:
             text = file.read_text()
@@ -169,7 +169,7 @@ def load(
     )
 
 
-def parse(text: str, where: str = "registries.conf") -> tuple[Rule, ...]:
+def parse(text: str, where: str = "registries.conf") -> tuple[RegistryRule, ...]:
     """The rules of a registries.conf of version 2. Raises UsageError that names `where`."""
     if _says_nothing(text):
         return ()
@@ -221,7 +221,7 @@ def _host(location: str) -> str:
     return location.partition("/")[0]
 
 
-def _rule(table: dict[str, Any], where: str) -> Rule:
+def _rule(table: dict[str, Any], where: str) -> RegistryRule:
     prefix = table.get("prefix") or table.get("location") or ""
     location = table.get("location") or prefix
     if not isinstance(prefix, str) or not isinstance(location, str):
@@ -248,7 +248,7 @@ def _rule(table: dict[str, Any], where: str) -> Rule:
             "blocked": table.get("blocked", False),
             "mirrors": mirrors,
         },
-        Rule,
+        RegistryRule,
     )
 
 

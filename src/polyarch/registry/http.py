@@ -1,4 +1,4 @@
-"""The narrow transport: a request, its body streamed out, its answer streamed in. Nothing above it knows sockets.
+"""The transport: a request, its body streamed out, its response streamed in. Nothing above it knows sockets.
 
 It retries what may be retried, follows redirects without carrying credentials to another host, and verifies TLS.
 """
@@ -9,12 +9,14 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
+from polyarch.distribution.errors import RETRYABLE_STATUSES
 from polyarch.errors import PolyarchError, RegistryError, UsageError
+from polyarch.oci import retry as retries
 from polyarch.oci.place import Readable
+from polyarch.oci.retry import Retry
 from polyarch.oci.urls import authority, redact
 from polyarch.registry import failures
 from polyarch.registry.connection import Address, Connector, Direct, Pool
-from polyarch.registry.errors import RETRYABLE
 from polyarch.registry.hosts import TLS, Hosts, is_loopback
 from polyarch.registry.message import HTTPError, StaleError
 from polyarch.registry.proxies import Proxies
@@ -27,10 +29,10 @@ _CONNECT_SECONDS = 15.0
 # Between two pieces of a response; and for the response to a PUT, before which a registry may copy a whole blob.
 _READ_SECONDS = 60.0
 _COMMIT_SECONDS = 600.0
-ATTEMPTS = 5
-_FIRST_PAUSE = 0.2
-# A server that asks for more patience than this gets an error instead.
-_LONGEST_PAUSE = 60.0
+# A port where nothing listens is given up sooner.
+_CONNECT_ATTEMPTS = 3
+# If a server asks to wait longer than this, its response is an error.
+_LONGEST_WAIT = 60.0
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS = 5
 
@@ -38,11 +40,11 @@ Headers = Mapping[str, str]
 
 
 def quiet(line: str) -> None:
-    """The debug hook of those who do not want to know."""
+    """A debug hook that does nothing."""
 
 
 class Body:
-    """What is sent: bytes or a Readable, which can be sent again if it can seek or was not begun."""
+    """A request's body: bytes, or a Readable, which can be sent again if it can seek or was not begun."""
 
     def __init__(self, content: bytes | Readable) -> None:
         self._content = content
@@ -55,7 +57,7 @@ class Body:
         return self._content if isinstance(self._content, bytes) else self
 
     def read(self, size: int = -1, /) -> bytes:
-        """As of Readable. Raises PolyarchError where the content's own source fails, which is not the network."""
+        """See `place.Readable`. Raises PolyarchError where the content's own source fails, which is not the network."""
         self._begun = True
         assert not isinstance(self._content, bytes)
         try:
@@ -64,7 +66,7 @@ class Body:
             raise PolyarchError(f"cannot read what is to be sent: {error.strerror or error}") from error
 
     def rewind(self) -> bool:
-        """Go back to the start; False where that cannot be."""
+        """Go back to the start; False if that is impossible."""
         if isinstance(self._content, bytes) or not self._begun:
             return True
         if self._start is None:
@@ -75,7 +77,10 @@ class Body:
 
 
 class Transport:
-    """Sends requests. It owns the connection pools, one for each TLS configuration and proxy: `close` it."""
+    """Sends requests. It owns the connection pools, one for each TLS configuration and proxy: `close` it.
+
+    `retry` is how each request is retried, unless it brings its own.
+    """
 
     def __init__(
         self,
@@ -85,12 +90,14 @@ class Transport:
         proxies: Proxies = Proxies(),  # noqa: B008 (a frozen value)
         debug: Callable[[str], None] = quiet,
         sleep: Callable[[float], None] = time.sleep,
+        retry: Retry = retries.REQUEST,
     ) -> None:
         self._hosts = hosts
         self._user_agent = user_agent
         self._proxies = proxies
         self._debug = debug
         self.sleep = sleep
+        self.retry = retry
         self._pools: dict[tuple[TLS | None, str], Pool] = {}
         self._lock = Lock()
 
@@ -101,17 +108,16 @@ class Transport:
         headers: Headers | None = None,
         body: Body | None = None,
         *,
-        attempts: int = ATTEMPTS,
+        retry: Retry | None = None,
     ) -> Response:
-        """The answer to a request, whatever its status; redirects are followed.
+        """The response to a request, whatever its status; redirects are followed.
 
-        Connection errors and the statuses of `RETRYABLE` are retried while `body` can be sent again.
-        Raises RegistryError.
+        Connection errors and RETRYABLE_STATUSES are retried while `body` can be sent again. Raises RegistryError.
         """
         host = authority(url)
         sent = {"User-Agent": self._user_agent, **(headers or {})}
         for _ in range(_MAX_REDIRECTS + 1):
-            response = self._patiently(method, url, sent, body, attempts)
+            response = self._retried(method, url, sent, body, retry or self.retry)
             location = response.header("Location")
             if response.status not in _REDIRECTS or not location:
                 return response
@@ -129,31 +135,35 @@ class Transport:
         raise RegistryError(f"{host} redirects in circles", f"the last redirect went to {redact(url)}")
 
     def close(self) -> None:
-        """Close all connections that wait in the pools. Safe to call twice."""
+        """Close all idle connections. Safe to call twice."""
         with self._lock:
             pools, self._pools = self._pools, {}
         for pool in pools.values():
             pool.close()
 
-    def _patiently(self, method: str, url: str, headers: Headers, body: Body | None, attempts: int) -> Response:
-        pause = _FIRST_PAUSE
-        for left in range(attempts - 1, -1, -1):
+    def _retried(self, method: str, url: str, headers: Headers, body: Body | None, retry: Retry) -> Response:
+        for left, delay in retry.schedule():
             try:
                 response = self._once(method, url, headers, body)
             except RegistryError as error:
-                if left <= attempts - _most(error, attempts) or (body is not None and not body.rewind()):
+                if not retry.retries(error):
                     raise
-                wait = pause
+                if not left or (failures.is_unreachable(error) and left <= retry.attempts - _CONNECT_ATTEMPTS):
+                    retry.give_up(error)
+                    raise
+                if body is not None and not body.rewind():
+                    raise
+                wait = delay
             else:
-                if response.status not in RETRYABLE or not left:
+                if response.status not in RETRYABLE_STATUSES:
                     return response
-                wait = _retry_after(response, pause)
-                if wait > _LONGEST_PAUSE or (body is not None and not body.rewind()):
+                wait = _retry_after(response, delay)
+                response.exhausted = wait > _LONGEST_WAIT or (not left and retry.attempts > 1)
+                if response.exhausted or not left or (body is not None and not body.rewind()):
                     return response
                 response.close()
             self.sleep(wait)
-            pause *= 2
-        raise AssertionError("a request needs at least one attempt")
+        raise AssertionError("a Retry has at least one attempt")
 
     def _once(self, method: str, url: str, headers: Headers, body: Body | None) -> Response:
         parts = urlsplit(url)
@@ -168,7 +178,7 @@ class Transport:
                     raw = pool.request(method, _address(parts), host, target, headers, outgoing, timeout)
                     break
                 except StaleError:
-                    # Not a failed attempt: some proxies close every connection, and do not say so beforehand.
+                    # Not a failed attempt: some proxies close every connection without announcing it.
                     if body is not None and not body.rewind():
                         raise
         except HTTPError as error:
@@ -199,9 +209,9 @@ class Transport:
             )
 
     def require_private(self, url: str, giver: str = "") -> None:
-        """Raises RegistryError where `url` is plain HTTP, and its host neither loopback nor marked as insecure.
+        """Raise RegistryError if `url` is plain HTTP and its host neither loopback nor marked as insecure.
 
-        `giver` is the host that gave the URL over TLS to be sent something.
+        `giver` is the host that gave the URL, over TLS, as the target of an upload.
         """
         if not self._is_open(url):
             return
@@ -221,9 +231,9 @@ class Transport:
 
 
 def joined(base: str, location: str) -> str:
-    """The URL that a server's `location` means at `base`. Raises RegistryError if it is none."""
+    """The URL of a server's `location`, relative to `base`. Raises RegistryError if it is not a URL."""
     try:
-        # A fragment is for whoever asks and is never sent; who appends to a URL would append to it.
+        # A fragment is never sent, and a query that is appended to the URL would become part of it.
         url = urljoin(base, location).partition("#")[0]
         _origin(url)
     except ValueError as error:
@@ -232,12 +242,12 @@ def joined(base: str, location: str) -> str:
 
 
 def origin_differs(one: str, other: str) -> bool:
-    """Whether two URLs are of different scheme, host or port, so that credentials for one are not for the other."""
+    """Whether two URLs differ in scheme, host or port, so that credentials for one are not for the other."""
     return _origin(one) != _origin(other)
 
 
 def _quoted(text: str) -> str:
-    """A path or query with what no request line may hold written in percents; what is so already stays."""
+    """A path or query with percent encoding for what a request line may not contain."""
     if text.isascii() and text.isprintable() and " " not in text:
         return text
     return quote(text, safe="/:?#[]@!$&'()*+,;=%~")
@@ -253,30 +263,23 @@ def _origin(url: str) -> tuple[str, str]:
     return parts.scheme, f"{(parts.hostname or '').lower()}:{port}"
 
 
-def _most(error: RegistryError, attempts: int) -> int:
-    """How often a request that ended like this is tried: a port where nobody listens is given up sooner."""
-    if not error.retryable:
-        return 1
-    return min(attempts, 3) if failures.nobody_listens(error) else attempts
+def _retry_after(response: Response, delay: float) -> float:
+    """Seconds to wait: Retry-After's, or from the response's Date to its date (RFC 9110, section 10.2.3).
 
-
-def _retry_after(response: Response, pause: float) -> float:
-    """Seconds to wait: Retry-After's own, or from the answer's Date to its date (RFC 9110, 10.2.3).
-
-    The server's clock made both dates, so this machine's is not needed. `pause` serves where nothing is said.
+    The server's clock made both dates, so this machine's is not needed. At least `delay`.
     """
     value = response.header("Retry-After")
     if value.isascii() and value.isdigit():
-        return max(float(value), pause)
+        return max(float(value), delay)
     said = response.headers("Date")
     if not value or not said:
-        return pause
+        return delay
     from email.utils import parsedate_to_datetime
 
     try:
-        return max((parsedate_to_datetime(value) - parsedate_to_datetime(said[0])).total_seconds(), pause)
+        return max((parsedate_to_datetime(value) - parsedate_to_datetime(said[0])).total_seconds(), delay)
     except (ValueError, TypeError, OverflowError):
-        return pause
+        return delay
 
 
 def _connector(proxy: str, context: "ssl.SSLContext | None") -> Connector:
@@ -290,7 +293,7 @@ def _connector(proxy: str, context: "ssl.SSLContext | None") -> Connector:
 def _context(tls: TLS) -> "ssl.SSLContext":
     import ssl
 
-    # create_default_context reads the system's authorities, 25 ms that are wasted if nobody asks them.
+    # create_default_context reads the system's authorities, which takes 25 ms and is useless without verification.
     context = ssl.create_default_context() if tls.verify else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if not tls.verify:
         context.check_hostname = False

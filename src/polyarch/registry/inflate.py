@@ -1,4 +1,4 @@
-"""Content-Encoding, which is of HTTP and not of images: what a gateway compressed on the way."""
+"""Content-Encoding: what a gateway compressed on the way. It belongs to HTTP and not to images."""
 
 import zlib
 from collections.abc import Callable
@@ -10,7 +10,7 @@ _SMALL = 64 << 10
 
 
 class Inflated:
-    """A body of which gzip as a Content-Encoding is undone (RFC 9110, 8.4.1.3). It owns nothing."""
+    """A body with its gzip Content-Encoding undone (RFC 9110, section 8.4.1.3). It owns nothing."""
 
     def __init__(self, read: Callable[[int], bytes], host: str) -> None:
         self._read = read
@@ -18,17 +18,17 @@ class Inflated:
         self._inflate = zlib.decompressobj(wbits=31)
 
     def read(self, size: int = -1, /) -> bytes:
-        """As of Readable. Raises RegistryError for what is no gzip stream."""
+        """See `place.Readable`. Raises RegistryError if this is not a gzip stream."""
         if size < 0:
             return b"".join(iter(lambda: self.read(_PIECE), b""))
         while size and not self._inflate.eof:
             raw = self._inflate.unconsumed_tail or self._read(_SMALL)
             if not raw:
-                raise RegistryError(f"the compressed answer of {self._host} ended early", retryable=True)
+                raise RegistryError(f"the compressed response of {self._host} ended early", retryable=True)
             try:
                 piece = self._inflate.decompress(raw, size)
             except zlib.error as error:
-                raise RegistryError(f"{self._host} says that its answer is gzip, and it is not") from error
+                raise RegistryError(f"{self._host} declared a gzip response that is not gzip") from error
             if piece:
                 return piece
         return b""

@@ -5,32 +5,32 @@ from polyarch.registry.auth import Authorizer
 from polyarch.registry.credentials import Credential, Credentials
 from polyarch.registry.hosts import Hosts, of_registry
 from polyarch.registry.http import Transport
-from polyarch.registry.wire import Session, ping
+from polyarch.registry.wire import ClientSession, ping
 
 
-class _Tried:
-    """Gives the one credential that is tried, whatever is stored."""
+class _FixedCredential:
+    """Gives one credential, whatever is stored."""
 
     def __init__(self, credential: Credential) -> None:
         self._credential = credential
 
     def get(self, host: str, repository: str = "") -> Credential | None:
-        """As of `auth.Asking`."""
+        """See `auth.CredentialSource`."""
         return self._credential
 
 
 def login(host: str, credential: Credential, hosts: Hosts, transport: Transport, credentials: Credentials) -> str:
-    """Ask /v2/ with the credential, through the registry's own challenge; store it; say where.
+    """Ask for /v2/ with the credential, as the registry's challenge wants it; store it; return where it is stored.
 
-    A token server that gives an identity token has it stored in the password's place, as docker does.
+    If the token server gives an identity token, that is stored instead of the password, as docker does.
     """
     host = host.removeprefix("https://").removeprefix("http://").rstrip("/")
     host = {"index.docker.io/v1": "docker.io", "index.docker.io": "docker.io"}.get(host, host)
     if not host or "/" in host:
         raise UsageError(f"{host!r} is not a registry", "a registry reads host[:port], as in ghcr.io or localhost:5000")
-    authorizer = Authorizer(transport, _Tried(credential), offline=True)
+    authorizer = Authorizer(transport, _FixedCredential(credential), offline=True)
     try:
-        ping(Session(hosts, transport, authorizer), of_registry(host))
+        ping(ClientSession(hosts, transport, authorizer), of_registry(host))
     except RegistryError as error:
         if error.status != 401:
             raise

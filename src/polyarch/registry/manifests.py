@@ -1,5 +1,6 @@
 """Manifests and indexes of a repository (distribution-spec, "Pulling manifests", "Pushing manifests")."""
 
+from polyarch.distribution import endpoints
 from polyarch.errors import CorruptError, RegistryError
 from polyarch.oci import digest as digests
 from polyarch.oci import document as documents
@@ -9,39 +10,39 @@ from polyarch.oci.digest import Digest
 from polyarch.oci.verify import verified
 from polyarch.registry.http import Body
 from polyarch.registry.response import Response
-from polyarch.registry.wire import Wire
+from polyarch.registry.wire import NO_HEAD, Wire
 
 _ACCEPT = {"Accept": ", ".join(media_types.ACCEPTED)}
-# Some registries and proxies do not allow HEAD, each with a status of its own: GET, or PUT, decides.
-_NO_HEAD = (400, 403, 404, 405, 501)
 _KNOWN = media_types.INDEXES | media_types.MANIFESTS
 
 
 def resolve(wire: Wire, name: str) -> Descriptor:
     """What a tag or digest points at."""
     what = wire.name(name)
-    with wire.read("HEAD", f"manifests/{name}", name, what=what, headers=_ACCEPT, ok=(200, *_NO_HEAD)) as head:
+    with wire.read(endpoints.CHECK_MANIFEST, name, what=what, headers=_ACCEPT, also_ok=NO_HEAD, reference=name) as head:
         try:
             found = _described(head, name, wire) if head.status == 200 else None
         except CorruptError:
             if not wire.distrust(head.mirror):
                 raise
             found = None
-    # An answer to HEAD has no body, so the registry's own words about an absent tag need a GET as well.
+    # A response to HEAD has no body, so the registry's own words about an absent tag need a GET as well.
     return found or fetch(wire, name)[0]
 
 
 def points_at(wire: Wire, name: str) -> Digest | None:
     """The digest that the repository itself, not a mirror, has for a tag."""
     what = wire.name(name)
-    with wire.request("HEAD", wire.path(f"manifests/{name}"), what=what, headers=_ACCEPT, ok=(200, 404)) as response:
+    with wire.request(
+        endpoints.CHECK_MANIFEST, what=what, headers=_ACCEPT, also_ok=NO_HEAD, reference=name
+    ) as response:
         digest = response.header("Docker-Content-Digest")
         return Digest(digest) if response.status == 200 and digests.is_digest(digest) else None
 
 
 def fetch(wire: Wire, name: str) -> tuple[Descriptor, bytes]:
     """What a tag or digest points at, and its bytes, which are what the digest says."""
-    with wire.read("GET", f"manifests/{name}", name, what=wire.name(name), headers=_ACCEPT) as response:
+    with wire.read(endpoints.PULL_MANIFEST, name, what=wire.name(name), headers=_ACCEPT, reference=name) as response:
         raw = _body(response, wire.name(name))
         claimed = response.header("Docker-Content-Digest")
         media_type = _media_type(response)
@@ -49,7 +50,7 @@ def fetch(wire: Wire, name: str) -> tuple[Descriptor, bytes]:
     try:
         descriptor = Descriptor(media_type, Digest(wanted), len(raw))
         verified(raw, descriptor, wire.name(name))
-        # Of OCI's and docker's names for its kind, the document's own is the one that holds.
+        # OCI and docker have different names for one kind of document. The document's own name decides.
         known = documents.load(raw, media_type if media_type in _KNOWN else None).media_type
         return Descriptor(known, descriptor.digest, descriptor.size), raw
     except CorruptError:
@@ -63,8 +64,10 @@ def read(wire: Wire, descriptor: Descriptor) -> bytes:
     name = wire.name(descriptor.digest)
     if descriptor.size > documents.MAX_SIZE:
         raise CorruptError(f"{name} claims {descriptor.size} bytes; a manifest has at most {documents.MAX_SIZE}")
-    tail = f"manifests/{descriptor.digest}"
-    with wire.read("GET", tail, descriptor.digest, what=name, headers={"Accept": _accepted(descriptor)}) as response:
+    sent = {"Accept": _accepted(descriptor)}
+    with wire.read(
+        endpoints.PULL_MANIFEST, descriptor.digest, what=name, headers=sent, reference=descriptor.digest
+    ) as response:
         try:
             return verified(_body(response, name), descriptor, str(wire.reference))
         except CorruptError:
@@ -79,9 +82,10 @@ def has(wire: Wire, descriptor: Descriptor) -> bool:
         if descriptor.digest in wire.known:
             return True
     name = wire.name(descriptor.digest)
-    target = wire.path(f"manifests/{descriptor.digest}")
-    headers = {"Accept": _accepted(descriptor)}
-    with wire.request("HEAD", target, what=name, headers=headers, ok=(200, *_NO_HEAD)) as response:
+    sent = {"Accept": _accepted(descriptor)}
+    with wire.request(
+        endpoints.CHECK_MANIFEST, what=name, headers=sent, also_ok=NO_HEAD, reference=descriptor.digest
+    ) as response:
         found = response.status == 200
     if found:
         wire.remember(descriptor.digest)
@@ -94,9 +98,8 @@ def write(wire: Wire, descriptor: Descriptor, raw: bytes, name: str | None) -> N
     version = name or descriptor.digest
     headers = {"Content-Type": descriptor.media_type, "Content-Length": str(len(raw))}
     what = f"{wire.name(version)} cannot be written"
-    target = wire.path(f"manifests/{version}")
     with wire.request(
-        "PUT", target, what=what, headers=headers, body=Body(raw), ok=(200, 201, 202), push=True
+        endpoints.PUSH_MANIFEST, what=what, headers=headers, body=Body(raw), reference=version
     ) as response:
         stored = response.header("Docker-Content-Digest")
     if stored and digests.is_digest(stored) and stored != descriptor.digest:
@@ -110,7 +113,7 @@ def delete(wire: Wire, digest: Digest) -> None:
     """Delete a manifest by its digest."""
     what = f"{wire.name(digest)} cannot be deleted"
     try:
-        wire.request("DELETE", wire.path(f"manifests/{digest}"), what=what, ok=(200, 202), delete=True).close()
+        wire.request(endpoints.DELETE_MANIFEST, what=what, reference=digest).close()
     except RegistryError as error:
         if error.status == 405:
             error.hint = "this registry does not allow deleting; docker-registry does with storage.delete.enabled"
@@ -121,17 +124,17 @@ def delete(wire: Wire, digest: Digest) -> None:
 
 
 def _described(response: Response, name: str, wire: Wire) -> Descriptor | None:
-    """The descriptor in the headers; None where one that is needed is missing or means nothing."""
+    """The descriptor in the headers; None if a necessary one is missing or meaningless."""
     digest, length, media_type = (
         response.header("Docker-Content-Digest"),
         response.header("Content-Length"),
         _media_type(response),
     )
-    # Some proxies and frameworks say of an answer without a body that its length is 0.
+    # Some proxies and frameworks say that the length is 0, because a response to HEAD has no body.
     if not digests.is_digest(digest) or not length.isdigit() or not int(length) or media_type not in _KNOWN:
         return None
     if response.is_gzipped:
-        return None  # the length is that of the compressed answer
+        return None  # the length is that of the compressed body
     if digests.is_digest(name) and digest != name and digests.algorithm(Digest(digest)) == name.partition(":")[0]:
         raise CorruptError(f"{wire.name(name)}: the registry answers with {digest}")
     return Descriptor(media_type, Digest(digest), int(length))
@@ -151,7 +154,7 @@ def _body(response: Response, name: str) -> bytes:
     if encoding not in ("", "identity") and not response.is_gzipped:
         raise RegistryError(
             f"{name} came with the Content-Encoding {encoding}, though none was asked for",
-            "a proxy or gateway in front of the registry compresses its answers: have it leave them as they are",
+            "a proxy or gateway in front of the registry compresses its responses: configure it not to",
         )
     raw = response.body(documents.MAX_SIZE + 1)
     if len(raw) > documents.MAX_SIZE:

@@ -17,7 +17,11 @@ _GZIP = b"\x1f\x8b"
 
 
 class Response:
-    """An answer. Its user closes it, best with `with`; what was not read costs the connection."""
+    """A response. Its user closes it, best with `with`; if much of it was not read, that closes the connection.
+
+    `url` is the one that answered, after redirects; `mirror` the mirror that was asked, empty for the registry itself;
+    `exhausted` says that the request was retried in vain, so that nobody retries it again.
+    """
 
     def __init__(self, raw: RawResponse, url: str) -> None:
         self._raw = raw
@@ -26,14 +30,15 @@ class Response:
         self._ahead = b""
         self.status = raw.status
         self.url = url
-        self.mirror = ""  # the mirror that was asked, empty for the registry itself
+        self.mirror = ""
+        self.exhausted = False
 
     def header(self, name: str) -> str:
         """The value of a header, empty if it is absent."""
         return self._raw.fields.get(name) or ""
 
     def headers(self, name: str) -> list[str]:
-        """The values of a header that may come several times."""
+        """The values of a header that may occur several times."""
         return self._raw.fields.get_all(name)
 
     def read(self, size: int = -1, /) -> bytes:
@@ -44,17 +49,17 @@ class Response:
 
     @property
     def is_gzipped(self) -> bool:
-        """Whether the answer says that it was compressed on its way, though nobody asked for that."""
+        """Whether the body is said to have been compressed on its way, although that was not requested."""
         return self.header("Content-Encoding").strip().lower() in ("gzip", "x-gzip")
 
     def inflate(self) -> None:
-        """Undo the Content-Encoding in what is read from now on."""
+        """Undo the Content-Encoding in everything that is read from now on."""
         from polyarch.registry.inflate import Inflated
 
         self._inflated = Inflated(self._read, authority(self.url))
 
     def holds_gzip(self) -> bool:
-        """Whether what was compressed on its way is a gzip file itself. To be asked before anything is read."""
+        """Whether what was compressed on its way is itself a gzip file. Call it before anything is read."""
         from polyarch.registry.inflate import begins
 
         self._ahead = self._read(_SMALL)

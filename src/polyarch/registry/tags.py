@@ -1,34 +1,33 @@
 """The tags of a repository (distribution-spec, "Listing Tags")."""
 
-import re
 from typing import Any
 
 import msgspec
 
+from polyarch.distribution import endpoints
+from polyarch.distribution.headers import next_page
 from polyarch.errors import CorruptError, RegistryError
 from polyarch.registry.http import joined, origin_differs
 from polyarch.registry.wire import Wire
 
-_NEXT = r'<([^>]*)>[^,]*;\s*rel="?next"?(?:[\s,;]|$)'
 _LARGEST_PAGE = 32 << 20
-_PAGE = 1000
-# A registry whose pages never end is not believed.
+_PAGE = "1000"
+# More pages than this are an error: the registry would never end.
 _MOST_PAGES = 10_000
 
 
 def list_(wire: Wire) -> tuple[str, ...]:
     """All tags, sorted."""
     found: set[str] = set()
-    target = wire.path(f"tags/list?n={_PAGE}")
+    page = ""
     for _ in range(_MOST_PAGES):
-        with wire.request("GET", target, what=str(wire.reference)) as response:
+        with wire.request(endpoints.LIST_TAGS, page, what=str(wire.reference), count=_PAGE) as response:
             found.update(_tags(response.body(_LARGEST_PAGE), wire))
-            match = next(filter(None, (re.search(_NEXT, link) for link in response.headers("Link"))), None)
-            url = response.url
-        if match is None:
+            following, url = next_page(response.headers("Link")), response.url
+        if following is None:
             return tuple(sorted(found))
-        target = joined(url, match[1])
-        if origin_differs(url, target):
+        page = joined(url, following)
+        if origin_differs(url, page):
             raise RegistryError(f"{wire.own.host} continues its list of tags at another host")
     raise RegistryError(f"the list of tags of {wire.reference} is endless")
 

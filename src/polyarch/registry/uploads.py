@@ -2,10 +2,12 @@
 
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
-from urllib.parse import quote
 
+from polyarch.distribution import endpoints
+from polyarch.distribution.errors import DIGEST_INVALID
 from polyarch.errors import CorruptError, PolyarchError, RegistryError
 from polyarch.oci import digest as digests
+from polyarch.oci import retry as retries
 from polyarch.oci.digest import Digest
 from polyarch.registry.http import Body, joined
 from polyarch.registry.wire import Wire
@@ -15,14 +17,13 @@ if TYPE_CHECKING:
     from threading import Thread
 
 _OCTETS = "application/octet-stream"
-# Pieces of an Upload that wait for the network: enough that neither side waits for the other, and little memory.
+# Pieces of an Upload that wait for the network: enough that neither side waits for the other, in little memory.
 _QUEUED = 8
 
 
 def begin(wire: Wire, what: str) -> str:
-    """A new upload's URL."""
-    target = wire.path("blobs/uploads/")
-    with wire.request("POST", target, what=what, headers={"Content-Length": "0"}, ok=(202,), push=True) as response:
+    """Begin an upload; returns its URL."""
+    with wire.request(endpoints.START_UPLOAD, what=what, headers={"Content-Length": "0"}) as response:
         location = response.header("Location")
         if not location:
             raise RegistryError(f"{what}: the registry did not say where to upload it")
@@ -30,17 +31,17 @@ def begin(wire: Wire, what: str) -> str:
 
 
 def finish(wire: Wire, location: str, digest: Digest, size: int, body: Body, what: str) -> None:
-    """End an upload: the last `size` bytes, and the digest that all of them have. Raises CorruptError if not so."""
-    target = f"{location}{'&' if '?' in location else '?'}digest={quote(digest, safe=':')}"
+    """End an upload with its last `size` bytes and the digest of all of them. Raises CorruptError if they differ."""
+    target = endpoints.with_digest(location, digest)
     headers = {"Content-Type": _OCTETS, "Content-Length": str(size)}
     try:
         with wire.request(
-            "PUT", target, what=what, headers=headers, body=body, ok=(201, 204), push=True, attempts=1
+            endpoints.FINISH_UPLOAD, target, what=what, headers=headers, body=body, retry=retries.ONCE
         ) as response:
             stored = response.header("Docker-Content-Digest")
     except RegistryError as error:
-        # The registry hashes what it gets (distribution-spec asks it to), so nobody hashes it once more here.
-        if "DIGEST_INVALID" in error.codes:
+        # The registry hashes what it gets, as distribution-spec requires, so it is not hashed here as well.
+        if DIGEST_INVALID in error.codes:
             raise CorruptError(f"{what}: what was sent is not {digest}") from error
         raise
     if digests.is_digest(stored) and stored != digest:
@@ -51,19 +52,23 @@ def cancel(wire: Wire, location: str) -> None:
     """Tell the registry that nothing more will come."""
     try:
         wire.request(
-            "DELETE", location, what="an upload cannot be cancelled", ok=range(200, 600), push=True, attempts=1
+            endpoints.CANCEL_UPLOAD,
+            location,
+            what="an upload cannot be cancelled",
+            also_ok=range(200, 600),
+            retry=retries.ONCE,
         ).close()
     except PolyarchError:
-        # Tidiness, not need: registries purge uploads that nobody ends, and some refuse to have them cancelled.
+        # It is only tidy, not necessary: registries purge unfinished uploads, and some refuse to have them cancelled.
         return
 
 
 class Upload:
     """A blob that is sent while it is made: PATCH as the bytes come, PUT with the digest at the end.
 
-    It owns one sending thread and one upload session of the registry. Leaving the `with` without commit cancels
-    both. What was sent is gone, so it cannot begin again: a RegistryError that is `retryable` means that the whole
-    content must be offered anew, by write_blob or another Upload. One thread uses it at a time.
+    It owns one sending thread and one upload at the registry. Leaving the `with` without commit cancels both. The bytes
+    are not kept, so it cannot begin again: a `retryable` RegistryError means that the whole content must be sent once
+    more, by write_blob or another Upload. Only one thread may use it at a time.
     """
 
     def __init__(self, wire: Wire) -> None:
@@ -77,7 +82,7 @@ class Upload:
         self._done = False
 
     def write(self, data: bytes) -> int:
-        """Send `data`, in the background. Raises the RegistryError that sending earlier data ended with."""
+        """Send `data` in the background. Raises the RegistryError of sending earlier data."""
         if not data:
             return 0
         if self._thread is None:
@@ -88,7 +93,7 @@ class Upload:
         return len(data)
 
     def commit(self, digest: Digest) -> int:
-        """Finish as the blob `digest`; the size in bytes. Raises CorruptError if what was written is another blob."""
+        """Finish as the blob `digest`; returns its size in bytes. Raises CorruptError if it is another blob."""
         if self._thread is None:
             self._location = begin(self._wire, self._what)
         else:
@@ -107,7 +112,7 @@ class Upload:
         if self._thread is not None and self._thread.is_alive():
             self._failure = self._failure or RegistryError(f"{self._what}: it was cancelled")
             self._drain()
-            # It may hang in a send to a registry that takes nothing; being a daemon it then ends with the command.
+            # It may hang in a send to a registry that reads nothing. Being a daemon, it then ends with the command.
             self._thread.join(timeout=10)
         if self._location:
             cancel(self._wire, self._location)
@@ -121,7 +126,7 @@ class Upload:
         self.close()
 
     def read(self, size: int = -1, /) -> bytes:
-        """What the sending thread takes: the next piece, empty after the last."""
+        """The next piece for the sending thread, empty after the last."""
         assert self._pieces is not None
         piece = self._pieces.get()
         if self._failure is not None:
@@ -141,14 +146,12 @@ class Upload:
         try:
             headers = {"Content-Type": _OCTETS, "Transfer-Encoding": "chunked"}
             with self._wire.request(
-                "PATCH",
+                endpoints.SEND_CHUNK,
                 self._location,
                 what=self._what,
                 headers=headers,
                 body=Body(self),
-                ok=(202, 204),
-                push=True,
-                attempts=1,
+                retry=retries.ONCE,
             ) as response:
                 self._location = joined(response.url, response.header("Location") or self._location)
         except BaseException as error:
@@ -162,7 +165,7 @@ class Upload:
         while True:
             self._check()
             try:
-                # Looked at now and then, because a sender that failed takes nothing any more.
+                # With a timeout, because a sender that failed takes nothing more.
                 return self._pieces.put(piece, timeout=0.1)
             except queue.Full:
                 if not self._thread.is_alive():
@@ -195,9 +198,9 @@ class Upload:
 
 
 def cancel_unused(wire: Wire) -> None:
-    """Cancel the uploads that registries began in place of mounts and that nothing has used."""
+    """Cancel the uploads that the registry began instead of a mount and that were not used."""
     with wire.lock:
-        locations = [location for waiting in wire.sessions.values() for location in waiting]
-        wire.sessions.clear()
+        locations = [location for waiting in wire.uploads.values() for location in waiting]
+        wire.uploads.clear()
     for location in locations:
         cancel(wire, location)

@@ -13,14 +13,17 @@ from typing import Literal
 import msgspec
 
 from polyarch import progress
+from polyarch.distribution import errors as codes
 from polyarch.errors import NotFoundError, PolyarchError, RegistryError
 from polyarch.oci import config as configs
 from polyarch.oci import document as documents
 from polyarch.oci import platform as platforms
+from polyarch.oci import retry as retries
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.document import Index, Manifest
 from polyarch.oci.place import Fetching, Mounting, Originating, Partial, Readable, Source, Streaming, Tagged, Target
 from polyarch.oci.platform import Platform
+from polyarch.oci.retry import Retry
 from polyarch.transfer import graph as graphs
 from polyarch.transfer import select
 from polyarch.transfer.graph import GraphNode, ImageGraph
@@ -33,11 +36,12 @@ Form = Literal["whole", "sparse", "subset", "single"]
 
 # What registries answer to an index whose entries they do not have (distribution-spec, error codes; "distribution"
 # gives the first, others have been seen with the rest).
-_REFUSES_SPARSE = frozenset({"MANIFEST_BLOB_UNKNOWN", "MANIFEST_UNKNOWN", "MANIFEST_INVALID", "BLOB_UNKNOWN"})
+_REFUSES_SPARSE = frozenset(
+    {codes.MANIFEST_BLOB_UNKNOWN, codes.MANIFEST_UNKNOWN, codes.MANIFEST_INVALID, codes.BLOB_UNKNOWN}
+)
 # More origins than this are not tried: each attempt is a round trip.
 _MOUNT_ATTEMPTS = 3
 CONCURRENCY = 4
-_SEND_ATTEMPTS = 3
 _REPORT_EVERY = 1 << 20
 
 
@@ -49,6 +53,7 @@ class CopyOptions(msgspec.Struct, frozen=True, kw_only=True):
     left, that image without index and attestations. `single` asks for one platform's manifest without an index around
     it. With `present_only`, what an index names and the source never had is left out: an
     archive of some platforms is read so. `called` is what messages call the image, its name in the source by default.
+    `retry` is for a blob that must be sent once more from its beginning.
     """
 
     platforms: tuple[Platform, ...] | None = None
@@ -59,6 +64,7 @@ class CopyOptions(msgspec.Struct, frozen=True, kw_only=True):
     concurrency: int = CONCURRENCY
     unit: str = "copy"
     called: str = ""
+    retry: Retry = retries.REOPEN
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,7 +117,7 @@ def send(
             form: Form = "single" if options.single else "whole"
             existing = sum(blob.size for blob in graph.blobs)
             return Sent(descriptor=graph.root.descriptor, form=form, moved=0, mounted=0, existing=existing)
-        sender = _Sender(source, target, crew, options.unit, emit)
+        sender = _Sender(source, target, crew, options, emit)
         sender.blobs([blob for blob in graph.blobs if not _stays(blob, source, target)])
         descriptor, form = _write(sender, target, graph, names, options, chosen)
     return Sent(
@@ -239,11 +245,14 @@ def _write_names(target: Target, descriptor: Descriptor, raw: bytes, names: Sequ
 class _Sender:
     """How one blob or manifest gets across, and the tally of it."""
 
-    def __init__(self, source: Source, target: Target, crew: WorkerPool, unit: str, emit: progress.Emit) -> None:
+    def __init__(
+        self, source: Source, target: Target, crew: WorkerPool, options: CopyOptions, emit: progress.Emit
+    ) -> None:
         self._source = source
         self._target = target
         self._crew = crew
-        self._unit = unit
+        self._unit = options.unit
+        self._retry = options.retry
         self._emit = emit
         self._tally: dict[str, int] = {}
         self._lock = threading.Lock()
@@ -281,17 +290,14 @@ class _Sender:
             return self._done(blob, "exists")
         if self._mount(blob):
             return self._done(blob, "mounted")
-        for attempt in range(_SEND_ATTEMPTS):
-            try:
-                with self._source.open_blob(blob) as reader:
-                    report = _Reported(reader, self._crew.check, lambda done: self._report(blob, done))
-                    self._target.write_blob(blob, report)
-                break
-            except RegistryError as error:
-                # A stream cannot be rewound, so who sends it cannot try again; here it is opened anew.
-                if not error.retryable or attempt == _SEND_ATTEMPTS - 1:
-                    raise
+        # A stream cannot be rewound, so its target cannot retry; here it is opened anew.
+        self._retry.call(lambda: self._send(blob))
         return self._done(blob, "moved")
+
+    def _send(self, blob: Descriptor) -> None:
+        with self._source.open_blob(blob) as reader:
+            report = _Reported(reader, self._crew.check, lambda done: self._report(blob, done))
+            self._target.write_blob(blob, report)
 
     def _mount(self, blob: Descriptor) -> bool:
         if self._mounting is None or self._originating is None:

@@ -7,22 +7,24 @@ where the registry that is pushed to can mount it.
 import contextlib
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from polyarch.errors import NotFoundError, RegistryError
 from polyarch.oci import digest as digests
 from polyarch.oci import reference as references
+from polyarch.oci import retry as retries
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
 from polyarch.oci.place import BlobReader
 from polyarch.oci.reference import Reference
+from polyarch.oci.retry import Retry
 from polyarch.transfer import origins
 
 if TYPE_CHECKING:
     from polyarch.registry import Registry, Repository
     from polyarch.store.store import Store
 
-_FETCH_ATTEMPTS = 2
 _T = TypeVar("_T")
 
 
@@ -32,7 +34,8 @@ class ReadThroughSource:
     It owns neither store nor registry. With `keep`, what it fetches is written into the store, once even if many
     threads ask; without, nothing is written anywhere. With `fetch_manifests` False only blobs are fetched: an image of
     which a platform was never pulled stays so. `repository` is asked before all origins. `stored` says that the image
-    that is read is the store's, so that a part which no registry gives may simply never have been pulled.
+    that is read is the store's, so that a part which no registry gives may simply never have been pulled. `retry` is
+    for what must be fetched once more from its beginning.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class ReadThroughSource:
         fetch_manifests: bool = True,
         repository: Reference | None = None,
         stored: bool = False,
+        retry: Retry = retries.REOPEN,
     ) -> None:
         self._store = store
         self._registry = registry
@@ -51,6 +55,7 @@ class ReadThroughSource:
         self._fetch_manifests = fetch_manifests
         self._repository = repository
         self.stored = stored
+        self._retry = retry
         self._flights: dict[Digest, threading.Lock] = {}
         self._lock = threading.Lock()
 
@@ -187,17 +192,14 @@ class ReadThroughSource:
         failure: RegistryError | None = None
         own = (self._repository.repository,) if self._repository is not None else ()
         for place in dict.fromkeys((*own, *origins.find(self._store, descriptor.digest))):
-            for _ in range(_FETCH_ATTEMPTS):
-                try:
-                    repository = self._registry.repository(place)
-                    return question(repository), repository.reference
-                except NotFoundError:
-                    break
-                except RegistryError as error:
-                    failure = error
-                    # A mirror that gave wrong bytes is not asked a second time.
-                    if not error.retryable:
-                        break
+            try:
+                repository = self._registry.repository(place)
+                # A mirror that gave wrong bytes is not asked a second time.
+                return self._retry.call(partial(question, repository)), repository.reference
+            except NotFoundError:
+                continue
+            except RegistryError as error:
+                failure = error
         raise failure or self._gone(what, descriptor)
 
     def _gone(self, what: str, descriptor: Descriptor) -> NotFoundError:

@@ -13,11 +13,13 @@ import msgspec
 
 from polyarch import progress
 from polyarch.builder.perform.copy.files import FlatFiles
-from polyarch.errors import CorruptError, RegistryError
+from polyarch.errors import CorruptError
 from polyarch.layers.entry import Entry
 from polyarch.oci import digest as digests
+from polyarch.oci import retry as retries
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
+from polyarch.oci.retry import Retry
 
 if TYPE_CHECKING:
     from polyarch.registry import Registry
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
 
 _HTTP = "http"
 _CHUNK = 1 << 20
-_ATTEMPTS = 3
 
 
 class Fetched(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,14 +43,24 @@ class Fetched(msgspec.Struct, frozen=True, kw_only=True):
 class Downloads:
     """Fetches URLs for one build, each once; safe from many threads. It owns nothing that must be closed.
 
-    With `anew`, nothing that an earlier build fetched is taken for it.
+    With `anew`, nothing that an earlier build fetched is taken for it. `retry` is for a file that must be fetched once
+    more from its beginning.
     """
 
-    def __init__(self, store: "Store", registry: "Registry", emit: progress.Emit, *, anew: bool = False) -> None:
+    def __init__(
+        self,
+        store: "Store",
+        registry: "Registry",
+        emit: progress.Emit,
+        *,
+        anew: bool = False,
+        retry: Retry = retries.REOPEN,
+    ) -> None:
         self._store = store
         self._registry = registry
         self._emit = emit
         self._anew = anew
+        self._retry = retry
         self._lock = threading.Lock()
         self._busy: dict[str, threading.Lock] = {}
         self._fetched: dict[tuple[str, str], Fetched] = {}
@@ -82,14 +93,7 @@ class Downloads:
         if known is not None:
             return known
         remembered = self._known(url)
-        for left in range(_ATTEMPTS - 1, -1, -1):
-            try:
-                found = self._ask(url, checksum, remembered)
-            except RegistryError as error:
-                if not error.retryable or not left:
-                    raise
-            else:
-                break
+        found = self._retry.call(lambda: self._ask(url, checksum, remembered))
         record = msgspec.json.encode(found)
         self._store.cache.put_many(_HTTP, [(_key(url), record), *([(_key(pinned), record)] if pinned else [])])
         return found

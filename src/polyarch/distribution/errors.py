@@ -1,0 +1,62 @@
+"""Error bodies and statuses (distribution-spec, "Error Codes")."""
+
+from typing import Any
+
+import msgspec
+
+NAME_UNKNOWN = "NAME_UNKNOWN"
+MANIFEST_UNKNOWN = "MANIFEST_UNKNOWN"
+MANIFEST_INVALID = "MANIFEST_INVALID"
+MANIFEST_BLOB_UNKNOWN = "MANIFEST_BLOB_UNKNOWN"
+BLOB_UNKNOWN = "BLOB_UNKNOWN"
+BLOB_UPLOAD_UNKNOWN = "BLOB_UPLOAD_UNKNOWN"
+DIGEST_INVALID = "DIGEST_INVALID"
+# Not the specification's, but in use.
+NOT_FOUND = "NOT_FOUND"
+
+# Another attempt makes sense: too early, too many, and what a gateway says of a server that restarts.
+RETRYABLE_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+_LONGEST = 400
+_MOST = 10
+
+
+class ErrorEntry(msgspec.Struct, frozen=True):
+    """One entry of the `errors` of a body. What a registry wrote is stripped of control characters, and cut."""
+
+    code: str = ""
+    message: str = ""
+
+
+def parse(body: bytes) -> tuple[ErrorEntry, ...]:
+    """The entries of an error body; none if it has not the specification's form."""
+    try:
+        document: Any = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ()
+    if not isinstance(document, dict):
+        return ()
+    entries = document.get("errors")
+    if not isinstance(entries, list):
+        # Token servers and gateways have their own forms.
+        text = document.get("details") or document.get("message") or document.get("error") or ""
+        return (ErrorEntry(message=_clean(str(text))),) if text else ()
+    return tuple(
+        ErrorEntry(code=_clean(str(entry.get("code") or "")), message=_clean(str(entry.get("message") or "")))
+        for entry in entries[:_MOST]
+        if isinstance(entry, dict)
+    )
+
+
+def describe(status: int, entries: tuple[ErrorEntry, ...] = ()) -> str:
+    """The registry's own words, else the status in words."""
+    texts = [f"{e.message} ({e.code})" if e.message and e.code else e.message or e.code for e in entries]
+    if own := "; ".join(text for text in texts if text):
+        return own
+    from http import HTTPStatus
+
+    phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else "unknown"
+    return f"HTTP status {status} ({phrase})"
+
+
+def _clean(text: str) -> str:
+    return "".join(character if character.isprintable() else " " for character in text)[:_LONGEST].strip()
