@@ -195,7 +195,7 @@ def build_there(options: dict[str, Any], daemon: BuildKitDaemon, directory: Path
     words += [f"--build-arg={name}={value}" for name, value in options.get("build_args", {}).items()]
     words += [f"--label={name}={value}" for name, value in options.get("labels", {}).items()]
     words += [f"--build-context={name}={value}" for name, value in options.get("contexts", {}).items()]
-    words += [f"--add-host={name}={address}" for name, address in options.get("hosts", ())]
+    words += [f"--add-host={name}={address}" for name, address in options.get("hosts", {}).items()]
     words += [f"--allow={what}" for what in options.get("allow", ())]
     words += [f"--target={options['target']}"] if "target" in options else []
     environment = {**daemon.environment, "PATH": "/usr/bin:/bin", "HOME": str(directory)}

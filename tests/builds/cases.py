@@ -97,7 +97,7 @@ def options_of(case: Case, directory: Path) -> dict[str, Any]:
                 named = rest if "://" in rest else str(directory / rest)
                 options.setdefault("contexts", {})[name] = named
             case "host":
-                options.setdefault("hosts", []).append((name, rest))
+                options.setdefault("hosts", {})[name] = rest
             case "allow":
                 options.setdefault("allow", []).append(value)
             case "target" | "network":

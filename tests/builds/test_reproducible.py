@@ -100,7 +100,7 @@ def test_only_the_stages_that_were_named_run_again(busybox_worker: Worker, conte
         "FROM scratch\nCOPY --from=one /one /\nCOPY --from=two /two /"
     )
     first = busybox_worker.images(directory)["linux/amd64"].files()
-    second = busybox_worker.images(directory, no_cache_stages=["TWO"])["linux/amd64"].files()
+    second = busybox_worker.images(directory, no_cache_filter=["TWO"])["linux/amd64"].files()
     assert second["one"].content == first["one"].content
     assert second["two"].content != first["two"].content
 
@@ -141,12 +141,12 @@ def test_one_platform_is_an_image_unless_an_index_is_asked_for(busybox_worker: W
 
     assert kind() == "application/vnd.oci.image.manifest.v1+json"
     assert kind(build_args={"BUILDKIT_MULTI_PLATFORM": "1"}) == "application/vnd.oci.image.index.v1+json"
-    assert kind(index_annotations={"org.example.team": "blue"}) == "application/vnd.oci.image.index.v1+json"
+    assert kind(annotations=["index:org.example.team=blue"]) == "application/vnd.oci.image.index.v1+json"
 
 
 def test_an_annotation_of_the_index_is_there_for_one_platform_too(busybox_worker: Worker, context: Context) -> None:
     outcome = busybox_worker.build(
-        context("FROM scratch\nLABEL a=b"), tags=["noted"], index_annotations={"org.example.team": "blue"}
+        context("FROM scratch\nLABEL a=b"), tags=["noted"], annotations=["index:org.example.team=blue"]
     )
     blobs = busybox_worker.root / "oci/blobs/sha256"
     layout = json.loads((busybox_worker.root / "oci/index.json").read_text())

@@ -4,15 +4,20 @@ A case comes as a line of JSON on standard input, its outcome goes as one to sta
 """
 
 import json
+import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
-from polyarch import Store
-from polyarch.api import build
-from polyarch.builder import Secrets
+from polyarch.builder import build
+from polyarch.buildflags import Surroundings, request
 from polyarch.errors import PolyarchError
+from polyarch.oci.config import DEFAULT_PATH
 from polyarch.progress import Event, OutputChunk, Warned
+from polyarch.registry import Registry, credentials, hosts
+from polyarch.sandbox import host_platform
+from polyarch.store import Store
 
 
 def perform(store: Store, case: dict[str, Any]) -> dict[str, Any]:
@@ -26,11 +31,16 @@ def perform(store: Store, case: dict[str, Any]) -> dict[str, Any]:
         elif isinstance(event, OutputChunk):
             output.append(event.data.decode(errors="replace"))
 
-    secrets = Secrets({name: value.encode() for name, value in case.pop("secrets", {}).items()})
-    context = case.pop("context")
-    case["hosts"] = [tuple(pair) for pair in case.get("hosts", ())]
+    secrets = {name: value.encode() for name, value in case.pop("secrets", {}).items()}
+    around = Surroundings(
+        host=host_platform(),
+        variables={"PATH": DEFAULT_PATH, **case.pop("environment", os.environ)},
+        now=case.pop("created", time.time()),
+    )
     try:
-        result = build(context, store, secrets=secrets, emit=emit, **{"workers": 2, **case})
+        asked = request(case.pop("context"), around, secrets=secrets, **case)
+        with Registry(hosts.load(), credentials.Credentials(None), "tests") as registry:
+            result = build(asked, store, registry, emit)
     except PolyarchError as error:
         return {"error": error.message, "kind": type(error).__name__, "warnings": said, "output": "".join(output)}
     images = {str(image.platform): image.descriptor.digest for image in result.images}

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from polyarch.sandbox.settings import RunSettings
 from tests.people import Person
 from tests.sandbox.inside import REPOSITORY, SEARCH_PATH, Room, inside
 
@@ -141,7 +142,7 @@ def test_a_process_is_the_first_of_its_own_world(someone: Person, amd64: Bases) 
 
 def _networks(room: Room) -> list[str]:
     script = "grep : /proc/net/dev | cut -d: -f1 | tr -d ' '; ls /sys/class/net; ping -c1 127.0.0.1 >/dev/null; echo $?"
-    return room.run(script, network="none").output.split()
+    return room.run(script, settings=RunSettings(network="none")).output.split()
 
 
 def test_without_network_there_is_only_a_working_loopback(someone: Person, amd64: Bases) -> None:

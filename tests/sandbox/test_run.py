@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from polyarch.sandbox.settings import RunSettings
 from tests.needs import need
 from tests.people import Person
 from tests.sandbox.inside import SEARCH_PATH, Room, inside, without_emulators
@@ -34,7 +35,8 @@ def _sees_network_files(room: Room) -> list[str]:
     from polyarch.sandbox import Bind
 
     mounts = (Bind(str(given), "/resolv", read_only=True),)
-    return room.run(script, hostname="here", hosts=(("three", "10.0.0.3"),), mounts=mounts).output.split()
+    settings = RunSettings(hosts=(("three", "10.0.0.3"),))
+    return room.run(script, hostname="here", settings=settings, mounts=mounts).output.split()
 
 
 def test_hosts_and_hostname_are_generated_and_resolv_conf_is_the_hosts(someone: Person, amd64: Bases) -> None:
@@ -100,7 +102,7 @@ def test_a_program_of_another_platform_is_named_as_such(someone: Person, two_pla
 
 def _under_runc(room: Room) -> list[object]:
     ran = room.run("uname -m > /machine; id -u")
-    none = room.run("cat /proc/net/dev | wc -l", network="none")
+    none = room.run("cat /proc/net/dev | wc -l", settings=RunSettings(network="none"))
     return [ran.status, ran.output, ran.layer, none.output]
 
 

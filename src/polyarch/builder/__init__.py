@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from polyarch.builder.contexts.remote import Fetcher, OpenedContext, fetcher
     from polyarch.builder.export.assemble import BuiltImage
     from polyarch.builder.failures import Failure
     from polyarch.builder.history.record import BuildRecord, StepRecord
@@ -11,76 +10,78 @@ if TYPE_CHECKING:
     from polyarch.builder.lint import Checked, check, outline, targets
     from polyarch.builder.pipeline import BuildResult, build, outlook
     from polyarch.builder.plan.options import PlanOptions
-    from polyarch.builder.request.request import (
-        BuildRequest,
-        Export,
-        NamedContexts,
-        Output,
-        Override,
-        Sources,
-        named_contexts,
-        read_sources,
+    from polyarch.builder.request.input import (
+        BuildInput,
+        ContextSource,
+        DirectoryContext,
+        ImageContext,
+        LayoutContext,
+        RemoteContext,
     )
+    from polyarch.builder.request.output import Export, Output
+    from polyarch.builder.request.request import BuildRequest, CacheOptions, HostSettings, Override
     from polyarch.builder.request.secrets import Secrets
     from polyarch.dockerfile.outline import Outline, TargetStage
 
 _HOMES = {
+    "BuildInput": "request.input",
+    "ContextSource": "request.input",
+    "DirectoryContext": "request.input",
+    "ImageContext": "request.input",
+    "LayoutContext": "request.input",
+    "RemoteContext": "request.input",
+    "CacheOptions": "request.request",
+    "HostSettings": "request.request",
     "BuildHistory": "history.recorder",
     "BuildRequest": "request.request",
     "BuildResult": "pipeline",
     "Checked": "lint",
-    "Export": "request.request",
+    "Export": "request.output",
     "Failure": "failures",
-    "Fetcher": "contexts.remote",
     "BuiltImage": "export.assemble",
-    "NamedContexts": "request.request",
-    "OpenedContext": "contexts.remote",
     "Outline": "lint",
-    "Output": "request.request",
+    "Output": "request.output",
     "Override": "request.request",
     "PlanOptions": "plan.options",
     "BuildRecord": "history.record",
     "Secrets": "request.secrets",
-    "Sources": "request.request",
     "StepRecord": "history.record",
     "TargetStage": "lint",
     "build": "pipeline",
     "check": "lint",
-    "fetcher": "contexts.remote",
-    "named_contexts": "request.request",
     "outline": "lint",
     "outlook": "pipeline",
-    "read_sources": "request.request",
     "targets": "lint",
 }
 
 __all__ = [
     "BuildHistory",
+    "BuildInput",
     "BuildRecord",
     "BuildRequest",
     "BuildResult",
     "BuiltImage",
+    "CacheOptions",
     "Checked",
+    "ContextSource",
+    "DirectoryContext",
     "Export",
     "Failure",
-    "Fetcher",
-    "NamedContexts",
-    "OpenedContext",
+    "HostSettings",
+    "ImageContext",
+    "LayoutContext",
     "Outline",
     "Output",
     "Override",
     "PlanOptions",
+    "RemoteContext",
     "Secrets",
-    "Sources",
     "StepRecord",
     "TargetStage",
     "build",
     "check",
-    "fetcher",
-    "named_contexts",
     "outline",
     "outlook",
-    "read_sources",
     "targets",
 ]
 

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import msgspec
 
+from polyarch.builder.request.request import OnFailure
 from polyarch.errors import BuildError, PolyarchError
 from polyarch.oci.platform import Platform
 
@@ -20,12 +21,12 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
 class FailurePolicy:
     """Collects the failures of one build. It owns nothing.
 
-    `keep_going`: a platform's failure ends the build only when the others are done; `partial`: not even then.
+    `on_failure` is that of `BuildRequest`, `platforms` the number of platforms that are built.
     """
 
-    def __init__(self, keep_going: bool, partial: bool, platforms: int) -> None:
-        self._keep_going = keep_going
-        self._partial = partial
+    def __init__(self, on_failure: OnFailure, platforms: int) -> None:
+        self.keeps_going = on_failure != "stop"
+        self._partial = on_failure == "keep"
         self._platforms = platforms
         self.failures: list[Failure] = []
         self._first: PolyarchError | None = None
@@ -36,7 +37,7 @@ class FailurePolicy:
         try:
             yield
         except PolyarchError as error:
-            if not self._keep_going:
+            if not self.keeps_going:
                 raise
             self._first = self._first or error
             message = error.message.removeprefix(f"[{platform}] ")

@@ -8,7 +8,8 @@ import msgspec
 from polyarch.builder.bases import Bases, open_layouts
 from polyarch.builder.plan import planner
 from polyarch.builder.request.request import BuildRequest
-from polyarch.dockerfile import checks, parser, stages
+from polyarch.builder.workspace import Workspace
+from polyarch.dockerfile import checks, stages
 from polyarch.dockerfile.outline import Outline, TargetStage
 from polyarch.dockerfile.outline import outline as outline_of
 from polyarch.dockerfile.outline import targets as targets_of
@@ -31,26 +32,24 @@ class Checked(msgspec.Struct, frozen=True):
 
 
 def check(request: BuildRequest, store: "Store", registry: "Registry") -> Checked:
-    """Check the Dockerfile for all platforms, every stage of it unless a target is named.
+    """Check the Dockerfile for all platforms: the target's stages, or every stage if no target is named.
 
-    Base images are looked up, as for a build. Raises DockerfileError for what is no Dockerfile, and what `plan` raises.
+    Base images are looked up, as for a build. Raises DockerfileError for an invalid Dockerfile, and what `plan` raises.
     """
-    from polyarch.transfer.read_through import ReadThroughSource
-
     platforms.doubts(request.platforms)
-    dockerfile = parser.parse(request.sources.text, request.sources.name)
-    bases = Bases(
-        store,
-        registry,
-        ReadThroughSource(store, registry),
-        pull=request.pull,
-        allow_foreign=True,
-        layouts=open_layouts(request.sources.layouts),
-    )
-    found: list[LintFinding] = []
-    options = msgspec.structs.replace(request.plan, ignore=request.sources.ignore.get("", ""))
-    for platform in request.platforms:
-        found += planner.check(dockerfile, options, platform, bases)
+    with Workspace(request, store, registry) as workspace:
+        dockerfile = workspace.dockerfile
+        bases = Bases(
+            store,
+            registry,
+            workspace.source,
+            pull=request.cache.pull,
+            allow_foreign=True,
+            layouts=open_layouts(workspace.layouts),
+        )
+        found: list[LintFinding] = []
+        for platform in request.platforms:
+            found += planner.check(dockerfile, request.plan_for(platform, workspace.ignore), platform, bases)
     return judge(dockerfile, request, found)
 
 
@@ -67,7 +66,7 @@ def judge(dockerfile: Dockerfile, request: BuildRequest, planned: Iterable[LintF
 
 def unknown_stages(dockerfile: Dockerfile, request: BuildRequest) -> tuple[LintFinding, ...]:
     """What is probably a stage and will be looked for in a registry, as far as somebody wants to hear of it."""
-    contexts = (name.partition("::")[0] for name in (*request.plan.contexts, *request.plan.images))
+    contexts = (name.name for name, _ in request.contexts())
     return checks.wanted(checks.unknown_stages(stages.cut(dockerfile), contexts), dockerfile, _chosen(request))
 
 
@@ -90,14 +89,16 @@ def warning(finding: LintFinding, dockerfile: Dockerfile, *, brief: bool = False
     return Warned(f"{finding.rule.name}: {finding.message} ({where})", lines)
 
 
-def targets(request: BuildRequest) -> tuple[TargetStage, ...]:
+def targets(request: BuildRequest, store: "Store", registry: "Registry") -> tuple[TargetStage, ...]:
     """The stages that can be built. Raises DockerfileError."""
-    return targets_of(stages.cut(parser.parse(request.sources.text, request.sources.name)))
+    with Workspace(request, store, registry) as workspace:
+        return targets_of(stages.cut(workspace.dockerfile))
 
 
-def outline(request: BuildRequest) -> Outline:
-    """What the build of the target takes. Raises DockerfileError."""
-    dockerfile = parser.parse(request.sources.text, request.sources.name)
+def outline(request: BuildRequest, store: "Store", registry: "Registry") -> Outline:
+    """The build arguments, secrets and ssh agents that a build of the target takes. Raises DockerfileError."""
+    with Workspace(request, store, registry) as workspace:
+        dockerfile = workspace.dockerfile
     cut = stages.cut(dockerfile)
     target = cut.target(request.plan.target)
     automatic = stages.automatic_args(request.plan.build_platform, request.platforms[0], target.name)

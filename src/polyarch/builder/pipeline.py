@@ -1,8 +1,8 @@
 """A build from request to result: parse, plan each platform, solve once, assemble, send."""
 
 from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager, ExitStack, nullcontext
-from typing import TYPE_CHECKING, cast
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Self, cast
 
 import msgspec
 
@@ -10,35 +10,33 @@ from polyarch import progress
 from polyarch.builder import lint, solve
 from polyarch.builder.bases import Bases, open_layouts
 from polyarch.builder.cache.results import LocalResults
-from polyarch.builder.contexts.local import LocalContext
-from polyarch.builder.contexts.remote import Fetcher
-from polyarch.builder.export import assemble
+from polyarch.builder.export import assemble, engine
 from polyarch.builder.export.assemble import Assembler, BuiltImage
 from polyarch.builder.export.exporter import Exporter
+from polyarch.builder.export.streaming import RegistryUploads
 from polyarch.builder.failures import Failure, FailurePolicy
 from polyarch.builder.history.record import BuildRecord
 from polyarch.builder.history.recorder import BuildHistory, Recorder, stacks, step
-from polyarch.builder.perform.environment import Result, StepEnvironment
-from polyarch.builder.perform.git import Repositories
-from polyarch.builder.perform.http import Downloads
+from polyarch.builder.perform.environment import Result, StepEnvironment, StepSettings
 from polyarch.builder.perform.performer import VertexPerformer
 from polyarch.builder.plan.options import epoch_of
 from polyarch.builder.plan.planner import Plan, plan
+from polyarch.builder.request.output import Output
 from polyarch.builder.request.request import BuildRequest
 from polyarch.builder.vertices import BuildGraph, VertexId
+from polyarch.builder.workspace import Workspace
 from polyarch.contents.layer import Layer
-from polyarch.dockerfile import directives, ignorefile, parser, stages
+from polyarch.dockerfile import directives, stages
 from polyarch.dockerfile.parser import Dockerfile
 from polyarch.dockerfile.rules import LintFinding
 from polyarch.dockerfile.source import DockerfileError, Location
-from polyarch.errors import BuildError, PolyarchError, UnsupportedError
+from polyarch.errors import BuildError, PolyarchError
 from polyarch.oci import platform as platforms
 from polyarch.oci.descriptor import Descriptor
 from polyarch.transfer.copy import Sent
-from polyarch.transfer.read_through import ReadThroughSource
 
 if TYPE_CHECKING:
-    from polyarch.registry import Registry, Upload
+    from polyarch.registry import Registry
     from polyarch.store import Store
 
 _TRUE = ("1", "t", "true")
@@ -48,12 +46,14 @@ _VIOLATION_HINT = "`# check=error=true` makes an error of a warning"
 class BuildResult(msgspec.Struct, frozen=True, kw_only=True):
     """What a build made. `descriptor` is what its names point at, None where only files were exported.
 
-    `failures` are the platforms that a partial build has left out.
+    `outputs` are where it went: the store in place of an engine that does not run. `failures` are the platforms that a
+    build with `on_failure="keep"` left out.
     """
 
     descriptor: Descriptor | None
     images: tuple[BuiltImage, ...]
     sent: tuple[Sent, ...] = ()
+    outputs: tuple[Output, ...] = ()
     warnings: tuple[str, ...] = ()
     failures: tuple[Failure, ...] = ()
 
@@ -70,9 +70,8 @@ def build(
     then. Raises DockerfileError with the lines that are wrong,
     BuildError where a step fails, and what the rooms below raise.
     """
-    dockerfile = _parsed(request)
-    with ExitStack() as stack:
-        return _Build(_dated(request, dockerfile), dockerfile, store, registry, emit, stack).run()
+    with Workspace(request, store, registry, emit) as workspace, _Build(workspace) as opened:
+        return opened.run()
 
 
 def outlook(request: BuildRequest, store: "Store", registry: "Registry") -> BuildRecord:
@@ -80,24 +79,8 @@ def outlook(request: BuildRequest, store: "Store", registry: "Registry") -> Buil
 
     Raises as `build` does.
     """
-    dockerfile = _parsed(request)
-    with ExitStack() as stack:
-        return _Build(_dated(request, dockerfile), dockerfile, store, registry, progress.ignore, stack).outlook()
-
-
-def _parsed(request: BuildRequest) -> Dockerfile:
-    """The Dockerfile. Raises UnsupportedError where it is in another frontend's language."""
-    sources = request.sources
-    syntax = request.plan.arguments.get("BUILDKIT_SYNTAX") or directives.find(sources.text, "syntax")
-    try:
-        return parser.parse(sources.text, sources.name)
-    except DockerfileError as error:
-        if directives.is_dockerfile(syntax):
-            raise
-        raise UnsupportedError(
-            f"{sources.name} is for the frontend {syntax}, which this builder does not have: {error.message}",
-            "it reads the Dockerfile language, as docker/dockerfile does",
-        ) from error
+    with Workspace(request, store, registry) as workspace, _Build(workspace) as opened:
+        return opened.outlook()
 
 
 def _dated(request: BuildRequest, dockerfile: Dockerfile) -> BuildRequest:
@@ -111,62 +94,59 @@ def _dated(request: BuildRequest, dockerfile: Dockerfile) -> BuildRequest:
 
 
 class _Build:
-    """One build; what it opens ends with `stack`."""
+    """One build. It owns its performer; what the build reads belongs to the workspace."""
 
-    def __init__(
-        self,
-        request: BuildRequest,
-        dockerfile: Dockerfile,
-        store: "Store",
-        registry: "Registry",
-        emit: progress.Emit,
-        stack: ExitStack,
-    ) -> None:
+    def __init__(self, workspace: Workspace) -> None:
+        dockerfile = workspace.dockerfile
+        request = engine.located(_dated(workspace.request, dockerfile))
+        self._workspace = workspace
         self._request = request
-        self._store = store
-        self._registry = registry
-        self._emit = emit
-        self._source = ReadThroughSource(store, registry)
-        self._graph = BuildGraph()
-        self._survive = FailurePolicy(request.keep_going, request.partial, len(request.platforms))
         self._dockerfile = dockerfile
+        self._store = workspace.store
+        self._source = workspace.source
+        self._emit = workspace.emit
+        self._graph = BuildGraph()
+        self._survive = FailurePolicy(request.on_failure, len(request.platforms))
         epoch = request.plan.epoch
         self._created = assemble.timestamp(request.created if epoch is None else epoch)
-        scratch = stack.enter_context(store.temporary())
-        downloads = Downloads(store, registry, emit, anew=request.no_cache)
-        repositories = Repositories(scratch, request.search_path, request.environment, emit, request.secrets.secrets)
-        self._fetcher = Fetcher(downloads, repositories, scratch)
-        site = StepEnvironment(
-            store=store,
-            source=self._source,
-            scratch=scratch,
-            downloads=downloads,
-            results=LocalResults(store),
-            repositories=repositories,
-            search_path=request.search_path,
+        settings = StepSettings(
             created=self._created,
-            now=int(request.created * 1e9),
-            contexts=self._context,
+            search_path=request.host.search_path,
             compression=request.export.compression,
-            secrets=request.secrets,
+            secrets=request.all_secrets(),
             proxies=request.proxies,
-            uploads=self._upload,
-            workers=request.workers,
-            no_cache=request.no_cache,
+            workers=request.host.workers,
+            no_cache=request.cache.no_cache,
+        )
+        environment = StepEnvironment(
+            settings=settings,
+            store=workspace.store,
+            source=workspace.source,
+            scratch=workspace.scratch,
+            contexts=workspace.contexts,
+            downloads=workspace.downloads,
+            results=LocalResults(workspace.store),
+            repositories=workspace.repositories,
+            uploads=RegistryUploads(workspace.registry, request.export),
         )
         self._unchanged = False
-        self._performer = VertexPerformer(self._graph, site, emit)
-        stack.callback(self._performer.close)
+        self._performer = VertexPerformer(self._graph, environment, workspace.emit)
         self._exporter = Exporter(
-            store,
-            registry,
-            self._source,
+            workspace.store,
+            workspace.registry,
+            workspace.source,
             self._performer.filesystems,
             request.export,
             request.plan.build_platform,
-            emit,
+            workspace.emit,
             epoch,
         )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._performer.close()
 
     def run(self) -> BuildResult:
         self._exporter.check()
@@ -222,7 +202,7 @@ class _Build:
             self._source,
             self._performer.filesystems,
             request.export,
-            request.workers,
+            request.host.workers,
             request.plan.epoch,
         )
         with self._assembling(survivors) if blobs else nullcontext():
@@ -240,6 +220,7 @@ class _Build:
             descriptor=root,
             images=images,
             sent=tuple(sent),
+            outputs=request.export.outputs,
             warnings=warnings,
             failures=tuple(self._survive.failures),
         )
@@ -247,16 +228,18 @@ class _Build:
     def _plans(self, dockerfile: Dockerfile) -> list[Plan]:
         bases = Bases(
             self._store,
-            self._registry,
+            self._workspace.registry,
             self._source,
-            pull=self._request.pull,
+            pull=self._request.cache.pull,
             allow_foreign=self._request.plan.allow_foreign_base,
-            layouts=open_layouts(self._request.sources.layouts),
+            layouts=open_layouts(self._workspace.layouts),
         )
         plans = []
         for platform in self._request.platforms:
             with self._survive.of(platform):
-                made = plan(dockerfile, self._request.plan_for(platform), platform, bases, self._graph)
+                made = plan(
+                    dockerfile, self._request.plan_for(platform, self._workspace.ignore), platform, bases, self._graph
+                )
                 for warning in made.warnings:
                     self._emit(progress.Warned(warning))
                 plans.append(made)
@@ -277,11 +260,11 @@ class _Build:
                 targets,
                 self._performer,
                 recorder,
-                workers=max(self._request.workers, len(plans)),
-                keep_going=self._request.keep_going,
+                workers=max(self._request.host.workers, len(plans)),
+                keep_going=self._survive.keeps_going,
             )
         except solve.FailedError as failed:
-            if not self._request.keep_going:
+            if not self._survive.keeps_going:
                 raise self._located(*next(iter(failed.errors.items()))) from failed
             results, errors = cast(Mapping[VertexId, Result], failed.results), failed.errors
         finally:
@@ -307,7 +290,7 @@ class _Build:
         order = solve.topological(list(targets), self._performer.inputs)
         steps = recorder.steps(order, self._performer)
         BuildHistory(self._store).remember(
-            self._request, plans, steps, stacks(self._graph, order), recorder, self._performer
+            self._request, self._dockerfile.name, plans, steps, stacks(self._graph, order), recorder, self._performer
         )
 
     def outlook(self) -> BuildRecord:
@@ -322,6 +305,7 @@ class _Build:
         pending = set(seen.pending)
         return BuildHistory(self._store).outlook(
             self._request,
+            self._dockerfile.name,
             [str(one.platform) for one in plans],
             [
                 step(self._graph, key, self._performer, cached=key in seen.results, done=key in pending)
@@ -367,24 +351,3 @@ class _Build:
         if not isinstance(error, EmulatorVariableError):
             return []
         return self._dockerfile.setting(error.variable, before)[-1:]
-
-    def _upload(self) -> "Upload | None":
-        """An upload to the one registry that the result goes to, if that is on this machine."""
-        from polyarch.registry.hosts import is_loopback
-
-        export = self._request.export
-        if len(export.names) != 1 or all(output.kind != "registry" for output in export.outputs):
-            return None
-        reference = export.names[0].tagged()
-        return self._registry.repository(reference).upload() if is_loopback(reference.domain) else None
-
-    def _context(self, name: str) -> LocalContext:
-        sources = self._request.sources
-        if name in sources.remote:
-            return LocalContext(self._fetcher.named(sources.remote[name]), self._store, 0)
-        directory = sources.directories.get(name)
-        if directory is None:
-            raise PolyarchError("there is no build context", "name a directory, as in: polyarch build -t NAME .")
-        ignore = sources.ignore.get(name, "")
-        matcher = ignorefile.matcher(ignorefile.parse(ignore)) if ignore.strip() else None
-        return LocalContext(directory, self._store, int(self._request.created * 1e9), matcher)

@@ -18,6 +18,7 @@ from polyarch.builder import encoding
 from polyarch.oci import digest as digests
 from polyarch.oci.digest import Digest
 from polyarch.oci.platform import Platform
+from polyarch.sandbox.settings import RunSettings
 
 VertexId = NewType("VertexId", str)
 NOTHING = VertexId("")
@@ -127,11 +128,7 @@ class RunMount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunCommand(msgspec.Struct, frozen=True, tag="Run", kw_only=True):
-    """A process in a file system; what it changes is the new layer.
-
-    `hosts` are (name, address) for its /etc/hosts, `limits` (name, soft, hard) as setrlimit(2) has them; `shm_size`
-    is of /dev/shm in bytes, 0 for the default.
-    """
+    """A process in a file system; what it changes is the new layer."""
 
     base: VertexId
     platform: Platform
@@ -139,14 +136,11 @@ class RunCommand(msgspec.Struct, frozen=True, tag="Run", kw_only=True):
     env: tuple[str, ...]
     cwd: str
     user: str = ""
-    network: Literal["default", "none", "host"] = "default"
+    settings: RunSettings = RunSettings()
     insecure: bool = False
     mounts: tuple[RunMount, ...] = ()
     scripts: tuple[tuple[str, str], ...] = ()
     hostname: str = ""
-    hosts: tuple[tuple[str, str], ...] = ()
-    shm_size: int = 0
-    limits: tuple[tuple[str, int, int], ...] = ()
     epoch: int | None = None
 
 

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import msgspec
 
-from polyarch.errors import UsageError
-
 
 class ConfigFiles(msgspec.Struct, frozen=True, kw_only=True):
     """Where configuration is looked for. The files and directories may not exist.
@@ -73,7 +71,7 @@ def read(variables: Mapping[str, str], uid: int | None = None) -> Environment:
     home = Path(get("HOME") or ("/root" if user == 0 else "/"))
     return Environment(
         root=_root(get("POLYARCH_ROOT"), get("XDG_DATA_HOME"), home, user),
-        search_path=get("PATH") or "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        search_path=get("PATH") or _default_path(),
         files=_files(variables, home, user),
         proxies=ProxySettings(
             http=_proxy(variables, "http_proxy"),
@@ -82,7 +80,7 @@ def read(variables: Mapping[str, str], uid: int | None = None) -> Environment:
         ),
         terminal=terminal(variables),
         default_platform=get("DOCKER_DEFAULT_PLATFORM") or "",
-        source_date_epoch=_epoch(get("SOURCE_DATE_EPOCH")),
+        source_date_epoch=_epoch(variables),
         largest_layer=_largest_layer(get("POLYARCH_MAX_LAYER_SIZE")),
         cache_limit=get("POLYARCH_CACHE_LIMIT") or "",
         variables=variables,
@@ -140,14 +138,23 @@ def _proxy(variables: Mapping[str, str], name: str) -> str:
 
 
 def _largest_layer(text: str | None) -> int:
-    from polyarch.cli import sizes
-
-    return sizes.bytes_of(text) if text else 100 << 30
-
-
-def _epoch(text: str | None) -> int | None:
     if not text:
+        return 100 << 30
+    from polyarch.buildflags import size
+
+    return size.bytes_of(text)
+
+
+def _epoch(variables: Mapping[str, str]) -> int | None:
+    if not variables.get("SOURCE_DATE_EPOCH"):
         return None
-    if not text.isdigit():
-        raise UsageError(f"SOURCE_DATE_EPOCH is {text!r}", "it is a number of seconds since 1970, as 'date +%s' prints")
-    return int(text)
+    # Imported only here: planning a build is more than most commands need.
+    from polyarch.builder.plan.options import epoch_of
+
+    return epoch_of(variables)
+
+
+def _default_path() -> str:
+    from polyarch.oci.config import DEFAULT_PATH
+
+    return DEFAULT_PATH

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
-from polyarch.cli import sizes
+from polyarch.buildflags import size
 from polyarch.errors import PolyarchError, UsageError
 from polyarch.store.growth import disk_size
 
@@ -34,7 +34,7 @@ def _parsed(word: str, where: str, root: Path) -> int | None:
         if word.endswith("%"):
             limit = int(disk_size(str(root)) * float(word[:-1]) / 100)
         else:
-            limit = sizes.bytes_of(word)
+            limit = size.bytes_of(word)
     except (UsageError, ValueError, OverflowError):
         raise UsageError(f"{where} is {word!r}", _HINT) from None
     if limit <= 0:

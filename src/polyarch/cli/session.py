@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import BinaryIO, Literal
 
+    from polyarch.buildflags import Surroundings
     from polyarch.cli.environment import Environment
     from polyarch.cli.progress.display import Display
     from polyarch.oci.platform import Platform
@@ -122,6 +123,23 @@ class Session:
 
         # Beside the store, which has room for images; /tmp is often in memory. Unlinked from the start.
         return tempfile.TemporaryFile(dir=self.store.layout.temporary)
+
+    def surroundings(self) -> "Surroundings":
+        """What a build is asked for in."""
+        import os
+
+        from polyarch.buildflags import Surroundings
+
+        # Relative paths stay as they were written, for messages. This fails where the directory has been removed.
+        os.getcwd()
+        return Surroundings(
+            host=self.host(),
+            variables=self.environment.variables,
+            now=time.time(),
+            stdin=sys.stdin.buffer,
+            stdout=sys.stdout.buffer,
+            workers=os.cpu_count() or 2,
+        )
 
     def host(self) -> "Platform":
         """The platform of this machine."""

@@ -11,7 +11,7 @@ from polyarch.errors import NotFoundError, UsageError
 from polyarch.images import names
 from polyarch.oci import digest as digests
 from polyarch.oci import reference as references
-from polyarch.oci.config import ImageConfig
+from polyarch.oci.config import DEFAULT_PATH, ImageConfig
 from polyarch.oci.place import Source
 from polyarch.oci.platform import Platform
 from polyarch.transfer import choose
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from polyarch.store import Store
 
 PullPolicy = Literal["always", "missing", "never"]
-# What docker gives a process whose image says nothing of PATH.
-_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,12 +100,12 @@ def command_line(config: ImageConfig, options: RunOptions, shown: str) -> tuple[
 
 def process(config: ImageConfig, options: RunOptions, shown: str) -> "Process":
     """The process that an image's config and the options describe. Raises UsageError if there is no command."""
-    from polyarch.sandbox import Process
+    from polyarch.sandbox import Process, RunSettings
 
     given = {pair.partition("=")[0] for pair in options.env}
     env = [f"{name}={value}" for name, value in config.env.items() if name not in given]
     if "PATH" not in config.env and "PATH" not in given:
-        env.insert(0, _PATH)
+        env.insert(0, f"PATH={DEFAULT_PATH}")
     if options.terminal and "TERM" not in config.env and "TERM" not in given:
         env.append("TERM=xterm")
     return Process(
@@ -116,7 +114,7 @@ def process(config: ImageConfig, options: RunOptions, shown: str) -> "Process":
         cwd=options.cwd or config.run.get("WorkingDir") or "/",
         user=options.user or config.run.get("User") or "",
         mounts=options.mounts,
-        network=options.network,
+        settings=RunSettings(network=options.network),
         hostname=options.hostname,
         terminal=options.terminal,
         terminal_size=options.terminal_size,

@@ -16,6 +16,9 @@ from polyarch.oci import platform as platforms
 from polyarch.oci.digest import Digest
 from polyarch.oci.platform import Platform
 
+# The PATH that docker, containerd, podman and BuildKit give a process whose image sets none.
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
 
 class History(msgspec.Struct, frozen=True, omit_defaults=True):
     """One line of an image's history; one without `empty_layer` stands for the next layer."""

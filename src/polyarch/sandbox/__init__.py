@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from polyarch.sandbox.mounts import Bind, File, Mount, Tmpfs
     from polyarch.sandbox.namespaces import Entered, enter, entered
     from polyarch.sandbox.process import Process
+    from polyarch.sandbox.settings import RunSettings
     from polyarch.sandbox.starting import StartError
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "File",
     "Mount",
     "Process",
+    "RunSettings",
     "Sandbox",
     "StartError",
     "Support",
@@ -43,6 +45,7 @@ _HOMES = {
     "File": "mounts",
     "Mount": "mounts",
     "Process": "process",
+    "RunSettings": "settings",
     "Sandbox": "container",
     "StartError": "starting",
     "Support": "emulation",

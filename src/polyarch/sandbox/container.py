@@ -186,7 +186,7 @@ class Sandbox:
         if platform is None or emulation.prepare(platform, self._search_path, self._copies).how == "native":
             return
         reason = emulation.why_not_isolated(platform.architecture)
-        taken = next((name for pair in process.env if (name := pair.partition("=")[0]) in VARIABLES), None)
+        taken = next((name for pair in process.environment if (name := pair.partition("=")[0]) in VARIABLES), None)
         if reason and taken:
             raise EmulatorVariableError(taken, platform, reason)
 

@@ -23,7 +23,7 @@ def network_files(process: Process) -> tuple[File, ...]:
     For a build without the second, and without those in a directory that it mounts.
     """
     hosts = _HOSTS + f"127.0.1.1\t{process.hostname}\n"
-    hosts += "".join(f"{address}\t{name}\n" for name, address in process.hosts)
+    hosts += "".join(f"{address}\t{name}\n" for name, address in process.settings.hosts)
     resolver = b""
     with contextlib.suppress(OSError), open("/etc/resolv.conf", "rb") as file:
         resolver = file.read()
@@ -78,7 +78,7 @@ def write(path: str, file: File) -> None:
     """Writes a File's content to `path`, with its mode and owner."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with open(descriptor, "wb") as writer:
-        writer.write(file.content)
+        writer.write(bytes(file.content))
         os.fchmod(descriptor, file.mode)
         if file.uid or file.gid:
             os.fchown(descriptor, file.uid, file.gid)

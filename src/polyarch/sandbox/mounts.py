@@ -12,6 +12,7 @@ import msgspec
 
 from polyarch.errors import UnsupportedError
 from polyarch.sandbox import syscalls
+from polyarch.secret import SecretBytes
 
 
 class Bind(msgspec.Struct, frozen=True, tag=True):
@@ -64,7 +65,7 @@ class File(msgspec.Struct, frozen=True, tag=True):
     """A file with this content at `target`, kept in memory: /etc/hosts, a secret, a heredoc's script."""
 
     target: str
-    content: bytes
+    content: bytes | SecretBytes
     mode: int = 0o644
     uid: int = 0
     gid: int = 0

@@ -5,9 +5,8 @@ import os
 import stat
 from collections.abc import Iterable
 
+from polyarch.oci.config import DEFAULT_PATH
 from polyarch.sandbox import probe, syscalls
-
-_DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def open_file(rootfs: str, path: str) -> int | None:
@@ -29,7 +28,7 @@ def open_file(rootfs: str, path: str) -> int | None:
 
 def program(rootfs: str, name: str, cwd: str, env: Iterable[str]) -> str | None:
     """The path in `rootfs` of the program that execvp(3) would run for `name`."""
-    path = next((each.removeprefix("PATH=") for each in env if each.startswith("PATH=")), _DEFAULT_PATH)
+    path = next((each.removeprefix("PATH=") for each in env if each.startswith("PATH=")), DEFAULT_PATH)
     directories = [""] if "/" in name else path.split(":")
     for directory in directories:
         candidate = os.path.join("/", cwd, directory, name)

@@ -84,10 +84,10 @@ def config(
     # ro once more, because runtimes set the flags of the mount that they made anew.
     bound = ["rbind", "rprivate", "nosuid", "noexec", "nodev", "ro"]
     sys: dict[str, Any] = {"destination": "/sys", "type": "bind", "source": host_sys, "options": bound}
-    if process.network == "none":
+    if process.settings.network == "none":
         options = ["nosuid", "noexec", "nodev", writable]
         sys = {"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": options}
-    namespaces = ["pid", "ipc", "uts", "mount", *(["network"] if process.network == "none" else [])]
+    namespaces = ["pid", "ipc", "uts", "mount", *(["network"] if process.settings.network == "none" else [])]
     profile = None if process.insecure else seccomp.profile(architecture)
     return {
         "ociVersion": "1.0.2",
@@ -95,7 +95,7 @@ def config(
         "root": {"path": rootfs, "readonly": process.read_only},
         "hostname": process.hostname,
         "annotations": {} if process.insecure else annotations,
-        "mounts": [*_system_mounts(ids), sys, *(_mount(each) for each in mounts)],
+        "mounts": [*_system_mounts(process, ids), sys, *(_mount(each) for each in mounts)],
         "linux": {
             "namespaces": [{"type": name} for name in namespaces],
             "maskedPaths": [] if process.insecure else _MASKED,
@@ -106,7 +106,7 @@ def config(
 
 
 def _process(process: Process, account: Account, ids: Ids) -> dict[str, Any]:
-    environment = list(process.env)
+    environment = list(process.environment)
     if not any(each.startswith("HOME=") for each in environment):
         environment.append(f"HOME={account.home}")
     if process.terminal and not any(each.startswith("TERM=") for each in environment):
@@ -124,7 +124,9 @@ def _process(process: Process, account: Account, ids: Ids) -> dict[str, Any]:
         "env": environment,
         "cwd": process.cwd,
         "capabilities": {"bounding": names, "effective": held, "permitted": held},
-        "rlimits": [{"type": f"RLIMIT_{n.upper()}", "soft": soft, "hard": hard} for n, soft, hard in process.limits],
+        "rlimits": [
+            {"type": f"RLIMIT_{n.upper()}", "soft": soft, "hard": hard} for n, soft, hard in process.settings.ulimits
+        ],
         # sudo and su in images need setuid; docker, too, leaves it to --security-opt.
         "noNewPrivileges": False,
     }
@@ -136,7 +138,7 @@ def _every_capability() -> list[str]:
     return [f"CAP_{name}" for name in _ALL_CAPABILITIES[: last + 1]]
 
 
-def _system_mounts(ids: Ids) -> list[dict[str, Any]]:
+def _system_mounts(process: Process, ids: Ids) -> list[dict[str, Any]]:
     # A group that is not mapped cannot own a terminal, and mount(2) says EINVAL.
     terminals = ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]
     terminals += [f"gid={_TTY}"] if ids.highest_gid >= _TTY else []
@@ -154,7 +156,7 @@ def _system_mounts(ids: Ids) -> list[dict[str, Any]]:
             "destination": "/dev/shm",
             "type": "tmpfs",
             "source": "shm",
-            "options": [*quiet, "mode=1777", f"size={_SHM_SIZE}"],
+            "options": [*quiet, "mode=1777", f"size={process.settings.shm_size or _SHM_SIZE}"],
         },
         {"destination": "/dev/mqueue", "type": "mqueue", "source": "mqueue", "options": quiet},
     ]

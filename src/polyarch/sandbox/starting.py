@@ -51,7 +51,7 @@ def raise_if_foreign(rootfs: str, process: Process) -> None:
     The runtime tells by the status 1 and a word on the process's stderr, which any program might have given.
     """
     first = process.argv[0] if process.argv else ""
-    found = search.program(rootfs, first, process.cwd, process.env)
+    found = search.program(rootfs, first, process.cwd, process.environment)
     architecture = search.architecture(rootfs, found) if found else None
     if architecture is not None and not emulation.is_runnable(architecture):
         raise StartError(

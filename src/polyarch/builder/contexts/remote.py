@@ -1,28 +1,21 @@
-"""Build contexts that are no directory of this machine: standard input, archives behind URLs, repositories.
+"""Build contexts that are not a directory of this machine: standard input, archives at URLs, git repositories.
 
-Each becomes a directory that lasts as long as the build. What is sent as one Dockerfile becomes its text.
+Each becomes a directory that lasts as long as the build. A Dockerfile that comes alone becomes its text.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 import msgspec
 
-from polyarch import progress
+from polyarch.builder.contexts.sources import decoded
 from polyarch.builder.perform.copy import archives
 from polyarch.builder.perform.git import Repositories
 from polyarch.builder.perform.http import Downloads
 from polyarch.builder.plan import remote
-from polyarch.builder.request.request import decoded
 from polyarch.builder.vertices import Git
 from polyarch.errors import CorruptError, NotFoundError, UsageError
 from polyarch.layers.entry import Content
-
-if TYPE_CHECKING:
-    from polyarch.registry import Registry
-    from polyarch.store import Store
 
 _CHUNK = 1 << 20
 
@@ -57,7 +50,7 @@ class Fetcher:
         self._count = 0
 
     def main(self, word: str | Path, stdin: BinaryIO | None = None, *, keep_git: bool = False) -> OpenedContext:
-        """The main context that `word` names: a directory, `-` for `stdin`, a URL or a repository.
+        """The main context that `word` names: a Path is a directory, `-` is `stdin`, any other str is fetched.
 
         Raises NotFoundError, UsageError, CorruptError for a damaged archive, and what fetching raises.
         """
@@ -65,12 +58,12 @@ class Fetcher:
             if stdin is None:
                 raise UsageError("there is no standard input to read the context from")
             return self._file(str(self._spooled(stdin)), "standard input")
-        if isinstance(word, str) and is_remote(word):
+        if isinstance(word, str):
             directory = self._repository(word, keep_git)
             if directory is not None:
                 return OpenedContext(directory=directory, ignores=False)
             return self._file(self._downloads.path(self._downloads.fetch(word)), word)
-        directory = Path(word)
+        directory = word
         if directory.exists() and not directory.is_dir():
             raise _no_directory(directory)
         if not directory.is_dir():
@@ -132,23 +125,3 @@ class Fetcher:
         directory = self._scratch / f"context-{self._count}"
         directory.mkdir(mode=0o755)
         return directory
-
-
-def is_remote(word: str) -> bool:
-    """Whether `word` is a URL or a repository. Raises UsageError for a malformed one."""
-    return word.startswith(("http://", "https://")) or remote.git(word, context=True) is not None
-
-
-@contextmanager
-def fetcher(
-    store: "Store",
-    registry: "Registry",
-    search_path: str,
-    environment: Mapping[str, str],
-    emit: progress.Emit = progress.ignore,
-    secrets: Mapping[str, bytes] | None = None,
-) -> Iterator[Fetcher]:
-    """A Fetcher with a scratch directory of its own, for who opens a context before there is a build."""
-    with store.temporary() as scratch:
-        repositories = Repositories(scratch, search_path, environment, emit, secrets)
-        yield Fetcher(Downloads(store, registry, emit), repositories, scratch)

@@ -11,7 +11,7 @@ import msgspec
 
 from polyarch.builder.cache import packed
 from polyarch.builder.plan.planner import Plan
-from polyarch.builder.request.request import Export
+from polyarch.builder.request.output import Export
 from polyarch.contents.filesystem import Filesystems
 from polyarch.contents.layer import Layer
 from polyarch.oci import index as indexes

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from polyarch import progress
 from polyarch.builder.export.assemble import BuiltImage
-from polyarch.builder.request.request import Export, Output
+from polyarch.builder.request.output import Export, Output
 from polyarch.contents.filesystem import Filesystems
 from polyarch.contents.stack import on as stack_on
 from polyarch.errors import ConflictError, PolyarchError, UsageError
@@ -73,6 +73,8 @@ class Exporter:
                 return self._push(root, tagged=not output.by_digest)
             case "oci" | "docker":
                 self._archive(output, root)
+            case "engine":
+                self._load(output, root)
             case "local":
                 self._local(output, images)
             case "tar":
@@ -86,6 +88,15 @@ class Exporter:
             send(passing, root.digest, self._store, ())
         names = [str(name.tagged()) for name in self._export.names] if named else []
         self._store.assign([(name, root) for name in names or [""]])
+
+    def _load(self, output: Output, root: Descriptor) -> None:
+        """Into the engine, from the store."""
+        from polyarch.builder.export import engine
+
+        assert output.destination is not None
+        self._keep(root, named=True)
+        names = [str(name.tagged()) for name in self._export.names] or [str(root.digest)]
+        engine.load(output.destination, self._store, self._registry, names, self._host, self._emit)
 
     def _push(self, root: Descriptor, *, tagged: bool) -> tuple[Sent, ...]:
         """To the registry of each name. Where one fails, the others are sent all the same."""

@@ -13,7 +13,8 @@ from polyarch.errors import PolyarchError
 from polyarch.oci.digest import Digest
 
 if TYPE_CHECKING:
-    from polyarch.registry import Upload
+    from polyarch.builder.request.output import Export
+    from polyarch.registry import Registry, Upload
     from polyarch.store import Store
 
 # Begins an upload to where the layers of the result will go, or says that there is none to be begun.
@@ -22,6 +23,23 @@ Uploads = Callable[[], "Upload | None"]
 
 def no_upload() -> None:
     """For results that stay here."""
+
+
+class RegistryUploads:
+    """`Uploads` to the one registry that the result goes to, if that registry is on this machine."""
+
+    def __init__(self, registry: "Registry", export: "Export") -> None:
+        self._registry = registry
+        self._export = export
+
+    def __call__(self) -> "Upload | None":
+        from polyarch.registry.hosts import is_loopback
+
+        export = self._export
+        if len(export.names) != 1 or all(output.kind != "registry" for output in export.outputs):
+            return None
+        reference = export.names[0].tagged()
+        return self._registry.repository(reference).upload() if is_loopback(reference.domain) else None
 
 
 class StreamedBlob:

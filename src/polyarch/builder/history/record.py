@@ -123,7 +123,7 @@ def parts(graph: BuildGraph, vertex: VertexId) -> dict[str, str]:
                 "command": encoding.to_json([value.argv, value.scripts]).decode(),
                 "directory": value.cwd,
                 "user": value.user,
-                "network": value.network,
+                "network": value.settings.network,
                 "mounts": encoding.to_json(bare).decode() if bare else "",
                 **{f"${name}": text for name, _, text in (pair.partition("=") for pair in value.env)},
             }

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -24,6 +25,7 @@ from polyarch.builder.vertices import (
     VertexId,
 )
 from polyarch.oci import reference as references
+from polyarch.oci.urls import redact
 
 if TYPE_CHECKING:
     from polyarch.builder.plan.planner import Plan
@@ -183,9 +185,9 @@ class BuildHistory:
         """The last build that gave its result this name, a full reference."""
         return self._get(f"name {name}")
 
-    def of_context(self, request: BuildRequest) -> BuildRecord | None:
+    def of_context(self, request: BuildRequest, dockerfile: str) -> BuildRecord | None:
         """The last build of this Dockerfile in this context."""
-        return self._get(_place(request))
+        return self._get(_place(request, dockerfile))
 
     def files(self, name: str) -> Mapping[str, str]:
         """A list of files by its name; empty where it is not known."""
@@ -198,6 +200,7 @@ class BuildHistory:
     def remember(
         self,
         request: BuildRequest,
+        dockerfile: str,
         plans: "Sequence[Plan]",
         steps: tuple[StepRecord, ...],
         stacks: Mapping[str, tuple[str, str]],
@@ -214,13 +217,15 @@ class BuildHistory:
                     files = {}  # known as too many, so that they are not counted by every build
                 self._store.cache.put(_FILES, one.files, encoding.to_msgpack(files))
         if any(not one.cached for one in steps if one.kind != "Context"):
-            steps = record.explained(steps, stacks, self.of_context(request), self.files, fresh=request.no_cache)
+            steps = record.explained(
+                steps, stacks, self.of_context(request, dockerfile), self.files, fresh=request.cache.no_cache
+            )
         names = tuple(str(name.tagged()) for name in request.export.names)
         made = record.encode(
             BuildRecord(
                 names=names,
-                context=str(request.sources.directories.get("") or ""),
-                dockerfile=request.sources.name,
+                context=_context(request),
+                dockerfile=dockerfile,
                 target=request.plan.target,
                 platforms=tuple(str(plan.platform) for plan in plans),
                 begun=request.created,
@@ -229,11 +234,14 @@ class BuildHistory:
                 stacks=stacks,
             )
         )
-        self._store.cache.put_many(_BUILD, [(key, made) for key in (_place(request), *(f"name {n}" for n in names))])
+        self._store.cache.put_many(
+            _BUILD, [(key, made) for key in (_place(request, dockerfile), *(f"name {n}" for n in names))]
+        )
 
     def outlook(
         self,
         request: BuildRequest,
+        dockerfile: str,
         platforms: Sequence[str],
         steps: Sequence[StepRecord],
         stacks: Mapping[str, tuple[str, str]],
@@ -248,13 +256,15 @@ class BuildHistory:
 
         return BuildRecord(
             names=(),
-            context=str(request.sources.directories.get("") or ""),
-            dockerfile=request.sources.name,
+            context=_context(request),
+            dockerfile=dockerfile,
             target=request.plan.target,
             platforms=tuple(platforms),
             begun=request.created,
             seconds=0.0,
-            steps=record.explained(steps, stacks, self.of_context(request), files, fresh=request.no_cache),
+            steps=record.explained(
+                steps, stacks, self.of_context(request, dockerfile), files, fresh=request.cache.no_cache
+            ),
             stacks=stacks,
         )
 
@@ -263,11 +273,17 @@ class BuildHistory:
         return record.decode(raw) if raw is not None else None
 
 
-def _place(request: BuildRequest) -> str:
+def _place(request: BuildRequest, dockerfile: str) -> str:
     """What tells one project from another: where its context and its Dockerfile are, and the stage that is built."""
-    context = request.sources.directories.get("")
-    where = str(context.absolute()) if context is not None else ""
-    return f"path {where}\0{request.sources.name}\0{request.plan.target}"
+    context = request.input.context
+    where = str(context.absolute()) if isinstance(context, Path) else _context(request)
+    return f"path {where}\0{dockerfile}\0{request.plan.target}"
+
+
+def _context(request: BuildRequest) -> str:
+    """The main context for people; without the password or token that a URL may have."""
+    context = request.input.context
+    return redact(context) if isinstance(context, str) else str(context or "")
 
 
 def full_name(text: str) -> str:

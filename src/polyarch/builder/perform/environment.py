@@ -1,13 +1,13 @@
-"""Where and how a build's work is done: one value, made by the pipeline, read by all who perform."""
+"""Where and how a build's steps are done: made by the pipeline, read by everything that performs steps."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from polyarch.builder.cache.results import StepResults
-from polyarch.builder.contexts.local import LocalContext as ContextFiles
+from polyarch.builder.contexts.opener import ContextOpener
 from polyarch.builder.export.streaming import Uploads, no_upload
 from polyarch.builder.perform.copy.files import SourceFiles
 from polyarch.builder.perform.git import Repositories
@@ -23,35 +23,43 @@ if TYPE_CHECKING:
     from polyarch.transfer.read_through import ReadThroughSource
 
 # Raised when what a cached result means changes, so that no result of before is believed.
-VERSION = "polyarch-2"
+VERSION = "polyarch-3"
 # What a vertex gives: layers, a stage's file system, or files to copy from.
 Result = tuple[Layer, ...] | Stack | SourceFiles
 
 
-class StepEnvironment(msgspec.Struct, frozen=True, kw_only=True):
-    """Where and how the work is done: `scratch` is a directory for temporary files, `search_path` finds programs.
+class StepSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How steps are done: plain values, which can be sent to another process.
 
-    `created` is the time (RFC 3339) that new layers get, `now` the same in nanoseconds, for the stat cache.
-    `results` finds and keeps what steps made; `contexts` opens a named build
-    context; `uploads` begins an upload for a layer of the result.
+    `created` is the time (RFC 3339) that new layers get. `search_path` finds the runtime and emulators. `workers` is
+    how many steps run at a time.
     """
 
-    store: "Store"
-    source: "ReadThroughSource"
-    scratch: Path
-    search_path: str
     created: str
-    now: int
-    contexts: Callable[[str], ContextFiles]
-    downloads: Downloads
-    results: StepResults
-    repositories: Repositories
+    search_path: str
     compression: Compression
     secrets: Secrets
     proxies: Mapping[str, str]
-    uploads: Uploads = no_upload
     workers: int = 2
     no_cache: bool = False
+
+
+class StepEnvironment(msgspec.Struct, frozen=True, kw_only=True):
+    """Where steps are done: the open objects of this process, which belong to the build's workspace.
+
+    `scratch` is a directory for temporary files; `results` finds and keeps what steps made; `uploads` begins an upload
+    for a layer of the result.
+    """
+
+    settings: StepSettings
+    store: "Store"
+    source: "ReadThroughSource"
+    scratch: Path
+    contexts: ContextOpener
+    downloads: Downloads
+    results: StepResults
+    repositories: Repositories
+    uploads: Uploads = no_upload
 
 
 def key_of(vertex: VertexId, inputs: Mapping[VertexId, str]) -> str:

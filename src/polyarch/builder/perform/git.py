@@ -20,6 +20,7 @@ from polyarch.builder.vertices import Git
 from polyarch.errors import CancelledError, NotFoundError, PolyarchError, UnsupportedError
 from polyarch.layers.entry import Content, LocalFile
 from polyarch.layers.walk import walk
+from polyarch.secret import SecretBytes
 
 _COMMIT = r"[0-9a-f]{40}|[0-9a-f]{64}"
 _PEELED = "^{}"
@@ -47,7 +48,7 @@ class Repositories:
         search_path: str,
         environment: Mapping[str, str],
         emit: progress.Emit,
-        secrets: Mapping[str, bytes] | None = None,
+        secrets: Mapping[str, SecretBytes] | None = None,
     ) -> None:
         self._secrets = secrets or {}
         self._scratch = scratch
@@ -195,7 +196,7 @@ class Repositories:
             return {}
         host = parts.netloc.rpartition("@")[2]
         for name in (f"GIT_AUTH_HEADER.{host}", f"GIT_AUTH_TOKEN.{host}", "GIT_AUTH_HEADER", "GIT_AUTH_TOKEN"):
-            secret = self._secrets.get(name, b"").strip()
+            secret = bytes(self._secrets.get(name, b"")).strip()
             if secret:
                 if "TOKEN" in name:
                     secret = b"basic " + b64encode(b"x-access-token:" + secret)

@@ -118,7 +118,7 @@ class VertexPerformer:
     def cache_key(self, vertex: VertexId, inputs: Mapping[VertexId, str]) -> str:
         """As of `solve.Performer`: a digest of the vertex's fields, with its inputs' keys for their ids."""
         value = self._graph.vertices[vertex]
-        if self._site.no_cache or vertex in self._graph.uncached or not self._anew.isdisjoint(inputs):
+        if self._site.settings.no_cache or vertex in self._graph.uncached or not self._anew.isdisjoint(inputs):
             self._anew.add(vertex)
         parts: list[object] = [VERSION, tag(value)]
         match value:
@@ -137,8 +137,9 @@ class VertexPerformer:
             case RunCommand():
                 mounts = [msgspec.structs.replace(mount, source=NOTHING) for mount in value.mounts]
                 # The addresses of extra hosts are no reason to run again, their names are; as in BuildKit.
-                hosts = tuple((name, "") for name, _ in value.hosts)
-                bare = msgspec.structs.replace(value, base=NOTHING, mounts=(), hosts=hosts)
+                hosts = tuple((name, "") for name, _ in value.settings.hosts)
+                settings = msgspec.structs.replace(value.settings, hosts=hosts)
+                bare = msgspec.structs.replace(value, base=NOTHING, mounts=(), settings=settings)
                 sources = [self._copies.mounted(mount.source, mount.path, inputs) for mount in value.mounts]
                 parts += [bare, mounts, sources, key_of(value.base, inputs)]
             case Http():
@@ -160,7 +161,7 @@ class VertexPerformer:
             return self._image(value)
         if isinstance(value, Git | Stacked) or vertex in self._anew:
             return None
-        known = self._site.results.find(cache_key, self._site.compression)
+        known = self._site.results.find(cache_key, self._site.settings.compression)
         if known is None:
             return None
         if known.is_bare:
@@ -176,7 +177,7 @@ class VertexPerformer:
         if self._unpacks or not self._bare.isdisjoint(read):
             from polyarch.sandbox import enter
 
-            for warning in enter(self._site.search_path).warnings:
+            for warning in enter(self._site.settings.search_path).warnings:
                 self._emit(progress.Warned(warning))
             self._site.store.reclaim()
 
@@ -195,7 +196,7 @@ class VertexPerformer:
             case MakeDirectory():
                 made = self._copies.make_directory(value, inputs)
             case RunCommand():
-                base, created = stack_of(value.base, inputs), self._site.created
+                base, created = stack_of(value.base, inputs), self._site.settings.created
                 mounted = [mount.source for mount in value.mounts if mount.source]
                 sources = {source: self._mount_source(source, inputs) for source in mounted}
                 key = self._snapshot_key(vertex, cache_key)
@@ -282,8 +283,8 @@ class VertexPerformer:
             site.store,
             self.filesystems,
             self._sandbox,
-            site.secrets,
-            site.proxies,
+            site.settings.secrets,
+            site.settings.proxies,
             self._emit,
             wait,
             shared(self._graph.vertices.values()),
@@ -301,7 +302,7 @@ class VertexPerformer:
                     directory = self._site.scratch / "sandbox"
                     directory.mkdir()
                     emulators = self._site.store.layout.emulators
-                    self._sandbox_object = Sandbox(directory, self._site.search_path, emulators)
+                    self._sandbox_object = Sandbox(directory, self._site.settings.search_path, emulators)
                 except Exception as error:
                     self._no_sandbox = error
                     raise

@@ -17,6 +17,7 @@ from polyarch.dockerfile import rules
 from polyarch.errors import BuildError, NotFoundError
 from polyarch.oci.platform import Platform
 from polyarch.sandbox import Bind, File, Mount, Process, Tmpfs
+from polyarch.secret import Variables
 
 if TYPE_CHECKING:
     from polyarch.sandbox import Sandbox
@@ -82,14 +83,13 @@ class Runner:
             mounts, env = self._mounts(vertex, sources, held)
             process = Process(
                 argv=vertex.argv,
-                env=tuple(self._environment(vertex.env, env)),
+                env=tuple(pair for pair in vertex.env if pair.partition("=")[0] not in env),
+                hidden_env=self._hidden(vertex.env, env),
                 cwd=vertex.cwd,
                 user=vertex.user,
                 mounts=mounts,
-                network="none" if vertex.network == "none" else "host",
+                settings=vertex.settings,
                 hostname=vertex.hostname,
-                hosts=vertex.hosts,
-                limits=vertex.limits,
                 insecure=vertex.insecure,
                 for_build=True,
             )
@@ -119,19 +119,17 @@ class Runner:
                     )
                     yield rules.SHARED_CACHE.name, message
 
-    def _environment(self, given: Sequence[str], secret: Mapping[str, str]) -> list[str]:
+    def _hidden(self, given: Sequence[str], secret: Mapping[str, str]) -> Variables:
+        """The proxies, unless the step sets its own, and the secrets that it takes as variables."""
         names = {pair.partition("=")[0] for pair in given}
         extra = {name: value for name, value in self._proxies.items() if name not in names}
-        kept = [pair for pair in given if pair.partition("=")[0] not in secret]
-        return [*kept, *(f"{name}={value}" for name, value in {**extra, **secret}.items())]
+        return Variables({**extra, **secret})
 
     def _mounts(
         self, vertex: RunCommand, sources: Mapping[VertexId, "Stack | Path | None"], held: ExitStack
     ) -> tuple[tuple[Mount, ...], dict[str, str]]:
         mounts: list[Mount] = []
         env: dict[str, str] = {}
-        if vertex.shm_size:
-            mounts.append(Tmpfs("/dev/shm", size=vertex.shm_size))
         for name, content in vertex.scripts:
             mounts.append(File(f"/dev/pipes/{name}", content.encode("utf-8", "surrogateescape"), 0o755))
         agents = 0
@@ -200,7 +198,7 @@ class Runner:
                 env[mount.env] = ""
             return []
         if mount.env:
-            env[mount.env] = content.decode("utf-8", "surrogateescape")
+            env[mount.env] = bytes(content).decode("utf-8", "surrogateescape")
         if not mount.target:
             return []
         mode = 0o400 if mount.mode is None else mount.mode

@@ -43,7 +43,7 @@ class CopySources:
         """The build context of a vertex. It is walked when one of its files is first needed."""
         with self._lock:
             if vertex.name not in self._contexts:
-                self._contexts[vertex.name] = self._environment.contexts(vertex.name)
+                self._contexts[vertex.name] = self._environment.contexts.open(vertex.name)
             return self._contexts[vertex.name]
 
     def excluded(self, vertex: CopyFiles, paths: Iterable[str]) -> str:

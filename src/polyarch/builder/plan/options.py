@@ -1,40 +1,38 @@
 """What a plan depends on beside the Dockerfile's text, and the one question that it asks of the outside."""
 
 from collections.abc import Mapping
-from typing import Literal, Protocol
+from typing import Protocol
 
 import msgspec
 
+from polyarch.builder.plan.names import ContextName
 from polyarch.errors import UsageError
 from polyarch.oci.config import ImageConfig
 from polyarch.oci.digest import Digest
 from polyarch.oci.platform import Platform
+from polyarch.sandbox.settings import RunSettings
+from polyarch.secret import Variables
 
 
 class PlanOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """The words of the command line that the plan needs.
+    """The options that a plan depends on.
 
-    `arguments` are build arguments; `contexts` the names of build contexts of this machine, and `images` those
-    that stand for an image (`docker-image://`, `oci-layout://`), each by its name, perhaps with `::platform`.
-    `uncached_stages` are names whose steps are done anew; `hosts`, `shm_size` and `limits` are as of `vertices.Run`.
-    `ignore` is the text of the main context's ignore file.
+    `arguments` are build arguments. `contexts` are the named build contexts: an image by the name that `Resolver`
+    knows, or empty for a context of files. `run` are the settings of every RUN. Steps of `uncached_stages` (lowercase
+    names) are always done again. `epoch` is SOURCE_DATE_EPOCH in seconds. `ignore` is the text of the main context's
+    ignore file.
     """
 
     build_platform: Platform
-    arguments: Mapping[str, str] = msgspec.field(default_factory=dict)
-    labels: Mapping[str, str] = msgspec.field(default_factory=dict)
-    contexts: frozenset[str] = frozenset()
-    images: Mapping[str, str] = msgspec.field(default_factory=dict)
+    arguments: Mapping[str, str] = Variables()
+    labels: Mapping[str, str] = {}
+    contexts: Mapping[ContextName, str] = {}
     target: str = ""
-    network: Literal["default", "none", "host"] = "default"
+    run: RunSettings = RunSettings()
     allow_foreign_base: bool = False
     allow_insecure: bool = False
-    allow_host_network: bool = True
     epoch: int | None = None
     uncached_stages: frozenset[str] = frozenset()
-    hosts: tuple[tuple[str, str], ...] = ()
-    shm_size: int = 0
-    limits: tuple[tuple[str, int, int], ...] = ()
     ignore: str = ""
 
 
@@ -57,11 +55,14 @@ class Resolver(Protocol):
         """
 
 
-def epoch_of(arguments: Mapping[str, str]) -> int | None:
-    """The seconds that the build argument SOURCE_DATE_EPOCH says. Raises UsageError for what is no number."""
-    text = arguments.get("SOURCE_DATE_EPOCH", "")
+def epoch_of(variables: Mapping[str, str]) -> int | None:
+    """The seconds since 1970 that SOURCE_DATE_EPOCH has among variables or build arguments; None if it is not set.
+
+    Raises UsageError for a value that is not a number.
+    """
+    text = variables.get("SOURCE_DATE_EPOCH", "")
     if not text:
         return None
-    if not text.isdigit():
-        raise UsageError(f"SOURCE_DATE_EPOCH is {text!r}, not a number of seconds")
+    if not (text.isascii() and text.isdigit()):
+        raise UsageError(f"SOURCE_DATE_EPOCH is {text!r}", "it is a number of seconds since 1970, as 'date +%s' prints")
     return int(text)

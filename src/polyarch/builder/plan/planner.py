@@ -93,7 +93,7 @@ class _Planner:
         self._globals = stages.global_env(self._stages.global_args, automatic, options.arguments, dockerfile.escape)
         self._planned: dict[int, StageState] = {}
         self._images: dict[str, StageState] = {}
-        self._contexts = Contexts((*options.contexts, *options.images))
+        self._contexts = Contexts(options.contexts)
         self._warnings: list[str] = []
         self._findings: list[LintFinding] = []
         ignored = ignorefile.parse(options.ignore)
@@ -263,13 +263,13 @@ class _Planner:
     def _from_outside(self, name: str, platform: Platform, instruction: Instruction) -> StageState:
         """A named context or an image as a stage of its own."""
         key = self._contexts.find(name, platform)
-        if key is not None and key in self._options.contexts:
-            files = self._add(Context(key), f"load context {key}", instruction)
+        if key is not None and not self._options.contexts[key]:
+            files = self._add(Context(str(key)), f"load context {key}", instruction)
             layer = CopyFiles(base=NOTHING, parts=(CopyPart(source=files, path="/"),), destination="/")
             state = scratch(platform)
             added = self._graph.stack(NOTHING, self._add(layer, f"[context {key}]", instruction))
             return state.with_layer(added, f"COPY {key} / # buildkit")
-        image = self._options.images[key] if key is not None else name
+        image = self._options.contexts[key] if key is not None else name
         base = self._resolver.image(image, platform)
         self._findings += checks.base_image_platform(name, platform, base.config.platform, instruction.location)
         if base.warning:
@@ -283,8 +283,8 @@ class _Planner:
     def _source(self, stage: Stage, state: StageState, name: str, instruction: Instruction, *, index: bool) -> VertexId:
         """The file system or context that `--from=name` or `from=name` means for a stage."""
         key = self._contexts.find(name, self._platform)
-        if key is not None and key in self._options.contexts:
-            return self._add(Context(key), f"load context {key}", instruction)
+        if key is not None and not self._options.contexts[key]:
+            return self._add(Context(str(key)), f"load context {key}", instruction)
         found = self._named(name, stage, index=index)
         if found is not None:
             return self._stage(found).layers

@@ -40,9 +40,9 @@ def run(state: StageState, instruction: syntax.Run, tools: Running, name: str) -
         raise UsageError(
             "security.insecure is not allowed", "a RUN --security=insecure needs --allow security.insecure"
         )
-    network = instruction.network if instruction.network != "default" else options.network
-    if network == "host" and instruction.network == "host" and not options.allow_host_network:
-        raise UsageError("network.host is not allowed", "a RUN --network=host needs --allow network.host")
+    settings = options.run
+    if instruction.network != "default":
+        settings = msgspec.structs.replace(settings, network=instruction.network)
     if instruction.devices:
         raise UsageError(
             f"--device={instruction.devices[0]}: devices are not supported in RUN",
@@ -58,14 +58,11 @@ def run(state: StageState, instruction: syntax.Run, tools: Running, name: str) -
         env=tuple(f"{key}={value}" for key, value in state.env.items()),
         cwd=paths.clean(state.workdir),
         user=state.user,
-        network=network,
+        settings=settings,
         insecure=insecure,
         mounts=tuple(_mount(state, mount, tools) for mount in instruction.mounts),
         scripts=(command.script,) if command.script else (),
         hostname=options.arguments.get("BUILDKIT_SANDBOX_HOSTNAME", "") or _HOSTNAME,
-        hosts=options.hosts,
-        shm_size=options.shm_size,
-        limits=options.limits,
         epoch=options.epoch,
     )
     if not _is_utf8(*command.argv, *vertex.env, vertex.cwd, vertex.user, *(mount.target for mount in vertex.mounts)):

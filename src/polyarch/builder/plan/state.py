@@ -8,10 +8,9 @@ import msgspec
 from polyarch.builder.plan.growing import SharedList, SharedMap
 from polyarch.builder.vertices import NOTHING, VertexId
 from polyarch.oci import config as configs
-from polyarch.oci.config import History, ImageConfig
+from polyarch.oci.config import DEFAULT_PATH, History, ImageConfig
 from polyarch.oci.platform import Platform
 
-DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 COMMENT = "buildkit.dockerfile.v0"  # what tools look for to tell this builder's language from the classic one's
 
 

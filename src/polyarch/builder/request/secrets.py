@@ -1,21 +1,23 @@
-"""What RUN may be given and must not keep."""
+"""What RUN mounts may ask for by id, and what no image, log or cache keeps."""
 
 from collections.abc import Mapping
 
 import msgspec
 
 from polyarch.oci.platform import Platform
+from polyarch.secret import SecretBytes
 
 
 class Secrets(msgspec.Struct, frozen=True):
-    """What RUN mounts may ask for by id: the content of secrets, and the sockets of ssh agents.
+    """The content of secrets and the sockets of ssh agents, each by its id.
 
-    A secret under `PLATFORM:ID` is the one for RUNs of that platform.
+    `by_platform` has the secrets that `Override` gives for one platform; they win over `secrets`.
     """
 
-    secrets: Mapping[str, bytes] = {}
+    secrets: Mapping[str, SecretBytes] = {}
     sockets: Mapping[str, str] = {}
+    by_platform: Mapping[Platform, Mapping[str, SecretBytes]] = {}
 
-    def content(self, name: str, platform: Platform) -> bytes | None:
-        """The secret with this id for a RUN of `platform`."""
-        return self.secrets.get(f"{platform}:{name}", self.secrets.get(name))
+    def content(self, name: str, platform: Platform) -> SecretBytes | None:
+        """The secret with this id for a RUN of `platform`; None if there is none."""
+        return self.by_platform.get(platform, {}).get(name, self.secrets.get(name))

@@ -1,7 +1,7 @@
 """`build`: a Dockerfile becomes an image for many platforms."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,17 +12,17 @@ from polyarch.cli.session import Session, pass_session
 from polyarch.errors import PolyarchError, UnsupportedError, UsageError
 
 if TYPE_CHECKING:
-    from polyarch.builder import BuildResult
-    from polyarch.oci.platform import Platform
-    from polyarch.oci.reference import Reference
-    from polyarch.progress import Emit
-    from polyarch.registry import Registry
+    from polyarch.builder import BuildRequest, BuildResult, Export, Output
 
 
 @click.command("build")
 @click.argument("context", required=False, metavar="PATH|URL|-")
 @click.option(
-    "--platform", multiple=True, metavar="PLATFORM[,...]", help="Build for these platforms (default: this machine's)"
+    "--platform",
+    "platforms",
+    multiple=True,
+    metavar="PLATFORM[,...]",
+    help="Build for these platforms (default: this machine's)",
 )
 @click.option("-t", "--tag", "tags", multiple=True, metavar="NAME[:TAG]", help="Name of the result; repeatable")
 @click.option("-f", "--file", metavar="FILE|-", help="The Dockerfile (default: PATH/Dockerfile)")
@@ -47,25 +47,22 @@ if TYPE_CHECKING:
 @click.option("--load", is_flag=True, help="Keep the result in the store (the default without --push and --output)")
 @click.option("--push", is_flag=True, help="Send the result to the registries in its names")
 @click.option("--no-cache", is_flag=True, help="Do not use the build cache")
-@click.option(
-    "--no-cache-filter", "fresh", multiple=True, metavar="STAGE", help="Do not use the build cache for these stages"
-)
+@click.option("--no-cache-filter", multiple=True, metavar="STAGE", help="Do not use the build cache for these stages")
 @click.option("--pull", is_flag=True, help="Ask registries for newer base images")
 @click.option("--network", type=click.Choice(["default", "none", "host"]), default="default", help="The network of RUN")
 @click.option("--add-host", "hosts", multiple=True, metavar="NAME:ADDRESS", help="An entry of /etc/hosts for RUN")
 @click.option("--shm-size", metavar="SIZE", help="The size of /dev/shm for RUN")
-@click.option("--ulimit", "limits", multiple=True, metavar="NAME=SOFT[:HARD]", help="A limit for RUN")
+@click.option("--ulimit", "ulimits", multiple=True, metavar="NAME=SOFT[:HARD]", help="A limit for RUN")
 @click.option(
     "--secret", "secrets", multiple=True, metavar="id=…", help="A secret for RUN: id=ID,src=FILE or id=ID,env=NAME"
 )
-@click.option("--ssh", "agents", multiple=True, metavar="default|ID=SOCKET", help="An ssh agent for RUN")
-@click.option("--allow", "allowed", multiple=True, metavar="WHAT", help="Allow security.insecure or network.host")
+@click.option("--ssh", multiple=True, metavar="default|ID=SOCKET", help="An ssh agent for RUN")
+@click.option("--allow", multiple=True, metavar="WHAT", help="Allow security.insecure or network.host")
 @click.option("--allow-foreign-base", is_flag=True, help="Only warn if a base image lacks the platform")
 @click.option("--keep-going", is_flag=True, help="If a platform fails, finish the others and tag nothing")
 @click.option("--partial", is_flag=True, help="If a platform fails, tag those that work and exit with 1")
 @click.option(
     "--verify-platforms",
-    "verify",
     type=click.Choice(["error", "warn", "off"]),
     default="error",
     help="How to treat binaries of another architecture that the image starts",
@@ -99,121 +96,55 @@ def build(session: Session, /, **words: Any) -> int:
     or a tar of a context, from standard input. --build-arg, --build-context, --label, --secret and --target may be for
     one platform alone: --build-arg linux/arm64:NAME=VALUE.
     """
-    from polyarch import api
-    from polyarch.cli import outputs
-    from polyarch.cli.wishes import wishes
+    from polyarch.builder import build as build_request
 
     session.chosen_limit = words["cache_limit"]
-    if not all(map(outputs.is_disabled, words["attest"])):
-        raise UnsupportedError("attestations are not supported yet", "leave out --provenance, --sbom and --attest")
     if words["cgroup_parent"]:
         raise UnsupportedError(
             "--cgroup-parent is not supported: a RUN stays in the cgroup of this command",
             "start the command in a cgroup of its own, as in: systemd-run --user --scope --slice=NAME polyarch build …",
         )
-    context, read = _context(words["context"], words["file"])
-    asked = read | wishes(session, words)
+    request = _request(session, words)
     call = "check" if words["check"] else words["call"] or "build"
     if call != "build":
         from polyarch.cli.commands import subrequests
 
-        return subrequests.call(call, context, session, asked)
-    export = outputs.export(
-        words["outputs"],
-        load=words["load"],
-        push=words["push"],
-        names=words["tags"],
-        annotations=words["annotations"],
-        here=Path.cwd(),
-        stdout=sys.stdout.buffer,
-    )
-    insecure = words["insecure"] or outputs.insecure(words["outputs"])
-    to_engine = any(outputs.parse(word).is_engine for word in words["outputs"])
-    engine = _engine(session, asked["platforms"]) if to_engine else None
-    registry = session.registry_for([str(name) for name in export.names] if insecure else ())
+        return subrequests.call(call, request, session)
+    names = request.export.names
+    insecure = words["insecure"] or request.export.insecure
+    registry = session.registry_for([str(name) for name in names] if insecure else ())
     way = "quiet" if words["quiet"] else words["progress"]
     with session.display(way) as emit:
-        result = api.build(
-            context,
-            session.store,
-            registry=registry,
-            emit=emit,
-            tags=export.names,
-            outputs=export.outputs,
-            load=False,
-            compression=export.compression,
-            force_compression=export.force_compression,
-            docker_format=export.docker_format,
-            annotations=export.annotations,
-            index_annotations=export.index_annotations,
-            **asked,
-        )
-        if engine is not None:
-            _load_into_engine(engine, session, registry, export.names, result, emit)
-    _report(session, words, export.names, result, quiet=way in ("quiet", "rawjson"))
+        result = build_request(request, session.store, registry, emit)
+    _report(session, words, request.export, result, quiet=way in ("quiet", "rawjson"))
     if way != "rawjson":
-        _tell_of_engine(session, words["load"] and not to_engine, to_engine and engine is None)
+        asked, used = _to_engine(request.export.outputs), _to_engine(result.outputs)
+        _tell_of_engine(session, words["load"] and not asked, asked and not used)
     for failure in result.failures:
         session.error(PolyarchError(f"{failure.platform} failed: {failure.message}", failure.hint or None))
     return 1 if result.failures else 0
 
 
-def _context(path: str | None, file: str | None) -> tuple[str | None, dict[str, Any]]:
-    """The context, and what of the build is read from standard input: it, or the Dockerfile."""
-    if path is None and file is None:
+def _request(session: Session, words: Mapping[str, Any]) -> "BuildRequest":
+    """The request that the words of the command line make."""
+    from polyarch import buildflags
+
+    context, file = words["context"], words["file"]
+    if context is None and file is None:
         raise UsageError(
             "build needs a context", "usage: polyarch build [OPTIONS] PATH; for this directory: polyarch build ."
         )
-    if path == "-" and file == "-":
+    if context == "-" and file == "-":
         raise UsageError("standard input cannot be both the Dockerfile and the context", "give the path of one of them")
-    if path == "-":
-        return path, {"stdin": sys.stdin.buffer, "file": file}
+    options: dict[str, Any] = {name: words[name] for name in buildflags.OPTIONS if name in words}
     if file == "-":
-        return path, {"dockerfile": sys.stdin.buffer.read().decode("utf-8", "surrogateescape")}
-    return path, {"file": file}
+        options |= {"file": None, "dockerfile": sys.stdin.buffer.read().decode("utf-8", "surrogateescape")}
+    options["on_failure"] = "keep" if words["partial"] else "finish" if words["keep_going"] else "stop"
+    return buildflags.request(context, session.surroundings(), **options)
 
 
-def _engine(session: Session, platforms: "Sequence[Platform]") -> str | None:
-    """The socket of the engine that `-o type=docker` means, None where none runs here.
-
-    Raises PolyarchError where the one that DOCKER_HOST names does not answer, UnsupportedError for an engine that
-    would keep one of several platforms.
-    """
-    from polyarch.transfer import engine
-
-    host = session.environment.variables.get("DOCKER_HOST")
-    path = engine.find([host or "/var/run/docker.sock"])
-    if path is None and host:
-        raise PolyarchError(
-            f"no engine answers at {host}, which DOCKER_HOST names",
-            "start it, or unset DOCKER_HOST: then the image is kept in the store of polyarch",
-        )
-    if path is not None and len(platforms) > 1 and not engine.keeps_indexes(path):
-        raise UnsupportedError(
-            f"the engine at {path} keeps one platform of an image, and this build is for "
-            + ", ".join(map(str, platforms)),
-            "build for one --platform, write an archive with -o type=docker,dest=FILE, or switch on dockerd's "
-            'containerd image store ("features": {"containerd-snapshotter": true} in daemon.json)',
-        )
-    return path
-
-
-def _load_into_engine(
-    path: str,
-    session: Session,
-    registry: "Registry",
-    names: "tuple[Reference, ...]",
-    result: "BuildResult",
-    emit: "Emit",
-) -> None:
-    """The result from the store into the engine at the socket `path`."""
-    from polyarch.images import save as saving
-    from polyarch.transfer import engine
-
-    called = [str(name.tagged()) for name in names] or [str(result.descriptor.digest)] if result.descriptor else []
-    engine.load(
-        path, lambda sink: saving.save(session.store, registry, called, sink, preferred=session.host(), emit=emit)
-    )
+def _to_engine(outputs: "Iterable[Output]") -> bool:
+    return any(output.kind == "engine" for output in outputs)
 
 
 def _tell_of_engine(session: Session, load: bool, replaced: bool) -> None:
@@ -232,7 +163,7 @@ def _tell_of_engine(session: Session, load: bool, replaced: bool) -> None:
 def _report(
     session: Session,
     words: Mapping[str, Any],
-    tags: "tuple[Reference, ...]",
+    export: "Export",
     result: "BuildResult",
     *,
     quiet: bool,
@@ -244,11 +175,10 @@ def _report(
     if words["metadata_file"]:
         import msgspec
 
-        from polyarch.cli import outputs
         from polyarch.oci import descriptor as descriptors
 
-        nameless = outputs.by_digest(words["outputs"])
-        names = ",".join(str(name if nameless else name.tagged()) for name in tags)
+        nameless = any(output.by_digest for output in export.outputs)
+        names = ",".join(str(name if nameless else name.tagged()) for name in export.names)
         metadata: dict[str, Any] = {"containerimage.digest": digest, "image.name": names}
         if result.descriptor is not None:
             metadata["containerimage.descriptor"] = descriptors.to_dict(result.descriptor)
@@ -264,5 +194,5 @@ def _report(
         click.echo(digest)
     elif digest and not quiet:
         platforms = ", ".join(str(image.platform) for image in result.images)
-        called = ", ".join(name.tagged().familiar() for name in tags) or "an image without a name"
+        called = ", ".join(name.tagged().familiar() for name in export.names) or "an image without a name"
         session.note(f"{called} for {platforms}: {digest}")

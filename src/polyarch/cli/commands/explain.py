@@ -1,6 +1,5 @@
 """`explain`: what a build did, or would do now, step by step, and why. `builder.history.summary` has the analysis."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,9 +45,18 @@ def explain(
         raise UsageError("explain needs an image or a Dockerfile", "as in: polyarch explain app; polyarch explain .")
     planned = file is not None or Path(what or "").is_dir()
     if planned:
-        given = {"--platform": platform, "--target": target, "--build-arg": build_args, "--build-context": contexts}
-        words = [word for flag, values in given.items() for value in values for word in (flag, value)]
-        record = _dry_run(session, what or ".", file, [*words, *(["--insecure"] if insecure else [])])
+        from polyarch import builder, buildflags
+
+        request = buildflags.request(
+            what or ".",
+            session.surroundings(),
+            file=file,
+            platforms=platform,
+            target=target,
+            build_args=build_args,
+            contexts=contexts,
+        )
+        record = builder.outlook(request, session.store, session.registry())
     else:
         record = _last_build(session, what or "")
     if html:
@@ -82,14 +90,3 @@ def _last_build(session: Session, name: str) -> "BuildRecord":
             "builds with -t are recorded; 'polyarch explain -f Dockerfile PATH' shows what a build would do",
         )
     return record
-
-
-def _dry_run(session: Session, context: str, file: str | None, words: Sequence[str]) -> "BuildRecord":
-    """What `build` would do with these words. Its own parser reads them, so that both mean the same by a flag."""
-    from polyarch import api
-    from polyarch.cli.commands.build import build
-    from polyarch.cli.wishes import wishes
-
-    parsed = build.make_context("build", [*words, context], parent=click.get_current_context())
-    asked = wishes(session, parsed.params)
-    return api.outlook(context, session.store, registry=session.registry_for(()), file=file, **asked)

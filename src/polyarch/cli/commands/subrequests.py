@@ -1,8 +1,6 @@
 """`build --check` and `--call`: what can be asked of a Dockerfile without building it."""
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,15 +10,15 @@ from polyarch.render import tables
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from polyarch.builder import Outline
+    from polyarch.builder import BuildRequest, Outline
 
 
-def call(method: str, context: Path | str | None, session: Session, wishes: Mapping[str, Any]) -> int:
-    """Answer `check`, `outline` or `targets`; the exit status, which is 1 where a check found something."""
-    from polyarch import api
+def call(method: str, request: "BuildRequest", session: Session) -> int:
+    """Answer `check`, `outline` or `targets`. Returns the exit status: 1 if a check found something."""
+    from polyarch import builder
 
     if method == "check":
-        checked = api.check(context, session.store, registry=session.registry(), **wishes)
+        checked = builder.check(request, session.store, session.registry())
         for finding in checked.findings:
             click.echo(f"WARNING: {finding.rule.name} (line {finding.location.first})")
             click.echo(f"{finding.message}\n")
@@ -29,11 +27,11 @@ def call(method: str, context: Path | str | None, session: Session, wishes: Mapp
         click.echo(f"Check complete, {found}")
         return 1 if count else 0
     if method == "targets":
-        targets = api.targets(context, session.store, registry=session.registry(), **wishes)
+        targets = builder.targets(request, session.store, session.registry())
         rows = [(f"{target.name}{' (default)' if target.default else ''}", target.description) for target in targets]
         click.echo(tables.render(("TARGET", "DESCRIPTION"), rows), nl=False)
         return 0
-    click.echo(_outlined(api.outline(context, session.store, registry=session.registry(), **wishes)), nl=False)
+    click.echo(_outlined(builder.outline(request, session.store, session.registry())), nl=False)
     return 0
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from polyarch.cli import sizes
+from polyarch.buildflags import size
 from polyarch.cli.commands import du
 from polyarch.cli.formats import show
 from polyarch.cli.groups import LazyGroup
@@ -110,7 +110,7 @@ def prune(session: Session, everything: bool, force: bool, dry_run: bool, limit:
     # Docker asks "are you sure?"; a list of what would go answers better.
     rehearsal = dry_run or (sys.stdout.isatty() and not force)
     reclaimed = pruning.prune(
-        session.store, everything=everything, storage=sizes.bytes_of(limit) if limit else None, dry_run=rehearsal
+        session.store, everything=everything, storage=size.bytes_of(limit) if limit else None, dry_run=rehearsal
     )
     for item in reclaimed.removed:
         click.echo(f"{'Would remove' if rehearsal else 'Removed'} {item.kind} {item.name} {text.size(item.size)}")

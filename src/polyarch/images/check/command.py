@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from polyarch.errors import ConflictError
 from polyarch.images.check.findings import Finding
 from polyarch.images.check.view import View
+from polyarch.oci.config import DEFAULT_PATH
 
-# What docker, containerd and podman set where the config sets nothing.
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # As many scripts may each have a script as interpreter (Linux, fs/exec.c, exec_binprm).
 _MAX_INTERPRETERS = 5
 
@@ -29,7 +28,7 @@ def findings(view: View) -> Iterator[Finding]:
         yield view.finding("command-missing", "error", f"the {word} {program} cannot be resolved: {error.message}")
         return
     if node is None:
-        where = "" if "/" in program else f" in {view.config.env.get('PATH', _PATH)}"
+        where = "" if "/" in program else f" in {view.config.env.get('PATH', DEFAULT_PATH)}"
         yield view.finding("command-missing", "error", f"the {word} {program} is not in the image{where}")
         return
     if node.entry.kind == "directory":
@@ -95,7 +94,7 @@ def _words(value: object) -> list[str]:
 def _on_path(view: View, program: str) -> str | None:
     """Where execvp(3) would find a name: the first on PATH that may be executed, else the first that is there."""
     present = None
-    for directory in view.config.env.get("PATH", _PATH).split(":"):
+    for directory in view.config.env.get("PATH", DEFAULT_PATH).split(":"):
         path = _join(directory or "/", program)
         node = view.follow(path)
         if node is None or node.entry.kind == "directory":

@@ -39,8 +39,8 @@ class LayerPacker:
         with flight:
             environment = self._environment
             # Without the cache, a layer that was packed for another platform of this build still serves.
-            if not environment.no_cache or key in self._packed_here:
-                known = environment.results.find(key, environment.compression)
+            if not environment.settings.no_cache or key in self._packed_here:
+                known = environment.results.find(key, environment.settings.compression)
                 if known is not None:
                     return known
             return self.pack(arrangement, epoch, series, uploads)
@@ -52,8 +52,10 @@ class LayerPacker:
         environment = self._environment
         store = environment.store
         like = remembered(store, _LAST, self._last(series)) if series else None
-        blob = packed.pack(store, arrangement.contents(), environment.compression, environment.workers, like, uploads)
-        layer = msgspec.structs.replace(blob, created=environment.created)
+        blob = packed.pack(
+            store, arrangement.contents(), environment.settings.compression, environment.settings.workers, like, uploads
+        )
+        layer = msgspec.structs.replace(blob, created=environment.settings.created)
         key = self._key(arrangement, epoch)
         environment.results.keep(key, layer)
         if series:
@@ -66,7 +68,7 @@ class LayerPacker:
         return remembered(self._environment.store, _LAST, self._last(series)) is not None
 
     def _key(self, arrangement: Arrangement, epoch: int | None) -> str:
-        return f"{arrangement.fingerprint(times=False)}-{epoch}-{self._environment.compression.tag()}"
+        return f"{arrangement.fingerprint(times=False)}-{epoch}-{self._environment.settings.compression.tag()}"
 
     def _last(self, series: str) -> str:
-        return f"{series} {self._environment.compression.tag()}"
+        return f"{series} {self._environment.settings.compression.tag()}"

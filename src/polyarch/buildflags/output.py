@@ -1,19 +1,23 @@
-"""`-o/--output` of a build: `type=oci,dest=app.tar`, a directory, or `-`; as BuildKit's docs have it."""
+"""`--output`, `--load`, `--push`, `--tag` and `--annotation`: where the result goes, and in which form.
+
+An output reads `type=oci,dest=app.tar`, or is short: a directory, or `-` for a tar on standard output; as in BuildKit.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal
+from typing import BinaryIO, Literal, TypedDict
 
 import msgspec
 
-from polyarch.errors import UsageError
+from polyarch.builder.request.output import Export, Output, OutputKind
+from polyarch.buildflags import values
+from polyarch.buildflags.values import Items, Pairs
+from polyarch.errors import UnsupportedError, UsageError
+from polyarch.layers.compression import Compression
 from polyarch.oci import reference as references
+from polyarch.oci.reference import Reference
 
-if TYPE_CHECKING:
-    from polyarch.builder import Export, Output
-    from polyarch.layers.compression import Compression
-
-_KINDS: Mapping[str, Literal["store", "registry", "oci", "docker", "local", "tar"]] = {
+_KINDS: Mapping[str, OutputKind] = {
     "image": "store",
     "registry": "registry",
     "oci": "oci",
@@ -60,11 +64,6 @@ class Wanted(msgspec.Struct, frozen=True):
     kind: str
     options: Mapping[str, str]
 
-    @property
-    def is_engine(self) -> bool:
-        """Whether a docker engine is to load the result."""
-        return self.kind == "docker" and not self.options.get("dest")
-
     def flag(self, name: str, default: bool = False) -> bool:
         """An option that is on or off; Go's spellings."""
         value = self.options.get(name)
@@ -110,16 +109,6 @@ def parse(word: str) -> Wanted:
     return wanted
 
 
-def insecure(words: Sequence[str]) -> bool:
-    """Whether one of the outputs goes to a registry that may speak plain HTTP. Raises UsageError."""
-    return any(parse(word).flag("registry.insecure") for word in words)
-
-
-def by_digest(words: Sequence[str]) -> bool:
-    """Whether an output is pushed without a tag. Raises UsageError."""
-    return any(parse(word).flag("push-by-digest") for word in words)
-
-
 def is_disabled(word: str) -> bool:
     """Whether a value of --attest, --provenance or --sbom asks for none: `false`, `type=sbom,disabled=true`."""
     fields = [field.strip().lower() for field in word.split(",")]
@@ -128,57 +117,70 @@ def is_disabled(word: str) -> bool:
     return any(field.partition("=")[::2] == ("disabled", on) for field in fields for on in ("1", "t", "true"))
 
 
-def export(
-    words: Sequence[str],
-    *,
-    load: bool,
-    push: bool,
-    names: Sequence[str],
-    annotations: Sequence[str],
-    here: Path,
-    stdout: BinaryIO,
-) -> "Export":
-    """How a build is exported: what `--output`, `--load`, `--push`, `-t` and `--annotation` say together.
+class ExportOptions(TypedDict, total=False):
+    """Options of a build that say where its result goes.
 
-    Without any of the first three the result goes to the store, so none is ever lost. Raises UsageError.
+    `tags` are the names of the result. `outputs` are values of `--output`. Without `outputs`, `push` and `load` the
+    result goes to the store. `annotations` are {key: value} for the manifests of images, or words as
+    "[index:|manifest:]KEY=VALUE". `attest` are values of `--attest`; only those that disable an attestation are
+    supported.
     """
-    from polyarch.builder import Export, Output
 
-    wanted = [parse(word) for word in words]
-    outputs: list[Output] = []
-    own_names = list(names)
+    tags: Items[str | Reference]
+    outputs: Items[str | Output]
+    push: bool
+    load: bool
+    annotations: Pairs
+    attest: Items[str]
+
+
+def export(options: ExportOptions, here: Path, stdout: BinaryIO | None) -> Export:
+    """How a build is exported: what all of these options say together.
+
+    Paths are relative to `here`; `stdout` is where `-` goes. Raises UsageError, UnsupportedError for attestations.
+    """
+    get = options.get
+    if not all(map(is_disabled, values.words("--attest", get("attest")))):
+        raise UnsupportedError("attestations are not supported yet", "leave out --provenance, --sbom and --attest")
+    given = values.items("--output", get("outputs"), str, Output)
+    wanted = [parse(one) for one in given if isinstance(one, str)]
+    outputs = [one for one in given if isinstance(one, Output)]
+    names = [*values.items("--tag", get("tags"), str, Reference)]
     notes: dict[str, str] = {}
     index_notes: dict[str, str] = {}
     for one in wanted:
         outputs += _outputs(one, here, stdout)
-        own_names += [name for name in one.options.get("name", "").split(",") if name]
+        names += [name for name in one.options.get("name", "").split(",") if name]
         for key, value in one.options.items():
             if key.startswith("annotation-index."):
                 index_notes[key.removeprefix("annotation-index.")] = value
             elif key.startswith("annotation."):
                 notes[key.removeprefix("annotation.")] = value
-    if push:
+    if values.flag("--push", get("push")):
         outputs.append(Output(kind="registry"))
-    if load or not outputs:
+    if values.flag("--load", get("load")) or not outputs:
         outputs.append(Output(kind="store"))
     if sum(output.stream is not None for output in outputs) > 1:
         raise UsageError("--output: only one output can go to standard output", "give the others a dest=FILE")
-    _annotate(annotations, notes, index_notes)
-    form = _form(wanted)
-    return Export(
-        names=tuple(dict.fromkeys(references.parse(name) for name in own_names)),
+    _annotate(values.pairs("--annotation", get("annotations")), notes, index_notes)
+    return msgspec.structs.replace(
+        _form(wanted),
+        names=tuple(dict.fromkeys(map(_name, names))),
         outputs=tuple(dict.fromkeys(outputs)),
         annotations=notes,
         index_annotations=index_notes,
-        compression=form.compression,
-        force_compression=form.force,
-        docker_format=form.docker,
+        insecure=any(one.flag("registry.insecure") for one in wanted),
     )
 
 
-def _outputs(one: Wanted, here: Path, stdout: BinaryIO) -> "list[Output]":
-    from polyarch.builder import Output
+def _name(given: str | Reference) -> Reference:
+    name = references.parse(given) if isinstance(given, str) else given
+    if name.digest:
+        raise UsageError(f"{name} has a digest, so it cannot be a tag", "leave out the @ and what follows it")
+    return name
 
+
+def _outputs(one: Wanted, here: Path, stdout: BinaryIO | None) -> list[Output]:
     kind = _KINDS[one.kind]
     dest = one.options.get("dest", "")
     if one.kind in ("image", "registry"):
@@ -186,30 +188,23 @@ def _outputs(one: Wanted, here: Path, stdout: BinaryIO) -> "list[Output]":
         nameless = pushed and one.flag("push-by-digest")
         kept = [Output(kind="store", by_digest=nameless)] if one.kind == "image" else []
         return kept + ([Output(kind="registry", by_digest=nameless)] if pushed else [])
-    if one.is_engine:
-        # From the store it is loaded into the engine, or the store takes the place of an engine that is not there.
-        return [Output(kind="store")]
+    if kind == "docker" and not dest:
+        return [Output(kind="engine")]
     directory = not one.flag("tar", True) if one.kind in ("oci", "docker") else False
     split = one.flag("platform-split") if "platform-split" in one.options else None
     if dest in ("", "-"):
         if directory or one.kind == "local":
             raise UsageError(f"--output: type={one.kind} cannot write a directory to standard output", "say dest=PATH")
+        if stdout is None:
+            raise UsageError("--output: there is no standard output here", "say dest=FILE")
         if stdout.isatty():
             raise UsageError("refusing to write a tar to a terminal", "say dest=FILE, or redirect standard output")
         return [Output(kind=kind, stream=stdout, platform_split=split)]
     return [Output(kind=kind, destination=here / dest, directory=directory, platform_split=split)]
 
 
-class _Form(msgspec.Struct, frozen=True):
-    compression: "Compression"
-    force: bool
-    docker: bool
-
-
-def _form(wanted: Sequence[Wanted]) -> _Form:
+def _form(wanted: Sequence[Wanted]) -> Export:
     """Compression and format. They belong to the images, which are made once for all outputs."""
-    from polyarch.layers.compression import Compression
-
     found: dict[str, str] = {}
     for one in wanted:
         for name in ("compression", "compression-level", "force-compression", "oci-mediatypes"):
@@ -227,10 +222,10 @@ def _form(wanted: Sequence[Wanted]) -> _Form:
     if level is not None and not level.isdigit():
         raise UsageError(f"--output: compression-level={level} is not a number", "gzip has 1 to 12, zstd 1 to 22")
     merged = Wanted("", found)
-    return _Form(
-        Compression(kind=kind, level=int(level) if level else None),
-        merged.flag("force-compression"),
-        not merged.flag("oci-mediatypes", True),
+    return Export(
+        compression=Compression(kind=kind, level=int(level) if level else None),
+        force_compression=merged.flag("force-compression"),
+        docker_format=not merged.flag("oci-mediatypes", True),
     )
 
 

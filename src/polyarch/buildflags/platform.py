@@ -1,4 +1,4 @@
-"""`OS/ARCH[/VARIANT]:VALUE`: a value of an option that is for one platform alone."""
+"""Platforms of a build, and values of an option that are for one platform: `OS/ARCH[/VARIANT]:VALUE`."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -7,8 +7,19 @@ from polyarch.errors import UsageError
 from polyarch.oci import platform as platforms
 from polyarch.oci.platform import Platform
 
-# A system that there is: labels may have slashes and colons in their keys, too.
+# An operating system that exists: keys of labels may contain slashes and colons, too.
 _PREFIX = r"(?s)((?:linux|windows|freebsd|darwin)/[A-Za-z0-9_]+(?:/[A-Za-z0-9_.]+)?):(.*)"
+
+# Values of an option by the platform that they are for; under None those for all.
+ByPlatform = Mapping[Platform | None, tuple[str, ...]]
+
+
+def parse(given: Iterable[str | Platform], host: Platform) -> tuple[Platform, ...]:
+    """The platforms, each once, `linux/amd64,linux/arm64` being two. Raises UsageError."""
+    found: list[Platform] = []
+    for one in given:
+        found += [one] if isinstance(one, Platform) else platforms.parse_list([one], host)
+    return tuple(dict.fromkeys(found))
 
 
 def split(word: str) -> tuple[Platform | None, str]:
@@ -17,7 +28,7 @@ def split(word: str) -> tuple[Platform | None, str]:
     return (None, word) if match is None else (platforms.parse(match[1]), match[2])
 
 
-def sort(words: Iterable[str]) -> dict[Platform | None, tuple[str, ...]]:
+def sort(words: Iterable[str]) -> ByPlatform:
     """The values by platform; under None those for all."""
     found: dict[Platform | None, tuple[str, ...]] = {None: ()}
     for word in words:
@@ -27,7 +38,7 @@ def sort(words: Iterable[str]) -> dict[Platform | None, tuple[str, ...]]:
 
 
 def expect(named: Mapping[str, Iterable[Platform | None]], wanted: Iterable[Platform]) -> None:
-    """Raise UsageError where an option names a platform that is not built."""
+    """Raise UsageError if an option names a platform that is not built."""
     known = tuple(wanted)
     for option, given in named.items():
         for platform in given:

@@ -2,24 +2,29 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from polyarch.cli import outputs
+from polyarch.builder.request.output import Export, Output
+from polyarch.buildflags import output
+from polyarch.buildflags.output import ExportOptions
 from polyarch.errors import UsageError
 
 HERE = Path("/here")
 
 
-def export(*words: str, load: bool = False, push: bool = False, annotations: tuple[str, ...] = ()) -> list[str]:
+def made(*words: str | Output, **options: Any) -> Export:
+    given: ExportOptions = {"outputs": words, "tags": "app", **options}  # type: ignore[typeddict-item]
+    return output.export(given, HERE, io.BytesIO())
+
+
+def export(*words: str, **options: Any) -> list[str]:
     """The outputs as short words: kind, destination, and what is special about it."""
-    made = outputs.export(
-        words, load=load, push=push, names=["app"], annotations=annotations, here=HERE, stdout=io.BytesIO()
-    )
     return [
         f"{output.kind}{' ' + str(output.destination) if output.destination else ''}"
         f"{' stdout' if output.stream else ''}{' directory' if output.directory else ''}"
-        for output in made.outputs
+        for output in made(*words, **options).outputs
     ]
 
 
@@ -34,7 +39,7 @@ def test_without_any_output_the_result_goes_to_the_store() -> None:
         ("type=oci,dest=/abs/app,tar=false", "oci /abs/app directory"),
         ("type=oci,dest=-", None),
         ("type=docker,dest=app.tar", "docker /here/app.tar"),
-        ("type=docker", "store"),
+        ("type=docker", "engine"),
         ("type=local,dest=out", "local /here/out"),
         ("out", "local /here/out"),
         ("-", "tar stdout"),
@@ -56,7 +61,7 @@ def test_a_tar_is_not_written_to_a_terminal() -> None:
 
     for word in ("-", "type=oci,dest=-", "type=tar"):
         with pytest.raises(UsageError, match="to a terminal"):
-            outputs.export([word], load=False, push=False, names=[], annotations=[], here=HERE, stdout=Terminal())
+            output.export({"outputs": word}, HERE, Terminal())
 
 
 @pytest.mark.parametrize(
@@ -68,15 +73,12 @@ def test_a_tar_is_not_written_to_a_terminal() -> None:
     ],
 )
 def test_an_attestation_that_is_disabled_asks_for_nothing(word: str, disabled: bool) -> None:
-    assert outputs.is_disabled(word) == disabled
+    assert output.is_disabled(word) == disabled
 
 
 def test_a_push_by_digest_gives_no_name_in_the_registry_nor_in_the_store() -> None:
     def nameless(word: str) -> list[tuple[str, bool]]:
-        made = outputs.export(
-            [word], load=False, push=False, names=["app"], annotations=[], here=HERE, stdout=io.BytesIO()
-        )
-        return [(output.kind, output.by_digest) for output in made.outputs]
+        return [(one.kind, one.by_digest) for one in made(word).outputs]
 
     assert nameless("type=image,push-by-digest=true,push=true") == [("store", True), ("registry", True)]
     assert nameless("type=registry,push-by-digest=true,name-canonical=true") == [("registry", True)]
@@ -88,8 +90,8 @@ def test_attributes_of_buildkit_that_change_nothing_here_are_taken() -> None:
     assert export("type=image,rewrite-timestamp=true,unpack=false,name-canonical=true,store=true") == ["store"]
     for word in ("type=oci,dest=a.tar,rewrite-timestamp=true", "type=local,dest=o,rewrite-timestamp=true"):
         assert len(export(word)) == 1
-    assert outputs.insecure(["type=image", "type=image,push=true,registry.insecure=true"])
-    assert not outputs.insecure(["type=image,registry.insecure=false"])
+    assert made("type=image", "type=image,push=true,registry.insecure=true").insecure
+    assert not made("type=image,registry.insecure=false").insecure
     with pytest.raises(UsageError, match="neither true nor false"):
         export("type=image,rewrite-timestamp=maybe")
 
@@ -102,33 +104,20 @@ def test_push_and_load_add_to_what_output_says() -> None:
 
 
 def test_names_and_annotations_of_an_output_join_those_of_the_command() -> None:
-    made = outputs.export(
-        ["type=image,name=other:1,annotation.a=1,annotation-index.b=2"],
-        load=False,
-        push=False,
-        names=["app"],
+    found = made(
+        "type=image,name=other:1,annotation.a=1,annotation-index.b=2",
         annotations=["c=3", "index:d=4", "index,manifest:e=5"],
-        here=HERE,
-        stdout=io.BytesIO(),
     )
-    assert [name.familiar() for name in made.names] == ["app", "other:1"]
-    assert made.annotations == {"a": "1", "c": "3", "e": "5"}
-    assert made.index_annotations == {"b": "2", "d": "4", "e": "5"}
+    assert [name.familiar() for name in found.names] == ["app", "other:1"]
+    assert found.annotations == {"a": "1", "c": "3", "e": "5"}
+    assert found.index_annotations == {"b": "2", "d": "4", "e": "5"}
 
 
 def test_compression_and_format_are_read() -> None:
-    made = outputs.export(
-        ["type=registry,compression=zstd,compression-level=9,force-compression=true,oci-mediatypes=false"],
-        load=False,
-        push=False,
-        names=["app"],
-        annotations=[],
-        here=HERE,
-        stdout=io.BytesIO(),
-    )
-    assert (made.compression.kind, made.compression.level) == ("zstd", 9)
-    assert made.force_compression
-    assert made.docker_format
+    found = made("type=registry,compression=zstd,compression-level=9,force-compression=true,oci-mediatypes=false")
+    assert (found.compression.kind, found.compression.level) == ("zstd", 9)
+    assert found.force_compression
+    assert found.docker_format
 
 
 @pytest.mark.parametrize(

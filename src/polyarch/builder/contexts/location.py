@@ -1,0 +1,18 @@
+"""What names a build context: a directory of this machine, or something to fetch. The only place that decides it."""
+
+from polyarch.builder.plan import remote
+from polyarch.errors import UsageError
+
+
+def is_remote(word: str, name: str = "") -> bool:
+    """Whether `word` is a URL or a git repository; otherwise it is a path. `name` is that of a named context.
+
+    Raises UsageError for a malformed URL, and for a scheme that no build context has.
+    """
+    if word.startswith(("http://", "https://")) or remote.git(word, context=True) is not None:
+        return True
+    if "://" in word:
+        kinds = "a directory, docker-image://NAME, oci-layout://PATH, a URL" if name else "a directory, a URL"
+        shown = f"{name}={word}" if name else word
+        raise UsageError(f"the build context {shown} is of an unknown kind", f"it is {kinds} or a git repository")
+    return False

@@ -1,0 +1,55 @@
+"""What a build is made from, as it was asked for: nothing here has been read or fetched."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+
+class DirectoryContext(msgspec.Struct, frozen=True, tag=True):
+    """A named build context: a directory of this machine."""
+
+    path: Path
+
+
+class RemoteContext(msgspec.Struct, frozen=True, tag=True):
+    """A named build context that is fetched when a step needs it: a URL or a git repository."""
+
+    url: str
+
+
+class ImageContext(msgspec.Struct, frozen=True, tag=True):
+    """A named build context that is an image: `docker-image://NAME`."""
+
+    name: str
+
+
+class LayoutContext(msgspec.Struct, frozen=True, tag=True):
+    """A named build context that is an image of an OCI layout. `version` is a tag, a digest or empty.
+
+    `word` is how it was asked for (`oci-layout://PATH:TAG`), by which messages name it.
+    """
+
+    word: str
+    path: Path
+    version: str = ""
+
+
+ContextSource = DirectoryContext | RemoteContext | ImageContext | LayoutContext
+
+
+class BuildInput(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the files of a build come from.
+
+    `context` is the main context: a directory (a Path), a URL or a git repository (a str), `-` for an archive or a
+    Dockerfile that is read from `stdin`, None for a build without one. The Dockerfile is the text `dockerfile`, or the
+    file `file`, or `Dockerfile` in the context; `file` is relative to a context that is not a directory of this
+    machine. `contexts` are the named contexts for all platforms.
+    """
+
+    context: Path | str | None = None
+    stdin: BinaryIO | None = None
+    file: Path | None = None
+    dockerfile: str | None = None
+    contexts: Mapping[str, ContextSource] = {}

@@ -1,0 +1,273 @@
+"""All options of a build together: `request` makes the one `BuildRequest` of them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import BinaryIO, Literal, Unpack
+
+import msgspec
+
+from polyarch.builder.plan.options import PlanOptions, epoch_of
+from polyarch.builder.request.input import BuildInput
+from polyarch.builder.request.request import BuildRequest, CacheOptions, HostSettings, OnFailure, Override
+from polyarch.builder.request.secrets import Secrets
+from polyarch.buildflags import context as contexts
+from polyarch.buildflags import output, platform, run, secret, values
+from polyarch.buildflags.output import ExportOptions
+from polyarch.buildflags.platform import ByPlatform
+from polyarch.buildflags.run import RunOptions
+from polyarch.buildflags.values import Items, Pairs
+from polyarch.dockerfile.stages import PROXIES
+from polyarch.errors import UsageError
+from polyarch.oci.config import DEFAULT_PATH
+from polyarch.oci.platform import Platform
+from polyarch.secret import Variables
+
+_Verify = Literal["error", "warn", "off"]
+_ALLOWED = frozenset({"security.insecure", "network.host"})
+
+
+class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a build is asked for in; the caller reads it, because nothing in this package does.
+
+    `variables` are environment variables: PATH, SOURCE_DATE_EPOCH, DOCKER_DEFAULT_PLATFORM, DOCKER_HOST,
+    SSH_AUTH_SOCK, the proxies, and what `--build-arg NAME` and `--secret id=ID,env=NAME` name. Relative paths are
+    relative to `directory`. `now` is the time in seconds since 1970. `stdin` is read for the context `-`, `stdout`
+    written for the output `-`. `workers` is how many steps run at a time.
+    """
+
+    host: Platform
+    variables: Mapping[str, str]
+    now: float
+    directory: Path = Path()
+    stdin: BinaryIO | None = None
+    stdout: BinaryIO | None = None
+    workers: int = 2
+
+
+class BuildOptions(RunOptions, ExportOptions, total=False):
+    """The options of a build by name, for `request`. None is as good as leaving the option out.
+
+    `platforms` are by default this machine's. The Dockerfile is the text `dockerfile`, or `file`, or `Dockerfile` in
+    the context. `contexts` are named build contexts: a directory, `docker-image://NAME`, `oci-layout://PATH`, a URL or
+    a git repository. `secrets` are {id: content as bytes, or Path of the file}, or docker's words; `ssh` are
+    {id: socket}. If a platform fails, `on_failure` says: "stop" the build, "finish" the others and export nothing, or
+    "keep" those that succeeded. `epoch` is SOURCE_DATE_EPOCH in seconds; `reproducible` makes it 0 if nothing else
+    says it.
+
+    Words are docker's, and `linux/arm64:VALUE` is a value for one platform: of `build_args`, `labels`, `contexts`,
+    `secrets` and `target`.
+    """
+
+    platforms: Items[str | Platform]
+    file: str | Path | None
+    dockerfile: str | None
+    target: Items[str]
+    build_args: Pairs
+    labels: Pairs
+    contexts: Mapping[str, str | Path] | Items[str]
+    secrets: Mapping[str, bytes | Path] | Items[str]
+    ssh: Mapping[str, str | Path] | Items[str]
+    allow: Items[str]
+    allow_foreign_base: bool
+    no_cache: bool
+    no_cache_filter: Items[str]
+    pull: bool
+    on_failure: OnFailure | None
+    verify_platforms: _Verify | None
+    reproducible: bool
+    epoch: int | None
+    workers: int | None
+
+
+# The names of all options.
+OPTIONS = frozenset(BuildOptions.__annotations__)
+
+
+class _Sorted(msgspec.Struct, frozen=True):
+    """The options that may be for one platform alone, by platform."""
+
+    target: ByPlatform
+    arguments: ByPlatform
+    labels: ByPlatform
+    contexts: ByPlatform
+    secrets: ByPlatform
+
+
+def request(context: Path | str | None, around: Surroundings, **options: Unpack[BuildOptions]) -> BuildRequest:
+    """The request for a build of `context`: a directory, the URL of an archive or a git repository, `-` or None.
+
+    Reads the files of secrets; nothing else is opened or fetched. Raises UsageError for an unknown option, a value of
+    a wrong type and what makes no sense, NotFoundError for a directory or a secret that does not exist.
+    """
+    _refuse_unknown(options)
+    get = options.get
+    sorted_ = _sort(options)
+    default = around.variables.get("DOCKER_DEFAULT_PLATFORM")
+    platforms = platform.parse(values.items("--platform", get("platforms"), str, Platform), around.host)
+    platforms = platforms or platform.parse([default] if default else [], around.host) or (around.host,)
+    flags = ("--target", "--build-arg", "--label", "--build-context", "--secret")
+    platform.expect(dict(zip(flags, msgspec.structs.astuple(sorted_), strict=True)), platforms)
+    overrides = {one: _override(one, sorted_, around) for one in _platforms_of(sorted_)}
+    named = contexts.parse(sorted_.contexts[None], around.directory)
+    for (name, only), source in named.items():
+        if only is not None:
+            known = overrides.get(only) or Override(platform=only)
+            overrides[only] = msgspec.structs.replace(known, contexts={name: source, **known.contexts})
+    arguments = _arguments(sorted_.arguments[None], around.variables)
+    return BuildRequest(
+        input=BuildInput(
+            context=contexts.main(context, around.directory),
+            stdin=around.stdin,
+            file=_file(context, get("file"), around.directory),
+            dockerfile=_text("dockerfile", get("dockerfile")),
+            contexts={name: source for (name, only), source in named.items() if only is None},
+        ),
+        platforms=platforms,
+        plan=_plan(options, sorted_, arguments, around),
+        export=output.export(options, around.directory, around.stdout),
+        created=around.now,
+        overrides=tuple(overrides.values()),
+        secrets=_secrets(options, sorted_, around),
+        proxies=_proxies(arguments, around.variables),
+        cache=CacheOptions(
+            no_cache=values.flag("--no-cache", get("no_cache")), pull=values.flag("--pull", get("pull"))
+        ),
+        on_failure=values.choice("on_failure", get("on_failure"), OnFailure, "stop"),
+        verify=values.choice("--verify-platforms", get("verify_platforms"), _Verify, "error"),
+        host=HostSettings(
+            search_path=around.variables.get("PATH") or DEFAULT_PATH,
+            variables=Variables(around.variables),
+            workers=values.number("workers", get("workers")) or around.workers,
+        ),
+    )
+
+
+def _plan(options: BuildOptions, sorted_: _Sorted, arguments: Variables, around: Surroundings) -> PlanOptions:
+    """The options of the plan, but for what is for one platform."""
+    get = options.get
+    epoch = values.number("epoch", get("epoch"))
+    if epoch is None:
+        epoch = epoch_of(arguments)
+    if epoch is None:
+        epoch = epoch_of(around.variables)
+    if epoch is None and values.flag("--reproducible", get("reproducible")):
+        epoch = 0
+    if epoch is not None:
+        arguments = Variables({"SOURCE_DATE_EPOCH": str(epoch), **arguments})
+    stages = values.words("--no-cache-filter", get("no_cache_filter"))
+    return PlanOptions(
+        build_platform=around.host,
+        arguments=arguments,
+        labels=_labels(sorted_.labels[None]),
+        target=(sorted_.target[None] or ("",))[-1],
+        run=run.settings(options),
+        allow_foreign_base=values.flag("--allow-foreign-base", get("allow_foreign_base")),
+        allow_insecure="security.insecure" in _allowed(values.words("--allow", get("allow"))),
+        epoch=epoch,
+        uncached_stages=frozenset(name.lower() for name in stages),
+    )
+
+
+def _sort(options: BuildOptions) -> _Sorted:
+    get = options.get
+    named = get("contexts")
+    if isinstance(named, Mapping):
+        named = {name: str(value) if isinstance(value, Path) else value for name, value in named.items()}
+    secrets = get("secrets")
+    return _Sorted(
+        target=platform.sort(values.words("--target", get("target"))),
+        arguments=platform.sort(values.pairs("--build-arg", get("build_args"))),
+        labels=platform.sort(values.pairs("--label", get("labels"))),
+        contexts=platform.sort(values.pairs("--build-context", named)),
+        secrets=platform.sort(() if isinstance(secrets, Mapping) else values.words("--secret", secrets)),
+    )
+
+
+def _platforms_of(sorted_: _Sorted) -> list[Platform]:
+    """The platforms that an option is for alone, each once."""
+    named = (one for given in msgspec.structs.astuple(sorted_) for one in given)
+    return list(dict.fromkeys(one for one in named if one is not None))
+
+
+def _override(only: Platform, sorted_: _Sorted, around: Surroundings) -> Override:
+    named = contexts.parse(sorted_.contexts.get(only, ()), around.directory)
+    return Override(
+        platform=only,
+        arguments=_arguments(sorted_.arguments.get(only, ()), around.variables),
+        labels=_labels(sorted_.labels.get(only, ())),
+        target=sorted_.target.get(only, ("",))[-1],
+        contexts={name: source for (name, _), source in named.items()},
+        secrets=secret.parse(sorted_.secrets.get(only, ()), around.variables, around.directory),
+    )
+
+
+def _secrets(options: BuildOptions, sorted_: _Sorted, around: Surroundings) -> Secrets:
+    given = options.get("secrets")
+    found = secret.parse(sorted_.secrets[None], around.variables, around.directory)
+    if isinstance(given, Mapping):
+        found = secret.contents(given, around.directory)
+    return Secrets(found, secret.agents(options.get("ssh"), around.variables, around.directory))
+
+
+def _file(context: Path | str | None, given: object, here: Path) -> Path | None:
+    """The Dockerfile. In a context that is fetched it is relative to that, otherwise to the working directory."""
+    if given is None:
+        return None
+    if not isinstance(given, str | Path):
+        raise UsageError(f"--file: {given!r} is a {type(given).__name__}, and it takes str or Path")
+    return Path(given) if isinstance(contexts.main(context, here), str) else here / given
+
+
+def _text(option: str, given: object) -> str | None:
+    if not isinstance(given, str | None):
+        raise UsageError(f"{option}: {given!r} is a {type(given).__name__}, and it takes str")
+    return given
+
+
+def _arguments(words: tuple[str, ...], variables: Mapping[str, str]) -> Variables:
+    """Build arguments; one without a value has that of our variable, and is left out if there is none."""
+    arguments = Variables()
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not name:
+            raise UsageError(f"--build-arg: {word!r} is not NAME=VALUE")
+        if equals:
+            arguments[name] = value
+        elif name in variables:
+            arguments[name] = variables[name]
+    return arguments
+
+
+def _labels(words: tuple[str, ...]) -> dict[str, str]:
+    labels: dict[str, str] = {}
+    for word in words:
+        key, _, value = word.partition("=")
+        if not key:
+            raise UsageError(f"--label: {word!r} is not KEY=VALUE")
+        labels[key] = value
+    return labels
+
+
+def _allowed(words: tuple[str, ...]) -> frozenset[str]:
+    found = frozenset(part for word in words for part in word.split(","))
+    for word in sorted(found - _ALLOWED):
+        raise UsageError(f"--allow does not know {word!r}", "there are security.insecure and network.host")
+    return found
+
+
+def _proxies(arguments: Mapping[str, str], variables: Mapping[str, str]) -> Variables:
+    """What reaches every RUN without being part of an image or cache key: our proxies (as with buildah), and those
+    that build arguments set, in lowercase and capitals, because programs look for either.
+    """
+    ours = {name: variables[name] for name in PROXIES if variables.get(name)}
+    given = {name: value for name, value in arguments.items() if name.upper() in PROXIES}
+    return Variables({**ours, **{name: value for key, value in given.items() for name in (key.lower(), key.upper())}})
+
+
+def _refuse_unknown(options: BuildOptions) -> None:
+    for name in options:
+        if name not in OPTIONS:
+            from difflib import get_close_matches
+
+            near = get_close_matches(name, OPTIONS, n=1)
+            raise UsageError(f"a build has no option {name!r}", f"did you mean {near[0]}?" if near else None)

@@ -1,0 +1,84 @@
+"""The options of RUN's processes: network, hosts, /dev/shm and limits.
+
+A new one is a field of `RunOptions` and of `sandbox.settings.RunSettings`, an option of the command line, and what the
+sandbox makes of it.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Literal, TypedDict
+
+from polyarch.buildflags import size, values
+from polyarch.buildflags.values import Items
+from polyarch.errors import UsageError
+from polyarch.sandbox.settings import RunSettings
+
+_Network = Literal["default", "none", "host"]
+# The resources of setrlimit(2).
+_LIMITS = frozenset(
+    "as core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack".split()
+)
+
+
+class RunOptions(TypedDict, total=False):
+    """Options of a build that are for the processes of its RUN steps.
+
+    `network` is "default" (the host's), "none" or "host". `hosts` are entries of /etc/hosts: {name: address}, or
+    "NAME:ADDRESS". `shm_size` is the size of /dev/shm: bytes, or a text such as "64m". `ulimits` are limits on
+    resources: {name: soft} or {name: (soft, hard)}, or "NAME=SOFT[:HARD]".
+    """
+
+    network: _Network | None
+    hosts: Mapping[str, str] | Items[str]
+    shm_size: int | str | None
+    ulimits: Mapping[str, int | tuple[int, int]] | Items[str]
+
+
+def settings(options: RunOptions) -> RunSettings:
+    """The settings that the options describe. Raises UsageError."""
+    get = options.get
+    return RunSettings(
+        network=values.choice("--network", get("network"), _Network, "default"),
+        hosts=tuple(_hosts(get("hosts"))),
+        shm_size=_shm_size(get("shm_size")),
+        ulimits=tuple(_ulimits(get("ulimits"))),
+    )
+
+
+def _hosts(given: object) -> Iterable[tuple[str, str]]:
+    if isinstance(given, Mapping):
+        given = values.pairs("--add-host", given)
+    for word in values.words("--add-host", given):
+        # An IPv6 address has colons itself; `=` is buildx's newer spelling.
+        separator = "=" if "=" in word else ":"
+        name, _, address = word.partition(separator)
+        if not name or not address:
+            raise UsageError(f"--add-host: {word!r} is not NAME:ADDRESS", "as in --add-host registry.local:10.0.0.5")
+        # The network of a RUN is the host's, so the way to the host is loopback.
+        yield name, "127.0.0.1" if address == "host-gateway" else address.strip("[]")
+
+
+def _shm_size(given: object) -> int:
+    if isinstance(given, str):
+        return size.bytes_of(given, memory=True) if given else 0
+    return values.number("--shm-size", given, (int, str)) or 0
+
+
+def _ulimits(given: object) -> Iterable[tuple[str, int, int]]:
+    if isinstance(given, Mapping):
+        given = [f"{name}={_numbers(name, limit)}" for name, limit in given.items()]
+    for word in values.words("--ulimit", given):
+        name, _, value = word.partition("=")
+        soft, _, hard = value.partition(":")
+        numbers = [part for part in (soft, hard or soft) if part.removeprefix("-").isdecimal()]
+        if not name or len(numbers) != 2:
+            raise UsageError(f"--ulimit: {word!r} is not NAME=SOFT[:HARD]", "as in --ulimit nofile=1024:4096")
+        if name not in _LIMITS:
+            raise UsageError(f"there is no limit {name!r}", f"there are {', '.join(sorted(_LIMITS))}")
+        yield name, int(numbers[0]), int(numbers[1])
+
+
+def _numbers(name: object, limit: object) -> str:
+    both = limit if isinstance(limit, tuple | list) else (limit, limit)
+    if len(both) != 2 or not all(isinstance(one, int) and not isinstance(one, bool) for one in both):
+        raise UsageError(f"--ulimit: {name}={limit!r} is not a number, or a pair of numbers")
+    return f"{both[0]}:{both[1]}"

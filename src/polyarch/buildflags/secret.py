@@ -1,0 +1,68 @@
+"""`--secret` and `--ssh`: read into memory here, and shown nowhere."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from polyarch.buildflags import values
+from polyarch.errors import NotFoundError, UsageError
+from polyarch.secret import SecretBytes
+
+_KEYS = frozenset({"id", "src", "source", "env", "type"})
+
+
+def contents(given: Mapping[str, bytes | Path], here: Path) -> dict[str, SecretBytes]:
+    """The secrets of a mapping: bytes are the content, a Path is the file that has it. Raises UsageError."""
+    found: dict[str, SecretBytes] = {}
+    for name, value in given.items():
+        if not isinstance(name, str) or not isinstance(value, bytes | Path | SecretBytes):
+            # Not the value itself: it may be the secret.
+            raise UsageError(
+                f"--secret: {name!r} is a {type(value).__name__}", "give bytes for its content, a Path for its file"
+            )
+        found[name] = _read(here / value) if isinstance(value, Path) else SecretBytes(bytes(value))
+    return found
+
+
+def parse(words: tuple[str, ...], variables: Mapping[str, str], here: Path) -> dict[str, SecretBytes]:
+    """The secrets that `id=ID,src=FILE` and `id=ID,env=NAME` name. Raises UsageError, NotFoundError."""
+    found: dict[str, SecretBytes] = {}
+    for word in words:
+        fields = dict(field.partition("=")[::2] for field in word.split(","))
+        name = fields.get("id", "")
+        source = fields.get("src") or fields.get("source")
+        variable = fields.get("env")
+        if not name or set(fields) - _KEYS:
+            raise UsageError(f"--secret: {word!r} is not a secret", "it reads id=ID,src=FILE or id=ID,env=NAME")
+        if source is None and (variable or fields.get("type") == "env" or name in variables):
+            value = variables.get(variable or name)
+            if value is None:
+                raise NotFoundError(f"--secret: the variable {variable or name} is not set")
+            found[name] = SecretBytes(value.encode("utf-8", "surrogateescape"))
+        else:
+            found[name] = _read(here / Path(source or name).expanduser())
+    return found
+
+
+def agents(given: object, variables: Mapping[str, str], here: Path) -> dict[str, str]:
+    """The sockets of ssh agents by their ids: {id: socket}, or `ID[=SOCKET]`. Raises UsageError, NotFoundError."""
+    if isinstance(given, Mapping):
+        given = [f"{name}={path}" for name, path in given.items()]
+    found: dict[str, str] = {}
+    for word in values.words("--ssh", given):
+        name, _, path = word.partition("=")
+        socket = str(here / path) if path else variables.get("SSH_AUTH_SOCK", "")
+        if not socket:
+            raise NotFoundError(
+                "--ssh: SSH_AUTH_SOCK is not set", "start an ssh-agent, or name its socket: --ssh default=SOCKET"
+            )
+        if not Path(socket).is_socket():
+            raise UsageError(f"--ssh: {socket} is not a socket", "add the key to an ssh-agent, and name its socket")
+        found[name] = socket
+    return found
+
+
+def _read(path: Path) -> SecretBytes:
+    try:
+        return SecretBytes(path.read_bytes())
+    except OSError as error:
+        raise NotFoundError(f"--secret: {path}: {error.strerror}", "src= names the file of the secret") from error
