@@ -124,7 +124,7 @@ def test_the_files_of_a_host_are_found_in_certs_d(tmp_path: Path) -> None:
 def test_a_client_certificate_without_its_key_is_named(tmp_path: Path, lonely: str, other: str) -> None:
     (tmp_path / "example.com").mkdir()
     (tmp_path / "example.com" / lonely).touch()
-    with pytest.raises(UsageError, match=rf"example\.com/{lonely} has no {other} beside it"):
+    with pytest.raises(UsageError, match=rf"example\.com/{lonely} has no matching {other}"):
         load(certificate_directories=[tmp_path]).tls("example.com")
 
 

@@ -88,6 +88,12 @@ def test_a_request_goes_through_its_proxy(slept: list[float]) -> None:
     assert proxy.asked[0].headers["Proxy-Authorization"] == "Basic YWRhOnBAc3M="
 
 
+def test_the_password_of_a_proxy_is_not_in_its_repr() -> None:
+    proxies = Proxies("ada:secret@proxy:1", "socks5://ada:secret@proxy:2")
+    assert "proxy:1" in repr(proxies)
+    assert "secret" not in f"{proxies!r} {proxies}"
+
+
 def test_a_proxy_that_is_down_is_named_without_its_password(slept: list[float]) -> None:
     transport = Transport(Hosts(), "x", proxies=Proxies(http="http://ada:secret@127.0.0.1:1"), sleep=slept.append)
     with pytest.raises(PolyarchError) as caught:

@@ -21,7 +21,7 @@ class Readable(Protocol):
 
 
 class Verifying(Readable, Protocol):
-    """A Readable that checks what it reads, so that nobody needs to hash the same bytes again.
+    """A Readable that checks what it reads, so that its user need not hash the same bytes again.
 
     It returns the last bytes only after it has found size and digest to be right, and raises CorruptError otherwise.
     """

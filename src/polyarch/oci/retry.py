@@ -11,7 +11,7 @@ Result = TypeVar("Result")
 
 
 def is_temporary(error: Exception) -> bool:
-    """Whether an error may be gone at the next attempt, and nobody has tried that yet."""
+    """Whether another attempt may succeed, and has not been made already."""
     return isinstance(error, RegistryError) and error.retryable and not error.exhausted
 
 

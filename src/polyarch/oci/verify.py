@@ -39,11 +39,11 @@ class VerifyingReader:
 
     @property
     def verifies(self) -> Descriptor | None:
-        """See `place.Verifying`."""
+        """Implements `place.Verifying`."""
         return self._descriptor if not self._begun else None
 
     def read(self, size: int = -1, /) -> bytes:
-        """See `place.Readable`."""
+        """Implements `place.Readable`."""
         if size < 0:
             return b"".join(iter(lambda: self.read(_CHUNK), b""))
         if self._finished or size == 0:

@@ -38,7 +38,7 @@ class _VerifiedDownload(VerifyingReader):
         self._wire = wire
 
     def read(self, size: int = -1, /) -> bytes:
-        """See `place.Readable`. Raises a retryable RegistryError instead of CorruptError if a mirror is to blame."""
+        """Implements `place.Readable`. If a mirror is to blame, raises a retryable RegistryError, not CorruptError."""
         try:
             return super().read(size)
         except CorruptError as error:
@@ -63,7 +63,7 @@ class _ResumedDownload:
         self._response: Response | None = self._open()
 
     def read(self, size: int = -1, /) -> bytes:
-        """See `place.Readable`. It never ends before the descriptor's size."""
+        """Implements `place.Readable`. It never ends before the descriptor's size."""
         session = self._wire.session
         return session.retry.call(lambda: self._read(size), session.transport.sleep)
 
@@ -257,7 +257,7 @@ class _Sized:
             self.seek = self._seek
 
     def read(self, size: int = -1, /) -> bytes:
-        """See `place.Readable`. Raises CorruptError if the content is shorter or longer."""
+        """Implements `place.Readable`. Raises CorruptError if the content is shorter or longer."""
         chunk = self._content.read(size)
         self._left -= len(chunk)
         if self._left < 0 or (self._left and not chunk and size):

@@ -105,12 +105,12 @@ class Direct:
         self._context = context
 
     def connect(self, address: Address, timeout: float) -> Stream:
-        """See `Connector`."""
+        """Implements `Connector`."""
         plain = connect_unix(address.path, timeout) if address.path else connect_tcp(address, timeout)
         return plain if self._context is None else secure(plain, self._context, address)
 
     def target(self, host: str, target: str) -> str:
-        """See `Connector`."""
+        """Implements `Connector`."""
         return target
 
 

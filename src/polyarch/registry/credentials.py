@@ -1,7 +1,7 @@
-"""Who one is to a registry: docker's config.json, containers' auth.json and docker's credential helpers.
+"""Stored credentials: docker's config.json, containers' auth.json and docker's credential helpers.
 
-docker-credential-helpers' protocol decides how a helper is asked: `docker-credential-NAME get|store|erase`, the
-request on standard input, JSON or a server's name.
+The protocol of docker-credential-helpers: `docker-credential-NAME get|store|erase` reads a request from standard input,
+JSON or a server's name.
 """
 
 import base64
@@ -14,10 +14,10 @@ import msgspec
 
 from polyarch.errors import PolyarchError, RegistryError, UsageError
 
-# docker.io's key in config.json since before there were registries of version 2.
+# The key of docker.io in config.json, which is older than version 2 of the API.
 DOCKER_KEY = "https://index.docker.io/v1/"
 _DOCKER_HOSTS = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
-# How a helper says that the secret is an identity token, and that it has nothing.
+# What a helper answers as the user if the secret is an identity token, and if it has no credentials.
 _TOKEN_USER = "<token>"
 _NOT_FOUND = "credentials not found in native keychain"
 _HELPER_SECONDS = 60
@@ -38,10 +38,10 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Credentials:
-    """The credentials that a person has stored. Files are read anew for each question; it owns nothing open.
+    """The credentials that a user has stored. Files are read for each call; it keeps nothing open.
 
-    `config_file` is docker's config.json: it is asked first and it alone is written. `others` are read after it,
-    such as containers' auth.json. `search_path` is a PATH for the helper programs.
+    `config_file` is docker's config.json: it is read first, and only it is written. `others` are read after it, such as
+    containers' auth.json. `search_path` is a PATH for the helper programs.
     """
 
     def __init__(self, config_file: Path | None, *, others: Sequence[Path] = (), search_path: str = "") -> None:
@@ -50,9 +50,9 @@ class Credentials:
         self._search_path = search_path
 
     def get(self, host: str, repository: str = "") -> Credential | None:
-        """What is stored for a registry: from the helper that is configured for it, else from the file itself.
+        """The credential for a registry: from the helper that is configured for it, else from the file itself.
 
-        `repository` finds the more exact keys that containers' auth.json may have (host/path). Raises
+        With `repository`, the more specific keys that containers' auth.json may have (host/path) are used, too. Raises
         UsageError for a file that cannot be read, RegistryError for a helper that fails.
         """
         for file in self._files:
@@ -62,7 +62,7 @@ class Credentials:
         return None
 
     def store(self, host: str, credential: Credential) -> str:
-        """Keep a credential, where the configuration says; returns the name of that helper or file.
+        """Store a credential where the configuration says; returns the name of that helper or file.
 
         Raises as `get`, and UsageError if there is no file to write.
         """
@@ -74,7 +74,7 @@ class Credentials:
             user = _TOKEN_USER if credential.identity_token else credential.username
             request = msgspec.json.encode({"ServerURL": key, "Username": user, "Secret": secret})
             self._call(helper, "store", request)
-            # The entry says that there is something; docker writes it empty.
+            # An empty entry, as docker writes it, says that the helper has a credential.
             entry: dict[str, str] = {}
         else:
             pair = f"{credential.username}:{'' if credential.identity_token else credential.password}"
@@ -86,7 +86,7 @@ class Credentials:
         return f"docker-credential-{helper}" if helper else str(file)
 
     def erase(self, host: str) -> bool:
-        """Forget what is stored for a host; False if there was nothing. Raises as `store`."""
+        """Erase the credential for a host; False if there was none. Raises the errors of `store`."""
         file, document = self._writable()
         helper = _helper(document, host)
         found = False
@@ -129,7 +129,7 @@ class Credentials:
         try:
             document = msgspec.json.decode(answer, type=dict[str, Any])
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise RegistryError(f"docker-credential-{helper} gave something that is not JSON") from error
+            raise RegistryError(f"docker-credential-{helper} did not answer with JSON") from error
         user, secret = str(document.get("Username", "")), str(document.get("Secret", ""))
         if not secret:
             return None
@@ -138,7 +138,7 @@ class Credentials:
         return Credential(username=user, password=secret)
 
     def _call(self, helper: str, action: str, request: bytes) -> bytes | None:
-        """A helper's answer, None if it has nothing. The helper runs without a shell, found on the path given."""
+        """A helper's answer, None if it has no credential. It is searched in `search_path` and runs without a shell."""
         import shutil
         import subprocess
 
@@ -154,11 +154,11 @@ class Credentials:
                 [program, action], input=request, capture_output=True, timeout=_HELPER_SECONDS, check=False
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            # The text of TimeoutExpired has no input in it; still only its kind is repeated.
+            # The text of TimeoutExpired does not contain the input. Still, only the kind of error is shown.
             raise RegistryError(f"{name} {action} failed: {type(error).__name__}") from error
         if done.returncode == 0:
             return done.stdout
-        # A `get` that fails says why on standard output; `store` may echo its request, so nothing of it is repeated.
+        # A failing `get` writes the reason to standard output. `store` may echo the secret, so its output is not shown.
         said = done.stdout.decode(errors="replace").strip() if action != "store" else ""
         if action == "get" and said == _NOT_FOUND:
             return None
@@ -166,7 +166,7 @@ class Credentials:
 
 
 def load(config_file: Path | None, *, others: Sequence[Path] = (), search_path: str = "") -> Credentials:
-    """The credentials of docker's config.json and of `others`; nothing is read before it is asked for."""
+    """The credentials of docker's config.json and of `others`. Nothing is read yet."""
     return Credentials(config_file, others=others, search_path=search_path)
 
 
@@ -176,7 +176,7 @@ def server_key(host: str) -> str:
 
 
 def _keys(host: str) -> tuple[str, ...]:
-    """All keys under which clients, old ones too, have kept a host's credentials; the usual one first."""
+    """All keys under which old and new clients store a host's credentials; the usual one first."""
     if host in _DOCKER_HOSTS:
         return (DOCKER_KEY, "docker.io", "index.docker.io", "https://index.docker.io/v1", "registry-1.docker.io")
     schemes = (f"{scheme}://{host}{end}" for scheme in ("https", "http") for end in ("", "/", "/v1/", "/v2/"))
@@ -184,14 +184,14 @@ def _keys(host: str) -> tuple[str, ...]:
 
 
 def _is_of(key: str, host: str) -> bool:
-    """Whether a key is of the host as a whole, in any spelling: what a login replaces and a logout removes."""
+    """Whether a key is for the whole host, in any spelling: a login replaces and a logout removes it."""
     return key in _keys(host) or _means(key, host, any_path=False)
 
 
 def _means(key: str, host: str, *, any_path: bool) -> bool:
-    """Whether a key is a URL of the host. docker drops the path from any key (ConvertToHostname in docker/cli).
+    """Whether a key is a URL of the host. docker ignores the path of any key (ConvertToHostname in docker/cli).
 
-    Without a scheme, a path is dropped only with `any_path`: in containers' auth.json it names a part of the registry.
+    Without a scheme, a path is ignored only with `any_path`: in containers' auth.json it is a part of the registry.
     """
     bare = key.removeprefix("https://").removeprefix("http://")
     return bare.partition("/")[0] == host and (any_path or bare != key)
@@ -209,7 +209,7 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         raw = file.read_bytes()
         if not raw.strip():
-            return {}  # docker takes an empty file for none, and REGISTRY_AUTH_FILE=/dev/null says that there is none
+            return {}  # as in docker; and REGISTRY_AUTH_FILE=/dev/null means that there are no credentials
         document = msgspec.json.decode(raw)
     except (FileNotFoundError, NotADirectoryError):
         return {}
@@ -237,13 +237,13 @@ def _decode(entry: dict[str, Any], key: str) -> Credential | None:
     user, password = str(entry.get("username") or ""), str(entry.get("password") or "")
     if entry.get("auth"):
         try:
-            # Go's decoder passes over line breaks, which `base64` puts in.
+            # Go's decoder skips line breaks, which the program base64 inserts.
             unbroken = str(entry["auth"]).replace("\r", "").replace("\n", "")
             text = base64.b64decode(unbroken, validate=True).decode()
         except (binascii.Error, UnicodeDecodeError) as error:
             raise UsageError(f"the stored credentials for {key} cannot be decoded", "log in again") from error
         user, _, password = text.partition(":")
-        # docker's own files end some passwords with NULs.
+        # In docker's own files some passwords end with NULs.
         password = password.rstrip("\0")
     credential = Credential(
         username=user,
@@ -255,11 +255,11 @@ def _decode(entry: dict[str, Any], key: str) -> Credential | None:
 
 
 def _write(file: Path, document: dict[str, Any]) -> None:
-    """Replace the file atomically. Only its owner can read the new one, from its first moment on."""
+    """Replace the file atomically. From its creation on, only the owner can read the new one."""
     import os
     import tempfile
 
-    target = file.resolve()  # a config.json that is a link into a home under version control stays one
+    target = file.resolve()  # a config.json that is a symlink stays one
     raw = msgspec.json.format(msgspec.json.encode(document), indent=8) + b"\n"
     try:
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

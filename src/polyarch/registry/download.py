@@ -31,7 +31,7 @@ class Download:
         self.size = int(length) if length.isascii() and length.isdigit() else 0
 
     def read(self, size: int = -1, /) -> bytes:
-        """See `place.Readable`. Raises a retryable RegistryError if the connection is cut."""
+        """Implements `place.Readable`. Raises a retryable RegistryError if the connection is cut."""
         return self._response.read(size)
 
     def __enter__(self) -> Self:

@@ -1,7 +1,7 @@
-"""Where a repository is: mirrors, TLS files, plain HTTP; from containers' registries.conf and docker's certs.d.
+"""Where a repository is served, and how: containers' registries.conf with its mirrors, docker's certs.d.
 
-containers-registries.conf(5), version 2, decides how `prefix`, `location` and mirrors rewrite a name; docker's
-"certs.d" decides which files in a directory named after host and port are authorities (.crt) and keys (.cert, .key).
+containers-registries.conf(5), version 2, decides how `prefix`, `location` and mirrors rewrite a name. In docker's
+certs.d, a directory named after host and port has authorities (.crt) and client certificates (.cert, .key).
 """
 
 import ipaddress
@@ -21,7 +21,7 @@ MirrorUse = Literal["all", "digest-only", "tag-only"]
 
 
 class TLS(msgspec.Struct, frozen=True):
-    """One TLS configuration: files with authorities beside the system's, client certificates, and whether to verify."""
+    """One TLS configuration: authorities besides the system's, client certificates and keys, and whether to verify."""
 
     authorities: tuple[str, ...] = ()
     certificates: tuple[tuple[str, str], ...] = ()
@@ -29,7 +29,7 @@ class TLS(msgspec.Struct, frozen=True):
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """One place where a repository is served: `host` is host[:port], `repository` its path there.
+    """One host that serves a repository: `host` is host[:port], `repository` the path there.
 
     `use` says for which names a mirror may be asked.
     """
@@ -44,7 +44,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Mirror(msgspec.Struct, frozen=True):
-    """A `[[registry.mirror]]`."""
+    """A `[[registry.mirror]]` table."""
 
     location: str
     insecure: bool = False
@@ -52,7 +52,7 @@ class Mirror(msgspec.Struct, frozen=True):
 
 
 class RegistryRule(msgspec.Struct, frozen=True, kw_only=True):
-    """A `[[registry]]`: what holds for names below `prefix`."""
+    """A `[[registry]]` table: the settings for names below `prefix`."""
 
     prefix: str
     location: str = ""
@@ -62,14 +62,14 @@ class RegistryRule(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Hosts(msgspec.Struct, frozen=True, kw_only=True):
-    """All that is configured about hosts. `insecure` are host[:port] names, as of a command's `--insecure`."""
+    """All settings about hosts. `insecure` are host[:port] names, such as a command's `--insecure` gives."""
 
     rules: tuple[RegistryRule, ...] = ()
     insecure: frozenset[str] = frozenset()
     certificate_directories: tuple[str, ...] = ()
 
     def endpoints(self, reference: Reference) -> tuple[Endpoint, ...]:
-        """Where the repository is, in the order to ask: mirrors, then the registry itself, which is last.
+        """Where the repository is served, in the order to ask: mirrors first, the registry itself last.
 
         Raises RegistryError if the name is blocked.
         """
@@ -86,7 +86,7 @@ class Hosts(msgspec.Struct, frozen=True, kw_only=True):
         return (*mirrors, _endpoint(_rewrite(name, rule.prefix, rule.location)))
 
     def is_insecure(self, host: str) -> bool:
-        """Whether a host is marked: its certificate is then not verified, and plain HTTP will do."""
+        """Whether a host is marked as insecure: its certificate is not verified, and plain HTTP is allowed."""
         if host in self.insecure:
             return True
         for rule in self.rules:
@@ -98,8 +98,8 @@ class Hosts(msgspec.Struct, frozen=True, kw_only=True):
     def schemes(self, host: str) -> tuple[Scheme, ...]:
         """The schemes to try, in order. More than one only for loopback and for hosts marked insecure.
 
-        A certs.d directory is a statement that the host speaks TLS. A loopback registry is nearly always plain;
-        elsewhere TLS comes first even if its certificate cannot be verified, because it may carry a password.
+        A host with a certs.d directory speaks TLS. A registry on loopback is nearly always plain. Elsewhere TLS comes
+        first, even if the certificate cannot be verified, because a password may be sent.
         """
         insecure = self.is_insecure(host)
         if self._directory(host) is not None and not insecure:
@@ -134,12 +134,12 @@ class Hosts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _pairs(directory: Path) -> tuple[tuple[str, str], ...]:
-    """The client certificates of a certs.d directory with their keys, as docker pairs them: NAME.cert, NAME.key."""
+    """The client certificates of a certs.d directory and their keys, paired as in docker: NAME.cert, NAME.key."""
     found = {suffix: {file.stem for file in directory.glob(f"*{suffix}")} for suffix in (".cert", ".key")}
     for lonely, other in ((".cert", ".key"), (".key", ".cert")):
         for name in sorted(found[lonely] - found[other]):
             raise UsageError(
-                f"{directory / name}{lonely} has no {name}{other} beside it",
+                f"{directory / name}{lonely} has no matching {name}{other}",
                 "a client certificate is NAME.cert, and its key is NAME.key",
             )
     return tuple((f"{directory / name}.cert", f"{directory / name}.key") for name in sorted(found[".cert"]))
@@ -148,10 +148,10 @@ def _pairs(directory: Path) -> tuple[tuple[str, str], ...]:
 def load(
     files: Iterable[Path] = (), certificate_directories: Iterable[Path] = (), insecure: Iterable[str] = ()
 ) -> Hosts:
-    """The hosts of some registries.conf files, later ones winning; files that do not exist say nothing.
+    """The hosts of some registries.conf files; later ones win, and files that do not exist are skipped.
 
-    `certificate_directories` are certs.d directories, the first that has the host wins. Raises UsageError for a
-    file that is not what it should be.
+    `certificate_directories` are certs.d directories; the first that has the host wins. Raises UsageError for a
+    malformed file.
     """
     rules: dict[str, RegistryRule] = {}
     for file in files:
@@ -170,8 +170,8 @@ def load(
 
 
 def parse(text: str, where: str = "registries.conf") -> tuple[RegistryRule, ...]:
-    """The rules of a registries.conf of version 2. Raises UsageError that names `where`."""
-    if _says_nothing(text):
+    """The `[[registry]]` tables of a registries.conf of version 2. Raises UsageError that names `where`."""
+    if _has_no_registry(text):
         return ()
     import tomllib
 
@@ -187,22 +187,22 @@ def parse(text: str, where: str = "registries.conf") -> tuple[RegistryRule, ...]
         raise UsageError(f"{where}: {error}") from error
 
 
-def _says_nothing(text: str) -> bool:
-    """Whether there are only comments and short names, as in the files that distributions ship: no registry.
+def _has_no_registry(text: str) -> bool:
+    """Whether there are only comments and short names, as in the files that distributions ship.
 
-    To read those as TOML would take every command 5 ms.
+    Reading those as TOML would cost every command 5 ms.
     """
     lines = (line.strip() for line in text.splitlines())
     return all(not line or line[0] in '#"' or line == "[aliases]" for line in lines)
 
 
 def of_registry(host: str) -> Endpoint:
-    """The endpoint of a registry as such, for a login."""
+    """The endpoint of a registry without a repository, for a login."""
     return _endpoint(f"{host}/")
 
 
 def is_loopback(host: str) -> bool:
-    """Whether host[:port] names this machine: localhost, 127.0.0.0/8 or ::1, as docker has it."""
+    """Whether host[:port] is this machine: localhost, 127.0.0.0/8 or ::1, as in docker."""
     name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
     if name == "localhost":
         return True
@@ -225,7 +225,7 @@ def _rule(table: dict[str, Any], where: str) -> RegistryRule:
     prefix = table.get("prefix") or table.get("location") or ""
     location = table.get("location") or prefix
     if not isinstance(prefix, str) or not isinstance(location, str):
-        raise UsageError(f"{where}: the prefix and the location of a [[registry]] are texts")
+        raise UsageError(f"{where}: the prefix and the location of a [[registry]] must be strings")
     if not prefix:
         raise UsageError(f"{where}: a [[registry]] has neither prefix nor location")
     only_digests = bool(table.get("mirror-by-digest-only", False))
@@ -261,7 +261,7 @@ def _tables(document: dict[str, Any], key: str, where: str) -> Sequence[dict[str
 
 def _location(text: object) -> str:
     if not isinstance(text, str) or not text or "://" in text:
-        raise msgspec.ValidationError(f"{text!r} is not a location: it reads host[:port][/path], without a scheme")
+        raise msgspec.ValidationError(f"{text!r} is not a location; expected host[:port][/path], without a scheme")
     return text.rstrip("/")
 
 

@@ -57,7 +57,7 @@ class Body:
         return self._content if isinstance(self._content, bytes) else self
 
     def read(self, size: int = -1, /) -> bytes:
-        """See `place.Readable`. Raises PolyarchError where the content's own source fails, which is not the network."""
+        """Implements `place.Readable`. Raises PolyarchError if the content cannot be read, which is not the network."""
         self._begun = True
         assert not isinstance(self._content, bytes)
         try:

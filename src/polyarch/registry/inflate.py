@@ -18,7 +18,7 @@ class Inflated:
         self._inflate = zlib.decompressobj(wbits=31)
 
     def read(self, size: int = -1, /) -> bytes:
-        """See `place.Readable`. Raises RegistryError if this is not a gzip stream."""
+        """Implements `place.Readable`. Raises RegistryError if this is not a gzip stream."""
         if size < 0:
             return b"".join(iter(lambda: self.read(_PIECE), b""))
         while size and not self._inflate.eof:

@@ -15,7 +15,7 @@ class _FixedCredential:
         self._credential = credential
 
     def get(self, host: str, repository: str = "") -> Credential | None:
-        """See `auth.CredentialSource`."""
+        """Implements `auth.CredentialSource`."""
         return self._credential
 
 

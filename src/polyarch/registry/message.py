@@ -261,7 +261,7 @@ def _read_line(reader: BufferedReader) -> bytes:
 
 
 def _chunk_line(reader: BufferedReader) -> bytes:
-    """A line of the chunk framing. Here nobody allows a bare LF, and to disagree about one is an attack."""
+    """A line of the chunk framing. A bare LF is an error here: peers that read it differently can be attacked."""
     line = _read_line(reader)
     if not line.endswith(b"\r\n"):
         raise CutError(f"a chunk of the response begins or ends with {line[:40]!r}")

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from polyarch.oci.urls import authority
+from polyarch.oci.urls import authority, redact
 from polyarch.registry.hosts import is_loopback
 
 
@@ -16,6 +16,12 @@ class Proxies(msgspec.Struct, frozen=True):
     https: str = ""
     bypass: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        http, https = redact(_url(self.http)), redact(_url(self.https))
+        return f"Proxies(http={http!r}, https={https!r}, bypass={self.bypass!r})"
+
+    __str__ = __repr__
+
     def of(self, url: str) -> str:
         """The proxy for a URL; empty for none. Loopback is never reached through one."""
         parts = urlsplit(url)
@@ -23,7 +29,11 @@ class Proxies(msgspec.Struct, frozen=True):
         proxy = self.https if parts.scheme == "https" else self.http
         if not proxy or is_loopback(authority(url)) or any(_matches(host, port, rule) for rule in self.bypass):
             return ""
-        return proxy if "://" in proxy else f"http://{proxy}"
+        return _url(proxy)
+
+
+def _url(proxy: str) -> str:
+    return proxy if "://" in proxy or not proxy else f"http://{proxy}"
 
 
 def _matches(host: str, port: int | None, rule: str) -> bool:

@@ -20,7 +20,7 @@ class Response:
     """A response. Its user closes it, best with `with`; if much of it was not read, that closes the connection.
 
     `url` is the one that answered, after redirects; `mirror` the mirror that was asked, empty for the registry itself;
-    `exhausted` says that the request was retried in vain, so that nobody retries it again.
+    `exhausted` says that the request was retried in vain, so that callers do not retry it again.
     """
 
     def __init__(self, raw: RawResponse, url: str) -> None:

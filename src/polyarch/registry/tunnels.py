@@ -68,11 +68,11 @@ class Forwarded:
         self._link = link
 
     def connect(self, address: Address, timeout: float) -> Stream:
-        """See `Connector`."""
+        """Implements `Connector`."""
         return self._link.connect(timeout)
 
     def target(self, host: str, target: str) -> str:
-        """See `Connector`."""
+        """Implements `Connector`."""
         return f"http://{host}{target}"
 
 
@@ -87,7 +87,7 @@ class Tunnelled:
         self._context = context
 
     def connect(self, address: Address, timeout: float) -> Stream:
-        """See `Connector`."""
+        """Implements `Connector`."""
         stream = self._link.connect(timeout)
         try:
             self._open(stream, address)
@@ -127,7 +127,7 @@ class Tunnelled:
             raise ProxyError(f"it answered HTTP status {status}")
 
     def target(self, host: str, target: str) -> str:
-        """See `Connector`."""
+        """Implements `Connector`."""
         return target
 
 
@@ -152,7 +152,7 @@ class Socks:
         self._context = context
 
     def connect(self, address: Address, timeout: float) -> Stream:
-        """See `Connector`."""
+        """Implements `Connector`."""
         import socks
 
         try:
@@ -178,7 +178,7 @@ class Socks:
         return plain if self._context is None else secure(plain, self._context, address)
 
     def target(self, host: str, target: str) -> str:
-        """See `Connector`."""
+        """Implements `Connector`."""
         return target
 
 

@@ -95,7 +95,7 @@ class Blobs:
             return self._scratch.fresh()
 
     def all(self) -> Iterator[tuple[Digest, os.stat_result]]:
-        """Every file that has a digest for a name. What is no blob is left out: `verify` speaks of it."""
+        """Every file that has a digest for a name. Other files are skipped; `verify` reports them."""
         for algorithm in sorted(os.listdir(self.layout.blobs)):
             with os.scandir(f"{self.layout.blobs}/{algorithm}") as entries:
                 for entry in entries:
