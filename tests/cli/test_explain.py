@@ -151,8 +151,10 @@ def test_what_a_build_would_do_is_told_without_doing_it(
 
 def test_a_build_that_failed_is_told_too(build: Callable[..., Any], polyarch: Program, tmp_path: Path) -> None:
     build()
-    failed = build(status=1, Dockerfile=DOCKERFILE + "RUN false\n")
-    assert "exit code: 1" in failed["RUN false"]["error"]
+    build(status=1, Dockerfile=DOCKERFILE + "RUN false\n")
+    # The platform that fails first has the error. The other one may be canceled before it fails.
+    failed = [step for step in polyarch("explain", "--json", "app").json()["steps"] if "RUN false" in step["name"]]
+    assert any("exit code: 1" in step.get("error", "") for step in failed)
     assert "failed" in polyarch("explain", "app").stdout
 
 

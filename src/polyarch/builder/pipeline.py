@@ -252,7 +252,7 @@ class _Build:
         """The plans whose layers are all there, with them."""
         targets = dict.fromkeys(layer for one in plans for layer in one.layers)
         recorder = Recorder(self._graph, self._emit)
-        self._performer.foresee(targets)
+        self._performer.prefetch(targets)
         results: Mapping[VertexId, Result]
         errors: Mapping[str, PolyarchError] = {}
         try:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from polyarch import progress
+from polyarch.builder.perform.environment import StepEnvironment
 from polyarch.builder.plan.gostrings import quoted
-from polyarch.builder.request.secrets import Secrets
 from polyarch.builder.vertices import RunCommand, RunMount, VertexId
 from polyarch.contents.filesystem import Filesystems
 from polyarch.contents.layer import Layer
@@ -21,7 +21,6 @@ from polyarch.secret import Variables
 
 if TYPE_CHECKING:
     from polyarch.sandbox import Sandbox
-    from polyarch.store import Store
 
 _TAIL = 4096  # bytes of output that an error repeats: enough to see why, little enough to read
 
@@ -29,29 +28,25 @@ _ABOUT = 200  # characters of a command by which `buildx du` knows its layer
 
 
 class Runner:
-    """Performs RUN. It owns nothing: the sandbox and the store are its caller's.
+    """Performs RUN. It owns nothing: the sandbox and the store are the caller's.
 
-    `proxies` are variables that reach a process without being part of its cache key. `wait` calls what it is given
-    until that returns True, without holding up other work. `shared` are the ids of cache mounts that steps for other
-    architectures use too.
+    `wait` calls its argument until that returns True, and lets other work run meanwhile. `shared` are the ids of cache
+    mounts that steps for other architectures use, too.
     """
 
     def __init__(
         self,
-        store: "Store",
+        environment: StepEnvironment,
         filesystems: Filesystems,
-        sandbox: "Callable[[], Sandbox]",
-        secrets: Secrets,
-        proxies: Mapping[str, str],
+        sandbox: "Sandbox",
         emit: progress.Emit,
         wait: Callable[[Callable[[], bool]], None],
         shared: Collection[str] = (),
     ) -> None:
-        self._store = store
+        self._settings = environment.settings
+        self._store = environment.store
         self._filesystems = filesystems
         self._sandbox = sandbox
-        self._secrets = secrets
-        self._proxies = proxies
         self._emit = emit
         self._wait = wait
         self._shared = shared
@@ -63,10 +58,8 @@ class Runner:
         key: str,
         base: Stack | None,
         sources: Mapping[VertexId, "Stack | Path | None"],
-        created: str,
     ) -> Layer:
-        """The layer that the process leaves. Raises BuildError with its last words if it fails."""
-        sandbox = self._sandbox()
+        """The layer with the changes of the process. Raises BuildError with its last output if it fails."""
         lowers = self._filesystems.lowers(layers_of(base))
         tail = bytearray()
 
@@ -93,14 +86,14 @@ class Runner:
                 insecure=vertex.insecure,
                 for_build=True,
             )
-            with sandbox.rootfs(lowers, str(snapshot.path), str(snapshot.work)) as root:
-                status = sandbox.run(process, root, platform=vertex.platform, stdout=output(1), stderr=output(2))
+            with self._sandbox.rootfs(lowers, str(snapshot.path), str(snapshot.work)) as root:
+                status = self._sandbox.run(process, root, platform=vertex.platform, stdout=output(1), stderr=output(2))
             if status:
                 raise _failure(vertex, status, bytes(tail))
             _leave_system_directories(snapshot.path, lowers, vertex.epoch or 0)
             notes = tuple(self._left_behind(vertex, mounts, since))
             snapshot.commit()
-        return Layer(created=created, snapshot=key, notes=notes)
+        return Layer(created=self._settings.created, snapshot=key, notes=notes)
 
     def _left_behind(self, vertex: RunCommand, mounts: Sequence[Mount], since: int) -> Iterator[tuple[str, str]]:
         """What is to be said of binaries in caches that steps for other architectures use too."""
@@ -122,7 +115,7 @@ class Runner:
     def _hidden(self, given: Sequence[str], secret: Mapping[str, str]) -> Variables:
         """The proxies, unless the step sets its own, and the secrets that it takes as variables."""
         names = {pair.partition("=")[0] for pair in given}
-        extra = {name: value for name, value in self._proxies.items() if name not in names}
+        extra = {name: value for name, value in self._settings.proxies.items() if name not in names}
         return Variables({**extra, **secret})
 
     def _mounts(
@@ -157,7 +150,7 @@ class Runner:
             lowers: Sequence[str] = [str(found)]
         else:
             lowers = self._filesystems.lowers(layers_of(found))
-        root = held.enter_context(self._sandbox().rootfs(lowers))
+        root = held.enter_context(self._sandbox.rootfs(lowers))
         path = _inside(root, mount.path)
         return Bind(path, mount.target, mount.read_only)
 
@@ -187,7 +180,7 @@ class Runner:
         return held.enter_context(self._store.caches.open(mount.id, mount.sharing, fill, self._wait))
 
     def _secret(self, mount: RunMount, platform: Platform, env: dict[str, str]) -> list[Mount]:
-        content = self._secrets.content(mount.id, platform)
+        content = self._settings.secrets.content(mount.id, platform)
         if content is None:
             if mount.required:
                 raise NotFoundError(
@@ -207,7 +200,7 @@ class Runner:
     def _agent(self, mount: RunMount, number: int, env: dict[str, str], held: ExitStack) -> list[Mount]:
         from polyarch.builder.perform.agent import AgentSocket
 
-        socket = self._secrets.sockets.get(mount.id or "default")
+        socket = self._settings.secrets.sockets.get(mount.id or "default")
         if socket is None:
             if mount.required:
                 raise NotFoundError(

@@ -30,7 +30,7 @@ _SELECTION = "selection"
 BeforeHashing = Callable[[CopyFiles, Arrangement], None]
 
 
-class Selection(msgspec.Struct, frozen=True):
+class CopySelection(msgspec.Struct, frozen=True):
     """What a copy takes. Selections of one `name` are equal.
 
     `local` is the copy of its local sources alone, None if all sources are stages. `arrangement` is that copy arranged
@@ -67,12 +67,12 @@ class SelectionCache:
         self._sources = sources
         self._store = store
         self._arrangements = arrangements
-        self._selections: dict[_Question, Selection] = {}
-        self._by_name: dict[str, Selection] = {}
+        self._selections: dict[_Question, CopySelection] = {}
+        self._by_name: dict[str, CopySelection] = {}
 
     def select(
         self, vertex: CopyFiles, inputs: Mapping[VertexId, str], before_hashing: BeforeHashing | None = None
-    ) -> Selection:
+    ) -> CopySelection:
         """The selection of a copy; `inputs` are the cache keys of its inputs. Raises NotFoundError."""
         copy = msgspec.structs.replace(vertex, base=NOTHING, accounts=NOTHING)
         question = _Question(copy, tuple(key_of(part.source, inputs) for part in vertex.parts))
@@ -92,7 +92,7 @@ class SelectionCache:
 
     def _unchanged_or_read(
         self, vertex: CopyFiles, keys: Sequence[str], before_hashing: BeforeHashing | None
-    ) -> Selection:
+    ) -> CopySelection:
         contexts = self._contexts(vertex)
         if len(contexts) != len(vertex.parts):
             return self._read(vertex, keys, before_hashing)
@@ -100,7 +100,7 @@ class SelectionCache:
         row = f"{VERSION} {copy_id(vertex)} {[str(context.root) for context in contexts]}"
         remembered = _decode(cache.get(_SELECTION, row))
         if remembered is not None and remembered.signatures == tuple(context.signature() for context in contexts):
-            return Selection(remembered.name, vertex)
+            return CopySelection(remembered.name, vertex)
         selection = self._read(vertex, keys, before_hashing)
         signatures = tuple(context.signature() for context in contexts)
         # A context has no signature while one of its files is too young to trust its stat.
@@ -113,7 +113,7 @@ class SelectionCache:
         found = [self._graph.vertices[part.source] for part in vertex.parts if part.source]
         return [self._sources.context(source) for source in found if isinstance(source, Context)]
 
-    def _read(self, vertex: CopyFiles, keys: Sequence[str], before_hashing: BeforeHashing | None) -> Selection:
+    def _read(self, vertex: CopyFiles, keys: Sequence[str], before_hashing: BeforeHashing | None) -> CopySelection:
         """Select by looking at the files."""
         digest = hashlib.sha256()
         chosen = []
@@ -124,7 +124,7 @@ class SelectionCache:
             else:
                 chosen.append(part)
         if not chosen:
-            return Selection(digest.hexdigest())
+            return CopySelection(digest.hexdigest())
         local = msgspec.structs.replace(vertex, parts=tuple(chosen))
         arrangement, exact = self._arranged(local)
         if exact and before_hashing is not None and len(chosen) == len(vertex.parts):
@@ -132,7 +132,7 @@ class SelectionCache:
         digest.update(arrangement.fingerprint(times=False).encode())
         if exact and len(chosen) == len(vertex.parts) and not any(part.unpack for part in vertex.parts):
             self._arrangements.add(local, arrangement.sources, None, arrangement)
-        return Selection(digest.hexdigest(), local, arrangement)
+        return CopySelection(digest.hexdigest(), local, arrangement)
 
     def _arranged(self, vertex: CopyFiles) -> tuple[Arrangement, bool]:
         """A copy of local sources arranged on an empty base, and whether it is possible there.

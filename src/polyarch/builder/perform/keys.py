@@ -1,0 +1,71 @@
+"""The cache key of each vertex: a digest of its fields, in which the keys of its inputs stand for their ids."""
+
+import hashlib
+from collections.abc import Mapping
+
+import msgspec
+
+from polyarch.builder import encoding
+from polyarch.builder.perform.copy.performer import CopyPerformer
+from polyarch.builder.perform.environment import VERSION, StepEnvironment, key_of
+from polyarch.builder.vertices import (
+    NOTHING,
+    Context,
+    CopyFiles,
+    Git,
+    Http,
+    MakeDirectory,
+    RunCommand,
+    Stacked,
+    Vertex,
+    VertexId,
+    tag,
+)
+
+
+class CacheKeys:
+    """Computes keys; it records nothing. What a URL or a repository has now is asked of its server."""
+
+    def __init__(self, environment: StepEnvironment, copies: CopyPerformer) -> None:
+        self._environment = environment
+        self._copies = copies
+
+    def key(self, vertex: Vertex, inputs: Mapping[VertexId, str], selection: str = "") -> str:
+        """The key of a vertex; `inputs` are the keys of its inputs, `selection` is what a copy takes.
+
+        Raises what fetching raises.
+        """
+        parts = [VERSION, tag(vertex), *self._parts(vertex, inputs, selection)]
+        return f"sha256:{hashlib.sha256(encoding.to_json(parts)).hexdigest()}"
+
+    def _parts(self, vertex: Vertex, inputs: Mapping[VertexId, str], selection: str) -> list[object]:
+        match vertex:
+            case Context():
+                # The files that matter are in the keys of the vertices that copy them.
+                return [vertex.name]
+            case CopyFiles():
+                rest = msgspec.structs.replace(vertex, base=NOTHING, accounts=NOTHING, parts=())
+                return [rest, key_of(vertex.base, inputs), key_of(vertex.accounts, inputs), selection]
+            case MakeDirectory():
+                return [msgspec.structs.replace(vertex, base=NOTHING), key_of(vertex.base, inputs)]
+            case Stacked():
+                return [key_of(vertex.below, inputs), key_of(vertex.layers, inputs)]
+            case RunCommand():
+                return self._run_parts(vertex, inputs)
+            case Http():
+                return [self._environment.downloads.fetch(vertex.url, vertex.checksum).digest]
+            case Git():
+                # A commit is the same wherever it is fetched from, but .git has the URL in it.
+                url = vertex.url if vertex.keep_git_directory else ""
+                commit = self._environment.repositories.commit(vertex)
+                return [commit, msgspec.structs.replace(vertex, url=url, ref="")]
+        return [vertex]
+
+    def _run_parts(self, vertex: RunCommand, inputs: Mapping[VertexId, str]) -> list[object]:
+        mounts = [msgspec.structs.replace(mount, source=NOTHING) for mount in vertex.mounts]
+        # As in BuildKit, a RUN depends on the names of its extra hosts, and not on their addresses.
+        hosts = tuple((name, "") for name, _ in vertex.settings.hosts)
+        settings = msgspec.structs.replace(vertex.settings, hosts=hosts)
+        bare = msgspec.structs.replace(vertex, base=NOTHING, mounts=(), settings=settings)
+        sources = [self._copies.mounted(mount.source, mount.path, inputs) for mount in vertex.mounts]
+        return [bare, mounts, sources, key_of(vertex.base, inputs)]

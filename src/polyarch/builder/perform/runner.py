@@ -1,0 +1,95 @@
+"""The sandbox of a build, made when the first RUN needs it, and a runner for each step."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from polyarch import progress
+from polyarch.builder.perform.environment import StepEnvironment
+from polyarch.builder.solve import Outside
+from polyarch.builder.vertices import BuildGraph
+from polyarch.contents.filesystem import Filesystems
+from polyarch.errors import CancelledError
+
+if TYPE_CHECKING:
+    from polyarch.builder.perform.run import Runner
+    from polyarch.sandbox import Sandbox
+
+# Seconds between attempts to take a lock that another process holds: waiting for a flock cannot be cancelled.
+_PAUSE = 0.01
+
+
+class Runners:
+    """Gives each step of a build its `Runner`. Owns their one sandbox, until `close`; safe from many threads.
+
+    A build without RUN imports neither of the two. `stopped` returns whether the build was cancelled or closed.
+    """
+
+    def __init__(
+        self,
+        graph: BuildGraph,
+        environment: StepEnvironment,
+        filesystems: Filesystems,
+        emit: progress.Emit,
+        stopped: Callable[[], bool],
+    ) -> None:
+        self._graph = graph
+        self._environment = environment
+        self._filesystems = filesystems
+        self._emit = emit
+        self._stopped = stopped
+        self._lock = threading.Lock()
+        self._sandbox: Sandbox | None = None
+        self._failure: Exception | None = None
+        # The ids of the cache mounts that steps for several architectures share.
+        self._shared: frozenset[str] | None = None
+
+    def runner(self, outside: Outside) -> "Runner":
+        """A runner for one step, which waits for others in `with outside():`. Raises PolyarchError."""
+        from polyarch.builder.perform.run import Runner
+
+        def wait(attempt: Callable[[], bool]) -> None:
+            """Call `attempt` until it returns True."""
+            with outside():
+                while not attempt():
+                    if self._stopped():
+                        raise CancelledError
+                    time.sleep(_PAUSE)
+
+        sandbox, shared = self._made()
+        return Runner(self._environment, self._filesystems, sandbox, self._emit, wait, shared)
+
+    def _made(self) -> "tuple[Sandbox, frozenset[str]]":
+        from polyarch.builder.perform.shared_caches import shared
+        from polyarch.sandbox import Sandbox
+
+        with self._lock:
+            # Each step that needs the sandbox gets the error of the first attempt, and not one of a second attempt.
+            if self._failure is not None:
+                raise self._failure
+            if self._sandbox is None:
+                try:
+                    directory = self._environment.scratch / "sandbox"
+                    directory.mkdir()
+                    emulators = self._environment.store.layout.emulators
+                    self._sandbox = Sandbox(directory, self._environment.settings.search_path, emulators)
+                except Exception as error:
+                    self._failure = error
+                    raise
+            if self._shared is None:
+                self._shared = shared(self._graph.vertices.values())
+            return self._sandbox, self._shared
+
+    def cancel(self) -> None:
+        """End the processes that run."""
+        with self._lock:
+            if self._sandbox is not None:
+                self._sandbox.cancel()
+
+    def close(self) -> None:
+        """Undo the mounts of the sandbox."""
+        with self._lock:
+            if self._sandbox is not None:
+                self._sandbox.close()
+                self._sandbox = None
