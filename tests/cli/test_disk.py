@@ -75,7 +75,7 @@ def test_du_shows_what_its_filters_let_through(filled: Program, condition: str, 
 
 
 def test_a_filter_that_is_unknown_names_those_there_are(filled: Program) -> None:
-    assert "there are id=ID" in filled.fails("buildx", "du", "--filter", "colour=red").stderr
+    assert "filters: id=ID" in filled.fails("buildx", "du", "--filter", "colour=red").stderr
 
 
 def test_du_verbose_says_all(filled: Program) -> None:
@@ -146,7 +146,7 @@ def test_where_the_limit_comes_from(
 def test_a_limit_that_is_none_is_an_error_that_says_what_is_one(tmp_path: Path, word: str) -> None:
     with pytest.raises(UsageError) as caught:
         limits.cache_limit(None, word, [], tmp_path)
-    assert caught.value.message == f"POLYARCH_CACHE_LIMIT is {word!r}"
+    assert caught.value.message == f"invalid POLYARCH_CACHE_LIMIT: {word!r}"
     assert "20GB" in (caught.value.hint or "")
 
 

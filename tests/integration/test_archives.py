@@ -231,7 +231,7 @@ class TestArchives:
         polyarch("save", "-o", tmp_path / "nameless.tar", digest)
         loaded = fresh("load", "-i", tmp_path / "nameless.tar")
         assert loaded.stdout == f"Loaded image ID: {digest}\n"
-        assert f"'images -a' lists an image without a name; polyarch tag {digest} NAME" in loaded.stderr
+        assert f"'polyarch images -a' lists unnamed images; 'polyarch tag {digest} NAME'" in loaded.stderr
         assert "'images -a'" not in polyarch("load", "-i", tmp_path / "nameless.tar").stderr, "it has a name there"
 
     def test_a_name_that_is_none_is_a_warning(self, fresh: Program, tmp_path: Path) -> None:

@@ -170,5 +170,5 @@ class TestBadWords:
         assert "podman save localhost/app:2 | polyarch load" in stored.stderr
         assert "is pushed to a registry" in polyarch.fails("manifest", "push", app, "oci-archive:app.tar").stderr
         assert "nothing to annotate" in polyarch.fails("manifest", "annotate", app, "linux/amd64").stderr
-        assert "no entry of the list is named" in polyarch.fails("manifest", "annotate", "--arch", "arm", app).stderr
+        assert "missing entry of the list" in polyarch.fails("manifest", "annotate", "--arch", "arm", app).stderr
         assert digest in polyarch.fails("manifest", "remove", app, digest).stderr

@@ -1,1 +1,1 @@
-"""The command line: words in, one call of a room below, words out. The only room that reads the environment."""
+"""The command line: parses arguments, calls one function below, prints the result. Only it reads the environment."""

@@ -1,4 +1,4 @@
-"""`--format` for lists: a table by default, `json`, a template, or `table` with a template, as docker has them."""
+"""Docker's `--format` of lists and documents: a table (default), `json`, a template, or `table` with a template."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -11,7 +11,10 @@ Row = Mapping[str, Any]
 
 
 def show(form: str | None, rows: Iterable[Row], default: Callable[[], str], titles: Mapping[str, str]) -> None:
-    """Print `rows` as `form` says; with none, what `default` makes."""
+    """Print `rows` in the format `form`; without one, print the result of `default`.
+
+    `titles` are column titles by field; a field that is not there is its own title.
+    """
     if not form or form == "table":
         click.echo(default(), nl=False)
         return
@@ -33,7 +36,10 @@ def show(form: str | None, rows: Iterable[Row], default: Callable[[], str], titl
 
 
 def show_document(form: str | None, documents: Sequence[Any], *, always_list: bool = True) -> None:
-    """Print documents as JSON indented by four, as docker's inspect does, or each through a template."""
+    """Print documents as JSON indented by four, as docker inspect does, or each with a template.
+
+    Without `always_list`, only the first document is printed, and not as a list.
+    """
     import msgspec
 
     if form and form != "json":
@@ -46,3 +52,17 @@ def show_document(form: str | None, documents: Sequence[Any], *, always_list: bo
     shown: Any = documents if always_list else documents[0]
     raw = msgspec.json.encode(shown)
     click.echo(raw if form == "json" else msgspec.json.format(raw, indent=4))
+
+
+def since(created: str) -> str:
+    """How long ago a time in RFC 3339 was, as docker prints it: `2 hours ago`; `N/A` for any other text."""
+    import calendar
+    import time
+
+    from polyarch.render import text
+
+    try:
+        moment = calendar.timegm(time.strptime(created[:19], "%Y-%m-%dT%H:%M:%S"))
+    except ValueError:
+        return "N/A"
+    return text.age(max(time.time() - moment, 0))

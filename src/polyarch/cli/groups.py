@@ -1,4 +1,4 @@
-"""Groups of commands that import a command's module only when the command is used."""
+"""Command groups that import the module of a command only when it is used."""
 
 import importlib
 from collections.abc import Iterator, Mapping
@@ -8,15 +8,15 @@ import click
 
 from polyarch.errors import UsageError
 
-# Section title → command name → (module and attribute, the line that the help shows).
+# Section title → command name → (module and attribute, summary for the help).
 Sections = Mapping[str, Mapping[str, tuple[str, str]]]
 
 SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
-# Commands of docker's that manage what is not here, by the group and the name.
+# Commands of docker that Polyarch does not have, by group and name, with the reason.
 _CONTAINERS = "there is no daemon that keeps containers: 'polyarch run' runs one in the foreground and removes it"
-_BUILDERS = "there are no builders to manage: 'polyarch build' builds by itself, for every platform"
-_OF_DOCKER = {
+_BUILDERS = "there are no builders to manage: 'polyarch build' builds directly, for every platform"
+_DOCKER_COMMANDS = {
     **{
         f"polyarch {name}": _CONTAINERS
         for name in "attach container cp create exec kill logs ps restart rm start stop wait".split()
@@ -26,7 +26,7 @@ _OF_DOCKER = {
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are named in a table. The help is written from the table alone."""
+    """A group with a table of its commands. The help needs only the table."""
 
     def __init__(self, *arguments: Any, sections: Sections, **settings: Any) -> None:
         settings.setdefault("context_settings", SETTINGS)
@@ -36,7 +36,7 @@ class LazyGroup(click.Group):
         self.sections = sections
 
     def entries(self) -> Iterator[tuple[str, str, str]]:
-        """Every command: its name, where it is, what it does."""
+        """Every command: its name, its target (see `load`) and its summary."""
         for section in self.sections.values():
             for name, (target, summary) in section.items():
                 yield name, target, summary
@@ -64,8 +64,8 @@ class LazyGroup(click.Group):
 
         names = self.list_commands(ctx)
         close = get_close_matches(name, names, n=3)
-        if known := _OF_DOCKER.get(f"{ctx.info_name} {name}"):
-            hint = known
+        if reason := _DOCKER_COMMANDS.get(f"{ctx.info_name} {name}"):
+            hint = reason
         elif close:
             hint = f"did you mean {' or '.join(f'{ctx.command_path} {match}' for match in close)}?"
         else:
@@ -79,12 +79,12 @@ class LazyGroup(click.Group):
                 formatter.write_dl([(f"{name:{longest}}", summary) for name, (_, summary) in section.items()])
 
 
-# What Go's strconv.ParseBool takes, so what docker's flags take.
+# The values of Go's strconv.ParseBool, which docker's flags accept.
 _BOOLEANS = {"1": True, "t": True, "true": True, "0": False, "f": False, "false": False}
 
 
 def _plain_flags(command: click.Command, words: list[str]) -> list[str]:
-    """The words with docker's `--pull=false` as click has it: the flag, its opposite, or nothing."""
+    """Rewrite docker's `--pull=false` for click: as the flag, its opposite, or nothing."""
     flags = {
         name: option
         for option in command.params
@@ -96,10 +96,10 @@ def _plain_flags(command: click.Command, words: list[str]) -> list[str]:
         if word == "--" or not (word.startswith("-") or command.context_settings.get("allow_interspersed_args", True)):
             return result + words[position:]
         name, equals, value = word.partition("=")
-        wanted = _BOOLEANS.get(value.lower()) if equals and name in flags else None
-        if wanted is None:
+        enabled = _BOOLEANS.get(value.lower()) if equals and name in flags else None
+        if enabled is None:
             result.append(word)
-        elif wanted:
+        elif enabled:
             result.append(name)
         else:
             result += flags[name].secondary_opts[:1]
@@ -107,7 +107,7 @@ def _plain_flags(command: click.Command, words: list[str]) -> list[str]:
 
 
 def load(target: str) -> click.Command:
-    """The command that `module:attribute` names, a module of cli/commands."""
+    """The command that `target`, `module:attribute`, names. The module is one of cli/commands."""
     module, _, attribute = target.partition(":")
     command = getattr(importlib.import_module(f"polyarch.cli.commands.{module}"), attribute)
     assert isinstance(command, click.Command)

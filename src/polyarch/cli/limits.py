@@ -1,4 +1,4 @@
-"""How large the cache may become: what a flag, the environment or a configuration file says, in this order."""
+"""The size limit of the cache: from a flag, the environment or a configuration file, in this order."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,11 +8,14 @@ from polyarch.buildflags import size
 from polyarch.errors import PolyarchError, UsageError
 from polyarch.store.growth import disk_size
 
-_HINT = "a limit is a size as 20GB, a share of the disk as 10%, or 'none'"
+_HINT = "expected a size such as 20GB, a share of the disk such as 10%, or 'none'"
 
 
 def cache_limit(flag: str | None, variable: str, files: Iterable[Path], root: Path) -> int | Literal["default"] | None:
-    """The limit in bytes, None for no limit. Raises UsageError, PolyarchError for a file that cannot be read."""
+    """The limit in bytes, None for no limit, "default" if none is set.
+
+    Raises UsageError for an invalid limit, PolyarchError for a file that cannot be read.
+    """
     if flag:
         return _parsed(flag, "--cache-limit", root)
     if variable:
@@ -36,10 +39,10 @@ def _parsed(word: str, where: str, root: Path) -> int | None:
         else:
             limit = size.bytes_of(word)
     except (UsageError, ValueError, OverflowError):
-        raise UsageError(f"{where} is {word!r}", _HINT) from None
+        raise UsageError(f"invalid {where}: {word!r}", _HINT) from None
     if limit <= 0:
-        # BuildKit takes 0 for no limit; others would expect an empty cache.
-        raise UsageError(f"{where} is {word!r}", f"{_HINT}; 'polyarch system prune --all' empties the cache")
+        # To BuildKit 0 means no limit; users of other tools would expect an empty cache.
+        raise UsageError(f"invalid {where}: {word!r}", f"{_HINT}; 'polyarch system prune --all' empties the cache")
     return limit
 
 
@@ -47,11 +50,11 @@ def _configured(file: Path) -> str | None:
     import tomllib
 
     try:
-        found = tomllib.loads(file.read_text(encoding="utf-8"))
+        settings = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise PolyarchError(f"{file} cannot be read: {error}", 'it is TOML, as in: cache_limit = "20GB"') from error
-    unknown = sorted(set(found) - {"cache_limit"})
+        raise PolyarchError(f"cannot read {file}: {error}", 'expected TOML, such as: cache_limit = "20GB"') from error
+    unknown = sorted(set(settings) - {"cache_limit"})
     if unknown:
-        raise PolyarchError(f"{file} sets {unknown[0]!r}, which is unknown", "there is: cache_limit")
-    word = found.get("cache_limit")
+        raise PolyarchError(f"unknown setting {unknown[0]!r} in {file}", "known settings: cache_limit")
+    word = settings.get("cache_limit")
     return None if word is None else str(word)

@@ -1,15 +1,15 @@
-"""The entry point. It answers `--version` before anything is imported: click alone would make it four times slower."""
+"""The entry point. Prints `--version` before it imports anything: click alone would make that four times slower."""
 
 import gc
 import sys
 
-# Net new objects before the youngest are looked through. Python's 700 let a command that lives for a moment spend a
-# tenth of it on looking for cycles among what it imports; a long one holds thousands of entries, which make none.
+# New objects before a collection of the youngest generation. With Python's default of 700, a short command spends a
+# tenth of its time searching its imports for cycles; a long one holds thousands of entries without cycles.
 _YOUNG = 50_000
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the program with these arguments (those of the process where None); gives its exit status."""
+    """Run the program with these arguments (None: those of the process). Returns the exit status."""
     words = sys.argv[1:] if arguments is None else arguments
     if None in (sys.stdin, sys.stdout, sys.stderr):
         _open_streams()
@@ -28,9 +28,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _open_streams() -> None:
-    """Open what was closed of the standard streams (`>&-`) on /dev/null, as programs in Go do.
+    """Open closed standard streams (`>&-`) on /dev/null, as Go programs do.
 
-    Else the next file that is opened, a blob of the store perhaps, would have the number of standard output.
+    Otherwise the next file that is opened, such as a blob in the store, would get the number of standard output.
     """
     import os
 
@@ -42,9 +42,9 @@ def _open_streams() -> None:
 
 
 def _leave(status: int) -> None:
-    """End the process at once: all owners have cleaned up, and taking the interpreter apart would cost 15 ms more.
+    """End the process at once: all owners have cleaned up, and finalizing the interpreter would take 15 ms more.
 
-    Output that cannot be written any more makes a failure of success; an error of it has been told already.
+    If standard output cannot be flushed, a success becomes a failure; any other error has been reported already.
     """
     import os
 

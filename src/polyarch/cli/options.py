@@ -45,9 +45,13 @@ def progress(function: F) -> F:
 
 def format_(function: F) -> F:
     """`-f/--format`."""
-    return click.option("-f", "--format", "form", metavar="FORMAT", help="'json', or a Go template")(function)
+    return click.option("-f", "--format", "form", metavar="FORMAT", help="Output format: json or a Go template")(
+        function
+    )
 
 
 def insecure(function: F) -> F:
     """`--insecure`."""
-    return click.option("--insecure", is_flag=True, help="Allow plain HTTP and unverified certificates")(function)
+    return click.option("--insecure", is_flag=True, help="Allow plain HTTP and unverified certificates for registries")(
+        function
+    )

@@ -1,4 +1,4 @@
-"""What one command works with: the environment, the store, the registries, the terminal."""
+"""What a command works with: the environment, the store, the registries, the terminal."""
 
 import contextlib
 import sys
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Session:
-    """Opens things when a command first asks for them; it owns them, and closes them when the command ends."""
+    """Opens the store and the registries on first use. It owns them, and closes them when the command ends."""
 
     def __init__(self, environment: "Environment", *, root: Path | None, debug: bool) -> None:
         self.environment = environment
@@ -34,7 +34,7 @@ class Session:
         self._resources = contextlib.ExitStack()
         self._store: Store | None = None
         self._registries: dict[bool, Registry] = {}
-        # What --cache-limit says.
+        # The value of --cache-limit.
         self.chosen_limit: str | None = None
 
     def __enter__(self) -> Self:
@@ -48,17 +48,17 @@ class Session:
             self._reclaim(self._store)
 
     def _reclaim(self, store: "Store") -> None:
-        """Remove files that belong to other ids of a user namespace, which only a process inside it can."""
+        """Remove files that belong to subordinate ids, which only a process in their user namespace can."""
         from polyarch.sandbox import enter
 
-        # Where it cannot be entered they stay until a command that has entered it comes by.
+        # If it cannot be entered, a later command that enters it removes the files.
         with contextlib.suppress(PolyarchError):
             enter(self.environment.search_path)
             store.reclaim()
 
     @property
     def store(self) -> "Store":
-        """The store, opened and made where it is not there yet."""
+        """The store, which is created if it does not exist."""
         if self._store is None:
             from polyarch.store import Store
 
@@ -68,14 +68,14 @@ class Session:
                 )
             except PermissionError as error:
                 raise PolyarchError(
-                    f"the store {self.root} cannot be opened: {error.strerror}",
+                    f"cannot open the store {self.root}: {error.strerror}",
                     "choose another with --root DIR or POLYARCH_ROOT",
                 ) from error
             self._store = self._resources.enter_context(opened)
         return self._store
 
     def cache_limit(self) -> "int | Literal['default'] | None":
-        """How many bytes the cache may take; None for no limit. Raises UsageError."""
+        """The size limit of the cache in bytes; None for no limit. Raises UsageError."""
         around = self.environment
         if not (self.chosen_limit or around.cache_limit or any(file.exists() for file in around.files.polyarch)):
             return "default"
@@ -84,11 +84,11 @@ class Session:
         return limits.cache_limit(self.chosen_limit, around.cache_limit, around.files.polyarch, self.root)
 
     def registry(self, insecure: "Iterable[str]" = ()) -> "Registry":
-        """The client for all registries. `insecure` are hosts that may speak plain HTTP or show a bad certificate."""
+        """The client for all registries. Hosts in `insecure` may use plain HTTP or an invalid certificate."""
         names = tuple(filter(None, insecure))
-        known = self._registries.get(bool(names))
-        if known is not None:
-            return known
+        existing = self._registries.get(bool(names))
+        if existing is not None:
+            return existing
         from polyarch.registry import Proxies, Registry, credentials, hosts
         from polyarch.version import VERSION
 
@@ -108,20 +108,20 @@ class Session:
         return opened
 
     def places(self, insecure: "Iterable[str]" = ()) -> "Places":
-        """The store, the registries and a way to open temporary files. The hosts of `insecure` names may be so."""
+        """The store, the registries and a way to open temporary files. For `insecure`, see `registry_for`."""
         from polyarch.transfer.locate import Places
 
         return Places(self.store, self.registry_for(insecure), self.spool)
 
     def registry_for(self, insecure: "Iterable[str]") -> "Registry":
-        """As `registry`, the hosts taken from names of images."""
+        """The client for all registries. Hosts of the image names in `insecure` may be insecure, see `registry`."""
         return self.registry(_host(name) for name in insecure)
 
     def spool(self) -> "BinaryIO":
-        """A temporary file for an archive that is a stream."""
+        """A temporary file for an archive that comes from a stream."""
         import tempfile
 
-        # Beside the store, which has room for images; /tmp is often in memory. Unlinked from the start.
+        # In the store, whose disk has space for images; /tmp is often in memory. The file has no name.
         return tempfile.TemporaryFile(dir=self.store.layout.temporary)
 
     def surroundings(self) -> "Surroundings":
@@ -150,19 +150,19 @@ class Session:
         return platform.of_machine(os.uname().machine)
 
     def platforms(self, texts: "Iterable[str]") -> "tuple[Platform, ...]":
-        """The platforms that the values of `--platform` name. Raises UsageError."""
+        """The platforms in the values of `--platform`. Raises UsageError."""
         from polyarch.oci import platform
 
         return platform.parse_list(texts, self.host())
 
     def platform(self, text: str | None) -> "Platform | None":
-        """The one platform of a command's `--platform`, else of DOCKER_DEFAULT_PLATFORM; None without either."""
+        """The platform of `--platform`, else of DOCKER_DEFAULT_PLATFORM, else None. Raises UsageError for several."""
         from polyarch.errors import UsageError
 
-        found = self.platforms([text or self.environment.default_platform])
-        if len(found) > 1:
+        chosen = self.platforms([text or self.environment.default_platform])
+        if len(chosen) > 1:
             raise UsageError("--platform takes one platform here", "run the command once for each platform")
-        return found[0] if found else None
+        return chosen[0] if chosen else None
 
     def display(self, mode: str | None = None, *, verb: str = "Building") -> "Display":
         """The display of progress on standard error, in the mode of --progress or else of the environment."""
@@ -172,34 +172,34 @@ class Session:
         return Display(mode or terminal.progress, sys.stderr, colour=terminal.colour, dumb=terminal.dumb, verb=verb)
 
     def now(self) -> float:
-        """Seconds since 1970: what SOURCE_DATE_EPOCH says, else the clock."""
+        """The current time in seconds since 1970; SOURCE_DATE_EPOCH if it is set."""
         return time.time() if self.environment.source_date_epoch is None else self.environment.source_date_epoch
 
     def timestamp(self) -> str:
-        """`now` as an image's config writes it (RFC 3339)."""
+        """`now` in RFC 3339, the format of an image config."""
         now = self.now()
         fraction = f".{int(now % 1 * 1e9):09d}".rstrip("0").rstrip(".")
         return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + fraction + "Z"
 
     def note(self, line: str) -> None:
-        """A line for the person beside the output, on standard error."""
+        """Print a line on standard error."""
         click.echo(line, err=True)
 
     def error(self, error: PolyarchError) -> None:
-        """What failed, where the command goes on or has an exit status of its own."""
+        """Print an error, for a command that continues or chooses its own exit status."""
         self.note(f"polyarch: error: {error.message}")
         if error.hint:
             self.note(f"hint: {error.hint}")
 
     def warn(self, message: str, detail: str = "") -> None:
-        """A warning, on standard error."""
+        """Print a warning on standard error."""
         self.note(f"WARNING: {message}")
         if detail:
             self.note("\n".join(f"  {line}" for line in detail.splitlines()))
 
 
 def _host(name: str) -> str:
-    """The registry's host in a name, with whatever stands before it."""
+    """The registry of an image name, which may have a scheme; empty if it is not a name."""
     from polyarch.errors import UsageError
     from polyarch.oci import reference as references
 

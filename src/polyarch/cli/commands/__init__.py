@@ -1,1 +1,1 @@
-"""The commands: a module for each, imported when the command is used."""
+"""The commands. Each module is imported when one of its commands is used."""

@@ -1,4 +1,4 @@
-"""`version` and `completion`: about the program itself."""
+"""`version` and `completion`: the program itself."""
 
 import click
 
@@ -7,32 +7,32 @@ from polyarch.version import VERSION
 
 
 @click.command("version")
-@click.option("-f", "--format", "form", metavar="FORMAT", help="'json', or a Go template")
+@click.option("-f", "--format", "form", metavar="FORMAT", help="Output format: json or a Go template")
 def version(form: str | None) -> None:
-    """Show the version of polyarch, of Python, and of the system."""
+    """Show the versions of Polyarch, Python and the system."""
     import os
     import sys
 
     from polyarch.oci import platform
 
     system = os.uname()
-    known = {
+    versions = {
         "Version": VERSION,
         "Python": ".".join(map(str, sys.version_info[:3])),
         "Platform": str(platform.of_machine(system.machine)),
         "Kernel": system.release,
     }
     if form:
-        show_document(form, [known], always_list=False)
+        show_document(form, [versions], always_list=False)
         return
-    for name, value in known.items():
+    for name, value in versions.items():
         click.echo(f"{name + ':':10} {value}")
 
 
 @click.command("completion")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    """Print the script that completes commands, flags and names of images.
+    """Print the script that completes commands, flags and image names.
 
     bash: source <(polyarch completion bash). fish: polyarch completion fish > ~/.config/fish/completions/polyarch.fish
     """
@@ -40,6 +40,6 @@ def completion(shell: str) -> None:
 
     from polyarch.cli.commands.program import program
 
-    kind = get_completion_class(shell)
-    assert kind is not None
-    click.echo(kind(program, {}, "polyarch", "_POLYARCH_COMPLETE").source())
+    completion_class = get_completion_class(shell)
+    assert completion_class is not None
+    click.echo(completion_class(program, {}, "polyarch", "_POLYARCH_COMPLETE").source())

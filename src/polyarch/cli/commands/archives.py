@@ -1,4 +1,4 @@
-"""`save` and `load`: images as archives, to and from files and streams."""
+"""`save` and `load`: images as archives in files and streams."""
 
 import os
 import sys
@@ -20,10 +20,18 @@ _ENDINGS: "dict[str, Literal['gzip', 'zstd']]" = {".gz": "gzip", ".tgz": "gzip",
 
 @click.command("save")
 @click.argument("names", nargs=-1, required=True, metavar="IMAGE...", shell_complete=options.complete_image)
-@click.option("-o", "--output", metavar="FILE", help="Write to FILE, compressed where its name ends in .gz or .zst")
+@click.option("-o", "--output", metavar="FILE", help="Write to FILE, compressed if its name ends in .gz or .zst")
 @options.platform(several=True, help="Save only the images for these platforms (default: all)")
-@click.option("--format", "form", type=click.Choice(["docker-archive", "oci-archive"]), default="docker-archive")
-@click.option("--compress", type=click.Choice(["none", "gzip", "zstd"]), help="Compress (default: by FILE's ending)")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["docker-archive", "oci-archive"]),
+    default="docker-archive",
+    help="docker-archive: an OCI layout with docker's manifest.json (default); oci-archive: an OCI layout alone",
+)
+@click.option(
+    "--compress", type=click.Choice(["none", "gzip", "zstd"]), help="Compression (default: by the extension of FILE)"
+)
 @options.progress
 @pass_session
 def save(
@@ -35,7 +43,7 @@ def save(
     compress: "Literal['none', 'gzip', 'zstd'] | None",
     progress: str | None,
 ) -> None:
-    """Write images to an archive that docker load, podman, skopeo and polyarch load read."""
+    """Write images to an archive that docker load, podman, skopeo and polyarch load can read."""
     from polyarch.images import save as saving
 
     if output in (None, "-") and sys.stdout.isatty():
@@ -57,15 +65,15 @@ def save(
 
 
 class _Output:
-    """A file or standard output, compressed where that is wanted. It owns the file, which is whole or absent."""
+    """A file or standard output, compressed or not. It owns the file, which is complete or does not exist."""
 
     def __init__(self, path: str | None, kind: "Literal['none', 'gzip', 'zstd']") -> None:
         self._path = None if path in (None, "-") else Path(str(path))
-        # A pipe or a device is written to as it is.
-        whole = self._path is not None and (not self._path.exists() or self._path.is_file())
-        # Another save of the same name has another one, and whose name nobody can foretell none can put a link at.
-        beside = f".{self._path.name}.{os.getpid()}-{os.urandom(4).hex()}" if self._path else ""
-        self._partial = self._path.with_name(beside) if whole and self._path else self._path
+        # Pipes and devices are written to directly.
+        regular = self._path is not None and (not self._path.exists() or self._path.is_file())
+        # The random suffix keeps concurrent saves apart, and prevents others from planting a symlink at a known name.
+        temporary = f".{self._path.name}.{os.getpid()}-{os.urandom(4).hex()}" if self._path else ""
+        self._partial = self._path.with_name(temporary) if regular and self._path else self._path
         self._kind = kind
         self._file: BinaryIO = sys.stdout.buffer
         self._compressing: Compressing | None = None
@@ -86,7 +94,7 @@ class _Output:
             return open(path, "wb" if path == self._path else "xb")
         except FileNotFoundError:
             raise NotFoundError(
-                f"there is no directory {path.parent.absolute()}", "make it, or name another file"
+                f"there is no directory {path.parent.absolute()}", "create it, or name another file"
             ) from None
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
@@ -105,13 +113,16 @@ class _Output:
 
 
 @click.command("load")
-@click.option("-i", "--input", "file", metavar="FILE|DIR", help="An archive or a layout (default: standard input)")
+@click.option("-i", "--input", "file", metavar="FILE|DIR", help="Read this archive or layout (default: standard input)")
 @options.platform(several=True, help="Load only the images for these platforms (default: all)")
-@click.option("-q", "--quiet", is_flag=True, help="Print the names only")
+@click.option("-q", "--quiet", is_flag=True, help="Print only the names")
 @options.progress
 @pass_session
 def load(session: Session, file: str | None, platform: tuple[str, ...], quiet: bool, progress: str | None) -> None:
-    """Load the images of an archive into the store: docker's or OCI's, compressed (gzip, zstd, xz, bzip2) or not."""
+    """Load images from an archive or a layout into the store.
+
+    The archive may be docker's or OCI's, and compressed with gzip, zstd, xz or bzip2.
+    """
     from polyarch.images import load as loading
     from polyarch.images import names
 
@@ -129,6 +140,6 @@ def load(session: Session, file: str | None, platform: tuple[str, ...], quiet: b
         shown = names.familiar(image.name) if image.name else image.descriptor.digest
         click.echo(shown if quiet else f"Loaded image{'' if image.name else ' ID'}: {shown}")
     kept = {descriptor.digest for descriptor in session.store.kept()}
-    nameless = [image.descriptor.digest for image in loaded if image.descriptor.digest in kept]
-    if nameless and not quiet:
-        session.note(f"'images -a' lists an image without a name; polyarch tag {nameless[0]} NAME gives it one")
+    unnamed = [image.descriptor.digest for image in loaded if image.descriptor.digest in kept]
+    if unnamed and not quiet:
+        session.note(f"'polyarch images -a' lists unnamed images; 'polyarch tag {unnamed[0]} NAME' names this one")

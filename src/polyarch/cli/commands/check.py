@@ -1,4 +1,4 @@
-"""`check`: whether an image is what it says, on every platform."""
+"""`check`: check the binaries, commands and metadata of an image, for every platform."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +8,7 @@ from polyarch.cli import options
 from polyarch.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
-    from polyarch.images.check.findings import Finding, Group, Report
+    from polyarch.images.check.findings import Finding, Group, Report, Severity
 
 _SHOWN_PATHS = 5
 _SHOWN_STEP = 100
@@ -17,11 +17,13 @@ _SHOWN_STEP = 100
 @click.command("check")
 @click.argument("image", metavar="IMAGE|LAYOUT|ARCHIVE", shell_complete=options.complete_image)
 @options.platform(several=True, help="Check only these platforms")
-@click.option("--allow", multiple=True, metavar="PATTERN", help="Accept findings about these files; repeatable")
-@click.option("--strict", is_flag=True, help="Fail on warnings, too")
-@click.option("--json", "as_json", is_flag=True, help="The same as --format json")
-@click.option("--format", "form", type=click.Choice(["table", "json", "sarif"]), help="The output format")
-@click.option("-q", "--quiet", is_flag=True, help="Print nothing if nothing is wrong")
+@click.option(
+    "--allow", multiple=True, metavar="PATTERN", help="Ignore findings about files that match PATTERN; repeatable"
+)
+@click.option("--strict", is_flag=True, help="Also fail on warnings")
+@click.option("--json", "as_json", is_flag=True, help="Same as --format json")
+@click.option("--format", "form", type=click.Choice(["table", "json", "sarif"]), help="Output format (default: table)")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing if there are no findings")
 @options.progress
 @options.insecure
 @pass_session
@@ -37,10 +39,10 @@ def check(
     progress: str | None,
     insecure: bool,
 ) -> None:
-    """Check that an image in the store, a registry, a layout or an archive is what it says it is.
+    """Check an image in the store, a registry, a layout or an archive, for every platform.
 
     Finds binaries of another architecture, commands that cannot run, missing loaders and libraries, and indexes that
-    contradict their images. Exits with 1 if something is wrong.
+    contradict their images. Exits with 1 if it finds an error.
     """
     from polyarch.images.check import check as checking
 
@@ -63,7 +65,7 @@ def check(
 
 
 def render(report: "Report", *, colour: bool = False) -> str:
-    """The report as people read it: by platform, equal findings together."""
+    """The report as text: by platform, equal findings grouped."""
     from polyarch.images.check.findings import grouped
 
     counted = {str(image.platform): image for image in report.images}
@@ -71,7 +73,7 @@ def render(report: "Report", *, colour: bool = False) -> str:
     for group in grouped(report.findings):
         groups.setdefault(group.first.platform, []).append(group)
     lines: list[str] = []
-    for platform in sorted(groups, key=lambda name: name != ""):  # what is about the index comes first
+    for platform in sorted(groups, key=lambda name: name != ""):  # findings about the index come first
         image = counted.get(platform)
         count = f" ({image.binaries} {'binary' if image.binaries == 1 else 'binaries'})" if image else ""
         clean = "" if groups[platform] else ": nothing found"
@@ -87,8 +89,8 @@ def _group(group: "Group", colour: bool) -> list[str]:
     from polyarch.render import text
 
     first = group.first
-    word = _coloured(first) if colour else first.severity
-    lines = [f"  {word}: {text.plain(first.message)} [{first.rule}]"]
+    severity = _coloured(first) if colour else first.severity
+    lines = [f"  {severity}: {text.plain(first.message)} [{first.rule}]"]
     lines += [f"      {text.plain(path)}" for path in group.paths[:_SHOWN_PATHS]]
     if len(group.paths) > _SHOWN_PATHS:
         lines.append(f"      … and {len(group.paths) - _SHOWN_PATHS} more")
@@ -106,11 +108,10 @@ def _coloured(finding: "Finding") -> str:
 def _summary(report: "Report") -> str:
     if not report.findings:
         return f"{report.name} is good"
-    words = ((n, w) for n, w in ((report.count("error"), "error"), (report.count("warning"), "warning")) if n)
-    notes = report.count("note")
-    said = [f"{number} {word}{'s' if number > 1 else ''}" for number, word in words]
-    said += [f"{notes} note{'s' if notes > 1 else ''}"] if notes else []
-    return f"{report.name}: {', '.join(said)}"
+    severities: tuple[Severity, ...] = ("error", "warning", "note")
+    counts = [(report.count(severity), severity) for severity in severities]
+    shown = [f"{count} {severity}{'s' if count > 1 else ''}" for count, severity in counts if count]
+    return f"{report.name}: {', '.join(shown)}"
 
 
 def _document(report: "Report", good: bool) -> dict[str, Any]:
@@ -134,7 +135,7 @@ def _document(report: "Report", good: bool) -> dict[str, Any]:
 
 
 def _clean(finding: dict[str, str]) -> dict[str, str]:
-    """A name that is no UTF-8 has no spelling in JSON: its odd bytes become replacement characters."""
+    """Replace bytes that are not UTF-8: JSON cannot hold them."""
     return {key: value.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for key, value in finding.items()}
 
 

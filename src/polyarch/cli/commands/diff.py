@@ -1,4 +1,4 @@
-"""`diff`: how one image differs from another."""
+"""`diff`: show the differences between two images."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +17,8 @@ _SIGNS = {"added": "A", "removed": "D", "changed": "C"}
 @click.command("diff")
 @click.argument("before", metavar="IMAGE", shell_complete=options.complete_image)
 @click.argument("after", required=False, metavar="[IMAGE]", shell_complete=options.complete_image)
-@options.platform(several=True, help="The platform to compare; two for one image, or one for each image")
-@click.option("--json", "as_json", is_flag=True, help="Print it as JSON")
+@options.platform(several=True, help="Platform to compare: two for one image, or one for each image")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON")
 @click.option("--exit-code", is_flag=True, help="Exit with 1 if anything differs")
 @options.progress
 @options.insecure
@@ -33,45 +33,48 @@ def diff(
     progress: str | None,
     insecure: bool,
 ) -> None:
-    """Show how an image differs from another, or one platform of it from another: config, packages, files.
+    """Show how two images, or two platforms of one image, differ: config, packages, files.
 
-    Files are shown as 'docker diff' does: A added, D removed, C changed. Their times are not compared.
+    Marks files as 'docker diff' does: A added, D removed, C changed. Does not compare their times.
     """
     from polyarch.images.compare import diff as differing
 
-    wanted = session.platforms(platform)
-    if after is None and len(wanted) != 2:
+    platforms = session.platforms(platform)
+    if after is None and len(platforms) != 2:
         raise UsageError(
-            "an image can only be compared with itself on two platforms", "name another image, or two with --platform"
+            "one image is compared between two platforms", "name a second image, or two platforms with --platform"
         )
-    if len(wanted) > 2:
-        raise UsageError("--platform takes one platform here, or one for each image", "compare two at a time")
-    sides = (wanted[0], wanted[-1]) if wanted else (None, None)
-    named = [before, *([after] if after else [])]
+    if len(platforms) > 2:
+        raise UsageError("--platform takes one platform here, or one for each image", "compare two platforms at a time")
+    sides = (platforms[0], platforms[-1]) if platforms else (None, None)
+    names = [before, *([after] if after else [])]
     with session.display(progress, verb="Reading") as emit:
-        found = differing.diff(
-            session.places(named if insecure else ()), before, after or before, sides, session.host(), emit
+        difference = differing.diff(
+            session.places(names if insecure else ()), before, after or before, sides, session.host(), emit
         )
     if as_json:
         import msgspec
 
-        click.echo(msgspec.json.format(msgspec.json.encode(_document(found)), indent=2))
+        click.echo(msgspec.json.format(msgspec.json.encode(_document(difference)), indent=2))
     else:
-        click.echo(render(found), nl=False)
-    if exit_code and (found.rows or found.files):
+        click.echo(render(difference), nl=False)
+    if exit_code and (difference.rows or difference.files):
         raise click.exceptions.Exit(1)
 
 
-def render(found: "Diff") -> str:
-    """The difference as lines."""
+def render(difference: "Diff") -> str:
+    """The differences as text."""
     from polyarch.render import text
 
-    lines = [f"--- {found.before.name} {found.before.platform}", f"+++ {found.after.name} {found.after.platform}"]
-    for row in found.rows:
-        one, two = row.values
-        change = f"{one} → {two}" if one is not None and two is not None else two if one is None else one
+    lines = [
+        f"--- {difference.before.name} {difference.before.platform}",
+        f"+++ {difference.after.name} {difference.after.platform}",
+    ]
+    for row in difference.rows:
+        old, new = row.values
+        change = f"{old} → {new}" if old is not None and new is not None else new if old is None else old
         lines.append(f"{_SIGNS[_change(row.values)]} {row.kind} {row.name}: {change}")
-    for file in found.files:
+    for file in difference.files:
         what = f"  ({', '.join(file.what)})" if file.what else ""
         lines.append(f"{_SIGNS[file.change]} {file.path}{what}")
     if len(lines) == 2:
@@ -87,17 +90,18 @@ def _utf8(line: str) -> str:
     return line.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def _document(found: "Diff") -> dict[str, Any]:
+def _document(difference: "Diff") -> dict[str, Any]:
     return {
         **{
-            word: {"name": side.name, "platform": str(side.platform), "digest": side.digest}
-            for word, side in (("before", found.before), ("after", found.after))
+            label: {"name": side.name, "platform": str(side.platform), "digest": side.digest}
+            for label, side in (("before", difference.before), ("after", difference.after))
         },
         "rows": [
-            {"kind": row.kind, "name": row.name, "before": row.values[0], "after": row.values[1]} for row in found.rows
+            {"kind": row.kind, "name": row.name, "before": row.values[0], "after": row.values[1]}
+            for row in difference.rows
         ],
         "files": [
             {"change": file.change, "path": _utf8(file.path), "what": [_utf8(what) for what in file.what]}
-            for file in found.files
+            for file in difference.files
         ],
     }

@@ -1,4 +1,4 @@
-"""`drift`: what differs between the platforms of one image."""
+"""`drift`: show unexpected differences between the platforms of one image."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _WIDTH = 40
 _SECTIONS = {
-    "config": "How it is run",
+    "config": "Run configuration",
     "env": "Environment",
     "label": "Labels",
     "port": "Exposed ports",
@@ -27,10 +27,10 @@ _SECTIONS = {
 @click.command("drift")
 @click.argument("image", metavar="IMAGE|LAYOUT|ARCHIVE", shell_complete=options.complete_image)
 @click.argument("platforms", nargs=-1, metavar="[PLATFORM PLATFORM...]")
-@click.option("--ignore", multiple=True, metavar="PATTERN", help="Files that may differ; repeatable")
-@click.option("--json", "as_json", is_flag=True, help="Print it as JSON")
-@click.option("--html", metavar="FILE", help="Write one page for a browser; - is standard output")
-@click.option("--no-trunc", is_flag=True, help="Print long values whole")
+@click.option("--ignore", multiple=True, metavar="PATTERN", help="Ignore files that match PATTERN; repeatable")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON")
+@click.option("--html", metavar="FILE", help="Write an HTML page to FILE; - is standard output")
+@click.option("--no-trunc", is_flag=True, help="Do not shorten long values")
 @click.option("--exit-code", is_flag=True, help="Exit with 1 if anything differs")
 @options.progress
 @options.insecure
@@ -47,43 +47,44 @@ def drift(
     progress: str | None,
     insecure: bool,
 ) -> None:
-    """Show what differs between the platforms of one image, though it should not.
+    """Show unexpected differences between the platforms of one image.
 
     Compares the config, the packages and their versions, and the names of the files. Paths that differ only in the
     name of the architecture count as one path.
     """
     from polyarch.images.compare import drift as drifting
 
-    wanted = session.platforms(platforms)
     with session.display(progress, verb="Reading") as emit:
-        found = drifting.drift(session.places([image] if insecure else ()), image, wanted, ignore, emit)
-    for message in found.unread:
+        result = drifting.drift(
+            session.places([image] if insecure else ()), image, session.platforms(platforms), ignore, emit
+        )
+    for message in result.unread:
         session.warn(message)
     if html:
-        made = render_page(found)
+        content = render_page(result)
         if html == "-":
-            click.echo(made, nl=False)
+            click.echo(content, nl=False)
         else:
-            Path(html).write_text(made)
+            Path(html).write_text(content)
     elif as_json:
         import msgspec
 
-        click.echo(msgspec.json.format(msgspec.json.encode(_document(found)), indent=2))
+        click.echo(msgspec.json.format(msgspec.json.encode(_document(result)), indent=2))
     else:
-        click.echo(render(found, width=None if no_trunc else _WIDTH), nl=False)
-    if exit_code and found.rows:
+        click.echo(render(result, width=None if no_trunc else _WIDTH), nl=False)
+    if exit_code and result.rows:
         raise click.exceptions.Exit(1)
 
 
-def render(found: "Drift", width: int | None = _WIDTH) -> str:
-    """The drift as a table, a column a platform."""
+def render(result: "Drift", width: int | None = _WIDTH) -> str:
+    """The drift as a table, one column for each platform."""
     from polyarch.render import tables
 
-    names = [str(platform) for platform in found.platforms]
-    if not found.rows:
-        return f"{found.name}: nothing differs between {', '.join(names)}\n"
+    names = [str(platform) for platform in result.platforms]
+    if not result.rows:
+        return f"{result.name}: nothing differs between {', '.join(names)}\n"
     header = ("KIND", "NAME", *(name.upper() for name in names))
-    return tables.render(header, ((row.kind, *_cells(row, width)) for row in found.rows))
+    return tables.render(header, ((row.kind, *_cells(row, width)) for row in result.rows))
 
 
 def _cells(row: "Row", width: int | None) -> list[str]:
@@ -94,40 +95,40 @@ def _cells(row: "Row", width: int | None) -> list[str]:
     return plain if width is None else [plain[0], *(text.clip(cell, width) for cell in plain[1:])]
 
 
-def _document(found: "Drift") -> dict[str, Any]:
-    names = [str(platform) for platform in found.platforms]
+def _document(result: "Drift") -> dict[str, Any]:
+    names = [str(platform) for platform in result.platforms]
     return {
-        "name": found.name,
+        "name": result.name,
         "platforms": names,
-        "unread": list(found.unread),
+        "unread": list(result.unread),
         "rows": [
             {
                 "kind": row.kind,
                 "name": row.name.encode("utf-8", "surrogateescape").decode("utf-8", "replace"),
                 "values": dict(zip(names, row.values, strict=True)),
             }
-            for row in found.rows
+            for row in result.rows
         ],
     }
 
 
-def render_page(found: "Drift") -> str:
-    """The drift as a page: a matrix of things and platforms for each kind."""
+def render_page(result: "Drift") -> str:
+    """The drift as an HTML page: for each kind, a table with a column for each platform."""
     from polyarch.render.html import escape, page
 
-    names = [str(platform) for platform in found.platforms]
+    names = [str(platform) for platform in result.platforms]
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
-    body: list[str] = [f"<p>{escape(message)}</p>" for message in found.unread]
+    body: list[str] = [f"<p>{escape(message)}</p>" for message in result.unread]
     for kind, title in _SECTIONS.items():
-        rows = [row for row in found.rows if row.kind == kind]
+        rows = [row for row in result.rows if row.kind == kind]
         if not rows:
             continue
         body.append(f'<h2>{title} ({len(rows)})</h2>\n<div class="wide"><table data-kind="{kind}">')
         body.append(f'<thead><tr><th scope="col">Name</th>{head}</tr></thead>\n<tbody>')
         body += [f'<tr><th scope="row">{escape(row.name)}</th>{_page_cells(row)}</tr>' for row in rows]
         body.append("</tbody></table></div>")
-    lead = f"{len(found.rows)} differences between {', '.join(names)}"
-    return page(f"Drift of {found.name}", lead if found.rows else f"Nothing differs between {', '.join(names)}", body)
+    lead = f"{len(result.rows)} differences between {', '.join(names)}"
+    return page(f"Drift of {result.name}", lead if result.rows else f"Nothing differs between {', '.join(names)}", body)
 
 
 def _page_cells(row: "Row") -> str:
@@ -135,7 +136,7 @@ def _page_cells(row: "Row") -> str:
 
     cells = []
     for value in row.values:
-        # A word beside the colour: who does not see red and green reads it.
+        # Not by colour alone: some readers cannot tell red from green.
         style, shown = ("no", "missing") if value is None else ("yes" if row.is_missing else "odd", value)
         cells.append(f'<td class="{style}">{escape(shown)}</td>')
     return "".join(cells)

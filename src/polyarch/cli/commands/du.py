@@ -1,4 +1,4 @@
-"""`buildx du`: every record of the cache, with docker's columns and what the record is."""
+"""`buildx du`: list the records of the cache, with docker's columns and a description."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +14,7 @@ from polyarch.render import tables, text
 if TYPE_CHECKING:
     from polyarch.images.usage import Kind, UsageRecord
 
-# What `system df` calls each kind, in its order.
+# The names of the kinds in `system df`, in its order.
 KINDS: "Mapping[Kind, str]" = {
     "unpacked layer": "Unpacked layers",
     "build cache": "Build cache",
@@ -22,7 +22,7 @@ KINDS: "Mapping[Kind, str]" = {
     "emulator": "Emulators",
     "index": "Cache index",
 }
-# BuildKit's names of types, which scripts filter by.
+# BuildKit's types, which scripts use as filters.
 _TYPES = {
     "exec.cachemount": ("cache mount",),
     "regular": ("unpacked layer", "build cache"),
@@ -35,23 +35,28 @@ _DESCRIPTION = 60
 
 @click.command("du")
 @click.option(
-    "-f", "--filter", "filters", multiple=True, metavar="KEY[=VALUE]", help="id=, type=, inuse, shared, private"
+    "-f",
+    "--filter",
+    "filters",
+    multiple=True,
+    metavar="KEY[=VALUE]",
+    help="Filter by id=ID, type=TYPE, inuse, shared or private",
 )
-@click.option("--verbose", is_flag=True, help="Show all that is known of each record")
-@click.option("--format", "form", metavar="FORMAT", help="'table', 'json', or a Go template")
+@click.option("--verbose", is_flag=True, help="Show all details of each record")
+@click.option("--format", "form", metavar="FORMAT", help="Output format: table, json or a Go template")
 @click.option("--builder", hidden=True, expose_value=False)
 @pass_session
 def du(session: Session, filters: tuple[str, ...], verbose: bool, form: str | None) -> None:
-    """Show each record of the cache: unpacked layers, the build cache, cache mounts; the longest unused first."""
+    """List the records of the cache (unpacked layers, build cache, cache mounts), least recently used first."""
     from polyarch.images import usage
 
-    records = [record for record in usage.space(session.store).cache if all(_fits(record, one) for one in filters)]
+    records = [record for record in usage.space(session.store).cache if all(_matches(record, f) for f in filters)]
     shown = _blocks if verbose else table
     show(form, [_row(record) for record in records], lambda: shown(records) + _sums(records), _TITLES)
 
 
 def table(records: "Sequence[UsageRecord]") -> str:
-    """The records, a line each."""
+    """One line for each record."""
     rows = [
         (
             _short(record.id),
@@ -118,7 +123,7 @@ def _short(identity: str) -> str:
     return identity.rpartition(":")[2][:_ID]
 
 
-def _fits(record: "UsageRecord", condition: str) -> bool:
+def _matches(record: "UsageRecord", condition: str) -> bool:
     key, _, value = condition.partition("=")
     match key:
         case "id":
@@ -131,4 +136,4 @@ def _fits(record: "UsageRecord", condition: str) -> bool:
             return record.shared
         case "private":
             return not record.shared
-    raise UsageError(f"du has no filter {condition!r}", "there are id=ID, type=TYPE, inuse, shared and private")
+    raise UsageError(f"unknown filter {condition!r}", "filters: id=ID, type=TYPE, inuse, shared, private")

@@ -1,4 +1,4 @@
-"""`buildx imagetools`: images in registries, made of others and inspected, as buildx has it."""
+"""`buildx imagetools`: create and inspect images in registries, as buildx does."""
 
 import sys
 from collections.abc import Mapping
@@ -19,25 +19,29 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "Commands": {
-        "create": ("imagetools:create", "Make an image of other images, in a registry"),
-        "inspect": ("imagetools:inspect", "Show an image of a registry"),
+        "create": ("imagetools:create", "Create an index in a registry from other images"),
+        "inspect": ("imagetools:inspect", "Show an image in a registry"),
     }
 }
-imagetools = LazyGroup("imagetools", sections=COMMANDS, help="Work on images in registries.")
+imagetools = LazyGroup("imagetools", sections=COMMANDS, help="Create and inspect images in registries.")
 
 
 @click.command("create")
 @click.argument("sources", nargs=-1, metavar="[SOURCE...]")
-@click.option("-t", "--tag", "tags", multiple=True, metavar="NAME[:TAG]", help="Where to write it; repeatable")
+@click.option(
+    "-t", "--tag", "tags", multiple=True, metavar="NAME[:TAG]", help="Name of the result in a registry; repeatable"
+)
 @click.option(
     "-f", "--file", "files", multiple=True, metavar="FILE", help="Read a source, a descriptor as JSON, from FILE"
 )
-@click.option("--append", is_flag=True, help="Add to the image that is there")
-@click.option("--dry-run", is_flag=True, help="Print the result, and write nothing")
+@click.option("--append", is_flag=True, help="Add the sources to the existing index")
+@click.option("--dry-run", is_flag=True, help="Print the result without writing it")
 @click.option("--annotation", "annotations", multiple=True, metavar="[TYPE:]KEY=VALUE", help="Set an annotation")
-@click.option("-p", "--platform", multiple=True, metavar="PLATFORM", help="Take only the images for these platforms")
-@click.option("--prefer-index/--no-prefer-index", default=True, help="Make an index even of one image (default)")
-@click.option("--metadata-file", metavar="FILE", help="Write what was made, as JSON")
+@click.option("-p", "--platform", multiple=True, metavar="PLATFORM", help="Use only the images for these platforms")
+@click.option(
+    "--prefer-index/--no-prefer-index", default=True, help="Create an index even for a single image (default)"
+)
+@click.option("--metadata-file", metavar="FILE", help="Write the descriptor of the result to FILE, as JSON")
 @click.option("--builder", hidden=True, expose_value=False)
 @options.progress
 @options.insecure
@@ -56,13 +60,16 @@ def create(
     progress: str | None,
     insecure: bool,
 ) -> None:
-    """Make an image of SOURCEs: of registries, layouts, archives, digests, or descriptors as JSON."""
+    """Create an index from SOURCEs and write it to a registry.
+
+    A SOURCE is an image in a registry, a layout or an archive, a digest, or a descriptor as JSON.
+    """
     import msgspec
 
     from polyarch.indexes import imagetools as tools
 
-    every = (*sources, *(_read(file) for file in files))
-    chosen = tools.ToolOptions(
+    all_sources = (*sources, *(_read(file) for file in files))
+    tool_options = tools.ToolOptions(
         append=append,
         dry_run=dry_run,
         prefer_index=prefer_index,
@@ -70,16 +77,17 @@ def create(
         annotations=annotations,
     )
     with session.display(progress, verb="Creating") as emit:
-        done = tools.create(session.places([*every, *tags] if insecure else ()), every, tags, chosen, emit)
+        places = session.places([*all_sources, *tags] if insecure else ())
+        result = tools.create(places, all_sources, tags, tool_options, emit)
     if metadata_file:
-        Path(metadata_file).write_bytes(msgspec.json.format(msgspec.json.encode(done.metadata()), indent=2))
+        Path(metadata_file).write_bytes(msgspec.json.format(msgspec.json.encode(result.metadata()), indent=2))
     if dry_run:
-        click.echo(done.document.raw)
+        click.echo(result.document.raw)
 
 
 @click.command("inspect")
 @click.argument("name", metavar="NAME")
-@click.option("--raw", is_flag=True, help="Print the document as it is, byte for byte")
+@click.option("--raw", is_flag=True, help="Print the manifest or index unchanged")
 @click.option(
     "--format", "form", metavar="TEMPLATE", help="A Go template: .Name, .Manifest, .Image, .Provenance, .SBOM"
 )
@@ -87,30 +95,31 @@ def create(
 @options.insecure
 @pass_session
 def inspect(session: Session, name: str, raw: bool, form: str | None, insecure: bool) -> None:
-    """Show an image of a registry: its type, digest and platforms."""
+    """Show the media type, digest and platforms of an image in a registry."""
     from polyarch.indexes import imagetools as tools
 
     places = session.places([name] if insecure else ())
-    found = tools.inspect(places, name)
+    image = tools.inspect(places, name)
     if raw:
-        sys.stdout.buffer.write(found.document.raw)
+        sys.stdout.buffer.write(image.document.raw)
         return
     if form:
-        # Statements are of megabytes, and each is a request: they are read where they are asked for.
-        asked = form == "json" or any(word in form for word in ("Provenance", "SBOM", "json .}", "json . "))
-        show_document(form, [_fields(found, tools.attested(places, name, found) if asked else None)], always_list=False)
+        # Statements can have megabytes, and each is a request: read them only if the template uses them.
+        with_statements = form == "json" or any(part in form for part in ("Provenance", "SBOM", "json .}", "json . "))
+        attested = tools.attested(places, name, image) if with_statements else None
+        show_document(form, [_fields(image, attested)], always_list=False)
         return
-    click.echo("\n".join(_described(found)))
+    click.echo("\n".join(_described(image)))
 
 
-def _fields(found: "Inspected", attested: "Attested | None") -> dict[str, Any]:
-    """With the keys of buildx's JSON, in its order; several images are shown by their platforms, one as it is."""
+def _fields(image: "Inspected", attested: "Attested | None") -> dict[str, Any]:
+    """The keys of buildx's JSON, in its order: `image` is a mapping by platform if there are several images."""
     from polyarch.oci import descriptor as descriptors
 
-    manifest = descriptors.to_dict(found.descriptor) | found.document.decode()
+    manifest = descriptors.to_dict(image.descriptor) | image.document.decode()
     configs = {
         str(part.descriptor.platform or part.config.platform): dict(part.config.document)
-        for part in found.parts
+        for part in image.parts
         if part.config is not None and not part.descriptor.is_attestation
     }
 
@@ -119,22 +128,22 @@ def _fields(found: "Inspected", attested: "Attested | None") -> dict[str, Any]:
             return by_platform or None
         return next(iter(by_platform.values()), None)
 
-    fields = {"name": str(found.reference or found.name), "manifest": manifest, "image": shown(configs)}
+    fields = {"name": str(image.reference or image.name), "manifest": manifest, "image": shown(configs)}
     if attested is not None:
         fields |= {"Provenance": shown(attested.provenance), "SBOM": shown(attested.sbom)}
     return {key: value for key, value in fields.items() if value or key in ("Provenance", "SBOM")}
 
 
-def _described(found: "Inspected") -> list[str]:
+def _described(image: "Inspected") -> list[str]:
     from polyarch.oci.document import Index
 
-    name = str(found.reference or found.name)
-    lines = [f"Name:      {name}", f"MediaType: {found.document.media_type}", f"Digest:    {found.descriptor.digest}"]
-    if not isinstance(found.document, Index):
+    name = str(image.reference or image.name)
+    lines = [f"Name:      {name}", f"MediaType: {image.document.media_type}", f"Digest:    {image.descriptor.digest}"]
+    if not isinstance(image.document, Index):
         return lines
-    base = str(found.reference.repository) if found.reference else found.name
+    base = str(image.reference.repository) if image.reference else image.name
     lines += ["", "Manifests:"]
-    for part in found.parts:
+    for part in image.parts:
         entry = part.descriptor
         lines += [
             f"  Name:        {base}@{entry.digest}",

@@ -1,4 +1,4 @@
-"""`import`: an image from a root filesystem."""
+"""`import`: create an image from a root filesystem."""
 
 import sys
 from typing import TYPE_CHECKING, Any
@@ -19,11 +19,16 @@ if TYPE_CHECKING:
 @click.command("import")
 @click.argument("file", metavar="FILE|-")
 @click.argument("name", metavar="NAME[:TAG]")
-@options.platform(several=False, help="The platform of the files (default: this machine's)")
+@options.platform(several=False, help="Platform of the files (default: this machine's)")
 @click.option(
-    "-c", "--change", "changes", multiple=True, metavar="INSTRUCTION", help="Set config, as in 'CMD [\"sh\"]'"
+    "-c",
+    "--change",
+    "changes",
+    multiple=True,
+    metavar="INSTRUCTION",
+    help="Apply a Dockerfile instruction to the config, such as 'CMD [\"sh\"]'",
 )
-@click.option("-m", "--message", default="", metavar="TEXT", help="A comment for the history")
+@click.option("-m", "--message", default="", metavar="TEXT", help="Comment for the history")
 @options.progress
 @pass_session
 def import_(
@@ -37,7 +42,7 @@ def import_(
 ) -> None:
     """Create an image for one platform from a tar (compressed or not) of its root filesystem.
 
-    NAME becomes an index with this image; if it is one already, the image becomes its entry for the platform.
+    Creates the index NAME with this image, or sets the entry for the platform if the index exists.
     """
     from polyarch.images import import_ as importing
     from polyarch.oci import reference as references
@@ -45,26 +50,28 @@ def import_(
     if file == "-" and sys.stdin.isatty():
         raise UsageError("standard input is a terminal, not a tar", "name a file, or redirect standard input")
     reference = references.parse(name).tagged()
-    wanted = session.platform(platform) or session.host()
+    target = session.platform(platform) or session.host()
     configure = _configure(changes) if changes else lambda config: config
     settings = importing.Settings(created=session.timestamp(), source=file, message=message)
     with session.display(progress, verb="Importing") as emit:
         if file == "-":
-            done = importing.import_image(session.store, sys.stdin.buffer, reference, wanted, settings, configure, emit)
+            result = importing.import_image(
+                session.store, sys.stdin.buffer, reference, target, settings, configure, emit
+            )
         else:
             try:
-                tar = open(file, "rb")  # noqa: SIM115 (closed by the with below; only opening is to be explained)
+                tar = open(file, "rb")  # noqa: SIM115 (closed by the with below)
             except FileNotFoundError as error:
                 raise NotFoundError(f"there is no file {file}", "give a tar, or - for standard input") from error
             with tar:
-                done = importing.import_image(session.store, tar, reference, wanted, settings, configure, emit)
-    if done.replaced:
-        session.note(f"{reference.familiar()}: replaced the image for {wanted} ({done.replaced})")
-    click.echo(done.image.digest)
+                result = importing.import_image(session.store, tar, reference, target, settings, configure, emit)
+    if result.replaced:
+        session.note(f"{reference.familiar()}: replaced the image for {target} ({result.replaced})")
+    click.echo(result.image.digest)
 
 
 def _configure(changes: tuple[str, ...]) -> "Callable[[ImageConfig], ImageConfig]":
-    """What the instructions of `--change` make of a config: those that need no file and run nothing."""
+    """A function that applies the instructions of `--change` to a config. Raises UsageError for an unsupported one."""
     from polyarch.dockerfile import parser
     from polyarch.dockerfile.instructions.expansion import expand
 
@@ -72,7 +79,7 @@ def _configure(changes: tuple[str, ...]) -> "Callable[[ImageConfig], ImageConfig
     for instruction in instructions:
         if not isinstance(instruction, tuple(_effects())):
             known = ", ".join(sorted(kind.__name__.upper() for kind in _effects()))
-            raise UsageError(f"--change takes no {instruction.keyword}", f"it takes {known}")
+            raise UsageError(f"--change does not support {instruction.keyword}", f"supported: {known}")
 
     def configure(config: "ImageConfig") -> "ImageConfig":
         from polyarch.builder.plan.growing import SharedList, SharedMap
@@ -91,7 +98,7 @@ def _configure(changes: tuple[str, ...]) -> "Callable[[ImageConfig], ImageConfig
 
 
 def _effects() -> "Mapping[type[Any], Callable[[Any, Any], StageState]]":
-    """What each instruction does to a config, as in a build."""
+    """The effect of each supported instruction on a config, the same as in a build."""
     from polyarch.builder.plan import config as effects
     from polyarch.dockerfile.instructions import config as syntax
     from polyarch.dockerfile.instructions.healthcheck import Healthcheck

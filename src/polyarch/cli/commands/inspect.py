@@ -1,4 +1,4 @@
-"""`inspect`: images as JSON."""
+"""`inspect`: show the details of images as JSON."""
 
 import click
 
@@ -9,7 +9,7 @@ from polyarch.cli.session import Session, pass_session
 
 @click.command("inspect")
 @click.argument("names", nargs=-1, required=True, metavar="IMAGE...", shell_complete=options.complete_image)
-@options.platform(several=False, help="The platform (default: this machine's)")
+@options.platform(several=False, help="Platform (default: this machine's)")
 @click.option("--type", "kind", type=click.Choice(["image"]), hidden=True)
 @options.format_
 @pass_session
@@ -17,5 +17,5 @@ def inspect(session: Session, names: tuple[str, ...], platform: str | None, kind
     """Show the details of images: config, layers, names, and the platforms of an index."""
     from polyarch.images import inspect as inspecting
 
-    wanted, host = session.platform(platform), session.host()
-    show_document(form, [inspecting.inspect(session.store, name, wanted, host) for name in names])
+    chosen, host = session.platform(platform), session.host()
+    show_document(form, [inspecting.inspect(session.store, name, chosen, host) for name in names])

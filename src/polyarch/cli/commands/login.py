@@ -1,4 +1,4 @@
-"""`login` and `logout`: credentials for registries, where docker keeps them."""
+"""`login` and `logout`: credentials for registries, in the files that docker uses."""
 
 import sys
 
@@ -12,15 +12,15 @@ _DOCKER_HUB = "docker.io"
 
 @click.command("login")
 @click.argument("server", required=False, metavar="[SERVER]")
-@click.option("-u", "--username", metavar="NAME", help="The user")
+@click.option("-u", "--username", metavar="NAME", help="User name")
 @click.option(
     "-p",
     "--password",
     metavar="PASSWORD",
-    help="The password; other users can see it on the command line, --password-stdin is safer",
+    help="Password. Other users can see it in the process list: prefer --password-stdin",
 )
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input")
-@click.option("--insecure", is_flag=True, help="Allow plain HTTP and unverified certificates")
+@click.option("--insecure", is_flag=True, help="Allow plain HTTP and unverified certificates for the registry")
 @pass_session
 def login(
     session: Session,
@@ -37,10 +37,10 @@ def login(
     if password and password_stdin:
         raise UsageError("--password and --password-stdin cannot be combined", "choose one of them")
     if password:
-        session.note("WARNING: other users can see a password on the command line; use --password-stdin")
+        session.note("WARNING: other users can see the password in the process list; use --password-stdin")
     if password_stdin:
         if not username:
-            raise UsageError("--password-stdin needs --username", "name the user that the password belongs to")
+            raise UsageError("--password-stdin needs --username", "give the user name of this password")
         password = sys.stdin.read().rstrip("\r\n")
     if not (username and password) and not sys.stdin.isatty():
         raise UsageError(
@@ -57,7 +57,7 @@ def login(
 @click.argument("server", required=False, metavar="[SERVER]")
 @pass_session
 def logout(session: Session, server: str | None) -> None:
-    """Log out from a registry."""
+    """Remove the stored credentials of a registry."""
     host = _host(server)
     if session.registry().logout(host):
         click.echo(f"Removing login credentials for {host}")
@@ -66,7 +66,7 @@ def logout(session: Session, server: str | None) -> None:
 
 
 def _host(server: str | None) -> str:
-    """The registry that was named, as docker takes it: with or without a scheme, with or without a path."""
+    """The host of a registry. As in docker, `server` may have a scheme and a path, which are ignored."""
     text = (server or _DOCKER_HUB).partition("://")[2] or server or _DOCKER_HUB
     host = text.partition("/")[0]
     return _DOCKER_HUB if host in ("index.docker.io", "registry-1.docker.io", "docker.io") else host

@@ -1,4 +1,4 @@
-"""`system`: what the store takes on disk, giving it back, and proving that it is whole."""
+"""`system`: show and free the disk space of the store, and verify its content."""
 
 import sys
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "Commands": {
-        "df": ("system:df", "Show what the store takes on disk"),
+        "df": ("system:df", "Show the disk usage of the store"),
         "fsck": ("system:fsck", "Verify every byte of the store"),
         "prune": ("system:prune", "Remove unused data"),
     }
@@ -30,12 +30,12 @@ system = LazyGroup("system", sections=COMMANDS, help="Manage the store.")
 
 @click.command("df")
 @click.option("-v", "--verbose", is_flag=True, help="Show every record of the cache, as 'buildx du' does")
-@click.option("--format", "form", metavar="FORMAT", help="'table', 'json', or a Go template")
+@click.option("--format", "form", metavar="FORMAT", help="Output format: table, json or a Go template")
 @pass_session
 def df(session: Session, verbose: bool, form: str | None) -> None:
-    """Show what the store takes on disk, by kind, and how much of that 'system prune --all' would free.
+    """Show the disk usage of the store by type, and how much of it 'system prune --all' would free.
 
-    ACTIVE counts images with a name, and what a command that runs now uses.
+    ACTIVE counts images with a name, and what running commands use.
     """
     from polyarch.images import usage
 
@@ -82,32 +82,32 @@ def _limit(session: Session, cache: "Sequence[UsageRecord]") -> str:
     limit = session.cache_limit()
     if limit == "default":
         limit = default_limit(str(session.root))
-    most = "without a limit" if limit is None else f"of {text.size(limit)} that it may take (POLYARCH_CACHE_LIMIT)"
-    return f"Cache: {text.size(sum(record.size for record in cache))} {most}\n"
+    maximum = "without a limit" if limit is None else f"of at most {text.size(limit)} (POLYARCH_CACHE_LIMIT)"
+    return f"Cache: {text.size(sum(record.size for record in cache))} {maximum}\n"
 
 
 @click.command("prune")
 @click.option(
     "-a", "--all", "everything", is_flag=True, help="Remove the build cache, cache mounts and unpacked layers as well"
 )
-@click.option("-f", "--force", is_flag=True, help="Remove without asking; on a terminal, prune only lists otherwise")
+@click.option("-f", "--force", is_flag=True, help="Remove; on a terminal, prune without it only lists")
 @click.option("--dry-run", is_flag=True, help="Only list what would be removed")
 @click.option(
     "--max-used-space",
     "--keep-storage",
     "limit",
     metavar="SIZE",
-    help="Remove the least recently used cache until the store takes no more than this",
+    help="Remove the least recently used cache until the store is not larger than SIZE",
 )
 @pass_session
 def prune(session: Session, everything: bool, force: bool, dry_run: bool, limit: str | None) -> None:
-    """Remove images without a name, and everything that neither an image nor the build cache needs.
+    """Remove unnamed images, and everything that neither an image nor the build cache needs.
 
-    On a terminal, only lists what would be removed, unless -f is given.
+    On a terminal, without -f, only lists what would be removed.
     """
     from polyarch.images import prune as pruning
 
-    # Docker asks "are you sure?"; a list of what would go answers better.
+    # Docker asks for a confirmation; a list of what would be removed helps more.
     rehearsal = dry_run or (sys.stdout.isatty() and not force)
     reclaimed = pruning.prune(
         session.store, everything=everything, storage=size.bytes_of(limit) if limit else None, dry_run=rehearsal
@@ -120,7 +120,7 @@ def prune(session: Session, everything: bool, force: bool, dry_run: bool, limit:
     if rehearsal and reclaimed.removed and not dry_run:
         session.note("nothing was removed; 'polyarch system prune --force' removes it")
     if reclaimed.left and not rehearsal:
-        # What RUN made as other users belongs to subordinate ids, which only their namespace may remove.
+        # Files that RUN created as other users belong to subordinate ids: only their user namespace may remove them.
         from polyarch.sandbox import enter
 
         try:
@@ -132,7 +132,7 @@ def prune(session: Session, everything: bool, force: bool, dry_run: bool, limit:
 
 
 def _offer_more(session: Session, offered: int) -> None:
-    """Say what stays because it may save time, where that is more than has been offered."""
+    """Print what `--all` would free, if that is more than `offered` bytes."""
     from polyarch.images import usage
 
     space = usage.space(session.store)
@@ -144,11 +144,11 @@ def _offer_more(session: Session, offered: int) -> None:
 
 
 @click.command("fsck")
-@click.option("--repair", is_flag=True, help="Remove what is corrupt, and restore an index.json that is damaged")
-@click.option("-q", "--quiet", is_flag=True, help="Print nothing if nothing is wrong")
+@click.option("--repair", is_flag=True, help="Remove corrupt content, and restore a damaged index.json")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing if there are no problems")
 @pass_session
 def fsck(session: Session, repair: bool, quiet: bool) -> int:
-    """Read every byte of the store and compare it with its digest. Exits with 1 where something is wrong."""
+    """Read every byte of the store and verify its digest. Exits with 1 if something is wrong."""
     read = 0
 
     def count(size: int) -> None:
@@ -157,20 +157,20 @@ def fsck(session: Session, repair: bool, quiet: bool) -> int:
 
     wrong = left = 0
     for problem in session.store.verify(count):
-        # A base whose layers no one needed yet is as it should be: it is fetched when it is needed.
+        # Not a problem: layers of a base image that are fetched when they are needed.
         if problem.kind == "absent":
             if not quiet:
                 session.note(f"not here: {problem.message}")
             continue
         wrong += 1
-        done = repair and session.store.repair(problem)
-        left += not done
-        touched = f" (used by {', '.join(problem.tags)})" if problem.tags else ""
-        click.echo(f"{problem.kind}: {problem.message}{touched}{': removed' if done else ''}")
+        repaired = repair and session.store.repair(problem)
+        left += not repaired
+        users = f" (used by {', '.join(problem.tags)})" if problem.tags else ""
+        click.echo(f"{problem.kind}: {problem.message}{users}{': removed' if repaired else ''}")
     if not quiet:
         click.echo(f"{text.size(read)} read, {wrong or 'no'} problem{'' if wrong == 1 else 's'}")
     if left and not repair:
         session.note(
-            "hint: 'polyarch system fsck --repair' removes what is corrupt; then pull or build its image again"
+            "hint: 'polyarch system fsck --repair' removes corrupt content; then pull or build the image again"
         )
     return 1 if left else 0
