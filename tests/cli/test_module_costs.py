@@ -1,8 +1,8 @@
 """What each start pays for: the modules that `--version`, `images` and a cached build import.
 
-Recorded with Python 3.11 at commit 227355b. A command may import fewer; to let one import more is a decision that
-changes this table. Of our own code the functions and classes are counted, not the files: a file that is split in two
-costs nearly the same.
+Recorded with Python 3.11 at commit 227355b; a cached build has left out sockets since. A command may import fewer. To
+let one import more is a decision that changes this table. Of our own code the statements are counted, not the files:
+a file that is split in two costs nearly the same.
 """
 
 import ast
@@ -20,9 +20,9 @@ PYTHON = Path(sys.executable)
 
 
 class Cost(NamedTuple):
-    """How many functions and classes of ours a command imports, and which modules of libraries and of Python itself."""
+    """How many statements of ours a command imports, and which modules of libraries and of Python itself."""
 
-    definitions: int
+    statements: int
     others: frozenset[str]
 
 
@@ -37,15 +37,16 @@ START = """
 
     msgspec msgspec.inspect msgspec.json msgspec.msgpack msgspec.structs msgspec.toml msgspec.yaml typing_extensions
 """
-BUILD = "array base64 binascii bisect select selectors socket sqlite3 sqlite3.dbapi2 struct zlib"
+BUILD = "array base64 binascii bisect sqlite3 sqlite3.dbapi2 struct zlib"
 
-# How much more of our own code is allowed: a helper here and there.
-SLACK = 1.03
+# How much more of our own code is allowed: a helper here and there, and the seams between rooms. Sockets paid for it:
+# with and without both, a cached build takes the same time.
+SLACK = 1.04
 
 COSTS = {
-    "--version": Cost(5, frozenset({"gc"})),
-    "images": Cost(480, frozenset(START.split())),
-    "a cached build": Cost(2125, frozenset(START.split() + BUILD.split())),
+    "--version": Cost(62, frozenset({"gc"})),
+    "images": Cost(3252, frozenset(START.split())),
+    "a cached build": Cost(16683, frozenset(START.split() + BUILD.split())),
 }
 
 # Modules for the work itself, which a cached build does not import.
@@ -76,14 +77,14 @@ def ours(loaded: Iterable[str]) -> set[str]:
     return {name for name in loaded if name.partition(".")[0] == "polyarch"}
 
 
-def definitions(modules: Iterable[str]) -> int:
+def statements(modules: Iterable[str]) -> int:
     count = 0
     for module in modules:
         spec = find_spec(module)
         assert spec is not None
         assert spec.origin is not None
         nodes = ast.walk(ast.parse(Path(spec.origin).read_text()))
-        count += sum(isinstance(node, ast.FunctionDef | ast.ClassDef) for node in nodes)
+        count += sum(isinstance(node, ast.stmt) for node in nodes)
     return count
 
 
@@ -110,7 +111,7 @@ def test_a_command_imports_no_more_than_is_recorded(command: str, build: list[st
     loaded = modules_of(build if command == "a cached build" else [command], root)
     cost = COSTS[command]
     assert loaded - ours(loaded) <= brought(cost.others, root), "a module that every start would pay for"
-    assert definitions(ours(loaded)) <= cost.definitions * SLACK, f"more code than before: {sorted(ours(loaded))}"
+    assert statements(ours(loaded)) <= cost.statements * SLACK, f"more code than before: {sorted(ours(loaded))}"
 
 
 def test_the_version_imports_its_own_module_and_no_other(tmp_path: Path) -> None:

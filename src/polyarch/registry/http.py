@@ -16,14 +16,16 @@ from polyarch.oci.place import Readable
 from polyarch.oci.retry import Retry
 from polyarch.oci.urls import authority, redact
 from polyarch.registry import failures
-from polyarch.registry.connection import Address, Connector, Direct, Pool
 from polyarch.registry.hosts import TLS, Hosts, is_loopback
 from polyarch.registry.message import HTTPError, StaleError
 from polyarch.registry.proxies import Proxies
 from polyarch.registry.response import Response
 
+# Sockets come with the first request: a command that sends none need not import them, which takes 5 ms.
 if TYPE_CHECKING:
     import ssl
+
+    from polyarch.registry.connection import Address, Connector, Pool
 
 _CONNECT_SECONDS = 15.0
 # Between two pieces of a response; and for the response to a PUT, before which a registry may copy a whole blob.
@@ -187,13 +189,15 @@ class Transport:
         self._debug(f"{method} {redact(url)} {raw.status}")
         return Response(raw, url)
 
-    def _pool(self, url: str) -> Pool:
+    def _pool(self, url: str) -> "Pool":
         parts = urlsplit(url)
         tls = self._hosts.tls(authority(url)) if parts.scheme == "https" else None
         proxy = self._proxies.of(url)
         with self._lock:
             pool = self._pools.get((tls, proxy))
             if pool is None:
+                from polyarch.registry.connection import Pool
+
                 connector = _connector(proxy, None if tls is None else _context(tls))
                 pool = self._pools[tls, proxy] = Pool(connector, _CONNECT_SECONDS)
             return pool
@@ -253,7 +257,9 @@ def _quoted(text: str) -> str:
     return quote(text, safe="/:?#[]@!$&'()*+,;=%~")
 
 
-def _address(parts: SplitResult) -> Address:
+def _address(parts: SplitResult) -> "Address":
+    from polyarch.registry.connection import Address
+
     return Address(parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
 
 
@@ -282,8 +288,10 @@ def _retry_after(response: Response, delay: float) -> float:
         return delay
 
 
-def _connector(proxy: str, context: "ssl.SSLContext | None") -> Connector:
+def _connector(proxy: str, context: "ssl.SSLContext | None") -> "Connector":
     if not proxy:
+        from polyarch.registry.connection import Direct
+
         return Direct(context)
     from polyarch.registry.tunnels import through
 
