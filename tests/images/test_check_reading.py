@@ -12,7 +12,7 @@ from polyarch.layers.entry import Entry
 from polyarch.oci import platform as platforms
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.place import BlobReader
-from polyarch.store import Store
+from polyarch.store import Store, tables
 from tests.images import elves
 from tests.images.checking import NAME, amd64, checked, rules
 from tests.images.layered import entry, file, image, index, layer, program
@@ -76,7 +76,7 @@ def test_a_sweep_gives_what_a_scan_gives(store: Store, kind: str) -> None:
     items += [program("b", elves.elf(needed=["x"])), file("etc/ld.so.conf", "/opt\n"), program("c", "#!/a\n")]
     blob, diff_id = layer(store, items, kind)
     scanned = Learner(store, None).learn(LayerBlob(Digest(diff_id), blob))
-    store.cache.put("listing", diff_id, scanned[0].encode())
+    store.cache.put(tables.LISTING.stored, diff_id, scanned[0].encode())
     assert Learner(store, store).learn(LayerBlob(Digest(diff_id), blob)) == scanned
     assert len(scanned[1].binaries) == 3
     assert set(scanned[1].texts.values()) == {"/opt\n"}
@@ -112,7 +112,7 @@ def debian_store(store: Store, debian_tar: Callable[[str], Path]) -> Store:
 
 
 def test_a_debian_for_two_platforms_raises_no_false_alarm(debian_store: Store) -> None:
-    for kind in (None, "elf"):
+    for kind in (None, tables.FACTS.stored):
         debian_store.cache.clear(kind)
         report = check_source(debian_store, NAME, debian_store)
         assert report.findings == ()

@@ -16,7 +16,7 @@ from polyarch.layers.listing import scan
 from polyarch.oci import digest as digests
 from polyarch.oci import media_types
 from polyarch.progress import Event, Started
-from polyarch.store import Store
+from polyarch.store import Store, tables
 from polyarch.transfer import choose
 from tests.images.layered import file
 from tests.images.layered import layer as made_layer
@@ -133,10 +133,10 @@ def test_a_blob_that_was_spoilt_is_refused_even_where_its_listing_is_known(store
 def test_a_listing_is_remembered_and_a_damaged_memory_made_anew(store: Store) -> None:
     one = layer(store, BASE)
     first = Unpacker(store, store).listing(one)
-    assert store.cache.get("listing", one.diff_id) == first.encode()
-    store.cache.put("listing", one.diff_id, b"nonsense")
+    assert store.cache.get(tables.LISTING.stored, one.diff_id) == first.encode()
+    store.cache.put(tables.LISTING.stored, one.diff_id, b"nonsense")
     assert [entry.path for entry in Unpacker(store, store).listing(one).entries] == ["etc", "etc/base"]
-    assert store.cache.get("listing", one.diff_id) != b"nonsense"
+    assert store.cache.get(tables.LISTING.stored, one.diff_id) != b"nonsense"
 
 
 def test_manifest_and_config_must_speak_of_the_same_layers(store: Store) -> None:

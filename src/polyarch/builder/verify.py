@@ -19,6 +19,8 @@ from polyarch.errors import BuildError, ConflictError, CorruptError
 from polyarch.oci.config import ImageConfig
 from polyarch.oci.digest import Digest
 from polyarch.oci.platform import Platform
+from polyarch.store import tables
+from polyarch.store.tables import Table
 
 if TYPE_CHECKING:
     from polyarch.contents.facts import Facts
@@ -29,12 +31,25 @@ if TYPE_CHECKING:
 
 Mode = Literal["error", "warn"]
 
-_VERDICT = "verified"
 _GOOD = b"good"
-_VERSION = 1
 _SHOWN = 3
 # What a part of an image can tell: whether its command is there is a question to the whole.
 _RULES = ("foreign-binary", "command-foreign", "command-crlf")
+
+
+def _encode(found: "tuple[Finding, ...]") -> bytes:
+    return msgspec.msgpack.encode(found) if found else _GOOD
+
+
+def _decode(raw: bytes) -> "tuple[Finding, ...]":
+    if raw == _GOOD:
+        return ()  # as nearly always: then nothing of `check` is loaded
+    from polyarch.images.check.findings import Finding
+
+    return msgspec.msgpack.decode(raw, type=tuple[Finding, ...])
+
+
+_VERDICTS: "Table[str, tuple[Finding, ...]]" = Table(tables.VERDICT, _encode, _decode)
 
 
 class PlatformVerifier:
@@ -71,18 +86,14 @@ class PlatformVerifier:
         if not new:
             return ()
         key = _key(plan, new)
-        raw = self._store.cache.get(_VERDICT, key)
-        if raw == _GOOD:
-            return ()  # as nearly always: then nothing of `check` is loaded
-        from polyarch.images.check.findings import Finding, grouped
+        found = _VERDICTS.get(self._store.cache, key)
+        if found is None:
+            found = self._look(plan, new)
+            _VERDICTS.put(self._store.cache, key, found)
+        if not found:
+            return ()
+        from polyarch.images.check.findings import grouped
 
-        if raw is not None:
-            try:
-                return grouped(msgspec.msgpack.decode(raw, type=tuple[Finding, ...]))
-            except msgspec.DecodeError:
-                self._store.cache.delete(_VERDICT, key)
-        found = self._look(plan, new)
-        self._store.cache.put(_VERDICT, key, msgspec.msgpack.encode(found) if found else _GOOD)
         return grouped(found)
 
     def _look(self, plan: Plan, new: Sequence[tuple[Layer, str]]) -> "tuple[Finding, ...]":
@@ -139,7 +150,7 @@ def _of_directory(filesystems: Filesystems, layer: Layer) -> "tuple[Listing, Fac
 def _key(plan: Plan, new: Iterable[tuple[Layer, str]]) -> str:
     config: ImageConfig = plan.config
     run = {name: config.run.get(name) for name in ("Entrypoint", "Cmd", "Env", "WorkingDir", "Labels")}
-    parts = [_VERSION, str(plan.platform), [[layer.key, step] for layer, step in new], run]
+    parts = [str(plan.platform), [[layer.key, step] for layer, step in new], run]
     return hashlib.sha256(encoding.to_json(parts)).hexdigest()
 
 

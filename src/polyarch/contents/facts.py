@@ -5,20 +5,21 @@ where candidates are, with range requests where its blob is in a registry.
 """
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from polyarch import progress
-from polyarch.contents import packages
+from polyarch.contents import listings, packages
 from polyarch.contents.binaries import Binary, identify, is_candidate
 from polyarch.contents.layer import LayerBlob
 from polyarch.contents.packages import Package
 from polyarch.errors import CorruptError, PolyarchError
-from polyarch.oci import digest as digests
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.place import BlobReader, Ranged, Readable, Source
+from polyarch.store import tables
+from polyarch.store.tables import Table
 
 if TYPE_CHECKING:
     from polyarch.layers.listing import ListedEntry, Listing
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from polyarch.oci.digest import Digest
     from polyarch.store import Store
 
-_KIND = "elf"
-_LISTING = "listing"
-_VERSION = 2
 _MAX_TEXT = 1 << 20
 _PIECE = 1 << 20
 
@@ -39,14 +37,14 @@ class Facts(msgspec.Struct, frozen=True, array_like=True):
     `texts` are the files that say where libraries are looked for; `packages` what package managers wrote down.
     """
 
-    version: int
     binaries: dict[int, Binary]
     texts: dict[int, str]
     packages: dict[int, tuple[Package, ...]]
 
 
-# Worked out here, as in `layers.listing`: several threads may be the first to decode one.
-msgspec.msgpack.Decoder(Facts)
+# Built here, as in `layers.listing`: several threads may decode the first one at the same time.
+_decode = msgspec.msgpack.Decoder(Facts).decode
+_FACTS: "Table[Digest, Facts]" = Table(tables.FACTS, msgspec.msgpack.encode, _decode)
 
 
 class Learner:
@@ -70,64 +68,43 @@ class Learner:
         with lock:
             known = self._known.get(layer.diff_id)
             if known is None:
-                known = self._known[layer.diff_id] = self._remembered(layer) or self._told(layer)
+                known = self._known[layer.diff_id] = self._remembered(layer) or self._read(layer)
             return known
 
     def facts(self, layer: LayerBlob) -> Facts:
         """Only the facts of a layer, for who may do without its listing, which can be large. Raises as `learn`."""
-        raw = self._store.cache.get(_KIND, layer.diff_id) if self._store is not None else None
-        known = decode(raw) if raw is not None else None
-        return known or self._told(layer, briefly=True)[1]
+        known = _FACTS.get(self._store.cache, layer.diff_id) if self._store is not None else None
+        return known or self._read(layer, briefly=True)[1]
 
     def _remembered(self, layer: LayerBlob) -> "tuple[Listing, Facts] | None":
-        if self._store is None or (raw := self._store.cache.get(_KIND, layer.diff_id)) is None:
+        if self._store is None or (facts := _FACTS.get(self._store.cache, layer.diff_id)) is None:
             return None
-        facts, listing = decode(raw), self._listing(layer)
-        return None if facts is None or listing is None else (listing, facts)
+        listing = listings.find(self._store, layer.diff_id)
+        return None if listing is None else (listing, facts)
 
-    def _told(self, layer: LayerBlob, *, briefly: bool = False) -> "tuple[Listing, Facts]":
-        """Learn it from the blob, and say so. `briefly`: of a known listing only the entries of interest are given."""
+    def _read(self, layer: LayerBlob, *, briefly: bool = False) -> "tuple[Listing, Facts]":
+        """Read the blob, and report that. `briefly`: of a known listing only the entries of interest are given."""
         unit = f"check {layer.diff_id}"
         self._emit(progress.Started(unit, f"read {layer.blob.digest}"))
         try:
-            listing = self._listing(layer, interests if briefly else None)
-            learnt = self._scan(layer) if listing is None else (listing, self._sweep(layer, listing))
+            wanted = interests if briefly else None
+            listing = listings.find(self._store, layer.diff_id, wanted) if self._store is not None else None
+            learnt = self._scan(layer) if listing is None else (listing, self._read_files(layer, listing))
         except Exception as error:
             self._emit(progress.failed(unit, error))
             raise
         if self._store is not None:
-            self._store.cache.put(_KIND, layer.diff_id, encode(learnt[1]))
+            _FACTS.put(self._store.cache, layer.diff_id, learnt[1])
         self._emit(progress.Finished(unit))
         return learnt
 
-    def _listing(self, layer: LayerBlob, wanted: "Callable[[ListedEntry], bool] | None" = None) -> "Listing | None":
-        from polyarch.layers.listing import decode as decode_listing
-
-        raw = self._store.cache.get(_LISTING, layer.diff_id) if self._store is not None else None
-        try:
-            return decode_listing(raw, wanted) if raw is not None else None
-        except CorruptError:
-            return None  # of another version: it is made anew
-
     def _scan(self, layer: LayerBlob) -> "tuple[Listing, Facts]":
-        from polyarch.layers.compression import LARGEST
-        from polyarch.layers.listing import scan
-
         collector = FactsCollector()
         with self._source.open_blob(layer.blob) as reader:
-            limit = LARGEST if self._store is None else self._store.largest_layer
-            algorithm = digests.algorithm(layer.diff_id)
-            diff_id, listing = scan(reader, layer.blob.digest, limit, collector.look, algorithm=algorithm)
-        if diff_id != layer.diff_id:
-            raise CorruptError(
-                f"the layer {layer.blob.digest} is not what the image's config says: "
-                f"its tar has the digest {diff_id}, not {layer.diff_id}"
-            )
-        if self._store is not None:
-            self._store.cache.put(_LISTING, layer.diff_id, listing.encode())
+            listing = listings.read(layer, reader, self._store, collector.look)
         return listing, collector.facts()
 
-    def _sweep(self, layer: LayerBlob, listing: "Listing") -> Facts:
+    def _read_files(self, layer: LayerBlob, listing: "Listing") -> Facts:
         from polyarch.layers.sequential import sweep
 
         wanted = [entry for entry in listing.entries if interests(entry)]
@@ -158,7 +135,7 @@ class FactsCollector:
 
     def facts(self) -> Facts:
         """What was learnt."""
-        return Facts(version=_VERSION, binaries=self._binaries, texts=self._texts, packages=self._packages)
+        return Facts(binaries=self._binaries, texts=self._texts, packages=self._packages)
 
 
 def interests(entry: "ListedEntry") -> bool:
@@ -176,20 +153,6 @@ def is_search_path(path: str) -> bool:
         or (directory == "etc/ld.so.conf.d" and name.endswith(".conf"))
         or (directory == "etc" and name.startswith("ld-musl-") and name.endswith(".path"))
     )
-
-
-def encode(facts: Facts) -> bytes:
-    """The facts as bytes."""
-    return msgspec.msgpack.encode(facts)
-
-
-def decode(raw: bytes) -> Facts | None:
-    """What `encode` gave; None for what is none, or of another version."""
-    try:
-        facts = msgspec.msgpack.decode(raw, type=Facts)
-    except (msgspec.DecodeError, ValueError):
-        return None
-    return facts if facts.version == _VERSION else None
 
 
 def _all(content: Readable) -> bytes:

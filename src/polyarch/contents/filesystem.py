@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
+from polyarch.contents import listings
 from polyarch.contents.layer import Layer
 from polyarch.contents.stack import Stack
 from polyarch.contents.unpack import Unpacker
@@ -23,7 +24,7 @@ from polyarch.errors import CorruptError, NotFoundError, PolyarchError
 from polyarch.layers import toc
 from polyarch.layers.content import open_content
 from polyarch.layers.entry import Content, Entry, Item, LocalFile, order
-from polyarch.layers.listing import ListedEntry, Listing, decode
+from polyarch.layers.listing import ListedEntry, Listing
 from polyarch.layers.tree import Tree
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.place import Readable
@@ -38,10 +39,9 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 # A program's capabilities, and what a process writes for other programs to read.
 _KEPT_XATTRS = ("security.capability", "user.")
-_FORESEEING = 4
+_PREFETCHING = 4
 # A passwd of an image is someone else's file: no more than this is read of it.
 _LONGEST_TEXT = 16 << 20
-_TOC = "toc"
 # A file's stamp: device, inode, times of content and inode in nanoseconds, size.
 _STAMP = struct.Struct("=QQqqq")
 
@@ -64,17 +64,17 @@ class Filesystems:
         self._directories: dict[str, Path] = {}
         self._files: dict[str, LayerFiles] = {}
         self._tables: dict[str, Listing | None] = {}
-        self._foreseeing: Executor | None = None
+        self._prefetching: Executor | None = None
 
     def close(self) -> None:
         """Close what was opened for reading."""
-        if self._foreseeing is not None:
-            self._foreseeing.shutdown(cancel_futures=True)
+        if self._prefetching is not None:
+            self._prefetching.shutdown(cancel_futures=True)
         for files in self._files.values():
             files.close()
         self._files.clear()
 
-    def foresee(self, layers: Iterable[Layer]) -> None:
+    def prefetch(self, layers: Iterable[Layer]) -> None:
         """Begin to make the listings that nobody has yet, in threads of its own.
 
         What fails there fails again for who needs it, and is told then.
@@ -83,14 +83,14 @@ class Filesystems:
         if unlisted:
             from concurrent.futures import ThreadPoolExecutor
 
-            self._foreseeing = ThreadPoolExecutor(min(len(unlisted), _FORESEEING), thread_name_prefix="list")
+            self._prefetching = ThreadPoolExecutor(min(len(unlisted), _PREFETCHING), thread_name_prefix="list")
             for layer in unlisted:
-                self._foreseeing.submit(self.listing, layer)
+                self._prefetching.submit(self.listing, layer)
 
     def _is_listed(self, layer: Layer, blob: Descriptor) -> bool:
         place = toc.parse(blob.annotations.get(toc.ANNOTATION, ""))
-        known = place is not None and self._store.cache.get(_TOC, place.digest) is not None
-        return known or self._store.cache.get("listing", layer.diff_id) is not None
+        known = place is not None and listings.is_toc_known(self._store, place.digest)
+        return known or listings.is_known(self._store, layer.diff_id)
 
     def tree(self, stack: Stack | None) -> Tree:
         """The flattened file system of these layers, made from that of the layers below, which often is there."""
@@ -124,17 +124,16 @@ class Filesystems:
             return None
 
         def read() -> Listing | None:
-            cache = self._store.cache
-            if cache.get("listing", layer.diff_id) is not None or self._store.has_blob(blob):
+            if listings.is_known(self._store, layer.diff_id) or self._store.has_blob(blob):
                 return None
+            if (known := listings.find_toc(self._store, place.digest)) is not None:
+                return known
             try:
-                if (known := cache.get(_TOC, place.digest)) is not None:
-                    return decode(known)
                 listing = toc.read(self._source.read_range(blob, place.offset, place.size), place)
             except PolyarchError:
                 # Whatever is wrong with this way, the layer itself can be read, and says what is wrong with that.
                 return None
-            cache.put(_TOC, place.digest, listing.encode())
+            listings.remember_toc(self._store, place.digest, listing)
             return listing
 
         return self._once(f"table {layer.key}", self._tables, layer.key, read)

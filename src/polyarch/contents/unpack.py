@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from polyarch import progress
+from polyarch.contents import listings
 from polyarch.contents.layer import LayerBlob
-from polyarch.errors import CorruptError
 from polyarch.oci import digest as digests
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
 from polyarch.oci.place import BlobReader, Source
+from polyarch.store import tables
+from polyarch.store.tables import Table
 
 if TYPE_CHECKING:
     from polyarch.layers.entry import Entry, Item
@@ -28,11 +30,9 @@ if TYPE_CHECKING:
 
 _WORKERS = 4
 _CHUNK = 1 << 20
-_LISTING = "listing"
-_SHAPE = "shape"
 
 
-class _Shape(msgspec.Struct, frozen=True, array_like=True):
+class LayerShape(msgspec.Struct, frozen=True, array_like=True):
     """What decides a layer's key and place, remembered by diff id.
 
     `complete` says that it needs nothing of the layers below: it lists every parent, and its hard links are to its own
@@ -47,8 +47,9 @@ class _Shape(msgspec.Struct, frozen=True, array_like=True):
     device: str = ""
 
 
-# Worked out here, as in `layers.listing`: several threads may be the first to decode one.
-msgspec.msgpack.Decoder(_Shape)
+# Built here, as in `layers.listing`: several threads may decode the first one at the same time.
+_decode = msgspec.msgpack.Decoder(LayerShape).decode
+_SHAPES: Table[Digest, LayerShape] = Table(tables.SHAPE, msgspec.msgpack.encode, _decode)
 
 
 # What a root directory is that nobody says anything of.
@@ -62,7 +63,7 @@ def _is_missed(entry: "Entry") -> bool:
 class Unpacker:
     """Makes snapshots for one command; safe from many threads. It owns only the locks by which work is done once.
 
-    `source` gives the blobs, from wherever they are; `emit` is told of each layer that is unpacked. `glance` opens a
+    `source` gives the blobs, from wherever they are; `emit` is told of each layer that is unpacked. `peek` opens a
     blob of which only the listing is wanted, so that it need not be brought into the store.
     """
 
@@ -71,11 +72,11 @@ class Unpacker:
         store: "Store",
         source: Source,
         emit: progress.Emit = progress.ignore,
-        glance: Callable[[Descriptor], BlobReader] | None = None,
+        peek: Callable[[Descriptor], BlobReader] | None = None,
     ) -> None:
         self._store = store
         self._source = source
-        self._glance = glance or source.open_blob
+        self._peek = peek or source.open_blob
         self._emit = emit
         self._mutex = threading.Lock()
         self._busy: dict[str, threading.Lock] = {}
@@ -122,25 +123,11 @@ class Unpacker:
             return known
 
     def _read_listing(self, layer: LayerBlob) -> "Listing":
-        from polyarch.layers.listing import decode, scan
-
-        raw = self._store.cache.get(_LISTING, layer.diff_id)
-        if raw is not None:
-            try:
-                return decode(raw)
-            except CorruptError:
-                self._store.cache.delete(_LISTING, layer.diff_id)
-        with self._glance(layer.blob) as reader:
-            algorithm = digests.algorithm(layer.diff_id)
-            diff_id, listing = scan(reader, layer.blob.digest, self._store.largest_layer, algorithm=algorithm)
-        if diff_id != layer.diff_id:
-            raise CorruptError(
-                f"the layer {layer.blob.digest} is not what the image's config says: "
-                f"its tar has the digest {diff_id}, not {layer.diff_id}",
-                "the image is damaged; pull or build it again",
-            )
-        self._store.cache.put(_LISTING, layer.diff_id, listing.encode())
-        return listing
+        known = listings.find(self._store, layer.diff_id)
+        if known is not None:
+            return known
+        with self._peek(layer.blob) as reader:
+            return listings.read(layer, reader, self._store)
 
     def _keys(self, layers: Sequence[LayerBlob]) -> list[str]:
         chain = digests.chain_ids(tuple(layer.diff_id for layer in layers))
@@ -154,21 +141,21 @@ class Unpacker:
             keys.append(layer.diff_id if complete else chain_id)
         return keys
 
-    def _shape(self, layer: LayerBlob) -> _Shape:
-        raw = self._store.cache.get(_SHAPE, layer.diff_id)
-        if raw is not None:
-            return msgspec.msgpack.decode(raw, type=_Shape)
+    def _shape(self, layer: LayerBlob) -> LayerShape:
+        known = _SHAPES.get(self._store.cache, layer.diff_id)
+        if known is not None:
+            return known
         listing = self.listing(layer)
         root = next((entry for entry in listing.entries if not entry.path), None)
         own = {entry.path for entry in listing.entries}
         foreign = any(entry.kind == "hardlink" and entry.link not in own for entry in listing.entries)
-        shape = _Shape(
+        shape = LayerShape(
             not listing.implicit_parents() and not foreign,
             (root.mode, root.uid, root.gid) if root else None,
             listing.hides_all,
             next((entry.path for entry in listing.entries if _is_missed(entry)), ""),
         )
-        self._store.cache.put(_SHAPE, layer.diff_id, msgspec.msgpack.encode(shape))
+        _SHAPES.put(self._store.cache, layer.diff_id, shape)
         return shape
 
     def _unpack(self, key: str, layers: Sequence[LayerBlob]) -> str:

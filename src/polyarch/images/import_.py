@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 
 from polyarch import progress
+from polyarch.contents import listings
 from polyarch.errors import CorruptError
 from polyarch.oci import config as configs
 from polyarch.oci import document as documents
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 # The longest start that a form of compression is told by, and more than enough for it.
 _MAGIC = 512
-_LISTING = "listing"
 
 
 class Imported(msgspec.Struct, frozen=True, kw_only=True):
@@ -160,7 +160,7 @@ def _layer(store: "Store", tar: Readable) -> tuple[Descriptor, Digest]:
             packed = pack(_items(plain, store.largest_layer), writer, Compression())
             diff_id, listing, blob = packed.diff_id, packed.listing, packed.descriptor()
             writer.commit(packed.digest)
-    store.cache.put(_LISTING, diff_id, listing.encode())
+    listings.remember(store, diff_id, listing.encode())
     return blob, diff_id
 
 

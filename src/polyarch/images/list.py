@@ -13,6 +13,8 @@ from polyarch.oci import platform as platforms
 from polyarch.oci.descriptor import REFERENCE_TYPE, Descriptor
 from polyarch.oci.digest import Digest
 from polyarch.oci.platform import Platform
+from polyarch.store import tables
+from polyarch.store.tables import Table
 
 if TYPE_CHECKING:
     from polyarch.store import Store
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
 
 # Above this many names, what was read is kept in the cache, where a single query finds it all.
 _MANY = 200
-_KIND = "summary"
 # As many levels of indexes as the copier takes (transfer/graph.py).
 _MAX_DEPTH = 4
 
@@ -71,6 +72,7 @@ class _Image(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 _decode = msgspec.json.Decoder(_Document).decode
+_SUMMARIES: "Table[str, _Image]" = Table(tables.SUMMARY, msgspec.msgpack.encode, msgspec.msgpack.Decoder(_Image).decode)
 
 
 class _ListReader:
@@ -81,11 +83,10 @@ class _ListReader:
         self._directory = str(store.blob_path(digests.of(b"")).parent.parent)
         self._platforms: dict[Platform | None, str] = {}
         self._images: dict[str, _Image] = {}
-        self._new: dict[str, bytes] = {}
+        self._new: dict[str, _Image] = {}
         self._many = many
         if many:
-            decode = msgspec.msgpack.Decoder(_Image).decode
-            self._images = {key: decode(value) for key, value in store.cache.entries(_KIND)}
+            self._images = _SUMMARIES.all(store.cache)
 
     def read(self, digest: Digest) -> bytes | None:
         """The bytes of a small blob; None where the store does not have it."""
@@ -127,7 +128,7 @@ class _ListReader:
         found = _Image(str(document.config.digest), parts | {str(digest): size})
         self._images[digest] = found
         if self._many:
-            self._new[digest] = msgspec.msgpack.encode(found)
+            self._new[digest] = found
         return found
 
     def claimed(self, config: str) -> str:
@@ -152,7 +153,7 @@ class _ListReader:
     def close(self) -> None:
         """Remember what was new."""
         if self._new:
-            self._store.cache.put_many(_KIND, self._new.items())
+            _SUMMARIES.put_many(self._store.cache, self._new.items())
 
 
 def list_images(

@@ -2,31 +2,17 @@
 
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from polyarch.errors import CorruptError, NotFoundError
 from polyarch.oci import digest as digests
 from polyarch.oci import index as indexes
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
 from polyarch.oci.document import Index, Manifest
+from polyarch.store import tables
 from polyarch.transfer import choose
 
 if TYPE_CHECKING:
     from polyarch.store import Keep, Reclaimed, Store
-
-
-# What the cache holds of results that are blobs or snapshots: those of a build's steps (builder/cache/results.py), and
-# of ADD from a URL (builder/perform/http.py).
-_RESULTS = ("result", "packed", "http")
-
-
-class _Result(msgspec.Struct, frozen=True):
-    """What of such a record says where the content is."""
-
-    blob: Descriptor | None = None
-    snapshot: str = ""
-    digest: Digest = Digest("")
 
 
 def prune(
@@ -59,34 +45,8 @@ def keep_for(store: "Store", *, everything: bool = False, storage: int | None = 
     snapshots = frozenset(layers_of_images(store))
     if storage is not None:
         return Keep(unnamed=False, snapshots=snapshots, caches=False, storage=storage)
-    found = results(store)
-    return Keep(
-        unnamed=False,
-        digests=frozenset(filter(None, (result.digest for result in found))),
-        snapshots=snapshots | {result.snapshot for result in found},
-    )
-
-
-class Result(msgspec.Struct, frozen=True):
-    """What the build cache has under one key: a blob's digest, a snapshot's key or both. `is_file`: ADD fetched it."""
-
-    digest: Digest
-    snapshot: str
-    is_file: bool
-
-
-def results(store: "Store") -> list[Result]:
-    """What the build cache says that it has. Of another version it has nothing."""
-    found: list[Result] = []
-    for kind in _RESULTS:
-        for _, raw in store.cache.entries(kind):
-            try:
-                record = msgspec.json.decode(raw, type=_Result)
-            except (msgspec.DecodeError, ValueError, RecursionError):
-                continue
-            digest = record.blob.digest if record.blob else record.digest
-            found.append(Result(digest, record.snapshot, kind == "http"))
-    return found
+    kept = tables.kept(store.cache)
+    return Keep(unnamed=False, digests=kept.digests, snapshots=snapshots | kept.snapshots)
 
 
 def layers_of_images(store: "Store") -> dict[str, str]:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from polyarch.images import names
-from polyarch.images.prune import keep_for, layers_of_images, results
+from polyarch.images.prune import keep_for, layers_of_images
+from polyarch.store import tables
 
 if TYPE_CHECKING:
     from polyarch.store import Garbage, Store
@@ -78,7 +79,7 @@ def space(store: "Store") -> Space:
 
 def _records(store: "Store", items: "tuple[Garbage, ...]") -> list[UsageRecord]:
     layers = layers_of_images(store)
-    files = {result.digest for result in results(store) if result.is_file}
+    files = tables.kept(store.cache, [tables.DOWNLOAD]).digests
     found: list[UsageRecord] = []
     for item in sorted(items, key=lambda item: (item.used, item.name)):
         if item.kind == "blob" and item.needed:

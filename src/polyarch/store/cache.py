@@ -1,7 +1,7 @@
 """The cache: what was worked out before, by kind and key, in a sqlite file that may vanish at any time.
 
-Nothing here fails a command. A broken file is thrown away and made anew; on a full disk, or when another process
-writes for too long, nothing is remembered.
+Nothing here fails a command. A broken file, or one of another version, is thrown away and created again; on a full
+disk, or when another process writes for too long, nothing is remembered. `tables.py` says which kinds there are.
 """
 
 from __future__ import annotations
@@ -18,15 +18,17 @@ from polyarch.store.locks import FileLock
 if TYPE_CHECKING:
     import sqlite3
 
-_VERSION = 1
+# 2: `keeps`, the blobs and snapshots that are of use as long as the row is there.
+_VERSION = 2
 _SCHEMA = f"""
     CREATE TABLE IF NOT EXISTS entries (
-        kind TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, used INTEGER NOT NULL, PRIMARY KEY (kind, key)
+        kind TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, used INTEGER NOT NULL, keeps TEXT NOT NULL,
+        PRIMARY KEY (kind, key)
     ) WITHOUT ROWID;
     PRAGMA user_version = {_VERSION};
 """
 _NOW = "CAST(strftime('%s', 'now') AS INTEGER)"
-_PUT = f"INSERT OR REPLACE INTO entries VALUES (?, ?, ?, {_NOW})"
+_PUT = f"INSERT OR REPLACE INTO entries VALUES (?, ?, ?, {_NOW}, ?)"
 _TOUCH = f"UPDATE entries SET used = {_NOW} WHERE kind = ? AND key = ?"
 # Numbers are kept as decimal digits, so that every value is bytes.
 _ADD = "UPDATE entries SET value = CAST(CAST(CAST(value AS INTEGER) + ? AS TEXT) AS BLOB) WHERE kind = ? AND key = ?"
@@ -71,8 +73,18 @@ class Cache:
 
     def put_many(self, kind: str, items: Iterable[tuple[str, bytes]]) -> None:
         """Remember several values at the price of one."""
-        rows = [(kind, _encodable(key), value) for key, value in items]
-        self._write(lambda connection: connection.executemany(_PUT, rows))
+        self.put_rows(kind, ((key, value, "") for key, value in items))
+
+    def put_rows(self, kind: str, rows: Iterable[tuple[str, bytes, str]]) -> None:
+        """Remember keys and values, each with the lines that `kept` gives."""
+        made = [(kind, _encodable(key), value, keeps) for key, value, keeps in rows]
+        self._write(lambda connection: connection.executemany(_PUT, made))
+
+    def kept(self, kind: str) -> set[str]:
+        """The lines that were put with the values of a kind."""
+        query = "SELECT DISTINCT keeps FROM entries WHERE kind = ?"
+        rows: list[tuple[str]] = self._run(lambda connection: connection.execute(query, (kind,)).fetchall(), [])
+        return {line for (lines,) in rows for line in filter(None, lines.split("\n"))}
 
     def add(self, kind: str, key: str, amount: int) -> None:
         """Add to a number, atomically. Nothing happens where none is remembered: the sum would be wrong."""
@@ -114,7 +126,7 @@ class Cache:
             self._run(lambda connection: connection.execute("VACUUM"), None)
 
     def discard(self) -> None:
-        """Throw the file away, because a full disk has no room to empty it. It is made anew when it is needed."""
+        """Throw the file away, because a full disk has no room to empty it. It is created again when it is needed."""
         with self._mutex:
             self._discard()
 

@@ -10,8 +10,9 @@ import threading
 
 from polyarch.store import trees
 from polyarch.store.cache import Cache
+from polyarch.store.tables import GROWTH
 
-_KIND = "growth"
+_KIND = GROWTH.stored
 _KEY = "estimate"
 # Beside a snapshot's `fs` or a cache mount's `files`: the bytes that they take on disk.
 SIZE = "size"

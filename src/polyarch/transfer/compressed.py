@@ -16,13 +16,20 @@ from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest, algorithm
 from polyarch.oci.document import Manifest
 from polyarch.oci.place import BlobReader, Source
+from polyarch.store import tables
+from polyarch.store.tables import Kept, Table
 from polyarch.transfer.docker_archive import DockerArchive
 from polyarch.transfer.names import NamedEntry
 
 if TYPE_CHECKING:
     from polyarch.store.store import Store
 
-_PACKED = "packed"
+_COMPRESSED: Table[Digest, Descriptor] = Table(
+    tables.COMPRESSED,
+    msgspec.json.encode,
+    msgspec.json.Decoder(Descriptor).decode,
+    lambda descriptor: Kept(frozenset((descriptor.digest,))),
+)
 
 
 def compacted(source: Source, store: "Store") -> Source:
@@ -83,10 +90,9 @@ class Compacted:
         """The layer's tar as a gzip blob of the store; itself where it is compressed already."""
         if layer.media_type != media_types.OCI_LAYER:
             return layer
-        if (known := self._store.cache.get(_PACKED, layer.digest)) is not None:
-            descriptor = msgspec.json.decode(known, type=Descriptor)
-            if self._store.has_blob(descriptor):
-                return descriptor
+        known = _COMPRESSED.get(self._store.cache, layer.digest)
+        if known is not None and self._store.has_blob(known):
+            return known
         from polyarch.layers.compression import Compression
         from polyarch.layers.recompress import recompress
 
@@ -97,5 +103,5 @@ class Compacted:
                 raise CorruptError(f"{layer.digest} from {self.where} is corrupt: its bytes have another digest")
             writer.commit(packed.digest)
         descriptor = Descriptor(media_type=packed.media_type, digest=packed.digest, size=packed.size)
-        self._store.cache.put(_PACKED, layer.digest, msgspec.json.encode(descriptor))
+        _COMPRESSED.put(self._store.cache, layer.digest, descriptor)
         return descriptor

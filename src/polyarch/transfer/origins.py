@@ -15,13 +15,17 @@ from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
 from polyarch.oci.document import Index
 from polyarch.oci.reference import Reference
+from polyarch.store import tables
+from polyarch.store.tables import Table
 from polyarch.transfer import graph as graphs
 from polyarch.transfer.graph import ImageGraph
 
 if TYPE_CHECKING:
     from polyarch.store.store import Store
 
-_ORIGIN = "origin"
+_ORIGINS: Table[Digest, tuple[str, ...]] = Table(
+    tables.ORIGIN, msgspec.json.encode, msgspec.json.Decoder(tuple[str, ...]).decode
+)
 # The latest sightings are the likeliest; older ones are only more requests.
 _REMEMBERED = 8
 
@@ -29,14 +33,14 @@ _REMEMBERED = 8
 def record(store: "Store", seen: Iterable[Digest], repository: Reference) -> None:
     """Remember that `repository` has these blobs or manifests."""
     name = str(repository.repository)
-    changed: dict[str, bytes] = {}
+    changed: dict[Digest, tuple[str, ...]] = {}
     for digest in seen:
         known = _known(store, digest)
-        if known[:1] != [name]:
+        if known[:1] != (name,):
             others = [other for other in known if other != name]
-            changed[digest] = msgspec.json.encode([name, *others][:_REMEMBERED])
+            changed[digest] = (name, *others)[:_REMEMBERED]
     if changed:
-        store.cache.put_many(_ORIGIN, changed.items())
+        _ORIGINS.put_many(store.cache, changed.items())
 
 
 def record_graph(store: "Store", graph: ImageGraph, repository: Reference) -> None:
@@ -70,9 +74,5 @@ def children(raw: bytes, media_type: str) -> tuple[Digest, ...]:
     return tuple(blob.digest for blob in graphs.blobs_of(document))
 
 
-def _known(store: "Store", digest: Digest) -> list[str]:
-    raw = store.cache.get(_ORIGIN, digest)
-    try:
-        return [] if raw is None else msgspec.json.decode(raw, type=list[str])
-    except (msgspec.DecodeError, ValueError, RecursionError):
-        return []  # the cache is disposable: what it cannot say was never said
+def _known(store: "Store", digest: Digest) -> tuple[str, ...]:
+    return _ORIGINS.get(store.cache, digest) or ()

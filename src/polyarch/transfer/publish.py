@@ -9,10 +9,13 @@ image to a registry. After anything else that learns of a registry's content, on
 from typing import TYPE_CHECKING
 
 from polyarch import progress
+from polyarch.oci import digest as digests
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
 from polyarch.oci.place import Source
 from polyarch.oci.reference import Reference
+from polyarch.store import tables
+from polyarch.store.tables import Table
 from polyarch.transfer import copy as copier
 from polyarch.transfer import origins
 from polyarch.transfer.copy import CopyOptions, Sent
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
     from polyarch.registry import Registry
     from polyarch.store.store import Store
 
-_REMOTE = "remote"
+_REMOTE_TAGS: Table[str, Digest] = Table(tables.REMOTE, str.encode, lambda raw: digests.parse(raw.decode()))
 
 
 def publish(
@@ -77,10 +80,9 @@ def remember_root(store: "Store", digest: Digest, reference: Reference) -> None:
 
 def remember_tag(store: "Store", reference: Reference, digest: Digest) -> None:
     """Note what a registry's tag pointed at when it was last read or pushed."""
-    store.cache.put(_REMOTE, str(reference), digest.encode())
+    _REMOTE_TAGS.put(store.cache, str(reference), digest)
 
 
 def remembered_tag(store: "Store", reference: Reference) -> Digest | None:
     """What the registry's tag pointed at when it was last read or pushed; None if that is not known."""
-    raw = store.cache.get(_REMOTE, str(reference))
-    return None if raw is None else Digest(raw.decode())
+    return _REMOTE_TAGS.get(store.cache, str(reference))

@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from polyarch.builder.export.streaming import StreamedBlob, Uploads, no_upload
+from polyarch.contents import listings
 from polyarch.contents.layer import Layer, decode, encode
 from polyarch.errors import CorruptError
+from polyarch.store import tables
+from polyarch.store.tables import Kept, Table
 
 if TYPE_CHECKING:
     from polyarch.layers.compression import Compression
@@ -20,7 +23,17 @@ if TYPE_CHECKING:
     from polyarch.layers.reuse import ReusableBlocks
     from polyarch.store import Store
 
-_PACKED = "packed"
+
+def kept(layer: Layer) -> Kept:
+    """What must be in the store for a remembered layer to be of use."""
+    blobs = (layer.blob.digest,) if layer.blob is not None else ()
+    return Kept(frozenset(blobs), frozenset(filter(None, (layer.snapshot,))))
+
+
+# By snapshot and compression.
+_PACKED: Table[str, Layer] = Table(tables.PACKED, encode, decode, kept)
+# By the text of a COPY and the compression.
+_LAST: Table[str, Layer] = Table(tables.LAST, encode, decode)
 
 
 def pack(
@@ -42,20 +55,19 @@ def pack(
         known = opened.enter_context(found) if (found := _blocks(store, like, compression)) else None
         packed = pack_items(items, writer, compression, workers, known)
         writer.keep(packed.digest)
-    store.cache.put("listing", packed.diff_id, packed.encoded)
+    listings.remember(store, packed.diff_id, packed.encoded)
     return Layer(diff_id=packed.diff_id, blob=packed.descriptor())
 
 
 def _blocks(store: "Store", like: Layer | None, compression: "Compression") -> "ReusableBlocks | None":
     if like is None or like.blob is None or compression.kind != "gzip" or not store.has_blob(like.blob):
         return None
-    from polyarch.layers.listing import decode_blocks
     from polyarch.layers.reuse import ReusableBlocks
 
-    raw = store.cache.get("listing", like.diff_id)
+    listing = listings.find_blocks(store, like.diff_id)
+    if listing is None or listing.blob != like.blob.digest:
+        return None
     try:
-        if raw is None or (listing := decode_blocks(raw)).blob != like.blob.digest:
-            return None
         return ReusableBlocks(str(store.blob_path(like.blob.digest)), like.blob.size, listing)
     except (CorruptError, FileNotFoundError):
         return None
@@ -63,15 +75,26 @@ def _blocks(store: "Store", like: Layer | None, compression: "Compression") -> "
 
 def find(store: "Store", layer: Layer, compression: "Compression") -> Layer | None:
     """The blob that the snapshot of `layer` was packed to before, if it is remembered and still in the store."""
-    raw = store.cache.get(_PACKED, f"{layer.snapshot} {compression.tag()}")
-    if raw is None:
-        return None
-    known = decode(raw)
-    if known.blob is None or not store.has_blob(known.blob):
+    known = _PACKED.get(store.cache, _key(layer, compression))
+    if known is None or known.blob is None or not store.has_blob(known.blob):
         return None
     return msgspec.structs.replace(known, created=layer.created)
 
 
 def remember(store: "Store", layer: Layer, compression: "Compression", blob: Layer) -> None:
     """Remember what the snapshot of `layer` was packed to."""
-    store.cache.put(_PACKED, f"{layer.snapshot} {compression.tag()}", encode(blob))
+    _PACKED.put(store.cache, _key(layer, compression), blob)
+
+
+def find_last(store: "Store", same: str) -> Layer | None:
+    """What the last COPY of the name `same` made; None if that is not remembered."""
+    return _LAST.get(store.cache, same)
+
+
+def remember_last(store: "Store", same: str, layer: Layer) -> None:
+    """Remember what a COPY made, for the next of the same name: its layer may have blocks in common with this one."""
+    _LAST.put(store.cache, same, layer)
+
+
+def _key(layer: Layer, compression: "Compression") -> str:
+    return f"{layer.snapshot} {compression.tag()}"

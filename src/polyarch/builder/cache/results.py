@@ -10,13 +10,14 @@ import msgspec
 
 from polyarch.builder.cache import packed
 from polyarch.contents.layer import Layer, decode, encode
-from polyarch.errors import CorruptError
+from polyarch.store import tables
+from polyarch.store.tables import Table
 
 if TYPE_CHECKING:
     from polyarch.layers.compression import Compression
     from polyarch.store import Store
 
-_RESULT = "result"
+_RESULTS: Table[str, Layer] = Table(tables.RESULT, encode, decode, packed.kept)
 
 
 class StepResults(Protocol):
@@ -42,7 +43,7 @@ class LocalResults:
 
     def find(self, key: str, compression: "Compression") -> Layer | None:
         """Implements `StepResults`: only a layer of which the store still has a form."""
-        found = remembered(self._store, _RESULT, key)
+        found = _RESULTS.get(self._store.cache, key)
         if found is None:
             return None
         if found.blob is not None:
@@ -56,13 +57,4 @@ class LocalResults:
 
     def keep(self, key: str, layer: Layer) -> None:
         """Implements `StepResults`."""
-        self._store.cache.put(_RESULT, key, encode(layer))
-
-
-def remembered(store: "Store", kind: str, key: str) -> Layer | None:
-    """The layer that the cache has under a key; None for none, and for a record of another version."""
-    raw = store.cache.get(kind, key)
-    try:
-        return None if raw is None else decode(raw)
-    except CorruptError:
-        return None
+        _RESULTS.put(self._store.cache, key, layer)

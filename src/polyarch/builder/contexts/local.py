@@ -8,7 +8,6 @@ the same stamp), so such files are not remembered.
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,11 +22,13 @@ from polyarch.layers.entry import Entry, Stamp, parent_of
 from polyarch.layers.longpaths import open_file, short, shown
 from polyarch.layers.walk import Skip, WalkedEntry, stamps, walk
 from polyarch.oci import text
+from polyarch.store import tables
+from polyarch.store.tables import Table
 
 if TYPE_CHECKING:
     from polyarch.store import Store
 
-_STAT = "stat"
+_STATS: Table[str, list[Rows]] = Table(tables.STAT, msgspec.msgpack.encode, msgspec.msgpack.Decoder(list[Rows]).decode)
 _CAPABILITY = "security.capability"
 _CHUNK = 128 << 10
 _ROWS = 1000
@@ -112,17 +113,15 @@ class LocalContext:
         """Write down what the files were, for the next command."""
         if self._files is not None and self._files.learned:
             for number, rows in enumerate(_in_parts(self._files.remember())):
-                self._store.cache.put(_STAT, self._part(number), msgspec.msgpack.encode(rows))
+                _STATS.put(self._store.cache, self._part(number), rows)
             self._files.learned = False
 
     def _read_table(self) -> Iterator[Rows]:
         number = 0
-        while (raw := self._store.cache.get(_STAT, self._part(number))) is not None:
+        # A part that is older than the others is as good: each row is believed only for a file with its stamp.
+        while (rows := _STATS.get(self._store.cache, self._part(number))) is not None:
             number += 1
-            # One of another version is not read: it is only a cache. One that is older than the others is as good,
-            # because each row is believed only for a file with its stamp.
-            with suppress(msgspec.DecodeError, ValueError, RecursionError):
-                yield from msgspec.msgpack.decode(raw, type=list[Rows])
+            yield from rows
 
     def _part(self, number: int) -> str:
         """The key of a part of the table."""

@@ -26,7 +26,6 @@ from polyarch.builder.vertices import (
 
 How = Literal["", "native", "emulated"]
 
-_VERSION = 1
 _SHOWN = 4
 # What is there, and neither cached nor done.
 _GIVEN = frozenset({"Context", "Inline"})
@@ -70,7 +69,6 @@ class BuildRecord(msgspec.Struct, frozen=True, kw_only=True):
     `stacks` are the file systems of its stages, by id: the id of the one below, and of the step that is on top.
     """
 
-    version: int = _VERSION
     names: tuple[str, ...]
     context: str
     dockerfile: str
@@ -87,13 +85,9 @@ def encode(record: BuildRecord) -> bytes:
     return encoding.to_msgpack(record)
 
 
-def decode(raw: bytes) -> BuildRecord | None:
-    """What `encode` gave; None for what is none, or of another version."""
-    try:
-        record = msgspec.msgpack.decode(raw, type=BuildRecord)
-    except (msgspec.DecodeError, ValueError):
-        return None
-    return record if record.version == _VERSION else None
+def decode(raw: bytes) -> BuildRecord:
+    """What `encode` gave. Raises msgspec.DecodeError, ValueError for other bytes."""
+    return msgspec.msgpack.decode(raw, type=BuildRecord)
 
 
 def parts(graph: BuildGraph, vertex: VertexId) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Writes down what a build does while it does it, and finds it again (cache kinds "build" and "files")."""
+"""Writes down what a build does while it does it, and finds it again."""
 
 import threading
 import time
@@ -26,13 +26,17 @@ from polyarch.builder.vertices import (
 )
 from polyarch.oci import reference as references
 from polyarch.oci.urls import redact
+from polyarch.store import tables
+from polyarch.store.tables import Table
 
 if TYPE_CHECKING:
     from polyarch.builder.plan.planner import Plan
     from polyarch.store import Store
 
-_BUILD = "build"
-_FILES = "files"
+_BUILDS: Table[str, BuildRecord] = Table(tables.BUILD, record.encode, record.decode)
+_FILES: Table[str, Mapping[str, str]] = Table(
+    tables.FILES, encoding.to_msgpack, msgspec.msgpack.Decoder(dict[str, str]).decode
+)
 # A list of more files is not worth its room: that some changed is said all the same.
 _MOST_FILES = 20_000
 # To open a context is no step worth a line, and who fetches speaks itself.
@@ -191,11 +195,7 @@ class BuildHistory:
 
     def files(self, name: str) -> Mapping[str, str]:
         """A list of files by its name; empty where it is not known."""
-        raw = self._store.cache.get(_FILES, name) if name else None
-        try:
-            return {} if raw is None else msgspec.msgpack.decode(raw, type=dict[str, str])
-        except (msgspec.DecodeError, ValueError):
-            return {}
+        return (_FILES.get(self._store.cache, name) if name else None) or {}
 
     def remember(
         self,
@@ -211,32 +211,29 @@ class BuildHistory:
         for one in steps:
             selection = performer.selection(VertexId(one.id)) if one.files else None
             # A list that is known is not made again: of a build that found nothing changed, that is all the work.
-            if selection is not None and self._store.cache.get(_FILES, one.files) is None:
+            if selection is not None and not _FILES.has(self._store.cache, one.files):
                 files = selection[1]()
                 if len(files) > _MOST_FILES:
                     files = {}  # known as too many, so that they are not counted by every build
-                self._store.cache.put(_FILES, one.files, encoding.to_msgpack(files))
+                _FILES.put(self._store.cache, one.files, files)
         if any(not one.cached for one in steps if one.kind != "Context"):
             steps = record.explained(
                 steps, stacks, self.of_context(request, dockerfile), self.files, fresh=request.cache.no_cache
             )
         names = tuple(str(name.tagged()) for name in request.export.names)
-        made = record.encode(
-            BuildRecord(
-                names=names,
-                context=_context(request),
-                dockerfile=dockerfile,
-                target=request.plan.target,
-                platforms=tuple(str(plan.platform) for plan in plans),
-                begun=request.created,
-                seconds=round(recorder.seconds(), 3),
-                steps=steps,
-                stacks=stacks,
-            )
+        made = BuildRecord(
+            names=names,
+            context=_context(request),
+            dockerfile=dockerfile,
+            target=request.plan.target,
+            platforms=tuple(str(plan.platform) for plan in plans),
+            begun=request.created,
+            seconds=round(recorder.seconds(), 3),
+            steps=steps,
+            stacks=stacks,
         )
-        self._store.cache.put_many(
-            _BUILD, [(key, made) for key in (_place(request, dockerfile), *(f"name {n}" for n in names))]
-        )
+        keys = (_place(request, dockerfile), *(f"name {name}" for name in names))
+        _BUILDS.put_many(self._store.cache, [(key, made) for key in keys])
 
     def outlook(
         self,
@@ -269,8 +266,7 @@ class BuildHistory:
         )
 
     def _get(self, key: str) -> BuildRecord | None:
-        raw = self._store.cache.get(_BUILD, key)
-        return record.decode(raw) if raw is not None else None
+        return _BUILDS.get(self._store.cache, key)
 
 
 def _place(request: BuildRequest, dockerfile: str) -> str:

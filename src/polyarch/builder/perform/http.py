@@ -20,13 +20,14 @@ from polyarch.oci import retry as retries
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
 from polyarch.oci.retry import Retry
+from polyarch.store import tables
+from polyarch.store.tables import Kept, Table
 
 if TYPE_CHECKING:
     from polyarch.registry import Registry
     from polyarch.registry.download import Download
     from polyarch.store import Store
 
-_HTTP = "http"
 _CHUNK = 1 << 20
 
 
@@ -38,6 +39,14 @@ class Fetched(msgspec.Struct, frozen=True, kw_only=True):
     mtime: int
     etag: str = ""
     modified: str = ""
+
+
+_DOWNLOADS: Table[str, Fetched] = Table(
+    tables.DOWNLOAD,
+    msgspec.json.encode,
+    msgspec.json.Decoder(Fetched).decode,
+    lambda fetched: Kept(frozenset((fetched.digest,))),
+)
 
 
 class Downloads:
@@ -94,8 +103,8 @@ class Downloads:
             return known
         remembered = self._known(url)
         found = self._retry.call(lambda: self._ask(url, checksum, remembered))
-        record = msgspec.json.encode(found)
-        self._store.cache.put_many(_HTTP, [(_key(url), record), *([(_key(pinned), record)] if pinned else [])])
+        keys = (url, pinned) if pinned else (url,)
+        _DOWNLOADS.put_many(self._store.cache, [(_key(key), found) for key in keys])
         return found
 
     def _ask(self, url: str, checksum: str, known: Fetched | None) -> Fetched:
@@ -136,13 +145,9 @@ class Downloads:
 
     def _known(self, key: str) -> Fetched | None:
         """What the cache says of a URL, or of a checksum and a URL, if the bytes are still here."""
-        raw = self._store.cache.get(_HTTP, _key(key)) if not self._anew else None
-        if raw is None:
+        found = _DOWNLOADS.get(self._store.cache, _key(key)) if not self._anew else None
+        if found is None:
             return None
-        try:
-            found = msgspec.json.decode(raw, type=Fetched)
-        except (msgspec.DecodeError, ValueError, RecursionError):
-            return None  # of another version
         blob = Descriptor(media_type="application/octet-stream", digest=found.digest, size=found.size)
         return found if self._store.has_blob(blob) else None
 

@@ -87,7 +87,7 @@ class VertexPerformer:
         self._copies.allow_packing_ahead(self._environment.uploads)
         bases = dict.fromkeys(value.base for value in vertices.values() if isinstance(value, CopyFiles | MakeDirectory))
         images = [value for key in self._graph.layers(*bases) if isinstance(value := vertices[key], ImageLayers)]
-        self.filesystems.foresee(layer for image in images for layer in self._image(image))
+        self.filesystems.prefetch(layer for image in images for layer in self._image(image))
 
     # ── solve.Performer
 

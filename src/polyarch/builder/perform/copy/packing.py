@@ -5,14 +5,10 @@ import threading
 import msgspec
 
 from polyarch.builder.cache import packed
-from polyarch.builder.cache.results import remembered
 from polyarch.builder.export.streaming import Uploads, no_upload
 from polyarch.builder.perform.copy.arrange import Arrangement
 from polyarch.builder.perform.environment import StepEnvironment
-from polyarch.contents import layer as layers
 from polyarch.contents.layer import Layer
-
-_LAST = "last"
 
 
 class LayerPacker:
@@ -51,7 +47,7 @@ class LayerPacker:
         """Pack an arrangement without looking for its layer first, and remember the layer."""
         environment = self._environment
         store = environment.store
-        like = remembered(store, _LAST, self._last(series)) if series else None
+        like = packed.find_last(store, self._last(series)) if series else None
         blob = packed.pack(
             store, arrangement.contents(), environment.settings.compression, environment.settings.workers, like, uploads
         )
@@ -59,13 +55,13 @@ class LayerPacker:
         key = self._key(arrangement, epoch)
         environment.results.keep(key, layer)
         if series:
-            store.cache.put(_LAST, self._last(series), layers.encode(layer))
+            packed.remember_last(store, self._last(series), layer)
         self._packed_here.add(key)
         return layer
 
     def has_last(self, series: str) -> bool:
         """Whether an earlier layer of the series is remembered."""
-        return remembered(self._environment.store, _LAST, self._last(series)) is not None
+        return packed.find_last(self._environment.store, self._last(series)) is not None
 
     def _key(self, arrangement: Arrangement, epoch: int | None) -> str:
         return f"{arrangement.fingerprint(times=False)}-{epoch}-{self._environment.settings.compression.tag()}"

@@ -19,12 +19,12 @@ from polyarch.builder.perform.environment import VERSION, key_of
 from polyarch.builder.perform.sources import CopySources
 from polyarch.builder.vertices import NOTHING, BuildGraph, Context, CopyFiles, VertexId
 from polyarch.errors import NotFoundError
+from polyarch.store import tables
+from polyarch.store.tables import Table
 
 if TYPE_CHECKING:
     from polyarch.builder.contexts.local import LocalContext
     from polyarch.store import Store
-
-_SELECTION = "selection"
 
 # Called with a copy and its arrangement before its files are hashed one by one.
 BeforeHashing = Callable[[CopyFiles, Arrangement], None]
@@ -49,11 +49,16 @@ class _Question(msgspec.Struct, frozen=True):
     keys: tuple[str, ...]
 
 
-class _Remembered(msgspec.Struct, frozen=True):
+class RememberedSelection(msgspec.Struct, frozen=True):
     """A row of the cache: the signatures of the contexts when a selection was made, and its name."""
 
     signatures: tuple[str, ...]
     name: str
+
+
+_SELECTIONS: Table[str, RememberedSelection] = Table(
+    tables.SELECTION, msgspec.msgpack.encode, msgspec.msgpack.Decoder(RememberedSelection).decode
+)
 
 
 class SelectionCache:
@@ -98,14 +103,14 @@ class SelectionCache:
             return self._read(vertex, keys, before_hashing)
         cache = self._store.cache
         row = f"{VERSION} {copy_id(vertex)} {[str(context.root) for context in contexts]}"
-        remembered = _decode(cache.get(_SELECTION, row))
+        remembered = _SELECTIONS.get(cache, row)
         if remembered is not None and remembered.signatures == tuple(context.signature() for context in contexts):
             return CopySelection(remembered.name, vertex)
         selection = self._read(vertex, keys, before_hashing)
         signatures = tuple(context.signature() for context in contexts)
         # A context has no signature while one of its files is too young to trust its stat.
         if all(signatures):
-            cache.put(_SELECTION, row, msgspec.msgpack.encode(_Remembered(signatures, selection.name)))
+            _SELECTIONS.put(cache, row, RememberedSelection(signatures, selection.name))
         return selection
 
     def _contexts(self, vertex: CopyFiles) -> "list[LocalContext]":
@@ -156,11 +161,3 @@ def copy_id(vertex: CopyFiles) -> str:
     """Names what a copy asks for, whatever its base, its owner's ids and the vertices of its sources are."""
     parts = tuple(msgspec.structs.replace(part, source=NOTHING) for part in vertex.parts)
     return vertices.identity(msgspec.structs.replace(vertex, base=NOTHING, accounts=NOTHING, parts=parts, owner=""))
-
-
-def _decode(raw: bytes | None) -> _Remembered | None:
-    """A row of the cache; None for no row, and for one of another version."""
-    try:
-        return None if raw is None else msgspec.msgpack.decode(raw, type=_Remembered)
-    except (msgspec.DecodeError, ValueError):
-        return None

@@ -1,0 +1,99 @@
+"""The remembered listings of layers: the only place that reads and writes them.
+
+A listing is found by the diff id of its layer. It is made when the layer is packed, or in one read of its blob, whose
+diff id is verified on the way.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from polyarch.contents.layer import LayerBlob
+from polyarch.errors import CorruptError
+from polyarch.oci import digest as digests
+from polyarch.oci.digest import Digest
+from polyarch.oci.place import Readable
+from polyarch.store import tables
+from polyarch.store.tables import Table
+
+if TYPE_CHECKING:
+    from polyarch.layers.listing import ListedEntry, Listing, Look
+    from polyarch.store import Store
+
+
+def _encode(listing: "Listing") -> bytes:
+    return listing.encode()
+
+
+def _decode(raw: bytes) -> "Listing":
+    from polyarch.layers.listing import decode
+
+    return decode(raw)
+
+
+_LISTINGS: "Table[Digest, Listing]" = Table(tables.LISTING, _encode, _decode)
+# By the digest of a table of contents (layers/toc.py).
+_TOCS: "Table[Digest, Listing]" = Table(tables.TOC, _encode, _decode)
+
+
+def find(store: "Store", diff_id: Digest, wanted: "Callable[[ListedEntry], bool] | None" = None) -> "Listing | None":
+    """The listing of a layer, with only the entries that are `wanted`; None where it is not remembered."""
+    if wanted is None:
+        return _LISTINGS.get(store.cache, diff_id)
+    from polyarch.layers.listing import decode
+
+    return _LISTINGS.get(store.cache, diff_id, lambda raw: decode(raw, wanted))
+
+
+def find_blocks(store: "Store", diff_id: Digest) -> "Listing | None":
+    """The listing without its entries: where the blocks of its blob are. None where it is not remembered."""
+    from polyarch.layers.listing import decode_blocks
+
+    return _LISTINGS.get(store.cache, diff_id, decode_blocks)
+
+
+def is_known(store: "Store", diff_id: Digest) -> bool:
+    """Whether the listing of a layer is remembered."""
+    return _LISTINGS.has(store.cache, diff_id)
+
+
+def remember(store: "Store", diff_id: Digest, encoded: bytes) -> None:
+    """Remember a listing, encoded as `Listing.encode` does it."""
+    _LISTINGS.put_encoded(store.cache, diff_id, encoded)
+
+
+def read(layer: LayerBlob, blob: Readable, store: "Store | None", look: "Look | None" = None) -> "Listing":
+    """The listing of a layer from one read of its blob, remembered in `store` where one is given.
+
+    `look` is shown each file with its content. Raises CorruptError where the blob is damaged, or is not the layer that
+    the config names.
+    """
+    from polyarch.layers.compression import LARGEST
+    from polyarch.layers.listing import scan
+
+    limit = LARGEST if store is None else store.largest_layer
+    algorithm = digests.algorithm(layer.diff_id)
+    diff_id, listing = scan(blob, layer.blob.digest, limit, look, algorithm=algorithm)
+    if diff_id != layer.diff_id:
+        raise CorruptError(
+            f"the layer {layer.blob.digest} is not what the image's config says: "
+            f"its tar has the digest {diff_id}, not {layer.diff_id}",
+            "the image is damaged; pull or build it again",
+        )
+    if store is not None:
+        remember(store, layer.diff_id, listing.encode())
+    return listing
+
+
+def find_toc(store: "Store", digest: Digest) -> "Listing | None":
+    """What a table of contents says, by its digest; None where it is not remembered."""
+    return _TOCS.get(store.cache, digest)
+
+
+def is_toc_known(store: "Store", digest: Digest) -> bool:
+    """Whether a table of contents is remembered."""
+    return _TOCS.has(store.cache, digest)
+
+
+def remember_toc(store: "Store", digest: Digest, listing: "Listing") -> None:
+    """Remember what a table of contents says."""
+    _TOCS.put(store.cache, digest, listing)
