@@ -149,7 +149,7 @@ def looked_at(root: Path, before: dict[str, str], may_change: set[str]) -> list[
     wrong = [f"{path.name} has other content" for path in (root / "oci/blobs/sha256").iterdir() if _is_spoilt(path)]
     with Store.open(root) as store:
         # A pull of one platform leaves a sparse index: its other entries are absent, and that is correct.
-        wrong += [problem.message for problem in store.verify() if problem.kind != "absent"]
+        wrong += [problem.message for problem in store.maintenance.verify() if problem.kind != "absent"]
         for name, descriptor in store.tagged().items():
             lacking = [one for one in store.missing(descriptor) if one.media_type != media_types.OCI_MANIFEST]
             if lacking or (name in before and store.missing(descriptor)):

@@ -131,4 +131,5 @@ def test_the_size_of_the_pieces_does_not_matter(tmp_path_factory: pytest.TempPat
             for piece in pieces:
                 writer.write(piece)
             assert writer.commit() == (digests.of(whole), len(whole))
-        assert store.read_blob(describe(whole)) == whole
+        with store.open_blob(describe(whole)) as reader:
+            assert reader.read() == whole

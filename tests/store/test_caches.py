@@ -87,10 +87,10 @@ def test_prune_takes_what_nobody_uses_and_leaves_what_somebody_does(store_root: 
         with store.caches.open("used", "shared", empty) as used, store.caches.open("unused", "shared", empty):
             pass
         with store.caches.open("used", "shared", empty):
-            assert [item.kind for item in pruner.gc(Keep(caches=False)).removed] == ["cache"]
+            assert [item.kind for item in pruner.maintenance.gc(Keep(caches=False)).removed] == ["cache"]
             assert os.path.isdir(used)
-        assert pruner.gc().removed == ()
-        assert len(pruner.gc(Keep(caches=False)).removed) == 1
+        assert pruner.maintenance.gc().removed == ()
+        assert len(pruner.maintenance.gc(Keep(caches=False)).removed) == 1
         assert store.caches.names() == []
 
 

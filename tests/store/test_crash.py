@@ -36,7 +36,7 @@ def work(root: Path, trace: Callable[[str], None] = lambda point: None) -> None:
     with Store.open(root, trace=trace) as store:
         for kept in store.kept():
             store.forget(kept.digest)
-        store.gc()
+        store.maintenance.gc()
 
 
 def killed_at(root: Path, point: str, count: int) -> bool:
@@ -64,7 +64,7 @@ def test_a_process_that_is_killed_leaves_a_whole_store(store_root: Path, point: 
     leases = store_root / "locks/leases"
     left = set(os.listdir(leases)) if leases.exists() else set()
     with Store.open(store_root) as store:
-        assert list(store.verify()) == []
+        assert list(store.maintenance.verify()) == []
         for name in store.tags():
             assert store.missing(store.resolve(name)) == ()
         for descriptor in store.kept():
@@ -72,7 +72,7 @@ def test_a_process_that_is_killed_leaves_a_whole_store(store_root: Path, point: 
         if (snapshot := store.snapshots.get("key")) is not None:
             assert (snapshot / "file").read_text() == "content"
         assert list((store_root / "tmp").iterdir()) == []
-        store.gc()
+        store.maintenance.gc()
         assert not left & set(os.listdir(leases))
     work(store_root)
 
@@ -82,7 +82,7 @@ def test_it_notices_when_a_blob_is_put_in_its_place_before_it_is_whole(store_roo
     with Store.open(store_root) as store:
         made = image(store, b"layer", X)
         os.truncate(store.blob_path(made.layers[0].digest), 2)
-        kinds = {problem.kind for problem in store.verify()}
+        kinds = {problem.kind for problem in store.maintenance.verify()}
     assert kinds == {"corrupt"}
 
 
@@ -97,4 +97,4 @@ def test_an_interrupt_leaves_nothing_of_what_was_being_written(store_root: Path,
     assert list((store_root / "tmp").iterdir()) == []
     with Store.open(store_root) as store:
         assert store.has_blob(describe(b"layer")) == (interrupted == "blob:after-rename")
-        assert list(store.verify()) == []
+        assert list(store.maintenance.verify()) == []

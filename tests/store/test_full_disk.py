@@ -60,7 +60,7 @@ def test_a_blob_that_does_not_fit_leaves_nothing_and_says_what_to_do(small: Path
             writer.write(content)
         assert files(small) == before
         assert store.missing(made.descriptor()) == ()
-        assert list(store.verify()) == []
+        assert list(store.maintenance.verify()) == []
         image(store, b"another that fits", X)
 
 
@@ -82,8 +82,8 @@ def test_a_full_disk_can_be_freed(small: Path) -> None:
         garbage = store.put_bytes("", b"y" * (_SIZE // 2))
     fill(small)
     with Store.open(small) as store:
-        assert [item.name for item in store.gc().removed] == [garbage.digest]
-        assert list(store.verify()) == []
+        assert [item.name for item in store.maintenance.gc().removed] == [garbage.digest]
+        assert list(store.maintenance.verify()) == []
 
 
 def test_a_full_disk_can_be_read_and_what_is_read_is_not_collected(small: Path) -> None:
@@ -94,10 +94,10 @@ def test_a_full_disk_can_be_read_and_what_is_read_is_not_collected(small: Path) 
         assert reader.resolve(made.digest) == made.descriptor()
         assert reader.missing(made.descriptor()) == ()
         with pytest.raises(ConflictError):
-            other.gc(timeout=0.05)
+            other.maintenance.gc(timeout=0.05)
         assert reader.read_manifest(made.descriptor()) == made.raw
     with Store.open(small) as store:
-        assert len(store.gc().removed) == 3
+        assert len(store.maintenance.gc().removed) == 3
 
 
 def test_who_has_read_on_a_full_disk_can_still_ask_what_it_takes_and_collect(small: Path) -> None:
@@ -109,11 +109,11 @@ def test_who_has_read_on_a_full_disk_can_still_ask_what_it_takes_and_collect(sma
     with Store.open(small) as store:
         assert store.resolve(X) == made.descriptor()
         assert store.missing(kept.descriptor()) == ()
-        assert store.usage(timeout=0).blobs > 1000
-        assert [item.name for item in store.gc(timeout=0).removed] == [garbage.digest]
+        assert store.maintenance.usage(timeout=0).blobs > 1000
+        assert [item.name for item in store.maintenance.gc(timeout=0).removed] == [garbage.digest]
         # What was read is still held against others.
         with Store.open(small) as other, pytest.raises(ConflictError):
-            other.gc(timeout=0.05)
+            other.maintenance.gc(timeout=0.05)
 
 
 def test_names_and_unnamed_images_can_be_removed_from_a_full_disk(small: Path) -> None:
@@ -141,7 +141,7 @@ def test_where_only_images_fill_the_disk_a_name_can_be_removed_too(small: Path) 
     fill(small)
     with Store.open(small) as store:
         assert list(store.drop([X])) == [X]
-        assert made.digest in {item.name for item in store.gc().removed}
+        assert made.digest in {item.name for item in store.maintenance.gc().removed}
 
 
 def test_a_cache_on_a_full_disk_forgets(small: Path) -> None:

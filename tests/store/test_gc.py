@@ -19,7 +19,7 @@ X = "docker.io/library/x:1"
 def collect(root: Path, keep: Keep | None = None, *, dry_run: bool = False) -> Reclaimed:
     """Collect garbage as a separate command does, without leases."""
     with Store.open(root) as store:
-        return store.gc(keep, dry_run=dry_run)
+        return store.maintenance.gc(keep, dry_run=dry_run)
 
 
 def names(reclaimed: Reclaimed) -> set[str]:
@@ -65,7 +65,7 @@ def test_what_a_living_process_wrote_or_found_stays_with_all_that_it_names(store
         reader.read_manifest(made.descriptor())
         assert reader.has_blob(blob)
         assert names(collect(store_root)) == set()
-        assert names(reader.gc()) == set()
+        assert names(reader.maintenance.gc()) == set()
     assert names(collect(store_root)) == digests_of(made) | {blob.digest}
 
 
@@ -130,9 +130,9 @@ def test_the_longest_unused_goes_first_until_the_store_is_small_enough(store_roo
         blobs = [write(store, bytes([number]) * 1000) for number in range(4)]
         for age, blob in enumerate(reversed(blobs)):
             os.utime(store.blob_path(blob.digest), (age, age))
-        total = store.usage().blobs
+        total = store.maintenance.usage().blobs
     with Store.open(store_root) as store:
-        assert store.usage().garbage == 4000
+        assert store.maintenance.usage().garbage == 4000
     reclaimed = collect(store_root, Keep(storage=total - 1500))
     assert [item.name for item in reclaimed.removed] == [blobs[3].digest, blobs[2].digest]
     assert names(collect(store_root, Keep(storage=total))) == set()
@@ -159,8 +159,8 @@ def test_a_damaged_manifest_stops_it_because_what_it_names_is_not_known(store_ro
 
 def test_it_waits_for_others_and_gives_up_in_time(store: Store) -> None:
     with in_use(store), pytest.raises(ConflictError, match="in use"):
-        store.gc(timeout=0.05)
-    assert names(store.gc(timeout=0.05)) == set()
+        store.maintenance.gc(timeout=0.05)
+    assert names(store.maintenance.gc(timeout=0.05)) == set()
 
 
 def test_a_blob_that_is_open_stays_readable_when_it_is_collected(store_root: Path) -> None:

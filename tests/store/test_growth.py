@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from polyarch.store import Keep, Store, growth, trees
+from polyarch.store import Keep, Maintenance, Store, growth, trees
 from tests.people import Person
 from tests.store.images import image, in_use, write
 
@@ -67,7 +67,7 @@ def test_what_an_image_needs_is_no_cache(store_root: Path) -> None:
     add(store_root, 1)
     with Store.open(store_root) as store:
         assert store.missing(made.descriptor()) == store.missing(unnamed.descriptor()) == ()
-        assert [item for item in store.usage().items if not item.needed] == []
+        assert [item for item in store.maintenance.usage().items if not item.needed] == []
 
 
 def test_what_a_name_needed_is_cache_when_the_name_is_gone(store_root: Path) -> None:
@@ -78,7 +78,7 @@ def test_what_a_name_needed_is_cache_when_the_name_is_gone(store_root: Path) -> 
         store.untag(X)
     add(store_root, 1)
     with Store.open(store_root) as store:
-        assert store.usage().items == ()
+        assert store.maintenance.usage().items == ()
 
 
 def test_what_a_running_command_uses_stays(store_root: Path) -> None:
@@ -102,7 +102,7 @@ def test_the_limit_costs_no_look_at_the_store_until_it_is_reached(
     def fail(*_: object, **__: object) -> None:
         raise AssertionError("the store was looked through")
 
-    monkeypatch.setattr(Store, "gc", fail)
+    monkeypatch.setattr(Maintenance, "gc", fail)
     monkeypatch.setattr(trees, "tree_size", fail)
     add(store_root, 100 * KILO * KILO)
     with pytest.raises(AssertionError):
@@ -111,7 +111,7 @@ def test_the_limit_costs_no_look_at_the_store_until_it_is_reached(
 
 def test_a_command_that_adds_nothing_does_not_look(store_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     snapshot(store_root, "one", used=1000)
-    monkeypatch.setattr(Store, "gc", lambda *_, **__: pytest.fail("the store was looked through"))
+    monkeypatch.setattr(Maintenance, "gc", lambda *_, **__: pytest.fail("the store was looked through"))
     with Store.open(store_root, cache_limit=1) as store:
         assert store.snapshots.get("one")
 
@@ -217,7 +217,7 @@ def test_the_file_of_small_facts_is_kept_small_too(store_root: Path) -> None:
 def test_a_prune_corrects_the_estimate(store_root: Path) -> None:
     snapshot(store_root, "one", used=1000)
     with Store.open(store_root) as store:
-        assert store.gc(Keep(caches=False)).cache == 0
+        assert store.maintenance.gc(Keep(caches=False)).cache == 0
         store.cache.close()
         assert growth.Growth(store.cache).estimate() == 0
 
@@ -260,5 +260,5 @@ def test_commands_at_once_never_lose_what_they_use(store_root: Path) -> None:
         assert worker.returncode == 0, errors
     add(store_root, 25 * KILO)
     with Store.open(store_root) as store:
-        assert store.usage().cache <= 25 * KILO
+        assert store.maintenance.usage().cache <= 25 * KILO
         assert os.listdir(store_root / "tmp") == []

@@ -13,7 +13,7 @@ def test_a_temporary_directory_lives_as_long_as_its_owner_holds_it(store: Store,
     with store.temporary() as path:
         (path / "file").touch()
         with Store.open(store_root) as other:  # opening removes what no process holds
-            assert other.gc().temporary == 0
+            assert other.maintenance.gc().temporary == 0
         assert (path / "file").exists()
     assert not path.exists()
 
@@ -53,11 +53,11 @@ def test_what_only_another_id_can_remove_is_set_aside_until_it_comes(unprivilege
     (left,) = (root / "tmp").iterdir()
     (left / "of-a-sub-uid").mkdir(mode=0o700)
     (left / "of-a-sub-uid/file").touch()
-    look = f"from polyarch.store import Store; print(Store.open({str(root)!r}).gc())"
+    look = f"from polyarch.store import Store; print(Store.open({str(root)!r}).maintenance.gc())"
     assert "left=True" in unprivileged.run(sys.executable, "-c", look).stdout
     assert [path.name for path in (root / "tmp").iterdir()] == [left.name + ".stuck"]
     with Store.open(root) as store:  # root's power here is what a user namespace gives its owner
-        assert store.gc() == Reclaimed(removed=(), temporary=1, left=False)
+        assert store.maintenance.gc() == Reclaimed(removed=(), temporary=1, left=False)
 
 
 def test_a_stuck_directory_is_tried_again_only_by_a_collection(store_root: Path) -> None:
@@ -67,5 +67,5 @@ def test_a_stuck_directory_is_tried_again_only_by_a_collection(store_root: Path)
     stuck.mkdir()
     with Store.open(store_root) as store:
         assert stuck.exists()
-        assert store.gc().temporary == 1
+        assert store.maintenance.gc().temporary == 1
     assert not stuck.exists()

@@ -55,7 +55,7 @@ while time.monotonic() < deadline:
             case 5:
                 for kept in store.kept():
                     store.forget(kept.digest)
-                store.gc()
+                store.maintenance.gc()
         done += 1
 print(done)
 """
@@ -78,8 +78,8 @@ def test_processes_that_write_name_remove_and_collect_at_once_do_not_hurt_each_o
         assert worker.returncode == 0, errors
         assert int(output) > 10
     with Store.open(store_root) as store:
-        assert list(store.verify()) == []
-        store.gc()
+        assert list(store.maintenance.verify()) == []
+        store.maintenance.gc()
         assert list((store_root / "tmp").iterdir()) == []
         for name in store.tags():
             assert store.missing(store.resolve(name)) == ()
@@ -109,5 +109,5 @@ def test_a_collection_does_not_wait_for_a_store_that_stays_open(store_root: Path
     with Store.open(store_root) as long_build:
         made = image(long_build, b"layer")
         with Store.open(store_root) as prune:
-            assert prune.gc().removed == ()
+            assert prune.maintenance.gc().removed == ()
         assert long_build.missing(made.descriptor()) == ()

@@ -19,14 +19,14 @@ def blobs(store: Store) -> list[str]:
 
 
 def problems(store: Store) -> list[tuple[str, str, tuple[str, ...]]]:
-    return [(problem.kind, problem.subject, problem.tags) for problem in store.verify()]
+    return [(problem.kind, problem.subject, problem.tags) for problem in store.maintenance.verify()]
 
 
 def test_a_whole_store_has_no_problems(store: Store) -> None:
     index(store, b"one", b"two", name=X)
     read: list[int] = []
-    assert list(store.verify(read.append)) == []
-    assert sum(read) == store.usage().blobs
+    assert list(store.maintenance.verify(read.append)) == []
+    assert sum(read) == store.maintenance.usage().blobs
 
 
 @pytest.mark.parametrize("part", range(7))
@@ -73,20 +73,20 @@ def test_an_entry_that_is_no_manifest_is_found(store: Store) -> None:
 def test_a_file_that_is_no_blob_is_found_and_removed(store: Store, store_root: Path) -> None:
     stray = store_root / "oci/blobs/sha256/left-by-another-program"
     stray.touch()
-    (found,) = store.verify()
+    (found,) = store.maintenance.verify()
     assert (found.kind, found.subject) == ("stray", str(stray))
-    assert store.repair(found)
-    assert not store.repair(found)
-    assert list(store.verify()) == []
+    assert store.maintenance.repair(found)
+    assert not store.maintenance.repair(found)
+    assert list(store.maintenance.verify()) == []
 
 
 def test_a_damaged_index_is_found_and_repaired_to_images_without_names(store: Store, store_root: Path) -> None:
     made, other = index(store, b"one", b"two", name=X), image(store, b"three", Y)
     (store_root / "oci/index.json").write_text("{")
-    (found,) = store.verify()
+    (found,) = store.maintenance.verify()
     assert found.kind == "index"
-    assert store.repair(found)
-    assert list(store.verify()) == []
+    assert store.maintenance.repair(found)
+    assert list(store.maintenance.verify()) == []
     assert {entry.digest for entry in store.kept()} == {made.digest, other.digest}
     assert (store_root / "oci/index.json.damaged").read_text() == "{"
 
@@ -94,13 +94,13 @@ def test_a_damaged_index_is_found_and_repaired_to_images_without_names(store: St
 def test_a_corrupt_blob_is_removed_so_that_it_can_be_made_again(store: Store) -> None:
     made = image(store, b"layer", X)
     store.blob_path(made.layers[0].digest).write_bytes(b"liver")
-    first = next(iter(store.verify()))
+    first = next(iter(store.maintenance.verify()))
     assert first.kind == "corrupt"
-    assert store.repair(first)
+    assert store.maintenance.repair(first)
     assert store.missing(made.descriptor()) == made.layers
     image(store, b"layer", X)
     assert problems(store) == []
 
 
 def test_what_is_only_absent_cannot_be_removed(store: Store) -> None:
-    assert not store.repair(StoreProblem(kind="absent", subject=describe(b"x").digest, message=""))
+    assert not store.maintenance.repair(StoreProblem(kind="absent", subject=describe(b"x").digest, message=""))

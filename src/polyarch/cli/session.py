@@ -54,7 +54,7 @@ class Session:
         # If it cannot be entered, a later command that enters it removes the files.
         with contextlib.suppress(PolyarchError):
             enter(self.environment.search_path)
-            store.reclaim()
+            store.maintenance.reclaim()
 
     @property
     def store(self) -> "Store":

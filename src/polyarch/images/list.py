@@ -13,11 +13,10 @@ from polyarch.oci import platform as platforms
 from polyarch.oci.descriptor import REFERENCE_TYPE, Descriptor
 from polyarch.oci.digest import Digest
 from polyarch.oci.platform import Platform
-from polyarch.store import tables
-from polyarch.store.tables import Table
 
 if TYPE_CHECKING:
     from polyarch.store import Store
+    from polyarch.store.tables import Table
 
 # The values below hold no cycles, so the collector need not look at them (gc=False): thousands are made at once.
 
@@ -72,7 +71,12 @@ class _Image(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 _decode = msgspec.json.Decoder(_Document).decode
-_SUMMARIES: "Table[str, _Image]" = Table(tables.SUMMARY, msgspec.msgpack.encode, msgspec.msgpack.Decoder(_Image).decode)
+
+
+def _summaries() -> "Table[str, _Image]":
+    from polyarch.store import tables
+
+    return tables.Table(tables.SUMMARY, msgspec.msgpack.encode, msgspec.msgpack.Decoder(_Image).decode)
 
 
 class _ListReader:
@@ -86,7 +90,7 @@ class _ListReader:
         self._new: dict[str, _Image] = {}
         self._many = many
         if many:
-            self._images = _SUMMARIES.all(store.cache)
+            self._images = _summaries().all(store.cache)
 
     def read(self, digest: Digest) -> bytes | None:
         """The bytes of a small blob; None where the store does not have it."""
@@ -153,7 +157,7 @@ class _ListReader:
     def close(self) -> None:
         """Remember what was new."""
         if self._new:
-            _SUMMARIES.put_many(self._store.cache, self._new.items())
+            _summaries().put_many(self._store.cache, self._new.items())
 
 
 def list_images(

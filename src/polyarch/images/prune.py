@@ -22,15 +22,15 @@ def prune(
     build cache goes too: results of steps, cache mounts, unpacked layers.
 
     With `storage`, the build cache goes as well, but only until the store takes no more than so many bytes, the
-    longest unused first. Inside a user namespace that some files need, `Store.reclaim` removes what is `left`. Raises
-    ConflictError, CorruptError.
+    longest unused first. What is `left` is removed by `Maintenance.reclaim`, in the user namespace that some
+    files need. Raises ConflictError, CorruptError.
     """
     keep = keep_for(store, everything=everything, storage=storage)
     if dry_run:
-        return store.gc(keep, dry_run=True)
+        return store.maintenance.gc(keep, dry_run=True)
     if kept := store.kept():
         store.drop((), [descriptor.digest for descriptor in kept])
-    reclaimed = store.gc(keep)
+    reclaimed = store.maintenance.gc(keep)
     if everything and storage is None:
         store.cache.clear()
     return reclaimed

@@ -219,7 +219,7 @@ def _sweep(store: "Store", graphs: Sequence[Set[Digest]]) -> list[tuple[Digest, 
     # Layers that only a build's cache remembers are none of this command's business: `prune` takes them. A manifest
     # that nothing points at is.
     strays = {document.digest for document in store.manifests()}
-    reclaimed = store.gc(Keep(only=candidates | strays, snapshots=None))
+    reclaimed = store.maintenance.gc(Keep(only=candidates | strays, snapshots=None))
     left = {Digest(item.name) for item in reclaimed.removed} & candidates
     swept: list[tuple[Digest, ...]] = []
     for graph in reversed(graphs):

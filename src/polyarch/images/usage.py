@@ -64,7 +64,7 @@ def space(store: "Store") -> Space:
     """
     for name in store.caches.names():
         store.caches.size(name)
-    usage = store.usage(keep_for(store))
+    usage = store.maintenance.usage(keep_for(store))
     blobs = [item for item in usage.items if item.kind == "blob"]
     images = ImageUsage(
         count=len(store.tagged()) + len(store.kept()),

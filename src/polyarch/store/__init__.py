@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from polyarch.store.gc import Garbage, Keep, Reclaimed, Usage
     from polyarch.store.layout import StoreLayout
     from polyarch.store.leases import Lease
+    from polyarch.store.maintenance import Maintenance
     from polyarch.store.snapshots import Preparation, Snapshots
     from polyarch.store.store import Store
     from polyarch.store.temporary import TemporaryDirectory
@@ -25,6 +26,7 @@ _HOMES = {
     "Garbage": "gc",
     "Keep": "gc",
     "StoreLayout": "layout",
+    "Maintenance": "maintenance",
     "Lease": "leases",
     "Preparation": "snapshots",
     "StoreProblem": "verify",
@@ -45,6 +47,7 @@ __all__ = [
     "Garbage",
     "Keep",
     "Lease",
+    "Maintenance",
     "Preparation",
     "Reclaimed",
     "Snapshots",

@@ -10,9 +10,7 @@ import threading
 
 from polyarch.store import trees
 from polyarch.store.cache import Cache
-from polyarch.store.tables import GROWTH
 
-_KIND = GROWTH.stored
 _KEY = "estimate"
 # Beside a snapshot's `fs` or a cache mount's `files`: the bytes that they take on disk.
 SIZE = "size"
@@ -66,7 +64,7 @@ class Growth:
     def snapshot(self, size: int) -> None:
         """A snapshot was made. It is counted at once, because it is large, and a build may be killed."""
         self._any = True
-        self._cache.add(_KIND, _KEY, size)
+        self._cache.add(_kind(), _KEY, size)
 
     def mount(self, path: str) -> None:
         """The cache mount at `path` is used. It is measured and counted when the command ends."""
@@ -82,22 +80,29 @@ class Growth:
             doubtful, self._is_doubtful, self._any = self._is_doubtful, False, False
         added += sum(_growth_of_mount(path) for path in mounts)
         if doubtful:
-            self._cache.delete(_KIND, _KEY)
+            self._cache.delete(_kind(), _KEY)
         elif added:
-            self._cache.add(_KIND, _KEY, added)
+            self._cache.add(_kind(), _KEY, added)
 
     def estimate(self) -> int | None:
         """The estimate in bytes; None where the cache that holds it was lost, or what was an image may be cache now."""
-        raw = self._cache.get(_KIND, _KEY)
+        raw = self._cache.get(_kind(), _KEY)
         return None if raw is None else int(raw)
 
     def correct(self, size: int) -> None:
         """Set the estimate to what has been found. The caller holds the store's lock exclusively."""
-        self._cache.put(_KIND, _KEY, b"%d" % size)
+        self._cache.put(_kind(), _KEY, b"%d" % size)
 
     def doubt(self) -> None:
         """Let `settle` forget the estimate: an image lost its name, and what it needed is cache from now on."""
         self._is_doubtful = True
+
+
+def _kind() -> str:
+    # Imported here: most commands add nothing.
+    from polyarch.store.tables import GROWTH
+
+    return GROWTH.stored
 
 
 def size_of(path: str, files: str) -> int:

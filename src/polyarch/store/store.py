@@ -8,8 +8,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self, TypeVar
 
-import msgspec
-
 from polyarch.errors import NotFoundError, PolyarchError
 from polyarch.oci import digest as digests
 from polyarch.oci.descriptor import Descriptor
@@ -32,16 +30,10 @@ from polyarch.store.temporary import TemporaryDirectory
 # What few commands need is imported where it is used: `images` starts 4 ms sooner.
 if TYPE_CHECKING:
     from polyarch.store.caches import Caches
-    from polyarch.store.gc import GarbageCollector, Keep, Reclaimed, Usage
-    from polyarch.store.verify import StoreProblem, StoreVerifier
+    from polyarch.store.maintenance import Maintenance
 
 # As layers/compression.py has it by itself.
 LARGEST_LAYER = 100 << 30
-# The part of the limit that is freed beyond need where the cache has passed it, and seconds to wait for other commands.
-_ROOM = 10
-_BUSY = 0.05
-# Bytes of cache that give way where a removal finds the disk full.
-_FOOTHOLD = 1 << 20
 _T = TypeVar("_T")
 _MARKER = b'{"imageLayoutVersion":"1.0.0"}'
 
@@ -55,7 +47,8 @@ class Store:
 
     It owns a lock, a lease, a temporary directory and a cache connection until `close`; use it with `with`. What a
     method finds or writes is leased until then. All methods may be called from many threads. Any of them raises
-    PolyarchError when the disk is full or not writable. `snapshots` and `cache` are parts of it.
+    PolyarchError when the disk is full or not writable. `snapshots`, `caches` and `cache` are parts of it, and
+    `maintenance` administers it.
     """
 
     def __init__(
@@ -69,7 +62,7 @@ class Store:
         self.largest_layer = largest_layer
         self.cache = Cache(layout)
         self._cache_limit = cache_limit
-        # Whether `close` has left files that only a caller inside their user namespace can remove: see `reclaim`.
+        # Whether `close` has left files that only a process in their user namespace can remove (`Maintenance.reclaim`).
         self.left = False
         self._growth = Growth(self.cache)
         self._lock = StoreLock(layout.lock("store"))
@@ -85,6 +78,13 @@ class Store:
         from polyarch.store.caches import Caches
 
         return Caches(self.layout, self._growth)
+
+    @property
+    def maintenance(self) -> "Maintenance":
+        """Administration: usage, garbage collection, verification and repair."""
+        from polyarch.store.maintenance import Maintenance
+
+        return Maintenance(self._blobs, self._manifests, self._tags, self.snapshots, self.caches, self.cache)
 
     @classmethod
     def open(
@@ -141,11 +141,6 @@ class Store:
     def open_blob(self, descriptor: Descriptor) -> VerifyingReader:
         """The bytes of a blob, verified while they are read. Raises NotFoundError; reading, CorruptError."""
         return self._blobs.open(descriptor)
-
-    def read_blob(self, descriptor: Descriptor) -> bytes:
-        """All of a small blob (a config), verified. Raises NotFoundError, CorruptError."""
-        with self._blobs.open(descriptor) as reader:
-            return reader.read()
 
     def read_range(self, descriptor: Descriptor, offset: int, size: int) -> bytes:
         """`size` bytes from `offset` on, fewer at the end, not verified. Raises NotFoundError."""
@@ -281,40 +276,6 @@ class Store:
         """A directory on the store's filesystem, for `with`, that gives its path; removed with all that is in it."""
         return TemporaryDirectory(self.layout.temporary)
 
-    def gc(self, keep: "Keep | None" = None, *, dry_run: bool = False, timeout: float = 30) -> "Reclaimed":
-        """Remove what no tag, no living process (this one included) and not `keep` needs.
-
-        Raises ConflictError when the store is not free within `timeout` seconds, CorruptError when a manifest that a
-        tag needs is damaged.
-        """
-        return self._collector().run(keep, dry_run=dry_run, timeout=timeout)
-
-    def reclaim(self) -> int:
-        """Remove what dead processes left, and also what belongs to ids of a user namespace; how many directories.
-
-        For a process that has entered such a namespace: `open` has already removed the rest.
-        """
-        return temporary.reclaim(self.layout.temporary, stuck=True)
-
-    def usage(self, keep: "Keep | None" = None, *, timeout: float = 30) -> "Usage":
-        """What the store takes on disk. Raises as `gc` does."""
-        return self._collector().usage(keep, timeout)
-
-    def verify(self, progress: Callable[[int], None] | None = None) -> Iterator["StoreProblem"]:
-        """Read every blob and follow every reference: what is wrong, as it is found.
-
-        `progress` is told the bytes of each blob that has been read; `usage` tells the sum.
-        """
-        return self._verifier().problems(progress)
-
-    def repair(self, problem: "StoreProblem") -> bool:
-        """Do away with what is wrong, so that it can be fetched or made again; whether that was possible.
-
-        A corrupt blob and a stray file are removed. A damaged index.json is set aside, and the images that are here
-        are kept without their names. What is absent must be pulled or built again.
-        """
-        return self._verifier().repair(problem)
-
     def close(self, *, tidy: bool = True) -> None:
         """Let go of everything; what was leased may be collected from now on. Safe to call twice.
 
@@ -329,25 +290,15 @@ class Store:
                 with self._lock:
                     self._growth.settle()
             if added and tidy and self._cache_limit is not None:
-                self._tidy(self._cache_limit)
+                self._trim(self._cache_limit)
         finally:
             self.cache.close()
             self._lock.close()
 
-    def _tidy(self, limit: int) -> None:
-        """Where the cache has grown beyond its limit, remove what was unused the longest."""
+    def _trim(self, limit: int) -> None:
         estimate = self._growth.estimate()
-        if estimate is not None and estimate <= limit:
-            return
-        from polyarch.store.gc import Keep
-
-        # Some room is made at once, so that the next commands need not look again.
-        aim = limit if estimate is None else limit - limit // _ROOM
-        # No reason to fail a command that has done its work: the next one tries again.
-        with contextlib.suppress(PolyarchError, OSError, KeyboardInterrupt):
-            self.cache.trim(limit // _ROOM)
-            keep = Keep(caches=False, cache_limit=max(aim - self.cache.size(), 0))
-            self.left = self.gc(keep, timeout=_BUSY).left
+        if estimate is None or estimate > limit:
+            self.left = self.maintenance.trim(limit)
 
     def _with_room(self, removal: Callable[[], _T]) -> _T:
         """Do what frees space in the end but writes a little first; on a full disk some cache gives way to it."""
@@ -356,13 +307,7 @@ class Store:
         except PolyarchError as error:
             if not (isinstance(error.__cause__, OSError) and disk.is_full(error.__cause__)):
                 raise
-        from polyarch.store.gc import Keep
-
-        keep = Keep(caches=False)
-        # What stands in the way (a damaged manifest, another command) is said when the removal fails again.
-        with contextlib.suppress(PolyarchError):
-            cache = self.usage(keep, timeout=_BUSY).cache
-            self.gc(msgspec.structs.replace(keep, cache_limit=max(cache - _FOOTHOLD, 0)), timeout=_BUSY)
+        self.maintenance.make_room()
         with contextlib.suppress(PolyarchError):
             return removal()
         self.cache.discard()
@@ -375,16 +320,6 @@ class Store:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close(tidy=kind is None or issubclass(kind, Exception))
-
-    def _collector(self) -> "GarbageCollector":
-        from polyarch.store.gc import GarbageCollector
-
-        return GarbageCollector(self._blobs, self._manifests, self._tags, self.snapshots, self.caches)
-
-    def _verifier(self) -> "StoreVerifier":
-        from polyarch.store.verify import StoreVerifier
-
-        return StoreVerifier(self._blobs, self._manifests, self._tags)
 
 
 def _create(layout: StoreLayout) -> None:

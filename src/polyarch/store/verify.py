@@ -59,7 +59,7 @@ class StoreVerifier:
         yield from self._references(corrupt)
 
     def repair(self, problem: StoreProblem) -> bool:
-        """Do away with what is wrong; whether that was possible. See `Store.repair`."""
+        """Do away with what is wrong; whether that was possible. See `Maintenance.repair`."""
         if problem.kind == "index":
             self._restore_index()
             return True

@@ -86,7 +86,7 @@ def document(record: BuildRecord) -> dict[str, Any]:
     A step's `inputs` are the ids of steps: a file system of a stage is replaced by the step on its top.
     """
     shown: dict[str, Any] = msgspec.to_builtins(record)
-    del shown["version"], shown["stacks"]
+    del shown["stacks"]
     tops = {stack: top for stack, (_, top) in record.stacks.items()}
     for step, fields in zip(record.steps, shown["steps"], strict=True):
         if step.inputs:

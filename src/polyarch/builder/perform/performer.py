@@ -141,7 +141,7 @@ class VertexPerformer:
 
             for warning in enter(self._environment.settings.search_path).warnings:
                 self._emit(progress.Warned(warning))
-            self._environment.store.reclaim()
+            self._environment.store.maintenance.reclaim()
 
     def perform(self, vertex: VertexId, cache_key: str, inputs: Mapping[VertexId, Result], outside: Outside) -> Result:
         """Implements `solve.Performer`."""

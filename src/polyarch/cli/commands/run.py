@@ -123,7 +123,7 @@ def _run(session: Session, source: "Source", chosen: "ChosenImage", process: "Pr
     # The pull has ended its threads: the kernel lets only a process of one thread enter a user namespace.
     for warning in enter(session.environment.search_path).warnings:
         session.warn(warning)
-    session.store.reclaim()
+    session.store.maintenance.reclaim()
     streams = running.Streams(0 if interactive else None, 1, 2)
     sys.stdout.flush()
 

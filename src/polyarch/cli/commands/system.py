@@ -128,7 +128,7 @@ def prune(session: Session, everything: bool, force: bool, dry_run: bool, limit:
         except UnsupportedError as error:
             session.warn("files that belong to subordinate ids could not be removed", error.message)
         else:
-            session.store.reclaim()
+            session.store.maintenance.reclaim()
 
 
 def _offer_more(session: Session, offered: int) -> None:
@@ -156,14 +156,14 @@ def fsck(session: Session, repair: bool, quiet: bool) -> int:
         read += size
 
     wrong = left = 0
-    for problem in session.store.verify(count):
+    for problem in session.store.maintenance.verify(count):
         # Not a problem: layers of a base image that are fetched when they are needed.
         if problem.kind == "absent":
             if not quiet:
                 session.note(f"not here: {problem.message}")
             continue
         wrong += 1
-        repaired = repair and session.store.repair(problem)
+        repaired = repair and session.store.maintenance.repair(problem)
         left += not repaired
         users = f" (used by {', '.join(problem.tags)})" if problem.tags else ""
         click.echo(f"{problem.kind}: {problem.message}{users}{': removed' if repaired else ''}")
