@@ -8,14 +8,14 @@ import pytest
 
 from polyarch.builder.request.output import Export, Output
 from polyarch.buildflags import output
-from polyarch.buildflags.output import ExportOptions
+from polyarch.buildflags.output import ExportFlags
 from polyarch.errors import UsageError
 
 HERE = Path("/here")
 
 
 def made(*words: str | Output, **options: Any) -> Export:
-    given: ExportOptions = {"outputs": words, "tags": "app", **options}  # type: ignore[typeddict-item]
+    given: ExportFlags = {"outputs": words, "tags": "app", **options}  # type: ignore[typeddict-item]
     return output.export(given, HERE, io.BytesIO())
 
 

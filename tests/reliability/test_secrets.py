@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from polyarch.buildflags import Surroundings, request
+from polyarch.sandbox import File, Process, host_platform
+from polyarch.secret import Variables
 from scripts.local_registry import LocalRegistry
 from tests import trees
 from tests.conftest import Authority, Login
@@ -231,3 +234,37 @@ def test_an_authority_that_is_not_known_is_refused_until_it_is_named_or_waived(
     trusted.mkdir(parents=True)
     (trusted / "ca.crt").write_bytes(authority.certificate.read_bytes())
     polyarch("pull", name)
+
+
+def test_no_value_that_a_program_may_log_shows_a_secret(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text(SECRET)
+    proxy = f"http://ada:{SECRET}@127.0.0.1:9"
+    around = Surroundings(host=host_platform(), variables={"TOKEN": SECRET, "HTTP_PROXY": proxy}, now=0.0)
+    asked = request(
+        tmp_path,
+        around,
+        secrets=[
+            "id=variable,env=TOKEN",
+            f"id=file,src={tmp_path / 'file'}",
+            f"linux/arm64:id=one,src={tmp_path}/file",
+        ],
+        build_args=[f"HTTPS_PROXY={proxy}", f"linux/arm64:ALL_PROXY={proxy}"],
+        platforms=["linux/amd64", "linux/arm64"],
+    )
+    process = Process(
+        argv=("true",),
+        mounts=(File("/run/secrets/file", asked.secrets.secrets["file"]),),
+        hidden_env=Variables({"TOKEN": SECRET, **asked.proxies}),
+    )
+    assert SECRET in process.environment[0], "the process itself gets it"
+    logged = [
+        asked,
+        asked.secrets,
+        asked.all_secrets(),
+        asked.plan_for(asked.platforms[1]),
+        asked.host,
+        around,
+        process,
+    ]
+    assert leaks(SECRET, [text for value in logged for text in (repr(value), str(value), f"{value}")]) == []
+    assert "SecretBytes(<28 bytes>)" in repr(process)

@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from polyarch.builder.failures import Failure
     from polyarch.builder.history.record import BuildRecord, StepRecord
     from polyarch.builder.history.recorder import BuildHistory
-    from polyarch.builder.lint import Checked, check, outline, targets
+    from polyarch.builder.lint import Checked, check
     from polyarch.builder.pipeline import BuildResult, build, outlook
     from polyarch.builder.plan.options import PlanOptions
     from polyarch.builder.request.input import (
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from polyarch.builder.request.output import Export, Output
     from polyarch.builder.request.request import BuildRequest, CacheOptions, HostSettings, Override
     from polyarch.builder.request.secrets import Secrets
+    from polyarch.builder.subrequests import outline, targets
     from polyarch.dockerfile.outline import Outline, TargetStage
 
 _HOMES = {
@@ -39,19 +40,19 @@ _HOMES = {
     "Export": "request.output",
     "Failure": "failures",
     "BuiltImage": "export.assemble",
-    "Outline": "lint",
+    "Outline": "subrequests",
     "Output": "request.output",
     "Override": "request.request",
     "PlanOptions": "plan.options",
     "BuildRecord": "history.record",
     "Secrets": "request.secrets",
     "StepRecord": "history.record",
-    "TargetStage": "lint",
+    "TargetStage": "subrequests",
     "build": "pipeline",
     "check": "lint",
-    "outline": "lint",
+    "outline": "subrequests",
     "outlook": "pipeline",
-    "targets": "lint",
+    "targets": "subrequests",
 }
 
 __all__ = [

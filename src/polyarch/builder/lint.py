@@ -1,4 +1,4 @@
-"""The build checks over a whole request, and what `--call` asks: nothing here builds anything."""
+"""The build checks over a whole request. Nothing here builds anything."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -10,9 +10,6 @@ from polyarch.builder.plan import planner
 from polyarch.builder.request.request import BuildRequest
 from polyarch.builder.workspace import Workspace
 from polyarch.dockerfile import checks, stages
-from polyarch.dockerfile.outline import Outline, TargetStage
-from polyarch.dockerfile.outline import outline as outline_of
-from polyarch.dockerfile.outline import targets as targets_of
 from polyarch.dockerfile.parser import Dockerfile
 from polyarch.dockerfile.rules import LintFinding
 from polyarch.dockerfile.source import excerpt
@@ -54,7 +51,7 @@ def check(request: BuildRequest, store: "Store", registry: "Registry") -> Checke
 
 
 def judge(dockerfile: Dockerfile, request: BuildRequest, planned: Iterable[LintFinding]) -> Checked:
-    """What the checks find in the text, and what planning found, as far as somebody wants to hear of it."""
+    """What the checks find in the text, and what planning found, but for the rules that are skipped."""
     chosen = _chosen(request)
     cut = stages.cut(dockerfile)
     automatic = stages.automatic_args(
@@ -65,13 +62,13 @@ def judge(dockerfile: Dockerfile, request: BuildRequest, planned: Iterable[LintF
 
 
 def unknown_stages(dockerfile: Dockerfile, request: BuildRequest) -> tuple[LintFinding, ...]:
-    """What is probably a stage and will be looked for in a registry, as far as somebody wants to hear of it."""
+    """Names that probably mean a stage but will be looked for in a registry, unless that rule is skipped."""
     contexts = (name.name for name, _ in request.contexts())
     return checks.wanted(checks.unknown_stages(stages.cut(dockerfile), contexts), dockerfile, _chosen(request))
 
 
 def judge_work(dockerfile: Dockerfile, request: BuildRequest, findings: Iterable[LintFinding]) -> Checked:
-    """These findings, as of `judge`: of the work itself, which no look at the text can make."""
+    """The findings of the work itself, which the text cannot show, but for the rules that are skipped."""
     chosen = _chosen(request)
     kept = checks.wanted(findings, dockerfile, chosen)
     return Checked(kept, checks.violation(kept, dockerfile, chosen))
@@ -87,20 +84,3 @@ def warning(finding: LintFinding, dockerfile: Dockerfile, *, brief: bool = False
     where = f"{dockerfile.name}:{finding.location.first}"
     lines = "" if brief else excerpt(dockerfile.text, dockerfile.name, (finding.location,))
     return Warned(f"{finding.rule.name}: {finding.message} ({where})", lines)
-
-
-def targets(request: BuildRequest, store: "Store", registry: "Registry") -> tuple[TargetStage, ...]:
-    """The stages that can be built. Raises DockerfileError."""
-    with Workspace(request, store, registry) as workspace:
-        return targets_of(stages.cut(workspace.dockerfile))
-
-
-def outline(request: BuildRequest, store: "Store", registry: "Registry") -> Outline:
-    """The build arguments, secrets and ssh agents that a build of the target takes. Raises DockerfileError."""
-    with Workspace(request, store, registry) as workspace:
-        dockerfile = workspace.dockerfile
-    cut = stages.cut(dockerfile)
-    target = cut.target(request.plan.target)
-    automatic = stages.automatic_args(request.plan.build_platform, request.platforms[0], target.name)
-    env = stages.global_env(cut.global_args, automatic, request.plan.arguments, dockerfile.escape)
-    return outline_of(cut, target, env)

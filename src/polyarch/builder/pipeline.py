@@ -10,7 +10,7 @@ from polyarch import progress
 from polyarch.builder import lint, solve
 from polyarch.builder.bases import Bases, open_layouts
 from polyarch.builder.cache.results import LocalResults
-from polyarch.builder.export import assemble, engine
+from polyarch.builder.export import assemble
 from polyarch.builder.export.assemble import Assembler, BuiltImage
 from polyarch.builder.export.exporter import Exporter
 from polyarch.builder.export.streaming import RegistryUploads
@@ -98,7 +98,11 @@ class _Build:
 
     def __init__(self, workspace: Workspace) -> None:
         dockerfile = workspace.dockerfile
-        request = engine.located(_dated(workspace.request, dockerfile))
+        request = _dated(workspace.request, dockerfile)
+        if any(output.kind == "engine" for output in request.export.outputs):
+            from polyarch.builder.export import engine
+
+            request = engine.located(request)
         self._workspace = workspace
         self._request = request
         self._dockerfile = dockerfile
@@ -124,9 +128,8 @@ class _Build:
             source=workspace.source,
             scratch=workspace.scratch,
             contexts=workspace.contexts,
-            downloads=workspace.downloads,
+            remotes=workspace.remotes,
             results=LocalResults(workspace.store),
-            repositories=workspace.repositories,
             uploads=RegistryUploads(workspace.registry, request.export),
         )
         self._unchanged = False

@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Self
 
 from polyarch import progress
 from polyarch.builder.contexts.opener import ContextOpener
-from polyarch.builder.contexts.remote import Fetcher, OpenedContext
-from polyarch.builder.contexts.sources import DockerfileText, read_dockerfile, read_ignore_files
-from polyarch.builder.perform.git import Repositories
-from polyarch.builder.perform.http import Downloads
+from polyarch.builder.contexts.sources import (
+    DockerfileText,
+    OpenedContext,
+    open_directory,
+    read_dockerfile,
+    read_ignore_files,
+)
+from polyarch.builder.perform.remotes import Remotes
 from polyarch.builder.request.input import DirectoryContext, LayoutContext, RemoteContext
 from polyarch.builder.request.request import BuildRequest
 from polyarch.dockerfile import directives, parser
@@ -65,15 +69,9 @@ class Workspace:
         return self._stack.enter_context(self.store.temporary())
 
     @cached_property
-    def downloads(self) -> Downloads:
-        """What fetches URLs."""
-        return Downloads(self.store, self.registry, self.emit, anew=self.request.cache.no_cache)
-
-    @cached_property
-    def repositories(self) -> Repositories:
-        """What fetches git repositories."""
-        host = self.request.host
-        return Repositories(self.scratch, host.search_path, host.variables, self.emit, self.request.secrets.secrets)
+    def remotes(self) -> Remotes:
+        """What fetches from other machines."""
+        return Remotes(self.request, self.store, self.registry, self.scratch, self.emit)
 
     @cached_property
     def dockerfile(self) -> Dockerfile:
@@ -94,7 +92,8 @@ class Workspace:
     def contexts(self) -> ContextOpener:
         """The build contexts. Fetches the main one if that has not been done yet."""
         return ContextOpener(
-            self._fetcher,
+            self.remotes,
+            self.scratch,
             self.store,
             int(self.request.created * 1e9),
             self._directories,
@@ -114,16 +113,16 @@ class Workspace:
         return {one.word: (one.path, one.version) for one in found if isinstance(one, LayoutContext)}
 
     @cached_property
-    def _fetcher(self) -> Fetcher:
-        return Fetcher(self.downloads, self.repositories, self.scratch)
-
-    @cached_property
     def _main(self) -> OpenedContext:
         context = self.request.input.context
         if context is None:
             return OpenedContext()
+        if isinstance(context, Path):
+            return open_directory(context)
+        from polyarch.builder.contexts.remote import Fetcher
+
         keep_git = self.request.plan.arguments.get("BUILDKIT_CONTEXT_KEEP_GIT_DIR", "").lower() in _TRUE
-        return self._fetcher.main(context, self.request.input.stdin, keep_git=keep_git)
+        return Fetcher(self.remotes, self.scratch).main(context, self.request.input.stdin, keep_git=keep_git)
 
     @cached_property
     def _dockerfile_text(self) -> DockerfileText:

@@ -11,6 +11,7 @@ from polyarch.builder.request.input import (
     LayoutContext,
     RemoteContext,
 )
+from polyarch.buildflags import values
 from polyarch.errors import NotFoundError, UsageError
 from polyarch.oci import platform as platforms
 from polyarch.oci.platform import Platform
@@ -21,7 +22,7 @@ def main(given: object, here: Path) -> Path | str | None:
     if given is None or isinstance(given, Path):
         return None if given is None else here / given
     if not isinstance(given, str):
-        raise UsageError(f"the build context {given!r} is a {type(given).__name__}, and it takes str or Path")
+        values.refuse("the build context", given, (str, Path))
     return given if given == "-" or is_remote(given) else here / given
 
 

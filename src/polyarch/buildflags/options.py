@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO, Literal, Unpack
+from typing import BinaryIO, Literal, TypedDict, Unpack
 
 import msgspec
 
@@ -11,10 +11,10 @@ from polyarch.builder.request.input import BuildInput
 from polyarch.builder.request.request import BuildRequest, CacheOptions, HostSettings, OnFailure, Override
 from polyarch.builder.request.secrets import Secrets
 from polyarch.buildflags import context as contexts
-from polyarch.buildflags import output, platform, run, secret, values
-from polyarch.buildflags.output import ExportOptions
+from polyarch.buildflags import output, platform, run, values
+from polyarch.buildflags.output import ExportFlags
 from polyarch.buildflags.platform import ByPlatform
-from polyarch.buildflags.run import RunOptions
+from polyarch.buildflags.run import RunFlags
 from polyarch.buildflags.values import Items, Pairs
 from polyarch.dockerfile.stages import PROXIES
 from polyarch.errors import UsageError
@@ -43,22 +43,21 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     stdout: BinaryIO | None = None
     workers: int = 2
 
+    def __post_init__(self) -> None:
+        # In a form whose repr does not show their values.
+        msgspec.structs.force_setattr(self, "variables", Variables(self.variables))
 
-class BuildOptions(RunOptions, ExportOptions, total=False):
-    """The options of a build by name, for `request`. None is as good as leaving the option out.
 
-    `platforms` are by default this machine's. The Dockerfile is the text `dockerfile`, or `file`, or `Dockerfile` in
-    the context. `contexts` are named build contexts: a directory, `docker-image://NAME`, `oci-layout://PATH`, a URL or
-    a git repository. `secrets` are {id: content as bytes, or Path of the file}, or docker's words; `ssh` are
-    {id: socket}. If a platform fails, `on_failure` says: "stop" the build, "finish" the others and export nothing, or
-    "keep" those that succeeded. `epoch` is SOURCE_DATE_EPOCH in seconds; `reproducible` makes it 0 if nothing else
-    says it.
+class InputFlags(TypedDict, total=False):
+    """Options of a build that say what it is made from.
 
-    Words are docker's, and `linux/arm64:VALUE` is a value for one platform: of `build_args`, `labels`, `contexts`,
-    `secrets` and `target`.
+    The Dockerfile is the text `dockerfile`, or `file`, or `Dockerfile` in the context. `contexts` are named build
+    contexts: a directory, `docker-image://NAME`, `oci-layout://PATH`, a URL or a git repository. `secrets` are
+    {id: content as bytes, or Path of the file}, or docker's words; `ssh` are {id: socket}.
+
+    `linux/arm64:VALUE` is a value for one platform, for all of these but the Dockerfile and `ssh`.
     """
 
-    platforms: Items[str | Platform]
     file: str | Path | None
     dockerfile: str | None
     target: Items[str]
@@ -67,6 +66,17 @@ class BuildOptions(RunOptions, ExportOptions, total=False):
     contexts: Mapping[str, str | Path] | Items[str]
     secrets: Mapping[str, bytes | Path] | Items[str]
     ssh: Mapping[str, str | Path] | Items[str]
+
+
+class BuildOptions(InputFlags, RunFlags, ExportFlags, total=False):
+    """The options of a build by name, for `request`. None is as good as leaving the option out.
+
+    `platforms` are by default this machine's. If a platform fails, `on_failure` says: "stop" the build, "finish" the
+    others and export nothing, or "keep" those that succeeded. `epoch` is SOURCE_DATE_EPOCH in seconds; `reproducible`
+    makes it 0 if nothing else says it.
+    """
+
+    platforms: Items[str | Platform]
     allow: Items[str]
     allow_foreign_base: bool
     no_cache: bool
@@ -127,7 +137,9 @@ def request(context: Path | str | None, around: Surroundings, **options: Unpack[
         export=output.export(options, around.directory, around.stdout),
         created=around.now,
         overrides=tuple(overrides.values()),
-        secrets=_secrets(options, sorted_, around),
+        secrets=_secrets(
+            secrets if isinstance(secrets := get("secrets"), Mapping) else sorted_.secrets[None], get("ssh"), around
+        ),
         proxies=_proxies(arguments, around.variables),
         cache=CacheOptions(
             no_cache=values.flag("--no-cache", get("no_cache")), pull=values.flag("--pull", get("pull"))
@@ -136,7 +148,7 @@ def request(context: Path | str | None, around: Surroundings, **options: Unpack[
         verify=values.choice("--verify-platforms", get("verify_platforms"), _Verify, "error"),
         host=HostSettings(
             search_path=around.variables.get("PATH") or DEFAULT_PATH,
-            variables=Variables(around.variables),
+            variables=around.variables,
             workers=values.number("workers", get("workers")) or around.workers,
         ),
     )
@@ -197,16 +209,22 @@ def _override(only: Platform, sorted_: _Sorted, around: Surroundings) -> Overrid
         labels=_labels(sorted_.labels.get(only, ())),
         target=sorted_.target.get(only, ("",))[-1],
         contexts={name: source for (name, _), source in named.items()},
-        secrets=secret.parse(sorted_.secrets.get(only, ()), around.variables, around.directory),
+        secrets=_secrets(sorted_.secrets.get(only, ()), None, around).secrets,
     )
 
 
-def _secrets(options: BuildOptions, sorted_: _Sorted, around: Surroundings) -> Secrets:
-    given = options.get("secrets")
-    found = secret.parse(sorted_.secrets[None], around.variables, around.directory)
+def _secrets(given: object, agents: object, around: Surroundings) -> Secrets:
+    """Secrets by a mapping or words, and the sockets of ssh agents."""
+    if not given and not agents:
+        return Secrets()
+    from polyarch.buildflags import secret
+
+    here = around.directory
     if isinstance(given, Mapping):
-        found = secret.contents(given, around.directory)
-    return Secrets(found, secret.agents(options.get("ssh"), around.variables, around.directory))
+        found = secret.contents(given, here)
+    else:
+        found = secret.parse(values.words("--secret", given), around.variables, here)
+    return Secrets(found, secret.agents(agents, around.variables, here))
 
 
 def _file(context: Path | str | None, given: object, here: Path) -> Path | None:
@@ -214,13 +232,13 @@ def _file(context: Path | str | None, given: object, here: Path) -> Path | None:
     if given is None:
         return None
     if not isinstance(given, str | Path):
-        raise UsageError(f"--file: {given!r} is a {type(given).__name__}, and it takes str or Path")
+        values.refuse("--file", given, (str, Path))
     return Path(given) if isinstance(contexts.main(context, here), str) else here / given
 
 
 def _text(option: str, given: object) -> str | None:
     if not isinstance(given, str | None):
-        raise UsageError(f"{option}: {given!r} is a {type(given).__name__}, and it takes str")
+        values.refuse(option, given, (str,))
     return given
 
 

@@ -117,7 +117,7 @@ def is_disabled(word: str) -> bool:
     return any(field.partition("=")[::2] == ("disabled", on) for field in fields for on in ("1", "t", "true"))
 
 
-class ExportOptions(TypedDict, total=False):
+class ExportFlags(TypedDict, total=False):
     """Options of a build that say where its result goes.
 
     `tags` are the names of the result. `outputs` are values of `--output`. Without `outputs`, `push` and `load` the
@@ -134,7 +134,7 @@ class ExportOptions(TypedDict, total=False):
     attest: Items[str]
 
 
-def export(options: ExportOptions, here: Path, stdout: BinaryIO | None) -> Export:
+def export(options: ExportFlags, here: Path, stdout: BinaryIO | None) -> Export:
     """How a build is exported: what all of these options say together.
 
     Paths are relative to `here`; `stdout` is where `-` goes. Raises UsageError, UnsupportedError for attestations.

@@ -1,13 +1,13 @@
 """The options of RUN's processes: network, hosts, /dev/shm and limits.
 
-A new one is a field of `RunOptions` and of `sandbox.settings.RunSettings`, an option of the command line, and what the
+A new one is a field of `RunFlags` and of `sandbox.settings.RunSettings`, an option of the command line, and what the
 sandbox makes of it.
 """
 
 from collections.abc import Iterable, Mapping
 from typing import Literal, TypedDict
 
-from polyarch.buildflags import size, values
+from polyarch.buildflags import values
 from polyarch.buildflags.values import Items
 from polyarch.errors import UsageError
 from polyarch.sandbox.settings import RunSettings
@@ -19,7 +19,7 @@ _LIMITS = frozenset(
 )
 
 
-class RunOptions(TypedDict, total=False):
+class RunFlags(TypedDict, total=False):
     """Options of a build that are for the processes of its RUN steps.
 
     `network` is "default" (the host's), "none" or "host". `hosts` are entries of /etc/hosts: {name: address}, or
@@ -33,7 +33,7 @@ class RunOptions(TypedDict, total=False):
     ulimits: Mapping[str, int | tuple[int, int]] | Items[str]
 
 
-def settings(options: RunOptions) -> RunSettings:
+def settings(options: RunFlags) -> RunSettings:
     """The settings that the options describe. Raises UsageError."""
     get = options.get
     return RunSettings(
@@ -59,6 +59,8 @@ def _hosts(given: object) -> Iterable[tuple[str, str]]:
 
 def _shm_size(given: object) -> int:
     if isinstance(given, str):
+        from polyarch.buildflags import size
+
         return size.bytes_of(given, memory=True) if given else 0
     return values.number("--shm-size", given, (int, str)) or 0
 

@@ -17,7 +17,8 @@ def contents(given: Mapping[str, bytes | Path], here: Path) -> dict[str, SecretB
         if not isinstance(name, str) or not isinstance(value, bytes | Path | SecretBytes):
             # Not the value itself: it may be the secret.
             raise UsageError(
-                f"--secret: {name!r} is a {type(value).__name__}", "give bytes for its content, a Path for its file"
+                f"--secret {name} takes bytes or Path, not {type(value).__name__}",
+                "give bytes for its content, a Path for its file",
             )
         found[name] = _read(here / value) if isinstance(value, Path) else SecretBytes(bytes(value))
     return found

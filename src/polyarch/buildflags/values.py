@@ -22,11 +22,11 @@ def items(option: str, given: object, *kinds: type) -> tuple[Any, ...]:
     if isinstance(given, kinds):
         return (given,)
     if isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable):
-        _refuse(option, given, kinds)
+        refuse(option, given, kinds)
     found = tuple(given)
     for one in found:
         if not isinstance(one, kinds):
-            _refuse(option, one, kinds)
+            refuse(option, one, kinds)
     return found
 
 
@@ -42,7 +42,7 @@ def pairs(option: str, given: object) -> tuple[str, ...]:
     found = []
     for key, value in given.items():
         if not isinstance(key, str) or not isinstance(value, str | None):
-            _refuse(option, value if isinstance(key, str) else key, (str,))
+            refuse(option, value if isinstance(key, str) else key, (str,))
         found.append(key if value is None else f"{key}={value}")
     return tuple(found)
 
@@ -50,7 +50,7 @@ def pairs(option: str, given: object) -> tuple[str, ...]:
 def flag(option: str, given: object) -> bool:
     """A value that is on or off; None is off."""
     if not isinstance(given, bool | None):
-        _refuse(option, given, (bool,))
+        refuse(option, given, (bool,))
     return bool(given)
 
 
@@ -59,7 +59,7 @@ def number(option: str, given: object, kinds: tuple[type, ...] = (int,)) -> Any:
     if given is None:
         return None
     if isinstance(given, bool) or not isinstance(given, kinds):
-        _refuse(option, given, kinds)
+        refuse(option, given, kinds)
     if given < 0:  # type: ignore[operator]
         raise UsageError(f"{option}: {given!r} is negative")
     return given
@@ -74,6 +74,7 @@ def choice(option: str, given: object, known: object, default: str) -> Any:
     return given
 
 
-def _refuse(option: str, given: object, kinds: tuple[type, ...]) -> NoReturn:
+def refuse(option: str, given: object, kinds: tuple[type, ...]) -> NoReturn:
+    """Raise the UsageError for a value that is not of these types."""
     wanted = " or ".join(kind.__name__ for kind in kinds)
-    raise UsageError(f"{option}: {given!r} is a {type(given).__name__}, and it takes {wanted}")
+    raise UsageError(f"{option} takes {wanted}, not {type(given).__name__}: {given!r}")

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from polyarch.builder.contexts.local import LocalContext
-from polyarch.builder.contexts.remote import Fetcher
+from polyarch.builder.perform.remotes import Remotes
 from polyarch.dockerfile import ignorefile
 from polyarch.errors import PolyarchError
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class ContextOpener:
-    """Opens the contexts of one build. It owns nothing: what is fetched is in the fetcher's directory.
+    """Opens the contexts of one build. It owns nothing: what it fetches goes to `scratch`.
 
     `directories` are the contexts of this machine, `urls` those to fetch, `ignore` the texts of ignore files, each by
     the context's name; the main context has the name "". `now` is the time of the request in nanoseconds.
@@ -23,14 +23,16 @@ class ContextOpener:
 
     def __init__(
         self,
-        fetcher: Fetcher,
+        remotes: Remotes,
+        scratch: Path,
         store: "Store",
         now: int,
         directories: "Mapping[str, Path]",
         urls: "Mapping[str, str]",
         ignore: "Mapping[str, str]",
     ) -> None:
-        self._fetcher = fetcher
+        self._remotes = remotes
+        self._scratch = scratch
         self._store = store
         self._now = now
         self._directories = directories
@@ -40,7 +42,9 @@ class ContextOpener:
     def open(self, name: str) -> LocalContext:
         """The context `name`. Raises PolyarchError if there is none, and what fetching raises."""
         if name in self._urls:
-            return LocalContext(self._fetcher.named(self._urls[name]), self._store, 0)
+            from polyarch.builder.contexts.remote import Fetcher
+
+            return LocalContext(Fetcher(self._remotes, self._scratch).named(self._urls[name]), self._store, 0)
         directory = self._directories.get(name)
         if directory is None:
             raise PolyarchError("there is no build context", "name a directory, as in: polyarch build -t NAME .")

@@ -6,76 +6,44 @@ Each becomes a directory that lasts as long as the build. A Dockerfile that come
 from pathlib import Path
 from typing import BinaryIO
 
-import msgspec
-
-from polyarch.builder.contexts.sources import decoded
+from polyarch.builder.contexts.sources import OpenedContext, decoded
 from polyarch.builder.perform.copy import archives
-from polyarch.builder.perform.git import Repositories
-from polyarch.builder.perform.http import Downloads
+from polyarch.builder.perform.remotes import Remotes
 from polyarch.builder.plan import remote
 from polyarch.builder.vertices import Git
-from polyarch.errors import CorruptError, NotFoundError, UsageError
+from polyarch.errors import CorruptError, UsageError
 from polyarch.layers.entry import Content
 
 _CHUNK = 1 << 20
 
 
-class OpenedContext(msgspec.Struct, frozen=True, kw_only=True):
-    """A main context: its directory, or the text of a Dockerfile that came alone.
-
-    `ignores` says whether its .dockerignore counts: BuildKit applies none to what comes from elsewhere.
-    """
-
-    directory: Path | None = None
-    text: str | None = None
-    ignores: bool = True
-
-
-def _no_directory(file: Path) -> UsageError:
-    """A file where the context should be: mostly the Dockerfile, or an archive of a context."""
-    if file.is_file() and archives.is_archive(str(file)):
-        hint = f"an archive of a context is read from standard input: polyarch build - < {file}"
-    else:
-        hint = f"for a Dockerfile with the directory around it: polyarch build -f {file} {file.parent}"
-    return UsageError(f"{file} is a file, and the build context is a directory", hint)
-
-
 class Fetcher:
     """Makes directories of contexts. They are in `scratch`, which belongs to the caller."""
 
-    def __init__(self, downloads: Downloads, repositories: Repositories, scratch: Path) -> None:
-        self._downloads = downloads
-        self._repositories = repositories
+    def __init__(self, remotes: Remotes, scratch: Path) -> None:
+        self._remotes = remotes
         self._scratch = scratch
-        self._count = 0
 
-    def main(self, word: str | Path, stdin: BinaryIO | None = None, *, keep_git: bool = False) -> OpenedContext:
-        """The main context that `word` names: a Path is a directory, `-` is `stdin`, any other str is fetched.
+    def main(self, word: str, stdin: BinaryIO | None = None, *, keep_git: bool = False) -> OpenedContext:
+        """The main context that is fetched: `-` is `stdin`, anything else a URL or a repository.
 
-        Raises NotFoundError, UsageError, CorruptError for a damaged archive, and what fetching raises.
+        Raises UsageError, CorruptError for a damaged archive, and what fetching raises.
         """
-        if isinstance(word, str) and word == "-":
+        if word == "-":
             if stdin is None:
                 raise UsageError("there is no standard input to read the context from")
             return self._file(str(self._spooled(stdin)), "standard input")
-        if isinstance(word, str):
-            directory = self._repository(word, keep_git)
-            if directory is not None:
-                return OpenedContext(directory=directory, ignores=False)
-            return self._file(self._downloads.path(self._downloads.fetch(word)), word)
-        directory = word
-        if directory.exists() and not directory.is_dir():
-            raise _no_directory(directory)
-        if not directory.is_dir():
-            raise NotFoundError(f"there is no directory {word}", "name the directory of the build context")
-        return OpenedContext(directory=directory)
+        directory = self._repository(word, keep_git)
+        if directory is not None:
+            return OpenedContext(directory=directory, ignores=False)
+        return self._file(self._downloaded(word), word)
 
     def named(self, word: str) -> Path:
         """The directory of a named context behind a URL: a repository, an archive, or one file called `context`."""
         directory = self._repository(word, keep_git=False)
         if directory is not None:
             return directory
-        path = self._downloads.path(self._downloads.fetch(word))
+        path = self._downloaded(word)
         if archives.is_archive(path):
             return self._unpacked(path, word)
         directory = self._fresh()
@@ -100,7 +68,12 @@ class Fetcher:
             checksum=source.checksum,
             submodules=source.submodules,
         )
-        return self._repositories.checkout(vertex, self._repositories.commit(vertex)).directory
+        repositories = self._remotes.repositories
+        return repositories.checkout(vertex, repositories.commit(vertex)).directory
+
+    def _downloaded(self, url: str) -> str:
+        downloads = self._remotes.downloads
+        return downloads.path(downloads.fetch(url))
 
     def _unpacked(self, content: Content, what: str) -> Path:
         from polyarch.layers.apply import apply
@@ -121,7 +94,8 @@ class Fetcher:
         return path
 
     def _fresh(self) -> Path:
-        self._count += 1
-        directory = self._scratch / f"context-{self._count}"
-        directory.mkdir(mode=0o755)
+        from tempfile import mkdtemp
+
+        directory = Path(mkdtemp(prefix="context-", dir=self._scratch))
+        directory.chmod(0o755)
         return directory

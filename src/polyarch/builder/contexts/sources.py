@@ -19,6 +19,37 @@ class DockerfileText(msgspec.Struct, frozen=True):
     path: Path | None = None
 
 
+class OpenedContext(msgspec.Struct, frozen=True, kw_only=True):
+    """A main context: its directory, or the text of a Dockerfile that came alone.
+
+    `ignores` says whether its .dockerignore counts: BuildKit applies none to what comes from elsewhere.
+    """
+
+    directory: Path | None = None
+    text: str | None = None
+    ignores: bool = True
+
+
+def open_directory(directory: Path) -> OpenedContext:
+    """The main context in a directory of this machine. Raises NotFoundError, UsageError for a file."""
+    if directory.exists() and not directory.is_dir():
+        raise _no_directory(directory)
+    if not directory.is_dir():
+        raise NotFoundError(f"there is no directory {directory}", "name the directory of the build context")
+    return OpenedContext(directory=directory)
+
+
+def _no_directory(file: Path) -> UsageError:
+    """A file where the context should be: mostly the Dockerfile, or an archive of a context."""
+    from polyarch.builder.perform.copy.archives import is_archive
+
+    if file.is_file() and is_archive(str(file)):
+        hint = f"an archive of a context is read from standard input: polyarch build - < {file}"
+    else:
+        hint = f"for a Dockerfile with the directory around it: polyarch build -f {file} {file.parent}"
+    return UsageError(f"{file} is a file, and the build context is a directory", hint)
+
+
 def read_dockerfile(directory: Path | None, file: Path | None) -> DockerfileText:
     """Read the Dockerfile at `file`; None means `Dockerfile`, or else `dockerfile`, in `directory`.
 

@@ -25,8 +25,6 @@ def located(request: BuildRequest) -> BuildRequest:
     Raises PolyarchError if the engine that DOCKER_HOST names does not answer, UnsupportedError for an engine that
     would keep only one of several platforms.
     """
-    if all(output.kind != "engine" for output in request.export.outputs):
-        return request
     outputs = [
         _located(output, request.host.variables, request.platforms) if output.kind == "engine" else output
         for output in request.export.outputs

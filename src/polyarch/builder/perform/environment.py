@@ -10,8 +10,7 @@ from polyarch.builder.cache.results import StepResults
 from polyarch.builder.contexts.opener import ContextOpener
 from polyarch.builder.export.streaming import Uploads, no_upload
 from polyarch.builder.perform.copy.files import SourceFiles
-from polyarch.builder.perform.git import Repositories
-from polyarch.builder.perform.http import Downloads
+from polyarch.builder.perform.remotes import Remotes
 from polyarch.builder.request.secrets import Secrets
 from polyarch.builder.vertices import VertexId
 from polyarch.contents.layer import Layer
@@ -56,9 +55,8 @@ class StepEnvironment(msgspec.Struct, frozen=True, kw_only=True):
     source: "ReadThroughSource"
     scratch: Path
     contexts: ContextOpener
-    downloads: Downloads
+    remotes: Remotes
     results: StepResults
-    repositories: Repositories
     uploads: Uploads = no_upload
 
 

@@ -53,11 +53,11 @@ class CacheKeys:
             case RunCommand():
                 return self._run_parts(vertex, inputs)
             case Http():
-                return [self._environment.downloads.fetch(vertex.url, vertex.checksum).digest]
+                return [self._environment.remotes.downloads.fetch(vertex.url, vertex.checksum).digest]
             case Git():
                 # A commit is the same wherever it is fetched from, but .git has the URL in it.
                 url = vertex.url if vertex.keep_git_directory else ""
-                commit = self._environment.repositories.commit(vertex)
+                commit = self._environment.remotes.repositories.commit(vertex)
                 return [commit, msgspec.structs.replace(vertex, url=url, ref="")]
         return [vertex]
 

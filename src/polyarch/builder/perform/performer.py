@@ -152,7 +152,7 @@ class VertexPerformer:
             case Stacked():
                 return self._stacked(vertex, value, inputs)
             case Git():
-                repositories = self._environment.repositories
+                repositories = self._environment.remotes.repositories
                 return repositories.files(value, repositories.commit(value))
             case CopyFiles():
                 uploads = self._environment.uploads if vertex in self._targets else no_upload
@@ -174,7 +174,7 @@ class VertexPerformer:
     def cancel(self) -> None:
         """Implements `solve.Performer`."""
         self._cancelled = True
-        self._environment.repositories.cancel()
+        self._environment.remotes.cancel()
         self._runners.cancel()
 
     # ── what was learnt

@@ -33,7 +33,7 @@ class CopySources:
         if isinstance(vertex, Inline):
             return inline(vertex.files, vertex.epoch or 0)
         if isinstance(vertex, Http):
-            downloads = self._environment.downloads
+            downloads = self._environment.remotes.downloads
             return downloads.files(downloads.fetch(vertex.url, vertex.checksum), remote.file_name(vertex.url))
         context = self.context(vertex)
         with self._lock:

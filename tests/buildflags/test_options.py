@@ -1,0 +1,285 @@
+"""Docker's words and Python's values become one request: each option by its good and its bad inputs."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from polyarch.builder.plan.names import ContextName
+from polyarch.builder.request.input import DirectoryContext, ImageContext, LayoutContext, RemoteContext
+from polyarch.builder.request.request import BuildRequest
+from polyarch.buildflags import OPTIONS, Surroundings, request
+from polyarch.errors import PolyarchError
+from polyarch.oci.platform import parse
+from polyarch.sandbox.settings import RunSettings
+
+AMD64, ARM64, ARM = parse("linux/amd64"), parse("linux/arm64"), parse("linux/arm/v7")
+
+
+def made(context: Any = ".", variables: dict[str, str] | None = None, here: Path = Path(), **options: Any) -> Any:
+    """The request for these options, on a machine whose variables are only `variables`."""
+    around = Surroundings(host=AMD64, variables=variables or {}, now=1_000.0, directory=here)
+    return request(context, around, **options)
+
+
+def refused(**options: Any) -> str:
+    with pytest.raises(PolyarchError) as caught:
+        made(**options)
+    return f"{caught.value.message} / {caught.value.hint}"
+
+
+def settings(**options: Any) -> RunSettings:
+    asked: BuildRequest = made(**options)
+    return asked.plan.run
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (None, [AMD64]),
+        ((), [AMD64]),
+        ("linux/arm64", [ARM64]),
+        ("linux/arm64,linux/arm/v7", [ARM64, ARM]),
+        (["linux/arm64", "linux/arm/v7", "aarch64"], [ARM64, ARM]),
+        (ARM64, [ARM64]),
+        ({ARM64: 1}.keys(), [ARM64]),
+        ((one for one in (ARM64, "linux/arm/v7")), [ARM64, ARM]),
+    ],
+)
+def test_platforms(given: Any, expected: list[object]) -> None:
+    assert list(made(platforms=given).platforms) == expected
+
+
+def test_the_default_platform_is_dockers_variable_and_then_this_machine() -> None:
+    around = {"DOCKER_DEFAULT_PLATFORM": "linux/arm64"}
+    assert made(variables=around).platforms == (ARM64,)
+    assert made(variables=around, platforms="linux/arm/v7").platforms == (ARM,)
+
+
+def test_a_text_where_several_are_taken_is_one_of_them() -> None:
+    asked = made(tags="hello", no_cache_filter="Build", allow="security.insecure", target="last", labels="a")
+    assert [name.familiar() for name in asked.export.names] == ["hello:latest".removesuffix(":latest")]
+    assert asked.plan.uncached_stages == {"build"}
+    assert asked.plan.allow_insecure
+    assert asked.plan.target == "last"
+    assert asked.plan.labels == {"a": ""}
+
+
+@pytest.mark.parametrize(
+    ("given", "variables", "expected"),
+    [
+        ("A=1", {}, {"A": "1"}),
+        (["A=1", "B=x=y", "C="], {}, {"A": "1", "B": "x=y", "C": ""}),
+        ({"A": "1", "B": ""}, {}, {"A": "1", "B": ""}),
+        ("A", {"A": "ours"}, {"A": "ours"}),
+        ({"A": None}, {"A": "ours"}, {"A": "ours"}),
+        ("A", {}, {}),
+        ("SOURCE_DATE_EPOCH=5", {}, {"SOURCE_DATE_EPOCH": "5"}),
+    ],
+)
+def test_build_arguments(given: Any, variables: dict[str, str], expected: dict[str, str]) -> None:
+    assert made(build_args=given, variables=variables).plan.arguments == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "variables", "epoch"),
+    [
+        ({}, {}, None),
+        ({"reproducible": True}, {}, 0),
+        ({}, {"SOURCE_DATE_EPOCH": "7"}, 7),
+        ({}, {"SOURCE_DATE_EPOCH": ""}, None),
+        ({"reproducible": True}, {"SOURCE_DATE_EPOCH": "7"}, 7),
+        ({"build_args": "SOURCE_DATE_EPOCH=5"}, {"SOURCE_DATE_EPOCH": "7"}, 5),
+        ({"epoch": 3, "build_args": "SOURCE_DATE_EPOCH=5"}, {}, 3),
+        ({"epoch": 0}, {"SOURCE_DATE_EPOCH": "7"}, 0),
+    ],
+)
+def test_the_epoch_is_the_options_then_the_arguments_then_the_environments(
+    options: dict[str, Any], variables: dict[str, str], epoch: int | None
+) -> None:
+    plan = made(variables=variables, **options).plan
+    assert plan.epoch == epoch
+    assert ("SOURCE_DATE_EPOCH" in plan.arguments) == (epoch is not None)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, RunSettings()),
+        ({"network": "none"}, RunSettings(network="none")),
+        ({"hosts": "db:10.0.0.1"}, RunSettings(hosts=(("db", "10.0.0.1"),))),
+        ({"hosts": ["a=::1", "b:[::2]"]}, RunSettings(hosts=(("a", "::1"), ("b", "::2")))),
+        (
+            {"hosts": {"up": "host-gateway", "v6": "fe80::1"}},
+            RunSettings(hosts=(("up", "127.0.0.1"), ("v6", "fe80::1"))),
+        ),
+        ({"shm_size": "64m"}, RunSettings(shm_size=64 << 20)),
+        ({"shm_size": 4096}, RunSettings(shm_size=4096)),
+        ({"shm_size": ""}, RunSettings()),
+        ({"ulimits": "nofile=64"}, RunSettings(ulimits=(("nofile", 64, 64),))),
+        ({"ulimits": ["nofile=64:128", "core=-1"]}, RunSettings(ulimits=(("nofile", 64, 128), ("core", -1, -1)))),
+        ({"ulimits": {"nofile": (64, 128), "nproc": 9}}, RunSettings(ulimits=(("nofile", 64, 128), ("nproc", 9, 9)))),
+    ],
+)
+def test_settings_of_run(options: dict[str, Any], expected: RunSettings) -> None:
+    assert settings(**options) == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"platfroms": "linux/amd64"}, "no option 'platfroms' / did you mean platforms?"),
+        ({"platforms": 42}, "--platform takes str or Platform, not int: 42"),
+        ({"platforms": b"linux/amd64"}, "not bytes: b'linux/amd64'"),
+        ({"platforms": ["linux/amd64", None]}, "--platform takes str or Platform, not NoneType: None"),
+        ({"platforms": "linux/"}, "linux/"),
+        ({"tags": {"a": "b"}}, "--tag takes str or Reference, not dict"),
+        ({"tags": "A"}, "A"),
+        ({"tags": f"a@sha256:{'0' * 64}"}, "has a digest, so it cannot be a tag"),
+        ({"build_args": {"A": 1}}, "--build-arg takes str, not int: 1"),
+        ({"build_args": "=x"}, "is not NAME=VALUE"),
+        ({"labels": {1: "a"}}, "--label takes str, not int: 1"),
+        ({"labels": "=x"}, "is not KEY=VALUE"),
+        ({"epoch": "5"}, "epoch takes int, not str: '5'"),
+        ({"epoch": -1}, "epoch: -1 is negative"),
+        ({"epoch": True}, "epoch takes int, not bool: True"),
+        ({"build_args": "SOURCE_DATE_EPOCH=tomorrow"}, "SOURCE_DATE_EPOCH is 'tomorrow'"),
+        ({"build_args": "SOURCE_DATE_EPOCH=٣"}, "SOURCE_DATE_EPOCH is '٣'"),
+        ({"variables": {"SOURCE_DATE_EPOCH": "-1"}}, "SOURCE_DATE_EPOCH is '-1'"),
+        ({"no_cache": "false"}, "--no-cache takes bool, not str: 'false'"),
+        ({"push": 1}, "--push takes bool, not int: 1"),
+        ({"network": "moon"}, "--network: 'moon' is unknown / there are default, none, host"),
+        ({"on_failure": "ignore"}, "there are stop, finish, keep"),
+        ({"verify_platforms": "maybe"}, "there are error, warn, off"),
+        ({"allow": "network.all"}, "--allow does not know 'network.all'"),
+        ({"hosts": "db"}, "'db' is not NAME:ADDRESS"),
+        ({"hosts": {"db": 10}}, "--add-host takes str, not int: 10"),
+        ({"shm_size": "huge"}, "'huge' is not a size"),
+        ({"shm_size": -1}, "--shm-size: -1 is negative"),
+        ({"shm_size": 1.5}, "--shm-size takes int or str, not float: 1.5"),
+        ({"ulimits": "nofile"}, "'nofile' is not NAME=SOFT[:HARD]"),
+        ({"ulimits": "nofile=--1"}, "'nofile=--1' is not NAME=SOFT[:HARD]"),
+        ({"ulimits": "bananas=3"}, "there is no limit 'bananas'"),
+        ({"ulimits": {"nofile": "64"}}, "--ulimit: nofile='64' is not a number"),
+        ({"ulimits": {"nofile": (1, 2, 3)}}, "is not a number, or a pair of numbers"),
+        ({"contexts": "lib"}, "'lib' is not NAME=PATH"),
+        ({"contexts": "lib=foo://x"}, "the build context lib=foo://x is of an unknown kind"),
+        ({"contexts": {"lib": "/nowhere"}}, "--build-context: there is no directory /nowhere"),
+        ({"contexts": "lib::nowhere=."}, "nowhere"),
+        ({"context": "foo://x"}, "the build context foo://x is of an unknown kind"),
+        ({"context": 7}, "the build context takes str or Path, not int: 7"),
+        ({"file": 7}, "--file takes str or Path, not int: 7"),
+        ({"dockerfile": b"FROM a"}, "dockerfile takes str, not bytes: b'FROM a'"),
+        (
+            {"secrets": {"npm": 5}},
+            "--secret npm takes bytes or Path, not int / give bytes for its content, a Path for its file",
+        ),
+        ({"secrets": "npm"}, "it reads id=ID,src=FILE or id=ID,env=NAME"),
+        ({"secrets": "id=npm,env=NOPE"}, "the variable NOPE is not set"),
+        ({"secrets": "id=npm,src=/nowhere/npm"}, "/nowhere/npm: No such file"),
+        ({"ssh": "default"}, "SSH_AUTH_SOCK is not set"),
+        ({"ssh": "default=/dev/null"}, "/dev/null is not a socket"),
+        ({"build_args": "linux/s390x:A=1"}, "--build-arg linux/s390x: is for a platform that is not being built"),
+        ({"attest": "type=sbom"}, "attestations are not supported yet"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_with_what_is_taken(options: dict[str, Any], reason: str) -> None:
+    assert reason in refused(**options)
+
+
+def test_a_secret_of_a_wrong_type_is_not_shown() -> None:
+    said = refused(secrets={"npm": "hunter2"})
+    assert "str" in said
+    assert "hunter2" not in said
+
+
+def test_none_is_as_good_as_leaving_an_option_out() -> None:
+    assert made(**dict.fromkeys(OPTIONS)) == made()
+
+
+def test_values_for_one_platform_are_an_override_of_it(tmp_path: Path) -> None:
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "npm").write_bytes(b"for arm")
+    asked: BuildRequest = made(
+        here=tmp_path,
+        platforms=["linux/amd64", "linux/arm64"],
+        build_args=["A=all", "linux/arm64:A=arm"],
+        labels=["linux/arm64:l=arm"],
+        target=["all", "linux/arm64:arm"],
+        contexts=["linux/arm64:lib=lib", "src::linux/amd64=lib"],
+        secrets=["linux/arm64:id=npm,src=npm", "id=npm,env=NPM"],
+        variables={"NPM": "for all"},
+    )
+    arm, amd = asked.overrides
+    assert (arm.platform, arm.arguments, arm.labels, arm.target) == (ARM64, {"A": "arm"}, {"l": "arm"}, "arm")
+    assert arm.contexts == {"lib": DirectoryContext(tmp_path / "lib")}
+    assert (amd.platform, list(amd.contexts)) == (AMD64, ["src"])
+    plan = asked.plan_for(ARM64)
+    assert (plan.arguments, plan.target) == ({"A": "arm"}, "arm")
+    assert asked.plan_for(AMD64).arguments == {"A": "all"}
+    assert set(plan.contexts) == {ContextName("lib", ARM64), ContextName("src", AMD64)}
+    secrets = asked.all_secrets()
+    assert [bytes(secrets.content("npm", one) or b"") for one in (AMD64, ARM64)] == [b"for all", b"for arm"]
+
+
+def test_build_contexts_are_what_their_words_say(tmp_path: Path) -> None:
+    (tmp_path / "lib").mkdir()
+    words = {
+        "dir": "lib",
+        "image": "docker-image://alpine",
+        "layout": "oci-layout://lib:1",
+        "untagged": "oci-layout://lib",
+        "digest": "oci-layout://lib@sha256:0",
+        "web": "https://example.com/a.tar",
+        "git": "github.com/a/b",
+        "ssh": "git@host:a/b",
+    }
+    asked: BuildRequest = made(here=tmp_path, contexts=words)
+    lib = tmp_path / "lib"
+    assert list(asked.input.contexts.values()) == [
+        DirectoryContext(lib),
+        ImageContext("alpine"),
+        LayoutContext("oci-layout://lib:1", lib, "1"),
+        LayoutContext("oci-layout://lib", lib),
+        LayoutContext("oci-layout://lib@sha256:0", lib, "sha256:0"),
+        RemoteContext("https://example.com/a.tar"),
+        RemoteContext("github.com/a/b"),
+        RemoteContext("git@host:a/b"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("context", "file", "expected"),
+    [
+        (".", None, (Path("/here"), None)),
+        ("sub", "docker/File", (Path("/here/sub"), Path("/here/docker/File"))),
+        (Path("/abs"), Path("/f"), (Path("/abs"), Path("/f"))),
+        ("-", "File", ("-", Path("File"))),
+        ("https://example.com/c.tar", "docker/File", ("https://example.com/c.tar", Path("docker/File"))),
+        ("github.com/a/b", None, ("github.com/a/b", None)),
+        (None, "File", (None, Path("/here/File"))),
+    ],
+)
+def test_the_dockerfile_is_beside_us_or_in_a_fetched_context(context: Any, file: Any, expected: Any) -> None:
+    asked: BuildRequest = made(context, here=Path("/here"), file=file)
+    assert (asked.input.context, asked.input.file) == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "expected"),
+    [
+        ({}, {}, {}),
+        ({}, {"HTTP_PROXY": "p", "no_proxy": "n", "OTHER": "o"}, {"HTTP_PROXY": "p", "no_proxy": "n"}),
+        ({"HTTPS_PROXY": "a"}, {"https_proxy": "v"}, {"HTTPS_PROXY": "a", "https_proxy": "a"}),
+        ({"Ftp_Proxy": "a", "X": "x"}, {}, {"FTP_PROXY": "a", "ftp_proxy": "a"}),
+    ],
+)
+def test_proxies_of_arguments_reach_run_in_both_spellings_and_win_over_ours(
+    arguments: dict[str, str], variables: dict[str, str], expected: dict[str, str]
+) -> None:
+    assert made(build_args=arguments, variables=variables).proxies == expected
+
+
+def test_programs_are_found_by_our_path_or_else_by_the_usual_one() -> None:
+    assert made(variables={"PATH": "/bin"}).host.search_path == "/bin"
+    assert made().host.search_path == "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
