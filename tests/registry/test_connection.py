@@ -129,6 +129,19 @@ def test_a_connection_that_is_closed_just_when_a_request_is_sent_is_told_from_a_
     assert not isinstance(caught.value, StaleError)
 
 
+def test_a_peer_that_closes_idle_connections_at_once_gets_a_new_one_for_each_request(
+    pool: Pool, server: Scripted
+) -> None:
+    for _ in range(4):
+        server.answers = [OK]  # then it hangs up
+        answer = ask(pool, server)
+        assert answer.read() == b"hello"
+        answer.release()
+        threading.Event().wait(0.02)
+    assert server.connections == 4
+    assert pool._idle == {server.address: []}
+
+
 def test_chunks_are_joined_and_trailers_passed_over(pool: Pool, server: Scripted) -> None:
     chunks = b"5;name=value\r\nhello\r\n6\r\n world\r\n0\r\nTrailer: x\r\n\r\n"
     server.answers = [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks, OK]

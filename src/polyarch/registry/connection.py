@@ -7,6 +7,7 @@ sockets. Cookies, redirects and content encodings are not handled here.
 
 import select
 import socket
+import time
 from collections.abc import Callable, Mapping
 from io import BufferedReader
 from threading import Lock
@@ -32,6 +33,8 @@ _PIECE = 1 << 20
 _SMALL = 64 << 10
 _READ_AHEAD = 64 << 10
 _KEPT = 32
+# A peer that closes a connection so soon after a response never keeps one: tinyproxy does, without saying so.
+_SHORT_SECONDS = 1.0
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -162,6 +165,7 @@ class Connection:
 
     def __init__(self, stream: Stream, address: Address) -> None:
         self.address = address
+        self.idle_since = 0.0
         self._stream = stream
         self.reader: BufferedReader = stream.makefile("rb", _READ_AHEAD)
 
@@ -209,6 +213,8 @@ class Pool:
         self._connector = connector
         self._connect_timeout = connect_timeout
         self._idle: dict[Address, list[Connection]] = {}
+        # Peers that do not keep connections. A request whose body cannot be sent again must not meet a closed one.
+        self._unkept: set[Address] = set()
         self._lock = Lock()
 
     def request(
@@ -249,6 +255,7 @@ class Pool:
             if isinstance(error, OSError | ValueError):
                 raise CutError("the connection was cut") from error
             if isinstance(error, NoResponseError) and was_idle:
+                self._note_closed(connection)
                 raise StaleError(str(error)) from error
             raise
 
@@ -287,13 +294,21 @@ class Pool:
                 return Connection(self._connector.connect(address, self._connect_timeout), address), False
             if not connection.is_stale():
                 return connection, True
+            self._note_closed(connection)
             connection.close()
+
+    def _note_closed(self, connection: Connection) -> None:
+        """The peer closed this connection while it was idle."""
+        if time.monotonic() - connection.idle_since < _SHORT_SECONDS:
+            with self._lock:
+                self._unkept.add(connection.address)
 
     def release(self, connection: Connection) -> None:
         """Take back a connection that can be used again."""
+        connection.idle_since = time.monotonic()
         with self._lock:
             idle = self._idle.setdefault(connection.address, [])
-            if len(idle) < _KEPT:
+            if len(idle) < _KEPT and connection.address not in self._unkept:
                 idle.append(connection)
                 return
         connection.close()
