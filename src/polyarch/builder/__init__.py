@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from polyarch.builder.history.record import BuildRecord, StepRecord
     from polyarch.builder.history.recorder import BuildHistory
     from polyarch.builder.lint import Checked, check
-    from polyarch.builder.pipeline import BuildResult, build, outlook
+    from polyarch.builder.pipeline import BuildResult, build, dry_run
     from polyarch.builder.plan.options import PlanOptions
     from polyarch.builder.request.input import (
         BuildInput,
@@ -51,7 +51,7 @@ _HOMES = {
     "build": "pipeline",
     "check": "lint",
     "outline": "subrequests",
-    "outlook": "pipeline",
+    "dry_run": "pipeline",
     "targets": "subrequests",
 }
 
@@ -81,8 +81,8 @@ __all__ = [
     "TargetStage",
     "build",
     "check",
+    "dry_run",
     "outline",
-    "outlook",
     "targets",
 ]
 

@@ -74,13 +74,13 @@ def build(
         return opened.run()
 
 
-def outlook(request: BuildRequest, store: "Store", registry: "Registry") -> BuildRecord:
+def dry_run(request: BuildRequest, store: "Store", registry: "Registry") -> BuildRecord:
     """What a build would do now, step by step, and why it would not take a step from the cache. Nothing is built.
 
     Raises as `build` does.
     """
     with Workspace(request, store, registry) as workspace, _Build(workspace) as opened:
-        return opened.outlook()
+        return opened.dry_run()
 
 
 def _dated(request: BuildRequest, dockerfile: Dockerfile) -> BuildRequest:
@@ -296,7 +296,7 @@ class _Build:
             self._request, self._dockerfile.name, plans, steps, stacks(self._graph, order), recorder, self._performer
         )
 
-    def outlook(self) -> BuildRecord:
+    def dry_run(self) -> BuildRecord:
         """What `run` would do, and why: nothing is performed."""
         plans = self._plans(self._dockerfile)
         targets = dict.fromkeys(layer for one in plans for layer in one.layers)
@@ -306,7 +306,7 @@ class _Build:
         except solve.FailedError as failed:
             raise self._located(*next(iter(failed.errors.items()))) from failed
         pending = set(seen.pending)
-        return BuildHistory(self._store).outlook(
+        return BuildHistory(self._store).predict(
             self._request,
             self._dockerfile.name,
             [str(one.platform) for one in plans],

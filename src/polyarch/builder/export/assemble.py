@@ -1,6 +1,6 @@
-"""Layers and config → manifest → index: what a build's results are in the store.
+"""Layers and config → manifest → index: the results of a build as images in the store.
 
-Here, and not before, a RUN's layer becomes a blob: only what is exported is packed.
+The layer of a RUN becomes a blob here, and not earlier: only what is exported is packed.
 """
 
 from collections.abc import Iterable, Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class BuiltImage(msgspec.Struct, frozen=True, kw_only=True):
-    """One platform's image, in the store: its manifest, its config's digest, and its layers for who exports files."""
+    """One platform's image, in the store: its manifest, its config's digest, and its layers, for an export of files."""
 
     platform: Platform
     descriptor: Descriptor
@@ -38,7 +38,7 @@ class BuiltImage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Assembler:
-    """Makes images of what was built. It owns nothing. `epoch` is the youngest time of a new file."""
+    """Makes images of built layers. It owns nothing. No new file is younger than `epoch` (seconds)."""
 
     def __init__(
         self,
@@ -58,9 +58,9 @@ class Assembler:
         self._packed: dict[str, Layer] = {}
 
     def image(self, plan: Plan, layers: Sequence[Layer], created: str, *, blobs: bool = True) -> BuiltImage:
-        """The image of `plan`, whose layers are these. `created` is its time where none of its layers has one.
+        """The image of `plan` with these layers. `created` is its time if none of its layers has a time.
 
-        Without `blobs` nothing is packed: the image is exported as files, and has no manifest.
+        Without `blobs` nothing is packed: the image will be exported as files, and gets no manifest.
         """
         if not blobs:
             nothing = Descriptor(media_type="", digest=Digest(""), size=0)
@@ -85,10 +85,9 @@ class Assembler:
         )
 
     def root(self, images: Sequence[BuiltImage], *, always_index: bool = False) -> Descriptor:
-        """What a name is to point at: the image itself where there is one platform, else an index of all.
+        """What a name will point to: the image itself for one platform, else an index of all.
 
-        Annotations of the index need one, so with them there is one for one platform too, as buildx has it with its
-        attestations.
+        With annotations of the index there is an index for one platform, too, as in buildx with attestations.
         """
         if len(images) == 1 and not always_index and not self._export.index_annotations:
             return msgspec.structs.replace(images[0].descriptor, platform=None)
@@ -99,8 +98,8 @@ class Assembler:
         return index.descriptor()
 
     def _blob(self, layer: Layer) -> Layer:
-        """The layer with a blob; of another compression only where that was forced, or it is new."""
-        if layer.diff_id and (not self._export.force_compression or self._is_as_wanted(layer)):
+        """The layer with a blob. An existing blob is recompressed only if that was requested."""
+        if layer.diff_id and (not self._export.force_compression or self._has_wanted_compression(layer)):
             return layer
         if layer.key not in self._packed:
             self._packed[layer.key] = self._repack(layer) if layer.diff_id else self._pack(layer)
@@ -111,12 +110,12 @@ class Assembler:
         known = packed.find(self._store, layer, wanted)
         if known is not None:
             return known
-        made = packed.pack(self._store, self._items(layer), wanted, self._workers)
-        packed.remember(self._store, layer, wanted, made)
-        return made
+        blob = packed.pack(self._store, self._items(layer), wanted, self._workers)
+        packed.remember(self._store, layer, wanted, blob)
+        return blob
 
     def _items(self, layer: Layer) -> "Iterable[Item]":
-        """What a RUN left, none of it younger than the epoch."""
+        """The entries of a RUN's layer, none younger than the epoch."""
         for entry, content in self._filesystems.items(layer):
             if self._epoch is not None and entry.mtime > self._epoch:
                 yield msgspec.structs.replace(entry, mtime=self._epoch), content
@@ -124,7 +123,7 @@ class Assembler:
                 yield entry, content
 
     def _repack(self, layer: Layer) -> Layer:
-        """The same tar, compressed as it was asked for."""
+        """The same tar with the requested compression."""
         from polyarch.layers.compression import decompress
         from polyarch.layers.recompress import recompress
 
@@ -139,14 +138,14 @@ class Assembler:
             diff_id=layer.diff_id, blob=Descriptor(media_type=made.media_type, digest=made.digest, size=made.size)
         )
 
-    def _is_as_wanted(self, layer: Layer) -> bool:
+    def _has_wanted_compression(self, layer: Layer) -> bool:
         assert layer.blob is not None
         kind = {"none": "", "gzip": "gzip", "zstd": "zstd"}[self._export.compression.kind]
         return layer.blob.media_type.endswith(kind) if kind else "+" not in layer.blob.media_type
 
 
 def timestamp(seconds: float) -> str:
-    """A time as image configs have it: RFC 3339 in UTC."""
+    """A time in the format of image configs: RFC 3339 in UTC."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
@@ -158,8 +157,8 @@ def _plain(layer: Layer) -> Descriptor:
 def _finished(plan: Plan, layers: Sequence[Layer], created: str) -> ImageConfig:
     """The config with its layers and the times of its history.
 
-    As BuildKit's normalizeLayersAndHistory does it: a line that makes no layer has the time of the one before it, the
-    first of them that of the first new layer. So a build of which everything was cached gives the same image again.
+    As in BuildKit's normalizeLayersAndHistory, an entry without a layer has the time of the entry before it, and the
+    first entries have that of the first new layer. So a build that is cached as a whole gives the same image again.
     """
     remaining = iter(layers)
     times: list[str] = []

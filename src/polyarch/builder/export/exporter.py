@@ -1,20 +1,18 @@
-"""Results to where they go: the store's names, registries, archives, directories. All but files are the one copier."""
+"""Where the results of a build go: names in the store, an engine, registries, archives, directories.
+
+Everything except plain files is sent by `transfer.copy`; `rootfs` writes those.
+"""
 
 import os
-import posixpath
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from polyarch import progress
 from polyarch.builder.export.assemble import BuiltImage
 from polyarch.builder.request.output import Export, Output
 from polyarch.contents.filesystem import Filesystems
-from polyarch.contents.stack import on as stack_on
 from polyarch.errors import ConflictError, PolyarchError, UsageError
-from polyarch.layers import longpaths
-from polyarch.layers.entry import Content, Entry, Item, plain
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.place import Target
 from polyarch.oci.platform import Platform
@@ -23,10 +21,9 @@ from polyarch.transfer.publish import publish
 from polyarch.transfer.read_through import ReadThroughSource
 
 if TYPE_CHECKING:
+    from polyarch.builder.export.rootfs import RootFilesystems
     from polyarch.registry import Registry
     from polyarch.store import Store
-
-_CHUNK = 1 << 20
 
 
 class Exporter:
@@ -53,7 +50,7 @@ class Exporter:
         self._emit = emit
 
     def check(self) -> None:
-        """Raises UsageError for what can be known to fail before anything was built."""
+        """Raises UsageError for an output that is known to fail before anything is built."""
         for output in self._export.outputs:
             if output.kind == "registry" and not self._export.names:
                 raise UsageError("a push needs a name", "give it with -t REGISTRY/NAME:TAG")
@@ -65,7 +62,7 @@ class Exporter:
                 )
 
     def send(self, output: Output, images: Sequence[BuiltImage], root: Descriptor) -> tuple[Sent, ...]:
-        """Send the results to one place. Raises what the copier and the file system raise."""
+        """Send the results to one output. Raises what the copier and the file system raise."""
         match output.kind:
             case "store":
                 self._keep(root, named=not output.by_digest)
@@ -76,13 +73,14 @@ class Exporter:
             case "engine":
                 self._load(output, root)
             case "local":
-                self._local(output, images)
+                assert output.destination is not None
+                self._files(output, images).write(output.destination)
             case "tar":
                 self._tar(output, images)
         return ()
 
     def _keep(self, root: Descriptor, *, named: bool) -> None:
-        """Names in the store. What its base left in a registry is fetched first: a name stands for a whole image."""
+        """Name the result in the store, and fetch missing layers of its base first: a name is for a whole image."""
         if self._store.missing(root):
             passing = ReadThroughSource(self._store, self._registry, keep=False)
             send(passing, root.digest, self._store, ())
@@ -90,7 +88,7 @@ class Exporter:
         self._store.assign([(name, root) for name in names or [""]])
 
     def _load(self, output: Output, root: Descriptor) -> None:
-        """Into the engine, from the store."""
+        """Load the result into the engine from the store."""
         from polyarch.builder.export import engine
 
         assert output.destination is not None
@@ -99,7 +97,7 @@ class Exporter:
         engine.load(output.destination, self._store, self._registry, names, self._host, self._emit)
 
     def _push(self, root: Descriptor, *, tagged: bool) -> tuple[Sent, ...]:
-        """To the registry of each name. Where one fails, the others are sent all the same."""
+        """Push to the registry of each name. If one fails, the others are pushed nevertheless."""
         sent: dict[str, Sent] = {}
         failed: dict[str, PolyarchError] = {}
         for name in self._export.names:
@@ -146,66 +144,23 @@ class Exporter:
     def _copy(self, root: Descriptor, target: Target, names: list[str], unit: str) -> None:
         send(self._source, root.digest, target, names, CopyOptions(unit=unit), self._emit)
 
-    # ── files
+    def _files(self, output: Output, images: Sequence[BuiltImage]) -> "RootFilesystems":
+        from polyarch.builder.export.rootfs import RootFilesystems
 
-    def _local(self, output: Output, images: Sequence[BuiltImage]) -> None:
-        assert output.destination is not None
         split = output.platform_split if output.platform_split is not None else len(images) > 1
-        for image in images:
-            top = output.destination / _directory_name(image.platform) if split else output.destination
-            top.mkdir(parents=True, exist_ok=True)
-            for entry, content in self._items(image):
-                _write(top, entry, content)
+        return RootFilesystems(self._filesystems, images, split, self._epoch)
 
     def _tar(self, output: Output, images: Sequence[BuiltImage]) -> None:
         from polyarch.layers.pack import tar_stream
 
-        split = output.platform_split if output.platform_split is not None else len(images) > 1
-
-        def items() -> Iterator[Item]:
-            for image in images:
-                prefix = _directory_name(image.platform) if split else ""
-                if prefix:
-                    yield Entry(path=prefix, kind="directory", mode=0o755), None
-                for entry, content in self._items(image):
-                    yield (_below(prefix, entry), content) if prefix else (entry, content)
-
         with _file(output) as file:
-            for chunk in tar_stream(items()):
+            for chunk in tar_stream(self._files(output, images).items()):
                 file.write(chunk)
-
-    def _items(self, image: BuiltImage) -> Iterator[Item]:
-        """The flattened file system of an image, sorted, and where its bytes are."""
-        tree = self._filesystems.tree(stack_on(None, image.layers))
-        first: dict[tuple[int, str], str] = {}
-        for node in tree.walk():
-            if not node.entry.path:
-                continue
-            entry = plain(node.entry, mtime=node.entry.mtime if self._epoch is None else self._epoch)
-            if entry.kind != "file":
-                yield entry, None
-                continue
-            name = first.setdefault((node.layer, node.source.path), entry.path)
-            if name != entry.path:
-                yield plain(entry, kind="hardlink", link=name, size=0), None
-            else:
-                yield entry, self._filesystems.content(image.layers[node.layer], node.source)
-
-
-def _directory_name(platform: Platform) -> str:
-    return str(platform).replace("/", "_")
-
-
-def _below(prefix: str, entry: Entry) -> Entry:
-    import msgspec
-
-    link = posixpath.join(prefix, entry.link) if entry.kind == "hardlink" else entry.link
-    return msgspec.structs.replace(entry, path=posixpath.join(prefix, entry.path), link=link)
 
 
 @contextmanager
 def _file(output: Output) -> Iterator[BinaryIO]:
-    """The file of an output: written beside and renamed, so that it is whole or absent."""
+    """The file of an output. A temporary file beside it is renamed, so that the file is complete or absent."""
     if output.stream is not None:
         yield output.stream
         output.stream.flush()
@@ -214,57 +169,12 @@ def _file(output: Output) -> Iterator[BinaryIO]:
     path = output.destination
     if path.is_dir():
         raise ConflictError(f"{path} is a directory", "name a file with dest=FILE, or add tar=false for a layout")
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with beside.open("xb") as file:
+        with temporary.open("xb") as file:
             yield file
-        beside.replace(path)
+        temporary.replace(path)
     except OSError as error:
         raise PolyarchError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
-        beside.unlink(missing_ok=True)
-
-
-def _write(top: Path, entry: Entry, content: Content | None) -> None:
-    """One entry as a file of this machine: owners are the caller's, devices are left out."""
-    path = os.path.join(top, entry.path)
-    try:
-        with longpaths.short(path) as near:
-            _write_at(near, top, entry, content)
-    except OSError as error:
-        raise PolyarchError(f"cannot write {longpaths.shown(path)}: {error.strerror or error}") from error
-
-
-def _write_at(path: str, top: Path, entry: Entry, content: Content | None) -> None:
-    if entry.kind == "directory":
-        os.makedirs(path, exist_ok=True)
-        os.chmod(path, entry.mode | 0o700)
-        return
-    if os.path.lexists(path):
-        os.unlink(path)
-    if entry.kind == "symlink":
-        os.symlink(entry.link, path)
-    elif entry.kind == "hardlink":
-        with longpaths.short(os.path.join(top, entry.link)) as target:
-            os.link(target, path, follow_symlinks=False)
-    elif entry.kind == "file" and content is not None:
-        with open(path, "xb") as file:
-            _fill(file, content)
-        os.chmod(path, entry.mode & 0o7777)
-        os.utime(path, (entry.mtime, entry.mtime))
-    elif entry.kind == "fifo":
-        os.mkfifo(path, entry.mode)
-
-
-def _fill(file: BinaryIO, content: Content) -> None:
-    if isinstance(content, bytes):
-        file.write(content)
-    elif callable(content):
-        with content() as reader:
-            while chunk := reader.read(_CHUNK):
-                file.write(chunk)
-    else:
-        import shutil
-
-        with open(content if isinstance(content, str) else content.path, "rb") as source:
-            shutil.copyfileobj(source, file, _CHUNK)
+        temporary.unlink(missing_ok=True)

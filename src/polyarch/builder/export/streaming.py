@@ -1,7 +1,7 @@
-"""A layer sent to the registry while it is being made: for a registry on this machine, where sending costs nothing.
+"""A layer that is sent to the registry while it is being made, if the registry is on this machine.
 
-Elsewhere a layer is asked for by its digest first, which is known only when it is made: a line that is slow must not
-carry what is there already.
+For other registries a layer is first looked up by its digest, which is not known until it is made: over a slow
+connection, nothing that the registry has already should be sent.
 """
 
 from collections.abc import Callable
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from polyarch.registry import Registry, Upload
     from polyarch.store import Store
 
-# Begins an upload to where the layers of the result will go, or says that there is none to be begun.
+# Begins an upload to the registry that the layers of the result will go to; None if they are not uploaded early.
 Uploads = Callable[[], "Upload | None"]
 
 
 def no_upload() -> None:
-    """For results that stay here."""
+    """An `Uploads` for results that are not uploaded early."""
 
 
 class RegistryUploads:
@@ -43,9 +43,9 @@ class RegistryUploads:
 
 
 class StreamedBlob:
-    """A blob in the making, in the store and perhaps in a registry, for `with`: without `keep` nothing is left of it.
+    """A blob that is being made, in the store and perhaps in a registry. A context manager: `keep` makes it permanent.
 
-    What fails in the registry is no failure: the copier will find that the blob is not there, and send it.
+    An error of the registry is ignored: later the copier finds that the blob is missing, and sends it.
     """
 
     def __init__(self, store: "Store", uploads: Uploads) -> None:
@@ -59,7 +59,7 @@ class StreamedBlob:
             self._opened.enter_context(self._upload)
 
     def write(self, data: bytes, /) -> None:
-        """Add `data`, which somebody else hashes."""
+        """Add `data`. The caller computes the digest."""
         self._writer.append(data)
         if self._upload is not None:
             try:
@@ -68,7 +68,7 @@ class StreamedBlob:
                 self._upload = None
 
     def keep(self, digest: Digest) -> None:
-        """Put the blob in its place under its digest."""
+        """Store the blob under its digest."""
         self._writer.keep(digest)
         if self._upload is not None:
             try:

@@ -1,7 +1,7 @@
-"""What a build did, step by step, as it is remembered: so that the next one, and people, can say why.
+"""The record of a build, step by step, and the reasons why steps were not cached.
 
-A step's `parts` are the named things that its result depends on, beside its inputs. Two builds are compared by them;
-the cache key itself, a digest, could only say that something changed.
+The `parts` of a step are named values that its result depends on, besides its inputs. Comparing them with those of an
+earlier build tells what changed; the cache key is a digest, and could only tell that something did.
 """
 
 import re
@@ -27,22 +27,22 @@ from polyarch.builder.vertices import (
 How = Literal["", "native", "emulated"]
 
 _SHOWN = 4
-# What is there, and neither cached nor done.
+# Steps that are never cached or performed.
 _GIVEN = frozenset({"Context", "Inline"})
+# Steps that take something from elsewhere, and do not build it.
+_FETCHED = frozenset({"ImageLayers", "Git", "Http"})
 _STEP = r"(?s)\[(?:(.*) )?(\d+)/\d+\] (.*)"
-# What a part is called in front of people.
+# The names of parts in messages.
 _WORDS = {"command": "the command", "directory": "the working directory", "user": "the user"}
 
 
 class StepRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One piece of work. `seconds` is what it took, 0 where it was cached; `how` is only said of RUNs.
+    """One step of a build. `seconds` is its duration, 0 if it was cached. `how` is set for RUN only.
 
-    `waited` is for how many seconds more it waited for others, as for a locked cache mount. A step that was given up
-    because another one failed, or the build was interrupted, is `canceled`.
-
-    `inputs` are the ids of the steps and of the file systems (`BuildRecord.stacks`) that it needed. `files` names
-    the list of the files that it took of a context.
-    `reasons` say why it was not taken from the cache.
+    `waited` is how many more seconds it waited for others, as for a locked cache mount. A step is `canceled` if it was
+    ended because another step failed or the build was interrupted. `inputs` are the ids of the steps and file systems
+    (`BuildRecord.stacks`) that it needed. `files` names the list of files that it took from a context. `reasons` tell
+    why it was not cached.
     """
 
     id: str
@@ -64,9 +64,9 @@ class StepRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class BuildRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One build: when (seconds since 1970), of what, for which platforms, and its steps, inputs first.
+    """One build: when it began (seconds since 1970), what it built, and its steps, inputs first.
 
-    `stacks` are the file systems of its stages, by id: the id of the one below, and of the step that is on top.
+    `stacks` are the file systems of its stages by id: the id of the file system below, and of the step on top.
     """
 
     names: tuple[str, ...]
@@ -86,14 +86,14 @@ def encode(record: BuildRecord) -> bytes:
 
 
 def decode(raw: bytes) -> BuildRecord:
-    """What `encode` gave. Raises msgspec.DecodeError, ValueError for other bytes."""
+    """The record from the bytes of `encode`. Raises msgspec.DecodeError, ValueError for other bytes."""
     return msgspec.msgpack.decode(raw, type=BuildRecord)
 
 
 def parts(graph: BuildGraph, vertex: VertexId) -> dict[str, str]:
-    """The named things that the result of a vertex depends on, beside its inputs and the files of a context.
+    """The named values that the result of a vertex depends on, besides its inputs and the files of a context.
 
-    They are written down and shown, so the password or token in a URL is not among them.
+    They are stored and shown, so URLs have no password or token in them.
     """
     from polyarch.oci.urls import redact
 
@@ -137,26 +137,26 @@ def explained(
     *,
     fresh: bool,
 ) -> tuple[StepRecord, ...]:
-    """The steps, those that were not cached with their reasons: what changed since the build `before`.
+    """The steps, with reasons for those that were not cached: what changed since the build `before`.
 
-    `stacks` are as of `BuildRecord`. `files` gives a list of files by its name: path → what changes with it. `fresh`
-    says that the cache was not wanted.
+    `stacks` are those of `BuildRecord`. `files` returns a list of files by its name: a text that changes with the file
+    for each path. `fresh` is whether caching was disabled.
     """
     former: dict[tuple[str, ...], StepRecord] = {}
     for step in before.steps if before is not None else ():
         former.setdefault(_place(step), step)
-        # A build for other platforms is better compared than not at all.
+        # If there was no build for this platform, compare with one for another.
         former.setdefault(_place(step)[:-1], step)
     changed = _Changed(stacks)
     found: list[StepRecord] = []
     for step in steps:
         if step.kind == "ImageLayers":
-            # It is never done, only taken; but another one is why all above it is.
+            # A base image is not performed, but another one is the reason why the steps on it are.
             known = former.get(_place(step)) or former.get(_place(step)[:-1])
-            told = tuple(_differences(known.parts, step.parts)) if known is not None else ()
-            if told:
+            reasons = tuple(_differences(known.parts, step.parts)) if known is not None else ()
+            if reasons:
                 changed.add(step)
-            found.append(msgspec.structs.replace(step, reasons=told))
+            found.append(msgspec.structs.replace(step, reasons=reasons))
             continue
         if step.cached or not step.done or step.kind in _GIVEN:
             found.append(step)
@@ -170,19 +170,19 @@ def explained(
 
 
 class _Changed:
-    """The steps that are not what they were; of a stage's file system, the lowest."""
+    """The steps that changed. Of the changed steps of a file system, the lowest one is the cause."""
 
     def __init__(self, stacks: Mapping[str, tuple[str, str]]) -> None:
         self._stacks = stacks
         self._steps: dict[str, StepRecord] = {}
-        # What is known of file systems whose steps have all been gone through.
+        # The lowest changed step of each file system that was searched.
         self._lowest: dict[str, StepRecord | None] = {"": None}
 
     def add(self, step: StepRecord) -> None:
         self._steps[step.id] = step
 
     def within(self, key: str) -> StepRecord | None:
-        """The step of this id, or the lowest of the file system of this id, if it changed."""
+        """The changed step with this id, or the lowest changed step of the file system with this id."""
         if key not in self._stacks:
             return self._steps.get(key)
         above: list[str] = []
@@ -190,8 +190,8 @@ class _Changed:
             above.append(key)
             key = self._stacks[key][0]
         found = self._lowest[key]
-        for one in reversed(above):
-            found = self._lowest[one] = found or self._steps.get(self._stacks[one][1])
+        for stack in reversed(above):
+            found = self._lowest[stack] = found or self._steps.get(self._stacks[stack][1])
         return found
 
 
@@ -204,7 +204,7 @@ def _reasons(
     fresh: bool,
 ) -> Iterable[str]:
     if before is None:
-        yield "there was no build before that is remembered"
+        yield "no earlier build is recorded"
         return
     if former is None:
         yield "the step is new"
@@ -215,11 +215,12 @@ def _reasons(
     yield from own
     follows = next(filter(None, map(changed.within, step.inputs)), None)
     if follows is not None and not own:
-        yield f"it follows {follows.name.partition('@sha256:')[0]}"
+        name = follows.name.partition("@sha256:")[0]
+        yield f"{name} changed" if follows.kind in _FETCHED else f"{name} was rebuilt"
     elif not own and step.inputs != former.inputs and follows is None:
-        yield "what it stands on changed"
+        yield "an earlier layer changed"
     elif not own and follows is None:
-        yield "the cache was not wanted" if fresh else "its result is no longer in the cache"
+        yield "caching was disabled (--no-cache)" if fresh else "its result is no longer in the cache"
 
 
 def _instruction(step: StepRecord, former: StepRecord) -> Iterable[str]:
@@ -234,12 +235,12 @@ def _differences(before: Mapping[str, str], after: Mapping[str, str]) -> Iterabl
         if one == two:
             continue
         if name == "command":
-            continue  # the instruction says it, in fewer words
+            continue  # the changed instruction has it already
         word = f"the argument or variable {name[1:]}" if name.startswith("$") else _WORDS.get(name, name)
         if name == "image":
             yield f"the base image changed: {_short(one)} → {_short(two)}"
         elif two is None:
-            yield f"{word} is gone, it was {one!r}"
+            yield f"{word} was removed (it was {one!r})"
         elif one is None:
             yield f"{word} is new: {two!r}"
         else:
@@ -252,18 +253,18 @@ def _files(before: Mapping[str, str], after: Mapping[str, str]) -> str:
     groups = {
         "changed": [path for path in after if path in before and after[path] != before[path]],
         "new": [path for path in after if path not in before],
-        "gone": [path for path in before if path not in after],
+        "removed": [path for path in before if path not in after],
     }
-    said = []
+    texts = []
     for word, paths in groups.items():
         if paths:
             more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
-            said.append(f"{word}: {', '.join(paths[:_SHOWN])}{more}")
-    return f"files {'; '.join(said)}" if said else "its files changed"
+            texts.append(f"{word}: {', '.join(paths[:_SHOWN])}{more}")
+    return f"files {'; '.join(texts)}" if texts else "its files changed"
 
 
 def _place(step: StepRecord) -> tuple[str, ...]:
-    """Where a step stands in its Dockerfile: by stage and number, so that it is found again with another text."""
+    """The place of a step in its Dockerfile, by stage and number: it is found again if its text changes."""
     match = re.fullmatch(_STEP, step.name)
     platforms = ",".join(step.platforms)
     if match is not None:

@@ -1,4 +1,4 @@
-"""Writes down what a build does while it does it, and finds it again."""
+"""Records a build while it runs, and finds the records of builds."""
 
 import threading
 import time
@@ -24,7 +24,6 @@ from polyarch.builder.vertices import (
     Stacked,
     VertexId,
 )
-from polyarch.oci import reference as references
 from polyarch.oci.urls import redact
 from polyarch.store import tables
 from polyarch.store.tables import Table
@@ -37,22 +36,22 @@ _BUILDS: Table[str, BuildRecord] = Table(tables.BUILD, record.encode, record.dec
 _FILES: Table[str, Mapping[str, str]] = Table(
     tables.FILES, encoding.to_msgpack, msgspec.msgpack.Decoder(dict[str, str]).decode
 )
-# A list of more files is not worth its room: that some changed is said all the same.
+# A longer list is not worth its space. Then `explain` tells only that files changed.
 _MOST_FILES = 20_000
-# To open a context is no step worth a line, and who fetches speaks itself.
+# Not shown: opening a context is instant, and fetchers report their own progress.
 _SILENT = (Context, Http, Git)
 
 
 class Selecting(Protocol):
-    """Who knows which files of a context a vertex takes."""
+    """Knows which files of a context a vertex takes."""
 
     def selection(self, vertex: VertexId) -> tuple[str, Callable[[], Mapping[str, str]]] | None: ...
 
 
 class Recorder:
-    """Tells of vertices by their labels, as a `solve.Observer`, and keeps what it told. It owns nothing.
+    """Implements `solve.Observer`: reports vertices by their labels, and records them. It owns nothing.
 
-    Times are of a clock that only measures.
+    Times are of a monotonic clock.
     """
 
     def __init__(self, graph: BuildGraph, emit: progress.Emit) -> None:
@@ -63,12 +62,12 @@ class Recorder:
         self._begun: dict[VertexId, float] = {}
         self._ended: dict[VertexId, float] = {}
         self._ends: dict[VertexId, progress.Finished] = {}
-        # For how long each has waited, and since when who waits now.
+        # How long each vertex has waited, and since when the waiting ones wait.
         self._waited: dict[VertexId, float] = {}
         self._waiting: dict[VertexId, float] = {}
 
     def started(self, vertex: VertexId) -> None:
-        """As of `solve.Observer`."""
+        """Implements `solve.Observer`."""
         with self._mutex:
             self._begun[vertex] = time.monotonic()
         if not isinstance(self._graph.vertices[vertex], _SILENT):
@@ -76,7 +75,7 @@ class Recorder:
             self._emit(progress.Started(vertex, label.name, label.platforms))
 
     def waiting(self, vertex: VertexId, *, begins: bool) -> None:
-        """As of `solve.Observer`."""
+        """Implements `solve.Observer`."""
         now = time.monotonic()
         with self._mutex:
             if begins:
@@ -85,7 +84,7 @@ class Recorder:
                 self._waited[vertex] = self._waited.get(vertex, 0.0) + now - self._waiting.pop(vertex)
 
     def finished(self, vertex: VertexId, *, cached: bool = False, error: str = "", canceled: bool = False) -> None:
-        """As of `solve.Observer`."""
+        """Implements `solve.Observer`."""
         end = progress.Finished(vertex, cached, error, canceled)
         with self._mutex:
             self._ended[vertex], self._ends[vertex] = time.monotonic(), end
@@ -93,18 +92,18 @@ class Recorder:
             self._emit(end)
 
     def steps(self, order: Iterable[VertexId], performer: Selecting) -> tuple[StepRecord, ...]:
-        """What happened to each of these vertices, which come inputs first."""
+        """The records of these vertices, which are in order, inputs first."""
         vertices = self._graph.vertices
         return tuple(self._step(vertex, performer) for vertex in order if not isinstance(vertices[vertex], Stacked))
 
     def took_all_from_cache(self) -> bool:
-        """Whether every step was taken from the cache, and there was one: whoever waits has seen this build before."""
+        """Whether there were steps and all of them were cached: then the user has seen this build before."""
         made = (CopyFiles, MakeDirectory, RunCommand)
         steps = [end.cached for vertex, end in self._ends.items() if isinstance(self._graph.vertices[vertex], made)]
         return bool(steps) and all(steps)
 
     def seconds(self) -> float:
-        """How long it has been."""
+        """The seconds since the build began."""
         return time.monotonic() - self._start
 
     def _step(self, vertex: VertexId, performer: Selecting) -> StepRecord:
@@ -139,7 +138,7 @@ def step(
     error: str = "",
     canceled: bool = False,
 ) -> StepRecord:
-    """A vertex as it is remembered."""
+    """The record of a vertex."""
     label = graph.labels[vertex]
     selection = performer.selection(vertex)
     return StepRecord(
@@ -162,7 +161,7 @@ def step(
 
 
 def stacks(graph: BuildGraph, order: Iterable[VertexId]) -> dict[str, tuple[str, str]]:
-    """The file systems among the vertices in `order`, as of `record.Record`."""
+    """The file systems among the vertices in `order`, for `BuildRecord.stacks`."""
     found = ((vertex, graph.vertices[vertex]) for vertex in order)
     return {vertex: (value.below, value.layers) for vertex, value in found if isinstance(value, Stacked)}
 
@@ -186,7 +185,7 @@ class BuildHistory:
         self._store = store
 
     def of_image(self, name: str) -> BuildRecord | None:
-        """The last build that gave its result this name, a full reference."""
+        """The last build that gave its result this name, a complete reference."""
         return self._get(f"name {name}")
 
     def of_context(self, request: BuildRequest, dockerfile: str) -> BuildRecord | None:
@@ -194,7 +193,7 @@ class BuildHistory:
         return self._get(_place(request, dockerfile))
 
     def files(self, name: str) -> Mapping[str, str]:
-        """A list of files by its name; empty where it is not known."""
+        """A list of files by its name; empty if it is unknown."""
         return (_FILES.get(self._store.cache, name) if name else None) or {}
 
     def remember(
@@ -207,21 +206,21 @@ class BuildHistory:
         recorder: Recorder,
         performer: Selecting,
     ) -> None:
-        """Write down a build, and why its steps were done."""
-        for one in steps:
-            selection = performer.selection(VertexId(one.id)) if one.files else None
-            # A list that is known is not made again: of a build that found nothing changed, that is all the work.
-            if selection is not None and not _FILES.has(self._store.cache, one.files):
+        """Store the record of a build, with reasons for the steps that were not cached."""
+        for step in steps:
+            selection = performer.selection(VertexId(step.id)) if step.files else None
+            # A stored list is not made again: in a build without changes that would be most of the work.
+            if selection is not None and not _FILES.has(self._store.cache, step.files):
                 files = selection[1]()
                 if len(files) > _MOST_FILES:
-                    files = {}  # known as too many, so that they are not counted by every build
-                _FILES.put(self._store.cache, one.files, files)
-        if any(not one.cached for one in steps if one.kind != "Context"):
+                    files = {}  # stored empty, so that the next build does not count them again
+                _FILES.put(self._store.cache, step.files, files)
+        if any(not step.cached for step in steps if step.kind != "Context"):
             steps = record.explained(
                 steps, stacks, self.of_context(request, dockerfile), self.files, fresh=request.cache.no_cache
             )
         names = tuple(str(name.tagged()) for name in request.export.names)
-        made = BuildRecord(
+        build = BuildRecord(
             names=names,
             context=_context(request),
             dockerfile=dockerfile,
@@ -233,9 +232,9 @@ class BuildHistory:
             stacks=stacks,
         )
         keys = (_place(request, dockerfile), *(f"name {name}" for name in names))
-        _BUILDS.put_many(self._store.cache, [(key, made) for key in keys])
+        _BUILDS.put_many(self._store.cache, [(key, build) for key in keys])
 
-    def outlook(
+    def predict(
         self,
         request: BuildRequest,
         dockerfile: str,
@@ -244,8 +243,8 @@ class BuildHistory:
         stacks: Mapping[str, tuple[str, str]],
         performer: Selecting,
     ) -> BuildRecord:
-        """A build that has not been done, as a record: why each step would be done, compared with the last build."""
-        selections = (performer.selection(VertexId(one.id)) for one in steps)
+        """The record of a dry run: which steps would be done, and why, compared with the last build."""
+        selections = (performer.selection(VertexId(step.id)) for step in steps)
         lists = dict(filter(None, selections))
 
         def files(name: str) -> Mapping[str, str]:
@@ -270,18 +269,13 @@ class BuildHistory:
 
 
 def _place(request: BuildRequest, dockerfile: str) -> str:
-    """What tells one project from another: where its context and its Dockerfile are, and the stage that is built."""
+    """The cache key for a project: the paths of its context and Dockerfile, and the target stage."""
     context = request.input.context
     where = str(context.absolute()) if isinstance(context, Path) else _context(request)
     return f"path {where}\0{dockerfile}\0{request.plan.target}"
 
 
 def _context(request: BuildRequest) -> str:
-    """The main context for people; without the password or token that a URL may have."""
+    """The main context to be shown: without the password or token that a URL may have."""
     context = request.input.context
     return redact(context) if isinstance(context, str) else str(context or "")
-
-
-def full_name(text: str) -> str:
-    """The name by which a build is remembered. Raises UsageError."""
-    return str(references.parse(text).tagged())

@@ -56,7 +56,7 @@ def explain(
             build_args=build_args,
             contexts=contexts,
         )
-        record = builder.outlook(request, session.store, session.registry())
+        record = builder.dry_run(request, session.store, session.registry())
     else:
         record = _last_build(session, what or "")
     if html:
