@@ -107,6 +107,13 @@ def test_an_argument_that_changed_is_named_with_both_values(build: Callable[...,
     assert why(second["RUN echo"]) == "the argument or variable WORD changed: 'one' → 'two'"
 
 
+def test_a_setting_of_RUN_that_changed_is_named(build: Callable[..., Any]) -> None:
+    build("--ulimit", "nofile=64")
+    found = build("--ulimit", "nofile=64:128", "--network", "none")
+    assert """ulimits changed: '[["nofile",64,64]]' → '[["nofile",64,128]]'""" in why(found["RUN echo"])
+    assert "network changed: 'default' → 'none'" in why(found["RUN echo"])
+
+
 def test_a_base_that_changed_is_named(
     build: Callable[..., Any], polyarch: Program, tmp_path: Path, busybox_tars: dict[str, Path]
 ) -> None:

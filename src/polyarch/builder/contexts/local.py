@@ -1,8 +1,8 @@
-"""A build context of this machine: walked once, told by content, through a cache of stats.
+"""A build context on this machine: walked once, identified by content, with a cache of stats.
 
-What a file's bytes are is remembered by the table of the last walk: a file whose inode, size and times are the same
-was not changed. A time as young as the walk itself proves nothing (a second write within the clock's tick leaves
-the same stamp), so such files are not remembered.
+The table of the last walk holds the digest of each file: a file with the same inode, size and times has not changed.
+A time as young as the walk itself proves nothing (a second write within the clock's tick leaves the same stamp), so
+such files are not stored.
 """
 
 import hashlib
@@ -37,9 +37,9 @@ _TICK = 50_000_000  # nanoseconds; the coarsest clock of a kernel in use ticks e
 
 
 class LocalContext:
-    """The files of one directory, walked when somebody asks for them. `ignored` leaves out, as .dockerignore says.
+    """The files of one directory, walked when they are first needed. `ignored` are the rules of its ignore file.
 
-    `now` is the time in nanoseconds at which the command began. `remember` writes the table of stats.
+    `now` is the time in nanoseconds at which the command started. `remember` writes the table of stats.
     """
 
     def __init__(self, root: Path, store: "Store", now: int, ignored: Matcher | None = None) -> None:
@@ -55,7 +55,7 @@ class LocalContext:
 
     @property
     def files(self) -> Walked:
-        """The files, as they were when they were first asked for."""
+        """The files, as they were when this was first read."""
         if self._files is None:
             signing = _Signing()
             ours = (os.geteuid(), os.getegid())
@@ -72,14 +72,13 @@ class LocalContext:
 
     @property
     def plain(self) -> bool:
-        """Whether `root` itself may be shown: nothing of it is ignored, and all is root's in a namespace of ours."""
+        """Whether a RUN may see `root` itself: nothing is ignored, and every file belongs to the current user."""
         return self.files is not None and self._plain
 
     def signature(self) -> str:
-        """What stays the same as long as nothing in the directory changes, by stats alone; "" where that is not sure.
+        """A text that changes whenever something in the directory changes, by stats alone; "" if that is not certain.
 
-        It is of the stats that the files have here, or had before: one that changes after that belongs to another
-        signature by the next time.
+        A file that changes after its stat was taken gives another signature next time.
         """
         if self._signature is None:
             signing = _Signing()
@@ -90,10 +89,7 @@ class LocalContext:
         return self._signature
 
     def hidden(self, pattern: str) -> tuple[str, str] | None:
-        """A path that `pattern` names, that is there, and that is ignored; and the pattern that ignores it.
-
-        None where there is none.
-        """
+        """An existing path that matches `pattern` and is ignored, and the pattern that ignores it; None if none is."""
         if self._ignored is None:
             return None
         try:
@@ -110,7 +106,7 @@ class LocalContext:
         return next((pattern.text for pattern in including if Matcher((pattern,)).matches(path)), "")
 
     def remember(self) -> None:
-        """Write down what the files were, for the next command."""
+        """Store the table of stats for the next command."""
         if self._files is not None and self._files.learned:
             for number, rows in enumerate(_in_parts(self._files.remember())):
                 _STATS.put(self._store.cache, self._part(number), rows)
@@ -129,7 +125,7 @@ class LocalContext:
 
 
 def _in_parts(rows: Iterable[Rows]) -> Iterator[list[Rows]]:
-    """The rows in lists of some megabytes: a table of all would be another copy of a large context's columns."""
+    """The rows in lists of a few megabytes: one list would be a second copy of a large context's columns."""
     part: list[Rows] = []
     size = 0
     for one in rows:
@@ -149,7 +145,7 @@ class _Disk:
         self._root = root
 
     def entry(self, path: str) -> Entry | None:
-        """As of `laid.Lookup`."""
+        """Implements `Lookup`."""
         full = self._root / path
         if full.is_symlink():
             return Entry(path=path, kind="symlink", mode=0o777, link=os.readlink(full))
@@ -158,16 +154,16 @@ class _Disk:
         return Entry(path=path, kind="file", mode=0o644) if full.exists() else None
 
     def names(self, path: str) -> tuple[str, ...]:
-        """As of `placing.Tree`."""
+        """Implements `SourceTree`."""
         return tuple(sorted(os.listdir(self._root / path)))
 
     def inode(self, path: str) -> str:
-        """As of `placing.Tree`."""
+        """Implements `SourceTree`."""
         return path
 
 
 class _Signing:
-    """The signature of a directory in the making."""
+    """The signature of a directory while it is walked."""
 
     def __init__(self) -> None:
         self._digest = hashlib.sha256()
@@ -175,14 +171,14 @@ class _Signing:
         self._newest = 0
 
     def add(self, path: str, mode: int, stamp: Stamp) -> None:
-        """Take in the next of the directory's entries."""
+        """Add the next entry of the directory."""
         self._rows.append(f"{path}\0{mode} {stamp}\n")
         self._newest = max(self._newest, stamp[2], stamp[3])
         if len(self._rows) == _ROWS:
             self._flush()
 
     def signature(self, young: int) -> str:
-        """Of all that was added; "" where a time is not before `young` (nanoseconds)."""
+        """The signature of all entries; "" if a time is not before `young` (nanoseconds)."""
         if self._newest >= young:
             return ""
         self._flush()
@@ -194,9 +190,9 @@ class _Signing:
 
 
 def unpacked(arranged: Arrangement, store: "Store") -> Path:
-    """The files of a context as a directory that a process may be shown: without what is ignored, and root's.
+    """The files of a context as a directory for a RUN: without ignored files, and owned by root.
 
-    It is a snapshot, found by all that can be seen of it.
+    It is a snapshot; its key covers everything that a process can see of the files.
     """
     from polyarch.layers.apply import apply
     from polyarch.layers.pack import tar_stream
@@ -218,7 +214,7 @@ class Chunks:
         self._rest = memoryview(b"")
 
     def read(self, size: int = -1, /) -> bytes:
-        """As of `oci.place.Readable`."""
+        """Implements `oci.place.Readable`."""
         while not self._rest:
             chunk = next(self._chunks, None)
             if chunk is None:
@@ -230,9 +226,9 @@ class Chunks:
 
 
 def _walk(root: str, ignored: Matcher | None, signing: _Signing) -> Iterator[WalkedEntry]:
-    """What is below `root` and not ignored. A directory that is comes all the same with what `!` takes back in it.
+    """What is below `root` and not ignored. An ignored directory is included if a `!` pattern includes a file in it.
 
-    `signing` is given what `stamps` would give.
+    `signing` gets what `stamps` would give.
     """
     states: dict[str, State] = {}
     held: dict[str, WalkedEntry] = {}
@@ -267,14 +263,14 @@ def _may_run(entry: Entry) -> bool:
 
 
 def _capability(path: str) -> tuple[tuple[str, bytes], ...]:
-    """Of extended attributes only a program's capabilities are taken, as in BuildKit's layers: all others speak of
+    """The extended attributes to keep: only a program's capabilities, as in BuildKit's layers. The others belong to
     this machine.
     """
     try:
         with short(path) as near:
             return ((_CAPABILITY, os.getxattr(near, _CAPABILITY, follow_symlinks=False)),)
     except OSError:
-        return ()  # it has none, or the file system has no such thing
+        return ()  # the file has none, or the file system does not support them
 
 
 def _digest(path: str) -> str:

@@ -1,6 +1,6 @@
-"""The files of a build context after its walk: each takes its name and some hundred bytes in columns, no objects.
+"""The files of a build context after its walk, in columns: a name and about a hundred bytes for each, no objects.
 
-A context may have hundreds of thousands of files. Entries are made when somebody asks for one.
+A context may have hundreds of thousands of files. An `Entry` is made when it is needed.
 """
 
 import stat
@@ -15,7 +15,7 @@ from polyarch.errors import NotFoundError
 from polyarch.layers.entry import Content, Entry, LocalFile, Stamp
 from polyarch.layers.walk import WalkedEntry
 
-# What is known of a file's bytes: nothing, the digest, a digest that the next command may believe, too.
+# The state of a file's digest: 0 not computed, computed, computed and safe to reuse in the next command.
 _KNOWN, _LASTING = 1, 2
 _DIGEST = 32
 _NANOSECONDS = 1_000_000_000
@@ -52,7 +52,7 @@ class _Directory:
 
 
 class Rows(msgspec.Struct, array_like=True, frozen=True):
-    """What is remembered of the files of a directory: names parted by NUL, and columns of stamps and digests."""
+    """What the cache keeps of the files of a directory: names separated by NUL, and columns of stamps and digests."""
 
     directory: bytes
     names: bytes
@@ -62,7 +62,9 @@ class Rows(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Walked:
-    """The files below `root`, a `Files`. `add` what a walk finds, then `finish`; after that only digests change.
+    """The files below `root`; implements `SourceFiles`. `add` each file of a walk, then `finish`; after that only
+    digests change.
+
 
     `digest` reads a file for its SHA-256 (hexadecimal). Digests of files that changed after `young` (nanoseconds) are
     not remembered: a second write within the clock's tick leaves the same stamp.
@@ -79,14 +81,14 @@ class Walked:
         self._times = array("q")
         self._digests = bytearray()
         self._states = bytearray()
-        # The entries that are more than a mode, a size and a time.
+        # Entries with more than a mode, a size and a time.
         self._special: dict[str, Entry] = {}
-        # The first name of a file, by each of its names, if it has several.
+        # For a file with several names (hard links): the first name, by each name.
         self._firsts: dict[str, str] = {}
         self.learned = False
 
     def add(self, found: WalkedEntry, xattrs: tuple[tuple[str, bytes], ...] = ()) -> None:
-        """Take in what was found, as root's; `xattrs` are those that are kept."""
+        """Add a file of the walk, owned by root. `xattrs` are the extended attributes to keep."""
         entry = found.entry
         parent, _, name = entry.path.rpartition("/")
         directory = self._directories.get(parent)
@@ -106,46 +108,46 @@ class Walked:
             self._special[entry.path] = msgspec.structs.replace(entry, uid=0, gid=0, xattrs=xattrs)
 
     def finish(self) -> None:
-        """Called once everything is added."""
+        """Call this once, after the last `add`."""
         for directory in self._directories.values():
             directory.sort()
         self._digests = bytearray(_DIGEST * len(self._modes))
         self._states = bytearray(len(self._modes))
 
     def entry(self, path: str) -> Entry | None:
-        """As of `placing.Tree`."""
+        """Implements `SourceTree`."""
         row = self._row(path)
         if row < 0:
             return None if path else ROOT
         return self._entry(path, row)
 
     def names(self, path: str) -> tuple[str, ...]:
-        """As of `placing.Tree`."""
+        """Implements `SourceTree`."""
         directory = self._directories.get(path)
         return () if directory is None else tuple(directory.names)
 
     def inode(self, path: str) -> str:
-        """As of `placing.Tree`."""
+        """Implements `SourceTree`."""
         return self._firsts.get(path, "")
 
     def content(self, path: str) -> Content:
-        """As of `Files`."""
+        """Implements `SourceFiles`."""
         path, row = self._file(path)
         stamp = self._stamp(row)
         if self._states[row]:
             return LocalFile(self._prefix + path, stamp)
-        # Who packs it reads it: then it is known, too, and need not be read again for that.
+        # Packing reads the file anyway, so its digest is taken there instead of in a second read.
         return LocalFile(self._prefix + path, stamp, lambda digest: self._learn(row, digest))
 
     def fingerprint(self, path: str) -> str:
-        """As of `Files`."""
+        """Implements `SourceFiles`."""
         path, row = self._file(path)
         if not self._states[row]:
             self._learn(row, self._digest(self._prefix + path))
         return self._digests[_DIGEST * row : _DIGEST * (row + 1)].hex()
 
     def remember(self) -> Iterator[Rows]:
-        """What is to be known by the next command."""
+        """What the next command may know, a record for each directory."""
         for path, directory in self._directories.items():
             pairs = zip(directory.names, directory.rows, strict=True)
             kept = [(name, row) for name, row in pairs if self._states[row] & _LASTING]
@@ -160,7 +162,7 @@ class Walked:
                 )
 
     def recall(self, remembered: Iterable[Rows]) -> None:
-        """Believe what an earlier command remembered of files whose stamps are the same."""
+        """Take the digests that an earlier command remembered for files whose stamps are unchanged."""
         for rows in remembered:
             directory = self._directories.get(_text(rows.directory))
             if directory is None:
@@ -169,9 +171,10 @@ class Walked:
                 row = directory.row(_text(name))
                 if (
                     row >= 0
-                    and self._identities[2 * row : 2 * row + 2].tobytes() == rows.identities[16 * number :][:16]
-                    and self._times[3 * row : 3 * row + 3].tobytes() == rows.times[24 * number :][:24]
-                    and len(digest := rows.digests[_DIGEST * number :][:_DIGEST]) == _DIGEST
+                    and self._identities[2 * row : 2 * row + 2].tobytes()
+                    == rows.identities[16 * number : 16 * number + 16]
+                    and self._times[3 * row : 3 * row + 3].tobytes() == rows.times[24 * number : 24 * number + 24]
+                    and len(digest := rows.digests[_DIGEST * number : _DIGEST * (number + 1)]) == _DIGEST
                 ):
                     self._digests[_DIGEST * row : _DIGEST * (row + 1)] = digest
                     self._states[row] = _KNOWN | _LASTING

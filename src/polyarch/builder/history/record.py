@@ -23,6 +23,7 @@ from polyarch.builder.vertices import (
     inputs,
     tag,
 )
+from polyarch.sandbox.settings import RunSettings
 
 How = Literal["", "native", "emulated"]
 
@@ -117,11 +118,19 @@ def parts(graph: BuildGraph, vertex: VertexId) -> dict[str, str]:
                 "command": encoding.to_json([value.argv, value.scripts]).decode(),
                 "directory": value.cwd,
                 "user": value.user,
-                "network": value.settings.network,
+                **_settings(value.settings),
                 "mounts": encoding.to_json(bare).decode() if bare else "",
                 **{f"${name}": text for name, _, text in (pair.partition("=") for pair in value.env)},
             }
     return {}
+
+
+def _settings(settings: RunSettings) -> dict[str, str]:
+    """The settings of a RUN that are part of its cache key; apart from the network, defaults are left out."""
+    hosts = tuple((name, "") for name, _ in settings.hosts)
+    found = msgspec.to_builtins(msgspec.structs.replace(settings, hosts=hosts))
+    others = {name: encoding.to_json(value).decode() for name, value in found.items() if name != "network"}
+    return {"network": settings.network, **others}
 
 
 def kind(graph: BuildGraph, vertex: VertexId) -> str:
