@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from polyarch.cli import execute
+from polyarch.oci import reference as references
 from scripts.local_registry import LocalRegistry
 from tests.conftest import Login
 from tests.needs import need
@@ -317,3 +319,34 @@ def test_hosts_and_limits_reach_run(polyarch: Program, busybox: str, tmp_path: P
     assert polyarch.fails("build", "--add-host", "db.local", tmp_path).status == 2
     assert polyarch.fails("build", "--ulimit", "nofile", tmp_path).status == 2
     assert polyarch.fails("build", "--shm-size", "huge", tmp_path).status == 2
+
+
+def test_inspect_prints_an_empty_field_in_a_template_as_nothing(polyarch: Program, busybox: str) -> None:
+    form = "{{.Architecture}}|{{.Variant}}|{{.OsVersion}}|{{.Author}}|{{.Parent}}|{{json .Variant}}"
+    assert polyarch("inspect", "--platform", "linux/amd64", "--format", form, busybox).stdout == 'amd64|||||""\n'
+    whole = polyarch("inspect", "--platform", "linux/amd64", "--format", "{{json .}}", busybox).json()
+    assert "Variant" not in whole
+    assert whole["Author"] == ""
+    assert "no field 'Nonsense'" in polyarch.fails("inspect", "--format", "{{.Nonsense}}", busybox).stderr
+
+
+@pytest.mark.parametrize("command", ["push", "pull", "run", "tag", "manifest"])
+def test_a_name_is_parsed_once_where_it_enters(
+    command: str, polyarch: Program, busybox: str, registry: LocalRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"{registry.address}/team/busybox:1"
+    polyarch("tag", busybox, name)
+    polyarch("push", "--platform", "linux/amd64", name)
+    arguments = {
+        "push": ["push", "--quiet", "--platform", "linux/amd64", name],
+        "pull": ["pull", "--quiet", "--platform", "linux/amd64", name],
+        "run": ["run", "--platform", "linux/loong64", name],
+        "tag": ["tag", busybox, name],
+        "manifest": ["manifest", "push", "--platform", "linux/amd64", name],
+    }
+    parsed: list[str] = []
+    parse = references.parse
+    monkeypatch.setattr(references, "parse", lambda text: parsed.append(text) or parse(text))
+    # `run` fails before it enters a namespace, which would be for good: the image is not for that platform.
+    assert execute.execute(["--root", str(polyarch.root), *arguments[command]]) == (command == "run")
+    assert parsed.count(name) == 1

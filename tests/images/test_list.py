@@ -102,6 +102,15 @@ def test_inspect_has_dockers_fields_and_the_platforms(store: Store) -> None:
     assert inspecting.inspect(store, "app:1", ARM64, AMD64)["Architecture"] == "arm64"
 
 
+def test_inspect_leaves_out_the_empty_fields_that_docker_leaves_out(store: Store) -> None:
+    import_image(store, "app", AMD64)
+    import_image(store, "app", platforms.parse("linux/arm/v6"))
+    details = inspecting.inspect(store, "app", AMD64, AMD64)
+    assert details["Author"] == ""
+    assert not details.keys() & {"Variant", "OsVersion"}
+    assert inspecting.inspect(store, "app", platforms.parse("linux/arm/v6"), AMD64)["Variant"] == "v6"
+
+
 def test_inspect_without_a_platform_shows_another_where_the_hosts_is_not_there(store: Store) -> None:
     import_image(store, "app", ARM64)
     assert inspecting.inspect(store, "app", None, AMD64)["Architecture"] == "arm64"

@@ -8,6 +8,7 @@ from polyarch.images import names
 from polyarch.images import push as pushing
 from polyarch.images import remove as removing
 from polyarch.images import tag as tagging
+from polyarch.oci import reference as references
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.document import Index
 from polyarch.registry import Credentials, Hosts, Registry
@@ -85,7 +86,7 @@ def test_an_entry_can_be_looked_at_named_and_saved(store: Store, entries: list[D
     assert (shown["Id"], shown["Architecture"], shown["RepoTags"]) == (entries[0].digest, "amd64", [])
     tagging.tag(store, entries[0].digest[7:19], "alone:1")
     assert store.tagged()["docker.io/library/alone:1"].digest == entries[0].digest
-    with pytest.raises(NotFoundError, match="is the image for linux/arm64 of app:latest, and it is not in") as caught:
+    with pytest.raises(NotFoundError, match="is the image for linux/arm64 of app:latest, which is not in") as caught:
         tagging.tag(store, entries[1].digest[7:19], "never:1")
     assert caught.value.hint == "'polyarch pull --platform linux/arm64 app:latest' fetches it"
 
@@ -101,8 +102,8 @@ def test_an_entry_is_neither_removed_nor_pushed_by_its_digest_and_the_way_to_is_
         Registry(Hosts(), Credentials(None), "test") as registry,
         pytest.raises(UsageError, match="for linux/amd64 of app:latest") as caught,
     ):
-        pushing.push(store, registry, digits, None)
-    assert "'polyarch push --platform linux/amd64 app:latest' sends it alone" in (caught.value.hint or "")
+        pushing.push(store, registry, references.parse(digits), None)
+    assert "'polyarch push --platform linux/amd64 app:latest' pushes only this image" in (caught.value.hint or "")
 
 
 def test_an_attestation_and_an_entry_without_a_platform_are_called_what_they_are(store: Store) -> None:

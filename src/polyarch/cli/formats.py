@@ -35,19 +35,23 @@ def show(form: str | None, rows: Iterable[Row], default: Callable[[], str], titl
     click.echo(tables.render(template.header(titles).split("\t"), lines), nl=False)
 
 
-def show_document(form: str | None, documents: Sequence[Any], *, always_list: bool = True) -> None:
+def show_document(
+    form: str | None, documents: Sequence[Any], *, always_list: bool = True, optional: Iterable[str] = ()
+) -> None:
     """Print documents as JSON indented by four, as docker inspect does, or each with a template.
 
-    Without `always_list`, only the first document is printed, and not as a list.
+    Without `always_list`, only the first document is printed, and not as a list. `optional` are fields that a template
+    may use in a document that does not have them: they are empty.
     """
     import msgspec
 
     if form and form != "json":
         from polyarch.render.templates import Template
+        from polyarch.render.templates.values import Struct
 
         template = Template(form)
         for document in documents:
-            click.echo(template.render(document))
+            click.echo(template.render(Struct(document, optional) if optional else document))
         return
     shown: Any = documents if always_list else documents[0]
     raw = msgspec.json.encode(shown)

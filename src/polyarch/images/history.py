@@ -1,4 +1,4 @@
-"""`history`: how an image came to be, newest step first."""
+"""`history`: the steps that an image was built with, newest first."""
 
 import msgspec
 
@@ -7,7 +7,7 @@ from polyarch.transfer.choose import ChosenImage
 
 
 class HistoryStep(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the history. `size` is of its layer's blob in bytes, 0 for a step without one."""
+    """One entry of the history. `size` is that of the layer's blob in bytes, 0 for a step without a layer."""
 
     created: str
     created_by: str
@@ -18,16 +18,16 @@ class HistoryStep(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def history(image: ChosenImage) -> tuple[HistoryStep, ...]:
-    """The steps of an image, newest first. Layers that no line of the history speaks of come as lines of their own."""
+    """The steps of an image, newest first. A layer that has no entry in the history becomes a step of its own."""
     layers = list(zip(image.manifest.layers, image.config.diff_ids, strict=False))
     steps: list[HistoryStep] = []
-    for line in image.config.history:
-        layer, diff_id = (None, Digest("")) if line.empty_layer or not layers else layers.pop(0)
+    for entry in image.config.history:
+        layer, diff_id = (None, Digest("")) if entry.empty_layer or not layers else layers.pop(0)
         steps.append(
             HistoryStep(
-                created=line.created,
-                created_by=line.created_by,
-                comment=line.comment,
+                created=entry.created,
+                created_by=entry.created_by,
+                comment=entry.comment,
                 size=layer.size if layer else 0,
                 layer=layer.digest if layer else Digest(""),
                 diff_id=diff_id,

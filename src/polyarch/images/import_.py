@@ -1,4 +1,4 @@
-"""`import`: a root filesystem, as a tar, becomes the image for one platform under a name."""
+"""`import`: create an image for one platform from the tar of a root filesystem."""
 
 from collections.abc import Callable, Iterator
 from types import TracebackType
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from polyarch.store import Store
     from polyarch.store.blobs import BlobWriter
 
-# The longest start that a form of compression is told by, and more than enough for it.
+# Bytes that are enough to detect the compression.
 _MAGIC = 512
 
 
 class Imported(msgspec.Struct, frozen=True, kw_only=True):
-    """What was made: the index that the name points at, the image in it, and the image that it replaced there."""
+    """The result: the index that `name` points at, the image in it, and the digest of the image that it replaced."""
 
     name: str
     descriptor: Descriptor
@@ -43,7 +43,7 @@ class Imported(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What an imported image says of itself. `created` is an RFC 3339 time; `source` is for its history."""
+    """The metadata of an imported image. `created` is an RFC 3339 time; `source` and `message` go to its history."""
 
     created: str
     source: str = "-"
@@ -59,11 +59,11 @@ def import_image(
     configure: Callable[[ImageConfig], ImageConfig] = lambda config: config,
     emit: progress.Emit = progress.ignore,
 ) -> Imported:
-    """Make an image of `tar` and let it be the entry for `platform` in the index that `reference` names.
+    """Create an image from `tar`, and make it the entry for `platform` in the index `reference`.
 
-    The tar may be compressed in any usual way; one in gzip or zstd is kept as it is. The index is made where it is
-    not there; an image that has the name alone becomes an entry beside it. `configure` changes the image's config.
-    Raises CorruptError for what is no tar, UsageError for a platform that is a slip, and then nothing has changed.
+    The tar may be compressed with gzip, zstd, xz or bzip2; gzip and zstd are kept unchanged. The index is created if it
+    does not exist; a single image with this name becomes one of its entries. `configure` changes the image's config.
+    Raises CorruptError for an invalid tar, UsageError for an invalid platform; then nothing has changed.
     """
     for warning in platforms.doubts([platform]):
         emit(progress.Warned(warning))
@@ -103,7 +103,7 @@ def _import(
     descriptor = store.put_bytes(index.media_type, index.raw)
     store.tag(name, descriptor)
     if before is not None and before.digest != descriptor.digest:
-        # It has become this index: keeping the old one without a name would only litter the list.
+        # The new index replaces the old one, which would otherwise stay in the store without a name.
         store.forget(before.digest)
     return Imported(name=name, descriptor=descriptor, image=entry, platform=platform, replaced=replaced)
 
@@ -111,13 +111,13 @@ def _import(
 def _index(
     store: "Store", before: Descriptor | None, entry: Descriptor, platform: Platform
 ) -> tuple[Index, Digest | None]:
-    """The index that the name is to point at, and the digest of the image for the platform that was there."""
+    """The new index, and the digest of the image that it replaces."""
     if before is None:
         return indexes.create([entry]), None
     document = documents.load(store.read_manifest(before), before.media_type)
     if not isinstance(document, Index):
         if not document.is_image:
-            raise CorruptError("the name is an artifact's, to which no image can be added", "choose another name")
+            raise CorruptError("the name belongs to an artifact, to which no image can be added", "choose another name")
         with store.open_blob(document.config) as reader:
             own = configs.load(reader.read()).platform
         document = indexes.create([msgspec.structs.replace(before, platform=own)])
@@ -125,13 +125,13 @@ def _index(
     replaced = matches[0] if matches and matches[0] != entry.digest else None
     for digest in matches:
         for statement in indexes.attestations(document, digest):
-            # What was said of the image that goes is not true of the one that comes.
+            # Attestations of the replaced image do not apply to the new one.
             document = indexes.remove(document, indexes.by_digest(statement.digest))
     return indexes.ordered(indexes.replace(document, indexes.by_platform(platform), entry)), replaced
 
 
 def _layer(store: "Store", tar: Readable) -> tuple[Descriptor, Digest]:
-    """The layer's blob, written to the store, and its diff id."""
+    """Write the layer's blob to the store. Returns its descriptor and diff id."""
     from itertools import takewhile
 
     from polyarch.layers.compression import Compression, decompress, sniff
@@ -143,7 +143,7 @@ def _layer(store: "Store", tar: Readable) -> tuple[Descriptor, Digest]:
     while len(head) < _MAGIC and (chunk := tar.read(_MAGIC - len(head))):
         head += chunk
     if not head:
-        raise CorruptError("there is nothing to import: the input is empty", "give a tar of a root filesystem")
+        raise CorruptError("nothing to import: the input is empty", "give a tar of a root filesystem")
     kind = sniff(head)
     with store.new_blob() as writer:
         if kind in ("gzip", "zstd"):
@@ -171,12 +171,10 @@ def _items(tar: Readable, limit: int) -> "Iterator[Item]":
 
     unpacked = 0
     for entry, content in members(tar):
-        # A sparse file of a few bytes may claim exabytes, which are written out here.
+        # A sparse file of a few bytes may claim exabytes, which would be written here.
         unpacked += entry.size if entry.kind == "file" else 0
         if unpacked > limit:
-            raise CorruptError(
-                f"the files in the tar have more than the {limit} bytes that are allowed", RAISE_THE_LIMIT
-            )
+            raise CorruptError(f"the files in the tar are larger than the allowed {limit} bytes", RAISE_THE_LIMIT)
         path = clean(entry.path)
         link = clean(entry.link) if entry.kind == "hardlink" else entry.link
         yield msgspec.structs.replace(entry, path=path, link=link), _opener(entry, content)
@@ -187,7 +185,7 @@ def _opener(entry: "Entry", content: Readable) -> "Callable[[], _Once] | None":
 
 
 class _Once:
-    """A member's content as a BlobReader; it owns nothing, the tar's reader goes on behind it."""
+    """A member's content as a BlobReader. It owns nothing: the tar's reader continues after it."""
 
     def __init__(self, content: Readable) -> None:
         self._content = content
@@ -208,7 +206,7 @@ class _Once:
 
 
 class _Tee:
-    """Reads what was read already and then the rest, and hands all of it to a blob as well, where there is one."""
+    """Reads `head` and then `rest`, and also writes both to a blob if there is one."""
 
     def __init__(self, head: bytes, rest: Readable, writer: "BlobWriter | None") -> None:
         self._head = head

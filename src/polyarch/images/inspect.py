@@ -1,4 +1,4 @@
-"""`inspect`: what is known of an image, under the names that docker's JSON has."""
+"""`inspect`: the details of an image, with the field names of docker's JSON."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -7,27 +7,33 @@ from polyarch.images import names
 from polyarch.oci import descriptor as descriptors
 from polyarch.oci.document import Index
 from polyarch.oci.platform import Platform
+from polyarch.oci.reference import Reference
 from polyarch.transfer import choose
 
 if TYPE_CHECKING:
     from polyarch.store import Store
 
 
-def inspect(store: "Store", text: str, platform: Platform | None, host: Platform) -> dict[str, Any]:
-    """What is known of the image that `text` calls: of its platform asked for, else the host's, else any.
+# Docker leaves these strings out of the JSON if they are empty (`omitempty`, or fields of old engines); its templates
+# print nothing for them.
+OPTIONAL = ("Created", "Variant", "OsVersion", "Parent", "DockerVersion")
 
-    The fields are those of docker's `image inspect`, and `Platforms`: every image below the name, with its
-    platform, digest, size in bytes and whether it is in the store. Raises NotFoundError.
+
+def inspect(store: "Store", name: str | Reference, platform: Platform | None, host: Platform) -> dict[str, Any]:
+    """The details of the image `name` for `platform`, or else for the host, or else for any platform.
+
+    The fields are those of docker's `image inspect`, without empty `OPTIONAL` ones, and `Platforms`: every image
+    below the name, with its platform, digest, size in bytes and whether it is in the store. Raises NotFoundError.
     """
-    found = names.find(store, text)
+    found = names.find(store, name)
     names.require_here(store, found)
-    image = choose.any_of(store, names.familiar(found.name), found.descriptor, platform, host)
+    image = choose.any_of(store, found.familiar, found.descriptor, platform, host)
     root = choose.read_document(store, found.descriptor)
     tagged = store.tagged()
     same = sorted(name for name, other in tagged.items() if other.digest == found.descriptor.digest)
     (listed,) = listing.list_images(store, {found.name: found.descriptor})
     document = image.config.document
-    shown: dict[str, Any] = {
+    details: dict[str, Any] = {
         "Id": found.descriptor.digest,
         "RepoTags": [names.familiar(name) for name in same if "@" not in name],
         "RepoDigests": sorted({_at_digest(name, found.descriptor.digest) for name in same}),
@@ -55,8 +61,7 @@ def inspect(store: "Store", text: str, platform: Platform | None, host: Platform
             if not entry.attestation
         ],
     }
-    optional = ("Variant", "OsVersion", "Author")
-    return {key: value for key, value in shown.items() if value or key not in optional}
+    return {key: value for key, value in details.items() if value or key not in OPTIONAL}
 
 
 def _at_digest(name: str, digest: str) -> str:

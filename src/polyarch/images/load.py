@@ -1,4 +1,4 @@
-"""`load`: the images of an archive, or of a layout in a directory, into the store."""
+"""`load`: load the images of an archive or a layout into the store."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Loaded(msgspec.Struct, frozen=True):
-    """One image that came: its full name, empty where the archive has none for it, and what it points at."""
+    """An image that was loaded: its full name, empty if the archive does not name it, and its descriptor."""
 
     name: str
     descriptor: Descriptor
@@ -32,9 +32,9 @@ class Loaded(msgspec.Struct, frozen=True):
 def opened(
     file: BinaryIO | Path, spool: Callable[[], BinaryIO], where: str
 ) -> "Iterator[LayoutSource | DockerArchive]":
-    """The images in an archive (compressed or not, a file or a stream) or in a layout's directory, closed at the end.
+    """Open an archive (compressed or not, a file or a stream) or the directory of a layout, for the time of a `with`.
 
-    `spool` opens a temporary file for a stream. Raises NotFoundError, CorruptError for what is neither.
+    `spool` opens a temporary file for a stream, which messages call `where`. Raises NotFoundError, CorruptError.
     """
     if isinstance(file, Path) and file.is_dir():
         from polyarch.transfer.layout import open_layout
@@ -54,14 +54,14 @@ def load(
     platforms: tuple[Platform, ...] | None = None,
     emit: progress.Emit = progress.ignore,
 ) -> tuple[Loaded, ...]:
-    """Bring every image of `source` into the store, for these platforms, None for all that are there.
+    """Store every image of `source`, for these platforms, None for all that the archive has.
 
-    An image without a name is kept by its digest. Raises NotFoundError, CorruptError.
+    An unnamed image is kept by its digest. Raises NotFoundError, CorruptError.
     """
     place = Compacted(source, store) if isinstance(source, DockerArchive) else source
     images = place.images()
     if not images:
-        raise CorruptError(f"{source.where} has no image", "it may be an archive of something else")
+        raise CorruptError(f"{source.where} contains no image", "it may be another kind of archive")
     loaded: list[Loaded] = []
     try:
         for image in images:
@@ -72,22 +72,22 @@ def load(
                 sent = copier.send(place, image.name or image.descriptor.digest, store, (), options, emit)
             loaded.append(Loaded(name, sent.descriptor))
     finally:
-        # All at once: each writing of a name writes all names of the store.
+        # All at once: writing one name rewrites the file with all names.
         if loaded:
             store.assign([(image.name, image.descriptor) for image in loaded])
     return tuple(loaded)
 
 
 def _full(name: str, where: str, emit: progress.Emit) -> str:
-    """The full reference of an archive's name; empty where it is none: a layout may call an image `latest` alone.
+    """The full reference for a name in an archive; empty if it is not one, such as the bare tag `latest` of a layout.
 
-    What looks like a reference and is none is a warning.
+    Emits a warning for a name that looks like a reference but is invalid.
     """
-    # Old dockers called an image without a name so.
+    # `<none>:<none>` is how old versions of docker name an unnamed image.
     if ("/" not in name and ":" not in name) or name == "<none>:<none>":
         return ""
     try:
         return str(references.parse(name).tagged())
     except UsageError as error:
-        emit(progress.Warned(f"{where}: {error.message}; the image is kept without a name"))
+        emit(progress.Warned(f"{where}: {error.message}; the image is kept without it"))
         return ""

@@ -1,4 +1,4 @@
-"""What people call an image of the store: its name, its name with a digest, its digest, or the first digits of it."""
+"""Find an image in the store by its name, its name with a digest, its digest, or the first digits of its digest."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,18 +13,18 @@ from polyarch.oci import reference as references
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
 from polyarch.oci.document import Index, Manifest
+from polyarch.oci.reference import Reference
 
 if TYPE_CHECKING:
-    from polyarch.oci.reference import Reference
     from polyarch.store import Store
 
 _ID = re.compile(r"(?:sha256:)?([0-9a-f]{2,64})")
-# As many levels of indexes as the copier takes (transfer/graph.py).
+# The same number of nested indexes as the copier accepts (transfer/graph.py).
 _MAX_DEPTH = 4
 
 
 class NamedRoots(Protocol):
-    """The names of a store, and the documents that they point at."""
+    """The names in a store, and the documents that they point at."""
 
     def tagged(self) -> Mapping[str, Descriptor]: ...
     def kept(self) -> Sequence[Descriptor]: ...
@@ -32,39 +32,46 @@ class NamedRoots(Protocol):
 
 
 class NamedImage(msgspec.Struct, frozen=True):
-    """An image of the store: the full reference that points at it, and what it points at.
+    """An image in the store: its name there, a full reference in text form, and its descriptor.
 
-    `by_id` says that it was called by its digest; `name` is then the first of its names. `member` is set where the
-    digest is that of an entry of the index that `name` points at: then `descriptor` is the entry's.
+    `by_id` says that it was found by its digest; `name` is then the first of its names, or empty. `reference` is the
+    value of `name` for an image that was found by name. `member` is set if the digest is that of an entry of the
+    index that `name` points at; `descriptor` is then the entry's.
     """
 
     name: str
     descriptor: Descriptor
     by_id: bool = False
     member: Descriptor | None = None
+    reference: Reference | None = None
+
+    @property
+    def familiar(self) -> str:
+        """The name in docker's short form; `<none>` for an unnamed image."""
+        return self.reference.familiar() if self.reference is not None else familiar(self.name)
 
     @property
     def described(self) -> str:
-        """What a member is, for a message: the image for linux/arm64 of app:latest."""
+        """The member, for a message: the image for linux/arm64 of app:latest."""
         if self.member is not None and self.member.is_attestation:
-            return f"an attestation of {familiar(self.name)}"
+            return f"an attestation of {self.familiar}"
         platform = self.member.platform if self.member is not None else None
-        return f"the image for {platform or 'an unknown platform'} of {familiar(self.name)}"
+        return f"the image for {platform or 'an unknown platform'} of {self.familiar}"
 
     def command(self, verb: str) -> str:
-        """The command that does `verb` to a member, as `rmi --platform linux/arm64 app:latest`; empty if none does."""
+        """The command for this member, such as `polyarch rmi --platform linux/arm64 app:1`; empty if there is none."""
         if self.member is None or self.member.is_attestation or self.member.platform is None:
             return ""
-        return f"polyarch {verb} --platform {self.member.platform} {familiar(self.name)}"
+        return f"polyarch {verb} --platform {self.member.platform} {self.familiar}"
 
 
 def full(text: str) -> str:
-    """The full reference that `text` spells, with the tag latest where it has none. Raises UsageError."""
+    """The full reference for `text`, with the tag latest if it has none. Raises UsageError."""
     return str(references.parse(text).tagged())
 
 
 def familiar(name: str) -> str:
-    """A full reference in docker's short form; `<none>` for no name; what is no reference, as it is."""
+    """A full reference in docker's short form; `<none>` for an empty one; any other text unchanged."""
     if not name:
         return "<none>"
     try:
@@ -73,21 +80,28 @@ def familiar(name: str) -> str:
         return name
 
 
-def find(store: NamedRoots, text: str) -> NamedImage:
-    """The image that `text` calls. A name wins over the digits of an id, as with docker, and an image that has a name
-    over the entries of indexes.
-
-    Raises NotFoundError with names that are nearly it, ConflictError where digits fit several images.
-    """
-    tagged = store.tagged()
+def parse(text: str) -> Reference | str:
+    """The reference that `text` is, or `text` itself if it can only be an id. Raises UsageError if it is neither."""
     try:
-        reference = references.parse(text).tagged()
+        return references.parse(text)
     except UsageError:
         if _ID.fullmatch(text) is None:
             raise
-        reference = None
+        return text
+
+
+def find(store: NamedRoots, name: str | Reference) -> NamedImage:
+    """The image that `name` means. As in docker, a name takes precedence over the digits of an id.
+
+    An image that has a name takes precedence over the entries of indexes. Raises NotFoundError that suggests similar
+    names, ConflictError if the digits match several images.
+    """
+    tagged = store.tagged()
+    called = parse(name) if isinstance(name, str) else name
+    text = name if isinstance(name, str) else name.familiar()
+    reference = called.tagged() if isinstance(called, Reference) else None
     if reference is not None and str(reference) in tagged:
-        return NamedImage(str(reference), tagged[str(reference)])
+        return NamedImage(str(reference), tagged[str(reference)], reference=reference)
     if reference is not None and reference.digest:
         matches = _by_digest(store, reference)
     else:
@@ -101,9 +115,9 @@ def find(store: NamedRoots, text: str) -> NamedImage:
 
 
 def by_id(store: NamedRoots, text: str) -> list[NamedImage]:
-    """The images whose digest begins with these hexadecimal digits, those without a name last.
+    """The images whose digest begins with these hexadecimal digits, unnamed images last.
 
-    Where there are none, the entries of indexes whose digest does.
+    If there are none, the entries of indexes whose digest begins with them.
     """
     match = _ID.fullmatch(text)
     if match is None:
@@ -119,30 +133,30 @@ def by_id(store: NamedRoots, text: str) -> list[NamedImage]:
 
 
 def require_here(store: "Store", found: NamedImage) -> None:
-    """Raises NotFoundError that says how to fetch it where an entry of an index is not in the store."""
+    """Raises NotFoundError, with the command that fetches it, for an entry of an index that is not in the store."""
     if found.member is not None and not store.has_manifest(found.descriptor):
-        command = found.command("pull") or f"polyarch pull --all-platforms {familiar(found.name)}"
+        command = found.command("pull") or f"polyarch pull --all-platforms {found.familiar}"
         raise NotFoundError(
-            f"{found.descriptor.digest} is {found.described}, and it is not in the store", f"'{command}' fetches it"
+            f"{found.descriptor.digest} is {found.described}, which is not in the store", f"'{command}' fetches it"
         )
 
 
-def _by_digest(store: NamedRoots, reference: "Reference") -> list[NamedImage]:
-    """What a name with a digest means: an image that goes by it in this repository, or an entry of such an index."""
-    named = [
-        (name, descriptor)
+def _by_digest(store: NamedRoots, reference: Reference) -> list[NamedImage]:
+    """The image for a name with a digest: one with a name in this repository, or an entry of such an index."""
+    named = {
+        name: (descriptor, stored)
         for name, descriptor in sorted(store.tagged().items())
-        if _repository(name) == reference.repository
-    ]
-    roots = [NamedImage(name, found) for name, found in named if found.digest == reference.digest]
-    members = (
-        [] if roots else [found for found in _members(store, named) if found.descriptor.digest == reference.digest]
-    )
-    return (roots or members)[:1]
+        if (stored := _reference(name)) is not None and stored.repository == reference.repository
+    }
+    for name, (descriptor, stored) in named.items():
+        if descriptor.digest == reference.digest:
+            return [NamedImage(name, descriptor, reference=stored)]
+    roots = [(name, descriptor) for name, (descriptor, _) in named.items()]
+    return [found for found in _members(store, roots) if found.descriptor.digest == reference.digest][:1]
 
 
 def _members(store: NamedRoots, named: Iterable[tuple[str, Descriptor]]) -> Iterator[NamedImage]:
-    """The entries of the indexes among these images, those of nested indexes too."""
+    """The entries of the indexes among these images, including those of nested indexes."""
     seen: set[Digest] = set()
     pending = [(name, root, 0) for name, root in named]
     while pending:
@@ -151,10 +165,10 @@ def _members(store: NamedRoots, named: Iterable[tuple[str, Descriptor]]) -> Iter
             continue
         seen.add(node.digest)
         try:
-            # Without a lease, which would keep what `rmi` is about to remove.
+            # Not `load`, whose lease would keep what `rmi` is about to remove.
             document = store.peek(node)
         except (NotFoundError, CorruptError):
-            continue  # what is wrong with it is said by who uses it
+            continue  # reported by the command that uses it
         assert isinstance(document, Index)
         for entry in document.manifests:
             plain = Descriptor(media_type=entry.media_type, digest=entry.digest, size=entry.size)
@@ -162,36 +176,36 @@ def _members(store: NamedRoots, named: Iterable[tuple[str, Descriptor]]) -> Iter
             pending.append((name, plain, depth + 1))
 
 
-def _repository(name: str) -> "Reference | None":
+def _reference(name: str) -> Reference | None:
     try:
-        return references.parse(name).repository
+        return references.parse(name)
     except UsageError:
         return None
 
 
 def _described(found: NamedImage) -> str:
-    return familiar(found.name) + (f" for {found.member.platform}" if found.member is not None else "")
+    return found.familiar + (f" for {found.member.platform}" if found.member is not None else "")
 
 
 @contextmanager
 def suggesting(store: NamedRoots, text: str) -> Iterator[None]:
-    """Adds to the hint of a NotFoundError or RegistryError inside which names of the store are nearly `text`.
+    """Extend the hint of a NotFoundError or RegistryError with names in the store that are similar to `text`.
 
-    For who asks a registry for what the store does not have: a slip in the name of a stored image, perhaps.
+    For requests to a registry for an image that the store does not have: its name may be misspelled.
     """
     try:
         yield
     except (NotFoundError, RegistryError) as error:
         if close := _close(text, store.tagged()):
-            besides = f"did you mean {' or '.join(close)}, which the store has?"
-            error.hint = f"{error.hint}; {besides}" if error.hint else besides
+            suggestion = f"did you mean {' or '.join(close)}, which the store has?"
+            error.hint = f"{error.hint}; {suggestion}" if error.hint else suggestion
         raise
 
 
 def _close(text: str, tagged: Mapping[str, Descriptor]) -> list[str]:
     from difflib import get_close_matches
 
-    # Without the tag that all have: it would make any two names alike.
+    # Without the tag that most names have: it would make all names similar.
     short = {name.removesuffix(":latest"): name for name in map(familiar, tagged)}
     return [short[name] for name in get_close_matches(text.removesuffix(":latest"), short, n=3)]
 
@@ -201,5 +215,5 @@ def _hint(text: str, tagged: Mapping[str, Descriptor]) -> str:
     if close:
         return f"did you mean {' or '.join(close)}?"
     if _ID.fullmatch(text.rpartition("@")[2]):
-        return "'polyarch images --no-trunc' lists the ids that are here"
-    return f"'polyarch pull {text}' fetches it, 'polyarch images' lists what is here"
+        return "'polyarch images --no-trunc' lists the ids in the store"
+    return f"'polyarch pull {text}' fetches it, 'polyarch images' lists the images in the store"

@@ -1,4 +1,4 @@
-"""`pull`: an image from its registry into the store, its index kept as it is."""
+"""`pull`: fetch an image from its registry into the store, with its complete index."""
 
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Pulled(msgspec.Struct, frozen=True):
-    """What was fetched: the name in the store, and what it points at."""
+    """What was fetched: the name in the store, and its descriptor."""
 
     name: str
     descriptor: Descriptor
@@ -31,10 +31,10 @@ def pull(
     platforms: tuple[Platform, ...] | None,
     emit: progress.Emit = progress.ignore,
 ) -> Pulled:
-    """Fetch `reference` for these platforms, None for all, and let its name in the store point at it.
+    """Fetch `reference` for these platforms, None for all, and store it under its name.
 
-    Blobs that the store has are not fetched. Raises NotFoundError for an unknown name, or for a platform that the
-    image lacks, with those it has; RegistryError; CorruptError.
+    Blobs that are in the store are not fetched again. Raises NotFoundError for an unknown name, or for a platform that
+    the image does not have, with those it has; RegistryError; CorruptError.
     """
     name = str(reference)
     unit = f"pull {name}"

@@ -1,4 +1,4 @@
-"""`push`: an image of the store to its registry, members before their index."""
+"""`push`: send an image to its registry, the images of an index before the index."""
 
 from typing import TYPE_CHECKING
 
@@ -7,10 +7,11 @@ import msgspec
 from polyarch import progress
 from polyarch.errors import UsageError
 from polyarch.images import names
+from polyarch.images.names import NamedImage
 from polyarch.indexes import push as list_push
-from polyarch.oci import reference as references
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.platform import Platform
+from polyarch.oci.reference import Reference
 from polyarch.transfer import read_through
 from polyarch.transfer.copy import CopyOptions
 from polyarch.transfer.publish import publish
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class PushedImage(msgspec.Struct, frozen=True):
-    """What was sent. `note` says what a person should know of it: that the index was cut to what was sent."""
+    """What was sent. `note`, for the user, says if the index was sent without all of its images."""
 
     name: str
     tag: str
@@ -32,33 +33,25 @@ class PushedImage(msgspec.Struct, frozen=True):
 def push(
     store: "Store",
     registry: "Registry",
-    text: str,
+    reference: Reference,
     platforms: tuple[Platform, ...] | None,
     emit: progress.Emit = progress.ignore,
 ) -> PushedImage:
-    """Send the image that `text` names, for these platforms, None for all.
+    """Send the image `reference` for these platforms, None for all.
 
-    Raises NotFoundError before anything is sent where content is not in the store; RegistryError.
+    Raises NotFoundError before it sends anything if content is not in the store; RegistryError; UsageError for an id.
     """
-    found = names.find(store, text)
-    if found.member is not None:
-        command = found.command("push")
-        raise UsageError(
-            f"{text} is {found.described}; a push needs a name",
-            (f"'{command}' sends it alone, " if command else "") + f"'polyarch tag {text} NAME' gives it a name",
-        )
-    if found.by_id:
-        raise UsageError(
-            f"{text} is an id; a push needs a name", "push it by its name, or give it one with 'polyarch tag'"
-        )
-    reference = references.parse(found.name)
+    found = names.find(store, reference)
+    if found.reference is None:
+        raise _unnamed(found, reference.familiar())
+    reference = found.reference
     unit = f"push {found.name}"
     with progress.reported(emit, unit, f"push {reference.familiar()}", platforms or ()):
         sent = publish(
             store,
             registry,
-            # A base that was never downloaded is mounted where it is, or fetched now; a platform that was never
-            # pulled stays away, and its absence is an error.
+            # Layers of a base image that were never downloaded are mounted from its repository, or fetched now. A
+            # platform that was never pulled is an error.
             read_through.ReadThroughSource(store, registry, fetch_manifests=False),
             found.name,
             reference,
@@ -66,8 +59,20 @@ def push(
             emit,
         )
     return PushedImage(
-        names.familiar(found.name),
+        reference.familiar(),
         reference.tag or found.descriptor.digest,
         sent.descriptor,
         list_push.note(sent, platforms),
+    )
+
+
+def _unnamed(found: NamedImage, text: str) -> UsageError:
+    """The error for an image that was found by its digest, with the commands that push it."""
+    if found.member is None:
+        hint = "push it by its name, or name it with 'polyarch tag'"
+        return UsageError(f"{text} is an id; a push needs a name", hint)
+    command = found.command("push")
+    return UsageError(
+        f"{text} is {found.described}; a push needs a name",
+        (f"'{command}' pushes only this image, " if command else "") + f"'polyarch tag {text} NAME' names it",
     )

@@ -178,7 +178,7 @@ def _empty(
 
     `is_shared` says whether another image that has a name needs a digest.
     """
-    shown = names.familiar(found.name)
+    shown = found.familiar
     root = _document(store, found.descriptor.digest)
     if not isinstance(root, Index):
         raise UsageError(f"{shown} is a single image, not an index", f"'polyarch rmi {shown}' removes it")

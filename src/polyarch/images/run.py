@@ -1,4 +1,4 @@
-"""`run`: one process in the root filesystem of a stored image. What it writes is gone when it ends."""
+"""`run`: run a process in the root filesystem of an image. What it writes is removed when it ends."""
 
 from typing import TYPE_CHECKING, Literal
 
@@ -14,6 +14,7 @@ from polyarch.oci import reference as references
 from polyarch.oci.config import DEFAULT_PATH, ImageConfig
 from polyarch.oci.place import Source
 from polyarch.oci.platform import Platform
+from polyarch.oci.reference import Reference
 from polyarch.transfer import choose
 from polyarch.transfer.choose import ChosenImage
 
@@ -26,9 +27,9 @@ PullPolicy = Literal["always", "missing", "never"]
 
 
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What differs from the image's config. `arguments` replace its CMD; `entrypoint`, which may be empty, both.
+    """Changes to the image's config. `arguments` replace its CMD; `entrypoint`, which may be empty, replaces both.
 
-    `terminal_size` are rows and columns.
+    `terminal_size` is rows and columns.
     """
 
     arguments: tuple[str, ...] = ()
@@ -45,7 +46,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Streams(msgspec.Struct, frozen=True):
-    """The file descriptors that the process gets; None for stdin is /dev/null."""
+    """The file descriptors of the process; for stdin, None means /dev/null."""
 
     stdin: int | None
     stdout: int
@@ -55,39 +56,46 @@ class Streams(msgspec.Struct, frozen=True):
 def find(
     store: "Store",
     registry: "Registry",
-    text: str,
+    name: str | Reference,
     platform: Platform | None,
     host: Platform,
     policy: PullPolicy = "missing",
     emit: progress.Emit = progress.ignore,
 ) -> tuple[ChosenImage, Source]:
-    """The image that `text` calls for `platform`, else for `host`, and the place to read it from.
+    """The image `name` for `platform`, or else for `host`, and the place to read it from.
 
-    A name that the store does not have is pulled, unless the policy is "never"; with "always" it is pulled anew.
-    Raises NotFoundError that lists the platforms there are, RegistryError.
+    A name that is not in the store is pulled, unless the policy is "never". With "always" it is always pulled.
+    Raises NotFoundError that lists the platforms of the image, RegistryError.
     """
     from polyarch.images.pull import pull
     from polyarch.transfer.read_through import ReadThroughSource
 
     source: Source = store if policy == "never" else ReadThroughSource(store, registry)
     wanted = (platform or host,)
+    called = names.parse(name) if isinstance(name, str) else name
     if policy == "always":
-        pull(store, registry, references.parse(text).tagged(), wanted, emit)
+        pull(store, registry, _reference(called), wanted, emit)
     try:
-        found = names.find(store, text)
+        found = names.find(store, called)
     except NotFoundError:
-        if policy == "never" or digests.is_digest(text):
+        text = called if isinstance(called, str) else called.familiar()
+        if policy == "never" or isinstance(called, str) or digests.is_digest(text):
             raise
         with names.suggesting(store, text):
-            pull(store, registry, references.parse(text).tagged(), wanted, emit)
-        found = names.find(store, text)
-    return choose.choose(source, names.familiar(found.name), found.descriptor, platform, host), source
+            pull(store, registry, called.tagged(), wanted, emit)
+        found = names.find(store, called)
+    return choose.choose(source, found.familiar, found.descriptor, platform, host), source
+
+
+def _reference(called: Reference | str) -> Reference:
+    """The reference to pull. Raises UsageError for an id."""
+    return (references.parse(called) if isinstance(called, str) else called).tagged()
 
 
 def command_line(config: ImageConfig, options: RunOptions, shown: str) -> tuple[str, ...]:
-    """The words that are run: ENTRYPOINT and CMD, as the options change them. Raises UsageError if there are none."""
+    """The command line: ENTRYPOINT and CMD, changed by the options. Raises UsageError if both are empty."""
     if options.entrypoint is not None:
-        # As docker has it: a new entrypoint is not given the arguments that were meant for the old one.
+        # As in docker: a new entrypoint does not get the CMD, which belongs to the old one.
         argv = (*options.entrypoint, *options.arguments)
     else:
         argv = (*(config.run.get("Entrypoint") or ()), *(options.arguments or config.run.get("Cmd") or ()))
@@ -102,11 +110,11 @@ def process(config: ImageConfig, options: RunOptions, shown: str) -> "Process":
     """The process that an image's config and the options describe. Raises UsageError if there is no command."""
     from polyarch.sandbox import Process, RunSettings
 
-    given = {pair.partition("=")[0] for pair in options.env}
-    env = [f"{name}={value}" for name, value in config.env.items() if name not in given]
-    if "PATH" not in config.env and "PATH" not in given:
+    overridden = {pair.partition("=")[0] for pair in options.env}
+    env = [f"{name}={value}" for name, value in config.env.items() if name not in overridden]
+    if "PATH" not in config.env and "PATH" not in overridden:
         env.insert(0, f"PATH={DEFAULT_PATH}")
-    if options.terminal and "TERM" not in config.env and "TERM" not in given:
+    if options.terminal and "TERM" not in config.env and "TERM" not in overridden:
         env.append("TERM=xterm")
     return Process(
         argv=command_line(config, options, shown),
@@ -126,16 +134,16 @@ def run(
     store: "Store",
     source: Source,
     image: ChosenImage,
-    what: "Process",
+    process: "Process",
     search_path: str,
     streams: Streams,
     emit: progress.Emit = progress.ignore,
 ) -> int:
-    """The exit status of `what` in the image, 128 + n where signal n ended it.
+    """Run `process` in the image. Returns its exit status, 128 + n if signal n ended it.
 
-    This process has entered the sandbox's namespace. The image is unpacked where it is not yet, and what the process
-    writes is removed. Raises UnsupportedError where the platform does not run here, CorruptError for a layer that is
-    not what it claims, sandbox.StartError where the process could not be started.
+    The calling process must have entered the sandbox's namespace. Unpacks the image if necessary, and removes what
+    the process writes. Raises UnsupportedError if the platform does not run here, CorruptError for a damaged layer,
+    sandbox.StartError if the process could not be started.
     """
     from polyarch.sandbox import Sandbox
 
@@ -146,7 +154,7 @@ def run(
         sandbox.rootfs(lowers) as rootfs,
     ):
         return sandbox.run(
-            what,
+            process,
             rootfs,
             platform=image.platform,
             stdin=streams.stdin,

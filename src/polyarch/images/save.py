@@ -1,4 +1,4 @@
-"""`save`: images of the store as an archive, for `docker load`, podman, skopeo, or `polyarch load`."""
+"""`save`: write images to an archive for `docker load`, podman, skopeo or `polyarch load`."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def save(
     store: "Store",
     registry: "Registry",
-    texts: Sequence[str],
+    images: Sequence[str],
     output: "LayerSink",
     *,
     platforms: tuple[Platform, ...] | None = None,
@@ -27,29 +27,29 @@ def save(
     preferred: Platform | None = None,
     emit: progress.Emit = progress.ignore,
 ) -> None:
-    """Write the images that `texts` call to `output`, for these platforms, None for all.
+    """Write images, given by name or id, to `output`, for these platforms, None for all.
 
-    Of an index, just what is written is named: for some of its platforms an index of those, for one that image alone.
-    The docker form is an OCI layout with docker's manifest.json beside it, which old engines read: for `preferred`
-    where an image is for several platforms. Layers that were never downloaded are fetched. All names are found
-    before anything is written. Raises NotFoundError, CorruptError, RegistryError.
+    With some platforms of an index, the archive holds an index of those; with one platform, only its image. The form
+    "docker" is an OCI layout that also has docker's manifest.json, for old engines. Of an image for several platforms,
+    manifest.json lists the one for `preferred`. Layers that were never downloaded are fetched. All images are looked
+    up before anything is written. Raises NotFoundError, CorruptError, RegistryError.
     """
-    found = [names.find(store, text) for text in texts]
+    found = [names.find(store, text) for text in images]
     for image in found:
         names.require_here(store, image)
     writer = ArchiveWriter(output, docker=form == "docker", preferred=preferred)
     source = ReadThroughSource(store, registry, fetch_manifests=False)
-    for text, image in zip(texts, found, strict=True):
+    for text, image in zip(images, found, strict=True):
         unit = f"save {text}"
         with progress.reported(emit, unit, f"save {text}", platforms or ()):
-            # Called by id, the image goes without a name, as with docker.
-            kept = "" if image.by_id else image.name
+            # As with docker, an image that was given by id is saved without a name.
+            name = "" if image.by_id else image.name
             copier.send(
                 source,
                 image.descriptor.digest if image.by_id else image.name,
                 writer,
-                (kept,),
-                # Readers of archives fail at an index whose images are not in the archive.
+                (name,),
+                # Readers of archives fail on an index whose images are not all in the archive.
                 copier.CopyOptions(platforms=platforms, sparse=False, lone=True, unit=unit),
                 emit,
             )

@@ -1,4 +1,4 @@
-"""`tag`: another name for an image of the store."""
+"""`tag`: create another name for an image in the store."""
 
 from typing import TYPE_CHECKING
 
@@ -6,20 +6,19 @@ from polyarch.errors import UsageError
 from polyarch.images import names
 from polyarch.images.names import NamedImage
 from polyarch.oci import reference as references
+from polyarch.oci.reference import Reference
 
 if TYPE_CHECKING:
     from polyarch.store import Store
 
 
-def tag(store: "Store", source: str, destination: str) -> NamedImage:
-    """Let the name `destination` point at what `source` calls. Raises NotFoundError, UsageError."""
-    target = references.parse(destination)
-    if target.digest:
-        raise UsageError(
-            f"{destination} has a digest, which cannot be assigned", "use a name with a tag, as in name:1.0"
-        )
+def tag(store: "Store", source: str | Reference, target: str | Reference) -> NamedImage:
+    """Create the name `target` for the image `source`. Raises NotFoundError; UsageError for a target with a digest."""
+    reference = references.parse(target) if isinstance(target, str) else target
+    if reference.digest:
+        raise UsageError(f"{target} has a digest, which cannot be assigned", "use a name with a tag, such as name:1.0")
     found = names.find(store, source)
     names.require_here(store, found)
-    name = str(target.tagged())
-    store.tag(name, found.descriptor)
-    return NamedImage(name, found.descriptor)
+    reference = reference.tagged()
+    store.tag(str(reference), found.descriptor)
+    return NamedImage(str(reference), found.descriptor, reference=reference)

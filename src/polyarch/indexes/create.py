@@ -1,4 +1,4 @@
-"""Making an index of members, and adding to one. Nothing is saved unless all of it went well."""
+"""Create an index from members, and add members to one. Nothing is saved unless everything succeeds."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,6 +13,7 @@ from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
 from polyarch.oci.document import Index
 from polyarch.oci.index import PlatformEdit
+from polyarch.oci.reference import Reference
 from polyarch.transfer import graph as graphs
 from polyarch.transfer.formats import Converted
 from polyarch.transfer.locate import Places
@@ -20,7 +21,10 @@ from polyarch.transfer.read_through import ReadThroughSource
 
 
 class CreateOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How to make an index. `format` None follows the members: docker's where all are docker's."""
+    """How to create an index.
+
+    `format` is "oci", "docker" or None. None follows the members: docker's format if all members have it.
+    """
 
     amend: bool = False
     allow_duplicates: bool = False
@@ -29,7 +33,7 @@ class CreateOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Changed(msgspec.Struct, frozen=True, kw_only=True):
-    """What an edit made: the list's name, its index, and the entries that came and went."""
+    """The result of an edit: the full name of the list, its index, and the entries that were added and removed."""
 
     name: str
     index: Index
@@ -39,22 +43,24 @@ class Changed(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
 
 
-def create(places: Places, name: str, texts: Sequence[str], options: CreateOptions | None = None) -> Changed:
-    """Make the list `name` of the members that `texts` name; amend it where it exists and the options say so.
+def create(
+    places: Places, name: str | Reference, texts: Sequence[str], options: CreateOptions | None = None
+) -> Changed:
+    """Create the list `name` from the members that `texts` name. With `amend`, an existing list is extended.
 
-    Members come from the store, registries, layouts and archives; an index among them is flattened, attestations
-    stay beside their images. With amend, a member takes the place of the entry for its platform.
+    Members come from the store, registries, layouts and archives. The images of an index become separate entries,
+    each with its attestations. With `amend`, a member replaces the entry for its platform.
     Raises ConflictError if the list exists, or two members are for one platform; NotFoundError, RegistryError.
     """
     options = options or CreateOptions()
     if options.format == "docker" and options.annotations:
-        raise UsageError("docker's format has no annotations for a list", "leave out --annotation, or say --format oci")
-    with lists.editing(places.store, name):
-        return _create(places, name, texts, options)
-
-
-def _create(places: Places, name: str, texts: Sequence[str], options: CreateOptions) -> Changed:
+        raise UsageError("docker's format has no annotations for a list", "omit --annotation, or use --format oci")
     reference = lists.name_of(name)
+    with lists.editing(places.store, reference):
+        return _create(places, reference, texts, options)
+
+
+def _create(places: Places, reference: Reference, texts: Sequence[str], options: CreateOptions) -> Changed:
     existing = None
     if str(reference) in places.store.tagged():
         if not options.amend:
@@ -62,7 +68,7 @@ def _create(places: Places, name: str, texts: Sequence[str], options: CreateOpti
                 f"{reference.familiar()} exists already",
                 "add to it with --amend, or remove it first: polyarch manifest rm " + reference.familiar(),
             )
-        existing = lists.load(places.store, name)
+        existing = lists.load(places.store, reference)
     gathered = [members.gather(places, text) for text in texts]
     entries = [entry for member in gathered for entry in member.entries]
     combined, removed = combine(existing, entries, allow_duplicates=options.allow_duplicates)
@@ -74,7 +80,7 @@ def _create(places: Places, name: str, texts: Sequence[str], options: CreateOpti
     return Changed(
         name=str(reference),
         index=index,
-        descriptor=lists.save(places.store, name, index),
+        descriptor=lists.save(places.store, reference, index),
         added=tuple(entry for entry in index.manifests if entry.digest not in before),
         removed=removed,
         warnings=left_out,
@@ -83,60 +89,63 @@ def _create(places: Places, name: str, texts: Sequence[str], options: CreateOpti
 
 def add(
     places: Places,
-    name: str,
+    name: str | Reference,
     text: str,
     edit: PlatformEdit | None = None,
     annotations: Mapping[str, str] | None = None,
     *,
     allow_duplicates: bool = False,
 ) -> Changed:
-    """Add one member to the list `name`, its entry labelled as `edit` and `annotations` say.
+    """Add one member to the list `name`, with the platform of `edit` and these annotations.
 
     Raises NotFoundError if there is no such list or member, ConflictError if the list has another image for the
     platform.
     """
     edit = indexes.normalized(edit) if edit is not None else None
-    with lists.editing(places.store, name):
-        return _add(places, name, text, edit, annotations, allow_duplicates)
+    reference = lists.name_of(name)
+    with lists.editing(places.store, reference):
+        return _add(places, reference, text, edit, annotations, allow_duplicates)
 
 
 def _add(
     places: Places,
-    name: str,
+    reference: Reference,
     text: str,
     edit: PlatformEdit | None,
     annotations: Mapping[str, str] | None,
     allow_duplicates: bool,
 ) -> Changed:
-    index = lists.load(places.store, name)
+    index = lists.load(places.store, reference)
     member = members.gather(places, text)
-    brought = indexes.create([entry.descriptor for entry in member.entries])
+    added = indexes.create([entry.descriptor for entry in member.entries])
     if (edit is not None and not edit.is_empty) or annotations:
         images = {entry.descriptor.digest for entry in member.images}
-        brought = indexes.annotate(brought, lambda entry: entry.digest in images, edit or PlatformEdit(), annotations)
-    fresh = [IndexEntry(entry, text) for entry in brought.manifests]
+        added = indexes.annotate(added, lambda entry: entry.digest in images, edit or PlatformEdit(), annotations)
+    entries = [IndexEntry(entry, text) for entry in added.manifests]
     if not allow_duplicates:
-        members.refuse_duplicates([IndexEntry(entry, f"in {name}") for entry in index.manifests] + fresh)
+        members.refuse_duplicates(
+            [IndexEntry(entry, f"in {reference.familiar()}") for entry in index.manifests] + entries
+        )
     changed = index
-    for entry in fresh:
+    for entry in entries:
         changed = indexes.add(changed, entry.descriptor)
     changed = indexes.ordered(changed)
     before = {entry.digest for entry in index.manifests}
     return Changed(
-        name=str(lists.name_of(name)),
+        name=str(reference),
         index=changed,
-        descriptor=lists.save(places.store, name, changed),
-        added=tuple(entry.descriptor for entry in fresh if entry.descriptor.digest not in before),
-        warnings=contradictions(places, [entry.descriptor for entry in fresh]) if edit is not None else (),
+        descriptor=lists.save(places.store, reference, changed),
+        added=tuple(entry.descriptor for entry in entries if entry.descriptor.digest not in before),
+        warnings=contradictions(places, [entry.descriptor for entry in entries]) if edit is not None else (),
     )
 
 
 def combine(
     existing: Index | None, entries: Sequence[IndexEntry], *, allow_duplicates: bool
 ) -> tuple[Index, tuple[Descriptor, ...]]:
-    """An index of these entries, into `existing` where there is one; and the entries that had to go for them.
+    """Add these entries to `existing`, or to a new index. Returns the index, and the entries that were replaced.
 
-    Raises ConflictError where two of the new ones are for one platform.
+    Raises ConflictError if two of the new entries are for one platform.
     """
     if not allow_duplicates:
         members.refuse_duplicates(entries)
@@ -165,7 +174,7 @@ def combine(
 
 
 def put(index: Index, descriptor: Descriptor) -> Index:
-    """The index with this image for its platform: it takes the place of another, whose attestations go too."""
+    """The index with this image for its platform. It replaces another one, and the attestations of that."""
     assert descriptor.platform is not None
     same = indexes.by_platform(descriptor.platform)
     replaced = {entry.digest for entry in index.manifests if same(entry)} - {descriptor.digest}
@@ -175,12 +184,12 @@ def put(index: Index, descriptor: Descriptor) -> Index:
 
 
 def contradictions(places: Places, entries: Sequence[Descriptor]) -> tuple[str, ...]:
-    """A sentence for each image whose entry names another platform than its own config does."""
+    """A warning for each image whose entry has another platform than its own config."""
     from polyarch.oci import platform as platforms
     from polyarch.oci.document import Manifest
 
     source = ReadThroughSource(places.store, places.registry)
-    said = []
+    warnings = []
     for entry in entries:
         if entry.is_attestation or entry.platform is None or not graphs.is_manifest(entry):
             continue
@@ -188,19 +197,19 @@ def contradictions(places: Places, entries: Sequence[Descriptor]) -> tuple[str, 
         if not isinstance(document, Manifest) or not document.is_image:
             continue
         own = members.image_config(source, document).platform
-        named = platforms.normalize(entry.platform)
-        if (own.os, own.architecture, own.variant) != (named.os, named.architecture, named.variant):
-            said.append(f"the entry for {named} is {entry.digest}, whose own config says {own}")
-    return tuple(said)
+        platform = platforms.normalize(entry.platform)
+        if (own.os, own.architecture, own.variant) != (platform.os, platform.architecture, platform.variant):
+            warnings.append(f"the entry for {platform} is {entry.digest}, whose own config says {own}")
+    return tuple(warnings)
 
 
-def _in_format(places: Places, index: Index, wanted: str | None) -> tuple[Index, tuple[str, ...]]:
-    """The index in that format, and what it has no place for."""
-    if wanted is None or not _is_mixed(index, wanted):
+def _in_format(places: Places, index: Index, form: str | None) -> tuple[Index, tuple[str, ...]]:
+    """The index in this format, and warnings for what the format cannot hold."""
+    if form is None or not _is_mixed(index, form):
         return index, ()
     descriptor = index.descriptor()
     places.store.write_manifest(descriptor, index.raw)
-    source = Converted(ReadThroughSource(places.store, places.registry), to_docker=wanted == "docker")
+    source = Converted(ReadThroughSource(places.store, places.registry), to_docker=form == "docker")
     root = source.convert(descriptor)
     graph = graphs.read(source, root)
     for node in (*graph.manifests, *graph.indexes):
@@ -210,10 +219,10 @@ def _in_format(places: Places, index: Index, wanted: str | None) -> tuple[Index,
     return converted, source.left_out
 
 
-def _is_mixed(index: Index, wanted: str) -> bool:
-    """Whether the index or one of its images is in another format than the one wanted."""
+def _is_mixed(index: Index, form: str) -> bool:
+    """Whether the index or one of its images is in another format."""
     types = {index.media_type, *(entry.media_type for entry in indexes.images(index))}
     others = {media_types.OCI_INDEX, media_types.OCI_MANIFEST}
-    if wanted != "docker":
+    if form != "docker":
         others = {media_types.DOCKER_INDEX, media_types.DOCKER_MANIFEST}
     return bool(types & others)

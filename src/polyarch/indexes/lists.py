@@ -29,11 +29,11 @@ class ListEntry(msgspec.Struct, frozen=True, kw_only=True):
     attestations: int
 
 
-def name_of(text: str) -> Reference:
+def name_of(name: str | Reference) -> Reference:
     """The reference of a list, `latest` where no tag is given. Raises UsageError for a digest, which cannot change."""
-    reference = references.parse(text).tagged()
+    reference = (references.parse(name) if isinstance(name, str) else name).tagged()
     if reference.digest:
-        raise UsageError(f"{text}: a list is named by a tag, not by a digest", "name it as in team/app:1.0")
+        raise UsageError(f"{name}: a list is named by a tag, not by a digest", "name it as in team/app:1.0")
     return reference
 
 
@@ -63,9 +63,9 @@ def ls(store: "Store") -> tuple[ListEntry, ...]:
     return tuple(found)
 
 
-def load(store: "Store", text: str) -> Index:
+def load(store: "Store", name: str | Reference) -> Index:
     """The index that goes by `text` in the store. Raises NotFoundError, UsageError if that is a single image."""
-    reference = name_of(text)
+    reference = name_of(name)
     descriptor = store.tagged().get(str(reference))
     if descriptor is None:
         known = ", ".join(references.parse(listed.name).familiar() for listed in ls(store)) or "none"
@@ -83,27 +83,28 @@ def load(store: "Store", text: str) -> Index:
     return document
 
 
-def editing(store: "Store", text: str) -> AbstractContextManager[object]:
+def editing(store: "Store", name: str | Reference) -> AbstractContextManager[object]:
     """For `with`, from loading a list to saving it: who edits the same list meanwhile waits, and loses nothing."""
     # A few files for all lists, so that none has to be cleaned up; that two lists share one costs a moment's waiting.
-    return FileLock(store.layout.lock(f"lists-{digests.of(str(name_of(text)).encode())[-1]}"))
+    return FileLock(store.layout.lock(f"lists-{digests.of(str(name_of(name)).encode())[-1]}"))
 
 
-def save(store: "Store", text: str, index: Index) -> Descriptor:
+def save(store: "Store", name: str | Reference, index: Index) -> Descriptor:
     """Let the name point at this index; what it pointed at before is let go only then."""
     descriptor = index.descriptor()
-    store.write_manifest(descriptor, index.raw, str(name_of(text)))
+    store.write_manifest(descriptor, index.raw, str(name_of(name)))
     return descriptor
 
 
-def rm(store: "Store", texts: tuple[str, ...]) -> tuple[ListEntry, ...]:
+def rm(store: "Store", names: tuple[str | Reference, ...]) -> tuple[ListEntry, ...]:
     """Let the lists go; their members stay under names of their own. All are checked before any goes.
 
     Raises NotFoundError, UsageError.
     """
-    for text in texts:
-        load(store, text)
-    wanted = {str(name_of(text)) for text in texts}
+    lists = [name_of(name) for name in names]
+    for reference in lists:
+        load(store, reference)
+    wanted = {str(reference) for reference in lists}
     gone = tuple(listed for listed in ls(store) if listed.name in wanted)
     store.drop(listed.name for listed in gone)
     return gone

@@ -1,4 +1,4 @@
-"""Sending a list to a registry: its members first, mounted or copied from wherever they are, then the list."""
+"""Push a list to a registry: first its members, mounted or copied from where they are, then the list."""
 
 import msgspec
 
@@ -17,7 +17,7 @@ from polyarch.transfer.read_through import ReadThroughSource
 
 
 class PushOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How to push: converted to `format` ("oci", "docker") where one is given; `purge` lets the local list go."""
+    """How to push: converted to `format` ("oci", "docker") if given. `purge` removes the list from the store."""
 
     format: str | None = None
     purge: bool = False
@@ -25,10 +25,10 @@ class PushOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PushedIndex(msgspec.Struct, frozen=True, kw_only=True):
-    """What was pushed where.
+    """The result of a push.
 
-    `note` says which index it was where only some platforms went; `warnings` what changed there since it was last
-    read, and what the format had no place for.
+    If only some platforms were pushed, `note` says which index was sent. `warnings` say what changed in the registry
+    since it was last read, and what the format cannot hold.
     """
 
     destination: Reference
@@ -39,23 +39,23 @@ class PushedIndex(msgspec.Struct, frozen=True, kw_only=True):
 
 def push(
     places: Places,
-    name: str,
-    destination: str = "",
+    name: str | Reference,
+    destination: str | Reference = "",
     options: PushOptions | None = None,
     emit: progress.Emit = progress.ignore,
 ) -> PushedIndex:
-    """Send the list `name` to its registry, or to `destination`. The list here is left as it is.
+    """Send the list `name` to its registry, or to `destination`. Does not change the list in the store.
 
-    Raises NotFoundError before anything is sent where a member cannot be had, UnsupportedError for what docker's
-    format cannot say, RegistryError.
+    Raises NotFoundError before it sends anything if a member is not available, UnsupportedError for what docker's
+    format cannot hold, RegistryError.
     """
     options = options or PushOptions()
-    lists.load(places.store, name)
     reference = lists.name_of(name)
+    lists.load(places.store, reference)
     target = _target(destination) if destination else reference
-    lazy = ReadThroughSource(places.store, places.registry)
-    converted = Converted(lazy, to_docker=options.format == "docker") if options.format is not None else None
-    source: Source = converted or lazy
+    stored = ReadThroughSource(places.store, places.registry)
+    converted = Converted(stored, to_docker=options.format == "docker") if options.format is not None else None
+    source: Source = converted or stored
     warnings = _changed_remotely(places, places.registry.repository(target), target)
     unit = f"push {target}"
     with progress.reported(emit, unit, f"push {target.familiar()}"):
@@ -71,7 +71,7 @@ def push(
             converted=converted is not None,
         )
     if options.purge:
-        lists.rm(places.store, (name,))
+        lists.rm(places.store, (reference,))
     return PushedIndex(
         destination=target,
         sent=sent,
@@ -81,21 +81,23 @@ def push(
 
 
 def note(sent: Sent, platforms: tuple[Platform, ...] | None) -> str:
-    """What a person should know of a push of some platforms: which index it was. Empty for a whole image."""
+    """A note for the user about a push of some platforms: which index was sent. Empty for a complete image."""
     only = ", ".join(map(str, platforms or ()))
     if sent.form == "sparse":
-        return f"the index was sent as it is, with its images for {only} alone: the registry takes that"
+        return f"sent the complete index, but only its images for {only}: the registry accepts this"
     if sent.form == "subset":
-        return f"the registry does not take an index with a part of its images: an index of just {only} was sent"
+        return f"sent an index with only {only}: the registry does not accept an index without all of its images"
     return ""
 
 
-def _target(destination: str) -> Reference:
-    """Raises UsageError for what is no registry."""
+def _target(destination: str | Reference) -> Reference:
+    """Raises UsageError if the destination is not in a registry."""
+    if isinstance(destination, Reference):
+        return lists.name_of(destination)
     if locate.parse(destination).kind not in ("any", "registry"):
         raise UsageError(
-            f"a list is pushed to a registry, and {destination} is none",
-            "polyarch save writes archives, polyarch buildx imagetools create -t oci-layout://DIR:TAG layouts",
+            f"a list is pushed to a registry, and {destination} is not in one",
+            "'polyarch save' writes archives, 'polyarch buildx imagetools create -t oci-layout://DIR:TAG' layouts",
         )
     return lists.name_of(destination.removeprefix("docker://"))
 

@@ -18,4 +18,5 @@ def inspect(session: Session, names: tuple[str, ...], platform: str | None, kind
     from polyarch.images import inspect as inspecting
 
     chosen, host = session.platform(platform), session.host()
-    show_document(form, [inspecting.inspect(session.store, name, chosen, host) for name in names])
+    documents = [inspecting.inspect(session.store, name, chosen, host) for name in names]
+    show_document(form, documents, optional=inspecting.OPTIONAL)

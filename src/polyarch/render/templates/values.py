@@ -4,7 +4,7 @@ A value is plain JSON: a mapping, a list or tuple, a string, an int, a float, a 
 bytes of a character that was cut, as surrogates (`surrogateescape`), because Go's strings are bytes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from polyarch.errors import UsageError
@@ -26,6 +26,14 @@ class Titles(dict[str, str]):
         import re
 
         return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).upper()
+
+
+class Struct(dict[str, Any]):
+    """A document with fields that Go leaves out of JSON if they are empty strings (`omitempty`), but knows."""
+
+    def __init__(self, document: Mapping[str, Any], omitted: Iterable[str]) -> None:
+        super().__init__(document)
+        self.omitted = frozenset(omitted) - document.keys()
 
 
 def parse_error(message: str, hint: str | None = None) -> UsageError:
@@ -98,6 +106,8 @@ def field(value: Any, name: str, *, is_root: bool) -> Any:
         raise run_error(f"{described(value)} has no field {name!r}")
     if name in value:
         return value[name]
+    if isinstance(value, Struct) and name in value.omitted:
+        return ""
     # OCI's JSON has keys such as `os.version`, which a template can only write as a Go field.
     lowered = {str(key).lower().replace(".", ""): key for key in value}
     if name.lower() in lowered:
