@@ -43,6 +43,7 @@ from polyarch.oci import reference as references
 from polyarch.oci.document import Index
 from polyarch.oci.platform import Platform
 from polyarch.registry import credentials, hosts
+from polyarch.registry.message import CutError, RawResponse
 from polyarch.store.tags import _entries
 from polyarch.transfer.archive import open_archive
 
@@ -145,6 +146,12 @@ def _words(raw: bytes) -> None:
     for read in (references.parse, platforms.parse, digests.parse):
         with contextlib.suppress(PolyarchError):
             read(text)
+
+
+def _response(raw: bytes) -> None:
+    with contextlib.suppress(CutError):  # which the transport makes a PolyarchError
+        reader = io.BufferedReader(io.BytesIO(raw))  # type: ignore[arg-type]
+        RawResponse(reader, "GET", lambda *, reusable: None).read()
 
 
 def _credentials(raw: bytes) -> None:
@@ -285,6 +292,13 @@ pull-from-mirror = "tag-only"
         (b'Bearer realm="https://a/t",service="s",scope="repository:a/b:pull,push", Basic realm=x',),
     ),
     "error body": Target(errors.parse, (b'{"errors":[{"code":"DENIED","message":"no","detail":{}}]}',)),
+    "HTTP response": Target(
+        _response,
+        (
+            b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\nX: y\r\n\r\nhello",
+            b"HTTP/1.1 206 Partial\r\nTransfer-Encoding: chunked\r\n\r\n5;a=b\r\nhello\r\n0\r\nT: x\r\n\r\n",
+        ),
+    ),
     "program": Target(_elf, (Path("/bin/true").read_bytes()[:4096],)),
     "package lists": Target(
         lambda raw: (packages.read("var/lib/dpkg/status", raw), packages.read("lib/apk/db/installed", raw)),
