@@ -271,7 +271,7 @@ def test_what_is_no_tar_is_named_as_such(polyarch: Program, odd: Repository) -> 
     manifest["layers"][0]["mediaType"] = "application/vnd.wasm.content.layer.v1+wasm"
     put(odd, manifest, config, "wasm")
     polyarch("pull", "-q", name(odd, "wasm"))
-    assert "layer 1 is no tar" in polyarch.fails("run", "--rm", name(odd, "wasm"), "true").stderr
+    assert "layer 1 is not a tar" in polyarch.fails("run", "--rm", name(odd, "wasm"), "true").stderr
 
 
 def test_a_diff_id_may_be_of_the_other_registered_algorithm(polyarch: Program, odd: Repository) -> None:

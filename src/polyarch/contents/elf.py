@@ -1,7 +1,7 @@
 """The headers and the dynamic section of an ELF file (System V gABI, chapters 4 and 5), from a stream.
 
-Every offset, count and length comes from the file and is checked before it is used: what a header claims beyond its
-limits becomes a word in `problem`, never an exception and never more memory than the window's.
+Every offset, count and length comes from the file and is checked before it is used: a header that claims
+more than its limits is described in `problem`. It never raises, and never takes more memory than the window.
 """
 
 import struct
@@ -25,9 +25,9 @@ EXECUTABLE, SHARED = 2, 3
 
 
 class Elf(msgspec.Struct, frozen=True, array_like=True):
-    """What is read of an ELF file. `kind` is its e_type, `flags` its e_flags.
+    """The parts of an ELF file that matter here. `kind` is its e_type, `flags` its e_flags.
 
-    `problem` says what of the file could not be read; the fields behind it are then as far as they were.
+    `problem` says what could not be read; the fields have what was read before.
     """
 
     machine: int
@@ -45,7 +45,7 @@ class Elf(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def is_program(self) -> bool:
-        """Whether it is there to be run. A libc has an interpreter too, but also a name to be linked by."""
+        """Whether it is a program to run. A libc has an interpreter too, but also a name to be linked by."""
         return self.kind == EXECUTABLE or self.pie or (bool(self.interpreter) and not self.soname)
 
 
@@ -171,5 +171,5 @@ def _offset(segments: list[_Segment], address: int) -> int | None:
 
 
 def _text(raw: bytes) -> str:
-    """A name. It is to be shown and compared, and encoded for the cache, so bytes that are no UTF-8 are replaced."""
+    """A name. It is shown, compared and encoded for the cache, so bytes that are not UTF-8 are replaced."""
     return raw.partition(b"\0")[0].decode("utf-8", "replace")

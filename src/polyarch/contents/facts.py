@@ -1,7 +1,7 @@
-"""What a layer's files are: learnt in one pass over its stream, and remembered by diff id for good.
+"""What the files of a layer are: found in one pass over its stream, and remembered by diff id.
 
-The same pass gives the listing where nobody has made one yet. A layer in blocks whose listing is known is entered only
-where candidates are, with range requests where its blob is in a registry.
+The same pass makes the listing if there is none yet. Of a layer in blocks whose listing is known, only the blocks with
+candidates are read, with range requests if its blob is in a registry.
 """
 
 import threading
@@ -32,9 +32,9 @@ _PIECE = 1 << 20
 
 
 class Facts(msgspec.Struct, frozen=True, array_like=True):
-    """What is known of a layer's files, by the offset of their data, which is unique in a layer.
+    """What is known of the files of a layer, by the offset of their data, which is unique in a layer.
 
-    `texts` are the files that say where libraries are looked for; `packages` what package managers wrote down.
+    `texts` are the files that say where libraries are looked for; `packages` are the lists of package managers.
     """
 
     binaries: dict[int, Binary]
@@ -48,9 +48,9 @@ _FACTS: "Table[Digest, Facts]" = Table(tables.FACTS, msgspec.msgpack.encode, _de
 
 
 class Learner:
-    """Learns of layers for one command; safe from many threads. It owns only locks.
+    """Finds the facts of layers for one command; safe from many threads. It owns only locks.
 
-    Where `store` is None nothing is remembered, and what is known of listings is not asked for.
+    If `store` is None, nothing is remembered, and remembered listings are not used.
     """
 
     def __init__(self, source: Source, store: "Store | None", emit: progress.Emit = progress.ignore) -> None:
@@ -72,7 +72,7 @@ class Learner:
             return known
 
     def facts(self, layer: LayerBlob) -> Facts:
-        """Only the facts of a layer, for who may do without its listing, which can be large. Raises as `learn`."""
+        """Only the facts of a layer, without its listing, which can be large. Raises as `learn`."""
         known = _FACTS.get(self._store.cache, layer.diff_id) if self._store is not None else None
         return known or self._read(layer, briefly=True)[1]
 
@@ -115,7 +115,7 @@ class Learner:
 
 
 class FactsCollector:
-    """What is learnt of the files of one layer while they pass. It owns nothing."""
+    """Collects the facts of one layer while its files are read. It owns nothing."""
 
     def __init__(self) -> None:
         self._binaries: dict[int, Binary] = {}
@@ -134,7 +134,7 @@ class FactsCollector:
                 self._binaries[entry.offset] = binary
 
     def facts(self) -> Facts:
-        """What was learnt."""
+        """The facts of all files so far."""
         return Facts(binaries=self._binaries, texts=self._texts, packages=self._packages)
 
 
@@ -160,12 +160,12 @@ def _all(content: Readable) -> bytes:
 
 
 def opener(source: Source, layer: LayerBlob, listing: "Listing") -> "Opener":
-    """What opens a layer's blob for a sweep: in the middle, where the listing and the source allow it."""
+    """A function that opens a layer's blob for reading files: in the middle, if the listing and the source allow it."""
     return _Opener(source, layer.blob, whole=not (listing.blob and listing.blob == layer.blob.digest))
 
 
 class _Opener:
-    """Opens a blob for a sweep: from its beginning, verified as ever, or in the middle, piece by piece."""
+    """Opens a blob for reading files: from its beginning, verified, or in the middle, piece by piece."""
 
     def __init__(self, source: Source, blob: Descriptor, *, whole: bool) -> None:
         self._source = source
@@ -216,7 +216,7 @@ class _Pieces:
 def learn_all(
     learner: Learner, layers: Iterable[LayerBlob], workers: int
 ) -> "dict[Digest, tuple[Listing, Facts] | PolyarchError]":
-    """Listing and facts of each layer, once, on a few threads; where one fails, its PolyarchError."""
+    """Listing and facts of each layer, on a few threads; for a layer that fails, its PolyarchError."""
     from concurrent.futures import ThreadPoolExecutor
 
     distinct = list({layer.diff_id: layer for layer in layers}.values())

@@ -1,11 +1,11 @@
-"""A stage's file system in whatever form is asked for: as listings, as a tree, as files to read, as directories.
+"""A stage's file system in any form: as listings, as a tree, as files to read, as directories.
 
-Each form of a layer is made from another when somebody needs it, once in a run: a listing from a blob or from an
+Each form of a layer is made from another when it is first needed, once in a run: a listing from a blob or from an
 unpacked directory, a directory from a blob, a file's bytes from either.
 
-Of a layer that is only in a registry, and says in its manifest where its table of contents is, that is all that is
-read. It is its maker's word for where a copy comes to lie, and compared with the layer as soon as anything of that is
-read: who lies there could have put the files elsewhere in the first place.
+If a layer is only in a registry, and its manifest says where its table of contents is, only the table is read. It
+decides where a copy is placed. As soon as any of the layer itself is read, the table is compared with it. A false table
+gives its author no power: the author of the layer could have put the files elsewhere.
 """
 
 import struct
@@ -37,17 +37,17 @@ if TYPE_CHECKING:
     from polyarch.transfer.read_through import ReadThroughSource
 
 _T = TypeVar("_T")
-# A program's capabilities, and what a process writes for other programs to read.
+# A program's capabilities, and attributes for programs to read.
 _KEPT_XATTRS = ("security.capability", "user.")
 _PREFETCHING = 4
-# A passwd of an image is someone else's file: no more than this is read of it.
+# The passwd file of an image is not trusted: no more than this is read of it.
 _LONGEST_TEXT = 16 << 20
 # A file's stamp: device, inode, times of content and inode in nanoseconds, size.
 _STAMP = struct.Struct("=QQqqq")
 
 
 class Filesystems:
-    """Gives the layers of one build in each form; safe from many threads.
+    """The layers of one build in each form; safe from many threads.
 
     It owns the files that it opened for reading blobs, until `close`. `scratch` is a directory for spooled blobs.
     """
@@ -75,9 +75,9 @@ class Filesystems:
         self._files.clear()
 
     def prefetch(self, layers: Iterable[Layer]) -> None:
-        """Begin to make the listings that nobody has yet, in threads of its own.
+        """Begin to make the listings that are not remembered, in threads of its own.
 
-        What fails there fails again for who needs it, and is told then.
+        A failure there is not reported: it happens again when the listing is needed.
         """
         unlisted = [layer for layer in layers if layer.blob and not self._is_listed(layer, layer.blob)]
         if unlisted:
@@ -93,7 +93,7 @@ class Filesystems:
         return known or listings.is_known(self._store, layer.diff_id)
 
     def tree(self, stack: Stack | None) -> Tree:
-        """The flattened file system of these layers, made from that of the layers below, which often is there."""
+        """The flattened file system of these layers, made from that of the layers below, which often exists already."""
         above: list[Stack] = []
         while stack is not None and stack.key not in self._trees:
             above.append(stack)
@@ -110,13 +110,13 @@ class Filesystems:
         return self._once(f"tree {stack.key}", self._trees, stack.key, make)
 
     def listing(self, layer: Layer) -> Listing:
-        """What a layer holds, or is said to hold by the table that goes with it."""
+        """What a layer holds, according to itself or to its table of contents."""
         if layer.diff_id and layer.blob is not None:
             return self._table(layer) or self._unpacker.listing(layer.as_blob())
         return self._snapshot(layer).listing
 
     def _table(self, layer: Layer) -> Listing | None:
-        """The table of contents of a layer of which nothing else is here; None where there is none to be had."""
+        """The table of contents of a layer of which nothing else is here; None if it cannot be had."""
         assert layer.blob is not None
         blob = layer.blob
         place = toc.parse(blob.annotations.get(toc.ANNOTATION, ""))
@@ -131,7 +131,7 @@ class Filesystems:
             try:
                 listing = toc.read(self._source.read_range(blob, place.offset, place.size), place)
             except PolyarchError:
-                # Whatever is wrong with this way, the layer itself can be read, and says what is wrong with that.
+                # Whatever failed, the layer itself can be read instead, and that reports its own failure.
                 return None
             listings.remember_toc(self._store, place.digest, listing)
             return listing
@@ -139,11 +139,11 @@ class Filesystems:
         return self._once(f"table {layer.key}", self._tables, layer.key, read)
 
     def _check(self, layer: Layer) -> Listing:
-        """The listing that was read of the layer itself. Raises CorruptError where its table said something else."""
+        """The listing of the layer itself. Raises CorruptError if its table of contents differs."""
         assert layer.blob is not None
         listing = self._unpacker.listing(layer.as_blob())
-        said = self._tables.get(layer.key)
-        if said is not None and (said.entries, said.texts) != (listing.entries, listing.texts):
+        table = self._tables.get(layer.key)
+        if table is not None and (table.entries, table.texts) != (listing.entries, listing.texts):
             raise CorruptError(
                 f"the layer {layer.blob.digest} does not hold what its manifest says in {toc.ANNOTATION}",
                 "the image is damaged or was tampered with: do not build on it",
@@ -201,7 +201,7 @@ class Filesystems:
         return tuple(found)
 
     def _directory(self, layer: Layer) -> Path:
-        # What was found once is leased, and stays: each of hundreds of steps asks for all below it.
+        # A snapshot that was found once is leased and stays: hundreds of steps may each ask for all below them.
         path = self._directories.get(layer.snapshot) or self._store.snapshots.get(layer.snapshot)
         if path is None:
             raise NotFoundError(f"the snapshot {layer.snapshot} is gone", "run the build again")
@@ -275,7 +275,7 @@ def _beginning(reader: Readable) -> bytes:
 
 
 def _listed(entry: Entry) -> ListedEntry:
-    """The entry of a changeset as a layer has it: what this machine's security modules wrote on files stays here."""
+    """The entry of a changeset as a layer has it, without the attributes of this machine's security modules."""
     fields = {name: getattr(entry, name) for name in Entry.__struct_fields__}
     if entry.xattrs:
         fields["xattrs"] = tuple(pair for pair in entry.xattrs if pair[0].startswith(_KEPT_XATTRS))

@@ -92,4 +92,4 @@ def require_tars(manifest: Manifest) -> None:
                 "decrypt it first: skopeo copy --decryption-key KEY docker://NAME oci-archive:FILE, then polyarch load",
             )
         if not media_types.is_tar(blob.media_type):
-            raise UnsupportedError(f"layer {number} is no tar: {blob.digest} is of type {blob.media_type}")
+            raise UnsupportedError(f"layer {number} is not a tar: {blob.digest} is of type {blob.media_type}")

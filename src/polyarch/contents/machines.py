@@ -58,7 +58,7 @@ _MACHO = {
     0x01000012: "ppc64",
 }
 
-# What a processor runs besides, if its kernel is built for it: libraries of the second kind are common (multilib).
+# What a processor also runs, if its kernel is built for it: libraries of the second kind are common (multilib).
 _ALSO = {"amd64": ("386", "amd64p32"), "arm64": ("arm",), "ppc64": ("ppc",), "s390x": ("s390",), "riscv64": ("riscv",)}
 
 

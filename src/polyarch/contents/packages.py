@@ -1,4 +1,4 @@
-"""What package managers wrote down of themselves: names and versions, from the files that they keep.
+"""Installed packages: names and versions, from the files that package managers keep.
 
 dpkg (status, and status.d as distroless images have it) and apk are read; a pip package is known by the name of its
 .dist-info directory alone. rpm's database is recognised and not read.

@@ -1,6 +1,6 @@
-"""The layers of a stage as a value: each stack is another one and a layer on top, and shares what lies below.
+"""The layers of a stage as a value: a stack is another stack, which it shares, and a layer on top.
 
-So the file systems of thousands of steps cost what their layers do, and none of them is a copy of the one before.
+So thousands of steps cost no more memory than their layers, and no list of layers is copied.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ class Stack:
         self.depth = 1 if below is None else below.depth + 1
         before = "" if below is None else below.key
         self.key = hashlib.sha256(f"{before} {layer.key}".encode()).hexdigest()
-        # A second way down, which leaps over ever more layers: any layer is found in a logarithm of their number.
+        # A skip pointer: with it, a layer is found in a number of steps that is logarithmic in the depth.
         self._far = below
         if below is not None and below._far is not None and below._far._far is not None:
             first, second = below.depth - below._far.depth, below._far.depth - below._far._far.depth

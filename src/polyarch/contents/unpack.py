@@ -1,8 +1,8 @@
 """Layers unpacked, on demand: the lower directories of a root filesystem, each made once and kept as a snapshot.
 
-A snapshot is found by its layer's diff id where the layer says all of itself. A layer that has a file without the
-directories above it takes those from the layers below, so it is another directory on another base: such a one is
-found by its chain id. The caller has entered the sandbox's namespace, or files would belong to the wrong ids.
+The key of a snapshot is its layer's diff id if the layer is complete in itself. A layer that has a file without its
+parent directories takes those from the layers below, so it is another directory on another base: its key is the chain
+id. The caller has entered the sandbox's namespace, or files would belong to the wrong ids.
 """
 
 import threading
@@ -35,9 +35,9 @@ _CHUNK = 1 << 20
 class LayerShape(msgspec.Struct, frozen=True, array_like=True):
     """What decides a layer's key and place, remembered by diff id.
 
-    `complete` says that it needs nothing of the layers below: it lists every parent, and its hard links are to its own
-    files. `root` is the root's (mode, uid, gid), None where the layer does not list it. `hides_all` says that nothing
-    below it is seen. `device` is the path of a device node, empty where there is none outside of /dev, which each
+    `complete`: it needs nothing of the layers below: it lists every parent, and its hard links are to its own
+    files. `root` is the root's (mode, uid, gid), None where the layer does not list it. `hides_all`: nothing
+    below it is visible. `device` is the path of a device node, empty where there is none outside of /dev, which each
     container has of its own.
     """
 
@@ -52,7 +52,7 @@ _decode = msgspec.msgpack.Decoder(LayerShape).decode
 _SHAPES: Table[Digest, LayerShape] = Table(tables.SHAPE, msgspec.msgpack.encode, _decode)
 
 
-# What a root directory is that nobody says anything of.
+# The root directory of layers that do not list it: (mode, uid, gid).
 _PLAIN_ROOT = (0o755, 0, 0)
 
 
@@ -61,10 +61,10 @@ def _is_missed(entry: "Entry") -> bool:
 
 
 class Unpacker:
-    """Makes snapshots for one command; safe from many threads. It owns only the locks by which work is done once.
+    """Makes snapshots for one command, each once; safe from many threads. It owns only locks.
 
-    `source` gives the blobs, from wherever they are; `emit` is told of each layer that is unpacked. `peek` opens a
-    blob of which only the listing is wanted, so that it need not be brought into the store.
+    `source` gives the blobs; `emit` reports each layer that is unpacked. `peek` opens a blob of which only the listing
+    is needed, so that it need not be written into the store.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Unpacker:
         self._emit = emit
         self._mutex = threading.Lock()
         self._busy: dict[str, threading.Lock] = {}
-        self._told: set[Digest] = set()
+        self._warned: set[Digest] = set()
         self._listings: dict[Digest, Listing] = {}
 
     def lowers(self, layers: Sequence[LayerBlob]) -> tuple[str, ...]:
@@ -89,10 +89,10 @@ class Unpacker:
         Raises CorruptError for a layer that is not what it claims, NotFoundError or RegistryError where a blob
         cannot be had.
         """
-        # The kernel's overlay cannot say that a whole root is hidden, so what is hidden is not mounted at all.
+        # The kernel's overlay cannot hide a whole root, so layers that are hidden are not mounted at all.
         seen = max((number for number, layer in enumerate(layers) if self._shape(layer).hides_all), default=0)
         layers = layers[seen:]
-        self._tell_of_devices(layers)
+        self._warn_of_devices(layers)
         keys = self._keys(layers)
         found: list[str | None] = []
         for key in keys:
@@ -102,16 +102,16 @@ class Unpacker:
         made = self._each(lambda key: self._unpack(key, layers[: missing[key] + 1]), list(missing))
         return tuple(path if path is not None else made[key] for path, key in zip(found, keys, strict=True))
 
-    def _tell_of_devices(self, layers: Sequence[LayerBlob]) -> None:
-        """Say which layers are not whole here, also where they were unpacked before; once for each layer."""
+    def _warn_of_devices(self, layers: Sequence[LayerBlob]) -> None:
+        """Warn of each layer whose devices cannot be made, also if it was unpacked before; once for each layer."""
         from polyarch.layers.apply import DEVICES
 
         for layer in layers:
             device = self._shape(layer).device
             with self._mutex:
-                told = not device or layer.diff_id in self._told
-                self._told.add(layer.diff_id)
-            if not told:
+                known = not device or layer.diff_id in self._warned
+                self._warned.add(layer.diff_id)
+            if not known:
                 self._emit(progress.Warned(f"layer {layer.blob.digest}: {DEVICES} (/{device})"))
 
     def listing(self, layer: LayerBlob) -> "Listing":
@@ -135,7 +135,7 @@ class Unpacker:
         root = _PLAIN_ROOT
         for layer, chain_id in zip(layers, chain, strict=True):
             shape = self._shape(layer)
-            # An overlay's root looks as its topmost layer has it: one that is silent repeats what lies below.
+            # An overlay's root has the attributes of the topmost layer, or of those below if it does not list it.
             complete = shape.complete and (shape.root is not None or root == _PLAIN_ROOT)
             root = shape.root or root
             keys.append(layer.diff_id if complete else chain_id)
@@ -167,7 +167,7 @@ class Unpacker:
         layer = layers[-1]
 
         def note(reason: str) -> None:
-            # Of devices it was told before, with all layers.
+            # Devices were reported before, for all layers.
             if not reason.startswith(DEVICES):
                 self._emit(progress.Warned(f"layer {layer.blob.digest}: {reason}"))
 
@@ -191,7 +191,7 @@ class Unpacker:
                         fetch=below.item if below else None,
                         note=note,
                     )
-                    # Only the last byte of a blob tells whether all of it was right.
+                    # Only after the last byte of a blob is its digest known.
                     while tar.read(_CHUNK):
                         pass
                     made = str(snapshot.commit(applied.size))
@@ -224,7 +224,7 @@ class Unpacker:
 
 
 class _Below:
-    """What the layers below have, for one that does not say all of itself. `opened` closes the files that it read."""
+    """What the layers below have, for a layer that is not complete. `opened` closes the files that it read."""
 
     def __init__(self, unpacker: Unpacker, layers: Sequence[LayerBlob], opened: ExitStack) -> None:
         from polyarch.layers.tree import Tree
@@ -254,4 +254,4 @@ class _Below:
 
 
 def _nothing(path: str) -> None:
-    """Nothing is below a layer that says all of itself."""
+    """A complete layer needs nothing of the layers below."""

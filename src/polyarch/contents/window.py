@@ -1,4 +1,4 @@
-"""The bytes of a file that is a stream, as far as they are kept."""
+"""The beginning and the end of a file that is read as a stream."""
 
 from polyarch.oci.place import Readable
 
@@ -11,7 +11,7 @@ _FARTHEST = 2 << 30
 
 
 class GoneError(Exception):
-    """What was asked for has been passed over, or lies too far off to be read."""
+    """The bytes have been passed over, or are too far away to be read."""
 
 
 class Window:

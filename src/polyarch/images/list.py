@@ -136,7 +136,7 @@ class _ListReader:
         return found
 
     def claimed(self, config: str) -> str:
-        """The platform that an image's config says; empty where it does not or is not here."""
+        """The platform according to an image's config; empty if that is unknown."""
         from polyarch.oci import config as configs
 
         raw = self.read(Digest(config))
@@ -178,13 +178,13 @@ def list_images(
 
 
 def created(store: "Store", listed: ListedPlatform) -> str:
-    """When the image was made, as its config says (RFC 3339); empty where it does not or is not here."""
+    """When the image was made according to its config (RFC 3339); empty if that is unknown."""
     config = read_small(store, listed.config) if listed.config else None
     return str(config.get("created") or "") if config else ""
 
 
 def read_small(store: "Store", digest: Digest) -> Mapping[str, Any] | None:
-    """The JSON object in a small blob; None where it is not here or is none."""
+    """The JSON object in a small blob; None if the blob is absent or not a JSON object."""
     raw = _ListReader(store, many=False).read(digest)
     try:
         document = msgspec.json.decode(raw) if raw is not None else None
@@ -230,7 +230,7 @@ def _below(
 
 
 def _forgiven(raw: bytes) -> _Document | None:
-    """A document with nulls in it, which Go takes for absent; None where it is none at all: `check` names it then."""
+    """A document with nulls in it, which Go treats as absent; None if it is malformed, which `check` reports."""
     from polyarch.oci import document as documents
     from polyarch.oci.document import Index
 

@@ -1,4 +1,4 @@
-"""`prune`: what nothing needs goes."""
+"""`prune`: remove what is not needed."""
 
 from typing import TYPE_CHECKING
 
@@ -22,8 +22,8 @@ def prune(
     build cache goes too: results of steps, cache mounts, unpacked layers.
 
     With `storage`, the build cache goes as well, but only until the store takes no more than so many bytes, the
-    longest unused first. What is `left` is removed by `Maintenance.reclaim`, in the user namespace that some
-    files need. Raises ConflictError, CorruptError.
+    longest unused first. `Maintenance.reclaim` removes what is `left`, inside the user namespace
+    of those files. Raises ConflictError, CorruptError.
     """
     keep = keep_for(store, everything=everything, storage=storage)
     if dry_run:
@@ -37,7 +37,7 @@ def prune(
 
 
 def keep_for(store: "Store", *, everything: bool = False, storage: int | None = None) -> "Keep":
-    """What `prune` with these options spares, besides images with a name and what commands use."""
+    """What `prune` with these options keeps, besides images with a name and what running commands use."""
     from polyarch.store import Keep
 
     if everything:
@@ -74,7 +74,7 @@ def _manifests(store: "Store", root: Descriptor) -> list[Manifest]:
         try:
             document = store.load(descriptor)
         except (NotFoundError, CorruptError):
-            # A platform that was never pulled has nothing unpacked either; what is damaged, fsck names.
+            # A platform that was never pulled has nothing unpacked either; `fsck` reports what is damaged.
             continue
         if isinstance(document, Index):
             pending += indexes.images(document)

@@ -1,4 +1,4 @@
-"""`rmi`: names go, and with the last of them the content; or the content for some platforms, under a kept index."""
+"""`rmi`: remove names, and with the last of them the content; or the content of some platforms of a kept index."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence, Set
@@ -26,7 +26,7 @@ _T = TypeVar("_T")
 
 
 class Removed(msgspec.Struct, frozen=True):
-    """What went: names, and the digests of manifests."""
+    """What was removed: names, and the digests of manifests."""
 
     untagged: tuple[str, ...] = ()
     deleted: tuple[Digest, ...] = ()
@@ -35,7 +35,7 @@ class Removed(msgspec.Struct, frozen=True):
 def remove(
     store: "Store", text: str, platforms: tuple[Platform, ...] = (), *, force: bool = False, prune: bool = True
 ) -> Removed:
-    """Take the name `text` away, or all names of an id; of an index with `platforms`, only their content.
+    """Remove the name `text`, or all names of an id; of an index with `platforms`, only their content.
 
     `text` by id needs `force` where the image has several names, as with docker. What no name needs any more is
     deleted at once, unless `prune` is False; content that another image shares stays. Raises NotFoundError
@@ -55,9 +55,9 @@ def remove_all(
     force: bool = False,
     prune: bool = True,
 ) -> list[Removed | PolyarchError]:
-    """As `remove` of one after the other, in one go; an error stands in the place of what could not be removed.
+    """Like `remove` for one after the other, in one go; for a text that could not be removed, its error.
 
-    What several of them shared is in the result of the last.
+    Content that several of them shared is in the result of the last.
     """
     if platforms:
         return _empty_all(store, texts, platforms, force=force)
@@ -66,7 +66,7 @@ def remove_all(
     taken = [found for found in results if isinstance(found, _Taken)]
     graphs = [_graph(store, found.digest) if found.digest else set[Digest]() for found in taken]
     store.drop([name for found in taken for name in found.names], [found.digest for found in taken if found.all])
-    deleted = iter(_sweep(store, graphs) if prune else [()] * len(taken))
+    deleted = iter(_delete_unneeded(store, graphs) if prune else [()] * len(taken))
     return [
         Removed(tuple(map(names.familiar, found.names)), next(deleted)) if isinstance(found, _Taken) else found
         for found in results
@@ -74,7 +74,7 @@ def remove_all(
 
 
 class _Taken(msgspec.Struct, frozen=True):
-    """What one word takes away: names of the image `digest`; `all` of them, so that it is not kept without one."""
+    """What one text removes: names of the image `digest`; `all`: none is left, so it is not kept without a name."""
 
     names: tuple[str, ...]
     digest: Digest
@@ -82,7 +82,7 @@ class _Taken(msgspec.Struct, frozen=True):
 
 
 class _Left:
-    """The names of the store that are left while others are taken away: `Images` of names.py."""
+    """The names of the store that are left while others are removed: `Images` of names.py."""
 
     def __init__(self, store: "Store") -> None:
         self._store = store
@@ -99,7 +99,7 @@ class _Left:
         return self._store.peek(descriptor)
 
     def take(self, text: str, force: bool) -> _Taken:
-        """Take the name, or all names of the id. Raises NotFoundError (not with `force`), ConflictError."""
+        """Remove the name, or all names of the id. Raises NotFoundError (not with `force`), ConflictError."""
         found = _found(self, text, force)
         if found is None:
             return _Taken((), Digest(""), all=False)
@@ -126,7 +126,7 @@ def _attempt(work: Callable[[], _T]) -> _T | PolyarchError:
 
 
 def _found(store: names.NamedRoots, text: str, force: bool) -> NamedImage | None:
-    """What the word calls; None with `force` for what is not there. Raises NotFoundError, ConflictError."""
+    """What the text names; None with `force` if it does not exist. Raises NotFoundError, ConflictError."""
     try:
         found = names.find(store, text)
     except NotFoundError:
@@ -143,7 +143,7 @@ def _found(store: names.NamedRoots, text: str, force: bool) -> NamedImage | None
 
 
 class _Emptied(msgspec.Struct, frozen=True):
-    """What `rmi --platform` took out of an index: the manifests that went, and all that hung on them."""
+    """What `rmi --platform` removed from an index: manifests, and all that they name."""
 
     gone: tuple[Digest, ...] = ()
     candidates: frozenset[Digest] = frozenset()
@@ -164,7 +164,7 @@ def _empty_all(
 
     results = [_attempt(lambda text=text: empty(text)) for text in texts]  # type: ignore[misc]
     emptied = [found for found in results if isinstance(found, _Emptied)]
-    swept = iter(_sweep(store, [found.candidates for found in emptied]))
+    swept = iter(_delete_unneeded(store, [found.candidates for found in emptied]))
     return [
         Removed((), tuple(dict.fromkeys((*found.gone, *next(swept))))) if isinstance(found, _Emptied) else found
         for found in results
@@ -174,7 +174,7 @@ def _empty_all(
 def _empty(
     store: "Store", found: NamedImage, platforms: tuple[Platform, ...], is_shared: Callable[[Digest], bool]
 ) -> _Emptied:
-    """The index stays as it is, with its digest, so that what it lost can be fetched again.
+    """Remove platforms. The index stays as it is, with its digest, so that they can be fetched again.
 
     `is_shared` says whether another image that has a name needs a digest.
     """
@@ -194,8 +194,8 @@ def _empty(
         for digest in (leaf.entry.digest, *(note.digest for note in leaf.about)):
             members.add(digest)
             candidates |= _graph(store, digest)
-    # As long as the index is here its members are reachable, so the collection cannot take them: they go first.
-    # A reader may meet a manifest that is gone at any time (store/layout.py).
+    # While the index is here its members are reachable, so a collection would keep them: they are removed first.
+    # A reader must expect that a manifest is gone at any time (store/layout.py).
     gone = tuple(leaf.entry.digest for leaf in leaves if store.blob_path(leaf.entry.digest).exists())
     for digest in members:
         store.blob_path(digest).unlink(missing_ok=True)
@@ -209,8 +209,8 @@ def _of_platform(store: "Store", root: Index, platform: Platform, shown: str) ->
     return found
 
 
-def _sweep(store: "Store", graphs: Sequence[Set[Digest]]) -> list[tuple[Digest, ...]]:
-    """Delete what of these graphs nothing needs. Which digests went, each with the last graph that has it."""
+def _delete_unneeded(store: "Store", graphs: Sequence[Set[Digest]]) -> list[tuple[Digest, ...]]:
+    """Delete what is not needed of these graphs. Returns the deleted digests, each with the last graph that has it."""
     from polyarch.store.gc import Keep
 
     candidates = frozenset[Digest]().union(*graphs)
@@ -229,7 +229,7 @@ def _sweep(store: "Store", graphs: Sequence[Set[Digest]]) -> list[tuple[Digest, 
 
 
 def _graph(store: "Store", root: Digest) -> set[Digest]:
-    """All that hangs on a manifest or index, as far as it is here. Read without a lease, or nothing would go."""
+    """All that a manifest or index names and that is here. Read without a lease, or nothing could be deleted."""
     seen: set[Digest] = set()
     pending = [root]
     while pending:

@@ -1,4 +1,4 @@
-"""`system df` and `buildx du`: what takes room in the store, kind by kind and one by one."""
+"""`system df` and `buildx du`: what takes space in the store, by kind and by item."""
 
 import os
 from typing import TYPE_CHECKING, Literal
@@ -24,7 +24,7 @@ _KINDS: "dict[str, Kind]" = {
 
 
 class UsageRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that can be made or fetched again.
+    """An item that can be made or fetched again.
 
     `size` is bytes on disk, `used` Unix time. `in_use`: a command that runs now holds it. `shared`: it is the unpacked
     form of a layer that an image of the store has.
@@ -58,7 +58,7 @@ class Space(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def space(store: "Store") -> Space:
-    """What the store takes, the longest unused first. Raises ConflictError where another command keeps it busy.
+    """What the store takes, the longest unused first. Raises ConflictError if another command keeps it busy.
 
     Cache mounts are measured now, which takes a walk through them; the size of all else is known.
     """

@@ -1,4 +1,4 @@
-"""The indexes of the store by name: which there are, loading one, saving one, letting it go."""
+"""The indexes of the store by name: list, load, save and remove them."""
 
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
@@ -64,7 +64,7 @@ def ls(store: "Store") -> tuple[ListEntry, ...]:
 
 
 def load(store: "Store", name: str | Reference) -> Index:
-    """The index that goes by `text` in the store. Raises NotFoundError, UsageError if that is a single image."""
+    """The index of the store that is named `name`. Raises NotFoundError, UsageError if that is a single image."""
     reference = name_of(name)
     descriptor = store.tagged().get(str(reference))
     if descriptor is None:
@@ -84,20 +84,20 @@ def load(store: "Store", name: str | Reference) -> Index:
 
 
 def editing(store: "Store", name: str | Reference) -> AbstractContextManager[object]:
-    """For `with`, from loading a list to saving it: who edits the same list meanwhile waits, and loses nothing."""
-    # A few files for all lists, so that none has to be cleaned up; that two lists share one costs a moment's waiting.
+    """For `with`, from loading a list to saving it: a second edit of the same list waits, so that none is lost."""
+    # A few files for all lists, so that no file must be cleaned up. Two lists that share one wait for each other.
     return FileLock(store.layout.lock(f"lists-{digests.of(str(name_of(name)).encode())[-1]}"))
 
 
 def save(store: "Store", name: str | Reference, index: Index) -> Descriptor:
-    """Let the name point at this index; what it pointed at before is let go only then."""
+    """Point the name at this index. Only then is the index that it pointed at before released."""
     descriptor = index.descriptor()
     store.write_manifest(descriptor, index.raw, str(name_of(name)))
     return descriptor
 
 
 def rm(store: "Store", names: tuple[str | Reference, ...]) -> tuple[ListEntry, ...]:
-    """Let the lists go; their members stay under names of their own. All are checked before any goes.
+    """Remove the lists; members that have names of their own stay. All are checked before any is removed.
 
     Raises NotFoundError, UsageError.
     """

@@ -1,4 +1,4 @@
-"""Blobs: content by its digest. Each is a file that is whole and right, or absent."""
+"""Blobs: content by its digest. Each is a file that is complete and correct, or absent."""
 
 import contextlib
 import hashlib
@@ -24,7 +24,7 @@ from polyarch.store.temporary import TemporaryDirectory
 
 _CHUNK = 1 << 20
 _WRITE_BACK = 8 << 20
-# What to do about a blob that the disk has spoilt.
+# What to do about a blob that was damaged on disk.
 REPAIR = "`polyarch system fsck --repair` removes it; then pull or build its image again"
 Trace = Callable[[str], None]
 
@@ -108,7 +108,7 @@ class Blobs:
                         continue
 
     def sync(self) -> None:
-        """Make the names of all blobs last; their content does already."""
+        """Make the names of all blobs durable; their content is so already."""
         with disk.explained("write a tag", self.layout.root):
             for algorithm in os.listdir(self.layout.blobs):
                 disk.sync_directory(f"{self.layout.blobs}/{algorithm}")
@@ -121,7 +121,7 @@ class Blobs:
 
 
 class BlobWriter:
-    """A blob in the making, a context manager: without `commit` nothing is left of it."""
+    """An unfinished blob, a context manager: without `commit` nothing is left of it."""
 
     def __init__(self, blobs: Blobs, path: str) -> None:
         self._blobs = blobs

@@ -54,7 +54,7 @@ class Cache:
         self._touched: set[tuple[str, str]] = set()
 
     def get(self, kind: str, key: str) -> bytes | None:
-        """What was remembered, or None. That it was of use is written down when the cache is closed."""
+        """What was remembered, or None. `close` writes down that it was used."""
         key = _encodable(key)
 
         def select(connection: sqlite3.Connection) -> bytes | None:
@@ -87,7 +87,7 @@ class Cache:
         return {line for (lines,) in rows for line in filter(None, lines.split("\n"))}
 
     def add(self, kind: str, key: str, amount: int) -> None:
-        """Add to a number, atomically. Nothing happens where none is remembered: the sum would be wrong."""
+        """Add to a number, atomically. Nothing happens if there is none: the sum would be wrong."""
         self._write(lambda connection: connection.execute(_ADD, (amount, kind, key)))
 
     def delete(self, kind: str, key: str) -> None:
@@ -119,7 +119,7 @@ class Cache:
         return total
 
     def trim(self, size: int) -> None:
-        """Forget what was unused the longest, where all values together have more than `size` bytes."""
+        """Forget what was unused the longest, until all values together have no more than `size` bytes."""
         total = self._run(lambda connection: connection.execute(_TOTAL).fetchone()[0], None) or 0
         if total > size:
             self._write(lambda connection: connection.execute(_TRIM, (size,)))
@@ -131,7 +131,7 @@ class Cache:
             self._discard()
 
     def close(self) -> None:
-        """Write down what was used, and let go. Safe to call twice."""
+        """Write down what was used, and close the connection. Safe to call twice."""
         if self._touched:
             rows, self._touched = sorted(self._touched), set()
             self._write(lambda connection: connection.executemany(_TOUCH, rows))
@@ -159,7 +159,7 @@ class Cache:
                 except sqlite3.DatabaseError as error:
                     code: int | None = getattr(error, "sqlite_errorcode", None)
                     if code is None:
-                        raise  # not sqlite's word but the module's: a mistake of this program
+                        raise  # raised by the module and not by sqlite: a bug of this program
                     # Locked, full or read-only: it is only a cache, so the caller does the work again.
                     if last or code & 0xFF not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
                         return otherwise
@@ -176,7 +176,7 @@ class Cache:
             connection.execute("PRAGMA synchronous = OFF")
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version != _VERSION:
-                # A new file is not emptied: another process may have made its table in this moment.
+                # A new file is not emptied: another process may have created its table in this moment.
                 drop = "DROP TABLE IF EXISTS entries;" if version else ""
                 connection.executescript(f"BEGIN IMMEDIATE; {drop} {_SCHEMA} COMMIT;")
         except BaseException:
@@ -198,5 +198,5 @@ class Cache:
 
 
 def _encodable(key: str) -> str:
-    """The key without surrogate escapes, which come of paths that are not UTF-8 and which sqlite does not take."""
+    """The key without surrogate escapes, which paths that are not UTF-8 have and sqlite refuses."""
     return key if key.isascii() else key.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

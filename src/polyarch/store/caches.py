@@ -15,7 +15,7 @@ from polyarch.store import disk, growth, locks, temporary
 from polyarch.store.growth import Growth
 from polyarch.store.layout import StoreLayout
 
-# As of `--mount=type=cache,sharing=`: side by side, one after the other, or another directory for who comes second.
+# See `--mount=type=cache,sharing=`: at the same time, one after the other, or another directory for the second user.
 Sharing = Literal["shared", "locked", "private"]
 _LOCK = "lock"
 _FILES = "files"
@@ -23,7 +23,7 @@ _IDENTITY = "id"
 _PRIVATE = 1000
 
 _PAUSE = 0.01
-# Calls what it is given until that returns True.
+# Calls its argument until that returns True.
 Wait = Callable[[Callable[[], bool]], None]
 
 
@@ -33,7 +33,7 @@ def _wait(attempt: Callable[[], bool]) -> None:
 
 
 class Caches:
-    """The cache mounts of a store. It owns nothing: who uses one holds it for the length of a `with`."""
+    """The cache mounts of a store. It owns nothing: a user of one holds it for the length of a `with`."""
 
     def __init__(self, layout: StoreLayout, growth: Growth) -> None:
         self._layout = layout
@@ -41,11 +41,11 @@ class Caches:
 
     @contextlib.contextmanager
     def open(self, identity: str, sharing: Sharing, fill: Callable[[str], None], wait: Wait = _wait) -> Iterator[str]:
-        """The directory of the cache `identity`, held so that nobody removes it.
+        """The directory of the cache `identity`, held so that no other process removes it.
 
-        Where there is none yet, `fill` is given an empty directory, which becomes the cache if it returns. Waits for
-        other users as `sharing` says: `wait` calls what it is given until that returns True. Raises PolyarchError where
-        the disk refuses, and what `fill` and `wait` raise.
+        If there is none yet, `fill` is called with an empty directory, which becomes the cache when `fill` returns.
+        Waits for other users as `sharing` says: `wait` calls its argument until that returns True. Raises PolyarchError
+        if the disk refuses, and what `fill` and `wait` raise.
         """
         name = hashlib.sha256(identity.encode()).hexdigest()[:32]
         with contextlib.ExitStack() as held:
@@ -82,7 +82,7 @@ class Caches:
         return growth.size_of(self.location(name), _FILES)
 
     def identity(self, name: str) -> str:
-        """What the Dockerfile calls it: `NAMESPACE/ID@PLATFORM`. Empty for one of an earlier version."""
+        """What the Dockerfile calls it: `NAMESPACE/ID@PLATFORM`. Empty for a cache of an earlier version."""
         try:
             with open(f"{self.location(name)}/{_IDENTITY}", encoding="utf-8", errors="replace") as file:
                 return file.read()
@@ -101,7 +101,7 @@ class Caches:
             os.close(descriptor)
 
     def throw_away(self, name: str, grave: str) -> bool:
-        """Move a cache to the directory `grave`, whose owner removes it; False, and it stays, where a RUN uses it."""
+        """Move a cache to the directory `grave`, whose owner removes it. False if a RUN uses it."""
         path = self.location(name)
         try:
             descriptor = os.open(f"{path}/{_LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -123,13 +123,13 @@ class Caches:
         os.makedirs(self._layout.caches, 0o700, exist_ok=True)
         while number < _PRIVATE:
             directory = self.location(f"{name}-{number}" if number else name)
-            # Not makedirs: it fails where the directory is thrown away while it looks.
+            # Not makedirs: it fails if the directory is removed while it looks.
             with contextlib.suppress(FileExistsError):
                 os.mkdir(directory, 0o700)
             try:
                 lock = os.open(f"{directory}/{_LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             except FileNotFoundError:
-                continue  # thrown away in this moment
+                continue  # removed in this moment
             with contextlib.ExitStack() as opened:
                 opened.callback(os.close, lock)
                 if not _locked(lock, sharing, wait):
@@ -137,7 +137,7 @@ class Caches:
                     continue
                 if not os.path.exists(f"{directory}/{_FILES}"):
                     self._fill(directory, lock, sharing, fill)
-                # Who had to wait may now hold the lock of what has been thrown away.
+                # After waiting, this may be the lock of a directory that was removed.
                 if locks.is_linked(lock, f"{directory}/{_LOCK}"):
                     os.utime(lock)
                     held.push(opened.pop_all())
@@ -147,7 +147,7 @@ class Caches:
     def _fill(self, directory: str, lock: int, sharing: Sharing, fill: Callable[[str], None]) -> None:
         """Make the files. They are filled under another name, because a build may be killed meanwhile."""
         if sharing == "shared":
-            fcntl.flock(lock, fcntl.LOCK_EX)  # which lets go of the other lock first, so two that meet here both pass
+            fcntl.flock(lock, fcntl.LOCK_EX)  # which releases the shared lock first, so two processes both pass
         files = f"{directory}/{_FILES}"
         if locks.is_linked(lock, f"{directory}/{_LOCK}") and not os.path.exists(files):
             with temporary.TemporaryDirectory(self._layout.temporary) as scratch:
@@ -160,14 +160,14 @@ class Caches:
 
 
 def _name(directory: str, identity: str) -> None:
-    """Write down whose cache it is, for people: the directory's name is a digest."""
+    """Write the identity next to the files, for people: the directory's name is a hash."""
     if not os.path.exists(f"{directory}/{_IDENTITY}"):
         with contextlib.suppress(OSError):
             Path(directory, _IDENTITY).write_text(identity, encoding="utf-8", errors="replace")
 
 
 def _locked(lock: int, sharing: Sharing, wait: Wait) -> bool:
-    """Wait for the lock; False where another one has it and a private directory is wanted."""
+    """Wait for the lock; False if another process has it and a private directory is wanted."""
 
     def attempt() -> bool:
         try:

@@ -1,4 +1,4 @@
-"""What the disk can do to a write, and writes that last."""
+"""Failures of writes as errors for people, and writes that survive a power cut."""
 
 import errno
 import os
@@ -27,7 +27,7 @@ def is_full(error: OSError) -> bool:
 
 
 def explain(error: OSError, action: str, path: str) -> PolyarchError:
-    """What a person should know of a failed write."""
+    """The error and the hint for a failed write."""
     if (reason := _FULL.get(error.errno or 0)) is not None:
         return PolyarchError(
             f"cannot {action}: {reason} on the filesystem of {path}",
@@ -63,7 +63,7 @@ def start_writing(descriptor: int, offset: int, size: int) -> None:
 
 
 def sync_filesystem(path: str) -> None:
-    """Make all that was written to the filesystem of `path` last (syncfs(2)). Raises OSError."""
+    """Make durable all that was written to the filesystem of `path` (syncfs(2)). Raises OSError."""
     import ctypes
 
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -75,7 +75,7 @@ def sync_filesystem(path: str) -> None:
 
 
 def sync_directory(path: str) -> None:
-    """Make the names in a directory last."""
+    """Make the names in a directory durable."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -84,7 +84,7 @@ def sync_directory(path: str) -> None:
 
 
 def replace(path: str, data: bytes, beside: str) -> None:
-    """Let the file at `path` have `data`, at once and for good; `beside` is a free name on the same filesystem."""
+    """Replace the file at `path` with `data`, atomically and durably; `beside` is a free name on its filesystem."""
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         try:

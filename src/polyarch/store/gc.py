@@ -1,6 +1,6 @@
-"""Collecting garbage: what no tag, no living process and no policy of the caller needs.
+"""Garbage collection: it removes what no tag, no living process and no policy of the caller needs.
 
-The store is locked while garbage is found, blobs are unlinked and snapshots moved to tmp/; the trees are removed after.
+The store is locked while garbage is found, blobs are unlinked and snapshots moved to tmp/; trees are removed later.
 """
 
 import contextlib
@@ -27,11 +27,11 @@ _DIGEST_LENGTH = 64
 class Keep(msgspec.Struct, frozen=True, kw_only=True):
     """What a collection spares besides tags and leases.
 
-    `digests`: blobs; a manifest among them stands for all that it names. `unnamed`: whether images that are kept
+    `digests`: blobs; a manifest among them covers all that it names. `unnamed`: whether images that are kept
     without a name stay. `snapshots`: keys, None for every snapshot. `caches`: whether cache mounts and copies of
     emulators stay; cache mounts in use always do. `storage`: garbage is removed, longest unused first, only until the
     store takes no more than these bytes. `cache_limit`: likewise, only until all that no image needs takes no more.
-    `only`: no other blob than these is looked at, whatever it is (what a name had that was just removed).
+    `only`: no other blob than these is removed (those of a name that was just removed).
     """
 
     digests: frozenset[Digest] = frozenset()
@@ -44,7 +44,7 @@ class Keep(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def measures_snapshots(self) -> bool:
-        """Whether snapshots and cache mounts matter, and not blobs alone."""
+        """Whether snapshots and cache mounts are looked at, and not blobs alone."""
         return self.snapshots is not None or self.storage is not None or not self.caches
 
 
@@ -66,9 +66,9 @@ class Garbage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reclaimed(msgspec.Struct, frozen=True, kw_only=True):
-    """What went, or would go. `left`: files that only a caller inside their user namespace can remove.
+    """What was removed, or would be. `left`: files that only a caller inside their user namespace can remove.
 
-    `cache` is what remains of what no image needs, in bytes; 0 where snapshots were not looked at.
+    `cache` is how many bytes remain that no image needs; 0 if snapshots were not looked at.
     """
 
     removed: tuple[Garbage, ...]
@@ -78,7 +78,7 @@ class Reclaimed(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def size(self) -> int:
-        """The bytes of all that went."""
+        """The bytes of all that was removed."""
         return sum(item.size for item in self.removed)
 
 
@@ -113,7 +113,7 @@ class GarbageCollector:
     def run(self, keep: Keep | None = None, *, dry_run: bool, timeout: float) -> Reclaimed:
         """Remove garbage. Raises ConflictError when the store is not free within `timeout` seconds.
 
-        Raises CorruptError when a tag's manifest is damaged: what it names cannot be told from garbage then.
+        Raises CorruptError when a tag's manifest is damaged: what it names cannot be told apart from garbage.
         """
         keep = keep or Keep()
         if keep.measures_snapshots:
@@ -154,20 +154,20 @@ class GarbageCollector:
 
     @contextlib.contextmanager
     def _grave(self) -> Iterator[str]:
-        """Where snapshots and cache mounts are moved to, to be removed when the store is no longer locked.
+        """The directory to which snapshots and cache mounts are moved; they are removed when the store is unlocked.
 
-        It is held, so that another command that starts meanwhile does not take the work on itself.
+        It is locked, so that another command that starts meanwhile does not begin to remove them.
         """
         try:
             directory = temporary.TemporaryDirectory(self._layout.temporary)
-        except PolyarchError:  # a full disk takes no directory any more
+        except PolyarchError:  # a full disk has no room for a directory
             yield self._layout.temporary
             return
         with directory as grave:
             yield str(grave)
 
     def _everything(self, keep: Keep, ours: Leased) -> list[Garbage]:
-        """All blobs, and where they matter all snapshots and cache mounts; the store is locked.
+        """All blobs, and for some policies all snapshots and cache mounts; the store is locked.
 
         `ours` is what this process leases.
         """
@@ -219,7 +219,7 @@ class GarbageCollector:
         )
 
     def _emulators(self) -> list[Garbage]:
-        """The copies of emulators. One that is removed while it is registered stays whole for those who use it."""
+        """The copies of emulators. One that is removed while it is registered stays usable for its users."""
         try:
             files = [file for file in os.scandir(self._layout.emulators) if len(file.name) == _DIGEST_LENGTH]
         except FileNotFoundError:
@@ -240,18 +240,18 @@ class GarbageCollector:
         while pending:
             node = pending.pop()
             seen.add(node.digest)
-            # Only a manifest is opened, and one that is damaged stops the collection: what it names is not known.
+            # Only manifests are opened. A damaged one stops the collection: what it names is unknown.
             if node.media_type in KINDS and node.digest not in walked:
                 walked.add(node.digest)
                 try:
                     pending.extend(children(self._manifests.peek(node)))
                 except NotFoundError:
-                    continue  # of an index with some platforms only
+                    continue  # an index of which only some platforms were pulled
         return seen
 
     def _remove(self, item: Garbage, grave: str) -> bool:
-        """Whether it is gone: a cache mount that is in use stays."""
-        # Nothing is made here, not even a directory: it has to work on a full disk.
+        """Remove an item; whether it is gone: a cache mount that is in use stays."""
+        # Nothing is created here, not even a directory: it must work on a full disk.
         if item.kind == "blob":
             with contextlib.suppress(FileNotFoundError):  # another program was faster
                 os.unlink(self._layout.blob(Digest(item.name)))

@@ -1,4 +1,4 @@
-"""How much of the store is only cache, known without looking: a running sum that each command adds to.
+"""An estimate of how much of the store is cache: a running sum that each command adds to.
 
 What can be made or fetched again is cache: unpacked layers, cache mounts, and blobs that no image needs. Its true size
 takes a walk through all manifests, so `store/gc.py` finds it only when this estimate passes the limit, and corrects the
@@ -12,17 +12,17 @@ from polyarch.store import trees
 from polyarch.store.cache import Cache
 
 _KEY = "estimate"
-# Beside a snapshot's `fs` or a cache mount's `files`: the bytes that they take on disk.
+# The file next to a snapshot's `fs` or a cache mount's `files` that says how many bytes they take on disk.
 SIZE = "size"
 # Seconds for which the size of a cache mount that is in use is taken as it was last measured.
 _MOUNT_AGE = 3600
-# The limit where nobody sets one: a tenth of the disk, at most so many bytes.
+# The default limit: a tenth of the disk, at most this many bytes.
 _LARGEST = 20 * 10**9
 _SHARE = 10
 
 
 def default_limit(root: str) -> int:
-    """How many bytes of cache a store at `root` keeps where nobody says so: a tenth of its disk, at most 20 GB."""
+    """The default limit in bytes for the cache of a store at `root`: a tenth of its disk, at most 20 GB."""
     return min(disk_size(root) // _SHARE, _LARGEST)
 
 
@@ -85,12 +85,12 @@ class Growth:
             self._cache.add(_kind(), _KEY, added)
 
     def estimate(self) -> int | None:
-        """The estimate in bytes; None where the cache that holds it was lost, or what was an image may be cache now."""
+        """The estimate in bytes; None if it was lost, or if what was an image may be cache now."""
         raw = self._cache.get(_kind(), _KEY)
         return None if raw is None else int(raw)
 
     def correct(self, size: int) -> None:
-        """Set the estimate to what has been found. The caller holds the store's lock exclusively."""
+        """Set the estimate to what was measured. The caller holds the store's lock exclusively."""
         self._cache.put(_kind(), _KEY, b"%d" % size)
 
     def doubt(self) -> None:
@@ -106,15 +106,15 @@ def _kind() -> str:
 
 
 def size_of(path: str, files: str) -> int:
-    """The bytes that the snapshot or cache mount at `path` takes: remembered, else measured below `files`, and kept."""
+    """The bytes that the snapshot or cache mount at `path` takes, as remembered, else measured below `files`."""
     known = _remembered(path)
     return measured(path, files) if known is None else known
 
 
 def measured(path: str, files: str) -> int:
-    """The bytes that `files` of the snapshot or cache mount at `path` takes now; remembered beside it.
+    """The bytes that `files` of the snapshot or cache mount at `path` takes now; they are remembered.
 
-    Where files of other ids hide from this process, what a process that saw more of them has remembered counts.
+    If some files of other ids cannot be seen, a larger size that another process remembered is returned.
     """
     size, is_whole = trees.measure(f"{path}/{files}")
     if not is_whole and (known := _remembered(path)) is not None and known >= size:
@@ -132,7 +132,7 @@ def _remembered(path: str) -> int | None:
 
 
 def remember(path: str, size: int) -> None:
-    """Write the size of a snapshot or cache mount beside it. Where that cannot be, it is measured again."""
+    """Write down the size of a snapshot or cache mount. If that fails, it is measured again later."""
     try:
         with open(f"{path}/{SIZE}", "w", encoding="ascii") as file:
             file.write(str(size))
@@ -141,7 +141,7 @@ def remember(path: str, size: int) -> None:
 
 
 def _growth_of_mount(path: str) -> int:
-    """How much the cache mount at `path` has grown since it was last measured, which is not done all the time."""
+    """How much the cache mount at `path` has grown since it was last measured; 0 if that was not long ago."""
     try:
         when = os.stat(f"{path}/{SIZE}").st_mtime
         if os.stat(f"{path}/lock").st_mtime - when < _MOUNT_AGE:

@@ -8,57 +8,57 @@ The tree, all of it on one filesystem and the owner's alone (0700):
       blobs/sha256/HEX      manifests, configs, layers
     snapshots/KEY/fs/       unpacked layers; ":" in a key is written "+", because overlay options end at a colon
     snapshots/KEY/boot      in which boot of this machine it was made
-    snapshots/KEY/synced    there once a later command has synced it
+    snapshots/KEY/synced    exists once a later command has synced it
     snapshots/KEY/size      the bytes that fs/ takes on disk
-    snapshots/KEY/about     what it is, in a few words for people; absent where nobody said so
-    caches/NAME/files/      what `RUN --mount=type=cache` keeps; NAME is made of the mount's id
-    caches/NAME/lock        flocked by who uses the files, and by who throws them away
+    snapshots/KEY/about     a short description for people; optional
+    caches/NAME/files/      what `RUN --mount=type=cache` keeps; NAME is a hash of the mount's id
+    caches/NAME/lock        locked with flock by each user of the files, and by the process that removes them
     caches/NAME/id          the mount's id, for people
     caches/NAME/size        the bytes that files/ took on disk when the file was written
     emulators/HEX           a copy of the emulator of this digest, without its variables (sandbox/emulators.py)
-    emulators/known.json    which emulator of this machine has which digest; emulators/lock: flocked by who adds one
-    cache.db, -wal, -shm    what was worked out before (sqlite)
-    tmp/NAME/               what is being written: a directory that its owner holds flocked
+    emulators/known.json    which emulator of this machine has which digest; emulators/lock is held while one is added
+    cache.db, -wal, -shm    results of earlier commands (sqlite; tables.py lists the kinds of rows)
+    tmp/NAME/               unfinished content: a directory that its owner keeps locked with flock
     locks/store, index, snapshots, cache
-    locks/lists-0 … lists-f who edits a multi-platform index (indexes/lists.py)
-    locks/leases/NAME       what a living process needs, a line each; its owner holds it flocked
+    locks/lists-0 … lists-f held while a multi-platform index is edited (indexes/lists.py)
+    locks/leases/NAME       what a living process needs, one line each; its owner keeps the file locked with flock
 
 Names. An entry's `org.opencontainers.image.ref.name` is the whole reference, `docker.io/library/x:1`, and so is its
 `io.containerd.image.name`. Tried with skopeo 1.9: `skopeo inspect oci:ROOT/oci:docker.io/library/x:1` finds it,
-ports included, because only the first colon separates. An entry without a name is an image that has lost, or never
-had, a tag: it is kept until somebody forgets it. Fields and entries of other programs live on through an edit.
+ports included, because only the first colon separates. An entry without a name is an image that has lost its tag or
+never had one: it is kept until it is explicitly removed. Fields and entries of other programs survive every edit.
 
-Writing. A blob is written below tmp/, hashed on the way, its content synced, then renamed. It is whole and right
-or absent, after kill -9 and after a power cut. A rename is made durable (fsync of blobs/) before an index.json that may
-name it is. index.json is written beside, synced, and renamed over the old one. snapshots/ and cache.db are
-not synced: a snapshot counts for nothing in another boot than its own, unless a later command has synced it.
-A cache mount is filled below tmp/ and renamed, then written by whatever runs; nothing of it is synced.
+Writing. A blob is written below tmp/, hashed while it is written, synced, then renamed. After kill -9 and after a power
+cut it is either complete and correct or absent. The rename is made durable (fsync of blobs/) before an index.json that
+may name the blob. index.json is written to a new file, synced, and renamed over the old one. snapshots/ and cache.db
+are not synced: a snapshot is ignored after a reboot, unless a later command has synced it. A cache mount is filled
+below tmp/ and renamed, then RUN steps write to it; none of it is synced.
 
-Locks, taken in this order and never the other way round:
-    store   shared for the moment in which something is found or put in its place, and written to the lease;
-            exclusive while garbage is picked. Nobody holds it across work, so a collection runs beside builds. (Only
-            who finds the disk too full for a line of a lease holds it, shared, until the end.)
+Locks, always taken in this order:
+    store   shared while something is found or put in its place and added to the lease; exclusive while garbage is
+            chosen. No process holds it while it works, so a collection can run during builds. (Exception: a process
+            that finds the disk too full for a line of its lease holds the lock, shared, until it ends.)
     index   exclusive while index.json is read, changed and replaced. Readers need no lock.
-    snapshots, cache    exclusive while a snapshot of another boot, or a broken cache.db, is thrown away.
-    caches/NAME/lock        for the length of a RUN, as its `sharing` says; who waits for it holds none of the others
-All are flock(2): the kernel lets go of them when their process dies. A program that does not know them (skopeo
+    snapshots, cache    exclusive while a snapshot of another boot, or a broken cache.db, is removed.
+    caches/NAME/lock        for the length of a RUN, as its `sharing` says; a process waits for it without other locks
+All are flock(2): the kernel releases them when their process dies. A program that does not know them (skopeo
 writing into oci/) is safe as long as no collection runs between its blobs and its index.json.
 
-What a reader may meet. A tag that moves under it; a blob that it saw and that is gone, if nothing leased it: what it
-opened stays readable. Every method of `Store` that finds a blob, manifest or snapshot leases it until the store is
-closed, and a lease on a manifest holds all that it names. A manifest may be here while layers that it names are not:
-they are fetched when they are needed (`Store.missing` tells which).
+What a reader must expect. A tag can move while it is read. A blob that was seen can be gone, if it was not leased; a
+blob that was opened stays readable. Every method of `Store` that finds a blob, manifest or snapshot leases it until the
+store is closed, and a lease on a manifest covers all that it names. A manifest may be here without the layers that it
+names: they are fetched when they are needed (`Store.missing` lists them).
 
 The limit of the cache. What no image needs (snapshots, cache mounts, other blobs, cache.db) takes no more than a limit.
 A store that has added something checks this when it is closed and its own lease is gone (`growth.py`): cache.db has an
 estimate, and only when that passes the limit is everything summed up and the longest unused removed (`gc.py`).
 
-What may be deleted, at the cost of time only, while no process works on the store: everything but oci/. Files in
-snapshots/ and caches/ may belong to other ids of a user namespace, which only a process inside it can remove.
-What nobody holds in tmp/ and locks/leases/ is garbage; `Store.open` and `gc` remove it. What there belongs to
-other ids of a user namespace is renamed NAME.stuck, and removed by the next command that has entered such a one.
+While no process uses the store, everything but oci/ can be deleted at no cost but time. Files in snapshots/ and caches/
+may belong to other ids of a user namespace, and only a process inside it can remove them. Unlocked entries of tmp/ and
+locks/leases/ are garbage; `Store.open` and `gc` remove them. Those that belong to other ids of a user namespace are
+renamed NAME.stuck, and removed by the next command that has entered one.
 
-Trace points, where a test may step in between (`Store.open(trace=…)`): blob:before-rename, blob:after-rename,
+Trace points, where a test may act (`Store.open(trace=…)`): blob:before-rename, blob:after-rename,
 tag:before-replace, tag:after-replace, snapshot:before-rename, snapshot:after-rename, gc:marked, gc:removed.
 """
 
@@ -102,7 +102,7 @@ class StoreLayout(msgspec.Struct, frozen=True):
 
     @property
     def temporary(self) -> str:
-        """What is being written."""
+        """Unfinished content."""
         return f"{self.root}/tmp"
 
     @property
@@ -130,7 +130,7 @@ class StoreLayout(msgspec.Struct, frozen=True):
         return f"{self.root}/locks/{name}"
 
     def blob(self, digest: Digest) -> str:
-        """The file of a blob. Raises CorruptError for what is no digest, and so no file name either."""
+        """The file of a blob. Raises CorruptError for text that is not a digest, which could name any file."""
         algorithm, _, encoded = digests.parse(digest).partition(":")
         return f"{self.root}/oci/blobs/{algorithm}/{encoded}"
 

@@ -70,7 +70,7 @@ class Lease:
             self._lines.update(new)
 
     def _hold_everything(self) -> None:
-        """Keep all collections off until `close`: a full disk must not stop anyone from reading."""
+        """Prevent all collections until `close`: a full disk must not stop a command that reads."""
         if not self._holds_everything:
             self._lock.__enter__()
             self._holds_everything = True
@@ -91,7 +91,7 @@ class Lease:
                 self._lock.__enter__()
 
     def close(self) -> None:
-        """Let go of everything. Safe to call twice."""
+        """Release everything. Safe to call twice."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             # Absent where the whole store was removed while it was open.

@@ -1,6 +1,6 @@
-"""Locks between processes: flock(2), which the kernel lets go of when the last descriptor of the file is closed.
+"""Locks between processes: flock(2), which the kernel releases when the last descriptor of the file is closed.
 
-Not lockf: that one lets go when *any* descriptor of the file is closed.
+Not lockf, which is released when *any* descriptor of the file is closed.
 """
 
 import fcntl
@@ -41,7 +41,7 @@ class FileLock:
 
 
 class StoreLock:
-    """The lock between all who use a store (shared, `with lock:`) and the one who picks garbage (`exclusive`).
+    """The lock between the users of a store (shared, `with lock:`) and a garbage collection (`exclusive`).
 
     Shared sections of several threads overlap and nest. It owns a descriptor until `close`.
     """
@@ -68,11 +68,11 @@ class StoreLock:
                 fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
     def exclusive(self, timeout: float) -> "Exclusive":
-        """For `with`: alone on the store. Raises ConflictError after `timeout` seconds of waiting."""
+        """For `with`: no other process uses the store. Raises ConflictError after `timeout` seconds of waiting."""
         return Exclusive(self._path, timeout)
 
     def close(self) -> None:
-        """Let go. Safe to call twice."""
+        """Release the lock. Safe to call twice."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
@@ -117,7 +117,7 @@ def held(descriptor: int) -> bool:
 def is_linked(descriptor: int, path: str) -> bool:
     """Whether `path` still is the file behind the descriptor.
 
-    Between making a file and locking it somebody may take it for garbage and remove it.
+    Another process may remove a file as garbage after it was created and before it was locked.
     """
     try:
         there = os.lstat(path)

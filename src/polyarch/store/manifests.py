@@ -23,7 +23,7 @@ class Manifests:
         self._blobs = blobs
 
     def has(self, descriptor: Descriptor) -> bool:
-        """Whether the manifest is here. What it names may be absent: `missing` tells."""
+        """Whether the manifest is here. What it names may be absent: see `missing`."""
         return self._blobs.has(descriptor)
 
     def read(self, descriptor: Descriptor) -> bytes:
@@ -39,11 +39,11 @@ class Manifests:
         return documents.load(self.read(descriptor), descriptor.media_type)
 
     def peek(self, descriptor: Descriptor) -> Manifest | Index:
-        """The same without a lease, for who holds the store exclusively. Raises NotFoundError, CorruptError."""
+        """The same without a lease, while the store is held exclusively. Raises NotFoundError, CorruptError."""
         return documents.load(self._bytes(descriptor), descriptor.media_type)
 
     def write(self, descriptor: Descriptor, raw: bytes) -> None:
-        """Keep a manifest that has this descriptor. Raises CorruptError if it has not, or is none."""
+        """Keep a manifest that has this descriptor. Raises CorruptError if it does not fit, or is not one."""
         verified(raw, descriptor)
         documents.load(raw, descriptor.media_type)
         if self._blobs.has(descriptor) and self._is_whole(descriptor):
@@ -53,7 +53,7 @@ class Manifests:
             writer.keep(descriptor.digest)
 
     def describe(self, digest: Digest) -> Descriptor:
-        """The descriptor of a manifest that is here. Raises NotFoundError if it is absent or no manifest."""
+        """The descriptor of a manifest that is here. Raises NotFoundError if it is absent or not a manifest."""
         document = self.find(digest)
         if document is None:
             raise NotFoundError(f"the store has no image {digest}")
@@ -87,7 +87,7 @@ class Manifests:
     def all(self) -> Iterator[Manifest | Index]:
         """Every manifest and index that is here and whole, tagged or not."""
         for digest, _ in self._blobs.all():
-            with contextlib.suppress(CorruptError):  # `verify` speaks of it
+            with contextlib.suppress(CorruptError):  # `verify` reports it
                 if (document := self.find(digest)) is not None:
                     yield document
 

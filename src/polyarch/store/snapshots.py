@@ -19,7 +19,7 @@ from polyarch.store.temporary import TemporaryDirectory
 
 _KEY = r"[A-Za-z0-9][A-Za-z0-9._:-]{0,199}"
 _FILES = "fs"
-# Beside `fs`: the id of the boot in which the snapshot was made, and what says that it is on the disk since.
+# Files next to `fs`: the id of the boot in which the snapshot was made, and a mark that it has been synced.
 _MADE_IN = "boot"
 _SYNCED = "synced"
 _ABOUT = "about"
@@ -31,8 +31,8 @@ _SETTLED = 60
 class Snapshots:
     """The unpacked layers of a store. A key has the letters of a digest, besides `.`, `_` and `-`.
 
-    Nothing of a snapshot is synced when it is made, because that would cost every RUN. So it is only believed in
-    the boot in which it was made, until `close` of a later command has seen to it that it is on the disk.
+    A snapshot is not synced when it is made, because that would slow down every RUN. So it is only used in the boot
+    in which it was made, until `close` of a later command has synced it.
     """
 
     def __init__(
@@ -67,14 +67,14 @@ class Snapshots:
         return Path(path, _FILES)
 
     def prepare(self, key: str, about: str = "") -> "Preparation":
-        """A snapshot in the making, for `with`: fill its `path`, then `commit`; otherwise it is removed.
+        """An unfinished snapshot, for `with`: fill its `path`, then `commit`; otherwise it is removed.
 
         `about` says in a few words what it is.
         """
         return Preparation(self, key, TemporaryDirectory(self._layout.temporary), about)
 
     def about(self, key: str) -> str:
-        """What was said of the snapshot when it was made; "" for nothing."""
+        """The description that the snapshot was made with; "" for none."""
         try:
             with open(f"{self.location(key)}/{_ABOUT}", encoding="utf-8", errors="replace") as file:
                 return file.read()
@@ -97,7 +97,7 @@ class Snapshots:
         return growth.size_of(self.location(key), _FILES)
 
     def put(self, key: str, made: str, size: int) -> Path:
-        """Let the directory `made`, which holds `size` bytes in `fs`, be the snapshot `key`, unless there is one."""
+        """Make the directory `made`, which holds `size` bytes in `fs`, the snapshot `key`, unless there is one."""
         path = self.location(key)
         with disk.explained("keep a snapshot", self._layout.root):
             with open(f"{made}/{_MADE_IN}", "w", encoding="ascii") as file:
@@ -117,19 +117,19 @@ class Snapshots:
         return Path(path, _FILES)
 
     def location(self, key: str) -> str:
-        """Where the snapshot of this key is kept: a directory that holds `fs`. Raises PolyarchError for no key."""
+        """The directory of the snapshot of this key, which holds `fs`. Raises PolyarchError for a malformed key."""
         if re.fullmatch(_KEY, key) is None:
             raise PolyarchError(f"{key!r} cannot be the key of a snapshot")
         return f"{self._layout.snapshots}/{key.replace(':', '+')}"
 
     def close(self) -> None:
-        """Sync the snapshots that were used, have lain there for a while and never were synced. Safe to call twice."""
+        """Sync the snapshots that were used, are some seconds old and were never synced. Safe to call twice."""
         unsynced, self._unsynced = self._unsynced, set()
         if not unsynced:
             return
         with disk.explained("keep a snapshot", self._layout.root), contextlib.ExitStack() as opened:
             directories: list[int] = []
-            # Opened first: what takes the place of one of them later is not what has been synced.
+            # Opened first: a snapshot that replaces one of them later has not been synced.
             for path in unsynced:
                 with contextlib.suppress(FileNotFoundError):
                     directories.append(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
@@ -140,7 +140,7 @@ class Snapshots:
                     os.close(os.open(_SYNCED, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600, dir_fd=directory))
 
     def _survived(self, path: str) -> bool:
-        """Whether what is in the snapshot was surely written: in this boot, or synced."""
+        """Whether the content was certainly written: the snapshot is of this boot, or was synced."""
         try:
             with open(f"{path}/{_MADE_IN}", encoding="ascii") as file:
                 boot, made = file.read(), os.fstat(file.fileno()).st_mtime
@@ -156,7 +156,7 @@ class Snapshots:
         return is_synced or boot == self._this_boot()
 
     def _drop(self, path: str) -> None:
-        # Only one at a time: the second must not take away what has been made anew since the first.
+        # One process at a time: a second one must not remove what was made again after the first one removed it.
         with FileLock(self._layout.lock("snapshots")):
             if os.path.exists(path) and not self._survived(path):
                 self._discard(path)
@@ -178,7 +178,7 @@ class Snapshots:
 
 
 class Preparation:
-    """A snapshot in the making. `path` is an empty directory to fill; `work` an empty one beside, for overlay."""
+    """An unfinished snapshot. `path` is an empty directory to fill; `work` is an empty directory for overlay."""
 
     def __init__(self, snapshots: Snapshots, key: str, directory: TemporaryDirectory, about: str) -> None:
         self._snapshots = snapshots
@@ -199,7 +199,7 @@ class Preparation:
             raise
 
     def commit(self, size: int | None = None) -> Path:
-        """Keep what is in `path`; where it is now. If another process was first, its snapshot wins.
+        """Keep what is in `path`; returns where it is now. If another process was first, its snapshot is kept.
 
         `size` is what it takes on disk, in bytes; it is measured where the caller does not know it.
         """

@@ -1,4 +1,4 @@
-"""The store: this machine as a place for images. It composes what the other files of this room do."""
+"""The store: this machine as a place for images. It composes the other files of this package."""
 
 import contextlib
 import os
@@ -27,19 +27,19 @@ from polyarch.store.snapshots import Snapshots
 from polyarch.store.tags import Tags
 from polyarch.store.temporary import TemporaryDirectory
 
-# What few commands need is imported where it is used: `images` starts 4 ms sooner.
+# What only some commands need is imported where it is used: `images` starts 4 ms sooner.
 if TYPE_CHECKING:
     from polyarch.store.caches import Caches
     from polyarch.store.maintenance import Maintenance
 
-# As layers/compression.py has it by itself.
+# The same as the default in layers/compression.py.
 LARGEST_LAYER = 100 << 30
 _T = TypeVar("_T")
 _MARKER = b'{"imageLayoutVersion":"1.0.0"}'
 
 
 def _no_trace(point: str) -> None:
-    """Tests step in here."""
+    """Tests replace it."""
 
 
 class Store:
@@ -96,11 +96,11 @@ class Store:
         largest_layer: int = LARGEST_LAYER,
         cache_limit: int | Literal["default"] | None = "default",
     ) -> Self:
-        """The store at `root`, made if it is not there and `create` says so; leftovers of dead processes are removed.
+        """The store at `root`, created if it is absent and `create` is true. Leftovers of dead processes are removed.
 
-        `largest_layer` is how many bytes a layer may unpack to, for those who read one out of this store.
+        `largest_layer` is how many bytes a layer of this store may unpack to.
         `cache_limit` is how many bytes may be taken by what can be made or fetched again (unpacked layers, the build
-        cache, cache mounts). `close` sees to it, where something was added; None for no limit. The default is a tenth
+        cache, cache mounts). `close` enforces it if something was added; None for no limit. The default is a tenth
         of the disk, at most 20 GB.
         Raises NotFoundError without `create`, PolyarchError where the root cannot be written.
         """
@@ -110,7 +110,7 @@ class Store:
                 if not create:
                     raise NotFoundError(f"there is no store at {layout.root}")
                 _create(layout)
-            # The parts that are disposable may have been removed, and this also tells whether the root is writable.
+            # The disposable parts may have been removed. This also shows whether the root is writable.
             for directory in layout.directories():
                 if not os.path.isdir(directory):
                     os.makedirs(directory, 0o700, exist_ok=True)
@@ -176,7 +176,7 @@ class Store:
         return self._manifests.has(descriptor)
 
     def write_manifest(self, descriptor: Descriptor, raw: bytes, name: str | None = None) -> None:
-        """Write a manifest or index, and let `name` point at it. Raises CorruptError."""
+        """Write a manifest or index, and point `name` at it. Raises CorruptError."""
         self._manifests.write(descriptor, raw)
         if name is not None:
             self._tags.set(name, descriptor)
@@ -188,7 +188,7 @@ class Store:
         return self._manifests.load(descriptor)
 
     def peek(self, descriptor: Descriptor) -> Manifest | Index:
-        """As `load`, but without a lease: it may be collected at any time. Raises NotFoundError, CorruptError."""
+        """Like `load`, but without a lease: it may be collected at any time. Raises NotFoundError, CorruptError."""
         return self._manifests.peek(descriptor)
 
     def manifests(self) -> Iterator[Manifest | Index]:
@@ -204,7 +204,7 @@ class Store:
         return sorted(digest for digest, _ in self._blobs.all() if digests.encoded(digest).startswith(prefix))
 
     def tag(self, name: str, descriptor: Descriptor) -> None:
-        """Let `name` point at an image that is here. The one that it pointed at before is kept without the name.
+        """Point `name` at an image that is here. The image that it pointed at before is kept without the name.
 
         Raises NotFoundError if the manifest is not in the store.
         """
@@ -218,14 +218,14 @@ class Store:
         self._tags.assign(images)
 
     def drop(self, names: Iterable[str], digests: Iterable[Digest] = ()) -> Mapping[str, Descriptor]:
-        """`untag` for many names and `forget` for many images at once; what the names pointed at, as far as there."""
+        """`untag` for many names and `forget` for many images at once; what the names pointed at, if they existed."""
         wanted, unwanted = tuple(names), tuple(digests)
         dropped = self._with_room(lambda: self._tags.drop(wanted, unwanted))
         self._growth.doubt()
         return dropped
 
     def untag(self, name: str) -> Descriptor:
-        """Take a name away; what it pointed at, which goes at the next `gc` if nothing else keeps it.
+        """Remove a name; returns what it pointed at. The next `gc` removes that if nothing else keeps it.
 
         Raises NotFoundError.
         """
@@ -246,7 +246,7 @@ class Store:
         return self._tags.entries().unnamed
 
     def forget(self, digest: Digest) -> bool:
-        """No longer keep an image without a name; whether it was kept so."""
+        """Stop keeping an image without a name; whether it was kept so."""
         forgotten = self._with_room(lambda: self._tags.forget(digest))
         self._growth.doubt()
         return forgotten
@@ -269,7 +269,7 @@ class Store:
         return Path(self.layout.blob(digest))
 
     def lease(self) -> Lease:
-        """A lease of its own, for `with`, for what has to outlast this store's methods."""
+        """A separate lease, for `with`."""
         return Lease(self.layout, self._lock)
 
     def temporary(self) -> TemporaryDirectory:
@@ -277,7 +277,7 @@ class Store:
         return TemporaryDirectory(self.layout.temporary)
 
     def close(self, *, tidy: bool = True) -> None:
-        """Let go of everything; what was leased may be collected from now on. Safe to call twice.
+        """Release everything; what was leased may be collected from now on. Safe to call twice.
 
         With `tidy` the cache is brought below its limit, if this store has added to it.
         """
@@ -301,7 +301,7 @@ class Store:
             self.left = self.maintenance.trim(limit)
 
     def _with_room(self, removal: Callable[[], _T]) -> _T:
-        """Do what frees space in the end but writes a little first; on a full disk some cache gives way to it."""
+        """Do a removal, which writes a little before it frees space; on a full disk some cache is removed first."""
         try:
             return removal()
         except PolyarchError as error:

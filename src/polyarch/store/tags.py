@@ -1,4 +1,4 @@
-"""Tags: names in the layout's index.json. Written under a lock and replaced at once; read without one."""
+"""Tags: names in the layout's index.json. It is changed under a lock and replaced atomically; readers need no lock."""
 
 import contextlib
 import os
@@ -37,7 +37,7 @@ Edit = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
 
 
 class Tags:
-    """The names of a store. What it read last it keeps, and reads again only when index.json is another file."""
+    """The names of a store. It reads index.json again only when that is another file than before."""
 
     def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs
@@ -69,7 +69,7 @@ class Tags:
         return descriptor
 
     def set(self, name: str, descriptor: Descriptor) -> None:
-        """Let `name` point at an image. What it pointed at before stays, without that name. Raises NotFoundError."""
+        """Point `name` at an image. What it pointed at before is kept without that name. Raises NotFoundError."""
         self.assign([(name, descriptor)])
 
     def keep(self, descriptor: Descriptor) -> None:
@@ -77,15 +77,15 @@ class Tags:
         self.assign([("", descriptor)])
 
     def assign(self, images: Sequence[tuple[str, Descriptor]]) -> None:
-        """Let each name point at its image, an empty one keep it without a name. index.json is written once.
+        """Point each name at its image; an empty name keeps the image without one. index.json is written once.
 
-        What a name pointed at before stays, without that name. Raises NotFoundError for an image that is not in the
+        What a name pointed at before is kept without that name. Raises NotFoundError for an image that is not in the
         store, and then nothing has changed.
         """
         self._change(lambda entries: _assigned(entries, images), [descriptor for _, descriptor in images])
 
     def remove(self, name: str) -> Descriptor:
-        """Take the name away; what it pointed at. Raises NotFoundError.
+        """Remove the name; returns what it pointed at. Raises NotFoundError.
 
         The image itself goes at the next collection, unless it has another name or is kept without one.
         """
@@ -95,15 +95,15 @@ class Tags:
         return removed
 
     def forget(self, digest: Digest) -> bool:
-        """No longer keep an image without a name; whether it was kept. Its names stay."""
+        """Stop keeping an image without a name; whether it was kept so. Its names stay."""
         before = self.entries().unnamed
         self.drop([], [digest])
         return any(entry.digest == digest for entry in before)
 
     def drop(self, names: Iterable[str], digests: Iterable[Digest] = ()) -> Mapping[str, Descriptor]:
-        """Take these names away, and no longer keep these images without a name. index.json is written once.
+        """Remove these names, and stop keeping these images without a name. index.json is written once.
 
-        What the names pointed at, without those that are not there.
+        Returns what the names pointed at; names that do not exist are left out.
         """
         wanted, unwanted = frozenset(names), frozenset(digests)
         gone: dict[str, Descriptor] = {}
@@ -195,7 +195,7 @@ def _assigned(entries: list[dict[str, Any]], images: Sequence[tuple[str, Descrip
         else:
             before, result[at] = result[at], entry
             nameless.setdefault(before["digest"], _entry(descriptors.parse(before), {}))
-    # An image that has a name is not kept without one besides.
+    # An image that has a name is not also kept without one.
     result = [entry for entry in result if _name(entry) or entry["digest"] not in named]
     there = {entry["digest"] for entry in result}
     return result + [entry for digest, entry in nameless.items() if digest not in there]

@@ -1,4 +1,4 @@
-"""Directories that live as long as their owner: flocked while in use, so what nobody holds is garbage."""
+"""Directories that live as long as their owner: locked with flock while in use, so an unlocked one is garbage."""
 
 import fcntl
 import os
@@ -14,7 +14,7 @@ STUCK = ".stuck"
 
 
 class TemporaryDirectory:
-    """A new directory, flocked. It is removed with all that is in it by `close`, or after the process died by `gc`."""
+    """A new directory, locked with flock. `close` removes it with all that is in it, or `gc` after the process died."""
 
     def __init__(self, parent: str) -> None:
         while True:
@@ -25,7 +25,7 @@ class TemporaryDirectory:
                 descriptor = os.open(path, _DIRECTORY)
             except FileNotFoundError:
                 continue  # taken for garbage before it could be locked
-            # Blocks only while somebody who takes it for garbage removes it.
+            # Blocks only while another process removes it as garbage.
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             if locks.is_linked(descriptor, path):
                 break
@@ -35,7 +35,7 @@ class TemporaryDirectory:
         self._names = 0
 
     def fresh(self) -> str:
-        """A path in the directory that nothing has yet."""
+        """A path in the directory that does not exist yet."""
         self._names += 1  # two threads that meet here are kept apart by the random part
         return f"{self.path}/{self._names}-{os.urandom(4).hex()}"
 
@@ -70,7 +70,7 @@ def reclaim(parent: str, *, stuck: bool = False) -> int:
 
 
 def throw_away(path: str, parent: str) -> str:
-    """Move a directory to where nobody holds it, so that it is garbage for `reclaim`; its new path.
+    """Move a directory to a place where it is not locked, so that `reclaim` removes it; its new path.
 
     Raises FileNotFoundError.
     """
@@ -80,11 +80,11 @@ def throw_away(path: str, parent: str) -> str:
 
 
 def reclaim_one(path: str) -> bool:
-    """Remove the directory at `path` unless somebody holds it; whether this call did."""
+    """Remove the directory at `path` unless it is locked; whether this call did."""
     try:
         descriptor = os.open(path, _DIRECTORY)
     except OSError:
-        return False  # another process was faster, or it is no directory of ours
+        return False  # another process was faster, or it is not one of our directories
     try:
         if not locks.held(descriptor) or not locks.is_linked(descriptor, path):
             return False

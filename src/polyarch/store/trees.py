@@ -1,4 +1,4 @@
-"""Trees of files that somebody else filled: their size, their removal. No symlink is followed."""
+"""Trees of files with any content: their size, their removal. No symlink is followed."""
 
 import errno
 import os
@@ -80,7 +80,7 @@ def _permit(name: str, parent: int | None) -> None:
 
 
 def _empty(directory: int, top: int, depth: int, left: list[str]) -> bool:
-    """Remove what is in the directory; whether something was moved up to `top`, which then has to be gone through."""
+    """Empty the directory; whether something was moved up to `top`, which must then be emptied again."""
     moved = False
     with os.scandir(directory) as entries:
         found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]

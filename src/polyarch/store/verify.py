@@ -1,4 +1,4 @@
-"""Verifying a whole store: every byte of every blob, every name, every reference. What is wrong comes as values."""
+"""Verifying a whole store: every byte of every blob, every name, every reference. Problems are values."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -18,13 +18,13 @@ from polyarch.store.tags import Tags
 _CHUNK = 1 << 20
 
 # corrupt: the bytes have another digest. absent: a tag's graph names a blob that is not here (which a base image
-# whose layers were never needed may do). size: two places disagree on the size of a blob. malformed: no manifest
-# where one is named. stray: a file that is no blob.
+# whose layers were never needed may do). size: two places disagree on the size of a blob. malformed: a blob
+# that should be a manifest is not one. stray: a file that is not a blob.
 Kind = Literal["corrupt", "absent", "size", "malformed", "stray", "index"]
 
 
 class StoreProblem(msgspec.Struct, frozen=True, kw_only=True):
-    """Something wrong: what kind of thing, with which blob or file, in a sentence, and the tags that it touches."""
+    """One problem: its kind, the blob or file, a sentence that describes it, and the tags that are affected."""
 
     kind: Kind
     subject: str
@@ -41,7 +41,7 @@ class StoreVerifier:
         self._tags = tags
 
     def problems(self, progress: Callable[[int], None] | None = None) -> Iterator[StoreProblem]:
-        """Everything that is wrong, as it is found; `progress` is told the bytes of each blob that was read.
+        """Every problem, as it is found; `progress` is called with the size of each blob that was read.
 
         The blobs first, then what each tag reaches.
         """
@@ -59,7 +59,7 @@ class StoreVerifier:
         yield from self._references(corrupt)
 
     def repair(self, problem: StoreProblem) -> bool:
-        """Do away with what is wrong; whether that was possible. See `Maintenance.repair`."""
+        """Remove what is wrong; whether that was possible. See `Maintenance.repair`."""
         if problem.kind == "index":
             self._restore_index()
             return True
@@ -96,7 +96,7 @@ class StoreVerifier:
                 for entry in entries:
                     named = digests.is_digest(f"{algorithm}:{entry.name}")
                     if not named or not entry.is_file(follow_symlinks=False):
-                        yield StoreProblem(kind="stray", subject=entry.path, message=f"{entry.path} is no blob")
+                        yield StoreProblem(kind="stray", subject=entry.path, message=f"{entry.path} is not a blob")
 
     def _references(self, corrupt: set[Digest]) -> Iterator[StoreProblem]:
         try:

@@ -1,4 +1,4 @@
-"""Where an image that is only looked at is read from: nothing that a check fetches is kept."""
+"""Where the images of `check`, `diff` and `drift` are read from. What they fetch is not kept."""
 
 import contextlib
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ class Having(Protocol):
 
 
 class OpenedImage(msgspec.Struct, frozen=True, kw_only=True):
-    """A place to look into, the name in it, and what people call it."""
+    """A place, the name of an image in it, and the name that people use."""
 
     source: Source
     name: str
@@ -43,7 +43,7 @@ class OpenedImage(msgspec.Struct, frozen=True, kw_only=True):
 
 @contextlib.contextmanager
 def opened(text: str, places: Places) -> Iterator[OpenedImage]:
-    """The place of what `text` calls: an image of the store, by name or id, or of a registry; a layout; an archive.
+    """The place of the image `text`: in the store, by name or id; in a registry; in a layout or an archive.
 
     Layouts and archives may be given by their path alone. Raises NotFoundError, UsageError.
     """
@@ -90,7 +90,7 @@ def opened(text: str, places: Places) -> Iterator[OpenedImage]:
 
 
 def condition(source: Source, descriptor: Descriptor) -> Condition:
-    """Whether a blob is there, and of the size that its descriptor says, as far as that is known without reading it."""
+    """Whether a blob exists in the size of its descriptor, as far as that is known without reading it."""
     if isinstance(source, Sized) and (size := source.blob_size(descriptor.digest)) is not None:
         return "whole" if size == descriptor.size else "of another size"
     if isinstance(source, Having):
@@ -101,13 +101,13 @@ def condition(source: Source, descriptor: Descriptor) -> Condition:
 
 
 def _is_like_a_path(text: str) -> bool:
-    """Whether what names nothing here was rather meant as an archive or a layout than as an image."""
+    """Whether a name that is unknown was meant as the path of an archive or a layout."""
     endings = (".tar", ".tgz", ".tzst", ".tar.gz", ".tar.zst", ".tar.xz", ".tar.bz2")
     return text.startswith(("/", "./", "../", "~")) or text.lower().endswith(("/", *endings))
 
 
 def _is_path(text: str) -> bool:
-    """Whether what people type is a layout or an archive that lies here: a name alone is an image's."""
+    """Whether the text is the path of an existing layout or archive; a plain name is an image's."""
     path = Path(text)
     try:
         return (path / "oci-layout").is_file() or (path.is_file() and ("/" in text or ".tar" in text))
