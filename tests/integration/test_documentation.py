@@ -206,6 +206,17 @@ def test_each_guide_begins_with_commands_that_work(on_loopback: Program, tmp_pat
         on_loopback(*words, cwd=tmp_path)
 
 
+def test_the_guide_shows_what_system_df_prints(polyarch: Program) -> None:
+    def labels(text: str) -> list[str]:
+        return [re.sub(r" +", " ", re.sub(r"\d\S*( \(\d+%\))?|/\S+", "N", line)) for line in text.splitlines()]
+
+    page = (_REPOSITORY / "docs/guides/disk.md").read_text()
+    shown = page.partition("$ polyarch system df\n")[2].partition("```")[0]
+    assert labels(shown) == labels(polyarch("system", "df").stdout)
+    types = [row[0] for row in _rows("docs/guides/disk.md", "What is in the store")]
+    assert [label.partition(" N")[0] for label in labels(shown)[1:7]] == types[1:7]
+
+
 def _first_block(page: Path) -> str:
     return next(iter(re.findall(r"^```\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)))
 
