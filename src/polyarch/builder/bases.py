@@ -1,7 +1,7 @@
-"""What FROM and `--from` name: the store first, then its registry; only manifests and configs are read.
+"""The images that FROM and `--from` name: in the store, else in their registry. Only manifests and configs are read.
 
-The layers stay where they are until something needs them: the source remembers their repositories, so that a push
-can mount them and a RUN can fetch them.
+The layers stay in the registry until something needs them. The source remembers their repositories, so that a push can
+mount them and a RUN can fetch them.
 """
 
 import contextlib
@@ -35,8 +35,8 @@ _TOGETHER = 4
 class Bases:
     """Resolves names for one build, each name and platform once. It owns nothing; the store keeps what it reads.
 
-    `pull` asks the registry even for what the store has. `layouts` are places for names that are no references
-    (a named context `oci-layout://…`), each with the name inside.
+    With `pull`, the registry is asked even for images that the store has. `layouts` are the sources of names that are
+    not references (a named context `oci-layout://…`), each with the name inside the layout.
     """
 
     def __init__(
@@ -59,21 +59,21 @@ class Bases:
         self._found: dict[tuple[str, Platform], Base] = {}
 
     def image(self, name: str, platform: Platform) -> Base:
-        """As of `plan.options.Resolver`."""
+        """Implements `plan.options.Resolver`."""
         key = (name, platform)
         if key not in self._found:
             self._found[key] = self._resolve(name, platform)
         return self._found[key]
 
-    def foresee(self, like: Platform, others: Sequence[Platform]) -> None:
-        """Ask for `others` what was asked for `like`, several at a time: mostly they will need the same bases.
+    def prefetch(self, like: Platform, others: Sequence[Platform]) -> None:
+        """Resolve for `others` the names that were resolved for `like`, in parallel: mostly they need the same bases.
 
-        What fails will fail again for who needs it, and is told then. No thread is left.
+        Errors are ignored: a name that is needed fails again, and is reported then. All threads have ended on return.
         """
         known = list(self._found)
         pairs = [(name, other) for name, platform in known if platform == like for other in others]
-        with WorkerPool(_TOGETHER) as crew:
-            crew.map(self._try, [pair for pair in pairs if pair not in self._found])
+        with WorkerPool(_TOGETHER) as pool:
+            pool.map(self._try, [pair for pair in pairs if pair not in self._found])
 
     def _try(self, pair: tuple[str, Platform]) -> None:
         with contextlib.suppress(PolyarchError):
@@ -108,7 +108,7 @@ class Bases:
         return Base(document.digest, config, f"{name}@{root.digest}", warning)
 
     def _foreign(self, name: str, platform: Platform, offered: str) -> str:
-        """The warning where nothing fits. Raises UnsupportedError unless foreign bases were allowed."""
+        """The warning if no image fits. Raises UnsupportedError unless foreign bases are allowed."""
         message = f"the base image {name} is not for {platform}: it has {offered}"
         if not self._allow_foreign:
             raise UnsupportedError(
@@ -133,14 +133,14 @@ class Bases:
         return self._source, root
 
     def _import(self, source: Source, descriptor: Descriptor, name: str) -> None:
-        """Bring an image from a layout into the store: its files may be gone when its layers are needed."""
+        """Copy an image from a layout into the store: the layout may be gone when the layers are needed."""
         copier.copy(source, descriptor.digest, self._store, (), CopyOptions(called=name))
 
 
 def open_layouts(named: Mapping[str, tuple[Path, str]]) -> dict[str, tuple[Source, str]]:
-    """The OCI layouts among the named contexts, to be read from."""
+    """Open the OCI layouts among the named contexts."""
     if not named:
         return {}
     from polyarch.transfer.layout import Directory, LayoutSource
 
-    return {word: (LayoutSource(Directory(path)), tag) for word, (path, tag) in named.items()}
+    return {name: (LayoutSource(Directory(path)), tag) for name, (path, tag) in named.items()}

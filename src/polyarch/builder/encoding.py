@@ -1,4 +1,4 @@
-"""Values as bytes, whatever bytes their texts came from: a Dockerfile and a file's name need not be UTF-8."""
+"""Values as bytes, even if their texts are not UTF-8, as in a Dockerfile or the name of a file."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from polyarch.oci import text
 
 
 def to_json(value: Any) -> bytes:
-    """`value` as JSON to be hashed, in which any two texts differ."""
+    """`value` as JSON to be hashed: different texts stay different."""
     try:
         return msgspec.json.encode(value)
     except UnicodeEncodeError:
@@ -19,7 +19,7 @@ def to_json(value: Any) -> bytes:
 
 
 def to_msgpack(value: Any) -> bytes:
-    """`value` as MessagePack to be remembered, with replacement characters for what is not UTF-8."""
+    """`value` as MessagePack to be stored, with replacement characters for bytes that are not UTF-8."""
     try:
         return msgspec.msgpack.encode(value)
     except UnicodeEncodeError:

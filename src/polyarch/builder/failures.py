@@ -1,4 +1,4 @@
-"""Which platforms of a build have failed, and whether the others go on."""
+"""Which platforms of a build failed, and whether the build goes on with the others."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from polyarch.oci.platform import Platform
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
-    """A platform that could not be built, and why."""
+    """A platform that could not be built, with the error."""
 
     platform: Platform
     message: str
@@ -33,7 +33,7 @@ class FailurePolicy:
 
     @contextmanager
     def of(self, platform: Platform) -> Iterator[None]:
-        """Work on one platform. Its PolyarchError is noted, if the build keeps going, and raised otherwise."""
+        """A context for work on one platform. Its PolyarchError is recorded if the build keeps going, else raised."""
         try:
             yield
         except PolyarchError as error:
@@ -43,20 +43,24 @@ class FailurePolicy:
             message = error.message.removeprefix(f"[{platform}] ")
             self.failures.append(Failure(platform=platform, message=message, hint=error.hint or ""))
 
-    def settle(self, survivors: Sequence[str], *, last: bool = True) -> None:
-        """Raise where the build ends here: nothing is left, or, with all done, something failed and all was wanted.
+    def raise_if_done(self, survivors: Sequence[Platform], *, last: bool = True) -> None:
+        """Raise if no platform survived, or if a platform failed, all work is done and partial results are not allowed.
 
-        The error of a single platform is its own; of several, one that names each.
+        `last` is whether all work is done. A build for one platform raises its error, another one raises an error that
+        names each failed platform.
         """
         if self._first is None or (survivors and (self._partial or not last)):
             return
         if self._platforms == 1:
             raise self._first
         count = f"{len(self.failures)} of {self._platforms} platforms failed, and nothing was tagged"
-        whys = [f"{failure.platform}: {failure.message}" for failure in self.failures]
-        done = f"{', '.join(survivors)} {'is' if len(survivors) == 1 else 'are'} done and in the cache; " * bool(
-            survivors
+        reasons = [f"{failure.platform}: {failure.message}" for failure in self.failures]
+        done = (
+            f"{', '.join(map(str, survivors))} {'is' if len(survivors) == 1 else 'are'} done and in the cache; "
+            * bool(survivors)
         )
         hints = list(dict.fromkeys(failure.hint for failure in self.failures if failure.hint))
-        wish = "--partial tags what works" if survivors else ""
-        raise BuildError("\n".join([count, *whys]), "; ".join(filter(None, [*hints, done + wish]))) from self._first
+        advice = "--partial tags what works" if survivors else ""
+        raise BuildError(
+            "\n".join([count, *reasons]), "; ".join(filter(None, [*hints, done + advice]))
+        ) from self._first

@@ -110,7 +110,7 @@ class _Build:
         self._source = workspace.source
         self._emit = workspace.emit
         self._graph = BuildGraph()
-        self._survive = FailurePolicy(request.on_failure, len(request.platforms))
+        self._failures = FailurePolicy(request.on_failure, len(request.platforms))
         epoch = request.plan.epoch
         self._created = assemble.timestamp(request.created if epoch is None else epoch)
         settings = StepSettings(
@@ -198,7 +198,7 @@ class _Build:
         if seen.violation:
             raise BuildError(seen.violation, _VIOLATION_HINT)
         survivors = self._verified(solved, told)
-        self._survive.settle([str(one.platform) for one, _ in survivors])
+        self._failures.raise_if_done([plan.platform for plan, _ in survivors])
         blobs = any(output.kind not in ("local", "tar") for output in request.export.outputs)
         assembler = Assembler(
             self._store,
@@ -225,7 +225,7 @@ class _Build:
             sent=tuple(sent),
             outputs=request.export.outputs,
             warnings=warnings,
-            failures=tuple(self._survive.failures),
+            failures=tuple(self._failures.failures),
         )
 
     def _plans(self, dockerfile: Dockerfile) -> list[Plan]:
@@ -239,7 +239,7 @@ class _Build:
         )
         plans = []
         for platform in self._request.platforms:
-            with self._survive.of(platform):
+            with self._failures.of(platform):
                 made = plan(
                     dockerfile, self._request.plan_for(platform, self._workspace.ignore), platform, bases, self._graph
                 )
@@ -247,8 +247,8 @@ class _Build:
                     self._emit(progress.Warned(warning))
                 plans.append(made)
                 if len(plans) == 1:
-                    bases.foresee(platform, self._request.platforms[1:])
-        self._survive.settle([str(one.platform) for one in plans], last=False)
+                    bases.prefetch(platform, self._request.platforms[1:])
+        self._failures.raise_if_done([plan.platform for plan in plans], last=False)
         return plans
 
     def _solve(self, plans: list[Plan]) -> list[tuple[Plan, tuple[Layer, ...]]]:
@@ -264,10 +264,10 @@ class _Build:
                 self._performer,
                 recorder,
                 workers=max(self._request.host.workers, len(plans)),
-                keep_going=self._survive.keeps_going,
+                keep_going=self._failures.keeps_going,
             )
         except solve.FailedError as failed:
-            if not self._survive.keeps_going:
+            if not self._failures.keeps_going:
                 raise self._located(*next(iter(failed.errors.items()))) from failed
             results, errors = cast(Mapping[VertexId, Result], failed.results), failed.errors
         finally:
@@ -275,7 +275,7 @@ class _Build:
             self._remember(targets, plans, recorder)
         solved: list[tuple[Plan, tuple[Layer, ...]]] = []
         for one in plans:
-            with self._survive.of(one.platform):
+            with self._failures.of(one.platform):
                 needed = self._graph.reach(one.layers)
                 failure = next(((key, error) for key, error in errors.items() if key in needed), None)
                 if failure is not None:
@@ -333,7 +333,7 @@ class _Build:
         verifier = PlatformVerifier(self._store, self._source, self._performer.filesystems, mode)
         good: list[tuple[Plan, tuple[Layer, ...]]] = []
         for one, stack in solved:
-            with self._survive.of(one.platform):
+            with self._failures.of(one.platform):
                 told += verifier.verify(one, stack)
                 good.append((one, stack))
         return good
@@ -344,7 +344,7 @@ class _Build:
         if isinstance(error, DockerfileError) or not label.lines[0]:
             return error
         shown = self._dockerfile.error(error.message, *self._lines_of(error, label.lines[0]), Location(*label.lines))
-        where = f"[{', '.join(label.platforms)}] " if label.platforms else ""
+        where = f"[{', '.join(map(str, label.platforms))}] " if label.platforms else ""
         return BuildError(f"{where}{shown.message}", error.hint)
 
     def _lines_of(self, error: PolyarchError, before: int) -> list[Location]:

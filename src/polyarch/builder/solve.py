@@ -1,10 +1,10 @@
-"""The solver: every distinct piece of work once, as little of it as possible, in parallel.
+"""The solver: does every distinct piece of work once, as little as possible, in parallel.
 
-It knows vertices only by their ids; what they are, how they are found in a cache and how they are done is the
-performer's. The order is: keys for everything, bottom up; then, top down from the targets, what the cache has is
-taken and what it has not becomes pending, so the inputs of a cached vertex are never looked at; then the pending
-vertices run on a thread pool. Until that last step there is one thread, because the performer may have to enter
-a user namespace, which the kernel refuses to a process with more (EINVAL, user_namespaces(7)).
+It knows vertices by their ids only. What they are, how they are found in a cache and how they are done is up to the
+performer. First every vertex gets a key, inputs first. Then, from the targets down, a vertex is loaded from the cache
+or becomes pending; the inputs of a cached vertex are not loaded. Then the pending vertices run on a thread pool. Until
+that step there is one thread, because the performer may have to enter a user namespace, which the kernel refuses to a
+process with several (EINVAL, user_namespaces(7)).
 """
 
 from __future__ import annotations
@@ -25,40 +25,40 @@ if TYPE_CHECKING:
 Key = TypeVar("Key", bound=str)
 Viewed = TypeVar("Viewed", bound=str, contravariant=True)
 Result = TypeVar("Result")
-# Leaves one's place among those at work to another, and takes a place again at the end.
+# Frees the worker's place for other work, and takes a place again at the end.
 Outside = Callable[[], "AbstractContextManager[None]"]
 
 
 class Performer(Protocol[Key, Result]):
-    """What the solver asks; `Key` is the id of a vertex."""
+    """Does the work for the solver; `Key` is the id of a vertex."""
 
     def inputs(self, vertex: Key) -> Iterable[Key]:
         """The vertices whose results `vertex` needs."""
 
     def joins(self, vertex: Key) -> bool:
-        """Whether the result is only those of its inputs together: no work, and nothing that anybody is told of."""
+        """Whether the result only joins those of the inputs: there is no work, and nothing is reported."""
 
     def cache_key(self, vertex: Key, inputs: Mapping[Key, str]) -> str:
-        """What finds the result of `vertex` in a later run; equal keys are done once in this one, too."""
+        """The key of the result of `vertex` in the cache. Vertices with equal keys are also done once in this build."""
 
     def load(self, vertex: Key, cache_key: str) -> Result | None:
-        """The result that the cache has, if it is still whole."""
+        """The result from the cache; None if there is none or a part of it is gone."""
 
     def prepare(self, pending: Iterable[Key]) -> None:
-        """Called once, before any thread starts, with what will be performed, be it nothing."""
+        """Called once, before any thread starts, with the vertices that will be performed, even if there are none."""
 
     def perform(self, vertex: Key, cache_key: str, inputs: Mapping[Key, Result], outside: Outside) -> Result:
-        """Do the work. Called from several threads. What only waits does so in `with outside():`.
+        """Do the work. Called from several threads. Waiting is done in `with outside():`.
 
         Raises CancelledError after `cancel`.
         """
 
     def cancel(self) -> None:
-        """Make running performs end soon. Called from any thread, perhaps more than once."""
+        """Make running `perform` calls end soon. Called from any thread, perhaps more than once."""
 
 
 class FailedError(Exception):
-    """The vertices that failed, with their errors, and all that was done."""
+    """The vertices that failed, with their errors, and the results of the others."""
 
     def __init__(self, errors: dict[str, PolyarchError], results: Mapping[Any, object]) -> None:
         super().__init__(f"{len(errors)} vertices failed")
@@ -67,7 +67,7 @@ class FailedError(Exception):
 
 
 class Observer(Protocol[Viewed]):
-    """Who is told what happens, from any thread."""
+    """Gets reports of what happens, from any thread."""
 
     def started(self, vertex: Viewed) -> None: ...
     def waiting(self, vertex: Viewed, *, begins: bool) -> None: ...
@@ -82,10 +82,10 @@ def solve(
     workers: int = 2,
     keep_going: bool = False,
 ) -> dict[Key, Result]:
-    """The results of the targets, and of all that had to be known for them.
+    """The results of the targets, and of every vertex that was needed for them.
 
-    Raises FailedError with the first failure, after the rest was cancelled; with `keep_going`, after everything that
-    does not depend on a failure was done.
+    Raises FailedError with the first failure, after the other work was cancelled. With `keep_going`, it is raised after
+    everything that does not depend on a failure is done.
     """
     seen = examine(targets, performer, observer, keep_going=keep_going)
     results, pending, errors = seen.results, seen.pending, seen.errors
@@ -102,9 +102,9 @@ def solve(
 
 
 class Examined(Generic[Key, Result]):
-    """What is known before anything is done: keys, the results that the cache has, and what is left to do.
+    """What is known before anything is done: keys, results from the cache, and pending vertices.
 
-    `order` has every vertex, inputs first; `errors` those that cannot even have a key.
+    `order` has every vertex, inputs first. `errors` has those whose key cannot be computed.
     """
 
     def __init__(self, order: list[Key]) -> None:
@@ -118,16 +118,16 @@ class Examined(Generic[Key, Result]):
 def examine(
     targets: Iterable[Key], performer: Performer[Key, Result], observer: Observer[Key], *, keep_going: bool = False
 ) -> Examined[Key, Result]:
-    """Work out the keys of all that the targets need, and ask the cache. Nothing is performed.
+    """Compute the keys of everything that the targets need, and look into the cache. Nothing is performed.
 
-    Raises FailedError with the first vertex that can have no key, unless `keep_going`.
+    Raises FailedError with the first vertex whose key cannot be computed, unless `keep_going`.
     """
     wanted = list(targets)
     seen: Examined[Key, Result] = Examined(topological(wanted, performer.inputs))
     for vertex in seen.order:
         needed = {key: seen.keys[key] for key in performer.inputs(vertex) if key in seen.keys}
         if any(key not in needed for key in performer.inputs(vertex)):
-            continue  # what it needs has no key, so neither has it
+            continue  # an input has no key, so this vertex has none
         try:
             seen.keys[vertex] = performer.cache_key(vertex, needed)
         except PolyarchError as error:
@@ -152,7 +152,7 @@ def examine(
 
 
 def _join(seen: Examined[Key, Result], performer: Performer[Key, Result]) -> None:
-    """Settle those of the pending that only join results which are there."""
+    """Do the pending vertices that only join existing results."""
     pending: list[Key] = []
     for vertex in seen.pending:
         needed = tuple(performer.inputs(vertex)) if performer.joins(vertex) else ()
@@ -181,7 +181,7 @@ def topological(targets: list[Key], inputs: Callable[[Key], Iterable[Key]]) -> l
 
 
 class _Places(Generic[Result]):
-    """The places at work. `news` are the futures that are done, and None when a place is left."""
+    """The places for workers. `news` gets each future that is done, and None when a place becomes free."""
 
     def __init__(self, free: Semaphore, news: SimpleQueue[Future[Result] | None]) -> None:
         self.free = free
@@ -189,7 +189,7 @@ class _Places(Generic[Result]):
 
 
 class _Run(Generic[Key, Result]):
-    """The pending part of one solve; the thread pool is its own, and has ended when `run` returns."""
+    """The pending part of one solve. It owns the thread pool, which has ended when `run` returns."""
 
     def __init__(
         self,
@@ -209,15 +209,15 @@ class _Run(Generic[Key, Result]):
         self._errors: dict[str, PolyarchError] = {}
         self._firsts: dict[str, Key] = {}
         self._twins: dict[Key, Key] = {}
-        # What has begun and was not collected: whether its work is done.
+        # Vertices that began and were not collected yet: whether their work is done.
         self._begun: dict[Key, bool] = {}
-        # How many results each vertex still needs, who needs each, and what needs none any more.
+        # How many results each vertex still needs, which vertices need each, and which need none any more.
         self._missing: dict[Key, int] = {}
         self._dependants: dict[Key, list[Key]] = {}
         self._ready: deque[Key] = deque()
 
     def run(self, workers: int) -> dict[str, PolyarchError]:
-        """The errors of those that failed; the results are where the solve has them."""
+        """Do the work and return errors by vertex. Results are added to those of the solve."""
         from concurrent.futures import ThreadPoolExecutor
         from queue import SimpleQueue
         from threading import Semaphore
@@ -226,7 +226,7 @@ class _Run(Generic[Key, Result]):
             self._wait_for_inputs(vertex)
         places: _Places[Result] = _Places(Semaphore(workers), SimpleQueue())
         running: dict[Future[Result], Key] = {}
-        # A thread is made only where none is idle: there are as many as places, and one for each that waits outside.
+        # The pool makes a thread only if none is idle: one for each place, and one for each vertex that waits outside.
         pool = ThreadPoolExecutor(len(self._pending), thread_name_prefix="solve")
         try:
             while True:
@@ -250,15 +250,15 @@ class _Run(Generic[Key, Result]):
             raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-            # An interrupt leaves some that nobody collected.
+            # After an interrupt some are not collected.
             for vertex, whole in self._begun.items():
                 self._observer.finished(vertex, canceled=not whole)
         return self._errors
 
     def _wait_for_inputs(self, vertex: Key) -> None:
-        """Note what a vertex waits for, and that it does."""
+        """Record which results a vertex waits for."""
         needs = {key for key in self._performer.inputs(vertex) if key not in self._results}
-        # Vertices with one cache key are one piece of work: the first does it, the others wait for its result.
+        # Vertices with the same cache key are one piece of work: the first does it, the others wait for its result.
         first = self._firsts.setdefault(self._keys[vertex], vertex)
         if first != vertex:
             self._twins[vertex] = first
@@ -295,12 +295,12 @@ class _Run(Generic[Key, Result]):
             self._begun[vertex] = False
             self._observer.started(vertex)
             if vertex in self._twins:
-                made = self._results[self._twins[vertex]]
+                result = self._results[self._twins[vertex]]
             else:
                 inputs = {key: self._results[key] for key in self._performer.inputs(vertex)}
-                made = self._performer.perform(vertex, self._keys[vertex], inputs, outside)
+                result = self._performer.perform(vertex, self._keys[vertex], inputs, outside)
             self._begun[vertex] = True
-            return made
+            return result
         finally:
             places.free.release()
 
@@ -314,18 +314,18 @@ class _Run(Generic[Key, Result]):
             return
         if not isinstance(error, PolyarchError):
             raise error
-        # What the cancelling itself breaks is no news: the first failure is the one to report.
+        # Errors that cancelling causes are not reported: the first failure is the cause.
         if self._errors and not self._keep_going:
             self._observer.finished(vertex, canceled=True)
             return
         self._observer.finished(vertex, error=error.message)
-        # What needs it is never ready.
+        # Vertices that need it never become ready.
         self._errors[vertex] = error
         if not self._keep_going:
             self._performer.cancel()
 
     def _release(self, vertex: Key) -> None:
-        """Those for whom `vertex` was the last that they waited for are ready."""
+        """Make those vertices ready for which `vertex` was the last missing result."""
         for key in self._dependants.pop(vertex, ()):
             self._missing[key] -= 1
             if not self._missing[key]:

@@ -1,7 +1,7 @@
-"""The quick part of `check`, for what a build has made: binaries of another architecture in its new layers.
+"""The quick part of `check` for new layers of a build: binaries of another architecture.
 
-Bases are not read: they were checked when they were made, or can be. What was found of a stack of layers is remembered,
-so a build of which everything was cached pays for one look into the cache.
+Bases are not read: they can be checked on their own. The findings of a stack of layers are remembered, so a cached
+build costs one lookup.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ Mode = Literal["error", "warn"]
 
 _GOOD = b"good"
 _SHOWN = 3
-# What a part of an image can tell: whether its command is there is a question to the whole.
+# The rules that work on a part of an image. Whether its command exists can be seen in the whole image only.
 _RULES = ("foreign-binary", "command-foreign", "command-crlf")
 
 
@@ -53,7 +53,7 @@ _VERDICTS: "Table[str, tuple[Finding, ...]]" = Table(tables.VERDICT, _encode, _d
 
 
 class PlatformVerifier:
-    """Looks at the results of one build. It owns nothing."""
+    """Checks the results of one build. It owns nothing."""
 
     def __init__(self, store: "Store", source: "ReadThroughSource", filesystems: Filesystems, mode: Mode) -> None:
         self._store = store
@@ -62,26 +62,26 @@ class PlatformVerifier:
         self._mode = mode
 
     def verify(self, plan: Plan, stack: Sequence[Layer]) -> tuple[progress.Warned, ...]:
-        """What is wrong in the new layers of one platform's stack, as warnings.
+        """The findings in the new layers of one platform's stack, as warnings.
 
-        Raises BuildError, in the mode "error", where what the image starts is for another platform.
+        In the mode "error", raises BuildError if the program that the image starts is for another platform.
         """
-        said: list[progress.Warned] = []
+        warnings: list[progress.Warned] = []
         for group in self._findings(plan, stack):
             message = _message(plan.platform, group)
             if group.first.rule == "command-foreign" and self._mode == "error":
-                step = f"\nbrought by {group.first.step}" if group.first.step else ""
+                step = f"\nadded by {group.first.step}" if group.first.step else ""
                 raise BuildError(
                     f"{message}{step}",
                     "build it for its platform: a compiler in a $BUILDPLATFORM stage must be told $TARGETARCH; "
                     "--verify-platforms=warn only warns",
                 )
-            said.append(progress.Warned(message, _detail(group)))
-        return tuple(said)
+            warnings.append(progress.Warned(message, _detail(group)))
+        return tuple(warnings)
 
     def _findings(self, plan: Plan, stack: Sequence[Layer]) -> "tuple[Group, ...]":
         lines = [line.created_by for line in plan.history if not line.empty_layer]
-        # A base's layers have no time: it is the base's own affair when they were made.
+        # The layers of a base have no time in this build.
         new = [(layer, step) for layer, step in zip(stack, lines, strict=True) if layer.created]
         if not new:
             return ()
@@ -101,12 +101,12 @@ class PlatformVerifier:
         from polyarch.images.check import command, foreign
         from polyarch.images.check.view import Known, View
 
-        # Mostly there are no binaries, and then no listing is made of what may be hundreds of thousands of files.
+        # Mostly there are no binaries, and then no listing of perhaps hundreds of thousands of files is made.
         learner = Learner(self._source, self._store)
         directories = {layer.key: _of_directory(self._filesystems, layer) for layer, _ in new if layer.is_bare}
         blobs = [layer.as_blob() for layer, _ in new if layer.blob is not None]
         facts = [*(facts for _, facts in directories.values()), *map(learner.facts, blobs)]
-        if not any(one.binaries for one in facts):
+        if not any(layer.binaries for layer in facts):
             return ()
         known = []
         for layer, step in new:
@@ -119,7 +119,7 @@ class PlatformVerifier:
         try:
             view = View(plan.platform, plan.config, known)
         except (CorruptError, ConflictError):
-            return ()  # hard links into a base: the part says nothing without the whole
+            return ()  # hard links into a base, which is not read
         found = [*command.findings(view), *foreign.findings(view)]
         commands = {finding.path for finding in found if finding.rule == "command-foreign"}
         return tuple(
@@ -130,14 +130,14 @@ class PlatformVerifier:
 
 
 def _of_directory(filesystems: Filesystems, layer: Layer) -> "tuple[Listing, Facts]":
-    """Listing and facts of a layer that is a directory: its files are read where they are."""
+    """Listing and facts of an unpacked layer. Its files are read in place."""
     from polyarch.contents.facts import FactsCollector, interests
     from polyarch.layers.content import open_content
     from polyarch.layers.listing import Listing, listed
 
     collector = FactsCollector()
     entries = []
-    # A directory has no offsets; facts are told apart by the numbers of their entries.
+    # A directory has no offsets; entries are identified by their number instead.
     for number, (entry, content) in enumerate(filesystems.items(layer)):
         numbered = listed(entry, number)
         entries.append(numbered)
@@ -164,4 +164,4 @@ def _message(platform: Platform, group: "Group") -> str:
 
 
 def _detail(group: "Group") -> str:
-    return f"brought by {group.first.step}" if group.first.step else ""
+    return f"added by {group.first.step}" if group.first.step else ""

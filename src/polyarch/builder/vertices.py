@@ -1,12 +1,12 @@
-"""The values that a plan is made of: each vertex is one piece of work, named by what it is.
+"""The values of a plan: each vertex is one piece of work.
 
-A vertex's **identity** is its value: equal vertices are the same work in this run, whichever platforms asked for
-it. Its inputs are the ids of other vertices, so comparing and hashing never descend. The **cache key**, which finds
-the result again in a later run, is computed by the performer, as late as possible. Stage names, Dockerfile lines
-and labels for people stand beside the vertex (`VertexLabel`) and are part of neither.
+The **identity** of a vertex is its value: equal vertices are the same work in this build, for whichever platforms. Its
+inputs are ids of other vertices, so comparing and hashing never descend. The **cache key**, which finds the result in
+a later build, is computed by the performer, as late as possible. Names and Dockerfile lines are beside the vertex
+(`VertexLabel`), and part of neither.
 
-What a stage's file system is, says a `Stacked`: the file system below, and one more vertex with layers. So a stage of
-thousands of steps has thousands of vertices of one size, and none that lists all below it. `NOTHING` is scratch.
+The file system of a stage is a `Stacked`: the file system below, and one more vertex with layers. So a stage of
+thousands of steps has thousands of vertices of the same size, and none lists everything below it. `NOTHING` is scratch.
 """
 
 from collections.abc import Iterable
@@ -31,20 +31,20 @@ class ImageLayers(msgspec.Struct, frozen=True, tag=True):
 
 
 class Context(msgspec.Struct, frozen=True, tag=True):
-    """The files of a build context of this machine; `name` is empty for the main one."""
+    """The files of a build context; `name` is empty for the main one."""
 
     name: str
 
 
 class Stacked(msgspec.Struct, frozen=True, tag=True):
-    """A stage's file system: what lies `below`, and on top the layers that the vertex `layers` gives."""
+    """A stage's file system: the file system `below`, and on top the layers of the vertex `layers`."""
 
     below: VertexId
     layers: VertexId
 
 
 class Inline(msgspec.Struct, frozen=True, tag=True):
-    """Files whose content stands in the Dockerfile (heredocs): (name, content)."""
+    """Files whose content is in the Dockerfile (heredocs): (name, content)."""
 
     files: tuple[tuple[str, str], ...]
     epoch: int | None = None
@@ -69,9 +69,9 @@ class Git(msgspec.Struct, frozen=True, tag=True):
 
 
 class CopyPart(msgspec.Struct, frozen=True, kw_only=True):
-    """One source of a COPY or ADD: a path or pattern in the files of `source`, which is no layer but a `Stacked`.
+    """One source of a COPY or ADD: a path or pattern in the files of `source`. A stage as a source is a `Stacked`.
 
-    A fetched file and a heredoc are named exactly (`pattern` false); anything else may have wildcards.
+    `pattern` is whether the path may have wildcards: those of fetched files and heredocs have none.
     """
 
     source: VertexId
@@ -83,10 +83,10 @@ class CopyPart(msgspec.Struct, frozen=True, kw_only=True):
 class CopyFiles(msgspec.Struct, frozen=True, tag="Copy", kw_only=True):
     """COPY or ADD: files from its parts into a new layer.
 
-    `base` is the file system that the destination is resolved in, empty for `--link` and on scratch: then the
-    layer is the same for every platform. `destination` is absolute, a directory where it ends in a slash.
-    `owner` and `mode` are as written, expanded; `accounts` is the file system whose etc/passwd knows the names in
-    `owner`, empty where it has none.
+    `base` is the file system that the destination is resolved in. It is empty for `--link` and on scratch: then the
+    layer is the same for every platform. `destination` is absolute, and a directory if it ends in a slash. `owner` and
+    `mode` are as written, with variables expanded. `accounts` is the file system whose etc/passwd has the names in
+    `owner`, empty if there are no names.
     """
 
     base: VertexId
@@ -101,7 +101,7 @@ class CopyFiles(msgspec.Struct, frozen=True, tag="Copy", kw_only=True):
 
 
 class MakeDirectory(msgspec.Struct, frozen=True, tag=True, kw_only=True):
-    """WORKDIR: a directory that is there afterwards. `owner` is what USER says."""
+    """WORKDIR: a directory that is made if it is missing. `owner` is the current USER."""
 
     base: VertexId
     path: str
@@ -110,7 +110,7 @@ class MakeDirectory(msgspec.Struct, frozen=True, tag=True, kw_only=True):
 
 
 class RunMount(msgspec.Struct, frozen=True, kw_only=True):
-    """One `RUN --mount`, everything resolved. `source` is the file system or the context that it comes from."""
+    """One `RUN --mount` with resolved names. `source` is the file system or context that it shows."""
 
     kind: Literal["bind", "cache", "tmpfs", "secret", "ssh"]
     target: str
@@ -128,7 +128,7 @@ class RunMount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunCommand(msgspec.Struct, frozen=True, tag="Run", kw_only=True):
-    """A process in a file system; what it changes is the new layer."""
+    """A process in a file system. Its changes are the new layer."""
 
     base: VertexId
     platform: Platform
@@ -148,10 +148,10 @@ Vertex = ImageLayers | Context | Stacked | Inline | Http | Git | CopyFiles | Mak
 
 
 class VertexLabel(msgspec.Struct, frozen=True):
-    """What people are told of a vertex: a name, the platforms that asked for it, the lines where it stands."""
+    """How a vertex is shown: a name, the platforms that need it, and its first and last line."""
 
     name: str
-    platforms: tuple[str, ...] = ()
+    platforms: tuple[Platform, ...] = ()
     lines: tuple[int, int] = (0, 0)
 
 
@@ -180,7 +180,7 @@ def inputs(vertex: Vertex) -> tuple[VertexId, ...]:
             needed = [vertex.below, vertex.layers]
         case _:
             return ()
-    return tuple(dict.fromkeys(one for one in needed if one))
+    return tuple(dict.fromkeys(key for key in needed if key))
 
 
 class BuildGraph:
@@ -189,7 +189,7 @@ class BuildGraph:
     def __init__(self) -> None:
         self.vertices: dict[VertexId, Vertex] = {}
         self.labels: dict[VertexId, VertexLabel] = {}
-        # Those whose results of earlier runs are not wanted (--no-cache-filter).
+        # Vertices whose cached results must not be used (--no-cache-filter).
         self.uncached: set[VertexId] = set()
 
     def reach(self, targets: Iterable[VertexId]) -> set[VertexId]:
@@ -204,7 +204,7 @@ class BuildGraph:
         return found
 
     def layers(self, *stages: VertexId) -> tuple[VertexId, ...]:
-        """The vertices whose layers a stage's file system has, lowest first; of several stages, in no order."""
+        """The vertices whose layers are in a stage's file system, lowest first; for several stages in no order."""
         found: list[VertexId] = []
         seen: set[VertexId] = set()
         for stage in stages:
@@ -223,12 +223,14 @@ class BuildGraph:
         self.vertices.setdefault(key, stacked)
         return key
 
-    def add(self, vertex: Vertex, name: str, platform: str = "", lines: tuple[int, int] = (0, 0)) -> VertexId:
-        """The id of `vertex`, which is added where it is not there yet; its label learns of the platform."""
+    def add(
+        self, vertex: Vertex, name: str, platform: Platform | None = None, lines: tuple[int, int] = (0, 0)
+    ) -> VertexId:
+        """Add `vertex` unless it exists, and `platform` to its label. Returns its id."""
         key = identity(vertex)
         known = self.labels.get(key)
         platforms = known.platforms if known else ()
-        if platform and platform not in platforms:
+        if platform is not None and platform not in platforms:
             platforms += (platform,)
         self.vertices.setdefault(key, vertex)
         self.labels[key] = VertexLabel(known.name if known else name, platforms, known.lines if known else lines)

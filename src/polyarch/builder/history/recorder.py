@@ -72,7 +72,7 @@ class Recorder:
             self._begun[vertex] = time.monotonic()
         if not isinstance(self._graph.vertices[vertex], _SILENT):
             label = self._graph.labels[vertex]
-            self._emit(progress.Started(vertex, label.name, label.platforms))
+            self._emit(progress.Started(vertex, label.name, tuple(map(str, label.platforms))))
 
     def waiting(self, vertex: VertexId, *, begins: bool) -> None:
         """Implements `solve.Observer`."""
@@ -144,7 +144,7 @@ def step(
     return StepRecord(
         id=vertex,
         name=label.name,
-        platforms=label.platforms,
+        platforms=tuple(map(str, label.platforms)),
         kind=record.kind(graph, vertex),
         cached=cached,
         done=done,

@@ -1,4 +1,4 @@
-"""The instructions that change only the image's config: each a function from state to state, and no vertex."""
+"""The instructions that change only the image's config. Each is a function from state to state, without a vertex."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +15,7 @@ from polyarch.errors import UsageError
 
 
 def default_shell(state: StageState) -> tuple[str, ...]:
-    """The words before a command in shell form."""
+    """The arguments before a command in shell form."""
     return tuple(state.config.run.get("Shell") or ("/bin/sh", "-c"))
 
 
@@ -43,7 +43,7 @@ def cmd(state: StageState, instruction: syntax.Cmd) -> StageState:
 
 
 def entrypoint(state: StageState, instruction: syntax.Entrypoint) -> StageState:
-    """ENTRYPOINT. It resets a CMD that this stage did not set itself, because that was meant for another."""
+    """ENTRYPOINT. It resets a CMD that is not of this stage, because that was for another entrypoint."""
     argv = command_line(state, instruction)
     state = state.configured(Entrypoint=list(argv) or None)
     if not state.cmd_set:
@@ -52,7 +52,7 @@ def entrypoint(state: StageState, instruction: syntax.Entrypoint) -> StageState:
 
 
 def command_line(state: StageState, instruction: syntax.Cmd | syntax.Entrypoint) -> tuple[str, ...]:
-    """The argument vector that a CMD or ENTRYPOINT puts into the config."""
+    """The argument vector of a CMD or ENTRYPOINT for the config."""
     if instruction.form == "exec":
         return instruction.arguments
     return (*default_shell(state), " ".join(instruction.arguments))
@@ -91,9 +91,9 @@ def shell(state: StageState, instruction: syntax.Shell) -> StageState:
 
 
 def healthcheck(state: StageState, instruction: Healthcheck) -> StageState:
-    """HEALTHCHECK. Docker's config has durations in nanoseconds and leaves out what is zero.
+    """HEALTHCHECK. Docker's config has durations in nanoseconds, and no fields that are zero.
 
-    Its line of history is what `%q` makes of that part of the config, the number of retries a character.
+    Its history entry is what Go's `%q` prints for that part of the config: the number of retries is a character.
     """
     fields = {
         "Test": list(instruction.test),
@@ -104,17 +104,17 @@ def healthcheck(state: StageState, instruction: Healthcheck) -> StageState:
         "Retries": instruction.retries,
     }
     times = (instruction.interval, instruction.timeout, instruction.start_period, instruction.start_interval)
-    words = (
+    fields_as_text = (
         gostrings.quoted_list(instruction.test),
         *(gostrings.quoted(gostrings.duration(time)) for time in times),
         gostrings.quoted_character(instruction.retries),
     )
     state = state.configured(Healthcheck={key: value for key, value in fields.items() if value})
-    return state.recorded(f"HEALTHCHECK &{{{' '.join(words)}}}")
+    return state.recorded(f"HEALTHCHECK &{{{' '.join(fields_as_text)}}}")
 
 
 def onbuild(state: StageState, instruction: syntax.Onbuild) -> StageState:
-    """ONBUILD: kept in the config for the builds that start from this image. It has no line of history."""
+    """ONBUILD: kept in the config for builds from this image. It has no history entry."""
     return state.configured(OnBuild=[*(state.config.run.get("OnBuild") or ()), instruction.trigger])
 
 
@@ -141,5 +141,5 @@ _RULES: dict[type[Instruction], Callable[[StageState, Any], StageState]] = {
 
 
 def configure(state: StageState, instruction: Instruction) -> StageState:
-    """The state after any instruction of this file."""
+    """The state after an instruction of this file."""
     return _RULES[type(instruction)](state, instruction)

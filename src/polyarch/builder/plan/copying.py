@@ -1,4 +1,4 @@
-"""COPY and ADD: where each source comes from, and the one vertex that makes the layer."""
+"""COPY and ADD: the source of each part, and the vertex that makes the layer."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ from polyarch.oci.urls import redact
 
 
 class Copying(msgspec.Struct, frozen=True, kw_only=True):
-    """What planning a COPY needs of the planner: `add` puts a vertex into the graph, `stack` lays it on a stage."""
+    """What planning a COPY needs from the planner: `add` adds a vertex to the graph, `stack` puts it on a stage."""
 
     add: Callable[[Vertex, str], VertexId]
     stack: Callable[[VertexId, VertexId], VertexId]
@@ -24,7 +24,7 @@ class Copying(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def copy(state: StageState, instruction: syntax.Copy, source: VertexId | None, tools: Copying, name: str) -> StageState:
-    """COPY; `source` is what `--from` names, None for the main build context."""
+    """COPY. `source` is the vertex that `--from` names, None for the main build context."""
     for path in instruction.sources:
         if remote.is_http(path):
             raise UsageError("source can't be a URL for COPY", "ADD fetches URLs")
@@ -50,8 +50,8 @@ def add(state: StageState, instruction: syntax.Add, tools: Copying, name: str) -
 def _part(path: str, instruction: syntax.Add, tools: Copying) -> CopyPart:
     repository = remote.git(path)
     if repository is not None:
-        said, wanted = repository.keep_git_directory, instruction.keep_git_dir
-        if said is not None and wanted is not None and said != wanted:
+        in_url, in_flag = repository.keep_git_directory, instruction.keep_git_dir
+        if in_url is not None and in_flag is not None and in_url != in_flag:
             raise UsageError("inconsistent keep-git-dir configuration")
         if repository.checksum and instruction.checksum and repository.checksum != instruction.checksum:
             raise UsageError(f"checksum mismatch {repository.checksum!r} != {instruction.checksum!r}")
@@ -59,7 +59,7 @@ def _part(path: str, instruction: syntax.Add, tools: Copying) -> CopyPart:
             url=repository.url,
             ref=repository.wanted(instruction.checksum),
             subdirectory=repository.subdirectory,
-            keep_git_directory=bool(said or wanted),
+            keep_git_directory=bool(in_url or in_flag),
             checksum=repository.checksum or instruction.checksum,
             submodules=repository.submodules,
         )
@@ -91,12 +91,12 @@ def _finish(
     text += "".join(f" {path}" for path in instruction.sources)
     text += "".join(f" <<{file.name}" for file in instruction.files)
     parts += tuple(_inline(file, tools) for file in instruction.files)
-    # Bad patterns are found here, where it is known on which line they stand.
+    # Bad patterns are found here, where the line of the instruction is known.
     ignorefile.patterns(exclude)
     for part in parts:
         if part.pattern:
             glob.check(part.path)
-    # BuildKit ignores --link together with --chmod, and makes an ordinary copy of it.
+    # BuildKit ignores --link together with --chmod, and makes an ordinary copy.
     link = instruction.link and not instruction.chmod
     named = any(part and not part.isdigit() for part in instruction.chown.split(":", 1))
     if named and not state.layers:

@@ -1,4 +1,4 @@
-"""How Go prints values: image histories hold its `%q` and `%v`, and tools compare them as text."""
+"""How Go prints values. Image histories contain its `%q` and `%v`, and tools compare them as text."""
 
 _ESCAPES = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v"}
 

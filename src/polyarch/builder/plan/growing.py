@@ -1,7 +1,7 @@
-"""Collections that are values, and yet grow at the cost of what is added: a stage may have thousands of lines.
+"""Immutable collections that grow at the cost of what is added: a stage may have thousands of instructions.
 
-The newest of a line of values owns the contents. An older one that is asked again, because two stages begin from it,
-makes a copy first. Not safe for several threads.
+The newest of several derived values owns the contents. An older one that is used again, because two stages begin from
+it, makes a copy first. Not safe for several threads.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,18 +12,18 @@ _ABSENT = object()
 
 
 class SharedMap(Mapping[str, T]):
-    """A mapping in order of insertion; `updated` gives another one, and leaves this as it is."""
+    """A mapping in order of insertion; `updated` returns another one and does not change this."""
 
     __slots__ = ("_entries", "_newer", "_undo")
 
     def __init__(self, entries: Mapping[str, T] | Iterable[tuple[str, T]] = ()) -> None:
         self._entries: dict[str, T] | None = dict(entries)
         self._newer: SharedMap[T] | None = None
-        # What makes this one of the newer one: the former values, `_ABSENT` for what was not there.
+        # How to get this mapping from the newer one: former values, `_ABSENT` for new keys.
         self._undo: Mapping[str, object] = {}
 
     def updated(self, changes: Mapping[str, T]) -> "SharedMap[T]":
-        """The table with these entries set; those that it has keep their places."""
+        """The mapping with these entries set; existing keys keep their order."""
         newer: SharedMap[T] = SharedMap()
         entries = newer._entries = self._own()
         self._undo = {key: entries.get(key, _ABSENT) for key in changes}
@@ -32,7 +32,7 @@ class SharedMap(Mapping[str, T]):
         return newer
 
     def _own(self) -> dict[str, T]:
-        """The entries, brought here if a newer table has them."""
+        """The entries, copied from the newer mapping if that owns them."""
         if self._entries is not None:
             return self._entries
         steps: list[SharedMap[T]] = []
@@ -66,7 +66,7 @@ class SharedMap(Mapping[str, T]):
 
 
 class SharedList(Generic[T]):
-    """A sequence to whose end more is added; `added` gives another one, and leaves this as it is."""
+    """A sequence that grows at its end; `added` returns another one and does not change this."""
 
     __slots__ = ("_count", "_entries")
 
@@ -75,7 +75,7 @@ class SharedList(Generic[T]):
         self._count = len(self._entries)
 
     def added(self, entry: T) -> "SharedList[T]":
-        """The sequence with `entry` behind it."""
+        """The sequence with `entry` at its end."""
         longer: SharedList[T] = SharedList()
         longer._entries = self._entries if len(self._entries) == self._count else self._entries[: self._count]
         longer._entries.append(entry)

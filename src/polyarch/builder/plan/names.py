@@ -1,4 +1,4 @@
-"""Named build contexts: which one stands for a name of a FROM, a `--from`, a mount or a stage."""
+"""Named build contexts: which one replaces the name of a FROM, a `--from`, a mount or a stage."""
 
 from collections.abc import Iterable
 
@@ -8,7 +8,7 @@ from polyarch.errors import UsageError
 from polyarch.oci import reference as references
 from polyarch.oci.platform import Platform
 
-# What stays itself, whatever contexts there are.
+# Names that no context replaces.
 _OWN = frozenset({"scratch", "context"})
 
 
@@ -23,13 +23,13 @@ class ContextName(msgspec.Struct, frozen=True):
 
 
 class Contexts:
-    """The names of the contexts that were given, as they are looked up: `alpine:latest` is `alpine`."""
+    """Finds build contexts by name. `alpine:latest` and `alpine` are the same name."""
 
     def __init__(self, names: Iterable[ContextName]) -> None:
         self._names = {(familiar(name.name), name.platform): name for name in names}
 
     def find(self, name: str, platform: Platform) -> ContextName | None:
-        """The context for `name`, as it was given: one for the platform first, as BuildKit looks them up."""
+        """The context for `name`. As in BuildKit, one for the platform is preferred. None for no context."""
         if name.lower() in _OWN:
             return None
         plain = familiar(name)
@@ -37,7 +37,7 @@ class Contexts:
 
 
 def familiar(name: str) -> str:
-    """The short form of an image's name; a name that is none of an image stays as it is."""
+    """The short form of an image's name. A text that is not a reference stays as it is."""
     try:
         return references.parse(name).familiar().removesuffix(":latest")
     except UsageError:

@@ -1,4 +1,4 @@
-"""What a plan depends on beside the Dockerfile's text, and the one question that it asks of the outside."""
+"""The inputs of a plan besides the Dockerfile: options, and the resolver of base images."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -37,7 +37,7 @@ class PlanOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Base(msgspec.Struct, frozen=True):
-    """An image that a stage begins with: its manifest's digest, its config, and how it is named for people."""
+    """An image that a stage starts from: its manifest's digest, its config, and its name for messages."""
 
     manifest: Digest
     config: ImageConfig
@@ -46,12 +46,12 @@ class Base(msgspec.Struct, frozen=True):
 
 
 class Resolver(Protocol):
-    """What finds the config of an image: the only thing that planning asks of the outside."""
+    """Finds the config of an image. Planning needs no other input or output."""
 
     def image(self, name: str, platform: Platform) -> Base:
-        """The image that `name` means for `platform`.
+        """The image `name` for `platform`.
 
-        Raises NotFoundError, or UnsupportedError that lists the platforms which it has.
+        Raises NotFoundError, or UnsupportedError with the platforms that the image has.
         """
 
 

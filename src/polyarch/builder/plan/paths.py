@@ -1,20 +1,20 @@
-"""Paths inside an image: how WORKDIR and destinations join, as BuildKit's util/system does it for Linux."""
+"""Paths inside an image: WORKDIR and destinations are joined as in BuildKit's util/system for Linux."""
 
 import posixpath
 
 
 def workdir(current: str, path: str) -> str:
-    """What WORKDIR `path` puts into the config: an absolute path as it is written, a relative one joined, cleaned."""
+    """The WorkingDir of the config after WORKDIR `path`: an absolute path as written, a relative one joined."""
     return path if path.startswith("/") else below(current, path)
 
 
 def below(current: str, path: str) -> str:
-    """The absolute, clean path that `path` means in the directory `current`."""
+    """`path` relative to the directory `current`, as an absolute and clean path."""
     return clean(posixpath.join(current or "/", path))
 
 
 def destination(current: str, path: str) -> str:
-    """An absolute, clean destination; a slash (or `/.`) at its end stays, because it says "a directory"."""
+    """An absolute, clean destination. A slash (or `/.`) at its end stays a slash, because it means a directory."""
     if path in ("", "."):
         path = "./"
     joined = below(current, path)
@@ -24,7 +24,7 @@ def destination(current: str, path: str) -> str:
 
 
 def clean(path: str) -> str:
-    """`path` as an absolute one without `.`, `..` and doubled slashes: no way leads above the root."""
+    """`path` as an absolute path without `.`, `..` and double slashes. It never leads above the root."""
     normal = posixpath.normpath("/" + path)
-    # POSIX gives a meaning of its own to two leading slashes, and normpath keeps them.
+    # In POSIX two leading slashes have a meaning of their own, so normpath keeps them.
     return "/" + normal.lstrip("/")

@@ -1,7 +1,7 @@
-"""From a Dockerfile's stages to one platform's vertices and image config.
+"""From the stages of a Dockerfile to the vertices and the image config of one platform.
 
-Stages are planned when something needs them, each once; a stage sees only those before it. The only question asked
-of the outside is what an image's config is (`Resolver`).
+A stage is planned when something needs it, once. It sees only the stages before it. The only outside information is
+the config of base images (`Resolver`).
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -33,17 +33,16 @@ from polyarch.oci import reference as references
 from polyarch.oci.config import History, ImageConfig
 from polyarch.oci.platform import Platform
 
-# Arguments that steer the builder and never reach a process.
+# Arguments for the builder, which no process gets.
 _NOT_ENVIRONMENT = frozenset({"BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"})
-# A Dockerfile with more findings was written by a program, which meant no other name.
+# No suggestions for more findings than this: such a Dockerfile was written by a program, not mistyped.
 _SEARCHES = 100
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """One platform's image: its layer vertices, lowest first, and its config, whose diff ids are not known yet.
+    """One platform's image: its layer vertices, lowest first, and its config without diff ids.
 
-    `history` has an entry for each line of the image's history; those of this build have no `created`. `findings`
-    are those of the build checks that only a plan knows.
+    Entries of `history` that this build adds have no `created`. `findings` are those of build checks that need a plan.
     """
 
     platform: Platform
@@ -67,7 +66,7 @@ def plan(
 def check(
     dockerfile: Dockerfile, options: PlanOptions, platform: Platform, resolver: Resolver
 ) -> tuple[LintFinding, ...]:
-    """What only a plan can find wrong, in the target stage, or in all of them where none is named.
+    """The findings that need a plan, in the target stage, or in all stages if no target is given.
 
     Raises as `plan` does.
     """
@@ -122,7 +121,7 @@ class _Planner:
         )
 
     def _check_name(self, stage: Stage) -> None:
-        """A FROM that names nothing is wrong in a stage that is not built, too."""
+        """Check the name in FROM, which must be valid even in a stage that is not built."""
         source = stage.from_
         try:
             name = self._expand_global(source.image, "base name")
@@ -136,7 +135,7 @@ class _Planner:
             raise self._located(error, source) from error
 
     def _check_content(self, state: StageState) -> None:
-        """Nothing is labelled with a platform that its content does not have."""
+        """Check that the content of the image is for the platform in its config."""
         if not state.layers or platforms.serves(state.platform, self._platform):
             return
         message = f"the target stage is for {state.platform}, but the image is built for {self._platform}"
@@ -152,11 +151,11 @@ class _Planner:
     # ── stages
 
     def _stage(self, stage: Stage) -> StageState:
-        """The stage, planned, and before it the stages that it needs: thousands may stand on each other."""
+        """The planned stage. Iterative: stages may be nested thousands deep."""
         pending = [stage]
         while pending:
             last = pending[-1]
-            missing = [one for one in self._needs(last) if one.index not in self._planned]
+            missing = [needed for needed in self._needs(last) if needed.index not in self._planned]
             if missing and last.index not in self._planned:
                 pending += reversed(missing)
                 continue
@@ -166,7 +165,7 @@ class _Planner:
         return self._planned[stage.index]
 
     def _needs(self, stage: Stage) -> list[Stage]:
-        """The earlier stages that a stage names. What is wrong with a name is told when its line is planned."""
+        """The earlier stages that a stage names. Bad names are ignored here, and reported when planned."""
         if stage.name and self._contexts.find(stage.name, self._platform) is not None:
             return []
         found: list[Stage | None] = []
@@ -177,7 +176,7 @@ class _Planner:
                     found.append(self._named(instruction.from_, stage, index=True))
                 elif isinstance(instruction, running_syntax.Run):
                     found += [self._named(name, stage, index=False) for name in instruction.mount_sources]
-        return [one for one in found if one is not None]
+        return [needed for needed in found if needed is not None]
 
     def _named(self, name: str, stage: Stage, *, index: bool) -> Stage | None:
         """The earlier stage that `--from=name` or `from=name` means in `stage`."""
@@ -219,20 +218,20 @@ class _Planner:
         return f"[{where}] {'ONBUILD ' if triggered else ''}{text}"
 
     def _located(self, error: PolyarchError, instruction: Instruction) -> PolyarchError:
-        """The same error with the lines that it is about."""
+        """The same error with the lines of the instruction."""
         if "\n" in error.message:
             return error
         return self._dockerfile.error(error.message, instruction.location, hint=error.hint)
 
     def _begin(self, stage: Stage) -> StageState:
-        """What FROM gives a stage to start with."""
+        """The state of a stage after FROM."""
         source = stage.from_
         name = self._expand_global(source.image, "base name")
         parent = self._stages.base(name, stage)
         if parent is not None:
             # The stage's own --platform is ignored, as BuildKit does: the files are those of the parent.
             state = self._stage(parent)
-            # The parent's arguments are known here too, but not instead of its variables.
+            # The parent's arguments are visible here, too, but its variables take precedence.
             env = state.env.updated(state.table("Env")) if state.arguments else state.env
             return msgspec.structs.replace(state, cmd_set=False, env=env)
         platform = self._platform_of(source.platform) if source.platform else self._platform
@@ -292,16 +291,16 @@ class _Planner:
             self._images[name] = (
                 scratch(self._platform)
                 if name == "scratch" and key is None
-                else self._taken_for_image(name, stage, instruction)
+                else self._image_or_no_stage(name, stage, instruction)
             )
         return self._images[name].layers
 
-    def _taken_for_image(self, name: str, stage: Stage, instruction: Instruction) -> StageState:
-        """The image `name`. That there is none is said together with the stages, one of which may have been meant."""
+    def _image_or_no_stage(self, name: str, stage: Stage, instruction: Instruction) -> StageState:
+        """The image `name`. If there is none, the error lists the earlier stages, because one of them may be meant."""
         try:
             return self._from_outside(name, self._platform, instruction)
         except PolyarchError as error:
-            earlier = [one.name for one in self._stages.stages[: stage.index] if one.name]
+            earlier = [named.name for named in self._stages.stages[: stage.index] if named.name]
             if not earlier or any(character in name for character in "/:@.") or isinstance(error, DockerfileError):
                 raise
             there = f"the stages before it are {', '.join(earlier)}"
@@ -348,7 +347,7 @@ class _Planner:
         return Copying(add=add, stack=self._graph.stack, epoch=self._options.epoch)
 
     def _near(self, env: Mapping[str, str]) -> Mapping[str, str]:
-        """The names among which another is sought for one that is not set: each search looks at all of them."""
+        """The names to suggest for a variable that is not set. Each search looks at all of them."""
         return env if len(self._findings) < _SEARCHES else {}
 
     def _ignored_sources(self, instruction: Instruction) -> Iterable[LintFinding]:
@@ -368,7 +367,7 @@ class _Planner:
 
     def _declare(self, state: StageState, instruction: stages_syntax.Arg) -> StageState:
         """ARG: a build argument, else the default given here, else what is set globally (the automatic ones too)."""
-        env, arguments, said = state.env, state.arguments, []
+        env, arguments, words_of_history = state.env, state.arguments, []
         for key, default in instruction.pairs:
             value = self._options.arguments.get(key)
             if value is None and default is not None:
@@ -380,17 +379,17 @@ class _Planner:
             if value is not None and key not in _NOT_ENVIRONMENT:
                 env = env.updated({key: value})
             arguments = arguments.updated({key: value or ""})
-            said.append(key if value is None else f"{key}={value}")
-        state = state.recorded(f"ARG {' '.join(said)}")
+            words_of_history.append(key if value is None else f"{key}={value}")
+        state = state.recorded(f"ARG {' '.join(words_of_history)}")
         return msgspec.structs.replace(state, env=env, arguments=arguments)
 
     def _add(self, vertex: Vertex, name: str, instruction: Instruction) -> VertexId:
         lines = (instruction.location.first, instruction.location.last)
-        return self._graph.add(vertex, name, str(self._platform), lines)
+        return self._graph.add(vertex, name, self._platform, lines)
 
 
 def _is_step(instruction: Instruction) -> bool:
-    """Whether an instruction makes a layer, and so counts among a stage's steps."""
+    """Whether an instruction makes a layer, and is counted as a step."""
     return isinstance(
         instruction, running_syntax.Run | copying_syntax.Copy | copying_syntax.Add | config_syntax.Workdir
     )

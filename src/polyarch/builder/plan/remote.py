@@ -1,4 +1,4 @@
-"""What ADD takes for a URL and what for a git repository (BuildKit, frontend/dockerfile/dfgitutil)."""
+"""Which sources of ADD are URLs, and which are git repositories (BuildKit, frontend/dockerfile/dfgitutil)."""
 
 import posixpath
 import re
@@ -18,7 +18,7 @@ _BARE = frozenset({"submodules", "keep-git-dir", "fetch-by-commit"})
 
 
 class GitSource(msgspec.Struct, frozen=True, kw_only=True):
-    """A repository, and what of it is meant; empty and None where nothing was said."""
+    """A repository and the part of it that is meant. Options that were not given are empty or None."""
 
     url: str
     ref: str = ""
@@ -31,8 +31,7 @@ class GitSource(msgspec.Struct, frozen=True, kw_only=True):
     def wanted(self, checksum: str = "") -> str:
         """What to fetch: the reference, or with fetch-by-commit the commit.
 
-        `checksum` is what the instruction says beside the source. Raises UsageError where a commit is to be fetched and
-        none is named in full.
+        `checksum` is the instruction's own. Raises UsageError if a commit has to be fetched and none is given in full.
         """
         if not self.fetch_by_commit or re.fullmatch(_COMMIT, self.ref):
             return self.ref
@@ -45,21 +44,21 @@ class GitSource(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def is_http(source: str) -> bool:
-    """Whether `source` is a file to fetch; a URL whose path ends in .git is a repository."""
+    """Whether `source` is a file to fetch. A URL whose path ends in .git is a repository."""
     return source.startswith(("http://", "https://")) and git(source) is None
 
 
 def file_name(url: str) -> str:
-    """What a fetched file is called: the last part of the URL's path."""
+    """The name of a fetched file: the last part of the URL's path."""
     name = posixpath.basename(_parsed(url).path.rstrip("/"))
     return unquote(name) if name not in ("", ".", "/") else "__unnamed__"
 
 
 def git(source: str, *, context: bool = False) -> GitSource | None:
-    """The repository that `source` names, or None if it is a path or a plain URL.
+    """The repository that `source` names; None if it is a path or a plain URL.
 
-    For a build context `github.com/…` is one, too; for ADD that is a path, as any other is.
-    Raises UsageError for a query that git sources do not have, and for one that contradicts itself.
+    `github.com/…` is a repository as a build context, and a path in ADD. Raises UsageError for an unknown query and for
+    contradicting ones.
     """
     scheme = source.partition("://")[0] if "://" in source else ""
     if scheme in ("git", "ssh"):

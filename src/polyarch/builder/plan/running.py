@@ -16,14 +16,14 @@ from polyarch.dockerfile.instructions.mounts import Mount
 from polyarch.errors import UsageError
 from polyarch.oci.text import shown
 
-# What programs see in BuildKit, and some write down.
+# BuildKit's hostname, which some programs write into files.
 _HOSTNAME = "buildkitsandbox"
 
 
 class Running(msgspec.Struct, frozen=True, kw_only=True):
-    """What planning a RUN needs of the planner.
+    """What planning a RUN needs from the planner.
 
-    `add` puts a vertex into the graph, `stack` lays it on a stage, `source` finds a `from=`.
+    `add` adds a vertex to the graph, `stack` puts it on a stage, `source` finds a `from=`.
     """
 
     add: Callable[[Vertex, str], VertexId]
@@ -75,12 +75,12 @@ def run(state: StageState, instruction: syntax.Run, tools: Running, name: str) -
 
 
 def _is_utf8(*texts: str) -> bool:
-    """Whether a runtime can be told these: its configuration is JSON."""
+    """Whether these texts can be in a runtime's configuration, which is JSON."""
     return all(text.isascii() or "\ufffd" not in shown(text) or "\ufffd" in text for text in texts)
 
 
 def workdir(state: StageState, instruction: config_syntax.Workdir, tools: Running, name: str) -> StageState:
-    """WORKDIR: the directory is made where it is missing; `/` is always there."""
+    """WORKDIR: the directory is made if it is missing. `/` always exists."""
     path = paths.workdir(state.workdir, instruction.path)
     state = state.configured(WorkingDir=path)
     if path == "/":
@@ -90,7 +90,7 @@ def workdir(state: StageState, instruction: config_syntax.Workdir, tools: Runnin
 
 
 def _mount(state: StageState, mount: Mount, tools: Running) -> RunMount:
-    # Where nothing is said, files go to the working directory, a secret and an agent to a place of their own.
+    # Without a target, files go to the working directory, and secrets and agents to default paths.
     placed = mount.target or mount.kind not in ("secret", "ssh")
     target = paths.below(state.workdir, mount.target) if placed else ""
     if mount.kind == "secret" and not target and not mount.env:
@@ -106,7 +106,7 @@ def _mount(state: StageState, mount: Mount, tools: Running) -> RunMount:
     if mount.kind == "cache":
         key = f"{tools.options.arguments.get('BUILDKIT_CACHE_MOUNT_NS', '')}/{mount.id or target}"
         if not mount.sharing_platforms:
-            # Two architectures in one compiler cache break each other's builds, so the platform is part of its name.
+            # Two architectures in one compiler cache break each other's builds, so the platform is part of the name.
             key += f"@{state.platform}"
     return RunMount(
         kind=mount.kind,

@@ -1,4 +1,4 @@
-"""What a stage is, part of the way through its instructions: a value, and each instruction gives the next."""
+"""The state of a stage between two instructions: a value from which each instruction makes the next."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,16 +11,16 @@ from polyarch.oci import config as configs
 from polyarch.oci.config import DEFAULT_PATH, History, ImageConfig
 from polyarch.oci.platform import Platform
 
-COMMENT = "buildkit.dockerfile.v0"  # what tools look for to tell this builder's language from the classic one's
+COMMENT = "buildkit.dockerfile.v0"  # tools recognise images of BuildKit's language by it
 
 
 class StageState(msgspec.Struct, frozen=True, kw_only=True):
     """A stage so far. `layers` is its file system, a `Stacked`.
 
-    `env` is what RUN and the expansion of words see: the config's variables and the arguments declared so far,
-    the later of two winning. `arguments` are those declared, for the history of RUN. A history entry of this
-    build has no `created`: that is the time at which its layer was made. `tables` are those objects of the config that
-    grew here, by the config's names for them; `finished` puts them into it.
+    `env` are the variables for RUN and for expansion: those of the config and the arguments declared so far, of which
+    later ones win. `arguments` are the declared ones, for the history of RUN. History entries of this build have no
+    `created`, because that is the time at which a layer is made. `tables` are the objects of the config that this stage
+    changed, by their names in the config; `finished` puts them into it.
     """
 
     platform: Platform
@@ -39,11 +39,11 @@ class StageState(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def user(self) -> str:
-        """What USER says, empty for root."""
+        """The value of USER, empty for root."""
         return self.config.run.get("User") or ""
 
     def recorded(self, created_by: str, *, layer: bool = False) -> "StageState":
-        """The state with one more line of history."""
+        """The state with one more history entry."""
         entry = History(created_by=created_by, comment=COMMENT, empty_layer=not layer)
         return msgspec.structs.replace(self, history=self.history.added(entry))
 
@@ -54,19 +54,19 @@ class StageState(msgspec.Struct, frozen=True, kw_only=True):
     def grown(self, field: str, entries: Mapping[str, Any]) -> "StageState":
         """The state with more entries in Env, Labels, ExposedPorts or Volumes of the image's `config` object."""
         tables = {**self.tables, field: self.table(field).updated(entries)}
-        # A field that is new has its place among the others from now on.
+        # A new field gets its place among the others now.
         state = self if field in self.config.run else self.configured(**{field: {}})
         return msgspec.structs.replace(state, tables=tables)
 
     def table(self, field: str) -> SharedMap[Any]:
-        """What such a field has so far."""
+        """The entries of such a field so far."""
         known = self.tables.get(field)
         if known is not None:
             return known
         return SharedMap(self.config.env if field == "Env" else self.config.run.get(field) or {})
 
     def finished(self) -> ImageConfig:
-        """The image's config with all that grew."""
+        """The image's config with the changed tables."""
         changes: dict[str, object] = {}
         for field, table in self.tables.items():
             match field:
@@ -79,26 +79,26 @@ class StageState(msgspec.Struct, frozen=True, kw_only=True):
         return self.config.with_run(**changes)
 
     def with_layer(self, layers: VertexId, created_by: str) -> "StageState":
-        """The state of which `layers` is the file system, a layer more than before."""
+        """The state with `layers` as its file system, which has one more layer."""
         return msgspec.structs.replace(self, layers=layers).recorded(created_by, layer=True)
 
 
 def scratch(platform: Platform) -> StageState:
-    """What `FROM scratch` begins with."""
+    """The state after `FROM scratch`."""
     return StageState(
         platform=platform, layers=NOTHING, config=configs.empty(platform), history=SharedList(), env=SharedMap()
     )
 
 
 def of_image(config: ImageConfig, layers: VertexId, platform: Platform) -> StageState:
-    """What a stage begins with whose base is an image of this config."""
+    """The state after FROM an image with this config."""
     return StageState(
         platform=platform, layers=layers, config=config, history=SharedList(_fitted(config)), env=SharedMap(config.env)
     )
 
 
 def with_path(state: StageState) -> StageState:
-    """PATH is always set: a shell that finds nothing would be nobody's wish."""
+    """The state with a PATH, if it has none: a shell without PATH finds no programs."""
     if "PATH" not in state.config.env:
         listed = [*(state.config.run.get("Env") or ()), f"PATH={DEFAULT_PATH}"]
         state = state.configured(Env=listed)
@@ -106,7 +106,7 @@ def with_path(state: StageState) -> StageState:
 
 
 def _fitted(config: ImageConfig) -> tuple[History, ...]:
-    """A base's history, made to speak of as many layers as there are: some tools write none, or less."""
+    """A base's history with exactly one entry for each layer: some tools write fewer entries or none."""
     history = list(config.history)
     wanted = len(config.diff_ids)
     while sum(not entry.empty_layer for entry in history) > wanted:
