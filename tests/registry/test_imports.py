@@ -1,4 +1,4 @@
-"""What the room costs at the start: no HTTP library but for a proxy, helpers and TOML when they are needed."""
+"""What importing the room costs: no HTTP library, not even for a proxy; helpers and TOML only when they are needed."""
 
 import subprocess
 import sys
@@ -46,5 +46,15 @@ with Registry(Hosts(), Credentials(None), "x", sleep=lambda seconds: None) as re
         registry.repository(reference.parse("127.0.0.1:1/app")).resolve("1")
     except RegistryError as error:
         assert "cannot be reached" in error.message
+"""
+    assert loaded_after(code) == set()
+
+
+def test_a_proxy_and_the_socket_of_an_engine_load_no_other_http_library() -> None:
+    code = """
+from polyarch.registry.tunnels import through
+from polyarch.transfer import engine
+through("http://127.0.0.1:1", None)
+assert engine.find(["/nowhere.sock"]) is None
 """
     assert loaded_after(code) == set()

@@ -241,5 +241,13 @@ def test_a_socks_proxy_without_the_library_says_what_to_install(monkeypatch: pyt
     with pytest.raises(UsageError, match="speaks SOCKS") as caught:
         through("socks5://127.0.0.1:1080", None)
     assert "polyarch[socks]" in str(caught.value.hint)
-    with pytest.raises(UsageError, match="neither http, https nor socks5"):
-        through("gopher://127.0.0.1:1080", None)
+
+
+@pytest.mark.parametrize(
+    "url", ["gopher://127.0.0.1:1080", "http://", "http://[::1", "http://ada:secret", "http://a:99999"]
+)
+def test_a_proxy_that_is_none_is_a_usage_error_without_its_password(url: str, slept: list[float]) -> None:
+    transport = Transport(Hosts(), "x", proxies=Proxies(http=url), sleep=slept.append)
+    with pytest.raises(UsageError, match=r"neither http, https nor socks5|is malformed") as caught:
+        transport.send("GET", "http://registry.example/v2/")
+    assert "secret" not in f"{caught.value} {caught.value.hint} {caught.value.__cause__!r}"

@@ -28,11 +28,14 @@ def through(proxy: str, context: "ssl.SSLContext | None") -> Connector:
 
     Raises UsageError for a URL of another kind, and for a SOCKS proxy without PySocks.
     """
-    parts = urlsplit(proxy)
     try:
+        parts = urlsplit(proxy)
         address = Address(parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 0))
-    except ValueError as error:
-        raise UsageError(f"the proxy {redact(proxy)} is not a URL: {error}") from error
+    except ValueError:
+        # Neither the URL nor the error is shown: what is taken for a port may be a password.
+        raise UsageError(
+            "the URL of the proxy is malformed", "check HTTPS_PROXY and HTTP_PROXY; expected http://HOST:PORT"
+        ) from None
     if parts.scheme not in _PORTS or not address.host:
         raise UsageError(f"the proxy {redact(proxy)} is neither http, https nor socks5")
     if parts.scheme.startswith("socks5"):
