@@ -22,7 +22,9 @@ FUNCTION_LINES = 60
 CLASS_FIELDS = 16
 
 # Plain requests: one field for each thing that a user can ask for, and no behaviour that needs them all.
-PLAIN_REQUESTS: Mapping[str, str] = {}
+PLAIN_REQUESTS: Mapping[str, str] = {
+    "BuildKeywords": "the keywords of Polyarch.build",
+}
 
 # Phrases that are hard to read, and what to write instead: regular expressions that ignore case, whose space is also a
 # line break. The user nobody may be named, where no word follows.

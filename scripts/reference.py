@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from scripts.python_page import python_api
+
 _DIRECTORY = Path(__file__).resolve().parent.parent / "docs" / "reference"
 _WIDTH = 100
 
@@ -48,7 +50,7 @@ def _section(context: click.Context, others: list[str]) -> list[str]:
     return [*lines, "```text", text, "```", ""]
 
 
-PAGES: Mapping[str, Callable[[], str]] = {"cli.md": command_line}
+PAGES: Mapping[str, Callable[[], str]] = {"cli.md": command_line, "python.md": python_api}
 
 
 def main(arguments: list[str]) -> int:

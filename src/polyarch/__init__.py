@@ -1,45 +1,65 @@
 """Polyarch: one container image for many platforms, as a library.
 
-    from polyarch import Platform, Reference, Store, build
+    from polyarch import Polyarch
+
+    with Polyarch() as client:
+        client.build(".", platforms="linux/amd64,linux/arm64", tags="app:1")
 
 The names are loaded when they are first used: `import polyarch` costs next to nothing, and a program pays for what
-it calls.
+it calls. Type checkers read __init__.pyi.
 """
 
 from polyarch.version import VERSION
 
 __version__ = VERSION
 
-# Written out, because `typing` would cost every start 10 ms; type checkers take any such name for true.
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from polyarch.api import build
-    from polyarch.errors import PolyarchError
-    from polyarch.oci.platform import Platform
-    from polyarch.oci.reference import Reference
-    from polyarch.registry import Registry
-    from polyarch.store import Store
-
-_NAMES = {
-    "Platform": "polyarch.oci.platform",
-    "PolyarchError": "polyarch.errors",
-    "Reference": "polyarch.oci.reference",
-    "Registry": "polyarch.registry",
-    "Store": "polyarch.store",
-    "build": "polyarch.api",
+# Where each public name is defined.
+_HOMES = {
+    "builder.export.assemble": "BuiltImage",
+    "builder.failures": "Failure",
+    "builder.history.record": "BuildRecord StepRecord",
+    "builder.lint": "Checked",
+    "builder.pipeline": "BuildResult",
+    "builder.request.output": "Output",
+    "buildflags.run": "RunFlags",
+    "client.arguments": "Name Names Platforms StrPath",
+    "client.building": "BuildKeywords CacheSettings OnFailure PlatformOverride Secret TimeSettings VerifyPlatforms",
+    "client.images": "Images Sink",
+    "client.indexes": "Indexes",
+    "client.polyarch": "Polyarch",
+    "client.values": "CompletedRun Image ImageDetails ImageIndex ImagePlatform PushResult",
+    "contents.layer": "Layer",
+    "dockerfile.outline": "Outline TargetStage",
+    "dockerfile.rules": "LintFinding",
+    "dockerfile.source": "DockerfileError Location",
+    "errors": "BuildError CancelledError ConflictError CorruptError NotFoundError "
+    "PolyarchError RegistryError UnsupportedError UsageError",
+    "images.check.findings": "CheckedImage Finding Report",
+    "images.remove": "Removed",
+    "indexes.diff": "Compared Difference",
+    "layers.compression": "Compression",
+    "oci.descriptor": "Descriptor",
+    "oci.digest": "Digest",
+    "oci.platform": "Platform",
+    "oci.reference": "Reference",
+    "progress": "Event Finished OutputChunk Started Transferred Warned",
+    "registry.credentials": "Credential",
+    "sandbox.starting": "StartError",
+    "transfer.copy": "Sent",
 }
 
-__all__ = ["Platform", "PolyarchError", "Reference", "Registry", "Store", "__version__", "build"]
+__all__ = sorted(["__version__", *" ".join(_HOMES.values()).split()])
 
 
 def __getattr__(name: str) -> object:
-    if name not in _NAMES:
-        raise AttributeError(f"module 'polyarch' has no attribute {name!r}")
-    import importlib
+    for home, names in _HOMES.items():
+        if name in names.split():
+            import importlib
 
-    value: object = getattr(importlib.import_module(_NAMES[name]), name)
-    globals()[name] = value
-    return value
+            value: object = getattr(importlib.import_module(f"polyarch.{home}"), name)
+            globals()[name] = value
+            return value
+    raise AttributeError(f"module 'polyarch' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

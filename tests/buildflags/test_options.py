@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from polyarch.builder.plan.names import ContextName
-from polyarch.builder.request.input import DirectoryContext, ImageContext, LayoutContext, RemoteContext
+from polyarch.builder.request.input import DirectoryContext, ImageContext, LayoutContext, RemoteContext, StreamContext
 from polyarch.builder.request.request import BuildRequest
 from polyarch.buildflags import OPTIONS, Surroundings, request
 from polyarch.errors import PolyarchError
@@ -251,12 +251,12 @@ def test_build_contexts_are_what_their_words_say(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("context", "file", "expected"),
     [
-        (".", None, (Path("/here"), None)),
-        ("sub", "docker/File", (Path("/here/sub"), Path("/here/docker/File"))),
-        (Path("/abs"), Path("/f"), (Path("/abs"), Path("/f"))),
-        ("-", "File", ("-", Path("File"))),
-        ("https://example.com/c.tar", "docker/File", ("https://example.com/c.tar", Path("docker/File"))),
-        ("github.com/a/b", None, ("github.com/a/b", None)),
+        (".", None, (DirectoryContext(Path("/here")), None)),
+        ("sub", "docker/File", (DirectoryContext(Path("/here/sub")), Path("/here/docker/File"))),
+        (Path("/abs"), Path("/f"), (DirectoryContext(Path("/abs")), Path("/f"))),
+        ("-", "File", (StreamContext(), Path("File"))),
+        ("https://example.com/c.tar", "docker/File", (RemoteContext("https://example.com/c.tar"), Path("docker/File"))),
+        ("github.com/a/b", None, (RemoteContext("github.com/a/b"), None)),
         (None, "File", (None, Path("/here/File"))),
     ],
 )

@@ -137,9 +137,9 @@ def test_a_context_in_a_directory_with_an_odd_name(worker: Worker, context: Cont
 
 @as_root
 def test_of_a_process_only_capabilities_and_user_attributes_come_into_a_layer(tmp_path: Path) -> None:
-    from polyarch import Store
     from polyarch.contents.filesystem import Filesystems
     from polyarch.contents.layer import Layer
+    from polyarch.store import Store
 
     with Store.open(tmp_path / "store") as store:
         with store.snapshots.prepare("run") as snapshot:

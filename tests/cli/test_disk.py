@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from polyarch.cli import limits
+from polyarch.client import limits
 from polyarch.errors import PolyarchError, UsageError
 from polyarch.store import Store
 from tests.program import Program

@@ -125,7 +125,7 @@ def test_the_version_imports_its_own_module_and_no_other(tmp_path: Path) -> None
 
 def test_images_imports_only_the_rooms_that_it_needs(tmp_path: Path) -> None:
     rooms = {name.split(".")[1] for name in ours(modules_of(["images"], tmp_path)) if "." in name}
-    assert rooms == {"cli", "errors", "images", "oci", "render", "store", "version"}
+    assert rooms == {"cli", "client", "errors", "images", "oci", "render", "store", "version"}
 
 
 def test_a_cached_build_imports_none_of_the_work(build: list[str], tmp_path: Path) -> None:
@@ -138,6 +138,15 @@ def test_a_cached_build_imports_none_of_the_work(build: list[str], tmp_path: Pat
 
 def test_import_polyarch_loads_no_room_until_a_name_is_used(tmp_path: Path) -> None:
     assert ours(modules_after("import polyarch", tmp_path)) == {"polyarch", "polyarch.version"}
+    client = ours(modules_after("import polyarch\npolyarch.Polyarch", tmp_path))
+    assert "polyarch.client.polyarch" in client
+    assert not {name.split(".")[1] for name in client if "." in name} & {
+        "builder",
+        "buildflags",
+        "images",
+        "store",
+        "transfer",
+    }
     loaded = modules_after("import polyarch\nassert polyarch.Platform.__module__ == 'polyarch.oci.platform'", tmp_path)
     assert "polyarch.oci.platform" in loaded
     assert modules_after("import polyarch\nfor name in polyarch.__all__: getattr(polyarch, name)", tmp_path) > loaded

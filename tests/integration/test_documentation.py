@@ -3,7 +3,6 @@
 import re
 import shlex
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -225,16 +224,6 @@ def test_both_pages_about_lists_agree() -> None:
     rows = [row[:3] for row in _rows(_COMING, "manifest") if row[0] != "what"]
     assert len(rows) > 8
     assert [row for row in rows if row not in _rows("docs/guides/two-ways.md", "What differs from docker")] == []
-
-
-def test_the_first_python_example_builds_for_two_platforms(tmp_path: Path, busybox_store: Path) -> None:
-    bases.copy_store(busybox_store, tmp_path / "store")
-    (tmp_path / "examples").symlink_to(_REPOSITORY / "examples")
-    example = _blocks("docs/reference/python.md", "python")[0]
-    shown = run([sys.executable, "-c", example], cwd=tmp_path, env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)})
-    assert re.fullmatch(
-        r"sha256:[0-9a-f]{64}\nlinux/amd64 sha256:[0-9a-f]{64}\nlinux/arm64 sha256:[0-9a-f]{64}\n", shown.stdout
-    )
 
 
 def test_the_cross_build_of_the_guide_gives_each_platform_its_program(polyarch: Program, tmp_path: Path) -> None:

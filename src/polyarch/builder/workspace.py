@@ -117,8 +117,8 @@ class Workspace:
         context = self.request.input.context
         if context is None:
             return OpenedContext()
-        if isinstance(context, Path):
-            return open_directory(context)
+        if isinstance(context, DirectoryContext):
+            return open_directory(context.path)
         from polyarch.builder.contexts.remote import Fetcher
 
         keep_git = self.request.plan.arguments.get("BUILDKIT_CONTEXT_KEEP_GIT_DIR", "").lower() in _TRUE
@@ -127,7 +127,7 @@ class Workspace:
     @cached_property
     def _dockerfile_text(self) -> DockerfileText:
         asked = self.request.input
-        if not isinstance(asked.context, str):
+        if isinstance(asked.context, DirectoryContext):
             # Only looks whether the directory is there, which is the first thing that can be wrong.
             _ = self._main
         if asked.dockerfile is not None:

@@ -9,7 +9,9 @@ from polyarch.builder.request.input import (
     DirectoryContext,
     ImageContext,
     LayoutContext,
+    MainContext,
     RemoteContext,
+    StreamContext,
 )
 from polyarch.buildflags import values
 from polyarch.errors import NotFoundError, UsageError
@@ -17,13 +19,15 @@ from polyarch.oci import platform as platforms
 from polyarch.oci.platform import Platform
 
 
-def main(given: object, here: Path) -> Path | str | None:
-    """The main context: a directory as a Path, `-` or what is fetched as a str. Raises UsageError."""
+def main(given: object, here: Path) -> MainContext | None:
+    """The main context. Raises UsageError."""
     if given is None or isinstance(given, Path):
-        return None if given is None else here / given
+        return None if given is None else DirectoryContext(here / given)
     if not isinstance(given, str):
         values.refuse("the build context", given, (str, Path))
-    return given if given == "-" or is_remote(given) else here / given
+    if given == "-":
+        return StreamContext()
+    return RemoteContext(given) if is_remote(given) else DirectoryContext(here / given)
 
 
 def parse(words: Iterable[str], here: Path) -> dict[tuple[str, Platform | None], ContextSource]:

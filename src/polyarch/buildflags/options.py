@@ -7,7 +7,7 @@ from typing import BinaryIO, Literal, TypedDict, Unpack
 import msgspec
 
 from polyarch.builder.plan.options import PlanOptions, epoch_of
-from polyarch.builder.request.input import BuildInput
+from polyarch.builder.request.input import BuildInput, RemoteContext, StreamContext
 from polyarch.builder.request.request import BuildRequest, CacheOptions, HostSettings, OnFailure, Override
 from polyarch.builder.request.secrets import Secrets
 from polyarch.buildflags import context as contexts
@@ -233,7 +233,8 @@ def _file(context: Path | str | None, given: object, here: Path) -> Path | None:
         return None
     if not isinstance(given, str | Path):
         values.refuse("--file", given, (str, Path))
-    return Path(given) if isinstance(contexts.main(context, here), str) else here / given
+    fetched = isinstance(contexts.main(context, here), RemoteContext | StreamContext)
+    return Path(given) if fetched else here / given
 
 
 def _text(option: str, given: object) -> str | None:

@@ -11,8 +11,8 @@ from types import FrameType
 
 import click
 
-from polyarch.cli import environment
 from polyarch.cli.errors import ErrorPrinter
+from polyarch.client import environment
 from polyarch.errors import PolyarchError
 
 INTERRUPTED = 130

@@ -14,7 +14,7 @@ def complete_image(context: click.Context, parameter: click.Parameter, incomplet
     """The names of images in the store that begin with `incomplete`."""
     from pathlib import Path
 
-    from polyarch.cli import environment
+    from polyarch.client import environment
     from polyarch.errors import PolyarchError
     from polyarch.images import names
     from polyarch.store import Store

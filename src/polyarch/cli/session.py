@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from typing import BinaryIO, Literal
 
     from polyarch.buildflags import Surroundings
-    from polyarch.cli.environment import Environment
     from polyarch.cli.progress.display import Display
+    from polyarch.client.environment import Environment
     from polyarch.oci.platform import Platform
     from polyarch.registry import Registry
     from polyarch.store import Store
@@ -60,28 +60,17 @@ class Session:
     def store(self) -> "Store":
         """The store, which is created if it does not exist."""
         if self._store is None:
-            from polyarch.store import Store
+            from polyarch.client import opening
 
-            try:
-                opened = Store.open(
-                    self.root, largest_layer=self.environment.largest_layer, cache_limit=self.cache_limit()
-                )
-            except PermissionError as error:
-                raise PolyarchError(
-                    f"cannot open the store {self.root}: {error.strerror}",
-                    "choose another with --root DIR or POLYARCH_ROOT",
-                ) from error
+            opened = opening.open_store(self.environment, self.root, self.cache_limit())
             self._store = self._resources.enter_context(opened)
         return self._store
 
     def cache_limit(self) -> "int | Literal['default'] | None":
         """The size limit of the cache in bytes; None for no limit. Raises UsageError."""
-        around = self.environment
-        if not (self.chosen_limit or around.cache_limit or any(file.exists() for file in around.files.polyarch)):
-            return "default"
-        from polyarch.cli import limits
+        from polyarch.client import opening
 
-        return limits.cache_limit(self.chosen_limit, around.cache_limit, around.files.polyarch, self.root)
+        return opening.cache_limit(self.environment, self.root, self.chosen_limit)
 
     def registry(self, insecure: "Iterable[str]" = ()) -> "Registry":
         """The client for all registries. Hosts in `insecure` may use plain HTTP or an invalid certificate."""
@@ -89,21 +78,13 @@ class Session:
         existing = self._registries.get(bool(names))
         if existing is not None:
             return existing
-        from polyarch.registry import Proxies, Registry, credentials, hosts
-        from polyarch.version import VERSION
+        from polyarch.client import opening
+        from polyarch.registry import credentials
 
         around = self.environment
         first, *others = around.files.credentials
-        opened = Registry(
-            # Only the first existing file counts, as in containers' tools.
-            hosts.load(
-                [file for file in around.files.registries if file.exists()][:1], around.files.certificates, names
-            ),
-            credentials.load(first, others=others, search_path=around.search_path),
-            f"polyarch/{VERSION}",
-            proxies=Proxies(around.proxies.http, around.proxies.https, around.proxies.bypass),
-            debug=self.note if self.debug else (lambda line: None),
-        )
+        stored = credentials.load(first, others=others, search_path=around.search_path)
+        opened = opening.open_registry(around, stored, names, self.note if self.debug else None)
         self._registries[bool(names)] = self._resources.enter_context(opened)
         return opened
 

@@ -10,6 +10,7 @@ from polyarch.builder.contexts.sources import OpenedContext, decoded
 from polyarch.builder.perform.copy import archives
 from polyarch.builder.perform.remotes import Remotes
 from polyarch.builder.plan import remote
+from polyarch.builder.request.input import RemoteContext, StreamContext
 from polyarch.builder.vertices import Git
 from polyarch.errors import CorruptError, UsageError
 from polyarch.layers.entry import Content
@@ -24,19 +25,21 @@ class Fetcher:
         self._remotes = remotes
         self._scratch = scratch
 
-    def main(self, word: str, stdin: BinaryIO | None = None, *, keep_git: bool = False) -> OpenedContext:
-        """The main context that is fetched: `-` is `stdin`, anything else a URL or a repository.
+    def main(
+        self, context: RemoteContext | StreamContext, stdin: BinaryIO | None = None, *, keep_git: bool = False
+    ) -> OpenedContext:
+        """The main context that is fetched, or read from `stdin`.
 
         Raises UsageError, CorruptError for a damaged archive, and what fetching raises.
         """
-        if word == "-":
+        if isinstance(context, StreamContext):
             if stdin is None:
                 raise UsageError("there is no standard input to read the context from")
             return self._file(str(self._spooled(stdin)), "standard input")
-        directory = self._repository(word, keep_git)
+        directory = self._repository(context.url, keep_git)
         if directory is not None:
             return OpenedContext(directory=directory, ignores=False)
-        return self._file(self._downloaded(word), word)
+        return self._file(self._downloaded(context.url), context.url)
 
     def named(self, word: str) -> Path:
         """The directory of a named context behind a URL: a repository, an archive, or one file called `context`."""

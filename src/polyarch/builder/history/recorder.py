@@ -3,7 +3,6 @@
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -12,6 +11,7 @@ from polyarch import progress
 from polyarch.builder import encoding
 from polyarch.builder.history import record
 from polyarch.builder.history.record import BuildRecord, How, StepRecord
+from polyarch.builder.request.input import DirectoryContext, RemoteContext, StreamContext
 from polyarch.builder.request.request import BuildRequest
 from polyarch.builder.vertices import (
     BuildGraph,
@@ -271,11 +271,17 @@ class BuildHistory:
 def _place(request: BuildRequest, dockerfile: str) -> str:
     """The cache key for a project: the paths of its context and Dockerfile, and the target stage."""
     context = request.input.context
-    where = str(context.absolute()) if isinstance(context, Path) else _context(request)
+    where = str(context.path.absolute()) if isinstance(context, DirectoryContext) else _context(request)
     return f"path {where}\0{dockerfile}\0{request.plan.target}"
 
 
 def _context(request: BuildRequest) -> str:
     """The main context to be shown: without the password or token that a URL may have."""
-    context = request.input.context
-    return redact(context) if isinstance(context, str) else str(context or "")
+    match request.input.context:
+        case DirectoryContext(path):
+            return str(path)
+        case RemoteContext(url):
+            return redact(url)
+        case StreamContext():
+            return "-"
+    return ""

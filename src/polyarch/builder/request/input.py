@@ -8,15 +8,19 @@ import msgspec
 
 
 class DirectoryContext(msgspec.Struct, frozen=True, tag=True):
-    """A named build context: a directory of this machine."""
+    """A build context: a directory of this machine."""
 
     path: Path
 
 
 class RemoteContext(msgspec.Struct, frozen=True, tag=True):
-    """A named build context that is fetched when a step needs it: a URL or a git repository."""
+    """A build context that is fetched: a URL or a git repository. A named one is fetched when a step needs it."""
 
     url: str
+
+
+class StreamContext(msgspec.Struct, frozen=True, tag=True):
+    """The main build context as an archive, or a Dockerfile alone, that is read from `BuildInput.stdin`."""
 
 
 class ImageContext(msgspec.Struct, frozen=True, tag=True):
@@ -36,19 +40,19 @@ class LayoutContext(msgspec.Struct, frozen=True, tag=True):
     version: str = ""
 
 
+MainContext = DirectoryContext | RemoteContext | StreamContext
 ContextSource = DirectoryContext | RemoteContext | ImageContext | LayoutContext
 
 
 class BuildInput(msgspec.Struct, frozen=True, kw_only=True):
     """Where the files of a build come from.
 
-    `context` is the main context: a directory (a Path), a URL or a git repository (a str), `-` for an archive or a
-    Dockerfile that is read from `stdin`, None for a build without one. The Dockerfile is the text `dockerfile`, or the
+    `context` is the main context, None for a build without one. The Dockerfile is the text `dockerfile`, or the
     file `file`, or `Dockerfile` in the context; `file` is relative to a context that is not a directory of this
     machine. `contexts` are the named contexts for all platforms.
     """
 
-    context: Path | str | None = None
+    context: MainContext | None = None
     stdin: BinaryIO | None = None
     file: Path | None = None
     dockerfile: str | None = None

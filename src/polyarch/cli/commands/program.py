@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from polyarch.cli import environment
 from polyarch.cli.groups import LazyGroup
 from polyarch.cli.session import Session
+from polyarch.client import environment
 
 _BUILD = ("build:build", "Build an image from a Dockerfile, for one or more platforms")
 

@@ -1,0 +1,202 @@
+"""docs/reference/python.md: the Python API, written from its docstrings, and the programs of examples/python."""
+
+import ast
+import importlib
+import inspect
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import polyarch
+
+_EXAMPLES = Path(__file__).resolve().parent.parent / "examples" / "python"
+
+# The order in which the programs are shown.
+PROGRAMS = (
+    "build_and_push",
+    "pull_and_list",
+    "edit_an_index",
+    "run_a_platform",
+    "check_in_ci",
+    "save_and_load",
+    "build_from_a_stream",
+    "progress",
+    "parallel_builds",
+    "errors",
+)
+
+_INTRODUCTION = """\
+# The Python API
+
+Written by `make docs` from the docstrings and from the programs in [examples/python](../../examples/python), which are
+tests.
+
+```python
+from polyarch import Polyarch
+
+with Polyarch() as client:
+    result = client.build("examples/hello", platforms="linux/amd64,linux/arm64", tags="hello")
+    for image in result.images:
+        print(image.platform, image.descriptor.digest)
+```
+
+- A client has the same store, configuration files and credentials as the command line, unless its settings say
+  otherwise.
+- All names are typed (`py.typed`). Where a method takes several values, one str is one value, never its letters; in
+  `platforms`, commas separate: "linux/amd64,linux/arm64" is two.
+- Arguments are checked when a method is called: an unknown keyword is a TypeError, and a value of the wrong type a
+  UsageError that names the parameter.
+- Methods may be called from any thread. Builds and runs are done in processes of their own, so they work in notebooks,
+  in event loops (`asyncio.to_thread`) and beside other threads. On Ctrl-C or an exception that process ends, and
+  removes what it made.
+- Results are frozen values. Every error that is raised on purpose is a PolyarchError with `message` and `hint`.
+"""
+
+_GROUPS: Mapping[str, tuple[str, ...]] = {
+    "Client": ("Polyarch", "Images", "Indexes"),
+    "Settings of a build": (
+        "BuildKeywords",
+        "CacheSettings",
+        "RunFlags",
+        "TimeSettings",
+        "PlatformOverride",
+        "Output",
+        "Compression",
+    ),
+    "Values": ("Platform", "Reference", "Digest", "Descriptor", "Credential"),
+    "Types of parameters": ("StrPath", "Name", "Names", "Platforms", "Secret", "Sink", "OnFailure", "VerifyPlatforms"),
+}
+
+
+def python_api() -> str:
+    """The text of the page."""
+    parts = [_INTRODUCTION, "## Programs\n", *map(_program, PROGRAMS)]
+    for title, names in groups().items():
+        parts.append(f"## {title}\n")
+        parts += [_entry(name) for name in names]
+    return "\n".join(part.rstrip() + "\n" for part in parts)
+
+
+def groups() -> dict[str, list[str]]:
+    """All public names by the sections of the page."""
+    found = {title: list(names) for title, names in _GROUPS.items()}
+    listed = {name for names in _GROUPS.values() for name in names}
+    for name in polyarch.__all__:
+        if name in listed or name == "__version__":
+            continue
+        value = getattr(polyarch, name)
+        if isinstance(value, type) and issubclass(value, polyarch.PolyarchError):
+            title = "Errors"
+        else:
+            title = "Progress" if _home(name) == "polyarch.progress" else "Results"
+        found.setdefault(title, []).append(name)
+    return {title: found[title] for title in (*_GROUPS, "Results", "Errors", "Progress") if title in found}
+
+
+def _program(name: str) -> str:
+    text = (_EXAMPLES / f"{name}.py").read_text()
+    title = ast.get_docstring(ast.parse(text)) or ""
+    body = text.split('"""', 2)[2].strip("\n")
+    return f"**{title}** ([{name}.py](../../examples/python/{name}.py))\n\n```python\n{body}\n```\n"
+
+
+def _home(name: str) -> str:
+    for home, names in polyarch._HOMES.items():
+        if name in names.split():
+            return f"polyarch.{home}"
+    raise KeyError(name)
+
+
+def _entry(name: str) -> str:
+    """A class, type or function: its signature or fields, its docstring, its public methods."""
+    tree = ast.parse(inspect.getsource(importlib.import_module(_home(name))))
+    node = next((node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name), None)
+    if node is None:
+        return f"### {name}\n\n```python\n{_assignment(tree, name)}\n```\n"
+    bases = [base for base in map(ast.unparse, node.bases) if base != "msgspec.Struct"]
+    lines = [f"### {name}", ""]
+    head = f"class {name}({', '.join(bases)})" if bases else f"class {name}"
+    fields = list(_fields(node))
+    if name == "Polyarch":
+        made = next(item for item in node.body if isinstance(item, ast.FunctionDef) and item.name == "__init__")
+        head = _signature(made, name)
+    lines += ["```python", head, *(f"    {field}" for field in fields), "```", "", _docstring(node), ""]
+    for item in node.body:
+        if isinstance(item, ast.FunctionDef) and not item.name.startswith("_"):
+            prefix = f"{_called(name)}." if name in ("Polyarch", "Images", "Indexes") else ""
+            shown = [f"#### {prefix}{item.name}", "", "```python", _signature(item, item.name), "```", ""]
+            lines += [*shown, _docstring(item), ""]
+    return "\n".join(lines)
+
+
+def _called(name: str) -> str:
+    return {"Polyarch": "client", "Images": "client.images", "Indexes": "client.indexes"}[name]
+
+
+def _assignment(tree: ast.Module, name: str) -> str:
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and _source(node.targets[0]) == name:
+            return _source(node)
+    raise KeyError(name)
+
+
+def _fields(node: ast.ClassDef) -> Iterator[str]:
+    for item in node.body:
+        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name) and not item.target.id.startswith("_"):
+            default = f" = {_source(item.value)}" if item.value is not None else ""
+            yield f"{item.target.id}: {_type(item.annotation)}{default}"
+
+
+def _type(annotation: ast.expr) -> str:
+    """An annotation as a reader writes it: without the quotes of one that is not evaluated."""
+
+    class Unquoted(ast.NodeTransformer):
+        def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
+            # The words of a Literal stay quoted.
+            return node if _source(node.value) == "Literal" else self.generic_visit(node)
+
+        def visit_Constant(self, node: ast.Constant) -> ast.AST:
+            return self.visit(ast.parse(node.value, mode="eval").body) if isinstance(node.value, str) else node
+
+    return _source(Unquoted().visit(annotation))
+
+
+def _signature(node: ast.FunctionDef, name: str) -> str:
+    """`name(parameters) -> type`, on a line of its own for each parameter where it would be long."""
+    if any(_source(item) == "property" for item in node.decorator_list):
+        return f"{name}: {_type(node.returns)}" if node.returns else name
+    parameters = list(_parameters(node.args))
+    returns = f" -> {_type(node.returns)}" if node.returns is not None and name == node.name else ""
+    line = f"{name}({', '.join(parameters)}){returns}"
+    if len(line) <= 100:
+        return line
+    return "\n".join([f"{name}(", *(f"    {item}," for item in parameters), f"){returns}"])
+
+
+def _parameters(args: ast.arguments) -> Iterator[str]:
+    positional = [item for item in (*args.posonlyargs, *args.args) if item.arg not in ("self", "cls")]
+    required = len(positional) - len(args.defaults)
+    for item, default in zip(positional, [*[None] * required, *args.defaults], strict=True):
+        yield _parameter(item, default)
+    if args.vararg is not None:
+        yield f"*{_parameter(args.vararg, None)}"
+    elif args.kwonlyargs:
+        yield "*"
+    for item, default in zip(args.kwonlyargs, args.kw_defaults, strict=True):
+        yield _parameter(item, default)
+    if args.kwarg is not None:
+        yield f"**{_parameter(args.kwarg, None)}"
+
+
+def _parameter(item: ast.arg, default: ast.expr | None) -> str:
+    shown = f"{item.arg}: {_type(item.annotation)}" if item.annotation is not None else item.arg
+    return shown if default is None else f"{shown} = {_source(default)}"
+
+
+def _source(node: ast.AST) -> str:
+    """The source of a node, its texts in double quotes."""
+    return re.sub(r"'([^'\"\\\\]*)'", r'"\1"', ast.unparse(node))
+
+
+def _docstring(node: ast.ClassDef | ast.FunctionDef) -> str:
+    return ast.get_docstring(node) or ""

@@ -1,0 +1,121 @@
+from collections.abc import Mapping
+
+from polyarch.builder.export.assemble import BuiltImage
+from polyarch.builder.failures import Failure
+from polyarch.builder.history.record import BuildRecord, StepRecord
+from polyarch.builder.lint import Checked
+from polyarch.builder.pipeline import BuildResult
+from polyarch.builder.request.output import Output
+from polyarch.buildflags.run import RunFlags
+from polyarch.client.arguments import Name, Names, Platforms, StrPath
+from polyarch.client.building import (
+    BuildKeywords,
+    CacheSettings,
+    OnFailure,
+    PlatformOverride,
+    Secret,
+    TimeSettings,
+    VerifyPlatforms,
+)
+from polyarch.client.images import Images, Sink
+from polyarch.client.indexes import Indexes
+from polyarch.client.polyarch import Polyarch
+from polyarch.client.values import CompletedRun, Image, ImageDetails, ImageIndex, ImagePlatform, PushResult
+from polyarch.contents.layer import Layer
+from polyarch.dockerfile.outline import Outline, TargetStage
+from polyarch.dockerfile.rules import LintFinding
+from polyarch.dockerfile.source import DockerfileError, Location
+from polyarch.errors import (
+    BuildError,
+    CancelledError,
+    ConflictError,
+    CorruptError,
+    NotFoundError,
+    PolyarchError,
+    RegistryError,
+    UnsupportedError,
+    UsageError,
+)
+from polyarch.images.check.findings import CheckedImage, Finding, Report
+from polyarch.images.remove import Removed
+from polyarch.indexes.diff import Compared, Difference
+from polyarch.layers.compression import Compression
+from polyarch.oci.descriptor import Descriptor
+from polyarch.oci.digest import Digest
+from polyarch.oci.platform import Platform
+from polyarch.oci.reference import Reference
+from polyarch.progress import Event, Finished, OutputChunk, Started, Transferred, Warned
+from polyarch.registry.credentials import Credential
+from polyarch.sandbox.starting import StartError
+from polyarch.transfer.copy import Sent
+
+__version__: str
+_HOMES: Mapping[str, str]
+
+__all__ = [
+    "BuildError",
+    "BuildKeywords",
+    "BuildRecord",
+    "BuildResult",
+    "BuiltImage",
+    "CacheSettings",
+    "CancelledError",
+    "Checked",
+    "CheckedImage",
+    "Compared",
+    "CompletedRun",
+    "Compression",
+    "ConflictError",
+    "CorruptError",
+    "Credential",
+    "Descriptor",
+    "Difference",
+    "Digest",
+    "DockerfileError",
+    "Event",
+    "Failure",
+    "Finding",
+    "Finished",
+    "Image",
+    "ImageDetails",
+    "ImageIndex",
+    "ImagePlatform",
+    "Images",
+    "Indexes",
+    "Layer",
+    "LintFinding",
+    "Location",
+    "Name",
+    "Names",
+    "NotFoundError",
+    "OnFailure",
+    "Outline",
+    "Output",
+    "OutputChunk",
+    "Platform",
+    "PlatformOverride",
+    "Platforms",
+    "Polyarch",
+    "PolyarchError",
+    "PushResult",
+    "Reference",
+    "RegistryError",
+    "Removed",
+    "Report",
+    "RunFlags",
+    "Secret",
+    "Sent",
+    "Sink",
+    "StartError",
+    "Started",
+    "StepRecord",
+    "StrPath",
+    "TargetStage",
+    "TimeSettings",
+    "Transferred",
+    "UnsupportedError",
+    "UsageError",
+    "VerifyPlatforms",
+    "Warned",
+    "__version__",
+]

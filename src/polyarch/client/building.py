@@ -1,0 +1,320 @@
+"""The keywords of `Polyarch.build`, checked and turned into the request that a build is made from."""
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypedDict, cast
+
+import msgspec
+
+from polyarch.buildflags import BuildOptions, Surroundings
+from polyarch.buildflags import request as request_of
+from polyarch.buildflags.run import RunFlags
+from polyarch.client import arguments
+from polyarch.client.arguments import Names, Platforms, StrPath
+from polyarch.client.core import ClientCore
+from polyarch.errors import UsageError
+from polyarch.oci.platform import Platform
+from polyarch.secret import SecretBytes
+
+if TYPE_CHECKING:
+    from polyarch.builder import BuildRequest, Output
+
+# What a secret is given as: its content, or the path of the file that has it (not a str, which could be either).
+Secret = bytes | os.PathLike[str]
+OnFailure = Literal["stop", "finish", "keep"]
+VerifyPlatforms = Literal["error", "warn", "off"]
+
+
+class CacheSettings(TypedDict, total=False):
+    """Which earlier results a build takes.
+
+    With `no_cache` none, for the stages in `no_cache_filter` none. With `pull` registries are asked for newer base
+    images.
+    """
+
+    no_cache: bool
+    no_cache_filter: str | Iterable[str]
+    pull: bool
+
+
+class TimeSettings(TypedDict, total=False):
+    """The times in an image.
+
+    `epoch` is SOURCE_DATE_EPOCH, in seconds since 1970: the youngest time that a new file or layer gets.
+    `reproducible` makes it 0 where neither it, a build argument nor the environment says another.
+    """
+
+    epoch: int | None
+    reproducible: bool
+
+
+class PlatformOverride(TypedDict, total=False):
+    """What differs for one platform. It is added to what is asked for all platforms, and wins."""
+
+    target: str
+    args: Mapping[str, str | None]
+    labels: Mapping[str, str]
+    contexts: Mapping[str, StrPath]
+    secrets: Mapping[str, Secret]
+
+
+class BuildKeywords(TypedDict, total=False):
+    """The keywords of `Polyarch.build`; `plan`, `lint`, `outline` and `targets` take them, too.
+
+    - The Dockerfile is the text `dockerfile`, or `file`, or `Dockerfile` in the context.
+    - `platforms` is this machine's where none is given; `tags` are the names of the result.
+    - `target` is the stage to build, `args` are build arguments (None takes the environment's value), `contexts`
+      named contexts: a directory, "docker-image://NAME", "oci-layout://DIR", a URL.
+    - `secrets` are {id: content as bytes, or Path of the file}, `ssh` are {id: socket of an agent}.
+    - The result goes to the store, unless `push` or `output` say where it goes instead; with `load` there, too.
+      `output` is an Output, which may have a stream to write to, or a str as for `--output`:
+      "type=oci,dest=app.tar".
+    - `annotations` are of the images' manifests; a key "index:KEY" is of the index.
+    - `cache`, `run` and `time` are groups of settings, and `overrides` what differs for one platform:
+      overrides={"linux/arm64": {"args": {"CPU": "a53"}}}.
+    - `allow` is "security.insecure" or "network.host". `allow_foreign_base` only warns where a base image lacks
+      a platform, and `verify_platforms` says what a binary of another architecture is in what the image starts.
+    - Where a platform fails, `on_failure` says whether to "stop", to "finish" the others and then fail, or to
+      "keep" those that succeeded: see `BuildResult.failures`.
+    - `workers` is how many steps run at a time.
+    """
+
+    platforms: Platforms
+    tags: Names
+    file: StrPath | None
+    dockerfile: str | None
+    target: str
+    args: Mapping[str, str | None]
+    labels: Mapping[str, str]
+    contexts: Mapping[str, StrPath]
+    secrets: Mapping[str, Secret]
+    ssh: Mapping[str, StrPath]
+    output: "str | Output | Iterable[str | Output]"
+    push: bool
+    load: bool
+    annotations: Mapping[str, str]
+    cache: CacheSettings
+    run: RunFlags
+    time: TimeSettings
+    overrides: Mapping[str | Platform, PlatformOverride]
+    allow: str | Iterable[str]
+    allow_foreign_base: bool
+    verify_platforms: VerifyPlatforms
+    on_failure: OnFailure
+    workers: int | None
+
+
+def request(core: ClientCore, context: object, keywords: Mapping[str, Any]) -> "BuildRequest":
+    """The request for a build of `context`. Reads the files of secrets; nothing else is opened.
+
+    Raises TypeError for a keyword that there is not, UsageError for a value of the wrong type or that makes no sense,
+    NotFoundError.
+    """
+    core.require_open()
+    for name in keywords:
+        if name not in BuildKeywords.__annotations__:
+            raise TypeError(f"{name!r} is not a keyword of a build")
+    directory = core.directory()
+    stream, place = _context(context, directory)
+    environment = core.settings.environment
+    around = Surroundings(
+        host=core.host,
+        variables=environment.variables,
+        directory=directory,
+        now=core.now(),
+        stdin=stream,
+        workers=os.cpu_count() or 2,
+    )
+    made = request_of(place, around, **options(keywords, core.host, directory))
+    return _with_secrets(made, keywords.get("overrides", {}), core.host, directory)
+
+
+def options(keywords: Mapping[str, Any], host: Platform, directory: Path) -> BuildOptions:
+    """Docker's options that the keywords stand for. Raises UsageError."""
+    given = {name: _CHECKS[name](name, value) for name, value in keywords.items() if name in _CHECKS}
+    found: dict[str, Any] = {_RENAMED.get(name, name): value for name, value in given.items()}
+    for group, kind in _GROUPS.items():
+        found |= _group(group, keywords.get(group, {}), kind)
+    if "platforms" in keywords:
+        found["platforms"] = arguments.platforms("platforms", keywords["platforms"], host)
+    if keywords.get("file") is not None:
+        found["file"] = Path(arguments.path("file", keywords["file"], Path))
+    if "output" in keywords:
+        found["outputs"] = _outputs(keywords["output"], directory)
+    secrets = _secrets("secrets", keywords.get("secrets", {}), directory)
+    if secrets:
+        found["secrets"] = secrets
+    words = {name: _words(found.get(name, {})) for name in ("build_args", "labels", "contexts")}
+    targets = [found["target"]] if found.get("target") else []
+    for platform, override in _overrides(keywords.get("overrides", {}), host).items():
+        checked = {name: _CHECKS[name](f"overrides[{str(platform)!r}].{name}", item) for name, item in override.items()}
+        for name in ("args", "labels", "contexts"):
+            words[_RENAMED.get(name, name)] += [f"{platform}:{word}" for word in _words(checked.get(name, {}))]
+        if checked.get("target"):
+            targets.append(f"{platform}:{checked['target']}")
+    found |= {name: items for name, items in words.items() if items}
+    if targets:
+        found["target"] = targets
+    return cast(BuildOptions, found)
+
+
+def _context(context: object, directory: Path) -> tuple[BinaryIO | None, Path | str | None]:
+    """The stream that has the context, and what names it: a path, a URL, `-` for the stream, None."""
+    if context is None:
+        return None, None
+    if arguments.is_readable(context):
+        if hasattr(context, "encoding"):
+            raise UsageError("context is a text stream", 'open it in binary mode: "rb"')
+        stream: Any = context
+        return stream, "-"
+    if context == "-":
+        raise UsageError("the context '-' is the command line's", "pass the file object: sys.stdin.buffer")
+    if isinstance(context, str):
+        return None, context
+    return None, arguments.path("context", context, lambda: directory)
+
+
+def _outputs(value: object, directory: Path) -> list[Any]:
+    from polyarch.builder import Output
+
+    found: list[Any] = []
+    for item in arguments.items("output", value, "a str as for --output, an Output, or several", (str, Output)):
+        if isinstance(item, Output) and item.destination is not None:
+            item = msgspec.structs.replace(item, destination=directory / item.destination)
+        found.append(item)
+    return found
+
+
+def _group(name: str, value: object, kind: Any) -> dict[str, Any]:
+    """The keywords of a group: a mapping whose names are those of the TypedDict `kind`."""
+    known = kind.__annotations__
+    if not isinstance(value, Mapping):
+        arguments.refuse(name, value, f"a {kind.__name__}: {', '.join(known)}")
+    for key in value:
+        if key not in known:
+            raise UsageError(f"{name} has no {key!r}", f"there are {', '.join(known)}")
+    return {
+        key: _GROUP_CHECKS[key](f"{name}.{key}", item) if key in _GROUP_CHECKS else item for key, item in value.items()
+    }
+
+
+def _overrides(value: object, host: Platform) -> dict[Platform, dict[str, Any]]:
+    if not isinstance(value, Mapping):
+        arguments.refuse("overrides", value, "a mapping of platforms to PlatformOverrides")
+    found: dict[Platform, dict[str, Any]] = {}
+    for key, override in value.items():
+        platform = arguments.platform("overrides", key, host)
+        assert platform is not None
+        known = PlatformOverride.__annotations__
+        if not isinstance(override, Mapping):
+            arguments.refuse(f"overrides[{key!r}]", override, f"a PlatformOverride: {', '.join(known)}", secret=True)
+        for name in override:
+            if name not in known:
+                raise UsageError(f"overrides[{key!r}] has no {name!r}", f"there are {', '.join(known)}")
+        found[platform] = {name: item for name, item in override.items() if name != "secrets"}
+    return found
+
+
+def _with_secrets(made: "BuildRequest", value: Any, host: Platform, directory: Path) -> "BuildRequest":
+    """The request with the secrets that are for one platform."""
+    from polyarch.builder import Override
+
+    overrides = {override.platform: override for override in made.overrides}
+    for key, override in value.items():
+        given = _secrets(f"overrides[{key!r}].secrets", override.get("secrets", {}), directory)
+        if not given:
+            continue
+        platform = arguments.platform("overrides", key, host)
+        assert platform is not None
+        read = {
+            name: SecretBytes(item if isinstance(item, bytes) else item.read_bytes()) for name, item in given.items()
+        }
+        overrides[platform] = msgspec.structs.replace(
+            overrides.get(platform) or Override(platform=platform), secrets=read
+        )
+    return msgspec.structs.replace(made, overrides=tuple(overrides.values()))
+
+
+def _secrets(name: str, value: object, directory: Path) -> dict[str, bytes | Path]:
+    if not isinstance(value, Mapping):
+        arguments.refuse(name, value, "a mapping of ids to contents", secret=True)
+    found: dict[str, bytes | Path] = {}
+    for key, item in value.items():
+        if not isinstance(key, str) or not isinstance(item, bytes | os.PathLike):
+            expected = "bytes, which are the content, or a Path of the file that has it"
+            arguments.refuse(f"{name}[{key!r}]", item, expected, secret=True)
+        found[key] = item if isinstance(item, bytes) else directory / Path(item)
+    return found
+
+
+def _words(pairs: Mapping[str, str | None]) -> list[str]:
+    return [key if value is None else f"{key}={value}" for key, value in pairs.items()]
+
+
+def _arguments(name: str, value: object) -> dict[str, str | None]:
+    """Build arguments: a value None is that of the environment."""
+    if not isinstance(value, Mapping):
+        arguments.refuse(name, value, "a mapping of str to str, or to None for the environment's value")
+    return {
+        **arguments.pairs(name, {key: "" if item is None else item for key, item in value.items()}),
+        **{key: None for key, item in value.items() if item is None},
+    }
+
+
+def _paths(name: str, value: object) -> dict[str, str]:
+    if not isinstance(value, Mapping):
+        arguments.refuse(name, value, "a mapping of str to paths or locations")
+    return arguments.pairs(
+        name, {key: os.fspath(item) if isinstance(item, os.PathLike) else item for key, item in value.items()}
+    )
+
+
+def _optional(name: str, value: object) -> str | None:
+    return None if value is None else arguments.text(name, value)
+
+
+def _tags(name: str, value: object) -> tuple[Any, ...]:
+    from polyarch.oci.reference import Reference
+
+    return arguments.items(name, value, "a name or several: str or Reference", (str, Reference))
+
+
+def _number(name: str, value: object) -> int | None:
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
+        arguments.refuse(name, value, "a number of 0 or more, or None")
+    return value
+
+
+def _one_of(*choices: str) -> Any:
+    return lambda name, value: arguments.choice(name, value, choices)
+
+
+_RENAMED = {"args": "build_args"}
+_GROUPS: Mapping[str, Any] = {"cache": CacheSettings, "run": RunFlags, "time": TimeSettings}
+# How a keyword's value is checked, where it is given to the build's options as it is.
+_CHECKS: Mapping[str, Any] = {
+    "tags": _tags,
+    "dockerfile": _optional,
+    "target": arguments.text,
+    "args": _arguments,
+    "labels": arguments.pairs,
+    "contexts": _paths,
+    "ssh": _paths,
+    "push": arguments.flag,
+    "load": arguments.flag,
+    "annotations": arguments.pairs,
+    "allow": arguments.texts,
+    "allow_foreign_base": arguments.flag,
+    "verify_platforms": _one_of("error", "warn", "off"),
+    "on_failure": _one_of("stop", "finish", "keep"),
+    "workers": _number,
+}
+_GROUP_CHECKS: Mapping[str, Any] = {
+    "no_cache": arguments.flag,
+    "no_cache_filter": arguments.texts,
+    "pull": arguments.flag,
+    "epoch": _number,
+    "reproducible": arguments.flag,
+    "network": _one_of("default", "none", "host"),
+}

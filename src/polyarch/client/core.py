@@ -1,0 +1,103 @@
+"""What the parts of a client share: its settings, progress, clock and working directory, and its store when needed."""
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from polyarch import progress
+from polyarch.client import arguments, environment
+from polyarch.client.arguments import StrPath
+from polyarch.client.settings import ClientSettings, opened
+from polyarch.errors import UsageError
+from polyarch.oci import platform as platforms
+from polyarch.registry.credentials import Credential
+from polyarch.secret import Variables
+
+if TYPE_CHECKING:
+    from polyarch.client.jobs import Kind
+    from polyarch.oci.platform import Platform
+    from polyarch.transfer.locate import Places
+
+
+class ClientCore:
+    """The state of a client. It may be used from any thread; the store is opened for each call and closed after it.
+
+    So nothing is locked between calls, and what one call has read does not keep another process from removing it.
+    """
+
+    def __init__(self, settings: ClientSettings, emit: progress.Emit, clock: Callable[[], float]) -> None:
+        self.settings = settings
+        self.emit = emit
+        self.closed = False
+        self._clock = clock
+        self.host: Platform = platforms.of_machine(os.uname().machine)
+
+    def directory(self) -> Path:
+        """The working directory, which relative paths are below."""
+        return Path.cwd()
+
+    def now(self) -> float:
+        """Seconds since 1970: what SOURCE_DATE_EPOCH says, else the clock."""
+        epoch = self.settings.environment.source_date_epoch
+        return self._clock() if epoch is None else epoch
+
+    @contextmanager
+    def places(self) -> Iterator["Places"]:
+        """The store and the registries, for one call."""
+        self.require_open()
+        with opened(self.settings) as places:
+            yield places
+        if places.store.left:
+            self.work("reclaim", None)
+
+    def work(self, kind: "Kind", request: object) -> object:
+        """The result of a job in a worker process."""
+        from polyarch.client import worker
+
+        self.require_open()
+        return worker.perform(kind, self.settings, request, self.emit)
+
+    def require_open(self) -> None:
+        """Raises UsageError where the client was closed."""
+        if self.closed:
+            raise UsageError("this client is closed", "make another: Polyarch()")
+
+
+def settings_of(
+    root: StrPath | None,
+    variables: Mapping[str, str] | None,
+    registries: StrPath | None,
+    certificates: StrPath | Iterable[StrPath],
+    credentials: Mapping[str, Credential] | None,
+    insecure: str | Iterable[str],
+    cache_limit: str | None,
+) -> ClientSettings:
+    """The settings that a client's arguments describe, with those of the environment for the rest."""
+    given_variables = environment.variables() if variables is None else arguments.pairs("environment", variables)
+    read = environment.read(Variables(given_variables))
+    files = read.files
+    if registries is not None:
+        files = msgspec.structs.replace(files, registries=(arguments.path("registries", registries, Path.cwd),))
+    extra = arguments.paths("certificates", certificates, Path.cwd)
+    files = msgspec.structs.replace(files, certificates=(*extra, *files.certificates))
+    place = arguments.path("root", read.root if root is None else root, Path.cwd)
+    given = {} if credentials is None else credentials
+    if not isinstance(given, Mapping):
+        arguments.refuse("credentials", given, "a mapping of hosts to Credentials", secret=True)
+    for host, credential in given.items():
+        if not isinstance(credential, Credential):
+            arguments.refuse(f"credentials[{host!r}]", credential, "a Credential for each host", secret=True)
+    return ClientSettings(
+        environment=msgspec.structs.replace(read, root=place, files=files),
+        credentials=dict(given),
+        insecure=arguments.texts("insecure", insecure),
+        cache_limit=None if cache_limit is None else arguments.text("cache_limit", cache_limit),
+    )
+
+
+clock = time.time

@@ -1,0 +1,140 @@
+"""The work that enters a user namespace: builds and runs. A worker process does it, or for a build the caller's own."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from polyarch import progress
+from polyarch.client.settings import ClientSettings, opened
+from polyarch.oci.platform import Platform
+
+if TYPE_CHECKING:
+    from polyarch.builder import BuildRequest, BuildResult
+
+Kind = Literal["build", "run", "reclaim"]
+
+
+class Job(msgspec.Struct, frozen=True):
+    """What a worker is sent first: the kind of work, and its value encoded, whose type depends on the kind."""
+
+    kind: Kind
+    settings: ClientSettings
+    payload: bytes = b""
+
+
+class VolumeMount(msgspec.Struct, frozen=True):
+    """A directory of this machine that a process sees at `target`."""
+
+    source: str
+    target: str
+    read_only: bool = False
+
+
+class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A process in an image. The empty fields are as the image's config has them.
+
+    `entrypoint` None keeps the image's own; `stdin` says whether the worker's standard input is the process's.
+    """
+
+    image: str
+    platform: Platform | None
+    host: Platform
+    pull: Literal["always", "missing", "never"]
+    arguments: tuple[str, ...] = ()
+    entrypoint: tuple[str, ...] | None = None
+    env: tuple[str, ...] = ()
+    working_directory: str = ""
+    user: str = ""
+    volumes: tuple[VolumeMount, ...] = ()
+    network: Literal["host", "none"] = "host"
+    hostname: str = "polyarch"
+    read_only: bool = False
+    stdin: bool = False
+
+
+class RunOutcome(msgspec.Struct, frozen=True):
+    """The exit status of a process, and the platform that its image is for."""
+
+    returncode: int
+    platform: Platform
+
+
+def build(settings: ClientSettings, request: "BuildRequest", emit: progress.Emit) -> "BuildResult":
+    """Build. Where something has to run, this process enters a user namespace for good. Raises as `builder.build`."""
+    from polyarch.builder import build as perform
+
+    if request.export.insecure:
+        hosts = [name.domain for name in request.export.names]
+        settings = msgspec.structs.replace(settings, insecure=(*settings.insecure, *hosts))
+    with opened(settings) as places:
+        result = perform(request, places.store, places.registry, emit)
+    if places.store.left:
+        reclaim(settings)
+    # A stream stays where it is: with the caller.
+    outputs = tuple(msgspec.structs.replace(output, stream=None) for output in result.outputs)
+    return msgspec.structs.replace(result, outputs=outputs)
+
+
+def run(settings: ClientSettings, request: RunRequest, emit: progress.Emit) -> RunOutcome:
+    """Run a process on this process's standard streams, in a user namespace that it enters for good.
+
+    Raises NotFoundError for an image or platform that there is not, UnsupportedError where it does not run here,
+    StartError where the process could not be started.
+    """
+    from polyarch.images import run as running
+    from polyarch.sandbox import Bind, enter
+
+    options = running.RunOptions(
+        arguments=request.arguments,
+        entrypoint=request.entrypoint,
+        env=request.env,
+        cwd=request.working_directory,
+        user=request.user,
+        mounts=tuple(Bind(volume.source, volume.target, volume.read_only) for volume in request.volumes),
+        network=request.network,
+        hostname=request.hostname,
+        read_only=request.read_only,
+    )
+    search_path = settings.environment.search_path
+    with opened(settings) as places:
+        found, source = running.find(
+            places.store, places.registry, request.image, request.platform, request.host, request.pull, emit
+        )
+        process = running.process(found.config, options, request.image)
+        # All threads of a pull have ended: the kernel lets only a process of one thread enter.
+        for warning in enter(search_path).warnings:
+            emit(progress.Warned(warning))
+        places.store.maintenance.reclaim()
+        streams = running.Streams(0 if request.stdin else None, 1, 2)
+        status = running.run(places.store, source, found, process, search_path, streams, emit)
+    if places.store.left:
+        reclaim(settings)
+    return RunOutcome(status, found.platform)
+
+
+def reclaim(settings: ClientSettings) -> None:
+    """Remove what the store could not: files of other ids of a user namespace, which this process enters for good.
+
+    Where it cannot be entered they stay until a command that has entered it opens the store.
+    """
+    import contextlib
+
+    from polyarch.client.opening import open_store
+    from polyarch.errors import PolyarchError
+    from polyarch.sandbox import enter
+
+    with contextlib.suppress(PolyarchError), open_store(settings.environment, settings.environment.root, None) as store:
+        enter(settings.environment.search_path)
+        store.maintenance.reclaim()
+
+
+def types_of(kind: Kind) -> tuple[Any, Any, Callable[..., Any]]:
+    """The types of a job's payload and of its result, and the function that does it."""
+    if kind == "build":
+        from polyarch.builder import BuildRequest, BuildResult
+
+        return BuildRequest, BuildResult, build
+    if kind == "run":
+        return RunRequest, RunOutcome, run
+    return None, None, lambda settings, request, emit: reclaim(settings)
