@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from polyarch.distribution import endpoints
-from polyarch.errors import NotFoundError, PolyarchError, RegistryError
+from polyarch.errors import NotFoundError, PolyarchError, RegistryError, UsageError
 from polyarch.oci import media_types
 from polyarch.oci import retry as retries
 from polyarch.oci.urls import redact
@@ -291,6 +291,15 @@ def test_a_body_that_cannot_be_sent_twice_is_not(transport: Transport) -> None:
     with serving(lambda asked: Answer(503)) as server, transport.send("PUT", server.url, {}, Body(Once())) as response:
         assert response.status == 503
     assert [asked.body for asked in server.asked] == [b"once"]
+
+
+@pytest.mark.parametrize(
+    "url", ["http://a:abc/x", "http://a:99999/x", "http://[::1/x", "http:///x", "http://ada:secret/"]
+)
+def test_a_malformed_url_is_a_usage_error(transport: Transport, url: str) -> None:
+    with pytest.raises(UsageError, match="a URL has no host, or a port") as caught:
+        transport.send("GET", url)
+    assert "secret" not in f"{caught.value} {caught.value.hint}"
 
 
 URLS = """

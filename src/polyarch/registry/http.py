@@ -114,8 +114,10 @@ class Transport:
     ) -> Response:
         """The response to a request, whatever its status; redirects are followed.
 
-        Connection errors and RETRYABLE_STATUSES are retried while `body` can be sent again. Raises RegistryError.
+        Connection errors and RETRYABLE_STATUSES are retried while `body` can be sent again. Raises RegistryError, and
+        UsageError for a malformed URL.
         """
+        _require_address(url)
         host = authority(url)
         sent = {"User-Agent": self._user_agent, **(headers or {})}
         for _ in range(_MAX_REDIRECTS + 1):
@@ -243,6 +245,18 @@ def joined(base: str, location: str) -> str:
     except ValueError as error:
         raise RegistryError(f"{authority(base)} points to {location[:80]!r}, which is not a URL") from error
     return url
+
+
+def _require_address(url: str) -> None:
+    try:
+        host = _origin(url)[1].rpartition(":")[0]
+    except ValueError:
+        host = ""
+    if not host:
+        # What stands for the port may be a password, so it is not shown.
+        raise UsageError(
+            "a URL has no host, or a port that is not a number up to 65535", "a URL reads SCHEME://HOST:PORT/PATH"
+        )
 
 
 def origin_differs(one: str, other: str) -> bool:
