@@ -237,7 +237,7 @@ def test_a_hard_link_of_an_archive_to_no_file_is_an_error(
 ) -> None:
     directory = context("FROM scratch\nADD archive /x/")
     (directory / "archive").write_bytes(tar(*members))
-    assert "which is no file of the archive before it" in worker.build(directory)["error"]
+    assert "which is not an earlier file of the archive" in worker.build(directory)["error"]
 
 
 def test_an_archive_whose_first_member_has_no_name_is_unpacked(worker: Worker, context: Context) -> None:

@@ -249,8 +249,10 @@ def test_no_value_that_a_program_may_log_shows_a_secret(tmp_path: Path) -> None:
             f"linux/arm64:id=one,src={tmp_path}/file",
         ],
         build_args=[f"HTTPS_PROXY={proxy}", f"linux/arm64:ALL_PROXY={proxy}"],
+        contexts={"code": f"https://ada:{SECRET}@git.example/code.git"},
         platforms=["linux/amd64", "linux/arm64"],
     )
+    fetched = request(f"https://git.example/code.tar?token={SECRET}", around)
     process = Process(
         argv=("true",),
         mounts=(File("/run/secrets/file", asked.secrets.secrets["file"]),),
@@ -259,6 +261,7 @@ def test_no_value_that_a_program_may_log_shows_a_secret(tmp_path: Path) -> None:
     assert SECRET in process.environment[0], "the process itself gets it"
     logged = [
         asked,
+        fetched,
         asked.secrets,
         asked.all_secrets(),
         asked.plan_for(asked.platforms[1]),

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
         DirectoryContext,
         ImageContext,
         LayoutContext,
+        MainContext,
         RemoteContext,
+        StreamContext,
     )
     from polyarch.builder.request.output import Export, Output
     from polyarch.builder.request.request import BuildRequest, CacheOptions, HostSettings, Override
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "BuildInput": "request.input",
     "ContextSource": "request.input",
+    "MainContext": "request.input",
+    "StreamContext": "request.input",
     "DirectoryContext": "request.input",
     "ImageContext": "request.input",
     "LayoutContext": "request.input",
@@ -71,6 +75,7 @@ __all__ = [
     "HostSettings",
     "ImageContext",
     "LayoutContext",
+    "MainContext",
     "Outline",
     "Output",
     "Override",
@@ -78,6 +83,7 @@ __all__ = [
     "RemoteContext",
     "Secrets",
     "StepRecord",
+    "StreamContext",
     "TargetStage",
     "build",
     "check",

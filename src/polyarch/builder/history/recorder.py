@@ -24,6 +24,7 @@ from polyarch.builder.vertices import (
     Stacked,
     VertexId,
 )
+from polyarch.oci import digest as digests
 from polyarch.oci.urls import redact
 from polyarch.store import tables
 from polyarch.store.tables import Table
@@ -269,9 +270,15 @@ class BuildHistory:
 
 
 def _place(request: BuildRequest, dockerfile: str) -> str:
-    """The cache key for a project: the paths of its context and Dockerfile, and the target stage."""
-    context = request.input.context
-    where = str(context.path.absolute()) if isinstance(context, DirectoryContext) else _context(request)
+    """The cache key for a project: where its context is, the name of its Dockerfile, and the target stage."""
+    match request.input.context:
+        case RemoteContext(url):
+            # A digest, because the URL may have a password or a token.
+            where = str(digests.of(url.encode("utf-8", "surrogateescape")))
+        case DirectoryContext(path):
+            where = str(path.absolute())
+        case _:
+            where = ""
     return f"path {where}\0{dockerfile}\0{request.plan.target}"
 
 

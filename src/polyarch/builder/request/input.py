@@ -6,6 +6,8 @@ from typing import BinaryIO
 
 import msgspec
 
+from polyarch.oci.urls import redact
+
 
 class DirectoryContext(msgspec.Struct, frozen=True, tag=True):
     """A build context: a directory of this machine."""
@@ -14,9 +16,15 @@ class DirectoryContext(msgspec.Struct, frozen=True, tag=True):
 
 
 class RemoteContext(msgspec.Struct, frozen=True, tag=True):
-    """A build context that is fetched: a URL or a git repository. A named one is fetched when a step needs it."""
+    """A build context that is fetched: a URL or a git repository. A named one is fetched when a step needs it.
+
+    The repr shows no password or token of the URL.
+    """
 
     url: str
+
+    def __repr__(self) -> str:
+        return f"RemoteContext(url={redact(self.url)!r})"
 
 
 class StreamContext(msgspec.Struct, frozen=True, tag=True):
