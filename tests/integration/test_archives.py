@@ -247,7 +247,7 @@ class TestArchives:
                 tar.addfile(info, io.BytesIO(content))
         loaded = fresh("load", "-i", tmp_path / "cap.tar")
         assert "cap.tar: 'My/App:1' is not an image reference: a repository name must be lower case" in loaded.stderr
-        assert "the image is kept without a name" in loaded.stderr
+        assert "the image is kept without it" in loaded.stderr
         assert fresh("images", "--format", "{{.Name}}").stdout == "good:1\n"
 
     def test_some_platforms_of_an_archive_are_loaded_and_a_lacking_one_is_an_error(
@@ -279,10 +279,10 @@ class TestArchives:
         assert "linux/s390x: manifest sha256:" in result.stderr
         assert "--platform linux/amd64,linux/arm64,linux/arm/v7" in result.stderr
         result = polyarch.fails("save", "--platform", "linux/s390x,linux/arm64", "-o", tmp_path / "half.tar", busybox)
-        assert result.stderr.endswith("choose what is there whole with --platform linux/arm64\n")
+        assert result.stderr.endswith("choose the complete ones with --platform linux/arm64\n")
         result = polyarch.fails("save", "--platform", "linux/s390x", "-o", tmp_path / "half.tar", busybox)
         assert (
-            "busybox:latest is not whole, so nothing was sent. Missing:\n  linux/s390x: manifest sha256:"
+            "busybox:latest is not complete, so nothing was sent. Missing:\n  linux/s390x: manifest sha256:"
             in result.stderr
         )
         assert result.stderr.endswith("hint: pull what is missing\n")

@@ -94,7 +94,7 @@ def test_an_index_of_indexes_is_an_image(
     assert listed(polyarch, nested) == [("linux/amd64", True), ("linux/arm64", True)]
     polyarch("rmi", "--platform", "linux/arm64", nested)
     failed = fresh.fails("pull", "--platform", "linux/s390x", nested)
-    assert "there is linux/amd64, linux/arm64" in failed.stderr
+    assert "it has linux/amd64, linux/arm64" in failed.stderr
     # docker-registry takes no index without all that it names, so one of just this platform is sent.
     copy = f"{registry.address}/copy:1"
     polyarch("tag", nested, copy)
@@ -307,6 +307,6 @@ def test_windows_versions_are_shown_and_chosen(polyarch: Program, odd: Repositor
     for choice, wanted in zip(shown, ([True, False], [True, True]), strict=True):
         polyarch("pull", "-q", "--platform", choice, windows)
         assert listed(polyarch, windows) == list(zip(shown, wanted, strict=True))
-    assert f"there is {', '.join(shown)}" in polyarch.fails("pull", windows, "--platform", "linux/s390x").stderr
+    assert f"it has {', '.join(shown)}" in polyarch.fails("pull", windows, "--platform", "linux/s390x").stderr
     config = polyarch("inspect", "--platform", "windows(10.0.20348)/amd64", windows).json()[0]
     assert config["OsVersion"] == "10.0.20348.2"

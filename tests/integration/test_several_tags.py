@@ -21,7 +21,7 @@ def test_a_push_of_all_tags_names_the_one_that_failed_and_those_that_went(
     polyarch("rmi", "--platform", "linux/arm64", f"{name}:2")
     result = polyarch.fails("push", "--all-tags", name)
     assert [line.split(":")[0] for line in result.lines()] == ["1", "3"]
-    assert f"polyarch: error: {name}:2 was not pushed: {name}:2 is not whole, so nothing was sent" in result.stderr
+    assert f"polyarch: error: {name}:2 was not pushed: {name}:2 is not complete, so nothing was sent" in result.stderr
 
 
 def test_a_pull_of_all_tags_goes_on_and_names_the_image_that_lacks_the_platform(

@@ -79,7 +79,7 @@ def test_an_entry_without_a_platform_has_that_of_its_config(place: Counting) -> 
     assert (found.digest, found.platform) == (arm.digest, ARM)
     with pytest.raises(NotFoundError, match="no image for linux/s390x") as caught:
         select.choose(place, index, [S390X])
-    assert "there is linux/amd64, linux/arm/v7" in str(caught.value.hint)
+    assert "it has linux/amd64, linux/arm/v7" in str(caught.value.hint)
 
 
 def test_what_names_its_platform_goes_before_what_does_not(place: Counting) -> None:

@@ -224,7 +224,7 @@ class TestPlatforms:
         multi_platform(source, "app")
         with pytest.raises(NotFoundError, match="app: there is no image for linux/s390x") as caught:
             copier.copy(source, "app", target, ["app"], CopyOptions(platforms=(AMD64, S390X)))
-        assert caught.value.hint == "there is linux/amd64, linux/arm64"
+        assert caught.value.hint == "it has linux/amd64, linux/arm64"
         assert target.tags() == ()
 
     def test_a_single_image_for_another_platform_is_an_error(self, source: OciLayout, target: OciLayout) -> None:
@@ -272,9 +272,9 @@ class TestFaults:
             (tmp_path / "source" / blob_path(digest)).unlink()
         for platforms in (None, (AMD64, ARM64)):
             options = CopyOptions(platforms=platforms, called="x/y:1")
-            with pytest.raises(NotFoundError, match="x/y:1 is not whole") as caught:
+            with pytest.raises(NotFoundError, match="x/y:1 is not complete") as caught:
                 copier.copy(source, "app", Recording(tmp_path / "recording"), ["app"], options)
-            assert (caught.value.hint or "").endswith("choose what is there whole with --platform linux/arm64")
+            assert (caught.value.hint or "").endswith("choose the complete ones with --platform linux/arm64")
 
     def test_a_missing_layer_is_named_with_its_platform(self, source: OciLayout, tmp_path: Path) -> None:
         descriptor = image(source, ARM64)

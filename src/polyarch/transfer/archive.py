@@ -1,8 +1,8 @@
 """Archives of images: an OCI layout in a tar, written as a stream and read without unpacking.
 
-What is written for docker is both: an OCI layout and docker's `manifest.json` over the same blobs, as `docker save`
-has written since version 25. So any `docker load`, podman and skopeo read it, and those that know indexes get all
-the platforms.
+An archive for docker is both: an OCI layout, and docker's `manifest.json` for the same blobs, as `docker save` has
+written since version 25. Therefore every `docker load`, podman and skopeo can read it, and those that support indexes
+get all the platforms.
 """
 
 import threading
@@ -30,7 +30,7 @@ from polyarch.transfer.tarball import ArchiveSink, Members, TarWriter
 
 
 class OciArchive(LayoutSource):
-    """An OCI archive to read. It owns the file: `close` it, or use `with`."""
+    """An OCI archive for reading. It owns the file: `close` it, or use `with`."""
 
     def __init__(self, members: Members) -> None:
         super().__init__(members)
@@ -48,11 +48,11 @@ class OciArchive(LayoutSource):
 
 
 def open_archive(file: BinaryIO, spool: Callable[[], BinaryIO], where: str) -> OciArchive | DockerArchive:
-    """The archive in `file`, which this takes over: OCI or docker, plain or compressed, a file or a stream.
+    """Open the archive in `file`, and take ownership of it: OCI or docker, plain or compressed, a file or a stream.
 
-    One that is both is read as OCI, which alone knows of platforms, if its index.json names any image: docker 25 left
-    it empty for what it saved by digest. `spool` opens a temporary file for what cannot be read in place; `where` is
-    what messages call the archive. Raises CorruptError, NotFoundError.
+    An archive that is both is read as OCI, the only format with platforms, if its index.json names any image: docker 25
+    left it empty for images that were saved by digest. `spool` opens a temporary file for an archive that cannot be
+    read in place; messages call the archive `where`. Raises CorruptError, NotFoundError.
     """
     members = tarball.open_tar(file, spool, where)
     try:
@@ -75,24 +75,26 @@ def _names_images(members: Members) -> bool:
     try:
         top = msgspec.json.decode(members.read(INDEX, documents.MAX_SIZE))
     except (msgspec.DecodeError, ValueError, RecursionError):
-        return True  # what is wrong with it is said when it is read
+        return True  # the error is reported when the index is read
     return not isinstance(top, dict) or bool(top.get("manifests"))
 
 
 def open_path(path: Path, spool: Callable[[], BinaryIO]) -> OciArchive | DockerArchive:
-    """As `open_archive`, for a file by its path. Raises NotFoundError if there is none."""
+    """Open the archive at `path`, see `open_archive`. Raises NotFoundError if there is none."""
     try:
         file = path.open("rb")
     except (FileNotFoundError, IsADirectoryError) as error:
-        raise NotFoundError(f"{path}: {error.strerror}", "name an archive that save or build -o made") from None
+        raise NotFoundError(
+            f"{path}: {error.strerror}", "name an archive that 'polyarch save' or 'polyarch build -o' wrote"
+        ) from None
     return open_archive(file, spool, str(path))
 
 
 class ArchiveWriter:
-    """An archive as a stream: Target and Streaming of `oci/place.py`. It owns nothing; `finish` writes its index.
+    """Writes an archive to a stream: Target and Streaming of `oci/place.py`. Owns nothing; `finish` writes the index.
 
-    With `docker`, docker's `manifest.json` is written too, an entry for each name: of a multi-platform image that is
-    the one for `preferred`, because older engines know one platform a name; without it, the first.
+    With `docker`, it also writes docker's `manifest.json`, with an entry for each name. Older engines support only one
+    platform for a name: for a multi-platform image it is `preferred`, or else the first.
     """
 
     in_order = True
@@ -108,15 +110,15 @@ class ArchiveWriter:
         self._tar.add_bytes(MARKER, VERSION)
 
     def has_blob(self, descriptor: Descriptor) -> bool:
-        """As of `place.Target`."""
+        """See `place.Target`."""
         return descriptor.digest in self._written
 
     def has_manifest(self, descriptor: Descriptor) -> bool:
-        """As of `place.Target`."""
+        """See `place.Target`."""
         return descriptor.digest in self._written
 
     def write_blob(self, descriptor: Descriptor, content: Readable) -> None:
-        """As of `place.Target`; after an error the stream is of no use."""
+        """See `place.Target`. After an error, the stream is unusable."""
         with self._lock:
             if descriptor.digest in self._written:
                 return
@@ -124,7 +126,7 @@ class ArchiveWriter:
             self._written.add(descriptor.digest)
 
     def write_manifest(self, descriptor: Descriptor, raw: bytes, name: str | None = None) -> None:
-        """As of `place.Target`; an empty name puts the image at the top without one."""
+        """See `place.Target`. An empty name adds the image to the index without a name."""
         verified(raw, descriptor)
         with self._lock:
             if descriptor.digest not in self._written:
@@ -135,14 +137,14 @@ class ArchiveWriter:
                 self._naming.give(descriptor, name)
 
     def finish(self) -> None:
-        """Write what is at the top, and the end of the archive."""
+        """Write index.json, docker's manifest.json and the end of the archive."""
         self._tar.add_bytes(INDEX, self._naming.index().raw)
         if self._docker:
             self._tar.add_bytes(MANIFEST, self._manifest_json())
         self._tar.finish()
 
     def warnings(self) -> tuple[str, ...]:
-        """What of the archive docker's engines cannot read, a sentence for each image; none without `docker`."""
+        """A warning for each image that some docker engines cannot read; empty without `docker`."""
         return tuple(
             f"{tags[0] if tags else digest} has layers compressed by zstd, which docker's engines before 23 do not read"
             for digest, tags in (self._tagged() if self._docker else {}).items()
@@ -172,7 +174,7 @@ class ArchiveWriter:
         return image
 
     def _for_docker(self, digest: Digest) -> Manifest | None:
-        """The one image of what a name points at that an engine of one platform takes."""
+        """The image for an engine that supports one platform, of the image or index with this digest."""
         document = self._documents.get(digest)
         if isinstance(document, Index):
             best = indexes.select(document, self._preferred) if self._preferred is not None else None

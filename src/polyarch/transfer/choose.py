@@ -1,4 +1,4 @@
-"""From what a name points at to one image: the platform asked for, else the host's, as docker chooses."""
+"""Choose one image of an index: for the requested platform, or else for the host, as docker does."""
 
 from collections.abc import Iterator
 
@@ -17,7 +17,7 @@ from polyarch.transfer import select
 
 
 class ChosenImage(msgspec.Struct, frozen=True, kw_only=True):
-    """One image of a name: its manifest's descriptor, the manifest, its config, and the platform it is for."""
+    """The chosen image: the descriptor of its manifest, the manifest, its config and its platform."""
 
     descriptor: Descriptor
     manifest: Manifest
@@ -31,7 +31,7 @@ def read_document(source: Source, descriptor: Descriptor) -> Manifest | Index:
 
 
 def read_config(source: Source, manifest: Manifest) -> ImageConfig:
-    """The config of an image. Raises CorruptError for a manifest that is no image's."""
+    """The config of an image. Raises CorruptError for the manifest of an artifact."""
     if not manifest.is_image:
         kind = manifest.artifact_type or manifest.config.media_type
         raise CorruptError(f"{manifest.digest} is not an image but an artifact of type {kind}")
@@ -42,16 +42,16 @@ def read_config(source: Source, manifest: Manifest) -> ImageConfig:
 
 
 def choose(source: Source, name: str, root: Descriptor, wanted: Platform | None, host: Platform) -> ChosenImage:
-    """The image of `root` for the platform `wanted`, else for `host`.
+    """The image of `root` for the platform `wanted`, or else for `host`.
 
-    A name that points at one manifest is that image, if it is for `wanted`. Raises NotFoundError that lists the
-    platforms there are.
+    If `root` is a single image, it is chosen, unless it is not for `wanted`. Raises NotFoundError that lists the
+    platforms of the image.
     """
     document = read_document(source, root)
     if isinstance(document, Manifest):
         config = read_config(source, document)
         if wanted is not None and not platforms.serves(config.platform, wanted):
-            raise NotFoundError(f"{name} is not for {wanted}", f"it is for {config.platform} alone")
+            raise NotFoundError(f"{name} is not for {wanted}", f"it is only for {config.platform}")
         return ChosenImage(descriptor=root, manifest=document, config=config, platform=config.platform)
     entry = select.select(source, document, wanted or host)
     if entry is None:
@@ -63,7 +63,7 @@ def choose(source: Source, name: str, root: Descriptor, wanted: Platform | None,
 
 
 def any_of(source: Source, name: str, root: Descriptor, wanted: Platform | None, host: Platform) -> ChosenImage:
-    """As `choose`, but without a platform asked for, any image is better than none: to look at, not to run."""
+    """As `choose`, but if no platform is requested, any image will do: for showing, not for running."""
     if wanted is not None:
         return choose(source, name, root, wanted, host)
     document = read_document(source, root)
@@ -79,7 +79,7 @@ def any_of(source: Source, name: str, root: Descriptor, wanted: Platform | None,
 
 
 def _from_best(source: Source, index: Index, preferred: Descriptor | None) -> Iterator[Descriptor]:
-    """Lazily: the others are looked at only where the preferred one does not serve."""
+    """The entries, the preferred one first. The others are read only if they are needed."""
     if preferred is not None:
         yield preferred
     yield from (leaf.entry for leaf in select.leaves(source, index) if leaf.entry != preferred)
@@ -90,7 +90,7 @@ def _entry(source: Source, name: str, entry: Descriptor) -> ChosenImage:
         document = read_document(source, entry)
     except NotFoundError as error:
         raise NotFoundError(
-            f"{name} names an image for {entry.platform}, but it is not in the store",
+            f"{name} has an image for {entry.platform}, but it is not in the store",
             f"'polyarch pull --platform {entry.platform} {name}' fetches it",
         ) from error
     if not isinstance(document, Manifest):

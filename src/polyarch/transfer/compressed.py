@@ -1,7 +1,7 @@
-"""Docker's archives with their layers compressed: docker keeps them as plain tars, and a push would send those.
+"""Compress the layers of docker's archives, which are plain tars that a push would send.
 
-docker, skopeo and crane compress them on the way to a registry as well. Here it happens once, on the way into the
-store, so that a list made of the archive, a push and what was loaded from it are the same images.
+docker, skopeo and crane compress them when they push. Here it happens once, on the way into the store, so that loading
+the archive, adding it to a list and pushing it result in the same images.
 """
 
 from typing import TYPE_CHECKING
@@ -33,21 +33,21 @@ _COMPRESSED: Table[Digest, Descriptor] = Table(
 
 
 def compacted(source: Source, store: "Store") -> Source:
-    """The source, docker's archives with compressed layers."""
+    """The source itself, or for docker's archives, the archive with compressed layers."""
     return Compacted(source, store) if isinstance(source, DockerArchive) else source
 
 
 class Compacted:
-    """As the archive, with compressed layers, which are in `store`: Source and Partial. It owns neither of them."""
+    """The archive with compressed layers, which are in `store`: Source and Partial. It owns neither of them."""
 
     def __init__(self, archive: DockerArchive, store: "Store") -> None:
         self._archive = archive
         self._store = store
-        self._made: dict[Digest, Manifest] = {}
+        self._converted: dict[Digest, Manifest] = {}
 
     @property
     def where(self) -> str:
-        """What to call it in a message."""
+        """The name for messages."""
         return self._archive.where
 
     def images(self) -> tuple[NamedEntry, ...]:
@@ -55,18 +55,18 @@ class Compacted:
         return tuple(NamedEntry(image.name, self._convert(image.descriptor)) for image in self._archive.images())
 
     def resolve(self, name: str) -> Descriptor:
-        """As of the archive. Raises NotFoundError, CorruptError."""
-        if (made := self._made.get(Digest(name))) is not None:
-            return made.descriptor()
+        """See `DockerArchive.resolve`. Raises NotFoundError, CorruptError."""
+        if (manifest := self._converted.get(Digest(name))) is not None:
+            return manifest.descriptor()
         return self._convert(self._archive.resolve(name))
 
     def read_manifest(self, descriptor: Descriptor) -> bytes:
-        """As of `place.Source`."""
-        made = self._made.get(descriptor.digest)
-        return self._archive.read_manifest(descriptor) if made is None else made.raw
+        """See `place.Source`."""
+        manifest = self._converted.get(descriptor.digest)
+        return self._archive.read_manifest(descriptor) if manifest is None else manifest.raw
 
     def open_blob(self, descriptor: Descriptor) -> BlobReader:
-        """As of `place.Source`."""
+        """See `place.Source`."""
         if self._archive.lacks(descriptor):
             return self._store.open_blob(descriptor)
         return self._archive.open_blob(descriptor)
@@ -76,18 +76,18 @@ class Compacted:
         return self._archive.tags()
 
     def lacks(self, descriptor: Descriptor) -> bool:
-        """As of `place.Partial`."""
+        """See `place.Partial`."""
         return self._archive.lacks(descriptor) and not self._store.has_blob(descriptor)
 
     def _convert(self, descriptor: Descriptor) -> Descriptor:
         original = documents.load(self._archive.read_manifest(descriptor))
         assert isinstance(original, Manifest)
-        made = manifests.create(original.config, [self._compressed(layer) for layer in original.layers])
-        self._made[made.digest] = made
-        return made.descriptor()
+        manifest = manifests.create(original.config, [self._compressed(layer) for layer in original.layers])
+        self._converted[manifest.digest] = manifest
+        return manifest.descriptor()
 
     def _compressed(self, layer: Descriptor) -> Descriptor:
-        """The layer's tar as a gzip blob of the store; itself where it is compressed already."""
+        """The layer as a gzip blob in the store; the layer itself if it is compressed already."""
         if layer.media_type != media_types.OCI_LAYER:
             return layer
         known = _COMPRESSED.get(self._store.cache, layer.digest)
@@ -98,7 +98,7 @@ class Compacted:
 
         with self._archive.open_blob(layer) as tar, self._store.new_blob() as writer:
             packed = recompress(tar, writer, Compression())
-            # Reading has compared a digest of another algorithm.
+            # For another algorithm, reading the layer has verified its digest.
             if algorithm(layer.digest) == "sha256" and packed.diff_id != layer.digest:
                 raise CorruptError(f"{layer.digest} from {self.where} is corrupt: its bytes have another digest")
             writer.commit(packed.digest)

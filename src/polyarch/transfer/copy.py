@@ -1,9 +1,9 @@
-"""The one copier: a graph from any place to any other, children before what names them.
+"""The copier: copies an image from any place to any other, children before the documents that name them.
 
-Push, pull, save, load, merge and every `--output` are calls of `send`. Blobs go side by side, each once: what the
-target has is left alone, what its registry has in another repository is mounted, the rest is streamed. Manifests and
-indexes follow when all blobs are there, each after all that it names, and the name last, so that no name ever points
-at half an image.
+Push, pull, save, load, merge and every `--output` are calls of `send`. Blobs are copied in parallel, each once: blobs
+that the target has are skipped, those that its registry has in another repository are mounted, the rest is streamed.
+Manifests and indexes follow after all blobs, each after everything that it names. The name is written last, so that it
+never points at an incomplete image.
 """
 
 import threading
@@ -30,30 +30,30 @@ from polyarch.transfer.graph import GraphNode, ImageGraph
 from polyarch.transfer.pool import WorkerPool
 from polyarch.transfer.select import Selection
 
-# How an image came to be named at its target: as it was; the original index though not all of its entries were
-# sent; an index of only those asked for; one manifest without an index.
+# What the name at the target points at: the complete image; the original index, without some of its images; an index
+# of only the requested images; one manifest without an index.
 Form = Literal["whole", "sparse", "subset", "single"]
 
-# What registries answer to an index whose entries they do not have (distribution-spec, error codes; "distribution"
-# gives the first, others have been seen with the rest).
+# The errors of registries for an index whose images they do not have (distribution-spec, error codes; "distribution"
+# returns the first, others the rest).
 _REFUSES_SPARSE = frozenset(
     {codes.MANIFEST_BLOB_UNKNOWN, codes.MANIFEST_UNKNOWN, codes.MANIFEST_INVALID, codes.BLOB_UNKNOWN}
 )
-# More origins than this are not tried: each attempt is a round trip.
+# The number of origins that are tried: each attempt is a round trip.
 _MOUNT_ATTEMPTS = 3
 CONCURRENCY = 4
 _REPORT_EVERY = 1 << 20
 
 
 class CopyOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What of an image to copy, and how. `unit` is the id of the unit of work that the progress belongs to.
+    """Which parts of an image to copy, and how. `unit` is the id of the unit of work for progress events.
 
-    `platforms` None means all; with some of an index, the original index is kept, sparse, where the target takes
-    it and `sparse` allows it, else an index of just those is written; with `lone`, where just one image of several is
-    left, that image without index and attestations. `single` asks for one platform's manifest without an index around
-    it. With `present_only`, what an index names and the source never had is left out: an
-    archive of some platforms is read so. `called` is what messages call the image, its name in the source by default.
-    `retry` is for a blob that must be sent once more from its beginning.
+    `platforms` are the platforms to copy, None for all. For some platforms of an index, the original index is written
+    ("sparse") if `sparse` is set and the target accepts it, otherwise an index of only those images; with `lone`, a
+    single image is written without index and attestations. `single` copies the manifest of one platform without its
+    index. With `present_only`, images that the source does not have are left out, as in an archive of some platforms.
+    Messages call the image `called`, by default its name in the source. `retry` is for a blob that must be sent again
+    from its beginning.
     """
 
     platforms: tuple[Platform, ...] | None = None
@@ -68,7 +68,7 @@ class CopyOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
-    """What was copied: the descriptor that the names point at, in which form, and what it cost in bytes."""
+    """What was copied: the descriptor that the names point at, its form, and the bytes of its blobs."""
 
     descriptor: Descriptor
     form: Form
@@ -85,7 +85,7 @@ def copy(
     options: CopyOptions | None = None,
     emit: progress.Emit = progress.ignore,
 ) -> Descriptor:
-    """As `send`, for who only wants to know what the names point at."""
+    """Copy an image, see `send`. Returns the descriptor that the names point at."""
     return send(source, name, target, names, options, emit).descriptor
 
 
@@ -97,17 +97,17 @@ def send(
     options: CopyOptions | None = None,
     emit: progress.Emit = progress.ignore,
 ) -> Sent:
-    """Copy what `name` points at in `source` to `target`, and let `names` (none: only its digest) point at it there.
+    """Copy the image `name` from `source` to `target` under `names`; without names, it has only its digest there.
 
     Raises NotFoundError before anything is sent if the source lacks a part or the platform, CorruptError for bytes
-    that are not what they claim, RegistryError. The first failure stops the rest; blobs that went before stay.
+    with another digest or size, RegistryError. The first failure stops the copy; blobs that were already copied stay.
     """
     options = options or CopyOptions()
-    with WorkerPool(1 if isinstance(target, Streaming) and target.in_order else options.concurrency) as crew:
+    with WorkerPool(1 if isinstance(target, Streaming) and target.in_order else options.concurrency) as pool:
         root = source.fetch_manifest(name)[0] if isinstance(source, Fetching) else source.resolve(name)
         root, chosen = _choose(source, root, options.called or name, options)
         only = None if chosen is None else chosen.digests
-        graph = graphs.read(source, root, only, crew.map)
+        graph = graphs.read(source, root, only, pool.map)
         if options.present_only and graph.absent and isinstance(graph.root.document, Index):
             gone = {entry.digest for entry in graph.absent}
             chosen = Selection(frozenset(entry.digest for entry in graph.root.document.manifests) - gone)
@@ -117,7 +117,7 @@ def send(
             form: Form = "single" if options.single else "whole"
             existing = sum(blob.size for blob in graph.blobs)
             return Sent(descriptor=graph.root.descriptor, form=form, moved=0, mounted=0, existing=existing)
-        sender = _Sender(source, target, crew, options, emit)
+        sender = _Sender(source, target, pool, options, emit)
         sender.blobs([blob for blob in graph.blobs if not _stays(blob, source, target)])
         descriptor, form = _write(sender, target, graph, names, options, chosen)
     return Sent(
@@ -130,10 +130,10 @@ def send(
 
 
 def _is_there(source: Source, target: Target, graph: ImageGraph, names: Sequence[str]) -> bool:
-    """Whether the names at the target point at this image already, and all of it is known to be there.
+    """Whether the names at the target already point at this image, and all of it is known to be there.
 
-    Then a few questions are all that is asked: what each name points at, and for each image's manifest. Its blobs were
-    seen there before, and no registry takes away what a manifest that it has speaks of.
+    This needs only a few requests: one for each name and each manifest. The blobs were seen there before, and a
+    registry does not remove blobs of a manifest that it has.
     """
     if not isinstance(target, Tagged) or not isinstance(source, Originating) or not isinstance(target, Originating):
         return False
@@ -151,14 +151,14 @@ def _is_there(source: Source, target: Target, graph: ImageGraph, names: Sequence
 
 
 def _stays(blob: Descriptor, source: Source, target: Target) -> bool:
-    """Whether a layer stays where its publisher serves it: no registry is sent it, and an archive may lack it."""
+    """Whether a layer stays at its publisher: it is not sent to registries, and an archive may lack it."""
     if not graphs.is_elsewhere(blob):
         return False
     return isinstance(target, Mounting) or (isinstance(source, Partial) and source.lacks(blob))
 
 
 def _choose(source: Source, root: Descriptor, name: str, options: CopyOptions) -> tuple[Descriptor, Selection | None]:
-    """The root to copy, and what below it; None for all."""
+    """The root to copy, and the selection below it; None for everything."""
     if options.platforms is None:
         return root, None
     document = graphs.read_node(source, root).document
@@ -172,7 +172,7 @@ def _choose(source: Source, root: Descriptor, name: str, options: CopyOptions) -
     if options.single:
         if len(chosen) != 1:
             raise PolyarchError(
-                f"{name}: {len(chosen)} images fit, but exactly one was asked for", "name one platform exactly"
+                f"{name}: {len(chosen)} images match, but exactly one is needed", "name one platform exactly"
             )
         return chosen[0].entry, None
     picked = Selection(frozenset(digest for leaf in chosen for digest in leaf.digests), chosen)
@@ -200,7 +200,7 @@ def _write(
     options: CopyOptions,
     chosen: Selection | None,
 ) -> tuple[Descriptor, Form]:
-    """Write the manifests, and last the root under its names."""
+    """Write the manifests, and finally the root under its names."""
     root = graph.root
     groups = graphs.in_order(graph)
     if chosen is not None:
@@ -224,7 +224,7 @@ def _write(
 
 
 def _write_sparse(sender: "_Sender", target: Target, graph: ImageGraph, names: Sequence[str]) -> bool:
-    """Write the original indexes though some of their entries were not sent; False where the target refuses that."""
+    """Write the original indexes without some of their images. Returns False if the target refuses that."""
     try:
         for node in graph.indexes:
             if node is not graph.root:
@@ -243,60 +243,60 @@ def _write_names(target: Target, descriptor: Descriptor, raw: bytes, names: Sequ
 
 
 class _Sender:
-    """How one blob or manifest gets across, and the tally of it."""
+    """Copies single blobs and manifests, and counts the bytes."""
 
     def __init__(
-        self, source: Source, target: Target, crew: WorkerPool, options: CopyOptions, emit: progress.Emit
+        self, source: Source, target: Target, pool: WorkerPool, options: CopyOptions, emit: progress.Emit
     ) -> None:
         self._source = source
         self._target = target
-        self._crew = crew
+        self._pool = pool
         self._unit = options.unit
         self._retry = options.retry
         self._emit = emit
         self._tally: dict[str, int] = {}
         self._lock = threading.Lock()
-        # Asked once: isinstance with a Protocol looks through all its methods, for each blob of hundreds.
+        # Checked once, not for each of hundreds of blobs: isinstance with a Protocol checks all of its methods.
         self._mounting = target if isinstance(target, Mounting) else None
         self._originating = source if isinstance(source, Originating) else None
 
     def count(self, how: str) -> int:
-        """The bytes of the blobs that came across this way."""
+        """The bytes of the blobs that were handled this way: "moved", "mounted" or "exists"."""
         return self._tally.get(how, 0)
 
     def blobs(self, blobs: Iterable[Descriptor]) -> None:
-        """Send all, the largest first: it decides when the last is done. A stream gets them in a fixed order."""
+        """Copy all blobs, the largest first, because it takes longest. A stream gets them in a fixed order."""
         if isinstance(self._target, Streaming) and self._target.in_order:
             ordered = sorted(blobs, key=lambda blob: blob.digest)
         else:
             ordered = sorted(blobs, key=lambda blob: -blob.size)
         for blob in ordered:
             self._report(blob, 0)
-        self._crew.run(self._blob, ordered)
+        self._pool.run(self._blob, ordered)
 
     def manifests(self, nodes: Iterable[GraphNode]) -> None:
-        """Write these side by side, as `manifest`."""
-        self._crew.run(self.manifest, list(nodes))
+        """Write these manifests in parallel, see `manifest`."""
+        self._pool.run(self.manifest, list(nodes))
 
     def manifest(self, node: GraphNode) -> None:
-        """Write a manifest or index by its digest, if the target has it not yet."""
-        self._crew.check()
+        """Write a manifest or index by its digest, if the target does not have it."""
+        self._pool.check()
         if not self._target.has_manifest(node.descriptor):
             self._target.write_manifest(node.descriptor, node.document.raw)
 
     def _blob(self, blob: Descriptor) -> None:
-        self._crew.check()
+        self._pool.check()
         if self._target.has_blob(blob):
             return self._done(blob, "exists")
         if self._mount(blob):
             return self._done(blob, "mounted")
-        # A stream cannot be rewound, so its target cannot retry; here it is opened anew.
+        # The target cannot retry, because it cannot rewind the stream; here the blob is opened again.
         self._retry.call(lambda: self._send(blob))
         return self._done(blob, "moved")
 
     def _send(self, blob: Descriptor) -> None:
         with self._source.open_blob(blob) as reader:
-            report = _Reported(reader, self._crew.check, lambda done: self._report(blob, done))
+            report = _Reported(reader, self._pool.check, lambda done: self._report(blob, done))
             self._target.write_blob(blob, report)
 
     def _mount(self, blob: Descriptor) -> bool:
@@ -315,7 +315,7 @@ class _Sender:
 
 
 class _Reported:
-    """A Readable that reports progress, and stops when the copy has been stopped. It owns nothing."""
+    """A Readable that reports progress, and raises when the copy has been stopped. It owns nothing."""
 
     def __init__(self, content: Readable, check: Callable[[], None], report: Callable[[int], None]) -> None:
         self._content = content
@@ -323,14 +323,14 @@ class _Reported:
         self._check = check
         self._report = report
         self._done = 0
-        self._said = 0
+        self._reported = 0
 
     def read(self, size: int = -1, /) -> bytes:
         """See `place.Readable`."""
         self._check()
         chunk = self._content.read(size)
         self._done += len(chunk)
-        if self._done - self._said >= _REPORT_EVERY:
-            self._said = self._done
+        if self._done - self._reported >= _REPORT_EVERY:
+            self._reported = self._done
             self._report(self._done)
         return chunk

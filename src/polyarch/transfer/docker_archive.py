@@ -1,8 +1,8 @@
-"""Docker's own archive of images, read as a place: `manifest.json`, configs and layer tars (`docker save` before 25).
+"""Docker's archive format, read as a place: `manifest.json`, configs and layer tars (`docker save` before 25).
 
-Docker stores layers uncompressed, so a layer's digest is its diff id and the manifest can be made without reading
-them. Other writers (kaniko, bazel) compress them; those are hashed when the image is resolved. Layers in xz and bzip2,
-for which OCI has no media type, are read once to learn their size, and taken uncompressed.
+Docker stores layers uncompressed: the digest of a layer is its diff id, and the manifest can be created without
+reading the layers. Other writers (kaniko, bazel) compress them; these are hashed when the image is resolved. Layers in
+xz and bzip2, which have no media type in OCI, are read once for their size, and used uncompressed.
 """
 
 import functools
@@ -33,7 +33,7 @@ _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
 
 class Saved(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
-    """One image of `manifest.json`: paths in the archive, and the names that it goes by."""
+    """One image of `manifest.json`: paths in the archive, and its names."""
 
     config: str
     repo_tags: list[str] | None = None
@@ -41,7 +41,7 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
 
 
 class DockerArchive:
-    """A docker archive to read: Source and Partial of `oci/place.py`. It owns the file: `close` it, or use `with`."""
+    """A docker archive for reading: Source and Partial of `oci/place.py`. Owns the file: `close` it, or use `with`."""
 
     def __init__(self, members: Members) -> None:
         self._members = members
@@ -53,12 +53,12 @@ class DockerArchive:
         self._manifests: dict[int, Manifest] = {}
         self._positions: dict[Digest, int] = {}
         self._paths: dict[Digest, str] = {}
-        # Layers that are to be unpacked as they are read.
+        # Layers that are decompressed when they are read.
         self._packed: set[Digest] = set()
 
     @property
     def where(self) -> str:
-        """What to call it in a message."""
+        """The name for messages."""
         return self._members.where
 
     def images(self) -> tuple[NamedEntry, ...]:
@@ -70,9 +70,9 @@ class DockerArchive:
         )
 
     def resolve(self, name: str) -> Descriptor:
-        """What a tag, an image id or a manifest's digest points at; the only image for an empty name.
+        """The image with this tag, image id or manifest digest; for an empty name, the only image.
 
-        Raises NotFoundError that lists what there is, CorruptError.
+        Raises NotFoundError that lists the names, CorruptError.
         """
         if not name and len(self._saved) == 1:
             return self._manifest(0).descriptor()
@@ -81,18 +81,18 @@ class DockerArchive:
                 return self._manifest(position).descriptor()
         if digests.is_digest(name) and (position := self._find(Digest(name))) is not None:
             return self._manifest(position).descriptor()
-        have = ", ".join(self.tags()) or f"{len(self._saved)} images without a name"
-        what = f"no image {name!r}" if name else f"{len(self._saved)} images, and none was named"
+        have = ", ".join(self.tags()) or f"{len(self._saved)} unnamed images"
+        what = f"no image {name!r}" if name else f"{len(self._saved)} images, and no name was given"
         raise NotFoundError(f"{self.where} has {what}", f"it has {have}")
 
     def read_manifest(self, descriptor: Descriptor) -> bytes:
-        """The manifest as made from the archive. Raises NotFoundError."""
+        """The manifest that was created from the archive. Raises NotFoundError."""
         if (position := self._find(descriptor.digest)) is not None:
             return verified(self._manifest(position).raw, descriptor, self.where)
         raise NotFoundError(f"{self.where} has no manifest {descriptor.digest}")
 
     def open_blob(self, descriptor: Descriptor) -> BlobReader:
-        """As of `place.Source`."""
+        """See `place.Source`."""
         if (path := self._paths.get(descriptor.digest)) is None:
             raise NotFoundError(f"{self.where} has no {descriptor.digest}")
         content: Readable = self._members.open(path)
@@ -105,7 +105,7 @@ class DockerArchive:
         return tuple(sorted({tag for saved in self._saved for tag in saved.repo_tags or ()}))
 
     def lacks(self, descriptor: Descriptor) -> bool:
-        """As of `place.Partial`."""
+        """See `place.Partial`."""
         return descriptor.digest not in self._paths
 
     def close(self) -> None:
@@ -120,7 +120,7 @@ class DockerArchive:
 
     @functools.cached_property
     def _named(self) -> dict[str, int]:
-        """The image that a tag means, by the tag as it stands and in normal form; the first of several."""
+        """The position of the image by its tag, unchanged and in normal form; the first of several."""
         found: dict[str, int] = {}
         for position, saved in enumerate(self._saved):
             for tag in saved.repo_tags or ():
@@ -129,7 +129,7 @@ class DockerArchive:
         return found
 
     def _find(self, digest: Digest) -> int | None:
-        """The image whose manifest, or whose config, has this digest."""
+        """The position of the image whose manifest or config has this digest."""
         if digest not in self._positions:
             for position in range(len(self._saved)):
                 self._manifest(position)
@@ -137,8 +137,8 @@ class DockerArchive:
 
     def _manifest(self, position: int) -> Manifest:
         if position not in self._manifests:
-            made = self._manifests[position] = self._convert(self._saved[position])
-            for digest in (made.digest, made.config.digest):
+            manifest = self._manifests[position] = self._convert(self._saved[position])
+            for digest in (manifest.digest, manifest.config.digest):
                 self._positions.setdefault(digest, position)
         return self._manifests[position]
 
@@ -183,7 +183,7 @@ def _unpacked(content: Readable) -> Readable:
 
 
 def _length(content: Readable) -> int:
-    """The size of a layer's tar. Raises CorruptError where it is damaged."""
+    """The size of a layer's tar. Raises CorruptError if it is damaged."""
     tar, size = _unpacked(content), 0
     while chunk := tar.read(_CHUNK):
         size += len(chunk)
@@ -191,7 +191,7 @@ def _length(content: Readable) -> int:
 
 
 def _normal(tag: str) -> str:
-    """A tag in full; what is no reference, as it is."""
+    """The full reference for a tag; an invalid one unchanged."""
     try:
         return str(references.parse(tag).tagged())
     except UsageError:

@@ -1,4 +1,4 @@
-"""OCI's format or docker's, for a whole graph: manifests are rewritten, no blob is touched."""
+"""Convert images between OCI's format and docker's: manifests are rewritten, blobs stay unchanged."""
 
 from typing import Any
 
@@ -15,52 +15,52 @@ from polyarch.transfer import graph as graphs
 
 
 class Converted:
-    """A source whose images are in the other format: Source, Partial and Originating where the inner one is.
+    """A source whose images are in the other format: Source; Partial and Originating if the inner source is.
 
-    An attestation stays in OCI's format, which alone has a place for it, and follows its image to the new digest;
-    an entry of an index that the inner source does not have stays as it is. It owns nothing.
+    An attestation stays in OCI's format, the only one that has attestations, and refers to the new digest of its image.
+    An index entry that the inner source does not have stays unchanged. It owns nothing.
     """
 
     def __init__(self, inner: Source, *, to_docker: bool) -> None:
         self._inner = inner
         self._to_docker = to_docker
-        self._made: dict[Digest, bytes] = {}
+        self._converted: dict[Digest, bytes] = {}
         self._left_out: list[str] = []
 
     @property
     def left_out(self) -> tuple[str, ...]:
-        """A sentence for each thing of what was converted that docker's format has no place for."""
+        """A warning for each part of the images that docker's format cannot hold."""
         return tuple(self._left_out)
 
     def resolve(self, name: str) -> Descriptor:
-        """What `name` points at, converted. Raises as `place.Source`, and UnsupportedError."""
+        """The converted image `name`. See `place.Source`; also raises UnsupportedError."""
         return self.convert(self._inner.resolve(name))
 
     def convert(self, root: Descriptor) -> Descriptor:
-        """The descriptor of a manifest or index in the other format; what it names is converted too."""
+        """Convert a manifest or index, and the images that it names. Returns the new descriptor."""
         document = graphs.read_node(self._inner, root).document
         converted = self._index(document, 1) if isinstance(document, Index) else self._manifest(document)
         return converted.descriptor()
 
     def read_manifest(self, descriptor: Descriptor) -> bytes:
-        """As of `place.Source`."""
-        made = self._made.get(descriptor.digest)
-        return self._inner.read_manifest(descriptor) if made is None else made
+        """See `place.Source`."""
+        raw = self._converted.get(descriptor.digest)
+        return self._inner.read_manifest(descriptor) if raw is None else raw
 
     def open_blob(self, descriptor: Descriptor) -> BlobReader:
-        """As of `place.Source`."""
+        """See `place.Source`."""
         return self._inner.open_blob(descriptor)
 
     def tags(self) -> tuple[str, ...]:
-        """As of `place.Source`."""
+        """See `place.Source`."""
         return self._inner.tags()
 
     def lacks(self, descriptor: Descriptor) -> bool:
-        """As of `place.Partial`; False where the inner source cannot say."""
+        """See `place.Partial`. False if the inner source is not Partial."""
         return isinstance(self._inner, Partial) and self._inner.lacks(descriptor)
 
     def origins(self, digest: Digest) -> tuple[Reference, ...]:
-        """As of `place.Originating`; none where the inner source knows none."""
+        """See `place.Originating`. Empty if the inner source is not Originating."""
         return self._inner.origins(digest) if isinstance(self._inner, Originating) else ()
 
     def _index(self, index: Index, depth: int) -> Index:
@@ -74,19 +74,19 @@ class Converted:
                 document = graphs.read_node(self._inner, entry).document
             except NotFoundError:
                 continue
-            made = self._index(document, depth + 1) if isinstance(document, Index) else self._manifest(document)
-            renamed[entry.digest] = made.descriptor()
+            member = self._index(document, depth + 1) if isinstance(document, Index) else self._manifest(document)
+            renamed[entry.digest] = member.descriptor()
         for entry in indexes.attestation_entries(index):
             if (followed := self._attestation(entry, renamed)) is not None:
                 renamed[entry.digest] = followed
         converted = indexes.convert(index, renamed, to_docker=self._to_docker)
-        self._made[converted.digest] = converted.raw
+        self._converted[converted.digest] = converted.raw
         self._note("the list", index, converted)
         return converted
 
     def _manifest(self, manifest: Manifest) -> Manifest:
         converted = manifests.convert(manifest, to_docker=self._to_docker)
-        self._made[converted.digest] = converted.raw
+        self._converted[converted.digest] = converted.raw
         self._note(f"the image {manifest.digest}", manifest, converted)
         return converted
 
@@ -95,7 +95,7 @@ class Converted:
             self._left_out.append(f"docker's format has no annotations: {what} lost {', '.join(lost)}")
 
     def _attestation(self, entry: Descriptor, renamed: dict[Digest, Descriptor]) -> Descriptor | None:
-        """The attestation with a `subject` that names the converted image; None if it has none to change."""
+        """The attestation with the converted image as its `subject`; None if it has no `subject` to change."""
         try:
             document: dict[str, Any] = graphs.read_node(self._inner, entry).document.decode()
         except NotFoundError:
@@ -110,6 +110,6 @@ class Converted:
             "size": target.size,
         }
         raw = documents.encode(document)
-        made = documents.load(raw, entry.media_type)
-        self._made[made.digest] = raw
-        return made.descriptor()
+        converted = documents.load(raw, entry.media_type)
+        self._converted[converted.digest] = raw
+        return converted.descriptor()

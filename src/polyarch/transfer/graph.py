@@ -1,7 +1,7 @@
-"""What hangs on a name: indexes, manifests and blobs, read from a place before anything is sent.
+"""The graph below a name: indexes, manifests and blobs, read from a place before anything is sent.
 
-A graph is read level by level, so that a level's manifests are fetched side by side. Nothing is trusted: the
-sizes, the depth and the number of entries are bounded before they cost anything.
+A graph is read level by level, so that the manifests of a level are fetched in parallel. The content is not trusted:
+sizes, depth and the number of entries are limited.
 """
 
 from collections.abc import Callable, Collection, Iterable
@@ -17,11 +17,11 @@ from polyarch.oci.digest import Digest
 from polyarch.oci.document import Index, Manifest
 from polyarch.oci.place import Partial, Source
 
-# BuildKit's deepest are two levels; four leave room for an index of indexes of builds.
+# BuildKit nests two levels at most; four also allow an index of indexes of builds.
 MAX_DEPTH = 4
 MAX_ENTRIES = 10_000
 
-# Calls a function on each item, side by side where it can, and gives the results in order.
+# Calls a function for each item, in parallel if possible, and returns the results in order.
 Map = Callable[[Callable[[Descriptor], "GraphNode | None"], list[Descriptor]], "Iterable[GraphNode | None]"]
 
 
@@ -33,9 +33,9 @@ class GraphNode(msgspec.Struct, frozen=True):
 
 
 class ImageGraph(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything below a root, each once. `indexes` come children first; the root itself is in its list.
+    """Everything below a root, each once. `indexes` are sorted children first; the root is in one of the lists.
 
-    `absent` are the entries of indexes that the source named but does not have.
+    `absent` are the entries of indexes that the source does not have.
     """
 
     root: GraphNode
@@ -46,7 +46,7 @@ class ImageGraph(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def in_turn(function: Callable[[Descriptor], GraphNode | None], items: list[Descriptor]) -> Iterable[GraphNode | None]:
-    """A Map for who has no threads."""
+    """A Map without threads."""
     return map(function, items)
 
 
@@ -54,13 +54,13 @@ def read_node(source: Source, descriptor: Descriptor) -> GraphNode:
     """The manifest or index that `descriptor` points at. Raises NotFoundError, CorruptError."""
     if descriptor.size > documents.MAX_SIZE:
         raise CorruptError(
-            f"{descriptor.digest} says that it is a manifest of {descriptor.size} bytes, "
+            f"{descriptor.digest} claims to be a manifest of {descriptor.size} bytes, "
             f"more than the {documents.MAX_SIZE} that registries accept"
         )
     raw = source.read_manifest(descriptor)
     try:
         document = documents.load(raw, descriptor.media_type or None)
-        # Registries compare what a manifest is sent as with what it says that it is.
+        # Registries compare the media type of the request with that in the manifest.
         if descriptor.media_type != document.media_type:
             descriptor = msgspec.structs.replace(descriptor, media_type=document.media_type)
         return GraphNode(descriptor, document)
@@ -69,10 +69,10 @@ def read_node(source: Source, descriptor: Descriptor) -> GraphNode:
 
 
 def read(source: Source, root: Descriptor, only: Collection[Digest] | None = None, each: Map = in_turn) -> ImageGraph:
-    """The graph below `root`; of indexes, only the entries with the digests in `only` where it is given.
+    """The graph below `root`. If `only` is given, entries of indexes with other digests are left out.
 
-    Entries of unknown media types are passed over, as image-spec has it (image-index.md). Raises NotFoundError if the
-    root itself is not there, CorruptError for a graph that is malformed, too deep or too large.
+    Entries of unknown media types are ignored, as image-spec requires (image-index.md). Raises NotFoundError if the
+    root does not exist, CorruptError for a graph that is malformed, too deep or too large.
     """
     first = read_node(source, root)
     known: dict[Digest, GraphNode] = {root.digest: first}
@@ -115,7 +115,7 @@ def blobs_of(manifest: Manifest) -> tuple[Descriptor, ...]:
 
 
 def is_elsewhere(blob: Descriptor) -> bool:
-    """Whether a layer is one that its publisher serves from `urls`, and that registries need not have.
+    """Whether a layer is served by its publisher from `urls`, so that registries need not have it.
 
     image-spec, layer.md, "Non-Distributable Layers"; docker calls them foreign.
     """
@@ -123,9 +123,9 @@ def is_elsewhere(blob: Descriptor) -> bool:
 
 
 def in_order(graph: ImageGraph) -> list[list[GraphNode]]:
-    """All but the root in groups, each of which names only what is in groups before it, or not in the graph at all.
+    """All documents but the root, in groups that can be written one after the other.
 
-    What a document names is its `manifests` and its `subject`: some registries refuse what comes before that.
+    A document comes after its `manifests` and its `subject`: some registries refuse it before those.
     """
     nodes = {node.descriptor.digest: node for node in (*graph.manifests, *graph.indexes) if node is not graph.root}
     waits: dict[Digest, int] = {}
@@ -140,7 +140,7 @@ def in_order(graph: ImageGraph) -> list[list[GraphNode]]:
     while ready:
         groups.append([nodes[digest] for digest in ready])
         following: list[Digest] = []
-        for digest in (waiter for done in ready for waiter in waiting_for.get(done, ())):
+        for digest in (waiter for written in ready for waiter in waiting_for.get(written, ())):
             waits[digest] -= 1
             if not waits[digest]:
                 following.append(digest)
@@ -154,14 +154,14 @@ def _named(document: Manifest | Index) -> set[Digest]:
 
 
 def missing(graph: ImageGraph, source: Source) -> tuple[Descriptor, ...]:
-    """What the graph needs and the source cannot give: absent manifests, then blobs, as far as the source knows."""
+    """The parts of the graph that the source does not have, as far as it knows: manifests, then blobs."""
     if not isinstance(source, Partial):
         return graph.absent
     return (*graph.absent, *(blob for blob in graph.blobs if not is_elsewhere(blob) and source.lacks(blob)))
 
 
 def require_whole(graph: ImageGraph, source: Source, name: str) -> None:
-    """Raises NotFoundError that names what of the graph `source` does not have, and for which platforms."""
+    """Raises NotFoundError with the parts of the graph that `source` does not have, and their platforms."""
     gone = missing(graph, source)
     if not gone:
         return
@@ -173,20 +173,21 @@ def require_whole(graph: ImageGraph, source: Source, name: str) -> None:
         for blob in blobs_of(node.document):
             if blob.digest in digests:
                 broken.add(node.descriptor.digest)
-                whose = node.descriptor.platform or node.descriptor.digest
-                lines.append(f"  {whose}: blob {blob.digest} of {blob.size} bytes")
+                image = node.descriptor.platform or node.descriptor.digest
+                lines.append(f"  {image}: blob {blob.digest} of {blob.size} bytes")
     entries = indexes.images(graph.root.document) if isinstance(graph.root.document, Index) else ()
-    # Only what was looked at: of the platforms that were not asked for, nobody knows whether they are here.
+    # Only images that were read: it is not known whether those of other platforms are complete.
     good = {node.descriptor.digest for node in graph.manifests} - broken
-    whole = dict.fromkeys(str(entry.platform) for entry in entries if entry.platform and entry.digest in good)
-    choice = f", or choose what is there whole with --platform {','.join(whole)}" if whole else ""
+    complete = dict.fromkeys(str(entry.platform) for entry in entries if entry.platform and entry.digest in good)
+    choice = f", or choose the complete ones with --platform {','.join(complete)}" if complete else ""
     raise NotFoundError(
-        "\n".join([f"{name} is not whole, so nothing was sent. Missing:", *lines]), f"pull what is missing{choice}"
+        "\n".join([f"{name} is not complete, so nothing was sent. Missing:", *lines]),
+        f"pull what is missing{choice}",
     )
 
 
 def is_manifest(entry: Descriptor) -> bool:
-    """Whether an entry of an index points at a manifest or an index, and not at some other content."""
+    """Whether an entry of an index points at a manifest or an index, and not at other content."""
     return entry.media_type in media_types.MANIFESTS | media_types.INDEXES
 
 
@@ -201,7 +202,7 @@ def _check_bounds(root: Descriptor, level: list[Descriptor], depth: int, visited
     if depth >= MAX_DEPTH and any(entry.media_type in media_types.INDEXES for entry in level):
         raise CorruptError(
             f"the index {root.digest} is nested more than {MAX_DEPTH} levels deep",
-            "name the images or indexes in it: a list of those is flat",
+            "name the images or indexes in it instead",
         )
     if visited > MAX_ENTRIES:
         raise CorruptError(f"the index {root.digest} has more than {MAX_ENTRIES} entries")

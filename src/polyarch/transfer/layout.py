@@ -27,19 +27,19 @@ _CHUNK = 1 << 20
 
 
 def blob_path(digest: Digest) -> str:
-    """Where a blob lies in a layout. Only a real digest gives a path, so none leads out."""
+    """The path of a blob in a layout. Raises for an invalid digest, which could lead out of the layout."""
     digests.parse(digest)
     return f"blobs/{digests.algorithm(digest)}/{digests.encoded(digest)}"
 
 
 class OpenedLayout(Readable, Protocol):
-    """The bytes of a file, not yet verified."""
+    """The bytes of a file, not verified."""
 
     def close(self) -> None: ...
 
 
 class LayoutFiles(Protocol):
-    """A tree of files to read: a directory, or the members of an archive. Paths are relative, with slashes."""
+    """A tree of files for reading: a directory, or the members of an archive. Paths are relative, with slashes."""
 
     @property
     def where(self) -> str: ...
@@ -50,24 +50,24 @@ class LayoutFiles(Protocol):
 
 
 class LayoutSource:
-    """A layout to read from: Source and Partial of `oci/place.py`. The files belong to whom gave them."""
+    """A layout for reading: Source and Partial of `oci/place.py`. The caller owns the files."""
 
     def __init__(self, files: LayoutFiles) -> None:
         self._files = files
-        # What index.json said last, and of which file that was.
+        # The names in index.json when it was last read, and the signature of that file.
         self._known: tuple[object, Names] | None = None
 
     @property
     def where(self) -> str:
-        """What to call it in a message."""
+        """The name for messages."""
         return self._files.where
 
     def index(self) -> Index:
-        """Its index.json. Raises NotFoundError if this is no layout, CorruptError."""
+        """The index.json. Raises NotFoundError if this is not a layout, CorruptError."""
         return self._names().index
 
     def _names(self) -> Names:
-        """index.json with its names, read anew only when it is another file."""
+        """The names in index.json, which is read again only if the file has changed."""
         signature = self._files.signature(INDEX)
         if signature is None:
             raise NotFoundError(f"{self.where} is not an OCI image layout: it has no {INDEX}")
@@ -79,14 +79,14 @@ class LayoutSource:
         return self._known[1]
 
     def images(self) -> tuple[NamedEntry, ...]:
-        """The images at its top, in order; index.json itself where it lists one image's platforms without a name."""
+        """The images in index.json, in order; index.json itself if it lists the platforms of one unnamed image."""
         index = self.index()
         return (NamedEntry("", index.descriptor()),) if names.is_one_image(index) else names.entries(index)
 
     def resolve(self, name: str) -> Descriptor:
-        """What a name in full, a ref name or any digest inside points at; the only image for an empty name.
+        """The image with this full name, ref name or digest; for an empty name, the only image.
 
-        Raises NotFoundError that lists what there is.
+        Raises NotFoundError that lists the names.
         """
         known = self._names()
         if names.is_one_image(known.index) and name in ("", known.index.digest):
@@ -103,31 +103,31 @@ class LayoutSource:
         return Descriptor(media_type=documents.load(raw).media_type, digest=digest, size=size)
 
     def read_manifest(self, descriptor: Descriptor) -> bytes:
-        """As of `place.Source`."""
+        """See `place.Source`."""
         if self._files.size(path := blob_path(descriptor.digest)) is None and self.index().digest == descriptor.digest:
             return self.index().raw
         return verified(self._files.read(path, documents.MAX_SIZE), descriptor, self.where)
 
     def open_blob(self, descriptor: Descriptor) -> BlobReader:
-        """As of `place.Source`."""
+        """See `place.Source`."""
         content = self._files.open(blob_path(descriptor.digest))
         return VerifyingReader(content, descriptor, content.close, self.where)
 
     def read_range(self, descriptor: Descriptor, offset: int, size: int) -> bytes:
-        """As of `place.Ranged`."""
+        """See `place.Ranged`."""
         with contextlib.closing(self._files.open(blob_path(descriptor.digest), offset)) as content:
             return content.read(size)
 
     def blob_size(self, digest: Digest) -> int | None:
-        """How many bytes a blob has, whatever a descriptor says; None if there is none."""
+        """The actual size of a blob in bytes; None if it does not exist."""
         return self._files.size(blob_path(digest))
 
     def tags(self) -> tuple[str, ...]:
-        """The names at its top, sorted."""
+        """The names in index.json, sorted."""
         return tuple(sorted({named.name for named in self.images() if named.name}))
 
     def lacks(self, descriptor: Descriptor) -> bool:
-        """As of `place.Partial`."""
+        """See `place.Partial`."""
         return self._files.size(blob_path(descriptor.digest)) is None
 
 
@@ -150,7 +150,7 @@ class Directory:
             return None
 
     def signature(self, path: str) -> object:
-        """What is another value when another file is at `path`; None if there is none."""
+        """A value that changes when the file at `path` changes; None if there is none."""
         try:
             status = (self._root / path).stat()
         except (FileNotFoundError, NotADirectoryError):
@@ -158,7 +158,7 @@ class Directory:
         return status.st_ino, status.st_mtime_ns, status.st_size
 
     def open(self, path: str, offset: int = 0) -> OpenedLayout:
-        """The file at `path` from `offset` on, to be closed. Raises NotFoundError."""
+        """The content of the file at `path` from `offset`; the caller closes it. Raises NotFoundError."""
         try:
             file = (self._root / path).open("rb")
             file.seek(offset)
@@ -167,7 +167,7 @@ class Directory:
             raise NotFoundError(f"{self.where} has no {path}") from None
 
     def read(self, path: str, limit: int) -> bytes:
-        """The file at `path`, whole. Raises NotFoundError, and CorruptError above `limit` bytes."""
+        """The content of the file at `path`. Raises NotFoundError, CorruptError for more than `limit` bytes."""
         if (size := self.size(path)) is not None and size > limit:
             raise CorruptError(f"{path} in {self.where} has {size} bytes, more than the allowed {limit}")
         try:
@@ -177,10 +177,10 @@ class Directory:
 
 
 class OciLayout(LayoutSource):
-    """A layout directory, to read and to write: also Target of `oci/place.py`.
+    """A layout directory for reading and writing: also Target of `oci/place.py`.
 
-    A blob is written to a file beside its place and renamed, so it is whole or absent; index.json is replaced
-    under a lock on the marker file, so that several processes may write one layout.
+    A blob is written to a temporary file in the same directory and renamed, so it is complete or does not exist.
+    index.json is replaced under a lock on the marker file, so that several processes can write to one layout.
     """
 
     def __init__(self, root: Path) -> None:
@@ -189,7 +189,7 @@ class OciLayout(LayoutSource):
 
     @classmethod
     def create(cls, root: Path) -> "OciLayout":
-        """The layout at `root`, made if there is none. Raises ConflictError if the directory holds other things."""
+        """The layout at `root`, created if there is none. Raises ConflictError if the directory has other content."""
         layout = cls(root)
         if (root / MARKER).exists():
             return layout
@@ -202,15 +202,15 @@ class OciLayout(LayoutSource):
         return layout
 
     def has_blob(self, descriptor: Descriptor) -> bool:
-        """Whether the blob is there, of the size that it should have."""
+        """Whether the blob exists and has the right size."""
         return self._files.size(blob_path(descriptor.digest)) == descriptor.size
 
     def has_manifest(self, descriptor: Descriptor) -> bool:
-        """As of `place.Target`."""
+        """See `place.Target`."""
         return self.has_blob(descriptor)
 
     def write_blob(self, descriptor: Descriptor, content: Readable) -> None:
-        """As of `place.Target`."""
+        """See `place.Target`."""
         import threading
 
         path = self._root / blob_path(descriptor.digest)
@@ -226,7 +226,7 @@ class OciLayout(LayoutSource):
             partial.unlink(missing_ok=True)
 
     def write_manifest(self, descriptor: Descriptor, raw: bytes, name: str | None = None) -> None:
-        """As of `place.Target`; an empty name puts the image at the top without one."""
+        """See `place.Target`. An empty name adds the image to index.json without a name."""
         verified(raw, descriptor)
         path = self._root / blob_path(descriptor.digest)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -246,7 +246,7 @@ class OciLayout(LayoutSource):
 
 
 def open_layout(root: Path) -> OciLayout:
-    """The layout at `root`, to read. Raises NotFoundError if there is none, CorruptError for one of another version."""
+    """Open the layout at `root` for reading. Raises NotFoundError, CorruptError for another version."""
     marker = root / MARKER
     if not marker.is_file():
         raise NotFoundError(f"{root} is not an OCI image layout", f"a layout is a directory with {MARKER} and {INDEX}")
@@ -255,7 +255,7 @@ def open_layout(root: Path) -> OciLayout:
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise CorruptError(f"{marker} is malformed: {error}") from error
     if not str(version).startswith("1."):
-        raise CorruptError(f"{root} is an OCI image layout of version {version}, and only 1 is known")
+        raise CorruptError(f"{root} is an OCI image layout of version {version}; only version 1 is supported")
     return OciLayout(root)
 
 

@@ -1,8 +1,8 @@
-"""What people type where an image is meant, turned into a place and a name in it.
+"""Parse the location of an image as users write it, and open it as a place and a name in it.
 
-`oci-layout://DIR[:tag|@digest]` is buildx's word, `oci-archive:FILE[:name]`, `docker-archive:FILE[:name]`,
-`oci:DIR[:name]` and `docker://REFERENCE` are skopeo's; anything else is a reference, looked for in the store first
-and then in its registry.
+`oci-layout://DIR[:tag|@digest]` is the syntax of buildx; `oci-archive:FILE[:name]`, `docker-archive:FILE[:name]`,
+`oci:DIR[:name]` and `docker://REFERENCE` are that of skopeo. Anything else is a reference, which is looked up in the
+store first and then in its registry.
 """
 
 import contextlib
@@ -31,12 +31,12 @@ PREFIXES: tuple[tuple[str, Kind], ...] = (
     ("docker://", "registry"),
 )
 
-# skopeo's words for what only these programs can read safely.
+# skopeo's prefixes for storage that only these programs can read safely.
 _ENGINES = (("containers-storage:", "podman"), ("docker-daemon:", "docker"))
 
 
 class ImageLocation(msgspec.Struct, frozen=True, kw_only=True):
-    """Where an image is: `path` for layouts and archives, with the `name` inside; else `reference`."""
+    """The location of an image: a `path` for layouts and archives, with the `name` inside, or else a `reference`."""
 
     kind: Kind
     path: str = ""
@@ -45,7 +45,7 @@ class ImageLocation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Places(msgspec.Struct, frozen=True):
-    """The places that a command works on. `spool` opens a temporary file for archives that are streams."""
+    """The places that a command works with. `spool` opens a temporary file for an archive that comes from a stream."""
 
     store: "Store"
     registry: "Registry"
@@ -53,7 +53,7 @@ class Places(msgspec.Struct, frozen=True):
 
 
 class LocatedImage(msgspec.Struct, frozen=True, kw_only=True):
-    """A place and a name in it. `repository` is set where it is a registry's, so that blobs can stay there."""
+    """A place and a name in it. `repository` is set for a place in a registry, where blobs can stay."""
 
     source: Source
     name: str
@@ -61,7 +61,7 @@ class LocatedImage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def parse(text: str) -> ImageLocation:
-    """The location that `text` spells. Raises UsageError."""
+    """Parse a location. Raises UsageError."""
     for prefix, kind in PREFIXES:
         if not text.startswith(prefix):
             continue
@@ -70,25 +70,25 @@ def parse(text: str) -> ImageLocation:
             return ImageLocation(kind=kind, reference=references.parse(rest).tagged())
         path, name = _split(rest)
         if not path:
-            raise UsageError(f"{text!r} names no path", f"write {prefix}PATH, or {prefix}PATH:TAG")
+            raise UsageError(f"{text!r} has no path", f"write {prefix}PATH, or {prefix}PATH:TAG")
         return ImageLocation(kind=kind, path=path, name=name)
     for prefix, program in _ENGINES:
         if text.startswith(prefix):
             raise UsageError(
                 f"{text}: the storage of another program cannot be read",
-                f"bring the image here with: {program} save {text.removeprefix(prefix)} | polyarch load",
+                f"load the image with: {program} save {text.removeprefix(prefix)} | polyarch load",
             )
     return ImageLocation(kind="any", reference=references.parse(text).tagged())
 
 
 def of_path(path: str) -> ImageLocation:
-    """The location of a layout directory or an archive file given by its path alone."""
+    """The location of a layout directory or an archive file at `path`."""
     return ImageLocation(kind="layout" if Path(path).is_dir() else "archive", path=path)
 
 
 @contextlib.contextmanager
 def opened(location: ImageLocation, places: Places) -> Iterator[LocatedImage]:
-    """The place of `location`, closed at the end. Raises NotFoundError, CorruptError."""
+    """Open the place of `location` for the time of a `with`. Raises NotFoundError, CorruptError."""
     from polyarch.transfer.read_through import ReadThroughSource
 
     if location.kind == "layout":
@@ -110,14 +110,14 @@ def opened(location: ImageLocation, places: Places) -> Iterator[LocatedImage]:
 
 
 def not_found(text: str, error: NotFoundError, hint: str | None = None) -> NotFoundError:
-    """The error with what was typed in front, where its message does not name it already."""
-    named = text.removeprefix("docker://")
-    message = error.message if error.message.startswith(named) else f"{named}: {error.message}"
+    """The error with `text` at the start of its message, unless that starts with it already."""
+    name = text.removeprefix("docker://")
+    message = error.message if error.message.startswith(name) else f"{name}: {error.message}"
     return NotFoundError(message, error.hint or hint)
 
 
 def _split(text: str) -> tuple[str, str]:
-    """Path and name. As skopeo does it, the path ends at the first colon, since a name may hold some."""
+    """Path and name. As in skopeo, the path ends at the first colon, because a name may contain colons."""
     path, at, digest = text.partition("@")
     if at and digests.is_digest(digest):
         return path, digest

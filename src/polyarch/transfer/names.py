@@ -1,7 +1,7 @@
-"""The names in a layout's index.json (image-spec, image-layout.md): which entry a name means, and giving one.
+"""The names in a layout's index.json (image-spec, image-layout.md): finding the entry for a name, and setting one.
 
-An entry carries a ref name; containerd and BuildKit put the whole reference beside it, and so do we, because
-`latest` alone does not say of what. Several entries may point at one digest under different names.
+An entry has a ref name. containerd and BuildKit also write the full reference, and so do we, because `latest` alone
+does not name an image. Several entries can point at one digest under different names.
 """
 
 import functools
@@ -18,7 +18,7 @@ from polyarch.oci.descriptor import REF_NAME, Descriptor
 from polyarch.oci.document import Index
 from polyarch.oci.reference import Reference
 
-# containerd's annotation for the reference in full.
+# containerd's annotation for the full reference.
 IMAGE_NAME = "io.containerd.image.name"
 
 
@@ -26,14 +26,14 @@ _Key = tuple[str | None, ...]
 
 
 class NamedEntry(msgspec.Struct, frozen=True):
-    """An image at the top of a layout: the name it goes by, empty if it has none, and what it points at."""
+    """An image in index.json: its name, empty if it has none, and its descriptor."""
 
     name: str
     descriptor: Descriptor
 
 
 def entries(index: Index) -> tuple[NamedEntry, ...]:
-    """The images at the top, in order; where an entry has both names, the one in full."""
+    """The images in index.json, in order. If an entry has both names, the full one is used."""
     return tuple(
         NamedEntry(entry.annotations.get(IMAGE_NAME) or entry.annotations.get(REF_NAME, ""), _bare(entry))
         for entry in index.manifests
@@ -41,7 +41,7 @@ def entries(index: Index) -> tuple[NamedEntry, ...]:
 
 
 def is_one_image(index: Index) -> bool:
-    """Whether index.json lists the platforms of one image (crane writes it so), not images that have names."""
+    """Whether index.json lists the platforms of one image, as crane writes it, and not named images."""
     return len(index.manifests) > 1 and all(
         entry.platform is not None and not {IMAGE_NAME, REF_NAME} & entry.annotations.keys()
         for entry in index.manifests
@@ -49,7 +49,7 @@ def is_one_image(index: Index) -> bool:
 
 
 class Names:
-    """The names in an index.json, to be asked often."""
+    """The names in an index.json, for many lookups."""
 
     def __init__(self, index: Index) -> None:
         self.index = index
@@ -63,14 +63,14 @@ class Names:
         return word in self._exact
 
     def find(self, name: str, where: str) -> Descriptor:
-        """What `name` means: a name in full, a ref name, a digest at the top, or the only image if it is empty.
+        """The image with this full name, ref name or digest; for an empty name, the only image.
 
-        Raises NotFoundError with the names that there are.
+        Raises NotFoundError with the existing names.
         """
         if not name:
             found = {entry.digest: entry for entry in self.index.manifests}
             if len(found) != 1:
-                raise NotFoundError(f"{where} has {len(found)} images, and none was named", f"it has {self._have()}")
+                raise NotFoundError(f"{where} has {len(found)} images, and no name was given", f"it has {self._have()}")
             return _bare(next(iter(found.values())))
         position = self._exact.get(name)
         if position is None and (reference := _reference(name)) is not None:
@@ -81,7 +81,7 @@ class Names:
 
     @functools.cached_property
     def _normal(self) -> dict[Reference, int]:
-        """The entry by its name in normal form; a word alone (`latest`) is no name of an image."""
+        """The position of an entry by its name in normal form. A bare tag (`latest`) is not a name of an image."""
         found: dict[Reference, int] = {}
         for position, entry in enumerate(self.index.manifests):
             for word in _own(entry):
@@ -94,12 +94,12 @@ class Names:
 
 
 class Naming:
-    """An index.json in the making: `give` names to images one after the other, then take the `index`."""
+    """An editor for index.json: `give` names to images one after the other, then take the `index`."""
 
     def __init__(self, index: Index) -> None:
         self._before = index
         self._document = index.decode()
-        # The entries by number, in their order, and the numbers of those that go by the same names.
+        # The entries by number, in their order, and the numbers of entries with the same names.
         self._entries: dict[int, dict[str, Any]] = {}
         self._numbers: dict[_Key, list[int]] = {}
         self._digests: Counter[str] = Counter()
@@ -109,7 +109,7 @@ class Naming:
         self._first = self._next
 
     def give(self, descriptor: Descriptor, name: str) -> None:
-        """Let `name` mean an image, and no other any more; an empty one puts it at the top without a name."""
+        """Set `name` for an image, and remove it from any other. An empty name adds the image without a name."""
         if not name and self._digests[descriptor.digest]:
             return
         annotations = _annotations(name) if name else {}
@@ -120,13 +120,13 @@ class Naming:
         self._put(_key(annotations, descriptor.digest), plain)
 
     def index(self) -> Index:
-        """What index.json is now."""
+        """The current index.json."""
         if self._next == self._first:
             return self._before
         self._document["manifests"] = list(self._entries.values())
-        made = documents.load(documents.encode(self._document))
-        assert isinstance(made, Index)
-        return made
+        index = documents.load(documents.encode(self._document))
+        assert isinstance(index, Index)
+        return index
 
     def _put(self, key: _Key, plain: dict[str, Any]) -> None:
         self._entries[self._next] = plain
@@ -136,21 +136,21 @@ class Naming:
 
 
 def find(index: Index, name: str, where: str) -> Descriptor:
-    """As `Names.find`, to be asked once."""
+    """See `Names.find`; for a single lookup."""
     return Names(index).find(name, where)
 
 
 def give(index: Index, descriptor: Descriptor, name: str) -> Index:
-    """The index with an entry for `descriptor` under `name`, taken from whatever had that name; none if it is empty."""
+    """The index with an entry `name` for `descriptor`; see `Naming.give`."""
     naming = Naming(index)
     naming.give(descriptor, name)
     return naming.index()
 
 
 def tagged(name: str) -> str:
-    """A name for docker's `manifest.json`; empty for one that is no reference with a tag.
+    """The name for docker's `manifest.json`; empty if it is not a reference with a tag.
 
-    In full, as podman writes it: docker shortens it again, while podman takes a short one for localhost's.
+    The full form, as podman writes it: docker shortens it again, but podman would add localhost/ to a short one.
     """
     reference = _reference(name) if "/" in name or ":" in name else None
     return str(reference) if reference is not None and reference.tag and not reference.digest else ""
@@ -166,7 +166,7 @@ def _words(annotations: dict[str, str]) -> dict[str, str]:
 
 
 def _key(words: dict[str, str], digest: str) -> _Key:
-    """What an entry goes by: its names, or its digest if it has none."""
+    """The key of an entry: its names, or its digest if it has none."""
     return (words.get(IMAGE_NAME), words.get(REF_NAME)) if words else (digest,)
 
 

@@ -1,4 +1,4 @@
-"""A few threads for work that waits on the network or a disk. The first failure or an interrupt stops the rest."""
+"""A pool of a few threads for network and disk work. The first failure or an interrupt stops the rest."""
 
 import threading
 import time
@@ -14,11 +14,11 @@ _QUICK = 0.001
 
 
 class _CancelledError(Exception):
-    """Another item failed first; never seen outside of a crew."""
+    """Another item failed first. Never leaves the pool."""
 
 
 class WorkerPool:
-    """Up to `size` threads, started when there is work for two; it ends them: use `with`."""
+    """Up to `size` threads, started when there is work for two. It ends them at the end of a `with`."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -34,15 +34,15 @@ class WorkerPool:
             self._pool.shutdown(wait=True, cancel_futures=True)
 
     def check(self) -> None:
-        """Raises _CancelledError where the work has been stopped."""
+        """Raises _CancelledError if the work has been stopped."""
         if self._stop.is_set():
             raise _CancelledError
 
     def map(self, function: Callable[[_T], _R], items: list[_T]) -> list[_R]:
-        """The results in order; the first failure is raised once all have stopped.
+        """Apply `function` to the items. Returns the results in order; raises the first failure after all have stopped.
 
-        What is quick is done at once, one after the other: for a few reads of a local file, threads would take longer
-        to start than the reads.
+        Items are processed one after the other as long as that is fast: for a few reads of a local file, starting
+        threads would take longer than the reads.
         """
         results: list[_R] = []
         while len(results) < len(items):
@@ -53,7 +53,7 @@ class WorkerPool:
         return results + self._spread(function, items[len(results) :])
 
     def run(self, function: Callable[[_T], None], items: list[_T]) -> None:
-        """Do it with all of them; the first failure is raised once all have stopped."""
+        """Apply `function` to the items. Raises the first failure after all have stopped."""
         self._spread(function, items)
 
     def _spread(self, function: Callable[[_T], _R], items: list[_T]) -> list[_R]:
@@ -66,7 +66,7 @@ class WorkerPool:
         failures: list[BaseException] = []
 
         def performed(item: _T) -> _R:
-            # The failure itself stops the rest: until this thread wakes up, short work would all be begun.
+            # Stop the rest here: until the waiting thread wakes up, more items would be started.
             try:
                 return function(item)
             except _CancelledError:

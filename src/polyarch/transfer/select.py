@@ -1,8 +1,8 @@
-"""Which images of an index a platform means, wherever they are in it.
+"""Select the images of an index for a platform, including those in nested indexes.
 
-Most indexes list images with their platforms, and nothing is read to choose one. An entry may also be an index, and
-`platform` is optional (image-spec, image-index.md): nested indexes are entered, and for an entry without a platform
-the image's config says it. Entries of unknown media types are passed over, as the specification asks.
+Most indexes list images with their platforms, and nothing has to be read to select one. An entry may also be an index,
+and `platform` is optional (image-spec, image-index.md): nested indexes are searched, and for an entry without a
+platform the image's config is read. Entries of unknown media types are ignored, as the specification requires.
 """
 
 from collections.abc import Iterable, Iterator
@@ -24,10 +24,10 @@ from polyarch.transfer import graph as graphs
 
 
 class Leaf(msgspec.Struct, frozen=True):
-    """An image below an index. `entry` has a platform wherever one is known.
+    """An image below an index. `entry` has its platform, if it is known.
 
     `above` are the digests of the indexes between the root and the image, outermost first. `about` are the
-    attestations that stand beside the image.
+    attestations of the image.
     """
 
     entry: Descriptor
@@ -36,28 +36,28 @@ class Leaf(msgspec.Struct, frozen=True):
 
     @property
     def digests(self) -> frozenset[Digest]:
-        """Everything below the root that belongs to this image: indexes, the manifest itself, attestations."""
+        """Everything below the root that belongs to this image: indexes, the manifest, attestations."""
         return frozenset((*self.above, self.entry.digest, *(entry.digest for entry in self.about)))
 
 
 class Selection(msgspec.Struct, frozen=True):
-    """What below a root is meant: the digests of manifests and indexes, and the images themselves."""
+    """A selection below a root: the digests of manifests and indexes, and the images."""
 
     digests: frozenset[Digest]
     leaves: tuple[Leaf, ...] = ()
 
     @property
     def nested(self) -> bool:
-        """Whether some of the images lie in indexes below the root."""
+        """Whether some of the images are in nested indexes."""
         return any(leaf.above for leaf in self.leaves)
 
     def without_attestations(self) -> "Selection":
-        """The same images, and nothing of what is said about them."""
+        """The same images without their attestations."""
         about = {entry.digest for leaf in self.leaves for entry in leaf.about}
         return Selection(self.digests - about, self.leaves)
 
     def lesser(self, index: Index) -> Index:
-        """An index of what was chosen alone. Images from nested indexes stand in it directly."""
+        """An index of only the selected images. Images from nested indexes become direct entries."""
         if not self.nested:
             return indexes.keep(index, lambda entry: entry.digest in self.digests)
         entries = (entry for leaf in self.leaves for entry in (leaf.entry, *leaf.about))
@@ -65,19 +65,18 @@ class Selection(msgspec.Struct, frozen=True):
 
 
 def leaves(source: Source, index: Index, wanted: Platform | None = None) -> tuple[Leaf, ...]:
-    """The images of the index in order, for all platforms or those that could serve `wanted`; nested ones included.
+    """The images of the index in order, for all platforms or those that could serve `wanted`, including nested ones.
 
-    Only images that have no platform in their entry have their manifest and config read. What the source does not
-    have is left out, except for a nested index that names a platform, which then stands for its images.
-    Raises CorruptError, RegistryError.
+    Manifest and config are read only for entries without a platform. Images that the source does not have are left
+    out; a missing nested index with a platform stands for its images. Raises CorruptError, RegistryError.
     """
     return tuple(_leaves(source, index, wanted, deep=True))
 
 
 def choose(source: Source, index: Index, wanted: Iterable[Platform]) -> tuple[Leaf, ...]:
-    """The images for these platforms: all that name one exactly, else the best that serves it.
+    """The images for these platforms: all images for exactly the platform, or else the best one that serves it.
 
-    Raises NotFoundError that lists what is lacking and what is there; as `leaves`.
+    Raises NotFoundError that lists the missing and the existing platforms; otherwise as `leaves`.
     """
     chosen: dict[Digest, Leaf] = {}
     lacking: list[str] = []
@@ -87,18 +86,18 @@ def choose(source: Source, index: Index, wanted: Iterable[Platform]) -> tuple[Le
             lacking.append(str(platform))
         chosen.update((leaf.entry.digest, leaf) for leaf in found)
     if lacking:
-        raise NotFoundError(f"there is no image for {', '.join(lacking)}", f"there is {describe(source, index)}")
+        raise NotFoundError(f"there is no image for {', '.join(lacking)}", f"it has {describe(source, index)}")
     return tuple(chosen.values())
 
 
 def select(source: Source, index: Index, wanted: Platform) -> Descriptor | None:
-    """The image that serves a machine of `wanted` best, the first of equals; None if none does. Raises as `leaves`."""
+    """The image that serves a machine of platform `wanted` best, or None. Raises as `leaves`."""
     leaf = _best(_candidates(source, index, wanted), wanted)
     return None if leaf is None else leaf.entry
 
 
 def describe(source: Source, index: Index) -> str:
-    """The platforms of the images in a sentence's form: "linux/amd64, linux/arm64". Raises as `leaves`."""
+    """The platforms of the images, for a message: "linux/amd64, linux/arm64". Raises as `leaves`."""
     shown = (str(leaf.entry.platform or "an entry without a platform") for leaf in leaves(source, index))
     return ", ".join(dict.fromkeys(shown)) or "no image"
 
@@ -113,9 +112,9 @@ def _for(source: Source, index: Index, platform: Platform) -> list[Leaf]:
 
 
 def _candidates(source: Source, index: Index, wanted: Platform) -> list[Leaf]:
-    """What may serve: the entries that say so, and only where there are none, those that do not say anything."""
-    said = list(_leaves(source, index, wanted, deep=False))
-    return said or list(_leaves(source, index, wanted, deep=True))
+    """The images that may serve `wanted`: by the platform of their entry, or if there are none, by their config."""
+    declared = list(_leaves(source, index, wanted, deep=False))
+    return declared or list(_leaves(source, index, wanted, deep=True))
 
 
 def _best(candidates: Iterable[Leaf], wanted: Platform) -> Leaf | None:
@@ -160,7 +159,7 @@ def _leaves(
 def _may_serve(platform: Platform | None, wanted: Platform | None) -> bool:
     if platform is None or wanted is None:
         return True
-    # Asked first, of hundreds of entries: no machine runs what is for another system or architecture.
+    # A fast check for hundreds of entries: no machine runs images for another system or architecture.
     one, other = platforms.normalize(platform), platforms.normalize(wanted)
     if (one.os, one.architecture) != (other.os, other.architecture):
         return False
@@ -168,7 +167,7 @@ def _may_serve(platform: Platform | None, wanted: Platform | None) -> bool:
 
 
 def _of_config(source: Source, manifest: Manifest, leaf: Leaf) -> Leaf | None:
-    """The image with its config's platform; None for an artifact, which has no place among images."""
+    """The image with the platform of its config; None for an artifact."""
     if not manifest.is_image or manifest.config.size > documents.MAX_SIZE:
         return None
     with source.open_blob(manifest.config) as reader:

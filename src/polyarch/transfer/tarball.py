@@ -1,7 +1,7 @@
-"""The tar file around an archive of images: read in place, written as a stream.
+"""The tar file of an image archive: read in place, written as a stream.
 
-Nothing is unpacked: a member is its offset and size in the file, so its name can lead nowhere. The names that
-matter come from digests, not from the archive.
+Nothing is unpacked: a member is an offset and a size in the file, so its name cannot lead anywhere on the disk. Names
+that are opened come from digests, not from the archive.
 """
 
 import posixpath
@@ -17,24 +17,24 @@ from polyarch.oci.place import Readable
 if TYPE_CHECKING:
     from polyarch.layers.compression import Compression
 
-# A layer of 127 files for each of some hundred platforms is far below; a tar bomb of empty members is far above.
+# More than 127 layers for each of hundreds of platforms; less than a tar bomb of empty members.
 MAX_MEMBERS = 200_000
 _MAX_LINKS = 8
 _CHUNK = 1 << 20
 _BLOCK = 512
-# gzip, zstd, xz, and bzip2 with the number that begins its first block, or ends an empty file.
+# gzip, zstd, xz, and bzip2 with the magic number of its first block, or of the end of an empty file.
 _BZIP2 = tuple(b"BZh%d" % level + number for level in range(1, 10) for number in (b"1AY&SY", b"\x17rE8P\x90"))
 _MAGIC = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ\0", *_BZIP2)
 
 
 class ArchiveSink(Protocol):
-    """Where a stream goes to."""
+    """The output of a stream."""
 
     def write(self, data: bytes, /) -> object: ...
 
 
 class ArchiveMember(msgspec.Struct, frozen=True):
-    """Where a member's bytes are; `link` is what a symbolic or hard link points at, in terms of the archive."""
+    """Where a member's bytes are. For a symbolic or hard link, `link` is the path of its target in the archive."""
 
     offset: int
     size: int
@@ -42,7 +42,7 @@ class ArchiveMember(msgspec.Struct, frozen=True):
 
 
 class Section:
-    """A Readable of a part of a file, with a position of its own: many threads may read one file."""
+    """A Readable of a part of a file, with its own position: several threads can read one file."""
 
     def __init__(self, descriptor: int, offset: int, size: int) -> None:
         self._descriptor = descriptor
@@ -50,7 +50,7 @@ class Section:
         self._end = offset + size
 
     def read(self, size: int = -1, /) -> bytes:
-        """As of `place.Readable`."""
+        """See `place.Readable`."""
         import os
 
         left = self._end - self._position
@@ -59,7 +59,7 @@ class Section:
         return chunk
 
     def close(self) -> None:
-        """Nothing: the file is the archive's."""
+        """Does nothing: the archive owns the file."""
 
 
 class Members:
@@ -72,11 +72,11 @@ class Members:
 
     @property
     def where(self) -> str:
-        """What to call the archive in a message."""
+        """The name of the archive for messages."""
         return self._where
 
     def find(self, path: str) -> ArchiveMember | None:
-        """The regular file at `path`, through links of the archive; None if there is none."""
+        """The regular file at `path`, following links in the archive; None if there is none."""
         seen = 0
         member = self._members.get(posixpath.normpath(path))
         while member is not None and member.link:
@@ -90,11 +90,11 @@ class Members:
         return None if member is None else member.size
 
     def signature(self, path: str) -> object:
-        """What is another value when another file is at `path`, which in an archive never is; None if there is none."""
+        """A value that changes when the file at `path` does: in an archive, never. None if there is none."""
         return self.find(path)
 
     def open(self, path: str, offset: int = 0) -> Section:
-        """The bytes of the file at `path` from `offset` on. Raises NotFoundError."""
+        """The bytes of the file at `path` from `offset`. Raises NotFoundError."""
         member = self.find(path)
         if member is None:
             raise NotFoundError(f"{self._where} has no {path}")
@@ -102,7 +102,7 @@ class Members:
         return Section(self._file.fileno(), member.offset + begin, member.size - begin)
 
     def read(self, path: str, limit: int) -> bytes:
-        """The file at `path`, whole. Raises NotFoundError, and CorruptError above `limit` bytes."""
+        """The content of the file at `path`. Raises NotFoundError, CorruptError for more than `limit` bytes."""
         if (size := self.size(path)) is not None and size > limit:
             raise CorruptError(f"{path} in {self._where} has {size} bytes, more than the allowed {limit}")
         return self.open(path).read()
@@ -121,9 +121,9 @@ class Members:
 
 
 def open_tar(file: BinaryIO, spool: Callable[[], BinaryIO], where: str) -> Members:
-    """The members of `file`, which this takes over: a tar, plain or compressed in any usual way, or a stream of one.
+    """Open the tar in `file`, plain or compressed, a file or a stream, and take ownership of it.
 
-    `spool` opens a temporary file, read and write, for what cannot be read in place; it is closed with the members.
+    `spool` opens a temporary file for a tar that cannot be read in place; it is closed with the members.
     Raises CorruptError.
     """
     if _in_place(file):
@@ -152,7 +152,7 @@ def _in_place(file: BinaryIO) -> bool:
 
 
 def is_compressed(start: bytes) -> bool:
-    """Whether bytes that begin so are compressed by gzip, zstd, xz or bzip2. A tar begins with its first name."""
+    """Whether content with this start is compressed with gzip, zstd, xz or bzip2. A tar starts with a file name."""
     return start.startswith(_MAGIC)
 
 
@@ -193,7 +193,7 @@ def _path(name: str, where: str) -> str:
 
 
 class Compressing:
-    """A Writable that compresses into another, block by block as layers are. It owns nothing; `finish` ends it."""
+    """Compresses what is written to it into `output`, in blocks. It owns nothing; `finish` ends it."""
 
     def __init__(self, output: ArchiveSink, compression: "Compression") -> None:
         self._output = output
@@ -201,21 +201,21 @@ class Compressing:
         self._pending = bytearray()
 
     def write(self, data: bytes, /) -> None:
-        """Take some bytes."""
+        """Add some bytes."""
         self._pending += data
         while len(self._pending) >= _CHUNK:
             self._output.write(self._compress(bytes(self._pending[:_CHUNK])))
             del self._pending[:_CHUNK]
 
     def finish(self) -> None:
-        """Write what is left."""
+        """Write the remaining bytes."""
         if self._pending:
             self._output.write(self._compress(bytes(self._pending)))
             self._pending.clear()
 
 
 class TarWriter:
-    """A deterministic tar stream: no times, no owners, files of mode 0644. It owns nothing; `finish` ends it."""
+    """Writes a deterministic tar stream: no times, no owners, files of mode 0644. It owns nothing; `finish` ends it."""
 
     def __init__(self, output: ArchiveSink) -> None:
         self._output = output
@@ -223,7 +223,7 @@ class TarWriter:
         self._directories: set[str] = set()
 
     def add(self, path: str, size: int, content: Readable) -> None:
-        """Write a file, its directories before it. Raises CorruptError if `content` is not of `size` bytes."""
+        """Write a file, and its directories before it. Raises CorruptError if `content` does not have `size` bytes."""
         self._parents(path)
         self._header(path, size)
         left = size
@@ -231,7 +231,7 @@ class TarWriter:
             self._write(chunk)
             left -= len(chunk)
         if left or content.read(1):
-            raise CorruptError(f"{path} is not of the {size} bytes that it claims")
+            raise CorruptError(f"{path} does not have the {size} bytes that it claims")
         self._write(b"\0" * (-size % _BLOCK))
 
     def add_bytes(self, path: str, raw: bytes) -> None:
@@ -241,7 +241,7 @@ class TarWriter:
         self._write(raw + b"\0" * (-len(raw) % _BLOCK))
 
     def finish(self) -> None:
-        """Write the end of the archive: two empty blocks, then up to a full record of twenty."""
+        """Write the end of the archive: two empty blocks, and padding to a record of twenty blocks."""
         self._write(b"\0" * (2 * _BLOCK))
         self._write(b"\0" * (-self._written % (20 * _BLOCK)))
 
