@@ -19,8 +19,9 @@ from polyarch.builder.history.record import BuildRecord
 from polyarch.builder.history.recorder import BuildHistory, Recorder, stacks, step
 from polyarch.builder.perform.environment import Result, StepEnvironment, StepSettings
 from polyarch.builder.perform.performer import VertexPerformer
+from polyarch.builder.plan import planner
 from polyarch.builder.plan.options import epoch_of
-from polyarch.builder.plan.planner import Plan, plan
+from polyarch.builder.plan.planner import Plan
 from polyarch.builder.request.output import Output
 from polyarch.builder.request.request import BuildRequest
 from polyarch.builder.vertices import BuildGraph, VertexId
@@ -44,7 +45,7 @@ _VIOLATION_HINT = "`# check=error=true` makes an error of a warning"
 
 
 class BuildResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What a build made. `descriptor` is what its names point at, None where only files were exported.
+    """What a build made. `descriptor` is what its names point to, None if only files were exported.
 
     `outputs` are where it went: the store in place of an engine that does not run. `failures` are the platforms that a
     build with `on_failure="keep"` left out.
@@ -66,16 +67,15 @@ def build(
 ) -> BuildResult:
     """Build for all platforms as one graph, and send the result to every output.
 
-    Where something has to run, this process enters a user namespace for good, so it must have no other thread
-    then. Raises DockerfileError with the lines that are wrong,
-    BuildError where a step fails, and what the rooms below raise.
+    RUN steps move the calling process into a user namespace permanently, so it may have no other thread then. Raises
+    DockerfileError with the lines that are wrong, BuildError if a step fails, and what the rooms below raise.
     """
     with Workspace(request, store, registry, emit) as workspace, _Build(workspace) as opened:
         return opened.run()
 
 
 def dry_run(request: BuildRequest, store: "Store", registry: "Registry") -> BuildRecord:
-    """What a build would do now, step by step, and why it would not take a step from the cache. Nothing is built.
+    """The steps that a build would do now, with the reasons why they are not cached. Nothing is built.
 
     Raises as `build` does.
     """
@@ -84,7 +84,7 @@ def dry_run(request: BuildRequest, store: "Store", registry: "Registry") -> Buil
 
 
 def _dated(request: BuildRequest, dockerfile: Dockerfile) -> BuildRequest:
-    """The request with the epoch that an ARG before the first FROM says, where nobody else says one."""
+    """The request with an epoch: its own, else that of an ARG before the first FROM."""
     if request.plan.epoch is not None:
         return request
     cut = stages.cut(dockerfile)
@@ -93,8 +93,12 @@ def _dated(request: BuildRequest, dockerfile: Dockerfile) -> BuildRequest:
     return msgspec.structs.replace(request, plan=msgspec.structs.replace(plan, epoch=found))
 
 
+# A plan, and the layers of its image, lowest first.
+Solved = tuple[Plan, tuple[Layer, ...]]
+
+
 class _Build:
-    """One build. It owns its performer; what the build reads belongs to the workspace."""
+    """One build. It owns its performer, and nothing of the workspace."""
 
     def __init__(self, workspace: Workspace) -> None:
         dockerfile = workspace.dockerfile
@@ -160,44 +164,46 @@ class _Build:
                     f"{self._dockerfile.name} asks for: it is read as a Dockerfile"
                 )
             )
-        for warning in platforms.doubts(self._request.platforms):
-            self._emit(progress.Warned(warning))
+        for doubt in platforms.doubts(self._request.platforms):
+            self._emit(progress.Warned(doubt))
         if self._request.plan.arguments.get("BUILDKIT_INLINE_CACHE", "").lower() in _TRUE:
             self._emit(progress.Warned("BUILDKIT_INLINE_CACHE does nothing yet: the image gets no cache in it"))
-        # Before anything is asked of a registry, which may take its time to say no.
+        # Before a registry is asked, because its answer may take long.
         early = lint.unknown_stages(self._dockerfile, self._request)
         for finding in early:
             self._emit(lint.warning(finding, self._dockerfile, brief=True))
         plans = self._plans(self._dockerfile)
-        checked = lint.judge(self._dockerfile, self._request, [found for one in plans for found in one.findings])
-        findings, told = list(checked.findings), list[progress.Warned]()
+        checked = lint.judge(self._dockerfile, self._request, [finding for plan in plans for finding in plan.findings])
+        findings, warnings = list(checked.findings), list[progress.Warned]()
         try:
             if checked.violation:
                 raise BuildError(checked.violation, _VIOLATION_HINT)
-            return self._made(plans, findings, told)
+            return self._solve_and_export(plans, findings, warnings)
         finally:
-            # At the end, where they are read; a build that failed may have failed of what they say.
+            # At the end, where they are read; they may explain why the build failed.
             for finding in findings:
                 if finding not in early:
                     self._emit(lint.warning(finding, self._dockerfile, brief=self._unchanged))
-            for said in told:
-                self._emit(said)
+            for warning in warnings:
+                self._emit(warning)
 
-    def _assembling(self, survivors: list[tuple[Plan, tuple[Layer, ...]]]) -> AbstractContextManager[None]:
-        platforms = [one.platform for one, _ in survivors]
+    def _assembling(self, survivors: list[Solved]) -> AbstractContextManager[None]:
+        platforms = [plan.platform for plan, _ in survivors]
         return progress.reported(self._emit, "assemble", "exporting layers, configs and manifests", platforms)
 
-    def _made(self, plans: list[Plan], findings: list[LintFinding], told: list[progress.Warned]) -> BuildResult:
-        """Solve, assemble and send. What is seen on the way is added to `findings` and `told`."""
+    def _solve_and_export(
+        self, plans: list[Plan], findings: list[LintFinding], warnings: list[progress.Warned]
+    ) -> BuildResult:
+        """Solve, assemble and export. New findings and warnings are added to the lists."""
         request = self._request
         try:
             solved = self._solve(plans)
         finally:
-            seen = lint.judge_work(self._dockerfile, request, self._performer.findings())
-            findings += seen.findings
-        if seen.violation:
-            raise BuildError(seen.violation, _VIOLATION_HINT)
-        survivors = self._verified(solved, told)
+            checked = lint.judge_work(self._dockerfile, request, self._performer.findings())
+            findings += checked.findings
+        if checked.violation:
+            raise BuildError(checked.violation, _VIOLATION_HINT)
+        survivors = self._verified(solved, warnings)
         self._failures.raise_if_done([plan.platform for plan, _ in survivors])
         blobs = any(output.kind not in ("local", "tar") for output in request.export.outputs)
         assembler = Assembler(
@@ -209,22 +215,22 @@ class _Build:
             request.plan.epoch,
         )
         with self._assembling(survivors) if blobs else nullcontext():
-            images = tuple(assembler.image(one, stack, self._created, blobs=blobs) for one, stack in survivors)
-        # As BuildKit has it, for who wants the same kind of result whatever the number of platforms.
+            images = tuple(assembler.image(plan, stack, self._created, blobs=blobs) for plan, stack in survivors)
+        # As in BuildKit: the result is an index even for one platform.
         multi = request.plan.arguments.get("BUILDKIT_MULTI_PLATFORM", "").lower() in _TRUE
         root = assembler.root(images, always_index=multi) if blobs else None
         sent: list[Sent] = []
         for output in request.export.outputs:
             sent += self._exporter.send(output, images, root or images[0].descriptor)
-        told = [lint.warning(finding, self._dockerfile) for finding in findings] + told
-        said = [warning for one in plans for warning in one.warnings] + [warning.message for warning in told]
-        warnings = tuple(dict.fromkeys(said))
+        messages = [message for plan in plans for message in plan.warnings]
+        messages += [lint.warning(finding, self._dockerfile).message for finding in findings]
+        messages += [warning.message for warning in warnings]
         return BuildResult(
             descriptor=root,
             images=images,
             sent=tuple(sent),
             outputs=request.export.outputs,
-            warnings=warnings,
+            warnings=tuple(dict.fromkeys(messages)),
             failures=tuple(self._failures.failures),
         )
 
@@ -240,20 +246,20 @@ class _Build:
         plans = []
         for platform in self._request.platforms:
             with self._failures.of(platform):
-                made = plan(
+                planned = planner.plan(
                     dockerfile, self._request.plan_for(platform, self._workspace.ignore), platform, bases, self._graph
                 )
-                for warning in made.warnings:
-                    self._emit(progress.Warned(warning))
-                plans.append(made)
+                for message in planned.warnings:
+                    self._emit(progress.Warned(message))
+                plans.append(planned)
                 if len(plans) == 1:
                     bases.prefetch(platform, self._request.platforms[1:])
         self._failures.raise_if_done([plan.platform for plan in plans], last=False)
         return plans
 
-    def _solve(self, plans: list[Plan]) -> list[tuple[Plan, tuple[Layer, ...]]]:
-        """The plans whose layers are all there, with them."""
-        targets = dict.fromkeys(layer for one in plans for layer in one.layers)
+    def _solve(self, plans: list[Plan]) -> list[Solved]:
+        """Do the work. Returns the plans whose layers were all made, with these layers."""
+        targets = _targets(plans)
         recorder = Recorder(self._graph, self._emit)
         self._performer.prefetch(targets)
         results: Mapping[VertexId, Result]
@@ -273,23 +279,23 @@ class _Build:
         finally:
             self._unchanged = recorder.took_all_from_cache()
             self._remember(targets, plans, recorder)
-        solved: list[tuple[Plan, tuple[Layer, ...]]] = []
-        for one in plans:
-            with self._failures.of(one.platform):
-                needed = self._graph.reach(one.layers)
+        solved: list[Solved] = []
+        for plan in plans:
+            with self._failures.of(plan.platform):
+                needed = self._graph.reach(plan.layers)
                 failure = next(((key, error) for key, error in errors.items() if key in needed), None)
                 if failure is not None:
                     raise self._located(*failure)
                 stack: list[Layer] = []
-                for layer in one.layers:
-                    found = results[layer]
-                    assert isinstance(found, tuple), layer
-                    stack.extend(found)
-                solved.append((one, tuple(stack)))
+                for vertex in plan.layers:
+                    layers = results[vertex]
+                    assert isinstance(layers, tuple), vertex
+                    stack.extend(layers)
+                solved.append((plan, tuple(stack)))
         return solved
 
     def _remember(self, targets: Iterable[VertexId], plans: list[Plan], recorder: Recorder) -> None:
-        """Write down what was done, for `explain`; of a build that failed, too."""
+        """Store the record of the build for `explain`, even if the build failed."""
         order = solve.topological(list(targets), self._performer.inputs)
         steps = recorder.steps(order, self._performer)
         BuildHistory(self._store).remember(
@@ -297,9 +303,9 @@ class _Build:
         )
 
     def dry_run(self) -> BuildRecord:
-        """What `run` would do, and why: nothing is performed."""
+        """The record of what `run` would do. Nothing is performed."""
         plans = self._plans(self._dockerfile)
-        targets = dict.fromkeys(layer for one in plans for layer in one.layers)
+        targets = _targets(plans)
         recorder = Recorder(self._graph, progress.ignore)
         try:
             seen = solve.examine(targets, self._performer, recorder)
@@ -309,7 +315,7 @@ class _Build:
         return BuildHistory(self._store).predict(
             self._request,
             self._dockerfile.name,
-            [str(one.platform) for one in plans],
+            [str(plan.platform) for plan in plans],
             [
                 step(self._graph, key, self._performer, cached=key in seen.results, done=key in pending)
                 for key in seen.order
@@ -319,10 +325,8 @@ class _Build:
             self._performer,
         )
 
-    def _verified(
-        self, solved: list[tuple[Plan, tuple[Layer, ...]]], told: list[progress.Warned]
-    ) -> list[tuple[Plan, tuple[Layer, ...]]]:
-        """Those whose new layers hold what their platform runs; what only looks wrong is told."""
+    def _verified(self, solved: list[Solved], warnings: list[progress.Warned]) -> list[Solved]:
+        """The results that their platforms can run. Doubts are added to `warnings`."""
         mode = self._request.verify
         if mode == "error" and self._request.plan.allow_foreign_base:
             mode = "warn"
@@ -331,15 +335,15 @@ class _Build:
         from polyarch.builder.verify import PlatformVerifier
 
         verifier = PlatformVerifier(self._store, self._source, self._performer.filesystems, mode)
-        good: list[tuple[Plan, tuple[Layer, ...]]] = []
-        for one, stack in solved:
-            with self._failures.of(one.platform):
-                told += verifier.verify(one, stack)
-                good.append((one, stack))
+        good: list[Solved] = []
+        for plan, stack in solved:
+            with self._failures.of(plan.platform):
+                warnings += verifier.verify(plan, stack)
+                good.append((plan, stack))
         return good
 
     def _located(self, vertex: str, error: PolyarchError) -> PolyarchError:
-        """The error of a vertex with the lines that it stands in, and the platforms that it was for."""
+        """The error of a vertex with its lines in the Dockerfile and its platforms."""
         label = self._graph.labels[VertexId(vertex)]
         if isinstance(error, DockerfileError) or not label.lines[0]:
             return error
@@ -348,9 +352,14 @@ class _Build:
         return BuildError(f"{where}{shown.message}", error.hint)
 
     def _lines_of(self, error: PolyarchError, before: int) -> list[Location]:
-        """Where the variable that an error is about got its value for the step at line `before`, if that is here."""
+        """Where the Dockerfile sets the variable that the error is about, for the step at line `before`."""
         from polyarch.sandbox.starting import EmulatorVariableError
 
         if not isinstance(error, EmulatorVariableError):
             return []
         return self._dockerfile.setting(error.variable, before)[-1:]
+
+
+def _targets(plans: Iterable[Plan]) -> dict[VertexId, None]:
+    """The vertices of all layers of the result, each once."""
+    return dict.fromkeys(vertex for plan in plans for vertex in plan.layers)

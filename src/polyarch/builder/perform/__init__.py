@@ -1,1 +1,1 @@
-"""How each kind of vertex is done, a file each; `performer.py` is what the solver talks to."""
+"""How each kind of vertex is done. `performer` is what the solver calls; the other files do one kind of work each."""

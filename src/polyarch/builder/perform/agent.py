@@ -1,7 +1,7 @@
-"""The ssh agent's socket as a RUN gets it: one of our own, with the owner and mode that the mount asks for.
+"""The ssh agent's socket for a RUN: a forwarding socket with the owner and mode of the mount.
 
-BuildKit does the same (sshforward), and for the same reasons: an agent answers only its own user, so what runs as
-another one in a container could not use the agent's socket itself.
+As in BuildKit (sshforward): an agent answers only its own user, so another user in a container could not use the
+agent's socket itself.
 """
 
 import contextlib
@@ -22,10 +22,10 @@ _PAUSE = 0.05
 
 
 class AgentSocket:
-    """A socket that hands each connection on to `agent`. Owns the socket, its connections and threads until `close`."""
+    """A socket that forwards each connection to `agent`. Owns its connections and threads until `close`."""
 
     def __init__(self, directory: Path, agent: str, uid: int, gid: int, mode: int | None) -> None:
-        """Makes `directory`/agent, owned by `uid` and `gid`. Raises PolyarchError for ids that are not to be had."""
+        """Make `directory`/agent, owned by `uid` and `gid`. Raises PolyarchError for ids that are not available."""
         self.path = directory / "agent"
         self._agent = agent
         self._lock = threading.Lock()
@@ -47,14 +47,14 @@ class AgentSocket:
         self._start(self._accept)
 
     def close(self) -> None:
-        """Ends all connections and waits for the threads."""
+        """End all connections and wait for the threads."""
         with self._lock:
             self._closed = True
             connections = [self._listener, *self._connections]
-        for one in connections:
+        for connection in connections:
             # Wakes the threads that wait in accept and recv.
             with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
+                connection.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
             thread.join()
         self._listener.close()
@@ -71,7 +71,7 @@ class AgentSocket:
             except OSError:
                 if self._closed:
                     return
-                # More connections than there are descriptors: the step has to end some.
+                # No file descriptor is left: the step has to close connections first.
                 time.sleep(_PAUSE)
                 continue
             self._threads = [thread for thread in self._threads if thread.is_alive()]
@@ -101,7 +101,7 @@ class AgentSocket:
 
 
 def _pump(source: socket.socket, target: socket.socket) -> None:
-    """Hands on what comes, then the end of it."""
+    """Forward data until its end, and then the end."""
     with contextlib.suppress(OSError):
         while data := source.recv(_CHUNK):
             target.sendall(data)
@@ -110,7 +110,7 @@ def _pump(source: socket.socket, target: socket.socket) -> None:
 
 
 def _bind(listener: socket.socket, path: Path) -> None:
-    # The name of a socket has 107 bytes at most; the path of a store may be longer.
+    # The path of a socket has at most 107 bytes, and that of a store may be longer.
     directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         listener.bind(f"/proc/self/fd/{directory}/{path.name}")

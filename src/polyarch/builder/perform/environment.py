@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from polyarch.store import Store
     from polyarch.transfer.read_through import ReadThroughSource
 
-# Raised when what a cached result means changes, so that no result of before is believed.
+# Incremented when the meaning of a cached result changes, so that earlier results are not used.
 VERSION = "polyarch-3"
-# What a vertex gives: layers, a stage's file system, or files to copy from.
+# The result of a vertex: layers, a stage's file system, or files to copy from.
 Result = tuple[Layer, ...] | Stack | SourceFiles
 
 

@@ -1,8 +1,8 @@
-"""ADD of a git repository, and remote contexts: through the git program, with the person's own settings.
+"""ADD of a git repository, and remote contexts: fetched by the git program, with the user's own settings.
 
-A reference is resolved to a commit without fetching anything (`git ls-remote`); the commit is what the cache knows.
-The tree is checked out only when something copies from it. Every file has the time of the commit, so that the same
-commit gives the same layer wherever and whenever it is checked out.
+A reference is resolved to a commit without fetching (`git ls-remote`), and the commit is part of the cache key. The
+tree is checked out only if something copies from it. Every file has the time of the commit, so a commit gives the same
+layer wherever and whenever it is checked out.
 """
 
 import os
@@ -28,7 +28,7 @@ _SECRET = r"(?<=://)[^/@\s]*@"
 
 
 class Checkout(msgspec.Struct, frozen=True):
-    """A tree on this machine's disk, and the time of its commit (seconds)."""
+    """A tree on disk, and the time of its commit (seconds)."""
 
     directory: Path
     time: int
@@ -37,9 +37,9 @@ class Checkout(msgspec.Struct, frozen=True):
 class Repositories:
     """Resolves and checks out repositories for one build; safe from many threads.
 
-    `environment` is all that the git program sees of this process's, beside the search path. `scratch` is a directory
-    of the owner's, who removes it with all that was checked out. Of `secrets`, GIT_AUTH_TOKEN and GIT_AUTH_HEADER are
-    for http(s) hosts, each also for one host as in GIT_AUTH_TOKEN.github.com: BuildKit's names.
+    `environment` are the variables for the git program, besides PATH. `scratch` is a directory that the caller removes,
+    with everything that was checked out. As in BuildKit, the `secrets` GIT_AUTH_TOKEN and GIT_AUTH_HEADER are for all
+    http(s) hosts, and GIT_AUTH_TOKEN.github.com is for that host.
     """
 
     def __init__(
@@ -62,14 +62,14 @@ class Repositories:
         self._count = 0
 
     def cancel(self) -> None:
-        """End the programs that run."""
+        """Kill the programs that run."""
         with self._lock:
             self._cancelled = True
             for process in self._running:
                 process.kill()  # type: ignore[attr-defined]
 
     def commit(self, vertex: Git) -> str:
-        """The commit that the vertex means, in full. Raises NotFoundError, and PolyarchError with git's own words."""
+        """The complete commit id. Raises NotFoundError, and PolyarchError with git's own message."""
         if re.fullmatch(_COMMIT, vertex.ref):
             found = vertex.ref
         else:
@@ -80,12 +80,12 @@ class Repositories:
         if vertex.checksum and not found.startswith(vertex.checksum):
             raise PolyarchError(
                 f"expected checksum to match {vertex.checksum}, got {found}",
-                f"{vertex.ref or 'HEAD'} of {_shown(vertex.url)} has moved since the checksum was written down",
+                f"{vertex.ref or 'HEAD'} of {_shown(vertex.url)} has moved since the checksum was written",
             )
         return found
 
     def checkout(self, vertex: Git, commit: str) -> Checkout:
-        """A new directory with the tree of `commit`, or with its subdirectory. Raises as `commit` does."""
+        """Check out `commit`, or its subdirectory, into a new directory. Raises as `commit` does."""
         with self._lock:
             self._count += 1
             top = self._scratch / f"git-{self._count}"
@@ -104,9 +104,11 @@ class Repositories:
 
     def files(self, vertex: Git, commit: str) -> FlatFiles:
         """The tree of `commit` as files to copy from."""
-        made = self.checkout(vertex, commit)
-        found = {one.entry.path: one for one in walk(str(made.directory))}
-        entries = [msgspec.structs.replace(one.entry, uid=0, gid=0, mtime=made.time) for one in found.values()]
+        checkout = self.checkout(vertex, commit)
+        found = {walked.entry.path: walked for walked in walk(str(checkout.directory))}
+        entries = [
+            msgspec.structs.replace(walked.entry, uid=0, gid=0, mtime=checkout.time) for walked in found.values()
+        ]
 
         def content(path: str) -> Content:
             return LocalFile(found[path].path, found[path].stamp)
@@ -120,23 +122,23 @@ class Repositories:
             if tab:
                 listed[name] = commit
         tag = "refs/tags/" + ref.removeprefix("refs/tags/")
-        # As git-checkout decides: what is named in full, a branch, a tag; a tag with a message stands for its commit.
+        # The order of git-checkout: a complete name, a branch, a tag. An annotated tag means its commit.
         exact = "refs/" + ref.removeprefix("refs/")
         for name in (ref + _PEELED, ref, exact + _PEELED, exact, f"refs/heads/{ref}", tag + _PEELED, tag):
             if name in listed:
                 return listed[name]
         raise NotFoundError(
-            f"repository {_shown(url)} does not contain ref {ref!r}", "name a branch, a tag or a whole commit"
+            f"repository {_shown(url)} does not contain ref {ref!r}", "name a branch, a tag or a complete commit id"
         )
 
     def _fetch(self, vertex: Git, commit: str, top: Path) -> int:
-        """Check the commit out into `top`; its time."""
+        """Check out the commit into `top`. Returns its time."""
         self._git("-c", "init.defaultBranch=main", "init", "--quiet", str(top))
         self._git("remote", "add", "origin", vertex.url, cwd=top)
         try:
             self._git("fetch", "--quiet", "--depth=1", "--no-tags", "--", "origin", commit, cwd=top, url=vertex.url)
         except PolyarchError:
-            # A server need not give a commit by its name; then all that it has is fetched.
+            # A server may refuse to send a commit by its id. Then all branches and tags are fetched.
             wanted = ["+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*"]
             self._git("fetch", "--quiet", "--", "origin", *wanted, cwd=top, url=vertex.url)
         self._git("-c", "advice.detachedHead=false", "checkout", "--quiet", "--force", commit, cwd=top)
@@ -146,9 +148,9 @@ class Repositories:
         return int(self._git("show", "--no-patch", "--format=%ct", f"{commit}^0", cwd=top).split()[-1])
 
     def _git(self, *words: str, cwd: Path | None = None, url: str = "") -> str:
-        """What git prints. It asks nobody for a password, and no variable leads it to another repository.
+        """Run git and return its output. It does not prompt for passwords, or use a repository that a variable names.
 
-        `url` is where it goes, to which the person's secrets for that host are sent.
+        `url` is the server that it contacts; it gets the secrets for that host.
         """
         import shutil
         import subprocess
@@ -173,7 +175,7 @@ class Repositories:
             )
             self._running.add(process)
         try:
-            out, said = process.communicate()
+            out, err = process.communicate()
         except BaseException:
             process.kill()
             process.wait()
@@ -182,13 +184,13 @@ class Repositories:
             with self._lock:
                 self._running.discard(process)
         if process.returncode:
-            words_said = _shown(said.decode("utf-8", "replace").strip()) or f"exit status {process.returncode}"
+            message = _shown(err.decode("utf-8", "replace").strip()) or f"exit status {process.returncode}"
             verb = next((word for word in words if word in _VERBS), words[0])
-            raise PolyarchError(f"git {verb} failed: {words_said}", "check the URL, the name and the access to it")
+            raise PolyarchError(f"git {verb} failed: {message}", "check the URL, the name, and your access to it")
         return out.decode("utf-8", "surrogateescape")
 
     def _authorization(self, url: str, settings: str) -> dict[str, str]:
-        """One more setting in git's environment, behind the `settings` that are there: arguments can be seen by all."""
+        """The header as a git setting in variables, after `settings` others: every user can see arguments."""
         from base64 import b64encode
 
         parts = urlsplit(url) if url.startswith(("http://", "https://")) else None
@@ -210,7 +212,7 @@ class Repositories:
 
 
 _VERBS = ("ls-remote", "init", "remote", "fetch", "checkout", "submodule", "show")
-# What git sets for its hooks: a build that one of them starts must not write into the repository around it.
+# Git sets these for its hooks. A build that a hook starts must not write into the repository around it.
 _MISLEADING = frozenset(
     "GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES GIT_COMMON_DIR "
     "GIT_PREFIX GIT_NAMESPACE GIT_QUARANTINE_PATH".split()
@@ -218,7 +220,7 @@ _MISLEADING = frozenset(
 
 
 def _forget_repositories(top: Path) -> None:
-    """Remove .git, and the .git files of submodules, which would point at it."""
+    """Remove .git, and the .git files of submodules, which point to it."""
     from polyarch.store.trees import remove_tree
 
     pending = [str(top)]
@@ -237,7 +239,7 @@ def _forget_repositories(top: Path) -> None:
 
 
 def _inside(top: Path, subdirectory: str) -> Path:
-    """The subdirectory. Raises NotFoundError, also where a symlink leads out of the repository."""
+    """The subdirectory. Raises NotFoundError, even if a symlink leads out of the repository."""
     path = Path(os.path.realpath(top / subdirectory))
     if not path.is_dir() or not path.is_relative_to(os.path.realpath(top)):
         raise NotFoundError(f"the repository has no directory {subdirectory!r}")
@@ -245,5 +247,5 @@ def _inside(top: Path, subdirectory: str) -> Path:
 
 
 def _shown(text: str) -> str:
-    """Text in which no user and password of a URL stand."""
+    """`text` without users and passwords in URLs."""
     return re.sub(_SECRET, "", text)

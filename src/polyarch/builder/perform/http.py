@@ -1,8 +1,8 @@
-"""ADD of a URL: the file is fetched into the store, and asked for again only if it changed.
+"""ADD of a URL: the file is fetched into the store, and again only if it changed.
 
-The cache (kind "http") remembers by URL what the server called the content, and by URL and checksum what is known of
-it: a file whose checksum stands in the Dockerfile needs no network once it is here. What another URL gave is not taken
-for it, so that a build does not depend on what was built before.
+The cache remembers downloads by URL, and by URL and checksum. A file whose checksum is in the Dockerfile needs no
+network once it was fetched. The content of another URL is not used, even with the right checksum: a build does not
+depend on what was built before.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ _CHUNK = 1 << 20
 
 
 class Fetched(msgspec.Struct, frozen=True, kw_only=True):
-    """What a URL gave: the digest and size of its bytes, their time (seconds), and what the server calls them."""
+    """A download: the digest and size of its bytes, its time (seconds), and the server's ETag and Last-Modified."""
 
     digest: Digest
     size: int
@@ -52,8 +52,8 @@ _DOWNLOADS: Table[str, Fetched] = Table(
 class Downloads:
     """Fetches URLs for one build, each once; safe from many threads. It owns nothing that must be closed.
 
-    With `anew`, nothing that an earlier build fetched is taken for it. `retry` is for a file that must be fetched once
-    more from its beginning.
+    With `anew`, downloads of earlier builds are not used. `retry` applies to a file that must be fetched again from its
+    beginning.
     """
 
     def __init__(
@@ -75,9 +75,9 @@ class Downloads:
         self._fetched: dict[tuple[str, str], Fetched] = {}
 
     def fetch(self, url: str, checksum: str = "") -> Fetched:
-        """The content of `url`, in the store, as it is now; with `checksum` (a digest), what has that one.
+        """Bring the current content of `url`, or that with `checksum` (a digest), into the store.
 
-        Raises CorruptError where the content has another checksum, NotFoundError, RegistryError.
+        Raises CorruptError if the content has another checksum, NotFoundError, RegistryError.
         """
         with self._lock:
             busy = self._busy.setdefault(url, threading.Lock())
@@ -87,11 +87,11 @@ class Downloads:
             return self._fetched[url, checksum]
 
     def path(self, fetched: Fetched) -> str:
-        """The file that has the bytes. It is leased, and stays as long as the store is open."""
+        """The file with the bytes. It is leased: it exists as long as the store is open."""
         return str(self._store.blob_path(fetched.digest))
 
     def files(self, fetched: Fetched, name: str) -> FlatFiles:
-        """The content as the one file `name`: 0600 and root's, as BuildKit makes it."""
+        """The content as a single file. As in BuildKit, it has mode 0600 and belongs to root."""
         entry = Entry(path=name, kind="file", mode=0o600, size=fetched.size, mtime=fetched.mtime)
         path = self.path(fetched)
         return FlatFiles((entry,), lambda _: path, lambda _: fetched.digest)
@@ -117,12 +117,12 @@ class Downloads:
             unit = f"fetch {url}"
             self._emit(progress.Started(unit, f"fetch {_shown(url)}"))
             try:
-                made = self._store_content(url, checksum, answer, unit)
+                fetched = self._store_content(url, checksum, answer, unit)
             except Exception as error:
                 self._emit(progress.failed(unit, error))
                 raise
             self._emit(progress.Finished(unit))
-            return made
+            return fetched
 
     def _store_content(self, url: str, checksum: str, answer: "Download", unit: str) -> Fetched:
         wanted = digests.parse(checksum) if checksum else None
@@ -144,7 +144,7 @@ class Downloads:
         return Fetched(digest=digest, size=size, mtime=answer.mtime, etag=answer.etag, modified=answer.modified)
 
     def _known(self, key: str) -> Fetched | None:
-        """What the cache says of a URL, or of a checksum and a URL, if the bytes are still here."""
+        """The cached download of a URL, or of a checksum and a URL, if its bytes are still in the store."""
         found = _DOWNLOADS.get(self._store.cache, _key(key)) if not self._anew else None
         if found is None:
             return None
@@ -153,14 +153,14 @@ class Downloads:
 
 
 def _key(of: str) -> str:
-    # Not the URL itself: a password or a token in it is no business of the cache's file.
+    # A hash, because a URL may have a password or token, which must not be in the cache's file.
     return hashlib.sha256(of.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _mismatch(url: str, found: str, wanted: str) -> CorruptError:
     return CorruptError(
         f"digest mismatch {found}: {wanted} ({_shown(url)})",
-        "the file has changed since the checksum was written down, or the checksum is wrong",
+        "the file has changed since the checksum was written, or the checksum is wrong",
     )
 
 

@@ -1,4 +1,4 @@
-"""What fetches from other machines for one build. Each part is imported when it is first used."""
+"""Downloads and git repositories of one build. Each is imported when it is first used."""
 
 import threading
 from pathlib import Path
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Remotes:
-    """The downloads and repositories of one build; safe from many threads. `scratch` is a directory of the owner's."""
+    """The downloads and repositories of one build; safe from many threads. The caller owns `scratch`."""
 
     def __init__(
         self, request: BuildRequest, store: "Store", registry: "Registry", scratch: Path, emit: progress.Emit
@@ -32,7 +32,7 @@ class Remotes:
 
     @property
     def downloads(self) -> "Downloads":
-        """What fetches URLs."""
+        """Fetches URLs."""
         from polyarch.builder.perform.http import Downloads
 
         with self._lock:
@@ -43,7 +43,7 @@ class Remotes:
 
     @property
     def repositories(self) -> "Repositories":
-        """What fetches git repositories."""
+        """Fetches git repositories."""
         from polyarch.builder.perform.git import Repositories
 
         with self._lock:
@@ -56,7 +56,7 @@ class Remotes:
             return self._repositories
 
     def cancel(self) -> None:
-        """End the programs that run, and start no other."""
+        """Kill the programs that run, and start no others."""
         with self._lock:
             self._cancelled = True
             if self._repositories is not None:

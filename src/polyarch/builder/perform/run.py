@@ -1,4 +1,4 @@
-"""RUN: a process in an overlay of the layers below; its upper directory becomes the layer's snapshot."""
+"""RUN: a process in an overlay on the layers below. The upper directory becomes the snapshot of the new layer."""
 
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -22,9 +22,11 @@ from polyarch.secret import Variables
 if TYPE_CHECKING:
     from polyarch.sandbox import Sandbox
 
-_TAIL = 4096  # bytes of output that an error repeats: enough to see why, little enough to read
+# The bytes of output that an error repeats.
+_TAIL = 4096
 
-_ABOUT = 200  # characters of a command by which `buildx du` knows its layer
+# The characters of a command that `buildx du` shows for its layer.
+_ABOUT = 200
 
 
 class Runner:
@@ -96,7 +98,7 @@ class Runner:
         return Layer(created=self._settings.created, snapshot=key, notes=notes)
 
     def _left_behind(self, vertex: RunCommand, mounts: Sequence[Mount], since: int) -> Iterator[tuple[str, str]]:
-        """What is to be said of binaries in caches that steps for other architectures use too."""
+        """Warnings of new binaries in caches that steps for other architectures use, too."""
         places = {mount.target for mount in vertex.mounts if mount.kind == "cache" and mount.id in self._shared}
         if not places:
             return
@@ -144,7 +146,7 @@ class Runner:
         return tuple(mounts), env
 
     def _bind(self, mount: RunMount, sources: Mapping[VertexId, "Stack | Path | None"], held: ExitStack) -> Bind:
-        """Files of a context or stage. Writes, where `rw` allows them, go to an overlay that is thrown away."""
+        """Files of a context or stage. Writes, if `rw` allows them, go to an overlay that is discarded."""
         found = sources[mount.source] if mount.source else None
         if isinstance(found, Path):
             lowers: Sequence[str] = [str(found)]
@@ -159,7 +161,7 @@ class Runner:
     ) -> dict[str, str]:
         """The directory of each cache mount, by the mount's id.
 
-        They are taken in the order of their ids, so that no two steps wait for each other, and each once.
+        Each is opened once, in the order of the ids, so that two steps never wait for each other.
         """
         wanted: dict[str, RunMount] = {}
         for mount in vertex.mounts:
@@ -168,10 +170,10 @@ class Runner:
         return {key: self._cache(wanted[key], sources, held) for key in sorted(wanted)}
 
     def _cache(self, mount: RunMount, sources: Mapping[VertexId, "Stack | Path | None"], held: ExitStack) -> str:
-        """A directory that outlives the build. `locked` waits for its other users, `private` takes another one."""
+        """A directory that outlives the build. `locked` waits for other steps, `private` uses another directory."""
 
         def fill(files: str) -> None:
-            """What a new cache begins with: `from=`, or nothing."""
+            """Fill a new cache with the files of `from=`, if there is one."""
             if mount.source:
                 _copy_tree(self._bind(mount, sources, held).source, files)
             os.chown(files, mount.uid, mount.gid)
@@ -187,7 +189,7 @@ class Runner:
                     f"secret {mount.id}: not found", f"give it with --secret id={mount.id},src=FILE (or env=NAME)"
                 )
             if mount.env:
-                # As in BuildKit: so a script under `set -u` can ask for it, and no ENV of that name shows through.
+                # As in BuildKit: a script with `set -u` can read it, and an ENV of that name is hidden.
                 env[mount.env] = ""
             return []
         if mount.env:
@@ -215,39 +217,39 @@ class Runner:
 
 
 def _copy_tree(source: str, target: str) -> None:
-    """Copy what is in a directory into another one, symbolic links as such."""
+    """Copy the contents of a directory into another one. Symbolic links stay links."""
     import shutil
 
     directories = [(source, target)]
-    # The list grows while it is gone through: shutil.copytree recurses.
-    for one, other in directories:
-        with os.scandir(one) as items:
+    # The list grows during the iteration. shutil.copytree is recursive.
+    for original, copied in directories:
+        with os.scandir(original) as items:
             for item in items:
-                copy = f"{other}/{item.name}"
+                copy = f"{copied}/{item.name}"
                 if item.is_dir(follow_symlinks=False):
                     os.mkdir(copy)
                     directories.append((item.path, copy))
                 else:
                     shutil.copy2(item.path, copy, follow_symlinks=False)
-    for one, other in reversed(directories):
-        shutil.copystat(one, other)
+    for original, copied in reversed(directories):
+        shutil.copystat(original, copied)
 
 
 def _leave_system_directories(upper: Path, lowers: Sequence[str], time: int) -> None:
-    """The mount points of /dev, /proc and /sys, where there were none: in BuildKit the runtime leaves them behind.
+    """Make the mount points of /dev, /proc and /sys if they are missing, because BuildKit leaves them there.
 
-    Those of `--mount`, /etc/hosts and /etc/resolv.conf it takes away (executor/stubs.go), as our sandbox does with all.
+    BuildKit removes those of `--mount`, /etc/hosts and /etc/resolv.conf (executor/stubs.go); our sandbox removes all.
     """
     for name in ("dev", "proc", "sys"):
-        if not any(os.path.lexists(f"{directory}/{name}") for directory in (upper, *lowers)):
-            made = upper / name
-            made.mkdir()
-            made.chmod(0o755)
-            os.utime(made, (time, time))
+        if not any(os.path.lexists(f"{layer}/{name}") for layer in (upper, *lowers)):
+            directory = upper / name
+            directory.mkdir()
+            directory.chmod(0o755)
+            os.utime(directory, (time, time))
 
 
 def _inside(root: str, path: str) -> str:
-    """The path of `path` below `root`, no symlink leading out. Raises NotFoundError."""
+    """The path of `path` below `root`; symlinks do not lead out. Raises NotFoundError."""
     from polyarch.builder.perform.copy.placement import resolve
     from polyarch.layers.entry import Entry
 
@@ -265,18 +267,18 @@ def _inside(root: str, path: str) -> str:
 
 
 def _about(vertex: RunCommand) -> str:
-    """What `buildx du` calls the layer."""
+    """The name of the layer in `buildx du`."""
     command = " ".join(" ".join(vertex.argv).split())
     return f"RUN {command[:_ABOUT]} ({vertex.platform})"
 
 
 def _failure(vertex: RunCommand, status: int, tail: bytes) -> BuildError:
     command = " ".join(vertex.argv)
-    said = tail.decode("utf-8", "replace").rstrip()
+    output = tail.decode("utf-8", "replace").rstrip()
     message = f"process {quoted(command)} did not complete successfully: exit code: {status}"
     hint = None
     if status == 137:
         hint = "the process was killed, perhaps because memory ran out"
     elif status == 127:
         hint = "a command was not found in the image"
-    return BuildError(f"{message}\n{said}" if said else message, hint)
+    return BuildError(f"{message}\n{output}" if output else message, hint)

@@ -1,4 +1,4 @@
-"""Cache mounts that steps of several platforms share (`sharing-platforms=true`), and what they must not leave there."""
+"""Cache mounts that steps for several platforms share (`sharing-platforms=true`), and binaries left in them."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -9,12 +9,12 @@ from polyarch.errors import PolyarchError
 from polyarch.layers.content import open_content
 from polyarch.layers.entry import Entry
 
-# A cache of more files is not looked at to its end: it would hold up each step.
+# Of a cache with more files, only a part is searched: searching all would delay each step.
 _MOST = 50_000
 
 
 def shared(vertices: Iterable[Vertex]) -> frozenset[str]:
-    """The ids of the cache mounts that steps for more than one architecture have."""
+    """The ids of the cache mounts that steps for more than one architecture use."""
     seen: dict[str, set[str]] = {}
     for vertex in vertices:
         if isinstance(vertex, RunCommand):
@@ -25,7 +25,7 @@ def shared(vertices: Iterable[Vertex]) -> frozenset[str]:
 
 
 def left_behind(directory: str, architecture: str, since: int) -> str:
-    """The path in a cache of a binary for `architecture` that came or changed after `since`; empty where there is none.
+    """The path of a binary for `architecture` in a cache that is newer than `since`; empty if there is none.
 
     `since` is a time of inodes (st_ctime_ns).
     """
@@ -39,7 +39,7 @@ def left_behind(directory: str, architecture: str, since: int) -> str:
                 with open_content(entry, path) as reader:
                     found = identify(reader)
             except PolyarchError:
-                continue  # another step writes it now
+                continue  # another step is writing it
             if found is not None and found.form != "script" and architecture in found.architectures:
                 return relative
     return ""
