@@ -13,6 +13,8 @@ root:x:0:0:root:/root:/bin/sh
 app:x:1000:1001:App:/srv/app:/bin/sh
 42:x:4242:4243::/home/number:/bin/sh
 homeless:x:1002:1002
+
+  indented:x:1003:1004::/srv/indented:/bin/sh
 +nis::::::
 """
 _GROUP = """\
@@ -46,6 +48,8 @@ def rootfs(tmp_path: Path) -> str:
         # A user whose name is a number is found by name first.
         ("42", Account(4242, 4243, (4243,), "/home/number")),
         ("homeless", Account(1002, 1002, (1002,), "/")),
+        # As in moby/sys/user: spaces around a line do not belong to it.
+        ("indented", Account(1003, 1004, (1004,), "/srv/indented")),
     ],
 )
 def test_a_user_is_resolved_as_docker_does(rootfs: str, user: str, account: Account) -> None:

@@ -7,7 +7,7 @@ group that is named takes the place of all the user's own groups.
 import msgspec
 
 from polyarch.errors import NotFoundError, PolyarchError
-from polyarch.sandbox import search
+from polyarch.sandbox import passwd, search
 
 # A passwd of an image is someone else's file: no more than this is read of it.
 _LIMIT = 16 << 20
@@ -29,39 +29,40 @@ def resolve_user(rootfs: str, user: str) -> Account:
     No symlink leads out of `rootfs`. Raises NotFoundError for an unknown name, PolyarchError for a bad number.
     """
     name, _, group = user.partition(":")
-    passwd = [fields for fields in _records(rootfs, "etc/passwd") if len(fields) >= 4]
-    groups = [fields for fields in _records(rootfs, "etc/group") if len(fields) >= 3 and fields[2].isdecimal()]
-    wanted = name or "0"
-    entry = next((fields for fields in passwd if fields[0] == name and name), None) or next(
-        (fields for fields in passwd if wanted.isdecimal() and fields[2].isdecimal() and int(fields[2]) == int(wanted)),
-        None,
+    users = [record for record in _records(rootfs, "etc/passwd") if len(record) >= 4]
+    groups = [record for record in _records(rootfs, "etc/group") if passwd.number(record, 2) is not None]
+    wanted = int(name or "0") if passwd.is_number(name or "0") else None
+    entry = next((record for record in users if record[0] == name and name), None) or next(
+        (record for record in users if wanted is not None and passwd.number(record, 2) == wanted), None
     )
-    if entry is not None and entry[2].isdecimal() and entry[3].isdecimal():
-        uid, gid = int(entry[2]), int(entry[3])
+    entry_uid = passwd.number(entry, 2) if entry is not None else None
+    entry_gid = passwd.number(entry, 3) if entry is not None else None
+    others: tuple[int, ...] = ()
+    if entry is not None and entry_uid is not None and entry_gid is not None:
+        uid, gid = entry_uid, entry_gid
         home = entry[5] if len(entry) > 5 and entry[5].startswith("/") else "/"
-        others = tuple(int(each[2]) for each in groups if len(each) > 3 and entry[0] in each[3].split(","))
-    elif wanted.isdecimal():
-        uid, gid, home, others = _number(wanted, "user"), 0, "/", ()
+        others = tuple(int(record[2]) for record in groups if len(record) > 3 and entry[0] in record[3].split(","))
+    elif wanted is not None:
+        uid, gid, home = _in_range(wanted, "user"), 0, "/"
     else:
         raise NotFoundError(
             f"unable to find user {name}: no matching entries in passwd file",
             "USER takes a name of the image's /etc/passwd, or a number",
         )
     if group:
-        found = next((each for each in groups if each[0] == group), None)
-        if found is None and not group.isdecimal():
+        found = next((record for record in groups if record[0] == group), None)
+        if found is None and not passwd.is_number(group):
             raise NotFoundError(
                 f"unable to find group {group}: no matching entries in group file",
                 "a group is a name of the image's /etc/group, or a number",
             )
-        gid, others = _number(found[2] if found else group, "group"), ()
+        gid, others = _in_range(int(found[2] if found else group), "group"), ()
     return Account(uid, gid, tuple(dict.fromkeys((gid, *others))), home)
 
 
-def _number(text: str, what: str) -> int:
-    number = int(text)
+def _in_range(number: int, what: str) -> int:
     if number > _HIGHEST_ID:
-        raise PolyarchError(f"{what} id {text} is out of range: ids go from 0 to {_HIGHEST_ID}")
+        raise PolyarchError(f"{what} id {number} is out of range: ids go from 0 to {_HIGHEST_ID}")
     return number
 
 
@@ -71,4 +72,4 @@ def _records(rootfs: str, path: str) -> list[list[str]]:
         # An image without the file has no names: numbers still work, as in docker.
         return []
     with open(file, encoding="utf-8", errors="replace") as reader:
-        return [line.split(":") for line in reader.read(_LIMIT).splitlines()]
+        return list(passwd.records(reader.read(_LIMIT)))

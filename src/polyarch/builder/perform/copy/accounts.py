@@ -1,8 +1,10 @@
 """Names of `--chown` and USER, looked up in a stage's etc/passwd and etc/group."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import msgspec
+
+from polyarch.sandbox import passwd
 
 # The account for unknown names, so this name need not be in the files.
 _ROOT = "root"
@@ -28,21 +30,22 @@ def owner(text: str, read: ReadText) -> Owner | None:
     user, colon, group = text.partition(":")
     uid, gid = 0, 0
     unknown: list[str] = []
-    if _is_number(user):
+    if passwd.is_number(user):
         uid = gid = int(user)
     elif user:
-        row = next(_rows(read("etc/passwd"), user), None)
+        row = _record(read("etc/passwd"), user)
         if row is not None:
-            uid, gid = _field(row, 2), _field(row, 3)
+            # A field that is not a number is 0, as in moby/sys/user.
+            uid, gid = passwd.number(row, 2) or 0, passwd.number(row, 3) or 0
         elif user != _ROOT:
             unknown.append(f"user {user}")
     if colon:
-        if _is_number(group):
+        if passwd.is_number(group):
             gid = int(group)
         elif group:
-            row = next(_rows(read("etc/group"), group), None)
+            row = _record(read("etc/group"), group)
             if row is not None:
-                gid = _field(row, 2)
+                gid = passwd.number(row, 2) or 0
             elif group != _ROOT:
                 unknown.append(f"group {group}")
         else:
@@ -50,18 +53,6 @@ def owner(text: str, read: ReadText) -> Owner | None:
     return Owner((uid, gid), tuple(unknown))
 
 
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit()
-
-
-def _rows(text: str | None, name: str) -> Iterator[list[str]]:
-    """The records of `name`; the first counts. Spaces around a line are ignored (moby/sys/user)."""
-    for line in (text or "").split("\n"):
-        fields = line.strip().split(":")
-        if fields[0] == name:
-            yield fields
-
-
-def _field(row: list[str], number: int) -> int:
-    """A numeric field; 0 if it is missing or not a number, as in moby/sys/user."""
-    return int(row[number]) if len(row) > number and _is_number(row[number]) else 0
+def _record(text: str | None, name: str) -> list[str] | None:
+    """The first record of `name`."""
+    return next((record for record in passwd.records(text or "") if record[0] == name), None)
