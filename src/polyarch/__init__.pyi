@@ -20,10 +20,19 @@ from polyarch.client.building import (
 from polyarch.client.images import Images, Sink
 from polyarch.client.indexes import Indexes
 from polyarch.client.polyarch import Polyarch
-from polyarch.client.values import CompletedRun, Image, ImageDetails, ImageIndex, ImagePlatform, PushResult
+from polyarch.client.values import (
+    CompletedRun,
+    EntryDifference,
+    Image,
+    ImageDetails,
+    ImageIndex,
+    ImagePlatform,
+    IndexDifference,
+    PushResult,
+)
 from polyarch.contents.layer import Layer
-from polyarch.dockerfile.outline import Outline, TargetStage
-from polyarch.dockerfile.rules import LintFinding
+from polyarch.dockerfile.outline import Argument, Needed, Outline, TargetStage
+from polyarch.dockerfile.rules import LintFinding, LintRule
 from polyarch.dockerfile.source import DockerfileError, Location
 from polyarch.errors import (
     BuildError,
@@ -38,7 +47,6 @@ from polyarch.errors import (
 )
 from polyarch.images.check.findings import CheckedImage, Finding, Report
 from polyarch.images.remove import Removed
-from polyarch.indexes.diff import Compared, Difference
 from polyarch.layers.compression import Compression
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
@@ -53,6 +61,7 @@ __version__: str
 _HOMES: Mapping[str, str]
 
 __all__ = [
+    "Argument",
     "BuildError",
     "BuildKeywords",
     "BuildRecord",
@@ -62,16 +71,15 @@ __all__ = [
     "CancelledError",
     "Checked",
     "CheckedImage",
-    "Compared",
     "CompletedRun",
     "Compression",
     "ConflictError",
     "CorruptError",
     "Credential",
     "Descriptor",
-    "Difference",
     "Digest",
     "DockerfileError",
+    "EntryDifference",
     "Event",
     "Failure",
     "Finding",
@@ -81,12 +89,15 @@ __all__ = [
     "ImageIndex",
     "ImagePlatform",
     "Images",
+    "IndexDifference",
     "Indexes",
     "Layer",
     "LintFinding",
+    "LintRule",
     "Location",
     "Name",
     "Names",
+    "Needed",
     "NotFoundError",
     "OnFailure",
     "Outline",

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+import typing
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,19 @@ def test_every_public_name_is_described() -> None:
     page = python_api()
     assert all(f"### {name}\n" in page for name in described)
     assert "…" not in page.split("#### client.build")[1].split("####")[0]
+
+
+def test_what_a_public_value_is_made_of_is_public(tmp_path: Path) -> None:
+    public = {value for name in polyarch.__all__ if isinstance(value := getattr(polyarch, name), type)}
+    pending, seen = [(kind, kind.__name__) for kind in public], set[type]()
+    while pending:
+        kind, via = pending.pop()
+        pending += [(part, via) for part in typing.get_args(kind)]
+        if not isinstance(kind, type) or not kind.__module__.startswith("polyarch.") or kind in seen:
+            continue
+        seen.add(kind)
+        assert kind in public, f"{kind.__name__}, the type of {via}"
+        pending += [(part, f"{kind.__name__}.{name}") for name, part in typing.get_type_hints(kind).items()]
 
 
 def test_type_checkers_see_the_names_that_there_are() -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypedDict, cast
 
 import msgspec
 
+from polyarch.builder.request.output import Output
 from polyarch.buildflags import BuildOptions, Surroundings
 from polyarch.buildflags import request as request_of
 from polyarch.buildflags.run import RunFlags
@@ -18,7 +19,7 @@ from polyarch.oci.platform import Platform
 from polyarch.secret import SecretBytes
 
 if TYPE_CHECKING:
-    from polyarch.builder import BuildRequest, Output
+    from polyarch.builder import BuildRequest
 
 # What a secret is given as: its content, or the path of the file that has it (not a str, which could be either).
 Secret = bytes | os.PathLike[str]
@@ -90,7 +91,7 @@ class BuildKeywords(TypedDict, total=False):
     contexts: Mapping[str, StrPath]
     secrets: Mapping[str, Secret]
     ssh: Mapping[str, StrPath]
-    output: "str | Output | Iterable[str | Output]"
+    output: str | Output | Iterable[str | Output]
     push: bool
     load: bool
     annotations: Mapping[str, str]
@@ -176,8 +177,6 @@ def _context(context: object, directory: Path) -> tuple[BinaryIO | None, Path | 
 
 
 def _outputs(value: object, directory: Path) -> list[Any]:
-    from polyarch.builder import Output
-
     found: list[Any] = []
     for item in arguments.items("output", value, "a str as for --output, an Output, or several", (str, Output)):
         if isinstance(item, Output) and item.destination is not None:

@@ -3,17 +3,18 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
+import msgspec
+
 from polyarch.client import arguments
 from polyarch.client.arguments import Name, Names, Platforms, StrPath
 from polyarch.client.core import ClientCore
-from polyarch.client.values import ImageIndex, PushResult
+from polyarch.client.values import EntryDifference, ImageIndex, IndexDifference, PushResult
 from polyarch.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from polyarch.indexes.create import Changed
-    from polyarch.indexes.diff import Compared
     from polyarch.indexes.merge import Disagreement
     from polyarch.oci.index import PlatformEdit
     from polyarch.oci.platform import Platform
@@ -205,15 +206,19 @@ class Indexes:
             )
         return _index(done.lists[0], tuple(map(_disagreement, done.drift)))
 
-    def diff(self, old: Name, new: Name) -> "Compared":
-        """What differs between two indexes: `entries` that were added, removed or changed, and `annotations`.
+    def diff(self, old: Name, new: Name) -> IndexDifference:
+        """What differs between two indexes; "docker://NAME" is one of a registry even where the store has it.
 
         Raises NotFoundError, RegistryError, CorruptError.
         """
         from polyarch.indexes import diff as differing
 
         with self._core.places() as places:
-            return differing.diff(places, arguments.image("old", old), arguments.image("new", new))
+            found = differing.diff(places, arguments.image("old", old), arguments.image("new", new))
+        return IndexDifference(
+            entries=tuple(EntryDifference(**msgspec.structs.asdict(entry)) for entry in found.entries),
+            annotations=found.annotations,
+        )
 
     def _source(self, source: Any) -> str:
         from polyarch.transfer import locate

@@ -1,6 +1,7 @@
 """What the client's methods return, and the groups of settings that they take: frozen values."""
 
 from collections.abc import Mapping
+from typing import Literal
 
 import msgspec
 
@@ -87,6 +88,27 @@ class CompletedRun(msgspec.Struct, frozen=True, kw_only=True):
     returncode: int
     stdout: bytes | None = None
     stderr: bytes | None = None
+
+
+class EntryDifference(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry that differs between two indexes: `old` and `new` are what they have for `subject`, None for nothing.
+
+    `change` is "added", "removed" or "changed"; `subject` is a platform, or the digest of an entry without one. Of a
+    changed entry, `fields` are the names of what differs: digest, annotations, platform.
+    """
+
+    change: Literal["added", "removed", "changed"]
+    subject: str
+    old: Descriptor | None = None
+    new: Descriptor | None = None
+    fields: tuple[str, ...] = ()
+
+
+class IndexDifference(msgspec.Struct, frozen=True, kw_only=True):
+    """What differs between two indexes: entries, and annotations of the index as (key, old value, new value)."""
+
+    entries: tuple[EntryDifference, ...]
+    annotations: tuple[tuple[str, str | None, str | None], ...]
 
 
 class ImageIndex(msgspec.Struct, frozen=True, kw_only=True):
