@@ -3,6 +3,7 @@
 import io
 import subprocess
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -223,3 +224,17 @@ def test_a_closed_client_says_so(client: Polyarch) -> None:
         client.images.list()
     with pytest.raises(UsageError, match="this client is closed"):
         client.images.run("busybox")
+
+
+def test_threads_share_a_client(client: Polyarch, busybox: str, tmp_path: Path) -> None:
+    def work(number: int) -> str:
+        client.images.tag(busybox, f"app:{number}")
+        client.images.save(f"app:{number}", tmp_path / f"{number}.tar")
+        client.images.remove(f"app:{number}")
+        (loaded,) = client.images.load(tmp_path / f"{number}.tar")
+        client.indexes.create(f"list:{number}", f"app:{number}")
+        return loaded.name
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(work, range(8))) == [f"app:{number}" for number in range(8)]
+    assert len(client.images.list()) == 1 + 8 + 8

@@ -13,15 +13,27 @@ from pathlib import Path
 import pytest
 
 from polyarch import Polyarch, PolyarchError, UnsupportedError
+from polyarch.store import StoreLayout
 from tests.client.conftest import Clients
 
-# Runs `sleep` in an image, and says when it is running. The number is its sign.
-PROGRAM = """
-import os, sys
+# Programs that run `sleep` in an image and in a build, and say when it runs. The number is its sign.
+PROGRAMS = {
+    "run": """
+import sys
 from polyarch import Polyarch
 with Polyarch(sys.argv[1]) as client:
-    print(client.images.run("busybox", "sh", "-c", "echo running; sleep $0", sys.argv[2]), flush=True)
-"""
+    client.images.run("busybox", "sh", "-c", "echo running; sleep $0", sys.argv[2])
+""",
+    "build": """
+import sys
+from polyarch import OutputChunk, Polyarch
+def show(event):
+    if isinstance(event, OutputChunk) and b"running" in event.data:
+        print("running", flush=True)
+with Polyarch(sys.argv[1], progress=show) as client:
+    client.build(None, dockerfile=f"FROM busybox\\nRUN echo running; sleep {sys.argv[2]}\\n", tags="app")
+""",
+}
 
 
 class StopError(Exception):
@@ -52,15 +64,16 @@ def sign(request: pytest.FixtureRequest) -> str:
     return f"{1000 + os.getpid() % 1000}.{abs(hash(request.node.name)) % 1_000_000:06}"
 
 
-@pytest.fixture
-def program(tmp_path: Path, busybox: str, sign: str) -> Iterator["subprocess.Popen[bytes]"]:
-    """A program in the middle of a run."""
-    home = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+@pytest.fixture(params=PROGRAMS)
+def program(
+    request: pytest.FixtureRequest, tmp_path: Path, busybox: str, sign: str
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """A program in the middle of a run, or of a build."""
     with subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, tmp_path / "store", sign],
+        [sys.executable, "-c", PROGRAMS[request.param], tmp_path / "store", sign],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=home,
+        env={"HOME": str(tmp_path), "PATH": os.environ["PATH"]},
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"running\n"
@@ -70,19 +83,23 @@ def program(tmp_path: Path, busybox: str, sign: str) -> Iterator["subprocess.Pop
 
 
 def leftovers(root: Path) -> list[str]:
-    return [path.name for path in (root / "tmp").iterdir()] if (root / "tmp").exists() else []
+    """What is in the store's directory of temporary files, and mounted below the store."""
+    mounted = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    return [*os.listdir(StoreLayout(str(root)).temporary), *(place for place in mounted if place.startswith(str(root)))]
 
 
 @pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGKILL])
 def test_what_runs_ends_with_the_program_that_started_it(
-    program: "subprocess.Popen[bytes]", sign: str, by: signal.Signals
+    program: "subprocess.Popen[bytes]", sign: str, tmp_path: Path, by: signal.Signals
 ) -> None:
     program.send_signal(by)
     _, stderr = program.communicate()
-    until(lambda: not running(sign))
+    until(lambda: not running(sign) and not leftovers(tmp_path / "store"))
     if by == signal.SIGINT:
         # A program has its own Ctrl-C as ever, and hears nothing of the worker's.
         assert stderr.count(b"KeyboardInterrupt") == 1, stderr.decode()
+    with Polyarch(tmp_path / "store") as client:
+        assert [image.name for image in client.images.list()] == ["busybox:latest"]
 
 
 def test_an_error_of_the_callers_own_ends_the_worker(client: Polyarch, busybox: str, sign: str, tmp_path: Path) -> None:
@@ -97,20 +114,61 @@ def test_an_error_of_the_callers_own_ends_the_worker(client: Polyarch, busybox: 
     assert client.images.run(busybox, "echo", "next", capture_output=True).stdout == b"next\n"
 
 
-def test_a_worker_that_is_killed_is_an_error_that_says_so(client: Polyarch, busybox: str, sign: str) -> None:
+def workers() -> list[int]:
+    """The workers of this process."""
+    found = subprocess.run(["pgrep", "-P", str(os.getpid())], capture_output=True, text=True, check=False)
+    mine = [int(word) for word in found.stdout.split()]
+    return [each for each in mine if b"polyarch.client.child" in Path(f"/proc/{each}/cmdline").read_bytes()]
+
+
+@pytest.mark.parametrize("forked", [False, True])
+def test_a_worker_that_is_killed_is_an_error_that_says_so(
+    client: Polyarch, busybox: str, sign: str, forked: bool
+) -> None:
+    heirs: list[int] = []
+
     class Killer:
         def write(self, data: bytes) -> None:
             until(lambda: running(sign))
-            mine = subprocess.run(["pgrep", "-P", str(os.getpid())], capture_output=True, text=True, check=True)
-            for child in map(int, mine.stdout.split()):
-                with contextlib.suppress(ProcessLookupError):
-                    if b"polyarch.client.child" in Path(f"/proc/{child}/cmdline").read_bytes():
-                        os.kill(child, signal.SIGKILL)
+            # A process that the program forks meanwhile has the sockets, too, so that none of them is closed.
+            if forked and (heir := os.fork()) == 0:
+                time.sleep(60)
+                os._exit(0)
+            elif forked:
+                heirs.append(heir)
+            (worker,) = workers()
+            os.kill(worker, signal.SIGKILL)
 
-    with pytest.raises(PolyarchError, match="killed by SIGKILL") as raised:
-        client.images.run(busybox, "sh", "-c", "echo running; sleep $0", sign, stdout=Killer())  # type: ignore[arg-type]
+    try:
+        with pytest.raises(PolyarchError, match="killed by SIGKILL") as raised:
+            client.images.run(busybox, "sh", "-c", "echo running; sleep $0", sign, stdout=Killer())  # type: ignore[arg-type]
+    finally:
+        for heir in heirs:
+            os.kill(heir, signal.SIGKILL)
+            os.waitpid(heir, 0)
     assert "dmesg" in str(raised.value.hint)
     until(lambda: not running(sign))
+
+
+def test_a_worker_works_below_a_thread_that_blocks_signals_and_a_program_that_ignores_them(
+    client: Polyarch, busybox: str, sign: str
+) -> None:
+    class Sink:
+        def write(self, data: bytes) -> None:
+            until(lambda: running(sign))
+            raise StopError(data)
+
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGIO, signal.SIGTERM, signal.SIGINT})
+    try:
+        with pytest.raises(StopError):
+            client.images.run(busybox, "sh", "-c", "echo running; sleep $0", sign, stdout=Sink())  # type: ignore[arg-type]
+        assert not running(sign)
+        assert client.images.run(busybox, "echo", "next", capture_output=True).stdout == b"next\n"
+        assert client.build(None, dockerfile="FROM busybox\nRUN true\n").images
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        signal.signal(signal.SIGCHLD, before)
 
 
 def test_a_worker_finds_modules_where_the_program_does(client: Polyarch, busybox: str, tmp_path: Path) -> None:
