@@ -11,6 +11,7 @@ from polyarch.errors import CorruptError
 from polyarch.oci import digest as digests
 from polyarch.store import Store, tables
 from polyarch.store.cache import Cache
+from polyarch.store.growth import Growth
 from polyarch.store.tables import Kept, Kind, Table
 
 SOURCE = Path(__file__).parents[2] / "src" / "polyarch"
@@ -139,3 +140,13 @@ def test_only_tables_read_and_write_rows() -> None:
         and ast.unparse(call.func.value).endswith(("cache", "_cache"))
     }
     assert found == {"store/tables.py", "store/growth.py"}
+
+
+def test_an_estimate_that_cannot_be_read_is_forgotten(store: Store) -> None:
+    cache = store.cache
+    cache.put(tables.GROWTH.stored, "estimate", b"nonsense")
+    growth = Growth(cache)
+    assert growth.estimate() is None
+    assert cache.get(tables.GROWTH.stored, "estimate") is None
+    growth.correct(5)
+    assert growth.estimate() == 5

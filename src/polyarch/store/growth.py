@@ -87,7 +87,11 @@ class Growth:
     def estimate(self) -> int | None:
         """The estimate in bytes; None if it was lost, or if what was an image may be cache now."""
         raw = self._cache.get(_kind(), _KEY)
-        return None if raw is None else int(raw)
+        try:
+            return None if raw is None else int(raw)
+        except ValueError:
+            self._cache.delete(_kind(), _KEY)
+            return None
 
     def correct(self, size: int) -> None:
         """Set the estimate to what was measured. The caller holds the store's lock exclusively."""
