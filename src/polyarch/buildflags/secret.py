@@ -33,7 +33,7 @@ def parse(words: tuple[str, ...], variables: Mapping[str, str], here: Path) -> d
         source = fields.get("src") or fields.get("source")
         variable = fields.get("env")
         if not name or set(fields) - _KEYS:
-            # Without the words themselves: somebody may have given the secret instead of its name.
+            # Without the words themselves: they may be the secret, given instead of its name.
             raise UsageError("--secret is not in the form that it takes", "write id=ID,src=FILE or id=ID,env=NAME")
         if source is None and (variable or fields.get("type") == "env" or name in variables):
             value = variables.get(variable or name)
