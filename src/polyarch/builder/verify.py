@@ -43,7 +43,7 @@ def _encode(found: "tuple[Finding, ...]") -> bytes:
 
 def _decode(raw: bytes) -> "tuple[Finding, ...]":
     if raw == _GOOD:
-        return ()  # as nearly always: then nothing of `check` is loaded
+        return ()  # the usual case, in which `check` need not be imported
     from polyarch.images.check.findings import Finding
 
     return msgspec.msgpack.decode(raw, type=tuple[Finding, ...])

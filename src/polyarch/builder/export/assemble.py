@@ -132,10 +132,11 @@ class Assembler:
 
         with self._source.open_blob(blob) as reader, self._store.new_blob() as writer:
             tar = decompress(reader, self._store.largest_layer)
-            made = recompress(tar, writer, self._export.compression, self._workers)
-            writer.commit(made.digest)
+            packed_blob = recompress(tar, writer, self._export.compression, self._workers)
+            writer.commit(packed_blob.digest)
         return Layer(
-            diff_id=layer.diff_id, blob=Descriptor(media_type=made.media_type, digest=made.digest, size=made.size)
+            diff_id=layer.diff_id,
+            blob=Descriptor(media_type=packed_blob.media_type, digest=packed_blob.digest, size=packed_blob.size),
         )
 
     def _has_wanted_compression(self, layer: Layer) -> bool:

@@ -99,8 +99,8 @@ class Recorder:
 
     def took_all_from_cache(self) -> bool:
         """Whether there were steps and all of them were cached: then the user has seen this build before."""
-        made = (CopyFiles, MakeDirectory, RunCommand)
-        steps = [end.cached for vertex, end in self._ends.items() if isinstance(self._graph.vertices[vertex], made)]
+        layers = (CopyFiles, MakeDirectory, RunCommand)
+        steps = [end.cached for vertex, end in self._ends.items() if isinstance(self._graph.vertices[vertex], layers)]
         return bool(steps) and all(steps)
 
     def seconds(self) -> float:

@@ -52,7 +52,7 @@ _DOWNLOADS: Table[str, Fetched] = Table(
 class Downloads:
     """Fetches URLs for one build, each once; safe from many threads. It owns nothing that must be closed.
 
-    With `anew`, downloads of earlier builds are not used. `retry` applies to a file that must be fetched again from its
+    With `ignore_cache`, downloads of earlier builds are not used. `retry` applies to a file that must be fetched again from its
     beginning.
     """
 
@@ -62,13 +62,13 @@ class Downloads:
         registry: "Registry",
         emit: progress.Emit,
         *,
-        anew: bool = False,
+        ignore_cache: bool = False,
         retry: Retry = retries.REOPEN,
     ) -> None:
         self._store = store
         self._registry = registry
         self._emit = emit
-        self._anew = anew
+        self._ignore_cache = ignore_cache
         self._retry = retry
         self._lock = threading.Lock()
         self._busy: dict[str, threading.Lock] = {}
@@ -145,7 +145,7 @@ class Downloads:
 
     def _known(self, key: str) -> Fetched | None:
         """The cached download of a URL, or of a checksum and a URL, if its bytes are still in the store."""
-        found = _DOWNLOADS.get(self._store.cache, _key(key)) if not self._anew else None
+        found = _DOWNLOADS.get(self._store.cache, _key(key)) if not self._ignore_cache else None
         if found is None:
             return None
         blob = Descriptor(media_type="application/octet-stream", digest=found.digest, size=found.size)

@@ -37,8 +37,8 @@ class Remotes:
 
         with self._lock:
             if self._downloads is None:
-                anew = self._request.cache.no_cache
-                self._downloads = Downloads(self._store, self._registry, self._emit, anew=anew)
+                ignore_cache = self._request.cache.no_cache
+                self._downloads = Downloads(self._store, self._registry, self._emit, ignore_cache=ignore_cache)
             return self._downloads
 
     @property
