@@ -52,8 +52,8 @@ _DOWNLOADS: Table[str, Fetched] = Table(
 class Downloads:
     """Fetches URLs for one build, each once; safe from many threads. It owns nothing that must be closed.
 
-    With `ignore_cache`, downloads of earlier builds are not used. `retry` applies to a file that must be fetched again from its
-    beginning.
+    With `ignore_cache`, downloads of earlier builds are not used. `retry` applies to a file that must be fetched again
+    from its beginning.
     """
 
     def __init__(
