@@ -43,7 +43,7 @@ def test_a_variant_before_its_baseline_is_a_warning(store: Store) -> None:
     assert checked(store, *right).findings == ()
     wrong = checked(store, ("linux/amd64/v3", v3), ("linux/arm/v6", arm), ("linux/amd64", baseline))
     assert (only(wrong).rule, only(wrong).severity, only(wrong).platform) == ("variant-order", "warning", "linux/amd64")
-    assert "stands behind that for linux/amd64/v3" in only(wrong).message
+    assert "comes after that for linux/amd64/v3" in only(wrong).message
 
 
 def test_arm_without_a_variant_is_a_warning_and_an_impossible_one_an_error(store: Store) -> None:

@@ -168,7 +168,7 @@ def test_rpm_is_said_to_be_unread(store: Store) -> None:
     root = index(store, NAME, entry(one, AMD64), entry(two, ARM64))
     (said,) = drifting.compare(views(store, members(store, root), store), "image").unread
     assert "linux/amd64" in said
-    assert "not read" in said
+    assert "not compared" in said
 
 
 def test_more_than_two_platforms_have_a_value_each(store: Store) -> None:

@@ -34,6 +34,6 @@ def test_images_that_came_before_the_one_that_failed_have_their_names(
     image(layout, AMD64, {"last": "x"}, name="a.test/last:1")
     document = open_layout(tmp_path / "layout").read_manifest(bad).decode()
     (tmp_path / "layout" / "blobs" / "sha256" / document.rpartition("sha256:")[2][:64]).unlink()
-    with pytest.raises(NotFoundError, match="not whole"):
+    with pytest.raises(NotFoundError, match="not complete"):
         loading.load(store, layout)
     assert store.tags() == ("a.test/good:1",)

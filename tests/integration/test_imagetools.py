@@ -142,7 +142,7 @@ class TestCreate:
         assert entry["annotations"] == {"k": "v"}
         (tmp_path / "empty.json").write_text("{}")
         refused = polyarch.fails("buildx", "imagetools", "create", "-t", f"{app}:1", "-f", tmp_path / "empty.json")
-        assert "names no digest" in refused.stderr
+        assert "has no digest" in refused.stderr
 
     def test_layouts_need_no_registry(self, polyarch: Program, app: str, skopeo: Skopeo, tmp_path: Path) -> None:
         polyarch("buildx", "imagetools", "create", "-t", f"oci-layout://{tmp_path}/layout:1", f"{app}:both")

@@ -133,7 +133,7 @@ class TestBadWords:
         names = (polyarch.root / "oci/index.json").read_bytes()
         for command in (["create", "--amend"], ["add"]):
             result = polyarch.fails("manifest", *command, app, f"{app}-chart")
-            assert f"{app}-chart is no image" in result.stderr
+            assert f"{app}-chart is not an image" in result.stderr
             assert "application/vnd.example.chart.v1+json" in result.stderr
         assert (polyarch.root / "oci/index.json").read_bytes() == names
 

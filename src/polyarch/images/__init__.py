@@ -1,4 +1,4 @@
-"""What people do to stored images: list, tag, remove, inspect, history, import, run. Values in, values out.
+"""Operations on stored images: list, tag, remove, inspect, history, import, run.
 
-Modules are imported by path (`from polyarch.images import tag`), so that a command pays for what it uses.
+Modules are imported by path (`from polyarch.images import tag`), so that a command imports only what it uses.
 """

@@ -25,18 +25,18 @@ def inspect(store: "Store", name: str | Reference, platform: Platform | None, ho
     The fields are those of docker's `image inspect`, without empty `OPTIONAL` ones, and `Platforms`: every image
     below the name, with its platform, digest, size in bytes and whether it is in the store. Raises NotFoundError.
     """
-    found = names.find(store, name)
-    names.require_here(store, found)
-    image = choose.any_of(store, found.familiar, found.descriptor, platform, host)
-    root = choose.read_document(store, found.descriptor)
+    named = names.find(store, name)
+    names.require_here(store, named)
+    image = choose.any_of(store, named.familiar, named.descriptor, platform, host)
+    root = choose.read_document(store, named.descriptor)
     tagged = store.tagged()
-    same = sorted(name for name, other in tagged.items() if other.digest == found.descriptor.digest)
-    (listed,) = listing.list_images(store, {found.name: found.descriptor})
+    same = sorted(name for name, other in tagged.items() if other.digest == named.descriptor.digest)
+    (listed,) = listing.list_images(store, {named.name: named.descriptor})
     document = image.config.document
     details: dict[str, Any] = {
-        "Id": found.descriptor.digest,
+        "Id": named.descriptor.digest,
         "RepoTags": [names.familiar(name) for name in same if "@" not in name],
-        "RepoDigests": sorted({_at_digest(name, found.descriptor.digest) for name in same}),
+        "RepoDigests": sorted({_at_digest(name, named.descriptor.digest) for name in same}),
         "Comment": next((line.comment for line in reversed(image.config.history) if line.comment), ""),
         "Created": document.get("created") or "",
         "Author": document.get("author") or "",
@@ -47,7 +47,7 @@ def inspect(store: "Store", name: str | Reference, platform: Platform | None, ho
         "OsVersion": image.config.platform.os_version,
         "Size": sum(part.size for part in (image.manifest.config, *image.manifest.layers)) + image.descriptor.size,
         "RootFS": {"Type": "layers", "Layers": [*image.config.diff_ids]},
-        "Descriptor": descriptors.to_dict(found.descriptor),
+        "Descriptor": descriptors.to_dict(named.descriptor),
         "Manifest": {
             "Digest": image.descriptor.digest,
             "Config": image.manifest.config.digest,

@@ -106,8 +106,8 @@ def find(store: NamedRoots, name: str | Reference) -> NamedImage:
         matches = _by_digest(store, reference)
     else:
         matches = by_id(store, text)
-    if len({found.descriptor.digest for found in matches}) > 1:
-        names = ", ".join(dict.fromkeys(_described(found) for found in matches))
+    if len({image.descriptor.digest for image in matches}) > 1:
+        names = ", ".join(dict.fromkeys(_described(image) for image in matches))
         raise ConflictError(f"several ids begin with {text}: {names}", "give more digits, or use a name")
     if matches:
         return matches[0]
@@ -123,21 +123,21 @@ def by_id(store: NamedRoots, text: str) -> list[NamedImage]:
     if match is None:
         return []
     start = f"sha256:{match[1]}"
-    roots = [NamedImage(name, found, True) for name, found in store.tagged().items() if found.digest.startswith(start)]
-    roots.sort(key=lambda found: found.name)
-    roots += [NamedImage("", found, True) for found in store.kept() if found.digest.startswith(start)]
+    roots = [NamedImage(name, image, True) for name, image in store.tagged().items() if image.digest.startswith(start)]
+    roots.sort(key=lambda image: image.name)
+    roots += [NamedImage("", image, True) for image in store.kept() if image.digest.startswith(start)]
     if roots:
         return roots
     named = [*sorted(store.tagged().items()), *(("", descriptor) for descriptor in store.kept())]
-    return [found for found in _members(store, named) if found.descriptor.digest.startswith(start)]
+    return [image for image in _members(store, named) if image.descriptor.digest.startswith(start)]
 
 
-def require_here(store: "Store", found: NamedImage) -> None:
+def require_here(store: "Store", image: NamedImage) -> None:
     """Raises NotFoundError, with the command that fetches it, for an entry of an index that is not in the store."""
-    if found.member is not None and not store.has_manifest(found.descriptor):
-        command = found.command("pull") or f"polyarch pull --all-platforms {found.familiar}"
+    if image.member is not None and not store.has_manifest(image.descriptor):
+        command = image.command("pull") or f"polyarch pull --all-platforms {image.familiar}"
         raise NotFoundError(
-            f"{found.descriptor.digest} is {found.described}, which is not in the store", f"'{command}' fetches it"
+            f"{image.descriptor.digest} is {image.described}, which is not in the store", f"'{command}' fetches it"
         )
 
 
@@ -152,7 +152,7 @@ def _by_digest(store: NamedRoots, reference: Reference) -> list[NamedImage]:
         if descriptor.digest == reference.digest:
             return [NamedImage(name, descriptor, reference=stored)]
     roots = [(name, descriptor) for name, (descriptor, _) in named.items()]
-    return [found for found in _members(store, roots) if found.descriptor.digest == reference.digest][:1]
+    return [image for image in _members(store, roots) if image.descriptor.digest == reference.digest][:1]
 
 
 def _members(store: NamedRoots, named: Iterable[tuple[str, Descriptor]]) -> Iterator[NamedImage]:
@@ -183,8 +183,8 @@ def _reference(name: str) -> Reference | None:
         return None
 
 
-def _described(found: NamedImage) -> str:
-    return found.familiar + (f" for {found.member.platform}" if found.member is not None else "")
+def _described(image: NamedImage) -> str:
+    return image.familiar + (f" for {image.member.platform}" if image.member is not None else "")
 
 
 @contextmanager

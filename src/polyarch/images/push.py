@@ -41,11 +41,11 @@ def push(
 
     Raises NotFoundError before it sends anything if content is not in the store; RegistryError; UsageError for an id.
     """
-    found = names.find(store, reference)
-    if found.reference is None:
-        raise _unnamed(found, reference.familiar())
-    reference = found.reference
-    unit = f"push {found.name}"
+    image = names.find(store, reference)
+    if image.reference is None:
+        raise _unnamed(image, reference.familiar())
+    reference = image.reference
+    unit = f"push {image.name}"
     with progress.reported(emit, unit, f"push {reference.familiar()}", platforms or ()):
         sent = publish(
             store,
@@ -53,26 +53,26 @@ def push(
             # Layers of a base image that were never downloaded are mounted from its repository, or fetched now. A
             # platform that was never pulled is an error.
             read_through.ReadThroughSource(store, registry, fetch_manifests=False),
-            found.name,
+            image.name,
             reference,
             CopyOptions(platforms=platforms, unit=unit, called=reference.familiar()),
             emit,
         )
     return PushedImage(
         reference.familiar(),
-        reference.tag or found.descriptor.digest,
+        reference.tag or image.descriptor.digest,
         sent.descriptor,
         list_push.note(sent, platforms),
     )
 
 
-def _unnamed(found: NamedImage, text: str) -> UsageError:
+def _unnamed(image: NamedImage, text: str) -> UsageError:
     """The error for an image that was found by its digest, with the commands that push it."""
-    if found.member is None:
+    if image.member is None:
         hint = "push it by its name, or name it with 'polyarch tag'"
         return UsageError(f"{text} is an id; a push needs a name", hint)
-    command = found.command("push")
+    command = image.command("push")
     return UsageError(
-        f"{text} is {found.described}; a push needs a name",
+        f"{text} is {image.described}; a push needs a name",
         (f"'{command}' pushes only this image, " if command else "") + f"'polyarch tag {text} NAME' names it",
     )

@@ -76,15 +76,15 @@ def find(
     if policy == "always":
         pull(store, registry, _reference(called), wanted, emit)
     try:
-        found = names.find(store, called)
+        image = names.find(store, called)
     except NotFoundError:
         text = called if isinstance(called, str) else called.familiar()
         if policy == "never" or isinstance(called, str) or digests.is_digest(text):
             raise
         with names.suggesting(store, text):
             pull(store, registry, called.tagged(), wanted, emit)
-        found = names.find(store, called)
-    return choose.choose(source, found.familiar, found.descriptor, platform, host), source
+        image = names.find(store, called)
+    return choose.choose(source, image.familiar, image.descriptor, platform, host), source
 
 
 def _reference(called: Reference | str) -> Reference:

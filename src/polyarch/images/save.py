@@ -34,12 +34,12 @@ def save(
     manifest.json lists the one for `preferred`. Layers that were never downloaded are fetched. All images are looked
     up before anything is written. Raises NotFoundError, CorruptError, RegistryError.
     """
-    found = [names.find(store, text) for text in images]
-    for image in found:
+    named = [names.find(store, text) for text in images]
+    for image in named:
         names.require_here(store, image)
     writer = ArchiveWriter(output, docker=form == "docker", preferred=preferred)
     source = ReadThroughSource(store, registry, fetch_manifests=False)
-    for text, image in zip(images, found, strict=True):
+    for text, image in zip(images, named, strict=True):
         unit = f"save {text}"
         with progress.reported(emit, unit, f"save {text}", platforms or ()):
             # As with docker, an image that was given by id is saved without a name.

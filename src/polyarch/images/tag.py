@@ -17,8 +17,8 @@ def tag(store: "Store", source: str | Reference, target: str | Reference) -> Nam
     reference = references.parse(target) if isinstance(target, str) else target
     if reference.digest:
         raise UsageError(f"{target} has a digest, which cannot be assigned", "use a name with a tag, such as name:1.0")
-    found = names.find(store, source)
-    names.require_here(store, found)
+    image = names.find(store, source)
+    names.require_here(store, image)
     reference = reference.tagged()
-    store.tag(str(reference), found.descriptor)
-    return NamedImage(str(reference), found.descriptor, reference=reference)
+    store.tag(str(reference), image.descriptor)
+    return NamedImage(str(reference), image.descriptor, reference=reference)

@@ -1,4 +1,4 @@
-"""Multi-platform indexes by name: made, edited, compared, merged and pushed, from the store and from any other place.
+"""Multi-platform indexes by name: create, edit, compare, merge and push them.
 
-Modules are imported by path (`from polyarch.indexes import create`), so that a command pays for what it uses.
+Modules are imported by path (`from polyarch.indexes import create`), so that a command imports only what it uses.
 """

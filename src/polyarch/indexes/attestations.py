@@ -1,6 +1,6 @@
-"""What attestations say of the images of an index: how each was built (SLSA), and of what it is made (SPDX).
+"""Read the attestations of images: how each was built (SLSA provenance), and what it contains (SPDX SBOM).
 
-BuildKit decides the form: a manifest beside the image, whose layers are in-toto statements named by their predicate.
+The format is BuildKit's: a manifest beside the image, whose layers are in-toto statements.
 """
 
 from collections.abc import Iterator
@@ -19,25 +19,25 @@ from polyarch.transfer.locate import Places
 
 PREDICATE_TYPE = "in-toto.io/predicate-type"
 _PROVENANCE, _SBOM = "https://slsa.dev/provenance/", "https://spdx.dev/Document"
-# An SBOM of a whole distribution has some 10 MB; a registry may claim anything.
+# An SBOM of a complete distribution has about 10 MB; a registry may claim any size.
 _MAX_STATEMENT = 128 << 20
 
 
 class Attested(msgspec.Struct, frozen=True):
-    """By platform, as buildx shows it: `provenance` {"SLSA": predicate}, `sbom` {"SPDX": predicate}."""
+    """Predicates by platform, as buildx shows them: `provenance` {"SLSA": predicate}, `sbom` {"SPDX": predicate}."""
 
     provenance: dict[str, dict[str, Any]]
     sbom: dict[str, dict[str, Any]]
 
 
 def read(places: Places, text: str, inspected: Inspected) -> Attested:
-    """The statements about what `text` was inspected, deeply, to be. Raises CorruptError, RegistryError."""
+    """The attestations of `text`, which was inspected with `deep`. Raises CorruptError, RegistryError."""
     platforms: dict[str, str] = {
         part.descriptor.digest: str(part.descriptor.platform)
         for part in inspected.parts
         if not part.descriptor.is_attestation
     }
-    found = Attested({}, {})
+    attested = Attested({}, {})
     with opened_to_read(locate.parse(text), places) as opened:
         for part in inspected.parts:
             platform = platforms.get(part.descriptor.annotations.get(REFERENCE_DIGEST, ""))
@@ -45,14 +45,14 @@ def read(places: Places, text: str, inspected: Inspected) -> Attested:
                 continue
             for kind, predicate in _statements(opened.source, part.document):
                 if kind.startswith(_PROVENANCE):
-                    found.provenance.setdefault(platform, {}).setdefault("SLSA", predicate)
+                    attested.provenance.setdefault(platform, {}).setdefault("SLSA", predicate)
                 elif kind.startswith(_SBOM):
-                    _add_bill(found.sbom.setdefault(platform, {}), predicate)
-    return found
+                    _add_bill(attested.sbom.setdefault(platform, {}), predicate)
+    return attested
 
 
 def _add_bill(bills: dict[str, Any], predicate: Any) -> None:
-    """The first is the image's own, others are of the stages that were scanned as well."""
+    """The first SBOM is that of the image; others are those of scanned build stages."""
     if "SPDX" in bills:
         bills.setdefault("AdditionalSPDXs", []).append(predicate)
     else:

@@ -1,4 +1,4 @@
-"""Which entries of a list a word means: a digest, a platform, or the name of an image that is in it."""
+"""Select entries of a list by digest, by platform, or by the name of an image that is in it."""
 
 import msgspec
 
@@ -16,50 +16,52 @@ from polyarch.transfer.locate import Places
 
 
 class Choice(msgspec.Struct, frozen=True):
-    """The entries that a word means, and the member that it names where it is a name; the entries may be none."""
+    """The selected entries, which may be none, and the member, if the selector is the name of an image."""
 
     entries: tuple[Descriptor, ...]
     member: IndexMember | None = None
 
 
-def choose(places: Places, index: Index, word: str) -> Choice:
-    """What `word` means in the list. Raises NotFoundError for a digest that it lacks or an image that is nowhere.
+def choose(places: Places, index: Index, selector: str) -> Choice:
+    """The entries of the list that `selector` selects.
 
-    A platform is meant where the list has an entry for it, and where `word` is one that Go knows and no image of the
-    store: `linux/arm64` is not asked for at a registry.
+    `selector` is a platform if the list has an entry for it, or if Go knows the platform and no image in the store has
+    this name: `linux/arm64` is not looked up in a registry. Raises NotFoundError for an unknown digest or image.
     """
-    digest = _digest(index, word)
+    digest = _digest(index, selector)
     if digest is not None:
         return Choice(tuple(entry for entry in index.manifests if entry.digest == digest))
     hint = f"the list has {indexes.describe(index)}"
-    wanted = _platform(word)
+    wanted = _platform(selector)
     if wanted is not None:
         meant = indexes.meant_by(wanted)
         if found := tuple(entry for entry in index.manifests if meant(entry)):
             return Choice(found)
-        if wanted.is_known and str(references.parse(word).tagged()) not in places.store.tagged():
+        if wanted.is_known and str(references.parse(selector).tagged()) not in places.store.tagged():
             raise NotFoundError(f"the list has no entry for {wanted}", hint)
     try:
-        member = members.gather(places, word)
+        member = members.gather(places, selector)
     except (NotFoundError, RegistryError) as error:
-        raise NotFoundError(f"{word} is neither in the list nor anywhere else: {error.message}", hint) from error
+        raise NotFoundError(
+            f"{selector} is not in the list, and cannot be found elsewhere: {error.message}", hint
+        ) from error
     return Choice(members.matching(index, member), member)
 
 
-def _platform(word: str) -> Platform | None:
+def _platform(selector: str) -> Platform | None:
     try:
-        return platforms.parse(word)
+        return platforms.parse(selector)
     except UsageError:
         return None
 
 
-def _digest(index: Index, word: str) -> str | None:
-    """A digest in full or by its beginning (12 digits at least, as docker prints it). Raises NotFoundError."""
-    if digests.is_digest(word):
-        if all(entry.digest != word for entry in index.manifests):
-            raise NotFoundError(f"the list has no entry {word}", f"it has {indexes.describe(index)}")
-        return word
-    short = word.removeprefix("sha256:")
+def _digest(index: Index, selector: str) -> str | None:
+    """A digest, given in full or by its first digits (at least 12, as docker prints them). Raises NotFoundError."""
+    if digests.is_digest(selector):
+        if all(entry.digest != selector for entry in index.manifests):
+            raise NotFoundError(f"the list has no entry {selector}", f"it has {indexes.describe(index)}")
+        return selector
+    short = selector.removeprefix("sha256:")
     if len(short) < 12 or any(letter not in "0123456789abcdef" for letter in short):
         return None
     found = {entry.digest for entry in index.manifests if entry.digest.startswith(f"sha256:{short}")}

@@ -1,4 +1,4 @@
-"""What differs between two indexes, wherever they are: local against remote, or any two."""
+"""Compare two indexes in any places, such as a list in the store with the one in its registry."""
 
 from typing import Literal
 
@@ -13,9 +13,9 @@ Change = Literal["added", "removed", "changed"]
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry that differs: `old` and `new` are what A and B have for `subject`, None where it is not there.
+    """One entry that differs: its descriptors in the old and the new index, None if it is not there.
 
-    `fields` names what differs in the descriptors of a changed one: digest, annotations, platform, …
+    `fields` are the fields of the descriptor that differ in a changed entry: digest, annotations, platform, …
     """
 
     change: Change
@@ -26,7 +26,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Compared(msgspec.Struct, frozen=True, kw_only=True):
-    """The comparison of `old` and `new`; `annotations` are of the index itself: name, old value, new value."""
+    """The comparison of `old` and `new`. `annotations` are those of the index: name, old value, new value."""
 
     old: inspect.Inspected
     new: inspect.Inspected
@@ -35,12 +35,12 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_same(self) -> bool:
-        """Whether both are the same bytes."""
+        """Whether both have the same digest."""
         return self.old.descriptor.digest == self.new.descriptor.digest
 
 
 def diff(places: Places, old: str, new: str) -> Compared:
-    """What it takes to come from `old` to `new`. A single image counts as an index of it.
+    """The changes from `old` to `new`. A single image is treated as an index with one entry.
 
     Raises NotFoundError, RegistryError, CorruptError.
     """
@@ -59,7 +59,7 @@ def diff(places: Places, old: str, new: str) -> Compared:
 
 
 def compare(old: tuple[Descriptor, ...], new: tuple[Descriptor, ...]) -> tuple[Difference, ...]:
-    """The entries that differ. Images are paired by digest first, then by platform; the rest came or went."""
+    """The entries that differ. Images are matched by digest, then by platform; the rest were added or removed."""
     left_old = [entry for entry in old if all(entry != other for other in new)]
     left_new = [entry for entry in new if all(entry != other for other in old)]
     differences: list[Difference] = []

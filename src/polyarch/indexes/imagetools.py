@@ -1,4 +1,4 @@
-"""buildx's `imagetools`: indexes straight from registry to registry (or into a layout), under no name of the store."""
+"""buildx's `imagetools`: create indexes in a registry (or a layout) directly, without a name in the store."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,7 +31,7 @@ from polyarch.transfer.read_through import ReadThroughSource
 
 
 class ToolOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """The options of `imagetools create`. `annotations` are words as buildx takes them, see `parse_annotation`."""
+    """The options of `imagetools create`. `annotations` have the syntax of buildx, see `parse_annotation`."""
 
     append: bool = False
     dry_run: bool = False
@@ -41,7 +41,7 @@ class ToolOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Annotation(msgspec.Struct, frozen=True):
-    """An annotation and where it goes: to the index, or to the entries (for `platform`, None for all)."""
+    """An annotation of the index, or of its entries for `platform` (None for all)."""
 
     key: str
     value: str
@@ -50,14 +50,14 @@ class Annotation(msgspec.Struct, frozen=True):
 
 
 class Created(msgspec.Struct, frozen=True, kw_only=True):
-    """What was made, and where it was sent; nowhere in a dry run."""
+    """The result, and where it was sent; empty for a dry run."""
 
     document: Manifest | Index
     descriptor: Descriptor
     sent: tuple[str, ...] = ()
 
     def metadata(self) -> dict[str, Any]:
-        """What `--metadata-file` holds, with buildx's keys."""
+        """The content of `--metadata-file`, with buildx's keys."""
         return {
             "containerimage.descriptor": descriptors.to_dict(self.descriptor),
             "containerimage.digest": self.descriptor.digest,
@@ -72,11 +72,11 @@ def create(
     options: ToolOptions | None = None,
     emit: progress.Emit = progress.ignore,
 ) -> Created:
-    """Make an image of `sources` and let the tags `targets` point at it; with append, of what they have as well.
+    """Create an index from `sources` under the tags `targets`. With `append`, it keeps the entries of the target.
 
     A source is a reference, a layout, an archive, a digest in the repository of the first target, or a descriptor as
-    JSON. A single source is carried over as it is unless something is to be changed in it, or it is one image and an
-    index is preferred. Raises UsageError, NotFoundError, RegistryError; targets are written only when all is known.
+    JSON. A single source is copied unchanged, unless there are changes, or it is one image and an index is preferred.
+    Targets are written after all sources have been read. Raises UsageError, NotFoundError, RegistryError.
     """
     options = options or ToolOptions()
     locations = [locate.parse(target) for target in targets]
@@ -88,10 +88,10 @@ def create(
     if options.append and len(targets) != 1:
         raise UsageError("--append adds to one image", "give exactly one -t")
     if not targets and not options.dry_run:
-        raise UsageError("imagetools create needs a destination", "give a tag with -t, or say --dry-run")
+        raise UsageError("imagetools create needs a destination", "give a tag with -t, or use --dry-run")
     gathered = [_gather(places, text, locations) for text in ([*targets, *sources] if options.append else sources)]
     if not gathered:
-        raise UsageError("there is nothing to make an image of", "name an image, or a file of descriptors with -f")
+        raise UsageError("imagetools create needs a source", "name an image, or a file with a descriptor with -f")
     document = _combine(places, gathered, options)
     descriptor = document.descriptor()
     if options.dry_run:
@@ -104,12 +104,12 @@ def create(
 
 
 def inspect(places: Places, text: str) -> inspecting.Inspected:
-    """What `imagetools inspect` shows: as `inspect.inspect`, but a plain name means the registry's image."""
+    """As `inspect.inspect`, but a name without a prefix means the image in the registry."""
     return inspecting.inspect(places, _in_registry(text), deep=True)
 
 
 def attested(places: Places, text: str, inspected: inspecting.Inspected) -> Attested:
-    """What the attestations of an image that `inspect` gave say. Raises CorruptError, RegistryError."""
+    """The attestations of an image that `inspect` returned. Raises CorruptError, RegistryError."""
     return attestations.read(places, _in_registry(text), inspected)
 
 
@@ -118,22 +118,25 @@ def _in_registry(text: str) -> str:
 
 
 def parse_annotation(word: str) -> Annotation:
-    """`index:key=value`, `manifest-descriptor[os/arch]:key=value`, or `key=value` for the index. Raises UsageError."""
+    """Parse `index:key=value`, `manifest-descriptor[os/arch]:key=value`, or `key=value` for the index.
+
+    Raises UsageError.
+    """
     hint = "write index:KEY=VALUE or manifest-descriptor[OS/ARCH]:KEY=VALUE"
     head, equals, value = word.partition("=")
     kind, colon, key = head.rpartition(":") if ":" in head else ("", "", head)
     level, bracket, rest = kind.partition("[")
     known = ("index", "manifest-descriptor", "manifest", "index-descriptor")
     if colon and level not in known:
-        level, bracket, key = "", "", head  # a key may have colons of its own
+        level, bracket, key = "", "", head  # a key may contain colons
     if not equals or not key:
-        raise UsageError(f"{word!r} is not an annotation", hint)
+        raise UsageError(f"invalid annotation {word!r}", hint)
     if level in ("manifest", "index-descriptor"):
         raise UsageError(
             f"{word!r}: imagetools cannot set annotations of a {level}, because that would change the image", hint
         )
     if bracket and (level != "manifest-descriptor" or not rest.endswith("]")):
-        raise UsageError(f"{word!r} is not an annotation", hint)
+        raise UsageError(f"invalid annotation {word!r}", hint)
     return Annotation(key, value, level != "manifest-descriptor", platforms.parse(rest[:-1]) if bracket else None)
 
 
@@ -146,14 +149,14 @@ def _gather(places: Places, text: str, targets: Sequence[ImageLocation]) -> Inde
 
 
 def _described(places: Places, text: str, targets: Sequence[ImageLocation]) -> IndexMember:
-    """A descriptor in JSON: content of the first target's repository, with a platform and annotations of its own."""
+    """The member for a descriptor in JSON, of content in the first target's repository."""
     try:
         given = msgspec.json.decode(text)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        raise UsageError(f"a descriptor is not valid JSON: {error}") from error
+        raise UsageError(f"the descriptor is not valid JSON: {error}") from error
     reference = _first_repository(targets, "a descriptor")
     if not isinstance(given, dict) or "digest" not in given:
-        raise UsageError("a descriptor names no digest", 'it reads {"mediaType": …, "digest": …, "size": …}')
+        raise UsageError("the descriptor has no digest", 'expected {"mediaType": …, "digest": …, "size": …}')
     member = members.gather(places, f"docker://{reference.with_digest(digests.parse(str(given['digest'])))}")
     own = {"mediaType": member.root.media_type, "size": member.root.size}
     descriptor = descriptors.parse(own | given)
@@ -183,9 +186,9 @@ def _combine(places: Places, gathered: Sequence[IndexMember], options: ToolOptio
         source = ReadThroughSource(places.store, places.registry)
         chosen = {leaf.entry.digest for leaf in select.choose(source, whole, options.platforms)}
         entries = list(members.followed_by_attestations(entries, lambda entry: entry.digest in chosen))
-    # As buildx: an entry is the same as another if it has its digest; one platform may be there twice.
+    # As in buildx: entries are equal if they have the same digest, and two may be for one platform.
     index, _ = creating.combine(None, entries, allow_duplicates=True)
-    # What is changed keeps the annotations that it has; of several indexes none is the one.
+    # A changed index keeps its annotations; an index of several sources does not have those of one.
     own = _annotations(places, gathered[0]) if options.append or len(gathered) == 1 else {}
     own |= {note.key: note.value for note in notes if note.on_index}
     for note in (note for note in notes if not note.on_index):

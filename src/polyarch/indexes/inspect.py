@@ -1,4 +1,4 @@
-"""Looking at an index or image wherever it is: the store's first, else its registry's, or a layout or archive."""
+"""Inspect an index or image in any place: in the store, or else its registry, or in a layout or archive."""
 
 import base64
 from typing import Any
@@ -23,7 +23,7 @@ from polyarch.transfer.read_through import ReadThroughSource
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """An entry of what was inspected: its descriptor with a platform, and its document and config where asked for."""
+    """An entry of an inspected index: its descriptor with a platform, and its document and config if they were read."""
 
     descriptor: Descriptor
     document: Manifest | Index | None = None
@@ -31,7 +31,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Inspected(msgspec.Struct, frozen=True, kw_only=True):
-    """An index or a single image, as it is: `document.raw` are its bytes. `parts` are its entries, or itself alone."""
+    """An index or a single image. `document.raw` are its bytes; `parts` are its entries, or only the image itself."""
 
     name: str
     reference: Reference | None
@@ -41,21 +41,22 @@ class Inspected(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def inspect(places: Places, text: str, *, deep: bool = False) -> Inspected:
-    """What `text` names. With `deep`, its entries are read too, with the configs of images; nothing is stored.
+    """Inspect the index or image that `text` names. With `deep`, also read its entries and the configs of images.
 
-    Raises NotFoundError, RegistryError, CorruptError. Entries that the place lacks keep an empty document.
+    Nothing is stored. Entries that the place does not have get no document. Raises NotFoundError, RegistryError,
+    CorruptError.
     """
     location = locate.parse(text)
-    with opened_to_read(location, places) as found:
+    with opened_to_read(location, places) as located:
         try:
-            root = found.source.resolve(found.name)
+            root = located.source.resolve(located.name)
         except NotFoundError as error:
             raise locate.not_found(text, error) from None
-        node = graphs.read_node(found.source, root)
-        if found.repository is not None and location.reference is not None and location.reference.tag:
+        node = graphs.read_node(located.source, root)
+        if located.repository is not None and location.reference is not None and location.reference.tag:
             remember_tag(places.store, location.reference, root.digest)
         entries = node.document.manifests if isinstance(node.document, Index) else (root,)
-        parts = tuple(_part(found, entry, node) if deep else Part(descriptor=entry) for entry in entries)
+        parts = tuple(_part(located, entry, node) if deep else Part(descriptor=entry) for entry in entries)
     return Inspected(
         name=str(location.reference) if location.reference is not None else text,
         reference=location.reference,
@@ -66,7 +67,7 @@ def inspect(places: Places, text: str, *, deep: bool = False) -> Inspected:
 
 
 def verbose(inspected: Inspected) -> list[dict[str, Any]] | dict[str, Any]:
-    """As `docker manifest inspect -v` prints it: an object for each image, a list of them for an index."""
+    """The output of `docker manifest inspect -v`: an object for an image, a list of them for an index."""
     described = [_verbose(inspected, part) for part in inspected.parts]
     return described if isinstance(inspected.document, Index) else described[0]
 
@@ -76,7 +77,7 @@ def _verbose(inspected: Inspected, part: Part) -> dict[str, Any]:
     ref = str(inspected.reference or inspected.name)
     if isinstance(inspected.document, Index):
         ref += f"@{entry.digest}"
-    shown: dict[str, Any] = {
+    details: dict[str, Any] = {
         "Ref": ref,
         "Descriptor": descriptors.to_dict(
             Descriptor(
@@ -89,14 +90,14 @@ def _verbose(inspected: Inspected, part: Part) -> dict[str, Any]:
         ),
     }
     if part.document is not None:
-        shown["Raw"] = base64.b64encode(part.document.raw).decode()
+        details["Raw"] = base64.b64encode(part.document.raw).decode()
         docker = part.document.media_type in (media_types.DOCKER_MANIFEST, media_types.DOCKER_INDEX)
-        shown["SchemaV2Manifest" if docker else "OCIManifest"] = part.document.decode()
-    return shown
+        details["SchemaV2Manifest" if docker else "OCIManifest"] = part.document.decode()
+    return details
 
 
 def opened_to_read(location: locate.ImageLocation, places: Places) -> Any:
-    """As `locate.opened`, but a name that the store does not have is read in its registry, and nothing is kept."""
+    """As `locate.opened`, but a name that is not in the store is read in its registry, and nothing is stored."""
     if location.kind != "any" or location.reference is None:
         return locate.opened(location, places)
     if ReadThroughSource(places.store, places.registry).resolve_here(str(location.reference)) is None:
@@ -104,17 +105,19 @@ def opened_to_read(location: locate.ImageLocation, places: Places) -> Any:
     return locate.opened(location, places)
 
 
-def _part(found: locate.LocatedImage, entry: Descriptor, root: GraphNode) -> Part:
+def _part(located: locate.LocatedImage, entry: Descriptor, root: GraphNode) -> Part:
     if not graphs.is_manifest(entry):
         return Part(descriptor=entry)
     try:
         document = (
-            root.document if entry.digest == root.descriptor.digest else graphs.read_node(found.source, entry).document
+            root.document
+            if entry.digest == root.descriptor.digest
+            else graphs.read_node(located.source, entry).document
         )
     except NotFoundError:
         return Part(descriptor=entry)
     config = None
     if isinstance(document, Manifest) and document.is_image:
-        config = members.image_config(found.source, document)
+        config = members.image_config(located.source, document)
     platform: Platform | None = entry.platform or (config.platform if config is not None else None)
     return Part(descriptor=msgspec.structs.replace(entry, platform=platform), document=document, config=config)

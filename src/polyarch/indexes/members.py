@@ -1,8 +1,8 @@
-"""The members that an index is made of: found wherever they are, and brought into the store as far as needed.
+"""Members of an index: find them in any place, and store what the index needs of them.
 
-A member's manifest and config come into the store, so that the index can be inspected, edited and checked with no
-network. Its layers stay in the registry where they are, and only their origin is noted; those of a layout or an
-archive are copied, because the file may be gone when the index is pushed.
+The manifest and config of a member are stored, so that the index can be inspected, edited and checked without network.
+Layers in a registry stay there, and only their origin is recorded; layers in a layout or an archive are copied, because
+the file may no longer exist when the index is pushed.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,14 +28,14 @@ from polyarch.transfer.pool import WorkerPool
 
 
 class IndexEntry(msgspec.Struct, frozen=True):
-    """An entry for an index, and the words that brought it."""
+    """An entry for an index, and the argument that it comes from."""
 
     descriptor: Descriptor
     origin: str
 
 
 class IndexMember(msgspec.Struct, frozen=True):
-    """What one word names: its root, and the entries that it gives an index, attestations behind their images."""
+    """The image or index that one argument names: its root, and its entries, attestations after their images."""
 
     text: str
     root: Descriptor
@@ -48,29 +48,30 @@ class IndexMember(msgspec.Struct, frozen=True):
 
 
 def gather(places: Places, text: str) -> IndexMember:
-    """The member that `text` names, its manifests and configs in the store when this returns.
+    """Find the member that `text` names, and store its manifests and configs.
 
-    An index is flattened. Raises NotFoundError, UsageError for what is no image, CorruptError, RegistryError.
+    The images of an index become separate entries. Raises NotFoundError, UsageError for an artifact, CorruptError,
+    RegistryError.
     """
     with locate.opened(locate.parse(text), places) as opened:
-        found = msgspec.structs.replace(opened, source=compacted(opened.source, places.store))
-        return gather_found(places, found, found.name, text)
+        located = msgspec.structs.replace(opened, source=compacted(opened.source, places.store))
+        return gather_found(places, located, located.name, text)
 
 
 def gather_found(places: Places, found: LocatedImage, name: str, text: str) -> IndexMember:
-    """As `gather`, of an image `name` in a place that is open already; `text` is what messages call it."""
+    """As `gather`, for the image `name` in an open place; messages call it `text`."""
     try:
         root = found.source.resolve(name)
-        with WorkerPool(copier.CONCURRENCY) as crew:
-            graph = graphs.read(found.source, root, None, crew.map)
+        with WorkerPool(copier.CONCURRENCY) as pool:
+            graph = graphs.read(found.source, root, None, pool.map)
     except NotFoundError as error:
-        raise locate.not_found(text, error, "see what there is with: polyarch images") from None
-    # An archive of some platforms was made so on purpose, and has no place that the rest could come from.
+        raise locate.not_found(text, error, "'polyarch images' lists the images in the store") from None
+    # An archive of some platforms is complete as it is: there is no place to fetch the others from.
     in_file = found.repository is None and not isinstance(found.source, read_through.ReadThroughSource)
     if graph.absent and not (in_file and graph.manifests):
-        gone = ", ".join(str(entry.platform or entry.digest) for entry in graph.absent)
-        raise NotFoundError(f"{text} lacks its images for {gone}", "pull them, or name the members that are there")
-    _bring(places, found, graph, name)
+        missing = ", ".join(str(entry.platform or entry.digest) for entry in graph.absent)
+        raise NotFoundError(f"{text} lacks its images for {missing}", "pull them, or name the existing members")
+    _store_member(places, found, graph, name)
     source = read_through.ReadThroughSource(places.store, places.registry)
     absent = frozenset(entry.digest for entry in graph.absent)
     return IndexMember(text, root, tuple(_entries(source, graph.root.document, root, text, absent)))
@@ -85,7 +86,7 @@ def image_config(source: Source, manifest: Manifest) -> ImageConfig:
 
 
 def refuse_duplicates(entries: Sequence[IndexEntry]) -> None:
-    """Raises ConflictError naming both where two images are for one platform."""
+    """Raises ConflictError if two images are for one platform."""
     seen: dict[str, IndexEntry] = {}
     for entry in entries:
         if entry.descriptor.is_attestation or entry.descriptor.platform is None:
@@ -98,12 +99,12 @@ def refuse_duplicates(entries: Sequence[IndexEntry]) -> None:
                 f"two images are for {key}:\n"
                 f"  {other.origin}: {other.descriptor.digest}\n"
                 f"  {entry.origin}: {entry.descriptor.digest}",
-                "leave one out, correct its platform with manifest annotate, or say --allow-duplicates",
+                "omit one, correct its platform with manifest annotate, or use --allow-duplicates",
             )
 
 
-def _bring(places: Places, found: LocatedImage, graph: graphs.ImageGraph, name: str) -> None:
-    """Into the store: everything from a file; from a registry, all but the layers, whose origin is noted."""
+def _store_member(places: Places, found: LocatedImage, graph: graphs.ImageGraph, name: str) -> None:
+    """Store a member: everything from a file; from a registry all but the layers, whose origin is recorded."""
     if isinstance(found.source, read_through.ReadThroughSource):
         _keep_configs(found.source, graph)
     elif found.repository is None:
@@ -119,14 +120,14 @@ def _bring(places: Places, found: LocatedImage, graph: graphs.ImageGraph, name: 
 
 def _keep_configs(source: read_through.ReadThroughSource, graph: graphs.ImageGraph) -> None:
     configs_of = [node.document.config for node in graph.manifests if isinstance(node.document, Manifest)]
-    with WorkerPool(copier.CONCURRENCY) as crew:
-        crew.map(source.fetch, configs_of)
+    with WorkerPool(copier.CONCURRENCY) as pool:
+        pool.map(source.fetch, configs_of)
 
 
 def _entries(
     source: Source, document: Manifest | Index, descriptor: Descriptor, text: str, absent: frozenset[Digest]
 ) -> list[IndexEntry]:
-    """Depth first, in the order of the index, without those that are `absent`."""
+    """The entries, depth first and in the order of the index, without those in `absent`."""
     if isinstance(document, Manifest):
         return [IndexEntry(_image(source, document, descriptor, text), text)]
     result: list[IndexEntry] = []
@@ -135,7 +136,7 @@ def _entries(
             continue
         if entry.is_attestation:
             result.append(IndexEntry(entry, text))
-        elif graphs.is_manifest(entry):  # others are passed over: image-spec, image-index.md
+        elif graphs.is_manifest(entry):  # others are ignored: image-spec, image-index.md
             result += _entries(source, graphs.read_node(source, entry).document, entry, text, absent)
     return result
 
@@ -143,13 +144,13 @@ def _entries(
 def _image(source: Source, manifest: Manifest, descriptor: Descriptor, text: str) -> Descriptor:
     if not manifest.is_image:
         kind = manifest.artifact_type or manifest.config.media_type
-        raise UsageError(f"{text} is no image: {descriptor.digest} is of type {kind}", "name images only")
+        raise UsageError(f"{text} is not an image: {descriptor.digest} is of type {kind}", "name images only")
     if descriptor.platform is not None:
         return descriptor
     config = image_config(source, manifest)
     if not config.platform.architecture:
         raise UsageError(
-            f"{text} does not say for which platform it is: its config has no architecture",
+            f"{text} has no platform: its config has no architecture",
             "set it with: polyarch import --platform, or manifest add --arch",
         )
     return msgspec.structs.replace(descriptor, platform=config.platform)
@@ -158,7 +159,7 @@ def _image(source: Source, manifest: Manifest, descriptor: Descriptor, text: str
 def followed_by_attestations(
     entries: Sequence[IndexEntry], chosen: Callable[[Descriptor], bool]
 ) -> tuple[IndexEntry, ...]:
-    """Those of the images that are chosen, and the attestations that speak of them."""
+    """The chosen images, and their attestations."""
     digests = {entry.descriptor.digest for entry in entries if chosen(entry.descriptor)}
     return tuple(
         entry
@@ -168,6 +169,6 @@ def followed_by_attestations(
 
 
 def matching(index: Index, member: IndexMember) -> tuple[Descriptor, ...]:
-    """The entries of an index that the member's images are."""
+    """The entries of an index that are images of the member."""
     digests = {entry.descriptor.digest for entry in member.images} | {member.root.digest}
     return tuple(entry for entry in indexes.images(index) if entry.digest in digests)

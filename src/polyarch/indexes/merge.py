@@ -1,4 +1,4 @@
-"""What several machines built on their own becomes one index, with no registry in between."""
+"""Combine images that were built on several machines into one index, without a registry."""
 
 from collections.abc import Callable, Sequence
 
@@ -22,14 +22,14 @@ from polyarch.transfer.locate import Places
 
 
 class Disagreement(msgspec.Struct, frozen=True):
-    """A thing that ought to be the same on every platform and is not: what it is, and each platform's value."""
+    """A setting that differs between platforms, though it should not: its name, and (platform, value) pairs."""
 
     field: str
     values: tuple[tuple[str, str], ...]
 
 
 class Merged(msgspec.Struct, frozen=True, kw_only=True):
-    """The merged index under its names, and where its images drifted apart."""
+    """The merged index under each of its names, and the differences between its images."""
 
     lists: tuple[Changed, ...]
     drift: tuple[Disagreement, ...]
@@ -43,23 +43,23 @@ def merge(
     allow_duplicates: bool = False,
     emit: progress.Emit = progress.ignore,
 ) -> Merged:
-    """One index of all images in the layouts and archives at the paths `sources`, stored whole under `names`.
+    """Create one index from all images in the layouts and archives `sources`, and store it completely under `names`.
 
-    What a source calls its images does not matter; `PATH:NAME` takes only one of them, as `oci-archive:PATH:NAME`.
-    Raises ConflictError where two are for one platform, NotFoundError, CorruptError; then no name has changed.
+    Names inside a source are ignored; with a prefix, `oci-archive:PATH:NAME` selects one image. Raises ConflictError
+    if two images are for one platform, NotFoundError, CorruptError; then no name has changed.
     """
     if not names:
-        raise UsageError("merge needs a name for the image", "give one with -t NAME")
+        raise UsageError("merge needs a name for the index", "give one with -t NAME")
     references = [lists.name_of(name) for name in names]
     entries: list[IndexEntry] = []
     for text in sources:
-        entries += _bring(places, text, emit)
+        entries += _store_source(places, text, emit)
     index = indexes.ordered(create.combine(None, entries, allow_duplicates=allow_duplicates)[0])
     changed = tuple(
         Changed(
             name=str(reference),
             index=index,
-            descriptor=lists.save(places.store, str(reference), index),
+            descriptor=lists.save(places.store, reference, index),
             added=index.manifests,
         )
         for reference in references
@@ -68,24 +68,24 @@ def merge(
 
 
 def drift(places: Places, index: Index) -> tuple[Disagreement, ...]:
-    """Where the images of an index of the store differ in what their platform does not explain."""
+    """The differences between the images of an index in the store, except those that depend on the platform."""
     read: list[tuple[str, Manifest, ImageConfig]] = []
     for entry in indexes.images(index):
         document = graphs.read_node(places.store, entry).document
         if isinstance(document, Manifest) and document.is_image:
             read.append((str(entry.platform), document, members.image_config(places.store, document)))
-    found = []
+    differences = []
     for field, value in _COMPARED.items():
         values = tuple((platform, value(manifest, config)) for platform, manifest, config in read)
         if len({text for _, text in values}) > 1:
-            found.append(Disagreement(field, values))
+            differences.append(Disagreement(field, values))
     for field, table in _TABLES.items():
         tables = [(platform, table(config)) for platform, _, config in read]
         for key in sorted({key for _, pairs in tables for key in pairs}):
             values = tuple((platform, pairs.get(key, "(not set)")) for platform, pairs in tables)
             if len({text for _, text in values}) > 1:
-                found.append(Disagreement(f"{field} {key}", values))
-    return tuple(found)
+                differences.append(Disagreement(f"{field} {key}", values))
+    return tuple(differences)
 
 
 def _run_field(name: str) -> Callable[[Manifest, ImageConfig], str]:
@@ -109,24 +109,24 @@ _TABLES: dict[str, Callable[[ImageConfig], dict[str, str]]] = {
 }
 
 
-def _bring(places: Places, text: str, emit: progress.Emit) -> list[IndexEntry]:
-    """Everything of one source into the store; its entries."""
+def _store_source(places: Places, text: str, emit: progress.Emit) -> list[IndexEntry]:
+    """Store everything of one source. Returns its entries."""
     location = locate.parse(text) if _has_prefix(text) else locate.of_path(text)
     unit = f"merge {text}"
     options = copier.CopyOptions(unit=unit, present_only=True)
     result: list[IndexEntry] = []
     with locate.opened(location, places) as opened:
-        found = msgspec.structs.replace(opened, source=compacted(opened.source, places.store))
-        if location.name or not isinstance(found.source, LayoutSource | OciArchive | Compacted):
-            digests = [found.source.resolve(location.name).digest]
+        located = msgspec.structs.replace(opened, source=compacted(opened.source, places.store))
+        if location.name or not isinstance(located.source, LayoutSource | OciArchive | Compacted):
+            digests = [located.source.resolve(location.name).digest]
         else:
-            digests = list(dict.fromkeys(named.descriptor.digest for named in found.source.images()))
+            digests = list(dict.fromkeys(named.descriptor.digest for named in located.source.images()))
         if not digests:
             raise NotFoundError(f"{text} has no images", "build one into it with: polyarch build -o type=oci,dest=…")
         with progress.reported(emit, unit, unit):
             for digest in digests:
-                copier.copy(found.source, digest, places.store, (), options, emit)
-                result += members.gather_found(places, found, digest, text).entries
+                copier.copy(located.source, digest, places.store, (), options, emit)
+                result += members.gather_found(places, located, digest, text).entries
     return result
 
 

@@ -1,4 +1,4 @@
-"""Images from any place to any other: the one copier, and archives and layouts as places.
+"""Copy images from any place to any other: the copier, and archives and layouts as places.
 
-Modules are imported by path (`from polyarch.transfer import copy`), so that a command pays for what it uses.
+Modules are imported by path (`from polyarch.transfer import copy`), so that a command imports only what it uses.
 """

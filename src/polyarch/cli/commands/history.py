@@ -30,9 +30,9 @@ def history(
     from polyarch.images import names
     from polyarch.transfer import choose
 
-    found = names.find(session.store, name)
-    names.require_here(session.store, found)
-    image = choose.any_of(session.store, name, found.descriptor, session.platform(platform), session.host())
+    named = names.find(session.store, name)
+    names.require_here(session.store, named)
+    image = choose.any_of(session.store, name, named.descriptor, session.platform(platform), session.host())
     steps = histories.history(image)
     if quiet:
         click.echo("".join(f"{step.layer or '<missing>'}\n" for step in steps), nl=False)

@@ -1,6 +1,6 @@
-"""Whether an image is what it says: for each platform its binaries, its command, its libraries, its index.
+"""Check an image for every platform: its binaries, its command, its libraries, its index.
 
-Read straight from the layer streams; nothing is unpacked and nothing of the image is run. Modules are imported by path:
+Reads the layer streams directly; nothing is unpacked, and nothing in the image is run. Modules are imported by path:
 
 - elf, binaries: what a file is, from its first bytes; machines: the architecture that it needs
 - facts: what a layer's files are, learnt in one pass and remembered by diff id

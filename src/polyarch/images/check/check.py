@@ -1,4 +1,4 @@
-"""`check`: all rules, on every platform of an image, wherever it is."""
+"""`check`: apply all rules to every platform of an image in any place."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -34,9 +34,9 @@ _RULES = (foreign.findings, command.findings, libraries.findings)
 
 
 class CheckOptions(msgspec.Struct, frozen=True):
-    """What to check: `platforms`, all where there are none; `allow` are patterns of files that are meant to be so.
+    """What to check: these `platforms`, all if empty. Findings about files that match a pattern in `allow` are ignored.
 
-    `workers` is how many layers are read at once.
+    `workers` is the number of layers that are read in parallel.
     """
 
     platforms: tuple[Platform, ...] = ()
@@ -45,7 +45,7 @@ class CheckOptions(msgspec.Struct, frozen=True):
 
 
 class CheckedMember(msgspec.Struct, frozen=True, kw_only=True):
-    """One image of what is checked; `entry` is the platform that an index gives it."""
+    """One image of an index or name. `entry` is its platform in the index, `platform` that of entry or config."""
 
     descriptor: Descriptor
     entry: Platform | None
@@ -55,17 +55,17 @@ class CheckedMember(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def layers(self) -> tuple[LayerBlob, ...]:
-        """Its layers. Raises CorruptError where manifest and config do not fit."""
+        """Its layers. Raises CorruptError if manifest and config do not match."""
         return layers_of(self.manifest, self.config)
 
 
 def check(
     places: Places, text: str, options: CheckOptions | None = None, emit: progress.Emit = progress.ignore
 ) -> Report:
-    """Check the image that `text` calls, in the store, a registry, a layout or an archive.
+    """Check the image that `text` names, in the store, a registry, a layout or an archive.
 
-    What is wrong with it is in the report. Raises NotFoundError where there is no such image or no such platform of
-    it, UsageError, RegistryError.
+    Problems of the image are in the report. Raises NotFoundError for an unknown image or platform, UsageError,
+    RegistryError.
     """
     with sources.opened(text, places) as place:
         return check_source(place.source, place.name, places.store, options, emit, called=place.called)
@@ -79,19 +79,19 @@ def check_source(
     emit: progress.Emit = progress.ignore,
     called: str = "",
 ) -> Report:
-    """As `check`, of a name in any place; `store` remembers what was learnt of layers, None: nobody does."""
+    """As `check`, for a name in any place. `store` caches facts about layers; None for no cache."""
     options = options or CheckOptions()
     root = source.resolve(name)
-    members, found = collect(source, root)
+    members, findings = collect(source, root)
     if options.platforms:
         members = _chosen(members, options.platforms, called or name)
         shown = {str(member.platform) for member in members}
-        found = [finding for finding in found if not finding.platform or finding.platform in shown]
+        findings = [finding for finding in findings if not finding.platform or finding.platform in shown]
     whole: list[CheckedMember] = []
     for member in members:
-        found += entries.of_image(member.entry, member.config, member.platform)
+        findings += entries.of_image(member.entry, member.config, member.platform)
         problems = list(_blobs(source, member))
-        found += problems
+        findings += problems
         if not problems:
             whole.append(member)
     learner = Learner(source, store, emit)
@@ -103,18 +103,18 @@ def check_source(
         for layer, step in zip(member.layers, lines, strict=True):
             result = learnt[layer.diff_id]
             if isinstance(result, PolyarchError):
-                found.append(_damaged(member, layer, step, result))
+                findings.append(_damaged(member, layer, step, result))
             else:
                 known.append(Known(blob=layer.blob.digest, step=step, listing=result[0], facts=result[1]))
         if len(known) == len(member.layers):
-            found += look(member, known, options.allow, images)
-    return Report(name=called or name, digest=root.digest, images=tuple(images), findings=_sorted(found, members))
+            findings += look(member, known, options.allow, images)
+    return Report(name=called or name, digest=root.digest, images=tuple(images), findings=_sorted(findings, members))
 
 
 def collect(source: Source, root: Descriptor) -> tuple[list[CheckedMember], list[Finding]]:
-    """The images below `root`, and what is wrong with indexes and manifests on the way to them.
+    """The images below `root`, and findings about indexes and manifests.
 
-    Raises what reading `root` itself raises.
+    Raises the errors of reading `root` itself.
     """
     document = choose.read_document(source, root)
     if isinstance(document, Manifest):
@@ -123,15 +123,15 @@ def collect(source: Source, root: Descriptor) -> tuple[list[CheckedMember], list
             CheckedMember(descriptor=root, entry=None, platform=config.platform, manifest=document, config=config)
         ], []
     members: list[CheckedMember] = []
-    found: list[Finding] = []
-    _collect(source, document, members, found, _MAX_DEPTH)
-    return members, found
+    findings: list[Finding] = []
+    _collect(source, document, members, findings, _MAX_DEPTH)
+    return members, findings
 
 
 def look(
     member: CheckedMember, known: Sequence[Known], allow: Iterable[str], images: list[CheckedImage]
 ) -> Iterator[Finding]:
-    """What is wrong inside one image, its layers known; what was looked at is added to `images`."""
+    """Findings inside one image, given its layers. Adds the image to `images`."""
     try:
         view = View(member.platform, member.config, known, tuple(allow))
     except (CorruptError, ConflictError) as error:
@@ -145,32 +145,32 @@ def look(
         yield from rule(view)
 
 
-def _collect(source: Source, index: Index, members: list[CheckedMember], found: list[Finding], depth: int) -> None:
+def _collect(source: Source, index: Index, members: list[CheckedMember], findings: list[Finding], depth: int) -> None:
     images = indexes.images(index)
-    found += [
+    findings += [
         Finding(rule="damaged", severity="error", message=f"an entry of the index cannot be read: {reason}")
         for reason in index.unreadable
     ]
-    found += entries.of_index([entry for entry in images if entry.media_type not in media_types.INDEXES])
+    findings += entries.of_index([entry for entry in images if entry.media_type not in media_types.INDEXES])
     for entry in images:
         shown = str(platforms.normalize(entry.platform)) if entry.platform is not None else ""
         document, problem = _read(source, entry, shown)
         if problem is not None:
-            found.append(problem)
+            findings.append(problem)
         if isinstance(document, Index):
             if depth:
-                _collect(source, document, members, found, depth - 1)
+                _collect(source, document, members, findings, depth - 1)
             else:
-                message = f"indexes lie more than {_MAX_DEPTH} deep in each other"
-                found.append(Finding(rule="damaged", severity="error", message=message))
+                message = f"indexes are nested more than {_MAX_DEPTH} levels deep"
+                findings.append(Finding(rule="damaged", severity="error", message=message))
         elif document is not None and document.is_image:
             try:
                 config = choose.read_config(source, document)
             except (CorruptError, NotFoundError) as error:
-                found.append(_unreadable(error, "config", shown))
+                findings.append(_unreadable(error, "config", shown))
                 continue
             except RegistryError as error:
-                found.append(_out_of_reach(source, error, "config", shown))
+                findings.append(_out_of_reach(source, error, "config", shown))
                 continue
             members.append(
                 CheckedMember(
@@ -184,7 +184,7 @@ def _collect(source: Source, index: Index, members: list[CheckedMember], found: 
 
 
 def _read(source: Source, entry: Descriptor, shown: str) -> tuple[Manifest | Index | None, Finding | None]:
-    """What an entry points at, even if its size lies."""
+    """The document of an entry, even if the size in the entry is wrong, and a finding if there is a problem."""
     try:
         return choose.read_document(source, entry), None
     except NotFoundError as error:
@@ -197,20 +197,20 @@ def _read(source: Source, entry: Descriptor, shown: str) -> tuple[Manifest | Ind
             if actual.size == entry.size:
                 return None, _unreadable(error, f"manifest {entry.digest}", shown)
             message = f"the manifest {entry.digest} has {actual.size} bytes, the index says {entry.size}"
-            lie = Finding(rule="size-mismatch", severity="error", message=message, platform=shown)
-            return choose.read_document(source, actual), lie
+            mismatch = Finding(rule="size-mismatch", severity="error", message=message, platform=shown)
+            return choose.read_document(source, actual), mismatch
         except (NotFoundError, CorruptError):
             return None, _unreadable(error, f"manifest {entry.digest}", shown)
 
 
 def _out_of_reach(source: Source, error: RegistryError, what: str, platform: str) -> Finding:
-    """What the store never had, and a registry cannot give now: nobody knows what is wrong with it.
+    """A warning for content that is not in the store, and that the registry cannot deliver now.
 
-    Raises the error itself where the image is the registry's.
+    Raises the error itself if the image is in the registry.
     """
     if not isinstance(source, ReadThroughSource) or not source.stored:
         raise error
-    message = f"the {what} is not in the store, and could not be looked at: {error.message}"
+    message = f"the {what} is not in the store, and could not be checked: {error.message}"
     return Finding(rule="blob-missing", severity="warning", message=message, platform=platform)
 
 
@@ -225,7 +225,7 @@ def _unreadable(error: PolyarchError, what: str, platform: str) -> Finding:
 
 
 def _blobs(source: Source, member: CheckedMember) -> Iterator[Finding]:
-    """What an image names and is not there, or not of its size."""
+    """Findings about blobs that are missing or have another size."""
     try:
         _ = member.layers
     except PolyarchError as error:
@@ -234,7 +234,7 @@ def _blobs(source: Source, member: CheckedMember) -> Iterator[Finding]:
     for number, blob in enumerate((member.manifest.config, *member.manifest.layers)):
         what, step = ("config", "") if not number else (f"layer {number}", lines[number - 1])
         if graphs.is_elsewhere(blob):
-            continue  # no registry need have it; that it can be had is known when it is read
+            continue  # registries need not have it; reading the layer shows whether it is available
         try:
             state = sources.condition(source, blob)
         except RegistryError as error:
@@ -266,14 +266,16 @@ def _damaged(member: CheckedMember, layer: LayerBlob, step: str, error: Polyarch
 
 
 def _chosen(members: list[CheckedMember], wanted: Sequence[Platform], called: str) -> list[CheckedMember]:
-    """The images for these platforms. Raises NotFoundError that names those there are none for."""
-    absent = [str(one) for one in wanted if not any(platforms.same(member.platform, one) for member in members)]
+    """The images for these platforms. Raises NotFoundError with the platforms that have no image."""
+    absent = [
+        str(platform) for platform in wanted if not any(platforms.same(member.platform, platform) for member in members)
+    ]
     if absent:
         have = ", ".join(str(member.platform) for member in members) or "no image"
         raise NotFoundError(f"{called} has no image for {', '.join(absent)}", f"it is for {have}")
-    return [member for member in members if any(platforms.same(member.platform, one) for one in wanted)]
+    return [member for member in members if any(platforms.same(member.platform, platform) for platform in wanted)]
 
 
-def _sorted(found: Iterable[Finding], members: Sequence[CheckedMember]) -> tuple[Finding, ...]:
+def _sorted(findings: Iterable[Finding], members: Sequence[CheckedMember]) -> tuple[Finding, ...]:
     order = {"": -1, **{str(member.platform): number for number, member in enumerate(members)}}
-    return tuple(sorted(found, key=lambda finding: (order.get(finding.platform, len(order)), *weight(finding))))
+    return tuple(sorted(findings, key=lambda finding: (order.get(finding.platform, len(order)), *weight(finding))))

@@ -1,4 +1,4 @@
-"""What the image starts: that it exists, may be executed, is for the platform, and has its interpreter."""
+"""Check the entrypoint or command: it exists, is executable, is for the platform, and has its interpreter."""
 
 from collections.abc import Iterator
 
@@ -7,13 +7,13 @@ from polyarch.images.check.findings import Finding
 from polyarch.images.check.view import View
 from polyarch.oci.config import DEFAULT_PATH
 
-# As many scripts may each have a script as interpreter (Linux, fs/exec.c, exec_binprm).
+# Linux allows this many interpreters that are scripts (fs/exec.c, exec_binprm).
 _MAX_INTERPRETERS = 5
 
 
 def findings(view: View) -> Iterator[Finding]:
-    """What is wrong with the entrypoint or, where there is none, the command. An image without either is a base."""
-    word, argv = _argv(view)
+    """Findings about the entrypoint, or else the command. An image without either is a base image."""
+    field, argv = _argv(view)
     if not argv or not argv[0] or view.platform.os != "linux":
         return
     program = argv[0]
@@ -25,30 +25,30 @@ def findings(view: View) -> Iterator[Finding]:
     try:
         node = view.tree.lookup(view.tree.resolve(path)) if found is not None else None
     except ConflictError as error:
-        yield view.finding("command-missing", "error", f"the {word} {program} cannot be resolved: {error.message}")
+        yield view.finding("command-missing", "error", f"the {field} {program} cannot be resolved: {error.message}")
         return
     if node is None:
         where = "" if "/" in program else f" in {view.config.env.get('PATH', DEFAULT_PATH)}"
-        yield view.finding("command-missing", "error", f"the {word} {program} is not in the image{where}")
+        yield view.finding("command-missing", "error", f"the {field} {program} is not in the image{where}")
         return
     if node.entry.kind == "directory":
-        yield view.finding("command-not-executable", "error", f"the {word} {program} is a directory", node.entry.path)
+        yield view.finding("command-not-executable", "error", f"the {field} {program} is a directory", node.entry.path)
         return
     if not node.entry.mode & 0o111:
-        message = f"the {word} {program} may not be executed: its mode is {node.entry.mode:04o}"
+        message = f"the {field} {program} may not be executed: its mode is {node.entry.mode:04o}"
         yield view.finding("command-not-executable", "error", message, node.entry.path)
-    yield from _runnable(view, f"the {word} {program}", node.entry.path)
+    yield from _runnable(view, f"the {field} {program}", node.entry.path)
 
 
 def _runnable(view: View, what: str, path: str) -> Iterator[Finding]:
-    """What keeps the file at `path` from running, through the interpreters of scripts."""
+    """What prevents the file at `path` from running, following the interpreters of scripts."""
     for _ in range(_MAX_INTERPRETERS):
         binary = view.binary(view.tree.lookup(path))
         if binary is None:
             return
         if binary.form != "script":
-            wrong = binary.form != "elf" or view.platform.architecture not in binary.architectures
-            if wrong:
+            foreign = binary.form != "elf" or view.platform.architecture not in binary.architectures
+            if foreign:
                 theirs = " and ".join(binary.architectures)
                 form = "" if binary.form == "elf" else f" and another system ({binary.form})"
                 message = f"{what} is a binary for {theirs}{form}, not for {view.platform}"
@@ -92,7 +92,7 @@ def _words(value: object) -> list[str]:
 
 
 def _on_path(view: View, program: str) -> str | None:
-    """Where execvp(3) would find a name: the first on PATH that may be executed, else the first that is there."""
+    """Where execvp(3) finds a name: the first executable file on PATH, or else the first file."""
     present = None
     for directory in view.config.env.get("PATH", DEFAULT_PATH).split(":"):
         path = _join(directory or "/", program)
@@ -106,7 +106,7 @@ def _on_path(view: View, program: str) -> str | None:
 
 
 def _of_env(argument: str) -> str:
-    """The program that `env` is told to run in a first line; empty where it cannot be told."""
+    """The program that `env` runs in the first line of a script; empty if it is unknown."""
     words = argument.split()
     if words[:1] == ["-S"]:
         words = words[1:]

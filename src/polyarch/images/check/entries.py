@@ -1,4 +1,4 @@
-"""What an index says of its images, and whether they agree."""
+"""Check the entries of an index, and whether they agree with their images."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -13,12 +13,12 @@ _VARIANTS = {
     "amd64": {"v1", "v2", "v3", "v4"},
     "arm64": {"v8", "v9", *(f"v8.{n}" for n in range(10)), *(f"v9.{n}" for n in range(6))},
 }
-# They have variants of other kinds (GORISCV64=rva22u64, GOPPC64=power9), which nobody has numbered for images.
+# Their variants (GORISCV64=rva22u64, GOPPC64=power9) have no standard names in images.
 _OPEN = frozenset({"riscv64", "ppc64", "ppc64le", "mips", "mipsle", "mips64", "mips64le"})
 
 
 def of_index(entries: Sequence[Descriptor]) -> Iterator[Finding]:
-    """What is wrong with the image entries of an index, without a look at the images."""
+    """Findings about the image entries of an index, without reading the images."""
     seen: dict[Platform, Descriptor] = {}
     for entry in entries:
         if entry.platform is None or not entry.platform.architecture:
@@ -36,7 +36,7 @@ def of_index(entries: Sequence[Descriptor]) -> Iterator[Finding]:
 
 
 def of_image(entry: Platform | None, config: ImageConfig, platform: Platform) -> Iterator[Finding]:
-    """What is wrong between an index entry, where there is one, and its image's config."""
+    """Findings about an image's config, and contradictions between it and its index entry, if there is one."""
     get = config.document.get
     claimed = Platform(
         os=str(get("os") or ""),
@@ -47,7 +47,7 @@ def of_image(entry: Platform | None, config: ImageConfig, platform: Platform) ->
     if not claimed.architecture or not claimed.os:
         what = "architecture" if not claimed.architecture else "operating system"
         yield Finding(
-            rule="platform-unknown", severity="error", message=f"the config names no {what}", platform=str(platform)
+            rule="platform-unknown", severity="error", message=f"the config has no {what}", platform=str(platform)
         )
         return
     if entry is None:
@@ -64,28 +64,28 @@ def of_image(entry: Platform | None, config: ImageConfig, platform: Platform) ->
             yield _contradiction(platform, what, one, other)
     if mine.architecture != theirs.architecture:
         return
-    # Only what both say can contradict: many builders leave the variant out of one of them.
+    # Only values in both can contradict: many builders omit the variant in one of them.
     if entry.variant and claimed.variant:
         if mine.variant != theirs.variant:
             yield _contradiction(platform, "variant", entry.variant, claimed.variant)
     elif mine.variant != theirs.variant or (mine.architecture == "arm" and not claimed.variant):
         lacks, has = ("entry", theirs) if not entry.variant else ("config", mine)
-        if not (lacks == "entry" and mine.architecture == "arm"):  # said already, of the entry alone
-            message = f"the {lacks} names no variant, which is {has.variant} by the other"
+        if not (lacks == "entry" and mine.architecture == "arm"):  # `of_index` reports this
+            message = f"the {lacks} has no variant, but the other says {has.variant}"
             yield Finding(rule="variant-missing", severity="warning", message=message, platform=str(platform))
     if claimed.variant and claimed.variant != entry.variant:
         yield from _variant(claimed, "the config", str(platform))
 
 
 def _order(seen: Iterable[Platform]) -> Iterator[Finding]:
-    """Variants that stand before a lower one of their architecture. `seen` is in the order of the index."""
+    """Variants that come before a lower one of their architecture. `seen` is in the order of the index."""
     highest: dict[tuple[str, str], Platform] = {}
     for platform in seen:
         before = highest.setdefault((platform.os, platform.architecture), platform)
         if platforms.variant_order(platform) < platforms.variant_order(before):
             family = f"{platform.os}/{platform.architecture}"
             message = (
-                f"the entry for {platform} stands behind that for {before}: tools that ask for {family} without a "
+                f"the entry for {platform} comes after that for {before}: tools that ask for {family} without a "
                 f"variant take the first, which not every {platform.architecture} machine can run"
             )
             yield Finding(rule="variant-order", severity="warning", message=message, platform=str(platform))
@@ -108,5 +108,5 @@ def _variant(platform: Platform, what: str, shown: str) -> Iterator[Finding]:
     known = _VARIANTS.get(architecture, set())
     if variant not in known and f"v{variant}" not in known:
         has = f"it has {', '.join(sorted(known))}" if known else "it has none"
-        message = f"{what} names the variant {platform.variant} of {architecture}: {has}"
+        message = f"{what} has the variant {platform.variant}, which {architecture} does not have: {has}"
         yield Finding(rule="variant-impossible", severity="error", message=message, platform=shown)

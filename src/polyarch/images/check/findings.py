@@ -1,4 +1,4 @@
-"""Rules and findings, as values. docs/reference/check.md says of each rule why it is one."""
+"""Rules and findings, as values. docs/reference/check.md explains each rule."""
 
 from typing import Literal
 
@@ -12,7 +12,7 @@ _ORDER = {"error": 0, "warning": 1, "note": 2}
 
 
 class Rule(msgspec.Struct, frozen=True):
-    """A rule: its id, and what it asks of an image in a sentence."""
+    """A rule: its id, and what it requires of an image, in one sentence."""
 
     id: str
     summary: str
@@ -21,35 +21,35 @@ class Rule(msgspec.Struct, frozen=True):
 RULES = {
     rule.id: rule
     for rule in (
-        Rule("blob-missing", "All that an image names is there"),
-        Rule("size-mismatch", "What an image names has the size that it is said to have"),
-        Rule("damaged", "Manifests, configs and layers can be read, and are what their digests say"),
-        Rule("platform-mismatch", "An index entry and its image's config speak of one platform"),
-        Rule("platform-twice", "An index has one image for a platform"),
-        Rule("platform-unknown", "An image says which platform it is for"),
+        Rule("blob-missing", "Everything that an image names exists"),
+        Rule("size-mismatch", "Everything that an image names has the size given for it"),
+        Rule("damaged", "Manifests, configs and layers can be read and match their digests"),
+        Rule("platform-mismatch", "An index entry and its image's config have the same platform"),
+        Rule("platform-twice", "An index has only one image for each platform"),
+        Rule("platform-unknown", "An image has a platform"),
         Rule("variant-missing", "A platform that needs a variant has one"),
         Rule("variant-impossible", "A variant is one that the architecture has"),
-        Rule("variant-order", "The baseline of an architecture stands before its variants"),
+        Rule("variant-order", "The baseline of an architecture comes before its variants"),
         Rule("foreign-binary", "Binaries are for the image's architecture"),
         Rule("foreign-system", "Binaries are for the image's operating system"),
         Rule("broken-binary", "The headers of a binary can be read"),
         Rule("float-abi", "Dynamic binaries agree on how floating-point numbers are passed"),
-        Rule("command-missing", "What the entrypoint or the command names is in the image"),
-        Rule("command-not-executable", "What the entrypoint or the command names may be executed"),
-        Rule("command-foreign", "What the entrypoint or the command runs is for the image's platform"),
-        Rule("command-crlf", "The first line of a script ends as Linux wants it"),
-        Rule("interpreter-missing", "The interpreter of a script that is run is in the image"),
+        Rule("command-missing", "The program of the entrypoint or command is in the image"),
+        Rule("command-not-executable", "The program of the entrypoint or command is executable"),
+        Rule("command-foreign", "The program of the entrypoint or command is for the image's platform"),
+        Rule("command-crlf", "The first line of a script does not end with a carriage return"),
+        Rule("interpreter-missing", "The interpreter of a script that runs is in the image"),
         Rule("loader-missing", "The loader of a dynamic binary is in the image"),
-        Rule("library-missing", "The libraries that a binary needs are found"),
+        Rule("library-missing", "The libraries that a binary needs are in the image"),
     )
 }
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Something that is wrong, or looks so. `message` says it without the path, so that equal ones can be grouped.
+    """A problem, or a possible one. `message` does not contain the path, so that equal findings can be grouped.
 
-    `platform` is empty where it is about the whole index. `layer` is the digest of the blob that brought the file at
-    `path`, and `step` the line of history that made it.
+    `platform` is empty for a finding about the index. `layer` is the digest of the blob that contains the file at
+    `path`, and `step` the history entry of that layer.
     """
 
     rule: str
@@ -62,7 +62,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class CheckedImage(msgspec.Struct, frozen=True, kw_only=True):
-    """One image that was looked at: of which platform, its manifest's digest, and how many binaries it has."""
+    """An image that was checked: its platform, the digest of its manifest, and its number of binaries and layers."""
 
     platform: Platform
     digest: Digest
@@ -71,7 +71,7 @@ class CheckedImage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What a check found. `findings` are sorted: by platform in the index's order, the worst first."""
+    """The result of a check. `findings` are sorted by platform, in the order of the index, and then by severity."""
 
     name: str
     digest: Digest
@@ -79,16 +79,16 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...]
 
     def count(self, severity: Severity) -> int:
-        """How many findings are of this severity."""
+        """The number of findings of this severity."""
         return sum(finding.severity == severity for finding in self.findings)
 
     def is_good(self, *, strict: bool = False) -> bool:
-        """Whether nothing is wrong; `strict` counts warnings too."""
+        """Whether there is no error, and with `strict`, no warning either."""
         return not self.count("error") and not (strict and self.count("warning"))
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):
-    """Findings that say the same of several paths that one layer brought. `first` stands for them."""
+    """Equal findings about several paths in one layer. `first` represents them."""
 
     first: Finding
     paths: tuple[str, ...]
@@ -100,12 +100,12 @@ def weight(finding: Finding) -> tuple[int, str, str, str]:
 
 
 def grouped(findings: tuple[Finding, ...]) -> tuple[Group, ...]:
-    """The findings with equal ones together, in the order of their first."""
+    """The findings in groups of equal ones, in order of the first of each group."""
     groups: dict[tuple[str, ...], list[Finding]] = {}
     for finding in findings:
         key = (finding.platform, finding.severity, finding.rule, finding.message, finding.layer, finding.step)
         groups.setdefault(key, []).append(finding)
     return tuple(
-        Group(first=found[0], paths=tuple(finding.path for finding in found if finding.path))
-        for found in groups.values()
+        Group(first=group[0], paths=tuple(finding.path for finding in group if finding.path))
+        for group in groups.values()
     )

@@ -1,4 +1,4 @@
-"""Binaries of another architecture, of another system, or that nobody can read."""
+"""Binaries for another architecture or system, and damaged ones."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -18,24 +18,24 @@ _FLOATS = {0: "soft-float", 2: "single-precision", 4: "double-precision", 6: "qu
 
 
 def findings(view: View) -> Iterator[Finding]:
-    """What is foreign in an image."""
+    """Findings about binaries that are not for the image's platform."""
     wanted = view.platform.architecture
     for path, binary in view.binaries.items():
         if binary.form == "script" or view.allows(path):
             continue
         if view.platform.os not in _SYSTEMS[binary.form]:
-            # Installers for other systems travel in many Linux images (pip has some); nothing here can run them.
+            # Many Linux images contain installers for other systems (pip has some), which nothing there can run.
             message = f"a {_NAMES[binary.form]} file in an image for {view.platform.os}"
             yield view.finding("foreign-system", "note", message, path)
             continue
         if wanted not in binary.architectures:
             theirs = " and ".join(binary.architectures)
-            besides = set(binary.architectures) & set(machines.runs_besides(wanted))
+            compatible = set(binary.architectures) & set(machines.runs_besides(wanted))
             yield view.finding(
                 "foreign-binary",
-                "warning" if besides else "error",
+                "warning" if compatible else "error",
                 f"a binary for {theirs} in an image for {wanted}"
-                + (f" (on {wanted} it runs only with a kernel that supports it)" if besides else ""),
+                + (f" (on {wanted} it runs only with a kernel that supports it)" if compatible else ""),
                 path,
             )
         if binary.problem:
@@ -44,7 +44,7 @@ def findings(view: View) -> Iterator[Finding]:
 
 
 def _float_abi(view: View) -> Iterator[Finding]:
-    """Dynamic binaries whose floats are passed otherwise than in the rest: they load, and compute nonsense."""
+    """Dynamic binaries that pass floats in another way than the rest: they load, but compute wrong results."""
     kinds = {
         path: kind
         for path, binary in view.binaries.items()
@@ -53,7 +53,7 @@ def _float_abi(view: View) -> Iterator[Finding]:
     counted = Counter(kinds.values())
     loaders = {kinds[path] for path in kinds if path.rpartition("/")[2].startswith("ld-")}
     if len(counted) < 2 or len(loaders) > 1:
-        return  # all agree, or both kinds are at home here (multiarch)
+        return  # all agree, or the image supports both kinds (multiarch)
     usual = next(iter(loaders), counted.most_common(1)[0][0])
     for path, kind in kinds.items():
         if kind != usual and not view.allows(path):
@@ -63,7 +63,7 @@ def _float_abi(view: View) -> Iterator[Finding]:
 
 
 def float_abi(binary: Binary) -> str:
-    """How a dynamic binary passes floating-point numbers, where its header says it and it matters."""
+    """How a dynamic binary passes floating-point numbers; empty if its header does not say, or it does not matter."""
     elf = binary.elf
     if elf is None or not (elf.interpreter or elf.needed or elf.soname):
         return ""

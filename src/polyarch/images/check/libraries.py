@@ -1,4 +1,4 @@
-"""Loaders and libraries, looked for as the loaders look (ld.so(8), musl's dynlink.c)."""
+"""Check that loaders and libraries exist where the loaders look for them (ld.so(8), musl's dynlink.c)."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,7 @@ from polyarch.contents.elf import Elf
 from polyarch.images.check.findings import Finding
 from polyarch.images.check.view import View
 
-# Debian's multiarch names, which its glibc looks in without being told.
+# Debian's multiarch directories, which its glibc searches by default.
 _MULTIARCH = {
     "386": "i386-linux-gnu",
     "amd64": "x86_64-linux-gnu",
@@ -27,23 +27,23 @@ _MUSL = ("lib", "usr/local/lib", "usr/lib")
 _MUSL_OWN = re.compile(r"lib(?:c|pthread|rt|m|dl|util|xnet)\.")
 _MAX_INCLUDES = 64
 
-# Who wants a library: machine, class, byte order. A loader passes over files that differ.
+# The kind of a binary: machine, class, byte order. A loader ignores libraries of another kind.
 _Kind = tuple[int, bool, bool]
 
 
 def findings(view: View) -> Iterator[Finding]:
-    """Dynamic binaries whose loader or libraries are not in the image."""
+    """Findings about dynamic binaries whose loader or libraries are not in the image."""
     if view.platform.os != "linux":
         return
     searcher = _Searcher(view)
     for path, binary in view.binaries.items():
         elf = binary.elf
         if elf is None or view.platform.architecture not in binary.architectures or view.allows(path):
-            continue  # the loader of a foreign binary is missed no more than the binary is wanted
+            continue  # a foreign binary does not run, with or without a loader
         if elf.interpreter and elf.is_program and view.follow(elf.interpreter) is None:
             hint = " (the image has musl's loader)" if searcher.has_musl and "musl" not in elf.interpreter else ""
             yield view.finding("loader-missing", "error", f"needs the loader {elf.interpreter}{hint}", path)
-            continue  # without its loader nobody looks for its libraries
+            continue  # without the loader, its libraries do not matter
         yield from _libraries(view, searcher, path, binary, elf)
 
 
@@ -53,7 +53,7 @@ def _libraries(view: View, searcher: "_Searcher", path: str, binary: Binary, elf
             continue
         elsewhere = searcher.anywhere(name, _kind(elf))
         if not elf.is_program:
-            # What loads it may bring the library, or have told the loader where to look.
+            # The program that loads it may have loaded the library, or have set a search path.
             if not elsewhere:
                 yield view.finding(
                     "library-missing", "warning", f"a shared object that needs {name}, which is not in the image", path
@@ -66,7 +66,7 @@ def _libraries(view: View, searcher: "_Searcher", path: str, binary: Binary, elf
 
 
 class _Searcher:
-    """Finds libraries in one image, and remembers what it has asked."""
+    """Finds libraries in one image, and caches the answers."""
 
     def __init__(self, view: View) -> None:
         self._view = view
@@ -89,9 +89,9 @@ class _Searcher:
         self._there: dict[tuple[str, _Kind], bool] = {}
 
     def finds(self, path: str, elf: Elf, name: str, architecture: str) -> bool:
-        """Whether the loader that the binary at `path` asks for finds `name`."""
+        """Whether the loader of the binary at `path` finds the library `name`."""
         kind = _kind(elf)
-        # A loader never looks for itself, and musl's is also what other systems have libraries of their own for.
+        # A loader does not search for itself, and musl's also contains libraries that are separate elsewhere.
         if name == elf.interpreter.rpartition("/")[2] or ("musl" in elf.interpreter and _MUSL_OWN.match(name)):
             return True
         if "/" in name:
@@ -110,7 +110,7 @@ class _Searcher:
         return any(self._is_there(f"{directory}/{name}", kind) for directory in directories)
 
     def anywhere(self, name: str, kind: _Kind) -> str:
-        """A path of the image where there is such a library; empty where there is none."""
+        """The path of such a library anywhere in the image; empty if there is none."""
         return next((path for path in self._names.get(name, ()) if self._is_there(path, kind)), "")
 
     def _is_there(self, path: str, kind: _Kind) -> bool:
@@ -128,7 +128,7 @@ def _kind(elf: Elf) -> _Kind:
 
 
 def _expand(directory: str, path: str, elf: Elf) -> str:
-    """A directory of an rpath with its tokens replaced; a relative one is relative to where a program is started."""
+    """A directory of an rpath with its tokens replaced."""
     origin = "/" + path.rpartition("/")[0]
     library = "lib64" if elf.wide else "lib"
     for token, value in (("ORIGIN", origin), ("LIB", library), ("PLATFORM", "")):
@@ -137,7 +137,7 @@ def _expand(directory: str, path: str, elf: Elf) -> str:
 
 
 def _configured(view: View, start: str) -> list[str]:
-    """The directories of an ld.so.conf, its includes followed (ldconfig(8))."""
+    """The directories in an ld.so.conf and the files that it includes (ldconfig(8))."""
     directories: list[str] = []
     pending: list[str] = [start]
     seen: set[str] = set()

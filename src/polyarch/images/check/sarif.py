@@ -1,4 +1,4 @@
-"""Findings for other tools: SARIF 2.1.0 (OASIS), which code hosts and editors show."""
+"""Findings as SARIF 2.1.0 (OASIS), which code hosts and editors can show."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
 def document(report: Report, version: str) -> dict[str, Any]:
-    """The SARIF log of one run; `version` is this program's."""
+    """The SARIF log of one run. `version` is the version of Polyarch."""
     used = sorted({finding.rule for finding in report.findings})
     return {
         "$schema": SCHEMA,
@@ -29,7 +29,7 @@ def document(report: Report, version: str) -> dict[str, Any]:
 
 
 def _result(report: Report, finding: Finding, rule: int) -> dict[str, Any]:
-    # A path of an image is no file of a checkout; it is given relative, as viewers want a URI that is no host's.
+    # The path is in an image, not in a checkout. It is relative, because viewers expect a URI without a host.
     from urllib.parse import quote
 
     where = finding.path.lstrip("/") or report.name

@@ -1,4 +1,4 @@
-"""The flattened image of one platform with what is known of its files: what the rules ask."""
+"""The flattened image of one platform, with facts about its files, for the rules."""
 
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
@@ -19,12 +19,12 @@ from polyarch.oci.platform import Platform
 if TYPE_CHECKING:
     from polyarch.contents.packages import Package
 
-# Patterns of files whose findings are meant to be so, in an image's own words.
+# The label of an image with patterns of files whose findings are ignored.
 ALLOW_LABEL = "org.polyarch.check.allow"
 
 
 class Known(msgspec.Struct, frozen=True, kw_only=True):
-    """A layer of an image: its blob's digest, the line of history that made it, listing and facts."""
+    """A layer of an image: the digest of its blob, its history entry, its listing and its facts."""
 
     blob: Digest
     step: str
@@ -33,9 +33,9 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class View:
-    """One image of one platform. It does not change; it keeps what it has worked out.
+    """One image of one platform. Immutable, but caches what it computes.
 
-    Raises CorruptError where the layers contradict each other.
+    Raises CorruptError if the layers contradict each other.
     """
 
     def __init__(
@@ -51,58 +51,58 @@ class View:
 
     @property
     def binaries(self) -> dict[str, Binary]:
-        """What could be run or loaded, by path, sorted."""
+        """Files that can be run or loaded, by path, sorted."""
         if self._binaries is None:
-            found = {}
+            binaries = {}
             for node in self.tree.walk():
                 binary = self.binary(node)
                 if binary is not None:
-                    found[node.entry.path] = binary
-            self._binaries = found
+                    binaries[node.entry.path] = binary
+            self._binaries = binaries
         return self._binaries
 
     def binary(self, node: TreeNode | None) -> Binary | None:
-        """What a node is to a machine; None for what is nothing to it."""
+        """The binary at a node; None if it is not one."""
         if node is None or node.layer < 0 or node.entry.kind != "file":
             return None
         return self.layers[node.layer].facts.binaries.get(node.source.offset)
 
     def follow(self, path: str) -> TreeNode | None:
-        """What `path` leads to, links followed; None where there is nothing, or links go in a circle."""
+        """The node at `path` after following links; None if there is none, or the links form a circle."""
         try:
             return self.tree.lookup(self.tree.resolve(path))
         except ConflictError:
             return None
 
     def text(self, path: str) -> str:
-        """The text of a file that says where libraries are; empty where there is none."""
+        """The text of a configuration file for library paths; empty if there is none."""
         node = self.follow(path)
         if node is None or node.layer < 0:
             return ""
         return self.layers[node.layer].facts.texts.get(node.source.offset, "")
 
     def packages(self) -> Iterator["Package"]:
-        """The packages of all lists of the image, and those that directories stand for."""
+        """The packages in all package lists of the image, and those that are recorded as directories."""
         from polyarch.contents import packages
 
         for node in self.tree.walk():
             if node.entry.kind == "directory" and node.entry.path.endswith(".dist-info"):
-                found = packages.of_directory(node.entry.path)
-                if found is not None:
-                    yield found
+                package = packages.of_directory(node.entry.path)
+                if package is not None:
+                    yield package
             elif node.entry.kind == "file" and node.layer >= 0:
                 yield from self.layers[node.layer].facts.packages.get(node.source.offset, ())
 
     def allows(self, path: str) -> bool:
-        """Whether a pattern allows what is at `path` to be as it is; one that names a directory allows all below."""
+        """Whether findings about `path` are ignored. A pattern that matches a directory applies to everything below."""
         return any(
             fnmatchcase(path, pattern) or fnmatchcase(path, f"{pattern}/*")
-            for pattern in (one.strip("/") for one in self._allow)
+            for pattern in (allowed.strip("/") for allowed in self._allow)
             if pattern
         )
 
     def finding(self, rule: str, severity: Severity, message: str, path: str = "") -> Finding:
-        """A finding of this image; `path` is in it, and is shown as a container sees it."""
+        """A finding about this image, and about the file at `path` in it."""
         node = self.tree.lookup(path) if path else None
         layer = self.layers[node.layer] if node is not None and node.layer >= 0 else None
         return Finding(
@@ -117,6 +117,6 @@ class View:
 
 
 def steps(config: ImageConfig, count: int) -> tuple[str, ...]:
-    """For each of `count` layers the line of history that made it; empty where the history does not fit."""
+    """The history entry of each of `count` layers; empty strings if the history does not match."""
     lines = [line.created_by or line.comment for line in config.history if not line.empty_layer]
     return tuple(lines) if len(lines) == count else ("",) * count

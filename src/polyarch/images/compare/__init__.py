@@ -1,4 +1,4 @@
-"""Images beside each other: the platforms of one (`drift`), or any two (`diff`).
+"""Compare images: the platforms of one (`drift`), or any two (`diff`).
 
-rows: what is compared, as values; naming: paths that only say an architecture; views: the images to compare.
+rows: differences as values; naming: paths that contain the name of an architecture; views: the images to compare.
 """

@@ -1,4 +1,4 @@
-"""`diff`: two images beside each other, by config, by package and by file."""
+"""`diff`: compare two images by config, packages and files."""
 
 import hashlib
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ Change = Literal["added", "removed", "changed"]
 
 
 class FileChange(msgspec.Struct, frozen=True, kw_only=True):
-    """A file of one image that the other has not, or has otherwise; `what` says what of it changed."""
+    """A file that only one image has, or that differs. `what` are the changes of a changed file."""
 
     change: Change
     path: str
@@ -45,7 +45,7 @@ class Side(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Diff(msgspec.Struct, frozen=True, kw_only=True):
-    """How the image `after` differs from the image `before`."""
+    """The differences between the image `before` and the image `after`."""
 
     before: Side
     after: Side
@@ -68,17 +68,17 @@ def diff(
     host: Platform,
     emit: progress.Emit = progress.ignore,
 ) -> Diff:
-    """How `after` differs from `before`, each an image as `check` takes it, of the platforms `wanted`.
+    """Compare two images, named as for `check`, on the platforms `wanted`.
 
-    Where no platform is wanted it is the host's, or the first that the image before has and the other too. Raises
-    NotFoundError, UsageError.
+    The default platform is the host's, or the first one of `before` that both images have. Raises NotFoundError,
+    UsageError.
     """
     with sources.opened(before, places) as one, sources.opened(after, places) as two:
         both = (one, two)
-        found = [members(place.source, place.source.resolve(place.name)) for place in both]
-        default = _common(found[0], found[1], host)
+        candidates = [members(place.source, place.source.resolve(place.name)) for place in both]
+        default = _common(candidates[0], candidates[1], host)
         opened = []
-        for place, images, platform in zip(both, found, wanted, strict=True):
+        for place, images, platform in zip(both, candidates, wanted, strict=True):
             member = chosen(images, platform or default, place.called)
             (view,) = views(place.source, [member], places.store, emit)
             side = Side(name=place.called, platform=member.platform, digest=member.descriptor.digest)
@@ -102,19 +102,19 @@ def _common(before: "Sequence[CheckedMember]", after: "Sequence[CheckedMember]",
 
 
 def _files(left: _Opened, right: _Opened) -> list[FileChange]:
-    """The files that differ, sorted. Times are not looked at: a build with other times is the same image."""
+    """The files that differ, sorted. Times are ignored: they differ in every build."""
     mine = {node.entry.path: node for node in left.view.tree.walk() if node.entry.path}
     theirs = {node.entry.path: node for node in right.view.tree.walk() if node.entry.path}
-    found: dict[str, FileChange] = {}
+    changes: dict[str, FileChange] = {}
     doubtful: list[str] = []
     for path in sorted(mine.keys() | theirs.keys()):
         one, two = mine.get(path), theirs.get(path)
         if one is None or two is None:
-            found[path] = FileChange(change="removed" if two is None else "added", path=f"/{path}")
+            changes[path] = FileChange(change="removed" if two is None else "added", path=f"/{path}")
             continue
         what = _entries(one, two)
         if what:
-            found[path] = FileChange(change="changed", path=f"/{path}", what=what)
+            changes[path] = FileChange(change="changed", path=f"/{path}", what=what)
         if (
             one.entry.kind == two.entry.kind == "file"
             and one.entry.size == two.entry.size > 0
@@ -124,14 +124,14 @@ def _files(left: _Opened, right: _Opened) -> list[FileChange]:
     contents = [_hashes(left, [mine[path] for path in doubtful]), _hashes(right, [theirs[path] for path in doubtful])]
     for path in doubtful:
         if contents[0][_origin(left, mine[path])] != contents[1][_origin(right, theirs[path])]:
-            known = found.get(path)
+            known = changes.get(path)
             what = ("content", *(known.what if known is not None else ()))
-            found[path] = FileChange(change="changed", path=f"/{path}", what=what)
-    return [found[path] for path in sorted(found)]
+            changes[path] = FileChange(change="changed", path=f"/{path}", what=what)
+    return [changes[path] for path in sorted(changes)]
 
 
 def _entries(one: "TreeNode", two: "TreeNode") -> tuple[str, ...]:
-    """What of two entries differs, their content left aside."""
+    """The differences between two entries, except for their content."""
     mine, theirs = one.entry, two.entry
     if mine.kind != theirs.kind:
         return (f"{mine.kind} → {theirs.kind}",)
@@ -143,22 +143,22 @@ def _entries(one: "TreeNode", two: "TreeNode") -> tuple[str, ...]:
         ("device", f"{mine.major}:{mine.minor}", f"{theirs.major}:{theirs.minor}"),
         ("xattrs", ", ".join(name for name, _ in mine.xattrs), ", ".join(name for name, _ in theirs.xattrs)),
     )
-    found = [f"{word} {a or 'none'} → {b or 'none'}" for word, a, b in parts if a != b]
-    if mine.xattrs != theirs.xattrs and not any(part.startswith("xattrs") for part in found):
-        found.append("xattrs")
-    return tuple(found)
+    differences = [f"{field} {a or 'none'} → {b or 'none'}" for field, a, b in parts if a != b]
+    if mine.xattrs != theirs.xattrs and not any(part.startswith("xattrs") for part in differences):
+        differences.append("xattrs")
+    return tuple(differences)
 
 
 def _origin(side: _Opened, node: "TreeNode") -> tuple[Digest, int]:
-    """Where a file's bytes are: the same place, the same bytes."""
+    """Where a file's bytes are. Files with the same origin have the same content."""
     return (side.member.layers[node.layer].diff_id, node.source.offset)
 
 
 def _hashes(side: _Opened, nodes: "Sequence[TreeNode]") -> dict[tuple[Digest, int], bytes]:
-    """The digests of files, each layer read once."""
+    """The digests of files. Each layer is read once."""
     from polyarch.layers.sequential import sweep
 
-    found: dict[tuple[Digest, int], bytes] = {}
+    hashes: dict[tuple[Digest, int], bytes] = {}
     layers: dict[int, dict[int, TreeNode]] = {}
     for node in nodes:
         layers.setdefault(node.layer, {})[node.source.offset] = node
@@ -167,8 +167,8 @@ def _hashes(side: _Opened, nodes: "Sequence[TreeNode]") -> dict[tuple[Digest, in
         listing = side.view.layers[number].listing
         entries = [node.source for node in wanted.values()]
         for entry, content in sweep(opener(side.source, layer, listing), listing, layer.blob.digest, entries):
-            found[layer.diff_id, entry.offset] = _digest(content)
-    return found
+            hashes[layer.diff_id, entry.offset] = _digest(content)
+    return hashes
 
 
 def _digest(content: Readable) -> bytes:

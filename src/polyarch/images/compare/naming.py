@@ -1,5 +1,4 @@
-"""Paths that are other paths on another architecture, by name alone: x86_64-linux-gnu is there what
-aarch64-linux-gnu is here."""
+"""Match paths that differ only in the name of the architecture, such as x86_64-linux-gnu and aarch64-linux-gnu."""
 
 import re
 from collections import Counter
@@ -18,17 +17,17 @@ _WORDS = {
     "riscv64": ("riscv64",),
     "s390x": ("s390x",),
 }
-# Debian's names of the same architecture end differently on the two floats of arm and on mips.
+# The end of Debian's names depends on the float ABI of arm, and on mips.
 _ABI = r"(?:-linux-(?:gnu|musl)(?:eabihf|eabi|abi64|x32)?)"
 _LOADER = re.compile(r"((?:usr/)?lib)(?:64|32|x32)?((?:/[^/]*)?/)ld(?:64|-linux|-musl)?[^/]*\.so\.\d")
 _LIBDIR = re.compile(r"(?:usr/(?:local/)?)?lib(?:64|32|x32|o32)")
 
 
 def neutral(path: str, architecture: str) -> str:
-    """`path` with the words for its own architecture replaced; empty for one that only an architecture has.
+    """`path` with the names of its architecture replaced; empty for a path that depends on the architecture.
 
-    That is the case of a directory lib64 or lib32, or a link of this name: where 64-bit libraries are is a matter of
-    the architecture.
+    These are directories or links such as lib64 and lib32: the location of 64-bit libraries depends on the
+    architecture.
     """
     if _LIBDIR.fullmatch(path):
         return ""
@@ -38,24 +37,24 @@ def neutral(path: str, architecture: str) -> str:
 
 
 def rewrite(text: str, architecture: str) -> str:
-    """`text` with the words for `architecture` replaced."""
+    """`text` with the names of `architecture` replaced."""
     pattern = _pattern(architecture)
     return text if pattern is None else pattern.sub(_replace, text)
 
 
 def aligned(columns: Sequence[tuple[str, Collection[str]]]) -> list[dict[str, str]]:
-    """For the architecture and the paths of each image: by path, the name under which it is compared.
+    """For the architecture and the paths of each image: the name for comparison, by path.
 
-    A path that several images have is compared as it is, whatever its name (/opt/tool-arm64 on both); others as what
-    `neutral` makes of them, where another image has that, too. What only an architecture has is left out.
+    A path that several images have is not changed, even with an architecture in it (/opt/tool-arm64 in both). Others
+    get the name of `neutral`, if another image has that too. Paths that depend on the architecture are left out.
     """
     shared = Counter(path for _, paths in columns for path in paths)
-    found: list[dict[str, str]] = []
+    result: list[dict[str, str]] = []
     for architecture, paths in columns:
         named = ((path, neutral(path, architecture)) for path in paths)
-        found.append({path: path if shared[path] > 1 else name for path, name in named if name})
-    count = Counter(name for column in found for name in set(column.values()))
-    return [{path: name if count[name] > 1 else path for path, name in column.items()} for column in found]
+        result.append({path: path if shared[path] > 1 else name for path, name in named if name})
+    count = Counter(name for column in result for name in set(column.values()))
+    return [{path: name if count[name] > 1 else path for path, name in column.items()} for column in result]
 
 
 def _replace(match: "re.Match[str]") -> str:

@@ -1,4 +1,4 @@
-"""What two or more images say of one thing, beside each other."""
+"""Differences between two or more images as rows of values."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
@@ -15,7 +15,7 @@ _FIELDS = ("Entrypoint", "Cmd", "User", "WorkingDir", "StopSignal", "Shell", "He
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that is not the same everywhere: in `values` what each image says of it, None where it says nothing."""
+    """One difference: `values` has the value in each image, None if the image has none."""
 
     kind: Kind
     name: str
@@ -23,24 +23,24 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_missing(self) -> bool:
-        """Whether some image lacks it, rather than has it otherwise."""
+        """Whether an image has no value, rather than a different one."""
         return None in self.values
 
 
 def differing(kind: Kind, columns: Values, same: Sequence[Rewrite] | None = None) -> Iterator[Row]:
-    """The names that not all `columns` have with one value, sorted. `same` rewrites a column's values to compare."""
+    """The names whose values differ between `columns`, sorted. `same` rewrites a column's values for the comparison."""
     for name in sorted({name for column in columns for name in column}):
         values = tuple(column.get(name) for column in columns)
         compared = {
             value if value is None or same is None else same[number](value) for number, value in enumerate(values)
         }
-        # What is the same as it stands is not made different by rewriting: TOOL=arm64 on both.
+        # Equal values stay equal, even if rewriting makes them differ: TOOL=arm64 in both.
         if len(compared) > 1 and len(set(values)) > 1:
             yield Row(kind=kind, name=name, values=values)
 
 
 def of_configs(configs: Sequence[ImageConfig], same: Sequence[Rewrite] | None = None) -> Iterator[Row]:
-    """How the configs run differently. When they were made, and for which platform, is not looked at."""
+    """The differences in how the configs run. Their creation time and platform are ignored."""
     yield from differing("config", [_fields(config.run) for config in configs], same)
     yield from differing("env", [config.env for config in configs], same)
     yield from differing(
@@ -58,5 +58,5 @@ def _shown(value: object) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
-def _keys(value: object, word: str) -> dict[str, str]:
-    return {str(key): word for key in value} if isinstance(value, dict) else {}
+def _keys(value: object, label: str) -> dict[str, str]:
+    return {str(key): label for key in value} if isinstance(value, dict) else {}

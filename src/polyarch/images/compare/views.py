@@ -1,4 +1,4 @@
-"""The images that are compared, flattened, with what is known of their files."""
+"""The images to compare, flattened, with facts about their files."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -20,36 +20,36 @@ _WORKERS = 4
 
 
 def members(source: Source, root: Descriptor) -> list[CheckedMember]:
-    """The images below `root`. Raises NotFoundError where there is none that can be read."""
-    found, problems = collect(source, root)
-    if not found:
-        why = "; ".join(problem.message for problem in problems) or "there is none"
-        raise NotFoundError(f"no image can be read: {why}", "'polyarch check' says more")
-    return found
+    """The images below `root`. Raises NotFoundError if none can be read."""
+    images, problems = collect(source, root)
+    if not images:
+        why = "; ".join(problem.message for problem in problems) or "there are no images"
+        raise NotFoundError(f"no image can be read: {why}", "'polyarch check' shows the problems")
+    return images
 
 
-def chosen(found: Sequence[CheckedMember], wanted: Platform, called: str) -> CheckedMember:
-    """The image for exactly this platform, else the one that serves it best. Raises NotFoundError."""
-    exact = [member for member in found if platforms.same(member.platform, wanted)]
-    ranked = [(rank, n) for n, one in enumerate(found) if (rank := platforms.rank(one.platform, wanted)) is not None]
+def chosen(images: Sequence[CheckedMember], wanted: Platform, called: str) -> CheckedMember:
+    """The image for exactly this platform, or else the one that serves it best. Raises NotFoundError."""
+    exact = [member for member in images if platforms.same(member.platform, wanted)]
+    ranked = [(rank, n) for n, one in enumerate(images) if (rank := platforms.rank(one.platform, wanted)) is not None]
     if not exact and not ranked:
-        have = ", ".join(str(member.platform) for member in found)
+        have = ", ".join(str(member.platform) for member in images)
         raise NotFoundError(f"{called} has no image for {wanted}", f"it is for {have}")
-    return exact[0] if exact else found[min(ranked)[1]]
+    return exact[0] if exact else images[min(ranked)[1]]
 
 
 def views(
     source: Source, images: Sequence[CheckedMember], store: "Store | None", emit: progress.Emit = progress.ignore
 ) -> list[View]:
-    """The view of each image. Raises what reading a layer raises."""
+    """The view of each image. Raises the errors of reading a layer."""
     learnt = learn_all(Learner(source, store, emit), [layer for one in images for layer in one.layers], _WORKERS)
-    made: list[View] = []
+    result: list[View] = []
     for member in images:
         known: list[Known] = []
         for layer, step in zip(member.layers, steps(member.config, len(member.layers)), strict=True):
-            result = learnt[layer.diff_id]
-            if isinstance(result, PolyarchError):
-                raise result
-            known.append(Known(blob=layer.blob.digest, step=step, listing=result[0], facts=result[1]))
-        made.append(View(member.platform, member.config, known))
-    return made
+            facts = learnt[layer.diff_id]
+            if isinstance(facts, PolyarchError):
+                raise facts
+            known.append(Known(blob=layer.blob.digest, step=step, listing=facts[0], facts=facts[1]))
+        result.append(View(member.platform, member.config, known))
+    return result
