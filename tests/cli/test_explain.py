@@ -2,6 +2,7 @@
 
 import os
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -180,6 +181,12 @@ def test_a_step_for_all_platforms_is_told_once(build: Callable[..., Any], polyar
     lines = polyarch("explain", "app").lines()
     assert sum("RUN echo 1" in line for line in lines) == 1
     assert "all, once" in next(line for line in lines if "RUN echo 1" in line)
+
+
+def test_the_age_of_a_build_is_by_the_clock(build: Callable[..., Any], polyarch: Program) -> None:
+    build()
+    shown = polyarch("explain", "app", env={"SOURCE_DATE_EPOCH": str(int(time.time()) + 86_400)}).stdout
+    assert re.search(r"built (Less than a second|\d+ seconds?|About a minute) ago", shown)
 
 
 def test_a_name_that_was_never_built_is_an_error(polyarch: Program, busybox: str) -> None:

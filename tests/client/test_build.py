@@ -295,6 +295,12 @@ def test_one_platform_may_fail(client: Polyarch, busybox: str) -> None:
         client.build(None, dockerfile=dockerfile, platforms="linux/amd64,linux/arm64", on_failure="finish")
 
 
+def test_the_history_of_a_build_has_the_clocks_time_whatever_the_images_have(clients: Clients, tmp_path: Path) -> None:
+    environment = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "SOURCE_DATE_EPOCH": "5"}
+    with clients(environment=environment) as client:
+        assert client.plan(None, dockerfile="FROM scratch\nLABEL a=b").begun > 1_000_000_000
+
+
 def test_a_build_is_planned_linted_and_outlined_without_being_done(client: Polyarch, busybox: str) -> None:
     dockerfile = "FROM busybox AS base\nARG WHO=me\nRUN echo $WHO\nFROM base AS last\nmaintainer x\n"
     record = client.plan(None, dockerfile=dockerfile)

@@ -42,9 +42,8 @@ class ClientCore:
         return Path.cwd()
 
     def now(self) -> float:
-        """Seconds since 1970: what SOURCE_DATE_EPOCH says, else the clock."""
-        epoch = self.settings.environment.source_date_epoch
-        return self._clock() if epoch is None else epoch
+        """The time by the clock, in seconds since 1970. SOURCE_DATE_EPOCH is of images, not of a build's history."""
+        return self._clock()
 
     @contextmanager
     def places(self) -> Iterator["Places"]:

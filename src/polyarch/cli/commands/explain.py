@@ -1,5 +1,6 @@
 """`explain`: what a build did, or would do now, step by step, and why. `builder.history.summary` has the analysis."""
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,7 +77,7 @@ def explain(
     else:
         from polyarch.render.build_text import render_text
 
-        click.echo(render_text(record, session.now(), planned=planned), nl=False)
+        click.echo(render_text(record, time.time(), planned=planned), nl=False)
 
 
 def _last_build(session: Session, name: str) -> "BuildRecord":
