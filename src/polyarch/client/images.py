@@ -211,7 +211,7 @@ class Images:
         if not arguments.is_writable(destination):
             place = arguments.path("destination", destination, self._core.directory)
         kind = compress or archives.by_ending(None if place is destination else place)
-        with self._core.places() as places, archives.ArchiveOutput(place, kind) as sink:
+        with self._core.places() as places, archives.archive_output(place, kind) as sink:
             saving.save(
                 places.store,
                 places.registry,

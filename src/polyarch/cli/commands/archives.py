@@ -1,21 +1,14 @@
 """`save` and `load`: images as archives in files and streams."""
 
-import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal
+from typing import Literal
 
 import click
 
 from polyarch.cli import options
 from polyarch.cli.session import Session, pass_session
-from polyarch.errors import NotFoundError, UsageError
-
-if TYPE_CHECKING:
-    from polyarch.layers.pack import LayerSink
-    from polyarch.transfer.tarball import Compressing
-
-_ENDINGS: "dict[str, Literal['gzip', 'zstd']]" = {".gz": "gzip", ".tgz": "gzip", ".zst": "zstd", ".tzst": "zstd"}
+from polyarch.errors import UsageError
 
 
 @click.command("save")
@@ -44,14 +37,19 @@ def save(
     progress: str | None,
 ) -> None:
     """Write images to an archive that docker load, podman, skopeo and polyarch load can read."""
+    from polyarch.client import archives
     from polyarch.images import save as saving
 
     if output in (None, "-") and sys.stdout.isatty():
         raise UsageError(
             "refusing to write an archive to a terminal", "give a file with -o, or redirect standard output"
         )
-    kind: Literal["none", "gzip", "zstd"] = compress or _ENDINGS.get(Path(output or "").suffix) or "none"
-    with session.display(progress, verb="Saving") as emit, _Output(output, kind) as sink:
+    path = None if output in (None, "-") else Path(str(output))
+    kind = compress or archives.by_ending(path)
+    with (
+        session.display(progress, verb="Saving") as emit,
+        archives.archive_output(path or sys.stdout.buffer, kind) as sink,
+    ):
         saving.save(
             session.store,
             session.registry(),
@@ -62,54 +60,6 @@ def save(
             preferred=session.host(),
             emit=emit,
         )
-
-
-class _Output:
-    """A file or standard output, compressed or not. It owns the file, which is complete or does not exist."""
-
-    def __init__(self, path: str | None, kind: "Literal['none', 'gzip', 'zstd']") -> None:
-        self._path = None if path in (None, "-") else Path(str(path))
-        # Pipes and devices are written to directly.
-        regular = self._path is not None and (not self._path.exists() or self._path.is_file())
-        # The random suffix keeps concurrent saves apart, and prevents others from planting a symlink at a known name.
-        temporary = f".{self._path.name}.{os.getpid()}-{os.urandom(4).hex()}" if self._path else ""
-        self._partial = self._path.with_name(temporary) if regular and self._path else self._path
-        self._kind = kind
-        self._file: BinaryIO = sys.stdout.buffer
-        self._compressing: Compressing | None = None
-
-    def __enter__(self) -> "LayerSink":
-        if self._partial is not None:
-            self._file = self._opened(self._partial)
-        if self._kind == "none":
-            return self._file
-        from polyarch.layers.compression import Compression
-        from polyarch.transfer import tarball
-
-        self._compressing = tarball.Compressing(self._file, Compression(kind=self._kind))
-        return self._compressing
-
-    def _opened(self, path: Path) -> BinaryIO:
-        try:
-            return open(path, "wb" if path == self._path else "xb")
-        except FileNotFoundError:
-            raise NotFoundError(
-                f"there is no directory {path.parent.absolute()}", "create it, or name another file"
-            ) from None
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        if error is None and self._compressing is not None:
-            self._compressing.finish()
-        if self._path is None or self._partial is None:
-            self._file.flush()
-            return
-        self._file.close()
-        if self._partial == self._path:
-            return
-        if error is None:
-            self._partial.rename(self._path)
-        else:
-            self._partial.unlink(missing_ok=True)
 
 
 @click.command("load")
