@@ -61,10 +61,23 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
         "TimeSettings",
         "PlatformOverride",
         "Output",
-        "Compression",
     ),
     "Values": ("Platform", "Reference", "Digest", "Descriptor", "Credential"),
     "Types of parameters": ("StrPath", "Name", "Names", "Platforms", "Secret", "Sink", "OnFailure", "VerifyPlatforms"),
+}
+
+# What the types without a docstring of their own are.
+_ALIASES = {
+    "Digest": "A digest, such as sha256: and 64 hexadecimal digits. It is a str at run time.",
+    "StrPath": "The path of a file or directory. A relative path is relative to the working directory.",
+    "Name": "The name of an image.",
+    "Names": "One or more names of images. A str is one name.",
+    "Platforms": "One or more platforms. In a str, they are separated by commas.",
+    "Secret": "The content of a secret, or a Path of the file that contains it.",
+    "Sink": "A stream of a process, as for `subprocess.run`; or an object with a `write` method that takes bytes.",
+    "OnFailure": "What a build does if a platform fails: see BuildKeywords.",
+    "VerifyPlatforms": "How a build treats an entrypoint that was built for another architecture.",
+    "Event": "What `progress` is called with.",
 }
 
 
@@ -112,19 +125,20 @@ def _entry(name: str) -> str:
     tree = ast.parse(inspect.getsource(importlib.import_module(_home(name))))
     node = next((node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name), None)
     if node is None:
-        return f"### {name}\n\n```python\n{_assignment(tree, name)}\n```\n"
+        return f"### {name}\n\n```python\n{_source(_assigned(tree)[name])}\n```\n\n{_ALIASES[name]}\n"
     bases = [base for base in map(ast.unparse, node.bases) if base != "msgspec.Struct"]
     lines = [f"### {name}", ""]
     head = f"class {name}({', '.join(bases)})" if bases else f"class {name}"
-    fields = list(_fields(node))
+    types = _Types(tree)
+    fields = list(_fields(node, types))
     if name == "Polyarch":
         made = next(item for item in node.body if isinstance(item, ast.FunctionDef) and item.name == "__init__")
-        head = _signature(made, name)
+        head = _signature(made, name, types)
     lines += ["```python", head, *(f"    {field}" for field in fields), "```", "", _docstring(node), ""]
-    for item in node.body:
+    for item in node.body if bases != ["PolyarchError"] else ():
         if isinstance(item, ast.FunctionDef) and not item.name.startswith("_"):
             prefix = f"{_called(name)}." if name in ("Polyarch", "Images", "Indexes") else ""
-            shown = [f"#### {prefix}{item.name}", "", "```python", _signature(item, item.name), "```", ""]
+            shown = [f"#### {prefix}{item.name}", "", "```python", _signature(item, item.name, types), "```", ""]
             lines += [*shown, _docstring(item), ""]
     return "\n".join(lines)
 
@@ -133,63 +147,87 @@ def _called(name: str) -> str:
     return {"Polyarch": "client", "Images": "client.images", "Indexes": "client.indexes"}[name]
 
 
-def _assignment(tree: ast.Module, name: str) -> str:
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and _source(node.targets[0]) == name:
-            return _source(node)
-    raise KeyError(name)
+def _assigned(tree: ast.Module) -> dict[str, ast.Assign]:
+    """The assignments of a module by name."""
+    return {_source(node.targets[0]): node for node in tree.body if isinstance(node, ast.Assign)}
 
 
-def _fields(node: ast.ClassDef) -> Iterator[str]:
+def _fields(node: ast.ClassDef, types: "_Types") -> Iterator[str]:
     for item in node.body:
         if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name) and not item.target.id.startswith("_"):
-            default = f" = {_source(item.value)}" if item.value is not None else ""
-            yield f"{item.target.id}: {_type(item.annotation)}{default}"
+            default = f" = {_default(item.value)}" if item.value is not None else ""
+            yield f"{item.target.id}: {types.shown(item.annotation)}{default}"
 
 
-def _type(annotation: ast.expr) -> str:
-    """An annotation as a reader writes it: without the quotes of one that is not evaluated."""
-
-    class Unquoted(ast.NodeTransformer):
-        def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
-            # The words of a Literal stay quoted.
-            return node if _source(node.value) == "Literal" else self.generic_visit(node)
-
-        def visit_Constant(self, node: ast.Constant) -> ast.AST:
-            return self.visit(ast.parse(node.value, mode="eval").body) if isinstance(node.value, str) else node
-
-    return _source(Unquoted().visit(annotation))
+def _default(value: ast.expr) -> str:
+    """The default of a field, taken out of msgspec.field."""
+    if isinstance(value, ast.Call) and _source(value.func) == "msgspec.field":
+        keywords = {keyword.arg: _source(keyword.value) for keyword in value.keywords}
+        return keywords.get("default") or {"dict": "{}"}[keywords["default_factory"]]
+    return _source(value)
 
 
-def _signature(node: ast.FunctionDef, name: str) -> str:
+class _Types(ast.NodeTransformer):
+    """Shows annotations without quotes, and with Literals in the place of names that are not public."""
+
+    def __init__(self, tree: ast.Module) -> None:
+        self._aliases = {
+            name: node.value
+            for name, node in _assigned(tree).items()
+            if name not in polyarch.__all__ and _source(node.value).startswith("Literal[")
+        }
+
+    def shown(self, annotation: ast.expr) -> str:
+        return _source(self.visit(annotation))
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
+        head = _source(node.value)
+        if head == "Literal":
+            return node
+        if head == "Items":
+            one = _source(node.slice)
+            return ast.parse(f"{one} | Iterable[{one}]", mode="eval").body
+        return self.generic_visit(node)
+
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
+        if not isinstance(node.value, str):
+            return node
+        found: ast.AST = self.visit(ast.parse(node.value, mode="eval").body)
+        return found
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        return self._aliases.get(node.id, node)
+
+
+def _signature(node: ast.FunctionDef, name: str, types: _Types) -> str:
     """`name(parameters) -> type`, on a line of its own for each parameter where it would be long."""
     if any(_source(item) == "property" for item in node.decorator_list):
-        return f"{name}: {_type(node.returns)}" if node.returns else name
-    parameters = list(_parameters(node.args))
-    returns = f" -> {_type(node.returns)}" if node.returns is not None and name == node.name else ""
+        return f"{name}: {types.shown(node.returns)}" if node.returns else name
+    parameters = list(_parameters(node.args, types))
+    returns = f" -> {types.shown(node.returns)}" if node.returns is not None and name == node.name else ""
     line = f"{name}({', '.join(parameters)}){returns}"
     if len(line) <= 100:
         return line
     return "\n".join([f"{name}(", *(f"    {item}," for item in parameters), f"){returns}"])
 
 
-def _parameters(args: ast.arguments) -> Iterator[str]:
+def _parameters(args: ast.arguments, types: _Types) -> Iterator[str]:
     positional = [item for item in (*args.posonlyargs, *args.args) if item.arg not in ("self", "cls")]
     required = len(positional) - len(args.defaults)
     for item, default in zip(positional, [*[None] * required, *args.defaults], strict=True):
-        yield _parameter(item, default)
+        yield _parameter(item, default, types)
     if args.vararg is not None:
-        yield f"*{_parameter(args.vararg, None)}"
+        yield f"*{_parameter(args.vararg, None, types)}"
     elif args.kwonlyargs:
         yield "*"
     for item, default in zip(args.kwonlyargs, args.kw_defaults, strict=True):
-        yield _parameter(item, default)
+        yield _parameter(item, default, types)
     if args.kwarg is not None:
-        yield f"**{_parameter(args.kwarg, None)}"
+        yield f"**{_parameter(args.kwarg, None, types)}"
 
 
-def _parameter(item: ast.arg, default: ast.expr | None) -> str:
-    shown = f"{item.arg}: {_type(item.annotation)}" if item.annotation is not None else item.arg
+def _parameter(item: ast.arg, default: ast.expr | None, types: _Types) -> str:
+    shown = f"{item.arg}: {types.shown(item.annotation)}" if item.annotation is not None else item.arg
     return shown if default is None else f"{shown} = {_source(default)}"
 
 

@@ -37,7 +37,6 @@ _HOMES = {
     "PolyarchError RegistryError UnsupportedError UsageError",
     "images.check.findings": "CheckedImage Finding Report",
     "images.remove": "Removed",
-    "layers.compression": "Compression",
     "oci.descriptor": "Descriptor",
     "oci.digest": "Digest",
     "oci.platform": "Platform",

@@ -47,7 +47,6 @@ from polyarch.errors import (
 )
 from polyarch.images.check.findings import CheckedImage, Finding, Report
 from polyarch.images.remove import Removed
-from polyarch.layers.compression import Compression
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
 from polyarch.oci.platform import Platform
@@ -72,7 +71,6 @@ __all__ = [
     "Checked",
     "CheckedImage",
     "CompletedRun",
-    "Compression",
     "ConflictError",
     "CorruptError",
     "Credential",

@@ -1,7 +1,7 @@
-"""Check the arguments of the client's methods, and give them the form that the code below works with.
+"""Check the arguments of the client's methods and convert them.
 
-Each function takes the name of the parameter first, so that an error can say which one is wrong, what it got and what
-it expects. A single str or path is one item wherever several are taken.
+The first parameter of each function is the name of the argument. A UsageError names it, the value that it got, and what
+it expects. If several values are expected, a single str or path is one value.
 """
 
 import os
@@ -26,7 +26,7 @@ Names = str | Reference | Iterable[str | Reference]
 
 
 def refuse(name: str, value: object, expected: str, *, secret: bool = False) -> NoReturn:
-    """Raises the UsageError for an argument of the wrong type. A value that may be `secret` is not shown."""
+    """Raises UsageError for an argument. If the value may be a secret, the message does not contain it."""
     kind = type(value).__name__
     shown = repr(value)
     if len(shown) > 60:
@@ -56,7 +56,7 @@ def choice(name: str, value: object, choices: tuple[str, ...]) -> str:
 
 
 def path(name: str, value: object, directory: Callable[[], Path]) -> Path:
-    """An absolute path; a relative one is below `directory`."""
+    """A path, made absolute with `directory`."""
     if not isinstance(value, str | os.PathLike):
         refuse(name, value, "a path: a str or an os.PathLike[str]")
     plain = os.fspath(value)
@@ -74,7 +74,7 @@ def paths(name: str, value: object, directory: Callable[[], Path]) -> tuple[Path
 
 
 def items(name: str, value: object, expected: str, one: tuple[type, ...] = (str,)) -> tuple[Any, ...]:
-    """Several values; one of a type in `one` is a single item."""
+    """One or more values of the types in `one`."""
     if isinstance(value, one):
         return (value,)
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
@@ -92,7 +92,7 @@ def texts(name: str, value: object) -> tuple[str, ...]:
 
 
 def platforms(name: str, value: object, host: Platform) -> tuple[Platform, ...]:
-    """Platforms, each once, in order. Raises UsageError for text that is not a platform."""
+    """Platforms in order, without duplicates. Raises UsageError for text that is not a platform."""
     found: list[Platform] = []
     for item in items(name, value, "a str, a Platform, or several of them", (str, Platform)):
         found += [platforms_.normalize(item)] if isinstance(item, Platform) else platforms_.parse_list([item], host)
@@ -121,7 +121,7 @@ def image(name: str, value: object) -> str:
 
 
 def images(name: str, value: object) -> tuple[str, ...]:
-    """The names or ids of images; one str or Reference is one name. Raises UsageError where there is none."""
+    """One or more names or ids of images. Raises UsageError if there is none."""
     expected = "the name of an image or several: str or Reference"
     found = tuple(image(name, item) for item in items(name, value, expected, (str, Reference)))
     if not found:

@@ -21,17 +21,17 @@ from polyarch.secret import SecretBytes
 if TYPE_CHECKING:
     from polyarch.builder import BuildRequest
 
-# What a secret is given as: its content, or the path of the file that has it (not a str, which could be either).
+# The content of a secret, or the path of its file. A str is refused: it could be either.
 Secret = bytes | os.PathLike[str]
 OnFailure = Literal["stop", "finish", "keep"]
 VerifyPlatforms = Literal["error", "warn", "off"]
 
 
 class CacheSettings(TypedDict, total=False):
-    """Which earlier results a build takes.
+    """Which cached results a build uses.
 
-    With `no_cache` none, for the stages in `no_cache_filter` none. With `pull` registries are asked for newer base
-    images.
+    `no_cache` disables the cache, and `no_cache_filter` disables it for some stages. `pull` asks the registries for
+    newer base images even if the store has the image.
     """
 
     no_cache: bool
@@ -40,10 +40,10 @@ class CacheSettings(TypedDict, total=False):
 
 
 class TimeSettings(TypedDict, total=False):
-    """The times in an image.
+    """The time stamps in an image.
 
-    `epoch` is SOURCE_DATE_EPOCH, in seconds since 1970: the youngest time that a new file or layer gets.
-    `reproducible` makes it 0 where neither it, a build argument nor the environment says another.
+    `epoch` is SOURCE_DATE_EPOCH in seconds since 1970: no new file or layer gets a later time. `reproducible` sets it
+    to 0, unless `epoch`, a build argument or the environment sets another value.
     """
 
     epoch: int | None
@@ -51,7 +51,7 @@ class TimeSettings(TypedDict, total=False):
 
 
 class PlatformOverride(TypedDict, total=False):
-    """What differs for one platform. It is added to what is asked for all platforms, and wins."""
+    """Settings for one platform. They are added to those for all platforms, and take precedence."""
 
     target: str
     args: Mapping[str, str | None]
@@ -61,24 +61,33 @@ class PlatformOverride(TypedDict, total=False):
 
 
 class BuildKeywords(TypedDict, total=False):
-    """The keywords of `Polyarch.build`; `plan`, `lint`, `outline` and `targets` take them, too.
+    """The keyword parameters of `build`, `plan`, `lint`, `outline` and `targets`.
 
-    - The Dockerfile is the text `dockerfile`, or `file`, or `Dockerfile` in the context.
-    - `platforms` is this machine's where none is given; `tags` are the names of the result.
-    - `target` is the stage to build, `args` are build arguments (None takes the environment's value), `contexts`
-      named contexts: a directory, "docker-image://NAME", "oci-layout://DIR", a URL.
-    - `secrets` are {id: content as bytes, or Path of the file}, `ssh` are {id: socket of an agent}.
-    - The result goes to the store, unless `push` or `output` say where it goes instead; with `load` there, too.
-      `output` is an Output, which may have a stream to write to, or a str as for `--output`:
-      "type=oci,dest=app.tar".
-    - `annotations` are of the images' manifests; a key "index:KEY" is of the index.
-    - `cache`, `run` and `time` are groups of settings, and `overrides` what differs for one platform:
-      overrides={"linux/arm64": {"args": {"CPU": "a53"}}}.
-    - `allow` is "security.insecure" or "network.host". `allow_foreign_base` only warns where a base image lacks
-      a platform, and `verify_platforms` says what a binary of another architecture is in what the image starts.
-    - Where a platform fails, `on_failure` says whether to "stop", to "finish" the others and then fail, or to
-      "keep" those that succeeded: see `BuildResult.failures`.
-    - `workers` is how many steps run at a time.
+    - `platforms`: the platforms to build for. The default is $DOCKER_DEFAULT_PLATFORM, or the platform of this
+      machine.
+    - `tags`: the names of the result.
+    - `file`: the path of the Dockerfile. It is relative to the working directory; if the context is a URL or a file
+      object, to the context. The default is Dockerfile in the context.
+    - `dockerfile`: the text of the Dockerfile, instead of `file`.
+    - `target`: the stage to build. The default is the last one.
+    - `args`: build arguments. None takes the value of the environment variable of that name.
+    - `labels`: labels of the images.
+    - `contexts`: named build contexts. A value is a directory, "docker-image://NAME", "oci-layout://DIR", or the URL
+      of an archive or git repository.
+    - `secrets`: secrets by id. A value is the content as bytes, or a Path of the file that contains it.
+    - `ssh`: the sockets of ssh agents by id, as in {"default": os.environ["SSH_AUTH_SOCK"]}.
+    - `output`: where the result goes: an Output, or text as for `--output` ("type=oci,dest=app.tar,compression=zstd").
+    - `push`: send the result to the registries in `tags`.
+    - `load`: keep the result in the store. This is the default if there is neither `push` nor `output`.
+    - `annotations`: annotations of the images' manifests. A key "index:KEY" annotates the index.
+    - `cache`, `run`, `time`: see CacheSettings, RunFlags and TimeSettings.
+    - `overrides`: settings for one platform, as in {"linux/arm64": {"args": {"CPU": "a53"}}}.
+    - `allow`: permissions: "security.insecure", "network.host".
+    - `allow_foreign_base`: warn instead of failing if a base image does not have the platform.
+    - `verify_platforms`: how to treat an entrypoint that was built for another architecture.
+    - `on_failure`: what to do if a platform fails: "stop" the build, "finish" the other platforms and then fail, or
+      "keep" the platforms that succeeded and list the others in `BuildResult.failures`.
+    - `workers`: the number of steps that run at a time. The default is the number of processors.
     """
 
     platforms: Platforms
@@ -107,10 +116,9 @@ class BuildKeywords(TypedDict, total=False):
 
 
 def request(core: ClientCore, context: object, keywords: Mapping[str, Any]) -> "BuildRequest":
-    """The request for a build of `context`. Reads the files of secrets; nothing else is opened.
+    """The request for a build of `context`. Reads the files of secrets, and opens nothing else.
 
-    Raises TypeError for a keyword that there is not, UsageError for a value of the wrong type or that makes no sense,
-    NotFoundError.
+    Raises TypeError for an unknown keyword, UsageError for a value that is wrong, NotFoundError.
     """
     core.require_open()
     for name in keywords:
@@ -132,7 +140,7 @@ def request(core: ClientCore, context: object, keywords: Mapping[str, Any]) -> "
 
 
 def options(keywords: Mapping[str, Any], host: Platform, directory: Path) -> BuildOptions:
-    """Docker's options that the keywords stand for. Raises UsageError."""
+    """The options of `polyarch.buildflags` for these keywords. Raises UsageError."""
     given = {name: _CHECKS[name](name, value) for name, value in keywords.items() if name in _CHECKS}
     found: dict[str, Any] = {_RENAMED.get(name, name): value for name, value in given.items()}
     for group, kind in _GROUPS.items():
@@ -161,7 +169,7 @@ def options(keywords: Mapping[str, Any], host: Platform, directory: Path) -> Bui
 
 
 def _context(context: object, directory: Path) -> tuple[BinaryIO | None, Path | str | None]:
-    """The stream that has the context, and what names it: a path, a URL, `-` for the stream, None."""
+    """The file object to read the context from, and its name: a path, a URL, "-" for the file object, or None."""
     if context is None:
         return None, None
     if arguments.is_readable(context):
@@ -186,7 +194,7 @@ def _outputs(value: object, directory: Path) -> list[Any]:
 
 
 def _group(name: str, value: object, kind: Any) -> dict[str, Any]:
-    """The keywords of a group: a mapping whose names are those of the TypedDict `kind`."""
+    """The values of a group. Raises UsageError for a key that the TypedDict `kind` does not have."""
     known = kind.__annotations__
     if not isinstance(value, Mapping):
         arguments.refuse(name, value, f"a {kind.__name__}: {', '.join(known)}")
@@ -216,7 +224,7 @@ def _overrides(value: object, host: Platform) -> dict[Platform, dict[str, Any]]:
 
 
 def _with_secrets(made: "BuildRequest", value: Any, host: Platform, directory: Path) -> "BuildRequest":
-    """The request with the secrets that are for one platform."""
+    """The request with the secrets of `overrides`."""
     from polyarch.builder import Override
 
     overrides = {override.platform: override for override in made.overrides}
@@ -252,7 +260,7 @@ def _words(pairs: Mapping[str, str | None]) -> list[str]:
 
 
 def _arguments(name: str, value: object) -> dict[str, str | None]:
-    """Build arguments: a value None is that of the environment."""
+    """Build arguments. None stands for the value of the environment variable."""
     if not isinstance(value, Mapping):
         arguments.refuse(name, value, "a mapping of str to str, or to None for the environment's value")
     return {
@@ -291,7 +299,7 @@ def _one_of(*choices: str) -> Any:
 
 _RENAMED = {"args": "build_args"}
 _GROUPS: Mapping[str, Any] = {"cache": CacheSettings, "run": RunFlags, "time": TimeSettings}
-# How a keyword's value is checked, where it is given to the build's options as it is.
+# The checks of the keywords whose values need no other conversion.
 _CHECKS: Mapping[str, Any] = {
     "tags": _tags,
     "dockerfile": _optional,

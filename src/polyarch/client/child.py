@@ -1,8 +1,8 @@
-"""The worker process: one job from the client over a socket, progress and the result back.
+"""The worker process: it receives one job over a socket, and sends progress and the result.
 
-The client may be gone or give up at any moment: then the socket hangs up, the kernel sends SIGIO, and the main thread
-is interrupted as by Ctrl-C, so that every owner of a process, mount or file cleans up. No thread watches the socket,
-because a process with a second thread cannot enter a user namespace.
+If the client ends or gives up, the socket hangs up and the kernel sends SIGIO. The handler then raises
+KeyboardInterrupt in the main thread, as Ctrl-C does, so that each owner of a process, mount or file cleans up. A thread
+that watches the socket is not possible: a process with a second thread cannot enter a user namespace.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from polyarch.client import jobs, wire
 
 
 def main(descriptor: int) -> None:
-    """Do the job that the socket `descriptor` gives."""
+    """Do the job that comes over the socket `descriptor`."""
     channel = wire.adopted(descriptor)
     _heed(descriptor)
     link = Link(channel)
@@ -30,7 +30,7 @@ def main(descriptor: int) -> None:
         answer: wire.JobDone | wire.JobFailed = _performed(link)
     except BaseException as error:
         answer = wire.failed(error)
-    # From here on the client may hang up: it needs nothing more.
+    # From now on it does not matter if the client hangs up.
     signal.signal(signal.SIGIO, signal.SIG_IGN)
     with contextlib.suppress(wire.ChannelClosedError):
         link.send(answer)
@@ -45,11 +45,11 @@ def _performed(link: "Link") -> wire.JobDone:
 
 
 def _heed(end: int) -> None:
-    """Interrupt the main thread when the client hangs up, or when this process is asked to end."""
-    # A process inherits what its parent blocks and ignores; our own children must be waited for.
+    """Interrupt the main thread if the client hangs up, and on SIGTERM."""
+    # Blocked and ignored signals are inherited. If SIGCHLD was ignored, children could not be waited for.
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    # Only the client says when to stop. It has a terminal's Ctrl-C itself.
+    # The client itself receives Ctrl-C from a terminal.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     interrupted = False
 
@@ -75,19 +75,19 @@ def _hung_up(end: int) -> bool:
 
 
 class Link:
-    """The client as the job sees it: it takes events, and its streams are read and written. It owns nothing."""
+    """The client as the job sees it: receives events, reads and writes its streams. It owns nothing."""
 
     def __init__(self, channel: wire.Channel) -> None:
         self.channel = channel
         self._lock = threading.Lock()
 
     def send(self, message: "progress.Event | wire.JobDone | wire.JobFailed") -> None:
-        """Send a message. Where the client is gone, the main thread hears of it by SIGIO."""
+        """Send a message. If the client is gone, nothing is sent: SIGIO interrupts the main thread."""
         with contextlib.suppress(wire.ChannelClosedError):
             self.channel.send(wire.encode(message))
 
     def ask(self, message: wire.StreamRead | wire.StreamWrite) -> bytes:
-        """The client's answer to a request about one of its streams. Raises OSError where the client is gone."""
+        """The answer to a request for a stream of the client. Raises OSError if the client is gone."""
         with self._lock:
             try:
                 self.channel.send(wire.encode(message))
@@ -97,13 +97,13 @@ class Link:
         return msgspec.msgpack.decode(answer, type=wire.StreamAnswer).data
 
     def stream(self, number: int) -> BinaryIO:
-        """The client's stream with this number."""
+        """The stream of the client with this number."""
         raw = RemoteStream(self, number)
         return RemoteFile(raw, raw, 1 << 16)
 
 
 class RemoteStream(io.RawIOBase):
-    """A stream that the client has: its `read` and `write` are called there, in the thread that waits for us."""
+    """A stream of the client, which calls its `read` and `write` in the thread that waits for this job."""
 
     def __init__(self, link: Link, number: int) -> None:
         super().__init__()
@@ -127,4 +127,4 @@ class RemoteStream(io.RawIOBase):
 
 
 class RemoteFile(io.BufferedRWPair, BinaryIO):
-    """A RemoteStream with a buffer. It says that it is a BinaryIO, because msgspec looks whether it is one."""
+    """A buffered RemoteStream. It is a BinaryIO because msgspec checks that."""

@@ -1,4 +1,4 @@
-"""What the parts of a client share: its settings, progress, clock and working directory, and its store when needed."""
+"""What the parts of a client share: settings, progress, clock, working directory, and access to the store."""
 
 import os
 import time
@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 
 
 class ClientCore:
-    """The state of a client. It may be used from any thread; the store is opened for each call and closed after it.
+    """The state of a client. All threads may use it.
 
-    So nothing is locked between calls, and what one call has read does not keep another process from removing it.
+    The store and the registries are opened for each call and closed after it. A client that lives for days so holds no
+    lock and no lease on content between calls, and does not rely on what a registry had a day ago.
     """
 
     def __init__(self, settings: ClientSettings, emit: progress.Emit, clock: Callable[[], float]) -> None:
@@ -38,11 +39,11 @@ class ClientCore:
         self.host: Platform = platforms.of_machine(os.uname().machine)
 
     def directory(self) -> Path:
-        """The working directory, which relative paths are below."""
+        """The working directory. Relative paths are relative to it."""
         return Path.cwd()
 
     def now(self) -> float:
-        """The time by the clock, in seconds since 1970. SOURCE_DATE_EPOCH is of images, not of a build's history."""
+        """The time of the clock. SOURCE_DATE_EPOCH is for images, not for the history of builds."""
         return self._clock()
 
     @contextmanager
@@ -62,7 +63,7 @@ class ClientCore:
         return worker.perform(kind, self.settings, request, self.emit)
 
     def require_open(self) -> None:
-        """Raises UsageError where the client was closed."""
+        """Raises UsageError if the client is closed."""
         if self.closed:
             raise UsageError("this client is closed", "make another: Polyarch()")
 
@@ -76,7 +77,7 @@ def settings_of(
     insecure: str | Iterable[str],
     cache_limit: str | None,
 ) -> ClientSettings:
-    """The settings that a client's arguments describe, with those of the environment for the rest."""
+    """The settings of a client. The environment gives those that are not in the arguments."""
     given_variables = environment.variables() if variables is None else arguments.pairs("environment", variables)
     read = environment.read(Variables(given_variables))
     files = read.files

@@ -1,4 +1,4 @@
-"""`Polyarch.images`: the images of the store, and registries."""
+"""`Polyarch.images`: images in the store, and their transfer."""
 
 import subprocess
 from collections.abc import Iterable, Mapping
@@ -18,27 +18,28 @@ if TYPE_CHECKING:
     from polyarch.oci.descriptor import Descriptor
     from polyarch.store import Store
 
-# What subprocess.Popen takes, and any object with a `write` that takes bytes.
+# What subprocess.run takes for a stream. Objects with a `write` method that takes bytes are accepted, too.
 Sink = int | IO[bytes] | None
 
 
 class Images:
-    """The images of a client's store: `client.images`.
+    """The images in the store of a client: `client.images`.
 
-    A `name` is a name as docker has it ("alpine:3.20", "registry.example.org/team/app:1"), a Reference, a digest or
-    the first digits of one. `platforms` is a str ("linux/amd64" or "linux/amd64,linux/arm64"), a Platform, or
-    several of either.
+    A `name` is a name ("alpine:3.20", "registry.example.org/team/app:1"), a Reference, an image id, or the first
+    digits of an id. `platforms` is a str ("linux/amd64", or "linux/amd64,linux/arm64"), a Platform, or several of
+    them.
     """
 
     def __init__(self, core: ClientCore) -> None:
         self._core = core
 
     def pull(self, name: Name, *, platforms: Platforms | Literal["all"] = ()) -> Image:
-        """Fetch an image from its registry; its index stays whole, even where not every platform is fetched.
+        """Download an image from its registry, and return it.
 
-        `platforms` is this machine's where none is given; "all" fetches every platform, and attestations. Blobs that
-        the store has are not fetched. Raises NotFoundError for an unknown name, or for a platform that the image
-        lacks; RegistryError; CorruptError.
+        `platforms` are the platforms to download. The default is $DOCKER_DEFAULT_PLATFORM, or the platform of this
+        machine; "all" downloads every platform and the attestations. The index is always stored complete.
+
+        Raises NotFoundError if the registry does not have the image or the platform; RegistryError; CorruptError.
         """
         from polyarch.images import pull as pulling
 
@@ -49,10 +50,10 @@ class Images:
             return _listed(places.store, pulled.name, pulled.descriptor)
 
     def push(self, name: Name, *, platforms: Platforms = ()) -> PushResult:
-        """Send an image to the registry that its name says, its platforms first and its index last.
+        """Upload an image to the registry in its name.
 
-        With `platforms` only these are sent. Raises NotFoundError before anything is sent where content is not in
-        the store; UsageError for an id, which names no registry; RegistryError.
+        `platforms` are the platforms to upload. The default is all of them. Raises NotFoundError before it sends
+        anything if content is not in the store; UsageError for an id; RegistryError.
         """
         from polyarch.images import push as pushing
 
@@ -62,7 +63,7 @@ class Images:
         return PushResult(name=done.name, descriptor=done.descriptor, note=done.note)
 
     def list(self, *, unnamed: bool = False) -> tuple[Image, ...]:
-        """The images of the store, sorted by name; with `unnamed`, those without a name come last."""
+        """Return the images in the store, sorted by name. `unnamed` adds the images without a name at the end."""
         from polyarch.images import list as listing
 
         arguments.flag("unnamed", unnamed)
@@ -70,7 +71,7 @@ class Images:
             return tuple(map(_image, listing.list_images(places.store, unnamed=unnamed)))
 
     def get(self, name: Name) -> Image:
-        """One image of the store. Raises NotFoundError, with names that are nearly it."""
+        """Return one image. Raises NotFoundError, whose hint suggests similar names."""
         from polyarch.images import names
 
         text = arguments.image("name", name)
@@ -80,9 +81,9 @@ class Images:
             return _listed(places.store, found.name, found.descriptor)
 
     def inspect(self, name: Name, *, platform: str | Platform | None = None) -> ImageDetails:
-        """How an image is run and what it is made of, for `platform`; without one this machine's, else any.
+        """Return the configuration and the layers of an image for one platform.
 
-        Raises NotFoundError for an unknown name, or a platform that is not in the store.
+        The default platform is that of this machine, or if the store does not have it, any. Raises NotFoundError.
         """
         from polyarch.images import names
         from polyarch.transfer import choose
@@ -131,19 +132,17 @@ class Images:
         stderr: Sink = None,
         capture_output: bool = False,
     ) -> CompletedRun:
-        """Run `command` in an image, for `platform` or this machine's, and wait for its end.
+        """Run a command in a new container, wait until it ends, and return its exit status and output.
 
-        Without `command` the image's own is run. What the process writes in its image is removed when it ends.
-        `volumes` are directories of this machine and where the process sees them: {"src": "/src", "data": "/data:ro"}.
+        `command` replaces the command of the image. `platform` is by default the platform of this machine. `volumes`
+        maps paths of this machine to paths in the container: {"src": "/src", "data": "/data:ro"}. An image that the
+        store does not have is pulled, as `pull` says. The container is removed when the process ends.
 
-        The streams are those of `subprocess.run`: None is this process's own (for stdin, /dev/null), or
-        `subprocess.PIPE`, `subprocess.DEVNULL`, a file descriptor, a binary file; stderr may be `subprocess.STDOUT`.
-        Any object with a `write` that takes bytes does as well. `input` is given to the process, and
-        `capture_output` is PIPE for both outputs.
+        `input`, `stdin`, `stdout`, `stderr` and `capture_output` are those of `subprocess.run`. The default of stdin
+        is /dev/null. An object with a `write` method that takes bytes can be the stdout or stderr, too.
 
-        Raises NotFoundError for an image or platform that there is not, UnsupportedError for a platform that does not
-        run on this machine, StartError where the command cannot be started. Another exit status than 0 does not raise:
-        see `CompletedRun.returncode`.
+        Raises NotFoundError if the image or platform does not exist, UnsupportedError if this machine cannot run the
+        platform, StartError if the command cannot be started. An exit status other than 0 is not an error.
         """
         from polyarch.client import running
 
@@ -171,12 +170,12 @@ class Images:
         return running.run(self._core, request, running.RunStreams(input, stdin, stdout, stderr))
 
     def check(self, name: Name, *, platforms: Platforms = (), allow: str | Iterable[str] = ()) -> "Report":
-        """Check that an image is what it says, on every platform or on `platforms`.
+        """Check that an image works on the platforms that it claims to be for, and return a report.
 
-        `name` may also be a location: "oci-layout://DIR", "oci-archive:FILE", "docker-archive:FILE"; a name that the
-        store does not have is read in its registry. `allow` are patterns of files whose findings are accepted. What
-        is wrong with the image is in the report: `report.is_good()`, `report.findings`. Raises NotFoundError,
-        RegistryError.
+        `name` can be an image in the store, an image in a registry, "oci-layout://DIR", "oci-archive:FILE" or
+        "docker-archive:FILE". `platforms` are the platforms to check, by default all. `allow` are patterns of file
+        names; findings about these files are not reported. Faults of the image do not raise: see `Report.is_good` and
+        `Report.findings`. Raises NotFoundError, RegistryError.
         """
         from polyarch.images.check import check as checking
 
@@ -194,11 +193,14 @@ class Images:
         format: Literal["docker", "oci"] = "docker",
         compress: Literal["none", "gzip", "zstd"] | None = None,
     ) -> None:
-        """Write images to an archive that docker load, podman, skopeo and `load` read.
+        """Write images to an archive that docker load, podman, skopeo and `load` can read.
 
-        `destination` is a path or a binary file object. `platforms` is all that the store has where none is given.
-        `compress` None is as the ending of the path says: .gz, .tgz, .zst, .tzst. A file is whole or is not there.
-        Raises NotFoundError, CorruptError, RegistryError where a layer that was never downloaded cannot be fetched.
+        `destination` is a path or a binary file object. `platforms` are the platforms to save, by default all in the
+        store. `compress` is by default chosen by the end of the path: .gz, .tgz, .zst or .tzst. After an error the
+        file does not exist.
+
+        Raises NotFoundError, CorruptError; RegistryError if a layer that was never downloaded is needed and cannot be
+        downloaded.
         """
         from polyarch.client import archives
         from polyarch.images import save as saving
@@ -224,10 +226,11 @@ class Images:
             )
 
     def load(self, source: StrPath | BinaryIO, *, platforms: Platforms = ()) -> tuple[Image, ...]:
-        """Load the images of an archive, docker's or OCI's, compressed or not, or of an OCI layout's directory.
+        """Load the images of an archive or of an OCI layout, and return them.
 
-        `source` is a path or a binary file object. `platforms` is all that the archive has where none is given.
-        Raises NotFoundError, CorruptError for what is not an archive of images.
+        `source` is a path or a binary file object: an archive in docker's or OCI's format, which may be compressed, or
+        the directory of an OCI layout. `platforms` are the platforms to load, by default all in the archive. Raises
+        NotFoundError; CorruptError if the file is not an archive of images.
         """
         from polyarch.images import load as loading
 
@@ -243,9 +246,9 @@ class Images:
             return tuple(_listed(places.store, image.name, image.descriptor) for image in loaded)
 
     def tag(self, name: Name, new_name: Name) -> Image:
-        """Give an image another name; a name that there is already points at this image from then on.
+        """Give an image one more name, and return it. If the name exists, it is moved to this image.
 
-        Raises NotFoundError; UsageError where `new_name` has a digest.
+        Raises NotFoundError; UsageError if `new_name` has a digest.
         """
         from polyarch.images import tag as tagging
 
@@ -255,10 +258,11 @@ class Images:
             return _listed(places.store, tagged.name, tagged.descriptor)
 
     def remove(self, name: Name, *, platforms: Platforms = (), force: bool = False) -> "Removed":
-        """Take a name away, or all names of an id; with the last name goes the content that no other image needs.
+        """Remove a name, or all names of an id. Content that no other image needs is deleted with the last name.
 
-        With `platforms`, the name and its index stay, and the content for these platforms goes. `force` removes an
-        id that has several names, and makes nothing of a name that is not there. Raises NotFoundError, ConflictError.
+        With `platforms`, the name and the index are kept, and only the content for these platforms is deleted.
+        `force` allows to remove an id that has several names, and a name that does not exist. Raises NotFoundError,
+        ConflictError.
         """
         from polyarch.images import remove as removing
 

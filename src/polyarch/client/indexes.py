@@ -1,4 +1,4 @@
-"""`Polyarch.indexes`: multi-platform indexes, made and edited by name."""
+"""`Polyarch.indexes`: multi-platform indexes."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 class Indexes:
-    """The indexes of a client's store: `client.indexes`. They are what docker calls a manifest list.
+    """The multi-platform indexes in the store of a client: `client.indexes`. Docker calls them manifest lists.
 
-    An index has a `name` with a tag. A member is named by an image of the store or of a registry, or by a location
-    ("oci-layout://DIR", "oci-archive:FILE"); an entry of an index also by its digest or platform.
+    The `name` of an index has a tag. A member is an image in the store, an image in a registry, "oci-layout://DIR" or
+    "oci-archive:FILE". An entry of an index can also be named by its digest or its platform.
     """
 
     def __init__(self, core: ClientCore) -> None:
@@ -40,11 +40,13 @@ class Indexes:
         annotations: Mapping[str, str] = {},
         format: Literal["oci", "docker"] | None = None,
     ) -> ImageIndex:
-        """Make an index of `members`. The images of an index among them are added one by one, with attestations.
+        """Create an index of `members`, and return it.
 
-        With `amend` an index that exists is added to, and a member takes the place of the entry for its platform.
-        `format` None follows the members. Raises ConflictError where the index exists, or two members are for one
-        platform and `allow_duplicates` is False; NotFoundError; RegistryError.
+        If a member is an index, its images and their attestations become entries. `amend` allows to change an index
+        that exists; members then replace the entries for their platforms. `format` is by default that of the members.
+
+        Raises ConflictError if the index exists, or if two members are for the same platform, unless
+        `allow_duplicates` is true; NotFoundError; RegistryError.
         """
         from polyarch.indexes import create as creating
 
@@ -71,10 +73,10 @@ class Indexes:
         annotations: Mapping[str, str] = {},
         allow_duplicates: bool = False,
     ) -> ImageIndex:
-        """Add an image, or all images of an index, to the index `name`.
+        """Add an image, or all images of an index, to the index `name`, and return the index.
 
-        The keywords change the platform that the entry says; "" removes a field. Raises NotFoundError, ConflictError
-        where the index has another image for the platform.
+        `os`, `architecture`, `variant`, `os_version` and `os_features` replace fields of the platform in the new entry;
+        "" removes a field. Raises NotFoundError; ConflictError if the index has another image for the platform.
         """
         from polyarch.indexes import create as creating
 
@@ -103,11 +105,11 @@ class Indexes:
         os_features: "str | Iterable[str] | None" = None,
         annotations: Mapping[str, str] = {},
     ) -> ImageIndex:
-        """Change the platform or the annotations of an entry; without `entry`, the annotations of the index itself.
+        """Change the platform or the annotations of an entry, and return the index.
 
-        `entry` is an image, a digest or a platform. An image that is not in the index becomes its entry for the
-        platform that `os`, `architecture` and `variant` say. Raises NotFoundError; UsageError where nothing would
-        change.
+        `entry` is an image, a digest or a platform; None stands for the index itself, which has only annotations. An
+        image that is not in the index becomes the entry for the platform that `os`, `architecture` and `variant` name.
+        Raises NotFoundError; UsageError if there is nothing to change.
         """
         from polyarch.indexes import edit as editing
 
@@ -125,9 +127,9 @@ class Indexes:
             return _index(editing.annotate(places, text, _entry(entry), edit, notes))
 
     def remove(self, name: Name, entry: "Name | Platform") -> ImageIndex:
-        """Take an entry out of the index, with its attestations; `entry` is an image, a digest or a platform.
+        """Remove an entry and its attestations from an index, and return the index.
 
-        Raises NotFoundError that lists what there is.
+        `entry` is an image, a digest or a platform. Raises NotFoundError, which lists the entries.
         """
         from polyarch.indexes import edit as editing
 
@@ -135,9 +137,10 @@ class Indexes:
             return _index(editing.remove(places, arguments.image("name", name), _entry(entry)))
 
     def inspect(self, name: Name) -> ImageIndex:
-        """An index, or a single image as an index of it: the store's, else its registry's, or one at a location.
+        """Return an index of the store, or if the store does not have it, of its registry.
 
-        Raises NotFoundError, RegistryError, CorruptError.
+        "docker://NAME" is always read in the registry; "oci-layout://DIR" and "oci-archive:FILE" are files. A single
+        image is returned as an index with one entry. Raises NotFoundError, RegistryError, CorruptError.
         """
         from polyarch.images import names
         from polyarch.indexes import inspect as inspecting
@@ -159,11 +162,11 @@ class Indexes:
         platforms: Platforms = (),
         format: Literal["oci", "docker"] | None = None,
     ) -> PushResult:
-        """Send an index to its registry, or to `destination`: its images first, then the index.
+        """Upload an index and its images to its registry, or to `destination`.
 
-        With `platforms` only their images are sent; `format` converts. The index in the store is left as it is.
-        Raises NotFoundError before anything is sent where a member cannot be had; UnsupportedError for what docker's
-        format cannot say; RegistryError.
+        `platforms` are the platforms to upload, by default all. `format` converts what is uploaded; the index in the
+        store does not change. Raises NotFoundError before it sends anything if a member does not exist;
+        UnsupportedError if docker's format cannot represent the index; RegistryError.
         """
         from polyarch.indexes import push as pushing
 
@@ -185,11 +188,11 @@ class Indexes:
         *,
         allow_duplicates: bool = False,
     ) -> ImageIndex:
-        """Make one index of images that were built separately, with no registry in between.
+        """Create one index from images that were built separately, and return it. No registry is needed.
 
-        `sources` are paths of OCI layouts and archives, or locations as in `create`; the index gets all `names`.
-        `warnings` say what ought to be the same on every platform and is not: labels, environment, entrypoint.
-        Raises ConflictError where two are for one platform, NotFoundError, CorruptError; then no name has changed.
+        `sources` are paths of OCI layouts and archives. The index gets all `names`. Its `warnings` list what should be
+        the same on all platforms and is not, such as labels or the entrypoint. Raises ConflictError if two images are
+        for the same platform; NotFoundError; CorruptError. After an error no name has changed.
         """
         from polyarch.indexes import merge as merging
 
@@ -207,7 +210,7 @@ class Indexes:
         return _index(done.lists[0], tuple(map(_disagreement, done.drift)))
 
     def diff(self, old: Name, new: Name) -> IndexDifference:
-        """What differs between two indexes; "docker://NAME" is one of a registry even where the store has it.
+        """Return the differences between two indexes, which are named as for `inspect`.
 
         Raises NotFoundError, RegistryError, CorruptError.
         """

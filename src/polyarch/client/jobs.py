@@ -1,4 +1,4 @@
-"""The work that enters a user namespace: builds and runs. A worker process does it, or for a build the caller's own."""
+"""The work that enters a user namespace: builds and runs. A worker process does it, or for a build the caller."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,7 +16,7 @@ Kind = Literal["build", "run", "reclaim"]
 
 
 class Job(msgspec.Struct, frozen=True):
-    """What a worker is sent first: the kind of work, and its value encoded, whose type depends on the kind."""
+    """The first message to a worker. The type of the encoded `payload` depends on the kind."""
 
     kind: Kind
     settings: ClientSettings
@@ -24,7 +24,7 @@ class Job(msgspec.Struct, frozen=True):
 
 
 class VolumeMount(msgspec.Struct, frozen=True):
-    """A directory of this machine that a process sees at `target`."""
+    """A file or directory of this machine, mounted at `target` in the container."""
 
     source: str
     target: str
@@ -32,9 +32,9 @@ class VolumeMount(msgspec.Struct, frozen=True):
 
 
 class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A process in an image. The empty fields are as the image's config has them.
+    """A process to run in an image. The config of the image gives the fields that are empty.
 
-    `entrypoint` None keeps the image's own; `stdin` says whether the worker's standard input is the process's.
+    An `entrypoint` of None keeps that of the image. `stdin` connects the standard input of the worker.
     """
 
     image: str
@@ -61,7 +61,7 @@ class RunOutcome(msgspec.Struct, frozen=True):
 
 
 def build(settings: ClientSettings, request: "BuildRequest", emit: progress.Emit) -> "BuildResult":
-    """Build. Where something has to run, this process enters a user namespace for good. Raises as `builder.build`."""
+    """Do a build. RUN steps move this process into a user namespace permanently. Raises as `builder.build`."""
     from polyarch.builder import build as perform
 
     if request.export.insecure:
@@ -71,16 +71,16 @@ def build(settings: ClientSettings, request: "BuildRequest", emit: progress.Emit
         result = perform(request, places.store, places.registry, emit)
     if places.store.left:
         reclaim(settings)
-    # A stream stays where it is: with the caller.
+    # The caller has the streams.
     outputs = tuple(msgspec.structs.replace(output, stream=None) for output in result.outputs)
     return msgspec.structs.replace(result, outputs=outputs)
 
 
 def run(settings: ClientSettings, request: RunRequest, emit: progress.Emit) -> RunOutcome:
-    """Run a process on this process's standard streams, in a user namespace that it enters for good.
+    """Run a process with the standard streams of this process, which enters a user namespace permanently.
 
-    Raises NotFoundError for an image or platform that there is not, UnsupportedError where it does not run here,
-    StartError where the process could not be started.
+    Raises NotFoundError if the image or platform does not exist, UnsupportedError if this machine cannot run the
+    platform, StartError if the process cannot be started.
     """
     from polyarch.images import run as running
     from polyarch.sandbox import Bind, enter
@@ -102,7 +102,7 @@ def run(settings: ClientSettings, request: RunRequest, emit: progress.Emit) -> R
             places.store, places.registry, request.image, request.platform, request.host, request.pull, emit
         )
         process = running.process(found.config, options, request.image)
-        # All threads of a pull have ended: the kernel lets only a process of one thread enter.
+        # The threads of a pull have ended. The kernel requires a process with a single thread.
         for warning in enter(search_path).warnings:
             emit(progress.Warned(warning))
         places.store.maintenance.reclaim()
@@ -114,9 +114,9 @@ def run(settings: ClientSettings, request: RunRequest, emit: progress.Emit) -> R
 
 
 def reclaim(settings: ClientSettings) -> None:
-    """Remove what the store could not: files of other ids of a user namespace, which this process enters for good.
+    """Remove files of the store that belong to ids of a user namespace, which this process enters permanently.
 
-    Where it cannot be entered they stay until a command that has entered it opens the store.
+    If it cannot enter one, the files stay until a process that can opens the store.
     """
     import contextlib
 
@@ -130,7 +130,7 @@ def reclaim(settings: ClientSettings) -> None:
 
 
 def types_of(kind: Kind) -> tuple[Any, Any, Callable[..., Any]]:
-    """The types of a job's payload and of its result, and the function that does it."""
+    """The types of the payload and of the result of a kind of job, and the function that does it."""
     if kind == "build":
         from polyarch.builder import BuildRequest, BuildResult
 

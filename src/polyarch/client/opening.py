@@ -1,4 +1,4 @@
-"""Open the store and the registries that settings describe: for the command line and for the Python client."""
+"""Open the store and the registries: for the command line and for the Python client."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def open_store(environment: "Environment", root: Path, limit: "int | Literal['default'] | None") -> "Store":
-    """The store at `root`, made where it is not there yet; `limit` is of its cache. Raises PolyarchError."""
+    """The store at `root`, which is created if it does not exist. `limit` is for its cache. Raises PolyarchError."""
     from polyarch.store import Store
 
     try:
@@ -25,9 +25,9 @@ def open_store(environment: "Environment", root: Path, limit: "int | Literal['de
 
 
 def cache_limit(environment: "Environment", root: Path, chosen: str | None) -> "int | Literal['default'] | None":
-    """How many bytes the cache of the store at `root` may take; None for no limit. Raises UsageError.
+    """The size limit of the cache of the store at `root` in bytes; None for no limit. Raises UsageError.
 
-    `chosen` wins over what the environment and configuration files say.
+    `chosen` takes precedence over the environment and the configuration files.
     """
     files = environment.files.polyarch
     if not (chosen or environment.cache_limit or any(file.exists() for file in files)):
@@ -43,9 +43,9 @@ def open_registry(
     insecure: Iterable[str] = (),
     debug: Callable[[str], None] | None = None,
 ) -> "Registry":
-    """The client for all registries. `insecure` are hosts that may speak plain HTTP or show a bad certificate.
+    """The client for all registries. `insecure` are hosts that may use plain HTTP or an invalid certificate.
 
-    `debug` gets a line for each request.
+    `debug` is called with a line for each request.
     """
     from polyarch.registry import Proxies, Registry, hosts
     from polyarch.version import VERSION

@@ -27,23 +27,24 @@ if TYPE_CHECKING:
 
 
 class Polyarch:
-    """A client: a store on this machine, the registries, and settings. Use it with `with`, or call `close`.
+    """A client for one image store and any number of registries. Use it in a `with` statement, or call `close`.
 
-    `root` is the directory of the store; by default that of the command line (POLYARCH_ROOT, else
-    ~/.local/share/polyarch, for root /var/lib/polyarch). The other settings have docker's and containers' defaults:
+    `root` is the directory of the store. The default is that of the command line: $POLYARCH_ROOT, or
+    ~/.local/share/polyarch, or /var/lib/polyarch for the root user. The other settings are keywords, and default to
+    the configuration that docker and podman use:
 
-    - `credentials` by host, as in {"registry.example.org": Credential(username="ada", password="…")}, come before
-      those of docker's config.json, containers' auth.json and credential helpers.
-    - `registries` is a registries.conf(5), `certificates` are directories as docker's certs.d, and `insecure` hosts
-      that may speak plain HTTP or show a certificate that cannot be verified.
-    - `cache_limit` is how much build cache is kept: "20GB", "10%" of the disk, or "none".
-    - `environment` replaces the variables of this process: PATH, HTTPS_PROXY, DOCKER_CONFIG, SOURCE_DATE_EPOCH.
-    - `progress` is called with the events of `polyarch.progress`, from any thread that works for the call.
-    - `clock` gives seconds since 1970, for the time that new layers get; `time.time` by default.
+    - `credentials` maps hosts to credentials: {"registry.example.org": Credential(username="ada", password="…")}.
+      For other hosts, docker's config.json, podman's auth.json and credential helpers are read.
+    - `registries` is the path of a registries.conf(5) file. `certificates` are directories in the layout of docker's
+      certs.d. `insecure` are hosts that may use plain HTTP or a certificate that cannot be verified.
+    - `cache_limit` is the size that the build cache may have: "20GB", "10%" (of the disk) or "none" (no limit).
+    - `environment` replaces the environment variables of this process (PATH, HTTPS_PROXY, DOCKER_CONFIG …).
+    - `progress` is called with each event of `polyarch.progress`. Builds and runs call it in the thread that called
+      the method, other methods in any thread.
+    - `clock` returns the time in seconds since 1970 that new layers get. The default is `time.time`.
 
-    All methods may be called from several threads at once, from notebooks and from event loops by way of
-    `asyncio.to_thread`. Every error that is raised on purpose is a PolyarchError, with `message` and `hint`; arguments
-    of the wrong type are a UsageError.
+    Methods may be called from several threads at once. Every error that Polyarch raises on purpose is a
+    PolyarchError; for an argument of the wrong type it is a UsageError.
     """
 
     def __init__(
@@ -96,18 +97,17 @@ class Polyarch:
         workers: int | None = None,
         isolate: bool = True,
     ) -> "BuildResult":
-        """Build a Dockerfile for one platform or many, as one graph.
+        """Build a Dockerfile for one or more platforms, and return what was built.
 
-        `context` is a directory, the URL of an archive or a git repository, a binary file object with a tar or a
-        Dockerfile, or None.
+        `context` is a directory, the URL of an archive or git repository, a binary file object that contains a tar
+        archive or a Dockerfile, or None for a build without files. `BuildKeywords` describes the other parameters.
 
-        The other keywords are those of `BuildKeywords`.
+        If `isolate` is true, a separate process does the build, so that this method works in any thread. If it is
+        false, RUN steps move the calling process into a user namespace permanently; the process must not have any
+        other thread.
 
-        With `isolate` the build is done in a process of its own, so that it can be called from any thread. Without,
-        RUN steps move this process into a user namespace permanently, which only a program with one thread may do.
-
-        Raises UsageError; DockerfileError with the lines that are wrong; BuildError where a step fails; NotFoundError,
-        RegistryError, UnsupportedError and other kinds of PolyarchError.
+        Raises UsageError, NotFoundError, RegistryError, UnsupportedError; DockerfileError, which shows the lines that
+        are wrong; BuildError if a step fails.
         """
         given = dict(locals())
         from polyarch.client import building, jobs
@@ -120,9 +120,9 @@ class Polyarch:
         return cast("BuildResult", self._core.work("build", request))
 
     def plan(self, context: StrPath | BinaryIO | None = ".", **keywords: Unpack["BuildKeywords"]) -> "BuildRecord":
-        """What `build` with these keywords would do now, step by step, and why a step is not in the cache.
+        """Return the steps that `build` would do now, and why each of them is not cached. Nothing is built.
 
-        Nothing is built. Raises as `build` does.
+        Raises the same errors as `build`.
         """
         from polyarch.builder import dry_run
         from polyarch.client import building
@@ -132,7 +132,7 @@ class Polyarch:
             return dry_run(request, places.store, places.registry)
 
     def lint(self, context: StrPath | BinaryIO | None = ".", **keywords: Unpack["BuildKeywords"]) -> "Checked":
-        """What the build checks find in a Dockerfile. Nothing is built. Raises as `build` does."""
+        """Return what the build checks find in a Dockerfile. Nothing is built. Raises the same errors as `build`."""
         from polyarch.builder import check
         from polyarch.client import building
 
@@ -141,7 +141,7 @@ class Polyarch:
             return check(request, places.store, places.registry)
 
     def outline(self, context: StrPath | BinaryIO | None = ".", **keywords: Unpack["BuildKeywords"]) -> "Outline":
-        """The arguments, secrets and ssh sockets that a build of the target takes. Raises DockerfileError."""
+        """Return the build arguments, secrets and ssh sockets that the target uses. Raises DockerfileError."""
         from polyarch.builder import outline
         from polyarch.client import building
 
@@ -152,7 +152,7 @@ class Polyarch:
     def targets(
         self, context: StrPath | BinaryIO | None = ".", **keywords: Unpack["BuildKeywords"]
     ) -> "tuple[TargetStage, ...]":
-        """The stages of a Dockerfile that can be built. Raises DockerfileError."""
+        """Return the stages of a Dockerfile that can be built. Raises DockerfileError."""
         from polyarch.builder import targets
         from polyarch.client import building
 
@@ -161,7 +161,7 @@ class Polyarch:
             return targets(request, places.store, places.registry)
 
     def close(self) -> None:
-        """End the client; its methods then raise UsageError. Safe to call twice."""
+        """Close the client. Its methods raise UsageError from then on. Closing it twice is allowed."""
         self._core.closed = True
 
     def __enter__(self) -> Self:

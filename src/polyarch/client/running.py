@@ -1,4 +1,4 @@
-"""`Images.run`: the request that its arguments make, and the streams of the process."""
+"""`Images.run`: its request, and the standard streams of the process."""
 
 import subprocess
 from typing import IO, Any, cast
@@ -15,7 +15,7 @@ from polyarch.oci.platform import Platform
 
 
 class RunStreams(msgspec.Struct, frozen=True):
-    """The standard streams of a process as the caller names them."""
+    """The arguments for the standard streams of a process."""
 
     input: Any = None
     stdin: Any = None
@@ -34,7 +34,7 @@ def request(
     volumes: dict[str, str],
     **words: Any,
 ) -> RunRequest:
-    """The request as a worker takes it. Raises UsageError, NotFoundError for a volume that does not exist."""
+    """The request for a worker. Raises UsageError; NotFoundError if a volume does not exist."""
     return RunRequest(
         image=image,
         platform=platform,
@@ -58,7 +58,7 @@ def _volume(core: ClientCore, source: str, word: str) -> VolumeMount:
 
 
 def run(core: ClientCore, request: RunRequest, streams: RunStreams) -> CompletedRun:
-    """Run the request in a worker whose standard streams are those of the process."""
+    """Run the request in a worker, which passes its standard streams to the process."""
     core.require_open()
     if streams.input is not None and not isinstance(streams.input, bytes | bytearray | memoryview):
         arguments.refuse("input", streams.input, "bytes")
@@ -100,7 +100,7 @@ def _input(stream: Any) -> Any:
 
 
 def _given(name: str, stream: Any) -> Any:
-    """What Popen takes for an output: itself, a descriptor, or PIPE for an object that only has `write`."""
+    """The value for Popen: the stream itself, its descriptor, or PIPE for an object that only has `write`."""
     if stream is None or (isinstance(stream, int) and not isinstance(stream, bool)):
         return stream
     if not callable(getattr(stream, "write", None)):

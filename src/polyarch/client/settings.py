@@ -1,4 +1,4 @@
-"""The settings of a client as one value, and the places that they describe."""
+"""The settings of a client as one value, and opening the store and the registries with them."""
 
 import contextlib
 from collections.abc import Iterator, Mapping
@@ -11,16 +11,14 @@ from polyarch.client.environment import Environment
 from polyarch.registry.credentials import Credential, Credentials
 
 if TYPE_CHECKING:
-    from polyarch.registry import Registry
     from polyarch.transfer.locate import Places
 
 
 class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """All that a client was made with, as a worker process gets it.
+    """All settings of a client. A worker process receives them, too.
 
-    `environment` has the store's root, files, proxies and limits; `credentials` are by host and come before those of
-    files; `insecure` are hosts that may speak plain HTTP or show a bad certificate; `cache_limit` wins over the
-    environment's.
+    `credentials` are by host, and take precedence over the credential files of `environment`. `insecure` are hosts that
+    may use plain HTTP or an invalid certificate. `cache_limit` takes precedence over that of `environment`.
     """
 
     environment: Environment
@@ -30,7 +28,7 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GivenCredentials(Credentials):
-    """Credentials that a program gives by host, before those that are stored in files."""
+    """Credentials by host from a program. For other hosts, those in files."""
 
     def __init__(self, given: Mapping[str, Credential], environment: Environment) -> None:
         first, *others = environment.files.credentials
@@ -38,7 +36,7 @@ class GivenCredentials(Credentials):
         self._given = {_host(host): credential for host, credential in given.items()}
 
     def get(self, host: str, repository: str = "") -> Credential | None:
-        """The credential for a registry. Raises as `Credentials.get`."""
+        """The credential for a registry, or None. Raises as `Credentials.get`."""
         return self._given.get(_host(host)) or super().get(host, repository)
 
 
@@ -47,22 +45,21 @@ def _host(host: str) -> str:
 
 
 @contextlib.contextmanager
-def opened(settings: ClientSettings, registry: "Registry | None" = None) -> Iterator["Places"]:
-    """The store and the registries of these settings, closed at the end of the `with`; a given registry stays open."""
+def opened(settings: ClientSettings) -> Iterator["Places"]:
+    """The store and the registries of these settings, which are closed at the end of the `with` statement."""
     from polyarch.transfer.locate import Places
 
     environment = settings.environment
     with contextlib.ExitStack() as stack:
         limit = opening.cache_limit(environment, environment.root, settings.cache_limit)
         store = stack.enter_context(opening.open_store(environment, environment.root, limit))
-        if registry is None:
-            credentials = GivenCredentials(settings.credentials, environment)
-            registry = stack.enter_context(opening.open_registry(environment, credentials, settings.insecure))
+        credentials = GivenCredentials(settings.credentials, environment)
+        registry = stack.enter_context(opening.open_registry(environment, credentials, settings.insecure))
 
         def spool() -> BinaryIO:
             import tempfile
 
-            # In the store, which has room for images; /tmp is often in memory.
+            # In the store, which has space for images. /tmp is often in memory.
             return tempfile.TemporaryFile(dir=store.layout.temporary)
 
         yield Places(store, registry, spool)

@@ -1,4 +1,4 @@
-"""What the client's methods return, and the groups of settings that they take: frozen values."""
+"""The values that the methods of the client return. All are frozen."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -11,11 +11,11 @@ from polyarch.oci.platform import Platform
 
 
 class ImagePlatform(msgspec.Struct, frozen=True, kw_only=True):
-    """The image for one platform below a name.
+    """The image for one platform of a named image.
 
-    `platform` is its normal spelling, "linux/arm/v7"; empty where nothing says it. `size` is the bytes of its
-    manifest, config and layers, and `config` the digest of its config; 0 and "" where it is not in the store, which
-    `available` says. `attestation`: it is a statement about another entry, not an image.
+    `platform` is its normalized text, such as "linux/arm/v7", or "" if it is unknown. `available` says if the image is
+    in the store. If it is, `size` is the size of its manifest, config and layers in bytes, and `config` the digest of
+    its config; otherwise they are 0 and "". `attestation` marks an attestation of another entry.
     """
 
     platform: str
@@ -27,10 +27,10 @@ class ImagePlatform(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Image(msgspec.Struct, frozen=True, kw_only=True):
-    """A name in the store, and what it points at.
+    """An image in the store, for one or more platforms.
 
-    `name` is in docker's short form, empty for an image without a name. `digest` is that of the index, or of the
-    manifest where `is_index` is False. `size` in bytes counts what its platforms share once.
+    `name` is in docker's short form, or "" for an image without a name. `digest` is the digest of the index, or if
+    `is_index` is false, of the manifest. `size` is in bytes; content that platforms share is counted once.
     """
 
     name: str
@@ -41,10 +41,10 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ImageDetails(msgspec.Struct, frozen=True, kw_only=True):
-    """What an image for one platform is made of, and how it is run.
+    """The configuration and the layers of an image for one platform.
 
-    `created` is RFC 3339, empty where the config does not say it. `layers` are descriptors, lowest first. `config` is
-    the whole config as JSON has it.
+    `created` is a time in RFC 3339 format, or "". `layers` are in order, the lowest first. `annotations` are those of
+    the manifest. `config` is the decoded JSON of the config.
     """
 
     name: str
@@ -63,11 +63,11 @@ class ImageDetails(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PushResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What was sent to a registry.
+    """What was uploaded to a registry.
 
-    `name` is what it is called there and `descriptor` what that points at. `note` says which index was sent where
-    only some platforms were; `warnings` what changed in the registry since it was last read, and what the format has
-    no place for.
+    `descriptor` is what `name` points to in the registry. `note` says which index was uploaded if not all platforms
+    were. `warnings` report that the name was changed by someone else in the meantime, and content that could not be
+    converted.
     """
 
     name: str
@@ -77,10 +77,10 @@ class PushResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CompletedRun(msgspec.Struct, frozen=True, kw_only=True):
-    """How a process in an image ended.
+    """The result of a command that was run in an image.
 
-    `returncode` is its exit status, 128 + n where signal n ended it. `stdout` and `stderr` are the bytes that were
-    captured, None for a stream that was not.
+    `returncode` is its exit status, or 128 + n if signal n ended it. `stdout` and `stderr` are the captured output,
+    or None if the stream was not captured.
     """
 
     image: str
@@ -91,10 +91,10 @@ class CompletedRun(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EntryDifference(msgspec.Struct, frozen=True, kw_only=True):
-    """An entry that differs between two indexes: `old` and `new` are what they have for `subject`, None for nothing.
+    """An entry that differs between two indexes.
 
-    `change` is "added", "removed" or "changed"; `subject` is a platform, or the digest of an entry without one. Of a
-    changed entry, `fields` are the names of what differs: digest, annotations, platform.
+    `subject` is the platform of the entry, or its digest if it has no platform. `old` is None if the entry was added,
+    and `new` is None if it was removed. If it was changed, `fields` are the names of the fields that differ.
     """
 
     change: Literal["added", "removed", "changed"]
@@ -105,17 +105,17 @@ class EntryDifference(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class IndexDifference(msgspec.Struct, frozen=True, kw_only=True):
-    """What differs between two indexes: entries, and annotations of the index as (key, old value, new value)."""
+    """The differences between two indexes. `annotations` of the index are (key, old value, new value)."""
 
     entries: tuple[EntryDifference, ...]
     annotations: tuple[tuple[str, str | None, str | None], ...]
 
 
 class ImageIndex(msgspec.Struct, frozen=True, kw_only=True):
-    """An index by name. After an edit, `added` and `removed` are the entries that came and went.
+    """A multi-platform index.
 
-    `entries` have a `platform`, `digest`, `size` and `annotations`; `warnings` say where an entry contradicts its
-    image's own config.
+    An entry has a `platform`, `digest`, `size` and `annotations`. If the index was changed, `added` and `removed` are
+    the entries that differ from before. `warnings` report entries that contradict the config of their image.
     """
 
     name: str

@@ -1,7 +1,7 @@
-"""How a client and its worker process talk: frames over a socket, each with one value encoded by msgspec.
+"""The protocol of a client and its worker process: messages over a socket, encoded by msgspec.
 
-The worker sends progress events, requests to read or write one of the client's streams, and at the end `JobDone` or
-`JobFailed`. The client sends the job first, and then an answer to each stream request.
+The client sends a job, and then an answer to each StreamRead and StreamWrite. The worker sends progress events, these
+requests, and finally JobDone or JobFailed.
 """
 
 import contextlib
@@ -21,29 +21,29 @@ from polyarch.errors import CancelledError, PolyarchError
 
 _T = TypeVar("_T")
 _HEADER = struct.Struct(">I")
-# msgpack has no place for a str that is not UTF-8: a file name, a line of a Dockerfile. In a frame that begins with
-# _ESCAPED each character that cannot be written is a NUL and its code in four digits, and so is a NUL.
+# A str with surrogates (a file name or a line of a Dockerfile that is not UTF-8) cannot be encoded as msgpack. In a
+# message that starts with _ESCAPED, surrogates and NUL characters are a NUL followed by the code in four hex digits.
 _PLAIN, _ESCAPED = b"p", b"e"
 _SPECIAL = re.compile("[\\0\ud800-\udfff]")
 _CODE = re.compile("\\0([0-9a-f]{4})")
 
 
 class StreamRead(msgspec.Struct, frozen=True, tag="read"):
-    """Asks for at most `size` bytes of a stream of the client; -1 for all that is left."""
+    """Request at most `size` bytes of a stream of the client."""
 
     stream: int
     size: int
 
 
 class StreamWrite(msgspec.Struct, frozen=True, tag="write"):
-    """Bytes for a stream of the client. An empty `data` flushes it."""
+    """Write `data` to a stream of the client."""
 
     stream: int
     data: bytes
 
 
 class JobDone(msgspec.Struct, frozen=True, tag="done"):
-    """The result of the job, encoded: what type it has depends on the job."""
+    """The encoded result. Its type depends on the kind of job."""
 
     result: bytes
 
@@ -51,8 +51,8 @@ class JobDone(msgspec.Struct, frozen=True, tag="done"):
 class JobFailed(msgspec.Struct, frozen=True, tag="failed"):
     """The error that ended the job.
 
-    `kind` is `module:name` of the class, `arguments` are those of an OSError, `attributes` what a PolyarchError
-    carries besides its message and hint, `trace` where in the worker it was raised.
+    `kind` is "module:name" of its class. `arguments` are those of an OSError, `attributes` are those of a PolyarchError
+    besides its message and hint. `trace` is the traceback in the worker.
     """
 
     kind: str
@@ -67,17 +67,17 @@ FromWorker = progress.Event | StreamRead | StreamWrite | JobDone | JobFailed
 
 
 class StreamAnswer(msgspec.Struct, frozen=True):
-    """The answer to a StreamRead, with its bytes, or to a StreamWrite. A stream that fails ends the worker instead."""
+    """The answer to a StreamRead or StreamWrite. If the stream raises an error, the client ends the worker instead."""
 
     data: bytes = b""
 
 
 class ChannelClosedError(Exception):
-    """The other side is gone."""
+    """The other process has closed the socket or has ended."""
 
 
 class Channel:
-    """One end of the socket. It owns the socket until `close`; `send` may be called from any thread."""
+    """One end of the socket, which it owns until `close`. Any thread may call `send`."""
 
     def __init__(self, end: socket.socket) -> None:
         self._socket = end
@@ -87,7 +87,7 @@ class Channel:
         return self._socket.fileno()
 
     def send(self, frame: bytes) -> None:
-        """Send one frame. Raises ChannelClosedError."""
+        """Send a message. Raises ChannelClosedError."""
         with self._lock:
             try:
                 self._socket.sendall(_HEADER.pack(len(frame)))
@@ -96,7 +96,7 @@ class Channel:
                 raise ChannelClosedError from error
 
     def receive(self) -> bytes:
-        """The next frame. Raises ChannelClosedError where there is none any more."""
+        """Wait for the next message. Raises ChannelClosedError."""
         (size,) = _HEADER.unpack(self._exactly(_HEADER.size))
         return self._exactly(size)
 
@@ -115,25 +115,25 @@ class Channel:
         return bytes(buffer)
 
     def close(self) -> None:
-        # Where a process that was forked meanwhile has the socket too, closing it alone would tell the worker nothing.
+        # If a process that was forked in the meantime has a copy of the socket, closing this one has no effect.
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
 
 
 def pair() -> tuple[Channel, socket.socket]:
-    """A channel, and the other end of its socket for a process that is to be started."""
+    """A channel, and the other end of its socket for a child process."""
     here, there = socket.socketpair()
     return Channel(here), there
 
 
 def adopted(descriptor: int) -> Channel:
-    """The channel of a process that was started with the other end as `descriptor`."""
+    """The channel of a child process that inherited the socket `descriptor`."""
     return Channel(socket.socket(fileno=descriptor))
 
 
 def encode(value: object, stream: Callable[[Any], int] | None = None) -> bytes:
-    """The frame of a value. `stream` gives a number to a file object in it, by which the worker asks for its bytes."""
+    """Encode a value as a message. `stream` is called with each file object in it, and returns its number."""
 
     def plain(item: Any) -> object:
         if isinstance(item, PurePath):
@@ -150,7 +150,7 @@ def encode(value: object, stream: Callable[[Any], int] | None = None) -> bytes:
 
 
 def decode(frame: bytes, kind: type[_T] | Any, stream: Callable[[int], Any] | None = None) -> Any:
-    """The value in a frame, of the type `kind`. `stream` opens the file object with a number."""
+    """Decode a message as a value of the type `kind`. `stream` returns the file object for a number."""
 
     def made(wanted: type, item: Any) -> Any:
         if wanted in (BinaryIO, IO) or get_origin(wanted) is IO:
@@ -185,7 +185,7 @@ def _unescape(text: str) -> str:
 
 
 def failed(error: BaseException) -> JobFailed:
-    """How an error travels."""
+    """The message for an error."""
     import traceback
 
     kind = f"{type(error).__module__}:{type(error).__qualname__}"
@@ -202,7 +202,7 @@ def failed(error: BaseException) -> JobFailed:
 
 
 def raised(record: JobFailed) -> Exception:
-    """The error as its kind: a PolyarchError's own class with its attributes, an OSError, or what says it is a bug."""
+    """The error in a message: an instance of its PolyarchError class, an OSError, or an error that reports a bug."""
     module, _, name = record.kind.partition(":")
     if record.kind == "builtins:OSError":
         number, reason, filename = record.arguments
@@ -225,7 +225,7 @@ def raised(record: JobFailed) -> Exception:
 
 
 def _attribute(kind: type[PolyarchError], name: str, value: Any) -> Any:
-    """An attribute of an error as its class has it: msgspec gives lists and dicts for tuples and structs."""
+    """An attribute of an error with its original type: msgspec returns lists and dicts for tuples and structs."""
     if name == "locations":
         from polyarch.dockerfile.source import Location
 

@@ -1,7 +1,7 @@
-"""Start a worker process, give it a job and wait for the result, in the thread that asks for it.
+"""Start a worker process, send it a job and wait for the result, all in the calling thread.
 
-A process must have a single thread to enter a user namespace, and stays in it. A program has threads and wants to stay
-where it is, so a worker of its own does each build and run.
+To enter a user namespace, a process must have a single thread, and it cannot leave the namespace again. Programs have
+threads, so each build and each run has a worker process.
 """
 
 import contextlib
@@ -26,15 +26,15 @@ _START = (
     "import sys; descriptor = int(sys.argv[1]); sys.path[:] = sys.argv[2:]; "
     "from polyarch.client.child import main; main(descriptor)"
 )
-# Seconds for a worker that is told to stop: it kills what runs, unmounts and removes its files.
+# Seconds that a worker has to kill what it runs, unmount and remove its files after the socket was closed.
 _GRACE = 20.0
 _CHUNK = 1 << 16
 
 
 class Worker:
-    """A worker process for one job, for `with`. It owns the process, which has ended when the `with` ends.
+    """A worker process for one job, as a context manager. The process has ended when the `with` statement ends.
 
-    `stdin`, `stdout` and `stderr` are those of the process, as `subprocess.Popen` takes them.
+    `stdin`, `stdout` and `stderr` are passed to `subprocess.Popen`.
     """
 
     def __init__(self, *, stdin: Any = subprocess.DEVNULL, stdout: Any = None, stderr: Any = None) -> None:
@@ -53,7 +53,7 @@ class Worker:
                 stderr=stderr,
                 cwd="/",
                 pass_fds=(there.fileno(),),
-                # Ctrl-C in a terminal reaches this process alone, which tells the worker to stop.
+                # So that only this process receives Ctrl-C from a terminal.
                 start_new_session=True,
             )
         except BaseException:
@@ -61,8 +61,8 @@ class Worker:
             raise
         finally:
             there.close()
-        # A process that another thread forks meanwhile has our end of the socket too, so that its closing may go
-        # unseen; the end of the worker itself does not.
+        # If another thread forks in the meantime, its child has a copy of the worker's end of the socket, which then
+        # does not hang up when the worker ends.
         self._ended: int | None = None
         with contextlib.suppress(OSError):
             self._ended = os.pidfd_open(self._process.pid)
@@ -79,10 +79,10 @@ class Worker:
         sinks: Mapping[IO[bytes], Callable[[bytes], object]] | None = None,
         feed: bytes = b"",
     ) -> Any:
-        """The result of the job. `emit` and the streams in the request are called in this thread.
+        """Do the job and return its result. Calls `emit` and the streams in the request in the calling thread.
 
-        `sinks` get what the worker writes to its pipes, and `feed` is written to its standard input. Raises what the
-        job raises, as the same class; PolyarchError where the worker dies; and what `emit` or a stream raises.
+        `sinks` are called with the output of the worker, and `feed` is its standard input. Raises the error of the job
+        as the same class, PolyarchError if the worker ends without a result, and what `emit` or a stream raises.
         """
         payload = wire.encode(request, self._stream) if request is not None else b""
         try:
@@ -113,7 +113,7 @@ class Worker:
         sinks: dict[IO[bytes], Callable[[bytes], object]],
         feed: memoryview,
     ) -> wire.JobDone | wire.JobFailed:
-        """Serve the worker until it has answered and all that it wrote has been read."""
+        """Serve the worker until it has sent its result and all of its output has been read."""
         answer: wire.JobDone | wire.JobFailed | None = None
         while answer is None or sinks:
             for key, _ in selector.select():
@@ -139,7 +139,7 @@ class Worker:
         return answer
 
     def _serve(self, emit: progress.Emit) -> wire.JobDone | wire.JobFailed | None:
-        """Do what the next frame says; the answer, if it is that."""
+        """Handle the next message. Returns it if it is the result."""
         try:
             message = wire.decode(self._channel.receive(), wire.FromWorker)
         except wire.ChannelClosedError:
@@ -163,10 +163,10 @@ class Worker:
             self._channel.send(msgspec.msgpack.encode(answer))
 
     def _fed(self, selector: selectors.BaseSelector, feed: memoryview) -> memoryview:
-        """Write some of `feed` to the process; what is left. The pipe is closed at its end, or when no one reads."""
+        """Write a part of `feed` to the process and return the rest. Closes the pipe at the end of `feed`."""
         assert self.stdin is not None
         try:
-            # A pipe that is ready takes at least this much without blocking.
+            # A write of this size does not block if the pipe is ready (pipe(7)).
             feed = feed[os.write(self.stdin.fileno(), feed[: select.PIPE_BUF]) :]
         except BrokenPipeError:
             feed = feed[:0]
@@ -176,7 +176,7 @@ class Worker:
         return feed
 
     def _stream(self, stream: Any) -> int:
-        """The number of a file object, by which the worker asks for it."""
+        """Register a file object, and return the number that the worker uses for it."""
         self._streams.append(stream)
         return len(self._streams) - 1
 
@@ -223,16 +223,16 @@ class Worker:
 
 
 def perform(kind: jobs.Kind, settings: ClientSettings, request: object, emit: progress.Emit) -> Any:
-    """The result of a job in a worker of its own. Raises as `Worker.perform`."""
+    """Do a job in a new worker process and return its result. Raises as `Worker.perform`."""
     with Worker(stdout=subprocess.DEVNULL) as worker:
         return worker.perform(kind, settings, request, emit)
 
 
 def _search_path() -> list[str]:
-    """Where modules are found here, so that the worker finds the same ones."""
+    """The import path of this process, in absolute paths, for the worker."""
     found = []
     for entry in sys.path:
-        # A relative one whose working directory is gone leads nowhere.
+        # A relative path is of no use if the working directory was removed.
         with contextlib.suppress(OSError):
             found.append(os.path.abspath(entry))
     return found
