@@ -3,6 +3,7 @@
 import re
 import shlex
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -161,6 +162,7 @@ def test_the_example_of_the_readme_works_as_it_stands(on_loopback: Program, tmp_
     (tmp_path / "place").mkdir()
     shown = run(["sh", "-euc", example], cwd=tmp_path / "place", env=env)
     assert "aarch64" in shown.stdout.splitlines()
+    run([sys.executable, "-c", _blocks("README.md", "python")[0]], cwd=tmp_path / "place", env=env)
     assert "linux/arm64" in shown.stdout
 
 
