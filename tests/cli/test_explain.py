@@ -139,7 +139,9 @@ def test_a_build_of_which_all_is_cached_says_so(build: Callable[..., Any], polya
     assert all(step["cached"] for step in second.values())
     assert why(second["RUN echo"]) == ""
     unwanted = build("--no-cache")
-    assert why(unwanted["COPY a"]) == "caching was disabled (--no-cache)"
+    assert {why(unwanted[name]) for name in ("COPY a", "RUN echo")} == {"caching was disabled (--no-cache)"}
+    filtered = build("--no-cache-filter", "last", Dockerfile=DOCKERFILE.replace("busybox", "busybox AS last"))
+    assert why(filtered["COPY a"]) == "caching was disabled (--no-cache-filter)"
 
 
 def test_what_a_build_would_do_is_told_without_doing_it(

@@ -299,7 +299,14 @@ class _Build:
         order = solve.topological(list(targets), self._performer.inputs)
         steps = recorder.steps(order, self._performer)
         BuildHistory(self._store).remember(
-            self._request, self._dockerfile.name, plans, steps, stacks(self._graph, order), recorder, self._performer
+            self._request,
+            self._dockerfile.name,
+            plans,
+            steps,
+            self._graph,
+            stacks(self._graph, order),
+            recorder,
+            self._performer,
         )
 
     def dry_run(self) -> BuildRecord:
@@ -321,6 +328,7 @@ class _Build:
                 for key in seen.order
                 if not self._performer.joins(key)
             ],
+            self._graph,
             stacks(self._graph, seen.order),
             self._performer,
         )

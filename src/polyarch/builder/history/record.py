@@ -144,12 +144,13 @@ def explained(
     before: BuildRecord | None,
     files: Callable[[str], Mapping[str, str]],
     *,
-    fresh: bool,
+    disabled: Mapping[str, str],
 ) -> tuple[StepRecord, ...]:
     """The steps, with reasons for those that were not cached: what changed since the build `before`.
 
     `stacks` are those of `BuildRecord`. `files` returns a list of files by its name: a text that changes with the file
-    for each path. `fresh` is whether caching was disabled.
+    for each path. `disabled` has the steps whose cached results were not used, by id:
+    the option that asked for it.
     """
     former: dict[tuple[str, ...], StepRecord] = {}
     for step in before.steps if before is not None else ():
@@ -172,7 +173,7 @@ def explained(
             continue
         place = _place(step)
         known = former.get(place) or former.get(place[:-1])
-        reasons = tuple(_reasons(step, known, before, changed, files, fresh))
+        reasons = tuple(_reasons(step, known, before, changed, files, disabled.get(step.id, "")))
         changed.add(step)
         found.append(msgspec.structs.replace(step, reasons=reasons))
     return tuple(found)
@@ -210,7 +211,7 @@ def _reasons(
     before: BuildRecord | None,
     changed: "_Changed",
     files: Callable[[str], Mapping[str, str]],
-    fresh: bool,
+    option: str,
 ) -> Iterable[str]:
     if before is None:
         yield "no earlier build is recorded"
@@ -222,14 +223,17 @@ def _reasons(
     if step.files != former.files:
         own.append(_files(files(former.files), files(step.files)))
     yield from own
+    if own:
+        return
+    if option:
+        yield f"caching was disabled ({option})"
+        return
     follows = next(filter(None, map(changed.within, step.inputs)), None)
-    if follows is not None and not own:
+    if follows is not None:
         name = follows.name.partition("@sha256:")[0]
         yield f"{name} changed" if follows.kind in _FETCHED else f"{name} was rebuilt"
-    elif not own and step.inputs != former.inputs and follows is None:
-        yield "an earlier layer changed"
-    elif not own and follows is None:
-        yield "caching was disabled (--no-cache)" if fresh else "its result is no longer in the cache"
+    else:
+        yield "an earlier layer changed" if step.inputs != former.inputs else "its result is no longer in the cache"
 
 
 def _instruction(step: StepRecord, former: StepRecord) -> Iterable[str]:

@@ -203,6 +203,7 @@ class BuildHistory:
         dockerfile: str,
         plans: "Sequence[Plan]",
         steps: tuple[StepRecord, ...],
+        graph: BuildGraph,
         stacks: Mapping[str, tuple[str, str]],
         recorder: Recorder,
         performer: Selecting,
@@ -218,7 +219,7 @@ class BuildHistory:
                 _FILES.put(self._store.cache, step.files, files)
         if any(not step.cached for step in steps if step.kind != "Context"):
             steps = record.explained(
-                steps, stacks, self.of_context(request, dockerfile), self.files, fresh=request.cache.no_cache
+                steps, stacks, self.of_context(request, dockerfile), self.files, disabled=_disabled(request, graph)
             )
         names = tuple(str(name.tagged()) for name in request.export.names)
         build = BuildRecord(
@@ -241,6 +242,7 @@ class BuildHistory:
         dockerfile: str,
         platforms: Sequence[str],
         steps: Sequence[StepRecord],
+        graph: BuildGraph,
         stacks: Mapping[str, tuple[str, str]],
         performer: Selecting,
     ) -> BuildRecord:
@@ -260,13 +262,20 @@ class BuildHistory:
             begun=request.created,
             seconds=0.0,
             steps=record.explained(
-                steps, stacks, self.of_context(request, dockerfile), files, fresh=request.cache.no_cache
+                steps, stacks, self.of_context(request, dockerfile), files, disabled=_disabled(request, graph)
             ),
             stacks=stacks,
         )
 
     def _get(self, key: str) -> BuildRecord | None:
         return _BUILDS.get(self._store.cache, key)
+
+
+def _disabled(request: BuildRequest, graph: BuildGraph) -> Mapping[str, str]:
+    """The vertices whose cached results are not used by request, each with the option that asks for it."""
+    if request.cache.no_cache:
+        return dict.fromkeys(graph.vertices, "--no-cache")
+    return dict.fromkeys(graph.uncached, "--no-cache-filter")
 
 
 def _place(request: BuildRequest, dockerfile: str) -> str:
