@@ -1,9 +1,12 @@
 """Docker's words and Python's values become one request: each option by its good and its bad inputs."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from polyarch.builder.plan.names import ContextName
 from polyarch.builder.request.input import DirectoryContext, ImageContext, LayoutContext, RemoteContext, StreamContext
@@ -28,7 +31,7 @@ def refused(**options: Any) -> str:
     return f"{caught.value.message} / {caught.value.hint}"
 
 
-def settings(**options: Any) -> RunSettings:
+def run_settings(**options: Any) -> RunSettings:
     asked: BuildRequest = made(**options)
     return asked.plan.run
 
@@ -122,7 +125,7 @@ def test_the_epoch_is_the_options_then_the_arguments_then_the_environments(
     ],
 )
 def test_settings_of_run(options: dict[str, Any], expected: RunSettings) -> None:
-    assert settings(**options) == expected
+    assert run_settings(**options) == expected
 
 
 @pytest.mark.parametrize(
@@ -167,6 +170,17 @@ def test_settings_of_run(options: dict[str, Any], expected: RunSettings) -> None
         ({"ulimits": "bananas=3"}, "there is no limit 'bananas'"),
         ({"ulimits": {"nofile": "64"}}, "--ulimit: nofile='64' is not a number"),
         ({"ulimits": {"nofile": (1, 2, 3)}}, "is not a number, or a pair of numbers"),
+        ({"contexts": "a=" + "x" * 5000}, "--build-context: there is no directory"),
+        ({"contexts": "a=b\0"}, "--build-context: a value contains a NUL character"),
+        ({"context": "\0"}, "the build context: a value contains a NUL character"),
+        ({"ssh": "a=" + "x" * 5000}, "is not a socket"),
+        ({"secrets": "id=a,src=~nobody/x"}, "~nobody/x: No such file"),
+        ({"shm_size": "9" * 400}, "is more than any memory or disk has"),
+        ({"shm_size": "9999999t"}, "is more than any memory or disk has"),
+        ({"ulimits": "nofile=" + "9" * 5000}, "is out of range"),
+        ({"build_args": "SOURCE_DATE_EPOCH=" + "9" * 5000}, "SOURCE_DATE_EPOCH is '999"),
+        ({"epoch": 253_402_300_800}, "epoch: 253402300800 is after the year 9999"),
+        ({"outputs": "a\nb"}, "--output: 'a\\nb'"),
         ({"contexts": "lib"}, "'lib' is not NAME=PATH"),
         ({"contexts": "lib=foo://x"}, "the build context lib=foo://x is of an unknown kind"),
         ({"contexts": {"lib": "/nowhere"}}, "--build-context: there is no directory /nowhere"),
@@ -195,6 +209,12 @@ def test_what_makes_no_sense_is_refused_with_what_is_taken(options: dict[str, An
 @pytest.mark.parametrize("given", [{"npm": "hunter2"}, "hunter2", "id=npm,value=hunter2"])
 def test_a_secret_in_a_wrong_form_is_not_shown(given: Any) -> None:
     assert "hunter2" not in refused(secrets=given)
+
+
+def test_a_secrets_file_may_be_below_the_home_directory(tmp_path: Path) -> None:
+    (tmp_path / "npm").write_bytes(b"x")
+    asked = made(secrets="id=npm,src=~/npm", variables={"HOME": str(tmp_path)})
+    assert bytes(asked.secrets.secrets["npm"]) == b"x"
 
 
 def test_none_is_as_good_as_leaving_an_option_out() -> None:
@@ -287,3 +307,16 @@ def test_proxies_of_arguments_reach_run_in_both_spellings_and_win_over_ours(
 def test_programs_are_found_by_our_path_or_else_by_the_usual_one() -> None:
     assert made(variables={"PATH": "/bin"}).host.search_path == "/bin"
     assert made().host.search_path == "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+_PIECES = st.sampled_from(
+    "= , : :: / @ - . linux/arm64: type= id= src= env= dest= name= oci registry docker-image:// oci-layout:// https:// "
+    'git@ nofile 64 -1 annotation. index: true \x00 é \udcff [ ] " \\ \n'.split(" ")
+)
+
+
+@given(st.sampled_from(sorted(OPTIONS | {"context"})), st.lists(_PIECES | st.text(max_size=3), max_size=6).map("".join))
+@settings(max_examples=300, deadline=None)
+def test_any_word_is_understood_or_refused_with_a_reason(option: str, word: str) -> None:
+    with contextlib.suppress(PolyarchError):
+        made(**{option: word})

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from polyarch.builder.contexts.location import is_remote
+from polyarch.builder.contexts.location import is_directory, is_remote
 from polyarch.builder.request.input import (
     ContextSource,
     DirectoryContext,
@@ -21,13 +21,14 @@ from polyarch.oci.platform import Platform
 
 def main(given: object, here: Path) -> MainContext | None:
     """The main context. Raises UsageError."""
-    if given is None or isinstance(given, Path):
-        return None if given is None else DirectoryContext(here / given)
-    if not isinstance(given, str):
+    if given is None:
+        return None
+    if not isinstance(given, str | Path):
         values.refuse("the build context", given, (str, Path))
+    values.refuse_nul("the build context", str(given))
     if given == "-":
         return StreamContext()
-    return RemoteContext(given) if is_remote(given) else DirectoryContext(here / given)
+    return RemoteContext(given) if isinstance(given, str) and is_remote(given) else DirectoryContext(here / given)
 
 
 def parse(words: Iterable[str], here: Path) -> dict[tuple[str, Platform | None], ContextSource]:
@@ -54,7 +55,7 @@ def _source(name: str, value: str, here: Path) -> ContextSource:
     if is_remote(value, name):
         return RemoteContext(value)
     directory = here / value
-    if not directory.is_dir():
+    if not is_directory(directory):
         raise NotFoundError(f"--build-context: there is no directory {value}")
     return DirectoryContext(directory)
 
@@ -65,6 +66,6 @@ def _layout(word: str, here: Path) -> tuple[Path, str]:
     if at:
         return here / path, digest
     head, colon, tag = path.rpartition(":")
-    if colon and "/" not in tag and not (here / path).is_dir():
+    if colon and "/" not in tag and not is_directory(here / path):
         return here / head, tag
     return here / path, ""

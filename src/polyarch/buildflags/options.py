@@ -6,7 +6,7 @@ from typing import BinaryIO, Literal, TypedDict, Unpack
 
 import msgspec
 
-from polyarch.builder.plan.options import PlanOptions, epoch_of
+from polyarch.builder.plan.options import LATEST_EPOCH, PlanOptions, epoch_of
 from polyarch.builder.request.input import BuildInput, RemoteContext, StreamContext
 from polyarch.builder.request.request import BuildRequest, CacheOptions, HostSettings, OnFailure, Override
 from polyarch.builder.request.secrets import Secrets
@@ -158,6 +158,8 @@ def _plan(options: BuildOptions, sorted_: _Sorted, arguments: Variables, around:
     """The options of the plan, but for what is for one platform."""
     get = options.get
     epoch = values.number("epoch", get("epoch"))
+    if epoch is not None and epoch > LATEST_EPOCH:
+        raise UsageError(f"epoch: {epoch!r} is after the year 9999", "it is a number of seconds since 1970")
     if epoch is None:
         epoch = epoch_of(arguments)
     if epoch is None:
@@ -233,6 +235,7 @@ def _file(context: Path | str | None, given: object, here: Path) -> Path | None:
         return None
     if not isinstance(given, str | Path):
         values.refuse("--file", given, (str, Path))
+    values.refuse_nul("--file", str(given))
     fetched = isinstance(contexts.main(context, here), RemoteContext | StreamContext)
     return Path(given) if fetched else here / given
 

@@ -80,7 +80,10 @@ def parse(word: str) -> Wanted:
     """The output that a word asks for. Raises UsageError."""
     import csv
 
-    fields = next(csv.reader([word])) if word else []
+    try:
+        fields = next(csv.reader([word])) if word else []
+    except csv.Error as error:
+        raise UsageError(f"--output: {word!r}: {error}", _HINT) from None
     if len(fields) == 1 and "=" not in fields[0]:
         # Short for a directory, or for a tar on standard output.
         return Wanted("tar" if fields[0] == "-" else "local", {"dest": fields[0]})

@@ -16,6 +16,7 @@ _Network = Literal["default", "none", "host"]
 # The resources of setrlimit(2).
 _UNLIMITED = -1
 _LARGEST = (1 << 63) - 1  # as docker reads them
+_DIGITS = 30
 _LIMITS = frozenset(
     "as core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack".split()
 )
@@ -78,7 +79,8 @@ def _ulimits(given: object) -> Iterable[tuple[str, int, int]]:
             raise UsageError(f"--ulimit: {word!r} is not NAME=SOFT[:HARD]", "as in --ulimit nofile=1024:4096")
         if name not in _LIMITS:
             raise UsageError(f"there is no limit {name!r}", f"there are {', '.join(sorted(_LIMITS))}")
-        soft_limit, hard_limit = int(numbers[0]), int(numbers[1])
+        # Python reads no number of thousands of digits.
+        soft_limit, hard_limit = (int(number) if len(number) < _DIGITS else _LARGEST + 1 for number in numbers)
         if not all(_UNLIMITED <= limit <= _LARGEST for limit in (soft_limit, hard_limit)):
             raise UsageError(f"--ulimit: {word!r} is out of range", "a limit is a number from 0, or -1 for none")
         if hard_limit != _UNLIMITED and (soft_limit == _UNLIMITED or soft_limit > hard_limit):

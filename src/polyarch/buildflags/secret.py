@@ -41,7 +41,7 @@ def parse(words: tuple[str, ...], variables: Mapping[str, str], here: Path) -> d
                 raise NotFoundError(f"--secret: the variable {variable or name} is not set")
             found[name] = SecretBytes(value.encode("utf-8", "surrogateescape"))
         else:
-            found[name] = _read(here / Path(source or name).expanduser())
+            found[name] = _read(here / _expanded(source or name, variables))
     return found
 
 
@@ -57,10 +57,19 @@ def agents(given: object, variables: Mapping[str, str], here: Path) -> dict[str,
             raise NotFoundError(
                 "--ssh: SSH_AUTH_SOCK is not set", "start an ssh-agent, or name its socket: --ssh default=SOCKET"
             )
-        if not Path(socket).is_socket():
+        try:
+            is_socket = Path(socket).is_socket()
+        except OSError:
+            is_socket = False
+        if not is_socket:
             raise UsageError(f"--ssh: {socket} is not a socket", "add the key to an ssh-agent, and name its socket")
         found[name] = socket
     return found
+
+
+def _expanded(path: str, variables: Mapping[str, str]) -> str:
+    """The path with the home directory for `~/`: in `src=~/…` a shell leaves it."""
+    return f"{variables['HOME']}{path[1:]}" if path.startswith("~/") and variables.get("HOME") else path
 
 
 def _read(path: Path) -> SecretBytes:

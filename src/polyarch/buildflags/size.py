@@ -1,10 +1,13 @@
 """Parse a size as docker's flags take it."""
 
 import re
+from decimal import Decimal
 
 from polyarch.errors import UsageError
 
 _SIZE = r"(?i)(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?"
+_DIGITS = 30
+_LARGEST = (1 << 63) - 1
 
 
 def bytes_of(word: str, *, memory: bool = False) -> int:
@@ -15,5 +18,7 @@ def bytes_of(word: str, *, memory: bool = False) -> int:
     match = re.fullmatch(_SIZE, word.strip())
     if match is None:
         raise UsageError(f"{word!r} is not a size", "a size reads 500MB, 2GiB or a number of bytes")
-    power = " kmgt".index(match[2].lower() or " ")
-    return int(float(match[1]) * (1024 if match[3] or memory else 1000) ** power)
+    unit = (1024 if match[3] or memory else 1000) ** " kmgt".index(match[2].lower() or " ")
+    if len(match[1]) > _DIGITS or (found := int(Decimal(match[1]) * unit)) > _LARGEST:
+        raise UsageError(f"{word[:_DIGITS]!r} is more than any memory or disk has")
+    return found

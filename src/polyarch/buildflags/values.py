@@ -19,14 +19,18 @@ def items(option: str, given: object, *kinds: type) -> tuple[Any, ...]:
     """The items of a value that may be one item of `kinds`, an iterable of them, or None for none."""
     if given is None:
         return ()
+    found: tuple[Any, ...]
     if isinstance(given, kinds):
-        return (given,)
-    if isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable):
+        found = (given,)
+    elif isinstance(given, Iterable) and not isinstance(given, str | bytes | Mapping):
+        found = tuple(given)
+    else:
         refuse(option, given, kinds)
-    found = tuple(given)
     for one in found:
         if not isinstance(one, kinds):
             refuse(option, one, kinds)
+        if isinstance(one, str):
+            refuse_nul(option, one)
     return found
 
 
@@ -72,6 +76,13 @@ def choice(option: str, given: object, known: object, default: str) -> Any:
     if given not in get_args(known):
         raise UsageError(f"{option}: {given!r} is unknown", f"there are {', '.join(get_args(known))}")
     return given
+
+
+def refuse_nul(option: str, given: str) -> None:
+    """Raise UsageError for a text that no path and no variable can have."""
+    if "\0" in given:
+        # Without the text, which may be a secret's.
+        raise UsageError(f"{option}: a value contains a NUL character")
 
 
 def refuse(option: str, given: object, kinds: tuple[type, ...]) -> NoReturn:

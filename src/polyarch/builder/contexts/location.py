@@ -1,5 +1,8 @@
 """What names a build context: a directory of this machine, or something to fetch. The only place that decides it."""
 
+import os
+from pathlib import Path
+
 from polyarch.builder.plan import remote
 from polyarch.errors import UsageError
 
@@ -16,3 +19,8 @@ def is_remote(word: str, name: str = "") -> bool:
         shown = f"{name}={word}" if name else word
         raise UsageError(f"the build context {shown} is of an unknown kind", f"it is {kinds} or a git repository")
     return False
+
+
+def is_directory(path: Path) -> bool:
+    """Whether `path` is a directory. Unlike `Path.is_dir`, False also for a name that no file can have."""
+    return os.path.isdir(path)

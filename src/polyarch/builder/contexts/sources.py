@@ -1,10 +1,12 @@
 """Reading the Dockerfile and the ignore files of a build."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
+from polyarch.builder.contexts.location import is_directory
 from polyarch.errors import NotFoundError, PolyarchError, UsageError
 
 # The largest Dockerfile in bytes: as much as BuildKit's frontend reads.
@@ -32,9 +34,9 @@ class OpenedContext(msgspec.Struct, frozen=True, kw_only=True):
 
 def open_directory(directory: Path) -> OpenedContext:
     """The main context in a directory of this machine. Raises NotFoundError, UsageError for a file."""
-    if directory.exists() and not directory.is_dir():
-        raise _no_directory(directory)
-    if not directory.is_dir():
+    if not is_directory(directory):
+        if os.path.exists(directory):
+            raise _no_directory(directory)
         raise NotFoundError(f"there is no directory {directory}", "name the directory of the build context")
     return OpenedContext(directory=directory)
 

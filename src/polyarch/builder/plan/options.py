@@ -13,6 +13,10 @@ from polyarch.oci.platform import Platform
 from polyarch.sandbox.settings import RunSettings
 from polyarch.secret import Variables
 
+# The last second that RFC 3339 can write, which is in every image config.
+LATEST_EPOCH = 253_402_300_799
+_DIGITS = 30  # more are no number of seconds, and take long to read
+
 
 class PlanOptions(msgspec.Struct, frozen=True, kw_only=True):
     """The options that a plan depends on.
@@ -63,6 +67,6 @@ def epoch_of(variables: Mapping[str, str]) -> int | None:
     text = variables.get("SOURCE_DATE_EPOCH", "")
     if not text:
         return None
-    if not (text.isascii() and text.isdigit()):
+    if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS and int(text) <= LATEST_EPOCH):
         raise UsageError(f"SOURCE_DATE_EPOCH is {text!r}", "it is a number of seconds since 1970, as 'date +%s' prints")
     return int(text)
