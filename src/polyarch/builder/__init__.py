@@ -2,100 +2,79 @@
 
 from typing import TYPE_CHECKING
 
+from polyarch import lazy
+
 if TYPE_CHECKING:
-    from polyarch.builder.export.assemble import BuiltImage
-    from polyarch.builder.failures import Failure
-    from polyarch.builder.history.record import BuildRecord, StepRecord
-    from polyarch.builder.history.recorder import BuildHistory
-    from polyarch.builder.lint import Checked, check
-    from polyarch.builder.pipeline import BuildResult, build, dry_run
-    from polyarch.builder.plan.options import PlanOptions
+    from polyarch.builder.export.assemble import BuiltImage as BuiltImage
+    from polyarch.builder.failures import Failure as Failure
+    from polyarch.builder.history.record import BuildRecord as BuildRecord
+    from polyarch.builder.history.record import StepRecord as StepRecord
+    from polyarch.builder.history.recorder import BuildHistory as BuildHistory
+    from polyarch.builder.lint import Checked as Checked
+    from polyarch.builder.lint import check as check
+    from polyarch.builder.pipeline import BuildResult as BuildResult
+    from polyarch.builder.pipeline import build as build
+    from polyarch.builder.pipeline import dry_run as dry_run
+    from polyarch.builder.plan.options import PlanOptions as PlanOptions
     from polyarch.builder.request.input import (
-        BuildInput,
-        ContextSource,
-        DirectoryContext,
-        ImageContext,
-        LayoutContext,
-        MainContext,
-        RemoteContext,
-        StreamContext,
+        BuildInput as BuildInput,
     )
-    from polyarch.builder.request.output import Export, Output
-    from polyarch.builder.request.request import BuildRequest, CacheOptions, HostSettings, Override
-    from polyarch.builder.request.secrets import Secrets
-    from polyarch.builder.subrequests import outline, targets
-    from polyarch.dockerfile.outline import Outline, TargetStage
-
-_HOMES = {
-    "BuildInput": "request.input",
-    "ContextSource": "request.input",
-    "MainContext": "request.input",
-    "StreamContext": "request.input",
-    "DirectoryContext": "request.input",
-    "ImageContext": "request.input",
-    "LayoutContext": "request.input",
-    "RemoteContext": "request.input",
-    "CacheOptions": "request.request",
-    "HostSettings": "request.request",
-    "BuildHistory": "history.recorder",
-    "BuildRequest": "request.request",
-    "BuildResult": "pipeline",
-    "Checked": "lint",
-    "Export": "request.output",
-    "Failure": "failures",
-    "BuiltImage": "export.assemble",
-    "Outline": "subrequests",
-    "Output": "request.output",
-    "Override": "request.request",
-    "PlanOptions": "plan.options",
-    "BuildRecord": "history.record",
-    "Secrets": "request.secrets",
-    "StepRecord": "history.record",
-    "TargetStage": "subrequests",
-    "build": "pipeline",
-    "check": "lint",
-    "outline": "subrequests",
-    "dry_run": "pipeline",
-    "targets": "subrequests",
-}
-
-__all__ = [
-    "BuildHistory",
-    "BuildInput",
-    "BuildRecord",
-    "BuildRequest",
-    "BuildResult",
-    "BuiltImage",
-    "CacheOptions",
-    "Checked",
-    "ContextSource",
-    "DirectoryContext",
-    "Export",
-    "Failure",
-    "HostSettings",
-    "ImageContext",
-    "LayoutContext",
-    "MainContext",
-    "Outline",
-    "Output",
-    "Override",
-    "PlanOptions",
-    "RemoteContext",
-    "Secrets",
-    "StepRecord",
-    "StreamContext",
-    "TargetStage",
-    "build",
-    "check",
-    "dry_run",
-    "outline",
-    "targets",
-]
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    from polyarch.builder.request.input import (
+        ContextSource as ContextSource,
+    )
+    from polyarch.builder.request.input import (
+        DirectoryContext as DirectoryContext,
+    )
+    from polyarch.builder.request.input import (
+        ImageContext as ImageContext,
+    )
+    from polyarch.builder.request.input import (
+        LayoutContext as LayoutContext,
+    )
+    from polyarch.builder.request.input import (
+        MainContext as MainContext,
+    )
+    from polyarch.builder.request.input import (
+        RemoteContext as RemoteContext,
+    )
+    from polyarch.builder.request.input import (
+        StreamContext as StreamContext,
+    )
+    from polyarch.builder.request.output import Export as Export
+    from polyarch.builder.request.output import Output as Output
+    from polyarch.builder.request.request import (
+        BuildRequest as BuildRequest,
+    )
+    from polyarch.builder.request.request import (
+        CacheOptions as CacheOptions,
+    )
+    from polyarch.builder.request.request import (
+        HostSettings as HostSettings,
+    )
+    from polyarch.builder.request.request import (
+        Override as Override,
+    )
+    from polyarch.builder.request.secrets import Secrets as Secrets
+    from polyarch.builder.subrequests import outline as outline
+    from polyarch.builder.subrequests import targets as targets
+    from polyarch.dockerfile.outline import Outline as Outline
+    from polyarch.dockerfile.outline import TargetStage as TargetStage
+else:
+    __getattr__, __all__ = lazy.exports(
+        __name__,
+        {
+            "export.assemble": "BuiltImage",
+            "failures": "Failure",
+            "history.record": "BuildRecord StepRecord",
+            "history.recorder": "BuildHistory",
+            "lint": "Checked check",
+            "pipeline": "BuildResult build dry_run",
+            "plan.options": "PlanOptions",
+            "request.input": "BuildInput ContextSource DirectoryContext ImageContext LayoutContext MainContext "
+            "RemoteContext StreamContext",
+            "request.output": "Export Output",
+            "request.request": "BuildRequest CacheOptions HostSettings Override",
+            "request.secrets": "Secrets",
+            "subrequests": "outline targets Outline TargetStage",
+        },
+    )

@@ -5,15 +5,20 @@ Nothing here reads the environment, the clock or the working directory: the call
 
 from typing import TYPE_CHECKING
 
+from polyarch import lazy
+
 if TYPE_CHECKING:
-    from polyarch.buildflags.options import OPTIONS, BuildOptions, Surroundings, request
-
-__all__ = ["OPTIONS", "BuildOptions", "Surroundings", "request"]
-
-
-def __getattr__(name: str) -> object:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module("polyarch.buildflags.options"), name)
+    from polyarch.buildflags.options import (
+        OPTIONS as OPTIONS,
+    )
+    from polyarch.buildflags.options import (
+        BuildOptions as BuildOptions,
+    )
+    from polyarch.buildflags.options import (
+        Surroundings as Surroundings,
+    )
+    from polyarch.buildflags.options import (
+        request as request,
+    )
+else:
+    __getattr__, __all__ = lazy.exports(__name__, {"options": "OPTIONS BuildOptions Surroundings request"})

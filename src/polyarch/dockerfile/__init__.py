@@ -7,47 +7,39 @@ they are asked for; the instructions themselves are in `instructions.stages`, `.
 
 from typing import TYPE_CHECKING
 
+from polyarch import lazy
+
 if TYPE_CHECKING:
-    from polyarch.dockerfile.instructions.base import Instruction
-    from polyarch.dockerfile.instructions.expansion import expand
-    from polyarch.dockerfile.parser import Dockerfile, parse, parse_trigger
-    from polyarch.dockerfile.source import DockerfileError, Location
-    from polyarch.dockerfile.stages import Stage, Stages, automatic_args, cut, global_env
-
-__all__ = [
-    "Dockerfile",
-    "DockerfileError",
-    "Instruction",
-    "Location",
-    "Stage",
-    "Stages",
-    "automatic_args",
-    "cut",
-    "expand",
-    "global_env",
-    "parse",
-    "parse_trigger",
-]
-
-_HOMES = {
-    "Dockerfile": "parser",
-    "DockerfileError": "source",
-    "Instruction": "instructions.base",
-    "Location": "source",
-    "Stage": "stages",
-    "Stages": "stages",
-    "automatic_args": "stages",
-    "cut": "stages",
-    "expand": "instructions.expansion",
-    "global_env": "stages",
-    "parse": "parser",
-    "parse_trigger": "parser",
-}
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    from polyarch.dockerfile.instructions.base import Instruction as Instruction
+    from polyarch.dockerfile.instructions.expansion import expand as expand
+    from polyarch.dockerfile.parser import Dockerfile as Dockerfile
+    from polyarch.dockerfile.parser import parse as parse
+    from polyarch.dockerfile.parser import parse_trigger as parse_trigger
+    from polyarch.dockerfile.source import DockerfileError as DockerfileError
+    from polyarch.dockerfile.source import Location as Location
+    from polyarch.dockerfile.stages import (
+        Stage as Stage,
+    )
+    from polyarch.dockerfile.stages import (
+        Stages as Stages,
+    )
+    from polyarch.dockerfile.stages import (
+        automatic_args as automatic_args,
+    )
+    from polyarch.dockerfile.stages import (
+        cut as cut,
+    )
+    from polyarch.dockerfile.stages import (
+        global_env as global_env,
+    )
+else:
+    __getattr__, __all__ = lazy.exports(
+        __name__,
+        {
+            "instructions.base": "Instruction",
+            "instructions.expansion": "expand",
+            "parser": "Dockerfile parse parse_trigger",
+            "source": "DockerfileError Location",
+            "stages": "Stage Stages automatic_args cut global_env",
+        },
+    )

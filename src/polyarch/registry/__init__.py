@@ -3,31 +3,26 @@
 Names are imported on demand, so importing the room loads nothing. TLS is loaded by the first request that needs it.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from polyarch import lazy
 
 if TYPE_CHECKING:
-    from polyarch.registry.client import Registry, Repository
-    from polyarch.registry.credentials import Credential, Credentials
-    from polyarch.registry.hosts import Hosts
-    from polyarch.registry.proxies import Proxies
-    from polyarch.registry.uploads import Upload
-
-__all__ = ["Credential", "Credentials", "Hosts", "Proxies", "Registry", "Repository", "Upload"]
-
-_HOMES = {
-    "Credential": "credentials",
-    "Credentials": "credentials",
-    "Hosts": "hosts",
-    "Proxies": "proxies",
-    "Registry": "client",
-    "Repository": "client",
-    "Upload": "uploads",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import importlib
-
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    from polyarch.registry.client import Registry as Registry
+    from polyarch.registry.client import Repository as Repository
+    from polyarch.registry.credentials import Credential as Credential
+    from polyarch.registry.credentials import Credentials as Credentials
+    from polyarch.registry.hosts import Hosts as Hosts
+    from polyarch.registry.proxies import Proxies as Proxies
+    from polyarch.registry.uploads import Upload as Upload
+else:
+    __getattr__, __all__ = lazy.exports(
+        __name__,
+        {
+            "client": "Registry Repository",
+            "credentials": "Credential Credentials",
+            "hosts": "Hosts",
+            "proxies": "Proxies",
+            "uploads": "Upload",
+        },
+    )

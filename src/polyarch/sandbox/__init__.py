@@ -4,65 +4,49 @@ The order of a command that runs something: `enter()` while no thread is alive, 
 process `Sandbox.rootfs` and `Sandbox.run`, from as many threads as one likes.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from polyarch import lazy
 
 if TYPE_CHECKING:
-    from polyarch.sandbox.account import Account, resolve_user
-    from polyarch.sandbox.container import Sandbox
-    from polyarch.sandbox.emulation import Support, find_emulator, host_platforms, support
-    from polyarch.sandbox.host import host_platform
-    from polyarch.sandbox.mounts import Bind, File, Mount, Tmpfs
-    from polyarch.sandbox.namespaces import Entered, enter, entered
-    from polyarch.sandbox.process import Process
-    from polyarch.sandbox.settings import RunSettings
-    from polyarch.sandbox.starting import StartError
-
-__all__ = [
-    "Account",
-    "Bind",
-    "Entered",
-    "File",
-    "Mount",
-    "Process",
-    "RunSettings",
-    "Sandbox",
-    "StartError",
-    "Support",
-    "Tmpfs",
-    "enter",
-    "entered",
-    "find_emulator",
-    "host_platform",
-    "host_platforms",
-    "resolve_user",
-    "support",
-]
-
-_HOMES = {
-    "Account": "account",
-    "Bind": "mounts",
-    "Entered": "namespaces",
-    "File": "mounts",
-    "Mount": "mounts",
-    "Process": "process",
-    "RunSettings": "settings",
-    "Sandbox": "container",
-    "StartError": "starting",
-    "Support": "emulation",
-    "Tmpfs": "mounts",
-    "enter": "namespaces",
-    "entered": "namespaces",
-    "find_emulator": "emulation",
-    "host_platform": "host",
-    "host_platforms": "emulation",
-    "resolve_user": "account",
-    "support": "emulation",
-}
-
-
-def __getattr__(name: str) -> Any:
-    import importlib
-
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    from polyarch.sandbox.account import Account as Account
+    from polyarch.sandbox.account import resolve_user as resolve_user
+    from polyarch.sandbox.container import Sandbox as Sandbox
+    from polyarch.sandbox.emulation import (
+        Support as Support,
+    )
+    from polyarch.sandbox.emulation import (
+        find_emulator as find_emulator,
+    )
+    from polyarch.sandbox.emulation import (
+        host_platforms as host_platforms,
+    )
+    from polyarch.sandbox.emulation import (
+        support as support,
+    )
+    from polyarch.sandbox.host import host_platform as host_platform
+    from polyarch.sandbox.mounts import Bind as Bind
+    from polyarch.sandbox.mounts import File as File
+    from polyarch.sandbox.mounts import Mount as Mount
+    from polyarch.sandbox.mounts import Tmpfs as Tmpfs
+    from polyarch.sandbox.namespaces import Entered as Entered
+    from polyarch.sandbox.namespaces import enter as enter
+    from polyarch.sandbox.namespaces import entered as entered
+    from polyarch.sandbox.process import Process as Process
+    from polyarch.sandbox.settings import RunSettings as RunSettings
+    from polyarch.sandbox.starting import StartError as StartError
+else:
+    __getattr__, __all__ = lazy.exports(
+        __name__,
+        {
+            "account": "Account resolve_user",
+            "container": "Sandbox",
+            "emulation": "Support find_emulator host_platforms support",
+            "host": "host_platform",
+            "mounts": "Bind File Mount Tmpfs",
+            "namespaces": "Entered enter entered",
+            "process": "Process",
+            "settings": "RunSettings",
+            "starting": "StartError",
+        },
+    )

@@ -5,66 +5,42 @@
 
 from typing import TYPE_CHECKING
 
+from polyarch import lazy
+
 if TYPE_CHECKING:
-    from polyarch.store.blobs import BlobWriter
-    from polyarch.store.cache import Cache
-    from polyarch.store.caches import Caches
-    from polyarch.store.gc import Garbage, Keep, Reclaimed, Usage
-    from polyarch.store.layout import StoreLayout
-    from polyarch.store.leases import Lease
-    from polyarch.store.maintenance import Maintenance
-    from polyarch.store.snapshots import Preparation, Snapshots
-    from polyarch.store.store import Store
-    from polyarch.store.temporary import TemporaryDirectory
-    from polyarch.store.trees import remove_tree, tree_size
-    from polyarch.store.verify import StoreProblem, StoreVerifier
-
-_HOMES = {
-    "BlobWriter": "blobs",
-    "Cache": "cache",
-    "Caches": "caches",
-    "Garbage": "gc",
-    "Keep": "gc",
-    "StoreLayout": "layout",
-    "Maintenance": "maintenance",
-    "Lease": "leases",
-    "Preparation": "snapshots",
-    "StoreProblem": "verify",
-    "Reclaimed": "gc",
-    "Snapshots": "snapshots",
-    "Store": "store",
-    "TemporaryDirectory": "temporary",
-    "Usage": "gc",
-    "StoreVerifier": "verify",
-    "remove_tree": "trees",
-    "tree_size": "trees",
-}
-
-__all__ = [
-    "BlobWriter",
-    "Cache",
-    "Caches",
-    "Garbage",
-    "Keep",
-    "Lease",
-    "Maintenance",
-    "Preparation",
-    "Reclaimed",
-    "Snapshots",
-    "Store",
-    "StoreLayout",
-    "StoreProblem",
-    "StoreVerifier",
-    "TemporaryDirectory",
-    "Usage",
-    "remove_tree",
-    "tree_size",
-]
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    from polyarch.store.blobs import BlobWriter as BlobWriter
+    from polyarch.store.cache import Cache as Cache
+    from polyarch.store.caches import Caches as Caches
+    from polyarch.store.gc import Garbage as Garbage
+    from polyarch.store.gc import Keep as Keep
+    from polyarch.store.gc import Reclaimed as Reclaimed
+    from polyarch.store.gc import Usage as Usage
+    from polyarch.store.layout import StoreLayout as StoreLayout
+    from polyarch.store.leases import Lease as Lease
+    from polyarch.store.maintenance import Maintenance as Maintenance
+    from polyarch.store.snapshots import Preparation as Preparation
+    from polyarch.store.snapshots import Snapshots as Snapshots
+    from polyarch.store.store import Store as Store
+    from polyarch.store.temporary import TemporaryDirectory as TemporaryDirectory
+    from polyarch.store.trees import remove_tree as remove_tree
+    from polyarch.store.trees import tree_size as tree_size
+    from polyarch.store.verify import StoreProblem as StoreProblem
+    from polyarch.store.verify import StoreVerifier as StoreVerifier
+else:
+    __getattr__, __all__ = lazy.exports(
+        __name__,
+        {
+            "blobs": "BlobWriter",
+            "cache": "Cache",
+            "caches": "Caches",
+            "gc": "Garbage Keep Reclaimed Usage",
+            "layout": "StoreLayout",
+            "leases": "Lease",
+            "maintenance": "Maintenance",
+            "snapshots": "Preparation Snapshots",
+            "store": "Store",
+            "temporary": "TemporaryDirectory",
+            "trees": "remove_tree tree_size",
+            "verify": "StoreProblem StoreVerifier",
+        },
+    )
