@@ -1,12 +1,12 @@
-"""What can go wrong, as one family of exceptions.
+"""All exceptions of Polyarch, as one family.
 
-A message says what failed and where; a hint says what to do next. `cli/` prints both and chooses the exit
-status by kind: UsageError 2, everything else 1.
+A message says what failed and where; a hint says what to do next. `cli/` prints both and chooses the exit status by
+class: 2 for UsageError, 1 for all others.
 """
 
 
 class PolyarchError(Exception):
-    """A failure that a person can act on.
+    """A failure that the user can act on.
 
     `message` is one or more lines without a trailing full stop; `hint` is what to try next.
     """
@@ -18,23 +18,23 @@ class PolyarchError(Exception):
 
 
 class UsageError(PolyarchError):
-    """The words given do not fit: an unknown flag, a value that does not parse."""
+    """Invalid arguments: an unknown flag, or a value that does not parse."""
 
 
 class NotFoundError(PolyarchError):
-    """Something that was named is not there: a tag, a blob, a file, a stage."""
+    """Something that was named does not exist: a tag, a blob, a file, a stage."""
 
 
 class ConflictError(PolyarchError):
-    """What is asked for contradicts what is there already."""
+    """A request contradicts what already exists."""
 
 
 class CorruptError(PolyarchError):
-    """Bytes are not what their digest, size or format says."""
+    """Bytes do not match their digest, size or format."""
 
 
 class UnsupportedError(PolyarchError):
-    """This machine, kernel or peer cannot do what was asked; the hint names what would help."""
+    """This machine, kernel or peer cannot do what was requested; the hint names what would help."""
 
 
 class BuildError(PolyarchError):
@@ -42,18 +42,18 @@ class BuildError(PolyarchError):
 
 
 class CancelledError(PolyarchError):
-    """Work was given up because its result is not wanted any more: another step failed, or a person interrupted."""
+    """Work was stopped because its result is no longer wanted: another step failed, or the user interrupted it."""
 
     def __init__(self) -> None:
         super().__init__("cancelled")
 
 
 class RegistryError(PolyarchError):
-    """A registry refused or could not be reached.
+    """A registry refused a request or could not be reached.
 
-    `status` is the HTTP status, 0 when there was no answer; `codes` are the error codes of the OCI
-    distribution specification, in the registry's order; `retryable` says whether asking again makes sense, and
-    `exhausted` that it was asked again in vain (`oci/retry.py`).
+    `status` is the HTTP status, 0 if there was no response. `codes` are the error codes of the OCI distribution
+    specification, in the registry's order. `retryable` says whether another attempt makes sense, and `exhausted` that
+    all attempts have failed (`oci/retry.py`).
     """
 
     def __init__(

@@ -1,7 +1,7 @@
-"""What the work says about itself: frozen records, each pointing at a unit of work by its id.
+"""Progress events: frozen records, each pointing at a unit of work by its id.
 
-The rooms emit; `cli/progress/` draws. A record carries no time: the renderer stamps it when it arrives,
-because only `cli/` reads the clock. An `Emit` may be called from any thread.
+The rooms emit them; `cli/progress/` shows them. An event carries no time: the renderer stamps it on arrival, because
+only `cli/` reads the clock. An `Emit` may be called from any thread.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -13,7 +13,7 @@ from polyarch.errors import CancelledError
 
 
 class Started(msgspec.Struct, frozen=True, tag="started"):
-    """Work on a unit begins. `platforms` are those it is done for, empty where it serves them all."""
+    """Work on a unit begins. `platforms` are those it is done for, empty if it serves all of them."""
 
     id: str
     name: str
@@ -21,7 +21,7 @@ class Started(msgspec.Struct, frozen=True, tag="started"):
 
 
 class OutputChunk(msgspec.Struct, frozen=True, tag="output"):
-    """What a process of the unit wrote; `stream` is 1 for standard output, 2 for standard error."""
+    """Output of a process of the unit; `stream` is 1 for standard output, 2 for standard error."""
 
     id: str
     stream: int
@@ -29,9 +29,9 @@ class OutputChunk(msgspec.Struct, frozen=True, tag="output"):
 
 
 class Transferred(msgspec.Struct, frozen=True, tag="transferred"):
-    """How far an item of the unit (a blob, a file) is, in bytes; `total` is 0 where it is not known.
+    """The progress of an item of the unit (a blob, a file), in bytes; `total` is 0 if it is not known.
 
-    `note` says how an item came to be there without moving: "exists", "mounted".
+    `note` says why an item needed no transfer: "exists" or "mounted".
     """
 
     id: str
@@ -42,7 +42,7 @@ class Transferred(msgspec.Struct, frozen=True, tag="transferred"):
 
 
 class Finished(msgspec.Struct, frozen=True, tag="finished"):
-    """The unit is done: from the cache, or by work, or with an error; or it was given up, which is no error."""
+    """The unit has ended: from the cache, by work, with an error, or canceled, which is not an error."""
 
     id: str
     cached: bool = False
@@ -51,7 +51,7 @@ class Finished(msgspec.Struct, frozen=True, tag="finished"):
 
 
 class Warned(msgspec.Struct, frozen=True, tag="warned"):
-    """Something that the person should know, though the work goes on. `detail` may be several lines."""
+    """Something that the user should know, though the work goes on. `detail` may have several lines."""
 
     message: str
     detail: str = ""
@@ -62,11 +62,11 @@ Emit = Callable[[Event], None]
 
 
 def ignore(event: Event) -> None:
-    """An Emit for callers who do not want to know."""
+    """Ignore `event`: an Emit for callers that do not show progress."""
 
 
 def failed(unit: str, error: BaseException) -> Finished:
-    """The end of a unit that `error` ended."""
+    """Return the event that ends a unit of work with `error`."""
     if isinstance(error, CancelledError | KeyboardInterrupt):
         return Finished(unit, canceled=True)
     return Finished(unit, error=str(error) or type(error).__name__)
@@ -74,7 +74,7 @@ def failed(unit: str, error: BaseException) -> Finished:
 
 @contextmanager
 def reported(emit: Emit, unit: str, name: str, platforms: Iterable[object] = ()) -> Iterator[None]:
-    """A unit of work: it is started, and finished when the block ends, with the error where there is one."""
+    """Emit the start of a unit of work, and its end when the block ends: with the error, if the block raised one."""
     emit(Started(unit, name, tuple(map(str, platforms))))
     try:
         yield

@@ -128,9 +128,9 @@ def test_a_file_as_the_context_is_told_with_what_was_meant(polyarch: Program, co
 def test_a_platform_that_is_a_slip_is_not_built(polyarch: Program, context: Context) -> None:
     directory = context("FROM scratch\nLABEL a=b")
     said = polyarch.fails("build", "--platform", "linux/amd64,linux/armv7", directory).stderr
-    assert "there is no platform linux/armv7" in said
+    assert "unknown platform linux/armv7" in said
     assert "did you mean linux/arm/v7?" in said
-    assert "linux/e2k is not a platform known here" in polyarch("build", "--platform", "linux/e2k", directory).stderr
+    assert "linux/e2k is not a known platform" in polyarch("build", "--platform", "linux/e2k", directory).stderr
 
 
 def test_a_stage_that_is_nearly_named_is_told_before_a_registry_is_asked(

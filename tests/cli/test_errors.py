@@ -28,7 +28,7 @@ from tests.program import Program, Result, run
         (["tag", "a"], "polyarch tag needs TARGET", "usage: polyarch tag"),
         (["tag", "a", "b", "c"], "unexpected extra argument", "see 'polyarch tag --help'"),
         (["build", "--network", "moon", "."], "'moon' is not one of", "see 'polyarch build --help'"),
-        (["pull", "UPPER"], "must be lower case", "a reference reads"),
+        (["pull", "UPPER"], "must be lower case", "expected [registry/]name"),
         (["images", "-f", "colour=red"], "unknown filter 'colour=red'", "reference=PATTERN"),
         (["run", "--platform", "linux/amd64,linux/arm64", "x"], "one platform here", "once for each"),
     ],

@@ -63,7 +63,7 @@ class TestAnnotate:
         ("edit_", "meant"),
         [
             (PlatformEdit(architecture="amd46"), "did you mean amd64"),
-            (PlatformEdit(architecture=""), "use the names of Go"),
+            (PlatformEdit(architecture=""), "use Go's names"),
             (PlatformEdit(os="lunix"), "did you mean linux"),
         ],
     )

@@ -33,11 +33,11 @@ def raw(**fields: object) -> bytes:
         (b"\xff\xfe", "not valid JSON"),
         (b'{"a":' * 500_000 + b"1" + b"}" * 500_000, "nested more than"),
         (b" " * (documents.MAX_SIZE + 1), "larger than"),
-        (raw(config={}, manifests=[]), "a manifest and an index at once"),
-        (raw(mediaType=media_types.OCI_INDEX, layers=[]), "lacks its fields"),
+        (raw(config={}, manifests=[]), "both a manifest and an index"),
+        (raw(mediaType=media_types.OCI_INDEX, layers=[]), "fields of another kind"),
         (raw(mediaType="application/json", manifests=[]), "neither an image manifest nor an index"),
         (raw(config={"mediaType": "x/y", "digest": "sha256:../../etc", "size": 1}), "is not a digest"),
-        (raw(config={"mediaType": "x/y", "digest": SHA, "size": -1}), "a size of -1"),
+        (raw(config={"mediaType": "x/y", "digest": SHA, "size": -1}), "the size -1"),
         (raw(config={"mediaType": "x/y", "digest": SHA}), "malformed"),
         (raw(manifests={}), "not a list"),
         (raw(layers=[]), "malformed"),
@@ -113,7 +113,7 @@ def test_an_entry_without_a_media_type_is_an_image_if_it_names_a_platform() -> N
 
 UNREADABLE = {
     "is not a digest": {"mediaType": "x/y", "digest": "sha256:../../etc", "size": 1},
-    "a size of -1": {"mediaType": "x/y", "digest": SHA, "size": -1},
+    "the size -1": {"mediaType": "x/y", "digest": SHA, "size": -1},
     "required field `size`": {"mediaType": "x/y", "digest": SHA, "size": None},
     "Expected `object`": None,
 }

@@ -1,4 +1,4 @@
 """The vocabulary of images: digest, descriptor, manifest, index, config, platform, reference, place. No I/O.
 
-Modules are imported by path (`from polyarch.oci import index as indexes`), so that a command pays for what it uses.
+Import its modules by path (`from polyarch.oci import index as indexes`), so that a command loads only what it uses.
 """

@@ -1,7 +1,7 @@
-"""An image's config: platform, how to run it, its layers' diff ids and history (image-spec, config.md).
+"""An image's config: platform, how to run the image, diff ids of the layers, history (image-spec, config.md).
 
-As with manifests, the decoded JSON is the truth and keeps fields that this version does not know (Docker's
-Healthcheck, Shell, ArgsEscaped …). A change gives a new value.
+As with manifests, the decoded JSON is authoritative. It keeps fields that this version does not know (Docker's
+Healthcheck, Shell, ArgsEscaped …). A change returns a new value.
 """
 
 from collections.abc import Mapping
@@ -16,12 +16,12 @@ from polyarch.oci import platform as platforms
 from polyarch.oci.digest import Digest
 from polyarch.oci.platform import Platform
 
-# The PATH that docker, containerd, podman and BuildKit give a process whose image sets none.
+# docker, containerd, podman and BuildKit give this PATH to a process whose image sets none.
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class History(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One line of an image's history; one without `empty_layer` stands for the next layer."""
+    """One entry of an image's history. An entry without `empty_layer` describes the next layer."""
 
     created: str = ""
     created_by: str = ""
@@ -31,7 +31,7 @@ class History(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ImageConfig(msgspec.Struct, frozen=True):
-    """The decoded config. `document` is never changed in place."""
+    """The decoded config. `document` is never modified in place."""
 
     document: Mapping[str, Any]
 
@@ -56,7 +56,7 @@ class ImageConfig(msgspec.Struct, frozen=True):
 
     @property
     def env(self) -> dict[str, str]:
-        """The environment, later settings of a name winning."""
+        """The environment; of several settings of a name, the last wins."""
         pairs = (str(item).partition("=") for item in self.run.get("Env") or ())
         return {name: value for name, _, value in pairs}
 
@@ -81,18 +81,21 @@ class ImageConfig(msgspec.Struct, frozen=True):
             return tuple(msgspec.convert(given, list[History]))
 
     def with_run(self, **changes: Any) -> "ImageConfig":
-        """The config with fields of its `config` object set; None removes one."""
+        """Return the config with these fields of its `config` object set; None removes a field."""
         run = {**self.run, **changes}
         return ImageConfig({**self.document, "config": {key: value for key, value in run.items() if value is not None}})
 
     def with_fields(self, **changes: Any) -> "ImageConfig":
-        """The config with top-level fields set; None removes one. `os_version` means `os.version`."""
+        """Return the config with these top-level fields set; None removes a field.
+
+        `os_version` stands for `os.version`, `os_features` for `os.features`.
+        """
         renamed = {{"os_version": "os.version", "os_features": "os.features"}.get(k, k): v for k, v in changes.items()}
         document = {**self.document, **renamed}
         return ImageConfig({key: value for key, value in document.items() if value is not None})
 
     def with_platform(self, platform: Platform) -> "ImageConfig":
-        """The config labelled with `platform`."""
+        """Return the config labelled with `platform`."""
         return self.with_fields(
             os=platform.os,
             architecture=platform.architecture,
@@ -102,14 +105,14 @@ class ImageConfig(msgspec.Struct, frozen=True):
         )
 
     def with_layers(self, diff_ids: tuple[Digest, ...], history: tuple[History, ...]) -> "ImageConfig":
-        """The config of these layers."""
+        """Return the config with these layers and this history."""
         return self.with_fields(
             rootfs={"type": "layers", "diff_ids": list(diff_ids)},
             history=[msgspec.to_builtins(entry) for entry in history],
         )
 
     def encode(self) -> bytes:
-        """The bytes of the config blob. What is no UTF-8 in it becomes a replacement character, as in Go."""
+        """Return the bytes of the config blob. Bytes that are not UTF-8 become replacement characters, as in Go."""
         try:
             return msgspec.json.encode(self.document)
         except UnicodeEncodeError:
@@ -119,19 +122,22 @@ class ImageConfig(msgspec.Struct, frozen=True):
 
 
 def empty(platform: Platform) -> ImageConfig:
-    """The config that `FROM scratch` begins with: BuildKit gives it `/` to work in."""
+    """Return the config that `FROM scratch` starts from. Its working directory is `/`, as in BuildKit."""
     base = ImageConfig({"architecture": "", "os": "", "config": {"WorkingDir": "/"}})
     return base.with_platform(platform).with_layers((), ())
 
 
 def load(raw: bytes) -> ImageConfig:
-    """The config in a blob; null in a list or map of texts is empty, as in Go. Raises CorruptError if it is none."""
+    """Return the config in a blob. As in Go, null in a list or map of strings means an empty string.
+
+    Raises CorruptError if `raw` is not an image config.
+    """
     nesting.check(raw, "an image config")
     try:
         document = msgspec.json.decode(raw)
         if not isinstance(document, dict):
             raise CorruptError("an image config is not a JSON object")
-        config = ImageConfig(_forgiven(document))
+        config = ImageConfig(_without_nulls(document))
         for diff_id in config.diff_ids:
             digests.parse(str(diff_id))
         _ = config.history, config.platform, config.env, config.labels
@@ -140,7 +146,7 @@ def load(raw: bytes) -> ImageConfig:
     return config
 
 
-def _forgiven(document: dict[str, Any]) -> dict[str, Any]:
+def _without_nulls(document: dict[str, Any]) -> dict[str, Any]:
     run = document.get("config")
     if not isinstance(run, dict):
         return document

@@ -1,4 +1,4 @@
-"""Descriptors: what points at content (OCI image-spec, descriptor.md)."""
+"""Descriptors: references to content by media type, digest and size (OCI image-spec, descriptor.md)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from polyarch.oci import digest as digests
 from polyarch.oci.digest import Digest
 from polyarch.oci.platform import Platform
 
-# What BuildKit marks the entry of an attestation with, and what names the image that it speaks of.
+# BuildKit's annotations of an attestation's index entry: its type, and the digest of the image that it is about.
 REFERENCE_TYPE = "vnd.docker.reference.type"
 REFERENCE_DIGEST = "vnd.docker.reference.digest"
 # The tag of an entry in a layout's index.json (image-spec, annotations.md).
@@ -18,7 +18,7 @@ REF_NAME = "org.opencontainers.image.ref.name"
 
 
 class Descriptor(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
-    """A frozen view of a descriptor: its type, digest, size in bytes, and what the index says of it."""
+    """A frozen view of a descriptor: its type, digest, size in bytes, and optional fields of an index entry."""
 
     media_type: str
     digest: Digest
@@ -36,26 +36,26 @@ class Descriptor(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"
 
 
 def parse(document: object) -> Descriptor:
-    """The view of a decoded JSON object. Raises CorruptError where a field is missing or impossible.
+    """Return the descriptor in a decoded JSON object. Raises CorruptError if a field is missing or impossible.
 
-    As in Go, null means absent. A platform without an operating system or an architecture says nothing (image-spec
-    requires both), so it is None.
+    As in Go, null means absent. A platform without an operating system or an architecture is None, because image-spec
+    requires both.
     """
     try:
         descriptor = msgspec.convert(document, Descriptor)
     except msgspec.ValidationError as error:
-        # Nearly no descriptor has nulls, so they are looked for only where one does not fit.
-        descriptor = _forgiven(document, error)
+        # Descriptors with nulls are rare, so nulls are removed only after a failed conversion.
+        descriptor = _without_nulls(document, error)
     digests.parse(descriptor.digest)
     if descriptor.size < 0:
-        raise CorruptError(f"the descriptor of {descriptor.digest} says a size of {descriptor.size}")
+        raise CorruptError(f"the descriptor of {descriptor.digest} has the size {descriptor.size}")
     platform = descriptor.platform
     if platform is not None and not (platform.os and platform.architecture):
         return msgspec.structs.replace(descriptor, platform=None)
     return descriptor
 
 
-def _forgiven(document: object, error: msgspec.ValidationError) -> Descriptor:
+def _without_nulls(document: object, error: msgspec.ValidationError) -> Descriptor:
     if not isinstance(document, dict):
         raise CorruptError(f"a descriptor is malformed: {error}") from error
     plain: dict[str, Any] = {"mediaType": ""} | {key: value for key, value in document.items() if value is not None}
@@ -71,6 +71,6 @@ def _forgiven(document: object, error: msgspec.ValidationError) -> Descriptor:
 
 
 def to_dict(descriptor: Descriptor) -> dict[str, Any]:
-    """The JSON object of a descriptor, fields that say nothing left out."""
+    """Return the JSON object of a descriptor, without its empty fields."""
     document: dict[str, Any] = msgspec.to_builtins(descriptor)
     return document

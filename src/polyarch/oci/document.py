@@ -1,7 +1,7 @@
-"""Documents: a manifest or an index together with the bytes that it came from.
+"""Documents: a manifest or an index together with its original bytes.
 
-The digest belongs to the bytes, so they are kept, and nothing that was read is ever encoded again. An edit
-decodes them, changes the plain JSON and encodes that, so fields that this version does not know live on.
+The digest belongs to the bytes, so they are kept and never encoded again. An edit decodes them, changes the plain JSON
+and encodes the result, which preserves fields that this version does not know.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
 from polyarch.oci.platform import Platform
 
-# The limit that distribution-spec asks registries to keep at least, and that they do keep.
+# distribution-spec asks registries to accept at least this size; most accept no more.
 MAX_SIZE = 4 << 20
 
 
@@ -33,7 +33,7 @@ class Document(msgspec.Struct, frozen=True):
         return digests.of(self.raw)
 
     def descriptor(self, platform: Platform | None = None, annotations: dict[str, str] | None = None) -> Descriptor:
-        """What points at this document."""
+        """Return a descriptor of this document."""
         return Descriptor(
             media_type=self.media_type,
             digest=self.digest,
@@ -43,7 +43,7 @@ class Document(msgspec.Struct, frozen=True):
         )
 
     def decode(self) -> dict[str, Any]:
-        """A fresh plain JSON object, the caller's to change."""
+        """Return a new plain JSON object, which the caller may change."""
         return decode(self.raw)
 
 
@@ -58,14 +58,14 @@ class Manifest(Document, frozen=True):
 
     @property
     def is_image(self) -> bool:
-        """Whether this is an image that runs, not an artifact that borrows the manifest's form."""
+        """Whether this is an image that can run, not an artifact that uses the manifest's format."""
         return self.config.media_type in (media_types.OCI_CONFIG, media_types.DOCKER_CONFIG)
 
 
 class Index(Document, frozen=True):
-    """Several images under one name, an entry each (image-spec, image-index.md).
+    """Several images under one name, with an entry for each (image-spec, image-index.md).
 
-    `unreadable` says of each entry that is left out of `manifests` why it cannot be read.
+    `unreadable` has the reason for each entry that is left out of `manifests` because it cannot be read.
     """
 
     manifests: tuple[Descriptor, ...]
@@ -76,7 +76,10 @@ class Index(Document, frozen=True):
 
 
 def decode(raw: bytes) -> dict[str, Any]:
-    """The JSON object in `raw`. Raises CorruptError for anything else, however deep or long."""
+    """Return the JSON object in `raw`.
+
+    Raises CorruptError for anything else, and for one that is too large or too deep.
+    """
     if len(raw) > MAX_SIZE:
         raise CorruptError(f"a manifest of {len(raw)} bytes is larger than the {MAX_SIZE} that registries accept")
     nesting.check(raw, "a manifest")
@@ -90,7 +93,7 @@ def decode(raw: bytes) -> dict[str, Any]:
 
 
 def encode(document: dict[str, Any]) -> bytes:
-    """The bytes of a document that this program makes: indented by two, as BuildKit writes them."""
+    """Return the bytes of a new document: JSON indented by two, as BuildKit writes it."""
     try:
         return msgspec.json.format(msgspec.json.encode(document), indent=2)
     except RecursionError:
@@ -98,12 +101,12 @@ def encode(document: dict[str, Any]) -> bytes:
 
 
 def load(raw: bytes, media_type: str | None = None) -> Manifest | Index:
-    """The manifest or index in `raw`.
+    """Return the manifest or index in `raw`.
 
-    `media_type` is what the descriptor or the registry's Content-Type says; without it and without a `mediaType` of
-    the document's own, the fields decide. The document's own type is the one that holds: OCI's and docker's names of
-    the same kind are mixed by some tools ("crane flatten"), and only an image for an index, or the reverse, is
-    refused. As in Go, null means absent. Raises CorruptError.
+    `media_type` is the type in the descriptor or in the registry's Content-Type. Without it, and without a `mediaType`
+    in the document itself, the fields decide. The document's own type wins: some tools mix OCI's and Docker's names of
+    the same kind ("crane flatten"). A manifest where an index is expected, or the reverse, is refused. As in Go, null
+    means absent. Raises CorruptError.
     """
     document = decode(raw)
     kind = _kind(document, media_type)
@@ -136,38 +139,38 @@ def load(raw: bytes, media_type: str | None = None) -> Manifest | Index:
 def _kind(document: dict[str, Any], media_type: str | None) -> str:
     if document.get("schemaVersion") == 1:
         raise CorruptError(
-            "the manifest is of Docker's schema 1, which registries and engines no longer support",
+            "the manifest uses Docker's schema 1, which registries and engines no longer support",
             "pull and push it once with a tool that still converts schema 1, or rebuild the image",
         )
     own = document.get("mediaType")
     if not isinstance(own, str | None):
         raise CorruptError("'mediaType' is not a string")
     known = media_types.INDEXES | media_types.MANIFESTS
-    # A manifest has a config and layers, an index has manifests; one that has both could be taken for either
-    # by different readers (CVE-2021-41190).
+    # A manifest has a config and layers, an index has manifests. Different readers could interpret a document that
+    # has both differently (CVE-2021-41190).
     has = {name for name in ("manifests", "config", "layers") if document.get(name) is not None}
     if "manifests" in has and len(has) > 1:
-        raise CorruptError("the document is a manifest and an index at once")
+        raise CorruptError("the document is both a manifest and an index")
     if media_type in known and own in known and (own in media_types.INDEXES) != (media_type in media_types.INDEXES):
-        raise CorruptError(f"the document says that it is {own}, its descriptor says {media_type}")
+        raise CorruptError(f"the media type of the document is {own}, but its descriptor says {media_type}")
     kind = own or (media_type if media_type in known else None)
     if kind is None:
         kind = media_types.OCI_INDEX if "manifests" in has else media_types.OCI_MANIFEST
     if kind not in known:
         raise CorruptError(f"{kind} is neither an image manifest nor an index")
-    # An index without entries may say so with null, or not at all.
+    # `manifests` of an index without entries may be null or absent.
     if has & ({"config", "layers"} if kind in media_types.INDEXES else {"manifests"}):
-        raise CorruptError(f"the document says that it is {kind}, but lacks its fields")
+        raise CorruptError(f"the media type of the document is {kind}, but it has the fields of another kind")
     return kind
 
 
 def index_entries(
     document: dict[str, Any], unreadable: list[str] | None = None
 ) -> Iterator[tuple[Descriptor, dict[str, Any]]]:
-    """The entries of an index that can be read, each with the JSON object that it is of.
+    """Yield each readable entry of an index, with its JSON object.
 
-    One that cannot be read cannot be chosen, and the others are as good as ever; why goes to `unreadable`. An entry
-    that names a platform and no media type is an image. Raises CorruptError where `manifests` is no list.
+    An unreadable entry is skipped, because the others remain usable; the reason is appended to `unreadable`. An entry
+    that has a platform but no media type is an image. Raises CorruptError if `manifests` is not a list.
     """
     for plain in _list(document, "manifests"):
         try:
@@ -202,7 +205,7 @@ def _annotations(document: dict[str, Any]) -> dict[str, str]:
 
 
 def _subject(document: dict[str, Any]) -> Digest | None:
-    """The digest of what the document speaks of (image-spec, manifest.md, "subject"); None where it does not say."""
+    """Return the digest of the document's subject (image-spec, manifest.md, "subject"), or None."""
     subject = document.get("subject")
     try:
         return None if subject is None else descriptors.parse(subject).digest

@@ -1,7 +1,7 @@
-"""The multi-platform index: all that it is and can do. Every edit is value to value.
+"""The multi-platform index and its edits. Every edit returns a new value.
 
-An entry is chosen by a `Matcher`; an edit changes the decoded JSON of the entries that match and keeps what it
-does not know. Children stay in the order in which they were added; `ordered` puts baselines before variants.
+A `Matcher` chooses entries. An edit changes the decoded JSON of the matching entries and keeps fields that it does not
+know. Entries stay in the order in which they were added; `ordered` puts baselines before variants.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -24,7 +24,7 @@ _KINDS = media_types.INDEXES | media_types.MANIFESTS
 
 
 class PlatformEdit(msgspec.Struct, frozen=True):
-    """What `annotate` may set in an entry's platform. None leaves a field as it is."""
+    """The fields of an entry's platform that `annotate` sets. None leaves a field unchanged."""
 
     os: str | None = None
     architecture: str | None = None
@@ -34,14 +34,14 @@ class PlatformEdit(msgspec.Struct, frozen=True):
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is to be set."""
+        """Whether no field is set."""
         return self == PlatformEdit()
 
 
 def normalized(edit: PlatformEdit) -> PlatformEdit:
-    """The edit with the names of its architecture and system in the form that images use.
+    """Return the edit with its architecture and operating system in the form that images use.
 
-    Raises UsageError where there are no such names, with what may have been meant.
+    Raises UsageError, with a suggestion, if there is no such architecture or operating system.
     """
     architecture, variant = edit.architecture, edit.variant
     if architecture is not None:
@@ -52,21 +52,21 @@ def normalized(edit: PlatformEdit) -> PlatformEdit:
 
 
 def by_digest(digest: Digest) -> Matcher:
-    """Entries with this digest."""
+    """Match entries with this digest."""
     return lambda entry: entry.digest == digest
 
 
 def by_platform(platform: Platform) -> Matcher:
-    """Image entries for exactly this platform; without a variant given, a normalized one is meant."""
+    """Match image entries for exactly this platform. Both platforms are normalized first."""
     return lambda entry: (
         entry.platform is not None and not entry.is_attestation and platforms.same(entry.platform, platform)
     )
 
 
 def meant_by(platform: Platform) -> Matcher:
-    """Entries that a person means by this platform: as `by_platform`, but what is left out may be anything.
+    """Match the entries that a user means by this platform: like `by_platform`, but omitted fields match any value.
 
-    Windows images differ by os.version alone, and nobody types it: without one, all of them are meant.
+    Windows images differ only by os.version, which users do not type: without it, all of them match.
     """
 
     def matches(entry: Descriptor) -> bool:
@@ -76,7 +76,7 @@ def meant_by(platform: Platform) -> Matcher:
 
 
 def is_meant(offered: Platform, wanted: Platform) -> bool:
-    """Whether a person means the platform `offered` by `wanted`: what is left out there may be anything here."""
+    """Return whether a user who asks for `wanted` means `offered`: fields omitted in `wanted` match any value."""
     version = offered.os_version
     if not wanted.os_version or platforms.is_version_of(version, wanted.os_version):
         version = wanted.os_version
@@ -89,7 +89,7 @@ def create(
     annotations: Mapping[str, str] | None = None,
     media_type: str = media_types.OCI_INDEX,
 ) -> Index:
-    """An index of these entries."""
+    """Return an index with these entries."""
     document: dict[str, Any] = {
         "schemaVersion": 2,
         "mediaType": media_type,
@@ -101,7 +101,7 @@ def create(
 
 
 def add(index: Index, entry: Descriptor) -> Index:
-    """The index with `entry` at its end, or in the place of the entry that has its digest."""
+    """Return the index with `entry` at its end, or in the place of the entry with the same digest."""
     document = _decode(index)
     plain = descriptors.to_dict(entry)
     for position, existing in enumerate(index.manifests):
@@ -113,7 +113,7 @@ def add(index: Index, entry: Descriptor) -> Index:
 
 
 def replace(index: Index, matcher: Matcher, entry: Descriptor) -> Index:
-    """The index with `entry` where the first matching entry was, the other matches gone; else at its end."""
+    """Return the index with `entry` in the place of the first match, or else at its end. Other matches are removed."""
     document = _decode(index)
     kept: list[dict[str, Any]] = []
     placed = False
@@ -130,9 +130,9 @@ def replace(index: Index, matcher: Matcher, entry: Descriptor) -> Index:
 
 
 def remove(index: Index, matcher: Matcher) -> Index:
-    """The index without the entries that match, nor the attestations that speak of them.
+    """Return the index without the matching entries and the attestations about them.
 
-    Raises NotFoundError if none matches.
+    Raises NotFoundError if no entry matches.
     """
     gone = {entry.digest for entry in index.manifests if matcher(entry)}
     if not gone:
@@ -147,10 +147,10 @@ def remove(index: Index, matcher: Matcher) -> Index:
 
 
 def ordered(index: Index) -> Index:
-    """The index with the baseline of each architecture before its variants; itself where it has that order already.
+    """Return the index with the baseline of each architecture before its variants; itself if it has that order already.
 
     Tools that ask for an architecture without a variant take the first entry that matches (crane, oras, syft). Only
-    entries of one system and architecture change places among themselves.
+    entries of the same system and architecture exchange places.
     """
     document = index.decode()
     entries = document["manifests"]
@@ -161,40 +161,40 @@ def ordered(index: Index) -> Index:
             places.setdefault((normal.os, normal.architecture), []).append(position)
     result = list(entries)
     for group in places.values():
-        # Sorting is stable: entries that only their os.version tells apart stay in their order.
+        # Sorting is stable: entries that differ only in os.version keep their order.
         chosen = sorted(group, key=lambda position: _variant_order(index.manifests[position]))
         for position, source in zip(group, chosen, strict=True):
             result[position] = entries[source]
-    if all(one is other for one, other in zip(result, entries, strict=True)):
+    if all(after is before for after, before in zip(result, entries, strict=True)):
         return index
     document["manifests"] = result
     return _load(document)
 
 
 def annotate(index: Index, matcher: Matcher, edit: PlatformEdit, annotations: Mapping[str, str] | None = None) -> Index:
-    """The index with the platform and annotations of the matching entries changed.
+    """Return the index with the platform and annotations of the matching entries changed.
 
-    Raises NotFoundError if none matches.
+    Raises NotFoundError if no entry matches.
     """
     document = _decode(index)
-    found = False
+    matched = False
     for entry, plain in zip(index.manifests, document["manifests"], strict=True):
         if not matcher(entry):
             continue
-        found = True
+        matched = True
         if not edit.is_empty:
             plain["platform"] = _edited(plain.get("platform") or {}, edit)
         if annotations:
             plain["annotations"] = {**(plain.get("annotations") or {}), **annotations}
-    if not found:
+    if not matched:
         raise NotFoundError("the index has no such entry", f"it has {describe(index)}")
     return _load(document)
 
 
 def annotate_index(index: Index, annotations: Mapping[str, str]) -> Index:
-    """The index with these annotations of its own added or changed.
+    """Return the index with these annotations of its own added or changed.
 
-    Docker's list has no place for them, so it becomes OCI's index of the same images, as buildx has it.
+    Docker's manifest list has no annotations, so it becomes an OCI index of the same images, as in buildx.
     """
     document = _decode(index)
     document["mediaType"] = media_types.OCI_INDEX
@@ -203,7 +203,10 @@ def annotate_index(index: Index, annotations: Mapping[str, str]) -> Index:
 
 
 def convert(index: Index, renamed: Mapping[Digest, Descriptor], *, to_docker: bool) -> Index:
-    """The index in the other format, its entries pointing at `renamed`: old digest to converted manifest."""
+    """Return the index in the other format.
+
+    `renamed` maps the digest of each converted manifest to its new descriptor.
+    """
     document = _decode(index)
     document["mediaType"] = media_types.DOCKER_INDEX if to_docker else media_types.OCI_INDEX
     for plain in document["manifests"]:
@@ -218,7 +221,7 @@ def convert(index: Index, renamed: Mapping[Digest, Descriptor], *, to_docker: bo
 
 
 def select(index: Index, wanted: Platform) -> Descriptor | None:
-    """The entry that serves a machine of `wanted` best, the first of equals; None if none does."""
+    """Return the entry that best serves a machine of `wanted`, the first of equals; None if no entry does."""
     ranked = [
         (position, order, entry)
         for order, entry in enumerate(index.manifests)
@@ -230,32 +233,32 @@ def select(index: Index, wanted: Platform) -> Descriptor | None:
 
 
 def is_image(entry: Descriptor) -> bool:
-    """Whether an entry is an image or an index of some.
+    """Return whether an entry is an image or an index of images.
 
-    Attestations are neither, and entries of unknown media types are to be ignored (image-spec, image-index.md).
+    Attestations are neither, and entries of unknown media types must be ignored (image-spec, image-index.md).
     """
     return not entry.is_attestation and entry.media_type in _KINDS
 
 
 def images(index: Index) -> tuple[Descriptor, ...]:
-    """The entries that are images or indexes."""
+    """Return the entries that are images or indexes."""
     return tuple(entry for entry in index.manifests if is_image(entry))
 
 
 def attestation_entries(index: Index) -> tuple[Descriptor, ...]:
-    """The entries that are attestations."""
+    """Return the entries that are attestations."""
     return tuple(entry for entry in index.manifests if entry.is_attestation)
 
 
 def attestations(index: Index, subject: Digest) -> tuple[Descriptor, ...]:
-    """The entries that speak of the entry with this digest."""
+    """Return the attestations about the entry with this digest."""
     return tuple(entry for entry in index.manifests if entry.annotations.get(REFERENCE_DIGEST) == subject)
 
 
 def subset(index: Index, wanted: Iterable[Platform]) -> Index:
-    """The index with only the images for these platforms and the attestations that speak of them.
+    """Return the index with only the images for these platforms and the attestations about them.
 
-    Raises NotFoundError that names the platforms which it lacks.
+    Raises NotFoundError, naming the missing platforms.
     """
     chosen: set[Digest] = set()
     missing: list[str] = []
@@ -270,7 +273,7 @@ def subset(index: Index, wanted: Iterable[Platform]) -> Index:
 
 
 def keep(index: Index, matcher: Matcher) -> Index:
-    """The index with only the entries that match; itself where all do."""
+    """Return the index with only the matching entries; itself if all match."""
     document = _decode(index)
     document["manifests"] = [
         plain for entry, plain in zip(index.manifests, document["manifests"], strict=True) if matcher(entry)
@@ -279,7 +282,7 @@ def keep(index: Index, matcher: Matcher) -> Index:
 
 
 def describe(index: Index) -> str:
-    """The platforms of an index in a sentence's form: "linux/amd64, linux/arm64"."""
+    """Return the platforms of an index as text: "linux/amd64, linux/arm64"."""
     return ", ".join(str(entry.platform or "an entry without a platform") for entry in images(index)) or "no entries"
 
 
@@ -296,18 +299,18 @@ def _edited(platform: dict[str, Any], edit: PlatformEdit) -> dict[str, Any]:
         "os.version": edit.os_version,
         "os.features": list(edit.os_features) if edit.os_features is not None else None,
     }
-    # A variant belongs to its architecture, and does not outlive it.
-    outlived = edit.architecture not in (None, platform.get("architecture"))
-    kept = {key: value for key, value in platform.items() if key != "variant" or not outlived}
+    # A variant belongs to its architecture: a new architecture removes it.
+    is_stale = edit.architecture not in (None, platform.get("architecture"))
+    kept = {key: value for key, value in platform.items() if key != "variant" or not is_stale}
     result = kept | {key: value for key, value in changes.items() if value is not None}
-    # The specification requires both; an entry that had no platform gets what is not said from Linux's usual.
+    # The specification requires both fields. An entry without a platform defaults to linux.
     result.setdefault("architecture", "")
     result.setdefault("os", "linux")
     return {key: value for key, value in result.items() if value or key in ("architecture", "os")}
 
 
 def _decode(index: Index) -> dict[str, Any]:
-    """A fresh JSON object whose `manifests` is a list, of just the entries that can be read."""
+    """Return a new JSON object whose `manifests` is a list of only the readable entries."""
     document = index.decode()
     document["manifests"] = [plain for _, plain in documents.index_entries(document)]
     return document

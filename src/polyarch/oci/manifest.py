@@ -1,4 +1,4 @@
-"""Making and changing manifests."""
+"""Creating and converting manifests."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -17,7 +17,7 @@ def create(
     annotations: Mapping[str, str] | None = None,
     media_type: str = media_types.OCI_MANIFEST,
 ) -> Manifest:
-    """The manifest of an image, its layers lowest first."""
+    """Return the manifest of an image. `layers` are ordered lowest first."""
     document: dict[str, Any] = {
         "schemaVersion": 2,
         "mediaType": media_type,
@@ -30,9 +30,9 @@ def create(
 
 
 def convert(manifest: Manifest, *, to_docker: bool) -> Manifest:
-    """The same image in the other format: media types change, no blob does.
+    """Return the same image in the other format: media types change, blobs do not.
 
-    Raises UnsupportedError for what Docker's format has no name for (zstd layers, artifacts).
+    Raises UnsupportedError for media types without an equivalent in Docker's format (zstd layers, artifacts).
     """
     names = media_types.TO_DOCKER if to_docker else media_types.TO_OCI
     wanted = media_types.DOCKER_MANIFEST if to_docker else media_types.OCI_MANIFEST
@@ -50,7 +50,7 @@ def convert(manifest: Manifest, *, to_docker: bool) -> Manifest:
                 "push it in OCI format, or build it with compression=gzip,force-compression=true",
             )
     if to_docker:
-        # Schema 2 has no such field, and strict readers refuse it.
+        # Schema 2 has no annotations, and strict readers refuse them.
         for entry in [document, document["config"], *document["layers"]]:
             entry.pop("annotations", None)
     return _load(document)

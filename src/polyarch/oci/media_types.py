@@ -1,4 +1,4 @@
-"""Media types of OCI's image-spec and of Docker's "image manifest version 2, schema 2", and what each is."""
+"""Media types of OCI's image-spec and of Docker's "image manifest version 2, schema 2", and their properties."""
 
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -20,10 +20,10 @@ DOCKER_FOREIGN_LAYER_GZIP = "application/vnd.docker.image.rootfs.foreign.diff.ta
 
 INDEXES = frozenset({OCI_INDEX, DOCKER_INDEX})
 MANIFESTS = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
-# In the order in which a registry is asked for them.
+# In the order of the Accept header.
 ACCEPTED = (OCI_INDEX, OCI_MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST)
 
-# What one format calls the other's. zstd has no name in Docker's format.
+# Equivalents in the other format. Docker's format has none for zstd.
 TO_DOCKER = {
     OCI_INDEX: DOCKER_INDEX,
     OCI_MANIFEST: DOCKER_MANIFEST,
@@ -37,16 +37,16 @@ TO_OCI = {docker: oci for oci, docker in TO_DOCKER.items()}
 
 
 def is_encrypted(media_type: str) -> bool:
-    """Whether a layer is encrypted (ocicrypt, which containerd's imgcrypt and skopeo use)."""
+    """Return whether a layer is encrypted (ocicrypt, which containerd's imgcrypt and skopeo use)."""
     return media_type.endswith("+encrypted")
 
 
 def is_tar(media_type: str) -> bool:
-    """Whether a layer of this type may be a tar, compressed or not. One that says nothing may."""
+    """Return whether a layer of this type may be a tar archive, compressed or not. An unspecific type may be one."""
     words = media_type.replace("+", ".").replace("/", ".").replace("-", ".").split(".")
     return not is_encrypted(media_type) and (media_type in ("", "application/octet-stream") or "tar" in words)
 
 
 def is_distributable(media_type: str) -> bool:
-    """Whether a layer may be sent to any registry. Foreign layers stay where their licence keeps them."""
+    """Return whether a layer may be sent to any registry. The licence of a foreign layer forbids that."""
     return ".foreign.diff." not in media_type and ".nondistributable." not in media_type

@@ -1,8 +1,8 @@
-"""Places: where images are. The store, a repository of a registry and an archive all have these methods.
+"""Places: where images are. The store, a repository of a registry and an archive implement these Protocols.
 
-`transfer/copy.py` is the one copier between any two. A `name` is what the place calls an image: a reference in
-the store, a tag in a repository, a ref name in an archive. What only some places can do is a Protocol of its own,
-which the copier asks for with isinstance.
+`transfer/copy.py` copies between any two places. A `name` identifies an image within its place: a reference in the
+store, a tag in a repository, a ref name in an archive. A capability of only some places is a Protocol of its own, which
+the copier tests with isinstance.
 """
 
 from types import TracebackType
@@ -14,25 +14,25 @@ from polyarch.oci.reference import Reference
 
 
 class Readable(Protocol):
-    """Bytes to be read once."""
+    """Bytes that can be read once."""
 
     def read(self, size: int = -1, /) -> bytes:
-        """Up to `size` bytes, all that is left where it is negative; empty at the end."""
+        """Return up to `size` bytes, or all the rest if it is negative; empty at the end."""
 
 
 class Verifying(Readable, Protocol):
-    """A Readable that checks what it reads, so that its user need not hash the same bytes again.
+    """A Readable that verifies what it reads, so that its consumer need not hash the same bytes again.
 
-    It returns the last bytes only after it has found size and digest to be right, and raises CorruptError otherwise.
+    It returns the last bytes only after size and digest have matched, and raises CorruptError otherwise.
     """
 
     @property
     def verifies(self) -> Descriptor | None:
-        """What the bytes are checked against; None if some have been read already, or if they are not checked."""
+        """What the bytes are verified against; None if they are not verified, or if some have been read already."""
 
 
 class BlobReader(Readable, Protocol):
-    """A Readable that its user closes, best with `with`."""
+    """A Readable that its consumer closes, preferably with `with`."""
 
     def close(self) -> None: ...
     def __enter__(self) -> Self: ...
@@ -45,88 +45,88 @@ class Source(Protocol):
     """A place that can be read."""
 
     def resolve(self, name: str) -> Descriptor:
-        """What `name` (or a digest) points at. Raises NotFoundError."""
+        """Return the descriptor that `name` (or a digest) points at. Raises NotFoundError."""
 
     def read_manifest(self, descriptor: Descriptor) -> bytes:
-        """The verified bytes of a manifest or index. Raises NotFoundError, CorruptError."""
+        """Return the verified bytes of a manifest or index. Raises NotFoundError and CorruptError."""
 
     def open_blob(self, descriptor: Descriptor) -> BlobReader:
-        """The bytes of a blob, verified while they are read. Raises NotFoundError; reading, CorruptError."""
+        """Return a reader of a blob that verifies its bytes. Raises NotFoundError; the reader raises CorruptError."""
 
     def tags(self) -> tuple[str, ...]:
-        """The names that this place has, sorted."""
+        """Return the names in this place, sorted."""
 
 
 class Target(Protocol):
-    """A place that can be written. Children come before what names them: the copier sees to that."""
+    """A place that can be written. The copier writes children before the documents that name them."""
 
     def has_blob(self, descriptor: Descriptor) -> bool:
-        """Whether the blob is there already, whole."""
+        """Return whether the whole blob exists already."""
 
     def write_blob(self, descriptor: Descriptor, content: Readable) -> None:
-        """Write a blob. Raises CorruptError if `content` is not what the descriptor says; then nothing is kept.
+        """Write a blob. Raises CorruptError, and keeps nothing, if `content` does not match the descriptor.
 
-        The target answers for that: what is not `Verifying` it verifies itself (`oci/verify.py`, `verifying`). A
-        registry does so on its side.
+        The target is responsible for verification: it verifies content that is not `Verifying` itself (`oci/verify.py`,
+        `verifying`). A registry verifies on the server.
         """
 
     def has_manifest(self, descriptor: Descriptor) -> bool:
-        """Whether the manifest or index is there already."""
+        """Return whether the manifest or index exists already."""
 
     def write_manifest(self, descriptor: Descriptor, raw: bytes, name: str | None = None) -> None:
-        """Write a manifest or index, and let `name` point at it where one is given."""
+        """Write a manifest or index, and let `name`, if given, point at it."""
 
 
 @runtime_checkable
 class Fetching(Protocol):
-    """A source that gives what a name points at together with its bytes, in one request."""
+    """A source that returns a name's descriptor together with its bytes, in one request."""
 
     def fetch_manifest(self, name: str) -> tuple[Descriptor, bytes]:
-        """As `resolve` and `read_manifest`."""
+        """Return the results of `resolve` and `read_manifest`."""
 
 
 @runtime_checkable
 class Mounting(Protocol):
-    """A target that can take a blob from a neighbouring repository without moving it."""
+    """A target that can take a blob from another repository of the same registry without a transfer."""
 
     def mount_blob(self, descriptor: Descriptor, origin: Reference) -> bool:
-        """Take the blob from repository `origin`; False where this place cannot, and it must be written."""
+        """Take the blob from the repository `origin`. Return False if that fails and the blob must be written."""
 
 
 @runtime_checkable
 class Tagged(Protocol):
-    """A target that can say what its names point at now."""
+    """A target that can report what its names point at."""
 
     def points_at(self, name: str) -> Digest | None:
-        """What `name` points at in this place itself, None where nobody knows."""
+        """Return the digest that `name` points at in this place itself, or None if it is not known."""
 
 
 @runtime_checkable
 class Originating(Protocol):
-    """A source that knows in which repositories of registries a blob was seen."""
+    """A source that knows in which registries' repositories a blob was seen."""
 
     def origins(self, digest: Digest) -> tuple[Reference, ...]:
-        """Repositories that have the blob, the most likely first."""
+        """Return the repositories that have the blob, most likely first."""
 
 
 @runtime_checkable
 class Ranged(Protocol):
-    """A source that can read the middle of a blob. What it returns is not verified by the blob's digest."""
+    """A source that can read part of a blob. That part is not verified against the blob's digest."""
 
     def read_range(self, descriptor: Descriptor, offset: int, size: int) -> bytes:
-        """`size` bytes from `offset` on, fewer at the end."""
+        """Return `size` bytes from `offset`, fewer at the end."""
 
 
 @runtime_checkable
 class Partial(Protocol):
-    """A source that may lack some of what it names, and can say so without traffic."""
+    """A source that may lack some of the blobs that it names, and can report that without network traffic."""
 
     def lacks(self, descriptor: Descriptor) -> bool:
-        """Whether the blob cannot be had from here."""
+        """Return whether the blob is not available from here."""
 
 
 @runtime_checkable
 class Streaming(Protocol):
-    """A target that is one stream: blobs come one at a time, in the order of their digests."""
+    """A target that is a single stream: blobs are written one at a time, in the order of their digests."""
 
     in_order: bool

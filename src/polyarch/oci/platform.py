@@ -1,7 +1,6 @@
-"""Platforms: parsing, normal form, and which one serves which (containerd's `platforms` package decides).
+"""Platforms: parsing, normal form, and which platform serves which, as in containerd's `platforms` package.
 
-`Platform` is also the `platform` object of a descriptor (image-spec, image-index.md), so it is what
-msgspec reads and writes there.
+`Platform` is also the `platform` object of a descriptor (image-spec, image-index.md), which msgspec reads and writes.
 """
 
 import re
@@ -12,7 +11,7 @@ import msgspec
 from polyarch.errors import UsageError
 
 _PART = re.compile(r"[A-Za-z0-9_.-]+")
-# The version and features of an OS stand in parentheses behind it, as containerd's Parse reads them:
+# The version and features of an OS follow it in parentheses, as containerd's Parse reads them:
 # windows(10.0.17763+win32k)/amd64.
 _OS = re.compile(r"([A-Za-z0-9_.-]+)(?:\(([^()+]*)((?:\+[^()+]+)*)\))?")
 
@@ -42,9 +41,9 @@ KNOWN_SYSTEMS = frozenset(
 
 
 class Platform(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What an image runs on. Empty strings are absent fields; `parse` gives the normal form.
+    """A platform that an image runs on. Empty strings are absent fields; `parse` returns the normal form.
 
-    Its text is containerd's: linux/arm/v7, windows(10.0.17763.1)/amd64. `parse` reads it.
+    The text form is containerd's: linux/arm/v7, windows(10.0.17763.1)/amd64. `parse` reads it.
     """
 
     architecture: str
@@ -61,12 +60,12 @@ class Platform(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def is_unknown(self) -> bool:
-        """Whether this is the `unknown/unknown` that BuildKit gives the entry of an attestation."""
+        """Whether this is `unknown/unknown`, which BuildKit gives the entry of an attestation."""
         return self.os == "unknown" and self.architecture == "unknown"
 
     @property
     def is_known(self) -> bool:
-        """Whether Go has both names, so that `os/arch` is hardly meant to be anything else."""
+        """Whether Go knows both names, so that `os/arch` is probably not misspelt."""
         return self.os in KNOWN_SYSTEMS and self.architecture in KNOWN_ARCHITECTURES
 
 
@@ -74,7 +73,7 @@ Matcher = Callable[[Platform], bool]
 
 
 def normalize(platform: Platform) -> Platform:
-    """The one spelling of a platform: aarch64 and arm64/v8 are arm64, arm is arm/v7, amd64/v1 is amd64."""
+    """Return the normal form of a platform: aarch64 and arm64/v8 are arm64, arm is arm/v7, amd64/v1 is amd64."""
     architecture = platform.architecture.lower()
     variant = platform.variant.lower()
     if architecture in _ARCHITECTURES:
@@ -97,9 +96,9 @@ def normalize(platform: Platform) -> Platform:
 
 
 def parse_architecture(word: str) -> tuple[str, str]:
-    """The architecture that a word names, and the variant that it implies: x86_64 is amd64, armhf is arm and v7.
+    """Return the architecture that a word names and the variant that it implies: armhf is arm and v7.
 
-    Raises UsageError, with what may have been meant, for a word that names none.
+    Raises UsageError, with a suggestion, for an unknown word.
     """
     name = word.strip().lower()
     if name in _ARCHITECTURES:
@@ -110,7 +109,7 @@ def parse_architecture(word: str) -> tuple[str, str]:
 
 
 def parse_system(word: str) -> str:
-    """The operating system that a word names. Raises UsageError, with what may have been meant."""
+    """Return the operating system that a word names. Raises UsageError, with a suggestion, for an unknown word."""
     name = word.strip().lower()
     if name in KNOWN_SYSTEMS:
         return name
@@ -122,19 +121,17 @@ def _unknown(word: str, what: str, known: Iterable[str]) -> UsageError:
 
     close = get_close_matches(word.strip().lower(), sorted(known), n=3)
     if close:
-        return UsageError(f"there is no {what} {word!r}", f"did you mean {' or '.join(close)}?")
-    return UsageError(
-        f"there is no {what} {word!r}", "use the names of Go, for example linux, windows, amd64, arm64, arm"
-    )
+        return UsageError(f"unknown {what} {word!r}", f"did you mean {' or '.join(close)}?")
+    return UsageError(f"unknown {what} {word!r}", "use Go's names, for example linux, windows, amd64, arm64, arm")
 
 
 def parse(text: str, host: Platform | None = None) -> Platform:
-    """The platform that `os/arch[/variant]`, an architecture alone or an OS alone spells, normalized.
+    """Return the normalized platform of `os/arch[/variant]`, an architecture alone or an OS alone.
 
-    An architecture alone means linux; an OS alone means that OS on `host`'s architecture, and `local` means
-    `host`. Raises UsageError for anything else.
+    An architecture alone means linux; an OS alone means that OS on `host`'s architecture; `local` means `host`. Raises
+    UsageError for anything else.
     """
-    hint = "a platform reads os/architecture or os/architecture/variant, as in linux/arm64 or linux/arm/v7"
+    hint = "expected os/architecture or os/architecture/variant, as in linux/arm64 or linux/arm/v7"
     parts = text.strip().split("/")
     if host is not None and parts == ["local"]:
         return host
@@ -174,12 +171,12 @@ def _meant_hint(word: str) -> str:
     from polyarch.oci.spelling import architecture_of
 
     architecture, variant = architecture_of(word, KNOWN_ARCHITECTURES)
-    found = "/".join(part for part in ("linux", architecture, variant) if part)
-    return f"did you mean {found}?" if architecture else ""
+    suggestion = "/".join(part for part in ("linux", architecture, variant) if part)
+    return f"did you mean {suggestion}?" if architecture else ""
 
 
 def doubts(wanted: Iterable[Platform]) -> list[str]:
-    """Warnings before something is made for these platforms. Raises UsageError for one that is probably misspelt.
+    """Return warnings about the platforms of a new image. Raises UsageError for a platform that is probably misspelt.
 
     `parse` accepts any names, because images of any platform can be moved.
     """
@@ -187,16 +184,16 @@ def doubts(wanted: Iterable[Platform]) -> list[str]:
     for platform in wanted:
         if platform.is_known:
             continue
-        found = meant(platform)
-        if found is not None:
-            raise UsageError(f"there is no platform {platform}", f"did you mean {found}?")
+        suggestion = meant(platform)
+        if suggestion is not None:
+            raise UsageError(f"unknown platform {platform}", f"did you mean {suggestion}?")
         if not platform.is_unknown:
-            warnings.append(f"{platform} is not a platform known here; the result gets that name all the same")
+            warnings.append(f"{platform} is not a known platform; the result is labelled with it anyway")
     return warnings
 
 
 def meant(platform: Platform) -> Platform | None:
-    """The platform that was probably meant. None if both names are known, or nothing is near."""
+    """Return the platform that was probably meant, or None if both names are known or no known name is similar."""
     from polyarch.oci.spelling import architecture_of, nearest
 
     normal = normalize(platform)
@@ -212,20 +209,20 @@ def meant(platform: Platform) -> Platform | None:
 
 
 def parse_list(texts: Iterable[str], host: Platform | None = None) -> tuple[Platform, ...]:
-    """The platforms of comma-separated, repeatable option values, in order, each once."""
-    found = (parse(part, host) for text in texts for part in text.split(",") if part.strip())
-    return tuple(dict.fromkeys(found))
+    """Return the platforms of comma-separated, repeatable option values, in order and without duplicates."""
+    platforms = (parse(part, host) for text in texts for part in text.split(",") if part.strip())
+    return tuple(dict.fromkeys(platforms))
 
 
 def of_machine(machine: str) -> Platform:
-    """The platform of a Linux machine whose `uname -m` prints `machine`."""
+    """Return the platform of a Linux machine whose `uname -m` prints `machine`."""
     return normalize(Platform(os="linux", architecture=machine))
 
 
 def candidates(wanted: Platform) -> tuple[Platform, ...]:
-    """The platforms whose images a machine of `wanted` runs, best first.
+    """Return the platforms whose images a machine of `wanted` runs, best first.
 
-    As containerd's `platforms.Only`, but for one thing: an arm64 machine is not offered 32-bit arm, because an
+    This is containerd's `platforms.Only` with one exception: an arm64 machine is not offered 32-bit arm, because an
     image labelled arm64 that holds 32-bit binaries is the mistake that this project exists to prevent.
     """
     platform = normalize(wanted)
@@ -252,7 +249,7 @@ def candidates(wanted: Platform) -> tuple[Platform, ...]:
     if platform.architecture == "arm64" and number:
         major, _, minor = number.partition(".")
         if major in ("8", "9") and (minor.isdigit() or not minor):
-            # Armv9.n has all that Armv8.(n+5) has.
+            # Armv9.n includes Armv8.(n+5).
             steps = [f"v9.{n}" if n else "v9" for n in range(int(minor or 0), -1, -1)] if major == "9" else []
             top = int(minor or 0) + 5 if major == "9" else int(minor or 0)
             steps += [f"v8.{n}" if n else "" for n in range(top, -1, -1)]
@@ -261,21 +258,21 @@ def candidates(wanted: Platform) -> tuple[Platform, ...]:
 
 
 def variant_order(platform: Platform) -> tuple[int, ...]:
-    """A key that sorts the variants of one architecture, the baseline first: none, v2, v3; v5, v6, v7; v8.1, v9.
+    """Return a sort key for the variants of one architecture, baseline first: none, v2, v3; v5, v6, v7; v8.1, v9.
 
-    Variants without a number are equal, and come after none.
+    Variants without a number are equal, and follow none.
     """
     variant = normalize(platform).variant
     return tuple(map(int, re.findall(r"[0-9]+", variant))) or ((0,) if variant else ())
 
 
 def serves(offered: Platform, wanted: Platform) -> bool:
-    """Whether an image for `offered` runs on a machine of `wanted`."""
+    """Return whether an image for `offered` runs on a machine of `wanted`."""
     return rank(offered, wanted) is not None
 
 
 def rank(offered: Platform, wanted: Platform) -> int | None:
-    """How well an image for `offered` serves `wanted`: 0 is best, None not at all."""
+    """Return how well an image for `offered` serves `wanted`: 0 is best, None means not at all."""
     normal = normalize(offered)
     for position, candidate in enumerate(candidates(wanted)):
         if (normal.os, normal.architecture, normal.variant) == (
@@ -288,10 +285,13 @@ def rank(offered: Platform, wanted: Platform) -> int | None:
 
 
 def is_version_of(version: str, wanted: str) -> bool:
-    """Whether the version of an operating system is `wanted` or a revision of it, as 10.0.17763.1 is of 10.0.17763."""
+    """Return whether an operating system's version is `wanted` or a revision of it.
+
+    10.0.17763.1 is a revision of 10.0.17763.
+    """
     return version == wanted or version.startswith(f"{wanted}.")
 
 
-def same(one: Platform, other: Platform) -> bool:
-    """Whether two spellings name one platform."""
-    return normalize(one) == normalize(other)
+def same(first: Platform, second: Platform) -> bool:
+    """Return whether both spellings name the same platform."""
+    return normalize(first) == normalize(second)

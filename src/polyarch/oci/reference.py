@@ -1,6 +1,6 @@
-"""References: the name of an image, `[domain/]path[:tag][@digest]` (distribution's `reference` package decides).
+"""References: the name of an image, `[domain/]path[:tag][@digest]`, as in distribution's `reference` package.
 
-`parse` gives docker's normal form: `ubuntu` is `docker.io/library/ubuntu`. Nothing adds a tag but `tagged`.
+`parse` returns docker's normal form: `ubuntu` is `docker.io/library/ubuntu`. Only `tagged` adds a tag.
 """
 
 import re
@@ -24,7 +24,7 @@ _OFFICIAL = "library/"
 
 
 class Reference(msgspec.Struct, frozen=True):
-    """A parsed name. `domain` and `path` are always there, `tag` and `digest` may be empty."""
+    """A parsed name. `domain` and `path` are always set; `tag` and `digest` may be empty."""
 
     domain: str
     path: str
@@ -44,19 +44,19 @@ class Reference(msgspec.Struct, frozen=True):
 
     @property
     def version(self) -> str:
-        """What a registry is asked for: the digest if there is one, else the tag."""
+        """The digest, or else the tag: what a registry is asked for."""
         return self.digest or self.tag
 
     def tagged(self, tag: str = "latest") -> "Reference":
-        """The same name, with `tag` where it names no version yet."""
+        """Return the same name, with `tag` if it has neither a tag nor a digest."""
         return self if self.tag or self.digest else Reference(self.domain, self.path, tag)
 
     def with_digest(self, digest: Digest) -> "Reference":
-        """The same repository at this digest."""
+        """Return the same repository at this digest."""
         return Reference(self.domain, self.path, "", digest)
 
     def familiar(self) -> str:
-        """The short form that docker prints: without docker.io and library."""
+        """Return the short form that docker prints, without docker.io and library."""
         text = str(self)
         if self.domain != _DEFAULT_DOMAIN:
             return text
@@ -64,13 +64,13 @@ class Reference(msgspec.Struct, frozen=True):
         head, _, name = self.path.partition("/")
         if head + "/" == _OFFICIAL and "/" not in name and not _HEX_ONLY.fullmatch(name):
             return short.removeprefix(_OFFICIAL)
-        # docker.io/a.b/c stays long: without its domain it would be c on the host a.b.
+        # docker.io/a.b/c stays long: without its domain it would mean c on the host a.b.
         return text if _is_host(head) else short
 
 
 def parse(text: str) -> Reference:
-    """The reference that `text` spells, in normal form. Raises UsageError with the reason."""
-    hint = "a reference reads [registry/]name[:tag][@digest], as in alpine:3.20 or localhost:5000/team/app:1.0"
+    """Return the reference in `text`, in normal form. Raises UsageError with the reason."""
+    hint = "expected [registry/]name[:tag][@digest], as in alpine:3.20 or localhost:5000/team/app:1.0"
     if not text:
         raise UsageError("an image name is empty", hint)
     if _HEX_ONLY.fullmatch(text):
@@ -105,5 +105,5 @@ def parse(text: str) -> Reference:
 
 
 def _is_host(head: str) -> bool:
-    """Whether what stands before the first slash is a host, not the beginning of a path on docker.io."""
+    """Return whether the text before the first slash is a host, not the first part of a path on docker.io."""
     return "." in head or ":" in head or head == "localhost" or head.lower() != head

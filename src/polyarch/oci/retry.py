@@ -1,4 +1,4 @@
-"""Retrying as a value: how often, after what delays, and after which errors something is attempted again."""
+"""Retrying as a value: how many attempts, after which delays, and after which errors."""
 
 from collections.abc import Callable, Iterator
 from typing import TypeVar
@@ -11,7 +11,7 @@ Result = TypeVar("Result")
 
 
 def is_temporary(error: Exception) -> bool:
-    """Whether another attempt may succeed, and has not been made already."""
+    """Return whether another attempt may succeed and no enclosing Retry has given up already."""
     return isinstance(error, RegistryError) and error.retryable and not error.exhausted
 
 
@@ -22,8 +22,8 @@ def _always() -> bool:
 class Retry(msgspec.Struct, frozen=True):
     """Up to `attempts` attempts, with `delay` seconds before the second and twice as many before each further one.
 
-    `retries` says which errors another attempt may help against. Retries do not multiply: a RegistryError that one
-    Retry has given up on is `exhausted`, and no Retry around that one tries again.
+    `retries` decides which errors are worth another attempt. Retries do not multiply: a RegistryError that one Retry
+    has given up on is `exhausted`, and no enclosing Retry tries again.
     """
 
     attempts: int = 1
@@ -31,7 +31,7 @@ class Retry(msgspec.Struct, frozen=True):
     retries: Callable[[Exception], bool] = is_temporary
 
     def schedule(self) -> Iterator[tuple[int, float]]:
-        """For each attempt, how many are left after it, and the delay in seconds before the next."""
+        """Yield for each attempt how many remain after it, and the delay in seconds before the next."""
         for number in range(self.attempts):
             yield self.attempts - 1 - number, self.delay * 2**number
 
@@ -41,9 +41,10 @@ class Retry(msgspec.Struct, frozen=True):
         sleep: Callable[[float], None] | None = None,
         repeatable: Callable[[], bool] = _always,
     ) -> Result:
-        """What `operation` returns. `repeatable` is asked before another attempt, and prepares it.
+        """Call `operation` until it succeeds, and return its result.
 
-        Raises the last attempt's error.
+        `repeatable` is called before each further attempt. It prepares that attempt, and returns False if there can be
+        none. Raises the last attempt's error.
         """
         for left, delay in self.schedule():
             try:
@@ -61,15 +62,15 @@ class Retry(msgspec.Struct, frozen=True):
         raise AssertionError("a Retry has at least one attempt")
 
     def give_up(self, error: Exception) -> None:
-        """Note in the error that it has been retried as often as this allows."""
+        """Mark the error as exhausted, so that it is not retried again."""
         if self.attempts > 1 and isinstance(error, RegistryError):
             error.exhausted = True
 
 
-# One request; a download that is resumed; an upload that begins again.
+# A single request, a resumed download, or a restarted upload.
 REQUEST = Retry(5, 0.2)
-# A mirror is a convenience: what it does not deliver soon is read from the registry.
+# A mirror is only a shortcut: what it does not deliver soon is read from the registry.
 MIRROR = Retry(2, 0.2)
-# A stream that cannot be rewound, and is opened anew. The requests for it have delays of their own.
+# A stream that cannot be rewound is opened again. Its requests have delays of their own.
 REOPEN = Retry(3)
 ONCE = Retry(1)

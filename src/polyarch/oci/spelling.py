@@ -1,13 +1,13 @@
-"""What an unknown name of a system or architecture was probably meant to be: `armv7`, `lunix`, `amd64v3`.
+"""Suggestions for unknown names of systems and architectures: `armv7`, `lunix`, `amd64v3`.
 
-`platform.doubts` and the hints of `platform.parse` use it. It works on names only.
+`platform.doubts` and the hints of `platform.parse` use them. Only names are compared.
 """
 
 import re
 
 from polyarch.oci.text import distance
 
-# What people write who know other names: docker's own repositories (arm32v7, arm64v8), the kernel, gcc, Windows.
+# Names used elsewhere: by docker's official images (arm32v7, arm64v8), the kernel, gcc, Windows.
 _MEANT = {
     "x64": ("amd64", ""),
     "x86": ("386", ""),
@@ -29,7 +29,7 @@ _ARM = r"arm(?:32)?v([567])(?:a|l|hf|hl)?"
 
 
 def architecture_of(word: str, known: frozenset[str]) -> tuple[str, str]:
-    """The architecture of `known` and the variant that a wrong name probably means; empty if nothing is near."""
+    """Return the known architecture and the variant that a wrong name probably means; empty if no name is similar."""
     arm = re.fullmatch(_ARM, word)
     if arm is not None:
         return "arm", f"v{arm[1]}"
@@ -40,8 +40,8 @@ def architecture_of(word: str, known: frozenset[str]) -> tuple[str, str]:
 
 
 def nearest(word: str, known: frozenset[str]) -> str:
-    """The name of `known` that a wrong name probably means; empty if nothing is near."""
-    # Names of three letters have many neighbours that are another machine.
+    """Return the known name that a wrong name probably means; empty if no name is similar."""
+    # Short names have many similar names that mean another machine.
     limit = 2 if len(word) > 4 else 1
-    found = min(sorted(known), key=lambda name: distance(word, name, limit + 1))
-    return found if distance(word, found, limit + 1) <= limit else ""
+    closest = min(sorted(known), key=lambda name: distance(word, name, limit + 1))
+    return closest if distance(word, closest, limit + 1) <= limit else ""

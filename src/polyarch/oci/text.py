@@ -1,15 +1,15 @@
-"""Text whose bytes need not be UTF-8 (such bytes are surrogate escapes in a `str`), and how near two words are."""
+"""Text with bytes that may not be UTF-8 (surrogate escapes in a `str`), and the distance between words."""
 
 from typing import Any
 
 
 def shown(text: str) -> str:
-    """`text` with a replacement character for what is not UTF-8, as Go's encoders write it."""
+    """Return `text` with a replacement character for each byte that is not UTF-8, as Go's encoders write it."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def cleaned(value: Any) -> Any:
-    """A value of lists, dicts and scalars with `shown` for every text in it."""
+    """Return a value of lists, dicts and scalars with `shown` applied to every string in it."""
     match value:
         case str():
             return shown(value)
@@ -20,14 +20,14 @@ def cleaned(value: Any) -> Any:
     return value
 
 
-def distance(one: str, other: str, limit: int) -> int:
-    """The least number of insertions, removals and replacements between two words, or `limit`, if that is less."""
-    if abs(len(one) - len(other)) >= limit:
+def distance(first: str, second: str, limit: int) -> int:
+    """Return the edit distance of two words: insertions, removals and replacements, but at most `limit`."""
+    if abs(len(first) - len(second)) >= limit:
         return limit
-    row = list(range(len(other) + 1))
-    for at, character in enumerate(one, 1):
+    row = list(range(len(second) + 1))
+    for at, character in enumerate(first, 1):
         before, row[0] = row[0], at
-        for column, against in enumerate(other, 1):
+        for column, against in enumerate(second, 1):
             before, row[column] = (
                 row[column],
                 min(row[column] + 1, row[column - 1] + 1, before + (character != against)),

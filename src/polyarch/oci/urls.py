@@ -1,13 +1,13 @@
-"""URLs in messages: what may be shown of one."""
+"""URLs in messages: which parts may be shown."""
 
 from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
-# Query parameters of the registry API that are not secret. All others are hidden, such as upload states and signatures.
+# Query parameters of the registry API that are not secret. Others, such as upload states and signatures, are hidden.
 _SHOWN = frozenset({"digest", "mount", "from", "n", "last", "scope", "service"})
 
 
 def authority(url: str) -> str:
-    """The host of a URL with its port, without user and password: for messages and for decisions.
+    """Return the host of a URL with its port, without user and password.
 
     Raises ValueError for text that is not a URL.
     """
@@ -15,9 +15,9 @@ def authority(url: str) -> str:
 
 
 def redact(url: str) -> str:
-    """A URL fit to be shown: without user, password, fragment, and query values that may be secret.
+    """Return a URL that is safe to show: without user, password, fragment, and query values that may be secret.
 
-    Nothing is shown of text that is not a URL.
+    Text that is not a URL is replaced entirely.
     """
     try:
         parts = urlsplit(url)

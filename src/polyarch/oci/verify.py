@@ -1,4 +1,4 @@
-"""The one verifying reader: every byte from outside passes it once before anything uses it."""
+"""The verifying reader: all bytes from outside pass through it once before they are used."""
 
 from collections.abc import Callable
 from types import TracebackType
@@ -13,11 +13,11 @@ _CHUNK = 1 << 20
 
 
 class VerifyingReader:
-    """Reads what a descriptor points at and raises CorruptError where size or digest differ.
+    """Reads the content of a descriptor and raises CorruptError if its size or digest differs.
 
-    `close` calls `on_close`; nothing else of `content` is owned. The last bytes are returned only after the digest was
-    found to be right: a caller that stops early has verified nothing. Errors say `where` the bytes came from, and give
-    the `hint`.
+    The last bytes are returned only after the digest has matched: a caller that stops early has verified nothing.
+    `close` calls `on_close`; the reader owns nothing else of `content`. Errors name `where` the bytes came from and
+    give the `hint`.
     """
 
     def __init__(
@@ -63,9 +63,9 @@ class VerifyingReader:
             raise self._corrupt(f"ends {self._left} bytes before the declared {self._descriptor.size}")
         if self._content.read(1):
             raise self._corrupt(f"is longer than the declared {self._descriptor.size} bytes")
-        found = f"{digests.algorithm(self._descriptor.digest)}:{self._hash.hexdigest()}"
-        if found != self._descriptor.digest:
-            raise self._corrupt(f"is corrupt: its bytes have the digest {found}")
+        actual = f"{digests.algorithm(self._descriptor.digest)}:{self._hash.hexdigest()}"
+        if actual != self._descriptor.digest:
+            raise self._corrupt(f"is corrupt: its bytes have the digest {actual}")
         self._finished = True
 
     def _corrupt(self, how: str) -> CorruptError:
@@ -87,9 +87,9 @@ class VerifyingReader:
 
 
 def verifying(content: Readable, descriptor: Descriptor) -> Readable:
-    """`content` itself if it is `place.Verifying` for this descriptor, else a VerifyingReader around it.
+    """Return `content` itself if it is `place.Verifying` for this descriptor, else a VerifyingReader around it.
 
-    Whoever keeps bytes reads them through this. So each byte is hashed once on its way from any place to any other.
+    Targets read through this, so that each byte is hashed once on its way between any two places.
     """
     checked: Descriptor | None = getattr(content, "verifies", None)
     if checked is not None and (checked.digest, checked.size) == (descriptor.digest, descriptor.size):
@@ -98,10 +98,10 @@ def verifying(content: Readable, descriptor: Descriptor) -> Readable:
 
 
 def verified(raw: bytes, descriptor: Descriptor, where: str = "", hint: str | None = None) -> bytes:
-    """`raw` itself, once size and digest are known to be right. Raises CorruptError, with `hint`."""
+    """Return `raw` if its size and digest match `descriptor`. Raises CorruptError, with `hint`, otherwise."""
     place = f" from {where}" if where else ""
     if len(raw) != descriptor.size:
-        how = f"has {len(raw)} bytes, not the {descriptor.size} it claims"
+        how = f"has {len(raw)} bytes instead of the declared {descriptor.size}"
         raise CorruptError(f"{descriptor.digest}{place} {how}", hint)
     hasher = digests.hasher(digests.parse(descriptor.digest))
     hasher.update(raw)
