@@ -29,7 +29,7 @@ _HOMES = {
     "client.indexes": "Indexes",
     "client.polyarch": "Polyarch",
     "client.values": "CompletedRun EntryDifference Image ImageDetails ImageIndex ImagePlatform "
-    "IndexDifference PushResult",
+    "IndexDifference PruneResult PushResult",
     "contents.layer": "Layer",
     "dockerfile.outline": "Argument Needed Outline TargetStage",
     "dockerfile.rules": "LintFinding LintRule",

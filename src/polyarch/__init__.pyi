@@ -28,6 +28,7 @@ from polyarch.client.values import (
     ImageIndex,
     ImagePlatform,
     IndexDifference,
+    PruneResult,
     PushResult,
 )
 from polyarch.contents.layer import Layer
@@ -106,6 +107,7 @@ __all__ = [
     "Platforms",
     "Polyarch",
     "PolyarchError",
+    "PruneResult",
     "PushResult",
     "Reference",
     "RegistryError",

@@ -41,6 +41,8 @@ WRONG: dict[str, Callable[[Any], object]] = {
     "amend cannot be 'no' (str)": lambda p: p.indexes.create("app", "a", amend="no"),
     "annotations cannot be 'a=b' (str)": lambda p: p.indexes.annotate("app", "linux/amd64", annotations="a=b"),
     "variant cannot be 7 (int)": lambda p: p.indexes.add("app", "a", variant=7),
+    "all cannot be 'yes' (str)": lambda p: p.prune(all="yes"),
+    "keep_storage cannot be 1.5 (float)": lambda p: p.prune(keep_storage=1.5),
     "sources cannot be 1 (int)": lambda p: p.indexes.merge(1, "app"),
 }
 
@@ -67,6 +69,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "certificates cannot be 1 (int)": {"certificates": 1},
     "insecure cannot be True (bool)": {"insecure": True},
     "cache_limit cannot be 5 (int)": {"cache_limit": 5},
+    "proxies cannot be a str": {"proxies": "http://ada:secret@proxy:3128"},
+    "proxies['http'] cannot be a tuple": {"proxies": {"http": ("proxy", "secret")}},
+    "proxies has no 'ftp'": {"proxies": {"ftp": "http://ada:secret@proxy:3128"}},
 }
 
 

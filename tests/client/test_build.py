@@ -312,3 +312,16 @@ def test_a_build_is_planned_linted_and_outlined_without_being_done(client: Polya
     assert [argument.name for argument in client.outline(None, dockerfile=dockerfile).arguments] == ["WHO"]
     with pytest.raises(TypeError, match="platfroms"):
         client.lint(None, platfroms="linux/amd64")  # type: ignore[call-arg]
+
+
+def test_proxies_of_the_client_reach_a_step_and_take_the_place_of_the_environments(
+    clients: Clients, busybox: str
+) -> None:
+    variables = {"PATH": os.environ["PATH"], "HTTP_PROXY": "http://old:1", "all_proxy": "http://old:2"}
+    proxies = {"http": "http://new:1", "no_proxy": "localhost"}
+    with clients(environment=variables, proxies=proxies) as client:
+        result = client.build(None, dockerfile="FROM busybox\nRUN env | grep -i proxy | sort > /word\n", tags="app")
+        assert words(client, result, "app")["linux/amd64"].splitlines() == [
+            "http_proxy=http://new:1",
+            "no_proxy=localhost",
+        ]

@@ -238,3 +238,16 @@ def test_threads_share_a_client(client: Polyarch, busybox: str, tmp_path: Path) 
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(work, range(8))) == [f"app:{number}" for number in range(8)]
     assert len(client.images.list()) == 1 + 8 + 8
+
+
+def test_what_no_image_needs_is_pruned(client: Polyarch, busybox: str) -> None:
+    client.build(None, dockerfile="FROM busybox\nRUN echo x > /file\n", tags="app")
+    client.prune()
+    assert client.prune(dry_run=True).removed == ()
+    client.images.remove("app")
+    would = client.prune(all=True, dry_run=True)
+    assert would.size > 0
+    assert client.prune(all=True).size >= would.size
+    assert client.prune(all=True).removed == ()
+    assert client.images.run(busybox, "true").returncode == 0
+    assert client.prune(keep_storage="1GB").removed == ()

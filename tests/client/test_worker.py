@@ -189,6 +189,25 @@ def test_no_thread_and_no_open_file_is_left_in_the_program(client: Polyarch, bus
     assert (threading.active_count(), len(os.listdir("/proc/self/fd"))) == (threads, files)
 
 
+CLOSED = """
+import os, sys
+from polyarch import Polyarch
+with Polyarch(sys.argv[1]) as client:
+    done = client.images.run("busybox", "cat", input=b"with a stream", capture_output=True)
+with open(sys.argv[2], "wb") as file:
+    file.write(done.stdout)
+"""
+
+
+def test_a_program_whose_standard_streams_are_closed_runs_a_process(
+    tmp_path: Path, busybox: str, client: Polyarch
+) -> None:
+    words = [sys.executable, "-c", CLOSED, str(tmp_path / "store"), str(tmp_path / "out")]
+    environment = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+    subprocess.run(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *words], env=environment, check=True)
+    assert (tmp_path / "out").read_bytes() == b"with a stream"
+
+
 def test_a_program_without_an_interpreter_is_told_what_to_do(
     clients: Clients, busybox: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

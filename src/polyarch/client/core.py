@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from polyarch.transfer.locate import Places
 
 
+# The keys of `proxies`, as in requests, and the variables that they are.
+_PROXIES = {"http": "http_proxy", "https": "https_proxy", "no_proxy": "no_proxy"}
+
+
 class ClientCore:
     """The state of a client. All threads may use it.
 
@@ -73,13 +77,14 @@ def settings_of(
     variables: Mapping[str, str] | None,
     registries: StrPath | None,
     certificates: StrPath | Iterable[StrPath],
+    proxies: Mapping[str, str] | None,
     credentials: Mapping[str, Credential] | None,
     insecure: str | Iterable[str],
     cache_limit: str | None,
 ) -> ClientSettings:
     """The settings of a client. The environment gives those that are not in the arguments."""
-    given_variables = environment.variables() if variables is None else arguments.pairs("environment", variables)
-    read = environment.read(Variables(given_variables))
+    around = dict(environment.variables() if variables is None else arguments.pairs("environment", variables))
+    read = environment.read(Variables(around if proxies is None else _with_proxies(around, proxies)))
     files = read.files
     if registries is not None:
         files = msgspec.structs.replace(files, registries=(arguments.path("registries", registries, Path.cwd),))
@@ -98,6 +103,20 @@ def settings_of(
         insecure=arguments.texts("insecure", insecure),
         cache_limit=None if cache_limit is None else arguments.text("cache_limit", cache_limit),
     )
+
+
+def _with_proxies(variables: Mapping[str, str], proxies: Mapping[str, str]) -> dict[str, str]:
+    """The variables with these proxies in the place of their own."""
+    if not isinstance(proxies, Mapping):
+        arguments.refuse("proxies", proxies, "a mapping of str to str", secret=True)
+    kept = {name: value for name, value in variables.items() if not name.lower().endswith("_proxy")}
+    for key, value in proxies.items():
+        if key not in _PROXIES:
+            raise UsageError(f"proxies has no {key!r}", f"there are {', '.join(_PROXIES)}")
+        if not isinstance(value, str):
+            arguments.refuse(f"proxies[{key!r}]", value, "a URL, or for no_proxy hosts", secret=True)
+        kept[_PROXIES[key]] = value
+    return kept
 
 
 clock = time.time

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, BinaryIO, Self, Unpack, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Self, Unpack, cast
 
 from polyarch import progress as events
 from polyarch.client import arguments, core
 from polyarch.client.arguments import Names, Platforms, StrPath
 from polyarch.client.images import Images
 from polyarch.client.indexes import Indexes
+from polyarch.client.values import PruneResult
 from polyarch.oci.platform import Platform
 from polyarch.registry.credentials import Credential
 
@@ -37,10 +38,12 @@ class Polyarch:
       For other hosts, docker's config.json, podman's auth.json and credential helpers are read.
     - `registries` is the path of a registries.conf(5) file. `certificates` are directories in the layout of docker's
       certs.d. `insecure` are hosts that may use plain HTTP or a certificate that cannot be verified.
+    - `proxies` are proxy URLs: {"http": "http://proxy.example.org:3128", "https": …, "no_proxy": "localhost"}. RUN
+      steps get them as well. The default are the environment variables https_proxy, HTTPS_PROXY and others.
     - `cache_limit` is the size that the build cache may have: "20GB", "10%" (of the disk) or "none" (no limit).
-    - `environment` replaces the environment variables of this process (PATH, HTTPS_PROXY, DOCKER_CONFIG …).
+    - `environment` replaces the environment variables of this process (PATH, DOCKER_CONFIG, SOURCE_DATE_EPOCH …).
     - `progress` is called with each event of `polyarch.progress`. Builds and runs call it in the thread that called
-      the method, other methods in any thread.
+      the method, other methods in any thread. If it raises an exception, the method stops and raises it.
     - `clock` returns the time in seconds since 1970 that new layers get. The default is `time.time`.
 
     Methods may be called from several threads at once. Every error that Polyarch raises on purpose is a
@@ -54,13 +57,16 @@ class Polyarch:
         credentials: Mapping[str, Credential] | None = None,
         registries: StrPath | None = None,
         certificates: StrPath | Iterable[StrPath] = (),
+        proxies: Mapping[str, str] | None = None,
         insecure: str | Iterable[str] = (),
         cache_limit: str | None = None,
         environment: Mapping[str, str] | None = None,
         progress: Callable[[events.Event], None] | None = None,
         clock: Callable[[], float] | None = None,
     ) -> None:
-        settings = core.settings_of(root, environment, registries, certificates, credentials, insecure, cache_limit)
+        settings = core.settings_of(
+            root, environment, registries, certificates, proxies, credentials, insecure, cache_limit
+        )
         for name, value in (("progress", progress), ("clock", clock)):
             if value is not None and not callable(value):
                 arguments.refuse(name, value, "a function")
@@ -159,6 +165,28 @@ class Polyarch:
         request = building.request(self._core, context, keywords)
         with self._core.places() as places:
             return targets(request, places.store, places.registry)
+
+    def prune(self, *, all: bool = False, keep_storage: int | str | None = None, dry_run: bool = False) -> PruneResult:
+        """Remove images without a name, and content that neither a named image nor the build cache needs.
+
+        `all` removes the build cache, cache mounts and unpacked layers as well. `keep_storage` removes of these only
+        the least recently used, until the store is not larger than a number of bytes or a size such as "20GB".
+        `dry_run` removes nothing, and returns what would be removed. Raises ConflictError if the store is in use.
+        """
+        from polyarch.buildflags import size
+        from polyarch.images import prune as pruning
+
+        storage: Any = keep_storage
+        if isinstance(keep_storage, str):
+            storage = size.bytes_of(keep_storage)
+        elif keep_storage is not None and (not isinstance(keep_storage, int) or isinstance(keep_storage, bool)):
+            arguments.refuse("keep_storage", keep_storage, "a number of bytes, or a size as in 20GB")
+        everything, rehearsal = arguments.flag("all", all), arguments.flag("dry_run", dry_run)
+        with self._core.places() as places:
+            found = pruning.prune(places.store, everything=everything, storage=storage, dry_run=rehearsal)
+        if found.left and not rehearsal:
+            self._core.work("reclaim", None)
+        return PruneResult(removed=tuple(item.name for item in found.removed), size=found.size)
 
     def close(self) -> None:
         """Close the client. Its methods raise UsageError from then on. Closing it twice is allowed."""

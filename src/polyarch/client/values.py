@@ -90,6 +90,13 @@ class CompletedRun(msgspec.Struct, frozen=True, kw_only=True):
     stderr: bytes | None = None
 
 
+class PruneResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What was removed from the store: digests and other ids, and their `size` in bytes."""
+
+    removed: tuple[str, ...]
+    size: int
+
+
 class EntryDifference(msgspec.Struct, frozen=True, kw_only=True):
     """An entry that differs between two indexes.
 

@@ -5,6 +5,7 @@ requests, and finally JobDone or JobFailed.
 """
 
 import contextlib
+import fcntl
 import importlib
 import re
 import socket
@@ -124,6 +125,9 @@ class Channel:
 def pair() -> tuple[Channel, socket.socket]:
     """A channel, and the other end of its socket for a child process."""
     here, there = socket.socketpair()
+    if there.fileno() < 3:
+        # In a program whose standard streams are closed. The child will have its own in their places.
+        there = socket.socket(fileno=fcntl.fcntl(there, fcntl.F_DUPFD_CLOEXEC, 3))
     return Channel(here), there
 
 
