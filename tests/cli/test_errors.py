@@ -60,7 +60,7 @@ def test_failed_work_exits_with_1(polyarch: Program) -> None:
     assert result.status == 1
     assert result.stderr == (
         "polyarch: error: there is no image nothing in the store\n"
-        "hint: 'polyarch pull nothing' fetches it, 'polyarch images' lists what is here\n"
+        "hint: 'polyarch pull nothing' fetches it, 'polyarch images' lists the images in the store\n"
     )
 
 

@@ -113,5 +113,6 @@ def field(value: Any, name: str, *, is_root: bool) -> Any:
     if name.lower() in lowered:
         return value[lowered[name.lower()]]
     if is_root:
-        raise run_error(f"there is no field {name!r}", f"there are {', '.join(map(str, value))}")
+        names = [*map(str, value), *(sorted(value.omitted) if isinstance(value, Struct) else ())]
+        raise run_error(f"there is no field {name!r}", f"there are {', '.join(names)}")
     return MISSING
