@@ -1,14 +1,19 @@
 """Layers of arrangements, each packed once: for all platforms of a build, and in no later build again."""
 
 import threading
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from polyarch.builder.cache import packed
+from polyarch.builder.cache.results import StepResults
 from polyarch.builder.export.streaming import Uploads, no_upload
 from polyarch.builder.perform.copy.arrange import Arrangement
-from polyarch.builder.perform.environment import StepEnvironment
+from polyarch.builder.perform.environment import StepSettings
 from polyarch.contents.layer import Layer
+
+if TYPE_CHECKING:
+    from polyarch.store import Store
 
 
 class LayerPacker:
@@ -18,8 +23,10 @@ class LayerPacker:
     of that layer are used again.
     """
 
-    def __init__(self, environment: StepEnvironment) -> None:
-        self._environment = environment
+    def __init__(self, store: "Store", results: StepResults, settings: StepSettings) -> None:
+        self._store = store
+        self._results = results
+        self._settings = settings
         self._lock = threading.Lock()
         # Held while the layer of this key is made, so that only one thread makes it.
         self._single_flight: dict[str, threading.Lock] = {}
@@ -33,10 +40,9 @@ class LayerPacker:
         with self._lock:
             flight = self._single_flight.setdefault(key, threading.Lock())
         with flight:
-            environment = self._environment
             # Without the cache, a layer that was packed for another platform of this build still serves.
-            if not environment.settings.no_cache or key in self._packed_here:
-                known = environment.results.find(key, environment.settings.compression)
+            if not self._settings.no_cache or key in self._packed_here:
+                known = self._results.find(key, self._settings.compression)
                 if known is not None:
                     return known
             return self.pack(arrangement, epoch, series, uploads)
@@ -45,26 +51,23 @@ class LayerPacker:
         self, arrangement: Arrangement, epoch: int | None, series: str = "", uploads: Uploads = no_upload
     ) -> Layer:
         """Pack an arrangement without looking for its layer first, and remember the layer."""
-        environment = self._environment
-        store = environment.store
-        like = packed.find_last(store, self._last(series)) if series else None
-        blob = packed.pack(
-            store, arrangement.contents(), environment.settings.compression, environment.settings.workers, like, uploads
-        )
-        layer = msgspec.structs.replace(blob, created=environment.settings.created)
+        settings = self._settings
+        like = packed.find_last(self._store, self._last(series)) if series else None
+        blob = packed.pack(self._store, arrangement.contents(), settings.compression, settings.workers, like, uploads)
+        layer = msgspec.structs.replace(blob, created=settings.created)
         key = self._key(arrangement, epoch)
-        environment.results.keep(key, layer)
+        self._results.keep(key, layer)
         if series:
-            packed.remember_last(store, self._last(series), layer)
+            packed.remember_last(self._store, self._last(series), layer)
         self._packed_here.add(key)
         return layer
 
     def has_last(self, series: str) -> bool:
         """Whether an earlier layer of the series is remembered."""
-        return packed.find_last(self._environment.store, self._last(series)) is not None
+        return packed.find_last(self._store, self._last(series)) is not None
 
     def _key(self, arrangement: Arrangement, epoch: int | None) -> str:
-        return f"{arrangement.fingerprint(times=False)}-{epoch}-{self._environment.settings.compression.tag()}"
+        return f"{arrangement.fingerprint(times=False)}-{epoch}-{self._settings.compression.tag()}"
 
     def _last(self, series: str) -> str:
-        return f"{series} {self._environment.settings.compression.tag()}"
+        return f"{series} {self._settings.compression.tag()}"

@@ -46,7 +46,7 @@ class CopyPerformer:
         self._emit = emit
         self._arrangements = ArrangementCache()
         self._selections = SelectionCache(graph, sources, environment.store, self._arrangements)
-        self._packer = LayerPacker(environment)
+        self._packer = LayerPacker(environment.store, environment.results, environment.settings)
         # Set once the build may pack ahead.
         self._ahead: Uploads | None = None
 
