@@ -165,7 +165,7 @@ def test_a_good_file_has_no_findings() -> None:
             "FROM a\nARG TARGETARCH=amd64",
             "TargetArgDefault",
             (
-                "ARG TARGETARCH=amd64 holds for every platform: the default beats the automatic value; "
+                "ARG TARGETARCH=amd64 is used for every platform: the default replaces the automatic value; "
                 "write ARG TARGETARCH"
             ),
             2,
@@ -174,7 +174,7 @@ def test_a_good_file_has_no_findings() -> None:
             "ARG BUILDPLATFORM=linux/amd64\nFROM --platform=$BUILDPLATFORM a",
             "TargetArgDefault",
             (
-                "ARG BUILDPLATFORM=linux/amd64 holds for every platform: the default beats the automatic value; "
+                "ARG BUILDPLATFORM=linux/amd64 is used for every platform: the default replaces the automatic value; "
                 "write ARG BUILDPLATFORM"
             ),
             1,
@@ -183,7 +183,7 @@ def test_a_good_file_has_no_findings() -> None:
             "FROM --platform=$BUILDPLATFORM a\nRUN curl x/$(uname  -m)",
             "HostArchProbe",
             (
-                "'uname -m' in a stage for $BUILDPLATFORM names the architecture of the building machine, not of the "
+                "'uname -m' in a stage for $BUILDPLATFORM returns the architecture of the build machine, not of the "
                 "image; use $TARGETARCH"
             ),
             2,
@@ -191,19 +191,19 @@ def test_a_good_file_has_no_findings() -> None:
         (
             "FROM a\nRUN curl -O https://x.org/tool-linux-amd64.tgz",
             "FixedArchUrl",
-            "'https://x.org/tool-linux-amd64.tgz' is of one architecture, in a build for linux/amd64, linux/arm64",
+            "'https://x.org/tool-linux-amd64.tgz' is for one architecture, in a build for linux/amd64, linux/arm64",
             2,
         ),
         (
             "FROM a\nADD https://x.org/x86_64/tool /",
             "FixedArchUrl",
-            "'https://x.org/x86_64/tool' is of one architecture, in a build for linux/amd64, linux/arm64",
+            "'https://x.org/x86_64/tool' is for one architecture, in a build for linux/amd64, linux/arm64",
             2,
         ),
         (
             "FROM a\nRUN apt-get install -y libc6:i386",
             "FixedArchUrl",
-            "'libc6:i386' is of one architecture, in a build for linux/amd64, linux/arm64",
+            "'libc6:i386' is for one architecture, in a build for linux/amd64, linux/arm64",
             2,
         ),
     ],

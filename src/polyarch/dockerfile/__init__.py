@@ -1,8 +1,8 @@
 """The Dockerfile language: text → instructions, stages, words, ignore files, checks. No I/O.
 
-`parse` a text, `cut` it into stages, `expand` each instruction with the environment before it. Names are loaded when
-they are asked for; the instructions themselves are in `instructions.stages`, `.copying`, `.running`, `.config` and
-`.healthcheck`.
+`parse` reads a text, `cut` divides it into stages, and `expand` expands an instruction with the environment before it.
+The instructions themselves are in `instructions.stages`, `.copying`, `.running`, `.config` and `.healthcheck`.
+Importing this package loads none of them.
 """
 
 from typing import TYPE_CHECKING

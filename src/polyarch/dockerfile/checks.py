@@ -1,7 +1,7 @@
-"""Runs the build checks over a Dockerfile, and says which findings a person wants to hear of.
+"""Running the build checks, and filtering their findings.
 
-What needs only the text is found by `run`. What needs to know what a build knows (the environment of a base image,
-its platform, the ignore file) is a function here that the planner calls with it; `wanted` filters both alike.
+`run` runs the checks that need only the text. Checks that need more (the environment of a base image, its platform, the
+ignore file) are functions that the planner calls. `wanted` filters the findings of both.
 """
 
 import posixpath
@@ -33,7 +33,7 @@ _NO_ENVIRONMENT = frozenset(("BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_S
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """What `# check=` says: rules to leave out, experimental ones to run, whether a finding fails the build."""
+    """The options in `# check=`: rules to skip, experimental rules to run, and whether a finding fails the build."""
 
     skip: frozenset[str] = frozenset()
     skip_all: bool = False
@@ -42,14 +42,15 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     error: bool = False
 
     def wants(self, rule: LintRule) -> bool:
+        """Return whether findings of `rule` are reported."""
         if self.skip_all or rule.name in self.skip:
             return False
         return not rule.experimental or self.experimental_all or rule.name in self.experimental
 
 
 def options(text: str) -> Options:
-    """The options that `skip=A,B;error=true;experimental=all` says. Raises DockerfileError, without a place."""
-    found: dict[str, object] = {}
+    """Return the options in `skip=A,B;error=true;experimental=all`. Raises DockerfileError, without a location."""
+    values: dict[str, object] = {}
     for part in text.split(";") if text.strip() else ():
         key, equals, value = part.partition("=")
         key, value = key.strip(), value.strip()
@@ -57,15 +58,15 @@ def options(text: str) -> Options:
             raise DockerfileError(f"invalid check option {words.quoted(part)}")
         match key:
             case "skip" | "experimental":
-                found[f"{key}_all"] = value == "all"
-                found[key] = frozenset(name.strip() for name in value.split(",")) if value != "all" else frozenset()
+                values[f"{key}_all"] = value == "all"
+                values[key] = frozenset(name.strip() for name in value.split(",")) if value != "all" else frozenset()
             case "error":
                 if value not in _TRUE + _FALSE:
                     raise DockerfileError(f"failed to parse check option {words.quoted(part)}")
-                found[key] = value in _TRUE
+                values[key] = value in _TRUE
             case _:
                 raise DockerfileError(f"invalid check option {words.quoted(key)}")
-    return msgspec.convert(found, Options)
+    return msgspec.convert(values, Options)
 
 
 def run(
@@ -75,27 +76,30 @@ def run(
     platforms: tuple[Platform, ...] = (),
     automatic: Mapping[str, str] | None = None,
 ) -> tuple[LintFinding, ...]:
-    """What the checks that need only the text find, in the order of lines.
+    """Return the findings of the checks that need only the text, in the order of lines.
 
-    `chosen` is what BUILDKIT_DOCKERFILE_CHECK says; without it the file's own `# check=` decides. `platforms` are
-    those that the build is for, `automatic` the automatic arguments of one of them. Raises DockerfileError where
+    `chosen` are the options in BUILDKIT_DOCKERFILE_CHECK; without it, the file's own `# check=` decides. `platforms`
+    are those that the build is for; `automatic` are the automatic arguments for one of them. Raises DockerfileError if
     the file has no stages or its `# check=` does not parse.
     """
     stages = cut(dockerfile)
-    found: list[LintFinding] = [*_empty_continuations(dockerfile)]
+    findings: list[LintFinding] = [*_empty_continuations(dockerfile)]
     for check in TEXT_CHECKS:
-        found.extend(check(stages))
+        findings.extend(check(stages))
     for platform_check in PLATFORM_CHECKS:
-        found.extend(platform_check(stages, platforms))
-    found.extend(undefined_in_from(stages))
-    found.extend(invalid_default_in_from(stages, automatic or dict.fromkeys(AUTOMATIC, "linux")))
-    return wanted(found, dockerfile, chosen)
+        findings.extend(platform_check(stages, platforms))
+    findings.extend(undefined_in_from(stages))
+    findings.extend(invalid_default_in_from(stages, automatic or dict.fromkeys(AUTOMATIC, "linux")))
+    return wanted(findings, dockerfile, chosen)
 
 
 def wanted(
     findings: Iterable[LintFinding], dockerfile: Dockerfile, chosen: Options | None = None
 ) -> tuple[LintFinding, ...]:
-    """Those findings that neither the options nor a `# check=skip=` above the instruction leave out, each once."""
+    """Return the findings, without duplicates, that are not skipped by the options or by a `# check=skip=` comment.
+
+    The comment applies to the instruction below it.
+    """
     decided = options(dockerfile.check) if chosen is None else chosen
     own = {instruction.location: _own_options(instruction) for instruction in dockerfile.instructions}
     order = {rule.name: number for number, rule in enumerate(RULES)}
@@ -113,7 +117,7 @@ def wanted(
 
 
 def violation(findings: Iterable[LintFinding], dockerfile: Dockerfile, chosen: Options | None = None) -> str:
-    """The reason to fail the build, empty where the findings are only warnings."""
+    """Return the reason to fail the build, or an empty string if the findings are only warnings."""
     decided = options(dockerfile.check) if chosen is None else chosen
     names = sorted({finding.rule.name for finding in findings})
     return f"lint violation found for rules: {', '.join(names)}" if decided.error and names else ""
@@ -136,7 +140,7 @@ def _empty_continuations(dockerfile: Dockerfile) -> Iterator[LintFinding]:
 
 
 def undefined_in_from(stages: Stages) -> Iterator[LintFinding]:
-    """UndefinedArgInFrom: a FROM may name global arguments and the automatic ones."""
+    """UndefinedArgInFrom: FROM may use only global and automatic arguments."""
     declared = {*AUTOMATIC, *(name for arg in stages.global_args for name, _ in arg.pairs)}
     for stage in stages.stages:
         for text in (stage.from_.platform, stage.from_.image):
@@ -156,7 +160,7 @@ def _names(text: str, escape: str) -> tuple[str, ...]:
 
 
 def invalid_default_in_from(stages: Stages, automatic: Mapping[str, str]) -> Iterator[LintFinding]:
-    """InvalidDefaultArgInFrom: what a FROM comes to when nobody gives a build argument."""
+    """InvalidDefaultArgInFrom: the image that FROM names if no build arguments are given."""
     escape = stages.dockerfile.escape
     try:
         env = global_env(stages.global_args, automatic, {}, escape)
@@ -171,11 +175,11 @@ def invalid_default_in_from(stages: Stages, automatic: Mapping[str, str]) -> Ite
 
 
 def unknown_stages(stages: Stages, contexts: Iterable[str] = ()) -> Iterator[LintFinding]:
-    """UnknownStage: a `--from` or `from=` that is nearly a stage's name, and no context and no image of a FROM."""
+    """UnknownStage: a `--from` or `from=` that resembles a stage's name, but is not a context or an image of a FROM."""
     images = {re.split("[:@]", stage.from_.image)[0] for stage in stages.stages}
     known = {*images, *contexts}
     for stage in stages.stages:
-        earlier = [one.name for one in stages.stages[: stage.index] if one.name]
+        earlier = [previous.name for previous in stages.stages[: stage.index] if previous.name]
         for instruction in stage.instructions:
             if isinstance(instruction, Copy):
                 named = [(f"--from={instruction.from_}", instruction.from_)]
@@ -183,19 +187,22 @@ def unknown_stages(stages: Stages, contexts: Iterable[str] = ()) -> Iterator[Lin
                 named = [(f"from={name}", name) for name in instruction.mount_sources]
             else:
                 continue
-            for words_, name in named:
+            for flag, name in named:
                 if not re.fullmatch(r"[\w-]*[A-Za-z][\w-]*", name) or name in known or name.lower() in earlier:
                     continue
                 meant = suggest.nearest(name.lower(), earlier)
                 if meant:
-                    message = f"{words_}: there is no stage {name} (did you mean {meant}?), so it is taken for an image"
+                    message = f"{flag}: there is no stage {name} (did you mean {meant}?), so it is taken for an image"
                     yield LintFinding(rules.UNKNOWN_STAGE, message, instruction.location)
 
 
 def undefined_variables(
     instruction: Instruction, unmatched: Iterable[str], declared: Container[str], env: Mapping[str, str]
 ) -> Iterator[LintFinding]:
-    """UndefinedVar: `unmatched` is what `expand` gave; `declared` are the stage's ARGs, with a value or without."""
+    """UndefinedVar.
+
+    `unmatched` is the second result of `expand`; `declared` are the stage's ARGs, with or without a value.
+    """
     for name in unmatched:
         if name not in declared and name not in _NO_ENVIRONMENT:
             meant = suggest.nearest(name, env)
@@ -204,8 +211,9 @@ def undefined_variables(
 
 
 def base_image_platform(image: str, expected: Platform, actual: Platform, location: Location) -> Iterator[LintFinding]:
-    """InvalidBaseImagePlatform. BuildKit compares only OS and architecture; an arm/v7 base in an arm/v6 build is
-    as wrong.
+    """InvalidBaseImagePlatform.
+
+    BuildKit compares only OS and architecture; this check also finds an arm/v7 base in an arm/v6 build.
     """
     wants, has = normalize(expected), normalize(actual)
     if (wants.os, wants.architecture) != (has.os, has.architecture) or (
@@ -221,7 +229,7 @@ def base_image_platform(image: str, expected: Platform, actual: Platform, locati
 def ignored_sources(keyword: str, sources: Iterable[str], ignore: Matcher, location: Location) -> Iterator[LintFinding]:
     """CopyIgnoredFile, for the expanded sources of a COPY or ADD from a context.
 
-    Not where a `!` pattern could take something back that lies below the source.
+    A source is not reported if a `!` pattern could include something below it.
     """
     for source in sources:
         path = posixpath.normpath(source).lstrip("/") or "."

@@ -1,4 +1,4 @@
-"""The checks that BuildKit does not have: mistakes that show only on the second platform."""
+"""Checks that BuildKit does not have: mistakes that appear only on a second platform."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -23,25 +23,27 @@ _TOKEN = rf"(?i)(?<![A-Za-z0-9]){_ARCHITECTURE}(?![A-Za-z0-9])"
 _URL = r"(?:https?|ftp)://[^\s'\"|;&<>)`]+"
 _PACKAGE = rf"(?<![\w:/])[a-z0-9][a-z0-9+.-]*:{_ARCHITECTURE}(?![\w:/])"
 _INSTALLS = r"\b(?:apt|apt-get|dpkg|aptitude)\b"
-# A script that looks at the platform chooses among fixed names.
+# A script that uses one of these chooses among fixed names itself.
 _CHOOSES = r"TARGET(?:PLATFORM|ARCH|VARIANT)"
 
 
 def target_defaults(stages: Stages, platforms: tuple[Platform, ...]) -> Iterator[LintFinding]:
-    """TargetArgDefault: before the first FROM the default beats the automatic value for FROM, in a stage for RUN."""
-    declared = (one for stage in stages.stages for one in stage.instructions if isinstance(one, Arg))
+    """TargetArgDefault: a default replaces the automatic value, in FROM if it is global, in RUN if it is in a stage."""
+    declared = (
+        instruction for stage in stages.stages for instruction in stage.instructions if isinstance(instruction, Arg)
+    )
     for arg in (*stages.global_args, *declared):
         for name, default in arg.pairs:
             if name in AUTOMATIC and default is not None:
                 message = (
-                    f"ARG {name}={default} holds for every platform: the default beats the automatic value; "
+                    f"ARG {name}={default} is used for every platform: the default replaces the automatic value; "
                     f"write ARG {name}"
                 )
                 yield LintFinding(rules.TARGET_ARG_DEFAULT, message, arg.location)
 
 
 def host_probes(stages: Stages, platforms: tuple[Platform, ...]) -> Iterator[LintFinding]:
-    """HostArchProbe."""
+    """HostArchProbe: a command in a stage for $BUILDPLATFORM that asks for the machine's architecture."""
     on_build_platform: set[int] = set()
     for stage in stages.stages:
         parent = stages.base(stage.from_.image, stage)
@@ -49,18 +51,18 @@ def host_probes(stages: Stages, platforms: tuple[Platform, ...]) -> Iterator[Lin
         if not (inherited or (parent is None and "BUILDPLATFORM" in stage.from_.platform)):
             continue
         on_build_platform.add(stage.index)
-        for one in stage.instructions:
-            found = re.search(_PROBES, _script(one))
+        for instruction in stage.instructions:
+            found = re.search(_PROBES, _script(instruction))
             if found:
                 message = (
-                    f"'{' '.join(found[0].split())}' in a stage for $BUILDPLATFORM names the architecture of the "
-                    "building machine, not of the image; use $TARGETARCH"
+                    f"'{' '.join(found[0].split())}' in a stage for $BUILDPLATFORM returns the architecture of the "
+                    "build machine, not of the image; use $TARGETARCH"
                 )
-                yield LintFinding(rules.HOST_ARCH_PROBE, message, one.location)
+                yield LintFinding(rules.HOST_ARCH_PROBE, message, instruction.location)
 
 
 def platforms_of_stages(stages: Stages, platforms: tuple[Platform, ...]) -> Iterator[LintFinding]:
-    """StagePlatform: not where the stage has the same platform anyhow."""
+    """StagePlatform: a --platform on a stage that starts from another stage, unless both platforms are the same."""
     for stage in stages.stages:
         root = parent = stages.base(stage.from_.image, stage)
         while root is not None and (above := stages.base(root.from_.image, root)) is not None:
@@ -69,41 +71,41 @@ def platforms_of_stages(stages: Stages, platforms: tuple[Platform, ...]) -> Iter
             continue
         if _target(stage.from_.platform) != _target(root.from_.platform):
             message = (
-                f"--platform={stage.from_.platform} has no effect: {parent.name or parent.index} is a stage, for "
-                f"{root.from_.platform or 'the target platform'}; write it on line {root.from_.location.first}"
+                f"--platform={stage.from_.platform} has no effect: {parent.name or parent.index} is a stage for "
+                f"{root.from_.platform or 'the target platform'}; move it to line {root.from_.location.first}"
             )
             yield LintFinding(rules.STAGE_PLATFORM, message, stage.from_.location)
 
 
 def _target(platform: str) -> str:
-    """The words of a --platform, empty for the target's."""
+    """Return the text of a --platform; empty if it is the target platform."""
     plain = re.sub(r"\$\{(\w+)\}", r"$\1", platform.strip("\"'"))
     return "" if plain == "$TARGETPLATFORM" else plain
 
 
 def fixed_architectures(stages: Stages, platforms: tuple[Platform, ...]) -> Iterator[LintFinding]:
-    """FixedArchUrl: only where there is more than one platform, and a stage is made for each."""
+    """FixedArchUrl: only for several platforms, in a stage that is built for each of them."""
     if len(platforms) < 2:
         return
     for stage in stages.stages:
         if _one_platform(stage):
             continue
-        for one in stage.instructions:
-            for words in _fixed(one):
-                message = f"'{words}' is of one architecture, in a build for {', '.join(map(str, platforms))}"
-                yield LintFinding(rules.FIXED_ARCH_URL, message, one.location)
+        for instruction in stage.instructions:
+            for words in _fixed(instruction):
+                message = f"'{words}' is for one architecture, in a build for {', '.join(map(str, platforms))}"
+                yield LintFinding(rules.FIXED_ARCH_URL, message, instruction.location)
 
 
 def _one_platform(stage: Stage) -> bool:
-    """Whether the stage is made for one constant platform or that of the building machine."""
+    """Return whether the stage is built for a constant platform or for the platform of the build machine."""
     platform = stage.from_.platform
     return bool(platform) and ("$" not in platform or "BUILDPLATFORM" in platform)
 
 
-def _fixed(one: Instruction) -> Iterator[str]:
-    if isinstance(one, Add):
-        yield from (source for source in one.sources if re.match(_URL, source) and re.search(_TOKEN, source))
-    script = _script(one)
+def _fixed(instruction: Instruction) -> Iterator[str]:
+    if isinstance(instruction, Add):
+        yield from (source for source in instruction.sources if re.match(_URL, source) and re.search(_TOKEN, source))
+    script = _script(instruction)
     if not script or re.search(_CHOOSES, script) or re.search(_PROBES, script):
         return
     yield from (url for url in re.findall(_URL, script) if re.search(_TOKEN, url))
@@ -111,11 +113,11 @@ def _fixed(one: Instruction) -> Iterator[str]:
         yield from re.findall(_PACKAGE, script)
 
 
-def _script(one: Instruction) -> str:
-    """What a RUN says, its heredocs included; empty for other instructions."""
-    if not isinstance(one, Run):
+def _script(instruction: Instruction) -> str:
+    """Return the command of a RUN with its heredocs; empty for other instructions."""
+    if not isinstance(instruction, Run):
         return ""
-    return "\n".join((" ".join(one.arguments), *(document.content for document in one.heredocs)))
+    return "\n".join((" ".join(instruction.arguments), *(document.content for document in instruction.heredocs)))
 
 
 PLATFORM_CHECKS: tuple[Callable[[Stages, tuple[Platform, ...]], Iterable[LintFinding]], ...] = (

@@ -22,6 +22,7 @@ _NO_SECRET = r"(?i)(?:_|^)(?:public|file|version)(?:_|$)"
 
 
 def stage_names(stages: Stages) -> Iterator[LintFinding]:
+    """StageNameCasing, ReservedStageName and DuplicateStageName."""
     seen: set[str] = set()
     for stage in stages.stages:
         from_ = stage.from_
@@ -39,9 +40,10 @@ def stage_names(stages: Stages) -> Iterator[LintFinding]:
 
 
 def as_casing(stages: Stages) -> Iterator[LintFinding]:
+    """FromAsCasing."""
     for stage in stages.stages:
         keyword, as_keyword = stage.from_.keyword, stage.from_.as_keyword
-        # A FROM that is neither is another check's.
+        # ConsistentInstructionCasing reports a FROM in mixed case.
         if (keyword.islower() and as_keyword != as_keyword.lower()) or (
             keyword.isupper() and as_keyword != as_keyword.upper()
         ):
@@ -50,107 +52,114 @@ def as_casing(stages: Stages) -> Iterator[LintFinding]:
 
 
 def instruction_casing(stages: Stages) -> Iterator[LintFinding]:
-    """The global ARGs are not counted, as in BuildKit."""
-    everything: list[Instruction] = [one for stage in stages.stages for one in (stage.from_, *stage.instructions)]
-    lower = sum(one.keyword.islower() for one in everything)
-    upper = sum(one.keyword.isupper() for one in everything)
+    """ConsistentInstructionCasing. As in BuildKit, global ARGs are not counted."""
+    everything: list[Instruction] = [
+        instruction for stage in stages.stages for instruction in (stage.from_, *stage.instructions)
+    ]
+    lower = sum(instruction.keyword.islower() for instruction in everything)
+    upper = sum(instruction.keyword.isupper() for instruction in everything)
     casing = "lowercase" if lower > upper else "uppercase"
-    for one in everything:
-        if one.keyword != (one.keyword.lower() if lower > upper else one.keyword.upper()):
-            message = f"Command '{one.keyword}' should match the case of the command majority ({casing})"
-            yield LintFinding(rules.CONSISTENT_INSTRUCTION_CASING, message, one.location)
+    for instruction in everything:
+        if instruction.keyword != (instruction.keyword.lower() if lower > upper else instruction.keyword.upper()):
+            message = f"Command '{instruction.keyword}' should match the case of the command majority ({casing})"
+            yield LintFinding(rules.CONSISTENT_INSTRUCTION_CASING, message, instruction.location)
 
 
 def shell_form(stages: Stages) -> Iterator[LintFinding]:
-    """A SHELL of its own says that the shell is meant."""
+    """JSONArgsRecommended. A stage with a SHELL instruction uses the shell form on purpose."""
     with_shell: set[int] = set()
     for stage in stages.stages:
         parent = stages.base(stage.from_.image, stage)
         if parent is not None and parent.index in with_shell:
             with_shell.add(stage.index)
-        for one in stage.instructions:
-            if isinstance(one, config.Shell):
+        for instruction in stage.instructions:
+            if isinstance(instruction, config.Shell):
                 with_shell.add(stage.index)
             elif (
-                isinstance(one, config.Cmd | config.Entrypoint)
-                and one.form == "shell"
+                isinstance(instruction, config.Cmd | config.Entrypoint)
+                and instruction.form == "shell"
                 and stage.index not in with_shell
             ):
                 message = (
-                    f"JSON arguments recommended for {one.keyword} to prevent unintended behavior related to OS signals"
+                    f"JSON arguments recommended for {instruction.keyword} to prevent unintended behavior related to "
+                    "OS signals"
                 )
-                yield LintFinding(rules.JSON_ARGS_RECOMMENDED, message, one.location)
+                yield LintFinding(rules.JSON_ARGS_RECOMMENDED, message, instruction.location)
 
 
 def maintainers(stages: Stages) -> Iterator[LintFinding]:
-    for one in _every(stages, config.Maintainer):
+    """MaintainerDeprecated."""
+    for instruction in _every(stages, config.Maintainer):
         message = "Maintainer instruction is deprecated in favor of using label"
-        yield LintFinding(rules.MAINTAINER_DEPRECATED, message, one.location)
+        yield LintFinding(rules.MAINTAINER_DEPRECATED, message, instruction.location)
 
 
 def workdirs(stages: Stages) -> Iterator[LintFinding]:
-    """Only the first WORKDIR of a stage and those it is built on: with it, the others are put right."""
+    """WorkdirRelativePath, for the first WORKDIR of a stage and its base stages: later ones are relative to it."""
     with_workdir: set[int] = set()
     for stage in stages.stages:
         parent = stages.base(stage.from_.image, stage)
         given = parent is not None and parent.index in with_workdir
-        for one in stage.instructions:
-            if isinstance(one, config.Workdir):
-                # What a variable in front holds is not known from the text.
-                if not given and not one.path.strip("'\"").startswith(("/", "$")):
+        for instruction in stage.instructions:
+            if isinstance(instruction, config.Workdir):
+                # The value of a leading variable is not known from the text.
+                if not given and not instruction.path.strip("'\"").startswith(("/", "$")):
                     message = (
-                        f"Relative workdir {words.quoted(one.path)} can have unexpected results if the base image "
-                        "changes"
+                        f"Relative workdir {words.quoted(instruction.path)} can have unexpected results if the base "
+                        "image changes"
                     )
-                    yield LintFinding(rules.WORKDIR_RELATIVE_PATH, message, one.location)
+                    yield LintFinding(rules.WORKDIR_RELATIVE_PATH, message, instruction.location)
                 given = True
         if given:
             with_workdir.add(stage.index)
 
 
 def used_once(stages: Stages) -> Iterator[LintFinding]:
-    """The earlier one is named, because it is the one that has no effect."""
+    """MultipleInstructionsDisallowed. The earlier instruction is reported, because it has no effect."""
     for stage in stages.stages:
         last: dict[type[Instruction], Instruction] = {}
-        for one in stage.instructions:
-            if isinstance(one, config.Cmd | config.Entrypoint | healthcheck.Healthcheck):
-                earlier = last.get(type(one))
+        for instruction in stage.instructions:
+            if isinstance(instruction, config.Cmd | config.Entrypoint | healthcheck.Healthcheck):
+                earlier = last.get(type(instruction))
                 if earlier is not None:
                     message = (
-                        f"Multiple {one.keyword} instructions should not be used in the same stage because only the "
-                        "last one will be used"
+                        f"Multiple {instruction.keyword} instructions should not be used in the same stage because "
+                        "only the last one will be used"
                     )
                     yield LintFinding(rules.MULTIPLE_INSTRUCTIONS_DISALLOWED, message, earlier.location)
-                last[type(one)] = one
+                last[type(instruction)] = instruction
 
 
 def legacy_pairs(stages: Stages) -> Iterator[LintFinding]:
+    """LegacyKeyValueFormat."""
     for stage in stages.stages:
-        for one in stage.instructions:
-            if isinstance(one, config.Env | config.Label) and any(pair.legacy for pair in one.pairs):
-                name = type(one).__name__.upper()
+        for instruction in stage.instructions:
+            if isinstance(instruction, config.Env | config.Label) and any(pair.legacy for pair in instruction.pairs):
+                name = type(instruction).__name__.upper()
                 message = f'"{name} key=value" should be used instead of legacy "{name} key value" format'
-                yield LintFinding(rules.LEGACY_KEY_VALUE_FORMAT, message, one.location)
+                yield LintFinding(rules.LEGACY_KEY_VALUE_FORMAT, message, instruction.location)
 
 
 def secrets(stages: Stages) -> Iterator[LintFinding]:
+    """SecretsUsedInArgOrEnv."""
     for stage in stages.stages:
-        for one in stage.instructions:
+        for instruction in stage.instructions:
             names: Sequence[str] = ()
-            if isinstance(one, Arg):
-                names = [name for name, _ in one.pairs]
-            elif isinstance(one, config.Env):
-                names = [pair.key for pair in one.pairs]
+            if isinstance(instruction, Arg):
+                names = [name for name, _ in instruction.pairs]
+            elif isinstance(instruction, config.Env):
+                names = [pair.key for pair in instruction.pairs]
             for name in names:
                 if re.search(_SECRET, name) and not re.search(_NO_SECRET, name):
                     message = (
                         "Do not use ARG or ENV instructions for sensitive data "
-                        f"({type(one).__name__.upper()} {words.quoted(name)})"
+                        f"({type(instruction).__name__.upper()} {words.quoted(name)})"
                     )
-                    yield LintFinding(rules.SECRETS_USED_IN_ARG_OR_ENV, message, one.location)
+                    yield LintFinding(rules.SECRETS_USED_IN_ARG_OR_ENV, message, instruction.location)
 
 
 def platform_flags(stages: Stages) -> Iterator[LintFinding]:
+    """RedundantTargetPlatform and FromPlatformFlagConstDisallowed."""
     for stage in stages.stages:
         text = stage.from_.platform
         try:
@@ -169,28 +178,29 @@ def _constant_platform(stage: Stage, text: str) -> Iterator[LintFinding]:
         constant = platform.parse(text)
     except UsageError:
         return
-    # A stage that is named for its platform means it.
+    # A stage that is named after its platform uses a constant on purpose.
     if constant.os not in stage.name and constant.architecture not in stage.name:
         message = f"FROM --platform flag should not use constant value {words.quoted(text)}"
         yield LintFinding(rules.FROM_PLATFORM_FLAG_CONST_DISALLOWED, message, stage.from_.location)
 
 
 def descriptions(stages: Stages) -> Iterator[LintFinding]:
+    """InvalidDefinitionDescription."""
     args = [*stages.global_args, *_every(stages, Arg)]
     named: list[tuple[Instruction, list[str]]] = [(arg, [name for name, _ in arg.pairs]) for arg in args]
     named += [(stage.from_, [stage.name] if stage.name else []) for stage in stages.stages]
-    for one, names in named:
-        comments = [comment for comment in one.comments if not comment.startswith("check=")]
+    for instruction, names in named:
+        comments = [comment for comment in instruction.comments if not comment.startswith("check=")]
         if comments and names and comments[-1].split(" ")[0] not in names:
             example = names[0] if len(names) == 1 else "<arg_key>"
-            message = f"Comment for {one.keyword.upper()} should follow the format: `# {example} <description>`"
-            yield LintFinding(rules.INVALID_DEFINITION_DESCRIPTION, message, one.location)
+            message = f"Comment for {instruction.keyword.upper()} should follow the format: `# {example} <description>`"
+            yield LintFinding(rules.INVALID_DEFINITION_DESCRIPTION, message, instruction.location)
 
 
 def exposed(stages: Stages) -> Iterator[LintFinding]:
-    """Words with variables are left alone: what they come to is not known from the text."""
-    for one in _every(stages, config.Expose):
-        for specification in one.specifications:
+    """ExposeProtoCasing and ExposeInvalidFormat. Words with variables are skipped: their values are not known."""
+    for instruction in _every(stages, config.Expose):
+        for specification in instruction.specifications:
             if "$" in specification:
                 continue
             try:
@@ -199,19 +209,19 @@ def exposed(stages: Stages) -> Iterator[LintFinding]:
                 continue
             if port.protocol != port.protocol.lower():
                 message = f"Defined protocol '{specification}' in EXPOSE instruction should be lowercase"
-                yield LintFinding(rules.EXPOSE_PROTO_CASING, message, one.location)
+                yield LintFinding(rules.EXPOSE_PROTO_CASING, message, instruction.location)
             if port.ip or port.host:
                 message = (
                     f"EXPOSE instruction should not define an IP address or host-port mapping, found '{specification}'"
                 )
-                yield LintFinding(rules.EXPOSE_INVALID_FORMAT, message, one.location)
+                yield LintFinding(rules.EXPOSE_INVALID_FORMAT, message, instruction.location)
 
 
 def _every(stages: Stages, kind: type[T]) -> Iterator[T]:
     for stage in stages.stages:
-        for one in stage.instructions:
-            if isinstance(one, kind):
-                yield one
+        for instruction in stage.instructions:
+            if isinstance(instruction, kind):
+                yield instruction
 
 
 TEXT_CHECKS: tuple[Callable[[Stages], Iterable[LintFinding]], ...] = (

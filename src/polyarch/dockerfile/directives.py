@@ -1,4 +1,4 @@
-"""Parser directives: `# syntax=`, `# escape=`, `# check=` at the very top of a Dockerfile."""
+"""Parser directives: `# syntax=`, `# escape=`, `# check=` at the top of a Dockerfile."""
 
 import msgspec
 
@@ -9,7 +9,7 @@ _KNOWN = frozenset(("syntax", "escape", "check"))
 
 
 class Directives:
-    """The section of directives while lines are read: the first line that is none ends it."""
+    """The directives read so far; the first line that is not a directive ends the section."""
 
     def __init__(self, comment: str = "#") -> None:
         self.values: dict[str, str] = {}
@@ -17,7 +17,10 @@ class Directives:
         self._done = False
 
     def take(self, line: str) -> bool:
-        """Whether `line` is a directive; raises DockerfileError where it repeats one or sets a bad escape."""
+        """Return whether `line` is a directive.
+
+        Raises DockerfileError if it is a duplicate or sets a bad escape character.
+        """
         if self._done:
             return False
         key, value = _pair(line.removeprefix(self._comment)) if line.startswith(self._comment) else ("", "")
@@ -40,7 +43,7 @@ def _pair(comment: str) -> tuple[str, str]:
 
 
 def find(text: str, key: str) -> str:
-    """The value of a directive of a whole file, empty where there is none; a `#!` line may stand before it.
+    """Return the value of a directive in a whole file, or an empty string. A `#!` line may precede it.
 
     `syntax` is also found in `//` comments and in a JSON object, so that a file in another language can name the
     frontend that reads it.
@@ -62,7 +65,7 @@ def find(text: str, key: str) -> str:
 
 
 def is_dockerfile(syntax: str) -> bool:
-    """Whether the value of `# syntax=` names the language that this room reads, in any version; none does too."""
+    """Return whether the value of `# syntax=`, which may be empty, names the Dockerfile language, in any version."""
     name = syntax.split(" ", 1)[0].removeprefix("docker.io/").partition("@")[0].partition(":")[0]
     return name in ("", "docker/dockerfile", "docker/dockerfile-upstream")
 
@@ -74,5 +77,5 @@ def _first(body: str, comment: str) -> dict[str, str]:
             if not directives.take(line.removesuffix("\r")):
                 break
     except DockerfileError:
-        pass  # `parse` says so, with the line
+        pass  # `parse` reports it, with the line
     return directives.values

@@ -1,4 +1,4 @@
-"""The `--name=value` words behind a keyword (frontend/dockerfile/instructions/bflag.go)."""
+"""The `--name=value` words after a keyword (frontend/dockerfile/instructions/bflag.go)."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -12,24 +12,26 @@ Kind = Literal["text", "list", "bool"]
 
 
 class Flags(msgspec.Struct, frozen=True):
-    """What was given: values by name, in order."""
+    """The flags of one instruction: values by name, in order."""
 
     given: dict[str, tuple[str, ...]]
 
     def text(self, name: str) -> str:
+        """Return the first value of a flag, or an empty string."""
         return self.given.get(name, ("",))[0]
 
     def list(self, name: str) -> tuple[str, ...]:
+        """Return all values of a flag."""
         return self.given.get(name, ())
 
     def bool(self, name: str) -> bool | None:
-        """True or False as said, None where nothing was said."""
+        """Return the value of a boolean flag, or None if it is absent."""
         values = self.given.get(name)
         return None if values is None else values[0] == "true"
 
 
 def parse(words: tuple[str, ...], known: Mapping[str, Kind]) -> Flags:
-    """The flags in `words`. Raises DockerfileError for one that is unknown, repeated or wrong."""
+    """Return the flags in `words`. Raises DockerfileError if one is unknown, repeated or invalid."""
     given: dict[str, tuple[str, ...]] = {}
     for word in words:
         name, equals, value = word[2:].partition("=")
@@ -51,5 +53,5 @@ def parse(words: tuple[str, ...], known: Mapping[str, Kind]) -> Flags:
 
 
 def none(words: tuple[str, ...]) -> None:
-    """Raises DockerfileError where an instruction that has no flags is given one."""
+    """Raise DockerfileError if `words`, the flags of an instruction that accepts none, is not empty."""
     parse(words, {})

@@ -1,7 +1,7 @@
-"""Go's filepath.Match, which COPY's wildcards and patterns' syntax follow.
+"""Go's filepath.Match, which the wildcards of COPY and the patterns of ignore files follow.
 
-It is not fnmatch: `*` and `?` stop at a slash, a class is negated by `^` alone, a backslash escapes, and a pattern
-that is not well formed is an error.
+It differs from fnmatch: `*` and `?` do not match a slash, only `^` negates a class, a backslash escapes, and a
+malformed pattern is an error.
 """
 
 import re
@@ -11,12 +11,12 @@ from polyarch.dockerfile.source import DockerfileError
 
 
 def match(pattern: str, name: str) -> bool:
-    """Whether all of `name` matches. Raises DockerfileError for a bad pattern."""
+    """Return whether the pattern matches all of `name`. Raises DockerfileError for a malformed pattern."""
     return translate(pattern).fullmatch(name) is not None
 
 
 def has_wildcards(path: str) -> bool:
-    """Whether a path of COPY is a pattern: has a `*`, `?` or `[` without a backslash before it."""
+    """Return whether a path of COPY is a pattern: it has a `*`, `?` or `[` without a backslash before it."""
     at = 0
     while at < len(path):
         if path[at] == "\\":
@@ -28,18 +28,18 @@ def has_wildcards(path: str) -> bool:
 
 
 def unescaped(path: str) -> str:
-    """A path that is no pattern, without the backslashes that escape."""
+    """Return a path without wildcards, with the escaping backslashes removed."""
     return re.sub(r"\\(.)", r"\1", path, flags=re.DOTALL)
 
 
 @lru_cache(maxsize=512)
 def translate(pattern: str) -> re.Pattern[str]:
-    """The regular expression of a pattern, for `fullmatch`. Raises DockerfileError for a bad pattern."""
+    """Return the regular expression of a pattern, for `fullmatch`. Raises DockerfileError for a malformed pattern."""
     return re.compile(_source(pattern), re.DOTALL)
 
 
 def check(pattern: str) -> None:
-    """Raises DockerfileError for a bad pattern. Much cheaper than `translate`."""
+    """Raise DockerfileError for a malformed pattern. Much faster than `translate`."""
     _source(pattern)
 
 
@@ -50,7 +50,7 @@ def _source(pattern: str) -> str:
         character = pattern[at]
         at += 1
         if character == "*":
-            # One star or several are the same.
+            # Several stars are equivalent to one.
             if not pieces or pieces[-1] != "[^/]*":
                 pieces.append("[^/]*")
         elif character == "?":
@@ -69,12 +69,14 @@ def _source(pattern: str) -> str:
 
 
 def bad(pattern: str) -> DockerfileError:
-    """The error for a pattern that is not well formed."""
-    return DockerfileError(f"syntax error in pattern: {pattern}", "a bracket must be closed, a backslash is an escape")
+    """Return the error for a malformed pattern."""
+    return DockerfileError(
+        f"syntax error in pattern: {pattern}", "close each [ with a ], and write a literal backslash as \\\\"
+    )
 
 
 def _class(pattern: str, at: int) -> tuple[str, int]:
-    """The class behind a `[` at `at`, and where the pattern goes on."""
+    """Return the class after a `[` at `at`, and the position after the class."""
     negated = pattern.startswith("^", at)
     at += negated
     ranges: list[str] = []
@@ -85,7 +87,7 @@ def _class(pattern: str, at: int) -> tuple[str, int]:
         if pattern.startswith("-", at):
             high, at = _member(pattern, at + 1)
         count += 1
-        # A range that goes down is well formed and has nothing in it.
+        # A descending range is well formed and empty.
         if low <= high:
             ranges.append(f"{re.escape(low)}-{re.escape(high)}")
     if not ranges:
@@ -97,7 +99,7 @@ def _member(pattern: str, at: int) -> tuple[str, int]:
     if at < len(pattern) and pattern[at] not in "-]":
         if pattern[at] == "\\":
             at += 1
-        # A member at the end leaves the bracket open.
+        # After a member at the end, the bracket is not closed.
         if at + 1 < len(pattern):
             return pattern[at], at + 1
     raise bad(pattern)

@@ -1,7 +1,8 @@
-"""`.dockerignore`, `COPY --exclude` and `--parents` patterns, as moby/patternmatcher reads them.
+"""`.dockerignore`, `COPY --exclude` and `--parents` patterns, as in moby/patternmatcher.
 
-Not gitignore: a pattern stands for one path from the root, `**` may cross slashes, the last pattern that matches
-decides, and what matches a directory matches all below it, unless a later `!` pattern takes it back.
+They are not gitignore patterns: a pattern matches a path from the root, `**` may cross slashes, and the last matching
+pattern decides. A pattern that matches a directory matches everything below it, unless a later `!` pattern excludes
+that.
 """
 
 import posixpath
@@ -17,34 +18,37 @@ from polyarch.dockerfile.ignoreindex import PatternIndex
 from polyarch.dockerfile.source import DockerfileError
 from polyarch.dockerfile.words import SPACE
 
-# Those which mean something in a regular expression and nothing in a pattern.
+# Characters that are special in a regular expression but not in a pattern.
 _ESCAPED = frozenset(".+()|{}$")
-# Those which go into a regular expression as they stand, and may be wrong there.
+# Characters that are copied into the regular expression unchanged, and may make it invalid.
 _PLAIN = frozenset("[]^\\")
 
 
 class Pattern(msgspec.Struct, frozen=True):
-    """One cleaned pattern; `exclusion` is what `!` says: what it matches is not matched after all."""
+    """One cleaned pattern.
+
+    `exclusion` means that it begins with `!`: paths that it matches are not matched after all.
+    """
 
     text: str
     exclusion: bool = False
 
 
 class State(msgspec.Struct, frozen=True, gc=False):
-    """Whether a path is matched, and the numbers of the patterns that had a say, for what is below it."""
+    """Whether a path is matched, and the numbers of the patterns that decided it, for the paths below it."""
 
     matched: bool
     hits: tuple[int, ...] = ()
 
 
 _NOTHING = State(False)
-# How many directories `Matcher.matches` remembers.
+# How many directories `Matcher.matches` caches.
 _REMEMBERED = 10_000
 
 
 def parse(text: str) -> tuple[Pattern, ...]:
-    """The patterns of an ignore file. `#` begins a comment in the first column only. Raises DockerfileError."""
-    found: list[str] = []
+    """Return the patterns of an ignore file. `#` begins a comment only in the first column. Raises DockerfileError."""
+    texts: list[str] = []
     for line in text.removeprefix("\ufeff").split("\n"):
         if line.startswith("#"):
             continue
@@ -57,16 +61,16 @@ def parse(text: str) -> tuple[Pattern, ...]:
             if len(pattern) > 1:
                 pattern = pattern.removeprefix("/")
         if pattern or invert:
-            found.append(f"!{pattern}" if invert else pattern)
+            texts.append(f"!{pattern}" if invert else pattern)
     try:
-        return patterns(found)
+        return patterns(texts)
     except DockerfileError as error:
         raise DockerfileError(error.reason, error.hint, name=".dockerignore") from error
 
 
 def patterns(texts: Iterable[str]) -> tuple[Pattern, ...]:
-    """Patterns from words, as those of `--exclude`. Raises DockerfileError for one that is not well formed."""
-    found: list[Pattern] = []
+    """Return the patterns in `texts`, such as the values of `--exclude`. Raises DockerfileError for a malformed one."""
+    result: list[Pattern] = []
     for text in texts:
         pattern = text.strip(SPACE)
         if not pattern:
@@ -78,26 +82,26 @@ def patterns(texts: Iterable[str]) -> tuple[Pattern, ...]:
             if not pattern:
                 raise DockerfileError('illegal exclusion pattern: "!"')
         glob.check(pattern)
-        found.append(Pattern(pattern, exclusion))
-    return tuple(found)
+        result.append(Pattern(pattern, exclusion))
+    return tuple(result)
 
 
 def _clean(path: str) -> str:
-    """Go's filepath.Clean, which keeps no second slash in front, as normpath does."""
+    """Return Go's filepath.Clean of a path. Unlike normpath, it does not keep two leading slashes."""
     cleaned = posixpath.normpath(path)
     return cleaned[1:] if cleaned.startswith("//") else cleaned
 
 
 class Matcher:
-    """Patterns, compiled. Paths are relative, with slashes and without `.` and `..`.
+    """Compiled patterns. Paths are relative, with slashes and without `.` and `..`.
 
-    `matches` asks for one path on its own, `enter` and `skips` along a walk, which decides what a context holds.
-    They differ in one case, as they do in moby: a `!` pattern for a directory that nothing had matched says nothing
-    about what is below it in a walk (`a/b` then `!a` keeps a/b out), but does for `matches`.
+    `matches` tests a single path; `enter` and `skips` test the paths of a walk, which decides what a context contains.
+    As in moby, they differ in one case: in a walk, a `!` pattern for a directory that no pattern has matched does not
+    affect what is below it (`a/b` then `!a` excludes a/b), but it does for `matches`.
     """
 
-    def __init__(self, found: Iterable[Pattern]) -> None:
-        self.patterns = tuple(found)
+    def __init__(self, patterns: Iterable[Pattern]) -> None:
+        self.patterns = tuple(patterns)
         self._tests = tuple(_Test(pattern.text) for pattern in self.patterns)
         self._exclusions = tuple(pattern.exclusion for pattern in self.patterns)
         self.has_exclusions = any(self._exclusions)
@@ -108,13 +112,13 @@ class Matcher:
         self._known: dict[str, int] = {}
 
     def matches(self, path: str) -> bool:
-        """Whether `path` matches, or a directory above it does, and no later `!` takes it back."""
+        """Return whether `path` or a directory above it is matched, and no later `!` pattern excludes it."""
         last = max((self._last(above) for above in _parents(path)), default=-1)
         last = max(last, max(self._hits(path), default=-1))
         return last >= 0 and not self._exclusions[last]
 
     def _last(self, directory: str) -> int:
-        """The last pattern that matches a directory that is above something, -1 for none."""
+        """Return the last pattern that matches a directory that is above something, -1 for none."""
         known = self._known.get(directory)
         if known is None:
             if len(self._known) >= _REMEMBERED:
@@ -123,15 +127,14 @@ class Matcher:
         return known
 
     def _hits(self, path: str) -> list[int]:
-        """The numbers of the patterns that match this very path, in no order."""
+        """Return the numbers of the patterns that match this very path, in no order."""
         return [number for number in self._index.candidates(path) if self._tests[number](path)]
 
     def enter(self, path: str, above: State | None = None) -> State:
-        """What is known of `path`, given what is known of the directory that it is in; None where that is where
-        the walk begins."""
+        """Return the state of `path`, given the state of its directory, or None if the walk begins at `path`."""
         found = self._hits(path)
         if above is None:
-            # Nothing is known of what is above a path that a walk begins with.
+            # At the start of a walk, the patterns of the parents count, too.
             for parent in _parents(path):
                 found += self._hits(parent)
             above = _NOTHING
@@ -142,29 +145,29 @@ class Matcher:
         hits: list[int] = []
         for number in sorted(before.union(found)):
             exclusion = self._exclusions[number]
-            # A pattern that could change nothing is not asked, and does not count for what is below.
+            # A pattern that could not change the result is ignored, also below this path.
             if number in before or exclusion == matched:
                 hits.append(number)
                 matched = not exclusion
         return State(matched, tuple(hits))
 
     def skips(self, path: str, state: State) -> bool:
-        """Whether all below the directory `path` is matched, so that a walk need not go there.
+        """Return whether everything below the directory `path` is matched, so that a walk need not enter it.
 
-        Not where a `!` pattern could take something back that lies below.
+        It is not if a `!` pattern could exclude something below.
         """
-        # One that already matched a directory above has had its say.
+        # A pattern that has matched a directory above has been applied already.
         return state.matched and not self._reaches.any_below(path.split("/"), state.hits)
 
 
 @lru_cache(maxsize=8)
-def matcher(found: tuple[Pattern, ...]) -> Matcher:
-    """The matcher of these patterns. Every platform of a build asks for the same one."""
-    return Matcher(found)
+def matcher(patterns: tuple[Pattern, ...]) -> Matcher:
+    """Return the matcher of these patterns. It is cached, because every platform of a build uses the same one."""
+    return Matcher(patterns)
 
 
 class _Reaches:
-    """Which `!` patterns could match something below a directory, as a tree of their parts."""
+    """The `!` patterns that could match something below a directory, as a tree of their parts."""
 
     def __init__(self, patterns: Mapping[int, str]) -> None:
         self._parts = {number: _literal_parts(text) for number, text in patterns.items()}
@@ -179,7 +182,7 @@ class _Reaches:
                 fork = fork.any_name() if part is None else fork.names.setdefault(part, _Fork())
 
     def any_below(self, directory: list[str], done: Iterable[int]) -> bool:
-        """Whether a pattern that is not among `done` could match something below the directory of these parts."""
+        """Return whether a pattern that is not in `done` could match something below this directory."""
         reaching = 0
         forks = [self._top]
         for part in directory:
@@ -189,14 +192,14 @@ class _Reaches:
                 break
         reaching += sum(fork.open + fork.count for fork in forks)
         if reaching:
-            reaching -= sum(_may_reach(self._parts[one], directory) for one in done if one in self._parts)
+            reaching -= sum(_may_reach(self._parts[number], directory) for number in done if number in self._parts)
         return reaching > 0
 
 
 class _Fork:
-    """Where patterns part: by the next name, for any name, `open` for those which may cross slashes from here on.
+    """A node of the tree: its children by name, and the child for any name.
 
-    `count` are those that go on by a name.
+    `open` counts the patterns that may cross slashes from here on, `count` those that continue with a name.
     """
 
     __slots__ = ("any", "count", "names", "open")
@@ -218,10 +221,10 @@ def _parents(path: str) -> list[str]:
 
 
 def _literal_parts(pattern: str) -> list[str | None]:
-    """The parts of a pattern, None where one is more than its letters. What may cross a slash ends them: `**`."""
+    """Return the parts of a pattern, None for a part with special characters. `**` ends them: it may cross a slash."""
     found: list[str | None] = []
     for part in pattern.split("/"):
-        # A class may have a slash in it, by name or in a range.
+        # A class may contain a slash, literally or in a range.
         if "**" in part or "[" in part:
             return [*found, "**"]
         found.append(None if re.search(r"[*?\]\\^]", part) else part)
@@ -229,7 +232,7 @@ def _literal_parts(pattern: str) -> list[str | None]:
 
 
 def _may_reach(reach: list[str | None], parts: list[str]) -> bool:
-    """Whether a pattern of these parts could match something below the directory `parts`."""
+    """Return whether a pattern with these parts could match something below the directory `parts`."""
     for at, part in enumerate(parts):
         if at == len(reach):
             return False
@@ -241,13 +244,13 @@ def _may_reach(reach: list[str | None], parts: list[str]) -> bool:
 
 
 class _Test:
-    """Whether a path matches one pattern, by the cheapest means that decides it."""
+    """Tests whether a path matches one pattern, in the cheapest sufficient way."""
 
     def __init__(self, pattern: str) -> None:
         self.pattern = pattern
         self.kind, self._source = _translate(pattern)
         self._expression: re.Pattern[str] | None = None
-        # Only these can be wrong for a regular expression; the others are compiled when they are needed.
+        # Only these can make the regular expression invalid; others are compiled on first use.
         if self.kind == "expression" and not _PLAIN.isdisjoint(pattern):
             self._expression = _compile(pattern, self._source)
 
@@ -266,9 +269,9 @@ class _Test:
 
 
 def _translate(pattern: str) -> tuple[str, str]:
-    """How to match, and the regular expression for where one is needed.
+    """Return how to match a pattern, and its regular expression for the kind "expression".
 
-    Brackets and escapes go into the expression as they stand, as moby does it.
+    As in moby, brackets and escapes are copied into the expression unchanged.
     """
     pieces: list[str] = []
     kind = "exact"
@@ -310,7 +313,7 @@ def _translate(pattern: str) -> tuple[str, str]:
 def _compile(pattern: str, source: str) -> re.Pattern[str]:
     try:
         with warnings.catch_warnings():
-            # "[[" may mean something else in a later Python; here it is what it is in Go.
+            # "[[" may change its meaning in a later Python; Go's meaning is wanted here.
             warnings.simplefilter("ignore", FutureWarning)
             return re.compile(source, re.ASCII)
     except re.error as error:

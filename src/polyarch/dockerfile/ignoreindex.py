@@ -1,30 +1,30 @@
-"""Which of many ignore patterns may match a path, found without asking each of them.
+"""An index of many ignore patterns that finds those that may match a path.
 
-A pattern has something that every path which it matches must have: a name at some distance from the end, the beginning
-or the end of such a name, some letters in it, a directory anywhere. The patterns lie in tables by that, so a path
-costs some look-ups, however many patterns there are. Those that are found still have to be asked: an index promises
-only that no pattern is left out.
+Every path that a pattern matches has certain properties: a name at some distance from the end, a prefix or suffix of
+that name, some letters in it, or a directory anywhere. The index stores patterns in tables by such a property, so a
+path takes a few look-ups, however many patterns there are. The patterns found must still be tested: the index only
+guarantees that it omits none that matches.
 """
 
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-# What may mean something else in a pattern than itself. In a class, from the first bracket to the last, all may.
+# Characters that may be special in a pattern. Between the first bracket and the last, all characters may be.
 _SPECIAL = frozenset("*?[]^\\")
 _CLASS = r"\[.*\]|\[.*|.*\]"
-# Pieces of names that are looked up are no longer than this: then there are few lengths.
+# The maximum length of the pieces of names that are looked up, which keeps the number of lengths small.
 _LONGEST_PIECE = 4
 
 Table = dict[str, list[int]]
-# By the length of the key: a path is cut to each length that there is.
+# Tables by the length of their keys: a name is cut to each length for a look-up.
 Lengths = dict[int, Table]
-# (kind, distance from the end, text): one thing that a path must have.
+# (kind, distance from the end, text): a property that a path must have.
 Need = tuple[str, int, str]
 
 
 class _Place:
-    """The patterns that say something of the name at one distance from the end of a path."""
+    """The patterns with a property of the name at one distance from the end of a path."""
 
     def __init__(self) -> None:
         self.exact: Table = {}
@@ -48,7 +48,7 @@ class _Place:
 
 
 class PatternIndex:
-    """Patterns by what they need. `candidates` gives the numbers of those that a path has to be asked of."""
+    """Patterns by the properties that they require of a path."""
 
     def __init__(self, patterns: Iterable[str]) -> None:
         self._whole: Table = {}
@@ -60,15 +60,15 @@ class PatternIndex:
         common = Counter(need for several in needs for need in several)
         for number, several in enumerate(needs):
             if several:
-                # What the fewest others need tells a pattern apart: of a thousand, all may need `.c` at the end.
+                # Index a pattern by its rarest property: of a thousand patterns, all may require `.c` at the end.
                 self._add(number, min(several, key=common.__getitem__))
             else:
                 self._rest.append(number)
-        # Only the last name has to be cut off for most sets of patterns.
+        # Most sets of patterns need only the last name of a path.
         self._last = self._places.pop(0, None)
 
     def candidates(self, path: str) -> list[int]:
-        """The numbers of the patterns that may match `path`, in no order, some perhaps twice."""
+        """Return the numbers of the patterns that may match `path`, unordered and possibly with duplicates."""
         found = list(self._rest)
         if self._whole and (numbers := self._whole.get(path)):
             found += numbers
@@ -105,7 +105,7 @@ class PatternIndex:
 
 
 def _needs(pattern: str) -> list[Need]:
-    """What each path that a pattern matches must have; the first is the cheapest to look up."""
+    """Return the properties that each path matched by a pattern has, the cheapest to look up first."""
     marks = _marks(pattern)
     if not any(marks):
         return [("whole", 0, pattern)]
@@ -115,7 +115,7 @@ def _needs(pattern: str) -> list[Need]:
         if name and exact and not any(special):
             found.append(("exact", distance, name))
             continue
-        # What crosses slashes leaves open how far from the end the names before it are.
+        # Before a part that may cross slashes, the distance of a name from the end is unknown.
         crosses = not exact or _crosses(name, special)
         found += [(kind, distance, text) for kind, text in _parts(name, special, crosses)]
         if crosses:
@@ -127,7 +127,7 @@ def _needs(pattern: str) -> list[Need]:
 
 
 def _parts(name: str, special: Sequence[bool], crosses: bool) -> list[tuple[str, str]]:
-    """What the names must end with, begin with and have in them which a name of a pattern stands for."""
+    """Return what a name of a path must end with, begin with and contain to match a name of a pattern."""
     runs = _runs(name, special)
     found: list[tuple[str, str]] = []
     if runs and not special[-1]:
@@ -144,12 +144,12 @@ def _put(tables: Lengths, key: str, number: int) -> None:
 
 
 def _marks(pattern: str) -> list[bool]:
-    """For each character whether it may mean something else than itself."""
+    """Return for each character whether it may be special."""
     marks = [character in _SPECIAL for character in pattern]
     for at, character in enumerate(pattern):
         if character == "\\" and at + 1 < len(pattern):
             marks[at + 1] = True
-        # `**` takes the slash behind it along: it stands for any directories, or none.
+        # `**` includes the slash after it: it matches any directories, or none.
         if character == "/" and pattern.endswith("**", 0, at):
             marks[at] = True
     if found := re.search(_CLASS, pattern, re.DOTALL):
@@ -158,7 +158,7 @@ def _marks(pattern: str) -> list[bool]:
 
 
 def _names(pattern: str, marks: Sequence[bool]) -> list[tuple[str, list[bool], bool]]:
-    """The pattern cut at its slashes: each name, its marks, and whether it stands between slashes for sure."""
+    """Return the pattern split at its slashes: each name, its marks, and whether it is certainly between slashes."""
     found: list[tuple[str, list[bool], bool]] = []
     start, exact = 0, True
     for at in range(len(pattern) + 1):
@@ -166,18 +166,18 @@ def _names(pattern: str, marks: Sequence[bool]) -> list[tuple[str, list[bool], b
             continue
         name = pattern[start:at]
         found.append((name, list(marks[start:at]), exact))
-        # Behind `a**/`, and behind `a**/**/`, a name may begin with `a`; behind `**/` that stands alone it is alone.
+        # After `a**/` or `a**/**/`, a name of the path may begin with `a`; after `**/` as a whole name, it may not.
         exact = (exact and name == "**") or not name.endswith("**")
         start = at + 1
     return found
 
 
 def _crosses(name: str, special: Sequence[bool]) -> bool:
-    """Whether a name of a pattern may stand for more than one name of a path."""
+    """Return whether a name of a pattern may match more than one name of a path."""
     return "**" in name or any(mark and character in "[]/" for character, mark in zip(name, special, strict=True))
 
 
 def _runs(name: str, special: Sequence[bool]) -> list[str]:
-    """The stretches of a name that mean themselves, in order."""
+    """Return the literal parts of a name, in order."""
     shown = "".join("\0" if mark else character for character, mark in zip(name, special, strict=True))
     return [run for run in shown.split("\0") if run]

@@ -1,4 +1,4 @@
-"""A text as logical lines: continuations joined, comments apart, heredocs with their content."""
+"""Logical lines: continuations joined, comments separated, heredocs with their content."""
 
 import msgspec
 
@@ -13,7 +13,7 @@ _LONGEST = 64 * 1024
 
 
 class Lines(msgspec.Struct, frozen=True):
-    """The nodes of a text, its escape character, and where a continuation goes on over an empty line."""
+    """The nodes of a text, its escape character, and the empty lines within continuations."""
 
     nodes: tuple[syntax.SyntaxNode, ...]
     escape: str
@@ -21,7 +21,7 @@ class Lines(msgspec.Struct, frozen=True):
 
 
 class _Physical:
-    """The physical lines of a text, with their newlines; `number` is that of the last one given, from 1."""
+    """The physical lines of a text, with their newlines; `number` is that of the last line returned, from 1."""
 
     def __init__(self, text: str) -> None:
         self._parts = text.removeprefix("\ufeff").split("\n")
@@ -43,7 +43,7 @@ class _Physical:
 
 
 def read(text: str) -> Lines:
-    """The logical lines of `text`. Raises DockerfileError, with lines but without a file name."""
+    """Return the logical lines of `text`. Raises DockerfileError, with lines but without a file name."""
     physical = _Physical(text)
     directives = Directives()
     nodes: list[syntax.SyntaxNode] = []
@@ -56,7 +56,7 @@ def read(text: str) -> Lines:
         if directive:
             continue
         if line.startswith("#"):
-            # An empty comment parts a description from what follows.
+            # An empty comment separates a description from the next instruction.
             comment = line[1:].strip(SPACE)
             comments = [*comments, comment] if comment else []
             continue
@@ -84,7 +84,7 @@ def read(text: str) -> Lines:
 
 
 def _join(line: str, physical: _Physical, escape: str) -> tuple[str, int]:
-    """The logical line that begins with `line`, and the number of the last empty line in it, or 0."""
+    """Return the logical line that begins with `line`, and the number of the last empty line in it, or 0."""
     pieces: list[str] = []
     blank = 0
     following: str | None = line
@@ -113,11 +113,11 @@ def _document(announced: Heredoc, physical: _Physical) -> Heredoc:
         if (line.lstrip("\t") if announced.chomp else line) == announced.name:
             return msgspec.structs.replace(announced, content="".join(content))
         content.append(raw)
-    raise DockerfileError("unterminated heredoc", f"a line with {announced.name} alone ends it")
+    raise DockerfileError("unterminated heredoc", f"end it with a line that contains only {announced.name}")
 
 
 class _placed:  # noqa: N801 - used as a statement
-    """Gives an error that is raised inside the lines from `first` to the last one that was read."""
+    """Adds the lines from `first` to the last line read to an error that is raised in the block."""
 
     def __init__(self, first: int, physical: _Physical) -> None:
         self._first = first

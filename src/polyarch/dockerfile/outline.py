@@ -1,4 +1,4 @@
-"""What `--call=targets` and `--call=outline` tell of a Dockerfile: what can be built, and what may be given to it."""
+"""The contents of `--call=targets` and `--call=outline`: the targets of a Dockerfile, and the inputs of a target."""
 
 from collections.abc import Iterator, Mapping
 
@@ -16,7 +16,7 @@ from polyarch.dockerfile.stages import AUTOMATIC, Stage, Stages, description
 
 
 class TargetStage(msgspec.Struct, frozen=True, kw_only=True):
-    """A stage that can be the target. `base` and `platform` are as written."""
+    """A stage that can be a target. `base` and `platform` are as written."""
 
     name: str
     description: str
@@ -27,7 +27,7 @@ class TargetStage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Argument(msgspec.Struct, frozen=True, kw_only=True):
-    """A build argument; `value` is what it has unless one is given, None where that is nothing."""
+    """A build argument. `value` is its default, None if it has none."""
 
     name: str
     description: str
@@ -44,7 +44,7 @@ class Needed(msgspec.Struct, frozen=True):
 
 
 class Outline(msgspec.Struct, frozen=True, kw_only=True):
-    """What the build of one target takes."""
+    """The inputs of the build of one target."""
 
     name: str
     description: str
@@ -54,7 +54,7 @@ class Outline(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def targets(stages: Stages) -> tuple[TargetStage, ...]:
-    """All stages, in order."""
+    """Return all stages, in order."""
     last = stages.stages[-1].index
     return tuple(
         TargetStage(
@@ -70,15 +70,18 @@ def targets(stages: Stages) -> tuple[TargetStage, ...]:
 
 
 def outline(stages: Stages, target: Stage, env: Mapping[str, str]) -> Outline:
-    """What the build of `target` takes, where `env` is what FROM may name (`stages.global_env`).
+    """Return the inputs of the build of `target`. `env` is the environment of FROM (`stages.global_env`).
 
-    Raises DockerfileError for a stage that cannot be copied from.
+    Raises DockerfileError if an instruction copies from or mounts a stage that it cannot.
     """
     needed = reachable(stages, target, env)
     arguments: dict[str, Argument] = {}
-    for argument in (*_global(stages, needed, env), *(one for stage in needed for one in _local(stage, env, stages))):
+    for argument in (
+        *_global(stages, needed, env),
+        *(local for stage in needed for local in _local(stage, env, stages)),
+    ):
         known = arguments.get(argument.name)
-        # The first that has something to say: a default that is given globally is declared again in a stage.
+        # The first one with a description wins: a stage repeats the declaration of a global argument.
         if known is None or (not known.description and argument.description):
             arguments[argument.name] = argument
     mounts = [
@@ -98,15 +101,15 @@ def outline(stages: Stages, target: Stage, env: Mapping[str, str]) -> Outline:
 
 
 def reachable(stages: Stages, target: Stage, env: Mapping[str, str]) -> tuple[Stage, ...]:
-    """The stages that the build of `target` needs, in the order of the file, itself among them."""
-    found: dict[int, Stage] = {}
+    """Return the stages that the build of `target` needs, `target` included, in the order of the file."""
+    reached: dict[int, Stage] = {}
     waiting = [target]
     while waiting:
         stage = waiting.pop()
-        if stage.index not in found:
-            found[stage.index] = stage
+        if stage.index not in reached:
+            reached[stage.index] = stage
             waiting.extend(_direct(stages, stage, env))
-    return tuple(found[index] for index in sorted(found))
+    return tuple(reached[index] for index in sorted(reached))
 
 
 def _direct(stages: Stages, stage: Stage, env: Mapping[str, str]) -> Iterator[Stage]:
@@ -116,22 +119,28 @@ def _direct(stages: Stages, stage: Stage, env: Mapping[str, str]) -> Iterator[St
         raise stages.dockerfile.placed(error, stage.from_.location) from error
     if base is not None:
         yield base
-    for one in stage.instructions:
+    for instruction in stage.instructions:
         sources: list[Stage | None] = []
         try:
-            if isinstance(one, Copy) and one.from_:
-                sources = [stages.source(one.from_, stage)]
-            elif isinstance(one, Run):
-                sources = [stages.mount_source(name, stage) for name in one.mount_sources]
+            if isinstance(instruction, Copy) and instruction.from_:
+                sources = [stages.source(instruction.from_, stage)]
+            elif isinstance(instruction, Run):
+                sources = [stages.mount_source(name, stage) for name in instruction.mount_sources]
         except DockerfileError as error:
-            raise stages.dockerfile.placed(error, one.location) from error
+            raise stages.dockerfile.placed(error, instruction.location) from error
         yield from (source for source in sources if source is not None)
 
 
 def _global(stages: Stages, needed: tuple[Stage, ...], env: Mapping[str, str]) -> Iterator[Argument]:
-    """The global arguments that a FROM names or a stage declares."""
+    """Yield the global arguments that a FROM uses or a stage declares."""
     escape = stages.dockerfile.escape
-    used = {name for stage in needed for one in stage.instructions if isinstance(one, Arg) for name, _ in one.pairs}
+    used = {
+        name
+        for stage in needed
+        for instruction in stage.instructions
+        if isinstance(instruction, Arg)
+        for name, _ in instruction.pairs
+    }
     for stage in needed:
         for text in (stage.from_.image, stage.from_.platform):
             used.update(words.expand(text, env, escape).matched, words.expand(text, env, escape).unmatched)
@@ -170,9 +179,9 @@ def _mounts(run: Run, env: Mapping[str, str], stages: Stages) -> Iterator[Mount]
 
 
 def _needed(mounts: list[tuple[Location, Mount]], kind: str) -> tuple[Needed, ...]:
-    """Each once; one that any RUN requires is required."""
-    found: dict[str, Needed] = {}
+    """Return each secret or ssh socket once; it is required if any RUN requires it."""
+    needed: dict[str, Needed] = {}
     for location, mount in mounts:
-        if mount.kind == kind and (mount.id not in found or mount.required):
-            found[mount.id] = Needed(mount.id, mount.required, location)
-    return tuple(found.values())
+        if mount.kind == kind and (mount.id not in needed or mount.required):
+            needed[mount.id] = Needed(mount.id, mount.required, location)
+    return tuple(needed.values())

@@ -1,4 +1,4 @@
-"""Text → instructions."""
+"""Parsing a Dockerfile into instructions."""
 
 from collections.abc import Callable, Mapping
 
@@ -33,7 +33,7 @@ _PARSERS: Mapping[str, Callable[[SyntaxNode], Instruction]] = {
 
 
 class Dockerfile(msgspec.Struct, frozen=True, kw_only=True):
-    """A text that was parsed. `syntax` and `check` are the directives' values, empty where there are none."""
+    """A parsed text. `syntax` and `check` are the values of the directives, or empty."""
 
     name: str
     text: str
@@ -44,18 +44,17 @@ class Dockerfile(msgspec.Struct, frozen=True, kw_only=True):
     empty_continuations: tuple[Location, ...] = ()
 
     def error(self, reason: str, *locations: Location, hint: str | None = None) -> DockerfileError:
-        """An error about this file that shows the lines meant."""
+        """Return an error about this file that shows these lines."""
         return DockerfileError(reason, hint, name=self.name, text=self.text, locations=locations)
 
     def placed(self, error: DockerfileError, location: Location) -> DockerfileError:
-        """`error` with this file and `location`, where it has no place of its own."""
+        """Return `error` with this file and `location`, unless it has a location already."""
         return error.placed(self.name, self.text, location)
 
     def setting(self, variable: str, before: int) -> list[Location]:
-        """The ENV and ARG instructions above line `before` that name `variable`."""
-        above = [one for one in self.instructions if one.location.first < before]
-        names = ((one, _names(one)) for one in above)
-        return [one.location for one, given in names if variable in given]
+        """Return the locations of the ENV and ARG instructions above line `before` that set `variable`."""
+        above = (instruction for instruction in self.instructions if instruction.location.first < before)
+        return [instruction.location for instruction in above if variable in _names(instruction)]
 
 
 def _names(instruction: Instruction) -> list[str]:
@@ -65,14 +64,13 @@ def _names(instruction: Instruction) -> list[str]:
 
 
 def parse(text: str, name: str = "Dockerfile") -> Dockerfile:
-    """The instructions of a Dockerfile, in order. `name` is what errors call it.
+    """Return the instructions of a Dockerfile, in order. Errors call the file `name`.
 
-    Raises DockerfileError for what does not parse. Whether the instructions make sense together is for
-    `stages.cut` to say.
+    Raises DockerfileError for a syntax error. `stages.cut` checks whether the instructions make sense together.
     """
     try:
-        found = lines.read(text)
-        instructions = tuple(_instruction(node) for node in found.nodes)
+        logical = lines.read(text)
+        instructions = tuple(_instruction(node) for node in logical.nodes)
     except DockerfileError as error:
         raise DockerfileError(
             error.reason, error.hint, name=name, text=text, locations=error.locations
@@ -80,18 +78,18 @@ def parse(text: str, name: str = "Dockerfile") -> Dockerfile:
     return Dockerfile(
         name=name,
         text=text,
-        escape=found.escape,
+        escape=logical.escape,
         syntax=directives.find(text, "syntax"),
         check=directives.find(text, "check"),
         instructions=instructions,
-        empty_continuations=found.empty_continuations,
+        empty_continuations=logical.empty_continuations,
     )
 
 
 def parse_trigger(trigger: str, name: str = "ONBUILD trigger") -> Instruction:
-    """The one instruction of an ONBUILD trigger, which is read without the directives of the file it came from.
+    """Return the instruction of an ONBUILD trigger. The directives of its original file do not apply.
 
-    Raises DockerfileError where it is not one instruction or one that a trigger cannot be.
+    Raises DockerfileError if it is not exactly one instruction, or one that a trigger cannot be.
     """
     dockerfile = parse(trigger, name)
     if len(dockerfile.instructions) != 1:

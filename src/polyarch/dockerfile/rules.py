@@ -1,4 +1,4 @@
-"""The build checks as values. What finds them is in `checks`."""
+"""The build checks as values. The functions in `checks` find violations."""
 
 import msgspec
 
@@ -6,9 +6,9 @@ from polyarch.dockerfile.source import Location
 
 
 class LintRule(msgspec.Struct, frozen=True):
-    """One check. An experimental one is run only where it is asked for by name or by `experimental=all`.
+    """A check. An experimental one runs only if it is named or with `experimental=all`.
 
-    `ours` marks what BuildKit does not have.
+    `ours` marks checks that BuildKit does not have.
     """
 
     name: str
@@ -18,7 +18,7 @@ class LintRule(msgspec.Struct, frozen=True):
 
 
 class LintFinding(msgspec.Struct, frozen=True):
-    """What a check found: `message` names the words, `location` the lines."""
+    """A violation of a rule: `message` quotes the text, `location` has the lines."""
 
     rule: LintRule
     message: str
@@ -89,47 +89,47 @@ EXPOSE_INVALID_FORMAT = LintRule(
 )
 TARGET_ARG_DEFAULT = LintRule(
     "TargetArgDefault",
-    "A default for an automatic platform ARG beats the platform that is built for",
+    "A default for an automatic platform ARG replaces the platform that the build is for",
     ours=True,
 )
 HOST_ARCH_PROBE = LintRule(
     "HostArchProbe",
-    "In a stage for the build platform, asking the machine for its architecture answers with the wrong one",
+    "In a stage for the build platform, the machine's architecture is not that of the image",
     ours=True,
 )
 FIXED_ARCH_URL = LintRule(
     "FixedArchUrl",
-    "A download or package of one fixed architecture is wrong for every other platform of the build",
+    "A download or package for one fixed architecture is wrong for every other platform of the build",
     ours=True,
 )
 UNKNOWN_OWNER = LintRule(
     "UnknownOwner",
-    "A name of --chown or USER that the image does not know gives files to root",
+    "If the image does not have the user or group in --chown or USER, the files belong to root",
     ours=True,
 )
 NOTHING_TO_COPY = LintRule(
     "NothingToCopy",
-    "A COPY or ADD whose patterns no file matches copies nothing",
+    "A COPY or ADD whose patterns match no file copies nothing",
     ours=True,
 )
 STAGE_PLATFORM = LintRule(
     "StagePlatform",
-    "FROM --platform has no effect on a stage: it is for the platform of its own FROM",
+    "FROM --platform has no effect on a stage: the stage's own FROM sets its platform",
     ours=True,
 )
 UNUSABLE_DIRECTORY = LintRule(
     "UnusableDirectory",
-    "An octal --chmod without x is also for directories, which nobody but root can enter then",
+    "An octal --chmod without x also applies to directories, which only root can then enter",
     ours=True,
 )
 SHARED_CACHE = LintRule(
     "SharedCache",
-    "A cache mount for all platforms should hold no binary of one of them",
+    "A cache mount shared by all platforms should not contain binaries of one of them",
     ours=True,
 )
 UNKNOWN_STAGE = LintRule(
     "UnknownStage",
-    "A --from that is nearly the name of a stage is looked for as an image",
+    "A --from that is similar to a stage's name, but not equal, means an image",
     ours=True,
 )
 

@@ -1,4 +1,4 @@
-"""Where something stands in a Dockerfile, and the error that shows it."""
+"""Locations in a Dockerfile, and the error that shows them."""
 
 from collections.abc import Iterable
 
@@ -11,17 +11,17 @@ _SHOWN = 4
 
 
 class Location(msgspec.Struct, frozen=True):
-    """Lines `first` to `last` of a file, counted from 1, both included."""
+    """Lines `first` to `last` of a file, counted from 1, inclusive."""
 
     first: int
     last: int
 
 
 class DockerfileError(PolyarchError):
-    """A Dockerfile that does not parse, or an instruction that says what cannot be.
+    """A syntax error in a Dockerfile, or an invalid instruction.
 
-    `reason` is the sentence alone; `name` the file; `locations` where in it. The message has the reason, and
-    the lines around with a `>>>` before those that are meant.
+    `reason` is the message without the excerpt; `name` is the file, `locations` are the lines. The message has the
+    reason and the surrounding lines, with `>>>` before those in `locations`.
     """
 
     def __init__(
@@ -41,14 +41,14 @@ class DockerfileError(PolyarchError):
         super().__init__(f"{message}\n{shown}" if shown else message, hint)
 
     def placed(self, name: str, text: str, location: Location) -> "DockerfileError":
-        """The same error, with the file and the lines that the place of raising did not know."""
+        """Return the same error with a file and lines, which are not known where it is raised."""
         if self.locations:
             return self
         return DockerfileError(self.reason, self.hint, name=name, text=text, locations=(location,))
 
 
 def excerpt(text: str, name: str, locations: tuple[Location, ...]) -> str:
-    """The lines around `locations`, numbered, with `>>>` before those that are meant."""
+    """Return the lines around `locations`, numbered, with `>>>` before those in `locations`."""
     lines = text.removeprefix("\ufeff").split("\n")
     if not locations:
         return ""

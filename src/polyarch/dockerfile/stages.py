@@ -1,4 +1,4 @@
-"""A Dockerfile cut into stages: who is who, which is the target, what a build may be told from outside."""
+"""The stages of a Dockerfile: names, targets, and the arguments that a build provides."""
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
@@ -17,12 +17,12 @@ AUTOMATIC = (
     "TARGETSTAGE",
 )
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
-# What a RUN sees without an ARG, and what neither its cache key nor the history holds.
+# Variables that a RUN gets without an ARG, and that are neither in its cache key nor in the history.
 PROXIES = (*_PROXIES, *(name.lower() for name in _PROXIES))
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True):
-    """One stage. `name` is lowercase, empty where it has none; `instructions` are those behind its FROM."""
+    """A stage. `name` is lowercase, or empty; `instructions` are those after its FROM."""
 
     index: int
     name: str
@@ -43,7 +43,7 @@ class Stages(msgspec.Struct, frozen=True):
             self._numbers.setdefault(stage.name, []).append(stage.index)
 
     def target(self, name: str = "") -> Stage:
-        """The stage that `--target name` means; the last one where it is empty. A number is no name."""
+        """Return the stage that `--target name` means, or the last one if `name` is empty. Numbers are not accepted."""
         if not name:
             return self.stages[-1]
         found = self._last(name.lower(), len(self.stages))
@@ -59,17 +59,17 @@ class Stages(msgspec.Struct, frozen=True):
         return found
 
     def base(self, image: str, stage: Stage) -> Stage | None:
-        """The earlier stage that the expanded `FROM image` of `stage` means, None for an image.
+        """Return the earlier stage that the expanded `FROM image` of `stage` means; None if it means an image.
 
-        Names are lowercase and this is compared as it stands: `FROM Base` never means a stage.
+        Stage names are lowercase, and the comparison is case-sensitive: `FROM Base` never means a stage.
         """
         return self._last(image, stage.index)
 
     def source(self, name: str, stage: Stage) -> Stage | None:
-        """The earlier stage that `COPY --from=name` in `stage` means, by name in any case or by number.
+        """Return the earlier stage that `COPY --from=name` in `stage` means, by number or by name in any case.
 
-        None for what must be a named context or an image. Raises DockerfileError, without a place, for the stage
-        itself, a later one, and a number that no stage has.
+        Returns None for a named context or an image. Raises DockerfileError, without a location, for the stage itself,
+        for a later one, and for a number that no stage has.
         """
         if name.isascii() and name.lstrip("+").isdigit():
             index = int(name[:9])
@@ -79,7 +79,7 @@ class Stages(msgspec.Struct, frozen=True):
         return self._source(name, stage, "copy")
 
     def mount_source(self, name: str, stage: Stage) -> Stage | None:
-        """As `source`, for the `from=` of a RUN mount, where a number is no stage."""
+        """Return the earlier stage that `from=` of a RUN mount means. Like `source`, but a number is not a stage."""
         return self._source(name, stage, "mount")
 
     def _source(self, name: str, stage: Stage, verb: str) -> Stage | None:
@@ -94,12 +94,12 @@ class Stages(msgspec.Struct, frozen=True):
             raise DockerfileError(
                 f"cannot {verb} from stage {words.quoted(name)}, it needs to be defined before current stage "
                 f"{words.quoted(current)}",
-                "move it before this stage",
+                "move that stage before this one",
             )
         return found
 
     def _last(self, name: str, before: int) -> Stage | None:
-        """The last stage of that name: later ones shadow earlier ones."""
+        """Return the last stage of that name before number `before`: later stages shadow earlier ones."""
         if not name:
             return None
         numbers = self._numbers.get(name, ())
@@ -108,7 +108,7 @@ class Stages(msgspec.Struct, frozen=True):
 
 
 def cut(dockerfile: Dockerfile) -> Stages:
-    """The stages. Raises DockerfileError for an instruction before the first FROM, and where there is no FROM."""
+    """Return the stages. Raises DockerfileError for an instruction before the first FROM, and if there is no FROM."""
     global_args: list[Arg] = []
     stages: list[tuple[From, list[Instruction]]] = []
     for instruction in dockerfile.instructions:
@@ -120,10 +120,10 @@ def cut(dockerfile: Dockerfile) -> Stages:
             global_args.append(instruction)
         else:
             raise dockerfile.error(
-                "no build stage in current context", instruction.location, hint="a FROM must stand before it"
+                "no build stage in current context", instruction.location, hint="add a FROM before it"
             )
     if not stages:
-        raise dockerfile.error("dockerfile contains no stages to build", hint="it needs a FROM")
+        raise dockerfile.error("dockerfile contains no stages to build", hint="add a FROM")
     return Stages(
         dockerfile,
         tuple(global_args),
@@ -135,24 +135,25 @@ def cut(dockerfile: Dockerfile) -> Stages:
 
 
 def automatic_args(build: Platform, target: Platform, target_stage: str = "") -> dict[str, str]:
-    """The arguments that every build has in the global scope; `target_stage` is what `--target` says."""
-    found: dict[str, str] = {}
+    """Return the automatic arguments in the global scope; `target_stage` is the value of `--target`."""
+    values: dict[str, str] = {}
     for side, platform in (("BUILD", build), ("TARGET", target)):
-        found[f"{side}PLATFORM"] = str(platform)
-        found[f"{side}OS"] = platform.os
-        found[f"{side}OSVERSION"] = platform.os_version
-        found[f"{side}ARCH"] = platform.architecture
-        found[f"{side}VARIANT"] = platform.variant
-    found["TARGETSTAGE"] = target_stage or "default"
-    return found
+        values[f"{side}PLATFORM"] = str(platform)
+        values[f"{side}OS"] = platform.os
+        values[f"{side}OSVERSION"] = platform.os_version
+        values[f"{side}ARCH"] = platform.architecture
+        values[f"{side}VARIANT"] = platform.variant
+    values["TARGETSTAGE"] = target_stage or "default"
+    return values
 
 
 def global_env(
     args: Sequence[Arg], automatic: Mapping[str, str], build_args: Mapping[str, str], escape: str = "\\"
 ) -> dict[str, str]:
-    """What FROM may name: the automatic arguments and the global ARGs, each default seeing those before it.
+    """Return the environment of FROM: the automatic arguments and the global ARGs.
 
-    A build argument overrides both. Raises DockerfileError, without a place, for a default that does not expand.
+    Each default is expanded with those before it. A build argument overrides both. Raises DockerfileError, without a
+    location, for a default that does not expand.
     """
     env = {name: build_args.get(name, value) for name, value in automatic.items()}
     for arg in args:
@@ -165,5 +166,5 @@ def global_env(
 
 
 def description(comments: Sequence[str], name: str) -> str:
-    """What a comment above an ARG or FROM says of `name`: `# name what it is for`."""
+    """Return the description of `name` in the comments above an ARG or FROM: `# name description`."""
     return next((line.removeprefix(f"{name} ") for line in comments if name and line.startswith(f"{name} ")), "")

@@ -1,4 +1,4 @@
-"""One logical line: keyword, flags, arguments in their several forms, heredocs (frontend/dockerfile/parser)."""
+"""Splitting a logical line: keyword, flags, arguments in their forms, heredocs (frontend/dockerfile/parser)."""
 
 import re
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from polyarch.dockerfile.source import DockerfileError, Location
 from polyarch.dockerfile.words import SPACE
 
 _BLANK = re.compile(r"[\t\v\f\r ]+")
-# What the shell computes: up to the first `))`, with no quote on the way.
+# The shell's arithmetic expansion: up to the first `))`, without quotes in between.
 _ARITHMETIC = r"\$\(\((?:(?!\)\)|['\"]).)*\)\)"
 _HEREDOC = r"([0-9]*)<<(-?)[\t\n\f\r ]*([^<]*)"
 _LITERAL_NAME = words.WordRules(keep_unset=True)
@@ -29,7 +29,7 @@ WITH_HEREDOCS = frozenset(("add", "copy", "run"))
 
 
 class SyntaxNode(msgspec.Struct, frozen=True, kw_only=True):
-    """A logical line, cut. `arguments` are cut as the keyword asks for; `json` says whether that was an array."""
+    """A split logical line. The keyword decides how `arguments` are split; `json` means that they were a JSON array."""
 
     keyword: str
     flags: tuple[str, ...]
@@ -44,14 +44,14 @@ class SyntaxNode(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def node(text: str, escape: str, location: Location, comments: tuple[str, ...] = ()) -> SyntaxNode:
-    """The node of a line whose continuations are joined, without its heredocs."""
+    """Return the node of a line whose continuations are joined, without its heredocs."""
     keyword, flags, rest = split_line(text)
-    found, json = arguments(keyword.lower(), rest, escape)
+    parsed, json = arguments(keyword.lower(), rest, escape)
     return SyntaxNode(
         keyword=keyword,
         flags=flags,
         rest=rest,
-        arguments=found,
+        arguments=parsed,
         json=json,
         text=text.strip(SPACE),
         escape=escape,
@@ -70,11 +70,12 @@ class Common(TypedDict):
 
 
 def common(line: SyntaxNode) -> Common:
+    """Return the fields that every instruction takes from its node."""
     return {"keyword": line.keyword, "location": line.location, "text": line.text, "comments": line.comments}
 
 
 def split_line(text: str) -> tuple[str, tuple[str, ...], str]:
-    """Keyword, flags and the rest."""
+    """Return the keyword, the flags and the rest."""
     keyword, *more = _BLANK.split(text.strip(SPACE), maxsplit=1)
     if not more:
         return keyword, (), ""
@@ -83,9 +84,9 @@ def split_line(text: str) -> tuple[str, tuple[str, ...], str]:
 
 
 def _flags(line: str) -> tuple[tuple[str, ...], str]:
-    """The words in front that begin with `--`, and what follows; `--` alone ends them.
+    """Return the leading words that begin with `--`, and the rest; `--` alone ends them.
 
-    Here the escape character is always a backslash, whatever the directive says (split_command.go).
+    The escape character here is always a backslash, whatever the directive says (split_command.go).
     """
     flags: list[str] = []
     at = 0
@@ -114,15 +115,15 @@ def _flags(line: str) -> tuple[tuple[str, ...], str]:
 
 
 def arguments(keyword: str, rest: str, escape: str) -> tuple[tuple[str, ...], bool]:
-    """The arguments of an instruction, and whether they were a JSON array.
+    """Return the arguments of an instruction, and whether they were a JSON array.
 
-    What looks like an array and is none is a command line or a list, as docker has always read it.
+    As in docker, a malformed array is a command line or a list.
     """
     if keyword in JSON_OR_LINE:
         return _json_or_line(rest)
     if keyword in JSON_OR_LIST:
-        found = json_array(rest)
-        return (found, True) if found is not None else (_listed(rest), False)
+        items = json_array(rest)
+        return (items, True) if items is not None else (_listed(rest), False)
     if keyword in LIST:
         return _listed(rest), False
     if keyword in LINE:
@@ -135,8 +136,8 @@ def arguments(keyword: str, rest: str, escape: str) -> tuple[tuple[str, ...], bo
         kind, *more = rest.split(maxsplit=1)[:2] or [""]
         if not kind:
             return (), False
-        found, json = _json_or_line(more[0] if more else "")
-        return (kind, *found), json
+        items, json = _json_or_line(more[0] if more else "")
+        return (kind, *items), json
     if keyword == "onbuild" and rest:
         inner, _, line = split_line(rest)
         return (inner, *arguments(inner.lower(), line, escape)[0]), False
@@ -144,9 +145,9 @@ def arguments(keyword: str, rest: str, escape: str) -> tuple[tuple[str, ...], bo
 
 
 def _json_or_line(rest: str) -> tuple[tuple[str, ...], bool]:
-    found = json_array(rest)
-    if found is not None:
-        return found, True
+    items = json_array(rest)
+    if items is not None:
+        return items, True
     return ((rest,) if rest else ()), False
 
 
@@ -155,22 +156,25 @@ def _listed(rest: str) -> tuple[str, ...]:
 
 
 def json_array(rest: str) -> tuple[str, ...] | None:
-    """The strings of a JSON array, None for what is no array; an array of other things is an error."""
+    """Return the strings of a JSON array, or None if `rest` is not an array.
+
+    Raises DockerfileError for other elements.
+    """
     text = rest.lstrip(SPACE)
     if not text.startswith("["):
         return None
     try:
-        found = msgspec.json.decode(text)
+        items = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         return None
-    if not all(isinstance(item, str) for item in found):
+    if not all(isinstance(item, str) for item in items):
         raise DockerfileError("when using JSON array syntax, arrays must be comprised of strings only")
-    return tuple(found)
+    return tuple(items)
 
 
 def split_words(rest: str, escape: str) -> tuple[str, ...]:
-    """Words parted by space; quotes and escapes hold them together and stay, for `words.expand` to take away."""
-    found: list[str] = []
+    """Return the words separated by space. Quotes and escapes are kept, for `words.expand` to remove."""
+    result: list[str] = []
     word: list[str] = []
     quote = ""
     at = 0
@@ -179,7 +183,7 @@ def split_words(rest: str, escape: str) -> tuple[str, ...]:
         at += 1
         if not quote and character in SPACE:
             if word:
-                found.append("".join(word))
+                result.append("".join(word))
                 word = []
             continue
         if character == escape and quote != "'":
@@ -193,12 +197,15 @@ def split_words(rest: str, escape: str) -> tuple[str, ...]:
             quote = character
         word.append(character)
     if word and (text := "".join(word)):
-        found.append(text)
-    return tuple(found)
+        result.append(text)
+    return tuple(result)
 
 
 def pairs(keyword: str, rest: str, escape: str) -> tuple[tuple[tuple[str, str], ...], bool]:
-    """The pairs of ENV and LABEL, and whether they are in the old form `name value`, which takes the whole line."""
+    """Return the pairs of ENV and LABEL, and whether they have the legacy form `name value`.
+
+    In that form, the value is the rest of the line.
+    """
     found = split_words(rest, escape)
     if not found:
         return (), False
@@ -216,7 +223,10 @@ def pairs(keyword: str, rest: str, escape: str) -> tuple[tuple[tuple[str, str], 
 
 
 def takes_heredocs(line: SyntaxNode) -> bool:
-    """Whether `<<` in this line begins a heredoc: COPY, ADD and RUN, also under ONBUILD, and no JSON array."""
+    """Return whether `<<` in this line begins a heredoc.
+
+    It does in COPY, ADD and RUN, also under ONBUILD, unless the arguments are a JSON array.
+    """
     keyword, json = line.keyword.lower(), line.json
     if keyword == "onbuild" and line.rest:
         inner, _, rest = split_line(line.rest)
@@ -226,9 +236,9 @@ def takes_heredocs(line: SyntaxNode) -> bool:
 
 
 def heredocs(text: str) -> tuple[Heredoc, ...]:
-    """The heredocs that a line announces, without content. A line that is not well quoted announces none.
+    """Return the heredocs that a line announces, without content. A line with unbalanced quotes announces none.
 
-    Space between `<<` or `<<-` and the name is no matter. Inside `$(( ))`, `<<` is a shift.
+    Space between `<<` or `<<-` and the name is ignored. Inside `$(( ))`, `<<` is a shift.
     """
     text = re.sub(_ARITHMETIC, "", text)
     text = re.sub(r"<<-[\t\r ]+", "<<-", text)
@@ -240,14 +250,14 @@ def heredocs(text: str) -> tuple[Heredoc, ...]:
 
 
 def heredoc(word: str) -> Heredoc | None:
-    """The heredoc that one word announces, None where it is none: `<<EOF`, `<<-"EOF"`, `3<<EOF`."""
-    found = re.fullmatch(_HEREDOC, word) if "<<" in word else None
-    if found is None or not found[3]:
+    """Return the heredoc that a word announces, or None: `<<EOF`, `<<-"EOF"`, `3<<EOF`."""
+    match = re.fullmatch(_HEREDOC, word) if "<<" in word else None
+    if match is None or not match[3]:
         return None
-    plain = words.expand_with(found[3], {}, _LITERAL_NAME).words
+    plain = words.expand_with(match[3], {}, _LITERAL_NAME).words
     if len(plain) != 1:
         return None
-    kept = words.expand_with(found[3], {}, _QUOTED_NAME).words
+    kept = words.expand_with(match[3], {}, _QUOTED_NAME).words
     if len(kept) != 1:
         return None
     marks = [text.count("'") + text.count('"') for text in (plain[0], kept[0])]
@@ -255,24 +265,24 @@ def heredoc(word: str) -> Heredoc | None:
         name=plain[0],
         content="",
         expand=marks[0] == marks[1],
-        chomp=found[2] == "-",
-        descriptor=int(found[1][:9] or 0),
+        chomp=match[2] == "-",
+        descriptor=int(match[1][:9] or 0),
     )
 
 
 def joined(arguments: Sequence[str]) -> tuple[str, ...]:
-    """Arguments in which a heredoc's mark and its name are one, with space between them or without."""
-    found: list[str] = []
+    """Return the arguments with the mark and the name of a heredoc joined into one."""
+    result: list[str] = []
     for argument in arguments:
-        if found and re.fullmatch(r"[0-9]*<<-?", found[-1]):
-            found[-1] += argument
+        if result and re.fullmatch(r"[0-9]*<<-?", result[-1]):
+            result[-1] += argument
         else:
-            found.append(argument)
-    return tuple(found)
+            result.append(argument)
+    return tuple(result)
 
 
 def announced(word: str) -> Heredoc | None:
-    """As `heredoc`, for a word of an argument list: one that is not well quoted is a path."""
+    """Return the heredoc that a word of an argument list announces. A word with unbalanced quotes is a path."""
     try:
         return heredoc(word)
     except DockerfileError:

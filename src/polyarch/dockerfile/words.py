@@ -1,7 +1,6 @@
-"""Words: variables, quotes and escapes, as BuildKit's frontend/dockerfile/shell reads them.
+"""Expanding words: variables, quotes and escapes, as in BuildKit's frontend/dockerfile/shell.
 
-`expand` is pure. What a word may name is in `env`; what it named without being there is in `unmatched`, and counts
-as empty.
+`expand` is pure. Variables come from `env`; those that are not in it are empty, and listed in `unmatched`.
 """
 
 import re
@@ -11,19 +10,19 @@ import msgspec
 
 from polyarch.dockerfile.source import DockerfileError
 
-# What Go's unicode.IsSpace says; str.isspace also has the separators \x1c to \x1f, which are not.
+# The characters of Go's unicode.IsSpace. str.isspace also includes the separators \x1c to \x1f.
 SPACE = (
     "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
     "\u2028\u2029\u202f\u205f\u3000"
 )
 _SPECIAL = frozenset("@*#?-$!0")
 _EXPANDED_NAME = r"\$(?:\$|([A-Za-z0-9_]+)|\{([A-Za-z0-9_]+)\})"
-# Deeper than any Dockerfile and shallower than Python's stack.
+# Deeper than any real Dockerfile, and well within Python's recursion limit.
 _DEEPEST = 50
 
 
 class Expansion(msgspec.Struct, frozen=True):
-    """What a text came to: as one string, as words parted by space, and the names that it used."""
+    """The result of an expansion: one string, the same split into words at spaces, and the variables that were used."""
 
     text: str
     words: tuple[str, ...] = ()
@@ -32,10 +31,10 @@ class Expansion(msgspec.Struct, frozen=True):
 
 
 class WordRules(msgspec.Struct, frozen=True, kw_only=True):
-    """How quotes, escapes and unset names are treated; the default is that of an instruction's arguments.
+    """How quotes, escapes and unset variables are treated. The defaults are those of an instruction's arguments.
 
-    `quotes` false: quotes are characters like any other (heredocs). `keep_quotes`, `keep_escapes`: they work,
-    and stay in the result. `keep_unset`: a name that is not set stays as it was written.
+    `quotes=False`: quotes are ordinary characters (heredocs). `keep_quotes`, `keep_escapes`: they have their effect,
+    and stay in the result. `keep_unset`: an unset variable stays as written.
     """
 
     escape: str = "\\"
@@ -46,21 +45,21 @@ class WordRules(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def expand(text: str, env: Mapping[str, str], escape: str = "\\") -> Expansion:
-    """`text` with its variables replaced and its quotes and escapes taken away.
+    """Return `text` with its variables expanded and its quotes and escapes removed.
 
-    Raises DockerfileError, without a place, for an unclosed quote or brace, an unknown modifier, and where
-    `${v:?message}` says so.
+    Raises DockerfileError, without a location, for an unclosed quote or brace, an unknown modifier, and an error that
+    `${v:?message}` requests.
     """
     return expand_with(text, env, WordRules(escape=escape))
 
 
 def split(text: str, env: Mapping[str, str], escape: str = "\\") -> tuple[str, ...]:
-    """The words that `text` expands to; space that comes from a variable parts words too."""
+    """Return the words that `text` expands to; spaces from variables also separate words."""
     return expand(text, env, escape).words
 
 
 def expand_with(text: str, env: Mapping[str, str], rules: WordRules) -> Expansion:
-    """As `expand`, by other rules."""
+    """Expand `text` by other rules than those of `expand`."""
     if text.isalnum():
         return Expansion(text, (text,))
     reader = _WordReader(text, env, rules)
@@ -72,12 +71,12 @@ def expand_with(text: str, env: Mapping[str, str], rules: WordRules) -> Expansio
 
 
 def quoted(text: str) -> str:
-    """`text` in double quotes, as Go's %q prints it for what stands in a Dockerfile."""
+    """Return `text` in double quotes, as Go's %q prints text of a Dockerfile."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t") + '"'
 
 
 class _Words:
-    """Words as they come, character by character; quoted ones keep their space."""
+    """Collects words character by character; quoted words keep their spaces."""
 
     def __init__(self) -> None:
         self.done: list[str] = []
@@ -102,7 +101,7 @@ class _Words:
 
 
 class _WordReader:
-    """A position in one text."""
+    """A reading position in one text."""
 
     def __init__(self, text: str, env: Mapping[str, str], rules: WordRules) -> None:
         self.text = text
@@ -122,12 +121,15 @@ class _WordReader:
         return character
 
     def value(self, name: str) -> str | None:
-        found = self.env.get(name)
-        (self.unmatched if found is None else self.matched)[name] = None
-        return found
+        setting = self.env.get(name)
+        (self.unmatched if setting is None else self.matched)[name] = None
+        return setting
 
     def until(self, stop: str, keep_escapes: bool) -> tuple[str, list[str]]:
-        """What stands before `stop`, which is consumed; the empty string is the end of the text."""
+        """Return the text before `stop`, as a string and as words, and consume `stop`.
+
+        An empty `stop` means the end of the text.
+        """
         self.depth += 1
         if self.depth > _DEEPEST:
             raise DockerfileError("variables are nested too deeply")
@@ -160,7 +162,7 @@ class _WordReader:
         return "".join(out), words.end()
 
     def heredoc_mark(self) -> str:
-        """`<<` and the space behind it, which does not part it from the name of a heredoc."""
+        """Return `<<` and the space after it, which does not separate it from the name of a heredoc."""
         start = self.at
         self.at += 2
         while self.peek() and self.peek() in "\t\r ":
@@ -193,7 +195,7 @@ class _WordReader:
                 following = self.peek()
                 if not following:
                     break
-                # Before anything else the escape character is itself.
+                # Before any other character, the escape character is literal.
                 if following in ('"', "$", escape):
                     character = self.next()
             out.append(character)
@@ -292,15 +294,15 @@ def _modified(name: str, value: str | None, modifier: str, shown: str, word: str
             if modifier == "#":
                 found = expression.match(value or "")
                 return (value or "")[found.end() :] if found else value or ""
-            # The shortest match at the end is the shortest one at the beginning of the text turned round.
-            turned = (value or "")[::-1]
-            found = expression.match(turned)
-            return (turned[found.end() :] if found else turned)[::-1]
+            # The shortest match at the end is the shortest match at the beginning of the reversed text.
+            reversed_value = (value or "")[::-1]
+            found = expression.match(reversed_value)
+            return (reversed_value[found.end() :] if found else reversed_value)[::-1]
     raise DockerfileError(f"unsupported modifier ({shown}) in substitution")
 
 
 def _expression(pattern: str, *, greedy: bool, backwards: bool = False) -> re.Pattern[str]:
-    """The regular expression of a pattern with `*` and `?`; brackets are characters like any other."""
+    """Return the regular expression of a pattern with `*` and `?`; brackets are ordinary characters."""
     pieces: list[str] = []
     at = 0
     while at < len(pattern):
@@ -312,7 +314,7 @@ def _expression(pattern: str, *, greedy: bool, backwards: bool = False) -> re.Pa
             pieces.append(".")
         elif character == "\\":
             following = pattern[at : at + 1]
-            # Before } and / the escape belongs to the ${} around, not to the pattern.
+            # Before } and /, the escape belongs to the surrounding ${}, not to the pattern.
             if following and following in "}/":
                 continue
             if not following or following not in "*?\\":
@@ -325,8 +327,10 @@ def _expression(pattern: str, *, greedy: bool, backwards: bool = False) -> re.Pa
 
 
 def _replace_all(expression: re.Pattern[str], text: str, replacement: str) -> str:
-    """As Go's ReplaceAllString: `$0` in the replacement is what matched, any other `$name` is empty, and an empty
-    match directly behind another one does not count.
+    """Replace as Go's ReplaceAllString does.
+
+    `$0` in the replacement is the match, any other `$name` is empty, and an empty match directly after another match
+    does not count.
     """
     out: list[str] = []
     last = 0

@@ -1,1 +1,1 @@
-"""The instructions as values, a file a family; each family parses and expands its own."""
+"""The instructions as values, one file per family. Each family parses and expands its own."""

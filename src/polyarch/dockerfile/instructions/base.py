@@ -1,4 +1,4 @@
-"""What all instructions have."""
+"""The base of all instructions."""
 
 import re
 from collections.abc import Mapping
@@ -9,13 +9,14 @@ import msgspec
 from polyarch.dockerfile.source import Location
 
 Form = Literal["shell", "exec"]
-# The environment that a word is expanded with.
+# The environment for expanding words.
 Env = Mapping[str, str]
 
 
 class Instruction(msgspec.Struct, frozen=True, kw_only=True):
-    """One instruction: its keyword as written, the lines where it stands, its text with continuations joined and
-    without the bodies of its heredocs, and the comment lines directly above it.
+    """An instruction: its keyword as written, its lines, its text and the comments directly above it.
+
+    `text` has its continuations joined, without the bodies of heredocs.
     """
 
     keyword: str
@@ -25,8 +26,9 @@ class Instruction(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Heredoc(msgspec.Struct, frozen=True):
-    """A document inside the file: `content` as it stands there, `expand` false where the name was quoted,
-    `chomp` where `<<-` takes the leading tabs away (see `chomped`).
+    """A document inside the Dockerfile, with `content` as written.
+
+    `expand` is false if the name is quoted. `chomp` is true for `<<-`, which removes leading tabs (see `chomped`).
     """
 
     name: str
@@ -37,7 +39,7 @@ class Heredoc(msgspec.Struct, frozen=True):
 
     @property
     def chomped(self) -> str:
-        """The content, without leading tabs where `<<-` asks for that."""
+        """The content, without leading tabs if `chomp` is true."""
         if not self.chomp:
             return self.content
         return re.sub(r"^\t+", "", self.content, flags=re.MULTILINE)

@@ -1,4 +1,4 @@
-"""The instructions that say how the image is run: they change its config, and only WORKDIR its files."""
+"""The instructions that set an image's config. Of these, only WORKDIR also changes files."""
 
 import re
 
@@ -14,7 +14,7 @@ from polyarch.dockerfile.words import SPACE
 
 
 class Pair(msgspec.Struct, frozen=True):
-    """A key and a value; `legacy` where they are parted by a space instead of `=`."""
+    """A key and a value; `legacy` if a space separates them instead of `=`."""
 
     key: str
     value: str
@@ -22,7 +22,7 @@ class Pair(msgspec.Struct, frozen=True):
 
 
 class Env(Instruction, frozen=True, kw_only=True):
-    """ENV: all pairs see the environment from before the instruction."""
+    """ENV: all pairs are expanded with the environment before the instruction."""
 
     pairs: tuple[Pair, ...]
 
@@ -34,21 +34,21 @@ class Label(Instruction, frozen=True, kw_only=True):
 
 
 class Cmd(Instruction, frozen=True, kw_only=True):
-    """CMD. In shell form `arguments` is one string, or none where nothing was said."""
+    """CMD. In shell form, `arguments` is one string, or empty if there is no command."""
 
     form: Form
     arguments: tuple[str, ...]
 
 
 class Entrypoint(Instruction, frozen=True, kw_only=True):
-    """ENTRYPOINT, as CMD."""
+    """ENTRYPOINT. `arguments` are as in CMD."""
 
     form: Form
     arguments: tuple[str, ...]
 
 
 class Workdir(Instruction, frozen=True, kw_only=True):
-    """WORKDIR: absolute, or relative to the one before."""
+    """WORKDIR: absolute, or relative to the previous one."""
 
     path: str
 
@@ -60,7 +60,7 @@ class User(Instruction, frozen=True, kw_only=True):
 
 
 class Expose(Instruction, frozen=True, kw_only=True):
-    """EXPOSE: as written, `8080`, `8000-8010/udp`; `ports.ports` has them one by one, after `expand`."""
+    """EXPOSE, as written: `8080`, `8000-8010/udp`. After `expand`, `ports.ports` returns the single ports."""
 
     specifications: tuple[str, ...]
 
@@ -84,7 +84,7 @@ class Shell(Instruction, frozen=True, kw_only=True):
 
 
 class Onbuild(Instruction, frozen=True, kw_only=True):
-    """ONBUILD: `trigger` is the text of the instruction, its heredocs included; `parser.parse_trigger` reads it."""
+    """ONBUILD: `trigger` is the text of the instruction with its heredocs; `parser.parse_trigger` parses it."""
 
     trigger: str
 
@@ -96,10 +96,12 @@ class Maintainer(Instruction, frozen=True, kw_only=True):
 
 
 def parse_env(node: SyntaxNode) -> Env:
+    """Return the ENV of a node. Raises DockerfileError for malformed pairs."""
     return Env(pairs=_pairs(node, "ENV"), **common(node))
 
 
 def parse_label(node: SyntaxNode) -> Label:
+    """Return the LABEL of a node. Raises DockerfileError for malformed pairs."""
     return Label(pairs=_pairs(node, "LABEL"), **common(node))
 
 
@@ -114,28 +116,34 @@ def _pairs(node: SyntaxNode, keyword: str) -> tuple[Pair, ...]:
 
 
 def parse_cmd(node: SyntaxNode) -> Cmd:
+    """Return the CMD of a node."""
     flags.none(node.flags)
     return Cmd(form="exec" if node.json else "shell", arguments=node.arguments, **common(node))
 
 
 def parse_entrypoint(node: SyntaxNode) -> Entrypoint:
+    """Return the ENTRYPOINT of a node."""
     flags.none(node.flags)
     return Entrypoint(form="exec" if node.json else "shell", arguments=node.arguments, **common(node))
 
 
 def parse_workdir(node: SyntaxNode) -> Workdir:
+    """Return the WORKDIR of a node. Raises DockerfileError unless it has exactly one argument."""
     return Workdir(path=_exactly_one(node, "WORKDIR"), **common(node))
 
 
 def parse_user(node: SyntaxNode) -> User:
+    """Return the USER of a node. Raises DockerfileError unless it has exactly one argument."""
     return User(user=_exactly_one(node, "USER"), **common(node))
 
 
 def parse_stop_signal(node: SyntaxNode) -> StopSignal:
+    """Return the STOPSIGNAL of a node. Raises DockerfileError unless it has exactly one argument."""
     return StopSignal(signal=_exactly_one(node, "STOPSIGNAL"), **common(node))
 
 
 def parse_maintainer(node: SyntaxNode) -> Maintainer:
+    """Return the MAINTAINER of a node. Raises DockerfileError unless it has exactly one argument."""
     return Maintainer(maintainer=_exactly_one(node, "MAINTAINER"), **common(node))
 
 
@@ -147,6 +155,7 @@ def _exactly_one(node: SyntaxNode, keyword: str) -> str:
 
 
 def parse_expose(node: SyntaxNode) -> Expose:
+    """Return the EXPOSE of a node, its ports sorted. Raises DockerfileError if there are none."""
     if not node.arguments:
         raise _at_least_one("EXPOSE")
     flags.none(node.flags)
@@ -154,6 +163,7 @@ def parse_expose(node: SyntaxNode) -> Expose:
 
 
 def parse_volume(node: SyntaxNode) -> Volume:
+    """Return the VOLUME of a node. Raises DockerfileError if there is no path, or an empty one."""
     if not node.arguments:
         raise _at_least_one("VOLUME")
     flags.none(node.flags)
@@ -164,16 +174,18 @@ def parse_volume(node: SyntaxNode) -> Volume:
 
 
 def parse_shell(node: SyntaxNode) -> Shell:
+    """Return the SHELL of a node. Raises DockerfileError unless it is a JSON array that is not empty."""
     flags.none(node.flags)
     if not node.arguments:
         raise _at_least_one("SHELL")
     if not node.json:
-        # What BuildKit asks for is worth more than its words: the reason is nearly always single quotes.
+        # BuildKit's message does not show the form. The cause is nearly always single quotes.
         raise DockerfileError("SHELL requires the arguments to be in JSON form", 'as in SHELL ["/bin/bash", "-c"]')
     return Shell(arguments=node.arguments, **common(node))
 
 
 def parse_onbuild(node: SyntaxNode) -> Onbuild:
+    """Return the ONBUILD of a node. Raises DockerfileError for an instruction that a trigger cannot be."""
     if not node.arguments:
         raise _at_least_one("ONBUILD")
     flags.none(node.flags)
@@ -192,10 +204,12 @@ def _at_least_one(keyword: str) -> DockerfileError:
 
 
 def expand_env(env: Env, words: Expander) -> Env:
+    """Expand the keys and values."""
     return msgspec.structs.replace(env, pairs=_expanded(env.pairs, words))
 
 
 def expand_label(label: Label, words: Expander) -> Label:
+    """Expand the keys and values."""
     return msgspec.structs.replace(label, pairs=_expanded(label.pairs, words))
 
 
@@ -204,24 +218,27 @@ def _expanded(pairs: tuple[Pair, ...], words: Expander) -> tuple[Pair, ...]:
 
 
 def expand_workdir(workdir: Workdir, words: Expander) -> Workdir:
+    """Expand the path."""
     return msgspec.structs.replace(workdir, path=words.word(workdir.path))
 
 
 def expand_user(user: User, words: Expander) -> User:
+    """Expand the user."""
     return msgspec.structs.replace(user, user=words.word(user.user))
 
 
 def expand_expose(expose: Expose, words: Expander) -> Expose:
-    """One word may become several: `EXPOSE $PORTS`."""
+    """Expand the ports. One word may become several: `EXPOSE $PORTS`."""
     return msgspec.structs.replace(expose, specifications=words.split(expose.specifications))
 
 
 def expand_volume(volume: Volume, words: Expander) -> Volume:
+    """Expand the paths."""
     return msgspec.structs.replace(volume, paths=words.each(volume.paths))
 
 
 def expand_stop_signal(stop: StopSignal, words: Expander) -> StopSignal:
-    """Raises DockerfileError for what is no signal."""
+    """Expand the signal. Raises DockerfileError if it is not a signal."""
     signal = words.word(stop.signal)
     if not signals.known(signal):
         raise DockerfileError(f"invalid signal: {signal}")

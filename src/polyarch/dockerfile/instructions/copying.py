@@ -14,10 +14,10 @@ _ADD: dict[str, flags.Kind] = {**_SHARED, "keep-git-dir": "bool", "checksum": "t
 
 
 class Copy(Instruction, frozen=True, kw_only=True):
-    """COPY: paths of the build context (or of `from_`: a stage, a stage's number, a context or an image).
+    """COPY: paths of the build context, or of `from_` (a stage, a stage's number, a context or an image).
 
-    `files` are the heredocs, which come after the `sources`, their tabs taken away where `<<-` asks for that.
-    `chmod` and `chown` are as written.
+    `files` are the heredocs, which follow the `sources`, with tabs removed for `<<-`. `chmod` and `chown` are as
+    written.
     """
 
     sources: tuple[str, ...]
@@ -34,7 +34,7 @@ class Copy(Instruction, frozen=True, kw_only=True):
 class Add(Instruction, frozen=True, kw_only=True):
     """ADD: paths of the build context, URLs and git repositories.
 
-    `keep_git_dir` and `unpack` are None where they are not said.
+    `keep_git_dir` and `unpack` are None if the flag is absent.
     """
 
     sources: tuple[str, ...]
@@ -50,6 +50,7 @@ class Add(Instruction, frozen=True, kw_only=True):
 
 
 def parse_copy(node: SyntaxNode) -> Copy:
+    """Return the COPY of a node. Raises DockerfileError for fewer than two arguments or an invalid flag."""
     given = _given(node, "COPY", _COPY)
     sources, files, destination = _paths(node, "COPY")
     return Copy(
@@ -67,6 +68,7 @@ def parse_copy(node: SyntaxNode) -> Copy:
 
 
 def parse_add(node: SyntaxNode) -> Add:
+    """Return the ADD of a node. Raises DockerfileError for fewer than two arguments or an invalid flag."""
     given = _given(node, "ADD", _ADD)
     sources, files, destination = _paths(node, "ADD")
     return Add(
@@ -111,7 +113,7 @@ def _paths(node: SyntaxNode, keyword: str) -> tuple[tuple[str, ...], tuple[Hered
 
 
 def expand_copy(copy: Copy, words: Expander) -> Copy:
-    """`--from` and `--exclude` do not expand."""
+    """Expand all fields but `--from` and `--exclude`."""
     return msgspec.structs.replace(
         copy,
         chown=words.word(copy.chown),
@@ -123,7 +125,7 @@ def expand_copy(copy: Copy, words: Expander) -> Copy:
 
 
 def expand_add(add: Add, words: Expander) -> Add:
-    """`--exclude` does not expand."""
+    """Expand all fields but `--exclude`."""
     return msgspec.structs.replace(
         add,
         chown=words.word(add.chown),

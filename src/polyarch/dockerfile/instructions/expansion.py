@@ -1,4 +1,4 @@
-"""Expands an instruction: which fields do is the rule of its family, and what is not listed here has none."""
+"""Expanding an instruction. Each family decides which fields expand; instructions that are not listed here do not."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -9,8 +9,8 @@ from polyarch.dockerfile.instructions.expander import Expander
 
 I = TypeVar("I", bound=Instruction)  # noqa: E741
 
-# FROM is expanded by the planner, with other names; RUN only in its mounts; CMD, ENTRYPOINT, SHELL, HEALTHCHECK,
-# ONBUILD and MAINTAINER not at all.
+# The planner expands FROM, with other variables. Of RUN, only the mounts expand; CMD, ENTRYPOINT, SHELL, HEALTHCHECK,
+# ONBUILD and MAINTAINER do not.
 _EXPANDERS: dict[type[Instruction], Callable[[Any, Expander], Instruction]] = {
     stages.Arg: stages.expand_arg,
     copying.Copy: copying.expand_copy,
@@ -27,10 +27,10 @@ _EXPANDERS: dict[type[Instruction], Callable[[Any, Expander], Instruction]] = {
 
 
 def expand(instruction: I, env: Env, escape: str = "\\") -> tuple[I, tuple[str, ...]]:
-    """The instruction with the variables of `env` in place, and the names that were used and are not in it.
+    """Return the instruction with its variables expanded, and the names of those that are not set.
 
-    `env` is what stood before the instruction: all fields see the same. Raises DockerfileError without a place, to
-    which `Dockerfile.placed` gives the instruction's.
+    All fields are expanded with `env`, the environment before the instruction. Raises DockerfileError without a
+    location, which `Dockerfile.placed` adds.
     """
     expander = _EXPANDERS.get(type(instruction))
     if expander is None:

@@ -1,4 +1,4 @@
-"""HEALTHCHECK, and Go's way to write a duration."""
+"""HEALTHCHECK, and Go's syntax for durations."""
 
 import re
 
@@ -33,7 +33,7 @@ _SHORTEST = 10**6
 class Healthcheck(Instruction, frozen=True, kw_only=True):
     """HEALTHCHECK: `test` is as in an image config, ("NONE",), ("CMD", …) or ("CMD-SHELL", line).
 
-    Durations are nanoseconds, 0 where they are not said, and so are the retries.
+    Durations are in nanoseconds. Durations and `retries` are 0 if they are absent.
     """
 
     test: tuple[str, ...]
@@ -45,6 +45,7 @@ class Healthcheck(Instruction, frozen=True, kw_only=True):
 
 
 def parse_healthcheck(node: SyntaxNode) -> Healthcheck:
+    """Return the HEALTHCHECK of a node. Raises DockerfileError if it is malformed."""
     if not node.arguments:
         raise DockerfileError("HEALTHCHECK requires at least one argument")
     kind, *rest = node.arguments
@@ -88,7 +89,10 @@ def _retries(text: str) -> int:
 
 
 def duration(text: str) -> int:
-    """The nanoseconds that Go's time.ParseDuration reads: `1m30s`, `1.5h`, `-2ms`, `0`. Raises DockerfileError."""
+    """Return the nanoseconds of a duration as in Go's time.ParseDuration: `1m30s`, `1.5h`, `-2ms`, `0`.
+
+    Raises DockerfileError.
+    """
     body = text.removeprefix("-") if text.startswith("-") else text.removeprefix("+")
     if body == "0":
         return 0
@@ -97,17 +101,17 @@ def duration(text: str) -> int:
     part = re.compile(_PART)
     total = at = 0
     while at < len(body):
-        found = part.match(body, at)
-        if found is None or not (found[1] or found[2]):
+        match = part.match(body, at)
+        if match is None or not (match[1] or match[2]):
             raise DockerfileError(f"time: invalid duration {quoted(text)}")
-        if not found[3]:
+        if not match[3]:
             raise DockerfileError(f"time: missing unit in duration {quoted(text)}")
-        unit = _UNITS.get(found[3])
+        unit = _UNITS.get(match[3])
         if unit is None:
-            raise DockerfileError(f"time: unknown unit {quoted(found[3])} in duration {quoted(text)}")
-        fraction = found[2] or ""
-        total += int(found[1] or 0) * unit + int(fraction or 0) * unit // 10 ** len(fraction)
-        at = found.end()
+            raise DockerfileError(f"time: unknown unit {quoted(match[3])} in duration {quoted(text)}")
+        fraction = match[2] or ""
+        total += int(match[1] or 0) * unit + int(fraction or 0) * unit // 10 ** len(fraction)
+        at = match.end()
     if total >= 2**63:
         raise DockerfileError(f"time: invalid duration {quoted(text)}")
     return -total if text.startswith("-") else total

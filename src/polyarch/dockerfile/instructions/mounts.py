@@ -1,4 +1,4 @@
-"""`RUN --mount`: every option of every kind (frontend/dockerfile/instructions/commands_runmount.go)."""
+"""`RUN --mount`: all options of all kinds (frontend/dockerfile/instructions/commands_runmount.go)."""
 
 import posixpath
 import re
@@ -34,10 +34,10 @@ _FIELD = r'"((?:[^"]|"")*)"(?:,|$)|([^",]*)(?:,|$)'
 
 
 class Mount(msgspec.Struct, frozen=True, kw_only=True):
-    """One `--mount`, expanded. Empty strings and None are options that were not given.
+    """An expanded `--mount`. Absent options are empty strings or None.
 
-    `target` is as written: a relative one joins WORKDIR. A cache's `id` is its cleaned target where none is
-    given, an ssh mount's is `default`, a secret's is the last part of its target.
+    `target` is as written: a relative one is relative to WORKDIR. Without an `id`, a cache's is its cleaned target, an
+    ssh mount's is `default`, and a secret's is the last part of its target.
     """
 
     kind: Literal["bind", "cache", "tmpfs", "secret", "ssh"] = "bind"
@@ -57,7 +57,7 @@ class Mount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _MountState:
-    """A mount while its options are read, in order, as BuildKit reads them."""
+    """A mount whose options are being read, in order, as in BuildKit."""
 
     def __init__(self) -> None:
         self.fields: dict[str, object] = {}
@@ -69,7 +69,7 @@ class _MountState:
 
 
 def parse(flag: str, words: Expander) -> Mount:
-    """The mount that the value of a `--mount` says, its variables expanded. Raises DockerfileError."""
+    """Return the mount of a `--mount` value, its variables expanded. Raises DockerfileError."""
     state = _MountState()
     for field in _fields(flag):
         key, equals, value = field.partition("=")
@@ -84,7 +84,7 @@ def parse(flag: str, words: Expander) -> Mount:
 
 
 def source_of(flag: str) -> str:
-    """The `from=` of a mount as written, empty where there is none; a variable in it is an error."""
+    """Return the `from=` of a mount as written, or an empty string. Raises DockerfileError for a variable in it."""
     source = ""
     for field in _fields(flag):
         key, equals, value = field.partition("=")
@@ -99,22 +99,22 @@ def source_of(flag: str) -> str:
 
 
 def _fields(flag: str) -> list[str]:
-    """The comma-separated fields; one that begins with a double quote ends with one (CSV, RFC 4180)."""
+    """Return the comma-separated fields; one that begins with a double quote ends with one (CSV, RFC 4180)."""
     if not flag:
         raise DockerfileError("failed to parse csv mounts: EOF")
     if '"' not in flag:
         return flag.split(",")
     expression = re.compile(_FIELD)
-    found: list[str] = []
+    fields: list[str] = []
     at = 0
     while True:
         field = expression.match(flag, at)
         if field is None:
             raise DockerfileError(f"failed to parse csv mounts: a double quote is out of place in {flag}")
-        found.append(field[2] if field[1] is None else field[1].replace('""', '"'))
+        fields.append(field[2] if field[1] is None else field[1].replace('""', '"'))
         at = field.end()
         if at == len(flag):
-            return [*found, ""] if flag.endswith(",") else found
+            return [*fields, ""] if flag.endswith(",") else fields
 
 
 def _take(state: _MountState, name: str, key: str, value: str, field: str) -> None:
@@ -150,15 +150,15 @@ def _only(state: _MountState, key: str, *kinds: str) -> None:
     if state.kind not in kinds:
         raise DockerfileError(
             f"unexpected key '{key}' for mount type '{state.kind}'",
-            f"type={' or type='.join(kinds)} has it, and must stand before it",
+            f"type={' or type='.join(kinds)} has this key, and must precede it",
         )
 
 
 def _boolean(key: str, value: str) -> bool:
-    found = _BOOLEANS.get(value)
-    if found is None:
+    boolean = _BOOLEANS.get(value)
+    if boolean is None:
         raise DockerfileError(f"invalid value for {key}: {value}")
-    return found
+    return boolean
 
 
 def _number(name: str, value: str, base: int) -> int:
@@ -169,12 +169,12 @@ def _number(name: str, value: str, base: int) -> int:
 
 
 def _bytes(key: str, value: str) -> int:
-    """Bytes, as docker writes sizes: 64m is 64 MiB."""
-    found = re.fullmatch(_SIZE, value.strip())
-    if found is None or len(value) > 30:
+    """Return a number of bytes in docker's notation for sizes: 64m is 64 MiB."""
+    match = re.fullmatch(_SIZE, value.strip())
+    if match is None or len(value) > 30:
         raise DockerfileError(f"invalid value for {key}: {value}")
-    exponent = " kmgtpe".index((found[2] or " ").lower())
-    return int(float(found[1]) * 1024**exponent)
+    exponent = " kmgtpe".index((match[2] or " ").lower())
+    return int(float(match[1]) * 1024**exponent)
 
 
 def _finished(state: _MountState) -> Mount:

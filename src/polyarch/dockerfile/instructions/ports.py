@@ -1,4 +1,4 @@
-"""What EXPOSE says, port by port (dockerfile2llb/convert_expose.go)."""
+"""The ports of EXPOSE (dockerfile2llb/convert_expose.go)."""
 
 import re
 
@@ -9,7 +9,7 @@ from polyarch.dockerfile.words import quoted
 
 
 class Port(msgspec.Struct, frozen=True):
-    """One specification: `[ip:][host:]first[-last][/protocol]`, the protocol in the case it was written."""
+    """A port specification: `[ip:][host:]first[-last][/protocol]`, with the protocol as written."""
 
     ip: str
     host: str
@@ -19,7 +19,7 @@ class Port(msgspec.Struct, frozen=True):
 
 
 def ports(specifications: tuple[str, ...]) -> tuple[str, ...]:
-    """`8080/tcp` for each port of the expanded specifications of an EXPOSE. Raises DockerfileError."""
+    """Return `8080/tcp` for each port of the expanded specifications of an EXPOSE. Raises DockerfileError."""
     return tuple(
         f"{number}/{port.protocol.lower()}"
         for port in map(parse, specifications)
@@ -28,7 +28,10 @@ def ports(specifications: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def parse(specification: str) -> Port:
-    """One specification. Addresses and host ports are checked, though an image cannot use them."""
+    """Return one specification.
+
+    Raises DockerfileError, also for a bad address or host port, which an image cannot use.
+    """
     *more, container = specification.split(":")
     host = more.pop() if more else ""
     ip = ":".join(more)

@@ -1,4 +1,4 @@
-"""RUN: a command, its mounts and how it is confined."""
+"""RUN: a command, its mounts and its confinement."""
 
 from typing import Literal, cast
 
@@ -17,11 +17,11 @@ _FLAGS: dict[str, flags.Kind] = {"mount": "list", "network": "text", "security":
 
 
 class Run(Instruction, frozen=True, kw_only=True):
-    """RUN. In shell form `arguments` is one string, the command line; in exec form the argument vector.
+    """RUN. In shell form, `arguments` is one string, the command line; in exec form, the argument vector.
 
-    `mount_flags` are the values of `--mount` as written; `mounts` is what they say, which is known only after
-    `expand`; `mount_sources`, their `from=`, are known before, because no variable may stand there. What runs in
-    the end says `command(run, shell)`.
+    `mount_flags` are the values of `--mount` as written. `mounts` are the parsed values, which `expand` sets.
+    `mount_sources` are their `from=`, which are known before expansion, because they may not contain variables.
+    `command(run, shell)` returns the command to execute.
     """
 
     form: Form
@@ -36,20 +36,21 @@ class Run(Instruction, frozen=True, kw_only=True):
 
 
 class Command(msgspec.Struct, frozen=True):
-    """What a RUN executes. `script` is a (name, content) that must be mounted at `/dev/pipes/name`, mode 0755."""
+    """The command of a RUN. `script` is a (name, content) to mount at `/dev/pipes/name`, with mode 0755."""
 
     argv: tuple[str, ...]
     script: tuple[str, str] | None = None
 
 
 def parse_run(node: SyntaxNode) -> Run:
+    """Return the RUN of a node. Raises DockerfileError for an invalid flag."""
     given = flags.parse(node.flags, _FLAGS)
     network = given.text("network") if given.list("network") else "default"
     if network not in ("default", "none", "host"):
-        raise DockerfileError(f"invalid network mode {quoted(network)}", "it is one of default, none and host")
+        raise DockerfileError(f"invalid network mode {quoted(network)}", "expected default, none or host")
     security = given.text("security") or "sandbox"
     if security not in ("sandbox", "insecure"):
-        raise DockerfileError(f"security {quoted(security)} is not valid", "it is one of sandbox and insecure")
+        raise DockerfileError(f"security {quoted(security)} is not valid", "expected sandbox or insecure")
     mount_flags = given.list("mount")
     return Run(
         form="exec" if node.json else "shell",
@@ -65,15 +66,15 @@ def parse_run(node: SyntaxNode) -> Run:
 
 
 def expand_run(run: Run, words: Expander) -> Run:
-    """Only the values of `--mount` expand; the command is the shell's."""
+    """Expand the values of `--mount`. The shell expands the command itself."""
     return msgspec.structs.replace(run, mounts=tuple(mounts.parse(flag, words) for flag in run.mount_flags))
 
 
 def command(run: Run, shell: tuple[str, ...]) -> Command:
-    """What `run` executes, where `shell` is what SHELL says.
+    """Return the command that `run` executes; `shell` is the value of SHELL.
 
-    A heredoc alone is the script of the shell, or a program that the shell starts if it begins with `#!`; behind other
-    words it is given to the shell as it stands.
+    A heredoc alone is a script for the shell, or, if it begins with `#!`, a program that the shell starts. After other
+    words, it is passed to the shell as written.
     """
     if run.form == "exec":
         return Command(run.arguments)

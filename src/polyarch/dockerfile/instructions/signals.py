@@ -1,4 +1,4 @@
-"""The signals that STOPSIGNAL may name, which are Linux's whatever machine builds (moby/sys/signal)."""
+"""The signals that STOPSIGNAL accepts: Linux's, whatever the build machine is (moby/sys/signal)."""
 
 import re
 
@@ -13,7 +13,7 @@ _NAMES = frozenset(
 
 
 def known(text: str) -> bool:
-    """Whether `text` is a signal: a number other than 0, or a name with or without SIG."""
+    """Return whether `text` is a signal: a number other than 0, or a name with or without SIG."""
     if re.fullmatch(r"[+-]?[0-9]+", text, re.ASCII):
         return text.strip("+-0") != ""
     return text.upper().removeprefix("SIG") in _NAMES

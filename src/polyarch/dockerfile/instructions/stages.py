@@ -1,4 +1,4 @@
-"""FROM and ARG: where a stage begins, and what a build may be told."""
+"""FROM and ARG: the start of a stage, and build arguments."""
 
 import re
 
@@ -15,8 +15,9 @@ _STAGE_NAME = r"[a-z][a-z0-9\-_.]*"
 
 
 class From(Instruction, frozen=True, kw_only=True):
-    """FROM [--platform=…] image [AS name]. `name` keeps its case; `image` and `platform` are unexpanded:
-    global arguments and the automatic ones are all that they may name, which is for the planner to do.
+    """FROM [--platform=…] image [AS name]. `name` keeps its case.
+
+    `image` and `platform` are unexpanded: the planner expands them with the global and the automatic arguments.
     """
 
     image: str
@@ -26,12 +27,13 @@ class From(Instruction, frozen=True, kw_only=True):
 
 
 class Arg(Instruction, frozen=True, kw_only=True):
-    """ARG name[=default] …: (name, default) with None where there is no `=`."""
+    """ARG name[=default] …: pairs of name and default, which is None without `=`."""
 
     pairs: tuple[tuple[str, str | None], ...]
 
 
 def parse_from(node: SyntaxNode) -> From:
+    """Return the FROM of a node. Raises DockerfileError for a bad stage name or number of arguments."""
     words = node.arguments
     if len(words) == 3 and words[1].lower() == "as":
         if not re.fullmatch(_STAGE_NAME, words[2].lower()):
@@ -51,6 +53,7 @@ def parse_from(node: SyntaxNode) -> From:
 
 
 def parse_arg(node: SyntaxNode) -> Arg:
+    """Return the ARG of a node. Raises DockerfileError if a name is missing."""
     if not node.arguments:
         raise DockerfileError("ARG requires at least one argument")
     pairs: list[tuple[str, str | None]] = []
@@ -63,5 +66,6 @@ def parse_arg(node: SyntaxNode) -> Arg:
 
 
 def expand_arg(arg: Arg, words: Expander) -> Arg:
+    """Expand the names and defaults."""
     pairs = tuple((words.word(name), None if value is None else words.word(value)) for name, value in arg.pairs)
     return msgspec.structs.replace(arg, pairs=pairs)
