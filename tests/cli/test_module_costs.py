@@ -44,7 +44,8 @@ BUILD = "array base64 binascii bisect sqlite3 sqlite3.dbapi2 struct zlib"
 SLACK = 1.04
 
 COSTS = {
-    "--version": Cost(62, frozenset({"gc"})),
+    # 62 before the names of all packages were loaded by one helper.
+    "--version": Cost(65, frozenset({"gc"})),
     "images": Cost(3252, frozenset(START.split())),
     "a cached build": Cost(16683, frozenset(START.split() + BUILD.split())),
 }
@@ -125,7 +126,7 @@ def test_the_version_imports_its_own_module_and_no_other(tmp_path: Path) -> None
 
 def test_images_imports_only_the_rooms_that_it_needs(tmp_path: Path) -> None:
     rooms = {name.split(".")[1] for name in ours(modules_of(["images"], tmp_path)) if "." in name}
-    assert rooms == {"cli", "client", "errors", "images", "oci", "render", "store", "version"}
+    assert rooms == {"cli", "client", "errors", "images", "lazy", "oci", "render", "store", "version"}
 
 
 def test_a_cached_build_imports_none_of_the_work(build: list[str], tmp_path: Path) -> None:
@@ -137,7 +138,7 @@ def test_a_cached_build_imports_none_of_the_work(build: list[str], tmp_path: Pat
 
 
 def test_import_polyarch_loads_no_room_until_a_name_is_used(tmp_path: Path) -> None:
-    assert ours(modules_after("import polyarch", tmp_path)) == {"polyarch", "polyarch.version"}
+    assert ours(modules_after("import polyarch", tmp_path)) == {"polyarch", "polyarch.lazy", "polyarch.version"}
     client = ours(modules_after("import polyarch\npolyarch.Polyarch", tmp_path))
     assert "polyarch.client.polyarch" in client
     assert not {name.split(".")[1] for name in client if "." in name} & {
