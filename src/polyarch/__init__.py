@@ -9,7 +9,6 @@ The names are loaded when they are first used: `import polyarch` costs next to n
 it calls. Type checkers read __init__.pyi.
 """
 
-from polyarch import lazy
 from polyarch.version import VERSION
 
 __version__ = VERSION
@@ -48,8 +47,19 @@ _HOMES = {
     "transfer.copy": "Sent",
 }
 
-__getattr__, _names = lazy.exports(__name__, _HOMES)
-__all__ = sorted(["__version__", *_names])
+__all__ = sorted(["__version__", *" ".join(_HOMES.values()).split()])
+
+
+# Not with `polyarch.lazy`, which each start would import.
+def __getattr__(name: str) -> object:
+    for home, names in _HOMES.items():
+        if name in names.split():
+            import importlib
+
+            value: object = getattr(importlib.import_module(f"polyarch.{home}"), name)
+            globals()[name] = value
+            return value
+    raise AttributeError(f"module 'polyarch' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -75,7 +75,7 @@ class BuildKeywords(TypedDict, total=False):
     - `contexts`: named build contexts. A value is a directory, "docker-image://NAME", "oci-layout://DIR", or the URL
       of an archive or git repository.
     - `secrets`: secrets by id. A value is the content as bytes, or a Path of the file that contains it.
-    - `ssh`: the sockets of ssh agents by id, as in {"default": os.environ["SSH_AUTH_SOCK"]}.
+    - `ssh`: the sockets of ssh agents by id, as in {"default": "/run/user/1000/agent"}.
     - `output`: where the result goes: an Output, or text as for `--output` ("type=oci,dest=app.tar,compression=zstd").
     - `push`: send the result to the registries in `tags`.
     - `load`: keep the result in the store. This is the default if there is neither `push` nor `output`.
