@@ -130,7 +130,7 @@ def test_running_a_platform_without_its_emulator_says_what_would_help(someone: P
     if host_platform().architecture == "arm64":
         pytest.skip("not for this kind of machine: arm64 is native here")
     message, hint = inside(someone, _missing, amd64, search_path=without_emulators(someone))
-    assert message == "this machine cannot run programs of linux/arm64"
+    assert message == "this machine cannot run programs for linux/arm64"
     assert "qemu-user-static" in hint
 
 
@@ -246,11 +246,11 @@ def test_before_linux_6_7_a_variable_that_the_emulator_takes_is_an_error_with_it
 ) -> None:
     need("qemu-aarch64-static")
     said = "\n".join(inside(someone, _step_on_an_older_kernel, two_platforms))
-    assert "the emulator for linux/arm64 would take QEMU_CPU for an option of its own" in said
+    assert "the emulator for linux/arm64 would read the variable QEMU_CPU as its own option" in said
     assert ">>> ENV A=b QEMU_CPU=max" in said
     assert ">>> RUN true" in said
-    assert "QEMU_DIR for" not in said
-    assert "would take QEMU_VERSION for" in said
+    assert "the variable QEMU_DIR" not in said
+    assert "would read the variable QEMU_VERSION" in said
 
 
 def _emulator() -> bytes:
@@ -267,10 +267,10 @@ def test_where_the_variables_of_an_emulator_are() -> None:
 @pytest.mark.parametrize(
     ("content", "name"),
     [
-        (_emulator().replace(b"\0QEMU_CPU\0", b"\0"), "QEMU_CPU is not in"),
-        (_emulator() + b"\0QEMU_CPU\0", "QEMU_CPU is not once"),
-        (_emulator() + b"\0XQEMU_CPU\0", "QEMU_CPU is not once"),
-        (b"", "is not in"),
+        (_emulator().replace(b"\0QEMU_CPU\0", b"\0"), "QEMU_CPU does not occur in"),
+        (_emulator() + b"\0QEMU_CPU\0", "QEMU_CPU does not occur exactly once"),
+        (_emulator() + b"\0XQEMU_CPU\0", "QEMU_CPU does not occur exactly once"),
+        (b"", "does not occur in"),
     ],
 )
 def test_an_emulator_with_other_names_is_not_copied(content: bytes, name: str) -> None:
@@ -322,6 +322,6 @@ def test_an_emulator_that_cannot_be_copied_is_not_read_again(tmp_path: Path) -> 
     file = tmp_path / "qemu-a"
     file.write_bytes(b"something else")
     for _ in range(2):
-        with pytest.raises(UnsupportedError, match="is not in this emulator"):
+        with pytest.raises(UnsupportedError, match="does not occur in this emulator"):
             emulators.EmulatorCopies(str(tmp_path / "copies")).copy(str(file))
     assert {path.name for path in (tmp_path / "copies").iterdir()} == {"known.json", "lock"}

@@ -96,7 +96,7 @@ def test_a_program_of_another_platform_is_named_as_such(someone: Person, two_pla
     path = without_emulators(someone)
     assert inside(someone, _wrong_platform, two_platforms, search_path=path) == [
         126,
-        "cannot run /bin/sh: exec format error: it is a program for arm64",
+        "cannot run /bin/sh: exec format error: the program is for arm64",
     ]
 
 

@@ -1,7 +1,7 @@
-"""One process in one root filesystem: namespaces, emulation, overlay, mounts, an OCI runtime.
+"""Running a process in a root filesystem: namespaces, emulation, overlay, mounts, an OCI runtime.
 
-The order of a command that runs something: `enter()` while no thread is alive, then one `Sandbox`, then for each
-process `Sandbox.rootfs` and `Sandbox.run`, from as many threads as one likes.
+A command that runs something calls `enter()` before it starts any thread, then creates one `Sandbox`, and then calls
+`Sandbox.rootfs` and `Sandbox.run` for each process, from any number of threads.
 """
 
 from typing import TYPE_CHECKING

@@ -1,7 +1,7 @@
-"""Who a process runs as: the words of USER, resolved against the root filesystem's etc/passwd and etc/group.
+"""Resolving USER against etc/passwd and etc/group of a root filesystem.
 
-docker decides (moby/sys user.GetExecUser): a word is first a name, then a number; a number needs no entry, and a
-group that is named takes the place of all the user's own groups.
+As in docker (moby/sys user.GetExecUser), a word is a name first, then a number. A number needs no entry, and an
+explicit group replaces all groups of the user.
 """
 
 import msgspec
@@ -9,13 +9,13 @@ import msgspec
 from polyarch.errors import NotFoundError, PolyarchError
 from polyarch.sandbox import passwd, search
 
-# A passwd of an image is someone else's file: no more than this is read of it.
+# The maximum number of bytes read from a file of the image, which is untrusted.
 _LIMIT = 16 << 20
 _HIGHEST_ID = 2**31 - 1
 
 
 class Account(msgspec.Struct, frozen=True):
-    """`groups` are the ids of all groups, the primary one first. `home` is absolute."""
+    """The ids of a process. `groups` are the ids of all its groups, the primary one first. `home` is absolute."""
 
     uid: int
     gid: int
@@ -24,9 +24,10 @@ class Account(msgspec.Struct, frozen=True):
 
 
 def resolve_user(rootfs: str, user: str) -> Account:
-    """The account that `user` (`name|uid[:group|gid]`, empty for root) means in the tree at `rootfs`.
+    """Return the account of `user` (`name|uid[:group|gid]`, empty for root) in the tree at `rootfs`.
 
-    No symlink leads out of `rootfs`. Raises NotFoundError for an unknown name, PolyarchError for a bad number.
+    Symlinks are not followed out of `rootfs`. Raises NotFoundError for an unknown name, PolyarchError for a number that
+    is out of range.
     """
     name, _, group = user.partition(":")
     users = [record for record in _records(rootfs, "etc/passwd") if len(record) >= 4]
@@ -47,16 +48,16 @@ def resolve_user(rootfs: str, user: str) -> Account:
     else:
         raise NotFoundError(
             f"unable to find user {name}: no matching entries in passwd file",
-            "USER takes a name of the image's /etc/passwd, or a number",
+            "USER accepts a name in the image's /etc/passwd, or a number",
         )
     if group:
-        found = next((record for record in groups if record[0] == group), None)
-        if found is None and not passwd.is_number(group):
+        group_record = next((record for record in groups if record[0] == group), None)
+        if group_record is None and not passwd.is_number(group):
             raise NotFoundError(
                 f"unable to find group {group}: no matching entries in group file",
-                "a group is a name of the image's /etc/group, or a number",
+                "a group is a name in the image's /etc/group, or a number",
             )
-        gid, others = _in_range(int(found[2] if found else group), "group"), ()
+        gid, others = _in_range(int(group_record[2] if group_record else group), "group"), ()
     return Account(uid, gid, tuple(dict.fromkeys((gid, *others))), home)
 
 
@@ -69,7 +70,7 @@ def _in_range(number: int, what: str) -> int:
 def _records(rootfs: str, path: str) -> list[list[str]]:
     file = search.open_file(rootfs, path)
     if file is None:
-        # An image without the file has no names: numbers still work, as in docker.
+        # Without the file, the image has no names. As in docker, numbers still work.
         return []
     with open(file, encoding="utf-8", errors="replace") as reader:
         return list(passwd.records(reader.read(_LIMIT)))

@@ -1,7 +1,7 @@
 """binfmt_misc: the kernel's table of interpreters for foreign programs.
 
-Since Linux 6.7 each user namespace may have a table of its own, which hides its parents'. It is mounted nowhere: a
-detached mount, held by a file descriptor for as long as this process lives, is enough.
+Since Linux 6.7, each user namespace can have its own table, which hides those of its parents. It is not mounted on any
+path: a detached mount, held by a file descriptor for the lifetime of this process, is enough.
 """
 
 import errno
@@ -16,7 +16,7 @@ _PAUSE = 0.002
 
 
 class BinfmtTable:
-    """The table of this process's user namespace. It lives as long as the process."""
+    """The table of this process's user namespace. It exists as long as the process."""
 
     def __init__(self) -> None:
         """Raises OSError before Linux 6.7."""
@@ -27,13 +27,13 @@ class BinfmtTable:
             os.close(context)
 
     def register(self, name: str, architecture: str, emulator: str) -> None:
-        """Let the file `emulator` run programs of `architecture`. A later entry wins over an earlier one.
+        """Register the file `emulator` for programs of `architecture`. A later entry overrides an earlier one.
 
-        The kernel opens the file now. Raises OSError where it cannot.
+        The kernel opens the file at once. Raises OSError if it cannot.
         """
         magic, mask = ("".join(f"\\x{byte:02x}" for byte in part) for part in probe.pattern(architecture))
-        # F: the emulator is opened now, so that a root filesystem need not have it. P: it is told argv[0]. O: it is
-        # given the program as an open file. C: setuid programs keep their meaning, which sudo in an image needs.
+        # F: the kernel opens the emulator now, so root filesystems need not contain it. P: it gets argv[0]. O: it gets
+        # the program as an open file. C: setuid programs keep their effect, which sudo in an image needs.
         line = f":{name}:M::{magic}:{mask}:{emulator}:FPOC"
         register = os.open("register", os.O_WRONLY | os.O_CLOEXEC, dir_fd=self._directory)
         try:
@@ -44,19 +44,19 @@ class BinfmtTable:
                 except OSError as error:
                     if error.errno != errno.ETXTBSY or not left:
                         raise
-                # A child of another thread, between fork and exec, still has the file open that was just written.
+                # A child of another thread, between fork and exec, may still have the new file open for writing.
                 time.sleep(_PAUSE)
         finally:
             os.close(register)
 
 
 def host_emulators() -> dict[str, str]:
-    """The interpreters that the host has registered, by the architecture (GOARCH) whose programs they run."""
+    """Return the interpreters that the host has registered, by the architecture (GOARCH) of their programs."""
     with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as lines:
-        # Only where it is mounted already: looking into an automount point would mount it on the host.
+        # Only if it is mounted already: reading an automount point would mount it on the host.
         if not any(f" {_HOST_TABLE} " in line and " - binfmt_misc " in line for line in lines):
             return {}
-    found: dict[str, str] = {}
+    interpreters: dict[str, str] = {}
     for name in sorted(os.listdir(_HOST_TABLE)):
         if name in ("register", "status"):
             continue
@@ -64,7 +64,7 @@ def host_emulators() -> dict[str, str]:
             with open(f"{_HOST_TABLE}/{name}", encoding="utf-8", errors="replace") as file:
                 entry = file.read().splitlines()
         except FileNotFoundError:
-            continue  # taken out of the table in this moment
+            continue  # removed from the table meanwhile
         fields = dict(line.split(" ", 1) for line in entry if " " in line)
         magic = bytes.fromhex(fields.get("magic", ""))
         mask = bytes.fromhex(fields.get("mask", "ff" * len(magic)))
@@ -73,5 +73,5 @@ def host_emulators() -> dict[str, str]:
         for architecture in probe.MACHINES:
             head = probe.pattern(architecture)[0]
             if len(magic) <= len(head) and all(a & m == b & m for a, b, m in zip(head, magic, mask, strict=False)):
-                found.setdefault(architecture, fields.get("interpreter", ""))
-    return found
+                interpreters.setdefault(architecture, fields.get("interpreter", ""))
+    return interpreters

@@ -1,8 +1,8 @@
-"""A seccomp profile as the program that the kernel takes, compiled once for all the processes of a sandbox.
+"""Compiling a seccomp profile to BPF once for all processes of a sandbox.
 
-crun compiles the profile of a config.json for each container, which takes 13 of the 22 ms that starting one costs
-(crun 1.8; some later ones keep it). It takes the finished program from the annotation run.oci.seccomp_bpf_data, and the
-profile if it does not know that annotation, so both are always given.
+crun compiles the profile in config.json for each container, which takes 13 of the 22 ms of a container's start (crun
+1.8; some later versions cache it). It accepts the compiled program in the annotation run.oci.seccomp_bpf_data, and uses
+the profile if it does not know that annotation, so config.json has both.
 """
 
 import ctypes
@@ -28,7 +28,7 @@ class _Comparison(ctypes.Structure):
 
 
 def compiled(profile: dict[str, Any]) -> bytes | None:
-    """The BPF program of a `linux.seccomp` object, by libseccomp; None where that is missing or refuses."""
+    """Return the BPF program of a `linux.seccomp` object; None if libseccomp is missing or fails."""
     try:
         library = ctypes.CDLL("libseccomp.so.2")
     except OSError:
@@ -54,7 +54,7 @@ def compiled(profile: dict[str, Any]) -> bytes | None:
         library.seccomp_attr_set(context, _ATTRIBUTE_NO_NEW_PRIVILEGES, 0)
         for name in profile["architectures"]:
             token = library.seccomp_arch_resolve_name(name.removeprefix("SCMP_ARCH_").lower().encode())
-            # The machine's own is there from the start, and adding it again fails with EEXIST.
+            # The native architecture is present from the start; adding it again fails with EEXIST.
             if not token or library.seccomp_arch_add(context, token) not in (0, -17):
                 return None
         if not all(_add(library, context, rule) for rule in profile["syscalls"]):
@@ -74,11 +74,11 @@ def _add(library: ctypes.CDLL, context: int, rule: dict[str, Any]) -> bool:
     action = _ALLOW if rule["action"] == "SCMP_ACT_ALLOW" else _ERRNO | rule["errnoRet"]
     arguments = rule.get("args", [])
     comparisons = (_Comparison * len(arguments))(
-        *(_Comparison(each["index"], _OPERATORS[each["op"]], each["value"], each["valueTwo"]) for each in arguments)
+        *(_Comparison(arg["index"], _OPERATORS[arg["op"]], arg["value"], arg["valueTwo"]) for arg in arguments)
     )
     for name in rule["names"]:
         number = library.seccomp_syscall_resolve_name(name.encode())
-        # A call that this libseccomp does not know yet stays refused.
+        # A system call that this libseccomp does not know stays forbidden.
         if number != _NO_SUCH_CALL and library.seccomp_rule_add_array(
             context, action, number, len(arguments), comparisons
         ):

@@ -1,8 +1,8 @@
-"""The terminal of a container, copied to and from the terminal of this process.
+"""Copying between the terminal of a container and the terminal of this process.
 
-crun can do this itself, but then writes what is left when the process ends to its log and not to the terminal
-(crun 1.8.1, `flush_fd_to_err`), so a short-lived command often shows nothing. With a console socket it sends the
-terminal's controlling side here, as the runtime specification of runc describes ("terminals.md").
+crun can do this itself, but writes what remains when the process ends to its log instead of the terminal (crun 1.8.1,
+`flush_fd_to_err`), so a short command often shows nothing. Given a console socket, crun sends the terminal's
+controlling side to it, as runc's documentation describes ("terminals.md").
 """
 
 import contextlib
@@ -20,8 +20,9 @@ _CHUNK = 1 << 16
 class Console:
     """Receives a terminal over a socket at `path` and copies in a thread of its own, until `close`.
 
-    It owns the socket, the terminal's controlling side and the thread. `stdin` is put into raw mode when the terminal
-    comes, and back at the end; `stdin` and `stdout` stay open. A terminal that never comes is nothing to wait for.
+    It owns the socket, the terminal's controlling side and the thread. It puts `stdin` into raw mode when the terminal
+    arrives, and restores the mode at the end; `stdin` and `stdout` stay open. If no terminal arrives, `close` does not
+    wait for it.
     """
 
     def __init__(self, path: str, stdin: int, stdout: int) -> None:
@@ -33,7 +34,7 @@ class Console:
         self._thread.start()
 
     def close(self) -> None:
-        """Copy what the container's processes have written by now, and end."""
+        """Copy the remaining output of the container's processes, and stop."""
         os.close(self._stopped)
         self._thread.join()
         os.close(self._stop)
@@ -54,13 +55,13 @@ class Console:
             tty.setraw(self._stdin, termios.TCSANOW)
             self._copy(terminal)
         finally:
-            # A terminal that was hung up meanwhile has no mode to go back to.
+            # The mode of a terminal that was hung up meanwhile cannot be restored.
             with contextlib.suppress(termios.error):
                 termios.tcsetattr(self._stdin, termios.TCSADRAIN, before)
             os.close(terminal)
 
     def _receive(self) -> int | None:
-        """The controlling side; None where the runtime ends without sending one."""
+        """Return the controlling side, or None if the runtime ends without sending one."""
         if not _readable(self._listener.fileno(), self._stop):
             return None
         connection, _ = self._listener.accept()
@@ -78,7 +79,7 @@ class Console:
             poll = select.poll()
             poll.register(terminal, select.POLLIN | (select.POLLOUT if typed else 0))
             poll.register(self._stop, select.POLLIN)
-            # Input waits until the terminal has taken what came before, so that output is read meanwhile.
+            # Read no more input until the terminal has accepted the last: output is copied meanwhile.
             if stdin_open and not typed:
                 poll.register(self._stdin, select.POLLIN)
             ready = dict(poll.poll())
@@ -89,8 +90,8 @@ class Console:
                 with contextlib.suppress(OSError):
                     typed = typed[os.write(terminal, typed) :]
             if ready.get(terminal, 0) & (select.POLLIN | select.POLLHUP | select.POLLERR):
-                if said := _read(terminal):
-                    _write(self._stdout, said)
+                if output := _read(terminal):
+                    _write(self._stdout, output)
                 elif ready[terminal] & (select.POLLHUP | select.POLLERR):
                     return
             elif ready.get(self._stop):
@@ -98,7 +99,7 @@ class Console:
 
 
 def _listen(path: str) -> socket.socket:
-    """A socket at `path`, which may be longer than the 107 bytes that an address holds."""
+    """Return a listening socket at `path`, which may be longer than the 107 bytes that a socket address holds."""
     directory = os.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -110,7 +111,7 @@ def _listen(path: str) -> socket.socket:
 
 
 def _readable(descriptor: int, stop: int) -> bool:
-    """Whether there is something to read, as soon as there is or `stop` says that there will not be."""
+    """Wait until `descriptor` or `stop` is readable. Return whether `descriptor` is."""
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     poll.register(stop, select.POLLIN)
@@ -118,7 +119,7 @@ def _readable(descriptor: int, stop: int) -> bool:
 
 
 def _read(descriptor: int) -> bytes:
-    """What there is, empty at the end. A controlling side whose terminal nobody has open says EIO."""
+    """Read what is available; empty at the end. A terminal that no process has open fails with EIO."""
     try:
         return os.read(descriptor, _CHUNK)
     except OSError:
@@ -126,7 +127,7 @@ def _read(descriptor: int) -> bytes:
 
 
 def _write(descriptor: int, data: bytes) -> None:
-    """Write all; what nobody reads any more is dropped."""
+    """Write all of `data`; if the reader has gone away, drop the rest."""
     with contextlib.suppress(OSError):
         while data:
             data = data[os.write(descriptor, data) :]

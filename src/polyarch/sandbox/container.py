@@ -20,7 +20,7 @@ from polyarch.sandbox import bpf, cwd, emulation, files, mounts, namespaces, run
 from polyarch.sandbox.account import Account, resolve_user
 from polyarch.sandbox.emulators import VARIABLES, EmulatorCopies
 from polyarch.sandbox.host import host_platform
-from polyarch.sandbox.mountpoints import Point, Stubs
+from polyarch.sandbox.mountpoints import MountPoints, Point
 from polyarch.sandbox.mounts import Bind, File, Tmpfs
 from polyarch.sandbox.output import Sink
 from polyarch.sandbox.overlay import Overlay
@@ -33,17 +33,17 @@ _SYSTEM_POINTS = (Point("/proc", True), Point("/sys", True), Point("/dev", True)
 
 
 class Sandbox:
-    """Runs processes in root filesystems; the caller has entered the namespace.
+    """Runs processes in root filesystems. The caller has entered the namespace (`namespaces.enter`).
 
-    Owns a tmpfs at `directory`/run, the mounts in it and the processes that run. `close` (or leaving `with`) kills
-    and unmounts; where this process itself is killed, the kernel does both. All methods may be called from any
-    thread; `run` in several at once.
+    Owns a tmpfs at `directory`/run, the mounts in it and the running processes. `close` (or leaving `with`) kills and
+    unmounts them; if this process is killed, the kernel does. All methods may be called from any thread, and `run` from
+    several at once.
     """
 
     def __init__(self, directory: Path, search_path: str, emulators: str) -> None:
-        """`directory` exists and is this sandbox's alone; `emulators` is where copies of emulators are kept.
+        """`directory` exists and belongs to this sandbox alone; `emulators` is where copies of emulators are kept.
 
-        Raises UnsupportedError where no OCI runtime is on `search_path` or the mounts cannot be made.
+        Raises UnsupportedError if there is no OCI runtime on `search_path` or the mounts cannot be made.
         """
         if not namespaces.entered():
             raise RuntimeError("namespaces.enter() comes before a Sandbox")
@@ -73,9 +73,9 @@ class Sandbox:
         with contextlib.ExitStack() as undo:
             Tmpfs(self._place, mode=0o755).perform()
             undo.callback(syscalls.umount, self._place, syscalls.MNT_DETACH)
-            self._state = self._made("state")
-            self._empty = self._made("empty")
-            self._host_sys = self._made("sys")
+            self._state = self._make_directory("state")
+            self._empty = self._make_directory("empty")
+            self._host_sys = self._make_directory("sys")
             files.mount_sys(self._host_sys)
             if files.keep_off_cgroups(hidden=self._runtime.kind == "crun"):
                 undo.callback(syscalls.umount, files.CGROUPS, syscalls.MNT_DETACH)
@@ -87,20 +87,20 @@ class Sandbox:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _made(self, name: str) -> str:
+    def _make_directory(self, name: str) -> str:
         path = os.path.join(self._place, name)
         os.mkdir(path, 0o755)
         return path
 
     @contextmanager
     def rootfs(self, lowers: Sequence[str], upper: str | None = None, work: str | None = None) -> Iterator[str]:
-        """The path of the union of `lowers` (directories in overlay's disk form, lowest first), mounted meanwhile.
+        """Mount the union of `lowers` (directories in overlay's disk form, lowest first), and yield its path.
 
-        Changes go to `upper`, with `work` an empty directory beside it on the same file system; without them they
-        are thrown away. An empty `upper` takes over mode, owner and mtime of the topmost lower's root.
+        Changes go to `upper`; `work` is an empty directory next to it on the same file system. Without them, changes
+        are discarded. An empty `upper` takes over mode, owner and mtime of the topmost lower's root.
         """
         number = next(self._numbers)
-        target = self._made(f"root-{number}")
+        target = self._make_directory(f"root-{number}")
         with contextlib.ExitStack() as undo:
             undo.callback(os.rmdir, target)
             if upper is None or work is None:
@@ -125,34 +125,34 @@ class Sandbox:
         stdout: Sink = None,
         stderr: Sink = None,
     ) -> int:
-        """The exit status of `process` in `rootfs` (128 + n where signal n ended it).
+        """Run `process` in `rootfs` and return its exit status (128 + n if signal n ended it).
 
-        `platform` is what its binaries are made for, None for the host's. stdin is a file descriptor, None for
-        /dev/null; stdout and stderr each a file descriptor, a function that is called with what comes, from a
-        thread of its own, or None for /dev/null. On any exception, KeyboardInterrupt too, the process is killed.
-        Raises CancelledError after `cancel`, StartError where it could not be started, NotFoundError for an unknown
-        user, UnsupportedError where the platform does not run here.
+        `platform` is the platform of its binaries, None for the host's. `stdin` is a file descriptor, or None for
+        /dev/null. `stdout` and `stderr` are each a file descriptor, a function that receives the output in a thread of
+        its own, or None for /dev/null. On any exception, including KeyboardInterrupt, the process is killed. Raises
+        CancelledError after `cancel`, StartError if it could not be started, NotFoundError for an unknown user, and
+        UnsupportedError if the platform does not run here.
         """
         self._emulate(process, platform)
         account = resolve_user(rootfs, process.user)
         self._check(account)
         name = f"polyarch-{next(self._numbers)}"
-        bundle = self._made(name)
+        bundle = self._make_directory(name)
         try:
             given = self._materialize(mounts.plan((*files.network_files(process), *process.mounts)), bundle)
-            stubs = self._mounted[rootfs].stubs
+            mount_points = self._mounted[rootfs].mount_points
             try:
-                places = stubs.make(_points(given))
+                places = mount_points.make(_points(given))
                 _refuse_links(places)
-                if not any(f"{process.cwd}/".startswith(f"{each.target.rstrip('/')}/") for each in given):
+                if not any(f"{process.cwd}/".startswith(f"{mount.target.rstrip('/')}/") for mount in given):
                     cwd.make(rootfs, process.cwd, account)
-                resolved = [_like_hidden(_moved(each, places), rootfs, stubs) for each in given]
+                resolved = [_like_hidden(_moved(mount, places), rootfs, mount_points) for mount in given]
                 self._write_config(process, rootfs, account, resolved, bundle)
                 with self._console(bundle, process, stdin, stdout) as console:
                     command = self._runtime.command(self._state, bundle, name, console)
                     status = self._processes.run(command, stdin, stdout, stderr, terminal=process.terminal)
             finally:
-                stubs.remove()
+                mount_points.remove()
             if status != 0:
                 starting.raise_if_not_started(bundle, process)
             if status == 1:
@@ -164,8 +164,11 @@ class Sandbox:
 
     @contextlib.contextmanager
     def _console(self, bundle: str, process: Process, stdin: int | None, stdout: Sink) -> Iterator[str]:
-        """The path of a socket for the process's terminal; empty where it has none, or the runtime does the copying."""
-        # runc copies the whole output, and takes a console socket only for a container in the background.
+        """Yield the path of a socket for the process's terminal, or an empty string.
+
+        It is empty if the process has no terminal, or if the runtime copies its output itself.
+        """
+        # runc copies all output itself, and accepts a console socket only for a detached container.
         if not process.terminal or self._runtime.kind != "crun" or stdin is None or not isinstance(stdout, int):
             yield ""
             return
@@ -176,9 +179,9 @@ class Sandbox:
             yield path
 
     def _emulate(self, process: Process, platform: Platform | None) -> None:
-        """Makes this and other platforms run, by emulators that do not take the process's variables for options.
+        """Make this and other platforms run, by emulators that do not take the process's variables for options.
 
-        A copy is made of the emulator that the platform needs, and of the others where something names a variable.
+        The emulator of `platform` is copied for that; those of others only if something mentions such a variable.
         """
         emulation.register_all(self._search_path)
         if process.mentions("QEMU_"):
@@ -194,20 +197,20 @@ class Sandbox:
         if account.uid > self._ids.highest_uid or account.gid > self._ids.highest_gid:
             raise PolyarchError(
                 f"cannot run as {account.uid}:{account.gid}: this user namespace has no such id",
-                "more ids need ranges in /etc/subuid and /etc/subgid, and the package uidmap",
+                "add ranges of ids to /etc/subuid and /etc/subgid, and install the package uidmap",
             )
 
     def _materialize(self, planned: Sequence[mounts.Mount], bundle: str) -> list[Bind | Tmpfs]:
-        """The same mounts, with each File written into the bundle, which is in memory."""
-        given: list[Bind | Tmpfs] = []
+        """Return the same mounts, with each File written into the bundle, which is in memory."""
+        written: list[Bind | Tmpfs] = []
         for number, mount in enumerate(planned):
             if isinstance(mount, File):
                 source = os.path.join(bundle, f"file-{number}")
                 files.write(source, mount)
-                given.append(Bind(source, mount.target, mount.read_only))
+                written.append(Bind(source, mount.target, mount.read_only))
             else:
-                given.append(mount)
-        return given
+                written.append(mount)
+        return written
 
     def _write_config(
         self, process: Process, rootfs: str, account: Account, given: Sequence[Bind | Tmpfs], bundle: str
@@ -233,7 +236,7 @@ class Sandbox:
             file.write(raw)
 
     def _annotations(self) -> dict[str, str]:
-        """What spares crun compiling the seccomp profile each time."""
+        """Return the annotation that saves crun compiling the seccomp profile each time."""
         with self._lock:
             if self._compiled is None:
                 profile = seccomp.profile(host_platform().architecture)
@@ -244,11 +247,11 @@ class Sandbox:
             return self._compiled
 
     def cancel(self) -> None:
-        """Kill everything that runs; each `run` then raises CancelledError, as later ones do."""
+        """Kill everything that runs. Each current and later `run` then raises CancelledError."""
         self._processes.cancel()
 
     def close(self) -> None:
-        """Kills what runs, undoes the mounts. May be called twice."""
+        """Kill everything that runs, and undo the mounts. Safe to call twice."""
         if self._closed:
             return
         self._closed = True
@@ -259,19 +262,19 @@ class Sandbox:
 
 
 def _points(given: Sequence[Bind | Tmpfs]) -> list[Point]:
-    """The mount points to look for: what lies in another mount is that one's affair."""
+    """Return the mount points to create. Those within another mount are created in that mount."""
     points = list(_SYSTEM_POINTS)
     for mount in given:
         path = os.path.normpath(os.path.join("/", mount.target))
-        if not any(path.startswith(f"{each.path}/") for each in points):
+        if not any(path.startswith(f"{point.path}/") for point in points):
             points.append(Point(path, isinstance(mount, Tmpfs) or os.path.isdir(mount.source)))
     return points
 
 
 def _refuse_links(places: dict[str, str]) -> None:
-    """Raises StartError where /proc, /sys or /dev of an image leads elsewhere.
+    """Raise StartError if /proc, /sys or /dev of an image is a symbolic link.
 
-    runc refuses the first two; crun 1.8 follows a /dev that is a link, and out of the root filesystem.
+    runc refuses the first two; crun 1.8 follows a link at /dev, even out of the root filesystem.
     """
     for point in _SYSTEM_POINTS:
         if places[point.path] != point.path:
@@ -279,18 +282,18 @@ def _refuse_links(places: dict[str, str]) -> None:
 
 
 def _moved(mount: Bind | Tmpfs, places: dict[str, str]) -> Bind | Tmpfs:
-    """The mount with its target free of symlinks, as the runtime is to have it."""
+    """Return the mount with its target free of symlinks, as the runtime expects it."""
     path = os.path.normpath(os.path.join("/", mount.target))
     return msgspec.structs.replace(mount, target=places.get(path, path))
 
 
-def _like_hidden(mount: Bind | Tmpfs, rootfs: str, stubs: Stubs) -> Bind | Tmpfs:
-    """The mount with its mode settled, once it is free of symlinks."""
-    if not isinstance(mount, Tmpfs) or not mount.like_hidden or stubs.has_made(mount.target):
+def _like_hidden(mount: Bind | Tmpfs, rootfs: str, mount_points: MountPoints) -> Bind | Tmpfs:
+    """Return the mount with its final mode, once its target is free of symlinks."""
+    if not isinstance(mount, Tmpfs) or not mount.like_hidden or mount_points.has_made(mount.target):
         return mount
     try:
         mode = os.lstat(f"{rootfs}{mount.target}").st_mode
     except OSError:
-        # In another mount, which is not there yet.
+        # The target is within another mount, which does not exist yet.
         return mount
     return msgspec.structs.replace(mount, mode=stat.S_IMODE(mode))

@@ -1,6 +1,6 @@
-"""The directory that a process starts in: made where it is missing, and the user's own, as BuildKit makes it.
+"""The working directory of a process: created if it is missing, and owned by the process's user, as in BuildKit.
 
-A runtime would make it, too, but root's.
+A runtime would create it, too, but owned by root.
 """
 
 import errno
@@ -11,7 +11,10 @@ from polyarch.sandbox.account import Account
 
 
 def make(rootfs: str, cwd: str, account: Account) -> None:
-    """Make the missing part of `cwd` below `rootfs`; no symlink leads out. What cannot be made, the runtime reports."""
+    """Create the missing part of `cwd` below `rootfs`, following no symlink out of it.
+
+    What cannot be created is left for the runtime to report.
+    """
     parts = [part for part in cwd.split("/") if part]
     root = os.open(rootfs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -24,19 +27,19 @@ def make(rootfs: str, cwd: str, account: Account) -> None:
 
 def _make_one(root: int, parts: list[str], account: Account) -> bool:
     try:
-        os.close(_opened(root, "/".join(parts)))
+        os.close(_open(root, "/".join(parts)))
         return True
     except OSError as error:
         if error.errno != errno.ENOENT or not parts:
             return False
-    parent = _opened(root, "/".join(parts[:-1]))
+    parent = _open(root, "/".join(parts[:-1]))
     try:
         os.mkdir(parts[-1], 0o755, dir_fd=parent)
         os.chown(parts[-1], account.uid, account.gid, dir_fd=parent, follow_symlinks=False)
-        # mkdir(2) takes the umask's bits away.
-        made = os.open(parts[-1], os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
-        os.fchmod(made, 0o755)
-        os.close(made)
+        # mkdir(2) clears the bits of the umask.
+        created = os.open(parts[-1], os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+        os.fchmod(created, 0o755)
+        os.close(created)
     except OSError:
         return False  # a symlink to nowhere, a file system that is full
     finally:
@@ -44,6 +47,6 @@ def _make_one(root: int, parts: list[str], account: Account) -> bool:
     return True
 
 
-def _opened(root: int, path: str) -> int:
+def _open(root: int, path: str) -> int:
     flags = os.O_PATH | os.O_DIRECTORY
     return syscalls.openat2(root, path or ".", flags, syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_MAGICLINKS)

@@ -1,4 +1,4 @@
-"""Which platforms this machine runs: natively, or by an emulator registered for this namespace alone."""
+"""The platforms that this machine runs: natively, or with an emulator registered for this namespace alone."""
 
 import contextlib
 import errno
@@ -17,31 +17,30 @@ from polyarch.sandbox.binfmt import BinfmtTable, host_emulators
 from polyarch.sandbox.host import host_platform
 from polyarch.sandbox.mounts import Bind
 
-# The architectures, beside its own, whose programs a kernel of this one may run on the bare processor.
+# Other architectures whose programs a kernel of this one may run natively.
 _SIBLINGS = {"amd64": ("386",), "arm64": ("arm",)}
 _VARIANTS = {"amd64": ("v2", "v3", "v4"), "arm": ("v7", "v6", "v5")}
 _LEAST = {"arm": "v5"}
 _HINT = "install the package qemu-user-static"
-# A probe takes a few milliseconds; an emulator that hangs is as good as none.
-_PATIENCE_MILLISECONDS = 10_000
+# A probe takes a few milliseconds. An emulator that hangs does not work.
+_TIMEOUT_MILLISECONDS = 10_000
 
-# One for the process, as its namespace is. `_table` is None until something is registered in it.
+# State of the process, which has one namespace. `_table` is None until an emulator is registered.
 _lock = threading.Lock()
 _table: BinfmtTable | None = None
 _examined = False
 _registered: dict[str, str] = {}
 _refused: dict[str, str] = {}
-# Why programs of an architecture run by an emulator that reads their variables; empty where it does not.
+# Why the emulator of an architecture reads the variables of its programs; empty if it does not.
 _isolated: dict[str, str] = {}
 _proved: set[Platform] = set()
 _native: dict[Platform, bool] = {}
 
 
 class Support(msgspec.Struct, frozen=True):
-    """What was found out about one platform.
+    """How one platform runs here.
 
-    `emulator` is the path of the file that does it where `how` is "emulated"; `hint` says what would help where it
-    is "missing".
+    `emulator` is the path of the emulator if `how` is "emulated"; `hint` says what would help if it is "missing".
     """
 
     platform: Platform
@@ -51,39 +50,42 @@ class Support(msgspec.Struct, frozen=True):
 
 
 def host_platforms() -> tuple[Platform, ...]:
-    """The host's platform and the others that its processor and kernel run; proved by running."""
+    """Return the host's platform and the others that its processor and kernel run, as probes have shown."""
     host = host_platform()
     others = [
         Platform(os="linux", architecture=architecture, variant=variant)
         for architecture in (host.architecture, *_SIBLINGS.get(host.architecture, ()))
         for variant in _VARIANTS.get(architecture, ("",))
     ]
-    return (host, *(each for each in others if each != host and runs_natively(each)))
+    return (host, *(other for other in others if other != host and runs_natively(other)))
 
 
 def runs_natively(platform: Platform) -> bool:
-    """Whether the processor and kernel run programs of `platform` by themselves; proved by running one, once."""
+    """Return whether the processor and kernel run programs of `platform` natively.
+
+    A program is run once to find out.
+    """
     wanted = platforms.normalize(platform)
     host = host_platform()
     if wanted.architecture not in (host.architecture, *_SIBLINGS.get(host.architecture, ())):
         return False
     if wanted not in _native:
-        # A sibling's program may run because the host has registered an emulator for it.
+        # A program of a related architecture may run only because the host has registered an emulator.
         emulated = wanted.architecture != host.architecture and wanted.architecture in host_emulators()
         _native[wanted] = not emulated and _runs(wanted)
     return _native[wanted]
 
 
 def find_emulator(platform: Platform, search_path: str) -> str | None:
-    """The path of a static qemu for `platform` on `search_path` (directories joined by colons)."""
+    """Return the path of a static qemu for `platform` on `search_path` (directories separated by colons), or None."""
     return emulators.find(platforms.normalize(platform).architecture, search_path)
 
 
 def register_all(search_path: str) -> None:
-    """Registers every emulator that this machine has in this process's namespace, which is entered; once.
+    """Register every emulator of this machine in this process's namespace, once. The namespace has been entered.
 
-    So what a program of this or another platform may start does not depend on what else was asked for. Where that
-    would hide emulators of the host which are no files that can be found here, the host's table is left in force.
+    So the programs that a container can start do not depend on the platforms that were requested before. If a table of
+    our own would hide host emulators that are not usable files here, the host's table stays in force.
     """
     global _examined
     with _lock:
@@ -91,40 +93,40 @@ def register_all(search_path: str) -> None:
             return
         _examined = True
         hosts = {name: path for name, path in host_emulators().items() if not _is_native(name)}
-        found = {name: emulators.find(name, search_path) or _usable(hosts.get(name, "")) for name in emulators.QEMU}
-        if all(found.get(name) for name in hosts):
-            for name, path in found.items():
+        paths = {name: emulators.find(name, search_path) or _usable(hosts.get(name, "")) for name in emulators.QEMU}
+        if all(paths.get(name) for name in hosts):
+            for name, path in paths.items():
                 if path and not _is_native(name):
                     _register(name, path)
 
 
 def prepare(platform: Platform, search_path: str, copies: emulators.EmulatorCopies | None = None) -> Support:
-    """Makes `platform` run in this process's namespace, which is entered. Safe from many threads, cheap if repeated.
+    """Make `platform` run in this process's namespace, which has been entered. Thread-safe, and cheap if repeated.
 
-    With `copies`, by an emulator that reads no variables of what it runs. Raises UnsupportedError naming what is
+    With `copies`, the emulator does not read the variables of its program. Raises UnsupportedError, naming what is
     missing.
     """
-    found = _prepare(platforms.normalize(platform), search_path, copies)
-    if found.how == "missing":
-        raise UnsupportedError(f"this machine cannot run programs of {platform}", found.hint)
-    return found
+    result = _prepare(platforms.normalize(platform), search_path, copies)
+    if result.how == "missing":
+        raise UnsupportedError(f"this machine cannot run programs for {platform}", result.hint)
+    return result
 
 
 def isolate(copies: emulators.EmulatorCopies) -> None:
-    """What is registered reads no variables any more, as far as that can be had."""
+    """Replace the registered emulators, if possible, by copies that read no variables of their programs."""
     with _lock:
         for architecture in _registered:
             _isolate(architecture, copies)
 
 
 def why_not_isolated(architecture: str) -> str:
-    """Why the emulator of `architecture`, which was prepared, reads variables of what it runs; empty if it does not."""
+    """Return why the prepared emulator of `architecture` reads its program's variables; empty if it does not."""
     with _lock:
-        return _isolated.get(architecture, "it is the host's registration, and one of our own needs Linux 6.7 or later")
+        return _isolated.get(architecture, "the host has registered it; registering a copy needs Linux 6.7 or later")
 
 
 def is_runnable(architecture: str) -> bool:
-    """Whether programs of `architecture` (GOARCH) run in this process's namespace as it is now."""
+    """Return whether programs of `architecture` (GOARCH) run in this process's namespace in its current state."""
     with _lock:
         if architecture in _registered:
             return True
@@ -134,17 +136,17 @@ def is_runnable(architecture: str) -> bool:
 
 
 def support(wanted: Iterable[Platform], search_path: str) -> tuple[Support, ...]:
-    """What this machine can run, proved by a tiny static program of each platform.
+    """Return how each of these platforms runs here, as a tiny static program for each has shown.
 
-    Changes nothing here: unless this process has entered its namespace, a child does.
+    This process is not changed: unless it has entered its namespace, a child does the work.
     """
-    listed = tuple(dict.fromkeys(platforms.normalize(each) for each in wanted))
+    listed = tuple(dict.fromkeys(platforms.normalize(platform) for platform in wanted))
     if namespaces.entered():
-        return tuple(_prepare(each, search_path) for each in listed)
+        return tuple(_prepare(platform, search_path) for platform in listed)
     answer, report = os.pipe()
     child = os.fork()
     if child == 0:
-        # As in namespaces: system calls and our own code, then os._exit.
+        # As in namespaces: only system calls and our own code, then os._exit.
         try:
             os.close(answer)
             found = _in_a_namespace(listed, search_path)
@@ -157,7 +159,7 @@ def support(wanted: Iterable[Platform], search_path: str) -> tuple[Support, ...]
         raw = reader.read()
     os.waitpid(child, 0)
     if not raw:
-        raise PolyarchError("finding out which platforms run here failed")
+        raise PolyarchError("cannot find out which platforms run on this machine")
     return msgspec.msgpack.decode(raw, type=tuple[Support, ...])
 
 
@@ -166,8 +168,8 @@ def _in_a_namespace(wanted: tuple[Platform, ...], search_path: str) -> tuple[Sup
         namespaces.enter(search_path)
     except UnsupportedError as error:
         reason = f"{error.message}; {error.hint}" if error.hint else error.message
-        return tuple(_without_a_table(each, reason) for each in wanted)
-    return tuple(_prepare(each, search_path) for each in wanted)
+        return tuple(_without_a_table(platform, reason) for platform in wanted)
+    return tuple(_prepare(platform, search_path) for platform in wanted)
 
 
 def _prepare(platform: Platform, search_path: str, copies: emulators.EmulatorCopies | None = None) -> Support:
@@ -175,9 +177,9 @@ def _prepare(platform: Platform, search_path: str, copies: emulators.EmulatorCop
         return Support(platform, "native")
     architecture = platform.architecture
     if architecture not in probe.MACHINES or platform.os != "linux":
-        return Support(platform, "missing", hint="there is no emulator for it")
+        return Support(platform, "missing", hint="no emulator exists for it")
     if architecture == host_platform().architecture:
-        # An entry for it would take over every one of them.
+        # An emulator registered for this architecture would also run the native programs.
         return Support(platform, "missing", hint="this machine's processor does not support this variant")
     register_all(search_path)
     with _lock:
@@ -188,19 +190,19 @@ def _prepare(platform: Platform, search_path: str, copies: emulators.EmulatorCop
             _register(architecture, emulator)
         if architecture not in _registered:
             reason = _refused.get(architecture, "the host's registration is in force")
-            return _without_a_table(platform, f"{reason}; or {_HINT} and binfmt-support on the host")
+            return _without_a_table(platform, f"{reason}; alternatively, {_HINT} and binfmt-support on the host")
         if copies is not None:
             _isolate(architecture, copies)
         emulator = _registered[architecture]
-    # Starting an emulator takes 10 ms and more, so each platform is proved once.
+    # Starting an emulator takes at least 10 ms, so each platform is tested only once.
     if platform not in _proved and not _runs(platform):
-        return Support(platform, "missing", hint=f"{emulator} does not run a program of it: a newer qemu may")
+        return Support(platform, "missing", hint=f"{emulator} cannot run its programs; a newer qemu may")
     _proved.add(platform)
     return Support(platform, "emulated", emulator)
 
 
 def _without_a_table(platform: Platform, reason: str) -> Support:
-    """What is left where nothing can be registered: the processor, and what the host has registered."""
+    """Return how `platform` runs if no emulator can be registered: natively, or with the host's emulator."""
     if runs_natively(platform):
         return Support(platform, "native")
     if _table is None and _runs(platform):
@@ -209,7 +211,7 @@ def _without_a_table(platform: Platform, reason: str) -> Support:
 
 
 def _register(architecture: str, emulator: str) -> None:
-    """Registers `emulator`, or writes down why that is not possible. The lock is held."""
+    """Register `emulator`, or record why that fails. The caller holds the lock."""
     global _table
     try:
         if _table is None:
@@ -219,15 +221,15 @@ def _register(architecture: str, emulator: str) -> None:
         _refused[architecture] = f"registering an emulator needs Linux 6.7 or later, or root: {error.strerror}"
         return
     _registered[architecture] = emulator
-    _isolated[architecture] = "no copy of it was made"
+    _isolated[architecture] = "it has not been copied"
 
 
 def _isolate(architecture: str, copies: emulators.EmulatorCopies) -> None:
-    """Registers a copy that reads no variables over the emulator of `architecture`. The lock is held."""
+    """Register a copy that reads no variables instead of the emulator of `architecture`. The caller holds the lock."""
     if not _isolated[architecture] or _table is None:
         return
     try:
-        # Another process may have put a copy of a newer emulator in the place of this one.
+        # Another process may have replaced this copy by one of a newer emulator.
         for _ in range(2):
             with contextlib.suppress(FileNotFoundError):
                 with _shown_as(copies.copy(_registered[architecture]), _registered[architecture]) as path:
@@ -241,15 +243,15 @@ def _isolate(architecture: str, copies: emulators.EmulatorCopies) -> None:
         reason = error.strerror
         if error.errno == errno.EACCES and copies.forbids_execution():
             reason = "the filesystem of the store is mounted noexec"
-        _isolated[architecture] = f"no copy of it could be made: {reason}"
+        _isolated[architecture] = f"it cannot be copied: {reason}"
 
 
 @contextlib.contextmanager
 def _shown_as(copy: str, emulator: str) -> Iterator[str]:
-    """The path of an emulator under which its copy lies meanwhile, in this process's mount namespace.
+    """Yield the path of an emulator, over which its copy is mounted meanwhile in this process's mount namespace.
 
-    Every process that is emulated has this path as the first word of its command line. That of the copy would tell
-    where this user's store is, and differ from machine to machine.
+    Every emulated process has this path as the first word of its command line. The path of the copy would reveal where
+    the user's store is, and differ from machine to machine.
     """
     try:
         Bind(copy, emulator).perform()
@@ -265,12 +267,15 @@ def _shown_as(copy: str, emulator: str) -> Iterator[str]:
 
 
 def _is_native(architecture: str) -> bool:
-    """Whether an emulator would take programs of `architecture` from this machine's own processor."""
+    """Return whether this machine's own processor runs programs of `architecture`.
+
+    An emulator must not take over such programs.
+    """
     return runs_natively(Platform(os="linux", architecture=architecture, variant=_LEAST.get(architecture, "")))
 
 
 def _usable(interpreter: str) -> str | None:
-    """What the host has registered, if it is a file of this machine that may be registered again."""
+    """Return the interpreter that the host has registered, if it is a file here that can be registered again."""
     try:
         return interpreter if os.access(interpreter, os.X_OK) and emulators.is_static(interpreter) else None
     except OSError:
@@ -278,7 +283,7 @@ def _usable(interpreter: str) -> str | None:
 
 
 def _runs(platform: Platform) -> bool:
-    """Whether the kernel, as this process's namespace has it now, runs the platform's probe to its end."""
+    """Return whether the kernel, with the current state of this process's namespace, runs the platform's probe."""
     import select
     import signal
 
@@ -298,7 +303,7 @@ def _runs(platform: Platform) -> bool:
     try:
         poll = select.poll()
         poll.register(end, select.POLLIN)
-        if not poll.poll(_PATIENCE_MILLISECONDS):
+        if not poll.poll(_TIMEOUT_MILLISECONDS):
             os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
     finally:

@@ -1,9 +1,9 @@
-"""Emulators on this machine, and copies of them that take no options from the environment.
+"""Finding emulators on this machine, and copying them so that they take no options from the environment.
 
-qemu-user reads some twenty variables of the program that it runs as its own options: with QEMU_VERSION set, every
-program prints qemu's version and exits with 0. Images have such variables, for example those that build qemu. A copy
-in which these names are empty strings reads none of them, because no variable has an empty name; the program gets all
-its variables unchanged.
+qemu-user reads some twenty variables of its program as its own options: with QEMU_VERSION set, every program prints
+qemu's version and exits with 0. Some images set such variables, for example images that build qemu. A copy in which
+these names are empty strings reads none of them, because no variable has an empty name. The program gets all its
+variables unchanged.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from polyarch.errors import UnsupportedError
 if TYPE_CHECKING:
     import mmap
 
-# What qemu calls an architecture (GOARCH).
+# qemu's name of each architecture (GOARCH).
 QEMU = {
     "amd64": "x86_64",
     "386": "i386",
@@ -34,7 +34,7 @@ QEMU = {
     "mips64le": "mips64el",
     "loong64": "loongarch64",
 }
-# The variables that every qemu-user from 7.2 to 11.1 reads, and those that only some of these versions read.
+# The variables that every qemu-user from 7.2 to 11.1 reads. VARIABLES adds those that only some of them read.
 _ALWAYS = frozenset(
     f"QEMU_{name}"
     for name in "ARGV0 CPU DFILTER GDB GUEST_BASE LD_PREFIX LOG LOG_FILENAME RAND_SEED RESERVED_VA SET_ENV STACK_SIZE "
@@ -43,15 +43,17 @@ _ALWAYS = frozenset(
 VARIABLES = _ALWAYS | {
     f"QEMU_{name}" for name in "JITDUMP ONE_INSN_PER_TB PAGESIZE PERFMAP PLUGIN RTSIG_MAP SINGLESTEP TB_SIZE".split()
 }
-# The name of a file in the making. Only a process that was killed leaves it: the next one to make a copy removes it.
+# The name of an unfinished file. Only a killed process leaves one behind; the next process that makes a copy
+# removes it.
 _NEW = "new"
 _NAME = rb"QEMU_[A-Z0-9_]+(?=\0)"
 
 
 def find(architecture: str, search_path: str) -> str | None:
-    """The path of a static qemu for `architecture` (GOARCH) on `search_path`, directories joined by colons.
+    """Return the path of a static qemu for `architecture` (GOARCH) on `search_path`, or None.
 
-    The first directory that has one wins; in one directory, the name that ends in -static.
+    `search_path` has directories separated by colons. The first directory that has a qemu wins; within a directory, the
+    name that ends in -static.
     """
     name = QEMU.get(architecture)
     if name is None:
@@ -59,7 +61,7 @@ def find(architecture: str, search_path: str) -> str | None:
     for directory in search_path.split(":"):
         for word in (f"qemu-{name}-static", f"qemu-{name}"):
             path = os.path.join(directory, word)
-            # One that cannot be read must not keep programs of other platforms from running.
+            # An unreadable file must not keep programs of other platforms from running.
             with contextlib.suppress(OSError):
                 if directory.startswith("/") and os.access(path, os.X_OK) and is_static(path):
                     return os.path.realpath(path)
@@ -67,7 +69,7 @@ def find(architecture: str, search_path: str) -> str | None:
 
 
 def is_static(path: str) -> bool:
-    """Whether an ELF program names no interpreter: a dynamic one would look for its own inside the container."""
+    """Return whether an ELF program names no interpreter. A dynamic one would look for its own inside the container."""
     with open(path, "rb") as file:
         head = file.read(64)
         if head[:4] != b"\x7fELF" or len(head) < 64:
@@ -84,9 +86,9 @@ def is_static(path: str) -> bool:
 
 
 class _Known(msgspec.Struct, frozen=True):
-    """What an emulator was when it was copied: inode, size and times; and the digest of its content.
+    """The identity of an emulator when it was copied (inode, size and times), and the digest of its content.
 
-    `reason` says why there is no copy, empty where there is one.
+    `reason` says why there is no copy; it is empty if there is one.
     """
 
     identity: tuple[int, ...]
@@ -95,23 +97,23 @@ class _Known(msgspec.Struct, frozen=True):
 
 
 class EmulatorCopies:
-    """The copies in one directory, each named by the SHA-256 of the emulator that it was made of.
+    """The copies in one directory, each named by the SHA-256 digest of its original.
 
-    `known.json` says which emulator has which digest, so that none is read twice. Several processes may use the
-    directory at once; a copy that belongs to no emulator any more is removed when another is made.
+    `known.json` maps emulators to digests, so that each emulator is read only once. Several processes may use the
+    directory at once. Making a copy removes copies whose original is gone.
     """
 
     def __init__(self, directory: str) -> None:
-        """`directory` is made when it is needed."""
+        """`directory` is created when it is needed."""
         self._directory = directory
 
     def copy(self, emulator: str) -> str:
-        """The path of a copy of the file `emulator` that reads no variables; made where it is missing.
+        """Return the path of a copy of `emulator` that reads no variables. The copy is made if it is missing.
 
-        Raises UnsupportedError for an emulator whose variables are not where they are expected, OSError.
+        Raises UnsupportedError for an emulator whose variables are not where they are expected, and OSError.
         """
-        found = os.stat(emulator)
-        identity = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        status = os.stat(emulator)
+        identity = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
         known = self._read().get(emulator)
         if not self._is_current(known, identity):
             with self._locked():
@@ -122,12 +124,12 @@ class EmulatorCopies:
         if known.reason:
             raise UnsupportedError(known.reason)
         path = os.path.join(self._directory, known.digest)
-        # What was not used for the longest goes first where the cache has a limit.
+        # Mark the copy as used: the least recently used entries of a limited cache are removed first.
         os.utime(path)
         return path
 
     def forbids_execution(self) -> bool:
-        """Whether the copies lie where nothing can be executed (mount option noexec). Raises OSError."""
+        """Return whether the directory's file system forbids execution (mount option noexec). Raises OSError."""
         return bool(os.statvfs(self._directory).f_flag & os.ST_NOEXEC)
 
     def _is_current(self, known: _Known | None, identity: tuple[int, ...]) -> bool:
@@ -167,12 +169,12 @@ class EmulatorCopies:
                 known = _Known(identity, digest, error.message)
             else:
                 self._write(os.path.join(self._directory, digest), content, names)
-        # An emulator that is gone from this machine has no use for its copy.
-        entries = {path: one for path, one in self._read().items() if os.path.exists(path)}
+        # Drop the copies of emulators that no longer exist.
+        entries = {path: entry for path, entry in self._read().items() if os.path.exists(path)}
         entries[emulator] = known
         with self._replaced(self._index) as index:
             index.write(msgspec.json.encode(entries))
-        wanted = {one.digest for one in entries.values()}
+        wanted = {entry.digest for entry in entries.values()}
         for name in os.listdir(self._directory):
             if name not in wanted and name not in ("lock", os.path.basename(self._index)):
                 os.unlink(os.path.join(self._directory, name))
@@ -185,32 +187,33 @@ class EmulatorCopies:
                 file.seek(offset)
                 file.write(b"\0")
             file.flush()
-            # The name promises the content, after a power cut, too.
+            # The name states the content, so the content must survive a power failure.
             os.fdatasync(file.fileno())
             os.fchmod(file.fileno(), 0o755)
 
     @contextlib.contextmanager
     def _replaced(self, path: str) -> Iterator[BinaryIO]:
-        """A file to write, which becomes `path` when that is done, and is removed where a full disk stops it."""
+        """Yield a file to write, which then replaces `path`. If an exception is raised, it is removed."""
         unnamed = os.path.join(self._directory, _NEW)
         try:
             with open(unnamed, "wb") as file:
                 yield file
             os.replace(unnamed, path)
         except BaseException:
-            # What could not be made is not there: why it could not is what counts.
+            # The file may not exist. Report the original error.
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(unnamed)
             raise
 
 
 def variables(content: "bytes | mmap.mmap") -> dict[str, int]:
-    """Where the names of the variables that a qemu reads begin in its file.
+    """Return the offsets of the names of the variables that a qemu reads, in the content of its file.
 
-    Raises UnsupportedError unless each is there once, as a string of its own, and those of all versions are there.
+    Raises UnsupportedError unless each name occurs once, as a separate string, and all names common to all versions are
+    present.
     """
     pattern = re.compile(_NAME)
-    found: dict[str, int] = {}
+    offsets: dict[str, int] = {}
     at = -1
     while (at := content.find(b"QEMU_", at + 1)) >= 0:
         name = pattern.match(content, at)
@@ -218,11 +221,11 @@ def variables(content: "bytes | mmap.mmap") -> dict[str, int]:
             continue
         word = name.group().decode()
         alone = at > 0 and content[at - 1 : at] == b"\0"
-        if alone and word not in found:
-            found[word] = at
+        if alone and word not in offsets:
+            offsets[word] = at
         elif alone or word in VARIABLES:
-            raise UnsupportedError(f"{word} is not once, as a string of its own, in this emulator")
-    missing = sorted(_ALWAYS - set(found))
+            raise UnsupportedError(f"{word} does not occur exactly once, as a separate string, in this emulator")
+    missing = sorted(_ALWAYS - set(offsets))
     if missing:
-        raise UnsupportedError(f"{missing[0]} is not in this emulator")
-    return found
+        raise UnsupportedError(f"{missing[0]} does not occur in this emulator")
+    return offsets

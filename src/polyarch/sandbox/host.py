@@ -1,4 +1,4 @@
-"""The platform of this machine: asked by every command, and in a file of its own because it needs nothing loaded."""
+"""The platform of this machine. Every command needs it, so this file imports little."""
 
 import os
 
@@ -7,5 +7,5 @@ from polyarch.oci.platform import Platform
 
 
 def host_platform() -> Platform:
-    """The platform of this machine's kernel."""
+    """Return the platform of this machine's kernel."""
     return platforms.of_machine(os.uname().machine)

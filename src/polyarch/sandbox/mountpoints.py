@@ -1,8 +1,8 @@
-"""Mount points that a root filesystem lacks: made before a process, gone after it, without a trace in the layer.
+"""Mount points that a root filesystem lacks: created for a process, and removed without a trace in the layer.
 
-A trace would be the stub itself, its directory's new mtime, and, where the directory was in a lower layer only, the
-copy of it that overlay made in the upper one. So times are put back, and a directory that the upper layer holds for
-the stub's sake alone is removed from there once the overlay is unmounted.
+Such a trace would be the mount point itself, the new mtime of its directory, and, if that directory was only in a lower
+layer, overlay's copy of it in the upper layer. So times are restored, and a directory that the upper layer contains
+only for a mount point is removed once the overlay is unmounted.
 """
 
 import contextlib
@@ -18,14 +18,14 @@ _MOST_LINKS = 40
 
 
 class Point(msgspec.Struct, frozen=True):
-    """Where something will be mounted: a path of the container, and whether a directory is due there."""
+    """A mount point to create: a path in the container, and whether it is a directory."""
 
     path: str
     directory: bool
 
 
 class _MountpointState(msgspec.Struct, frozen=True):
-    """What of a directory tells whether someone has changed it."""
+    """The attributes of a directory that show whether it has been changed."""
 
     mode: int
     uid: int
@@ -33,8 +33,8 @@ class _MountpointState(msgspec.Struct, frozen=True):
     mtime: int
 
 
-class Stubs:
-    """The mount points made in one root filesystem. Owns them until `remove`, and their copies until `prune`."""
+class MountPoints:
+    """The mount points created in one root filesystem. Owns them until `remove`, and their copies until `prune`."""
 
     def __init__(self, rootfs: str, upper: str) -> None:
         self._rootfs = rootfs
@@ -43,23 +43,23 @@ class Stubs:
         self._copied: dict[str, _MountpointState] = {}
 
     def make(self, points: Iterable[Point]) -> dict[str, str]:
-        """Makes the points that are missing; each one's path with all symlinks followed, by the path given."""
-        found = {}
+        """Create the missing points. Return the path of each, free of symlinks, by its given path."""
+        resolved = {}
         for point in points:
             existing, missing = self._resolve(point.path)
             if missing:
                 self._make(existing, missing, point.directory)
-            found[point.path] = "/" + os.path.join(existing, *missing)
-        return found
+            resolved[point.path] = "/" + os.path.join(existing, *missing)
+        return resolved
 
     def has_made(self, path: str) -> bool:
-        """Whether this path, free of symlinks, is one of its mount points."""
+        """Return whether this path, free of symlinks, is one of the mount points."""
         return (path.strip("/"), True) in self._made
 
     def _resolve(self, path: str) -> tuple[str, list[str]]:
-        """The part of `path` that is there, free of symlinks, and the names that are missing below it.
+        """Return the existing part of `path`, free of symlinks, and the missing names below it.
 
-        Nothing runs in the root filesystem meanwhile, so what lstat sees stays.
+        No process runs in the root filesystem meanwhile, so the results of lstat stay valid.
         """
         here: list[str] = []
         rest = [name for name in reversed(path.split("/")) if name not in ("", ".")]
@@ -83,7 +83,7 @@ class Stubs:
                     raise PolyarchError(f"cannot mount on {path}: too many symbolic links")
                 target = os.readlink(full)
                 here = [] if target.startswith("/") else here
-                rest += [each for each in reversed(target.split("/")) if each not in ("", ".")]
+                rest += [part for part in reversed(target.split("/")) if part not in ("", ".")]
             elif rest and not stat.S_ISDIR(mode):
                 raise PolyarchError(f"cannot mount on {path}: /{'/'.join([*here, name])} is not a directory")
             else:
@@ -107,18 +107,18 @@ class Stubs:
         os.utime(parent, ns=(before.st_atime_ns, before.st_mtime_ns))
 
     def _remember_copies(self, directory: str) -> None:
-        """Writes down which directories overlay is about to copy up."""
+        """Record the directories that overlay is about to copy up."""
         while directory and not os.path.lexists(os.path.join(self._upper, directory)):
             if directory not in self._copied:
                 self._copied[directory] = _state(os.path.join(self._rootfs, directory))
             directory = os.path.dirname(directory)
 
     def remove(self) -> None:
-        """Takes the mount points away again, but for those that have become part of something."""
+        """Remove the mount points again, except those that the process has used for something else."""
         for path, is_directory in reversed(self._made):
             full = os.path.join(self._rootfs, path)
             parent = os.path.dirname(full)
-            # Gone with its parent (rm -rf of it), or given a content: then it is the process's doing.
+            # The process may have removed its parent (rm -rf), or given it a content, which then stays.
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 before = os.stat(parent)
                 if is_directory:
@@ -132,7 +132,7 @@ class Stubs:
         self._made.clear()
 
     def prune(self) -> None:
-        """Removes from the upper layer the directories that it holds for the stubs' sake. The overlay is unmounted."""
+        """Remove directories that the upper layer contains only for the mount points. The overlay is unmounted."""
         for directory in sorted(self._copied, key=lambda path: path.count("/"), reverse=True):
             full = os.path.join(self._upper, directory)
             parent = os.path.dirname(full)
@@ -145,5 +145,5 @@ class Stubs:
 
 
 def _state(path: str) -> _MountpointState:
-    found = os.lstat(path)
-    return _MountpointState(found.st_mode, found.st_uid, found.st_gid, found.st_mtime_ns)
+    status = os.lstat(path)
+    return _MountpointState(status.st_mode, status.st_uid, status.st_gid, status.st_mtime_ns)

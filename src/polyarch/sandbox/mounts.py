@@ -1,4 +1,4 @@
-"""Mounts as values, which are printed, ordered and reduced as data; only `perform` calls the kernel.
+"""Mounts as values, which can be printed, sorted and compared; only `perform` calls the kernel.
 
 `Bind`, `Tmpfs` and `File` are the mounts that a process may have (`Mount`; `spec.py` writes them for the runtime). The
 sandbox itself mounts `Bind`, `Tmpfs` and `overlay.Overlay` in its own mount namespace.
@@ -16,21 +16,22 @@ from polyarch.secret import SecretBytes
 
 
 class Bind(msgspec.Struct, frozen=True, tag=True):
-    """A file or directory of this machine, with all that is mounted below it, seen at `target` too."""
+    """A file or directory of this machine, with everything mounted below it, that also appears at `target`."""
 
     source: str
     target: str
     read_only: bool = False
 
     def describe(self) -> str:
+        """Return the mount as text."""
         return f"bind {self.source} on {self.target}{' (read-only)' if self.read_only else ''}"
 
     def perform(self) -> None:
-        """Needs Linux 5.12 (mount_setattr). Raises OSError."""
+        """Mount it. Needs Linux 5.12 (mount_setattr). Raises OSError."""
         tree = syscalls.open_tree(self.source, syscalls.OPEN_TREE_CLONE | syscalls.AT_RECURSIVE)
         try:
             if self.read_only:
-                # A read-only remount after the bind would reach the top mount alone, and leave a moment between.
+                # A read-only remount after the bind would affect only the top mount, and not at once.
                 syscalls.make_read_only(tree)
             syscalls.move_mount(tree, self.target)
         finally:
@@ -40,7 +41,7 @@ class Bind(msgspec.Struct, frozen=True, tag=True):
 class Tmpfs(msgspec.Struct, frozen=True, tag=True):
     """An empty directory in memory. `size` is in bytes, 0 for the kernel's default, half of the memory.
 
-    With `like_hidden` it has the mode of the directory that it is mounted over, and `mode` only where there is none.
+    With `like_hidden`, it has the mode of the directory below it, or `mode` if there is none.
     """
 
     target: str
@@ -50,19 +51,21 @@ class Tmpfs(msgspec.Struct, frozen=True, tag=True):
     like_hidden: bool = False
 
     def options(self) -> list[str]:
+        """Return the mount options of size and mode."""
         return [f"mode={self.mode:o}", *([f"size={self.size}"] if self.size else [])]
 
     def describe(self) -> str:
+        """Return the mount as text."""
         return f"tmpfs on {self.target} ({','.join([*self.options(), *(['ro'] if self.read_only else [])])})"
 
     def perform(self) -> None:
-        """Raises OSError."""
+        """Mount it. Raises OSError."""
         flags = syscalls.MS_NOSUID | syscalls.MS_NODEV | (syscalls.MS_RDONLY if self.read_only else 0)
         syscalls.mount("tmpfs", self.target, "tmpfs", flags, ",".join(self.options()))
 
 
 class File(msgspec.Struct, frozen=True, tag=True):
-    """A file with this content at `target`, kept in memory: /etc/hosts, a secret, a heredoc's script."""
+    """A file with this content at `target`, kept in memory: /etc/hosts, a secret, the script of a heredoc."""
 
     target: str
     content: bytes | SecretBytes
@@ -72,7 +75,7 @@ class File(msgspec.Struct, frozen=True, tag=True):
     read_only: bool = False
 
     def describe(self) -> str:
-        # Never the content: it may be a secret.
+        """Return the mount as text, without the content, which may be a secret."""
         return f"file of {len(self.content)} bytes on {self.target} (mode={self.mode:o})"
 
 
@@ -80,7 +83,7 @@ Mount = Bind | Tmpfs | File
 
 
 class _Mounted(Protocol):
-    """Any mount: `plan` needs no more of it."""
+    """Any mount, as far as `plan` needs it."""
 
     @property
     def target(self) -> str: ...
@@ -92,10 +95,10 @@ AnyMount = TypeVar("AnyMount", bound="_Mounted")
 
 
 def plan(mounts: Iterable[AnyMount]) -> tuple[AnyMount, ...]:
-    """The mounts in the order of performing: of two with one target the later, parents before children.
+    """Return the mounts in the order of mounting: of several with the same target only the last, and parents first.
 
-    Those that are not parent and child keep their order. Raises UnsupportedError for a target that is not a path
-    below the root, because a mount over the root itself would hide what is to run.
+    Mounts that are not parent and child keep their order. Raises UnsupportedError for a target that is the root itself,
+    because a mount there would hide the root filesystem.
     """
     last: dict[str, AnyMount] = {}
     for mount in mounts:

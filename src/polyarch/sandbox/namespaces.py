@@ -1,7 +1,7 @@
-"""The user and mount namespace in which everything that mounts happens.
+"""The user and mount namespace in which all mounts are made.
 
-Only the kernel's two calls and the id maps: unshare(CLONE_NEWUSER | CLONE_NEWNS) moves this very process, and a
-helper that stayed behind in the parent's namespace writes the maps, because only there are the ids known.
+It needs two system calls and the id maps: unshare(CLONE_NEWUSER | CLONE_NEWNS) moves this process, and a helper that
+stays in the parent's namespace writes the maps, because only that namespace knows the ids.
 """
 
 import contextlib
@@ -14,20 +14,20 @@ import msgspec
 from polyarch.errors import UnsupportedError
 from polyarch.sandbox import syscalls
 
-# The kernel refuses a map of more lines (user_namespaces(7), since Linux 4.15).
+# The maximum number of lines of a map (user_namespaces(7), since Linux 4.15).
 _MAP_LINES = 340
 _UIDMAP_HINT = "install the package uidmap (newuidmap and newgidmap)"
 _SUBID_HINT = "give the user a range with: sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}"
 
 
 class Entered(msgspec.Struct, frozen=True):
-    """How the namespace was made. `warnings` are for the person: messages of one or more lines."""
+    """The result of `enter`. `warnings` are messages for the user, each of one or more lines."""
 
     warnings: tuple[str, ...] = ()
 
 
 class _IdMap(msgspec.Struct, frozen=True):
-    """One line of /proc/PID/uid_map: `count` ids from `inside` are those from `outside` of the parent."""
+    """One line of /proc/PID/uid_map: `count` ids from `inside` are those from `outside` in the parent."""
 
     inside: int
     outside: int
@@ -41,21 +41,20 @@ _entered: Entered | None = None
 
 
 def entered() -> bool:
-    """Whether this process has called `enter()`."""
+    """Return whether this process has called `enter()`."""
     return _entered is not None
 
 
 def enter(search_path: str) -> Entered:
-    """Moves this process into a user namespace where it is root, and a mount namespace of its own.
+    """Move this process into a user namespace where it is root, and a mount namespace of its own.
 
-    Root keeps all its ids; anyone else is root there and has the ids of /etc/subuid and /etc/subgid beside.
-    May be called again, and then does nothing. Raises UnsupportedError, with the setting or the package that
-    helps, where a thread is alive beside the caller's or where the system does not allow it; the process must
-    then not go on to run anything.
+    Root keeps all its ids; any other user is root there and also has the ids in /etc/subuid and /etc/subgid. Later
+    calls do nothing. Raises UnsupportedError, with the setting or package that helps, if another thread is running or
+    the system does not allow it; the process must then not run anything.
     """
     global _entered
     if _entered is None:
-        # A thread would stay behind in the old namespace (unshare(2): CLONE_NEWUSER needs a single thread).
+        # Other threads would stay in the old namespace (unshare(2): CLONE_NEWUSER needs a single thread).
         threads = len(os.listdir("/proc/self/task"))
         if threads != 1:
             raise UnsupportedError(f"cannot enter a user namespace while {threads - 1} other threads run")
@@ -65,7 +64,7 @@ def enter(search_path: str) -> Entered:
         else:
             uids, gids, warnings = _user_maps(search_path)
         _unshare(uids, gids, search_path)
-        # What is mounted here must not show on the host; what the host mounts later may show here.
+        # Mounts made here must not appear on the host; later mounts of the host may appear here.
         _explained(
             lambda: syscalls.mount("none", "/", "", syscalls.MS_REC | syscalls.MS_SLAVE),
             "cannot make the mounts of the new namespace private",
@@ -75,13 +74,13 @@ def enter(search_path: str) -> Entered:
 
 
 def _own_map(name: str) -> tuple[_IdMap, ...]:
-    """Every id that this process has, as itself: the parent's ids are what this namespace calls them."""
+    """Return a map of all ids of this process to themselves, as the parent namespace calls them."""
     with open(f"/proc/self/{name}", encoding="ascii") as lines:
         ranges = [tuple(int(word) for word in line.split()) for line in lines]
     maps = [_IdMap(inside, inside, count) for inside, _, count in ranges]
     if len(maps) == 1 and maps[0].count > 1:
-        # A single line over all ids is how crun and runc know the initial namespace, where they would make device
-        # nodes, which is forbidden here. Two lines mean the same to the kernel.
+        # crun and runc recognize the initial namespace by a single line for all ids, and would then create device
+        # nodes, which is forbidden here. Two lines have the same effect.
         first, count = maps[0].inside, maps[0].count
         maps = [_IdMap(first, first, 1), _IdMap(first + 1, first + 1, count - 1)]
     return tuple(maps[:_MAP_LINES])
@@ -97,7 +96,7 @@ def _user_maps(search_path: str) -> tuple[tuple[_IdMap, ...], tuple[_IdMap, ...]
     except KeyError:
         name = str(uid)
     single = (_IdMap(0, uid, 1),), (_IdMap(0, gid, 1),)
-    effect = "only files owned by root can be made; steps that change owner or user will fail"
+    effect = "only files owned by root can be created; steps that change owner or user will fail"
     missing = [tool for tool in ("newuidmap", "newgidmap") if shutil.which(tool, path=search_path) is None]
     if missing:
         return *single, (f"{' and '.join(missing)} not found: {effect}\n{_UIDMAP_HINT}",)
@@ -109,7 +108,7 @@ def _user_maps(search_path: str) -> tuple[tuple[_IdMap, ...], tuple[_IdMap, ...]
 
 
 def _subordinate(path: str, name: str, uid: int) -> list[tuple[int, int]]:
-    """The (first, count) ranges that subuid(5) gives to a user, by name or by number."""
+    """Return the (first, count) ranges that subuid(5) gives a user, by name or by number."""
     try:
         with open(path, encoding="utf-8", errors="replace") as lines:
             fields = [line.strip().split(":") for line in lines]
@@ -117,7 +116,7 @@ def _subordinate(path: str, name: str, uid: int) -> list[tuple[int, int]]:
         return []
     return [
         (int(first), int(count))
-        for owner, first, count in (each for each in fields if len(each) == 3)
+        for owner, first, count in (entry for entry in fields if len(entry) == 3)
         if owner in (name, str(uid)) and first.isdecimal() and count.isdecimal() and int(count)
     ]
 
@@ -136,8 +135,8 @@ def _unshare(uids: tuple[_IdMap, ...], gids: tuple[_IdMap, ...], search_path: st
     answer, report = os.pipe()
     helper = os.fork()
     if helper == 0:
-        # Nothing but system calls and _write_maps happens here, and os._exit ends it: the copy of the caller's
-        # buffers and handlers is never run.
+        # The child makes only system calls, calls _write_maps and ends with os._exit, so its copies of the caller's
+        # buffers and handlers are never used.
         status = 1
         try:
             os.close(go)
@@ -168,7 +167,7 @@ def _unshare(uids: tuple[_IdMap, ...], gids: tuple[_IdMap, ...], search_path: st
 
 
 def _write_maps(pid: int, uids: tuple[_IdMap, ...], gids: tuple[_IdMap, ...], search_path: str) -> str:
-    """Writes the maps of `pid` from its parent namespace; what went wrong, empty for nothing."""
+    """Write the maps of `pid` from its parent namespace. Return an error message, or an empty string."""
     if len(uids) > 1 and os.geteuid() != 0:
         return _run_newidmap("newuidmap", pid, uids, search_path) or _run_newidmap("newgidmap", pid, gids, search_path)
     try:
@@ -189,13 +188,13 @@ def _run_newidmap(tool: str, pid: int, maps: tuple[_IdMap, ...], search_path: st
     path = shutil.which(tool, path=search_path)
     if path is None:
         return f"{tool} not found; {_UIDMAP_HINT}"
-    words = [word for each in maps for word in str(each).split()]
+    words = [word for line in maps for word in str(line).split()]
     done = subprocess.run([path, str(pid), *words], capture_output=True, text=True, errors="replace", check=False)
     return "" if done.returncode == 0 else done.stderr.strip() or f"{tool} exited with {done.returncode}"
 
 
 def _write(path: str, text: str) -> None:
-    # One write for the whole map: the kernel takes no second.
+    # The kernel accepts only one write, with the whole map.
     descriptor = os.open(path, os.O_WRONLY)
     try:
         os.write(descriptor, text.encode())
@@ -214,7 +213,7 @@ def _explained(call: Callable[[], None], what: str) -> None:
             hint = "too many user namespaces, or too deeply nested: see sysctl user.max_user_namespaces"
         if hint is None and error.errno in (errno.EPERM, errno.EACCES):
             hint = (
-                "inside a container, its seccomp profile may forbid it: start it with "
+                "inside a container, the seccomp profile may forbid this: start the container with "
                 "--security-opt seccomp=unconfined, or --privileged"
             )
         if hint is None and error.errno in (errno.ENOSYS, errno.EINVAL):
@@ -223,7 +222,7 @@ def _explained(call: Callable[[], None], what: str) -> None:
 
 
 def _restriction() -> str | None:
-    """The setting of this system that is known to forbid user namespaces, as the command that lifts it."""
+    """Return the command that lifts this system's restriction on user namespaces, if it has a known one."""
     if _setting("/proc/sys/user/max_user_namespaces") == "0":
         return "user namespaces are switched off; allow them with: sudo sysctl user.max_user_namespaces=15000"
     if os.geteuid() == 0 and not entered():

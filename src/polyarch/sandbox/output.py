@@ -1,4 +1,4 @@
-"""What a process writes, handed to who asked for it."""
+"""Passing the output of a process to a sink."""
 
 import os
 import threading
@@ -15,7 +15,7 @@ Sink = Callable[[bytes], None] | int | None
 
 
 class Reader(threading.Thread):
-    """Hands what comes out of a pipe to a sink, to the end. Owns the pipe. A sink that raises kills the child."""
+    """A thread that passes all data from a pipe to a sink. Owns the pipe. If the sink raises, the child is killed."""
 
     def __init__(self, pipe: IO[bytes], sink: Callable[[bytes], None], child: "subprocess.Popen[bytes]") -> None:
         super().__init__(name="polyarch-output", daemon=True)
@@ -31,6 +31,6 @@ class Reader(threading.Thread):
                 while data := os.read(pipe.fileno(), _READ_SIZE):
                     self._sink(data)
             except BaseException as failure:
-                # Raised again by Sandbox.run, in the thread that asked for the process.
+                # Sandbox.run raises it again, in the thread that called it.
                 self.failure = failure
                 runtime.kill(self._child)

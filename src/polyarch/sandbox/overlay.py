@@ -1,8 +1,8 @@
-"""Mounting an overlay with any number of lowers.
+"""Mounting an overlay with any number of lower layers.
 
-Layers are named as /proc/self/fd/N: mount(2) takes one page of options, in which 128 paths of a store do not fit,
-fsconfig(2) at most 255 bytes a value, and no path then needs its colons, commas and backslashes escaped, which the
-two ways and the kernel's versions do differently.
+Layers are named as /proc/self/fd/N. The options of mount(2) are limited to one page, which does not hold 128 paths of a
+store, and values of fsconfig(2) to 255 bytes. Such names also need no escaping of colons, commas and backslashes, which
+differs between the two calls and between kernel versions.
 """
 
 import errno
@@ -15,7 +15,7 @@ from polyarch.sandbox import syscalls
 
 
 class Overlay(msgspec.Struct, frozen=True, tag=True):
-    """The union of `lowers`, lowest first, and of `upper`, which takes the changes. Up to 500 lowers."""
+    """The union of `lowers`, lowest first, and of `upper`, which receives the changes. Up to 500 lowers."""
 
     lowers: tuple[str, ...]
     upper: str
@@ -23,28 +23,32 @@ class Overlay(msgspec.Struct, frozen=True, tag=True):
     target: str
 
     def describe(self) -> str:
+        """Return the mount as text."""
         return f"overlay of {len(self.lowers)} layers and {self.upper} on {self.target}"
 
     def perform(self) -> None:
-        """Raises PolyarchError; UnsupportedError where this kernel has no overlay for user namespaces (before 5.11)."""
+        """Mount it.
+
+        Raises PolyarchError; UnsupportedError if overlay does not work in user namespaces (before 5.11).
+        """
         _mount(self)
 
 
 def _mount(overlay: Overlay) -> None:
     opened: list[int] = []
-    # The kernel refuses a directory twice (ELOOP). Of a layer that occurs twice the lower one shows nothing: whatever
-    # it says, the upper one says of the same names.
+    # The kernel refuses the same directory twice (ELOOP). The lower occurrence of a layer has no effect: the upper
+    # one has the same names.
     layers = tuple(dict.fromkeys(reversed(overlay.lowers)))[::-1]
     try:
-        # extend keeps those that were opened when a later one fails.
+        # If opening one fails, `extend` has kept those opened before.
         opened.extend(os.open(path, os.O_PATH | os.O_CLOEXEC) for path in (*layers, overlay.upper, overlay.work))
         names = [f"/proc/self/fd/{descriptor}" for descriptor in opened]
-        # overlay names the topmost first.
+        # overlay lists the topmost layer first.
         lowers, upper, work = names[-3::-1], names[-2], names[-1]
         try:
             _mount_with_contexts(lowers, upper, work, overlay.target)
         except OSError as error:
-            # lowerdir+ came with Linux 6.8, fsopen with 5.2.
+            # lowerdir+ needs Linux 6.8, fsopen 5.2.
             if error.errno not in (errno.EINVAL, errno.ENOSYS):
                 raise
             _mount_with_options(lowers, upper, work, overlay.target)
@@ -56,7 +60,7 @@ def _mount(overlay: Overlay) -> None:
             ) from error
         if error.errno == errno.EINVAL:
             raise UnsupportedError(
-                f"the file system of {overlay.upper} cannot hold the changes of an overlay",
+                f"the file system of {overlay.upper} cannot store the changes of an overlay",
                 "keep the store on ext4, xfs, btrfs or tmpfs; not on overlay itself, NFS or FUSE",
             ) from error
         raise PolyarchError(f"cannot mount the layers: {error.strerror}: {error.filename}") from error
@@ -69,7 +73,7 @@ def _mount_with_contexts(lowers: list[str], upper: str, work: str, target: str) 
     context = syscalls.fsopen("overlay")
     try:
         syscalls.fsconfig_string(context, "source", "polyarch")
-        # In a user namespace trusted.overlay.* cannot be written (Linux 5.11: user.overlay.*).
+        # trusted.overlay.* cannot be written in a user namespace; since Linux 5.11, user.overlay.* replaces it.
         syscalls.fsconfig_flag(context, "userxattr")
         for lower in lowers:
             syscalls.fsconfig_string(context, "lowerdir+", lower)
@@ -87,5 +91,5 @@ def _mount_with_contexts(lowers: list[str], upper: str, work: str, target: str) 
 def _mount_with_options(lowers: list[str], upper: str, work: str, target: str) -> None:
     options = f"userxattr,lowerdir={':'.join(lowers)},upperdir={upper},workdir={work}"
     if len(options) >= os.sysconf("SC_PAGE_SIZE"):
-        raise UnsupportedError(f"{len(lowers)} layers are too many for this kernel", "Linux 6.8 or later takes 500")
+        raise UnsupportedError(f"{len(lowers)} layers are too many for this kernel", "Linux 6.8 or later supports 500")
     syscalls.mount("polyarch", target, "overlay", 0, options)

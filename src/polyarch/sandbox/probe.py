@@ -1,7 +1,7 @@
-"""The smallest program of each platform: an ELF file whose only deed is exit(0).
+"""The smallest program for each platform: an ELF file that only calls exit(0).
 
-The header is made by `executable`; the machine code is by hand, one instruction a line below. Where a variant of an
-architecture is asked for, an instruction that only it has comes first, so that an older processor ends with SIGILL.
+`executable` makes the header; the machine code below is written by hand. For a variant of an architecture, it begins
+with an instruction that only the variant has, so that an older processor ends with SIGILL.
 """
 
 import struct
@@ -11,14 +11,14 @@ import msgspec
 
 from polyarch.oci.platform import Platform
 
-# One page of 64 KiB is the largest that any of these kernels has, so this is aligned for all.
+# 64 KiB is the largest page size of these kernels, so this alignment suits them all.
 _ADDRESS = 0x400000
 _ALIGNMENT = 0x10000
 _MAGIC = b"\x7fELF"
 
 
 class Machine(msgspec.Struct, frozen=True):
-    """How programs of an architecture (GOARCH) look. `flags` is e_flags; `code` is hexadecimal."""
+    """The format of an architecture's (GOARCH) programs. `flags` is e_flags; `code` is hexadecimal."""
 
     number: int
     bits: Literal[32, 64]
@@ -67,7 +67,7 @@ _VARIANTS: dict[tuple[str, str], str] = {
 
 
 def executable(platform: Platform) -> bytes | None:
-    """The program of a normalized platform, None where there is none (another OS, an unknown architecture)."""
+    """Return the program of a normalized platform, or None for another OS or an unknown architecture."""
     machine = MACHINES.get(platform.architecture)
     if machine is None or platform.os != "linux":
         return None
@@ -83,7 +83,7 @@ def executable(platform: Platform) -> bytes | None:
         *(_ADDRESS + header_size + segment_size, header_size, 0),  # e_entry, e_phoff, e_shoff
         *(machine.flags, header_size, segment_size, 1, section_size, 0, 0),
     )
-    # One PT_LOAD segment: the whole file, readable and executable. p_flags has another place in each class.
+    # One PT_LOAD segment: the whole file, readable and executable. The position of p_flags depends on the class.
     if wide:
         segment = struct.pack(order + "IIQQQQQQ", 1, 5, 0, _ADDRESS, _ADDRESS, size, size, _ALIGNMENT)
     else:
@@ -92,9 +92,10 @@ def executable(platform: Platform) -> bytes | None:
 
 
 def pattern(architecture: str) -> tuple[bytes, bytes]:
-    """What the kernel compares the first 20 bytes of a file with, to know a program of `architecture`: magic, mask.
+    """Return the magic and the mask by which the kernel recognizes a program of `architecture`.
 
-    Any OS ABI, and executables (2) as well as position-independent ones (3).
+    They apply to the first 20 bytes of a file, and accept any OS ABI, and executables (2) as well as
+    position-independent ones (3).
     """
     machine = MACHINES[architecture]
     identity = _MAGIC + bytes([1 if machine.bits == 32 else 2, 1 if machine.order == "<" else 2, 1]) + bytes(9)

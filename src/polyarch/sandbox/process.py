@@ -1,4 +1,4 @@
-"""What is to run: a value, made by the builder or by `polyarch run`, translated by `spec.py`."""
+"""The process to run: a value that the builder or `polyarch run` creates and `spec.py` translates."""
 
 from collections.abc import Mapping
 
@@ -12,16 +12,17 @@ from polyarch.secret import Variables
 class Process(msgspec.Struct, frozen=True, kw_only=True):
     """One process in a container.
 
-    `env` are `NAME=value` strings, all that the process gets: nothing of the caller's environment is added, only
-    HOME where it is missing. `hidden_env` are further variables, whose values are never printed: secrets, and proxies
-    with a password. `cwd` is absolute in the root filesystem. `user` is what USER and `--user` take,
-    `name|uid[:group|gid]`, empty for root. `mounts` come on top of /proc, /sys, /dev and of /etc/resolv.conf,
-    /etc/hosts and /etc/hostname; one with the same target replaces those. With `terminal`, stdin and stdout of
-    `Sandbox.run` must be file descriptors of a terminal; `terminal_size` is how many rows and columns the process's
-    own has when it starts. `insecure` lifts seccomp, masked paths and the limits on capabilities
-    (`RUN --security=insecure`), which inside a user namespace still gives no power over the host. `for_build`: what a
-    build's process leaves in /etc becomes part of an image, so /etc/hostname is the image's own, and the other two
-    cannot be written to, as in BuildKit (executor/oci/mounts.go).
+    `env` are all its variables, as `NAME=value`: it inherits none from the caller, and only HOME is added if it is
+    missing. `hidden_env` are further variables whose values are never printed: secrets, and proxies with a password.
+    `cwd` is absolute in the root filesystem. `user` is as in USER and `--user`, `name|uid[:group|gid]`, empty for root.
+    `mounts` are added to /proc, /sys, /dev, /etc/resolv.conf, /etc/hosts and /etc/hostname; one with the same target
+    replaces those.
+
+    With `terminal`, stdin and stdout of `Sandbox.run` must be file descriptors of a terminal; `terminal_size` is the
+    initial number of rows and columns. `insecure` lifts seccomp, masked paths and the limits on capabilities (`RUN
+    --security=insecure`), which inside a user namespace gives no power over the host. `for_build`: files in /etc become
+    part of an image, so /etc/hostname is the image's own, and the other two are read-only, as in BuildKit
+    (executor/oci/mounts.go).
     """
 
     argv: tuple[str, ...]
@@ -40,11 +41,11 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def environment(self) -> tuple[str, ...]:
-        """All variables as `NAME=value`, the hidden ones too. Do not print it."""
+        """All variables as `NAME=value`, including the hidden ones. Do not print it."""
         return (*self.env, *(f"{name}={value}" for name, value in self.hidden_env.items()))
 
     def mentions(self, word: str) -> bool:
-        """Whether `word` is in what the process is given: arguments, environment, the files mounted for it."""
+        """Return whether `word` occurs in the arguments, the environment or the mounted files of the process."""
         texts = (*self.argv, *self.environment)
         files = (mount.content for mount in self.mounts if isinstance(mount, File))
         return any(word in text for text in texts) or any(word.encode() in bytes(content) for content in files)

@@ -1,4 +1,4 @@
-"""The processes of a sandbox: started, waited for and killed."""
+"""Starting the processes of a sandbox, waiting for them and killing them."""
 
 import contextlib
 import threading
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Processes:
-    """Owns the processes that run. Its methods may be called from any thread."""
+    """Owns the running processes. Its methods may be called from any thread."""
 
     def __init__(self, search_path: str) -> None:
         self._search_path = search_path
@@ -22,9 +22,9 @@ class Processes:
         self._cancelled = False
 
     def run(self, command: list[str], stdin: int | None, stdout: Sink, stderr: Sink, *, terminal: bool) -> int:
-        """The exit status of `command`, 128 + n if signal n ended it. On any exception the process is killed.
+        """Run `command` and return its exit status, 128 + n if signal n ended it. On any exception, kill it.
 
-        Raises CancelledError after `cancel`, and what a function given for `stdout` or `stderr` raised.
+        Raises CancelledError after `cancel`, and any exception of a function given for `stdout` or `stderr`.
         """
         import subprocess
 
@@ -43,8 +43,8 @@ class Processes:
                     stderr=stream(stderr),
                     env={"PATH": self._search_path},
                     cwd="/",
-                    # Outside of the terminal's foreground group, so that Ctrl-C reaches only this process, which then
-                    # kills the child. A child that may read the terminal has to stay in the group.
+                    # Outside the terminal's foreground group, Ctrl-C reaches only this process, which then kills the
+                    # child. A child that may read the terminal must stay in the group.
                     process_group=0 if stdin is None and not terminal else None,
                 )
                 self._running.add(child)
@@ -65,7 +65,7 @@ class Processes:
         return 128 - status if status < 0 else status
 
     def cancel(self) -> None:
-        """Kill everything that runs; each `run` then raises CancelledError, as later ones do."""
+        """Kill everything that runs. Each current and later `run` then raises CancelledError."""
         with self._lock:
             self._cancelled = True
             runtime.kill(*self._running)

@@ -1,8 +1,8 @@
-"""The OCI runtime: which program, with which words around it.
+"""The OCI runtime: which program, and how it is called.
 
-The runtime is started inside a pid namespace of its own, whose first process it is, and dies with the thread that
-started it. So whatever ends this command, kill -9 too, the kernel ends all that the container runs, and to cancel is
-to kill one process, in whatever state the runtime is.
+The runtime is started as the first process of its own pid namespace, and is killed when the thread that started it
+ends. So whatever ends this command, even kill -9, the kernel ends everything that the container runs, and cancelling
+means killing one process, in whatever state the runtime is.
 """
 
 import contextlib
@@ -25,13 +25,13 @@ _LOG = "log"
 _PID = "pid"
 
 
-# How long a guard may take from its start to its fork, which is a few milliseconds: 100 tries of 2 ms.
+# A guard takes a few milliseconds from its start to its fork. Wait for at most 100 times 2 ms.
 _TRIES = 100
 _PAUSE = 0.002
 
 
 class Runtime(msgspec.Struct, frozen=True):
-    """The paths of what is needed to start a container. `kind` decides the words."""
+    """The paths of the programs that start a container. `kind` decides the options."""
 
     kind: Literal["crun", "runc"]
     path: str
@@ -39,29 +39,30 @@ class Runtime(msgspec.Struct, frozen=True):
     unshare: str
 
     def command(self, state: str, bundle: str, name: str, console: str = "") -> list[str]:
-        """The words that run the bundle `bundle` as container `name` and give its exit status.
+        """Return the command that runs the bundle `bundle` as container `name` and exits with its status.
 
-        `console` is a socket that gets the container's terminal; without one the runtime copies it to its own.
+        `console` is a socket that receives the container's terminal; without it, the runtime copies the terminal to its
+        own.
         """
         log, pid = os.path.join(bundle, _LOG), os.path.join(bundle, _PID)
         if self.kind == "crun" and ":" in log:
-            log = f"file:{log}"  # crun takes what stands before the first colon for a kind of log
+            log = f"file:{log}"  # crun takes the text before the first colon for a kind of log
         guard = [self.setpriv, "--pdeathsig", "KILL", "--", self.unshare, "--pid", "--fork", "--kill-child"]
         guard += ["--mount-proc", "--", self.path, "--root", state, "--log", log]
-        # No cgroup: a build sets no limits, and without root there is seldom one to be had.
-        # crun in its json format would write that to the process's stderr as well.
+        # No cgroup: a build sets no limits, and without root there is rarely one available. With json as its log
+        # format, crun would also write that to the process's stderr.
         guard += ["--cgroup-manager=disabled"] if self.kind == "crun" else ["--log-format", "json", "--rootless=true"]
-        # A keyring for each container would soon meet the user's quota; seccomp keeps processes from keys.
+        # A keyring for each container would soon exceed the user's quota; seccomp forbids the processes keys anyway.
         run = ["run", "--no-new-keyring", "--pid-file", pid, "--bundle", bundle]
         return [*guard, *run, *(["--console-socket", console] if console else []), name]
 
 
 def find(search_path: str) -> Runtime:
-    """crun, else runc, on `search_path`. Raises UnsupportedError where something is missing."""
+    """Return crun, or else runc, from `search_path`. Raises UnsupportedError if something is missing."""
     setpriv, unshare = _which("setpriv", search_path), _which("unshare", search_path)
     if not setpriv or not unshare:
         raise UnsupportedError(
-            "running a process needs setpriv and unshare, and they are not on PATH", "install the package util-linux"
+            "running a process needs setpriv and unshare, which are not on PATH", "install the package util-linux"
         )
     if path := _which("crun", search_path):
         return Runtime("crun", path, setpriv, unshare)
@@ -71,29 +72,29 @@ def find(search_path: str) -> Runtime:
 
 
 def failure(bundle: str) -> str | None:
-    """Why the container of a bundle was not made, in the runtime's words (empty if it said none); None if it was."""
+    """Return the runtime's reason (possibly empty) for not creating a bundle's container; None if it was created."""
     if os.path.exists(os.path.join(bundle, _PID)):
         return None
-    said = ""
+    reason = ""
     with (
         contextlib.suppress(FileNotFoundError),
         open(os.path.join(bundle, _LOG), encoding="utf-8", errors="replace") as lines,
     ):
         for line in lines:
-            # crun writes plain lines, runc what it is told to.
+            # crun writes plain lines, runc JSON.
             entry = {"level": "error", "msg": line}
             with contextlib.suppress(msgspec.DecodeError, ValueError, RecursionError):
                 entry = msgspec.json.decode(line, type=dict[str, str])
             if entry.get("level") == "error":
-                said = entry.get("msg", "").strip()
-    return said
+                reason = entry.get("msg", "").strip()
+    return reason
 
 
 def kill(*guards: "subprocess.Popen[bytes]") -> None:
-    """Kills all that these guards (running Runtime.commands) have started, and them when all of it is dead.
+    """Kill all processes that these guards (processes of `Runtime.command`) have started, then the guards.
 
-    What is killed is the first process of each pid namespace: the kernel reports its end only when the whole namespace
-    has ended. Where it cannot be found, the guard's own end kills it, a moment later.
+    The first process of each pid namespace is killed; the kernel reports its end only after the whole namespace has
+    ended. If it cannot be found, the end of the guard kills it, a moment later.
     """
     ends: list[int] = []
     try:
@@ -111,7 +112,7 @@ def kill(*guards: "subprocess.Popen[bytes]") -> None:
 
 
 def _stopped(guard: "subprocess.Popen[bytes]") -> list[int]:
-    """Kills the first process of a guard's pid namespace; file descriptors that become readable when it has ended."""
+    """Kill the first process of a guard's pid namespace. Return descriptors that become readable when it has ended."""
     for _ in range(_TRIES):
         if guard.poll() is not None:
             return []
@@ -120,7 +121,7 @@ def _stopped(guard: "subprocess.Popen[bytes]") -> list[int]:
             with contextlib.suppress(ProcessLookupError):
                 end = os.pidfd_open(child)
                 ends.append(end)
-                # A guard that sees its child killed complains about it on the standard error of the process.
+                # A running guard would report the killed child on the standard error of the process.
                 guard.send_signal(signal.SIGSTOP)
                 signal.pidfd_send_signal(end, signal.SIGKILL)
         if ends:

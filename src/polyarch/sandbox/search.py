@@ -1,4 +1,4 @@
-"""Looking into a root filesystem as its processes would, without ever being led out of it."""
+"""Finding files in a root filesystem as its processes would, without following links out of it."""
 
 import contextlib
 import os
@@ -10,10 +10,13 @@ from polyarch.sandbox import probe, syscalls
 
 
 def open_file(rootfs: str, path: str) -> int | None:
-    """A file descriptor of the regular file at `path` in `rootfs`, its symlinks followed within; None without one."""
+    """Return a file descriptor of the regular file at `path` in `rootfs`, or None.
+
+    Symlinks are followed within `rootfs`.
+    """
     root = os.open(rootfs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        # O_NONBLOCK: a fifo in its place must not hold us up.
+        # O_NONBLOCK: opening a fifo must not block.
         flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
         file = syscalls.openat2(root, path, flags, syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_MAGICLINKS)
     except OSError:
@@ -27,8 +30,8 @@ def open_file(rootfs: str, path: str) -> int | None:
 
 
 def program(rootfs: str, name: str, cwd: str, env: Iterable[str]) -> str | None:
-    """The path in `rootfs` of the program that execvp(3) would run for `name`."""
-    path = next((each.removeprefix("PATH=") for each in env if each.startswith("PATH=")), DEFAULT_PATH)
+    """Return the path in `rootfs` of the program that execvp(3) would run for `name`, or None."""
+    path = next((pair.removeprefix("PATH=") for pair in env if pair.startswith("PATH=")), DEFAULT_PATH)
     directories = [""] if "/" in name else path.split(":")
     for directory in directories:
         candidate = os.path.join("/", cwd, directory, name)
@@ -40,7 +43,7 @@ def program(rootfs: str, name: str, cwd: str, env: Iterable[str]) -> str | None:
 
 
 def architecture(rootfs: str, path: str) -> str | None:
-    """The architecture (GOARCH) that the program at `path` is made for; None if it is no ELF file of a known one."""
+    """Return the architecture (GOARCH) of the program at `path`; None for other files and architectures."""
     file = open_file(rootfs, path)
     if file is None:
         return None

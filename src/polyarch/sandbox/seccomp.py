@@ -1,8 +1,8 @@
-"""docker's default seccomp profile (moby/profiles, 2026-08), as it reads for docker's default capabilities.
+"""docker's default seccomp profile (moby/profiles, 2026-08) for docker's default capabilities.
 
-What a capability beyond those would allow is left out, and so are keyctl and its kin, which released dockers
-before 29 refuse. The rules are for the machine's own system calls: a program of another platform makes them through
-qemu, which is a native program.
+Rules for further capabilities are omitted, and so are keyctl and related calls, which docker before 29 forbids. The
+rules are for the machine's native system calls: a program of another platform makes them through qemu, which is a
+native program.
 """
 
 from typing import Any
@@ -55,7 +55,7 @@ recvfrom recvmmsg recvmmsg_time64 recvmsg semctl semget semop semtimedop semtime
 setsockopt shmat shmctl shmdt shmget shutdown socketcall socketpair
 """
 
-# By the architecture of the host (GOARCH): the audit architectures of its programs, and calls that only it has.
+# By the host's architecture (GOARCH): the audit architectures of its programs, and its additional calls.
 _HOSTS: dict[str, tuple[tuple[str, ...], str]] = {
     "amd64": (("X86_64", "X86", "X32"), "arch_prctl modify_ldt"),
     "386": (("X86",), "modify_ldt"),
@@ -71,22 +71,24 @@ _HOSTS: dict[str, tuple[tuple[str, ...], str]] = {
     "mips64le": (("MIPSEL64", "MIPSEL", "MIPSEL64N32"), ""),
 }
 _AF_VSOCK = 40
-# The CLONE_NEW* flags, but for CLONE_NEWTIME, which shares its bit with the exit signal.
+# The CLONE_NEW* flags, except CLONE_NEWTIME, which shares its bit with the exit signal.
 _NEW_NAMESPACES = 0x7E020000
-# What personality(2) may be set to: PER_LINUX, PER_LINUX32, each also with UNAME26; and 0xffffffff, which asks.
+# Allowed arguments of personality(2): PER_LINUX, PER_LINUX32, each also with UNAME26; 0xffffffff queries it.
 _PERSONALITIES = (0x0, 0x8, 0x20000, 0x20008, 0xFFFFFFFF)
 _ENOSYS = 38
 
 
 def profile(architecture: str) -> dict[str, Any] | None:
-    """The `linux.seccomp` object of the runtime specification for a host of `architecture`, None where libseccomp
-    has no such architecture."""
+    """Return the `linux.seccomp` object of the runtime specification for a host of `architecture`.
+
+    Returns None if libseccomp does not support the architecture.
+    """
     if architecture not in _HOSTS:
         return None
     architectures, extra = _HOSTS[architecture]
     names = sorted({name for group in (_FILES, _WAITING, _MEMORY, _PROCESSES, _TIME, _TALKING, extra)
                     for name in group.split()})  # fmt: skip
-    # s390 passes clone's flags second.
+    # On s390, the flags are clone's second argument.
     flags_index = 1 if architecture == "s390x" else 0
     return {
         "defaultAction": "SCMP_ACT_ERRNO",
@@ -97,13 +99,13 @@ def profile(architecture: str) -> dict[str, Any] | None:
             _allowed_if("socket", 0, _AF_VSOCK, "SCMP_CMP_NE"),
             *(_allowed_if("personality", 0, value, "SCMP_CMP_EQ") for value in _PERSONALITIES),
             _allowed_if("clone", flags_index, _NEW_NAMESPACES, "SCMP_CMP_MASKED_EQ"),
-            # clone3's flags are behind a pointer: libc takes ENOSYS for "use clone".
+            # seccomp cannot check clone3's flags behind a pointer. On ENOSYS, libc uses clone instead.
             {"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": _ENOSYS},
         ],
     }
 
 
 def _allowed_if(name: str, index: int, value: int, operator: str) -> dict[str, Any]:
-    # SCMP_CMP_MASKED_EQ: the argument masked with value equals valueTwo, which is 0 here.
+    # SCMP_CMP_MASKED_EQ: the argument, masked with `value`, equals `valueTwo`, which is 0 here.
     argument = {"index": index, "value": value, "valueTwo": 0, "op": operator}
     return {"names": [name], "action": "SCMP_ACT_ALLOW", "args": [argument]}

@@ -1,4 +1,4 @@
-"""The settings of a process that a person chooses. A file of its own, because planning a build loads no more."""
+"""The settings of a process that the user chooses. They have a file of their own because planning imports only this."""
 
 from typing import Literal
 
@@ -6,12 +6,13 @@ import msgspec
 
 
 class RunSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How processes are run: the settings that a person chooses, for all steps of a build or for one container.
+    """How processes are run: settings that the user chooses for all steps of a build or for one container.
 
     `hosts` are (name, address) pairs for /etc/hosts. `shm_size` is the size of /dev/shm in bytes, 0 for the default.
-    `ulimits` are (name, soft, hard), the name as in `nofile` for RLIMIT_NOFILE. The network "default" is the host's.
+    `ulimits` are (name, soft, hard), with names such as `nofile` for RLIMIT_NOFILE. The network "default" is the
+    host's.
 
-    A RUN's cache key contains these settings. Defaults are not encoded, so a new setting changes no other key.
+    A RUN's cache key contains these settings. Defaults are not encoded, so adding a setting does not change other keys.
     """
 
     network: Literal["default", "none", "host"] = "default"

@@ -1,7 +1,7 @@
-"""Signals for what runs in a container: handed to its first process, which is the one that was asked for.
+"""Sending signals to the first process of each container.
 
-Below this process stands the guard (`runtime.Runtime.command`), below it the runtime, which is the first process of
-the guard's pid namespace, and below that the container's process. Reading them from /proc asks nothing of a runtime.
+Its ancestors below this process are the guard (`runtime.Runtime.command`) and the runtime, which is the first process
+of the guard's pid namespace. They are found in /proc, without the help of the runtime.
 """
 
 import contextlib
@@ -11,9 +11,11 @@ from collections.abc import Iterator
 
 
 def send(number: int) -> bool:
-    """Send signal `number` to the first process of every container that this process runs; whether there was one.
+    """Send signal `number` to the first process of every container that this process runs.
 
-    Called from a signal handler, so it takes no lock and starts nothing.
+    Return whether there was one.
+
+    It is called from a signal handler, so it takes no lock and starts no process.
     """
     sent = False
     for process in _first_processes():
@@ -24,13 +26,13 @@ def send(number: int) -> bool:
 
 
 def resize(rows: int, columns: int) -> None:
-    """Give the terminals of the containers' first processes this size; the kernel tells them by SIGWINCH.
+    """Give the terminals of the containers' first processes this size; the kernel then sends them SIGWINCH.
 
-    Some versions of crun do not follow the size of the terminal that they stand in. Called from a signal handler.
+    Some versions of crun do not follow the size of their own terminal. Called from a signal handler.
     """
     for process in _first_processes():
         for stream in range(3):
-            # One that the process has closed, or put something else into: the next may be its terminal.
+            # The process may have closed or redirected this stream: the next one may be its terminal.
             with contextlib.suppress(OSError):
                 terminal = os.open(f"/proc/{process}/fd/{stream}", os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK)
                 try:
@@ -49,7 +51,7 @@ def _first_processes() -> Iterator[int]:
 
 
 def _children_of_all_threads() -> list[int]:
-    # The kernel lists the children of each thread apart.
+    # The kernel lists the children of each thread separately.
     pid = os.getpid()
     threads = [int(name) for name in os.listdir(f"/proc/{pid}/task")]
     return [child for thread in threads for child in _children(pid, thread)]

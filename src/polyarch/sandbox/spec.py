@@ -1,4 +1,4 @@
-"""A process as the OCI runtime specification has it (config.json), with docker's defaults."""
+"""A process in the format of the OCI runtime specification (config.json), with docker's defaults."""
 
 import os
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ _CAPABILITIES = [
     for name in "CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP NET_BIND_SERVICE "
     "SYS_CHROOT KILL AUDIT_WRITE".split()
 ]
-# In the order of their numbers (linux/capability.h), of which /proc/sys/kernel/cap_last_cap says the last.
+# In the order of their numbers (linux/capability.h). /proc/sys/kernel/cap_last_cap contains the last number.
 _ALL_CAPABILITIES = (
     "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE "
     "NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN "
@@ -38,13 +38,13 @@ _MASKED = [
     "/sys/firmware",
 ]
 _READ_ONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
-# The group that owns terminals in every distribution.
+# The id of the group tty in every distribution.
 _TTY = 5
 _SHM_SIZE = 64 << 20
 
 
 class Ids(msgspec.Struct, frozen=True):
-    """What the user namespace allows: the highest id of each kind that is mapped, and whether setgroups works."""
+    """The limits of the user namespace: the highest mapped uid and gid, and whether setgroups works."""
 
     highest_uid: int
     highest_gid: int
@@ -52,7 +52,7 @@ class Ids(msgspec.Struct, frozen=True):
 
 
 def own_ids() -> Ids:
-    """The ids of this process's user namespace."""
+    """Return the limits of this process's user namespace."""
     with open("/proc/self/setgroups", encoding="ascii") as file:
         allowed = file.read().strip() == "allow"
     return Ids(_highest("/proc/self/uid_map"), _highest("/proc/self/gid_map"), allowed)
@@ -74,14 +74,14 @@ def config(
     host_sys: str,
     annotations: dict[str, str],
 ) -> dict[str, Any]:
-    """The config.json of `process` as `account` in `rootfs`.
+    """Return the config.json of `process` as `account` in `rootfs`.
 
-    `mounts` are planned, and come after /proc, /dev and /sys; `architecture` is the host's; `host_sys` is the
-    host's /sys made safe, which is shown where the host's network is shared: mounting a sysfs takes power over the
-    network namespace that it shows.
+    `mounts` are planned, and follow /proc, /dev and /sys. `architecture` is the host's. `host_sys` is the safe form of
+    the host's /sys, which is shown if the network is the host's, because mounting sysfs needs power over the network
+    namespace.
     """
     writable = "rw" if process.insecure else "ro"
-    # ro once more, because runtimes set the flags of the mount that they made anew.
+    # "ro" again, because runtimes reset the flags of their bind mount.
     bound = ["rbind", "rprivate", "nosuid", "noexec", "nodev", "ro"]
     sys: dict[str, Any] = {"destination": "/sys", "type": "bind", "source": host_sys, "options": bound}
     if process.settings.network == "none":
@@ -95,7 +95,7 @@ def config(
         "root": {"path": rootfs, "readonly": process.read_only},
         "hostname": process.hostname,
         "annotations": {} if process.insecure else annotations,
-        "mounts": [*_system_mounts(process, ids), sys, *(_mount(each) for each in mounts)],
+        "mounts": [*_system_mounts(process, ids), sys, *(_mount(mount) for mount in mounts)],
         "linux": {
             "namespaces": [{"type": name} for name in namespaces],
             "maskedPaths": [] if process.insecure else _MASKED,
@@ -107,12 +107,12 @@ def config(
 
 def _process(process: Process, account: Account, ids: Ids) -> dict[str, Any]:
     environment = list(process.environment)
-    if not any(each.startswith("HOME=") for each in environment):
+    if not any(pair.startswith("HOME=") for pair in environment):
         environment.append(f"HOME={account.home}")
-    if process.terminal and not any(each.startswith("TERM=") for each in environment):
+    if process.terminal and not any(pair.startswith("TERM=") for pair in environment):
         environment.append("TERM=xterm")
     names = _every_capability() if process.insecure else _CAPABILITIES
-    # Who is not root gets what an execve would leave them: nothing but the bound (docker's rule since 20.10).
+    # Other users than root get only the bounding set, as after an execve (docker's rule since 20.10).
     held = names if account.uid == 0 else []
     groups = list(account.groups) if ids.setgroups else []
     rows, columns = process.terminal_size
@@ -127,7 +127,7 @@ def _process(process: Process, account: Account, ids: Ids) -> dict[str, Any]:
         "rlimits": [
             {"type": f"RLIMIT_{n.upper()}", "soft": soft, "hard": hard} for n, soft, hard in process.settings.ulimits
         ],
-        # sudo and su in images need setuid; docker, too, leaves it to --security-opt.
+        # sudo and su in images need setuid. docker, too, sets this only with --security-opt.
         "noNewPrivileges": False,
     }
 
@@ -139,7 +139,7 @@ def _every_capability() -> list[str]:
 
 
 def _system_mounts(process: Process, ids: Ids) -> list[dict[str, Any]]:
-    # A group that is not mapped cannot own a terminal, and mount(2) says EINVAL.
+    # mount(2) fails with EINVAL if the group of the terminals is not mapped.
     terminals = ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]
     terminals += [f"gid={_TTY}"] if ids.highest_gid >= _TTY else []
     quiet = ["nosuid", "noexec", "nodev"]
@@ -169,6 +169,6 @@ def _mount(mount: Bind | Tmpfs) -> dict[str, Any]:
         return {"destination": target, "type": "tmpfs", "source": "tmpfs", "options": options}
     options = ["rbind", "rprivate", *(["ro"] if mount.read_only else [])]
     if mount.read_only and os.path.isdir(mount.source):
-        # What is mounted below the source is read-only, too (crun 1.4, runc 1.1); crun refuses it for files.
+        # Mounts below the source become read-only, too (crun 1.4, runc 1.1). crun refuses the option for files.
         options.append("rro")
     return {"destination": target, "type": "bind", "source": mount.source, "options": options}

@@ -1,4 +1,4 @@
-"""Why a process could not be started, told from what the runtime reports."""
+"""Why a process could not be started, from the reports of the runtime."""
 
 from polyarch.errors import PolyarchError, UnsupportedError
 from polyarch.oci.platform import Platform
@@ -7,7 +7,10 @@ from polyarch.sandbox.process import Process
 
 
 class StartError(PolyarchError):
-    """The process could not be started. `status` is what docker gives then: 127 not found, 126 not runnable, 125."""
+    """The process could not be started.
+
+    `status` is docker's: 127 if it is not found, 126 if not executable, else 125.
+    """
 
     def __init__(self, message: str, hint: str | None = None, *, status: int = 125) -> None:
         super().__init__(message, hint)
@@ -15,19 +18,19 @@ class StartError(PolyarchError):
 
 
 class EmulatorVariableError(UnsupportedError):
-    """`variable` of the process would be read by the emulator as an option of its own."""
+    """The emulator would take `variable` of the process for an option of its own."""
 
     def __init__(self, variable: str, platform: Platform, reason: str) -> None:
         super().__init__(
-            f"the emulator for {platform} would take {variable} for an option of its own: {reason}",
-            "rename the variable; a copy needs Linux 6.7 or later, a static qemu of Debian or Ubuntu, and a store "
-            "(--root) that has room and is not mounted noexec",
+            f"the emulator for {platform} would read the variable {variable} as its own option: {reason}",
+            "rename the variable; a copy that ignores it needs Linux 6.7 or later, a static qemu from Debian or "
+            "Ubuntu, and a store (--root) with free space that is not mounted noexec",
         )
         self.variable = variable
 
 
 def raise_if_not_started(bundle: str, process: Process) -> None:
-    """Raises StartError if the runtime failed before there was a process."""
+    """Raise StartError if the runtime failed before the process started."""
     reason = runtime.failure(bundle)
     if reason is None:
         return
@@ -39,23 +42,23 @@ def raise_if_not_started(bundle: str, process: Process) -> None:
             raise StartError(f"cannot run {first}: {known}", reason, status=126)
     if "open executable" in low or ("permission denied" in low and first in reason):
         raise StartError(f"cannot run {first}: permission denied", reason, status=126)
-    # An empty reason is a failure of unshare, which can only be the mount of /proc; its message went to stderr.
+    # Without a reason, unshare has failed to mount /proc, and has written its message to stderr.
     hidden = not reason or ("proc" in low and "not permitted" in low)
-    hint = "inside a container, /proc must be whole: start it with --security-opt systempaths=unconfined"
+    hint = "inside a container, /proc must not be masked: start it with --security-opt systempaths=unconfined"
     raise StartError(f"cannot start {first}{f': {reason}' if reason else ''}", hint if hidden else None)
 
 
 def raise_if_foreign(rootfs: str, process: Process) -> None:
-    """Raises StartError if the program is one that this machine cannot run as things are.
+    """Raise StartError if the program is for an architecture that does not run here.
 
-    The runtime tells by the status 1 and a word on the process's stderr, which any program might have given.
+    The runtime reports that only by the status 1 and a message on stderr, which any program can produce.
     """
     first = process.argv[0] if process.argv else ""
-    found = search.program(rootfs, first, process.cwd, process.environment)
-    architecture = search.architecture(rootfs, found) if found else None
+    path = search.program(rootfs, first, process.cwd, process.environment)
+    architecture = search.architecture(rootfs, path) if path else None
     if architecture is not None and not emulation.is_runnable(architecture):
         raise StartError(
-            f"cannot run {first}: exec format error: it is a program for {architecture}",
-            "the image holds programs of another platform than the one it was run for",
+            f"cannot run {first}: exec format error: the program is for {architecture}",
+            "the image contains programs for another platform than the one it is run for",
             status=126,
         )

@@ -1,7 +1,7 @@
-"""The system calls that Python does not have, each raising OSError with the path that it was about.
+"""System calls that Python does not have. Each raises OSError with the path concerned.
 
-The new mount API has one number on every architecture that Linux 5.1 and later know (they were added to all
-tables at once); the rest are functions of libc.
+The calls of the new mount API have the same numbers on every architecture (they were added to all tables at once, in
+Linux 5.1 and later); the others are functions of libc.
 """
 
 import ctypes
@@ -64,29 +64,29 @@ def _syscall(number: int, about: str, *arguments: object) -> int:
 
 
 def mount(source: str, target: str, kind: str, flags: int, data: str = "") -> None:
-    """mount(2)."""
+    """Call mount(2)."""
     _checked(_libc.mount(os.fsencode(source), os.fsencode(target), kind.encode(), flags, os.fsencode(data)), target)
 
 
 def umount(target: str, flags: int = 0) -> None:
-    """umount2(2)."""
+    """Call umount2(2)."""
     _checked(_libc.umount2(os.fsencode(target), flags), target)
 
 
 def unshare(flags: int) -> None:
-    """unshare(2)."""
+    """Call unshare(2)."""
     _checked(_libc.unshare(flags), "unshare")
 
 
 def open_tree(path: str, flags: int) -> int:
-    """A file descriptor of the mounts at `path`; open_tree(2)."""
+    """Return a file descriptor of the mounts at `path`; see open_tree(2)."""
     return _syscall(
         _OPEN_TREE, path, ctypes.c_int(_AT_FDCWD), os.fsencode(path), ctypes.c_uint(flags | _OPEN_TREE_CLOEXEC)
     )
 
 
 def make_read_only(tree: int) -> None:
-    """Every mount of the detached `tree` becomes read-only; mount_setattr(2), Linux 5.12."""
+    """Make every mount of the detached `tree` read-only; see mount_setattr(2), Linux 5.12."""
     attributes = _MountAttr(attr_set=_MOUNT_ATTR_RDONLY)
     _syscall(
         _MOUNT_SETATTR,
@@ -100,7 +100,7 @@ def make_read_only(tree: int) -> None:
 
 
 def move_mount(tree: int, target: str) -> None:
-    """Attaches the detached `tree` at `target`; move_mount(2)."""
+    """Attach the detached `tree` at `target`; see move_mount(2)."""
     _syscall(
         _MOVE_MOUNT,
         target,
@@ -113,12 +113,12 @@ def move_mount(tree: int, target: str) -> None:
 
 
 def fsopen(kind: str) -> int:
-    """A context for a new mount of file system `kind`; fsopen(2)."""
+    """Return a context for a new mount of the file system type `kind`; see fsopen(2)."""
     return _syscall(_FSOPEN, kind, kind.encode(), ctypes.c_uint(_FSOPEN_CLOEXEC))
 
 
 def fsconfig_string(context: int, key: str, value: str) -> None:
-    """Sets an option that has a value, of at most 255 bytes."""
+    """Set an option with a value of at most 255 bytes."""
     _syscall(
         _FSCONFIG,
         value,
@@ -131,20 +131,20 @@ def fsconfig_string(context: int, key: str, value: str) -> None:
 
 
 def fsconfig_flag(context: int, key: str) -> None:
-    """Sets an option that has no value."""
+    """Set an option without a value."""
     _syscall(
         _FSCONFIG, key, ctypes.c_int(context), ctypes.c_uint(_FSCONFIG_SET_FLAG), key.encode(), None, ctypes.c_int(0)
     )
 
 
 def fsmount(context: int, about: str) -> int:
-    """A detached mount of what `context` describes: FSCONFIG_CMD_CREATE and fsmount(2)."""
+    """Return a detached mount as configured in `context`: FSCONFIG_CMD_CREATE and fsmount(2)."""
     _syscall(_FSCONFIG, about, ctypes.c_int(context), ctypes.c_uint(_FSCONFIG_CMD_CREATE), None, None, ctypes.c_int(0))
     return _syscall(_FSMOUNT, about, ctypes.c_int(context), ctypes.c_uint(_FSMOUNT_CLOEXEC), ctypes.c_uint(0))
 
 
 def openat2(directory: int, path: str, flags: int, resolve: int, mode: int = 0) -> int:
-    """A file descriptor of `path` below `directory`; openat2(2), Linux 5.6."""
+    """Return a file descriptor of `path` below `directory`; see openat2(2), Linux 5.6."""
     how = _OpenHow(flags=flags | os.O_CLOEXEC, mode=mode, resolve=resolve)
     return _syscall(
         _OPENAT2,
@@ -157,10 +157,10 @@ def openat2(directory: int, path: str, flags: int, resolve: int, mode: int = 0) 
 
 
 def memory_file(name: str, content: bytes) -> int:
-    """A file descriptor of an executable file in memory, which a child inherits and may run as /proc/self/fd/N.
+    """Return a file descriptor of an executable file in memory.
 
-    MFD_EXEC is asked for because vm.memfd_noexec may take the permission away otherwise; before Linux 6.3 there is
-    neither.
+    A child inherits it, and can run it as /proc/self/fd/N. MFD_EXEC is needed if vm.memfd_noexec is set; before Linux
+    6.3, neither exists.
     """
     try:
         descriptor = os.memfd_create(name, 0x10)

@@ -42,7 +42,7 @@ class AgentSocket:
             self._listener.close()
             raise PolyarchError(
                 f"cannot give the ssh agent's socket to {uid}:{gid}: {error.strerror}",
-                "more ids need ranges in /etc/subuid and /etc/subgid, and the package uidmap",
+                "add ranges of ids to /etc/subuid and /etc/subgid, and install the package uidmap",
             ) from error
         self._start(self._accept)
 

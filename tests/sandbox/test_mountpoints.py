@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from polyarch.errors import PolyarchError
-from polyarch.sandbox.mountpoints import Point, Stubs
+from polyarch.sandbox.mountpoints import MountPoints, Point
 
 _LONG_AGO = 1_000_000_000
 
@@ -34,46 +34,46 @@ def root(tmp_path: Path) -> Path:
 
 def test_what_was_made_is_removed_and_no_time_has_changed(root: Path) -> None:
     before = _tree(root)
-    stubs = Stubs(str(root), str(root))
-    stubs.make([Point("/proc", True), Point("/etc/hosts", False), Point("/run/secrets/deep/key", False)])
+    mount_points = MountPoints(str(root), str(root))
+    mount_points.make([Point("/proc", True), Point("/etc/hosts", False), Point("/run/secrets/deep/key", False)])
     assert (root / "etc/hosts").is_file()
     assert (root / "proc").is_dir()
     assert (root / "var/run/secrets/deep/key").is_file()
-    stubs.remove()
+    mount_points.remove()
     assert _tree(root) == before
 
 
 def test_what_was_there_stays(root: Path) -> None:
-    stubs = Stubs(str(root), str(root))
-    stubs.make([Point("/etc/passwd", False), Point("/etc", True)])
-    stubs.remove()
+    mount_points = MountPoints(str(root), str(root))
+    mount_points.make([Point("/etc/passwd", False), Point("/etc", True)])
+    mount_points.remove()
     assert (root / "etc/passwd").exists()
 
 
 def test_a_directory_in_which_the_process_made_something_stays(root: Path) -> None:
-    stubs = Stubs(str(root), str(root))
-    stubs.make([Point("/cache/pip", True)])
+    mount_points = MountPoints(str(root), str(root))
+    mount_points.make([Point("/cache/pip", True)])
     (root / "cache/mine").write_text("kept")
-    stubs.remove()
+    mount_points.remove()
     assert sorted(os.listdir(root / "cache")) == ["mine"]
 
 
 def test_the_time_that_a_process_gave_a_directory_is_kept(root: Path) -> None:
-    stubs = Stubs(str(root), str(root))
-    stubs.make([Point("/etc/hosts", False)])
+    mount_points = MountPoints(str(root), str(root))
+    mount_points.make([Point("/etc/hosts", False)])
     os.utime(root / "etc", (_LONG_AGO + 5, _LONG_AGO + 5))
-    stubs.remove()
+    mount_points.remove()
     assert (root / "etc").stat().st_mtime == _LONG_AGO + 5
 
 
 def test_a_process_may_remove_everything(root: Path) -> None:
-    stubs = Stubs(str(root), str(root))
-    stubs.make([Point("/etc/hosts", False), Point("/new/point", True)])
+    mount_points = MountPoints(str(root), str(root))
+    mount_points.make([Point("/etc/hosts", False), Point("/new/point", True)])
     for path in ("etc/hosts", "etc/passwd"):
         (root / path).unlink()
     for path in ("etc", "new/point", "new"):
         (root / path).rmdir()
-    stubs.remove()
+    mount_points.remove()
     assert os.listdir(root) == ["run"]
 
 
@@ -83,10 +83,10 @@ def test_a_process_may_remove_everything(root: Path) -> None:
 )
 def test_links_are_followed_within_the_root_only(root: Path, link: str, real: str) -> None:
     (root / "etc/resolv.conf").symlink_to(link)
-    stubs = Stubs(str(root), str(root))
-    assert stubs.make([Point("/etc/resolv.conf", False)]) == {"/etc/resolv.conf": f"/{real}"}
+    mount_points = MountPoints(str(root), str(root))
+    assert mount_points.make([Point("/etc/resolv.conf", False)]) == {"/etc/resolv.conf": f"/{real}"}
     assert (root / real).is_file()
-    stubs.remove()
+    mount_points.remove()
     assert not (root / real).exists()
 
 
@@ -94,12 +94,12 @@ def test_a_circle_of_links_is_refused(root: Path) -> None:
     (root / "etc/a").symlink_to("b")
     (root / "etc/b").symlink_to("a")
     with pytest.raises(PolyarchError, match="too many symbolic links"):
-        Stubs(str(root), str(root)).make([Point("/etc/a", False)])
+        MountPoints(str(root), str(root)).make([Point("/etc/a", False)])
 
 
 def test_a_file_on_the_way_is_named(root: Path) -> None:
     with pytest.raises(PolyarchError, match="/etc/passwd is not a directory"):
-        Stubs(str(root), str(root)).make([Point("/etc/passwd/x", False)])
+        MountPoints(str(root), str(root)).make([Point("/etc/passwd/x", False)])
 
 
 def test_a_directory_copied_up_for_a_stubs_sake_is_taken_out_of_the_upper_layer(tmp_path: Path) -> None:
@@ -108,15 +108,15 @@ def test_a_directory_copied_up_for_a_stubs_sake_is_taken_out_of_the_upper_layer(
     (merged / "usr/share").mkdir(parents=True)
     upper.mkdir()
     os.utime(upper, (_LONG_AGO, _LONG_AGO))
-    stubs = Stubs(str(merged), str(upper))
-    stubs.make([Point("/usr/share/file", False)])
+    mount_points = MountPoints(str(merged), str(upper))
+    mount_points.make([Point("/usr/share/file", False)])
     (upper / "usr/share").mkdir(parents=True)
     for path in ("usr/share", "usr"):
         times = (merged / path).stat()
         os.utime(upper / path, ns=(times.st_atime_ns, times.st_mtime_ns))
     os.utime(upper, (_LONG_AGO, _LONG_AGO))
-    stubs.remove()
-    stubs.prune()
+    mount_points.remove()
+    mount_points.prune()
     assert os.listdir(upper) == []
     assert upper.stat().st_mtime == _LONG_AGO
 
@@ -125,9 +125,9 @@ def test_a_directory_that_the_process_changed_stays_in_the_upper_layer(tmp_path:
     merged, upper = tmp_path / "merged", tmp_path / "upper"
     (merged / "etc").mkdir(parents=True)
     upper.mkdir()
-    stubs = Stubs(str(merged), str(upper))
-    stubs.make([Point("/etc/hosts", False)])
+    mount_points = MountPoints(str(merged), str(upper))
+    mount_points.make([Point("/etc/hosts", False)])
     (upper / "etc").mkdir(mode=0o700)
-    stubs.remove()
-    stubs.prune()
+    mount_points.remove()
+    mount_points.prune()
     assert os.listdir(upper) == ["etc"]
