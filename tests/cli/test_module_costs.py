@@ -119,7 +119,6 @@ def test_the_version_imports_its_own_module_and_no_other(tmp_path: Path) -> None
         "polyarch",
         "polyarch.cli",
         "polyarch.cli.main",
-        "polyarch.lazy",
         "polyarch.version",
     }
 
