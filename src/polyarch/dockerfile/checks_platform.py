@@ -52,10 +52,10 @@ def host_probes(stages: Stages, platforms: tuple[Platform, ...]) -> Iterator[Lin
             continue
         on_build_platform.add(stage.index)
         for instruction in stage.instructions:
-            found = re.search(_PROBES, _script(instruction))
-            if found:
+            probe = re.search(_PROBES, _script(instruction))
+            if probe:
                 message = (
-                    f"'{' '.join(found[0].split())}' in a stage for $BUILDPLATFORM returns the architecture of the "
+                    f"'{' '.join(probe[0].split())}' in a stage for $BUILDPLATFORM returns the architecture of the "
                     "build machine, not of the image; use $TARGETARCH"
                 )
                 yield LintFinding(rules.HOST_ARCH_PROBE, message, instruction.location)

@@ -132,18 +132,18 @@ class Matcher:
 
     def enter(self, path: str, above: State | None = None) -> State:
         """Return the state of `path`, given the state of its directory, or None if the walk begins at `path`."""
-        found = self._hits(path)
+        matching = self._hits(path)
         if above is None:
             # At the start of a walk, the patterns of the parents count, too.
             for parent in _parents(path):
-                found += self._hits(parent)
+                matching += self._hits(parent)
             above = _NOTHING
-        if not found:
+        if not matching:
             return above
         before = frozenset(above.hits)
         matched = False
         hits: list[int] = []
-        for number in sorted(before.union(found)):
+        for number in sorted(before.union(matching)):
             exclusion = self._exclusions[number]
             # A pattern that could not change the result is ignored, also below this path.
             if number in before or exclusion == matched:
@@ -222,13 +222,13 @@ def _parents(path: str) -> list[str]:
 
 def _literal_parts(pattern: str) -> list[str | None]:
     """Return the parts of a pattern, None for a part with special characters. `**` ends them: it may cross a slash."""
-    found: list[str | None] = []
+    parts: list[str | None] = []
     for part in pattern.split("/"):
         # A class may contain a slash, literally or in a range.
         if "**" in part or "[" in part:
-            return [*found, "**"]
-        found.append(None if re.search(r"[*?\]\\^]", part) else part)
-    return found
+            return [*parts, "**"]
+        parts.append(None if re.search(r"[*?\]\\^]", part) else part)
+    return parts
 
 
 def _may_reach(reach: list[str | None], parts: list[str]) -> bool:

@@ -32,19 +32,19 @@ class _Place:
         self.ends: Lengths = {}
         self.pieces: Lengths = {}
 
-    def find(self, name: str, found: list[int]) -> None:
+    def find(self, name: str, candidates: list[int]) -> None:
         if self.exact and (numbers := self.exact.get(name)):
-            found += numbers
+            candidates += numbers
         for length, table in self.starts.items():
             if numbers := table.get(name[:length]):
-                found += numbers
+                candidates += numbers
         for length, table in self.ends.items():
             if numbers := table.get(name[-length:]):
-                found += numbers
+                candidates += numbers
         for length, table in self.pieces.items():
             for at in range(len(name) - length + 1):
                 if numbers := table.get(name[at : at + length]):
-                    found += numbers
+                    candidates += numbers
 
 
 class PatternIndex:
@@ -69,24 +69,24 @@ class PatternIndex:
 
     def candidates(self, path: str) -> list[int]:
         """Return the numbers of the patterns that may match `path`, unordered and possibly with duplicates."""
-        found = list(self._rest)
+        candidates = list(self._rest)
         if self._whole and (numbers := self._whole.get(path)):
-            found += numbers
+            candidates += numbers
         if self._last is not None:
-            self._last.find(path[path.rfind("/") + 1 :], found)
+            self._last.find(path[path.rfind("/") + 1 :], candidates)
         for length, table in self._heads.items():
             if numbers := table.get(path[:length]):
-                found += numbers
+                candidates += numbers
         if self._places or self._anywhere:
             names = path.split("/")
             for distance, place in self._places.items():
                 if distance < len(names):
-                    place.find(names[-1 - distance], found)
+                    place.find(names[-1 - distance], candidates)
             if self._anywhere:
                 for name in names:
                     if numbers := self._anywhere.get(name):
-                        found += numbers
-        return found
+                        candidates += numbers
+        return candidates
 
     def _add(self, number: int, need: Need) -> None:
         kind, distance, text = need
@@ -109,34 +109,34 @@ def _needs(pattern: str) -> list[Need]:
     marks = _marks(pattern)
     if not any(marks):
         return [("whole", 0, pattern)]
-    found: list[Need] = []
+    needs: list[Need] = []
     names = _names(pattern, marks)
     for distance, (name, special, exact) in enumerate(reversed(names)):
         if name and exact and not any(special):
-            found.append(("exact", distance, name))
+            needs.append(("exact", distance, name))
             continue
         # Before a part that may cross slashes, the distance of a name from the end is unknown.
         crosses = not exact or _crosses(name, special)
-        found += [(kind, distance, text) for kind, text in _parts(name, special, crosses)]
+        needs += [(kind, distance, text) for kind, text in _parts(name, special, crosses)]
         if crosses:
             break
-    found += [("anywhere", 0, name) for name, special, exact in names if name and exact and not any(special)]
+    needs += [("anywhere", 0, name) for name, special, exact in names if name and exact and not any(special)]
     if head := pattern[: marks.index(True)]:
-        found.append(("head", 0, head))
-    return found
+        needs.append(("head", 0, head))
+    return needs
 
 
 def _parts(name: str, special: Sequence[bool], crosses: bool) -> list[tuple[str, str]]:
     """Return what a name of a path must end with, begin with and contain to match a name of a pattern."""
     runs = _runs(name, special)
-    found: list[tuple[str, str]] = []
+    parts: list[tuple[str, str]] = []
     if runs and not special[-1]:
-        found.append(("ends", runs[-1]))
+        parts.append(("ends", runs[-1]))
     if runs and not crosses:
         if not special[0]:
-            found.append(("starts", runs[0]))
-        found.append(("pieces", max(runs, key=len)[:_LONGEST_PIECE]))
-    return found
+            parts.append(("starts", runs[0]))
+        parts.append(("pieces", max(runs, key=len)[:_LONGEST_PIECE]))
+    return parts
 
 
 def _put(tables: Lengths, key: str, number: int) -> None:
@@ -152,24 +152,24 @@ def _marks(pattern: str) -> list[bool]:
         # `**` includes the slash after it: it matches any directories, or none.
         if character == "/" and pattern.endswith("**", 0, at):
             marks[at] = True
-    if found := re.search(_CLASS, pattern, re.DOTALL):
-        marks[found.start() : found.end()] = [True] * (found.end() - found.start())
+    if match := re.search(_CLASS, pattern, re.DOTALL):
+        marks[match.start() : match.end()] = [True] * (match.end() - match.start())
     return marks
 
 
 def _names(pattern: str, marks: Sequence[bool]) -> list[tuple[str, list[bool], bool]]:
     """Return the pattern split at its slashes: each name, its marks, and whether it is certainly between slashes."""
-    found: list[tuple[str, list[bool], bool]] = []
+    split: list[tuple[str, list[bool], bool]] = []
     start, exact = 0, True
     for at in range(len(pattern) + 1):
         if at < len(pattern) and (pattern[at] != "/" or (marks[at] and not pattern.endswith("**", 0, at))):
             continue
         name = pattern[start:at]
-        found.append((name, list(marks[start:at]), exact))
+        split.append((name, list(marks[start:at]), exact))
         # After `a**/` or `a**/**/`, a name of the path may begin with `a`; after `**/` as a whole name, it may not.
         exact = (exact and name == "**") or not name.endswith("**")
         start = at + 1
-    return found
+    return split
 
 
 def _crosses(name: str, special: Sequence[bool]) -> bool:

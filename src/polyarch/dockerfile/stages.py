@@ -46,8 +46,8 @@ class Stages(msgspec.Struct, frozen=True):
         """Return the stage that `--target name` means, or the last one if `name` is empty. Numbers are not accepted."""
         if not name:
             return self.stages[-1]
-        found = self._last(name.lower(), len(self.stages))
-        if found is None:
+        stage = self._last(name.lower(), len(self.stages))
+        if stage is None:
             meant = suggest.nearest(name.lower(), [stage.name for stage in self.stages if stage.name])
             reason = f"target stage {words.quoted(name)} could not be found"
             names = ", ".join(stage.name for stage in self.stages if stage.name)
@@ -56,7 +56,7 @@ class Stages(msgspec.Struct, frozen=True):
                 f"the stages are {names}" if names else "no stage of this file has a name",
                 name=self.dockerfile.name,
             )
-        return found
+        return stage
 
     def base(self, image: str, stage: Stage) -> Stage | None:
         """Return the earlier stage that the expanded `FROM image` of `stage` means; None if it means an image.
@@ -83,20 +83,20 @@ class Stages(msgspec.Struct, frozen=True):
         return self._source(name, stage, "mount")
 
     def _source(self, name: str, stage: Stage, verb: str) -> Stage | None:
-        found = self._last(name.lower(), stage.index) or self._last(name.lower(), len(self.stages))
-        return None if found is None else self._earlier(found, name, stage, verb)
+        source = self._last(name.lower(), stage.index) or self._last(name.lower(), len(self.stages))
+        return None if source is None else self._earlier(source, name, stage, verb)
 
-    def _earlier(self, found: Stage, name: str, stage: Stage, verb: str) -> Stage:
-        if found.index == stage.index:
+    def _earlier(self, source: Stage, name: str, stage: Stage, verb: str) -> Stage:
+        if source.index == stage.index:
             raise DockerfileError(f"circular dependency detected on stage: {name}")
-        if found.index > stage.index:
+        if source.index > stage.index:
             current = stage.name or f"stage-{stage.index}"
             raise DockerfileError(
                 f"cannot {verb} from stage {words.quoted(name)}, it needs to be defined before current stage "
                 f"{words.quoted(current)}",
                 "move that stage before this one",
             )
-        return found
+        return source
 
     def _last(self, name: str, before: int) -> Stage | None:
         """Return the last stage of that name before number `before`: later stages shadow earlier ones."""

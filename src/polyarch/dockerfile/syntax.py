@@ -206,20 +206,20 @@ def pairs(keyword: str, rest: str, escape: str) -> tuple[tuple[tuple[str, str], 
 
     In that form, the value is the rest of the line.
     """
-    found = split_words(rest, escape)
-    if not found:
+    pair_words = split_words(rest, escape)
+    if not pair_words:
         return (), False
-    if "=" not in found[0]:
+    if "=" not in pair_words[0]:
         parts = _BLANK.split(rest, maxsplit=1)
         if len(parts) < 2:
             raise DockerfileError(f"{keyword.upper()} must have two arguments")
         return ((parts[0], parts[1]),), True
-    for word in found:
+    for word in pair_words:
         if "=" not in word:
             raise DockerfileError(
                 f"Syntax error - can't find = in {words.quoted(word)}. Must be of the form: name=value"
             )
-    return tuple((word.partition("=")[0], word.partition("=")[2]) for word in found), False
+    return tuple((word.partition("=")[0], word.partition("=")[2]) for word in pair_words), False
 
 
 def takes_heredocs(line: SyntaxNode) -> bool:
@@ -243,10 +243,10 @@ def heredocs(text: str) -> tuple[Heredoc, ...]:
     text = re.sub(_ARITHMETIC, "", text)
     text = re.sub(r"<<-[\t\r ]+", "<<-", text)
     try:
-        found = words.expand_with(text, {}, _LINE).words
+        expanded = words.expand_with(text, {}, _LINE).words
     except DockerfileError:
         return ()
-    return tuple(document for word in found if (document := heredoc(word)) is not None)
+    return tuple(document for word in expanded if (document := heredoc(word)) is not None)
 
 
 def heredoc(word: str) -> Heredoc | None:

@@ -271,8 +271,8 @@ class _WordReader:
         expression = _expression(pattern, greedy=True)
         text = value or ""
         if not every:
-            found = expression.search(text)
-            return text if found is None else text[: found.start()] + replacement + text[found.end() :]
+            match = expression.search(text)
+            return text if match is None else text[: match.start()] + replacement + text[match.end() :]
         return _replace_all(expression, text, replacement)
 
 
@@ -292,12 +292,12 @@ def _modified(name: str, value: str | None, modifier: str, shown: str, word: str
             greedy = word.startswith(modifier)
             expression = _expression(word[1:] if greedy else word, greedy=greedy, backwards=modifier == "%")
             if modifier == "#":
-                found = expression.match(value or "")
-                return (value or "")[found.end() :] if found else value or ""
+                prefix = expression.match(value or "")
+                return (value or "")[prefix.end() :] if prefix else value or ""
             # The shortest match at the end is the shortest match at the beginning of the reversed text.
             reversed_value = (value or "")[::-1]
-            found = expression.match(reversed_value)
-            return (reversed_value[found.end() :] if found else reversed_value)[::-1]
+            prefix = expression.match(reversed_value)
+            return (reversed_value[prefix.end() :] if prefix else reversed_value)[::-1]
     raise DockerfileError(f"unsupported modifier ({shown}) in substitution")
 
 
@@ -334,12 +334,12 @@ def _replace_all(expression: re.Pattern[str], text: str, replacement: str) -> st
     """
     out: list[str] = []
     last = 0
-    for found in expression.finditer(text):
-        if found.start() == found.end() == last and last:
+    for match in expression.finditer(text):
+        if match.start() == match.end() == last and last:
             continue
-        out.append(text[last : found.start()])
-        out.append(re.sub(_EXPANDED_NAME, lambda name, whole=found[0]: _group(name, whole), replacement))  # type: ignore[misc]
-        last = found.end()
+        out.append(text[last : match.start()])
+        out.append(re.sub(_EXPANDED_NAME, lambda name, whole=match[0]: _group(name, whole), replacement))  # type: ignore[misc]
+        last = match.end()
     return "".join([*out, text[last:]])
 
 

@@ -34,7 +34,9 @@ class Verifying(Readable, Protocol):
 class BlobReader(Readable, Protocol):
     """A Readable that its consumer closes, preferably with `with`."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Release the resources of the reader."""
+
     def __enter__(self) -> Self: ...
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -19,7 +19,7 @@ class BinfmtTable:
     """The table of this process's user namespace. It exists as long as the process."""
 
     def __init__(self) -> None:
-        """Raises OSError before Linux 6.7."""
+        """Mount the table. Raises OSError before Linux 6.7."""
         context = syscalls.fsopen("binfmt_misc")
         try:
             self._directory = syscalls.fsmount(context, "binfmt_misc")

@@ -149,9 +149,9 @@ def support(wanted: Iterable[Platform], search_path: str) -> tuple[Support, ...]
         # As in namespaces: only system calls and our own code, then os._exit.
         try:
             os.close(answer)
-            found = _in_a_namespace(listed, search_path)
+            results = _in_a_namespace(listed, search_path)
             with open(report, "wb") as writer:
-                writer.write(msgspec.msgpack.encode(found))
+                writer.write(msgspec.msgpack.encode(results))
         finally:
             os._exit(0)
     os.close(report)

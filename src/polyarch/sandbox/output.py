@@ -26,6 +26,7 @@ class Reader(threading.Thread):
         self.start()
 
     def run(self) -> None:
+        """Read until the end of the pipe. An exception of the sink is stored in `failure`."""
         with self._pipe as pipe:
             try:
                 while data := os.read(pipe.fileno(), _READ_SIZE):
