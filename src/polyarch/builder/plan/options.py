@@ -15,7 +15,7 @@ from polyarch.secret import Variables
 
 # The last second that RFC 3339 can write, which is in every image config.
 LATEST_EPOCH = 253_402_300_799
-_DIGITS = 30  # more are no number of seconds, and take long to read
+_DIGITS = 30  # longer numbers are out of range, and slow to parse
 
 
 class PlanOptions(msgspec.Struct, frozen=True, kw_only=True):
