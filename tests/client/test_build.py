@@ -30,6 +30,7 @@ from polyarch.progress import Event
 from polyarch.sandbox import namespaces
 from scripts.local_registry import LocalRegistry
 from tests.client.conftest import Clients
+from tests.client.test_worker import workers
 from tests.people import Person
 
 RUN = "FROM busybox\nRUN echo built on $(uname -m) > /word\n"
@@ -97,13 +98,18 @@ def test_an_event_loop_builds_in_a_thread(client: Polyarch, busybox: str) -> Non
 
 
 PROGRAM = """
-import sys, threading
+import os, sys, threading
 from polyarch import Polyarch
+from polyarch.store import StoreLayout
 threading.Thread(target=threading.Event().wait, daemon=True).start()
 with Polyarch(sys.argv[1]) as client:
-    result = client.build(None, dockerfile=sys.argv[2], tags="app")
+    owned = "RUN mkdir -m 700 /private && touch /private/file && chown -R 1000:1000 /private\\n"
+    result = client.build(None, dockerfile=sys.argv[2] + owned, tags="app")
     print(result.images[0].platform, client.images.run("app", "cat", "/word", capture_output=True).stdout)
     assert client.images.remove("app").untagged == ("app:latest",)
+    # Files of other ids can only be removed inside a user namespace.
+    assert client.prune(all=True).size > 0
+    print(os.listdir(StoreLayout(sys.argv[1]).temporary), os.listdir(StoreLayout(sys.argv[1]).snapshots))
 """
 
 
@@ -115,7 +121,7 @@ def test_a_user_without_root_builds_and_runs(unprivileged: Person, busybox_store
     unprivileged.give(root)
     python = unprivileged.polyarch.path.parent / "python"
     done = unprivileged.run(python, "-c", PROGRAM, root, RUN)
-    assert done.stdout == "linux/amd64 b'built on x86_64\\n'\n"
+    assert done.stdout == "linux/amd64 b'built on x86_64\\n'\n[] []\n"
 
 
 def test_without_isolation_a_build_needs_a_single_thread(
@@ -229,29 +235,55 @@ def test_a_build_is_pushed(client: Polyarch, busybox: str, registry: LocalRegist
     assert [image.name for image in client.images.list()] == ["busybox:latest"]
 
 
-def test_secrets_reach_a_step_and_nothing_else(client: Polyarch, busybox: str, tmp_path: Path) -> None:
+def test_secrets_reach_a_step_and_nothing_else(clients: Clients, busybox: str, tmp_path: Path) -> None:
     (tmp_path / "token").write_bytes(b"from a file")
     dockerfile = (
         "FROM busybox\n"
         "RUN --mount=type=secret,id=a --mount=type=secret,id=b --mount=type=secret,id=c "
-        "cat /run/secrets/a /run/secrets/b /run/secrets/c | md5sum > /sum\n"
+        "cat /run/secrets/a /run/secrets/b /run/secrets/c | md5sum > /sum; echo done\n"
     )
-    client.build(
-        None,
-        dockerfile=dockerfile,
-        secrets={"a": b"hunter2", "b": tmp_path / "token"},
-        overrides={"linux/amd64": PlatformOverride(secrets={"c": b"for amd64"})},
-        platforms="linux/amd64",
-        tags="app",
-    )
-    done = client.images.run(
-        "app", "sh", "-c", "cat /sum; echo -n 'hunter2from a filefor amd64' | md5sum", capture_output=True
-    )
+    seen: list[bytes] = []
+
+    def progress(event: Event) -> None:
+        # Other users of the machine may read the arguments of a process, and this user its environment.
+        for worker in workers() if isinstance(event, OutputChunk) else ():
+            seen.extend(Path(f"/proc/{worker}/{name}").read_bytes() for name in ("cmdline", "environ"))
+
+    with clients(progress=progress) as client:
+        client.build(
+            None,
+            dockerfile=dockerfile,
+            secrets={"a": b"hunter2", "b": tmp_path / "token"},
+            overrides={"linux/amd64": PlatformOverride(secrets={"c": b"for amd64"})},
+            platforms="linux/amd64",
+            tags="app",
+        )
+        script = "cat /sum; echo -n 'hunter2from a filefor amd64' | md5sum"
+        done = client.images.run("app", "sh", "-c", script, capture_output=True)
     assert done.stdout is not None
     assert len(set(done.stdout.splitlines())) == 1
-    for file in (tmp_path / "store").rglob("*"):
-        if file.is_file() and not file.is_symlink():
-            assert b"hunter2" not in file.read_bytes(), file
+    assert len(seen) == 2
+    files = [file.read_bytes() for file in (tmp_path / "store").rglob("*") if file.is_file() and not file.is_symlink()]
+    for text in (*seen, *files):
+        assert b"hunter2" not in text
+        assert b"for amd64" not in text
+
+
+def test_relative_paths_are_those_of_the_working_directory_at_the_time_of_the_call(
+    clients: Clients, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "project/docker").mkdir(parents=True)
+    (tmp_path / "project/docker/File").write_text("FROM scratch\nCOPY word /\n")
+    (tmp_path / "project/word").write_text("x")
+    monkeypatch.chdir(tmp_path)
+    with clients(root="store") as client:
+        monkeypatch.chdir(tmp_path / "project")
+        client.build(".", file="docker/File", output=Output(kind="local", destination=Path("out")))
+        assert (tmp_path / "project/out/word").read_text() == "x"
+        client.build("..", dockerfile="FROM scratch\nCOPY project/word /\n", tags="app")
+        client.images.save("app", "app.tar")
+        assert client.images.load(Path("app.tar"))[0].name == "app:latest"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "project", "store"]
 
 
 def test_what_differs_for_one_platform_is_an_override(client: Polyarch, busybox: str) -> None:
