@@ -43,6 +43,8 @@ _REFUSES_SPARSE = frozenset(
 _MOUNT_ATTEMPTS = 3
 CONCURRENCY = 4
 _REPORT_EVERY = 1 << 20
+# A read from a slow connection returns when it has all bytes, and a copy cannot be stopped before: so read few at once.
+_LARGEST_READ = 128 << 10
 
 
 class CopyOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -328,7 +330,7 @@ class _Reported:
     def read(self, size: int = -1, /) -> bytes:
         """See `place.Readable`."""
         self._check()
-        chunk = self._content.read(size)
+        chunk = self._content.read(min(size, _LARGEST_READ))
         self._done += len(chunk)
         if self._done - self._reported >= _REPORT_EVERY:
             self._reported = self._done
