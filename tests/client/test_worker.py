@@ -116,9 +116,13 @@ def test_an_error_of_the_callers_own_ends_the_worker(client: Polyarch, busybox: 
 
 def workers() -> list[int]:
     """The workers of this process."""
-    found = subprocess.run(["pgrep", "-P", str(os.getpid())], capture_output=True, text=True, check=False)
-    mine = [int(word) for word in found.stdout.split()]
-    return [each for each in mine if b"polyarch.client.child" in Path(f"/proc/{each}/cmdline").read_bytes()]
+    found = []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            mine = entry.name.isdigit() and f"\nPPid:\t{os.getpid()}\n" in (entry / "status").read_text()
+            if mine and b"polyarch.client.child" in (entry / "cmdline").read_bytes():
+                found.append(int(entry.name))
+    return found
 
 
 @pytest.mark.parametrize("forked", [False, True])
@@ -213,4 +217,15 @@ def test_a_program_without_an_interpreter_is_told_what_to_do(
 ) -> None:
     monkeypatch.setattr(sys, "frozen", True, raising=False)
     with clients() as client, pytest.raises(UnsupportedError, match="no Python interpreter of its own"):
+        client.images.run(busybox, "true")
+
+
+def test_an_interpreter_that_is_gone_is_named(
+    client: Polyarch, busybox: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    with pytest.raises(PolyarchError, match=r"cannot start a worker process: .*/python: No such file"):
+        client.images.run(busybox, "true")
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(PolyarchError, match="the worker process ended with status 1 before it gave a result"):
         client.images.run(busybox, "true")

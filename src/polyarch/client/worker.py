@@ -56,6 +56,9 @@ class Worker:
                 # So that only this process receives Ctrl-C from a terminal.
                 start_new_session=True,
             )
+        except OSError as error:
+            self._channel.close()
+            raise PolyarchError(f"cannot start a worker process: {sys.executable}: {error.strerror}") from error
         except BaseException:
             self._channel.close()
             raise
