@@ -1,7 +1,10 @@
 """Requests through proxies. What a registry client does must be the same through each kind as without one."""
 
+import contextlib
 import io
 import os
+import socket
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -11,7 +14,7 @@ from polyarch.oci import digest as digests
 from polyarch.oci import reference as references
 from polyarch.registry import Credentials, Hosts, Proxies, Registry
 from polyarch.registry.connection import Address, Pool
-from polyarch.registry.http import Transport
+from polyarch.registry.http import Body, Transport
 from polyarch.registry.tunnels import through
 from scripts.local_registry import LocalRegistry
 from tests.conftest import Authority
@@ -251,3 +254,45 @@ def test_a_proxy_that_is_none_is_a_usage_error_without_its_password(url: str, sl
     with pytest.raises(UsageError, match=r"neither http, https nor socks5|is malformed") as caught:
         transport.send("GET", "http://registry.example/v2/")
     assert "secret" not in f"{caught.value} {caught.value.hint} {caught.value.__cause__!r}"
+
+
+class Unseekable:
+    """A body that can be read once."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = io.BytesIO(content)
+
+    def read(self, size: int = -1, /) -> bytes:
+        return self._content.read(size)
+
+
+def test_a_body_that_cannot_be_sent_again_never_meets_a_connection_that_a_proxy_has_given_up() -> None:
+    def serve(connection: socket.socket) -> None:
+        with connection, connection.makefile("rb") as lines:
+            read_request(lines)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            # It looks open until the next request comes.
+            connection.recv(1)
+
+    def accept() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=accept, daemon=True).start()
+        proxy = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        transport = Transport(Hosts(), "x", proxies=Proxies(proxy, proxy))
+        for _ in range(3):
+            with transport.send("PUT", "http://registry.example/v2/", body=Body(Unseekable(b"once"))) as response:
+                assert response.status == 200
+        transport.close()
+
+
+def read_request(lines: io.BufferedReader) -> None:
+    """Read a request with a chunked body."""
+    while lines.readline().strip():
+        pass
+    while size := int(lines.readline(), 16):
+        lines.read(size + 2)
+    lines.readline()

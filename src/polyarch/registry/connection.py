@@ -91,6 +91,9 @@ class Connector(Protocol):
 
     # Headers that every request gets, such as Proxy-Authorization.
     headers: Mapping[str, str]
+    # Whether an idle connection may take a body that cannot be sent again. Not if an HTTP proxy forwards the request:
+    # some close every connection after a response, without announcing it.
+    keeps_alive: bool
 
     def connect(self, address: Address, timeout: float) -> Stream:
         """A connection to `address`. Raises ConnectError, ProxyError, TLSError."""
@@ -102,6 +105,7 @@ class Connector(Protocol):
 class Direct:
     """Connections straight to the server, with TLS if there is a context."""
 
+    keeps_alive = True
     headers: Mapping[str, str] = {}
 
     def __init__(self, context: "ssl.SSLContext | None" = None) -> None:
@@ -232,7 +236,8 @@ class Pool:
         `timeout` is for each wait for the peer, in seconds. Raises ConnectError, ProxyError, TLSError, CutError, and
         whatever the body raises; StaleError where the same request should be sent once more at once.
         """
-        connection, was_idle = self._take(address)
+        fresh = not self._connector.keeps_alive and not isinstance(body, bytes | None)
+        connection, was_idle = self._take(address, fresh=fresh)
         try:
             connection.set_timeout(timeout)
             head, chunked = self._head(method, host, target, headers, body)
@@ -284,12 +289,12 @@ class Pool:
             raise CutError("a header of the request has a line break in it")
         return head, chunked
 
-    def _take(self, address: Address) -> tuple[Connection, bool]:
-        """A connection, and whether it was idle."""
+    def _take(self, address: Address, *, fresh: bool = False) -> tuple[Connection, bool]:
+        """A connection, and whether it was idle; with `fresh` it was not."""
         while True:
             with self._lock:
                 idle = self._idle.get(address)
-                connection = idle.pop() if idle else None
+                connection = idle.pop() if idle and not fresh else None
             if connection is None:
                 return Connection(self._connector.connect(address, self._connect_timeout), address), False
             if not connection.is_stale():

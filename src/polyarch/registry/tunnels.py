@@ -66,6 +66,8 @@ class _ProxyLink:
 class Forwarded:
     """Plain requests that an HTTP proxy forwards."""
 
+    keeps_alive = False
+
     def __init__(self, link: _ProxyLink, credentials: Mapping[str, str]) -> None:
         self.headers = credentials
         self._link = link
@@ -83,6 +85,7 @@ class Tunnelled:
     """TLS to the server, through a tunnel that an HTTP proxy opens."""
 
     headers: Mapping[str, str] = {}
+    keeps_alive = True
 
     def __init__(self, link: _ProxyLink, credentials: Mapping[str, str], context: "ssl.SSLContext") -> None:
         self._link = link
@@ -138,6 +141,7 @@ class Socks:
     """Connections that a SOCKS 5 proxy opens. Host names are resolved by the proxy, as in Go and therefore docker."""
 
     headers: Mapping[str, str] = {}
+    keeps_alive = True
 
     def __init__(self, proxy: Address, parts: SplitResult, context: "ssl.SSLContext | None") -> None:
         """Raises UsageError where PySocks is not installed."""
