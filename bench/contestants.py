@@ -140,12 +140,15 @@ class RemoteBuildKit:
         return Command(("buildctl", *arguments), environment)
 
 
-def builders(site: Site) -> list[Builder]:
-    """Polyarch, and those peers that this machine has."""
+def builders(site: Site, *, emulating: bool = False) -> list[Builder]:
+    """Polyarch, and those peers that this machine has.
+
+    emulating: only those whose RUNs for another processor can be more than one process.
+    """
     found: list[Builder] = [Polyarch(site)]
-    if shutil.which("buildah"):
+    if shutil.which("buildah") and not emulating:
         found.append(Buildah(site))
-    if (daemon := site.buildkit()) is not None:
+    if (daemon := site.buildkit(emulating=emulating)) is not None:
         found.append(BuildKit(site, daemon))
     elif os.environ.get("BUILDKIT_HOST") and shutil.which("buildctl"):
         found.append(RemoteBuildKit(site))

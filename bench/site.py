@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
+from bench import bases, packages
 from bench.measure import Command, take
 from scripts import busybox, debian, debian_root
 from scripts.buildkit_daemon import BuildKitDaemon
@@ -20,7 +21,7 @@ POLYARCH = str(Path(sys.executable).parent / "polyarch")
 
 
 class Site:
-    """The place of one benchmark run. It owns the directory, the registry and BuildKit's daemon.
+    """The place of one benchmark run. It owns the directory, the registry, the packages' server and BuildKit's daemon.
 
     `close()` removes and ends them.
     """
@@ -33,12 +34,15 @@ class Site:
         self._names = 0
         self._with_buildkit = with_buildkit
         self._daemon: BuildKitDaemon | None = None
+        self._packages: packages.PackageServer | None = None
         # Nobody's own configuration may decide what is measured.
         self.environment = {"PATH": os.environ["PATH"], "HOME": str(self.directory), "LANG": "C.UTF-8"}
 
     def close(self) -> None:
         if self._daemon is not None:
             self._daemon.close()
+        if self._packages is not None:
+            self._packages.close()
         self.registry.stop()
         shutil.rmtree(self.directory, ignore_errors=True)
 
@@ -59,11 +63,20 @@ class Site:
         """Off the clock."""
         take(commands, self.log)
 
-    def buildkit(self) -> BuildKitDaemon | None:
-        """BuildKit's daemon, if the benchmark is to have one."""
+    def buildkit(self, *, emulating: bool = False) -> BuildKitDaemon | None:
+        """BuildKit's daemon, if the benchmark is to have one.
+
+        emulating: its RUNs for another processor can be more than one process.
+        """
         if self._with_buildkit and self._daemon is None:
-            self._daemon = BuildKitDaemon(self.fresh("buildkit"))
+            self._daemon = BuildKitDaemon(self.fresh("buildkit"), emulating=emulating)
         return self._daemon
+
+    def packages(self) -> str:
+        """The URL of a server on loopback with the packages that `projects` install."""
+        if self._packages is None:
+            self._packages = packages.PackageServer(packages.fetched(bases.python_version()))
+        return self._packages.url
 
     def versions(self) -> dict[str, str]:
         """Those of what the site has started, and PATH does not have."""
@@ -88,6 +101,25 @@ class Site:
     def busybox(self, platforms: Sequence[str] = TWO) -> str:
         """The name of a busybox for these platforms, in the registry."""
         return self._push(f"busybox-{len(platforms)}", busybox.bases(platforms, busybox.cache_directory()))
+
+    @cache  # noqa: B019
+    def kept_base(self, name: str) -> str:
+        """The name in the registry of a base with a package manager (see bench/bases.py), for two platforms.
+
+        Its layers are as other tools push them, without a table of contents.
+        """
+        target = self.name(name)
+        layout, plain = bases.store().root / "oci", self.fresh("plain")
+        skopeo = ("skopeo", "--insecure-policy", "copy", "-q", "--all")
+        self.run(
+            Command(
+                (*skopeo, "--dest-decompress", f"oci:{layout}:docker.io/library/{name}:latest", f"dir:{plain}"),
+                self.environment,
+            ),
+            Command((*skopeo, "--dest-tls-verify=false", f"dir:{plain}", f"docker://{target}"), self.environment),
+        )
+        shutil.rmtree(plain)
+        return target
 
     def _push(self, repository: str, tars: Mapping[str, Path]) -> str:
         name = self.name(repository)

@@ -6,6 +6,7 @@ nothing is installed. No root is needed.
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -48,6 +49,28 @@ def download(packages: Sequence[str], directory: Path) -> dict[str, Path]:
                 config = _configure(Path(scratch), [_architecture(p) for p in wanted], foreign=kind == "foreign")
                 _fetch(wanted, directory, config)
     return {package: _downloaded(package, directory) for package in packages}
+
+
+def download_missing(packages: Sequence[str], architecture: str, status: bytes, directory: Path) -> None:
+    """Fetch what installing packages takes on a system with this /var/lib/dpkg/status, dependencies included.
+
+    Raises UnavailableError.
+    """
+    own = architecture == _output(["dpkg", "--print-architecture"])
+    directory.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="polyarch-apt-") as scratch:
+        config = _configure(Path(scratch), [architecture], foreign=not own)
+        (Path(scratch) / "status").write_bytes(status)
+        words = ("install", "--yes", "--no-install-recommends", "--download-only", *packages)
+        for pause in (3, 10, 0):
+            _apt(config, directory, "update", "-o", "APT::Update::Error-Mode=any")
+            fetched = _apt(config, directory, *words)
+            if fetched.returncode == 0:
+                for package in (Path(scratch) / "cache/archives").glob("*.deb"):
+                    shutil.move(package, directory)
+                return
+            time.sleep(pause)
+    raise UnavailableError(f"apt could not fetch {', '.join(packages)} for {architecture}:\n{fetched.stderr}")
 
 
 def _architecture(package: str) -> str:

@@ -35,6 +35,7 @@ bench|program:buildah|buildah|the peer that builds are measured against
 bench|program:skopeo|skopeo|the peer that pushes and pulls are measured against
 bench|program:umoci|umoci|the peer that unpacking is measured against
 bench|program:mmdebstrap|mmdebstrap|a Debian base image, made on the spot
+bench|program:npm|npm|the packages of npm that builds install
 pictures|program:tmux|tmux|a terminal whose screen can be read
 END
 }

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from bench.site import Site
-from bench.workloads import building, growth, moving, running, small
+from bench.workloads import building, growth, moving, running, small, waiting
 from bench.workloads.workload import Workload
 
 WORKLOADS: Mapping[str, Callable[[Site], Workload]] = {
@@ -11,6 +11,7 @@ WORKLOADS: Mapping[str, Callable[[Site], Workload]] = {
     "foreign": building.foreign,
     "again": building.again,
     "changed": building.changed,
+    "lines": building.lines,
     "big": building.big,
     "wide": building.wide,
     "run": running.run,
@@ -25,7 +26,7 @@ WORKLOADS: Mapping[str, Callable[[Site], Workload]] = {
     "archive": small.archive,
     "check": small.check,
     "version": small.version,
-    "lines": growth.lines,
+    "many-lines": growth.many_lines,
     "directories": growth.directories,
     "variables": growth.variables,
     "ignored": growth.ignored,
@@ -35,6 +36,13 @@ WORKLOADS: Mapping[str, Callable[[Site], Workload]] = {
     "push-many-entries": growth.push_many_entries,
     # Last, because the disk is still writing when they have ended.
     "stage": running.stage,
+    "apt": waiting.apt,
+    "pip": waiting.pip,
+    "npm": waiting.npm,
+    "web": waiting.web,
     "memory": building.memory,
     "files": growth.files,
 }
+
+# Their bases are made as root (bench/bases.py).
+NEED_ROOT = frozenset({"apt", "pip", "npm", "web"})

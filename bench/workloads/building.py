@@ -39,6 +39,15 @@ def changed(site: Site) -> Workload:
     return Workload(contestants, versus({"buildkit": 5}), limits.packing(context))
 
 
+def lines(site: Site) -> Workload:
+    """40 COPY lines of 20 files each, 14 MB in all, onto a Debian that the registry has; nothing cached"""
+    context = inputs.tree(site.fresh("context"), "", 1000)
+    steps = "".join(f"COPY app/package{number} /app/package{number}\n" for number in range(40))
+    inputs.dockerfile(context, f"FROM {site.debian()}\n{steps}")
+    contestants = [cold(site, builder, context) for builder in builders(site)]
+    return Workload(contestants, versus({"buildkit": 10}))
+
+
 def big(site: Site) -> Workload:
     """One file of 256 MB, half of it random; nothing cached"""
     context = inputs.large(site.fresh("context"), site.busybox(), 256)

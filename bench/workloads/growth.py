@@ -17,7 +17,7 @@ _ONE = TWO[:1]
 _LINES, _PATTERNS, _STEPS = (1000, 3000), 1000, (120, 400)
 
 
-def lines(site: Site) -> Workload:
+def many_lines(site: Site) -> Workload:
     """3,000 COPY lines against 1,000, and what one costs beside buildah's (100 lines); nothing cached"""
 
     def text(count: int) -> str:

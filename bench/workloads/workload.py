@@ -23,12 +23,16 @@ class Figure(NamedTuple):
 
 
 class Workload(NamedTuple):
-    """Who does what, and what is to come of it. `limit` is the floor in seconds; `times` multiplies the runs."""
+    """Who does what, and what is to come of it.
+
+    `limit` is the floor in seconds; `times` multiplies the runs; `most` bounds them, for what takes minutes.
+    """
 
     contestants: Sequence[Contestant]
     figures: Callable[[Results], Sequence[Figure]]
     limit: float | None = None
     times: int = 1
+    most: int | None = None
 
 
 def versus(

@@ -1,0 +1,5 @@
+"""Sums."""
+
+
+def total(prices: list[int]) -> int:
+    return sum(prices)
