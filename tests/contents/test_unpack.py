@@ -143,7 +143,7 @@ def test_manifest_and_config_must_speak_of_the_same_layers(store: Store) -> None
     made = import_image(store, "app")
     image = choose.choose(store, "app", made.descriptor, AMD64, AMD64)
     assert layers_of(image.manifest, image.config)[0].diff_id == image.config.diff_ids[0]
-    with pytest.raises(CorruptError, match="has 1 layers, but its config speaks of 0"):
+    with pytest.raises(CorruptError, match="has 1 layers, but its config lists 0"):
         layers_of(image.manifest, image.config.with_layers((), ()))
 
 

@@ -93,8 +93,8 @@ class TestEngines:
         assert "engine" not in polyarch(*words, stdin=_DOCKERFILE).stderr
         near = polyarch(*words, stdin=_DOCKERFILE, env={"DOCKER_HOST": "unix:///run/docker.sock"}).stderr
         assert near == (
-            "the image is in the store of polyarch; the engine at unix:///run/docker.sock did not get it: "
-            "-o type=docker sends it\n"
+            "the image is in the store of Polyarch, not in the engine at unix:///run/docker.sock: "
+            "-o type=docker sends it there\n"
         )
         far = polyarch(*words, stdin=_DOCKERFILE, env={"DOCKER_HOST": "ssh://box"}).stderr
         assert "polyarch save NAME | docker load" in far

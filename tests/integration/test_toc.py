@@ -157,7 +157,7 @@ def test_a_table_that_lies_is_found_out_when_the_layer_is_read(
     lying(registry, repository, *manifest(repository).layers)
     (directory / "Dockerfile").write_text(f"FROM {base}\nCOPY new /app/\nCOPY --from={base} /big /there\n")
     failed = fresh.fails("build", str(directory))
-    assert "does not hold what its manifest says in org.polyarch.layer.toc" in failed.stderr
+    assert "does not match the table of contents in org.polyarch.layer.toc" in failed.stderr
 
 
 def test_a_table_that_lies_is_found_out_when_something_runs(
@@ -169,4 +169,4 @@ def test_a_table_that_lies_is_found_out_when_something_runs(
         repository = opened.repository(references.parse(name))
         lying(registry, repository, manifest(repository).layers[-1])
     (directory / "Dockerfile").write_text(f"FROM {name}\nCOPY new /app/\nRUN true\n")
-    assert "does not hold what its manifest says" in fresh.fails("build", str(directory)).stderr
+    assert "does not match the table of contents" in fresh.fails("build", str(directory)).stderr

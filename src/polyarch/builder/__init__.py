@@ -1,4 +1,4 @@
-"""Dockerfile → image: a plan that is pure, a solver that knows no containers, and who does each kind of work."""
+"""Dockerfile → image: a pure plan, a solver that knows nothing of containers, and performers for each kind of work."""
 
 from typing import TYPE_CHECKING
 

@@ -8,7 +8,7 @@ from polyarch.oci import text
 
 
 def to_json(value: Any) -> bytes:
-    """`value` as JSON to be hashed: different texts stay different."""
+    """`value` as JSON for hashing. Different texts have different results."""
     try:
         return msgspec.json.encode(value)
     except UnicodeEncodeError:

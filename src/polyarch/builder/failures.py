@@ -45,9 +45,8 @@ class FailurePolicy:
 
     def raise_if_done(self, survivors: Sequence[Platform], *, last: bool = True) -> None:
         """Raise if no platform survived, or if a platform failed, all work is done and partial results are not allowed.
-
-        `last` is whether all work is done. A build for one platform raises its error, another one raises an error that
-        names each failed platform.
+        `last` says that all work is done. A build for one platform raises its error; a build for several raises an
+        error that names each failed platform.
         """
         if self._first is None or (survivors and (self._partial or not last)):
             return
@@ -60,7 +59,7 @@ class FailurePolicy:
             * bool(survivors)
         )
         hints = list(dict.fromkeys(failure.hint for failure in self.failures if failure.hint))
-        advice = "--partial tags what works" if survivors else ""
+        advice = "--partial tags the platforms that succeeded" if survivors else ""
         raise BuildError(
             "\n".join([count, *reasons]), "; ".join(filter(None, [*hints, done + advice]))
         ) from self._first

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Checked(msgspec.Struct, frozen=True):
-    """What the checks found, in the order of lines; `violation` is the reason to fail, where `error=true` says so."""
+    """The findings in the order of lines. With `error=true`, `violation` is the reason to fail."""
 
     findings: tuple[LintFinding, ...]
     violation: str = ""
@@ -51,7 +51,7 @@ def check(request: BuildRequest, store: "Store", registry: "Registry") -> Checke
 
 
 def judge(dockerfile: Dockerfile, request: BuildRequest, planned: Iterable[LintFinding]) -> Checked:
-    """What the checks find in the text, and what planning found, but for the rules that are skipped."""
+    """The findings in the text and those of planning, without the skipped rules."""
     chosen = _chosen(request)
     cut = stages.cut(dockerfile)
     automatic = stages.automatic_args(
@@ -62,13 +62,13 @@ def judge(dockerfile: Dockerfile, request: BuildRequest, planned: Iterable[LintF
 
 
 def unknown_stages(dockerfile: Dockerfile, request: BuildRequest) -> tuple[LintFinding, ...]:
-    """Names that probably mean a stage but will be looked for in a registry, unless that rule is skipped."""
+    """Names that probably mean a stage but will be looked up in a registry, unless that rule is skipped."""
     contexts = (name.name for name, _ in request.contexts())
     return checks.wanted(checks.unknown_stages(stages.cut(dockerfile), contexts), dockerfile, _chosen(request))
 
 
 def judge_work(dockerfile: Dockerfile, request: BuildRequest, findings: Iterable[LintFinding]) -> Checked:
-    """The findings of the work itself, which the text cannot show, but for the rules that are skipped."""
+    """The findings of the steps, which the text cannot show, without the skipped rules."""
     chosen = _chosen(request)
     kept = checks.wanted(findings, dockerfile, chosen)
     return Checked(kept, checks.violation(kept, dockerfile, chosen))

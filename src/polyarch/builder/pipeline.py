@@ -160,7 +160,7 @@ class _Build:
         if not directives.is_dockerfile(self._dockerfile.syntax):
             self._emit(
                 progress.Warned(
-                    f"this builder does not have the frontend {self._dockerfile.syntax}, which "
+                    f"this builder does not support the frontend {self._dockerfile.syntax}, which "
                     f"{self._dockerfile.name} asks for: it is read as a Dockerfile"
                 )
             )

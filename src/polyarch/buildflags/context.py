@@ -61,7 +61,7 @@ def _source(name: str, value: str, here: Path) -> ContextSource:
 
 
 def _layout(word: str, here: Path) -> tuple[Path, str]:
-    """The directory of an OCI layout, and the digest or tag that is meant in it."""
+    """The directory of an OCI layout, and the digest or tag to use in it."""
     path, at, digest = word.partition("@")
     if at:
         return here / path, digest

@@ -1,4 +1,4 @@
-"""All options of a build together: `request` makes the one `BuildRequest` of them."""
+"""All options of a build. `request` turns them into one `BuildRequest`."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,12 +27,12 @@ _ALLOWED = frozenset({"security.insecure", "network.host"})
 
 
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a build is asked for in; the caller reads it, because nothing in this package does.
+    """The environment of a build. The caller reads it, because nothing in this package does.
 
-    `variables` are environment variables: PATH, SOURCE_DATE_EPOCH, DOCKER_DEFAULT_PLATFORM, DOCKER_HOST,
-    SSH_AUTH_SOCK, the proxies, and what `--build-arg NAME` and `--secret id=ID,env=NAME` name. Relative paths are
-    relative to `directory`. `now` is the time in seconds since 1970. `stdin` is read for the context `-`, `stdout`
-    written for the output `-`. `workers` is how many steps run at a time.
+    `variables` are environment variables: PATH, SOURCE_DATE_EPOCH, DOCKER_DEFAULT_PLATFORM, DOCKER_HOST, SSH_AUTH_SOCK,
+    the proxies, and those that `--build-arg NAME` and `--secret id=ID,env=NAME` name. Relative paths are relative to
+    `directory`. `now` is the time in seconds since 1970. `stdin` is read for the context `-`, and `stdout` is written
+    for the output `-`. `workers` is the number of steps that run at a time.
     """
 
     host: Platform
@@ -44,18 +44,17 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     workers: int = 2
 
     def __post_init__(self) -> None:
-        # In a form whose repr does not show their values.
+        # A type whose repr hides the values.
         msgspec.structs.force_setattr(self, "variables", Variables(self.variables))
 
 
 class InputFlags(TypedDict, total=False):
-    """Options of a build that say what it is made from.
+    """Options for the inputs of a build.
 
     The Dockerfile is the text `dockerfile`, or `file`, or `Dockerfile` in the context. `contexts` are named build
-    contexts: a directory, `docker-image://NAME`, `oci-layout://PATH`, a URL or a git repository. `secrets` are
-    {id: content as bytes, or Path of the file}, or docker's words; `ssh` are {id: socket}.
-
-    `linux/arm64:VALUE` is a value for one platform, for all of these but the Dockerfile and `ssh`.
+    contexts: a directory, `docker-image://NAME`, `oci-layout://PATH`, a URL or a git repository. `secrets` are {id:
+    content as bytes, or Path of the file}, or text as for `--secret`; `ssh` are {id: socket}. `linux/arm64:VALUE` is a
+    value for one platform; all of these accept it except the Dockerfile and `ssh`.
     """
 
     file: str | Path | None
@@ -69,11 +68,11 @@ class InputFlags(TypedDict, total=False):
 
 
 class BuildOptions(InputFlags, RunFlags, ExportFlags, total=False):
-    """The options of a build by name, for `request`. None is as good as leaving the option out.
+    """The options of a build by name, for `request`. None is the same as leaving the option out.
 
-    `platforms` are by default this machine's. If a platform fails, `on_failure` says: "stop" the build, "finish" the
-    others and export nothing, or "keep" those that succeeded. `epoch` is SOURCE_DATE_EPOCH in seconds; `reproducible`
-    makes it 0 if nothing else says it.
+    `platforms` defaults to the platform of this machine. `on_failure` says what to do if a platform fails: "stop" the
+    build, "finish" the others and export nothing, or "keep" those that succeeded. `epoch` is SOURCE_DATE_EPOCH in
+    seconds; `reproducible` sets it to 0 if nothing else sets it.
     """
 
     platforms: Items[str | Platform]
@@ -94,7 +93,7 @@ OPTIONS = frozenset(BuildOptions.__annotations__)
 
 
 class _Sorted(msgspec.Struct, frozen=True):
-    """The options that may be for one platform alone, by platform."""
+    """The options that accept a value for one platform, by platform."""
 
     target: ByPlatform
     arguments: ByPlatform
@@ -107,7 +106,8 @@ def request(context: Path | str | None, around: Surroundings, **options: Unpack[
     """The request for a build of `context`: a directory, the URL of an archive or a git repository, `-` or None.
 
     Reads the files of secrets; nothing else is opened or fetched. Raises UsageError for an unknown option, a value of
-    a wrong type and what makes no sense, NotFoundError for a directory or a secret that does not exist.
+    the wrong type and options that contradict each other, NotFoundError for a directory or a secret that does not
+    exist.
     """
     _refuse_unknown(options)
     get = options.get
@@ -155,11 +155,11 @@ def request(context: Path | str | None, around: Surroundings, **options: Unpack[
 
 
 def _plan(options: BuildOptions, sorted_: _Sorted, arguments: Variables, around: Surroundings) -> PlanOptions:
-    """The options of the plan, but for what is for one platform."""
+    """The options of the plan, without the values for one platform."""
     get = options.get
     epoch = values.number("epoch", get("epoch"))
     if epoch is not None and epoch > LATEST_EPOCH:
-        raise UsageError(f"epoch: {epoch!r} is after the year 9999", "it is a number of seconds since 1970")
+        raise UsageError(f"epoch: {epoch!r} is after the year 9999", "expected a number of seconds since 1970")
     if epoch is None:
         epoch = epoch_of(arguments)
     if epoch is None:
@@ -198,7 +198,7 @@ def _sort(options: BuildOptions) -> _Sorted:
 
 
 def _platforms_of(sorted_: _Sorted) -> list[Platform]:
-    """The platforms that an option is for alone, each once."""
+    """The platforms that have values of their own, each once."""
     named = (one for given in msgspec.structs.astuple(sorted_) for one in given)
     return list(dict.fromkeys(one for one in named if one is not None))
 
@@ -216,7 +216,7 @@ def _override(only: Platform, sorted_: _Sorted, around: Surroundings) -> Overrid
 
 
 def _secrets(given: object, agents: object, around: Surroundings) -> Secrets:
-    """Secrets by a mapping or words, and the sockets of ssh agents."""
+    """The secrets, from a mapping or from text as for `--secret`, and the sockets of ssh agents."""
     if not given and not agents:
         return Secrets()
     from polyarch.buildflags import secret
@@ -230,7 +230,7 @@ def _secrets(given: object, agents: object, around: Surroundings) -> Secrets:
 
 
 def _file(context: Path | str | None, given: object, here: Path) -> Path | None:
-    """The Dockerfile. In a context that is fetched it is relative to that, otherwise to the working directory."""
+    """The path of the Dockerfile: relative to the context if that is fetched, otherwise to the working directory."""
     if given is None:
         return None
     if not isinstance(given, str | Path):
@@ -247,7 +247,7 @@ def _text(option: str, given: object) -> str | None:
 
 
 def _arguments(words: tuple[str, ...], variables: Mapping[str, str]) -> Variables:
-    """Build arguments; one without a value has that of our variable, and is left out if there is none."""
+    """Build arguments. One without a value gets that of the environment variable, and is left out if it is not set."""
     arguments = Variables()
     for word in words:
         name, equals, value = word.partition("=")
@@ -273,13 +273,15 @@ def _labels(words: tuple[str, ...]) -> dict[str, str]:
 def _allowed(words: tuple[str, ...]) -> frozenset[str]:
     found = frozenset(part for word in words for part in word.split(","))
     for word in sorted(found - _ALLOWED):
-        raise UsageError(f"--allow does not know {word!r}", "there are security.insecure and network.host")
+        raise UsageError(
+            f"--allow: unknown entitlement {word!r}", "known entitlements: security.insecure, network.host"
+        )
     return found
 
 
 def _proxies(arguments: Mapping[str, str], variables: Mapping[str, str]) -> Variables:
-    """What reaches every RUN without being part of an image or cache key: our proxies (as with buildah), and those
-    that build arguments set, in lowercase and capitals, because programs look for either.
+    """The variables that every RUN gets without being part of an image or cache key: the proxies of this process (as in
+    buildah) and those that build arguments set, in lowercase and capitals, because programs look for either.
     """
     ours = {name: variables[name] for name in PROXIES if variables.get(name)}
     given = {name: value for name, value in arguments.items() if name.upper() in PROXIES}
@@ -292,4 +294,4 @@ def _refuse_unknown(options: BuildOptions) -> None:
             from difflib import get_close_matches
 
             near = get_close_matches(name, OPTIONS, n=1)
-            raise UsageError(f"a build has no option {name!r}", f"did you mean {near[0]}?" if near else None)
+            raise UsageError(f"unknown build option {name!r}", f"did you mean {near[0]}?" if near else None)

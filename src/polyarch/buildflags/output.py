@@ -1,6 +1,6 @@
-"""`--output`, `--load`, `--push`, `--tag` and `--annotation`: where the result goes, and in which form.
+"""`--output`, `--load`, `--push`, `--tag` and `--annotation`: where the result goes, and in which format.
 
-An output reads `type=oci,dest=app.tar`, or is short: a directory, or `-` for a tar on standard output; as in BuildKit.
+An output is `type=oci,dest=app.tar`, or in short form a directory, or `-` for a tar on standard output; as in BuildKit.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,9 +25,10 @@ _KINDS: Mapping[str, OutputKind] = {
     "local": "local",
     "tar": "tar",
 }
-# What any kind of image takes; what it does not understand would silently make another image than was asked for.
-# `rewrite-timestamp` is what SOURCE_DATE_EPOCH does anyway (docs/coming-from-docker.md). A name in full is what the
-# store and registries have anyway (`name-canonical`), and what is run is unpacked then (`unpack`).
+# The options of every kind of image. Others are refused: if they were ignored, the image would not be the requested
+# one. `rewrite-timestamp` is what SOURCE_DATE_EPOCH does anyway (docs/coming-from-docker.md). `name-canonical` changes
+# nothing, because the store and registries have complete names anyway; nor does `unpack`, because an image is unpacked
+# when it is run.
 _IMAGE = frozenset(
     {
         "name",
@@ -59,13 +60,13 @@ _HINT = "as in -o type=oci,dest=app.tar, -o type=registry,name=localhost:5000/ap
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """One `--output`, its words read: the type, and its options by name."""
+    """One parsed `--output`: the type, and its options by name."""
 
     kind: str
     options: Mapping[str, str]
 
     def flag(self, name: str, default: bool = False) -> bool:
-        """An option that is on or off; Go's spellings."""
+        """A boolean option, in the spellings of Go's strconv.ParseBool."""
         value = self.options.get(name)
         if value is None:
             return default
@@ -77,7 +78,7 @@ class Wanted(msgspec.Struct, frozen=True):
 
 
 def parse(word: str) -> Wanted:
-    """The output that a word asks for. Raises UsageError."""
+    """Parse one value of `--output`. Raises UsageError."""
     import csv
 
     try:
@@ -85,7 +86,7 @@ def parse(word: str) -> Wanted:
     except csv.Error as error:
         raise UsageError(f"--output: {word!r}: {error}", _HINT) from None
     if len(fields) == 1 and "=" not in fields[0]:
-        # Short for a directory, or for a tar on standard output.
+        # The short form: a directory, or a tar on standard output.
         return Wanted("tar" if fields[0] == "-" else "local", {"dest": fields[0]})
     options: dict[str, str] = {}
     for field in fields:
@@ -97,15 +98,15 @@ def parse(word: str) -> Wanted:
     if kind not in _OPTIONS:
         known = ", ".join(_OPTIONS)
         raise UsageError(
-            f"--output: there is no type {kind!r}" if kind else "--output names no type", f"there are {known}; {_HINT}"
+            f"--output: unknown type {kind!r}" if kind else "--output has no type", f"known types: {known}; {_HINT}"
         )
     for key in options:
         name = key.partition(".")[0].partition("-index")[0] if key.startswith("annotation") else key
         if name not in _OPTIONS[kind]:
             known = ", ".join(sorted(_OPTIONS[kind]))
-            raise UsageError(f"--output: type={kind} does not take {key}", f"it takes {known}")
+            raise UsageError(f"--output: type={kind} does not accept {key}", f"it accepts {known}")
     if kind in ("local", "oci") and not options.get("dest"):
-        raise UsageError(f"--output: type={kind} needs a destination", f"say dest=PATH; {_HINT}")
+        raise UsageError(f"--output: type={kind} needs a destination", f"add dest=PATH; {_HINT}")
     wanted = Wanted(kind, options)
     for flag in _FLAGS:
         wanted.flag(flag)
@@ -113,7 +114,9 @@ def parse(word: str) -> Wanted:
 
 
 def is_disabled(word: str) -> bool:
-    """Whether a value of --attest, --provenance or --sbom asks for none: `false`, `type=sbom,disabled=true`."""
+    """Whether a value of --attest, --provenance or --sbom disables the attestation: `false`,
+    `type=sbom,disabled=true`.
+    """
     fields = [field.strip().lower() for field in word.split(",")]
     if fields[0] in ("false", "f", "0"):
         return True
@@ -121,10 +124,10 @@ def is_disabled(word: str) -> bool:
 
 
 class ExportFlags(TypedDict, total=False):
-    """Options of a build that say where its result goes.
+    """Options for the result of a build.
 
     `tags` are the names of the result. `outputs` are values of `--output`. Without `outputs`, `push` and `load` the
-    result goes to the store. `annotations` are {key: value} for the manifests of images, or words as
+    result goes to the store. `annotations` are {key: value} for the manifests of images, or texts
     "[index:|manifest:]KEY=VALUE". `attest` are values of `--attest`; only those that disable an attestation are
     supported.
     """
@@ -138,9 +141,8 @@ class ExportFlags(TypedDict, total=False):
 
 
 def export(options: ExportFlags, here: Path, stdout: BinaryIO | None) -> Export:
-    """How a build is exported: what all of these options say together.
-
-    Paths are relative to `here`; `stdout` is where `-` goes. Raises UsageError, UnsupportedError for attestations.
+    """Combine these options into one `Export`. Paths are relative to `here`; the destination `-` is `stdout`. Raises
+    UsageError, UnsupportedError for attestations.
     """
     get = options.get
     if not all(map(is_disabled, values.words("--attest", get("attest")))):
@@ -164,7 +166,7 @@ def export(options: ExportFlags, here: Path, stdout: BinaryIO | None) -> Export:
     if values.flag("--load", get("load")) or not outputs:
         outputs.append(Output(kind="store"))
     if sum(output.stream is not None for output in outputs) > 1:
-        raise UsageError("--output: only one output can go to standard output", "give the others a dest=FILE")
+        raise UsageError("--output: only one output can go to standard output", "add dest=FILE to the others")
     _annotate(values.pairs("--annotation", get("annotations")), notes, index_notes)
     return msgspec.structs.replace(
         _form(wanted),
@@ -197,33 +199,35 @@ def _outputs(one: Wanted, here: Path, stdout: BinaryIO | None) -> list[Output]:
     split = one.flag("platform-split") if "platform-split" in one.options else None
     if dest in ("", "-"):
         if directory or one.kind == "local":
-            raise UsageError(f"--output: type={one.kind} cannot write a directory to standard output", "say dest=PATH")
+            raise UsageError(f"--output: type={one.kind} cannot write a directory to standard output", "add dest=PATH")
         if stdout is None:
-            raise UsageError("--output: there is no standard output here", "say dest=FILE")
+            raise UsageError("--output: there is no standard output here", "add dest=FILE")
         if stdout.isatty():
-            raise UsageError("refusing to write a tar to a terminal", "say dest=FILE, or redirect standard output")
+            raise UsageError("refusing to write a tar to a terminal", "add dest=FILE, or redirect standard output")
         return [Output(kind=kind, stream=stdout, platform_split=split)]
     return [Output(kind=kind, destination=here / dest, directory=directory, platform_split=split)]
 
 
 def _form(wanted: Sequence[Wanted]) -> Export:
-    """Compression and format. They belong to the images, which are made once for all outputs."""
+    """Compression and format. They must be the same for all outputs, because each image is made once."""
     found: dict[str, str] = {}
     for one in wanted:
         for name in ("compression", "compression-level", "force-compression", "oci-mediatypes"):
             if name in one.options and found.setdefault(name, one.options[name]) != one.options[name]:
                 raise UsageError(
-                    f"--output: two outputs want a different {name}",
+                    f"--output: two outputs set a different {name}",
                     "run the build once for each; the second one uses the cache",
                 )
     kind = _COMPRESSIONS.get(found.get("compression", "gzip"))
     if kind is None:
         raise UsageError(
-            f"--output: there is no compression {found['compression']!r}", "there are gzip, zstd and uncompressed"
+            f"--output: unknown compression {found['compression']!r}", "known compressions: gzip, zstd, uncompressed"
         )
     level = found.get("compression-level")
     if level is not None and not level.isdigit():
-        raise UsageError(f"--output: compression-level={level} is not a number", "gzip has 1 to 12, zstd 1 to 22")
+        raise UsageError(
+            f"--output: compression-level={level} is not a number", "levels: 1 to 12 for gzip, 1 to 22 for zstd"
+        )
     merged = Wanted("", found)
     return Export(
         compression=Compression(kind=kind, level=int(level) if level else None),
@@ -233,7 +237,7 @@ def _form(wanted: Sequence[Wanted]) -> Export:
 
 
 def _annotate(words: Sequence[str], notes: dict[str, str], index_notes: dict[str, str]) -> None:
-    """`--annotation [TYPE:]KEY=VALUE` into the maps that its types name."""
+    """Add `--annotation [TYPE:]KEY=VALUE` to the maps of its types."""
     for word in words:
         head, equals, value = word.partition("=")
         types, colon, key = head.rpartition(":")
@@ -241,7 +245,7 @@ def _annotate(words: Sequence[str], notes: dict[str, str], index_notes: dict[str
         if kinds is None:
             kinds, key = ["manifest"], head
         if not equals or not key:
-            raise UsageError(f"--annotation: {word!r} is not an annotation", "it reads [index:|manifest:]KEY=VALUE")
+            raise UsageError(f"invalid --annotation {word!r}", "expected [index:|manifest:]KEY=VALUE")
         for kind in kinds:
             if kind == "index":
                 index_notes[key] = value
@@ -249,8 +253,8 @@ def _annotate(words: Sequence[str], notes: dict[str, str], index_notes: dict[str
                 notes[key] = value
             else:
                 raise UsageError(
-                    f"--annotation: a build does not annotate a {kind}",
-                    "build it, and use: polyarch manifest annotate --annotation KEY=VALUE LIST PLATFORM",
+                    f"--annotation: a build cannot annotate a {kind}",
+                    "after the build, use: polyarch manifest annotate --annotation KEY=VALUE LIST PLATFORM",
                 )
 
 

@@ -7,15 +7,15 @@ from polyarch.errors import UsageError
 from polyarch.oci import platform as platforms
 from polyarch.oci.platform import Platform
 
-# An operating system that exists: keys of labels may contain slashes and colons, too.
+# Only known operating systems: keys of labels may contain slashes and colons, too.
 _PREFIX = r"(?s)((?:linux|windows|freebsd|darwin)/[A-Za-z0-9_]+(?:/[A-Za-z0-9_.]+)?):(.*)"
 
-# Values of an option by the platform that they are for; under None those for all.
+# The values of an option by platform; the key None has those for all platforms.
 ByPlatform = Mapping[Platform | None, tuple[str, ...]]
 
 
 def parse(given: Iterable[str | Platform], host: Platform) -> tuple[Platform, ...]:
-    """The platforms, each once, `linux/amd64,linux/arm64` being two. Raises UsageError."""
+    """The platforms without duplicates. `linux/amd64,linux/arm64` is two. Raises UsageError."""
     found: list[Platform] = []
     for one in given:
         found += [one] if isinstance(one, Platform) else platforms.parse_list([one], host)
@@ -29,7 +29,7 @@ def split(word: str) -> tuple[Platform | None, str]:
 
 
 def sort(words: Iterable[str]) -> ByPlatform:
-    """The values by platform; under None those for all."""
+    """The values by platform; the key None has those for all platforms."""
     found: dict[Platform | None, tuple[str, ...]] = {None: ()}
     for word in words:
         platform, value = split(word)
@@ -38,7 +38,7 @@ def sort(words: Iterable[str]) -> ByPlatform:
 
 
 def expect(named: Mapping[str, Iterable[Platform | None]], wanted: Iterable[Platform]) -> None:
-    """Raise UsageError if an option names a platform that is not built."""
+    """Raise UsageError if an option has a value for a platform that is not built."""
     known = tuple(wanted)
     for option, given in named.items():
         for platform in given:

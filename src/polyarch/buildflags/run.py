@@ -1,4 +1,4 @@
-"""The options of RUN's processes: network, hosts, /dev/shm and limits.
+"""The options of RUN steps: network, hosts, /dev/shm and limits.
 
 A new one is a field of `RunFlags` and of `sandbox.settings.RunSettings`, an option of the command line, and what the
 sandbox makes of it.
@@ -23,11 +23,11 @@ _LIMITS = frozenset(
 
 
 class RunFlags(TypedDict, total=False):
-    """Options of a build that are for the processes of its RUN steps.
+    """Options for the processes of RUN steps.
 
     `network` is "default" (the host's), "none" or "host". `hosts` are entries of /etc/hosts: {name: address}, or
-    "NAME:ADDRESS". `shm_size` is the size of /dev/shm: bytes, or a text such as "64m". `ulimits` are limits on
-    resources: {name: soft} or {name: (soft, hard)}, or "NAME=SOFT[:HARD]".
+    "NAME:ADDRESS". `shm_size` is the size of /dev/shm: bytes, or a text such as "64m". `ulimits` are resource limits:
+    {name: soft} or {name: (soft, hard)}, or "NAME=SOFT[:HARD]".
     """
 
     network: _Network | None
@@ -51,12 +51,12 @@ def _hosts(given: object) -> Iterable[tuple[str, str]]:
     if isinstance(given, Mapping):
         given = values.pairs("--add-host", given)
     for word in values.words("--add-host", given):
-        # An IPv6 address has colons itself; `=` is buildx's newer spelling.
+        # An IPv6 address contains colons; `=` is buildx's newer separator.
         separator = "=" if "=" in word else ":"
         name, _, address = word.partition(separator)
         if not name or not address:
             raise UsageError(f"--add-host: {word!r} is not NAME:ADDRESS", "as in --add-host registry.local:10.0.0.5")
-        # The network of a RUN is the host's, so the way to the host is loopback.
+        # A RUN step uses the host's network, so it reaches the host at the loopback address.
         yield name, "127.0.0.1" if address == "host-gateway" else address.strip("[]")
 
 
@@ -78,13 +78,13 @@ def _ulimits(given: object) -> Iterable[tuple[str, int, int]]:
         if not name or len(numbers) != 2:
             raise UsageError(f"--ulimit: {word!r} is not NAME=SOFT[:HARD]", "as in --ulimit nofile=1024:4096")
         if name not in _LIMITS:
-            raise UsageError(f"there is no limit {name!r}", f"there are {', '.join(sorted(_LIMITS))}")
-        # Python reads no number of thousands of digits.
+            raise UsageError(f"--ulimit: unknown limit {name!r}", f"known limits: {', '.join(sorted(_LIMITS))}")
+        # Python refuses to parse a number with thousands of digits.
         soft_limit, hard_limit = (int(number) if len(number) < _DIGITS else _LARGEST + 1 for number in numbers)
         if not all(_UNLIMITED <= limit <= _LARGEST for limit in (soft_limit, hard_limit)):
-            raise UsageError(f"--ulimit: {word!r} is out of range", "a limit is a number from 0, or -1 for none")
+            raise UsageError(f"--ulimit: {word!r} is out of range", "expected a number from 0, or -1 for no limit")
         if hard_limit != _UNLIMITED and (soft_limit == _UNLIMITED or soft_limit > hard_limit):
-            raise UsageError(f"--ulimit: the soft limit of {word!r} is above the hard one", "write NAME=SOFT:HARD")
+            raise UsageError(f"--ulimit: the soft limit of {word!r} is above the hard limit", "expected NAME=SOFT:HARD")
         yield name, soft_limit, hard_limit
 
 

@@ -1,4 +1,4 @@
-"""`--secret` and `--ssh`: read into memory here, and shown nowhere."""
+"""`--secret` and `--ssh`. The content is read into memory here and never shown."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,14 +11,14 @@ _KEYS = frozenset({"id", "src", "source", "env", "type"})
 
 
 def contents(given: Mapping[str, bytes | Path], here: Path) -> dict[str, SecretBytes]:
-    """The secrets of a mapping: bytes are the content, a Path is the file that has it. Raises UsageError."""
+    """The secrets in a mapping: bytes are the content, a Path is the file that contains it. Raises UsageError."""
     found: dict[str, SecretBytes] = {}
     for name, value in given.items():
         if not isinstance(name, str) or not isinstance(value, bytes | Path | SecretBytes):
             # Not the value itself: it may be the secret.
             raise UsageError(
                 f"--secret {name} takes bytes or Path, not {type(value).__name__}",
-                "give bytes for its content, a Path for its file",
+                "pass bytes for its content, a Path for its file",
             )
         found[name] = _read(here / value) if isinstance(value, Path) else SecretBytes(bytes(value))
     return found
@@ -33,8 +33,8 @@ def parse(words: tuple[str, ...], variables: Mapping[str, str], here: Path) -> d
         source = fields.get("src") or fields.get("source")
         variable = fields.get("env")
         if not name or set(fields) - _KEYS:
-            # Without the words themselves: they may be the secret, given instead of its name.
-            raise UsageError("--secret is not in the form that it takes", "write id=ID,src=FILE or id=ID,env=NAME")
+            # The message does not repeat the value: a user may have given the secret instead of its name.
+            raise UsageError("invalid --secret", "expected id=ID,src=FILE or id=ID,env=NAME")
         if source is None and (variable or fields.get("type") == "env" or name in variables):
             value = variables.get(variable or name)
             if value is None:
@@ -68,7 +68,7 @@ def agents(given: object, variables: Mapping[str, str], here: Path) -> dict[str,
 
 
 def _expanded(path: str, variables: Mapping[str, str]) -> str:
-    """The path with the home directory for `~/`: in `src=~/…` a shell leaves it."""
+    """The path with `~/` expanded: a shell does not expand it in `src=~/…`."""
     return f"{variables['HOME']}{path[1:]}" if path.startswith("~/") and variables.get("HOME") else path
 
 

@@ -1,6 +1,6 @@
-"""Values of options in the forms that callers have: one item or several, words or a mapping. Wrong types end here.
+"""Convert values of options: one item or several, text or a mapping. Wrong types are refused here.
 
-Each function takes the option's name as the message shows it, and raises UsageError.
+Each function takes the option's name for its message, and raises UsageError.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,14 +9,14 @@ from typing import Any, NoReturn, TypeAlias, TypeVar, get_args
 from polyarch.errors import UsageError
 
 T = TypeVar("T")
-# One item, or any number of them. A str is one item, never its letters.
+# One item or several. A str is one item, not a sequence of letters.
 Items: TypeAlias = T | Iterable[T]
-# `KEY=VALUE` words, or a mapping; None as a value means that the variable of that name is taken.
+# `KEY=VALUE` texts or a mapping. A value of None means the environment variable of that name.
 Pairs: TypeAlias = Mapping[str, str | None] | Items[str]
 
 
 def items(option: str, given: object, *kinds: type) -> tuple[Any, ...]:
-    """The items of a value that may be one item of `kinds`, an iterable of them, or None for none."""
+    """The items of a value: one item of the types `kinds`, an iterable of them, or None for no items."""
     if given is None:
         return ()
     found: tuple[Any, ...]
@@ -35,12 +35,12 @@ def items(option: str, given: object, *kinds: type) -> tuple[Any, ...]:
 
 
 def words(option: str, given: object) -> tuple[str, ...]:
-    """The items of a value of texts."""
+    """The items of a value that consists of texts."""
     return items(option, given, str)
 
 
 def pairs(option: str, given: object) -> tuple[str, ...]:
-    """The words of a value that may be a mapping: `KEY=VALUE`, and `KEY` for one whose value is None."""
+    """The items of a value as texts. A mapping becomes `KEY=VALUE`, or `KEY` if its value is None."""
     if not isinstance(given, Mapping):
         return words(option, given)
     found = []
@@ -52,7 +52,7 @@ def pairs(option: str, given: object) -> tuple[str, ...]:
 
 
 def flag(option: str, given: object) -> bool:
-    """A value that is on or off; None is off."""
+    """A boolean; None is False."""
     if not isinstance(given, bool | None):
         refuse(option, given, (bool,))
     return bool(given)
@@ -70,7 +70,7 @@ def number(option: str, given: object, kinds: tuple[type, ...] = (int,)) -> Any:
 
 
 def choice(option: str, given: object, known: object, default: str) -> Any:
-    """One of the texts of the Literal `known`; `default` for None."""
+    """One of the values of the Literal `known`; None is `default`."""
     if given is None:
         return default
     if given not in get_args(known):
@@ -79,9 +79,9 @@ def choice(option: str, given: object, known: object, default: str) -> Any:
 
 
 def refuse_nul(option: str, given: str) -> None:
-    """Raise UsageError for a text that no path and no variable can have."""
+    """Raise UsageError for a text that cannot be a path or the value of a variable."""
     if "\0" in given:
-        # Without the text, which may be a secret's.
+        # The message does not repeat the text, which may be a secret.
         raise UsageError(f"{option}: a value contains a NUL character")
 
 

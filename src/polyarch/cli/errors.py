@@ -92,7 +92,7 @@ def as_usage_error(error: click.ClickException) -> UsageError:
 
 
 def as_system_error(error: OSError) -> PolyarchError:
-    """An error of the operating system that no other code has explained."""
+    """An error of the operating system that no other code has handled."""
     if error.filename is None and error.errno == errno.ENOENT and _working_directory_is_gone():
         return PolyarchError(
             "the working directory has been removed", "change to a directory that exists, for example with: cd ~"

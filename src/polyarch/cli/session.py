@@ -106,7 +106,7 @@ class Session:
         return tempfile.TemporaryFile(dir=self.store.layout.temporary)
 
     def surroundings(self) -> "Surroundings":
-        """What a build is asked for in."""
+        """The surroundings of a build: this process's environment, directory and streams."""
         import os
 
         from polyarch.buildflags import Surroundings

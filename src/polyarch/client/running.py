@@ -53,7 +53,7 @@ def _volume(core: ClientCore, source: str, word: str) -> VolumeMount:
         arguments.refuse(f"volumes[{source!r}]", word, 'an absolute path in the image, as in "/src" or "/src:ro"')
     path = arguments.path("volumes", source, core.directory)
     if not path.exists():
-        raise NotFoundError(f"cannot mount {path}: it does not exist", "make it first")
+        raise NotFoundError(f"cannot mount {path}: it does not exist", "create it first")
     return VolumeMount(str(path.resolve()), target, mode == "ro")
 
 

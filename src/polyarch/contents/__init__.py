@@ -1,1 +1,1 @@
-"""What layers hold, in any form: listings, facts about files, and unpacked snapshots."""
+"""The contents of layers: listings, facts about files, and unpacked snapshots."""

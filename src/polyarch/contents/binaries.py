@@ -1,4 +1,4 @@
-"""What a file is to the machine that should run it: ELF, PE, Mach-O, a script, or nothing of the kind."""
+"""Detect files that a machine could run: ELF, PE, Mach-O and scripts."""
 
 import re
 import struct
@@ -17,7 +17,7 @@ Form = Literal["elf", "pe", "macho", "script"]
 
 # Linux reads as much of a script's first line (include/uapi/linux/binfmts.h, BINPRM_BUF_SIZE).
 _LINE = 256
-# A version behind .so begins with a digit, and goes on as it likes: libstemmer.so.0d.0.0.
+# A version after .so begins with a digit; what follows is free: libstemmer.so.0d.0.0.
 _NAMED = re.compile(r"\.(?:so(?:\.[0-9][^/]*)?|node|exe|dll|dylib)$", re.IGNORECASE)
 _FAT = {b"\xca\xfe\xba\xbe": (">", 20), b"\xca\xfe\xba\xbf": (">", 32)}
 _MACHO = {
@@ -29,9 +29,8 @@ _MACHO = {
 
 
 class Binary(msgspec.Struct, frozen=True, array_like=True):
-    """A file that a machine could run. `architectures` are several for a fat Mach-O, none for a script.
-
-    `shebang` is a script's first line behind `#!`, as it stands, a carriage return too.
+    """A file that a machine could run. A fat Mach-O has several `architectures`, a script none. `shebang` is a script's
+    first line after `#!`, unchanged, with a carriage return if it has one.
     """
 
     form: Form
@@ -41,17 +40,17 @@ class Binary(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def problem(self) -> str:
-        """What of it could not be read."""
+        """What could not be read of it."""
         return self.elf.problem if self.elf is not None else ""
 
 
 def is_candidate(entry: Entry) -> bool:
-    """Whether a file of a layer could be one: it may be executed, or has a name that is loaded."""
+    """Whether a file of a layer could be a binary: it is executable, or has the name of a library."""
     return entry.kind == "file" and entry.size >= 4 and (bool(entry.mode & 0o111) or bool(_NAMED.search(entry.path)))
 
 
 def identify(reader: Readable) -> Binary | None:
-    """What the file in `reader` is; no more of it is read than that takes."""
+    """The kind of the file in `reader`. Reads no more of it than necessary."""
     window = Window(reader)
     start = window.take(0, 4)
     if start[:2] == b"#!":
@@ -78,7 +77,7 @@ def _of_elf(elf: Elf) -> Binary | None:
 
 
 def _pe(window: Window) -> Binary | None:
-    """A PE file, unless it is managed code, which names a machine and needs none (ECMA-335, II.25)."""
+    """A PE file, unless it is managed code, which names a machine but does not need it (ECMA-335, II.25)."""
     raw = window.take(0x3C, 4)
     if len(raw) < 4:
         return None
@@ -97,7 +96,9 @@ def _pe(window: Window) -> Binary | None:
 
 
 def _fat(window: Window, order: str, step: int) -> Binary | None:
-    """A Mach-O file for several processors. Java's classes begin alike, and have their version where the count is."""
+    """A Mach-O file for several processors. Java class files begin with the same bytes, followed by their version
+    instead of the count.
+    """
     raw = window.take(4, 4)
     count = struct.unpack(order + "I", raw)[0] if len(raw) == 4 else 0
     if not 0 < count < 20:

@@ -57,11 +57,11 @@ class _Segment(NamedTuple):
 
 
 class _MalformedError(Exception):
-    """A header claims what cannot be."""
+    """A header has an impossible value."""
 
 
 def read(window: Window) -> Elf | None:
-    """The ELF file in `window`; None if it is none."""
+    """The ELF file in `window`; None if it is not one."""
     head = window.take(0, 64)
     if len(head) < 52 or head[:4] != b"\x7fELF" or head[4] not in (1, 2) or head[5] not in (1, 2):
         return None
@@ -122,7 +122,7 @@ def _dynamic(window: Window, order: str, wide: bool, segments: list[_Segment]) -
     section = next((segment for segment in segments if segment.kind == _PT_DYNAMIC), None)
     if section is None:
         return {}
-    # What is stripped to its symbols (a .debug file) keeps the headers, and has the section without its bytes.
+    # A file that was stripped to its symbols (a .debug file) keeps the headers, but not the bytes of the section.
     if section.size > _MAX_DYNAMIC:
         raise _MalformedError(f"its header claims a dynamic section of {section.size} bytes")
     raw = window.take(section.offset, section.size)
@@ -163,7 +163,7 @@ def _dynamic(window: Window, order: str, wide: bool, segments: list[_Segment]) -
 
 
 def _offset(segments: list[_Segment], address: int) -> int | None:
-    """Where in the file is what will lie at `address`."""
+    """The offset in the file of the bytes that will be loaded at `address`."""
     for segment in segments:
         if segment.kind == _PT_LOAD and segment.address <= address < segment.address + segment.size:
             return address - segment.address + segment.offset

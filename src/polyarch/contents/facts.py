@@ -1,7 +1,6 @@
-"""What the files of a layer are: found in one pass over its stream, and remembered by diff id.
-
-The same pass makes the listing if there is none yet. Of a layer in blocks whose listing is known, only the blocks with
-candidates are read, with range requests if its blob is in a registry.
+"""Facts about the files of a layer, collected in one pass over its stream and remembered by diff id. The same pass
+makes the listing if there is none yet. If the layer is compressed in blocks and its listing is known, only the blocks
+with candidates are read, with range requests if its blob is in a registry.
 """
 
 import threading
@@ -32,9 +31,8 @@ _PIECE = 1 << 20
 
 
 class Facts(msgspec.Struct, frozen=True, array_like=True):
-    """What is known of the files of a layer, by the offset of their data, which is unique in a layer.
-
-    `texts` are the files that say where libraries are looked for; `packages` are the lists of package managers.
+    """Facts about the files of a layer, by the offset of their data, which is unique in a layer. `texts` are the files
+    that configure the search path of libraries; `packages` are the lists of package managers.
     """
 
     binaries: dict[int, Binary]
@@ -62,7 +60,7 @@ class Learner:
         self._known: dict[Digest, tuple[Listing, Facts]] = {}
 
     def learn(self, layer: LayerBlob) -> "tuple[Listing, Facts]":
-        """Listing and facts of a layer. Raises CorruptError where it is damaged or not what its config says."""
+        """Listing and facts of a layer. Raises CorruptError if it is damaged or does not match the config."""
         with self._mutex:
             lock = self._busy.setdefault(layer.diff_id, threading.Lock())
         with lock:
@@ -83,7 +81,7 @@ class Learner:
         return None if listing is None else (listing, facts)
 
     def _read(self, layer: LayerBlob, *, briefly: bool = False) -> "tuple[Listing, Facts]":
-        """Read the blob, and report that. `briefly`: of a known listing only the entries of interest are given."""
+        """Read the blob, and report progress. `briefly`: return only the relevant entries of a known listing."""
         unit = f"check {layer.diff_id}"
         self._emit(progress.Started(unit, f"read {layer.blob.digest}"))
         try:
@@ -123,7 +121,7 @@ class FactsCollector:
         self._packages: dict[int, tuple[Package, ...]] = {}
 
     def look(self, entry: "ListedEntry", content: Readable) -> None:
-        """Look at a file, reading no more of it than is needed."""
+        """Examine a file. Reads no more of it than necessary."""
         if is_search_path(entry.path) and entry.size <= _MAX_TEXT:
             self._texts[entry.offset] = _all(content).decode("utf-8", "replace")
         elif packages.is_list(entry):
@@ -139,14 +137,14 @@ class FactsCollector:
 
 
 def interests(entry: "ListedEntry") -> bool:
-    """Whether a file must be looked at."""
+    """Whether a file must be examined."""
     return entry.kind == "file" and (
         is_candidate(entry) or (is_search_path(entry.path) and entry.size <= _MAX_TEXT) or packages.is_list(entry)
     )
 
 
 def is_search_path(path: str) -> bool:
-    """Whether a file says where a loader looks: ld.so.conf(5), and musl's own."""
+    """Whether a file configures the search path of a loader: ld.so.conf(5), or musl's own."""
     directory, _, name = path.rpartition("/")
     return (
         path == "etc/ld.so.conf"

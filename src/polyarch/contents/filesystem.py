@@ -1,11 +1,11 @@
 """A stage's file system in any form: as listings, as a tree, as files to read, as directories.
 
-Each form of a layer is made from another when it is first needed, once in a run: a listing from a blob or from an
-unpacked directory, a directory from a blob, a file's bytes from either.
+Each form of a layer is made from another when it is first needed, once for each command: a listing from a blob or from
+an unpacked directory, a directory from a blob, a file's bytes from either.
 
-If a layer is only in a registry, and its manifest says where its table of contents is, only the table is read. It
-decides where a copy is placed. As soon as any of the layer itself is read, the table is compared with it. A false table
-gives its author no power: the author of the layer could have put the files elsewhere.
+If a layer is only in a registry, and its manifest says where its table of contents is, only the table is read. The
+table decides where a copy is placed. As soon as the layer itself is read, the table is compared with it. A false table
+gives an attacker nothing: the author of the layer could have put the files elsewhere anyway.
 """
 
 import struct
@@ -40,7 +40,7 @@ _T = TypeVar("_T")
 # A program's capabilities, and attributes for programs to read.
 _KEPT_XATTRS = ("security.capability", "user.")
 _PREFETCHING = 4
-# The passwd file of an image is not trusted: no more than this is read of it.
+# The passwd file of an image is not trusted: at most this much is read.
 _LONGEST_TEXT = 16 << 20
 # A file's stamp: device, inode, times of content and inode in nanoseconds, size.
 _STAMP = struct.Struct("=QQqqq")
@@ -75,9 +75,8 @@ class Filesystems:
         self._files.clear()
 
     def prefetch(self, layers: Iterable[Layer]) -> None:
-        """Begin to make the listings that are not remembered, in threads of its own.
-
-        A failure there is not reported: it happens again when the listing is needed.
+        """Begin to make the missing listings in separate threads. A failure there is not reported: it happens again
+        when the listing is needed.
         """
         unlisted = [layer for layer in layers if layer.blob and not self._is_listed(layer, layer.blob)]
         if unlisted:
@@ -110,13 +109,13 @@ class Filesystems:
         return self._once(f"tree {stack.key}", self._trees, stack.key, make)
 
     def listing(self, layer: Layer) -> Listing:
-        """What a layer holds, according to itself or to its table of contents."""
+        """The listing of a layer, from the layer itself or from its table of contents."""
         if layer.diff_id and layer.blob is not None:
             return self._table(layer) or self._unpacker.listing(layer.as_blob())
         return self._snapshot(layer).listing
 
     def _table(self, layer: Layer) -> Listing | None:
-        """The table of contents of a layer of which nothing else is here; None if it cannot be had."""
+        """The table of contents of a layer that is only in a registry; None if it is not available."""
         assert layer.blob is not None
         blob = layer.blob
         place = toc.parse(blob.annotations.get(toc.ANNOTATION, ""))
@@ -131,7 +130,7 @@ class Filesystems:
             try:
                 listing = toc.read(self._source.read_range(blob, place.offset, place.size), place)
             except PolyarchError:
-                # Whatever failed, the layer itself can be read instead, and that reports its own failure.
+                # The layer itself can be read instead, and that reports its own failure.
                 return None
             listings.remember_toc(self._store, place.digest, listing)
             return listing
@@ -145,8 +144,8 @@ class Filesystems:
         table = self._tables.get(layer.key)
         if table is not None and (table.entries, table.texts) != (listing.entries, listing.texts):
             raise CorruptError(
-                f"the layer {layer.blob.digest} does not hold what its manifest says in {toc.ANNOTATION}",
-                "the image is damaged or was tampered with: do not build on it",
+                f"the layer {layer.blob.digest} does not match the table of contents in {toc.ANNOTATION}",
+                "the image is damaged or was tampered with: do not use it",
             )
         return listing
 
@@ -156,7 +155,7 @@ class Filesystems:
         return ((entry, snapshot.content(entry)) for entry in snapshot.listing.entries)
 
     def content(self, owner: Layer, entry: ListedEntry) -> Content:
-        """Where the bytes of a file of a layer are."""
+        """The location of the bytes of a file of a layer."""
         if not owner.diff_id or owner.blob is None:
             found = self._snapshot(owner).content(entry)
             if found is None:
@@ -169,7 +168,7 @@ class Filesystems:
         """The text of a small file of the flattened layers, symbolic links followed; None where there is no file.
 
         A listing keeps a few such files (`listing.KEPT`); any other, and those of an unpacked layer, are read from the
-        layer. Of a larger file only the first 16 MiB are read.
+        layer. At most 16 MiB of a file are read.
         """
         tree = self.tree(stack)
         node = tree.lookup(tree.resolve(path))
@@ -183,10 +182,9 @@ class Filesystems:
         return raw.decode("utf-8", "surrogateescape")
 
     def lowers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
-        """The layers as directories in overlay's form, lowest first; what is not unpacked yet is.
-
-        The blobs of a base are unpacked as one stack. Above a snapshot there are only layers of this builder,
-        which list every parent, so each stands for itself.
+        """The layers as directories in overlay's form, lowest first. Unpacks those that are not unpacked yet. The blobs
+        of a base are unpacked as one stack. Above a snapshot there are only layers of this builder, which list every
+        parent, so each can be unpacked alone.
         """
         first = next((number for number, layer in enumerate(layers) if layer.snapshot), len(layers))
         found = list(self._unpacker.lowers([layer.as_blob() for layer in layers[:first]]))
@@ -201,7 +199,7 @@ class Filesystems:
         return tuple(found)
 
     def _directory(self, layer: Layer) -> Path:
-        # A snapshot that was found once is leased and stays: hundreds of steps may each ask for all below them.
+        # A snapshot that was found is leased and stays. Hundreds of steps may each ask for all layers below them.
         path = self._directories.get(layer.snapshot) or self._store.snapshots.get(layer.snapshot)
         if path is None:
             raise NotFoundError(f"the snapshot {layer.snapshot} is gone", "run the build again")
@@ -235,7 +233,7 @@ _K = TypeVar("_K")
 
 
 class _Snapshot(msgspec.Struct, frozen=True):
-    """What the unpacked layer at `root` holds.
+    """The entries of the unpacked layer at `root`.
 
     A RUN may leave very many files: `stamps` has the packed stamp of each, and b"" for a whiteout.
     """
@@ -245,7 +243,7 @@ class _Snapshot(msgspec.Struct, frozen=True):
     stamps: dict[str, bytes]
 
     def content(self, entry: Entry) -> Content | None:
-        """Where the bytes of an entry are; None for what has none."""
+        """The location of the bytes of an entry; None if it has none."""
         stamp = self.stamps.get(entry.path)
         return LocalFile(f"{self.root}/{entry.path}", _STAMP.unpack(stamp)) if stamp else stamp
 
@@ -275,7 +273,7 @@ def _beginning(reader: Readable) -> bytes:
 
 
 def _listed(entry: Entry) -> ListedEntry:
-    """The entry of a changeset as a layer has it, without the attributes of this machine's security modules."""
+    """The entry of a changeset as in a layer, without the attributes of this machine's security modules."""
     fields = {name: getattr(entry, name) for name in Entry.__struct_fields__}
     if entry.xattrs:
         fields["xattrs"] = tuple(pair for pair in entry.xattrs if pair[0].startswith(_KEPT_XATTRS))

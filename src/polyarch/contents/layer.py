@@ -1,7 +1,7 @@
-"""A layer as a value. `Layer` says which of its forms there are, `LayerBlob` is a layer that certainly has a blob.
+"""A layer as a value. `Layer` says in which forms the layer exists, `LayerBlob` is a layer that certainly has a blob.
 
 The layers of a stored or pulled image are `LayerBlob`s. A build handles `Layer`s, because the layer of a RUN step has
-no blob until it is exported. `Layer.as_blob` leads from one to the other.
+no blob until it is exported. `Layer.as_blob` converts one to the other.
 """
 
 import msgspec
@@ -47,7 +47,7 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.diff_id or self.snapshot
 
     def as_blob(self) -> LayerBlob:
-        """The layer in the form of a blob. Raises CorruptError where it has none."""
+        """The layer in the form of a blob. Raises CorruptError if it has none."""
         if self.blob is None:
             raise CorruptError(f"the layer {self.key} has no blob")
         return LayerBlob(self.diff_id, self.blob)
@@ -63,7 +63,7 @@ def encode(layer: Layer) -> bytes:
 
 
 def decode(raw: bytes) -> Layer:
-    """The layer that `encode` gave. Raises CorruptError for other bytes."""
+    """The layer from the bytes of `encode`. Raises CorruptError for other bytes."""
     try:
         return msgspec.json.decode(raw, type=Layer)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
@@ -71,14 +71,13 @@ def decode(raw: bytes) -> Layer:
 
 
 def layers_of(manifest: Manifest, config: ImageConfig) -> tuple[LayerBlob, ...]:
-    """The layers of an image, lowest first.
-
-    Raises CorruptError where manifest and config do not fit, and as `require_tars`.
+    """The layers of an image, lowest first. Raises CorruptError if manifest and config do not match, and as
+    `require_tars`.
     """
     require_tars(manifest)
     if len(manifest.layers) != len(config.diff_ids):
         raise CorruptError(
-            f"{manifest.digest} has {len(manifest.layers)} layers, but its config speaks of {len(config.diff_ids)}"
+            f"{manifest.digest} has {len(manifest.layers)} layers, but its config lists {len(config.diff_ids)}"
         )
     return tuple(LayerBlob(diff_id, blob) for diff_id, blob in zip(config.diff_ids, manifest.layers, strict=True))
 

@@ -1,7 +1,7 @@
 """The remembered listings of layers: the only place that reads and writes them.
 
-A listing is found by the diff id of its layer. It is made when the layer is packed, or in one read of its blob, whose
-diff id is verified on the way.
+A listing is found by the diff id of its layer. It is made when the layer is packed, or in one read of its blob, which
+also verifies the diff id.
 """
 
 from collections.abc import Callable
@@ -36,7 +36,7 @@ _TOCS: "Table[Digest, Listing]" = Table(tables.TOC, _encode, _decode)
 
 
 def find(store: "Store", diff_id: Digest, wanted: "Callable[[ListedEntry], bool] | None" = None) -> "Listing | None":
-    """The listing of a layer, with only the entries that are `wanted`; None where it is not remembered."""
+    """The listing of a layer, with only the entries that are `wanted`; None if it is not remembered."""
     if wanted is None:
         return _LISTINGS.get(store.cache, diff_id)
     from polyarch.layers.listing import decode
@@ -45,7 +45,7 @@ def find(store: "Store", diff_id: Digest, wanted: "Callable[[ListedEntry], bool]
 
 
 def find_blocks(store: "Store", diff_id: Digest) -> "Listing | None":
-    """The listing without its entries: where the blocks of its blob are. None where it is not remembered."""
+    """The listing without its entries: where the blocks of its blob are. None if it is not remembered."""
     from polyarch.layers.listing import decode_blocks
 
     return _LISTINGS.get(store.cache, diff_id, decode_blocks)
@@ -57,15 +57,13 @@ def is_known(store: "Store", diff_id: Digest) -> bool:
 
 
 def remember(store: "Store", diff_id: Digest, encoded: bytes) -> None:
-    """Remember a listing, encoded as `Listing.encode` does it."""
+    """Remember a listing that `Listing.encode` encoded."""
     _LISTINGS.put_encoded(store.cache, diff_id, encoded)
 
 
 def read(layer: LayerBlob, blob: Readable, store: "Store | None", look: "Look | None" = None) -> "Listing":
-    """The listing of a layer from one read of its blob, remembered in `store` where one is given.
-
-    `look` is shown each file with its content. Raises CorruptError where the blob is damaged, or is not the layer that
-    the config names.
+    """The listing of a layer from one read of its blob, remembered in `store` if that is given. `look` is called with
+    each file and its content. Raises CorruptError if the blob is damaged, or is not the layer that the config names.
     """
     from polyarch.layers.compression import LARGEST
     from polyarch.layers.listing import scan
@@ -75,7 +73,7 @@ def read(layer: LayerBlob, blob: Readable, store: "Store | None", look: "Look | 
     diff_id, listing = scan(blob, layer.blob.digest, limit, look, algorithm=algorithm)
     if diff_id != layer.diff_id:
         raise CorruptError(
-            f"the layer {layer.blob.digest} is not what the image's config says: "
+            f"the layer {layer.blob.digest} does not match the image's config: "
             f"its tar has the digest {diff_id}, not {layer.diff_id}",
             "the image is damaged; pull or build it again",
         )
@@ -85,7 +83,7 @@ def read(layer: LayerBlob, blob: Readable, store: "Store | None", look: "Look | 
 
 
 def find_toc(store: "Store", digest: Digest) -> "Listing | None":
-    """What a table of contents says, by its digest; None where it is not remembered."""
+    """The listing in a table of contents, by its digest; None if it is not remembered."""
     return _TOCS.get(store.cache, digest)
 
 
@@ -95,5 +93,5 @@ def is_toc_known(store: "Store", digest: Digest) -> bool:
 
 
 def remember_toc(store: "Store", digest: Digest, listing: "Listing") -> None:
-    """Remember what a table of contents says."""
+    """Remember the listing in a table of contents."""
     _TOCS.put(store.cache, digest, listing)

@@ -1,4 +1,4 @@
-"""From the words of ELF, PE and Mach-O headers to the architectures that platforms are named by (Go's GOARCH)."""
+"""Map the machine numbers of ELF, PE and Mach-O headers to the architectures of platforms (Go's GOARCH)."""
 
 # (e_machine, 64 bit, little endian) → architecture (System V gABI, "ELF Header"; binutils' elf/common.h).
 _ELF = {
@@ -34,7 +34,7 @@ _ELF = {
 }
 _EF_MIPS_ABI2 = 0x20
 
-# Code for what is beside the processor (GPUs, BPF, DSPs): it is data to the machine that the image runs on.
+# Code for other devices (GPUs, BPF, DSPs): it is data to the machine that the image runs on.
 DEVICES = frozenset({83, 94, 164, 190, 224, 247})
 
 _PE = {
@@ -58,12 +58,12 @@ _MACHO = {
     0x01000012: "ppc64",
 }
 
-# What a processor also runs, if its kernel is built for it: libraries of the second kind are common (multilib).
+# The architectures that a processor also runs if its kernel supports them: their libraries are common (multilib).
 _ALSO = {"amd64": ("386", "amd64p32"), "arm64": ("arm",), "ppc64": ("ppc",), "s390x": ("s390",), "riscv64": ("riscv",)}
 
 
 def of_elf(machine: int, wide: bool, little: bool, flags: int) -> str:
-    """The architecture of an ELF file; one that no platform is named by, with its number."""
+    """The architecture of an ELF file; text with the number of the machine if no platform has it."""
     if machine == 8 and not wide and flags & _EF_MIPS_ABI2:
         return "mips64p32le" if little else "mips64p32"  # n32: 64-bit registers, 32-bit pointers
     return _ELF.get((machine, wide, little), f"ELF machine {machine} ({64 if wide else 32} bit)")
@@ -80,5 +80,5 @@ def of_macho(cpu: int) -> str:
 
 
 def runs_besides(architecture: str) -> tuple[str, ...]:
-    """The architectures that a machine of `architecture` runs too, where its kernel allows it."""
+    """The architectures that a machine of `architecture` also runs, if its kernel allows it."""
     return _ALSO.get(architecture, ())

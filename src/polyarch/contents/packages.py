@@ -35,7 +35,7 @@ def is_rpm(path: str) -> bool:
 
 
 def of_directory(path: str) -> Package | None:
-    """The pip package that a directory stands for; the two spellings of a name are one (PEP 503)."""
+    """The pip package of a .dist-info directory, with its name normalized (PEP 503)."""
     match = _DIST_INFO.fullmatch(path.rpartition("/")[2])
     return Package("pip", re.sub(r"[-_.]+", "-", match[1]).lower(), match[2]) if match else None
 
@@ -63,7 +63,7 @@ def _dpkg(text: str) -> list[Package]:
             for line in paragraph.splitlines()
             if line.startswith(("Package: ", "Version: ", "Status: "))
         )
-        # status.d has no Status; in status, what was removed keeps its paragraph for its configuration.
+        # status.d has no Status field; in status, a removed package keeps its paragraph for its configuration.
         status = fields.get("Status", "").rpartition(" ")[2]
         if "Package" in fields and status not in ("not-installed", "config-files"):
             found.append(Package("dpkg", fields["Package"], fields.get("Version", "")))

@@ -53,7 +53,7 @@ class Stack:
 
 
 def on(below: Stack | None, layers: Iterable[Layer]) -> Stack | None:
-    """`below` with these layers on top, lowest first; None for no layer at all."""
+    """`below` with these layers on top, lowest first; None if there are no layers."""
     for layer in layers:
         below = Stack(below, layer)
     return below

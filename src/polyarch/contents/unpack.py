@@ -1,8 +1,8 @@
-"""Layers unpacked, on demand: the lower directories of a root filesystem, each made once and kept as a snapshot.
+"""Unpack layers on demand: the lower directories of a root filesystem, each made once and kept as a snapshot.
 
 The key of a snapshot is its layer's diff id if the layer is complete in itself. A layer that has a file without its
-parent directories takes those from the layers below, so it is another directory on another base: its key is the chain
-id. The caller has entered the sandbox's namespace, or files would belong to the wrong ids.
+parent directories takes those from the layers below, so its directory depends on the base: its key is the chain id. The
+caller must have entered the sandbox's namespace; otherwise files would belong to the wrong ids.
 """
 
 import threading
@@ -33,12 +33,10 @@ _CHUNK = 1 << 20
 
 
 class LayerShape(msgspec.Struct, frozen=True, array_like=True):
-    """What decides a layer's key and place, remembered by diff id.
-
-    `complete`: it needs nothing of the layers below: it lists every parent, and its hard links are to its own
-    files. `root` is the root's (mode, uid, gid), None where the layer does not list it. `hides_all`: nothing
-    below it is visible. `device` is the path of a device node, empty where there is none outside of /dev, which each
-    container has of its own.
+    """The properties of a layer that decide its key and place, remembered by diff id. `complete`: it needs nothing from
+    the layers below, because it lists every parent and its hard links are to its own files. `root` is the root's (mode,
+    uid, gid), None if the layer does not list it. `hides_all`: no file below it is visible. `device` is the path of a
+    device node outside of /dev (each container has its own /dev), empty if there is none.
     """
 
     complete: bool
@@ -63,8 +61,8 @@ def _is_missed(entry: "Entry") -> bool:
 class Unpacker:
     """Makes snapshots for one command, each once; safe from many threads. It owns only locks.
 
-    `source` gives the blobs; `emit` reports each layer that is unpacked. `peek` opens a blob of which only the listing
-    is needed, so that it need not be written into the store.
+    `source` provides the blobs; `emit` reports each layer that is unpacked. `peek` opens a blob that is needed for its
+    listing only, so that it is not written into the store.
     """
 
     def __init__(
@@ -84,12 +82,11 @@ class Unpacker:
         self._listings: dict[Digest, Listing] = {}
 
     def lowers(self, layers: Sequence[LayerBlob]) -> tuple[str, ...]:
-        """The directories of these layers in overlay's disk form, lowest first, unpacked where they are not yet.
-
-        Raises CorruptError for a layer that is not what it claims, NotFoundError or RegistryError where a blob
-        cannot be had.
+        """The directories of these layers in overlay's disk form, lowest first. Unpacks those that are not unpacked
+        yet. Raises CorruptError for a layer that does not match its digest, NotFoundError or RegistryError if a blob is
+        not available.
         """
-        # The kernel's overlay cannot hide a whole root, so layers that are hidden are not mounted at all.
+        # The kernel's overlay cannot hide a whole root, so hidden layers are not mounted.
         seen = max((number for number, layer in enumerate(layers) if self._shape(layer).hides_all), default=0)
         layers = layers[seen:]
         self._warn_of_devices(layers)
@@ -103,7 +100,7 @@ class Unpacker:
         return tuple(path if path is not None else made[key] for path, key in zip(found, keys, strict=True))
 
     def _warn_of_devices(self, layers: Sequence[LayerBlob]) -> None:
-        """Warn of each layer whose devices cannot be made, also if it was unpacked before; once for each layer."""
+        """Warn once for each layer whose devices cannot be created, even if it was unpacked before."""
         from polyarch.layers.apply import DEVICES
 
         for layer in layers:
@@ -115,7 +112,7 @@ class Unpacker:
                 self._emit(progress.Warned(f"layer {layer.blob.digest}: {DEVICES} (/{device})"))
 
     def listing(self, layer: LayerBlob) -> "Listing":
-        """What the layer holds: remembered, else read from its blob, whose diff id is verified on the way."""
+        """The shape of the layer: remembered, or else read from its blob, which also verifies the diff id."""
         with self._once(f"listing {layer.diff_id}"):
             known = self._listings.get(layer.diff_id)
             if known is None:
@@ -159,7 +156,7 @@ class Unpacker:
         return shape
 
     def _unpack(self, key: str, layers: Sequence[LayerBlob]) -> str:
-        """The snapshot of the topmost of `layers`, made now unless another thread was faster."""
+        """The snapshot of the topmost of `layers`. Makes it unless another thread was faster."""
         from polyarch.layers.apply import DEVICES, apply
         from polyarch.layers.compression import decompress
         from polyarch.layers.diskform import OVERLAY
@@ -191,7 +188,7 @@ class Unpacker:
                         fetch=below.item if below else None,
                         note=note,
                     )
-                    # Only after the last byte of a blob is its digest known.
+                    # The digest of a blob is known only after its last byte.
                     while tar.read(_CHUNK):
                         pass
                     made = str(snapshot.commit(applied.size))
@@ -202,7 +199,7 @@ class Unpacker:
             return made
 
     def files(self, layer: LayerBlob) -> "LayerFiles":
-        """The files of a layer, to be read one by one; the caller closes it. A blob that is not here is fetched."""
+        """The files of a layer, to be read one by one; the caller closes it. Fetches a missing blob."""
         from polyarch.layers.extract import LayerFiles
 
         if not self._store.has_blob(layer.blob):
@@ -224,7 +221,9 @@ class Unpacker:
 
 
 class _Below:
-    """What the layers below have, for a layer that is not complete. `opened` closes the files that it read."""
+    """Looks up entries in the layers below, for a layer that is not complete. `opened` closes the files that it
+    read.
+    """
 
     def __init__(self, unpacker: Unpacker, layers: Sequence[LayerBlob], opened: ExitStack) -> None:
         from polyarch.layers.tree import Tree
@@ -236,12 +235,12 @@ class _Below:
         self._files: dict[int, LayerFiles] = {}
 
     def entry(self, path: str) -> "Entry | None":
-        """What is at a path: the mode and owner of a parent, or a link on the way."""
+        """The entry at a path: a parent with its mode and owner, or a link on the way."""
         node = self._tree.lookup(path)
         return None if node is None else node.entry
 
     def item(self, path: str) -> "Item | None":
-        """The file that a hard link of the layer above is another name of."""
+        """The target of a hard link of the layer above."""
         node = self._tree.lookup(path)
         if node is None or node.layer < 0:
             return None
@@ -254,4 +253,4 @@ class _Below:
 
 
 def _nothing(path: str) -> None:
-    """A complete layer needs nothing of the layers below."""
+    """A complete layer needs nothing from the layers below."""

@@ -3,21 +3,20 @@
 from polyarch.oci.place import Readable
 
 _CHUNK = 1 << 20
-# Headers and tables of strings are at the beginning of a file, and what a patcher appends is at its end.
+# Headers and string tables are at the beginning of a file; tools such as patchelf append to its end.
 _HEAD = 32 << 20
 _TAIL = 8 << 20
-# A sparse file can claim any size at no cost; no program has its tables behind this.
+# A sparse file can claim any size at no cost; no program has its tables beyond this offset.
 _FARTHEST = 2 << 30
 
 
 class GoneError(Exception):
-    """The bytes have been passed over, or are too far away to be read."""
+    """The bytes have been skipped, or are too far away to be read."""
 
 
 class Window:
-    """A stream that can be asked for any part of its first 32 MiB, and of the last 8 MiB before where it is.
-
-    It reads no further than it is asked to. It owns nothing.
+    """Random access to the first 32 MiB of a stream, and to the last 8 MiB before its position. It reads no further
+    than requested. It owns nothing.
     """
 
     def __init__(self, reader: Readable) -> None:
@@ -28,7 +27,7 @@ class Window:
         self._ended = False
 
     def take(self, offset: int, size: int) -> bytes:
-        """`size` bytes from `offset` on, fewer at the end of the file. Raises GoneError for what cannot be had."""
+        """`size` bytes from `offset` on, fewer at the end of the file. Raises GoneError if they are not available."""
         if size <= 0:
             return b""
         end = offset + size

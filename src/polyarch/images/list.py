@@ -1,4 +1,4 @@
-"""`images`: every name of the store with its platforms. Fast, because it reads the small documents and no more."""
+"""`images`: every name in the store with its platforms. Fast, because it reads only small documents."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from polyarch.store import Store
     from polyarch.store.tables import Table
 
-# The values below hold no cycles, so the collector need not look at them (gc=False): thousands are made at once.
+# The values below have no reference cycles, so Python need not track them (gc=False): there are thousands.
 
-# Above this many names, what was read is kept in the cache, where a single query finds it all.
+# Above this many names, the documents that were read are cached, so that a single query finds all of them.
 _MANY = 200
 # As many levels of indexes as the copier takes (transfer/graph.py).
 _MAX_DEPTH = 4
 
 
 class ListedPlatform(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One image below a name. `size` is of its manifest, config and layers in bytes; 0 where it is not here."""
+    """One image below a name. `size` is of its manifest, config and layers in bytes; 0 if it is not in the store."""
 
     platform: str
     digest: Digest
@@ -38,7 +38,7 @@ class ListedPlatform(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class ListedImage(msgspec.Struct, frozen=True, kw_only=True):
-    """One name. `size` counts what its images share once; `is_index` tells an index from a single image."""
+    """One name. `size` counts content that its images share once; `is_index` is False for a single image."""
 
     name: str
     digest: Digest
@@ -64,7 +64,7 @@ class _Document(msgspec.Struct, gc=False):
 
 
 class _Image(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What is remembered of one manifest."""
+    """The cached fields of one manifest."""
 
     config: str
     parts: dict[str, int]
@@ -80,7 +80,7 @@ def _summaries() -> "Table[str, _Image]":
 
 
 class _ListReader:
-    """Reads documents by digest, from memory where it has seen them. It owns nothing that must be closed."""
+    """Reads documents by digest, each once. It owns nothing that must be closed."""
 
     def __init__(self, store: "Store", many: bool) -> None:
         self._store = store
@@ -93,7 +93,7 @@ class _ListReader:
             self._images = _summaries().all(store.cache)
 
     def read(self, digest: Digest) -> bytes | None:
-        """The bytes of a small blob; None where the store does not have it."""
+        """The bytes of a small blob; None if the store does not have it."""
         try:
             descriptor = os.open(f"{self._directory}/{digest.replace(':', '/')}", os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -121,7 +121,7 @@ class _ListReader:
             return _forgiven(raw)
 
     def image(self, digest: Digest, size: int) -> _Image | None:
-        """What a manifest holds; None where it is not here."""
+        """The fields of a manifest; None if it is not in the store."""
         known = self._images.get(digest)
         if known is not None:
             return known if self.exists(digest) else None
@@ -136,7 +136,7 @@ class _ListReader:
         return found
 
     def claimed(self, config: str) -> str:
-        """The platform according to an image's config; empty if that is unknown."""
+        """The platform in an image's config; empty if that is unknown."""
         from polyarch.oci import config as configs
 
         raw = self.read(Digest(config))
@@ -147,7 +147,7 @@ class _ListReader:
         return str(platform) if platform is not None and platform.architecture else ""
 
     def platform(self, platform: Platform | None) -> str:
-        """The normal spelling; the same few come again and again."""
+        """The normalized platform. Cached, because there are only a few different ones."""
         shown = self._platforms.get(platform)
         if shown is None:
             shown = str(platforms.normalize(platform)) if platform is not None else ""
@@ -155,7 +155,7 @@ class _ListReader:
         return shown
 
     def close(self) -> None:
-        """Remember what was new."""
+        """Cache what was read."""
         if self._new:
             _summaries().put_many(self._store.cache, self._new.items())
 
@@ -165,7 +165,7 @@ def list_images(
 ) -> tuple[ListedImage, ...]:
     """The images of the store, or those of `roots` (name to descriptor), sorted by name.
 
-    With `unnamed`, those that are kept without a name come as well, last, each with an empty name.
+    With `unnamed`, images without a name follow, each with an empty name.
     """
     wanted = sorted((store.tagged() if roots is None else roots).items())
     if unnamed:
@@ -178,7 +178,7 @@ def list_images(
 
 
 def created(store: "Store", listed: ListedPlatform) -> str:
-    """When the image was made according to its config (RFC 3339); empty if that is unknown."""
+    """The creation time in the image's config (RFC 3339); empty if that is unknown."""
     config = read_small(store, listed.config) if listed.config else None
     return str(config.get("created") or "") if config else ""
 
@@ -206,7 +206,7 @@ def _listed(reader: _ListReader, name: str, root: Descriptor) -> ListedImage:
 def _below(
     reader: _ListReader, entries: list[_ListPart], parts: dict[str, int], depth: int
 ) -> Iterator[ListedPlatform]:
-    """The images of these entries of an index, those of nested indexes included; `parts` collects what they hold."""
+    """The images of these entries of an index, including those of nested indexes. Adds their blobs to `parts`."""
     for entry in entries:
         if entry.media_type in media_types.INDEXES and depth < _MAX_DEPTH:
             nested = reader.document(entry.digest)
@@ -230,7 +230,7 @@ def _below(
 
 
 def _forgiven(raw: bytes) -> _Document | None:
-    """A document with nulls in it, which Go treats as absent; None if it is malformed, which `check` reports."""
+    """A document without its nulls, which Go treats as absent; None if it is malformed, which `check` reports."""
     from polyarch.oci import document as documents
     from polyarch.oci.document import Index
 

@@ -1,4 +1,4 @@
-"""`prune`: remove what is not needed."""
+"""`prune`: remove unused content."""
 
 from typing import TYPE_CHECKING
 
@@ -18,12 +18,10 @@ if TYPE_CHECKING:
 def prune(
     store: "Store", *, everything: bool = False, storage: int | None = None, dry_run: bool = False
 ) -> "Reclaimed":
-    """Remove images without a name, and all that neither a name nor the build cache needs. With `everything` the
-    build cache goes too: results of steps, cache mounts, unpacked layers.
-
-    With `storage`, the build cache goes as well, but only until the store takes no more than so many bytes, the
-    longest unused first. `Maintenance.reclaim` removes what is `left`, inside the user namespace
-    of those files. Raises ConflictError, CorruptError.
+    """Remove images without a name, and content that neither a name nor the build cache needs. With `everything`, also
+    remove the build cache: results of steps, cache mounts, unpacked layers. With `storage`, remove it only until the
+    store takes no more than so many bytes, the least recently used first. `Maintenance.reclaim` removes what is `left`,
+    inside the user namespace of those files. Raises ConflictError, CorruptError.
     """
     keep = keep_for(store, everything=everything, storage=storage)
     if dry_run:
@@ -37,7 +35,7 @@ def prune(
 
 
 def keep_for(store: "Store", *, everything: bool = False, storage: int | None = None) -> "Keep":
-    """What `prune` with these options keeps, besides images with a name and what running commands use."""
+    """What `prune` with these options keeps, besides images with a name and the content that running commands use."""
     from polyarch.store import Keep
 
     if everything:
@@ -74,7 +72,7 @@ def _manifests(store: "Store", root: Descriptor) -> list[Manifest]:
         try:
             document = store.load(descriptor)
         except (NotFoundError, CorruptError):
-            # A platform that was never pulled has nothing unpacked either; `fsck` reports what is damaged.
+            # A platform that was never pulled has no unpacked layers; `fsck` reports damaged content.
             continue
         if isinstance(document, Index):
             pending += indexes.images(document)

@@ -34,7 +34,7 @@ def pull(
     """Fetch `reference` for these platforms, None for all, and store it under its name.
 
     Blobs that are in the store are not fetched again. Raises NotFoundError for an unknown name, or for a platform that
-    the image does not have, with those it has; RegistryError; CorruptError.
+    the image does not have (the error lists those it has); RegistryError; CorruptError.
     """
     name = str(reference)
     unit = f"pull {name}"

@@ -1,4 +1,4 @@
-"""`rmi`: remove names, and with the last of them the content; or the content of some platforms of a kept index."""
+"""`rmi`: remove names, and with the last name the content; or the content of some platforms of an index that stays."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence, Set
@@ -35,11 +35,9 @@ class Removed(msgspec.Struct, frozen=True):
 def remove(
     store: "Store", text: str, platforms: tuple[Platform, ...] = (), *, force: bool = False, prune: bool = True
 ) -> Removed:
-    """Remove the name `text`, or all names of an id; of an index with `platforms`, only their content.
-
-    `text` by id needs `force` where the image has several names, as with docker. What no name needs any more is
-    deleted at once, unless `prune` is False; content that another image shares stays. Raises NotFoundError
-    (not with `force`), ConflictError.
+    """Remove the name `text`, or all names of an id; with `platforms`, only their content. As in docker, an id needs
+    `force` if the image has several names. Content that no name needs any longer is deleted at once, unless `prune` is
+    False; content that another image shares stays. Raises NotFoundError (not with `force`), ConflictError.
     """
     (removed,) = remove_all(store, [text], platforms, force=force, prune=prune)
     if isinstance(removed, PolyarchError):
@@ -55,8 +53,7 @@ def remove_all(
     force: bool = False,
     prune: bool = True,
 ) -> list[Removed | PolyarchError]:
-    """Like `remove` for one after the other, in one go; for a text that could not be removed, its error.
-
+    """As `remove` for several texts, with one collection. The result for a text that could not be removed is its error.
     Content that several of them shared is in the result of the last.
     """
     if platforms:
@@ -74,7 +71,9 @@ def remove_all(
 
 
 class _Taken(msgspec.Struct, frozen=True):
-    """What one text removes: names of the image `digest`; `all`: none is left, so it is not kept without a name."""
+    """The names of the image `digest` that one text removes. `all`: no name is left, so it is not kept unnamed
+    either.
+    """
 
     names: tuple[str, ...]
     digest: Digest
@@ -82,7 +81,7 @@ class _Taken(msgspec.Struct, frozen=True):
 
 
 class _Left:
-    """The names of the store that are left while others are removed: `Images` of names.py."""
+    """The names in the store that are left while others are removed. Implements `names.Images`."""
 
     def __init__(self, store: "Store") -> None:
         self._store = store
@@ -126,7 +125,7 @@ def _attempt(work: Callable[[], _T]) -> _T | PolyarchError:
 
 
 def _found(store: names.NamedRoots, text: str, force: bool) -> NamedImage | None:
-    """What the text names; None with `force` if it does not exist. Raises NotFoundError, ConflictError."""
+    """The names to remove for a text; None with `force` if it does not exist. Raises NotFoundError, ConflictError."""
     try:
         found = names.find(store, text)
     except NotFoundError:
@@ -143,7 +142,7 @@ def _found(store: names.NamedRoots, text: str, force: bool) -> NamedImage | None
 
 
 class _Emptied(msgspec.Struct, frozen=True):
-    """What `rmi --platform` removed from an index: manifests, and all that they name."""
+    """The content that `rmi --platform` removed from an index: manifests, and everything that they name."""
 
     gone: tuple[Digest, ...] = ()
     candidates: frozenset[Digest] = frozenset()
@@ -174,9 +173,8 @@ def _empty_all(
 def _empty(
     store: "Store", found: NamedImage, platforms: tuple[Platform, ...], is_shared: Callable[[Digest], bool]
 ) -> _Emptied:
-    """Remove platforms. The index stays as it is, with its digest, so that they can be fetched again.
-
-    `is_shared` says whether another image that has a name needs a digest.
+    """Remove platforms. The index stays unchanged, so that they can be fetched again. `is_shared` returns whether
+    another image that has a name needs a digest.
     """
     shown = found.familiar
     root = _document(store, found.descriptor.digest)
@@ -194,8 +192,8 @@ def _empty(
         for digest in (leaf.entry.digest, *(note.digest for note in leaf.about)):
             members.add(digest)
             candidates |= _graph(store, digest)
-    # While the index is here its members are reachable, so a collection would keep them: they are removed first.
-    # A reader must expect that a manifest is gone at any time (store/layout.py).
+    # The index stays, so a collection would find its members reachable and keep them. Therefore they are removed first.
+    # Readers must expect that a manifest can disappear at any time (store/layout.py).
     gone = tuple(leaf.entry.digest for leaf in leaves if store.blob_path(leaf.entry.digest).exists())
     for digest in members:
         store.blob_path(digest).unlink(missing_ok=True)
@@ -210,14 +208,16 @@ def _of_platform(store: "Store", root: Index, platform: Platform, shown: str) ->
 
 
 def _delete_unneeded(store: "Store", graphs: Sequence[Set[Digest]]) -> list[tuple[Digest, ...]]:
-    """Delete what is not needed of these graphs. Returns the deleted digests, each with the last graph that has it."""
+    """Delete the unneeded content of these graphs. Returns the deleted digests, each with the last graph that has
+    it.
+    """
     from polyarch.store.gc import Keep
 
     candidates = frozenset[Digest]().union(*graphs)
     if not candidates:
         return [()] * len(graphs)
-    # Layers that only a build's cache remembers are none of this command's business: `prune` takes them. A manifest
-    # that nothing points at is.
+    # Layers that only the build cache remembers are left for `prune`. A manifest that nothing points at is removed
+    # here.
     strays = {document.digest for document in store.manifests()}
     reclaimed = store.maintenance.gc(Keep(only=candidates | strays, snapshots=None))
     left = {Digest(item.name) for item in reclaimed.removed} & candidates
@@ -229,7 +229,9 @@ def _delete_unneeded(store: "Store", graphs: Sequence[Set[Digest]]) -> list[tupl
 
 
 def _graph(store: "Store", root: Digest) -> set[Digest]:
-    """All that a manifest or index names and that is here. Read without a lease, or nothing could be deleted."""
+    """The content of the store that a manifest or index names. Read without a lease, which would prevent its
+    deletion.
+    """
     seen: set[Digest] = set()
     pending = [root]
     while pending:

@@ -1,4 +1,4 @@
-"""`system df` and `buildx du`: what takes space in the store, by kind and by item."""
+"""`system df` and `buildx du`: the disk usage of the store, by kind and by item."""
 
 import os
 from typing import TYPE_CHECKING, Literal
@@ -24,10 +24,8 @@ _KINDS: "dict[str, Kind]" = {
 
 
 class UsageRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """An item that can be made or fetched again.
-
-    `size` is bytes on disk, `used` Unix time. `in_use`: a command that runs now holds it. `shared`: it is the unpacked
-    form of a layer that an image of the store has.
+    """An item that can be made or fetched again. `size` is bytes on disk, `used` Unix time. `in_use`: a running command
+    uses it. `shared`: it is the unpacked form of a layer of an image in the store.
     """
 
     id: str
@@ -49,7 +47,7 @@ class ImageUsage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Space(msgspec.Struct, frozen=True, kw_only=True):
-    """What the store takes. `garbage` is what `prune` would free, `spare` what `prune -a` would, in bytes."""
+    """The disk usage of the store. `garbage` is what `prune` would free, `spare` what `prune -a` would, in bytes."""
 
     images: ImageUsage
     cache: tuple[UsageRecord, ...]
@@ -58,9 +56,8 @@ class Space(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def space(store: "Store") -> Space:
-    """What the store takes, the longest unused first. Raises ConflictError if another command keeps it busy.
-
-    Cache mounts are measured now, which takes a walk through them; the size of all else is known.
+    """The disk usage of the store, the least recently used item first. Raises ConflictError if another command keeps it
+    busy. Cache mounts are measured now, which reads their directories; all other sizes are known.
     """
     for name in store.caches.names():
         store.caches.size(name)

@@ -111,7 +111,7 @@ def _take_in(index: Index, reference: Reference, selector: str, choice: Choice, 
     if edit.architecture is None and edit.os is None and edit.variant is None:
         raise NotFoundError(
             f"{reference.familiar()} has no entry {selector}",
-            f"it has {indexes.describe(index)}; to make {selector} the entry for a platform, use --arch",
+            f"it has {indexes.describe(index)}; to create {selector} the entry for a platform, use --arch",
         )
     image = _only_image(choice, selector, edit)
     assert image.platform is not None

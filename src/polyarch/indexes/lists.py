@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class ListEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """An index of the store: its name in full, its descriptor, and what its entries are for."""
+    """An index in the store: its full name, its descriptor, and the platforms of its entries."""
 
     name: str
     descriptor: Descriptor
@@ -30,7 +30,9 @@ class ListEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def name_of(name: str | Reference) -> Reference:
-    """The reference of a list, `latest` where no tag is given. Raises UsageError for a digest, which cannot change."""
+    """The reference of a list, with the tag latest if it has none. Raises UsageError for a digest, which cannot
+    change.
+    """
     reference = (references.parse(name) if isinstance(name, str) else name).tagged()
     if reference.digest:
         raise UsageError(f"{name}: a list is named by a tag, not by a digest", "name it as in team/app:1.0")
@@ -38,13 +40,13 @@ def name_of(name: str | Reference) -> Reference:
 
 
 def exists(store: "Store", text: str) -> bool:
-    """Whether `text` is an index of the store."""
+    """Whether `text` names an index in the store."""
     descriptor = store.tagged().get(str(name_of(text)))
     return descriptor is not None and descriptor.media_type in media_types.INDEXES
 
 
 def ls(store: "Store") -> tuple[ListEntry, ...]:
-    """All indexes of the store, by name."""
+    """All indexes in the store, by name."""
     found = []
     for name, descriptor in sorted(store.tagged().items()):
         if descriptor.media_type not in media_types.INDEXES:
@@ -64,40 +66,42 @@ def ls(store: "Store") -> tuple[ListEntry, ...]:
 
 
 def load(store: "Store", name: str | Reference) -> Index:
-    """The index of the store that is named `name`. Raises NotFoundError, UsageError if that is a single image."""
+    """The index `name` in the store. Raises NotFoundError, UsageError if that is a single image."""
     reference = name_of(name)
     descriptor = store.tagged().get(str(reference))
     if descriptor is None:
         known = ", ".join(references.parse(listed.name).familiar() for listed in ls(store)) or "none"
         raise NotFoundError(
             f"there is no list {reference.familiar()} in the store",
-            f"make it with: polyarch manifest create {reference.familiar()} MEMBER…, "
+            f"create it with: polyarch manifest create {reference.familiar()} MEMBER…, "
             f"or fetch it with: polyarch pull {reference.familiar()}; the lists here: {known}",
         )
     document = store.load(descriptor)
     if not isinstance(document, Index):
         raise UsageError(
             f"{reference.familiar()} is a single image, not a list",
-            f"make a list of it with: polyarch manifest create LIST {reference.familiar()}",
+            f"create a list of it with: polyarch manifest create LIST {reference.familiar()}",
         )
     return document
 
 
 def editing(store: "Store", name: str | Reference) -> AbstractContextManager[object]:
-    """For `with`, from loading a list to saving it: a second edit of the same list waits, so that none is lost."""
-    # A few files for all lists, so that no file must be cleaned up. Two lists that share one wait for each other.
+    """A lock to hold from loading a list to saving it. A second edit of the same list waits, so that no edit is
+    lost.
+    """
+    # A fixed number of files for all lists, so that none must be cleaned up. Two lists may share one.
     return FileLock(store.layout.lock(f"lists-{digests.of(str(name_of(name)).encode())[-1]}"))
 
 
 def save(store: "Store", name: str | Reference, index: Index) -> Descriptor:
-    """Point the name at this index. Only then is the index that it pointed at before released."""
+    """Point the name at this index, and then release the index that it pointed at before."""
     descriptor = index.descriptor()
     store.write_manifest(descriptor, index.raw, str(name_of(name)))
     return descriptor
 
 
 def rm(store: "Store", names: tuple[str | Reference, ...]) -> tuple[ListEntry, ...]:
-    """Remove the lists; members that have names of their own stay. All are checked before any is removed.
+    """Remove the lists. Members that have their own names stay. All lists are checked before any is removed.
 
     Raises NotFoundError, UsageError.
     """

@@ -1,4 +1,4 @@
-"""Layers packed into blobs: made in one pass, and remembered where the layer was a snapshot.
+"""Layers packed into blobs in one pass. The blob of a snapshot is remembered.
 
 The layer of a RUN step is an unpacked directory. It is packed when it is first exported, and the next export of the
 same snapshot with the same compression finds that blob again.
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def kept(layer: Layer) -> Kept:
-    """What must be in the store for a remembered layer to be of use."""
+    """The blobs that must be in the store for a remembered layer to be usable."""
     blobs = (layer.blob.digest,) if layer.blob is not None else ()
     return Kept(frozenset(blobs), frozenset(filter(None, (layer.snapshot,))))
 
@@ -87,12 +87,12 @@ def remember(store: "Store", layer: Layer, compression: "Compression", blob: Lay
 
 
 def find_last(store: "Store", same: str) -> Layer | None:
-    """What the last COPY of the name `same` made; None if that is not remembered."""
+    """The layer of the last COPY of the name `same`; None if it is not remembered."""
     return _LAST.get(store.cache, same)
 
 
 def remember_last(store: "Store", same: str, layer: Layer) -> None:
-    """Remember what a COPY made, for the next of the same name: its layer may have blocks in common with this one."""
+    """Remember the layer of a COPY for the next COPY of the same name, which may have blocks in common with it."""
     _LAST.put(store.cache, same, layer)
 
 

@@ -1,7 +1,7 @@
 """Results of steps by their cache keys.
 
-`StepResults` is the seam: a build asks one object, which may look in the local cache or elsewhere. A key is known
-before anything runs, so a result that is found costs no work and, where it is a blob in a registry, no download.
+`StepResults` is the interface: a build asks one object, which may look in the local cache or elsewhere. A key is known
+before anything runs, so a cached result costs no work and, if it is a blob in a registry, no download.
 """
 
 from typing import TYPE_CHECKING, Protocol
@@ -26,7 +26,7 @@ class StepResults(Protocol):
     def find(self, key: str, compression: "Compression") -> Layer | None:
         """The layer that an earlier step made under this key, in any of its forms; None if there is none.
 
-        A layer without a blob may be given with the blob of this compression that it was packed to.
+        If a layer was a snapshot, the blob of this compression that it was packed to may be returned with it.
         """
         ...
 
@@ -42,7 +42,9 @@ class LocalResults:
         self._store = store
 
     def find(self, key: str, compression: "Compression") -> Layer | None:
-        """Implements `StepResults`: only a layer of which the store still has a form."""
+        """Implements `StepResults`. Ignores a layer of which the store has neither the blob nor the snapshot any
+        longer.
+        """
         found = _RESULTS.get(self._store.cache, key)
         if found is None:
             return None

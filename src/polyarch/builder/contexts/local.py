@@ -1,8 +1,8 @@
 """A build context on this machine: walked once, identified by content, with a cache of stats.
 
-The table of the last walk holds the digest of each file: a file with the same inode, size and times has not changed.
-A time as young as the walk itself proves nothing (a second write within the clock's tick leaves the same stamp), so
-such files are not stored.
+The table of the last walk holds the digest of each file: a file with the same inode, size and times has not changed. A
+file that changed during the walk is not stored, because a second write within one tick of the clock would leave the
+same times.
 """
 
 import hashlib
@@ -114,7 +114,7 @@ class LocalContext:
 
     def _read_table(self) -> Iterator[Rows]:
         number = 0
-        # A part that is older than the others is as good: each row is believed only for a file with its stamp.
+        # A part may be older than the others: a row is used only for a file with exactly its stamp.
         while (rows := _STATS.get(self._store.cache, self._part(number))) is not None:
             number += 1
             yield from rows
@@ -228,7 +228,7 @@ class Chunks:
 def _walk(root: str, ignored: Matcher | None, signing: _Signing) -> Iterator[WalkedEntry]:
     """What is below `root` and not ignored. An ignored directory is included if a `!` pattern includes a file in it.
 
-    `signing` gets what `stamps` would give.
+    `signing` gets the same values as from `stamps`.
     """
     states: dict[str, State] = {}
     held: dict[str, WalkedEntry] = {}

@@ -1,4 +1,4 @@
-"""What names a build context: a directory of this machine, or something to fetch. The only place that decides it."""
+"""Decide whether a build context is a directory on this machine or something to fetch. No other module decides it."""
 
 import os
 from pathlib import Path
@@ -8,9 +8,8 @@ from polyarch.errors import UsageError
 
 
 def is_remote(word: str, name: str = "") -> bool:
-    """Whether `word` is a URL or a git repository; otherwise it is a path. `name` is that of a named context.
-
-    Raises UsageError for a malformed URL, and for a scheme that no build context has.
+    """Whether `word` is a URL or a git repository; otherwise it is a path. `name` is that of a named context. Raises
+    UsageError for a malformed URL, and for an unsupported scheme.
     """
     if word.startswith(("http://", "https://")) or remote.git(word, context=True) is not None:
         return True
@@ -22,5 +21,5 @@ def is_remote(word: str, name: str = "") -> bool:
 
 
 def is_directory(path: Path) -> bool:
-    """Whether `path` is a directory. Unlike `Path.is_dir`, False also for a name that no file can have."""
+    """Whether `path` is a directory. Unlike `Path.is_dir`, returns False for a name that no file can have."""
     return os.path.isdir(path)

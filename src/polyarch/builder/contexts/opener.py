@@ -1,4 +1,4 @@
-"""Opening build contexts by name, each when a step first needs its files."""
+"""Open build contexts by name, each when a step first needs its files."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class ContextOpener:
     """Opens the contexts of one build. It owns nothing: what it fetches goes to `scratch`.
 
-    `directories` are the contexts of this machine, `urls` those to fetch, `ignore` the texts of ignore files, each by
-    the context's name; the main context has the name "". `now` is the time of the request in nanoseconds.
+    `directories` are the contexts on this machine, `urls` those to fetch, `ignore` the texts of ignore files, each by
+    the name of the context. The main context has the name "". `now` is the time of the request in nanoseconds.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class ContextOpener:
         self._ignore = ignore
 
     def open(self, name: str) -> LocalContext:
-        """The context `name`. Raises PolyarchError if there is none, and what fetching raises."""
+        """The context `name`. Raises PolyarchError if it does not exist, and the errors of fetching."""
         if name in self._urls:
             from polyarch.builder.contexts.remote import Fetcher
 

@@ -1,6 +1,5 @@
-"""Build contexts that are not a directory of this machine: standard input, archives at URLs, git repositories.
-
-Each becomes a directory that lasts as long as the build. A Dockerfile that comes alone becomes its text.
+"""Build contexts that are not a directory on this machine: standard input, archives at URLs, git repositories. Each is
+unpacked into a directory that lasts as long as the build. A Dockerfile without a context is kept as text.
 """
 
 from pathlib import Path
@@ -19,7 +18,7 @@ _CHUNK = 1 << 20
 
 
 class Fetcher:
-    """Makes directories of contexts. They are in `scratch`, which belongs to the caller."""
+    """Creates a directory for each context, in `scratch`, which belongs to the caller."""
 
     def __init__(self, remotes: Remotes, scratch: Path) -> None:
         self._remotes = remotes
@@ -28,9 +27,8 @@ class Fetcher:
     def main(
         self, context: RemoteContext | StreamContext, stdin: BinaryIO | None = None, *, keep_git: bool = False
     ) -> OpenedContext:
-        """The main context that is fetched, or read from `stdin`.
-
-        Raises UsageError, CorruptError for a damaged archive, and what fetching raises.
+        """Fetch the main context, or read it from `stdin`. Raises UsageError, CorruptError for a damaged archive, and
+        the errors of fetching.
         """
         if isinstance(context, StreamContext):
             if stdin is None:

@@ -1,4 +1,4 @@
-"""Reading the Dockerfile and the ignore files of a build."""
+"""Read the Dockerfile and the ignore files of a build."""
 
 import os
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ _LARGEST = 4 << 20
 
 
 class DockerfileText(msgspec.Struct, frozen=True):
-    """A Dockerfile as it was read: its name for messages, its text, and its path, None if it was not a file."""
+    """A Dockerfile that was read: its name for messages, its text, and its path (None if it was not a file)."""
 
     name: str
     text: str
@@ -22,9 +22,8 @@ class DockerfileText(msgspec.Struct, frozen=True):
 
 
 class OpenedContext(msgspec.Struct, frozen=True, kw_only=True):
-    """A main context: its directory, or the text of a Dockerfile that came alone.
-
-    `ignores` says whether its .dockerignore counts: BuildKit applies none to what comes from elsewhere.
+    """A main context: its directory, or the text of a Dockerfile without a context. `ignores` says whether its
+    .dockerignore is applied: BuildKit applies none to a remote context.
     """
 
     directory: Path | None = None
@@ -33,7 +32,7 @@ class OpenedContext(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def open_directory(directory: Path) -> OpenedContext:
-    """The main context in a directory of this machine. Raises NotFoundError, UsageError for a file."""
+    """The main context in a directory on this machine. Raises NotFoundError, UsageError for a file."""
     if not is_directory(directory):
         if os.path.exists(directory):
             raise _no_directory(directory)
@@ -42,7 +41,7 @@ def open_directory(directory: Path) -> OpenedContext:
 
 
 def _no_directory(file: Path) -> UsageError:
-    """A file where the context should be: mostly the Dockerfile, or an archive of a context."""
+    """The error for a file in place of the context: mostly the Dockerfile, or an archive of a context."""
     from polyarch.builder.perform.copy.archives import is_archive
 
     if file.is_file() and is_archive(str(file)):

@@ -52,7 +52,7 @@ class _Directory:
 
 
 class Rows(msgspec.Struct, array_like=True, frozen=True):
-    """What the cache keeps of the files of a directory: names separated by NUL, and columns of stamps and digests."""
+    """The files of a directory as the cache stores them: names separated by NUL, and columns of stamps and digests."""
 
     directory: bytes
     names: bytes
@@ -147,7 +147,7 @@ class Walked:
         return self._digests[_DIGEST * row : _DIGEST * (row + 1)].hex()
 
     def remember(self) -> Iterator[Rows]:
-        """What the next command may know, a record for each directory."""
+        """The rows to store for the next command, one record for each directory."""
         for path, directory in self._directories.items():
             pairs = zip(directory.names, directory.rows, strict=True)
             kept = [(name, row) for name, row in pairs if self._states[row] & _LASTING]
@@ -180,7 +180,7 @@ class Walked:
                     self._states[row] = _KNOWN | _LASTING
 
     def __iter__(self) -> Iterator[str]:
-        """All paths, in no order."""
+        """All paths, in no particular order."""
         for path, directory in self._directories.items():
             yield from (f"{path}/{name}" if path else name for name in directory.names)
 

@@ -1,6 +1,6 @@
 """Layers and config → manifest → index: the results of a build as images in the store.
 
-The layer of a RUN becomes a blob here, and not earlier: only what is exported is packed.
+The layer of a RUN becomes a blob here and not earlier, so that only exported layers are packed.
 """
 
 from collections.abc import Iterable, Sequence
@@ -38,7 +38,7 @@ class BuiltImage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Assembler:
-    """Makes images of built layers. It owns nothing. No new file is younger than `epoch` (seconds)."""
+    """Makes images of built layers. It owns nothing. No new file gets a time after `epoch` (seconds)."""
 
     def __init__(
         self,
@@ -85,9 +85,8 @@ class Assembler:
         )
 
     def root(self, images: Sequence[BuiltImage], *, always_index: bool = False) -> Descriptor:
-        """What a name will point to: the image itself for one platform, else an index of all.
-
-        With annotations of the index there is an index for one platform, too, as in buildx with attestations.
+        """The descriptor that a name will point to: the image itself for one platform, else an index of all. If the
+        index has annotations, one platform gets an index as well, as in buildx with attestations.
         """
         if len(images) == 1 and not always_index and not self._export.index_annotations:
             return msgspec.structs.replace(images[0].descriptor, platform=None)
@@ -115,7 +114,7 @@ class Assembler:
         return blob
 
     def _items(self, layer: Layer) -> "Iterable[Item]":
-        """The entries of a RUN's layer, none younger than the epoch."""
+        """The entries of a RUN's layer, with no time after the epoch."""
         for entry, content in self._filesystems.items(layer):
             if self._epoch is not None and entry.mtime > self._epoch:
                 yield msgspec.structs.replace(entry, mtime=self._epoch), content

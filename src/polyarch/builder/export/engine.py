@@ -1,4 +1,4 @@
-"""The output kind "engine": the Docker engine of this machine, found before the build and loaded from the store."""
+"""The output kind "engine": find the Docker engine of this machine before the build, and load the image into it."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,10 +20,10 @@ _DEFAULT_SOCKET = "/var/run/docker.sock"
 
 
 def located(request: BuildRequest) -> BuildRequest:
-    """The request with the engine's socket in its outputs; where no engine runs, the store takes its place.
+    """The request with the engine's socket in its outputs. If no engine runs, the output is the store instead.
 
-    Raises PolyarchError if the engine that DOCKER_HOST names does not answer, UnsupportedError for an engine that
-    would keep only one of several platforms.
+    Raises PolyarchError if the engine that DOCKER_HOST names does not answer, UnsupportedError if the engine can keep
+    only one of several platforms.
     """
     outputs = [
         _located(output, request.host.variables, request.platforms) if output.kind == "engine" else output
@@ -41,7 +41,7 @@ def _located(output: Output, variables: Mapping[str, str], platforms: Sequence[P
     if path is None and host:
         raise PolyarchError(
             f"no engine answers at {host}, which DOCKER_HOST names",
-            "start it, or unset DOCKER_HOST: then the image is kept in the store of polyarch",
+            "start it, or unset DOCKER_HOST: then the image goes to the store of Polyarch",
         )
     if path is None:
         return Output(kind="store")
@@ -63,7 +63,7 @@ def load(
     preferred: Platform,
     emit: progress.Emit,
 ) -> None:
-    """Load images of the store, by names or digests, into the engine at `socket`."""
+    """Load images from the store, by name or digest, into the engine at `socket`."""
     from polyarch.images import save as saving
     from polyarch.transfer import engine
 

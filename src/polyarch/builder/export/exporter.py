@@ -1,4 +1,4 @@
-"""Where the results of a build go: names in the store, an engine, registries, archives, directories.
+"""Send the results of a build to the store, an engine, registries, archives and directories.
 
 Everything except plain files is sent by `transfer.copy`; `rootfs` writes those.
 """
@@ -62,7 +62,7 @@ class Exporter:
                 )
 
     def send(self, output: Output, images: Sequence[BuiltImage], root: Descriptor) -> tuple[Sent, ...]:
-        """Send the results to one output. Raises what the copier and the file system raise."""
+        """Send the results to one output. Raises the errors of the copier and the file system."""
         match output.kind:
             case "store":
                 self._keep(root, named=not output.by_digest)
@@ -80,7 +80,7 @@ class Exporter:
         return ()
 
     def _keep(self, root: Descriptor, *, named: bool) -> None:
-        """Name the result in the store, and fetch missing layers of its base first: a name is for a whole image."""
+        """Fetch missing layers of the base, then name the result in the store: a name stands for a complete image."""
         if self._store.missing(root):
             passing = ReadThroughSource(self._store, self._registry, keep=False)
             send(passing, root.digest, self._store, ())
@@ -97,7 +97,7 @@ class Exporter:
         engine.load(output.destination, self._store, self._registry, names, self._host, self._emit)
 
     def _push(self, root: Descriptor, *, tagged: bool) -> tuple[Sent, ...]:
-        """Push to the registry of each name. If one fails, the others are pushed nevertheless."""
+        """Push to the registry of each name. If one push fails, the others are still done."""
         sent: dict[str, Sent] = {}
         failed: dict[str, PolyarchError] = {}
         for name in self._export.names:

@@ -32,7 +32,7 @@ class RootFilesystems:
         self._epoch = epoch
 
     def write(self, directory: Path) -> None:
-        """Write the files into a directory, which is made if it is missing. Raises PolyarchError."""
+        """Write the files into a directory, which is created if it is missing. Raises PolyarchError."""
         for image in self._images:
             top = directory / _directory_name(image.platform) if self._split else directory
             top.mkdir(parents=True, exist_ok=True)
@@ -78,7 +78,7 @@ def _below(prefix: str, entry: Entry) -> Entry:
 
 
 def _write(top: Path, entry: Entry, content: Content | None) -> None:
-    """Write one entry as a file. It belongs to the caller; devices are left out."""
+    """Write one entry as a file that belongs to the calling user. Devices are left out."""
     path = os.path.join(top, entry.path)
     try:
         with longpaths.short(path) as near:

@@ -1,7 +1,7 @@
 """A layer that is sent to the registry while it is being made, if the registry is on this machine.
 
-For other registries a layer is first looked up by its digest, which is not known until it is made: over a slow
-connection, nothing that the registry has already should be sent.
+Other registries are first asked whether they have the layer, so that nothing is sent twice over a slow connection. That
+needs the digest, which is known only when the layer is complete.
 """
 
 from collections.abc import Callable
@@ -45,7 +45,7 @@ class RegistryUploads:
 class StreamedBlob:
     """A blob that is being made, in the store and perhaps in a registry. A context manager: `keep` makes it permanent.
 
-    An error of the registry is ignored: later the copier finds that the blob is missing, and sends it.
+    An error of the registry is ignored: the copier will find that the blob is missing and send it.
     """
 
     def __init__(self, store: "Store", uploads: Uploads) -> None:

@@ -1,7 +1,7 @@
 """The record of a build, step by step, and the reasons why steps were not cached.
 
 The `parts` of a step are named values that its result depends on, besides its inputs. Comparing them with those of an
-earlier build tells what changed; the cache key is a digest, and could only tell that something did.
+earlier build shows what changed; the cache key is a digest, which shows only that something changed.
 """
 
 import re
@@ -30,7 +30,7 @@ How = Literal["", "native", "emulated"]
 _SHOWN = 4
 # Steps that are never cached or performed.
 _GIVEN = frozenset({"Context", "Inline"})
-# Steps that take something from elsewhere, and do not build it.
+# Steps that fetch or read something and build nothing.
 _FETCHED = frozenset({"ImageLayers", "Git", "Http"})
 _STEP = r"(?s)\[(?:(.*) )?(\d+)/\d+\] (.*)"
 # The names of parts in messages.
@@ -42,7 +42,7 @@ class StepRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `waited` is how many more seconds it waited for others, as for a locked cache mount. A step is `canceled` if it was
     ended because another step failed or the build was interrupted. `inputs` are the ids of the steps and file systems
-    (`BuildRecord.stacks`) that it needed. `files` names the list of files that it took from a context. `reasons` tell
+    (`BuildRecord.stacks`) that it needed. `files` names the list of files that it copied from a context. `reasons` say
     why it was not cached.
     """
 

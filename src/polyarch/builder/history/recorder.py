@@ -37,14 +37,14 @@ _BUILDS: Table[str, BuildRecord] = Table(tables.BUILD, record.encode, record.dec
 _FILES: Table[str, Mapping[str, str]] = Table(
     tables.FILES, encoding.to_msgpack, msgspec.msgpack.Decoder(dict[str, str]).decode
 )
-# A longer list is not worth its space. Then `explain` tells only that files changed.
+# A longer list takes too much space. Without it, `explain` shows only that files changed.
 _MOST_FILES = 20_000
 # Not shown: opening a context is instant, and fetchers report their own progress.
 _SILENT = (Context, Http, Git)
 
 
 class Selecting(Protocol):
-    """Knows which files of a context a vertex takes."""
+    """Knows which files of a context a vertex copies."""
 
     def selection(self, vertex: VertexId) -> tuple[str, Callable[[], Mapping[str, str]]] | None: ...
 
@@ -98,7 +98,7 @@ class Recorder:
         return tuple(self._step(vertex, performer) for vertex in order if not isinstance(vertices[vertex], Stacked))
 
     def took_all_from_cache(self) -> bool:
-        """Whether there were steps and all of them were cached: then the user has seen this build before."""
+        """Whether there were steps and all of them were cached: then an earlier build was the same."""
         layers = (CopyFiles, MakeDirectory, RunCommand)
         steps = [end.cached for vertex, end in self._ends.items() if isinstance(self._graph.vertices[vertex], layers)]
         return bool(steps) and all(steps)

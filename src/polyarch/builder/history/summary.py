@@ -1,6 +1,5 @@
-"""What a build record says to people: which steps to show, in which state, why, and what would make it faster.
-
-The functions return plain words. Layout, colours and escaping belong to `render`.
+"""A build record for people: which steps to show, their state, the reasons, and advice for a faster build. The
+functions return plain text. Layout, colours and escaping belong to `render`.
 """
 
 from typing import Any
@@ -13,7 +12,7 @@ from polyarch.builder.history.record import BuildRecord, StepRecord
 _LONG = 1.0
 # Mention a wait from this many seconds on.
 _NOTABLE = 0.1
-# A build gives its context and files written in the Dockerfile (<<EOF) steps of their own. No user asked for those.
+# The context and heredocs (<<EOF) are steps of the plan, but not of the user's Dockerfile.
 _INTERNAL = ("Context", "Inline")
 
 
@@ -42,7 +41,7 @@ def image_names(record: BuildRecord) -> str:
     """The names that the build gave its image, in docker's short form."""
     from polyarch.images import names
 
-    return ", ".join(map(names.familiar, record.names)) or "an image without a name"
+    return ", ".join(map(names.familiar, record.names)) or "unnamed image"
 
 
 def step_name(step: StepRecord) -> str:

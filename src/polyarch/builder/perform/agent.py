@@ -82,7 +82,7 @@ class AgentSocket:
             try:
                 agent = opened.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
             except OSError:
-                return  # no descriptor is left: the client sees the end of its connection
+                return  # no file descriptor is left: the client sees a closed connection
             with self._lock:
                 if self._closed:
                     return
@@ -94,7 +94,7 @@ class AgentSocket:
                 _pump(client, agent)
                 back.join()
             except OSError:
-                return  # an agent that is gone: the client sees the end of its connection
+                return  # the agent is gone: the client sees a closed connection
             finally:
                 with self._lock:
                     self._connections -= {client, agent}

@@ -1,4 +1,4 @@
-"""Where and how a build's steps are done: made by the pipeline, read by everything that performs steps."""
+"""The environment of a build's steps. The pipeline creates it, and everything that performs steps reads it."""
 
 from collections.abc import Mapping
 from pathlib import Path

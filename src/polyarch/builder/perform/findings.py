@@ -19,9 +19,9 @@ class StepFindings:
         self._notes: dict[tuple[VertexId, str, str], None] = {}
 
     def add(self, vertex: VertexId, layer: Layer) -> None:
-        """Note what is to be warned of whenever this layer of `vertex` is used."""
+        """Add the warnings that this layer of `vertex` carries, each time that it is used."""
         with self._lock:
-            # A cached layer may name a rule that another version had.
+            # A cached layer may name a rule that only another version has.
             self._notes.update({(vertex, *note): None for note in layer.notes if note[0] in rules.BY_NAME})
 
     def all(self) -> tuple[LintFinding, ...]:

@@ -24,7 +24,7 @@ from polyarch.builder.vertices import (
 
 
 class CacheKeys:
-    """Computes keys; it records nothing. What a URL or a repository has now is asked of its server."""
+    """Computes keys and records nothing. Asks servers for the current state of URLs and repositories."""
 
     def __init__(self, environment: StepEnvironment, copies: CopyPerformer) -> None:
         self._environment = environment

@@ -52,7 +52,7 @@ class VertexPerformer:
         self._targets: frozenset[VertexId] = frozenset()
         # Whether the base layers that are read will be unpacked, too.
         self._unpacks = True
-        # What each copy takes, by name.
+        # The selection of files of each copy, by name.
         self._selections: dict[VertexId, str] = {}
         # Vertices whose cached results are not used: by request, or because an input is such a vertex.
         self._uncached: set[VertexId] = set()
@@ -100,7 +100,9 @@ class VertexPerformer:
         return isinstance(self._graph.vertices[vertex], Stacked)
 
     def cache_key(self, vertex: VertexId, inputs: Mapping[VertexId, str]) -> str:
-        """Implements `solve.Performer`. Records what `load`, `perform` and `selection` have to know of the vertex."""
+        """Implements `solve.Performer`. Records what `load`, `perform` and `selection` need to know about the
+        vertex.
+        """
         value = self._graph.vertices[vertex]
         if (
             self._environment.settings.no_cache
@@ -177,7 +179,7 @@ class VertexPerformer:
         self._environment.remotes.cancel()
         self._runners.cancel()
 
-    # ── what was learnt
+    # ── findings
 
     def findings(self) -> tuple[LintFinding, ...]:
         """The findings about the results so far, whether this build or an earlier one made them."""
@@ -190,7 +192,9 @@ class VertexPerformer:
     # ── results
 
     def _snapshot_key(self, vertex: VertexId, cache_key: str) -> str:
-        """Where the result of a RUN goes. An unwanted result keeps its place, because the first of two wins there."""
+        """The key under which the result of a RUN is stored. An unwanted result stays, because the first of two results
+        is kept.
+        """
         if vertex in self._uncached:
             return f"{cache_key}-{os.urandom(6).hex()}"
         return cache_key

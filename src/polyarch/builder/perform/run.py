@@ -132,7 +132,7 @@ class Runner:
         for mount in vertex.mounts:
             match mount.kind:
                 case "tmpfs":
-                    # As runc mounts it.
+                    # The same options as runc.
                     mounts.append(Tmpfs(mount.target, size=mount.size, like_hidden=True))
                 case "bind":
                     mounts.append(self._bind(mount, sources, held))
@@ -170,7 +170,9 @@ class Runner:
         return {key: self._cache(wanted[key], sources, held) for key in sorted(wanted)}
 
     def _cache(self, mount: RunMount, sources: Mapping[VertexId, "Stack | Path | None"], held: ExitStack) -> str:
-        """A directory that outlives the build. `locked` waits for other steps, `private` uses another directory."""
+        """A directory that outlives the build. If another step uses it, `locked` waits and `private` uses another
+        directory.
+        """
 
         def fill(files: str) -> None:
             """Fill a new cache with the files of `from=`, if there is one."""

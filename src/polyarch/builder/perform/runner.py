@@ -1,4 +1,4 @@
-"""The sandbox of a build, made when the first RUN needs it, and a runner for each step."""
+"""The sandbox of a build, created when the first RUN needs it, and a runner for each step."""
 
 import threading
 import time

@@ -9,7 +9,7 @@ from polyarch.errors import PolyarchError
 from polyarch.layers.content import open_content
 from polyarch.layers.entry import Entry
 
-# Of a cache with more files, only a part is searched: searching all would delay each step.
+# If a cache has more files, only a part is searched: searching all would delay each step.
 _MOST = 50_000
 
 

@@ -1,4 +1,4 @@
-"""`build`: a Dockerfile becomes an image for many platforms."""
+"""`build`: builds an image from a Dockerfile, for one or more platforms."""
 
 import sys
 from collections.abc import Iterable, Mapping
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     metavar="PLATFORM[,...]",
     help="Build for these platforms (default: this machine's)",
 )
-@click.option("-t", "--tag", "tags", multiple=True, metavar="NAME[:TAG]", help="Name of the result; repeatable")
+@click.option("-t", "--tag", "tags", multiple=True, metavar="NAME[:TAG]", help="Name the image; repeatable")
 @click.option("-f", "--file", metavar="FILE|-", help="The Dockerfile (default: PATH/Dockerfile)")
 @click.option("--target", "target", multiple=True, metavar="STAGE", help="Build up to this stage")
 @click.option(
@@ -32,43 +32,63 @@ if TYPE_CHECKING:
     "build_args",
     multiple=True,
     metavar="NAME[=VALUE]",
-    help="Set an ARG; without a value, it is taken from the environment",
+    help="Set an ARG; without =VALUE, pass the value through from the environment",
 )
 @click.option(
     "--build-context",
     "contexts",
     multiple=True,
     metavar="NAME=PATH",
-    help="Another context: a directory, docker-image://NAME, oci-layout://DIR, a URL",
+    help="Add a named context: a directory, docker-image://NAME, oci-layout://DIR or a URL",
 )
 @click.option("--label", "labels", multiple=True, metavar="KEY[=VALUE]", help="Set a label")
 @click.option("--annotation", "annotations", multiple=True, metavar="[TYPE:]KEY=VALUE", help="Set an annotation")
-@click.option("-o", "--output", "outputs", multiple=True, metavar="OUTPUT", help="Where the result goes: type=…,dest=…")
+@click.option(
+    "-o",
+    "--output",
+    "outputs",
+    multiple=True,
+    metavar="OUTPUT",
+    help="Where to write the result: type=oci|docker|tar|local|registry|image,dest=PATH",
+)
 @click.option("--load", is_flag=True, help="Keep the result in the store (the default without --push and --output)")
-@click.option("--push", is_flag=True, help="Send the result to the registries in its names")
+@click.option("--push", is_flag=True, help="Push the image to the registry of each --tag")
 @click.option("--no-cache", is_flag=True, help="Do not use the build cache")
 @click.option("--no-cache-filter", multiple=True, metavar="STAGE", help="Do not use the build cache for these stages")
-@click.option("--pull", is_flag=True, help="Ask registries for newer base images")
-@click.option("--network", type=click.Choice(["default", "none", "host"]), default="default", help="The network of RUN")
-@click.option("--add-host", "hosts", multiple=True, metavar="NAME:ADDRESS", help="An entry of /etc/hosts for RUN")
-@click.option("--shm-size", metavar="SIZE", help="The size of /dev/shm for RUN")
-@click.option("--ulimit", "ulimits", multiple=True, metavar="NAME=SOFT[:HARD]", help="A limit for RUN")
+@click.option("--pull", is_flag=True, help="Look for newer base images in their registries")
 @click.option(
-    "--secret", "secrets", multiple=True, metavar="id=…", help="A secret for RUN: id=ID,src=FILE or id=ID,env=NAME"
+    "--network",
+    type=click.Choice(["default", "none", "host"]),
+    default="default",
+    help="Network of RUN steps (default and host: the host's network)",
 )
-@click.option("--ssh", multiple=True, metavar="default|ID=SOCKET", help="An ssh agent for RUN")
-@click.option("--allow", multiple=True, metavar="WHAT", help="Allow security.insecure or network.host")
-@click.option("--allow-foreign-base", is_flag=True, help="Only warn if a base image lacks the platform")
+@click.option(
+    "--add-host", "hosts", multiple=True, metavar="NAME:ADDRESS", help="Add an entry to /etc/hosts in RUN steps"
+)
+@click.option("--shm-size", metavar="SIZE", help="Size of /dev/shm in RUN steps")
+@click.option(
+    "--ulimit", "ulimits", multiple=True, metavar="NAME=SOFT[:HARD]", help="Set a resource limit for RUN steps"
+)
+@click.option(
+    "--secret",
+    "secrets",
+    multiple=True,
+    metavar="id=…",
+    help="Secret for RUN --mount=type=secret: id=ID,src=FILE or id=ID,env=NAME",
+)
+@click.option("--ssh", multiple=True, metavar="default|ID=SOCKET", help="ssh agent for RUN --mount=type=ssh")
+@click.option("--allow", multiple=True, metavar="WHAT", help="Allow an entitlement: security.insecure or network.host")
+@click.option("--allow-foreign-base", is_flag=True, help="Warn instead of failing if a base image lacks the platform")
 @click.option("--keep-going", is_flag=True, help="If a platform fails, finish the others and tag nothing")
-@click.option("--partial", is_flag=True, help="If a platform fails, tag those that work and exit with 1")
+@click.option("--partial", is_flag=True, help="If a platform fails, finish, tag and push the others, and exit with 1")
 @click.option(
     "--verify-platforms",
     type=click.Choice(["error", "warn", "off"]),
     default="error",
-    help="How to treat binaries of another architecture that the image starts",
+    help="How to treat an entrypoint built for another architecture (default: error)",
 )
 @click.option(
-    "--reproducible", is_flag=True, help="Take all times from SOURCE_DATE_EPOCH, by default the start of 1970"
+    "--reproducible", is_flag=True, help="Set all times to $SOURCE_DATE_EPOCH, or to 1970-01-01 if it is not set"
 )
 @click.option("--check", is_flag=True, help="Only check the Dockerfile")
 @click.option(
@@ -79,9 +99,11 @@ if TYPE_CHECKING:
 @options.progress
 @click.option("-q", "--quiet", is_flag=True, help="Print the digest only")
 @click.option("--iidfile", metavar="FILE", help="Write the digest to FILE")
-@click.option("--metadata-file", metavar="FILE", help="Write what was made to FILE, as JSON")
+@click.option("--metadata-file", metavar="FILE", help="Write digests and names of the result to FILE, as JSON")
 @click.option(
-    "--cache-limit", metavar="SIZE", help="Keep this much cache after the build: 20GB, 10% (of the disk) or none"
+    "--cache-limit",
+    metavar="SIZE",
+    help="Reduce the cache to this size after the build: 20GB, 10% (of the disk) or none",
 )
 @options.insecure
 @click.option("--provenance", "--sbom", "--attest", "attest", multiple=True, hidden=True)
@@ -90,11 +112,11 @@ if TYPE_CHECKING:
 @click.option("--rm", "--force-rm", "--compress", is_flag=True, hidden=True, expose_value=False)
 @pass_session
 def build(session: Session, /, **words: Any) -> int:
-    """Build an image from a Dockerfile, for one platform or many, as one graph.
+    """Build an image from a Dockerfile, for one or more platforms.
 
-    PATH is the directory that COPY and ADD take files from, URL an archive or a git repository; - reads a Dockerfile,
-    or a tar of a context, from standard input. --build-arg, --build-context, --label, --secret and --target may be for
-    one platform alone: --build-arg linux/arm64:NAME=VALUE.
+    PATH is the directory from which COPY and ADD copy files. URL is an archive or a git repository. With -, the
+    Dockerfile, or a tar of the context, comes from standard input. --build-arg, --build-context, --label, --secret and
+    --target accept a value for one platform: --build-arg linux/arm64:NAME=VALUE.
     """
     from polyarch.builder import build as build_request
 
@@ -126,7 +148,7 @@ def build(session: Session, /, **words: Any) -> int:
 
 
 def _request(session: Session, words: Mapping[str, Any]) -> "BuildRequest":
-    """The request that the words of the command line make."""
+    """The build request for these command-line options."""
     from polyarch import buildflags
 
     context, file = words["context"], words["file"]
@@ -148,15 +170,14 @@ def _to_engine(outputs: "Iterable[Output]") -> bool:
 
 
 def _tell_of_engine(session: Session, load: bool, replaced: bool) -> None:
-    """Where the result is, for a person who may expect it in an engine: `replaced` says that none runs here."""
+    """Tell a user who may expect the image in an engine that it is in the store. `replaced`: because no engine runs."""
     if replaced:
-        session.note("no docker engine runs here: the image is in the store of polyarch")
+        session.note("no docker engine runs here: the image is in the store of Polyarch")
     if load and (host := session.environment.variables.get("DOCKER_HOST")):
         session.note(
-            f"the image is in the store of polyarch; the engine at {host} did not get it: -o type=docker sends it"
-            if host.startswith(("unix://", "/"))
-            else f"the image is in the store of polyarch; the engine at {host} did not get it: "
-            "polyarch save NAME | docker load sends it"
+            f"the image is in the store of Polyarch, not in the engine at {host}: "
+            + ("-o type=docker" if host.startswith(("unix://", "/")) else "polyarch save NAME | docker load")
+            + " sends it there"
         )
 
 
@@ -168,7 +189,7 @@ def _report(
     *,
     quiet: bool,
 ) -> None:
-    """Digest and metadata to where they were wanted."""
+    """Write the digest and the metadata to the places that the options name."""
     digest = result.descriptor.digest if result.descriptor is not None else ""
     if words["iidfile"]:
         Path(words["iidfile"]).write_text(digest)
@@ -184,7 +205,7 @@ def _report(
             metadata["containerimage.descriptor"] = descriptors.to_dict(result.descriptor)
             if len(result.images) == 1:
                 metadata["containerimage.config.digest"] = result.images[0].config
-            # What a matrix of builders needs to merge, and buildx does not say.
+            # A matrix of builders needs this to merge its images; buildx does not report it.
             metadata["polyarch.images"] = {
                 str(image.platform): {"digest": image.descriptor.digest, "config": image.config}
                 for image in result.images
@@ -194,5 +215,5 @@ def _report(
         click.echo(digest)
     elif digest and not quiet:
         platforms = ", ".join(str(image.platform) for image in result.images)
-        called = ", ".join(name.tagged().familiar() for name in export.names) or "an image without a name"
+        called = ", ".join(name.tagged().familiar() for name in export.names) or "unnamed image"
         session.note(f"{called} for {platforms}: {digest}")

@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 @click.command("explain")
 @click.argument("what", required=False, metavar="IMAGE|PATH", shell_complete=options.complete_image)
 @click.option("-f", "--file", metavar="FILE", help="Explain what a build of this Dockerfile would do now")
-@options.platform(several=True, help="For these platforms (with a Dockerfile)")
+@options.platform(several=True, help="Explain a build for these platforms (with a Dockerfile)")
 @click.option("--target", multiple=True, metavar="STAGE", help="Build up to this stage (with a Dockerfile)")
 @click.option("--build-arg", "build_args", multiple=True, metavar="NAME[=VALUE]", help="Set an ARG (with a Dockerfile)")
-@click.option("--build-context", "contexts", multiple=True, metavar="NAME=PATH", help="Another context")
-@click.option("--json", "as_json", is_flag=True, help="Print it as JSON")
-@click.option("--html", metavar="FILE", help="Write a time line for a browser; - is standard output")
+@click.option(
+    "--build-context", "contexts", multiple=True, metavar="NAME=PATH", help="Add a named context (with a Dockerfile)"
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON")
+@click.option("--html", metavar="FILE", help="Write a time line as an HTML page to FILE; - is standard output")
 @options.insecure
 @pass_session
 def explain(
@@ -39,8 +41,8 @@ def explain(
 ) -> None:
     """Show the last build of an image: how long each step took, whether it was cached, and if not, why.
 
-    With -f or the PATH of a context: what a build would do now, compared with the last one there; nothing is built.
-    Long steps under emulation come with advice.
+    With -f or the PATH of a context, show what a build would do now, compared with the last build of that context,
+    without building. Gives advice on long steps under emulation.
     """
     if what is None and file is None:
         raise UsageError("explain needs an image or a Dockerfile", "as in: polyarch explain app; polyarch explain .")

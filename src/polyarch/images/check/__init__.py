@@ -1,6 +1,6 @@
 """Check an image for every platform: its binaries, its command, its libraries, its index.
 
-Reads the layer streams directly; nothing is unpacked, and nothing in the image is run. Modules are imported by path:
+It reads the layer streams directly. It unpacks nothing, and runs nothing from the image. Modules are imported by path:
 
 - elf, binaries: what a file is, from its first bytes; machines: the architecture that it needs
 - facts: what a layer's files are, learnt in one pass and remembered by diff id

@@ -1,4 +1,4 @@
-"""Where the images of `check`, `diff` and `drift` are read from. What they fetch is not kept."""
+"""The places from which `check`, `diff` and `drift` read images. They do not store what they fetch."""
 
 import contextlib
 from collections.abc import Iterator
@@ -21,20 +21,20 @@ Condition = Literal["whole", "missing", "of another size"]
 
 @runtime_checkable
 class Sized(Protocol):
-    """A source that knows how many bytes its blobs really have."""
+    """A source that knows the actual sizes of its blobs."""
 
     def blob_size(self, digest: Digest) -> int | None: ...
 
 
 @runtime_checkable
 class Having(Protocol):
-    """A source that can be asked for a blob without reading it."""
+    """A source that can tell whether it has a blob without reading it."""
 
     def has_blob(self, descriptor: Descriptor) -> bool: ...
 
 
 class OpenedImage(msgspec.Struct, frozen=True, kw_only=True):
-    """A place, the name of an image in it, and the name that people use."""
+    """A place, the name of an image in it, and its name for messages."""
 
     source: Source
     name: str
@@ -58,7 +58,7 @@ def opened(text: str, places: Places) -> Iterator[OpenedImage]:
             if _is_like_a_path(text):
                 raise NotFoundError(
                     f"there is no file {text}, and no image of that name in the store",
-                    "check the path; docker://NAME asks the registry of a name",
+                    "check the path; docker://NAME reads the image in its registry",
                 ) from error
             if isinstance(error, UsageError):
                 raise
@@ -90,7 +90,7 @@ def opened(text: str, places: Places) -> Iterator[OpenedImage]:
 
 
 def condition(source: Source, descriptor: Descriptor) -> Condition:
-    """Whether a blob exists in the size of its descriptor, as far as that is known without reading it."""
+    """Whether a blob exists and has the size in its descriptor, as far as that is known without reading it."""
     if isinstance(source, Sized) and (size := source.blob_size(descriptor.digest)) is not None:
         return "whole" if size == descriptor.size else "of another size"
     if isinstance(source, Having):
@@ -107,7 +107,7 @@ def _is_like_a_path(text: str) -> bool:
 
 
 def _is_path(text: str) -> bool:
-    """Whether the text is the path of an existing layout or archive; a plain name is an image's."""
+    """Whether the text is the path of an existing layout or archive. A plain name is that of an image."""
     path = Path(text)
     try:
         return (path / "oci-layout").is_file() or (path.is_file() and ("/" in text or ".tar" in text))

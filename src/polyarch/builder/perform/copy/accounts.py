@@ -20,7 +20,7 @@ class Owner(msgspec.Struct, frozen=True):
 
 
 def owner(text: str, read: ReadText) -> Owner | None:
-    """The owner that `text`, a `--chown` or USER, means; None for an empty text.
+    """The owner in `text`, the value of `--chown` or USER; None for an empty text.
 
     As in BuildKit (solver/llbsolver/ops/user_linux.go), an unknown name is root. Without a group, the group is the
     primary one of a user's name, and the number itself for a number. An empty group after a colon is 0.

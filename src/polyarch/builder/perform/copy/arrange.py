@@ -1,4 +1,4 @@
-"""What the layer of a COPY, ADD or WORKDIR will hold, worked out from listings: nothing is unpacked or read for it.
+"""Compute from listings what the layer of a COPY, ADD or WORKDIR will contain. Nothing is unpacked or read.
 
 The result is an `Arrangement`. Its fingerprint compares arrangements by content, so a layer is packed once for all
 platforms on whose bases it is the same.
@@ -25,7 +25,7 @@ from polyarch.dockerfile.source import DockerfileError
 from polyarch.errors import NotFoundError, PolyarchError
 from polyarch.layers.entry import Content, Entry, Item, plain
 
-# A list of more files is not worth its space.
+# A list of more files takes too much space.
 _MOST_FILES = 20_000
 
 # Opens a path of a source as an archive; None if it is not one.
@@ -36,7 +36,7 @@ class Arrangement(msgspec.Struct, frozen=True):
     """The entries of a layer, and the sources of their bytes, by the numbers in `Placed.origin`.
 
     `asked` records each lookup in the base and its answer. The arrangement is valid on any base that answers the same.
-    `nothing` is whether no file was found, which is allowed for patterns only. `unusable` is a directory that only root
+    `nothing` says that no file was found, which is allowed for patterns only. `unusable` is a directory that only root
     can enter because of `--chmod`.
     """
 
@@ -48,7 +48,7 @@ class Arrangement(msgspec.Struct, frozen=True):
     _known: dict[bool, str] = msgspec.field(default_factory=dict)
 
     def is_valid_on(self, base: Lookup) -> bool:
-        """Whether the same copy on `base` has this arrangement, too."""
+        """Whether the same copy on `base` has the same arrangement."""
         # No layer lists the root, so its metadata does not matter.
         return all(_looks_like(base.entry(path), answer) for path, answer in self.asked.items() if path)
 
@@ -65,7 +65,7 @@ class Arrangement(msgspec.Struct, frozen=True):
     def fingerprint(self, *, times: bool) -> str:
         """A digest of everything that the layer will hold; the times of files only with `times`.
 
-        As in BuildKit, other times alone do not make another layer: a fresh clone has new ones.
+        As in BuildKit, a change of times alone does not change the layer: a fresh clone has new times.
         """
         if times in self._known:
             return self._known[times]
@@ -79,7 +79,7 @@ class Arrangement(msgspec.Struct, frozen=True):
         return self._known.setdefault(times, f"sha256:{digest.hexdigest()}")
 
     def fingerprints(self) -> dict[str, str]:
-        """A short text that changes with the file, for each path in the source. It serves to compare two builds.
+        """A short text that changes with the file, for each path in the source. Used to compare two builds.
 
         Empty if there are more than 20,000 files.
         """
@@ -200,7 +200,7 @@ def _with_parents(
 
 
 def _refuse_whiteout(path: str) -> None:
-    """A file with such a name cannot be in a layer, where the name means that another file is deleted."""
+    """Raise for a file whose name is a whiteout: in a layer, it would delete another file."""
     if any(part.startswith(".wh.") for part in path.split("/")):
         raise PolyarchError(
             f"/{path} cannot be in an image: in a layer, a name that begins with .wh. deletes another file",

@@ -1,4 +1,4 @@
-"""The arrangements of one build, found again for another platform whose base looks the same where the copy goes."""
+"""The arrangements of one build. One is used again for a platform whose base is the same at the destination."""
 
 import threading
 from collections.abc import Sequence
@@ -44,7 +44,7 @@ class ArrangementCache:
         owner: tuple[int, int] | None,
         arrangement: Arrangement,
     ) -> None:
-        """Keep the arrangement of a copy; `owner` are the ids (uid, gid) that `--chown` means."""
+        """Keep the arrangement of a copy; `owner` are the ids (uid, gid) of `--chown`."""
         with self._lock:
             self._arrangements.setdefault(_request(vertex, sources, owner), []).append(arrangement)
 

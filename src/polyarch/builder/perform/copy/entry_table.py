@@ -1,4 +1,4 @@
-"""The entries of a layer that is being made, by directory and name. It is compact: a copy may take very many files.
+"""The entries of a layer that is being made, by directory and name. Compact, because a copy may have very many files.
 
 A file that is copied without changes to its name is not stored as an entry. Its slot holds the `CopiedDirectory` that
 it belongs to, and its entry is derived from the source's when it is asked for.
@@ -32,7 +32,7 @@ class Placed(msgspec.Struct, frozen=True, gc=False):
 
 
 class CopiedDirectory(msgspec.Struct, frozen=True):
-    """Files that a copy takes from the directory `path` of a source to `target` and that keep their names."""
+    """Files that are copied from the directory `path` of a source to `target` and keep their names."""
 
     source: Lookup
     number: int
@@ -159,7 +159,7 @@ class Items:
         return bool(self._table)
 
     def paths(self) -> Iterator[str]:
-        """The paths of the entries in no order, without the directories of the base."""
+        """The paths of the entries in no particular order, without the directories of the base."""
         return self._table.paths()
 
 

@@ -25,11 +25,11 @@ class SourceFiles(placement.SourceTree, Protocol):
         """The location of a file's bytes. Raises NotFoundError."""
 
     def fingerprint(self, path: str) -> str:
-        """A text that changes if the bytes of the file do."""
+        """A text that changes if the bytes of the file change."""
 
 
 class FlatFiles:
-    """Files of which all entries are known, as a heredoc's or a download's."""
+    """Files of which all entries are known, such as a heredoc's or a download's."""
 
     def __init__(
         self,

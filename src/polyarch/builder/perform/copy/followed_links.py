@@ -35,7 +35,7 @@ def links_on(files: SourceFiles, top: str, parents: Sequence[str]) -> Mapping[st
 
 
 def _placed(path: str, links: Mapping[str, str]) -> str:
-    """The path in the source. The longest link decides, because it is below the others."""
+    """The path in the source. The longest matching link is used, because it is below the others."""
     for link in sorted(links, key=len, reverse=True):
         if path == link or path.startswith(f"{link}/"):
             rest = path[len(link) :]

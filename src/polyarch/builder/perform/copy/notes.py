@@ -1,4 +1,4 @@
-"""The warnings that a COPY or WORKDIR leaves with its layer: (name of a lint rule, message)."""
+"""The warnings that are stored with the layer of a COPY or WORKDIR: (name of a lint rule, message)."""
 
 from polyarch.builder.perform.copy.accounts import Owner
 from polyarch.builder.vertices import CopyFiles
@@ -14,7 +14,7 @@ def nothing_copied(vertex: CopyFiles, excluded: str) -> Note:
 
 
 def unusable_directory(vertex: CopyFiles, directory: str) -> Note:
-    """An octal `--chmod` took the permission to enter `directory` away."""
+    """An octal `--chmod` removed the permission to enter `directory`."""
     message = (
         f"--chmod={vertex.mode} also sets the mode of the directory /{directory}, which then only root can enter; "
         "symbolic modes treat directories differently, as in --chmod=u=rwX,go=rX"

@@ -1,4 +1,4 @@
-"""Layers of arrangements, each packed once: for all platforms of a build, and in no later build again."""
+"""Pack the layers of arrangements, each once: for all platforms of a build and for later builds."""
 
 import threading
 from typing import TYPE_CHECKING

@@ -60,9 +60,8 @@ class CopyPerformer:
         self._ahead = uploads
 
     def selected(self, vertex: CopyFiles, inputs: Mapping[VertexId, str], *, of_result: bool = False) -> str:
-        """A name for what a copy takes: by content for local files, by cache key for stages.
-
-        `of_result` says that its layer will be wanted as a blob. Called from one thread.
+        """A name for the files of a copy: by content for local files, by cache key for stages. `of_result` says that
+        its layer will be needed as a blob. Called from one thread.
         """
         return self._selections.select(vertex, inputs, self._pack_ahead if of_result else None).name
 
@@ -120,7 +119,7 @@ class CopyPerformer:
     def _arrange(
         self, vertex: CopyFiles, sources: Sequence[SourceFiles], base: Lookup, owner: tuple[int, int] | None
     ) -> Arrangement:
-        """What a copy holds on `base`: often the same as on another base."""
+        """The arrangement of a copy on `base`: often the same as on another base."""
         if any(part.unpack for part in vertex.parts):
             return arrange.arrange(vertex, sources, base, owner, self._open_archive)
         found = self._arrangements.find(vertex, sources, owner, base)

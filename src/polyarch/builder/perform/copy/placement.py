@@ -24,7 +24,7 @@ _LONGEST_PATH = 4096
 
 
 class CollisionError(PolyarchError):
-    """A directory is where a file has to go, or a file where a directory has to."""
+    """A directory is in the way of a file, or a file in the way of a directory."""
 
 
 class SourceTree(Lookup, Protocol):
