@@ -1,6 +1,6 @@
 """The grammar of authentication: what a registry asks for (challenges), and what a token allows (scopes).
 
-RFC 9110, section 11, decides the grammar of a challenge; the "Token Authentication Specification" that of a scope.
+The grammar of a challenge is in RFC 9110, section 11; that of a scope is in the "Token Authentication Specification".
 """
 
 import re
@@ -15,7 +15,7 @@ _SCHEME = rf"[\s,]*({_TOKEN})(?:\s+|(?=,)|$)"
 
 
 class Scope(msgspec.Struct, frozen=True):
-    """What a token is for: pairs of a resource (`repository:library/debian`) and an action (`pull`)."""
+    """The permissions of a token: pairs of a resource (`repository:library/debian`) and an action (`pull`)."""
 
     grants: frozenset[tuple[str, str]] = frozenset()
 
@@ -23,7 +23,7 @@ class Scope(msgspec.Struct, frozen=True):
         return Scope(self.grants | other.grants)
 
     def contains(self, other: "Scope") -> bool:
-        """Whether a token for this scope is good for `other`."""
+        """Whether a token for this scope is sufficient for `other`."""
         return self.grants >= other.grants
 
     def texts(self) -> tuple[str, ...]:
@@ -57,7 +57,7 @@ class Challenge(msgspec.Struct, frozen=True):
 
 
 def parse_challenges(values: Iterable[str]) -> tuple[Challenge, ...]:
-    """The challenges in WWW-Authenticate headers, in order. What does not fit the grammar is skipped."""
+    """The challenges in WWW-Authenticate headers, in order. Malformed challenges are skipped."""
     found: list[Challenge] = []
     scheme, parameter = re.compile(_SCHEME), re.compile(_PARAMETER)
     for value in values:

@@ -10,8 +10,8 @@ _PULL, _PUSH, _DELETE = ("pull",), ("pull", "push"), ("pull", "delete")
 class Operation(msgspec.Struct, frozen=True):
     """One row of the specification's table, for one method.
 
-    `number` is its row there, empty for what only the older API has. `template` has the path and the query; `ok` are
-    the statuses of success, the specification's first, then others that registries answer with. `actions` are those
+    `number` is its row there, empty for an endpoint of the older API only. `template` has the path and the query; `ok`
+    are the statuses of success, the specification's first, then others that registries answer with. `actions` are those
     on the repository that a token must allow.
     """
 
@@ -23,7 +23,7 @@ class Operation(msgspec.Struct, frozen=True):
 
     @property
     def is_writing(self) -> bool:
-        """Whether it sends something to be kept."""
+        """Whether the request stores something."""
         return self.method in ("PUT", "POST", "PATCH")
 
     def target(self, name: str = "", **values: str) -> str:

@@ -11,24 +11,24 @@ MANIFEST_BLOB_UNKNOWN = "MANIFEST_BLOB_UNKNOWN"
 BLOB_UNKNOWN = "BLOB_UNKNOWN"
 BLOB_UPLOAD_UNKNOWN = "BLOB_UPLOAD_UNKNOWN"
 DIGEST_INVALID = "DIGEST_INVALID"
-# Not the specification's, but in use.
+# Not in the specification, but in use.
 NOT_FOUND = "NOT_FOUND"
 
-# Another attempt makes sense: too early, too many, and what a gateway says of a server that restarts.
+# Statuses that are worth another attempt: too early, too many requests, and a gateway's for a restarting server.
 RETRYABLE_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 _LONGEST = 400
 _MOST = 10
 
 
 class ErrorEntry(msgspec.Struct, frozen=True):
-    """One entry of the `errors` of a body. What a registry wrote is stripped of control characters, and cut."""
+    """One entry of the `errors` of a body. The registry's text is stripped of control characters, and truncated."""
 
     code: str = ""
     message: str = ""
 
 
 def parse(body: bytes) -> tuple[ErrorEntry, ...]:
-    """The entries of an error body; none if it has not the specification's form."""
+    """The entries of an error body; none if it is not in the specification's format."""
     try:
         document: Any = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -37,7 +37,7 @@ def parse(body: bytes) -> tuple[ErrorEntry, ...]:
         return ()
     entries = document.get("errors")
     if not isinstance(entries, list):
-        # Token servers and gateways have their own forms.
+        # Token servers and gateways have their own formats.
         text = document.get("details") or document.get("message") or document.get("error") or ""
         return (ErrorEntry(message=_clean(str(text))),) if text else ()
     return tuple(
@@ -48,7 +48,7 @@ def parse(body: bytes) -> tuple[ErrorEntry, ...]:
 
 
 def describe(status: int, entries: tuple[ErrorEntry, ...] = ()) -> str:
-    """The registry's own words, else the status in words."""
+    """The registry's own message, or else the status as text."""
     texts = [f"{e.message} ({e.code})" if e.message and e.code else e.message or e.code for e in entries]
     if own := "; ".join(text for text in texts if text):
         return own

@@ -1,4 +1,4 @@
-"""Headers with a grammar of their own: Range, Content-Range, Link."""
+"""Headers with their own grammar: Range, Content-Range, Link."""
 
 import re
 from collections.abc import Iterable
@@ -9,12 +9,12 @@ _NEXT = r'<([^>]*)>[^,]*;\s*rel="?next"?(?:[\s,;]|$)'
 
 
 def byte_range(start: int, end: int | None = None) -> str:
-    """The Range for the bytes from `start` on, up to and without `end` (RFC 9110, section 14.2)."""
+    """The Range for the bytes from `start` up to, but not including, `end` (RFC 9110, section 14.2)."""
     return f"bytes={start}-{'' if end is None else end - 1}"
 
 
 def range_start(content_range: str) -> int | None:
-    """Where the bytes of a Content-Range begin; None if it is malformed (RFC 9110, section 14.4)."""
+    """The first byte position of a Content-Range; None if it is malformed (RFC 9110, section 14.4)."""
     match = re.match(_CONTENT_RANGE, content_range)
     return None if match is None else int(match[1])
 

@@ -24,13 +24,13 @@ from polyarch.store.temporary import TemporaryDirectory
 
 _CHUNK = 1 << 20
 _WRITE_BACK = 8 << 20
-# What to do about a blob that was damaged on disk.
+# The hint for a blob that was damaged on disk.
 REPAIR = "`polyarch system fsck --repair` removes it; then pull or build its image again"
 Trace = Callable[[str], None]
 
 
 class Blobs:
-    """The blobs of a store. It owns one temporary directory, made at the first write, until `close`."""
+    """The blobs of a store. It owns one temporary directory, created at the first write, until `close`."""
 
     def __init__(self, layout: StoreLayout, lock: StoreLock, lease: Lease, trace: Trace, growth: Growth) -> None:
         self.layout = layout
@@ -88,7 +88,9 @@ class Blobs:
         return BlobWriter(self, self.scratch())
 
     def scratch(self) -> str:
-        """A free path on the store's filesystem. What is there is removed when the store is closed, or later."""
+        """An unused path on the store's filesystem. A file created there is removed when the store is closed, or
+        later.
+        """
         with self._mutex:
             if self._scratch is None:
                 self._scratch = TemporaryDirectory(self.layout.temporary)
@@ -108,20 +110,20 @@ class Blobs:
                         continue
 
     def sync(self) -> None:
-        """Make the names of all blobs durable; their content is so already."""
+        """Make the names of all blobs durable. Their content is durable already."""
         with disk.explained("write a tag", self.layout.root):
             for algorithm in os.listdir(self.layout.blobs):
                 disk.sync_directory(f"{self.layout.blobs}/{algorithm}")
 
     def close(self) -> None:
-        """Remove what was not finished. Safe to call twice."""
+        """Remove unfinished blobs. Safe to call twice."""
         scratch, self._scratch = self._scratch, None
         if scratch is not None:
             scratch.close()
 
 
 class BlobWriter:
-    """An unfinished blob, a context manager: without `commit` nothing is left of it."""
+    """An unfinished blob, as a context manager: without `commit`, nothing is left of it."""
 
     def __init__(self, blobs: Blobs, path: str) -> None:
         self._blobs = blobs
@@ -133,14 +135,14 @@ class BlobWriter:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
     def write(self, data: bytes, /) -> int:
-        """Add `data` and hash it; how many bytes that were."""
+        """Add `data` and hash it. Returns the number of bytes."""
         self.append(data)
         self._hash.update(data)
         return len(data)
 
     @property
     def digest(self) -> Digest:
-        """The SHA-256 digest of what `write` was given so far."""
+        """The SHA-256 digest of the data written so far."""
         return Digest(f"sha256:{self._hash.hexdigest()}")
 
     def append(self, data: bytes) -> None:
@@ -153,7 +155,7 @@ class BlobWriter:
             self._started = self._size
 
     def commit(self, expected: Digest | None = None) -> tuple[Digest, int]:
-        """Put the blob in its place; its digest and size. Raises CorruptError if another digest was expected."""
+        """Store the blob, and return its digest and size. Raises CorruptError if another digest was expected."""
         digest = self.digest
         if expected is not None and expected != digest:
             raise CorruptError(f"{expected} was expected, the bytes have the digest {digest}")
@@ -161,7 +163,7 @@ class BlobWriter:
         return digest, self._size
 
     def keep(self, digest: Digest) -> None:
-        """Put the blob in its place under a digest that is known to be its own."""
+        """Store the blob under a digest that is known to be correct."""
         blobs, path = self._blobs, self._blobs.layout.blob(digest)
         with disk.explained("write a blob", blobs.layout.root):
             os.fdatasync(self._descriptor)
@@ -179,13 +181,13 @@ class BlobWriter:
         self.close()
 
     def close(self) -> None:
-        """Remove what was not committed. Safe to call twice."""
+        """Remove the blob if it was not committed. Safe to call twice."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor < 0:
             return
         os.close(descriptor)
         if self._path:
-            # Ctrl-C may have come just behind the rename.
+            # Ctrl-C may have come just after the rename.
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self._path)
 

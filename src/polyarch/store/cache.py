@@ -1,7 +1,6 @@
-"""The cache: what was worked out before, by kind and key, in a sqlite file that may vanish at any time.
-
-Nothing here fails a command. A broken file, or one of another version, is thrown away and created again; on a full
-disk, or when another process writes for too long, nothing is remembered. `tables.py` says which kinds there are.
+"""The cache: results of earlier work by kind and key, in a sqlite file that may disappear at any time. A failure of the
+cache never fails a command. A broken file, or one of another version, is deleted and created again; on a full disk, or
+if another process writes for too long, nothing is remembered. `tables.py` says which kinds there are.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from polyarch.store.locks import FileLock
 if TYPE_CHECKING:
     import sqlite3
 
-# 2: `keeps`, the blobs and snapshots that are of use as long as the row is there.
+# Version 2 has `keeps`: the blobs and snapshots that are needed as long as the row exists.
 _VERSION = 2
 _SCHEMA = f"""
     CREATE TABLE IF NOT EXISTS entries (
@@ -54,7 +53,7 @@ class Cache:
         self._touched: set[tuple[str, str]] = set()
 
     def get(self, kind: str, key: str) -> bytes | None:
-        """What was remembered, or None. `close` writes down that it was used."""
+        """The value of a key, or None. `close` records that it was used."""
         key = _encodable(key)
 
         def select(connection: sqlite3.Connection) -> bytes | None:
@@ -72,7 +71,7 @@ class Cache:
         self.put_many(kind, [(key, value)])
 
     def put_many(self, kind: str, items: Iterable[tuple[str, bytes]]) -> None:
-        """Remember several values at the price of one."""
+        """Remember several values in one transaction."""
         self.put_rows(kind, ((key, value, "") for key, value in items))
 
     def put_rows(self, kind: str, rows: Iterable[tuple[str, bytes, str]]) -> None:
@@ -87,7 +86,7 @@ class Cache:
         return {line for (lines,) in rows for line in filter(None, lines.split("\n"))}
 
     def add(self, kind: str, key: str, amount: int) -> None:
-        """Add to a number, atomically. Nothing happens if there is none: the sum would be wrong."""
+        """Add to a number, atomically. Does nothing if there is no number: the sum would be wrong."""
         self._write(lambda connection: connection.execute(_ADD, (amount, kind, key)))
 
     def delete(self, kind: str, key: str) -> None:
@@ -98,12 +97,12 @@ class Cache:
         )
 
     def entries(self, kind: str) -> list[tuple[str, bytes]]:
-        """All keys and values of a kind, the longest unused first."""
+        """All keys and values of a kind, the least recently used first."""
         query = "SELECT key, value FROM entries WHERE kind = ? ORDER BY used, key"
         return self._run(lambda connection: connection.execute(query, (kind,)).fetchall(), [])
 
     def clear(self, kind: str | None = None) -> None:
-        """Forget all values of a kind, or all there are."""
+        """Forget all values of a kind, or of all kinds."""
         if kind is None:
             self._write(lambda connection: connection.execute("DELETE FROM entries"))
             self._run(lambda connection: connection.execute("VACUUM"), None)
@@ -111,7 +110,7 @@ class Cache:
             self._write(lambda connection: connection.execute("DELETE FROM entries WHERE kind = ?", (kind,)))
 
     def size(self) -> int:
-        """The bytes of the file; 0 where there is none."""
+        """The size of the file in bytes; 0 if it does not exist."""
         total = 0
         for suffix in ("", "-wal"):
             with contextlib.suppress(FileNotFoundError):
@@ -119,19 +118,19 @@ class Cache:
         return total
 
     def trim(self, size: int) -> None:
-        """Forget what was unused the longest, until all values together have no more than `size` bytes."""
+        """Forget the least recently used values, until all values together have at most `size` bytes."""
         total = self._run(lambda connection: connection.execute(_TOTAL).fetchone()[0], None) or 0
         if total > size:
             self._write(lambda connection: connection.execute(_TRIM, (size,)))
             self._run(lambda connection: connection.execute("VACUUM"), None)
 
     def discard(self) -> None:
-        """Throw the file away, because a full disk has no room to empty it. It is created again when it is needed."""
+        """Delete the file, because on a full disk it cannot be emptied. It is created again when it is needed."""
         with self._mutex:
             self._discard()
 
     def close(self) -> None:
-        """Write down what was used, and close the connection. Safe to call twice."""
+        """Record which values were used, and close the connection. Safe to call twice."""
         if self._touched:
             rows, self._touched = sorted(self._touched), set()
             self._write(lambda connection: connection.executemany(_TOUCH, rows))
@@ -176,7 +175,7 @@ class Cache:
             connection.execute("PRAGMA synchronous = OFF")
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version != _VERSION:
-                # A new file is not emptied: another process may have created its table in this moment.
+                # A new file is not emptied: another process may have just created its table.
                 drop = "DROP TABLE IF EXISTS entries;" if version else ""
                 connection.executescript(f"BEGIN IMMEDIATE; {drop} {_SCHEMA} COMMIT;")
         except BaseException:
@@ -185,7 +184,7 @@ class Cache:
         return connection
 
     def _discard(self) -> None:
-        """Throw the file away, unless another process already has."""
+        """Delete the file, unless another process already has."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()

@@ -1,4 +1,6 @@
-"""Cache mounts: directories that RUN steps share with later builds. Each is whole or absent, and locked in use."""
+"""Cache mounts: directories that RUN steps share with later builds. Each is complete or absent, and locked while in
+use.
+"""
 
 import contextlib
 import errno
@@ -33,7 +35,7 @@ def _wait(attempt: Callable[[], bool]) -> None:
 
 
 class Caches:
-    """The cache mounts of a store. It owns nothing: a user of one holds it for the length of a `with`."""
+    """The cache mounts of a store. It owns nothing: a step holds a cache mount in a `with` statement."""
 
     def __init__(self, layout: StoreLayout, growth: Growth) -> None:
         self._layout = layout
@@ -44,8 +46,8 @@ class Caches:
         """The directory of the cache `identity`, held so that no other process removes it.
 
         If there is none yet, `fill` is called with an empty directory, which becomes the cache when `fill` returns.
-        Waits for other users as `sharing` says: `wait` calls its argument until that returns True. Raises PolyarchError
-        if the disk refuses, and what `fill` and `wait` raise.
+        Waits for other users according to `sharing`: `wait` calls its argument until that returns True. Raises
+        PolyarchError for a failing disk, and the errors of `fill` and `wait`.
         """
         name = hashlib.sha256(identity.encode()).hexdigest()[:32]
         with contextlib.ExitStack() as held:
@@ -74,15 +76,15 @@ class Caches:
         return 0.0
 
     def size(self, name: str) -> int:
-        """The bytes that its files take on disk now. 0 for one that is gone."""
+        """The size of its files on disk in bytes, measured now. 0 if it is gone."""
         return growth.measured(self.location(name), _FILES)
 
     def remembered_size(self, name: str) -> int:
-        """The bytes that its files took on disk when they were last measured, which is not long ago."""
+        """The size of its files on disk in bytes when they were last measured, which is not long ago."""
         return growth.size_of(self.location(name), _FILES)
 
     def identity(self, name: str) -> str:
-        """What the Dockerfile calls it: `NAMESPACE/ID@PLATFORM`. Empty for a cache of an earlier version."""
+        """Its name in the Dockerfile: `NAMESPACE/ID@PLATFORM`. Empty for a cache of an earlier version."""
         try:
             with open(f"{self.location(name)}/{_IDENTITY}", encoding="utf-8", errors="replace") as file:
                 return file.read()
@@ -90,7 +92,7 @@ class Caches:
             return ""
 
     def is_used(self, name: str) -> bool:
-        """Whether a RUN has it now."""
+        """Whether a RUN step uses it now."""
         try:
             descriptor = os.open(f"{self.location(name)}/{_LOCK}", os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -129,7 +131,7 @@ class Caches:
             try:
                 lock = os.open(f"{directory}/{_LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             except FileNotFoundError:
-                continue  # removed in this moment
+                continue  # removed just now
             with contextlib.ExitStack() as opened:
                 opened.callback(os.close, lock)
                 if not _locked(lock, sharing, wait):
@@ -145,9 +147,10 @@ class Caches:
         raise ConflictError(f"the cache mount {name} is in use {_PRIVATE} times over", "wait for other builds to end")
 
     def _fill(self, directory: str, lock: int, sharing: Sharing, fill: Callable[[str], None]) -> None:
-        """Make the files. They are filled under another name, because a build may be killed meanwhile."""
+        """Create the files. They are filled under another name, because a build may be killed meanwhile."""
         if sharing == "shared":
-            fcntl.flock(lock, fcntl.LOCK_EX)  # which releases the shared lock first, so two processes both pass
+            # This releases the shared lock first, so two processes may both get here.
+            fcntl.flock(lock, fcntl.LOCK_EX)
         files = f"{directory}/{_FILES}"
         if locks.is_linked(lock, f"{directory}/{_LOCK}") and not os.path.exists(files):
             with temporary.TemporaryDirectory(self._layout.temporary) as scratch:
@@ -167,7 +170,7 @@ def _name(directory: str, identity: str) -> None:
 
 
 def _locked(lock: int, sharing: Sharing, wait: Wait) -> bool:
-    """Wait for the lock; False if another process has it and a private directory is wanted."""
+    """Wait for the lock. Returns False if another process has it and the mount is private."""
 
     def attempt() -> bool:
         try:

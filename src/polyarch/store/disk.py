@@ -1,4 +1,4 @@
-"""Failures of writes as errors for people, and writes that survive a power cut."""
+"""Errors for failed writes, and writes that survive a power cut."""
 
 import errno
 import os
@@ -22,7 +22,7 @@ def explained(action: str, path: str) -> Iterator[None]:
 
 
 def is_full(error: OSError) -> bool:
-    """Whether a write failed because nothing more fits."""
+    """Whether a write failed because the disk or quota is full."""
     return error.errno in _FULL
 
 
@@ -45,16 +45,15 @@ def explain(error: OSError, action: str, path: str) -> PolyarchError:
 
 
 def write_all(descriptor: int, data: bytes) -> None:
-    """Write all of `data`: a filesystem that is almost full takes a part first."""
+    """Write all of `data`: one write(2) to an almost full filesystem may write only a part."""
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]
 
 
 def start_writing(descriptor: int, offset: int, size: int) -> None:
-    """Let the kernel begin to write a part of a file, so that syncing it later finds little to do.
-
-    Measured on a 160 MiB blob: fdatasync 4 ms instead of 80. A filesystem that cannot does nothing.
+    """Let the kernel begin to write a part of a file, so that syncing it later takes less time. Measured on a 160 MiB
+    blob: fdatasync 4 ms instead of 80. Does nothing if the filesystem does not support it.
     """
     import ctypes
 
@@ -63,7 +62,7 @@ def start_writing(descriptor: int, offset: int, size: int) -> None:
 
 
 def sync_filesystem(path: str) -> None:
-    """Make durable all that was written to the filesystem of `path` (syncfs(2)). Raises OSError."""
+    """Make everything durable that was written to the filesystem of `path` (syncfs(2)). Raises OSError."""
     import ctypes
 
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -84,7 +83,7 @@ def sync_directory(path: str) -> None:
 
 
 def replace(path: str, data: bytes, beside: str) -> None:
-    """Replace the file at `path` with `data`, atomically and durably; `beside` is a free name on its filesystem."""
+    """Replace the file at `path` with `data`, atomically and durably; `beside` is an unused path on its filesystem."""
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         try:

@@ -1,4 +1,4 @@
-"""Garbage collection: it removes what no tag, no living process and no policy of the caller needs.
+"""Garbage collection: remove content that no tag, no running process and no policy of the caller needs.
 
 The store is locked while garbage is found, blobs are unlinked and snapshots moved to tmp/; trees are removed later.
 """
@@ -25,13 +25,13 @@ _DIGEST_LENGTH = 64
 
 
 class Keep(msgspec.Struct, frozen=True, kw_only=True):
-    """What a collection spares besides tags and leases.
+    """What a collection keeps besides tagged and leased content.
 
-    `digests`: blobs; a manifest among them covers all that it names. `unnamed`: whether images that are kept
-    without a name stay. `snapshots`: keys, None for every snapshot. `caches`: whether cache mounts and copies of
-    emulators stay; cache mounts in use always do. `storage`: garbage is removed, longest unused first, only until the
-    store takes no more than these bytes. `cache_limit`: likewise, only until all that no image needs takes no more.
-    `only`: no other blob than these is removed (those of a name that was just removed).
+    `digests`: blobs; a manifest among them covers all that it names. `unnamed`: whether images that are kept without a
+    name stay. `snapshots`: keys, None for every snapshot. `caches`: whether cache mounts and copies of emulators stay;
+    cache mounts in use always do. `storage`: garbage is removed, least recently used first, only until the store takes
+    at most this many bytes. `cache_limit`: the same for everything that no image needs. `only`: only these blobs are
+    removed (those of a name that was just removed).
     """
 
     digests: frozenset[Digest] = frozenset()
@@ -44,7 +44,7 @@ class Keep(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def measures_snapshots(self) -> bool:
-        """Whether snapshots and cache mounts are looked at, and not blobs alone."""
+        """Whether the collection looks at snapshots and cache mounts, and not only at blobs."""
         return self.snapshots is not None or self.storage is not None or not self.caches
 
 
@@ -52,7 +52,7 @@ class Garbage(msgspec.Struct, frozen=True, kw_only=True):
     """A blob (`name` is its digest), a snapshot (its key), a cache mount, or a copy of an emulator (its digest).
 
     `size` is its bytes on disk, `used` when it was last used (Unix time). `needed`: an image of the store needs it;
-    `named`: one that has a name. `leased`: a command that runs now uses it. `spared`: the `Keep` in question names it.
+    `named`: one that has a name. `leased`: a running command uses it. `spared`: the current `Keep` names it.
     """
 
     kind: Literal["blob", "snapshot", "cache", "emulator"]
@@ -66,7 +66,7 @@ class Garbage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reclaimed(msgspec.Struct, frozen=True, kw_only=True):
-    """What was removed, or would be. `left`: files that only a caller inside their user namespace can remove.
+    """What was removed, or would be. `left`: files that only a process inside their user namespace can remove.
 
     `cache` is how many bytes remain that no image needs; 0 if snapshots were not looked at.
     """
@@ -83,7 +83,7 @@ class Reclaimed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
-    """What is on disk, and how many bytes of it are garbage for a given `Keep`."""
+    """The items on disk, and how many bytes of them are garbage for a given `Keep`."""
 
     items: tuple[Garbage, ...]
     garbage: int
@@ -95,7 +95,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def cache(self) -> int:
-        """The bytes of what no image needs."""
+        """The bytes of the items that no image needs."""
         return _cache_of(self.items)
 
 
@@ -113,7 +113,8 @@ class GarbageCollector:
     def run(self, keep: Keep | None = None, *, dry_run: bool, timeout: float) -> Reclaimed:
         """Remove garbage. Raises ConflictError when the store is not free within `timeout` seconds.
 
-        Raises CorruptError when a tag's manifest is damaged: what it names cannot be told apart from garbage.
+        Raises CorruptError if the manifest of a tag is damaged: what it names is unknown, and could be removed as
+        garbage.
         """
         keep = keep or Keep()
         if keep.measures_snapshots:
@@ -138,7 +139,7 @@ class GarbageCollector:
         return Reclaimed(removed=tuple(garbage), temporary=dead, left=left, cache=cache)
 
     def usage(self, keep: Keep | None, timeout: float) -> Usage:
-        """What the store takes now. Raises as `run` does."""
+        """The current disk usage of the store. Raises as `run` does."""
         keep = keep or Keep()
         self._measure()
         with self._blobs.lease.stepping_aside() as ours, self._blobs.lock.exclusive(timeout):
@@ -146,7 +147,7 @@ class GarbageCollector:
         return Usage(items=tuple(everything), garbage=sum(item.size for item in everything if _is_garbage(item, keep)))
 
     def _measure(self) -> None:
-        """Measure what has no remembered size. That may take long, so it is done before the store is locked."""
+        """Measure the items without a remembered size. That may take long, so it is done before the store is locked."""
         for key in self._snapshots.keys():  # noqa: SIM118 (no mapping)
             self._snapshots.size(key)
         for name in self._caches.names():
@@ -250,10 +251,10 @@ class GarbageCollector:
         return seen
 
     def _remove(self, item: Garbage, grave: str) -> bool:
-        """Remove an item; whether it is gone: a cache mount that is in use stays."""
-        # Nothing is created here, not even a directory: it must work on a full disk.
+        """Remove an item. Returns whether it is gone: a cache mount that is in use stays."""
+        # Creates nothing, not even a directory: this must work on a full disk.
         if item.kind == "blob":
-            with contextlib.suppress(FileNotFoundError):  # another program was faster
+            with contextlib.suppress(FileNotFoundError):  # another process removed it first
                 os.unlink(self._layout.blob(Digest(item.name)))
         elif item.kind == "emulator":
             with contextlib.suppress(FileNotFoundError):
@@ -278,7 +279,7 @@ def _is_garbage(item: Garbage, keep: Keep) -> bool:
 
 
 def _cache_of(items: Iterable[Garbage]) -> int:
-    """The bytes of what no image needs."""
+    """The bytes of the items that no image needs."""
     return sum(item.size for item in items if not item.needed)
 
 

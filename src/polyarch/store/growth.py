@@ -1,8 +1,7 @@
-"""An estimate of how much of the store is cache: a running sum that each command adds to.
-
-What can be made or fetched again is cache: unpacked layers, cache mounts, and blobs that no image needs. Its true size
-takes a walk through all manifests, so `store/gc.py` finds it only when this estimate passes the limit, and corrects the
-estimate then. The estimate errs upwards: a blob counts from when it is written, although an image may come to need it.
+"""An estimate of how much of the store is cache: a running sum that each command adds to. Cache is what can be made or
+fetched again: unpacked layers, cache mounts, and blobs that no image needs. Its exact size is known only after reading
+all manifests, so `store/gc.py` computes it only when this estimate exceeds the limit, and then corrects the estimate.
+The estimate may be too high: every new blob counts, even if an image needs it later.
 """
 
 import os
@@ -14,7 +13,7 @@ from polyarch.store.cache import Cache
 _KEY = "estimate"
 # The file next to a snapshot's `fs` or a cache mount's `files` that says how many bytes they take on disk.
 SIZE = "size"
-# Seconds for which the size of a cache mount that is in use is taken as it was last measured.
+# Seconds for which the last measured size of a cache mount that is in use remains valid.
 _MOUNT_AGE = 3600
 # The default limit: a tenth of the disk, at most this many bytes.
 _LARGEST = 20 * 10**9
@@ -52,22 +51,22 @@ class Growth:
 
     @property
     def is_doubtful(self) -> bool:
-        """Whether `settle` will forget the estimate."""
+        """Whether `settle` will discard the estimate."""
         return self._is_doubtful
 
     def blob(self, size: int) -> None:
-        """A blob was written. It is counted when the command ends."""
+        """Record that a blob was written. It is counted when the command ends."""
         with self._mutex:
             self._blobs += size
             self._any = True
 
     def snapshot(self, size: int) -> None:
-        """A snapshot was made. It is counted at once, because it is large, and a build may be killed."""
+        """Record that a snapshot was made. It is counted at once, because it is large, and a build may be killed."""
         self._any = True
         self._cache.add(_kind(), _KEY, size)
 
     def mount(self, path: str) -> None:
-        """The cache mount at `path` is used. It is measured and counted when the command ends."""
+        """Record that the cache mount at `path` is used. It is measured and counted when the command ends."""
         with self._mutex:
             self._mounts.add(path)
             self._any = True
@@ -85,7 +84,7 @@ class Growth:
             self._cache.add(_kind(), _KEY, added)
 
     def estimate(self) -> int | None:
-        """The estimate in bytes; None if it was lost, or if what was an image may be cache now."""
+        """The estimate in bytes; None if it was lost, or if an image was removed whose content may be cache now."""
         raw = self._cache.get(_kind(), _KEY)
         try:
             return None if raw is None else int(raw)
@@ -94,11 +93,11 @@ class Growth:
             return None
 
     def correct(self, size: int) -> None:
-        """Set the estimate to what was measured. The caller holds the store's lock exclusively."""
+        """Set the estimate to a measured size. The caller holds the store's lock exclusively."""
         self._cache.put(_kind(), _KEY, b"%d" % size)
 
     def doubt(self) -> None:
-        """Let `settle` forget the estimate: an image lost its name, and what it needed is cache from now on."""
+        """Let `settle` discard the estimate: an image lost its name, and its content is cache from now on."""
         self._is_doubtful = True
 
 
@@ -136,7 +135,7 @@ def _remembered(path: str) -> int | None:
 
 
 def remember(path: str, size: int) -> None:
-    """Write down the size of a snapshot or cache mount. If that fails, it is measured again later."""
+    """Store the size of a snapshot or cache mount. If that fails, it is measured again later."""
     try:
         with open(f"{path}/{SIZE}", "w", encoding="ascii") as file:
             file.write(str(size))

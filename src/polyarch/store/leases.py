@@ -1,6 +1,5 @@
-"""Leases: what a living process needs, written where a collection of garbage reads it.
-
-A lease is a file that its owner holds flocked, a line for each digest or snapshot. Lines are only ever added.
+"""Leases: the content that running processes need, in files that a garbage collection reads. A lease is a file with a
+line for each digest or snapshot, locked with flock by its owner. Lines are only added.
 """
 
 import contextlib
@@ -23,16 +22,15 @@ _SNAPSHOT = "snapshot "
 
 
 class Leased(msgspec.Struct, frozen=True):
-    """What living processes need. A manifest stands for all that it names."""
+    """The content that running processes need. A manifest includes everything that it names."""
 
     digests: frozenset[Digest]
     snapshots: frozenset[str]
 
 
 class Lease:
-    """Keeps what is added to it from being collected, until `close` or the death of the process.
-
-    The file is made when something is first added. Safe from many threads.
+    """Protects what is added to it from collection, until `close` or the end of the process. The file is created when
+    something is first added. Safe from many threads.
     """
 
     def __init__(self, layout: StoreLayout, lock: StoreLock) -> None:
@@ -45,7 +43,7 @@ class Lease:
         self._holds_everything = False
 
     def add(self, *digests: Digest) -> None:
-        """Keep these blobs, and where one is a manifest what it names. They need not be there yet."""
+        """Keep these blobs and, for a manifest, what it names. They need not exist yet."""
         self._add(list(digests))
 
     def add_snapshot(self, key: str) -> None:
@@ -53,7 +51,7 @@ class Lease:
         self._add([_SNAPSHOT + key])
 
     def _add(self, lines: list[str] | list[Digest]) -> None:
-        # A line goes into the set once it is in the file, so that a second thread does not rely on it too early.
+        # A line is added to the set after it is in the file, so that another thread does not rely on it too early.
         with self._mutex:
             new = [line for line in lines if line not in self._lines]
             if not new:
@@ -70,16 +68,15 @@ class Lease:
             self._lines.update(new)
 
     def _hold_everything(self) -> None:
-        """Prevent all collections until `close`: a full disk must not stop a command that reads."""
+        """Prevent all collections until `close`, so that a command can still read when the disk is full."""
         if not self._holds_everything:
             self._lock.__enter__()
             self._holds_everything = True
 
     @contextlib.contextmanager
     def stepping_aside(self) -> Iterator[Leased]:
-        """For a collection by this same process: what this lease keeps, which on a full disk no file may say.
-
-        On a full disk the lease holds the store's lock, which would keep this process's own collection off, too.
+        """The content of this lease, for a collection by this process: on a full disk it may not be in any file. On a
+        full disk the lease holds the store's lock, which would block this process's own collection as well.
         """
         holds = self._holds_everything
         if holds:
@@ -94,7 +91,7 @@ class Lease:
         """Release everything. Safe to call twice."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
-            # Absent where the whole store was removed while it was open.
+            # Absent if the whole store was removed while it was open.
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self._path)
             os.close(descriptor)
@@ -113,7 +110,7 @@ class Lease:
 
 
 def collect(layout: StoreLayout) -> Leased:
-    """What is leased now; leases of the dead are removed. The store must be locked exclusively."""
+    """What is leased now. Removes the leases of processes that have ended. The store must be locked exclusively."""
     return _parsed(_lines(layout.leases))
 
 

@@ -17,7 +17,7 @@ _PAUSE = 0.002
 
 
 class FileLock:
-    """An exclusive lock on a file, for `with`; each use opens the file anew, so it also holds between threads."""
+    """An exclusive lock on a file, for `with`. Each use opens the file again, so it also works between threads."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -30,7 +30,7 @@ class FileLock:
         except BaseException:
             os.close(descriptor)
             raise
-        # Only the holder gets here, so the list is the holder's alone.
+        # Only the holder of the lock gets here, so no other thread uses the list.
         self._descriptors.append(descriptor)
         return self
 

@@ -23,11 +23,11 @@ class Manifests:
         self._blobs = blobs
 
     def has(self, descriptor: Descriptor) -> bool:
-        """Whether the manifest is here. What it names may be absent: see `missing`."""
+        """Whether the store has the manifest. What it names may be missing: see `missing`."""
         return self._blobs.has(descriptor)
 
     def read(self, descriptor: Descriptor) -> bytes:
-        """The verified bytes; they are leased with all that they name. Raises NotFoundError, CorruptError."""
+        """The verified bytes, which are leased with everything that they name. Raises NotFoundError, CorruptError."""
         if descriptor.size > documents.MAX_SIZE:
             raise CorruptError(f"the manifest {descriptor.digest} claims {descriptor.size} bytes")
         with self._blobs.lock:
@@ -39,11 +39,13 @@ class Manifests:
         return documents.load(self.read(descriptor), descriptor.media_type)
 
     def peek(self, descriptor: Descriptor) -> Manifest | Index:
-        """The same without a lease, while the store is held exclusively. Raises NotFoundError, CorruptError."""
+        """As `load`, but without a lease: for use while the store is locked exclusively. Raises NotFoundError,
+        CorruptError.
+        """
         return documents.load(self._bytes(descriptor), descriptor.media_type)
 
     def write(self, descriptor: Descriptor, raw: bytes) -> None:
-        """Keep a manifest that has this descriptor. Raises CorruptError if it does not fit, or is not one."""
+        """Store a manifest that has this descriptor. Raises CorruptError if it does not match, or is not a manifest."""
         verified(raw, descriptor)
         documents.load(raw, descriptor.media_type)
         if self._blobs.has(descriptor) and self._is_whole(descriptor):
@@ -53,7 +55,7 @@ class Manifests:
             writer.keep(descriptor.digest)
 
     def describe(self, digest: Digest) -> Descriptor:
-        """The descriptor of a manifest that is here. Raises NotFoundError if it is absent or not a manifest."""
+        """The descriptor of a manifest in the store. Raises NotFoundError if it is absent or not a manifest."""
         document = self.find(digest)
         if document is None:
             raise NotFoundError(f"the store has no image {digest}")
@@ -68,7 +70,8 @@ class Manifests:
         path = self._blobs.layout.blob(digest)
         try:
             with open(path, "rb") as file:
-                # Layers are many and large, configs look alike: the first byte and the fields tell them apart.
+                # There are many large layers, and configs are JSON too: the first byte and the fields tell manifests
+                # from them.
                 if file.read(1) != b"{":
                     return None
                 file.seek(0)
@@ -85,16 +88,15 @@ class Manifests:
         return documents.load(raw)
 
     def all(self) -> Iterator[Manifest | Index]:
-        """Every manifest and index that is here and whole, tagged or not."""
+        """Every intact manifest and index in the store, tagged or not."""
         for digest, _ in self._blobs.all():
             with contextlib.suppress(CorruptError):  # `verify` reports it
                 if (document := self.find(digest)) is not None:
                     yield document
 
     def missing(self, descriptor: Descriptor) -> tuple[Descriptor, ...]:
-        """What of the graph below `descriptor` is absent, each once, parents before what they name.
-
-        Below a manifest that is absent nothing is known.
+        """The missing parts of the graph below `descriptor`, each once, parents before what they name. The parts below
+        a missing manifest are unknown.
         """
         absent: list[Descriptor] = []
         pending, seen = [descriptor], set[Digest]()
@@ -127,7 +129,7 @@ class Manifests:
 
 
 def children(document: Manifest | Index) -> tuple[Descriptor, ...]:
-    """What a manifest or index names, in its order, a config first."""
+    """The descriptors in a manifest or index, in its order, with the config first."""
     if isinstance(document, Index):
         return document.manifests
     return (document.config, *document.layers)

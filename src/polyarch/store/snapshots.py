@@ -31,8 +31,8 @@ _SETTLED = 60
 class Snapshots:
     """The unpacked layers of a store. A key has the letters of a digest, besides `.`, `_` and `-`.
 
-    A snapshot is not synced when it is made, because that would slow down every RUN. So it is only used in the boot
-    in which it was made, until `close` of a later command has synced it.
+    A snapshot is not synced when it is made, because that would slow down every RUN. So it is used only until the next
+    reboot, unless `close` of a later command has synced it.
     """
 
     def __init__(
@@ -69,12 +69,12 @@ class Snapshots:
     def prepare(self, key: str, about: str = "") -> "Preparation":
         """An unfinished snapshot, for `with`: fill its `path`, then `commit`; otherwise it is removed.
 
-        `about` says in a few words what it is.
+        `about` is a short description.
         """
         return Preparation(self, key, TemporaryDirectory(self._layout.temporary), about)
 
     def about(self, key: str) -> str:
-        """The description that the snapshot was made with; "" for none."""
+        """The description of the snapshot; "" if it has none."""
         try:
             with open(f"{self.location(key)}/{_ABOUT}", encoding="utf-8", errors="replace") as file:
                 return file.read()
@@ -86,18 +86,17 @@ class Snapshots:
         return tuple(sorted(name.replace("+", ":") for name in os.listdir(self._layout.snapshots)))
 
     def remove(self, key: str) -> bool:
-        """Remove a snapshot, even one that is leased; whether there was one.
-
-        Files of other ids need a caller inside their user namespace, else they wait in tmp/ for `gc`.
+        """Remove a snapshot, even if it is leased. Returns whether it existed. Files of other ids can be removed only
+        inside their user namespace; otherwise they stay in tmp/ for `gc`.
         """
         return self._discard(self.location(key))
 
     def size(self, key: str) -> int:
-        """The bytes that a snapshot takes on disk, as remembered since it was made. 0 for one that is gone."""
+        """The size of a snapshot on disk in bytes, as measured when it was made. 0 if it is gone."""
         return growth.size_of(self.location(key), _FILES)
 
     def put(self, key: str, made: str, size: int) -> Path:
-        """Make the directory `made`, which holds `size` bytes in `fs`, the snapshot `key`, unless there is one."""
+        """Turn the directory `made`, which has `size` bytes in `fs`, into the snapshot `key`, unless that exists."""
         path = self.location(key)
         with disk.explained("keep a snapshot", self._layout.root):
             with open(f"{made}/{_MADE_IN}", "w", encoding="ascii") as file:
@@ -123,7 +122,7 @@ class Snapshots:
         return f"{self._layout.snapshots}/{key.replace(':', '+')}"
 
     def close(self) -> None:
-        """Sync the snapshots that were used, are some seconds old and were never synced. Safe to call twice."""
+        """Sync the used snapshots that are some seconds old and were never synced. Safe to call twice."""
         unsynced, self._unsynced = self._unsynced, set()
         if not unsynced:
             return
@@ -199,9 +198,8 @@ class Preparation:
             raise
 
     def commit(self, size: int | None = None) -> Path:
-        """Keep what is in `path`; returns where it is now. If another process was first, its snapshot is kept.
-
-        `size` is what it takes on disk, in bytes; it is measured where the caller does not know it.
+        """Store the content of `path` as the snapshot, and return its new location. If another process was first, its
+        snapshot is kept. `size` is the size on disk in bytes; it is measured if the caller does not know it.
         """
         return self._snapshots.put(self._key, self._made, trees.tree_size(str(self.path)) if size is None else size)
 

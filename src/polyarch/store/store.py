@@ -27,7 +27,7 @@ from polyarch.store.snapshots import Snapshots
 from polyarch.store.tags import Tags
 from polyarch.store.temporary import TemporaryDirectory
 
-# What only some commands need is imported where it is used: `images` starts 4 ms sooner.
+# Modules that only some commands need are imported where they are used: `images` starts 4 ms sooner.
 if TYPE_CHECKING:
     from polyarch.store.caches import Caches
     from polyarch.store.maintenance import Maintenance
@@ -43,9 +43,8 @@ def _no_trace(point: str) -> None:
 
 
 class Store:
-    """The images of one root directory: a Source and a Target of `oci.place`, whose names are whole references.
-
-    It owns a lock, a lease, a temporary directory and a cache connection until `close`; use it with `with`. What a
+    """The images of one root directory: a Source and a Target of `oci.place`, whose names are full references. It owns
+    a lock, a lease, a temporary directory and a cache connection until `close`; use it in a `with` statement. What a
     method finds or writes is leased until then. All methods may be called from many threads. Any of them raises
     PolyarchError when the disk is full or not writable. `snapshots`, `caches` and `cache` are parts of it, and
     `maintenance` administers it.
@@ -98,11 +97,10 @@ class Store:
     ) -> Self:
         """The store at `root`, created if it is absent and `create` is true. Leftovers of dead processes are removed.
 
-        `largest_layer` is how many bytes a layer of this store may unpack to.
-        `cache_limit` is how many bytes may be taken by what can be made or fetched again (unpacked layers, the build
-        cache, cache mounts). `close` enforces it if something was added; None for no limit. The default is a tenth
-        of the disk, at most 20 GB.
-        Raises NotFoundError without `create`, PolyarchError where the root cannot be written.
+        `largest_layer` is how many bytes a layer of this store may unpack to. `cache_limit` is the maximum size in
+        bytes of what can be made or fetched again (unpacked layers, the build cache, cache mounts). `close` enforces it
+        if something was added; None for no limit. The default is a tenth of the disk, at most 20 GB. Raises
+        NotFoundError without `create`, PolyarchError if the root is not writable.
         """
         layout = StoreLayout(os.path.abspath(root))
         with disk.explained("open the store", layout.root):
@@ -126,7 +124,7 @@ class Store:
     # Source
 
     def resolve(self, name: str) -> Descriptor:
-        """What a whole reference or a digest points at; it is leased. Raises NotFoundError."""
+        """The descriptor that a full reference or a digest points at; it is leased. Raises NotFoundError."""
         with self._lock:
             if digests.is_digest(name):
                 return self._manifests.describe(Digest(name))
@@ -154,7 +152,7 @@ class Store:
             os.close(descriptor_number)
 
     def lacks(self, descriptor: Descriptor) -> bool:
-        """Whether the blob is not here, so that a copier can name it before it sends anything."""
+        """Whether the store lacks the blob, so that a copier can report it before it sends anything."""
         return not self.has_blob(descriptor)
 
     def tags(self) -> tuple[str, ...]:
@@ -164,15 +162,15 @@ class Store:
     # Target
 
     def has_blob(self, descriptor: Descriptor) -> bool:
-        """Whether the blob is here, whole; it is leased."""
+        """Whether the store has the complete blob; it is leased."""
         return self._blobs.has(descriptor)
 
     def write_blob(self, descriptor: Descriptor, content: Readable) -> None:
-        """Write a blob, verified on its way. Raises CorruptError, and then nothing is left of it."""
+        """Write a blob, verifying its bytes. Raises CorruptError, and then nothing is left of it."""
         self._blobs.write(descriptor, content)
 
     def has_manifest(self, descriptor: Descriptor) -> bool:
-        """Whether the manifest is here. What it names may not be: see `missing`."""
+        """Whether the store has the manifest. What it names may be missing: see `missing`."""
         return self._manifests.has(descriptor)
 
     def write_manifest(self, descriptor: Descriptor, raw: bytes, name: str | None = None) -> None:
@@ -192,33 +190,33 @@ class Store:
         return self._manifests.peek(descriptor)
 
     def manifests(self) -> Iterator[Manifest | Index]:
-        """Every manifest and index that is here, tagged or not."""
+        """Every manifest and index in the store, tagged or not."""
         return self._manifests.all()
 
     def missing(self, descriptor: Descriptor) -> tuple[Descriptor, ...]:
-        """What of the graph below `descriptor` (itself included) is absent; the rest is leased."""
+        """The missing parts of the graph of `descriptor` (itself included); the rest is leased."""
         return self._manifests.missing(descriptor)
 
     def find_by_prefix(self, prefix: str) -> list[Digest]:
-        """The digests of all blobs whose hexadecimal part starts so, sorted."""
+        """The digests of all blobs whose hexadecimal part starts with these digits, sorted."""
         return sorted(digest for digest, _ in self._blobs.all() if digests.encoded(digest).startswith(prefix))
 
     def tag(self, name: str, descriptor: Descriptor) -> None:
-        """Point `name` at an image that is here. The image that it pointed at before is kept without the name.
+        """Point `name` at an image in the store. The image that it pointed at before is kept without the name.
 
         Raises NotFoundError if the manifest is not in the store.
         """
         self._tags.set(name, descriptor)
 
     def assign(self, images: Sequence[tuple[str, Descriptor]]) -> None:
-        """`tag` for many names at once, `keep` where a name is empty: index.json is written once.
+        """`tag` for many names at once, or `keep` for an empty name: index.json is written once.
 
         Raises NotFoundError if a manifest is not in the store, and then nothing has changed.
         """
         self._tags.assign(images)
 
     def drop(self, names: Iterable[str], digests: Iterable[Digest] = ()) -> Mapping[str, Descriptor]:
-        """`untag` for many names and `forget` for many images at once; what the names pointed at, if they existed."""
+        """`untag` many names and `forget` many images at once. Returns what the names pointed at, if they existed."""
         wanted, unwanted = tuple(names), tuple(digests)
         dropped = self._with_room(lambda: self._tags.drop(wanted, unwanted))
         self._growth.doubt()
@@ -246,13 +244,13 @@ class Store:
         return self._tags.entries().unnamed
 
     def forget(self, digest: Digest) -> bool:
-        """Stop keeping an image without a name; whether it was kept so."""
+        """Stop keeping an unnamed image. Returns whether it was kept."""
         forgotten = self._with_room(lambda: self._tags.forget(digest))
         self._growth.doubt()
         return forgotten
 
     def put_bytes(self, media_type: str, raw: bytes) -> Descriptor:
-        """Write a small blob (a config, a manifest); its descriptor."""
+        """Write a small blob (a config, a manifest). Returns its descriptor."""
         descriptor = Descriptor(media_type=media_type, digest=digests.of(raw), size=len(raw))
         if not self._blobs.has(descriptor):
             with self._blobs.new() as writer:
@@ -265,7 +263,7 @@ class Store:
         return self._blobs.new()
 
     def blob_path(self, digest: Digest) -> Path:
-        """Where the blob's file is, or would be. Read it only after `has_blob`, which leases it."""
+        """The path of the blob's file, which may not exist. Read it only after `has_blob`, which leases it."""
         return Path(self.layout.blob(digest))
 
     def lease(self) -> Lease:
@@ -273,13 +271,14 @@ class Store:
         return Lease(self.layout, self._lock)
 
     def temporary(self) -> TemporaryDirectory:
-        """A directory on the store's filesystem, for `with`, that gives its path; removed with all that is in it."""
+        """A temporary directory on the store's filesystem, for `with`, which yields its path and removes it at the
+        end.
+        """
         return TemporaryDirectory(self.layout.temporary)
 
     def close(self, *, tidy: bool = True) -> None:
-        """Release everything; what was leased may be collected from now on. Safe to call twice.
-
-        With `tidy` the cache is brought below its limit, if this store has added to it.
+        """Release everything. What was leased may be collected from now on. Safe to call twice. With `tidy`, reduce the
+        cache to its limit if this store has added to it.
         """
         self.snapshots.close()
         self._blobs.close()
@@ -301,7 +300,9 @@ class Store:
             self.left = self.maintenance.trim(limit)
 
     def _with_room(self, removal: Callable[[], _T]) -> _T:
-        """Do a removal, which writes a little before it frees space; on a full disk some cache is removed first."""
+        """Do a removal, which writes a little before it frees space. If the disk is full, remove some cache and try
+        again.
+        """
         try:
             return removal()
         except PolyarchError as error:
@@ -327,7 +328,7 @@ def _create(layout: StoreLayout) -> None:
         raise PolyarchError(f"{layout.root} is not a directory", "choose another one with --root")
     for directory in layout.directories():
         os.makedirs(directory, 0o700, exist_ok=True)
-    # Two processes may be here at once: each writes only what is not there, whole, under the lock of the index.
+    # Two processes may be here at once: each writes only missing files, completely, and under the lock of the index.
     with FileLock(layout.lock("index")), TemporaryDirectory(layout.temporary) as scratch:
         beside = f"{scratch}/new"
         if not os.path.exists(layout.marker):

@@ -1,11 +1,11 @@
 """The tables of the cache: every kind of row is declared here, once, with what it keeps alive.
 
-A `Kind` names a table. The room that owns the value's type makes the one `Table` of a kind, with the functions that
-turn values into bytes and back; a type of a room above cannot be named here, because imports go down. No other code
-reads or writes rows: `tests/store/test_tables.py` holds both rules.
+A `Kind` names a table. The package that defines the type of the values makes the one `Table` of a kind, with the
+functions that turn values into bytes and back. Types of higher packages cannot be named here, because imports go down.
+No other code reads or writes rows: `tests/store/test_tables.py` holds both rules.
 
-A row may stand for blobs or snapshots, without which it is of no use. What these are is written beside the row, so
-that a garbage collector asks the cache and need not decode the values of other rooms.
+A row may depend on blobs or snapshots, without which it is useless. They are written beside the row, so that the
+garbage collector need not decode the values of other packages.
 """
 
 from collections.abc import Callable, Iterable
@@ -24,10 +24,8 @@ V = TypeVar("V")
 
 
 class Kind(msgspec.Struct, frozen=True):
-    """A kind of rows. Raise `version` when the bytes of its values mean something else than before.
-
-    Rows of another version are never read; they go when the cache is trimmed. `keeps` says that a row may keep blobs or
-    snapshots alive.
+    """A kind of rows. Increment `version` when the encoding of its values changes. Rows of another version are never
+    read, and disappear when the cache is trimmed. `keeps` says that a row may keep blobs or snapshots alive.
     """
 
     name: str
@@ -36,7 +34,7 @@ class Kind(msgspec.Struct, frozen=True):
 
     @property
     def stored(self) -> str:
-        """The kind as it is written in the cache's file."""
+        """The name of the kind in the cache's file."""
         return self.name if self.version == 1 else f"{self.name} {self.version}"
 
 
@@ -77,15 +75,15 @@ FILES = Kind("files")  # digests by path, by hash of the list: the files that a 
 # The store's own: a number that is added to (growth.py), and no table.
 GROWTH = Kind("growth")
 
-# What decoding raises for bytes that are malformed.
+# The errors of decoding malformed bytes.
 _MALFORMED = (msgspec.DecodeError, ValueError, RecursionError, CorruptError)
 
 
 class Table(Generic[K, V]):
-    """The rows of one kind, as values. It is a value itself, and works on the cache that each method is given.
+    """The rows of one kind, as values. A table is a value itself; each method takes the cache that it works on.
 
     `decode` raises CorruptError, ValueError or msgspec.DecodeError for malformed bytes: such a row is deleted, and
-    counts as absent. `keeps` gives what a value keeps alive.
+    counts as absent. `keeps` returns what a value keeps alive.
     """
 
     def __init__(
@@ -102,7 +100,7 @@ class Table(Generic[K, V]):
         self._keeps = keeps
 
     def get(self, cache: "Cache", key: K, decode: Callable[[bytes], V] | None = None) -> V | None:
-        """The value of a key; None where there is none. `decode` reads only a part of it."""
+        """The value of a key; None if there is none. `decode` may read only a part of it."""
         raw = cache.get(self._kind, key)
         if raw is None:
             return None
@@ -113,11 +111,11 @@ class Table(Generic[K, V]):
             return None
 
     def has(self, cache: "Cache", key: K) -> bool:
-        """Whether there is a row, which is not decoded."""
+        """Whether there is a row. Does not decode it."""
         return cache.get(self._kind, key) is not None
 
     def all(self, cache: "Cache") -> dict[str, V]:
-        """All values by key, the longest unused first."""
+        """All values by key, the least recently used first."""
         found: dict[str, V] = {}
         for key, raw in cache.entries(self._kind):
             try:
@@ -131,7 +129,7 @@ class Table(Generic[K, V]):
         self.put_many(cache, [(key, value)])
 
     def put_many(self, cache: "Cache", items: Iterable[tuple[K, V]]) -> None:
-        """Remember several values at the price of one."""
+        """Remember several values in one transaction."""
         rows: list[tuple[str, bytes, str]] = []
         before: V | None = None
         for key, value in items:
@@ -142,7 +140,7 @@ class Table(Generic[K, V]):
         cache.put_rows(self._kind, rows)
 
     def put_encoded(self, cache: "Cache", key: K, raw: bytes) -> None:
-        """Remember a value that is encoded already."""
+        """Remember an encoded value."""
         assert self._keeps is None
         cache.put(self._kind, key, raw)
 
@@ -152,7 +150,7 @@ class Table(Generic[K, V]):
 
 
 def kept(cache: "Cache", kinds: Iterable[Kind] | None = None) -> Kept:
-    """What all rows of these kinds, by default of all kinds, keep alive."""
+    """What the rows of these kinds (by default of all kinds) keep alive."""
     declared = [kind for kind in globals().values() if isinstance(kind, Kind)] if kinds is None else kinds
     digests: set[Digest] = set()
     snapshots: set[str] = set()

@@ -16,14 +16,14 @@ from polyarch.store import disk
 from polyarch.store.blobs import Blobs
 from polyarch.store.locks import FileLock
 
-# What containerd and docker call an image when they import a layout.
+# The name that containerd and docker give to an image when they import a layout.
 IMAGE_NAME = "io.containerd.image.name"
 _NAMES = frozenset({REF_NAME, IMAGE_NAME})
 _EMPTY = b'{"schemaVersion":2,"mediaType":"%s","manifests":[]}' % media_types.OCI_INDEX.encode()
 
 
 class Entries(msgspec.Struct, frozen=True):
-    """What index.json says: images by name, and those without one."""
+    """The content of index.json: images by name, and unnamed images."""
 
     named: Mapping[str, Descriptor]
     unnamed: tuple[Descriptor, ...]
@@ -37,7 +37,7 @@ Edit = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
 
 
 class Tags:
-    """The names of a store. It reads index.json again only when that is another file than before."""
+    """The names of a store. It reads index.json again only if the file has changed."""
 
     def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs
@@ -46,7 +46,7 @@ class Tags:
         self._read: tuple[tuple[int, int, int], Entries] | None = None
 
     def entries(self) -> Entries:
-        """All entries. Raises CorruptError if index.json is not what the specification says."""
+        """All entries. Raises CorruptError if index.json does not conform to the specification."""
         try:
             status = os.stat(self._layout.index)
             signature = (status.st_ino, status.st_mtime_ns, status.st_size)
@@ -85,9 +85,8 @@ class Tags:
         self._change(lambda entries: _assigned(entries, images), [descriptor for _, descriptor in images])
 
     def remove(self, name: str) -> Descriptor:
-        """Remove the name; returns what it pointed at. Raises NotFoundError.
-
-        The image itself goes at the next collection, unless it has another name or is kept without one.
+        """Remove the name, and return what it pointed at. Raises NotFoundError. The next collection removes the image,
+        unless it has another name or is kept without one.
         """
         removed = self.drop([name]).get(name)
         if removed is None:
@@ -95,7 +94,7 @@ class Tags:
         return removed
 
     def forget(self, digest: Digest) -> bool:
-        """Stop keeping an image without a name; whether it was kept so. Its names stay."""
+        """Stop keeping an unnamed image. Returns whether it was kept. Its names, if it has any, stay."""
         before = self.entries().unnamed
         self.drop([], [digest])
         return any(entry.digest == digest for entry in before)

@@ -1,4 +1,4 @@
-"""Directories that live as long as their owner: locked with flock while in use, so an unlocked one is garbage."""
+"""Temporary directories: locked with flock while their owner uses them, so an unlocked one is garbage."""
 
 import fcntl
 import os
@@ -9,7 +9,7 @@ from polyarch.store import locks, trees
 from polyarch.store.disk import explained
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-# Marks what could not be removed from outside the user namespace that made it: opening a store does not try again.
+# Marks a directory that cannot be removed from outside its user namespace: opening a store does not try again.
 STUCK = ".stuck"
 
 
@@ -35,7 +35,7 @@ class TemporaryDirectory:
         self._names = 0
 
     def fresh(self) -> str:
-        """A path in the directory that does not exist yet."""
+        """An unused path in the directory."""
         self._names += 1  # two threads that meet here are kept apart by the random part
         return f"{self.path}/{self._names}-{os.urandom(4).hex()}"
 
@@ -59,10 +59,8 @@ class TemporaryDirectory:
 
 
 def reclaim(parent: str, *, stuck: bool = False) -> int:
-    """Remove the directories below `parent` whose owners have died; how many.
-
-    What belongs to other ids of a user namespace cannot be removed from outside it. It is set aside, and tried
-    again only with `stuck`.
+    """Remove the directories below `parent` whose owners have ended, and return their number. A directory that belongs
+    to other ids of a user namespace cannot be removed from outside. It is set aside, and tried again only with `stuck`.
     """
     with os.scandir(parent) as entries:
         paths = [entry.path for entry in entries if stuck or not entry.name.endswith(STUCK)]
@@ -70,9 +68,8 @@ def reclaim(parent: str, *, stuck: bool = False) -> int:
 
 
 def throw_away(path: str, parent: str) -> str:
-    """Move a directory to a place where it is not locked, so that `reclaim` removes it; its new path.
-
-    Raises FileNotFoundError.
+    """Move a directory to a place where it is not locked, so that `reclaim` removes it. Returns its new path. Raises
+    FileNotFoundError.
     """
     moved = f"{parent}/{os.path.basename(path)[:64]}-{os.urandom(6).hex()}"
     os.rename(path, moved)
@@ -80,7 +77,7 @@ def throw_away(path: str, parent: str) -> str:
 
 
 def reclaim_one(path: str) -> bool:
-    """Remove the directory at `path` unless it is locked; whether this call did."""
+    """Remove the directory at `path` unless it is locked. Returns whether this call removed it."""
     try:
         descriptor = os.open(path, _DIRECTORY)
     except OSError:

@@ -1,18 +1,17 @@
-"""Trees of files with any content: their size, their removal. No symlink is followed."""
+"""The size and the removal of directory trees. Symlinks are not followed."""
 
 import errno
 import os
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-# A RUN can nest directories deeper than there are descriptors. Below this depth one is moved up before it is entered.
+# A RUN can nest directories deeper than the limit of open files. Below this depth, a directory is moved up first.
 _DEPTH = 64
 
 
 def remove_tree(path: str) -> tuple[str, ...]:
-    """Remove the directory at `path` and all below; the names of what could not be removed, nothing if all is gone.
-
-    Directories without permissions are given some first. What belongs to other ids needs a caller inside their
-    user namespace. A path that does not exist counts as removed.
+    """Remove the directory at `path` and everything below it. Returns the names of what could not be removed. Makes
+    directories accessible first. Files of other ids can be removed only inside their user namespace. A path that does
+    not exist counts as removed.
     """
     left: list[str] = []
     try:
@@ -36,12 +35,12 @@ def remove_tree(path: str) -> tuple[str, ...]:
 
 
 def tree_size(path: str) -> int:
-    """The bytes that the files below `path` take on disk, hard links counted once; what cannot be read counts 0."""
+    """The size on disk of the files below `path` in bytes. Hard links count once; unreadable directories count 0."""
     return measure(path)[0]
 
 
 def measure(path: str) -> tuple[int, bool]:
-    """As `tree_size`, and whether everything could be read: directories of other ids may be closed to this process."""
+    """As `tree_size`, and whether everything could be read: directories of other ids may be unreadable."""
     total, seen, pending, is_whole = 0, set[tuple[int, int]](), [path], True
     while pending:
         try:
@@ -71,7 +70,7 @@ def _open(name: str, parent: int | None) -> int:
 
 
 def _permit(name: str, parent: int | None) -> None:
-    # fchmod refuses an O_PATH descriptor, and chmod by name would follow a symlink put there in between.
+    # fchmod refuses an O_PATH descriptor, and chmod by name would follow a symlink that was put there meanwhile.
     handle = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
     try:
         os.chmod(f"/proc/self/fd/{handle}", 0o700)
@@ -80,7 +79,7 @@ def _permit(name: str, parent: int | None) -> None:
 
 
 def _empty(directory: int, top: int, depth: int, left: list[str]) -> bool:
-    """Empty the directory; whether something was moved up to `top`, which must then be emptied again."""
+    """Empty the directory. Returns whether something was moved up to `top`, which must then be emptied again."""
     moved = False
     with os.scandir(directory) as entries:
         found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
@@ -101,7 +100,7 @@ def _empty(directory: int, top: int, depth: int, left: list[str]) -> bool:
         except FileNotFoundError:
             continue
         except OSError as error:
-            # A child that could not be emptied has been noted itself.
+            # A child that could not be emptied is in the list itself.
             if error.errno != errno.ENOTEMPTY:
                 left.append(name)
     return moved

@@ -1,4 +1,4 @@
-"""Verifying a whole store: every byte of every blob, every name, every reference. Problems are values."""
+"""Verify a whole store: every byte of every blob, every name, every reference. Problems are values."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -41,9 +41,8 @@ class StoreVerifier:
         self._tags = tags
 
     def problems(self, progress: Callable[[int], None] | None = None) -> Iterator[StoreProblem]:
-        """Every problem, as it is found; `progress` is called with the size of each blob that was read.
-
-        The blobs first, then what each tag reaches.
+        """Yield every problem as it is found: first those of blobs, then those of tags. `progress` is called with the
+        size of each blob that was read.
         """
         yield from self._strays()
         corrupt: set[Digest] = set()
@@ -59,7 +58,7 @@ class StoreVerifier:
         yield from self._references(corrupt)
 
     def repair(self, problem: StoreProblem) -> bool:
-        """Remove what is wrong; whether that was possible. See `Maintenance.repair`."""
+        """Remove corrupt content. Returns whether that was possible. See `Maintenance.repair`."""
         if problem.kind == "index":
             self._restore_index()
             return True
@@ -74,7 +73,7 @@ class StoreVerifier:
         return True
 
     def _restore_index(self) -> None:
-        """Keep, without names, the images that no index here names."""
+        """Keep, without names, the images that no index in the store names."""
         documents = list(self._manifests.all())
         named = {child.digest for document in documents for child in children(document)}
         self._tags.restore(document.descriptor() for document in documents if document.digest not in named)

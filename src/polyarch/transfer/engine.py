@@ -1,6 +1,6 @@
 """A running Docker engine as the target of a copy: the archive is streamed into it through its socket.
 
-The engine's API (`POST /images/load`) takes what `docker load` reads. podman's service answers the same call.
+The engine's API (`POST /images/load`) accepts what `docker load` reads. podman's service has the same call.
 """
 
 from collections.abc import Callable, Iterable
@@ -33,9 +33,8 @@ class _EngineInfo(msgspec.Struct, frozen=True, rename="pascal"):
 
 
 def find(hosts: Iterable[str]) -> str | None:
-    """The path of the first socket that an engine answers at; `hosts` are as in DOCKER_HOST, or paths.
-
-    Raises UnsupportedError for an engine that is not behind a socket of this machine.
+    """The path of the first socket at which an engine answers; `hosts` are as in DOCKER_HOST, or paths. Raises
+    UnsupportedError for an engine that is not at a socket of this machine.
     """
     for host in hosts:
         if "://" in host and not host.startswith(_PREFIX):
@@ -52,15 +51,15 @@ def find(hosts: Iterable[str]) -> str | None:
 def keeps_indexes(path: str) -> bool:
     """Whether the engine at the socket `path` keeps all platforms of an image: docker's with containerd's image store.
 
-    Any other, podman among them, keeps the image for its own platform and drops the rest without an error.
-    Raises PolyarchError where the engine does not answer.
+    Any other, podman among them, keeps the image for its own platform and drops the rest without an error. Raises
+    PolyarchError if the engine does not answer.
     """
     _, body = _request(path, "GET", "/info", _PING_SECONDS)
     try:
         info = msgspec.json.decode(body, type=_EngineInfo)
     except (msgspec.DecodeError, ValueError, RecursionError):
         info = _EngineInfo()
-    # What buildx looks at.
+    # buildx uses the same criterion.
     return ["driver-type", "io.containerd.snapshotter.v1"] in (info.driver_status or [])
 
 
@@ -69,7 +68,7 @@ def load(path: str, fill: Callable[[ArchiveSink], None]) -> tuple[str, ...]:
 
     Raises PolyarchError with the engine's own words.
     """
-    # An engine that refuses stops reading. What it says then is the error, not the broken pipe.
+    # An engine that refuses stops reading. Its response is the error to report, not the broken pipe.
     status, body = _request(path, "POST", "/images/load?quiet=1", _LOAD_SECONDS, fill)
     lines = [_decode(line) for line in body.splitlines() if line.strip()]
     failed = next((line.error for line in lines if line.error), "")

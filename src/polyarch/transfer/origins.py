@@ -1,7 +1,6 @@
-"""In which repositories a blob or manifest was seen (containerd calls these the distribution sources).
-
-The cache keeps them, so losing it costs a pull, and a blob is sent where it could have been mounted. Only
-`publish.py` and `read_through.py` record origins.
+"""The repositories in which a blob or manifest was seen (containerd calls these distribution sources). They are in the
+cache. Without them, a layer is pulled again, and a blob is sent that could have been mounted. Only `publish.py` and
+`read_through.py` record origins.
 """
 
 from collections.abc import Iterable
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 _ORIGINS: Table[Digest, tuple[str, ...]] = Table(
     tables.ORIGIN, msgspec.json.encode, msgspec.json.Decoder(tuple[str, ...]).decode
 )
-# The latest sightings are the likeliest; older ones are only more requests.
+# The latest repositories are the most likely; asking older ones only adds requests.
 _REMEMBERED = 8
 
 
@@ -44,13 +43,13 @@ def record(store: "Store", seen: Iterable[Digest], repository: Reference) -> Non
 
 
 def record_graph(store: "Store", graph: ImageGraph, repository: Reference) -> None:
-    """Remember that `repository` has all of an image that `graph` holds."""
+    """Remember that `repository` has everything in the `graph` of an image."""
     nodes = [node.descriptor.digest for node in (*graph.indexes, *graph.manifests)]
     record(store, [*nodes, *(blob.digest for blob in graph.blobs)], repository)
 
 
 def record_image(store: "Store", descriptor: Descriptor, repository: Reference) -> ImageGraph:
-    """Remember that `repository` has all that the store has of an image; what that is."""
+    """Remember that `repository` has every part of an image that the store has. Returns these parts."""
     graph = graphs.read(store, descriptor)
     record_graph(store, graph, repository)
     return graph

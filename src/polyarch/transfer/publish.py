@@ -1,9 +1,9 @@
-"""Sending to a registry, and remembering what registries have: one place, so that no way of sending forgets it.
+"""Send images to a registry, and remember what registries have: in one place, so that no sender forgets it.
 
-Two things are remembered: what a repository has (`origins.py`), so that it is mounted or fetched from there later, and
-what a tag points at, so that a later push can tell that another user changed it. `publish` is the only way to send an
-image to a registry. After anything else that learns of a registry's content, one of these is called: `remember_pull`,
-`remember_tag` or `remember_graph`.
+Two things are remembered: the content of a repository (`origins.py`), so that it can be mounted or fetched from there
+later, and what a tag points at, so that a later push can report that another user changed it. `publish` is the only way
+to send an image to a registry. After anything else that learns of a registry's content, one of these is called:
+`remember_pull`, `remember_tag` or `remember_graph`.
 """
 
 from typing import TYPE_CHECKING
@@ -39,10 +39,8 @@ def publish(
     *,
     converted: bool = False,
 ) -> Sent:
-    """Send what `name` is in `source` to the repository of `reference`, under its tag where it has one.
-
-    `converted` says that `source` gives other manifests than `store` has, of which the store knows nothing.
-    Raises as `copy.send` does.
+    """Send the image `name` in `source` to the repository of `reference`, under its tag if it has one. `converted` says
+    that `source` returns converted manifests, which the store does not have. Raises as `copy.send` does.
     """
     names = (reference.tag,) if reference.tag else ()
     sent = copier.send(source, name, registry.repository(reference), names, options, emit)
@@ -54,9 +52,8 @@ def publish(
 
 
 def remember_pull(store: "Store", descriptor: Descriptor, reference: Reference) -> ImageGraph:
-    """Note that the store has an image from `reference`; what of the image it has.
-
-    Platforms that were left out are noted too: they can be fetched later from where they are.
+    """Record that the store has an image from `reference`. Returns the parts that it has. Platforms that were left out
+    are recorded too, so that they can be fetched from there later.
     """
     graph = origins.record_image(store, descriptor, reference)
     origins.record(store, origins.children(graph.root.document.raw, descriptor.media_type), reference)
@@ -66,20 +63,19 @@ def remember_pull(store: "Store", descriptor: Descriptor, reference: Reference) 
 
 
 def remember_graph(store: "Store", graph: ImageGraph, reference: Reference) -> None:
-    """Note that the repository of `reference` has an image which was read there, and not pulled."""
+    """Record that the repository of `reference` has an image that was read there, but not pulled."""
     origins.record_graph(store, graph, reference)
 
 
 def remember_root(store: "Store", digest: Digest, reference: Reference) -> None:
-    """Note that the repository of `reference` has a manifest. What the tag points at is not noted.
-
-    For a base image: a build that reads it does not show its user what the tag points at.
+    """Record that the repository of `reference` has a manifest, but not what the tag points at. For a base image: a
+    build that reads it does not show its user what the tag points at.
     """
     origins.record(store, [digest], reference)
 
 
 def remember_tag(store: "Store", reference: Reference, digest: Digest) -> None:
-    """Note what a registry's tag pointed at when it was last read or pushed."""
+    """Record what a registry's tag points at now."""
     _REMOTE_TAGS.put(store.cache, str(reference), digest)
 
 

@@ -1,7 +1,6 @@
-"""The store, and behind it the repositories where a blob was seen: a read-through source.
-
-So a build on a base, and a list made of a registry's images, move no layer until its bytes are read, and none at all
-where the registry that is pushed to can mount it.
+"""A read-through source: the store, and behind it the repositories where a blob was seen. A build on a base image, or a
+list of a registry's images, downloads a layer only when its bytes are read, and not at all if the target registry can
+mount it.
 """
 
 import contextlib
@@ -31,11 +30,11 @@ _T = TypeVar("_T")
 class ReadThroughSource:
     """Store first, then origins: Source, Partial, Originating and Ranged of `oci/place.py`.
 
-    It owns neither store nor registry. With `keep`, what it fetches is written into the store, once even if many
-    threads ask; without, nothing is written anywhere. With `fetch_manifests` False only blobs are fetched: an image of
-    which a platform was never pulled stays so. `repository` is asked before all origins. `stored` says that the image
-    that is read is the store's, so that a part which no registry gives may simply never have been pulled. `retry` is
-    for what must be fetched once more from its beginning.
+    It owns neither store nor registry. With `keep`, fetched blobs are written into the store, once even if many threads
+    ask; without, nothing is written. With `fetch_manifests` False, only blobs are fetched: platforms that were never
+    pulled stay absent. `repository` is asked before all origins. `stored` says that the image is from the store, so a
+    part that no registry has may never have been pulled. `retry` applies to a blob that must be fetched again from its
+    beginning.
     """
 
     def __init__(
@@ -60,7 +59,7 @@ class ReadThroughSource:
         self._lock = threading.Lock()
 
     def resolve(self, name: str) -> Descriptor:
-        """What a reference or digest points at: the store's, else the registry's. Raises NotFoundError."""
+        """What a reference or digest points at in the store, or else in the registry. Raises NotFoundError."""
         if (here := self.resolve_here(name)) is not None:
             return here
         if digests.is_digest(name):
@@ -74,9 +73,8 @@ class ReadThroughSource:
         return descriptor
 
     def resolve_here(self, name: str) -> Descriptor | None:
-        """What a reference or digest points at in the store; None where it has no such thing.
-
-        `app@sha256:…` is here where its content is, whatever name that goes by.
+        """What a reference or digest points at in the store; None if the store does not have it. `app@sha256:…` is
+        found by its digest, whatever its name in the store.
         """
         with contextlib.suppress(NotFoundError):
             return self._store.resolve(name)
@@ -111,7 +109,7 @@ class ReadThroughSource:
         return self._store.open_blob(descriptor)
 
     def peek(self, descriptor: Descriptor) -> BlobReader:
-        """The blob's bytes for one reading; a blob that is not in the store is not written there.
+        """The blob's bytes, to be read once. A blob that is not in the store is not written there.
 
         Raises NotFoundError, RegistryError; reading, CorruptError.
         """
@@ -127,7 +125,7 @@ class ReadThroughSource:
             return self._registry.open_elsewhere(descriptor)
 
     def fetch(self, descriptor: Descriptor) -> None:
-        """Bring the blob into the store, if it is not there. Raises NotFoundError, RegistryError, CorruptError."""
+        """Fetch the blob into the store if it is not there. Raises NotFoundError, RegistryError, CorruptError."""
 
         def write(repository: "Repository") -> None:
             with repository.open_blob(descriptor) as reader:
@@ -172,7 +170,7 @@ class ReadThroughSource:
             return None
 
     def has_blob(self, descriptor: Descriptor) -> bool:
-        """Whether the store has the blob, else a repository, in the size of its descriptor. Raises RegistryError."""
+        """Whether the store, or else a repository, has the blob in the size of its descriptor. Raises RegistryError."""
 
         def has(repository: "Repository") -> bool:
             if not repository.has_blob(descriptor):
@@ -185,9 +183,8 @@ class ReadThroughSource:
             return False
 
     def _ask(self, what: str, descriptor: Descriptor, question: "Callable[[Repository], _T]") -> tuple[_T, Reference]:
-        """The first answer of the repositories that may have it, and whose it is.
-
-        Raises the last registry's failure, or NotFoundError where all say that they do not have it.
+        """The first successful result of the repositories that may have the blob, and the repository. Raises the last
+        registry's failure, or NotFoundError if none has it.
         """
         failure: RegistryError | None = None
         own = (self._repository.repository,) if self._repository is not None else ()
