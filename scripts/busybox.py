@@ -45,7 +45,12 @@ _FILES = {
 def cache_directory() -> Path:
     """Where bases are kept from one run to the next: one directory a user, outside the repository."""
     directory = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "polyarch-bases"
-    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise debian.UnavailableError(
+            f"cannot create {directory}: {error.strerror}; XDG_CACHE_HOME names another"
+        ) from error
     return directory
 
 

@@ -16,6 +16,17 @@ class PolyarchError(Exception):
         self.message = message
         self.hint = hint
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # The parameters of subclasses are not `args`, from which an exception is restored by default.
+        return _restored, (type(self), self.args, vars(self))
+
+
+def _restored(kind: type[PolyarchError], args: tuple[object, ...], state: dict[str, object]) -> PolyarchError:
+    """An exception that was pickled, as process pools do, or copied."""
+    error = kind.__new__(kind, *args)
+    vars(error).update(state)
+    return error
+
 
 class UsageError(PolyarchError):
     """Invalid arguments: an unknown flag, or a value that does not parse."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from polyarch import Polyarch, UsageError
+from polyarch import NotFoundError, Polyarch, UsageError
 from tests.client.conftest import Clients
 
 WRONG: dict[str, Callable[[Any], object]] = {
@@ -24,8 +24,10 @@ WRONG: dict[str, Callable[[Any], object]] = {
     "platform cannot be 'linux/amd64,linux/arm64' (str)": lambda p: p.images.run(
         "app", platform="linux/amd64,linux/arm64"
     ),
-    "env cannot be ['A=b'] (list)": lambda p: p.images.run("app", env=["A=b"]),
+    "env cannot be a list": lambda p: p.images.run("app", env=["A=b"]),
     "env['A'] cannot be 1 (int)": lambda p: p.images.run("app", env={"A": 1}),
+    "env['TOKEN'] cannot be a bytes": lambda p: p.images.run("app", env={"TOKEN": b"secret"}),
+    "command cannot be ['ls', '-l'] (list)": lambda p: p.images.run("app", ["ls", "-l"]),
     "network cannot be 'bridge' (str)": lambda p: p.images.run("app", network="bridge"),
     "input cannot be 'text' (str)": lambda p: p.images.run("app", input="text"),
     "stdout cannot be 'file' (str)": lambda p: p.images.run("app", stdout="file"),
@@ -43,6 +45,9 @@ WRONG: dict[str, Callable[[Any], object]] = {
     "variant cannot be 7 (int)": lambda p: p.indexes.add("app", "a", variant=7),
     "all cannot be 'yes' (str)": lambda p: p.prune(all="yes"),
     "keep_storage cannot be 1.5 (float)": lambda p: p.prune(keep_storage=1.5),
+    "keep_storage cannot be -1 (int)": lambda p: p.prune(keep_storage=-1),
+    "context cannot be '' (str)": lambda p: p.build(""),
+    "file and dockerfile cannot be combined": lambda p: p.build(None, file="Dockerfile", dockerfile="FROM scratch"),
     "sources cannot be 1 (int)": lambda p: p.indexes.merge(1, "app"),
 }
 
@@ -60,7 +65,8 @@ def test_an_argument_of_the_wrong_type_is_named_with_what_it_got(
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "root cannot be 1 (int)": {"root": 1},
-    "environment cannot be ['A=b'] (list)": {"environment": ["A=b"]},
+    "environment cannot be a list": {"environment": ["TOKEN=secret"]},
+    "environment['TOKEN'] cannot be a bytes": {"environment": {"TOKEN": b"secret"}},
     "progress cannot be 'plain' (str)": {"progress": "plain"},
     "clock cannot be 0 (int)": {"clock": 0},
     "credentials cannot be a str": {"credentials": "ada"},
@@ -81,6 +87,17 @@ def test_a_setting_of_the_wrong_type_is_named(clients: Clients, message: str) ->
         clients(**SETTINGS[message])
     assert str(raised.value).startswith(message)
     assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("setting", ["registries", "certificates"])
+def test_a_setting_that_names_a_missing_file_is_an_error(clients: Clients, tmp_path: Path, setting: str) -> None:
+    with pytest.raises(NotFoundError, match=f"{setting}: {tmp_path}/nothing does not exist"):
+        clients(**{setting: tmp_path / "nothing"})
+
+
+def test_a_client_that_could_not_be_made_has_a_repr() -> None:
+    # Debuggers and reports of errors show `self` of the frame that raised.
+    assert repr(Polyarch.__new__(Polyarch)) == "Polyarch()"
 
 
 def test_a_keyword_that_there_is_not_is_a_type_error(client: Any) -> None:

@@ -74,6 +74,9 @@ def test_images_that_were_built_apart_are_merged(client: Polyarch, busybox: str,
     client.images.save("other:1", tmp_path / "other.tar", format="oci")
     with pytest.raises(ConflictError, match="two images are for linux/amd64"):
         client.indexes.merge([tmp_path / "amd64.tar", f"oci-archive:{tmp_path}/other.tar"], "app:2")
+    with pytest.raises(UsageError, match="merge needs images"):
+        client.indexes.merge([], "app:1")
+    assert client.images.get("app:1").digest == merged.descriptor.digest
 
 
 def test_what_there_is_not_is_said(client: Polyarch, busybox: str) -> None:

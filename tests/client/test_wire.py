@@ -3,6 +3,7 @@
 import errno
 import importlib
 import io
+import pickle
 import pkgutil
 import socket
 from collections.abc import Iterator
@@ -92,6 +93,8 @@ def test_every_kind_of_error_arrives_as_itself() -> None:
         assert type(received) is kind
         assert vars(received) == vars(error)
         assert str(received) == str(error)
+        copied = pickle.loads(pickle.dumps(error))
+        assert (type(copied), vars(copied), str(copied)) == (kind, vars(error), str(error))
 
 
 def test_what_an_error_carries_arrives_with_it() -> None:
@@ -102,6 +105,8 @@ def test_what_an_error_carries_arrives_with_it() -> None:
     assert isinstance(received, DockerfileError)
     assert (received.reason, received.name, received.locations) == ("no", "Dockerfile", (Location(2, 2),))
     assert ">>> NO" in received.message
+    copied = pickle.loads(pickle.dumps(received))
+    assert (str(copied), copied.locations) == (str(received), received.locations)
     received = back(StartError("no", status=126))
     assert isinstance(received, StartError)
     assert received.status == 126

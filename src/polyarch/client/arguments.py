@@ -134,13 +134,14 @@ def reference(name: str, value: object) -> Reference:
     return value if isinstance(value, Reference) else references.parse(image(name, value))
 
 
-def pairs(name: str, value: object) -> dict[str, str]:
-    """A mapping of str to str."""
+def pairs(name: str, value: object, *, secret: bool = False) -> dict[str, str]:
+    """A mapping of str to str. With `secret`, messages show no value but numbers."""
     if not isinstance(value, Mapping):
-        refuse(name, value, "a mapping of str to str")
+        refuse(name, value, "a mapping of str to str", secret=secret)
     for key, item in value.items():
         if not isinstance(key, str) or not isinstance(item, str):
-            refuse(f"{name}[{key!r}]", item, "a mapping of str to str")
+            hidden = secret and not isinstance(item, int | float)
+            refuse(f"{name}[{key!r}]", item, "a mapping of str to str", secret=hidden)
     return dict(value)
 
 

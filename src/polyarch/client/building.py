@@ -148,6 +148,8 @@ def options(keywords: Mapping[str, Any], host: Platform, directory: Path) -> Bui
     if "platforms" in keywords:
         found["platforms"] = arguments.platforms("platforms", keywords["platforms"], host)
     if keywords.get("file") is not None:
+        if keywords.get("dockerfile") is not None:
+            raise UsageError("file and dockerfile cannot be combined", "choose one of them")
         found["file"] = Path(arguments.path("file", keywords["file"], Path))
     if "output" in keywords:
         found["outputs"] = _outputs(keywords["output"], directory)
@@ -179,7 +181,7 @@ def _context(context: object, directory: Path) -> tuple[BinaryIO | None, Path | 
         return stream, "-"
     if context == "-":
         raise UsageError("the context '-' is the command line's", "pass the file object: sys.stdin.buffer")
-    if isinstance(context, str):
+    if isinstance(context, str) and context:
         return None, context
     return None, arguments.path("context", context, lambda: directory)
 
@@ -262,9 +264,9 @@ def _words(pairs: Mapping[str, str | None]) -> list[str]:
 def _arguments(name: str, value: object) -> dict[str, str | None]:
     """Build arguments. None stands for the value of the environment variable."""
     if not isinstance(value, Mapping):
-        arguments.refuse(name, value, "a mapping of str to str, or to None for the environment's value")
+        arguments.refuse(name, value, "a mapping of str to str, or to None for the environment's value", secret=True)
     return {
-        **arguments.pairs(name, {key: "" if item is None else item for key, item in value.items()}),
+        **arguments.pairs(name, {key: "" if item is None else item for key, item in value.items()}, secret=True),
         **{key: None for key, item in value.items() if item is None},
     }
 

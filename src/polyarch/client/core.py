@@ -13,7 +13,7 @@ from polyarch import progress
 from polyarch.client import arguments, environment
 from polyarch.client.arguments import StrPath
 from polyarch.client.settings import ClientSettings, opened
-from polyarch.errors import UsageError
+from polyarch.errors import NotFoundError, UsageError
 from polyarch.oci import platform as platforms
 from polyarch.registry.credentials import Credential
 from polyarch.secret import Variables
@@ -83,12 +83,16 @@ def settings_of(
     cache_limit: str | None,
 ) -> ClientSettings:
     """The settings of a client. The environment gives those that are not in the arguments."""
-    around = dict(environment.variables() if variables is None else arguments.pairs("environment", variables))
+    around = dict(
+        environment.variables() if variables is None else arguments.pairs("environment", variables, secret=True)
+    )
     read = environment.read(Variables(around if proxies is None else _with_proxies(around, proxies)))
     files = read.files
     if registries is not None:
         files = msgspec.structs.replace(files, registries=(arguments.path("registries", registries, Path.cwd),))
+        _require("registries", files.registries)
     extra = arguments.paths("certificates", certificates, Path.cwd)
+    _require("certificates", extra)
     files = msgspec.structs.replace(files, certificates=(*extra, *files.certificates))
     place = arguments.path("root", read.root if root is None else root, Path.cwd)
     given = {} if credentials is None else credentials
@@ -103,6 +107,13 @@ def settings_of(
         insecure=arguments.texts("insecure", insecure),
         cache_limit=None if cache_limit is None else arguments.text("cache_limit", cache_limit),
     )
+
+
+def _require(name: str, paths: Iterable[Path]) -> None:
+    """Raise NotFoundError for a path that does not exist: hosts would be trusted that the caller did not name."""
+    for path in paths:
+        if not path.exists():
+            raise NotFoundError(f"{name}: {path} does not exist", "name an existing path, or leave the parameter out")
 
 
 def _with_proxies(variables: Mapping[str, str], proxies: Mapping[str, str]) -> dict[str, str]:

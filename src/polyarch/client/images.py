@@ -149,10 +149,10 @@ class Images:
         request = running.request(
             self._core,
             image=arguments.image("name", name),
-            command=arguments.texts("command", command),
+            command=arguments.items("command", command, 'one str for each word: run(name, "ls", "-l")'),
             platform=arguments.platform("platform", platform, self._core.host),
             entrypoint=None if entrypoint is None else arguments.texts("entrypoint", entrypoint),
-            env=arguments.pairs("env", env),
+            env=arguments.pairs("env", env, secret=True),
             working_directory=arguments.text("working_directory", working_directory),
             user=arguments.text("user", user),
             volumes=arguments.pairs("volumes", volumes),

@@ -179,7 +179,9 @@ class Polyarch:
         storage: Any = keep_storage
         if isinstance(keep_storage, str):
             storage = size.bytes_of(keep_storage)
-        elif keep_storage is not None and (not isinstance(keep_storage, int) or isinstance(keep_storage, bool)):
+        elif keep_storage is not None and (
+            not isinstance(keep_storage, int) or isinstance(keep_storage, bool) or keep_storage < 0
+        ):
             arguments.refuse("keep_storage", keep_storage, "a number of bytes, or a size as in 20GB")
         everything, rehearsal = arguments.flag("all", all), arguments.flag("dry_run", dry_run)
         with self._core.places() as places:
@@ -201,4 +203,6 @@ class Polyarch:
         self.close()
 
     def __repr__(self) -> str:
-        return f"Polyarch({str(self._core.settings.environment.root)!r})"
+        # A debugger shows an object whose __init__ raised, too.
+        core = getattr(self, "_core", None)
+        return f"Polyarch({str(core.settings.environment.root)!r})" if core else "Polyarch()"

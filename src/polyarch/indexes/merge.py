@@ -50,6 +50,8 @@ def merge(
     """
     if not names:
         raise UsageError("merge needs a name for the index", "give one with -t NAME")
+    if not sources:
+        raise UsageError("merge needs images", "name one or more layouts or archives")
     references = [lists.name_of(name) for name in names]
     entries: list[IndexEntry] = []
     for text in sources:

@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 
 
 class BuiltImage(msgspec.Struct, frozen=True, kw_only=True):
-    """One platform's image, in the store: its manifest, its config's digest, and its layers, for an export of files."""
+    """One platform's image: its manifest, its config's digest, and its layers.
+
+    If only files were exported, there is no manifest and no config, and their digests are "".
+    """
 
     platform: Platform
     descriptor: Descriptor
