@@ -38,6 +38,16 @@ PHRASES: Mapping[str, str] = {
     r"\bnobody\b(?=(?:'s)? [a-z]|\.$|\. )": "no X / not … by any X",
     r"\bsomebody\b": "another process / a user",
     r"\bwish(?:es)?\b": "request / option",
+    r"\b(?:the longest unused|unused the longest|longest unused first)\b": "least recently used",
+    r"\bat the price of one\b": "in one transaction / request",
+    r"\bcannot be had\b": "is not available",
+    r"\bin no order\b": "in no particular order",
+    r"\bwhere there (?:is|are) none\b": "if there is none",
+    r"\bwhoever asks\b": "for every caller / from any client",
+    r"\bas it likes\b": "freely / any",
+    r"\bnot worth its space\b": "takes too much space",
+    r"\bliving process(?:es)?\b": "running process",
+    r"\b(?:came|comes) alone\b": "without a context / as the only file",
 }
 
 # Own words in names of files, classes and functions where the field has a term.

@@ -39,7 +39,7 @@ def test_without_a_store_nothing_is_remembered(store: Store, layer: LayerBlob) -
 
 def test_a_blob_that_is_another_layer_is_an_error(store: Store, layer: LayerBlob) -> None:
     false = LayerBlob(digests.of(b"another"), layer.blob)
-    with store.open_blob(layer.blob) as reader, pytest.raises(CorruptError, match="not what the image's config says"):
+    with store.open_blob(layer.blob) as reader, pytest.raises(CorruptError, match="does not match the image's config"):
         listings.read(false, reader, store)
     assert not listings.is_known(store, false.diff_id)
 

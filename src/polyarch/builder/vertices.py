@@ -204,7 +204,9 @@ class BuildGraph:
         return found
 
     def layers(self, *stages: VertexId) -> tuple[VertexId, ...]:
-        """The vertices whose layers are in a stage's file system, lowest first; for several stages in no order."""
+        """The vertices whose layers are in a stage's file system, lowest first; for several stages in no particular
+        order.
+        """
         found: list[VertexId] = []
         seen: set[VertexId] = set()
         for stage in stages:

@@ -127,7 +127,7 @@ class Matcher:
         return known
 
     def _hits(self, path: str) -> list[int]:
-        """Return the numbers of the patterns that match this very path, in no order."""
+        """Return the numbers of the patterns that match exactly this path, in no particular order."""
         return [number for number in self._index.candidates(path) if self._tests[number](path)]
 
     def enter(self, path: str, above: State | None = None) -> State:

@@ -21,7 +21,7 @@ The tree, all of it on one filesystem and the owner's alone (0700):
     tmp/NAME/               unfinished content: a directory that its owner keeps locked with flock
     locks/store, index, snapshots, cache
     locks/lists-0 … lists-f held while a multi-platform index is edited (indexes/lists.py)
-    locks/leases/NAME       what a living process needs, one line each; its owner keeps the file locked with flock
+    locks/leases/NAME       what a running process needs, one line each; its owner keeps the file locked with flock
 
 Names. An entry's `org.opencontainers.image.ref.name` is the whole reference, `docker.io/library/x:1`, and so is its
 `io.containerd.image.name`. Tried with skopeo 1.9: `skopeo inspect oci:ROOT/oci:docker.io/library/x:1` finds it,
@@ -51,7 +51,7 @@ names: they are fetched when they are needed (`Store.missing` lists them).
 
 The limit of the cache. What no image needs (snapshots, cache mounts, other blobs, cache.db) takes no more than a limit.
 A store that has added something checks this when it is closed and its own lease is gone (`growth.py`): cache.db has an
-estimate, and only when that passes the limit is everything summed up and the longest unused removed (`gc.py`).
+estimate, and only when that passes the limit is everything summed up and the least recently used removed (`gc.py`).
 
 While no process uses the store, everything but oci/ can be deleted at no cost but time. Files in snapshots/ and caches/
 may belong to other ids of a user namespace, and only a process inside it can remove them. Unlocked entries of tmp/ and

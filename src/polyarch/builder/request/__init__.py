@@ -1,1 +1,1 @@
-"""The values that a build is asked with."""
+"""The values of a build request."""

@@ -1,4 +1,4 @@
-"""What a build is made from, as it was asked for: nothing here has been read or fetched."""
+"""The inputs of a build, as requested: nothing here has been read or fetched yet."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -40,7 +40,7 @@ class ImageContext(msgspec.Struct, frozen=True, tag=True):
 class LayoutContext(msgspec.Struct, frozen=True, tag=True):
     """A named build context that is an image of an OCI layout. `version` is a tag, a digest or empty.
 
-    `word` is how it was asked for (`oci-layout://PATH:TAG`), by which messages name it.
+    `word` is the user's text (`oci-layout://PATH:TAG`), which messages show.
     """
 
     word: str

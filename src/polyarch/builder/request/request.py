@@ -1,4 +1,4 @@
-"""What a build is asked to do: small frozen values by concern, made once by `polyarch.buildflags`."""
+"""A build request: small frozen values by concern, made once by `polyarch.buildflags`."""
 
 from collections.abc import Iterator, Mapping
 from typing import Literal
@@ -18,7 +18,7 @@ OnFailure = Literal["stop", "finish", "keep"]
 
 
 class Override(msgspec.Struct, frozen=True, kw_only=True):
-    """What differs for one platform. Everything here is added to what is asked for all platforms, and wins."""
+    """The options for one platform. They are added to those for all platforms, and take precedence."""
 
     platform: Platform
     arguments: Mapping[str, str] = Variables()
@@ -38,7 +38,7 @@ class Override(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CacheOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """Which earlier results count. With `pull`, registries are asked even for the bases that the store has."""
+    """Which earlier results are used. With `pull`, registries are asked even for base images that the store has."""
 
     no_cache: bool = False
     pull: bool = False
@@ -47,8 +47,8 @@ class CacheOptions(msgspec.Struct, frozen=True, kw_only=True):
 class HostSettings(msgspec.Struct, frozen=True, kw_only=True):
     """This machine's part in a build.
 
-    `search_path` finds the runtime, emulators and git. `variables` are those that helper programs (git, and the ssh
-    below it) may see. `workers` is how many steps run at a time.
+    `search_path` finds the runtime, emulators and git. `variables` are the environment of helper programs (git and its
+    ssh). `workers` is the number of steps that run at a time.
     """
 
     search_path: str = DEFAULT_PATH
@@ -59,8 +59,8 @@ class HostSettings(msgspec.Struct, frozen=True, kw_only=True):
 class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One build for one or more platforms.
 
-    `created` is the time, in seconds since 1970, that new layers get unless `plan.epoch` says another. `proxies` reach
-    every RUN without being part of its cache key. If a platform fails: "stop" ends the build, "finish" builds the
+    `created` is the time, in seconds since 1970, that new layers get unless `plan.epoch` is set. Every RUN gets
+    `proxies`, which are not part of its cache key. If a platform fails: "stop" ends the build, "finish" builds the
     others and exports nothing, "keep" exports those that succeeded. `verify` says how to treat a binary of another
     architecture in a new layer.
     """

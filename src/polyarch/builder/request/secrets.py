@@ -1,4 +1,4 @@
-"""What RUN mounts may ask for by id, and what no image, log or cache keeps."""
+"""Secrets and ssh agents, which RUN mounts name by id. No image, log or cache contains them."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ from polyarch.secret import SecretBytes
 class Secrets(msgspec.Struct, frozen=True):
     """The content of secrets and the sockets of ssh agents, each by its id.
 
-    `by_platform` has the secrets that `Override` gives for one platform; they win over `secrets`.
+    `by_platform` has the secrets of each `Override`, which take precedence over `secrets`.
     """
 
     secrets: Mapping[str, SecretBytes] = {}

@@ -83,7 +83,7 @@ class EntryTable:
             del self._slots[directory]
 
     def paths(self) -> Iterator[str]:
-        """All paths, in no order."""
+        """All paths, in no particular order."""
         return (join(directory, name) for directory, names in self._slots.items() for name in names)
 
     def items(self, base: Lookup, time: int, epoch: int | None) -> Iterator[Placed]:
