@@ -129,8 +129,10 @@ def _settings(settings: RunSettings) -> dict[str, str]:
     """The settings of a RUN that are part of its cache key; apart from the network, defaults are left out."""
     hosts = tuple((name, "") for name, _ in settings.hosts)
     found = msgspec.to_builtins(msgspec.structs.replace(settings, hosts=hosts))
-    others = {name: encoding.to_json(value).decode() for name, value in found.items() if name != "network"}
-    return {"network": settings.network, **others}
+    texts = {
+        name: value if isinstance(value, str) else encoding.to_json(value).decode() for name, value in found.items()
+    }
+    return {"network": settings.network, **texts}
 
 
 def kind(graph: BuildGraph, vertex: VertexId) -> str:
