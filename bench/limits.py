@@ -18,7 +18,7 @@ def packing(directory: Path) -> float:
 
     The compressor is the one that Polyarch uses: one that stores what does not shrink.
     """
-    compress = Compression().compressor()
+    compress = Compression().framing().compress
 
     def once() -> None:
         plain, blob = hashlib.sha256(), hashlib.sha256()

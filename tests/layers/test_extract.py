@@ -25,6 +25,12 @@ ITEMS = [
 CONTENT = {entry.path: content for entry, content in ITEMS if entry.kind == "file"}
 
 
+def _made(path: Path, kind: str = "gzip") -> tuple[str, Listing, str]:
+    made, raw = packed(ITEMS, kind)
+    path.write_bytes(raw)
+    return str(path), made.listing, made.digest
+
+
 def _scanned(path: Path, raw: bytes, blob: str = "sha256:" + "0" * 64) -> tuple[str, Listing, str]:
     path.write_bytes(raw)
     return str(path), scan(io.BytesIO(raw), blob)[1], blob
@@ -32,7 +38,7 @@ def _scanned(path: Path, raw: bytes, blob: str = "sha256:" + "0" * 64) -> tuple[
 
 @pytest.mark.parametrize("kind", ["gzip", "zstd", "none"])
 def test_every_file_of_a_layer_in_blocks_is_read_without_a_spool(tmp_path: Path, kind: str) -> None:
-    path, listing, blob = _scanned(tmp_path / "blob", packed(ITEMS, kind)[1])
+    path, listing, blob = _made(tmp_path / "blob", kind)
     with LayerFiles(path, listing, "/nonexistent", blob) as files:
         for entry in listing.entries:
             if entry.kind == "file":
@@ -40,9 +46,8 @@ def test_every_file_of_a_layer_in_blocks_is_read_without_a_spool(tmp_path: Path,
 
 
 def test_a_file_behind_others_is_read_without_inflating_them(tmp_path: Path) -> None:
-    raw = packed(ITEMS)[1]
-    path, listing, blob = _scanned(tmp_path / "blob", raw)
-    spoilt = bytearray(raw)
+    path, listing, blob = _made(tmp_path / "blob")
+    spoilt = bytearray(Path(path).read_bytes())
     spoilt[1000:2000] = bytes(1000)
     Path(path).write_bytes(spoilt)
     entries = {entry.path: entry for entry in listing.entries}
@@ -54,7 +59,7 @@ def test_a_file_behind_others_is_read_without_inflating_them(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("kind", ["gzip", "zstd"])
 def test_files_are_right_in_any_order_read_in_part_and_by_several_threads(tmp_path: Path, kind: str) -> None:
-    path, listing, blob = _scanned(tmp_path / "blob", packed(ITEMS, kind)[1])
+    path, listing, blob = _made(tmp_path / "blob", kind)
     entries = [entry for entry in listing.entries if entry.kind == "file"]
     wrong: list[str] = []
 
@@ -79,10 +84,10 @@ def test_files_are_right_in_any_order_read_in_part_and_by_several_threads(tmp_pa
 
 
 def test_files_behind_each_other_are_inflated_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, listing, blob = _scanned(tmp_path / "blob", packed(ITEMS)[1])
+    path, listing, blob = _made(tmp_path / "blob")
     begun: list[object] = []
-    decompress = extract.decompress
-    monkeypatch.setattr(extract, "decompress", lambda source: begun.append(source) or decompress(source))
+    inflated = extract.inflated
+    monkeypatch.setattr(extract, "inflated", lambda *block: begun.append(block) or inflated(*block))
     with LayerFiles(path, listing, "/nonexistent", blob) as files:
         for entry in listing.entries:
             if entry.path.startswith("d/"):

@@ -1,10 +1,8 @@
-"""A layer's table of contents inside its blob: readable on its own, invisible to readers of the layer."""
+"""A layer's table of contents: a blob of its own; in the old form, in the layer itself."""
 
 import gzip
 import io
 import random
-import subprocess
-import zlib
 
 import pytest
 from hypothesis import given
@@ -12,21 +10,31 @@ from hypothesis import strategies as st
 
 from polyarch.errors import CorruptError
 from polyarch.layers import toc
-from polyarch.layers.compression import decompress
 from polyarch.layers.entry import Item
 from polyarch.layers.listing import ListedEntry, Listing, scan
 from polyarch.oci import digest as digests
+from polyarch.oci import layer_table
+from polyarch.oci.descriptor import Descriptor
+from polyarch.oci.digest import Digest
+from polyarch.oci.layer_table import TablePlace
+from polyarch.oci.media_types import OCI_LAYER_GZIP
 from tests.layers.making import directory, file, hardlink, packed, tar
+
+LAYER = Descriptor(media_type=OCI_LAYER_GZIP, digest=Digest("sha256:" + "1" * 64), size=9)
 
 
 def _layer(count: int = 3000) -> list[Item]:
-    """A layer of 2 MiB whose names do not compress: its table has more than one member."""
+    """A layer of 2 MiB whose names do not compress: its table is large."""
     source = random.Random(1)
     return [
         directory("etc"),
         file("etc/passwd", b"root:x:0:0::/:/bin/sh\n"),
         *(file(f"{source.randbytes(24).hex()}", source.randbytes(600)) for _ in range(count)),
     ]
+
+
+def _read(table: bytes, offset: int | None = None, layer: Descriptor = LAYER) -> Listing:
+    return toc.read(table, TablePlace(size=len(table), digest=digests.of(table), offset=offset), layer)
 
 
 def member(piece: bytes) -> bytes:
@@ -36,32 +44,62 @@ def member(piece: bytes) -> bytes:
     return head + field + b"\x03\x00" + bytes(8)
 
 
+def old_form(items: list[Item]) -> tuple[Descriptor, bytes]:
+    """A layer as Polyarch made them before: members of 1 MiB, the table behind them."""
+    content = tar(*items)
+    blob = b"".join(gzip.compress(content[at : at + (1 << 20)], 1, mtime=0) for at in range(0, len(content), 1 << 20))
+    raw = gzip.compress(scan(io.BytesIO(content))[1].encode(), mtime=0)
+    table = b"".join(member(raw[at : at + 65_000]) for at in range(0, len(raw), 65_000))
+    place = TablePlace(size=len(table), digest=digests.of(table), offset=len(blob))
+    blob += table
+    annotations = {layer_table.ANNOTATION: str(place)}
+    return Descriptor(OCI_LAYER_GZIP, digests.of(blob), len(blob), annotations=annotations), blob
+
+
 def test_the_empty_members_of_the_tests_are_those_that_a_table_is_read_from() -> None:
     raw = gzip.compress(Listing(entries=(), size=1).encode())
     table = member(raw[:20]) + member(raw[20:])
     assert gzip.decompress(table) == b""
-    assert toc.read(table, toc.Place(0, len(table), digests.of(table))).entries == ()
+    assert _read(table, offset=1).entries == ()
 
 
-def test_it_is_the_listing_without_what_only_the_blob_knows() -> None:
-    made, raw = packed(_layer())
-    assert made.toc is not None
-    found = toc.read(raw[made.toc.offset :][: made.toc.size], made.toc)
-    assert (found.entries, found.texts, found.size) == (made.listing.entries, made.listing.texts, made.listing.size)
-    assert found.blob == ""
-    assert made.toc.size > 65_536, "it lies in more members than one"
-    assert made.toc.offset + made.toc.size == made.size
+@pytest.mark.parametrize("kind", ["gzip", "zstd"])
+def test_it_is_the_listing_of_the_layer_and_where_it_can_be_entered(kind: str) -> None:
+    made, _ = packed(_layer(), kind)
+    found = toc.read(made.toc, layer_table.find(made.descriptor()) or pytest.fail("no table"), made.descriptor())
+    assert found == made.listing
+    assert len(found.blocks) == len(found.checksums) == 5
+    assert found.blob == made.digest
 
 
-def test_the_descriptor_says_where_it_is() -> None:
+def test_the_descriptor_names_it() -> None:
     made, _ = packed(_layer())
-    assert toc.parse(made.descriptor().annotations[toc.ANNOTATION]) == made.toc
+    place = layer_table.find(made.descriptor())
+    assert place == TablePlace(size=len(made.toc), digest=digests.of(made.toc))
+    table, offset = place.within(made.descriptor())
+    assert (table.digest, table.size, offset) == (digests.of(made.toc), len(made.toc), 0)
 
 
-@pytest.mark.parametrize(("items", "kind"), [([file("a", b"a")], "gzip"), (_layer(), "zstd"), (_layer(), "none")])
-def test_small_layers_and_other_compressions_have_none(items: list[Item], kind: str) -> None:
+def test_that_of_a_layer_in_the_old_form_is_read_where_it_lies() -> None:
+    layer, blob = old_form(_layer())
+    place = layer_table.find(layer)
+    assert place is not None
+    assert place.within(layer) == (layer, place.offset)
+    assert place.size > 65_536, "it lies in more members than one"
+    found = toc.read(blob[place.offset :], place, layer)
+    assert found.entries == scan(io.BytesIO(blob))[1].entries == packed(_layer())[0].listing.entries
+
+
+def test_that_of_another_layer_is_refused() -> None:
+    made, _ = packed(_layer())
+    with pytest.raises(CorruptError, match=f"of the layer {made.digest}, not of {LAYER.digest}"):
+        _read(made.toc)
+
+
+@pytest.mark.parametrize(("items", "kind"), [([file("a", b"a")], "gzip"), (_layer(), "none")])
+def test_small_and_uncompressed_layers_have_none(items: list[Item], kind: str) -> None:
     made, _ = packed(items, kind)
-    assert made.toc is None
+    assert made.toc == b""
     assert not made.descriptor().annotations
 
 
@@ -69,39 +107,20 @@ def test_a_table_that_is_large_beside_its_layer_is_left_out() -> None:
     source = random.Random(2)
     made, _ = packed([file(source.randbytes(100).hex()) for _ in range(20_000)])
     assert made.size > 1 << 20
-    assert made.toc is None
-
-
-def test_whoever_reads_the_layer_does_not_see_it() -> None:
-    made, raw = packed(_layer())
-    plain = tar(*_layer())
-    assert gzip.decompress(raw) == plain
-    assert subprocess.run(["gzip", "-dc"], input=raw, stdout=subprocess.PIPE, check=True).stdout == plain
-    assert decompress(io.BytesIO(raw)).read() == plain
-    assert _by_zlib(raw) == plain
-    assert scan(io.BytesIO(raw), made.digest) == (made.diff_id, made.listing)
-
-
-def _by_zlib(raw: bytes) -> bytes:
-    found = b""
-    while raw:
-        member = zlib.decompressobj(31)
-        found += member.decompress(raw)
-        raw = member.unused_data
-    return found
+    assert made.toc == b""
 
 
 def test_a_byte_that_is_another_is_noticed() -> None:
-    made, raw = packed(_layer())
-    assert made.toc is not None
-    table = raw[made.toc.offset :][: made.toc.size]
-    for at in range(0, len(table), len(table) // 40):
-        damaged = bytearray(table)
+    made, _ = packed(_layer())
+    place = layer_table.find(made.descriptor())
+    assert place is not None
+    for at in range(0, len(made.toc), len(made.toc) // 40):
+        damaged = bytearray(made.toc)
         damaged[at] ^= 0x10
         with pytest.raises(CorruptError, match="not what its manifest says"):
-            toc.read(bytes(damaged), made.toc)
+            toc.read(bytes(damaged), place, made.descriptor())
     with pytest.raises(CorruptError, match="not what its manifest says"):
-        toc.read(table[:-1], made.toc)
+        toc.read(made.toc[:-1], place, made.descriptor())
 
 
 @pytest.mark.parametrize(
@@ -115,47 +134,55 @@ def test_a_byte_that_is_another_is_noticed() -> None:
     ],
     ids=["text", "zeros", "a field that is too long", "a member that holds something", "no listing"],
 )
-def test_one_with_the_right_digest_that_is_none_is_refused(table: bytes) -> None:
+@pytest.mark.parametrize("offset", [None, 1])
+def test_one_with_the_right_digest_that_is_none_is_refused(table: bytes, offset: int | None) -> None:
     with pytest.raises(CorruptError):
-        toc.read(table, toc.Place(0, len(table), digests.of(table)))
+        _read(table, offset)
 
 
-def test_one_that_inflates_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("offset", [None, 1])
+def test_one_that_inflates_without_end_is_refused(offset: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(toc, "LARGEST", 1 << 20)
-    table = member(gzip.compress(bytes(2 << 20)))
+    bomb = gzip.compress(bytes(2 << 20))
     with pytest.raises(CorruptError, match="more than the 1048576 bytes"):
-        toc.read(table, toc.Place(0, len(table), digests.of(table)))
+        _read(bomb if offset is None else member(bomb), offset)
 
 
 @pytest.mark.parametrize("entry", [file("../up"), file("/top"), file("a//b"), hardlink("a", "../b")])
 def test_a_name_that_no_listing_has_is_refused(entry: Item) -> None:
     bad = ListedEntry(path=entry[0].path, kind=entry[0].kind, mode=0o644, link=entry[0].link)
-    table = toc.encode(Listing(entries=(bad,), size=1).encode, 1 << 20)
+    table = toc.encode(Listing(entries=(bad,), size=1).encode(), 1 << 20)
     with pytest.raises(CorruptError, match=r"out of the image|no listing has"):
-        toc.read(table, toc.Place(1, len(table), digests.of(table)))
+        _read(table)
+
+
+def test_checksums_that_are_not_one_for_each_block_are_refused() -> None:
+    odd = Listing(entries=(), size=1, blocks=((10, 0), (99, 70_000)), blob=LAYER.digest, stream="gzip", checksums=(1,))
+    with pytest.raises(CorruptError, match="1 checksums of 2 blocks"):
+        _read(toc.encode(odd.encode(), 1 << 20))
 
 
 def test_every_cut_of_a_table_is_an_error() -> None:
-    whole = toc.encode(Listing(entries=packed(_layer(50))[0].listing.entries, size=1).encode, 1 << 20)
-    for end in range(0, len(whole), 97):
-        cut = whole[:end]
-        with pytest.raises(CorruptError):
-            toc.read(cut, toc.Place(0, end, digests.of(cut)))
+    listing = Listing(entries=packed(_layer(50))[0].listing.entries, size=1).encode()
+    for whole, offset in ((toc.encode(listing, 1 << 20), None), (member(gzip.compress(listing)), 1)):
+        for end in range(0, len(whole), 97):
+            with pytest.raises(CorruptError):
+                _read(whole[:end], offset)
 
 
-@given(st.integers(1, 10**17), st.integers(1, 1 << 24), st.binary(min_size=0, max_size=8))
-def test_a_place_is_read_as_it_is_written(offset: int, size: int, content: bytes) -> None:
-    place = toc.Place(offset, size, digests.of(content))
-    assert toc.parse(str(place)) == place
+@given(st.none() | st.integers(1, 10**17), st.integers(1, 1 << 24), st.binary(min_size=0, max_size=8))
+def test_a_place_is_read_as_it_is_written(offset: int | None, size: int, content: bytes) -> None:
+    place = TablePlace(offset=offset, size=size, digest=digests.of(content))
+    assert layer_table.parse(str(place)) == place
 
 
 @given(st.text(max_size=90))
 @pytest.mark.parametrize("ending", ["", f" sha256:{'0' * 64}"])
 def test_any_other_text_names_no_place(ending: str, text: str) -> None:
-    place = toc.parse(text + ending)
+    place = layer_table.parse(text + ending)
     assert place is None or str(place) == text + ending
 
 
 @pytest.mark.parametrize("text", ["", "1+2", f"0+5 sha256:{'0' * 64}", f"1+99999999 sha256:{'0' * 64}", "1+2 md5:0"])
 def test_a_place_that_cannot_be_is_none(text: str) -> None:
-    assert toc.parse(text) is None
+    assert layer_table.parse(text) is None

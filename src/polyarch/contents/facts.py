@@ -103,11 +103,11 @@ class Learner:
         return listing, collector.facts()
 
     def _read_files(self, layer: LayerBlob, listing: "Listing") -> Facts:
-        from polyarch.layers.sequential import sweep
+        from polyarch.layers.sequential import read_files
 
         wanted = [entry for entry in listing.entries if interests(entry)]
         collector = FactsCollector()
-        for entry, content in sweep(opener(self._source, layer, listing), listing, layer.blob.digest, wanted):
+        for entry, content in read_files(opener(self._source, layer, listing), listing, layer.blob.digest, wanted):
             collector.look(entry, content)
         return collector.facts()
 

@@ -26,6 +26,7 @@ from polyarch.layers.content import open_content
 from polyarch.layers.entry import Content, Entry, Item, LocalFile, order
 from polyarch.layers.listing import ListedEntry, Listing
 from polyarch.layers.tree import Tree
+from polyarch.oci import layer_table
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.place import Readable
 
@@ -87,7 +88,7 @@ class Filesystems:
                 self._prefetching.submit(self.listing, layer)
 
     def _is_listed(self, layer: Layer, blob: Descriptor) -> bool:
-        place = toc.parse(blob.annotations.get(toc.ANNOTATION, ""))
+        place = layer_table.find(blob)
         known = place is not None and listings.is_toc_known(self._store, place.digest)
         return known or listings.is_known(self._store, layer.diff_id)
 
@@ -118,7 +119,7 @@ class Filesystems:
         """The table of contents of a layer that is only in a registry; None if it is not available."""
         assert layer.blob is not None
         blob = layer.blob
-        place = toc.parse(blob.annotations.get(toc.ANNOTATION, ""))
+        place = layer_table.find(blob)
         if place is None:
             return None
 
@@ -128,7 +129,8 @@ class Filesystems:
             if (known := listings.find_toc(self._store, place.digest)) is not None:
                 return known
             try:
-                listing = toc.read(self._source.read_range(blob, place.offset, place.size), place)
+                table, offset = place.within(blob)
+                listing = toc.read(self._source.read_range(table, offset, place.size), place, blob)
             except PolyarchError:
                 # The layer itself can be read instead, and that reports its own failure.
                 return None
@@ -144,7 +146,7 @@ class Filesystems:
         table = self._tables.get(layer.key)
         if table is not None and (table.entries, table.texts) != (listing.entries, listing.texts):
             raise CorruptError(
-                f"the layer {layer.blob.digest} does not match the table of contents in {toc.ANNOTATION}",
+                f"the layer {layer.blob.digest} does not match the table of contents in {layer_table.ANNOTATION}",
                 "the image is damaged or was tampered with: do not use it",
             )
         return listing

@@ -160,6 +160,10 @@ def _layer(store: "Store", tar: Readable) -> tuple[Descriptor, Digest]:
             packed = pack(_items(plain, store.largest_layer), writer, Compression())
             diff_id, listing, blob = packed.diff_id, packed.listing, packed.descriptor()
             writer.commit(packed.digest)
+            if packed.toc:
+                with store.new_blob() as table:
+                    table.write(packed.toc)
+                    table.commit()
     listings.remember(store, diff_id, listing.encode())
     return blob, diff_id
 

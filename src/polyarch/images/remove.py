@@ -14,6 +14,7 @@ from polyarch.oci import index as indexes
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
 from polyarch.oci.document import Index, Manifest
+from polyarch.oci.layer_table import tables_of
 from polyarch.oci.platform import Platform
 from polyarch.transfer import select
 from polyarch.transfer.select import Leaf
@@ -243,7 +244,7 @@ def _graph(store: "Store", root: Digest) -> set[Digest]:
         if isinstance(document, Index):
             pending += [entry.digest for entry in document.manifests]
         elif document is not None:
-            seen.update(child.digest for child in (document.config, *document.layers))
+            seen.update(child.digest for child in (document.config, *document.layers, *tables_of(document)))
     return seen
 
 

@@ -1,8 +1,9 @@
 """How a layer's tar is compressed: the choice as a value, one block at a time, and back from any form.
 
-A block is compressed alone, as one gzip member or zstd frame, so its bytes depend on its content only: not on the
-number of workers, nor on the sizes of writes. Of the fast compressors only libdeflate and zstd give the same bytes on
-every processor (igzip does not), so those two write; igzip may read.
+A layer is one gzip member or one zstd frame, because many programs read only the first and report no error. Its
+blocks are compressed alone, so their bytes depend on their content only: not on the number of workers, nor on the sizes
+of writes. Of the fast compressors only libdeflate and zstd give the same bytes on every processor (igzip does not), so
+those two write; igzip may read.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,12 +12,13 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from polyarch.errors import CorruptError, UsageError
+from polyarch.layers import deflate_blocks, final_block, zstd_blocks
 from polyarch.oci import media_types
 from polyarch.oci.place import Readable
 
 Kind = Literal["none", "gzip", "zstd"]
 
-_LEVELS = {"none": (0, 0, 0), "gzip": (1, 12, 1), "zstd": (1, 22, 3)}
+_LEVELS = {"none": (0, 0, 0), "gzip": (0, 12, 1), "zstd": (1, 22, 3)}
 _MEDIA_TYPES = {
     "none": media_types.OCI_LAYER,
     "gzip": media_types.OCI_LAYER_GZIP,
@@ -26,19 +28,27 @@ _INPUT = 128 << 10
 _OUTPUT = 1 << 20
 # How far apart remembered blocks are: a stream of tiny members must not fill the memory with offsets.
 _APART = 64 << 10
+# What zlib calls deflate blocks without a header.
+_RAW = -15
 
-# What a gzip member begins with that holds stored blocks: deflate, no flags, no time, no extra flags, no system.
-_STORED_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
-_STORED_MAX = 0xFFFF
 # What a layer may unpack to unless somebody allows more: a bomb ends here, and no image that anybody uses does.
 LARGEST = 100 << 30
 RAISE_THE_LIMIT = "if you trust where it comes from, allow more with POLYARCH_MAX_LAYER_SIZE (as 200GiB)"
-_PROBE = 4 << 10
-_LONG_PROBE = 64 << 10
+
+
+class Framing(msgspec.Struct, frozen=True):
+    """How blocks become a stream: what is in front of the first, what is behind the last, what makes one block's bytes.
+
+    `end` takes the CRC-32 and the size of the whole content. `compress` may be called from any thread.
+    """
+
+    start: bytes
+    compress: Callable[[bytes], bytes]
+    end: Callable[[int, int], bytes]
 
 
 class Compression(msgspec.Struct, frozen=True):
-    """A way to compress a layer; `level` None is the default of the kind (gzip 1 of 12, zstd 3 of 22).
+    """A way to compress a layer; `level` None is the default of the kind (gzip 1 of 0 to 12, zstd 3 of 1 to 22).
 
     Raises UsageError for a level that the kind does not have.
     """
@@ -65,78 +75,32 @@ class Compression(msgspec.Struct, frozen=True):
         """What names the bytes that this makes of a tar: part of cache keys, changed when the bytes change."""
         if self.kind == "none":
             return "none"
-        return f"{self.kind}-{self.effective_level}-blocks1" + ("-toc1" if self.kind == "gzip" else "")
+        return f"{self.kind}-{self.effective_level}-" + ("member1" if self.kind == "gzip" else "frame1")
 
-    def compressor(self) -> Callable[[bytes], bytes]:
-        """What makes one block's bytes. It keeps no state and may be called from any thread."""
+    def framing(self, size: int | None = None) -> Framing:
+        """How a stream with `size` bytes of content is made; None where that is not known.
+
+        Raises UsageError if a library that this level needs is missing.
+        """
         level = self.effective_level
         if self.kind == "gzip":
-            from deflate import gzip_compress
-
-            return lambda block: _stored(block) if _is_incompressible(block) else bytes(gzip_compress(block, level))
+            if level > 1:
+                final_block.check_available()
+            return Framing(
+                deflate_blocks.START, lambda block: deflate_blocks.compress(block, level), deflate_blocks.end
+            )
         if self.kind == "zstd":
-            compress = _zstd().compress
-            return lambda block: bytes(compress(block, level))
-        return lambda block: block
+            start = zstd_blocks.start(size)
+            return Framing(start, zstd_blocks.BlockCompressor(level), lambda crc, size: zstd_blocks.END)
+        return Framing(b"", lambda block: block, lambda crc, size: b"")
 
 
-def _is_incompressible(block: bytes) -> bool:
-    """Whether a block is better stored, judged on samples: libdeflate does 113 MB/s on random bytes, a copy thousands.
-
-    The samples are deflated and only lengths are compared, so every processor answers the same. Four short pieces find
-    nearly all compressible blocks; the long one finds what repeats at a distance. A short block is not worth a guess:
-    libdeflate itself stores what does not shrink.
-    """
-    from deflate import deflate_compress
-
-    size = len(block)
-    if size < 4 * _LONG_PROBE:
-        return False
-    quarter = size // 4
-    pieces = b"".join(block[start : start + _PROBE] for start in range(0, 4 * quarter, quarter))
-    if len(deflate_compress(pieces, 1)) * 64 < len(pieces) * 63:
-        return False
-    middle = block[size // 2 : size // 2 + _LONG_PROBE]
-    return len(deflate_compress(middle, 1)) * 64 >= len(middle) * 63
+END_SIZES = {"gzip": deflate_blocks.END_SIZE, "zstd": len(zstd_blocks.END)}
 
 
-def _stored(block: bytes) -> bytes:
-    """A gzip member of stored deflate blocks (RFC 1951, section 3.2.4)."""
-    from deflate import crc32
-
-    size = len(block)
-    parts = [_STORED_HEADER]
-    for start in range(0, size, _STORED_MAX):
-        length = min(_STORED_MAX, size - start)
-        last = start + length == size
-        parts += (
-            bytes((last,)),
-            length.to_bytes(2, "little"),
-            (length ^ 0xFFFF).to_bytes(2, "little"),
-            block[start : start + length],
-        )
-    parts += (crc32(block).to_bytes(4, "little"), (size & 0xFFFFFFFF).to_bytes(4, "little"))
-    return b"".join(parts)
-
-
-def inflated(member: bytes, size: int) -> bytes | None:
-    """What a gzip member holds; None where it is damaged, or has not `size` bytes of content."""
-    from deflate import DeflateError, gzip_decompress
-
-    try:
-        content = bytes(gzip_decompress(member, size))
-    except (DeflateError, ValueError):
-        return None
-    return content if len(content) == size else None
-
-
-def _zstd() -> Any:
-    """The zstd module: the standard library's from Python 3.14 on, its backport before."""
-    try:
-        from compression import zstd  # type: ignore[import-not-found, unused-ignore]
-    except ImportError:
-        from backports import zstd
-    return zstd
+def inflated(kind: str, block: bytes, size: int) -> bytes | None:
+    """What a block that `Framing.compress` made holds; None where it is damaged, or has not `size` bytes of content."""
+    return deflate_blocks.inflated(block, size) if kind == "gzip" else zstd_blocks.inflated(block, size)
 
 
 class _Codec(Protocol):
@@ -152,8 +116,8 @@ class _Codec(Protocol):
 class _Gzip:
     """One gzip member. zlib and igzip hand back input that did not fit; the others keep it, so this keeps it too."""
 
-    def __init__(self) -> None:
-        self._object = _inflater()
+    def __init__(self, wbits: int = 31) -> None:
+        self._object = _inflater(wbits)
         self._tail = b""
 
     @property
@@ -170,12 +134,12 @@ class _Gzip:
         return out
 
 
-def _inflater() -> Any:
+def _inflater(wbits: int) -> Any:
     try:
         from isal import isal_zlib as library
     except ImportError:  # no wheel for this processor
         import zlib as library  # type: ignore[no-redef]
-    return library.decompressobj(wbits=31)
+    return library.decompressobj(wbits=wbits)
 
 
 def _bzip2() -> _Codec:
@@ -193,7 +157,7 @@ def _xz() -> _Codec:
 
 _FORMATS: tuple[tuple[bytes, str, Callable[[], Any]], ...] = (
     (b"\x1f\x8b\x08", "gzip", _Gzip),
-    (b"\x28\xb5\x2f\xfd", "zstd", lambda: _zstd().ZstdDecompressor()),
+    (b"\x28\xb5\x2f\xfd", "zstd", lambda: zstd_blocks.library().ZstdDecompressor()),
     (b"BZh", "bzip2", _bzip2),
     (b"\xfd7zXZ", "xz", _xz),
 )
@@ -222,18 +186,22 @@ class Decompressed:
     uncompressed) offsets, at most one in 64 KiB; it is empty for a plain stream.
     """
 
-    def __init__(self, reader: Readable, limit: int | None = LARGEST) -> None:
+    def __init__(self, reader: Readable, limit: int | None = LARGEST, inside: str = "") -> None:
         self._reader = reader
         self._limit = limit
-        self._input = b""
+        self._inside = inside
+        self._input = zstd_blocks.start() if inside == "zstd" else b""
         while len(self._input) < 6 and (more := reader.read(_INPUT)):
             self._input += more
         self._taken = len(self._input)
         found = _format(self._input)
         self.kind = found[0] if found else "none"
         self._new = found[1] if found else None
+        if inside == "gzip":
+            self.kind, self._new = inside, lambda: _Gzip(_RAW)
         self._codec: _Codec | None = None
         self._padding = False
+        self._entered = False
         self.position = 0
         self.blocks: list[tuple[int, int]] = []
 
@@ -266,7 +234,7 @@ class Decompressed:
     def _inflate(self, size: int, new: Callable[[], _Codec]) -> bytes:
         while True:
             if self._codec is None:
-                if not self._begin(new):
+                if not (self._enter(new) if self._inside else self._begin(new)):
                     return b""
                 assert self._codec is not None
             codec = self._codec
@@ -285,6 +253,14 @@ class Decompressed:
                 return out
             if self._codec is not None and not self._fill():
                 raise CorruptError(f"a {self.kind} stream is cut off after {self._taken} bytes")
+
+    def _enter(self, new: Callable[[], _Codec]) -> bool:
+        """Start in the middle of a member or frame, whose end is the end of the stream."""
+        if self._entered:
+            return False
+        self._entered = True
+        self._codec = new()
+        return True
 
     def _begin(self, new: Callable[[], _Codec]) -> bool:
         """Start the next member; False at the end of the stream."""
@@ -316,10 +292,12 @@ def is_far(blocks: Sequence[tuple[int, int]], position: int) -> bool:
     return not blocks or position - blocks[-1][1] >= _APART
 
 
-def decompress(reader: Readable, limit: int | None = LARGEST) -> Decompressed:
+def decompress(reader: Readable, limit: int | None = LARGEST, inside: str = "") -> Decompressed:
     """The content of `reader`: gzip, zstd, bzip2 or xz by its first bytes, of several members or frames, else itself.
 
     `limit` is how many bytes of content are allowed, None any number. Raises CorruptError while it is read, where the
     stream is damaged, cut off, goes on with foreign bytes, or holds more than the limit.
+
+    `inside` is "gzip" or "zstd" where `reader` begins with a block in the middle of such a stream (`Listing.stream`).
     """
-    return Decompressed(reader, limit)
+    return Decompressed(reader, limit, inside)

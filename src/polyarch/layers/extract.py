@@ -7,7 +7,8 @@ from types import TracebackType
 from typing import Self
 
 from polyarch.errors import CorruptError
-from polyarch.layers.compression import decompress, sniff
+from polyarch.layers.compression import END_SIZES, decompress, inflated, sniff
+from polyarch.layers.deflate_blocks import checksum
 from polyarch.layers.listing import ListedEntry, Listing
 from polyarch.layers.reader import Expanded
 from polyarch.oci.place import Readable
@@ -63,7 +64,12 @@ class LayerFiles:
         with self._leaving:
             stream, self._left = self._left, None
         if stream is None or not plain <= stream.position <= offset:
-            stream = _Inflating(decompress(_Positioned(self._file, compressed)), plain)
+            source: Readable = _Positioned(self._file, compressed)
+            if self._listing.stream:
+                source = _Blocks(self._file, self._listing, index)
+            else:
+                source = decompress(source)
+            stream = _Inflating(source, plain)
         while stream.position < offset:
             if not stream.read(min(offset - stream.position, _CHUNK)):
                 raise CorruptError(f"a layer ends before byte {offset}, where its listing puts a file")
@@ -122,6 +128,37 @@ class _Positioned:
         chunk = os.pread(self._file, size, self._offset)
         self._offset += len(chunk)
         return chunk
+
+
+class _Blocks:
+    """The tar from the block `index` on. Each block is inflated whole, and verified before its bytes are given out."""
+
+    def __init__(self, file: int, listing: Listing, index: int) -> None:
+        self._file = file
+        self._listing = listing
+        self._index = index
+        self._content = memoryview(b"")
+
+    def read(self, size: int = -1, /) -> bytes:
+        if size < 0:
+            return b"".join(iter(lambda: self.read(_CHUNK), b""))
+        if not self._content and self._index < len(self._listing.blocks):
+            self._content = memoryview(self._block())
+            self._index += 1
+        found, self._content = bytes(self._content[:size]), self._content[size:]
+        return found
+
+    def _block(self) -> bytes:
+        blocks, stream = self._listing.blocks, self._listing.stream
+        start, plain = blocks[self._index]
+        if self._index + 1 < len(blocks):
+            end, behind = blocks[self._index + 1]
+        else:
+            end, behind = os.fstat(self._file).st_size - END_SIZES[stream], self._listing.size
+        content = inflated(stream, os.pread(self._file, end - start, start), behind - plain)
+        if content is None or checksum(content) != self._listing.checksums[self._index]:
+            raise CorruptError(f"a {stream} stream is damaged between bytes {start} and {end}")
+        return content
 
 
 class _Inflating:

@@ -6,7 +6,7 @@ A listing is derived and can always be made again, so its encoding carries a ver
 import hashlib
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
@@ -36,7 +36,9 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
     """What a layer holds, in the tar's order.
 
     `size` is the uncompressed tar's in bytes. `blocks` are the (compressed, uncompressed) offsets at which the blob
-    `blob` can be entered; both are empty where nobody knows. `texts` are the few small files that rules read.
+    `blob` can be entered; both are empty where nobody knows. A block is a member or frame of its own where `stream` is
+    empty; else it is in the middle of one stream of that kind ("gzip", "zstd"), and `checksums` are the CRC-32 of
+    what each holds. `texts` are the few small files that rules read.
     """
 
     entries: tuple[ListedEntry, ...]
@@ -44,6 +46,8 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
     blocks: tuple[tuple[int, int], ...] = ()
     blob: str = ""
     texts: dict[str, bytes] = {}
+    stream: str = ""
+    checksums: tuple[int, ...] = ()
 
     @property
     def hides_all(self) -> bool:
@@ -69,7 +73,16 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
         encoder = Encoder()
         for entry in self.entries:
             encoder.add(entry)
-        return encoder.encode(self.size, self.blocks, self.blob, self.texts)
+        return encoder.encode(self.size, self.texts, Entrances(self.blocks, self.blob, self.stream, self.checksums))
+
+
+class Entrances(NamedTuple):
+    """Where a blob can be entered: the fields of a `Listing` of these names."""
+
+    blocks: Sequence[tuple[int, int]] = ()
+    blob: str = ""
+    stream: str = ""
+    checksums: Sequence[int] = ()
 
 
 class Encoder:
@@ -93,14 +106,15 @@ class Encoder:
         rare = (entry.xattrs, entry.major, entry.minor, entry.pieces) if _is_rare(entry) else ()
         self._rows += msgspec.msgpack.encode((*row, *rare))
 
-    def encode(self, size: int, blocks: Sequence[tuple[int, int]], blob: str, texts: Mapping[str, bytes]) -> bytes:
+    def encode(self, size: int, texts: Mapping[str, bytes], entrances: "Entrances | None" = None) -> bytes:
         """The whole, as of `Listing.encode`."""
+        known = entrances or Entrances()
         # Joined by hand, because msgspec would copy each of the columns before it writes them.
-        parts: list[bytes | bytearray] = [b"\x98", msgspec.msgpack.encode(_VERSION)]
+        parts: list[bytes | bytearray] = [b"\x9a", msgspec.msgpack.encode(_VERSION)]
         for column in (self._names, self._links):
             parts += (_bytes_head(len(column)), column)
         parts += (_array_head(self._count), self._rows)
-        parts += map(msgspec.msgpack.encode, (size, blocks, blob, texts))
+        parts += map(msgspec.msgpack.encode, (size, known.blocks, known.blob, texts, known.stream, known.checksums))
         return b"".join(parts)
 
     def __len__(self) -> int:
@@ -109,7 +123,7 @@ class Encoder:
 
     def files(self) -> set[str]:
         """The paths of all entries so far that are no directories."""
-        return {entry.path for entry in decode(self.encode(0, (), "", {})).entries if entry.kind != "directory"}
+        return {entry.path for entry in decode(self.encode(0, {})).entries if entry.kind != "directory"}
 
 
 def _array_head(count: int) -> bytes:
@@ -160,6 +174,8 @@ class _Encoded(msgspec.Struct, array_like=True, frozen=True):
     blocks: tuple[tuple[_Natural, _Natural], ...]
     blob: str
     texts: dict[str, bytes]
+    stream: str = ""
+    checksums: tuple[_Natural, ...] = ()
 
 
 def decode(raw: bytes, wanted: Callable[[ListedEntry], bool] | None = None) -> Listing:
@@ -168,13 +184,27 @@ def decode(raw: bytes, wanted: Callable[[ListedEntry], bool] | None = None) -> L
     Raises CorruptError where the bytes are none, or of another version.
     """
     found, entries = _decoded(raw, wanted)
-    return Listing(entries=tuple(entries), size=found.size, blocks=found.blocks, blob=found.blob, texts=found.texts)
+    return _listing(found, entries)
 
 
 def decode_blocks(raw: bytes) -> Listing:
     """The same without its entries. Raises as `decode` does."""
     found, _ = _decoded(raw, None, whole=False)
-    return Listing(entries=(), size=found.size, blocks=found.blocks, blob=found.blob, texts=found.texts)
+    return _listing(found, ())
+
+
+def _listing(found: "_Encoded", entries: Iterable[ListedEntry]) -> Listing:
+    if found.stream and len(found.checksums) != len(found.blocks):
+        raise CorruptError(f"a listing has {len(found.checksums)} checksums of {len(found.blocks)} blocks")
+    return Listing(
+        entries=tuple(entries),
+        size=found.size,
+        blocks=found.blocks,
+        blob=found.blob,
+        texts=found.texts,
+        stream=found.stream,
+        checksums=found.checksums,
+    )
 
 
 def _decoded(

@@ -2,8 +2,7 @@
 
 A block ends at the first entry boundary after 1 MiB, so that one changed file changes one block. A file larger than
 that begins a block of its own, behind its header, and is cut every 1 MiB. Blocks depend on nothing but the entries:
-the number of workers changes when a block is ready, never what is in it or in which order it is written. Behind the
-last block of a gzip layer lies its table of contents (toc.py).
+the number of workers changes when a block is ready, never what is in it or in which order it is written.
 
 Memory is bounded by the blocks in flight, whatever the layer's size; only the listing grows, with the entries.
 """
@@ -16,23 +15,22 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from polyarch.errors import CorruptError
-from polyarch.layers import headers, toc
+from polyarch.layers import deflate_blocks, headers, toc
 from polyarch.layers.compression import Compression, is_far
 from polyarch.layers.content import copy_pieces, read_whole
 from polyarch.layers.entry import Content, Entry, Item
 from polyarch.layers.links import LinkGuard
-from polyarch.layers.listing import KEPT, KEPT_SIZE, Encoder, Listing, decode, listed
-from polyarch.layers.toc import ANNOTATION, Place
-from polyarch.oci import digest as digests
+from polyarch.layers.listing import KEPT, KEPT_SIZE, Encoder, Entrances, Listing, decode, listed
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
+from polyarch.oci.layer_table import ANNOTATION
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
 BLOCK_SIZE = 1 << 20
 
-# An uncompressed block → its compressed bytes, if somebody has them (`known.py`). Called from the workers.
+# An uncompressed block → its compressed bytes, if somebody has them (`reuse.py`). Called from the workers.
 KnownBlock = Callable[[bytes], bytes | None]
 
 
@@ -45,7 +43,7 @@ class LayerSink(Protocol):
 class Packed(msgspec.Struct, frozen=True, kw_only=True):
     """What `pack` made: both digests, the blob's size in bytes, its media type, and its listing, encoded.
 
-    `toc` says where in the blob its table of contents is, None where it has none.
+    `toc` is its table of contents (toc.py), empty where it has none.
     """
 
     diff_id: Digest
@@ -53,7 +51,7 @@ class Packed(msgspec.Struct, frozen=True, kw_only=True):
     size: int
     media_type: str
     encoded: bytes
-    toc: Place | None = None
+    toc: bytes = b""
 
     @property
     def listing(self) -> Listing:
@@ -61,8 +59,8 @@ class Packed(msgspec.Struct, frozen=True, kw_only=True):
         return decode(self.encoded)
 
     def descriptor(self) -> Descriptor:
-        """The blob's descriptor, which says where the table is."""
-        annotations = {} if self.toc is None else {ANNOTATION: str(self.toc)}
+        """The blob's descriptor, which names the table."""
+        annotations = {ANNOTATION: toc.name(self.toc)} if self.toc else {}
         return Descriptor(media_type=self.media_type, digest=self.digest, size=self.size, annotations=annotations)
 
 
@@ -97,21 +95,16 @@ def pack(
         except BaseException:
             blocks.cancel()
             raise
-    in_blocks = compression.kind != "none"
-    starts = tuple(blocks.starts) if in_blocks else ()
-    place = None
-    if compression.kind == "gzip" and len(tar.entries) <= toc.LARGEST:
-        place = blocks.append_toc(lambda: tar.entries.encode(tar.position, starts, "", tar.texts))
     digest = Digest(f"sha256:{blocks.blob.hexdigest()}")
+    entrances = blocks.entrances(digest)
+    encoded = tar.entries.encode(tar.position, tar.texts, entrances)
     return Packed(
         diff_id=Digest(f"sha256:{blocks.plain.hexdigest()}"),
         digest=digest,
         size=blocks.written,
         media_type=compression.media_type(),
-        encoded=tar.entries.encode(
-            tar.position, blocks.starts if in_blocks else (), digest if in_blocks else "", tar.texts
-        ),
-        toc=place,
+        encoded=encoded,
+        toc=toc.encode(encoded, blocks.written) if compression.kind != "none" else b"",
     )
 
 
@@ -139,67 +132,75 @@ class Blocks:
         known: KnownBlock | None,
     ) -> None:
         self._output = output
-        self._compress = compression.compressor()
+        self._kind = compression.kind
+        self._framing = compression.framing()
         self._pool = pool
         # One block waiting for each worker keeps it busy while the reader reads the next.
         self._most = 2 * workers
         self._known = known
-        self._before = b"", b""
-        self._pending: deque[tuple[int, Future[bytes]]] = deque()
+        self._before = b"", b"", 0
+        self._pending: deque[tuple[int, bytes, Future[tuple[bytes, int]]]] = deque()
         self._position = 0
+        self._crc = 0
         self.plain = hashlib.sha256()
         self.blob = hashlib.sha256()
         self.written = 0
-        self.starts: list[tuple[int, int]] = []
+        self._starts: list[tuple[int, int]] = []
+        self._checksums: list[int] = []
 
     def add(self, block: bytes) -> None:
         """Take the next block of the tar."""
-        self._pending.append((self._position, self._pool.submit(self._work, block)))
+        self._pending.append((self._position, block, self._pool.submit(self._work, block)))
         self._position += len(block)
         self.plain.update(block)
-        while len(self._pending) > self._most or (self._pending and self._pending[0][1].done()):
-            self._write()
+        if self._kind == "gzip":
+            self._crc = deflate_blocks.checksum(block, self._crc)
+        while len(self._pending) > self._most or (self._pending and self._pending[0][2].done()):
+            self._write_next()
 
-    def _work(self, block: bytes) -> bytes:
+    def _work(self, block: bytes) -> tuple[bytes, int]:
         # A sparse file is thousands of blocks of zeros; other blocks differ from the one before in their first bytes.
-        before, data = self._before
-        if block == before:
-            return data
-        data = (self._known(block) if self._known is not None else None) or self._compress(block)
-        self._before = block, data
-        return data
+        before, data, checksum = self._before
+        if block != before:
+            data = (self._known(block) if self._known is not None else None) or self._framing.compress(block)
+            checksum = deflate_blocks.checksum(block)
+            self._before = block, data, checksum
+        return data, checksum
 
-    def _write(self) -> None:
-        start, future = self._pending.popleft()
-        data = future.result()
-        if is_far(self.starts, start):
-            self.starts.append((self.written, start))
+    def _write_next(self) -> None:
+        start, block, future = self._pending.popleft()
+        data, checksum = future.result()
+        if not self.written:
+            self._write(self._framing.start)
+        if is_far(self._starts, start):
+            self._starts.append((self.written, start))
+            self._checksums.append(checksum)
+        else:
+            self._checksums[-1] = deflate_blocks.checksum(block, self._checksums[-1])
+        self._write(data)
+
+    def _write(self, data: bytes) -> None:
         self.blob.update(data)
         self._output.write(data)
         self.written += len(data)
 
     def finish(self) -> None:
-        """Write what is still being compressed."""
+        """Write what is still being compressed, and the end of the stream."""
         while self._pending:
-            self._write()
+            self._write_next()
+        if not self.written:
+            self._write(self._framing.start)
+        self._write(self._framing.end(self._crc, self._position))
 
-    def append_toc(self, listing: Callable[[], bytes]) -> Place | None:
-        """Write the table of contents behind the last block; where it is, None where none is worth its room."""
-        table = toc.encode(listing, self.written)
-        if not table:
-            return None
-        place = Place(self.written, len(table), digests.of(table))
-        # It begins like a block: so the last block of the tar has an end, too.
-        if is_far(self.starts, self._position):
-            self.starts.append((self.written, self._position))
-        self.blob.update(table)
-        self._output.write(table)
-        self.written += len(table)
-        return place
+    def entrances(self, digest: Digest) -> Entrances:
+        """Where the blob of this digest can be entered."""
+        if self._kind == "none":
+            return Entrances()
+        return Entrances(self._starts, digest, self._kind, self._checksums)
 
     def cancel(self) -> None:
         """Forget the blocks that no worker has begun."""
-        for _, future in self._pending:
+        for _, _, future in self._pending:
             future.cancel()
 
 

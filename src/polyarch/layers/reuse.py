@@ -1,18 +1,16 @@
 """Blocks that a layer of before has in the same compression: copied, not compressed again.
 
-One changed file of 5,000 changes one block. A gzip member ends with the checksum and the size of its content, so what
-a blob has is seen by reading eight bytes a block, and nothing has to be remembered for it. A candidate is taken only if
-it inflates to the very bytes, which costs a third of compressing them and keeps a damaged blob from spreading.
+One changed file of 5,000 changes one block. The listing of a layer remembers the checksum and the size of what each
+block holds. A candidate is taken only if it inflates to the very bytes, which costs a third of compressing them and
+keeps a damaged blob from spreading.
 """
 
 import os
 from types import TracebackType
 from typing import Self
 
-from polyarch.layers.compression import inflated
+from polyarch.layers.deflate_blocks import END_SIZE, checksum, inflated
 from polyarch.layers.listing import Listing
-
-_TRAILER = 8
 
 
 class ReusableBlocks:
@@ -23,19 +21,16 @@ class ReusableBlocks:
 
     def __init__(self, path: str, size: int, listing: Listing) -> None:
         self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        starts = [start for start, _ in listing.blocks]
-        ends = [*starts[1:], size]
+        starts = listing.blocks if listing.stream == "gzip" else ()
+        ends = (*starts[1:], (size - END_SIZE, listing.size))
         self._places = {
-            os.pread(self._file, _TRAILER, end - _TRAILER): (start, end - start)
-            for start, end in zip(starts, ends, strict=True)
+            (crc, end[1] - start[1]): (start[0], end[0] - start[0])
+            for start, end, crc in zip(starts, ends, listing.checksums, strict=False)
         }
 
     def __call__(self, block: bytes) -> bytes | None:
         """The compressed bytes of this block, if the layer has them. May be called from any thread."""
-        from deflate import crc32
-
-        mark = crc32(block).to_bytes(4, "little") + (len(block) & 0xFFFFFFFF).to_bytes(4, "little")
-        place = self._places.get(mark)
+        place = self._places.get((checksum(block), len(block)))
         if place is None:
             return None
         start, size = place

@@ -1,7 +1,7 @@
-"""Many files of one layer in one sweep: in the order of their offsets, nothing inflated twice.
+"""Many files of one layer in one sequential read: in the order of their offsets, nothing inflated twice.
 
-`LayerFiles` is for a file here and there. Who wants hundreds would inflate the same block for each of them, so here
-one stream goes forward, and leaps where the listing knows a block that begins nearer to the next file.
+`LayerFiles` is for single files. For hundreds of them it would inflate the same block for each, so here one stream
+is read forwards, and seeks where the listing knows a block that begins nearer to the next file.
 """
 
 from bisect import bisect_right
@@ -14,25 +14,25 @@ from polyarch.layers.listing import ListedEntry, Listing
 from polyarch.oci.place import BlobReader, Readable
 
 _CHUNK = 1 << 20
-# To leap costs a request or a seek, and begins a new block; what is nearer is read through.
-_WORTH_A_LEAP = 256 << 10
+# Seeking costs a request or a system call, and starts a new block; shorter distances are read through.
+_WORTH_A_SEEK = 256 << 10
 
 # What opens a blob at a compressed offset.
 Opener = Callable[[int], BlobReader]
 
 
-def sweep(
+def read_files(
     opener: Opener, listing: Listing, blob: str, wanted: Iterable[ListedEntry]
 ) -> Iterator[tuple[ListedEntry, Readable]]:
-    """The `wanted` files of a layer, each with its content, which is spent when the next is asked for.
+    """The `wanted` files of a layer, each with its content, which can be read until the next file is requested.
 
     `blob` is the digest of what `opener` opens: the offsets of a listing's blocks hold for that blob alone. Raises
     CorruptError where the layer ends before a file does, or is damaged.
     """
-    stream = _Stream(opener, listing.blocks if listing.blob and listing.blob == blob else ())
+    stream = _Stream(opener, listing, blob)
     try:
         for listed in sorted(wanted, key=lambda one: one.offset):
-            stream.go_to(listed.offset)
+            stream.seek(listed.offset)
             yield listed, FileReader(stream, listed)
     finally:
         stream.close()
@@ -41,22 +41,23 @@ def sweep(
 class _Stream:
     """The layer's tar, read forwards; it owns the blob's reader that is open at the moment."""
 
-    def __init__(self, opener: Opener, blocks: tuple[tuple[int, int], ...]) -> None:
+    def __init__(self, opener: Opener, listing: Listing, blob: str) -> None:
         self._opener = opener
-        self._blocks = blocks
+        self._blocks = listing.blocks if listing.blob and listing.blob == blob else ()
+        self._inside = listing.stream if self._blocks else ""
         self._reader: BlobReader | None = None
         self._plain: Readable | None = None
         self._at = 0
 
-    def go_to(self, offset: int) -> None:
+    def seek(self, offset: int) -> None:
         compressed, plain = 0, 0
         if self._blocks:
             index = bisect_right(self._blocks, offset, key=lambda block: block[1]) - 1
             compressed, plain = self._blocks[max(index, 0)]
-        if self._plain is None or self._at > offset or plain > self._at + _WORTH_A_LEAP:
+        if self._plain is None or self._at > offset or plain > self._at + _WORTH_A_SEEK:
             self.close()
             self._reader = self._opener(compressed)
-            self._plain = decompress(self._reader)
+            self._plain = decompress(self._reader, inside=self._inside)
             self._at = plain
         while self._at < offset:
             if not self.read(min(offset - self._at, _CHUNK)):

@@ -13,6 +13,7 @@ import msgspec
 from polyarch.errors import CorruptError, NotFoundError, PolyarchError
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
+from polyarch.oci.layer_table import tables_of
 from polyarch.store import disk, leases, temporary
 from polyarch.store.blobs import REPAIR, Blobs
 from polyarch.store.caches import Caches
@@ -229,14 +230,17 @@ class GarbageCollector:
         return [Garbage(kind="emulator", name=name, size=one.st_size, used=one.st_mtime) for name, one in stats]
 
     def _reachable(self, entries: Iterable[Descriptor], others: Iterable[Digest]) -> set[Digest]:
-        """The digests of all that the entries name, down to the layers, and likewise of blobs of unknown type."""
+        """The digests of all that the entries name, down to the layers and their tables of contents.
+
+        Likewise of `others`, blobs of unknown type.
+        """
         seen: set[Digest] = set()
         pending: list[Descriptor] = list(entries)
         for digest in others:
             seen.add(digest)
             document = self._manifests.find(digest)
             if document is not None:
-                pending.extend(children(document))
+                pending.extend((*children(document), *tables_of(document)))
         walked: set[Digest] = set()
         while pending:
             node = pending.pop()
@@ -245,7 +249,8 @@ class GarbageCollector:
             if node.media_type in KINDS and node.digest not in walked:
                 walked.add(node.digest)
                 try:
-                    pending.extend(children(self._manifests.peek(node)))
+                    document = self._manifests.peek(node)
+                    pending.extend((*children(document), *tables_of(document)))
                 except NotFoundError:
                     continue  # an index of which only some platforms were pulled
         return seen

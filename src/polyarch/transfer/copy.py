@@ -6,6 +6,7 @@ Manifests and indexes follow after all blobs, each after everything that it name
 never points at an incomplete image.
 """
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
@@ -14,7 +15,7 @@ import msgspec
 
 from polyarch import progress
 from polyarch.distribution import errors as codes
-from polyarch.errors import NotFoundError, PolyarchError, RegistryError
+from polyarch.errors import CorruptError, NotFoundError, PolyarchError, RegistryError
 from polyarch.oci import config as configs
 from polyarch.oci import document as documents
 from polyarch.oci import platform as platforms
@@ -121,6 +122,7 @@ def send(
             return Sent(descriptor=graph.root.descriptor, form=form, moved=0, mounted=0, existing=existing)
         sender = _Sender(source, target, pool, options, emit)
         sender.blobs([blob for blob in graph.blobs if not _stays(blob, source, target)])
+        sender.tables(table for table in graph.tables if not (isinstance(source, Partial) and source.lacks(table)))
         descriptor, form = _write(sender, target, graph, names, options, chosen)
     return Sent(
         descriptor=descriptor,
@@ -275,6 +277,17 @@ class _Sender:
         for blob in ordered:
             self._report(blob, 0)
         self._pool.run(self._blob, ordered)
+
+    def tables(self, tables: Iterable[Descriptor]) -> None:
+        """Copy tables of contents. One that cannot be had, or that the target does not take, is left out."""
+        self._pool.run(self._table, sorted(tables, key=lambda table: table.digest))
+
+    def _table(self, table: Descriptor) -> None:
+        self._pool.check()
+        with contextlib.suppress(NotFoundError, RegistryError, CorruptError):
+            if not self._target.has_blob(table) and not self._mount(table):
+                with self._source.open_blob(table) as reader:
+                    self._target.write_blob(table, reader)
 
     def manifests(self, nodes: Iterable[GraphNode]) -> None:
         """Write these manifests in parallel, see `manifest`."""

@@ -15,6 +15,7 @@ from polyarch.oci import media_types
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
 from polyarch.oci.document import Index, Manifest
+from polyarch.oci.layer_table import tables_of
 from polyarch.oci.place import Partial, Source
 
 # BuildKit nests two levels at most; four also allow an index of indexes of builds.
@@ -35,7 +36,8 @@ class GraphNode(msgspec.Struct, frozen=True):
 class ImageGraph(msgspec.Struct, frozen=True, kw_only=True):
     """Everything below a root, each once. `indexes` are sorted children first; the root is in one of the lists.
 
-    `absent` are the entries of indexes that the source does not have.
+    `absent` are the entries of indexes that the source does not have. `tables` are the tables of contents of layers,
+    which anyone may lack.
     """
 
     root: GraphNode
@@ -43,6 +45,7 @@ class ImageGraph(msgspec.Struct, frozen=True, kw_only=True):
     manifests: tuple[GraphNode, ...]
     blobs: tuple[Descriptor, ...]
     absent: tuple[Descriptor, ...]
+    tables: tuple[Descriptor, ...] = ()
 
 
 def in_turn(function: Callable[[Descriptor], GraphNode | None], items: list[Descriptor]) -> Iterable[GraphNode | None]:
@@ -79,6 +82,7 @@ def read(source: Source, root: Descriptor, only: Collection[Digest] | None = Non
     depths: dict[Digest, int] = {}
     absent: dict[Digest, Descriptor] = {}
     blobs: dict[Digest, Descriptor] = {}
+    tables: dict[Digest, Descriptor] = {}
     level, depth, visited = [root], 0, 0
     while level:
         following: dict[Digest, Descriptor] = {}
@@ -86,6 +90,7 @@ def read(source: Source, root: Descriptor, only: Collection[Digest] | None = Non
             if isinstance(node.document, Manifest):
                 depths[node.descriptor.digest] = -1
                 blobs.update((blob.digest, blob) for blob in blobs_of(node.document))
+                tables.update((table.digest, table) for table in tables_of(node.document))
                 continue
             depths[node.descriptor.digest] = depth
             chosen = [entry for entry in node.document.manifests if only is None or entry.digest in only]
@@ -106,6 +111,7 @@ def read(source: Source, root: Descriptor, only: Collection[Digest] | None = Non
         manifests=tuple(node for digest, node in known.items() if depths[digest] < 0),
         blobs=tuple(blobs.values()),
         absent=tuple(absent.values()),
+        tables=tuple(table for digest, table in tables.items() if digest not in blobs),
     )
 
 

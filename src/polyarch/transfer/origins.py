@@ -13,6 +13,7 @@ from polyarch.oci import reference as references
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
 from polyarch.oci.document import Index
+from polyarch.oci.layer_table import tables_of
 from polyarch.oci.reference import Reference
 from polyarch.store import tables
 from polyarch.store.tables import Table
@@ -45,7 +46,7 @@ def record(store: "Store", seen: Iterable[Digest], repository: Reference) -> Non
 def record_graph(store: "Store", graph: ImageGraph, repository: Reference) -> None:
     """Remember that `repository` has everything in the `graph` of an image."""
     nodes = [node.descriptor.digest for node in (*graph.indexes, *graph.manifests)]
-    record(store, [*nodes, *(blob.digest for blob in graph.blobs)], repository)
+    record(store, [*nodes, *(blob.digest for blob in (*graph.blobs, *graph.tables))], repository)
 
 
 def record_image(store: "Store", descriptor: Descriptor, repository: Reference) -> ImageGraph:
@@ -70,7 +71,7 @@ def children(raw: bytes, media_type: str) -> tuple[Digest, ...]:
     document = documents.load(raw, media_type or None)
     if isinstance(document, Index):
         return tuple(entry.digest for entry in document.manifests if graphs.is_manifest(entry))
-    return tuple(blob.digest for blob in graphs.blobs_of(document))
+    return tuple(blob.digest for blob in (*graphs.blobs_of(document), *tables_of(document)))
 
 
 def _known(store: "Store", digest: Digest) -> tuple[str, ...]:

@@ -197,21 +197,32 @@ class Compressing:
 
     def __init__(self, output: ArchiveSink, compression: "Compression") -> None:
         self._output = output
-        self._compress = compression.compressor()
+        self._framing = compression.framing()
+        self._compress = self._framing.compress
         self._pending = bytearray()
+        self._crc = self._size = 0
+        output.write(self._framing.start)
 
     def write(self, data: bytes, /) -> None:
         """Add some bytes."""
         self._pending += data
         while len(self._pending) >= _CHUNK:
-            self._output.write(self._compress(bytes(self._pending[:_CHUNK])))
+            self._write(bytes(self._pending[:_CHUNK]))
             del self._pending[:_CHUNK]
 
     def finish(self) -> None:
         """Write the remaining bytes."""
         if self._pending:
-            self._output.write(self._compress(bytes(self._pending)))
+            self._write(bytes(self._pending))
             self._pending.clear()
+        self._output.write(self._framing.end(self._crc, self._size))
+
+    def _write(self, block: bytes) -> None:
+        from polyarch.layers.deflate_blocks import checksum
+
+        self._crc = checksum(block, self._crc)
+        self._size += len(block)
+        self._output.write(self._compress(block))
 
 
 class TarWriter:

@@ -14,6 +14,8 @@ from polyarch.builder.export.streaming import StreamedBlob, Uploads, no_upload
 from polyarch.contents import listings
 from polyarch.contents.layer import Layer, decode, encode
 from polyarch.errors import CorruptError
+from polyarch.oci import layer_table
+from polyarch.oci.digest import Digest
 from polyarch.store import tables
 from polyarch.store.tables import Kept, Table
 
@@ -25,8 +27,11 @@ if TYPE_CHECKING:
 
 
 def kept(layer: Layer) -> Kept:
-    """The blobs that must be in the store for a remembered layer to be usable."""
-    blobs = (layer.blob.digest,) if layer.blob is not None else ()
+    """The blobs that must be in the store for a remembered layer to be usable, and its table of contents."""
+    blobs = set[Digest]()
+    if layer.blob is not None:
+        table = layer_table.find(layer.blob)
+        blobs = {layer.blob.digest} | ({table.digest} if table is not None else set())
     return Kept(frozenset(blobs), frozenset(filter(None, (layer.snapshot,))))
 
 
@@ -55,6 +60,10 @@ def pack(
         known = opened.enter_context(found) if (found := _blocks(store, like, compression)) else None
         packed = pack_items(items, writer, compression, workers, known)
         writer.keep(packed.digest)
+    if packed.toc:
+        with store.new_blob() as table:
+            table.write(packed.toc)
+            table.commit()
     listings.remember(store, packed.diff_id, packed.encoded)
     return Layer(diff_id=packed.diff_id, blob=packed.descriptor())
 

@@ -156,7 +156,7 @@ def _origin(side: _Opened, node: "TreeNode") -> tuple[Digest, int]:
 
 def _hashes(side: _Opened, nodes: "Sequence[TreeNode]") -> dict[tuple[Digest, int], bytes]:
     """The digests of files. Each layer is read once."""
-    from polyarch.layers.sequential import sweep
+    from polyarch.layers.sequential import read_files
 
     hashes: dict[tuple[Digest, int], bytes] = {}
     layers: dict[int, dict[int, TreeNode]] = {}
@@ -166,7 +166,7 @@ def _hashes(side: _Opened, nodes: "Sequence[TreeNode]") -> dict[tuple[Digest, in
         layer: LayerBlob = side.member.layers[number]
         listing = side.view.layers[number].listing
         entries = [node.source for node in wanted.values()]
-        for entry, content in sweep(opener(side.source, layer, listing), listing, layer.blob.digest, entries):
+        for entry, content in read_files(opener(side.source, layer, listing), listing, layer.blob.digest, entries):
             hashes[layer.diff_id, entry.offset] = _digest(content)
     return hashes
 
