@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from backports import zstd
+from deflate import deflate_compress
 
 from polyarch.builder.plan.options import Base, PlanOptions
 from polyarch.builder.plan.planner import plan
@@ -28,8 +29,8 @@ from polyarch.distribution import errors
 from polyarch.distribution.auth import parse_challenges
 from polyarch.dockerfile import ignorefile, parser
 from polyarch.errors import PolyarchError
+from polyarch.layers import deflate_blocks, final_block, toc, zstd_blocks
 from polyarch.layers import listing as listings
-from polyarch.layers import toc
 from polyarch.layers.apply import apply
 from polyarch.layers.compression import decompress
 from polyarch.layers.diskform import OVERLAY, PLAIN
@@ -40,7 +41,10 @@ from polyarch.oci import document as documents
 from polyarch.oci import index as indexes
 from polyarch.oci import platform as platforms
 from polyarch.oci import reference as references
+from polyarch.oci.descriptor import Descriptor
+from polyarch.oci.digest import Digest
 from polyarch.oci.document import Index
+from polyarch.oci.layer_table import TablePlace
 from polyarch.oci.platform import Platform
 from polyarch.registry import credentials, hosts
 from polyarch.registry.message import CutError, RawResponse
@@ -249,17 +253,31 @@ ADD http://a:b@example.com/x?y#z https://[::1]:99/a.git#main:/sub git@example.co
 """
 
 
+_LAYER = Descriptor(media_type="application/vnd.oci.image.layer.v1.tar+gzip", digest=Digest(_DIGEST), size=1)
+
+
 def _table(raw: bytes) -> None:
-    Tree([toc.read(raw, toc.Place(1, len(raw), digests.of(raw)))])
+    Tree([toc.read(raw, TablePlace(size=len(raw), digest=digests.of(raw)), _LAYER)])
 
 
-_TABLE = toc.encode(listings.scan(io.BytesIO(_LAYERS[0]))[1].encode, 1 << 20)
+_TABLE = toc.encode(listings.scan(io.BytesIO(_LAYERS[0]))[1].encode(), 1 << 20)
 
 TARGETS: dict[str, Target] = {
     "layer": Target(unpack, (*_LAYERS, *map(gzip.compress, _LAYERS[:3])), tar=True),
     "stream": Target(
         lambda raw: decompress(io.BytesIO(raw), _LIMIT).read(),
         (gzip.compress(b"x" * 1000) * 2, zstd.compress(b"y" * 1000), zstd.compress(bytes(1 << 20))),
+    ),
+    "gzip block": Target(
+        lambda raw: decompress(io.BytesIO(raw), _LIMIT, inside="gzip").read(),
+        (deflate_blocks.compress(b"x" * 1000, 1) + deflate_blocks.end(0, 1000),),
+    ),
+    "zstd block": Target(
+        lambda raw: decompress(io.BytesIO(raw), _LIMIT, inside="zstd").read(),
+        (zstd_blocks.BlockCompressor(3)(b"y" * 1000) + zstd_blocks.END,),
+    ),
+    "deflate stream": Target(
+        lambda raw: final_block.reopened(raw, 3000), (bytes(deflate_compress(bytes(range(250)) * 12, 6)),)
     ),
     "manifest or index": Target(_document, (_MANIFEST, _INDEX)),
     "config": Target(_config, (_IMAGE.encode(),)),

@@ -49,16 +49,16 @@ def test_a_second_check_reads_no_layer(store: Store) -> None:
 
 def test_a_layer_in_blocks_with_a_known_listing_is_entered_only_where_candidates_are(store: Store) -> None:
     from polyarch.contents.layer import layers_of
-    from polyarch.contents.unpack import Unpacker
     from polyarch.transfer import choose
+    from tests.layers.making import packed
 
-    ballast = [file(f"data/{n}", bytes(range(256)) * 4096) for n in range(16)]
-    made = image(store, "linux/amd64", [*ballast, program("z", elves.program("arm64"))])
+    items = [*(file(f"data/{n}", bytes(range(256)) * 4096) for n in range(16)), program("z", elves.program("arm64"))]
+    made = image(store, "linux/amd64", items)
     index(store, NAME, entry(made, "linux/amd64"))
     manifest = store.load(made)
     config = choose.read_config(store, manifest)  # type: ignore[arg-type]
     (one,) = layers_of(manifest, config)  # type: ignore[arg-type]
-    Unpacker(store, store).listing(one)
+    store.cache.put(tables.LISTING.stored, one.diff_id, packed(items)[0].encoded)
 
     source = Counting(store)
     assert rules(check_source(source, NAME, store)) == ["foreign-binary"]  # type: ignore[arg-type]

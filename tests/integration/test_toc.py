@@ -17,6 +17,7 @@ from polyarch.oci import manifest as manifests
 from polyarch.oci import reference as references
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.document import Manifest
+from polyarch.oci.layer_table import ANNOTATION, tables_of
 from polyarch.registry import Credentials, Hosts, Registry, Repository
 from scripts.local_registry import LocalRegistry
 from tests.program import Program
@@ -81,22 +82,14 @@ def without_table(layer: Descriptor) -> Descriptor:
     return msgspec.structs.replace(layer, annotations={})
 
 
-def lying(registry: LocalRegistry, repository: Repository, layer: Descriptor) -> None:
-    """Give this layer a table with the right digest, in its own blob, that says nothing of the link /app."""
-    place = toc.parse(layer.annotations[toc.ANNOTATION])
-    assert place is not None
-    blob = registry.blob_path(layer.digest).read_bytes()[: place.offset]
+def lying(repository: Repository, layer: Descriptor) -> None:
+    """Give this layer a table with the right digest that says nothing of the link /app."""
     entry = listed(Entry(path="big", kind="file", mode=0o644, size=len(BIG)), 512)
-    table = toc.encode(Listing(entries=(entry,), size=1).encode, len(blob))
-    crafted = Descriptor(
-        media_type=layer.media_type,
-        digest=digests.of(blob + table),
-        size=len(blob + table),
-        annotations={toc.ANNOTATION: str(toc.Place(len(blob), len(table), digests.of(table)))},
-    )
+    table = toc.encode(Listing(entries=(entry,), size=1).encode(), layer.size)
+    crafted = msgspec.structs.replace(layer, annotations={ANNOTATION: toc.name(table)})
     with repository.upload() as upload:
-        upload.write(blob + table)
-        upload.commit(crafted.digest)
+        upload.write(table)
+        upload.commit(digests.of(table))
     with_layer(repository, lambda one: crafted if one == layer else one)
 
 
@@ -104,11 +97,12 @@ def test_of_a_base_with_a_table_only_that_is_read(
     polyarch: Program, fresh: Program, registry: LocalRegistry, directory: Path, base: str, repository: Repository
 ) -> None:
     [layer] = manifest(repository).layers
+    [table] = tables_of(manifest(repository))
     dockerfile = f"FROM {base}\nCOPY --chown=alice new /app/\n"
     made = build(fresh, directory, dockerfile, f"{registry.address}/one:1")
-    assert asked(registry, layer) == ["206"]
+    assert (asked(registry, layer), asked(registry, table)) == ([], ["206"])
     build(fresh, directory, f"{dockerfile}COPY new /app/other\n", f"{registry.address}/two:1")
-    assert asked(registry, layer) == ["206"], "it is remembered"
+    assert (asked(registry, layer), asked(registry, table)) == ([], ["206"]), "it is remembered"
     whole = build(polyarch, directory, dockerfile, f"{registry.address}/three:1")
     assert made == whole, "who has the base itself makes the same image"
 
@@ -141,12 +135,47 @@ def test_without_a_table_the_layer_is_read(
     assert asked(registry, layer) == ["200"]
 
 
+def test_a_registry_that_has_lost_the_table_gives_the_layer(
+    fresh: Program, registry: LocalRegistry, directory: Path, base: str, repository: Repository
+) -> None:
+    [layer] = manifest(repository).layers
+    [table] = tables_of(manifest(repository))
+    registry.blob_path(table.digest).unlink()
+    build(fresh, directory, f"FROM {base}\nCOPY new /app/\n", f"{registry.address}/app:1")
+    assert asked(registry, layer) == ["200"]
+
+
+def test_the_table_goes_where_the_layer_goes_and_only_with_it(
+    polyarch: Program, fresh: Program, registry: LocalRegistry, base: str, repository: Repository, tmp_path: Path
+) -> None:
+    [table] = tables_of(manifest(repository))
+
+    def stored(program: Program) -> bool:
+        return (program.root / "oci/blobs/sha256" / table.digest.removeprefix("sha256:")).exists()
+
+    assert stored(polyarch)
+    polyarch("system", "prune", "--force")
+    assert stored(polyarch)
+    fresh("pull", base)
+    assert stored(fresh)
+    fresh("save", "-o", str(tmp_path / "image.tar"), base)
+    fresh("rmi", base)
+    assert not stored(fresh)
+    fresh("load", "-i", str(tmp_path / "image.tar"))
+    assert stored(fresh)
+    other = f"{registry.address}/other/name:1"
+    fresh("tag", base, other)
+    fresh("push", other)
+    with Registry(Hosts(), Credentials(None), "polyarch-test") as opened:
+        assert opened.repository(references.parse(other)).has_blob(table)
+
+
 @pytest.mark.parametrize("said", ["nonsense", f"5+20 sha256:{'0' * 64}", f"99999999+20 sha256:{'0' * 64}"])
 def test_a_table_that_is_not_there_is_no_harm(
     fresh: Program, registry: LocalRegistry, directory: Path, base: str, repository: Repository, said: str
 ) -> None:
     [layer] = manifest(repository).layers
-    with_layer(repository, lambda layer: msgspec.structs.replace(layer, annotations={toc.ANNOTATION: said}))
+    with_layer(repository, lambda layer: msgspec.structs.replace(layer, annotations={ANNOTATION: said}))
     build(fresh, directory, f"FROM {base}\nCOPY new /app/\n", f"{registry.address}/app:1")
     assert "200" in asked(registry, layer)
 
@@ -154,7 +183,7 @@ def test_a_table_that_is_not_there_is_no_harm(
 def test_a_table_that_lies_is_found_out_when_the_layer_is_read(
     fresh: Program, registry: LocalRegistry, directory: Path, base: str, repository: Repository
 ) -> None:
-    lying(registry, repository, *manifest(repository).layers)
+    lying(repository, *manifest(repository).layers)
     (directory / "Dockerfile").write_text(f"FROM {base}\nCOPY new /app/\nCOPY --from={base} /big /there\n")
     failed = fresh.fails("build", str(directory))
     assert "does not match the table of contents in org.polyarch.layer.toc" in failed.stderr
@@ -167,6 +196,6 @@ def test_a_table_that_lies_is_found_out_when_something_runs(
     build(polyarch, directory, f"FROM {busybox}\nCOPY tree /\n", name)
     with Registry(Hosts(), Credentials(None), "polyarch-test") as opened:
         repository = opened.repository(references.parse(name))
-        lying(registry, repository, manifest(repository).layers[-1])
+        lying(repository, manifest(repository).layers[-1])
     (directory / "Dockerfile").write_text(f"FROM {name}\nCOPY new /app/\nRUN true\n")
     assert "does not match the table of contents" in fresh.fails("build", str(directory)).stderr
