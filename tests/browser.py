@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.needs import missing
 
 _NAMES = ("chromium", "google-chrome", "chromium-browser")
-_FLAGS = (
+FLAGS = (
     "--headless",
     # The tests run as root, in containers too, where it has no sandbox; the page is ours and loads nothing.
     "--no-sandbox",
@@ -48,7 +48,7 @@ def pixels(page: Path, scratch: Path, *, dark: bool, size: tuple[int, int] = (10
 
 
 def _run(scratch: Path, *arguments: str) -> bytes:
-    command = [program(), *_FLAGS, f"--user-data-dir={scratch / 'profile'}", *arguments]
+    command = [program(), *FLAGS, f"--user-data-dir={scratch / 'profile'}", *arguments]
     return subprocess.run(command, capture_output=True, timeout=100, check=True).stdout
 
 

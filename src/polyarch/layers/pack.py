@@ -70,10 +70,12 @@ def pack(
     compression: Compression,
     workers: int = 2,
     known: KnownBlock | None = None,
+    size: int | None = None,
 ) -> Packed:
     """Write the layer of `items` to `output`, compressed by `workers` threads, which end before this returns.
 
     The same items give the same bytes for any number of workers. `known` finds blocks that were compressed before.
+    `size` is the tar's (`tar_size`), None where it is not known yet: a zstd frame begins with it.
 
     Raises ConflictError naming a file that changed while it was packed, NotFoundError for one that vanished,
     CorruptError for an entry that no tar can hold, and for a hard link without its file before it. What `output` got by
@@ -86,7 +88,7 @@ def pack(
     reuse_freed_memory()
     tar = _Tar()
     with ThreadPoolExecutor(max(1, workers), "pack") as pool:
-        blocks = Blocks(output, compression, pool, max(1, workers), known)
+        blocks = Blocks(output, compression, pool, max(1, workers), known, size)
         try:
             for entry, content in items:
                 tar.add(entry, content, blocks.add)
@@ -106,6 +108,16 @@ def pack(
         encoded=encoded,
         toc=toc.encode(encoded, blocks.written) if compression.kind != "none" else b"",
     )
+
+
+def tar_size(entries: Iterable[Entry]) -> int:
+    """How many bytes the tar of these entries has."""
+    size = len(headers.END)
+    for entry in entries:
+        size += len(headers.encode(entry))
+        if entry.kind == "file":
+            size += entry.size + -entry.size % headers.BLOCK
+    return size
 
 
 def tar_stream(items: Iterable[Item]) -> Iterator[bytes]:
@@ -130,10 +142,12 @@ class Blocks:
         pool: "ThreadPoolExecutor",
         workers: int,
         known: KnownBlock | None,
+        size: int | None = None,
     ) -> None:
         self._output = output
         self._kind = compression.kind
-        self._framing = compression.framing()
+        self._size = size
+        self._framing = compression.framing(size)
         self._pool = pool
         # One block waiting for each worker keeps it busy while the reader reads the next.
         self._most = 2 * workers
@@ -188,6 +202,8 @@ class Blocks:
         """Write what is still being compressed, and the end of the stream."""
         while self._pending:
             self._write_next()
+        if self._size is not None and self._size != self._position:
+            raise CorruptError(f"a tar has {self._position} bytes where {self._size} were expected")
         if not self.written:
             self._write(self._framing.start)
         self._write(self._framing.end(self._crc, self._position))

@@ -21,7 +21,7 @@ from polyarch.store.tables import Kept, Table
 
 if TYPE_CHECKING:
     from polyarch.layers.compression import Compression
-    from polyarch.layers.entry import Item
+    from polyarch.layers.entry import Entry, Item
     from polyarch.layers.reuse import ReusableBlocks
     from polyarch.store import Store
 
@@ -48,17 +48,22 @@ def pack(
     workers: int,
     like: Layer | None = None,
     uploads: Uploads = no_upload,
+    entries: "Iterable[Entry] | None" = None,
 ) -> Layer:
     """Make the blob of a layer in one pass, and remember its listing. Raises what `layers.pack` raises.
+
+    `entries` are those of `items`; a zstd layer begins with their size. They are not read for other compressions.
 
     `like` is a layer of the same compression that may have blocks in common with it. `uploads` begins an upload of
     the blob while it is made (`export/streaming.py`).
     """
     from polyarch.layers.pack import pack as pack_items
+    from polyarch.layers.pack import tar_size
 
+    size = tar_size(entries) if entries is not None and compression.kind == "zstd" else None
     with StreamedBlob(store, uploads) as writer, ExitStack() as opened:
         known = opened.enter_context(found) if (found := _blocks(store, like, compression)) else None
-        packed = pack_items(items, writer, compression, workers, known)
+        packed = pack_items(items, writer, compression, workers, known, size)
         writer.keep(packed.digest)
     if packed.toc:
         with store.new_blob() as table:

@@ -112,7 +112,8 @@ class Assembler:
         known = packed.find(self._store, layer, wanted)
         if known is not None:
             return known
-        blob = packed.pack(self._store, self._items(layer), wanted, self._workers)
+        entries = (entry for entry, _ in self._items(layer))
+        blob = packed.pack(self._store, self._items(layer), wanted, self._workers, entries=entries)
         packed.remember(self._store, layer, wanted, blob)
         return blob
 

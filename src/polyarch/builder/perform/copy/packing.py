@@ -53,7 +53,10 @@ class LayerPacker:
         """Pack an arrangement without looking for its layer first, and remember the layer."""
         settings = self._settings
         like = packed.find_last(self._store, self._last(series)) if series else None
-        blob = packed.pack(self._store, arrangement.contents(), settings.compression, settings.workers, like, uploads)
+        entries = (placed.entry for placed in arrangement.items)
+        blob = packed.pack(
+            self._store, arrangement.contents(), settings.compression, settings.workers, like, uploads, entries
+        )
         layer = msgspec.structs.replace(blob, created=settings.created)
         key = self._key(arrangement, epoch)
         self._results.keep(key, layer)
