@@ -50,9 +50,10 @@ _OPTIONS: Mapping[str, frozenset[str]] = {
     "local": frozenset({"dest", "platform-split", "rewrite-timestamp"}),
     "tar": frozenset({"dest", "platform-split", "rewrite-timestamp"}),
 }
-_COMPRESSIONS: Mapping[str, Literal["none", "gzip", "zstd"]] = {
+_COMPRESSIONS: Mapping[str, Literal["none", "gzip", "zstd", "estargz"]] = {
     "gzip": "gzip",
     "zstd": "zstd",
+    "estargz": "estargz",
     "uncompressed": "none",
     "none": "none",
 }
@@ -221,12 +222,12 @@ def _form(wanted: Sequence[Wanted]) -> Export:
     kind = _COMPRESSIONS.get(found.get("compression", "gzip"))
     if kind is None:
         raise UsageError(
-            f"--output: unknown compression {found['compression']!r}", "known compressions: gzip, zstd, uncompressed"
+            f"--output: unknown compression {found['compression']!r}", "known compressions: gzip, estargz, zstd, uncompressed"
         )
     level = found.get("compression-level")
     if level is not None and not level.isdigit():
         raise UsageError(
-            f"--output: compression-level={level} is not a number", "levels: 1 to 12 for gzip, 1 to 22 for zstd"
+            f"--output: compression-level={level} is not a number", "levels: 0 to 12 for gzip, 1 to 22 for zstd"
         )
     merged = Wanted("", found)
     return Export(

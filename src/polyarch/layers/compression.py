@@ -16,14 +16,17 @@ from polyarch.layers import deflate_blocks, final_block, zstd_blocks
 from polyarch.oci import media_types
 from polyarch.oci.place import Readable
 
-Kind = Literal["none", "gzip", "zstd"]
+Kind = Literal["none", "gzip", "zstd", "estargz"]
 
-_LEVELS = {"none": (0, 0, 0), "gzip": (0, 12, 1), "zstd": (1, 22, 3)}
+_LEVELS = {"none": (0, 0, 0), "gzip": (0, 12, 1), "zstd": (1, 22, 3), "estargz": (0, 12, 1)}
 _MEDIA_TYPES = {
     "none": media_types.OCI_LAYER,
     "gzip": media_types.OCI_LAYER_GZIP,
     "zstd": media_types.OCI_LAYER_ZSTD,
+    "estargz": media_types.OCI_LAYER_GZIP,
 }
+# What is in cache keys of the forms of streams: another name here means other bytes.
+_FORMS = {"gzip": "member1", "zstd": "frame1", "estargz": "members1"}
 _INPUT = 128 << 10
 _OUTPUT = 1 << 20
 # How far apart remembered blocks are: a stream of tiny members must not fill the memory with offsets.
@@ -50,6 +53,8 @@ class Framing(msgspec.Struct, frozen=True):
 class Compression(msgspec.Struct, frozen=True):
     """A way to compress a layer; `level` None is the default of the kind (gzip 1 of 0 to 12, zstd 3 of 1 to 22).
 
+    "estargz" is gzip with a member for each file (`stargz.py`).
+
     Raises UsageError for a level that the kind does not have.
     """
 
@@ -75,7 +80,7 @@ class Compression(msgspec.Struct, frozen=True):
         """What names the bytes that this makes of a tar: part of cache keys, changed when the bytes change."""
         if self.kind == "none":
             return "none"
-        return f"{self.kind}-{self.effective_level}-" + ("member1" if self.kind == "gzip" else "frame1")
+        return f"{self.kind}-{self.effective_level}-{_FORMS[self.kind]}"
 
     def framing(self, size: int | None = None) -> Framing:
         """How a stream with `size` bytes of content is made; None where that is not known.
@@ -89,6 +94,8 @@ class Compression(msgspec.Struct, frozen=True):
             return Framing(
                 deflate_blocks.START, lambda block: deflate_blocks.compress(block, level), deflate_blocks.end
             )
+        if self.kind == "estargz":
+            return Framing(b"", lambda block: deflate_blocks.member(block, level), lambda crc, size: b"")
         if self.kind == "zstd":
             start = zstd_blocks.start(size)
             return Framing(start, zstd_blocks.BlockCompressor(level), lambda crc, size: zstd_blocks.END)

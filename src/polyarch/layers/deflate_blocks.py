@@ -54,6 +54,15 @@ def compress(block: bytes, level: int) -> bytes:
     return b"".join(parts)
 
 
+def member(content: bytes, level: int) -> bytes:
+    """`content` as a gzip member of its own."""
+    from deflate import gzip_compress
+
+    if level == 0 or is_incompressible(content):
+        return START + _stored(content) + end(checksum(content), len(content))
+    return bytes(gzip_compress(content, level))
+
+
 def _compress_piece(piece: bytes, parts: list[bytes]) -> None:
     from deflate import deflate_compress
 

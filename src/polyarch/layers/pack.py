@@ -20,7 +20,7 @@ from polyarch.layers.compression import Compression, is_far
 from polyarch.layers.content import copy_pieces, read_whole
 from polyarch.layers.entry import Content, Entry, Item
 from polyarch.layers.links import LinkGuard
-from polyarch.layers.listing import KEPT, KEPT_SIZE, Encoder, Entrances, Listing, decode, listed
+from polyarch.layers.listing import KEPT, KEPT_SIZE, Encoder, Entrances, ListedEntry, Listing, decode, listed
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
 from polyarch.oci.layer_table import ANNOTATION
@@ -43,7 +43,7 @@ class LayerSink(Protocol):
 class Packed(msgspec.Struct, frozen=True, kw_only=True):
     """What `pack` made: both digests, the blob's size in bytes, its media type, and its listing, encoded.
 
-    `toc` is its table of contents (toc.py), empty where it has none.
+    `toc` is its table of contents (toc.py), empty where it has none. `annotations` are the descriptor's.
     """
 
     diff_id: Digest
@@ -52,6 +52,7 @@ class Packed(msgspec.Struct, frozen=True, kw_only=True):
     media_type: str
     encoded: bytes
     toc: bytes = b""
+    annotations: dict[str, str] = {}
 
     @property
     def listing(self) -> Listing:
@@ -59,9 +60,8 @@ class Packed(msgspec.Struct, frozen=True, kw_only=True):
         return decode(self.encoded)
 
     def descriptor(self) -> Descriptor:
-        """The blob's descriptor, which names the table."""
-        annotations = {ANNOTATION: toc.name(self.toc)} if self.toc else {}
-        return Descriptor(media_type=self.media_type, digest=self.digest, size=self.size, annotations=annotations)
+        """The blob's descriptor."""
+        return Descriptor(media_type=self.media_type, digest=self.digest, size=self.size, annotations=self.annotations)
 
 
 def pack(
@@ -86,7 +86,7 @@ def pack(
     from polyarch.layers.syscalls import reuse_freed_memory
 
     reuse_freed_memory()
-    tar = _Tar()
+    tar = TarBuilder()
     with ThreadPoolExecutor(max(1, workers), "pack") as pool:
         blocks = Blocks(output, compression, pool, max(1, workers), known, size)
         try:
@@ -100,13 +100,15 @@ def pack(
     digest = Digest(f"sha256:{blocks.blob.hexdigest()}")
     entrances = blocks.entrances(digest)
     encoded = tar.entries.encode(tar.position, tar.texts, entrances)
+    table = toc.encode(encoded, blocks.written) if compression.kind != "none" else b""
     return Packed(
         diff_id=Digest(f"sha256:{blocks.plain.hexdigest()}"),
         digest=digest,
         size=blocks.written,
         media_type=compression.media_type(),
         encoded=encoded,
-        toc=toc.encode(encoded, blocks.written) if compression.kind != "none" else b"",
+        toc=table,
+        annotations={ANNOTATION: toc.name(table)} if table else {},
     )
 
 
@@ -122,7 +124,7 @@ def tar_size(entries: Iterable[Entry]) -> int:
 
 def tar_stream(items: Iterable[Item]) -> Iterator[bytes]:
     """The plain tar of `items`, in pieces of about 1 MiB. Raises as `pack` does."""
-    tar = _Tar()
+    tar = TarBuilder()
     ready: list[bytes] = []
     for entry, content in items:
         tar.add(entry, content, ready.append)
@@ -154,18 +156,20 @@ class Blocks:
         self._known = known
         self._before = b"", b"", 0
         self._pending: deque[tuple[int, bytes, Future[tuple[bytes, int]]]] = deque()
-        self._position = 0
         self._crc = 0
+        self.position = 0
         self.plain = hashlib.sha256()
         self.blob = hashlib.sha256()
         self.written = 0
+        # Of every block, for the table of an eStargz layer only.
+        self.offsets: list[int] = []
         self._starts: list[tuple[int, int]] = []
         self._checksums: list[int] = []
 
     def add(self, block: bytes) -> None:
         """Take the next block of the tar."""
-        self._pending.append((self._position, block, self._pool.submit(self._work, block)))
-        self._position += len(block)
+        self._pending.append((self.position, block, self._pool.submit(self._work, block)))
+        self.position += len(block)
         self.plain.update(block)
         if self._kind == "gzip":
             self._crc = deflate_blocks.checksum(block, self._crc)
@@ -186,6 +190,8 @@ class Blocks:
         data, checksum = future.result()
         if not self.written:
             self._write(self._framing.start)
+        if self._kind == "estargz":
+            self.offsets.append(self.written)
         if is_far(self._starts, start):
             self._starts.append((self.written, start))
             self._checksums.append(checksum)
@@ -198,20 +204,26 @@ class Blocks:
         self._output.write(data)
         self.written += len(data)
 
-    def finish(self) -> None:
-        """Write what is still being compressed, and the end of the stream."""
+    def drain(self) -> None:
+        """Write what is still being compressed."""
         while self._pending:
             self._write_next()
-        if self._size is not None and self._size != self._position:
-            raise CorruptError(f"a tar has {self._position} bytes where {self._size} were expected")
+
+    def finish(self, end: bytes | None = None) -> None:
+        """Write what is still being compressed, and `end` or the usual end of the stream."""
+        self.drain()
+        if self._size is not None and self._size != self.position:
+            raise CorruptError(f"a tar has {self.position} bytes where {self._size} were expected")
         if not self.written:
             self._write(self._framing.start)
-        self._write(self._framing.end(self._crc, self._position))
+        self._write(self._framing.end(self._crc, self.position) if end is None else end)
 
     def entrances(self, digest: Digest) -> Entrances:
         """Where the blob of this digest can be entered."""
         if self._kind == "none":
             return Entrances()
+        if self._kind == "estargz":
+            return Entrances(self._starts, digest)
         return Entrances(self._starts, digest, self._kind, self._checksums)
 
     def cancel(self) -> None:
@@ -220,7 +232,7 @@ class Blocks:
             future.cancel()
 
 
-class _Tar:
+class TarBuilder:
     """Forms the tar of entries and cuts it into blocks; remembers where each entry's data is."""
 
     def __init__(self) -> None:
@@ -240,18 +252,21 @@ class _Tar:
         if entry.size and entry.kind == "file":
             if content is None:
                 raise CorruptError(f"{entry.path} has {entry.size} bytes and no content was given")
-            if entry.size > BLOCK_SIZE:
-                self._cut(emit)
-                copy_pieces(entry, content, BLOCK_SIZE, lambda chunk: self._large(chunk, emit))
-            else:
-                data = read_whole(entry, content)
-                if entry.path in KEPT and entry.size <= KEPT_SIZE:
-                    self.texts[entry.path] = data
-                self._put(data)
+            self._put_content(added, content, emit)
             if rest := -entry.size % headers.BLOCK:
                 self._put(headers.ZEROS[:rest])
         if self._filled >= BLOCK_SIZE:
             self._cut(emit)
+
+    def _put_content(self, entry: ListedEntry, content: Content, emit: Callable[[bytes], None]) -> None:
+        if entry.size > BLOCK_SIZE:
+            self._cut(emit)
+            copy_pieces(entry, content, BLOCK_SIZE, lambda chunk: self._large(chunk, emit))
+        else:
+            data = read_whole(entry, content)
+            if entry.path in KEPT and entry.size <= KEPT_SIZE:
+                self.texts[entry.path] = data
+            self._put(data)
 
     def end(self, emit: Callable[[bytes], None]) -> None:
         """The end of the archive."""

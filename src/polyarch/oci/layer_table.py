@@ -15,6 +15,8 @@ from polyarch.oci.document import Index, Manifest
 
 ANNOTATION = "org.polyarch.layer.toc"
 MEDIA_TYPE = "application/vnd.polyarch.layer.toc.v1+gzip"
+# The annotation of layers with a table of another form: eStargz (layers/stargz.py).
+STARGZ_TOC_DIGEST = "containerd.io/snapshot/stargz/toc.digest"
 # In bytes. A larger table is no shortcut any more.
 LARGEST_TABLE = 16 << 20
 

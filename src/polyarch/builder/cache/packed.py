@@ -57,13 +57,14 @@ def pack(
     `like` is a layer of the same compression that may have blocks in common with it. `uploads` begins an upload of
     the blob while it is made (`export/streaming.py`).
     """
-    from polyarch.layers.pack import pack as pack_items
-    from polyarch.layers.pack import tar_size
+    from polyarch.layers import pack as packing
+    from polyarch.layers import stargz
 
-    size = tar_size(entries) if entries is not None and compression.kind == "zstd" else None
+    size = packing.tar_size(entries) if entries is not None and compression.kind == "zstd" else None
     with StreamedBlob(store, uploads) as writer, ExitStack() as opened:
         known = opened.enter_context(found) if (found := _blocks(store, like, compression)) else None
-        packed = pack_items(items, writer, compression, workers, known, size)
+        make = stargz.pack if compression.kind == "estargz" else packing.pack
+        packed = make(items, writer, compression, workers, known, size)
         writer.keep(packed.digest)
     if packed.toc:
         with store.new_blob() as table:

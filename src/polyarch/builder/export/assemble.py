@@ -12,6 +12,7 @@ import msgspec
 from polyarch.builder.cache import packed
 from polyarch.builder.plan.planner import Plan
 from polyarch.builder.request.output import Export
+from polyarch.contents import listings
 from polyarch.contents.filesystem import Filesystems
 from polyarch.contents.layer import Layer
 from polyarch.oci import index as indexes
@@ -20,6 +21,7 @@ from polyarch.oci import media_types
 from polyarch.oci.config import ImageConfig
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
+from polyarch.oci.layer_table import STARGZ_TOC_DIGEST
 from polyarch.oci.platform import Platform
 
 if TYPE_CHECKING:
@@ -127,6 +129,7 @@ class Assembler:
 
     def _repack(self, layer: Layer) -> Layer:
         """The same tar with the requested compression."""
+        from polyarch.layers import stargz
         from polyarch.layers.compression import decompress
         from polyarch.layers.recompress import recompress
 
@@ -135,6 +138,11 @@ class Assembler:
 
         with self._source.open_blob(blob) as reader, self._store.new_blob() as writer:
             tar = decompress(reader, self._store.largest_layer)
+            if self._export.compression.kind == "estargz":
+                packed = stargz.repack(tar, writer, self._export.compression, self._workers)
+                writer.commit(packed.digest)
+                listings.remember(self._store, packed.diff_id, packed.encoded)
+                return Layer(diff_id=packed.diff_id, blob=packed.descriptor())
             packed_blob = recompress(tar, writer, self._export.compression, self._workers)
             writer.commit(packed_blob.digest)
         return Layer(
@@ -144,7 +152,11 @@ class Assembler:
 
     def _has_wanted_compression(self, layer: Layer) -> bool:
         assert layer.blob is not None
-        kind = {"none": "", "gzip": "gzip", "zstd": "zstd"}[self._export.compression.kind]
+        wanted = self._export.compression.kind
+        is_stargz = STARGZ_TOC_DIGEST in layer.blob.annotations
+        if is_stargz or wanted == "estargz":
+            return is_stargz and wanted == "estargz"
+        kind = "" if wanted == "none" else wanted
         return layer.blob.media_type.endswith(kind) if kind else "+" not in layer.blob.media_type
 
 
