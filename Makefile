@@ -71,6 +71,11 @@ soak: $(venv)/dev.stamp test-packages ## Tests kills, full disks, bad networks a
 witness: $(venv)/dev.stamp test-packages ## Compares every case of the table with BuildKit, as root; FUZZ=500: 500 random Dockerfiles
 	$(bin)/python -m tests.builds.$(if $(FUZZ),fuzz $(FUZZ),buildkit) $(ARGS)
 
+.PHONY: readers
+readers: $(venv)/dev.stamp test-packages ## Gives a real layer to every program and library that reads gzip or zstd
+	@scripts/system_packages.sh readers
+	$(bin)/python -m tests.layers.readers
+
 .PHONY: apps
 apps: $(venv)/dev.stamp test-packages ## Builds 28 applications, starts them and compares them with BuildKit's images, as root
 	$(bin)/python -m tests.apps $(ARGS)

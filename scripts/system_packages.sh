@@ -1,6 +1,6 @@
 #!/bin/bash
 # Installs the Debian or Ubuntu packages that `make` needs and the machine lacks, and says which and why.
-# Usage: scripts/system_packages.sh GROUP…     (groups: demo, test, bench, pictures)
+# Usage: scripts/system_packages.sh GROUP…     (groups: demo, test, readers, bench, pictures)
 #
 # The command of a tool counts, not its package: a crun from elsewhere is as good as Debian's.
 set -euo pipefail
@@ -29,8 +29,19 @@ test|program:openssl|openssl|a certificate authority for a registry with TLS
 test|program:zstd|zstd|layers compressed by another tool
 test|program:strace|strace|commands that are killed, or refused a write, at a system call
 test|program:bsdtar|libarchive-tools|archives read by another tool
+test|program:busybox|busybox|layers read by another program
+test|program:pigz|pigz|layers read by another program
+test|program:7z|p7zip-full,7zip|layers read by another program
+test|program:perl|perl|layers read by Perl
+test|program:ruby|ruby|layers read by Ruby
+test|program:php|php-cli|layers read by PHP
+test|program:node|nodejs|layers read by JavaScript
 test|program:chromium,program:google-chrome,program:chromium-browser|chromium|pages looked at in a browser
 test|library:libarchive.so.13|libarchive13t64,libarchive13|archives read by another library
+readers|program:npm|npm|layers read by packages of npm
+readers|program:tclsh|tcl|layers read by Tcl
+readers|program:java|default-jre-headless|layers read by Java
+readers|program:firefox-esr,program:firefox|firefox-esr,firefox|layers read by a browser
 bench|program:buildah|buildah|the peer that builds are measured against
 bench|program:skopeo|skopeo|the peer that pushes and pulls are measured against
 bench|program:umoci|umoci|the peer that unpacking is measured against

@@ -1,5 +1,6 @@
 """The compression options of `build`, checked in a registry."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -91,3 +92,53 @@ def test_what_was_compressed_otherwise_runs_as_well(
     name = built(polyarch, registry, context, "runs", ",compression=zstd,force-compression=true")
     other = polyarch.on(tmp_path / "other")
     assert other("run", "--rm", name, "cat", "/made").stdout == "made\n"
+
+
+def test_estargz_is_for_new_layers_or_where_forced_for_all_and_other_tools_read_it(
+    polyarch: Program, busybox: str, registry: LocalRegistry, skopeo: Skopeo, context: Path, tmp_path: Path
+) -> None:
+    name = built(polyarch, registry, context, "new", ",compression=estargz")
+    forced = built(polyarch, registry, context, "all", ",compression=estargz,force-compression=true")
+    again = built(polyarch, registry, context, "again", ",compression=gzip,force-compression=true")
+    for platform in _PLATFORMS:
+        assert kinds(skopeo, name, platform) == ["gzip", "gzip", "gzip"]
+        assert stargz(skopeo, name, platform) == [False, True, True]
+        assert stargz(skopeo, forced, platform) == [True, True, True]
+        assert stargz(skopeo, again, platform) == [False, False, False]
+        # skopeo compares each layer with the diff id in the config only if it unpacks it.
+        run(
+            [
+                "skopeo",
+                "copy",
+                "--quiet",
+                "--insecure-policy",
+                "--src-tls-verify=false",
+                "--dest-decompress",
+                "--override-arch",
+                platform.rpartition("/")[2],
+                f"docker://{forced}",
+                f"dir:{tmp_path}/{platform[6:]}",
+            ]
+        )
+        plain = json.loads((tmp_path / platform[6:] / "manifest.json").read_text())["layers"]
+        assert [layer["digest"] for layer in plain] == skopeo.config(f"docker://{forced}", platform)["rootfs"][
+            "diff_ids"
+        ]
+    other = polyarch.on(tmp_path / "other")
+    listed = other("run", "--rm", forced, "sh", "-c", "cat /made; ls -a /").stdout
+    assert listed.startswith("made\n")
+    assert "stargz.index.json" not in listed
+
+
+def stargz(skopeo: Skopeo, name: str, platform: str) -> list[bool]:
+    return [
+        "containerd.io/snapshot/stargz/toc.digest" in layer.get("annotations", {})
+        for layer in layers(skopeo, name, platform)
+    ]
+
+
+def test_level_0_stores(
+    polyarch: Program, busybox: str, registry: LocalRegistry, skopeo: Skopeo, context: Path
+) -> None:
+    name = built(polyarch, registry, context, "stored", ",compression-level=0")
+    assert layers(skopeo, name, "linux/amd64")[1]["size"] > 2_700_000

@@ -1,5 +1,6 @@
 """Every reader reads our layers whole. Those that need more packages are run by `make readers` (`__main__.py`)."""
 
+import gzip
 from collections.abc import Callable
 from pathlib import Path
 
@@ -43,3 +44,12 @@ def test_skopeo_reads_the_whole_layer(layer: RealLayer, kind: str, tmp_path: Pat
     diff_id = f"sha256:{layer.expected['tar']}"
     found = running.by_skopeo(layer.descriptors[kind], layer.blobs[kind], diff_id, tmp_path)
     assert found == layer.expected["tar"]
+
+
+def test_a_reader_that_stops_after_the_first_member_is_noticed(layer: RealLayer, tmp_path: Path) -> None:
+    """What the layers of Polyarch were before, and why the tests above compare all of it."""
+    plain = gzip.decompress(layer.blobs["gzip"].read_bytes())
+    path = tmp_path / "members.tar.gz"
+    path.write_bytes(gzip.compress(plain[: 1 << 20], 1) + gzip.compress(plain[1 << 20 :], 1))
+    reader = next(one for one in GZIP if "zlib.decompressobj" in one.name)
+    assert running.read(reader, path, {}) != layer.expected["tar"]
