@@ -222,7 +222,8 @@ def _form(wanted: Sequence[Wanted]) -> Export:
     kind = _COMPRESSIONS.get(found.get("compression", "gzip"))
     if kind is None:
         raise UsageError(
-            f"--output: unknown compression {found['compression']!r}", "known compressions: gzip, estargz, zstd, uncompressed"
+            f"--output: unknown compression {found['compression']!r}",
+            "known compressions: gzip, estargz, zstd, uncompressed",
         )
     level = found.get("compression-level")
     if level is not None and not level.isdigit():

@@ -18,7 +18,7 @@ _BOUNDARY, _LAST, _UNUSED = 128, 64, 7
 _ALIGNED = b"\x00\x00\xff\xff"
 
 
-class _Stream(ctypes.Structure):
+class _ZStream(ctypes.Structure):
     """zlib's z_stream."""
 
     _fields_ = (
@@ -69,7 +69,7 @@ def reopened(stream: bytes, size: int) -> bytes:
     library = _library()
     source = ctypes.create_string_buffer(stream, len(stream))
     target = ctypes.create_string_buffer(size + 1)
-    state = _Stream(
+    state = _ZStream(
         next_in=ctypes.addressof(source), avail_in=len(stream), next_out=ctypes.addressof(target), avail_out=size + 1
     )
     reference = ctypes.byref(state)
@@ -88,7 +88,7 @@ def reopened(stream: bytes, size: int) -> bytes:
     return bytes(blocks + _ALIGNED)
 
 
-def _find_final(library: ctypes.CDLL, state: _Stream) -> int:
+def _find_final(library: ctypes.CDLL, state: _ZStream) -> int:
     """The bit at which the final block begins; `state` is at its end then."""
     begins = 0
     while True:

@@ -93,6 +93,8 @@ def pack(
             for entry, content in items:
                 tar.add(entry, content, blocks.add)
             tar.end(blocks.add)
+            if size is not None and size != tar.position:
+                raise CorruptError(f"a tar has {tar.position} bytes where {size} were expected")
             blocks.finish()
         except BaseException:
             blocks.cancel()
@@ -148,7 +150,6 @@ class Blocks:
     ) -> None:
         self._output = output
         self._kind = compression.kind
-        self._size = size
         self._framing = compression.framing(size)
         self._pool = pool
         # One block waiting for each worker keeps it busy while the reader reads the next.
@@ -212,8 +213,6 @@ class Blocks:
     def finish(self, end: bytes | None = None) -> None:
         """Write what is still being compressed, and `end` or the usual end of the stream."""
         self.drain()
-        if self._size is not None and self._size != self.position:
-            raise CorruptError(f"a tar has {self.position} bytes where {self._size} were expected")
         if not self.written:
             self._write(self._framing.start)
         self._write(self._framing.end(self._crc, self.position) if end is None else end)

@@ -119,10 +119,10 @@ def _items(tar: Readable) -> Iterable[Item]:
     for entry, content in members(tar):
         link = clean(entry.link) if entry.kind == "hardlink" else entry.link
         item = msgspec.structs.replace(entry, path=clean(entry.path), link=link)
-        yield item, (lambda content=content: _Once(content)) if entry.kind == "file" else None
+        yield item, (lambda content=content: _MemberReader(content)) if entry.kind == "file" else None
 
 
-class _Once:
+class _MemberReader:
     """A member's content as a BlobReader. It owns nothing: the tar's reader continues after it."""
 
     def __init__(self, content: Readable) -> None:
@@ -131,7 +131,7 @@ class _Once:
     def close(self) -> None:
         """Nothing to close."""
 
-    def __enter__(self) -> "_Once":
+    def __enter__(self) -> "_MemberReader":
         return self
 
     def __exit__(self, *_: object) -> None:
