@@ -23,7 +23,7 @@ BEGIN = "<!-- Written by `make docs` from the imports. -->"
 END = "<!-- End of what `make docs` writes. -->"
 
 # Neither has anything to say about how the source is laid out.
-_LEFT_OUT = {"", "version"}
+_LEFT_OUT = {"", "__main__", "version"}
 
 
 class Room(NamedTuple):

@@ -1,5 +1,7 @@
 """The tree of commands: what is there, under which names."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import click
@@ -7,6 +9,7 @@ import pytest
 
 from polyarch.cli.commands.program import program
 from polyarch.cli.groups import LazyGroup, load
+from polyarch.version import VERSION
 
 
 def commands(group: LazyGroup, path: str = "polyarch") -> Iterator[tuple[str, click.Command]]:
@@ -51,3 +54,8 @@ def test_every_command_says_what_it_does_and_what_each_flag_means(path: str) -> 
 def test_dockers_synonyms_are_one_command(same: tuple[str, ...]) -> None:
     first, *others = (EVERY[f"polyarch {path}"] for path in same)
     assert all(other is first for other in others)
+
+
+def test_the_program_runs_as_a_module() -> None:
+    ran = subprocess.run([sys.executable, "-m", "polyarch", "--version"], capture_output=True, text=True, check=True)
+    assert ran.stdout == f"polyarch version {VERSION}\n"
