@@ -16,6 +16,9 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.needs import need
+from tests.program import Program
+
 PYTHON = Path(sys.executable)
 
 
@@ -134,6 +137,16 @@ def test_a_cached_build_imports_none_of_the_work(build: list[str], tmp_path: Pat
     again = modules_of(build, tmp_path / "store")
     assert first & WORK == {"polyarch.layers.pack"}
     assert not again & WORK
+
+
+@pytest.mark.integration
+def test_what_a_run_left_is_verified_in_the_first_build_only(polyarch: Program, busybox: str, tmp_path: Path) -> None:
+    need("crun")
+    (tmp_path / "Dockerfile").write_text(f"FROM {busybox}\nRUN cp /bin/busybox /copy\n")
+    build = ["build", "--quiet", "--tag=app", str(tmp_path)]
+    verifying = {"polyarch.contents.facts", "polyarch.images.check.foreign"}
+    assert modules_of(build, polyarch.root) >= verifying
+    assert not modules_of(build, polyarch.root) & verifying
 
 
 def test_import_polyarch_loads_no_room_until_a_name_is_used(tmp_path: Path) -> None:

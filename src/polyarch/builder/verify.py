@@ -150,8 +150,13 @@ def _of_directory(filesystems: Filesystems, layer: Layer) -> "tuple[Listing, Fac
 def _key(plan: Plan, new: Iterable[tuple[Layer, str]]) -> str:
     config: ImageConfig = plan.config
     run = {name: config.run.get(name) for name in ("Entrypoint", "Cmd", "Env", "WorkingDir", "Labels")}
-    parts = [str(plan.platform), [[layer.key, step] for layer, step in new], run]
+    parts = [str(plan.platform), [[_identity(layer), step] for layer, step in new], run]
     return hashlib.sha256(encoding.to_json(parts)).hexdigest()
+
+
+def _identity(layer: Layer) -> str:
+    """What stays the same when the layer of a RUN is exported: it gets a blob, but keeps its snapshot and its time."""
+    return f"{layer.snapshot} {layer.created}" if layer.snapshot else layer.diff_id
 
 
 def _message(platform: Platform, group: "Group") -> str:
