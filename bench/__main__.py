@@ -11,6 +11,7 @@ from bench import report
 from bench.measure import rounds
 from bench.site import Site
 from bench.workloads import NEED_ROOT, WORKLOADS
+from scripts import debian
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -33,7 +34,11 @@ def main(arguments: Sequence[str]) -> int:
         if name in NEED_ROOT and os.geteuid() != 0:
             print(f"{name}: left out, because its base images are made as root")
             continue
-        outcome = _measure(name, chosen.runs, with_buildkit=chosen.buildkit)
+        try:
+            outcome = _measure(name, chosen.runs, with_buildkit=chosen.buildkit)
+        except debian.UnavailableError as problem:
+            print(f"{name}: left out: {problem}", flush=True)
+            continue
         print("\n".join(report.lines(name, outcome)), flush=True)
         missed += sum(figure["met"] is False for figure in outcome["figures"])
         if chosen.json:

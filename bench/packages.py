@@ -59,7 +59,7 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
 def fetched(python: str) -> Path:
     """The directory to serve, made on first use. `python` is the version for which wheels are fetched (`3.11`).
 
-    Raises debian.UnavailableError or subprocess.CalledProcessError where something cannot be had now.
+    Raises debian.UnavailableError if something cannot be had now.
     """
     target = busybox.cache_directory() / f"bench-packages-{_state(python)}"
     with open(target.parent / "bench-packages.lock", "w") as lock:
@@ -161,4 +161,7 @@ def _archive(name: str, version: str) -> str:
 
 
 def _output(*command: str) -> str:
-    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise debian.UnavailableError(f"{' '.join(command[:4])} … failed:\n{done.stderr[-2000:]}")
+    return done.stdout.strip()
