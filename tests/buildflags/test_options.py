@@ -122,6 +122,8 @@ def test_the_epoch_is_the_options_then_the_arguments_then_the_environments(
         ({"ulimits": "nofile=64"}, RunSettings(ulimits=(("nofile", 64, 64),))),
         ({"ulimits": ["nofile=64:-1", "core=-1"]}, RunSettings(ulimits=(("nofile", 64, -1), ("core", -1, -1)))),
         ({"ulimits": {"nofile": (64, 128), "nproc": 9}}, RunSettings(ulimits=(("nofile", 64, 128), ("nproc", 9, 9)))),
+        ({"sync": True}, RunSettings(sync=True)),
+        ({"sync": False}, RunSettings()),
     ],
 )
 def test_settings_of_run(options: dict[str, Any], expected: RunSettings) -> None:
@@ -158,6 +160,7 @@ def test_settings_of_run(options: dict[str, Any], expected: RunSettings) -> None
         ({"hosts": "db"}, "'db' is not NAME:ADDRESS"),
         ({"hosts": {"db": 10}}, "--add-host takes str, not int: 10"),
         ({"shm_size": "huge"}, "'huge' is not a size"),
+        ({"sync": "yes"}, "--sync takes bool, not str: 'yes'"),
         ({"shm_size": -1}, "--shm-size: -1 is negative"),
         ({"shm_size": 1.5}, "--shm-size takes int or str, not float: 1.5"),
         ({"ulimits": "nofile"}, "'nofile' is not NAME=SOFT[:HARD]"),

@@ -154,6 +154,20 @@ def test_limits_hosts_and_the_size_of_shared_memory_reach_a_run(output: Callable
     assert "size=2048k" in found[3]
 
 
+def test_a_run_waits_for_no_sync_unless_it_is_asked_to_or_has_a_cache(output: Callable[..., str]) -> None:
+    def answers(run: str, *words: str) -> list[str]:
+        # A pipe cannot be synced: the real system call says so.
+        sync = "(dd if=/dev/null conv=fsync 2>/dev/null; echo $? >/out) | cat"
+        command = f"{sync}; grep -c '^[^ ]* / .*volatile' /proc/mounts >>/out; true"
+        return output(f"RUN {run} {command}", *words).split()
+
+    assert answers("") == ["0", "1"]
+    assert answers("", "--sync") == ["1", "0"]
+    assert answers("--mount=type=cache,target=/cache,ro") == ["0", "1"]
+    # What a program syncs in a cache outlives the step. Its other files cost nothing by the root file system.
+    assert answers("--mount=type=cache,target=/cache") == ["1", "1"]
+
+
 def test_a_limit_that_there_is_not(polyarch: Program, busybox: str, context: Context) -> None:
     result = polyarch.fails("build", "--ulimit", "bananas=3", context(f"FROM {busybox}\nRUN true"))
     assert "bananas" in result.stderr

@@ -65,8 +65,8 @@ GIVEN: dict[str, tuple[Any, set[str]]] = {
         {"no_cache", "no_cache_filter", "pull"},
     ),
     "run": (
-        {"network": "none", "hosts": {"a": "10.0.0.1"}, "shm_size": "1m", "ulimits": {"nofile": 9}},
-        {"network", "hosts", "shm_size", "ulimits"},
+        {"network": "none", "hosts": {"a": "10.0.0.1"}, "shm_size": "1m", "ulimits": {"nofile": 9}, "sync": True},
+        {"network", "hosts", "shm_size", "ulimits", "sync"},
     ),
     "time": ({"epoch": 7, "reproducible": True}, {"epoch", "reproducible"}),
     "overrides": ({"linux/amd64": {"args": {"A": "b"}}}, {"build_args"}),

@@ -27,13 +27,15 @@ class RunFlags(TypedDict, total=False):
 
     `network` is "default" (the host's), "none" or "host". `hosts` are entries of /etc/hosts: {name: address}, or
     "NAME:ADDRESS". `shm_size` is the size of /dev/shm: bytes, or a text such as "64m". `ulimits` are resource limits:
-    {name: soft} or {name: (soft, hard)}, or "NAME=SOFT[:HARD]".
+    {name: soft} or {name: (soft, hard)}, or "NAME=SOFT[:HARD]". With
+    `sync`, fsync and similar calls wait for the disk.
     """
 
     network: _Network | None
     hosts: Mapping[str, str] | Items[str]
     shm_size: int | str | None
     ulimits: Mapping[str, int | tuple[int, int]] | Items[str]
+    sync: bool
 
 
 def settings(options: RunFlags) -> RunSettings:
@@ -44,6 +46,7 @@ def settings(options: RunFlags) -> RunSettings:
         hosts=tuple(_hosts(get("hosts"))),
         shm_size=_shm_size(get("shm_size")),
         ulimits=tuple(_ulimits(get("ulimits"))),
+        sync=values.flag("--sync", get("sync")),
     )
 
 

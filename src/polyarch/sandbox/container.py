@@ -55,7 +55,7 @@ class Sandbox:
         self._numbers = itertools.count()
         self._lock = threading.Lock()
         self._mounted: dict[str, Rootfs] = {}
-        self._compiled: dict[str, str] | None = None
+        self._compiled: dict[bool, dict[str, str]] = {}
         self._closed = False
         self._ids = spec.own_ids()
         self._place = os.path.join(self._directory, "run")
@@ -93,11 +93,14 @@ class Sandbox:
         return path
 
     @contextmanager
-    def rootfs(self, lowers: Sequence[str], upper: str | None = None, work: str | None = None) -> Iterator[str]:
+    def rootfs(
+        self, lowers: Sequence[str], upper: str | None = None, work: str | None = None, *, volatile: bool = False
+    ) -> Iterator[str]:
         """Mount the union of `lowers` (directories in overlay's disk form, lowest first), and yield its path.
 
         Changes go to `upper`; `work` is an empty directory next to it on the same file system. Without them, changes
-        are discarded. An empty `upper` takes over mode, owner and mtime of the topmost lower's root.
+        are discarded. An empty `upper` takes over mode, owner and mtime of the topmost lower's root. `volatile`: see
+        `Overlay`.
         """
         number = next(self._numbers)
         target = self._make_directory(f"root-{number}")
@@ -109,7 +112,7 @@ class Sandbox:
                 upper, work = os.path.join(discarded, "upper"), os.path.join(discarded, "work")
                 os.makedirs(upper)
                 os.mkdir(work)
-            mounted = Rootfs(Overlay(tuple(lowers) or (self._empty,), upper, work, target))
+            mounted = Rootfs(Overlay(tuple(lowers) or (self._empty,), upper, work, target, volatile))
             undo.callback(mounted.close)
             self._mounted[target] = mounted
             undo.callback(self._mounted.pop, target)
@@ -223,7 +226,7 @@ class Sandbox:
             architecture=host_platform().architecture,
             ids=self._ids,
             host_sys=self._host_sys,
-            annotations=self._annotations(),
+            annotations=self._annotations(skip_syncs=process.skip_syncs),
         )
         try:
             raw = msgspec.json.encode(config)
@@ -235,16 +238,16 @@ class Sandbox:
         with open(os.path.join(bundle, "config.json"), "wb") as file:
             file.write(raw)
 
-    def _annotations(self) -> dict[str, str]:
+    def _annotations(self, *, skip_syncs: bool) -> dict[str, str]:
         """Return the annotation that saves crun compiling the seccomp profile each time."""
         with self._lock:
-            if self._compiled is None:
-                profile = seccomp.profile(host_platform().architecture)
+            if skip_syncs not in self._compiled:
+                profile = seccomp.profile(host_platform().architecture, skip_syncs=skip_syncs)
                 program = bpf.compiled(profile) if profile and self._runtime.kind == "crun" else None
-                self._compiled = (
+                self._compiled[skip_syncs] = (
                     {bpf.ANNOTATION: binascii.b2a_base64(program, newline=False).decode()} if program else {}
                 )
-            return self._compiled
+            return self._compiled[skip_syncs]
 
     def cancel(self) -> None:
         """Kill everything that runs. Each current and later `run` then raises CancelledError."""

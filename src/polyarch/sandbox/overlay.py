@@ -15,12 +15,17 @@ from polyarch.sandbox import syscalls
 
 
 class Overlay(msgspec.Struct, frozen=True, tag=True):
-    """The union of `lowers`, lowest first, and of `upper`, which receives the changes. Up to 500 lowers."""
+    """The union of `lowers`, lowest first, and of `upper`, which receives the changes. Up to 500 lowers.
+
+    If `volatile`, the kernel syncs nothing that is written to `upper`: neither if a program asks for it, nor when it
+    copies a file up from a lower layer, after which it otherwise syncs the copy.
+    """
 
     lowers: tuple[str, ...]
     upper: str
     work: str
     target: str
+    volatile: bool = False
 
     def describe(self) -> str:
         """Return the mount as text."""
@@ -46,12 +51,12 @@ def _mount(overlay: Overlay) -> None:
         # overlay lists the topmost layer first.
         lowers, upper, work = names[-3::-1], names[-2], names[-1]
         try:
-            _mount_with_contexts(lowers, upper, work, overlay.target)
+            _mount_with_contexts(lowers, upper, work, overlay)
         except OSError as error:
             # lowerdir+ needs Linux 6.8, fsopen 5.2.
             if error.errno not in (errno.EINVAL, errno.ENOSYS):
                 raise
-            _mount_with_options(lowers, upper, work, overlay.target)
+            _mount_with_options(lowers, upper, work, overlay)
     except OSError as error:
         if error.errno in (errno.EPERM, errno.ENODEV):
             raise UnsupportedError(
@@ -69,27 +74,30 @@ def _mount(overlay: Overlay) -> None:
             os.close(descriptor)
 
 
-def _mount_with_contexts(lowers: list[str], upper: str, work: str, target: str) -> None:
+def _mount_with_contexts(lowers: list[str], upper: str, work: str, overlay: Overlay) -> None:
     context = syscalls.fsopen("overlay")
     try:
         syscalls.fsconfig_string(context, "source", "polyarch")
         # trusted.overlay.* cannot be written in a user namespace; since Linux 5.11, user.overlay.* replaces it.
         syscalls.fsconfig_flag(context, "userxattr")
+        if overlay.volatile:
+            syscalls.fsconfig_flag(context, "volatile")
         for lower in lowers:
             syscalls.fsconfig_string(context, "lowerdir+", lower)
         syscalls.fsconfig_string(context, "upperdir", upper)
         syscalls.fsconfig_string(context, "workdir", work)
-        tree = syscalls.fsmount(context, target)
+        tree = syscalls.fsmount(context, overlay.target)
     finally:
         os.close(context)
     try:
-        syscalls.move_mount(tree, target)
+        syscalls.move_mount(tree, overlay.target)
     finally:
         os.close(tree)
 
 
-def _mount_with_options(lowers: list[str], upper: str, work: str, target: str) -> None:
-    options = f"userxattr,lowerdir={':'.join(lowers)},upperdir={upper},workdir={work}"
+def _mount_with_options(lowers: list[str], upper: str, work: str, overlay: Overlay) -> None:
+    flags = "userxattr,volatile" if overlay.volatile else "userxattr"
+    options = f"{flags},lowerdir={':'.join(lowers)},upperdir={upper},workdir={work}"
     if len(options) >= os.sysconf("SC_PAGE_SIZE"):
         raise UnsupportedError(f"{len(lowers)} layers are too many for this kernel", "Linux 6.8 or later supports 500")
-    syscalls.mount("polyarch", target, "overlay", 0, options)
+    syscalls.mount("polyarch", overlay.target, "overlay", 0, options)

@@ -22,7 +22,7 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
     initial number of rows and columns. `insecure` lifts seccomp, masked paths and the limits on capabilities (`RUN
     --security=insecure`), which inside a user namespace gives no power over the host. `for_build`: files in /etc become
     part of an image, so /etc/hostname is the image's own, and the other two are read-only, as in BuildKit
-    (executor/oci/mounts.go).
+    (executor/oci/mounts.go). With `skip_syncs`, fsync and similar system calls return 0 at once, unless `insecure`.
     """
 
     argv: tuple[str, ...]
@@ -37,6 +37,7 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
     terminal_size: tuple[int, int] = (0, 0)
     read_only: bool = False
     insecure: bool = False
+    skip_syncs: bool = False
     for_build: bool = False
 
     @property

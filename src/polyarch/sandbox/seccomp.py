@@ -5,6 +5,7 @@ rules are for the machine's native system calls: a program of another platform m
 native program.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 _FILES = """
@@ -76,18 +77,24 @@ _NEW_NAMESPACES = 0x7E020000
 # Allowed arguments of personality(2): PER_LINUX, PER_LINUX32, each also with UNAME26; 0xffffffff queries it.
 _PERSONALITIES = (0x0, 0x8, 0x20000, 0x20008, 0xFFFFFFFF)
 _ENOSYS = 38
+# The system calls that wait for the disk. The first argument of `_SYNCS_OF_FILES` is a file descriptor.
+_SYNCS_OF_FILES = "arm_sync_file_range fdatasync fsync sync_file_range sync_file_range2 syncfs".split()
+_SYNCS = {"msync", "sync", *_SYNCS_OF_FILES}
+_SIGN = 1 << 31
+_MS_SYNC = 4
 
 
-def profile(architecture: str) -> dict[str, Any] | None:
+def profile(architecture: str, *, skip_syncs: bool = False) -> dict[str, Any] | None:
     """Return the `linux.seccomp` object of the runtime specification for a host of `architecture`.
 
-    Returns None if libseccomp does not support the architecture.
+    With `skip_syncs`, system calls that wait for the disk return 0 and do nothing. Returns None if libseccomp does not
+    support the architecture.
     """
     if architecture not in _HOSTS:
         return None
     architectures, extra = _HOSTS[architecture]
     names = sorted({name for group in (_FILES, _WAITING, _MEMORY, _PROCESSES, _TIME, _TALKING, extra)
-                    for name in group.split()})  # fmt: skip
+                    for name in group.split()} - (_SYNCS if skip_syncs else set()))  # fmt: skip
     # On s390, the flags are clone's second argument.
     flags_index = 1 if architecture == "s390x" else 0
     return {
@@ -101,8 +108,23 @@ def profile(architecture: str) -> dict[str, Any] | None:
             _allowed_if("clone", flags_index, _NEW_NAMESPACES, "SCMP_CMP_MASKED_EQ"),
             # seccomp cannot check clone3's flags behind a pointer. On ENOSYS, libc uses clone instead.
             {"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": _ENOSYS},
+            *(_skipped_syncs() if skip_syncs else ()),
         ],
     }
+
+
+def _skipped_syncs() -> Iterator[dict[str, Any]]:
+    """Yield the rules under which syncs return 0 at once.
+
+    A negative file descriptor still gets EBADF. msync without MS_SYNC waits for nothing, and libunwind uses it to find
+    out whether memory is mapped.
+    """
+    yield {"names": ["sync"], "action": "SCMP_ACT_ERRNO", "errnoRet": 0}
+    for names, index, mask, skipped in ((_SYNCS_OF_FILES, 0, _SIGN, 0), (["msync"], 2, _MS_SYNC, _MS_SYNC)):
+        for value in (0, mask):
+            argument = {"index": index, "value": mask, "valueTwo": value, "op": "SCMP_CMP_MASKED_EQ"}
+            action = {"action": "SCMP_ACT_ERRNO", "errnoRet": 0} if value == skipped else {"action": "SCMP_ACT_ALLOW"}
+            yield {"names": names, **action, "args": [argument]}
 
 
 def _allowed_if(name: str, index: int, value: int, operator: str) -> dict[str, Any]:

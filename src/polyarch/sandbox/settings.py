@@ -10,7 +10,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     `hosts` are (name, address) pairs for /etc/hosts. `shm_size` is the size of /dev/shm in bytes, 0 for the default.
     `ulimits` are (name, soft, hard), with names such as `nofile` for RLIMIT_NOFILE. The network "default" is the
-    host's.
+    host's. Unless `sync`, fsync and similar system calls in a RUN do nothing: see `Process.skip_syncs`.
 
     A RUN's cache key contains these settings. Defaults are not encoded, so adding a setting does not change other keys.
     """
@@ -19,3 +19,4 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     hosts: tuple[tuple[str, str], ...] = ()
     shm_size: int = 0
     ulimits: tuple[tuple[str, int, int], ...] = ()
+    sync: bool = False

@@ -88,7 +88,7 @@ def config(
         options = ["nosuid", "noexec", "nodev", writable]
         sys = {"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": options}
     namespaces = ["pid", "ipc", "uts", "mount", *(["network"] if process.settings.network == "none" else [])]
-    profile = None if process.insecure else seccomp.profile(architecture)
+    profile = None if process.insecure else seccomp.profile(architecture, skip_syncs=process.skip_syncs)
     return {
         "ociVersion": "1.0.2",
         "process": _process(process, account, ids),

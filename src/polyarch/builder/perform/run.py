@@ -87,8 +87,12 @@ class Runner:
                 hostname=vertex.hostname,
                 insecure=vertex.insecure,
                 for_build=True,
+                # A cache outlives a failed step and a power cut, so programs may sync what they write to it. Syncs of
+                # the step's own files still cost nothing, because the root file system is volatile.
+                skip_syncs=not vertex.settings.sync and not any(_is_kept(mount) for mount in vertex.mounts),
             )
-            with self._sandbox.rootfs(lowers, str(snapshot.path), str(snapshot.work)) as root:
+            volatile = not vertex.settings.sync
+            with self._sandbox.rootfs(lowers, str(snapshot.path), str(snapshot.work), volatile=volatile) as root:
                 status = self._sandbox.run(process, root, platform=vertex.platform, stdout=output(1), stderr=output(2))
             if status:
                 raise _failure(vertex, status, bytes(tail))
@@ -152,7 +156,7 @@ class Runner:
             lowers: Sequence[str] = [str(found)]
         else:
             lowers = self._filesystems.lowers(layers_of(found))
-        root = held.enter_context(self._sandbox.rootfs(lowers))
+        root = held.enter_context(self._sandbox.rootfs(lowers, volatile=True))
         path = _inside(root, mount.path)
         return Bind(path, mount.target, mount.read_only)
 
@@ -266,6 +270,11 @@ def _inside(root: str, path: str) -> str:
     if not os.path.lexists(full):
         raise NotFoundError(f'"{path}": not found', "the path must exist in the source of the bind mount")
     return full
+
+
+def _is_kept(mount: RunMount) -> bool:
+    """Whether a step may write to the mount what a later step finds in it, even if this step fails."""
+    return mount.kind == "cache" and not mount.read_only
 
 
 def _about(vertex: RunCommand) -> str:

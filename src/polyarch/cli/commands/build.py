@@ -69,6 +69,7 @@ if TYPE_CHECKING:
 @click.option(
     "--ulimit", "ulimits", multiple=True, metavar="NAME=SOFT[:HARD]", help="Set a resource limit for RUN steps"
 )
+@click.option("--sync", is_flag=True, help="Let fsync and similar calls in RUN steps wait for the disk")
 @click.option(
     "--secret",
     "secrets",
