@@ -284,7 +284,7 @@ def test_a_copy_is_made_once_for_a_digest_and_goes_with_its_emulator(tmp_path: P
         file.write_bytes(_emulator())
     copies = emulators.EmulatorCopies(str(tmp_path / "copies"))
     copied = Path(copies.copy(str(first)))
-    assert copied.name == hashlib.sha256(_emulator()).hexdigest()
+    assert copied.name == f"{hashlib.sha256(_emulator()).hexdigest()}-2"
     assert b"QEMU_CPU" not in copied.read_bytes()
     assert b"\0\0EMU_CPU\0" in copied.read_bytes()
     assert copied.stat().st_mode & 0o7777 == 0o755
@@ -325,3 +325,50 @@ def test_an_emulator_that_cannot_be_copied_is_not_read_again(tmp_path: Path) -> 
         with pytest.raises(UnsupportedError, match="does not occur in this emulator"):
             emulators.EmulatorCopies(str(tmp_path / "copies")).copy(str(file))
     assert {path.name for path in (tmp_path / "copies").iterdir()} == {"known.json", "lock"}
+
+
+def _arm64(*words: int) -> str:
+    return b"".join(word.to_bytes(4, "little") for word in words).hex()
+
+
+# clone(CLONE_VM|CLONE_FS|CLONE_FILES|CLONE_SIGHAND|CLONE_THREAD|CLONE_SYSVSEM, sp - 8192, 0, 0, 0); the thread exits
+# with 0; the process sleeps for 100 ms and exits with 7. The emulator ends its own thread by pthread_exit, which finds
+# its way by program headers.
+_THREAD = _arm64(
+    *(0xD281E000, 0xF2A000A0, 0xD1400BE1, 0xD2800002, 0xD2800003, 0xD2800004, 0xD2801B88, 0xD4000001),
+    *(0xB5000060, 0xD2800BA8, 0xD4000001),
+    *(0xD2800009, 0xD29C200A, 0xF2A0BEAA, 0xA9BF2BE9, 0x910003E0, 0xD2800001, 0xD2800CA8, 0xD4000001),
+    *(0xD28000E0, 0xD2800BC8, 0xD4000001),
+)
+# mrs x0, ID_AA64ISAR1_EL1; ubfx x0, x0, …, #4; exit(x0): the fields API (implementation defined) and APA (QARMA5).
+_POINTER_AUTHENTICATION = {
+    "implementation defined": _arm64(0xD5380620, 0xD3482C00, 0xD2800BA8, 0xD4000001),
+    "QARMA5": _arm64(0xD5380620, 0xD3441C00, 0xD2800BA8, 0xD4000001),
+}
+
+
+def _coded(code: str, directory: Path, name: str) -> str:
+    probe.MACHINES["arm64"] = probe.Machine(183, 64, "<", code)
+    file = directory / name
+    file.write_bytes(probe.executable(parse("linux/arm64")) or b"")
+    file.chmod(0o755)
+    return f"/{name}"
+
+
+def _statuses(room: Room) -> list[int]:
+    lower = room.new("programs")
+    programs = [_coded(_THREAD, lower, "thread"), *(_coded(c, lower, n) for n, c in _POINTER_AUTHENTICATION.items())]
+    probe.MACHINES["arm64"] = probe.Machine(183, 64, "<", "000080d2 a80b80d2 010000d4")
+    return [room.run([program], "linux/arm64", lower).status for program in programs]
+
+
+def test_a_thread_ends_and_pointers_are_authenticated_by_the_fast_algorithm(
+    someone: Person, two_platforms: dict[str, Path]
+) -> None:
+    need("qemu-aarch64-static")
+    thread, *fields = inside(someone, _statuses, two_platforms)
+    assert thread == 7
+    assert dict(zip(_POINTER_AUTHENTICATION, map(bool, fields), strict=True)) == {
+        "implementation defined": True,
+        "QARMA5": False,
+    }
