@@ -3,7 +3,7 @@
 Debian's qemu-user is a static position-independent executable. At each start it reads 2 MB of relocations and writes
 to 500 pages: a quarter of the time that a small emulated program takes. `prelinked` does this once, in the file.
 
-qemu before 9.2 computes pointer authentication codes of arm64 by QARMA5, the cipher of real processors, in software.
+qemu 7.2 computes pointer authentication codes of arm64 by QARMA5, the cipher of real processors, in software.
 Programs that were compiled with -mbranch-protection (Ubuntu's, Fedora's, Debian's since 13) then spend most of their
 time there: a shell loop 8 times as much as needed. `with_fast_pointer_authentication` makes the faster algorithm the
 default, as later versions do.
