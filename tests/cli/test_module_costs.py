@@ -47,7 +47,8 @@ BUILD = "array base64 binascii bisect sqlite3 sqlite3.dbapi2 struct zlib"
 SLACK = 1.04
 
 COSTS = {
-    "--version": Cost(62, frozenset({"gc"})),
+    # 62 before the code of all modules was in one file.
+    "--version": Cost(69, frozenset({"gc"})),
     "images": Cost(3252, frozenset(START.split())),
     "a cached build": Cost(16683, frozenset(START.split() + BUILD.split())),
 }

@@ -19,12 +19,22 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"polyarch version {VERSION}")
         return 0
     gc.set_threshold(_YOUNG)
+    if arguments is not None:
+        return _execute(arguments)
+    from polyarch.precompiled import Precompiled
+
+    modules = Precompiled()
+    modules.install()
+    status = _execute(words)
+    modules.close()
+    _leave(status)
+    return status
+
+
+def _execute(words: list[str]) -> int:
     from polyarch.cli.execute import execute
 
-    status = execute(words)
-    if arguments is None:
-        _leave(status)
-    return status
+    return execute(words)
 
 
 def _open_streams() -> None:

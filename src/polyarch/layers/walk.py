@@ -3,6 +3,7 @@
 import os
 import stat
 from collections.abc import Callable, Iterator
+from operator import itemgetter
 from typing import Self
 
 import msgspec
@@ -10,6 +11,8 @@ import msgspec
 from polyarch.errors import NotFoundError, PolyarchError
 from polyarch.layers import longpaths
 from polyarch.layers.entry import Entry, Stamp, kind_of
+
+_NAME = itemgetter(0)
 
 # (path, whether it is a directory) → whether to leave it out, with all that is below it.
 Skip = Callable[[str, bool], bool]
@@ -173,7 +176,9 @@ class _Descent:
             return []
         except OSError as error:
             raise self.unreadable(prefix.rstrip("/"), error) from error
-        found.sort(key=_by_name, reverse=True)
+        # The order of text is that of its bytes, unless it has surrogates, which stand for bytes that are not UTF-8.
+        is_plain = "".join(map(_NAME, found)).isascii()
+        found.sort(key=_NAME if is_plain else _by_name, reverse=True)
         return found
 
 

@@ -172,8 +172,12 @@ class _Signing:
 
     def add(self, path: str, mode: int, stamp: Stamp) -> None:
         """Add the next entry of the directory."""
-        self._rows.append(f"{path}\0{mode} {stamp}\n")
-        self._newest = max(self._newest, stamp[2], stamp[3])
+        device, inode, modified, changed, size = stamp
+        self._rows.append(f"{path}\0{mode} {device} {inode} {modified} {changed} {size}\n")
+        if modified > self._newest:
+            self._newest = modified
+        if changed > self._newest:
+            self._newest = changed
         if len(self._rows) == _ROWS:
             self._flush()
 
