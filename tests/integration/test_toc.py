@@ -78,6 +78,21 @@ def with_layer(repository: Repository, change: Callable[[Descriptor], Descriptor
     repository.write_manifest(after.descriptor(), after.raw, "1")
 
 
+def with_config(repository: Repository, *, diff_id: str) -> None:
+    """Moves the base's tag to an image whose config says another diff id of its layer."""
+    before = manifest(repository)
+    with repository.open_blob(before.config) as reader:
+        config = msgspec.json.decode(reader.read())
+    config["rootfs"]["diff_ids"] = [diff_id]
+    raw = msgspec.json.encode(config)
+    changed = Descriptor(media_type=before.config.media_type, digest=digests.of(raw), size=len(raw))
+    with repository.upload() as upload:
+        upload.write(raw)
+        upload.commit(changed.digest)
+    after = manifests.create(changed, before.layers)
+    repository.write_manifest(after.descriptor(), after.raw, "1")
+
+
 def without_table(layer: Descriptor) -> Descriptor:
     return msgspec.structs.replace(layer, annotations={})
 
@@ -168,6 +183,22 @@ def test_the_table_goes_where_the_layer_goes_and_only_with_it(
     fresh("push", other)
     with Registry(Hosts(), Credentials(None), "polyarch-test") as opened:
         assert opened.repository(references.parse(other)).has_blob(table)
+
+
+def test_without_a_table_the_layer_is_read_once_for_all_copies_and_verified_when_its_files_are_used(
+    fresh: Program, registry: LocalRegistry, directory: Path, base: str, repository: Repository
+) -> None:
+    """Who made a base may say where its links lead, but what its config says of a layer must be true to use it."""
+    [layer] = manifest(repository).layers
+    with_layer(repository, without_table)
+    with_config(repository, diff_id=f"sha256:{'0' * 64}")
+    for number in range(2):
+        build(fresh, directory, f"FROM {base}\nCOPY --chown=alice new /app/{number}/\n", f"{registry.address}/app:1")
+        assert asked(registry, layer) == ["200"]
+    (directory / "Dockerfile").write_text(f"FROM scratch\nCOPY --from={base} /big /app/\n")
+    refused = fresh("build", "-q", str(directory), check=False)
+    assert refused.status == 1
+    assert "the image is damaged" in refused.stderr
 
 
 @pytest.mark.parametrize("said", ["nonsense", f"5+20 sha256:{'0' * 64}", f"99999999+20 sha256:{'0' * 64}"])

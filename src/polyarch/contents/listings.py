@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from polyarch.contents.layer import LayerBlob
 from polyarch.errors import CorruptError
 from polyarch.oci import digest as digests
+from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
 from polyarch.oci.place import Readable
 from polyarch.store import tables
@@ -31,7 +32,7 @@ def _decode(raw: bytes) -> "Listing":
 
 
 _LISTINGS: "Table[Digest, Listing]" = Table(tables.LISTING, _encode, _decode)
-# By the digest of a table of contents (layers/toc.py).
+# By the digest of a table of contents (layers/toc.py), or of a blob whose diff id was not verified.
 _TOCS: "Table[Digest, Listing]" = Table(tables.TOC, _encode, _decode)
 
 
@@ -79,6 +80,18 @@ def read(layer: LayerBlob, blob: Readable, store: "Store | None", look: "Look | 
         )
     if store is not None:
         remember(store, layer.diff_id, listing.encode())
+    return listing
+
+
+def read_unverified(blob: Descriptor, reader: Readable, store: "Store") -> "Listing":
+    """The listing of a layer from one read of its blob, whose diff id is not verified; remembered by the blob's digest.
+
+    It is what the author of the blob says, as a table of contents is, and is found with `find_toc`.
+    """
+    from polyarch.layers.listing import scan_unhashed
+
+    listing = scan_unhashed(reader, blob.digest, store.largest_layer)
+    remember_toc(store, blob.digest, listing)
     return listing
 
 

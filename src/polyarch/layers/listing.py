@@ -11,7 +11,7 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 
 from polyarch.errors import CorruptError
-from polyarch.layers.compression import LARGEST, RAISE_THE_LIMIT, decompress
+from polyarch.layers.compression import LARGEST, RAISE_THE_LIMIT, Decompressed, decompress
 from polyarch.layers.entry import Entry, Kind, clean, parent_of
 from polyarch.layers.reader import Pieces, TarReader, content
 from polyarch.layers.whiteouts import OPAQUE
@@ -327,7 +327,17 @@ def scan(
     """
     plain = decompress(reader, limit)
     hashing = _Hashing(plain.read, algorithm)
-    tar = TarReader(hashing, nameless=nameless)
+    listing = _read(plain, TarReader(hashing, nameless=nameless), blob, limit, look)
+    return hashing.digest, listing
+
+
+def scan_unhashed(reader: Readable, blob: str, limit: int | None = LARGEST) -> Listing:
+    """The listing of a layer as `scan` makes it, without the diff id, which takes a quarter of the time."""
+    plain = decompress(reader, limit)
+    return _read(plain, TarReader(plain), blob, limit, None)
+
+
+def _read(plain: Decompressed, tar: TarReader, blob: str, limit: int | None, look: Look | None) -> Listing:
     entries: list[ListedEntry] = []
     texts: dict[str, bytes] = {}
     unpacked = 0
@@ -348,7 +358,7 @@ def scan(
             look(entry, content(tar, member))
     tar.drain()
     blocks = tuple(plain.blocks) if len(plain.blocks) > 1 else ()
-    return hashing.digest, Listing(
+    return Listing(
         entries=tuple(entries), size=plain.position, blocks=blocks, blob=str(blob) if blocks else "", texts=texts
     )
 

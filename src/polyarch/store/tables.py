@@ -45,9 +45,9 @@ class Kept(msgspec.Struct, frozen=True):
     snapshots: frozenset[str] = frozenset()
 
 
-# What layers hold. Keys are diff ids, but for TOC: the digest of the table of contents.
+# What layers hold. Keys are diff ids, but for TOC: the digest of the table of contents, or of the blob.
 LISTING = Kind("listing")  # layers.listing.Listing: the entries of a layer
-TOC = Kind("toc")  # Listing: what the table of contents of a layer in a registry says
+TOC = Kind("toc")  # Listing: what the table of contents of a layer in a registry says, or the layer itself
 SHAPE = Kind("shape")  # contents.unpack.LayerShape: what decides where a layer is unpacked
 FACTS = Kind("facts")  # contents.facts.Facts: binaries and packages of a layer
 
