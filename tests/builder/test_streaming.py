@@ -13,7 +13,7 @@ from polyarch.registry import Credentials, Hosts, Registry
 from polyarch.store import Store
 from scripts.local_registry import LocalRegistry
 
-CONTENT = b"a layer " * 100_000
+CONTENT = b"a layer " * 200_000
 DIGEST = digests.of(CONTENT)
 BLOB = Descriptor(media_type="application/octet-stream", digest=DIGEST, size=len(CONTENT))
 
@@ -47,6 +47,19 @@ def test_it_is_in_the_store_and_in_the_registry(registry: LocalRegistry, store: 
     assert len(registry.requests()) == before
 
 
+def test_a_small_one_is_left_to_the_copier_which_sends_several_at_once(
+    registry: LocalRegistry, store: Store, client: Registry
+) -> None:
+    repository = client.repository(references.parse(f"{registry.address}/app"))
+    before = len(registry.requests())
+    with StreamedBlob(store, repository.upload) as blob:
+        blob.write(b"sma")
+        blob.write(b"ll")
+        blob.keep(digests.of(b"small"))
+    assert store.blob_path(digests.of(b"small")).read_bytes() == b"small"
+    assert len(registry.requests()) == before
+
+
 def test_one_that_is_given_up_is_nowhere(registry: LocalRegistry, store: Store, client: Registry) -> None:
     repository = client.repository(references.parse(f"{registry.address}/app"))
     with StreamedBlob(store, repository.upload) as blob:
@@ -69,9 +82,9 @@ def test_a_registry_that_goes_away_in_the_middle_does_no_harm(
 ) -> None:
     repository = client.repository(references.parse(f"{registry.address}/app"))
     with StreamedBlob(store, repository.upload) as blob:
-        blob.write(CONTENT[:1000])
+        blob.write(CONTENT[:1_500_000])
         registry.stop()
-        blob.write(CONTENT[1000:])
+        blob.write(CONTENT[1_500_000:])
         blob.keep(DIGEST)
     assert store.has_blob(BLOB)
 

@@ -1,7 +1,8 @@
 """A layer that is sent to the registry while it is being made, if the registry is on this machine.
 
 Other registries are first asked whether they have the layer, so that nothing is sent twice over a slow connection. That
-needs the digest, which is known only when the layer is complete.
+needs the digest, which is known only when the layer is complete. A small layer is not sent early either: three requests
+take longer than making it, and the copier sends several layers at the same time.
 """
 
 from collections.abc import Callable
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from polyarch.builder.request.output import Export
     from polyarch.registry import Registry, Upload
     from polyarch.store import Store
+
+# A layer up to this size, in bytes, is sent when it is complete.
+_SMALL = 1 << 20
 
 # Begins an upload to the registry that the layers of the result will go to; None if they are not uploaded early.
 Uploads = Callable[[], "Upload | None"]
@@ -57,20 +61,30 @@ class StreamedBlob:
             self._upload = None
         if self._upload is not None:
             self._opened.enter_context(self._upload)
+        # The beginning, until there is more than fits a small layer.
+        self._held: list[bytes] | None = []
+        self._size = 0
 
     def write(self, data: bytes, /) -> None:
         """Add `data`. The caller computes the digest."""
         self._writer.append(data)
-        if self._upload is not None:
-            try:
-                self._upload.write(data)
-            except PolyarchError:
-                self._upload = None
+        if self._upload is None:
+            return
+        if self._held is not None:
+            self._held.append(data)
+            self._size += len(data)
+            if self._size <= _SMALL:
+                return
+            data, self._held = b"".join(self._held), None
+        try:
+            self._upload.write(data)
+        except PolyarchError:
+            self._upload = None
 
     def keep(self, digest: Digest) -> None:
         """Store the blob under its digest."""
         self._writer.keep(digest)
-        if self._upload is not None:
+        if self._upload is not None and self._held is None:
             try:
                 self._upload.commit(digest)
             except PolyarchError:
