@@ -105,8 +105,8 @@ def test_a_hard_link_is_a_file_with_the_bytes_of_its_target_even_when_that_is_go
     ("layer", "words"),
     [
         ([file("a"), file("a/b")], "not a directory"),
-        ([hardlink("a", "b")], "no file of the image"),
-        ([directory("b"), hardlink("a", "b")], "no file of the image"),
+        ([hardlink("a", "b")], "not a file of the image"),
+        ([directory("b"), hardlink("a", "b")], "not a file of the image"),
         ([file(".")], "root"),
     ],
 )

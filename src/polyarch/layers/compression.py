@@ -34,7 +34,7 @@ _APART = 64 << 10
 # What zlib calls deflate blocks without a header.
 _RAW = -15
 
-# What a layer may unpack to unless somebody allows more: a bomb ends here, and no image that anybody uses does.
+# The default limit of what a layer may unpack to: it stops a bomb, and no real image reaches it.
 LARGEST = 100 << 30
 RAISE_THE_LIMIT = "if you trust where it comes from, allow more with POLYARCH_MAX_LAYER_SIZE (as 200GiB)"
 
@@ -213,7 +213,7 @@ class Decompressed:
         self.blocks: list[tuple[int, int]] = []
 
     def read(self, size: int = -1, /) -> bytes:
-        """As of `place.Readable`. Raises CorruptError where the stream is damaged, cut off, or over the limit."""
+        """Implements `place.Readable`. Raises CorruptError if the stream is damaged, cut off, or over the limit."""
         if size < 0:
             return b"".join(iter(lambda: self.read(_OUTPUT), b""))
         if size == 0:

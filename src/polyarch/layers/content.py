@@ -1,7 +1,7 @@
-"""Where an entry's bytes are, opened and read: a path of this machine, the bytes themselves, or what somebody opens.
+"""Open and read the bytes of an entry: from a local file, from memory, or from a function that opens them.
 
-A file of this machine must stay what it was while it is read: what changed, vanished or became something else is an
-error that names it, never half of one version and half of another.
+A local file must not change while it is read. If it changed, vanished or became something else, the error names it; the
+result is never a mix of two versions.
 """
 
 import hashlib
@@ -106,7 +106,7 @@ class _Bytes:
 class _OpenFile:
     """A file of this machine that must not change while it is read. It owns the descriptor.
 
-    Read to its end, it tells its digest as of `LocalFile` when it is closed.
+    If it was read to its end, it reports its digest when it is closed, as `LocalFile` says.
     """
 
     def __init__(self, path: str, size: int, stamp: Stamp | None, tell: Callable[[str], None] | None = None) -> None:

@@ -41,7 +41,8 @@ class LayerFiles:
     def open(self, listed: ListedEntry) -> "FileReader":
         """A reader of the bytes of a file of the listing, holes as zeros.
 
-        Raises CorruptError for what is no file (a hard link's bytes are its target's); reading does for a damaged blob.
+        Raises CorruptError if it is not a file (a hard link's bytes are its target's). Reading raises it for a
+        damaged blob.
         """
         if listed.kind != "file":
             raise CorruptError(f"{listed.path} is a {listed.kind} and has no bytes of its own")
@@ -203,11 +204,11 @@ class FileReader:
         self._leave = leave
 
     def read(self, size: int = -1, /) -> bytes:
-        """As of `place.Readable`. Raises CorruptError where the layer ends too early."""
+        """Implements `place.Readable`. Raises CorruptError if the layer ends too early."""
         try:
             return self._content.read(size)
         except BaseException:
-            # Nobody goes on with a stream that has failed.
+            # A stream that has failed is not used again.
             self._leave = None
             raise
 

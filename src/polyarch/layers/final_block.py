@@ -64,7 +64,7 @@ def check_available() -> None:
 def reopened(stream: bytes, size: int) -> bytes:
     """The blocks of a raw deflate stream with `size` bytes of content, none of them final, ending at a byte.
 
-    Raises CorruptError if it is no such stream.
+    Raises CorruptError if it is not such a stream.
     """
     library = _library()
     source = ctypes.create_string_buffer(stream, len(stream))

@@ -148,7 +148,7 @@ def _header(
 
 
 class Header(msgspec.Struct, frozen=True):
-    """The fields of one header block as they stand, names decoded by nobody yet."""
+    """The raw fields of one header block; names are not decoded."""
 
     name: bytes
     mode: int
@@ -257,7 +257,7 @@ def decode_pax(payload: bytes, at: int) -> dict[str, bytes]:
 
 
 def pax_number(records: Mapping[str, bytes], key: str, default: int, at: int, signed: bool = False) -> int:
-    """The whole part of a pax record's number, `default` where there is none or it is empty. Raises CorruptError."""
+    """The whole part of a pax record's number, `default` if it is missing or empty. Raises CorruptError."""
     text = records.get(key, b"")
     if not text:
         return default

@@ -9,8 +9,8 @@ from polyarch.layers.entry import Entry
 class LinkGuard:
     """Sees every entry of a layer in order, with clean paths, and refuses a hard link to nothing.
 
-    `before` gives the paths of all that was seen and is no directory. Most layers have no hard links, so it is asked
-    only when the first link comes.
+    `before` returns the paths of everything before that is not a directory. Most layers have no hard links, so it is
+    called only at the first link.
     """
 
     def __init__(self, before: Callable[[], set[str]]) -> None:

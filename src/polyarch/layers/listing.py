@@ -36,7 +36,7 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
     """What a layer holds, in the tar's order.
 
     `size` is the uncompressed tar's in bytes. `blocks` are the (compressed, uncompressed) offsets at which the blob
-    `blob` can be entered; both are empty where nobody knows. A block is a member or frame of its own where `stream` is
+    `blob` can be entered; both are empty if unknown. A block is a member or frame of its own where `stream` is
     empty; else it is in the middle of one stream of that kind ("gzip", "zstd"), and `checksums` are the CRC-32 of
     what each holds. `texts` are the few small files that rules read.
     """
@@ -107,7 +107,7 @@ class Encoder:
         self._rows += msgspec.msgpack.encode((*row, *rare))
 
     def encode(self, size: int, texts: Mapping[str, bytes], entrances: "Entrances | None" = None) -> bytes:
-        """The whole, as of `Listing.encode`."""
+        """The encoded listing, as `Listing.encode` returns it."""
         known = entrances or Entrances()
         # Joined by hand, because msgspec would copy each of the columns before it writes them.
         parts: list[bytes | bytearray] = [b"\x9a", msgspec.msgpack.encode(_VERSION)]
@@ -122,7 +122,7 @@ class Encoder:
         return len(self._names) + len(self._links) + len(self._rows)
 
     def files(self) -> set[str]:
-        """The paths of all entries so far that are no directories."""
+        """The paths of all entries so far that are not directories."""
         return {entry.path for entry in decode(self.encode(0, {})).entries if entry.kind != "directory"}
 
 
@@ -321,9 +321,9 @@ def scan(
     """The diff id and the listing of a layer, in one read of its blob, compressed or not. Nothing is written.
 
     `blob` is the digest of what is read, where it is known; only then can `LayerFiles` use the offsets of its blocks.
-    `limit` is how many bytes the tar, and the files in it with their holes, may have. `look` is shown each file with
-    its content, for who must see both in the same read. `nameless` as of `TarReader`; `algorithm` is the diff
-    id's. Raises CorruptError for what is damaged, too large or leads upwards.
+    `limit` is how many bytes the tar, and the files in it with their holes, may have. `look` is called with each file
+    and its content during the same read. For `nameless` see `TarReader`; `algorithm` is that of the diff id.
+    Raises CorruptError for a tar that is damaged, too large or leads upwards.
     """
     plain = decompress(reader, limit)
     hashing = _Hashing(plain.read, algorithm)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 BLOCK_SIZE = 1 << 20
 
-# An uncompressed block → its compressed bytes, if somebody has them (`reuse.py`). Called from the workers.
+# An uncompressed block → its compressed bytes, if they are known (`reuse.py`). Called from the workers.
 KnownBlock = Callable[[bytes], bytes | None]
 
 
@@ -79,7 +79,7 @@ def pack(
 
     Raises ConflictError naming a file that changed while it was packed, NotFoundError for one that vanished,
     CorruptError for an entry that no tar can hold, and for a hard link without its file before it. What `output` got by
-    then is no layer, and the caller's to remove.
+    then is not a layer; the caller removes it.
     """
     from concurrent.futures import ThreadPoolExecutor
 

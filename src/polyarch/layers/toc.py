@@ -2,8 +2,8 @@
 
 It is a blob of its own, which an annotation of the layer's descriptor names with its digest, so its bytes are as sure
 as the manifest is. Nothing else refers to it, and every reader can do without it: other tools copy the layer alone,
-and a registry may delete what no manifest lists. Then the layer itself is read. What the table says of the layer is the
-word of who made the image, like the diff ids of a config, until somebody reads the layer.
+and a registry may delete what no manifest lists. Then the layer itself is read. Until the layer is
+read, the table is a claim of the image's author, like the diff ids of a config.
 
 The layers of Polyarch before 0.1 had it at their own end, in the extra fields (RFC 1952, section 2.3.1.1) of empty gzip
 members. Programs that read one member only saw a part of such layers. They are still read here.
@@ -23,7 +23,7 @@ from polyarch.oci.layer_table import LARGEST_TABLE, TablePlace
 _LEAST_LAYER = 1 << 20
 _SHARE = 8
 _LEVEL = 6
-# What a table may inflate to, some 200,000 names: whoever asks for it must not be flooded.
+# What a table may inflate to, some 200,000 names: a limit against bombs.
 LARGEST = 16 << 20
 
 # Of the old form: gzip, deflate, with an extra field, no time, no hints, of no system.

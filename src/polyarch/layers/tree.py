@@ -100,7 +100,7 @@ class Tree:
         return None if node is None else node.entry
 
     def _names(self, path: str) -> Collection[str]:
-        """The paths of what is in a directory, in no order."""
+        """The paths in a directory, unordered."""
         parts = self._parts
         if len(parts) == 1 and not parts[0].deletes:
             return parts[0].below.get(path, ())
@@ -211,7 +211,7 @@ class Tree:
         target = self.lookup(link)
         # One that names itself, or what is below it, would remove its target by being made.
         if (link + "/").startswith(path + "/") or target is None or target.entry.kind == "directory":
-            raise CorruptError(f"{entry.path} is a hard link to {entry.link}, which is no file of the image")
+            raise CorruptError(f"{entry.path} is a hard link to {entry.link}, which is not a file of the image")
         return TreeNode(plain(target.entry, path=path), target.source, target.layer)
 
 

@@ -37,7 +37,7 @@ def walk(root: str, skip: Skip | None = None, xattrs: bool = False) -> Iterator[
     directory with all that it holds. A second name of a file is a "hardlink" to the first that was given. `xattrs` asks
     for extended attributes too, a system call more for each entry.
 
-    Raises NotFoundError where `root` is no directory, PolyarchError for what cannot be read.
+    Raises NotFoundError if `root` is not a directory, PolyarchError if something cannot be read.
     """
     seen: dict[tuple[int, int], str] = {}
     with _Descent(root) as descent:

@@ -53,7 +53,7 @@ class BlockCompressor:
             return b""
         compressor = self._local.__dict__.pop("compressor", None) or _compressor(self._level)
         data = bytes(compressor.compress(block, compressor.FLUSH_BLOCK))
-        # Its frame never ends: the next block is one more job. After an error, nobody uses it again.
+        # Its frame never ends: the next block is one more job. After an error, it is not used again.
         self._local.compressor = compressor
         return data
 

@@ -17,7 +17,7 @@ ANNOTATION = "org.polyarch.layer.toc"
 MEDIA_TYPE = "application/vnd.polyarch.layer.toc.v1+gzip"
 # The annotation of layers with a table of another form: eStargz (layers/stargz.py).
 STARGZ_TOC_DIGEST = "containerd.io/snapshot/stargz/toc.digest"
-# In bytes. A larger table is no shortcut any more.
+# In bytes. A larger table saves nothing.
 LARGEST_TABLE = 16 << 20
 
 _GRAMMAR = r"(?:([1-9][0-9]{0,17})\+)?([1-9][0-9]{0,9}) (sha256:[0-9a-f]{64})"

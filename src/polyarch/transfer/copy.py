@@ -279,7 +279,7 @@ class _Sender:
         self._pool.run(self._blob, ordered)
 
     def tables(self, tables: Iterable[Descriptor]) -> None:
-        """Copy tables of contents. One that cannot be had, or that the target does not take, is left out."""
+        """Copy tables of contents. A table that is missing, or that the target refuses, is left out."""
         self._pool.run(self._table, sorted(tables, key=lambda table: table.digest))
 
     def _table(self, table: Descriptor) -> None:
