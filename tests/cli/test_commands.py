@@ -1,14 +1,16 @@
 """The tree of commands: what is there, under which names."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
 
 from polyarch.cli.commands.program import program
-from polyarch.cli.groups import LazyGroup, load
+from polyarch.cli.groups import LazyGroup, load, plain_options
 from polyarch.version import VERSION
 
 
@@ -59,3 +61,28 @@ def test_dockers_synonyms_are_one_command(same: tuple[str, ...]) -> None:
 def test_the_program_runs_as_a_module() -> None:
     ran = subprocess.run([sys.executable, "-m", "polyarch", "--version"], capture_output=True, text=True, check=True)
     assert ran.stdout == f"polyarch version {VERSION}\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "words", "plain"),
+    [
+        ("build", "-q -t name .", "--quiet --tag name ."),
+        ("build", "-t -q -q .", "--tag -q --quiet ."),
+        ("build", "--build-arg --pull=false --pull=false --pull=1 -", "--build-arg --pull=false --pull -"),
+        ("build", "-tname -t=name -o .", "-tname -t=name --output ."),
+        ("build", ". -t", ". -t"),
+        ("build", "-f x -- -q", "--file x -- -q"),
+        ("run", "-e A=1 --rm=false image -e -q", "--env A=1 image -e -q"),
+        ("run", "-it image sh", "-it image sh"),
+    ],
+)
+def test_options_are_what_they_were_however_they_are_written(command: str, words: str, plain: str) -> None:
+    """A value is never taken for an option, nor what a container runs for ours."""
+    assert plain_options(EVERY[f"polyarch {command}"], words.split()) == plain.split()
+
+
+def test_short_options_are_found_without_a_search_for_similar_names(tmp_path: Path) -> None:
+    code = "from polyarch.cli.main import main\nimport sys\nmain(['images', '-q'])\nprint('difflib' in sys.modules)"
+    environment = {"PATH": os.environ["PATH"], "POLYARCH_ROOT": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.endswith("False\n")
