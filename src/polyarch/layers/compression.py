@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from polyarch.errors import CorruptError, UsageError
-from polyarch.layers import deflate_blocks, final_block, zstd_blocks
+from polyarch.layers import deflate_blocks, zstd_blocks
 from polyarch.oci import media_types
 from polyarch.oci.place import Readable
 
@@ -90,7 +90,9 @@ class Compression(msgspec.Struct, frozen=True):
         level = self.effective_level
         if self.kind == "gzip":
             if level > 1:
-                final_block.check_available()
+                from polyarch.layers.final_block import check_available
+
+                check_available()
             return Framing(
                 deflate_blocks.START, lambda block: deflate_blocks.compress(block, level), deflate_blocks.end
             )
