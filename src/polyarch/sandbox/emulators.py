@@ -3,7 +3,7 @@
 qemu-user reads some twenty variables of its program as its own options: with QEMU_VERSION set, every program prints
 qemu's version and exits with 0. Some images set such variables, for example images that build qemu. A copy in which
 these names are empty strings reads none of them, because no variable has an empty name. The program gets all its
-variables unchanged. `elf` says what makes a copy faster.
+variables unchanged. `emulator_file` says what makes a copy faster.
 """
 
 import contextlib
@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, BinaryIO, Literal
 import msgspec
 
 from polyarch.errors import UnsupportedError
-from polyarch.sandbox import elf
 
 if TYPE_CHECKING:
     import mmap
@@ -184,13 +183,15 @@ class EmulatorCopies:
         return known
 
     def _write(self, path: str, content: "mmap.mmap", names: dict[str, int]) -> None:
+        from polyarch.sandbox import emulator_file
+
         image = bytearray(content)
         for offset in names.values():
             image[offset] = 0
         with contextlib.suppress(UnsupportedError):
-            image = elf.with_fast_pointer_authentication(image)
+            image = emulator_file.with_fast_pointer_authentication(image)
         with contextlib.suppress(UnsupportedError):
-            self._write_image(path, elf.prelinked(image))
+            self._write_image(path, emulator_file.prelinked(image))
             if _starts(path):
                 return
         self._write_image(path, image)

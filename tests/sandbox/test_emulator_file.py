@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polyarch.errors import UnsupportedError
-from polyarch.sandbox import elf
+from polyarch.sandbox import emulator_file
 from tests.needs import need
 
 _PAGE = 4096
@@ -48,8 +48,8 @@ def _emulator() -> bytearray:
 
 def test_a_prelinked_program_has_its_addresses_in_the_file() -> None:
     original = _emulator()
-    image = elf.prelinked(original)
-    base = elf._BASE
+    image = emulator_file.prelinked(original)
+    base = emulator_file._BASE
     assert struct.unpack_from("<HHI", image, 16)[0] == 2
     entry, headers = struct.unpack_from("<QQ", image, 24)
     assert entry == base + 0x1234
@@ -75,14 +75,14 @@ def test_a_prelinked_program_has_its_addresses_in_the_file() -> None:
 
 
 def test_the_default_of_the_property_is_set() -> None:
-    image = elf.with_fast_pointer_authentication(_emulator())
+    image = emulator_file.with_fast_pointer_authentication(_emulator())
     changed = {at: new for at, (new, old) in enumerate(zip(image, _emulator(), strict=True)) if new != old}
     assert changed == {_PROPERTY + 48: 1}
     with pytest.raises(UnsupportedError, match="another kind"):
-        elf.with_fast_pointer_authentication(image)
+        emulator_file.with_fast_pointer_authentication(image)
 
 
-@pytest.mark.parametrize("change", [elf.prelinked, elf.with_fast_pointer_authentication])
+@pytest.mark.parametrize("change", [emulator_file.prelinked, emulator_file.with_fast_pointer_authentication])
 @given(st.integers(0, _SIZE - 1), st.binary(min_size=1, max_size=8), st.integers(0, _SIZE))
 def test_a_damaged_file_is_changed_or_refused(
     change: Callable[[bytearray], bytearray], place: int, damage: bytes, length: int
@@ -100,7 +100,7 @@ def test_a_real_emulator_starts_with_half_of_the_page_faults(name: str, tmp_path
     need(f"qemu-{name}-static")
     original = shutil.which(f"qemu-{name}-static") or ""
     copy = tmp_path / "qemu"
-    copy.write_bytes(elf.prelinked(Path(original).read_bytes()))
+    copy.write_bytes(emulator_file.prelinked(Path(original).read_bytes()))
     copy.chmod(0o755)
 
     def faults(emulator: str) -> int:

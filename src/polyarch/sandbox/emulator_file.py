@@ -36,7 +36,7 @@ _HEADER = struct.Struct("<IIQQQQQQ")
 _PAUTH = b"\0pauth-impdef\0"
 
 
-class _Segment(msgspec.Struct, frozen=True):
+class _ProgramHeader(msgspec.Struct, frozen=True):
     """A program header, in the order of its fields in a file."""
 
     kind: int
@@ -67,7 +67,7 @@ class _Program:
         if size != _HEADER.size:
             raise UnsupportedError("program headers of another size")
         places = range(headers, headers + size * count, size)
-        self.segments = [_Segment(*_HEADER.unpack_from(image, place)) for place in places]
+        self.segments = [_ProgramHeader(*_HEADER.unpack_from(image, place)) for place in places]
         if any(each.kind == _LOAD and each.offset + each.size > len(image) for each in self.segments):
             raise UnsupportedError("not a complete file")
         by_kind = {segment.kind: segment for segment in self.segments}
@@ -173,7 +173,7 @@ def _prelink(image: bytearray) -> None:
     image += b"".join(each.packed(_BASE if each.kind == _LOAD else 0) for each in segments)
 
 
-def _rearranged(program: _Program, size: int) -> list[_Segment]:
+def _rearranged(program: _Program, size: int) -> list[_ProgramHeader]:
     """The segments of a prelinked program, of which the first and the last are new pages at the end of the file.
 
     glibc 2.41, not 2.36, finds out where it is by the segment that begins with the file, before it relocates anything.
@@ -192,7 +192,7 @@ def _rearranged(program: _Program, size: int) -> list[_Segment]:
     others = [each for each in program.segments if each is not first and all(each is not note for note in notes)]
     end = -(-(last.address + last.memory) // _PAGE) * _PAGE
     length = len(program.segments) * _HEADER.size
-    headers = _Segment(_LOAD, _READ_WRITE, copy + _PAGE, end, end, length, length, _PAGE)
+    headers = _ProgramHeader(_LOAD, _READ_WRITE, copy + _PAGE, end, end, length, length, _PAGE)
     return [beginning, rest, *others, headers]
 
 
