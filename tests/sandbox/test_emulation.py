@@ -12,10 +12,21 @@ import pytest
 
 from polyarch.errors import UnsupportedError
 from polyarch.oci.platform import Platform, parse
-from polyarch.sandbox import Bind, emulation, emulators, find_emulator, host_platform, host_platforms, probe, support
+from polyarch.sandbox import (
+    Bind,
+    emulation,
+    emulator_file,
+    emulators,
+    find_emulator,
+    host_platform,
+    host_platforms,
+    probe,
+    support,
+)
 from tests import bases
 from tests.needs import need, need_root
 from tests.people import Person
+from tests.sandbox import test_emulator_file
 from tests.sandbox.inside import SEARCH_PATH, Room, inside, without_emulators
 
 _FOREIGN = [
@@ -372,3 +383,37 @@ def test_a_thread_ends_and_pointers_are_authenticated_by_the_fast_algorithm(
         "implementation defined": True,
         "QARMA5": False,
     }
+
+
+def test_a_faster_copy_that_does_not_start_is_replaced_by_a_plain_one(tmp_path: Path) -> None:
+    # This has the headers of an emulator, but at its entry point there is no code.
+    original = bytes(test_emulator_file.emulator()) + _emulator()
+    assert emulator_file.prelinked(original)[16] == 2
+    (tmp_path / "qemu-a").write_bytes(original)
+    copy = Path(emulators.EmulatorCopies(str(tmp_path / "copies")).copy(str(tmp_path / "qemu-a"))).read_bytes()
+    assert (copy[16], len(copy)) == (3, len(original))
+    assert b"QEMU_CPU" not in copy
+
+
+_ABOUT_ITSELF = """
+readlink /proc/self/exe
+sh -c 'echo $0 $#' name one two
+ln -s /bin/busybox /tmp/echo && /tmp/echo as another name
+trap 'echo got the signal' USR1; kill -USR1 $$
+sh -c 'kill -SEGV $$' 2>/dev/null; echo $?
+(sleep 5 & kill -TERM $!; wait $!; echo $?) 2>/dev/null
+/nothing 2>/dev/null; echo $?
+"""
+
+
+def _about_themselves(room: Room) -> dict[str, str]:
+    return {platform: room.run(_ABOUT_ITSELF, platform).output for platform in room.bases}
+
+
+def test_names_signals_and_errors_are_as_on_a_native_processor(someone: Person) -> None:
+    need("qemu-aarch64-static", "qemu-arm-static", "qemu-s390x-static")
+    platforms = ["linux/amd64", "linux/arm64", "linux/arm/v7", "linux/s390x"]
+    said = inside(someone, _about_themselves, bases.busybox_tars(platforms))
+    assert said["linux/amd64"].splitlines()[0] == "/bin/busybox"
+    assert "got the signal" in said["linux/amd64"]
+    assert said == dict.fromkeys(platforms, said["linux/amd64"])

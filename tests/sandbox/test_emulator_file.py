@@ -20,7 +20,7 @@ _COUNT = 20
 _TABLE, _DYNAMIC, _NAME, _PROPERTY, _SIZE = 0x400, 0x2000, 0x1800, 0x2200, 0x2400
 
 
-def _emulator() -> bytearray:
+def emulator() -> bytearray:
     """A static position-independent executable with a property `pauth-impdef`, like qemu's, but without any code."""
     image = bytearray(_SIZE)
     image[:20] = b"\x7fELF\2\1\1" + bytes(9) + struct.pack("<HH", 3, 62)
@@ -47,7 +47,7 @@ def _emulator() -> bytearray:
 
 
 def test_a_prelinked_program_has_its_addresses_in_the_file() -> None:
-    original = _emulator()
+    original = emulator()
     image = emulator_file.prelinked(original)
     base = emulator_file._BASE
     assert struct.unpack_from("<HHI", image, 16)[0] == 2
@@ -65,7 +65,7 @@ def test_a_prelinked_program_has_its_addresses_in_the_file() -> None:
     assert found[0][2] % _PAGE == 0
     copied = image[found[0][2] :][:_PAGE]
     assert copied[0x400:] == image[0x400:_PAGE]
-    assert original == _emulator()
+    assert original == emulator()
     # What is left of the relocations makes those in memory relative.
     table, size, count = (struct.unpack_from("<Q", image, _DYNAMIC + 8 + 16 * number)[0] for number in range(3))
     left = list(struct.iter_unpack("<QQq", image[table : table + size]))
@@ -75,8 +75,8 @@ def test_a_prelinked_program_has_its_addresses_in_the_file() -> None:
 
 
 def test_the_default_of_the_property_is_set() -> None:
-    image = emulator_file.with_fast_pointer_authentication(_emulator())
-    changed = {at: new for at, (new, old) in enumerate(zip(image, _emulator(), strict=True)) if new != old}
+    image = emulator_file.with_fast_pointer_authentication(emulator())
+    changed = {at: new for at, (new, old) in enumerate(zip(image, emulator(), strict=True)) if new != old}
     assert changed == {_PROPERTY + 48: 1}
     with pytest.raises(UnsupportedError, match="another kind"):
         emulator_file.with_fast_pointer_authentication(image)
@@ -87,7 +87,7 @@ def test_the_default_of_the_property_is_set() -> None:
 def test_a_damaged_file_is_changed_or_refused(
     change: Callable[[bytearray], bytearray], place: int, damage: bytes, length: int
 ) -> None:
-    image = _emulator()
+    image = emulator()
     image[place : place + len(damage)] = damage
     for damaged in (image, image[:length]):
         with contextlib.suppress(UnsupportedError):
