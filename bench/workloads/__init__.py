@@ -13,6 +13,7 @@ WORKLOADS: Mapping[str, Callable[[Site], Workload]] = {
     "changed": building.changed,
     "lines": building.lines,
     "big": building.big,
+    "copies": building.copies,
     "wide": building.wide,
     "run": running.run,
     "step": running.step,

@@ -28,7 +28,7 @@ def again(site: Site) -> Workload:
     """The same again, nothing changed"""
     context = inputs.tree(site.fresh("context"), site.debian())
     contestants = [_warm(site, builder, context, nothing) for builder in builders(site)]
-    return Workload(contestants, versus({"buildkit": 1}, within=0.15), times=3)
+    return Workload(contestants, versus({"buildkit": 3}, within=0.15), times=3)
 
 
 def changed(site: Site) -> Workload:
@@ -36,7 +36,7 @@ def changed(site: Site) -> Workload:
     context = inputs.tree(site.fresh("context"), site.debian())
     change = lambda run: inputs.change(context, run)  # noqa: E731
     contestants = [_warm(site, builder, context, change) for builder in builders(site)]
-    return Workload(contestants, versus({"buildkit": 5}), limits.packing(context))
+    return Workload(contestants, versus({"buildkit": 8}), limits.packing(context))
 
 
 def lines(site: Site) -> Workload:
@@ -52,7 +52,17 @@ def big(site: Site) -> Workload:
     """One file of 256 MB, half of it random; nothing cached"""
     context = inputs.large(site.fresh("context"), site.busybox(), 256)
     contestants = [cold(site, builder, context) for builder in builders(site)]
-    return Workload(contestants, versus({"buildkit": 8, "buildah": 8}, within=1.2), limits.packing(context))
+    return Workload(contestants, versus({"buildkit": 7, "buildah": 8}, within=1.2), limits.packing(context))
+
+
+def copies(site: Site) -> Workload:
+    """40 COPY of one file each, onto a Debian that the registry has; nothing cached"""
+    base = site.debian()
+    context = inputs.tree(site.fresh("context"), base, 400)
+    lines = "".join(f"COPY app/package{number}/module{number}.py /app/{number}.py\n" for number in range(40))
+    inputs.dockerfile(context, f"FROM {base}\n{lines}")
+    contestants = [cold(site, builder, context) for builder in builders(site)]
+    return Workload(contestants, versus({"buildkit": 10}))
 
 
 def wide(site: Site) -> Workload:

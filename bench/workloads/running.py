@@ -17,7 +17,7 @@ def run(site: Site) -> Workload:
     context = _steps(site, 10)
     able = [builder for builder in builders(site) if builder.name != "buildah" or _EMULATED.exists()]
     contestants = [cold(site, builder, context) for builder in able]
-    return Workload(contestants, versus({"buildkit": 1.5}, within=1.0))
+    return Workload(contestants, versus({"buildkit": 3}, within=1.0))
 
 
 def step(site: Site) -> Workload:
@@ -58,7 +58,7 @@ def stage(site: Site) -> Workload:
     def figures(results: Results) -> list[Figure]:
         blobs = [path.stat().st_size for path in (polyarch.root / "oci" / "blobs").rglob("*") if path.is_file()]
         largest = Figure("polyarch, largest blob in its store", max(blobs) / 1e6, "MB", 5)
-        return [*versus({})(results), largest]
+        return [*versus({"buildkit": 2})(results), largest]
 
     return Workload(contestants, figures)
 

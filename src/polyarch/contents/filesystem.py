@@ -143,11 +143,11 @@ class Filesystems:
                     with self._source.peek(blob) as reader:
                         return listings.read_unverified(blob, reader, self._store)
                 table, offset = place.within(blob)
-                listing = toc.read(self._source.read_range(table, offset, place.size), place, blob)
+                listing, encoded = toc.unpack(self._source.read_range(table, offset, place.size), place, blob)
             except PolyarchError:
                 # Whatever failed, the layer itself can be read instead, and that reports its own failure.
                 return None
-            listings.remember_toc(self._store, place.digest, listing)
+            listings.remember_toc(self._store, place.digest, encoded)
             return listing
 
         return self._once(f"table {layer.key}", self._tables, layer.key, read)

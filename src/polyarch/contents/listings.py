@@ -91,7 +91,7 @@ def read_unverified(blob: Descriptor, reader: Readable, store: "Store") -> "List
     from polyarch.layers.listing import scan_unhashed
 
     listing = scan_unhashed(reader, blob.digest, store.largest_layer)
-    remember_toc(store, blob.digest, listing)
+    remember_toc(store, blob.digest, listing.encode())
     return listing
 
 
@@ -105,6 +105,6 @@ def is_toc_known(store: "Store", digest: Digest) -> bool:
     return _TOCS.has(store.cache, digest)
 
 
-def remember_toc(store: "Store", digest: Digest, listing: "Listing") -> None:
-    """Remember the listing in a table of contents."""
-    _TOCS.put(store.cache, digest, listing)
+def remember_toc(store: "Store", digest: Digest, encoded: bytes) -> None:
+    """Remember what a table of contents says, encoded as `Listing.encode` does it."""
+    _TOCS.put_encoded(store.cache, digest, encoded)

@@ -49,20 +49,26 @@ def name(table: bytes) -> str:
 
 
 def read(raw: bytes, place: TablePlace, layer: Descriptor) -> Listing:
-    """The listing of `layer` in the bytes that were found at a place.
+    """The listing of `layer` in the bytes that were found at a place, see `unpack`."""
+    return unpack(raw, place, layer)[0]
+
+
+def unpack(raw: bytes, place: TablePlace, layer: Descriptor) -> tuple[Listing, bytes]:
+    """The listing of `layer` in the bytes that were found at a place, and its encoding.
 
     Raises CorruptError where they are others than it says, or of another layer.
     """
     if len(raw) != place.size or digests.of(raw) != place.digest:
         raise CorruptError("a layer's table of contents is not what its manifest says")
     packed = raw if place.offset is None else _embedded(raw)
-    listing = decode(decompress(io.BytesIO(packed), LARGEST).read())
+    encoded = decompress(io.BytesIO(packed), LARGEST).read()
+    listing = decode(encoded)
     if listing.blob and listing.blob != layer.digest:
         raise CorruptError(f"a table of contents is that of the layer {listing.blob}, not of {layer.digest}")
     for entry in listing.entries:
         if clean(entry.path) != entry.path or (entry.kind == "hardlink" and clean(entry.link) != entry.link):
             raise CorruptError(f"a layer's table of contents has the name {entry.path!r}, which no listing has")
-    return listing
+    return listing, encoded
 
 
 def _embedded(raw: bytes) -> bytes:
