@@ -127,7 +127,12 @@ class Tree:
     def _put(self, path: str, node: TreeNode) -> None:
         top = self._parts[0]
         if path:
-            top.below.setdefault(parent_of(path), set()).add(path)
+            parent = parent_of(path)
+            names = top.below.get(parent)
+            if names is None:
+                top.below[parent] = {path}
+            else:
+                names.add(path)
         top.nodes[path] = node
         self._own.add(path)
 
@@ -184,7 +189,11 @@ class Tree:
         if node.entry.kind != "directory":
             if not path:
                 raise CorruptError("a layer replaces the root directory with something else")
-            self._empty(path)
+            # Most files replace no directory, and a base has thousands of them.
+            for part in self._parts:
+                if path in part.below:
+                    self._empty(path)
+                    break
         self._put(path, node)
 
     def _settle(self, path: str) -> str:
