@@ -8,8 +8,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from polyarch.contents.layer import LayerBlob
-from polyarch.errors import CorruptError
+from polyarch.errors import CorruptError, PolyarchError
 from polyarch.oci import digest as digests
+from polyarch.oci import layer_table
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
 from polyarch.oci.place import Readable
@@ -81,6 +82,42 @@ def read(layer: LayerBlob, blob: Readable, store: "Store | None", look: "Look | 
     if store is not None:
         remember(store, layer.diff_id, listing.encode())
     return listing
+
+
+def read_by_table(layer: LayerBlob, blob: Readable, table: "Listing", store: "Store") -> "Listing | None":
+    """The same as `read`, with the places of the blocks that `table` says, which the diff id proves; None if they are
+    wrong, or the blob is damaged. Then the blob must be read from its beginning.
+    """
+    from polyarch.layers.blockwise import BlockwiseReader
+    from polyarch.layers.listing import scan_plain
+
+    limit = store.largest_layer
+    try:
+        tar = BlockwiseReader(blob, table, limit)
+        diff_id, listing = scan_plain(tar, table, digests.algorithm(layer.diff_id), limit)
+    except CorruptError:
+        return None
+    if diff_id != layer.diff_id:
+        return None
+    remember(store, layer.diff_id, listing.encode())
+    return listing
+
+
+def find_table(store: "Store", blob: Descriptor) -> "Listing | None":
+    """The table of contents of a layer with the places of its blocks; None if it is not in the store."""
+    from polyarch.layers import toc
+
+    place = layer_table.find(blob)
+    if place is None or place.offset is not None:
+        return None
+    found = find_toc(store, place.digest)
+    if found is None:
+        table, offset = place.within(blob)
+        try:
+            found = toc.read(store.read_range(table, offset, place.size), place, blob)
+        except PolyarchError:
+            return None
+    return found if found.stream and found.blocks and found.blob == blob.digest else None
 
 
 def read_unverified(blob: Descriptor, reader: Readable, store: "Store") -> "Listing":

@@ -123,6 +123,12 @@ class Unpacker:
         known = listings.find(self._store, layer.diff_id)
         if known is not None:
             return known
+        table = listings.find_table(self._store, layer.blob)
+        if table is not None:
+            with self._peek(layer.blob) as reader:
+                found = listings.read_by_table(layer, reader, table, self._store)
+            if found is not None:
+                return found
         with self._peek(layer.blob) as reader:
             return listings.read(layer, reader, self._store)
 

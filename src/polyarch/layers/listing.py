@@ -331,6 +331,16 @@ def scan(
     return hashing.digest, listing
 
 
+def scan_plain(tar: Readable, table: Listing, algorithm: str, limit: int | None = LARGEST) -> tuple[Digest, Listing]:
+    """The same of the uncompressed `tar` of a layer whose blocks are those of `table`."""
+    plain = decompress(tar, limit)
+    hashing = _Hashing(plain.read, algorithm)
+    listing = _read(plain, TarReader(hashing), "", limit, None)
+    return hashing.digest, msgspec.structs.replace(
+        listing, blocks=table.blocks, blob=table.blob, stream=table.stream, checksums=table.checksums
+    )
+
+
 def scan_unhashed(reader: Readable, blob: str, limit: int | None = LARGEST) -> Listing:
     """The listing of a layer as `scan` makes it, without the diff id, which takes a quarter of the time."""
     plain = decompress(reader, limit)
