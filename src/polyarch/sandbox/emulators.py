@@ -46,7 +46,7 @@ VARIABLES = _ALWAYS | {
 # The name of an unfinished file. Only a killed process leaves one behind; the next process that makes a copy
 # removes it.
 _NEW = "new"
-# Changed when copies are made in another way. It is a part of their names.
+# Changed when copies are made in another way. Their names, the digests of the original and this, then change, too.
 _FORM = "2"
 _NAME = rb"QEMU_[A-Z0-9_]+(?=\0)"
 
@@ -90,16 +90,17 @@ def is_static(path: str) -> bool:
 class _Known(msgspec.Struct, frozen=True):
     """The identity of an emulator when it was copied (inode, size and times), and the name of the copy.
 
-    `reason` says why there is no copy; it is empty if there is one.
+    `form` says how the copy was made. `reason` says why there is no copy; it is empty if there is one.
     """
 
     identity: tuple[int, ...]
     name: str = ""
+    form: str = ""
     reason: str = ""
 
 
 class EmulatorCopies:
-    """The copies in one directory, each named by the SHA-256 digest of its original, and by how it was made.
+    """The copies in one directory, each named by the SHA-256 digest of its original and of how it was made.
 
     `known.json` maps emulators to names, so that each emulator is read only once. Several processes may use the
     directory at once. Making a copy removes copies whose original is gone.
@@ -135,7 +136,7 @@ class EmulatorCopies:
         return bool(os.statvfs(self._directory).f_flag & os.ST_NOEXEC)
 
     def _is_current(self, known: _Known | None, identity: tuple[int, ...]) -> bool:
-        if known is None or known.identity != identity or not known.name.endswith(f"-{_FORM}"):
+        if known is None or known.identity != identity or known.form != _FORM:
             return False
         return bool(known.reason) or os.path.exists(os.path.join(self._directory, known.name))
 
@@ -163,12 +164,14 @@ class EmulatorCopies:
         import mmap
 
         with open(emulator, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            copy = f"{hashlib.sha256(content).hexdigest()}-{_FORM}"
+            digest = hashlib.sha256(content)
+            digest.update(_FORM.encode())
+            copy = digest.hexdigest()
             try:
                 names = variables(content)
-                known = _Known(identity, copy)
+                known = _Known(identity, copy, _FORM)
             except UnsupportedError as error:
-                known = _Known(identity, copy, error.message)
+                known = _Known(identity, copy, _FORM, error.message)
             else:
                 self._write(os.path.join(self._directory, copy), content, names)
         # Drop the copies of emulators that no longer exist.

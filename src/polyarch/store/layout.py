@@ -15,8 +15,8 @@ The tree, all of it on one filesystem and the owner's alone (0700):
     caches/NAME/lock        locked with flock by each user of the files, and by the process that removes them
     caches/NAME/id          the mount's id, for people
     caches/NAME/size        the bytes that files/ took on disk when the file was written
-    emulators/HEX           a copy of the emulator of this digest, without its variables (sandbox/emulators.py)
-    emulators/known.json    which emulator of this machine has which digest; emulators/lock is held while one is added
+    emulators/HEX           a copy of an emulator, faster and without its variables (sandbox/emulators.py)
+    emulators/known.json    which emulator of this machine has which copy; emulators/lock is held while one is added
     cache.db, -wal, -shm    results of earlier commands (sqlite; tables.py lists the kinds of rows)
     tmp/NAME/               unfinished content: a directory that its owner keeps locked with flock
     locks/store, index, snapshots, cache
