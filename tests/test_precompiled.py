@@ -61,6 +61,17 @@ def test_the_second_process_takes_its_modules_from_the_one_file(package: Path) -
     assert [path.name for path in (package / "__pycache__").glob("modules.*")] == [first.name]
 
 
+def test_nobody_else_may_write_it_whatever_the_umask_is(package: Path) -> None:
+    before = os.umask(0)
+    try:
+        run(package)
+    finally:
+        os.umask(before)
+    path = cache(package)
+    assert path is not None
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
 def test_a_changed_module_is_not_taken_from_it(package: Path) -> None:
     run(package)
     with open(package / "errors.py", "a") as file:

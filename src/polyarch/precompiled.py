@@ -66,9 +66,9 @@ class Precompiled:
     def close(self) -> None:
         """Write the modules that this process imported in the usual way. If that fails, nothing changes."""
         if not sys.dont_write_bytecode:
-            added = dict(self._missing())
-            if added:
-                with contextlib.suppress(OSError):
+            # An interruption is too late for the command, which has ended.
+            with contextlib.suppress(OSError, KeyboardInterrupt):
+                if added := dict(self._missing()):
                     self._write(added)
         if self._file >= 0:
             os.close(self._file)
@@ -99,7 +99,8 @@ class Precompiled:
             at += len(code)
         beside = f"{self._path}.{os.getpid()}"
         try:
-            with open(beside, "xb") as file:
+            # With any umask, other users must not write code that this user runs.
+            with open(beside, "xb", opener=lambda path, flags: os.open(path, flags, 0o644)) as file:
                 file.write(at.to_bytes(_HEAD, "little"))
                 file.writelines(row[3] for row in whole.values())
                 file.write(marshal.dumps((sys.path, rows)))

@@ -122,7 +122,7 @@ class Filesystems:
         return self._snapshot(layer).listing
 
     def _table(self, layer: Layer) -> Listing | None:
-        """The listing of a layer of which nothing else is here, as its author says it; None if it is not available.
+        """The listing of a layer that is only in a registry, as its author claims; None if it is not available.
 
         It is the layer's table of contents, or in a build without RUN the content of its blob, without the diff id.
         """
