@@ -15,6 +15,8 @@ __version__ = VERSION
 
 # Where each public name is defined.
 _HOMES = {
+    "attest.bill": "BillPackage Distribution",
+    "attest.document": "Sbom",
     "builder.export.assemble": "BuiltImage",
     "builder.failures": "Failure",
     "builder.history.record": "BuildRecord StepRecord",

@@ -1,5 +1,7 @@
 from collections.abc import Mapping
 
+from polyarch.attest.bill import BillPackage, Distribution
+from polyarch.attest.document import Sbom
 from polyarch.builder.export.assemble import BuiltImage
 from polyarch.builder.failures import Failure
 from polyarch.builder.history.record import BuildRecord, StepRecord
@@ -62,6 +64,7 @@ _HOMES: Mapping[str, str]
 
 __all__ = [
     "Argument",
+    "BillPackage",
     "BuildError",
     "BuildKeywords",
     "BuildRecord",
@@ -77,6 +80,7 @@ __all__ = [
     "Credential",
     "Descriptor",
     "Digest",
+    "Distribution",
     "DockerfileError",
     "EntryDifference",
     "Event",
@@ -114,6 +118,7 @@ __all__ = [
     "Removed",
     "Report",
     "RunFlags",
+    "Sbom",
     "Secret",
     "Sent",
     "Sink",

@@ -37,5 +37,5 @@ def test_what_pyproject_asks_for_is_locked() -> None:
         for requirement in group
         if isinstance(requirement, str)
     ]
-    names = {re.split(r"[><=;\s]", requirement)[0].lower().replace(".", "-") for requirement in asked}
+    names = {re.split(r"[\[><=;\s]", requirement)[0].lower().replace(".", "-") for requirement in asked}
     assert names <= set(_locked("dev.txt"))

@@ -12,6 +12,7 @@ from polyarch.errors import UsageError
 from polyarch.oci.platform import Platform
 
 if TYPE_CHECKING:
+    from polyarch.attest.document import Sbom
     from polyarch.images.check.findings import Report
     from polyarch.images.list import ListedImage
     from polyarch.images.remove import Removed
@@ -183,6 +184,22 @@ class Images:
         options = checking.CheckOptions(platforms=self._platforms(platforms), allow=arguments.texts("allow", allow))
         with self._core.places() as places:
             return checking.check(places, text, options, self._core.emit)
+
+    def sbom(self, name: Name, *, platforms: Platforms | Literal["all"] = "all") -> "tuple[Sbom, ...]":
+        """Find the packages in an image, and return a bill of materials (SBOM) for each platform.
+
+        `name` is as for `check`. The time in the documents is $SOURCE_DATE_EPOCH, or the time of the image. The
+        documents are `bill.to_spdx()` and `bill.to_cyclonedx()`, which return JSON as bytes. What could not be read is
+        in `bill.notes`. Raises NotFoundError if the image or a platform does not exist, CorruptError if a layer is
+        damaged, RegistryError.
+        """
+        from polyarch.attest import sbom as sboms
+
+        text = arguments.image("name", name)
+        wanted = None if platforms == "all" else self._platforms(platforms) or None
+        epoch = self._core.settings.environment.source_date_epoch
+        with self._core.places() as places:
+            return sboms.sbom(places, text, wanted, epoch=epoch, emit=self._core.emit)
 
     def save(
         self,

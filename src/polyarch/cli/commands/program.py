@@ -73,6 +73,7 @@ PROGRAM = {
         "platforms": ("platforms:platforms", "Show for which platforms this machine can build and run"),
         "rmi": ("rmi:rmi", "Remove images, or platforms of them"),
         "save": ("archives:save", "Write images to an archive"),
+        "sbom": ("sbom:sbom", "List the packages in an image, or write its bill of materials (SBOM)"),
         "tag": ("tag:tag", "Create another name for an image"),
     },
 }

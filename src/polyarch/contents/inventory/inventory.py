@@ -1,0 +1,130 @@
+"""The inventory of a layer: what the files of package managers in it say, remembered by diff id.
+
+A base is read once for all images that are built on it. One read of the layer also makes its listing if there is none.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from polyarch import progress
+from polyarch.contents import listings
+from polyarch.contents.facts import opener
+from polyarch.contents.inventory import apk, dpkg, npm, python
+from polyarch.contents.inventory.component import InventoryFile
+from polyarch.contents.layer import LayerBlob
+from polyarch.oci.place import Readable, Source
+from polyarch.store import tables
+from polyarch.store.tables import Table
+
+if TYPE_CHECKING:
+    from polyarch.layers.listing import ListedEntry, Listing
+    from polyarch.oci.digest import Digest
+    from polyarch.store import Store
+
+_DATABASE = 64 << 20
+_METADATA = 4 << 20
+_PIECE = 1 << 20
+
+# For each kind of file: which paths it has, the reader, and how large a file may be.
+_READERS: tuple[tuple[Callable[[str], bool], Callable[[bytes], InventoryFile], int], ...] = (
+    (dpkg.is_database, dpkg.read, _DATABASE),
+    (dpkg.is_copyright, dpkg.read_copyright, _METADATA),
+    (apk.is_database, apk.read, _DATABASE),
+    (python.is_metadata, python.read, _METADATA),
+    (npm.is_package, npm.read_package, _METADATA),
+    (npm.is_lock, npm.read_lock, _DATABASE),
+)
+
+
+class Inventory(msgspec.Struct, frozen=True, array_like=True):
+    """What files say, by the offset of their data, which is unique in a layer."""
+
+    files: dict[int, InventoryFile] = {}
+
+
+# Built here, as in `layers.listing`: several threads may decode the first one at the same time.
+_decode = msgspec.msgpack.Decoder(Inventory).decode
+_INVENTORIES: "Table[Digest, Inventory]" = Table(tables.INVENTORY, msgspec.msgpack.encode, _decode)
+
+
+def is_read(entry: "ListedEntry") -> bool:
+    """Whether an entry is a file of a package manager."""
+    return entry.kind == "file" and any(matches(entry.path) for matches, _, _ in _READERS)
+
+
+class InventoryCollector:
+    """Collects the inventory of one layer while its files are read. It owns nothing."""
+
+    def __init__(self) -> None:
+        self._files: dict[int, InventoryFile] = {}
+
+    def look(self, entry: "ListedEntry", content: Readable) -> None:
+        """Read a file if it is one of a package manager."""
+        for matches, read, limit in _READERS:
+            if matches(entry.path):
+                if entry.size > limit:
+                    note = f"it has {entry.size} bytes, more than the {limit} that are read"
+                    self._files[entry.offset] = InventoryFile(notes=(note,))
+                elif entry.size:
+                    self._files[entry.offset] = read(b"".join(iter(lambda: content.read(_PIECE), b"")))
+                return
+
+    def inventory(self) -> Inventory:
+        """The inventory of all files so far."""
+        return Inventory(self._files)
+
+
+def take(
+    source: Source, layer: LayerBlob, store: "Store | None", emit: progress.Emit = progress.ignore
+) -> "tuple[Listing, Inventory]":
+    """Listing and inventory of a layer. If `store` is given, both are remembered in it.
+
+    Raises CorruptError if the layer is damaged or does not match the config, and the errors of reading it.
+    """
+    listing = listings.find(store, layer.diff_id) if store is not None else None
+    known = _INVENTORIES.get(store.cache, layer.diff_id) if store is not None else None
+    if listing is not None and known is not None:
+        return listing, known
+    unit = f"inventory {layer.diff_id}"
+    emit(progress.Started(unit, f"read {layer.blob.digest}"))
+    try:
+        collector = InventoryCollector()
+        if listing is None:
+            with source.open_blob(layer.blob) as reader:
+                listing = listings.read(layer, reader, store, collector.look)
+        else:
+            _read_files(source, layer, listing, collector)
+    except Exception as error:
+        emit(progress.failed(unit, error))
+        raise
+    inventory = collector.inventory()
+    if store is not None:
+        _INVENTORIES.put(store.cache, layer.diff_id, inventory)
+    emit(progress.Finished(unit))
+    return listing, inventory
+
+
+def _read_files(source: Source, layer: LayerBlob, listing: "Listing", collector: InventoryCollector) -> None:
+    from polyarch.layers.sequential import read_files
+
+    wanted = [entry for entry in listing.entries if is_read(entry)]
+    for entry, content in read_files(opener(source, layer, listing), listing, layer.blob.digest, wanted):
+        collector.look(entry, content)
+
+
+def take_all(
+    source: Source,
+    layers: Iterable[LayerBlob],
+    store: "Store | None",
+    emit: progress.Emit = progress.ignore,
+    workers: int = 4,
+) -> "dict[Digest, tuple[Listing, Inventory]]":
+    """The same for several layers on a few threads, each different layer once. Raises as `take`."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    distinct = {layer.diff_id: layer for layer in layers}
+    with ThreadPoolExecutor(max(1, min(workers, len(distinct))), thread_name_prefix="inventory") as pool:
+        taken = pool.map(lambda layer: take(source, layer, store, emit), distinct.values())
+        return dict(zip(distinct, taken, strict=True))
