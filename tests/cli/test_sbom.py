@@ -1,6 +1,8 @@
 """`sbom` as a command: tables, documents, files for each platform."""
 
+import io
 import json
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -56,6 +58,34 @@ def test_an_unknown_platform_or_image_or_directory_is_an_error_with_a_hint(
     assert "it is for linux/amd64, linux/arm64" in polyarch.fails("sbom", app, "--platform", "linux/s390x").stderr
     assert "absent.tar" in polyarch.fails("sbom", "./absent.tar").stderr
     assert "cannot be written" in polyarch.fails("sbom", app, "-o", tmp_path / "no" / "file").stderr
+
+
+def test_a_platform_that_cannot_be_read_is_an_error_and_not_left_out(
+    polyarch: Program, app: str, tmp_path: Path
+) -> None:
+    layout = tmp_path / "layout"
+    layout.mkdir()
+    polyarch("save", "--format", "oci-archive", "-o", tmp_path / "app.tar", app)
+    with tarfile.open(tmp_path / "app.tar") as archive:
+        archive.extractall(layout, filter="data")
+    (entry,) = json.loads((layout / "index.json").read_bytes())["manifests"]
+    index = json.loads((layout / "blobs/sha256" / entry["digest"].removeprefix("sha256:")).read_bytes())
+    (layout / "blobs/sha256" / index["manifests"][1]["digest"].removeprefix("sha256:")).unlink()
+    failed = polyarch.fails("sbom", layout)
+    assert "for linux/arm64 cannot be read" in failed.stderr
+    assert "--platform" in failed.stderr
+    assert "pypi" in polyarch("sbom", layout, "--platform", "linux/amd64").stdout
+
+
+def test_what_could_not_be_read_is_a_warning(polyarch: Program, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "bad.tar", "w") as archive:
+        member = tarfile.TarInfo("app/node_modules/a/package.json")
+        member.size = 1
+        archive.addfile(member, io.BytesIO(b"{"))
+    polyarch("import", "--platform", "linux/amd64", tmp_path / "bad.tar", "bad")
+    result = polyarch("sbom", "bad")
+    assert result.stdout == "no packages found\n"
+    assert "warning: linux/amd64: /app/node_modules/a/package.json: it is not JSON" in result.stderr
 
 
 def test_the_client_returns_the_same_documents(polyarch: Program, app: str) -> None:

@@ -14,9 +14,9 @@ from polyarch.contents.inventory import inventory as inventories
 from polyarch.contents.inventory import npm
 from polyarch.contents.inventory.component import Component, InventoryFile
 from polyarch.contents.inventory.inventory import Inventory
-from polyarch.errors import ConflictError
+from polyarch.errors import ConflictError, NotFoundError
 from polyarch.images.check import sources
-from polyarch.images.check.check import CheckedMember
+from polyarch.images.check.check import CheckedMember, collect
 from polyarch.images.compare.views import chosen, members
 from polyarch.layers.listing import KEPT, Listing
 from polyarch.layers.tree import Tree, TreeNode
@@ -25,6 +25,7 @@ from polyarch.oci.platform import Platform
 from polyarch.transfer.locate import Places
 
 if TYPE_CHECKING:
+    from polyarch.oci.descriptor import Descriptor
     from polyarch.oci.digest import Digest
     from polyarch.store import Store
 
@@ -48,11 +49,28 @@ def sbom(
     platform, CorruptError for a damaged one, UsageError, RegistryError.
     """
     with sources.opened(text, places) as place:
-        found = members(place.source, place.source.resolve(place.name))
+        root = place.source.resolve(place.name)
+        called = place.called or place.name
+        found = _all(place.source, root, called) if platforms is None else members(place.source, root)
         if platforms is not None and not (default and len(found) == 1):
             wanted = [chosen(found, platform, place.called) for platform in platforms]
             found = list({member.descriptor.digest: member for member in wanted}.values())
         return bills(place.source, place.called or place.name, found, places.store, epoch=epoch, emit=emit)
+
+
+def _all(source: Source, root: "Descriptor", called: str) -> list[CheckedMember]:
+    """The images of all platforms. Raises NotFoundError if one cannot be read: it would be missing silently."""
+    images, problems = collect(source, root)
+    for problem in problems:
+        if problem.rule in ("blob-missing", "damaged"):
+            platform = problem.platform or "one platform"
+            raise NotFoundError(
+                f"the image of {called} for {platform} cannot be read: {problem.message}",
+                "--platform names the platforms to read",
+            )
+    if not images:
+        raise NotFoundError(f"{called} has no images")
+    return images
 
 
 def bills(
