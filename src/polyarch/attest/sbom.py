@@ -17,7 +17,7 @@ from polyarch.contents.inventory.inventory import Inventory
 from polyarch.errors import ConflictError, NotFoundError
 from polyarch.images.check import sources
 from polyarch.images.check.check import CheckedMember, collect
-from polyarch.images.compare.views import chosen, members
+from polyarch.images.compare.views import chosen
 from polyarch.layers.listing import KEPT, Listing
 from polyarch.layers.tree import Tree, TreeNode
 from polyarch.oci.place import Source
@@ -49,28 +49,30 @@ def sbom(
     platform, CorruptError for a damaged one, UsageError, RegistryError.
     """
     with sources.opened(text, places) as place:
-        root = place.source.resolve(place.name)
         called = place.called or place.name
-        found = _all(place.source, root, called) if platforms is None else members(place.source, root)
-        if platforms is not None and not (default and len(found) == 1):
-            wanted = [chosen(found, platform, place.called) for platform in platforms]
-            found = list({member.descriptor.digest: member for member in wanted}.values())
-        return bills(place.source, place.called or place.name, found, places.store, epoch=epoch, emit=emit)
+        found = _wanted(place.source, place.source.resolve(place.name), called, platforms, default)
+        return bills(place.source, called, found, places.store, epoch=epoch, emit=emit)
 
 
-def _all(source: Source, root: "Descriptor", called: str) -> list[CheckedMember]:
-    """The images of all platforms. Raises NotFoundError if one cannot be read: it would be missing silently."""
+def _wanted(
+    source: Source, root: "Descriptor", called: str, platforms: Sequence[Platform] | None, default: bool
+) -> list[CheckedMember]:
+    """The images to read. An image that cannot be read is an error if all are wanted: it would be missing silently."""
     images, problems = collect(source, root)
-    for problem in problems:
-        if problem.rule in ("blob-missing", "damaged"):
-            platform = problem.platform or "one platform"
-            raise NotFoundError(
-                f"the image of {called} for {platform} cannot be read: {problem.message}",
-                "--platform names the platforms to read",
-            )
+    unreadable = [problem for problem in problems if problem.rule in ("blob-missing", "damaged")]
+    if platforms is None and unreadable:
+        platform = unreadable[0].platform or "one platform"
+        raise NotFoundError(
+            f"the image of {called} for {platform} cannot be read: {unreadable[0].message}",
+            "--platform names the platforms to read",
+        )
     if not images:
-        raise NotFoundError(f"{called} has no images")
-    return images
+        why = "; ".join(problem.message for problem in unreadable) or "there are no images"
+        raise NotFoundError(f"no image can be read: {why}", "'polyarch check' shows the problems")
+    if platforms is None or (default and len(images) == 1 and not unreadable):
+        return images
+    wanted = [chosen(images, platform, called) for platform in platforms]
+    return list({member.descriptor.digest: member for member in wanted}.values())
 
 
 def bills(
