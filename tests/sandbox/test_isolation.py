@@ -59,7 +59,7 @@ _ATTEMPTS = {
     "set the container's name": "hostname other",
     "load a module": "modprobe loop || insmod /nothing.ko",
     "change the root": "pivot_root /tmp /tmp",
-    "leave by chroot": "chroot /proc/1/root/../../.. /bin/sh -c 'test -e /work/main'",
+    "leave by chroot": f"chroot /proc/1/root/../../.. /bin/sh -c 'test -e {os.path.abspath(__file__)}'",
     "see a host's process": f"test -e /proc/{os.getpid()}/cmdline && grep -q pytest /proc/{os.getpid()}/cmdline",
     "kill a host's process": f"kill -0 {os.getpid()}",
     "write in the host's binary formats": "ls /proc/sys/fs/binfmt_misc/register",
