@@ -7,9 +7,11 @@ from pathlib import Path
 
 import click
 
+from scripts import generated
 from scripts.python_page import python_api
 
-_DIRECTORY = Path(__file__).resolve().parent.parent / "docs" / "reference"
+_ROOT = Path(__file__).resolve().parent.parent
+_DIRECTORY = Path("docs/reference")
 _WIDTH = 100
 
 
@@ -54,22 +56,10 @@ PAGES: Mapping[str, Callable[[], str]] = {"cli.md": command_line, "python.md": p
 
 
 def main(arguments: list[str]) -> int:
-    check = arguments == ["--check"]
     # The help says where things are; the page must not depend on who writes it.
     for name in ("POLYARCH_ROOT", "XDG_DATA_HOME", "COLUMNS"):
         os.environ.pop(name, None)
-    stale = []
-    for name, write in PAGES.items():
-        path, text = _DIRECTORY / name, write()
-        if not path.exists() or path.read_text() != text:
-            stale.append(path.relative_to(Path.cwd()))
-            if not check:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(text)
-                print(path)
-    if check and stale:
-        print(f"not what the code says: {', '.join(map(str, stale))}: run `make docs`", file=sys.stderr)
-    return 1 if check and stale else 0
+    return generated.main(arguments, _ROOT, {_DIRECTORY / name: write() for name, write in PAGES.items()})
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 from xml.sax.saxutils import escape
 
-from scripts import limits
+from scripts import generated, limits
 
 PAGE = Path("docs/architecture.md")
 PICTURE = Path("docs/pictures/rooms.svg")
@@ -211,17 +211,9 @@ def written(page: str, found: list[Room]) -> str:
 
 
 def main(arguments: list[str], root: Path = limits.ROOT) -> int:
-    check = arguments == ["--check"]
     found = rooms(limits.Source(root))
     wanted = {PICTURE: picture(found), PAGE: written((root / PAGE).read_text(), found)}
-    stale = [path for path, text in wanted.items() if not (root / path).exists() or (root / path).read_text() != text]
-    for path in stale:
-        if not check:
-            (root / path).write_text(wanted[path])
-            print(path)
-    if check and stale:
-        print(f"not what the code says: {', '.join(map(str, stale))}: run `make docs`", file=sys.stderr)
-    return 1 if check and stale else 0
+    return generated.main(arguments, root, wanted)
 
 
 if __name__ == "__main__":
