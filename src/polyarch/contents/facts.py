@@ -1,7 +1,4 @@
-"""Facts about the files of a layer, collected in one pass over its stream and remembered by diff id. The same pass
-makes the listing if there is none yet. If the layer is compressed in blocks and its listing is known, only the blocks
-with candidates are read, with range requests if its blob is in a registry.
-"""
+"""Facts about the files of a layer, collected in one read of it (`reading`) and remembered by diff id."""
 
 import threading
 from collections.abc import Iterable
@@ -10,19 +7,17 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from polyarch import progress
-from polyarch.contents import listings, packages
+from polyarch.contents import listings, packages, reading
 from polyarch.contents.binaries import Binary, identify, is_candidate
 from polyarch.contents.layer import LayerBlob
 from polyarch.contents.packages import Package
-from polyarch.errors import CorruptError, PolyarchError
-from polyarch.oci.descriptor import Descriptor
-from polyarch.oci.place import BlobReader, Ranged, Readable, Source
+from polyarch.errors import PolyarchError
+from polyarch.oci.place import Readable, Source
 from polyarch.store import tables
 from polyarch.store.tables import Table
 
 if TYPE_CHECKING:
     from polyarch.layers.listing import ListedEntry, Listing
-    from polyarch.layers.sequential import Opener
     from polyarch.oci.digest import Digest
     from polyarch.store import Store
 
@@ -82,34 +77,15 @@ class Learner:
 
     def _read(self, layer: LayerBlob, *, briefly: bool = False) -> "tuple[Listing, Facts]":
         """Read the blob, and report progress. `briefly`: return only the relevant entries of a known listing."""
-        unit = f"check {layer.diff_id}"
-        self._emit(progress.Started(unit, f"read {layer.blob.digest}"))
-        try:
+        with progress.reported(self._emit, f"check {layer.diff_id}", f"read {layer.blob.digest}"):
             wanted = interests if briefly else None
-            listing = listings.find(self._store, layer.diff_id, wanted) if self._store is not None else None
-            learnt = self._scan(layer) if listing is None else (listing, self._read_files(layer, listing))
-        except Exception as error:
-            self._emit(progress.failed(unit, error))
-            raise
-        if self._store is not None:
-            _FACTS.put(self._store.cache, layer.diff_id, learnt[1])
-        self._emit(progress.Finished(unit))
-        return learnt
-
-    def _scan(self, layer: LayerBlob) -> "tuple[Listing, Facts]":
-        collector = FactsCollector()
-        with self._source.open_blob(layer.blob) as reader:
-            listing = listings.read(layer, reader, self._store, collector.look)
-        return listing, collector.facts()
-
-    def _read_files(self, layer: LayerBlob, listing: "Listing") -> Facts:
-        from polyarch.layers.sequential import read_files
-
-        wanted = [entry for entry in listing.entries if interests(entry)]
-        collector = FactsCollector()
-        for entry, content in read_files(opener(self._source, layer, listing), listing, layer.blob.digest, wanted):
-            collector.look(entry, content)
-        return collector.facts()
+            known = listings.find(self._store, layer.diff_id, wanted) if self._store is not None else None
+            collector = FactsCollector()
+            listing = reading.visit(self._source, layer, self._store, known, interests, collector.look)
+            facts = collector.facts()
+            if self._store is not None:
+                _FACTS.put(self._store.cache, layer.diff_id, facts)
+            return listing, facts
 
 
 class FactsCollector:
@@ -155,60 +131,6 @@ def is_search_path(path: str) -> bool:
 
 def _all(content: Readable) -> bytes:
     return b"".join(iter(lambda: content.read(_PIECE), b""))
-
-
-def opener(source: Source, layer: LayerBlob, listing: "Listing") -> "Opener":
-    """A function that opens a layer's blob for reading files: in the middle, if the listing and the source allow it."""
-    return _Opener(source, layer.blob, whole=not (listing.blob and listing.blob == layer.blob.digest))
-
-
-class _Opener:
-    """Opens a blob for reading files: from its beginning, verified, or in the middle, piece by piece."""
-
-    def __init__(self, source: Source, blob: Descriptor, *, whole: bool) -> None:
-        self._source = source
-        self._blob = blob
-        self._whole = whole or not isinstance(source, Ranged)
-
-    def __call__(self, offset: int) -> BlobReader:
-        if self._whole:
-            if offset:
-                raise CorruptError(f"{self._blob.digest} cannot be entered at byte {offset}")
-            return self._source.open_blob(self._blob)
-        assert isinstance(self._source, Ranged)
-        return _Pieces(self._source, self._blob, offset)
-
-
-class _Pieces:
-    """A blob from an offset on, fetched a piece at a time. It owns nothing."""
-
-    def __init__(self, source: Ranged, blob: Descriptor, offset: int) -> None:
-        self._source = source
-        self._blob = blob
-        self._at = offset
-        self._piece = b""
-        self._used = 0
-
-    def read(self, size: int = -1, /) -> bytes:
-        if size < 0:
-            return b"".join(iter(lambda: self.read(_PIECE), b""))
-        if self._used == len(self._piece):
-            left = self._blob.size - self._at
-            if left <= 0 or not size:
-                return b""
-            self._piece, self._used = self._source.read_range(self._blob, self._at, min(_PIECE, left)), 0
-            self._at += len(self._piece)
-        start, self._used = self._used, min(self._used + size, len(self._piece))
-        return self._piece[start : self._used]
-
-    def close(self) -> None:
-        return
-
-    def __enter__(self) -> "_Pieces":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return
 
 
 def learn_all(

@@ -8,6 +8,7 @@ import re
 
 import msgspec
 
+from polyarch.contents.inventory import apk, dpkg, fields
 from polyarch.layers.entry import Entry
 
 _MAX = 64 << 20
@@ -26,7 +27,7 @@ class Package(msgspec.Struct, frozen=True, array_like=True):
 def is_list(entry: Entry) -> bool:
     """Whether a file of a layer is a list of packages that `read` reads."""
     path = entry.path
-    return entry.kind == "file" and entry.size <= _MAX and (_is_dpkg(path) or _is_apk(path))
+    return entry.kind == "file" and entry.size <= _MAX and (dpkg.is_database(path) or apk.is_database(path))
 
 
 def is_rpm(path: str) -> bool:
@@ -41,39 +42,14 @@ def of_directory(path: str) -> Package | None:
 
 
 def read(path: str, raw: bytes) -> tuple[Package, ...]:
-    """The packages in a list."""
-    text = raw.decode("utf-8", "replace")
-    return tuple(_apk(text) if _is_apk(path) else _dpkg(text))
-
-
-def _is_dpkg(path: str) -> bool:
-    directory, _, name = path.rpartition("/")
-    return path == "var/lib/dpkg/status" or (directory == "var/lib/dpkg/status.d" and not name.endswith(".md5sums"))
-
-
-def _is_apk(path: str) -> bool:
-    return path in ("lib/apk/db/installed", "usr/lib/apk/db/installed")
-
-
-def _dpkg(text: str) -> list[Package]:
-    found = []
-    for paragraph in text.split("\n\n"):
-        fields = dict(
-            line.split(": ", 1)
-            for line in paragraph.splitlines()
-            if line.startswith(("Package: ", "Version: ", "Status: "))
-        )
-        # status.d has no Status field; in status, a removed package keeps its paragraph for its configuration.
-        status = fields.get("Status", "").rpartition(" ")[2]
-        if "Package" in fields and status not in ("not-installed", "config-files"):
-            found.append(Package("dpkg", fields["Package"], fields.get("Version", "")))
-    return found
-
-
-def _apk(text: str) -> list[Package]:
-    found = []
-    for paragraph in text.split("\n\n"):
-        fields = dict(line.split(":", 1) for line in paragraph.splitlines() if line.startswith(("P:", "V:")))
-        if "P" in fields:
-            found.append(Package("apk", fields["P"], fields.get("V", "")))
-    return found
+    """The packages in a list. A version that is missing is empty."""
+    content, _ = fields.text(raw)
+    if apk.is_database(path):
+        named = [("apk", lines.get("P", ""), lines.get("V", "")) for lines in apk.paragraphs(content)]
+    else:
+        named = [
+            ("dpkg", fields.first(paragraph, "package"), fields.first(paragraph, "version"))
+            for paragraph in fields.paragraphs(content)
+            if dpkg.is_installed(paragraph)
+        ]
+    return tuple(Package(*package) for package in named if package[1])

@@ -14,7 +14,7 @@ def read(raw: bytes) -> InventoryFile:
     content, notes = fields.text(raw)
     found: list[Component] = []
     problems = list(notes)
-    for number, lines in enumerate(_paragraphs(content), 1):
+    for number, lines in enumerate(paragraphs(content), 1):
         name, version = lines.get("P", ""), lines.get("V", "")
         if not name or not version:
             missing = f"the package {name} has no version (V)" if name else f"paragraph {number} has no name (P)"
@@ -35,7 +35,7 @@ def read(raw: bytes) -> InventoryFile:
     return InventoryFile(tuple(found), notes=tuple(problems))
 
 
-def _paragraphs(content: str) -> list[dict[str, str]]:
+def paragraphs(content: str) -> list[dict[str, str]]:
     """The fields of each package. Their names are single letters, and `p` is not `P`. The first one counts: after the
     fields of the package, the lines of its files use the same letters.
     """

@@ -22,16 +22,20 @@ def is_copyright(path: str) -> bool:
     return _COPYRIGHT.fullmatch(path) is not None
 
 
+def is_installed(paragraph: dict[str, list[str]]) -> bool:
+    """Whether a paragraph of a status file is about an installed package. In status.d there is no Status field."""
+    return fields.first(paragraph, "status").rpartition(" ")[2] not in _REMOVED
+
+
 def read(raw: bytes) -> InventoryFile:
     """The packages in a status file."""
     content, notes = fields.text(raw)
     found: list[Component] = []
     problems = list(notes)
     for number, paragraph in enumerate(fields.paragraphs(content), 1):
-        name, version = fields.first(paragraph, "package"), fields.first(paragraph, "version")
-        status = fields.first(paragraph, "status").rpartition(" ")[2]
-        if status in _REMOVED:
+        if not is_installed(paragraph):
             continue
+        name, version = fields.first(paragraph, "package"), fields.first(paragraph, "version")
         if not name or not version:
             missing = f"the package {name} has no Version" if name else f"paragraph {number} has no Package"
             problems.append(f"{missing}; the file may be cut off")

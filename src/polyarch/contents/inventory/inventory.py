@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from polyarch import progress
-from polyarch.contents import listings
-from polyarch.contents.facts import opener
+from polyarch.contents import listings, reading
 from polyarch.contents.inventory import apk, dpkg, npm, python
 from polyarch.contents.inventory.component import InventoryFile
 from polyarch.contents.layer import LayerBlob
@@ -87,31 +86,13 @@ def take(
     known = _INVENTORIES.get(store.cache, layer.diff_id) if store is not None else None
     if listing is not None and known is not None:
         return listing, known
-    unit = f"inventory {layer.diff_id}"
-    emit(progress.Started(unit, f"read {layer.blob.digest}"))
-    try:
+    with progress.reported(emit, f"inventory {layer.diff_id}", f"read {layer.blob.digest}"):
         collector = InventoryCollector()
-        if listing is None:
-            with source.open_blob(layer.blob) as reader:
-                listing = listings.read(layer, reader, store, collector.look)
-        else:
-            _read_files(source, layer, listing, collector)
-    except Exception as error:
-        emit(progress.failed(unit, error))
-        raise
-    inventory = collector.inventory()
-    if store is not None:
-        _INVENTORIES.put(store.cache, layer.diff_id, inventory)
-    emit(progress.Finished(unit))
+        listing = reading.visit(source, layer, store, listing, is_read, collector.look)
+        inventory = collector.inventory()
+        if store is not None:
+            _INVENTORIES.put(store.cache, layer.diff_id, inventory)
     return listing, inventory
-
-
-def _read_files(source: Source, layer: LayerBlob, listing: "Listing", collector: InventoryCollector) -> None:
-    from polyarch.layers.sequential import read_files
-
-    wanted = [entry for entry in listing.entries if is_read(entry)]
-    for entry, content in read_files(opener(source, layer, listing), listing, layer.blob.digest, wanted):
-        collector.look(entry, content)
 
 
 def take_all(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from polyarch import progress
-from polyarch.contents.facts import opener
+from polyarch.contents import reading
 from polyarch.contents.layer import LayerBlob
 from polyarch.images.check import sources
 from polyarch.images.check.view import View
@@ -156,8 +156,6 @@ def _origin(side: _Opened, node: "TreeNode") -> tuple[Digest, int]:
 
 def _hashes(side: _Opened, nodes: "Sequence[TreeNode]") -> dict[tuple[Digest, int], bytes]:
     """The digests of files. Each layer is read once."""
-    from polyarch.layers.sequential import read_files
-
     hashes: dict[tuple[Digest, int], bytes] = {}
     layers: dict[int, dict[int, TreeNode]] = {}
     for node in nodes:
@@ -166,7 +164,7 @@ def _hashes(side: _Opened, nodes: "Sequence[TreeNode]") -> dict[tuple[Digest, in
         layer: LayerBlob = side.member.layers[number]
         listing = side.view.layers[number].listing
         entries = [node.source for node in wanted.values()]
-        for entry, content in read_files(opener(side.source, layer, listing), listing, layer.blob.digest, entries):
+        for entry, content in reading.read_files(side.source, layer, listing, entries):
             hashes[layer.diff_id, entry.offset] = _digest(content)
     return hashes
 
