@@ -10,7 +10,7 @@ import ssl
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.conftest import Authority
@@ -73,20 +73,39 @@ def behind_tls(address: str, authority: Authority) -> Iterator[str]:
             back = threading.Thread(target=_pump, args=(server, client), daemon=True)
             back.start()
             _pump(client, server)
+            # The client has closed the connection, so nothing that still comes back has a reader.
+            with contextlib.suppress(OSError):
+                server.shutdown(socket.SHUT_RDWR)
             back.join(5)
+
+    with accepting(serve) as tls_address:
+        yield tls_address
+
+
+@contextlib.contextmanager
+def accepting(serve: Callable[[socket.socket], None]) -> Iterator[str]:
+    """The address of a server that gives each connection to `serve` in a thread. No thread is left behind."""
+    threads: list[threading.Thread] = []
+
+    def start(target: Callable[..., None], *arguments: object) -> None:
+        threads.append(threading.Thread(target=target, args=arguments, daemon=True))
+        threads[-1].start()
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def accept() -> None:
             with contextlib.suppress(OSError):
                 while True:
-                    threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+                    start(serve, listener.accept()[0])
 
-        thread = threading.Thread(target=accept, daemon=True)
-        thread.start()
-        yield f"127.0.0.1:{listener.getsockname()[1]}"
-        listener.shutdown(socket.SHUT_RDWR)
-        thread.join(5)
+        start(accept)
+        try:
+            yield f"127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            # Closing a listener does not wake the thread that waits for a connection.
+            listener.shutdown(socket.SHUT_RDWR)
+            for thread in threads:
+                thread.join(5)
 
 
 def _pump(source: socket.socket, target: socket.socket) -> None:

@@ -1,10 +1,8 @@
 """Requests through proxies. What a registry client does must be the same through each kind as without one."""
 
-import contextlib
 import io
 import os
 import socket
-import threading
 from collections.abc import Iterator
 
 import pytest
@@ -20,7 +18,7 @@ from scripts.local_registry import LocalRegistry
 from tests.conftest import Authority
 from tests.registry.conftest import Client, blob, image
 from tests.registry.faults import Answer, Asked, serving
-from tests.registry.proxies import LOGIN, TinyProxy, behind_tls, microsocks, outside, tinyproxy
+from tests.registry.proxies import LOGIN, TinyProxy, accepting, behind_tls, microsocks, outside, tinyproxy
 from tests.registry.test_auth import TokenRegistry
 from tests.registry.test_blobs import ranged
 
@@ -274,14 +272,8 @@ def test_a_body_that_cannot_be_sent_again_never_meets_a_connection_that_a_proxy_
             # It looks open until the next request comes.
             connection.recv(1)
 
-    def accept() -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        threading.Thread(target=accept, daemon=True).start()
-        proxy = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    with accepting(serve) as address:
+        proxy = f"http://{address}"
         transport = Transport(Hosts(), "x", proxies=Proxies(proxy, proxy))
         for _ in range(3):
             with transport.send("PUT", "http://registry.example/v2/", body=Body(Unseekable(b"once"))) as response:
