@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from polyarch.buildcache.carrier import Around, Carrier
 from polyarch.buildcache.types import open_carrier
-from polyarch.buildcache.values import CacheEntry, PlatformCache, merged
+from polyarch.buildcache.values import CachedLayer, PlatformCache, merged
 from polyarch.buildcache.wanted import CachePlace
 from polyarch.oci import digest as digests
 from polyarch.oci import media_types
@@ -34,9 +34,9 @@ def descriptor(content: bytes) -> Descriptor:
     return Descriptor(media_type=media_types.OCI_LAYER_GZIP, digest=digests.of(content), size=len(content))
 
 
-def entry(name: str, created: str = THEN, used: str = DAY) -> CacheEntry:
+def entry(name: str, created: str = THEN, used: str = DAY) -> CachedLayer:
     blob, diff_id = digests.of(layer(name)), digests.of(f"diff {name}".encode())
-    return CacheEntry(blob=blob, diff_id=diff_id, created=created, used=used, step=f"RUN {name}")
+    return CachedLayer(blob=blob, diff_id=diff_id, created=created, used=used, step=f"RUN {name}")
 
 
 def cache(*names: str) -> PlatformCache:

@@ -2,7 +2,7 @@
 
     index      artifactType ARTIFACT; an entry for each platform, annotation KEYS
     manifest   artifactType ARTIFACT; config: CONFIG; layers: the blobs, sorted by digest
-    config     {"version": 1, "entries": {KEY: CacheEntry}, "mounts": {ID: CachedMount}}
+    config     {"version": 1, "entries": {KEY: CachedLayer}, "mounts": {ID: CachedMount}}
 
 The config's descriptor holds its content (`data`) unless that is large, so a manifest is read with one request. KEYS
 has the first 48 bits of each key, so that an index says in one request that nothing of a build is in the cache.
@@ -20,7 +20,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from polyarch.buildcache.values import CachedMount, CacheEntry, PlatformCache, tidied
+from polyarch.buildcache.values import CachedLayer, CachedMount, PlatformCache, tidied
 from polyarch.errors import CorruptError, UnsupportedError
 from polyarch.oci import descriptor as descriptors
 from polyarch.oci import digest as digests
@@ -51,7 +51,7 @@ _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 # The characters of an entry's step and notes.
 _LONGEST_TEXT = 10_000
 _T = TypeVar("_T")
-_Cached = TypeVar("_Cached", CacheEntry, CachedMount)
+_Cached = TypeVar("_Cached", CachedLayer, CachedMount)
 
 Kind = Literal["ours", "newer", "buildkit", "image", "other"]
 
@@ -242,7 +242,7 @@ def _cache(content: bytes, blobs: Iterable[Descriptor | None]) -> PlatformCache:
             "update Polyarch, or use another name for this version",
         )
     known = {blob.digest: _checked(blob) for blob in blobs if blob is not None}
-    entries = {key: _entry(raw, CacheEntry, known) for key, raw in config.entries.items() if digests.is_digest(key)}
+    entries = {key: _entry(raw, CachedLayer, known) for key, raw in config.entries.items() if digests.is_digest(key)}
     mounts = {name: _entry(raw, CachedMount, known) for name, raw in config.mounts.items()}
     return tidied(
         PlatformCache(
@@ -262,14 +262,14 @@ def _entry(raw: msgspec.Raw, kind: type[_Cached], blobs: Mapping[Digest, Descrip
     return found if is_plausible(found, blobs) else None
 
 
-def is_plausible(entry: CacheEntry | CachedMount, blobs: Mapping[Digest, Descriptor]) -> bool:
+def is_plausible(entry: CachedLayer | CachedMount, blobs: Mapping[Digest, Descriptor]) -> bool:
     """Whether an entry that others may have written can be used: a layer, with times that are times."""
     blob = blobs.get(entry.blob)
     if blob is None or not blob.size or not media_types.is_tar(blob.media_type) or not digests.is_digest(entry.diff_id):
         return False
     if not _TIME.fullmatch(entry.created) or not _DAY.fullmatch(entry.used):
         return False
-    texts = (entry.step, *map("".join, entry.notes)) if isinstance(entry, CacheEntry) else ()
+    texts = (entry.step, *map("".join, entry.notes)) if isinstance(entry, CachedLayer) else ()
     return sum(map(len, texts)) <= _LONGEST_TEXT
 
 

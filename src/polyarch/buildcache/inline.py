@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from polyarch.buildcache import documents
-from polyarch.buildcache.values import CacheEntry, PlatformCache
+from polyarch.buildcache.values import CachedLayer, PlatformCache
 from polyarch.errors import CorruptError
 from polyarch.oci import config as configs
 from polyarch.oci import digest as digests
@@ -58,13 +58,13 @@ def read(repository: "Repository", manifest: Manifest, platform: Platform) -> Pl
         return None
     if len(config.diff_ids) != len(manifest.layers):
         raise CorruptError(f"{repository.reference}: the image has {len(manifest.layers)} layers, its config others")
-    entries: dict[str, CacheEntry] = {}
+    entries: dict[str, CachedLayer] = {}
     blobs = {layer.digest: layer for layer in manifest.layers}
     for layer, diff_id, created in zip(
         manifest.layers, config.diff_ids, _times(config, len(manifest.layers)), strict=True
     ):
         key = layer.annotations.get(ANNOTATION, "")
-        entry = CacheEntry(blob=layer.digest, diff_id=diff_id, created=created, used=created[:10])
+        entry = CachedLayer(blob=layer.digest, diff_id=diff_id, created=created, used=created[:10])
         if digests.is_digest(key) and documents.is_plausible(entry, blobs):
             entries[key] = entry
     return PlatformCache(entries=entries, blobs=blobs)

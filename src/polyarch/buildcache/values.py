@@ -18,7 +18,7 @@ from polyarch.oci.digest import Digest
 MOST_ENTRIES = 5_000
 
 
-class CacheEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class CachedLayer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The layer that a step made. `created` is when (RFC 3339), `used` the last day that a build needed it (RFC 3339's
     full-date). `step` names the step for people. `notes` are the warnings that every use of the layer repeats.
     """
@@ -32,7 +32,7 @@ class CacheEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class CachedMount(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The content of a cache mount, as a layer. The fields are those of `CacheEntry`."""
+    """The content of a cache mount, as a layer. The fields are those of `CachedLayer`."""
 
     blob: Digest
     diff_id: Digest = msgspec.field(name="diffID")
@@ -40,7 +40,7 @@ class CachedMount(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     used: str
 
 
-_Cached = TypeVar("_Cached", CacheEntry, CachedMount)
+_Cached = TypeVar("_Cached", CachedLayer, CachedMount)
 
 
 class PlatformCache(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +49,7 @@ class PlatformCache(msgspec.Struct, frozen=True, kw_only=True):
     `blobs` has the descriptor of every blob that they name, and of the layers' tables of contents.
     """
 
-    entries: Mapping[str, CacheEntry] = {}
+    entries: Mapping[str, CachedLayer] = {}
     mounts: Mapping[str, CachedMount] = {}
     blobs: Mapping[Digest, Descriptor] = {}
 
@@ -99,7 +99,7 @@ def tidied(cache: PlatformCache) -> PlatformCache:
     return PlatformCache(entries=dict(entries), mounts=mounts, blobs=blobs)
 
 
-def _again(entry: CacheEntry, today: str) -> CacheEntry:
+def _again(entry: CachedLayer, today: str) -> CachedLayer:
     return msgspec.structs.replace(entry, used=max(entry.used, today))
 
 
