@@ -36,6 +36,8 @@ test|program:perl|perl|layers read by Perl
 test|program:ruby|ruby|layers read by Ruby
 test|program:php|php-cli|layers read by PHP
 test|program:node|nodejs|layers read by JavaScript
+test|program:rpmbuild|rpm|databases of packages as rpm writes them
+test|program:db5.3_load|db5.3-util|databases of packages as rpm wrote them before 2020
 test|program:chromium,program:google-chrome,program:chromium-browser|chromium|pages looked at in a browser
 test|library:libarchive.so.13|libarchive13t64,libarchive13|archives read by another library
 readers|program:npm|npm|layers read by packages of npm

@@ -24,6 +24,7 @@ from polyarch.builder.plan.planner import plan
 from polyarch.builder.vertices import BuildGraph
 from polyarch.contents import elf, packages
 from polyarch.contents import layer as layer_values
+from polyarch.contents.inventory import executables, java, rpm, ruby
 from polyarch.contents.window import Window
 from polyarch.distribution import errors
 from polyarch.distribution.auth import parse_challenges
@@ -50,6 +51,7 @@ from polyarch.registry import credentials, hosts
 from polyarch.registry.message import CutError, RawResponse
 from polyarch.store.tags import _entries
 from polyarch.transfer.archive import open_archive
+from tests.attest import making
 
 _LIMIT = 1 << 22
 _AMD64 = platforms.parse("linux/amd64")
@@ -199,6 +201,7 @@ _LAYERS = (
 )
 _IMAGE = configs.empty(_AMD64).with_layers((digests.of(b"layer"),), ())
 _DIGEST = digests.of(b"x")
+_RPM = making.rpm_header(name="x", version="1", release="2", epoch=3, license="MIT")
 _MANIFEST = json.dumps(
     {
         "schemaVersion": 2,
@@ -322,4 +325,20 @@ pull-from-mirror = "tag-only"
         lambda raw: (packages.read("var/lib/dpkg/status", raw), packages.read("lib/apk/db/installed", raw)),
         (b"Package: x\nVersion: 1\nArchitecture: arm64\nStatus: install ok installed\n\n", b"P:x\nV:1\nA:x86_64\n\n"),
     ),
+    "rpm database": Target(
+        rpm.read, tuple(made([_RPM]) for made in (making.sqlite_database, making.ndb_database, making.hash_database))
+    ),
+    "packages in a program": Target(
+        lambda raw: executables.read("", io.BytesIO(raw)),
+        (
+            making.elf(go_buildinfo=making.go_info("go1.22.1", "path\tx\nmod\tx\tv1\ndep\ty\tv2\n")),
+            making.elf(data=making.old_go_info("go1.17", "path\tx\nmod\tx\tv1\n")),
+            making.elf(**{"dep-v0": making.crates({"name": "x", "version": "1"})}),
+        ),
+    ),
+    "jar": Target(
+        lambda raw: java.read("x-1.jar", io.BytesIO(raw)),
+        (making.jar({"META-INF/MANIFEST.MF": "A: b\n", "b.jar": making.jar(making.pom("org.a", "b", "1"))}),),
+    ),
+    "gem": Target(ruby.read, (b's.name = "x".freeze\ns.version = "1"\ns.licenses = ["MIT".freeze]\n',)),
 }

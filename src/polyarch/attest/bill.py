@@ -16,7 +16,8 @@ class Distribution(msgspec.Struct, frozen=True):
 class BillPackage(msgspec.Struct, frozen=True, kw_only=True):
     """A package of an image.
 
-    `kind` is the type of its `purl`: "deb", "apk", "pypi" or "npm". `license` is an SPDX expression or "NOASSERTION".
+    `kind` is the type of its `purl`: "deb", "apk", "rpm", "pypi", "npm", "golang", "maven", "gem" or "cargo". `group`
+    is that of a Maven package. `version` is empty if it is not known. `license` is an SPDX expression or "NOASSERTION".
     `paths` are the files that the package was found in, and `layer` is the diff id of the layer that added it.
     """
 
@@ -29,6 +30,7 @@ class BillPackage(msgspec.Struct, frozen=True, kw_only=True):
     homepage: str
     paths: tuple[str, ...]
     layer: Digest
+    group: str = ""
 
 
 class Bill(msgspec.Struct, frozen=True, kw_only=True):

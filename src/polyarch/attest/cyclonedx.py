@@ -43,8 +43,9 @@ def _component(package: BillPackage) -> dict[str, Any]:
     result: dict[str, Any] = {
         "type": "library",
         "bom-ref": package.purl,
+        **({"group": package.group} if package.group else {}),
         "name": package.name,
-        "version": package.version,
+        **({"version": package.version} if package.version else {}),
         "purl": package.purl,
         "properties": [
             *({"name": "polyarch:path", "value": path} for path in package.paths),

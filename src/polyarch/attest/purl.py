@@ -5,24 +5,51 @@ from urllib.parse import quote
 from polyarch.attest.bill import Distribution
 from polyarch.contents.inventory.component import Component
 
+# Their purls name the distribution, because a package of the same name and version differs in another one.
+_DISTRIBUTED = ("deb", "apk", "rpm")
+
 
 def purl(component: Component, distribution: Distribution) -> str:
     """The package URL of a package of an image."""
     namespace, name = _names(component, distribution)
-    path = "/".join(_encoded(part) for part in (component.ecosystem, namespace, name) if part)
-    qualifiers = _qualifiers(component, distribution) if component.ecosystem in ("deb", "apk") else {}
+    parts = (component.ecosystem, *namespace.split("/"), name)
+    path = "/".join(_encoded(part) for part in parts if part)
+    epoch, version = _version(component)
+    qualifiers = _qualifiers(component, distribution) if component.ecosystem in _DISTRIBUTED else {}
+    qualifiers["epoch"] = epoch
     query = "&".join(f"{key}={_encoded(value)}" for key, value in sorted(qualifiers.items()) if value)
-    return f"pkg:{path}@{_encoded(component.version)}" + (f"?{query}" if query else "")
+    return f"pkg:{path}" + (f"@{_encoded(version)}" if version else "") + (f"?{query}" if query else "")
+
+
+def _version(component: Component) -> tuple[str, str]:
+    """The epoch, which is a qualifier of rpm, and the version without what the purl type leaves out."""
+    if component.ecosystem == "rpm":
+        epoch, colon, version = component.version.partition(":")
+        return (epoch, version) if colon else ("", epoch)
+    if component.ecosystem == "golang" and component.name == "stdlib":
+        return "", component.version.removeprefix("go")
+    return "", component.version
 
 
 def _names(component: Component, distribution: Distribution) -> tuple[str, str]:
     name = component.name
+    if component.ecosystem == "rpm":
+        return _vendor(distribution.name), name
+    if component.ecosystem == "maven":
+        return component.group, name
     if component.ecosystem == "deb":
         return distribution.name or "debian", name.lower()
     if component.ecosystem == "apk":
         return distribution.name or "alpine", name.lower()
     scope, _, rest = name.rpartition("/")
     return scope, rest
+
+
+def _vendor(distribution: str) -> str:
+    """The namespace of an rpm package: a vendor with several distributions is one (purl-types, rpm)."""
+    if distribution == "rhel":
+        return "redhat"
+    return "opensuse" if distribution.startswith("opensuse") else distribution
 
 
 def _qualifiers(component: Component, distribution: Distribution) -> dict[str, str]:

@@ -138,6 +138,7 @@ def _package(
         homepage=component.homepage,
         paths=(f"/{_shown(node.entry.path)}",),
         layer=contents.added(component, node),
+        group=component.group,
     )
 
 

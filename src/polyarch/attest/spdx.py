@@ -67,7 +67,7 @@ def _package(package: BillPackage) -> dict[str, Any]:
     result = {
         "name": package.name,
         "SPDXID": f"SPDXRef-Package-{package.kind}-{slug}-{hashed}",
-        "versionInfo": package.version,
+        **({"versionInfo": package.version} if package.version else {}),
         "supplier": _supplier(package.supplier),
         "downloadLocation": NOASSERTION,
         "filesAnalyzed": False,

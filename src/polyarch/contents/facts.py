@@ -10,7 +10,7 @@ from polyarch import progress
 from polyarch.contents import listings, packages, reading
 from polyarch.contents.binaries import Binary, identify, is_candidate
 from polyarch.contents.layer import LayerBlob
-from polyarch.contents.packages import Package
+from polyarch.contents.packages import PackageList
 from polyarch.errors import PolyarchError
 from polyarch.oci.place import Readable, Source
 from polyarch.store import tables
@@ -27,12 +27,12 @@ _PIECE = 1 << 20
 
 class Facts(msgspec.Struct, frozen=True, array_like=True):
     """Facts about the files of a layer, by the offset of their data, which is unique in a layer. `texts` are the files
-    that configure the search path of libraries; `packages` are the lists of package managers.
+    that configure the search path of libraries; `packages` are the databases of package managers.
     """
 
     binaries: dict[int, Binary]
     texts: dict[int, str]
-    packages: dict[int, tuple[Package, ...]]
+    packages: dict[int, PackageList]
 
 
 # Built here, as in `layers.listing`: several threads may decode the first one at the same time.
@@ -94,7 +94,7 @@ class FactsCollector:
     def __init__(self) -> None:
         self._binaries: dict[int, Binary] = {}
         self._texts: dict[int, str] = {}
-        self._packages: dict[int, tuple[Package, ...]] = {}
+        self._packages: dict[int, PackageList] = {}
 
     def look(self, entry: "ListedEntry", content: Readable) -> None:
         """Examine a file. Reads no more of it than necessary."""

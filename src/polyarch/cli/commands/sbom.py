@@ -39,8 +39,8 @@ def sbom(
 ) -> None:
     """List the packages in an image in the store, a registry, a layout or an archive, for every platform.
 
-    Reads the databases of dpkg and apk, and the metadata of Python and npm packages. Runs nothing. Writes the same
-    bytes for the same image each time.
+    Reads the databases of dpkg, apk and rpm, the metadata of Python, npm, Java and Ruby packages, and what Go and Rust
+    programs say of themselves. Runs nothing. Writes the same bytes for the same image each time.
     """
     from polyarch.attest import sbom as sboms
     from polyarch.errors import UsageError

@@ -4,8 +4,9 @@ import msgspec
 
 
 class Component(msgspec.Struct, frozen=True, array_like=True):
-    """A package as its metadata describes it. `ecosystem` is the type of its purl: "deb", "apk", "pypi" or "npm".
+    """A package as its metadata describes it. `ecosystem` is the type of its purl (see `attest.bill.BillPackage`).
 
+    `group` is the group of a Maven package. `version` is empty only for a Go module whose version is not known.
     `source` and `source_version` are the source package of a distribution. `licenses` are texts as the author wrote
     them: they need not be SPDX expressions. `supplier` is the maintainer, as in "Name <address>".
     """
@@ -19,6 +20,7 @@ class Component(msgspec.Struct, frozen=True, array_like=True):
     licenses: tuple[str, ...] = ()
     supplier: str = ""
     homepage: str = ""
+    group: str = ""
 
 
 class InventoryFile(msgspec.Struct, frozen=True, array_like=True):

@@ -19,7 +19,7 @@ def is_database(path: str) -> bool:
 
 def is_copyright(path: str) -> bool:
     """Whether a file says the licenses of a package."""
-    return _COPYRIGHT.fullmatch(path) is not None
+    return path.endswith("/copyright") and _COPYRIGHT.fullmatch(path) is not None
 
 
 def is_installed(paragraph: dict[str, list[str]]) -> bool:

@@ -3,16 +3,19 @@
 A base is read once for all images that are built on it. One read of the layer also makes its listing if there is none.
 """
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 import msgspec
 
 from polyarch import progress
 from polyarch.contents import listings, reading
-from polyarch.contents.inventory import apk, dpkg, npm, python
+from polyarch.contents.binaries import is_candidate
+from polyarch.contents.inventory import apk, dpkg, java_names, npm, python, rpm, ruby
 from polyarch.contents.inventory.component import InventoryFile
 from polyarch.contents.layer import LayerBlob
+from polyarch.errors import PolyarchError
 from polyarch.oci.place import Readable, Source
 from polyarch.store import tables
 from polyarch.store.tables import Table
@@ -23,17 +26,25 @@ if TYPE_CHECKING:
     from polyarch.store import Store
 
 _DATABASE = 64 << 20
+_RPM_DATABASE = 256 << 20
 _METADATA = 4 << 20
+_LARGE = 512 << 20
 _PIECE = 1 << 20
+# What is larger and must be read in any order lies in a temporary file.
+_IN_MEMORY = 48 << 20
+_ELF = b"\x7fELF"
 
 # For each kind of file: which paths it has, the reader, and how large a file may be.
 _READERS: tuple[tuple[Callable[[str], bool], Callable[[bytes], InventoryFile], int], ...] = (
     (dpkg.is_database, dpkg.read, _DATABASE),
     (dpkg.is_copyright, dpkg.read_copyright, _METADATA),
     (apk.is_database, apk.read, _DATABASE),
+    (rpm.is_database, rpm.read, _RPM_DATABASE),
+    (rpm.is_log, rpm.read_log, _RPM_DATABASE),
     (python.is_metadata, python.read, _METADATA),
     (npm.is_package, npm.read_package, _METADATA),
     (npm.is_lock, npm.read_lock, _DATABASE),
+    (ruby.is_specification, ruby.read, _METADATA),
 )
 
 
@@ -49,8 +60,11 @@ _INVENTORIES: "Table[Digest, Inventory]" = Table(tables.INVENTORY, msgspec.msgpa
 
 
 def is_read(entry: "ListedEntry") -> bool:
-    """Whether an entry is a file of a package manager."""
-    return entry.kind == "file" and any(matches(entry.path) for matches, _, _ in _READERS)
+    """Whether an entry is a file of a package manager, or a program that may say what is in it."""
+    if entry.kind != "file":
+        return False
+    path = entry.path
+    return any(matches(path) for matches, _, _ in _READERS) or java_names.is_archive(path) or is_candidate(entry)
 
 
 class InventoryCollector:
@@ -60,19 +74,62 @@ class InventoryCollector:
         self._files: dict[int, InventoryFile] = {}
 
     def look(self, entry: "ListedEntry", content: Readable) -> None:
-        """Read a file if it is one of a package manager."""
+        """Read a file if it has packages."""
         for matches, read, limit in _READERS:
             if matches(entry.path):
                 if entry.size > limit:
-                    note = f"it has {entry.size} bytes, more than the {limit} that are read"
-                    self._files[entry.offset] = InventoryFile(notes=(note,))
+                    self._files[entry.offset] = _too_large(entry, limit)
                 elif entry.size:
                     self._files[entry.offset] = read(b"".join(iter(lambda: content.read(_PIECE), b"")))
                 return
+        if java_names.is_archive(entry.path):
+            from polyarch.contents.inventory import java
+
+            self._look_inside(entry, b"", content, java.read)
+        elif is_candidate(entry) and (start := content.read(len(_ELF))) == _ELF:
+            from polyarch.contents.inventory import executables
+
+            self._look_inside(entry, start, content, executables.read)
+
+    def _look_inside(
+        self, entry: "ListedEntry", start: bytes, content: Readable, read: Callable[[str, BinaryIO], InventoryFile]
+    ) -> None:
+        """Read a file that must be read in any order. Most have no packages."""
+        if entry.size > _LARGE:
+            found = _too_large(entry, _LARGE)
+        else:
+            with _seekable(start, content) as file:
+                found = read(entry.path, file)
+        if found.components or found.notes:
+            self._files[entry.offset] = found
 
     def inventory(self) -> Inventory:
         """The inventory of all files so far."""
         return Inventory(self._files)
+
+
+def _too_large(entry: "ListedEntry", limit: int) -> InventoryFile:
+    return InventoryFile(notes=(f"it has {entry.size} bytes, more than the {limit} that are read",))
+
+
+@contextlib.contextmanager
+def _seekable(start: bytes, content: Readable) -> Iterator[BinaryIO]:
+    """The bytes `start` and the rest of `content` as a file; on disk if there are many."""
+    import tempfile
+
+    with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
+        piece = start or content.read(_PIECE)
+        while piece:
+            try:
+                file.write(piece)
+            except OSError as error:
+                raise PolyarchError(
+                    f"the temporary directory {tempfile.gettempdir()} cannot hold a large file of the image: {error}",
+                    "free space there, or set TMPDIR to another directory",
+                ) from error
+            piece = content.read(_PIECE)
+        file.seek(0)
+        yield cast(BinaryIO, file)
 
 
 def take(

@@ -15,14 +15,18 @@ def is_package(path: str) -> bool:
     """Whether a file describes an installed package or an application. A package.json deeper inside a package is one of
     its tests, or sets the type of its modules.
     """
-    if path.rpartition("/")[2] != "package.json":
+    if not path.endswith("package.json") or path.rpartition("/")[2] != "package.json":
         return False
     return _INSTALLED.fullmatch(path) is not None or "node_modules/" not in path
 
 
 def is_lock(path: str) -> bool:
     """Whether a file is the lock file of an application."""
-    return path.rpartition("/")[2] == "package-lock.json" and "node_modules/" not in path
+    return (
+        path.endswith("package-lock.json")
+        and path.rpartition("/")[2] == "package-lock.json"
+        and "node_modules/" not in path
+    )
 
 
 def read_package(raw: bytes) -> InventoryFile:

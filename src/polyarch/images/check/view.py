@@ -17,7 +17,7 @@ from polyarch.oci.digest import Digest
 from polyarch.oci.platform import Platform
 
 if TYPE_CHECKING:
-    from polyarch.contents.packages import Package
+    from polyarch.contents.packages import Package, PackageList
 
 # The label of an image with patterns of files whose findings are ignored.
 ALLOW_LABEL = "org.polyarch.check.allow"
@@ -82,16 +82,28 @@ class View:
         return self.layers[node.layer].facts.texts.get(node.source.offset, "")
 
     def packages(self) -> Iterator["Package"]:
-        """The packages in all package lists of the image, and those that are recorded as directories."""
+        """The packages in all databases of the image, and those that are known by the names of files."""
         from polyarch.contents import packages
 
         for node in self.tree.walk():
-            if node.entry.kind == "directory" and node.entry.path.endswith(".dist-info"):
-                package = packages.of_directory(node.entry.path)
+            if node.entry.path.endswith((".dist-info", ".gemspec")):
+                package = packages.of_path(node.entry.path)
                 if package is not None:
                     yield package
-            elif node.entry.kind == "file" and node.layer >= 0:
-                yield from self.layers[node.layer].facts.packages.get(node.source.offset, ())
+            elif (listed := self._listed(node)) is not None:
+                yield from listed.packages
+
+    def unread_packages(self) -> Iterator[str]:
+        """What could not be read in databases of packages, and why."""
+        for node in self.tree.walk():
+            listed = self._listed(node)
+            if listed is not None:
+                yield from (f"/{node.entry.path}: {note}" for note in listed.notes)
+
+    def _listed(self, node: TreeNode) -> "PackageList | None":
+        if node.entry.kind != "file" or node.layer < 0:
+            return None
+        return self.layers[node.layer].facts.packages.get(node.source.offset)
 
     def allows(self, path: str) -> bool:
         """Whether findings about `path` are ignored. A pattern that matches a directory applies to everything below."""

@@ -11,7 +11,6 @@ from fnmatch import fnmatchcase
 import msgspec
 
 from polyarch import progress
-from polyarch.contents import packages
 from polyarch.errors import UsageError
 from polyarch.images.check import sources
 from polyarch.images.check.view import View
@@ -79,7 +78,7 @@ def compare(images: Sequence[View], name: str, ignore: Sequence[str] = ()) -> Dr
         name=name,
         platforms=tuple(image.platform for image in images),
         rows=tuple(differences),
-        unread=tuple(message for image in images if (message := _unread(image))),
+        unread=tuple(f"{image.platform}: {note}" for image in images for note in image.unread_packages()),
     )
 
 
@@ -93,12 +92,6 @@ def listed_packages(image: View) -> dict[str, str]:
     for package in image.packages():
         by_name.setdefault(f"{package.manager} {package.name}", set()).add(package.version)
     return {name: ", ".join(sorted(versions)) for name, versions in by_name.items()}
-
-
-def _unread(image: View) -> str:
-    if any(packages.is_rpm(node.entry.path) for node in image.tree.walk() if node.entry.kind == "file"):
-        return f"{image.platform}: rpm packages are not compared, because rpm's database cannot be read"
-    return ""
 
 
 def _files(images: Sequence[View], ignore: Sequence[str]) -> list[Row]:
