@@ -45,6 +45,7 @@ FINISH_UPLOAD = Operation("end-6", "PUT", "", (201, 204), _PUSH)
 CANCEL_UPLOAD = Operation("", "DELETE", "", (204, 202, 200), _PUSH)
 PUSH_MANIFEST = Operation("end-7", "PUT", "/v2/{name}/manifests/{reference}", (201, 200, 202), _PUSH)
 LIST_TAGS = Operation("end-8b", "GET", "/v2/{name}/tags/list?n={count}")
+LIST_REFERRERS = Operation("end-12a", "GET", "/v2/{name}/referrers/{digest}")
 DELETE_MANIFEST = Operation("end-9", "DELETE", "/v2/{name}/manifests/{reference}", (202, 200), _DELETE)
 
 

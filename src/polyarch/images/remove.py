@@ -235,11 +235,13 @@ def _graph(store: "Store", root: Digest) -> set[Digest]:
     """
     seen: set[Digest] = set()
     pending = [root]
+    referring = store.referring()
     while pending:
         digest = pending.pop()
         if digest in seen:
             continue
         seen.add(digest)
+        pending += [entry.digest for entry in referring.get(digest, ())]
         document = _document(store, digest)
         if isinstance(document, Index):
             pending += [entry.digest for entry in document.manifests]

@@ -21,7 +21,7 @@ from polyarch.oci.document import Index, Manifest
 from polyarch.oci.place import Source
 from polyarch.transfer import copy as copier
 from polyarch.transfer import graph as graphs
-from polyarch.transfer import locate, publish, read_through
+from polyarch.transfer import locate, publish, read_through, referrers
 from polyarch.transfer.compressed import compacted
 from polyarch.transfer.locate import LocatedImage, Places
 from polyarch.transfer.pool import WorkerPool
@@ -107,6 +107,7 @@ def _store_member(places: Places, found: LocatedImage, graph: graphs.ImageGraph,
     """Store a member: everything from a file; from a registry all but the layers, whose origin is recorded."""
     if isinstance(found.source, read_through.ReadThroughSource):
         _keep_configs(found.source, graph)
+        _store_referrers(places, found, graph)
     elif found.repository is None:
         copier.copy(found.source, name, places.store, (), copier.CopyOptions(present_only=True))
     else:
@@ -116,6 +117,24 @@ def _store_member(places: Places, found: LocatedImage, graph: graphs.ImageGraph,
         for node in (*graph.manifests, *graph.indexes):
             if not places.store.has_manifest(node.descriptor):
                 places.store.write_manifest(node.descriptor, node.document.raw)
+        _store_referrers(places, found, graph)
+
+
+def _store_referrers(places: Places, found: LocatedImage, graph: graphs.ImageGraph) -> None:
+    """Store the manifests about a member. Their blobs stay in the registry until they are needed."""
+    repository = found.repository
+    if repository is None and isinstance(found.source, read_through.ReadThroughSource):
+        repository = found.source.remote
+    subjects = [node.descriptor.digest for node in (*graph.indexes, *graph.manifests)]
+    if repository is None:
+        return
+    with WorkerPool(copier.CONCURRENCY) as pool:
+        about = referrers.gather(found.source, subjects, pool)
+    for referrer in (one for level in about.levels for one in level):
+        publish.remember_graph(places.store, referrer.graph, repository)
+        for node in (*referrer.graph.manifests, *referrer.graph.indexes):
+            places.store.write_manifest(node.descriptor, node.document.raw)
+        places.store.write_referrers(referrer.subject, [referrer.document])
 
 
 def _keep_configs(source: read_through.ReadThroughSource, graph: graphs.ImageGraph) -> None:

@@ -5,10 +5,15 @@ from typing import Any
 
 from polyarch.errors import UnsupportedError
 from polyarch.oci import descriptor as descriptors
+from polyarch.oci import digest as digests
 from polyarch.oci import document as documents
 from polyarch.oci import media_types
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.document import Manifest
+
+# The content of an empty config, and its descriptor, which repeats it: other tools omit that and get another digest.
+EMPTY = b"{}"
+EMPTY_CONFIG = Descriptor(media_type=media_types.OCI_EMPTY, digest=digests.of(EMPTY), size=len(EMPTY), data="e30=")
 
 
 def create(
@@ -23,6 +28,29 @@ def create(
         "mediaType": media_type,
         "config": descriptors.to_dict(config),
         "layers": [descriptors.to_dict(layer) for layer in layers],
+    }
+    if annotations:
+        document["annotations"] = dict(annotations)
+    return _load(document)
+
+
+def artifact(
+    artifact_type: str,
+    layers: Iterable[Descriptor],
+    subject: Descriptor,
+    annotations: Mapping[str, str] | None = None,
+) -> Manifest:
+    """Return the manifest of an artifact about `subject`, with the empty config (image-spec, manifest.md).
+
+    `transfer.referrers.attach` writes it to a place. The content of its config is `EMPTY`.
+    """
+    document: dict[str, Any] = {
+        "schemaVersion": 2,
+        "mediaType": media_types.OCI_MANIFEST,
+        "artifactType": artifact_type,
+        "config": descriptors.to_dict(EMPTY_CONFIG),
+        "layers": [descriptors.to_dict(layer) for layer in layers],
+        "subject": {"mediaType": subject.media_type, "digest": subject.digest, "size": subject.size},
     }
     if annotations:
         document["annotations"] = dict(annotations)

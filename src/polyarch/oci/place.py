@@ -5,11 +5,13 @@ store, a tag in a repository, a ref name in an archive. A capability of only som
 the copier tests with isinstance.
 """
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Protocol, Self, runtime_checkable
 
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
+from polyarch.oci.document import Index, Manifest
 from polyarch.oci.reference import Reference
 
 
@@ -109,6 +111,28 @@ class Originating(Protocol):
 
     def origins(self, digest: Digest) -> tuple[Reference, ...]:
         """Return the repositories that have the blob, most likely first."""
+
+
+@runtime_checkable
+class Referring(Protocol):
+    """A source that can list the manifests about an image: those that have it as their `subject`."""
+
+    def referrers(self, subject: Digest) -> tuple[Descriptor, ...]:
+        """Return the manifests whose subject is `subject`, with their artifact types and annotations.
+
+        The list is what the place says. `transfer/referrers.py` compares it with the manifests. Raises RegistryError.
+        """
+
+
+@runtime_checkable
+class Attachable(Protocol):
+    """A target that can list manifests under their subject."""
+
+    def write_referrers(self, subject: Digest, documents: Sequence[Manifest | Index]) -> None:
+        """Write manifests that have the subject `subject`, and list them as its referrers.
+
+        What they name has been written before; the subject itself may be absent. Raises RegistryError.
+        """
 
 
 @runtime_checkable

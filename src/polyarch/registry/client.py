@@ -1,7 +1,7 @@
 """The client: one Registry a command, one Repository a name. The operations are in blobs, manifests and tags."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from threading import Lock
 from types import TracebackType
 from typing import Self
@@ -9,6 +9,7 @@ from typing import Self
 from polyarch.oci import retry as retries
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
+from polyarch.oci.document import Index, Manifest
 from polyarch.oci.place import BlobReader, Readable
 from polyarch.oci.reference import Reference
 from polyarch.oci.retry import Retry
@@ -24,7 +25,8 @@ from polyarch.registry.wire import ClientSession, Wire
 
 
 class Repository:
-    """One repository of a registry: Source, Fetching, Target, Mounting, Originating and Ranged of `oci/place.py`.
+    """One repository of a registry: Source, Fetching, Target, Mounting, Originating, Referring, Attachable and Ranged
+    of `oci/place.py`.
 
     A name is a tag or a digest. It owns nothing that must be closed; its Registry does. Every method may be
     called from several threads at once, and raises RegistryError if the registry refuses or cannot be reached.
@@ -119,6 +121,21 @@ class Repository:
         MANIFEST_BLOB_UNKNOWN or MANIFEST_UNKNOWN if the registry lacks something that it names.
         """
         manifests.write(self._wire, descriptor, raw, name)
+
+    def referrers(self, subject: Digest) -> tuple[Descriptor, ...]:
+        """The manifests whose subject is `subject`, as the registry, or else the tag for its referrers, lists them."""
+        from polyarch.registry import referrers
+
+        return referrers.list_(self._wire, subject)
+
+    def write_referrers(self, subject: Digest, documents: Sequence[Manifest | Index]) -> None:
+        """Write manifests that have the subject `subject`. If the registry cannot list them, its tag does.
+
+        Raises RegistryError, also if another client keeps changing that tag, or if it is not an index.
+        """
+        from polyarch.registry import referrers
+
+        referrers.write(self._wire, subject, documents)
 
     def delete_manifest(self, digest: Digest) -> None:
         """Delete a manifest, and with it every tag that points at it. Raises NotFoundError."""

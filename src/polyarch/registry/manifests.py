@@ -8,7 +8,7 @@ from polyarch.oci import media_types
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
 from polyarch.oci.verify import verified
-from polyarch.registry.http import Body
+from polyarch.registry.http import Body, Headers
 from polyarch.registry.response import Response
 from polyarch.registry.wire import NO_HEAD, Wire
 
@@ -92,21 +92,27 @@ def has(wire: Wire, descriptor: Descriptor) -> bool:
     return found
 
 
-def write(wire: Wire, descriptor: Descriptor, raw: bytes, name: str | None) -> None:
-    """Write a manifest under its digest or under a tag."""
+def write(
+    wire: Wire, descriptor: Descriptor, raw: bytes, name: str | None, extra: Headers | None = None
+) -> Digest | None:
+    """Write a manifest under its digest or under a tag. Returns the subject under which the registry lists it.
+
+    `extra` are headers of a condition.
+    """
     verified(raw, descriptor, "what is to be written")
     version = name or descriptor.digest
-    headers = {"Content-Type": descriptor.media_type, "Content-Length": str(len(raw))}
+    headers = {"Content-Type": descriptor.media_type, "Content-Length": str(len(raw))} | dict(extra or {})
     what = f"{wire.name(version)} cannot be written"
     with wire.request(
         endpoints.PUSH_MANIFEST, what=what, headers=headers, body=Body(raw), reference=version
     ) as response:
-        stored = response.header("Docker-Content-Digest")
+        stored, subject = response.header("Docker-Content-Digest"), response.header("OCI-Subject")
     if stored and digests.is_digest(stored) and stored != descriptor.digest:
         raise CorruptError(
             f"{wire.name(version)} was stored as {stored}, not as {descriptor.digest}: the registry changed it"
         )
     wire.remember(descriptor.digest)
+    return Digest(subject) if digests.is_digest(subject) else None
 
 
 def delete(wire: Wire, digest: Digest) -> None:

@@ -32,6 +32,8 @@ class ClientSession:
         self.transport = transport
         # Mirrors that could not be reached, or whose bytes were wrong. They are not asked again.
         self.dead: set[str] = set()
+        # Hosts that cannot list referrers. They are not asked for a list again.
+        self.listless: set[str] = set()
         self._hosts = hosts
         self._authorizer = authorizer
         self._bases: dict[str, str] = {}

@@ -5,7 +5,7 @@ The store is locked while garbage is found, blobs are unlinked and snapshots mov
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -135,6 +135,9 @@ class GarbageCollector:
             cache = _cache_of(everything) - _cache_of(garbage) if keep.measures_snapshots else 0
             if keep.measures_snapshots and not dry_run:
                 self._blobs.growth.correct(cache)
+        if any(item.kind == "blob" for item in garbage) and not dry_run:
+            with contextlib.suppress(PolyarchError):  # a full disk; entries without content are ignored
+                self._tags.tidy()
         dead = 0 if dry_run else temporary.reclaim(self._layout.temporary, stuck=True)
         left = any(name.endswith(temporary.STUCK) for name in os.listdir(self._layout.temporary))
         return Reclaimed(removed=tuple(garbage), temporary=dead, left=left, cache=cache)
@@ -175,11 +178,12 @@ class GarbageCollector:
         """
         leased = leases.collect(self._layout)
         entries = self._tags.entries()
+        referrers = entries.referrers
         try:
-            named = self._reachable(entries.named.values(), ())
-            needed = named | self._reachable(entries.unnamed, ())
-            held = self._reachable((), leased.digests | ours.digests)
-            spared = self._reachable((), keep.digests)
+            named = self._reachable(entries.named.values(), (), referrers)
+            needed = named | self._reachable(entries.unnamed, (), referrers)
+            held = self._reachable((), leased.digests | ours.digests, referrers)
+            spared = self._reachable((), keep.digests, referrers)
         except CorruptError as error:
             raise CorruptError(
                 f"nothing was removed, because a manifest is damaged and its layers are unknown: {error.message}",
@@ -229,15 +233,21 @@ class GarbageCollector:
         stats = [(file.name, file.stat()) for file in files]
         return [Garbage(kind="emulator", name=name, size=one.st_size, used=one.st_mtime) for name, one in stats]
 
-    def _reachable(self, entries: Iterable[Descriptor], others: Iterable[Digest]) -> set[Digest]:
+    def _reachable(
+        self,
+        entries: Iterable[Descriptor],
+        others: Iterable[Digest],
+        referrers: Mapping[Digest, Sequence[Descriptor]],
+    ) -> set[Digest]:
         """The digests of all that the entries name, down to the layers and their tables of contents.
 
-        Likewise of `others`, blobs of unknown type.
+        Likewise of `others`, blobs of unknown type. The `referrers` of a manifest are needed as it is.
         """
         seen: set[Digest] = set()
         pending: list[Descriptor] = list(entries)
         for digest in others:
             seen.add(digest)
+            pending.extend(referrers.get(digest, ()))
             document = self._manifests.find(digest)
             if document is not None:
                 pending.extend((*children(document), *tables_of(document)))
@@ -248,6 +258,7 @@ class GarbageCollector:
             # Only manifests are opened. A damaged one stops the collection: what it names is unknown.
             if node.media_type in KINDS and node.digest not in walked:
                 walked.add(node.digest)
+                pending.extend(referrers.get(node.digest, ()))
                 try:
                     document = self._manifests.peek(node)
                     pending.extend((*children(document), *tables_of(document)))

@@ -222,6 +222,23 @@ class Store:
         self._growth.doubt()
         return dropped
 
+    def referrers(self, subject: Digest) -> tuple[Descriptor, ...]:
+        """The manifests in the store about the image `subject` that no index names. They are leased."""
+        listed = self._tags.entries().referrers.get(subject, ())
+        return tuple(one for one in listed if self._manifests.has(one))
+
+    def referring(self) -> Mapping[Digest, Sequence[Descriptor]]:
+        """As `referrers`, of all subjects, without a lease. Some may have been removed meanwhile."""
+        return self._tags.entries().referrers
+
+    def write_referrers(self, subject: Digest, documents: Sequence[Manifest | Index]) -> None:
+        """Write manifests about the image `subject`. They stay as long as that does. Raises CorruptError."""
+        from polyarch.oci import referrer
+
+        for document in documents:
+            self._manifests.write(document.descriptor(), document.raw)
+        self._tags.refer(subject, [referrer.entry(document) for document in documents])
+
     def untag(self, name: str) -> Descriptor:
         """Remove a name; returns what it pointed at. The next `gc` removes that if nothing else keeps it.
 

@@ -19,14 +19,17 @@ from polyarch.store.locks import FileLock
 # The name that containerd and docker give to an image when they import a layout.
 IMAGE_NAME = "io.containerd.image.name"
 _NAMES = frozenset({REF_NAME, IMAGE_NAME})
+# The same as in oci/referrer.py, which reads manifests: `images` starts sooner without that.
+SUBJECT = "io.containerd.manifest.subject"
 _EMPTY = b'{"schemaVersion":2,"mediaType":"%s","manifests":[]}' % media_types.OCI_INDEX.encode()
 
 
 class Entries(msgspec.Struct, frozen=True):
-    """The content of index.json: images by name, and unnamed images."""
+    """The content of index.json: images by name, unnamed images, and manifests about an image, by its digest."""
 
     named: Mapping[str, Descriptor]
     unnamed: tuple[Descriptor, ...]
+    referrers: Mapping[Digest, tuple[Descriptor, ...]] = {}
 
 
 class _IndexFile(msgspec.Struct, frozen=True):
@@ -113,17 +116,44 @@ class Tags:
                 name = _name(entry)
                 if name in wanted:
                     gone[name] = _nameless(descriptors.parse(entry))
-                elif name or entry["digest"] not in unwanted:
+                elif name or _subject(entry) or entry["digest"] not in unwanted:
                     kept.append(entry)
             return kept
 
         self._change(edit)
         return gone
 
-    def restore(self, images: Iterable[Descriptor]) -> None:
-        """Set a damaged index.json aside (index.json.damaged) and keep these images, without names."""
+    def refer(self, subject: Digest, referrers: Sequence[Descriptor]) -> None:
+        """List manifests in the store under their subject. They are kept as long as the subject is.
+
+        Raises NotFoundError if one is not in the store.
+        """
+
+        def edit(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+            there = {entry["digest"] for entry in entries if _subject(entry) == subject}
+            return entries + [_entry(one, {SUBJECT: subject}) for one in referrers if one.digest not in there]
+
+        self._change(edit, referrers)
+
+    def tidy(self) -> None:
+        """Remove the entries of referrers that are no longer in the store."""
+        gone = {
+            entry.digest
+            for entries in self.entries().referrers.values()
+            for entry in entries
+            if self._blobs.size(entry.digest) is None
+        }
+        if gone:
+            self._change(lambda entries: [one for one in entries if not _subject(one) or one["digest"] not in gone])
+
+    def restore(self, images: Iterable[Descriptor], referrers: Iterable[tuple[Digest, Descriptor]] = ()) -> None:
+        """Set a damaged index.json aside (index.json.damaged) and keep these images, without names.
+
+        `referrers` are manifests with their subjects.
+        """
         document = msgspec.json.decode(_EMPTY)
         document["manifests"] = [_entry(image, {}) for image in images]
+        document["manifests"] += [_entry(one, {SUBJECT: subject}) for subject, one in referrers]
         with disk.explained("restore the index", self._layout.root), self._blobs.lock, self._lock:
             with contextlib.suppress(FileNotFoundError):
                 os.rename(self._layout.index, f"{self._layout.index}.damaged")
@@ -164,6 +194,11 @@ def _name(entry: dict[str, Any]) -> str:
     return str(annotations.get(REF_NAME) or annotations.get(IMAGE_NAME) or "")
 
 
+def _subject(entry: dict[str, Any]) -> str:
+    """The subject of a manifest that is listed as a referrer; empty for an image."""
+    return "" if _name(entry) else str((entry.get("annotations") or {}).get(SUBJECT) or "")
+
+
 def _entry(descriptor: Descriptor, names: dict[str, str]) -> dict[str, Any]:
     entry = descriptors.to_dict(descriptor)
     annotations = {key: value for key, value in descriptor.annotations.items() if key not in _NAMES} | names
@@ -195,8 +230,8 @@ def _assigned(entries: list[dict[str, Any]], images: Sequence[tuple[str, Descrip
             before, result[at] = result[at], entry
             nameless.setdefault(before["digest"], _entry(descriptors.parse(before), {}))
     # An image that has a name is not also kept without one.
-    result = [entry for entry in result if _name(entry) or entry["digest"] not in named]
-    there = {entry["digest"] for entry in result}
+    result = [entry for entry in result if _name(entry) or _subject(entry) or entry["digest"] not in named]
+    there = {entry["digest"] for entry in result if not _subject(entry)}
     return result + [entry for digest, entry in nameless.items() if digest not in there]
 
 
@@ -218,10 +253,18 @@ def _entries(raw: bytes, path: str) -> Entries:
         ) from error
     named: dict[str, Descriptor] = {}
     unnamed: list[Descriptor] = []
+    referrers: dict[Digest, tuple[Descriptor, ...]] = {}
     for entry in found:
         name = entry.annotations.get(REF_NAME) or entry.annotations.get(IMAGE_NAME)
         if name:
             named[name] = _nameless(entry)
+        elif subject := entry.annotations.get(SUBJECT):
+            referrers[Digest(subject)] = (*referrers.get(Digest(subject), ()), _without_subject(entry))
         else:
             unnamed.append(entry)
-    return Entries(named, tuple(unnamed))
+    return Entries(named, tuple(unnamed), referrers)
+
+
+def _without_subject(entry: Descriptor) -> Descriptor:
+    notes = {key: value for key, value in entry.annotations.items() if key != SUBJECT}
+    return msgspec.structs.replace(entry, annotations=notes)

@@ -8,6 +8,7 @@ import msgspec
 
 from polyarch.errors import CorruptError, NotFoundError
 from polyarch.oci import digest as digests
+from polyarch.oci import referrer
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
 from polyarch.store import disk
@@ -76,7 +77,12 @@ class StoreVerifier:
         """Keep, without names, the images that no index in the store names."""
         documents = list(self._manifests.all())
         named = {child.digest for document in documents for child in children(document)}
-        self._tags.restore(document.descriptor() for document in documents if document.digest not in named)
+        there = {document.digest for document in documents}
+        free = [document for document in documents if document.digest not in named]
+        self._tags.restore(
+            [document.descriptor() for document in free if document.subject not in there],
+            [(document.subject, referrer.entry(document)) for document in free if document.subject in there],
+        )
 
     def _hash(self, digest: Digest) -> str | None:
         hasher = digests.hasher(digest)
@@ -105,7 +111,8 @@ class StoreVerifier:
             return
         roots: dict[Digest, list[str]] = {}
         nodes: dict[Digest, Descriptor] = {}
-        for name, entry in [*entries.named.items(), *(("", entry) for entry in entries.unnamed)]:
+        about = (entry for listed in entries.referrers.values() for entry in listed)
+        for name, entry in [*entries.named.items(), *(("", entry) for entry in (*entries.unnamed, *about))]:
             roots.setdefault(entry.digest, []).extend([name] if name else [])
             nodes[entry.digest] = entry
         reported: set[tuple[Digest, int]] = set()

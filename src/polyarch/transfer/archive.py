@@ -6,7 +6,7 @@ get all the platforms.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,7 +15,7 @@ import msgspec
 from polyarch.errors import CorruptError, NotFoundError
 from polyarch.oci import document as documents
 from polyarch.oci import index as indexes
-from polyarch.oci import media_types
+from polyarch.oci import media_types, referrer
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
 from polyarch.oci.document import Index, Manifest
@@ -91,10 +91,10 @@ def open_path(path: Path, spool: Callable[[], BinaryIO]) -> OciArchive | DockerA
 
 
 class ArchiveWriter:
-    """Writes an archive to a stream: Target and Streaming of `oci/place.py`. Owns nothing; `finish` writes the index.
+    """Writes an archive to a stream: Target, Attachable and Streaming of `oci/place.py`. Owns nothing.
 
-    With `docker`, it also writes docker's `manifest.json`, with an entry for each name. Older engines support only one
-    platform for a name: for a multi-platform image it is `preferred`, or else the first.
+    `finish` writes the index. With `docker`, it also writes docker's `manifest.json`, which has an entry for each name.
+    Older engines support only one platform for a name: of several it is `preferred`, or else the first.
     """
 
     in_order = True
@@ -135,6 +135,15 @@ class ArchiveWriter:
             self._documents[descriptor.digest] = documents.load(raw, descriptor.media_type or None)
             if name is not None:
                 self._naming.give(descriptor, name)
+
+    def write_referrers(self, subject: Digest, documents: Sequence[Manifest | Index]) -> None:
+        """See `place.Attachable`."""
+        with self._lock:
+            for document in documents:
+                if document.digest not in self._written:
+                    self._tar.add_bytes(blob_path(document.digest), document.raw)
+                    self._written.add(document.digest)
+                self._naming.refer(subject, referrer.entry(document))
 
     def finish(self) -> None:
         """Write index.json, docker's manifest.json and the end of the archive."""

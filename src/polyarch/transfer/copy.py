@@ -6,30 +6,43 @@ Manifests and indexes follow after all blobs, each after everything that it name
 never points at an incomplete image.
 """
 
-import contextlib
-import threading
-from collections.abc import Callable, Iterable, Sequence
-from typing import Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from polyarch import progress
 from polyarch.distribution import errors as codes
-from polyarch.errors import CorruptError, NotFoundError, PolyarchError, RegistryError
+from polyarch.errors import NotFoundError, PolyarchError, RegistryError
 from polyarch.oci import config as configs
 from polyarch.oci import document as documents
 from polyarch.oci import platform as platforms
 from polyarch.oci import retry as retries
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.document import Index, Manifest
-from polyarch.oci.place import Fetching, Mounting, Originating, Partial, Readable, Source, Streaming, Tagged, Target
+from polyarch.oci.place import (
+    Fetching,
+    Mounting,
+    Originating,
+    Partial,
+    Referring,
+    Source,
+    Streaming,
+    Tagged,
+    Target,
+)
 from polyarch.oci.platform import Platform
 from polyarch.oci.retry import Retry
 from polyarch.transfer import graph as graphs
 from polyarch.transfer import select
-from polyarch.transfer.graph import GraphNode, ImageGraph
+from polyarch.transfer.graph import ImageGraph
 from polyarch.transfer.pool import WorkerPool
 from polyarch.transfer.select import Selection
+from polyarch.transfer.sender import Sender
+
+# Imported where it is used: a build that sends nothing starts sooner.
+if TYPE_CHECKING:
+    from polyarch.transfer.referrers import Found
 
 # What the name at the target points at: the complete image; the original index, without some of its images; an index
 # of only the requested images; one manifest without an index.
@@ -40,12 +53,7 @@ Form = Literal["whole", "sparse", "subset", "single"]
 _REFUSES_SPARSE = frozenset(
     {codes.MANIFEST_BLOB_UNKNOWN, codes.MANIFEST_UNKNOWN, codes.MANIFEST_INVALID, codes.BLOB_UNKNOWN}
 )
-# The number of origins that are tried: each attempt is a round trip.
-_MOUNT_ATTEMPTS = 3
 CONCURRENCY = 4
-_REPORT_EVERY = 1 << 20
-# A read from a slow connection returns when it has all bytes, and a copy cannot be stopped before: so read few at once.
-_LARGEST_READ = 128 << 10
 
 
 class CopyOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,7 +64,7 @@ class CopyOptions(msgspec.Struct, frozen=True, kw_only=True):
     single image is written without index and attestations. `single` copies the manifest of one platform without its
     index. With `present_only`, images that the source does not have are left out, as in an archive of some platforms.
     Messages call the image `called`, by default its name in the source. `retry` is for a blob that must be sent again
-    from its beginning.
+    from its beginning. With `referrers`, manifests about the image (signatures, attestations) are copied with it.
     """
 
     platforms: tuple[Platform, ...] | None = None
@@ -68,6 +76,7 @@ class CopyOptions(msgspec.Struct, frozen=True, kw_only=True):
     unit: str = "copy"
     called: str = ""
     retry: Retry = retries.REOPEN
+    referrers: bool = True
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,14 +125,15 @@ def send(
             chosen = Selection(frozenset(entry.digest for entry in graph.root.document.manifests) - gone)
             graph = msgspec.structs.replace(graph, absent=())
         graphs.require_whole(graph, source, options.called or name)
+        sender = Sender(source, target, pool, emit, options.unit, options.retry)
         if chosen is None and names and _is_there(source, target, graph, names):
             form: Form = "single" if options.single else "whole"
             existing = sum(blob.size for blob in graph.blobs)
+            sender.referrers(_gather(source, graph, pool, options))
             return Sent(descriptor=graph.root.descriptor, form=form, moved=0, mounted=0, existing=existing)
-        sender = _Sender(source, target, pool, options, emit)
         sender.blobs([blob for blob in graph.blobs if not _stays(blob, source, target)])
         sender.tables(table for table in graph.tables if not (isinstance(source, Partial) and source.lacks(table)))
-        descriptor, form = _write(sender, target, graph, names, options, chosen)
+        descriptor, form = _write(sender, target, graph, _gather(source, graph, pool, options), names, options, chosen)
     return Sent(
         descriptor=descriptor,
         form=form,
@@ -196,156 +206,76 @@ def _require_platform(source: Source, manifest: Manifest, name: str, wanted: tup
         raise NotFoundError(f"{name}: there is no image for {', '.join(lacking)}", f"it is one image, for {own}")
 
 
+def _gather(source: Source, graph: ImageGraph, pool: WorkerPool, options: CopyOptions) -> "Found | None":
+    """The manifests about this image, its index and its attestations; None if they are not wanted."""
+    if not options.referrers or not isinstance(source, Referring):
+        return None
+    from polyarch.transfer import referrers
+
+    subjects = (node.descriptor.digest for node in (*graph.indexes, *graph.manifests))
+    return referrers.gather(source, subjects, pool)
+
+
 def _write(
-    sender: "_Sender",
+    sender: Sender,
     target: Target,
     graph: ImageGraph,
+    found: "Found | None",
     names: Sequence[str],
     options: CopyOptions,
     chosen: Selection | None,
 ) -> tuple[Descriptor, Form]:
-    """Write the manifests, and finally the root under its names."""
+    """Write the manifests, those about them, and finally the root under its names."""
     root = graph.root
     groups = graphs.in_order(graph)
-    if chosen is not None:
+    if chosen is None:
         for group in groups:
-            sender.manifests(node for node in group if isinstance(node.document, Manifest))
-        if options.sparse and _write_sparse(sender, target, graph, names):
-            return root.descriptor, "sparse"
-        if options.lone and len(chosen.leaves) == 1:
-            image = next(node for node in graph.manifests if node.descriptor.digest == chosen.leaves[0].entry.digest)
-            _write_names(target, image.descriptor, image.document.raw, names)
-            return image.descriptor, "single"
-        assert isinstance(root.document, Index)
-        lesser = chosen.lesser(root.document)
-        descriptor = lesser.descriptor()
-        _write_names(target, descriptor, lesser.raw, names)
-        return descriptor, "subset"
+            sender.manifests(group)
+        _finish(sender, target, root.document, found, names)
+        return root.descriptor, "single" if options.single else "whole"
     for group in groups:
-        sender.manifests(group)
-    _write_names(target, root.descriptor, root.document.raw, names)
-    return root.descriptor, "single" if options.single else "whole"
+        sender.manifests(node for node in group if isinstance(node.document, Manifest))
+    if options.sparse and _write_sparse(sender, target, graph, names):
+        sender.referrers(found)
+        return root.descriptor, "sparse"
+    # The root is not written, so that nothing can be about it.
+    found = found and msgspec.structs.replace(found, absent=frozenset((root.descriptor.digest,)))
+    if options.lone and len(chosen.leaves) == 1:
+        image = next(node for node in graph.manifests if node.descriptor.digest == chosen.leaves[0].entry.digest)
+        _finish(sender, target, image.document, found, names)
+        return image.descriptor, "single"
+    assert isinstance(root.document, Index)
+    lesser = chosen.lesser(root.document)
+    _finish(sender, target, lesser, found, names)
+    return lesser.descriptor(), "subset"
 
 
-def _write_sparse(sender: "_Sender", target: Target, graph: ImageGraph, names: Sequence[str]) -> bool:
+def _finish(
+    sender: Sender, target: Target, document: Manifest | Index, found: "Found | None", names: Sequence[str]
+) -> None:
+    """Write the root, then the manifests about it and its images, and finally the names.
+
+    Some registries refuse a manifest before its subject, and whoever checks signatures may read a name at once.
+    """
+    descriptor = document.descriptor()
+    if not names or (found is not None and found.is_about(descriptor.digest)):
+        target.write_manifest(descriptor, document.raw)
+    sender.referrers(found)
+    for name in names:
+        target.write_manifest(descriptor, document.raw, name)
+
+
+def _write_sparse(sender: Sender, target: Target, graph: ImageGraph, names: Sequence[str]) -> bool:
     """Write the original indexes without some of their images. Returns False if the target refuses that."""
+    root = graph.root
     try:
         for node in graph.indexes:
-            if node is not graph.root:
+            if node is not root:
                 sender.manifest(node)
-        _write_names(target, graph.root.descriptor, graph.root.document.raw, names)
+        for name in names or (None,):
+            target.write_manifest(root.descriptor, root.document.raw, name)
     except RegistryError as error:
         if not _REFUSES_SPARSE.intersection(error.codes):
             raise
         return False
     return True
-
-
-def _write_names(target: Target, descriptor: Descriptor, raw: bytes, names: Sequence[str]) -> None:
-    for name in names or (None,):
-        target.write_manifest(descriptor, raw, name)
-
-
-class _Sender:
-    """Copies single blobs and manifests, and counts the bytes."""
-
-    def __init__(
-        self, source: Source, target: Target, pool: WorkerPool, options: CopyOptions, emit: progress.Emit
-    ) -> None:
-        self._source = source
-        self._target = target
-        self._pool = pool
-        self._unit = options.unit
-        self._retry = options.retry
-        self._emit = emit
-        self._tally: dict[str, int] = {}
-        self._lock = threading.Lock()
-        # Checked once, not for each of hundreds of blobs: isinstance with a Protocol checks all of its methods.
-        self._mounting = target if isinstance(target, Mounting) else None
-        self._originating = source if isinstance(source, Originating) else None
-
-    def count(self, how: str) -> int:
-        """The bytes of the blobs that were handled this way: "moved", "mounted" or "exists"."""
-        return self._tally.get(how, 0)
-
-    def blobs(self, blobs: Iterable[Descriptor]) -> None:
-        """Copy all blobs, the largest first, because it takes longest. A stream gets them in a fixed order."""
-        if isinstance(self._target, Streaming) and self._target.in_order:
-            ordered = sorted(blobs, key=lambda blob: blob.digest)
-        else:
-            ordered = sorted(blobs, key=lambda blob: -blob.size)
-        for blob in ordered:
-            self._report(blob, 0)
-        self._pool.run(self._blob, ordered)
-
-    def tables(self, tables: Iterable[Descriptor]) -> None:
-        """Copy tables of contents. A table that is missing, or that the target refuses, is left out."""
-        self._pool.run(self._table, sorted(tables, key=lambda table: table.digest))
-
-    def _table(self, table: Descriptor) -> None:
-        self._pool.check()
-        with contextlib.suppress(NotFoundError, RegistryError, CorruptError):
-            if not self._target.has_blob(table) and not self._mount(table):
-                with self._source.open_blob(table) as reader:
-                    self._target.write_blob(table, reader)
-
-    def manifests(self, nodes: Iterable[GraphNode]) -> None:
-        """Write these manifests in parallel, see `manifest`."""
-        self._pool.run(self.manifest, list(nodes))
-
-    def manifest(self, node: GraphNode) -> None:
-        """Write a manifest or index by its digest, if the target does not have it."""
-        self._pool.check()
-        if not self._target.has_manifest(node.descriptor):
-            self._target.write_manifest(node.descriptor, node.document.raw)
-
-    def _blob(self, blob: Descriptor) -> None:
-        self._pool.check()
-        if self._target.has_blob(blob):
-            return self._done(blob, "exists")
-        if self._mount(blob):
-            return self._done(blob, "mounted")
-        # The target cannot retry, because it cannot rewind the stream; here the blob is opened again.
-        self._retry.call(lambda: self._send(blob))
-        return self._done(blob, "moved")
-
-    def _send(self, blob: Descriptor) -> None:
-        with self._source.open_blob(blob) as reader:
-            report = _Reported(reader, self._pool.check, lambda done: self._report(blob, done))
-            self._target.write_blob(blob, report)
-
-    def _mount(self, blob: Descriptor) -> bool:
-        if self._mounting is None or self._originating is None:
-            return False
-        origins = self._originating.origins(blob.digest)[:_MOUNT_ATTEMPTS]
-        return any(self._mounting.mount_blob(blob, origin) for origin in origins)
-
-    def _done(self, blob: Descriptor, how: str) -> None:
-        with self._lock:
-            self._tally[how] = self._tally.get(how, 0) + blob.size
-        self._report(blob, blob.size, "" if how == "moved" else how)
-
-    def _report(self, blob: Descriptor, done: int, note: str = "") -> None:
-        self._emit(progress.Transferred(self._unit, blob.digest, done, blob.size, note))
-
-
-class _Reported:
-    """A Readable that reports progress, and raises when the copy has been stopped. It owns nothing."""
-
-    def __init__(self, content: Readable, check: Callable[[], None], report: Callable[[int], None]) -> None:
-        self._content = content
-        self.verifies: Descriptor | None = getattr(content, "verifies", None)  # see `place.Verifying`
-        self._check = check
-        self._report = report
-        self._done = 0
-        self._reported = 0
-
-    def read(self, size: int = -1, /) -> bytes:
-        """See `place.Readable`."""
-        self._check()
-        chunk = self._content.read(min(size, _LARGEST_READ))
-        self._done += len(chunk)
-        if self._done - self._reported >= _REPORT_EVERY:
-            self._reported = self._done
-            self._report(self._done)
-        return chunk

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -12,9 +12,10 @@ from polyarch.errors import ConflictError, CorruptError, NotFoundError
 from polyarch.oci import digest as digests
 from polyarch.oci import document as documents
 from polyarch.oci import index as indexes
+from polyarch.oci import referrer
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
-from polyarch.oci.document import Index
+from polyarch.oci.document import Index, Manifest
 from polyarch.oci.place import BlobReader, Readable
 from polyarch.oci.verify import VerifyingReader, verified, verifying
 from polyarch.transfer import names
@@ -50,12 +51,14 @@ class LayoutFiles(Protocol):
 
 
 class LayoutSource:
-    """A layout for reading: Source and Partial of `oci/place.py`. The caller owns the files."""
+    """A layout for reading: Source, Partial and Referring of `oci/place.py`. The caller owns the files."""
 
     def __init__(self, files: LayoutFiles) -> None:
         self._files = files
         # The names in index.json when it was last read, and the signature of that file.
         self._known: tuple[object, Names] | None = None
+        # The referrers for these names.
+        self._about: tuple[Names, dict[Digest, tuple[Descriptor, ...]]] | None = None
 
     @property
     def where(self) -> str:
@@ -79,9 +82,19 @@ class LayoutSource:
         return self._known[1]
 
     def images(self) -> tuple[NamedEntry, ...]:
-        """The images in index.json, in order; index.json itself if it lists the platforms of one unnamed image."""
+        """The images in index.json, in order; index.json itself if it lists the platforms of one unnamed image.
+
+        Manifests about another one in the layout are not images: see `referrers`.
+        """
         index = self.index()
-        return (NamedEntry("", index.descriptor()),) if names.is_one_image(index) else names.entries(index)
+        if names.is_one_image(index):
+            return (NamedEntry("", index.descriptor()),)
+        about = {entry.digest for entries in self._referring().values() for entry in entries}
+        return tuple(
+            named
+            for named, entry in zip(names.entries(index), index.manifests, strict=True)
+            if not names.is_referrer(entry) and (named.name or named.descriptor.digest not in about)
+        )
 
     def resolve(self, name: str) -> Descriptor:
         """The image with this full name, ref name or digest; for an empty name, the only image.
@@ -94,6 +107,28 @@ class LayoutSource:
         if digests.is_digest(name) and name not in known:
             return self._inner(Digest(name))
         return known.find(name, self.where)
+
+    def referrers(self, subject: Digest) -> tuple[Descriptor, ...]:
+        """See `place.Referring`: the manifests in index.json about `subject`."""
+        return self._referring().get(subject, ())
+
+    def _referring(self) -> dict[Digest, tuple[Descriptor, ...]]:
+        """The manifests in index.json about others that the layout has, by the digest of those."""
+        from polyarch.transfer.listed import referring
+
+        known = self._names()
+        if self._about is None or self._about[0] is not known:
+            self._about = (known, referring(known.index, self._document))
+        return self._about[1]
+
+    def _document(self, digest: Digest) -> Manifest | Index | None:
+        """A manifest; None if the layout does not have it, or if it cannot be read."""
+        path = blob_path(digest)
+        if self._files.size(path) is None:
+            return None
+        with contextlib.suppress(CorruptError, NotFoundError):
+            return documents.load(self._files.read(path, documents.MAX_SIZE))
+        return None
 
     def _inner(self, digest: Digest) -> Descriptor:
         size = self._files.size(blob_path(digest))
@@ -177,7 +212,7 @@ class Directory:
 
 
 class OciLayout(LayoutSource):
-    """A layout directory for reading and writing: also Target of `oci/place.py`.
+    """A layout directory for reading and writing: also Target and Attachable of `oci/place.py`.
 
     A blob is written to a temporary file in the same directory and renamed, so it is complete or does not exist.
     index.json is replaced under a lock on the marker file, so that several processes can write to one layout.
@@ -235,6 +270,14 @@ class OciLayout(LayoutSource):
         if name is not None:
             with self._locked():
                 _replace(self._root / INDEX, names.give(self.index(), descriptor, name).raw)
+
+    def write_referrers(self, subject: Digest, documents: Sequence[Manifest | Index]) -> None:
+        """See `place.Attachable`."""
+        for document in documents:
+            self.write_manifest(document.descriptor(), document.raw)
+        entries = [referrer.entry(document) for document in documents]
+        with self._locked():
+            _replace(self._root / INDEX, names.refer(self.index(), subject, entries).raw)
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:

@@ -6,6 +6,7 @@ does not name an image. Several entries can point at one digest under different 
 
 import functools
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -14,7 +15,9 @@ from polyarch.errors import NotFoundError, UsageError
 from polyarch.oci import descriptor as descriptors
 from polyarch.oci import document as documents
 from polyarch.oci import reference as references
+from polyarch.oci import referrer
 from polyarch.oci.descriptor import REF_NAME, Descriptor
+from polyarch.oci.digest import Digest
 from polyarch.oci.document import Index
 from polyarch.oci.reference import Reference
 
@@ -38,6 +41,13 @@ def entries(index: Index) -> tuple[NamedEntry, ...]:
         NamedEntry(entry.annotations.get(IMAGE_NAME) or entry.annotations.get(REF_NAME, ""), _bare(entry))
         for entry in index.manifests
     )
+
+
+def is_referrer(entry: Descriptor) -> bool:
+    """Whether an entry is listed for its subject, or lists the referrers of one (regctl), and is not an image."""
+    if {IMAGE_NAME, REF_NAME} & entry.annotations.keys():
+        return referrer.is_tag(entry.annotations.get(REF_NAME, ""))
+    return referrer.SUBJECT in entry.annotations
 
 
 def is_one_image(index: Index) -> bool:
@@ -68,7 +78,7 @@ class Names:
         Raises NotFoundError with the existing names.
         """
         if not name:
-            found = {entry.digest: entry for entry in self.index.manifests}
+            found = {entry.digest: entry for entry in self.index.manifests if not is_referrer(entry)}
             if len(found) != 1:
                 raise NotFoundError(f"{where} has {len(found)} images, and no name was given", f"it has {self._have()}")
             return _bare(next(iter(found.values())))
@@ -105,7 +115,11 @@ class Naming:
         self._digests: Counter[str] = Counter()
         self._next = 0
         for plain in self._document["manifests"]:
-            self._put(_key(_words(plain.get("annotations") or {}), plain["digest"]), plain)
+            notes = plain.get("annotations") or {}
+            if not (words := _words(notes)) and (subject := notes.get(referrer.SUBJECT)):
+                self._put((referrer.SUBJECT, subject, plain["digest"]), plain)
+                continue
+            self._put(_key(words, plain["digest"]), plain)
         self._first = self._next
 
     def give(self, descriptor: Descriptor, name: str) -> None:
@@ -118,6 +132,14 @@ class Naming:
             for number in self._numbers.pop(key, ()):
                 self._digests[self._entries.pop(number)["digest"]] -= 1
         self._put(_key(annotations, descriptor.digest), plain)
+
+    def refer(self, subject: Digest, descriptor: Descriptor) -> None:
+        """List a manifest under its subject. A second time changes nothing."""
+        key = (referrer.SUBJECT, subject, descriptor.digest)
+        if key in self._numbers:
+            return
+        annotations = {**descriptor.annotations, referrer.SUBJECT: subject}
+        self._put(key, descriptors.to_dict(msgspec.structs.replace(descriptor, annotations=annotations)))
 
     def index(self) -> Index:
         """The current index.json."""
@@ -144,6 +166,14 @@ def give(index: Index, descriptor: Descriptor, name: str) -> Index:
     """The index with an entry `name` for `descriptor`; see `Naming.give`."""
     naming = Naming(index)
     naming.give(descriptor, name)
+    return naming.index()
+
+
+def refer(index: Index, subject: Digest, referrers: Iterable[Descriptor]) -> Index:
+    """The index with entries for the referrers of `subject`; see `Naming.refer`."""
+    naming = Naming(index)
+    for descriptor in referrers:
+        naming.refer(subject, descriptor)
     return naming.index()
 
 

@@ -28,7 +28,7 @@ _T = TypeVar("_T")
 
 
 class ReadThroughSource:
-    """Store first, then origins: Source, Partial, Originating and Ranged of `oci/place.py`.
+    """Store first, then origins: Source, Partial, Originating, Referring and Ranged of `oci/place.py`.
 
     It owns neither store nor registry. With `keep`, fetched blobs are written into the store, once even if many threads
     ask; without, nothing is written. With `fetch_manifests` False, only blobs are fetched: platforms that were never
@@ -55,6 +55,8 @@ class ReadThroughSource:
         self._repository = repository
         self.stored = stored
         self._retry = retry
+        # The repository of an image that the store did not have.
+        self._remote: Reference | None = None
         self._flights: dict[Digest, threading.Lock] = {}
         self._lock = threading.Lock()
 
@@ -65,12 +67,19 @@ class ReadThroughSource:
         if digests.is_digest(name):
             if self._repository is None:
                 raise NotFoundError(f"the store has no {name}", "'polyarch images --digests' lists what is here")
+            self._remote = self._repository.repository
             return self._registry.repository(self._repository).resolve(name)
         reference = references.parse(name).tagged()
         descriptor, _ = self._registry.repository(reference).fetch_manifest(reference.version)
+        self._remote = reference.repository
         if self._keep:
             origins.record(self._store, [descriptor.digest], reference)
         return descriptor
+
+    @property
+    def remote(self) -> Reference | None:
+        """The repository in which `resolve` found a name that the store does not have; None if it had it."""
+        return self._remote
 
     def resolve_here(self, name: str) -> Descriptor | None:
         """What a reference or digest points at in the store; None if the store does not have it. `app@sha256:…` is
@@ -157,6 +166,14 @@ class ReadThroughSource:
         if self._store.has_blob(descriptor) or descriptor.urls or self._repository is not None:
             return False
         return not origins.is_known(self._store, descriptor.digest)
+
+    def referrers(self, subject: Digest) -> tuple[Descriptor, ...]:
+        """Implements `place.Referring`: those in the store; of an image that came from a registry, also those there."""
+        here = self._store.referrers(subject)
+        if self._remote is None:
+            return here
+        there = self._registry.repository(self._remote).referrers(subject)
+        return tuple({entry.digest: entry for entry in (*here, *there)}.values())
 
     def origins(self, digest: Digest) -> tuple[Reference, ...]:
         """Implements `place.Originating`."""
