@@ -202,7 +202,7 @@ def test_settings_of_run(options: dict[str, Any], expected: RunSettings) -> None
         ({"ssh": "default"}, "SSH_AUTH_SOCK is not set"),
         ({"ssh": "default=/dev/null"}, "/dev/null is not a socket"),
         ({"build_args": "linux/s390x:A=1"}, "--build-arg linux/s390x: is for a platform that is not being built"),
-        ({"attest": "type=sbom"}, "attestations are not supported yet"),
+        ({"attest": "type=seal"}, "unknown attestation type 'seal'"),
     ],
 )
 def test_what_makes_no_sense_is_refused_with_what_is_taken(options: dict[str, Any], reason: str) -> None:

@@ -64,16 +64,54 @@ def test_a_tar_is_not_written_to_a_terminal() -> None:
             output.export({"outputs": word}, HERE, Terminal())
 
 
-@pytest.mark.parametrize(
-    ("word", "disabled"),
-    [
-        *((word, True) for word in ("false", "0", "F", "disabled=true", "type=provenance,disabled=true")),
-        *((word, True) for word in ("type=sbom,disabled=1", "disabled=true,type=sbom", " type=sbom , disabled=True")),
-        *((word, False) for word in ("true", "mode=max", "type=sbom", "type=sbom,disabled=false", "type=sbom,false")),
-    ],
-)
-def test_an_attestation_that_is_disabled_asks_for_nothing(word: str, disabled: bool) -> None:
-    assert output.is_disabled(word) == disabled
+def test_no_attestation_changes_nothing() -> None:
+    for words in ({"attest": "type=sbom,disabled=true"}, {"provenance": "false"}, {"sbom": False}, {}):
+        assert output.export({**words}, HERE, None) == output.export({}, HERE, None)  # type: ignore[typeddict-item]
+
+
+def test_the_form_of_attestations() -> None:
+    def artifacts(word: str, **variables: str) -> bool | None:
+        wanted = output.export({"outputs": word, "provenance": True}, HERE, None, {}, variables)
+        assert wanted.attestations
+        return wanted.attestation_artifacts
+
+    off = {"BUILDX_NO_DEFAULT_OCI_ARTIFACT": "1"}
+    assert artifacts("type=image") is None
+    assert artifacts("type=image,oci-artifact=false") is False
+    assert artifacts("type=image", **off) is False
+    assert artifacts("type=image,oci-artifact=true", **off) is True
+    with pytest.raises(UsageError, match="is neither true nor false"):
+        artifacts("type=image", BUILDX_NO_DEFAULT_OCI_ARTIFACT="never")
+    with pytest.raises(UsageError, match="two outputs set a different oci-artifact"):
+        output.export({"outputs": ["type=image,oci-artifact=true", "type=registry,oci-artifact=false"]}, HERE, None)
+
+
+def test_dockers_format_has_no_attestations() -> None:
+    with pytest.raises(UsageError, match="oci-mediatypes=false has no form for attestations"):
+        output.export({"outputs": "type=image,oci-mediatypes=false", "sbom": True}, HERE, None)
+    output.export({"outputs": "type=image,oci-mediatypes=false", "sbom": False}, HERE, None)
+
+
+def test_which_outputs_get_what_is_only_for_images_with_attestations() -> None:
+    def inline(word: str) -> list[bool]:
+        return [one.is_inline for one in output.export({"outputs": word}, HERE, None).outputs]
+
+    assert inline("type=image") == [True]
+    assert inline("type=image,push=true") == [True, True]
+    assert inline("type=image,attestation-inline=false") == [False]
+    assert inline("type=oci,dest=x") == [False]
+    assert inline("type=oci,dest=x,attestation-inline=true") == [True]
+    assert inline("type=local,dest=x") == [False]
+    assert inline("type=docker") == [False]
+
+
+@pytest.mark.parametrize("prefix", ["a/b", "/"])
+def test_a_prefix_is_the_beginning_of_a_name(prefix: str) -> None:
+    assert output.export({"outputs": "type=local,dest=x,attestation-prefix=a."}, HERE, None).outputs[
+        0
+    ].attestation_prefix == ("a.")
+    with pytest.raises(UsageError, match="is not the beginning of a file name"):
+        output.export({"outputs": f"type=local,dest=x,attestation-prefix={prefix}"}, HERE, None)
 
 
 def test_a_push_by_digest_gives_no_name_in_the_registry_nor_in_the_store() -> None:

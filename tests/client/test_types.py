@@ -60,6 +60,8 @@ GIVEN: dict[str, tuple[Any, set[str]]] = {
     "push": (True, {"push"}),
     "load": (True, {"load"}),
     "annotations": ({"a": "b"}, {"annotations"}),
+    "provenance": ({"mode": "min"}, {"provenance"}),
+    "sbom": (True, {"sbom"}),
     "cache": (
         {"no_cache": True, "no_cache_filter": "base", "pull": True},
         {"no_cache", "no_cache_filter", "pull"},
@@ -78,9 +80,7 @@ GIVEN: dict[str, tuple[Any, set[str]]] = {
 }
 
 # Options that no keyword stands for.
-LEFT_OUT = {
-    "attest": "attestations are not supported yet: the option only turns off what BuildKit does by default",
-}
+LEFT_OUT = {"attest": "`provenance` and `sbom` are the same for each type"}
 
 HOST = Platform(os="linux", architecture="amd64")
 

@@ -105,7 +105,7 @@ class Bases:
             warning = self._foreign(name, platform, str(config.platform))
         if source is not self._source:
             self._import(source, descriptor, name)
-        return Base(document.digest, config, f"{name}@{root.digest}", warning)
+        return Base(document.digest, config, f"{name}@{root.digest}", warning, root.digest)
 
     def _foreign(self, name: str, platform: Platform, offered: str) -> str:
         """The warning if no image fits. Raises UnsupportedError unless foreign bases are allowed."""

@@ -2,17 +2,18 @@
 
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import msgspec
 
 from polyarch import progress
-from polyarch.builder import lint, solve
+from polyarch.builder import attestations, lint, solve
 from polyarch.builder.bases import Bases, open_layouts
 from polyarch.builder.cache.results import LocalResults
 from polyarch.builder.export import assemble
 from polyarch.builder.export.assemble import Assembler, BuiltImage
 from polyarch.builder.export.exporter import Exporter
+from polyarch.builder.export.roots import roots_of
 from polyarch.builder.export.streaming import RegistryUploads
 from polyarch.builder.failures import Failure, FailurePolicy
 from polyarch.builder.history.record import BuildRecord
@@ -37,6 +38,7 @@ from polyarch.oci.descriptor import Descriptor
 from polyarch.transfer.copy import Sent
 
 if TYPE_CHECKING:
+    from polyarch.builder.history.record import StepRecord
     from polyarch.registry import Registry
     from polyarch.store import Store
 
@@ -46,6 +48,9 @@ _VIOLATION_HINT = "`# check=error=true` makes an error of a warning"
 
 class BuildResult(msgspec.Struct, frozen=True, kw_only=True):
     """What a build made. `descriptor` is what its names point to, None if only files were exported.
+
+    `provenance` has the provenance of each platform if it was asked for, as a predicate of SLSA 0.2, which is the form
+    in metadata files.
 
     `outputs` are where it went: the store in place of an engine that does not run. `failures` are the platforms that a
     build with `on_failure="keep"` left out.
@@ -57,6 +62,7 @@ class BuildResult(msgspec.Struct, frozen=True, kw_only=True):
     outputs: tuple[Output, ...] = ()
     warnings: tuple[str, ...] = ()
     failures: tuple[Failure, ...] = ()
+    provenance: dict[str, dict[str, Any]] = {}
 
 
 def build(
@@ -138,6 +144,17 @@ class _Build:
         )
         self._unchanged = False
         self._performer = VertexPerformer(self._graph, environment, workspace.emit)
+        self._assembler = Assembler(
+            workspace.store,
+            workspace.source,
+            self._performer.filesystems,
+            request.export,
+            request.host.workers,
+            epoch,
+        )
+        self._attester = attestations.opened(request, self._graph, workspace, self._assembler)
+        self._results: Mapping[VertexId, Result] = {}
+        self._steps: tuple[StepRecord, ...] = ()
         self._exporter = Exporter(
             workspace.store,
             workspace.registry,
@@ -205,33 +222,29 @@ class _Build:
             raise BuildError(checked.violation, _VIOLATION_HINT)
         survivors = self._verified(solved, warnings)
         self._failures.raise_if_done([plan.platform for plan, _ in survivors])
-        blobs = any(output.kind not in ("local", "tar") for output in request.export.outputs)
-        assembler = Assembler(
-            self._store,
-            self._source,
-            self._performer.filesystems,
-            request.export,
-            request.host.workers,
-            request.plan.epoch,
-        )
+        # An SBOM is made of the layers that an image has.
+        blobs = not all(output.is_files for output in request.export.outputs) or bool(request.export.attestations.sbom)
         with self._assembling(survivors) if blobs else nullcontext():
-            images = tuple(assembler.image(plan, stack, self._created, blobs=blobs) for plan, stack in survivors)
-        # As in BuildKit: the result is an index even for one platform.
-        multi = request.plan.arguments.get("BUILDKIT_MULTI_PLATFORM", "").lower() in _TRUE
-        root = assembler.root(images, always_index=multi) if blobs else None
+            images = tuple(self._assembler.image(plan, stack, self._created, blobs=blobs) for plan, stack in survivors)
+        attested = None
+        if self._attester is not None:
+            attested = self._attester.attest([plan for plan, _ in survivors], images, self._results, self._steps)
+        roots = roots_of(self._assembler, request, images, attested)
         sent: list[Sent] = []
         for output in request.export.outputs:
-            sent += self._exporter.send(output, images, root or images[0].descriptor)
+            root = roots.get(output.is_inline, images[0].descriptor)
+            sent += self._exporter.send(output, images, root, attested.files(output) if attested is not None else None)
         messages = [message for plan in plans for message in plan.warnings]
         messages += [lint.warning(finding, self._dockerfile).message for finding in findings]
         messages += [warning.message for warning in warnings]
         return BuildResult(
-            descriptor=root,
+            descriptor=roots.get(True) or roots.get(False),
             images=images,
             sent=tuple(sent),
             outputs=request.export.outputs,
             warnings=tuple(dict.fromkeys(messages)),
             failures=tuple(self._failures.failures),
+            provenance=attested.provenance if attested is not None else {},
         )
 
     def _plans(self, dockerfile: Dockerfile) -> list[Plan]:
@@ -246,9 +259,11 @@ class _Build:
         plans = []
         for platform in self._request.platforms:
             with self._failures.of(platform):
-                planned = planner.plan(
-                    dockerfile, self._request.plan_for(platform, self._workspace.ignore), platform, bases, self._graph
-                )
+                options = self._request.plan_for(platform, self._workspace.ignore)
+                resolver = self._attester.resolver(platform, bases) if self._attester is not None else bases
+                planned = planner.plan(dockerfile, options, platform, resolver, self._graph)
+                if self._attester is not None:
+                    self._attester.planned(planned, bases)
                 for message in planned.warnings:
                     self._emit(progress.Warned(message))
                 plans.append(planned)
@@ -259,9 +274,10 @@ class _Build:
 
     def _solve(self, plans: list[Plan]) -> list[Solved]:
         """Do the work. Returns the plans whose layers were all made, with these layers."""
-        targets = _targets(plans)
+        layers = _targets(plans)
+        targets = layers | {vertex: None for plan in plans for vertex in self._scanned(plan)}
         recorder = Recorder(self._graph, self._emit)
-        self._performer.prefetch(targets)
+        self._performer.prefetch(layers)
         results: Mapping[VertexId, Result]
         errors: Mapping[str, PolyarchError] = {}
         try:
@@ -279,25 +295,30 @@ class _Build:
         finally:
             self._unchanged = recorder.took_all_from_cache()
             self._remember(targets, plans, recorder)
+        self._results = results
         solved: list[Solved] = []
         for plan in plans:
             with self._failures.of(plan.platform):
-                needed = self._graph.reach(plan.layers)
+                needed = self._graph.reach((*plan.layers, *self._scanned(plan)))
                 failure = next(((key, error) for key, error in errors.items() if key in needed), None)
                 if failure is not None:
                     raise self._located(*failure)
                 stack: list[Layer] = []
                 for vertex in plan.layers:
-                    layers = results[vertex]
-                    assert isinstance(layers, tuple), vertex
-                    stack.extend(layers)
+                    made = results[vertex]
+                    assert isinstance(made, tuple), vertex
+                    stack.extend(made)
                 solved.append((plan, tuple(stack)))
         return solved
+
+    def _scanned(self, plan: Plan) -> tuple[VertexId, ...]:
+        """The vertices that an SBOM needs besides the layers of the image."""
+        return self._attester.scanned(plan) if self._attester is not None else ()
 
     def _remember(self, targets: Iterable[VertexId], plans: list[Plan], recorder: Recorder) -> None:
         """Store the record of the build for `explain`, even if the build failed."""
         order = solve.topological(list(targets), self._performer.inputs)
-        steps = recorder.steps(order, self._performer)
+        steps = self._steps = recorder.steps(order, self._performer)
         BuildHistory(self._store).remember(
             self._request,
             self._dockerfile.name,

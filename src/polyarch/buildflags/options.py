@@ -134,7 +134,7 @@ def request(context: Path | str | None, around: Surroundings, **options: Unpack[
         ),
         platforms=platforms,
         plan=_plan(options, sorted_, arguments, around),
-        export=output.export(options, around.directory, around.stdout),
+        export=output.export(options, around.directory, around.stdout, arguments, around.variables),
         created=around.now,
         overrides=tuple(overrides.values()),
         secrets=_secrets(

@@ -12,7 +12,7 @@ import msgspec
 from polyarch.builder.request.output import Export, Output, OutputKind
 from polyarch.buildflags import values
 from polyarch.buildflags.values import Items, Pairs
-from polyarch.errors import UnsupportedError, UsageError
+from polyarch.errors import UsageError
 from polyarch.layers.compression import Compression
 from polyarch.oci import reference as references
 from polyarch.oci.reference import Reference
@@ -38,17 +38,30 @@ _IMAGE = frozenset(
         "oci-mediatypes",
         "annotation",
         "rewrite-timestamp",
+        "oci-artifact",
+        "attestation-inline",
     }
 )
+_FILES = frozenset({"dest", "platform-split", "rewrite-timestamp", "attestation-prefix"})
 _PUSHED = frozenset({"push", "push-by-digest", "name-canonical", "registry.insecure", "unpack", "store"})
-_FLAGS = ("push", "push-by-digest", "name-canonical", "registry.insecure", "unpack", "store", "rewrite-timestamp")
+_FLAGS = (
+    "push",
+    "push-by-digest",
+    "name-canonical",
+    "registry.insecure",
+    "unpack",
+    "store",
+    "rewrite-timestamp",
+    "oci-artifact",
+    "attestation-inline",
+)
 _OPTIONS: Mapping[str, frozenset[str]] = {
     "image": _IMAGE | _PUSHED,
     "registry": _IMAGE | _PUSHED,
     "oci": _IMAGE | {"dest", "tar"},
     "docker": _IMAGE | {"dest", "tar"},
-    "local": frozenset({"dest", "platform-split", "rewrite-timestamp"}),
-    "tar": frozenset({"dest", "platform-split", "rewrite-timestamp"}),
+    "local": _FILES,
+    "tar": _FILES,
 }
 _COMPRESSIONS: Mapping[str, Literal["none", "gzip", "zstd", "estargz"]] = {
     "gzip": "gzip",
@@ -57,6 +70,8 @@ _COMPRESSIONS: Mapping[str, Literal["none", "gzip", "zstd", "estargz"]] = {
     "uncompressed": "none",
     "none": "none",
 }
+# What must be the same for all outputs.
+_SHARED = ("compression", "compression-level", "force-compression", "oci-mediatypes", "oci-artifact")
 _HINT = "as in -o type=oci,dest=app.tar, -o type=registry,name=localhost:5000/app:1, -o DIRECTORY or -o -"
 
 
@@ -114,23 +129,13 @@ def parse(word: str) -> Wanted:
     return wanted
 
 
-def is_disabled(word: str) -> bool:
-    """Whether a value of --attest, --provenance or --sbom disables the attestation: `false`,
-    `type=sbom,disabled=true`.
-    """
-    fields = [field.strip().lower() for field in word.split(",")]
-    if fields[0] in ("false", "f", "0"):
-        return True
-    return any(field.partition("=")[::2] == ("disabled", on) for field in fields for on in ("1", "t", "true"))
-
-
 class ExportFlags(TypedDict, total=False):
     """Options for the result of a build.
 
     `tags` are the names of the result. `outputs` are values of `--output`. Without `outputs`, `push` and `load` the
     result goes to the store. `annotations` are {key: value} for the manifests of images, or texts
-    "[index:|manifest:]KEY=VALUE". `attest` are values of `--attest`; only those that disable an attestation are
-    supported.
+    "[index:|manifest:]KEY=VALUE". `attest` are values of `--attest`. `provenance` and `sbom` are booleans, texts as for
+    `--provenance` and `--sbom`, or {key: value}.
     """
 
     tags: Items[str | Reference]
@@ -139,15 +144,22 @@ class ExportFlags(TypedDict, total=False):
     load: bool
     annotations: Pairs
     attest: Items[str]
+    provenance: bool | str | Mapping[str, str | bool] | None
+    sbom: bool | str | Mapping[str, str] | None
 
 
-def export(options: ExportFlags, here: Path, stdout: BinaryIO | None) -> Export:
-    """Combine these options into one `Export`. Paths are relative to `here`; the destination `-` is `stdout`. Raises
-    UsageError, UnsupportedError for attestations.
+def export(
+    options: ExportFlags,
+    here: Path,
+    stdout: BinaryIO | None,
+    arguments: Mapping[str, str] | None = None,
+    variables: Mapping[str, str] | None = None,
+) -> Export:
+    """Combine these options into one `Export`. Paths are relative to `here`; the destination `-` is `stdout`.
+
+    `arguments` are build arguments and `variables` environment variables that concern attestations. Raises UsageError.
     """
     get = options.get
-    if not all(map(is_disabled, values.words("--attest", get("attest")))):
-        raise UnsupportedError("attestations are not supported yet", "leave out --provenance, --sbom and --attest")
     given = values.items("--output", get("outputs"), str, Output)
     wanted = [parse(one) for one in given if isinstance(one, str)]
     outputs = [one for one in given if isinstance(one, Output)]
@@ -169,8 +181,9 @@ def export(options: ExportFlags, here: Path, stdout: BinaryIO | None) -> Export:
     if sum(output.stream is not None for output in outputs) > 1:
         raise UsageError("--output: only one output can go to standard output", "add dest=FILE to the others")
     _annotate(values.pairs("--annotation", get("annotations")), notes, index_notes)
+    form = _attested(_form(wanted), options, arguments or {}, variables or {})
     return msgspec.structs.replace(
-        _form(wanted),
+        form,
         names=tuple(dict.fromkeys(map(_name, names))),
         outputs=tuple(dict.fromkeys(outputs)),
         annotations=notes,
@@ -187,17 +200,24 @@ def _name(given: str | Reference) -> Reference:
 
 
 def _outputs(one: Wanted, here: Path, stdout: BinaryIO | None) -> list[Output]:
-    kind = _KINDS[one.kind]
     dest = one.options.get("dest", "")
+    prefix = one.options.get("attestation-prefix", "")
+    if "/" in prefix or "\0" in prefix:
+        raise UsageError(f"--output: attestation-prefix={prefix} is not the beginning of a file name", _HINT)
+    output = Output(
+        kind=_KINDS[one.kind],
+        platform_split=one.flag("platform-split") if "platform-split" in one.options else None,
+        attestation_prefix=prefix,
+        attestation_inline=one.flag("attestation-inline") if "attestation-inline" in one.options else None,
+    )
     if one.kind in ("image", "registry"):
         pushed = one.flag("push", one.kind == "registry")
-        nameless = pushed and one.flag("push-by-digest")
-        kept = [Output(kind="store", by_digest=nameless)] if one.kind == "image" else []
-        return kept + ([Output(kind="registry", by_digest=nameless)] if pushed else [])
-    if kind == "docker" and not dest:
-        return [Output(kind="engine")]
+        output = msgspec.structs.replace(output, by_digest=pushed and one.flag("push-by-digest"))
+        kept = [msgspec.structs.replace(output, kind="store")] if one.kind == "image" else []
+        return kept + ([msgspec.structs.replace(output, kind="registry")] if pushed else [])
+    if one.kind == "docker" and not dest:
+        return [msgspec.structs.replace(output, kind="engine")]
     directory = not one.flag("tar", True) if one.kind in ("oci", "docker") else False
-    split = one.flag("platform-split") if "platform-split" in one.options else None
     if dest in ("", "-"):
         if directory or one.kind == "local":
             raise UsageError(f"--output: type={one.kind} cannot write a directory to standard output", "add dest=PATH")
@@ -205,15 +225,30 @@ def _outputs(one: Wanted, here: Path, stdout: BinaryIO | None) -> list[Output]:
             raise UsageError("--output: there is no standard output here", "add dest=FILE")
         if stdout.isatty():
             raise UsageError("refusing to write a tar to a terminal", "add dest=FILE, or redirect standard output")
-        return [Output(kind=kind, stream=stdout, platform_split=split)]
-    return [Output(kind=kind, destination=here / dest, directory=directory, platform_split=split)]
+        return [msgspec.structs.replace(output, stream=stdout)]
+    return [msgspec.structs.replace(output, destination=here / dest, directory=directory)]
+
+
+def _attested(form: Export, options: ExportFlags, arguments: Mapping[str, str], variables: Mapping[str, str]) -> Export:
+    """The format with attestations, if any are asked for."""
+    asked = [options.get(name) for name in ("attest", "provenance", "sbom")]
+    if not any(asked) and not any(name.startswith("BUILDKIT_ATTEST_") for name in arguments):
+        return form
+    from polyarch.buildflags import attest
+
+    found = attest.request(asked[0], asked[1], asked[2], arguments, variables)
+    if found and form.docker_format:
+        raise UsageError(
+            "--output: oci-mediatypes=false has no form for attestations", "leave it out, or --provenance and --sbom"
+        )
+    return attest.added(form, found, variables)
 
 
 def _form(wanted: Sequence[Wanted]) -> Export:
     """Compression and format. They must be the same for all outputs, because each image is made once."""
     found: dict[str, str] = {}
     for one in wanted:
-        for name in ("compression", "compression-level", "force-compression", "oci-mediatypes"):
+        for name in _SHARED:
             if name in one.options and found.setdefault(name, one.options[name]) != one.options[name]:
                 raise UsageError(
                     f"--output: two outputs set a different {name}",
@@ -235,6 +270,7 @@ def _form(wanted: Sequence[Wanted]) -> Export:
         compression=Compression(kind=kind, level=int(level) if level else None),
         force_compression=merged.flag("force-compression"),
         docker_format=not merged.flag("oci-mediatypes", True),
+        attestation_artifacts=merged.flag("oci-artifact") if "oci-artifact" in found else None,
     )
 
 

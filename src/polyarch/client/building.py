@@ -80,6 +80,10 @@ class BuildKeywords(TypedDict, total=False):
     - `push`: send the result to the registries in `tags`.
     - `load`: keep the result in the store. This is the default if there is neither `push` nor `output`.
     - `annotations`: annotations of the images' manifests. A key "index:KEY" annotates the index.
+    - `provenance`: attach how each image was built. True, or text as for `--provenance` ("mode=min"), or a mapping
+      ({"mode": "min", "builder-id": "https://ci/1"}). The default is False.
+    - `sbom`: attach which packages each image contains. True, or text as for `--sbom`, or a mapping. The default is
+      False.
     - `cache`, `run`, `time`: see CacheSettings, RunFlags and TimeSettings.
     - `overrides`: settings for one platform, as in {"linux/arm64": {"args": {"CPU": "a53"}}}.
     - `allow`: permissions: "security.insecure", "network.host".
@@ -104,6 +108,8 @@ class BuildKeywords(TypedDict, total=False):
     push: bool
     load: bool
     annotations: Mapping[str, str]
+    provenance: bool | str | Mapping[str, str | bool]
+    sbom: bool | str | Mapping[str, str]
     cache: CacheSettings
     run: RunFlags
     time: TimeSettings
@@ -295,6 +301,12 @@ def _number(name: str, value: object) -> int | None:
     return value
 
 
+def _attestation(name: str, value: object) -> object:
+    if not isinstance(value, bool | str | Mapping):
+        arguments.refuse(name, value, 'a bool, a str such as "mode=min", or a mapping')
+    return value
+
+
 def _one_of(*choices: str) -> Any:
     return lambda name, value: arguments.choice(name, value, choices)
 
@@ -313,6 +325,8 @@ _CHECKS: Mapping[str, Any] = {
     "push": arguments.flag,
     "load": arguments.flag,
     "annotations": arguments.pairs,
+    "provenance": _attestation,
+    "sbom": _attestation,
     "allow": arguments.texts,
     "allow_foreign_base": arguments.flag,
     "verify_platforms": _one_of("error", "warn", "off"),

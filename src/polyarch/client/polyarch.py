@@ -92,6 +92,8 @@ class Polyarch:
         push: bool = False,
         load: bool = False,
         annotations: Mapping[str, str] = {},
+        provenance: bool | str | Mapping[str, str | bool] = False,
+        sbom: bool | str | Mapping[str, str] = False,
         cache: "CacheSettings" = {},
         run: "RunFlags" = {},
         time: "TimeSettings" = {},

@@ -17,6 +17,22 @@ from polyarch.layers.entry import Content
 _CHUNK = 1 << 20
 
 
+def git_source(word: str, *, keep_git: bool = False) -> Git | None:
+    """The repository that a build context names; None for another URL. Raises UsageError for a malformed one."""
+    source = remote.git(word, context=True)
+    if source is None:
+        return None
+    keep = source.keep_git_directory
+    return Git(
+        url=source.url,
+        ref=source.wanted(),
+        subdirectory=source.subdirectory,
+        keep_git_directory=keep_git if keep is None else keep,
+        checksum=source.checksum,
+        submodules=source.submodules,
+    )
+
+
 class Fetcher:
     """Creates a directory for each context, in `scratch`, which belongs to the caller."""
 
@@ -57,18 +73,9 @@ class Fetcher:
         return OpenedContext(text=decoded(Path(path), "Dockerfile"), ignores=False)
 
     def _repository(self, word: str, keep_git: bool) -> Path | None:
-        source = remote.git(word, context=True)
-        if source is None:
+        vertex = git_source(word, keep_git=keep_git)
+        if vertex is None:
             return None
-        keep = source.keep_git_directory
-        vertex = Git(
-            url=source.url,
-            ref=source.wanted(),
-            subdirectory=source.subdirectory,
-            keep_git_directory=keep_git if keep is None else keep,
-            checksum=source.checksum,
-            submodules=source.submodules,
-        )
         repositories = self._remotes.repositories
         return repositories.checkout(vertex, repositories.commit(vertex)).directory
 

@@ -70,7 +70,7 @@ class Assembler:
         if not blobs:
             nothing = Descriptor(media_type="", digest=Digest(""), size=0)
             return BuiltImage(platform=plan.platform, descriptor=nothing, config=Digest(""), layers=tuple(layers))
-        whole = tuple(self._blob(layer) for layer in layers)
+        whole = tuple(self.blob(layer) for layer in layers)
         config = _finished(plan, whole, created)
         media_type = media_types.DOCKER_CONFIG if self._export.docker_format else media_types.OCI_CONFIG
         stored = self._store.put_bytes(media_type, config.encode())
@@ -89,19 +89,22 @@ class Assembler:
             layers=whole,
         )
 
-    def root(self, images: Sequence[BuiltImage], *, always_index: bool = False) -> Descriptor:
-        """The descriptor that a name will point to: the image itself for one platform, else an index of all. If the
-        index has annotations, one platform gets an index as well, as in buildx with attestations.
+    def root(
+        self, images: Sequence[BuiltImage], attestations: Sequence[Descriptor] = (), *, always_index: bool = False
+    ) -> Descriptor:
+        """The descriptor that a name will point to: the image itself for one platform, else an index of all. The index
+        has `attestations` after the images. If there are any, or the index has annotations, one platform gets an index
+        as well.
         """
-        if len(images) == 1 and not always_index and not self._export.index_annotations:
+        if len(images) == 1 and not attestations and not always_index and not self._export.index_annotations:
             return msgspec.structs.replace(images[0].descriptor, platform=None)
         media_type = media_types.DOCKER_INDEX if self._export.docker_format else media_types.OCI_INDEX
-        entries = [image.descriptor for image in images]
+        entries = [*(image.descriptor for image in images), *attestations]
         index = indexes.ordered(indexes.create(entries, self._export.index_annotations or None, media_type))
         self._store.write_manifest(index.descriptor(), index.raw)
         return index.descriptor()
 
-    def _blob(self, layer: Layer) -> Layer:
+    def blob(self, layer: Layer) -> Layer:
         """The layer with a blob. An existing blob is recompressed only if that was requested."""
         if layer.diff_id and (not self._export.force_compression or self._has_wanted_compression(layer)):
             return layer

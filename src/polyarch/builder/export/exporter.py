@@ -21,7 +21,7 @@ from polyarch.transfer.publish import publish
 from polyarch.transfer.read_through import ReadThroughSource
 
 if TYPE_CHECKING:
-    from polyarch.builder.export.rootfs import RootFilesystems
+    from polyarch.builder.export.rootfs import RootFilesystems, StatementFiles
     from polyarch.registry import Registry
     from polyarch.store import Store
 
@@ -61,8 +61,17 @@ class Exporter:
                     f"name the repository alone: {tagged.repository.familiar()}",
                 )
 
-    def send(self, output: Output, images: Sequence[BuiltImage], root: Descriptor) -> tuple[Sent, ...]:
-        """Send the results to one output. Raises the errors of the copier and the file system."""
+    def send(
+        self,
+        output: Output,
+        images: Sequence[BuiltImage],
+        root: Descriptor,
+        statements: "StatementFiles | None" = None,
+    ) -> tuple[Sent, ...]:
+        """Send the results to one output. Files get the `statements`, which are in the index of `root` otherwise.
+
+        Raises the errors of the copier and the file system.
+        """
         match output.kind:
             case "store":
                 self._keep(root, named=not output.by_digest)
@@ -74,9 +83,9 @@ class Exporter:
                 self._load(output, root)
             case "local":
                 assert output.destination is not None
-                self._files(output, images).write(output.destination)
+                self._files(output, images, statements).write(output.destination)
             case "tar":
-                self._tar(output, images)
+                self._tar(output, images, statements)
         return ()
 
     def _keep(self, root: Descriptor, *, named: bool) -> None:
@@ -144,17 +153,19 @@ class Exporter:
     def _copy(self, root: Descriptor, target: Target, names: list[str], unit: str) -> None:
         send(self._source, root.digest, target, names, CopyOptions(unit=unit), self._emit)
 
-    def _files(self, output: Output, images: Sequence[BuiltImage]) -> "RootFilesystems":
+    def _files(
+        self, output: Output, images: Sequence[BuiltImage], statements: "StatementFiles | None"
+    ) -> "RootFilesystems":
         from polyarch.builder.export.rootfs import RootFilesystems
 
         split = output.platform_split if output.platform_split is not None else len(images) > 1
-        return RootFilesystems(self._filesystems, images, split, self._epoch)
+        return RootFilesystems(self._filesystems, images, split, self._epoch, statements)
 
-    def _tar(self, output: Output, images: Sequence[BuiltImage]) -> None:
+    def _tar(self, output: Output, images: Sequence[BuiltImage], statements: "StatementFiles | None") -> None:
         from polyarch.layers.pack import tar_stream
 
         with _file(output) as file:
-            for chunk in tar_stream(self._files(output, images).items()):
+            for chunk in tar_stream(self._files(output, images, statements).items()):
                 file.write(chunk)
 
 

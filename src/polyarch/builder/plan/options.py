@@ -41,12 +41,16 @@ class PlanOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Base(msgspec.Struct, frozen=True):
-    """An image that a stage starts from: its manifest's digest, its config, and its name for messages."""
+    """An image that a stage starts from: its manifest's digest, its config, and its name for messages.
+
+    `root` is the digest that its name stands for: that of the index if there is one.
+    """
 
     manifest: Digest
     config: ImageConfig
     name: str
     warning: str = ""
+    root: Digest = Digest("")
 
 
 class Resolver(Protocol):

@@ -9,11 +9,12 @@ from contextlib import suppress
 
 import msgspec
 
-from polyarch.builder.plan import config, copying, remote, running
+from polyarch.builder.plan import config, copying, remote, running, scans
 from polyarch.builder.plan.copying import Copying
 from polyarch.builder.plan.names import Contexts
 from polyarch.builder.plan.options import PlanOptions, Resolver
 from polyarch.builder.plan.running import Running
+from polyarch.builder.plan.scans import Scans
 from polyarch.builder.plan.state import StageState, of_image, scratch, with_path
 from polyarch.builder.vertices import NOTHING, BuildGraph, Context, CopyFiles, CopyPart, ImageLayers, Vertex, VertexId
 from polyarch.dockerfile import checks, ignorefile, parser, stages, words
@@ -33,8 +34,6 @@ from polyarch.oci import reference as references
 from polyarch.oci.config import History, ImageConfig
 from polyarch.oci.platform import Platform
 
-# Arguments for the builder, which no process gets.
-_NOT_ENVIRONMENT = frozenset({"BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"})
 # No suggestions for more findings than this: such a Dockerfile was written by a program, not mistyped.
 _SEARCHES = 100
 
@@ -43,14 +42,17 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """One platform's image: its layer vertices, lowest first, and its config without diff ids.
 
     Entries of `history` that this build adds have no `created`. `findings` are those of build checks that need a plan.
+    `stack` is the file system of the image, a `Stacked`; `scans` are what an SBOM covers besides it.
     """
 
     platform: Platform
     layers: tuple[VertexId, ...]
+    stack: VertexId = NOTHING
     config: ImageConfig
     history: tuple[History, ...]
     warnings: tuple[str, ...] = ()
     findings: tuple[LintFinding, ...] = ()
+    scans: Scans = Scans()
 
 
 def plan(
@@ -114,10 +116,12 @@ class _Planner:
         return Plan(
             platform=self._platform,
             layers=self._graph.layers(state.layers),
+            stack=state.layers,
             config=image.with_platform(self._platform),
             history=tuple(state.history),
             warnings=tuple(dict.fromkeys(self._warnings)),
             findings=tuple(self._findings),
+            scans=scans.scans(self._stages.stages, self._planned, self._target.index, self._globals),
         )
 
     def _check_name(self, stage: Stage) -> None:
@@ -376,7 +380,7 @@ class _Planner:
                 value = found.text
             elif value is None:
                 value = self._globals.get(key)
-            if value is not None and key not in _NOT_ENVIRONMENT:
+            if value is not None and key not in scans.NOT_ENVIRONMENT:
                 env = env.updated({key: value})
             arguments = arguments.updated({key: value or ""})
             words_of_history.append(key if value is None else f"{key}={value}")

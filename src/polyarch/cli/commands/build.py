@@ -97,6 +97,13 @@ if TYPE_CHECKING:
     type=click.Choice(["build", "check", "outline", "targets"]),
     help="Report on the Dockerfile instead of building",
 )
+@click.option(
+    "--provenance", metavar="BOOL|KEY=VALUE,...", help="Attach how the image was built: true, mode=min, mode=max, …"
+)
+@click.option(
+    "--sbom", metavar="BOOL|generator=IMAGE", help="Attach the packages of the image: true, or made by a generator"
+)
+@click.option("--attest", multiple=True, metavar="type=TYPE[,...]", help="The long form: type=provenance or type=sbom")
 @options.progress
 @click.option("-q", "--quiet", is_flag=True, help="Print the digest only")
 @click.option("--iidfile", metavar="FILE", help="Write the digest to FILE")
@@ -107,7 +114,6 @@ if TYPE_CHECKING:
     help="Reduce the cache to this size after the build: 20GB, 10% (of the disk) or none",
 )
 @options.insecure
-@click.option("--provenance", "--sbom", "--attest", "attest", multiple=True, hidden=True)
 @click.option("--cgroup-parent", hidden=True)
 @click.option("--builder", hidden=True, expose_value=False)
 @click.option("--rm", "--force-rm", "--compress", is_flag=True, hidden=True, expose_value=False)
@@ -211,6 +217,8 @@ def _report(
                 str(image.platform): {"digest": image.descriptor.digest, "config": image.config}
                 for image in result.images
             }
+        if result.provenance:
+            metadata |= _provenance(session, result)
         Path(words["metadata_file"]).write_bytes(msgspec.json.format(msgspec.json.encode(metadata), indent=2))
     if words["quiet"]:
         click.echo(digest)
@@ -218,3 +226,17 @@ def _report(
         platforms = ", ".join(str(image.platform) for image in result.images)
         called = ", ".join(name.tagged().familiar() for name in export.names) or "unnamed image"
         session.note(f"{called} for {platforms}: {digest}")
+
+
+def _provenance(session: Session, result: "BuildResult") -> dict[str, Any]:
+    """The provenance as in buildx's metadata file. BUILDX_METADATA_PROVENANCE says how much: min, max or disabled."""
+    from polyarch.attest.provenance import for_metadata
+
+    form = session.environment.variables.get("BUILDX_METADATA_PROVENANCE", "").lower()
+    if form in ("disabled", "0", "f", "false"):
+        return {}
+    alone = len(result.images) == 1
+    return {
+        "buildx.build.provenance" + ("" if alone else f"/{platform}"): for_metadata(made, whole=form == "max")
+        for platform, made in result.provenance.items()
+    }
