@@ -17,6 +17,10 @@ __version__ = VERSION
 _HOMES = {
     "attest.bill": "BillPackage Distribution",
     "attest.document": "Sbom",
+    "attest.signing.sign": "SignedImage",
+    "attest.signing.signatures": "ImageSignature",
+    "attest.signing.trust": "Signer",
+    "attest.signing.verify": "VerifiedImage",
     "builder.export.assemble": "BuiltImage",
     "builder.failures": "Failure",
     "builder.history.record": "BuildRecord StepRecord",
@@ -36,7 +40,7 @@ _HOMES = {
     "dockerfile.rules": "LintFinding LintRule",
     "dockerfile.source": "DockerfileError Location",
     "errors": "BuildError CancelledError ConflictError CorruptError NotFoundError "
-    "PolyarchError RegistryError UnsupportedError UsageError",
+    "PolyarchError RegistryError SignatureError UnsupportedError UsageError",
     "images.check.findings": "CheckedImage Finding Report",
     "images.remove": "Removed",
     "oci.descriptor": "Descriptor",

@@ -2,6 +2,10 @@ from collections.abc import Mapping
 
 from polyarch.attest.bill import BillPackage, Distribution
 from polyarch.attest.document import Sbom
+from polyarch.attest.signing.sign import SignedImage
+from polyarch.attest.signing.signatures import ImageSignature
+from polyarch.attest.signing.trust import Signer
+from polyarch.attest.signing.verify import VerifiedImage
 from polyarch.builder.export.assemble import BuiltImage
 from polyarch.builder.failures import Failure
 from polyarch.builder.history.record import BuildRecord, StepRecord
@@ -45,6 +49,7 @@ from polyarch.errors import (
     NotFoundError,
     PolyarchError,
     RegistryError,
+    SignatureError,
     UnsupportedError,
     UsageError,
 )
@@ -91,6 +96,7 @@ __all__ = [
     "ImageDetails",
     "ImageIndex",
     "ImagePlatform",
+    "ImageSignature",
     "Images",
     "IndexDifference",
     "Indexes",
@@ -121,6 +127,9 @@ __all__ = [
     "Sbom",
     "Secret",
     "Sent",
+    "SignatureError",
+    "SignedImage",
+    "Signer",
     "Sink",
     "StartError",
     "Started",
@@ -131,6 +140,7 @@ __all__ = [
     "Transferred",
     "UnsupportedError",
     "UsageError",
+    "VerifiedImage",
     "VerifyPlatforms",
     "Warned",
     "__version__",

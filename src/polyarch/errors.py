@@ -44,6 +44,10 @@ class CorruptError(PolyarchError):
     """Bytes do not match their digest, size or format."""
 
 
+class SignatureError(PolyarchError):
+    """An image has no signature that holds: none at all, or only of other keys, identities or images."""
+
+
 class UnsupportedError(PolyarchError):
     """This machine, kernel or peer cannot do what was requested; the hint names what would help."""
 

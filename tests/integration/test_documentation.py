@@ -204,7 +204,7 @@ def test_each_guide_begins_with_commands_that_work(on_loopback: Program, tmp_pat
     for line in typed:
         program, *words = shlex.split(line)
         assert program == "polyarch"
-        on_loopback(*words, cwd=tmp_path)
+        on_loopback(*words, cwd=tmp_path, env={"COSIGN_PASSWORD": "of the keys in the guide to signing"})
 
 
 def test_the_guide_shows_what_system_df_prints(polyarch: Program) -> None:

@@ -4,20 +4,19 @@ import subprocess
 from collections.abc import Iterable, Mapping
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, Literal
 
-from polyarch.client import arguments
+from polyarch.client import arguments, listing
 from polyarch.client.arguments import Name, Names, Platforms, StrPath
 from polyarch.client.core import ClientCore
-from polyarch.client.values import CompletedRun, Image, ImageDetails, ImagePlatform, PushResult
+from polyarch.client.values import CompletedRun, Image, ImageDetails, PushResult
 from polyarch.errors import UsageError
 from polyarch.oci.platform import Platform
 
 if TYPE_CHECKING:
     from polyarch.attest.document import Sbom
+    from polyarch.attest.signing.sign import SignedImage
+    from polyarch.attest.signing.verify import VerifiedImage
     from polyarch.images.check.findings import Report
-    from polyarch.images.list import ListedImage
     from polyarch.images.remove import Removed
-    from polyarch.oci.descriptor import Descriptor
-    from polyarch.store import Store
 
 # What subprocess.run takes for a stream. Objects with a `write` method that takes bytes are accepted, too.
 Sink = int | IO[bytes] | None
@@ -48,7 +47,7 @@ class Images:
         wanted = None if platforms == "all" else self._platforms(platforms) or self._default_platforms()
         with self._core.places() as places:
             pulled = pulling.pull(places.store, places.registry, reference, wanted, self._core.emit)
-            return _listed(places.store, pulled.name, pulled.descriptor)
+            return listing.listed(places.store, pulled.name, pulled.descriptor)
 
     def push(self, name: Name, *, platforms: Platforms = ()) -> PushResult:
         """Upload an image to the registry in its name.
@@ -65,11 +64,11 @@ class Images:
 
     def list(self, *, unnamed: bool = False) -> tuple[Image, ...]:
         """Return the images in the store, sorted by name. `unnamed` adds the images without a name at the end."""
-        from polyarch.images import list as listing
+        from polyarch.images import list as images
 
         arguments.flag("unnamed", unnamed)
         with self._core.places() as places:
-            return tuple(map(_image, listing.list_images(places.store, unnamed=unnamed)))
+            return tuple(map(listing.image, images.list_images(places.store, unnamed=unnamed)))
 
     def get(self, name: Name) -> Image:
         """Return one image. Raises NotFoundError, whose hint suggests similar names."""
@@ -79,7 +78,7 @@ class Images:
         with self._core.places() as places:
             found = names.find(places.store, text)
             names.require_here(places.store, found)
-            return _listed(places.store, found.name, found.descriptor)
+            return listing.listed(places.store, found.name, found.descriptor)
 
     def inspect(self, name: Name, *, platform: str | Platform | None = None) -> ImageDetails:
         """Return the configuration and the layers of an image for one platform.
@@ -201,6 +200,85 @@ class Images:
         with self._core.places() as places:
             return sboms.sbom(places, text, wanted, epoch=epoch, emit=self._core.emit)
 
+    def sign(
+        self,
+        name: Name,
+        *,
+        key: StrPath | bytes | None = None,
+        password: str | bytes = "",
+        identity_token: str | None = None,
+        recursive: bool = False,
+        annotations: Mapping[str, str] = {},
+        predicate: Mapping[str, Any] | None = None,
+        predicate_type: str = "",
+        trusted_root: StrPath | None = None,
+        signing_config: StrPath | None = None,
+    ) -> "tuple[SignedImage, ...]":
+        """Sign an image in the store, or else in its registry, and return what was signed.
+
+        `key` is a private key in PEM, as a file or as bytes; `password` is for an encrypted one. Without a key,
+        Sigstore's services sign for the OpenID `identity_token`, and publish the identity for ever. `trusted_root` and
+        `signing_config` are files about services other than the public ones. `recursive` also signs each image of an
+        index. `annotations` are signed as well. A `predicate` with its `predicate_type` (a URI, or a name as for
+        `polyarch attest`) makes an attestation instead of a signature.
+
+        Raises UnsupportedError if the extra polyarch[sign] or polyarch[sigstore] is not installed; UsageError;
+        PolyarchError for a wrong password or a service that refuses; NotFoundError; RegistryError.
+        """
+        from polyarch.attest.signing import sign as signs
+        from polyarch.client import signing
+
+        arguments.text("predicate_type", predicate_type)
+        if (predicate is None) != (not predicate_type):
+            raise UsageError("predicate and predicate_type belong together", "give both or neither")
+        options = signs.SignOptions(
+            recursive=arguments.flag("recursive", recursive),
+            annotations=arguments.pairs("annotations", annotations),
+            created=signs.timestamp(self._core.settings.environment.source_date_epoch or self._core.now()),
+            predicate_type=signs.predicate_type(predicate_type or "signature"),
+            predicate={} if predicate is None else dict(predicate),
+        )
+        how = signing.signing(self._core, key, password, identity_token, trusted_root, signing_config)
+        with self._core.places() as places:
+            return signs.sign(places, arguments.image("name", name), how, options)
+
+    def verify(
+        self,
+        name: Name,
+        *,
+        key: StrPath | bytes | None = None,
+        identity: str = "",
+        issuer: str = "",
+        identity_regexp: str = "",
+        issuer_regexp: str = "",
+        recursive: bool = False,
+        annotations: Mapping[str, str] = {},
+        predicate_type: str = "signature",
+        trusted_root: StrPath | None = None,
+    ) -> "tuple[VerifiedImage, ...]":
+        """Verify that an image is signed, and return the digest that is signed, with its signatures.
+
+        `name` is as for `check`. `key` is a public key in PEM, as a file or as bytes. Otherwise `identity` and `issuer`
+        are those of a certificate, or the regular expressions `identity_regexp` and `issuer_regexp`, which may match
+        anywhere in the text. `annotations` must be in the signature. `recursive` also requires a signature of each
+        image of an index. `predicate_type` verifies an attestation instead (a URI, or a name as for `polyarch attest`).
+
+        Raises SignatureError with the reasons if an image has no signature that holds; UnsupportedError if the extra
+        polyarch[sign] or polyarch[sigstore] is not installed; UsageError; NotFoundError; RegistryError.
+        """
+        from polyarch.attest.signing import sign as signs
+        from polyarch.attest.signing import verify as verifying
+        from polyarch.client import signing
+
+        options = verifying.VerifyOptions(
+            recursive=arguments.flag("recursive", recursive),
+            annotations=arguments.pairs("annotations", annotations),
+            predicate_type=signs.predicate_type(arguments.text("predicate_type", predicate_type)),
+        )
+        trust = signing.trust(self._core, key, identity, issuer, identity_regexp, issuer_regexp, trusted_root)
+        with self._core.places() as places:
+            return verifying.verify(places, arguments.image("name", name), trust, options)
+
     def save(
         self,
         names: Names,
@@ -260,7 +338,7 @@ class Images:
             loading.opened(place, places.spool, getattr(source, "name", "the stream")) as archive,
         ):
             loaded = loading.load(places.store, archive, wanted, self._core.emit)
-            return tuple(_listed(places.store, image.name, image.descriptor) for image in loaded)
+            return tuple(listing.listed(places.store, image.name, image.descriptor) for image in loaded)
 
     def tag(self, name: Name, new_name: Name) -> Image:
         """Give an image one more name, and return it. If the name exists, it is moved to this image.
@@ -272,7 +350,7 @@ class Images:
         source, target = arguments.image("name", name), arguments.image("new_name", new_name)
         with self._core.places() as places:
             tagged = tagging.tag(places.store, source, target)
-            return _listed(places.store, tagged.name, tagged.descriptor)
+            return listing.listed(places.store, tagged.name, tagged.descriptor)
 
     def remove(self, name: Name, *, platforms: Platforms = (), force: bool = False) -> "Removed":
         """Remove a name, or all names of an id. Content that no other image needs is deleted with the last name.
@@ -294,32 +372,3 @@ class Images:
     def _default_platforms(self) -> tuple[Platform, ...]:
         default = self._core.settings.environment.default_platform
         return self._platforms(default) if default else (self._core.host,)
-
-
-def _listed(store: "Store", name: str, descriptor: "Descriptor") -> Image:
-    from polyarch.images import list as listing
-
-    (found,) = listing.list_images(store, {name: descriptor})
-    return _image(found)
-
-
-def _image(found: "ListedImage") -> Image:
-    from polyarch.images import names
-
-    return Image(
-        name=names.familiar(found.name) if found.name else "",
-        digest=found.digest,
-        size=found.size,
-        is_index=found.is_index,
-        platforms=tuple(
-            ImagePlatform(
-                platform=entry.platform,
-                digest=entry.digest,
-                size=entry.size,
-                config=entry.config,
-                available=entry.present,
-                attestation=entry.attestation,
-            )
-            for entry in found.platforms
-        ),
-    )

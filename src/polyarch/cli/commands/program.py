@@ -60,11 +60,13 @@ PROGRAM = {
         "system": ("system:system", "Manage the store"),
     },
     "Commands": {
+        "attest": ("sign:attest", "Sign a statement about an image"),
         "check": ("check:check", "Check the binaries, commands and metadata of an image, for every platform"),
         "completion": ("about:completion", "Print the completion script for bash, zsh or fish"),
         "diff": ("diff:diff", "Show the differences between two images"),
         "drift": ("drift:drift", "Show unexpected differences between the platforms of an image"),
         "explain": ("explain:explain", "Show why the steps of a build ran and how long they took"),
+        "generate-key-pair": ("sign:generate_key_pair", "Make a pair of keys for signing"),
         "history": ("history:history", "Show the history of an image"),
         "import": ("importing:import_", "Create an image for one platform from a root filesystem"),
         "inspect": ("inspect:inspect", "Show the details of images, as JSON"),
@@ -74,7 +76,9 @@ PROGRAM = {
         "rmi": ("rmi:rmi", "Remove images, or platforms of them"),
         "save": ("archives:save", "Write images to an archive"),
         "sbom": ("sbom:sbom", "List the packages in an image, or write its bill of materials (SBOM)"),
+        "sign": ("sign:sign", "Sign images"),
         "tag": ("tag:tag", "Create another name for an image"),
+        "verify": ("verify:verify", "Verify the signatures of images"),
     },
 }
 
