@@ -63,8 +63,8 @@ GIVEN: dict[str, tuple[Any, set[str]]] = {
     "provenance": ({"mode": "min"}, {"provenance"}),
     "sbom": (True, {"sbom"}),
     "cache": (
-        {"no_cache": True, "no_cache_filter": "base", "pull": True},
-        {"no_cache", "no_cache_filter", "pull"},
+        {"no_cache": True, "no_cache_filter": "base", "pull": True, "cache_from": "a:b", "cache_to": "a:b"},
+        {"no_cache", "no_cache_filter", "pull", "cache_from", "cache_to"},
     ),
     "run": (
         {"network": "none", "hosts": {"a": "10.0.0.1"}, "shm_size": "1m", "ulimits": {"nofile": 9}, "sync": True},

@@ -65,3 +65,13 @@ def open_carrier(place: CachePlace, around: Around) -> Carrier:
     if known is None:
         raise UsageError(f"unknown type of cache {place.kind!r}", f"known types: {', '.join((*CARRIERS, 'inline'))}")
     return known.open(place.attributes, around)
+
+
+def identity(place: CachePlace) -> tuple[str, ...]:
+    """What makes two places the same cache: the type, and the attributes that say where it is."""
+    from polyarch.oci import reference as references
+
+    found = (place.attributes.get(name, "") for name in CARRIERS[place.kind].identity)
+    if place.kind == "registry":
+        return (place.kind, str(references.parse(place.attributes["ref"]).tagged()))
+    return (place.kind, *found)

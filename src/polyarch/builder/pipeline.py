@@ -9,7 +9,7 @@ import msgspec
 from polyarch import progress
 from polyarch.builder import attestations, lint, solve
 from polyarch.builder.bases import Bases, open_layouts
-from polyarch.builder.cache.results import LocalResults
+from polyarch.builder.cache.caches import BuildCaches
 from polyarch.builder.export import assemble
 from polyarch.builder.export.assemble import Assembler, BuiltImage
 from polyarch.builder.export.exporter import Exporter
@@ -116,7 +116,6 @@ class _Build:
         self._workspace = workspace
         self._request = request
         self._dockerfile = dockerfile
-        self._store = workspace.store
         self._source = workspace.source
         self._emit = workspace.emit
         self._graph = BuildGraph()
@@ -132,6 +131,7 @@ class _Build:
             workers=request.host.workers,
             no_cache=request.cache.no_cache,
         )
+        self._caches = BuildCaches(workspace, request, self._graph)
         environment = StepEnvironment(
             settings=settings,
             store=workspace.store,
@@ -139,7 +139,7 @@ class _Build:
             scratch=workspace.scratch,
             contexts=workspace.contexts,
             remotes=workspace.remotes,
-            results=LocalResults(workspace.store),
+            results=self._caches.results,
             uploads=RegistryUploads(workspace.registry, request.export),
         )
         self._unchanged = False
@@ -171,6 +171,7 @@ class _Build:
 
     def __exit__(self, *_: object) -> None:
         self._performer.close()
+        self._caches.close()
 
     def run(self) -> BuildResult:
         self._exporter.check()
@@ -183,8 +184,8 @@ class _Build:
             )
         for doubt in platforms.doubts(self._request.platforms):
             self._emit(progress.Warned(doubt))
-        if self._request.plan.arguments.get("BUILDKIT_INLINE_CACHE", "").lower() in _TRUE:
-            self._emit(progress.Warned("BUILDKIT_INLINE_CACHE does nothing yet: the image gets no cache in it"))
+        for note in self._request.cache.notes:
+            self._emit(progress.Warned(note))
         # Before a registry is asked, because its answer may take long.
         early = lint.unknown_stages(self._dockerfile, self._request)
         for finding in early:
@@ -225,7 +226,10 @@ class _Build:
         # An SBOM is made of the layers that an image has.
         blobs = not all(output.is_files for output in request.export.outputs) or bool(request.export.attestations.sbom)
         with self._assembling(survivors) if blobs else nullcontext():
-            images = tuple(self._assembler.image(plan, stack, self._created, blobs=blobs) for plan, stack in survivors)
+            images = tuple(
+                self._assembler.image(plan, stack, self._created, blobs=blobs, keys=self._caches.keys(plan))
+                for plan, stack in survivors
+            )
         attested = None
         if self._attester is not None:
             attested = self._attester.attest([plan for plan, _ in survivors], images, self._results, self._steps)
@@ -234,6 +238,7 @@ class _Build:
         for output in request.export.outputs:
             root = roots.get(output.is_inline, images[0].descriptor)
             sent += self._exporter.send(output, images, root, attested.files(output) if attested is not None else None)
+        self._caches.send(self._assembler, [plan for plan, _ in survivors])
         messages = [message for plan in plans for message in plan.warnings]
         messages += [lint.warning(finding, self._dockerfile).message for finding in findings]
         messages += [warning.message for warning in warnings]
@@ -249,7 +254,7 @@ class _Build:
 
     def _plans(self, dockerfile: Dockerfile) -> list[Plan]:
         bases = Bases(
-            self._store,
+            self._workspace.store,
             self._workspace.registry,
             self._source,
             pull=self._request.cache.pull,
@@ -296,6 +301,7 @@ class _Build:
             self._unchanged = recorder.took_all_from_cache()
             self._remember(targets, plans, recorder)
         self._results = results
+        self._caches.solved(self._performer.key_of, results)
         solved: list[Solved] = []
         for plan in plans:
             with self._failures.of(plan.platform):
@@ -319,7 +325,7 @@ class _Build:
         """Store the record of the build for `explain`, even if the build failed."""
         order = solve.topological(list(targets), self._performer.inputs)
         steps = self._steps = recorder.steps(order, self._performer)
-        BuildHistory(self._store).remember(
+        BuildHistory(self._workspace.store).remember(
             self._request,
             self._dockerfile.name,
             plans,
@@ -340,7 +346,7 @@ class _Build:
         except solve.FailedError as failed:
             raise self._located(*next(iter(failed.errors.items()))) from failed
         pending = set(seen.pending)
-        return BuildHistory(self._store).predict(
+        return BuildHistory(self._workspace.store).predict(
             self._request,
             self._dockerfile.name,
             [str(plan.platform) for plan in plans],
@@ -363,7 +369,7 @@ class _Build:
             return solved
         from polyarch.builder.verify import PlatformVerifier
 
-        verifier = PlatformVerifier(self._store, self._source, self._performer.filesystems, mode)
+        verifier = PlatformVerifier(self._workspace.store, self._source, self._performer.filesystems, mode)
         good: list[Solved] = []
         for plan, stack in solved:
             with self._failures.of(plan.platform):

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO, Literal, TypedDict, Unpack
+from typing import TYPE_CHECKING, BinaryIO, Literal, TypedDict, Unpack
 
 import msgspec
 
@@ -21,6 +21,9 @@ from polyarch.errors import UsageError
 from polyarch.oci.config import DEFAULT_PATH
 from polyarch.oci.platform import Platform
 from polyarch.secret import Variables
+
+if TYPE_CHECKING:
+    from polyarch.buildcache.wanted import CacheSource, CacheTarget
 
 _Verify = Literal["error", "warn", "off"]
 _ALLOWED = frozenset({"security.insecure", "network.host"})
@@ -67,7 +70,14 @@ class InputFlags(TypedDict, total=False):
     ssh: Mapping[str, str | Path] | Items[str]
 
 
-class BuildOptions(InputFlags, RunFlags, ExportFlags, total=False):
+class CacheFlags(TypedDict, total=False):
+    """Options for caches outside of the store: values as for `--cache-from` and `--cache-to`."""
+
+    cache_from: "Items[str | CacheSource]"
+    cache_to: "Items[str | CacheTarget]"
+
+
+class BuildOptions(InputFlags, RunFlags, ExportFlags, CacheFlags, total=False):
     """The options of a build by name, for `request`. None is the same as leaving the option out.
 
     `platforms` defaults to the platform of this machine. `on_failure` says what to do if a platform fails: "stop" the
@@ -141,9 +151,7 @@ def request(context: Path | str | None, around: Surroundings, **options: Unpack[
             secrets if isinstance(secrets := get("secrets"), Mapping) else sorted_.secrets[None], get("ssh"), around
         ),
         proxies=_proxies(arguments, around.variables),
-        cache=CacheOptions(
-            no_cache=values.flag("--no-cache", get("no_cache")), pull=values.flag("--pull", get("pull"))
-        ),
+        cache=_cache(options, arguments, around),
         on_failure=values.choice("on_failure", get("on_failure"), OnFailure, "stop"),
         verify=values.choice("--verify-platforms", get("verify_platforms"), _Verify, "error"),
         host=HostSettings(
@@ -179,6 +187,20 @@ def _plan(options: BuildOptions, sorted_: _Sorted, arguments: Variables, around:
         allow_insecure="security.insecure" in _allowed(values.words("--allow", get("allow"))),
         epoch=epoch,
         uncached_stages=frozenset(name.lower() for name in stages),
+    )
+
+
+def _cache(options: BuildOptions, arguments: Mapping[str, str], around: Surroundings) -> CacheOptions:
+    get = options.get
+    found = CacheOptions(no_cache=values.flag("--no-cache", get("no_cache")), pull=values.flag("--pull", get("pull")))
+    wanted, kept = get("cache_from"), get("cache_to")
+    if not wanted and not kept and "BUILDKIT_INLINE_CACHE" not in arguments:
+        return found
+    from polyarch.buildflags import cache
+
+    parsed = cache.parse(wanted, kept, arguments, around.variables, around.directory)
+    return msgspec.structs.replace(
+        found, sources=parsed.sources, targets=parsed.targets, inline=parsed.inline, notes=parsed.notes
     )
 
 

@@ -254,24 +254,28 @@ def _form(wanted: Sequence[Wanted]) -> Export:
                     f"--output: two outputs set a different {name}",
                     "run the build once for each; the second one uses the cache",
                 )
-    kind = _COMPRESSIONS.get(found.get("compression", "gzip"))
-    if kind is None:
-        raise UsageError(
-            f"--output: unknown compression {found['compression']!r}",
-            "known compressions: gzip, estargz, zstd, uncompressed",
-        )
-    level = found.get("compression-level")
-    if level is not None and not level.isdigit():
-        raise UsageError(
-            f"--output: compression-level={level} is not a number", "levels: 0 to 12 for gzip, 1 to 22 for zstd"
-        )
     merged = Wanted("", found)
     return Export(
-        compression=Compression(kind=kind, level=int(level) if level else None),
+        compression=compression("--output", found.get("compression", "gzip"), found.get("compression-level")),
         force_compression=merged.flag("force-compression"),
         docker_format=not merged.flag("oci-mediatypes", True),
         attestation_artifacts=merged.flag("oci-artifact") if "oci-artifact" in found else None,
     )
+
+
+def compression(option: str, kind: str, level: str | None) -> Compression:
+    """The compression of these words, as in `compression=zstd,compression-level=3`."""
+    known = _COMPRESSIONS.get(kind)
+    if known is None:
+        raise UsageError(
+            f"{option}: unknown compression {kind!r}",
+            "known compressions: gzip, estargz, zstd, uncompressed",
+        )
+    if level is not None and not level.isdigit():
+        raise UsageError(
+            f"{option}: compression-level={level} is not a number", "levels: 0 to 12 for gzip, 1 to 22 for zstd"
+        )
+    return Compression(kind=known, level=int(level) if level else None)
 
 
 def _annotate(words: Sequence[str], notes: dict[str, str], index_notes: dict[str, str]) -> None:

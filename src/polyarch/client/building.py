@@ -31,12 +31,15 @@ class CacheSettings(TypedDict, total=False):
     """Which cached results a build uses.
 
     `no_cache` disables the cache, and `no_cache_filter` disables it for some stages. `pull` asks the registries for
-    newer base images even if the store has the image.
+    newer base images even if the store has the image. `cache_from` are caches outside of the store to use, and
+    `cache_to` are those to write, as for `--cache-from` and `--cache-to`: "type=registry,ref=ghcr.io/acme/app:cache".
     """
 
     no_cache: bool
     no_cache_filter: str | Iterable[str]
     pull: bool
+    cache_from: str | Iterable[str]
+    cache_to: str | Iterable[str]
 
 
 class TimeSettings(TypedDict, total=False):
@@ -336,6 +339,8 @@ _CHECKS: Mapping[str, Any] = {
 _GROUP_CHECKS: Mapping[str, Any] = {
     "no_cache": arguments.flag,
     "no_cache_filter": arguments.texts,
+    "cache_from": arguments.texts,
+    "cache_to": arguments.texts,
     "pull": arguments.flag,
     "epoch": _number,
     "reproducible": arguments.flag,

@@ -61,8 +61,8 @@ class Source(Protocol):
         """Return the names in this place, sorted."""
 
 
-class Target(Protocol):
-    """A place that can be written. The copier writes children before the documents that name them."""
+class BlobTarget(Protocol):
+    """A place where blobs can be written."""
 
     def has_blob(self, descriptor: Descriptor) -> bool:
         """Return whether the whole blob exists already."""
@@ -73,6 +73,10 @@ class Target(Protocol):
         The target is responsible for verification: it verifies content that is not `Verifying` itself (`oci/verify.py`,
         `verifying`). A registry verifies on the server.
         """
+
+
+class Target(BlobTarget, Protocol):
+    """A place that can be written. The copier writes children before the documents that name them."""
 
     def has_manifest(self, descriptor: Descriptor) -> bool:
         """Return whether the manifest or index exists already."""

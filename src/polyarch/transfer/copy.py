@@ -6,7 +6,7 @@ Manifests and indexes follow after all blobs, each after everything that it name
 never points at an incomplete image.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -21,6 +21,7 @@ from polyarch.oci import retry as retries
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.document import Index, Manifest
 from polyarch.oci.place import (
+    BlobTarget,
     Fetching,
     Mounting,
     Originating,
@@ -38,7 +39,7 @@ from polyarch.transfer import select
 from polyarch.transfer.graph import ImageGraph
 from polyarch.transfer.pool import WorkerPool
 from polyarch.transfer.select import Selection
-from polyarch.transfer.sender import Sender
+from polyarch.transfer.sender import BlobSender, Sender
 
 # Imported where it is used: a build that sends nothing starts sooner.
 if TYPE_CHECKING:
@@ -141,6 +142,21 @@ def send(
         mounted=sender.count("mounted"),
         existing=sender.count("exists"),
     )
+
+
+def send_blobs(
+    source: Source,
+    target: BlobTarget,
+    blobs: Iterable[Descriptor],
+    tables: Iterable[Descriptor],
+    options: CopyOptions,
+    emit: progress.Emit = progress.ignore,
+) -> None:
+    """Copy blobs without an image, and tables of contents as far as they are available. Raises as `send` does."""
+    with WorkerPool(options.concurrency) as pool:
+        sender = BlobSender(source, target, pool, emit, options.unit, options.retry)
+        sender.blobs(blobs)
+        sender.tables(tables)
 
 
 def _is_there(source: Source, target: Target, graph: ImageGraph, names: Sequence[str]) -> bool:

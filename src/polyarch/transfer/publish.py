@@ -6,6 +6,7 @@ to send an image to a registry. After anything else that learns of a registry's 
 `remember_pull`, `remember_tag` or `remember_graph`.
 """
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from polyarch import progress
@@ -65,6 +66,11 @@ def remember_pull(store: "Store", descriptor: Descriptor, reference: Reference) 
 def remember_graph(store: "Store", graph: ImageGraph, reference: Reference) -> None:
     """Record that the repository of `reference` has an image that was read there, but not pulled."""
     origins.record_graph(store, graph, reference)
+
+
+def remember_blobs(store: "Store", blobs: Iterable[Digest], reference: Reference) -> None:
+    """Record that the repository of `reference` has these blobs, as a cache there says."""
+    origins.record(store, blobs, reference)
 
 
 def remember_root(store: "Store", digest: Digest, reference: Reference) -> None:

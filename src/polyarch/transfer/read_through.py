@@ -7,7 +7,7 @@ import contextlib
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from polyarch.errors import NotFoundError, RegistryError
 from polyarch.oci import digest as digests
@@ -15,7 +15,7 @@ from polyarch.oci import reference as references
 from polyarch.oci import retry as retries
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
-from polyarch.oci.place import BlobReader
+from polyarch.oci.place import BlobReader, Ranged
 from polyarch.oci.reference import Reference
 from polyarch.oci.retry import Retry
 from polyarch.transfer import origins
@@ -25,6 +25,13 @@ if TYPE_CHECKING:
     from polyarch.store.store import Store
 
 _T = TypeVar("_T")
+
+
+class BlobPlace(Protocol):
+    """A place with blobs, as a build cache in a directory. It may also be `place.Ranged`."""
+
+    def open_blob(self, descriptor: Descriptor) -> BlobReader:
+        """See `place.Source`."""
 
 
 class ReadThroughSource:
@@ -58,7 +65,19 @@ class ReadThroughSource:
         # The repository of an image that the store did not have.
         self._remote: Reference | None = None
         self._flights: dict[Digest, threading.Lock] = {}
+        self._added: dict[Digest, _AddedBlob] = {}
         self._lock = threading.Lock()
+
+    def add(self, descriptor: Descriptor, place: BlobPlace) -> None:
+        """Read a blob from `place` if the store does not have it. `descriptor` is what the place calls it."""
+        with self._lock:
+            self._added[descriptor.digest] = _AddedBlob(descriptor, place)
+
+    def passing(self) -> "ReadThroughSource":
+        """The same source, which writes nothing into the store."""
+        source = ReadThroughSource(self._store, self._registry, keep=False, retry=self._retry)
+        source._added = self._added
+        return source
 
     def resolve(self, name: str) -> Descriptor:
         """What a reference or digest points at in the store, or else in the registry. Raises NotFoundError."""
@@ -100,11 +119,15 @@ class ReadThroughSource:
             if not self._fetch_manifests:
                 raise
         if not self._keep:
-            return self._ask("manifest", descriptor, lambda repository: repository.read_manifest(descriptor))[0]
+            return self._ask_registries(
+                "manifest", descriptor, lambda repository: repository.read_manifest(descriptor)
+            )[0]
         with self._flight(descriptor.digest):
             if self._store.has_manifest(descriptor):
                 return self._store.read_manifest(descriptor)
-            raw, repository = self._ask("manifest", descriptor, lambda repository: repository.read_manifest(descriptor))
+            raw, repository = self._ask_registries(
+                "manifest", descriptor, lambda repository: repository.read_manifest(descriptor)
+            )
             origins.record(self._store, origins.children(raw, descriptor.media_type), repository)
             self._store.write_manifest(descriptor, raw)
             return raw
@@ -127,7 +150,7 @@ class ReadThroughSource:
         except NotFoundError:
             pass
         try:
-            return self._ask("blob", descriptor, lambda repository: repository.open_blob(descriptor))[0]
+            return self._ask(descriptor, lambda repository: repository.open_blob(descriptor))
         except (NotFoundError, RegistryError):
             if not descriptor.urls:
                 raise
@@ -136,7 +159,7 @@ class ReadThroughSource:
     def fetch(self, descriptor: Descriptor) -> None:
         """Fetch the blob into the store if it is not there. Raises NotFoundError, RegistryError, CorruptError."""
 
-        def write(repository: "Repository") -> None:
+        def write(repository: "Repository | _AddedBlob") -> None:
             with repository.open_blob(descriptor) as reader:
                 self._store.write_blob(descriptor, reader)
 
@@ -144,7 +167,7 @@ class ReadThroughSource:
             if self._store.has_blob(descriptor):
                 return
             try:
-                self._ask("blob", descriptor, write)
+                self._ask(descriptor, write)
             except (NotFoundError, RegistryError):
                 if not descriptor.urls:
                     raise
@@ -155,7 +178,7 @@ class ReadThroughSource:
         """Implements `place.Ranged`: from the store's file, else from a registry without fetching the whole."""
         if self._store.has_blob(descriptor):
             return self._store.read_range(descriptor, offset, size)
-        return self._ask("blob", descriptor, lambda repository: repository.read_range(descriptor, offset, size))[0]
+        return self._ask(descriptor, lambda repository: repository.read_range(descriptor, offset, size))
 
     def tags(self) -> tuple[str, ...]:
         """The store's names."""
@@ -165,7 +188,7 @@ class ReadThroughSource:
         """Implements `place.Partial`: it is not in the store, was never seen elsewhere, and has no `urls`."""
         if self._store.has_blob(descriptor) or descriptor.urls or self._repository is not None:
             return False
-        return not origins.is_known(self._store, descriptor.digest)
+        return descriptor.digest not in self._added and not origins.is_known(self._store, descriptor.digest)
 
     def referrers(self, subject: Digest) -> tuple[Descriptor, ...]:
         """Implements `place.Referring`: those in the store; of an image that came from a registry, also those there."""
@@ -194,12 +217,23 @@ class ReadThroughSource:
                 raise NotFoundError(f"{repository.reference} has no {descriptor.digest}")
             return True
 
+        if self._store.has_blob(descriptor) or descriptor.digest in self._added:
+            return True
         try:
-            return self._store.has_blob(descriptor) or self._ask("blob", descriptor, has)[0]
+            return self._ask_registries("blob", descriptor, has)[0]
         except NotFoundError:
             return False
 
-    def _ask(self, what: str, descriptor: Descriptor, question: "Callable[[Repository], _T]") -> tuple[_T, Reference]:
+    def _ask(self, descriptor: Descriptor, question: "Callable[[Repository | _AddedBlob], _T]") -> _T:
+        """The result of the place that was added for a blob, or else of the repositories that may have it."""
+        added = self._added.get(descriptor.digest)
+        if added is None:
+            return self._ask_registries("blob", descriptor, question)[0]
+        return self._retry.call(lambda: question(added))
+
+    def _ask_registries(
+        self, what: str, descriptor: Descriptor, question: "Callable[[Repository], _T]"
+    ) -> tuple[_T, Reference]:
         """The first successful result of the repositories that may have the blob, and the repository. Raises the last
         registry's failure, or NotFoundError if none has it.
         """
@@ -225,3 +259,25 @@ class ReadThroughSource:
     def _flight(self, digest: Digest) -> threading.Lock:
         with self._lock:
             return self._flights.setdefault(digest, threading.Lock())
+
+
+class _AddedBlob:
+    """A blob in a place that was added: what is asked of a repository."""
+
+    def __init__(self, descriptor: Descriptor, place: BlobPlace) -> None:
+        self._descriptor = descriptor
+        self._place = place
+
+    def open_blob(self, _: Descriptor) -> BlobReader:
+        return self._place.open_blob(self._descriptor)
+
+    def read_range(self, _: Descriptor, offset: int, size: int) -> bytes:
+        if isinstance(self._place, Ranged):
+            return self._place.read_range(self._descriptor, offset, size)
+        with self.open_blob(self._descriptor) as reader:
+            while offset > 0 and (skipped := reader.read(min(offset, 1 << 20))):
+                offset -= len(skipped)
+            found = b""
+            while len(found) < size and (more := reader.read(size - len(found))):
+                found += more
+            return found

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from polyarch import progress
 from polyarch.errors import CorruptError, NotFoundError, RegistryError
 from polyarch.oci.descriptor import Descriptor
-from polyarch.oci.place import Mounting, Originating, Readable, Source, Streaming, Target
+from polyarch.oci.place import BlobTarget, Mounting, Originating, Readable, Source, Streaming, Target
 from polyarch.oci.retry import Retry
 from polyarch.transfer import graph as graphs
 from polyarch.transfer.graph import GraphNode, ImageGraph
@@ -27,11 +27,11 @@ _LARGEST_READ = 128 << 10
 _MOST_NOTES = 5
 
 
-class Sender:
-    """Copies single blobs and manifests, and counts the bytes."""
+class BlobSender:
+    """Copies single blobs, and counts the bytes."""
 
     def __init__(
-        self, source: Source, target: Target, pool: WorkerPool, emit: progress.Emit, unit: str, retry: Retry
+        self, source: Source, target: BlobTarget, pool: WorkerPool, emit: progress.Emit, unit: str, retry: Retry
     ) -> None:
         """`unit` is the id of the unit of work for progress events. `retry` is for a blob that must be sent again."""
         self._source = source
@@ -71,35 +71,6 @@ class Sender:
                 with self._source.open_blob(table) as reader:
                     self._target.write_blob(table, reader)
 
-    def referrers(self, found: "Found | None") -> None:
-        """Write these manifests about the image. Warns about those that were left out."""
-        if found is None:
-            return
-        from polyarch.transfer import referrers
-
-        notes = referrers.carry(found, self._target, self._referrer, self._pool)
-        for note in notes[:_MOST_NOTES]:
-            self._emit(progress.Warned(note))
-        if len(notes) > _MOST_NOTES:
-            self._emit(progress.Warned(f"{len(notes) - _MOST_NOTES} more manifests about the image were left out"))
-
-    def _referrer(self, graph: ImageGraph) -> None:
-        for blob in graph.blobs:
-            self._blob(blob)
-        for group in graphs.in_order(graph):
-            for node in group:
-                self.manifest(node)
-
-    def manifests(self, nodes: Iterable[GraphNode]) -> None:
-        """Write these manifests in parallel, see `manifest`."""
-        self._pool.run(self.manifest, list(nodes))
-
-    def manifest(self, node: GraphNode) -> None:
-        """Write a manifest or index by its digest, if the target does not have it."""
-        self._pool.check()
-        if not self._target.has_manifest(node.descriptor):
-            self._target.write_manifest(node.descriptor, node.document.raw)
-
     def _blob(self, blob: Descriptor) -> None:
         self._pool.check()
         if self._target.has_blob(blob):
@@ -128,6 +99,45 @@ class Sender:
 
     def _report(self, blob: Descriptor, done: int, note: str = "") -> None:
         self._emit(progress.Transferred(self._unit, blob.digest, done, blob.size, note))
+
+
+class Sender(BlobSender):
+    """Copies blobs and manifests."""
+
+    def __init__(
+        self, source: Source, target: Target, pool: WorkerPool, emit: progress.Emit, unit: str, retry: Retry
+    ) -> None:
+        super().__init__(source, target, pool, emit, unit, retry)
+        self._documents = target
+
+    def referrers(self, found: "Found | None") -> None:
+        """Write these manifests about the image. Warns about those that were left out."""
+        if found is None:
+            return
+        from polyarch.transfer import referrers
+
+        notes = referrers.carry(found, self._documents, self._referrer, self._pool)
+        for note in notes[:_MOST_NOTES]:
+            self._emit(progress.Warned(note))
+        if len(notes) > _MOST_NOTES:
+            self._emit(progress.Warned(f"{len(notes) - _MOST_NOTES} more manifests about the image were left out"))
+
+    def _referrer(self, graph: ImageGraph) -> None:
+        for blob in graph.blobs:
+            self._blob(blob)
+        for group in graphs.in_order(graph):
+            for node in group:
+                self.manifest(node)
+
+    def manifests(self, nodes: Iterable[GraphNode]) -> None:
+        """Write these manifests in parallel, see `manifest`."""
+        self._pool.run(self.manifest, list(nodes))
+
+    def manifest(self, node: GraphNode) -> None:
+        """Write a manifest or index by its digest, if the target does not have it."""
+        self._pool.check()
+        if not self._documents.has_manifest(node.descriptor):
+            self._documents.write_manifest(node.descriptor, node.document.raw)
 
 
 class _Reported:

@@ -34,6 +34,14 @@ class StepResults(Protocol):
         """Remember what a step made under a key."""
         ...
 
+    def origin(self, key: str) -> str:
+        """The cache in which the layer of this key was found, as the user calls it; empty for that of the store."""
+        ...
+
+    def misses(self, key: str) -> tuple[str, ...]:
+        """Why each cache outside of the store does not have this key, as far as they were asked."""
+        ...
+
 
 class LocalResults:
     """The results in a store's cache: implements `StepResults`. It owns nothing."""
@@ -60,3 +68,14 @@ class LocalResults:
     def keep(self, key: str, layer: Layer) -> None:
         """Implements `StepResults`."""
         _RESULTS.put(self._store.cache, key, layer)
+
+    def origin(self, key: str) -> str:
+        """Implements `StepResults`."""
+        return ""
+
+    def misses(self, key: str) -> tuple[str, ...]:
+        """Implements `StepResults`."""
+        return ()
+
+    def close(self) -> None:
+        """Nothing is open."""

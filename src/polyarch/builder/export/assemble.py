@@ -25,6 +25,7 @@ from polyarch.oci.layer_table import STARGZ_TOC_DIGEST
 from polyarch.oci.platform import Platform
 
 if TYPE_CHECKING:
+    from polyarch.layers.compression import Compression
     from polyarch.layers.entry import Item
     from polyarch.store import Store
     from polyarch.transfer.read_through import ReadThroughSource
@@ -62,8 +63,11 @@ class Assembler:
         self._workers = workers
         self._packed: dict[str, Layer] = {}
 
-    def image(self, plan: Plan, layers: Sequence[Layer], created: str, *, blobs: bool = True) -> BuiltImage:
-        """The image of `plan` with these layers. `created` is its time if none of its layers has a time.
+    def image(
+        self, plan: Plan, layers: Sequence[Layer], created: str, *, blobs: bool = True, keys: Sequence[str] = ()
+    ) -> BuiltImage:
+        """The image of `plan` with these layers. `created` is its time if none of its layers has a time. `keys` are the
+        cache keys of the layers, for an image with an inline cache.
 
         Without `blobs` nothing is packed: the image will be exported as files, and gets no manifest.
         """
@@ -76,7 +80,7 @@ class Assembler:
         stored = self._store.put_bytes(media_type, config.encode())
         manifest = manifests.create(
             msgspec.structs.replace(stored, media_type=media_types.OCI_CONFIG),
-            [_plain(layer) for layer in whole],
+            _descriptors(whole, keys),
             self._export.annotations,
         )
         if self._export.docker_format:
@@ -104,16 +108,20 @@ class Assembler:
         self._store.write_manifest(index.descriptor(), index.raw)
         return index.descriptor()
 
-    def blob(self, layer: Layer) -> Layer:
-        """The layer with a blob. An existing blob is recompressed only if that was requested."""
-        if layer.diff_id and (not self._export.force_compression or self._has_wanted_compression(layer)):
+    def blob(self, layer: Layer, compression: "Compression | None" = None, *, force: bool | None = None) -> Layer:
+        """The layer with a blob, in the compression of the image or another one. An existing blob is recompressed only
+        with `force`, by default if that was requested for the image.
+        """
+        wanted = compression or self._export.compression
+        force = self._export.force_compression if force is None else force
+        if layer.diff_id and (not force or _has_compression(layer, wanted)):
             return layer
-        if layer.key not in self._packed:
-            self._packed[layer.key] = self._repack(layer) if layer.diff_id else self._pack(layer)
-        return msgspec.structs.replace(self._packed[layer.key], created=layer.created)
+        key = f"{layer.key} {wanted.tag()}"
+        if key not in self._packed:
+            self._packed[key] = self._repack(layer, wanted) if layer.diff_id else self._pack(layer, wanted)
+        return msgspec.structs.replace(self._packed[key], created=layer.created)
 
-    def _pack(self, layer: Layer) -> Layer:
-        wanted = self._export.compression
+    def _pack(self, layer: Layer, wanted: "Compression") -> Layer:
         known = packed.find(self._store, layer, wanted)
         if known is not None:
             return known
@@ -130,7 +138,7 @@ class Assembler:
             else:
                 yield entry, content
 
-    def _repack(self, layer: Layer) -> Layer:
+    def _repack(self, layer: Layer, wanted: "Compression") -> Layer:
         """The same tar with the requested compression."""
         from polyarch.layers import stargz
         from polyarch.layers.compression import decompress
@@ -141,26 +149,17 @@ class Assembler:
 
         with self._source.open_blob(blob) as reader, self._store.new_blob() as writer:
             tar = decompress(reader, self._store.largest_layer)
-            if self._export.compression.kind == "estargz":
-                packed = stargz.repack(tar, writer, self._export.compression, self._workers)
+            if wanted.kind == "estargz":
+                packed = stargz.repack(tar, writer, wanted, self._workers)
                 writer.commit(packed.digest)
                 listings.remember(self._store, packed.diff_id, packed.encoded)
                 return Layer(diff_id=packed.diff_id, blob=packed.descriptor())
-            packed_blob = recompress(tar, writer, self._export.compression, self._workers)
+            packed_blob = recompress(tar, writer, wanted, self._workers)
             writer.commit(packed_blob.digest)
         return Layer(
             diff_id=layer.diff_id,
             blob=Descriptor(media_type=packed_blob.media_type, digest=packed_blob.digest, size=packed_blob.size),
         )
-
-    def _has_wanted_compression(self, layer: Layer) -> bool:
-        assert layer.blob is not None
-        wanted = self._export.compression.kind
-        is_stargz = STARGZ_TOC_DIGEST in layer.blob.annotations
-        if is_stargz or wanted == "estargz":
-            return is_stargz and wanted == "estargz"
-        kind = "" if wanted == "none" else wanted
-        return layer.blob.media_type.endswith(kind) if kind else "+" not in layer.blob.media_type
 
 
 def timestamp(seconds: float) -> str:
@@ -168,9 +167,24 @@ def timestamp(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def _plain(layer: Layer) -> Descriptor:
+def _has_compression(layer: Layer, wanted: "Compression") -> bool:
     assert layer.blob is not None
-    return layer.blob
+    is_stargz = STARGZ_TOC_DIGEST in layer.blob.annotations
+    if is_stargz or wanted.kind == "estargz":
+        return is_stargz and wanted.kind == "estargz"
+    if wanted.kind == "none":
+        return "+" not in layer.blob.media_type
+    return layer.blob.media_type.endswith(wanted.kind)
+
+
+def _descriptors(layers: Sequence[Layer], keys: Sequence[str]) -> list[Descriptor]:
+    """What a manifest says of its layers. With `keys`, which are as many, it is an inline cache."""
+    found = [layer.as_blob().blob for layer in layers]
+    if not keys:
+        return found
+    from polyarch.buildcache import inline
+
+    return [inline.annotated(blob, key) if key else blob for blob, key in zip(found, keys, strict=True)]
 
 
 def _finished(plan: Plan, layers: Sequence[Layer], created: str) -> ImageConfig:

@@ -91,8 +91,7 @@ class Exporter:
     def _keep(self, root: Descriptor, *, named: bool) -> None:
         """Fetch missing layers of the base, then name the result in the store: a name stands for a complete image."""
         if self._store.missing(root):
-            passing = ReadThroughSource(self._store, self._registry, keep=False)
-            send(passing, root.digest, self._store, ())
+            send(self._source.passing(), root.digest, self._store, ())
         names = [str(name.tagged()) for name in self._export.names] if named else []
         self._store.assign([(name, root) for name in names or [""]])
 

@@ -43,7 +43,7 @@ class StepRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `waited` is how many more seconds it waited for others, as for a locked cache mount. A step is `canceled` if it was
     ended because another step failed or the build was interrupted. `inputs` are the ids of the steps and file systems
     (`BuildRecord.stacks`) that it needed. `files` names the list of files that it copied from a context. `reasons` say
-    why it was not cached.
+    why it was not cached, or in which cache outside of the store it was found.
     """
 
     id: str
@@ -175,7 +175,7 @@ def explained(
             continue
         place = _place(step)
         known = former.get(place) or former.get(place[:-1])
-        reasons = tuple(_reasons(step, known, before, changed, files, disabled.get(step.id, "")))
+        reasons = (*_reasons(step, known, before, changed, files, disabled.get(step.id, "")), *step.reasons)
         changed.add(step)
         found.append(msgspec.structs.replace(step, reasons=reasons))
     return tuple(found)

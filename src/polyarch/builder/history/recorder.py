@@ -44,9 +44,10 @@ _SILENT = (Context, Http, Git)
 
 
 class Selecting(Protocol):
-    """Knows which files of a context a vertex copies."""
+    """Knows which files of a context a vertex copies, and what the caches outside of the store said about it."""
 
     def selection(self, vertex: VertexId) -> tuple[str, Callable[[], Mapping[str, str]]] | None: ...
+    def found(self, vertex: VertexId, *, cached: bool) -> tuple[str, ...]: ...
 
 
 class Recorder:
@@ -158,6 +159,7 @@ def step(
         parts=record.parts(graph, vertex),
         files=selection[0] if selection is not None else "",
         inputs=record.needed(graph, vertex),
+        reasons=performer.found(vertex, cached=cached),
     )
 
 

@@ -75,7 +75,7 @@ def step_wait(step: StepRecord) -> str:
 
 
 def step_reason(step: StepRecord) -> str:
-    """Why a step failed, or why its result did not come from the cache."""
+    """Why a step failed, or why its result did not come from the cache, or from which cache it came."""
     return "; ".join([*([step.error] if step.error else []), *step.reasons])
 
 

@@ -52,8 +52,8 @@ class VertexPerformer:
         self._targets: frozenset[VertexId] = frozenset()
         # Whether the base layers that are read will be unpacked, too.
         self._unpacks = True
-        # The selection of files of each copy, by name.
-        self._selections: dict[VertexId, str] = {}
+        # The cache key of each vertex, and the selection of files of each copy, by name.
+        self._keyed: dict[VertexId, tuple[str, str]] = {}
         # Vertices whose cached results are not used: by request, or because an input is such a vertex.
         self._uncached: set[VertexId] = set()
         # Results of earlier RUNs that were never packed: only in the user namespace do their files have their owners.
@@ -113,8 +113,9 @@ class VertexPerformer:
         selection = ""
         if isinstance(value, CopyFiles):
             selection = self._copies.selected(value, inputs, of_result=vertex in self._targets)
-            self._selections[vertex] = selection
-        return self._keys.key(value, inputs, selection)
+        key = self._keys.key(value, inputs, selection)
+        self._keyed[vertex] = key, selection
+        return key
 
     def load(self, vertex: VertexId, cache_key: str) -> Result | None:
         """Implements `solve.Performer`."""
@@ -187,7 +188,19 @@ class VertexPerformer:
 
     def selection(self, vertex: VertexId) -> tuple[str, Callable[[], Mapping[str, str]]] | None:
         """The name of what a copy takes of local files, and a function that returns the digest of each file."""
-        return self._copies.details(self._selections.get(vertex, ""))
+        return self._copies.details(self._keyed.get(vertex, ("", ""))[1])
+
+    def key_of(self, vertex: VertexId) -> str:
+        """The cache key of a vertex; empty if it has none yet."""
+        return self._keyed.get(vertex, ("", ""))[0]
+
+    def found(self, vertex: VertexId, *, cached: bool) -> tuple[str, ...]:
+        """Which cache outside of the store had the result of a vertex, or why none had it."""
+        key, results = self.key_of(vertex), self._environment.results
+        if not cached:
+            return results.misses(key)
+        origin = results.origin(key)
+        return (f"found in {origin}",) if origin else ()
 
     # ── results
 

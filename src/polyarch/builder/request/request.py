@@ -5,6 +5,7 @@ from typing import Literal
 
 import msgspec
 
+from polyarch.buildcache.wanted import CacheSource, CacheTarget
 from polyarch.builder.plan.names import ContextName
 from polyarch.builder.plan.options import PlanOptions
 from polyarch.builder.request.input import BuildInput, ContextSource, ImageContext, LayoutContext
@@ -38,10 +39,19 @@ class Override(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CacheOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """Which earlier results are used. With `pull`, registries are asked even for base images that the store has."""
+    """Which earlier results are used, and where new ones are kept.
+
+    With `pull`, registries are asked even for base images that the store has. `sources` are read besides the cache of
+    the store, `targets` are written in the end. With `inline`, the image has a cache in it. `notes` are warnings about
+    caches that are left out or treated differently than requested.
+    """
 
     no_cache: bool = False
     pull: bool = False
+    sources: tuple[CacheSource, ...] = ()
+    targets: tuple[CacheTarget, ...] = ()
+    inline: bool = False
+    notes: tuple[str, ...] = ()
 
 
 class HostSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -55,6 +55,18 @@ if TYPE_CHECKING:
 @click.option("--push", is_flag=True, help="Push the image to the registry of each --tag")
 @click.option("--no-cache", is_flag=True, help="Do not use the build cache")
 @click.option("--no-cache-filter", multiple=True, metavar="STAGE", help="Do not use the build cache for these stages")
+@click.option(
+    "--cache-from",
+    multiple=True,
+    metavar="REF|type=…",
+    help="Use a cache outside of the store, as in type=registry,ref=NAME; repeatable",
+)
+@click.option(
+    "--cache-to",
+    multiple=True,
+    metavar="REF|type=…",
+    help="Send what was built to a cache outside of the store, as in type=registry,ref=NAME,mode=max; repeatable",
+)
 @click.option("--pull", is_flag=True, help="Look for newer base images in their registries")
 @click.option(
     "--network",
@@ -139,9 +151,7 @@ def build(session: Session, /, **words: Any) -> int:
         from polyarch.cli.commands import subrequests
 
         return subrequests.call(call, request, session)
-    names = request.export.names
-    insecure = words["insecure"] or request.export.insecure
-    registry = session.registry_for([str(name) for name in names] if insecure else ())
+    registry = session.registry_for(_insecure(request, everything=words["insecure"]))
     way = "quiet" if words["quiet"] else words["progress"]
     with session.display(way) as emit:
         result = build_request(request, session.store, registry, emit)
@@ -170,6 +180,16 @@ def _request(session: Session, words: Mapping[str, Any]) -> "BuildRequest":
         options |= {"file": None, "dockerfile": sys.stdin.buffer.read().decode("utf-8", "surrogateescape")}
     options["on_failure"] = "keep" if words["partial"] else "finish" if words["keep_going"] else "stop"
     return buildflags.request(context, session.surroundings(), **options)
+
+
+def _insecure(request: "BuildRequest", *, everything: bool) -> list[str]:
+    """The names whose registries may speak plain HTTP or show a bad certificate."""
+    names = [str(name) for name in request.export.names] if everything or request.export.insecure else []
+    for place in [cache.place for cache in request.cache.sources] + [cache.place for cache in request.cache.targets]:
+        if "ref" in place.attributes:
+            flag = place.attributes.get("registry.insecure", "").lower() in ("1", "t", "true")
+            names += [place.attributes["ref"]] if everything or flag else []
+    return names
 
 
 def _to_engine(outputs: "Iterable[Output]") -> bool:

@@ -1,0 +1,170 @@
+"""Results of steps in caches outside of the store: `--cache-from`.
+
+The cache of the store is asked first. A cache is asked only when a step is not there: its index, which names the keys
+of every platform, and a platform's cache only if it has one of them. A layer that is found is not downloaded before
+something reads it, and a push to the same registry mounts it.
+
+A cache that is not there is a cache without results. One that cannot be read is reported once, and the build goes on.
+"""
+
+import threading
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from polyarch import progress
+from polyarch.buildcache import documents
+from polyarch.buildcache.carrier import Around, Carrier, InRepository
+from polyarch.buildcache.types import open_carrier
+from polyarch.buildcache.values import CachedLayer, PlatformCache
+from polyarch.buildcache.wanted import CacheSource
+from polyarch.builder.cache.results import LocalResults
+from polyarch.contents.layer import Layer
+from polyarch.errors import NotFoundError, PolyarchError
+from polyarch.oci import layer_table
+from polyarch.oci.platform import Platform
+from polyarch.transfer import publish
+
+if TYPE_CHECKING:
+    from polyarch.layers.compression import Compression
+    from polyarch.transfer.read_through import ReadThroughSource
+
+
+class RemoteResults:
+    """Implements `StepResults`: the results of the store, and those of caches. It owns the carriers, until `close`.
+
+    `platforms` are those of the build; `epoch` is the time (RFC 3339) that layers of a build with SOURCE_DATE_EPOCH
+    have, whatever a cache says.
+    """
+
+    def __init__(
+        self,
+        local: LocalResults,
+        sources: Iterable[CacheSource],
+        around: Around,
+        source: "ReadThroughSource",
+        platforms: Sequence[Platform],
+        epoch: str | None,
+    ) -> None:
+        self._local = local
+        self._around = around
+        self._source = source
+        self._epoch = epoch
+        self._searches = [_Search(one, around, platforms) for one in sources]
+        self._origins: dict[str, str] = {}
+        self._missed: set[str] = set()
+
+    def find(self, key: str, compression: "Compression") -> Layer | None:
+        """Implements `StepResults`."""
+        found = self._local.find(key, compression)
+        if found is not None:
+            return found
+        for search in self._searches:
+            hit = search.find(key)
+            if hit is not None:
+                layer = self._layer(search.carrier, *hit)
+                self._local.keep(key, layer)
+                self._origins[key] = search.carrier.where
+                return layer
+        self._missed.add(key)
+        return None
+
+    def keep(self, key: str, layer: Layer) -> None:
+        """Implements `StepResults`."""
+        self._local.keep(key, layer)
+
+    def origin(self, key: str) -> str:
+        """Implements `StepResults`."""
+        return self._origins.get(key, "")
+
+    def misses(self, key: str) -> tuple[str, ...]:
+        """Implements `StepResults`."""
+        return tuple(search.miss for search in self._searches) if key in self._missed else ()
+
+    def close(self) -> None:
+        """Close the carriers."""
+        for search in self._searches:
+            search.carrier.close()
+
+    def _layer(self, carrier: Carrier, entry: CachedLayer, cache: PlatformCache) -> Layer:
+        recorded = cache.blobs[entry.blob]
+        blob = documents.layer_descriptor(recorded)
+        table = layer_table.find(blob)
+        listed = cache.blobs.get(table.digest) if table is not None and table.offset is None else None
+        if isinstance(carrier, InRepository):
+            seen = [blob.digest] if listed is None else [blob.digest, listed.digest]
+            publish.remember_blobs(self._around.store, seen, carrier.reference)
+        else:
+            for one in (recorded, listed):
+                if one is not None:
+                    self._source.add(one, carrier)
+        return Layer(created=self._epoch or entry.created, diff_id=entry.diff_id, blob=blob, notes=entry.notes)
+
+
+class _Search:
+    """One cache that is searched."""
+
+    def __init__(self, source: CacheSource, around: Around, platforms: Sequence[Platform]) -> None:
+        self.carrier = open_carrier(source.place, around)
+        self._around = around
+        self._platforms = platforms
+        # Layers from before this time (seconds since 1970) are not used.
+        self._since = None if source.ttl is None else around.now - source.ttl
+        self._lock = threading.Lock()
+        self._searched: tuple[Platform, ...] | None = None
+        self._reason = ""
+
+    @property
+    def miss(self) -> str:
+        """Why a step was not found here."""
+        return self._reason or f"{self.carrier.where} has no result of it"
+
+    def find(self, key: str) -> tuple[CachedLayer, PlatformCache] | None:
+        """A layer, and the cache that names its blob: of a platform of the build, or else of any other. Steps that do
+        not depend on a platform have the same key for all.
+        """
+        with self._lock:
+            if self._searched is None:
+                self._searched = self._begin()
+            for platform in self._searched:
+                try:
+                    if not self.carrier.may_have(platform, key):
+                        continue
+                    cache = self.carrier.read(platform)
+                except PolyarchError as error:
+                    self._give_up(error)
+                    return None
+                entry = None if cache is None else cache.entries.get(key)
+                if cache is not None and entry is not None and self._is_young(entry):
+                    return entry, cache
+        return None
+
+    def _is_young(self, entry: CachedLayer) -> bool:
+        if self._since is None:
+            return True
+        try:
+            return datetime.fromisoformat(entry.created).timestamp() >= self._since
+        except ValueError:
+            return False
+
+    def _begin(self) -> tuple[Platform, ...]:
+        """The platforms whose caches are searched, after the first question to the carrier."""
+        unit = f"cache from {self.carrier.where}"
+        self._around.emit(progress.Started(unit, f"importing cache manifest from {self.carrier.where}"))
+        try:
+            return tuple(dict.fromkeys((*self._platforms, *self.carrier.platforms())))
+        except PolyarchError as error:
+            self._give_up(error)
+            return ()
+        finally:
+            self._around.emit(progress.Finished(unit))
+
+    def _give_up(self, error: PolyarchError) -> None:
+        self._searched = ()
+        where = self.carrier.where
+        if isinstance(error, NotFoundError):
+            self._reason = f"{where} does not exist yet"
+            return
+        reason = error.message if where in error.message else f"{where}: {error.message}"
+        self._reason = reason
+        self._around.emit(progress.Warned(f"the cache is not used: {reason}", error.hint or ""))
