@@ -80,6 +80,10 @@ readers: $(venv)/dev.stamp test-packages ## Gives a real layer to every program 
 apps: $(venv)/dev.stamp test-packages ## Builds 28 applications, starts them and compares them with BuildKit's images, as root
 	$(bin)/python -m tests.apps $(ARGS)
 
+.PHONY: sbom-oracle
+sbom-oracle: $(venv)/dev.stamp test-packages ## Compares what `sbom` finds with syft, as root; ARGS=--record: write its answers for the tests
+	$(bin)/python -m tests.attest.oracle $(ARGS)
+
 .PHONY: findings
 findings: ## Runs the scripts of findings/ about other projects' tools; needs root and several minutes
 	@for script in findings/*.sh; do echo "$$script"; bash "$$script"; done

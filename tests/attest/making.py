@@ -8,40 +8,40 @@ import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
 
+# Where programs are in memory.
+_BASE = 0x400000
+
 
 def elf(*, wide: bool = True, little: bool = True, data: bytes = b"", **sections: bytes) -> bytes:
-    """A program with a writable segment of `data`, and with sections; `go_buildinfo` stands for `.go.buildinfo`."""
+    """A program with a writable segment that begins with `data` and has the sections; `go_buildinfo` stands for the
+    section `.go.buildinfo`.
+    """
     order = "<" if little else ">"
     names = ["", *(f".{name.replace('_', '.', 1)}" for name in sections), ".shstrtab"]
     table = b"\0".join(name.encode() for name in names) + b"\0"
-    contents = [b"", *sections.values(), table]
     head, row, segment = (64, 64, 56) if wide else (52, 40, 32)
-    at = head + segment
-    at += -at % 16
-    body, rows = bytearray(data), []
-    for name, content in zip(names, contents, strict=True):
+    at = (head + segment + 15) // 16 * 16
+    layout = order + ("IIQQQQIIQQ" if wide else "IIIIIIIIII")
+    rows = [struct.pack(layout, *(0,) * 10)]
+    body = bytearray(data)
+    for name, content in zip(names[1:], [*sections.values(), table], strict=True):
         body += bytes(-len(body) % 16)
-        offset = at + len(body)
+        offset, start = at + len(body), table.index(name.encode() + b"\0")
         body += content
-        start = table.index(name.encode() + b"\0")
-        kind = 1 if name else 0
-        flags = 0 if not name else 2
-        if wide:
-            rows.append(struct.pack(order + "IIQQQQIIQQ", start, kind, flags, 0, offset, len(content), 0, 0, 16, 0))
-        else:
-            rows.append(struct.pack(order + "IIIIIIIIII", start, kind, flags, 0, offset, len(content), 0, 0, 16, 0))
+        is_table = name == names[-1]
+        kind, flags, address = (3, 0, 0) if is_table else (1, 2, _BASE + offset)
+        rows.append(struct.pack(layout, start, kind, flags, address, offset, len(content), 0, 0, 1, 0))
     ident = b"\x7fELF" + bytes((2 if wide else 1, 1 if little else 2, 1)) + bytes(9)
-    place = at + len(body)
-    if wide:
-        header = struct.pack(
-            order + "HHIQQQIHHHHHH", 2, 62, 1, 0, head, place, 0, head, 56, 1, row, len(rows), len(rows) - 1
-        )
-        program = struct.pack(order + "IIQQQQQQ", 1, 6, at, 0x400000 + at, 0, len(data), len(data), 4096)
-    else:
-        header = struct.pack(
-            order + "HHIIIIIHHHHHH", 2, 3, 1, 0, head, place, 0, head, 32, 1, row, len(rows), len(rows) - 1
-        )
-        program = struct.pack(order + "IIIIIIII", 1, at, 0x400000 + at, 0, len(data), len(data), 6, 4096)
+    place, count = at + len(body), len(rows)
+    layout = order + ("HHIQQQIHHHHHH" if wide else "HHIIIIIHHHHHH")
+    machine = 62 if wide else 3
+    header = struct.pack(layout, 2, machine, 1, 0, head, place, 0, head, segment, 1, row, count, count - 1)
+    load = (_BASE + at, 0, len(body), len(body))
+    program = (
+        struct.pack(order + "IIQQQQQQ", 1, 6, at, *load, 4096)
+        if wide
+        else struct.pack(order + "IIIIIIII", 1, at, *load, 6, 4096)
+    )
     return (ident + header + program).ljust(at, b"\0") + bytes(body) + b"".join(rows)
 
 
@@ -62,10 +62,10 @@ def old_go_info(version: str, modules: str, *, little: bool = True, wide: bool =
     number = order + ("Q" if wide else "I")
     texts = [version.encode(), bytes(16) + modules.encode() + bytes(16)]
     header = bytearray(b"\xff Go buildinf:" + bytes((width, 0 if little else 1)))
-    base = 0x400000 + at
+    base = _BASE + at
     first = 32 + 4 * width
     second = first + len(texts[0])
-    header += struct.pack(number * 1, base + 32) + struct.pack(number, base + 32 + 2 * width)
+    header += struct.pack(number, base + 32) + struct.pack(number, base + 32 + 2 * width)
     header = header.ljust(32, b"\0")
     header += struct.pack(number, base + first) + struct.pack(number, len(texts[0]))
     header += struct.pack(number, base + second) + struct.pack(number, len(texts[1]))
@@ -147,6 +147,8 @@ def hash_database(headers: Sequence[bytes], *, order: str = "<", size: int = 512
     struct.pack_into(order + "I", meta, 12, 0x00061561)
     struct.pack_into(order + "I", meta, 20, size)
     meta[25] = 8
+    pages = 2 + sum(-(-len(header) // (size - 26)) for header in headers)
+    struct.pack_into(order + "I", meta, 32, pages - 1)
     overflow: list[bytearray] = []
     items: list[bytes] = []
     for number, header in enumerate(headers, 1):

@@ -203,7 +203,7 @@ def test_a_jar_that_would_inflate_to_very_much_is_not_inflated(monkeypatch: pyte
     monkeypatch.setattr(java, "_LARGEST_CONTENTS", 100_000)
     raw = making.jar({"a.jar": LIBRARY, "b.jar": bytes(1_000_000), "c.jar": LIBRARY})
     result = read_jar(raw)
-    assert found(InventoryFile(result.components)) == ["org.acme:lib 1.2"]
+    assert found(InventoryFile(result.components)) == ["a:a ", "org.acme:lib 1.2"]
     assert result.notes == ("2 archives in it are not read: they are too deep or too large",)
     monkeypatch.setattr(java, "_LARGEST_DIRECTORY", 100)
     assert "its directory has" in read_jar(raw).notes[0]
@@ -296,6 +296,7 @@ def test_an_image_with_all_of_them_has_valid_documents(store: Store) -> None:
         "pkg:golang/github.com/acme/app@v2.3.4",
         "pkg:golang/github.com/new/name@v1.1.0",
         "pkg:golang/stdlib@1.22.1",
+        "pkg:maven/app/app",
         "pkg:maven/org.acme/lib@1.2",
         "pkg:rpm/debian/bash@5?distro=debian-12",
     ]

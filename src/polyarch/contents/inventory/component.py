@@ -6,7 +6,7 @@ import msgspec
 class Component(msgspec.Struct, frozen=True, array_like=True):
     """A package as its metadata describes it. `ecosystem` is the type of its purl (see `attest.bill.BillPackage`).
 
-    `group` is the group of a Maven package. `version` is empty only for a Go module whose version is not known.
+    `group` is that of a Maven package. `version` is empty only if that of a module of Go or of a jar is not known.
     `source` and `source_version` are the source package of a distribution. `licenses` are texts as the author wrote
     them: they need not be SPDX expressions. `supplier` is the maintainer, as in "Name <address>".
     """

@@ -155,7 +155,7 @@ def _main_package(name: str, manifest: JarManifest, poms: list[_Pom]) -> tuple[C
             group, version = group or pom.group, pom.version
         else:
             others.append(pom)
-    if not artifact or not version:
+    if not artifact:
         return None, others
     return (
         Component(

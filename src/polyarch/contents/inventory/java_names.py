@@ -98,7 +98,8 @@ def artifact(manifest: JarManifest, stem: str) -> str:
     bundled = "Apache Maven Bundle Plugin" in manifest.main.get("Created-By", "")
     # The plugin joins group and artifact to this name, unless it is only the group.
     if bundled and symbolic and manifest.main.get("Implementation-Vendor-Id") != symbolic:
-        return symbolic.rpartition(".")[2]
+        # Directives may follow (OSGi Core, "Bundle-SymbolicName").
+        return symbolic.partition(";")[0].strip().rpartition(".")[2]
     if "." in stem and not stem.startswith("org.eclipse."):
         words = stem.split(".")
         if all(_IDENTIFIER.fullmatch(word) for word in words):

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 _MOST_PACKAGES = 200_000
 _LARGEST_HEADER = 64 << 20
 # How many instructions of its virtual machine SQLite may need, in thousands: a damaged index can make it loop.
-_MOST_STEPS = 200_000
+_MOST_STEPS = 20_000
 
 _SQLITE = b"SQLite format 3\0"
 _NDB = b"RpmP"
