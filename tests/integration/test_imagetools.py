@@ -8,12 +8,17 @@ from typing import Any
 
 import pytest
 
+from polyarch.oci import attestation as attestations
 from polyarch.oci import digest as digests
 from polyarch.oci import document as documents
+from polyarch.oci import manifest as manifests
 from polyarch.oci import media_types
 from polyarch.oci import platform as platforms
-from polyarch.oci.descriptor import Descriptor
+from polyarch.oci.attestation import IN_TOTO, PROVENANCE_V1
+from polyarch.oci.descriptor import REFERENCE_DIGEST, REFERENCE_TYPE, Descriptor
+from polyarch.oci.document import Index
 from polyarch.store import Store
+from polyarch.transfer import referrers
 from scripts.local_registry import LocalRegistry
 from tests.integration.conftest import Skopeo
 from tests.oci import schemas
@@ -187,7 +192,7 @@ class TestInspect:
         assert shown('{{(index .Image "linux/arm64").Architecture}}') == "arm64"
         assert json.loads(shown('{{json (index .Provenance "linux/arm64").SLSA}}')) == {"how": "built"}
         assert json.loads(shown('{{json (index .SBOM "linux/arm64").SPDX}}')) == {"of": "files"}
-        assert list(json.loads(shown("{{json .}}"))) == ["name", "manifest", "image", "Provenance", "SBOM"]
+        assert list(json.loads(shown("{{json .}}"))) == ["name", "manifest", "image"], "as in buildx"
 
     def test_raw_is_byte_for_byte_what_the_registry_has(
         self, polyarch: Program, app: str, registry: LocalRegistry
@@ -229,3 +234,51 @@ def test_a_name_with_a_tag_is_not_pushed_by_digest(polyarch: Program) -> None:
         "build", "-t", "localhost:1/app:1", "-o", output, "-", stdin="FROM scratch\nCOPY <<f /f\nf\n"
     )
     assert "localhost:1/app:1 has a tag, and push-by-digest gives none" in failed.stderr
+
+
+def _referred(store: Store, subject: Descriptor) -> Descriptor:
+    """An attestation that no index names: a referrer of the image, as other builders attach it."""
+    raw = json.dumps({"_type": "https://in-toto.io/Statement/v1", "predicateType": PROVENANCE_V1}).encode()
+    stored = Descriptor(IN_TOTO, digests.of(raw), len(raw))
+    made = attestations.artifact(subject, [attestations.statement(stored, PROVENANCE_V1)])
+    return referrers.attach(store, made, {stored.digest: raw, made.config.digest: attestations.EMPTY_CONFIG})
+
+
+class TestReferrers:
+    """Copies carry what is about an image; `create` lists an attestation that no index lists."""
+
+    def test_an_attestation_that_is_only_a_referrer_gets_an_entry(
+        self, polyarch: Program, store: Store, registry: LocalRegistry, skopeo: Skopeo, tmp_path: Path
+    ) -> None:
+        name = f"{registry.address}/app"
+        one, two = image(store, AMD64, name=f"{name}:amd64"), image(store, ARM64, name=f"{name}:arm64")
+        about = _referred(store, one)
+        for tag in ("amd64", "arm64"):
+            polyarch("push", "-q", f"{name}:{tag}")
+        fresh = polyarch.on(tmp_path / "fresh")
+        fresh("buildx", "imagetools", "create", "-t", f"{name}:1", f"{name}:amd64", f"{name}:arm64")
+        entries = _remote(skopeo, f"{name}:1")["manifests"]
+        assert [entry["digest"] for entry in entries] == [one.digest, two.digest, about.digest]
+        assert entries[2]["platform"] == {"architecture": "unknown", "os": "unknown"}
+        assert entries[2]["annotations"] == {REFERENCE_TYPE: "attestation-manifest", REFERENCE_DIGEST: one.digest}
+        fresh("buildx", "imagetools", "create", "-t", f"{name}:2", f"{name}:1")
+        assert _remote(skopeo, f"{name}:2") == _remote(skopeo, f"{name}:1"), "what is listed is not listed again"
+        inspect = ("buildx", "imagetools", "inspect", "--format", '{{json (index .Provenance "linux/amd64")}}')
+        assert fresh(*inspect, f"{name}:2").json() == {}
+
+    def test_a_copy_to_another_registry_carries_referrers_of_attestations(
+        self, polyarch: Program, store: Store, app: str, second_registry: LocalRegistry, tmp_path: Path
+    ) -> None:
+        attested = store.load(store.resolve(f"{app}:both"))
+        assert isinstance(attested, Index)
+        raw = b"signature"
+        layer = Descriptor("text/plain", digests.of(raw), len(raw))
+        made = manifests.artifact("application/vnd.example.signature", [layer], attested.manifests[2])
+        signature = referrers.attach(store, made, {layer.digest: raw, made.config.digest: attestations.EMPTY_CONFIG})
+        polyarch("push", "-q", f"{app}:both")
+        there = f"{second_registry.address}/copy"
+        polyarch.on(tmp_path / "fresh")("buildx", "imagetools", "create", "-t", f"{there}:1", f"{app}:both")
+        fresh = polyarch.on(tmp_path / "fresher")
+        fresh("pull", "-q", "--platform", "linux/arm64", f"{there}:1")
+        with Store.open(fresh.root) as pulled:
+            assert [entry.digest for entry in pulled.referrers(attested.manifests[2].digest)] == [signature.digest]

@@ -53,6 +53,8 @@ def serving(answer: Callable[[Asked], Answer]) -> Iterator[Server]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        # Headers and body are sent one after the other, and each answer would wait 40 ms for an acknowledgement.
+        disable_nagle_algorithm = True
 
         def handle_one_request(self) -> None:
             try:

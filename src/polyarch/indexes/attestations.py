@@ -1,54 +1,138 @@
-"""Read the attestations of images: how each was built (SLSA provenance), and what it contains (SPDX SBOM).
+"""The attestations of images: how each was built (SLSA provenance), what it contains (SBOM), and what else is about it.
 
-The format is BuildKit's: a manifest beside the image, whose layers are in-toto statements.
+An attestation is a manifest beside the image, whose layers are in-toto statements. BuildKit lists it as an entry of the
+index. A registry, a layout or the store may also list it, and signatures, as a referrer of the image.
 """
 
-from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from polyarch.errors import CorruptError, NotFoundError
+from polyarch.indexes import statements
 from polyarch.indexes.inspect import Inspected, opened_to_read
-from polyarch.oci import nesting
+from polyarch.oci.attestation import ARTIFACT_TYPE, PROVENANCE, SPDX
 from polyarch.oci.descriptor import REFERENCE_DIGEST, Descriptor
-from polyarch.oci.document import Manifest
+from polyarch.oci.digest import Digest
+from polyarch.oci.document import Index, Manifest
 from polyarch.oci.place import Source
-from polyarch.transfer import locate
+from polyarch.oci.platform import Platform
+from polyarch.transfer import graph as graphs
+from polyarch.transfer import locate, referrers, select
 from polyarch.transfer.locate import Places
 
-PREDICATE_TYPE = "in-toto.io/predicate-type"
-_PROVENANCE, _SBOM = "https://slsa.dev/provenance/", "https://spdx.dev/Document"
-# An SBOM of a complete distribution has about 10 MB; a registry may claim any size.
-_MAX_STATEMENT = 128 << 20
+Listed = Literal["index", "referrer"]
 
 
-class Attested(msgspec.Struct, frozen=True):
+class Predicates(msgspec.Struct, frozen=True):
     """Predicates by platform, as buildx shows them: `provenance` {"SLSA": predicate}, `sbom` {"SPDX": predicate}."""
 
     provenance: dict[str, dict[str, Any]]
     sbom: dict[str, dict[str, Any]]
 
 
-def read(places: Places, text: str, inspected: Inspected) -> Attested:
-    """The attestations of `text`, which was inspected with `deep`. Raises CorruptError, RegistryError."""
+class Attestation(msgspec.Struct, frozen=True, kw_only=True):
+    """A manifest about an image: `image` is the image, `platform` its platform, `descriptor` the manifest.
+
+    `listed` says where it was found. `manifest` is None if the place does not have it (`absent`) or it cannot be read,
+    for the reason `problem`. `about` are the manifests about this one, such as its signatures.
+    """
+
+    image: Descriptor
+    platform: Platform | None
+    descriptor: Descriptor
+    listed: Listed
+    manifest: Manifest | None = None
+    problem: str = ""
+    absent: bool = False
+    about: tuple[Descriptor, ...] = ()
+
+    @property
+    def is_attestation(self) -> bool:
+        """Whether it has statements about the image. Else it is another artifact, such as a signature."""
+        kind = self.manifest.artifact_type if self.manifest is not None else self.descriptor.artifact_type
+        return self.listed == "index" or kind == ARTIFACT_TYPE
+
+    @property
+    def statements(self) -> tuple[Descriptor, ...]:
+        """The layers that are statements."""
+        layers = self.manifest.layers if self.manifest is not None else ()
+        return tuple(layer for layer in layers if statements.is_statement(layer))
+
+
+def find(source: Source, root: Descriptor) -> tuple[Attestation, ...]:
+    """Everything about the images below `root`, in their order: first what the index lists, then referrers.
+
+    What is about the index itself comes last. Raises NotFoundError, CorruptError for the root; RegistryError.
+    """
+    document = graphs.read_node(source, root).document
+    found: list[Attestation] = []
+    leaves = select.leaves(source, document) if isinstance(document, Index) else (select.Leaf(root),)
+    for leaf in leaves:
+        listed = [_read(source, leaf.entry, entry, "index") for entry in leaf.about]
+        known = {one.descriptor.digest for one in listed}
+        others = [entry for entry in referrers.find(source, leaf.entry.digest) if entry.digest not in known]
+        found += [*listed, *(_read(source, leaf.entry, entry, "referrer") for entry in others)]
+    if isinstance(document, Index):
+        found += [_read(source, root, entry, "referrer") for entry in referrers.find(source, root.digest)]
+    return tuple(found)
+
+
+def dangling(index: Index) -> tuple[Descriptor, ...]:
+    """The attestations in an index that are about no image in it."""
+    there = {entry.digest for entry in index.manifests}
+    return tuple(
+        entry
+        for entry in index.manifests
+        if entry.is_attestation and Digest(entry.annotations.get(REFERENCE_DIGEST, "")) not in there
+    )
+
+
+def _read(source: Source, image: Descriptor, entry: Descriptor, listed: Listed) -> Attestation:
+    manifest, problem, absent = None, "", False
+    try:
+        document = graphs.read_node(source, entry).document
+        manifest = document if isinstance(document, Manifest) else None
+        problem = "" if manifest is not None else f"{entry.digest} is an index, not a manifest"
+    except (NotFoundError, CorruptError) as error:
+        problem, absent = error.message, isinstance(error, NotFoundError)
+    return Attestation(
+        image=image,
+        platform=image.platform,
+        descriptor=entry,
+        listed=listed,
+        manifest=manifest,
+        problem=problem,
+        absent=absent,
+        about=referrers.find(source, entry.digest),
+    )
+
+
+def predicates(places: Places, text: str, inspected: Inspected, *, provenance: bool, sbom: bool) -> Predicates:
+    """The provenance and the SBOMs of `text`, which was inspected with `deep`, as buildx finds them: by the index.
+
+    Raises NotFoundError, CorruptError, RegistryError.
+    """
     platforms: dict[str, str] = {
         part.descriptor.digest: str(part.descriptor.platform)
         for part in inspected.parts
         if not part.descriptor.is_attestation
     }
-    attested = Attested({}, {})
+    found = Predicates({}, {})
     with opened_to_read(locate.parse(text), places) as opened:
         for part in inspected.parts:
             platform = platforms.get(part.descriptor.annotations.get(REFERENCE_DIGEST, ""))
             if platform is None or not part.descriptor.is_attestation or not isinstance(part.document, Manifest):
                 continue
-            for kind, predicate in _statements(opened.source, part.document):
-                if kind.startswith(_PROVENANCE):
-                    attested.provenance.setdefault(platform, {}).setdefault("SLSA", predicate)
-                elif kind.startswith(_SBOM):
-                    _add_bill(attested.sbom.setdefault(platform, {}), predicate)
-    return attested
+            for layer in statements.layers_of(part.document, PROVENANCE)[:1] if provenance else ():
+                found.provenance[platform] = {"SLSA": _predicate(opened.source, layer)}
+            for layer in statements.layers_of(part.document, SPDX) if sbom else ():
+                _add_bill(found.sbom.setdefault(platform, {}), _predicate(opened.source, layer))
+    return found
+
+
+def _predicate(source: Source, layer: Descriptor) -> Any:
+    return statements.predicate(statements.read(source, layer))
 
 
 def _add_bill(bills: dict[str, Any], predicate: Any) -> None:
@@ -57,24 +141,3 @@ def _add_bill(bills: dict[str, Any], predicate: Any) -> None:
         bills.setdefault("AdditionalSPDXs", []).append(predicate)
     else:
         bills["SPDX"] = predicate
-
-
-def _statements(source: Source, manifest: Manifest) -> Iterator[tuple[str, Any]]:
-    for layer in manifest.layers:
-        if kind := layer.annotations.get(PREDICATE_TYPE):
-            yield kind, _predicate(source, layer)
-
-
-def _predicate(source: Source, layer: Descriptor) -> Any:
-    if layer.size > _MAX_STATEMENT:
-        raise CorruptError(f"the attestation {layer.digest} claims {layer.size} bytes")
-    try:
-        with source.open_blob(layer) as reader:
-            raw = reader.read()
-        nesting.check(raw, f"the attestation {layer.digest}")
-        statement = msgspec.json.decode(raw)
-    except NotFoundError:
-        return None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise CorruptError(f"the attestation {layer.digest} is not valid JSON: {error}") from error
-    return statement.get("predicate") if isinstance(statement, dict) else None

@@ -11,13 +11,15 @@ from polyarch.errors import UsageError
 from polyarch.indexes import attestations, members
 from polyarch.indexes import create as creating
 from polyarch.indexes import inspect as inspecting
-from polyarch.indexes.attestations import Attested
+from polyarch.indexes.attestations import Predicates
 from polyarch.indexes.members import IndexEntry, IndexMember
+from polyarch.oci import attestation
 from polyarch.oci import descriptor as descriptors
 from polyarch.oci import digest as digests
 from polyarch.oci import index as indexes
 from polyarch.oci import platform as platforms
-from polyarch.oci.descriptor import Descriptor
+from polyarch.oci.attestation import ARTIFACT_TYPE
+from polyarch.oci.descriptor import REFERENCE_DIGEST, Descriptor
 from polyarch.oci.document import Index, Manifest
 from polyarch.oci.index import PlatformEdit
 from polyarch.oci.platform import Platform
@@ -108,9 +110,13 @@ def inspect(places: Places, text: str) -> inspecting.Inspected:
     return inspecting.inspect(places, _in_registry(text), deep=True)
 
 
-def attested(places: Places, text: str, inspected: inspecting.Inspected) -> Attested:
-    """The attestations of an image that `inspect` returned. Raises CorruptError, RegistryError."""
-    return attestations.read(places, _in_registry(text), inspected)
+def predicates(
+    places: Places, text: str, inspected: inspecting.Inspected, *, provenance: bool = False, sbom: bool = False
+) -> Predicates:
+    """The provenance or the SBOMs of an image that `inspect` returned. Raises NotFoundError, CorruptError,
+    RegistryError.
+    """
+    return attestations.predicates(places, _in_registry(text), inspected, provenance=provenance, sbom=sbom)
 
 
 def _in_registry(text: str) -> str:
@@ -176,11 +182,13 @@ def _first_repository(targets: Sequence[ImageLocation], what: str) -> Reference:
 
 def _combine(places: Places, gathered: Sequence[IndexMember], options: ToolOptions) -> Manifest | Index:
     notes = [parse_annotation(word) for word in options.annotations]
+    entries = [entry for member in gathered for entry in member.entries]
+    unlisted = _unlisted(places, entries)
     if len(gathered) == 1 and options.platforms is None and not notes:
         node = graphs.read_node(ReadThroughSource(places.store, places.registry), gathered[0].root)
-        if isinstance(node.document, Index) or not options.prefer_index:
+        if (isinstance(node.document, Index) and not unlisted) or not options.prefer_index:
             return node.document
-    entries = [entry for member in gathered for entry in member.entries]
+    entries += unlisted
     if options.platforms is not None:
         whole = indexes.create({entry.descriptor.digest: entry.descriptor for entry in entries}.values())
         source = ReadThroughSource(places.store, places.registry)
@@ -194,6 +202,26 @@ def _combine(places: Places, gathered: Sequence[IndexMember], options: ToolOptio
     for note in (note for note in notes if not note.on_index):
         index = indexes.annotate(index, _meant(note.platform), PlatformEdit(), {note.key: note.value})
     return indexes.annotate_index(index, own) if own else index
+
+
+def _unlisted(places: Places, entries: Sequence[IndexEntry]) -> list[IndexEntry]:
+    """An entry for the attestation of each image for which there is none, if a referrer is one. buildx adds the same.
+
+    Some builders attach attestations without listing them, and a platform taken from an index has lost its entry.
+    """
+    about = {entry.descriptor.annotations.get(REFERENCE_DIGEST) for entry in entries}
+    there = {entry.descriptor.digest for entry in entries}
+    found: list[IndexEntry] = []
+    for entry in entries:
+        image = entry.descriptor
+        if image.is_attestation or image.digest in about:
+            continue
+        for listed in places.store.referrers(image.digest):
+            if listed.artifact_type == ARTIFACT_TYPE and listed.digest not in there:
+                found.append(IndexEntry(attestation.entry_of(listed, image.digest), entry.origin))
+                there.add(listed.digest)
+                break
+    return found
 
 
 def _annotations(places: Places, member: IndexMember) -> dict[str, str]:

@@ -117,7 +117,7 @@ def _part(located: locate.LocatedImage, entry: Descriptor, root: GraphNode) -> P
     except NotFoundError:
         return Part(descriptor=entry)
     config = None
-    if isinstance(document, Manifest) and document.is_image:
+    if isinstance(document, Manifest) and document.is_image and not entry.is_attestation:
         config = members.image_config(located.source, document)
     platform: Platform | None = entry.platform or (config.platform if config is not None else None)
     return Part(descriptor=msgspec.structs.replace(entry, platform=platform), document=document, config=config)

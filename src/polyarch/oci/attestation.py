@@ -93,7 +93,13 @@ def classic_config(statements: Iterable[Descriptor]) -> bytes:
 
 def entry(manifest: Manifest, image: Digest) -> Descriptor:
     """Return the index entry of an attestation manifest about `image`. It has no artifactType, as in BuildKit."""
-    return manifest.descriptor(UNKNOWN, {REFERENCE_DIGEST: image, REFERENCE_TYPE: ATTESTATION_MANIFEST})
+    return entry_of(manifest.descriptor(), image)
+
+
+def entry_of(manifest: Descriptor, image: Digest) -> Descriptor:
+    """As `entry`, for the descriptor of an attestation manifest. Its annotations stay, its artifactType does not."""
+    notes = {**manifest.annotations, REFERENCE_DIGEST: image, REFERENCE_TYPE: ATTESTATION_MANIFEST}
+    return msgspec.structs.replace(manifest, platform=UNKNOWN, annotations=notes, artifact_type="")
 
 
 def _load(document: dict[str, object]) -> Manifest:

@@ -1,21 +1,18 @@
 """`buildx imagetools`: create and inspect images in registries, as buildx does."""
 
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from polyarch.cli import options
-from polyarch.cli.formats import show_document
 from polyarch.cli.groups import LazyGroup
 from polyarch.cli.session import Session, pass_session
 from polyarch.errors import NotFoundError
 
 if TYPE_CHECKING:
-    from polyarch.indexes.attestations import Attested
-    from polyarch.indexes.inspect import Inspected
+    pass
 
 COMMANDS = {
     "Commands": {
@@ -103,58 +100,17 @@ def inspect(session: Session, name: str, raw: bool, form: str | None, insecure: 
     if raw:
         sys.stdout.buffer.write(image.document.raw)
         return
-    if form:
-        # Statements can have megabytes, and each is a request: read them only if the template uses them.
-        with_statements = form == "json" or any(part in form for part in ("Provenance", "SBOM", "json .}", "json . "))
-        attested = tools.attested(places, name, image) if with_statements else None
-        show_document(form, [_fields(image, attested)], always_list=False)
-        return
-    click.echo("\n".join(_described(image)))
+    from polyarch.render import imagetools as rendering
 
-
-def _fields(image: "Inspected", attested: "Attested | None") -> dict[str, Any]:
-    """The keys of buildx's JSON, in its order: `image` is a mapping by platform if there are several images."""
-    from polyarch.oci import descriptor as descriptors
-
-    manifest = descriptors.to_dict(image.descriptor) | image.document.decode()
-    configs = {
-        str(part.descriptor.platform or part.config.platform): dict(part.config.document)
-        for part in image.parts
-        if part.config is not None and not part.descriptor.is_attestation
-    }
-
-    def shown(by_platform: Mapping[str, Any]) -> Any:
-        if len(configs) > 1:
-            return by_platform or None
-        return next(iter(by_platform.values()), None)
-
-    fields = {"name": str(image.reference or image.name), "manifest": manifest, "image": shown(configs)}
-    if attested is not None:
-        fields |= {"Provenance": shown(attested.provenance), "SBOM": shown(attested.sbom)}
-    return {key: value for key, value in fields.items() if value or key in ("Provenance", "SBOM")}
-
-
-def _described(image: "Inspected") -> list[str]:
-    from polyarch.oci.document import Index
-
-    name = str(image.reference or image.name)
-    lines = [f"Name:      {name}", f"MediaType: {image.document.media_type}", f"Digest:    {image.descriptor.digest}"]
-    if not isinstance(image.document, Index):
-        return lines
-    base = str(image.reference.repository) if image.reference else image.name
-    lines += ["", "Manifests:"]
-    for part in image.parts:
-        entry = part.descriptor
-        lines += [
-            f"  Name:        {base}@{entry.digest}",
-            f"  MediaType:   {entry.media_type}",
-            f"  Platform:    {entry.platform or ''}",
-        ]
-        if entry.annotations:
-            lines.append("  Annotations:")
-            lines += [f"    {key}: {value}" for key, value in sorted(entry.annotations.items())]
-        lines.append("")
-    return lines[:-1]
+    shown = rendering.rendered(
+        form or "",
+        image,
+        name,
+        lambda: tools.predicates(places, name, image, provenance=True).provenance,
+        lambda: tools.predicates(places, name, image, sbom=True).sbom,
+    )
+    # buildx does not end the text of a template with a line break, which a terminal needs.
+    click.echo(shown, nl=sys.stdout.isatty() and not shown.endswith("\n"))
 
 
 def _read(file: str) -> str:

@@ -24,18 +24,29 @@ from polyarch.render.templates.values import Titles, parse_error, run_error
 class Template:
     """A parsed template. `table` says that it is for the rows of a table, which have a header."""
 
-    def __init__(self, source: str, *, table: bool = False, escapes: bool = False) -> None:
-        """Parse `source`. With `escapes`, `\\t` and `\\n` outside actions mean tab and newline. Raises UsageError."""
+    def __init__(
+        self,
+        source: str,
+        *,
+        table: bool = False,
+        escapes: bool = False,
+        functions: Mapping[str, Function] = FUNCTIONS,
+    ) -> None:
+        """Parse `source`. With `escapes`, `\\t` and `\\n` outside actions mean tab and newline. Raises UsageError.
+
+        `functions` are those that the template may call.
+        """
         self.table = table
+        self._functions = functions
         try:
-            self._block, self._defined = parse(source, FUNCTIONS, escapes=escapes)
+            self._block, self._defined = parse(source, functions, escapes=escapes)
         except RecursionError:
             raise parse_error("it is nested too deeply") from None
 
     def render(self, value: Any) -> str:
         """The text for one value: a mapping, list, string, number, boolean or None. Raises UsageError."""
         out: list[str] = []
-        self._run(value, FUNCTIONS, out)
+        self._run(value, self._functions, out)
         return _joined(out)
 
     def header(self, titles: Mapping[str, str]) -> str:
