@@ -1,4 +1,4 @@
-"""Sigstore's services on loopback: Fulcio (certificates), its certificate log, and Rekor (a log of signatures).
+"""Sigstore's services on loopback: Fulcio (certificates) and its log, Rekor (a log of signatures), and a CI's tokens.
 
 They answer as the real ones do to who behaves, and refuse on request. Their keys are made for each test.
 """
@@ -32,6 +32,7 @@ class SigstoreServices:
     def __init__(self, url: str) -> None:
         self.url = url
         self.refusing = ""
+        self.job = "https://github.com/org/app/.github/workflows/release.yml@refs/heads/main"
         self.entries: list[bytes] = []
         self.requests: list[tuple[str, str]] = []
         self._ca_key, self._ct_key, self._log_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(3))
@@ -197,6 +198,12 @@ def running() -> Iterator[SigstoreServices]:
     """The services, on a free port of loopback."""
 
     class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            # The token service of a CI job, as GitHub's: it wants a secret of the job's own.
+            services.requests.append((self.path, self.headers.get("Authorization", "")))
+            audience = self.path.rpartition("audience=")[2]
+            self._answer(200, {"value": services.token(services.job, audience=audience)})
+
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             services.requests.append((self.path, self.headers.get("Authorization", "")))

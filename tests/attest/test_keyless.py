@@ -77,9 +77,8 @@ def test_identities_and_issuers_are_compared(
 
 
 def test_the_identity_of_a_ci_job_is_a_uri(services: SigstoreServices, files: ServiceFiles) -> None:
-    job = "https://github.com/org/app/.github/workflows/release.yml@refs/heads/main"
-    expected = ExpectedIdentity(identity=job, issuer=ISSUER)
-    assert signer_of(signed(services, files, job), files, expected).identity == job
+    expected = ExpectedIdentity(identity=services.job, issuer=ISSUER)
+    assert signer_of(signed(services, files, services.job), files, expected).identity == services.job
 
 
 @pytest.mark.parametrize(

@@ -139,6 +139,20 @@ def test_an_identity_signs_and_is_verified_without_a_word_of_the_token(
     assert "it is of dev@example.org" in refused.stderr
 
 
+def test_a_job_of_github_signs_with_the_identity_that_it_has(
+    polyarch: Program, app: str, services: SigstoreServices, tmp_path: Path
+) -> None:
+    root, config = services.files(tmp_path)
+    job = {
+        "GITHUB_ACTIONS": "true",
+        "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "a secret of the job",
+        "ACTIONS_ID_TOKEN_REQUEST_URL": f"{services.url}/token?job=1",
+    }
+    polyarch("sign", "--trusted-root", root, "--signing-config", config, "--yes", app, env=job)
+    who = ("--certificate-identity", services.job, "--certificate-oidc-issuer", ISSUER)
+    assert services.job in polyarch("verify", "--trusted-root", root, *who, app).stdout
+
+
 @pytest.mark.parametrize(
     ("package", "extra", "arguments"),
     [

@@ -6,17 +6,28 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from polyarch.attest.signing import envelope as envelopes
 from polyarch.attest.signing import sign as signs
-from polyarch.attest.signing import signatures
+from polyarch.attest.signing import signatures, simple
 from polyarch.attest.signing import verify as verifying
 from polyarch.attest.signing.keys import PrivateKey
 from polyarch.attest.signing.sign import SignedImage, SignOptions
-from polyarch.attest.signing.trust import KeyTrust
+from polyarch.attest.signing.trust import KeyTrust, RejectedError
 from polyarch.attest.signing.verify import VerifiedImage, VerifyOptions
-from polyarch.errors import NotFoundError, PolyarchError, RegistryError, SignatureError, UnsupportedError, UsageError
+from polyarch.errors import (
+    CorruptError,
+    NotFoundError,
+    PolyarchError,
+    RegistryError,
+    SignatureError,
+    UnsupportedError,
+    UsageError,
+)
 from polyarch.oci import manifest as manifests
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
@@ -203,6 +214,59 @@ def test_a_changed_bundle_does_not_hold(case: str, places: Places, app: Descript
     assert message in refused(places, APP, key)
 
 
+@given(st.data())
+def test_a_bundle_with_a_changed_byte_is_refused_or_says_the_same(key: PrivateKey, data: st.DataObject) -> None:
+    good = bundle_of(key, OTHER_DIGEST)
+    at = data.draw(st.integers(0, len(good) - 1))
+    bad = good[:at] + bytes([data.draw(st.integers(0, 255))]) + good[at + 1 :]
+    try:
+        bundle = envelopes.decode_bundle(bad)
+        KeyTrust(key.public).of_bundle(bundle)
+    except (CorruptError, RejectedError):
+        return
+    assert bundle.envelope.payload == envelopes.decode_bundle(good).envelope.payload
+
+
+def test_json_that_is_nested_too_deeply_does_not_hold(places: Places, app: Descriptor, key: PrivateKey) -> None:
+    deep = b"[" * 100_000 + b"]" * 100_000
+    attach(places, app, b'{"mediaType":"x","verificationMaterial":{"certificate":%s}}' % deep)
+    assert "the bundle is nested more than" in refused(places, APP, key)
+    statement = b'{"_type":"x","subject":[],"predicateType":"x","predicate":%s}' % deep
+    attach(places, app, signs.with_key(key)([statement])[0])
+    assert "its payload is nested more than" in refused(places, APP, key)
+
+
+def test_cosigns_older_signatures_are_verified_and_changed_ones_are_not(
+    places: Places, app: Descriptor, key: PrivateKey
+) -> None:
+    """Debian's cosign makes real ones in test_cosign.py."""
+
+    def document(digest: str) -> bytes:
+        return json.dumps({"critical": {"image": {"docker-manifest-digest": digest}}, "optional": {"a": "1"}}).encode()
+
+    def layer(payload: bytes, signature: bytes | str) -> Descriptor:
+        text = signature if isinstance(signature, str) else base64.b64encode(signature).decode()
+        blob = places.store.put_bytes(simple.LAYER, payload)
+        return msgspec.structs.replace(blob, annotations={"dev.cosignproject.cosign/signature": text})
+
+    right, wrong = document(app.digest), document(OTHER_DIGEST)
+    cases = [
+        ([layer(right, key.sign(wrong))], "another key, or its contents were changed"),
+        ([layer(wrong, key.sign(wrong))], f"it is of another image ({OTHER_DIGEST})"),
+        ([layer(right, "")], "it has no signature"),
+        ([layer(right, "%")], "its signature has invalid base64"),
+        ([layer(b"[]", key.sign(b"[]"))], "it is not a signed document of cosign"),
+    ]
+    for layers, message in cases:
+        artifact = manifests.artifact(simple.ARTIFACT, layers, app)
+        referrers.attach(places.store, artifact, {artifact.config.digest: manifests.EMPTY})
+        assert message in refused(places, APP, key)
+    several = manifests.artifact(simple.ARTIFACT, [layer(wrong, key.sign(wrong)), layer(right, key.sign(right))], app)
+    referrers.attach(places.store, several, {})
+    (verified,) = verify(places, APP, key)
+    assert [(one.form, one.annotations) for one in verified.signatures] == [("simple", {"a": "1"})]
+
+
 def test_a_cut_bundle_does_not_hold_at_any_length(app: Descriptor, key: PrivateKey) -> None:
     good = bundle_of(key, app.digest)
     for length in range(len(good)):
@@ -248,7 +312,7 @@ def test_only_the_first_thousand_signatures_are_read(
         attach(places, app, b'{"number": %d}' % number)
     said = refused(places, APP, key)
     assert "none of the 4 signatures holds" in said
-    assert "only 3 signatures of an image are read" in said
+    assert "only 3 manifests about an image are read" in said
 
 
 def test_a_huge_bundle_is_not_read(
@@ -256,7 +320,7 @@ def test_a_huge_bundle_is_not_read(
 ) -> None:
     monkeypatch.setattr(signatures, "_LARGEST", 10)
     attach(places, app, b"x" * 11)
-    assert "it has 11 bytes; 10 are allowed" in refused(places, APP, key)
+    assert "it has 11 bytes; 10 are read" in refused(places, APP, key)
 
 
 def test_nothing_is_attached_if_signing_fails(places: Places, app: Descriptor) -> None:

@@ -13,6 +13,7 @@ import msgspec
 
 from polyarch.attest.signing.extras import required
 from polyarch.errors import CorruptError, PolyarchError
+from polyarch.oci import nesting
 from polyarch.secret import SecretBytes
 
 # cosign writes the first; it has read the second since its first versions.
@@ -53,9 +54,10 @@ def decrypt(document: bytes, password: SecretBytes, called: str) -> SecretBytes:
         from nacl.exceptions import CryptoError
         from nacl.secret import SecretBox
     try:
+        nesting.check(document, called)
         read = msgspec.json.decode(document, type=_EncryptedKey)
         salt, nonce, ciphertext = map(_bytes, (read.kdf.salt, read.cipher.nonce, read.ciphertext))
-    except (msgspec.DecodeError, binascii.Error) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, binascii.Error) as error:
         raise CorruptError(f"{called} is not a valid encrypted key: {error}", "restore it from a backup") from None
     if (read.kdf.name, read.cipher.name) != ("scrypt", "nacl/secretbox"):
         raise CorruptError(

@@ -13,11 +13,14 @@ import msgspec
 
 from polyarch.errors import CorruptError
 from polyarch.oci import digest as digests
+from polyarch.oci import nesting
 from polyarch.oci.digest import Digest
 
 BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 # Older bundles have their version in a parameter: application/vnd.dev.sigstore.bundle+json;version=0.2
 BUNDLES = "application/vnd.dev.sigstore.bundle"
+# Annotations of the manifest that carries a bundle.
+BUNDLE_CONTENT, BUNDLE_PREDICATE = "dev.sigstore.bundle.content", "dev.sigstore.bundle.predicateType"
 STATEMENT = "application/vnd.in-toto+json"
 # The predicate of a signature that says nothing besides.
 SIGNATURE = "https://sigstore.dev/cosign/sign/v1"
@@ -31,7 +34,7 @@ class SignedSubject(msgspec.Struct, frozen=True):
     """What a statement is about."""
 
     digest: Mapping[str, str]
-    annotations: Mapping[str, Any] = {}
+    annotations: Mapping[str, Any] | None = None
 
 
 class SignedStatement(msgspec.Struct, frozen=True):
@@ -100,8 +103,9 @@ def decode_statement(payload: bytes) -> SignedStatement:
         predicate: Any = None
 
     try:
+        nesting.check(payload, "its payload")
         read = msgspec.json.decode(payload, type=Read)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CorruptError(f"its payload is not a statement: {error}") from None
     if read.kind not in _STATEMENT_TYPES:
         raise CorruptError(f"its payload is a statement of the unknown type {read.kind!r}")
@@ -162,8 +166,9 @@ class _Bundle(msgspec.Struct, frozen=True, rename="camel"):
 def decode_bundle(raw: bytes) -> SigstoreBundle:
     """Raises CorruptError for what is not a bundle of an envelope with one signature."""
     try:
+        nesting.check(raw, "the bundle")
         read = msgspec.json.decode(raw, type=_Bundle)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CorruptError(f"it is not a Sigstore bundle: {error}") from None
     if not read.media_type.startswith(BUNDLES):
         raise CorruptError(f"it is not a Sigstore bundle, but {read.media_type!r}")

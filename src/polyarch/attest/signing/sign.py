@@ -17,8 +17,6 @@ from polyarch.transfer.locate import Places
 # Statements → their bundles, as JSON.
 Signing = Callable[[Sequence[bytes]], tuple[bytes, ...]]
 
-_CONTENT = "dev.sigstore.bundle.content"
-_PREDICATE = "dev.sigstore.bundle.predicateType"
 _CREATED = "org.opencontainers.image.created"
 
 
@@ -59,8 +57,8 @@ def sign(places: Places, text: str, signing: Signing, options: SignOptions) -> t
         bundles = signing(statements)
         annotations = {
             _CREATED: options.created,
-            _CONTENT: "dsse-envelope",
-            _PREDICATE: options.predicate_type,
+            envelopes.BUNDLE_CONTENT: "dsse-envelope",
+            envelopes.BUNDLE_PREDICATE: options.predicate_type,
         }
         return tuple(
             SignedImage(

@@ -1,6 +1,6 @@
 """Find the signatures of an image, and say which of them hold."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -16,9 +16,10 @@ from polyarch.oci.digest import Digest
 from polyarch.oci.document import Manifest
 from polyarch.oci.place import BlobReader
 
-# What cosign reads at most of one image; and a statement may have a large SBOM in it.
+# As many as cosign reads of one image. A statement may have a large SBOM in it.
 _MOST = 1000
 _LARGEST = 40 << 20
+_LARGEST_SUM = 400 << 20
 _LONGEST_REASON = 300
 
 
@@ -61,11 +62,6 @@ class FoundSignatures(msgspec.Struct, frozen=True):
     rejected: tuple[RejectedSignature, ...]
 
 
-class _Candidate(msgspec.Struct, frozen=True):
-    artifact: Digest
-    layer: Descriptor
-
-
 def find(
     place: Signed, digest: Digest, trust: Trust, annotations: Mapping[str, str], predicate_type: str
 ) -> FoundSignatures:
@@ -73,61 +69,76 @@ def find(
 
     Raises RegistryError. Whatever is wrong with one signature is a reason to reject it.
     """
-    held: list[ImageSignature] = []
-    rejected: list[RejectedSignature] = []
-    for descriptor in place.carriers(digest):
-        if len(held) + len(rejected) >= _MOST:
-            rejected.append(RejectedSignature(descriptor.digest, f"only {_MOST} signatures of an image are read"))
+    search = _SignatureSearch(place, digest, trust, annotations, predicate_type)
+    for number, descriptor in enumerate(place.carriers(digest)):
+        if number >= _MOST:
+            search.reject(descriptor.digest, f"only {_MOST} manifests about an image are read")
             break
         try:
-            for candidate in _candidates(place, descriptor):
-                try:
-                    held.append(_judged(place, candidate, digest, trust, annotations, predicate_type))
-                except (RejectedError, CorruptError, NotFoundError) as error:
-                    rejected.append(RejectedSignature(candidate.artifact, _reason(error)))
-        except (CorruptError, NotFoundError) as error:
-            rejected.append(RejectedSignature(descriptor.digest, _reason(error)))
-    return FoundSignatures(tuple(held), tuple(rejected))
+            search.read(descriptor)
+        except (RejectedError, CorruptError, NotFoundError) as error:
+            search.reject(descriptor.digest, str(error))
+    return FoundSignatures(tuple(search.held), tuple(search.rejected))
 
 
-def _candidates(place: Signed, descriptor: Descriptor) -> Iterator[_Candidate]:
-    """The layers of a manifest that are signatures. A bundle is the only layer of its manifest."""
-    manifest = documents.load(place.read_manifest(descriptor), descriptor.media_type)
-    if not isinstance(manifest, Manifest):
-        return
-    kinds = [layer.media_type for layer in manifest.layers]
-    if len(kinds) > _MOST:
-        raise CorruptError(f"it has {len(kinds)} layers; {_MOST} are allowed")
-    for layer in manifest.layers:
-        if layer.media_type == simple.LAYER or (layer.media_type.startswith(envelopes.BUNDLES) and len(kinds) == 1):
-            yield _Candidate(descriptor.digest, layer)
+class _SignatureSearch:
+    """What was found so far of one image."""
+
+    def __init__(
+        self, place: Signed, digest: Digest, trust: Trust, annotations: Mapping[str, str], predicate_type: str
+    ) -> None:
+        self._place = place
+        self._digest = digest
+        self._trust = trust
+        self._annotations = annotations
+        self._predicate_type = predicate_type
+        self._bytes = 0
+        self.held: list[ImageSignature] = []
+        self.rejected: list[RejectedSignature] = []
+
+    def reject(self, artifact: Digest, reason: str) -> None:
+        """Note a signature that does not hold. The reason may have parts of it, so it is made a line of plain text."""
+        text = "".join(letter if letter.isprintable() else " " for letter in reason)
+        text = " ".join(text.split())
+        shown = text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}…"
+        self.rejected.append(RejectedSignature(artifact, shown))
+
+    def read(self, descriptor: Descriptor) -> None:
+        """Judge the layers of a manifest that are signatures. A bundle is the only layer of its manifest."""
+        # A large attestation is not read to find out that it is not a signature.
+        self._require_type(descriptor.annotations.get(envelopes.BUNDLE_PREDICATE, self._predicate_type))
+        manifest = documents.load(self._place.read_manifest(descriptor), descriptor.media_type)
+        layers = manifest.layers if isinstance(manifest, Manifest) else ()
+        if len(layers) > _MOST:
+            raise CorruptError(f"it has {len(layers)} layers; {_MOST} are allowed")
+        for layer in layers:
+            if layer.media_type != simple.LAYER and not (_is_bundle(layer) and len(layers) == 1):
+                continue
+            try:
+                self.held.append(self._judged(descriptor.digest, layer))
+            except (RejectedError, CorruptError, NotFoundError) as error:
+                self.reject(descriptor.digest, str(error))
+
+    def _judged(self, artifact: Digest, layer: Descriptor) -> ImageSignature:
+        self._bytes += layer.size
+        if layer.size > _LARGEST or self._bytes > _LARGEST_SUM:
+            raise RejectedError(f"it has {layer.size} bytes; {_LARGEST} are read, and {_LARGEST_SUM} of all signatures")
+        with self._place.open_blob(layer) as reader:
+            content = reader.read()
+        judge = _simple if layer.media_type == simple.LAYER else _bundle
+        found = judge(artifact, layer, content, self._digest, self._trust)
+        self._require_type(found.predicate_type)
+        for key, value in self._annotations.items():
+            if found.annotations.get(key) != value:
+                raise RejectedError(f"its annotation {key} is {found.annotations.get(key)!r}, not {value!r}")
+        return found
+
+    def _require_type(self, predicate_type: str) -> None:
+        if predicate_type != self._predicate_type:
+            raise RejectedError(f"it is {_called(predicate_type)}, not {_called(self._predicate_type)}")
 
 
-def _judged(
-    place: Signed,
-    candidate: _Candidate,
-    digest: Digest,
-    trust: Trust,
-    annotations: Mapping[str, str],
-    predicate_type: str,
-) -> ImageSignature:
-    if candidate.layer.size > _LARGEST:
-        raise RejectedError(f"it has {candidate.layer.size} bytes; {_LARGEST} are allowed")
-    with place.open_blob(candidate.layer) as reader:
-        content = reader.read()
-    if candidate.layer.media_type == simple.LAYER:
-        found = _simple(candidate, content, digest, trust)
-    else:
-        found = _bundle(candidate, content, digest, trust)
-    if found.predicate_type != predicate_type:
-        raise RejectedError(f"it is {_called(found.predicate_type)}, not {_called(predicate_type)}")
-    for key, value in annotations.items():
-        if found.annotations.get(key) != value:
-            raise RejectedError(f"its annotation {key} is {found.annotations.get(key)!r}, not {value!r}")
-    return found
-
-
-def _bundle(candidate: _Candidate, content: bytes, digest: Digest, trust: Trust) -> ImageSignature:
+def _bundle(artifact: Digest, layer: Descriptor, content: bytes, digest: Digest, trust: Trust) -> ImageSignature:
     bundle = envelopes.decode_bundle(content)
     signer = trust.of_bundle(bundle)
     # Only now is it known that a trusted signer wrote the payload.
@@ -137,30 +148,26 @@ def _bundle(candidate: _Candidate, content: bytes, digest: Digest, trust: Trust)
         raise RejectedError(f"it is of another image ({_subjects(statement)})")
     return ImageSignature(
         digest=digest,
-        artifact=candidate.artifact,
+        artifact=artifact,
         form="bundle",
         signer=signer,
         predicate_type=statement.predicate_type,
         predicate=statement.predicate,
-        annotations=subject.annotations,
+        annotations=subject.annotations or {},
     )
 
 
-def _simple(candidate: _Candidate, content: bytes, digest: Digest, trust: Trust) -> ImageSignature:
-    signature = simple.decode(candidate.layer, content)
+def _simple(artifact: Digest, layer: Descriptor, content: bytes, digest: Digest, trust: Trust) -> ImageSignature:
+    signature = simple.decode(layer, content)
     signer = trust.of_simple(signature)
-    if signature.digest != digest:
-        raise RejectedError(f"it is of another image ({signature.digest})")
-    return ImageSignature(
-        digest=digest, artifact=candidate.artifact, form="simple", signer=signer, annotations=signature.annotations
-    )
+    claim = simple.decode_claim(signature.payload)
+    if claim.digest != digest:
+        raise RejectedError(f"it is of another image ({claim.digest})")
+    return ImageSignature(digest=digest, artifact=artifact, form="simple", signer=signer, annotations=claim.annotations)
 
 
-def _reason(error: Exception) -> str:
-    """The text of an error in one line. It may have parts of the signature, which are from outside."""
-    text = "".join(letter if letter.isprintable() else " " for letter in str(error))
-    text = " ".join(text.split())
-    return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}…"
+def _is_bundle(layer: Descriptor) -> bool:
+    return layer.media_type.startswith(envelopes.BUNDLES)
 
 
 def _subjects(statement: envelopes.SignedStatement) -> str:

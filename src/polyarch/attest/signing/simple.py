@@ -4,13 +4,13 @@ The signature is in an annotation of the layer (cosign, SIGNATURE_SPEC).
 """
 
 import base64
-import binascii
 from typing import Any
 
 import msgspec
 
 from polyarch.errors import CorruptError
 from polyarch.oci import digest as digests
+from polyarch.oci import nesting
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
 
@@ -23,13 +23,18 @@ _CERTIFICATE = "dev.sigstore.cosign/certificate"
 
 
 class SimpleSignature(msgspec.Struct, frozen=True):
-    """A signed document. `digest` is the image that it names; `certified` says that a certificate belongs to it."""
+    """A signed document. `certified` says that a certificate belongs to it."""
 
     payload: bytes
     signature: bytes
+    certified: bool
+
+
+class SimpleClaim(msgspec.Struct, frozen=True):
+    """What a document says: the digest of an image, and annotations."""
+
     digest: str
     annotations: dict[str, Any]
-    certified: bool
 
 
 class _ClaimedImage(msgspec.Struct, frozen=True, rename="kebab"):
@@ -56,16 +61,17 @@ def decode(layer: Descriptor, payload: bytes) -> SimpleSignature:
     if not text:
         raise CorruptError("it has no signature")
     try:
-        document = msgspec.json.decode(payload, type=_SignedDocument)
         signature = base64.b64decode(text, validate=True)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise CorruptError(f"it is not a signed document of cosign: {error}") from None
-    except binascii.Error:
+    except ValueError:
         raise CorruptError("its signature has invalid base64") from None
-    return SimpleSignature(
-        payload=payload,
-        signature=signature,
-        digest=document.critical.image.docker_manifest_digest,
-        annotations=document.optional or {},
-        certified=bool(layer.annotations.get(_CERTIFICATE)),
-    )
+    return SimpleSignature(payload, signature, bool(layer.annotations.get(_CERTIFICATE)))
+
+
+def decode_claim(payload: bytes) -> SimpleClaim:
+    """What a document says. Raises CorruptError."""
+    try:
+        nesting.check(payload, "a signed document")
+        document = msgspec.json.decode(payload, type=_SignedDocument)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise CorruptError(f"it is not a signed document of cosign: {error}") from None
+    return SimpleClaim(document.critical.image.docker_manifest_digest, document.optional or {})
