@@ -70,6 +70,8 @@ def test_a_cold_machine_runs_nothing_and_gets_the_same_image(
     assert ran(second) == 0
     assert digest(first) in second.stderr
     assert "importing cache manifest from" in second.stderr
+    moved = [line for line in registry.requests()[asked:] if line.startswith("GET /v2/app/blobs/")]
+    assert moved == [], "nothing reads the layers"
     uploads = [line for line in registry.requests()[asked:] if line.startswith("PUT /v2/b/blobs/")]
     assert len(uploads) <= 1, "only the config is sent, because the layers are mounted"
     explained = cold("explain", f"{registry.address}/b:1").stdout

@@ -2,7 +2,8 @@
 
     index      artifactType ARTIFACT; an entry for each platform, annotation KEYS
     manifest   artifactType ARTIFACT; config: CONFIG; layers: the blobs, sorted by digest
-    config     {"version": 1, "entries": {KEY: CachedLayer}, "mounts": {ID: CachedMount}}
+    config     {"version": 1, "entries": {KEY: CachedLayer}, "mounts": {ID: CachedMount},
+                "verdicts": {HEX: CachedVerdict}}
 
 The config's descriptor holds its content (`data`) unless that is large, so a manifest is read with one request. KEYS
 has the first 48 bits of each key, so that an index says in one request that nothing of a build is in the cache.
@@ -20,7 +21,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from polyarch.buildcache.values import CachedLayer, CachedMount, PlatformCache, tidied
+from polyarch.buildcache.values import CachedLayer, CachedMount, CachedVerdict, PlatformCache, tidied
 from polyarch.errors import CorruptError, UnsupportedError
 from polyarch.oci import descriptor as descriptors
 from polyarch.oci import digest as digests
@@ -50,6 +51,8 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 # The characters of an entry's step and notes.
 _LONGEST_TEXT = 10_000
+# In bytes; a verdict is nearly always that nothing was found.
+LARGEST_VERDICT = 4_096
 _T = TypeVar("_T")
 _Cached = TypeVar("_Cached", CachedLayer, CachedMount)
 
@@ -68,6 +71,7 @@ class _Config(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     entries: dict[str, msgspec.Raw] = {}
     mounts: dict[str, msgspec.Raw] = {}
+    verdicts: dict[str, msgspec.Raw] = {}
 
 
 class _Text(msgspec.Struct, frozen=True, kw_only=True):
@@ -212,7 +216,8 @@ def from_json(raw: bytes) -> PlatformCache:
 def with_blobs(cache: PlatformCache, has: Callable[[Descriptor], bool]) -> PlatformCache:
     """The cache without entries and mounts whose blobs are not there. `has` says whether a blob is."""
     blobs = {digest: blob for digest, blob in cache.blobs.items() if has(blob)}
-    return PlatformCache(
+    return msgspec.structs.replace(
+        cache,
         entries={key: entry for key, entry in cache.entries.items() if entry.blob in blobs},
         mounts={name: mount for name, mount in cache.mounts.items() if mount.blob in blobs},
         blobs=blobs,
@@ -230,7 +235,12 @@ _LAYER_ANNOTATIONS = (layer_table.ANNOTATION, "containerd.io/snapshot/stargz/", 
 
 
 def _config(cache: PlatformCache) -> bytes:
-    plain = {"version": VERSION, "entries": cache.entries, "mounts": cache.mounts}
+    plain = {
+        "version": VERSION,
+        "entries": cache.entries,
+        "mounts": cache.mounts,
+        "verdicts": cache.verdicts,
+    }
     return msgspec.json.encode({name: value for name, value in plain.items() if value}, order="deterministic")
 
 
@@ -244,10 +254,12 @@ def _cache(content: bytes, blobs: Iterable[Descriptor | None]) -> PlatformCache:
     known = {blob.digest: _checked(blob) for blob in blobs if blob is not None}
     entries = {key: _entry(raw, CachedLayer, known) for key, raw in config.entries.items() if digests.is_digest(key)}
     mounts = {name: _entry(raw, CachedMount, known) for name, raw in config.mounts.items()}
+    verdicts = {name: _verdict(raw) for name, raw in config.verdicts.items()}
     return tidied(
         PlatformCache(
             entries={key: entry for key, entry in entries.items() if entry is not None},
             mounts={name: mount for name, mount in mounts.items() if mount is not None},
+            verdicts={name: verdict for name, verdict in verdicts.items() if verdict is not None},
             blobs=known,
         )
     )
@@ -260,6 +272,14 @@ def _entry(raw: msgspec.Raw, kind: type[_Cached], blobs: Mapping[Digest, Descrip
     except (msgspec.DecodeError, ValueError, RecursionError):
         return None
     return found if is_plausible(found, blobs) else None
+
+
+def _verdict(raw: msgspec.Raw) -> CachedVerdict | None:
+    try:
+        found = msgspec.json.decode(raw, type=CachedVerdict)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return None
+    return found if _DAY.fullmatch(found.used) and len(found.content) <= LARGEST_VERDICT else None
 
 
 def is_plausible(entry: CachedLayer | CachedMount, blobs: Mapping[Digest, Descriptor]) -> bool:

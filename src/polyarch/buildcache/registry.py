@@ -18,6 +18,7 @@ from polyarch import progress
 from polyarch.buildcache import documents, inline
 from polyarch.buildcache.carrier import Around, Attributes, Change
 from polyarch.buildcache.values import PlatformCache, merged
+from polyarch.distribution import errors as codes
 from polyarch.errors import ConflictError, CorruptError, NotFoundError, PolyarchError, RegistryError
 from polyarch.oci import digest as digests
 from polyarch.oci import document as oci_documents
@@ -36,9 +37,13 @@ _ATTEMPTS = 30
 # How long a writer waits before it looks whether its cache is still there, in seconds: at least this, and some times as
 # long as it needed itself between its last look and its write.
 _SHORTEST_WAIT = 0.05
-_WAIT_FACTOR = 3
+_WAIT_FACTOR = 2
 _LONGEST_WAIT = 2.0
 _LONGEST_TAG = 128
+# What distribution's registry answers on a file system while another writer writes the same blob or manifest: for a
+# moment, the file that says that a repository has it is empty. So often it is asked again.
+_TORN = frozenset({codes.MANIFEST_BLOB_UNKNOWN, codes.MANIFEST_UNKNOWN, codes.BLOB_UNKNOWN, codes.DIGEST_INVALID})
+_PATIENCE = 5
 
 
 class RegistryCarrier:
@@ -178,26 +183,38 @@ class _Writer:
     def write(self, change: Change) -> PlatformCache:
         """Write until a look finds nothing more to write."""
         for attempt in range(_ATTEMPTS):
-            own, index = self._look(self._tag), self._look(self._name)
-            entry = _entry(index, self._platform)
-            known = self._cache(own)
-            if entry is not None and (own is None or entry.digest != own.digest):
-                listed = self._cache(self._fetch(entry.digest))
-                known = known if listed is None else merged(known, listed)
-            wanted = change(known)
-            encoded = documents.encode(wanted)
-            expected = documents.entry(encoded, wanted, self._platform)
-            if own is not None and own.digest == expected.digest and entry == expected:
-                return wanted
             begun = time.monotonic()
-            if (own is not None and own.digest == expected.digest) or self._put(encoded, own):
-                self._list(expected, entry)
+            try:
+                written = self._try(change)
+            except RegistryError as error:
+                if attempt + 1 >= _PATIENCE or _TORN.isdisjoint(error.codes):
+                    raise
+                written = None
+            if written is not None:
+                return written
             wait = min(max(_SHORTEST_WAIT, _WAIT_FACTOR * (time.monotonic() - begun)), _LONGEST_WAIT)
-            time.sleep(wait * (1 + attempt * random.random()))
+            time.sleep(wait * (1 + random.random() * min(attempt, 5)))
         raise RegistryError(
             f"{self._where}: the cache of {self._platform} changed each time it was written",
             "other builds write it all the time: give them names of their own",
         )
+
+    def _try(self, change: Change) -> PlatformCache | None:
+        """Write once. Returns the cache if there was nothing to write."""
+        own, index = self._look(self._tag), self._look(self._name)
+        entry = _entry(index, self._platform)
+        known = self._cache(own)
+        if entry is not None and (own is None or entry.digest != own.digest):
+            listed = self._cache(self._fetch(entry.digest))
+            known = known if listed is None else merged(known, listed)
+        wanted = change(known)
+        encoded = documents.encode(wanted)
+        expected = documents.entry(encoded, wanted, self._platform)
+        if own is not None and own.digest == expected.digest and entry == expected:
+            return wanted
+        if (own is not None and own.digest == expected.digest) or self._put(encoded, own):
+            self._list(expected, entry)
+        return None
 
     def _put(self, encoded: documents.Encoded, own: Manifest | Index | None) -> bool:
         """Put the manifest in the place of `own`. Returns False if another writer was faster."""
@@ -229,7 +246,9 @@ class _Writer:
         digest = self._repository.points_at(tag)
         try:
             document = self._fetch(digest or tag)
-        except NotFoundError:
+        except NotFoundError as error:
+            if digest is not None:
+                raise RegistryError(error.message, error.hint, codes=(codes.MANIFEST_UNKNOWN,)) from error
             return None
         kind = documents.kind_of(document)
         if kind == "buildkit":

@@ -16,6 +16,7 @@ from polyarch.oci.digest import Digest
 # A cache that only grows would fill its registry, and a manifest has at most 4 MiB: the entries that were not used for
 # the longest time are left out.
 MOST_ENTRIES = 5_000
+MOST_VERDICTS = 500
 
 
 class CachedLayer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -40,17 +41,25 @@ class CachedMount(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     used: str
 
 
+class CachedVerdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What the check of an image's new layers found (`builder/verify.py`), so that it need not read them again."""
+
+    content: bytes
+    used: str
+
+
 _Cached = TypeVar("_Cached", CachedLayer, CachedMount)
 
 
 class PlatformCache(msgspec.Struct, frozen=True, kw_only=True):
-    """What a cache has for one platform: layers by the keys of steps, and cache mounts by their ids.
+    """What a cache has for one platform: layers by the keys of steps, cache mounts by their ids, and verdicts.
 
     `blobs` has the descriptor of every blob that they name, and of the layers' tables of contents.
     """
 
     entries: Mapping[str, CachedLayer] = {}
     mounts: Mapping[str, CachedMount] = {}
+    verdicts: Mapping[str, CachedVerdict] = {}
     blobs: Mapping[Digest, Descriptor] = {}
 
 
@@ -70,7 +79,8 @@ def merged(
     mounts = dict(known.mounts)
     for name, mount in new.mounts.items():
         mounts[name] = _newest(mounts[name], mount) if name in mounts else mount
-    return tidied(PlatformCache(entries=entries, mounts=mounts, blobs={**known.blobs, **new.blobs}))
+    verdicts = {**known.verdicts, **new.verdicts}
+    return tidied(PlatformCache(entries=entries, mounts=mounts, verdicts=verdicts, blobs={**known.blobs, **new.blobs}))
 
 
 def unused_since(cache: PlatformCache, day: str) -> PlatformCache:
@@ -79,6 +89,7 @@ def unused_since(cache: PlatformCache, day: str) -> PlatformCache:
         PlatformCache(
             entries={key: entry for key, entry in cache.entries.items() if entry.used >= day},
             mounts={name: mount for name, mount in cache.mounts.items() if mount.used >= day},
+            verdicts={name: verdict for name, verdict in cache.verdicts.items() if verdict.used >= day},
             blobs=cache.blobs,
         )
     )
@@ -96,7 +107,8 @@ def tidied(cache: PlatformCache) -> PlatformCache:
         if table is not None:
             named.add(table.digest)
     blobs = {digest: descriptor for digest, descriptor in sorted(cache.blobs.items()) if digest in named}
-    return PlatformCache(entries=dict(entries), mounts=mounts, blobs=blobs)
+    verdicts = sorted(sorted(cache.verdicts.items(), key=lambda item: item[1].used, reverse=True)[:MOST_VERDICTS])
+    return PlatformCache(entries=dict(entries), mounts=mounts, verdicts=dict(verdicts), blobs=blobs)
 
 
 def _again(entry: CachedLayer, today: str) -> CachedLayer:

@@ -226,10 +226,8 @@ class _Build:
         # An SBOM is made of the layers that an image has.
         blobs = not all(output.is_files for output in request.export.outputs) or bool(request.export.attestations.sbom)
         with self._assembling(survivors) if blobs else nullcontext():
-            images = tuple(
-                self._assembler.image(plan, stack, self._created, blobs=blobs, keys=self._caches.keys(plan))
-                for plan, stack in survivors
-            )
+            image, keys = self._assembler.image, self._caches.keys
+            images = tuple(image(plan, stack, self._created, blobs=blobs, keys=keys(plan)) for plan, stack in survivors)
         attested = None
         if self._attester is not None:
             attested = self._attester.attest([plan for plan, _ in survivors], images, self._results, self._steps)
@@ -238,7 +236,7 @@ class _Build:
         for output in request.export.outputs:
             root = roots.get(output.is_inline, images[0].descriptor)
             sent += self._exporter.send(output, images, root, attested.files(output) if attested is not None else None)
-        self._caches.send(self._assembler, [plan for plan, _ in survivors])
+        self._caches.send(self._assembler, survivors, images)
         messages = [message for plan in plans for message in plan.warnings]
         messages += [lint.warning(finding, self._dockerfile).message for finding in findings]
         messages += [warning.message for warning in warnings]
@@ -369,7 +367,8 @@ class _Build:
             return solved
         from polyarch.builder.verify import PlatformVerifier
 
-        verifier = PlatformVerifier(self._workspace.store, self._source, self._performer.filesystems, mode)
+        files, known = self._performer.filesystems, self._caches.results.verdict
+        verifier = PlatformVerifier(self._workspace.store, self._source, files, mode, known)
         good: list[Solved] = []
         for plan, stack in solved:
             with self._failures.of(plan.platform):

@@ -5,7 +5,7 @@ build costs one lookup.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -53,10 +53,18 @@ _VERDICTS: "Table[str, tuple[Finding, ...]]" = Table(tables.VERDICT, _encode, _d
 
 
 class PlatformVerifier:
-    """Checks the results of one build. It owns nothing."""
+    """Checks the results of one build. It owns nothing. `verdicts` finds what another machine's check found."""
 
-    def __init__(self, store: "Store", source: "ReadThroughSource", filesystems: Filesystems, mode: Mode) -> None:
+    def __init__(
+        self,
+        store: "Store",
+        source: "ReadThroughSource",
+        filesystems: Filesystems,
+        mode: Mode,
+        verdicts: Callable[[Platform, str], bytes | None],
+    ) -> None:
         self._store = store
+        self._verdicts = verdicts
         self._source = source
         self._filesystems = filesystems
         self._mode = mode
@@ -80,21 +88,28 @@ class PlatformVerifier:
         return tuple(warnings)
 
     def _findings(self, plan: Plan, stack: Sequence[Layer]) -> "tuple[Group, ...]":
-        lines = [line.created_by for line in plan.history if not line.empty_layer]
-        # The layers of a base have no time in this build.
-        new = [(layer, step) for layer, step in zip(stack, lines, strict=True) if layer.created]
+        new = _new(plan, stack)
         if not new:
             return ()
         key = _key(plan, new)
         found = _VERDICTS.get(self._store.cache, key)
         if found is None:
-            found = self._look(plan, new)
+            found = self._received(plan.platform, key)
+            if found is None:
+                found = self._look(plan, new)
             _VERDICTS.put(self._store.cache, key, found)
         if not found:
             return ()
         from polyarch.images.check.findings import grouped
 
         return grouped(found)
+
+    def _received(self, platform: Platform, key: str) -> "tuple[Finding, ...] | None":
+        raw = self._verdicts(platform, key)
+        try:
+            return None if raw is None else _decode(raw)
+        except (msgspec.DecodeError, ValueError, RecursionError):
+            return None
 
     def _look(self, plan: Plan, new: Sequence[tuple[Layer, str]]) -> "tuple[Finding, ...]":
         from polyarch.contents.facts import Learner
@@ -127,6 +142,24 @@ class PlatformVerifier:
             for finding in found
             if finding.rule in _RULES and not (finding.rule == "foreign-binary" and finding.path in commands)
         )
+
+
+def verdict(store: "Store", plan: Plan, stack: Sequence[Layer], exported: Sequence[Layer]) -> tuple[str, bytes] | None:
+    """What the check of `stack` found, under the key that another machine finds it by, which has only the layers as
+    they were `exported`; None if nothing was checked.
+    """
+    new = _new(plan, stack)
+    found = _VERDICTS.get(store.cache, _key(plan, new)) if new else None
+    if found is None:
+        return None
+    blobs = [msgspec.structs.replace(layer, snapshot="") for layer in exported]
+    return _key(plan, _new(plan, blobs)), _encode(found)
+
+
+def _new(plan: Plan, stack: Sequence[Layer]) -> list[tuple[Layer, str]]:
+    """The new layers, each with the text of its step. The layers of a base have no time in this build."""
+    lines = [line.created_by for line in plan.history if not line.empty_layer]
+    return [(layer, step) for layer, step in zip(stack, lines, strict=True) if layer.created]
 
 
 def _of_directory(filesystems: Filesystems, layer: Layer) -> "tuple[Listing, Facts]":

@@ -3,7 +3,7 @@
 What is outside of the store is imported only if a build has it, because most builds do not.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from polyarch.builder.cache.results import LocalResults
@@ -14,8 +14,9 @@ from polyarch.builder.vertices import BuildGraph, VertexId
 
 if TYPE_CHECKING:
     from polyarch.builder.cache.remote import RemoteResults
-    from polyarch.builder.export.assemble import Assembler
+    from polyarch.builder.export.assemble import Assembler, BuiltImage
     from polyarch.builder.workspace import Workspace
+    from polyarch.contents.layer import Layer
 
 KeyOf = Callable[[VertexId], str]
 
@@ -48,13 +49,17 @@ class BuildCaches:
 
         return outside.keys(plan, self._graph, self._key_of, self._done)
 
-    def send(self, assembler: "Assembler", plans: Sequence[Plan]) -> None:
-        """Send what was built to every `--cache-to`. Raises PolyarchError."""
+    def send(
+        self, assembler: "Assembler", built: "Iterable[tuple[Plan, Sequence[Layer]]]", images: "Sequence[BuiltImage]"
+    ) -> None:
+        """Send what was built to every `--cache-to`: the plans with their layers, the images. Raises PolyarchError."""
         if not self._request.cache.targets:
             return
         from polyarch.builder.cache import outside
 
-        outside.send(self._workspace, self._request, assembler, self._graph, plans, self._key_of, self._done)
+        exported = [image.layers if image.config else () for image in images]
+        whole = [(plan, stack, layers) for (plan, stack), layers in zip(built, exported, strict=True)]
+        outside.send(self._workspace, self._request, assembler, self._graph, whole, self._key_of, self._done)
 
     def close(self) -> None:
         """Close the caches outside of the store."""

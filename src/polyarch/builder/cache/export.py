@@ -13,8 +13,9 @@ import msgspec
 
 from polyarch import progress
 from polyarch.buildcache.carrier import Around, Carrier, InRepository
+from polyarch.buildcache.documents import LARGEST_VERDICT
 from polyarch.buildcache.types import open_carrier
-from polyarch.buildcache.values import CachedLayer, PlatformCache, merged, unused_since
+from polyarch.buildcache.values import CachedLayer, CachedVerdict, PlatformCache, merged, unused_since
 from polyarch.buildcache.wanted import CacheTarget
 from polyarch.builder.export.assemble import Assembler
 from polyarch.contents.layer import Layer
@@ -43,11 +44,14 @@ class DoneStep(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PlatformSteps(msgspec.Struct, frozen=True, kw_only=True):
-    """What one platform of a build has for caches: its steps, and the keys of all steps, done or not."""
+    """What one platform of a build has for caches: its steps, and the keys of all steps, done or not. `verdict` is what
+    the check of the image's new layers found, with its key.
+    """
 
     platform: Platform
     steps: Sequence[DoneStep]
     keys: frozenset[str]
+    verdict: tuple[str, bytes] | None = None
 
 
 class CacheExporter:
@@ -134,7 +138,10 @@ class CacheExporter:
                 step=re.sub(r"\S+://\S+", lambda found: redact(found[0]), step.name)[:_LONGEST_NAME],
                 notes=step.layer.notes,
             )
-        return PlatformCache(entries=entries, blobs=blobs)
+        verdicts: dict[str, CachedVerdict] = {}
+        if built.verdict is not None and len(built.verdict[1]) <= LARGEST_VERDICT:
+            verdicts[built.verdict[0]] = CachedVerdict(content=built.verdict[1], used=self._now.date().isoformat())
+        return PlatformCache(entries=entries, verdicts=verdicts, blobs=blobs)
 
     def _created(self, layer: Layer) -> str:
         if self._exact_times and layer.created:

@@ -1,9 +1,12 @@
 """The caches outside of the store, as a build uses them: what it asks, and what it sends when it is done."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from polyarch.buildcache.carrier import Around
+from polyarch.builder import verify
 from polyarch.builder.cache.export import CacheExporter, DoneStep, PlatformSteps
 from polyarch.builder.cache.remote import RemoteResults
 from polyarch.builder.cache.results import LocalResults
@@ -12,11 +15,15 @@ from polyarch.builder.perform.environment import Result
 from polyarch.builder.plan.planner import Plan
 from polyarch.builder.request.request import BuildRequest
 from polyarch.builder.vertices import BuildGraph, CopyFiles, MakeDirectory, RunCommand, VertexId
+from polyarch.contents.layer import Layer
 
 if TYPE_CHECKING:
     from polyarch.builder.workspace import Workspace
 
 KeyOf = Callable[[VertexId], str]
+
+# A plan, its layers, and these layers as they were exported, which is nothing if only files were.
+BuiltPlan = tuple[Plan, Sequence[Layer], Sequence[Layer]]
 
 _STEPS = (CopyFiles, MakeDirectory, RunCommand)
 
@@ -39,7 +46,7 @@ def send(
     request: BuildRequest,
     assembler: Assembler,
     graph: BuildGraph,
-    plans: Iterable[Plan],
+    built: Iterable[BuiltPlan],
     key_of: KeyOf,
     done: Mapping[VertexId, Result],
 ) -> None:
@@ -47,7 +54,12 @@ def send(
     exporter = CacheExporter(
         workspace.source, assembler, _around(workspace, request), exact_times=request.plan.epoch is None
     )
-    exporter.send(request.cache.targets, [_steps(plan, graph, key_of, done) for plan in plans])
+    found: list[PlatformSteps] = []
+    for plan, stack, exported in built:
+        steps = _steps(plan, graph, key_of, done)
+        checked = verify.verdict(workspace.store, plan, stack, exported) if exported else None
+        found.append(msgspec.structs.replace(steps, verdict=checked))
+    exporter.send(request.cache.targets, found)
 
 
 def keys(plan: Plan, graph: BuildGraph, key_of: KeyOf, done: Mapping[VertexId, Result]) -> tuple[str, ...]:

@@ -81,6 +81,11 @@ class RemoteResults:
         """Implements `StepResults`."""
         return tuple(search.miss for search in self._searches) if key in self._missed else ()
 
+    def verdict(self, platform: Platform, key: str) -> bytes | None:
+        """What the check of an image's layers found on the machine that sent them to a cache (`builder/verify.py`)."""
+        found = (search.verdict(platform, key) for search in self._searches)
+        return next((content for content in found if content is not None), None)
+
     def close(self) -> None:
         """Close the carriers."""
         for search in self._searches:
@@ -111,6 +116,7 @@ class _Search:
         # Layers from before this time (seconds since 1970) are not used.
         self._since = None if source.ttl is None else around.now - source.ttl
         self._lock = threading.Lock()
+        self._read: dict[Platform, PlatformCache | None] = {}
         self._searched: tuple[Platform, ...] | None = None
         self._reason = ""
 
@@ -135,9 +141,16 @@ class _Search:
                     self._give_up(error)
                     return None
                 entry = None if cache is None else cache.entries.get(key)
+                self._read[platform] = cache
                 if cache is not None and entry is not None and self._is_young(entry):
                     return entry, cache
         return None
+
+    def verdict(self, platform: Platform, key: str) -> bytes | None:
+        """A verdict, if the cache of this platform was read for its layers."""
+        cache = self._read.get(platform)
+        found = None if cache is None else cache.verdicts.get(key)
+        return None if found is None else found.content
 
     def _is_young(self, entry: CachedLayer) -> bool:
         if self._since is None:
