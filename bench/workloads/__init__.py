@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from bench.site import Site
-from bench.workloads import building, growth, moving, running, small, waiting
+from bench.workloads import building, growth, moving, running, sboms, small, waiting
 from bench.workloads.workload import Workload
 
 WORKLOADS: Mapping[str, Callable[[Site], Workload]] = {
@@ -26,6 +26,7 @@ WORKLOADS: Mapping[str, Callable[[Site], Workload]] = {
     "tags": small.tags,
     "archive": small.archive,
     "check": small.check,
+    "sbom": sboms.sbom,
     "version": small.version,
     "many-lines": growth.many_lines,
     "directories": growth.directories,

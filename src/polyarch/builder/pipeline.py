@@ -266,7 +266,7 @@ class _Build:
                 resolver = self._attester.resolver(platform, bases) if self._attester is not None else bases
                 planned = planner.plan(dockerfile, options, platform, resolver, self._graph)
                 if self._attester is not None:
-                    self._attester.planned(planned, bases)
+                    self._attester.planned(planned)
                 for message in planned.warnings:
                     self._emit(progress.Warned(message))
                 plans.append(planned)

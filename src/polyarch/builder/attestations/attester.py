@@ -84,7 +84,7 @@ def scanner(request: BuildRequest, graph: BuildGraph, workspace: Workspace, asse
     if asked.generator:
         from polyarch.builder.attestations.generator import GeneratorScanner
 
-        return GeneratorScanner(asked, request, graph, workspace)
+        return GeneratorScanner(asked, request, graph, assembler.filesystems)
     return BuiltinScanner(graph, workspace, assembler, request)
 
 
@@ -113,8 +113,8 @@ class Attester:
         recorder = self._images[platform] = ImageRecorder(resolver)
         return recorder
 
-    def planned(self, plan: Plan, resolver: Resolver) -> None:
-        """Prepare the scan of a platform.
+    def planned(self, plan: Plan) -> None:
+        """Prepare the scan of a platform. The image of a generator is a material, as in BuildKit.
 
         Raises BuildError if complete materials are required and will not be, and what the scanner raises.
         """
@@ -128,7 +128,7 @@ class Attester:
                 )
         if self._scanner is not None:
             targets = self._targets[plan.platform] = scan.targets(plan, self._graph)
-            self._scanned[plan.platform] = self._scanner.plan(targets, resolver)
+            self._scanned[plan.platform] = self._scanner.plan(targets, self._images[plan.platform])
 
     def scanned(self, plan: Plan) -> tuple[VertexId, ...]:
         """The vertices that the scan of a platform needs."""

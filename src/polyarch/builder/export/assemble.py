@@ -58,7 +58,7 @@ class Assembler:
         self._epoch = epoch
         self._store = store
         self._source = source
-        self._filesystems = filesystems
+        self.filesystems = filesystems
         self._export = export
         self._workers = workers
         self._packed: dict[str, Layer] = {}
@@ -132,7 +132,7 @@ class Assembler:
 
     def _items(self, layer: Layer) -> "Iterable[Item]":
         """The entries of a RUN's layer, with no time after the epoch."""
-        for entry, content in self._filesystems.items(layer):
+        for entry, content in self.filesystems.items(layer):
             if self._epoch is not None and entry.mtime > self._epoch:
                 yield msgspec.structs.replace(entry, mtime=self._epoch), content
             else:

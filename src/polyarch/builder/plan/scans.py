@@ -33,7 +33,9 @@ def scans(
     def wanted(argument: str, index: int) -> bool:
         value = planned[index].arguments.get(argument) or global_args.get(argument, "")
         enabled = _BOOLEANS.get(value.lower())
-        return _name(stages, index) in value.split(",") if enabled is None else enabled
+        # The only stage of a Dockerfile may have no name, and is not meant by an empty value.
+        named = bool(value) and _name(stages, index) in value.split(",")
+        return named if enabled is None else enabled
 
     found = {_name(stages, index): planned[index].layers for index in sorted(planned) if index != target}
     chosen = {_name(stages, index) for index in planned if wanted(STAGE, index)}
