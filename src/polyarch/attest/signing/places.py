@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 
 from polyarch.attest.signing import simple
 from polyarch.attest.signing.signatures import may_be_signature
-from polyarch.errors import NotFoundError
+from polyarch.errors import NotFoundError, RegistryError
 from polyarch.images import names
 from polyarch.oci import digest as digests
 from polyarch.oci import document as documents
@@ -114,6 +114,8 @@ def _stored(text: str, places: Places) -> SignedPlace | None:
     names.require_here(places.store, found)
     beyond = None
     if name := found.reference or (references.parse(found.name) if found.name else None):
-        beyond = _remote(name, places, found.descriptor)
+        # The configuration may block the registry; what is in the store can still be verified.
+        with contextlib.suppress(RegistryError):
+            beyond = _remote(name, places, found.descriptor)
     called = text if found.member is not None else names.familiar(found.name or text)
     return SignedPlace(places.store, found.descriptor, called, "the store", beyond)

@@ -12,6 +12,7 @@ from polyarch.attest.signing.envelope import DsseEnvelope
 from polyarch.attest.signing.keys import PrivateKey
 from polyarch.errors import UsageError
 from polyarch.oci.digest import Digest
+from polyarch.oci.platform import Platform
 from polyarch.transfer.locate import Places
 
 # Statements → their bundles, as JSON.
@@ -35,12 +36,16 @@ class SignOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SignedImage(msgspec.Struct, frozen=True, kw_only=True):
-    """What was signed: the digest of an image or index, the digest of the new manifest, and where both are."""
+    """What was signed: the digest of an image or index, the digest of the new manifest, and where both are.
+
+    `platform` is that of an entry of an index.
+    """
 
     name: str
     digest: Digest
     artifact: Digest
     where: str
+    platform: Platform | None = None
 
 
 def sign(places: Places, text: str, signing: Signing, options: SignOptions) -> tuple[SignedImage, ...]:
@@ -66,6 +71,7 @@ def sign(places: Places, text: str, signing: Signing, options: SignOptions) -> t
                 digest=subject.digest,
                 artifact=place.attach(subject, envelopes.BUNDLE, bundle, annotations),
                 where=place.where,
+                platform=subject.platform,
             )
             for subject, bundle in zip(subjects, bundles, strict=True)
         )

@@ -13,6 +13,7 @@ from polyarch.attest.signing.trust import Trust
 from polyarch.errors import NotFoundError, RegistryError, SignatureError
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
+from polyarch.oci.platform import Platform
 from polyarch.transfer.locate import Places
 
 _SHOWN = 10
@@ -27,11 +28,15 @@ class VerifyOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VerifiedImage(msgspec.Struct, frozen=True, kw_only=True):
-    """An image with a signature that holds. Use it by its digest: a name may point at another image later."""
+    """An image with a signature that holds. Use it by its digest: a name may point at another image later.
+
+    `platform` is that of an entry of an index.
+    """
 
     name: str
     digest: Digest
     signatures: tuple[ImageSignature, ...]
+    platform: Platform | None = None
 
 
 def verify(places: Places, text: str, trust: Trust, options: VerifyOptions) -> tuple[VerifiedImage, ...]:
@@ -58,7 +63,9 @@ def _verified(place: SignedPlace, descriptor: Descriptor, trust: Trust, options:
             unreachable = f"{where.where} could not be asked: {error.message}"
             continue
         if found.held:
-            return VerifiedImage(name=place.called, digest=descriptor.digest, signatures=found.held)
+            return VerifiedImage(
+                name=place.called, digest=descriptor.digest, signatures=found.held, platform=descriptor.platform
+            )
         rejected += [one for one in found.rejected if one not in rejected]
         searched.append(where.where)
     raise _refused(place.called, descriptor.digest, rejected, " or in ".join(searched), unreachable)

@@ -126,7 +126,8 @@ def _sign(session: Session, images: tuple[str, ...], chosen: "SignOptions", give
 
 
 def _shown(signed: "SignedImage") -> str:
-    return f"Signed {signed.digest} in {signed.where}: {signed.artifact}"
+    image = f"the image for {signed.platform}, " if signed.platform else ""
+    return f"Signed {image}{signed.digest}, in {signed.where}: {signed.artifact}"
 
 
 def _signing(session: Session, given: dict[str, Any]) -> "Signing":

@@ -80,7 +80,8 @@ def render(images: "list[VerifiedImage]") -> str:
 
     lines: list[str] = []
     for image in images:
-        lines.append(f"Verified {image.digest} ({image.name})")
+        platform = f" for {image.platform}" if image.platform else ""
+        lines.append(f"Verified {image.digest} ({image.name}{platform})")
         for signature in image.signatures:
             notes = "".join(f" {key}={value}" for key, value in sorted(signature.annotations.items()))
             lines.append(f"  by {signature.signer}{notes}")
