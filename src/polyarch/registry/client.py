@@ -173,6 +173,11 @@ class Registry:
         self._wires: list[Wire] = []
         self._lock = Lock()
 
+    @property
+    def transport(self) -> Transport:
+        """How requests are sent to other servers, with the same proxies, certificates and connections."""
+        return self._transport
+
     def repository(self, reference: Reference) -> Repository:
         """The repository of a reference; its tag and digest do not matter. No request is made.
 

@@ -111,8 +111,9 @@ class Transport:
         body: Body | None = None,
         *,
         retry: Retry | None = None,
+        redirects: bool = True,
     ) -> Response:
-        """The response to a request, whatever its status; redirects are followed.
+        """The response to a request, whatever its status; redirects are followed unless `redirects` is False.
 
         Connection errors and RETRYABLE_STATUSES are retried while `body` can be sent again. Raises RegistryError, and
         UsageError for a malformed URL.
@@ -123,7 +124,7 @@ class Transport:
         for _ in range(_MAX_REDIRECTS + 1):
             response = self._retried(method, url, sent, body, retry or self.retry)
             location = response.header("Location")
-            if response.status not in _REDIRECTS or not location:
+            if response.status not in _REDIRECTS or not location or not redirects:
                 return response
             response.close()
             target = joined(url, location)
