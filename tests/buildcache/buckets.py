@@ -16,10 +16,11 @@ class S3Server:
     def __init__(self, url: str) -> None:
         self.url = url
         self._admin = self._connect("iam", "admin", "admin")
-        self._admin.create_user(UserName="cache")
+        user = f"cache-{next(_numbers)}"
+        self._admin.create_user(UserName=user)
         policy = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"*"}]}'
-        self._admin.put_user_policy(UserName="cache", PolicyName="all", PolicyDocument=policy)
-        key = self._admin.create_access_key(UserName="cache")["AccessKey"]
+        self._admin.put_user_policy(UserName=user, PolicyName="all", PolicyDocument=policy)
+        key = self._admin.create_access_key(UserName=user)["AccessKey"]
         self.credentials = S3Credentials(key["AccessKeyId"], key["SecretAccessKey"])
         self._s3 = self._connect("s3", self.credentials.key, self.credentials.secret)
 

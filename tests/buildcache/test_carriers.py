@@ -13,6 +13,8 @@ from polyarch.errors import NotFoundError
 from polyarch.oci.platform import Platform
 from polyarch.store import Store
 from scripts.local_registry import LocalRegistry, running
+from tests.buildcache.actions_server import MAIN, ActionsServer, actions_server
+from tests.buildcache.buckets import S3Server, s3_server
 from tests.buildcache.making import AMD64, ARM64, Open, cache, client, key, opened, put, steps
 from tests.needs import need
 
@@ -24,9 +26,27 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRegistry]:
         yield one
 
 
-@pytest.fixture(params=["registry", "local"])
+@pytest.fixture(scope="module")
+def buckets() -> Iterator[S3Server]:
+    with s3_server() as one:
+        yield one
+
+
+@pytest.fixture
+def actions(monkeypatch: pytest.MonkeyPatch) -> Iterator[ActionsServer]:
+    monkeypatch.setattr("polyarch.buildcache.actions._PAUSE", 0.05)
+    with actions_server() as one:
+        yield one
+
+
+@pytest.fixture(params=["registry", "local", "gha", "s3"])
 def open_new(
-    request: pytest.FixtureRequest, tmp_path: Path, server: LocalRegistry, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    server: LocalRegistry,
+    buckets: S3Server,
+    actions: ActionsServer,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Open]:
     """Opens the same cache again and again, each time as another process would."""
     made: list[Carrier] = []
@@ -34,6 +54,10 @@ def open_new(
     place = {"ref": f"{server.address}/caches/{tmp_path_factory.mktemp('name').name}:cache"}
     if request.param == "local":
         place = {"dest": str(tmp_path / "cache"), "src": str(tmp_path / "cache")}
+    elif request.param == "gha":
+        place = {"url_v2": actions.url, "token": MAIN}
+    elif request.param == "s3":
+        place = buckets.attributes(buckets.bucket())
     with Store.open(tmp_path / "store") as store:
 
         def make() -> Carrier:

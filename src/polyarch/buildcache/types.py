@@ -5,6 +5,8 @@
 
 from collections.abc import Mapping
 
+from polyarch.buildcache import actions_settings, s3_settings
+from polyarch.buildcache.attributes import environment, split
 from polyarch.buildcache.carrier import Around, Attributes, Carrier, CarrierType
 from polyarch.buildcache.wanted import CachePlace
 from polyarch.errors import UsageError
@@ -26,6 +28,30 @@ def _local(attributes: Attributes, around: Around) -> Carrier:
     from polyarch.buildcache.local import LocalCarrier
 
     return LocalCarrier(attributes)
+
+
+def _actions(attributes: Attributes, around: Around) -> Carrier:
+    from polyarch.buildcache.actions import ActionsCarrier
+
+    return ActionsCarrier(attributes, around)
+
+
+def _check_actions(attributes: Attributes) -> None:
+    actions_settings.parse(*split(attributes))
+
+
+def _actions_are_absent(attributes: Attributes) -> str:
+    return "" if actions_settings.parse(*split(attributes)) is not None else actions_settings.ABSENT
+
+
+def _s3(attributes: Attributes, around: Around) -> Carrier:
+    from polyarch.buildcache.s3 import S3Carrier
+
+    return S3Carrier(attributes, around)
+
+
+def _check_s3(attributes: Attributes) -> None:
+    s3_settings.parse(*split(attributes))
 
 
 def _check_reference(attributes: Attributes) -> None:
@@ -55,6 +81,23 @@ CARRIERS: Mapping[str, CarrierType] = {
         flags=frozenset({"reset"}) | _FORM,
         paths=frozenset({"src", "dest"}),
         identity=("dest", "tag"),
+    ),
+    "gha": CarrierType(
+        open=_actions,
+        source=actions_settings.ATTRIBUTES,
+        target=actions_settings.ATTRIBUTES,
+        environment=environment(*actions_settings.VARIABLES),
+        identity=("scope",),
+        check=_check_actions,
+        inactive=_actions_are_absent,
+    ),
+    "s3": CarrierType(
+        open=_s3,
+        source=s3_settings.ATTRIBUTES,
+        target=s3_settings.ATTRIBUTES,
+        environment=environment(*s3_settings.VARIABLES),
+        identity=("bucket", "endpoint_url", "prefix", "manifests_prefix", "name"),
+        check=_check_s3,
     ),
 }
 
