@@ -6,6 +6,7 @@ signed and expire, requests are throttled, tokens may only read.
 
 import base64
 import contextlib
+import itertools
 import json
 import re
 import threading
@@ -60,6 +61,7 @@ class ActionsServer:
         self.short = 0
         self.server: Server
         self._lock = threading.Lock()
+        self._numbers = itertools.count(1)
 
     @property
     def url(self) -> str:
@@ -112,7 +114,7 @@ class ActionsServer:
         names = (ref, call["key"], call["version"])
         if names in self.entries:
             return _json({"code": "already_exists", "msg": "cache entry with the same key already exists"}, 409)
-        self.entries[names] = _Entry(len(self.entries) + 1)
+        self.entries[names] = _Entry(next(self._numbers))
         return _json({"ok": True, "signed_upload_url": self._signed(names)})
 
     def _finalize(self, call: dict[str, Any], scopes: list[tuple[str, int]]) -> Answer:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from polyarch.buildcache import actions_service, actions_settings, actions_token
-from polyarch.buildcache.actions_service import ActionsService, ReadOnlyError
+from polyarch.buildcache.actions_service import ActionsService
+from polyarch.buildcache.carrier import ReadOnlyError
 from polyarch.errors import ConflictError, CorruptError, NotFoundError, RegistryError, UsageError
 from polyarch.registry.hosts import Hosts
 from polyarch.registry.http import Transport

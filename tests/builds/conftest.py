@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from scripts.local_registry import LocalRegistry
 from tests import bases
 from tests.builds.cases import BASES, HERE, options_of, read, write_context
 from tests.builds.images import Image
+from tests.program import Program
 
 ROOT = Path(__file__).parents[2]
 
@@ -111,5 +113,28 @@ def context(tmp_path: Path) -> Callable[[str, str], Path]:
         directory = write_context(tmp_path / f"context-{count}", files)
         (directory / "Dockerfile").write_text(dockerfile)
         return directory
+
+    return make
+
+
+@pytest.fixture
+def base(polyarch: Program, busybox: str, registry: LocalRegistry) -> str:
+    """The name of an image in the registry, for amd64 and others."""
+    name = f"{registry.address}/base:1"
+    polyarch("tag", busybox, name)
+    polyarch("push", name)
+    return name
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Callable[[], Program]:
+    """Makes machines that start empty."""
+    made: list[Program] = []
+
+    def make() -> Program:
+        home = tmp_path / f"machine-{len(made)}"
+        home.mkdir()
+        made.append(Program(home / "store", home))
+        return made[-1]
 
     return make

@@ -4,8 +4,6 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from scripts.local_registry import LocalRegistry
 from tests.program import Program, Result
 
@@ -21,29 +19,6 @@ RUN echo made $(cat /proc/sys/kernel/random/uuid) > /made
 COPY --from=tools /tool /tool
 RUN cat /tool /made > /both
 """
-
-
-@pytest.fixture
-def base(polyarch: Program, busybox: str, registry: LocalRegistry) -> str:
-    """The name of an image in the registry, for amd64 and others."""
-    name = f"{registry.address}/base:1"
-    polyarch("tag", busybox, name)
-    polyarch("push", name)
-    return name
-
-
-@pytest.fixture
-def machine(tmp_path: Path) -> Machine:
-    """Makes machines that start empty."""
-    made: list[Program] = []
-
-    def make() -> Program:
-        home = tmp_path / f"machine-{len(made)}"
-        home.mkdir()
-        made.append(Program(home / "store", home))
-        return made[-1]
-
-    return make
 
 
 def digest(result: Result) -> str:

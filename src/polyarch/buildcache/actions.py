@@ -24,10 +24,10 @@ import msgspec
 
 from polyarch import progress
 from polyarch.buildcache import actions_settings, actions_token, documents
-from polyarch.buildcache.actions_service import ActionsEntry, ActionsService, ReadOnlyError
+from polyarch.buildcache.actions_service import ActionsEntry, ActionsService
 from polyarch.buildcache.attributes import split
 from polyarch.buildcache.blocks import together
-from polyarch.buildcache.carrier import Around, Attributes, Change
+from polyarch.buildcache.carrier import Around, Attributes, Change, ReadOnlyError
 from polyarch.buildcache.values import PlatformCache, merged
 from polyarch.errors import (
     ConflictError,
@@ -57,7 +57,10 @@ _BLOB_NAMES = 5
 
 
 class ActionsCarrier:
-    """Implements `Carrier` and `place.Ranged`. It owns a temporary file of small blobs, until `close`."""
+    """Implements `Carrier`, `Expiring` and `place.Ranged`. It owns a temporary file of small blobs, until `close`."""
+
+    # What was not used for seven days is removed, and the oldest as soon as a repository has too much.
+    expires = True
 
     def __init__(self, attributes: Attributes, around: Around) -> None:
         self._around = around
@@ -137,6 +140,8 @@ class ActionsCarrier:
 
     def has_blob(self, descriptor: Descriptor) -> bool:
         """Implements `Carrier`: some cache here names it, and its entry is still there."""
+        if PLACE in descriptor.annotations:
+            return self._find(_place_of(descriptor)[0]) is not None
         with self._mutex:
             known = self._blobs()
             found = known.get(descriptor.digest)

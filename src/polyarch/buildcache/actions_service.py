@@ -14,10 +14,11 @@ import msgspec
 from polyarch.buildcache.actions_settings import ActionsSettings
 from polyarch.buildcache.actions_token import ActionsToken
 from polyarch.buildcache.blocks import blocks, together
+from polyarch.buildcache.carrier import ReadOnlyError
 from polyarch.buildcache.ranged import ResumedRange, positioned
 from polyarch.distribution import headers
 from polyarch.distribution.errors import RETRYABLE_STATUSES, describe
-from polyarch.errors import ConflictError, CorruptError, NotFoundError, PolyarchError, RegistryError
+from polyarch.errors import ConflictError, CorruptError, NotFoundError, RegistryError
 from polyarch.oci.place import Readable
 from polyarch.oci.retry import Retry
 from polyarch.oci.urls import authority
@@ -33,10 +34,6 @@ _API = "2024-11-04"
 _LONGEST = 200
 # What the service says of a token that may only read, before the reason.
 _DENIED = "cache write denied"
-
-
-class ReadOnlyError(PolyarchError):
-    """The token may not write: a pull request from a fork, for example."""
 
 
 class ActionsEntry(msgspec.Struct, frozen=True):

@@ -20,6 +20,7 @@ import msgspec
 
 from polyarch import progress
 from polyarch.buildcache.values import PlatformCache
+from polyarch.errors import PolyarchError
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.place import BlobReader, Readable
 from polyarch.oci.platform import Platform
@@ -102,6 +103,21 @@ class Around(msgspec.Struct, frozen=True, kw_only=True):
     registry: "Registry"
     now: float
     emit: progress.Emit = progress.ignore
+
+
+class ReadOnlyError(PolyarchError):
+    """The cache may be read and not written, as by a pull request from a fork. An export notes it, and succeeds."""
+
+
+@runtime_checkable
+class Expiring(Protocol):
+    """A carrier that removes blobs by itself, whether a cache names them or not. An import calls `has_blob` before it
+    uses a layer, and an export for each of its blobs, which also renews them.
+    """
+
+    @property
+    def expires(self) -> bool:
+        """Whether it does."""
 
 
 # Attributes as `--cache-to type=…,KEY=VALUE` has them, without those that all types have.

@@ -8,6 +8,7 @@ do. Of two writers of a platform, the second is told so by the server (If-Match,
 every service knows these conditions: there, a writer looks again after a while whether its entries are still there.
 """
 
+import contextlib
 import random
 import threading
 import time
@@ -37,7 +38,10 @@ _NO_ETAG = '"polyarch"'
 
 
 class S3Carrier:
-    """Implements `Carrier` and `place.Ranged`. It owns nothing."""
+    """Implements `Carrier`, `Expiring` and `place.Ranged`. It owns nothing."""
+
+    # Buckets often have a rule that removes old objects.
+    expires = True
 
     def __init__(self, attributes: Attributes, around: Around) -> None:
         self._given, self._variables = split(attributes)
@@ -101,7 +105,9 @@ class S3Carrier:
         if found is None or found.size != descriptor.size:
             return False
         if self._now() - found.modified > self._settings.touch_refresh:
-            self._client().touch(found)
+            # Whoever may only read cannot renew it, and need not.
+            with contextlib.suppress(RegistryError):
+                self._client().touch(found)
         with self._mutex:
             self._known.add(descriptor.digest)
         return True

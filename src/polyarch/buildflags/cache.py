@@ -122,7 +122,7 @@ def _place(
         if name not in own | common:
             raise UsageError(f"{option}: type={kind} does not accept {name}", _meant(name, own | common, "it accepts"))
     found = {name: value for name, value in attributes.items() if name in own}
-    for name in sorted(known.environment.keys() & own - found.keys()):
+    for name in sorted(known.environment.keys() - found.keys()):
         given = next(filter(None, (variables.get(variable) for variable in known.environment[name])), None)
         if given is not None:
             found[name] = given

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from polyarch import progress
-from polyarch.buildcache.carrier import Around, Carrier, InRepository
+from polyarch.buildcache.carrier import Around, Carrier, Expiring, InRepository, ReadOnlyError
 from polyarch.buildcache.documents import LARGEST_VERDICT
 from polyarch.buildcache.types import open_carrier
 from polyarch.buildcache.values import CachedLayer, CachedVerdict, PlatformCache, merged, unused_since
@@ -78,6 +78,10 @@ class CacheExporter:
                 with progress.reported(self._around.emit, unit, f"exporting cache to {carrier.where}"):
                     for one in built:
                         self._send(target, carrier, one, unit)
+            except ReadOnlyError as error:
+                self._around.emit(
+                    progress.Warned(f"the cache was not written: {carrier.where}: {error.message}", error.hint or "")
+                )
             except PolyarchError as error:
                 where = carrier.where
                 message = error.message if where in error.message else f"{where}: {error.message}"
@@ -96,15 +100,16 @@ class CacheExporter:
     def _send(self, target: CacheTarget, carrier: Carrier, built: PlatformSteps, unit: str) -> None:
         known = _known(carrier, built.platform)
         new = self._packed(target, built)
-        blobs = [blob for digest, blob in new.blobs.items() if digest not in known.blobs]
+        there_already = {} if isinstance(carrier, Expiring) else known.blobs
+        blobs = [blob for digest, blob in new.blobs.items() if digest not in there_already]
         layers = [blob for blob in blobs if blob.media_type != layer_table.MEDIA_TYPE]
         tables = [blob for blob in blobs if blob.media_type == layer_table.MEDIA_TYPE]
         send_blobs(self._source, carrier, layers, tables, CopyOptions(unit=unit), self._around.emit)
         there = {blob.digest for blob in tables if carrier.has_blob(blob)}
         recorded = {
-            digest: known.blobs.get(digest) or carrier.recorded(blob)
+            digest: there_already.get(digest) or carrier.recorded(blob)
             for digest, blob in new.blobs.items()
-            if digest in known.blobs or blob.media_type != layer_table.MEDIA_TYPE or digest in there
+            if digest in there_already or blob.media_type != layer_table.MEDIA_TYPE or digest in there
         }
         whole = msgspec.structs.replace(new, blobs=recorded)
         today = self._now.date().isoformat()

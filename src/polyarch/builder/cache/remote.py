@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from polyarch import progress
 from polyarch.buildcache import documents
-from polyarch.buildcache.carrier import Around, Carrier, InRepository
+from polyarch.buildcache.carrier import Around, Carrier, Expiring, InRepository
 from polyarch.buildcache.types import open_carrier
 from polyarch.buildcache.values import CachedLayer, PlatformCache
 from polyarch.buildcache.wanted import CacheSource
@@ -119,10 +119,13 @@ class _Search:
         self._read: dict[Platform, PlatformCache | None] = {}
         self._searched: tuple[Platform, ...] | None = None
         self._reason = ""
+        self._removed = False
 
     @property
     def miss(self) -> str:
         """Why a step was not found here."""
+        if self._removed:
+            return self._reason or f"{self.carrier.where} has no result of it, or removed its layer"
         return self._reason or f"{self.carrier.where} has no result of it"
 
     def find(self, key: str) -> tuple[CachedLayer, PlatformCache] | None:
@@ -137,6 +140,8 @@ class _Search:
                     if not self.carrier.may_have(platform, key):
                         continue
                     cache = self.carrier.read(platform)
+                    if cache is not None and key in cache.entries and self._is_gone(cache, cache.entries[key]):
+                        continue
                 except PolyarchError as error:
                     self._give_up(error)
                     return None
@@ -151,6 +156,13 @@ class _Search:
         cache = self._read.get(platform)
         found = None if cache is None else cache.verdicts.get(key)
         return None if found is None else found.content
+
+    def _is_gone(self, cache: PlatformCache, entry: CachedLayer) -> bool:
+        """Whether a cache that removes blobs by itself has removed that of a layer."""
+        if not isinstance(self.carrier, Expiring) or self.carrier.has_blob(cache.blobs[entry.blob]):
+            return False
+        self._removed = True
+        return True
 
     def _is_young(self, entry: CachedLayer) -> bool:
         if self._since is None:
