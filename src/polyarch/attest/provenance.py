@@ -125,6 +125,8 @@ def _v1(provenance: Provenance, whole: bool) -> dict[str, Any]:
     metadata["buildkit_completeness"] = {"request": whole, "resolvedDependencies": provenance.complete}
     if provenance.reproducible:
         metadata["buildkit_reproducible"] = True
+    if provenance.usage:
+        metadata["polyarch_usage"] = dict(provenance.usage)
     return {
         "buildDefinition": {
             "buildType": BUILD_TYPE,
@@ -153,6 +155,8 @@ def _v02(provenance: Provenance, whole: bool) -> dict[str, Any]:
     }
     if provenance.hermetic:
         metadata[f"{_V02}hermetic"] = True
+    if provenance.usage:
+        metadata["polyarch_usage"] = dict(provenance.usage)
     found: dict[str, Any] = {
         "builder": {"id": provenance.builder_id},
         "buildType": BUILD_TYPE,
@@ -193,7 +197,6 @@ def _metadata(provenance: Provenance) -> dict[str, Any]:
     if (steps := provenance.steps) is not None:
         found["source"] = {"infos": steps.sources, "locations": steps.locations}
         found["layers"] = steps.layers
-    found["sysUsage"] = dict(provenance.usage)
     return {key: value for key, value in found.items() if value}
 
 

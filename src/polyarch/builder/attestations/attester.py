@@ -178,7 +178,7 @@ class Attester:
         used = capture.capture(request, plan, self._graph, self._images[plan.platform], lambda: self._workspace.remotes)
         described = None
         if asked.mode == "max":
-            usage = {record.id: _usage_of(record) for record in records} if asked.capture_usage else {}
+            usage = {one.id: found for one in records if asked.capture_usage and (found := _usage_of(one))}
             layers = _by_vertex(plan, image, results)
             described = steps.describe(self._graph, plan.stack, self._workspace.dockerfile, layers, usage)
         return Provenance(

@@ -118,21 +118,22 @@ def capture(
 
 
 def local_inputs(request: BuildRequest, plan: Plan, graph: BuildGraph) -> tuple[str, ...]:
-    """The names of what the build of `plan` takes from this machine: contexts, and the Dockerfile."""
+    """The names of what the build of `plan` takes from this machine: contexts, and the Dockerfile.
+
+    A main context always counts, as in BuildKit: at least its ignore file was read.
+    """
     contexts: dict[str, object] = {str(name): source for name, source in request.contexts()}
-    contexts[""] = request.input.context
     reached = (graph.vertices[key] for key in graph.reach([plan.stack] if plan.stack else []))
-    found = {
-        vertex.name or "context"
-        for vertex in reached
-        if isinstance(vertex, Context) and not isinstance(contexts.get(vertex.name), RemoteContext)
-    }
+    names = {vertex.name for vertex in reached if isinstance(vertex, Context)}
+    found = {name for name in names if name and not isinstance(contexts.get(name), RemoteContext)}
+    if request.input.context is not None and not isinstance(request.input.context, RemoteContext):
+        found.add("context")
     return tuple(sorted(found | ({"dockerfile"} if _has_local_dockerfile(request) else set())))
 
 
 def _images(images: ImageRecorder, contexts: Mapping[str, ContextSource]) -> Iterable[Material]:
     layouts = {source.word: name for name, source in contexts.items() if isinstance(source, LayoutContext)}
-    found = []
+    found: dict[str, Material] = {}
     for (name, platform), base in images.used.items():
         algorithm, _, value = base.root.partition(":")
         if name in layouts:
@@ -141,8 +142,8 @@ def _images(images: ImageRecorder, contexts: Mapping[str, ContextSource]) -> Ite
             uri = str(ImageUrl(called, platform, "oci"))
         else:
             uri = image_purl.of(references.parse(name), platform)
-        found.append(Material(uri, {algorithm: value}))
-    return _sorted(found)
+        found[uri] = Material(uri, {algorithm: value})
+    return _sorted(found.values())
 
 
 def _sorted(materials: Iterable[Material]) -> list[Material]:
