@@ -45,7 +45,8 @@ class Arrangement(msgspec.Struct, frozen=True):
     asked: Mapping[str, Entry | None] = {}
     nothing: bool = False
     unusable: str = ""
-    _known: dict[bool, str] = msgspec.field(default_factory=dict)
+    _fingerprints: dict[bool, str] = msgspec.field(default_factory=dict)
+    _files: dict[str, str] = msgspec.field(default_factory=dict)
 
     def is_valid_on(self, base: Lookup) -> bool:
         """Whether the same copy on `base` has the same arrangement."""
@@ -53,8 +54,18 @@ class Arrangement(msgspec.Struct, frozen=True):
         return all(_looks_like(base.entry(path), answer) for path, answer in self.asked.items() if path)
 
     def contents(self) -> Iterator[Item]:
-        """The entries of the layer and the locations of their bytes, in the order of a tar."""
-        return ((placed.entry, self._content(placed)) for placed in self.items)
+        """The entries of the layer and the locations of their bytes, in the order of a tar.
+
+        When all have been read, the fingerprint without times is known: the digest of a file is known once it has been
+        read, and deriving thousands of entries a second time would take long.
+        """
+        fingerprint = None if False in self._fingerprints else _Fingerprint(self.sources)
+        for placed in self.items:
+            yield placed.entry, self._content(placed)
+            if fingerprint is not None:
+                fingerprint.add(placed)
+        if fingerprint is not None:
+            self._keep(fingerprint)
 
     def _content(self, placed: Placed) -> Content | None:
         if placed.origin is None or placed.entry.kind != "file":
@@ -67,31 +78,50 @@ class Arrangement(msgspec.Struct, frozen=True):
 
         As in BuildKit, a change of times alone does not change the layer: a fresh clone has new times.
         """
-        if times in self._known:
-            return self._known[times]
-        digest = hashlib.sha256()
+        known = self._fingerprints.get(times)
+        if known is not None:
+            return known
+        fingerprint = _Fingerprint(self.sources, times=times)
         for placed in self.items:
-            entry = placed.entry if times else msgspec.structs.replace(placed.entry, mtime=0)
-            digest.update(msgspec.msgpack.encode(_portable(entry)))
-            if placed.origin is not None:
-                number, path = placed.origin
-                digest.update(self.sources[number].fingerprint(path).encode("utf-8", "surrogateescape"))
-        return self._known.setdefault(times, f"sha256:{digest.hexdigest()}")
+            fingerprint.add(placed)
+        return self._keep(fingerprint)
 
-    def fingerprints(self) -> dict[str, str]:
+    def _keep(self, fingerprint: "_Fingerprint") -> str:
+        self._files.update(fingerprint.files)
+        return self._fingerprints.setdefault(fingerprint.times, fingerprint.text())
+
+    def files(self) -> Mapping[str, str]:
         """A short text that changes with the file, for each path in the source. Used to compare two builds.
 
         Empty if there are more than 20,000 files.
         """
-        prints: dict[str, str] = {}
-        for placed in self.items:
-            entry = placed.entry
-            number, path = placed.origin or (0, entry.path)
-            content = self.sources[number].fingerprint(path) if placed.origin is not None else entry.link
-            prints[path] = f"{entry.kind} {entry.mode:o} {content[-16:]}"
-            if len(prints) > _MOST_FILES:
-                return {}
-        return prints
+        self.fingerprint(times=False)
+        return self._files if len(self._files) <= _MOST_FILES else {}
+
+
+class _Fingerprint:
+    """The fingerprint of the entries that are added to it, and the same of each file."""
+
+    def __init__(self, sources: Sequence[SourceFiles], *, times: bool = False) -> None:
+        self.times = times
+        self.files: dict[str, str] = {}
+        self._sources = sources
+        self._digest = hashlib.sha256()
+
+    def add(self, placed: Placed) -> None:
+        entry = placed.entry
+        same = entry if self.times else msgspec.structs.replace(entry, mtime=0)
+        self._digest.update(msgspec.msgpack.encode(_portable(same)))
+        path, content = entry.path, entry.link
+        if placed.origin is not None:
+            number, path = placed.origin
+            content = self._sources[number].fingerprint(path)
+            self._digest.update(content.encode("utf-8", "surrogateescape"))
+        if len(self.files) <= _MOST_FILES:
+            self.files[path] = f"{entry.kind} {entry.mode:o} {content[-16:]}"
+
+    def text(self) -> str:
+        return f"sha256:{self._digest.hexdigest()}"
 
 
 def arrange(

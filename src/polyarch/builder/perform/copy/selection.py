@@ -93,7 +93,7 @@ class SelectionCache:
         if selection is None or selection.local is None:
             return None
         local, arrangement = selection.local, selection.arrangement
-        return lambda: (arrangement or self._arranged(local)[0]).fingerprints()
+        return lambda: (arrangement or self._arranged(local)[0]).files()
 
     def _unchanged_or_read(
         self, vertex: CopyFiles, keys: Sequence[str], before_hashing: BeforeHashing | None
