@@ -45,6 +45,10 @@ class S3Server:
         found = self._s3.list_multipart_uploads(Bucket=bucket)
         return [upload["Key"] for upload in found.get("Uploads", ())]
 
+    def write(self, bucket: str, key: str, content: bytes) -> None:
+        """Write an object, as another program does."""
+        self._s3.put_object(Bucket=bucket, Key=key, Body=content)
+
     def keys(self, bucket: str) -> list[str]:
         """The keys of all objects."""
         return [entry["Key"] for entry in self._s3.list_objects_v2(Bucket=bucket).get("Contents", ())]

@@ -14,6 +14,8 @@ import threading
 import time
 from collections.abc import Iterable
 
+import msgspec
+
 from polyarch import progress
 from polyarch.buildcache import documents, s3_credentials, s3_settings
 from polyarch.buildcache.attributes import split
@@ -33,12 +35,22 @@ _ATTEMPTS = 30
 _SHORTEST_WAIT = 0.05
 _WAIT_FACTOR = 3
 _LONGEST_WAIT = 2.0
-# No object has it: ETags are digests.
+# Younger blobs may belong to a build that has not written its cache yet.
+_RECENT = 86400.0
+# No object has it, because ETags are digests.
 _NO_ETAG = '"polyarch"'
 
 
+class _BuildKitLayer(msgspec.Struct, frozen=True):
+    blob: str
+
+
+class _BuildKitCache(msgspec.Struct, frozen=True):
+    layers: list[_BuildKitLayer]
+
+
 class S3Carrier:
-    """Implements `Carrier`, `Expiring` and `place.Ranged`. It owns nothing."""
+    """Implements `Carrier`, `Expiring`, `contents.Collecting` and `place.Ranged`. It owns nothing."""
 
     # Buckets often have a rule that removes old objects.
     expires = True
@@ -133,6 +145,27 @@ class S3Carrier:
         with self._client().open(self._blob_key(descriptor), offset, max(end - offset, 0)) as reader:
             return reader.read()
 
+    def collect(self) -> None:
+        """Implements `contents.Collecting`: removes blobs that neither a cache of ours nor one of BuildKit names.
+
+        If there is anything else where the caches are, or nothing, no blob is removed.
+        """
+        client, settings = self._client(), self._settings
+        blobs = f"{settings.prefix}{settings.blobs_prefix}"
+        caches = f"{settings.prefix}{settings.manifests_prefix}"
+        if blobs.startswith(caches) or caches.startswith(blobs):
+            return
+        named: set[str] = set()
+        for found in client.list(caches):
+            content = client.get(found.key, documents.LARGEST_CONFIG)
+            digests = None if content is None else _named(content[0])
+            if digests is None:
+                return
+            named |= digests
+        for found in client.list(blobs) if named else ():
+            if found.key.removeprefix(blobs) not in named and self._now() - found.modified > _RECENT:
+                client.delete(found.key)
+
     def close(self) -> None:
         """Implements `Carrier`."""
 
@@ -197,6 +230,18 @@ class S3Carrier:
             message = f"{self.where}: the cache of {platform} is replaced: {error.message}"
             self._around.emit(progress.Warned(message))
             return None
+
+
+def _named(raw: bytes) -> set[str] | None:
+    """The digests that a cache names, of ours or BuildKit's; None for anything else."""
+    try:
+        return set(documents.from_json(raw).blobs)
+    except PolyarchError:
+        pass
+    try:
+        return {layer.blob for layer in msgspec.json.decode(raw, type=_BuildKitCache).layers}
+    except (msgspec.MsgspecError, RecursionError):
+        return None
 
 
 def _platforms(names: Iterable[str]) -> Iterable[Platform]:

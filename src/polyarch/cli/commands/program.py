@@ -54,6 +54,7 @@ PROGRAM = {
         "version": ("about:version", "Show the versions of Polyarch, Python and the system"),
     },
     "Management Commands": {
+        "cache": ("cache:cache", "Work on build caches that --cache-to wrote"),
         "buildx": ("program:buildx", "The commands of docker buildx"),
         "image": ("program:image", "The commands of docker image"),
         "manifest": ("manifest:manifest", "Create, edit, compare and push multi-platform indexes"),
