@@ -230,3 +230,13 @@ def test_files_that_are_no_trusted_root_or_signing_config_are_named(
     ):
         with pytest.raises(UsageError, match=message):
             signed(services, wrong)
+
+
+def test_public_services_that_are_not_reached_are_an_error_with_the_way_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(PolyarchError, match="the public root of trust cannot be fetched") as caught:
+        IdentityTrust(DEVELOPER, ServiceFiles())
+    assert "--trusted-root" in str(caught.value.hint)

@@ -232,6 +232,11 @@ def _explained(what: str) -> Iterator[None]:
         if "Identity" in name or name == "ExpiredCertificate":
             why = _TOKEN_FAULTS.get(type(error.__cause__).__name__, why)
             raise PolyarchError(f"{what}: the identity token is not accepted: {why}", "get a new token") from None
+        if name == "TUFError":
+            raise PolyarchError(
+                f"{what}: the public root of trust cannot be fetched: {why}",
+                "check the network, or give files: --trusted-root, and to sign --signing-config",
+            ) from None
         if module == "requests" or name in ("FulcioClientError", "RekorClientError", "IssuerError", "NetworkError"):
             if error.__cause__ is not None and why == name:
                 why = str(error.__cause__)
