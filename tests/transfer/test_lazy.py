@@ -81,6 +81,21 @@ def test_a_push_of_what_is_there_asks_for_its_name_and_its_images_only(
     assert not [line for line in asked if "/blobs/" in line]
 
 
+def test_the_repository_of_a_base_is_not_asked_what_is_about_another_image(
+    registry: LocalRegistry, client: Registry, source: OciLayout, store: Store
+) -> None:
+    base, made = multi_platform(source, "base"), image(source, files={"a": "made"}, name="made")
+    here, there = (references.parse(f"{registry.address}/{name}") for name in ("base", "app"))
+    copier.copy(source, "base", client.repository(here), ["1"])
+    copier.copy(source, "made", store, [])
+    # As a build does: it resolves its base and pushes what it made.
+    building = ReadThroughSource(store, client)
+    assert building.resolve(f"{here}:1").digest == base.digest
+    before = len(registry.requests())
+    copier.send(building, made.digest, client.repository(there), ["1"])
+    assert [line for line in registry.requests()[before:] if "/base/" in line] == []
+
+
 def test_a_name_that_was_moved_meanwhile_is_pushed_again(
     registry: LocalRegistry, source: OciLayout, store: Store
 ) -> None:

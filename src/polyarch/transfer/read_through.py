@@ -193,7 +193,8 @@ class ReadThroughSource:
     def referrers(self, subject: Digest) -> tuple[Descriptor, ...]:
         """Implements `place.Referring`: those in the store; of an image that came from a registry, also those there."""
         here = self._store.referrers(subject)
-        if self._remote is None:
+        # A build resolves its bases here: nothing in their repository is about the images that it makes.
+        if self._remote is None or (self._keep and self._remote not in origins.find(self._store, subject)):
             return here
         there = self._registry.repository(self._remote).referrers(subject)
         return tuple({entry.digest: entry for entry in (*here, *there)}.values())
