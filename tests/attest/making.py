@@ -14,7 +14,7 @@ _BASE = 0x400000
 
 def elf(*, wide: bool = True, little: bool = True, data: bytes = b"", **sections: bytes) -> bytes:
     """A program with a writable segment that begins with `data` and has the sections; `go_buildinfo` stands for the
-    section `.go.buildinfo`.
+    section `.go.buildinfo`. Without sections it has no table of sections either.
     """
     order = "<" if little else ">"
     names = ["", *(f".{name.replace('_', '.', 1)}" for name in sections), ".shstrtab"]
@@ -33,9 +33,11 @@ def elf(*, wide: bool = True, little: bool = True, data: bytes = b"", **sections
         rows.append(struct.pack(layout, start, kind, flags, address, offset, len(content), 0, 0, 1, 0))
     ident = b"\x7fELF" + bytes((2 if wide else 1, 1 if little else 2, 1)) + bytes(9)
     place, count = at + len(body), len(rows)
+    if not sections:
+        place, rows, count = 0, [], 1
     layout = order + ("HHIQQQIHHHHHH" if wide else "HHIIIIIHHHHHH")
     machine = 62 if wide else 3
-    header = struct.pack(layout, 2, machine, 1, 0, head, place, 0, head, segment, 1, row, count, count - 1)
+    header = struct.pack(layout, 2, machine, 1, 0, head, place, 0, head, segment, 1, row, len(rows), count - 1)
     load = (_BASE + at, 0, len(body), len(body))
     program = (
         struct.pack(order + "IIQQQQQQ", 1, 6, at, *load, 4096)

@@ -1,5 +1,6 @@
 """rpm's database in its three formats: as rpm writes it, and damaged."""
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -62,11 +63,14 @@ def test_a_database_that_rpm_wrote_is_read(tmp_path: Path) -> None:
             "BuildArch: noarch\n%description\nx\n%files\n"
         )
     # Debian's rpm has no other format than SQLite's.
-    define = ("--define", f"_topdir {tmp_path}", "--define", "_db_backend sqlite")
-    run(["rpmbuild", "-bb", "--quiet", *define, *sorted(tmp_path.glob("*.spec"))])
+    database = ("--dbpath", tmp_path / "database")
+    define = ("--define", f"_topdir {tmp_path}", "--define", "_db_backend sqlite", *database)
+    # rpm makes a database in the home directory, too.
+    env = {**os.environ, "HOME": str(tmp_path)}
+    run(["rpmbuild", "-bb", "--quiet", *define, *sorted(tmp_path.glob("*.spec"))], env=env)
     packages = sorted(tmp_path.glob("RPMS/noarch/*.rpm"))
-    install = ("--dbpath", tmp_path / "database", "--justdb", "--nodeps", "--nosignature", "-i")
-    run(["rpm", *define, *install, *packages])
+    install = ("--justdb", "--nodeps", "--nosignature", "-i")
+    run(["rpm", *define, *install, *packages], env=env)
     found = rpm.read((tmp_path / "database/rpmdb.sqlite").read_bytes())
     assert found.notes == ()
     assert sorted((one.name, one.version, one.architecture, one.source, one.licenses) for one in found.components) == [

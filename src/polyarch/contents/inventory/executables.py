@@ -8,7 +8,7 @@ from polyarch.contents.inventory.component import InventoryFile
 
 def read(_: str, file: BinaryIO) -> InventoryFile:
     """The packages in an ELF file; none if it is not one, or says nothing."""
-    parts = sections.read(file)
+    parts = sections.read(file, (golang.SECTION, rust.SECTION))
     if parts is None:
         return InventoryFile()
     crates = parts.sections.get(rust.SECTION)

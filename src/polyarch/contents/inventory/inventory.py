@@ -4,6 +4,8 @@ A base is read once for all images that are built on it. One read of the layer a
 """
 
 import contextlib
+import io
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, BinaryIO, cast
 
@@ -98,7 +100,7 @@ class InventoryCollector:
         if entry.size > _LARGE:
             found = _too_large(entry, _LARGE)
         else:
-            with _seekable(start, content) as file:
+            with _seekable(entry.size, start, content) as file:
                 found = read(entry.path, file)
         if found.components or found.notes:
             self._files[entry.offset] = found
@@ -113,13 +115,16 @@ def _too_large(entry: "ListedEntry", limit: int) -> InventoryFile:
 
 
 @contextlib.contextmanager
-def _seekable(start: bytes, content: Readable) -> Iterator[BinaryIO]:
-    """The bytes `start` and the rest of `content` as a file; on disk if there are many."""
+def _seekable(size: int, start: bytes, content: Readable) -> Iterator[BinaryIO]:
+    """The bytes `start` and the rest of `content` as a file; on disk if they are many."""
+    pieces = itertools.chain((start,), iter(lambda: content.read(_PIECE), b""))
+    if size <= _IN_MEMORY:
+        yield io.BytesIO(b"".join(pieces))
+        return
     import tempfile
 
-    with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
-        piece = start or content.read(_PIECE)
-        while piece:
+    with tempfile.TemporaryFile() as file:
+        for piece in pieces:
             try:
                 file.write(piece)
             except OSError as error:
@@ -127,7 +132,6 @@ def _seekable(start: bytes, content: Readable) -> Iterator[BinaryIO]:
                     f"the temporary directory {tempfile.gettempdir()} cannot hold a large file of the image: {error}",
                     "free space there, or set TMPDIR to another directory",
                 ) from error
-            piece = content.read(_PIECE)
         file.seek(0)
         yield cast(BinaryIO, file)
 

@@ -5,10 +5,13 @@ its middle, which a stream has passed by then.
 """
 
 import struct
+from collections.abc import Sequence
 from typing import BinaryIO, NamedTuple
 
 _MOST = 4096
 _LONGEST_NAMES = 1 << 20
+_LONGEST_NAME = 64
+_LARGEST = 16 << 20
 _LOAD, _WRITABLE = 1, 2
 _NO_BITS = 8
 _COMPRESSED = 0x800
@@ -25,24 +28,38 @@ class ElfPart(NamedTuple):
 
 
 class ElfParts(NamedTuple):
-    """The sections by name, and the segments that are loaded. `order` is the byte order, as for `struct`."""
+    """The sections that were looked for, by name, and the segments that are loaded. `order` is the byte order, as for
+    `struct`.
+    """
 
     order: str
     sections: dict[str, ElfPart]
     segments: tuple[ElfPart, ...]
 
 
-def read(file: BinaryIO) -> ElfParts | None:
-    """Where the parts of an ELF file are; None if it is not one, or its headers are damaged."""
+def read(file: BinaryIO, wanted: Sequence[str]) -> ElfParts | None:
+    """Where the sections `wanted` of an ELF file are, and its segments.
+
+    None if it is not an ELF file, has none of these sections although it has others, or its headers are damaged.
+    """
     head = _at(file, 0, 64)
     if len(head) < 64 or head[:4] != b"\x7fELF" or head[4] not in (1, 2) or head[5] not in (1, 2):
         return None
     wide, order = head[4] == 2, "<" if head[5] == 1 else ">"
     layout = "QQQIHHHHHH" if wide else "IIIIHHHHHH"
     _, phoff, shoff, _, _, phsize, phnum, shsize, shnum, names = struct.unpack_from(order + layout, head, 24)
+    found: dict[str, ElfPart] = {}
+    if shnum:
+        # Most files have none of them, and only the names of their sections are read.
+        layout, least = order + ("IIQQQQ" if wide else "IIIIII"), 64 if wide else 40
+        table = _at(file, shoff + names * shsize, least) if shsize >= least else b""
+        text = _at(file, *struct.unpack_from(layout, table)[4:6], limit=_LONGEST_NAMES) if len(table) == least else b""
+        if not any(name.encode() in text for name in wanted):
+            return None
+        headers = _table(file, shoff, shsize, shnum, least)
+        found = _sections([struct.unpack_from(layout, header) for header in headers], text, wanted)
     programs = _table(file, phoff, phsize, phnum, 56 if wide else 32)
-    sections = _table(file, shoff, shsize, shnum, 64 if wide else 40)
-    return ElfParts(order, _sections(file, order, wide, sections, names), _segments(order, wide, programs))
+    return ElfParts(order, found, _segments(order, wide, programs))
 
 
 def content(file: BinaryIO, part: ElfPart, limit: int) -> bytes:
@@ -50,12 +67,12 @@ def content(file: BinaryIO, part: ElfPart, limit: int) -> bytes:
     return _at(file, part.offset, min(part.size, limit))
 
 
-def _at(file: BinaryIO, offset: int, size: int) -> bytes:
+def _at(file: BinaryIO, offset: int, size: int, *, limit: int = _LARGEST) -> bytes:
     # The offset comes from the file; a seek to 2**63 or beyond is an error.
     if size <= 0 or offset >= 1 << 62:
         return b""
     file.seek(offset)
-    return file.read(size)
+    return file.read(min(size, limit))
 
 
 def _table(file: BinaryIO, offset: int, size: int, count: int, least: int) -> list[bytes]:
@@ -65,18 +82,12 @@ def _table(file: BinaryIO, offset: int, size: int, count: int, least: int) -> li
     return [raw[at : at + least] for at in range(0, len(raw) - size + 1, size)]
 
 
-def _sections(file: BinaryIO, order: str, wide: bool, headers: list[bytes], names: int) -> dict[str, ElfPart]:
-    layout = order + ("IIQQQQ" if wide else "IIIIII")
-    found = [struct.unpack_from(layout, header) for header in headers]
-    if names >= len(found):
-        return {}
-    text = _at(file, found[names][4], min(found[names][5], _LONGEST_NAMES))
+def _sections(headers: list[tuple[int, ...]], text: bytes, wanted: Sequence[str]) -> dict[str, ElfPart]:
     parts: dict[str, ElfPart] = {}
-    for name, kind, flags, address, offset, size in found:
-        if kind == _NO_BITS or flags & _COMPRESSED or name >= len(text):
-            continue
-        called = text[name : text.find(b"\0", name) if b"\0" in text[name:] else len(text)].decode("latin-1")
-        parts.setdefault(called, ElfPart(called, offset, size, address, bool(flags & 1)))
+    for name, kind, flags, address, offset, size in headers:
+        called = text[name : name + _LONGEST_NAME].partition(b"\0")[0].decode("latin-1")
+        if called in wanted and kind != _NO_BITS and not flags & _COMPRESSED:
+            parts.setdefault(called, ElfPart(called, offset, size, address, bool(flags & 1)))
     return parts
 
 
