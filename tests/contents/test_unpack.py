@@ -155,3 +155,15 @@ def test_what_import_says_of_a_layer_is_what_a_scan_says(store: Store) -> None:
     remembered = Unpacker(store, store).listing(layers_of(image.manifest, image.config)[0])
     assert diff_id == image.config.diff_ids[0]
     assert [entry.path for entry in remembered.entries] == [entry.path for entry in listing.entries]
+
+
+def test_a_blob_that_is_not_the_layer_of_its_diff_id_does_not_become_its_snapshot(store: Store) -> None:
+    """The layer is known by its listing, so that nothing reads the blob before it is unpacked."""
+    true = layer(store, BASE)
+    Unpacker(store, store).listing(true)
+    false = LayerBlob(true.diff_id, layer(store, {"etc/": "", "etc/base": "false"}).blob)
+    with pytest.raises(CorruptError, match="its tar has the digest"):
+        Unpacker(store, store).lowers((false,))
+    assert store.snapshots.get(true.diff_id) is None
+    (lower,) = Unpacker(store, store).lowers((true,))
+    assert Path(lower, "etc/base").read_text() == "1"

@@ -1,7 +1,8 @@
 """The quick part of `check` for new layers of a build: binaries of another architecture.
 
-Bases are not read: they can be checked on their own. The findings of a stack of layers are remembered, so a cached
-build costs one lookup.
+Bases are not read: they can be checked on their own. Nor are layers that were found in a cache outside of the store
+and have not been downloaded: what was found where they were made travels with them. The findings of a stack of layers
+are remembered, so a cached build costs one lookup.
 """
 
 import hashlib
@@ -94,15 +95,22 @@ class PlatformVerifier:
         key = _key(plan, new)
         found = _VERDICTS.get(self._store.cache, key)
         if found is None:
-            found = self._received(plan.platform, key)
-            if found is None:
-                found = self._look(plan, new)
-            _VERDICTS.put(self._store.cache, key, found)
+            received = self._received(plan.platform, key)
+            here = [(layer, step) for layer, step in new if self._is_here(layer)]
+            found = self._look(plan, here) if received is None else received
+            if received is not None or len(here) == len(new):
+                _VERDICTS.put(self._store.cache, key, found)
         if not found:
             return ()
         from polyarch.images.check.findings import grouped
 
         return grouped(found)
+
+    def _is_here(self, layer: Layer) -> bool:
+        """Whether the layer can be read without a download. One that was found in a cache outside of the store was
+        checked where it was made, and is not downloaded to be checked again.
+        """
+        return layer.is_bare or bool(layer.snapshot) or self._store.has_blob(layer.as_blob().blob)
 
     def _received(self, platform: Platform, key: str) -> "tuple[Finding, ...] | None":
         raw = self._verdicts(platform, key)

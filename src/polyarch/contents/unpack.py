@@ -15,10 +15,11 @@ import msgspec
 from polyarch import progress
 from polyarch.contents import listings
 from polyarch.contents.layer import LayerBlob
+from polyarch.errors import CorruptError
 from polyarch.oci import digest as digests
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
-from polyarch.oci.place import BlobReader, Source
+from polyarch.oci.place import BlobReader, Readable, Source
 from polyarch.store import tables
 from polyarch.store.tables import Table
 
@@ -80,6 +81,8 @@ class Unpacker:
         self._busy: dict[str, threading.Lock] = {}
         self._warned: set[Digest] = set()
         self._listings: dict[Digest, Listing] = {}
+        # The diff ids and blobs of which it is known that the blob has the content that the diff id says.
+        self._verified: set[tuple[Digest, Digest]] = set()
 
     def lowers(self, layers: Sequence[LayerBlob]) -> tuple[str, ...]:
         """The directories of these layers in overlay's disk form, lowest first. Unpacks those that are not unpacked
@@ -130,7 +133,9 @@ class Unpacker:
             if found is not None:
                 return found
         with self._peek(layer.blob) as reader:
-            return listings.read(layer, reader, self._store)
+            found = listings.read(layer, reader, self._store)
+        self._verified.add((layer.diff_id, layer.blob.digest))
+        return found
 
     def _keys(self, layers: Sequence[LayerBlob]) -> list[str]:
         chain = digests.chain_ids(tuple(layer.diff_id for layer in layers))
@@ -183,9 +188,12 @@ class Unpacker:
             try:
                 with self._store.snapshots.prepare(key) as snapshot, ExitStack() as opened:
                     below = None if key == layer.diff_id else _Below(self, layers[:-1], opened)
-                    tar = decompress(
+                    tar: Readable = decompress(
                         opened.enter_context(self._source.open_blob(layer.blob)), self._store.largest_layer
                     )
+                    if not self._is_verified(layer):
+                        # Others use this snapshot, too, which know the layer by its diff id.
+                        tar = _Verified(tar, layer)
                     applied = apply(
                         tar,
                         str(snapshot.path),
@@ -203,6 +211,13 @@ class Unpacker:
                 raise
             self._emit(progress.Finished(unit))
             return made
+
+    def _is_verified(self, layer: LayerBlob) -> bool:
+        """Whether the blob is known to have the content that its diff id says: its listing was made of it."""
+        if (layer.diff_id, layer.blob.digest) in self._verified:
+            return True
+        known = listings.find_blocks(self._store, layer.diff_id)
+        return known is not None and known.blob == layer.blob.digest
 
     def files(self, layer: LayerBlob) -> "LayerFiles":
         """The files of a layer, to be read one by one; the caller closes it. Fetches a missing blob."""
@@ -224,6 +239,29 @@ class Unpacker:
 
         with ThreadPoolExecutor(min(_WORKERS, len(keys)), thread_name_prefix="unpack") as pool:
             return dict(zip(keys, pool.map(make, keys), strict=True))
+
+
+class _Verified:
+    """The tar of a layer. At its end, raises CorruptError if it does not have the diff id. It owns nothing."""
+
+    def __init__(self, tar: Readable, layer: LayerBlob) -> None:
+        self._tar = tar
+        self._layer = layer
+        self._hash = digests.hasher(layer.diff_id)
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Implements `place.Readable`."""
+        chunk = self._tar.read(size)
+        self._hash.update(chunk)
+        if not chunk and size:
+            found = f"{digests.algorithm(self._layer.diff_id)}:{self._hash.hexdigest()}"
+            if found != self._layer.diff_id:
+                raise CorruptError(
+                    f"the layer {self._layer.blob.digest} is not what its image or build cache says: its tar has the "
+                    f"digest {found}, not {self._layer.diff_id}",
+                    "the image or the cache is damaged; pull or build it again",
+                )
+        return chunk
 
 
 class _Below:

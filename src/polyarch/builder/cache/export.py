@@ -88,9 +88,9 @@ class CacheExporter:
                 if target.ignore_error:
                     self._around.emit(progress.Warned(f"the cache was not written: {message}", error.hint or ""))
                 else:
+                    hint = "with ignore-error=true in --cache-to, this is a warning"
                     failure = failure or PolyarchError(
-                        f"the cache was not written: {message}",
-                        error.hint or "with ignore-error=true in --cache-to, this is a warning",
+                        f"the cache was not written: {message}", f"{error.hint}; {hint}" if error.hint else hint
                     )
             finally:
                 carrier.close()

@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 @click.option(
     "--build-context", "contexts", multiple=True, metavar="NAME=PATH", help="Add a named context (with a Dockerfile)"
 )
+@click.option(
+    "--cache-from",
+    multiple=True,
+    metavar="REF|type=…",
+    help="Look into a cache outside of the store, too (with a Dockerfile)",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON")
 @click.option("--html", metavar="FILE", help="Write a time line as an HTML page to FILE; - is standard output")
 @options.insecure
@@ -35,6 +41,7 @@ def explain(
     target: tuple[str, ...],
     build_args: tuple[str, ...],
     contexts: tuple[str, ...],
+    cache_from: tuple[str, ...],
     as_json: bool,
     html: str | None,
     insecure: bool,
@@ -58,6 +65,7 @@ def explain(
             target=target,
             build_args=build_args,
             contexts=contexts,
+            cache_from=cache_from,
         )
         record = builder.dry_run(request, session.store, session.registry())
     else:
