@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from scripts.local_registry import LocalRegistry
 from tests.program import Program, Result
 
