@@ -43,6 +43,7 @@ _HOMES = {
     "PolyarchError RegistryError SignatureError UnsupportedError UsageError",
     "images.check.findings": "CheckedImage Finding Report",
     "images.remove": "Removed",
+    "indexes.verify": "AttestationProblem AttestationReport VerifiedAttestation VerifiedStatement",
     "oci.descriptor": "Descriptor",
     "oci.digest": "Digest",
     "oci.platform": "Platform",

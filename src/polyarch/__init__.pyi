@@ -55,6 +55,7 @@ from polyarch.errors import (
 )
 from polyarch.images.check.findings import CheckedImage, Finding, Report
 from polyarch.images.remove import Removed
+from polyarch.indexes.verify import AttestationProblem, AttestationReport, VerifiedAttestation, VerifiedStatement
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
 from polyarch.oci.platform import Platform
@@ -69,6 +70,8 @@ _HOMES: Mapping[str, str]
 
 __all__ = [
     "Argument",
+    "AttestationProblem",
+    "AttestationReport",
     "BillPackage",
     "BuildError",
     "BuildKeywords",
@@ -140,7 +143,9 @@ __all__ = [
     "Transferred",
     "UnsupportedError",
     "UsageError",
+    "VerifiedAttestation",
     "VerifiedImage",
+    "VerifiedStatement",
     "VerifyPlatforms",
     "Warned",
     "__version__",

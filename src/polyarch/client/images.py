@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from polyarch.attest.signing.verify import VerifiedImage
     from polyarch.images.check.findings import Report
     from polyarch.images.remove import Removed
+    from polyarch.indexes.verify import AttestationReport, VerifiedAttestation
 
 # What subprocess.run takes for a stream. Objects with a `write` method that takes bytes are accepted, too.
 Sink = int | IO[bytes] | None
@@ -183,6 +184,31 @@ class Images:
         options = checking.CheckOptions(platforms=self._platforms(platforms), allow=arguments.texts("allow", allow))
         with self._core.places() as places:
             return checking.check(places, text, options, self._core.emit)
+
+    def attestations(self, name: Name, *, platforms: Platforms = ()) -> "tuple[VerifiedAttestation, ...]":
+        """Return what is about an image: its attestations and other manifests, such as signatures, with its subjects.
+
+        `name` is as for `check`. `platforms` are the platforms to look at, by default all. Whether they hold is the
+        result of `verify_attestations`. Raises NotFoundError, CorruptError, RegistryError.
+        """
+        return self.verify_attestations(name, platforms=platforms).attestations
+
+    def verify_attestations(
+        self, name: Name, *, platforms: Platforms = (), materials: bool = False
+    ) -> "AttestationReport":
+        """Verify that the attestations of an image are about it and can be read, and return a report.
+
+        `name` is as for `check`. `platforms` are the platforms to verify, by default all. With `materials`, registries
+        are asked whether they still have the base images. Faults do not raise: see `AttestationReport.is_good` and
+        `AttestationReport.problems`. An image without attestations is not good. Signatures are verified by `verify`.
+        Raises NotFoundError, CorruptError for the image itself; RegistryError.
+        """
+        from polyarch.images import attested
+
+        text = arguments.image("name", name)
+        wanted, asked = self._platforms(platforms), arguments.flag("materials", materials)
+        with self._core.places() as places:
+            return attested.report(places, text, wanted, with_materials=asked)
 
     def sbom(self, name: Name, *, platforms: Platforms | Literal["all"] = "all") -> "tuple[Sbom, ...]":
         """Find the packages in an image, and return a bill of materials (SBOM) for each platform.

@@ -10,7 +10,7 @@ from polyarch.errors import CorruptError
 from polyarch.oci import digest as digests
 from polyarch.oci import media_types
 from polyarch.oci import platform as platforms
-from polyarch.oci.descriptor import REFERENCE_TYPE, Descriptor
+from polyarch.oci.descriptor import REFERENCE_DIGEST, REFERENCE_TYPE, Descriptor
 from polyarch.oci.digest import Digest
 from polyarch.oci.platform import Platform
 
@@ -24,10 +24,15 @@ if TYPE_CHECKING:
 _MANY = 200
 # As many levels of indexes as the copier takes (transfer/graph.py).
 _MAX_DEPTH = 4
+# As in oci/attestation.py, which `images` would have to load.
+_PREDICATE_TYPE = "in-toto.io/predicate-type"
 
 
 class ListedPlatform(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One image below a name. `size` is of its manifest, config and layers in bytes; 0 if it is not in the store."""
+    """One image below a name. `size` is of its manifest, config and layers in bytes; 0 if it is not in the store.
+
+    If it is an `attestation`, `about` is the digest of its image, and `kinds` are the types of its predicates.
+    """
 
     platform: str
     digest: Digest
@@ -35,6 +40,8 @@ class ListedPlatform(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     config: Digest
     present: bool
     attestation: bool = False
+    about: str = ""
+    kinds: tuple[str, ...] = ()
 
 
 class ListedImage(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,6 +142,11 @@ class _ListReader:
             self._new[digest] = found
         return found
 
+    def kinds(self, digest: Digest) -> tuple[str, ...]:
+        """The types of the predicates in an attestation; empty if it is not in the store."""
+        layers = (self.document(digest) or _Document()).layers
+        return tuple(kind for layer in layers if (kind := layer.annotations.get(_PREDICATE_TYPE)))
+
     def claimed(self, config: str) -> str:
         """The platform in an image's config; empty if that is unknown."""
         from polyarch.oci import config as configs
@@ -218,14 +230,16 @@ def _below(
         if image is not None:
             parts |= image.parts
         shown = reader.platform(entry.platform)
+        attestation = REFERENCE_TYPE in entry.annotations or (entry.platform is not None and entry.platform.is_unknown)
         yield ListedPlatform(
             platform=shown if shown or image is None else reader.claimed(image.config),
             digest=entry.digest,
             size=sum(image.parts.values()) if image else 0,
             config=Digest(image.config) if image else Digest(""),
             present=image is not None,
-            attestation=REFERENCE_TYPE in entry.annotations
-            or (entry.platform is not None and entry.platform.is_unknown),
+            attestation=attestation,
+            about=entry.annotations.get(REFERENCE_DIGEST, "") if attestation else "",
+            kinds=reader.kinds(entry.digest) if attestation else (),
         )
 
 

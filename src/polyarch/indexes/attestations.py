@@ -4,11 +4,12 @@ An attestation is a manifest beside the image, whose layers are in-toto statemen
 index. A registry, a layout or the store may also list it, and signatures, as a referrer of the image.
 """
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
 
-from polyarch.errors import CorruptError, NotFoundError
+from polyarch.errors import CorruptError, NotFoundError, RegistryError
 from polyarch.indexes import statements
 from polyarch.indexes.inspect import Inspected, opened_to_read
 from polyarch.oci.attestation import ARTIFACT_TYPE, PROVENANCE, SPDX
@@ -17,8 +18,8 @@ from polyarch.oci.digest import Digest
 from polyarch.oci.document import Index, Manifest
 from polyarch.oci.place import Source
 from polyarch.oci.platform import Platform
+from polyarch.transfer import choose, locate, referrers, select
 from polyarch.transfer import graph as graphs
-from polyarch.transfer import locate, referrers, select
 from polyarch.transfer.locate import Places
 
 Listed = Literal["index", "referrer"]
@@ -34,8 +35,9 @@ class Predicates(msgspec.Struct, frozen=True):
 class Attestation(msgspec.Struct, frozen=True, kw_only=True):
     """A manifest about an image: `image` is the image, `platform` its platform, `descriptor` the manifest.
 
-    `listed` says where it was found. `manifest` is None if the place does not have it (`absent`) or it cannot be read,
-    for the reason `problem`. `about` are the manifests about this one, such as its signatures.
+    `listed` says where it was found. `manifest` is None if the place does not have it (`absent`), its registry does not
+    answer (`unreachable`), or it cannot be read, for the reason `problem`. `about` are the manifests about this one,
+    such as its signatures.
     """
 
     image: Descriptor
@@ -45,6 +47,7 @@ class Attestation(msgspec.Struct, frozen=True, kw_only=True):
     manifest: Manifest | None = None
     problem: str = ""
     absent: bool = False
+    unreachable: bool = False
     about: tuple[Descriptor, ...] = ()
 
     @property
@@ -60,15 +63,15 @@ class Attestation(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(layer for layer in layers if statements.is_statement(layer))
 
 
-def find(source: Source, root: Descriptor) -> tuple[Attestation, ...]:
+def find(source: Source, root: Descriptor, wanted: Sequence[Platform] = ()) -> tuple[Attestation, ...]:
     """Everything about the images below `root`, in their order: first what the index lists, then referrers.
 
-    What is about the index itself comes last. Raises NotFoundError, CorruptError for the root; RegistryError.
+    What is about the index itself comes last. `wanted` are platforms, all if empty. Raises NotFoundError for the root
+    or a platform, CorruptError for the root; RegistryError.
     """
     document = graphs.read_node(source, root).document
     found: list[Attestation] = []
-    leaves = select.leaves(source, document) if isinstance(document, Index) else (select.Leaf(root),)
-    for leaf in leaves:
+    for leaf in images(source, root, document, wanted):
         listed = [_read(source, leaf.entry, entry, "index") for entry in leaf.about]
         known = {one.descriptor.digest for one in listed}
         others = [entry for entry in referrers.find(source, leaf.entry.digest) if entry.digest not in known]
@@ -76,6 +79,16 @@ def find(source: Source, root: Descriptor) -> tuple[Attestation, ...]:
     if isinstance(document, Index):
         found += [_read(source, root, entry, "referrer") for entry in referrers.find(source, root.digest)]
     return tuple(found)
+
+
+def images(
+    source: Source, root: Descriptor, document: Manifest | Index, wanted: Sequence[Platform] = ()
+) -> tuple[select.Leaf, ...]:
+    """The images below a root for these platforms, all if there are none. Raises NotFoundError for a platform."""
+    if isinstance(document, Index):
+        return select.choose(source, document, wanted) if wanted else select.leaves(source, document)
+    platform = choose.read_config(source, document).platform if document.is_image else None
+    return (select.Leaf(msgspec.structs.replace(root, platform=platform)),)
 
 
 def dangling(index: Index) -> tuple[Descriptor, ...]:
@@ -89,13 +102,15 @@ def dangling(index: Index) -> tuple[Descriptor, ...]:
 
 
 def _read(source: Source, image: Descriptor, entry: Descriptor, listed: Listed) -> Attestation:
-    manifest, problem, absent = None, "", False
+    manifest, problem, absent, unreachable = None, "", False, False
     try:
         document = graphs.read_node(source, entry).document
         manifest = document if isinstance(document, Manifest) else None
         problem = "" if manifest is not None else f"{entry.digest} is an index, not a manifest"
     except (NotFoundError, CorruptError) as error:
         problem, absent = error.message, isinstance(error, NotFoundError)
+    except RegistryError as error:
+        problem, unreachable = error.message, True
     return Attestation(
         image=image,
         platform=image.platform,
@@ -104,6 +119,7 @@ def _read(source: Source, image: Descriptor, entry: Descriptor, listed: Listed) 
         manifest=manifest,
         problem=problem,
         absent=absent,
+        unreachable=unreachable,
         about=referrers.find(source, entry.digest),
     )
 

@@ -14,7 +14,7 @@ from polyarch.errors import CorruptError, NotFoundError, PolyarchError
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
 from polyarch.oci.layer_table import tables_of
-from polyarch.store import disk, leases, temporary
+from polyarch.store import disk, leases, referring, temporary
 from polyarch.store.blobs import REPAIR, Blobs
 from polyarch.store.caches import Caches
 from polyarch.store.leases import Leased
@@ -137,7 +137,7 @@ class GarbageCollector:
                 self._blobs.growth.correct(cache)
         if any(item.kind == "blob" for item in garbage) and not dry_run:
             with contextlib.suppress(PolyarchError):  # a full disk; entries without content are ignored
-                self._tags.tidy()
+                referring.tidy(self._tags, self._blobs)
         dead = 0 if dry_run else temporary.reclaim(self._layout.temporary, stuck=True)
         left = any(name.endswith(temporary.STUCK) for name in os.listdir(self._layout.temporary))
         return Reclaimed(removed=tuple(garbage), temporary=dead, left=left, cache=cache)

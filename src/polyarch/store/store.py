@@ -233,11 +233,11 @@ class Store:
 
     def write_referrers(self, subject: Digest, documents: Sequence[Manifest | Index]) -> None:
         """Write manifests about the image `subject`. They stay as long as that does. Raises CorruptError."""
-        from polyarch.oci import referrer
+        from polyarch.store import referring
 
         for document in documents:
             self._manifests.write(document.descriptor(), document.raw)
-        self._tags.refer(subject, [referrer.entry(document) for document in documents])
+        referring.refer(self._tags, subject, documents)
 
     def untag(self, name: str) -> Descriptor:
         """Remove a name; returns what it pointed at. The next `gc` removes that if nothing else keeps it.

@@ -85,7 +85,7 @@ class Tags:
         What a name pointed at before is kept without that name. Raises NotFoundError for an image that is not in the
         store, and then nothing has changed.
         """
-        self._change(lambda entries: _assigned(entries, images), [descriptor for _, descriptor in images])
+        self.change(lambda entries: _assigned(entries, images), [descriptor for _, descriptor in images])
 
     def remove(self, name: str) -> Descriptor:
         """Remove the name, and return what it pointed at. Raises NotFoundError. The next collection removes the image,
@@ -116,35 +116,12 @@ class Tags:
                 name = _name(entry)
                 if name in wanted:
                     gone[name] = _nameless(descriptors.parse(entry))
-                elif name or _subject(entry) or entry["digest"] not in unwanted:
+                elif name or subject_of(entry) or entry["digest"] not in unwanted:
                     kept.append(entry)
             return kept
 
-        self._change(edit)
+        self.change(edit)
         return gone
-
-    def refer(self, subject: Digest, referrers: Sequence[Descriptor]) -> None:
-        """List manifests in the store under their subject. They are kept as long as the subject is.
-
-        Raises NotFoundError if one is not in the store.
-        """
-
-        def edit(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-            there = {entry["digest"] for entry in entries if _subject(entry) == subject}
-            return entries + [_entry(one, {SUBJECT: subject}) for one in referrers if one.digest not in there]
-
-        self._change(edit, referrers)
-
-    def tidy(self) -> None:
-        """Remove the entries of referrers that are no longer in the store."""
-        gone = {
-            entry.digest
-            for entries in self.entries().referrers.values()
-            for entry in entries
-            if self._blobs.size(entry.digest) is None
-        }
-        if gone:
-            self._change(lambda entries: [one for one in entries if not _subject(one) or one["digest"] not in gone])
 
     def restore(self, images: Iterable[Descriptor], referrers: Iterable[tuple[Digest, Descriptor]] = ()) -> None:
         """Set a damaged index.json aside (index.json.damaged) and keep these images, without names.
@@ -152,14 +129,15 @@ class Tags:
         `referrers` are manifests with their subjects.
         """
         document = msgspec.json.decode(_EMPTY)
-        document["manifests"] = [_entry(image, {}) for image in images]
-        document["manifests"] += [_entry(one, {SUBJECT: subject}) for subject, one in referrers]
+        document["manifests"] = [plain(image, {}) for image in images]
+        document["manifests"] += [plain(one, {SUBJECT: subject}) for subject, one in referrers]
         with disk.explained("restore the index", self._layout.root), self._blobs.lock, self._lock:
             with contextlib.suppress(FileNotFoundError):
                 os.rename(self._layout.index, f"{self._layout.index}.damaged")
             disk.replace(self._layout.index, msgspec.json.encode(document), self._blobs.scratch())
 
-    def _change(self, edit: Edit, needed: Iterable[Descriptor] = ()) -> None:
+    def change(self, edit: Edit, needed: Iterable[Descriptor] = ()) -> None:
+        """Replace the entries of index.json. Raises NotFoundError if one of `needed` is not in the store."""
         with disk.explained("write a tag", self._layout.root), self._blobs.lock:
             for image in needed:
                 if not self._blobs.has(image):
@@ -194,12 +172,12 @@ def _name(entry: dict[str, Any]) -> str:
     return str(annotations.get(REF_NAME) or annotations.get(IMAGE_NAME) or "")
 
 
-def _subject(entry: dict[str, Any]) -> str:
+def subject_of(entry: dict[str, Any]) -> str:
     """The subject of a manifest that is listed as a referrer; empty for an image."""
     return "" if _name(entry) else str((entry.get("annotations") or {}).get(SUBJECT) or "")
 
 
-def _entry(descriptor: Descriptor, names: dict[str, str]) -> dict[str, Any]:
+def plain(descriptor: Descriptor, names: dict[str, str]) -> dict[str, Any]:
     entry = descriptors.to_dict(descriptor)
     annotations = {key: value for key, value in descriptor.annotations.items() if key not in _NAMES} | names
     entry.pop("annotations", None)
@@ -219,19 +197,19 @@ def _assigned(entries: list[dict[str, Any]], images: Sequence[tuple[str, Descrip
     nameless: dict[str, dict[str, Any]] = {}
     for name, descriptor in images:
         if not name:
-            nameless.setdefault(descriptor.digest, _entry(descriptor, {}))
+            nameless.setdefault(descriptor.digest, plain(descriptor, {}))
             continue
-        entry = _entry(descriptor, {REF_NAME: name, IMAGE_NAME: name})
+        entry = plain(descriptor, {REF_NAME: name, IMAGE_NAME: name})
         named.add(descriptor.digest)
         if (at := positions.get(name)) is None:
             positions[name] = len(result)
             result.append(entry)
         else:
             before, result[at] = result[at], entry
-            nameless.setdefault(before["digest"], _entry(descriptors.parse(before), {}))
+            nameless.setdefault(before["digest"], plain(descriptors.parse(before), {}))
     # An image that has a name is not also kept without one.
-    result = [entry for entry in result if _name(entry) or _subject(entry) or entry["digest"] not in named]
-    there = {entry["digest"] for entry in result if not _subject(entry)}
+    result = [entry for entry in result if _name(entry) or subject_of(entry) or entry["digest"] not in named]
+    there = {entry["digest"] for entry in result if not subject_of(entry)}
     return result + [entry for digest, entry in nameless.items() if digest not in there]
 
 
@@ -259,12 +237,7 @@ def _entries(raw: bytes, path: str) -> Entries:
         if name:
             named[name] = _nameless(entry)
         elif subject := entry.annotations.get(SUBJECT):
-            referrers[Digest(subject)] = (*referrers.get(Digest(subject), ()), _without_subject(entry))
+            referrers[Digest(subject)] = (*referrers.get(Digest(subject), ()), entry)
         else:
             unnamed.append(entry)
     return Entries(named, tuple(unnamed), referrers)
-
-
-def _without_subject(entry: Descriptor) -> Descriptor:
-    notes = {key: value for key, value in entry.annotations.items() if key != SUBJECT}
-    return msgspec.structs.replace(entry, annotations=notes)

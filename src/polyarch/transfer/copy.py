@@ -39,11 +39,11 @@ from polyarch.transfer import select
 from polyarch.transfer.graph import ImageGraph
 from polyarch.transfer.pool import WorkerPool
 from polyarch.transfer.select import Selection
-from polyarch.transfer.sender import BlobSender, Sender
 
 # Imported where it is used: a build that sends nothing starts sooner.
 if TYPE_CHECKING:
     from polyarch.transfer.referrers import Found
+    from polyarch.transfer.sender import Sender
 
 # What the name at the target points at: the complete image; the original index, without some of its images; an index
 # of only the requested images; one manifest without an index.
@@ -115,6 +115,8 @@ def send(
     Raises NotFoundError before anything is sent if the source lacks a part or the platform, CorruptError for bytes
     with another digest or size, RegistryError. The first failure stops the copy; blobs that were already copied stay.
     """
+    from polyarch.transfer.sender import Sender
+
     options = options or CopyOptions()
     with WorkerPool(1 if isinstance(target, Streaming) and target.in_order else options.concurrency) as pool:
         root = source.fetch_manifest(name)[0] if isinstance(source, Fetching) else source.resolve(name)
@@ -153,6 +155,8 @@ def send_blobs(
     emit: progress.Emit = progress.ignore,
 ) -> None:
     """Copy blobs without an image, and tables of contents as far as they are available. Raises as `send` does."""
+    from polyarch.transfer.sender import BlobSender
+
     with WorkerPool(options.concurrency) as pool:
         sender = BlobSender(source, target, pool, emit, options.unit, options.retry)
         sender.blobs(blobs)
@@ -233,7 +237,7 @@ def _gather(source: Source, graph: ImageGraph, pool: WorkerPool, options: CopyOp
 
 
 def _write(
-    sender: Sender,
+    sender: "Sender",
     target: Target,
     graph: ImageGraph,
     found: "Found | None",
@@ -267,7 +271,7 @@ def _write(
 
 
 def _finish(
-    sender: Sender, target: Target, document: Manifest | Index, found: "Found | None", names: Sequence[str]
+    sender: "Sender", target: Target, document: Manifest | Index, found: "Found | None", names: Sequence[str]
 ) -> None:
     """Write the root, then the manifests about it and its images, and finally the names.
 
@@ -281,7 +285,7 @@ def _finish(
         target.write_manifest(descriptor, document.raw, name)
 
 
-def _write_sparse(sender: Sender, target: Target, graph: ImageGraph, names: Sequence[str]) -> bool:
+def _write_sparse(sender: "Sender", target: Target, graph: ImageGraph, names: Sequence[str]) -> bool:
     """Write the original indexes without some of their images. Returns False if the target refuses that."""
     root = graph.root
     try:

@@ -87,12 +87,29 @@ def _tree(images: "Sequence[ListedImage]", everything: bool, wide: bool) -> "Ite
         shown = [entry for entry in image.platforms if everything or not entry.attestation]
         for entry in shown:
             branch = "└─" if entry is shown[-1] else "├─"
-            label = "attestation" if entry.attestation else entry.platform or "(no platform)"
+            label = _attestation(image, entry) if entry.attestation else entry.platform or "(no platform)"
             yield (
                 f"{branch} {label}",
                 entry.digest if wide else text.short_digest(entry.digest),
                 text.size(entry.size) if entry.present else "not here",
             )
+
+
+# The beginnings of predicate types, and what they are called.
+_KINDS = (
+    ("https://slsa.dev/provenance/", "provenance"),
+    ("https://spdx.dev/", "SBOM"),
+    ("https://cyclonedx.org/", "SBOM"),
+)
+
+
+def _attestation(image: "ListedImage", entry: "ListedPlatform") -> str:
+    """An attestation in words: `attestation of linux/amd64: SBOM, provenance`."""
+    subject = next((other.platform for other in image.platforms if other.digest == entry.about), "")
+    kinds = dict.fromkeys(
+        next((called for start, called in _KINDS if kind.startswith(start)), text.plain(kind)) for kind in entry.kinds
+    )
+    return f"attestation{f' of {subject}' if subject else ''}{': ' if kinds else ''}{', '.join(kinds)}"
 
 
 def _rows(session: Session, images: "Sequence[ListedImage]", no_trunc: bool, with_dates: bool) -> "Iterator[Row]":
@@ -113,6 +130,7 @@ def _rows(session: Session, images: "Sequence[ListedImage]", no_trunc: bool, wit
                 "Size": text.size(image.size),
                 "Bytes": image.size,
                 "Platforms": [_platform_row(entry) for entry in shown],
+                "Attestations": len(image.platforms) - len(shown),
                 "CreatedAt": created,
                 "CreatedSince": since(created) if with_dates else "",
             }

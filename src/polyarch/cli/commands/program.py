@@ -80,6 +80,7 @@ PROGRAM = {
         "sign": ("sign:sign", "Sign images"),
         "tag": ("tag:tag", "Create another name for an image"),
         "verify": ("verify:verify", "Verify the signatures of images"),
+        "verify-attestations": ("attestations:verify_attestations", "Verify the attestations of an image"),
     },
 }
 

@@ -9,7 +9,7 @@ from polyarch import progress
 from polyarch.contents.facts import Learner, learn_all
 from polyarch.contents.layer import LayerBlob, layers_of
 from polyarch.errors import ConflictError, CorruptError, NotFoundError, PolyarchError, RegistryError
-from polyarch.images.check import command, entries, foreign, libraries, sources
+from polyarch.images.check import attestations, command, entries, foreign, libraries, sources
 from polyarch.images.check.findings import CheckedImage, Finding, Report, weight
 from polyarch.images.check.view import Known, View, steps
 from polyarch.oci import index as indexes
@@ -83,6 +83,7 @@ def check_source(
     options = options or CheckOptions()
     root = source.resolve(name)
     members, findings = collect(source, root)
+    findings += attestations.findings(source, root)
     if options.platforms:
         members = _chosen(members, options.platforms, called or name)
         shown = {str(member.platform) for member in members}

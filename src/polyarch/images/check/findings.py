@@ -30,6 +30,13 @@ RULES = {
         Rule("variant-missing", "A platform that needs a variant has one"),
         Rule("variant-impossible", "A variant is one that the architecture has"),
         Rule("variant-order", "The baseline of an architecture comes before its variants"),
+        Rule("attestation-subject", "An attestation or signature is about the image that it is listed for"),
+        Rule(
+            "attestation-type", "Attestations, their statements and predicates have the types that are given for them"
+        ),
+        Rule("attestation-platform", "An attestation is for no platform, and speaks of the image's platform"),
+        Rule("attestation-dangling", "An attestation in an index is about an image of that index"),
+        Rule("attestation-material", "A provenance names materials by digest, and layers of the image"),
         Rule("foreign-binary", "Binaries are for the image's architecture"),
         Rule("foreign-system", "Binaries are for the image's operating system"),
         Rule("broken-binary", "The headers of a binary can be read"),
