@@ -91,6 +91,22 @@ def test_what_the_service_removed_is_made_again(
     assert ran(third) == 0
 
 
+def test_cache_mounts_travel_through_the_service_and_stay_there(
+    machine: Machine, base: str, context: Context, actions: ActionsServer
+) -> None:
+    run = "RUN --mount=type=cache,id=pip,target=/pip cat /pip/kept /file > /found; cp /file /pip/kept\n"
+    directory = context(f"FROM {base}\nCOPY file /file\n{run}", "file = one")
+    first = machine()
+    write = ("build", "-q", "--cache-to", "type=gha,mounts=pip", directory)
+    first(*write, env=job(actions))
+    # Nothing used the mount since, so it is not packed again, and the new index still has it.
+    first(*write, env=job(actions))
+    (directory / "file").write_text("two")
+    second = machine()
+    second("build", "-q", "-t", "app", "--cache-from", "type=gha,mounts=pip", directory, env=job(actions))
+    assert second("run", "app", "cat", "/found").stdout == "onetwo"
+
+
 def test_a_machine_builds_from_a_bucket(
     machine: Machine, registry: LocalRegistry, base: str, context: Context, buckets: S3Server
 ) -> None:

@@ -49,13 +49,32 @@ class Caches:
         Waits for other users according to `sharing`: `wait` calls its argument until that returns True. Raises
         PolyarchError for a failing disk, and the errors of `fill` and `wait`.
         """
-        name = hashlib.sha256(identity.encode()).hexdigest()[:32]
+        name = name_of(identity)
         with contextlib.ExitStack() as held:
             with disk.explained("make a cache mount", self._layout.caches):
                 directory = self._take(name, sharing, fill, wait, held)
                 _name(directory, identity)
             self._growth.mount(directory)
             yield f"{directory}/{_FILES}"
+
+    @contextlib.contextmanager
+    def hold(self, identity: str, wait: Wait = _wait) -> Iterator[str | None]:
+        """The directory of the cache `identity` for reading, held so that no other process removes it or uses it alone;
+        None if there is none. `wait` is as in `open`.
+        """
+        directory = self.location(name_of(identity))
+        try:
+            lock = os.open(f"{directory}/{_LOCK}", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            yield None
+            return
+        try:
+            _locked(lock, "shared", wait)
+            found = f"{directory}/{_FILES}"
+            # After waiting, this may be the lock of a directory that was removed.
+            yield found if locks.is_linked(lock, f"{directory}/{_LOCK}") and os.path.exists(found) else None
+        finally:
+            os.close(lock)
 
     def names(self) -> list[str]:
         """All there are, sorted."""
@@ -160,6 +179,11 @@ class Caches:
                 os.rename(made, files)
         if sharing == "shared":
             fcntl.flock(lock, fcntl.LOCK_SH)
+
+
+def name_of(identity: str) -> str:
+    """The name of the directory of a cache."""
+    return hashlib.sha256(identity.encode()).hexdigest()[:32]
 
 
 def _name(directory: str, identity: str) -> None:

@@ -17,7 +17,9 @@ from polyarch.buildcache.documents import LARGEST_VERDICT
 from polyarch.buildcache.types import open_carrier
 from polyarch.buildcache.values import CachedLayer, CachedVerdict, PlatformCache, merged, unused_since
 from polyarch.buildcache.wanted import CacheTarget
+from polyarch.builder.cache.mounts import MountPacker
 from polyarch.builder.export.assemble import Assembler
+from polyarch.builder.request.request import HostSettings
 from polyarch.contents.layer import Layer
 from polyarch.errors import PolyarchError
 from polyarch.oci import layer_table
@@ -45,12 +47,13 @@ class DoneStep(msgspec.Struct, frozen=True, kw_only=True):
 
 class PlatformSteps(msgspec.Struct, frozen=True, kw_only=True):
     """What one platform of a build has for caches: its steps, and the keys of all steps, done or not. `verdict` is what
-    the check of the image's new layers found, with its key.
+    the check of the image's new layers found, with its key. `mounts` are the ids of the steps' cache mounts.
     """
 
     platform: Platform
     steps: Sequence[DoneStep]
     keys: frozenset[str]
+    mounts: tuple[str, ...] = ()
     verdict: tuple[str, bytes] | None = None
 
 
@@ -59,12 +62,21 @@ class CacheExporter:
     build with SOURCE_DATE_EPOCH they are not, and a cache gets the time of the build.
     """
 
-    def __init__(self, source: "ReadThroughSource", assembler: Assembler, around: Around, *, exact_times: bool) -> None:
+    def __init__(
+        self,
+        source: "ReadThroughSource",
+        assembler: Assembler,
+        around: Around,
+        host: HostSettings,
+        *,
+        exact_times: bool,
+    ) -> None:
         self._source = source
         self._assembler = assembler
         self._around = around
         self._now = datetime.fromtimestamp(around.now, UTC)
         self._exact_times = exact_times
+        self._mounts = MountPacker(around, host)
 
     def send(self, targets: Iterable[CacheTarget], built: Sequence[PlatformSteps]) -> None:
         """Send to all targets. Raises the first failure of a target without `ignore_error` after the others are done,
@@ -72,6 +84,7 @@ class CacheExporter:
         """
         failure: PolyarchError | None = None
         for target in targets:
+            self._mounts.report_unknown(target.mounts, {name for one in built for name in one.mounts})
             carrier = open_carrier(target.place, self._around)
             unit = f"cache to {carrier.where}"
             try:
@@ -99,7 +112,7 @@ class CacheExporter:
 
     def _send(self, target: CacheTarget, carrier: Carrier, built: PlatformSteps, unit: str) -> None:
         known = _known(carrier, built.platform)
-        new = self._packed(target, built)
+        new = merged(self._packed(target, built), self._packed_mounts(target, built, known, carrier))
         there_already = {} if isinstance(carrier, Expiring) else known.blobs
         blobs = [blob for digest, blob in new.blobs.items() if digest not in there_already]
         layers = [blob for blob in blobs if blob.media_type != layer_table.MEDIA_TYPE]
@@ -148,10 +161,27 @@ class CacheExporter:
             verdicts[built.verdict[0]] = CachedVerdict(content=built.verdict[1], used=self._now.date().isoformat())
         return PlatformCache(entries=entries, verdicts=verdicts, blobs=blobs)
 
+    def _packed_mounts(
+        self, target: CacheTarget, built: PlatformSteps, known: PlatformCache, carrier: Carrier
+    ) -> PlatformCache:
+        if not target.mounts:
+            return PlatformCache()
+        there = {
+            name: mount
+            for name, mount in known.mounts.items()
+            if not isinstance(carrier, Expiring) or carrier.has_blob(known.blobs[mount.blob])
+        }
+        return self._mounts.cache(
+            target.mounts, built.mounts, msgspec.structs.replace(known, mounts=there), self._stamp()
+        )
+
+    def _stamp(self) -> str:
+        return self._now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
     def _created(self, layer: Layer) -> str:
         if self._exact_times and layer.created:
             return layer.created
-        return self._now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        return self._stamp()
 
 
 def _known(carrier: Carrier, platform: Platform) -> PlatformCache:

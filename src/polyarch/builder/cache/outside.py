@@ -52,7 +52,11 @@ def send(
 ) -> None:
     """Send what was built to every `--cache-to`. Raises as `CacheExporter.send` does."""
     exporter = CacheExporter(
-        workspace.source, assembler, _around(workspace, request), exact_times=request.plan.epoch is None
+        workspace.source,
+        assembler,
+        _around(workspace, request),
+        request.host,
+        exact_times=request.plan.epoch is None,
     )
     found: list[PlatformSteps] = []
     for plan, stack, exported in built:
@@ -81,7 +85,9 @@ def _steps(plan: Plan, graph: BuildGraph, key_of: KeyOf, done: Mapping[VertexId,
         if isinstance(layers, tuple) and len(layers) == 1:
             name = graph.labels[vertex].name
             found.append(DoneStep(key=key_of(vertex), name=name, layer=layers[0], in_image=vertex in in_image))
-    return PlatformSteps(platform=plan.platform, steps=found, keys=frozenset(map(key_of, needed)))
+    commands = [value for vertex in needed if isinstance(value := graph.vertices[vertex], RunCommand)]
+    mounts = dict.fromkeys(mount.id for command in commands for mount in command.mounts if mount.kind == "cache")
+    return PlatformSteps(platform=plan.platform, steps=found, keys=frozenset(map(key_of, needed)), mounts=tuple(mounts))
 
 
 def _around(workspace: "Workspace", request: BuildRequest) -> Around:

@@ -8,7 +8,7 @@ A cache that is not there is a cache without results. One that cannot be read is
 """
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -16,12 +16,13 @@ from polyarch import progress
 from polyarch.buildcache import documents
 from polyarch.buildcache.carrier import Around, Carrier, Expiring, InRepository
 from polyarch.buildcache.types import open_carrier
-from polyarch.buildcache.values import CachedLayer, PlatformCache
+from polyarch.buildcache.values import CachedLayer, CachedMount, PlatformCache
 from polyarch.buildcache.wanted import CacheSource
 from polyarch.builder.cache.results import LocalResults
 from polyarch.contents.layer import Layer
 from polyarch.errors import NotFoundError, PolyarchError
 from polyarch.oci import layer_table
+from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.platform import Platform
 from polyarch.transfer import publish
 
@@ -81,6 +82,32 @@ class RemoteResults:
         """Implements `StepResults`."""
         return tuple(search.miss for search in self._searches) if key in self._missed else ()
 
+    def fill_mount(self, identity: str, directory: str) -> bool:
+        """Implements `StepResults`: from the first cache that has the mount, and was asked for it with `mounts=`."""
+        from polyarch.builder.cache import mounts
+
+        for search in self._searches:
+            blob = search.mount(identity)
+            if blob is None:
+                continue
+            where = search.carrier.where
+            unit = f"cache mount {identity} from {where}"
+            try:
+                with (
+                    progress.reported(self._around.emit, unit, f"filling the cache mount {identity} from {where}"),
+                    search.carrier.open_blob(blob) as content,
+                ):
+                    mounts.unpack(content, directory, self._around.store.largest_layer, self._noting(identity))
+            except PolyarchError as error:
+                message = f"the cache mount {identity} is not filled from {where}: {error.message}"
+                self._around.emit(progress.Warned(message, error.hint or ""))
+            else:
+                return True
+        return False
+
+    def _noting(self, identity: str) -> Callable[[str], None]:
+        return lambda reason: self._around.emit(progress.Warned(f"the cache mount {identity}: {reason}"))
+
     def verdict(self, platform: Platform, key: str) -> bytes | None:
         """What the check of an image's layers found on the machine that sent them to a cache (`builder/verify.py`)."""
         found = (search.verdict(platform, key) for search in self._searches)
@@ -113,6 +140,7 @@ class _Search:
         self.carrier = open_carrier(source.place, around)
         self._around = around
         self._platforms = platforms
+        self._mounts = source.mounts
         # Layers from before this time (seconds since 1970) are not used.
         self._since = None if source.ttl is None else around.now - source.ttl
         self._lock = threading.Lock()
@@ -151,6 +179,26 @@ class _Search:
                     return entry, cache
         return None
 
+    def mount(self, identity: str) -> Descriptor | None:
+        """The blob of a cache mount that --cache-from names by `mounts=`."""
+        from polyarch.builder.cache.mounts import named
+
+        if not named(identity, self._mounts):
+            return None
+        with self._lock:
+            if self._searched is None:
+                self._searched = self._begin()
+            for platform in self._searched:
+                try:
+                    cache = self.carrier.read(platform)
+                except PolyarchError as error:
+                    self._give_up(error)
+                    return None
+                found = None if cache is None else cache.mounts.get(identity)
+                if cache is not None and found is not None and self._is_young(found):
+                    return cache.blobs[found.blob]
+        return None
+
     def verdict(self, platform: Platform, key: str) -> bytes | None:
         """A verdict, if the cache of this platform was read for its layers."""
         cache = self._read.get(platform)
@@ -164,7 +212,7 @@ class _Search:
         self._removed = True
         return True
 
-    def _is_young(self, entry: CachedLayer) -> bool:
+    def _is_young(self, entry: CachedLayer | CachedMount) -> bool:
         if self._since is None:
             return True
         try:

@@ -43,6 +43,10 @@ class StepResults(Protocol):
         """Why each cache outside of the store does not have this key, as far as they were asked."""
         ...
 
+    def fill_mount(self, identity: str, directory: str) -> bool:
+        """Fill the empty directory of a new cache mount with what a cache has for it. Returns whether it did."""
+        ...
+
 
 class LocalResults:
     """The results in a store's cache: implements `StepResults`. It owns nothing."""
@@ -77,6 +81,10 @@ class LocalResults:
     def misses(self, key: str) -> tuple[str, ...]:
         """Implements `StepResults`."""
         return ()
+
+    def fill_mount(self, identity: str, directory: str) -> bool:
+        """Implements `StepResults`."""
+        return False
 
     def verdict(self, platform: Platform, key: str) -> bytes | None:
         """What a check on another machine found; never known here."""

@@ -47,6 +47,7 @@ class Runner:
     ) -> None:
         self._settings = environment.settings
         self._store = environment.store
+        self._results = environment.results
         self._filesystems = filesystems
         self._sandbox = sandbox
         self._emit = emit
@@ -179,8 +180,8 @@ class Runner:
         """
 
         def fill(files: str) -> None:
-            """Fill a new cache with the files of `from=`, if there is one."""
-            if mount.source:
+            """Fill a new cache with what --cache-from has for it, or else with the files of `from=`."""
+            if not self._results.fill_mount(mount.id, files) and mount.source:
                 _copy_tree(self._bind(mount, sources, held).source, files)
             os.chown(files, mount.uid, mount.gid)
             os.chmod(files, 0o755 if mount.mode is None else mount.mode)
