@@ -81,6 +81,27 @@ def test_a_push_of_what_is_there_asks_for_its_name_and_its_images_only(
     assert not [line for line in asked if "/blobs/" in line]
 
 
+def test_a_small_new_blob_is_sent_to_this_machine_unasked_and_once(
+    registry: LocalRegistry, client: Registry, source: OciLayout, store: Store
+) -> None:
+    made = image(source, files={"a": "made"}, name="made")
+    copier.copy(source, "made", store, [])
+    building, name = ReadThroughSource(store, client), references.parse(f"{registry.address}/app")
+    before = len(registry.requests())
+    for tag in ("1", "2"):
+        copier.send(building, made.digest, client.repository(name), [tag])
+    asked = [line for line in registry.requests()[before:] if "/blobs/" in line]
+    assert [line.split()[0] for line in asked if line.startswith("HEAD")] == []
+    blobs = graphs.read(store, made).blobs
+    assert len([line for line in asked if line.startswith("PUT")]) == len(blobs)
+    # One that a registry has had is asked for: it may be in this repository, too.
+    origins.record(store, [blob.digest for blob in blobs], name)
+    with Registry(Hosts(), Credentials(None), "polyarch-test") as later:
+        copier.send(ReadThroughSource(store, later), made.digest, later.repository(name), ["3"])
+    again = [line for line in registry.requests()[before:] if "/blobs/" in line][len(asked) :]
+    assert len([line for line in again if line.startswith("HEAD")]) == len(blobs)
+
+
 def test_the_repository_of_a_base_is_not_asked_what_is_about_another_image(
     registry: LocalRegistry, client: Registry, source: OciLayout, store: Store
 ) -> None:

@@ -156,7 +156,8 @@ class Blocks:
         self._most = 2 * workers
         self._known = known
         self._before = b"", b"", 0
-        self._pending: deque[tuple[int, bytes, Future[tuple[bytes, int]]]] = deque()
+        # The start of each block, the block, and its work; None for a first block, until there is a second one.
+        self._pending: deque[tuple[int, bytes, Future[tuple[bytes, int]] | None]] = deque()
         self._crc = 0
         self.position = 0
         self.plain = hashlib.sha256()
@@ -169,12 +170,16 @@ class Blocks:
 
     def add(self, block: bytes) -> None:
         """Take the next block of the tar."""
-        self._pending.append((self.position, block, self._pool.submit(self._work, block)))
+        # Most small layers have one block. Starting a thread for it would take longer than compressing it.
+        if self.position and self._pending and self._pending[0][2] is None:
+            start, first, _ = self._pending[0]
+            self._pending[0] = start, first, self._pool.submit(self._work, first)
+        self._pending.append((self.position, block, self._pool.submit(self._work, block) if self.position else None))
         self.position += len(block)
         self.plain.update(block)
         if self._kind == "gzip":
             self._crc = deflate_blocks.checksum(block, self._crc)
-        while len(self._pending) > self._most or (self._pending and self._pending[0][2].done()):
+        while len(self._pending) > self._most or (self._pending and _is_done(self._pending[0][2])):
             self._write_next()
 
     def _work(self, block: bytes) -> tuple[bytes, int]:
@@ -188,7 +193,7 @@ class Blocks:
 
     def _write_next(self) -> None:
         start, block, future = self._pending.popleft()
-        data, checksum = future.result()
+        data, checksum = self._work(block) if future is None else future.result()
         if not self.written:
             self._write(self._framing.start)
         if self._kind == "estargz":
@@ -228,7 +233,12 @@ class Blocks:
     def cancel(self) -> None:
         """Forget the blocks that no worker has begun."""
         for _, _, future in self._pending:
-            future.cancel()
+            if future is not None:
+                future.cancel()
+
+
+def _is_done(future: "Future[tuple[bytes, int]] | None") -> bool:
+    return future is not None and future.done()
 
 
 class TarBuilder:

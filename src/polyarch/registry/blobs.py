@@ -167,9 +167,8 @@ def _read_range(wire: Wire, descriptor: Descriptor, offset: int, end: int) -> by
 def has(wire: Wire, descriptor: Descriptor) -> bool:
     """Whether the repository itself, not a mirror, has the blob."""
     digest = descriptor.digest
-    with wire.lock:
-        if digest in wire.known:
-            return True
+    if wire.is_known(digest):
+        return True
     found = _answers(wire, endpoints.CHECK_BLOB, descriptor, {})
     if found is None:
         # Artifactory forbids the question to some accounts that may push. Where GET is forbidden as well, PUT decides.

@@ -17,11 +17,14 @@ from polyarch.registry import blobs, download, elsewhere, login, manifests, tags
 from polyarch.registry.auth import Authorizer
 from polyarch.registry.credentials import Credential, Credentials
 from polyarch.registry.download import Download
-from polyarch.registry.hosts import Hosts
+from polyarch.registry.hosts import Hosts, is_loopback
 from polyarch.registry.http import Transport, quiet
 from polyarch.registry.proxies import Proxies
 from polyarch.registry.uploads import Upload, cancel_unused
 from polyarch.registry.wire import ClientSession, Wire
+
+# The largest blob, in bytes, that is sent to a registry on this machine without asking for it first.
+_SMALL = 1 << 20
 
 
 class Repository:
@@ -34,6 +37,7 @@ class Repository:
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
+        self._is_here = is_loopback(wire.own.host)
         # Callers that resolve a name read its manifest next.
         self._fetched: tuple[Descriptor, bytes] | None = None
 
@@ -86,6 +90,10 @@ class Repository:
     def has_blob(self, descriptor: Descriptor) -> bool:
         """Whether the repository has the blob, by HEAD. What is known to be there is not requested again."""
         return blobs.has(self._wire, descriptor)
+
+    def is_worth_asking(self, descriptor: Descriptor) -> bool:
+        """Whether to ask for a new blob before it is sent. To send a small one to this machine is as fast as asking."""
+        return descriptor.size > _SMALL or not self._is_here or self._wire.is_known(descriptor.digest)
 
     def write_blob(self, descriptor: Descriptor, content: Readable) -> None:
         """Send a blob of known digest and size in one PUT; the registry checks the digest.

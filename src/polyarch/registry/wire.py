@@ -253,6 +253,11 @@ class Wire:
         with self.lock:
             self.known.add(digest)
 
+    def is_known(self, digest: Digest) -> bool:
+        """Whether the repository has this for certain."""
+        with self.lock:
+            return digest in self.known
+
     def ping(self) -> None:
         """See `Repository.ping`."""
         ping(self.session, self.own)

@@ -45,6 +45,8 @@ class BlobSender:
         # Checked once, not for each of hundreds of blobs: isinstance with a Protocol checks all of its methods.
         self._mounting = target if isinstance(target, Mounting) else None
         self._originating = source if isinstance(source, Originating) else None
+        # See `registry.client.Repository.is_worth_asking`.
+        self._worth: Callable[[Descriptor], bool] | None = getattr(target, "is_worth_asking", None)
 
     def count(self, how: str) -> int:
         """The bytes of the blobs that were handled this way: "moved", "mounted" or "exists"."""
@@ -73,13 +75,20 @@ class BlobSender:
 
     def _blob(self, blob: Descriptor) -> None:
         self._pool.check()
-        if self._target.has_blob(blob):
-            return self._done(blob, "exists")
-        if self._mount(blob):
-            return self._done(blob, "mounted")
+        if not self._is_new(blob):
+            if self._target.has_blob(blob):
+                return self._done(blob, "exists")
+            if self._mount(blob):
+                return self._done(blob, "mounted")
         # The target cannot retry, because it cannot rewind the stream; here the blob is opened again.
         self._retry.call(lambda: self._send(blob))
         return self._done(blob, "moved")
+
+    def _is_new(self, blob: Descriptor) -> bool:
+        """Whether the blob was never seen in a registry, and the target so near that asking is not worth it."""
+        if self._worth is None or self._originating is None or self._worth(blob):
+            return False
+        return not self._originating.origins(blob.digest)
 
     def _send(self, blob: Descriptor) -> None:
         with self._source.open_blob(blob) as reader:
