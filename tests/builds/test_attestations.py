@@ -392,6 +392,34 @@ class TestProvenance:
         assert metadata("--provenance=true", BUILDX_METADATA_PROVENANCE="disabled") == {}
 
 
+class TestPaths:
+    def test_no_path_of_this_machine_is_in_a_statement(self, builds: Builds, tmp_path: Path) -> None:
+        builds.polyarch("save", "--format", "oci-archive", "busybox", "-o", tmp_path / "busybox.tar")
+        with tarfile.open(tmp_path / "busybox.tar") as tar:
+            tar.extractall(tmp_path / "layout", filter="data")
+        (builds.context / "other.Dockerfile").write_text("FROM base\nCOPY --link a /a\nCOPY --from=more a /b\n")
+        digest = builds(
+            "--provenance=true",
+            "--sbom=true",
+            f"--file={builds.context}/other.Dockerfile",
+            f"--build-context=base=oci-layout://{tmp_path}/layout",
+            f"--build-context=more={builds.context}",
+        )
+        found = Place.of_store(builds.polyarch).statements(digest)
+        assert str(tmp_path) not in json.dumps(found)
+        predicate = found[V1]["predicate"]
+        (base,) = predicate["buildDefinition"]["resolvedDependencies"]
+        assert base["uri"].startswith("pkg:oci/base?digest=sha256:")
+        parameters = predicate["buildDefinition"]["externalParameters"]
+        assert parameters["request"]["args"] == {"context:base": "oci-layout://base", "context:more": "local:more"}
+        assert parameters["request"]["locals"] == [{"name": "context"}, {"name": "dockerfile"}, {"name": "more"}]
+        assert parameters["configSource"] == {"path": "other.Dockerfile"}
+        steps = predicate["buildDefinition"]["internalParameters"]["buildConfig"]["steps"]
+        (stack,) = [step for step in steps if "stack" in step["op"]]
+        # A linked layer does not depend on what it is put on.
+        assert stack["op"] == {"stack": {"base": "step0:0", "layers": "step2:0"}}
+
+
 class TestSecrets:
     SECRET, PATH = b"hunter2-the-value", "the-source-path"
 

@@ -70,6 +70,22 @@ def test_a_build_runs_its_steps_while_other_threads_are_alive(
     assert not namespaces.entered()
 
 
+def test_a_build_attaches_what_its_keywords_ask_for(client: Polyarch, busybox: str) -> None:
+    plain = client.build(None, dockerfile=RUN)
+    assert plain.provenance == {}
+    attested = client.build(
+        None, dockerfile=RUN, provenance={"mode": "min", "builder-id": "https://ci/1"}, sbom=True, tags="app"
+    )
+    assert plain.images[0].descriptor.digest == attested.images[0].descriptor.digest
+    assert plain.descriptor != attested.descriptor
+    assert attested.provenance["linux/amd64"]["builder"] == {"id": "https://ci/1"}
+    assert [entry.attestation for entry in client.images.get("app").platforms] == [False, True]
+    with pytest.raises(UsageError, match="unknown mode 'most'"):
+        client.build(None, dockerfile=RUN, provenance="mode=most")
+    with pytest.raises(UsageError, match="without a generator"):
+        client.build(None, dockerfile=RUN, sbom={"select": "x"})
+
+
 def test_a_build_runs_its_steps_from_a_thread(client: Polyarch, busybox: str) -> None:
     with ThreadPoolExecutor(1) as pool:
         result = pool.submit(client.build, None, dockerfile=RUN, tags="app").result()

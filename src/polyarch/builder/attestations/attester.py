@@ -16,6 +16,7 @@ from polyarch.builder.attestations.capture import ImageRecorder
 from polyarch.builder.attestations.git_facts import GitDirectory
 from polyarch.builder.attestations.prepared import Prepared, attach, subjects
 from polyarch.builder.attestations.scan import BuiltinScanner, Scanner, ScanTargets
+from polyarch.builder.attestations.steps import SourceText
 from polyarch.builder.export.assemble import Assembler, BuiltImage
 from polyarch.builder.export.rootfs import StatementFiles
 from polyarch.builder.perform.environment import Result
@@ -180,7 +181,8 @@ class Attester:
         if asked.mode == "max":
             usage = {one.id: found for one in records if asked.capture_usage and (found := _usage_of(one))}
             layers = _by_vertex(plan, image, results)
-            described = steps.describe(self._graph, plan.stack, self._workspace.dockerfile, layers, usage)
+            source = SourceText(used.config.path, self._workspace.dockerfile.text, capture.renamed(request))
+            described = steps.describe(self._graph, plan.stack, source, layers, usage)
         return Provenance(
             config=used.config,
             parameters=used.parameters,

@@ -131,6 +131,12 @@ def local_inputs(request: BuildRequest, plan: Plan, graph: BuildGraph) -> tuple[
     return tuple(sorted(found | ({"dockerfile"} if _has_local_dockerfile(request) else set())))
 
 
+def renamed(request: BuildRequest) -> dict[str, str]:
+    """The words of the request that have a path of this machine, with what is said instead."""
+    contexts = ((name, source) for name, source in request.contexts() if isinstance(source, LayoutContext))
+    return {source.word: _context(name.name, source) for name, source in contexts}
+
+
 def _images(images: ImageRecorder, contexts: Mapping[str, ContextSource]) -> Iterable[Material]:
     layouts = {source.word: name for name, source in contexts.items() if isinstance(source, LayoutContext)}
     found: dict[str, Material] = {}

@@ -30,17 +30,33 @@ from polyarch.builder.vertices import (
     inputs,
 )
 from polyarch.contents.layer import Layer
-from polyarch.dockerfile.parser import Dockerfile
 from polyarch.oci import descriptor as descriptors
 from polyarch.oci import digest as digests
 from polyarch.oci import text
 from polyarch.oci.urls import without_credentials
 
 
+class SourceText(msgspec.Struct, frozen=True):
+    """The Dockerfile that steps come from.
+
+    `renamed` are words that only this machine understands, such as the path of a layout, with what is said instead.
+    """
+
+    name: str
+    text: str
+    renamed: Mapping[str, str] = {}
+
+    def shown(self, name: str) -> str:
+        """The name of a step without words of this machine."""
+        for word, other in self.renamed.items():
+            name = name.replace(word, other)
+        return name
+
+
 def describe(
     graph: BuildGraph,
     stack: VertexId,
-    dockerfile: Dockerfile,
+    source: SourceText,
     layers: Mapping[VertexId, tuple[Layer, ...]],
     usage: Mapping[str, Mapping[str, Any]],
 ) -> Steps:
@@ -49,12 +65,12 @@ def describe(
     `usage` is what steps used, by the id of the vertex; empty if that is not asked for.
     """
     numbering = _Numbering(graph, stack)
-    steps = [_step(numbering, key, usage) for key in numbering.keys]
+    steps = [_step(numbering, key, source, usage) for key in numbering.keys]
     lines = {numbering.name(key): graph.labels[key].lines for key in numbering.keys if key in graph.labels}
-    source = without_credentials(dockerfile.text).encode("utf-8", "surrogateescape")
+    data = without_credentials(source.text).encode("utf-8", "surrogateescape")
     return Steps(
         steps=_safe(steps),
-        sources=[{"filename": dockerfile.name, "language": "Dockerfile", "data": b64encode(source).decode()}],
+        sources=[{"filename": source.name, "language": "Dockerfile", "data": b64encode(data).decode()}],
         locations={
             name: {"locations": [{"ranges": [{"start": {"line": first}, "end": {"line": last}}]}]}
             for name, (first, last) in lines.items()
@@ -95,12 +111,14 @@ class _Numbering:
         return getattr(top, "base", NOTHING) == vertex.below
 
 
-def _step(numbering: _Numbering, key: VertexId, usage: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def _step(
+    numbering: _Numbering, key: VertexId, source: SourceText, usage: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
     vertex = numbering.graph.vertices[key]
     label = numbering.graph.labels.get(key)
     step: dict[str, Any] = {"id": numbering.name(key)}
     if label is not None:
-        step["name"] = label.name
+        step["name"] = source.shown(label.name)
     step["op"] = _operation(numbering, vertex)
     needed = [f"{numbering.name(one)}:0" for one in inputs(vertex)]
     if needed:
