@@ -3,13 +3,15 @@
 from collections.abc import Callable, Mapping
 
 from bench.site import Site
-from bench.workloads import building, growth, moving, running, sboms, small, waiting
+from bench.workloads import building, caching, growth, moving, running, sboms, small, waiting
 from bench.workloads.workload import Workload
 
 WORKLOADS: Mapping[str, Callable[[Site], Workload]] = {
     "copy": building.copy,
     "foreign": building.foreign,
     "again": building.again,
+    "cached-copy": caching.cached_copy,
+    "cached-runs": caching.cached_runs,
     "changed": building.changed,
     "lines": building.lines,
     "big": building.big,
