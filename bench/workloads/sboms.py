@@ -3,7 +3,7 @@
 import statistics
 from collections.abc import Sequence
 
-from bench.measure import Command, Contestant, Results
+from bench.measure import Command, Contestant, Results, ratio
 from bench.site import TWO, Site
 from bench.workloads.workload import Figure, Workload
 from scripts import syft
@@ -41,7 +41,10 @@ def sbom(site: Site) -> Workload:
     def figures(results: Results) -> list[Figure]:
         pairs = zip(results["polyarch"], results["syft"], strict=True)
         value = statistics.median(theirs.processor / ours.processor for ours, theirs in pairs)
-        return [Figure("processor: syft / polyarch", value, "x", 10, at_least=True)]
+        return [
+            Figure("processor: syft / polyarch", value, "x", 10, at_least=True),
+            Figure("syft / polyarch", ratio(results["polyarch"], results["syft"]), "x"),
+        ]
 
     nothing = lambda run: None  # noqa: E731
     return Workload([Contestant("polyarch", nothing, ours), Contestant("syft", nothing, theirs)], figures)

@@ -91,6 +91,22 @@ def test_a_hash_that_berkeley_db_wrote_is_read(tmp_path: Path) -> None:
     assert sorted(one.name for one in found.components) == sorted(f"package{number}" for number in range(50))
 
 
+def test_the_list_of_an_image_without_a_database_is_read(store: Store) -> None:
+    lines = (
+        "bash\t5.1.8-4.cm2\t1\t1\tMicrosoft Corporation\t(none)\t9\tx86_64\t0\tbash-5.1.8-4.cm2.src.rpm",
+        "shadow\t4.9-13.cm2\t1\t1\tMicrosoft Corporation\t2\t9\tx86_64\t2\t(none)",
+        "cut\t1-1",
+    )
+    system = file("etc/os-release", "ID=mariner\nVERSION_ID=2.0\n")
+    bill = bill_of(store, [system, file("var/lib/rpmmanifest/container-manifest-2", "\n".join(lines))])
+    assert purls(bill) == [
+        "pkg:rpm/mariner/bash@5.1.8-4.cm2?arch=x86_64&distro=mariner-2.0&upstream=bash-5.1.8-4.cm2.src.rpm",
+        "pkg:rpm/mariner/shadow@4.9-13.cm2?arch=x86_64&distro=mariner-2.0&epoch=2",
+    ]
+    assert [package.version for package in bill.packages] == ["5.1.8-4.cm2", "2:4.9-13.cm2"]
+    assert bill.notes == ("/var/lib/rpmmanifest/container-manifest-2: line 3 has 2 columns; the file may be cut off",)
+
+
 def test_an_unfinished_log_is_a_note_and_an_empty_one_is_not(store: Store) -> None:
     database = file("usr/lib/sysimage/rpm/rpmdb.sqlite", making.sqlite_database([BASH], wal=False))
     for log, notes in ((b"", 0), (b"changes", 1)):

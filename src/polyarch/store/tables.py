@@ -50,7 +50,7 @@ LISTING = Kind("listing")  # layers.listing.Listing: the entries of a layer
 TOC = Kind("toc")  # Listing: what the table of contents of a layer in a registry says, or the layer itself
 SHAPE = Kind("shape")  # contents.unpack.LayerShape: what decides where a layer is unpacked
 FACTS = Kind("facts", 2)  # contents.facts.Facts: binaries and packages of a layer
-INVENTORY = Kind("inventory", 2)  # contents.inventory.inventory.Inventory: packages and licenses of a layer
+INVENTORY = Kind("inventory", 3)  # contents.inventory.inventory.Inventory: packages and licenses of a layer
 
 # Results of work. Keys are cache keys of steps, but for PACKED (snapshot and compression) and COMPRESSED (diff id).
 RESULT = Kind("result", keeps=True)  # contents.layer.Layer: what a step made

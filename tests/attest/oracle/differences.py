@@ -45,6 +45,11 @@ DIFFERENCES = (
         "a version that is not known is left out, as syft does in the purl",
     ),
     Difference(
+        r"^(\S+ \S+) pkg:rpm/([^/@ ]+@[^? ]+)\?arch=x86_64(&upstream=\S+)$",
+        r"\1 pkg:rpm/mariner/\2?arch=x86_64&distro=mariner-2.0\3",
+        "the packages in the list of Azure Linux are of its distribution, as those in a database are",
+    ),
+    Difference(
         r"^([^ ;]+);\S+ (\S+) pkg:maven/([^/ ]+)/\S+@(\S+)$",
         r"\1 \2 pkg:maven/\3/\1@\4",
         "the directives after a symbolic name of OSGi are not part of the name",

@@ -168,6 +168,13 @@ def _rpm(made: Callable[[Sequence[bytes]], bytes], path: str) -> Callable[[], Se
     return layers
 
 
+def _mariner() -> Sequence[Sequence[Item]]:
+    lines = "bash\t5.1.8-4.cm2\t1668000000\t1667000000\tMicrosoft\t(none)\t9\tx86_64\t0\tbash-5.1.8-4.cm2.src.rpm\n"
+    system = file("etc/os-release", 'ID=mariner\nVERSION_ID="2.0"\n')
+    above = [directory(path) for path in ("var", "var/lib", "var/lib/rpmmanifest")]
+    return [[system, *above, file("var/lib/rpmmanifest/container-manifest-2", lines)]]
+
+
 IMAGES: dict[str, Callable[[], Sequence[Sequence[Item]]]] = {
     "debian": _debian,
     "distroless": _distroless,
@@ -181,5 +188,6 @@ IMAGES: dict[str, Callable[[], Sequence[Sequence[Item]]]] = {
     "ruby": _ruby,
     "rpm-sqlite": _rpm(making.sqlite_database, "var/lib/rpm/rpmdb.sqlite"),
     "rpm-ndb": _rpm(making.ndb_database, "usr/lib/sysimage/rpm/Packages.db"),
+    "rpm-list": _mariner,
     "rpm-hash": _rpm(making.hash_database, "var/lib/rpm/Packages"),
 }

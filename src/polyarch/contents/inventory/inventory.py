@@ -43,6 +43,7 @@ _READERS: tuple[tuple[Callable[[str], bool], Callable[[bytes], InventoryFile], i
     (apk.is_database, apk.read, _DATABASE),
     (rpm.is_database, rpm.read, _RPM_DATABASE),
     (rpm.is_log, rpm.read_log, _RPM_DATABASE),
+    (rpm.is_manifest, rpm.read_manifest, _METADATA),
     (python.is_metadata, python.read, _METADATA),
     (npm.is_package, npm.read_package, _METADATA),
     (npm.is_lock, npm.read_lock, _DATABASE),

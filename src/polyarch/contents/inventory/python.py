@@ -31,6 +31,9 @@ def read(raw: bytes) -> InventoryFile:
     name, version = fields.first(header, "name"), fields.first(header, "version")
     if not name or not version:
         return InventoryFile(notes=(*notes, f"it has no {'Version' if name else 'Name'}; the file may be cut off"))
+    if name == "Python":
+        # Python 2 describes itself in this form, and is not a distribution on an index.
+        return InventoryFile()
     author = fields.first(header, "author") or fields.first(header, "maintainer")
     address = fields.first(header, "author-email") or fields.first(header, "maintainer-email")
     supplier = f"{author} <{address}>" if author and address and "<" not in address else author or address

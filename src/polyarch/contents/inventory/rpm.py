@@ -1,4 +1,6 @@
-"""rpm: its database of installed packages, in each of the three formats that it has had."""
+"""rpm: its database of installed packages, in each of the three formats that it has had, and the list of packages of
+an image without a database.
+"""
 
 import struct
 
@@ -8,6 +10,10 @@ from polyarch.contents.inventory.component import Component, InventoryFile
 _DIRECTORIES = ("var/lib/rpm", "usr/lib/sysimage/rpm", "usr/share/rpm")
 _FILES = ("Packages", "Packages.db", "rpmdb.sqlite")
 _LOG = "rpmdb.sqlite-wal"
+# Azure Linux writes it instead of the database where there is no package manager (toolkit/docs/how_it_works/5_misc.md).
+_MANIFEST = "var/lib/rpmmanifest/container-manifest-2"
+_COLUMNS = 10
+_NONE = "(none)"
 
 # The header of a package (rpm, docs/manual/format_header.md): tags that are read, and the types of their values.
 _NAME, _VERSION, _RELEASE, _EPOCH, _VENDOR, _LICENSE = 1000, 1001, 1002, 1003, 1011, 1014
@@ -31,6 +37,35 @@ def is_log(path: str) -> bool:
 def _is_in_database(path: str, names: tuple[str, ...]) -> bool:
     directory, _, name = path.rpartition("/")
     return name in names and directory in _DIRECTORIES
+
+
+def is_manifest(path: str) -> bool:
+    """Whether a file is the list of packages of an image without a database."""
+    return path == _MANIFEST
+
+
+def read_manifest(raw: bytes) -> InventoryFile:
+    """The packages in such a list: a line each, of columns between tabs."""
+    content, notes = fields.text(raw)
+    found: list[Component] = []
+    problems = list(notes)
+    for number, line in enumerate(content.splitlines(), 1):
+        columns = line.split("\t")
+        if len(columns) < _COLUMNS or not columns[0] or not columns[1]:
+            problems.append(f"line {number} has {len(columns)} columns; the file may be cut off")
+            continue
+        name, version, _, _, vendor, epoch, _, architecture, _, source = columns[:_COLUMNS]
+        found.append(
+            Component(
+                ecosystem="rpm",
+                name=name,
+                version=f"{epoch}:{version}" if epoch.isdigit() else version,
+                architecture=architecture,
+                source=source if source != _NONE else "",
+                supplier=vendor,
+            )
+        )
+    return InventoryFile(tuple(found), notes=tuple(problems))
 
 
 def read_log(raw: bytes) -> InventoryFile:
