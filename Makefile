@@ -19,7 +19,7 @@ pip := $(bin)/python -m pip --disable-pip-version-check install --quiet --retrie
 
 .PHONY: help
 help: ## Shows this list
-	@awk -F ':.*## ' '/^## /{printf "\n%s\n", substr($$0, 4)} /^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^## /{printf "\n%s\n", substr($$0, 4)} /^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 .PHONY: demo
 demo: $(venv)/runtime.stamp ## Builds, runs, pushes and pulls one image for four platforms, in under two minutes
@@ -52,6 +52,10 @@ format: $(venv)/dev.stamp ## Formats the code and applies ruff's safe fixes
 docs: $(venv)/dev.stamp ## Writes the generated pages of docs
 	$(bin)/python -m scripts.reference
 	$(bin)/python -m scripts.rooms
+
+.PHONY: bake-oracle
+bake-oracle: $(venv)/dev.stamp ## Asks docker buildx again about every bake file of the tests, and new random ones
+	$(bin)/python -m tests.bake $(ARGS)
 
 .PHONY: picture
 picture: $(venv)/runtime.stamp ## Draws docs/pictures from a real terminal

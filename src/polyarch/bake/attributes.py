@@ -67,7 +67,7 @@ ATTRIBUTES = (
 BY_NAME = {attribute.name: attribute for attribute in ATTRIBUTES}
 
 
-def replaced(target: BakeTarget, **values: object) -> BakeTarget:
+def replaced(given: BakeTarget, /, **values: object) -> BakeTarget:
     """The target with other values, each under the name of its attribute with `_` for `-`."""
     top: dict[str, object] = {}
     parts: dict[str, dict[str, object]] = {}
@@ -78,5 +78,5 @@ def replaced(target: BakeTarget, **values: object) -> BakeTarget:
         else:
             top[part] = value
     for part, fields in parts.items():
-        top[part] = msgspec.structs.replace(getattr(target, part), **fields)
-    return msgspec.structs.replace(target, **top)
+        top[part] = msgspec.structs.replace(getattr(given, part), **fields)
+    return msgspec.structs.replace(given, **top)

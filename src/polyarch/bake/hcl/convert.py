@@ -93,7 +93,7 @@ def _converted(value: HclValue, target: HclType) -> HclValue:
     if value.type == target or types.is_dynamic(target):
         return value
     if value.is_null:
-        return values.null(_filled(value.type, types.without_optional(target)))
+        return values.null(_filled(value.type, types.without_optional(target)), value.unset)
     match target:
         case types.PrimitiveType():
             return _primitive(value, target)

@@ -21,15 +21,20 @@ def _plain(digits: str, point: int) -> str:
     return f"{whole}.{digits[point:]}" if len(digits) > point else whole
 
 
-def general(number: BigFloat) -> str:
-    """Go's format `g` with the shortest digits: an exponent below -4 and from 21."""
+def general(number: BigFloat, precision: int | None = None) -> str:
+    """Go's format `g`: an exponent below -4 and from the precision on. Without one: the shortest digits, from 6 on."""
     sign = "-" if number.negative else ""
     if number.infinite:
         return f"{sign}Inf" if sign else "+Inf"
-    digits, point = shortest(number)
-    if -4 <= point - 1 < max(len(digits), 21) if digits else True:
-        return sign + _plain(digits, point)
-    return sign + scientific(digits, point)
+    if precision is None:
+        digits, point = shortest(number)
+        limit = 6
+    else:
+        digits, point = round_to(*exact(number.mantissa, number.exponent), max(1, precision))
+        limit = len(digits) if precision > len(digits) >= point else max(1, precision)
+    if digits and not -4 <= point - 1 < limit:
+        return sign + scientific(digits, point)
+    return sign + _plain(digits, point)
 
 
 def scientific(digits: str, point: int) -> str:

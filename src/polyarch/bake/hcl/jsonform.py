@@ -126,7 +126,10 @@ def _expression(node: JsonNode) -> Expr:
 
 def parse_json(file: SourceFile) -> JsonBody:
     """The body that a JSON file is. Raises HclError."""
-    return JsonBody(_JsonParser(file).document())
+    root = _JsonParser(file).document()
+    if not isinstance(root, JsonObject):
+        raise HclError("a bake file in JSON is an object", 'as in {"target": {"app": {}}}', at=root.span)
+    return JsonBody(root)
 
 
 class _JsonParser:

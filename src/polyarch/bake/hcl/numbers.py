@@ -6,7 +6,6 @@ has the larger precision of its operands, and a number is printed with as many d
 
 import re
 from decimal import Decimal
-from functools import total_ordering
 
 import msgspec
 
@@ -23,7 +22,6 @@ class NumberError(ValueError):
     """An operation that has no result, or text that is not a number."""
 
 
-@total_ordering
 class BigFloat(msgspec.Struct, frozen=True, eq=False):
     """`mantissa * 2 ** exponent`, with an odd mantissa, or zero. `negative` is the sign, also that of zero.
 
@@ -48,6 +46,9 @@ class BigFloat(msgspec.Struct, frozen=True, eq=False):
 
     def __lt__(self, other: "BigFloat") -> bool:
         return self._order(other) < 0
+
+    def __le__(self, other: "BigFloat") -> bool:
+        return self._order(other) <= 0
 
     def __hash__(self) -> int:
         return hash((self.mantissa, self.exponent, self.sign))

@@ -33,9 +33,9 @@ def binary(operator: str, left: HclValue, right: HclValue) -> HclValue:
         case "&&":
             return values.boolean(one and other)
         case ">":
-            return values.boolean(one > other)
+            return values.boolean(other < one)
         case ">=":
-            return values.boolean(one >= other)
+            return values.boolean(other <= one)
         case "<":
             return values.boolean(one < other)
         case "<=":

@@ -88,22 +88,8 @@ def friendly(given: HclType) -> str:
 
 
 def constraint(given: HclType) -> str:
-    """The type as buildx lists it: like `friendly`, with `any type` for what is not said."""
-    match given:
-        case ListType():
-            return f"list of {_any(given.element)}"
-        case SetType():
-            return f"set of {_any(given.element)}"
-        case MapType():
-            return f"map of {_any(given.element)}"
-        case _:
-            return _any(given)
-
-
-def _any(given: HclType) -> str:
-    return (
-        "any type" if is_dynamic(given) else constraint(given) if not isinstance(given, PrimitiveType) else given.name
-    )
+    """The type as buildx lists it: like `friendly`, with words for what is not said."""
+    return "any type" if is_dynamic(given) else friendly(given).replace("dynamic", "any single type")
 
 
 def without_optional(given: HclType) -> HclType:

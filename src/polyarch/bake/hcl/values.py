@@ -21,12 +21,14 @@ class ValueTooLargeError(ValueError):
 
 class HclValue(msgspec.Struct, frozen=True, eq=False):
     """One value. `data` is a str, a BigFloat or a bool; a tuple of values for lists, tuples and sets; a dict for maps
-    and objects; None for null. `size` is the number of values in it.
+    and objects; None for null. `size` is the number of values in it. `unset` is the name of the variable without a
+    value that this null is.
     """
 
     type: HclType
     data: Any
     size: int = 1
+    unset: str = ""
 
     @property
     def is_null(self) -> bool:
@@ -80,9 +82,9 @@ def boolean(value: bool) -> HclValue:
     return HclValue(types.BOOL, value)
 
 
-def null(of: HclType = types.DYNAMIC) -> HclValue:
+def null(of: HclType = types.DYNAMIC, unset: str = "") -> HclValue:
     """A null of this type."""
-    return HclValue(of, None)
+    return HclValue(of, None, 1, unset)
 
 
 def _size(elements: Iterable[HclValue]) -> int:
@@ -168,7 +170,7 @@ def _hashed(value: HclValue) -> str:
     if isinstance(value.data, bool):
         return "T" if value.data else "F"
     if isinstance(value.data, BigFloat):
-        return decimals.general(value.data)
+        return decimals.general(value.data, 10)
     if isinstance(value.data, str):
         return '"' + value.data.replace("\\", "\\\\").replace('"', '\\"') + '"'
     if isinstance(value.type, MapType):

@@ -151,7 +151,7 @@ def build(session: Session, /, **words: Any) -> int:
         from polyarch.cli.commands import subrequests
 
         return subrequests.call(call, request, session)
-    registry = session.registry_for(_insecure(request, everything=words["insecure"]))
+    registry = session.registry_for(insecure_names(request, everything=words["insecure"]))
     way = "quiet" if words["quiet"] else words["progress"]
     with session.display(way) as emit:
         result = build_request(request, session.store, registry, emit)
@@ -182,7 +182,7 @@ def _request(session: Session, words: Mapping[str, Any]) -> "BuildRequest":
     return buildflags.request(context, session.surroundings(), **options)
 
 
-def _insecure(request: "BuildRequest", *, everything: bool) -> list[str]:
+def insecure_names(request: "BuildRequest", *, everything: bool) -> list[str]:
     """The names whose registries may speak plain HTTP or show a bad certificate."""
     names = [str(name) for name in request.export.names] if everything or request.export.insecure else []
     for place in [cache.place for cache in request.cache.sources] + [cache.place for cache in request.cache.targets]:
@@ -221,42 +221,12 @@ def _report(
     if words["iidfile"]:
         Path(words["iidfile"]).write_text(digest)
     if words["metadata_file"]:
-        import msgspec
+        from polyarch.cli import metadata
 
-        from polyarch.oci import descriptor as descriptors
-
-        nameless = any(output.by_digest for output in export.outputs)
-        names = ",".join(str(name if nameless else name.tagged()) for name in export.names)
-        metadata: dict[str, Any] = {"containerimage.digest": digest, "image.name": names}
-        if result.descriptor is not None:
-            metadata["containerimage.descriptor"] = descriptors.to_dict(result.descriptor)
-            if len(result.images) == 1:
-                metadata["containerimage.config.digest"] = result.images[0].config
-            # A matrix of builders needs this to merge its images; buildx does not report it.
-            metadata["polyarch.images"] = {
-                str(image.platform): {"digest": image.descriptor.digest, "config": image.config}
-                for image in result.images
-            }
-        if result.provenance:
-            metadata |= _provenance(session, result)
-        Path(words["metadata_file"]).write_bytes(msgspec.json.format(msgspec.json.encode(metadata), indent=2))
+        metadata.write(Path(words["metadata_file"]), metadata.of(export, result, session.environment.variables))
     if words["quiet"]:
         click.echo(digest)
     elif digest and not quiet:
         platforms = ", ".join(str(image.platform) for image in result.images)
         called = ", ".join(name.tagged().familiar() for name in export.names) or "unnamed image"
         session.note(f"{called} for {platforms}: {digest}")
-
-
-def _provenance(session: Session, result: "BuildResult") -> dict[str, Any]:
-    """The provenance as in buildx's metadata file. BUILDX_METADATA_PROVENANCE says how much: min, max or disabled."""
-    from polyarch.attest.provenance import for_metadata
-
-    form = session.environment.variables.get("BUILDX_METADATA_PROVENANCE", "").lower()
-    if form in ("disabled", "0", "f", "false"):
-        return {}
-    alone = len(result.images) == 1
-    return {
-        "buildx.build.provenance" + ("" if alone else f"/{platform}"): for_metadata(made, whole=form == "max")
-        for platform, made in result.provenance.items()
-    }

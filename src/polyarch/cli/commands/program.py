@@ -12,6 +12,7 @@ from polyarch.cli.session import Session
 from polyarch.client import environment
 
 _BUILD = ("build:build", "Build an image from a Dockerfile, for one or more platforms")
+_BAKE = ("bake:bake", "Build the targets of bake files")
 
 IMAGE = {
     "Commands": {
@@ -32,6 +33,7 @@ IMAGE = {
 
 BUILDX = {
     "Commands": {
+        "bake": _BAKE,
         "build": _BUILD,
         "du": ("du:du", "List the records of the cache with their sizes"),
         "imagetools": ("imagetools:imagetools", "Work on images in registries"),
@@ -62,6 +64,7 @@ PROGRAM = {
     },
     "Commands": {
         "attest": ("sign:attest", "Sign a statement about an image"),
+        "bake": _BAKE,
         "check": ("check:check", "Check the binaries, commands and metadata of an image, for every platform"),
         "completion": ("about:completion", "Print the completion script for bash, zsh or fish"),
         "diff": ("diff:diff", "Show the differences between two images"),

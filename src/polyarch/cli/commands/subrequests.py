@@ -1,6 +1,6 @@
 """`build --check` and `--call`: what can be asked of a Dockerfile without building it."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -33,6 +33,48 @@ def call(method: str, request: "BuildRequest", session: Session) -> int:
         return 0
     click.echo(_outlined(builder.outline(request, session.store, session.registry())), nl=False)
     return 0
+
+
+def answered(method: str, request: "BuildRequest", session: Session) -> tuple[dict[str, Any], int]:
+    """The answer as an object in BuildKit's form (frontend/subrequests), and the exit status."""
+    from polyarch import builder
+
+    if method == "check":
+        findings = builder.check(request, session.store, session.registry()).findings
+        warnings = [
+            {
+                "ruleName": finding.rule.name,
+                "description": finding.rule.description,
+                "detail": finding.message,
+                "location": {"ranges": [_range(finding.location.first, finding.location.last)]},
+            }
+            for finding in findings
+        ]
+        return {"warnings": warnings}, 1 if warnings else 0
+    if method == "targets":
+        targets = builder.targets(request, session.store, session.registry())
+        keys = ("name", "description", "base", "platform")
+        found = [{key: value for key in keys if (value := getattr(target, key))} for target in targets]
+        return {"targets": [{**one, "default": target.default} for one, target in zip(found, targets, strict=True)]}, 0
+    outline = builder.outline(request, session.store, session.registry())
+    return {
+        "name": outline.name,
+        **({"description": outline.description} if outline.description else {}),
+        "args": [
+            {
+                "name": one.name,
+                **({"description": one.description} if one.description else {}),
+                "value": one.value or "",
+            }
+            for one in outline.arguments
+        ],
+        "secrets": [{"name": one.name, "required": one.required} for one in outline.secrets],
+        "ssh": [{"name": one.name, "required": one.required} for one in outline.ssh],
+    }, 0
+
+
+def _range(first: int, last: int) -> dict[str, Any]:
+    return {"start": {"line": first}, "end": {"line": last}}
 
 
 def _outlined(outline: "Outline") -> str:

@@ -1,0 +1,213 @@
+"""Builds targets one after another. A target that is a context of others is built before them."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from polyarch import builder, buildflags
+from polyarch.bake import options
+from polyarch.bake.resolve import Resolved
+from polyarch.bake.target import BakeTarget
+from polyarch.errors import PolyarchError, UsageError
+from polyarch.oci import platform as parsing
+from polyarch.progress import Event, Started, Warned, ignore
+
+if TYPE_CHECKING:
+    from polyarch.builder import BuildRequest, BuildResult
+    from polyarch.buildflags import Surroundings
+    from polyarch.oci.platform import Platform
+    from polyarch.progress import Emit
+    from polyarch.registry import Registry
+    from polyarch.store import Store
+
+
+class BuildPlaces(msgspec.Struct, frozen=True, kw_only=True):
+    """What builds work with. `registry` is the client for a build; `emit` receives the progress of all targets."""
+
+    store: "Store"
+    registry: "Callable[[BuildRequest], Registry]"
+    emit: "Emit" = ignore
+
+
+class BuiltTarget(msgspec.Struct, frozen=True, kw_only=True):
+    """A target that was built."""
+
+    target: BakeTarget
+    request: "BuildRequest"
+    result: "BuildResult"
+
+
+class TargetRequests:
+    """The requests for builds of targets. An image that is a context goes to a directory in `scratch`, which the caller
+    owns.
+    """
+
+    def __init__(self, resolved: Resolved, around: "Surroundings", scratch: Path) -> None:
+        self._targets = resolved.targets
+        self._around = around
+        self._scratch = scratch
+        self.order = _ordered(resolved.targets)
+        self._users = _users(resolved.targets)
+        self._platforms: dict[str, tuple[str, ...]] = {}
+        self._digests: dict[str, str] = {}
+        for name in reversed(self.order):
+            self._platforms[name] = self._platforms_of(self._targets[name])
+
+    def request(self, name: str) -> "BuildRequest":
+        """The request for a target. Raises UsageError, NotFoundError, UnsupportedError, with the name of the target."""
+        target = self._targets[name]
+        with located(name):
+            links = {context: self._layout(other) for context, other in target.links().items()}
+            context, given = options.of_target(target, links)
+            given |= {"platforms": self._platforms[name], "allow_foreign_base": self._is_foreign(target)}
+            if name in self._users:
+                given |= self._kept(target, given["outputs"])
+            return buildflags.request(context, self._around, **given)
+
+    def is_used(self, name: str) -> bool:
+        """Whether a target is a context of others."""
+        return name in self._users
+
+    def built(self, name: str, result: "BuildResult") -> None:
+        """Note what a target's image is, for those that use it."""
+        if result.descriptor is not None:
+            self._digests[name] = result.descriptor.digest
+
+    def _layout(self, name: str) -> str:
+        """The context that stands for the image of another target."""
+        digest = self._digests.get(name)
+        return f"oci-layout://{self._scratch / name}" + (f"@{digest}" if digest else "")
+
+    def _kept(self, target: BakeTarget, outputs: list[str]) -> dict[str, Any]:
+        """The outputs of a target that others use: those that it has, and a directory for the others."""
+        layout = _layout_output(self._scratch / target.name)
+        if target.linked:
+            return {"outputs": [layout], "tags": (), "attest": (), "annotations": ()}
+        return {"outputs": [*outputs, layout], "load": not outputs}
+
+    def _platforms_of(self, target: BakeTarget) -> tuple[str, ...]:
+        """The platforms of a target: its own, else for a context those of its users, else none, for the default."""
+        if target.platforms or not target.linked:
+            return target.platforms or ()
+        users = self._users.get(target.name, [])
+        found = [one for user in users for one in self._platforms[user]]
+        return tuple(dict.fromkeys(found)) if all(self._platforms[user] for user in users) else ()
+
+    def _parsed(self, name: str) -> "tuple[Platform, ...]":
+        host = self._around.host
+        default = self._around.variables.get("DOCKER_DEFAULT_PLATFORM", "")
+        return parsing.parse_list(self._platforms[name], host) or parsing.parse_list([default], host) or (host,)
+
+    def _is_foreign(self, target: BakeTarget) -> bool:
+        """Whether one image of another platform is a context of this target, as for a tool that runs anywhere. Raises
+        UsageError if the context has several platforms, but not all that are needed.
+        """
+        foreign = False
+        wanted = self._parsed(target.name)
+        for other in target.links().values():
+            there = self._parsed(other)
+            missing = [str(one) for one in wanted if one not in there]
+            if missing and len(there) > 1:
+                raise UsageError(
+                    f"its context {other} is not built for {', '.join(missing)}",
+                    f"add them to the platforms of {other}: {', '.join(map(str, there))}",
+                )
+            foreign = foreign or bool(missing)
+        return foreign
+
+
+@contextmanager
+def located(name: str) -> Iterator[None]:
+    """Put the name of a target before the message of an error."""
+    try:
+        yield
+    except PolyarchError as error:
+        error.message = f"target {name}: {error.message}"
+        raise
+
+
+def build(resolved: Resolved, around: "Surroundings", places: BuildPlaces) -> Iterator[BuiltTarget]:
+    """Build all targets; each is returned as soon as it is built. Stops at the first failure.
+
+    What can be wrong with a target before it is built is found before the first is built. Raises as `builder.build`,
+    with the name of the target in the message.
+    """
+    with places.store.temporary() as scratch:
+        requests = TargetRequests(resolved, around, scratch)
+        for name in requests.order:
+            requests.request(name)
+        for name in requests.order:
+            target, request = resolved.targets[name], requests.request(name)
+            result = _built(name, request, places)
+            requests.built(name, result)
+            if not target.linked:
+                yield BuiltTarget(target=target, request=request, result=result)
+
+
+def prepared(
+    resolved: Resolved, around: "Surroundings", places: BuildPlaces
+) -> "Iterator[tuple[BakeTarget, BuildRequest]]":
+    """The targets to report on, with their requests. Only those that are contexts of others are built."""
+    alone = {name: msgspec.structs.replace(target, linked=True) for name, target in resolved.targets.items()}
+    with places.store.temporary() as scratch:
+        requests = TargetRequests(Resolved(alone, resolved.groups), around, scratch)
+        for name in requests.order:
+            request = requests.request(name)
+            if requests.is_used(name):
+                requests.built(name, _built(name, request, places))
+            if not resolved.targets[name].linked:
+                yield resolved.targets[name], request
+
+
+def _built(name: str, request: "BuildRequest", places: BuildPlaces) -> "BuildResult":
+    with located(name):
+        return builder.build(request, places.store, places.registry(request), _named(name, places.emit))
+
+
+def _named(target: str, emit: "Emit") -> "Emit":
+    """Passes on events with the name of the target, as in `[app 1/2] FROM …`."""
+
+    def pass_on(event: Event) -> None:
+        if isinstance(event, Started):
+            name = f"[{target} {event.name[1:]}" if event.name.startswith("[") else f"[{target}] {event.name}"
+            event = Started(f"{target}/{event.id}", name, event.platforms)
+        elif isinstance(event, Warned):
+            event = Warned(f"{target}: {event.message}", event.detail)
+        else:
+            event = msgspec.structs.replace(event, id=f"{target}/{event.id}")
+        emit(event)
+
+    return pass_on
+
+
+def _layout_output(directory: Path) -> str:
+    from polyarch.bake import csvfields
+
+    return csvfields.joined([("type", "oci"), ("tar", "false"), ("dest", str(directory))])
+
+
+def _ordered(targets: Mapping[str, BakeTarget]) -> list[str]:
+    """The names of the targets, each after those that are its contexts. There are no circles (`resolve`)."""
+    found: dict[str, None] = {}
+
+    def add(name: str) -> None:
+        if name not in found:
+            for other in targets[name].links().values():
+                add(other)
+            found[name] = None
+
+    for name in targets:
+        add(name)
+    return list(found)
+
+
+def _users(targets: Mapping[str, BakeTarget]) -> dict[str, list[str]]:
+    """The targets that use each target as a context."""
+    found: dict[str, list[str]] = {}
+    for name, target in targets.items():
+        for other in target.links().values():
+            found.setdefault(other, []).append(name)
+    return found

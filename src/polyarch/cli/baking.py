@@ -1,0 +1,131 @@
+"""`bake` after its files are read: what they may do, what is built, and what is reported about it."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from polyarch.cli import metadata
+from polyarch.cli.session import Session
+from polyarch.errors import UsageError
+
+if TYPE_CHECKING:
+    from polyarch.bake.building import BuildPlaces
+    from polyarch.bake.entitlements import Grants, Need
+    from polyarch.bake.resolve import Resolved
+    from polyarch.bake.target import BakeTarget
+    from polyarch.builder import BuildRequest
+    from polyarch.progress import Emit
+    from polyarch.registry import Registry
+
+_GRANT_HINT = "look at the files, then run it again with: {}"
+
+
+class BakeRun:
+    """One run of the command for these targets."""
+
+    def __init__(self, session: Session, resolved: "Resolved", *, progress: str | None, insecure: bool) -> None:
+        self._session = session
+        self._resolved = resolved
+        self._progress = progress
+        self._insecure = insecure
+
+    def check(self, grants: "Grants", *, files: bool) -> None:
+        """Raise UsageError if the targets need something that is not allowed, and the user does not allow it now.
+        `files` says whether access to files is checked.
+        """
+        from polyarch.bake import entitlements
+        from polyarch.bake.entitlements import BakeHost
+
+        session = self._session
+        host = BakeHost(session.surroundings().directory, session.environment.variables.get("HOME", ""))
+        needs = entitlements.missing(self._resolved.targets.values(), grants, host)
+        needs = [need for need in needs if files or not need.is_file]
+        if needs and not self._granted(needs):
+            named = "; ".join(map(str, needs))
+            raise UsageError(
+                f"the targets need what bake files may not do by themselves: {named}",
+                _GRANT_HINT.format(" ".join(need.flag for need in needs)),
+            )
+
+    def run(self, form: str, metadata_file: str | None) -> int:
+        """Build the targets, and report on those that say so (`call`), in this format. Returns the exit status."""
+        from polyarch.bake import resolve
+
+        targets = self._resolved.targets
+        called = [name for name, target in targets.items() if not target.linked and _method(target)]
+        built = [name for name, target in targets.items() if not target.linked and name not in called]
+        if built:
+            self._build(resolve.only(self._resolved, built), metadata_file)
+        return self._call(resolve.only(self._resolved, called), form) if called else 0
+
+    def _build(self, resolved: "Resolved", metadata_file: str | None) -> None:
+        from polyarch.bake import building
+
+        session, around = self._session, self._session.surroundings()
+        reported: dict[str, Any] = {}
+        notes: list[str] = []
+        with session.display(self._progress) as emit:
+            for built in building.build(resolved, around, self._places(emit)):
+                export, result = built.request.export, built.result
+                reported[built.target.name] = metadata.of(export, result, around.variables)
+                if self._progress not in ("quiet", "rawjson") and result.descriptor is not None:
+                    platforms = ", ".join(str(image.platform) for image in result.images)
+                    called = ", ".join(name.tagged().familiar() for name in export.names) or "unnamed image"
+                    notes.append(f"{built.target.name}: {called} for {platforms}: {result.descriptor.digest}")
+        for note in notes:
+            session.note(note)
+        if metadata_file:
+            metadata.write(Path(metadata_file), reported)
+
+    def _call(self, resolved: "Resolved", form: str) -> int:
+        """Report on the Dockerfiles. Returns the exit status: 1 if a check found something."""
+        from polyarch.bake import building, printing
+        from polyarch.cli.commands import subrequests
+
+        session = self._session
+        status, first = 0, True
+        answers: dict[str, dict[str, Any]] = {}
+        with session.display(self._progress) as emit:
+            for target, request in building.prepared(resolved, session.surroundings(), self._places(emit)):
+                method = _method(target)
+                with building.located(target.name):
+                    if form == "json":
+                        answer, found = subrequests.answered(method, request, session)
+                        answers[target.name] = {method: answer}
+                    else:
+                        head = [target.name, target.description] if target.description else [target.name]
+                        click.echo("\n".join(([] if first else [""]) + head) + "\n")
+                        found = subrequests.call(method, request, session)
+                status, first = max(status, found), False
+        if form == "json":
+            click.echo(printing.with_answers(self._resolved, answers))
+        return status
+
+    def _places(self, emit: "Emit") -> "BuildPlaces":
+        from polyarch.bake.building import BuildPlaces
+
+        return BuildPlaces(store=self._session.store, registry=self._registry, emit=emit)
+
+    def _registry(self, request: "BuildRequest") -> "Registry":
+        from polyarch.cli.commands.build import insecure_names
+
+        return self._session.registry_for(insecure_names(request, everything=self._insecure))
+
+    def _granted(self, needs: "Sequence[Need]") -> bool:
+        """Ask on a terminal whether the targets may do this."""
+        if not sys.stdin.isatty():
+            return False
+        self._session.note("The targets need what bake files may not do by themselves:")
+        for need in needs:
+            self._session.note(f" - {need}")
+        self._session.note(f"To allow it without this question: {' '.join(need.flag for need in needs)}")
+        return click.confirm("Allow it and continue?", default=False, err=True)
+
+
+def _method(target: "BakeTarget") -> str:
+    """What is asked about a target instead of building it; empty to build it."""
+    method = target.call or "build"
+    return {"build": "", "lint": "check"}.get(method, method)

@@ -1,0 +1,87 @@
+"""`make bake-oracle`: asks buildx about every case again, and about new random expressions, and compares the answers.
+
+python -m tests.bake [--new COUNT]    compare all recorded cases and COUNT new expressions (default 200)
+python -m tests.bake record           write down buildx's answers to the cases
+python -m tests.bake generate COUNT   replace the recorded random expressions, and record
+
+buildx is Debian sid's, from a root apart (scripts/debian_root.py); `--print` needs no daemon.
+"""
+
+import argparse
+import json
+import random
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from hypothesis.errors import NonInteractiveExampleWarning
+
+from scripts import busybox, debian_root
+from tests.bake import cases, running
+from tests.bake.cases import BakeCase
+from tests.bake.explained import explained
+from tests.bake.generate import EXPRESSIONS
+
+_ROOT = ("sid", ("docker.io", "docker-buildx", "git", "xz-utils"))
+_PROGRAM = "usr/libexec/docker/cli-plugins/docker-buildx"
+
+
+def buildx() -> Path:
+    """Debian's buildx. The root is the one that scripts/buildkit_daemon.py uses."""
+    return debian_root.root(*_ROOT, busybox.cache_directory()) / _PROGRAM
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.bake")
+    parser.add_argument("what", nargs="?", default="compare", choices=["compare", "record", "generate"])
+    parser.add_argument("count", nargs="?", type=int, default=300)
+    parser.add_argument("--new", type=int, default=200)
+    chosen = parser.parse_args(arguments)
+    program = buildx()
+    if chosen.what == "generate":
+        texts = [json.dumps(text, ensure_ascii=False) for text in _drawn(chosen.count)]
+        (cases.HERE / "generated.jsonl").write_text("\n".join(texts) + "\n")
+    known = [*cases.expressions(), *cases.tables(), *cases.generated()]
+    if chosen.what != "compare":
+        lines = [json.dumps([case.key, answer], ensure_ascii=False) for case, answer in _asked(known, program)]
+        cases.ANSWERS.write_text("\n".join(sorted(lines)) + "\n")
+        return 0
+    new = [cases.expression(text, f"new: {text}") for text in _drawn(chosen.new)]
+    wrong = 0
+    for case, answer in _asked([*known, *new], program):
+        with tempfile.TemporaryDirectory(prefix="polyarch-bake-") as directory:
+            found, said = running.ours(case, Path(directory))
+        if found != answer and explained(case) is None:
+            wrong += 1
+            print(
+                f"== {case.title}\nbuildx: {cases.compact(answer, case)}\nhere:   {cases.compact(found, case) or said}"
+            )
+    print(f"{len(known) + len(new)} cases, {wrong} differ without a reason")
+    return 1 if wrong else 0
+
+
+def _asked(known: Iterable[BakeCase], program: Path) -> list[tuple[BakeCase, str | None]]:
+    def one(case: BakeCase) -> tuple[BakeCase, str | None]:
+        with tempfile.TemporaryDirectory(prefix="polyarch-bake-") as directory:
+            return case, running.theirs(case, Path(directory), program)[0]
+
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(one, known))
+
+
+def _drawn(count: int) -> list[str]:
+    """Random expressions, each once."""
+    warnings.simplefilter("ignore", NonInteractiveExampleWarning)
+    found: dict[str, None] = {}
+    while len(found) < count:
+        found[EXPRESSIONS.example()] = None
+    texts = list(found)
+    random.shuffle(texts)
+    return texts
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,106 @@
+"""The cases: files with what is asked of them, and expressions. `cases/README.md` describes the format."""
+
+import hashlib
+import json
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+HERE = Path(__file__).parent
+CASES = HERE / "cases"
+ANSWERS = HERE / "answers.jsonl"
+_DEFAULT = "docker-bake.hcl"
+
+
+class BakeCase(NamedTuple):
+    """Files, the words after `bake`, and the variables of the environment."""
+
+    title: str
+    files: Mapping[str, str]
+    words: tuple[str, ...] = ()
+    env: Mapping[str, str] = {}
+
+    @property
+    def key(self) -> str:
+        """What the answer is recorded under: it changes with the case."""
+        content = json.dumps([dict(self.files), self.words, dict(self.env)], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def expression(text: str, title: str) -> BakeCase:
+    """A case that prints the value of an expression as JSON."""
+    return BakeCase(title, {_DEFAULT: f'target "default" {{\n  args = {{\n    X = jsonencode({text}\n)\n  }}\n}}\n'})
+
+
+def expressions() -> Iterator[BakeCase]:
+    """The expressions of the table."""
+    family = ""
+    for line in (CASES / "expressions.txt").read_text().splitlines():
+        if line.startswith("## "):
+            family = line[3:]
+        elif line and not line.startswith("# "):
+            yield expression(line, f"{family}: {line}")
+
+
+def tables() -> Iterator[BakeCase]:
+    """The cases of all tables of files."""
+    for path in sorted(CASES.glob("*.txt")):
+        if path.name != "expressions.txt":
+            yield from read(path.read_text(), path.stem)
+
+
+def read(text: str, name: str) -> Iterator[BakeCase]:
+    """The cases of one table."""
+    title, at = "", ""
+    words: tuple[str, ...] = ()
+    env: dict[str, str] = {}
+    files: dict[str, str] = {}
+    for line in [*text.splitlines(), "== "]:
+        if line.startswith("== "):
+            if title:
+                yield BakeCase(title, files, words, env)
+            title, words, env, files, at = f"{name}: {line[3:]}", (), {}, {}, ""
+        elif not title:
+            continue
+        elif line.startswith("-- ") and not line.startswith("-- -"):
+            at = line[3:]
+            files[at] = ""
+        elif not at and line.startswith("args:"):
+            words = tuple(shlex.split(line[5:]))
+        elif not at and line.startswith("env:"):
+            env.update((part.partition("=")[0], part.partition("=")[2]) for part in shlex.split(line[4:]))
+        else:
+            at = at or _DEFAULT
+            files[at] = files.get(at, "") + line + "\n"
+
+
+def generated() -> Iterator[BakeCase]:
+    """The expressions that hypothesis has made, as they were recorded."""
+    for line in (HERE / "generated.jsonl").read_text().splitlines():
+        yield expression(json.loads(line), f"generated: {json.loads(line)}")
+
+
+def recorded() -> dict[str, str | None]:
+    """buildx's answers by the keys of the cases: what it prints, None where it fails."""
+    found: dict[str, str | None] = {}
+    for line in ANSWERS.read_text().splitlines():
+        key, answer = json.loads(line)
+        found[key] = answer
+    return found
+
+
+def compact(answer: str | None, case: BakeCase) -> Any:
+    """An answer as it is recorded: of an expression only its value."""
+    if answer is None or ("generated" not in case.title and case.title.split(":")[0] not in FAMILIES):
+        return answer
+    try:
+        found = json.loads(answer)["target"]["default"]["args"]["X"]
+    except (ValueError, KeyError):
+        return answer
+    return found
+
+
+FAMILIES: frozenset[str] = frozenset(
+    line[3:] for line in (CASES / "expressions.txt").read_text().splitlines() if line.startswith("## ")
+)

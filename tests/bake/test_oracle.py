@@ -1,0 +1,37 @@
+"""Every case gives what buildx gave (`make bake-oracle` asks it again), except for the differences with a reason."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.bake import cases, running
+from tests.bake.cases import BakeCase
+from tests.bake.explained import TITLES, explained
+
+
+@pytest.mark.parametrize("source", [cases.expressions, cases.tables, cases.generated])
+def test_every_case_gives_what_buildx_gives(source: Callable[[], Iterator[BakeCase]], tmp_path: Path) -> None:
+    recorded = cases.recorded()
+    different = []
+    for number, case in enumerate(source()):
+        assert case.key in recorded, f"{case.title}: not recorded: python -m tests.bake record"
+        found, said = running.ours(case, tmp_path / str(number))
+        assert "this is a bug" not in said, f"{case.title}\n{said}"
+        if found != recorded[case.key] and explained(case) is None:
+            different.append((case.title, recorded[case.key], found or said))
+    assert different == []
+
+
+def test_there_are_at_least_three_hundred_cases_of_each_kind() -> None:
+    assert len(list(cases.expressions())) > 800
+    assert len(list(cases.tables())) >= 300
+    assert len(list(cases.generated())) >= 300
+
+
+def test_every_difference_with_a_reason_still_differs(tmp_path: Path) -> None:
+    recorded = cases.recorded()
+    for number, case in enumerate([*cases.expressions(), *cases.tables()]):
+        if case.title in TITLES:
+            found, _ = running.ours(case, tmp_path / str(number))
+            assert found != recorded[case.key], f"{case.title} does not differ any more"
