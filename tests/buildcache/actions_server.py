@@ -83,6 +83,12 @@ class ActionsServer:
         """Evict the entries whose keys match."""
         self.entries = {names: entry for names, entry in self.entries.items() if not re.search(pattern, names[1])}
 
+    def touch(self, key: str, ref: str = "refs/heads/main") -> None:
+        """Make an entry the newest."""
+        for names, entry in self.entries.items():
+            if names[:2] == (ref, key):
+                entry.number = next(self._numbers)
+
     def answer(self, asked: Asked) -> Answer:
         with self._lock:
             if self.answers is not None:

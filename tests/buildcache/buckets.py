@@ -49,6 +49,14 @@ class S3Server:
         """Write an object, as another program does."""
         self._s3.put_object(Bucket=bucket, Key=key, Body=content)
 
+    def modified(self, bucket: str, key: str) -> Any:
+        """When an object was written."""
+        return self._s3.head_object(Bucket=bucket, Key=key)["LastModified"]
+
+    def metadata(self, bucket: str, key: str) -> dict[str, str]:
+        """An object's own metadata."""
+        return dict(self._s3.head_object(Bucket=bucket, Key=key)["Metadata"])
+
     def keys(self, bucket: str) -> list[str]:
         """The keys of all objects."""
         return [entry["Key"] for entry in self._s3.list_objects_v2(Bucket=bucket).get("Contents", ())]

@@ -252,7 +252,8 @@ class ActionsCarrier:
                 for platform in self.platforms():
                     with contextlib.suppress(CorruptError, UnsupportedError):
                         cache = self.read(platform)
-                        self._known |= {} if cache is None else cache.blobs
+                        found = {} if cache is None else cache.blobs
+                        self._known |= {digest: blob for digest, blob in found.items() if PLACE in blob.annotations}
         return self._known
 
     def _located(self, descriptor: Descriptor) -> tuple[ActionsEntry, int]:

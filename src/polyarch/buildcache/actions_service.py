@@ -101,7 +101,7 @@ class ActionsService:
 
     def load(self, entry: ActionsEntry, limit: int) -> bytes:
         """The content of an entry of at most `limit` bytes. Raises CorruptError if it is longer, NotFoundError."""
-        with self._open(entry, 0, limit + 1) as response:
+        with self._open(entry) as response:
             content = response.body(limit + 1)
         if len(content) > limit:
             raise CorruptError(f"the entry {entry.key} is longer than {limit} bytes")
@@ -139,7 +139,7 @@ class ActionsService:
             if response.status not in (200, 201):
                 raise self._unexpected(response, what)
 
-    def _open(self, entry: ActionsEntry, start: int, end: int) -> Response:
+    def _open(self, entry: ActionsEntry, start: int = 0, end: int | None = None) -> Response:
         response = self._download(self._urls.get(entry.key, entry.url), start, end)
         if response.status in (401, 403):
             # The URL has expired, or the entry was replaced on its server: a new one is asked for once.
@@ -156,8 +156,11 @@ class ActionsService:
             raise self._unexpected(response, f"cannot read {entry.key}")
         return positioned(response, start, entry.key)
 
-    def _download(self, url: str, start: int, end: int) -> Response:
-        return self._transport.send("GET", url, {"Range": headers.byte_range(start, end), "x-ms-version": _API})
+    def _download(self, url: str, start: int, end: int | None) -> Response:
+        sent = {"x-ms-version": _API}
+        if end is not None:
+            sent["Range"] = headers.byte_range(start, end)
+        return self._transport.send("GET", url, sent)
 
     def _call(self, method: str, asked: Mapping[str, object], what: str) -> dict[str, Any]:
         """The answer to a Twirp call. Raises ConflictError, ReadOnlyError, RegistryError."""
