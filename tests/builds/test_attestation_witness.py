@@ -49,15 +49,15 @@ class Witness:
 
     def __init__(self, polyarch: Program, daemon: BuildKitDaemon, directory: Path) -> None:
         self.polyarch = polyarch
-        self._daemon = daemon
+        self.daemon = daemon
         self.directory = directory
 
     def ours(self, *words: str) -> None:
         self.polyarch("build", "-q", *words, self.directory / "context")
 
     def theirs(self, *words: str) -> None:
-        env = {**self._daemon.environment, "PATH": "/usr/bin:/bin", "HOME": str(self.directory)}
-        run([*self._daemon.buildx("build", "-q", *words), self.directory / "context"], env=env)
+        env = {**self.daemon.environment, "PATH": "/usr/bin:/bin", "HOME": str(self.directory)}
+        run([*self.daemon.buildx("build", "-q", *words), self.directory / "context"], env=env)
 
     def archives(self, *words: str, output: str = "") -> "tuple[tuple[Place, str], tuple[Place, str]]":
         found = []
@@ -200,3 +200,10 @@ def test_files_have_the_same_names_and_subjects(witness: Witness, tmp_path: Path
         for name, subjects in ours.items():
             # The files that containers get from BuildKit's runtime are in its layers only.
             assert subjects == theirs[name]
+
+
+def test_an_engine_knows_what_was_loaded_with_the_image(witness: Witness) -> None:
+    words = ("build", "-q", "--target=base", "--provenance=mode=min", "-t", "loaded", "-o", "type=docker")
+    witness.polyarch(*words, witness.directory / "context", env=dict(witness.daemon.environment))
+    (loaded,) = [one for one in witness.daemon.get("/images/json?manifests=1") if one["RepoTags"] == ["loaded:latest"]]
+    assert [one["Kind"] for one in loaded["Manifests"]] == ["image", "attestation"]

@@ -13,6 +13,8 @@ import pytest
 from polyarch.attest.provenance import BUILD_TYPE
 from scripts.local_registry import LocalRegistry
 from tests import trees
+from tests.builds.test_git import Repository
+from tests.builds.test_git import environment as environment
 from tests.needs import need
 from tests.program import Program, run
 from tests.registry.faults import Answer, Asked, Server, serving
@@ -191,6 +193,16 @@ class TestImages:
             "buildx", "imagetools", "inspect", name, "--format", "{{json .Provenance.SLSA.buildDefinition.buildType}}"
         )
         assert shown.json() == BUILD_TYPE
+
+    def test_a_push_to_docker_hub_names_the_form_that_it_shows(self, builds: Builds) -> None:
+        # Nothing answers behind this proxy.
+        unreachable = {"HTTPS_PROXY": "http://127.0.0.1:1"}
+        words = ("build", "--provenance=mode=min", "-t", "docker.io/ada/app", builds.context)
+        pushed = builds.polyarch.fails(*words, "--push", env=unreachable)
+        assert "Docker Hub does not show attestations that are artifacts" in pushed.stderr
+        chosen = builds.polyarch.fails(*words, "-o", "type=registry,oci-artifact=true", env=unreachable)
+        assert "Docker Hub" not in chosen.stderr
+        assert "Docker Hub" not in builds.polyarch(*words).stderr
 
     @pytest.mark.parametrize("kind", ["oci", "docker"])
     def test_archives_have_attestations(self, builds: Builds, tmp_path: Path, kind: str) -> None:
@@ -509,6 +521,27 @@ class TestRemote:
         metadata = found["runDetails"]["metadata"]
         assert metadata["buildkit_completeness"]["resolvedDependencies"]
         assert metadata.get("buildkit_hermetic", False) is hermetic
+
+    def test_repositories_are_materials_with_their_commits(
+        self, builds: Builds, environment: dict[str, str], tmp_path: Path
+    ) -> None:
+        repository = Repository(tmp_path / "repository")
+        library = Repository(tmp_path / "library")
+        known = library.commit({"b": "b"})
+        text = f"FROM busybox\nADD --checksum={known} {library.url}#main /library\nCOPY a /a\n"
+        commit = repository.commit({"sub/Dockerfile": text, "sub/a": "a"})
+        found = builds.v1(
+            "--provenance=complete-materials=true", context=f"{repository.url}#main:sub", env=environment
+        )["buildDefinition"]
+        assert found["resolvedDependencies"][1:] == [
+            {"uri": f"{library.url}#main", "digest": {"sha1": known}},
+            {"uri": f"{repository.url}#main", "digest": {"sha1": commit}},
+        ]
+        assert found["externalParameters"]["configSource"] == {
+            "uri": f"{repository.url}#main:sub",
+            "digest": {"sha1": commit},
+            "path": "Dockerfile",
+        }
 
     def test_a_download_is_a_material_without_its_token(self, builds: Builds, server: Server) -> None:
         (builds.context / "Dockerfile").write_text(f"FROM busybox\nADD {server.url}/file?token=hunter2 /file\n")

@@ -146,6 +146,7 @@ class Attester:
 
         Raises PolyarchError if a scan fails.
         """
+        self._warn_of_docker_hub()
         predicates: dict[Platform, tuple[Prepared, ...]] = {}
         with progress.reported(
             self._workspace.emit, "attest", "making attestations", [plan.platform for plan in plans]
@@ -153,6 +154,17 @@ class Attester:
             for plan, image in zip(plans, images, strict=True):
                 predicates[plan.platform] = tuple(self._predicates(plan, image, results, records))
         return AttestedImages(self._workspace.store, self._request, tuple(images), predicates, self._provenances)
+
+    def _warn_of_docker_hub(self) -> None:
+        export = self._request.export
+        pushed = any(output.kind == "registry" for output in export.outputs)
+        if pushed and export.attestation_artifacts is None and any(name.domain == "docker.io" for name in export.names):
+            self._workspace.emit(
+                progress.Warned(
+                    "Docker Hub does not show attestations that are artifacts, the default; "
+                    "-o type=registry,oci-artifact=false writes the form that it shows"
+                )
+            )
 
     def _predicates(
         self, plan: Plan, image: BuiltImage, results: Mapping[VertexId, Result], records: "Sequence[StepRecord]"
