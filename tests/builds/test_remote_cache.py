@@ -1,5 +1,6 @@
 """`--cache-to` and `--cache-from`: a machine that starts empty builds what others built already."""
 
+import base64
 import hashlib
 import json
 import re
@@ -54,6 +55,8 @@ def test_a_cold_machine_runs_nothing_and_gets_the_same_image(
     assert "importing cache manifest from" in second.stderr
     moved = [line for line in registry.requests()[asked:] if line.startswith("GET /v2/app/blobs/")]
     assert moved == [], "nothing reads the layers"
+    read = [line for line in registry.requests()[asked:] if line.startswith("GET /v2/app/manifests/")]
+    assert len(read) == 2, "the index, and the cache of one platform"
     uploads = [line for line in registry.requests()[asked:] if line.startswith("PUT /v2/b/blobs/")]
     assert len(uploads) <= 1, "only the config is sent, because the layers are mounted"
     explained = cold("explain", f"{registry.address}/b:1").stdout
@@ -72,7 +75,9 @@ def blobs_asked(registry: LocalRegistry, since: int) -> set[str]:
     return {line[1] for line in lines if line is not None}
 
 
-def put(registry: LocalRegistry, name: str, tag: str, config: bytes, media_type: str, **more: Any) -> dict[str, Any]:
+def put(
+    registry: LocalRegistry, name: str, tag: str, config: bytes, media_type: str, layers: Any = (), **more: Any
+) -> dict[str, Any]:
     """Put a manifest with this config, as another program would. Returns its descriptor."""
     digest = "sha256:" + hashlib.sha256(config).hexdigest()
     begin = urllib.request.Request(f"{registry.url}/v2/{name}/blobs/uploads/", method="POST")
@@ -83,7 +88,7 @@ def put(registry: LocalRegistry, name: str, tag: str, config: bytes, media_type:
     urllib.request.urlopen(upload).close()
     described = {"mediaType": media_type, "digest": digest, "size": len(config)}
     manifest = "application/vnd.oci.image.manifest.v1+json"
-    return put_manifest(registry, name, tag, manifest, config=described, layers=[], **more)
+    return put_manifest(registry, name, tag, manifest, config=described, layers=list(layers), **more)
 
 
 def put_manifest(registry: LocalRegistry, name: str, tag: str, media_type: str, **document: Any) -> dict[str, Any]:
@@ -334,3 +339,49 @@ def test_a_dry_run_and_the_reasons_name_the_cache(
     machine()("build", "-q", "--cache-to", shared, directory)
     planned = machine()("explain", "--cache-from", shared, str(directory)).stdout
     assert f"found in {registry.address}/app:cache" in planned
+
+
+def test_a_layer_that_is_not_what_the_cache_says_is_an_error(
+    machine: Machine, registry: LocalRegistry, base: str, context: Context, shared: str
+) -> None:
+    """The cache says that a step made the layer of another step, whose content has another digest."""
+    lines = f"FROM {base}\nRUN echo one > /one\nRUN echo two > /two\n"
+    machine()("build", "-q", "--cache-to", shared, context(lines, ""))
+    accept = {"Accept": "application/vnd.oci.image.manifest.v1+json"}
+    request = urllib.request.Request(f"{registry.url}/v2/app/manifests/cache-linux-amd64", headers=accept)
+    with urllib.request.urlopen(request) as answer:
+        manifest = json.load(answer)
+    config = json.loads(base64.b64decode(manifest["config"]["data"]))
+    one, two = (next(e for e in config["entries"].values() if word in e["step"]) for word in ("one", "two"))
+    one["blob"] = two["blob"]
+    more = {"artifactType": manifest["artifactType"]}
+    raw = json.dumps(config).encode()
+    lying = put(registry, "app", "cache-linux-amd64", raw, manifest["config"]["mediaType"], manifest["layers"], **more)
+    platform = {"os": "linux", "architecture": "amd64"}
+    index = "application/vnd.oci.image.index.v1+json"
+    put_manifest(registry, "app", "cache", index, manifests=[{**lying, "platform": platform}], **more)
+    failed = machine().fails("build", "--cache-from", shared, context(f"{lines}RUN cat /one\n", ""))
+    assert "does not match" in failed.stderr or "is not what its image or build cache says" in failed.stderr
+    assert "Traceback" not in failed.stderr
+
+
+def test_a_layer_that_its_registry_lost_is_an_error_that_says_what_to_do(
+    machine: Machine, registry: LocalRegistry, base: str, context: Context, shared: str, tmp_path: Path
+) -> None:
+    directory = context(f"FROM {base}\nRUN echo one > /one\n", "")
+    place = tmp_path / "cache"
+    machine()("build", "-q", "--cache-to", shared, "--cache-to", f"type=local,dest={place}", directory)
+    (entry,) = entries_of(place).values()
+    registry.blob_path(entry["blob"]).unlink()
+    failed = machine().fails("build", "--cache-from", shared, directory)
+    assert "build without the cache that names it" in failed.stderr
+    (place / "blobs" / entry["blob"].replace(":", "/")).unlink()
+    again = machine()("build", "--progress=plain", "--cache-from", f"type=local,src={place}", directory)
+    assert ran(again) == 1, "a directory can be looked at"
+
+
+def test_dockers_format_has_no_place_for_an_inline_cache(machine: Machine, base: str, context: Context) -> None:
+    words = ["--cache-to", "type=inline,mode=max", "-o", "type=image,oci-mediatypes=false"]
+    result = machine()("build", *words, context(f"FROM {base}\nRUN true", ""))
+    assert "the image gets no inline cache" in result.stderr
+    assert "mode=max needs type=registry" in result.stderr

@@ -15,6 +15,7 @@ annotations do not get into an image, and an entry that is not complete and plau
 """
 
 import base64
+import functools
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, TypeVar
@@ -126,8 +127,7 @@ def entry(encoded: Encoded, cache: PlatformCache, platform: Platform) -> Descrip
 def may_have(entry: Descriptor, key: str) -> bool:
     """Whether the cache of an index entry may have a key. True if the entry does not say."""
     try:
-        prefixes = base64.b64decode(entry.annotations[KEYS], validate=True)
-        wanted = _prefix(key)
+        prefixes, wanted = _prefixes(entry.annotations[KEYS]), _prefix(key)
     except (KeyError, ValueError):
         return True
     at = prefixes.find(wanted)
@@ -322,6 +322,11 @@ def _decoded(raw: bytes, kind: type[_T]) -> _T:
         return msgspec.json.decode(raw, type=kind)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise CorruptError(f"the cache is malformed: {error}") from error
+
+
+@functools.lru_cache(64)
+def _prefixes(text: str) -> bytes:
+    return base64.b64decode(text, validate=True)
 
 
 def _prefix(key: str) -> bytes:

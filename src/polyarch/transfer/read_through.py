@@ -255,7 +255,7 @@ class ReadThroughSource:
         message = f"the {what} {descriptor.digest} is not in the store"
         if seen := origins.find(self._store, descriptor.digest):
             message += f", and no more in {', '.join(map(str, seen))}"
-        return NotFoundError(message, "pull the image that it belongs to")
+        return NotFoundError(message, "pull the image that it belongs to, or build without the cache that names it")
 
     def _flight(self, digest: Digest) -> threading.Lock:
         with self._lock:

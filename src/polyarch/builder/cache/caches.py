@@ -6,6 +6,7 @@ What is outside of the store is imported only if a build has it, because most bu
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from polyarch import progress
 from polyarch.builder.cache.results import LocalResults
 from polyarch.builder.perform.environment import Result
 from polyarch.builder.plan.planner import Plan
@@ -31,6 +32,9 @@ class BuildCaches:
         self._key_of: KeyOf = str
         self._done: Mapping[VertexId, Result] = {}
         self.results: LocalResults | RemoteResults = LocalResults(workspace.store)
+        if request.cache.inline and request.export.docker_format:
+            note = "the image gets no inline cache, because Docker's format of manifests has no annotations"
+            workspace.emit(progress.Warned(note))
         if request.cache.sources:
             from polyarch.builder.cache import outside
 
