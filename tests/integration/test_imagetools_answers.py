@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from polyarch.images import attested
 from polyarch.indexes import imagetools
+from polyarch.oci.attestation import ARTIFACT_TYPE
 from polyarch.registry import Credentials, Hosts, Registry
 from polyarch.render import imagetools as rendering
 from polyarch.store import Store
@@ -94,3 +96,15 @@ def test_json_has_everything(polyarch: Program, recorded: ReferringRegistry) -> 
     bills = shown["SBOM"]["linux/arm64"]
     assert bills["SPDX"]["name"] == "core"
     assert [bill["name"] for bill in bills["AdditionalSPDXs"]] == ["sbom-context", "sbom-base"]
+
+
+@pytest.mark.parametrize("tag", ["two", "one", "artifact", "provenance"])
+def test_what_buildkit_attested_holds(
+    store: Store, client: Registry, recorded: ReferringRegistry, tmp_path: Path, tag: str
+) -> None:
+    places = Places(store, client, lambda: (tmp_path / "spool").open("w+b"))
+    report = attested.report(places, f"docker://{recorded.address}/app:{tag}")
+    assert report.problems == ()
+    listed = {one.artifact_type for one in report.attestations if one.listed == "index"}
+    assert listed == {ARTIFACT_TYPE if tag == "artifact" else ""}
+    assert all(one.statements for one in report.attestations)
