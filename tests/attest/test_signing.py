@@ -78,7 +78,7 @@ def attach(places: Places, subject: Descriptor, content: bytes, kind: str = enve
     """Attach any bytes as a bundle."""
     blob = places.store.put_bytes(kind, content)
     artifact = manifests.artifact(kind, [blob], subject)
-    referrers.attach(places.store, artifact, {artifact.config.digest: manifests.EMPTY})
+    referrers.attach(places.store, artifact, {artifact.config.digest: manifests.EMPTY_CONFIG})
 
 
 def bundle_of(key: PrivateKey, digest: str, predicate_type: str = envelopes.SIGNATURE) -> bytes:
@@ -259,7 +259,7 @@ def test_cosigns_older_signatures_are_verified_and_changed_ones_are_not(
     ]
     for layers, message in cases:
         artifact = manifests.artifact(simple.ARTIFACT, layers, app)
-        referrers.attach(places.store, artifact, {artifact.config.digest: manifests.EMPTY})
+        referrers.attach(places.store, artifact, {artifact.config.digest: manifests.EMPTY_CONFIG})
         assert message in refused(places, APP, key)
     several = manifests.artifact(simple.ARTIFACT, [layer(wrong, key.sign(wrong)), layer(right, key.sign(right))], app)
     referrers.attach(places.store, several, {})

@@ -7,10 +7,13 @@ import pytest
 
 from polyarch import Polyarch
 from polyarch.oci import document as documents
+from polyarch.oci import manifest as manifests
 from polyarch.oci.attestation import PROVENANCE_V1, SPDX
 from polyarch.oci.document import Index
 from polyarch.store import Store
+from polyarch.transfer import referrers
 from scripts.local_registry import LocalRegistry
+from tests.integration.conftest import Skopeo
 from tests.program import Program
 
 _BUILD = ("build", "-q", "--platform", "linux/amd64,linux/arm64", "--provenance=mode=max", "--sbom=true")
@@ -109,3 +112,45 @@ def test_the_python_client_reads_and_verifies(app: str, polyarch: Program) -> No
         report = client.images.verify_attestations(app)
         assert report.is_good(strict=True)
         assert client.images.list()[0].platforms[2].attestation
+
+
+def test_other_tools_read_an_archive_and_a_layout_with_referrers(
+    polyarch: Program, skopeo: Skopeo, app: str, tmp_path: Path
+) -> None:
+    with Store.open(polyarch.root) as store:
+        root = store.resolve(app)
+        made = manifests.artifact("application/vnd.example.signature", [], root)
+        referrers.attach(store, made, {manifests.EMPTY.digest: manifests.EMPTY_CONFIG})
+    for form in ("oci", "docker"):
+        polyarch("save", "--format", f"{form}-archive", "-o", tmp_path / f"{form}.tar", app)
+    assert skopeo.config(f"oci-archive:{tmp_path}/oci.tar:1", "linux/arm64")
+    assert skopeo.config(f"docker-archive:{tmp_path}/docker.tar", "linux/amd64")["os"] == "linux"
+    fresh = polyarch.on(tmp_path / "fresh")
+    assert fresh("load", "-i", tmp_path / "docker.tar").stdout.count("Loaded image") == 1
+    with Store.open(fresh.root) as store:
+        assert [entry.digest for entry in store.referrers(root.digest)] == [made.digest]
+        assert store.kept() == ()
+
+
+def test_merge_and_manifest_create_carry_what_is_about_their_members(
+    polyarch: Program, registry: LocalRegistry, tmp_path: Path
+) -> None:
+    """Each runner signs what it built; the index of all of them keeps the signatures."""
+    signatures = []
+    for platform in ("linux/amd64", "linux/arm64"):
+        runner = polyarch.on(tmp_path / platform.replace("/", "-"))
+        name = f"{registry.address}/app:{platform[6:]}"
+        runner("build", "-q", "--platform", platform, "-t", name, "-", stdin="FROM scratch\nCOPY <<f /f\nx\nf\n")
+        with Store.open(runner.root) as store:
+            made = manifests.artifact("application/vnd.example.signature", [], store.resolve(name))
+            referrers.attach(store, made, {manifests.EMPTY.digest: manifests.EMPTY_CONFIG})
+            signatures.append((made.subject, made.digest))
+        runner("save", "--format", "oci-archive", "-o", tmp_path / f"{platform[6:]}.tar", name)
+        runner("push", "-q", name)
+    merged, listed = polyarch.on(tmp_path / "merged"), polyarch.on(tmp_path / "listed")
+    merged("merge", "-t", "app", tmp_path / "amd64.tar", tmp_path / "arm64.tar")
+    listed("manifest", "create", "app", *(f"{registry.address}/app:{name}" for name in ("amd64", "arm64")))
+    for program in (merged, listed):
+        with Store.open(program.root) as store:
+            found = {subject: [entry.digest for entry in entries] for subject, entries in store.referring().items()}
+        assert found == {subject: [digest] for subject, digest in signatures}, program.root

@@ -35,7 +35,7 @@ def note(repository: Repository, subject: Descriptor, text: str) -> Manifest:
     """An artifact about `subject`, whose content is in the repository; it is not written itself."""
     raw = text.encode()
     layer = Descriptor(media_type="text/plain", digest=digests.of(raw), size=len(raw))
-    for descriptor, content in ((layer, raw), (manifests.EMPTY_CONFIG, manifests.EMPTY)):
+    for descriptor, content in ((layer, raw), (manifests.EMPTY, manifests.EMPTY_CONFIG)):
         repository.write_blob(descriptor, io.BytesIO(content))
     return manifests.artifact(KIND, [layer], subject, {"note": text})
 
@@ -132,8 +132,9 @@ class TestRegistryWithLists:
         referring.takes_subjects = False
         repository = new_client().at(referring.address, "app")
         subject = image(repository)
-        with pytest.raises(RegistryError, match="manifest_invalid"):
+        with pytest.raises(RegistryError, match="manifest_invalid") as refused:
             repository.write_referrers(subject.digest, [note(repository, subject, "one")])
+        assert "may not know `subject`" in str(refused.value.hint)
 
     def test_a_conditional_write_that_lost_is_done_again(
         self, new_client: NewClient, referring: ReferringRegistry

@@ -43,7 +43,7 @@ def attach(place: Target, subject: Descriptor, text: str) -> Descriptor:
     raw = text.encode()
     layer = Descriptor(media_type="text/plain", digest=digests.of(raw), size=len(raw))
     made = manifests.artifact(KIND, [layer], subject, {"text": text})
-    return referrers.attach(place, made, {layer.digest: raw, manifests.EMPTY_CONFIG.digest: manifests.EMPTY})
+    return referrers.attach(place, made, {layer.digest: raw, manifests.EMPTY.digest: manifests.EMPTY_CONFIG})
 
 
 class Signed:
@@ -267,7 +267,7 @@ class TestLayoutsOfOthers:
         raw = b"other"
         layer = Descriptor("text/plain", digests.of(raw), len(raw))
         layout.write_blob(layer, io.BytesIO(raw))
-        layout.write_blob(manifests.EMPTY_CONFIG, io.BytesIO(manifests.EMPTY))
+        layout.write_blob(manifests.EMPTY, io.BytesIO(manifests.EMPTY_CONFIG))
         made = manifests.artifact(KIND, [layer], subject)
         layout.write_manifest(made.descriptor(), made.raw, None if notes is None else "")
         return referrer.entry(made)
@@ -372,7 +372,7 @@ class TestHostileLists:
 def test_names_in_annotations_do_not_name_a_referrer(source: OciLayout) -> None:
     one = image(source, name="app")
     made = manifests.artifact(KIND, [], one, {REF_NAME: "app"})
-    referrers.attach(source, made, {manifests.EMPTY_CONFIG.digest: manifests.EMPTY})
+    referrers.attach(source, made, {manifests.EMPTY.digest: manifests.EMPTY_CONFIG})
     assert source.resolve("app").digest == one.digest
 
 

@@ -11,10 +11,13 @@ import msgspec
 
 from polyarch.oci import descriptor as descriptors
 from polyarch.oci import document as documents
+from polyarch.oci import manifest as manifests
 from polyarch.oci import media_types
 from polyarch.oci.descriptor import REFERENCE_DIGEST, REFERENCE_TYPE, Descriptor
 from polyarch.oci.digest import Digest
 from polyarch.oci.document import Manifest
+from polyarch.oci.manifest import EMPTY as EMPTY
+from polyarch.oci.manifest import EMPTY_CONFIG as EMPTY_CONFIG
 from polyarch.oci.platform import Platform
 
 ARTIFACT_TYPE = "application/vnd.docker.attestation.manifest.v1+json"
@@ -40,14 +43,6 @@ CYCLONEDX = "https://cyclonedx.org/bom"
 LARGEST_STATEMENT = 40 << 20
 
 UNKNOWN = Platform(os="unknown", architecture="unknown")
-EMPTY_CONFIG = b"{}"
-# image-spec, manifest.md, "Guidance for an Empty Descriptor". Without `data` the digest of the manifest differs.
-EMPTY = Descriptor(
-    media_type=media_types.OCI_EMPTY,
-    digest=Digest("sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"),
-    size=2,
-    data="e30=",
-)
 
 
 def statement(stored: Descriptor, predicate_type: str) -> Descriptor:
@@ -59,17 +54,7 @@ def statement(stored: Descriptor, predicate_type: str) -> Descriptor:
 
 def artifact(subject: Descriptor, statements: Sequence[Descriptor]) -> Manifest:
     """Return the manifest of these statements about the image `subject`, as an artifact."""
-    about = Descriptor(media_type=subject.media_type, digest=subject.digest, size=subject.size)
-    return _load(
-        {
-            "schemaVersion": 2,
-            "mediaType": media_types.OCI_MANIFEST,
-            "artifactType": ARTIFACT_TYPE,
-            "config": descriptors.to_dict(EMPTY),
-            "layers": [descriptors.to_dict(one) for one in statements],
-            "subject": descriptors.to_dict(about),
-        }
-    )
+    return manifests.artifact(ARTIFACT_TYPE, statements, subject)
 
 
 def classic(config: Descriptor, statements: Sequence[Descriptor]) -> Manifest:

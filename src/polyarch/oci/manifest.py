@@ -11,9 +11,12 @@ from polyarch.oci import media_types
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.document import Manifest
 
-# The content of an empty config, and its descriptor, which repeats it: other tools omit that and get another digest.
-EMPTY = b"{}"
-EMPTY_CONFIG = Descriptor(media_type=media_types.OCI_EMPTY, digest=digests.of(EMPTY), size=len(EMPTY), data="e30=")
+# The content of an empty config, and its descriptor, which repeats it: without `data` the digest of the manifest is
+# another than that of other tools (image-spec, manifest.md, "Guidance for an Empty Descriptor").
+EMPTY_CONFIG = b"{}"
+EMPTY = Descriptor(
+    media_type=media_types.OCI_EMPTY, digest=digests.of(EMPTY_CONFIG), size=len(EMPTY_CONFIG), data="e30="
+)
 
 
 def create(
@@ -42,13 +45,13 @@ def artifact(
 ) -> Manifest:
     """Return the manifest of an artifact about `subject`, with the empty config (image-spec, manifest.md).
 
-    `transfer.referrers.attach` writes it to a place. The content of its config is `EMPTY`.
+    `transfer.referrers.attach` writes it to a place. The content of its config is `EMPTY_CONFIG`.
     """
     document: dict[str, Any] = {
         "schemaVersion": 2,
         "mediaType": media_types.OCI_MANIFEST,
         "artifactType": artifact_type,
-        "config": descriptors.to_dict(EMPTY_CONFIG),
+        "config": descriptors.to_dict(EMPTY),
         "layers": [descriptors.to_dict(layer) for layer in layers],
         "subject": {"mediaType": subject.media_type, "digest": subject.digest, "size": subject.size},
     }

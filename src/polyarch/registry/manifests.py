@@ -13,6 +13,7 @@ from polyarch.registry.response import Response
 from polyarch.registry.wire import NO_HEAD, Wire
 
 _ACCEPT = {"Accept": ", ".join(media_types.ACCEPTED)}
+_UNPROCESSABLE = (400, 415, 422)
 _KNOWN = media_types.INDEXES | media_types.MANIFESTS
 
 
@@ -103,9 +104,7 @@ def write(
     version = name or descriptor.digest
     headers = {"Content-Type": descriptor.media_type, "Content-Length": str(len(raw))} | dict(extra or {})
     what = f"{wire.name(version)} cannot be written"
-    with wire.request(
-        endpoints.PUSH_MANIFEST, what=what, headers=headers, body=Body(raw), reference=version
-    ) as response:
+    with _put(wire, what, headers, raw, version) as response:
         stored, subject = response.header("Docker-Content-Digest"), response.header("OCI-Subject")
     if stored and digests.is_digest(stored) and stored != descriptor.digest:
         raise CorruptError(
@@ -113,6 +112,16 @@ def write(
         )
     wire.remember(descriptor.digest)
     return Digest(subject) if digests.is_digest(subject) else None
+
+
+def _put(wire: Wire, what: str, headers: Headers, raw: bytes, version: str) -> Response:
+    try:
+        return wire.request(endpoints.PUSH_MANIFEST, what=what, headers=headers, body=Body(raw), reference=version)
+    except RegistryError as error:
+        # Registries that know the manifests of OCI 1.0 only refuse those of artifacts.
+        if error.status in _UNPROCESSABLE and b'"subject"' in raw:
+            error.hint = error.hint or "the registry may not know `subject`: build with oci-artifact=false"
+        raise
 
 
 def delete(wire: Wire, digest: Digest) -> None:

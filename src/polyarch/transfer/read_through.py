@@ -197,6 +197,8 @@ class ReadThroughSource:
         if self._remote is None or (self._keep and self._remote not in origins.find(self._store, subject)):
             return here
         there = self._registry.repository(self._remote).referrers(subject)
+        if self._keep:
+            origins.record(self._store, [entry.digest for entry in there], self._remote)
         return tuple({entry.digest: entry for entry in (*here, *there)}.values())
 
     def origins(self, digest: Digest) -> tuple[Reference, ...]:

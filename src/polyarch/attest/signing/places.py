@@ -75,7 +75,7 @@ class SignedPlace:
         """Add a manifest of one blob that refers to an image here. Returns its digest. Raises UnsupportedError."""
         layer = Descriptor(artifact_type, digests.of(content), len(content))
         artifact = manifests.artifact(artifact_type, [layer], subject, annotations)
-        blobs = {layer.digest: content, artifact.config.digest: manifests.EMPTY}
+        blobs = {layer.digest: content, artifact.config.digest: manifests.EMPTY_CONFIG}
         return referrers.attach(self._source, artifact, blobs).digest  # type: ignore[arg-type]
 
 
