@@ -1,6 +1,7 @@
 """What the readers of programs, archives and gems find, and that hostile files give a note with the reason."""
 
 import io
+import shutil
 import struct
 import zipfile
 import zlib
@@ -71,7 +72,9 @@ def test_a_version_of_a_main_module_comes_from_its_commit_if_it_has_no_other() -
 
 def test_the_programs_of_go_on_this_machine_are_read() -> None:
     need("skopeo")
-    with open("/usr/bin/skopeo", "rb") as opened:
+    path = shutil.which("skopeo")
+    assert path is not None
+    with open(path, "rb") as opened:
         names = [one.partition(" ")[0] for one in found(executables.read("", opened))]
     assert "stdlib" in names
     assert any("skopeo" in name for name in names)

@@ -64,6 +64,7 @@ def test_packages_of_apk_python_and_npm_are_found(store: Store) -> None:
             file("usr/lib/python3/site-packages/typing_extensions-4.1.dist-info/METADATA", WHEEL),
             file("usr/lib/python3/old.egg-info", "Name: old\nVersion: 1.0+x\n"),
             file("usr/lib/python3/zip-2.egg/EGG-INFO/PKG-INFO", "Name: zip\nVersion: 2\n"),
+            file("usr/lib/python2.7/lib-dynload/Python-2.7.egg-info", "Name: Python\nVersion: 2.7.18\n"),
             file("app/package.json", '{"name": "app", "version": "1.0.0", "license": {"type": "ISC"}}'),
             file("app/node_modules/@a/b/package.json", '{"name": "@a/b", "version": "2.0.0-rc.1", "license": "MIT"}'),
             file("app/node_modules/c/package.json", '\ufeff{"name": "c", "version": "3.0.0"}'),
