@@ -94,7 +94,9 @@ class ActionsServer:
             if self.answers is not None:
                 return self.answers
             if asked.path.startswith("/blob/"):
-                return self._blob(asked)
+                found = self._blob(asked)
+                # Azure's answers have it, and its clients read it.
+                return found._replace(headers={"x-ms-request-id": "1", **found.headers})
             if not asked.path.startswith(_METHODS) or asked.method != "POST":
                 return Answer(404)
             if self.throttled:

@@ -126,6 +126,8 @@ def test_a_machine_builds_from_a_bucket(
     assert ran(second) == 0
     assert digest(first) in second.stderr
     assert buckets.credentials.secret not in second.stderr
+    secret = buckets.credentials.secret.encode()
+    assert all(secret not in file.read_bytes() for file in cold.root.rglob("*") if file.is_file())
     assert cold("run", "app", "cat", "/both").stdout
     assert {key.rpartition("/")[0] for key in buckets.keys(bucket)} == {
         "a b/blobs",
