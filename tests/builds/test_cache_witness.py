@@ -1,4 +1,4 @@
-"""BuildKit's own client of GitHub's cache service is content with the service of our tests, and passes over our cache."""
+"""BuildKit keeps its cache in the service of our tests, so that is what GitHub's is; and our cache beside it is another."""
 
 import os
 import re
