@@ -53,7 +53,7 @@ with Polyarch() as client:
 """
 
 _GROUPS: Mapping[str, tuple[str, ...]] = {
-    "Client": ("Polyarch", "Images", "Indexes"),
+    "Client": ("Polyarch", "Images", "Indexes", "RemoteCaches"),
     "Settings of a build": (
         "BuildKeywords",
         "CacheSettings",
@@ -78,6 +78,15 @@ _ALIASES = {
     "OnFailure": "What a build does if a platform fails: see BuildKeywords.",
     "VerifyPlatforms": "How a build treats an entrypoint that was built for another architecture.",
     "Event": "What `progress` is called with.",
+}
+
+
+# What a program calls the objects with methods.
+_OBJECTS = {
+    "Polyarch": "client",
+    "Images": "client.images",
+    "Indexes": "client.indexes",
+    "RemoteCaches": "client.caches",
 }
 
 
@@ -137,14 +146,14 @@ def _entry(name: str) -> str:
     lines += ["```python", head, *(f"    {field}" for field in fields), "```", "", _docstring(node), ""]
     for item in node.body if bases != ["PolyarchError"] else ():
         if isinstance(item, ast.FunctionDef) and not item.name.startswith("_"):
-            prefix = f"{_called(name)}." if name in ("Polyarch", "Images", "Indexes") else ""
+            prefix = f"{_called(name)}." if name in _OBJECTS else ""
             shown = [f"#### {prefix}{item.name}", "", "```python", _signature(item, item.name, types), "```", ""]
             lines += [*shown, _docstring(item), ""]
     return "\n".join(lines)
 
 
 def _called(name: str) -> str:
-    return {"Polyarch": "client", "Images": "client.images", "Indexes": "client.indexes"}[name]
+    return _OBJECTS[name]
 
 
 def _assigned(tree: ast.Module) -> dict[str, ast.Assign]:

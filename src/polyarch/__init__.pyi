@@ -6,6 +6,7 @@ from polyarch.attest.signing.sign import SignedImage
 from polyarch.attest.signing.signatures import ImageSignature
 from polyarch.attest.signing.trust import Signer
 from polyarch.attest.signing.verify import VerifiedImage
+from polyarch.buildcache.contents import CacheContents, CacheItem
 from polyarch.builder.export.assemble import BuiltImage
 from polyarch.builder.failures import Failure
 from polyarch.builder.history.record import BuildRecord, StepRecord
@@ -23,6 +24,7 @@ from polyarch.client.building import (
     TimeSettings,
     VerifyPlatforms,
 )
+from polyarch.client.caches import RemoteCaches
 from polyarch.client.images import Images, Sink
 from polyarch.client.indexes import Indexes
 from polyarch.client.polyarch import Polyarch
@@ -78,6 +80,8 @@ __all__ = [
     "BuildRecord",
     "BuildResult",
     "BuiltImage",
+    "CacheContents",
+    "CacheItem",
     "CacheSettings",
     "CancelledError",
     "Checked",
@@ -124,6 +128,7 @@ __all__ = [
     "PushResult",
     "Reference",
     "RegistryError",
+    "RemoteCaches",
     "Removed",
     "Report",
     "RunFlags",

@@ -1,4 +1,4 @@
-"""BuildKit keeps its cache in the service of our tests, so that is what GitHub's is; and our cache beside it is another."""
+"""BuildKit keeps its cache in the service of our tests, so that is what GitHub's is. Ours beside it is another."""
 
 import os
 import re

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self, Unpack, cast
 from polyarch import progress as events
 from polyarch.client import arguments, core
 from polyarch.client.arguments import Names, Platforms, StrPath
+from polyarch.client.caches import RemoteCaches
 from polyarch.client.images import Images
 from polyarch.client.indexes import Indexes
 from polyarch.client.values import PruneResult
@@ -73,6 +74,7 @@ class Polyarch:
         self._core = core.ClientCore(settings, progress or events.ignore, clock or core.clock)
         self.images = Images(self._core)
         self.indexes = Indexes(self._core)
+        self.caches = RemoteCaches(self._core)
 
     def build(
         self,

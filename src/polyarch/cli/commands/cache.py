@@ -125,30 +125,23 @@ def prune(
 def _opened(session: Session, place: str, insecure: bool, *, writing: bool = False) -> "Iterator[Carrier]":
     """The carrier of a cache that is named as for --cache-from."""
     from polyarch.buildcache.carrier import Around
-    from polyarch.buildcache.types import open_carrier
-    from polyarch.buildcache.wanted import CachePlace
     from polyarch.buildflags import cache as flags
-    from polyarch.secret import Variables
+    from polyarch.client.caches import carrier_of
 
     named = flags.parse_source(place, session.environment.variables, Path()).place
-    attributes = dict(named.attributes)
-    trusted = insecure or attributes.get("registry.insecure", "").lower() in ("1", "t", "true")
-    if writing and named.kind == "local":
-        attributes["reset"] = "true"
+    trusted = insecure or named.attributes.get("registry.insecure", "").lower() in ("1", "t", "true")
     around = Around(
         store=session.store,
-        registry=session.registry_for([attributes["ref"]] if trusted and "ref" in attributes else ()),
+        registry=session.registry_for([named.attributes["ref"]] if trusted and "ref" in named.attributes else ()),
         now=time.time(),
     )
-    carrier = open_carrier(CachePlace(named.kind, Variables(attributes)), around)
-    try:
+    with carrier_of(named, around, writing=writing) as carrier:
         yield carrier
-    finally:
-        carrier.close()
 
 
 def _day(duration: str) -> str:
     """The day before which something was not used for `duration`."""
+    from polyarch.client.caches import day_before
     from polyarch.dockerfile.instructions.healthcheck import duration as parse
     from polyarch.dockerfile.source import DockerfileError
 
@@ -158,8 +151,7 @@ def _day(duration: str) -> str:
         seconds = -1.0
     if seconds <= 0:
         raise UsageError(f"--unused-for: {duration!r} is not a duration", "expected a duration such as 168h or 30m")
-    # Caches know days only. What was used on the day itself stays.
-    return time.strftime("%Y-%m-%d", time.gmtime(max(time.time() - seconds, 0)))
+    return day_before(time.time(), seconds)
 
 
 def _platform_row(one: "CacheContents") -> Row:
