@@ -177,6 +177,7 @@ class _Writer:
         self._repository = repository
         self._platform = platform
         self._emit = emit
+        self._replaces = False
         self._known: dict[Digest, Manifest | Index] = {}
         self._caches: dict[Digest, PlatformCache | None] = {}
 
@@ -252,6 +253,9 @@ class _Writer:
             return None
         kind = documents.kind_of(document)
         if kind == "buildkit":
+            if not self._replaces:
+                self._replaces = True
+                self._emit(progress.Warned(f"{self._where} was a cache of BuildKit, and is replaced"))
             return None
         if kind != "ours":
             what = documents.described(kind)
