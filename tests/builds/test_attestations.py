@@ -552,6 +552,10 @@ class TestRemote:
             "digest": {"sha256": hashlib.sha256(b"file").hexdigest()},
         }
         assert "hunter2" not in json.dumps(found)
+        steps = builds.v1("--provenance=true")["buildDefinition"]["internalParameters"]["buildConfig"]["steps"]
+        assert [step["op"]["http"]["url"] for step in steps if "http" in step["op"]] == [
+            f"{server.url}/file?token=xxxxx"
+        ]
 
 
 def _archive(dockerfile: str) -> io.BytesIO:

@@ -13,7 +13,6 @@ from polyarch.builder.cache.caches import BuildCaches
 from polyarch.builder.export import assemble
 from polyarch.builder.export.assemble import Assembler, BuiltImage
 from polyarch.builder.export.exporter import Exporter
-from polyarch.builder.export.roots import roots_of
 from polyarch.builder.export.streaming import RegistryUploads
 from polyarch.builder.failures import Failure, FailurePolicy
 from polyarch.builder.history.record import BuildRecord
@@ -231,7 +230,9 @@ class _Build:
         attested = None
         if self._attester is not None:
             attested = self._attester.attest([plan for plan, _ in survivors], images, self._results, self._steps)
-        roots = roots_of(self._assembler, request, images, attested)
+        # As in BuildKit: the result is an index even for one platform.
+        multi = request.plan.arguments.get("BUILDKIT_MULTI_PLATFORM", "").lower() in _TRUE
+        roots = self._assembler.roots(images, attested.entries if attested else lambda _: (), always_index=multi)
         sent: list[Sent] = []
         for output in request.export.outputs:
             root = roots.get(output.is_inline, images[0].descriptor)

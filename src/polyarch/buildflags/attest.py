@@ -162,8 +162,20 @@ def _boolean(value: str) -> bool | None:
     return True if text in _TRUE else False if text in _FALSE else None
 
 
-def added(form: Export, found: AttestationRequest, variables: Mapping[str, str]) -> Export:
-    """The format with these attestations. BUILDX_NO_DEFAULT_OCI_ARTIFACT changes their own one. Raises UsageError."""
+def added(
+    form: Export, options: Mapping[str, Any], arguments: Mapping[str, str], variables: Mapping[str, str]
+) -> Export:
+    """The format with the attestations that these options ask for.
+
+    BUILDX_NO_DEFAULT_OCI_ARTIFACT changes their default form. Raises UsageError.
+    """
+    found = request(options.get("attest"), options.get("provenance"), options.get("sbom"), arguments, variables)
+    if not found:
+        return form
+    if form.docker_format:
+        raise UsageError(
+            "--output: oci-mediatypes=false has no form for attestations", "leave it out, or --provenance and --sbom"
+        )
     artifacts = form.attestation_artifacts
     given = variables.get("BUILDX_NO_DEFAULT_OCI_ARTIFACT")
     if artifacts is None and given is not None:

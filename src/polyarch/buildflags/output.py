@@ -181,7 +181,12 @@ def export(
     if sum(output.stream is not None for output in outputs) > 1:
         raise UsageError("--output: only one output can go to standard output", "add dest=FILE to the others")
     _annotate(values.pairs("--annotation", get("annotations")), notes, index_notes)
-    form = _attested(_form(wanted), options, arguments or {}, variables or {})
+    form = _form(wanted)
+    asked = any(get(name) for name in ("attest", "provenance", "sbom"))
+    if asked or any(name.startswith("BUILDKIT_ATTEST_") for name in arguments or ()):
+        from polyarch.buildflags import attest
+
+        form = attest.added(form, options, arguments or {}, variables or {})
     return msgspec.structs.replace(
         form,
         names=tuple(dict.fromkeys(map(_name, names))),
@@ -227,21 +232,6 @@ def _outputs(one: Wanted, here: Path, stdout: BinaryIO | None) -> list[Output]:
             raise UsageError("refusing to write a tar to a terminal", "add dest=FILE, or redirect standard output")
         return [msgspec.structs.replace(output, stream=stdout)]
     return [msgspec.structs.replace(output, destination=here / dest, directory=directory)]
-
-
-def _attested(form: Export, options: ExportFlags, arguments: Mapping[str, str], variables: Mapping[str, str]) -> Export:
-    """The format with attestations, if any are asked for."""
-    asked = [options.get(name) for name in ("attest", "provenance", "sbom")]
-    if not any(asked) and not any(name.startswith("BUILDKIT_ATTEST_") for name in arguments):
-        return form
-    from polyarch.buildflags import attest
-
-    found = attest.request(asked[0], asked[1], asked[2], arguments, variables)
-    if found and form.docker_format:
-        raise UsageError(
-            "--output: oci-mediatypes=false has no form for attestations", "leave it out, or --provenance and --sbom"
-        )
-    return attest.added(form, found, variables)
 
 
 def _form(wanted: Sequence[Wanted]) -> Export:

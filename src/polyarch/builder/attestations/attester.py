@@ -48,7 +48,7 @@ class AttestedImages(msgspec.Struct, frozen=True):
     predicates: Mapping[Platform, tuple[Prepared, ...]]
     provenance: dict[str, dict[str, Any]]
 
-    def entries(self, *, inline: bool) -> tuple[Descriptor, ...]:
+    def entries(self, inline: bool) -> tuple[Descriptor, ...]:
         """The entries of an index after those of the images; their manifests and statements are stored.
 
         Without `inline`, attestations with `inline-only` are left out.

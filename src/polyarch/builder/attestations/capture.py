@@ -27,8 +27,8 @@ from polyarch.oci import reference as references
 from polyarch.oci.digest import Digest
 from polyarch.oci.image_purl import ImageUrl
 from polyarch.oci.platform import Platform
+from polyarch.oci.redaction import hidden, without_credentials
 from polyarch.oci.reference import Reference
-from polyarch.oci.urls import hidden, without_credentials
 from polyarch.sandbox.settings import RunSettings
 
 if TYPE_CHECKING:

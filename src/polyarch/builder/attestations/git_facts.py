@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from polyarch.oci.urls import without_credentials
+from polyarch.oci.redaction import without_credentials
 
 # Git sets these for its hooks. They name another repository than the one around the directory.
 _MISLEADING = frozenset({"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX"})

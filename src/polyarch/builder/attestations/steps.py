@@ -33,7 +33,7 @@ from polyarch.contents.layer import Layer
 from polyarch.oci import descriptor as descriptors
 from polyarch.oci import digest as digests
 from polyarch.oci import text
-from polyarch.oci.urls import without_credentials
+from polyarch.oci.redaction import hidden, without_credentials
 
 
 class SourceText(msgspec.Struct, frozen=True):
@@ -148,7 +148,7 @@ def _operation(numbering: _Numbering, vertex: Vertex) -> dict[str, Any]:
             ]
             return {"inline": {"files": files}}
         case Http():
-            return {"http": _filled(vertex)}
+            return {"http": _filled(vertex) | {"url": hidden(vertex.url)}}
         case Git():
             return {"git": _filled(vertex)}
         case CopyFiles():

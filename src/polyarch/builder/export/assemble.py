@@ -3,7 +3,7 @@
 The layer of a RUN becomes a blob here and not earlier, so that only exported layers are packed.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -107,6 +107,20 @@ class Assembler:
         index = indexes.ordered(indexes.create(entries, self._export.index_annotations or None, media_type))
         self._store.write_manifest(index.descriptor(), index.raw)
         return index.descriptor()
+
+    def roots(
+        self,
+        images: Sequence[BuiltImage],
+        attestations: Callable[[bool], Sequence[Descriptor]],
+        *,
+        always_index: bool,
+    ) -> dict[bool, Descriptor]:
+        """The roots for outputs that get attestations with `inline-only` (True), and for those that do not (False).
+
+        `attestations` returns the entries of each. Only what an output needs is made. The images are the same in both.
+        """
+        kinds = {output.is_inline for output in self._export.outputs if not output.is_files}
+        return {inline: self.root(images, attestations(inline), always_index=always_index) for inline in kinds}
 
     def blob(self, layer: Layer, compression: "Compression | None" = None, *, force: bool | None = None) -> Layer:
         """The layer with a blob, in the compression of the image or another one. An existing blob is recompressed only
