@@ -24,6 +24,7 @@ from tests.integration.conftest import Skopeo
 from tests.oci import schemas
 from tests.oci.examples import AMD64, ARM64, S390X, attestation, image, index
 from tests.program import Program
+from tests.registry.referring import serving_referrers
 
 
 @pytest.fixture
@@ -282,3 +283,20 @@ class TestReferrers:
         fresh("pull", "-q", "--platform", "linux/arm64", f"{there}:1")
         with Store.open(fresh.root) as pulled:
             assert [entry.digest for entry in pulled.referrers(attested.manifests[2].digest)] == [signature.digest]
+
+    def test_a_registry_that_lies_about_a_subject_is_warned_of(
+        self, polyarch: Program, store: Store, tmp_path: Path
+    ) -> None:
+        with serving_referrers() as lying:
+            name = f"{lying.address}/app"
+            one, other = image(store, AMD64, name=f"{name}:1"), image(store, ARM64, name=f"{name}:2")
+            about = _referred(store, other)
+            for tag in ("1", "2"):
+                polyarch("push", "-q", f"{name}:{tag}")
+            listed = {"mediaType": about.media_type, "digest": about.digest, "size": about.size}
+            lying.lies = {one.digest: [listed | {"artifactType": attestations.ARTIFACT_TYPE}]}
+            for number, command in enumerate((("buildx", "imagetools", "create", "-t"), ("manifest", "create"))):
+                fresh = polyarch.on(tmp_path / f"fresh{number}")
+                made = fresh(*command, f"{name}:both{number}", f"{name}:1")
+                assert f"but it is about {other.digest}" in made.stderr
+            assert len(json.loads(fresh("manifest", "inspect", f"{name}:both0").stdout)["manifests"]) == 1

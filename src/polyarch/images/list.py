@@ -144,8 +144,11 @@ class _ListReader:
 
     def kinds(self, digest: Digest) -> tuple[str, ...]:
         """The types of the predicates in an attestation; empty if it is not in the store."""
-        layers = (self.document(digest) or _Document()).layers
-        return tuple(kind for layer in layers if (kind := layer.annotations.get(_PREDICATE_TYPE)))
+        return tuple(
+            kind
+            for layer in (self.document(digest) or _Document()).layers
+            if (kind := layer.annotations.get(_PREDICATE_TYPE))
+        )
 
     def claimed(self, config: str) -> str:
         """The platform in an image's config; empty if that is unknown."""

@@ -83,7 +83,7 @@ def _create(places: Places, reference: Reference, texts: Sequence[str], options:
         descriptor=lists.save(places.store, reference, index),
         added=tuple(entry for entry in index.manifests if entry.digest not in before),
         removed=removed,
-        warnings=left_out,
+        warnings=(*left_out, *(note for member in gathered for note in member.notes)),
     )
 
 
@@ -136,7 +136,10 @@ def _add(
         index=changed,
         descriptor=lists.save(places.store, reference, changed),
         added=tuple(entry.descriptor for entry in entries if entry.descriptor.digest not in before),
-        warnings=contradictions(places, [entry.descriptor for entry in entries]) if edit is not None else (),
+        warnings=(
+            *member.notes,
+            *(contradictions(places, [entry.descriptor for entry in entries]) if edit is not None else ()),
+        ),
     )
 
 

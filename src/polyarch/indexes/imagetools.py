@@ -94,6 +94,8 @@ def create(
     gathered = [_gather(places, text, locations) for text in ([*targets, *sources] if options.append else sources)]
     if not gathered:
         raise UsageError("imagetools create needs a source", "name an image, or a file with a descriptor with -f")
+    for note in (note for member in gathered for note in member.notes):
+        emit(progress.Warned(note))
     document = _combine(places, gathered, options)
     descriptor = document.descriptor()
     if options.dry_run:

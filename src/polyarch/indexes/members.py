@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from polyarch import progress
 from polyarch.errors import ConflictError, CorruptError, NotFoundError, UsageError
 from polyarch.oci import config as configs
 from polyarch.oci import document as documents
@@ -35,11 +36,15 @@ class IndexEntry(msgspec.Struct, frozen=True):
 
 
 class IndexMember(msgspec.Struct, frozen=True):
-    """The image or index that one argument names: its root, and its entries, attestations after their images."""
+    """The image or index that one argument names: its root, and its entries, attestations after their images.
+
+    `notes` are about signatures and other manifests about it that were left out.
+    """
 
     text: str
     root: Descriptor
     entries: tuple[IndexEntry, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def images(self) -> tuple[IndexEntry, ...]:
@@ -71,10 +76,10 @@ def gather_found(places: Places, found: LocatedImage, name: str, text: str) -> I
     if graph.absent and not (in_file and graph.manifests):
         missing = ", ".join(str(entry.platform or entry.digest) for entry in graph.absent)
         raise NotFoundError(f"{text} lacks its images for {missing}", "pull them, or name the existing members")
-    _store_member(places, found, graph, name)
+    notes = _store_member(places, found, graph, name)
     source = read_through.ReadThroughSource(places.store, places.registry)
     absent = frozenset(entry.digest for entry in graph.absent)
-    return IndexMember(text, root, tuple(_entries(source, graph.root.document, root, text, absent)))
+    return IndexMember(text, root, tuple(_entries(source, graph.root.document, root, text, absent)), notes)
 
 
 def image_config(source: Source, manifest: Manifest) -> ImageConfig:
@@ -103,13 +108,17 @@ def refuse_duplicates(entries: Sequence[IndexEntry]) -> None:
             )
 
 
-def _store_member(places: Places, found: LocatedImage, graph: graphs.ImageGraph, name: str) -> None:
-    """Store a member: everything from a file; from a registry all but the layers, whose origin is recorded."""
+def _store_member(places: Places, found: LocatedImage, graph: graphs.ImageGraph, name: str) -> tuple[str, ...]:
+    """Store a member: everything from a file; from a registry all but the layers, whose origin is recorded.
+
+    Returns notes about what was left out.
+    """
     if isinstance(found.source, read_through.ReadThroughSource):
         _keep_configs(found.source, graph)
-        _store_referrers(places, found, graph)
     elif found.repository is None:
-        copier.copy(found.source, name, places.store, (), copier.CopyOptions(present_only=True))
+        events: list[progress.Event] = []
+        copier.copy(found.source, name, places.store, (), copier.CopyOptions(present_only=True), events.append)
+        return tuple(event.message for event in events if isinstance(event, progress.Warned))
     else:
         publish.remember_graph(places.store, graph, found.repository)
         source = read_through.ReadThroughSource(places.store, places.registry)
@@ -117,17 +126,17 @@ def _store_member(places: Places, found: LocatedImage, graph: graphs.ImageGraph,
         for node in (*graph.manifests, *graph.indexes):
             if not places.store.has_manifest(node.descriptor):
                 places.store.write_manifest(node.descriptor, node.document.raw)
-        _store_referrers(places, found, graph)
+    return _store_referrers(places, found, graph)
 
 
-def _store_referrers(places: Places, found: LocatedImage, graph: graphs.ImageGraph) -> None:
+def _store_referrers(places: Places, found: LocatedImage, graph: graphs.ImageGraph) -> tuple[str, ...]:
     """Store the manifests about a member. Their blobs stay in the registry until they are needed."""
     repository = found.repository
     if repository is None and isinstance(found.source, read_through.ReadThroughSource):
         repository = found.source.remote
     subjects = [node.descriptor.digest for node in (*graph.indexes, *graph.manifests)]
     if repository is None:
-        return
+        return ()
     with WorkerPool(copier.CONCURRENCY) as pool:
         about = referrers.gather(found.source, subjects, pool)
     for referrer in (one for level in about.levels for one in level):
@@ -135,6 +144,7 @@ def _store_referrers(places: Places, found: LocatedImage, graph: graphs.ImageGra
         for node in (*referrer.graph.manifests, *referrer.graph.indexes):
             places.store.write_manifest(node.descriptor, node.document.raw)
         places.store.write_referrers(referrer.subject, [referrer.document])
+    return about.notes
 
 
 def _keep_configs(source: read_through.ReadThroughSource, graph: graphs.ImageGraph) -> None:

@@ -3,12 +3,25 @@
 from collections.abc import Sequence
 from typing import Any
 
+from msgspec import structs
+
 from polyarch.oci import referrer
+from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
 from polyarch.oci.document import Index, Manifest
 from polyarch.store import tags as names
 from polyarch.store.blobs import Blobs
+from polyarch.store.manifests import Manifests
 from polyarch.store.tags import Tags
+
+
+def listed(tags: Tags, manifests: Manifests, subject: Digest) -> tuple[Descriptor, ...]:
+    """The manifests about `subject` that are in the store, which are leased. Their own annotations do not name it."""
+    return tuple(
+        structs.replace(one, annotations={key: text for key, text in one.annotations.items() if key != names.SUBJECT})
+        for one in tags.entries().referrers.get(subject, ())
+        if manifests.has(one)
+    )
 
 
 def refer(tags: Tags, subject: Digest, documents: Sequence[Manifest | Index]) -> None:

@@ -224,8 +224,9 @@ class Store:
 
     def referrers(self, subject: Digest) -> tuple[Descriptor, ...]:
         """The manifests in the store about the image `subject` that no index names. They are leased."""
-        listed = self._tags.entries().referrers.get(subject, ())
-        return tuple(one for one in listed if self._manifests.has(one))
+        from polyarch.store import referring
+
+        return referring.listed(self._tags, self._manifests, subject)
 
     def referring(self) -> Mapping[Digest, Sequence[Descriptor]]:
         """As `referrers`, of all subjects, without a lease. Some may have been removed meanwhile."""
