@@ -122,7 +122,7 @@ def push(site: Site, kind: str, tags: Sequence[str], *, layers: int, size: int) 
     contestants = [Contestant("polyarch", lambda run: prepare("polyarch", run), ours)]
     if shutil.which("skopeo"):
         contestants.append(Contestant("skopeo", lambda run: prepare("skopeo", run), theirs))
-    return Workload(contestants, versus({"skopeo": 1}))
+    return Workload(contestants, versus({"skopeo": 1.3}))
 
 
 def pull(site: Site, kind: str, tags: Sequence[str], *, layers: int, size: int) -> Workload:
@@ -148,7 +148,7 @@ def pull(site: Site, kind: str, tags: Sequence[str], *, layers: int, size: int) 
     contestants = [Contestant("polyarch", lambda run: polyarch.forget(), ours)]
     if shutil.which("skopeo"):
         contestants.append(Contestant("skopeo", lambda run: forget(), theirs))
-    return Workload(contestants, versus({"skopeo": 1}))
+    return Workload(contestants, versus({"skopeo": 1.3}))
 
 
 def _plain_copy(site: Site, name: str) -> float:
