@@ -157,8 +157,8 @@ DAMAGED = {
     "a size beyond all files": (_header(size=b"\xbf" + b"\xff" * 11), "too large"),
     "an unknown type": (_header(flag=b"M"), "type"),
     "no name": (_header(name=b""), "no name"),
-    "a pax header of gigabytes": (_header(flag=b"x", size=b"17777777777\0"), "says a size of"),
-    "a long name of gigabytes": (_header(flag=b"L", size=b"17777777777\0"), "says a size of"),
+    "a pax header of gigabytes": (_header(flag=b"x", size=b"17777777777\0"), "has a size of"),
+    "a long name of gigabytes": (_header(flag=b"L", size=b"17777777777\0"), "has a size of"),
     "a pax record whose length lies": (
         _header(flag=b"x", size=b"00000000012\0") + b"99 path=a\n".ljust(512, b"\0") + _header(),
         "malformed",

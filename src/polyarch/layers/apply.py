@@ -1,15 +1,15 @@
-"""A layer unpacked into a directory: as root, of this machine or of a user namespace, and never outside of it.
+"""Unpack a layer into a directory, as root of this machine or of a user namespace, and never outside of the directory.
 
-What a layer may hold against us, and where it is met:
-- a name that leads upwards, or absolute: `entry.clean`;
+What a hostile layer may contain, and what handles it:
+- an absolute name, or one with `..`: `entry.clean`;
 - a parent that is a symbolic link: followed by `resolve` inside the image, as containerd and umoci do, and never by the
-  kernel (`beneath`);
-- a hard link out of the layer: its target is resolved the same way, and must be a file that the layer made, or one
-  that the layers below have (`fetch`);
-- a whiteout behind an entry of its own layer: it speaks of the layers below, so the entry stays;
-- a directory that becomes a file and a directory again: each time what was there is removed, all that is below too;
-- setuid and capabilities, xattrs that an overlay would believe (`user.overlay.redirect`, `metacopy`): `metadata`;
-- times of directories, which every file made in them changes: set at the end.
+  kernel (`rooted`);
+- a hard link to a file outside of the layer: its target is resolved the same way, and must be a file of this layer or
+  of the layers below (`fetch`);
+- a whiteout after an entry of its own layer: it applies to the layers below only, so the entry stays;
+- a directory that is replaced by a file, and that by a directory: each time, the old entry is removed with all below;
+- setuid and capabilities, xattrs that overlayfs interprets (`user.overlay.redirect`, `metacopy`): `metadata`;
+- times of directories, which change with every file that is created in them: they are set at the end.
 """
 
 import os
@@ -32,10 +32,10 @@ from polyarch.oci.place import Readable
 DEVICES = "devices are left out, because a user namespace cannot make them"
 _CHUNK = 256 << 10
 _ZEROS = bytes(_CHUNK)
-# What most file systems give at least to a file that is not empty, and to a directory.
+# The least that most file systems allocate for a file that is not empty, and for a directory.
 _BLOCK = 4096
 
-# What the layers below have at a path, and their file with its bytes.
+# The entry that the layers below have at a path, and their file with its bytes.
 Look = Callable[[str], Entry | None]
 Fetch = Callable[[str], Item | None]
 
@@ -135,10 +135,10 @@ class _Unpacking:
             return
         self._made[path] = entry
 
-    # Where an entry goes
+    # The place of an entry
 
     def _look(self, path: str) -> Entry | None:
-        """What the image has at `path` as far as this layer has come."""
+        """The entry of the image at `path`, as far as this layer has been unpacked."""
         made = self._made.get(path)
         if made is not None:
             return made
@@ -161,7 +161,7 @@ class _Unpacking:
         return False
 
     def _resolve_parent(self, path: str) -> str:
-        """Where `path` leads: links in its parents followed, parents that this layer does not list made."""
+        """The path that `path` leads to. Links in its parents are followed, and missing parents are created."""
         parent = parent_of(path)
         known = self._made.get(parent)
         if not parent or (known is not None and known.kind == "directory"):
@@ -184,14 +184,14 @@ class _Unpacking:
             self._directory(directory, lower or Entry(path=directory, kind="directory", mode=0o755))
             self.implicit.add(directory)
 
-    # What a whiteout does
+    # Whiteouts
 
     def _whiteout(self, path: str) -> bool:
-        """Take `path` as a whiteout, if it is one."""
+        """Apply `path` if it is a whiteout. Returns whether it is one."""
         if whiteouts.is_whiteout(path):
             self._delete(self._resolve_parent(whiteouts.deleted(path)))
         elif whiteouts.is_opaque_marker(path):
-            # The directory may come through a link; to settle something in it makes the directory.
+            # The directory may be behind a link. Resolving a path in it creates the directory.
             directory = parent_of(self._resolve_parent(path))
             whiteouts.check_opaque(path, directory)
             self._hide(directory)
@@ -213,7 +213,7 @@ class _Unpacking:
             self._form.hide_lower(self._tree, path)
 
     def _is_own(self, path: str) -> bool:
-        """Whether a whiteout leaves `path`: directories that are there only for what is in them go with it."""
+        """Whether a whiteout keeps `path`. A directory that the layer does not list is removed with its content."""
         return path in self._made and path not in self.implicit
 
     def _forget(self, gone: list[str]) -> None:
@@ -234,10 +234,10 @@ class _Unpacking:
         self._forget(self._tree.empty(path, self._is_own))
         self._form.hide_lower(self._tree, path)
 
-    # What each kind is made of
+    # The kinds of entries
 
     def _clear(self, path: str) -> None:
-        """Make room at `path`: what an earlier entry, a whiteout or a layer below put there goes."""
+        """Remove what an earlier entry, a whiteout or a layer below has put at `path`."""
         if path in self._made or path in self._deleted or self._form.merged:
             for gone in self._tree.remove(path):
                 made = self._made.pop(gone, None)
@@ -245,7 +245,7 @@ class _Unpacking:
                 self._copied_up.discard(gone)
                 self.implicit.discard(gone)
                 if made is not None and made.kind != "directory":
-                    # It hid what the layers below have there; a directory that takes its place still does.
+                    # It hid what the layers below have there. A directory in its place must hide that as well.
                     self._deleted.add(gone)
 
     def _directory(self, path: str, entry: Entry) -> None:
@@ -278,7 +278,7 @@ class _Unpacking:
         return os.open(name_of(path), flags, 0o600, dir_fd=self._tree.directory(parent_of(path)))
 
     def _special(self, path: str, entry: Entry) -> bool:
-        """Make a device or a fifo; False where it cannot be."""
+        """Create a device or a fifo. Returns False if that is not possible."""
         folder = self._tree.directory(parent_of(path))
         try:
             if entry.kind == "fifo":
@@ -310,7 +310,7 @@ class _Unpacking:
         self._made[path] = made
 
     def _fetched(self, target: str, path: str) -> Entry:
-        """The file of a layer below that a hard link names, brought into this layer, as a link in an overlay does."""
+        """Copy the file of a layer below that a hard link names into this layer, as overlayfs does for a link."""
         if self._form.merged and not self._is_hidden(target) and (found := self._tree.look(target)) is not None:
             return found
         item = self._fetch(target) if self._fetch is not None and not self._is_hidden(target) else None
@@ -342,7 +342,7 @@ class _Unpacking:
             os.close(file)
 
     def finish(self) -> None:
-        """Give the directories what making files in them would have changed or forbidden."""
+        """Set the metadata of directories: creating files in them would have changed their times, or been forbidden."""
         for path, entry in self._made.items():
             if entry.kind == "directory":
                 try:

@@ -1,7 +1,7 @@
-"""A layer's tar read block by block, where a table of contents says that the blocks begin.
+"""Read the tar of a layer block by block, at the offsets that its table of contents gives.
 
-If the tar that results has the diff id of the image, the places are right, whoever wrote the table. So a layer that
-was pulled with its table can be entered in the middle like one that was packed here.
+If the resulting tar has the diff id of the image, the offsets are correct, no matter who wrote the table. So a reader
+can start in the middle of a layer that was pulled with its table, as of one that was packed here.
 """
 
 from polyarch.errors import CorruptError
@@ -10,13 +10,13 @@ from polyarch.layers.deflate_blocks import checksum
 from polyarch.layers.listing import Listing
 from polyarch.oci.place import Readable
 
-# A block has up to 1 MiB and one entry more. A table must not make a reader allocate what it likes.
+# A block has up to 1 MiB and one more entry. A table must not make a reader allocate much more.
 _LARGEST = 8 << 20
 _CHUNK = 1 << 20
 
 
 class BlockwiseReader:
-    """The tar in `reader`, a whole blob, by the blocks of `table`. It owns nothing; `position` is in the tar."""
+    """The tar in `reader`, a whole blob with the blocks of `table`. It owns nothing. `position` is that in the tar."""
 
     def __init__(self, reader: Readable, table: Listing, limit: int | None) -> None:
         if limit is not None and table.size > limit:
@@ -29,7 +29,7 @@ class BlockwiseReader:
         self._exactly(table.blocks[0][0])
 
     def read(self, size: int = -1, /) -> bytes:
-        """See `place.Readable`. Raises CorruptError where the table is wrong, or the blob damaged."""
+        """See `place.Readable`. Raises CorruptError if the table is wrong or the blob is damaged."""
         if size < 0:
             return b"".join(iter(lambda: self.read(_CHUNK), b""))
         if not self._content and self._index < len(self._table.blocks):
@@ -62,7 +62,7 @@ class BlockwiseReader:
         return b"".join(parts)
 
     def _rest(self, most: int) -> bytes:
-        """The last block: all that is left, without the end of the stream."""
+        """The last block: everything that is left, without the end of the stream."""
         parts: list[bytes] = []
         left = most
         while left and (chunk := self._reader.read(min(left, _CHUNK))):

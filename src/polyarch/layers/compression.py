@@ -1,4 +1,4 @@
-"""How a layer's tar is compressed: the choice as a value, one block at a time, and back from any form.
+"""The compression of layers: the choice as a value, compressing one block at a time, and decompressing any format.
 
 A layer is one gzip member or one zstd frame, because many programs read only the first and report no error. Its
 blocks are compressed alone, so their bytes depend on their content only: not on the number of workers, nor on the sizes
@@ -25,13 +25,13 @@ _MEDIA_TYPES = {
     "zstd": media_types.OCI_LAYER_ZSTD,
     "estargz": media_types.OCI_LAYER_GZIP,
 }
-# What is in cache keys of the forms of streams: another name here means other bytes.
+# The names of the forms of streams in cache keys. If the bytes of a form change, so must its name.
 _FORMS = {"gzip": "member1", "zstd": "frame1", "estargz": "members1"}
 _INPUT = 128 << 10
 _OUTPUT = 1 << 20
-# How far apart remembered blocks are: a stream of tiny members must not fill the memory with offsets.
+# The least distance of remembered blocks: a stream of tiny members must not fill the memory with offsets.
 _APART = 64 << 10
-# What zlib calls deflate blocks without a header.
+# The wbits of zlib for deflate blocks without a header.
 _RAW = -15
 
 # The default limit of what a layer may unpack to: it stops a bomb, and no real image reaches it.
@@ -40,7 +40,7 @@ RAISE_THE_LIMIT = "if you trust where it comes from, allow more with POLYARCH_MA
 
 
 class Framing(msgspec.Struct, frozen=True):
-    """How blocks become a stream: what is in front of the first, what is behind the last, what makes one block's bytes.
+    """How blocks become a stream: what precedes the first block, what follows the last, and how a block is compressed.
 
     `end` takes the CRC-32 and the size of the whole content. `compress` may be called from any thread.
     """
@@ -77,13 +77,13 @@ class Compression(msgspec.Struct, frozen=True):
         return _MEDIA_TYPES[self.kind]
 
     def tag(self) -> str:
-        """What names the bytes that this makes of a tar: part of cache keys, changed when the bytes change."""
+        """A name for the bytes that this makes of a tar: part of cache keys, changed when the bytes change."""
         if self.kind == "none":
             return "none"
         return f"{self.kind}-{self.effective_level}-{_FORMS[self.kind]}"
 
     def framing(self, size: int | None = None) -> Framing:
-        """How a stream with `size` bytes of content is made; None where that is not known.
+        """How a stream with `size` bytes of content is made; None if the size is not known.
 
         Raises UsageError if a library that this level needs is missing.
         """
@@ -108,12 +108,12 @@ END_SIZES = {"gzip": deflate_blocks.END_SIZE, "zstd": len(zstd_blocks.END)}
 
 
 def inflated(kind: str, block: bytes, size: int) -> bytes | None:
-    """What a block that `Framing.compress` made holds; None where it is damaged, or has not `size` bytes of content."""
+    """The content of a block that `Framing.compress` made; None if it is damaged, or does not have `size` bytes."""
     return deflate_blocks.inflated(block, size) if kind == "gzip" else zstd_blocks.inflated(block, size)
 
 
 class _Codec(Protocol):
-    """The part that one compressed stream (gzip member, zstd frame …) is read with."""
+    """Decompresses one gzip member, zstd frame or other compressed stream."""
 
     @property
     def eof(self) -> bool: ...
@@ -123,7 +123,7 @@ class _Codec(Protocol):
 
 
 class _Gzip:
-    """One gzip member. zlib and igzip hand back input that did not fit; the others keep it, so this keeps it too."""
+    """One gzip member. zlib and igzip return input that they did not use. Other libraries keep it, and so does this."""
 
     def __init__(self, wbits: int = 31) -> None:
         self._object = _inflater(wbits)
@@ -160,7 +160,7 @@ def _bzip2() -> _Codec:
 def _xz() -> _Codec:
     import lzma
 
-    # The limit that keeps a hostile header from asking for gigabytes; xz -9 needs 65 MiB to unpack.
+    # The limit keeps a hostile header from requesting gigabytes. To unpack a file of `xz -9` takes 65 MiB.
     return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=256 << 20)
 
 
@@ -183,15 +183,15 @@ def _format(start: bytes) -> tuple[str, Callable[[], Any]] | None:
 
 
 def sniff(start: bytes) -> str:
-    """The compression that bytes beginning so have: "gzip", "zstd", "bzip2", "xz", or "none"."""
+    """The compression of a stream that starts with these bytes: "gzip", "zstd", "bzip2", "xz", or "none"."""
     found = _format(start)
     return found[0] if found else "none"
 
 
 class Decompressed:
-    """The content of a compressed stream, whatever its form; of a plain one, itself. See `decompress`.
+    """The content of a stream, compressed in any format or not at all. See `decompress`.
 
-    It owns nothing: the reader below is its caller's to close. `blocks` says where members begin, as (compressed,
+    It owns nothing: the caller closes the reader. `blocks` says where members begin, as (compressed,
     uncompressed) offsets, at most one in 64 KiB; it is empty for a plain stream.
     """
 
@@ -274,7 +274,7 @@ class Decompressed:
     def _begin(self, new: Callable[[], _Codec]) -> bool:
         """Start the next member; False at the end of the stream."""
         while True:
-            # gzip(1) and every peer read past zeros behind the last member: tapes and dd pad with them.
+            # gzip(1) and every peer ignore zeros after the last member, with which tapes and dd pad.
             if self.kind == "gzip" and self._taken > len(self._input):
                 stripped = self._input.lstrip(b"\0")
                 self._padding |= len(stripped) < len(self._input)
@@ -302,11 +302,11 @@ def is_far(blocks: Sequence[tuple[int, int]], position: int) -> bool:
 
 
 def decompress(reader: Readable, limit: int | None = LARGEST, inside: str = "") -> Decompressed:
-    """The content of `reader`: gzip, zstd, bzip2 or xz by its first bytes, of several members or frames, else itself.
+    """The content of `reader`: gzip, zstd, bzip2 or xz of one or more members or frames, or else not compressed.
 
-    `limit` is how many bytes of content are allowed, None any number. Raises CorruptError while it is read, where the
-    stream is damaged, cut off, goes on with foreign bytes, or holds more than the limit.
+    `limit` is the maximum number of bytes of content; None for no limit. Reading raises CorruptError if the stream is
+    damaged, cut off, followed by other bytes, or longer than the limit.
 
-    `inside` is "gzip" or "zstd" where `reader` begins with a block in the middle of such a stream (`Listing.stream`).
+    `inside` is "gzip" or "zstd" if `reader` begins with a block in the middle of such a stream (`Listing.stream`).
     """
     return Decompressed(reader, limit, inside)

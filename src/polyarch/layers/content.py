@@ -30,7 +30,7 @@ def read_whole(entry: Entry, content: Content) -> bytes:
 
 
 def _read_local(content: LocalFile, size: int) -> bytes:
-    """`_OpenFile` in one step, for the thousands of small files of a context: as many system calls as it takes."""
+    """The same as `_OpenFile` for the thousands of small files of a context, with as few system calls as possible."""
     file = _open(content.path)
     try:
         data = os.read(file, size)
@@ -49,9 +49,9 @@ def _read_local(content: LocalFile, size: int) -> bytes:
 
 
 def copy_pieces(entry: Entry, content: Content, size: int, put: Callable[[bytes], None]) -> None:
-    """Give the entry's bytes to `put`, in pieces of `size` bytes but for the last.
+    """Pass the entry's bytes to `put`, in pieces of `size` bytes except the last.
 
-    Raises ConflictError where there are not exactly as many as the entry says, or they change meanwhile.
+    Raises ConflictError if there are more or fewer bytes than the entry says, or if they change meanwhile.
     """
     with open_content(entry, content) as reader:
         left = entry.size
@@ -65,7 +65,7 @@ def open_content(entry: Entry, content: Content) -> BlobReader:
     """A reader of the entry's bytes.
 
     Raises NotFoundError, ConflictError, PolyarchError naming a file that is gone, is not what the entry says, or cannot
-    be read; closing it raises ConflictError where the file changed since it was opened.
+    be read; closing it raises ConflictError if the file has changed since it was opened.
     """
     if isinstance(content, bytes):
         if len(content) != entry.size:
@@ -155,8 +155,8 @@ class _OpenFile:
 
 
 def _open(path: str) -> int:
-    # Without O_NOFOLLOW a file that was swapped for a link would be read from anywhere; without O_NONBLOCK one
-    # that was swapped for a fifo would hang.
+    # Without O_NOFOLLOW, a link in place of the file could lead anywhere. Without O_NONBLOCK, opening a fifo in place
+    # of the file would block.
     try:
         return open_file(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError as error:
@@ -166,7 +166,7 @@ def _open(path: str) -> int:
 
 
 def stamp_of(status: os.stat_result) -> Stamp:
-    """What stays the same as long as the file's bytes do."""
+    """A value that stays the same as long as the file's bytes do."""
     return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size
 
 

@@ -4,13 +4,13 @@ Each block of a layer is compressed alone, ends at a byte boundary and refers to
 `pigz --independent`. So a worker compresses it without its neighbours, an unchanged block is copied from an earlier
 layer, and a reader can start at any of them. A reader that knows nothing of this sees one ordinary member.
 
-libdeflate gives the same bytes on every processor (igzip does not), but it has no flush: its output ends with a block
-that is marked as final. Two facts make it joinable:
+libdeflate gives the same bytes on every processor (igzip does not), but it cannot flush: its output ends with a block
+that is marked as final. Two facts make it possible to join such outputs:
 
 - At level 1 libdeflate ends a block only after 64 KiB or 8,192 matches. A piece of 64 KiB is therefore nearly always
   one block, and then the mark is the first bit of the output. Where it is not set, the piece has more blocks and
   is halved; 32 KiB never need two, because a match has at least 4 bytes. At higher levels blocks end where libdeflate
-  likes, so there zlib walks through the output to find the last block.
+  decides, so zlib reads the output to find the last block.
 - An empty stored block aligns the output to a byte. Its header is three zero bits. Whether they still fit into the
   last byte is not visible, so the shorter form is tried by inflating it, which also verifies the piece.
 """
@@ -33,7 +33,7 @@ _LONG_PROBE = 64 << 10
 
 
 def end(crc: int, size: int) -> bytes:
-    """What follows the last block: the final block, the CRC-32 of the content, its size modulo 2**32."""
+    """The end of the member: the final block, the CRC-32 of the content, and its size modulo 2**32."""
     return FINAL + crc.to_bytes(4, "little") + (size & 0xFFFFFFFF).to_bytes(4, "little")
 
 
@@ -73,7 +73,7 @@ def _compress_piece(piece: bytes, parts: list[bytes]) -> None:
         _compress_piece(piece[half:], parts)
         return
     data[0] &= 0xFE
-    # With one of its upper three bits set, the last byte has no room for three zero bits more.
+    # If one of its upper three bits is set, the last byte has no room for three more zero bits.
     if not data[-1] & 0xE0 and inflated(aligned := bytes(data + _ALIGNED), len(piece)) is not None:
         parts.append(aligned)
     else:
@@ -81,11 +81,11 @@ def _compress_piece(piece: bytes, parts: list[bytes]) -> None:
 
 
 def is_incompressible(block: bytes) -> bool:
-    """Whether a block is better stored, judged on samples: libdeflate does 113 MB/s on random bytes, a copy thousands.
+    """Whether to store a block, judged by samples: libdeflate does 113 MB/s on random bytes, a copy thousands.
 
-    The samples are deflated and only lengths are compared, so every processor answers the same. Four short pieces find
-    nearly all compressible blocks; the long one finds what repeats at a distance. A short block is not worth a guess:
-    libdeflate itself stores what does not shrink.
+    The samples are deflated and only lengths are compared, so the answer is the same on every processor. Four short
+    pieces find nearly all compressible blocks; the long one finds repetitions at a distance. Short blocks are not
+    judged: libdeflate itself stores what does not shrink.
     """
     from deflate import deflate_compress
 
@@ -110,14 +110,14 @@ def _stored(block: bytes) -> bytes:
 
 
 def checksum(data: bytes, before: int = 0) -> int:
-    """The CRC-32 of `data`, or of what has the CRC-32 `before` with `data` behind it."""
+    """The CRC-32 of `data`, or of data with the CRC-32 `before` followed by `data`."""
     from deflate import crc32
 
     return int(crc32(data, before))
 
 
 def inflated(data: bytes, size: int) -> bytes | None:
-    """What blocks that `compress` made hold; None where they are damaged, or have not `size` bytes of content."""
+    """The content of blocks that `compress` made; None if they are damaged, or do not have `size` bytes of content."""
     from deflate import DeflateError, deflate_decompress
 
     try:

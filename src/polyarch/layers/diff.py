@@ -1,4 +1,4 @@
-"""The changeset of a directory: an overlay's upper directory, or a plain one as a whole, as the items of a layer."""
+"""The items of the layer for a directory: the changes in an overlay's upper directory, or all files of a plain one."""
 
 from collections.abc import Callable, Collection, Iterator
 
@@ -8,21 +8,20 @@ from polyarch.layers.diskform import OVERLAY, DiskForm
 from polyarch.layers.entry import Item, LocalFile, clean, plain
 from polyarch.layers.walk import WalkedEntry, read_xattrs, walk
 
-# Where the kernel may say of a file or directory that its bytes or names are elsewhere (overlayfs.rst, "redirect_dir",
-# "metacopy"). Without those mount options, which our mounts do not give, they never appear; a layer that was made in
-# spite of them would lack content without a sign.
+# With these xattrs, the kernel marks a file or directory whose bytes or names are elsewhere (overlayfs.rst,
+# "redirect_dir", "metacopy"). Our mounts do not use those options. A layer of such files would silently lack content.
 _ELSEWHERE = ("user.overlay.redirect", "user.overlay.metacopy", "trusted.overlay.redirect", "trusted.overlay.metacopy")
 
 
 def changes(upper: str, form: DiskForm = OVERLAY, without: Collection[str] = ()) -> Iterator[Item]:
-    """The entries of `upper` and their content, each directory first, names sorted, hard links found.
+    """The entries of `upper` and their content, each directory before its content, names sorted, hard links detected.
 
-    Of an OVERLAY directory, character devices 0:0 come as whiteouts and opaque directories as their markers; xattrs
-    `user.overlay.*` are the overlay's own and left out. The root itself is not an entry: no builder's layer lists it.
-    Sockets are left out. `without` are paths to leave out with all that is below them: mount points that were made for
-    a process only.
+    In the OVERLAY form, character devices 0:0 become whiteouts and opaque directories get a marker; the xattrs
+    `user.overlay.*` of overlayfs are left out. The root itself is not an entry: no builder lists it in a layer. Sockets
+    are left out. `without` are paths to leave out with everything below them: mount points that were created for a
+    process.
 
-    Raises PolyarchError for what cannot be read, UnsupportedError where the overlay was mounted with redirect_dir or
+    Raises PolyarchError for files that cannot be read, UnsupportedError if the overlay was mounted with redirect_dir or
     metacopy.
     """
     left_out = {clean(path) for path in without}

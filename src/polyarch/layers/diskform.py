@@ -1,6 +1,6 @@
-"""How a layer lies in a directory of this machine: merged with the layers below it, or as one layer of an overlay.
+"""The forms of a layer in a directory: merged with the layers below it, or as one layer of an overlay.
 
-An overlay's lower and upper directories say what they delete in the kernel's way (overlayfs.rst): a character device
+The lower and upper directories of an overlay mark deletions as the kernel does (overlayfs.rst): a character device
 0:0 deletes its name, and the xattr `user.overlay.opaque` = `y` on a directory hides what the layers below have in it
 (as mounted with `userxattr`).
 """
@@ -16,7 +16,7 @@ OPAQUE_VALUE = b"y"
 
 
 class DiskForm:
-    """A directory that holds the layers below, too: what a layer deletes is removed from it."""
+    """A directory that also has the files of the layers below. What a layer deletes is removed from it."""
 
     name = "plain"
     merged = True
@@ -47,7 +47,7 @@ class _OverlayForm(DiskForm):
         os.setxattr(tree.directory(directory), OPAQUE_XATTR, OPAQUE_VALUE)
 
     def reserves(self, entry: Entry) -> bool:
-        # The overlay takes it for a whiteout.
+        # overlayfs interprets it as a whiteout.
         return is_whiteout_device(entry)
 
 

@@ -1,7 +1,7 @@
-"""Entries: one member of a layer's tar, as a value, and what its bytes come from.
+"""Entries: one member of a layer's tar as a value, and the location of its bytes.
 
-A path is relative, `/` between its parts, no `.` or `..` among them; the root is "". Bytes that are not UTF-8 are
-kept as surrogate escapes, so that any name that Linux can hold lives through a round trip.
+A path is relative and has `/` between its parts, none of which is `.` or `..`; the root is "". Bytes that are not UTF-8
+are kept as surrogate escapes, so that any name that Linux allows survives a round trip.
 """
 
 import stat
@@ -22,8 +22,8 @@ Stamp = tuple[int, int, int, int, int]
 class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One member of a tar. `mode` has the twelve permission bits, `mtime` is in seconds.
 
-    `size` is in bytes and 0 for all but files. `link` is a symbolic link's text, or the path of the file that a hard
-    link is another name of. `xattrs` are sorted by name.
+    `size` is in bytes, and 0 for everything but files. `link` is the text of a symbolic link, or the path of the file
+    for which a hard link is another name. `xattrs` are sorted by name.
     """
 
     path: str
@@ -40,9 +40,9 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class LocalFile(msgspec.Struct, frozen=True, gc=False):
-    """A file of this machine that must still be what it was when `stamp` was taken.
+    """A file of this machine that must be the same as when `stamp` was taken.
 
-    `tell` is given the SHA-256 of its bytes (hexadecimal) when they have been read, by who reads them anyway.
+    `tell` is called with the SHA-256 (hexadecimal) of its bytes by the reader of the file, when all have been read.
     """
 
     path: str
@@ -50,22 +50,22 @@ class LocalFile(msgspec.Struct, frozen=True, gc=False):
     tell: Callable[[str], None] | None = None
 
 
-# Where a file's bytes are: a path of this machine, the bytes themselves, or what opens a reader of them.
+# The location of a file's bytes: a path of this machine, the bytes themselves, or a function that opens a reader.
 Content = str | bytes | LocalFile | Callable[[], BlobReader]
 Item = tuple[Entry, Content | None]
 
 
 def plain(entry: Entry, **changes: object) -> Entry:
-    """The entry without what a subclass knows of its place in a tar, and with these fields changed."""
+    """The entry without the fields of subclasses for its place in a tar, and with these fields changed."""
     fields: dict[str, Any] = {name: getattr(entry, name) for name in Entry.__struct_fields__}
     return Entry(**(fields | changes))
 
 
 def clean(name: str) -> str:
-    """The path that a tar's `name` stands for: without leading `/`, without empty and `.` parts.
+    """The path that a tar's `name` means: without leading `/`, without empty and `.` parts.
 
-    Every peer strips those. `..` is refused (CorruptError): no builder writes it, and what it would name depends on
-    what lies on the disk.
+    Every peer removes those. Raises CorruptError for `..`: no builder writes it, and its meaning would depend on what
+    is on the disk.
     """
     if name and name[0] not in "./" and name[-1] != "/" and "/." not in name and "//" not in name:
         return name
@@ -88,7 +88,7 @@ _KINDS: tuple[tuple[Callable[[int], bool], Kind], ...] = (
 
 
 def kind_of(mode: int) -> Kind | None:
-    """The kind that a st_mode says; None for a socket, which no tar can hold."""
+    """The kind of file of a st_mode; None for a socket, which a tar cannot hold."""
     for test, kind in _KINDS:
         if test(mode):
             return kind
@@ -101,5 +101,5 @@ def parent_of(path: str) -> str:
 
 
 def order(path: str) -> str:
-    """The key that sorts paths as a walk meets them: a directory, all that is below it, its next sibling."""
+    """A key that sorts paths in the order of a walk: a directory, everything below it, its next sibling."""
     return path.replace("/", "\0")

@@ -1,4 +1,4 @@
-"""Single files out of a layer's blob, inflating no more than is asked for."""
+"""Read single files from the blob of a layer, without decompressing more than necessary."""
 
 import os
 import threading
@@ -19,11 +19,11 @@ _CHUNK = 1 << 20
 class LayerFiles:
     """The files of one layer. It owns a descriptor of the blob, and of a spool, until it is closed.
 
-    A layer in blocks, or a plain tar, is read where the file is. Any other is inflated once, into a file in `directory`
-    that has no name and vanishes with the descriptor. `blob` is the digest of the file at `path`: the offsets of a
-    listing hold for the blob that they were taken of, and no other that has the same diff id.
+    A layer in blocks, or a plain tar, is read at the offset of the file. Any other is decompressed once, into a file in
+    `directory` without a name, which vanishes with the descriptor. `blob` is the digest of the file at `path`: the
+    offsets of a listing are valid for the blob from which they were taken, and for no other with the same diff id.
 
-    One may be read from several threads.
+    It may be used from several threads.
     """
 
     def __init__(self, path: str, listing: Listing, directory: str, blob: str) -> None:
@@ -32,7 +32,7 @@ class LayerFiles:
         self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self._spool = -1
         self._spooling = threading.Lock()
-        # A stream that a reader has left inside a block: the next file of a layer is mostly the one behind it.
+        # The stream of a reader that was closed. The next file to be read is often the next one in the layer.
         self._left: _Inflating | None = None
         self._leaving = threading.Lock()
         self._plain = sniff(os.pread(self._file, 6, 0)) == "none"
@@ -57,7 +57,7 @@ class LayerFiles:
             return reader.read()
 
     def _enter(self, offset: int) -> "_Inflating":
-        """The content from `offset` on: from the last block that begins no later, or from where a reader left it."""
+        """The content from `offset` on, from the last block before it or from the position of a closed reader."""
         from bisect import bisect_right
 
         index = bisect_right(self._blocks, offset, key=lambda block: block[1]) - 1
@@ -89,7 +89,7 @@ class LayerFiles:
     def _inflate_all(self) -> int:
         spool = os.open(self._directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
-            # No more than the listing counted: a blob that inflates to more is another one.
+            # At most the size of the listing: a blob that has more is a different one.
             source = decompress(_Positioned(self._file, 0), self._listing.size)
             while chunk := source.read(_CHUNK):
                 view = memoryview(chunk)
@@ -117,7 +117,7 @@ class LayerFiles:
 
 
 class _Positioned:
-    """A file read from an offset on, without moving the position that others share."""
+    """Reads a file from an offset on, without changing the position that others share."""
 
     def __init__(self, file: int, offset: int) -> None:
         self._file = file
@@ -132,7 +132,7 @@ class _Positioned:
 
 
 class _Blocks:
-    """The tar from the block `index` on. Each block is inflated whole, and verified before its bytes are given out."""
+    """The tar from the block `index` on. Each block is decompressed as a whole and verified before it is returned."""
 
     def __init__(self, file: int, listing: Listing, index: int) -> None:
         self._file = file
@@ -163,7 +163,7 @@ class _Blocks:
 
 
 class _Inflating:
-    """A stream that knows where in the tar it is."""
+    """A stream that knows its position in the tar."""
 
     def __init__(self, source: Readable, position: int) -> None:
         self._source = source
@@ -176,7 +176,7 @@ class _Inflating:
 
 
 class _Stored:
-    """As many bytes as the tar stores of a file, of a source that goes on behind them."""
+    """The bytes that the tar stores of a file, from a source that continues after them."""
 
     def __init__(self, source: Readable, size: int, path: str) -> None:
         self._source = source
@@ -195,7 +195,7 @@ class _Stored:
 
 
 class FileReader:
-    """The bytes of one file of a layer. It owns nothing: the descriptor is the LayerFiles', which outlives it."""
+    """The bytes of one file of a layer. It owns nothing: the LayerFiles owns the descriptor, and outlives it."""
 
     def __init__(self, source: Readable, listed: ListedEntry, leave: Callable[[], None] | None = None) -> None:
         stored = listed.size if listed.pieces is None else sum(length for _, length in listed.pieces)
@@ -213,7 +213,7 @@ class FileReader:
             raise
 
     def close(self) -> None:
-        """Give back the stream, which then belongs to the reader of another file. Safe to call twice."""
+        """Return the stream, so that a reader of another file can use it. Safe to call twice."""
         if self._leave is not None:
             self._leave()
             self._leave = None

@@ -1,8 +1,8 @@
-"""Deflate streams whose final block is made an ordinary one, so that more can follow.
+"""Change the final block of a deflate stream into an ordinary one, so that more blocks can follow.
 
-zlib stops between two blocks on request (Z_BLOCK) and says how many bits of the last byte it has not used. That finds
-the bit that marks the final block, and whether an empty stored block begins in the last byte. Python's zlib module
-does not offer that, so the library itself is called.
+zlib can stop between two blocks (Z_BLOCK), and then says how many bits of the last byte it has not used. This locates
+the bit that marks the final block, and shows whether an empty stored block begins in the last byte. Python's zlib
+module does not offer this, so the library is called directly.
 """
 
 import ctypes
@@ -13,7 +13,7 @@ from polyarch.errors import CorruptError, UsageError
 _Z_BLOCK = 5
 _Z_OK, _Z_STREAM_END = 0, 1
 _RAW = -15
-# In `data_type`: at a boundary of blocks; in the last block; bits of the last byte that are not used.
+# In `data_type`: at a block boundary; in the last block; the number of unused bits of the last byte.
 _BOUNDARY, _LAST, _UNUSED = 128, 64, 7
 _ALIGNED = b"\x00\x00\xff\xff"
 
@@ -41,7 +41,7 @@ class _ZStream(ctypes.Structure):
 
 @cache
 def _library() -> ctypes.CDLL:
-    # The second is for a Python that has zlib built in.
+    # The second is for a Python with a built-in zlib.
     for name in ("libz.so.1", None):
         try:
             library = ctypes.CDLL(name)
@@ -51,18 +51,18 @@ def _library() -> ctypes.CDLL:
             continue
         return library
     raise UsageError(
-        "gzip levels from 2 on need the shared library of zlib (libz.so.1), which is not here",
+        "gzip levels from 2 on need the shared library of zlib (libz.so.1), which was not found",
         "install it (zlib1g, zlib), or use compression level 0 or 1, or zstd",
     )
 
 
 def check_available() -> None:
-    """Raise UsageError if there is no zlib that could be called."""
+    """Raise UsageError if there is no zlib that can be called."""
     _library()
 
 
 def reopened(stream: bytes, size: int) -> bytes:
-    """The blocks of a raw deflate stream with `size` bytes of content, none of them final, ending at a byte.
+    """The blocks of a raw deflate stream with `size` bytes of content. None of them is final; they end at a byte.
 
     Raises CorruptError if it is not such a stream.
     """
@@ -89,7 +89,7 @@ def reopened(stream: bytes, size: int) -> bytes:
 
 
 def _find_final(library: ctypes.CDLL, state: _ZStream) -> int:
-    """The bit at which the final block begins; `state` is at its end then."""
+    """The bit at which the final block begins. Afterwards, `state` is at the end of the stream."""
     begins = 0
     while True:
         code = library.inflate(ctypes.byref(state), _Z_BLOCK)

@@ -1,7 +1,7 @@
 """The 512-byte headers of tar and the pax records beside them (POSIX.1-2017, pax, "ustar" and "pax" formats).
 
-Written: ustar, with a pax header only where ustar has no room for a name, a number or an xattr; the same entry always
-gives the same bytes. Read: ustar, pax, GNU and the oldest (v7) form, strictly.
+Written is ustar, with a pax header only if ustar has no room for a name, a number or an xattr. The same entry always
+gives the same bytes. Read are ustar, pax, GNU and the oldest (v7) format, strictly.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ ZEROS = bytes(BLOCK)
 END = bytes(2 * BLOCK)
 XATTR = "SCHILY.xattr."
 
-# Go's archive/tar, which reads layers in every peer, allows a pax header or a long name as much.
+# The same limit for a pax header or a long name as in Go's archive/tar, with which every peer reads layers.
 MAX_EXTENSION = 1 << 20
 # No file system of Linux has files of more than 2**63 - 1 bytes, nor larger numbers anywhere in an inode.
 _MAX_NUMBER = (1 << 63) - 1
@@ -41,14 +41,14 @@ def _plain_tail(flag: bytes) -> tuple[bytes, int]:
     return tail, sum(tail) + 256
 
 
-# The second part of most headers, and what it adds to the checksum.
+# The second part of most headers, and its contribution to the checksum.
 _PLAIN_TAILS = {flag: _plain_tail(flag) for flag in (*_FLAGS.values(), b"x")}
 
 
 def encode(entry: Entry) -> bytes:
-    """The header block of an entry, and before it the pax header where one is needed.
+    """The header block of an entry, preceded by a pax header if one is needed.
 
-    Raises CorruptError where a name holds a NUL byte, which no tar can say.
+    Raises CorruptError for a name with a NUL byte, which a tar cannot hold.
     """
     name = _name_bytes(entry)
     link = entry.link.encode("utf-8", "surrogateescape")
@@ -76,7 +76,7 @@ def encode(entry: Entry) -> bytes:
     )
     if not records:
         return header
-    # The name of a pax header is for readers that do not know pax: what they unpack is called so.
+    # The name of a pax header is for readers that do not know pax: they unpack it as a file of this name.
     records.sort(key=_key)
     payload = b"".join(records)
     pax_name = b"PaxHeaders.0/" + _plain(name.rstrip(b"/").rpartition(b"/")[2], 80)
@@ -109,7 +109,7 @@ def _plain(name: bytes, room: int) -> bytes:
 
 
 def _number(key: bytes, value: int, digits: int, records: list[bytes]) -> int:
-    """What the octal field says of `value`: itself, or 0 where a pax record says it."""
+    """The value for the octal field: `value` itself, or 0 if a pax record has it."""
     if 0 <= value < 8**digits:
         return value
     records.append(_record(key, str(value).encode()))
@@ -117,7 +117,7 @@ def _number(key: bytes, value: int, digits: int, records: list[bytes]) -> int:
 
 
 def _record(key: bytes, value: bytes) -> bytes:
-    """A pax record, whose length counts its own digits."""
+    """A pax record. Its length includes the digits of the length."""
     length = len(key) + len(value) + 3
     digits = len(str(length))
     while len(str(length + digits)) != digits:
@@ -164,7 +164,7 @@ class Header(msgspec.Struct, frozen=True):
 
 
 def decode(block: bytes, at: int) -> Header:
-    """The fields of the header block that stands at byte `at`. Raises CorruptError where it is damaged."""
+    """The fields of the header block at byte `at`. Raises CorruptError if it is damaged."""
     try:
         checksum = block[148:156]
         # adler32's lower half is the sum of the bytes, plus one, modulo 65521: of ASCII it stays below that.
@@ -174,7 +174,7 @@ def decode(block: bytes, at: int) -> Header:
             raise ValueError("its checksum is wrong")
         magic = block[257:265]
         ustar, gnu = magic == b"ustar\x0000", magic == b"ustar  \0"
-        # Old writers put "ustar" with other versions; all that have the word have the devices.
+        # Old writers put other versions after "ustar". All of them have the device fields.
         devices = magic.startswith(b"ustar")
         name = block[:100].partition(b"\0")[0]
         if ustar and block[345]:
@@ -200,11 +200,11 @@ def decode(block: bytes, at: int) -> Header:
 
 
 def _signed_sum(block: bytes) -> int:
-    """The checksum as the oldest writers counted it, with signed bytes."""
+    """The checksum as the oldest writers computed it, with signed bytes."""
     return sum(byte - 256 if byte > 127 else byte for byte in block[:148] + block[156:]) + 256
 
 
-# Most fields of most headers are those of the header before.
+# Most fields of most headers are the same as in the previous header.
 @lru_cache(maxsize=4096)
 def octal(field: bytes, signed: bool = False) -> int:
     """A number: octal digits between blanks and NULs, or GNU's base-256. Raises ValueError."""
@@ -222,7 +222,7 @@ def octal(field: bytes, signed: bool = False) -> int:
     digits = field.strip(b" \0")
     if not digits:
         return 0
-    # int() alone would also take a sign, underscores and a prefix.
+    # int() alone would also accept a sign, underscores and a prefix.
     if not digits.isdigit():
         digits = digits.partition(b"\0")[0].rstrip()
         if not digits.isdigit():
@@ -231,9 +231,9 @@ def octal(field: bytes, signed: bool = False) -> int:
 
 
 def decode_pax(payload: bytes, at: int) -> dict[str, bytes]:
-    """The records of a pax header, the last of a key winning. Raises CorruptError where it is malformed.
+    """The records of a pax header; the last record of a key counts. Raises CorruptError if it is malformed.
 
-    GNU's old sparse records come as repeated pairs; they are joined by commas, as the later form writes them.
+    GNU's old sparse records are repeated pairs. They are joined by commas, as in the later format.
     """
     records: dict[str, bytes] = {}
     rest = 0

@@ -1,4 +1,4 @@
-"""Hard links of a layer: the file that one is another name of must come before it, or no tool can unpack the layer."""
+"""Hard links of a layer: the file that a link names must come before it, or no tool can unpack the layer."""
 
 from collections.abc import Callable
 
@@ -7,10 +7,10 @@ from polyarch.layers.entry import Entry
 
 
 class LinkGuard:
-    """Sees every entry of a layer in order, with clean paths, and refuses a hard link to nothing.
+    """Checks that each hard link of a layer names an earlier file. It gets every entry in order, with clean paths.
 
-    `before` returns the paths of everything before that is not a directory. Most layers have no hard links, so it is
-    called only at the first link.
+    `before` returns the paths of all earlier entries that are not directories. Most layers have no hard links, so it
+    is called only at the first link.
     """
 
     def __init__(self, before: Callable[[], set[str]]) -> None:
@@ -25,7 +25,7 @@ class LinkGuard:
             self._files = self._before()
         if entry.kind == "hardlink" and (entry.link not in self._files or entry.link == entry.path):
             raise CorruptError(
-                f"{entry.path} is a hard link to {entry.link}, and no file of that name stands before it in the layer",
+                f"{entry.path} is a hard link to {entry.link}, and no file of that name comes before it in the layer",
                 "no tool could unpack this layer, so it was not written",
             )
         if entry.kind != "directory":

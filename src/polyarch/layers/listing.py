@@ -1,6 +1,6 @@
-"""Listings: what a layer holds, made in one streaming read and remembered by diff id for good.
+"""Listings: the contents of a layer, made in one streaming read and remembered by diff id.
 
-A listing is derived and can always be made again, so its encoding carries a version and an older one is not read.
+A listing can always be made again, so its encoding has a version, and other versions are not read.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from polyarch.layers.whiteouts import OPAQUE
 from polyarch.oci.digest import Digest
 from polyarch.oci.place import Readable
 
-# What rules of the Dockerfile read of a base: names of --chown and USER, the distribution.
+# The files of a base that a build reads: for the names of --chown and USER, and the distribution.
 KEPT = frozenset({"etc/passwd", "etc/group", "etc/os-release", "usr/lib/os-release"})
 KEPT_SIZE = 1 << 20
 _VERSION = 1
@@ -26,19 +26,19 @@ _COLUMN = 64 << 10
 
 
 class ListedEntry(Entry, frozen=True, kw_only=True, gc=False):
-    """An entry and where its data begins in the uncompressed tar. `pieces` is None for a file without holes."""
+    """An entry, and the offset of its data in the uncompressed tar. `pieces` is None for a file without holes."""
 
     offset: int = 0
     pieces: Pieces | None = None
 
 
 class Listing(msgspec.Struct, frozen=True, kw_only=True):
-    """What a layer holds, in the tar's order.
+    """The contents of a layer, in the order of the tar.
 
-    `size` is the uncompressed tar's in bytes. `blocks` are the (compressed, uncompressed) offsets at which the blob
-    `blob` can be entered; both are empty if unknown. A block is a member or frame of its own where `stream` is
-    empty; else it is in the middle of one stream of that kind ("gzip", "zstd"), and `checksums` are the CRC-32 of
-    what each holds. `texts` are the few small files that rules read.
+    `size` is that of the uncompressed tar in bytes. `blocks` are the (compressed, uncompressed) offsets at which
+    reading the blob `blob` can start; both are empty if unknown. If `stream` is empty, a block is a member or frame of
+    its own. Otherwise, it is in the middle of one stream of that kind ("gzip", "zstd"), and `checksums` are the CRC-32
+    of the content of each. `texts` are the few small files of `KEPT`.
     """
 
     entries: tuple[ListedEntry, ...]
@@ -51,13 +51,13 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def hides_all(self) -> bool:
-        """Whether nothing of the layers below is seen: an opaque root, which the kernel's overlay cannot say."""
+        """Whether the layers below are hidden by an opaque root, which the kernel's overlay cannot express."""
         return any(entry.path == OPAQUE for entry in self.entries)
 
     def implicit_parents(self) -> tuple[str, ...]:
-        """The directories that the layer goes into without listing them, sorted.
+        """The directories that contain entries of the layer and are not listed in it, sorted.
 
-        Unpacked alone, they take mode and owner of what lies below, so such a snapshot depends on the layers below.
+        They take mode and owner from the layers below, so the unpacked layer depends on these.
         """
         known = {entry.path for entry in self.entries if entry.kind != "hardlink"}
         missing: set[str] = set()
@@ -69,7 +69,7 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(sorted(missing))
 
     def encode(self) -> bytes:
-        """The listing as bytes: names in two columns, because some are not text that msgpack takes."""
+        """The listing as bytes. Names are in two columns, because some are not text that msgpack accepts."""
         encoder = Encoder()
         for entry in self.entries:
             encoder.add(entry)
@@ -77,7 +77,7 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Entrances(NamedTuple):
-    """Where a blob can be entered: the fields of a `Listing` of these names."""
+    """Where reading a blob can start: the fields of a `Listing` with these names."""
 
     blocks: Sequence[tuple[int, int]] = ()
     blob: str = ""
@@ -86,7 +86,7 @@ class Entrances(NamedTuple):
 
 
 class Encoder:
-    """Encodes a listing entry by entry: each takes some ninety bytes, a fifth of what it takes as an object."""
+    """Encodes a listing entry by entry. Each takes about ninety bytes, a fifth of an object."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -118,7 +118,7 @@ class Encoder:
         return b"".join(parts)
 
     def __len__(self) -> int:
-        """Nearly the size of what `encode` gives, in bytes."""
+        """The approximate size of the encoded listing in bytes."""
         return len(self._names) + len(self._links) + len(self._rows)
 
     def files(self) -> set[str]:
@@ -127,14 +127,14 @@ class Encoder:
 
 
 def _array_head(count: int) -> bytes:
-    """How an array begins in MessagePack, in its shortest form, as msgspec writes it."""
+    """The start of an array in MessagePack, in the shortest form, as msgspec writes it."""
     if count < 16:
         return bytes((0x90 | count,))
     return b"\xdc" + count.to_bytes(2, "big") if count < 1 << 16 else b"\xdd" + count.to_bytes(4, "big")
 
 
 def _bytes_head(length: int) -> bytes:
-    """The same of bytes."""
+    """The same for bytes."""
     if length < 1 << 8:
         return b"\xc4" + length.to_bytes(1, "big")
     return b"\xc5" + length.to_bytes(2, "big") if length < 1 << 16 else b"\xc6" + length.to_bytes(4, "big")
@@ -164,7 +164,7 @@ class _Row(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class _Encoded(msgspec.Struct, array_like=True, frozen=True):
-    """The whole, in the order in which it is encoded."""
+    """The encoded listing, its fields in order."""
 
     version: int
     names: bytes
@@ -179,9 +179,9 @@ class _Encoded(msgspec.Struct, array_like=True, frozen=True):
 
 
 def decode(raw: bytes, wanted: Callable[[ListedEntry], bool] | None = None) -> Listing:
-    """The listing that `encode` gave, with only the entries that are `wanted`.
+    """The listing that `encode` returned, with only the entries that are `wanted`.
 
-    Raises CorruptError where the bytes are none, or of another version.
+    Raises CorruptError if the bytes are not a listing, or one of another version.
     """
     found, entries = _decoded(raw, wanted)
     return _listing(found, entries)
@@ -211,7 +211,7 @@ def _decoded(
     raw: bytes, wanted: Callable[[ListedEntry], bool] | None, *, whole: bool = True
 ) -> "tuple[_Encoded, list[ListedEntry]]":
     try:
-        # To take few of many entries, rows are decoded one by one.
+        # If only some entries are wanted, rows are decoded one by one.
         found = msgspec.msgpack.decode(raw, type=_Encoded if wanted is None and whole else _Loose)
         if found.version != _VERSION:
             raise CorruptError(f"a listing has the version {found.version}, this one reads {_VERSION}")
@@ -227,12 +227,12 @@ def _decoded(
 
 
 class _Loose(_Encoded, array_like=True, frozen=True):
-    """The same with rows as they are encoded."""
+    """The same with encoded rows."""
 
     rows: list[msgspec.Raw]  # type: ignore[assignment]
 
 
-# msgspec works out a type when it is first decoded, and two threads that do so at once end the process.
+# msgspec analyses a type when it is first decoded. If two threads do that at the same time, the process crashes.
 for _type in (_Encoded, _Loose, _Row):
     msgspec.msgpack.Decoder(_type)
 
@@ -242,7 +242,7 @@ def _row(raw: Any) -> _Row:
 
 
 def _parts(column: bytes) -> Iterator[str]:
-    """The texts of a column, some at a time: a whole list of them would take five times the room."""
+    """The texts of a column, some at a time: a list of all would take five times as much memory."""
     start = 0
     while (end := column.find(b"\0", start + _COLUMN)) >= 0:
         yield from column[start:end].decode("utf-8", "surrogateescape").split("\0")
@@ -269,7 +269,7 @@ def _joined(path: str, link: str, row: _Row) -> ListedEntry:
 
 
 def listed(entry: Entry, offset: int, pieces: Pieces | None = None) -> ListedEntry:
-    """The entry with its path made clean and the place of its data. Raises CorruptError for a name with `..`."""
+    """The entry with a clean path and the offset of its data. Raises CorruptError for a name with `..`."""
     return ListedEntry(
         path=clean(entry.path),
         kind=entry.kind,
@@ -287,12 +287,12 @@ def listed(entry: Entry, offset: int, pieces: Pieces | None = None) -> ListedEnt
     )
 
 
-# What is shown a file and its content while a layer is scanned; what it leaves unread is passed over.
+# Gets each file and its content while a layer is scanned. What it does not read is skipped.
 Look = Callable[[ListedEntry, Readable], None]
 
 
 class _Hashing:
-    """Hands on what it reads and hashes it."""
+    """Hashes what is read through it."""
 
     def __init__(self, read: Callable[[int], bytes], algorithm: str) -> None:
         self._read = read
@@ -320,10 +320,10 @@ def scan(
 ) -> tuple[Digest, Listing]:
     """The diff id and the listing of a layer, in one read of its blob, compressed or not. Nothing is written.
 
-    `blob` is the digest of what is read, where it is known; only then can `LayerFiles` use the offsets of its blocks.
-    `limit` is how many bytes the tar, and the files in it with their holes, may have. `look` is called with each file
-    and its content during the same read. For `nameless` see `TarReader`; `algorithm` is that of the diff id.
-    Raises CorruptError for a tar that is damaged, too large or leads upwards.
+    `blob` is the digest of what is read, if it is known. `LayerFiles` can use the offsets of its blocks only then.
+    `limit` is the maximum size in bytes of the tar, and of the files in it with their holes. `look` is called with each
+    file and its content during the same read. For `nameless` see `TarReader`; `algorithm` is that of the diff id.
+    Raises CorruptError for a tar that is damaged, too large, or has a name with `..`.
     """
     plain = decompress(reader, limit)
     hashing = _Hashing(plain.read, algorithm)
@@ -332,7 +332,7 @@ def scan(
 
 
 def scan_plain(tar: Readable, table: Listing, algorithm: str, limit: int | None = LARGEST) -> tuple[Digest, Listing]:
-    """The same of the uncompressed `tar` of a layer whose blocks are those of `table`."""
+    """The same for the uncompressed `tar` of a layer that has the blocks of `table`."""
     plain = decompress(tar, limit)
     hashing = _Hashing(plain.read, algorithm)
     listing = _read(plain, TarReader(hashing), "", limit, None)
@@ -354,7 +354,7 @@ def _read(plain: Decompressed, tar: TarReader, blob: str, limit: int | None, loo
     while (member := tar.next()) is not None:
         entry = listed(member.entry, member.offset, member.pieces)
         entries.append(entry)
-        # A sparse file of a few bytes may claim exabytes, which who copies it would write out.
+        # A sparse file of a few bytes may claim exabytes, which a copy of it would write.
         unpacked += entry.size if entry.kind == "file" else 0
         if limit is not None and unpacked > limit:
             raise CorruptError(

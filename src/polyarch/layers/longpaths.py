@@ -1,14 +1,14 @@
-"""Paths that are longer than the kernel takes in one call (PATH_MAX, 4,096 bytes), reached in several steps."""
+"""Use paths that are longer than a system call accepts (PATH_MAX, 4,096 bytes), in several steps."""
 
 import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# Characters of a path that are surely less than PATH_MAX as bytes, with a name of 255 bytes behind it.
+# A path of this many characters, followed by a name of 255 bytes, is always shorter than PATH_MAX.
 SAFE = 950
 _STEP = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
-# Characters of each end that a message shows of a long path.
+# The number of characters that a message shows of each end of a long path.
 _SHOWN = 120
 
 
@@ -35,12 +35,12 @@ def short(path: str) -> Iterator[str]:
 
 
 def open_directory(path: str, *, follow: bool) -> int:
-    """A descriptor (O_PATH) of a directory, to be named as /proc/self/fd/N. Raises OSError."""
+    """A descriptor (O_PATH) of a directory, for use as /proc/self/fd/N. Raises OSError."""
     return open_file(path, _STEP | (0 if follow else os.O_NOFOLLOW))
 
 
 def shown(path: str) -> str:
-    """The path as a message has it: of a very long one both ends."""
+    """The path for a message; only both ends of a very long one."""
     return path if len(path) <= 3 * _SHOWN else f"{path[:_SHOWN]}…{path[-_SHOWN:]}"
 
 

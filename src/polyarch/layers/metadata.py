@@ -11,7 +11,7 @@ from polyarch.layers.diskform import OVERLAY_XATTRS
 from polyarch.layers.entry import Entry, parent_of
 from polyarch.layers.rooted import RootedTree, name_of
 
-# xattrs that an overlay would believe: a layer could redirect names and contents with them.
+# xattrs that overlayfs interprets: a layer could redirect names and contents with them.
 _REFUSED_XATTRS = (OVERLAY_XATTRS, "trusted.overlay.")
 
 
@@ -31,12 +31,12 @@ class Metadata:
         os.utime(file, (entry.mtime, entry.mtime))
 
     def apply_to_name(self, path: str, entry: Entry) -> None:
-        """The same for what cannot be opened: a link, a device, a fifo."""
+        """The same for a file that cannot be opened: a link, a device, a fifo."""
         folder, name = self._tree.directory(parent_of(path)), name_of(path)
         self._chown(lambda: os.chown(name, entry.uid, entry.gid, dir_fd=folder, follow_symlinks=False), entry)
         self._set_xattrs(f"/proc/self/fd/{folder}/{name}", entry)
         if entry.kind != "symlink":
-            # Only this process writes here, so the name is still what was just made.
+            # Only this process writes here, so the name still refers to what was just created.
             os.chmod(name, entry.mode, dir_fd=folder)
         os.utime(name, (entry.mtime, entry.mtime), dir_fd=folder, follow_symlinks=False)
 
@@ -50,7 +50,7 @@ class Metadata:
         try:
             chown()
         except OSError as error:
-            # EINVAL: no id of this namespace stands for it. EPERM: there is no namespace, and this is not root.
+            # EINVAL: this namespace has no such id. EPERM: there is no namespace, and this process is not root.
             if error.errno not in (errno.EINVAL, errno.EPERM):
                 raise
             self.note("some owners are not kept, because this user may not change them", f"{entry.uid}:{entry.gid}")

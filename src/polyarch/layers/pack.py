@@ -1,10 +1,10 @@
-"""A layer packed in one pass: files in, tar formed, hashed, cut into blocks, compressed by a few threads, hashed again.
+"""Pack a layer in one pass: form the tar, hash it, cut it into blocks, compress them in a few threads, and hash them.
 
-A block ends at the first entry boundary after 1 MiB, so that one changed file changes one block. A file larger than
-that begins a block of its own, behind its header, and is cut every 1 MiB. Blocks depend on nothing but the entries:
-the number of workers changes when a block is ready, never what is in it or in which order it is written.
+A block ends at the first entry boundary after 1 MiB, so that one changed file changes one block. The content of a
+larger file begins a new block, and is cut every 1 MiB. Blocks depend on the entries only: with another number of
+workers, their content and order are the same.
 
-Memory is bounded by the blocks in flight, whatever the layer's size; only the listing grows, with the entries.
+Memory does not depend on the size of the layer, except for the listing, which grows with the number of entries.
 """
 
 import hashlib
@@ -35,15 +35,15 @@ KnownBlock = Callable[[bytes], bytes | None]
 
 
 class LayerSink(Protocol):
-    """What takes the bytes of a blob in order."""
+    """Receives the bytes of a blob in order."""
 
     def write(self, data: bytes, /) -> object: ...
 
 
 class Packed(msgspec.Struct, frozen=True, kw_only=True):
-    """What `pack` made: both digests, the blob's size in bytes, its media type, and its listing, encoded.
+    """The result of `pack`: both digests, the size of the blob in bytes, its media type, and its encoded listing.
 
-    `toc` is its table of contents (toc.py), empty where it has none. `annotations` are the descriptor's.
+    `toc` is its table of contents (toc.py); empty if it has none. `annotations` are those of the descriptor.
     """
 
     diff_id: Digest
@@ -56,7 +56,7 @@ class Packed(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def listing(self) -> Listing:
-        """What is in it, read from `encoded`."""
+        """The listing, decoded from `encoded`."""
         return decode(self.encoded)
 
     def descriptor(self) -> Descriptor:
@@ -75,11 +75,11 @@ def pack(
     """Write the layer of `items` to `output`, compressed by `workers` threads, which end before this returns.
 
     The same items give the same bytes for any number of workers. `known` finds blocks that were compressed before.
-    `size` is the tar's (`tar_size`), None where it is not known yet: a zstd frame begins with it.
+    `size` is that of the tar (`tar_size`), with which a zstd frame begins; None if it is not known.
 
-    Raises ConflictError naming a file that changed while it was packed, NotFoundError for one that vanished,
-    CorruptError for an entry that no tar can hold, and for a hard link without its file before it. What `output` got by
-    then is not a layer; the caller removes it.
+    Raises ConflictError for a file that changed while it was packed, NotFoundError for one that vanished, CorruptError
+    for an entry that a tar cannot hold, and for a hard link whose file does not come before it. The caller then removes
+    what `output` has received.
     """
     from concurrent.futures import ThreadPoolExecutor
 
@@ -115,7 +115,7 @@ def pack(
 
 
 def tar_size(entries: Iterable[Entry]) -> int:
-    """How many bytes the tar of these entries has."""
+    """The size in bytes of the tar of these entries."""
     size = len(headers.END)
     for entry in entries:
         size += len(headers.encode(entry))
@@ -137,7 +137,7 @@ def tar_stream(items: Iterable[Item]) -> Iterator[bytes]:
 
 
 class Blocks:
-    """Compresses blocks on a pool and writes them in order. The pool is its owner's to shut down."""
+    """Compresses blocks on a pool and writes them in order. The owner of the pool shuts it down."""
 
     def __init__(
         self,
@@ -152,7 +152,7 @@ class Blocks:
         self._kind = compression.kind
         self._framing = compression.framing(size)
         self._pool = pool
-        # One block waiting for each worker keeps it busy while the reader reads the next.
+        # A waiting block for each worker keeps it busy while the next one is read.
         self._most = 2 * workers
         self._known = known
         self._before = b"", b"", 0
@@ -163,7 +163,7 @@ class Blocks:
         self.plain = hashlib.sha256()
         self.blob = hashlib.sha256()
         self.written = 0
-        # Of every block, for the table of an eStargz layer only.
+        # The offset of every block, for the table of an eStargz layer.
         self.offsets: list[int] = []
         self._starts: list[tuple[int, int]] = []
         self._checksums: list[int] = []
@@ -183,7 +183,7 @@ class Blocks:
             self._write_next()
 
     def _work(self, block: bytes) -> tuple[bytes, int]:
-        # A sparse file is thousands of blocks of zeros; other blocks differ from the one before in their first bytes.
+        # A sparse file has thousands of blocks of zeros. Other blocks differ from the last one in their first bytes.
         before, data, checksum = self._before
         if block != before:
             data = (self._known(block) if self._known is not None else None) or self._framing.compress(block)
@@ -211,19 +211,19 @@ class Blocks:
         self.written += len(data)
 
     def drain(self) -> None:
-        """Write what is still being compressed."""
+        """Write the blocks that are still being compressed."""
         while self._pending:
             self._write_next()
 
     def finish(self, end: bytes | None = None) -> None:
-        """Write what is still being compressed, and `end` or the usual end of the stream."""
+        """Write the blocks that are still being compressed, then `end` or the usual end of the stream."""
         self.drain()
         if not self.written:
             self._write(self._framing.start)
         self._write(self._framing.end(self._crc, self.position) if end is None else end)
 
     def entrances(self, digest: Digest) -> Entrances:
-        """Where the blob of this digest can be entered."""
+        """Where reading the blob of this digest can start."""
         if self._kind == "none":
             return Entrances()
         if self._kind == "estargz":
@@ -231,7 +231,7 @@ class Blocks:
         return Entrances(self._starts, digest, self._kind, self._checksums)
 
     def cancel(self) -> None:
-        """Forget the blocks that no worker has begun."""
+        """Drop the blocks that no worker has begun."""
         for _, _, future in self._pending:
             if future is not None:
                 future.cancel()
@@ -242,7 +242,7 @@ def _is_done(future: "Future[tuple[bytes, int]] | None") -> bool:
 
 
 class TarBuilder:
-    """Forms the tar of entries and cuts it into blocks; remembers where each entry's data is."""
+    """Forms the tar of entries, cuts it into blocks, and records the offset of the data of each entry."""
 
     def __init__(self) -> None:
         self.entries = Encoder()
@@ -253,7 +253,7 @@ class TarBuilder:
         self._links = LinkGuard(self.entries.files)
 
     def add(self, entry: Entry, content: Content | None, emit: Callable[[bytes], None]) -> None:
-        """The header and the data of an entry; `emit` gets each block that is full."""
+        """Add the header and the data of an entry. `emit` gets each block that is full."""
         self._put(headers.encode(entry))
         added = listed(entry, self.position)
         self._links.add(added)
@@ -278,7 +278,7 @@ class TarBuilder:
             self._put(data)
 
     def end(self, emit: Callable[[bytes], None]) -> None:
-        """The end of the archive."""
+        """Add the end of the archive."""
         self._put(headers.END)
         self._cut(emit)
 
@@ -295,7 +295,7 @@ class TarBuilder:
             emit(block)
 
     def _large(self, chunk: bytes, emit: Callable[[bytes], None]) -> None:
-        """A piece of a large file: all but the last are of exactly one block."""
+        """Add a piece of a large file. All pieces but the last are exactly one block."""
         self._put(chunk)
         if len(chunk) == BLOCK_SIZE:
             self._cut(emit)

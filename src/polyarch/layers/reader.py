@@ -1,8 +1,8 @@
-"""The strict reader of a tar, as a stream: a damaged header is an error that says where, never an early end.
+"""A strict, streaming reader of tar archives: a damaged header is an error with its offset, never an early end.
 
-A name comes as it stands in the tar (only a directory's trailing slash is gone); `entry.clean` makes a path of it.
-What Go's archive/tar decides, on which every peer stands, is followed: data only behind files, global pax headers read
-past, one or two blocks of zeros or the end of the stream as the end of the archive.
+Names are returned as they are in the tar, except for the trailing slash of a directory; `entry.clean` makes paths of
+them. Like Go's archive/tar, which every peer uses, it expects data only after files, ignores global pax headers, and
+takes one or two blocks of zeros or the end of the stream as the end of the archive.
 """
 
 from collections.abc import Iterator, Mapping
@@ -29,12 +29,12 @@ _KINDS: dict[bytes, Kind] = {
     b"6": "fifo",
 }
 
-# Where the data of a sparse file lies in it: (offset, length) of each piece, in order.
+# Where a sparse file has data: (offset, length) of each piece, in order.
 Pieces = tuple[tuple[int, int], ...]
 
 
 class TarMember(msgspec.Struct, frozen=True, gc=False):
-    """An entry and where its `stored` bytes of data begin in the tar. `pieces` is None for a file without holes."""
+    """An entry, and the offset of its `stored` bytes of data in the tar. `pieces` is None for a file without holes."""
 
     entry: Entry
     offset: int
@@ -43,9 +43,9 @@ class TarMember(msgspec.Struct, frozen=True, gc=False):
 
 
 class TarReader:
-    """Walks through a tar once: `next` gives a member, `read` its stored bytes. It owns nothing but a buffer.
+    """Reads a tar once: `next` returns a member, `read` its stored bytes. It owns only a buffer.
 
-    No layer has a member without a name. With `nameless` it is taken for the root, as programs that unpack tars do.
+    No layer has a member without a name. With `nameless`, such a member is the root, as in programs that unpack tars.
     """
 
     def __init__(self, reader: Readable, *, nameless: bool = False) -> None:
@@ -64,7 +64,7 @@ class TarReader:
         return self._base + self._at
 
     def _more(self) -> bool:
-        """Let the next bytes follow those left in the buffer; False at the end of the stream."""
+        """Append the next bytes to those left in the buffer. Returns False at the end of the stream."""
         chunk = self._reader.read(_CHUNK)
         self._base += self._at
         self._buffer = self._buffer[self._at :] + chunk if self._at < len(self._buffer) else chunk
@@ -93,7 +93,7 @@ class TarReader:
         return self._buffer[start : self._at]
 
     def _skip(self) -> None:
-        """Go behind the current member's data and its padding."""
+        """Skip the rest of the current member's data and its padding."""
         rest = self._left + self._padding
         self._left = self._padding = 0
         while rest > len(self._buffer) - self._at:
@@ -104,7 +104,7 @@ class TarReader:
         self._at += rest
 
     def drain(self) -> None:
-        """Read what follows the end of the archive: padding, which belongs to the diff id all the same."""
+        """Read what follows the end of the archive: padding, which is part of the diff id, too."""
         while self._reader.read(_CHUNK):
             pass
 
@@ -126,9 +126,9 @@ class TarReader:
         return None
 
     def next(self) -> TarMember | None:
-        """The next member; None at the end. What was not read of the one before is passed over.
+        """The next member; None at the end. What was not read of the previous one is skipped.
 
-        Raises CorruptError where the tar is damaged or cut off.
+        Raises CorruptError if the tar is damaged or cut off.
         """
         if self._ended:
             return None
@@ -163,7 +163,7 @@ class TarReader:
 
     def _payload(self, header: Header, at: int) -> bytes:
         if header.size > MAX_EXTENSION:
-            raise CorruptError(f"the extended header at byte {at} says a size of {header.size} bytes")
+            raise CorruptError(f"the extended header at byte {at} has a size of {header.size} bytes")
         payload = self._take(header.size, "an extended header")
         self._take(-header.size % BLOCK, "an extended header")
         return payload
@@ -196,7 +196,7 @@ class TarReader:
         if not name and not self._nameless:
             raise CorruptError(f"the tar entry at byte {at} has no name")
         if kind == "file" and name.endswith(b"/"):
-            # The oldest form of tar has no type for directories.
+            # The oldest format of tar has no type for directories.
             kind = "directory"
         if kind == "directory":
             name = name.rstrip(b"/") or b"/"
@@ -251,7 +251,7 @@ class TarReader:
         return size, pieces, stored
 
     def _gnu_map(self, block: bytes) -> list[int]:
-        """The map of GNU's old form: four pieces in the header, twenty-one in each block that follows."""
+        """The map of GNU's old format: four pieces in the header, twenty-one in each following block."""
         numbers: list[int] = []
         field, count, more = 386, 4, block[482]
         while True:
@@ -267,7 +267,7 @@ class TarReader:
             field, count, more = 0, 21, block[504]
 
     def _pax_map(self) -> list[int]:
-        """The map of pax form 1.0: decimal lines in front of the data, the first saying how many pieces."""
+        """The map of the pax format 1.0: decimal lines before the data, the first with the number of pieces."""
         text = b""
         wanted: int | None = None
         while wanted is None or text.count(b"\n") <= 2 * wanted:
@@ -282,7 +282,7 @@ class TarReader:
 
 
 class Expanded:
-    """A sparse file's content, holes as zeros, of a reader of its pieces."""
+    """The content of a sparse file, with zeros for holes, from a reader of its pieces."""
 
     def __init__(self, stored: Readable, size: int, pieces: Pieces) -> None:
         self._stored = stored
@@ -307,7 +307,7 @@ class Expanded:
 
 
 def begins(reader: Readable) -> bool:
-    """Whether `reader` begins as a tar does: with a header whose checksum is right, as Go's archive/tar decides it."""
+    """Whether `reader` begins with a tar header whose checksum is correct, as Go's archive/tar decides."""
     try:
         block = b""
         while len(block) < BLOCK and (chunk := reader.read(BLOCK - len(block))):
@@ -321,15 +321,15 @@ def begins(reader: Readable) -> bool:
 
 
 def content(tar: TarReader, member: TarMember) -> Readable:
-    """The content of the current member, holes as zeros. It is spent when the reader moves on."""
+    """The content of the current member, with zeros for holes. It can be read until the next member is requested."""
     return tar if member.pieces is None else Expanded(tar, member.entry.size, member.pieces)
 
 
 def members(reader: Readable) -> Iterator[tuple[Entry, Readable]]:
-    """The entries of a tar with their content, in order, names as they stand.
+    """The entries of a tar with their content, in order, names as they are in the tar.
 
-    A content is to be read before the next entry is asked for; what is left is passed over. Raises CorruptError where
-    the tar is damaged or cut off, saying at which byte.
+    A content can be read until the next entry is requested. Raises CorruptError with the offset if the tar is damaged
+    or cut off.
     """
     tar = TarReader(reader)
     while (member := tar.next()) is not None:

@@ -1,4 +1,4 @@
-"""The same tar in other bytes: a layer compressed anew, in blocks, its diff id kept."""
+"""Compress the tar of a layer again, in blocks. Its diff id stays the same."""
 
 import msgspec
 
@@ -9,7 +9,7 @@ from polyarch.oci.place import Readable
 
 
 class Recompressed(msgspec.Struct, frozen=True, kw_only=True):
-    """What was written: the digest of the tar, that of the blob, the blob's size in bytes, its media type."""
+    """The result: the digest of the tar, the digest of the blob, the size of the blob in bytes, and its media type."""
 
     diff_id: Digest
     digest: Digest
@@ -42,7 +42,7 @@ def recompress(tar: Readable, output: LayerSink, compression: Compression, worke
 
 
 def _filled(tar: Readable) -> bytes:
-    """A whole block, whatever pieces `tar` comes in: where a block ends must not depend on them."""
+    """A whole block. Where it ends must not depend on the pieces that `tar` returns."""
     parts: list[bytes] = []
     missing = BLOCK_SIZE
     while missing and (chunk := tar.read(missing)):

@@ -1,6 +1,6 @@
-"""Paths inside an image: symbolic links followed in it, and never out of it, as chroot does.
+"""Resolve paths inside an image: symbolic links are followed, but never out of the image, as with chroot.
 
-Pure: what is there is asked of a function, so that the flattened image, a layer being unpacked and a test decide alike.
+A function returns the entries, so that the flattened image, a layer that is being unpacked, and tests share this code.
 """
 
 from collections.abc import Callable
@@ -8,14 +8,14 @@ from collections.abc import Callable
 from polyarch.errors import ConflictError
 from polyarch.layers.entry import Entry
 
-# As Linux: path_resolution(7) allows forty links.
+# The limit of Linux (path_resolution(7)).
 MAX_LINKS = 40
 
 
 def resolve(path: str, look: Callable[[str], Entry | None], follow_last: bool = True) -> str:
-    """The path that `path` leads to once every symbolic link on the way is followed, from the image's root.
+    """The path that `path` leads to when all symbolic links on the way are followed, from the root of the image.
 
-    Parts that are not there are kept as they are. Raises ConflictError where links go in a circle.
+    Parts that do not exist are kept. Raises ConflictError if links form a circle.
     """
     pending = [part for part in reversed(path.split("/")) if part]
     at = ""

@@ -1,8 +1,8 @@
-"""Blocks that a layer of before has in the same compression: copied, not compressed again.
+"""Copy compressed blocks from an earlier layer instead of compressing them again.
 
-One changed file of 5,000 changes one block. The listing of a layer remembers the checksum and the size of what each
-block holds. A candidate is taken only if it inflates to the very bytes, which costs a third of compressing them and
-keeps a damaged blob from spreading.
+One changed file of 5,000 changes one block. The listing of a layer has the checksum and the size of the content of each
+block. A block is used only if it decompresses to exactly the same bytes. That takes a third of the time of compressing
+them, and a damaged block is not copied.
 """
 
 import os
@@ -16,7 +16,7 @@ from polyarch.layers.listing import Listing
 class ReusableBlocks:
     """The blocks of one gzip layer in the file at `path`: a `pack.KnownBlock`. It owns the file until `close`.
 
-    Raises FileNotFoundError where the blob is gone.
+    Raises FileNotFoundError if the blob is gone.
     """
 
     def __init__(self, path: str, size: int, listing: Listing) -> None:
@@ -38,7 +38,7 @@ class ReusableBlocks:
         return data if inflated(data, len(block)) == block else None
 
     def close(self) -> None:
-        """Let go of the file. Safe to call twice."""
+        """Close the file. Safe to call twice."""
         file, self._file = self._file, -1
         if file >= 0:
             os.close(file)

@@ -1,9 +1,9 @@
-"""A directory tree written through descriptors, so that nothing done here can land outside of it.
+"""Write a directory tree through descriptors, so that nothing is ever written outside of it.
 
-Every name is used as one part of a directory that was opened without following any link (`syscalls.open_directory`).
-Symbolic links are followed by `resolve` on what we know, never by the kernel: a link that appears between two calls is
-an error, not a way out. A peer that lets the kernel follow them needs RESOLVE_IN_ROOT, which a later rename of a parent
-can still confuse.
+Every name is relative to a directory that was opened without following any link (`syscalls.open_directory`). Symbolic
+links are followed by `resolve`, from what this process has written, and never by the kernel: a link that appears
+between two calls is an error, not a way out. If the kernel followed them with RESOLVE_IN_ROOT, renaming a parent could
+still lead outside.
 """
 
 import os
@@ -61,7 +61,7 @@ class RootedTree:
         return self.directory(one), self.directory(other)
 
     def look(self, path: str) -> Entry | None:
-        """What lies at `path`: kind, mode, owner, a link's text. None where nothing does, or a parent is a link."""
+        """What is at `path`: kind, mode, owner, the text of a link. None if there is nothing, or a parent is a link."""
         try:
             parent = self.directory(parent_of(path))
             status = os.stat(name_of(path) or ".", dir_fd=parent, follow_symlinks=False)
@@ -71,9 +71,9 @@ class RootedTree:
         return entry_of(path, status, link)
 
     def remove(self, path: str, keep: Callable[[str], bool] | None = None) -> list[str]:
-        """Remove what lies at `path`, and all below it; the paths that went. Nothing there is no error.
+        """Remove what is at `path` and everything below it, if it exists. Returns the removed paths.
 
-        What `keep` says yes to stays, with its parents.
+        Paths for which `keep` returns True stay, with their parents.
         """
         gone: list[str] = []
         directories: list[str] = []
@@ -98,7 +98,7 @@ class RootedTree:
         return gone
 
     def empty(self, path: str, keep: Callable[[str], bool]) -> list[str]:
-        """Remove all that is in the directory `path` but what `keep` says yes to; the paths that went."""
+        """Remove everything in the directory `path` except what `keep` returns True for. Returns the removed paths."""
         return [gone for below in list(self._names(path)) for gone in self.remove(below, keep)]
 
     def _names(self, path: str) -> Iterator[str]:
@@ -107,7 +107,7 @@ class RootedTree:
 
 
 def entry_of(path: str, status: os.stat_result, link: str = "", xattrs: tuple[tuple[str, bytes], ...] = ()) -> Entry:
-    """The entry of what was found at `path`; a socket comes as an empty file."""
+    """The entry of what was found at `path`; an empty file for a socket."""
     kind = kind_of(status.st_mode) or "file"
     device = status.st_rdev if kind in ("character", "block") else 0
     return Entry(

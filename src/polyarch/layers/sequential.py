@@ -1,7 +1,7 @@
-"""Many files of one layer in one sequential read: in the order of their offsets, nothing inflated twice.
+"""Read many files of one layer in one pass, in the order of their offsets, without decompressing anything twice.
 
-`LayerFiles` is for single files. For hundreds of them it would inflate the same block for each, so here one stream
-is read forwards, and seeks where the listing knows a block that begins nearer to the next file.
+`LayerFiles` is for single files. For hundreds of files it would decompress the same block for each. Here, one stream
+is read forwards, and skips ahead if the listing has a block that begins closer to the next file.
 """
 
 from bisect import bisect_right
@@ -14,10 +14,10 @@ from polyarch.layers.listing import ListedEntry, Listing
 from polyarch.oci.place import BlobReader, Readable
 
 _CHUNK = 1 << 20
-# Seeking costs a request or a system call, and starts a new block; shorter distances are read through.
+# Seeking takes a request or a system call, and starts a new block. Shorter distances are read.
 _WORTH_A_SEEK = 256 << 10
 
-# What opens a blob at a compressed offset.
+# Opens a blob at a compressed offset.
 Opener = Callable[[int], BlobReader]
 
 
@@ -26,8 +26,8 @@ def read_files(
 ) -> Iterator[tuple[ListedEntry, Readable]]:
     """The `wanted` files of a layer, each with its content, which can be read until the next file is requested.
 
-    `blob` is the digest of what `opener` opens: the offsets of a listing's blocks hold for that blob alone. Raises
-    CorruptError where the layer ends before a file does, or is damaged.
+    `blob` is the digest of what `opener` opens: the offsets in a listing are valid for one blob only. Raises
+    CorruptError if the layer is damaged or ends within a file.
     """
     stream = _Stream(opener, listing, blob)
     try:
@@ -39,7 +39,7 @@ def read_files(
 
 
 class _Stream:
-    """The layer's tar, read forwards; it owns the blob's reader that is open at the moment."""
+    """The tar of the layer, read forwards. It owns the open reader of the blob."""
 
     def __init__(self, opener: Opener, listing: Listing, blob: str) -> None:
         self._opener = opener

@@ -1,9 +1,9 @@
 """eStargz layers: gzip layers from which a runtime can read single files without pulling the rest (lazy pulling).
 
-The form is that of https://github.com/containerd/stargz-snapshotter (docs/estargz.md): each non-empty file begins a
-gzip member of its own, the last tar entry is a JSON table of contents, and an empty member at the end says where that
-is. As with BuildKit, the tar ends before the table, so that the table is not a file of the image, and there is no
-landmark file. Such layers have as many members as files, so programs that read only the first member of a stream see
+The format is that of https://github.com/containerd/stargz-snapshotter (docs/estargz.md): each non-empty file begins a
+new gzip member, the last tar entry is a JSON table of contents, and an empty member at the end has the offset of the
+table. As in BuildKit, the tar ends before the table, so that the table is not a file of the image, and there is no
+landmark file. Such layers have as many members as files, so programs that read only the first member of a stream read
 almost nothing of them.
 """
 
@@ -31,7 +31,7 @@ from polyarch.oci.place import Readable
 UNCOMPRESSED_SIZE = "io.containers.estargz.uncompressed-size"
 TOC_NAME = "stargz.index.json"
 
-# As much of a large file as a runtime fetches at once; the value of the reference implementation.
+# The part of a large file that a runtime fetches at once; the value of the reference implementation.
 _CHUNK = 4 << 20
 _TYPES: dict[Kind, str] = {
     "file": "reg",
@@ -45,7 +45,7 @@ _TYPES: dict[Kind, str] = {
 
 
 class _TocEntry(msgspec.Struct, rename="camel", omit_defaults=True):
-    """An entry of the table, as the specification names its fields; `block` is the member that holds the bytes."""
+    """An entry of the table, with the names of the specification."""
 
     name: str
     type: str
@@ -78,7 +78,7 @@ def pack(
     known: KnownBlock | None = None,
     size: int | None = None,
 ) -> Packed:
-    """Write the eStargz layer of `items` to `output`, see `pack.pack`; `known` and `size` are of no use for it.
+    """Write the eStargz layer of `items` to `output`, see `pack.pack`. `known` and `size` are ignored.
 
     Raises UnsupportedError for an entry with the name of the table, and what `pack.pack` raises.
     """
@@ -111,7 +111,7 @@ def pack(
 
 
 def repack(tar: Readable, output: LayerSink, compression: Compression, workers: int = 2) -> Packed:
-    """Write the entries of an uncompressed `tar` as an eStargz layer. Its diff id is another: the table is new."""
+    """Write the entries of an uncompressed `tar` as an eStargz layer. The table makes its diff id different."""
     return pack(_items(tar), output, compression, workers)
 
 
@@ -139,7 +139,7 @@ class _MemberReader:
 
 
 class _StargzTar(TarBuilder):
-    """The tar of the entries, cut so that each chunk of a file begins a block, and what the table says of them."""
+    """The tar of the entries, in which each chunk of a file begins a block, and the entries of the table."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -218,7 +218,7 @@ def _described(entry: Entry) -> _TocEntry:
 
 
 def _text(name: str) -> str:
-    """A name as JSON can hold it: what is not UTF-8 is replaced, as Go's encoder does."""
+    """A name for JSON. Bytes that are not UTF-8 are replaced, as by Go's encoder."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
@@ -228,7 +228,7 @@ def _as_tar(table: bytes) -> bytes:
 
 
 def _footer(toc: int) -> bytes:
-    """An empty gzip member whose extra field says where the table is."""
+    """An empty gzip member whose extra field has the offset of the table."""
     field = b"SG" + (22).to_bytes(2, "little") + b"%016xSTARGZ" % toc
     head = b"\x1f\x8b\x08\x04\x00\x00\x00\x00\x00\xff" + len(field).to_bytes(2, "little")
     return head + field + b"\x01\x00\x00\xff\xff" + bytes(8)

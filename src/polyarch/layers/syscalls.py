@@ -1,4 +1,4 @@
-"""What this room needs of the kernel and of libc that Python has no function for."""
+"""System calls and functions of libc that Python does not offer."""
 
 import ctypes
 import errno
@@ -13,7 +13,7 @@ _BENEATH = 0x08
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-# mallopt(3): what is larger than the first is mapped by itself; what is freed beyond the second goes back at once.
+# mallopt(3): blocks larger than the first are mapped separately; freed memory beyond the second is returned at once.
 _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -3, -1
 _LARGEST_BLOCK = 32 << 20
 _KEPT_FREE = 128 << 20
@@ -30,9 +30,9 @@ _PATH_MAX = 4096
 
 
 def open_directory(root: int, path: str) -> int:
-    """A descriptor of the directory `path` below the directory `root`; no symbolic link is followed, none at all.
+    """A descriptor of the directory `path` below the directory `root`. No symbolic link is followed, also not inside.
 
-    Raises OSError: ELOOP where a part is a link, EXDEV where the path would leave the root.
+    Raises OSError: ELOOP if a part is a link, EXDEV if the path would leave the root.
     """
     global _missing
     if not path:
@@ -45,7 +45,7 @@ def open_directory(root: int, path: str) -> int:
         number = ctypes.get_errno()
         if number == errno.ENAMETOOLONG and len(raw) >= _PATH_MAX:
             return _step_by_step(root, path)
-        # Before Linux 5.6, and under seccomp filters that do not know the call, each part is opened by itself.
+        # Before Linux 5.6, and under seccomp filters that do not know the call, the parts are opened one by one.
         if number not in (errno.ENOSYS, errno.EPERM):
             raise OSError(number, os.strerror(number), path)
         _missing = True
@@ -54,10 +54,10 @@ def open_directory(root: int, path: str) -> int:
 
 @cache
 def reuse_freed_memory() -> None:
-    """Let blocks of a mebibyte take the memory of those that were freed, for this process.
+    """Let the allocator reuse the memory of freed blocks of some MiB, in this process.
 
-    By default glibc gives such memory back to the kernel and asks for it again, page by page: for a layer of 256 MB
-    60,000 page faults, a tenth of the work. A libc without mallopt stays as it is.
+    By default, glibc returns such memory to the kernel and requests it again: for a layer of 256 MB, that causes 60,000
+    page faults, a tenth of the work. Nothing changes with a libc that has no mallopt.
     """
     mallopt = getattr(_LIBC, "mallopt", None)
     if mallopt is not None:

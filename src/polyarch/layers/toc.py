@@ -1,12 +1,12 @@
-"""A layer's table of contents: its listing and where the layer can be entered, for readers that need not read it all.
+"""The table of contents of a layer: its listing, and where reading the layer can start.
 
-It is a blob of its own, which an annotation of the layer's descriptor names with its digest, so its bytes are as sure
-as the manifest is. Nothing else refers to it, and every reader can do without it: other tools copy the layer alone,
-and a registry may delete what no manifest lists. Then the layer itself is read. Until the layer is
-read, the table is a claim of the image's author, like the diff ids of a config.
+With it, a reader need not read the whole layer. It is a blob of its own. An annotation of the layer's descriptor names
+its digest, so its bytes are as trustworthy as the manifest. Nothing else refers to it, and it is optional for every
+reader: other tools copy the layer alone, and a registry may delete a blob that no manifest lists. Then the layer itself
+is read. Until the layer is read, the table is a claim of the image's author, like the diff ids of a config.
 
-The layers of Polyarch before 0.1 had it at their own end, in the extra fields (RFC 1952, section 2.3.1.1) of empty gzip
-members. Programs that read one member only saw a part of such layers. They are still read here.
+Before Polyarch 0.1, layers had their table at the end, in the extra fields (RFC 1952, section 2.3.1.1) of empty gzip
+members. Programs that read only one member saw a part of such layers. This form is still read.
 """
 
 import io
@@ -19,14 +19,14 @@ from polyarch.oci import digest as digests
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.layer_table import LARGEST_TABLE, TablePlace
 
-# Below this, a layer is read as soon as its table.
+# A smaller layer is read as fast as its table.
 _LEAST_LAYER = 1 << 20
 _SHARE = 8
 _LEVEL = 6
-# What a table may inflate to, some 200,000 names: a limit against bombs.
+# The maximum size of a decompressed table, about 200,000 names: a limit against bombs.
 LARGEST = 16 << 20
 
-# Of the old form: gzip, deflate, with an extra field, no time, no hints, of no system.
+# The header of the old form: gzip, deflate, with an extra field, no time, no flags, unknown system.
 _HEADER = b"\x1f\x8b\x08\x04\x00\x00\x00\x00\x00\xff"
 _FIELD = b"PA"
 # An empty deflate block, the CRC-32 and the length of nothing.
@@ -34,7 +34,7 @@ _NOTHING = b"\x03\x00" + bytes(8)
 
 
 def encode(listing: bytes, blob_size: int) -> bytes:
-    """The table of a layer of `blob_size` bytes; empty where one is not worth its room. `listing` is encoded."""
+    """The table of a layer of `blob_size` bytes; empty if it would not save anything. `listing` is encoded."""
     if blob_size < _LEAST_LAYER or len(listing) > LARGEST:
         return b""
     from deflate import gzip_compress
@@ -44,19 +44,19 @@ def encode(listing: bytes, blob_size: int) -> bytes:
 
 
 def name(table: bytes) -> str:
-    """What the annotation of a layer says of a table that `encode` gave."""
+    """The value of the layer's annotation for a table that `encode` returned."""
     return str(TablePlace(size=len(table), digest=digests.of(table)))
 
 
 def read(raw: bytes, place: TablePlace, layer: Descriptor) -> Listing:
-    """The listing of `layer` in the bytes that were found at a place, see `unpack`."""
+    """The listing of `layer` in the bytes that were read from a place, see `unpack`."""
     return unpack(raw, place, layer)[0]
 
 
 def unpack(raw: bytes, place: TablePlace, layer: Descriptor) -> tuple[Listing, bytes]:
-    """The listing of `layer` in the bytes that were found at a place, and its encoding.
+    """The listing of `layer` in the bytes that were read from a place, and its encoding.
 
-    Raises CorruptError where they are others than it says, or of another layer.
+    Raises CorruptError if the bytes do not match the place, or belong to another layer.
     """
     if len(raw) != place.size or digests.of(raw) != place.digest:
         raise CorruptError("a layer's table of contents is not what its manifest says")
@@ -72,7 +72,7 @@ def unpack(raw: bytes, place: TablePlace, layer: Descriptor) -> tuple[Listing, b
 
 
 def _embedded(raw: bytes) -> bytes:
-    """What the extra fields of members in the old form hold."""
+    """The content of the extra fields of members in the old form."""
     pieces: list[bytes] = []
     at = 0
     while at < len(raw):

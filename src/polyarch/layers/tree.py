@@ -1,8 +1,8 @@
-"""The flattened image, from the listings of its layers alone: what a container would see, with nothing unpacked.
+"""The flattened image: what a container would see, from the listings of its layers, without unpacking anything.
 
-Whiteouts and opaque markers are applied to the layers below, hard links are followed to their bytes, an entry whose
-parent is a symbolic link of a layer below lands where the link leads, as containerd and umoci unpack it (Debian's /lib
-is a link, and many layers speak of lib/…).
+Whiteouts and opaque markers are applied to the layers below, and hard links are followed to their bytes. If the parent
+of an entry is a symbolic link of a layer below, the entry is where the link leads, as containerd and umoci unpack it
+(Debian's /lib is a link, and many layers have entries in lib/).
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -19,10 +19,10 @@ _ROOT = ListedEntry(path="", kind="directory", mode=0o755)
 
 
 class TreeNode(msgspec.Struct, frozen=True, gc=False):
-    """One path of the image. `entry` has its path and what is there; a hard link has become a file.
+    """One path of the image. `entry` is the entry at this path; a hard link is shown as a file.
 
-    `source` is the entry of layer `layer` that has its bytes. Two nodes of one `layer` and `source` are names of one
-    file. `layer` is an index into the listings, -1 for a directory that no layer lists.
+    `source` is the entry of layer `layer` that has its bytes. Two nodes with the same `layer` and `source` are names of
+    one file. `layer` is an index into the listings, -1 for a directory that no layer lists.
     """
 
     entry: Entry
@@ -31,9 +31,9 @@ class TreeNode(msgspec.Struct, frozen=True, gc=False):
 
 
 class _TreePart:
-    """What some adjoining layers of a tree say: paths, with None for one that they delete, and names in directories.
+    """The entries of some consecutive layers: paths, with None for a deleted one, and names in directories.
 
-    A finished part does not change any more.
+    A finished part no longer changes.
     """
 
     __slots__ = ("below", "deletes", "nodes")
@@ -47,10 +47,10 @@ class _TreePart:
 class Tree:
     """The flattened image of `listings`, lowest first. It does not change once it is built.
 
-    `with_layer` gives the tree with one layer more. The two share their parts, so that each layer of thousands costs
-    what it holds, and not what lies below.
+    `with_layer` returns the tree with one more layer. Both share their parts, so that the cost of a layer depends on
+    its own size only, also with thousands of layers.
 
-    Raises CorruptError where a layer contradicts itself: a file below a file, a hard link to nothing.
+    Raises CorruptError if a layer contradicts itself: a file below a file, a hard link to nothing.
     """
 
     def __init__(self, listings: Sequence[Listing] = ()) -> None:
@@ -70,22 +70,22 @@ class Tree:
         return tree
 
     def lookup(self, path: str) -> TreeNode | None:
-        """What is at `path`, no symbolic link followed."""
+        """The node at `path`; symbolic links are not followed. None if there is none."""
         for part in self._parts:
             if path in part.nodes:
                 return part.nodes[path]
         return None
 
     def resolve(self, path: str, follow_last: bool = True) -> str:
-        """Where `path` leads inside the image; what is not there is kept. Raises ConflictError for a circle."""
+        """The path that `path` leads to inside the image. Parts that do not exist are kept. Raises ConflictError."""
         return resolve(path, self._look, follow_last)
 
     def children(self, path: str) -> list[str]:
-        """The paths of what is in a directory, sorted; no symbolic link followed."""
+        """The paths in a directory, sorted; symbolic links are not followed."""
         return sorted(self._names(path))
 
     def walk(self, path: str = "") -> Iterator[TreeNode]:
-        """What is at `path` and below, each directory before what is in it, names sorted."""
+        """The nodes at `path` and below, each directory before its content, names sorted."""
         pending = [path] if self.lookup(path) is not None else []
         while pending:
             path = pending.pop()
@@ -114,7 +114,7 @@ class Tree:
     def _put_on_top(self, listing: Listing) -> None:
         top = _TreePart()
         self._parts = (top, *self._parts)
-        # What this layer has put there so far: its whiteouts, wherever they stand, speak of the rest only.
+        # The paths of this layer so far. Its whiteouts, at whatever position, apply to all others.
         self._own: set[str] = set()
         for entry in listing.entries:
             self._add(entry, self._count)
@@ -143,7 +143,7 @@ class Tree:
         self._own.discard(path)
 
     def _prune(self, path: str) -> None:
-        """Take away what is at `path` and below, but for what this layer has put there, and its parents."""
+        """Remove what is at `path` and below, except for the entries of this layer and their parents."""
         if self.lookup(path) is None:
             return
         found = [path]
@@ -154,7 +154,7 @@ class Tree:
                 self._delete(here)
 
     def _empty(self, path: str) -> None:
-        """Take away all that is below `path`."""
+        """Remove everything below `path`."""
         pending = list(self._names(path))
         while pending:
             below = pending.pop()
@@ -162,7 +162,7 @@ class Tree:
             self._delete(below)
 
     def _whiteout(self, path: str) -> bool:
-        """Take `path` as a whiteout, if it is one."""
+        """Apply `path` if it is a whiteout. Returns whether it is one."""
         if whiteouts.is_whiteout(path):
             path = self._settle(whiteouts.deleted(path))
             if not path:
@@ -197,7 +197,7 @@ class Tree:
         self._put(path, node)
 
     def _settle(self, path: str) -> str:
-        """The path with links in its parents followed; parents that no layer has are made."""
+        """The path with links in its parents followed. Parents that no layer has are added."""
         known = self.lookup(parent_of(path))
         if known is not None and known.entry.kind == "directory":
             return path
@@ -209,7 +209,7 @@ class Tree:
             if node is None:
                 made = ListedEntry(path=parent, kind="directory", mode=0o755)
                 self._put(parent, TreeNode(made, made, -1))
-                # It is there for what is in it only, and goes with that.
+                # It exists for its content only, and is removed with it.
                 self._own.discard(parent)
             elif node.entry.kind != "directory":
                 raise CorruptError(f"a layer puts {path} below {parent}, which is not a directory")
@@ -218,14 +218,14 @@ class Tree:
     def _linked(self, entry: ListedEntry, path: str) -> TreeNode:
         link = self.resolve(entry.link, follow_last=False)
         target = self.lookup(link)
-        # One that names itself, or what is below it, would remove its target by being made.
+        # A link that names itself, or something below itself, would remove its target.
         if (link + "/").startswith(path + "/") or target is None or target.entry.kind == "directory":
             raise CorruptError(f"{entry.path} is a hard link to {entry.link}, which is not a file of the image")
         return TreeNode(plain(target.entry, path=path), target.source, target.layer)
 
 
 def _merged(upper: _TreePart, lower: _TreePart, *, lowest: bool) -> _TreePart:
-    """What both parts say together; below the `lowest` there is nothing that could be deleted."""
+    """Both parts as one. Below the `lowest` part there is nothing to delete."""
     part = _TreePart()
     part.nodes = {**lower.nodes, **upper.nodes}
     part.below = {**lower.below, **upper.below}

@@ -1,4 +1,4 @@
-"""A directory of this machine as entries: for COPY from a build context, and for the stat cache."""
+"""Walk a directory of this machine: as entries for COPY from a build context, and as stamps for the stat cache."""
 
 import os
 import stat
@@ -14,14 +14,14 @@ from polyarch.layers.entry import Entry, Stamp, kind_of
 
 _NAME = itemgetter(0)
 
-# (path, whether it is a directory) → whether to leave it out, with all that is below it.
+# (path, whether it is a directory) → whether to leave it out, with everything below it.
 Skip = Callable[[str, bool], bool]
 
 
 class WalkedEntry(msgspec.Struct, frozen=True, gc=False):
-    """An entry, the path on this machine that it was found at, the stamp of its bytes, and its st_mode.
+    """An entry, its path on this machine, the stamp of its bytes, and its st_mode.
 
-    The path may be longer than a system call takes: see `longpaths`.
+    The path may be longer than a system call accepts: see `longpaths`.
     """
 
     entry: Entry
@@ -31,11 +31,11 @@ class WalkedEntry(msgspec.Struct, frozen=True, gc=False):
 
 
 def walk(root: str, skip: Skip | None = None, xattrs: bool = False) -> Iterator[WalkedEntry]:
-    """What is below the directory `root`, each directory before what is in it, names sorted by their bytes.
+    """Everything below the directory `root`, each directory before its content, names sorted by their bytes.
 
-    The root itself is not among it; no symbolic link is followed; sockets are left out. `skip` leaves out a path, and a
-    directory with all that it holds. A second name of a file is a "hardlink" to the first that was given. `xattrs` asks
-    for extended attributes too, a system call more for each entry.
+    The root itself is not included, symbolic links are not followed, and sockets are left out. `skip` leaves out a
+    path, and a directory with everything in it. A second name of a file is a "hardlink" to the first one. `xattrs`
+    reads extended attributes, too, which takes another system call for each entry.
 
     Raises NotFoundError if `root` is not a directory, PolyarchError if something cannot be read.
     """
@@ -53,12 +53,12 @@ def walk(root: str, skip: Skip | None = None, xattrs: bool = False) -> Iterator[
                 link = os.readlink(item.path) if kind == "symlink" else ""
                 attributes = read_xattrs(item.path) if xattrs else ()
             except FileNotFoundError:
-                # It went between the listing of its directory and now, as if it had gone a moment earlier.
+                # It was removed after its directory was listed. It could as well have been removed a moment earlier.
                 continue
             except OSError as error:
                 raise descent.unreadable(path, error) from error
             size = status.st_size if kind == "file" else 0
-            # Since Linux 5.8 the whiteouts of an overlay, devices 0:0, are hard links of one: each says of its name.
+            # Since Linux 5.8, the whiteouts of an overlay (devices 0:0) are hard links to one. Each counts by itself.
             is_whiteout = kind == "character" and status.st_rdev == 0
             if status.st_nlink > 1 and kind != "directory" and not is_whiteout:
                 first = seen.setdefault((status.st_dev, status.st_ino), path)
@@ -87,7 +87,7 @@ def walk(root: str, skip: Skip | None = None, xattrs: bool = False) -> Iterator[
 
 
 def stamps(root: str, skip: Skip | None = None) -> Iterator[tuple[str, int, Stamp]]:
-    """Path, st_mode and stamp of what `walk` would give, in its order, at half of its cost. Raises as it does."""
+    """Path, st_mode and stamp of what `walk` returns, in the same order, at half of the cost. Raises as `walk` does."""
     with _Descent(root) as descent:
         for path, item in descent.items():
             is_directory = item.is_dir(follow_symlinks=False)
@@ -108,17 +108,17 @@ def stamps(root: str, skip: Skip | None = None) -> Iterator[tuple[str, int, Stam
 
 
 class _Descent:
-    """The way through a tree: the names of each directory on it, so that the depth costs no recursion.
+    """A walk through a tree with a list of names for each directory on the way, instead of recursion.
 
-    Where a path becomes too long for a system call, the way goes on from an open directory: the paths of the items are
-    then short ones below /proc/self/fd. It owns those descriptors until it is left.
+    If a path becomes too long for a system call, the walk continues from an open directory: the paths of the items are
+    then short ones below /proc/self/fd. It owns those descriptors until the end of the `with`.
     """
 
     def __init__(self, root: str) -> None:
         self._root = root.rstrip("/") or "/"
         self._anchors: dict[int, int] = {}
-        # Of each directory what is still to come, the next at the end: an item that was given is kept by nobody, since
-        # it remembers its status.
+        # The remaining items of each directory, the next at the end. Returned items are dropped, because they keep
+        # their status.
         self._levels: list[list[tuple[str, os.DirEntry[str]]]] = []
         where = self._root
         if len(where) > longpaths.SAFE:
@@ -133,7 +133,7 @@ class _Descent:
             os.close(descriptor)
 
     def items(self) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
-        """The path below the root and the item of everything, in order; what was entered comes next."""
+        """The path below the root and the item of everything, in order; after `enter`, that directory is next."""
         while self._levels:
             if self._levels[-1]:
                 yield self._levels[-1].pop()
@@ -143,14 +143,14 @@ class _Descent:
                 os.close(descriptor)
 
     def enter(self, path: str, item: "os.DirEntry[str]") -> None:
-        """Go through the directory that `items` gave last."""
+        """Walk through the directory that `items` returned last."""
         where = item.path
         if len(where) > longpaths.SAFE:
             where = self._anchored(where, path)
         self._levels.append(self._scan(where, path + "/"))
 
     def _anchored(self, where: str, path: str) -> str:
-        """A short path of the directory `where`, as long as the next level is gone through."""
+        """A short path of the directory `where`, valid until the next level ends."""
         try:
             descriptor = longpaths.open_directory(where, follow=not path)
         except OSError as error:
@@ -159,11 +159,11 @@ class _Descent:
         return f"/proc/self/fd/{descriptor}"
 
     def full(self, path: str, item: "os.DirEntry[str]") -> str:
-        """The path on this machine of an item, which outlives the way."""
+        """The path on this machine of an item, also valid after the walk."""
         return f"{self._root.rstrip('/')}/{path}" if self._anchors else item.path
 
     def unreadable(self, path: str, error: OSError) -> PolyarchError:
-        """The error for what cannot be read."""
+        """The error for a path that cannot be read."""
         return PolyarchError(f"{longpaths.shown(f'{self._root}/{path}')} cannot be read: {error.strerror}")
 
     def _scan(self, directory: str, prefix: str) -> list[tuple[str, "os.DirEntry[str]"]]:
@@ -176,7 +176,7 @@ class _Descent:
             return []
         except OSError as error:
             raise self.unreadable(prefix.rstrip("/"), error) from error
-        # The order of text is that of its bytes, unless it has surrogates, which stand for bytes that are not UTF-8.
+        # Text has the same order as its bytes, unless it has surrogates, which stand for bytes that are not UTF-8.
         is_plain = "".join(map(_NAME, found)).isascii()
         found.sort(key=_NAME if is_plain else _by_name, reverse=True)
         return found
@@ -187,9 +187,9 @@ def _by_name(found: tuple[str, "os.DirEntry[str]"]) -> bytes:
 
 
 def read_xattrs(path: str, skipped: str | None = None) -> tuple[tuple[str, bytes], ...]:
-    """The extended attributes of what is at `path`, sorted, those that begin with `skipped` left out.
+    """The extended attributes of the file at `path`, sorted, without those that begin with `skipped`.
 
-    Raises OSError. A file system without them has none.
+    Empty on a file system that does not support them. Raises OSError.
     """
     try:
         names = os.listxattr(path, follow_symlinks=False)

@@ -1,7 +1,7 @@
-"""Whiteouts: how the tar of a layer deletes files of the layers below (image-spec, layer.md, "Whiteouts", after AUFS).
+"""Whiteouts: how the tar of a layer deletes files of the layers below (image-spec, layer.md, "Whiteouts", from AUFS).
 
 An empty file `.wh.NAME` deletes NAME; `.wh..wh..opq` hides everything that the layers below have in its directory. A
-whiteout applies to the layers below only, wherever in the tar it is. `diskform` has the same for directories.
+whiteout applies to the layers below only, at whatever position in the tar. `diskform` has the same for directories.
 """
 
 from polyarch.errors import CorruptError
@@ -9,7 +9,7 @@ from polyarch.layers.entry import Entry, parent_of
 
 PREFIX = ".wh."
 OPAQUE = ".wh..wh..opq"
-# AUFS's own bookkeeping (`.wh..wh.plnk`, `.wh..wh.aufs`), which old builders left in layers: peers read past it.
+# AUFS's own bookkeeping (`.wh..wh.plnk`, `.wh..wh.aufs`), which old builders left in layers. Peers ignore it.
 _META = ".wh..wh."
 
 
@@ -19,7 +19,7 @@ def is_opaque_marker(path: str) -> bool:
 
 
 def is_bookkeeping(path: str) -> bool:
-    """Whether the entry is AUFS's own, and means nothing here."""
+    """Whether the entry is bookkeeping of AUFS, which is ignored."""
     return any(part.startswith(_META) for part in path.split("/")) and not is_opaque_marker(path)
 
 
@@ -48,9 +48,9 @@ def opaque_marker(directory: str, mtime: int = 0) -> Entry:
 
 
 def check_opaque(marker: str, directory: str) -> None:
-    """Refuse (CorruptError) an opaque marker that would hide the whole root through a link.
+    """Raise CorruptError for an opaque marker that would hide the whole root through a link.
 
-    The kernel's overlay has no opaque root, so who mounts must know of one from the listing, by its name.
+    overlayfs has no opaque root. One without a link is known from the listing, by its name, before mounting.
     """
     if not directory and parent_of(marker):
         raise CorruptError(f"a layer hides the whole image by {marker}, through a link")

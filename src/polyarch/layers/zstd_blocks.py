@@ -1,8 +1,8 @@
 """Independent zstd blocks that join into one frame (RFC 8878), with the same bytes on every processor.
 
-zstd's own multi-threaded compression works like this: each job starts with fresh tables and refers to nothing before
-it (with an overlap of 0), also not to the last offsets of the job before. So what a second job makes of a block does
-not depend on the first, and can follow any other. Here the first job is one byte that is thrown away.
+The multi-threaded compression of zstd works like this: each job starts with fresh tables and refers to nothing before
+it (with an overlap of 0), not even to the last offsets of the previous job. So the result of the second job does not
+depend on the first, and can follow any other. Here, the first job is one byte, which is discarded.
 """
 
 import threading
@@ -11,7 +11,7 @@ from typing import Any
 from polyarch.errors import UsageError
 
 _MAGIC = b"\x28\xb5\x2f\xfd"
-# How far back a block refers at most, as a power of two and as the frame's header has it (RFC 8878, section 3.1.1.1.2).
+# The maximum distance of references, as a power of two and as in the frame header (RFC 8878, section 3.1.1.1.2).
 _WINDOW_LOG = 21
 _WINDOW = bytes(((_WINDOW_LOG - 10) << 3,))
 # Frame header descriptors: without content size; with one of 8 bytes.
@@ -31,14 +31,14 @@ def library() -> Any:
 
 
 def start(size: int | None = None) -> bytes:
-    """The header of a frame with `size` bytes of content; None where that is not known."""
+    """The header of a frame with `size` bytes of content; None if the size is not known."""
     if size is None:
         return _MAGIC + _UNSIZED + _WINDOW
     return _MAGIC + _SIZED + _WINDOW + size.to_bytes(8, "little")
 
 
 class BlockCompressor:
-    """Makes blocks as zstd blocks, none of them the last of a frame. May be called from any thread.
+    """Compresses blocks as zstd blocks, none of which is the last of a frame. May be called from any thread.
 
     Each thread has a compressor of its own, which ends with the thread or with this object.
     """
@@ -53,13 +53,13 @@ class BlockCompressor:
             return b""
         compressor = self._local.__dict__.pop("compressor", None) or _compressor(self._level)
         data = bytes(compressor.compress(block, compressor.FLUSH_BLOCK))
-        # Its frame never ends: the next block is one more job. After an error, it is not used again.
+        # Its frame never ends: the next block is another job. After an error, it is not used again.
         self._local.compressor = compressor
         return data
 
 
 def inflated(data: bytes, size: int) -> bytes | None:
-    """What blocks of a `BlockCompressor` hold; None where they are damaged, or have not `size` bytes of content."""
+    """The content of blocks of a `BlockCompressor`; None if they are damaged, or do not have `size` bytes."""
     zstd = library()
     try:
         content = bytes(zstd.decompress(start(size) + data + END))
@@ -69,7 +69,7 @@ def inflated(data: bytes, size: int) -> bytes | None:
 
 
 def _compressor(level: int) -> Any:
-    """A compressor in a frame whose first job is behind it."""
+    """A compressor in a frame whose first job is done."""
     zstd = library()
     parameter = zstd.CompressionParameter
     if parameter.nb_workers.bounds()[1] < 1:
