@@ -55,6 +55,7 @@ COSTS = {
 
 # Modules for the work itself, which a cached build does not import.
 WORK = {
+    "polyarch.bake",
     "polyarch.layers.pack",
     "polyarch.layers.apply",
     "polyarch.sandbox.emulation",

@@ -9,8 +9,10 @@ import msgspec
 
 from polyarch import builder, buildflags
 from polyarch.bake import options
+from polyarch.bake.remote import BakeWhere
 from polyarch.bake.resolve import Resolved
 from polyarch.bake.target import BakeTarget
+from polyarch.builder.request.input import DirectoryContext
 from polyarch.errors import PolyarchError, UsageError
 from polyarch.oci import platform as parsing
 from polyarch.progress import Event, Started, Warned, ignore
@@ -25,10 +27,14 @@ if TYPE_CHECKING:
 
 
 class BuildPlaces(msgspec.Struct, frozen=True, kw_only=True):
-    """What builds work with. `registry` is the client for a build; `emit` receives the progress of all targets."""
+    """What builds work with. `registry` is the client for a build; `emit` receives the progress of all targets; `where`
+    is where the files come from.
+    """
 
+    around: "Surroundings"
     store: "Store"
     registry: "Callable[[BuildRequest], Registry]"
+    where: BakeWhere = BakeWhere()
     emit: "Emit" = ignore
 
 
@@ -45,9 +51,10 @@ class TargetRequests:
     owns.
     """
 
-    def __init__(self, resolved: Resolved, around: "Surroundings", scratch: Path) -> None:
+    def __init__(self, resolved: Resolved, places: BuildPlaces, scratch: Path) -> None:
         self._targets = resolved.targets
-        self._around = around
+        self._around = places.around
+        self._where = places.where
         self._scratch = scratch
         self.order = _ordered(resolved.targets)
         self._users = _users(resolved.targets)
@@ -61,7 +68,7 @@ class TargetRequests:
         target = self._targets[name]
         with located(name):
             links = {context: self._layout(other) for context, other in target.links().items()}
-            context, given = options.of_target(target, links)
+            context, given = options.of_target(target, links, self._where, self._around)
             given |= {"platforms": self._platforms[name], "allow_foreign_base": self._is_foreign(target)}
             if name in self._users:
                 given |= self._kept(target, given["outputs"])
@@ -129,16 +136,16 @@ def located(name: str) -> Iterator[None]:
         raise
 
 
-def build(resolved: Resolved, around: "Surroundings", places: BuildPlaces) -> Iterator[BuiltTarget]:
+def build(resolved: Resolved, places: BuildPlaces) -> Iterator[BuiltTarget]:
     """Build all targets; each is returned as soon as it is built. Stops at the first failure.
 
     What can be wrong with a target before it is built is found before the first is built. Raises as `builder.build`,
     with the name of the target in the message.
     """
     with places.store.temporary() as scratch:
-        requests = TargetRequests(resolved, around, scratch)
+        requests = TargetRequests(resolved, places, scratch)
         for name in requests.order:
-            requests.request(name)
+            _check(name, requests.request(name), places)
         for name in requests.order:
             target, request = resolved.targets[name], requests.request(name)
             result = _built(name, request, places)
@@ -147,19 +154,26 @@ def build(resolved: Resolved, around: "Surroundings", places: BuildPlaces) -> It
                 yield BuiltTarget(target=target, request=request, result=result)
 
 
-def prepared(
-    resolved: Resolved, around: "Surroundings", places: BuildPlaces
-) -> "Iterator[tuple[BakeTarget, BuildRequest]]":
+def prepared(resolved: Resolved, places: BuildPlaces) -> "Iterator[tuple[BakeTarget, BuildRequest]]":
     """The targets to report on, with their requests. Only those that are contexts of others are built."""
     alone = {name: msgspec.structs.replace(target, linked=True) for name, target in resolved.targets.items()}
     with places.store.temporary() as scratch:
-        requests = TargetRequests(Resolved(alone, resolved.groups), around, scratch)
+        requests = TargetRequests(Resolved(alone, resolved.groups), places, scratch)
         for name in requests.order:
             request = requests.request(name)
             if requests.is_used(name):
                 requests.built(name, _built(name, request, places))
             if not resolved.targets[name].linked:
                 yield resolved.targets[name], request
+
+
+def _check(name: str, request: "BuildRequest", places: BuildPlaces) -> None:
+    """Parse the Dockerfile of a target, unless it has to be fetched, so that a mistake is found before work begins."""
+    from polyarch.builder.workspace import Workspace
+
+    if isinstance(request.input.context, DirectoryContext):
+        with located(name), Workspace(request, places.store, places.registry(request)) as workspace:
+            _ = workspace.dockerfile
 
 
 def _built(name: str, request: "BuildRequest", places: BuildPlaces) -> "BuildResult":

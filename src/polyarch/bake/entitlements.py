@@ -72,10 +72,13 @@ class Need(msgspec.Struct, frozen=True, order=True):
 
 
 class BakeHost(msgspec.Struct, frozen=True):
-    """Where paths are: the working directory, and the home directory for `~/`."""
+    """Where paths are: the working directory, and the home directory for `~/`. With `fetched`, relative contexts are
+    not on this machine.
+    """
 
     directory: Path
     home: str = ""
+    fetched: bool = False
 
     def resolved(self, path: str) -> str:
         """The absolute path, with symbolic links followed as far as it exists."""
@@ -124,7 +127,7 @@ def missing(targets: Iterable[BakeTarget], grants: Grants, host: BakeHost) -> li
     for target in targets:
         words |= {one.partition("=")[0] for one in target.run.entitlements or ()} & {*_SHOWN}
         words |= {"ssh"} if any(not one.paths for one in target.input.ssh or ()) else set()
-        reads |= {*_read_by(target)}
+        reads |= {*_read_by(target, host.fetched)}
         writes |= {*_written_by(target)}
     outside_reads = _outside(reads, grants.reads, host)
     outside_writes = _outside(writes, grants.writes, host)
@@ -141,7 +144,7 @@ def _outside(paths: Iterable[str], allowed: Sequence[str], host: BakeHost) -> se
         return set()
     roots = [host.resolved("."), *map(host.resolved, allowed)]
     found: set[str] = set()
-    for path in sorted(map(host.resolved, paths), key=len):
+    for path in sorted(map(host.resolved, filter(None, paths)), key=len):
         if not any(_is_in(path, root) for root in (*roots, *found)):
             found.add(path)
     return found
@@ -151,16 +154,16 @@ def _is_in(path: str, root: str) -> bool:
     return path == root or path.startswith(root.rstrip("/") + "/")
 
 
-def _read_by(target: BakeTarget) -> Iterable[str]:
+def _read_by(target: BakeTarget, fetched: bool) -> Iterable[str]:
     """The paths that a target reads, besides what is in its contexts."""
     source = target.input
     context = source.context or "."
-    yield from filter(None, map(_local, (context, *(source.contexts or {}).values())))
+    yield from (_local(one, fetched) for one in (context, *(source.contexts or {}).values()))
     dockerfile = source.dockerfile or ""
     if dockerfile.startswith("cwd://"):
         yield dockerfile.removeprefix("cwd://")
-    elif source.dockerfile_inline is None and (is_local(context) or dockerfile.startswith("/")):
-        yield os.path.join(_local(context), dockerfile)
+    elif source.dockerfile_inline is None and (_local(context, fetched) or dockerfile.startswith("/")):
+        yield os.path.join(_local(context, fetched), dockerfile)
     for secret in source.secrets or ():
         if not secret.env:
             yield secret.source or secret.id
@@ -180,12 +183,14 @@ def _cached(caches: Iterable[entries.CacheEntry], name: str) -> Iterable[str]:
     return (one.attributes[name] for one in caches if one.type == "local" and one.attributes.get(name))
 
 
-def _local(context: str) -> str:
-    """The path of a context on this machine, or empty."""
+def _local(context: str, fetched: bool = False) -> str:
+    """The path of a context on this machine, or empty. With `fetched`, a relative one is elsewhere."""
     if context.startswith("oci-layout://"):
         path, at, _ = context.removeprefix("oci-layout://").partition("@")
         return path if at else path.rpartition(":")[0] or path
-    return (context.removeprefix("cwd://") or ".") if is_local(context) else ""
+    if not is_local(context) or (fetched and not context.startswith("cwd://")):
+        return ""
+    return context.removeprefix("cwd://") or "."
 
 
 def _reads(paths: Iterable[str]) -> Grants:

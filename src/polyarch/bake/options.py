@@ -2,13 +2,17 @@
 
 import posixpath
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from polyarch.bake.resolve import is_local
-from polyarch.bake.target import BakeTarget
+from polyarch.bake.remote import BakeWhere
+from polyarch.bake.target import BakeTarget, TargetInput
 from polyarch.buildflags import output, platform, run
 from polyarch.errors import PolyarchError, UnsupportedError, UsageError
 from polyarch.oci.platform import Platform
+
+if TYPE_CHECKING:
+    from polyarch.buildflags import Surroundings
 
 # Outputs of buildx that mean: nowhere.
 _NOWHERE = ("cacheonly",)
@@ -22,37 +26,41 @@ def check(target: BakeTarget, host: Platform) -> None:
     try:
         platform.parse(target.platforms or (), host)
         run.settings({"shm_size": target.run.shm_size, "ulimits": target.run.ulimits or ()})
-        output.export({"annotations": target.result.annotations or ()}, path_of("."), None)
+        output.export({"annotations": target.result.annotations or ()}, Path(), None)
     except PolyarchError as error:
         raise UsageError(f"{where}: {error.message}", error.hint) from error
 
 
-def path_of(context: str) -> Any:
-    """A context without `cwd://`, in its shortest form if it is a path."""
-    from pathlib import Path
+def left_out(target: BakeTarget) -> list[str]:
+    """What a target asks for and no build here does, though the image is the same without it."""
+    found = []
+    if target.run.resources:
+        found.append("resources are not supported: a RUN has those of this command")
+    devices = [one for one in target.run.entitlements or () if one.partition("=")[0] == "device"]
+    return found + [f"the entitlement {one} is not supported: a RUN has no devices of this machine" for one in devices]
 
-    return Path(posixpath.normpath(context.removeprefix("cwd://") or ".")) if is_local(context) else context
 
-
-def of_target(target: BakeTarget, links: Mapping[str, str]) -> tuple[Any, dict[str, Any]]:
+def of_target(
+    target: BakeTarget, links: Mapping[str, str], where: BakeWhere, around: "Surroundings"
+) -> tuple[str | Path, dict[str, Any]]:
     """The context of a build and its options. `links` are the contexts that other targets make: {name: context}.
 
-    Raises UnsupportedError for what no build here has.
+    Raises UnsupportedError for what no build here has, UsageError and NotFoundError for contexts.
     """
     source, shown, result = target.input, target.run, target.result
     if target.policy and any(not one.disabled for one in target.policy):
-        raise UnsupportedError(f"the target {target.name}: source policies are not supported")
-    context = path_of(source.context or ".")
+        raise UnsupportedError("source policies are not supported", "policy = [{disabled = true}] builds without them")
+    context = where.context(source.context or ".")
     outputs = [one.text() for one in result.outputs or () if one.type not in _NOWHERE]
-    contexts = {name: links.get(name) or path_of(at) for name, at in (source.contexts or {}).items()}
+    contexts = {name: links.get(name) or where.context(at) for name, at in (source.contexts or {}).items()}
     options: dict[str, Any] = {
-        "file": None if source.dockerfile_inline is not None else _file(source.dockerfile or "Dockerfile", context),
+        "file": None if source.dockerfile_inline is not None else _file(source, context, around),
         "dockerfile": source.dockerfile_inline,
         "target": source.target or "",
         "build_args": {name: value for name, value in (source.args or {}).items() if value is not None},
         "labels": {name: value for name, value in (result.labels or {}).items() if value is not None},
         "contexts": contexts,
-        "secrets": [one.text() for one in source.secrets or ()],
+        "secrets": [*(one.text() for one in source.secrets or ()), *where.secrets(context, around)],
         "ssh": [one.text() for one in source.ssh or ()],
         "platforms": target.platforms or (),
         "tags": result.tags or (),
@@ -73,10 +81,11 @@ def of_target(target: BakeTarget, links: Mapping[str, str]) -> tuple[Any, dict[s
     return context, options
 
 
-def _file(dockerfile: str, context: Any) -> str:
+def _file(source: TargetInput, context: str | Path, around: "Surroundings") -> str | Path:
     """The path of a Dockerfile: relative to a local context, or with `cwd://` to the working directory."""
+    dockerfile = source.dockerfile or "Dockerfile"
     if dockerfile.startswith("cwd://"):
-        return posixpath.normpath(dockerfile.removeprefix("cwd://"))
+        return (around.directory / dockerfile.removeprefix("cwd://")).absolute()
     if isinstance(context, str) or dockerfile.startswith("/"):
         return dockerfile
     return posixpath.normpath(posixpath.join(str(context), dockerfile))

@@ -9,6 +9,7 @@ from polyarch.bake import resolve as resolving
 from polyarch.bake.attributes import replaced
 from polyarch.bake.reading import definition as reading
 from polyarch.bake.reading.definition import BakeFile, ComposeReader, ReadDefinition, ReadOptions
+from polyarch.bake.remote import BakeWhere
 from polyarch.bake.resolve import Resolved
 from polyarch.bake.target import BakeTarget
 from polyarch.errors import UsageError
@@ -100,6 +101,15 @@ def resolve(found: ReadDefinition, words: BakeWords, environment: Mapping[str, s
         targets = {name: _dated(target, epoch) for name, target in resolved.targets.items()}
         return msgspec.structs.replace(resolved, targets=targets)
     return resolved
+
+
+def shown(resolved: Resolved, where: BakeWhere) -> Resolved:
+    """The targets as `--print` shows them: their contexts are where the files are."""
+    targets = {
+        name: replaced(target, context=where.shown(target.input.context or "."))
+        for name, target in resolved.targets.items()
+    }
+    return msgspec.structs.replace(resolved, targets=targets) if where.is_fetched else resolved
 
 
 def _dated(target: BakeTarget, epoch: str) -> BakeTarget:

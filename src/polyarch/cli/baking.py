@@ -14,6 +14,7 @@ from polyarch.errors import UsageError
 if TYPE_CHECKING:
     from polyarch.bake.building import BuildPlaces
     from polyarch.bake.entitlements import Grants, Need
+    from polyarch.bake.remote import BakeWhere
     from polyarch.bake.resolve import Resolved
     from polyarch.bake.target import BakeTarget
     from polyarch.builder import BuildRequest
@@ -26,9 +27,12 @@ _GRANT_HINT = "look at the files, then run it again with: {}"
 class BakeRun:
     """One run of the command for these targets."""
 
-    def __init__(self, session: Session, resolved: "Resolved", *, progress: str | None, insecure: bool) -> None:
+    def __init__(
+        self, session: Session, resolved: "Resolved", where: "BakeWhere", *, progress: str | None, insecure: bool
+    ) -> None:
         self._session = session
         self._resolved = resolved
+        self._where = where
         self._progress = progress
         self._insecure = insecure
 
@@ -40,7 +44,8 @@ class BakeRun:
         from polyarch.bake.entitlements import BakeHost
 
         session = self._session
-        host = BakeHost(session.surroundings().directory, session.environment.variables.get("HOME", ""))
+        home = session.environment.variables.get("HOME", "")
+        host = BakeHost(session.surroundings().directory, home, self._where.is_fetched)
         needs = entitlements.missing(self._resolved.targets.values(), grants, host)
         needs = [need for need in needs if files or not need.is_file]
         if needs and not self._granted(needs):
@@ -52,9 +57,12 @@ class BakeRun:
 
     def run(self, form: str, metadata_file: str | None) -> int:
         """Build the targets, and report on those that say so (`call`), in this format. Returns the exit status."""
-        from polyarch.bake import resolve
+        from polyarch.bake import options, resolve
 
         targets = self._resolved.targets
+        for target in targets.values():
+            for message in options.left_out(target):
+                self._session.warn(f"target {target.name}: {message}")
         called = [name for name, target in targets.items() if not target.linked and _method(target)]
         built = [name for name, target in targets.items() if not target.linked and name not in called]
         if built:
@@ -64,13 +72,13 @@ class BakeRun:
     def _build(self, resolved: "Resolved", metadata_file: str | None) -> None:
         from polyarch.bake import building
 
-        session, around = self._session, self._session.surroundings()
+        session = self._session
         reported: dict[str, Any] = {}
         notes: list[str] = []
         with session.display(self._progress) as emit:
-            for built in building.build(resolved, around, self._places(emit)):
+            for built in building.build(resolved, self._places(emit)):
                 export, result = built.request.export, built.result
-                reported[built.target.name] = metadata.of(export, result, around.variables)
+                reported[built.target.name] = metadata.of(export, result, session.environment.variables)
                 if self._progress not in ("quiet", "rawjson") and result.descriptor is not None:
                     platforms = ", ".join(str(image.platform) for image in result.images)
                     called = ", ".join(name.tagged().familiar() for name in export.names) or "unnamed image"
@@ -89,7 +97,7 @@ class BakeRun:
         status, first = 0, True
         answers: dict[str, dict[str, Any]] = {}
         with session.display(self._progress) as emit:
-            for target, request in building.prepared(resolved, session.surroundings(), self._places(emit)):
+            for target, request in building.prepared(resolved, self._places(emit)):
                 method = _method(target)
                 with building.located(target.name):
                     if form == "json":
@@ -107,7 +115,13 @@ class BakeRun:
     def _places(self, emit: "Emit") -> "BuildPlaces":
         from polyarch.bake.building import BuildPlaces
 
-        return BuildPlaces(store=self._session.store, registry=self._registry, emit=emit)
+        return BuildPlaces(
+            around=self._session.surroundings(),
+            store=self._session.store,
+            registry=self._registry,
+            where=self._where,
+            emit=emit,
+        )
 
     def _registry(self, request: "BuildRequest") -> "Registry":
         from polyarch.cli.commands.build import insecure_names

@@ -1,5 +1,6 @@
 """`bake`: builds the targets of bake files."""
 
+import contextlib
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -8,11 +9,12 @@ import click
 
 from polyarch.cli import options
 from polyarch.cli.session import Session, pass_session
-from polyarch.errors import UsageError
+from polyarch.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from polyarch.bake.project import BakeWords
-    from polyarch.bake.reading.definition import ReadDefinition, ReadOptions
+    from polyarch.bake.reading.definition import BakeFile, ReadDefinition, ReadOptions
+    from polyarch.bake.remote import BakeWhere
 
 
 @click.command("bake")
@@ -47,20 +49,22 @@ def bake(session: Session, /, **words: Any) -> int:
     Without TARGET, the group or target "default" is built. With URL, the files are read from a git repository or an
     archive.
     """
-    from polyarch.bake import files, printing, project
-    from polyarch.bake import options as bake_options
-
     listed = words["list_"] or ("targets" if words["list_targets"] else "variables" if words["list_variables"] else "")
     if words["print_"] and listed:
         raise UsageError("--print and --list cannot be used together")
+    with contextlib.ExitStack() as stack:
+        return _run(session, words, listed, stack)
+
+
+def _run(session: Session, words: Mapping[str, Any], listed: str, stack: contextlib.ExitStack) -> int:
+    """The command. What `stack` owns lasts until everything is built."""
+    from polyarch.bake import options, printing, project, remote
+
     variables = session.environment.variables
-    asked, form = _asked(words)
-    names = files.names(words["files"], variables)
-    relative = _flag(variables, "BUILDX_BAKE_FILE_RELATIVE_PATHS")
-    found = project.read(
-        files.read(names, session.surroundings().directory, sys.stdin.buffer.read, relative=relative),
-        _read_options(session, words),
-    )
+    where, targets = remote.cut(words["words"])
+    asked, form = _asked(words, targets)
+    where, files = _files(session, words, where, stack)
+    found = project.read(files, _read_options(session, words, where.command))
     for message, hint in found.warnings:
         session.warn(message, hint or "")
     if listed:
@@ -68,26 +72,51 @@ def bake(session: Session, /, **words: Any) -> int:
         return 0
     resolved = project.resolve(found, asked, _environment(variables), variables.get("SOURCE_DATE_EPOCH", ""))
     for target in resolved.targets.values():
-        bake_options.check(target, session.host())
+        options.check(target, session.host())
     if words["print_"]:
-        click.echo(printing.printed(resolved))
+        click.echo(printing.printed(project.shown(resolved, where)))
         return 0
     from polyarch.bake import entitlements
     from polyarch.cli.baking import BakeRun
 
-    run = BakeRun(session, resolved, progress=words["progress"], insecure=words["insecure"])
+    run = BakeRun(session, resolved, where, progress=words["progress"], insecure=words["insecure"])
     grants = entitlements.parse(words["allow"]) | entitlements.of_overrides(asked.sets)
-    run.check(grants, files=_flag(variables, "BUILDX_BAKE_ENTITLEMENTS_FS", default=True))
+    default = not (where.url and _flag(variables, "BAKE_ALLOW_REMOTE_FS_ACCESS"))
+    run.check(grants, files=_flag(variables, "BUILDX_BAKE_ENTITLEMENTS_FS", default=default))
     return run.run(form, words["metadata_file"])
 
 
-def _asked(words: Mapping[str, Any]) -> "tuple[BakeWords, str]":
+def _files(
+    session: Session, words: Mapping[str, Any], where: "BakeWhere", stack: contextlib.ExitStack
+) -> "tuple[BakeWhere, list[BakeFile]]":
+    """The bake files, and where their contexts are."""
+    from polyarch.bake import files, remote
+
+    variables = session.environment.variables
+    around = session.surroundings()
+    names = files.names(words["files"], variables)
+    relative = _flag(variables, "BUILDX_BAKE_FILE_RELATIVE_PATHS")
+    found: list[BakeFile] = []
+    if where.url:
+        elsewhere, names = remote.names(names)
+        scratch = stack.enter_context(session.store.temporary())
+        with session.display(words["progress"]) as emit:
+            where, found = remote.fetch(where, elsewhere, around, session.store, session.registry(), scratch, emit)
+        if not names and found:
+            return where, found
+        if not names:
+            raise NotFoundError(f"there is no bake file in {where.url}", f"it is called {', '.join(files.DEFAULT)}")
+    given = tuple(name.removeprefix("cwd://") for name in names)
+    return where, found + files.read(given, around.directory, sys.stdin.buffer.read, relative=relative)
+
+
+def _asked(words: Mapping[str, Any], targets: tuple[str, ...]) -> "tuple[BakeWords, str]":
     """What the command line says, beside the files; and the format of what --call prints."""
     from polyarch.bake.project import BakeWords
 
     call, form = _call("check" if words["check"] else words["call"])
     asked = BakeWords(
-        targets=tuple(words["words"]),
+        targets=targets,
         sets=tuple(words["sets"]),
         push=words["push"],
         load=words["load"],
@@ -129,7 +158,7 @@ def _flag(variables: Mapping[str, str], name: str, *, default: bool = False) -> 
     return value
 
 
-def _read_options(session: Session, words: Mapping[str, Any]) -> "ReadOptions":
+def _read_options(session: Session, words: Mapping[str, Any], command: str) -> "ReadOptions":
     from polyarch.bake import project
     from polyarch.bake.hcl.functions import FunctionHost
     from polyarch.bake.reading.definition import ReadOptions
@@ -138,7 +167,7 @@ def _read_options(session: Session, words: Mapping[str, Any]) -> "ReadOptions":
     return ReadOptions(
         given=project.variables(words["variables"]),
         environment=_environment(variables),
-        builtin={"BAKE_CMD_CONTEXT": "cwd://", "BAKE_LOCAL_PLATFORM": str(session.host())},
+        builtin={"BAKE_CMD_CONTEXT": command, "BAKE_LOCAL_PLATFORM": str(session.host())},
         host=FunctionHost(now=session.surroundings().now, home=variables.get("HOME") or "/root"),
     )
 
