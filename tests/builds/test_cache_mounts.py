@@ -1,12 +1,15 @@
 """Cache mounts that travel: `mounts=` of --cache-to and --cache-from."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from polyarch.builder.cache import mounts
+from scripts.local_registry import LocalRegistry
 from tests.builds.test_remote_cache import Context, Machine
+from tests.people import Person
 from tests.program import Program
 
 DOCKERFILE = """\
@@ -128,6 +131,26 @@ def test_a_damaged_mount_is_a_note_and_the_step_begins_with_an_empty_one(
     result = second("build", "--progress=plain", "-t", "app", "--cache-from", f"{source},mounts=pip", directory)
     assert "the cache mount /pip@linux/amd64 is not filled from" in result.stderr
     assert second("run", "app", "cat", "/found").stdout == "two"
+
+
+def test_without_root_owners_travel_too(unprivileged: Person, base: str, registry: LocalRegistry) -> None:
+    directory = unprivileged.directory / "context"
+    directory.mkdir()
+    (directory / "Dockerfile").write_text(
+        f"FROM {base}\nCOPY file /file\nRUN --mount=type=cache,id=pip,target=/pip ls -ln /pip > /listed; "
+        "touch /pip/kept && chown 1000:1000 /pip/kept\n"
+    )
+    (directory / "file").write_text("one")
+    cache = f"type=registry,ref={registry.address}/x:cache,mounts=pip"
+    unprivileged.polyarch("build", "-q", directory)
+    # Everything is in the cache of this machine, so that nothing has entered the user namespace before.
+    unprivileged.polyarch(
+        "build", "-q", "-t", f"{registry.address}/app:1", "--push", "--cache-to", f"{cache},mode=max", directory
+    )
+    (directory / "file").write_text("two")
+    cold = Program(unprivileged.directory / "cold", unprivileged.directory, unprivileged.prefix)
+    cold("build", "-q", "-t", "app", "--cache-from", cache, directory)
+    assert re.search(r" 1000 +1000 .* kept", cold("run", "app", "cat", "/listed").stdout)
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,8 @@ class ActionsCarrier:
         self._caches: dict[Platform, PlatformCache | None] = {}
         self._listed: tuple[Platform, ...] | None = None
         self._entries: dict[str, ActionsEntry | None] = {}
+        # What was read or written, by key: it never changes.
+        self._contents: dict[str, bytes] = {}
         # Blobs that were written, or are known to be there, with their place.
         self._known: dict[Digest, Descriptor] | None = None
         self._pack: IO[bytes] | None = None
@@ -223,7 +225,7 @@ class ActionsCarrier:
         service, _ = self._service()
         names = [self._name(_dashed(platform), ref) for ref in service.token.read_refs]
         found: PlatformCache | None = None
-        for raw in together(lambda name: _newest(service, name, documents.LARGEST_CONFIG)[1], names, 4):
+        for raw in together(lambda name: self._newest(service, name, documents.LARGEST_CONFIG)[1], names, 4):
             if raw is not None:
                 cache = documents.from_json(raw)
                 # The first is the job's own branch, and the places of its blobs are the ones to keep.
@@ -234,7 +236,7 @@ class ActionsCarrier:
         service, _ = self._service()
         lines: set[str] = set()
         names = [self._name("platforms", ref) for ref in service.token.read_refs]
-        for raw in together(lambda name: _newest(service, name, _LARGEST_LIST)[1], names, 4):
+        for raw in together(lambda name: self._newest(service, name, _LARGEST_LIST)[1], names, 4):
             lines |= _lines(raw)
         found = []
         for line in sorted(lines):
@@ -292,6 +294,7 @@ class ActionsCarrier:
             key = f"{name}{number + 1 + skipped}"
             try:
                 service.save(key, io.BytesIO(content), len(content))
+                self._contents[key] = content
                 skipped = 0
             except ConflictError:
                 # Another writer reserved it. It may have died since, and then the number is never finished.
@@ -308,12 +311,22 @@ class ActionsCarrier:
         A writer that was taken for dead may finish a number below the highest one, which makes that the newest.
         """
         service, _ = self._service()
-        number, newest = _newest(service, name, limit)
+        number, newest = self._newest(service, name, limit)
         contents = [] if newest is None else [newest]
         while (entry := service.find(f"{name}{number + 1}")) is not None:
             number += 1
-            contents.append(service.load(entry, limit))
+            contents.append(self._content(service, entry, limit))
         return number, contents
+
+    def _newest(self, service: ActionsService, name: str, limit: int) -> tuple[int, bytes | None]:
+        """The number of the newest entry of a name, 0 for none, and its content. Raises CorruptError."""
+        entry = service.find(name, [name])
+        return (0, None) if entry is None else (_number(entry.key, name), self._content(service, entry, limit))
+
+    def _content(self, service: ActionsService, entry: ActionsEntry, limit: int) -> bytes:
+        if entry.key not in self._contents:
+            self._contents[entry.key] = service.load(entry, limit)
+        return self._contents[entry.key]
 
     def _append(self, data: bytes) -> tuple[str, int]:
         """Add a small blob to the pack: the key of its entry, and where it begins there."""
@@ -352,12 +365,6 @@ class ActionsCarrier:
                 self._entries.pop(key, None)
             return key
         raise RegistryError(f"{self.where}: all keys of {descriptor.digest} are taken", "uploads of it failed before")
-
-
-def _newest(service: ActionsService, name: str, limit: int) -> tuple[int, bytes | None]:
-    """The number of the newest entry of a name, 0 for none, and its content. Raises CorruptError."""
-    entry = service.find(name, [name])
-    return (0, None) if entry is None else (_number(entry.key, name), service.load(entry, limit))
 
 
 def _dashed(platform: Platform) -> str:

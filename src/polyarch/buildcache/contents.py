@@ -65,14 +65,18 @@ def read(carrier: Carrier, platforms: Iterable[Platform], default: Platform) -> 
     RegistryError.
     """
     given = tuple(platforms)
-    found = []
+    found: list[CacheContents] = []
+    there = False
     for platform in given or carrier.platforms() or (default,):
         cache = carrier.read(platform)
+        there = there or cache is not None
         if cache is None and given:
             known = ", ".join(map(str, carrier.platforms())) or "none"
             raise NotFoundError(f"{carrier.where} has nothing for {platform}", f"it has: {known}")
         if cache is not None and (cache.entries or cache.mounts or given):
             found.append(_contents(platform, cache))
+    if not there:
+        raise NotFoundError(f"{carrier.where} has no cache in it", "build it with --cache-to")
     return tuple(found)
 
 
