@@ -32,6 +32,13 @@ def test_without_any_output_the_result_goes_to_the_store() -> None:
     assert export() == ["store"]
 
 
+def test_a_result_that_goes_nowhere_fills_the_caches() -> None:
+    assert export("type=cacheonly") == []
+    assert export("type=cacheonly", push=True) == ["registry"]
+    with pytest.raises(UsageError, match="does not accept dest"):
+        made("type=cacheonly,dest=a")
+
+
 @pytest.mark.parametrize(
     ("word", "meant"),
     [

@@ -162,6 +162,19 @@ def test_min_has_the_layers_of_the_image_and_max_those_of_all_steps(
         assert ran(result) == 0
 
 
+def test_a_build_may_only_fill_a_cache(machine: Machine, base: str, context: Context, tmp_path: Path) -> None:
+    place = tmp_path / "cache"
+    directory = context(DOCKERFILE.format(base=base), "file = content")
+    one = machine()
+    one("build", "-o", "type=cacheonly", "--cache-to", f"type=local,dest={place},mode=max", directory)
+    assert one("images", "-q").stdout == ""
+    assert len(entries_of(place)) == 5
+    failed = one.fails("build", "--cache-to", f"type=local,dest={directory}", directory)
+    assert "neither an OCI image layout nor an empty directory" in failed.stderr
+    failed = one.fails("build", "--cache-to", f"type=local,dest={directory}/file", directory)
+    assert "cannot write the cache" in failed.stderr
+
+
 def entries_of(place: Path, platform: str = "amd64") -> dict[str, dict[str, str]]:
     """The entries of a platform's cache in a directory."""
 

@@ -62,7 +62,7 @@ class LocalCarrier:
     def write(self, platform: Platform, change: Change) -> PlatformCache:
         """Implements `Carrier`."""
         layout = self._open_for_writing()
-        with _locked(self._path / "blobs"):
+        with self._explained(), _locked(self._path / "blobs"):
             root = self._replaceable(layout)
             others = documents.entries(root) if root is not None else {}
             known = None
@@ -93,7 +93,9 @@ class LocalCarrier:
 
     def write_blob(self, descriptor: Descriptor, content: Readable) -> None:
         """Implements `Carrier`."""
-        self._open_for_writing().write_blob(descriptor, content)
+        layout = self._open_for_writing()
+        with self._explained():
+            layout.write_blob(descriptor, content)
 
     def recorded(self, descriptor: Descriptor) -> Descriptor:
         """Implements `Carrier`."""
@@ -114,22 +116,26 @@ class LocalCarrier:
                 os.close(self._writing)
                 self._writing = None
 
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise PolyarchError(f"cannot write the cache {self._path}: {error.strerror or error}") from error
+
     def _open_for_writing(self) -> OciLayout:
         """The layout, in which no other process removes blobs until `close`."""
         import fcntl
 
-        with self._mutex:
+        with self._mutex, self._explained():
             if self._layout is None:
-                try:
-                    self._path.mkdir(parents=True, exist_ok=True)
-                    with _locked(self._path):
-                        self._layout = OciLayout.create(self._path)
-                    self._writing = os.open(
-                        self._path / "blobs" / "sha256", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-                    )
-                    fcntl.flock(self._writing, fcntl.LOCK_SH)
-                except OSError as error:
-                    raise PolyarchError(f"cannot write the cache {self._path}: {error.strerror or error}") from error
+                self._path.mkdir(parents=True, exist_ok=True)
+                with _locked(self._path):
+                    layout = OciLayout.create(self._path)
+                blobs = self._path / "blobs" / "sha256"
+                self._writing = os.open(blobs, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                fcntl.flock(self._writing, fcntl.LOCK_SH)
+                self._layout = layout
             return self._layout
 
     def _read_root(self) -> Index:

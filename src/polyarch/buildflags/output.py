@@ -62,7 +62,10 @@ _OPTIONS: Mapping[str, frozenset[str]] = {
     "docker": _IMAGE | {"dest", "tar"},
     "local": _FILES,
     "tar": _FILES,
+    "cacheonly": frozenset(),
 }
+# The result goes nowhere: the build only fills caches.
+_NOTHING = "cacheonly"
 _COMPRESSIONS: Mapping[str, Literal["none", "gzip", "zstd", "estargz"]] = {
     "gzip": "gzip",
     "zstd": "zstd",
@@ -167,7 +170,7 @@ def export(
     notes: dict[str, str] = {}
     index_notes: dict[str, str] = {}
     for one in wanted:
-        outputs += _outputs(one, here, stdout)
+        outputs += [] if one.kind == _NOTHING else _outputs(one, here, stdout)
         names += [name for name in one.options.get("name", "").split(",") if name]
         for key, value in one.options.items():
             if key.startswith("annotation-index."):
@@ -176,7 +179,7 @@ def export(
                 notes[key.removeprefix("annotation.")] = value
     if values.flag("--push", get("push")):
         outputs.append(Output(kind="registry"))
-    if values.flag("--load", get("load")) or not outputs:
+    if values.flag("--load", get("load")) or not (outputs or any(one.kind == _NOTHING for one in wanted)):
         outputs.append(Output(kind="store"))
     if sum(output.stream is not None for output in outputs) > 1:
         raise UsageError("--output: only one output can go to standard output", "add dest=FILE to the others")
