@@ -264,10 +264,12 @@ class _Unpacking:
     def _file(self, path: str, entry: Entry, member: TarMember, tar: TarReader) -> None:
         file = self._create(path)
         try:
+            end = 0
             for offset, length in member.pieces if member.pieces is not None else ((0, entry.size),):
-                _write_sparse(tar.read, file, offset, length)
+                end = _write_sparse(tar.read, file, offset, length) or end
                 self.size += -(-length // _BLOCK) * _BLOCK
-            os.ftruncate(file, entry.size)
+            if end != entry.size:
+                os.ftruncate(file, entry.size)
             self._metadata.apply_to_descriptor(file, entry)
         finally:
             os.close(file)
@@ -335,8 +337,9 @@ class _Unpacking:
         file = self._create(target)
         try:
             with open_content(entry, b"" if content is None else content) as reader:
-                _write_sparse(reader.read, file, 0, entry.size)
-            os.ftruncate(file, entry.size)
+                end = _write_sparse(reader.read, file, 0, entry.size)
+            if end != entry.size:
+                os.ftruncate(file, entry.size)
             self._metadata.apply_to_descriptor(file, entry)
         finally:
             os.close(file)
@@ -351,8 +354,12 @@ class _Unpacking:
                     raise PolyarchError(f"/{path} cannot be unpacked: {error.strerror}") from error
 
 
-def _write_sparse(read: Callable[[int], bytes], file: int, offset: int, length: int) -> None:
-    """Write `length` bytes of `read` at `offset`, but leave long runs of zeros as holes."""
+def _write_sparse(read: Callable[[int], bytes], file: int, offset: int, length: int) -> int:
+    """Write `length` bytes of `read` at `offset`, but leave long runs of zeros as holes.
+
+    Returns the offset after the last byte that was written, 0 if there was none.
+    """
+    end = 0
     while length:
         chunk = read(min(length, _CHUNK))
         if not chunk:
@@ -361,5 +368,7 @@ def _write_sparse(read: Callable[[int], bytes], file: int, offset: int, length: 
             done = 0
             while done < len(chunk):
                 done += os.pwrite(file, chunk[done:] if done else chunk, offset + done)
+            end = offset + len(chunk)
         offset += len(chunk)
         length -= len(chunk)
+    return end
