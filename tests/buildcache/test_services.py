@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -14,6 +15,7 @@ from polyarch.buildcache.actions_service import VERSION
 from polyarch.buildcache.actions_token import ActionsScope
 from polyarch.buildcache.carrier import Around
 from polyarch.buildcache.s3 import S3Carrier
+from polyarch.buildcache.s3_client import S3Client
 from polyarch.buildcache.values import PlatformCache, merged
 from polyarch.errors import ConflictError, CorruptError, NotFoundError, UnsupportedError, UsageError
 from polyarch.store import Store
@@ -259,3 +261,17 @@ def test_a_bucket_that_has_something_else_in_it_is_corrupt(buckets: S3Server, ar
         carrier.read(AMD64)
     put(S3Carrier(attributes, around), AMD64, "one")
     assert S3Carrier(attributes, around).may_have(AMD64, key("one"))
+
+
+@pytest.mark.parametrize("conditions", [True, False])
+def test_writers_lose_nothing_whether_or_not_the_service_knows_conditional_writes(
+    buckets: S3Server, around: Around, monkeypatch: pytest.MonkeyPatch, conditions: bool
+) -> None:
+    if not conditions:
+        original = S3Client.put
+        monkeypatch.setattr(S3Client, "put", lambda self, key, content, unless=None: original(self, key, content))
+    attributes = buckets.attributes(buckets.bucket())
+    names = [f"step {number}" for number in range(4)]
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda name: put(S3Carrier(attributes, around), AMD64, name), names))
+    assert steps(S3Carrier(attributes, around), AMD64) == set(names)

@@ -31,10 +31,11 @@ from polyarch.oci.platform import Platform
 from polyarch.oci.verify import VerifyingReader, verifying
 
 _ATTEMPTS = 30
-# How long a writer waits before it looks again: at least this, and some times as long as it needed itself.
-_SHORTEST_WAIT = 0.05
+# How long a writer waits before it looks again, where nothing else tells it that another one was faster: at least this,
+# and some times as long as it needed itself.
+_SHORTEST_WAIT = 0.5
 _WAIT_FACTOR = 3
-_LONGEST_WAIT = 2.0
+_LONGEST_WAIT = 5.0
 # Younger blobs may belong to a build that has not written its cache yet.
 _RECENT = 86400.0
 # No object has it, because ETags are digests.
@@ -65,6 +66,7 @@ class S3Carrier:
         self._caches: dict[Platform, PlatformCache | None] = {}
         self._listed: tuple[Platform, ...] | PolyarchError | None = None
         self._known: set[Digest] = set()
+        self._conditional: bool | None = None
 
     @property
     def where(self) -> str:
@@ -157,6 +159,8 @@ class S3Carrier:
             return
         named: set[str] = set()
         for found in client.list(caches):
+            if found.key == _probe_of(found.key):
+                continue
             content = client.get(found.key, documents.LARGEST_CONFIG)
             digests = None if content is None else _named(content[0])
             if digests is None:
@@ -200,7 +204,7 @@ class S3Carrier:
         return listed
 
     def _write(self, key: str, platform: Platform, change: Change) -> PlatformCache:
-        client = self._client()
+        client, conditional = self._client(), self._knows_conditions(key)
         for attempt in range(_ATTEMPTS):
             begun = time.monotonic()
             found = client.get(key, documents.LARGEST_CONFIG)
@@ -210,8 +214,7 @@ class S3Carrier:
                 return wanted
             if client.put(key, content, unless="" if found is None else found[1]) is None:
                 continue
-            # A server that refuses a wrong condition knows conditions, so nothing was lost.
-            if client.put(key, content, unless=_NO_ETAG) is None:
+            if conditional:
                 return wanted
             wait = min(max(_SHORTEST_WAIT, _WAIT_FACTOR * (time.monotonic() - begun)), _LONGEST_WAIT)
             time.sleep(wait * (1 + attempt * random.random()))
@@ -219,6 +222,13 @@ class S3Carrier:
             f"{self.where}: the cache of {platform} changed each time it was written",
             "other builds write it all the time: give them names of their own",
         )
+
+    def _knows_conditions(self, key: str) -> bool:
+        """Whether the server refuses a write whose condition is wrong. Then nothing can be lost."""
+        with self._mutex:
+            if self._conditional is None:
+                self._conditional = self._client().put(_probe_of(key), b"", unless=_NO_ETAG) is None
+            return self._conditional
 
     def _decoded(self, raw: bytes, platform: Platform) -> PlatformCache | None:
         """A cache that is about to be replaced; None if it is damaged. Raises ConflictError for a newer format."""
@@ -230,6 +240,11 @@ class S3Carrier:
             message = f"{self.where}: the cache of {platform} is replaced: {error.message}"
             self._around.emit(progress.Warned(message))
             return None
+
+
+def _probe_of(key: str) -> str:
+    """The object beside a cache that a server writes which does not know conditions. No platform has this name."""
+    return f"{key.rpartition('/')[0]}/.conditions"
 
 
 def _named(raw: bytes) -> set[str] | None:
