@@ -3,10 +3,22 @@
 from collections.abc import Mapping, Sequence
 
 from polyarch.bake.hcl.functions import FunctionHost, HclFunction, Parameter
-from polyarch.bake.hcl.library import encodings, formats, lists, maps, networks, numeric, patterns, sets, strings, times
+from polyarch.bake.hcl.library import (
+    encodings,
+    formats,
+    lists,
+    maps,
+    networks,
+    numeric,
+    patterns,
+    sets,
+    strings,
+    times,
+    versions,
+)
 from polyarch.bake.hcl.values import HclValue
 
-_TABLES = (encodings, formats, lists, maps, networks, numeric, patterns, sets, strings, times)
+_TABLES = (encodings, formats, lists, maps, networks, numeric, patterns, sets, strings, times, versions)
 
 
 def functions() -> Mapping[str, HclFunction]:
