@@ -36,8 +36,10 @@ MISTAKES: list[tuple[str, list[str]]] = [
     ('variable "V" {\n  type = strin\n}\n', ["docker-bake.hcl:2:10", "did you mean string?"]),
     ('variable "V" {\n  type = number\n  default = "x"\n}\n', ["docker-bake.hcl:3:13", "number"]),
     (
-        'variable "V" {\n  default = 1\n  validation {\n    condition = V > 1\n    error_message = "V is small"\n'
-        "  }\n}\n",
+        (
+            'variable "V" {\n  default = 1\n  validation {\n    condition = V > 1\n    error_message = "V is small"\n'
+            "  }\n}\n"
+        ),
         ["docker-bake.hcl:4:17", "V is small"],
     ),
     (
