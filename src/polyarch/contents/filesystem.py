@@ -22,11 +22,7 @@ from polyarch.contents.layer import Layer
 from polyarch.contents.stack import Stack
 from polyarch.contents.unpack import Unpacker
 from polyarch.errors import CorruptError, NotFoundError, PolyarchError
-from polyarch.layers import toc
-from polyarch.layers.content import open_content
 from polyarch.layers.entry import Content, Entry, Item, LocalFile, order
-from polyarch.layers.listing import ListedEntry, Listing
-from polyarch.layers.tree import Tree
 from polyarch.oci import layer_table
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.place import Readable
@@ -35,6 +31,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from polyarch.layers.extract import LayerFiles
+    from polyarch.layers.listing import ListedEntry, Listing
+    from polyarch.layers.tree import Tree
     from polyarch.store import Store
     from polyarch.transfer.read_through import ReadThroughSource
 
@@ -98,30 +96,32 @@ class Filesystems:
         known = listings.is_toc_known(self._store, blob.digest if place is None else place.digest)
         return known or listings.is_known(self._store, layer.diff_id)
 
-    def tree(self, stack: Stack | None) -> Tree:
+    def tree(self, stack: Stack | None) -> "Tree":
         """The flattened file system of these layers, made from that of the layers below, which often exists already."""
         above: list[Stack] = []
         while stack is not None and stack.key not in self._trees:
             above.append(stack)
             stack = stack.below
+        from polyarch.layers.tree import Tree
+
         tree = Tree() if stack is None else self._trees[stack.key]
         for one in reversed(above):
             tree = self._tree(one, tree)
         return tree
 
-    def _tree(self, stack: Stack, below: Tree) -> Tree:
-        def make() -> Tree:
+    def _tree(self, stack: Stack, below: "Tree") -> "Tree":
+        def make() -> "Tree":
             return below.with_layer(self.listing(stack.layer))
 
         return self._once(f"tree {stack.key}", self._trees, stack.key, make)
 
-    def listing(self, layer: Layer) -> Listing:
+    def listing(self, layer: Layer) -> "Listing":
         """The listing of a layer, from the layer itself or from its table of contents."""
         if layer.diff_id and layer.blob is not None:
             return self._table(layer) or self._unpacker.listing(layer.as_blob())
         return self._snapshot(layer).listing
 
-    def _table(self, layer: Layer) -> Listing | None:
+    def _table(self, layer: Layer) -> "Listing | None":
         """The listing of a layer that is only in a registry, as its author claims; None if it is not available.
 
         It is the layer's table of contents, or in a build without RUN the content of its blob, without the diff id.
@@ -132,7 +132,7 @@ class Filesystems:
         if place is None and not self._unverified:
             return None
 
-        def read() -> Listing | None:
+        def read() -> "Listing | None":
             if listings.is_known(self._store, layer.diff_id) or self._store.has_blob(blob):
                 return None
             known = listings.find_toc(self._store, blob.digest if place is None else place.digest)
@@ -142,6 +142,8 @@ class Filesystems:
                 if place is None:
                     with self._source.peek(blob) as reader:
                         return listings.read_unverified(blob, reader, self._store)
+                from polyarch.layers import toc
+
                 table, offset = place.within(blob)
                 listing, encoded = toc.unpack(self._source.read_range(table, offset, place.size), place, blob)
             except PolyarchError:
@@ -152,7 +154,7 @@ class Filesystems:
 
         return self._once(f"table {layer.key}", self._tables, layer.key, read)
 
-    def _check(self, layer: Layer) -> Listing:
+    def _check(self, layer: Layer) -> "Listing":
         """The listing of the layer itself. Raises CorruptError if its table of contents differs."""
         assert layer.blob is not None
         listing = self._unpacker.listing(layer.as_blob())
@@ -169,7 +171,7 @@ class Filesystems:
         snapshot = self._snapshot(layer)
         return ((entry, snapshot.content(entry)) for entry in snapshot.listing.entries)
 
-    def content(self, owner: Layer, entry: ListedEntry) -> Content:
+    def content(self, owner: Layer, entry: "ListedEntry") -> Content:
         """The location of the bytes of a file of a layer."""
         if not owner.diff_id or owner.blob is None:
             found = self._snapshot(owner).content(entry)
@@ -192,6 +194,8 @@ class Filesystems:
         layer = stack.at(node.layer)
         raw = self.listing(layer).texts.get(node.source.path)
         if raw is None:
+            from polyarch.layers.content import open_content
+
             with open_content(node.source, self.content(layer, node.source)) as reader:
                 raw = _beginning(reader)
         return raw.decode("utf-8", "surrogateescape")
@@ -254,7 +258,7 @@ class _Snapshot(msgspec.Struct, frozen=True):
     """
 
     root: str
-    listing: Listing
+    listing: "Listing"
     stamps: dict[str, bytes]
 
     def content(self, entry: Entry) -> Content | None:
@@ -265,6 +269,7 @@ class _Snapshot(msgspec.Struct, frozen=True):
 
 def _read_snapshot(root: str) -> _Snapshot:
     from polyarch.layers.diff import changes
+    from polyarch.layers.listing import Listing
 
     entries: list[ListedEntry] = []
     stamps: dict[str, bytes] = {}
@@ -287,8 +292,10 @@ def _beginning(reader: Readable) -> bytes:
     return b"".join(parts)
 
 
-def _listed(entry: Entry) -> ListedEntry:
+def _listed(entry: Entry) -> "ListedEntry":
     """The entry of a changeset as in a layer, without the attributes of this machine's security modules."""
+    from polyarch.layers.listing import ListedEntry
+
     fields = {name: getattr(entry, name) for name in Entry.__struct_fields__}
     if entry.xattrs:
         fields["xattrs"] = tuple(pair for pair in entry.xattrs if pair[0].startswith(_KEPT_XATTRS))

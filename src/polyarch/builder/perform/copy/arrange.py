@@ -7,12 +7,12 @@ platforms on whose bases it is the same.
 import hashlib
 import posixpath
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from polyarch.builder.perform.copy import modes, wildcards
 from polyarch.builder.perform.copy import placement as placing
-from polyarch.builder.perform.copy.archives import AddedArchive
 from polyarch.builder.perform.copy.entry_table import Items, Lookup, Placed
 from polyarch.builder.perform.copy.files import SourceFiles
 from polyarch.builder.perform.copy.followed_links import FollowedLinks, links_on
@@ -25,11 +25,14 @@ from polyarch.dockerfile.source import DockerfileError
 from polyarch.errors import NotFoundError, PolyarchError
 from polyarch.layers.entry import Content, Entry, Item, plain
 
+if TYPE_CHECKING:
+    from polyarch.builder.perform.copy.archives import AddedArchive
+
 # A list of more files takes too much space.
 _MOST_FILES = 20_000
 
 # Opens a path of a source as an archive; None if it is not one.
-OpenArchive = Callable[[SourceFiles, str], AddedArchive | None]
+OpenArchive = Callable[[SourceFiles, str], "AddedArchive | None"]
 
 
 class Arrangement(msgspec.Struct, frozen=True):

@@ -3,7 +3,7 @@
 import hashlib
 import posixpath
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -13,7 +13,9 @@ from polyarch.contents.layer import Layer
 from polyarch.contents.stack import Stack
 from polyarch.errors import NotFoundError
 from polyarch.layers.entry import Content, Entry
-from polyarch.layers.tree import TreeNode
+
+if TYPE_CHECKING:
+    from polyarch.layers.tree import TreeNode
 
 ROOT = Entry(path="", kind="directory", mode=0o755)
 
@@ -122,7 +124,7 @@ class StageFiles:
         """The content of a small text file, following symlinks; None if there is no file."""
         return self._filesystems.text(self._stack, path)
 
-    def _layer(self, node: TreeNode) -> Layer:
+    def _layer(self, node: "TreeNode") -> Layer:
         assert self._stack is not None
         return self._stack.at(node.layer)
 

@@ -8,13 +8,13 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from polyarch import progress
 from polyarch.builder.export.streaming import Uploads
 from polyarch.builder.perform.copy import accounts, arrange, notes, placement
-from polyarch.builder.perform.copy.archives import AddedArchive, open_archive
 from polyarch.builder.perform.copy.arrange import Arrangement
 from polyarch.builder.perform.copy.arrangements import ArrangementCache
 from polyarch.builder.perform.copy.entry_table import Lookup
@@ -27,6 +27,9 @@ from polyarch.builder.vertices import NOTHING, BuildGraph, CopyFiles, CopyPart, 
 from polyarch.contents.filesystem import Filesystems
 from polyarch.contents.layer import Layer
 from polyarch.contents.stack import Stack
+
+if TYPE_CHECKING:
+    from polyarch.builder.perform.copy.archives import AddedArchive
 
 
 class CopyPerformer:
@@ -143,11 +146,13 @@ class CopyPerformer:
         assert not isinstance(result, tuple), source
         return result
 
-    def _open_archive(self, source: SourceFiles, path: str) -> AddedArchive | None:
+    def _open_archive(self, source: SourceFiles, path: str) -> "AddedArchive | None":
         followed = placement.resolve(source, path)
         entry = source.entry(followed)
         if entry is None or entry.kind != "file":
             return None
+        from polyarch.builder.perform.copy.archives import open_archive
+
         key = source.fingerprint(followed)
         name = f"archive-{hashlib.sha256(os.fsencode(key)).hexdigest()}-{threading.get_ident()}"
         environment = self._environment
