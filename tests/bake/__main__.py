@@ -3,6 +3,7 @@
 python -m tests.bake [--new COUNT]    compare all recorded cases and COUNT new expressions (default 200)
 python -m tests.bake record           write down buildx's answers to the cases
 python -m tests.bake generate COUNT   replace the recorded random expressions, and record
+python -m tests.bake syntax COUNT     replace the recorded texts for the syntax, and ask HCL's own parser about them
 
 buildx is Debian sid's, from a root apart (scripts/debian_root.py); `--print` needs no daemon.
 """
@@ -20,7 +21,7 @@ from pathlib import Path
 from hypothesis.errors import NonInteractiveExampleWarning
 
 from scripts import busybox, debian_root
-from tests.bake import cases, running
+from tests.bake import cases, running, syntax
 from tests.bake.cases import BakeCase
 from tests.bake.explained import explained
 from tests.bake.generate import EXPRESSIONS
@@ -36,10 +37,13 @@ def buildx() -> Path:
 
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bake")
-    parser.add_argument("what", nargs="?", default="compare", choices=["compare", "record", "generate"])
+    parser.add_argument("what", nargs="?", default="compare", choices=["compare", "record", "generate", "syntax"])
     parser.add_argument("count", nargs="?", type=int, default=300)
     parser.add_argument("--new", type=int, default=200)
     chosen = parser.parse_args(arguments)
+    if chosen.what == "syntax":
+        syntax.record(chosen.count, random.randrange(1 << 30))
+        return 0
     program = buildx()
     if chosen.what == "generate":
         texts = [json.dumps(text, ensure_ascii=False) for text in _drawn(chosen.count)]
@@ -60,7 +64,12 @@ def main(arguments: Sequence[str]) -> int:
                 f"== {case.title}\nbuildx: {cases.compact(answer, case)}\nhere:   {cases.compact(found, case) or said}"
             )
     print(f"{len(known) + len(new)} cases, {wrong} differ without a reason")
-    return 1 if wrong else 0
+    parsed = syntax.asked(
+        [*(text for text, _ in syntax.recorded()), *syntax.texts(10 * chosen.new, random.randrange(1 << 30))]
+    )
+    unlike = syntax.differences(parsed)
+    print(f"{len(parsed)} texts for the syntax, {len(unlike)} differ", *map(repr, unlike), sep="\n")
+    return 1 if wrong or unlike else 0
 
 
 def _asked(known: Iterable[BakeCase], program: Path) -> list[tuple[BakeCase, str | None]]:

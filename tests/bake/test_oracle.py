@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bake import cases, running
+from tests.bake import cases, running, syntax
 from tests.bake.cases import BakeCase
 from tests.bake.explained import TITLES, explained
 
@@ -35,3 +35,10 @@ def test_every_difference_with_a_reason_still_differs(tmp_path: Path) -> None:
         if case.title in TITLES:
             found, _ = running.ours(case, tmp_path / str(number))
             assert found != recorded[case.key], f"{case.title} does not differ any more"
+
+
+def test_every_text_is_parsed_as_hcl_itself_parses_it() -> None:
+    recorded = syntax.recorded()
+    assert len(recorded) > 1000
+    assert 200 < sum(bool(found) for _, found in recorded) < 800
+    assert syntax.differences(recorded) == []
