@@ -38,10 +38,11 @@ _HOMES = {
     "client.values": "CompletedRun EntryDifference Image ImageDetails ImageIndex ImagePlatform "
     "IndexDifference PruneResult PushResult",
     "contents.layer": "Layer",
+    "doctor.diagnosis": "Diagnosis",
     "dockerfile.outline": "Argument Needed Outline TargetStage",
     "dockerfile.rules": "LintFinding LintRule",
     "dockerfile.source": "DockerfileError Location",
-    "errors": "BuildError CancelledError ConflictError CorruptError NotFoundError "
+    "errors": "BuildError CancelledError ConflictError CorruptError MachineError NotFoundError "
     "PolyarchError RegistryError SignatureError UnsupportedError UsageError",
     "images.check.findings": "CheckedImage Finding Report",
     "images.remove": "Removed",

@@ -43,11 +43,13 @@ from polyarch.contents.layer import Layer
 from polyarch.dockerfile.outline import Argument, Needed, Outline, TargetStage
 from polyarch.dockerfile.rules import LintFinding, LintRule
 from polyarch.dockerfile.source import DockerfileError, Location
+from polyarch.doctor.diagnosis import Diagnosis
 from polyarch.errors import (
     BuildError,
     CancelledError,
     ConflictError,
     CorruptError,
+    MachineError,
     NotFoundError,
     PolyarchError,
     RegistryError,
@@ -91,6 +93,7 @@ __all__ = [
     "CorruptError",
     "Credential",
     "Descriptor",
+    "Diagnosis",
     "Digest",
     "Distribution",
     "DockerfileError",
@@ -111,6 +114,7 @@ __all__ = [
     "LintFinding",
     "LintRule",
     "Location",
+    "MachineError",
     "Name",
     "Names",
     "Needed",

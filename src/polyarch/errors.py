@@ -52,6 +52,10 @@ class UnsupportedError(PolyarchError):
     """This machine, kernel or peer cannot do what was requested; the hint names what would help."""
 
 
+class MachineError(UnsupportedError):
+    """This machine cannot run processes in images, or not those of a platform: `polyarch doctor` shows why."""
+
+
 class BuildError(PolyarchError):
     """A step of a build failed."""
 

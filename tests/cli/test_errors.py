@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from polyarch.cli import errors, execute
+from polyarch.cli import execute, explained
 from tests.program import Program, Result, run
 
 
@@ -134,9 +134,9 @@ def test_a_bug_says_that_it_is_one_and_how_to_report_it(
 
 
 def test_a_full_disk_and_a_forbidden_file_have_hints() -> None:
-    full = errors.as_system_error(OSError(28, "No space left on device", "/store/x"))
+    full = explained.as_system_error(OSError(28, "No space left on device", "/store/x"))
     assert (full.message, "prune" in str(full.hint)) == ("/store/x: no space left on device", True)
-    forbidden = errors.as_system_error(PermissionError(13, "Permission denied", "/store"))
+    forbidden = explained.as_system_error(PermissionError(13, "Permission denied", "/store"))
     assert "--root" in str(forbidden.hint)
 
 

@@ -31,7 +31,7 @@ from polyarch.dockerfile import directives, stages
 from polyarch.dockerfile.parser import Dockerfile
 from polyarch.dockerfile.rules import LintFinding
 from polyarch.dockerfile.source import DockerfileError, Location
-from polyarch.errors import BuildError, PolyarchError
+from polyarch.errors import BuildError, MachineError, PolyarchError
 from polyarch.oci import platform as platforms
 from polyarch.oci.descriptor import Descriptor
 from polyarch.transfer.copy import Sent
@@ -384,7 +384,7 @@ class _Build:
             return error
         shown = self._dockerfile.error(error.message, *self._lines_of(error, label.lines[0]), Location(*label.lines))
         where = f"[{', '.join(map(str, label.platforms))}] " if label.platforms else ""
-        return BuildError(f"{where}{shown.message}", error.hint)
+        return (MachineError if isinstance(error, MachineError) else BuildError)(f"{where}{shown.message}", error.hint)
 
     def _lines_of(self, error: PolyarchError, before: int) -> list[Location]:
         """Where the Dockerfile sets the variable that the error is about, for the step at line `before`."""

@@ -1,7 +1,6 @@
 """What the parts of a client share: settings, progress, clock, working directory, and access to the store."""
 
 import os
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -130,4 +129,4 @@ def _with_proxies(variables: Mapping[str, str], proxies: Mapping[str, str]) -> d
     return kept
 
 
-clock = time.time
+clock = environment.clock

@@ -4,6 +4,7 @@
 """
 
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -57,6 +58,11 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     largest_layer: int
     cache_limit: str
     variables: Mapping[str, str]
+
+
+def clock() -> float:
+    """The time in seconds since 1970."""
+    return time.time()
 
 
 def variables() -> Mapping[str, str]:

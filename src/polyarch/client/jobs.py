@@ -1,18 +1,22 @@
 """The work that enters a user namespace: builds and runs. A worker process does it, or for a build the caller."""
 
+import contextlib
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from polyarch import progress
-from polyarch.client.settings import ClientSettings, opened
+from polyarch.client.settings import ClientSettings, GivenCredentials, opened
 from polyarch.oci.platform import Platform
 
 if TYPE_CHECKING:
     from polyarch.builder import BuildRequest, BuildResult
+    from polyarch.client.doctor import DoctorRequest
+    from polyarch.doctor import Diagnosis
 
-Kind = Literal["build", "run", "reclaim"]
+Kind = Literal["build", "run", "doctor", "reclaim"]
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -113,13 +117,32 @@ def run(settings: ClientSettings, request: RunRequest, emit: progress.Emit) -> R
     return RunOutcome(status, found.platform)
 
 
+def doctor(settings: ClientSettings, request: "DoctorRequest", emit: progress.Emit) -> "tuple[Diagnosis, ...]":
+    """Examine this machine and registries. Raises PolyarchError."""
+    from polyarch.client import doctor as examining
+    from polyarch.client import environment as surroundings
+    from polyarch.client.opening import open_registry
+    from polyarch.oci import platform
+
+    environment = settings.environment
+    credentials = GivenCredentials(settings.credentials, environment)
+    with contextlib.ExitStack() as stack:
+        return examining.examine(
+            environment,
+            environment.root,
+            request,
+            platform.of_machine(os.uname().machine),
+            credentials,
+            lambda: stack.enter_context(open_registry(environment, credentials, settings.insecure)),
+            surroundings.clock,
+        )
+
+
 def reclaim(settings: ClientSettings) -> None:
     """Remove files of the store that belong to ids of a user namespace, which this process enters permanently.
 
     If it cannot enter one, the files stay until a process that can opens the store.
     """
-    import contextlib
-
     from polyarch.client.opening import open_store
     from polyarch.errors import PolyarchError
     from polyarch.sandbox import enter
@@ -137,4 +160,9 @@ def types_of(kind: Kind) -> tuple[Any, Any, Callable[..., Any]]:
         return BuildRequest, BuildResult, build
     if kind == "run":
         return RunRequest, RunOutcome, run
+    if kind == "doctor":
+        from polyarch.client.doctor import DoctorRequest
+        from polyarch.doctor import Diagnosis
+
+        return DoctorRequest, tuple[Diagnosis, ...], doctor
     return None, None, lambda settings, request, emit: reclaim(settings)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         TimeSettings,
         VerifyPlatforms,
     )
+    from polyarch.doctor import Diagnosis
 
 
 class Polyarch:
@@ -193,6 +194,24 @@ class Polyarch:
         if found.left and not rehearsal:
             self._core.work("reclaim", None)
         return PruneResult(removed=tuple(item.name for item in found.removed), size=found.size)
+
+    def doctor(
+        self, registries: str | Iterable[str] = (), *, platforms: Platforms = (), network: bool = False
+    ) -> "tuple[Diagnosis, ...]":
+        """Examine what this machine can do, what is missing, and which command changes that.
+
+        `platforms` must run here, and `registries`, such as "ghcr.io", must answer; otherwise their status is
+        "missing". `network` asks the registries for which credentials are stored as well. Without either, no request
+        is made. Raises UsageError, PolyarchError.
+        """
+        from polyarch.client.doctor import DoctorRequest
+
+        request = DoctorRequest(
+            registries=arguments.texts("registries", registries),
+            platforms=arguments.platforms("platforms", platforms, self._core.host),
+            network=arguments.flag("network", network),
+        )
+        return cast("tuple[Diagnosis, ...]", self._core.work("doctor", request))
 
     def close(self) -> None:
         """Close the client. Its methods raise UsageError from then on. Closing it twice is allowed."""

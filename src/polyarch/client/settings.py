@@ -8,7 +8,7 @@ import msgspec
 
 from polyarch.client import opening
 from polyarch.client.environment import Environment
-from polyarch.registry.credentials import Credential, Credentials
+from polyarch.registry.credentials import Credential, Credentials, StoredCredential
 
 if TYPE_CHECKING:
     from polyarch.transfer.locate import Places
@@ -38,6 +38,11 @@ class GivenCredentials(Credentials):
     def get(self, host: str, repository: str = "") -> Credential | None:
         """The credential for a registry, or None. Raises as `Credentials.get`."""
         return self._given.get(_host(host)) or super().get(host, repository)
+
+    def places(self) -> tuple[StoredCredential, ...]:
+        """The hosts of the program, then those of files. Raises as `Credentials.places`."""
+        given = (StoredCredential(host, "the program") for host in self._given)
+        return (*given, *(place for place in super().places() if _host(place.host) not in self._given))
 
 
 def _host(host: str) -> str:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from threading import Lock
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from polyarch.oci import retry as retries
 from polyarch.oci.descriptor import Descriptor
@@ -22,6 +22,9 @@ from polyarch.registry.http import Transport, quiet
 from polyarch.registry.proxies import Proxies
 from polyarch.registry.uploads import Upload, cancel_unused
 from polyarch.registry.wire import ClientSession, Wire
+
+if TYPE_CHECKING:
+    from polyarch.registry.reach import Reached
 
 # The largest blob, in bytes, that is sent to a registry on this machine without asking for it first.
 _SMALL = 1 << 20
@@ -217,6 +220,15 @@ class Registry:
         Raises RegistryError if it is refused; then nothing is stored.
         """
         return login.login(host, credential, self._hosts, self._transport, self._credentials)
+
+    def reach(self, host: str, now: Callable[[], float]) -> "Reached":
+        """Whether the registry `host` answers and accepts the stored credentials. Errors are part of the result.
+
+        `now` gives the time in seconds since 1970.
+        """
+        from polyarch.registry import reach
+
+        return reach.reach(host, self._session, self._credentials, now)
 
     def logout(self, host: str) -> bool:
         """Erase the credentials for `host`; False if there were none."""

@@ -37,6 +37,14 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True):
     __str__ = __repr__
 
 
+class StoredCredential(msgspec.Struct, frozen=True):
+    """Where the credential of a host is: in a file, or with the `helper` (docker-credential-HELPER) that it names."""
+
+    host: str
+    file: str
+    helper: str = ""
+
+
 class Credentials:
     """The credentials that a user has stored. Files are read for each call; it keeps nothing open.
 
@@ -60,6 +68,20 @@ class Credentials:
             if found is not None:
                 return found
         return None
+
+    def places(self) -> tuple["StoredCredential", ...]:
+        """Where the credentials of all hosts are that the files name. No helper is asked.
+
+        Raises UsageError for a file that cannot be read.
+        """
+        found: dict[str, StoredCredential] = {}
+        for file in self._files:
+            document = _read(file)
+            helpers = document.get("credHelpers")
+            keys = [*_auths(document, file), *(helpers if isinstance(helpers, dict) else ())]
+            for host in map(_host_of, keys):
+                found.setdefault(host, StoredCredential(host, str(file), _helper(document, host)))
+        return tuple(found.values())
 
     def store(self, host: str, credential: Credential) -> str:
         """Store a credential where the configuration says; returns the name of that helper or file.
@@ -195,6 +217,12 @@ def _means(key: str, host: str, *, any_path: bool) -> bool:
     """
     bare = key.removeprefix("https://").removeprefix("http://")
     return bare.partition("/")[0] == host and (any_path or bare != key)
+
+
+def _host_of(key: str) -> str:
+    """The host of a key of `auths` or `credHelpers`."""
+    host = key.removeprefix("https://").removeprefix("http://").partition("/")[0]
+    return "docker.io" if host in _DOCKER_HOSTS else host
 
 
 def _helper(document: dict[str, Any], host: str) -> str:

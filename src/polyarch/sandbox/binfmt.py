@@ -8,6 +8,8 @@ import errno
 import os
 import time
 
+import msgspec
+
 from polyarch.sandbox import probe, syscalls
 
 _HOST_TABLE = "/proc/sys/fs/binfmt_misc"
@@ -50,13 +52,25 @@ class BinfmtTable:
             os.close(register)
 
 
+class Registration(msgspec.Struct, frozen=True):
+    """An entry of the host's table: the path of the interpreter, and its flags, such as "OPF"."""
+
+    interpreter: str
+    flags: str
+
+
 def host_emulators() -> dict[str, str]:
     """Return the interpreters that the host has registered, by the architecture (GOARCH) of their programs."""
+    return {name: found.interpreter for name, found in host_registrations().items()}
+
+
+def host_registrations() -> dict[str, Registration]:
+    """Return what the host has registered and enabled, by the architecture (GOARCH) of the programs."""
     with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as lines:
         # Only if it is mounted already: reading an automount point would mount it on the host.
         if not any(f" {_HOST_TABLE} " in line and " - binfmt_misc " in line for line in lines):
             return {}
-    interpreters: dict[str, str] = {}
+    found: dict[str, Registration] = {}
     for name in sorted(os.listdir(_HOST_TABLE)):
         if name in ("register", "status"):
             continue
@@ -70,8 +84,9 @@ def host_emulators() -> dict[str, str]:
         mask = bytes.fromhex(fields.get("mask", "ff" * len(magic)))
         if "enabled" not in entry or not magic or fields.get("offset", "0") != "0":
             continue
+        registration = Registration(fields.get("interpreter", ""), fields.get("flags:", "").strip())
         for architecture in probe.MACHINES:
             head = probe.pattern(architecture)[0]
             if len(magic) <= len(head) and all(a & m == b & m for a, b, m in zip(head, magic, mask, strict=False)):
-                interpreters.setdefault(architecture, fields.get("interpreter", ""))
-    return interpreters
+                found.setdefault(architecture, registration)
+    return found

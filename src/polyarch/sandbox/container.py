@@ -13,7 +13,7 @@ from typing import Self
 
 import msgspec
 
-from polyarch.errors import PolyarchError, UnsupportedError
+from polyarch.errors import MachineError, PolyarchError, UnsupportedError
 from polyarch.oci.platform import Platform
 from polyarch.oci.text import shown
 from polyarch.sandbox import bpf, cwd, emulation, files, mounts, namespaces, runtime, seccomp, spec, starting, syscalls
@@ -64,7 +64,7 @@ class Sandbox:
         try:
             self._mount()
         except OSError as error:
-            raise UnsupportedError(
+            raise MachineError(
                 f"cannot set up the sandbox: {error.strerror}: {error.filename}",
                 "this needs Linux 5.12 or later, with /proc and /sys mounted",
             ) from error

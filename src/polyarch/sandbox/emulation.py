@@ -9,13 +9,18 @@ from typing import Literal
 
 import msgspec
 
-from polyarch.errors import PolyarchError, UnsupportedError
+from polyarch.errors import MachineError, UnsupportedError
 from polyarch.oci import platform as platforms
 from polyarch.oci.platform import Platform
 from polyarch.sandbox import emulators, namespaces, probe, syscalls
 from polyarch.sandbox.binfmt import BinfmtTable, host_emulators
+from polyarch.sandbox.forked import in_child
 from polyarch.sandbox.host import host_platform
 from polyarch.sandbox.mounts import Bind
+
+# The platforms that docker buildx asks its builders for, and those of Debian's ports.
+COMMON = "linux/amd64,linux/386,linux/arm64,linux/arm/v7,linux/arm/v6,linux/arm/v5,linux/riscv64,linux/ppc64le,"
+COMMON += "linux/s390x,linux/mips64le,linux/mips64,linux/loong64"
 
 # Other architectures whose programs a kernel of this one may run natively.
 _SIBLINGS = {"amd64": ("386",), "arm64": ("arm",)}
@@ -108,7 +113,7 @@ def prepare(platform: Platform, search_path: str, copies: emulators.EmulatorCopi
     """
     result = _prepare(platforms.normalize(platform), search_path, copies)
     if result.how == "missing":
-        raise UnsupportedError(f"this machine cannot run programs for {platform}", result.hint)
+        raise MachineError(f"this machine cannot run programs for {platform}", result.hint)
     return result
 
 
@@ -143,24 +148,8 @@ def support(wanted: Iterable[Platform], search_path: str) -> tuple[Support, ...]
     listed = tuple(dict.fromkeys(platforms.normalize(platform) for platform in wanted))
     if namespaces.entered():
         return tuple(_prepare(platform, search_path) for platform in listed)
-    answer, report = os.pipe()
-    child = os.fork()
-    if child == 0:
-        # As in namespaces: only system calls and our own code, then os._exit.
-        try:
-            os.close(answer)
-            results = _in_a_namespace(listed, search_path)
-            with open(report, "wb") as writer:
-                writer.write(msgspec.msgpack.encode(results))
-        finally:
-            os._exit(0)
-    os.close(report)
-    with open(answer, "rb") as reader:
-        raw = reader.read()
-    os.waitpid(child, 0)
-    if not raw:
-        raise PolyarchError("cannot find out which platforms run on this machine")
-    return msgspec.msgpack.decode(raw, type=tuple[Support, ...])
+    what = "cannot find out which platforms run on this machine"
+    return in_child(lambda: _in_a_namespace(listed, search_path), tuple[Support, ...], what)
 
 
 def _in_a_namespace(wanted: tuple[Platform, ...], search_path: str) -> tuple[Support, ...]:

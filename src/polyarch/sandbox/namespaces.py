@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from polyarch.errors import UnsupportedError
+from polyarch.errors import MachineError, UnsupportedError
 from polyarch.sandbox import syscalls
 
 # The maximum number of lines of a map (user_namespaces(7), since Linux 4.15).
@@ -161,7 +161,7 @@ def _unshare(uids: tuple[_IdMap, ...], gids: tuple[_IdMap, ...], search_path: st
         os.close(answer)
         _, status = os.waitpid(helper, 0)
     if message or status:
-        raise UnsupportedError(
+        raise MachineError(
             f"cannot write the id maps of the user namespace: {message or 'the helper failed'}", _restriction()
         )
 
@@ -218,7 +218,7 @@ def _explained(call: Callable[[], None], what: str) -> None:
             )
         if hint is None and error.errno in (errno.ENOSYS, errno.EINVAL):
             hint = "the kernel is built without user namespaces (CONFIG_USER_NS)"
-        raise UnsupportedError(f"{what}: {error.strerror}", hint) from error
+        raise MachineError(f"{what}: {error.strerror}", hint) from error
 
 
 def _restriction() -> str | None:

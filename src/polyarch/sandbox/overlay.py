@@ -10,7 +10,7 @@ import os
 
 import msgspec
 
-from polyarch.errors import PolyarchError, UnsupportedError
+from polyarch.errors import MachineError, PolyarchError, UnsupportedError
 from polyarch.sandbox import syscalls
 
 
@@ -59,12 +59,12 @@ def _mount(overlay: Overlay) -> None:
             _mount_with_options(lowers, upper, work, overlay)
     except OSError as error:
         if error.errno in (errno.EPERM, errno.ENODEV):
-            raise UnsupportedError(
+            raise MachineError(
                 f"cannot mount an overlay in a user namespace: {error.strerror}",
                 "this needs Linux 5.11 or later with overlayfs, and a store on ext4, xfs, btrfs or tmpfs",
             ) from error
         if error.errno == errno.EINVAL:
-            raise UnsupportedError(
+            raise MachineError(
                 f"the file system of {overlay.upper} cannot store the changes of an overlay",
                 "keep the store on ext4, xfs, btrfs or tmpfs; not on overlay itself, NFS or FUSE",
             ) from error

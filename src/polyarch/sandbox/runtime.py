@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from polyarch.errors import UnsupportedError
+from polyarch.errors import MachineError
 
 if TYPE_CHECKING:
     import subprocess
@@ -58,17 +58,17 @@ class Runtime(msgspec.Struct, frozen=True):
 
 
 def find(search_path: str) -> Runtime:
-    """Return crun, or else runc, from `search_path`. Raises UnsupportedError if something is missing."""
+    """Return crun, or else runc, from `search_path`. Raises MachineError if something is missing."""
     setpriv, unshare = _which("setpriv", search_path), _which("unshare", search_path)
     if not setpriv or not unshare:
-        raise UnsupportedError(
+        raise MachineError(
             "running a process needs setpriv and unshare, which are not on PATH", "install the package util-linux"
         )
     if path := _which("crun", search_path):
         return Runtime("crun", path, setpriv, unshare)
     if path := _which("runc", search_path):
         return Runtime("runc", path, setpriv, unshare)
-    raise UnsupportedError("no OCI runtime found on PATH: neither crun nor runc", "install the package crun")
+    raise MachineError("no OCI runtime found on PATH: neither crun nor runc", "install the package crun")
 
 
 def failure(bundle: str) -> str | None:

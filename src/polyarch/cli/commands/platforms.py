@@ -12,16 +12,13 @@ from polyarch.render import tables
 if TYPE_CHECKING:
     from polyarch.sandbox import Support
 
-# The platforms that docker buildx asks its builders for, and those of Debian's ports.
-_COMMON = "linux/amd64,linux/386,linux/arm64,linux/arm/v7,linux/arm/v6,linux/arm/v5,linux/riscv64,linux/ppc64le,"
-_COMMON += "linux/s390x,linux/mips64le,linux/mips64,linux/loong64"
-
 
 def supported(session: Session, platforms: Sequence[str] = ()) -> "tuple[Support, ...]":
     """How this machine runs each of the platforms, by default the common ones."""
     from polyarch.sandbox import support
+    from polyarch.sandbox.emulation import COMMON
 
-    return support(session.platforms(platforms or [_COMMON]), session.environment.search_path)
+    return support(session.platforms(platforms or [COMMON]), session.environment.search_path)
 
 
 def table(supports: "Sequence[Support]") -> str:
