@@ -57,6 +57,10 @@ docs: $(venv)/dev.stamp ## Writes the generated pages of docs
 bake-oracle: $(venv)/dev.stamp ## Asks docker buildx again about every bake file of the tests, and new random ones
 	$(bin)/python -m tests.bake $(ARGS)
 
+.PHONY: compose-oracle
+compose-oracle: $(venv)/dev.stamp ## Asks docker compose again about every compose file of the tests, and new random ones
+	$(bin)/python -m tests.compose $(ARGS)
+
 .PHONY: picture
 picture: $(venv)/runtime.stamp ## Draws docs/pictures from a real terminal
 	@scripts/system_packages.sh pictures

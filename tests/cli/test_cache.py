@@ -125,13 +125,9 @@ def test_wrong_options_are_errors(
 @pytest.mark.parametrize(
     ("place", "message"),
     [
-        ("type=local,src=absent", "absent does not exist"),
-        ("type=local,src=/etc/hostname", "is not an OCI image layout"),
+        ("type=local,src=absent", "absent"),
         ("type=other", "unknown type"),
-        (
-            "type=gha",
-            "error: --cache-from: type=gha is left out: the variables of GitHub Actions",
-        ),
+        ("type=gha", "ACTIONS_RUNTIME_TOKEN) are not set"),
         ("a,b", "is not one cache"),
     ],
 )

@@ -56,6 +56,7 @@ COSTS = {
 # Modules for the work itself, which a cached build does not import.
 WORK = {
     "polyarch.bake",
+    "polyarch.compose",
     "polyarch.builder.perform.copy.archives",
     "polyarch.layers.pack",
     "polyarch.layers.apply",

@@ -1,7 +1,7 @@
 """`bake` after its files are read: what they may do, what is built, and what is reported about it."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,13 +28,22 @@ class BakeRun:
     """One run of the command for these targets."""
 
     def __init__(
-        self, session: Session, resolved: "Resolved", where: "BakeWhere", *, progress: str | None, insecure: bool
+        self,
+        session: Session,
+        resolved: "Resolved",
+        where: "BakeWhere",
+        *,
+        progress: str | None,
+        insecure: bool,
+        variables: Mapping[str, str] | None = None,
     ) -> None:
+        """`variables` are added to those of the environment."""
         self._session = session
         self._resolved = resolved
         self._where = where
         self._progress = progress
         self._insecure = insecure
+        self._variables = variables or {}
 
     def check(self, grants: "Grants", *, files: bool) -> None:
         """Raise UsageError if the targets need something that is not allowed, and the user does not allow it now.
@@ -113,10 +122,15 @@ class BakeRun:
         return status
 
     def _places(self, emit: "Emit") -> "BuildPlaces":
+        import msgspec
+
         from polyarch.bake.building import BuildPlaces
 
+        around = self._session.surroundings()
+        if self._variables:
+            around = msgspec.structs.replace(around, variables={**around.variables, **self._variables})
         return BuildPlaces(
-            around=self._session.surroundings(),
+            around=around,
             store=self._session.store,
             registry=self._registry,
             where=self._where,

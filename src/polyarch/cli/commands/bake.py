@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,8 +13,9 @@ from polyarch.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from polyarch.bake.project import BakeWords
-    from polyarch.bake.reading.definition import BakeFile, ReadDefinition, ReadOptions
+    from polyarch.bake.reading.definition import BakeFile, ComposeReader, ReadDefinition, ReadOptions
     from polyarch.bake.remote import BakeWhere
+    from polyarch.bake.target import Definition
 
 
 @click.command("bake")
@@ -64,7 +65,7 @@ def _run(session: Session, words: Mapping[str, Any], listed: str, stack: context
     where, targets = remote.cut(words["words"])
     asked, form = _asked(words, targets)
     where, files = _files(session, words, where, stack)
-    found = project.read(files, _read_options(session, words, where.command))
+    found = project.read(files, _read_options(session, words, where.command), _compose_reader(session, words))
     for message, hint in found.warnings:
         session.warn(message, hint or "")
     if listed:
@@ -108,6 +109,22 @@ def _files(
             raise NotFoundError(f"there is no bake file in {where.url}", f"it is called {', '.join(files.DEFAULT)}")
     given = tuple(name.removeprefix("cwd://") for name in names)
     return where, found + files.read(given, around.directory, sys.stdin.buffer.read, relative=relative)
+
+
+def _compose_reader(session: Session, words: Mapping[str, Any]) -> "ComposeReader":
+    """Reads compose files, with the variables of `--var`, of the environment and of `.env` here."""
+
+    def read(files: "Sequence[BakeFile]") -> "Definition":
+        from polyarch.bake import project
+        from polyarch.compose import baking
+
+        dotenv = session.surroundings().directory / ".env"
+        process = _environment(session.environment.variables)
+        at = str(dotenv) if dotenv.is_file() else None
+        variables = baking.environment(process, at, project.variables(words["variables"]), session.warn)
+        return baking.definition(files, variables, session.warn)
+
+    return read
 
 
 def _asked(words: Mapping[str, Any], targets: tuple[str, ...]) -> "tuple[BakeWords, str]":

@@ -58,6 +58,7 @@ PROGRAM = {
     "Management Commands": {
         "cache": ("cache:cache", "Work on build caches that --cache-to wrote"),
         "buildx": ("program:buildx", "The commands of docker buildx"),
+        "compose": ("compose:compose", "Build and check compose files"),
         "image": ("program:image", "The commands of docker image"),
         "manifest": ("manifest:manifest", "Create, edit, compare and push multi-platform indexes"),
         "system": ("system:system", "Manage the store"),

@@ -1,0 +1,15 @@
+"""Where `compose config` differs from Debian's docker compose 2.40.3 on purpose, by the title of the case."""
+
+from tests.compose.cases import ComposeCase
+
+TITLES: dict[str, str] = {
+    "services: odd sizes": "docker compose passes over a size with a fraction in silence",
+    "services: negative sizes": "-1 is what docker's documentation has for an unlimited swap",
+}
+# Only of one format.
+_FORMS = {("services: models", "json"): "docker compose leaves models out of its JSON, though not of its YAML"}
+
+
+def explained(case: ComposeCase, form: str) -> str | None:
+    """Why a case differs; None if it must not."""
+    return TITLES.get(case.title) or _FORMS.get((case.title, form))
