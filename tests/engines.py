@@ -26,11 +26,11 @@ class Engine:
 
     def __init__(self, client: Sequence[str], socket: Path, env: dict[str, str]) -> None:
         self._client = tuple(client)
-        self._env = env
+        self.env = env
         self.host = f"unix://{socket}"
 
     def __call__(self, *arguments: str | Path, check: bool = True, stdin: bytes = b"") -> Result:
-        return run([*self._client, *arguments], check=check, env=self._env, stdin=stdin)
+        return run([*self._client, *arguments], check=check, env=self.env, stdin=stdin)
 
     def inspect(self, image: str) -> Any:
         """`docker image inspect` of an image."""

@@ -36,6 +36,14 @@ class NotFoundError(PolyarchError):
     """Something that was named does not exist: a tag, a blob, a file, a stage."""
 
 
+class NoImageError(NotFoundError):
+    """An image that was named is not in the store."""
+
+    def __init__(self, name: str, hint: str | None = None) -> None:
+        super().__init__(f"there is no image {name} in the store", hint)
+        self.name = name
+
+
 class ConflictError(PolyarchError):
     """A request contradicts what already exists."""
 

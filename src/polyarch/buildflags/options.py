@@ -35,7 +35,9 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     `variables` are environment variables: PATH, SOURCE_DATE_EPOCH, DOCKER_DEFAULT_PLATFORM, DOCKER_HOST, SSH_AUTH_SOCK,
     the proxies, and those that `--build-arg NAME` and `--secret id=ID,env=NAME` name. Relative paths are relative to
     `directory`. `now` is the time in seconds since 1970. `stdin` is read for the context `-`, and `stdout` is written
-    for the output `-`. `workers` is the number of steps that run at a time.
+    for the output `-`. `workers` is the number of steps that run at a time. `loads` is where `--load` and an output of
+    type=docker without a destination go: the store, docker's engine, or by default the store for the first, and for
+    the second the engine, if one runs.
     """
 
     host: Platform
@@ -45,6 +47,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     stdin: BinaryIO | None = None
     stdout: BinaryIO | None = None
     workers: int = 2
+    loads: Literal["", "store", "engine"] = ""
 
     def __post_init__(self) -> None:
         # A type whose repr hides the values.
@@ -144,7 +147,7 @@ def request(context: Path | str | None, around: Surroundings, **options: Unpack[
         ),
         platforms=platforms,
         plan=_plan(options, sorted_, arguments, around),
-        export=output.export(options, around.directory, around.stdout, arguments, around.variables),
+        export=output.export(options, around.directory, around.stdout, arguments, around.variables, around.loads),
         created=around.now,
         overrides=tuple(overrides.values()),
         secrets=_secrets(

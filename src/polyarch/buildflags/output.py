@@ -157,10 +157,12 @@ def export(
     stdout: BinaryIO | None,
     arguments: Mapping[str, str] | None = None,
     variables: Mapping[str, str] | None = None,
+    loads: Literal["", "store", "engine"] = "",
 ) -> Export:
     """Combine these options into one `Export`. Paths are relative to `here`; the destination `-` is `stdout`.
 
-    `arguments` are build arguments and `variables` environment variables that concern attestations. Raises UsageError.
+    `arguments` are build arguments and `variables` environment variables that concern attestations. `loads` is as in
+    `Surroundings`. Raises UsageError.
     """
     get = options.get
     given = values.items("--output", get("outputs"), str, Output)
@@ -179,8 +181,12 @@ def export(
                 notes[key.removeprefix("annotation.")] = value
     if values.flag("--push", get("push")):
         outputs.append(Output(kind="registry"))
-    if values.flag("--load", get("load")) or not (outputs or any(one.kind == _NOTHING for one in wanted)):
-        outputs.append(Output(kind="store"))
+    if values.flag("--load", get("load")):
+        outputs.append(Output(kind="engine" if loads == "engine" else "store"))
+    elif not (outputs or any(one.kind == _NOTHING for one in wanted)):
+        outputs.append(Output(kind=_unasked(loads, variables or {})))
+    if loads == "store":
+        outputs = [Output(kind="store") if output.kind == "engine" else output for output in outputs]
     if sum(output.stream is not None for output in outputs) > 1:
         raise UsageError("--output: only one output can go to standard output", "add dest=FILE to the others")
     _annotate(values.pairs("--annotation", get("annotations")), notes, index_notes)
@@ -198,6 +204,12 @@ def export(
         index_annotations=index_notes,
         insecure=any(one.flag("registry.insecure") for one in wanted),
     )
+
+
+def _unasked(loads: str, variables: Mapping[str, str]) -> OutputKind:
+    """Where the result goes if nothing says so: as with buildx, docker's default builder loads it into the engine."""
+    default = variables.get("BUILDX_BUILDER", "") in ("", "default")
+    return "engine" if loads == "engine" and default else "store"
 
 
 def _name(given: str | Reference) -> Reference:

@@ -28,12 +28,23 @@ class ErrorPrinter:
             import traceback
 
             traceback.print_exception(error, file=sys.stderr)
-        self._print("polyarch: error", error.message, "31")
-        if error.hint:
-            self._print("hint", error.hint, "36")
-        if explained.concerns_machine(error):
-            self._print("hint", "'polyarch doctor' shows what this machine can do, and what to do about the rest", "36")
+        self.show(error, explained.DOCTOR if explained.concerns_machine(error) else "")
         return 2 if isinstance(error, UsageError) else 1
+
+    def show(self, error: PolyarchError, *hints: str) -> None:
+        """Print the message of an error, its hint, and other hints."""
+        self._print("polyarch: error", error.message, "31")
+        for hint in filter(None, (error.hint, *hints)):
+            self._print("hint", hint, "36")
+
+    def show_help(self, needed: click.exceptions.NoArgsIsHelpError) -> int:
+        """Print the help of a group without a command. Returns the exit status."""
+        print(needed.format_message(), file=sys.stderr)
+        return 2
+
+    def show_interruption(self) -> None:
+        """Say that the user ended the command."""
+        print("polyarch: interrupted", file=sys.stderr)
 
     def report_bug(self, error: Exception) -> int:
         """Print an error that is ours. Returns the exit status."""
@@ -43,8 +54,8 @@ class ErrorPrinter:
             traceback.print_exception(error, file=sys.stderr)
         last = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{last.filename.rpartition('/polyarch/')[2]}:{last.lineno}"
-        self._print("polyarch: error", f"this is a bug in polyarch: {type(error).__name__}: {error} ({where})", "31")
-        self._print("hint", "run it again as 'polyarch --debug …' and send the output to Polyarch's developers", "36")
+        hint = "run it again as 'polyarch --debug …' and send the output to Polyarch's developers"
+        self.show(PolyarchError(f"this is a bug in polyarch: {type(error).__name__}: {error} ({where})", hint))
         return 1
 
     def _print(self, label: str, text: str, colour: str) -> None:

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,29 +16,42 @@ from polyarch.cli.errors import ErrorPrinter
 from polyarch.client import environment
 from polyarch.errors import PolyarchError
 
+if TYPE_CHECKING:
+    from polyarch.cli.personality import Personality
+
 INTERRUPTED = 130
 
 
-def execute(arguments: Sequence[str]) -> int:
-    """Run the command that `arguments` name, and print any error. Returns the exit status."""
+def execute(arguments: Sequence[str], personality: "Personality | None" = None) -> int:
+    """Run the command that `arguments` name, and print any error. Returns the exit status.
+
+    A `personality` has other commands and another style of errors than Polyarch has under its own name.
+    """
     # Both signals end the work in the same way: an exception on the main thread, so that every owner cleans up.
     signal.signal(signal.SIGTERM, _interrupt)
     variables = environment.variables()
     debug = "--debug" in arguments or "-D" in arguments
-    errors = ErrorPrinter(debug=debug, colour=environment.terminal(variables).colour)
-    return _status(lambda: _run(arguments, variables, errors), errors)
+    printer = personality.printer if personality else ErrorPrinter
+    errors = printer(debug=debug, colour=environment.terminal(variables).colour)
+    return _status(lambda: _run(arguments, variables, errors, personality), errors)
 
 
-def _run(arguments: Sequence[str], variables: Mapping[str, str], errors: ErrorPrinter) -> int:
+def _run(
+    arguments: Sequence[str], variables: Mapping[str, str], errors: ErrorPrinter, personality: "Personality | None"
+) -> int:
     """Parse and run. Errors are reported before the session closes, which may remove files for a while."""
-    from polyarch.cli.commands.program import program
+    if personality:
+        program, name = personality.program, personality.name
+    else:
+        from polyarch.cli.commands.program import program
 
+        name = "polyarch"
     if instruction := variables.get("_POLYARCH_COMPLETE"):
         from click.shell_completion import shell_complete
 
         shell_complete(program, {"obj": variables}, "polyarch", "_POLYARCH_COMPLETE", instruction)
         return 0
-    with program.make_context("polyarch", list(arguments), obj=variables) as context:
+    with program.make_context(name, list(arguments), obj=variables) as context:
         return _status(lambda: _invoke(program, context), errors, interruptible=False)
 
 
@@ -59,11 +73,10 @@ def _status(work: Callable[[], int], errors: ErrorPrinter, *, interruptible: boo
     except (KeyboardInterrupt, click.Abort):
         if not interruptible:
             raise
-        print("polyarch: interrupted", file=sys.stderr)
+        errors.show_interruption()
         return INTERRUPTED
     except click.exceptions.NoArgsIsHelpError as help_needed:
-        print(help_needed.format_message(), file=sys.stderr)
-        return 2
+        return errors.show_help(help_needed)
     except (click.ClickException, PolyarchError, OSError) as error:
         return errors.report(error)
     except Exception as error:

@@ -13,11 +13,13 @@ _NETWORK = (
     "no port is published: a container uses this machine's network (--network=host), so its ports are open already"
 )
 _DOCKER_FLAGS = {
-    **{("polyarch run", flag): _FOREGROUND for flag in ("-d", "--detach", "--name", "--restart", "--cidfile")},
-    **{("polyarch run", flag): _NETWORK for flag in ("-p", "-P", "--publish", "--publish-all", "--expose")},
-    ("polyarch run", "--mount"): "mount a directory with -v SOURCE:/TARGET[:ro]",
+    **{("run", flag): _FOREGROUND for flag in ("-d", "--detach", "--name", "--restart", "--cidfile")},
+    **{("run", flag): _NETWORK for flag in ("-p", "-P", "--publish", "--publish-all", "--expose")},
+    ("run", "--mount"): "mount a directory with -v SOURCE:/TARGET[:ro]",
 }
 
+# For errors of the machine.
+DOCTOR = "'polyarch doctor' shows what this machine can do, and what to do about the rest"
 _FREE_SPACE = "free some space: 'polyarch system df' shows what the store holds, 'polyarch system prune' frees it"
 _HINTS = {
     errno.ENOSPC: _FREE_SPACE,
@@ -43,7 +45,7 @@ def as_usage_error(error: click.ClickException) -> UsageError:
     if isinstance(error, click.NoSuchOption):
         message = f"unknown flag: {error.option_name}"
         close = list(error.possibilities or ())
-        if docker_hint := _DOCKER_FLAGS.get((path, error.option_name)):
+        if docker_hint := _DOCKER_FLAGS.get((path.partition(" ")[2], error.option_name)):
             hint = docker_hint
         elif close:
             hint = f"did you mean {' or '.join(close)}? {hint[0].upper()}{hint[1:]}"

@@ -18,10 +18,10 @@ _CONTAINERS = "there is no daemon that keeps containers: 'polyarch run' runs one
 _BUILDERS = "there are no builders to manage: 'polyarch build' builds directly, for every platform"
 _DOCKER_COMMANDS = {
     **{
-        f"polyarch {name}": _CONTAINERS
+        ("", name): _CONTAINERS
         for name in "attach container cp create exec kill logs ps restart rm start stop wait".split()
     },
-    **{f"buildx {name}": _BUILDERS for name in "create rm stop use".split()},
+    **{("buildx", name): _BUILDERS for name in "create rm stop use".split()},
 }
 
 
@@ -64,13 +64,17 @@ class LazyGroup(click.Group):
 
         names = self.list_commands(ctx)
         close = get_close_matches(name, names, n=3)
-        if reason := _DOCKER_COMMANDS.get(f"{ctx.info_name} {name}"):
+        if reason := self.reason(ctx, name):
             hint = reason
         elif close:
             hint = f"did you mean {' or '.join(f'{ctx.command_path} {match}' for match in close)}?"
         else:
             hint = f"'{ctx.command_path} --help' lists the commands"
         return UsageError(f"unknown command: {ctx.command_path} {name}", hint)
+
+    def reason(self, ctx: click.Context, name: str) -> str | None:
+        """Why this command of docker does not exist here; None if docker has none of that name."""
+        return _DOCKER_COMMANDS.get(((ctx.info_name or "") if ctx.parent else "", name))
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         longest = max(len(name) for name, _, _ in self.entries())
@@ -128,8 +132,9 @@ def _long(option: click.Option, name: str) -> str:
 
 
 def load(target: str) -> click.Command:
-    """The command that `target`, `module:attribute`, names. The module is one of cli/commands."""
+    """The command that `target`, `module:attribute`, names. Modules are in cli/commands, or begin with `cli.`."""
     module, _, attribute = target.partition(":")
-    command = getattr(importlib.import_module(f"polyarch.cli.commands.{module}"), attribute)
+    place = f"polyarch.{module}" if module.startswith("cli.") else f"polyarch.cli.commands.{module}"
+    command = getattr(importlib.import_module(place), attribute)
     assert isinstance(command, click.Command)
     return command

@@ -13,7 +13,9 @@ def main(arguments: list[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     if None in (sys.stdin, sys.stdout, sys.stderr):
         _open_streams()
-    if words in (["--version"], ["-v"]):
+    # A link of that name makes Polyarch speak as docker does.
+    docker = arguments is None and sys.argv[0].rpartition("/")[2].startswith("docker")
+    if words in (["--version"], ["-v"]) and not docker:
         from polyarch.version import VERSION
 
         print(f"polyarch version {VERSION}")
@@ -25,13 +27,18 @@ def main(arguments: list[str] | None = None) -> int:
 
     modules = Precompiled()
     modules.install()
-    status = _execute(words)
+    status = _execute(words, sys.argv[0] if docker else "")
     modules.close()
     _leave(status)
     return status
 
 
-def _execute(words: list[str]) -> int:
+def _execute(words: list[str], docker: str = "") -> int:
+    """Run the program; as docker, if `docker` is the path of the link that was called."""
+    if docker:
+        from polyarch.cli.docker.called import execute_as
+
+        return execute_as(docker, words)
     from polyarch.cli.execute import execute
 
     return execute(words)

@@ -25,7 +25,13 @@ if TYPE_CHECKING:
 
 
 class Session:
-    """Opens the store and the registries on first use. It owns them, and closes them when the command ends."""
+    """Opens the store and the registries on first use. It owns them, and closes them when the command ends.
+
+    `is_docker` says that the program was called as docker, and `loads` what `--load` means (`Surroundings`).
+    """
+
+    is_docker = False
+    loads: "Literal['', 'store', 'engine']" = ""
 
     def __init__(self, environment: "Environment", *, root: Path | None, debug: bool) -> None:
         self.environment = environment
@@ -120,6 +126,7 @@ class Session:
             stdin=sys.stdin.buffer,
             stdout=sys.stdout.buffer,
             workers=os.cpu_count() or 2,
+            loads=self.loads,
         )
 
     def host(self) -> "Platform":

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from polyarch.errors import ConflictError, CorruptError, NotFoundError, RegistryError, UsageError
+from polyarch.errors import ConflictError, CorruptError, NoImageError, NotFoundError, RegistryError, UsageError
 from polyarch.oci import media_types
 from polyarch.oci import reference as references
 from polyarch.oci.descriptor import Descriptor
@@ -111,7 +111,7 @@ def find(store: NamedRoots, name: str | Reference) -> NamedImage:
         raise ConflictError(f"several ids begin with {text}: {names}", "give more digits, or use a name")
     if matches:
         return matches[0]
-    raise NotFoundError(f"there is no image {text} in the store", _hint(text, tagged))
+    raise NoImageError(text, _hint(text, tagged))
 
 
 def by_id(store: NamedRoots, text: str) -> list[NamedImage]:

@@ -16,14 +16,24 @@ if TYPE_CHECKING:
 
 
 def prune(
-    store: "Store", *, everything: bool = False, storage: int | None = None, dry_run: bool = False
+    store: "Store",
+    *,
+    everything: bool = False,
+    storage: int | None = None,
+    used_since: float | None = None,
+    dry_run: bool = False,
 ) -> "Reclaimed":
     """Remove images without a name, and content that neither a name nor the build cache needs. With `everything`, also
     remove the build cache: results of steps, cache mounts, unpacked layers. With `storage`, remove it only until the
-    store takes no more than so many bytes, the least recently used first. `Maintenance.reclaim` removes what is `left`,
-    inside the user namespace of those files. Raises ConflictError, CorruptError.
+    store takes no more than so many bytes, the least recently used first. What was used at the time `used_since` or
+    later stays, and so do all images. `Maintenance.reclaim` removes what is `left`, inside the user namespace of those
+    files. Raises ConflictError, CorruptError.
     """
     keep = keep_for(store, everything=everything, storage=storage)
+    if used_since is not None:
+        import msgspec
+
+        return store.maintenance.gc(msgspec.structs.replace(keep, used_since=used_since, unnamed=True), dry_run=dry_run)
     if dry_run:
         return store.maintenance.gc(keep, dry_run=True)
     if kept := store.kept():

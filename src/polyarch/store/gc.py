@@ -32,7 +32,8 @@ class Keep(msgspec.Struct, frozen=True, kw_only=True):
     name stay. `snapshots`: keys, None for every snapshot. `caches`: whether cache mounts and copies of emulators stay;
     cache mounts in use always do. `storage`: garbage is removed, least recently used first, only until the store takes
     at most this many bytes. `cache_limit`: the same for everything that no image needs. `only`: only these blobs are
-    removed (those of a name that was just removed).
+    removed (those of a name that was just removed). `used_since`: what was used at this time (Unix time) or later
+    stays.
     """
 
     digests: frozenset[Digest] = frozenset()
@@ -42,6 +43,7 @@ class Keep(msgspec.Struct, frozen=True, kw_only=True):
     storage: int | None = None
     cache_limit: int | None = None
     only: frozenset[Digest] | None = None
+    used_since: float | None = None
 
     @property
     def measures_snapshots(self) -> bool:
@@ -283,7 +285,8 @@ class GarbageCollector:
 
 
 def _is_garbage(item: Garbage, keep: Keep) -> bool:
-    if item.spared or item.leased or (item.needed if keep.unnamed else item.named):
+    recent = keep.used_since is not None and item.used >= keep.used_since
+    if recent or item.spared or item.leased or (item.needed if keep.unnamed else item.named):
         return False
     match item.kind:
         case "blob":

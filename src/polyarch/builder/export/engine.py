@@ -41,7 +41,7 @@ def _located(output: Output, variables: Mapping[str, str], platforms: Sequence[P
     if path is None and host:
         raise PolyarchError(
             f"no engine answers at {host}, which DOCKER_HOST names",
-            "start it, or unset DOCKER_HOST: then the image goes to the store of Polyarch",
+            "start it, push the image with --push, or write an archive with -o type=docker,dest=FILE",
         )
     if path is None:
         return Output(kind="store")

@@ -140,7 +140,9 @@ def build(session: Session, /, **words: Any) -> int:
     from polyarch.builder import build as build_request
 
     session.chosen_limit = words["cache_limit"]
-    if words["cgroup_parent"]:
+    if words["cgroup_parent"] and session.is_docker:
+        session.note("--cgroup-parent has no effect: a RUN stays in the cgroup of this command")
+    elif words["cgroup_parent"]:
         raise UnsupportedError(
             "--cgroup-parent is not supported: a RUN stays in the cgroup of this command",
             "start the command in a cgroup of its own, as in: systemd-run --user --scope --slice=NAME polyarch build …",
@@ -159,6 +161,10 @@ def build(session: Session, /, **words: Any) -> int:
     if way != "rawjson":
         asked, used = _to_engine(request.export.outputs), _to_engine(result.outputs)
         _tell_of_engine(session, words["load"] and not asked, asked and not used)
+    if session.loads == "engine" and not (
+        words["load"] or words["push"] or words["outputs"] or _to_engine(result.outputs)
+    ):
+        session.warn("no output was asked for: the image stays in the store of Polyarch, use --load or --push")
     for failure in result.failures:
         session.error(PolyarchError(f"{failure.platform} failed: {failure.message}", failure.hint or None))
     return 1 if result.failures else 0

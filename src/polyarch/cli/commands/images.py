@@ -7,7 +7,6 @@ import click
 from polyarch.cli import options
 from polyarch.cli.formats import Row, show, since
 from polyarch.cli.session import Session, pass_session
-from polyarch.errors import UsageError
 from polyarch.render import tables, text
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ _TITLES = {"ID": "IMAGE ID", "CreatedSince": "CREATED", "CreatedAt": "CREATED AT
     "filters",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Filter by reference=PATTERN, platform=PLATFORM or dangling=true|false",
+    help="Filter by reference=PATTERN, platform=PLATFORM, label=KEY[=VALUE] or dangling=true|false",
 )
 @click.option("--format", "form", metavar="FORMAT", help="Output format: table, json or a Go template")
 @pass_session
@@ -55,7 +54,11 @@ def images(
         _print_ids((descriptor.digest for _, descriptor in sorted(session.store.tagged().items())), no_trunc)
         return
     dangling = any(condition.startswith("dangling=") for condition in filters)
-    listed = _filtered(listing.list_images(session.store, unnamed=everything or dangling), name, filters)
+    listed: Sequence[ListedImage] = listing.list_images(session.store, unnamed=everything or dangling)
+    if name or filters:
+        from polyarch.cli.image_filters import filtered
+
+        listed = filtered(session.store, listed, (*filters, *([f"reference={name}"] if name else [])))
     if quiet:
         _print_ids((image.digest for image in listed), no_trunc)
         return
@@ -148,31 +151,3 @@ def _created(store: "Store", image: "ListedImage") -> str:
         if entry.present and not entry.attestation:
             return listing.created(store, entry)
     return ""
-
-
-def _filtered(images: "Sequence[ListedImage]", name: str | None, filters: tuple[str, ...]) -> "Sequence[ListedImage]":
-    conditions = [*filters, *([f"reference={name}"] if name else [])]
-    for condition in conditions:
-        key, equals, value = condition.partition("=")
-        if not equals or key not in ("reference", "platform", "dangling"):
-            raise UsageError(
-                f"unknown filter {condition!r}", "filters: reference=PATTERN, platform=PLATFORM, dangling=true|false"
-            )
-        images = [image for image in images if _matches(image, key, value)]
-    return images
-
-
-def _matches(image: "ListedImage", key: str, value: str) -> bool:
-    from fnmatch import fnmatchcase
-
-    from polyarch.images import names
-    from polyarch.oci import platform as platforms
-
-    if key == "dangling":
-        return (value.lower() in ("true", "1")) == (not image.name)
-    if key == "platform":
-        wanted = str(platforms.parse(value))
-        return any(entry.platform == wanted for entry in image.platforms)
-    short = names.familiar(image.name)
-    repository = short.rpartition(":")[0] if ":" in short.rpartition("/")[2] else short
-    return any(fnmatchcase(candidate, value) for candidate in (short, repository, image.name))

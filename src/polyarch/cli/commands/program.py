@@ -69,6 +69,7 @@ PROGRAM = {
         "check": ("check:check", "Check the binaries, commands and metadata of an image, for every platform"),
         "completion": ("about:completion", "Print the completion script for bash, zsh or fish"),
         "diff": ("diff:diff", "Show the differences between two images"),
+        "docker-links": ("docker_links:docker_links", "Write links named docker, for programs that call docker"),
         "doctor": ("doctor:doctor", "Show what this machine can do, and how to get what is missing"),
         "drift": ("drift:drift", "Show unexpected differences between the platforms of an image"),
         "explain": ("explain:explain", "Show why the steps of a build ran and how long they took"),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from polyarch.images.usage import UsageRecord
+    from polyarch.store import Reclaimed
 
 COMMANDS = {
     "Commands": {
@@ -112,13 +113,18 @@ def prune(session: Session, everything: bool, force: bool, dry_run: bool, limit:
     reclaimed = pruning.prune(
         session.store, everything=everything, storage=size.bytes_of(limit) if limit else None, dry_run=rehearsal
     )
-    for item in reclaimed.removed:
-        click.echo(f"{'Would remove' if rehearsal else 'Removed'} {item.kind} {item.name} {text.size(item.size)}")
-    click.echo(f"Total {'reclaimable' if rehearsal else 'reclaimed'} space: {text.size(reclaimed.size)}")
+    report_pruned(session, reclaimed, rehearsal=rehearsal)
     if not everything and not limit:
         _offer_more(session, reclaimed.size if rehearsal else 0)
     if rehearsal and reclaimed.removed and not dry_run:
         session.note("nothing was removed; 'polyarch system prune --force' removes it")
+
+
+def report_pruned(session: Session, reclaimed: "Reclaimed", *, rehearsal: bool) -> None:
+    """Print what was removed, or would be, and remove what belongs to subordinate ids."""
+    for item in reclaimed.removed:
+        click.echo(f"{'Would remove' if rehearsal else 'Removed'} {item.kind} {item.name} {text.size(item.size)}")
+    click.echo(f"Total {'reclaimable' if rehearsal else 'reclaimed'} space: {text.size(reclaimed.size)}")
     if reclaimed.left and not rehearsal:
         # Files that RUN created as other users belong to subordinate ids: only their user namespace may remove them.
         from polyarch.sandbox import enter

@@ -1,0 +1,159 @@
+"""`version`, `info` and `buildx version`, with docker's fields."""
+
+import os
+import platform as machine
+import sys
+from typing import Any
+
+import click
+
+from polyarch.cli import options
+from polyarch.cli.docker import versions
+from polyarch.cli.formats import show_document
+from polyarch.cli.session import Session, pass_session
+from polyarch.version import VERSION
+
+_BUILD = f"polyarch-{VERSION}"
+
+
+@click.command("version")
+@options.format_
+@click.option("--builder", hidden=True, expose_value=False)
+@pass_session
+def version(session: Session, form: str | None) -> None:
+    """Show the version of docker whose commands these are. There is no server: Polyarch does its work itself."""
+    host = session.host()
+    shared = {
+        "Version": versions.DOCKER,
+        "ApiVersion": versions.API,
+        "GitCommit": _BUILD,
+        "GoVersion": f"python{machine.python_version()}",
+        "Os": host.os,
+        "Arch": host.architecture,
+        "BuildTime": "",
+    }
+    document = {
+        "Client": {**shared, "DefaultAPIVersion": versions.API, "Context": "default"},
+        "Server": {
+            "Platform": {"Name": f"Polyarch {VERSION}"},
+            **shared,
+            "MinAPIVersion": "1.24",
+            "KernelVersion": os.uname().release,
+            "Experimental": False,
+        },
+    }
+    if form:
+        show_document(form, [document], always_list=False)
+        return
+    lines = ["Client:"]
+    for title in ("Client", "Server"):
+        lines += ["", f"Server: Polyarch {VERSION}", " Engine:"] if title == "Server" else []
+        margin = "  " if title == "Server" else " "
+        for label, value in (
+            ("Version:", versions.DOCKER),
+            ("API version:", versions.API),
+            ("Python version:", machine.python_version()),
+            ("Git commit:", _BUILD),
+            ("OS/Arch:", f"{host.os}/{host.architecture}"),
+        ):
+            lines.append(f"{margin}{label:18} {value}")
+    click.echo("\n".join(lines))
+
+
+@click.command("info")
+@options.format_
+@pass_session
+def info(session: Session, form: str | None) -> None:
+    """Show the machine and the store, with docker's fields."""
+    document = _info(session)
+    if form:
+        show_document(form, [document], always_list=False)
+        return
+    client = document["ClientInfo"]
+    lines = ["Client:", f" Version:    {client['Version']}", f" Context:    {client['Context']}"]
+    lines += [" Debug Mode: false", "", "Server:"]
+    for label, name in (
+        ("Containers", "Containers"),
+        ("Images", "Images"),
+        ("Server Version", "ServerVersion"),
+        ("Storage Driver", "Driver"),
+        ("Kernel Version", "KernelVersion"),
+        ("Operating System", "OperatingSystem"),
+        ("OSType", "OSType"),
+        ("Architecture", "Architecture"),
+        ("CPUs", "NCPU"),
+        ("Total Memory", "MemTotal"),
+        ("Name", "Name"),
+        ("Docker Root Dir", "DockerRootDir"),
+    ):
+        lines.append(f" {label}: {document[name]}")
+    click.echo("\n".join(lines))
+
+
+def _info(session: Session) -> dict[str, Any]:
+    system = os.uname()
+    return {
+        "ID": "polyarch",
+        "Containers": 0,
+        "ContainersRunning": 0,
+        "ContainersPaused": 0,
+        "ContainersStopped": 0,
+        "Images": len({one.digest for one in session.store.tagged().values()}),
+        # Programs ask this to know whether an image keeps all of its platforms, which it does here.
+        "Driver": "overlayfs",
+        "DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]],
+        "DockerRootDir": str(session.root),
+        "KernelVersion": system.release,
+        "OperatingSystem": _system_name(),
+        "OSType": "linux",
+        "Architecture": system.machine,
+        "NCPU": os.cpu_count() or 1,
+        "MemTotal": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "Name": system.nodename,
+        "Labels": [],
+        "ServerVersion": versions.DOCKER,
+        "IndexServerAddress": "https://index.docker.io/v1/",
+        "SecurityOptions": ["name=rootless"] if os.geteuid() else [],
+        "Warnings": [],
+        "ExperimentalBuild": False,
+        "ClientInfo": {
+            "Debug": session.debug,
+            "Version": versions.DOCKER,
+            "GitCommit": _BUILD,
+            "Os": "linux",
+            "Arch": session.host().architecture,
+            "Context": "default",
+            "Plugins": [{"Name": "buildx", "Vendor": "Polyarch", "Version": versions.BUILDX}],
+            "Warnings": None,
+        },
+    }
+
+
+def _system_name() -> str:
+    try:
+        return machine.freedesktop_os_release().get("PRETTY_NAME", "Linux")
+    except OSError:
+        return "Linux"
+
+
+@click.command("version")
+@click.option("--builder", hidden=True, expose_value=False)
+def buildx_version() -> None:
+    """Show the version of buildx whose commands these are, and that of Polyarch."""
+    click.echo(f"github.com/docker/buildx {versions.BUILDX} {_BUILD}")
+
+
+@click.command("install")
+def install() -> None:
+    """Make `docker build` mean `docker buildx build`, which it does already."""
+    print("docker build is docker buildx build already", file=sys.stderr)
+
+
+@click.command("ps", context_settings={"ignore_unknown_options": True})
+@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+@click.option("-q", "--quiet", is_flag=True)
+@click.option("--format", "form")
+def ps(words: tuple[str, ...], quiet: bool, form: str | None) -> None:
+    """List containers. There are none: a container ends with the command that runs it."""
+    if not quiet and not form:
+        click.echo("CONTAINER ID   IMAGE     COMMAND   CREATED   STATUS    PORTS     NAMES")

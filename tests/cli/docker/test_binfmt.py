@@ -1,0 +1,40 @@
+"""The calls about the image tonistiigi/binfmt, in the order of docker's action setup-qemu."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.docker.conftest import Named
+from tests.program import Program
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.mark.parametrize(
+    "image", ["tonistiigi/binfmt", "docker.io/tonistiigi/binfmt:latest", "tonistiigi/binfmt:qemu-v9"]
+)
+def test_the_action_s_calls_are_answered(docker: Named, polyarch: Program, tmp_path: Path, image: str) -> None:
+    kept = tmp_path / "binfmt.tar"
+    docker("pull", image)
+    docker("save", "-o", kept, image)
+    assert docker("load", "-i", kept).stdout.startswith("Loaded image: ")
+    assert docker("image", "inspect", image).json()
+    assert docker("run", "--rm", "--privileged", image, "--version").stdout
+    docker("run", "--rm", "--privileged", image, "--uninstall", "qemu-*")
+    docker("run", "--rm", "--privileged", image, "--install", "all")
+    found = docker("run", "--rm", "--privileged", image).json()
+    able = [row.split()[0] for row in polyarch("platforms").lines()[1:] if "missing" not in row]
+    assert found["supported"] == able
+    assert "qemu-aarch64" in found["emulators"]
+    assert docker("images", "-q").stdout == "", "nothing was fetched"
+
+
+def test_an_emulator_that_is_not_here_is_not_installed(docker: Named) -> None:
+    failed = docker.fails("run", "--rm", "--privileged", "tonistiigi/binfmt", "--install", "arm64,riscv64,vax")
+    assert failed.stderr.splitlines()[-1].startswith("ERROR: this machine cannot run programs for linux/vax")
+
+
+def test_other_images_and_archives_are_not_taken_for_it(docker: Named, tmp_path: Path) -> None:
+    assert "No such image" in docker.fails("save", "-o", tmp_path / "x.tar", "tonistiigi/binfmts").stderr
+    (tmp_path / "other.tar").write_bytes(b"no archive")
+    docker.fails("load", "-i", tmp_path / "other.tar")
