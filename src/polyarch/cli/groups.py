@@ -22,6 +22,10 @@ _DOCKER_COMMANDS = {
         for name in "attach container cp create exec kill logs ps restart rm start stop wait".split()
     },
     **{("buildx", name): _BUILDERS for name in "create rm stop use".split()},
+    **{
+        ("compose", name): _CONTAINERS
+        for name in "create down exec kill logs ps restart rm run start stop top up watch".split()
+    },
 }
 
 

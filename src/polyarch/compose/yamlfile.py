@@ -34,7 +34,7 @@ def documents(file: PlacedFile) -> Iterator[YamlDocument]:
         import yaml
     except ImportError:
         raise UnsupportedError(
-            "compose files need PyYAML, which is not installed", "install it with: pip install polyarch[compose]"
+            "compose files need PyYAML, which is not installed", "install it with: pip install 'polyarch[compose]'"
         ) from None
 
     try:
