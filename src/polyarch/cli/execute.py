@@ -37,7 +37,10 @@ def execute(arguments: Sequence[str], personality: "Personality | None" = None) 
 
 
 def _run(
-    arguments: Sequence[str], variables: Mapping[str, str], errors: ErrorPrinter, personality: "Personality | None"
+    arguments: Sequence[str],
+    variables: Mapping[str, str],
+    errors: ErrorPrinter,
+    personality: "Personality | None" = None,
 ) -> int:
     """Parse and run. Errors are reported before the session closes, which may remove files for a while."""
     if personality:
