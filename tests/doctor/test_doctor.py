@@ -62,7 +62,8 @@ def test_it_shows_a_table_of_what_works_and_makes_no_store(polyarch: Program) ->
     shown = polyarch("doctor")
     lines = shown.lines()
     assert lines[0].split() == ["WHAT", "STATUS", "FOUND"]
-    for name in ("user namespaces", "AppArmor", "seccomp", "ids", "cgroups", "OCI runtime", "store", "binfmt_misc"):
+    names = "user namespaces,AppArmor,seccomp,ids,cgroups,OCI runtime,store,containers,binfmt_misc"
+    for name in names.split(","):
         (line,) = (line for line in lines if line.startswith(f"{name}  "))
         assert " ok  " in line, line
     assert any(line.startswith("linux/arm64") and "qemu-aarch64" in line and "." in line for line in lines)
@@ -114,6 +115,13 @@ def test_programs_that_are_not_there(polyarch: Program, programs: Path) -> None:
     asked = examined(polyarch, "--platform", "linux/s390x", status=1, env={"PATH": str(programs)})["linux/s390x"]
     assert asked["Status"] == "missing"
     assert asked["Mend"].removeprefix("sudo ") == "apt-get install qemu-user-static"
+
+
+def test_a_runtime_that_cannot_start_anything(polyarch: Program, programs: Path) -> None:
+    (programs / "crun").symlink_to("/bin/false")
+    found = examined(polyarch, status=1, env={"PATH": str(programs)})["containers"]
+    assert (found["Status"], found["Found"]) == ("missing", "cannot be started")
+    assert found["Reason"].startswith("RUN and `polyarch run` do not work: cannot start /probe")
 
 
 def test_a_platform_that_was_asked_for_is_needed(polyarch: Program) -> None:

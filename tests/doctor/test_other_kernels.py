@@ -107,6 +107,17 @@ def test_cgroups(system: System) -> None:
     assert kernel.cgroups(system).found.startswith("version 2, delegated to this user (cpu memory pids)")
 
 
+def test_a_container_that_forbids_containers_is_named(system: System) -> None:
+    """What podman's seccomp profile does to crun, see tests/container."""
+    refused = Trial(ids=65537, container=Refusal("cannot start /probe: sethostname: Operation not permitted"))
+    write(system, "/run/.containerenv", "")
+    found = programs.container(system, refused)
+    assert found is not None
+    assert (found.status, found.found) == ("missing", "cannot be started")
+    assert "--security-opt seccomp=unconfined" in found.mend
+    assert programs.container(system, Trial(overlay=Refusal("no"))) is None
+
+
 def test_a_container_is_recognized(system: System) -> None:
     assert not kernel.kernel(system).found.endswith("in a container")
     write(system, "/run/.containerenv", "")

@@ -61,7 +61,7 @@ def seccomp(system: System, trial: Trial) -> Diagnosis:
         )
     if lines["Seccomp"].strip() != "2":
         return Diagnosis(name="seccomp", status="ok", found="available; this process is under no filter")
-    if trial.namespace is None and trial.overlay is None:
+    if trial.namespace is None and trial.overlay is None and trial.container is None:
         return Diagnosis(name="seccomp", status="ok", found="this process is under a filter, which allows all of this")
     return Diagnosis(
         name="seccomp",

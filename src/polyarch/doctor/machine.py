@@ -28,6 +28,7 @@ def examine_machine(
             disk.store(root, directory is not None),
             disk.file_system(system, root, directory, tried),
         )
+    runtime = programs.oci_runtime(system)
     found = (
         kernel.kernel(system),
         kernel.user_namespaces(tried),
@@ -35,8 +36,9 @@ def examine_machine(
         kernel.seccomp(system, tried),
         kernel.ids(system, tried),
         kernel.cgroups(system),
-        programs.oci_runtime(system),
+        runtime,
         *storage,
+        programs.container(system, tried) if directory is not None and runtime.status == "ok" else None,
         programs.binfmt(system, tried, host_registrations()),
     )
     wanted = frozenset(map(normal.normalize, needed))

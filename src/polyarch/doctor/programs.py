@@ -36,6 +36,23 @@ def oci_runtime(system: System) -> Diagnosis:
     return Diagnosis(name="OCI runtime", status="ok", found=f"{found.path} ({version(found.path)})")
 
 
+def container(system: System, trial: Trial) -> Diagnosis | None:
+    """Whether a process in a container can be started, as RUN does. None if something that it needs is missing."""
+    if trial.namespace is not None or trial.overlay is not None:
+        return None
+    if trial.container is None:
+        return Diagnosis(name="containers", status="ok", found="a program ran in one")
+    inside = "start the surrounding container with --security-opt seccomp=unconfined; docker and Kubernetes also need "
+    inside += "AppArmor's profile unconfined and /proc unmasked (docker: --security-opt systempaths=unconfined)"
+    return Diagnosis(
+        name="containers",
+        status="missing",
+        found="cannot be started",
+        reason=f"RUN and `polyarch run` do not work: {trial.container.message}",
+        mend=inside if system.is_container() else trial.container.hint,
+    )
+
+
 def binfmt(system: System, trial: Trial, registrations: Mapping[str, Registration]) -> Diagnosis:
     """How the kernel finds emulators: in a table of each build (Linux 6.7), or in the machine's table."""
     if trial.namespace is None and trial.table is None:
