@@ -11,8 +11,8 @@ from polyarch.builder.export.assemble import BuiltImage
 from polyarch.builder.failures import Failure
 from polyarch.builder.history.record import BuildRecord, StepRecord
 from polyarch.builder.lint import Checked
-from polyarch.builder.pipeline import BuildResult
 from polyarch.builder.request.output import Output
+from polyarch.builder.result import BuildResult
 from polyarch.buildflags.run import RunFlags
 from polyarch.client.arguments import Name, Names, Platforms, StrPath
 from polyarch.client.building import (

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from polyarch.builder.history.recorder import BuildHistory as BuildHistory
     from polyarch.builder.lint import Checked as Checked
     from polyarch.builder.lint import check as check
-    from polyarch.builder.pipeline import BuildResult as BuildResult
     from polyarch.builder.pipeline import build as build
     from polyarch.builder.pipeline import dry_run as dry_run
     from polyarch.builder.plan.options import PlanOptions as PlanOptions
@@ -55,6 +54,7 @@ if TYPE_CHECKING:
         Override as Override,
     )
     from polyarch.builder.request.secrets import Secrets as Secrets
+    from polyarch.builder.result import BuildResult as BuildResult
     from polyarch.builder.subrequests import outline as outline
     from polyarch.builder.subrequests import targets as targets
     from polyarch.dockerfile.outline import Outline as Outline
@@ -68,13 +68,14 @@ else:
             "history.record": "BuildRecord StepRecord",
             "history.recorder": "BuildHistory",
             "lint": "Checked check",
-            "pipeline": "BuildResult build dry_run",
+            "pipeline": "build dry_run",
             "plan.options": "PlanOptions",
             "request.input": "BuildInput ContextSource DirectoryContext ImageContext LayoutContext MainContext "
             "RemoteContext StreamContext",
             "request.output": "Export Output",
             "request.request": "BuildRequest CacheOptions HostSettings Override",
             "request.secrets": "Secrets",
+            "result": "BuildResult",
             "subrequests": "outline targets Outline TargetStage",
         },
     )

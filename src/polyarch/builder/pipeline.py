@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Self, cast
 
 import msgspec
 
@@ -11,10 +11,11 @@ from polyarch.builder import attestations, lint, solve
 from polyarch.builder.bases import Bases, open_layouts
 from polyarch.builder.cache.caches import BuildCaches
 from polyarch.builder.export import assemble
-from polyarch.builder.export.assemble import Assembler, BuiltImage
+from polyarch.builder.export.assemble import Assembler
 from polyarch.builder.export.exporter import Exporter
 from polyarch.builder.export.streaming import RegistryUploads
-from polyarch.builder.failures import Failure, FailurePolicy
+from polyarch.builder.failures import FailurePolicy
+from polyarch.builder.history.entry import EntryWriter
 from polyarch.builder.history.record import BuildRecord
 from polyarch.builder.history.recorder import BuildHistory, Recorder, stacks, step
 from polyarch.builder.perform.environment import Result, StepEnvironment, StepSettings
@@ -22,8 +23,8 @@ from polyarch.builder.perform.performer import VertexPerformer
 from polyarch.builder.plan import planner
 from polyarch.builder.plan.options import epoch_of
 from polyarch.builder.plan.planner import Plan
-from polyarch.builder.request.output import Output
 from polyarch.builder.request.request import BuildRequest
+from polyarch.builder.result import BuildResult
 from polyarch.builder.vertices import BuildGraph, VertexId
 from polyarch.builder.workspace import Workspace
 from polyarch.contents.layer import Layer
@@ -33,35 +34,14 @@ from polyarch.dockerfile.rules import LintFinding
 from polyarch.dockerfile.source import DockerfileError, Location
 from polyarch.errors import BuildError, MachineError, PolyarchError
 from polyarch.oci import platform as platforms
-from polyarch.oci.descriptor import Descriptor
 from polyarch.transfer.copy import Sent
 
 if TYPE_CHECKING:
-    from polyarch.builder.history.record import StepRecord
     from polyarch.registry import Registry
     from polyarch.store import Store
 
 _TRUE = ("1", "t", "true")
 _VIOLATION_HINT = "`# check=error=true` makes an error of a warning"
-
-
-class BuildResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What a build made. `descriptor` is what its names point to, None if only files were exported.
-
-    `provenance` has the provenance of each platform if it was asked for, as a predicate of SLSA 0.2, which is the form
-    in metadata files.
-
-    `outputs` are where it went: the store in place of an engine that does not run. `failures` are the platforms that a
-    build with `on_failure="keep"` left out.
-    """
-
-    descriptor: Descriptor | None
-    images: tuple[BuiltImage, ...]
-    sent: tuple[Sent, ...] = ()
-    outputs: tuple[Output, ...] = ()
-    warnings: tuple[str, ...] = ()
-    failures: tuple[Failure, ...] = ()
-    provenance: dict[str, dict[str, Any]] = {}
 
 
 def build(
@@ -75,8 +55,10 @@ def build(
     RUN steps move the calling process into a user namespace permanently, so it may have no other thread then. Raises
     DockerfileError with the lines that are wrong, BuildError if a step fails, and what the rooms below raise.
     """
-    with Workspace(request, store, registry, emit) as workspace, _Build(workspace) as opened:
-        return opened.run()
+    with EntryWriter(request, store) as entry:
+        with Workspace(request, store, registry, emit) as workspace, _Build(workspace, entry) as opened:
+            entry.result = opened.run()
+        return entry.result
 
 
 def dry_run(request: BuildRequest, store: "Store", registry: "Registry") -> BuildRecord:
@@ -105,7 +87,7 @@ Solved = tuple[Plan, tuple[Layer, ...]]
 class _Build:
     """One build. It owns its performer, and nothing of the workspace."""
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, entry: EntryWriter | None = None) -> None:
         dockerfile = workspace.dockerfile
         request = _dated(workspace.request, dockerfile)
         if any(output.kind == "engine" for output in request.export.outputs):
@@ -113,6 +95,7 @@ class _Build:
 
             request = engine.located(request)
         self._workspace = workspace
+        self._entry = entry or EntryWriter(request, workspace.store)
         self._request = request
         self._dockerfile = dockerfile
         self._source = workspace.source
@@ -153,7 +136,6 @@ class _Build:
         )
         self._attester = attestations.opened(request, self._graph, workspace, self._assembler)
         self._results: Mapping[VertexId, Result] = {}
-        self._steps: tuple[StepRecord, ...] = ()
         self._exporter = Exporter(
             workspace.store,
             workspace.registry,
@@ -229,7 +211,7 @@ class _Build:
             images = tuple(image(plan, stack, self._created, blobs=blobs, keys=keys(plan)) for plan, stack in survivors)
         attested = None
         if self._attester is not None:
-            attested = self._attester.attest([plan for plan, _ in survivors], images, self._results, self._steps)
+            attested = self._attester.attest([plan for plan, _ in survivors], images, self._results, self._entry.steps)
         # As in BuildKit: the result is an index even for one platform.
         multi = request.plan.arguments.get("BUILDKIT_MULTI_PLATFORM", "").lower() in _TRUE
         roots = self._assembler.roots(images, attested.entries if attested else lambda _: (), always_index=multi)
@@ -249,6 +231,9 @@ class _Build:
             warnings=tuple(dict.fromkeys(messages)),
             failures=tuple(self._failures.failures),
             provenance=attested.provenance if attested is not None else {},
+            reference=self._entry.reference,
+            findings=tuple(dict.fromkeys(findings)),
+            source=(self._dockerfile.name, self._dockerfile.text),
         )
 
     def _plans(self, dockerfile: Dockerfile) -> list[Plan]:
@@ -323,7 +308,7 @@ class _Build:
     def _remember(self, targets: Iterable[VertexId], plans: list[Plan], recorder: Recorder) -> None:
         """Store the record of the build for `explain`, even if the build failed."""
         order = solve.topological(list(targets), self._performer.inputs)
-        steps = self._steps = recorder.steps(order, self._performer)
+        steps = self._entry.steps = recorder.steps(order, self._performer)
         BuildHistory(self._workspace.store).remember(
             self._request,
             self._dockerfile.name,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from polyarch.cli import metadata
 from polyarch.cli.session import Session
@@ -80,14 +81,22 @@ class BakeRun:
 
     def _build(self, resolved: "Resolved", metadata_file: str | None) -> None:
         from polyarch.bake import building
+        from polyarch.cli import refs
 
         session = self._session
+        variables = session.environment.variables
+        # The builds of one command are a group for buildx.
+        group = refs.reference(None, {}).rpartition("/")[2]
+        references: list[str] = []
         reported: dict[str, Any] = {}
         notes: list[str] = []
         with session.display(self._progress) as emit:
             for built in building.build(resolved, self._places(emit)):
                 export, result = built.request.export, built.result
-                reported[built.target.name] = metadata.of(export, result, session.environment.variables)
+                reported[built.target.name] = metadata.of(export, result, variables)
+                request = msgspec.structs.replace(built.request, reference=result.reference)
+                refs.save(variables, request, asked=bool(metadata_file), target=built.target.name, group=group)
+                references.append(result.reference)
                 if self._progress not in ("quiet", "rawjson") and result.descriptor is not None:
                     platforms = ", ".join(str(image.platform) for image in result.images)
                     called = ", ".join(name.tagged().familiar() for name in export.names) or "unnamed image"
@@ -95,6 +104,7 @@ class BakeRun:
         for note in notes:
             session.note(note)
         if metadata_file:
+            refs.save_group(variables, group, [*reported], references)
             metadata.write(Path(metadata_file), reported)
 
     def _call(self, resolved: "Resolved", form: str) -> int:

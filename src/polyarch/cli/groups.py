@@ -26,6 +26,9 @@ _DOCKER_COMMANDS = {
         ("compose", name): _CONTAINERS
         for name in "create down exec kill logs ps restart rm run start stop top up watch".split()
     },
+    ("history", "logs"): "the output of steps is not kept: 'buildx history inspect' shows what a build did",
+    ("history", "trace"): "no trace is recorded: 'explain --html' draws a time line of the last build of an image",
+    **{("history", name): "there is no Docker Desktop that shows builds" for name in ("open", "import")},
 }
 
 

@@ -1,37 +1,86 @@
-"""`--metadata-file`: digests and names of what was built, as JSON."""
+"""`--metadata-file`: digests and names of what was built, as JSON, with buildx's keys."""
 
+import os
+import re
+from base64 import b64encode
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from polyarch.builder import BuildResult, Export
+    from polyarch.dockerfile.rules import LintFinding
+
+_FALSE = ("", "0", "f", "false")
 
 
 def of(export: "Export", result: "BuildResult", variables: Mapping[str, str]) -> dict[str, Any]:
-    """The metadata of one build, with buildx's keys. BUILDX_METADATA_PROVENANCE in `variables` is read."""
+    """The metadata of one build. BUILDX_METADATA_PROVENANCE and BUILDX_METADATA_WARNINGS in `variables` are read.
+
+    An output of files has no digest and no name. No value is empty.
+    """
     from polyarch.oci import descriptor as descriptors
 
-    nameless = any(output.by_digest for output in export.outputs)
-    names = ",".join(str(name if nameless else name.tagged()) for name in export.names)
-    digest = result.descriptor.digest if result.descriptor is not None else ""
-    metadata: dict[str, Any] = {"containerimage.digest": digest, "image.name": names}
-    if result.descriptor is not None:
+    metadata: dict[str, Any] = {"buildx.build.ref": result.reference}
+    if result.descriptor is not None and result.image_id:
+        metadata["containerimage.digest"] = result.descriptor.digest
         metadata["containerimage.descriptor"] = descriptors.to_dict(result.descriptor)
-        if len(result.images) == 1:
+        if result.is_alone:
             metadata["containerimage.config.digest"] = result.images[0].config
+        nameless = any(output.by_digest for output in export.outputs)
+        metadata["image.name"] = ",".join(str(name if nameless else name.tagged()) for name in export.names)
         # A matrix of builders needs this to merge its images; buildx does not report it.
         metadata["polyarch.images"] = {
             str(image.platform): {"digest": image.descriptor.digest, "config": image.config} for image in result.images
         }
-    return metadata | _provenance(result, variables) if result.provenance else metadata
+    if result.findings and variables.get("BUILDX_METADATA_WARNINGS", "").lower() not in _FALSE:
+        metadata["buildx.build.warnings"] = [_warning(finding, *result.source) for finding in result.findings]
+    if result.provenance:
+        metadata |= _provenance(result, variables)
+    return {key: value for key, value in metadata.items() if value}
 
 
 def write(path: Path, metadata: Mapping[str, Any]) -> None:
-    """Write metadata to a file."""
+    """Write metadata to a file: whole or not at all, with sorted keys as buildx."""
     import msgspec
 
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(metadata), indent=2))
+    raw = msgspec.json.format(msgspec.json.encode(dict(sorted(metadata.items()))), indent=2)
+    if path.exists() and not path.is_file():
+        path.write_bytes(raw)  # a pipe or a terminal
+        return
+    path = path.resolve()  # a link stays
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        beside.write_bytes(raw)
+        beside.replace(path)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def _warning(finding: "LintFinding", name: str, text: str) -> dict[str, Any]:
+    """A finding as BuildKit sends it (client/graph.go, VertexWarning)."""
+    from polyarch.oci import digest as digests
+
+    raw = text.encode("utf-8", "surrogateescape")
+    where = finding.location
+    rule = finding.rule
+    # Words begin at a capital that a small letter follows: JSONArgsRecommended is json-args-recommended.
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", rule.name).lower()
+    found = {
+        "vertex": digests.of(raw),
+        "level": 1,
+        "short": _base64(f"{rule.name}: {finding.message} (line {where.first})"),
+        "detail": [_base64(rule.description)],
+        "url": "" if rule.ours else f"https://docs.docker.com/go/dockerfile/rule/{words}/",
+        "sourceInfo": {"filename": name, "data": b64encode(raw).decode(), "language": "Dockerfile"},
+        "range": [{"start": {"line": where.first}, "end": {"line": where.last}}],
+    }
+    return {key: value for key, value in found.items() if value}
+
+
+def _base64(text: str) -> str:
+    return b64encode(text.encode("utf-8", "surrogateescape")).decode()
 
 
 def _provenance(result: "BuildResult", variables: Mapping[str, str]) -> dict[str, Any]:

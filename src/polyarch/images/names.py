@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from polyarch.errors import ConflictError, CorruptError, NoImageError, NotFoundError, RegistryError, UsageError
-from polyarch.oci import media_types
+from polyarch.errors import ConflictError, NoImageError, NotFoundError, RegistryError, UsageError
 from polyarch.oci import reference as references
 from polyarch.oci.descriptor import Descriptor
-from polyarch.oci.digest import Digest
 from polyarch.oci.document import Index, Manifest
 from polyarch.oci.reference import Reference
 
@@ -19,8 +17,6 @@ if TYPE_CHECKING:
     from polyarch.store import Store
 
 _ID = re.compile(r"(?:sha256:)?([0-9a-f]{2,64})")
-# The same number of nested indexes as the copier accepts (transfer/graph.py).
-_MAX_DEPTH = 4
 
 
 class NamedRoots(Protocol):
@@ -117,7 +113,8 @@ def find(store: NamedRoots, name: str | Reference) -> NamedImage:
 def by_id(store: NamedRoots, text: str) -> list[NamedImage]:
     """The images whose digest begins with these hexadecimal digits, unnamed images last.
 
-    If there are none, the entries of indexes whose digest begins with them.
+    If there are none, the entries of indexes whose digest begins with them; else the images and entries whose config
+    has such a digest, which is the id that docker has for an image.
     """
     match = _ID.fullmatch(text)
     if match is None:
@@ -129,7 +126,15 @@ def by_id(store: NamedRoots, text: str) -> list[NamedImage]:
     if roots:
         return roots
     named = [*sorted(store.tagged().items()), *(("", descriptor) for descriptor in store.kept())]
-    return [image for image in _members(store, named) if image.descriptor.digest.startswith(start)]
+    members = list(_members(store, named))
+    from polyarch.images.members import has_config
+
+    images = [*(NamedImage(name, image, True) for name, image in named), *members]
+    return [image for image in members if image.descriptor.digest.startswith(start)] or list(
+        {
+            one.descriptor.digest: one for one in reversed(images) if has_config(store.peek, one.descriptor, start)
+        }.values()
+    )
 
 
 def require_here(store: "Store", image: NamedImage) -> None:
@@ -157,23 +162,11 @@ def _by_digest(store: NamedRoots, reference: Reference) -> list[NamedImage]:
 
 def _members(store: NamedRoots, named: Iterable[tuple[str, Descriptor]]) -> Iterator[NamedImage]:
     """The entries of the indexes among these images, including those of nested indexes."""
-    seen: set[Digest] = set()
-    pending = [(name, root, 0) for name, root in named]
-    while pending:
-        name, node, depth = pending.pop(0)
-        if node.media_type not in media_types.INDEXES or node.digest in seen or depth > _MAX_DEPTH:
-            continue
-        seen.add(node.digest)
-        try:
-            # Not `load`, whose lease would keep what `rmi` is about to remove.
-            document = store.peek(node)
-        except (NotFoundError, CorruptError):
-            continue  # reported by the command that uses it
-        assert isinstance(document, Index)
-        for entry in document.manifests:
-            plain = Descriptor(media_type=entry.media_type, digest=entry.digest, size=entry.size)
-            yield NamedImage(name, plain, True, entry)
-            pending.append((name, plain, depth + 1))
+    from polyarch.images.members import members
+
+    for name, entry in members(store.peek, named):
+        plain = Descriptor(media_type=entry.media_type, digest=entry.digest, size=entry.size)
+        yield NamedImage(name, plain, True, entry)
 
 
 def _reference(name: str) -> Reference | None:

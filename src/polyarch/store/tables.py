@@ -71,6 +71,7 @@ REMOTE = Kind("remote")  # Digest, by reference: what a tag pointed at when it w
 # For people: lists and histories.
 SUMMARY = Kind("summary")  # images.list: what `images` shows of a manifest
 BUILD = Kind("build")  # builder.history.record.BuildRecord, by project and by name of the image
+ENTRY = Kind("entry")  # builder.history.entry.HistoryEntry, by id: a build that ended
 FILES = Kind("files")  # digests by path, by hash of the list: the files that a COPY took
 
 # The store's own: a number that is added to (growth.py), and no table.
@@ -124,6 +125,10 @@ class Table(Generic[K, V]):
             except _MALFORMED:
                 cache.delete(self._kind, key)
         return found
+
+    def delete(self, cache: "Cache", key: K) -> None:
+        """Forget a value, if there is one."""
+        cache.delete(self._kind, key)
 
     def put(self, cache: "Cache", key: K, value: V) -> None:
         """Remember a value."""

@@ -72,7 +72,8 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     `created` is the time, in seconds since 1970, that new layers get unless `plan.epoch` is set. Every RUN gets
     `proxies`, which are not part of its cache key. If a platform fails: "stop" ends the build, "finish" builds the
     others and exports nothing, "keep" exports those that succeeded. `verify` says how to treat a binary of another
-    architecture in a new layer.
+    architecture in a new layer. `reference` is the BUILDER/NODE/ID by which docker buildx knows the build; empty for a
+    new one.
     """
 
     input: BuildInput
@@ -87,6 +88,7 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     on_failure: OnFailure = "stop"
     verify: Literal["error", "warn", "off"] = "error"
     host: HostSettings = HostSettings()
+    reference: str = ""
 
     def plan_for(self, platform: Platform, ignore: str = "") -> PlanOptions:
         """The plan's options for one platform. `ignore` is the text of the main context's ignore file."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from polyarch.cli import options
 from polyarch.cli.session import Session, pass_session
@@ -127,7 +128,7 @@ if TYPE_CHECKING:
 )
 @options.insecure
 @click.option("--cgroup-parent", hidden=True)
-@click.option("--builder", hidden=True, expose_value=False)
+@click.option("--builder", hidden=True)
 @click.option("--rm", "--force-rm", "--compress", is_flag=True, hidden=True, expose_value=False)
 @pass_session
 def build(session: Session, /, **words: Any) -> int:
@@ -153,6 +154,11 @@ def build(session: Session, /, **words: Any) -> int:
         from polyarch.cli.commands import subrequests
 
         return subrequests.call(call, request, session)
+    from polyarch.cli import refs
+
+    variables = session.environment.variables
+    request = msgspec.structs.replace(request, reference=refs.reference(words["builder"], variables))
+    refs.save(variables, request, asked=bool(words["metadata_file"]))
     registry = session.registry_for(insecure_names(request, everything=words["insecure"]))
     way = "quiet" if words["quiet"] else words["progress"]
     with session.display(way) as emit:
@@ -225,13 +231,13 @@ def _report(
     """Write the digest and the metadata to the places that the options name."""
     digest = result.descriptor.digest if result.descriptor is not None else ""
     if words["iidfile"]:
-        Path(words["iidfile"]).write_text(digest)
+        Path(words["iidfile"]).write_text(result.image_id)
     if words["metadata_file"]:
         from polyarch.cli import metadata
 
         metadata.write(Path(words["metadata_file"]), metadata.of(export, result, session.environment.variables))
     if words["quiet"]:
-        click.echo(digest)
+        click.echo(result.image_id, nl=bool(result.image_id))
     elif digest and not quiet:
         platforms = ", ".join(str(image.platform) for image in result.images)
         called = ", ".join(name.tagged().familiar() for name in export.names) or "unnamed image"

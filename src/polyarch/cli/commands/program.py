@@ -31,11 +31,21 @@ IMAGE = {
     }
 }
 
+BUILDS = {
+    "Commands": {
+        "export": ("builds:export", "Write builds to a .dockerbuild file"),
+        "inspect": ("builds:inspect", "Show a build, or a document that it made"),
+        "ls": ("builds:ls", "List the builds"),
+        "rm": ("builds:rm", "Forget builds"),
+    }
+}
+
 BUILDX = {
     "Commands": {
         "bake": _BAKE,
         "build": _BUILD,
         "du": ("du:du", "List the records of the cache with their sizes"),
+        "history": ("program:builds", "Work on the records of builds"),
         "imagetools": ("imagetools:imagetools", "Work on images in registries"),
         "inspect": ("builders:inspect", "Show the builder and its platforms"),
         "ls": ("builders:ls", "List the builders"),
@@ -117,4 +127,5 @@ def program(context: click.Context, root: str | None, debug: bool, show_version:
 
 
 image = LazyGroup("image", sections=IMAGE, help="The commands of docker image.")
+builds = LazyGroup("history", sections=BUILDS, help="The builds that were done with this store.")
 buildx = LazyGroup("buildx", sections=BUILDX, help="The commands of docker buildx.")
