@@ -211,6 +211,17 @@ class TestHistory:
         ).json()
         assert statement["subject"][0]["name"] == "pkg:docker/app@latest?platform=linux%2Farm64"
 
+    def test_options_are_shown_by_their_names_in_buildx(self, polyarch: Program, context: Path) -> None:
+        polyarch(
+            "build", "-q", "--no-cache", "--add-host", "a:10.0.0.1", "--shm-size=64m", "--ulimit", "nofile=5:6", context
+        )
+        assert polyarch("buildx", "history", "inspect", "--format=json").json()["Config"] == {
+            "ExtraHosts": ["a=10.0.0.1"],
+            "NoCache": True,
+            "ShmSize": "67108864",
+            "Ulimit": "nofile=5:6",
+        }
+
     def test_export_writes_the_record_and_what_was_made(
         self, polyarch: Program, metadata: Any, context: Path, tmp_path: Path
     ) -> None:

@@ -34,6 +34,7 @@ BUILDER = "polyarch"
 _LENGTH = 25
 _LETTERS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _INTERNAL = ("Context", "Inline")
+_OTHER_NAMES = {"network": "force-network-mode", "hosts": "add-hosts"}
 
 
 class UsedSource(msgspec.Struct, frozen=True):
@@ -225,16 +226,20 @@ def _named(source: "ContextSource") -> str:
 
 def _settings(request: "BuildRequest") -> dict[str, str]:
     """The options that differ from their defaults, by the names of BuildKit's frontend."""
-    run, cache = request.plan.run, request.cache
+    cache = request.cache
     found = {
-        "force-network-mode": run.network if run.network != "default" else "",
-        "add-hosts": ",".join(f"{name}={address}" for name, address in run.hosts),
-        "shm-size": str(run.shm_size or ""),
-        "ulimit": ",".join(f"{name}={soft}:{hard}" for name, soft, hard in run.ulimits),
         "image-resolve-mode": "pull" if cache.pull else "",
         "multi-platform": "true" if len(request.platforms) > 1 else "",
         "no-cache": "*" if cache.no_cache else ",".join(sorted(request.plan.uncached_stages)),
     }
+    for field in msgspec.structs.fields(request.plan.run):
+        value = getattr(request.plan.run, field.name)
+        if value != field.default:
+            # BuildKit names most options that may be given several times in the singular.
+            name = _OTHER_NAMES.get(field.name) or field.name.replace("_", "-").removesuffix("s")
+            if isinstance(value, tuple):
+                value = ",".join(f"{first}={':'.join(map(str, rest))}" for first, *rest in value)
+            found[name] = str(value)
     return {name: text for name, text in found.items() if text}
 
 

@@ -29,13 +29,9 @@ _TYPES: Mapping[str, tuple[str, ...]] = {
 }
 # The codes of gRPC, which buildx prints.
 _CANCELED, _UNKNOWN = 1, 2
-# The fields of Config by the options of the frontend that they show.
-_CONFIG = {
-    "force-network-mode": "Network",
-    "image-resolve-mode": "ImageResolveMode",
-    "shm-size": "ShmSize",
-    "ulimit": "Ulimit",
-}
+# The options of the frontend that have a field of another name in Config, or of another form.
+_OTHER_FIELDS = {"force-network-mode": "Network"}
+_OTHER_FORMS = ("add-hosts", "multi-platform", "no-cache")
 _ARGUMENTS = {
     "BUILDKIT_CACHE_MOUNT_NS": "CacheMountNS",
     "BUILDKIT_DOCKERFILE_CHECK": "DockerfileCheckConfig",
@@ -230,7 +226,11 @@ def _material(source: UsedSource) -> dict[str, Any]:
 
 def _config(entry: HistoryEntry) -> dict[str, Any]:
     settings = entry.inputs.settings
-    found: dict[str, Any] = {field: settings.get(key, "") for key, field in _CONFIG.items()}
+    found: dict[str, Any] = {
+        _OTHER_FIELDS.get(key) or key.title().replace("-", ""): value
+        for key, value in settings.items()
+        if key not in _OTHER_FORMS
+    }
     found["ExtraHosts"] = settings["add-hosts"].split(",") if "add-hosts" in settings else []
     found["MultiPlatform"] = "multi-platform" in settings
     found["NoCache"] = settings.get("no-cache") == "*"
