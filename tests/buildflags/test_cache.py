@@ -63,12 +63,14 @@ def test_inline_is_asked_for_by_its_type_or_by_buildkits_argument() -> None:
         ("type=registry,rfe=a", "does not accept rfe", "did you mean ref?"),
         ("type=registry", "needs ref", "add ref"),
         ("type=local", "needs dest", "add dest"),
+        ("type=local,dest=", "needs dest", "type=local,dest=DIRECTORY"),
+        (f"type=registry,ref=a@sha256:{'0' * 64}", "has a digest", "leave out the @"),
         ("ref=a", "has no type", "type=registry"),
         ("type=registry,ref=A", "repository name must be lower case", ""),
         ("type=registry,ref=a,mode=most", "mode=most is unknown", "mode=max"),
         ("type=inline,mode=most", "mode=most is unknown", "mode=min"),
         ("type=inline,ref=a", "does not accept ref", "it accepts"),
-        ("type=registry,ref=a,ttl=3", "missing unit", "168h"),
+        ("type=registry,ref=a,ttl=3", "ttl=3: missing unit", "168h"),
         ("type=registry,ref=a,ttl=-3h", "is not positive", "168h"),
         ("type=registry,ref=a,ignore-error=perhaps", "neither true nor false", ""),
         ("type=registry,ref=a,image-manifest=perhaps", "neither true nor false", ""),
@@ -86,11 +88,28 @@ def test_what_is_wrong_is_refused_with_a_hint(word: str, message: str, hint: str
     assert hint in (caught.value.hint or "")
 
 
-def test_a_cache_from_does_not_take_what_only_cache_to_takes() -> None:
-    with pytest.raises(UsageError, match="does not accept mode"):
-        parsed(cache_from="type=registry,ref=a,mode=max")
-    with pytest.raises(UsageError, match="type=inline is in an image"):
-        parsed(cache_from="type=inline")
+@pytest.mark.parametrize(
+    ("word", "message", "hint"),
+    [
+        ("type=inline", "type=inline is in an image", "type=registry"),
+        ("type=local,dest=a", "does not accept dest", ""),
+        ("type=local,src=", "needs src", "type=local,src=DIRECTORY"),
+        ("type=local,src=a,digest=sha256:00", "is not a digest", "sha256:"),
+        ("src=a", "has no type", "type=local,src=DIRECTORY"),
+    ],
+)
+def test_what_is_wrong_with_a_cache_to_read_is_refused_with_a_hint(word: str, message: str, hint: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parsed(cache_from=word)
+    assert message in caught.value.message
+    assert hint in (caught.value.hint or "")
+
+
+def test_what_only_cache_to_uses_is_noted_in_a_cache_from() -> None:
+    found = parsed(cache_from="type=registry,ref=a,mode=max,image-manifest=true")
+    assert [source.place for source in found.sources] == [CachePlace("registry", {"ref": "a"})]
+    assert found.notes[0] == "--cache-from: mode= has no effect, only --cache-to accepts it"
+    assert len(found.notes) == 2
 
 
 @pytest.mark.parametrize(

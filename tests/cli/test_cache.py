@@ -125,9 +125,13 @@ def test_wrong_options_are_errors(
 @pytest.mark.parametrize(
     ("place", "message"),
     [
-        ("type=local,src=absent", "absent"),
+        ("type=local,src=absent", "absent does not exist"),
+        ("type=local,src=/etc/hostname", "is not an OCI image layout"),
         ("type=other", "unknown type"),
-        ("type=gha", "ACTIONS_RUNTIME_TOKEN) are not set"),
+        (
+            "type=gha",
+            "error: --cache-from: type=gha is left out: the variables of GitHub Actions",
+        ),
         ("a,b", "is not one cache"),
     ],
 )

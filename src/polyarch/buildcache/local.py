@@ -143,7 +143,7 @@ class LocalCarrier:
         with self._mutex:
             if self._root is None:
                 try:
-                    layout = open_layout(self._path)
+                    layout = self._open_for_reading()
                     document = oci_documents.load(layout.read_manifest(layout.resolve(self._name)))
                     documents.require_ours(document, self.where)
                     if not isinstance(document, Index):
@@ -156,6 +156,21 @@ class LocalCarrier:
             raise root
         return root
 
+    def _open_for_reading(self) -> OciLayout:
+        """The layout. Raises NotFoundError if nothing is there yet, CorruptError if something else is."""
+        try:
+            return open_layout(self._path)
+        except NotFoundError as error:
+            if not self._path.exists():
+                raise NotFoundError(
+                    f"{self._path} does not exist", "--cache-to type=local,dest=DIRECTORY makes it"
+                ) from error
+            if self._path.is_dir() and not any(self._path.iterdir()):
+                raise NotFoundError(
+                    f"{self._path} is empty", "--cache-to type=local,dest=DIRECTORY fills it"
+                ) from error
+            raise CorruptError(error.message, error.hint) from error
+
     def _replaceable(self, layout: OciLayout) -> Index | None:
         """The current index of the cache; None if there is none, or one of BuildKit or a damaged one, which is
         replaced. Raises ConflictError for an image, or a cache of a newer format.
@@ -166,7 +181,7 @@ class LocalCarrier:
             return None
         kind = documents.kind_of(document)
         if kind not in ("ours", "buildkit"):
-            what = documents.described(kind)
+            what = "is an image" if kind == "image" else documents.described(kind)
             raise ConflictError(
                 f"{self._tag} in {self.where} {what}, and a cache does not replace it", "choose another tag="
             )

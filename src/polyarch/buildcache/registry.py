@@ -258,7 +258,8 @@ class _Writer:
                 self._emit(progress.Warned(f"{self._where} was a cache of BuildKit, and is replaced"))
             return None
         if kind != "ours":
-            what = documents.described(kind)
+            # An image may have an inline cache, which changes only with the image.
+            what = "is an image" if kind == "image" else documents.described(kind)
             name = f"{self._where.removesuffix(self._name)}{tag}"
             raise ConflictError(f"{name} {what}, and a cache does not replace it", "choose another tag for the cache")
         return document

@@ -60,6 +60,13 @@ def _check_reference(attributes: Attributes) -> None:
     references.parse(attributes["ref"])
 
 
+def _check_local(attributes: Attributes) -> None:
+    from polyarch.oci import digest as digests
+
+    if "digest" in attributes and not digests.is_digest(attributes["digest"]):
+        raise UsageError(f"type=local: digest={attributes['digest']} is not a digest", "as in digest=sha256:…")
+
+
 # BuildKit's options for the form of its cache (docs/guides/cache.md says what they mean here).
 _FORM = frozenset({"image-manifest", "oci-mediatypes"})
 
@@ -81,6 +88,7 @@ CARRIERS: Mapping[str, CarrierType] = {
         flags=frozenset({"reset"}) | _FORM,
         paths=frozenset({"src", "dest"}),
         identity=("dest", "tag"),
+        check=_check_local,
     ),
     "gha": CarrierType(
         open=_actions,

@@ -22,7 +22,10 @@ _Option = Literal["--cache-from", "--cache-to"]
 INLINE = "inline"
 _INLINE = frozenset({"mode", "ignore-error"})
 _TRUE, _FALSE = ("1", "t", "true"), ("0", "f", "false")
-_HINT = "as in type=registry,ref=localhost:5000/app:cache or type=local,dest=DIRECTORY"
+_HINTS: Mapping[_Option, str] = {
+    "--cache-from": "as in type=registry,ref=localhost:5000/app:cache or type=local,src=DIRECTORY",
+    "--cache-to": "as in type=registry,ref=localhost:5000/app:cache or type=local,dest=DIRECTORY",
+}
 
 
 class ParsedCaches(msgspec.Struct, frozen=True):
@@ -68,7 +71,7 @@ def parse_source(word: str, variables: Mapping[str, str], here: Path) -> CacheSo
     notes: list[str] = []
     found = _sources(word, variables, here, notes)
     if len(found) != 1:
-        raise UsageError(f"{word!r} is not one cache", "; ".join(notes) or _HINT)
+        raise UsageError(notes[0] if notes else f"{word!r} is not one cache", _HINTS["--cache-from"])
     return found[0]
 
 
@@ -87,6 +90,11 @@ def _target(
     kind: str, attributes: dict[str, str], variables: Mapping[str, str], here: Path, notes: list[str]
 ) -> list[CacheTarget]:
     place = _place("--cache-to", kind, attributes, variables, here, notes)
+    if "@" in attributes.get("ref", ""):
+        raise UsageError(
+            f"--cache-to: {attributes['ref']} has a digest, so it cannot be written",
+            "leave out the @ and what follows it",
+        )
     mode = attributes.get("mode", "min")
     if mode not in get_args(Mode):
         raise UsageError(
@@ -118,8 +126,12 @@ def _place(
     """The place that the attributes name; None, with a note, if this type of cache cannot work here."""
     known = _known(option, kind)
     own, common = (known.source, COMMON_SOURCE) if option == "--cache-from" else (known.target, COMMON_TARGET)
+    # BuildKit ignores what it does not know, so mode=max is often given to both options.
+    idle = (known.target | COMMON_TARGET) - known.needed if option == "--cache-from" else frozenset[str]()
     for name in attributes:
-        if name not in own | common:
+        if name in idle - own - common:
+            notes.append(f"--cache-from: {name}= has no effect, only --cache-to accepts it")
+        elif name not in own | common:
             raise UsageError(f"{option}: type={kind} does not accept {name}", _meant(name, own | common, "it accepts"))
     found = {name: value for name, value in attributes.items() if name in own}
     for name in sorted(known.environment.keys() - found.keys()):
@@ -129,6 +141,8 @@ def _place(
     for name in sorted(known.flags & found.keys()):
         _flag(option, name, found)
     for name in sorted(known.paths & found.keys()):
+        if not found[name]:
+            raise UsageError(f"{option}: type={kind} needs {name}", f"add {name}=…; {_HINTS[option]}")
         found[name] = str(here / found[name])
     if reason := known.inactive(found):
         note = f"{option}: type={kind} is left out: {reason}"
@@ -137,7 +151,7 @@ def _place(
         return None
     for name in sorted(known.needed & own):
         if not found.get(name):
-            raise UsageError(f"{option}: type={kind} needs {name}", f"add {name}=…; {_HINT}")
+            raise UsageError(f"{option}: type={kind} needs {name}", f"add {name}=…; {_HINTS[option]}")
     known.check(found)
     return CachePlace(kind, Variables(found))
 
@@ -149,20 +163,20 @@ def _words(option: _Option, word: str) -> list[tuple[str, dict[str, str]]]:
     try:
         fields = next(csv.reader([word]), [])
     except csv.Error as error:
-        raise UsageError(f"{option}: {word!r}: {error}", _HINT) from None
+        raise UsageError(f"{option}: {word!r}: {error}", _HINTS[option]) from None
     if not word.strip():
-        raise UsageError(f"{option}: the value is empty", _HINT)
+        raise UsageError(f"{option}: the value is empty", _HINTS[option])
     if "=" not in word:
         return [("registry", {"ref": field.strip()}) for field in fields]
     attributes: dict[str, str] = {}
     for field in fields:
         key, equals, value = field.partition("=")
         if not equals or not key.strip():
-            raise UsageError(f"{option}: {field!r} is not a KEY=VALUE", _HINT)
+            raise UsageError(f"{option}: {field!r} is not a KEY=VALUE", _HINTS[option])
         attributes[key.strip().lower()] = value
     kind = attributes.pop("type", "")
     if not kind:
-        raise UsageError(f"{option} has no type", _HINT)
+        raise UsageError(f"{option} has no type", _HINTS[option])
     return [(kind, attributes)]
 
 
@@ -197,7 +211,7 @@ def _flag(option: _Option, name: str, attributes: Mapping[str, str]) -> bool:
     """A boolean in the spellings of Go's strconv.ParseBool."""
     value = attributes.get(name, "false")
     if value.lower() not in (*_TRUE, *_FALSE):
-        raise UsageError(f"{option}: {name}={value} is neither true nor false", _HINT)
+        raise UsageError(f"{option}: {name}={value} is neither true nor false", _HINTS[option])
     return value.lower() in _TRUE
 
 
@@ -212,7 +226,7 @@ def _ttl(option: _Option, attributes: Mapping[str, str]) -> float | None:
     try:
         seconds = duration(attributes["ttl"]) / 1e9
     except DockerfileError as error:
-        raise UsageError(f"{option}: ttl={attributes['ttl']}: {error.message.removeprefix('time: ')}", hint) from None
+        raise UsageError(f"{option}: ttl={attributes['ttl']}: {error.message.rpartition('time: ')[2]}", hint) from None
     if seconds <= 0:
         raise UsageError(f"{option}: ttl={attributes['ttl']} is not positive", hint)
     return seconds
