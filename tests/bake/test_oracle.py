@@ -42,3 +42,17 @@ def test_every_text_is_parsed_as_hcl_itself_parses_it() -> None:
     assert len(recorded) > 1000
     assert 200 < sum(bool(found) for _, found in recorded) < 800
     assert syntax.differences(recorded) == []
+
+
+def test_what_is_printed_is_a_bake_file_that_prints_the_same(tmp_path: Path) -> None:
+    # A group without targets has nothing to print, and buildx does not escape templates in tags.
+    apart = {"targets: an empty group", "targets: escaped templates come back"}
+    recorded = cases.recorded()
+    count = 0
+    for number, case in enumerate(cases.tables()):
+        printed = recorded[case.key]
+        if printed and printed.startswith('{\n  "group"') and case.title not in apart:
+            again = BakeCase("", {"docker-bake.json": printed})
+            assert running.ours(again, tmp_path / str(number))[0] == printed, case.title
+            count += 1
+    assert count > 150

@@ -132,6 +132,9 @@ class _Resolver:
         if group is None:
             return [name], []
         if name in path:
+            # What --print writes for a target called default is a group of that name, which contains the target.
+            if name in self._targets:
+                return [name], []
             raise UsageError(f"the group {name} contains itself: {' → '.join((*path, name))}")
         targets: dict[str, None] = {}
         groups: dict[str, None] = {name: None}
