@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from polyarch.cli.execute import execute
+from scripts.local_registry import LocalRegistry
 from tests.attest.cosign import PASSWORD
 from tests.attest.sigstore_services import ISSUER, SigstoreServices
 from tests.program import Program, run
@@ -59,6 +60,38 @@ def test_a_signature_is_saved_and_loaded_with_its_image(
     second = polyarch.on(tmp_path / "second")
     second("load", "-i", tmp_path / "app.tar")
     second("verify", "--key", public, app)
+
+
+def test_a_signature_that_was_copied_between_registries_is_verified_with_the_image_of_the_store(
+    polyarch: Program, busybox: str, registry: LocalRegistry, key_files: tuple[Path, Path]
+) -> None:
+    private, public = key_files
+    name = f"{registry.address}/app:1"
+    polyarch("tag", busybox, name)
+    polyarch("push", name)
+    polyarch("sign", "--key", private, f"docker://{name}", env=SECRET)
+    polyarch("buildx", "imagetools", "create", "-t", f"{registry.address}/copy:1", name)
+    refused = polyarch.fails("verify", "--key", public, "-a", "a=1", name)
+    assert "its annotation a is None" in refused.stderr
+    assert "the signature does not hold" in refused.stderr, "it is one, in the store and in the registry"
+    assert polyarch("verify", "--key", public, name).status == 0
+
+
+def test_attestations_are_signed_and_named_as_such(
+    polyarch: Program, key_files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    private, public = key_files
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nWORKDIR /w\n")
+    polyarch("build", "-q", "--provenance=mode=min", "-t", APP, "--platform", "linux/amd64", tmp_path)
+    signed = polyarch("sign", "-r", "--key", private, APP, env=SECRET).lines()
+    assert [line.split(" sha256:")[0] for line in signed] == [
+        "Signed",
+        "Signed the image for linux/amd64,",
+        "Signed an attestation,",
+    ]
+    verified = polyarch("verify", "-r", "--key", public, APP).stdout
+    assert verified.count("Verified ") == 3
+    assert f"({APP}, an attestation)" in verified
 
 
 def test_a_signature_goes_with_its_image_when_that_is_removed(

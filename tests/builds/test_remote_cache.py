@@ -206,6 +206,21 @@ def test_layers_of_a_directory_are_read_when_they_are_needed(
     assert "warning" not in quiet.stderr.lower()
 
 
+def test_a_directory_that_is_no_cache_or_cannot_be_read_is_a_note(
+    machine: Machine, base: str, context: Context, tmp_path: Path
+) -> None:
+    directory, place = context(f"FROM {base}\nRUN true", ""), tmp_path / "cache"
+    machine()("build", "-q", "--cache-to", f"type=local,dest={place}", directory)
+    (place / "index.json").rename(place / "other")
+    (place / "index.json").mkdir()
+    for source, why in ((place, "Is a directory"), (directory, "is not an OCI image layout")):
+        cold = machine()
+        result = cold("build", "--progress=plain", "--cache-from", f"type=local,src={source}", directory)
+        assert ran(result) == 1
+        assert f"the cache is not used: {'cannot read the cache ' if source == place else ''}{source}" in result.stderr
+        assert why in result.stderr
+
+
 @pytest.mark.parametrize("words", [["--cache-to", "type=inline"], ["--build-arg", "BUILDKIT_INLINE_CACHE=1"]])
 def test_an_image_has_its_own_cache_on_request(
     machine: Machine, registry: LocalRegistry, base: str, context: Context, words: list[str]

@@ -54,7 +54,7 @@ class LocalCarrier:
     def read(self, platform: Platform) -> PlatformCache | None:
         """Implements `Carrier`."""
         root = self._read_root()
-        with self._mutex:
+        with self._mutex, self._explained("read"):
             if platform not in self._caches:
                 self._caches[platform] = self._read(open_layout(self._path), root, platform)
             return self._caches[platform]
@@ -103,11 +103,13 @@ class LocalCarrier:
 
     def open_blob(self, descriptor: Descriptor) -> BlobReader:
         """Implements `Carrier`."""
-        return open_layout(self._path).open_blob(descriptor)
+        with self._explained("read"):
+            return open_layout(self._path).open_blob(descriptor)
 
     def read_range(self, descriptor: Descriptor, offset: int, size: int) -> bytes:
         """Implements `place.Ranged`."""
-        return open_layout(self._path).read_range(descriptor, offset, size)
+        with self._explained("read"):
+            return open_layout(self._path).read_range(descriptor, offset, size)
 
     def close(self) -> None:
         """Implements `Carrier`."""
@@ -117,11 +119,11 @@ class LocalCarrier:
                 self._writing = None
 
     @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _explained(self, verb: str = "write") -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            raise PolyarchError(f"cannot write the cache {self._path}: {error.strerror or error}") from error
+            raise PolyarchError(f"cannot {verb} the cache {self._path}: {error.strerror or error}") from error
 
     def _open_for_writing(self) -> OciLayout:
         """The layout, in which no other process removes blobs until `close`."""
@@ -143,8 +145,10 @@ class LocalCarrier:
         with self._mutex:
             if self._root is None:
                 try:
-                    layout = self._open_for_reading()
-                    document = oci_documents.load(layout.read_manifest(layout.resolve(self._name)))
+                    with self._explained("read"):
+                        layout = self._open_for_reading()
+                        raw = layout.read_manifest(layout.resolve(self._name))
+                    document = oci_documents.load(raw)
                     documents.require_ours(document, self.where)
                     if not isinstance(document, Index):
                         raise CorruptError(f"{self.where}: {self._name} is the cache of one platform, not an index")

@@ -20,6 +20,7 @@ from polyarch.oci.reference import Reference
 from polyarch.registry import Repository
 from polyarch.transfer import locate, referrers
 from polyarch.transfer.locate import Places
+from polyarch.transfer.read_through import ReadThroughSource
 
 # As many levels of indexes as the copier accepts (transfer/graph.py).
 _MAX_DEPTH = 4
@@ -28,13 +29,21 @@ _MAX_DEPTH = 4
 class SignedPlace:
     """An image in a place. Messages call the image `called` and the place `where`.
 
-    `beyond` is the registry of an image in the store, where signatures may be that the store does not have.
+    `beyond` is the registry of an image in the store, where signatures may be that the store does not have. `blobs` has
+    the contents of what `source` lists, if that may list more than it has.
     """
 
     def __init__(
-        self, source: Source, root: Descriptor, called: str, where: str, beyond: "SignedPlace | None" = None
+        self,
+        source: Source,
+        root: Descriptor,
+        called: str,
+        where: str,
+        beyond: "SignedPlace | None" = None,
+        blobs: Source | None = None,
     ) -> None:
         self._source = source
+        self._blobs = blobs or source
         self.root = root
         self.called = called
         self.where = where
@@ -45,8 +54,13 @@ class SignedPlace:
         return self._source.read_manifest(descriptor)
 
     def open_blob(self, descriptor: Descriptor) -> BlobReader:
-        """See `place.Source`."""
-        return self._source.open_blob(descriptor)
+        """See `place.Source`. A blob that cannot be fetched is not there."""
+        try:
+            return self._blobs.open_blob(descriptor)
+        except RegistryError as error:
+            if self._blobs is self._source:
+                raise
+            raise NotFoundError(f"{self.where} has no blob {descriptor.digest}: {error.message}", error.hint) from error
 
     def members(self) -> list[Descriptor]:
         """The entries of the index, and those of the indexes in it; none for a single image."""
@@ -118,4 +132,6 @@ def _stored(text: str, places: Places) -> SignedPlace | None:
         with contextlib.suppress(RegistryError):
             beyond = _remote(name, places, found.descriptor)
     called = text if found.member is not None else names.familiar(found.name or text)
-    return SignedPlace(places.store, found.descriptor, called, "the store", beyond)
+    # A copy between registries of what is about an image in the store leaves the manifests here, and not the blobs.
+    blobs = ReadThroughSource(places.store, places.registry)
+    return SignedPlace(places.store, found.descriptor, called, "the store", beyond, blobs)

@@ -127,6 +127,8 @@ def _sign(session: Session, images: tuple[str, ...], chosen: "SignOptions", give
 
 def _shown(signed: "SignedImage") -> str:
     image = f"the image for {signed.platform}, " if signed.platform else ""
+    if signed.platform is not None and signed.platform.is_unknown:
+        image = "an attestation, "
     return f"Signed {image}{signed.digest}, in {signed.where}: {signed.artifact}"
 
 

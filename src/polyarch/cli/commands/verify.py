@@ -81,6 +81,8 @@ def render(images: "list[VerifiedImage]") -> str:
     lines: list[str] = []
     for image in images:
         platform = f" for {image.platform}" if image.platform else ""
+        if image.platform is not None and image.platform.is_unknown:
+            platform = ", an attestation"
         lines.append(f"Verified {image.digest} ({image.name}{platform})")
         for signature in image.signatures:
             notes = "".join(f" {key}={value}" for key, value in sorted(signature.annotations.items()))
