@@ -186,7 +186,10 @@ def export(
     elif not (outputs or any(one.kind == _NOTHING for one in wanted)):
         outputs.append(Output(kind=_unasked(loads, variables or {})))
     if loads == "store":
-        outputs = [Output(kind="store") if output.kind == "engine" else output for output in outputs]
+        outputs = [msgspec.structs.replace(one, kind="store") if one.kind == "engine" else one for one in outputs]
+    elif _unasked(loads, variables or {}) == "engine" and not any(output.kind == "registry" for output in outputs):
+        # type=image: docker's default builder has no other place for an image than the engine.
+        outputs = [msgspec.structs.replace(one, kind="engine") if one.kind == "store" else one for one in outputs]
     if sum(output.stream is not None for output in outputs) > 1:
         raise UsageError("--output: only one output can go to standard output", "add dest=FILE to the others")
     _annotate(values.pairs("--annotation", get("annotations")), notes, index_notes)

@@ -1,12 +1,16 @@
 """Docker's plugin: the protocol, and that an image arrives in the engine or the command fails."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from scripts import busybox, debian, debian_root
+from scripts.local_registry import LocalRegistry
 from tests import engines
 from tests.cli.docker.conftest import Named
-from tests.program import run
+from tests.needs import missing, need
+from tests.program import Result, run
 
 
 def test_docker_asks_a_plugin_what_it_is(plugin: Named) -> None:
@@ -67,3 +71,58 @@ def test_docker_builds_with_the_plugin_and_the_engine_has_the_image(plugin: Name
         assert docker.inspect("plain")["Config"]["Labels"] == {"a": "b"}
         version = run(["docker", "buildx", "version"], env=env)
         assert version.stdout.startswith("github.com/docker/buildx v0.36.1 polyarch-")
+
+
+@pytest.fixture(scope="session")
+def compose() -> Path:
+    """Debian sid's docker compose."""
+    need("mmdebstrap")
+    try:
+        root = debian_root.root("sid", ("docker-compose",), busybox.cache_directory())
+    except debian.UnavailableError as problem:
+        missing(str(problem))
+    return root / "usr/libexec/docker/cli-plugins/docker-compose"
+
+
+@pytest.fixture
+def composed(plugin: Named, compose: Path, tmp_path: Path) -> Callable[..., Result]:
+    """`docker compose` with Polyarch as its builder, in a directory with a service `web`. No engine answers."""
+    (plugin.path.parent / "docker-compose").symlink_to(compose)
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
+    env = {**plugin.env, "PATH": f"{engines.docker_programs()}:{plugin.env['PATH']}"}
+    env |= {"DOCKER_CONFIG": str(plugin.path.parent.parent), "DOCKER_HOST": f"unix://{tmp_path}/none.sock"}
+
+    def call(*words: str, image: str, platforms: str, check: bool = True, host: str = "") -> Result:
+        file = tmp_path / "compose.yaml"
+        file.write_text(f"services: {{web: {{image: '{image}', build: {{context: ., platforms: {platforms}}}}}}}\n")
+        given = env | ({"DOCKER_HOST": host} if host else {})
+        return run(["docker", "compose", "--project-directory", tmp_path, *words], check=check, env=given)
+
+    return call
+
+
+@pytest.mark.integration
+def test_docker_compose_builds_and_pushes_without_an_engine(
+    plugin: Named, composed: Callable[..., Result], registry: LocalRegistry
+) -> None:
+    tag = f"{registry.address}/team/web:1"
+    composed("build", "--push", image=tag, platforms="[linux/amd64, linux/arm64]")
+    index = plugin("imagetools", "inspect", "--raw", tag).json()
+    assert [one["platform"]["architecture"] for one in index["manifests"]] == ["amd64", "arm64"]
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("platforms", ["[linux/amd64]", "[linux/amd64, linux/arm64]"])
+def test_docker_compose_never_reports_an_image_that_no_engine_has(
+    composed: Callable[..., Result], platforms: str
+) -> None:
+    failed = composed("build", image="web:1", platforms=platforms, check=False)
+    assert failed.status != 0
+    assert "no engine answers" in failed.stderr
+
+
+@pytest.mark.integration
+def test_docker_compose_builds_into_the_engine(composed: Callable[..., Result]) -> None:
+    with engines.dockerd() as docker:
+        composed("build", image="web:1", platforms="[linux/amd64]", host=docker.host)
+        assert docker.inspect("web:1")["Config"]["Labels"]["com.docker.compose.service"] == "web"

@@ -51,11 +51,6 @@ class DockerGroup(LazyGroup):
 class BuildxGroup(DockerGroup):
     """The group `buildx`, and docker's plugin: `--builder N` and `-D` stand before a command or anywhere behind it."""
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if not args:
-            raise UsageError("docker buildx needs a command", "'docker buildx --help' lists them")
-        return super().parse_args(ctx, args)
-
     def has_globals(self, name: str) -> bool:
         return name != "buildx"
 
