@@ -52,6 +52,24 @@ def test_both_documents_are_valid_even_where_metadata_is_not(store: Store) -> No
     assert cyclonedx_problems(bill.to_cyclonedx()) == []
 
 
+@pytest.mark.parametrize(
+    ("read", "raw", "notes"),
+    [
+        (dpkg.read, b"Package: a\nStatus: install ok installed\nVersion: 1\nDescription: ab", 1),
+        (dpkg.read, b"Package: a\nStatus: install ok installed\nVersion: 1\n", 0),
+        (dpkg.read, b"Package: a\nVersion: 1", 0),
+        (apk.read, b"P:a\nV:1\nL:MI", 1),
+        (apk.read, b"P:a\nV:1\n\n", 0),
+    ],
+)
+def test_a_database_that_ends_within_a_line_is_a_note(
+    read: Callable[[bytes], InventoryFile], raw: bytes, notes: int
+) -> None:
+    found = read(raw)
+    assert [one.name for one in found.components] == ["a"]
+    assert found.notes == ("its last line has no end; the file may be cut off",) * notes
+
+
 def test_what_cannot_be_read_is_a_note_with_the_reason(store: Store) -> None:
     bill = bill_of(store, HOSTILE)
     assert [note.partition(": ")[0] for note in bill.notes] == [

@@ -45,8 +45,8 @@ def test_a_cold_machine_gets_the_mount_with_its_files_owners_and_links(
     first = machine()
     first("build", "-q", "--cache-to", f"{place},mounts=pip;/other", directory)
     found = contents(first, place.replace("dest", "src"))
-    assert ("mount", "/pip@linux/amd64") in found
-    assert ("mount", "//other@linux/amd64") in found
+    assert ("mount", "pip") in found
+    assert ("mount", "/other") in found
     (directory / "file").write_text("two")
     look = "RUN --mount=type=cache,id=pip,target=/pip ls -ln /pip /pip/dir > /listed && cat /pip/dir/link >> /listed\n"
     (directory / "Dockerfile").write_text(text(base) + look)
@@ -60,7 +60,7 @@ def test_a_cold_machine_gets_the_mount_with_its_files_owners_and_links(
         f"{place.replace('dest', 'src')},mounts=pip",
         directory,
     )
-    assert "filling the cache mount /pip@linux/amd64 from" in result.stderr
+    assert "filling the cache mount pip for linux/amd64 from" in result.stderr
     assert "filling the cache mount //other" not in result.stderr
     assert second("run", "app", "cat", "/found").stdout.split() == ["kept", "two"]
     listed = second("run", "app", "cat", "/listed").stdout
@@ -90,11 +90,11 @@ def test_a_mount_is_packed_again_only_if_a_step_used_it(
     first = machine()
     # The first time everything is in the cache of this machine, and the mount is sent all the same.
     first("build", "-q", directory)
-    packing = "packing the cache mount /pip@linux/amd64"
+    packing = "packing the cache mount pip for linux/amd64"
     build = ("build", "--progress=plain", "--cache-to", f"{place},mounts=pip", directory)
     assert packing in first(*build).stderr
     assert packing not in first(*build).stderr
-    assert ("mount", "/pip@linux/amd64") in contents(first, place.replace("dest", "src"))
+    assert ("mount", "pip") in contents(first, place.replace("dest", "src"))
     (directory / "file").write_text("two")
     assert packing in first(*build).stderr
 
@@ -129,7 +129,7 @@ def test_a_damaged_mount_is_a_note_and_the_step_begins_with_an_empty_one(
     (directory / "file").write_text("two")
     second = machine()
     result = second("build", "--progress=plain", "-t", "app", "--cache-from", f"{source},mounts=pip", directory)
-    assert "the cache mount /pip@linux/amd64 is not filled from" in result.stderr
+    assert "the cache mount pip for linux/amd64 is not filled from" in result.stderr
     assert second("run", "app", "cat", "/found").stdout == "two"
 
 

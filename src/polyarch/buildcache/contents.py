@@ -6,7 +6,7 @@ from typing import Literal, Protocol, runtime_checkable
 import msgspec
 
 from polyarch.buildcache.carrier import Carrier
-from polyarch.buildcache.values import CachedLayer, CachedMount, PlatformCache, tidied
+from polyarch.buildcache.values import CachedLayer, CachedMount, PlatformCache, mount_name, tidied
 from polyarch.errors import NotFoundError
 from polyarch.oci import layer_table
 from polyarch.oci.digest import Digest
@@ -144,7 +144,7 @@ def _chosen(contents: Iterable[CacheContents], limits: PruneLimits) -> tuple[Cac
 
 def _contents(platform: Platform, cache: PlatformCache) -> CacheContents:
     items = [_item("layer", platform, one.step, key, one, cache) for key, one in cache.entries.items()]
-    items += [_item("mount", platform, key, key, one, cache) for key, one in cache.mounts.items()]
+    items += [_item("mount", platform, mount_name(key)[0], key, one, cache) for key, one in cache.mounts.items()]
     items.sort(key=_age, reverse=True)
     return CacheContents(
         platform=platform, items=tuple(items), size=sum({item.digest: item.size for item in items}.values())

@@ -63,6 +63,16 @@ class PlatformCache(msgspec.Struct, frozen=True, kw_only=True):
     blobs: Mapping[Digest, Descriptor] = {}
 
 
+def mount_name(identity: str) -> tuple[str, str]:
+    """The `id` of a cache mount in the Dockerfile, or its target without one; and its platform, empty if all share it.
+
+    `identity` is `NAMESPACE/ID@PLATFORM`, or without the platform.
+    """
+    whole = identity.partition("/")[2]
+    short, _, platform = whole.rpartition("@")
+    return (short, platform) if "/" in platform else (whole, "")
+
+
 def merged(
     known: PlatformCache | None, new: PlatformCache, used: Collection[str] = (), today: str = ""
 ) -> PlatformCache:

@@ -13,7 +13,7 @@ import msgspec
 
 from polyarch import progress
 from polyarch.buildcache.carrier import Around
-from polyarch.buildcache.values import CachedMount, PlatformCache
+from polyarch.buildcache.values import CachedMount, PlatformCache, mount_name
 from polyarch.builder.cache import packed
 from polyarch.builder.request.request import HostSettings
 from polyarch.contents.layer import Layer
@@ -43,9 +43,14 @@ def named(identity: str, names: Iterable[str]) -> str:
     A name is the `id` in the Dockerfile, or the target of a mount without one. `identity` is `NAMESPACE/ID@PLATFORM`,
     without the platform if all platforms share the mount.
     """
-    whole = identity.partition("/")[2]
-    short, _, platform = whole.rpartition("@")
-    return next((name for name in names if name == whole or (name == short and "/" in platform)), "")
+    known = (mount_name(identity)[0], identity.partition("/")[2])
+    return next((name for name in names if name in known), "")
+
+
+def shown(identity: str) -> str:
+    """The mount as messages call it."""
+    name, platform = mount_name(identity)
+    return f"{name} for {platform}" if platform else name
 
 
 class MountPacker:
@@ -101,7 +106,7 @@ class MountPacker:
     def _pack_once(self, identity: str) -> Layer | None:
         store = self._around.store
         if not store.caches.used(caches.name_of(identity)):
-            self._warn(f"the cache mount {identity} is not sent: no step has used it on this machine")
+            self._warn(f"the cache mount {shown(identity)} is not sent: no step has used it on this machine")
             return None
         from polyarch.sandbox import enter
 
@@ -109,11 +114,11 @@ class MountPacker:
             for warning in enter(self._host.search_path).warnings:
                 self._warn(warning)
             unit = f"pack cache mount {identity}"
-            with progress.reported(self._around.emit, unit, f"packing the cache mount {identity}"):
+            with progress.reported(self._around.emit, unit, f"packing the cache mount {shown(identity)}"):
                 return pack(store, identity, self._host.workers)
         except (ConflictError, NotFoundError, UnsupportedError) as error:
             # Another build may use it just now. The image is whole all the same.
-            self._warn(f"the cache mount {identity} is not sent: {error.message}")
+            self._warn(f"the cache mount {shown(identity)} is not sent: {error.message}")
             return None
 
     def _warn(self, message: str) -> None:
@@ -168,7 +173,7 @@ def _patient(identity: str) -> Callable[[Callable[[], bool]], None]:
         deadline = time.monotonic() + _PATIENCE
         while not attempt():
             if time.monotonic() > deadline:
-                raise ConflictError(f"the cache mount {identity} is in use by another build")
+                raise ConflictError(f"the cache mount {shown(identity)} is in use by another build")
             time.sleep(_PAUSE)
 
     return wait

@@ -86,6 +86,7 @@ class RemoteResults:
         """Implements `StepResults`: from the first cache that has the mount, and was asked for it with `mounts=`."""
         from polyarch.builder.cache import mounts
 
+        mount = f"the cache mount {mounts.shown(identity)}"
         for search in self._searches:
             blob = search.mount(identity)
             if blob is None:
@@ -94,19 +95,19 @@ class RemoteResults:
             unit = f"cache mount {identity} from {where}"
             try:
                 with (
-                    progress.reported(self._around.emit, unit, f"filling the cache mount {identity} from {where}"),
+                    progress.reported(self._around.emit, unit, f"filling {mount} from {where}"),
                     search.carrier.open_blob(blob) as content,
                 ):
-                    mounts.unpack(content, directory, self._around.store.largest_layer, self._noting(identity))
+                    mounts.unpack(content, directory, self._around.store.largest_layer, self._noting(mount))
             except PolyarchError as error:
-                message = f"the cache mount {identity} is not filled from {where}: {error.message}"
+                message = f"{mount} is not filled from {where}: {error.message}"
                 self._around.emit(progress.Warned(message, error.hint or ""))
             else:
                 return True
         return False
 
-    def _noting(self, identity: str) -> Callable[[str], None]:
-        return lambda reason: self._around.emit(progress.Warned(f"the cache mount {identity}: {reason}"))
+    def _noting(self, mount: str) -> Callable[[str], None]:
+        return lambda reason: self._around.emit(progress.Warned(f"{mount}: {reason}"))
 
     def verdict(self, platform: Platform, key: str) -> bytes | None:
         """What the check of an image's layers found on the machine that sent them to a cache (`builder/verify.py`)."""

@@ -32,7 +32,8 @@ def read(raw: bytes) -> InventoryFile:
                 homepage=lines.get("U", ""),
             )
         )
-    return InventoryFile(tuple(found), notes=tuple(problems))
+    ended = () if problems[len(notes) :] else fields.cut_off(raw)
+    return InventoryFile(tuple(found), notes=(*problems, *ended))
 
 
 def paragraphs(content: str) -> list[dict[str, str]]:

@@ -53,7 +53,9 @@ def read(raw: bytes) -> InventoryFile:
                 homepage=fields.first(paragraph, "homepage"),
             )
         )
-    return InventoryFile(tuple(found), notes=tuple(problems))
+    # The files of status.d have no Status, and are made by many tools.
+    ended = () if problems[len(notes) :] or b"\nStatus: " not in raw else fields.cut_off(raw)
+    return InventoryFile(tuple(found), notes=(*problems, *ended))
 
 
 def read_copyright(raw: bytes) -> InventoryFile:

@@ -12,6 +12,11 @@ def text(raw: bytes) -> tuple[str, tuple[str, ...]]:
         return raw.decode("utf-8", "replace"), (note,)
 
 
+def cut_off(raw: bytes) -> tuple[str, ...]:
+    """A note if the last line of a package manager's database has no end, which the package manager writes."""
+    return ("its last line has no end; the file may be cut off",) if raw and not raw.endswith(b"\n") else ()
+
+
 def paragraphs(content: str, separator: str = ":") -> Iterator[dict[str, list[str]]]:
     """The paragraphs of a text: the values of each field, in order. Names are lowercase.
 
