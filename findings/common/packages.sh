@@ -26,7 +26,7 @@ _unpack() {
   echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" >"$lists/sources.list"
   local options=(-qq -o "Dir::Etc::SourceList=$lists/sources.list" -o Dir::Etc::SourceParts=/dev/null
     -o "Dir::State::Lists=$lists/lists" -o "Dir::Cache::archives=$lists/archives" -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache=
-    -o APT::Sandbox::User=root
+    -o APT::Sandbox::User=root -o Acquire::Languages=none
     -o "APT::Architecture=$architecture" -o "APT::Architectures=$architecture")
   apt-get "${options[@]}" update
   (cd "$packages" && apt-get "${options[@]}" download "$@" >/dev/null)
