@@ -146,7 +146,7 @@ def test_a_generator_scans_an_image_without_files(
     ("script", "message"),
     [
         ("true", "wrote nothing to /run/out"),
-        ("exit 3", "exit code: 3"),
+        ("exit 3", 'generate with docker.io/library/scanner:latest: process "/bin/sh /scan.sh" did not complete'),
         (
             "echo no > /run/out/sbom.spdx.json",
             "wrote /run/out/sbom.spdx.json: an attestation is not an in-toto statement",

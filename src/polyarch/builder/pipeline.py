@@ -25,7 +25,7 @@ from polyarch.builder.plan.options import epoch_of
 from polyarch.builder.plan.planner import Plan
 from polyarch.builder.request.request import BuildRequest
 from polyarch.builder.result import BuildResult
-from polyarch.builder.vertices import BuildGraph, VertexId
+from polyarch.builder.vertices import BuildGraph, RunCommand, VertexId
 from polyarch.builder.workspace import Workspace
 from polyarch.contents.layer import Layer
 from polyarch.dockerfile import directives, stages
@@ -365,8 +365,12 @@ class _Build:
     def _located(self, vertex: str, error: PolyarchError) -> PolyarchError:
         """The error of a vertex with its lines in the Dockerfile and its platforms."""
         label = self._graph.labels[VertexId(vertex)]
-        if isinstance(error, DockerfileError) or not label.lines[0]:
+        if isinstance(error, DockerfileError):
             return error
+        if not label.lines[0]:
+            # Of what is in no Dockerfile, only the SBOM generator is a process whose error does not name it.
+            ran = isinstance(self._graph.vertices[VertexId(vertex)], RunCommand) and isinstance(error, BuildError)
+            return BuildError(f"{label.name}: {error.message}", error.hint) if ran else error
         shown = self._dockerfile.error(error.message, *self._lines_of(error, label.lines[0]), Location(*label.lines))
         where = f"[{', '.join(map(str, label.platforms))}] " if label.platforms else ""
         return (MachineError if isinstance(error, MachineError) else BuildError)(f"{where}{shown.message}", error.hint)
