@@ -19,7 +19,7 @@ pip := $(bin)/python -m pip --disable-pip-version-check install --quiet --retrie
 
 .PHONY: help
 help: ## Shows this list
-	@awk -F ':.*## ' '/^## /{printf "\n%s\n", substr($$0, 4)} /^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^## /{printf "\n%s\n", substr($$0, 4)} /^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
 .PHONY: demo
 demo: $(venv)/runtime.stamp ## Builds, runs, pushes and pulls one image for four platforms, in under two minutes
@@ -87,6 +87,10 @@ readers: $(venv)/dev.stamp test-packages ## Gives a real layer to every program 
 .PHONY: apps
 apps: $(venv)/dev.stamp test-packages ## Builds 28 applications, starts them and compares them with BuildKit's images, as root
 	$(bin)/python -m tests.apps $(ARGS)
+
+.PHONY: container-test
+container-test: $(venv)/dev.stamp test-packages ## Builds Polyarch's own image for four platforms, and builds in it, as root; ARGS=linux/amd64: for one
+	$(bin)/python -m tests.container $(ARGS)
 
 .PHONY: sbom-oracle
 sbom-oracle: $(venv)/dev.stamp test-packages ## Compares what `sbom` finds with syft, as root; ARGS=--record: write its answers for the tests

@@ -80,14 +80,14 @@ def _make(polyarch: Program, name: str) -> None:
             tar = debian_root.installed(platform, busybox.cache_directory())
             polyarch("import", "--platform", platform, tar, "debian-root")
     with tempfile.TemporaryDirectory(prefix="polyarch-apps-") as scratch:
-        machine = _settings(Path(scratch))
+        machine = settings(Path(scratch))
         if name == "node":
             _node(machine, platforms)
         words = ["build", "--progress=plain", f"--platform={','.join(platforms)}", f"--tag={name}"]
         polyarch(*words, f"--build-context=machine={machine}", HERE / name, seconds=_SECONDS)
 
 
-def _settings(directory: Path) -> Path:
+def settings(directory: Path) -> Path:
     """A root file system with this machine's settings of certificates, mirrors and proxies for package managers."""
     machine = directory / "machine"
     (machine / "etc").mkdir(parents=True)

@@ -42,8 +42,8 @@ def container(system: System, trial: Trial) -> Diagnosis | None:
         return None
     if trial.container is None:
         return Diagnosis(name="containers", status="ok", found="a program ran in one")
-    inside = "start the surrounding container with --security-opt seccomp=unconfined; docker and Kubernetes also need "
-    inside += "AppArmor's profile unconfined and /proc unmasked (docker: --security-opt systempaths=unconfined)"
+    inside = "start the surrounding container with --security-opt seccomp=unconfined; podman: also unmask=ALL; docker: "
+    inside += "also systempaths=unconfined and apparmor=unconfined"
     return Diagnosis(
         name="containers",
         status="missing",

@@ -1,0 +1,105 @@
+"""`make container-test`: Polyarch builds its own image, which then builds. It takes minutes, and root.
+
+Arguments are platforms (default: all four). For each, the image is built on a Debian root that is made here, checked,
+and started. Then rootless podman runs the scripts of docs/guides/ci.md in the image for this machine's processor.
+"""
+
+import contextlib
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from scripts.local_registry import LocalRegistry, running
+from tests import bases
+from tests.container import making, page
+from tests.container.podman import Podman, rootless
+from tests.container.scripting import perform
+from tests.program import Program
+from tests.program import run as run_program
+
+USER, PASSWORD = "ada", "s3cret: 'ü/+%"
+# Of the section about the image itself, `making.build` does the first line, and `Podman.run` the second.
+_OWN = "Polyarch's own image"
+
+
+def main(platforms: list[str]) -> None:
+    began = time.monotonic()
+
+    def say(text: str) -> None:
+        print(f"{time.monotonic() - began:5.0f} s  {text}", flush=True)
+
+    with tempfile.TemporaryDirectory(prefix="polyarch-container-", ignore_cleanup_errors=True) as scratch:
+        place = Path(scratch)
+        place.chmod(0o755)
+        (place / "home").mkdir()
+        polyarch = Program(place / "store", place / "home")
+        with running(place / "bases") as server:
+            base = f"{server.address}/debian"
+            making.push_base(polyarch, base, platforms)
+            say(f"a Debian for {', '.join(platforms)} is in a registry on loopback")
+            making.build(polyarch, base, "polyarch", platforms)
+            say("the image is built")
+        for platform in platforms:
+            say(f"{platform}: {_started(polyarch, platform)}")
+        archive = place / "image.tar"
+        polyarch("save", "--platform", making.native(), "--output", archive, "polyarch")
+        archive.chmod(0o644)
+        with rootless() as podman, _registry(place) as server:
+            podman.load(archive)
+            say("rootless podman has it")
+            _without_options(podman)
+            say("without options, podman's container builds COPY, and doctor names what RUN lacks")
+            polyarch("login", "-u", USER, "--password-stdin", server.address, stdin=PASSWORD)
+            for script in page.scripts():
+                if script.section != _OWN:
+                    run = partial(_run, podman)
+                    perform(run, podman.work, polyarch, server.address, (USER, PASSWORD), script)
+                    say(f"docs/guides/ci.md, {script.section}: {len(script.lines)} lines")
+
+
+def _started(polyarch: Program, platform: str) -> str:
+    """What the image says of itself: its programs are there and run."""
+    programs = ("polyarch --version", "crun --version", "qemu-aarch64-static --version", "newuidmap 2>&1")
+    script = "; ".join(f"{program} | head -n1" for program in programs)
+    done = polyarch("run", "--rm", "--platform", platform, "polyarch", "bash", "-c", script)
+    version, runtime, emulator, usage = done.lines()[-4:]
+    assert version.startswith("polyarch version ")
+    assert (runtime[:5], emulator[:5]) == ("crun ", "qemu-")
+    assert usage.startswith("usage: newuidmap"), usage
+    return ", ".join((version, runtime, emulator))
+
+
+@contextlib.contextmanager
+def _registry(place: Path) -> Iterator[LocalRegistry]:
+    """A registry that wants a password, and has a base image."""
+    file = place / "htpasswd"
+    file.write_text(run_program(["htpasswd", "-nbB", USER, PASSWORD]).stdout.strip() + "\n")
+    (place / "bases-home").mkdir()
+    polyarch = Program(place / "bases-store", place / "bases-home")
+    bases.import_busybox(polyarch)
+    with running(place / "registry", htpasswd=file) as server:
+        polyarch("login", "-u", USER, "--password-stdin", server.address, stdin=PASSWORD)
+        polyarch("tag", "busybox", f"{server.address}/busybox")
+        polyarch("push", f"{server.address}/busybox")
+        yield server
+
+
+def _run(podman: Podman, script: str, variables: dict[str, str]) -> None:
+    podman.run("polyarch", script, env=variables)
+
+
+def _without_options(podman: Podman) -> None:
+    """What a container may do that gets none of the options that docs/guides/ci.md names."""
+    (podman.work / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
+    script = "polyarch build --platform linux/amd64,linux/arm64 --tag copied . && polyarch doctor"
+    done = podman.run("polyarch", script, options=(), check=False)
+    assert done.status == 1, str(done)
+    assert "containers: RUN and `polyarch run` do not work" in done.stdout, str(done)
+    assert "--security-opt seccomp=unconfined" in done.stdout
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:] or list(making.PLATFORMS))
