@@ -35,8 +35,68 @@ def drawn(count: int, seed: int | None = None) -> list[dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     while len(found) < count:
         files = {f"{name}.yaml": json.dumps(_file(chance)) for name in ("a", "b")[: chance.choice((1, 1, 2))]}
+        if chance.random() < 0.5:
+            files = {"a.yaml": json.dumps(_value(chance))}
         found[json.dumps(files)] = files
     return list(found.values())
+
+
+# Parts of values with a syntax of their own, by key.
+_PARTS: dict[str, tuple[str, ...]] = {
+    "command": (*tuple("a b ' \" \\ $$ ; | & > < ` ( ) # \t = é \n *".split(" ")), " ", "\t", "\n", '\\"'),
+    "user": (
+        "$",
+        "{",
+        "}",
+        "A",
+        "U",
+        ":-",
+        "-",
+        ":?",
+        "?",
+        ":+",
+        "+",
+        "x",
+        "$$",
+        "${A}",
+        "${U:-",
+        "}",
+        "1",
+        "${A",
+        "_",
+    ),
+    "volumes": (
+        "/a",
+        "./b",
+        "v",
+        ":",
+        ":",
+        "ro",
+        "z",
+        "C",
+        "~",
+        "/",
+        "..",
+        "nocopy",
+        ",",
+        "rshared",
+        "/./",
+        "${A}",
+        ".",
+    ),
+    "stop_grace_period": ("1", "10", "1.5", "s", "m", "h", "ms", "us", "d", "w", "ns", "-", "+", ".", "0", " ", "µs"),
+    "mem_limit": ("1", "10", "1.5", "k", "m", "G", "b", "B", "i", "T", " ", ".", "0", "_"),
+    "extra_hosts": ("a", "b", "=", ":", "1.2.3.4", "::1", "[::1]", ",", " ", "host"),
+    "build": ("a", ".", "..", "/", "~", "://", "http", "git@", "github.com/", "docker-image", "#", "${A}", ":"),
+}
+
+
+def _value(chance: random.Random) -> dict[str, Any]:
+    """A service with one random value, which is often wrong."""
+    key = chance.choice(sorted(_PARTS))
+    text = "".join(chance.choice(_PARTS[key]) for _ in range(chance.randint(1, 7)))
+    value = [text] if key in ("volumes", "extra_hosts") else text
+    return {"services": {"a": {"image": "a", key: value}}, "volumes": {"v": None}}
 
 
 def _file(chance: random.Random) -> dict[str, Any]:

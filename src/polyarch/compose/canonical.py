@@ -217,7 +217,7 @@ class _AbsolutePaths:
             return value
         if value.startswith("~") and self._home:
             value = posixpath.normpath(f"{self._home}/{value[1:]}")
-        if value.startswith(("/", "\\\\")) or value[1:3] in (":\\", ":/"):
+        if value.startswith(("/", "\\\\")) or (value[:1].isalpha() and value[1:3] in (":\\", ":/")):
             return value
         return posixpath.normpath(posixpath.join(self._directory, value))
 

@@ -16,6 +16,7 @@ _WORDS = {
     **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), -math.inf),
 }
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", re.ASCII)
+_FRACTION = re.compile(r"\.[0-9]+(_[0-9]+)*([eE][-+]?[0-9]+)?", re.ASCII)
 _INTEGERS: tuple[tuple[re.Pattern[str], int], ...] = (
     (re.compile(r"[-+]?0[xX][0-9a-fA-F]+", re.ASCII), 16),
     (re.compile(r"[-+]?0[bB][01]+", re.ASCII), 2),
@@ -34,7 +35,9 @@ def value(text: str) -> object:
         return _WORDS[text]
     if text[0] not in "+-.0123456789":
         return text
-    plain = text.replace("_", "") if text[0] != "." else text
+    if text[0] == ".":
+        return float(text) if _FRACTION.fullmatch(text) else text
+    plain = text.replace("_", "")
     for pattern, base in _INTEGERS:
         if pattern.fullmatch(plain):
             digits = re.sub(r"0[xXbBoO]", "", plain, count=1)

@@ -2,7 +2,6 @@
 
 import posixpath
 import re
-import shlex
 from typing import Any
 
 from polyarch.compose.places import ComposeError, TreePath, shown
@@ -82,8 +81,9 @@ def ports(text: str, path: TreePath) -> list[dict[str, Any]]:
         return ComposeError(f"{shown(path)}: {text!r} is not a port: {reason}", "as in 8080:80 or 127.0.0.1:53:53/udp")
 
     rest, _, protocol = text.rpartition("/") if "/" in text else (text, "", "tcp")
+    protocol = protocol or "tcp"
     address, published, target = _port_parts(rest)
-    if not target:
+    if not target or target == "0":
         raise wrong("it has no container port")
     if protocol.lower() not in ("tcp", "udp", "sctp"):
         raise wrong(f"the protocol {protocol} is unknown")
@@ -138,11 +138,70 @@ def _is_address(text: str) -> bool:
 
 
 def command(text: str, path: TreePath) -> list[str]:
-    """A command line as words. Raises ComposeError for a quote that is not closed."""
-    reader = shlex.shlex(text, posix=True, punctuation_chars=False)
-    reader.whitespace_split, reader.commenters = True, ""
-    # In docker's parser, a ; or & or | ends the command, and > and < are not allowed.
-    try:
-        return list(reader)
-    except ValueError as error:
-        raise ComposeError(f"{shown(path)}: {text!r}: {str(error).lower()}") from None
+    """A command line as words, by the rules of docker compose (go-shellwords): it ends at a `;`, `&`, `|`, `<` or `>`
+    without quotes. Raises ComposeError for a quote or a bracket that is not closed.
+    """
+    reader = _CommandReader()
+    if not all(reader.take(letter) for letter in text):
+        reader.open = ""
+    if reader.open or reader.is_wrong:
+        raise ComposeError(f"{shown(path)}: {text!r} is not a command line", "a quote or a bracket is not closed")
+    return reader.words()
+
+
+class _CommandReader:
+    """Takes the letters of a command line. `open` is what is not closed: a quote, a backquote, `(` or a backslash."""
+
+    def __init__(self) -> None:
+        self.open = ""
+        self.is_wrong = False
+        self._quoted = ""
+        self._words: list[str] = []
+        self._word: str | None = None
+
+    def words(self) -> list[str]:
+        return [*self._words, *([] if self._word is None else [self._word])]
+
+    def take(self, letter: str) -> bool:
+        """Take a letter. Returns whether the command goes on."""
+        if self.open == "\\":
+            self.open = self._quoted
+            self._add({"t": "\t", "n": "\n"}.get(letter, letter))
+        elif letter == "\\" and self.open != "'":
+            self._quoted, self.open = self.open, "\\"
+        elif letter in " \t\r\n":
+            if self.open:
+                self._buffer(letter)
+            elif self._word is not None:
+                self._words.append(self._word)
+                self._word = None
+        elif letter in ";&|<>" and not self.open:
+            # As in `2>`, a number before it is not a word.
+            if letter == ">" and (self._word or "")[:1].isdecimal():
+                self._word = None
+            return False
+        else:
+            return self._mark(letter)
+        return True
+
+    def _mark(self, letter: str) -> bool:
+        if letter in "\"'" and self.open in ("", letter):
+            self._word = self._word or ""
+            self.open = "" if self.open else letter
+            return True
+        if letter == "`" and self.open in ("", letter):
+            self.open = "" if self.open else letter
+        elif letter == ")" and self.open in ("", "("):
+            self.open = "" if self.open else "("
+        elif letter == "(" and self.open in ("", "("):
+            self.is_wrong = bool(self.open) or not (self._word or "").endswith("$")
+            self.open = "("
+            self._buffer(letter)
+            return not self.is_wrong
+        self._add(letter)
+        return True
+
+    def _add(self, letter: str) -> None:
+        self._word = (self._word or "") + letter
+
+    _buffer = _add

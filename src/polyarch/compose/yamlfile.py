@@ -6,6 +6,7 @@ contains itself. Aliases are copied, and the number of values is bounded.
 """
 
 import base64
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ from polyarch.errors import UnsupportedError
 
 _MOST_VALUES = 100_000
 _RESET, _OVERRIDE = "!reset", "!override"
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _STRUCTURES = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq", _OVERRIDE)
 
 
@@ -103,6 +105,8 @@ class _YamlReader:
 
     def _scalar(self, node: Any, path: TreePath) -> object:
         tag: str = node.tag
+        if _SURROGATE.search(node.value):
+            raise ComposeError(f"{shown(path)}: half of a character", "write it as \\U0001F600", at=self._at(node))
         try:
             if tag in (_OVERRIDE, "tag:yaml.org,2002:str"):
                 return scalars.value(node.value) if node.style is None and not _is_explicit(node) else node.value

@@ -22,13 +22,13 @@ _ESCAPES = {
     '"': '\\"',
     "\\": "\\\\",
     "\x85": "\\N",
-    "\xa0": "\\_",
     "\u2028": "\\L",
     "\u2029": "\\P",
     "\ufeff": "\\uFEFF",
 }
-# Without the characters above U+FFFF, which go-yaml escapes.
-_PRINTABLE = re.compile("[\n\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd]")
+# What go-yaml writes as it is. Line separators are escaped, because a reader would take them for the end of a line.
+_PRINTABLE = re.compile("[\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd]")
+_LONGEST_KEY = 128
 _BREAKS = "\n\x85\u2028\u2029"
 
 
@@ -46,6 +46,9 @@ def _lines(value: Any, indent: int) -> Iterator[str]:
     if isinstance(value, dict) and value:
         for key in value if isinstance(value, Ordered) else sorted(value, key=cmp_to_key(compared)):
             head = f"{margin}{scalar(key, indent, is_key=True)}:"
+            if any(letter in _BREAKS for letter in key) or len(key.encode()) > _LONGEST_KEY:
+                yield f"{margin}? {scalar(key, indent + 2)}"
+                head = f"{margin}:"
             yield from _after(head, value[key], indent + 2)
     elif isinstance(value, list) and value:
         for one in value:
