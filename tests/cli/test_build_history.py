@@ -142,6 +142,32 @@ class TestMetadata:
         assert (tmp_path / "m.json").read_text() == "before"
 
 
+class TestCall:
+    def test_a_check_writes_its_findings_also_if_it_fails(
+        self, polyarch: Program, context: Path, tmp_path: Path
+    ) -> None:
+        (context / "Dockerfile").write_text("FROM 127.0.0.1:1/none as made\nFROM scratch AS Other\nCOPY a /\n")
+        words = ("build", "--call", "check", "--metadata-file", tmp_path / "m.json", context)
+        done = polyarch(*words, check=False)
+        assert done.status == 1
+        assert done.lines()[0] == "Check complete, 2 warnings have been found!"
+        assert "127.0.0.1:1/none" in done.stderr, "a base that is not found stops no check of the text"
+        found = json.loads((tmp_path / "m.json").read_bytes())
+        assert set(found) == {"result.json", "result.txt", "result.statuscode", "version"}
+        rules = [
+            (one["ruleName"], one["location"]["ranges"][0]["start"]["line"]) for one in found["result.json"]["warnings"]
+        ]
+        assert rules == [("FromAsCasing", 1), ("StageNameCasing", 2)]
+        assert found["result.txt"] == done.stdout
+        assert found["result.statuscode"] == "1"
+        assert (
+            polyarch("build", "--call", "check,ignorestatus=true,format=json", context).json() == found["result.json"]
+        )
+
+    def test_a_method_that_does_not_exist_is_an_error(self, polyarch: Program, context: Path) -> None:
+        assert "known methods: build, check" in polyarch.fails("build", "--call", "chekc", context).stderr
+
+
 class TestId:
     def test_one_image_is_known_by_its_config_and_an_index_by_itself(
         self, polyarch: Program, metadata: Any, context: Path, tmp_path: Path

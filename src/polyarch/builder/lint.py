@@ -7,13 +7,16 @@ import msgspec
 
 from polyarch.builder.bases import Bases, open_layouts
 from polyarch.builder.plan import planner
+from polyarch.builder.plan.options import Base
 from polyarch.builder.request.request import BuildRequest
 from polyarch.builder.workspace import Workspace
 from polyarch.dockerfile import checks, stages
 from polyarch.dockerfile.parser import Dockerfile
 from polyarch.dockerfile.rules import LintFinding
 from polyarch.dockerfile.source import excerpt
+from polyarch.errors import PolyarchError
 from polyarch.oci import platform as platforms
+from polyarch.oci.platform import Platform
 from polyarch.progress import Warned
 
 if TYPE_CHECKING:
@@ -22,16 +25,38 @@ if TYPE_CHECKING:
 
 
 class Checked(msgspec.Struct, frozen=True):
-    """The findings in the order of lines. With `error=true`, `violation` is the reason to fail."""
+    """The findings in the order of lines. With `error=true`, `violation` is the reason to fail.
+
+    `unresolved` are the errors of base images that could not be looked up. `source` is the Dockerfile: name and text.
+    """
 
     findings: tuple[LintFinding, ...]
     violation: str = ""
+    unresolved: tuple[str, ...] = ()
+    source: tuple[str, str] = ("", "")
+
+
+class _TolerantResolver:
+    """A resolver that keeps the errors of bases in `errors`, before it raises them."""
+
+    def __init__(self, bases: Bases) -> None:
+        self._bases = bases
+        self.errors: list[str] = []
+
+    def image(self, name: str, platform: Platform) -> Base:
+        """Implements `plan.options.Resolver`."""
+        try:
+            return self._bases.image(name, platform)
+        except PolyarchError as error:
+            self.errors.append(f"the base image {name}: {error.message}")
+            raise
 
 
 def check(request: BuildRequest, store: "Store", registry: "Registry") -> Checked:
     """Check the Dockerfile for all platforms: the target's stages, or every stage if no target is named.
 
-    Base images are looked up, as for a build. Raises DockerfileError for an invalid Dockerfile, and what `plan` raises.
+    Base images are looked up, as for a build. A base that is not found only stops the checks that need it. Raises
+    DockerfileError for an invalid Dockerfile, and what `plan` raises.
     """
     platforms.doubts(request.platforms)
     with Workspace(request, store, registry) as workspace:
@@ -44,10 +69,16 @@ def check(request: BuildRequest, store: "Store", registry: "Registry") -> Checke
             allow_foreign=True,
             layouts=open_layouts(workspace.layouts),
         )
+        resolver = _TolerantResolver(bases)
         found: list[LintFinding] = []
         for platform in request.platforms:
-            found += planner.check(dockerfile, request.plan_for(platform, workspace.ignore), platform, bases)
-    return judge(dockerfile, request, found)
+            options = request.plan_for(platform, workspace.ignore)
+            found += planner.check(dockerfile, options, platform, resolver, resolver.errors)
+    return msgspec.structs.replace(
+        judge(dockerfile, request, found),
+        unresolved=tuple(dict.fromkeys(resolver.errors)),
+        source=(dockerfile.name, dockerfile.text),
+    )
 
 
 def judge(dockerfile: Dockerfile, request: BuildRequest, planned: Iterable[LintFinding]) -> Checked:

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from polyarch.buildcache.wanted import CacheSource, CacheTarget
 
 _Verify = Literal["error", "warn", "off"]
-_ALLOWED = frozenset({"security.insecure", "network.host"})
+# What can be allowed. The last two allow what no build here does.
+_ALLOWED = frozenset({"security.insecure", "network.host", "device", "buildx.local.delete"})
 
 
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
@@ -180,6 +181,8 @@ def _plan(options: BuildOptions, sorted_: _Sorted, arguments: Variables, around:
     if epoch is not None:
         arguments = Variables({"SOURCE_DATE_EPOCH": str(epoch), **arguments})
     stages = values.words("--no-cache-filter", get("no_cache_filter"))
+    if stages and get("no_cache"):
+        raise UsageError("--no-cache and --no-cache-filter cannot be used together", "leave out one of them")
     return PlanOptions(
         build_platform=around.host,
         arguments=arguments,
@@ -297,7 +300,7 @@ def _labels(words: tuple[str, ...]) -> dict[str, str]:
 
 def _allowed(words: tuple[str, ...]) -> frozenset[str]:
     found = frozenset(part for word in words for part in word.split(","))
-    for word in sorted(found - _ALLOWED):
+    for word in sorted({one.partition("=")[0] for one in found} - _ALLOWED):
         raise UsageError(
             f"--allow: unknown entitlement {word!r}", "known entitlements: security.insecure, network.host"
         )

@@ -12,7 +12,7 @@ import msgspec
 from polyarch.builder.request.output import Export, Output, OutputKind
 from polyarch.buildflags import values
 from polyarch.buildflags.values import Items, Pairs
-from polyarch.errors import UsageError
+from polyarch.errors import UnsupportedError, UsageError
 from polyarch.layers.compression import Compression
 from polyarch.oci import reference as references
 from polyarch.oci.reference import Reference
@@ -28,7 +28,8 @@ _KINDS: Mapping[str, OutputKind] = {
 # The options of every kind of image. Others are refused: if they were ignored, the image would not be the requested
 # one. `rewrite-timestamp` is what SOURCE_DATE_EPOCH does anyway (docs/coming-from-docker.md). `name-canonical` changes
 # nothing, because the store and registries have complete names anyway; nor does `unpack`, because an image is unpacked
-# when it is run.
+# when it is run, nor `dangling-name-prefix`, because an image without a name is known by its digest, nor
+# `prefer-nondist-layers`, because layers keep the types that they have.
 _IMAGE = frozenset(
     {
         "name",
@@ -40,9 +41,12 @@ _IMAGE = frozenset(
         "rewrite-timestamp",
         "oci-artifact",
         "attestation-inline",
+        "dangling-name-prefix",
+        "prefer-nondist-layers",
+        "source-date-epoch",
     }
 )
-_FILES = frozenset({"dest", "platform-split", "rewrite-timestamp", "attestation-prefix"})
+_FILES = frozenset({"dest", "platform-split", "rewrite-timestamp", "attestation-prefix", "mode"})
 _PUSHED = frozenset({"push", "push-by-digest", "name-canonical", "registry.insecure", "unpack", "store"})
 _FLAGS = (
     "push",
@@ -54,16 +58,19 @@ _FLAGS = (
     "rewrite-timestamp",
     "oci-artifact",
     "attestation-inline",
+    "prefer-nondist-layers",
 )
 _OPTIONS: Mapping[str, frozenset[str]] = {
     "image": _IMAGE | _PUSHED,
     "registry": _IMAGE | _PUSHED,
-    "oci": _IMAGE | {"dest", "tar"},
-    "docker": _IMAGE | {"dest", "tar"},
+    "oci": _IMAGE | {"dest", "tar", "context"},
+    "docker": _IMAGE | {"dest", "tar", "context"},
     "local": _FILES,
     "tar": _FILES,
     "cacheonly": frozenset(),
 }
+# The levels of annotations in keys of outputs that a build sets.
+_ANNOTATIONS = ("annotation", "annotation-manifest", "annotation-index")
 # The result goes nowhere: the build only fills caches.
 _NOTHING = "cacheonly"
 _COMPRESSIONS: Mapping[str, Literal["none", "gzip", "zstd", "estargz"]] = {
@@ -120,7 +127,7 @@ def parse(word: str) -> Wanted:
             f"--output: unknown type {kind!r}" if kind else "--output has no type", f"known types: {known}; {_HINT}"
         )
     for key in options:
-        name = key.partition(".")[0].partition("-index")[0] if key.startswith("annotation") else key
+        name = "annotation" if key.startswith(("annotation.", "annotation-", "annotation[")) else key
         if name not in _OPTIONS[kind]:
             known = ", ".join(sorted(_OPTIONS[kind]))
             raise UsageError(f"--output: type={kind} does not accept {key}", f"it accepts {known}")
@@ -129,7 +136,39 @@ def parse(word: str) -> Wanted:
     wanted = Wanted(kind, options)
     for flag in _FLAGS:
         wanted.flag(flag)
+    _refuse(wanted)
     return wanted
+
+
+def _refuse(wanted: Wanted) -> None:
+    """Raise UnsupportedError for what would change the result, but is not done."""
+    get = wanted.options.get
+    if get("mode", "copy") != "copy":
+        raise UnsupportedError(
+            f"--output: mode={get('mode')} is not supported: files that are there already stay",
+            "remove the directory before the build",
+        )
+    if get("context", "default") != "default":
+        raise UnsupportedError(
+            f"--output: context={get('context')} is not supported: there are no docker contexts",
+            "name the engine with DOCKER_HOST",
+        )
+    if "source-date-epoch" in wanted.options:
+        raise UnsupportedError(
+            "--output: source-date-epoch is not supported: all outputs have the same times",
+            "set it for the build: --build-arg SOURCE_DATE_EPOCH=SECONDS",
+        )
+    for key in wanted.options:
+        head = key.partition(".")[0]
+        if key.startswith("annotation") and head not in _ANNOTATIONS:
+            raise _no_annotation(head.removeprefix("annotation").removeprefix("-") or "manifest")
+
+
+def _no_annotation(level: str) -> UnsupportedError:
+    return UnsupportedError(
+        f"--annotation: a build cannot annotate a {level}",
+        "after the build, use: polyarch manifest annotate --annotation KEY=VALUE LIST PLATFORM",
+    )
 
 
 class ExportFlags(TypedDict, total=False):
@@ -177,8 +216,8 @@ def export(
         for key, value in one.options.items():
             if key.startswith("annotation-index."):
                 index_notes[key.removeprefix("annotation-index.")] = value
-            elif key.startswith("annotation."):
-                notes[key.removeprefix("annotation.")] = value
+            elif key.startswith(("annotation.", "annotation-manifest.")):
+                notes[key.partition(".")[2]] = value
     if values.flag("--push", get("push")):
         outputs.append(Output(kind="registry"))
     if values.flag("--load", get("load")):
@@ -302,10 +341,7 @@ def _annotate(words: Sequence[str], notes: dict[str, str], index_notes: dict[str
             elif kind == "manifest":
                 notes[key] = value
             else:
-                raise UsageError(
-                    f"--annotation: a build cannot annotate a {kind}",
-                    "after the build, use: polyarch manifest annotate --annotation KEY=VALUE LIST PLATFORM",
-                )
+                raise _no_annotation(kind)
 
 
 def _is_type(word: str) -> bool:

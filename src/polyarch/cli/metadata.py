@@ -1,7 +1,6 @@
 """`--metadata-file`: digests and names of what was built, as JSON, with buildx's keys."""
 
 import os
-import re
 from base64 import b64encode
 from collections.abc import Mapping
 from pathlib import Path
@@ -65,14 +64,12 @@ def _warning(finding: "LintFinding", name: str, text: str) -> dict[str, Any]:
     raw = text.encode("utf-8", "surrogateescape")
     where = finding.location
     rule = finding.rule
-    # Words begin at a capital that a small letter follows: JSONArgsRecommended is json-args-recommended.
-    words = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", rule.name).lower()
     found = {
         "vertex": digests.of(raw),
         "level": 1,
         "short": _base64(f"{rule.name}: {finding.message} (line {where.first})"),
         "detail": [_base64(rule.description)],
-        "url": "" if rule.ours else f"https://docs.docker.com/go/dockerfile/rule/{words}/",
+        "url": rule.url,
         "sourceInfo": {"filename": name, "data": b64encode(raw).decode(), "language": "Dockerfile"},
         "range": [{"start": {"line": where.first}, "end": {"line": where.last}}],
     }

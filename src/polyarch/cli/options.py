@@ -39,7 +39,10 @@ def platform(*, several: bool, help: str) -> Callable[[F], F]:  # noqa: A002 (cl
 def progress(function: F) -> F:
     """`--progress`."""
     return click.option(
-        "--progress", type=click.Choice(MODES), help="How to show progress (default: $BUILDKIT_PROGRESS, else auto)"
+        "--progress",
+        type=click.Choice((*MODES, "none")),
+        callback=lambda _, __, mode: "quiet" if mode == "none" else mode,
+        help="How to show progress (default: $BUILDKIT_PROGRESS, else auto)",
     )(function)
 
 

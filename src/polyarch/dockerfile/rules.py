@@ -1,5 +1,7 @@
 """The build checks as values. The functions in `checks` find violations."""
 
+import re
+
 import msgspec
 
 from polyarch.dockerfile.source import Location
@@ -15,6 +17,13 @@ class LintRule(msgspec.Struct, frozen=True):
     description: str
     experimental: bool = False
     ours: bool = False
+
+    @property
+    def url(self) -> str:
+        """The page of BuildKit's documentation about the rule; empty for ours."""
+        # Words begin at a capital that a small letter follows: JSONArgsRecommended is json-args-recommended.
+        words = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", self.name).lower()
+        return "" if self.ours else f"https://docs.docker.com/go/dockerfile/rule/{words}/"
 
 
 class LintFinding(msgspec.Struct, frozen=True):

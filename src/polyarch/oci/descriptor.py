@@ -18,16 +18,19 @@ REF_NAME = "org.opencontainers.image.ref.name"
 
 
 class Descriptor(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
-    """A frozen view of a descriptor: its type, digest, size in bytes, and optional fields of an index entry."""
+    """A frozen view of a descriptor: its type, digest, size in bytes, and optional fields of an index entry.
+
+    The fields are in the order in which BuildKit writes them, so that the same index has the same digest.
+    """
 
     media_type: str
     digest: Digest
     size: int
-    platform: Platform | None = None
-    annotations: Mapping[str, str] = msgspec.field(default_factory=dict)
-    artifact_type: str = ""
     urls: tuple[str, ...] = ()
+    annotations: Mapping[str, str] = msgspec.field(default_factory=dict)
     data: str = ""
+    platform: Platform | None = None
+    artifact_type: str = ""
 
     @property
     def is_attestation(self) -> bool:

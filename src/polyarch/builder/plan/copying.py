@@ -7,9 +7,11 @@ import msgspec
 from polyarch.builder.plan import paths, remote
 from polyarch.builder.plan.state import StageState
 from polyarch.builder.vertices import NOTHING, Context, CopyFiles, CopyPart, Git, Http, Inline, Vertex, VertexId
-from polyarch.dockerfile import glob, ignorefile
+from polyarch.dockerfile import glob, ignorefile, words
 from polyarch.dockerfile.instructions import copying as syntax
-from polyarch.dockerfile.instructions.base import Heredoc
+from polyarch.dockerfile.instructions.base import Heredoc, Instruction
+from polyarch.dockerfile.instructions.config import Workdir
+from polyarch.dockerfile.instructions.running import Run
 from polyarch.errors import UsageError
 from polyarch.oci import digest as digests
 from polyarch.oci.urls import redact
@@ -122,3 +124,17 @@ def _finish(
 def _inline(file: Heredoc, tools: Copying) -> CopyPart:
     key = tools.add(Inline(((file.name, file.chomped),), tools.epoch), "inline document")
     return CopyPart(source=key, path=file.name, pattern=False)
+
+
+def require_constant(name: str, escape: str) -> None:
+    """Raise UsageError for a name in `--from` that has a variable."""
+    if words.expand(name, {}, escape).text != name:
+        raise UsageError(
+            "variable expansion is not supported for --from, define a new stage with FROM using ARG from global "
+            "scope as a workaround"
+        )
+
+
+def is_step(instruction: Instruction) -> bool:
+    """Whether an instruction makes a layer, and is counted as a step."""
+    return isinstance(instruction, Run | syntax.Copy | syntax.Add | Workdir)

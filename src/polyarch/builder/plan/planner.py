@@ -4,13 +4,14 @@ A stage is planned when something needs it, once. It sees only the stages before
 the config of base images (`Resolver`).
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
+from functools import partial
 
 import msgspec
 
 from polyarch.builder.plan import config, copying, remote, running, scans
-from polyarch.builder.plan.copying import Copying
+from polyarch.builder.plan.copying import Copying, is_step
 from polyarch.builder.plan.names import Contexts
 from polyarch.builder.plan.options import PlanOptions, Resolver
 from polyarch.builder.plan.running import Running
@@ -66,14 +67,18 @@ def plan(
 
 
 def check(
-    dockerfile: Dockerfile, options: PlanOptions, platform: Platform, resolver: Resolver
+    dockerfile: Dockerfile,
+    options: PlanOptions,
+    platform: Platform,
+    resolver: Resolver,
+    unresolved: Collection[str] = (),
 ) -> tuple[LintFinding, ...]:
     """The findings that need a plan, in the target stage, or in all stages if no target is given.
 
-    Raises as `plan` does.
+    If `resolver` adds to `unresolved` before it raises, the stages on that base are skipped. Raises as `plan` does.
     """
     planner = _Planner(dockerfile, options, platform, resolver, BuildGraph())
-    return planner.plan().findings if options.target else planner.check()
+    return planner.check(unresolved)
 
 
 class _Planner:
@@ -100,9 +105,14 @@ class _Planner:
         ignored = ignorefile.parse(options.ignore)
         self._ignored = ignorefile.matcher(ignored) if ignored else None
 
-    def check(self) -> tuple[LintFinding, ...]:
-        for stage in self._stages.stages:
-            self._stage(stage)
+    def check(self, unresolved: Collection[str]) -> tuple[LintFinding, ...]:
+        works = [self.plan] if self._options.target else [partial(self._stage, one) for one in self._stages.stages]
+        for work in works:
+            try:
+                work()
+            except PolyarchError:
+                if not unresolved:
+                    raise
         return tuple(self._findings)
 
     def plan(self) -> Plan:
@@ -202,10 +212,10 @@ class _Planner:
         state = state.configured(OnBuild=None)
         todo = [(parser.parse_trigger(text), True) for text in triggers]
         todo += [(instruction, False) for instruction in stage.instructions]
-        total = sum(_is_step(instruction) for instruction, _ in todo)
+        total = sum(is_step(instruction) for instruction, _ in todo)
         count = 0
         for instruction, triggered in todo:
-            count += _is_step(instruction)
+            count += is_step(instruction)
             name = self._step_name(stage, f"{count}/{total}", instruction, triggered)
             location = stage.from_ if triggered else instruction
             try:
@@ -339,7 +349,7 @@ class _Planner:
             case copying_syntax.Copy():
                 source = None
                 if instruction.from_:
-                    self._check_constant(instruction.from_)
+                    copying.require_constant(instruction.from_, self._dockerfile.escape)
                     source = self._source(stage, state, instruction.from_, instruction, index=True)
                 return copying.copy(state, instruction, source, self._copying(add), name)
             case copying_syntax.Add():
@@ -362,13 +372,6 @@ class _Planner:
         local = [path for path in instruction.sources if not remote.is_http(path) and remote.git(path) is None]
         return checks.ignored_sources(instruction.keyword, local, self._ignored, instruction.location)
 
-    def _check_constant(self, name: str) -> None:
-        if words.expand(name, {}, self._dockerfile.escape).text != name:
-            raise UsageError(
-                "variable expansion is not supported for --from, define a new stage with FROM using ARG from global "
-                "scope as a workaround"
-            )
-
     def _declare(self, state: StageState, instruction: stages_syntax.Arg) -> StageState:
         """ARG: a build argument, else the default given here, else what is set globally (the automatic ones too)."""
         env, arguments, words_of_history = state.env, state.arguments, []
@@ -390,10 +393,3 @@ class _Planner:
     def _add(self, vertex: Vertex, name: str, instruction: Instruction) -> VertexId:
         lines = (instruction.location.first, instruction.location.last)
         return self._graph.add(vertex, name, self._platform, lines)
-
-
-def _is_step(instruction: Instruction) -> bool:
-    """Whether an instruction makes a layer, and is counted as a step."""
-    return isinstance(
-        instruction, running_syntax.Run | copying_syntax.Copy | copying_syntax.Add | config_syntax.Workdir
-    )

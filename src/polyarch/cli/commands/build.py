@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from polyarch.cli import options
+from polyarch.cli.docker_flags import docker_flags, policy
 from polyarch.cli.session import Session, pass_session
 from polyarch.errors import PolyarchError, UnsupportedError, UsageError
 
@@ -107,8 +108,10 @@ if TYPE_CHECKING:
 @click.option("--check", is_flag=True, help="Only check the Dockerfile")
 @click.option(
     "--call",
-    type=click.Choice(["build", "check", "outline", "targets"]),
-    help="Report on the Dockerfile instead of building",
+    "--print",
+    "call",
+    metavar="METHOD[,format=json]",
+    help="Report on the Dockerfile instead of building: check, outline or targets",
 )
 @click.option(
     "--provenance", metavar="BOOL|KEY=VALUE,...", help="Attach how the image was built: true, mode=min, mode=max, …"
@@ -129,7 +132,8 @@ if TYPE_CHECKING:
 @options.insecure
 @click.option("--cgroup-parent", hidden=True)
 @click.option("--builder", hidden=True)
-@click.option("--rm", "--force-rm", "--compress", is_flag=True, hidden=True, expose_value=False)
+@docker_flags("build")
+@policy
 @pass_session
 def build(session: Session, /, **words: Any) -> int:
     """Build an image from a Dockerfile, for one or more platforms.
@@ -149,11 +153,16 @@ def build(session: Session, /, **words: Any) -> int:
             "start the command in a cgroup of its own, as in: systemd-run --user --scope --slice=NAME polyarch build …",
         )
     request = _request(session, words)
-    call = "check" if words["check"] else words["call"] or "build"
-    if call != "build":
+    if words["check"] or words["call"]:
+        from polyarch.cli import metadata
         from polyarch.cli.commands import subrequests
 
-        return subrequests.call(call, request, session)
+        call = subrequests.parse("check" if words["check"] else words["call"])
+        if call.method != "build":
+            answer = subrequests.answer(call.method, request, session)
+            if words["metadata_file"]:
+                metadata.write(Path(words["metadata_file"]), answer.metadata())
+            return subrequests.show(call, answer)
     from polyarch.cli import refs
 
     variables = session.environment.variables

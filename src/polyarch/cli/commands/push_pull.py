@@ -6,6 +6,7 @@ from typing import TypeVar
 import click
 
 from polyarch.cli import options
+from polyarch.cli.docker_flags import docker_flags
 from polyarch.cli.session import Session, pass_session
 from polyarch.errors import NotFoundError, PolyarchError, UsageError
 
@@ -21,6 +22,7 @@ _Result = TypeVar("_Result")
 @click.option("-q", "--quiet", is_flag=True, help="Print only the name")
 @options.progress
 @options.insecure
+@docker_flags("pull")
 @pass_session
 def pull(
     session: Session,
@@ -69,6 +71,7 @@ def pull(
 @click.option("-q", "--quiet", is_flag=True, help="Print only the name")
 @options.progress
 @options.insecure
+@docker_flags("push")
 @pass_session
 def push(
     session: Session,

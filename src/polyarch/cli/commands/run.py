@@ -9,6 +9,7 @@ import click
 
 from polyarch import progress
 from polyarch.cli import options
+from polyarch.cli.docker_flags import docker_flags
 from polyarch.cli.session import Session, pass_session
 from polyarch.errors import UsageError
 
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 @click.option("-i", "--interactive", is_flag=True, help="Keep standard input open")
 @click.option("-t", "--tty", is_flag=True, help="Allocate a terminal")
 @click.option("--entrypoint", metavar="COMMAND", help="Replace the entrypoint of the image")
-@click.option("--network", type=click.Choice(["host", "none"]), default="host", help="Network (default: host)")
+@click.option("--network", "--net", type=click.Choice(["host", "none"]), default="host", help="Network (default: host)")
 @click.option(
     "--pull",
     type=click.Choice(["always", "missing", "never"]),
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 @click.option("--read-only", is_flag=True, help="Mount the image read-only; volumes stay writable")
 @click.option("-q", "--quiet", is_flag=True, help="Do not show the progress of a pull")
 @options.insecure
+@docker_flags("run")
 @pass_session
 def run(
     session: Session,
