@@ -92,6 +92,10 @@ apps: $(venv)/dev.stamp test-packages ## Builds 28 applications, starts them and
 container-test: $(venv)/dev.stamp test-packages ## Builds Polyarch's own image for four platforms, and builds in it, as root; ARGS=linux/amd64: for one
 	$(bin)/python -m tests.container $(ARGS)
 
+.PHONY: clients
+clients: $(venv)/dev.stamp test-packages ## Runs programs that call docker with Polyarch as docker; needs node and npm; ARGS=NAME: one
+	$(bin)/python -m tests.clients $(ARGS)
+
 .PHONY: sbom-oracle
 sbom-oracle: $(venv)/dev.stamp test-packages ## Compares what `sbom` finds with syft, as root; ARGS=--record: write its answers for the tests
 	$(bin)/python -m tests.attest.oracle $(ARGS)

@@ -14,7 +14,7 @@ def main(arguments: list[str] | None = None) -> int:
     if None in (sys.stdin, sys.stdout, sys.stderr):
         _open_streams()
     # A link of that name makes Polyarch speak as docker does.
-    docker = arguments is None and sys.argv[0].rpartition("/")[2].startswith("docker")
+    docker = arguments is None and sys.argv[0].rpartition("/")[2] in ("docker", "docker-buildx")
     if words in (["--version"], ["-v"]) and not docker:
         from polyarch.version import VERSION
 

@@ -65,6 +65,11 @@ def test_info_has_docker_s_fields(docker: Named) -> None:
     assert "Server Version: 28.5.2" in docker("info").stdout
 
 
+def test_the_disk_usage_has_docker_s_types(docker: Named) -> None:
+    rows = [json.loads(line) for line in docker("system", "df", "--format", "{{json .}}").lines()]
+    assert [row["Type"] for row in rows] == ["Images", "Containers", "Local Volumes", "Build Cache"]
+
+
 def parsed(text: str) -> dict[str, list[str]]:
     """`buildx inspect` as the actions read it: split at the first colon, keys at column 0."""
     found: dict[str, list[str]] = {}
@@ -128,6 +133,7 @@ def test_removing_what_is_not_there_succeeds(docker: Named, words: list[str]) ->
     [
         (["create", "--name=-x"], "invalid instance name '-x'"),
         (["create", "--driver=moon"], 'failed to find driver "moon"'),
+        (["create", "--driver=docker"], 'additional instances of driver "docker" cannot be created'),
         (["create", "--config=/nowhere.toml"], "there is no file /nowhere.toml"),
         (["create", "--leave"], "--leave needs --name and --node"),
         (["rm", "--all-inactive", "x"], "cannot specify builder name"),

@@ -44,6 +44,10 @@ def df(session: Session, verbose: bool, form: str | None) -> None:
     rows = [_total("Images", space.images.count, space.images.named, space.images.size, space.images.reclaimable)]
     for kind, title in du.KINDS.items():
         rows.append(_of_kind(title, [record for record in space.cache if record.kind == kind]))
+    if form and session.is_docker:
+        # Clients look for docker's four types.
+        none = [_total(title, 0, 0, 0, 0) for title in ("Containers", "Local Volumes")]
+        rows = [rows[0], *none, _of_kind("Build Cache", space.cache)]
 
     def table() -> str:
         header = ("TYPE", "TOTAL", "ACTIVE", "SIZE", "RECLAIMABLE")

@@ -76,6 +76,8 @@ def create(session: Session, /, **words: Any) -> None:
         return
     if words["driver"] and words["driver"] not in _DRIVERS:
         raise UsageError(f'failed to find driver "{words["driver"]}"', f"drivers: {', '.join(_DRIVERS)}")
+    if words["driver"] == "docker":
+        raise UsageError('additional instances of driver "docker" cannot be created')
     if words["buildkitd_config"] and not Path(words["buildkitd_config"]).is_file():
         raise NotFoundError(f"there is no file {words['buildkitd_config']}")
     name = builder_state.checked(name or (current(session) if words["append"] else f"builder-{secrets.token_hex(4)}"))
