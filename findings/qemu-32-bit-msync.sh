@@ -4,7 +4,7 @@
 # Guess: ENOMEM, as on real processors and in emulated 64-bit programs; libunwind asks in this way whether it can read
 # an address.
 # What happens: 0. qemu reserves all 4 GiB of a 32-bit program from the host, so the host has a mapping everywhere, and
-# its answer is passed on.
+# its answer is passed on. mincore, which qemu answers itself, says ENOMEM.
 source "$(dirname "$0")/common/packages.sh"
 
 debian bookworm qemu-user-static=1:7.2+dfsg-7+deb12u18+b3
