@@ -4,11 +4,13 @@ import json
 import os
 import sys
 import textwrap
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from polyarch.sandbox import namespaces
 from tests.needs import need_root
 from tests.people import Person
 from tests.sandbox.inside import REPOSITORY, SEARCH_PATH
@@ -135,3 +137,20 @@ def test_the_initial_range_is_written_so_that_runtimes_see_a_user_namespace(some
         print(json.dumps(open("/proc/self/uid_map").read().split()))
     """
     assert "4294967295" not in _python(someone, script)
+
+
+def test_a_thread_that_has_ended_is_waited_for_and_one_that_runs_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    count = threading.active_count()
+    listed = iter([["1"] * (count + 2), ["1"] * (count + 1), ["1"] * count])
+    monkeypatch.setattr(namespaces.os, "listdir", lambda _: next(listed))
+    assert namespaces.running_threads() == count
+    monkeypatch.undo()
+    monkeypatch.setattr(namespaces, "_PATIENCE", 0.05)
+    stop = threading.Event()
+    thread = threading.Thread(target=stop.wait)
+    thread.start()
+    try:
+        assert namespaces.running_threads() > 1
+    finally:
+        stop.set()
+        thread.join()

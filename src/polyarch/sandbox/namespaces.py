@@ -37,6 +37,9 @@ class _IdMap(msgspec.Struct, frozen=True):
         return f"{self.inside} {self.outside} {self.count}"
 
 
+# How long a thread that has ended may still be listed by the kernel, in seconds.
+_PATIENCE = 2.0
+
 _entered: Entered | None = None
 
 
@@ -55,7 +58,7 @@ def enter(search_path: str) -> Entered:
     global _entered
     if _entered is None:
         # Other threads would stay in the old namespace (unshare(2): CLONE_NEWUSER needs a single thread).
-        threads = len(os.listdir("/proc/self/task"))
+        threads = running_threads()
         if threads != 1:
             raise UnsupportedError(f"cannot enter a user namespace while {threads - 1} other threads run")
         warnings: tuple[str, ...] = ()
@@ -71,6 +74,21 @@ def enter(search_path: str) -> Entered:
         )
         _entered = Entered(warnings)
     return _entered
+
+
+def running_threads() -> int:
+    """The number of threads of this process, without those that have ended.
+
+    Python's `join` returns when a thread has run its last Python code. The kernel ends it and takes it off the list
+    after that, which takes some milliseconds on a busy machine.
+    """
+    import threading
+    import time
+
+    until = time.monotonic() + _PATIENCE
+    while (found := len(os.listdir("/proc/self/task"))) > threading.active_count() and time.monotonic() < until:
+        time.sleep(0.001)
+    return found
 
 
 def _own_map(name: str) -> tuple[_IdMap, ...]:
