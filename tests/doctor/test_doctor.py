@@ -210,6 +210,19 @@ def test_a_build_that_lacks_something_names_it(polyarch: Program, busybox: str, 
         env={"PATH": str(programs)},
     )
     assert words in several.stderr.splitlines()[-1]
+    # What crun does where podman's seccomp profile forbids a system call.
+    crun = """#!/bin/sh
+    for word; do
+      [ "$last" = --log ] && echo 'sethostname: Operation not permitted' > "$word"
+      last=$word
+    done
+    exit 1
+    """
+    (programs / "crun").write_text(crun)
+    (programs / "crun").chmod(0o755)
+    forbidden = polyarch.fails("build", tmp_path / "context", env={"PATH": f"{programs}:/bin"})
+    assert "cannot start /bin/sh: sethostname: Operation not permitted" in forbidden.stderr
+    assert words in forbidden.stderr.splitlines()[-1]
     # A mistake that has nothing to do with the machine does not.
     assert words not in polyarch.fails("run", "no-such-image:1", "--pull=never").stderr
 

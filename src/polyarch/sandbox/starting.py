@@ -1,6 +1,6 @@
 """Why a process could not be started, from the reports of the runtime."""
 
-from polyarch.errors import PolyarchError, UnsupportedError
+from polyarch.errors import MachineError, PolyarchError, UnsupportedError
 from polyarch.oci.platform import Platform
 from polyarch.sandbox import emulation, runtime, search
 from polyarch.sandbox.process import Process
@@ -15,6 +15,10 @@ class StartError(PolyarchError):
     def __init__(self, message: str, hint: str | None = None, *, status: int = 125) -> None:
         super().__init__(message, hint)
         self.status = status
+
+
+class ForbiddenContainerError(StartError, MachineError):
+    """The kernel, or the container in which this runs, forbids something that the runtime does for any process."""
 
 
 class EmulatorVariableError(UnsupportedError):
@@ -45,7 +49,9 @@ def raise_if_not_started(bundle: str, process: Process) -> None:
     # Without a reason, unshare has failed to mount /proc, and has written its message to stderr.
     hidden = not reason or ("proc" in low and "not permitted" in low)
     hint = "inside a container, /proc must not be masked: start it with --security-opt systempaths=unconfined"
-    raise StartError(f"cannot start {first}{f': {reason}' if reason else ''}", hint if hidden else None)
+    forbidden = hidden or ("operation not permitted" in low and "rlimit" not in low)
+    kind = ForbiddenContainerError if forbidden else StartError
+    raise kind(f"cannot start {first}{f': {reason}' if reason else ''}", hint if hidden else None)
 
 
 def raise_if_foreign(rootfs: str, process: Process) -> None:
