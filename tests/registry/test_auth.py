@@ -264,3 +264,27 @@ def test_a_place_for_an_upload_at_another_host_gets_the_bytes_and_no_credentials
             client = new_client(credentials=stored(tmp_path, server.address, username="ada", password="s3cret"))
             client.at(server.address, "app").write_blob(blob(b"yy"), io.BytesIO(b"yy"))
     assert [(asked.body, asked.authorization) for asked in storage.asked] == [(b"yy", "")]
+
+
+def test_a_login_with_a_scope_serves_the_requests_that_it_fits(
+    tokens: TokenRegistry, tmp_path: Path, new_client: Callable[..., Client]
+) -> None:
+    """docker/login-action with `scope` stores credentials below buildx's directory."""
+    with serving(tokens) as tokens.server:
+        host = tokens.server.address
+        for place, user in (
+            (host, "host"),
+            (f"{host}/app@push", "pusher"),
+            (f"{host}/app", "app"),
+            (f"{host}@push", "x"),
+        ):
+            file = tmp_path / "config" / place / "config.json"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            auth = base64.b64encode(f"{user}:secret".encode()).decode()
+            file.write_text(json.dumps({"auths": {host: {"auth": auth}}}))
+        client = new_client(credentials=Credentials(None, scoped=tmp_path / "config"))
+        assert client.at(host, "app").has_blob(blob(b"x"))
+        client.at(host, "app").write_blob(blob(b"yy"), io.BytesIO(b"yy"))
+        assert client.at(host, "other").has_blob(blob(b"x"))
+    users = [base64.b64decode(asked.authorization.partition(" ")[2]).decode() for asked in tokens.fetched]
+    assert users == ["app:secret", "pusher:secret", "host:secret"]

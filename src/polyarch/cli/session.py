@@ -89,7 +89,9 @@ class Session:
 
         around = self.environment
         first, *others = around.files.credentials
-        stored = credentials.load(first, others=others, search_path=around.search_path)
+        stored = credentials.load(
+            first, others=others, search_path=around.search_path, scoped=around.files.buildx / "config"
+        )
         opened = opening.open_registry(around, stored, names, self.note if self.debug else None)
         self._registries[bool(names)] = self._resources.enter_context(opened)
         return opened

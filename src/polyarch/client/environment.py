@@ -16,13 +16,14 @@ class ConfigFiles(msgspec.Struct, frozen=True, kw_only=True):
 
     `credentials` are docker's and podman's files; `login` writes the first. Of `registries` (containers'
     registries.conf) and of `polyarch` (our own) only the first existing file counts. `certificates` are directories
-    that hold a directory for each host.
+    that hold a directory for each host. `buildx` is the directory of buildx.
     """
 
     credentials: tuple[Path, ...]
     registries: tuple[Path, ...]
     certificates: tuple[Path, ...]
     polyarch: tuple[Path, ...]
+    buildx: Path
 
 
 class ProxySettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,6 +132,7 @@ def _files(variables: Mapping[str, str], home: Path, user: int) -> ConfigFiles:
             Path("/etc/containers/certs.d"),
             Path("/etc/docker/certs.d"),
         ),
+        buildx=Path(variables.get("BUILDX_CONFIG") or docker.parent / "buildx"),
         polyarch=(config / "polyarch/config.toml", Path("/etc/polyarch/config.toml")),
     )
 

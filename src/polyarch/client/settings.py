@@ -1,7 +1,7 @@
 """The settings of a client as one value, and opening the store and the registries with them."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
@@ -32,12 +32,13 @@ class GivenCredentials(Credentials):
 
     def __init__(self, given: Mapping[str, Credential], environment: Environment) -> None:
         first, *others = environment.files.credentials
-        super().__init__(first, others=others, search_path=environment.search_path)
+        scoped = environment.files.buildx / "config"
+        super().__init__(first, others=others, search_path=environment.search_path, scoped=scoped)
         self._given = {_host(host): credential for host, credential in given.items()}
 
-    def get(self, host: str, repository: str = "") -> Credential | None:
+    def get(self, host: str, repository: str = "", actions: Collection[str] = ()) -> Credential | None:
         """The credential for a registry, or None. Raises as `Credentials.get`."""
-        return self._given.get(_host(host)) or super().get(host, repository)
+        return self._given.get(_host(host)) or super().get(host, repository, actions)
 
     def places(self) -> tuple[StoredCredential, ...]:
         """The hosts of the program, then those of files. Raises as `Credentials.places`."""

@@ -6,7 +6,7 @@ say how a token is fetched.
 
 import base64
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from threading import Lock
 from typing import Any, Protocol
 from urllib.parse import urlencode, urlsplit
@@ -34,7 +34,7 @@ _LARGEST_TOKEN = 1 << 20
 class CredentialSource(Protocol):
     """Where credentials come from: `credentials.Credentials`, or a login that tries one."""
 
-    def get(self, host: str, repository: str = "") -> Credential | None: ...
+    def get(self, host: str, repository: str = "", actions: Collection[str] = ()) -> Credential | None: ...
 
 
 class _Token(msgspec.Struct, frozen=True):
@@ -70,7 +70,7 @@ class Authorizer:
         self._transport = transport
         self._credentials = credentials
         self._challenges: dict[str, Challenge] = {}
-        self._known_credentials: dict[tuple[str, str], Credential | None] = {}
+        self._known_credentials: dict[tuple[str, str], dict[frozenset[str], Credential | None]] = {}
         self._tokens: dict[tuple[str, str], list[_Token]] = {}
         self._locks: dict[tuple[str, str], Lock] = {}
         self._lock = Lock()
@@ -86,7 +86,7 @@ class Authorizer:
         if challenge is None:
             return None
         with lock:
-            credential = self._credential(endpoint)
+            credential = self._credential(endpoint, scope)
             if challenge.scheme == "basic":
                 return _basic_header(credential) if credential is not None and credential.username else None
             if credential is not None and credential.registry_token:
@@ -110,16 +110,21 @@ class Authorizer:
     def knows(self, endpoint: Endpoint) -> bool:
         """Whether credentials for an endpoint were looked up and found."""
         with self._lock:
-            return self._known_credentials.get((endpoint.host, endpoint.repository)) is not None
+            known = self._known_credentials.get((endpoint.host, endpoint.repository), {})
+            return any(credential is not None for credential in known.values())
 
-    def _credential(self, endpoint: Endpoint) -> Credential | None:
+    def _credential(self, endpoint: Endpoint, scope: Scope) -> Credential | None:
+        # As in buildx, credentials for a part of a registry are for requests that concern one repository.
+        alone = len({resource for resource, _ in scope.grants}) == 1
+        actions = frozenset(action for _, action in scope.grants) if alone else frozenset[str]()
         key = (endpoint.host, endpoint.repository)
         with self._lock:
-            if key in self._known_credentials:
-                return self._known_credentials[key]
-        found = self._credentials.get(*key)
+            known = self._known_credentials.setdefault(key, {})
+            if actions in known:
+                return known[actions]
+        found = self._credentials.get(*key, actions)
         with self._lock:
-            self._known_credentials[key] = found
+            known[actions] = found
         return found
 
     def _bearer(

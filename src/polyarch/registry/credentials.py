@@ -6,7 +6,7 @@ JSON or a server's name.
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,21 +49,37 @@ class Credentials:
     """The credentials that a user has stored. Files are read for each call; it keeps nothing open.
 
     `config_file` is docker's config.json: it is read first, and only it is written. `others` are read after it, such as
-    containers' auth.json. `search_path` is a PATH for the helper programs.
+    containers' auth.json. `search_path` is a PATH for the helper programs. `scoped` is a directory of files for a part
+    of a registry, which come before all others (`scoped.py`).
     """
 
-    def __init__(self, config_file: Path | None, *, others: Sequence[Path] = (), search_path: str = "") -> None:
+    def __init__(
+        self,
+        config_file: Path | None,
+        *,
+        others: Sequence[Path] = (),
+        search_path: str = "",
+        scoped: Path | None = None,
+    ) -> None:
+        self._scoped = scoped
         self._file = config_file
         self._files = (*((config_file,) if config_file else ()), *others)
         self._search_path = search_path
 
-    def get(self, host: str, repository: str = "") -> Credential | None:
+    def get(self, host: str, repository: str = "", actions: Collection[str] = ()) -> Credential | None:
         """The credential for a registry: from the helper that is configured for it, else from the file itself.
 
         With `repository`, the more specific keys that containers' auth.json may have (host/path) are used, too. Raises
-        UsageError for a file that cannot be read, RegistryError for a helper that fails.
+        UsageError for a file that cannot be read, RegistryError for a helper that fails. `actions` are those that a
+        token is needed for, empty for none or for several repositories.
         """
-        for file in self._files:
+        first: tuple[Path, ...] = ()
+        if actions and self._scoped is not None and self._scoped.is_dir():
+            from polyarch.registry.scoped import choose
+
+            chosen = choose(self._scoped, host, repository, actions)
+            first = (chosen,) if chosen is not None else ()
+        for file in (*first, *self._files):
             found = self._get(file, host, repository)
             if found is not None:
                 return found
@@ -135,7 +151,7 @@ class Credentials:
             if found is not None:
                 return found
         auths = _auths(document, file)
-        dockers = file == self._file
+        dockers = file == self._file or file not in self._files
         parts = [part for part in repository.split("/") if part]
         exact = [f"{host}/{'/'.join(parts[:end])}" for end in range(len(parts), 0, -1)]
         for key in (*exact, *_keys(host), *(key for key in auths if _means(key, host, any_path=dockers))):
@@ -187,9 +203,11 @@ class Credentials:
         raise RegistryError(f"{name} {action} failed with status {done.returncode}{': ' + said if said else ''}")
 
 
-def load(config_file: Path | None, *, others: Sequence[Path] = (), search_path: str = "") -> Credentials:
+def load(
+    config_file: Path | None, *, others: Sequence[Path] = (), search_path: str = "", scoped: Path | None = None
+) -> Credentials:
     """The credentials of docker's config.json and of `others`. Nothing is read yet."""
-    return Credentials(config_file, others=others, search_path=search_path)
+    return Credentials(config_file, others=others, search_path=search_path, scoped=scoped)
 
 
 def server_key(host: str) -> str:

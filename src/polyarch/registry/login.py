@@ -1,5 +1,7 @@
 """Logging in: a credential is tried at the registry before it is stored."""
 
+from collections.abc import Collection
+
 from polyarch.errors import RegistryError, UsageError
 from polyarch.registry.auth import Authorizer
 from polyarch.registry.credentials import Credential, Credentials
@@ -14,7 +16,7 @@ class _FixedCredential:
     def __init__(self, credential: Credential) -> None:
         self._credential = credential
 
-    def get(self, host: str, repository: str = "") -> Credential | None:
+    def get(self, host: str, repository: str = "", actions: Collection[str] = ()) -> Credential | None:
         """Implements `auth.CredentialSource`."""
         return self._credential
 
