@@ -96,6 +96,10 @@ container-test: $(venv)/dev.stamp test-packages ## Builds Polyarch's own image f
 clients: $(venv)/dev.stamp test-packages ## Runs programs that call docker with Polyarch as docker; needs node and npm; ARGS=NAME: one
 	$(bin)/python -m tests.clients $(ARGS)
 
+.PHONY: init-test
+init-test: $(venv)/dev.stamp test-packages ## Builds and runs what `init` writes for Go, Rust, Java, Node.js and Python, as root
+	$(bin)/python -m tests.scaffold $(ARGS)
+
 .PHONY: sbom-oracle
 sbom-oracle: $(venv)/dev.stamp test-packages ## Compares what `sbom` finds with syft, as root; ARGS=--record: write its answers for the tests
 	$(bin)/python -m tests.attest.oracle $(ARGS)

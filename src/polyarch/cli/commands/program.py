@@ -86,6 +86,7 @@ PROGRAM = {
         "generate-key-pair": ("sign:generate_key_pair", "Make a pair of keys for signing"),
         "history": ("history:history", "Show the history of an image"),
         "import": ("importing:import_", "Create an image for one platform from a root filesystem"),
+        "init": ("init:init", "Write a Dockerfile, .dockerignore and bake file for a project"),
         "inspect": ("inspect:inspect", "Show the details of images, as JSON"),
         "load": ("archives:load", "Load images from an archive into the store"),
         "merge": ("merge:merge", "Combine images that were built separately into one index"),
