@@ -46,6 +46,13 @@ PROJECTS: Mapping[str, Mapping[str, str]] = {
     "python": {"main.py": "import platform\n\nprint('python on', platform.machine())\n"},
     "python-flask": {"requirements.txt": "Flask==3.0  # the server\n", "app.py": "app = None\n"},
     "python-package": {"pyproject.toml": _PYPROJECT, "hello.py": "def main():\n    print('python as a package')\n"},
+    "python-app": {
+        "pyproject.toml": '[project]\nname = "x"\ndependencies = ["left>=1; python_version > \'3\'", "--evil"]\n',
+        "main.py": "",
+    },
+    "python-poetry": {
+        "pyproject.toml": '[build-system]\nrequires = []\n[tool.poetry.scripts]\nhello = "hello:main"\n',
+    },
     "python-django": {"requirements.txt": "django\n", "manage.py": ""},
     "node": {
         "package.json": '{"scripts": {"start": "node server.js"}}\n',

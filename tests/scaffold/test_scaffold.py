@@ -50,6 +50,8 @@ def test_compiled_languages_and_pages_run_no_step_on_another_processor(name: str
         ("python", ['CMD ["python", "main.py"]']),
         ("python-flask", ["pip install -r requirements.txt", '"--app", "app"']),
         ("python-package", ["python:3.11-slim", "pip install .", 'CMD ["hello"]']),
+        ("python-app", ["""["pip", "install", "left>=1; python_version > '3'"]""", 'CMD ["python", "main.py"]']),
+        ("python-poetry", ["pip install .", 'CMD ["hello"]']),
         ("python-django", ["manage.py"]),
         ("node", ["node:24-slim", 'CMD ["node", "server.js"]']),
         ("node-npm", ["node:22-slim", "npm ci --omit=dev", "npm run build", 'CMD ["node", "lib/index.js"]']),

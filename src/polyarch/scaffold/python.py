@@ -1,5 +1,6 @@
 """Python: packages are installed into a virtual environment, for each platform, because many contain compiled code."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,8 +41,7 @@ def plan(project: Project) -> ProjectPlan | None:
     if not (document or requirements or program):
         return None
     required = _required(project, document)
-    package = bool(table(document, "project").get("name") or table(document, "build-system"))
-    steps, copies = _steps(project, package=package, needs=bool(required))
+    steps, copies = _steps(project, document, needs=bool(required))
     start, why, sure = _start(project, document, required)
     found = (
         version(project.texts.get(".python-version"), r"(3\.\d+)")
@@ -68,13 +68,17 @@ def plan(project: Project) -> ProjectPlan | None:
     )
 
 
-def _steps(project: Project, *, package: bool, needs: bool) -> tuple[list[str], list[str]]:
+def _steps(project: Project, document: dict[str, Any], *, needs: bool) -> tuple[list[str], list[str]]:
     """The steps that install packages, and those that copy what was installed and the program."""
     steps: list[str] = []
     if "requirements.txt" in project.paths and needs:
         steps += ["COPY requirements.txt ./", f"{_PIP} -r requirements.txt"]
-    if package:
+    # Without [build-system] it is a program beside its pyproject.toml, which need not be installable itself.
+    if table(document, "build-system") or table(document, "project", "scripts"):
         steps += ["COPY . .", f"{_PIP} ."]
+    elif dependencies := _dependencies(document):
+        # In exec form, because a requirement has characters that a shell would interpret: package>=1; marker
+        steps.append(f"{_PIP.removesuffix('pip install')}{json.dumps(['pip', 'install', *dependencies])}")
     copies = ["ENV PATH=/venv/bin:$PATH", "COPY --from=build /venv /venv"] if steps else []
     return steps, [*copies, "COPY . ."]
 
@@ -82,16 +86,23 @@ def _steps(project: Project, *, package: bool, needs: bool) -> tuple[list[str], 
 def _required(project: Project, document: dict[str, Any]) -> set[str]:
     """The names of the packages that the project requires, in lower case."""
     lines = [line.partition("#")[0].strip() for line in project.texts.get("requirements.txt", "").splitlines()]
-    dependencies = table(document, "project").get("dependencies")
-    lines += [line for line in dependencies if isinstance(line, str)] if isinstance(dependencies, list) else []
+    lines += _dependencies(document)
     return {(version(line, r"^([A-Za-z0-9._-]+)") or line).lower().replace("_", "-") for line in lines if line}
+
+
+def _dependencies(document: dict[str, Any]) -> list[str]:
+    """The requirements in pyproject.toml. What begins like an option of pip is none."""
+    found = table(document, "project").get("dependencies")
+    lines = found if isinstance(found, list) else []
+    return [line for line in lines if isinstance(line, str) and line[:1].isalnum()]
 
 
 def _start(project: Project, document: dict[str, Any], required: set[str]) -> tuple[str, str, bool]:
     """The CMD, why it is that, and whether it is sure."""
-    script = next(iter(table(document, "project", "scripts")), "")
+    scripts = table(document, "project", "scripts") or table(document, "tool", "poetry", "scripts")
+    script = next(iter(scripts), "")
     if is_word(script):
-        return command(script), f"[project.scripts]: the command is {script}", True
+        return command(script), f"scripts in pyproject.toml: the command is {script}", True
     if "manage.py" in project.paths:
         return (
             command("python", "manage.py", "runserver", "0.0.0.0:8000"),
