@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from bench.site import Site
-from bench.workloads import building, caching, growth, moving, running, sboms, small, waiting
+from bench.workloads import baking, building, caching, growth, moving, running, sboms, small, waiting
 from bench.workloads.workload import Workload
 
 WORKLOADS: Mapping[str, Callable[[Site], Workload]] = {
@@ -17,6 +17,8 @@ WORKLOADS: Mapping[str, Callable[[Site], Workload]] = {
     "big": building.big,
     "copies": building.copies,
     "wide": building.wide,
+    "bake": baking.bake,
+    "bake-again": baking.bake_again,
     "run": running.run,
     "step": running.step,
     "unpack": moving.unpack,

@@ -1,4 +1,4 @@
-"""Builds targets one after another. A target that is a context of others is built before them."""
+"""Builds targets together, as one graph. A target that is a context of others is built before them."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from polyarch.bake.remote import BakeWhere
 from polyarch.bake.resolve import Resolved
 from polyarch.bake.target import BakeTarget
 from polyarch.builder.request.input import DirectoryContext
-from polyarch.errors import PolyarchError, UsageError
+from polyarch.errors import BuildError, PolyarchError, UsageError
 from polyarch.oci import platform as parsing
 from polyarch.progress import Event, Started, Warned, ignore
 
@@ -73,6 +73,21 @@ class TargetRequests:
             if name in self._users:
                 given |= self._kept(target, given["outputs"])
             return buildflags.request(context, self._around, **given)
+
+    def waves(self) -> Iterator[list[str]]:
+        """The names of targets that can be built together, after those of the earlier lists."""
+        depth: dict[str, int] = {}
+        for name in self.order:
+            links = self._targets[name].links().values()
+            depth[name] = 1 + max((depth[other] for other in links), default=-1)
+        for number in range(max(depth.values(), default=-1) + 1):
+            yield [name for name in self.order if depth[name] == number]
+
+    def require(self, name: str, failed: "Mapping[str, PolyarchError]") -> None:
+        """Raise BuildError if a target that is a context of this one failed."""
+        for other in self._targets[name].links().values():
+            if other in failed:
+                raise BuildError(f"target {name}: not built, because its context {other} failed")
 
     def is_used(self, name: str) -> bool:
         """Whether a target is a context of others."""
@@ -136,22 +151,70 @@ def located(name: str) -> Iterator[None]:
         raise
 
 
-def build(resolved: Resolved, places: BuildPlaces) -> Iterator[BuiltTarget]:
-    """Build all targets; each is returned as soon as it is built. Stops at the first failure.
+def build(resolved: Resolved, places: BuildPlaces, *, keep_going: bool = False) -> Iterator[BuiltTarget]:
+    """Build all targets; each is returned as soon as it is complete. Stops at the first failure, or with `keep_going`
+    finishes the targets that do not need what failed, and then raises BuildError with all failures.
 
     What can be wrong with a target before it is built is found before the first is built. Raises as `builder.build`,
     with the name of the target in the message.
     """
+    failed: dict[str, PolyarchError] = {}
     with places.store.temporary() as scratch:
         requests = TargetRequests(resolved, places, scratch)
         for name in requests.order:
-            _check(name, requests.request(name), places)
-        for name in requests.order:
-            target, request = resolved.targets[name], requests.request(name)
-            result = _built(name, request, places)
-            requests.built(name, result)
-            if not target.linked:
-                yield BuiltTarget(target=target, request=request, result=result)
+            with _kept(name, failed, keep_going):
+                _check(name, requests.request(name), places)
+        for wave in requests.waves():
+            asked: dict[str, BuildRequest] = {}
+            for name in wave:
+                with _kept(name, failed, keep_going):
+                    requests.require(name, failed)
+                    if name not in failed:
+                        asked[name] = requests.request(name)
+            for name, result in _built_together(asked, places, failed, keep_going):
+                target = resolved.targets[name]
+                requests.built(name, result)
+                if not target.linked:
+                    yield BuiltTarget(target=target, request=asked[name], result=result)
+    if failed:
+        raise _failure(failed, len(resolved.targets))
+
+
+@contextmanager
+def _kept(name: str, failed: dict[str, PolyarchError], keep_going: bool) -> Iterator[None]:
+    """Put the error of a target into `failed`, or raise it unless the build keeps going."""
+    try:
+        yield
+    except PolyarchError as error:
+        if not keep_going:
+            raise
+        failed.setdefault(name, error)
+
+
+def _built_together(
+    asked: "Mapping[str, BuildRequest]", places: BuildPlaces, failed: dict[str, PolyarchError], keep_going: bool
+) -> "Iterator[tuple[str, BuildResult]]":
+    """Build these as one graph. Errors get the name of their target; with `keep_going` they are put into `failed`."""
+    from polyarch.builder.several import PlannedBuild, build_all
+
+    builds = {
+        name: PlannedBuild(request=request, registry=places.registry(request), emit=_named(name, places.emit))
+        for name, request in asked.items()
+    }
+    for name, found in build_all(builds, places.store, keep_going=keep_going):
+        if isinstance(found, PolyarchError):
+            with _kept(name, failed, keep_going), located(name):
+                raise found
+        else:
+            yield name, found
+
+
+def _failure(failed: Mapping[str, PolyarchError], count: int) -> PolyarchError:
+    if len(failed) == 1:
+        return next(iter(failed.values()))
+    hints = dict.fromkeys(error.hint for error in failed.values() if error.hint)
+    messages = [f"{len(failed)} of {count} targets failed", *(error.message for error in failed.values())]
+    return BuildError("\n".join(messages), "; ".join(hints))
 
 
 def prepared(resolved: Resolved, places: BuildPlaces) -> "Iterator[tuple[BakeTarget, BuildRequest]]":

@@ -25,6 +25,8 @@ from polyarch.transfer.copy import CopyOptions
 from polyarch.transfer.pool import WorkerPool
 
 if TYPE_CHECKING:
+    from polyarch.builder.request.request import BuildRequest
+    from polyarch.builder.workspace import Workspace
     from polyarch.registry import Registry
     from polyarch.store import Store
     from polyarch.transfer.read_through import ReadThroughSource
@@ -135,6 +137,23 @@ class Bases:
     def _import(self, source: Source, descriptor: Descriptor, name: str) -> None:
         """Copy an image from a layout into the store: the layout may be gone when the layers are needed."""
         copier.copy(source, descriptor.digest, self._store, (), CopyOptions(called=name))
+
+
+def of_request(workspace: "Workspace", request: "BuildRequest") -> Bases:
+    """The bases of a build. Builds that resolve names in the same way share them."""
+    pull, foreign, layouts = request.cache.pull, request.plan.allow_foreign_base, workspace.layouts
+
+    def make() -> Bases:
+        return Bases(
+            workspace.store,
+            workspace.registry,
+            workspace.source,
+            pull=pull,
+            allow_foreign=foreign,
+            layouts=open_layouts(layouts),
+        )
+
+    return workspace.common.once(("bases", pull, foreign, *layouts.items()), make)
 
 
 def open_layouts(named: Mapping[str, tuple[Path, str]]) -> dict[str, tuple[Source, str]]:

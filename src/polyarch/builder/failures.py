@@ -6,7 +6,10 @@ from contextlib import contextmanager
 import msgspec
 
 from polyarch.builder.request.request import OnFailure
-from polyarch.errors import BuildError, PolyarchError
+from polyarch.builder.vertices import BuildGraph, RunCommand, VertexId
+from polyarch.dockerfile.parser import Dockerfile
+from polyarch.dockerfile.source import DockerfileError, Location
+from polyarch.errors import BuildError, MachineError, PolyarchError
 from polyarch.oci.platform import Platform
 
 
@@ -63,3 +66,27 @@ class FailurePolicy:
         raise BuildError(
             "\n".join([count, *reasons]), "; ".join(filter(None, [*hints, done + advice]))
         ) from self._first
+
+
+def located(graph: BuildGraph, dockerfile: Dockerfile, vertex: str, error: PolyarchError) -> PolyarchError:
+    """The error of a vertex with its lines in the Dockerfile and its platforms."""
+    label = graph.labels[VertexId(vertex)]
+    if isinstance(error, DockerfileError):
+        return error
+    if not label.lines[0]:
+        # Of what is in no Dockerfile, only the SBOM generator is a process whose error does not name it.
+        ran = isinstance(graph.vertices[VertexId(vertex)], RunCommand) and isinstance(error, BuildError)
+        return BuildError(f"{label.name}: {error.message}", error.hint) if ran else error
+    lines = _lines_of(dockerfile, error, label.lines[0])
+    shown = dockerfile.error(error.message, *lines, Location(*label.lines))
+    where = f"[{', '.join(map(str, label.platforms))}] " if label.platforms else ""
+    return (MachineError if isinstance(error, MachineError) else BuildError)(f"{where}{shown.message}", error.hint)
+
+
+def _lines_of(dockerfile: Dockerfile, error: PolyarchError, before: int) -> list[Location]:
+    """Where the Dockerfile sets the variable that the error is about, for the step at line `before`."""
+    from polyarch.sandbox.starting import EmulatorVariableError
+
+    if not isinstance(error, EmulatorVariableError):
+        return []
+    return dockerfile.setting(error.variable, before)[-1:]

@@ -1,6 +1,6 @@
 """A build from request to result: parse, plan each platform, solve once, assemble, send."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Self, cast
 
@@ -8,13 +8,13 @@ import msgspec
 
 from polyarch import progress
 from polyarch.builder import attestations, lint, solve
-from polyarch.builder.bases import Bases, open_layouts
+from polyarch.builder.bases import of_request
 from polyarch.builder.cache.caches import BuildCaches
 from polyarch.builder.export import assemble
 from polyarch.builder.export.assemble import Assembler
 from polyarch.builder.export.exporter import Exporter
 from polyarch.builder.export.streaming import RegistryUploads
-from polyarch.builder.failures import FailurePolicy
+from polyarch.builder.failures import FailurePolicy, located
 from polyarch.builder.history.entry import EntryWriter
 from polyarch.builder.history.record import BuildRecord
 from polyarch.builder.history.recorder import BuildHistory, Recorder, stacks, step
@@ -25,14 +25,13 @@ from polyarch.builder.plan.options import epoch_of
 from polyarch.builder.plan.planner import Plan
 from polyarch.builder.request.request import BuildRequest
 from polyarch.builder.result import BuildResult
-from polyarch.builder.vertices import BuildGraph, RunCommand, VertexId
+from polyarch.builder.vertices import BuildGraph, VertexId
 from polyarch.builder.workspace import Workspace
 from polyarch.contents.layer import Layer
 from polyarch.dockerfile import directives, stages
 from polyarch.dockerfile.parser import Dockerfile
 from polyarch.dockerfile.rules import LintFinding
-from polyarch.dockerfile.source import DockerfileError, Location
-from polyarch.errors import BuildError, MachineError, PolyarchError
+from polyarch.errors import BuildError, PolyarchError
 from polyarch.oci import platform as platforms
 from polyarch.transfer.copy import Sent
 
@@ -56,8 +55,11 @@ def build(
     DockerfileError with the lines that are wrong, BuildError if a step fails, and what the rooms below raise.
     """
     with EntryWriter(request, store) as entry:
-        with Workspace(request, store, registry, emit) as workspace, _Build(workspace, entry) as opened:
-            entry.result = opened.run()
+        with Workspace(request, store, registry, emit) as workspace, Build(workspace, entry) as opened:
+            running = opened.run()
+            work = next(running)
+            opened.performer.prefetch()
+            entry.result = solve.resumed(running, work.solved)
         return entry.result
 
 
@@ -66,7 +68,7 @@ def dry_run(request: BuildRequest, store: "Store", registry: "Registry") -> Buil
 
     Raises as `build` does.
     """
-    with Workspace(request, store, registry) as workspace, _Build(workspace) as opened:
+    with Workspace(request, store, registry) as workspace, Build(workspace) as opened:
         return opened.dry_run()
 
 
@@ -84,7 +86,12 @@ def _dated(request: BuildRequest, dockerfile: Dockerfile) -> BuildRequest:
 Solved = tuple[Plan, tuple[Layer, ...]]
 
 
-class _Build:
+# A build that gave its work away, and continues when it gets the results.
+Work = solve.Work[VertexId, Result]
+Running = Generator[Work, Mapping[VertexId, Result], BuildResult]
+
+
+class Build:
     """One build. It owns its performer, and nothing of the workspace."""
 
     def __init__(self, workspace: Workspace, entry: EntryWriter | None = None) -> None:
@@ -123,13 +130,14 @@ class _Build:
             remotes=workspace.remotes,
             results=self._caches.results,
             uploads=RegistryUploads(workspace.registry, request.export),
+            common=workspace.common,
         )
         self._unchanged = False
-        self._performer = VertexPerformer(self._graph, environment, workspace.emit)
+        self.performer = VertexPerformer(self._graph, environment, workspace.emit)
         self._assembler = Assembler(
             workspace.store,
             workspace.source,
-            self._performer.filesystems,
+            self.performer.filesystems,
             request.export,
             request.host.workers,
             epoch,
@@ -140,7 +148,7 @@ class _Build:
             workspace.store,
             workspace.registry,
             workspace.source,
-            self._performer.filesystems,
+            self.performer.filesystems,
             request.export,
             request.plan.build_platform,
             workspace.emit,
@@ -151,10 +159,11 @@ class _Build:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._performer.close()
+        self.performer.close()
         self._caches.close()
 
-    def run(self) -> BuildResult:
+    def run(self) -> Running:
+        """The build: it gives its work, gets the results or FailedError, and sends its images to the outputs."""
         self._exporter.check()
         if not directives.is_dockerfile(self._dockerfile.syntax):
             self._emit(
@@ -177,7 +186,7 @@ class _Build:
         try:
             if checked.violation:
                 raise BuildError(checked.violation, _VIOLATION_HINT)
-            return self._solve_and_export(plans, findings, warnings)
+            return (yield from self._solve_and_export(plans, findings, warnings))
         finally:
             # At the end, where they are read; they may explain why the build failed.
             for finding in findings:
@@ -192,13 +201,13 @@ class _Build:
 
     def _solve_and_export(
         self, plans: list[Plan], findings: list[LintFinding], warnings: list[progress.Warned]
-    ) -> BuildResult:
+    ) -> Running:
         """Solve, assemble and export. New findings and warnings are added to the lists."""
         request = self._request
         try:
-            solved = self._solve(plans)
+            solved = yield from self._solve(plans)
         finally:
-            checked = lint.judge_work(self._dockerfile, request, self._performer.findings())
+            checked = lint.judge_work(self._dockerfile, request, self.performer.findings())
             findings += checked.findings
         if checked.violation:
             raise BuildError(checked.violation, _VIOLATION_HINT)
@@ -237,14 +246,7 @@ class _Build:
         )
 
     def _plans(self, dockerfile: Dockerfile) -> list[Plan]:
-        bases = Bases(
-            self._workspace.store,
-            self._workspace.registry,
-            self._source,
-            pull=self._request.cache.pull,
-            allow_foreign=self._request.plan.allow_foreign_base,
-            layouts=open_layouts(self._workspace.layouts),
-        )
+        bases = of_request(self._workspace, self._request)
         plans = []
         for platform in self._request.platforms:
             with self._failures.of(platform):
@@ -261,38 +263,33 @@ class _Build:
         self._failures.raise_if_done([plan.platform for plan in plans], last=False)
         return plans
 
-    def _solve(self, plans: list[Plan]) -> list[Solved]:
-        """Do the work. Returns the plans whose layers were all made, with these layers."""
+    def _solve(self, plans: list[Plan]) -> Generator[Work, Mapping[VertexId, Result], list[Solved]]:
+        """Have the work done. Returns the plans whose layers were all made, with these layers."""
         layers = _targets(plans)
         targets = layers | {vertex: None for plan in plans for vertex in self._scanned(plan)}
         recorder = Recorder(self._graph, self._emit)
-        self._performer.prefetch(layers)
+        self.performer.want(layers)
         results: Mapping[VertexId, Result]
         errors: Mapping[str, PolyarchError] = {}
         try:
-            results = solve.solve(
-                targets,
-                self._performer,
-                recorder,
-                workers=max(self._request.host.workers, len(plans)),
-                keep_going=self._failures.keeps_going,
-            )
+            workers = max(self._request.host.workers, len(plans))
+            results = yield solve.Work(targets, self.performer, recorder, workers, self._failures.keeps_going)
         except solve.FailedError as failed:
             if not self._failures.keeps_going:
-                raise self._located(*next(iter(failed.errors.items()))) from failed
+                raise located(self._graph, self._dockerfile, *next(iter(failed.errors.items()))) from failed
             results, errors = cast(Mapping[VertexId, Result], failed.results), failed.errors
         finally:
             self._unchanged = recorder.took_all_from_cache()
             self._remember(targets, plans, recorder)
         self._results = results
-        self._caches.solved(self._performer.key_of, results)
+        self._caches.solved(self.performer.key_of, results)
         solved: list[Solved] = []
         for plan in plans:
             with self._failures.of(plan.platform):
                 needed = self._graph.reach((*plan.layers, *self._scanned(plan)))
                 failure = next(((key, error) for key, error in errors.items() if key in needed), None)
                 if failure is not None:
-                    raise self._located(*failure)
+                    raise located(self._graph, self._dockerfile, *failure)
                 stack: list[Layer] = []
                 for vertex in plan.layers:
                     made = results[vertex]
@@ -307,8 +304,8 @@ class _Build:
 
     def _remember(self, targets: Iterable[VertexId], plans: list[Plan], recorder: Recorder) -> None:
         """Store the record of the build for `explain`, even if the build failed."""
-        order = solve.topological(list(targets), self._performer.inputs)
-        steps = self._entry.steps = recorder.steps(order, self._performer)
+        order = solve.topological(list(targets), self.performer.inputs)
+        steps = self._entry.steps = recorder.steps(order, self.performer)
         BuildHistory(self._workspace.store).remember(
             self._request,
             self._dockerfile.name,
@@ -317,7 +314,7 @@ class _Build:
             self._graph,
             stacks(self._graph, order),
             recorder,
-            self._performer,
+            self.performer,
         )
 
     def dry_run(self) -> BuildRecord:
@@ -326,22 +323,22 @@ class _Build:
         targets = _targets(plans)
         recorder = Recorder(self._graph, progress.ignore)
         try:
-            seen = solve.examine(targets, self._performer, recorder)
+            seen = solve.examine(targets, self.performer, recorder)
         except solve.FailedError as failed:
-            raise self._located(*next(iter(failed.errors.items()))) from failed
+            raise located(self._graph, self._dockerfile, *next(iter(failed.errors.items()))) from failed
         pending = set(seen.pending)
         return BuildHistory(self._workspace.store).predict(
             self._request,
             self._dockerfile.name,
             [str(plan.platform) for plan in plans],
             [
-                step(self._graph, key, self._performer, cached=key in seen.results, done=key in pending)
+                step(self._graph, key, self.performer, cached=key in seen.results, done=key in pending)
                 for key in seen.order
-                if not self._performer.joins(key)
+                if not self.performer.joins(key)
             ],
             self._graph,
             stacks(self._graph, seen.order),
-            self._performer,
+            self.performer,
         )
 
     def _verified(self, solved: list[Solved], warnings: list[progress.Warned]) -> list[Solved]:
@@ -353,7 +350,7 @@ class _Build:
             return solved
         from polyarch.builder.verify import PlatformVerifier
 
-        files, known = self._performer.filesystems, self._caches.results.verdict
+        files, known = self.performer.filesystems, self._caches.results.verdict
         verifier = PlatformVerifier(self._workspace.store, self._source, files, mode, known)
         good: list[Solved] = []
         for plan, stack in solved:
@@ -361,27 +358,6 @@ class _Build:
                 warnings += verifier.verify(plan, stack)
                 good.append((plan, stack))
         return good
-
-    def _located(self, vertex: str, error: PolyarchError) -> PolyarchError:
-        """The error of a vertex with its lines in the Dockerfile and its platforms."""
-        label = self._graph.labels[VertexId(vertex)]
-        if isinstance(error, DockerfileError):
-            return error
-        if not label.lines[0]:
-            # Of what is in no Dockerfile, only the SBOM generator is a process whose error does not name it.
-            ran = isinstance(self._graph.vertices[VertexId(vertex)], RunCommand) and isinstance(error, BuildError)
-            return BuildError(f"{label.name}: {error.message}", error.hint) if ran else error
-        shown = self._dockerfile.error(error.message, *self._lines_of(error, label.lines[0]), Location(*label.lines))
-        where = f"[{', '.join(map(str, label.platforms))}] " if label.platforms else ""
-        return (MachineError if isinstance(error, MachineError) else BuildError)(f"{where}{shown.message}", error.hint)
-
-    def _lines_of(self, error: PolyarchError, before: int) -> list[Location]:
-        """Where the Dockerfile sets the variable that the error is about, for the step at line `before`."""
-        from polyarch.sandbox.starting import EmulatorVariableError
-
-        if not isinstance(error, EmulatorVariableError):
-            return []
-        return self._dockerfile.setting(error.variable, before)[-1:]
 
 
 def _targets(plans: Iterable[Plan]) -> dict[VertexId, None]:

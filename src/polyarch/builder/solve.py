@@ -10,7 +10,7 @@ process with several (EINVAL, user_namespaces(7)).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 Key = TypeVar("Key", bound=str)
 Viewed = TypeVar("Viewed", bound=str, contravariant=True)
 Result = TypeVar("Result")
+Done = TypeVar("Done")
 # Frees the worker's place for other work, and takes a place again at the end.
 Outside = Callable[[], "AbstractContextManager[None]"]
 
@@ -72,6 +73,45 @@ class Observer(Protocol[Viewed]):
     def started(self, vertex: Viewed) -> None: ...
     def waiting(self, vertex: Viewed, *, begins: bool) -> None: ...
     def finished(self, vertex: Viewed, *, cached: bool = False, error: str = "", canceled: bool = False) -> None: ...
+
+
+class Work(Generic[Key, Result]):
+    """The arguments of `solve`, as a build gives them to whoever solves it, alone or together with others."""
+
+    def __init__(
+        self,
+        targets: Iterable[Key],
+        performer: Performer[Key, Result],
+        observer: Observer[Key],
+        workers: int,
+        keep_going: bool,
+    ) -> None:
+        self.targets = tuple(targets)
+        self.performer = performer
+        self.observer = observer
+        self.workers = workers
+        self.keep_going = keep_going
+
+    def solved(self) -> Mapping[Key, Result]:
+        """The results. Raises FailedError as `solve` does."""
+        return solve(self.targets, self.performer, self.observer, workers=self.workers, keep_going=self.keep_going)
+
+
+def resumed(
+    running: Generator[Work[Key, Result], Mapping[Key, Result], Done], solved: Callable[[], Mapping[Key, Result]]
+) -> Done:
+    """What a build returns after it gets the results of its work, or the error if `solved` raises one."""
+    try:
+        try:
+            results = solved()
+        except BaseException as error:
+            running.throw(error)
+        else:
+            running.send(results)
+    except StopIteration as ended:
+        done: Done = ended.value
+        return done
+    raise AssertionError("a build gives its work once")
 
 
 def solve(

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from polyarch import progress
-from polyarch.builder.contexts.opener import ContextOpener
+from polyarch.builder.contexts.opener import ContextOpener, SharedInputs
 from polyarch.builder.contexts.sources import (
     DockerfileText,
     OpenedContext,
@@ -43,12 +43,14 @@ class Workspace:
         store: "Store",
         registry: "Registry",
         emit: progress.Emit = progress.ignore,
+        common: SharedInputs | None = None,
     ) -> None:
+        self.common = common or SharedInputs()
         self.request = request
         self.store = store
         self.registry = registry
         self.emit = emit
-        self.source = ReadThroughSource(store, registry)
+        self.source = self.common.once("source", lambda: ReadThroughSource(store, registry))
         self._stack = ExitStack()
 
     def close(self) -> None:
@@ -71,7 +73,11 @@ class Workspace:
     @cached_property
     def remotes(self) -> Remotes:
         """What fetches from other machines."""
-        return Remotes(self.request, self.store, self.registry, self.scratch, self.emit)
+        request = self.request
+        return self.common.once(
+            ("remotes", request.cache.no_cache, *request.secrets.secrets.items()),
+            lambda: Remotes(request, self.store, self.registry, self.scratch, self.emit),
+        )
 
     @cached_property
     def dockerfile(self) -> Dockerfile:
@@ -99,6 +105,7 @@ class Workspace:
             self._directories,
             {str(name): source.url for name, source in self.request.contexts() if isinstance(source, RemoteContext)},
             self._ignore,
+            self.common,
         )
 
     @property

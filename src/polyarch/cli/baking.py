@@ -10,10 +10,10 @@ import msgspec
 
 from polyarch.cli import metadata
 from polyarch.cli.session import Session
-from polyarch.errors import UsageError
+from polyarch.errors import PolyarchError, UsageError
 
 if TYPE_CHECKING:
-    from polyarch.bake.building import BuildPlaces
+    from polyarch.bake.building import BuildPlaces, BuiltTarget
     from polyarch.bake.entitlements import Grants, Need
     from polyarch.bake.remote import BakeWhere
     from polyarch.bake.resolve import Resolved
@@ -36,6 +36,7 @@ class BakeRun:
         *,
         progress: str | None,
         insecure: bool,
+        keep_going: bool = False,
         variables: Mapping[str, str] | None = None,
     ) -> None:
         """`variables` are added to those of the environment."""
@@ -44,6 +45,7 @@ class BakeRun:
         self._where = where
         self._progress = progress
         self._insecure = insecure
+        self._keep_going = keep_going
         self._variables = variables or {}
 
     def check(self, grants: "Grants", *, files: bool) -> None:
@@ -83,29 +85,37 @@ class BakeRun:
         from polyarch.bake import building
         from polyarch.cli import refs
 
-        session = self._session
-        variables = session.environment.variables
+        variables = self._session.environment.variables
         # The builds of one command are a group for buildx.
         group = refs.reference(None, {}).rpartition("/")[2]
-        references: list[str] = []
-        reported: dict[str, Any] = {}
-        notes: list[str] = []
-        with session.display(self._progress) as emit:
-            for built in building.build(resolved, self._places(emit)):
-                export, result = built.request.export, built.result
-                reported[built.target.name] = metadata.of(export, result, variables)
-                request = msgspec.structs.replace(built.request, reference=result.reference)
-                refs.save(variables, request, asked=bool(metadata_file), target=built.target.name, group=group)
-                references.append(result.reference)
-                if self._progress not in ("quiet", "rawjson") and result.descriptor is not None:
-                    platforms = ", ".join(str(image.platform) for image in result.images)
-                    called = ", ".join(name.tagged().familiar() for name in export.names) or "unnamed image"
-                    notes.append(f"{built.target.name}: {called} for {platforms}: {result.descriptor.digest}")
-        for note in notes:
-            session.note(note)
+        done: list[BuiltTarget] = []
+        failure: PolyarchError | None = None
+        with self._session.display(self._progress) as emit:
+            try:
+                for built in building.build(resolved, self._places(emit), keep_going=self._keep_going):
+                    request = msgspec.structs.replace(built.request, reference=built.result.reference)
+                    refs.save(variables, request, asked=bool(metadata_file), target=built.target.name, group=group)
+                    done.append(built)
+            except PolyarchError as error:
+                if not self._keep_going:
+                    raise
+                failure = error
+        if self._progress not in ("quiet", "rawjson"):
+            for built in done:
+                self._note(built)
         if metadata_file:
-            refs.save_group(variables, group, [*reported], references)
-            metadata.write(Path(metadata_file), reported)
+            names = [built.target.name for built in done]
+            refs.save_group(variables, group, names, [built.result.reference for built in done])
+            found = {built.target.name: metadata.of(built.request.export, built.result, variables) for built in done}
+            metadata.write(Path(metadata_file), found)
+        if failure is not None:
+            raise failure
+
+    def _note(self, built: "BuiltTarget") -> None:
+        if built.result.descriptor is not None:
+            platforms = ", ".join(str(image.platform) for image in built.result.images)
+            called = ", ".join(name.tagged().familiar() for name in built.request.export.names) or "unnamed image"
+            self._session.note(f"{built.target.name}: {called} for {platforms}: {built.result.descriptor.digest}")
 
     def _call(self, resolved: "Resolved", form: str) -> int:
         """Report on the Dockerfiles. Returns the exit status: 1 if a check found something."""

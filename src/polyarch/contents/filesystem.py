@@ -87,7 +87,8 @@ class Filesystems:
         if unlisted:
             from concurrent.futures import ThreadPoolExecutor
 
-            self._prefetching = ThreadPoolExecutor(min(len(unlisted), _PREFETCHING), thread_name_prefix="list")
+            if self._prefetching is None:
+                self._prefetching = ThreadPoolExecutor(min(len(unlisted), _PREFETCHING), thread_name_prefix="list")
             for layer in unlisted:
                 self._prefetching.submit(self.listing, layer)
 

@@ -1,7 +1,9 @@
 """Open build contexts by name, each when a step first needs its files."""
 
+import threading
+from collections.abc import Callable, Hashable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from polyarch.builder.contexts.local import LocalContext
 from polyarch.builder.perform.remotes import Remotes
@@ -12,6 +14,27 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from polyarch.store import Store
+
+
+_T = TypeVar("_T")
+
+
+class SharedInputs:
+    """What the builds of one command open once: bases, contexts, downloads, unpacked layers. It owns nothing: each
+    build closes what it uses, and all builds end together.
+    """
+
+    def __init__(self) -> None:
+        self._made: dict[Hashable, Any] = {}
+        self._lock = threading.RLock()
+
+    def once(self, key: Hashable, make: Callable[[], _T]) -> _T:
+        """What `make` returned for this key."""
+        with self._lock:
+            if key not in self._made:
+                self._made[key] = make()
+            found: _T = self._made[key]
+            return found
 
 
 class ContextOpener:
@@ -30,7 +53,9 @@ class ContextOpener:
         directories: "Mapping[str, Path]",
         urls: "Mapping[str, str]",
         ignore: "Mapping[str, str]",
+        common: SharedInputs,
     ) -> None:
+        self._common = common
         self._remotes = remotes
         self._scratch = scratch
         self._store = store
@@ -44,10 +69,13 @@ class ContextOpener:
         if name in self._urls:
             from polyarch.builder.contexts.remote import Fetcher
 
-            return LocalContext(Fetcher(self._remotes, self._scratch).named(self._urls[name]), self._store, 0)
+            url, fetcher = self._urls[name], Fetcher(self._remotes, self._scratch)
+            return self._common.once(("context", url), lambda: LocalContext(fetcher.named(url), self._store, 0))
         directory = self._directories.get(name)
         if directory is None:
             raise PolyarchError("there is no build context", "name a directory, as in: polyarch build -t NAME .")
         ignore = self._ignore.get(name, "")
         matcher = ignorefile.matcher(ignorefile.parse(ignore)) if ignore.strip() else None
-        return LocalContext(directory, self._store, self._now, matcher)
+        return self._common.once(
+            ("context", directory.absolute(), ignore), lambda: LocalContext(directory, self._store, self._now, matcher)
+        )

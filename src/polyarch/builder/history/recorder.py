@@ -68,11 +68,11 @@ class Recorder:
         self._waited: dict[VertexId, float] = {}
         self._waiting: dict[VertexId, float] = {}
 
-    def started(self, vertex: VertexId) -> None:
-        """Implements `solve.Observer`."""
+    def started(self, vertex: VertexId, *, shown: bool = True) -> None:
+        """Implements `solve.Observer`. Without `shown`, it is only recorded: another build reports the same work."""
         with self._mutex:
             self._begun[vertex] = time.monotonic()
-        if not isinstance(self._graph.vertices[vertex], _SILENT):
+        if shown and not isinstance(self._graph.vertices[vertex], _SILENT):
             label = self._graph.labels[vertex]
             self._emit(progress.Started(vertex, label.name, tuple(map(str, label.platforms))))
 
@@ -85,12 +85,14 @@ class Recorder:
             else:
                 self._waited[vertex] = self._waited.get(vertex, 0.0) + now - self._waiting.pop(vertex)
 
-    def finished(self, vertex: VertexId, *, cached: bool = False, error: str = "", canceled: bool = False) -> None:
+    def finished(
+        self, vertex: VertexId, *, cached: bool = False, error: str = "", canceled: bool = False, shown: bool = True
+    ) -> None:
         """Implements `solve.Observer`."""
         end = progress.Finished(vertex, cached, error, canceled)
         with self._mutex:
             self._ended[vertex], self._ends[vertex] = time.monotonic(), end
-        if not isinstance(self._graph.vertices[vertex], _SILENT):
+        if shown and not isinstance(self._graph.vertices[vertex], _SILENT):
             self._emit(end)
 
     def steps(self, order: Iterable[VertexId], performer: Selecting) -> tuple[StepRecord, ...]:

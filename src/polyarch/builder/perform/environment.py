@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from polyarch.builder.cache.results import StepResults
-from polyarch.builder.contexts.opener import ContextOpener
+from polyarch.builder.contexts.opener import ContextOpener, SharedInputs
 from polyarch.builder.export.streaming import Uploads, no_upload
 from polyarch.builder.perform.copy.files import SourceFiles
 from polyarch.builder.perform.remotes import Remotes
@@ -58,6 +58,7 @@ class StepEnvironment(msgspec.Struct, frozen=True, kw_only=True):
     remotes: Remotes
     results: StepResults
     uploads: Uploads = no_upload
+    common: SharedInputs
 
 
 def key_of(vertex: VertexId, inputs: Mapping[VertexId, str]) -> str:

@@ -1,7 +1,7 @@
 """What the solver calls, for the vertices of a build: keys, cached results, and the work itself."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from pathlib import Path
 
 from polyarch import progress
@@ -61,7 +61,9 @@ class VertexPerformer:
         self._findings = StepFindings(graph)
         store, source = environment.store, environment.source
         unpacker = Unpacker(store, source, emit, self._open_base_layer)
-        self.filesystems = Filesystems(store, source, unpacker, environment.scratch)
+        self.filesystems = environment.common.once(
+            "filesystems", lambda: Filesystems(store, source, unpacker, environment.scratch)
+        )
         self._sources = CopySources(graph, environment)
         self._copies = CopyPerformer(graph, environment, self._sources, self.filesystems, emit)
         self._keys = CacheKeys(environment, self._copies)
@@ -74,14 +76,22 @@ class VertexPerformer:
         self.filesystems.close()
         self._runners.close()
 
-    def prefetch(self, targets: Iterable[VertexId]) -> None:
-        """Begin to list the base layers that copies will ask about; `targets` are the layers of the result.
+    @property
+    def runs(self) -> bool:
+        """Whether a step is a RUN."""
+        return any(isinstance(value, RunCommand) for value in self._graph.vertices.values())
+
+    def want(self, targets: Iterable[VertexId]) -> None:
+        """Take note of the layers of the result."""
+        self._targets = frozenset(targets)
+
+    def prefetch(self) -> None:
+        """Begin to list the base layers that copies will ask about.
 
         In a build with RUN nothing is begun: entering the user namespace needs a process without other threads.
         """
-        self._targets = frozenset(targets)
         vertices = self._graph.vertices
-        if any(isinstance(value, RunCommand) for value in vertices.values()):
+        if self.runs:
             return
         self._unpacks = False
         self._copies.allow_packing_ahead(self._environment.uploads)
@@ -144,7 +154,7 @@ class VertexPerformer:
 
             for warning in enter(self._environment.settings.search_path).warnings:
                 self._emit(progress.Warned(warning))
-            self._environment.store.maintenance.reclaim()
+            self._environment.common.once("reclaimed", self._environment.store.maintenance.reclaim)
 
     def perform(self, vertex: VertexId, cache_key: str, inputs: Mapping[VertexId, Result], outside: Outside) -> Result:
         """Implements `solve.Performer`."""
@@ -179,6 +189,25 @@ class VertexPerformer:
         self._cancelled = True
         self._environment.remotes.cancel()
         self._runners.cancel()
+
+    def take(self, vertex: VertexId, result: Result) -> None:
+        """Take note of a result that another build made with the same work."""
+        if isinstance(self._graph.vertices[vertex], CopyFiles | MakeDirectory | RunCommand):
+            assert isinstance(result, tuple), vertex
+            for layer in result:
+                self._findings.add(vertex, layer)
+
+    def shape(self, vertex: VertexId) -> Hashable:
+        """What the result of a vertex depends on besides its cache key, which builds may differ in."""
+        settings, value = self._environment.settings, self._graph.vertices[vertex]
+        secret: list[Hashable] = []
+        if isinstance(value, RunCommand):
+            for mount in value.mounts:
+                if mount.kind == "secret":
+                    secret.append(settings.secrets.content(mount.id, value.platform))
+                elif mount.kind == "ssh":
+                    secret.append(settings.secrets.sockets.get(mount.id or "default"))
+        return (settings.compression.tag(), settings.no_cache, *secret)
 
     # ── findings
 

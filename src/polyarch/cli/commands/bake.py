@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 @click.option("--policy", "policies", multiple=True, hidden=True)
 @click.option("--allow", multiple=True, metavar="WHAT", help="Allow an entitlement or access to a path")
 @options.progress
+@click.option("--keep-going", is_flag=True, help="Finish the other targets if one fails")
 @click.option("--metadata-file", metavar="FILE", help="Write digests and names of the results to FILE, as JSON")
 @options.insecure
 @click.option("--list-targets", is_flag=True, hidden=True)
@@ -80,7 +81,9 @@ def _run(session: Session, words: Mapping[str, Any], listed: str, stack: context
     from polyarch.bake import entitlements
     from polyarch.cli.baking import BakeRun
 
-    run = BakeRun(session, resolved, where, progress=words["progress"], insecure=words["insecure"])
+    run = BakeRun(
+        session, resolved, where, progress=words["progress"], insecure=words["insecure"], keep_going=words["keep_going"]
+    )
     grants = entitlements.parse(words["allow"]) | entitlements.of_overrides(asked.sets)
     default = not (where.url and _flag(variables, "BAKE_ALLOW_REMOTE_FS_ACCESS"))
     run.check(grants, files=_flag(variables, "BUILDX_BAKE_ENTITLEMENTS_FS", default=default))

@@ -36,6 +36,7 @@ _QUIET = click.option("-q", "--quiet", is_flag=True, help="Show no progress")
 @click.option("--check", is_flag=True, help="Check the Dockerfiles instead of building")
 @_QUIET
 @options.progress
+@click.option("--keep-going", is_flag=True, help="Finish the other services if one fails")
 @click.option("--metadata-file", metavar="FILE", help="Write digests and names of the results to FILE, as JSON")
 @options.insecure
 @click.option("--builder", hidden=True, expose_value=False)
@@ -111,6 +112,7 @@ def _build(
         BakeWhere(),
         progress=progress,
         insecure=words["insecure"],
+        keep_going=words["keep_going"],
         variables=_secret_variables(targets, project),
     )
     return run.run("text", words["metadata_file"])
