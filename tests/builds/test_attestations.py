@@ -391,7 +391,7 @@ class TestProvenance:
     def test_the_metadata_file_has_the_provenance(self, builds: Builds, tmp_path: Path) -> None:
         def metadata(*words: str, **env: str) -> dict[str, Any]:
             file = tmp_path / "metadata.json"
-            builds("--metadata-file", str(file), *words, env=env)
+            builds.polyarch("build", "-q", "--metadata-file", file, *words, builds.context, env=env)
             found = json.loads(file.read_text())
             return {name: value for name, value in found.items() if name.startswith("buildx.build.prov")}
 
