@@ -9,7 +9,7 @@ import pytest
 from polyarch.builder.request.output import Export, Output
 from polyarch.buildflags import output
 from polyarch.buildflags.output import ExportFlags
-from polyarch.errors import UsageError
+from polyarch.errors import UnsupportedError, UsageError
 
 HERE = Path("/here")
 
@@ -188,7 +188,7 @@ def test_what_makes_no_sense_is_refused_with_the_reason(words: list[str], reason
 
 
 def test_an_annotation_of_what_a_build_does_not_write_names_the_command_that_does() -> None:
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(UnsupportedError) as caught:
         export(annotations=("manifest-descriptor:a=b",))
     assert caught.value.hint is not None
     assert "manifest annotate" in caught.value.hint

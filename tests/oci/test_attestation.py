@@ -83,11 +83,11 @@ def test_the_entry_refers_to_the_image_and_has_no_artifact_type() -> None:
                 "mediaType": "application/vnd.oci.image.manifest.v1+json",
                 "digest": made.digest,
                 "size": len(made.raw),
-                "platform": {"architecture": "unknown", "os": "unknown"},
                 "annotations": {
                     "vnd.docker.reference.digest": IMAGE.digest,
                     "vnd.docker.reference.type": "attestation-manifest",
                 },
+                "platform": {"architecture": "unknown", "os": "unknown"},
             }
         }
     )
