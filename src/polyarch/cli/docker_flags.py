@@ -115,12 +115,27 @@ def _spellings(names: tuple[str, ...]) -> list[tuple[str, ...]]:
     return found
 
 
+def _require_same_port(text: str) -> None:
+    """Refuse `[ADDRESS:]HOST:CONTAINER` unless the ports are equal and every address is meant: the container listens
+    on this machine itself, so another port or address would be promised and not there.
+    """
+    *host, container = text.partition("/")[0].split(":")
+    if (host and (host[-1] or container) != container) or "".join(host[:-1]) not in ("", "0.0.0.0", "[]"):
+        raise UnsupportedError(
+            f"--publish {text} is not supported: {_NETWORK}",
+            f"the program listens on this machine as it does in the container, on port {container}",
+        )
+
+
 def _treated(flag: DockerFlag, name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
     def treat(context: click.Context, parameter: click.Parameter, value: Any) -> None:
         if not value or flag.treatment == "taken":
             return
         if flag.treatment == "refused":
             raise UnsupportedError(f"{name} is not supported: {flag.why}")
+        if name == "--publish":
+            for port in [value] if isinstance(value, str) else value:
+                _require_same_port(port)
         click.echo(f"{name} has no effect: {flag.why}", err=True)
 
     return treat

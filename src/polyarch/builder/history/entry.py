@@ -16,6 +16,7 @@ from polyarch.builder.history.record import StepRecord
 from polyarch.builder.request.input import DirectoryContext, ImageContext, LayoutContext, RemoteContext
 from polyarch.errors import CancelledError, PolyarchError
 from polyarch.oci.descriptor import Descriptor
+from polyarch.oci.redaction import hidden
 from polyarch.oci.urls import redact
 from polyarch.store import tables
 from polyarch.store.tables import Table
@@ -170,7 +171,7 @@ class EntryWriter:
                 file=_file(request),
                 target=request.plan.target,
                 platforms=tuple(map(str, request.platforms)),
-                arguments=dict(request.plan.arguments),
+                arguments={name: _argument(value) for name, value in request.plan.arguments.items()},
                 labels=dict(request.plan.labels),
                 contexts={str(name): _named(source) for name, source in request.contexts()},
                 settings=_settings(request),
@@ -185,6 +186,11 @@ class EntryWriter:
             root=result.descriptor if result is not None else None,
             vcs=_vcs(result) if result is not None and result.provenance else {},
         )
+
+
+def _argument(value: str) -> str:
+    """The value of a build argument. A URL, as of a proxy or a download, may contain a password or a token."""
+    return hidden(value) if "://" in value else value
 
 
 def _context(request: "BuildRequest") -> str:
