@@ -76,6 +76,11 @@ class Image(NamedTuple):
         return found
 
 
+def built(metadata: Path) -> str:
+    """The digest of the image or index that a build wrote into its metadata file."""
+    return str(json.loads(metadata.read_text())["containerimage.digest"])
+
+
 def images(layout: Path, digest: str) -> dict[str, Image]:
     """The images of an index by their platforms."""
     document = _document(layout, digest)

@@ -46,13 +46,20 @@ def prepared(app: App, scratch: Path) -> Path:
 
 def build_here(app: App, polyarch: Program, scratch: Path, options: Sequence[str] = ()) -> dict[str, compare.Image]:
     """Its images by platform, as Polyarch makes them. They are called `app-NAME` in the store."""
-    digest = scratch / "digest"
+    metadata = scratch / "metadata"
     with _agent(app, scratch) as environment:
-        words = ["build", "--progress=plain", "--no-cache", f"--iidfile={digest}", f"--tag=app-{app.name}", *options]
+        words = [
+            "build",
+            "--progress=plain",
+            "--no-cache",
+            f"--metadata-file={metadata}",
+            f"--tag=app-{app.name}",
+            *options,
+        ]
         polyarch(
             *words, *_words(app, app.platforms, scratch), scratch / "context", env=environment, seconds=_BUILD_SECONDS
         )
-    return compare.images(polyarch.root / "oci", digest.read_text().strip())
+    return compare.images(polyarch.root / "oci", compare.built(metadata))
 
 
 def build_there(app: App, daemon: BuildKitDaemon, scratch: Path, platforms: Sequence[str]) -> dict[str, compare.Image]:

@@ -43,9 +43,9 @@ def test_the_comparison_sees_owners_modes_links_contents_and_config(based: Progr
     other = "FROM busybox\nRUN echo b > /f && chmod 600 /f && chown 1:2 /f && ln -s b /l\nUSER app\n"
     images = []
     for number, text in enumerate((one, other)):
-        digest = tmp_path / str(number)
-        based("build", "--iidfile", digest, "-", stdin=text)
-        (image,) = compare.images(based.root / "oci", digest.read_text().strip()).values()
+        metadata = tmp_path / str(number)
+        based("build", "--metadata-file", metadata, "-", stdin=text)
+        (image,) = compare.images(based.root / "oci", compare.built(metadata)).values()
         images.append(image)
     found = list(compare.differences(*images, volatile=["f"]))
     assert [line for line in found if not line.startswith("history")] == [

@@ -111,6 +111,10 @@ def test_every_keyword_changes_the_request(client: Polyarch, tmp_path: Path) -> 
             assert building.request(core, ".", {"push": True, "load": True}) != building.request(
                 core, ".", {"push": True}
             )
+        elif name == "cache":
+            # `no_cache` and `no_cache_filter` exclude each other.
+            for key, one in value.items():
+                assert building.request(core, ".", {name: {key: one}}) != plain, key
         elif name != "ssh":
             assert building.request(core, ".", {name: value}) != plain, name
 

@@ -66,7 +66,8 @@ def image(
 def entry(descriptor: Descriptor, platform: Platform | str | None, size: int | None = None) -> Descriptor:
     """An index's entry for an image."""
     wanted = platforms.parse(platform) if isinstance(platform, str) else platform
-    return Descriptor(descriptor.media_type, descriptor.digest, descriptor.size if size is None else size, wanted)
+    size = descriptor.size if size is None else size
+    return Descriptor(descriptor.media_type, descriptor.digest, size, platform=wanted)
 
 
 def index(store: Store, name: str, *entries: Descriptor) -> Descriptor:
