@@ -214,11 +214,12 @@ def test_a_changed_bundle_does_not_hold(case: str, places: Places, app: Descript
     assert message in refused(places, APP, key)
 
 
-@given(st.data())
-def test_a_bundle_with_a_changed_byte_is_refused_or_says_the_same(key: PrivateKey, data: st.DataObject) -> None:
+@given(st.integers(0, 10_000), st.integers(0, 255))
+def test_a_bundle_with_a_changed_byte_is_refused_or_says_the_same(key: PrivateKey, place: int, byte: int) -> None:
+    # The length of a signature varies, so the place is not drawn from the length of this bundle.
     good = bundle_of(key, OTHER_DIGEST)
-    at = data.draw(st.integers(0, len(good) - 1))
-    bad = good[:at] + bytes([data.draw(st.integers(0, 255))]) + good[at + 1 :]
+    at = place % len(good)
+    bad = good[:at] + bytes([byte]) + good[at + 1 :]
     try:
         bundle = envelopes.decode_bundle(bad)
         KeyTrust(key.public).of_bundle(bundle)
