@@ -1,11 +1,12 @@
 """The cases: files with what is asked of them, and expressions. `cases/README.md` describes the format."""
 
-import hashlib
 import json
 import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from tests.answers import case_key
 
 HERE = Path(__file__).parent
 CASES = HERE / "cases"
@@ -24,8 +25,7 @@ class BakeCase(NamedTuple):
     @property
     def key(self) -> str:
         """What the answer is recorded under: it changes with the case."""
-        content = json.dumps([dict(self.files), self.words, dict(self.env)], sort_keys=True)
-        return hashlib.sha256(content.encode()).hexdigest()[:16]
+        return case_key(self.files, self.words, self.env)
 
 
 def expression(text: str, title: str) -> BakeCase:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.answers import case_key
 from tests.bake.cases import read
 
 HERE = Path(__file__).parent
@@ -24,8 +25,7 @@ class ComposeCase(NamedTuple):
     @property
     def key(self) -> str:
         """What the answer is recorded under: it changes with the case."""
-        content = json.dumps([dict(self.files), self.words, dict(self.env)], sort_keys=True)
-        return hashlib.sha256(content.encode()).hexdigest()[:16]
+        return case_key(self.files, self.words, self.env)
 
 
 def tables() -> Iterator[ComposeCase]:

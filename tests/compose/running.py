@@ -1,30 +1,19 @@
 """Runs a case here, in this process, and with docker compose."""
 
-import contextlib
-import io
-import os
 import re
-import subprocess
-from collections.abc import Mapping
 from pathlib import Path
 
-from polyarch.cli.errors import ErrorPrinter
-from polyarch.cli.execute import _run, _status
+from tests.answers import run_here, run_there, write_files
 from tests.compose.cases import ComposeCase
 
-_ENVIRONMENT = {"HOME": "/home/someone", "PATH": "/usr/bin:/bin", "NO_COLOR": "1"}
 _HERE, _ABOVE = "@HERE@", "@ABOVE@"
 _OF_COMPOSE = frozenset({"-f", "--env-file", "-p", "--profile", "--project-directory"})
 
 
-def prepare(case: ComposeCase, directory: Path) -> Path:
+def _prepare(case: ComposeCase, directory: Path) -> Path:
     """Write the files of a case. The directory's name is that of the project."""
     directory = directory / "proj"
-    directory.mkdir(parents=True, exist_ok=True)
-    for name, text in case.files.items():
-        path = directory / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+    write_files(case.files, directory)
     return directory
 
 
@@ -46,20 +35,9 @@ def _words(case: ComposeCase, form: str) -> list[str]:
 
 def ours(case: ComposeCase, directory: Path, form: str) -> tuple[str | None, str]:
     """What the command prints, None if it fails; and what it says on standard error."""
-    directory = prepare(case, directory)
-    variables: Mapping[str, str] = {**_ENVIRONMENT, "POLYARCH_ROOT": str(directory / ".store"), **case.env}
-    raw, said = io.BytesIO(), io.StringIO()
-    out = io.TextIOWrapper(raw, "utf-8")
-    before = os.getcwd()
-    os.chdir(directory)
-    try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(said):
-            errors = ErrorPrinter(debug=False, colour=False)
-            status = _status(lambda: _run(["compose", *_words(case, form)], variables, errors), errors)
-    finally:
-        os.chdir(before)
-    out.flush()
-    return (_placed(raw.getvalue().decode(), directory) if status == 0 else None), said.getvalue()
+    directory = _prepare(case, directory)
+    text, said = run_here(["compose", *_words(case, form)], directory, case.env)
+    return (None if text is None else _placed(text, directory)), said
 
 
 def _placed(text: str, directory: Path) -> str:
@@ -74,15 +52,6 @@ def _placed(text: str, directory: Path) -> str:
 
 def theirs(case: ComposeCase, directory: Path, form: str, program: Path) -> tuple[str | None, str]:
     """The same of docker compose."""
-    directory = prepare(case, directory)
-    done = subprocess.run(
-        [str(program), *_words(case, form)],
-        cwd=directory,
-        env={**_ENVIRONMENT, "HOME": "/home/someone", **case.env},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        check=False,
-        timeout=60,
-    )
-    text = _placed(done.stdout.decode(errors="surrogateescape"), directory)
-    return (text if done.returncode == 0 else None), done.stderr.decode(errors="replace")
+    directory = _prepare(case, directory)
+    text, said = run_there([str(program), *_words(case, form)], directory, case.env)
+    return (None if text is None else _placed(text, directory)), said

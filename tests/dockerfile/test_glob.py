@@ -80,4 +80,3 @@ def test_an_escaped_name_matches_itself_alone(name: str) -> None:
     pattern = "".join(f"\\{character}" for character in name)
     assert glob.match(pattern, name)
     assert not glob.match(pattern, name + "x")
-    assert glob.unescaped(pattern) == name

@@ -37,7 +37,6 @@ from polyarch.oci.verify import verified
 VERSION = 1
 ARTIFACT = "application/vnd.polyarch.cache.v1+json"
 CONFIG = "application/vnd.polyarch.cache.config.v1+json"
-JSON = "application/vnd.polyarch.cache.json.v1+json"
 OWN = "org.polyarch.cache."
 KEYS = f"{OWN}keys"
 # A larger config is refused. BuildKit refuses more than 1 MiB, which it writes itself (moby/buildkit#3719).

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from polyarch.buildcache import documents
 from polyarch.buildcache.carrier import Attributes, Change
+from polyarch.buildcache.once import Once
 from polyarch.buildcache.values import PlatformCache
 from polyarch.errors import ConflictError, CorruptError, NotFoundError, PolyarchError
 from polyarch.oci import document as oci_documents
@@ -32,7 +33,7 @@ class LocalCarrier:
         self._name = attributes.get("digest") or self._tag
         self._resets = attributes.get("reset", "").lower() in ("1", "t", "true")
         self._mutex = threading.Lock()
-        self._root: Index | PolyarchError | None = None
+        self._root = Once(self._read_root)
         self._caches: dict[Platform, PlatformCache | None] = {}
         self._layout: OciLayout | None = None
         self._writing: int | None = None
@@ -44,16 +45,16 @@ class LocalCarrier:
 
     def platforms(self) -> tuple[Platform, ...]:
         """Implements `Carrier`."""
-        return tuple(documents.entries(self._read_root()))
+        return tuple(documents.entries(self._root.get()))
 
     def may_have(self, platform: Platform, key: str) -> bool:
         """Implements `Carrier`."""
-        entry = documents.entries(self._read_root()).get(platform)
+        entry = documents.entries(self._root.get()).get(platform)
         return entry is not None and documents.may_have(entry, key)
 
     def read(self, platform: Platform) -> PlatformCache | None:
         """Implements `Carrier`."""
-        root = self._read_root()
+        root = self._root.get()
         with self._mutex, self._explained("read"):
             if platform not in self._caches:
                 self._caches[platform] = self._read(open_layout(self._path), root, platform)
@@ -82,8 +83,8 @@ class LocalCarrier:
                 layout.write_manifest(index.descriptor(), index.raw, self._tag)
             if self._resets:
                 self._reset(layout)
+        self._root.forget()
         with self._mutex:
-            self._root = None
             self._caches.clear()
         return cache
 
@@ -141,24 +142,15 @@ class LocalCarrier:
             return self._layout
 
     def _read_root(self) -> Index:
-        """The cache's index, read once."""
-        with self._mutex:
-            if self._root is None:
-                try:
-                    with self._explained("read"):
-                        layout = self._open_for_reading()
-                        raw = layout.read_manifest(layout.resolve(self._name))
-                    document = oci_documents.load(raw)
-                    documents.require_ours(document, self.where)
-                    if not isinstance(document, Index):
-                        raise CorruptError(f"{self.where}: {self._name} is the cache of one platform, not an index")
-                    self._root = document
-                except PolyarchError as error:
-                    self._root = error
-            root = self._root
-        if isinstance(root, PolyarchError):
-            raise root
-        return root
+        """The cache's index."""
+        with self._explained("read"):
+            layout = self._open_for_reading()
+            raw = layout.read_manifest(layout.resolve(self._name))
+        document = oci_documents.load(raw)
+        documents.require_ours(document, self.where)
+        if not isinstance(document, Index):
+            raise CorruptError(f"{self.where}: {self._name} is the cache of one platform, not an index")
+        return document
 
     def _open_for_reading(self) -> OciLayout:
         """The layout. Raises NotFoundError if nothing is there yet, CorruptError if something else is."""

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING
 from polyarch import progress
 from polyarch.buildcache import documents, inline
 from polyarch.buildcache.carrier import Around, Attributes, Change
+from polyarch.buildcache.once import Once
 from polyarch.buildcache.values import PlatformCache, merged
 from polyarch.distribution import errors as codes
-from polyarch.errors import ConflictError, CorruptError, NotFoundError, PolyarchError, RegistryError
+from polyarch.errors import ConflictError, CorruptError, NotFoundError, RegistryError
 from polyarch.oci import digest as digests
 from polyarch.oci import document as oci_documents
 from polyarch.oci import reference as references
@@ -54,7 +55,7 @@ class RegistryCarrier:
         self._around = around
         self._lock = threading.Lock()
         self._reading = threading.Lock()
-        self._root: Manifest | Index | PolyarchError | None = None
+        self._root = Once(self._read_root)
         self._caches: dict[Platform, PlatformCache | None] = {}
         self._images: dict[Platform, Manifest | None] = {}
 
@@ -74,12 +75,12 @@ class RegistryCarrier:
 
     def platforms(self) -> tuple[Platform, ...]:
         """Implements `Carrier`."""
-        root = self._read_root()
+        root = self._root.get()
         return tuple(documents.entries(root)) if isinstance(root, Index) else ()
 
     def may_have(self, platform: Platform, key: str) -> bool:
         """Implements `Carrier`: the index has the beginnings of all keys."""
-        root = self._read_root()
+        root = self._root.get()
         if documents.kind_of(root) != "ours":
             image = self._image(root, platform)
             return image is not None and key in inline.keys(image)
@@ -88,7 +89,7 @@ class RegistryCarrier:
 
     def read(self, platform: Platform) -> PlatformCache | None:
         """Implements `Carrier`."""
-        root = self._read_root()
+        root = self._root.get()
         with self._reading:
             if platform not in self._caches:
                 self._caches[platform] = self._read(root, platform)
@@ -101,8 +102,8 @@ class RegistryCarrier:
                 f"{self.where} has a digest, so it cannot be written", "leave out the @ and what follows it"
             )
         written = _Writer(self._reference, self._repository, platform, self._around.emit).write(change)
+        self._root.forget()
         with self._lock:
-            self._root = None
             self._caches.clear()
         return written
 
@@ -134,19 +135,11 @@ class RegistryCarrier:
         """Implements `Carrier`."""
 
     def _read_root(self) -> Manifest | Index:
-        """What the name points at, asked for once."""
-        with self._lock:
-            if self._root is None:
-                try:
-                    _, raw = self._repository.fetch_manifest(self._reference.version)
-                    self._root = oci_documents.load(raw)
-                    if documents.kind_of(self._root) != "image":
-                        documents.require_ours(self._root, self.where)
-                except PolyarchError as error:
-                    self._root = error
-            root = self._root
-        if isinstance(root, PolyarchError):
-            raise root
+        """What the name points at."""
+        _, raw = self._repository.fetch_manifest(self._reference.version)
+        root = oci_documents.load(raw)
+        if documents.kind_of(root) != "image":
+            documents.require_ours(root, self.where)
         return root
 
     def _image(self, root: Manifest | Index, platform: Platform) -> Manifest | None:

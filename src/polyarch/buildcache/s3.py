@@ -20,6 +20,7 @@ from polyarch import progress
 from polyarch.buildcache import documents, s3_credentials, s3_settings
 from polyarch.buildcache.attributes import split
 from polyarch.buildcache.carrier import Around, Attributes, Change
+from polyarch.buildcache.once import Once
 from polyarch.buildcache.s3_client import S3Client
 from polyarch.buildcache.values import PlatformCache
 from polyarch.errors import ConflictError, CorruptError, NotFoundError, PolyarchError, RegistryError, UnsupportedError
@@ -64,7 +65,7 @@ class S3Carrier:
         self._mutex = threading.RLock()
         self._opened: S3Client | None = None
         self._caches: dict[Platform, PlatformCache | None] = {}
-        self._listed: tuple[Platform, ...] | PolyarchError | None = None
+        self._listed = Once(self._list)
         self._known: set[Digest] = set()
         self._conditional: bool | None = None
 
@@ -76,15 +77,7 @@ class S3Carrier:
 
     def platforms(self) -> tuple[Platform, ...]:
         """Implements `Carrier`."""
-        with self._mutex:
-            if self._listed is None:
-                try:
-                    self._listed = self._list()
-                except (NotFoundError, UnsupportedError) as error:
-                    self._listed = error
-            if isinstance(self._listed, PolyarchError):
-                raise self._listed
-            return self._listed
+        return self._listed.get()
 
     def may_have(self, platform: Platform, key: str) -> bool:
         """Implements `Carrier`."""
@@ -105,8 +98,8 @@ class S3Carrier:
     def write(self, platform: Platform, change: Change) -> PlatformCache:
         """Implements `Carrier`: every name is written."""
         written = [self._write(self._key(name, platform), platform, change) for name in self._settings.names]
+        self._listed.forget()
         with self._mutex:
-            self._listed = None
             self._caches.clear()
         return written[0]
 

@@ -27,11 +27,6 @@ def has_wildcards(path: str) -> bool:
     return False
 
 
-def unescaped(path: str) -> str:
-    """Return a path without wildcards, with the escaping backslashes removed."""
-    return re.sub(r"\\(.)", r"\1", path, flags=re.DOTALL)
-
-
 @lru_cache(maxsize=512)
 def translate(pattern: str) -> re.Pattern[str]:
     """Return the regular expression of a pattern, for `fullmatch`. Raises DockerfileError for a malformed pattern."""

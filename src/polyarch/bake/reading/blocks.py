@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
-from polyarch.bake.attributes import ATTRIBUTES, BY_NAME, Attribute, replaced
+from polyarch.bake.attributes import ATTRIBUTES, Attribute, replaced
 from polyarch.bake.hcl import syntax, types, values
 from polyarch.bake.hcl.bodies import HclAttribute, HclBlock
 from polyarch.bake.hcl.convert import ConversionError, convert
@@ -218,11 +218,6 @@ class EvaluatedBlocks:
             for instance in block.instances:
                 self._changed.setdefault(kind, {})[instance.name] = instance.value()
         names.root.variables[kind] = values.object_of(self._changed.get(kind, {}))
-
-
-def known_attribute(name: str) -> bool:
-    """Whether a target has an attribute of this name."""
-    return name in BY_NAME
 
 
 def renamed(blocks: Sequence[EvaluatedBlock]) -> dict[str, list[str]]:
