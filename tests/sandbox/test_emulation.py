@@ -117,6 +117,39 @@ def test_a_probe_is_what_its_pattern_matches_and_no_others(architecture: str) ->
     assert matching == [architecture]
 
 
+@pytest.mark.parametrize("marked", ["mips64le", "arm64"])
+def test_a_pattern_is_not_stricter_than_the_kernel(marked: str) -> None:
+    magic, mask = probe.pattern(marked)
+    program = bytearray(probe.executable(Platform(os="linux", architecture=marked)) or b"")
+    # An AppImage's mark; an OS ABI and an ABI version. The class and the machine still count.
+    for change in ({8: 0x41, 9: 0x49, 10: 0x02}, {7: 3, 8: 1}, {15: 7}):
+        changed = bytearray(program)
+        for place, byte in change.items():
+            changed[place] = byte
+        assert all(a & m == b & m for a, b, m in zip(changed, magic, mask, strict=False))
+    program[4] ^= 3
+    assert not all(a & m == b & m for a, b, m in zip(program, magic, mask, strict=False))
+
+
+def _marked(room: Room) -> list[int]:
+    lower = room.new("programs")
+    # exit(0) as an AppImage of arm64, and with the ABI version 1 of mips64le.
+    for name, architecture, mark in (("appimage", "arm64", b"AI\x02"), ("abi", "mips64le", b"\x01")):
+        program = bytearray(probe.executable(parse(architecture)) or b"")
+        program[8 : 8 + len(mark)] = mark
+        (lower / name).write_bytes(program)
+        (lower / name).chmod(0o755)
+    return [
+        room.run([f"/{name}"], f"linux/{architecture}", lower).status
+        for name, architecture in (("appimage", "arm64"), ("abi", "mips64le"))
+    ]
+
+
+def test_an_appimage_and_a_program_with_an_abi_version_run(someone: Person, amd64: dict[str, Path]) -> None:
+    need("qemu-aarch64-static", "qemu-mips64el-static")
+    assert inside(someone, _marked, amd64) == [0, 0]
+
+
 def test_probes_are_elf_files_that_readers_accept() -> None:
     elffile = pytest.importorskip("elftools.elf.elffile")
     import io

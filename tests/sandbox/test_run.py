@@ -364,3 +364,16 @@ def test_a_user_without_a_range_runs_as_root_and_as_no_one_else(single_id_user: 
     need("crun")
     message = "cannot run as 65534:65534: this user namespace has no such id"
     assert inside(single_id_user, _with_one_id, amd64) == [0, "0\n", ["made"], message, True]
+
+
+def _pings(room: Room) -> list[int]:
+    ping = "ping -c 1 -W 2 127.0.0.1"
+    return [room.run(ping, settings=settings).status for settings in (RunSettings(network="none"), RunSettings())]
+
+
+def test_ping_works_in_a_private_network_and_in_the_hosts_as_the_host_allows(someone: Person, amd64: Bases) -> None:
+    first, last = map(int, Path("/proc/sys/net/ipv4/ping_group_range").read_text().split())
+    private, shared = inside(someone, _pings, amd64)
+    assert private == 0
+    # busybox's ping needs a raw socket, of which only the owner of the network may have one.
+    assert shared != 0 or first <= last

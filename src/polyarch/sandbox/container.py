@@ -16,7 +16,20 @@ import msgspec
 from polyarch.errors import MachineError, PolyarchError, UnsupportedError
 from polyarch.oci.platform import Platform
 from polyarch.oci.text import shown
-from polyarch.sandbox import bpf, cwd, emulation, files, mounts, namespaces, runtime, seccomp, spec, starting, syscalls
+from polyarch.sandbox import (
+    bpf,
+    cwd,
+    emulation,
+    files,
+    mounts,
+    namespaces,
+    probe,
+    runtime,
+    seccomp,
+    spec,
+    starting,
+    syscalls,
+)
 from polyarch.sandbox.account import Account, resolve_user
 from polyarch.sandbox.emulators import VARIABLES, EmulatorCopies
 from polyarch.sandbox.host import host_platform
@@ -136,7 +149,7 @@ class Sandbox:
         CancelledError after `cancel`, StartError if it could not be started, NotFoundError for an unknown user, and
         UnsupportedError if the platform does not run here.
         """
-        self._emulate(process, platform)
+        linux32 = is_32_bit_here(self._prepare(process, platform))
         account = resolve_user(rootfs, process.user)
         self._check(account)
         name = f"polyarch-{next(self._numbers)}"
@@ -150,9 +163,9 @@ class Sandbox:
                 if not any(f"{process.cwd}/".startswith(f"{mount.target.rstrip('/')}/") for mount in given):
                     cwd.make(rootfs, process.cwd, account)
                 resolved = [_like_hidden(_moved(mount, places), rootfs, mount_points) for mount in given]
-                self._write_config(process, rootfs, account, resolved, bundle)
+                self._write_config(process, rootfs, account, resolved, bundle, linux32=linux32)
                 with self._console(bundle, process, stdin, stdout) as console:
-                    command = self._runtime.command(self._state, bundle, name, console)
+                    command = self._runtime.command(self._state, bundle, name, console, linux32=linux32)
                     status = self._processes.run(command, stdin, stdout, stderr, terminal=process.terminal)
             finally:
                 mount_points.remove()
@@ -181,7 +194,7 @@ class Sandbox:
         with Console(path, stdin, stdout):
             yield path
 
-    def _emulate(self, process: Process, platform: Platform | None) -> None:
+    def _prepare(self, process: Process, platform: Platform | None) -> emulation.Support:
         """Make this and other platforms run, by emulators that do not take the process's variables for options.
 
         The emulator of `platform` is copied for that; those of others only if something mentions such a variable.
@@ -189,12 +202,16 @@ class Sandbox:
         emulation.register_all(self._search_path)
         if process.mentions("QEMU_"):
             emulation.isolate(self._copies)
-        if platform is None or emulation.prepare(platform, self._search_path, self._copies).how == "native":
-            return
+        if platform is None:
+            return emulation.Support(host_platform(), "native")
+        found = emulation.prepare(platform, self._search_path, self._copies)
+        if found.how == "native":
+            return found
         reason = emulation.why_not_isolated(platform.architecture)
         taken = next((name for pair in process.environment if (name := pair.partition("=")[0]) in VARIABLES), None)
         if reason and taken:
             raise EmulatorVariableError(taken, platform, reason)
+        return found
 
     def _check(self, account: Account) -> None:
         if account.uid > self._ids.highest_uid or account.gid > self._ids.highest_gid:
@@ -216,7 +233,14 @@ class Sandbox:
         return written
 
     def _write_config(
-        self, process: Process, rootfs: str, account: Account, given: Sequence[Bind | Tmpfs], bundle: str
+        self,
+        process: Process,
+        rootfs: str,
+        account: Account,
+        given: Sequence[Bind | Tmpfs],
+        bundle: str,
+        *,
+        linux32: bool,
     ) -> None:
         config = spec.config(
             process,
@@ -227,6 +251,7 @@ class Sandbox:
             ids=self._ids,
             host_sys=self._host_sys,
             annotations=self._annotations(skip_syncs=process.skip_syncs),
+            linux32=linux32,
         )
         try:
             raw = msgspec.json.encode(config)
@@ -262,6 +287,14 @@ class Sandbox:
         self._undo.close()
         with contextlib.suppress(OSError):
             os.rmdir(self._place)
+
+
+def is_32_bit_here(found: emulation.Support) -> bool:
+    """Return whether a 64-bit kernel runs programs of this 32-bit platform natively."""
+    machine, host = (probe.MACHINES.get(each.architecture) for each in (found.platform, host_platform()))
+    if machine is None or host is None:
+        return False
+    return found.how == "native" and (machine.bits, host.bits) == (32, 64)
 
 
 def _points(given: Sequence[Bind | Tmpfs]) -> list[Point]:

@@ -94,11 +94,12 @@ def executable(platform: Platform) -> bytes | None:
 def pattern(architecture: str) -> tuple[bytes, bytes]:
     """Return the magic and the mask by which the kernel recognizes a program of `architecture`.
 
-    They apply to the first 20 bytes of a file, and accept any OS ABI, and executables (2) as well as
-    position-independent ones (3).
+    They apply to the first 20 bytes of a file, and accept executables (2) as well as position-independent ones (3). Of
+    the bytes 7 to 15, they accept any, as the kernel does for native programs (load_elf_binary in fs/binfmt_elf.c): an
+    AppImage has its own mark in bytes 8 to 10, and some programs for mips64le have an ABI version in byte 8.
     """
     machine = MACHINES[architecture]
     identity = _MAGIC + bytes([1 if machine.bits == 32 else 2, 1 if machine.order == "<" else 2, 1]) + bytes(9)
     magic = identity + struct.pack(machine.order + "HH", 2, machine.number)
-    mask = b"\xff" * 7 + b"\x00" + b"\xff" * 8 + struct.pack(machine.order + "HH", 0xFFFE, 0xFFFF)
+    mask = b"\xff" * 7 + bytes(9) + struct.pack(machine.order + "HH", 0xFFFE, 0xFFFF)
     return magic, mask

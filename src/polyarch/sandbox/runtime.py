@@ -31,24 +31,28 @@ _PAUSE = 0.002
 
 
 class Runtime(msgspec.Struct, frozen=True):
-    """The paths of the programs that start a container. `kind` decides the options."""
+    """The paths of the programs that start a container. `kind` decides the options; `setarch` may be empty."""
 
     kind: Literal["crun", "runc"]
     path: str
     setpriv: str
     unshare: str
+    setarch: str = ""
 
-    def command(self, state: str, bundle: str, name: str, console: str = "") -> list[str]:
+    def command(self, state: str, bundle: str, name: str, console: str = "", *, linux32: bool = False) -> list[str]:
         """Return the command that runs the bundle `bundle` as container `name` and exits with its status.
 
         `console` is a socket that receives the container's terminal; without it, the runtime copies the terminal to its
-        own.
+        own. `linux32`: see `spec.config`.
         """
         log, pid = os.path.join(bundle, _LOG), os.path.join(bundle, _PID)
         if self.kind == "crun" and ":" in log:
             log = f"file:{log}"  # crun takes the text before the first colon for a kind of log
         guard = [self.setpriv, "--pdeathsig", "KILL", "--", self.unshare, "--pid", "--fork", "--kill-child"]
-        guard += ["--mount-proc", "--", self.path, "--root", state, "--log", log]
+        guard += ["--mount-proc", "--"]
+        # runc before 1.2 ignores the personality in config.json. The container inherits that of the runtime.
+        guard += [self.setarch, "linux32"] if linux32 and self.kind == "runc" and self.setarch else []
+        guard += [self.path, "--root", state, "--log", log]
         # No cgroup: a build sets no limits, and without root there is rarely one available. With json as its log
         # format, crun would also write that to the process's stderr.
         guard += ["--cgroup-manager=disabled"] if self.kind == "crun" else ["--log-format", "json", "--rootless=true"]
@@ -67,7 +71,7 @@ def find(search_path: str) -> Runtime:
     if path := _which("crun", search_path):
         return Runtime("crun", path, setpriv, unshare)
     if path := _which("runc", search_path):
-        return Runtime("runc", path, setpriv, unshare)
+        return Runtime("runc", path, setpriv, unshare, _which("setarch", search_path))
     raise MachineError("no OCI runtime found on PATH: neither crun nor runc", "install the package crun")
 
 

@@ -1,8 +1,8 @@
 """docker's default seccomp profile (moby/profiles, 2026-08) for docker's default capabilities.
 
-Rules for further capabilities are omitted, and so are keyctl and related calls, which docker before 29 forbids. The
-rules are for the machine's native system calls: a program of another platform makes them through qemu, which is a
-native program.
+One call more is allowed: personality(ADDR_NO_RANDOMIZE), see SECURITY.md. Rules for further capabilities are omitted,
+and so are keyctl and related calls, which docker before 29 forbids. The rules are for the machine's native system
+calls: a program of another platform makes them through qemu, which is a native program.
 """
 
 from collections.abc import Iterator
@@ -74,8 +74,10 @@ _HOSTS: dict[str, tuple[tuple[str, ...], str]] = {
 _AF_VSOCK = 40
 # The CLONE_NEW* flags, except CLONE_NEWTIME, which shares its bit with the exit signal.
 _NEW_NAMESPACES = 0x7E020000
-# Allowed arguments of personality(2): PER_LINUX, PER_LINUX32, each also with UNAME26; 0xffffffff queries it.
-_PERSONALITIES = (0x0, 0x8, 0x20000, 0x20008, 0xFFFFFFFF)
+# Allowed arguments of personality(2): PER_LINUX, PER_LINUX32, each also with UNAME26; 0xffffffff queries it. docker
+# refuses ADDR_NO_RANDOMIZE, which `setarch -R`, sanitizers and debuggers ask for. It weakens only the program itself.
+_ADDR_NO_RANDOMIZE = 0x40000
+_PERSONALITIES = (0x0, 0x8, 0x20000, 0x20008, _ADDR_NO_RANDOMIZE, _ADDR_NO_RANDOMIZE | 0x8, 0xFFFFFFFF)
 _ENOSYS = 38
 # The system calls that wait for the disk. The first argument of `_SYNCS_OF_FILES` is a file descriptor.
 _SYNCS_OF_FILES = "arm_sync_file_range fdatasync fsync sync_file_range sync_file_range2 syncfs".split()

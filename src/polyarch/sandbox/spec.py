@@ -73,12 +73,13 @@ def config(
     ids: Ids,
     host_sys: str,
     annotations: dict[str, str],
+    linux32: bool = False,
 ) -> dict[str, Any]:
     """Return the config.json of `process` as `account` in `rootfs`.
 
     `mounts` are planned, and follow /proc, /dev and /sys. `architecture` is the host's. `host_sys` is the safe form of
     the host's /sys, which is shown if the network is the host's, because mounting sysfs needs power over the network
-    namespace.
+    namespace. With `linux32`, uname(2) names the 32-bit machine, such as i686.
     """
     writable = "rw" if process.insecure else "ro"
     # "ro" again, because runtimes reset the flags of their bind mount.
@@ -101,6 +102,7 @@ def config(
             "maskedPaths": [] if process.insecure else _MASKED,
             "readonlyPaths": [] if process.insecure else _READ_ONLY,
             **({"seccomp": profile} if profile else {}),
+            **({"personality": {"domain": "LINUX32"}} if linux32 else {}),
         },
     }
 
