@@ -7,9 +7,9 @@ mount them and a RUN can fetch them.
 import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from polyarch.builder.plan.options import Base
+from polyarch.builder.plan.options import Base, Resolver
 from polyarch.contents.layer import require_tars
 from polyarch.errors import CorruptError, NotFoundError, PolyarchError, UnsupportedError
 from polyarch.images import names
@@ -32,6 +32,13 @@ if TYPE_CHECKING:
     from polyarch.transfer.read_through import ReadThroughSource
 
 _TOGETHER = 4
+
+
+class BaseResolver(Resolver, Protocol):
+    """A resolver for all platforms of a build."""
+
+    def prefetch(self, like: Platform, others: Sequence[Platform]) -> None:
+        """Resolve for `others` what was resolved for `like`."""
 
 
 class Bases:

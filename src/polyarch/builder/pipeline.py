@@ -1,6 +1,6 @@
 """A build from request to result: parse, plan each platform, solve once, assemble, send."""
 
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Self, cast
 
@@ -8,7 +8,7 @@ import msgspec
 
 from polyarch import progress
 from polyarch.builder import attestations, lint, solve
-from polyarch.builder.bases import of_request
+from polyarch.builder.bases import BaseResolver, of_request
 from polyarch.builder.cache.caches import BuildCaches
 from polyarch.builder.export import assemble
 from polyarch.builder.export.assemble import Assembler
@@ -17,7 +17,7 @@ from polyarch.builder.export.streaming import RegistryUploads
 from polyarch.builder.failures import FailurePolicy, located
 from polyarch.builder.history.entry import EntryWriter
 from polyarch.builder.history.record import BuildRecord
-from polyarch.builder.history.recorder import BuildHistory, Recorder, stacks, step
+from polyarch.builder.history.recorder import BuildHistory, Recorder, stacks
 from polyarch.builder.perform.environment import Result, StepEnvironment, StepSettings
 from polyarch.builder.perform.performer import VertexPerformer
 from polyarch.builder.plan import planner
@@ -36,6 +36,9 @@ from polyarch.oci import platform as platforms
 from polyarch.transfer.copy import Sent
 
 if TYPE_CHECKING:
+    from polyarch.builder.export.assemble import ComposedImage
+    from polyarch.builder.forecast.dry_run import DryRun
+    from polyarch.builder.forecast.linked import LinkedImages
     from polyarch.registry import Registry
     from polyarch.store import Store
 
@@ -69,7 +72,7 @@ def dry_run(request: BuildRequest, store: "Store", registry: "Registry") -> Buil
     Raises as `build` does.
     """
     with Workspace(request, store, registry) as workspace, Build(workspace) as opened:
-        return opened.dry_run()
+        return opened.dry_run().record
 
 
 def _dated(request: BuildRequest, dockerfile: Dockerfile) -> BuildRequest:
@@ -245,8 +248,10 @@ class Build:
             source=(self._dockerfile.name, self._dockerfile.text),
         )
 
-    def _plans(self, dockerfile: Dockerfile) -> list[Plan]:
-        bases = of_request(self._workspace, self._request)
+    def _plans(self, dockerfile: Dockerfile, links: "LinkedImages | None" = None) -> list[Plan]:
+        bases: BaseResolver = of_request(self._workspace, self._request)
+        if links is not None:
+            bases = links.resolver(bases)
         plans = []
         for platform in self._request.platforms:
             with self._failures.of(platform):
@@ -317,29 +322,27 @@ class Build:
             self.performer,
         )
 
-    def dry_run(self) -> BuildRecord:
-        """The record of what `run` would do. Nothing is performed."""
-        plans = self._plans(self._dockerfile)
-        targets = _targets(plans)
-        recorder = Recorder(self._graph, progress.ignore)
+    def dry_run(self, name: str = "", links: "LinkedImages | None" = None) -> "DryRun":
+        """What `run` would do. Nothing is performed. `name` is that of the build among several, `links` are the images
+        of others that it uses.
+        """
+        from polyarch.builder.forecast.dry_run import Dry, dry_run_of
+        from polyarch.builder.forecast.linked import LinkedImages
+
+        given = links or LinkedImages({})
+        plans = self._plans(self._dockerfile, given)
+        performer = given.performer(self.performer, self._graph)
         try:
-            seen = solve.examine(targets, self.performer, recorder)
+            seen = solve.examine(_targets(plans), performer, Recorder(self._graph, progress.ignore))
         except solve.FailedError as failed:
             raise located(self._graph, self._dockerfile, *next(iter(failed.errors.items()))) from failed
-        pending = set(seen.pending)
-        return BuildHistory(self._workspace.store).predict(
-            self._request,
-            self._dockerfile.name,
-            [str(plan.platform) for plan in plans],
-            [
-                step(self._graph, key, self.performer, cached=key in seen.results, done=key in pending)
-                for key in seen.order
-                if not self.performer.joins(key)
-            ],
-            self._graph,
-            stacks(self._graph, seen.order),
-            self.performer,
-        )
+        self._caches.solved(self.performer.key_of, seen.results)
+
+        def image(plan: Plan, layers: Sequence[Layer]) -> "ComposedImage | None":
+            return self._assembler.foreseen(plan, layers, self._created, keys=self._caches.keys(plan))
+
+        dry = Dry(self._request, self._dockerfile.name, self._graph, tuple(plans), seen, self.performer, given, image)
+        return dry_run_of(name, dry, BuildHistory(self._workspace.store))
 
     def _verified(self, solved: list[Solved], warnings: list[progress.Warned]) -> list[Solved]:
         """The results that their platforms can run. Doubts are added to `warnings`."""

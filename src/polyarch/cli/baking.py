@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from polyarch.bake.resolve import Resolved
     from polyarch.bake.target import BakeTarget
     from polyarch.builder import BuildRequest
+    from polyarch.builder.forecast.values import Forecast
     from polyarch.progress import Emit
     from polyarch.registry import Registry
 
@@ -66,6 +67,15 @@ class BakeRun:
                 f"the targets need what bake files may not do by themselves: {named}",
                 _GRANT_HINT.format(" ".join(need.flag for need in needs)),
             )
+
+    def forecast(self) -> "Forecast":
+        """What `run` would do with the targets that it would build."""
+        from polyarch.bake import explaining, resolve
+        from polyarch.progress import ignore
+
+        targets = self._resolved.targets
+        built = [name for name, target in targets.items() if not target.linked and not _method(target)]
+        return explaining.forecast(resolve.only(self._resolved, built), self._places(ignore))
 
     def run(self, form: str, metadata_file: str | None) -> int:
         """Build the targets, and report on those that say so (`call`), in this format. Returns the exit status."""

@@ -28,8 +28,10 @@ from polyarch.sandbox.settings import RunSettings
 How = Literal["", "native", "emulated"]
 
 _SHOWN = 4
+# The kind of a step that stands for an image of another build, which is not made yet.
+LINK = "Link"
 # Steps that are never cached or performed.
-_GIVEN = frozenset({"Context", "Inline"})
+_GIVEN = frozenset({"Context", "Inline", LINK})
 # Steps that fetch or read something and build nothing.
 _FETCHED = frozenset({"ImageLayers", "Git", "Http"})
 _STEP = r"(?s)\[(?:(.*) )?(\d+)/\d+\] (.*)"
@@ -170,6 +172,8 @@ def explained(
                 changed.add(step)
             found.append(msgspec.structs.replace(step, reasons=reasons))
             continue
+        if step.kind == LINK and step.done:
+            changed.add(step)
         if step.cached or not step.done or step.kind in _GIVEN:
             found.append(step)
             continue
@@ -233,7 +237,10 @@ def _reasons(
     follows = next(filter(None, map(changed.within, step.inputs)), None)
     if follows is not None:
         name = follows.name.partition("@sha256:")[0]
-        yield f"{name} changed" if follows.kind in _FETCHED else f"{name} was rebuilt"
+        if follows.kind == LINK:
+            yield f"{name} is built first"
+        else:
+            yield f"{name} changed" if follows.kind in _FETCHED else f"{name} was rebuilt"
     else:
         yield "an earlier layer changed" if step.inputs != former.inputs else "its result is no longer in the cache"
 

@@ -223,7 +223,7 @@ class BuildHistory:
                 _FILES.put(self._store.cache, step.files, files)
         if any(not step.cached for step in steps if step.kind != "Context"):
             steps = record.explained(
-                steps, stacks, self.of_context(request, dockerfile), self.files, disabled=_disabled(request, graph)
+                steps, stacks, self._before(request, dockerfile), self.files, disabled=_disabled(request, graph)
             )
         names = tuple(str(name.tagged()) for name in request.export.names)
         build = BuildRecord(
@@ -266,10 +266,21 @@ class BuildHistory:
             begun=request.created,
             seconds=0.0,
             steps=record.explained(
-                steps, stacks, self.of_context(request, dockerfile), files, disabled=_disabled(request, graph)
+                steps, stacks, self._before(request, dockerfile), files, disabled=_disabled(request, graph)
             ),
             stacks=stacks,
         )
+
+    def _before(self, request: BuildRequest, dockerfile: str) -> BuildRecord | None:
+        """The build to compare with: the last one of this Dockerfile in this context under the same name, because
+        targets of a bake file often differ in arguments only. Else the last one under any name.
+        """
+        place = (_context(request), dockerfile, request.plan.target)
+        for name in request.export.names:
+            found = self.of_image(str(name.tagged()))
+            if found is not None and (found.context, found.dockerfile, found.target) == place:
+                return found
+        return self.of_context(request, dockerfile)
 
     def _get(self, key: str) -> BuildRecord | None:
         return _BUILDS.get(self._store.cache, key)

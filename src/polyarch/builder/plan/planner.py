@@ -10,12 +10,13 @@ from functools import partial
 
 import msgspec
 
-from polyarch.builder.plan import config, copying, remote, running, scans
+from polyarch.builder.plan import config, copying, remote, running, scans, staged
 from polyarch.builder.plan.copying import Copying, is_step
 from polyarch.builder.plan.names import Contexts
 from polyarch.builder.plan.options import PlanOptions, Resolver
 from polyarch.builder.plan.running import Running
 from polyarch.builder.plan.scans import Scans
+from polyarch.builder.plan.staged import PlannedStage, Related
 from polyarch.builder.plan.state import StageState, of_image, scratch, with_path
 from polyarch.builder.vertices import NOTHING, BuildGraph, Context, CopyFiles, CopyPart, ImageLayers, Vertex, VertexId
 from polyarch.dockerfile import checks, ignorefile, parser, stages, words
@@ -43,7 +44,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """One platform's image: its layer vertices, lowest first, and its config without diff ids.
 
     Entries of `history` that this build adds have no `created`. `findings` are those of build checks that need a plan.
-    `stack` is the file system of the image, a `Stacked`; `scans` are what an SBOM covers besides it.
+    `stack` is the file system of the image, a `Stacked`; `scans` are what an SBOM covers besides it; `stages` are those
+    that the image needs.
     """
 
     platform: Platform
@@ -54,6 +56,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
     findings: tuple[LintFinding, ...] = ()
     scans: Scans = Scans()
+    stages: tuple[PlannedStage, ...] = ()
 
 
 def plan(
@@ -132,6 +135,7 @@ class _Planner:
             warnings=tuple(dict.fromkeys(self._warnings)),
             findings=tuple(self._findings),
             scans=scans.scans(self._stages.stages, self._planned, self._target.index, self._globals),
+            stages=staged.staged(self._stages.stages, self._planned, self._related),
         )
 
     def _check_name(self, stage: Stage) -> None:
@@ -179,18 +183,24 @@ class _Planner:
         return self._planned[stage.index]
 
     def _needs(self, stage: Stage) -> list[Stage]:
-        """The earlier stages that a stage names. Bad names are ignored here, and reported when planned."""
+        """The earlier stages that a stage names."""
+        parent, sources = self._related(stage)
+        return [*sources] if parent is None else [parent, *sources]
+
+    def _related(self, stage: Stage) -> Related:
+        """Bad names are ignored here, and reported when planned."""
         if stage.name and self._contexts.find(stage.name, self._platform) is not None:
-            return []
+            return None, ()
+        parent: Stage | None = None
         found: list[Stage | None] = []
         with suppress(PolyarchError):
-            found.append(self._stages.base(self._expand_global(stage.from_.image, "base name"), stage))
+            parent = self._stages.base(self._expand_global(stage.from_.image, "base name"), stage)
             for instruction in stage.instructions:
                 if isinstance(instruction, copying_syntax.Copy) and instruction.from_:
                     found.append(self._named(instruction.from_, stage, index=True))
                 elif isinstance(instruction, running_syntax.Run):
                     found += [self._named(name, stage, index=False) for name in instruction.mount_sources]
-        return [needed for needed in found if needed is not None]
+        return parent, [needed for needed in found if needed is not None]
 
     def _named(self, name: str, stage: Stage, *, index: bool) -> Stage | None:
         """The earlier stage that `--from=name` or `from=name` means in `stage`."""
@@ -216,7 +226,7 @@ class _Planner:
         count = 0
         for instruction, triggered in todo:
             count += is_step(instruction)
-            name = self._step_name(stage, f"{count}/{total}", instruction, triggered)
+            name = staged.step_name(stage, f"{count}/{total}", instruction, triggered, len(self._stages.stages) == 1)
             location = stage.from_ if triggered else instruction
             try:
                 state = self._dispatch(stage, state, instruction, name)
@@ -225,11 +235,6 @@ class _Planner:
             except PolyarchError as error:
                 raise self._located(error, location) from error
         return state
-
-    def _step_name(self, stage: Stage, step: str, instruction: Instruction, triggered: bool) -> str:
-        where = f"{stage.name} {step}" if stage.name and len(self._stages.stages) > 1 else step
-        text = " ".join(instruction.text.split())
-        return f"[{where}] {'ONBUILD ' if triggered else ''}{text}"
 
     def _located(self, error: PolyarchError, instruction: Instruction) -> PolyarchError:
         """The same error with the lines of the instruction."""

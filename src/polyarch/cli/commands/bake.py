@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from polyarch.cli import options
+from polyarch.cli import forecasts, options
 from polyarch.cli.session import Session, pass_session
 from polyarch.errors import NotFoundError, UsageError
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 @click.option("--sbom", metavar="VALUE", default="", help='Short for --set "*.attest=type=sbom"')
 @click.option("--policy", "policies", multiple=True, hidden=True)
 @click.option("--allow", multiple=True, metavar="WHAT", help="Allow an entitlement or access to a path")
+@forecasts.options
 @options.progress
 @click.option("--keep-going", is_flag=True, help="Finish the other targets if one fails")
 @click.option("--metadata-file", metavar="FILE", help="Write digests and names of the results to FILE, as JSON")
@@ -87,6 +88,9 @@ def _run(session: Session, words: Mapping[str, Any], listed: str, stack: context
     grants = entitlements.parse(words["allow"]) | entitlements.of_overrides(asked.sets)
     default = not (where.url and _flag(variables, "BAKE_ALLOW_REMOTE_FS_ACCESS"))
     run.check(grants, files=_flag(variables, "BUILDX_BAKE_ENTITLEMENTS_FS", default=default))
+    if forecasts.is_asked(words):
+        forecasts.show(run.forecast(), words)
+        return 0
     return run.run(form, words["metadata_file"])
 
 

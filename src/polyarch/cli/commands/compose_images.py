@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from polyarch.cli import options
+from polyarch.cli import forecasts, options
 from polyarch.cli.commands import compose
 from polyarch.cli.session import Session, pass_session
 from polyarch.errors import PolyarchError, UsageError
@@ -34,6 +34,7 @@ _QUIET = click.option("-q", "--quiet", is_flag=True, help="Show no progress")
 @click.option("--sbom", default="", metavar="VALUE", help="Attach a bill of materials to the images")
 @click.option("--print", "print_", is_flag=True, help="Print the bake file that says the same, without building")
 @click.option("--check", is_flag=True, help="Check the Dockerfiles instead of building")
+@forecasts.options
 @_QUIET
 @options.progress
 @click.option("--keep-going", is_flag=True, help="Finish the other services if one fails")
@@ -115,6 +116,9 @@ def _build(
         keep_going=words["keep_going"],
         variables=_secret_variables(targets, project),
     )
+    if forecasts.is_asked(words):
+        forecasts.show(run.forecast(), words)
+        return 0
     return run.run("text", words["metadata_file"])
 
 
