@@ -54,33 +54,33 @@ def layout(boxes: Sequence[GraphBox], edges: Iterable[tuple[str, str]]) -> Drawi
     return _Layout(boxes, dict.fromkeys(edges)).drawing()
 
 
-class _Place:
+class _Slot:
     """A box, or the lane of an edge, in a column. `y` is its middle."""
 
     def __init__(self, box: GraphBox | None = None) -> None:
         self.box = box
         self.height = box.height if box is not None else _LANE
-        self.before: list[_Place] = []
-        self.after: list[_Place] = []
+        self.before: list[_Slot] = []
+        self.after: list[_Slot] = []
         self.order = 0
         self.y = 0.0
 
 
 class _Layout:
     def __init__(self, boxes: Sequence[GraphBox], edges: Mapping[tuple[str, str], None]) -> None:
-        self._places = {box.id: _Place(box) for box in boxes}
+        self._places = {box.id: _Slot(box) for box in boxes}
         self._column = _columns([box.id for box in boxes], list(edges))
         count = max(self._column.values(), default=-1) + 1
-        self._columns: list[list[_Place]] = [[] for _ in range(count)]
+        self._columns: list[list[_Slot]] = [[] for _ in range(count)]
         for box in boxes:
             self._columns[self._column[box.id]].append(self._places[box.id])
-        self._lanes: dict[tuple[str, str], list[_Place]] = {edge: self._lane(edge) for edge in edges}
+        self._lanes: dict[tuple[str, str], list[_Slot]] = {edge: self._lane(edge) for edge in edges}
 
-    def _lane(self, edge: tuple[str, str]) -> list[_Place]:
+    def _lane(self, edge: tuple[str, str]) -> list[_Slot]:
         """The places of an edge in the columns that it passes, which are linked to those beside them."""
         start, end = edge
         between = range(self._column[start] + 1, self._column[end])
-        lanes = [_Place() for _ in between]
+        lanes = [_Slot() for _ in between]
         for column, lane in zip(between, lanes, strict=True):
             self._columns[column].append(lane)
         chain = [self._places[start], *lanes, self._places[end]]
@@ -163,7 +163,7 @@ class _Layout:
             for place in column:
                 place.y -= top
 
-    def _separate(self, column: Sequence[_Place], wanted: Sequence[float]) -> None:
+    def _separate(self, column: Sequence[_Slot], wanted: Sequence[float]) -> None:
         """Set the heights that are nearest to those wanted, by least squares: pool adjacent violators."""
         offsets, offset = [], 0.0
         for place, next_ in pairwise(column):
@@ -206,9 +206,9 @@ def _columns(ids: Sequence[str], edges: Sequence[tuple[str, str]]) -> dict[str, 
     return found
 
 
-def _mean(places: Sequence[_Place], otherwise: float) -> float:
+def _mean(places: Sequence[_Slot], otherwise: float) -> float:
     return sum(place.order for place in places) / len(places) if places else otherwise
 
 
-def _near(places: Sequence[_Place], otherwise: float) -> float:
+def _near(places: Sequence[_Slot], otherwise: float) -> float:
     return sum(place.y for place in places) / len(places) if places else otherwise
