@@ -93,7 +93,8 @@ container-test: $(venv)/dev.stamp test-packages ## Builds Polyarch's own image f
 	$(bin)/python -m tests.container $(ARGS)
 
 .PHONY: clients
-clients: $(venv)/dev.stamp test-packages ## Runs programs that call docker with Polyarch as docker; needs node and npm; ARGS=NAME: one
+clients: $(venv)/dev.stamp test-packages ## Runs eight programs that call docker, with Polyarch as docker; ARGS=NAME: one
+	@scripts/system_packages.sh clients
 	$(bin)/python -m tests.clients $(ARGS)
 
 .PHONY: init-test

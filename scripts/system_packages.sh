@@ -1,6 +1,6 @@
 #!/bin/bash
 # Installs the Debian or Ubuntu packages that `make` needs and the machine lacks, and says which and why.
-# Usage: scripts/system_packages.sh GROUP…     (groups: demo, test, readers, bench, pictures)
+# Usage: scripts/system_packages.sh GROUP…     (groups: demo, test, readers, bench, clients, pictures)
 #
 # The command of a tool counts, not its package: a crun from elsewhere is as good as Debian's.
 set -euo pipefail
@@ -49,6 +49,8 @@ bench|program:skopeo|skopeo|the peer that pushes and pulls are measured against
 bench|program:umoci|umoci|the peer that unpacking is measured against
 bench|program:mmdebstrap|mmdebstrap|a Debian base image, made on the spot
 bench|program:npm|npm|the packages of npm that builds install
+clients|program:node|nodejs|clients that are packages of npm
+clients|program:npm|npm|clients that are packages of npm
 pictures|program:tmux|tmux|a terminal whose screen can be read
 END
 }

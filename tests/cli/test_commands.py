@@ -58,8 +58,9 @@ def test_dockers_synonyms_are_one_command(same: tuple[str, ...]) -> None:
     assert all(other is first for other in others)
 
 
-def test_the_program_runs_as_a_module() -> None:
-    ran = subprocess.run([sys.executable, "-m", "polyarch", "--version"], capture_output=True, text=True, check=True)
+@pytest.mark.parametrize("words", [["--version"], ["-v"], ["--version", ""]])
+def test_the_program_runs_as_a_module_and_says_its_version(words: list[str]) -> None:
+    ran = subprocess.run([sys.executable, "-m", "polyarch", *words], capture_output=True, text=True, check=True)
     assert ran.stdout == f"polyarch version {VERSION}\n"
 
 

@@ -4,7 +4,7 @@ python -m tests.compose [--new COUNT]    compare all recorded cases and COUNT ne
 python -m tests.compose record           write down docker compose's answers to the cases
 python -m tests.compose generate COUNT   replace the recorded random files, and record
 
-docker compose is Debian sid's, from a root apart (scripts/debian_root.py); `config` needs no daemon.
+docker compose is Debian sid's, from a root apart (scripts/docker_client.py); `config` needs no daemon.
 """
 
 import argparse
@@ -15,18 +15,12 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from scripts import busybox, debian_root
+from scripts import docker_client
 from tests.compose import cases, running
 from tests.compose.cases import ComposeCase
 from tests.compose.explained import explained
 
-_PROGRAM = "usr/libexec/docker/cli-plugins/docker-compose"
 _FORMS = ("yaml", "json")
-
-
-def program() -> Path:
-    """Debian's docker compose."""
-    return debian_root.root("sid", ("docker-compose",), busybox.cache_directory()) / _PROGRAM
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -78,7 +72,7 @@ def _compare(known: Sequence[ComposeCase]) -> int:
 
 
 def _asked(known: Iterable[ComposeCase]) -> list[tuple[ComposeCase, list[str | None]]]:
-    compose = program()
+    compose = docker_client.compose()
 
     def one(case: ComposeCase) -> tuple[ComposeCase, list[str | None]]:
         with tempfile.TemporaryDirectory(prefix="polyarch-compose-") as directory:

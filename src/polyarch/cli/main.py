@@ -15,7 +15,8 @@ def main(arguments: list[str] | None = None) -> int:
         _open_streams()
     # A link of that name makes Polyarch speak as docker does.
     docker = arguments is None and sys.argv[0].rpartition("/")[2] in ("docker", "docker-buildx")
-    if words in (["--version"], ["-v"]) and not docker:
+    # Also with more words: podman-compose asks its podman for `--version ''`, and follows links to a program first.
+    if words[:1] in (["--version"], ["-v"]) and not docker:
         from polyarch.version import VERSION
 
         print(f"polyarch version {VERSION}")

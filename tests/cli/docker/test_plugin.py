@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts import busybox, debian, debian_root
+from scripts import debian, docker_client
 from scripts.local_registry import LocalRegistry
 from tests import engines
 from tests.cli.docker.conftest import Named
@@ -78,10 +78,9 @@ def compose() -> Path:
     """Debian sid's docker compose."""
     need("mmdebstrap")
     try:
-        root = debian_root.root("sid", ("docker-compose",), busybox.cache_directory())
+        return docker_client.compose()
     except debian.UnavailableError as problem:
         missing(str(problem))
-    return root / "usr/libexec/docker/cli-plugins/docker-compose"
 
 
 @pytest.fixture
