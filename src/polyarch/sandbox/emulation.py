@@ -13,7 +13,7 @@ from polyarch.errors import MachineError, UnsupportedError
 from polyarch.oci import platform as platforms
 from polyarch.oci.platform import Platform
 from polyarch.sandbox import emulators, namespaces, probe, syscalls
-from polyarch.sandbox.binfmt import BinfmtTable, host_emulators
+from polyarch.sandbox.binfmt import BinfmtTable, host_emulators, host_registrations
 from polyarch.sandbox.forked import in_child
 from polyarch.sandbox.host import host_platform
 from polyarch.sandbox.mounts import Bind
@@ -27,8 +27,8 @@ _SIBLINGS = {"amd64": ("386",), "arm64": ("arm",)}
 _VARIANTS = {"amd64": ("v2", "v3", "v4"), "arm": ("v7", "v6", "v5")}
 _LEAST = {"arm": "v5"}
 _HINT = "install the package qemu-user-static"
-# A probe takes a few milliseconds. An emulator that hangs does not work.
-_TIMEOUT_MILLISECONDS = 10_000
+# What the host's registration lacks, without the flag C.
+_UNCREDITED = "without the flag C, setuid programs (sudo, su) keep the caller's id: 'polyarch doctor' has the command"
 
 # State of the process, which has one namespace. `_table` is None until an emulator is registered.
 _lock = threading.Lock()
@@ -45,7 +45,8 @@ _native: dict[Platform, bool] = {}
 class Support(msgspec.Struct, frozen=True):
     """How one platform runs here.
 
-    `emulator` is the path of the emulator if `how` is "emulated"; `hint` says what would help if it is "missing".
+    `emulator` is the path of the emulator if `how` is "emulated". `hint` says what would help if it is "missing", or
+    what emulated programs lack.
     """
 
     platform: Platform
@@ -184,8 +185,8 @@ def _prepare(platform: Platform, search_path: str, copies: emulators.EmulatorCop
             _isolate(architecture, copies)
         emulator = _registered[architecture]
     # Starting an emulator takes at least 10 ms, so each platform is tested only once.
-    if platform not in _proved and not _runs(platform):
-        return Support(platform, "missing", hint=f"{emulator} cannot run its programs; a newer qemu may")
+    if platform not in _proved and (reason := _cannot_start(platform)):
+        return Support(platform, "missing", hint=f"{emulator}: {reason}")
     _proved.add(platform)
     return Support(platform, "emulated", emulator)
 
@@ -195,7 +196,12 @@ def _without_a_table(platform: Platform, reason: str) -> Support:
     if runs_natively(platform):
         return Support(platform, "native")
     if _table is None and _runs(platform):
-        return Support(platform, "emulated", host_emulators().get(platform.architecture, ""))
+        registered = host_registrations().get(platform.architecture)
+        emulator = registered.interpreter if registered else ""
+        if failure := _cannot_start(platform):
+            return Support(platform, "missing", hint=f"{emulator}: {failure}")
+        keeps = registered is not None and "C" not in registered.flags
+        return Support(platform, "emulated", emulator, _UNCREDITED if keeps else "")
     return Support(platform, "missing", hint=reason)
 
 
@@ -273,28 +279,17 @@ def _usable(interpreter: str) -> str | None:
 
 def _runs(platform: Platform) -> bool:
     """Return whether the kernel, with the current state of this process's namespace, runs the platform's probe."""
-    import select
-    import signal
+    from polyarch.sandbox.probing.execution import execute
 
     program = probe.executable(platform)
-    if program is None:
-        return False
-    file = syscalls.memory_file("probe", program)
-    path = f"/proc/self/fd/{file}"
-    quiet = [(os.POSIX_SPAWN_OPEN, stream, "/dev/null", os.O_RDWR, 0) for stream in (0, 1, 2)]
-    try:
-        child = os.posix_spawn(path, [path], {}, file_actions=quiet)
-    except OSError:
-        return False
-    finally:
-        os.close(file)
-    end = os.pidfd_open(child)
-    try:
-        poll = select.poll()
-        poll.register(end, select.POLLIN)
-        if not poll.poll(_TIMEOUT_MILLISECONDS):
-            os.kill(child, signal.SIGKILL)
-        _, status = os.waitpid(child, 0)
-    finally:
-        os.close(end)
-    return status == 0
+    done = None if program is None else execute(program)
+    return done is not None and done.status == 0
+
+
+def _cannot_start(platform: Platform) -> str:
+    """Return why programs of a current C library do not start here; empty if they do."""
+    from polyarch.sandbox.probing import startup
+
+    missing = startup.missing(platform)
+    needs = "; programs for loong64 need qemu 10.0 or later" if missing and platform.architecture == "loong64" else ""
+    return f"programs of a current C library do not run: {missing}{needs}" if missing else ""

@@ -1,6 +1,6 @@
 """The smallest program for each platform: an ELF file that only calls exit(0).
 
-`executable` makes the header; the machine code below is written by hand. For a variant of an architecture, it begins
+`image` makes the headers; the machine code below is written by hand. For a variant of an architecture, it begins
 with an instruction that only the variant has, so that an older processor ends with SIGILL.
 """
 
@@ -12,8 +12,11 @@ import msgspec
 from polyarch.oci.platform import Platform
 
 # 64 KiB is the largest page size of these kernels, so this alignment suits them all.
-_ADDRESS = 0x400000
+CODE = 0x400000
 _ALIGNMENT = 0x10000
+# Where data begins in a file, and in memory.
+DATA_OFFSET = 0x8000
+DATA = 0x500000 + DATA_OFFSET
 _MAGIC = b"\x7fELF"
 
 
@@ -63,6 +66,8 @@ _VARIANTS: dict[tuple[str, str], str] = {
     ("arm", "v7"): "000000e3",
     # lda r0, [sp]
     ("arm", "v8"): "9f0c9de1",
+    # vld $vr0, $sp, 0 (LSX), which the distributions for this architecture take for granted
+    ("loong64", ""): "6000002c",
 }
 
 
@@ -71,24 +76,49 @@ def executable(platform: Platform) -> bytes | None:
     machine = MACHINES.get(platform.architecture)
     if machine is None or platform.os != "linux":
         return None
-    code = bytes.fromhex(_VARIANTS.get((platform.architecture, platform.variant), "") + machine.code)
-    order = machine.order
+    return image(machine, requirements(platform) + bytes.fromhex(machine.code))
+
+
+def requirements(platform: Platform) -> bytes:
+    """Return instructions, without an effect, that every processor of a normalized platform has."""
+    return bytes.fromhex(_VARIANTS.get((platform.architecture, platform.variant), ""))
+
+
+def headers(machine: Machine, segments: int) -> int:
+    """Return the size of the headers of a program with this number of segments."""
+    return 64 + 56 * segments if machine.bits == 64 else 52 + 32 * segments
+
+
+def image(machine: Machine, code: bytes, data: bytes = b"") -> bytes:
+    """Return a program that begins with the first instruction of `code`.
+
+    Code and headers are at CODE. `data`, if there is some, is a second segment, at DATA, which can be written. Raises
+    ValueError if the code is too long for that.
+    """
+    order, wide = machine.order, machine.bits == 64
     identity = _MAGIC + bytes([1 if machine.bits == 32 else 2, 1 if order == "<" else 2, 1]) + bytes(9)
-    wide = machine.bits == 64
-    header_size, segment_size, section_size = (64, 56, 64) if wide else (52, 32, 40)
-    size = header_size + segment_size + len(code)
+    count = 2 if data else 1
+    start = headers(machine, count)
     header = struct.pack(
         order + ("HHIQQQIHHHHHH" if wide else "HHIIIIIHHHHHH"),
         *(2, machine.number, 1),  # ET_EXEC, e_machine, e_version
-        *(_ADDRESS + header_size + segment_size, header_size, 0),  # e_entry, e_phoff, e_shoff
-        *(machine.flags, header_size, segment_size, 1, section_size, 0, 0),
+        *(CODE + start, 64 if wide else 52, 0),  # e_entry, e_phoff, e_shoff
+        *(machine.flags, 64 if wide else 52, 56 if wide else 32, count, 64 if wide else 40, 0, 0),
     )
-    # One PT_LOAD segment: the whole file, readable and executable. The position of p_flags depends on the class.
-    if wide:
-        segment = struct.pack(order + "IIQQQQQQ", 1, 5, 0, _ADDRESS, _ADDRESS, size, size, _ALIGNMENT)
-    else:
-        segment = struct.pack(order + "IIIIIIII", 1, 0, _ADDRESS, _ADDRESS, size, size, 5, _ALIGNMENT)
-    return identity + header + segment + code
+    places = [(0, CODE, start + len(code), 5)]  # PF_R | PF_X
+    if data:
+        if start + len(code) > DATA_OFFSET:
+            raise ValueError("too much code")
+        code += bytes(DATA_OFFSET - start - len(code))
+        places.append((DATA_OFFSET, DATA, len(data), 6))  # PF_R | PF_W
+    segments = b""
+    for offset, address, size, flags in places:
+        # PT_LOAD. The position of p_flags depends on the class.
+        if wide:
+            segments += struct.pack(order + "IIQQQQQQ", 1, flags, offset, address, address, size, size, _ALIGNMENT)
+        else:
+            segments += struct.pack(order + "IIIIIIII", 1, offset, address, address, size, size, flags, _ALIGNMENT)
+    return identity + header + segments + code + data
 
 
 def pattern(architecture: str) -> tuple[bytes, bytes]:
