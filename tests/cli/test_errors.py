@@ -140,7 +140,7 @@ def test_a_full_disk_and_a_forbidden_file_have_hints() -> None:
 def test_completion_scripts_are_printed_and_complete_commands_and_images(polyarch: Program, tmp_path: Path) -> None:
     for shell in ("bash", "zsh", "fish"):
         assert "polyarch" in polyarch("completion", shell).stdout
-    asked = {"_POLYARCH_COMPLETE": "bash_complete", "COMP_WORDS": "polyarch man", "COMP_CWORD": "1"}
+    asked = {"_POLYARCH_COMPLETE": "bash_complete", "COMP_TEXT": "polyarch man"}
     assert polyarch(env=asked).stdout.splitlines() == ["plain,manifest"]
 
 

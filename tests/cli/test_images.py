@@ -242,7 +242,7 @@ def test_import_takes_changes_as_dockerfile_instructions(polyarch: Program, busy
 
 
 def test_completion_knows_the_images(polyarch: Program, busybox: str) -> None:
-    asked = {"_POLYARCH_COMPLETE": "bash_complete", "COMP_WORDS": "polyarch inspect bus", "COMP_CWORD": "2"}
+    asked = {"_POLYARCH_COMPLETE": "bash_complete", "COMP_TEXT": "polyarch inspect bus", "COMP_BREAKS": ""}
     assert polyarch(env=asked).stdout.split() == ["plain,busybox:latest"]
 
 

@@ -78,7 +78,8 @@ def docker_flags(command: str) -> Callable[[F], F]:
                     f"_docker_{names[0].strip('-').replace('-', '_')}",
                     hidden=True,
                     expose_value=False,
-                    is_flag=not flag.takes,
+                    # Not False: click would take a word that begins with a hyphen for the next flag.
+                    is_flag=None if flag.takes else True,
                     multiple=flag.takes,
                     callback=_treated(flag, names[0]),
                 )(function)

@@ -50,9 +50,9 @@ def _run(
 
         name = "polyarch"
     if instruction := variables.get("_POLYARCH_COMPLETE"):
-        from click.shell_completion import shell_complete
+        from polyarch.cli.completion import answer
 
-        shell_complete(program, {"obj": variables}, "polyarch", "_POLYARCH_COMPLETE", instruction)
+        click.echo(answer(instruction, program, variables))
         return 0
     with program.make_context(name, list(arguments), obj=variables) as context:
         return _status(lambda: _invoke(program, context), errors, interruptible=False)

@@ -16,10 +16,28 @@ SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_
 # Commands of docker that Polyarch does not have, by group and name, with the reason.
 _CONTAINERS = "there is no daemon that keeps containers: 'polyarch run' runs one in the foreground and removes it"
 _BUILDERS = "there are no builders to manage: 'polyarch build' builds directly, for every platform"
+_SWARM = "there is no daemon that could be a member of a swarm"
+_DAEMON = "there is no daemon"
 _DOCKER_COMMANDS = {
+    **{("", name): _SWARM for name in "config node secret service stack swarm".split()},
+    **{("", name): f"{_DAEMON}, and so nothing to watch" for name in ("events", "stats", "top")},
+    ("", "checkpoint"): _CONTAINERS,
+    (
+        "",
+        "commit",
+    ): "a container leaves nothing: write a Dockerfile, or import a root filesystem with 'polyarch import'",
+    ("", "context"): f"{_DAEMON} to choose: --root and POLYARCH_ROOT choose the store",
+    ("", "network"): f"{_DAEMON} that keeps networks: 'polyarch run' chooses the network of one container",
+    ("", "plugin"): f"{_DAEMON} that has plugins",
+    ("", "scout"): "there is no database of vulnerabilities: 'polyarch sbom' lists packages for a scanner",
+    ("", "search"): "registries have no search in common; Docker Hub's page has one",
+    ("", "trust"): "images are signed with 'polyarch sign', and verified with 'polyarch verify'",
     **{
         ("", name): _CONTAINERS
-        for name in "attach container cp create exec kill logs ps restart rm start stop wait".split()
+        for name in (
+            *"attach container cp create exec kill logs pause port ps".split(),
+            *"rename restart rm start stop unpause update wait".split(),
+        )
     },
     **{("buildx", name): _BUILDERS for name in "create rm stop use".split()},
     **{

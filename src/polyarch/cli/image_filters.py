@@ -35,13 +35,13 @@ def _matches(store: "Store", image: "ListedImage", key: str, value: str) -> bool
         wanted = str(platforms.parse(value))
         return any(entry.platform == wanted for entry in image.platforms)
     if key == "label":
-        return _has_label(store, image, value)
+        return has_label(store, image, value)
     short = names.familiar(image.name)
     repository = short.rpartition(":")[0] if ":" in short.rpartition("/")[2] else short
     return any(fnmatchcase(candidate, value) for candidate in (short, repository, image.name))
 
 
-def _has_label(store: "Store", image: "ListedImage", wanted: str) -> bool:
+def has_label(store: "Store", image: "ListedImage", wanted: str) -> bool:
     """Whether a platform of the image has the label KEY, or KEY=VALUE."""
     from polyarch.images.list import read_small
 

@@ -3,6 +3,7 @@
 import click
 
 from polyarch.cli.formats import show_document
+from polyarch.errors import UsageError
 from polyarch.version import VERSION
 
 
@@ -31,15 +32,31 @@ def version(form: str | None) -> None:
 
 @click.command("completion")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
-def completion(shell: str) -> None:
-    """Print the script that completes commands, flags and image names.
+@click.option("--alias", metavar="NAME", help="Complete the words of an alias of this program, such as docker")
+@click.pass_context
+def completion(context: click.Context, shell: str, alias: str | None) -> None:
+    """Print the script that completes commands, flags, images, platforms, stages and paths.
 
     bash: source <(polyarch completion bash). fish: polyarch completion fish > ~/.config/fish/completions/polyarch.fish
     """
-    from click.shell_completion import get_completion_class
+    from polyarch.cli.completion import script
 
-    from polyarch.cli.commands.program import program
+    root = context.find_root()
+    name = str(root.info_name)
+    click.echo(script(shell, root.command, alias or name, name))
 
-    completion_class = get_completion_class(shell)
-    assert completion_class is not None
-    click.echo(completion_class(program, {}, "polyarch", "_POLYARCH_COMPLETE").source())
+
+@click.command("help", context_settings={"ignore_unknown_options": True})
+@click.argument("words", nargs=-1, metavar="[COMMAND...]")
+@click.pass_context
+def help_(context: click.Context, words: tuple[str, ...]) -> None:
+    """Show the help of a command."""
+    shown = context.find_root()
+    for word in words:
+        group = shown.command
+        if not isinstance(group, click.Group):
+            raise UsageError(f"{shown.command_path} has no commands", f"'{shown.command_path} --help' shows its flags")
+        name, command, _ = group.resolve_command(shown, [word])
+        assert command is not None
+        shown = click.Context(command, info_name=name, parent=shown)
+    click.echo(shown.get_help())

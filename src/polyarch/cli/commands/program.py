@@ -22,7 +22,7 @@ IMAGE = {
         "inspect": ("inspect:inspect", "Show the details of images, as JSON"),
         "load": ("archives:load", "Load images from an archive into the store"),
         "ls": ("images:images", "List the images in the store"),
-        "prune": ("system:prune", "Remove unused data"),
+        "prune": ("image_prune:prune", "Remove images without a name, or all that meet filters"),
         "pull": ("push_pull:pull", "Fetch an image from its registry"),
         "push": ("push_pull:push", "Push an image to its registry"),
         "rm": ("rmi:rmi", "Remove images, or platforms of them"),
@@ -54,6 +54,13 @@ BUILDX = {
     }
 }
 
+BUILDER = {
+    "Commands": {
+        "build": _BUILD,
+        "prune": ("cache_prune:prune", "Remove the build cache, or a part of it"),
+    }
+}
+
 PROGRAM = {
     "Common Commands": {
         "run": ("run:run", "Run a command in a container"),
@@ -66,6 +73,7 @@ PROGRAM = {
         "version": ("about:version", "Show the versions of Polyarch, Python and the system"),
     },
     "Management Commands": {
+        "builder": ("program:builder", "The commands of docker builder"),
         "cache": ("cache:cache", "Work on build caches that --cache-to wrote"),
         "buildx": ("program:buildx", "The commands of docker buildx"),
         "compose": ("compose:compose", "Build and check compose files"),
@@ -84,6 +92,7 @@ PROGRAM = {
         "drift": ("drift:drift", "Show unexpected differences between the platforms of an image"),
         "explain": ("explain:explain", "Show why the steps of a build ran and how long they took"),
         "generate-key-pair": ("sign:generate_key_pair", "Make a pair of keys for signing"),
+        "help": ("about:help_", "Show the help of a command"),
         "history": ("history:history", "Show the history of an image"),
         "import": ("importing:import_", "Create an image for one platform from a root filesystem"),
         "init": ("init:init", "Write a Dockerfile, .dockerignore and bake file for a project"),
@@ -129,4 +138,5 @@ def program(context: click.Context, root: str | None, debug: bool, show_version:
 
 image = LazyGroup("image", sections=IMAGE, help="The commands of docker image.")
 builds = LazyGroup("history", sections=BUILDS, help="The builds that were done with this store.")
+builder = LazyGroup("builder", sections=BUILDER, help="The commands of docker builder.")
 buildx = LazyGroup("buildx", sections=BUILDX, help="The commands of docker buildx.")

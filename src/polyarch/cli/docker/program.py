@@ -17,7 +17,7 @@ _HERE = "cli.docker."
 _INFO = (f"{_HERE}about:info", "Show the machine and the store")
 _INSPECT = (f"{_HERE}images:inspect", "Show the details of images, as JSON")
 _PS = (f"{_HERE}about:ps", "List containers, of which there are none")
-_PRUNE = (f"{_HERE}pruning:prune", "Remove the build cache, or a part of it")
+_PRUNE = ours.BUILDER["Commands"]["prune"]
 _BUILD = ours.PROGRAM["Common Commands"]["build"]
 _LIST = ours.IMAGE["Commands"]["ls"]
 

@@ -1,7 +1,6 @@
 """`buildx prune` and `builder prune`, with the options of buildx."""
 
 import os
-import re
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -9,13 +8,10 @@ from typing import Any
 import click
 
 from polyarch.buildflags import size
+from polyarch.cli import moments
 from polyarch.cli.commands.system import report_pruned
 from polyarch.cli.session import Session, pass_session
 from polyarch.errors import UsageError
-
-# The durations of Go's time.ParseDuration, without parts of a second.
-_AGE = re.compile(r"(?:\d+(?:\.\d+)?[hms])+")
-_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}
 
 
 @click.command("prune")
@@ -66,9 +62,8 @@ def _used_since(filters: Iterable[str], session: Session) -> float | None:
     since: float | None = None
     for condition in filters:
         key, _, value = condition.partition("=")
-        if key != "until" or not _AGE.fullmatch(value):
+        if key != "until":
             raise UsageError(f"unknown filter {condition!r}", "filter: until=AGE, as in until=24h or until=1h30m")
-        age = sum(float(part[:-1]) * _UNITS[part[-1]] for part in re.findall(r"[\d.]+[hms]", value))
-        moment = session.surroundings().now - age
+        moment = moments.parse(value, session.surroundings().now)
         since = moment if since is None else min(since, moment)
     return since
