@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from polyarch.sandbox.namespaces import Entered as Entered
     from polyarch.sandbox.namespaces import enter as enter
     from polyarch.sandbox.namespaces import entered as entered
+    from polyarch.sandbox.network import PrivateNetwork as PrivateNetwork
     from polyarch.sandbox.process import Process as Process
+    from polyarch.sandbox.running import RunningProcess as RunningProcess
     from polyarch.sandbox.settings import RunSettings as RunSettings
     from polyarch.sandbox.starting import StartError as StartError
 else:
@@ -45,7 +47,9 @@ else:
             "host": "host_platform",
             "mounts": "Bind File Mount Tmpfs",
             "namespaces": "Entered enter entered",
+            "network": "PrivateNetwork",
             "process": "Process",
+            "running": "RunningProcess",
             "settings": "RunSettings",
             "starting": "StartError",
         },

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import msgspec
 
@@ -40,7 +40,12 @@ from polyarch.sandbox.overlay import Overlay
 from polyarch.sandbox.process import Process
 from polyarch.sandbox.processes import Processes
 from polyarch.sandbox.rootfs import Rootfs
+from polyarch.sandbox.running import RunningProcess
 from polyarch.sandbox.starting import EmulatorVariableError, StartError
+from polyarch.sandbox.watch import Watch
+
+if TYPE_CHECKING:
+    from polyarch.sandbox.network import PrivateNetwork
 
 _SYSTEM_POINTS = (Point("/proc", True), Point("/sys", True), Point("/dev", True))
 
@@ -143,20 +148,50 @@ class Sandbox:
     ) -> int:
         """Run `process` in `rootfs` and return its exit status (128 + n if signal n ended it).
 
+        On any exception, including KeyboardInterrupt, the process is killed. Else as `start` and `RunningProcess.wait`.
+        """
+        with self.start(process, rootfs, platform=platform, stdin=stdin, stdout=stdout, stderr=stderr) as running:
+            status = running.wait()
+        assert status is not None
+        return status
+
+    @contextmanager
+    def start(
+        self,
+        process: Process,
+        rootfs: str,
+        *,
+        platform: Platform | None = None,
+        stdin: int | None = None,
+        stdout: Sink = None,
+        stderr: Sink = None,
+        measured: bool = False,
+    ) -> Iterator[RunningProcess]:
+        """Start `process` in `rootfs` and yield it. It is killed when the block ends.
+
         `platform` is the platform of its binaries, None for the host's. `stdin` is a file descriptor, or None for
         /dev/null. `stdout` and `stderr` are each a file descriptor, a function that receives the output in a thread of
-        its own, or None for /dev/null. On any exception, including KeyboardInterrupt, the process is killed. Raises
-        CancelledError after `cancel`, StartError if it could not be started, NotFoundError for an unknown user, and
-        UnsupportedError if the platform does not run here.
+        its own, or None for /dev/null. `measured` is for `RunningProcess.peak_memory`. Raises CancelledError after
+        `cancel`, NotFoundError for an unknown user, and UnsupportedError if the platform does not run here.
+        `RunningProcess.wait` raises StartError if the process could not be started.
         """
-        linux32 = is_32_bit_here(self._prepare(process, platform))
+        support = self._prepare(process, platform)
+        emulated, linux32 = support.how == "emulated", is_32_bit_here(support)
         account = resolve_user(rootfs, process.user)
         self._check(account)
         name = f"polyarch-{next(self._numbers)}"
         bundle = self._make_directory(name)
+
+        def ended(status: int) -> None:
+            if status != 0:
+                starting.raise_if_not_started(bundle, process)
+            if status == 1:
+                starting.raise_if_foreign(rootfs, process)
+
         try:
             given = self._materialize(mounts.plan((*files.network_files(process), *process.mounts)), bundle)
             mount_points = self._mounted[rootfs].mount_points
+            watch = Watch(emulated=emulated, measured=measured) if emulated or measured else None
             try:
                 places = mount_points.make(_points(given))
                 _refuse_links(places)
@@ -166,17 +201,23 @@ class Sandbox:
                 self._write_config(process, rootfs, account, resolved, bundle, linux32=linux32)
                 with self._console(bundle, process, stdin, stdout) as console:
                     command = self._runtime.command(self._state, bundle, name, console, linux32=linux32)
-                    status = self._processes.run(command, stdin, stdout, stderr, terminal=process.terminal)
+                    with self._processes.start(
+                        command, stdin, stdout, stderr, terminal=process.terminal, watch=watch, ended=ended
+                    ) as running:
+                        yield running
             finally:
                 mount_points.remove()
-            if status != 0:
-                starting.raise_if_not_started(bundle, process)
-            if status == 1:
-                starting.raise_if_foreign(rootfs, process)
-            return status
         finally:
             files.remove(bundle)
             files.remove(os.path.join(self._state, name))
+
+    @contextmanager
+    def network(self) -> "Iterator[PrivateNetwork]":
+        """Make a private network and yield it. Its `path` is for `Process.network`."""
+        from polyarch.sandbox.network import PrivateNetwork
+
+        with PrivateNetwork(os.path.join(self._place, f"network-{next(self._numbers)}")) as network:
+            yield network
 
     @contextlib.contextmanager
     def _console(self, bundle: str, process: Process, stdin: int | None, stdout: Sink) -> Iterator[str]:

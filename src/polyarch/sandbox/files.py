@@ -4,7 +4,7 @@ import contextlib
 import os
 
 from polyarch.sandbox.mounts import Bind, File, Tmpfs
-from polyarch.sandbox.process import Process
+from polyarch.sandbox.process import PRIVATE_ADDRESS, Process
 
 CGROUPS = "/sys/fs/cgroup"
 _HOSTS = """\
@@ -22,7 +22,7 @@ def network_files(process: Process) -> tuple[File, ...]:
 
     A build gets no /etc/hostname, and none of them if it mounts /etc itself.
     """
-    hosts = _HOSTS + f"127.0.1.1\t{process.hostname}\n"
+    hosts = _HOSTS + f"{PRIVATE_ADDRESS if process.network else '127.0.1.1'}\t{process.hostname}\n"
     hosts += "".join(f"{address}\t{name}\n" for name, address in process.settings.hosts)
     resolver = b""
     with contextlib.suppress(OSError), open("/etc/resolv.conf", "rb") as file:

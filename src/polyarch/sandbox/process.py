@@ -8,6 +8,10 @@ from polyarch.sandbox.mounts import File, Mount
 from polyarch.sandbox.settings import RunSettings
 from polyarch.secret import Variables
 
+# A container's own address in a private network, besides 127.0.0.1: one of those for documentation (RFC 5737), which no
+# network has.
+PRIVATE_ADDRESS = "192.0.2.2"
+
 
 class Process(msgspec.Struct, frozen=True, kw_only=True):
     """One process in a container.
@@ -17,6 +21,8 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
     `cwd` is absolute in the root filesystem. `user` is as in USER and `--user`, `name|uid[:group|gid]`, empty for root.
     `mounts` are added to /proc, /sys, /dev, /etc/resolv.conf, /etc/hosts and /etc/hostname; one with the same target
     replaces those.
+
+    `network` is the path of a network namespace (`network.PrivateNetwork`), used instead of the one in `settings`.
 
     With `terminal`, stdin and stdout of `Sandbox.run` must be file descriptors of a terminal; `terminal_size` is the
     initial number of rows and columns. `insecure` lifts seccomp, masked paths and the limits on capabilities (`RUN
@@ -32,6 +38,7 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
     user: str = ""
     mounts: tuple[Mount, ...] = ()
     settings: RunSettings = RunSettings()
+    network: str = ""
     hostname: str = "polyarch"
     terminal: bool = False
     terminal_size: tuple[int, int] = (0, 0)

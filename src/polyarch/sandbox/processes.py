@@ -2,11 +2,14 @@
 
 import contextlib
 import threading
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from polyarch.errors import CancelledError
 from polyarch.sandbox import runtime
 from polyarch.sandbox.output import Reader, Sink
+from polyarch.sandbox.running import RunningProcess
+from polyarch.sandbox.watch import Watch
 
 if TYPE_CHECKING:
     import subprocess
@@ -21,10 +24,21 @@ class Processes:
         self._running: set[subprocess.Popen[bytes]] = set()
         self._cancelled = False
 
-    def run(self, command: list[str], stdin: int | None, stdout: Sink, stderr: Sink, *, terminal: bool) -> int:
-        """Run `command` and return its exit status, 128 + n if signal n ended it. On any exception, kill it.
+    @contextlib.contextmanager
+    def start(
+        self,
+        command: list[str],
+        stdin: int | None,
+        stdout: Sink,
+        stderr: Sink,
+        *,
+        terminal: bool,
+        watch: Watch | None,
+        ended: Callable[[int], None],
+    ) -> Iterator[RunningProcess]:
+        """Start `command` and yield it. When the block ends, however it ends, it is killed.
 
-        Raises CancelledError after `cancel`, and any exception of a function given for `stdout` or `stderr`.
+        Raises CancelledError after `cancel`. `ended`: see `RunningProcess`.
         """
         import subprocess
 
@@ -32,6 +46,14 @@ class Processes:
             if callable(sink):
                 return subprocess.PIPE
             return subprocess.DEVNULL if sink is None else sink
+
+        def check(status: int | None) -> None:
+            self._refuse_if_cancelled()
+            for reader in readers:
+                if reader.failure is not None:
+                    raise reader.failure
+            if status is not None:
+                ended(status)
 
         with contextlib.ExitStack() as undo:
             with self._lock:
@@ -56,13 +78,9 @@ class Processes:
             ]
             for reader in readers:
                 undo.callback(reader.join)
-            undo.callback(runtime.kill, child)
-            status = child.wait()
-        self._refuse_if_cancelled()
-        for reader in readers:
-            if reader.failure is not None:
-                raise reader.failure
-        return 128 - status if status < 0 else status
+            running = RunningProcess(child, readers, watch, check)
+            undo.callback(running.kill)
+            yield running
 
     def cancel(self) -> None:
         """Kill everything that runs. Each current and later `run` then raises CancelledError."""

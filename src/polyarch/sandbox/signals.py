@@ -6,8 +6,15 @@ of the guard's pid namespace. They are found in /proc, without the help of the r
 
 import contextlib
 import os
+import signal
 import termios
 from collections.abc import Iterator
+
+# Signals that cannot be handled, or that do not end a process which does not handle them (signal(7)).
+_WITHOUT_HANDLER = frozenset(
+    {signal.SIGKILL, signal.SIGCHLD, signal.SIGURG, signal.SIGWINCH, signal.SIGCONT}
+    | {signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU}
+)
 
 
 def send(number: int) -> bool:
@@ -23,6 +30,21 @@ def send(number: int) -> bool:
             os.kill(process, number)
             sent = True
     return sent
+
+
+def deliver(process: int, number: int) -> bool:
+    """Send `number` to the first process of a container. Return whether the kernel delivers it.
+
+    The first process of a pid namespace does not get a signal whose default action would end it (pid_namespaces(7)).
+    """
+    try:
+        with open(f"/proc/{process}/status", encoding="utf-8", errors="replace") as lines:
+            masks = {name: value for name, _, value in (line.partition(":") for line in lines)}
+        os.kill(process, number)
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    known = int(masks.get("SigCgt", "0"), 16) | int(masks.get("SigIgn", "0"), 16)
+    return number in _WITHOUT_HANDLER or bool(known >> (number - 1) & 1)
 
 
 def resize(rows: int, columns: int) -> None:
@@ -44,10 +66,24 @@ def resize(rows: int, columns: int) -> None:
                     os.close(terminal)
 
 
+def first_processes(guard: int) -> Iterator[int]:
+    """Yield the first process of the container that `guard` has started; none before it starts or after it ends."""
+    for runtime in _children(guard, guard):
+        yield from _children(runtime, runtime)
+
+
+def descendants(process: int) -> Iterator[int]:
+    """Yield `process` and all processes below it."""
+    yield process
+    with contextlib.suppress(FileNotFoundError):
+        for thread in os.listdir(f"/proc/{process}/task"):
+            for child in _children(process, int(thread)):
+                yield from descendants(child)
+
+
 def _first_processes() -> Iterator[int]:
     for guard in _children_of_all_threads():
-        for runtime in _children(guard, guard):
-            yield from _children(runtime, runtime)
+        yield from first_processes(guard)
 
 
 def _children_of_all_threads() -> list[int]:

@@ -85,10 +85,13 @@ def config(
     # "ro" again, because runtimes reset the flags of their bind mount.
     bound = ["rbind", "rprivate", "nosuid", "noexec", "nodev", "ro"]
     sys: dict[str, Any] = {"destination": "/sys", "type": "bind", "source": host_sys, "options": bound}
-    if process.settings.network == "none":
+    own_network = bool(process.network) or process.settings.network == "none"
+    if own_network:
         options = ["nosuid", "noexec", "nodev", writable]
         sys = {"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": options}
-    namespaces = ["pid", "ipc", "uts", "mount", *(["network"] if process.settings.network == "none" else [])]
+    namespaces = [{"type": name} for name in ("pid", "ipc", "uts", "mount")]
+    if own_network:
+        namespaces.append({"type": "network", **({"path": process.network} if process.network else {})})
     profile = None if process.insecure else seccomp.profile(architecture, skip_syncs=process.skip_syncs)
     return {
         "ociVersion": "1.0.2",
@@ -98,7 +101,7 @@ def config(
         "annotations": {} if process.insecure else annotations,
         "mounts": [*_system_mounts(process, ids), sys, *(_mount(mount) for mount in mounts)],
         "linux": {
-            "namespaces": [{"type": name} for name in namespaces],
+            "namespaces": namespaces,
             "maskedPaths": [] if process.insecure else _MASKED,
             "readonlyPaths": [] if process.insecure else _READ_ONLY,
             **({"seccomp": profile} if profile else {}),

@@ -15,6 +15,7 @@ MS_SLAVE = 1 << 19
 MNT_DETACH = 2
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUSER = 0x10000000
+CLONE_NEWNET = 0x40000000
 AT_RECURSIVE = 0x8000
 OPEN_TREE_CLONE = 1
 RESOLVE_IN_ROOT = 0x10
@@ -37,6 +38,7 @@ _libc.syscall.restype = ctypes.c_long
 _libc.mount.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p]
 _libc.umount2.argtypes = [ctypes.c_char_p, ctypes.c_int]
 _libc.unshare.argtypes = [ctypes.c_int]
+_libc.setns.argtypes = [ctypes.c_int, ctypes.c_int]
 
 
 class _OpenHow(ctypes.Structure):
@@ -76,6 +78,15 @@ def umount(target: str, flags: int = 0) -> None:
 def unshare(flags: int) -> None:
     """Call unshare(2)."""
     _checked(_libc.unshare(flags), "unshare")
+
+
+def enter_namespace(path: str, kind: int) -> None:
+    """Call setns(2) with the namespace at `path`, for the calling thread."""
+    namespace = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _checked(_libc.setns(namespace, kind), path)
+    finally:
+        os.close(namespace)
 
 
 def open_tree(path: str, flags: int) -> int:
