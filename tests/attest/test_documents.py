@@ -89,7 +89,7 @@ def test_what_cannot_be_read_is_a_note_with_the_reason(store: Store) -> None:
 
 
 def test_a_huge_file_is_not_read(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    readers = [(matches, read, 100) for matches, read, _ in inventories._READERS]
+    readers = [reader._replace(limit=100) for reader in inventories._READERS]
     monkeypatch.setattr(inventories, "_READERS", tuple(readers))
     bill = bill_of(store, [status(paragraph("bash", "1"), paragraph("dash", "1"))])
     assert bill.packages == ()

@@ -1,6 +1,7 @@
 """What the readers of programs, archives and gems find, and that hostile files give a note with the reason."""
 
 import io
+import itertools
 import shutil
 import struct
 import zipfile
@@ -10,14 +11,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from polyarch.contents.inventory import executables, golang, java, java_names, ruby
+from polyarch.contents.inventory import executables, golang, inventory, java, java_names, ruby
 from polyarch.contents.inventory.component import InventoryFile
+from polyarch.contents.inventory.scattered import Scattered
+from polyarch.layers.listing import ListedEntry
 from polyarch.store import Store
 from tests.attest import making
 from tests.attest.billing import OS_RELEASE, bill_of, cyclonedx_problems, purls, spdx_problems
 from tests.images.layered import file, program
 from tests.needs import need
 
+RPM_FILES = ("Packages", "Packages.db", "rpmdb.sqlite", "rpmdb.sqlite-wal")
 MODULES = """path\tgithub.com/acme/app/cmd/app
 mod\tgithub.com/acme/app\t(devel)\t
 dep\tgithub.com/BurntSushi/toml\tv1.4.0\th1:aaa=
@@ -32,7 +36,7 @@ build\tvcs.time=2024-05-06T07:08:09Z
 
 
 def read_program(raw: bytes) -> InventoryFile:
-    return executables.read("", io.BytesIO(raw))
+    return executables.read(io.BytesIO(raw))
 
 
 def found(file_: InventoryFile) -> list[str]:
@@ -75,7 +79,7 @@ def test_the_programs_of_go_on_this_machine_are_read() -> None:
     path = shutil.which("skopeo")
     assert path is not None
     with open(path, "rb") as opened:
-        names = [one.partition(" ")[0] for one in found(executables.read("", opened))]
+        names = [one.partition(" ")[0] for one in found(executables.read(opened))]
     assert "stdlib" in names
     assert any("skopeo" in name for name in names)
 
@@ -316,3 +320,38 @@ def test_a_large_file_is_on_disk_while_it_is_read(store: Store, monkeypatch: pyt
     monkeypatch.setattr(inventory, "_LARGE", 100)
     bill = bill_of(store, [file("other.jar", LIBRARY), program("bin/x", PROGRAM)])
     assert [note.partition(": ")[0] for note in bill.notes] == ["/bin/x", "/other.jar"]
+
+
+@given(st.binary(max_size=200), st.lists(st.integers(0, 200), max_size=6), st.integers(0, 250), st.integers(0, 250))
+def test_scattered_pieces_are_read_as_one_file(raw: bytes, cuts: list[int], offset: int, size: int) -> None:
+    ends = sorted({0, len(raw), *(cut for cut in cuts if cut < len(raw))})
+    pieces = [memoryview(raw)[start:end] for start, end in itertools.pairwise(ends)]
+    for scattered in (Scattered(pieces), Scattered([b"", *map(bytes, pieces), b""])):
+        scattered.seek(offset)
+        assert scattered.read(size) == raw[offset : offset + size]
+        assert scattered.read(size) == raw[offset + size : offset + 2 * size]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "var/lib/dpkg/status",
+        "var/lib/dpkg/status.d/base-files",
+        "usr/share/doc/bash/copyright",
+        "lib/apk/db/installed",
+        "usr/lib/apk/db/installed",
+        *(f"{path}/{name}" for path in ("var/lib/rpm", "usr/lib/sysimage/rpm", "usr/share/rpm") for name in RPM_FILES),
+        "var/lib/rpmmanifest/container-manifest-2",
+        "usr/lib/python3/dist-packages/x-1.dist-info/METADATA",
+        "usr/lib/python3/dist-packages/x-1.egg-info",
+        "usr/lib/python3/dist-packages/x-1.egg-info/PKG-INFO",
+        "package.json",
+        "package-lock.json",
+        "app/node_modules/x/package.json",
+        "usr/share/gems/specifications/x-1.gemspec",
+        "app.jar",
+        "opt/app.war",
+    ],
+)
+def test_every_file_of_a_package_manager_is_read_wherever_it_may_be(path: str) -> None:
+    assert inventory.is_read(ListedEntry(path=path, kind="file", mode=0o644, size=10))

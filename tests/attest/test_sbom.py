@@ -1,9 +1,11 @@
 """Which packages an image has, layer by layer, and that each layer is read once."""
 
+import msgspec
 import pytest
 
 from polyarch.attest.sbom import bills
 from polyarch.images.compare.views import members
+from polyarch.oci import manifest as manifests
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.place import BlobReader
 from polyarch.store import Store
@@ -195,3 +197,22 @@ def test_every_platform_has_a_bill_of_its_own(store: Store) -> None:
         ("linux/amd64", "pkg:deb/debian/bash@1?arch=amd64"),
         ("linux/arm64", "pkg:deb/debian/bash@1?arch=arm64"),
     ]
+
+
+def test_a_layer_that_is_not_the_one_of_its_diff_id_says_nothing_about_that_layer(store: Store) -> None:
+    real = members(store, image(store, "linux/amd64", [status(paragraph("bash", "1"))]))
+    other = members(store, image(store, "linux/amd64", [status(paragraph("evil", "1"))]))
+    lying = msgspec.structs.replace(other[0], config=real[0].config)
+    assert names(bills(store, "lying", [lying], store)[0]) == ["evil 1"]
+    assert names(bills(store, "real", real, store)[0]) == ["bash 1"]
+    # Both are remembered.
+    assert names(bills(store, "lying", [lying], store)[0]) == ["evil 1"]
+
+
+def test_two_blobs_under_one_diff_id_are_both_read(store: Store) -> None:
+    one = members(store, image(store, "linux/amd64", [status(paragraph("bash", "1"))]))[0]
+    two = members(store, image(store, "linux/amd64", [file("lib/apk/db/installed", MUSL)]))[0]
+    manifest = manifests.create(one.manifest.config, [*one.manifest.layers, *two.manifest.layers])
+    config = one.config.with_layers(one.config.diff_ids * 2, ())
+    lying = msgspec.structs.replace(one, config=config, manifest=manifest)
+    assert sorted(names(bills(store, "app", [lying], store)[0])) == ["bash 1", "musl 1.2.5-r0"]

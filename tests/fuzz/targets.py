@@ -329,7 +329,7 @@ pull-from-mirror = "tag-only"
         rpm.read, tuple(made([_RPM]) for made in (making.sqlite_database, making.ndb_database, making.hash_database))
     ),
     "packages in a program": Target(
-        lambda raw: executables.read("", io.BytesIO(raw)),
+        lambda raw: executables.read(io.BytesIO(raw)),
         (
             making.elf(go_buildinfo=making.go_info("go1.22.1", "path\tx\nmod\tx\tv1\ndep\ty\tv2\n")),
             making.elf(data=making.old_go_info("go1.17", "path\tx\nmod\tx\tv1\n")),

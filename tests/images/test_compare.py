@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from polyarch.images.check.check import CheckedMember
+from polyarch.images.check.collect import CheckedMember
 from polyarch.images.compare import drift as drifting
 from polyarch.images.compare.naming import neutral
 from polyarch.images.compare.views import members, views

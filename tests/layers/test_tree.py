@@ -196,6 +196,10 @@ def test_each_of_many_layers_sees_only_those_below_it(layers: list[Listing]) -> 
     except CorruptError:
         pass  # a file stands below a file
     assert [seen(one) for one in trees[1:]] == before[: len(trees) - 1]
+    for one in trees:
+        assert one.select(lambda node: "b" in node.entry.path) == [
+            node for node in one.walk() if "b" in node.entry.path
+        ]
     for one, expected in zip(trees[1:], before, strict=False):
         assert all(one.children(path) == _children(expected, path) for path in ("", "a", "a/b", "e"))
 

@@ -16,8 +16,7 @@ from polyarch.contents.inventory.component import Component, InventoryFile
 from polyarch.contents.inventory.inventory import Inventory
 from polyarch.errors import ConflictError, NotFoundError
 from polyarch.images.check import sources
-from polyarch.images.check.check import CheckedMember, collect
-from polyarch.images.compare.views import chosen
+from polyarch.images.check.collect import CheckedMember, chosen, collect
 from polyarch.layers.listing import KEPT, Listing
 from polyarch.layers.tree import Tree, TreeNode
 from polyarch.oci.place import Source
@@ -86,7 +85,7 @@ def bills(
 ) -> tuple[Sbom, ...]:
     """The bill of each image. Layers that several images share are read once. Raises as `sbom`."""
     taken = inventories.take_all(source, [layer for image in images for layer in image.layers], store, emit)
-    return tuple(_bill(name, image, [taken[layer.diff_id] for layer in image.layers], epoch) for image in images)
+    return tuple(_bill(name, image, [taken[layer.blob.digest] for layer in image.layers], epoch) for image in images)
 
 
 def _bill(name: str, image: CheckedMember, layers: "Sequence[tuple[Listing, Inventory]]", epoch: int | None) -> Sbom:
@@ -160,7 +159,7 @@ class _ImageContents:
         """The files of package managers that are in the flattened image. A lock file only counts without node_modules
         beside it: otherwise these are what is installed.
         """
-        for node in self._tree.walk():
+        for node in self._tree.select(lambda node: self._file(node) is not None):
             path = node.entry.path
             file = self._file(node)
             if file is not None and inventories.is_read(node.source):

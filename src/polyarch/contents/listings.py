@@ -120,15 +120,18 @@ def find_table(store: "Store", blob: Descriptor) -> "Listing | None":
     return found if found.stream and found.blocks and found.blob == blob.digest else None
 
 
-def read_unverified(blob: Descriptor, reader: Readable, store: "Store") -> "Listing":
-    """The listing of a layer from one read of its blob, whose diff id is not verified; remembered by the blob's digest.
+def read_unverified(blob: Descriptor, reader: Readable, store: "Store | None", look: "Look | None" = None) -> "Listing":
+    """The listing of a layer from one read of its blob, whose diff id is not verified; remembered by the blob's digest
+    if `store` is given. `look` is called with each file and its content.
 
     It is what the author of the blob says, as a table of contents is, and is found with `find_toc`.
     """
+    from polyarch.layers.compression import LARGEST
     from polyarch.layers.listing import scan_unhashed
 
-    listing = scan_unhashed(reader, blob.digest, store.largest_layer)
-    remember_toc(store, blob.digest, listing.encode())
+    listing = scan_unhashed(reader, blob.digest, LARGEST if store is None else store.largest_layer, look)
+    if store is not None:
+        remember_toc(store, blob.digest, listing.encode())
     return listing
 
 

@@ -196,6 +196,8 @@ def suggesting(store: NamedRoots, text: str) -> Iterator[None]:
 
 
 def _close(text: str, tagged: Mapping[str, Descriptor]) -> list[str]:
+    if not tagged:
+        return []
     from difflib import get_close_matches
 
     # Without the tag that most names have: it would make all names similar.

@@ -28,6 +28,9 @@ _MEDIA_TYPES = {
 # The names of the forms of streams in cache keys. If the bytes of a form change, so must its name.
 _FORMS = {"gzip": "member1", "zstd": "frame1", "estargz": "members1"}
 _INPUT = 128 << 10
+# Decompressed at a time. What comes of it fits into memory that was just freed: larger pieces would be returned to the
+# system after use, which clears each page of the next one.
+_FED = 32 << 10
 _OUTPUT = 1 << 20
 # The least distance of remembered blocks: a stream of tiny members must not fill the memory with offsets.
 _APART = 64 << 10
@@ -118,6 +121,8 @@ class _Codec(Protocol):
     @property
     def eof(self) -> bool: ...
     @property
+    def needs_input(self) -> bool: ...
+    @property
     def unused_data(self) -> bytes: ...
     def decompress(self, data: bytes, size: int, /) -> bytes: ...
 
@@ -128,6 +133,8 @@ class _Gzip:
     def __init__(self, wbits: int = 31) -> None:
         self._object = _inflater(wbits)
         self._tail = b""
+        # Whether all that the input gives has been returned.
+        self.needs_input = True
 
     @property
     def eof(self) -> bool:
@@ -140,6 +147,7 @@ class _Gzip:
     def decompress(self, data: bytes, size: int, /) -> bytes:
         out: bytes = self._object.decompress(self._tail + data if self._tail else data, size)
         self._tail = self._object.unconsumed_tail
+        self.needs_input = len(out) < size and not self._tail
         return out
 
 
@@ -203,6 +211,8 @@ class Decompressed:
         while len(self._input) < 6 and (more := reader.read(_INPUT)):
             self._input += more
         self._taken = len(self._input)
+        # What has been read and not yet been input.
+        self._arrived, self._used = b"", 0
         found = _format(self._input)
         self.kind = found[0] if found else "none"
         self._new = found[1] if found else None
@@ -235,9 +245,16 @@ class Decompressed:
             return out
         return self._reader.read(size)
 
+    def _next(self) -> bytes:
+        """The next input, empty at the end."""
+        if self._used == len(self._arrived):
+            self._arrived, self._used = self._reader.read(_INPUT), 0
+        start, self._used = self._used, min(self._used + _FED, len(self._arrived))
+        self._taken += self._used - start
+        return self._arrived[start : self._used]
+
     def _fill(self) -> bool:
-        self._input = self._reader.read(_INPUT)
-        self._taken += len(self._input)
+        self._input = self._next()
         return bool(self._input)
 
     def _inflate(self, size: int, new: Callable[[], _Codec]) -> bytes:
@@ -247,6 +264,8 @@ class Decompressed:
                     return b""
                 assert self._codec is not None
             codec = self._codec
+            if not self._input and codec.needs_input and not self._fill():
+                raise CorruptError(f"a {self.kind} stream is cut off after {self._taken} bytes")
             try:
                 out = codec.decompress(self._input, size)
             except Exception as error:
@@ -284,8 +303,7 @@ class Decompressed:
             if not self._fill():
                 return False
         at = self._taken - len(self._input)
-        while len(self._input) < 6 and (more := self._reader.read(_INPUT)):
-            self._taken += len(more)
+        while len(self._input) < 6 and (more := self._next()):
             self._input += more
         found = _format(self._input)
         if self._padding or found is None or found[0] != self.kind:

@@ -67,8 +67,10 @@ def clean(name: str) -> str:
     Every peer removes those. Raises CorruptError for `..`: no builder writes it, and its meaning would depend on what
     is on the disk.
     """
-    if name and name[0] not in "./" and name[-1] != "/" and "/." not in name and "//" not in name:
-        return name
+    # tar(1) puts "./" before every name.
+    path = name.removeprefix("./")
+    if path and path[0] not in "./" and path[-1] != "/" and "/." not in path and "//" not in path:
+        return path
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if ".." in parts:
         raise CorruptError(

@@ -160,7 +160,6 @@ class Header(msgspec.Struct, frozen=True):
     link: bytes
     major: int
     minor: int
-    gnu: bool
 
 
 def decode(block: bytes, at: int) -> Header:
@@ -169,31 +168,27 @@ def decode(block: bytes, at: int) -> Header:
         checksum = block[148:156]
         # adler32's lower half is the sum of the bytes, plus one, modulo 65521: of ASCII it stays below that.
         total = (adler32(block) & 0xFFFF) - 1 if block.isascii() else sum(block)
-        stated = octal(checksum)
+        stated = _decoded(checksum)
         if stated != total - sum(checksum) + 256 and stated != _signed_sum(block):
             raise ValueError("its checksum is wrong")
-        magic = block[257:265]
-        ustar, gnu = magic == b"ustar\x0000", magic == b"ustar  \0"
         # Old writers put other versions after "ustar". All of them have the device fields.
-        devices = magic.startswith(b"ustar")
+        devices = block[257:262] == b"ustar"
         name = block[:100].partition(b"\0")[0]
-        if ustar and block[345]:
+        if block[345] and devices and block[262:265] == b"\x0000":
             # star's form of ustar keeps two times behind a shorter prefix.
             prefix = block[345 : 476 if block[508:] == b"tar\0" else 500]
             name = prefix.partition(b"\0")[0] + b"/" + name
         flag = block[156:157]
+        major, minor = (octal(block[329:337]), octal(block[337:345])) if devices and flag in b"34" else (0, 0)
         return Header(
             name,
-            octal(block[100:108]) & 0o7777,
-            octal(block[108:116]),
-            octal(block[116:124]),
-            octal(block[124:136]),
-            octal(block[136:148], signed=True),
+            *_owner(block[100:124]),
+            _decoded(block[124:136]),
+            octal(block[136:148], True),
             flag,
-            block[157:257].partition(b"\0")[0],
-            octal(block[329:337]) if devices and flag in b"34" else 0,
-            octal(block[337:345]) if devices and flag in b"34" else 0,
-            gnu,
+            block[157:257].partition(b"\0")[0] if block[157] else b"",
+            major,
+            minor,
         )
     except ValueError as error:
         raise CorruptError(f"the tar header at byte {at} is damaged: {error}") from error
@@ -204,10 +199,20 @@ def _signed_sum(block: bytes) -> int:
     return sum(byte - 256 if byte > 127 else byte for byte in block[:148] + block[156:]) + 256
 
 
-# Most fields of most headers are the same as in the previous header.
+# Most headers have the same mode and owner as another, and many the same time. Sizes and checksums differ.
 @lru_cache(maxsize=4096)
 def octal(field: bytes, signed: bool = False) -> int:
     """A number: octal digits between blanks and NULs, or GNU's base-256. Raises ValueError."""
+    return _decoded(field, signed)
+
+
+@lru_cache(maxsize=1024)
+def _owner(fields: bytes) -> tuple[int, int, int]:
+    """Mode, uid and gid, which are next to each other."""
+    return _decoded(fields[:8]) & 0o7777, _decoded(fields[8:16]), _decoded(fields[16:])
+
+
+def _decoded(field: bytes, signed: bool = False) -> int:
     first = field[0]
     if first & 0x80:
         # The first bit marks base-256, the second is the sign.

@@ -70,10 +70,12 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
 
     def encode(self) -> bytes:
         """The listing as bytes. Names are in two columns, because some are not text that msgpack accepts."""
-        encoder = Encoder()
-        for entry in self.entries:
-            encoder.add(entry)
-        return encoder.encode(self.size, self.texts, Entrances(self.blocks, self.blob, self.stream, self.checksums))
+        entries = self.entries
+        names = "\0".join([entry.path for entry in entries]).encode("utf-8", "surrogateescape")
+        links = "\0".join([entry.link for entry in entries]).encode("utf-8", "surrogateescape")
+        rows = msgspec.msgpack.encode([_row_of(entry) for entry in entries])
+        known = Entrances(self.blocks, self.blob, self.stream, self.checksums)
+        return _joined_columns((names, links), [rows], self.size, self.texts, known)
 
 
 class Entrances(NamedTuple):
@@ -102,20 +104,12 @@ class Encoder:
         self._count += 1
         self._names += entry.path.encode("utf-8", "surrogateescape")
         self._links += entry.link.encode("utf-8", "surrogateescape")
-        row = (entry.kind, entry.mode, entry.uid, entry.gid, entry.size, entry.mtime, entry.offset)
-        rare = (entry.xattrs, entry.major, entry.minor, entry.pieces) if _is_rare(entry) else ()
-        self._rows += msgspec.msgpack.encode((*row, *rare))
+        self._rows += msgspec.msgpack.encode(_row_of(entry))
 
     def encode(self, size: int, texts: Mapping[str, bytes], entrances: "Entrances | None" = None) -> bytes:
         """The encoded listing, as `Listing.encode` returns it."""
-        known = entrances or Entrances()
-        # Joined by hand, because msgspec would copy each of the columns before it writes them.
-        parts: list[bytes | bytearray] = [b"\x9a", msgspec.msgpack.encode(_VERSION)]
-        for column in (self._names, self._links):
-            parts += (_bytes_head(len(column)), column)
-        parts += (_array_head(self._count), self._rows)
-        parts += map(msgspec.msgpack.encode, (size, known.blocks, known.blob, texts, known.stream, known.checksums))
-        return b"".join(parts)
+        rows = (_array_head(self._count), self._rows)
+        return _joined_columns((self._names, self._links), rows, size, texts, entrances or Entrances())
 
     def __len__(self) -> int:
         """The approximate size of the encoded listing in bytes."""
@@ -124,6 +118,30 @@ class Encoder:
     def files(self) -> set[str]:
         """The paths of all entries so far that are not directories."""
         return {entry.path for entry in decode(self.encode(0, {})).entries if entry.kind != "directory"}
+
+
+def _joined_columns(
+    columns: Iterable[bytes | bytearray],
+    rows: Iterable[bytes | bytearray],
+    size: int,
+    texts: Mapping[str, bytes],
+    known: Entrances,
+) -> bytes:
+    """The encoded listing, joined by hand: msgspec would copy each of the columns before it writes them."""
+    parts: list[bytes | bytearray] = [b"\x9a", msgspec.msgpack.encode(_VERSION)]
+    for column in columns:
+        parts += (_bytes_head(len(column)), column)
+    parts += rows
+    parts += map(msgspec.msgpack.encode, (size, known.blocks, known.blob, texts, known.stream, known.checksums))
+    return b"".join(parts)
+
+
+def _row_of(entry: ListedEntry) -> tuple[object, ...]:
+    """The fields of an entry as they are encoded, without its names."""
+    row = (entry.kind, entry.mode, entry.uid, entry.gid, entry.size, entry.mtime, entry.offset)
+    if entry.xattrs or entry.major or entry.minor or entry.pieces is not None:
+        return (*row, entry.xattrs, entry.major, entry.minor, entry.pieces)
+    return row
 
 
 def _array_head(count: int) -> bytes:
@@ -138,10 +156,6 @@ def _bytes_head(length: int) -> bytes:
     if length < 1 << 8:
         return b"\xc4" + length.to_bytes(1, "big")
     return b"\xc5" + length.to_bytes(2, "big") if length < 1 << 16 else b"\xc6" + length.to_bytes(4, "big")
-
-
-def _is_rare(entry: ListedEntry) -> bool:
-    return bool(entry.xattrs or entry.major or entry.minor or entry.pieces is not None)
 
 
 _Natural = Annotated[int, msgspec.Meta(ge=0)]
@@ -341,10 +355,10 @@ def scan_plain(tar: Readable, table: Listing, algorithm: str, limit: int | None 
     )
 
 
-def scan_unhashed(reader: Readable, blob: str, limit: int | None = LARGEST) -> Listing:
+def scan_unhashed(reader: Readable, blob: str, limit: int | None = LARGEST, look: Look | None = None) -> Listing:
     """The listing of a layer as `scan` makes it, without the diff id, which takes a quarter of the time."""
     plain = decompress(reader, limit)
-    return _read(plain, TarReader(plain), blob, limit, None)
+    return _read(plain, TarReader(plain), blob, limit, look)
 
 
 def _read(plain: Decompressed, tar: TarReader, blob: str, limit: int | None, look: Look | None) -> Listing:

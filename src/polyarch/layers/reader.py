@@ -92,9 +92,21 @@ class TarReader:
         self._left -= self._at - start
         return self._buffer[start : self._at]
 
+    def views(self) -> Iterator[memoryview]:
+        """The rest of the current member's stored bytes, as views of what was read: nothing is copied."""
+        while self._left:
+            if self._at == len(self._buffer) and not self._more():
+                raise CorruptError(f"a tar is cut off at byte {self.position}, in the data of a file")
+            start = self._at
+            self._at = min(start + self._left, len(self._buffer))
+            self._left -= self._at - start
+            yield memoryview(self._buffer)[start : self._at]
+
     def _skip(self) -> None:
         """Skip the rest of the current member's data and its padding."""
         rest = self._left + self._padding
+        if not rest:
+            return
         self._left = self._padding = 0
         while rest > len(self._buffer) - self._at:
             rest -= len(self._buffer) - self._at
@@ -110,11 +122,15 @@ class TarReader:
 
     def _header(self) -> bytes | None:
         """The next header block; None at the end of the archive."""
-        if len(self._buffer) - self._at < BLOCK:
-            while len(self._buffer) - self._at < BLOCK and self._more():
-                pass
-            if self._at == len(self._buffer):
-                return None
+        start = self._at
+        block = self._buffer[start : start + BLOCK]
+        if len(block) == BLOCK and block[0]:
+            self._at = start + BLOCK
+            return block
+        while len(self._buffer) - self._at < BLOCK and self._more():
+            pass
+        if self._at == len(self._buffer):
+            return None
         at = self.position
         block = self._take(BLOCK, "a header")
         if block[0] or block != ZEROS:
@@ -138,7 +154,7 @@ class TarReader:
         long_link: bytes | None = None
         extended = False
         while True:
-            at = self.position
+            at = self._base + self._at
             block = self._header()
             if block is None:
                 if extended:
@@ -195,15 +211,13 @@ class TarReader:
             xattrs = tuple(sorted((key[prefix:], value) for key, value in records.items() if key.startswith(XATTR)))
         if not name and not self._nameless:
             raise CorruptError(f"the tar entry at byte {at} has no name")
-        if kind == "file" and name.endswith(b"/"):
+        if name[-1:] == b"/" and kind in ("file", "directory"):
             # The oldest format of tar has no type for directories.
-            kind = "directory"
-        if kind == "directory":
-            name = name.rstrip(b"/") or b"/"
+            kind, name = "directory", name.rstrip(b"/") or b"/"
         if kind != "file":
             stored = 0
         size, pieces = stored, None
-        if kind == "file" and (header.flag == b"S" or "GNU.sparse.map" in records or "GNU.sparse.major" in records):
+        if (header.flag == b"S" or "GNU.sparse.map" in records or "GNU.sparse.major" in records) and kind == "file":
             size, pieces, stored = self._sparse(header, block, records, stored, at)
         self._left = stored
         self._padding = -stored % BLOCK
@@ -220,7 +234,7 @@ class TarReader:
             major=header.major,
             minor=header.minor,
         )
-        return TarMember(entry, self.position, stored, pieces)
+        return TarMember(entry, self._base + self._at, stored, pieces)
 
     def _sparse(
         self, header: Header, block: bytes, records: Mapping[str, bytes], stored: int, at: int

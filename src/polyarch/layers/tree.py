@@ -5,13 +5,13 @@ of an entry is a symbolic link of a layer below, the entry is where the link lea
 (Debian's /lib is a link, and many layers have entries in lib/).
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import msgspec
 
 from polyarch.errors import CorruptError
 from polyarch.layers import whiteouts
-from polyarch.layers.entry import Entry, parent_of, plain
+from polyarch.layers.entry import Entry, order, parent_of, plain
 from polyarch.layers.listing import ListedEntry, Listing
 from polyarch.layers.resolve import resolve
 
@@ -94,6 +94,16 @@ class Tree:
             yield node
             if names := self._names(path):
                 pending.extend(sorted(names, reverse=True))
+
+    def select(self, wanted: Callable[[TreeNode], bool]) -> list[TreeNode]:
+        """The nodes that are `wanted`, in the order of `walk`, which would take longer."""
+        found: list[TreeNode] = []
+        for number, part in enumerate(self._parts):
+            above = [upper.nodes for upper in self._parts[:number]]
+            for path, node in part.nodes.items():
+                if node is not None and wanted(node) and not any(path in nodes for nodes in above):
+                    found.append(node)
+        return sorted(found, key=lambda node: order(node.entry.path))
 
     def _look(self, path: str) -> Entry | None:
         node = self.lookup(path)

@@ -45,7 +45,8 @@ class Kept(msgspec.Struct, frozen=True):
     snapshots: frozenset[str] = frozenset()
 
 
-# What layers hold. Keys are diff ids, but for TOC: the digest of the table of contents, or of the blob.
+# What layers hold. Keys are diff ids, but for TOC (the digest of the table of contents, or of the blob) and INVENTORY
+# (that of the blob, unless its diff id is proven).
 LISTING = Kind("listing")  # layers.listing.Listing: the entries of a layer
 TOC = Kind("toc")  # Listing: what the table of contents of a layer in a registry says, or the layer itself
 SHAPE = Kind("shape")  # contents.unpack.LayerShape: what decides where a layer is unpacked

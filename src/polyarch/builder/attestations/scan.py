@@ -27,7 +27,7 @@ from polyarch.oci.platform import Platform
 
 if TYPE_CHECKING:
     from polyarch.contents.layer import Layer
-    from polyarch.images.check.check import CheckedMember
+    from polyarch.images.check.collect import CheckedMember
     from polyarch.store import Store
 
 # The name of the image's SBOM. Those of the context and of stages have this prefix.
@@ -113,7 +113,7 @@ class BuiltinScanner:
 
     def _unstored(self, platform: Platform, layers: "Sequence[Layer]", created: object) -> "CheckedMember":
         """These layers as an image that has a digest, but is not in the store."""
-        from polyarch.images.check.check import CheckedMember
+        from polyarch.images.check.collect import CheckedMember
 
         blobs = [self._assembler.blob(layer).as_blob() for layer in layers]
         config = configs.empty(platform).with_layers(tuple(layer.diff_id for layer in blobs), ())
@@ -127,7 +127,7 @@ class BuiltinScanner:
 
 
 def _stored(store: "Store", image: BuiltImage) -> "CheckedMember":
-    from polyarch.images.check.check import CheckedMember
+    from polyarch.images.check.collect import CheckedMember
 
     manifest = store.load(image.descriptor)
     assert isinstance(manifest, Manifest)

@@ -3,6 +3,8 @@
 from polyarch.contents.inventory import fields
 from polyarch.contents.inventory.component import Component, InventoryFile
 
+ENDINGS = ("lib/apk/db/installed",)
+
 
 def is_database(path: str) -> bool:
     """Whether a file lists installed packages."""

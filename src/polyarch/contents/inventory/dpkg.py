@@ -7,6 +7,9 @@ from polyarch.contents.inventory.component import Component, InventoryFile
 
 _SOURCE = re.compile(r"(\S+)(?:\s+\((.+)\))?")
 _COPYRIGHT = re.compile(r"usr/share/doc/[^/]+/copyright")
+ENDINGS = ("/dpkg/status", "/copyright")
+# Where each package of a distroless image has a file of its own.
+DIRECTORY = "var/lib/dpkg/status.d/"
 # Of a package in these states, nothing but its configuration is left (dpkg(1), "Package states").
 _REMOVED = ("not-installed", "config-files")
 
@@ -14,7 +17,7 @@ _REMOVED = ("not-installed", "config-files")
 def is_database(path: str) -> bool:
     """Whether a file lists installed packages."""
     directory, _, name = path.rpartition("/")
-    return path == "var/lib/dpkg/status" or (directory == "var/lib/dpkg/status.d" and not name.endswith(".md5sums"))
+    return path == "var/lib/dpkg/status" or (f"{directory}/" == DIRECTORY and not name.endswith(".md5sums"))
 
 
 def is_copyright(path: str) -> bool:

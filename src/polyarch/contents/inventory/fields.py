@@ -5,8 +5,10 @@ from collections.abc import Iterator
 
 def text(raw: bytes) -> tuple[str, tuple[str, ...]]:
     """The text of a file, and a note if it is not UTF-8."""
+    # As the codec utf-8-sig does it, which is written in Python.
+    raw = raw.removeprefix(b"\xef\xbb\xbf")
     try:
-        return raw.decode("utf-8-sig"), ()
+        return raw.decode(), ()
     except UnicodeDecodeError as error:
         note = f"it is not UTF-8 at byte {error.start}; such bytes are shown as U+FFFD"
         return raw.decode("utf-8", "replace"), (note,)

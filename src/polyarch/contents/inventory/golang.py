@@ -4,13 +4,12 @@ import re
 import struct
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 from polyarch.contents.inventory import fields, sections
 from polyarch.contents.inventory.component import Component, InventoryFile
-from polyarch.contents.inventory.sections import ElfPart, ElfParts
+from polyarch.contents.inventory.sections import ElfPart, ElfParts, Seekable
 
-SECTION = ".go.buildinfo"
 _MAGIC = b"\xff Go buildinf:"
 _HEADER = 32
 _ALIGNMENT = 16
@@ -46,9 +45,9 @@ class BuildInfo(NamedTuple):
     settings: Mapping[str, str] = MappingProxyType({})
 
 
-def read(file: BinaryIO, parts: ElfParts) -> InventoryFile | None:
+def read(file: Seekable, parts: ElfParts) -> InventoryFile | None:
     """The modules of a program; None if it has no build information."""
-    place = parts.sections.get(SECTION) or next((part for part in parts.segments if part.writable), None)
+    place = parts.sections.get(sections.GO) or next((part for part in parts.segments if part.writable), None)
     if place is None:
         return None
     raw = sections.content(file, place, _SEARCHED)
@@ -92,7 +91,7 @@ def _inline(raw: bytes) -> tuple[str, str] | None:
     return _decoded(*texts)
 
 
-def _pointed(file: BinaryIO, parts: ElfParts, header: bytes) -> tuple[str, str] | None:
+def _pointed(file: Seekable, parts: ElfParts, header: bytes) -> tuple[str, str] | None:
     """The same where the header points to the texts (before Go 1.18)."""
     width = header[14]
     if width not in (4, 8):
@@ -113,7 +112,7 @@ def _pointed(file: BinaryIO, parts: ElfParts, header: bytes) -> tuple[str, str] 
     return _decoded(*texts)
 
 
-def _loaded(file: BinaryIO, parts: ElfParts, address: int, size: int) -> bytes:
+def _loaded(file: Seekable, parts: ElfParts, address: int, size: int) -> bytes:
     """Bytes of the program as they are in memory; fewer if they are not in the file."""
     for part in parts.segments:
         if part.address <= address < part.address + part.size:

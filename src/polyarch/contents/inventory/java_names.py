@@ -3,7 +3,7 @@
 import re
 from typing import NamedTuple
 
-_ENDINGS = tuple(f".{name}" for name in "jar war ear par sar nar jpi hpi kar far lpkg rar zap".split())
+ENDINGS = tuple(f".{name}" for name in "jar war ear par sar nar jpi hpi kar far lpkg rar zap".split())
 _VERSION = re.compile(r"\d.*|build\d+.*|rc?\d+", re.IGNORECASE | re.DOTALL)
 _LATE_VERSION = re.compile(r"[._-]((?:\d.*|build\d+.*|rc?\d+))$", re.IGNORECASE | re.DOTALL)
 _WORD = re.compile(r"[A-Za-z][\w.]*", re.ASCII)
@@ -29,7 +29,7 @@ _LICENSES = ("Bundle-License", "Plugin-License-Name")
 
 def is_archive(path: str) -> bool:
     """Whether a file has the name of a Java archive."""
-    return path.endswith(_ENDINGS)
+    return path.endswith(ENDINGS)
 
 
 class JarManifest(NamedTuple):

@@ -7,6 +7,7 @@ import msgspec
 
 from polyarch.contents.inventory.component import Component, InventoryFile
 
+ENDINGS = ("package.json", "package-lock.json")
 _INSTALLED = re.compile(r"(?:.*/)?node_modules/(?:@[^/]+/)?[^/@.][^/]*/package\.json", re.DOTALL)
 _NAME = re.compile(r"(?:@[^/@\s]+/)?[^/@\s]+")
 

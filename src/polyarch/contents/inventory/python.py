@@ -8,7 +8,7 @@ from polyarch.contents.inventory.component import Component, InventoryFile
 _METADATA = re.compile(
     r"(?:.*/)?(?:[^/]+\.dist-info/METADATA|[^/]+\.egg-info(?:/PKG-INFO)?|EGG-INFO/PKG-INFO)", re.DOTALL
 )
-_NAMES = ("/METADATA", "/PKG-INFO", ".egg-info")
+ENDINGS = ("/METADATA", "/PKG-INFO", ".egg-info")
 _CLASSIFIER = "License :: "
 # Classifiers that name exactly one license. Others, like "BSD License", name a family.
 _CLASSIFIED = {
@@ -21,7 +21,7 @@ _CLASSIFIED = {
 
 def is_metadata(path: str) -> bool:
     """Whether a file is the metadata of an installed distribution."""
-    return path.endswith(_NAMES) and _METADATA.fullmatch(path) is not None
+    return path.endswith(ENDINGS) and _METADATA.fullmatch(path) is not None
 
 
 def read(raw: bytes) -> InventoryFile:

@@ -12,6 +12,7 @@ _FILES = ("Packages", "Packages.db", "rpmdb.sqlite")
 _LOG = "rpmdb.sqlite-wal"
 # Azure Linux writes it instead of the database where there is no package manager (toolkit/docs/how_it_works/5_misc.md).
 _MANIFEST = "var/lib/rpmmanifest/container-manifest-2"
+ENDINGS = (*(f"rpm/{name}" for name in (*_FILES, _LOG)), _MANIFEST)
 _COLUMNS = 10
 _NONE = "(none)"
 

@@ -5,6 +5,7 @@ import re
 from polyarch.contents.inventory import fields
 from polyarch.contents.inventory.component import Component, InventoryFile
 
+ENDINGS = (".gemspec",)
 _SPECIFICATION = re.compile(r"(?:.*/)?specifications/(?:.*/)?[^/]+\.gemspec", re.DOTALL)
 _ASSIGNED = re.compile(r"^\s*\w+\.(name|version|homepage|license)\s*=\s*([\"'])(.*?)(?<!\\)\2", re.MULTILINE)
 _LISTED = re.compile(r"^\s*\w+\.(licenses|authors|email)\s*=\s*\[(.*?)\]", re.MULTILINE | re.DOTALL)
@@ -14,7 +15,7 @@ _CODE = re.compile(r"\\u(?:\{([0-9a-fA-F]{1,6})\}|([0-9a-fA-F]{4}))")
 
 def is_specification(path: str) -> bool:
     """Whether a file specifies an installed gem."""
-    return path.endswith(".gemspec") and _SPECIFICATION.fullmatch(path) is not None
+    return path.endswith(ENDINGS) and _SPECIFICATION.fullmatch(path) is not None
 
 
 def read(raw: bytes) -> InventoryFile:

@@ -5,8 +5,8 @@ import zlib
 import msgspec
 
 from polyarch.contents.inventory.component import Component, InventoryFile
+from polyarch.contents.inventory.sections import RUST
 
-SECTION = ".dep-v0"
 LARGEST_SECTION = 8 << 20
 # As cargo-auditable limits it for those who read.
 _LARGEST = 8 << 20
@@ -29,10 +29,10 @@ def read(section: bytes) -> InventoryFile:
         content = inflater.decompress(section, _LARGEST)
         if not inflater.eof:
             cut = "is cut off" if not inflater.unconsumed_tail else f"has more than {_LARGEST} bytes"
-            return InventoryFile(notes=(f"its section {SECTION} {cut}",))
+            return InventoryFile(notes=(f"its section {RUST} {cut}",))
         crates = msgspec.json.decode(content, type=_Crates).packages
     except (zlib.error, msgspec.MsgspecError, ValueError, RecursionError) as error:
-        return InventoryFile(notes=(f"its section {SECTION} cannot be read: {error}",))
+        return InventoryFile(notes=(f"its section {RUST} cannot be read: {error}",))
     found = [
         Component(ecosystem="cargo", name=crate.name, version=crate.version)
         for crate in crates

@@ -6,8 +6,10 @@ its middle, which a stream has passed by then.
 
 import struct
 from collections.abc import Sequence
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple, Protocol
 
+# Where the linker of Go and cargo-auditable record what is in a program.
+GO, RUST = ".go.buildinfo", ".dep-v0"
 _MOST = 4096
 _LONGEST_NAMES = 1 << 20
 _LONGEST_NAME = 64
@@ -15,6 +17,13 @@ _LARGEST = 16 << 20
 _LOAD, _WRITABLE = 1, 2
 _NO_BITS = 8
 _COMPRESSED = 0x800
+
+
+class Seekable(Protocol):
+    """A file that can be read anywhere."""
+
+    def seek(self, offset: int, /) -> object: ...
+    def read(self, size: int, /) -> bytes: ...
 
 
 class ElfPart(NamedTuple):
@@ -37,7 +46,7 @@ class ElfParts(NamedTuple):
     segments: tuple[ElfPart, ...]
 
 
-def read(file: BinaryIO, wanted: Sequence[str]) -> ElfParts | None:
+def read(file: Seekable, wanted: Sequence[str]) -> ElfParts | None:
     """Where the sections `wanted` of an ELF file are, and its segments.
 
     None if it is not an ELF file, has none of these sections although it has others, or its headers are damaged.
@@ -62,12 +71,12 @@ def read(file: BinaryIO, wanted: Sequence[str]) -> ElfParts | None:
     return ElfParts(order, found, _segments(order, wide, programs))
 
 
-def content(file: BinaryIO, part: ElfPart, limit: int) -> bytes:
+def content(file: Seekable, part: ElfPart, limit: int) -> bytes:
     """The first `limit` bytes of a part."""
     return _at(file, part.offset, min(part.size, limit))
 
 
-def _at(file: BinaryIO, offset: int, size: int, *, limit: int = _LARGEST) -> bytes:
+def _at(file: Seekable, offset: int, size: int, *, limit: int = _LARGEST) -> bytes:
     # The offset comes from the file; a seek to 2**63 or beyond is an error.
     if size <= 0 or offset >= 1 << 62:
         return b""
@@ -75,7 +84,7 @@ def _at(file: BinaryIO, offset: int, size: int, *, limit: int = _LARGEST) -> byt
     return file.read(min(size, limit))
 
 
-def _table(file: BinaryIO, offset: int, size: int, count: int, least: int) -> list[bytes]:
+def _table(file: Seekable, offset: int, size: int, count: int, least: int) -> list[bytes]:
     if count > _MOST or size < least:
         return []
     raw = _at(file, offset, size * count)

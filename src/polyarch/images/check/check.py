@@ -7,29 +7,22 @@ import msgspec
 
 from polyarch import progress
 from polyarch.contents.facts import Learner, learn_all
-from polyarch.contents.layer import LayerBlob, layers_of
+from polyarch.contents.layer import LayerBlob
 from polyarch.errors import ConflictError, CorruptError, NotFoundError, PolyarchError, RegistryError
 from polyarch.images.check import attestations, command, entries, foreign, libraries, sources
+from polyarch.images.check.collect import CheckedMember, collect, out_of_reach, unreadable
 from polyarch.images.check.findings import CheckedImage, Finding, Report, weight
 from polyarch.images.check.view import Known, View, steps
-from polyarch.oci import index as indexes
-from polyarch.oci import media_types
 from polyarch.oci import platform as platforms
-from polyarch.oci.config import ImageConfig
-from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
-from polyarch.oci.document import Index, Manifest
 from polyarch.oci.place import Source
 from polyarch.oci.platform import Platform
-from polyarch.transfer import choose
 from polyarch.transfer import graph as graphs
 from polyarch.transfer.locate import Places
-from polyarch.transfer.read_through import ReadThroughSource
 
 if TYPE_CHECKING:
     from polyarch.store import Store
 
-_MAX_DEPTH = 4
 _RULES = (foreign.findings, command.findings, libraries.findings)
 
 
@@ -42,21 +35,6 @@ class CheckOptions(msgspec.Struct, frozen=True):
     platforms: tuple[Platform, ...] = ()
     allow: tuple[str, ...] = ()
     workers: int = 4
-
-
-class CheckedMember(msgspec.Struct, frozen=True, kw_only=True):
-    """One image of an index or name. `entry` is its platform in the index, `platform` that of entry or config."""
-
-    descriptor: Descriptor
-    entry: Platform | None
-    platform: Platform
-    manifest: Manifest
-    config: ImageConfig
-
-    @property
-    def layers(self) -> tuple[LayerBlob, ...]:
-        """Its layers. Raises CorruptError if manifest and config do not match."""
-        return layers_of(self.manifest, self.config)
 
 
 def check(
@@ -112,23 +90,6 @@ def check_source(
     return Report(name=called or name, digest=root.digest, images=tuple(images), findings=_sorted(findings, members))
 
 
-def collect(source: Source, root: Descriptor) -> tuple[list[CheckedMember], list[Finding]]:
-    """The images below `root`, and findings about indexes and manifests.
-
-    Raises the errors of reading `root` itself.
-    """
-    document = choose.read_document(source, root)
-    if isinstance(document, Manifest):
-        config = choose.read_config(source, document)
-        return [
-            CheckedMember(descriptor=root, entry=None, platform=config.platform, manifest=document, config=config)
-        ], []
-    members: list[CheckedMember] = []
-    findings: list[Finding] = []
-    _collect(source, document, members, findings, _MAX_DEPTH)
-    return members, findings
-
-
 def look(
     member: CheckedMember, known: Sequence[Known], allow: Iterable[str], images: list[CheckedImage]
 ) -> Iterator[Finding]:
@@ -146,91 +107,12 @@ def look(
         yield from rule(view)
 
 
-def _collect(source: Source, index: Index, members: list[CheckedMember], findings: list[Finding], depth: int) -> None:
-    images = indexes.images(index)
-    findings += [
-        Finding(rule="damaged", severity="error", message=f"an entry of the index cannot be read: {reason}")
-        for reason in index.unreadable
-    ]
-    findings += entries.of_index([entry for entry in images if entry.media_type not in media_types.INDEXES])
-    for entry in images:
-        shown = str(platforms.normalize(entry.platform)) if entry.platform is not None else ""
-        document, problem = _read(source, entry, shown)
-        if problem is not None:
-            findings.append(problem)
-        if isinstance(document, Index):
-            if depth:
-                _collect(source, document, members, findings, depth - 1)
-            else:
-                message = f"indexes are nested more than {_MAX_DEPTH} levels deep"
-                findings.append(Finding(rule="damaged", severity="error", message=message))
-        elif document is not None and document.is_image:
-            try:
-                config = choose.read_config(source, document)
-            except (CorruptError, NotFoundError) as error:
-                findings.append(_unreadable(error, "config", shown))
-                continue
-            except RegistryError as error:
-                findings.append(_out_of_reach(source, error, "config", shown))
-                continue
-            members.append(
-                CheckedMember(
-                    descriptor=entry,
-                    entry=entry.platform,
-                    platform=platforms.normalize(entry.platform or config.platform),
-                    manifest=document,
-                    config=config,
-                )
-            )
-
-
-def _read(source: Source, entry: Descriptor, shown: str) -> tuple[Manifest | Index | None, Finding | None]:
-    """The document of an entry, even if the size in the entry is wrong, and a finding if there is a problem."""
-    try:
-        return choose.read_document(source, entry), None
-    except NotFoundError as error:
-        return None, _unreadable(error, f"manifest {entry.digest}", shown)
-    except RegistryError as error:
-        return None, _out_of_reach(source, error, "image", shown)
-    except CorruptError as error:
-        try:
-            actual = source.resolve(entry.digest)
-            if actual.size == entry.size:
-                return None, _unreadable(error, f"manifest {entry.digest}", shown)
-            message = f"the manifest {entry.digest} has {actual.size} bytes, the index says {entry.size}"
-            mismatch = Finding(rule="size-mismatch", severity="error", message=message, platform=shown)
-            return choose.read_document(source, actual), mismatch
-        except (NotFoundError, CorruptError):
-            return None, _unreadable(error, f"manifest {entry.digest}", shown)
-
-
-def _out_of_reach(source: Source, error: RegistryError, what: str, platform: str) -> Finding:
-    """A warning for content that is not in the store, and that the registry cannot deliver now.
-
-    Raises the error itself if the image is in the registry.
-    """
-    if not isinstance(source, ReadThroughSource) or not source.stored:
-        raise error
-    message = f"the {what} is not in the store, and could not be checked: {error.message}"
-    return Finding(rule="blob-missing", severity="warning", message=message, platform=platform)
-
-
-def _unreadable(error: PolyarchError, what: str, platform: str) -> Finding:
-    absent = isinstance(error, NotFoundError)
-    return Finding(
-        rule="blob-missing" if absent else "damaged",
-        severity="error",
-        message=f"the {what} is missing: {error.message}" if absent else f"the {what}: {error.message}",
-        platform=platform,
-    )
-
-
 def _blobs(source: Source, member: CheckedMember) -> Iterator[Finding]:
     """Findings about blobs that are missing or have another size."""
     try:
         _ = member.layers
     except PolyarchError as error:
-        yield _unreadable(error, "image", str(member.platform))
+        yield unreadable(error, "image", str(member.platform))
     lines = steps(member.config, len(member.manifest.layers))
     for number, blob in enumerate((member.manifest.config, *member.manifest.layers)):
         what, step = ("config", "") if not number else (f"layer {number}", lines[number - 1])
@@ -239,7 +121,7 @@ def _blobs(source: Source, member: CheckedMember) -> Iterator[Finding]:
         try:
             state = sources.condition(source, blob)
         except RegistryError as error:
-            yield _out_of_reach(source, error, what, str(member.platform))
+            yield out_of_reach(source, error, what, str(member.platform))
             continue
         if state != "whole":
             missing = state == "missing"

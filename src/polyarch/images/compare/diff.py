@@ -10,18 +10,19 @@ from polyarch import progress
 from polyarch.contents import reading
 from polyarch.contents.layer import LayerBlob
 from polyarch.images.check import sources
+from polyarch.images.check.collect import chosen
 from polyarch.images.check.view import View
 from polyarch.images.compare import rows
 from polyarch.images.compare.drift import listed_packages
 from polyarch.images.compare.rows import Row
-from polyarch.images.compare.views import chosen, members, views
+from polyarch.images.compare.views import members, views
 from polyarch.oci.digest import Digest
 from polyarch.oci.place import Readable, Source
 from polyarch.oci.platform import Platform
 from polyarch.transfer.locate import Places
 
 if TYPE_CHECKING:
-    from polyarch.images.check.check import CheckedMember
+    from polyarch.images.check.collect import CheckedMember
     from polyarch.layers.tree import TreeNode
 
 _CHUNK = 1 << 20

@@ -13,10 +13,11 @@ import msgspec
 from polyarch import progress
 from polyarch.errors import UsageError
 from polyarch.images.check import sources
+from polyarch.images.check.collect import chosen
 from polyarch.images.check.view import View
 from polyarch.images.compare import naming, rows
 from polyarch.images.compare.rows import Row
-from polyarch.images.compare.views import chosen, members, views
+from polyarch.images.compare.views import members, views
 from polyarch.oci.platform import Platform
 from polyarch.transfer.locate import Places
 

@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING
 from polyarch import progress
 from polyarch.contents.facts import Learner, learn_all
 from polyarch.errors import NotFoundError, PolyarchError
-from polyarch.images.check.check import CheckedMember, collect
+from polyarch.images.check.collect import CheckedMember, collect
 from polyarch.images.check.view import Known, View, steps
-from polyarch.oci import platform as platforms
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.place import Source
-from polyarch.oci.platform import Platform
 
 if TYPE_CHECKING:
     from polyarch.store import Store
@@ -26,16 +24,6 @@ def members(source: Source, root: Descriptor) -> list[CheckedMember]:
         why = "; ".join(problem.message for problem in problems) or "there are no images"
         raise NotFoundError(f"no image can be read: {why}", "'polyarch check' shows the problems")
     return images
-
-
-def chosen(images: Sequence[CheckedMember], wanted: Platform, called: str) -> CheckedMember:
-    """The image for exactly this platform, or else the one that serves it best. Raises NotFoundError."""
-    exact = [member for member in images if platforms.same(member.platform, wanted)]
-    ranked = [(rank, n) for n, one in enumerate(images) if (rank := platforms.rank(one.platform, wanted)) is not None]
-    if not exact and not ranked:
-        have = ", ".join(str(member.platform) for member in images)
-        raise NotFoundError(f"{called} has no image for {wanted}", f"it is for {have}")
-    return exact[0] if exact else images[min(ranked)[1]]
 
 
 def views(
