@@ -64,7 +64,7 @@ await step('build', async () => {
 const metadata = build.resolveMetadata() ?? {};
 await step('Build.resolveDigest', () => assert.match(build.resolveDigest(metadata), /^sha256:/));
 await step('Build.resolveImageID', () => assert.equal(build.resolveImageID(), build.resolveDigest(metadata)));
-await step('Build.resolveRef', () => assert.match(build.resolveRef(metadata), /^N\/N0\/[a-z0-9]+$/));
+await step('Build.resolveRef', () => assert.match(build.resolveRef(metadata), /^N\/n0\/[a-z0-9]+$/));
 await step('provenance of each platform', () => {
   for (const platform of ['linux/amd64', 'linux/arm64']) assert(metadata[`buildx.build.provenance/${platform}`]);
 });

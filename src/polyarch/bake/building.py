@@ -12,6 +12,7 @@ from polyarch.bake import options
 from polyarch.bake.remote import BakeWhere
 from polyarch.bake.resolve import Resolved
 from polyarch.bake.target import BakeTarget
+from polyarch.builder.history.entry import new_reference
 from polyarch.builder.request.input import DirectoryContext
 from polyarch.errors import BuildError, PolyarchError, UsageError
 from polyarch.oci import platform as parsing
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 class BuildPlaces(msgspec.Struct, frozen=True, kw_only=True):
     """What builds work with. `registry` is the client for a build; `emit` receives the progress of all targets; `where`
-    is where the files come from.
+    is where the files come from. `node` is BUILDER/NODE for the references of builds, see `BuildRequest`.
     """
 
     around: "Surroundings"
@@ -36,6 +37,7 @@ class BuildPlaces(msgspec.Struct, frozen=True, kw_only=True):
     registry: "Callable[[BuildRequest], Registry]"
     where: BakeWhere = BakeWhere()
     emit: "Emit" = ignore
+    node: str = ""
 
 
 class BuiltTarget(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +57,7 @@ class TargetRequests:
         self._targets = resolved.targets
         self._around = places.around
         self._where = places.where
+        self._node = places.node
         self._scratch = scratch
         self.order = _ordered(resolved.targets)
         self._users = _users(resolved.targets)
@@ -72,7 +75,8 @@ class TargetRequests:
             given |= {"platforms": self._platforms[name], "allow_foreign_base": self._is_foreign(target)}
             if name in self._users:
                 given |= self._kept(target, given["outputs"])
-            return buildflags.request(context, self._around, **given)
+            request = buildflags.request(context, self._around, **given)
+            return msgspec.structs.replace(request, reference=new_reference(self._node))
 
     def waves(self) -> Iterator[list[str]]:
         """The names of targets that can be built together, after those of the earlier lists."""

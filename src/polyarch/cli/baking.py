@@ -39,8 +39,9 @@ class BakeRun:
         insecure: bool,
         keep_going: bool = False,
         variables: Mapping[str, str] | None = None,
+        builder: str | None = None,
     ) -> None:
-        """`variables` are added to those of the environment."""
+        """`variables` are added to those of the environment. `builder` is part of the references of the builds only."""
         self._session = session
         self._resolved = resolved
         self._where = where
@@ -48,6 +49,7 @@ class BakeRun:
         self._insecure = insecure
         self._keep_going = keep_going
         self._variables = variables or {}
+        self._builder = builder
 
     def check(self, grants: "Grants", *, files: bool) -> None:
         """Raise UsageError if the targets need something that is not allowed, and the user does not allow it now.
@@ -93,11 +95,12 @@ class BakeRun:
 
     def _build(self, resolved: "Resolved", metadata_file: str | None) -> None:
         from polyarch.bake import building
+        from polyarch.builder.history.entry import new_reference
         from polyarch.cli import refs
 
         variables = self._session.environment.variables
         # The builds of one command are a group for buildx.
-        group = refs.reference(None, {}).rpartition("/")[2]
+        group = new_reference().rpartition("/")[2]
         done: list[BuiltTarget] = []
         failure: PolyarchError | None = None
         with self._session.display(self._progress) as emit:
@@ -165,6 +168,7 @@ class BakeRun:
             registry=self._registry,
             where=self._where,
             emit=emit,
+            node=self._session.node(self._builder),
         )
 
     def _registry(self, request: "BuildRequest") -> "Registry":

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from polyarch.builder.history.entry import new_reference
-
 if TYPE_CHECKING:
     from polyarch.builder import BuildRequest
 
@@ -21,10 +19,13 @@ _NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
 _PART = r"[A-Za-z0-9_.-]+"
 
 
-def reference(builder: str | None, variables: Mapping[str, str]) -> str:
-    """The reference of a new build: for the builder of `--builder` or BUILDX_BUILDER, else for the only one."""
-    name = builder or variables.get("BUILDX_BUILDER", "")
-    return new_reference(name if re.fullmatch(_NAME, name) else "")
+def node_of(builder: str, node: str = "") -> str:
+    """BUILDER/NODE of a builder, whose first node is called as buildx calls it if no name is given.
+
+    Empty, which stands for Polyarch itself, without a builder and for what cannot be a name: both are directories.
+    """
+    names = builder, node or f"{builder.lower()}0"
+    return "/".join(names) if all(re.fullmatch(_NAME, name) for name in names) else ""
 
 
 def directory(variables: Mapping[str, str]) -> Path:

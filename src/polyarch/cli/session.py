@@ -161,6 +161,12 @@ class Session:
         terminal = self.environment.terminal
         return Display(mode or terminal.progress, sys.stderr, colour=terminal.colour, dumb=terminal.dumb, verb=verb)
 
+    def node(self, builder: str | None = None) -> str:
+        """BUILDER/NODE for the references of builds: of this builder, else of BUILDX_BUILDER; empty without one."""
+        from polyarch.cli import refs
+
+        return refs.node_of(builder or self.environment.variables.get("BUILDX_BUILDER", ""))
+
     def now(self) -> float:
         """The current time in seconds since 1970; SOURCE_DATE_EPOCH if it is set."""
         return time.time() if self.environment.source_date_epoch is None else self.environment.source_date_epoch

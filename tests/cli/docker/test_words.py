@@ -81,7 +81,7 @@ def parsed(text: str) -> dict[str, list[str]]:
 
 
 def test_builders_are_names(docker: Named) -> None:
-    assert parsed(docker("buildx", "inspect").stdout)["Name"] == ["default", "default0"]
+    assert parsed(docker("buildx", "inspect").stdout)["Name"] == ["default", "default"]
     assert docker.fails("buildx", "inspect", "N").stderr == 'ERROR: no builder "N" found\n'
     flags = "--allow-insecure-entitlement security.insecure --allow-insecure-entitlement network.host"
     words = ["--name=N", "--driver=docker-container", "--driver-opt=network=host", "--driver-opt=env.a=b"]
@@ -90,7 +90,7 @@ def test_builders_are_names(docker: Named) -> None:
     shown = docker("buildx", "inspect", "--bootstrap", "--builder", "N").stdout
     assert shown.startswith("Name:          N\n")
     found = parsed(shown)
-    assert found["Name"] == ["N", "N0"]
+    assert found["Name"] == ["N", "n0"]
     assert found["Driver"] == ["docker-container"]
     assert found["BuildKit version"] == ["v0.29.0"]
     assert found["Driver Options"] == ['network="host" env.a="b"']
@@ -101,6 +101,60 @@ def test_builders_are_names(docker: Named) -> None:
     assert parsed(docker("buildx", "inspect", "N").stdout)["Endpoint"] == ["polyarch", "ssh://host"]
     again = docker.fails("buildx", "create", "--name=N")
     assert 'existing instance for "N"' in again.stderr.splitlines()[-1]
+
+
+def test_the_case_of_a_builder_s_name_does_not_matter(docker: Named) -> None:
+    assert docker("buildx", "create", "--name=FooBar").stdout == "FooBar\n"
+    assert parsed(docker("buildx", "inspect", "FOOBAR").stdout)["Name"] == ["FooBar", "foobar0"]
+    assert "existing instance" in docker.fails("buildx", "create", "--name=foobar").stderr
+    docker("buildx", "use", "foobar")
+    assert parsed(docker("buildx", "inspect").stdout)["Name"] == ["FooBar", "foobar0"]
+    docker("buildx", "rm", "fooBAR")
+    docker("context", "create", "far")
+    refused = docker.fails("buildx", "use", "far").stderr
+    assert refused == "ERROR: run `docker context use far` to switch to context far\n"
+    assert parsed(docker("buildx", "inspect").stdout)["Name"] == ["default", "default"]
+
+
+def references(docker: Named, directory: Path, *words: str) -> set[str]:
+    """BUILDER/NODE of the references of a `build` and of a `bake`."""
+    (directory / "Dockerfile").write_text("FROM scratch\nLABEL a=b\n")
+    bake = {"target": {"default": {"context": str(directory)}}}
+    (directory / "docker-bake.json").write_text(json.dumps(bake))
+    file = directory / "metadata"
+    found = []
+    for command in (["build", "-q", directory], ["bake", "--progress=quiet", "--allow=fs=*"]):
+        docker(*words, "buildx", *command, "--metadata-file", file, cwd=directory)
+        metadata = json.loads(file.read_bytes())
+        found.append(metadata.get("default", metadata)["buildx.build.ref"])
+    return {reference.rpartition("/")[0] for reference in found}
+
+
+def test_the_reference_of_a_build_names_the_current_builder(docker: Named, tmp_path: Path) -> None:
+    assert references(docker, tmp_path) == {"default/default"}
+    docker("buildx", "create", "--name=N", "--node=first", "--use")
+    assert references(docker, tmp_path) == {"N/first"}
+    docker("buildx", "use", "default")
+    docker("context", "create", "far")
+    docker("context", "use", "far")
+    assert references(docker, tmp_path) == {"far/far"}
+    assert [row["Name"] for row in map(json.loads, docker("buildx", "ls", "--format=json").lines())] == [
+        "N",
+        "default",
+        "far",
+    ]
+    assert references(docker, tmp_path, "--host=unix:///x") == {"default/default"}
+    docker.env["DOCKER_HOST"] = "unix:///x"
+    assert references(docker, tmp_path) == {"default/default"}
+    assert references(docker, tmp_path, "--context=far") == {"far/far"}
+    docker.env["BUILDX_BUILDER"] = "M"
+    assert references(docker, tmp_path) == {"M/m0"}
+    refused = docker.fails("--context=far", "--host=unix:///x", "buildx", "ls").stderr
+    assert refused == "ERROR: conflicting options: cannot specify both --host and --context\n"
+
+
+def test_a_name_of_a_node_is_no_path(docker: Named, tmp_path: Path) -> None:
+    assert "invalid" in docker.fails("buildx", "create", "--name=N", "--node=../../x").stderr
 
 
 def test_builders_are_listed_one_object_in_each_line(docker: Named) -> None:
@@ -190,7 +244,7 @@ def test_an_image_that_is_not_there_is_reported_in_docker_s_words(docker: Named)
 
 def test_options_stand_before_and_behind_a_command(docker: Named, tmp_path: Path) -> None:
     config = tmp_path / "configured"
-    first = ["--debug", "--log-level=info", "--context=c", "--host=unix:///x", "--tls", "--config", config]
+    first = ["--debug", "--log-level=info", "--context=c", "--tls", "--config", config]
     (tmp_path / "Dockerfile").write_text("FROM scratch\nLABEL a=b\n")
     docker(*first, "buildx", "--builder", "before", "build", "-q", tmp_path)
     docker("--config", config, "buildx", "build", "-q", "-D", "--builder=behind", tmp_path)

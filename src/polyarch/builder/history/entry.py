@@ -102,15 +102,14 @@ _ENTRIES: Table[str, HistoryEntry] = Table(
 )
 
 
-def new_reference(builder: str = "") -> str:
-    """A new reference: of the one builder that there is, or of the builder that docker's options name."""
+def new_reference(node: str = "") -> str:
+    """A new reference. `node` is BUILDER/NODE, without it Polyarch itself."""
     number = int.from_bytes(os.urandom(17), "big")
     letters = []
     for _ in range(_LENGTH):
         number, rest = divmod(number, len(_LETTERS))
         letters.append(_LETTERS[rest])
-    node = f"{builder}0" if builder else BUILDER
-    return f"{builder or BUILDER}/{node}/{''.join(letters)}"
+    return f"{node or f'{BUILDER}/{BUILDER}'}/{''.join(letters)}"
 
 
 def entries(store: "Store") -> list[HistoryEntry]:

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 @options.insecure
 @click.option("--list-targets", is_flag=True, hidden=True)
 @click.option("--list-variables", is_flag=True, hidden=True)
-@click.option("--builder", hidden=True, expose_value=False)
+@click.option("--builder", hidden=True)
 @pass_session
 def bake(session: Session, /, **words: Any) -> int:
     """Build the targets of bake files: HCL, JSON or compose files.
@@ -83,7 +83,13 @@ def _run(session: Session, words: Mapping[str, Any], listed: str, stack: context
     from polyarch.cli.baking import BakeRun
 
     run = BakeRun(
-        session, resolved, where, progress=words["progress"], insecure=words["insecure"], keep_going=words["keep_going"]
+        session,
+        resolved,
+        where,
+        progress=words["progress"],
+        insecure=words["insecure"],
+        keep_going=words["keep_going"],
+        builder=words["builder"],
     )
     grants = entitlements.parse(words["allow"]) | entitlements.of_overrides(asked.sets)
     default = not (where.url and _flag(variables, "BAKE_ALLOW_REMOTE_FS_ACCESS"))

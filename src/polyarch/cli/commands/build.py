@@ -163,10 +163,11 @@ def build(session: Session, /, **words: Any) -> int:
             if words["metadata_file"]:
                 metadata.write(Path(words["metadata_file"]), answer.metadata())
             return subrequests.show(call, answer)
+    from polyarch.builder.history.entry import new_reference
     from polyarch.cli import refs
 
     variables = session.environment.variables
-    request = msgspec.structs.replace(request, reference=refs.reference(words["builder"], variables))
+    request = msgspec.structs.replace(request, reference=new_reference(session.node(words["builder"])))
     refs.save(variables, request, asked=bool(words["metadata_file"]))
     registry = session.registry_for(insecure_names(request, everything=words["insecure"]))
     way = "quiet" if words["quiet"] else words["progress"]

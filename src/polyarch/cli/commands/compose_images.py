@@ -40,7 +40,7 @@ _QUIET = click.option("-q", "--quiet", is_flag=True, help="Show no progress")
 @click.option("--keep-going", is_flag=True, help="Finish the other services if one fails")
 @click.option("--metadata-file", metavar="FILE", help="Write digests and names of the results to FILE, as JSON")
 @options.insecure
-@click.option("--builder", hidden=True, expose_value=False)
+@click.option("--builder", hidden=True)
 @click.option("-m", "--memory", hidden=True, expose_value=False)
 @click.option("--parallel/--no-parallel", hidden=True, expose_value=False)
 @click.option("--compress", hidden=True, is_flag=True, expose_value=False)
@@ -115,6 +115,7 @@ def _build(
         insecure=words["insecure"],
         keep_going=words["keep_going"],
         variables=_secret_variables(targets, project),
+        builder=words["builder"],
     )
     if forecasts.is_asked(words):
         forecasts.show(run.forecast(), words)

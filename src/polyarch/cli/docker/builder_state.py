@@ -46,17 +46,26 @@ class BuilderState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     context: str = DEFAULT
 
     def builder(self, name: str) -> NamedBuilder | None:
-        """The builder of this name. The default one always exists."""
-        return self.builders.get(name) or (made(DEFAULT) if name == DEFAULT else None)
+        """The builder of this name, in any case. Each context is one; the default one always exists."""
+        for known in self.builders.values():
+            if known.name.lower() == name.lower():
+                return known
+        return _of_context(name) if name == DEFAULT or name in self.contexts else None
 
     def all(self) -> list[NamedBuilder]:
-        """All builders, the default one last."""
-        return [*self.builders.values(), *([] if DEFAULT in self.builders else [made(DEFAULT)])]
+        """All builders, and last those of the contexts."""
+        others = sorted({DEFAULT, *self.contexts} - set(self.builders))
+        return [*self.builders.values(), *map(_of_context, others)]
 
 
 def made(name: str, driver: str = DRIVER) -> NamedBuilder:
-    """A new builder with one node."""
-    return NamedBuilder(name=name, driver=driver, nodes=(NamedNode(name=f"{name}0"),))
+    """A new builder with one node, whose name is in lower case as in buildx (store/util.go)."""
+    return NamedBuilder(name=name, driver=driver, nodes=(NamedNode(name=f"{name.lower()}0"),))
+
+
+def _of_context(name: str) -> NamedBuilder:
+    """The builder that buildx has for a context (store/storeutil/storeutil.go): its node has the same name."""
+    return NamedBuilder(name=name, nodes=(NamedNode(name=name),))
 
 
 def checked(name: str) -> str:
@@ -84,6 +93,17 @@ def read(variables: Mapping[str, str]) -> BuilderState:
         return BuilderState()
     except (msgspec.DecodeError, ValueError) as error:
         raise CorruptError(f"{file} is not a list of builders: {error}", "remove it: it holds names only") from error
+
+
+def current(variables: Mapping[str, str]) -> str:
+    """The builder that is used if none is named: that of `buildx use`, else that of the current context."""
+    state = read(variables)
+    return state.current if state.current != DEFAULT else current_context(variables, state)
+
+
+def current_context(variables: Mapping[str, str], state: BuilderState) -> str:
+    """The context of this command: with DOCKER_HOST the default one, as in docker (cli/command/cli.go)."""
+    return DEFAULT if variables.get("DOCKER_HOST") else variables.get("DOCKER_CONTEXT") or state.context
 
 
 def write(variables: Mapping[str, str], state: BuilderState) -> None:

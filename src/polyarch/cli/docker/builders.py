@@ -24,8 +24,9 @@ _ENDPOINT = "polyarch"
 
 
 def current(session: Session) -> str:
-    """The name of the builder that is used: that of `--builder` or BUILDX_BUILDER, else that of `buildx use`."""
-    return session.environment.variables.get("BUILDX_BUILDER") or _state(session).current
+    """The name of the builder that is used: that of `--builder` or BUILDX_BUILDER, else the current one."""
+    variables = session.environment.variables
+    return variables.get("BUILDX_BUILDER") or builder_state.current(variables)
 
 
 def choose(session: "DockerSession", name: str, *, builds: bool) -> None:
@@ -39,6 +40,12 @@ def choose(session: "DockerSession", name: str, *, builds: bool) -> None:
 
 def _state(session: Session) -> BuilderState:
     return builder_state.read(session.environment.variables)
+
+
+def _made(state: BuilderState, name: str) -> NamedBuilder | None:
+    """The builder that `create` made under this name. That of a context can be made, too."""
+    known = state.builder(name)
+    return known if known is not None and known.name in state.builders else None
 
 
 def _write(session: Session, state: BuilderState) -> None:
@@ -81,15 +88,16 @@ def create(session: Session, /, **words: Any) -> None:
     if words["buildkitd_config"] and not Path(words["buildkitd_config"]).is_file():
         raise NotFoundError(f"there is no file {words['buildkitd_config']}")
     name = builder_state.checked(name or (current(session) if words["append"] else f"builder-{secrets.token_hex(4)}"))
-    known = state.builders.get(name)
+    known = _made(state, name)
     if known is not None and not (words["append"] or words["node"]):
         raise ConflictError(
             f'existing instance for "{name}" but no append mode, specify the node name to make changes for existing '
             "instances"
         )
     nodes = known.nodes if known is not None else ()
+    name = known.name if known is not None else name
     node = NamedNode(
-        name=words["node"] or f"{name}{len(nodes)}",
+        name=builder_state.checked(words["node"] or f"{name}{len(nodes)}").lower(),
         endpoint=words["endpoint"] or "",
         platforms=tuple(str(platform) for platform in session.platforms(words["platforms"])),
         options=tuple(part for option in words["driver_options"] for part in option.split(",") if part),
@@ -108,13 +116,13 @@ def create(session: Session, /, **words: Any) -> None:
 def _leave(session: Session, state: BuilderState, name: str, node: str) -> None:
     if not name or not node:
         raise UsageError("--leave needs --name and --node")
-    known = state.builders.get(name)
+    known = _made(state, name)
     if known is None:
         session.note(f'no builder "{name}" found')
         return
-    nodes = tuple(other for other in known.nodes if other.name != node)
-    _keep(session, state, msgspec.structs.replace(known, nodes=nodes or builder_state.made(name).nodes))
-    click.echo(name)
+    nodes = tuple(other for other in known.nodes if other.name != node.lower())
+    _keep(session, state, msgspec.structs.replace(known, nodes=nodes or builder_state.made(known.name).nodes))
+    click.echo(known.name)
 
 
 @click.command("inspect")
@@ -207,10 +215,17 @@ def _row(builder: NamedBuilder, chosen: str, able: "Iterable[str]") -> dict[str,
 def use(session: Session, name: str, default: bool, everywhere: bool) -> None:
     """Make a builder the current one."""
     state = _state(session)
-    if state.builder(name) is None:
+    known = state.builder(name)
+    if known is None:
         session.note(f'no builder "{name}" was created: now it has that name')
-        state = _keep(session, state, builder_state.made(builder_state.checked(name)))
-    _write(session, msgspec.structs.replace(state, current=name))
+        known = builder_state.made(builder_state.checked(name))
+        state = _keep(session, state, known)
+    if known.name not in state.builders:
+        # The builder of a context is used where the context is (buildx, commands/use.go).
+        if known.name != builder_state.current_context(session.environment.variables, state):
+            raise UsageError(f"run `docker context use {name}` to switch to context {name}")
+        known = builder_state.made(DEFAULT)
+    _write(session, msgspec.structs.replace(state, current=known.name))
 
 
 @click.command("stop")
@@ -235,16 +250,14 @@ def rm(
         raise UsageError("cannot specify builder name when --all-inactive is set")
     state = _state(session)
     wanted = tuple(state.builders) if all_inactive else names or (current(session),)
-    left = {name: builder for name, builder in state.builders.items() if name not in wanted}
-    if len(left) != len(state.builders) or state.current in wanted:
-        _write(
-            session,
-            msgspec.structs.replace(
-                state, builders=left, current=DEFAULT if state.current in wanted else state.current
-            ),
-        )
-    for name in wanted:
-        session.note(f"{name} removed" if name in state.builders else f'no builder "{name}" found')
+    made = {name: _made(state, name) for name in wanted}
+    gone = {builder.name for builder in made.values() if builder is not None}
+    if gone:
+        left = {name: builder for name, builder in state.builders.items() if name not in gone}
+        chosen = DEFAULT if state.current in gone else state.current
+        _write(session, msgspec.structs.replace(state, builders=left, current=chosen))
+    for name, builder in made.items():
+        session.note(f'no builder "{name}" found' if builder is None else f"{name} removed")
 
 
 def _able(session: Session) -> list[str]:

@@ -22,7 +22,7 @@ def _state(session: Session) -> BuilderState:
 
 
 def _current(session: Session) -> str:
-    return session.environment.variables.get("DOCKER_CONTEXT") or _state(session).context
+    return builder_state.current_context(session.environment.variables, _state(session))
 
 
 def _endpoint(session: Session, name: str) -> str:

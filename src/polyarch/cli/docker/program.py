@@ -12,6 +12,7 @@ from polyarch.cli.docker import builder_state, versions
 from polyarch.cli.docker.groups import CHOSEN, BuildxGroup, DockerGroup
 from polyarch.cli.docker.session import DockerSession
 from polyarch.client import environment
+from polyarch.errors import UsageError
 
 _HERE = "cli.docker."
 _INFO = (f"{_HERE}about:info", "Show the machine and the store")
@@ -116,6 +117,8 @@ def _open(context: click.Context, words: Mapping[str, Any], *, plugin: bool) -> 
     variables = dict(context.obj)
     if words["config"]:
         variables["DOCKER_CONFIG"] = words["config"]
+    if words["hosts"] and words["context"]:
+        raise UsageError("conflicting options: cannot specify both --host and --context")
     if words["hosts"]:
         variables["DOCKER_HOST"] = words["hosts"][-1]
     elif plugin and not variables.get("DOCKER_HOST"):
@@ -123,8 +126,10 @@ def _open(context: click.Context, words: Mapping[str, Any], *, plugin: bool) -> 
         variables["DOCKER_HOST"] = "unix:///var/run/docker.sock"
     if words["context"]:
         variables["DOCKER_CONTEXT"] = words["context"]
+        if not plugin:
+            variables.pop("DOCKER_HOST", None)
     if not variables.get("BUILDX_BUILDER"):
-        variables["BUILDX_BUILDER"] = builder_state.read(variables).current
+        variables["BUILDX_BUILDER"] = builder_state.current(variables)
     root = Path(words["root"]) if words["root"] else None
     session = DockerSession(environment.read(variables), root=root, debug=words["debug"], plugin=plugin)
     context.obj = context.with_resource(session)

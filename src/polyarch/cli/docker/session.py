@@ -27,5 +27,15 @@ class DockerSession(Session):
         variables = {**self.environment.variables, name: value}
         self.environment = msgspec.structs.replace(self.environment, variables=variables)
 
+    def node(self, builder: str | None = None) -> str:
+        """BUILDER/NODE of this builder, else of the current one."""
+        from polyarch.cli import refs
+        from polyarch.cli.docker import builder_state
+
+        variables = self.environment.variables
+        name = builder or variables["BUILDX_BUILDER"]
+        known = builder_state.read(variables).builder(name)
+        return refs.node_of(name, known.nodes[0].name if known is not None else "")
+
     def error(self, error: PolyarchError) -> None:
         self.note(report(error))
