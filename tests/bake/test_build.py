@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -74,6 +75,32 @@ def test_targets_are_built_with_the_contexts_that_other_targets_make(polyarch: P
     assert f"app: app:2, app:latest for linux/amd64, linux/arm64: {metadata['app']['containerimage.digest']}" in (
         built.stderr
     )
+
+
+def test_warnings_of_all_targets_are_beside_them_in_the_metadata(polyarch: Program, tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM scratch as made\nCOPY Dockerfile /\n")
+    (tmp_path / "Other").write_text("FROM scratch as other\nCOPY Other /\n")
+    targets = "".join(
+        f'target {name} {{\n dockerfile = "{file}"\n platforms = ["linux/amd64", "linux/arm64"]\n}}\n'
+        for name, file in (("one", "Dockerfile"), ("two", "Dockerfile"), ("three", "Other"))
+    )
+    (tmp_path / "docker-bake.hcl").write_text(targets)
+
+    def metadata(wanted: str) -> dict[str, Any]:
+        env = {"BUILDX_METADATA_WARNINGS": wanted}
+        polyarch("bake", "--metadata-file", "m.json", "one", "two", "three", cwd=tmp_path, env=env)
+        found: dict[str, Any] = json.loads((tmp_path / "m.json").read_text())
+        return found
+
+    found = metadata("true")
+    assert list(found) == ["buildx.build.warnings", "one", "three", "two"]
+    files = [
+        (one["sourceInfo"]["filename"], one["range"][0]["start"]["line"]) for one in found["buildx.build.warnings"]
+    ]
+    assert files == [("Dockerfile", 1), ("Other", 1)]
+    assert all("buildx.build.warnings" not in found[name] for name in ("one", "two", "three"))
+    for unwanted in ("", "0", "no"):
+        assert "buildx.build.warnings" not in metadata(unwanted)
 
 
 def test_only_what_is_asked_for_is_exported(polyarch: Program, work: Path) -> None:

@@ -183,7 +183,7 @@ def test_settings_of_run(options: dict[str, Any], expected: RunSettings) -> None
         ({"ulimits": "nofile=" + "9" * 5000}, "is out of range"),
         ({"build_args": "SOURCE_DATE_EPOCH=" + "9" * 5000}, "SOURCE_DATE_EPOCH is '999"),
         ({"epoch": 253_402_300_800}, "epoch: 253402300800 is after the year 9999"),
-        ({"outputs": "a\nb"}, "--output: 'a\\nb'"),
+        ({"outputs": 'a"b'}, "--output: 'a\"b': a field that contains a quote must begin with one"),
         ({"contexts": "lib"}, "'lib' is not NAME=PATH"),
         ({"contexts": "lib=foo://x"}, "the build context lib=foo://x is of an unknown kind"),
         ({"contexts": {"lib": "/nowhere"}}, "--build-context: there is no directory /nowhere"),
@@ -212,6 +212,40 @@ def test_what_makes_no_sense_is_refused_with_what_is_taken(options: dict[str, An
 @pytest.mark.parametrize("given", [{"npm": "hunter2"}, "hunter2", "id=npm,value=hunter2"])
 def test_a_secret_in_a_wrong_form_is_not_shown(given: Any) -> None:
     assert "hunter2" not in refused(secrets=given)
+
+
+def test_a_secret_is_comma_separated_as_buildx_reads_it(tmp_path: Path) -> None:
+    (tmp_path / "x,y").write_bytes(b"comma")
+    (tmp_path / 'q"').write_bytes(b"quote")
+
+    def secret(word: str, **variables: str) -> bytes:
+        return bytes(made(secrets=word, variables=variables, here=tmp_path).secrets.secrets["a"])
+
+    assert secret('id=a,"src=x,y"') == b"comma"
+    assert secret('"id=a","src=q"""') == b"quote"
+    assert secret("ID=a,SRC=x,env=V", V="the variable wins") == b"the variable wins"
+    assert secret("id=a,type=env,src=V", V="named by src") == b"named by src"
+    assert secret("id=a,type=env", a="named as the secret") == b"named as the secret"
+    assert not made(secrets="").secrets.secrets
+    for word in ('id=a,"src=x', 'id=a,src=x"y"', "id=a,src", "id=a,type=seal", "src=x"):
+        assert "invalid --secret" in refused(secrets=word)
+
+
+def test_all_comma_separated_options_are_read_alike() -> None:
+    assert made(outputs='type=oci,"dest=a,b"').export.outputs[0].destination == Path("a,b")
+    cached = made(cache_to='type=local,"dest=a,b"')
+    assert cached.cache.targets[0].place.attributes["dest"] == "a,b"
+    given = made(attest='type=provenance,"builder-id=a,b"').export.attestations.provenance
+    assert given is not None
+    assert given.builder_id == "a,b"
+    options = {
+        "outputs": "type=oci,dest={}",
+        "cache_from": "type=local,src={}",
+        "attest": "type=provenance,builder-id={}",
+    }
+    for option, word in options.items():
+        assert "quote" in refused(**{option: word.format('a"b"')})
+        assert "quote" in refused(**{option: word.format('x,"open')})
 
 
 def test_a_secrets_file_may_be_below_the_home_directory(tmp_path: Path) -> None:

@@ -190,6 +190,8 @@ def test_a_mount_is_read_with_its_defaults(flag: str, expected: Mount) -> None:
         ("ro=maybe", "invalid value for ro: maybe"),
         ("type=ssh,env=A", "unexpected key 'env' for mount type 'ssh'"),
         ("", "failed to parse csv mounts: EOF"),
+        ('a"b', 'failed to parse csv mounts: a field that contains a quote must begin with one: a"b'),
+        ('"target=/a', 'failed to parse csv mounts: a quote is not closed, or is followed by other text: "target=/a'),
     ],
 )
 def test_a_mount_that_cannot_be_is_refused(flag: str, reason: str) -> None:

@@ -265,7 +265,7 @@ def _named(target: str, emit: "Emit") -> "Emit":
 
 
 def _layout_output(directory: Path) -> str:
-    from polyarch.bake import csvfields
+    from polyarch import csvfields
 
     return csvfields.joined([("type", "oci"), ("tar", "false"), ("dest", str(directory))])
 

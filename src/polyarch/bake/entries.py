@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import msgspec
 
-from polyarch.bake import csvfields
+from polyarch import csvfields
 from polyarch.errors import UsageError
 
 T = TypeVar("T")

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from polyarch.bake import csvfields, entries, overrides
+from polyarch import csvfields
+from polyarch.bake import entries, overrides
 from polyarch.bake import resolve as resolving
 from polyarch.bake.attributes import replaced
 from polyarch.bake.reading import definition as reading

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from polyarch import csvfields
 from polyarch.builder.request.attestation import AttestationRequest, ProvenanceRequest, SbomRequest
 from polyarch.builder.request.output import Export
 from polyarch.buildflags import values
@@ -82,11 +83,9 @@ def _text(option: str, value: object) -> str:
 
 def _parsed(option: str, word: str) -> tuple[str, _Options]:
     """The type of a value of --attest, and its options."""
-    import csv
-
     try:
-        fields = next(csv.reader([word])) if word else []
-    except csv.Error as error:
+        fields = csvfields.fields(word) if word else []
+    except csvfields.CsvError as error:
         raise UsageError(f"{option}: {word!r}: {error}", _HINT) from None
     kind, disabled, options = "", False, dict[str, str]()
     for field in fields:

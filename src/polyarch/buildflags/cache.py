@@ -10,6 +10,7 @@ from typing import Literal, get_args
 
 import msgspec
 
+from polyarch import csvfields
 from polyarch.buildcache.carrier import CarrierType
 from polyarch.buildcache.types import CARRIERS, COMMON_SOURCE, COMMON_TARGET, identity
 from polyarch.buildcache.wanted import CachePlace, CacheSource, CacheTarget, Mode
@@ -158,14 +159,12 @@ def _place(
 
 def _words(option: _Option, word: str) -> list[tuple[str, dict[str, str]]]:
     """The types and attributes of one value: several of the short form, else one."""
-    import csv
-
-    try:
-        fields = next(csv.reader([word]), [])
-    except csv.Error as error:
-        raise UsageError(f"{option}: {word!r}: {error}", _HINTS[option]) from None
     if not word.strip():
         raise UsageError(f"{option}: the value is empty", _HINTS[option])
+    try:
+        fields = csvfields.fields(word)
+    except csvfields.CsvError as error:
+        raise UsageError(f"{option}: {word!r}: {error}", _HINTS[option]) from None
     if "=" not in word:
         return [("registry", {"ref": field.strip()}) for field in fields]
     attributes: dict[str, str] = {}

@@ -9,6 +9,7 @@ from typing import BinaryIO, Literal, TypedDict
 
 import msgspec
 
+from polyarch import csvfields
 from polyarch.builder.request.output import Export, Output, OutputKind
 from polyarch.buildflags import values
 from polyarch.buildflags.values import Items, Pairs
@@ -105,11 +106,9 @@ class Wanted(msgspec.Struct, frozen=True):
 
 def parse(word: str) -> Wanted:
     """Parse one value of `--output`. Raises UsageError."""
-    import csv
-
     try:
-        fields = next(csv.reader([word])) if word else []
-    except csv.Error as error:
+        fields = csvfields.fields(word) if word else []
+    except csvfields.CsvError as error:
         raise UsageError(f"--output: {word!r}: {error}", _HINT) from None
     if len(fields) == 1 and "=" not in fields[0]:
         # The short form: a directory, or a tar on standard output.

@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from polyarch import csvfields
 from polyarch.buildflags import values
 from polyarch.errors import NotFoundError, UsageError
 from polyarch.secret import SecretBytes
 
 _KEYS = frozenset({"id", "src", "source", "env", "type"})
+_HINT = "expected id=ID,src=FILE or id=ID,env=NAME"
 
 
 def contents(given: Mapping[str, bytes | Path], here: Path) -> dict[str, SecretBytes]:
@@ -25,23 +27,40 @@ def contents(given: Mapping[str, bytes | Path], here: Path) -> dict[str, SecretB
 
 
 def parse(words: tuple[str, ...], variables: Mapping[str, str], here: Path) -> dict[str, SecretBytes]:
-    """The secrets that `id=ID,src=FILE` and `id=ID,env=NAME` name. Raises UsageError, NotFoundError."""
+    """The secrets that `id=ID,src=FILE` and `id=ID,env=NAME` name, as buildx reads them (util/buildflags/secrets.go).
+
+    Raises UsageError, NotFoundError.
+    """
     found: dict[str, SecretBytes] = {}
-    for word in words:
-        fields = dict(field.partition("=")[::2] for field in word.split(","))
-        name = fields.get("id", "")
-        source = fields.get("src") or fields.get("source")
-        variable = fields.get("env")
-        if not name or set(fields) - _KEYS:
-            # The message does not repeat the value: a user may have given the secret instead of its name.
-            raise UsageError("invalid --secret", "expected id=ID,src=FILE or id=ID,env=NAME")
-        if source is None and (variable or fields.get("type") == "env" or name in variables):
-            value = variables.get(variable or name)
+    for word in filter(None, words):
+        fields = _fields(word)
+        name = fields["id"]
+        source, variable = fields.get("src") or fields.get("source"), fields.get("env")
+        if fields.get("type") == "env" and not variable:
+            source, variable = None, source or name
+        if variable is None and source is None and name in variables:
+            variable = name
+        if variable:
+            value = variables.get(variable)
             if value is None:
-                raise NotFoundError(f"--secret: the variable {variable or name} is not set")
+                raise NotFoundError(f"--secret: the variable {variable} is not set")
             found[name] = SecretBytes(value.encode("utf-8", "surrogateescape"))
         else:
             found[name] = _read(here / _expanded(source or name, variables))
+    return found
+
+
+def _fields(word: str) -> dict[str, str]:
+    """The attributes of a value. No message repeats it: a user may have given the secret instead of its name."""
+    try:
+        pairs = [field.partition("=") for field in csvfields.fields(word)]
+    except csvfields.CsvError as error:
+        raise UsageError(f"invalid --secret: {error}", _HINT) from None
+    found = {key.lower(): value for key, _, value in pairs}
+    if not all(equals for _, equals, _ in pairs) or not found.get("id") or found.keys() - _KEYS:
+        raise UsageError("invalid --secret", _HINT)
+    if found.get("type", "file") not in ("file", "env"):
+        raise UsageError("invalid --secret: the type is neither file nor env", _HINT)
     return found
 
 
@@ -50,7 +69,7 @@ def agents(given: object, variables: Mapping[str, str], here: Path) -> dict[str,
     if isinstance(given, Mapping):
         given = [f"{name}={path}" for name, path in given.items()]
     found: dict[str, str] = {}
-    for word in values.words("--ssh", given):
+    for word in filter(None, values.words("--ssh", given)):
         name, _, path = word.partition("=")
         socket = str(here / path) if path else variables.get("SSH_AUTH_SOCK", "")
         if not socket:

@@ -120,6 +120,7 @@ class BakeRun:
             names = [built.target.name for built in done]
             refs.save_group(variables, group, names, [built.result.reference for built in done])
             found = {built.target.name: metadata.of(built.request.export, built.result, variables) for built in done}
+            found |= metadata.warnings((built.result for built in done), variables)
             metadata.write(Path(metadata_file), found)
         if failure is not None:
             raise failure

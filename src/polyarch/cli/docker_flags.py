@@ -92,8 +92,16 @@ def policy(function: F) -> F:
     """`--policy`: no policy is enforced, so a file with one is refused."""
 
     def check(context: click.Context, parameter: click.Parameter, words: tuple[str, ...]) -> None:
+        from polyarch import csvfields
+
         for word in words:
-            for part in word.split(","):
+            try:
+                parts = csvfields.fields(word)
+            except csvfields.CsvError as error:
+                raise UsageError(
+                    f"invalid --policy {word!r}: {error}", "expected disabled=true or reset=true"
+                ) from None
+            for part in parts:
                 key, _, value = part.partition("=")
                 if key not in ("reset", "disabled", "strict", "log-level", "filename") or not value:
                     raise UsageError(f"invalid --policy {word!r}", "expected disabled=true or reset=true")

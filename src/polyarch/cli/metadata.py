@@ -2,7 +2,7 @@
 
 import os
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +10,17 @@ if TYPE_CHECKING:
     from polyarch.builder import BuildResult, Export
     from polyarch.dockerfile.rules import LintFinding
 
-_FALSE = ("", "0", "f", "false")
+# What Go's strconv.ParseBool reads as true; any other text leaves the default of buildx.
+_TRUE = ("1", "t", "true")
+
+
+def of_build(export: "Export", result: "BuildResult", variables: Mapping[str, str]) -> dict[str, Any]:
+    """The metadata of one build, with its warnings if BUILDX_METADATA_WARNINGS in `variables` asks for them."""
+    return of(export, result, variables) | warnings([result], variables)
 
 
 def of(export: "Export", result: "BuildResult", variables: Mapping[str, str]) -> dict[str, Any]:
-    """The metadata of one build. BUILDX_METADATA_PROVENANCE and BUILDX_METADATA_WARNINGS in `variables` are read.
+    """The metadata of one build without warnings. BUILDX_METADATA_PROVENANCE in `variables` is read.
 
     An output of files has no digest and no name. No value is empty.
     """
@@ -32,11 +38,22 @@ def of(export: "Export", result: "BuildResult", variables: Mapping[str, str]) ->
         metadata["polyarch.images"] = {
             str(image.platform): {"digest": image.descriptor.digest, "config": image.config} for image in result.images
         }
-    if result.findings and variables.get("BUILDX_METADATA_WARNINGS", "").lower() not in _FALSE:
-        metadata["buildx.build.warnings"] = [_warning(finding, *result.source) for finding in result.findings]
     if result.provenance:
         metadata |= _provenance(result, variables)
     return {key: value for key, value in metadata.items() if value}
+
+
+def warnings(results: "Iterable[BuildResult]", variables: Mapping[str, str]) -> dict[str, Any]:
+    """The warnings of builds, each once, as buildx writes them for all targets of a bake together. Nothing unless
+    BUILDX_METADATA_WARNINGS is true.
+    """
+    if variables.get("BUILDX_METADATA_WARNINGS", "").lower() not in _TRUE:
+        return {}
+    found: list[dict[str, Any]] = []
+    for result in results:
+        each = (_warning(finding, *result.source) for finding in result.findings)
+        found += [one for one in each if one not in found]
+    return {"buildx.build.warnings": found} if found else {}
 
 
 def write(path: Path, metadata: Mapping[str, Any]) -> None:

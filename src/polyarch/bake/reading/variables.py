@@ -9,7 +9,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from polyarch.bake import csvfields, entries
+from polyarch import csvfields
+from polyarch.bake import entries
 from polyarch.bake.hcl import numbers, types, values
 from polyarch.bake.hcl.bodies import HclAttribute, HclBlock
 from polyarch.bake.hcl.convert import ConversionError

@@ -245,7 +245,7 @@ def _report(
     if words["metadata_file"]:
         from polyarch.cli import metadata
 
-        metadata.write(Path(words["metadata_file"]), metadata.of(export, result, session.environment.variables))
+        metadata.write(Path(words["metadata_file"]), metadata.of_build(export, result, session.environment.variables))
     if words["quiet"]:
         click.echo(result.image_id, nl=bool(result.image_id))
     elif digest and not quiet:

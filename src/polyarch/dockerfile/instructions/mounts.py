@@ -6,6 +6,7 @@ from typing import Literal, cast
 
 import msgspec
 
+from polyarch import csvfields
 from polyarch.dockerfile import suggest
 from polyarch.dockerfile.instructions.expander import Expander
 from polyarch.dockerfile.source import DockerfileError
@@ -30,7 +31,6 @@ _BOOLEANS = {
     **dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), False),
 }
 _SIZE = r"(\d+(?:\.\d*)?|\.\d+) ?(?:([kKmMgGtTpPeE])[iI]?)?[bB]?"
-_FIELD = r'"((?:[^"]|"")*)"(?:,|$)|([^",]*)(?:,|$)'
 
 
 class Mount(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,22 +99,13 @@ def source_of(flag: str) -> str:
 
 
 def _fields(flag: str) -> list[str]:
-    """Return the comma-separated fields; one that begins with a double quote ends with one (CSV, RFC 4180)."""
+    """Return the comma-separated fields."""
     if not flag:
         raise DockerfileError("failed to parse csv mounts: EOF")
-    if '"' not in flag:
-        return flag.split(",")
-    expression = re.compile(_FIELD)
-    fields: list[str] = []
-    at = 0
-    while True:
-        field = expression.match(flag, at)
-        if field is None:
-            raise DockerfileError(f"failed to parse csv mounts: a double quote is out of place in {flag}")
-        fields.append(field[2] if field[1] is None else field[1].replace('""', '"'))
-        at = field.end()
-        if at == len(flag):
-            return [*fields, ""] if flag.endswith(",") else fields
+    try:
+        return csvfields.fields(flag)
+    except csvfields.CsvError as error:
+        raise DockerfileError(f"failed to parse csv mounts: {error}: {flag}") from None
 
 
 def _take(state: _MountState, name: str, key: str, value: str, field: str) -> None:

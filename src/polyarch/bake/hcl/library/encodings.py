@@ -5,7 +5,7 @@ import binascii
 import hashlib
 from collections.abc import Sequence
 
-from polyarch.bake import csvfields
+from polyarch import csvfields
 from polyarch.bake.hcl import jsonvalues, types, values
 from polyarch.bake.hcl.functions import FunctionError, FunctionHost, FunctionTable, whole
 from polyarch.bake.hcl.values import HclValue

@@ -1,4 +1,7 @@
-"""Comma-separated values as Go reads them (encoding/csv): a quote inside a field without quotes is an error."""
+"""Comma-separated values as Go reads them (encoding/csv, RFC 4180): a quote inside a field without quotes is an error.
+
+So docker's options are read (`--secret id=a,"src=x,y"`), `RUN --mount`, and values in bake files.
+"""
 
 from collections.abc import Iterable, Mapping
 
@@ -13,6 +16,8 @@ def fields(line: str, comma: str = ",") -> list[str]:
         line = line[:-1].removesuffix("\r")
     if not line:
         raise CsvError("it is empty")
+    if '"' not in line:
+        return line.split(comma)
     found: list[str] = []
     position = 0
     while True:
