@@ -3,11 +3,15 @@
 from tests.compose.cases import ComposeCase
 
 TITLES: dict[str, str] = {
+    "flags: env files are shown where they are not read": "docker compose reads them all the same",
     "services: odd sizes": "docker compose passes over a size with a fraction in silence",
     "services: negative sizes": "-1 is what docker's documentation has for an unlimited swap",
 }
 # Only of one format.
-_FORMS = {("services: models", "json"): "docker compose leaves models out of its JSON, though not of its YAML"}
+_MODELS = "docker compose leaves models out of its JSON, though not of its YAML"
+_FORMS = dict.fromkeys(
+    ((title, "json") for title in ("services: models", "flags: not normalized", "flags: relative paths")), _MODELS
+)
 
 
 def explained(case: ComposeCase, form: str) -> str | None:

@@ -7,6 +7,8 @@ from tests.answers import run_here, run_there, write_files
 from tests.compose.cases import ComposeCase
 
 _HERE, _ABOVE = "@HERE@", "@ABOVE@"
+# Go prints these in a random order.
+_UNORDERED = frozenset({"--services", "--volumes", "--networks", "--models", "--images", "table"})
 _OF_COMPOSE = frozenset({"-f", "--env-file", "-p", "--profile", "--project-directory"})
 
 
@@ -37,11 +39,13 @@ def ours(case: ComposeCase, directory: Path, form: str) -> tuple[str | None, str
     """What the command prints, None if it fails; and what it says on standard error."""
     directory = _prepare(case, directory)
     text, said = run_here(["compose", *_words(case, form)], directory, case.env)
-    return (None if text is None else _placed(text, directory)), said
+    return (None if text is None else _placed(text, directory, case)), said
 
 
-def _placed(text: str, directory: Path) -> str:
-    """An answer without the place of the files, the version, and the order of targets, which is random in Go."""
+def _placed(text: str, directory: Path, case: ComposeCase) -> str:
+    """An answer without the place of the files, the version, and what has a random order in Go."""
+    if not _UNORDERED.isdisjoint(case.words):
+        text = "".join(sorted(text.splitlines(keepends=True)))
     text = re.sub(r'(compose.version": ").*?"', r'\1V"', text)
     listed = re.search(r'"targets": \[\n(.*?)\n +\]', text, re.DOTALL)
     if listed:
@@ -54,4 +58,4 @@ def theirs(case: ComposeCase, directory: Path, form: str, program: Path) -> tupl
     """The same of docker compose."""
     directory = _prepare(case, directory)
     text, said = run_there([str(program), *_words(case, form)], directory, case.env)
-    return (None if text is None else _placed(text, directory)), said
+    return (None if text is None else _placed(text, directory, case)), said

@@ -4,10 +4,13 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from polyarch.compose import variables
+from polyarch.compose.interpolate import TemplateError
 from scripts.local_registry import LocalRegistry
 from tests.program import Program
 
@@ -173,6 +176,41 @@ def test_what_config_prints_is_a_file_again(polyarch: Program, work: Path) -> No
     first = polyarch("compose", "config", cwd=work).stdout
     (work / "again.yaml").write_text(first)
     assert polyarch("compose", "-f", "again.yaml", "config", cwd=work).stdout == first
+
+
+def test_images_get_the_digests_that_their_registry_has(polyarch: Program, work: Path, registry: LocalRegistry) -> None:
+    name = f"{registry.address}/app"
+    polyarch("build", "--push", "-t", f"{name}:1", work / "base")
+    digest = polyarch("buildx", "imagetools", "inspect", "--format", "{{.Manifest.Digest}}", f"{name}:1").stdout.strip()
+    file = work / "compose.yaml"
+    text = 'services:\n  web: {{image: "{}", command: "$$X"}}\n  own: {{build: base}}\n'
+    file.write_text(text.format(f"{name}:${{VERSION:-1}}"))
+    whole = polyarch("compose", "config", "--resolve-image-digests", "--format", "json", cwd=work).json()
+    assert whole["services"]["web"]["image"] == f"{name}:1@{digest}"
+    assert whole["services"]["web"]["command"] == ["$$X"]
+    assert "image" not in whole["services"]["own"]
+    locked = polyarch("compose", "config", "--lock-image-digests", "-o", "lock.yaml", cwd=work)
+    assert locked.stdout == ""
+    assert (work / "lock.yaml").read_text() == f"services:\n  web:\n    image: {name}:1@{digest}\n"
+    both = polyarch("compose", "-f", "compose.yaml", "-f", "lock.yaml", "config", "--images", cwd=work).lines()
+    assert f"{name}:1@{digest}" in both
+    file.write_text(text.format(f"{name}:1@{digest}"))
+    again = polyarch("compose", "config", "--no-interpolate", "--lock-image-digests", cwd=work).stdout
+    assert f"{name}@{digest}" in again
+    file.write_text(text.format(f"{name}:nope"))
+    assert "services.web: " in polyarch.fails("compose", "config", "--resolve-image-digests", cwd=work).stderr
+
+
+def test_variables_of_a_long_text_are_found_in_bounded_time() -> None:
+    begun = time.process_time()
+    many = variables.found_in("".join(f"${{A{number}:-x}}" for number in range(3_000)))
+    assert len(many) == 3_000
+    assert set(variables.found_in("${A:-${B+" * 20 + "}" * 40)) == {"A", "B"}
+    with pytest.raises(TemplateError, match="nested too deeply"):
+        variables.found_in("${A:-" * 3_000 + "}" * 3_000)
+    variables.found_in("${A:-" * 20_000)
+    variables.found_in("$" * 100_000)
+    assert time.process_time() - begun < 10
 
 
 def test_bake_builds_services(polyarch: Program, work: Path) -> None:

@@ -16,15 +16,21 @@ _Transform = Callable[[Any, TreePath], Any]
 _SERVICE = "service:"
 
 
-def canonical(value: Any, path: TreePath = ()) -> Any:
-    """The tree in its long form. It fits the grammar. Raises ComposeError for short forms that do not parse."""
+def canonical(value: Any, path: TreePath = (), *, lenient: bool = False) -> Any:
+    """The tree in its long form. It fits the grammar. Raises ComposeError for short forms that do not parse, as those
+    with variables in them. With `lenient`, these stay.
+    """
     transform = _LONG.at(path)
     if transform is not None:
-        value = transform(value, path)
+        try:
+            value = transform(value, path)
+        except ComposeError:
+            if not lenient:
+                raise
     if isinstance(value, dict):
-        return {key: canonical(one, (*path, key)) for key, one in value.items()}
+        return {key: canonical(one, (*path, key), lenient=lenient) for key, one in value.items()}
     if isinstance(value, list):
-        return [canonical(one, (*path, index)) for index, one in enumerate(value)]
+        return [canonical(one, (*path, index), lenient=lenient) for index, one in enumerate(value)]
     return value
 
 

@@ -9,7 +9,7 @@ from polyarch.compose.places import ComposeError
 
 _NAME = re.compile(r"[_a-zA-Z][_a-zA-Z0-9]*", re.ASCII)
 _OPERATORS = (":-", "-", ":?", "?", ":+", "+")
-_DEEPEST = 50
+DEEPEST = 50
 _HINT = "a $ that is not a variable is written $$"
 
 # Called with the name of a variable that is not set.
@@ -24,7 +24,7 @@ def substituted(text: str, variables: Mapping[str, str], unset: Unset, depth: in
     """The text with the values of its variables. Raises TemplateError, which has no place."""
     if "$" not in text:
         return text
-    if depth > _DEEPEST:
+    if depth > DEEPEST:
         raise TemplateError("variables are nested too deeply")
     parts: list[str] = []
     at = 0

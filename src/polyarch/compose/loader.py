@@ -126,9 +126,12 @@ class ComposeLoader:
             Checker(self.places, complete=True).check(tree)
             if tree.pop("version", None) is not None:
                 self._options.warn(f"{file.path}: the key version is obsolete and has no effect")
-            tree = self._located(canonical.canonical, tree)
+            tree = self._located(self._canonical, tree)
             tree = self._located(combine.without_duplicates, canonical.without_empty(tree))
         return tree
+
+    def _canonical(self, tree: dict[str, Any]) -> Any:
+        return canonical.canonical(tree, lenient=not self._options.interpolate)
 
     def _located(self, step: Callable[..., dict[str, Any]], *values: Any) -> dict[str, Any]:
         """Run a step; an error that begins with a path gets the place of it."""
@@ -162,7 +165,7 @@ class ComposeLoader:
             if upper is not None:
                 combine.reset(tree, document.resets)
                 tree = self._located(combine.merged, tree, upper)
-                tree = self._located(canonical.canonical, self._located(combine.without_duplicates, tree))
+                tree = self._located(self._canonical, self._located(combine.without_duplicates, tree))
                 tree = canonical.without_empty(tree)
                 resets = (*resets, *document.resets)
         directory = posixpath.dirname(path) or "."
@@ -298,6 +301,8 @@ def _content(*keys: str) -> _Check:
 def _address(value: Any) -> str | None:
     from ipaddress import ip_address
 
+    if not isinstance(value, dict):
+        return None  # a short form whose variables are not replaced
     address = value.get("host_ip")
     try:
         ip_address(address or "::")

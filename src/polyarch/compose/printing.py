@@ -18,7 +18,24 @@ def as_yaml(project: Mapping[str, Any]) -> str:
 
 def as_json(project: Mapping[str, Any]) -> str:
     """The project as JSON, as Go's encoder writes it."""
-    return _json(_Printer(json=True).shape("project", project, ()), "").replace("$", "$$")
+    shown = _Printer(json=True).shape("project", project, ())
+    # The top level is a map, which Go sorts, and always has a name.
+    return _json(Ordered(sorted({"name": "", **shown}.items())), "").replace("$", "$$")
+
+
+def model_yaml(model: Mapping[str, Any]) -> str:
+    """A project whose variables are not replaced, as YAML: values stay as they are written, and keys are sorted."""
+    return text_of(model)
+
+
+def model_json(model: Mapping[str, Any]) -> str:
+    """The same as JSON."""
+    return _json(model, "")
+
+
+def service_json(name: str, service: Mapping[str, Any]) -> str:
+    """One service as JSON in one line, without the doubled $."""
+    return _json(_Printer(json=True).shape("service", service, ("services", name)), None)
 
 
 class _Printer:
@@ -38,14 +55,15 @@ class _Printer:
         if not self._json or name == "project":
             for key in sorted(key for key in value if key.startswith("x-")):
                 found[key] = value[key]
-        # JSON's top level is a map, which Go sorts.
-        return Ordered(sorted(found.items())) if self._json and name == "project" else found
+        return found
 
     def _value(self, form: str, value: Any, path: TreePath) -> Any:
         always, kept = form.endswith("!"), form.endswith("?")
         form = form.rstrip("!?")
         if form == "ulimit":
             return self._ulimit(value, path)
+        if form == "env_file":
+            return self._env_file(value, path)
         if form[0] in "[{@":
             return self._compound(form, value, path, always=always, kept=kept)
         if value is None and not always:
@@ -82,20 +100,32 @@ class _Printer:
         pair = {key: forms.formed("int", value.get(key), path) for key in ("soft", "hard")}
         return Ordered((key, one) for key, one in pair.items() if one or not self._json)
 
+    def _env_file(self, value: Mapping[str, Any], path: TreePath) -> Any:
+        """The path of a file that must exist, else a mapping, of which YAML has no format."""
+        if forms.formed("flag", value.get("required", True), path):
+            return value.get("path")
+        kept = ("path", "required", *(["format"] if self._json else []))
+        return Ordered((key, value[key]) for key in kept if key in value)
 
-def _json(value: Any, indent: str) -> str:
-    """JSON as Go's MarshalIndent writes it. Maps are sorted, mappings with fixed keys are not."""
-    inner = indent + "  "
+
+def _json(value: Any, indent: str | None) -> str:
+    """JSON as Go's MarshalIndent writes it, or with an indent of None, Marshal. Maps are sorted, mappings with fixed
+    keys are not.
+    """
+    inner, colon = (None, ":") if indent is None else (indent + "  ", ": ")
     if isinstance(value, dict):
-        if not value:
-            return "{}"
         keys = value if isinstance(value, Ordered) else sorted(value)
-        items = [f"{inner}{jsonvalues.text(key)}: {_json(value[key], inner)}" for key in keys]
-        return "{\n" + ",\n".join(items) + f"\n{indent}}}"
+        return _items("{}", [f"{jsonvalues.text(key)}{colon}{_json(value[key], inner)}" for key in keys], indent)
     if isinstance(value, list):
-        return "[\n" + ",\n".join(inner + _json(one, inner) for one in value) + f"\n{indent}]" if value else "[]"
+        return _items("[]", [_json(one, inner) for one in value], indent)
     if isinstance(value, str):
         return jsonvalues.text(value)
     if isinstance(value, float):
         return gotext.json_number(value, single=isinstance(value, Single))
     return "null" if value is None else gotext.number(value)
+
+
+def _items(brackets: str, items: list[str], indent: str | None) -> str:
+    if not items or indent is None:
+        return brackets[0] + ",".join(items) + brackets[1]
+    return f"{brackets[0]}\n{indent}  " + f",\n{indent}  ".join(items) + f"\n{indent}{brackets[1]}"

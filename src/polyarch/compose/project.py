@@ -10,7 +10,7 @@ from polyarch.bake import globs
 from polyarch.compose import canonical, consistency, envfile, forms, loader
 from polyarch.compose.discovery import FoundProject
 from polyarch.compose.loader import ComposeLoader, LoadOptions, Warn
-from polyarch.compose.places import ComposePlaces, near
+from polyarch.compose.places import near
 from polyarch.errors import NotFoundError, UsageError
 
 Tree = Mapping[str, Any]
@@ -58,7 +58,8 @@ def load(found: FoundProject, options: ProjectOptions) -> ComposeProject:
     tree = reader.load(found.files)
     if not tree:
         raise UsageError(f"{found.files[0].path} is empty", "a compose file has at least services: …")
-    tree["name"] = found.name
+    if options.normalize or options.interpolate:
+        tree["name"] = found.name
     if options.normalize:
         tree = canonical.normalized(tree, found.environment)
     services = {name: _scaled(one or {}) for name, one in (tree.get("services") or {}).items()}
@@ -73,8 +74,8 @@ def load(found: FoundProject, options: ProjectOptions) -> ComposeProject:
     if options.consistent:
         consistency.check(project.tree, project.services, project.disabled, reader.places)
     if options.environment:
-        project = with_environment(project, reader.places)
-    return project
+        project = with_environment(project)
+    return with_labels(project) if options.interpolate else project
 
 
 def _scaled(service: Tree) -> Tree:
@@ -140,13 +141,13 @@ def _with_dependencies(service: Tree, kept: Mapping[str, None]) -> Tree:
     return {**service, "depends_on": {name: how for name, how in depends.items() if name in kept}}
 
 
-def with_environment(project: ComposeProject, places: ComposePlaces | None = None) -> ComposeProject:
-    """The project with the variables of `env_file` and the labels of `label_file` in the services."""
-    services = {name: _with_files(name, one, project.environment) for name, one in project.services.items()}
+def with_environment(project: ComposeProject) -> ComposeProject:
+    """The project with the variables of `env_file` in the services."""
+    services = {name: _with_variables(name, one, project.environment) for name, one in project.services.items()}
     return msgspec.structs.replace(project, services=services)
 
 
-def _with_files(name: str, service: Tree, environment: Mapping[str, str]) -> dict[str, Any]:
+def _with_variables(name: str, service: Tree, environment: Mapping[str, str]) -> dict[str, Any]:
     found = dict(service)
     path = ("services", name)
     own = {
@@ -174,13 +175,23 @@ def _with_files(name: str, service: Tree, environment: Mapping[str, str]) -> dic
     if own or variables:
         found["environment"] = {**variables, **own}
     found.pop("env_file", None)
+    return found
+
+
+def with_labels(project: ComposeProject) -> ComposeProject:
+    """The project with the labels of `label_file` in the services."""
+    services = {name: _with_labels(name, one) for name, one in project.services.items()}
+    return msgspec.structs.replace(project, services=services)
+
+
+def _with_labels(name: str, service: Tree) -> dict[str, Any]:
+    found = dict(service)
     labels: dict[str, str] = {}
-    for at in service.get("label_file") or ():
+    for at in found.pop("label_file", None) or ():
         known = dict(labels)
         labels |= envfile.parse(at, loader.text_of(at), known.get, {}, lambda key: None)
     if labels:
-        found["labels"] = {**labels, **forms.formed("options", service.get("labels"), (*path, "labels"))}
-    found.pop("label_file", None)
+        found["labels"] = {**labels, **forms.formed("options", service.get("labels"), ("services", name, "labels"))}
     return found
 
 

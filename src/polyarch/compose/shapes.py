@@ -1,8 +1,9 @@
 """How a project is printed: the keys of each mapping in the order of docker compose, and the form of each value.
 
 Forms: `text`, `flag`, `int`, `float`, `bytes`, `duration`, `mode`, `texts`, `pairs` (a key without a value stays),
-`options` (its value is empty), `multi`, `command`, `test`, `hosts`, `ssh`, `count`, `ulimit`, `@shape`, `[form]`,
-`{form}`. With `?` a value that is zero or empty is printed as well, else it is left out. With `!` it always is.
+`options` (its value is empty), `multi`, `command`, `test`, `hosts`, `ssh`, `count`, `ulimit`, `env_file`, `@shape`,
+`[form]`, `{form}`. With `?` a value that is zero or empty is printed as well, else it is left out. With `!` it always
+is.
 """
 
 SHAPES: dict[str, dict[str, str]] = {
@@ -50,6 +51,7 @@ SHAPES: dict[str, dict[str, str]] = {
         "entrypoint": "command",
         "provider": "@provider?",
         "environment": "pairs",
+        "env_file": "[env_file]",
         "expose": "texts",
         "external_links": "texts",
         "extra_hosts": "hosts",

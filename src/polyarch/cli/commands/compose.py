@@ -55,7 +55,9 @@ for _hidden in ("--compatibility", "--dry-run"):
 
 @click.command("config")
 @click.argument("services", nargs=-1, metavar="[SERVICE]...")
-@click.option("--format", "form", default="yaml", type=click.Choice(["yaml", "json"]), help="The format of the output")
+@click.option(
+    "--format", "form", metavar="FORMAT", help="The format: yaml (default) or json; also table for --variables"
+)
 @click.option("-q", "--quiet", is_flag=True, help="Only check, and print nothing")
 @click.option("-o", "--output", metavar="FILE", help="Write to a file")
 @click.option("--services", "list_services", is_flag=True, help="List the names of the services")
@@ -63,7 +65,16 @@ for _hidden in ("--compatibility", "--dry-run"):
 @click.option("--profiles", "list_profiles", is_flag=True, help="List the profiles")
 @click.option("--volumes", is_flag=True, help="List the names of the volumes")
 @click.option("--networks", is_flag=True, help="List the names of the networks")
+@click.option("--models", is_flag=True, help="List the models of the services")
+@click.option(
+    "--hash", "hashed", metavar="SERVICES", help="Print the hash of services (A,B or *), as docker compose has it"
+)
+@click.option("--variables", is_flag=True, help="List the variables in the files, and their defaults")
 @click.option("--environment", is_flag=True, help="List the variables that the files see")
+@click.option(
+    "--resolve-image-digests", is_flag=True, help="Print images with the digests that registries have for them"
+)
+@click.option("--lock-image-digests", is_flag=True, help="Print only images, with their digests: a file to add with -f")
 @click.option("--no-interpolate", is_flag=True, help="Do not replace variables")
 @click.option("--no-normalize", is_flag=True, help="Do not add what is implicit")
 @click.option("--no-path-resolution", is_flag=True, help="Do not make paths absolute")
@@ -72,52 +83,30 @@ for _hidden in ("--compatibility", "--dry-run"):
 @pass_session
 def config(session: Session, /, services: tuple[str, ...], **words: Any) -> None:
     """Check compose files, and show them merged and in their full form."""
-    from polyarch.compose import printing
+    from polyarch.cli.commands import compose_config
     from polyarch.compose.project import ProjectOptions
 
-    listed = words["list_services"] or words["images"] or words["list_profiles"]
-    _, project = opened(
-        session,
-        services,
-        ProjectOptions(
-            interpolate=not words["no_interpolate"],
-            normalize=not words["no_normalize"],
-            absolute=not words["no_path_resolution"],
-            consistent=not words["no_consistency"],
-            environment=not (listed or words["no_env_resolution"]),
-            warn=session.warn,
-        ),
+    form = compose_config.form_of(words)
+    listed = any(words[one] for one in compose_config.LISTS)
+    raw = words["no_interpolate"] or words["variables"]
+    chosen = ProjectOptions(
+        interpolate=not raw,
+        normalize=not words["no_normalize"],
+        absolute=not words["no_path_resolution"],
+        consistent=not (raw or words["no_consistency"]),
+        environment=not (raw or listed or words["no_env_resolution"]),
+        warn=session.warn,
     )
-    text = _listed(project, words)
+    _, project = opened(session, () if raw or words["hashed"] else services, chosen)
+    text = compose_config.listed(project, words, form)
     if text is None:
-        shown = project.printed()
-        text = printing.as_json(shown) if words["form"] == "json" else printing.as_yaml(shown)
-        text = text.replace("$$", "$") if words["no_interpolate"] else text
+        text = compose_config.printed(session, project, words, form)
     if words["quiet"]:
         return
     if words["output"]:
         Path(words["output"]).write_text(text)
     else:
         click.echo(text, nl=False)
-
-
-def _listed(project: "ComposeProject", words: dict[str, Any]) -> str | None:
-    """What one of the flags that list something prints; None without one."""
-    from polyarch.compose.project import image_of
-
-    lines: list[str] | None = None
-    if words["list_services"]:
-        lines = sorted(project.services)
-    elif words["volumes"] or words["networks"]:
-        lines = sorted(project.tree.get("volumes" if words["volumes"] else "networks") or ())
-    elif words["list_profiles"]:
-        everything = [*project.services.values(), *project.disabled.values()]
-        lines = sorted({one for service in everything for one in service.get("profiles") or ()})
-    elif words["images"]:
-        lines = [image_of(project, name) for name in sorted(project.services)]
-    elif words["environment"]:
-        lines = [f"{name}={value}" for name, value in sorted(project.environment.items())]
-    return None if lines is None else "".join(f"{line}\n" for line in lines)
 
 
 def words_of_group() -> dict[str, Any]:
@@ -159,8 +148,11 @@ def opened(
     project = projects.with_services(project, services)
     if chosen.environment:
         project = projects.with_environment(project)
+    if chosen.interpolate:
+        project = projects.with_labels(project)
     project = projects.selected(project, services, dependencies=dependencies)
-    return found, project if words_of_group()["all_resources"] else projects.without_unused(project)
+    everything = words_of_group()["all_resources"] or not chosen.interpolate
+    return found, project if everything else projects.without_unused(project)
 
 
 def check_names(services: tuple[str, ...], project: "ComposeProject") -> None:
