@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 
 from polyarch import Diagnosis, Polyarch
+from polyarch.doctor import disk
+from polyarch.sandbox import emulator_code
 from scripts.local_registry import LocalRegistry
 from tests.conftest import Login
-from tests.needs import need, need_root
+from tests.needs import ELSEWHERE, need, need_root
 from tests.people import Person
 from tests.program import Program, Result, run
 
@@ -158,6 +160,26 @@ def test_file_systems_of_the_store(
     row = inside(polyarch, script, status=0, root=place / "store")[name]
     assert row["Status"] == status
     assert words in row["Reason"] + row["Found"]
+
+
+def test_directories_for_32_bit_programs_are_reported_only_if_the_emulator_cannot_help(
+    polyarch: Program, tmp_path: Path
+) -> None:
+    need("qemu-arm-static")
+    if not disk._has_large_offsets(str(tmp_path)):
+        pytest.skip(f"{ELSEWHERE}its file system has short offsets")
+    assert examined(polyarch)["file system"]["Status"] == "ok"
+    # An emulator whose lseek() is not glibc's: cmp rax, -4096 became cmp rax, -4095.
+    other = tmp_path / "first" / "qemu-arm-static"
+    other.parent.mkdir()
+    lseek = emulator_code._LSEEK
+    emulator = Path(shutil.which("qemu-arm-static") or "").read_bytes()
+    other.write_bytes(emulator.replace(lseek, lseek[:9] + b"\1" + lseek[10:]))
+    other.chmod(0o755)
+    row = examined(polyarch, env={"PATH": f"{other.parent}:{os.environ['PATH']}"})["file system"]
+    assert row["Status"] == "limited"
+    assert "find no files in directories" in row["Reason"]
+    assert "qemu-user-static" in row["Mend"]
 
 
 def test_a_store_that_this_user_may_not_write(unprivileged: Person) -> None:

@@ -23,6 +23,7 @@ from polyarch.sandbox import (
     probe,
     support,
 )
+from polyarch.sandbox.settings import RunSettings
 from tests import bases
 from tests.needs import need, need_root
 from tests.people import Person
@@ -325,22 +326,31 @@ def test_a_copy_is_made_once_for_a_digest_and_goes_with_its_emulator(tmp_path: P
     for file in (first, second):
         file.write_bytes(_emulator())
     copies = emulators.EmulatorCopies(str(tmp_path / "copies"))
-    copied = Path(copies.copy(str(first)))
-    assert copied.name == hashlib.sha256(_emulator() + b"2").hexdigest()
+
+    def copy(file: Path) -> Path:
+        return Path(copies.copy(str(file), "arm64", ("a72", "")).path)
+
+    copied = copy(first)
+    assert copied.name == hashlib.sha256(_emulator() + b"3\0arm64\0a72\0").hexdigest()
     assert b"QEMU_CPU" not in copied.read_bytes()
     assert b"\0\0EMU_CPU\0" in copied.read_bytes()
     assert copied.stat().st_mode & 0o7777 == 0o755
     inode = copied.stat().st_ino
-    assert Path(copies.copy(str(first))).stat().st_ino == inode
+    assert copy(first).stat().st_ino == inode
     second.write_bytes(_emulator() + b"newer")
-    newer = copies.copy(str(second))
-    assert newer != str(copied)
+    newer = copy(second)
+    assert newer != copied
+    # Other processors are another copy beside it.
+    other = Path(copies.copy(str(second), "arm64", ("a53",)).path)
+    assert newer != other
+    assert newer.exists()
+    other.unlink()
     first.unlink()
     second.write_bytes(_emulator() + b"newest")
-    newest = Path(copies.copy(str(second)))
+    newest = copy(second)
     assert {path.name for path in (tmp_path / "copies").iterdir()} == {newest.name, "known.json", "lock"}
     newest.unlink()
-    assert Path(copies.copy(str(second))).exists()
+    assert copy(second).exists()
 
 
 def test_a_copy_that_a_full_disk_stops_leaves_nothing(tmp_path: Path) -> None:
@@ -353,7 +363,7 @@ def test_a_copy_that_a_full_disk_stops_leaves_nothing(tmp_path: Path) -> None:
     try:
         copies = emulators.EmulatorCopies(str(small / "copies"))
         with pytest.raises(OSError, match="No space left"):
-            copies.copy(str(file))
+            copies.copy(str(file), "arm64", ())
         assert {path.name for path in (small / "copies").iterdir()} == {"lock"}
         assert copies.forbids_execution()
     finally:
@@ -365,7 +375,7 @@ def test_an_emulator_that_cannot_be_copied_is_not_read_again(tmp_path: Path) -> 
     file.write_bytes(b"something else")
     for _ in range(2):
         with pytest.raises(UnsupportedError, match="does not occur in this emulator"):
-            emulators.EmulatorCopies(str(tmp_path / "copies")).copy(str(file))
+            emulators.EmulatorCopies(str(tmp_path / "copies")).copy(str(file), "arm64", ())
     assert {path.name for path in (tmp_path / "copies").iterdir()} == {"known.json", "lock"}
 
 
@@ -401,7 +411,9 @@ def _statuses(room: Room) -> list[int]:
     lower = room.new("programs")
     programs = [_coded(_THREAD, lower, "thread"), *(_coded(c, lower, n) for n, c in _POINTER_AUTHENTICATION.items())]
     probe.MACHINES["arm64"] = probe.Machine(183, 64, "<", "000080d2 a80b80d2 010000d4")
-    return [room.run([program], "linux/arm64", lower).status for program in programs]
+    # The processor of the baseline has no such keys.
+    settings = RunSettings(emulated_cpus=(("", "default"),))
+    return [room.run([program], "linux/arm64", lower, settings=settings).status for program in programs]
 
 
 def test_a_thread_ends_and_pointers_are_authenticated_by_the_fast_algorithm(
@@ -421,9 +433,11 @@ def test_a_faster_copy_that_does_not_start_is_replaced_by_a_plain_one(tmp_path: 
     original = bytes(test_emulator_file.emulator()) + _emulator()
     assert emulator_file.prelinked(original)[16] == 2
     (tmp_path / "qemu-a").write_bytes(original)
-    copy = Path(emulators.EmulatorCopies(str(tmp_path / "copies")).copy(str(tmp_path / "qemu-a"))).read_bytes()
+    copied = emulators.EmulatorCopies(str(tmp_path / "copies")).copy(str(tmp_path / "qemu-a"), "arm", ("cortex-a7",))
+    copy = Path(copied.path).read_bytes()
     assert (copy[16], len(copy)) == (3, len(original))
     assert b"QEMU_CPU" not in copy
+    assert (copied.unknown, copied.short_positions) == (("cortex-a7",), False)
 
 
 _ABOUT_ITSELF = """

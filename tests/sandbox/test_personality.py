@@ -15,14 +15,14 @@ from polyarch.sandbox.container import is_32_bit_here
 from polyarch.sandbox.emulation import Support
 from polyarch.sandbox.process import Process
 from tests import bases
-from tests.needs import need
+from tests.needs import ELSEWHERE, need
 from tests.people import Person
 from tests.sandbox.inside import SEARCH_PATH, Room, inside
 
 pytestmark = pytest.mark.integration
 
 if platform.machine() != "x86_64":
-    pytest.skip("not for this kind of machine: it runs no linux/386", allow_module_level=True)
+    pytest.skip(f"{ELSEWHERE}it runs no linux/386", allow_module_level=True)
 
 
 def _search_path(someone: Person, runtime: str) -> str:

@@ -76,14 +76,15 @@ def file_system(system: System, root: Path, directory: str | None, trial: Trial)
             reason=f"RUN and `polyarch run` do not work: {trial.overlay.message}",
             mend=trial.overlay.hint,
         )
-    if directory is not None and _has_large_offsets(directory):
+    if directory is not None and _has_large_offsets(directory) and not _are_shortened(system, trial):
         return Diagnosis(
             name="file system",
             status="limited",
             found=kind,
             reason="some emulated 32-bit programs find no files in directories: "
             "their readdir has no room for the 64-bit offsets of this file system",
-            mend="for such builds keep the store on tmpfs, xfs or btrfs: export POLYARCH_ROOT=DIR",
+            mend="use Debian's or Ubuntu's qemu-user-static on an amd64 machine with Linux 6.7 or later, or keep the "
+            "store on tmpfs, xfs or btrfs: export POLYARCH_ROOT=DIR",
         )
     tried = "; overlay works on it" if trial.namespace is None and directory is not None else ""
     return Diagnosis(name="file system", status="ok", found=kind + tried)
@@ -113,6 +114,18 @@ class _Entry(ctypes.Structure):
     """The begin of struct dirent on a 64-bit machine, see readdir(3)."""
 
     _fields_ = (("number", ctypes.c_uint64), ("offset", ctypes.c_int64))
+
+
+def _are_shortened(system: System, trial: Trial) -> bool:
+    """Whether the copies of all emulators for 32-bit programs shorten the offsets, and builds use the copies."""
+    from polyarch.oci.platform import Platform
+    from polyarch.sandbox import emulator_forms, find_emulator, probe
+
+    if trial.namespace is not None or trial.table is not None:
+        return False
+    names = [name for name, machine in probe.MACHINES.items() if machine.bits == 32]
+    found = (find_emulator(Platform(os="linux", architecture=name), system.search_path) for name in names)
+    return all(emulator_forms.shortens_positions(emulator) for emulator in found if emulator)
 
 
 def _has_large_offsets(directory: str) -> bool:

@@ -24,6 +24,7 @@ from polyarch.sandbox import (
     mounts,
     namespaces,
     probe,
+    processors,
     runtime,
     seccomp,
     spec,
@@ -73,7 +74,7 @@ class Sandbox:
         self._numbers = itertools.count()
         self._lock = threading.Lock()
         self._mounted: dict[str, Rootfs] = {}
-        self._compiled: dict[bool, dict[str, str]] = {}
+        self._compiled: dict[tuple[bool, int], dict[str, str]] = {}
         self._closed = False
         self._ids = spec.own_ids()
         self._place = os.path.join(self._directory, "run")
@@ -175,8 +176,8 @@ class Sandbox:
         `cancel`, NotFoundError for an unknown user, and UnsupportedError if the platform does not run here.
         `RunningProcess.wait` raises StartError if the process could not be started.
         """
-        support = self._prepare(process, platform)
-        emulated, linux32 = support.how == "emulated", is_32_bit_here(support)
+        found = self._prepare(process, platform)
+        emulated = found.how == "emulated"
         account = resolve_user(rootfs, process.user)
         self._check(account)
         name = f"polyarch-{next(self._numbers)}"
@@ -198,9 +199,9 @@ class Sandbox:
                 if not any(f"{process.cwd}/".startswith(f"{mount.target.rstrip('/')}/") for mount in given):
                     cwd.make(rootfs, process.cwd, account)
                 resolved = [_like_hidden(_moved(mount, places), rootfs, mount_points) for mount in given]
-                self._write_config(process, rootfs, account, resolved, bundle, linux32=linux32)
+                self._write_config(process, rootfs, account, resolved, bundle, found)
                 with self._console(bundle, process, stdin, stdout) as console:
-                    command = self._runtime.command(self._state, bundle, name, console, linux32=linux32)
+                    command = self._runtime.command(self._state, bundle, name, console, linux32=is_32_bit_here(found))
                     with self._processes.start(
                         command, stdin, stdout, stderr, terminal=process.terminal, watch=watch, ended=ended
                     ) as running:
@@ -245,7 +246,8 @@ class Sandbox:
             emulation.isolate(self._copies)
         if platform is None:
             return emulation.Support(host_platform(), "native")
-        found = emulation.prepare(platform, self._search_path, self._copies)
+        model = processors.chosen(platform, process.settings.emulated_cpus)
+        found = emulation.prepare(platform, self._search_path, self._copies, model)
         if found.how == "native":
             return found
         reason = emulation.why_not_isolated(platform.architecture)
@@ -280,9 +282,10 @@ class Sandbox:
         account: Account,
         given: Sequence[Bind | Tmpfs],
         bundle: str,
-        *,
-        linux32: bool,
+        found: emulation.Support,
     ) -> None:
+        model = processors.chosen(found.platform, process.settings.emulated_cpus)
+        answer = 0 if process.insecure and found.how == "native" else emulation.answer(found.platform, model)
         config = spec.config(
             process,
             rootfs,
@@ -291,8 +294,9 @@ class Sandbox:
             architecture=host_platform().architecture,
             ids=self._ids,
             host_sys=self._host_sys,
-            annotations=self._annotations(skip_syncs=process.skip_syncs),
-            linux32=linux32,
+            annotations=self._annotations(process.skip_syncs, answer),
+            linux32=is_32_bit_here(found),
+            answer=answer,
         )
         try:
             raw = msgspec.json.encode(config)
@@ -304,16 +308,16 @@ class Sandbox:
         with open(os.path.join(bundle, "config.json"), "wb") as file:
             file.write(raw)
 
-    def _annotations(self, *, skip_syncs: bool) -> dict[str, str]:
+    def _annotations(self, skip_syncs: bool, answer: int) -> dict[str, str]:
         """Return the annotation that saves crun compiling the seccomp profile each time."""
         with self._lock:
-            if skip_syncs not in self._compiled:
-                profile = seccomp.profile(host_platform().architecture, skip_syncs=skip_syncs)
+            if (skip_syncs, answer) not in self._compiled:
+                profile = seccomp.profile(host_platform().architecture, skip_syncs=skip_syncs, answer=answer)
                 program = bpf.compiled(profile) if profile and self._runtime.kind == "crun" else None
-                self._compiled[skip_syncs] = (
+                self._compiled[skip_syncs, answer] = (
                     {bpf.ANNOTATION: binascii.b2a_base64(program, newline=False).decode()} if program else {}
                 )
-            return self._compiled[skip_syncs]
+            return self._compiled[skip_syncs, answer]
 
     def cancel(self) -> None:
         """Kill everything that runs. Each current and later `run` then raises CancelledError."""

@@ -12,7 +12,7 @@ import msgspec
 from polyarch.errors import MachineError, UnsupportedError
 from polyarch.oci import platform as platforms
 from polyarch.oci.platform import Platform
-from polyarch.sandbox import emulators, namespaces, probe, syscalls
+from polyarch.sandbox import emulators, namespaces, probe, processors, syscalls
 from polyarch.sandbox.binfmt import BinfmtTable, host_emulators, host_registrations
 from polyarch.sandbox.forked import in_child
 from polyarch.sandbox.host import host_platform
@@ -30,6 +30,14 @@ _HINT = "install the package qemu-user-static"
 # What the host's registration lacks, without the flag C.
 _UNCREDITED = "without the flag C, setuid programs (sudo, su) keep the caller's id: 'polyarch doctor' has the command"
 
+
+class _Registered(msgspec.Struct, frozen=True):
+    """A copy of an emulator that is registered, and the processors that it was made for."""
+
+    copy: emulators.EmulatorCopy
+    models: tuple[str, ...]
+
+
 # State of the process, which has one namespace. `_table` is None until an emulator is registered.
 _lock = threading.Lock()
 _table: BinfmtTable | None = None
@@ -38,6 +46,9 @@ _registered: dict[str, str] = {}
 _refused: dict[str, str] = {}
 # Why the emulator of an architecture reads the variables of its programs; empty if it does not.
 _isolated: dict[str, str] = {}
+# The copies that are registered, and the numbers of all processors that they have been asked for.
+_copied: dict[str, _Registered] = {}
+_answers = processors.Answers()
 _proved: set[Platform] = set()
 _native: dict[Platform, bool] = {}
 
@@ -106,16 +117,54 @@ def register_all(search_path: str) -> None:
                     _register(name, path)
 
 
-def prepare(platform: Platform, search_path: str, copies: emulators.EmulatorCopies | None = None) -> Support:
+def prepare(
+    platform: Platform,
+    search_path: str,
+    copies: emulators.EmulatorCopies | None = None,
+    model: str | None = None,
+) -> Support:
     """Make `platform` run in this process's namespace, which has been entered. Thread-safe, and cheap if repeated.
 
-    With `copies`, the emulator does not read the variables of its program. Raises UnsupportedError, naming what is
-    missing.
+    With `copies`, the emulator does not read the variables of its program, and can show the processor `model`, or that
+    of the platform. Raises UnsupportedError, naming what is missing.
     """
-    result = _prepare(platforms.normalize(platform), search_path, copies)
+    wanted = platforms.normalize(platform)
+    if model is not None:
+        with _lock:
+            _answers.number(wanted.architecture, model)
+    result = _prepare(wanted, search_path, copies)
     if result.how == "missing":
         raise MachineError(f"this machine cannot run programs for {platform}", result.hint)
+    if model and result.how == "emulated":
+        _require(model, result)
     return result
+
+
+def answer(platform: Platform, model: str | None = None) -> int:
+    """Return what the seccomp profile of a container says to an emulator that asks which processor to show.
+
+    `model` is the one that the options name, None for that of the platform.
+    """
+    wanted = platforms.normalize(platform)
+    with _lock:
+        number = _answers.number(wanted.architecture, processors.baseline(wanted) if model is None else model)
+    return processors.FIRST_ANSWER + number
+
+
+def _require(model: str, found: Support) -> None:
+    """Raise UnsupportedError unless the emulator shows the processor that the options name."""
+    architecture = found.platform.architecture
+    with _lock:
+        reason, registered = _isolated.get(architecture, "the host has registered it"), _copied.get(architecture)
+    if registered is None or reason:
+        raise UnsupportedError(
+            f"the emulator for {found.platform} cannot show the processor {model}: {reason}",
+            "this needs a copy of the emulator: Linux 6.7 or later, and a static qemu from Debian or Ubuntu",
+        )
+    if model in registered.copy.unknown:
+        raise UnsupportedError(
+            f"{found.emulator} cannot show the processor {model}", f"those that it has: {found.emulator} -cpu help"
+        )
 
 
 def isolate(copies: emulators.EmulatorCopies) -> None:
@@ -221,15 +270,19 @@ def _register(architecture: str, emulator: str) -> None:
 
 def _isolate(architecture: str, copies: emulators.EmulatorCopies) -> None:
     """Register a copy that reads no variables instead of the emulator of `architecture`. The caller holds the lock."""
-    if not _isolated[architecture] or _table is None:
+    models = _answers.table(architecture)
+    registered = _copied.get(architecture)
+    if _table is None or (not _isolated[architecture] and registered is not None and registered.models == models):
         return
     try:
         # Another process may have replaced this copy by one of a newer emulator.
         for _ in range(2):
             with contextlib.suppress(FileNotFoundError):
-                with _shown_as(copies.copy(_registered[architecture]), _registered[architecture]) as path:
-                    _table.register(f"polyarch-{architecture}-isolated", architecture, path)
+                copy = copies.copy(_registered[architecture], architecture, models)
+                with _shown_as(copy.path, _registered[architecture]) as path:
+                    _table.register(f"polyarch-{architecture}-{len(models)}", architecture, path)
                 _isolated[architecture] = ""
+                _copied[architecture] = _Registered(copy, models)
                 return
         _isolated[architecture] = "its copy was removed"
     except UnsupportedError as error:

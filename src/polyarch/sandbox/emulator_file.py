@@ -36,7 +36,7 @@ _HEADER = struct.Struct("<IIQQQQQQ")
 _PAUTH = b"\0pauth-impdef\0"
 
 
-class _ProgramHeader(msgspec.Struct, frozen=True):
+class ProgramHeader(msgspec.Struct, frozen=True):
     """A program header, in the order of its fields in a file."""
 
     kind: int
@@ -55,10 +55,11 @@ class _ProgramHeader(msgspec.Struct, frozen=True):
         return _HEADER.pack(*values)
 
 
-class _Program:
+class StaticProgram:
     """A static position-independent executable for amd64: its headers, and its table of relocations."""
 
     def __init__(self, image: bytearray) -> None:
+        """Read the headers of `image`. Raises UnsupportedError, and what `checked` turns into it."""
         kind, machine = struct.unpack_from("<HH", image, 16)
         if image[:6] != b"\x7fELF\2\1" or (kind, machine) != (_DYNAMIC_EXECUTABLE, _AMD64):
             raise UnsupportedError("not a position-independent executable for amd64")
@@ -66,8 +67,8 @@ class _Program:
         size, count = struct.unpack_from("<HH", image, 54)
         if size != _HEADER.size:
             raise UnsupportedError("program headers of another size")
-        places = range(headers, headers + size * count, size)
-        self.segments = [_ProgramHeader(*_HEADER.unpack_from(image, place)) for place in places]
+        self._places = range(headers, headers + size * count, size)
+        self.segments = [ProgramHeader(*_HEADER.unpack_from(image, place)) for place in self._places]
         if any(each.kind == _LOAD and each.offset + each.size > len(image) for each in self.segments):
             raise UnsupportedError("not a complete file")
         by_kind = {segment.kind: segment for segment in self.segments}
@@ -85,6 +86,13 @@ class _Program:
         self.relative = self.tags[_RELA_COUNT][1]
         if self.relative * _RELOCATION.size > self.tags[_RELA_SIZE][1]:
             raise UnsupportedError("fewer relocations than promised")
+
+    def lengthen(self, image: bytearray, segment: ProgramHeader, size: int) -> None:
+        """Let a segment have `size` bytes more of the file."""
+        number = self.segments.index(segment)
+        longer = structs.replace(segment, size=segment.size + size, memory=segment.memory + size)
+        image[self._places[number] : self._places[number] + _HEADER.size] = longer.packed()
+        self.segments[number] = longer
 
     def offset(self, address: int) -> int:
         """Return the offset in the file of an address of the program."""
@@ -116,7 +124,7 @@ class _Program:
 
 
 @contextlib.contextmanager
-def _checked() -> Iterator[None]:
+def checked() -> Iterator[None]:
     """Report what damaged headers lead to as UnsupportedError."""
     try:
         yield
@@ -134,13 +142,13 @@ def prelinked(original: bytes | bytearray) -> bytearray:
     relative in memory.
     """
     image = bytearray(original)
-    with _checked():
+    with checked():
         _prelink(image)
     return image
 
 
 def _prelink(image: bytearray) -> None:
-    program = _Program(image)
+    program = StaticProgram(image)
     places, values = program.relocations(image)
     if any(place % _WORD.size for place in places):
         raise UnsupportedError("words that are not aligned")
@@ -173,7 +181,7 @@ def _prelink(image: bytearray) -> None:
     image += b"".join(each.packed(_BASE if each.kind == _LOAD else 0) for each in segments)
 
 
-def _rearranged(program: _Program, size: int) -> list[_ProgramHeader]:
+def _rearranged(program: StaticProgram, size: int) -> list[ProgramHeader]:
     """The segments of a prelinked program, of which the first and the last are new pages at the end of the file.
 
     glibc 2.41, not 2.36, finds out where it is by the segment that begins with the file, before it relocates anything.
@@ -192,7 +200,7 @@ def _rearranged(program: _Program, size: int) -> list[_ProgramHeader]:
     others = [each for each in program.segments if each is not first and all(each is not note for note in notes)]
     end = -(-(last.address + last.memory) // _PAGE) * _PAGE
     length = len(program.segments) * _HEADER.size
-    headers = _ProgramHeader(_LOAD, _READ_WRITE, copy + _PAGE, end, end, length, length, _PAGE)
+    headers = ProgramHeader(_LOAD, _READ_WRITE, copy + _PAGE, end, end, length, length, _PAGE)
     return [beginning, rest, *others, headers]
 
 
@@ -202,7 +210,7 @@ def with_fast_pointer_authentication(original: bytes | bytearray) -> bytearray:
     Raises UnsupportedError for any other file.
     """
     image = bytearray(original)
-    with _checked():
+    with checked():
         _set_property(image)
     return image
 
@@ -215,7 +223,7 @@ def _set_property(image: bytearray) -> None:
     name = image.find(_PAUTH)
     if name < 0 or image.find(_PAUTH, name + 1) >= 0:
         raise UnsupportedError("pauth-impdef is not once in this emulator")
-    program = _Program(image)
+    program = StaticProgram(image)
     places, values = program.relocations(image)
     address = program.address(name + 1)
     if values.count(address) != 1:

@@ -3,14 +3,14 @@
 qemu-user reads some twenty variables of its program as its own options: with QEMU_VERSION set, every program prints
 qemu's version and exits with 0. Some images set such variables, for example images that build qemu. A copy in which
 these names are empty strings reads none of them, because no variable has an empty name. The program gets all its
-variables unchanged. `emulator_file` says what makes a copy faster.
+variables unchanged. `emulator_file` says what makes a copy faster, `emulator_code` what its programs see.
 """
 
 import contextlib
 import fcntl
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
 import msgspec
@@ -47,7 +47,7 @@ VARIABLES = _ALWAYS | {
 # removes it.
 _NEW = "new"
 # Changed when copies are made in another way. Their names, the digests of the original and this, then change, too.
-_FORM = "2"
+_FORM = "3"
 _NAME = rb"QEMU_[A-Z0-9_]+(?=\0)"
 
 
@@ -90,13 +90,27 @@ def is_static(path: str) -> bool:
 class _Known(msgspec.Struct, frozen=True):
     """The identity of an emulator when it was copied (inode, size and times), and the name of the copy.
 
-    `form` says how the copy was made. `reason` says why there is no copy; it is empty if there is one.
+    `form` says how the copy was made. `reason` says why there is no copy; it is empty if there is one. `unknown` are
+    the processors that were wanted and cannot be shown. `short_positions`: see `EmulatorCopy`.
     """
 
     identity: tuple[int, ...]
     name: str = ""
     form: str = ""
     reason: str = ""
+    unknown: tuple[str, ...] = ()
+    short_positions: bool = False
+
+
+class EmulatorCopy(msgspec.Struct, frozen=True):
+    """A copy. `unknown` are the processors that were wanted and cannot be shown: qemu then chooses.
+
+    With `short_positions`, its 32-bit programs see positions in directories that fit (`emulator_code`).
+    """
+
+    path: str
+    unknown: tuple[str, ...] = ()
+    short_positions: bool = False
 
 
 class EmulatorCopies:
@@ -110,26 +124,28 @@ class EmulatorCopies:
         """`directory` is created when it is needed."""
         self._directory = directory
 
-    def copy(self, emulator: str) -> str:
-        """Return the path of a copy of `emulator` that reads no variables. The copy is made if it is missing.
+    def copy(self, emulator: str, architecture: str, models: tuple[str, ...]) -> EmulatorCopy:
+        """Return a copy of `emulator`, for programs of `architecture`, that reads no variables.
 
-        Raises UnsupportedError for an emulator whose variables are not where they are expected, and OSError.
+        It is made if it is missing. `models` are the processors that it shows (`processors.Answers.table`). Raises
+        UnsupportedError for an emulator whose variables are not where they are expected, and OSError.
         """
         status = os.stat(emulator)
         identity = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-        known = self._read().get(emulator)
+        key = "\0".join((emulator, architecture, *models))
+        known = self._read().get(key)
         if not self._is_current(known, identity):
             with self._locked():
-                known = self._read().get(emulator)
+                known = self._read().get(key)
                 if not self._is_current(known, identity):
-                    known = self._make(emulator, identity)
+                    known = self._make(key, emulator, identity, architecture, models)
         assert known is not None
         if known.reason:
             raise UnsupportedError(known.reason)
         path = os.path.join(self._directory, known.name)
         # Mark the copy as used: the least recently used entries of a limited cache are removed first.
         os.utime(path)
-        return path
+        return EmulatorCopy(path, known.unknown, known.short_positions)
 
     def forbids_execution(self) -> bool:
         """Return whether the directory's file system forbids execution (mount option noexec). Raises OSError."""
@@ -159,24 +175,29 @@ class EmulatorCopies:
         finally:
             os.close(lock)
 
-    def _make(self, emulator: str, identity: tuple[int, ...]) -> _Known:
+    def _make(
+        self, key: str, emulator: str, identity: tuple[int, ...], architecture: str, models: tuple[str, ...]
+    ) -> _Known:
         import hashlib
         import mmap
 
         with open(emulator, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             digest = hashlib.sha256(content)
-            digest.update(_FORM.encode())
-            copy = digest.hexdigest()
+            digest.update("\0".join((_FORM, architecture, *models)).encode())
+            known = _Known(identity, digest.hexdigest(), _FORM)
             try:
                 names = variables(content)
-                known = _Known(identity, copy, _FORM)
             except UnsupportedError as error:
-                known = _Known(identity, copy, _FORM, error.message)
+                known = msgspec.structs.replace(known, reason=error.message)
             else:
-                self._write(os.path.join(self._directory, copy), content, names)
-        # Drop the copies of emulators that no longer exist.
-        entries = {path: entry for path, entry in self._read().items() if os.path.exists(path)}
-        entries[emulator] = known
+                known = self._write(known, emulator, architecture, models, content, names.values())
+        # Drop the copies of emulators that no longer exist, and those of other versions of Polyarch.
+        entries = {
+            name: entry
+            for name, entry in self._read().items()
+            if entry.form == _FORM and os.path.exists(name.partition("\0")[0])
+        }
+        entries[key] = known
         with self._replaced(self._index) as index:
             index.write(msgspec.json.encode(entries))
         wanted = {entry.name for entry in entries.values()}
@@ -185,19 +206,27 @@ class EmulatorCopies:
                 os.unlink(os.path.join(self._directory, name))
         return known
 
-    def _write(self, path: str, content: "mmap.mmap", names: dict[str, int]) -> None:
-        from polyarch.sandbox import emulator_file
+    def _write(
+        self,
+        known: _Known,
+        emulator: str,
+        architecture: str,
+        models: tuple[str, ...],
+        content: "mmap.mmap",
+        names: Iterable[int],
+    ) -> _Known:
+        """Write the best form of a copy that works, and return what is known of it."""
+        from polyarch.sandbox import emulator_forms
 
-        image = bytearray(content)
-        for offset in names.values():
-            image[offset] = 0
-        with contextlib.suppress(UnsupportedError):
-            image = emulator_file.with_fast_pointer_authentication(image)
-        with contextlib.suppress(UnsupportedError):
-            self._write_image(path, emulator_file.prelinked(image))
-            if _starts(path):
-                return
-        self._write_image(path, image)
+        path = os.path.join(self._directory, known.name)
+        available = {model for model in set(models) if model and emulator_forms.starts(emulator, architecture, model)}
+        table = tuple(model if model in available else "" for model in models)
+        for form in emulator_forms.forms(content, names, architecture, table):
+            self._write_image(path, form.image)
+            if emulator_forms.starts(path, architecture):
+                break
+        unknown = tuple(sorted({model for model in models if model and model not in form.shown}))
+        return msgspec.structs.replace(known, unknown=unknown, short_positions=form.short_positions)
 
     def _write_image(self, path: str, image: bytearray) -> None:
         with self._replaced(path) as file:
@@ -220,16 +249,6 @@ class EmulatorCopies:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(unnamed)
             raise
-
-
-def _starts(emulator: str) -> bool:
-    """Whether an emulator prints its version. True if it cannot be executed at all, which has other reasons."""
-    quiet = [(os.POSIX_SPAWN_OPEN, stream, "/dev/null", os.O_RDWR, 0) for stream in (0, 1, 2)]
-    try:
-        child = os.posix_spawn(emulator, [emulator, "--version"], {}, file_actions=quiet)
-    except OSError:
-        return True
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def variables(content: "bytes | mmap.mmap") -> dict[str, int]:

@@ -86,11 +86,11 @@ _SIGN = 1 << 31
 _MS_SYNC = 4
 
 
-def profile(architecture: str, *, skip_syncs: bool = False) -> dict[str, Any] | None:
+def profile(architecture: str, *, skip_syncs: bool = False, answer: int = 0) -> dict[str, Any] | None:
     """Return the `linux.seccomp` object of the runtime specification for a host of `architecture`.
 
-    With `skip_syncs`, system calls that wait for the disk return 0 and do nothing. Returns None if libseccomp does not
-    support the architecture.
+    With `skip_syncs`, system calls that wait for the disk return 0 and do nothing. `answer` is what an emulator is told
+    that asks which processor to show (`processors.py`). Returns None if libseccomp does not support the architecture.
     """
     if architecture not in _HOSTS:
         return None
@@ -111,8 +111,22 @@ def profile(architecture: str, *, skip_syncs: bool = False) -> dict[str, Any] | 
             # seccomp cannot check clone3's flags behind a pointer. On ENOSYS, libc uses clone instead.
             {"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": _ENOSYS},
             *(_skipped_syncs() if skip_syncs else ()),
+            *([_answered(answer)] if answer else []),
         ],
     }
+
+
+def only_answer(architecture: str, answer: int) -> dict[str, Any] | None:
+    """Return a profile that forbids nothing, and tells an emulator which processor to show."""
+    if architecture not in _HOSTS:
+        return None
+    architectures = [f"SCMP_ARCH_{name}" for name in _HOSTS[architecture][0]]
+    return {"defaultAction": "SCMP_ACT_ALLOW", "architectures": architectures, "syscalls": [_answered(answer)]}
+
+
+def _answered(answer: int) -> dict[str, Any]:
+    # No kernel since Linux 3.1 has this call.
+    return {"names": ["nfsservctl"], "action": "SCMP_ACT_ERRNO", "errnoRet": answer}
 
 
 def _skipped_syncs() -> Iterator[dict[str, Any]]:

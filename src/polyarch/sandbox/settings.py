@@ -10,7 +10,8 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     `hosts` are (name, address) pairs for /etc/hosts. `shm_size` is the size of /dev/shm in bytes, 0 for the default.
     `ulimits` are (name, soft, hard), with names such as `nofile` for RLIMIT_NOFILE. The network "default" is the
-    host's. Unless `sync`, fsync and similar system calls in a RUN do nothing: see `Process.skip_syncs`.
+    host's. Unless `sync`, fsync and similar system calls in a RUN do nothing: see `Process.skip_syncs`. `emulated_cpus`
+    are the processors that emulators show: see `processors.chosen`.
 
     A RUN's cache key contains these settings. Defaults are not encoded, so adding a setting does not change other keys.
     """
@@ -20,3 +21,4 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     shm_size: int = 0
     ulimits: tuple[tuple[str, int, int], ...] = ()
     sync: bool = False
+    emulated_cpus: tuple[tuple[str, str], ...] = ()

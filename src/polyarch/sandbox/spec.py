@@ -74,12 +74,13 @@ def config(
     host_sys: str,
     annotations: dict[str, str],
     linux32: bool = False,
+    answer: int = 0,
 ) -> dict[str, Any]:
     """Return the config.json of `process` as `account` in `rootfs`.
 
     `mounts` are planned, and follow /proc, /dev and /sys. `architecture` is the host's. `host_sys` is the safe form of
     the host's /sys, which is shown if the network is the host's, because mounting sysfs needs power over the network
-    namespace. With `linux32`, uname(2) names the 32-bit machine, such as i686.
+    namespace. With `linux32`, uname(2) names the 32-bit machine, such as i686. `answer`: see `seccomp.profile`.
     """
     writable = "rw" if process.insecure else "ro"
     # "ro" again, because runtimes reset the flags of their bind mount.
@@ -92,7 +93,9 @@ def config(
     namespaces = [{"type": name} for name in ("pid", "ipc", "uts", "mount")]
     if own_network:
         namespaces.append({"type": "network", **({"path": process.network} if process.network else {})})
-    profile = None if process.insecure else seccomp.profile(architecture, skip_syncs=process.skip_syncs)
+    profile = seccomp.profile(architecture, skip_syncs=process.skip_syncs, answer=answer)
+    if process.insecure:
+        profile = seccomp.only_answer(architecture, answer) if answer else None
     return {
         "ociVersion": "1.0.2",
         "process": _process(process, account, ids),

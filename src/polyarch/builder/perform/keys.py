@@ -65,7 +65,17 @@ class CacheKeys:
         mounts = [msgspec.structs.replace(mount, source=NOTHING) for mount in vertex.mounts]
         # As in BuildKit, a RUN depends on the names of its extra hosts, and not on their addresses.
         hosts = tuple((name, "") for name, _ in vertex.settings.hosts)
-        settings = msgspec.structs.replace(vertex.settings, hosts=hosts)
+        settings = msgspec.structs.replace(vertex.settings, hosts=hosts, emulated_cpus=_own_processor(vertex))
         bare = msgspec.structs.replace(vertex, base=NOTHING, mounts=(), settings=settings)
         sources = [self._copies.mounted(mount.source, mount.path, inputs) for mount in vertex.mounts]
         return [bare, mounts, sources, key_of(vertex.base, inputs)]
+
+
+def _own_processor(vertex: RunCommand) -> tuple[tuple[str, str], ...]:
+    """Return the processor that the options name for this platform. By default, it is not part of a key."""
+    if not vertex.settings.emulated_cpus:
+        return ()
+    from polyarch.sandbox import processors
+
+    model = processors.chosen(vertex.platform, vertex.settings.emulated_cpus)
+    return () if model is None else (("", model),)

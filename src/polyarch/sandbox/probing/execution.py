@@ -4,6 +4,7 @@ import contextlib
 import os
 import select
 import signal
+from collections.abc import Sequence
 
 import msgspec
 
@@ -21,10 +22,11 @@ class Execution(msgspec.Struct, frozen=True):
     output: bytes
 
 
-def execute(program: bytes) -> Execution | None:
+def execute(program: bytes, emulator: Sequence[str] = ()) -> Execution | None:
     """Run a program without arguments and variables. None if the kernel cannot start it.
 
-    What runs it depends on the binfmt_misc of this process's namespace. After 10 seconds, it is killed.
+    It is run by `emulator`, a path and options; without one, the binfmt_misc of this process's namespace decides. After
+    10 seconds, it is killed.
     """
     with contextlib.ExitStack() as files:
         # The output goes to a file, because nothing reads a pipe before the program ends.
@@ -34,7 +36,8 @@ def execute(program: bytes) -> Execution | None:
         path = f"/proc/self/fd/{file}"
         streams = [(os.POSIX_SPAWN_OPEN, stream, "/dev/null", os.O_RDWR, 0) for stream in (0, 2)]
         try:
-            child = os.posix_spawn(path, [path], {}, file_actions=[*streams, (os.POSIX_SPAWN_DUP2, output, 1)])
+            command = [*emulator, path]
+            child = os.posix_spawn(command[0], command, {}, file_actions=[*streams, (os.POSIX_SPAWN_DUP2, output, 1)])
         except OSError:
             return None
         end = os.pidfd_open(child)
