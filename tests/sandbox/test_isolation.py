@@ -82,9 +82,11 @@ def test_no_attempt_to_leave_succeeds(someone: Person, amd64: Bases) -> None:
 
 def _filters(room: Room) -> list[object]:
     """The seccomp program that crun makes of the profile, and ours: sizes, and whether they are one."""
-    from polyarch.sandbox import bpf, host_platform, seccomp
+    from polyarch.sandbox import bpf, emulation, host_platform, seccomp
 
-    profiles = [seccomp.profile(host_platform().architecture, skip_syncs=skipped) for skipped in (False, True)]
+    host = host_platform()
+    answer = emulation.answer(host)
+    profiles = [seccomp.profile(host.architecture, skip_syncs=each, answer=answer) for each in (False, True)]
     ours = [bpf.compiled(profile) for profile in profiles if profile is not None]
     assert None not in ours
     bpf.compiled = lambda profile: None
