@@ -175,6 +175,46 @@ def test_a_base_a_download_and_secrets_are_told_apart(polyarch: Program, busybox
     assert {(need["how"], need["name"]) for need in last["needs"]} == {("mount", "b"), ("COPY", "busybox")}
 
 
+def test_two_targets_may_be_contexts_of_a_third_and_one_of_them_may_be_for_another_platform(
+    polyarch: Program, project: Path
+) -> None:
+    bake = f"""
+target "tool" {{
+  context = "alone"
+  platforms = ["linux/s390x"]
+}}
+target "base" {{
+  context = "base"
+  platforms = {TWO}
+}}
+target "app" {{
+  dockerfile-inline = "FROM base\\nCOPY --from=tool / /tool/\\nCOPY --from=again / /again/\\n"
+  contexts = {{ base = "target:base", tool = "target:tool", again = "target:tool" }}
+  platforms = {TWO}
+}}
+"""
+    (project / "docker-bake.hcl").write_text(bake)
+    needs = [
+        {"how": "FROM", "kind": "target", "name": "base"},
+        {"how": "COPY", "kind": "target", "name": "tool"},
+    ]
+
+    def needed(document: dict[str, Any]) -> list[dict[str, str]]:
+        (stage,) = [one for one in document["parts"] if one["kind"] == "stage" and one["targets"] == ["app"]]
+        found: list[dict[str, str]] = stage["needs"]
+        return found
+
+    assert needed(explained(polyarch, project, "app")) == needs
+    polyarch("bake", "app", cwd=project)
+    found = explained(polyarch, project, "app")
+    assert needed(found) == needs
+    assert found["steps"]["to_do"] == 0
+    (project / "alone/Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /changed\n")
+    changed = states(explained(polyarch, project, "app"), "app")
+    assert changed["FROM target:base"] == "cached"
+    assert changed["FROM target:tool"] == "to do"
+
+
 def test_the_graph_is_a_file_or_standard_output_and_always_the_same(polyarch: Program, project: Path) -> None:
     polyarch("bake", "--graph", "graph.svg", cwd=project)
     svg = (project / "graph.svg").read_text()

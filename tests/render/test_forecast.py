@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polyarch.builder import BuildRecord, StepRecord
+from polyarch.builder.forecast import report
 from polyarch.builder.forecast.values import Forecast, ForecastEdge, ForecastNode, ForecastStep, TargetForecast
 from polyarch.render.forecast_graph import render_graph
 from polyarch.render.forecast_page import render_page
@@ -61,6 +62,11 @@ def forecast(names: tuple[str, str] = ("app", "worker"), stage: str = "builder")
             ForecastEdge("n3", "n4", "result"),
         ),
     )
+
+
+def test_a_table_names_a_few_targets_and_counts_the_others() -> None:
+    assert report.named(("a", "b", "c", "d")) == "a, b, c, d"
+    assert report.named(("a", "b", "c", "d", "e", "f")) == "a, b, c, d and 2 more"
 
 
 def groups(svg: str) -> list[ElementTree.Element]:

@@ -32,7 +32,7 @@ def _steps(forecast: Forecast, target: TargetForecast) -> str:
             f'<tr><th scope="row">{escape(summary.step_name(step))}</th>'
             f"<td>{escape(summary.step_platforms(step, target.record))}</td>"
             f'<td class="{_CELLS.get(state, "")}">{escape(state)}</td><td>{escape(step.how)}</td>'
-            f"<td>{escape(', '.join(forecast.others(target, step.id)))}</td>"
+            f"<td>{escape(report.named(forecast.others(target, step.id)))}</td>"
             f'<td class="text">{escape(summary.step_reason(step))}</td></tr>'
         )
     return _table("steps", ("Step", "Platforms", "Result", "How", "Shared with", "Why"), rows)

@@ -19,7 +19,7 @@ def render_text(forecast: Forecast) -> str:
                 report.kind_of(node),
                 text.clip(text.plain(node.name), _NAME_WIDTH),
                 report.state_of(forecast, node),
-                text.plain(", ".join(node.targets)),
+                text.plain(report.named(node.targets)),
             )
             for node in shared
         ]
@@ -35,7 +35,7 @@ def _target(forecast: Forecast, target: TargetForecast) -> str:
             summary.step_platforms(step, record),
             report.state(step),
             step.how,
-            text.plain(", ".join(forecast.others(target, step.id))),
+            text.plain(report.named(forecast.others(target, step.id))),
             text.plain(summary.step_reason(step)),
         )
         for step in report.shown(target)

@@ -1,5 +1,6 @@
 """A forecast for people and programs: totals, what is shared, and a JSON document. Layout belongs to `render`."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from polyarch.builder.forecast.values import Forecast, ForecastNode, TargetForecast
@@ -7,6 +8,7 @@ from polyarch.builder.history import summary
 from polyarch.builder.history.record import StepRecord
 
 _WORDS = {"image": "base image"}
+_NAMED = 4
 
 
 def headline(forecast: Forecast) -> str:
@@ -27,6 +29,12 @@ def target_line(target: TargetForecast) -> str:
     after = f", after {', '.join(target.contexts)}" if target.contexts else ""
     only = ", only a context of others" if target.linked else ""
     return f"{target.name} for {', '.join(record.platforms)}{stage}{after}{only}"
+
+
+def named(targets: Sequence[str]) -> str:
+    """The names of targets: the first few, and how many more there are."""
+    more = f" and {len(targets) - _NAMED} more" if len(targets) > _NAMED else ""
+    return ", ".join(targets[:_NAMED]) + more
 
 
 def shared_nodes(forecast: Forecast) -> list[ForecastNode]:
