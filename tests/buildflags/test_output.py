@@ -131,6 +131,16 @@ def test_a_push_by_digest_gives_no_name_in_the_registry_nor_in_the_store() -> No
     assert nameless("type=image,push-by-digest=false,push=true") == [("store", False), ("registry", False)]
 
 
+def test_push_is_a_key_of_every_output_of_images_so_their_other_keys_count() -> None:
+    def pushed(word: str) -> list[tuple[str, bool]]:
+        return [(one.kind, one.by_digest) for one in made(word, push=True).outputs]
+
+    assert pushed("type=image,push-by-digest=true") == [("store", True), ("registry", True)]
+    assert pushed("type=image,push-by-digest=true,push=false") == [("store", True), ("registry", True)]
+    assert pushed("type=registry,push-by-digest=true") == [("registry", True)]
+    assert pushed("type=oci,dest=a.tar") == [("oci", False), ("registry", False)]
+
+
 def test_attributes_of_buildkit_that_change_nothing_here_are_taken() -> None:
     assert export("type=image,rewrite-timestamp=true,unpack=false,name-canonical=true,store=true") == ["store"]
     for word in ("type=oci,dest=a.tar,rewrite-timestamp=true", "type=local,dest=o,rewrite-timestamp=true"):

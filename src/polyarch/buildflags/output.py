@@ -205,6 +205,9 @@ def export(
     get = options.get
     given = values.items("--output", get("outputs"), str, Output)
     wanted = [parse(one) for one in given if isinstance(one, str)]
+    pushed = values.flag("--push", get("push"))
+    if pushed:
+        wanted = [_pushed(one) for one in wanted]
     outputs = [one for one in given if isinstance(one, Output)]
     names = [*values.items("--tag", get("tags"), str, Reference)]
     notes: dict[str, str] = {}
@@ -217,7 +220,7 @@ def export(
                 index_notes[key.removeprefix("annotation-index.")] = value
             elif key.startswith(("annotation.", "annotation-manifest.")):
                 notes[key.partition(".")[2]] = value
-    if values.flag("--push", get("push")):
+    if pushed and not any(output.kind == "registry" for output in outputs):
         outputs.append(Output(kind="registry"))
     if values.flag("--load", get("load")):
         outputs.append(Output(kind="engine" if loads == "engine" else "store"))
@@ -245,6 +248,11 @@ def export(
         index_annotations=index_notes,
         insecure=any(one.flag("registry.insecure") for one in wanted),
     )
+
+
+def _pushed(one: Wanted) -> Wanted:
+    """An output with `--push`, which is push=true of every output of type=image, as in buildx: its other keys count."""
+    return Wanted(one.kind, {**one.options, "push": "true"}) if one.kind in ("image", "registry") else one
 
 
 def _unasked(loads: str, variables: Mapping[str, str]) -> OutputKind:
@@ -328,10 +336,8 @@ def _annotate(words: Sequence[str], notes: dict[str, str], index_notes: dict[str
     """Add `--annotation [TYPE:]KEY=VALUE` to the maps of its types."""
     for word in words:
         head, equals, value = word.partition("=")
-        types, colon, key = head.rpartition(":")
-        kinds = types.split(",") if colon and all(_is_type(kind) for kind in types.split(",")) else None
-        if kinds is None:
-            kinds, key = ["manifest"], head
+        types, _, key = head.rpartition(":") if ":" not in head else head.partition(":")
+        kinds = (types or "manifest").split(",")
         if not equals or not key:
             raise UsageError(f"invalid --annotation {word!r}", "expected [index:|manifest:]KEY=VALUE")
         for kind in kinds:
@@ -339,8 +345,12 @@ def _annotate(words: Sequence[str], notes: dict[str, str], index_notes: dict[str
                 index_notes[key] = value
             elif kind == "manifest":
                 notes[key] = value
-            else:
+            elif _is_type(kind):
                 raise _no_annotation(kind)
+            else:
+                raise UsageError(
+                    f"--annotation: unknown type {kind!r} in {word!r}", "expected [index:|manifest:]KEY=VALUE"
+                )
 
 
 def _is_type(word: str) -> bool:

@@ -94,6 +94,8 @@ def policy(function: F) -> F:
     def check(context: click.Context, parameter: click.Parameter, words: tuple[str, ...]) -> None:
         from polyarch import csvfields
 
+        if len(words) > 1 and any("disabled" in word for word in words):
+            raise UsageError("--policy disabled=true cannot be used with another --policy", "leave out one of them")
         for word in words:
             try:
                 parts = csvfields.fields(word)

@@ -28,6 +28,7 @@ _DOCKER_COMMANDS = {
     ): "a container leaves nothing: write a Dockerfile, or import a root filesystem with 'polyarch import'",
     ("", "context"): f"{_DAEMON} to choose: --root and POLYARCH_ROOT choose the store",
     ("", "network"): f"{_DAEMON} that keeps networks: 'polyarch run' chooses the network of one container",
+    ("", "volume"): f"{_DAEMON} that keeps volumes: 'polyarch run -v DIR:TARGET' mounts a directory",
     ("", "plugin"): f"{_DAEMON} that has plugins",
     ("", "scout"): "there is no database of vulnerabilities: 'polyarch sbom' lists packages for a scanner",
     ("", "search"): "registries have no search in common; Docker Hub's page has one",
@@ -113,7 +114,7 @@ _BOOLEANS = {"1": True, "t": True, "true": True, "0": False, "f": False, "false"
 
 
 def plain_options(command: click.Command, words: list[str]) -> list[str]:
-    """Rewrite options for click: docker's `--pull=false` as the flag, its opposite, or nothing; `-t` as `--tag`.
+    """Rewrite options for click: docker's `--pull=false` as the flag, its opposite, or nothing; `-t`, `-t=` as `--tag`.
 
     For each short option click first looks for long ones with a similar name, which takes 3 ms.
     """
@@ -137,6 +138,9 @@ def plain_options(command: click.Command, words: list[str]) -> list[str]:
         position += 1 + len(following)
         if option is None or len(following) < values:
             result += [word, *following]
+        elif equals and len(name) == 2 and not option.is_flag:
+            # docker's parser (pflag) takes the sign in `-t=NAME` for no part of the value, click does.
+            result += [_long(option, name), value]
         elif equals:
             result += _plain_flag(option, word, _BOOLEANS.get(value.lower()) if name in option.opts else None)
         else:

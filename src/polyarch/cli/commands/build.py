@@ -152,7 +152,11 @@ def build(session: Session, /, **words: Any) -> int:
             "--cgroup-parent is not supported: a RUN stays in the cgroup of this command",
             "start the command in a cgroup of its own, as in: systemd-run --user --scope --slice=NAME polyarch build …",
         )
+    if words["quiet"] and words["progress"] not in (None, "auto", "quiet", "none"):
+        raise UsageError(f"--progress={words['progress']} and --quiet cannot be used together", "leave out one of them")
     request = _request(session, words)
+    if words["iidfile"] and any(output.kind in ("local", "tar") for output in request.export.outputs):
+        raise UsageError("--iidfile cannot be used with an output of files", "type=local and type=tar have no image id")
     if words["check"] or words["call"]:
         from polyarch.cli import metadata
         from polyarch.cli.commands import subrequests

@@ -62,8 +62,9 @@ def _used_since(filters: Iterable[str], session: Session) -> float | None:
     since: float | None = None
     for condition in filters:
         key, _, value = condition.partition("=")
-        if key != "until":
+        if key not in ("until", "unused-for"):
             raise UsageError(f"unknown filter {condition!r}", "filter: until=AGE, as in until=24h or until=1h30m")
-        moment = moments.parse(value, session.surroundings().now)
-        since = moment if since is None else min(since, moment)
+        if since is not None:
+            raise UsageError(f"the filter {condition!r} is the second age", "give one of until and unused-for, once")
+        since = moments.parse(value, session.surroundings().now)
     return since

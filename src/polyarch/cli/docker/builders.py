@@ -87,6 +87,10 @@ def create(session: Session, /, **words: Any) -> None:
         raise UsageError('additional instances of driver "docker" cannot be created')
     if words["buildkitd_config"] and not Path(words["buildkitd_config"]).is_file():
         raise NotFoundError(f"there is no file {words['buildkitd_config']}")
+    if name == DEFAULT:
+        raise UsageError("default is a reserved name and cannot be used to identify builder instance")
+    if words["append"] and not name:
+        raise UsageError("append requires a builder name", "name it with --name")
     name = builder_state.checked(name or (current(session) if words["append"] else f"builder-{secrets.token_hex(4)}"))
     known = _made(state, name)
     if known is not None and not (words["append"] or words["node"]):
