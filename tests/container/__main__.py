@@ -16,7 +16,7 @@ from scripts.local_registry import LocalRegistry, running
 from tests import bases
 from tests.container import making, page
 from tests.container.podman import Podman, rootless
-from tests.container.scripting import perform
+from tests.container.scripting import perform, perform_workflow
 from tests.program import Program
 from tests.program import run as run_program
 
@@ -47,17 +47,22 @@ def main(platforms: list[str]) -> None:
         archive = place / "image.tar"
         polyarch("save", "--platform", making.native(), "--output", archive, "polyarch")
         archive.chmod(0o644)
-        with rootless() as podman, _registry(place) as server:
+        with rootless() as podman, _registries(place) as (server, open_server):
             podman.load(archive)
             say("rootless podman has it")
             _without_options(podman)
             say("without options, podman's container builds COPY, and doctor names what RUN lacks")
             polyarch("login", "-u", USER, "--password-stdin", server.address, stdin=PASSWORD)
+            base = f"{open_server.address}/busybox"
             for script in page.scripts():
                 if script.section != _OWN:
                     run = partial(_run, podman)
-                    perform(run, podman.work, polyarch, server.address, (USER, PASSWORD), script)
+                    perform(run, podman.work, polyarch, server.address, base, (USER, PASSWORD), script)
                     say(f"docs/guides/ci.md, {script.section}: {len(script.lines)} lines")
+            for section in page.workflows():
+                machines = partial(podman.machine, "polyarch")
+                _, outputs = perform_workflow(machines, server.address, base, (USER, PASSWORD), section)
+                say(f"docs/guides/ci.md, {section}: {sum(len(runs) for runs in outputs.values())} jobs")
 
 
 def _started(polyarch: Program, platform: str) -> str:
@@ -73,18 +78,17 @@ def _started(polyarch: Program, platform: str) -> str:
 
 
 @contextlib.contextmanager
-def _registry(place: Path) -> Iterator[LocalRegistry]:
-    """A registry that wants a password, and has a base image."""
+def _registries(place: Path) -> Iterator[tuple[LocalRegistry, LocalRegistry]]:
+    """A registry that wants a password, and one that has a base image for everyone."""
     file = place / "htpasswd"
     file.write_text(run_program(["htpasswd", "-nbB", USER, PASSWORD]).stdout.strip() + "\n")
     (place / "bases-home").mkdir()
     polyarch = Program(place / "bases-store", place / "bases-home")
     bases.import_busybox(polyarch)
-    with running(place / "registry", htpasswd=file) as server:
-        polyarch("login", "-u", USER, "--password-stdin", server.address, stdin=PASSWORD)
-        polyarch("tag", "busybox", f"{server.address}/busybox")
-        polyarch("push", f"{server.address}/busybox")
-        yield server
+    with running(place / "registry", htpasswd=file) as server, running(place / "open-registry") as open_server:
+        polyarch("tag", "busybox", f"{open_server.address}/busybox")
+        polyarch("push", f"{open_server.address}/busybox")
+        yield server, open_server
 
 
 def _run(podman: Podman, script: str, variables: dict[str, str]) -> None:

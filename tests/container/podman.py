@@ -3,12 +3,13 @@
 import contextlib
 import os
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tests.needs import need
 from tests.people import Person, person
 from tests.program import Result
+from tests.workflows.machine import Machine, with_path
 
 # As docs/guides/ci.md says.
 OPTIONS = ("--security-opt", "seccomp=unconfined", "--security-opt", "unmask=ALL")
@@ -22,6 +23,7 @@ class Podman:
         self.work = user.directory / "work"
         self.work.mkdir()
         user.give(self.work)
+        self._machines = 0
         self._runtime = user.directory / "run"
         self._runtime.mkdir(mode=0o700)
         user.give(self._runtime)
@@ -30,11 +32,13 @@ class Podman:
         mixed = controllers.exists() and controllers.read_text().strip()
         self._options = ("--storage-driver", "overlay", *(("--runtime", "runc") if mixed else ()))
 
-    def __call__(self, *words: str | Path, check: bool = True, seconds: float = 300.0) -> Result:
+    def __call__(
+        self, *words: str | Path, check: bool = True, stdin: str = "", cwd: Path | None = None, seconds: float = 300.0
+    ) -> Result:
         """Run podman."""
-        return self.user.run(
-            "podman", *self._options, *words, check=check, env={"XDG_RUNTIME_DIR": str(self._runtime)}, seconds=seconds
-        )
+        env = {"XDG_RUNTIME_DIR": str(self._runtime)}
+        command = ("podman", *self._options, *words)
+        return self.user.run(*command, check=check, cwd=cwd, env=env, stdin=stdin, seconds=seconds)
 
     def load(self, archive: Path) -> None:
         """Put the images of an archive into its storage."""
@@ -54,12 +58,45 @@ class Podman:
         mounts = ("--volume", f"{self.work}:/work", "--workdir", "/work", "--network=host", "--rm")
         return self("run", *mounts, *options, *variables, image, "bash", "-euc", script, check=check)
 
+    @contextlib.contextmanager
+    def machine(self, image: str) -> Generator[Machine]:
+        """A container of the image that stays while the block runs, as a machine for the steps of a job."""
+        self._machines += 1
+        directory = self.user.directory / f"machine-{self._machines}"
+        directory.mkdir()
+        self.user.give(directory)
+        mount = ("--volume", f"{directory}:{directory}", "--network=host", "--rm", "--detach")
+        name = self("run", *mount, *OPTIONS, image, "sleep", "infinity").stdout.strip()
+        try:
+            yield _Container(self, name, directory)
+        finally:
+            self("rm", "--force", "--time=0", name)
+
     def close(self) -> None:
         """Remove its storage, and end the process that podman leaves behind to keep its namespaces."""
         self("system", "reset", "--force", check=False)
         pause = self._runtime / "libpod/tmp/pause.pid"
         with contextlib.suppress(FileNotFoundError, ValueError, ProcessLookupError):
             os.kill(int(pause.read_text()), signal.SIGTERM)
+
+
+class _Container:
+    """A container as a machine. It ends with Podman.machine()."""
+
+    def __init__(self, podman: Podman, name: str, directory: Path) -> None:
+        self.directory = directory
+        self._podman = podman
+        self._name = name
+
+    def run(
+        self, words: Sequence[str], *, cwd: Path, env: Mapping[str, str], path: Sequence[str] = (), stdin: str = ""
+    ) -> Result:
+        variables = [word for name, value in env.items() for word in ("--env", f"{name}={value}")]
+        command = ("exec", "--interactive", "--workdir", str(cwd), *variables, self._name, *with_path(words, path))
+        return self._podman(*command, check=False, stdin=stdin)
+
+    def give(self, place: Path) -> None:
+        self._podman.user.give(place)
 
 
 @contextlib.contextmanager

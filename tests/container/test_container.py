@@ -4,16 +4,17 @@
 """
 
 import shlex
-import subprocess
+from typing import NamedTuple
 
 import pytest
 
 from scripts.local_registry import LocalRegistry
 from tests.conftest import Login
 from tests.container import making, page, podman
-from tests.container.scripting import perform
+from tests.container.scripting import perform, perform_workflow, verify
 from tests.people import Person
 from tests.program import Program
+from tests.workflows.machine import local
 
 SCRIPTS = {script.section: script for script in page.scripts()}
 
@@ -24,46 +25,75 @@ def test_the_build_checks_find_nothing_in_the_dockerfile(polyarch: Program, busy
     assert "no warnings found" in (checked.stdout + checked.stderr).lower()
 
 
-def test_each_kind_of_script_is_found() -> None:
-    assert list(SCRIPTS) == [
-        "A shell",
+def test_each_kind_of_snippet_is_found() -> None:
+    assert list(SCRIPTS) == ["A shell", "GitLab CI", "Polyarch's own image"]
+    assert all(script.lines for script in SCRIPTS.values())
+    assert list(page.workflows()) == [
         "GitHub Actions",
         "With docker's actions",
-        "GitLab CI",
-        "Polyarch's own image",
+        "Each platform on its own runner",
+        "With bake on each runner",
+        "Without a registry in between",
     ]
-    assert all(script.lines for script in SCRIPTS.values())
-    assert {name for name, script in SCRIPTS.items() if script.preparing} == {"GitHub Actions", "With docker's actions"}
 
 
-@pytest.mark.parametrize("section", SCRIPTS)
-def test_a_shell_can_read_every_line(section: str) -> None:
-    for line in (*SCRIPTS[section].lines, *SCRIPTS[section].preparing):
-        subprocess.run(["bash", "-n", "-c", line], check=True)
-
-
-def test_the_page_names_the_options_that_podman_gets_here() -> None:
-    words = shlex.split(SCRIPTS["Polyarch's own image"].lines[-1])
+def test_the_page_names_the_platforms_and_options_that_are_tested() -> None:
+    build, run = SCRIPTS["Polyarch's own image"].lines
+    assert f"--platform {','.join(making.PLATFORMS)} " in build
+    words = shlex.split(run)
     at = words.index("--security-opt")
     assert tuple(words[at : at + len(podman.OPTIONS)]) == podman.OPTIONS
     assert " ".join(podman.OPTIONS) in page.PAGE.read_text()
 
 
-@pytest.mark.parametrize("section", ["A shell", "With docker's actions"])
-def test_a_script_builds_and_pushes(
-    section: str, unprivileged: Person, password_registry: LocalRegistry, login: Login, polyarch: Program, busybox: str
-) -> None:
-    address = password_registry.address
+class Service(NamedTuple):
+    """A registry that wants a password, one with a base image for everyone, and a user of this machine."""
+
+    address: str
+    base: str
+    login: Login
+    user: Person
+    look: Program
+
+
+@pytest.fixture
+def service(
+    unprivileged: Person,
+    registry: LocalRegistry,
+    password_registry: LocalRegistry,
+    login: Login,
+    polyarch: Program,
+    busybox: str,
+) -> Service:
+    address, base = password_registry.address, f"{registry.address}/busybox"
     polyarch("login", "-u", login.user, "--password-stdin", address, stdin=login.password)
-    polyarch("tag", busybox, f"{address}/busybox")
-    polyarch("push", f"{address}/busybox")
-    work = unprivileged.directory / "work"
+    polyarch("tag", busybox, base)
+    polyarch("push", base)
+    return Service(address, base, login, unprivileged, polyarch)
+
+
+@pytest.mark.parametrize("section", ["A shell", "GitLab CI"])
+def test_a_script_builds_and_pushes(section: str, service: Service) -> None:
+    user = service.user
+    work = user.directory / "work"
     work.mkdir()
-    unprivileged.give(work)
+    user.give(work)
 
     def run(script: str, variables: dict[str, str]) -> None:
-        programs = unprivileged.polyarch
+        programs = user.polyarch
         path = f"{programs.path.parent}:{programs.env['PATH']}"
-        unprivileged.run("bash", "-euc", script, cwd=work, env={**variables, "PATH": path})
+        user.run("bash", "-euc", script, cwd=work, env={**variables, "PATH": path})
 
-    perform(run, work, polyarch, address, (login.user, login.password), SCRIPTS[section])
+    login = (service.login.user, service.login.password)
+    perform(run, work, service.look, service.address, service.base, login, SCRIPTS[section])
+
+
+@pytest.mark.parametrize("section", ["GitHub Actions", "With docker's actions"])
+def test_a_workflow_builds_and_pushes(section: str, service: Service) -> None:
+    user = service.user
+    machines = local(user.polyarch, user.directory / "machines", user.give)
+    login = (service.login.user, service.login.password)
+    repository, _ = perform_workflow(machines, service.address, service.base, login, section)
+    tags = {"GitHub Actions": ["v1.2.3"], "With docker's actions": ["1.2.3", "1.2", "latest"]}[section]
+    indexes = [verify(service.look, f"{repository}:{tag}") for tag in tags]
+    assert all(index == indexes[0] for index in indexes)

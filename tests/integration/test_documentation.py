@@ -7,13 +7,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import click
 import pytest
-from click.parser import _OptionParser
 
 from polyarch.cli.commands.program import program
 from scripts.local_registry import LocalRegistry
 from tests import bases
+from tests.commandlines import mistake
 from tests.needs import need
 from tests.program import Program, run
 
@@ -102,45 +101,16 @@ def _polyarch_words(text: str) -> list[str] | None:
     return words[: ends[0]] if ends else words
 
 
-def _mistake(words: list[str]) -> str:
-    """The command or flag that the command line does not have; empty where there is none.
-
-    Values may be missing: `polyarch check --allow` names a flag.
-    """
-    context = click.Context(program, info_name="polyarch")
-    while True:
-        command = context.command
-        try:
-            _, rest, _ = _parser(context).parse_args(list(words))
-        except click.NoSuchOption as problem:
-            return problem.option_name
-        except click.BadOptionUsage:
-            return ""
-        if not isinstance(command, click.Group) or not rest:
-            return ""
-        if re.fullmatch(r"[a-z-]+", rest[0]) is None:
-            return ""
-        found = command.get_command(context, rest[0])
-        if found is None:
-            return rest[0]
-        words = rest[1:]
-        context = click.Context(found, info_name=context.info_name, parent=context, **found.context_settings)
-
-
-def _parser(context: click.Context) -> _OptionParser:
-    return context.command.make_parser(context)
-
-
 def test_every_command_in_the_pages_exists_with_its_flags() -> None:
     commands = [(page, words) for page, text in _commands() if (words := _polyarch_words(text))]
     assert len(commands) > 100
-    assert [(page, words) for page, words in commands if _mistake(words)] == []
+    assert [(page, words) for page, words in commands if mistake(program, words)] == []
 
 
 def test_an_unknown_command_or_flag_is_found() -> None:
-    assert _mistake(["buildx", "bild", "."]) == "bild"
-    assert _mistake(["build", "--platfrom", "linux/arm64", "."]) == "--platfrom"
-    assert _mistake(["build", "--platform", "linux/arm64", "."]) == ""
+    assert mistake(program, ["buildx", "bild", "."]) == "bild"
+    assert mistake(program, ["build", "--platfrom", "linux/arm64", "."]) == "--platfrom"
+    assert mistake(program, ["build", "--platform", "linux/arm64", "."]) == ""
 
 
 @pytest.fixture

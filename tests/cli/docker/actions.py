@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.cli.docker.conftest import Named
 from tests.program import Result
 
 # One call: its words, and what runs it.
@@ -32,10 +31,16 @@ class Outputs(NamedTuple):
 
 
 class Workflow:
-    """A job that builds and pushes. `alter` runs each call, to make one piece of the answers missing."""
+    """A job that builds and pushes. `alter` runs each call, to make one piece of the answers missing.
+
+    `docker` runs docker with some words, and knows `check` and `env` as tests.program.Program does.
+    """
 
     def __init__(
-        self, docker: Named, directory: Path, alter: Callable[[Sequence[str], Run], Result] | None = None
+        self,
+        docker: Callable[..., Result],
+        directory: Path,
+        alter: Callable[[Sequence[str], Run], Result] | None = None,
     ) -> None:
         self._docker = docker
         self._directory = directory
@@ -73,42 +78,71 @@ class Workflow:
 
     def build_and_push(self, tag: str, platforms: str, context: Path, *words: str) -> Outputs:
         """The action build-push with platforms, a tag and push, and its post step."""
-        if self.call("buildx").status:
-            raise StepError("Docker buildx is required")
-        version = self._version()
-        nodes = self._nodes("")
+        return self.build(["--platform", platforms, *words, "--tag", tag, "--push"], context)
+
+    def build(self, words: Sequence[str], context: Path, *, attestations: Sequence[str] | None = None) -> Outputs:
+        """The action build-push with these flags, and its post step. Without attestations it asks for its own."""
+        version = self._begin()
         iidfile, file = self._directory / "iidfile", self._directory / "metadata"
-        arguments = ["--iidfile", str(iidfile), "--platform", platforms]
-        if version >= (0, 10) and all(_number(node.get("BuildKit version", "")) >= (0, 11) for node in nodes):
-            arguments += ["--attest", f"type=provenance,mode=max,builder-id={_BUILDER_ID}"]
-        arguments += [*words, "--tag", tag]
+        arguments = [] if _writes_files(words) else ["--iidfile", str(iidfile)]
+        if attestations is None and "--load" not in words:
+            attestations = [part for flag in self._default(version) for part in ("--attest", flag)]
+        arguments += [*words, *(attestations or ())]
         if version >= (0, 6):
             arguments += ["--metadata-file", str(file)]
-        self.checked("buildx", "build", *arguments, "--push", str(context))
+        self.checked("buildx", "build", *arguments, str(context))
         metadata = json.loads(file.read_text()) if file.exists() else {}
-        found = Outputs(
+        return Outputs(
             image_id=iidfile.read_text() if iidfile.exists() else "",
             digest=metadata.get("containerimage.digest", ""),
             metadata=metadata,
-            warnings=(),
+            warnings=tuple(self._summarize([metadata], version)),
         )
-        return found._replace(warnings=tuple(self._summarize(metadata, version)))
 
-    def _summarize(self, metadata: dict[str, Any], version: tuple[int, ...]) -> list[str]:
-        """The post step: the summary of the build. Returns its warnings."""
-        reference = metadata.get("buildx.build.ref", "")
-        if version < (0, 23) or not reference:
+    def bake(self, words: Sequence[str], targets: Sequence[str]) -> dict[str, Any]:
+        """The action bake, and its post step. Returns its output `metadata`."""
+        version = self._begin()
+        definition = json.loads(self.checked("buildx", "bake", *words, *targets, "--print").stdout)
+        file = self._directory / "bake-metadata"
+        arguments = ["--allow", "fs=*", *words, "--metadata-file", str(file)]
+        for flag in self._default(version):
+            arguments += [part for name in definition["target"] for part in ("--set", f"{name}.attest={flag}")]
+        self.checked("buildx", "bake", *arguments, *targets, "--print")
+        self.checked("buildx", "bake", *arguments, *targets)
+        metadata: dict[str, Any] = json.loads(file.read_text())
+        assert self._summarize([one for one in metadata.values() if isinstance(one, dict)], version) == []
+        return metadata
+
+    def _begin(self) -> tuple[int, ...]:
+        """The first calls of both actions. Returns the version of buildx."""
+        if self.call("buildx").status:
+            raise StepError("Docker buildx is required")
+        return self._version()
+
+    def _default(self, version: tuple[int, ...]) -> list[str]:
+        """The attestation that an action asks for by itself, if it believes that it gets one."""
+        nodes = self._nodes("")
+        if version >= (0, 10) and all(_number(node.get("BuildKit version", "")) >= (0, 11) for node in nodes):
+            return [f"type=provenance,mode=max,builder-id={_BUILDER_ID}"]
+        return []
+
+    def _summarize(self, results: Sequence[dict[str, Any]], version: tuple[int, ...]) -> list[str]:
+        """The post step: the summary of the builds. Returns its warnings."""
+        references = [one.get("buildx.build.ref", "") for one in results]
+        if version < (0, 23) or not all(references):
             return ["no summary"]
-        builder, _, identity = reference.split("/")
         warnings = []
-        inspected = self.call("buildx", "history", "inspect", "--format", "json", "--builder", builder, identity)
-        if inspected.status:
-            warnings.append(inspected.stderr)
-        else:
-            assert json.loads(inspected.stdout)["Status"] == "completed"
+        for reference in references:
+            builder, _, identity = reference.split("/")
+            inspected = self.call("buildx", "history", "inspect", "--format", "json", "--builder", builder, identity)
+            if inspected.status:
+                warnings.append(inspected.stderr)
+            else:
+                assert json.loads(inspected.stdout)["Status"] == "completed"
         record = self._directory / "record.dockerbuild"
+        identities = [reference.rpartition("/")[2] for reference in references]
         exported = self.call(
-            *("buildx", "history", "export", "--builder", builder, "--output", str(record), identity, "--finalize")
+            *("buildx", "history", "export", "--builder", builder, "--output", str(record), *identities, "--finalize")
         )
         if exported.status or not record.stat().st_size:
             warnings.append(exported.stderr)
@@ -132,6 +166,11 @@ class Workflow:
             if nodes:
                 nodes[-1][key] = value.strip()
         return nodes
+
+
+def _writes_files(words: Sequence[str]) -> bool:
+    """Whether an output is a directory or a tar, for which the action asks no image's id."""
+    return any(re.search(r"(^|,)type=(local|tar)(,|$)", word) for word in words)
 
 
 def _number(version: str) -> tuple[int, ...]:

@@ -24,7 +24,7 @@ def context(tmp_path: Path) -> Path:
         (["--no-cache", "--no-cache-filter=a"], "--no-cache and --no-cache-filter cannot be used together"),
         (["--policy=disabled=true", "--policy=reset=true"], "cannot be used with another --policy"),
         (["--annotation=team:a=b"], "--annotation: unknown type 'team'"),
-        (["--secret=id=x,type=vault"], "--secret: unknown type 'vault'"),
+        (["--secret=id=x,type=vault"], "the type is neither file nor env"),
         (["--push"], "a push needs a name"),
     ],
     ids=" ".join,
