@@ -19,6 +19,8 @@ demo|program:skopeo|skopeo|a second witness that reads what was built
 test|program:git|git|ADD of git repositories
 test|program:runc|runc|the second OCI runtime
 test|program:podman|podman|reading images as another tool does
+test|program:catatonit|catatonit|an init for containers
+test|program:slirp4netns|slirp4netns|outgoing connections of containers
 test|program:buildah|buildah|building and reading images as another tool does
 test|program:umoci|umoci|reading layers as another tool does
 test|program:mmdebstrap|mmdebstrap|a Debian base image, made on the spot

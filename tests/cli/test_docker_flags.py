@@ -88,16 +88,3 @@ def test_contradictions_are_refused(polyarch: Program, tmp_path: Path, words: tu
 
 def test_a_wrong_name_is_still_suggested(polyarch: Program) -> None:
     assert "--platform" in polyarch("build", "--platfrom", "linux/amd64", ".", check=False).stderr
-
-
-@pytest.mark.parametrize(
-    ("port", "supported"), [("80", True), ("80:80", True), ("80:80/tcp", True), ("8080:80", False)]
-)
-def test_a_port_that_would_be_another_one_is_refused(polyarch: Program, port: str, supported: bool) -> None:
-    result = polyarch("run", "--pull=never", "-p", port, "none", check=False)
-    assert ("has no effect" in result.stderr) == supported
-    assert ("is not supported" in result.stderr) != supported
-
-
-def test_an_address_of_a_port_is_refused(polyarch: Program) -> None:
-    assert "is not supported" in polyarch("run", "--pull=never", "-p", "127.0.0.1:80:80", "none", check=False).stderr

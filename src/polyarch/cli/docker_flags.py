@@ -25,7 +25,8 @@ class DockerFlag(NamedTuple):
 _LIMITS = "limits of a builder's containers: a RUN is a process of this command, and has the limits of this command"
 _DAEMON = "there is no daemon"
 _DETACHED = "a container is a process of this command, and ends with it"
-_NETWORK = "a container has this machine's network, so its ports are reached without it"
+_HEALTH = "a container in the foreground is watched by nothing"
+_NETWORKS = "a container is alone in its network"
 _RIGHTS = "a container has the rights of the user who runs it, no more and no less"
 
 FLAGS: Mapping[str, tuple[DockerFlag, ...]] = {
@@ -48,21 +49,27 @@ FLAGS: Mapping[str, tuple[DockerFlag, ...]] = {
     "pull": (DockerFlag(("--disable-content-trust",), "noted", "images are known by their digests", takes=False),),
     "push": (DockerFlag(("--disable-content-trust",), "noted", "images are known by their digests", takes=False),),
     "run": (
-        DockerFlag(("--init", "--oom-kill-disable"), "noted", _DETACHED, takes=False),
-        DockerFlag(("--name", "--cidfile", "--label", "-l", "--label-file"), "noted", _DETACHED),
-        DockerFlag(("--log-driver", "--log-opt", "--restart", "--stop-signal", "--stop-timeout"), "noted", _DETACHED),
-        DockerFlag(("--publish", "-p", "--expose"), "noted", _NETWORK),
-        DockerFlag(("--publish-all", "-P"), "noted", _NETWORK, takes=False),
+        DockerFlag(("--sig-proxy",), "taken", takes=False),
+        DockerFlag(("--detach-keys", "--attach", "-a"), "taken"),
+        DockerFlag(("--no-healthcheck",), "taken", takes=False),
+        DockerFlag(("--health-cmd", "--health-interval", "--health-retries"), "noted", _HEALTH),
+        DockerFlag(("--health-timeout", "--health-start-period", "--health-start-interval"), "noted", _HEALTH),
+        DockerFlag(("--oom-kill-disable",), "noted", _DETACHED, takes=False),
+        DockerFlag(("--log-driver", "--log-opt", "--restart", "--annotation"), "noted", _DETACHED),
         DockerFlag(("--memory", "-m", "--memory-swap", "--memory-reservation", "--kernel-memory"), "noted", _LIMITS),
-        DockerFlag(("--cpus", "--cpu-shares", "--cpu-period", "--cpu-quota"), "noted", _LIMITS),
+        DockerFlag(("--memory-swappiness", "--oom-score-adj", "--blkio-weight"), "noted", _LIMITS),
+        DockerFlag(("--cpus", "--cpu-shares", "-c", "--cpu-period", "--cpu-quota"), "noted", _LIMITS),
         DockerFlag(("--cpuset-cpus", "--cpuset-mems", "--pids-limit", "--cgroup-parent"), "noted", _LIMITS),
+        DockerFlag(("--cgroupns", "--runtime", "--domainname"), "noted", _DETACHED),
+        DockerFlag(("--disable-content-trust",), "noted", "images are known by their digests", takes=False),
         DockerFlag(("--detach", "-d"), "refused", f"{_DAEMON} that keeps containers", takes=False),
         DockerFlag(("--privileged",), "refused", _RIGHTS, takes=False),
-        DockerFlag(("--cap-add", "--cap-drop", "--security-opt", "--device", "--gpus"), "refused", _RIGHTS),
-        DockerFlag(("--tmpfs", "--mount", "--volumes-from"), "refused", "only -v SOURCE:TARGET mounts"),
-        DockerFlag(("--add-host", "--dns", "--link", "--ip"), "refused", "a container has this machine's network"),
+        DockerFlag(("--device", "--gpus", "--device-cgroup-rule"), "refused", _RIGHTS),
+        DockerFlag(("--volumes-from",), "refused", f"{_DAEMON} that keeps containers; name the volumes with -v"),
+        DockerFlag(("--volume-driver", "--storage-opt"), "refused", "volumes are directories of the store"),
+        DockerFlag(("--link", "--ip", "--ip6", "--mac-address", "--network-alias"), "refused", _NETWORKS),
         DockerFlag(("--pid", "--ipc", "--uts", "--userns"), "refused", "a container has namespaces of its own"),
-        DockerFlag(("--ulimit", "--sysctl", "--shm-size"), "refused", "a container has the limits of this command"),
+        DockerFlag(("--sysctl",), "refused", "a container has the settings of this machine's kernel"),
     ),
 }
 
@@ -126,27 +133,12 @@ def _spellings(names: tuple[str, ...]) -> list[tuple[str, ...]]:
     return found
 
 
-def _require_same_port(text: str) -> None:
-    """Refuse `[ADDRESS:]HOST:CONTAINER` unless the ports are equal and every address is meant: the container listens
-    on this machine itself, so another port or address would be promised and not there.
-    """
-    *host, container = text.partition("/")[0].split(":")
-    if (host and (host[-1] or container) != container) or "".join(host[:-1]) not in ("", "0.0.0.0", "[]"):
-        raise UnsupportedError(
-            f"--publish {text} is not supported: {_NETWORK}",
-            f"the program listens on this machine as it does in the container, on port {container}",
-        )
-
-
 def _treated(flag: DockerFlag, name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
     def treat(context: click.Context, parameter: click.Parameter, value: Any) -> None:
         if not value or flag.treatment == "taken":
             return
         if flag.treatment == "refused":
             raise UnsupportedError(f"{name} is not supported: {flag.why}")
-        if name == "--publish":
-            for port in [value] if isinstance(value, str) else value:
-                _require_same_port(port)
         click.echo(f"{name} has no effect: {flag.why}", err=True)
 
     return treat

@@ -1,16 +1,18 @@
-"""Parse docker's flags for a container: `--env`, `--env-file` and `--volume`."""
+"""Parse docker's flags for a container: variables, rights, hosts. `run_mounts` and `run_ports` parse others."""
 
 import codecs
-import os
+import ipaddress
+import secrets
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
-from polyarch.errors import NotFoundError, UsageError
+from polyarch.errors import ConflictError, NotFoundError, PolyarchError, UnsupportedError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from polyarch.sandbox import Mount
+    from polyarch.sandbox import RunSettings
+    from polyarch.sandbox.rights import Rights
 
 _ENV_FILE_HINT = "--env-file takes lines of NAME=VALUE"
 
@@ -57,19 +59,100 @@ def _line(raw: bytes, where: str, ours: "Mapping[str, str]") -> list[str]:
     return env((line,), ours) if equals or name in ours else []
 
 
-def volume(text: str, working_directory: Path) -> "Mount":
-    """The mount that a value of `--volume` describes. Raises UsageError, NotFoundError."""
-    from polyarch.sandbox import Bind
+def rights(words: "Mapping[str, Any]") -> "Rights":
+    """The rights of `--cap-add`, `--cap-drop`, `--group-add` and `--security-opt`. Raises UsageError."""
+    from polyarch.sandbox.rights import Rights, parse_capabilities
 
-    source, _, rest = text.partition(":")
-    target, _, mode = rest.partition(":")
-    if not source or not target.startswith("/") or mode not in ("", "ro", "rw", "z", "Z"):
-        raise UsageError(f"invalid volume {text!r}", "expected SOURCE:/TARGET or SOURCE:/TARGET:ro")
-    if not source.startswith(("/", ".", "~")):
-        raise UsageError(
-            f"{source!r} would be a named volume, which is not supported", f"to mount a directory, write ./{source}"
-        )
-    path = os.path.realpath(working_directory / os.path.expanduser(source))
-    if not os.path.exists(path):
-        raise NotFoundError(f"cannot mount {path}: it does not exist", "create it first")
-    return Bind(path, target, mode == "ro")
+    fixed = unfiltered = False
+    for word in words["security_opts"]:
+        key, _, value = word.partition("=") if "=" in word else word.partition(":")
+        if key == "no-new-privileges" and value in ("", "true", "false"):
+            fixed = value != "false"
+        elif key == "seccomp" and value in ("unconfined", "builtin"):
+            unfiltered = value == "unconfined"
+        elif key == "seccomp" and value:
+            raise UnsupportedError(
+                f"--security-opt {word} is not supported: there is one profile, docker's default",
+                "seccomp=unconfined lifts it",
+            )
+        elif key not in ("apparmor", "label") or not value:
+            # Nothing here is confined by AppArmor or SELinux, so nothing has to be lifted.
+            raise UsageError(
+                f"--security-opt: unknown option {word!r}",
+                "known: no-new-privileges, seccomp=unconfined, apparmor, label",
+            )
+    return Rights(
+        added=parse_capabilities("--cap-add", words["cap_add"]),
+        dropped=parse_capabilities("--cap-drop", words["cap_drop"]),
+        groups=words["groups"],
+        fixed=fixed,
+        unfiltered=unfiltered,
+    )
+
+
+def settings(words: "Mapping[str, Any]", network: "Literal['host', 'none', 'private']") -> "RunSettings":
+    """The settings of `--network`, `--add-host`, `--shm-size` and `--ulimit`. Raises UsageError."""
+    from polyarch.buildflags import run
+    from polyarch.sandbox import outgoing
+
+    hosts = words["hosts"]
+    if network == "private":
+        gateway = "host-gateway"
+        hosts = [f"{host.removesuffix(gateway)}{outgoing.GATEWAY}" if is_gateway(host) else host for host in hosts]
+    flags: run.RunFlags = {"hosts": hosts, "shm_size": words["shm_size"], "ulimits": words["ulimits"]}
+    flags["network"] = "none" if network == "none" else "host"
+    return run.settings(flags)
+
+
+def is_gateway(host: str) -> bool:
+    """Whether a value of `--add-host` names this machine."""
+    return host.endswith((":host-gateway", "=host-gateway"))
+
+
+def resolver(words: "Mapping[str, Any]") -> bytes | None:
+    """The /etc/resolv.conf of `--dns`, `--dns-search` and `--dns-option`; None without them. Raises UsageError."""
+    servers, domains, options = words["dns"], words["dns_search"], words["dns_options"]
+    if not (servers or domains or options):
+        return None
+    for server in servers:
+        try:
+            ipaddress.ip_address(server)
+        except ValueError as error:
+            raise UsageError(f"--dns {server}: it is not an address", "as in --dns 1.1.1.1") from error
+    lines = [f"nameserver {server}" for server in servers] or _own_servers()
+    lines += [f"search {' '.join(domains)}"] if domains and domains != (".",) else []
+    lines += [f"options {' '.join(options)}"] if options else []
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def _own_servers() -> list[str]:
+    try:
+        text = Path("/etc/resolv.conf").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    return [line for line in text.splitlines() if line.startswith("nameserver")]
+
+
+def write_cidfile(path: str) -> str:
+    """Write a new id of a container to `path`, and return it. Raises ConflictError if the file exists."""
+    name = secrets.token_hex(32)
+    try:
+        with open(path, "x", encoding="ascii") as file:
+            file.write(name)
+    except FileExistsError as error:
+        raise ConflictError(
+            f"the file {path} of --cidfile exists", "make sure that no other container uses it, and remove it"
+        ) from error
+    except OSError as error:
+        raise PolyarchError(f"cannot write {path} of --cidfile: {error.strerror}") from error
+    return name
+
+
+def check_labels(labels: "Iterable[str]", files: "Iterable[str]") -> None:
+    """Raise UsageError for a label without a key; the labels end with the container."""
+    for label in labels:
+        if not label or label.startswith("="):
+            raise UsageError(f"--label {label!r} has no key", "expected KEY=VALUE")
+    for file in files:
+        if not Path(file).exists():
+            raise NotFoundError(f"there is no file {file}", "--label-file takes lines of KEY=VALUE")

@@ -87,7 +87,7 @@ def run(settings: ClientSettings, request: RunRequest, emit: progress.Emit) -> R
     platform, StartError if the process cannot be started.
     """
     from polyarch.images import run as running
-    from polyarch.sandbox import Bind, enter
+    from polyarch.sandbox import Bind, RunSettings, enter
 
     options = running.RunOptions(
         arguments=request.arguments,
@@ -96,7 +96,7 @@ def run(settings: ClientSettings, request: RunRequest, emit: progress.Emit) -> R
         cwd=request.working_directory,
         user=request.user,
         mounts=tuple(Bind(volume.source, volume.target, volume.read_only) for volume in request.volumes),
-        network=request.network,
+        settings=RunSettings(network=request.network),
         hostname=request.hostname,
         read_only=request.read_only,
     )

@@ -1,5 +1,6 @@
 """`run`: run a process in the root filesystem of an image. What it writes is removed when it ends."""
 
+import contextlib
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -9,6 +10,7 @@ from polyarch.contents.layer import layers_of
 from polyarch.contents.unpack import Unpacker
 from polyarch.errors import NotFoundError, UsageError
 from polyarch.images import names
+from polyarch.images.run_volumes import VolumeUse, bound
 from polyarch.oci import digest as digests
 from polyarch.oci import reference as references
 from polyarch.oci.config import DEFAULT_PATH, ImageConfig
@@ -19,8 +21,12 @@ from polyarch.transfer import choose
 from polyarch.transfer.choose import ChosenImage
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from polyarch.registry import Registry
-    from polyarch.sandbox import Mount, Process
+    from polyarch.sandbox import Mount, Process, RunningProcess, RunSettings, Sandbox
+    from polyarch.sandbox.ports import Listener
+    from polyarch.sandbox.rights import Rights
     from polyarch.store import Store
 
 PullPolicy = Literal["always", "missing", "never"]
@@ -29,7 +35,7 @@ PullPolicy = Literal["always", "missing", "never"]
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Changes to the image's config. `arguments` replace its CMD; `entrypoint`, which may be empty, replaces both.
 
-    `terminal_size` is rows and columns.
+    `terminal_size` is rows and columns. `stop_signal` is a name or a number; empty for the image's, else SIGTERM.
     """
 
     arguments: tuple[str, ...] = ()
@@ -38,11 +44,38 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     cwd: str = ""
     user: str = ""
     mounts: "tuple[Mount, ...]" = ()
-    network: Literal["host", "none"] = "host"
+    settings: "RunSettings | None" = None
+    rights: "Rights | None" = None
     hostname: str = "polyarch"
     terminal: bool = False
     terminal_size: tuple[int, int] = (0, 0)
     read_only: bool = False
+    stop_signal: str = ""
+
+
+class RunNetwork(msgspec.Struct, frozen=True):
+    """A private network. `ports` are bound sockets of this machine, which the run closes, with ports of the container.
+
+    With `host`, the container may connect to this machine's 127.0.0.1 (`--add-host NAME:host-gateway`). `resolver` is
+    the container's /etc/resolv.conf, or None for one that this machine's resolver answers.
+    """
+
+    ports: "tuple[tuple[Listener, int], ...]" = ()
+    host: bool = False
+    resolver: bytes | None = None
+
+
+class Manner(msgspec.Struct, frozen=True, kw_only=True):
+    """How a process is run, besides what it is. `network` is None for that of the process's settings.
+
+    `now` is the time of new volumes (Unix time). `started` gets the running process, to pass signals on.
+    """
+
+    network: RunNetwork | None = None
+    volumes: tuple[VolumeUse, ...] = ()
+    now: float = 0.0
+    init: bool = False
+    started: "Callable[[RunningProcess], None] | None" = None
 
 
 class Streams(msgspec.Struct, frozen=True):
@@ -109,6 +142,7 @@ def command_line(config: ImageConfig, options: RunOptions, shown: str) -> tuple[
 def process(config: ImageConfig, options: RunOptions, shown: str) -> "Process":
     """The process that an image's config and the options describe. Raises UsageError if there is no command."""
     from polyarch.sandbox import Process, RunSettings
+    from polyarch.sandbox.rights import Rights
 
     overridden = {pair.partition("=")[0] for pair in options.env}
     env = [f"{name}={value}" for name, value in config.env.items() if name not in overridden]
@@ -122,12 +156,20 @@ def process(config: ImageConfig, options: RunOptions, shown: str) -> "Process":
         cwd=options.cwd or config.run.get("WorkingDir") or "/",
         user=options.user or config.run.get("User") or "",
         mounts=options.mounts,
-        settings=RunSettings(network=options.network),
+        settings=options.settings or RunSettings(),
+        rights=options.rights or Rights(),
         hostname=options.hostname,
         terminal=options.terminal,
         terminal_size=options.terminal_size,
         read_only=options.read_only,
     )
+
+
+def stop_signal(config: ImageConfig, options: RunOptions) -> int:
+    """The signal that asks the process to end. Raises UsageError for one that does not exist."""
+    from polyarch.sandbox import signals
+
+    return signals.number(options.stop_signal or config.run.get("StopSignal") or "SIGTERM")
 
 
 def run(
@@ -138,6 +180,7 @@ def run(
     search_path: str,
     streams: Streams,
     emit: progress.Emit = progress.ignore,
+    manner: Manner | None = None,
 ) -> int:
     """Run `process` in the image. Returns its exit status, 128 + n if signal n ended it.
 
@@ -152,12 +195,63 @@ def run(
         store.temporary() as directory,
         Sandbox(directory, search_path, store.layout.emulators) as sandbox,
         sandbox.rootfs(lowers) as rootfs,
+        contextlib.ExitStack() as held,
     ):
-        return sandbox.run(
-            process,
-            rootfs,
-            platform=image.platform,
-            stdin=streams.stdin,
-            stdout=streams.stdout,
-            stderr=streams.stderr,
+        manner = manner or Manner()
+        binds = held.enter_context(bound(store, str(directory), rootfs, manner.volumes, manner.now, emit))
+        # Of mounts with the same target the last counts. An image's own VOLUME is the first of all.
+        process = msgspec.structs.replace(process, mounts=(*binds, *process.mounts))
+        if manner.network is not None:
+            process = _connected(held, sandbox, process, manner.network, search_path, emit)
+        if manner.init:
+            process = _under_init(process, search_path, emit)
+        running = held.enter_context(
+            sandbox.start(
+                process,
+                rootfs,
+                platform=image.platform,
+                stdin=streams.stdin,
+                stdout=streams.stdout,
+                stderr=streams.stderr,
+            )
         )
+        if manner.started is not None:
+            manner.started(running)
+        status = running.wait()
+        assert status is not None
+        return status
+
+
+def _connected(
+    held: contextlib.ExitStack,
+    sandbox: "Sandbox",
+    process: "Process",
+    wanted: RunNetwork,
+    search_path: str,
+    emit: progress.Emit,
+) -> "Process":
+    """The process with a private network, which exists as long as `held`. Outgoing connections are made if possible."""
+    from polyarch.sandbox import File, outgoing
+
+    network = held.enter_context(sandbox.network())
+    for listener, port in wanted.ports:
+        network.forward(listener, port)
+    reason = "slirp4netns is not installed, or /dev/net/tun is not available"
+    if outgoing.available(search_path):
+        reason = held.enter_context(outgoing.connected(network.path, search_path, host=wanted.host))
+    resolver = wanted.resolver
+    if reason:
+        emit(progress.Warned(f"the container cannot make connections to the outside: {reason}", outgoing.HINT))
+    elif resolver is None:
+        resolver = f"nameserver {outgoing.RESOLVER}\n".encode()
+    mounts = process.mounts if resolver is None else (File("/etc/resolv.conf", resolver), *process.mounts)
+    return msgspec.structs.replace(process, network=network.path, mounts=mounts)
+
+
+def _under_init(process: "Process", search_path: str, emit: progress.Emit) -> "Process":
+    from polyarch.sandbox import init
+
+    if program := init.find(search_path):
+        return init.under(process, program)
+    emit(progress.Warned("--init has no effect: there is no static init program", "install the package catatonit"))
+    return process

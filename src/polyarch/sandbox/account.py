@@ -4,6 +4,8 @@ As in docker (moby/sys user.GetExecUser), a word is a name first, then a number.
 explicit group replaces all groups of the user.
 """
 
+from collections.abc import Iterable
+
 import msgspec
 
 from polyarch.errors import NotFoundError, PolyarchError
@@ -59,6 +61,12 @@ def resolve_user(rootfs: str, user: str) -> Account:
             )
         gid, others = _in_range(int(group_record[2] if group_record else group), "group"), ()
     return Account(uid, gid, tuple(dict.fromkeys((gid, *others))), home)
+
+
+def with_groups(rootfs: str, account: Account, groups: Iterable[str]) -> Account:
+    """Return the account with further groups, by name or number. Raises as `resolve_user`."""
+    ids = [resolve_user(rootfs, f"{account.uid}:{group}").gid for group in groups]
+    return msgspec.structs.replace(account, groups=tuple(dict.fromkeys((*account.groups, *ids))))
 
 
 def _in_range(number: int, what: str) -> int:

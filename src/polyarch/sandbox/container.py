@@ -31,7 +31,7 @@ from polyarch.sandbox import (
     starting,
     syscalls,
 )
-from polyarch.sandbox.account import Account, resolve_user
+from polyarch.sandbox.account import Account, resolve_user, with_groups
 from polyarch.sandbox.emulators import VARIABLES, EmulatorCopies
 from polyarch.sandbox.host import host_platform
 from polyarch.sandbox.mountpoints import MountPoints, Point
@@ -178,7 +178,7 @@ class Sandbox:
         """
         found = self._prepare(process, platform)
         emulated = found.how == "emulated"
-        account = resolve_user(rootfs, process.user)
+        account = with_groups(rootfs, resolve_user(rootfs, process.user), process.rights.groups)
         self._check(account)
         name = f"polyarch-{next(self._numbers)}"
         bundle = self._make_directory(name)
@@ -285,7 +285,8 @@ class Sandbox:
         found: emulation.Support,
     ) -> None:
         model = processors.chosen(found.platform, process.settings.emulated_cpus)
-        answer = 0 if process.insecure and found.how == "native" else emulation.answer(found.platform, model)
+        unfiltered = process.insecure or process.rights.unfiltered
+        answer = 0 if unfiltered and found.how == "native" else emulation.answer(found.platform, model)
         config = spec.config(
             process,
             rootfs,

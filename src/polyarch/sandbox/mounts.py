@@ -41,7 +41,8 @@ class Bind(msgspec.Struct, frozen=True, tag=True):
 class Tmpfs(msgspec.Struct, frozen=True, tag=True):
     """An empty directory in memory. `size` is in bytes, 0 for the kernel's default, half of the memory.
 
-    With `like_hidden`, it has the mode of the directory below it, or `mode` if there is none.
+    With `like_hidden`, it has the mode of the directory below it, or `mode` if there is none. `further` are options of
+    a container's mount, such as noexec.
     """
 
     target: str
@@ -49,6 +50,7 @@ class Tmpfs(msgspec.Struct, frozen=True, tag=True):
     mode: int = 0o1777
     read_only: bool = False
     like_hidden: bool = False
+    further: tuple[str, ...] = ()
 
     def options(self) -> list[str]:
         """Return the mount options of size and mode."""

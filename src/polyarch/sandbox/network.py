@@ -64,10 +64,17 @@ class PrivateNetwork:
                 for request, value in ((_SIOCSIFADDR, PRIVATE_ADDRESS), (_SIOCSIFNETMASK, "255.255.255.255")):
                     address = struct.pack("16sHH4s16x", b"lo:1", socket.AF_INET, 0, socket.inet_aton(value))
                     fcntl.ioctl(control, request, address)
+            self._relax()
             os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444))
             Bind(f"/proc/self/task/{threading.get_native_id()}/ns/net", self.path).perform()
         except OSError as error:
             failures.append(error)
+
+    def _relax(self) -> None:
+        """As docker since 20.10: programs of any user may listen on ports below 1024, and ping."""
+        for name, value in (("ip_unprivileged_port_start", "0"), ("ping_group_range", _all_groups())):
+            with contextlib.suppress(OSError), open(f"/proc/sys/net/ipv4/{name}", "w", encoding="ascii") as setting:
+                setting.write(value)
 
     def __enter__(self) -> Self:
         return self
@@ -112,6 +119,12 @@ class PrivateNetwork:
             syscalls.umount(self.path, syscalls.MNT_DETACH)
         with contextlib.suppress(OSError):
             os.unlink(self.path)
+
+
+def _all_groups() -> str:
+    """The range of groups of this user namespace."""
+    with open("/proc/self/gid_map", encoding="ascii") as lines:
+        return f"0 {max(int(inside) + int(count) - 1 for inside, _, count in map(str.split, lines))}"
 
 
 def _is_loopback(address: str) -> bool:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from polyarch.errors import NotFoundError, PolyarchError, UnsupportedError
 
+Listener = socket.socket
 Protocol = Literal["tcp", "udp"]
 
 _BACKLOG = 512

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import msgspec
 
 from polyarch.sandbox.mounts import File, Mount
+from polyarch.sandbox.rights import Rights
 from polyarch.sandbox.settings import RunSettings
 from polyarch.secret import Variables
 
@@ -43,6 +44,7 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
     terminal: bool = False
     terminal_size: tuple[int, int] = (0, 0)
     read_only: bool = False
+    rights: Rights = Rights()
     insecure: bool = False
     skip_syncs: bool = False
     for_build: bool = False

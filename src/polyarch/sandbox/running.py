@@ -3,6 +3,7 @@
 import os
 import select
 import signal
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -80,6 +81,15 @@ class RunningProcess:
         status = self.wait()
         assert status is not None
         return status
+
+    def request_stop(self, number: int = signal.SIGTERM, grace: float = GRACE_SECONDS) -> None:
+        """As `stop`, but return at once: `wait` then returns the status. For a signal handler."""
+        if self.send(number):
+            timer = threading.Timer(grace, self.kill)
+            timer.daemon = True
+            timer.start()
+        else:
+            self.kill(number)
 
     def kill(self, status_of: int = signal.SIGKILL) -> None:
         """Kill all processes of the container. The exit status is that of the signal `status_of`."""

@@ -63,15 +63,15 @@ class Runtime(msgspec.Struct, frozen=True):
 
 def find(search_path: str) -> Runtime:
     """Return crun, or else runc, from `search_path`. Raises MachineError if something is missing."""
-    setpriv, unshare = _which("setpriv", search_path), _which("unshare", search_path)
+    setpriv, unshare = which("setpriv", search_path), which("unshare", search_path)
     if not setpriv or not unshare:
         raise MachineError(
             "running a process needs setpriv and unshare, which are not on PATH", "install the package util-linux"
         )
-    if path := _which("crun", search_path):
+    if path := which("crun", search_path):
         return Runtime("crun", path, setpriv, unshare)
-    if path := _which("runc", search_path):
-        return Runtime("runc", path, setpriv, unshare, _which("setarch", search_path))
+    if path := which("runc", search_path):
+        return Runtime("runc", path, setpriv, unshare, which("setarch", search_path))
     raise MachineError("no OCI runtime found on PATH: neither crun nor runc", "install the package crun")
 
 
@@ -142,7 +142,8 @@ def _children(pid: int) -> list[int]:
         return []
 
 
-def _which(name: str, search_path: str) -> str:
+def which(name: str, search_path: str) -> str:
+    """Return the path of a program on `search_path`, or an empty string."""
     for directory in search_path.split(":"):
         path = os.path.join(directory, name)
         if directory.startswith("/") and os.path.isfile(path) and os.access(path, os.X_OK):

@@ -29,6 +29,18 @@ def open_file(rootfs: str, path: str) -> int | None:
     return None
 
 
+def open_directory(rootfs: str, path: str) -> int | None:
+    """Return a file descriptor of the directory at `path` in `rootfs`, or None. Symlinks as in `open_file`."""
+    root = os.open(rootfs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        flags = os.O_RDONLY | os.O_DIRECTORY
+        return syscalls.openat2(root, path, flags, syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_MAGICLINKS)
+    except OSError:
+        return None
+    finally:
+        os.close(root)
+
+
 def program(rootfs: str, name: str, cwd: str, env: Iterable[str]) -> str | None:
     """Return the path in `rootfs` of the program that execvp(3) would run for `name`, or None."""
     path = next((pair.removeprefix("PATH=") for pair in env if pair.startswith("PATH=")), DEFAULT_PATH)

@@ -10,11 +10,31 @@ import signal
 import termios
 from collections.abc import Iterator
 
+from polyarch.errors import UsageError
+
 # Signals that cannot be handled, or that do not end a process which does not handle them (signal(7)).
 _WITHOUT_HANDLER = frozenset(
     {signal.SIGKILL, signal.SIGCHLD, signal.SIGURG, signal.SIGWINCH, signal.SIGCONT}
     | {signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU}
 )
+
+
+def number(text: str) -> int:
+    """The signal that a text names as in docker's flags and STOPSIGNAL: 15, TERM, SIGTERM, RTMIN+3.
+
+    Raises UsageError.
+    """
+    name, _, offset = text.upper().removeprefix("SIG").partition("+")
+    found = 0
+    if name.isdecimal() and not offset:
+        found = int(name) if len(name) < 3 else 0
+    elif name.isalnum() and hasattr(signal, f"SIG{name}") and (not offset or (name == "RTMIN" and offset.isdecimal())):
+        found = int(getattr(signal, f"SIG{name}")) + int(offset[:3] or 0)
+    elif text.upper().startswith(("SIGRTMAX-", "RTMAX-")) and text.rpartition("-")[2].isdecimal():
+        found = signal.SIGRTMAX - int(text.rpartition("-")[2][:3])
+    if not 0 < found <= signal.SIGRTMAX:
+        raise UsageError(f"{text!r} is not a signal", "as in SIGTERM, TERM or 15; kill -l lists them")
+    return found
 
 
 def send(number: int) -> bool:
@@ -36,6 +56,7 @@ def deliver(process: int, number: int) -> bool:
     """Send `number` to the first process of a container. Return whether the kernel delivers it.
 
     The first process of a pid namespace does not get a signal whose default action would end it (pid_namespaces(7)).
+    One that it blocks waits for it, to be taken by sigwait(3) or signalfd(2).
     """
     try:
         with open(f"/proc/{process}/status", encoding="utf-8", errors="replace") as lines:
@@ -43,7 +64,9 @@ def deliver(process: int, number: int) -> bool:
         os.kill(process, number)
     except (FileNotFoundError, ProcessLookupError):
         return False
-    known = int(masks.get("SigCgt", "0"), 16) | int(masks.get("SigIgn", "0"), 16)
+    known = 0
+    for name in ("SigCgt", "SigIgn", "SigBlk"):
+        known |= int(masks.get(name, "0"), 16)
     return number in _WITHOUT_HANDLER or bool(known >> (number - 1) & 1)
 
 

@@ -10,19 +10,8 @@ from polyarch.sandbox import seccomp
 from polyarch.sandbox.account import Account
 from polyarch.sandbox.mounts import Bind, Tmpfs
 from polyarch.sandbox.process import Process
+from polyarch.sandbox.rights import Rights, capabilities
 
-_CAPABILITIES = [
-    f"CAP_{name}"
-    for name in "CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP NET_BIND_SERVICE "
-    "SYS_CHROOT KILL AUDIT_WRITE".split()
-]
-# In the order of their numbers (linux/capability.h). /proc/sys/kernel/cap_last_cap contains the last number.
-_ALL_CAPABILITIES = (
-    "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE "
-    "NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN "
-    "SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE "
-    "MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE"
-).split()
 _MASKED = [
     "/proc/acpi",
     "/proc/asound",
@@ -93,15 +82,16 @@ def config(
     namespaces = [{"type": name} for name in ("pid", "ipc", "uts", "mount")]
     if own_network:
         namespaces.append({"type": "network", **({"path": process.network} if process.network else {})})
+    unfiltered = process.insecure or process.rights.unfiltered
     profile = seccomp.profile(architecture, skip_syncs=process.skip_syncs, answer=answer)
-    if process.insecure:
+    if unfiltered:
         profile = seccomp.only_answer(architecture, answer) if answer else None
     return {
         "ociVersion": "1.0.2",
         "process": _process(process, account, ids),
         "root": {"path": rootfs, "readonly": process.read_only},
         "hostname": process.hostname,
-        "annotations": {} if process.insecure else annotations,
+        "annotations": {} if unfiltered else annotations,
         "mounts": [*_system_mounts(process, ids), sys, *(_mount(mount) for mount in mounts)],
         "linux": {
             "namespaces": namespaces,
@@ -119,7 +109,7 @@ def _process(process: Process, account: Account, ids: Ids) -> dict[str, Any]:
         environment.append(f"HOME={account.home}")
     if process.terminal and not any(pair.startswith("TERM=") for pair in environment):
         environment.append("TERM=xterm")
-    names = _every_capability() if process.insecure else _CAPABILITIES
+    names = capabilities(Rights(added=("ALL",)) if process.insecure else process.rights)
     # Other users than root get only the bounding set, as after an execve (docker's rule since 20.10).
     held = names if account.uid == 0 else []
     groups = list(account.groups) if ids.setgroups else []
@@ -136,14 +126,8 @@ def _process(process: Process, account: Account, ids: Ids) -> dict[str, Any]:
             {"type": f"RLIMIT_{n.upper()}", "soft": soft, "hard": hard} for n, soft, hard in process.settings.ulimits
         ],
         # sudo and su in images need setuid. docker, too, sets this only with --security-opt.
-        "noNewPrivileges": False,
+        "noNewPrivileges": process.rights.fixed,
     }
-
-
-def _every_capability() -> list[str]:
-    with open("/proc/sys/kernel/cap_last_cap", encoding="ascii") as file:
-        last = int(file.read())
-    return [f"CAP_{name}" for name in _ALL_CAPABILITIES[: last + 1]]
 
 
 def _system_mounts(process: Process, ids: Ids) -> list[dict[str, Any]]:
@@ -173,7 +157,7 @@ def _system_mounts(process: Process, ids: Ids) -> list[dict[str, Any]]:
 def _mount(mount: Bind | Tmpfs) -> dict[str, Any]:
     target = os.path.join("/", mount.target)
     if isinstance(mount, Tmpfs):
-        options = ["nosuid", "nodev", *mount.options(), *(["ro"] if mount.read_only else [])]
+        options = ["nosuid", "nodev", *mount.options(), *mount.further, *(["ro"] if mount.read_only else [])]
         return {"destination": target, "type": "tmpfs", "source": "tmpfs", "options": options}
     options = ["rbind", "rprivate", *(["ro"] if mount.read_only else [])]
     if mount.read_only and os.path.isdir(mount.source):

@@ -15,6 +15,9 @@ The tree, all of it on one filesystem and the owner's alone (0700):
     caches/NAME/lock        locked with flock by each user of the files, and by the process that removes them
     caches/NAME/id          the mount's id, for people
     caches/NAME/size        the bytes that files/ took on disk when the file was written
+    volumes/NAME/files/     a volume of `run`; NAME is its own
+    volumes/NAME/lock       locked with flock, shared, by each run that uses the files
+    volumes/NAME/volume.json    its labels and the time when it was made
     emulators/HEX           a copy of an emulator, faster and without its variables (sandbox/emulators.py)
     emulators/known.json    which emulator of this machine has which copy; emulators/lock is held while one is added
     cache.db, -wal, -shm    results of earlier commands (sqlite; tables.py lists the kinds of rows)
@@ -53,10 +56,10 @@ The limit of the cache. What no image needs (snapshots, cache mounts, other blob
 A store that has added something checks this when it is closed and its own lease is gone (`growth.py`): cache.db has an
 estimate, and only when that passes the limit is everything summed up and the least recently used removed (`gc.py`).
 
-While no process uses the store, everything but oci/ can be deleted at no cost but time. Files in snapshots/ and caches/
-may belong to other ids of a user namespace, and only a process inside it can remove them. Unlocked entries of tmp/ and
-locks/leases/ are garbage; `Store.open` and `gc` remove them. Those that belong to other ids of a user namespace are
-renamed NAME.stuck, and removed by the next command that has entered one.
+While no process uses the store, everything but oci/ and volumes/ can be deleted at no cost but time. Files in
+snapshots/, caches/ and volumes/ may belong to other ids of a user namespace, and only a process inside it can remove
+them. Unlocked entries of tmp/ and locks/leases/ are garbage; `Store.open` and `gc` remove them. Those that belong to
+other ids of a user namespace are renamed NAME.stuck, and removed by the next command that has entered one.
 
 Trace points, where a test may act (`Store.open(trace=…)`): blob:before-rename, blob:after-rename,
 tag:before-replace, tag:after-replace, snapshot:before-rename, snapshot:after-rename, gc:marked, gc:removed.
@@ -109,6 +112,11 @@ class StoreLayout(msgspec.Struct, frozen=True):
     def caches(self) -> str:
         """The cache mounts; absent until there is one."""
         return f"{self.root}/caches"
+
+    @property
+    def volumes(self) -> str:
+        """The volumes; absent until there is one."""
+        return f"{self.root}/volumes"
 
     @property
     def emulators(self) -> str:

@@ -31,6 +31,7 @@ from polyarch.store.temporary import TemporaryDirectory
 if TYPE_CHECKING:
     from polyarch.store.caches import Caches
     from polyarch.store.maintenance import Maintenance
+    from polyarch.store.volumes import Volumes
 
 # The same as the default in layers/compression.py.
 LARGEST_LAYER = 100 << 30
@@ -77,6 +78,13 @@ class Store:
         from polyarch.store.caches import Caches
 
         return Caches(self.layout, self._growth)
+
+    @property
+    def volumes(self) -> "Volumes":
+        """The volumes of containers."""
+        from polyarch.store.volumes import Volumes
+
+        return Volumes(self.layout)
 
     @property
     def maintenance(self) -> "Maintenance":
