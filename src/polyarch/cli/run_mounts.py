@@ -142,7 +142,7 @@ def _bind(source: str, target: str, here: Path, *, read_only: bool) -> "Bind":
 
 def _fields(text: str) -> dict[str, str]:
     """The keys and values of a --mount, by their longer names. Repeated labels are joined with NUL."""
-    from polyarch.bake import csvfields
+    from polyarch import csvfields
 
     try:
         words = csvfields.fields(text)
