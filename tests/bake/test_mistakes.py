@@ -50,11 +50,25 @@ MISTAKES: list[tuple[str, list[str]]] = [
         'function "f" {\n  params = [a]\n  result = f(a)\n}\ntarget "t" {\n  args = { v = f(1) }\n}\n',
         ["docker-bake.hcl:"],
     ),
-    ('target "a" {\n  inherits = ["b"]\n}\ntarget "b" {\n  inherits = ["a"]\n}\n', ["a → b → a"]),
-    ('target "a" {\n  inherits = ["bb"]\n}\ntarget "bbb" {}\n', ["inherits", "did you mean bbb?"]),
-    ('group "a" {\n  targets = ["a"]\n}\n', ["the group a contains itself"]),
-    ('group "a" {\n  targets = ["bb"]\n}\ntarget "bbb" {}\n', ["did you mean bbb?"]),
-    ('target "a" {\n  contexts = { x = "target:a" }\n}\n', ["needs itself as a context"]),
+    (
+        'target "a" {\n  inherits = ["b"]\n}\ntarget "b" {\n  inherits = ["a"]\n}\n',
+        ["docker-bake.hcl:5:14", "a → b → a"],
+    ),
+    (
+        'target "a" {\n  inherits = ["bb"]\n}\ntarget "bbb" {}\n',
+        ["docker-bake.hcl:2:14", "inherits", "did you mean bbb?"],
+    ),
+    ('group "a" {\n  targets = ["a"]\n}\n', ["docker-bake.hcl:2:13", "the group a contains itself"]),
+    (
+        'group "a" {\n  targets = ["b"]\n}\ngroup "b" {\n  targets = ["a"]\n}\n',
+        ["docker-bake.hcl:5:13", "the group a contains itself: a → b → a"],
+    ),
+    ('group "a" {\n  targets = ["bb"]\n}\ntarget "bbb" {}\n', ["docker-bake.hcl:2:13", "did you mean bbb?"]),
+    ('target "a" {\n  contexts = { x = "target:a" }\n}\n', ["docker-bake.hcl:2:14", "needs itself as a context"]),
+    (
+        'target "a" {\n  contexts = { x = "target:bb" }\n}\ntarget "bbb" {}\n',
+        ["docker-bake.hcl:2:14", "the context x of the target a", "did you mean bbb?"],
+    ),
     ('target "a" {\n  matrix = { x = [] }\n  name = "a-${x}"\n}\n', ["there is no target 'a'"]),
     ('target "a" {\n  matrix = { x = ["1", "2"] }\n}\n', ["docker-bake.hcl:1:1", "hint: name = "]),
     ('target "a" {\n  platforms = ["linux/amd64/v3/x"]\n}\n', ["target a", "linux/amd64/v3/x"]),
@@ -81,6 +95,7 @@ def test_a_mistake_is_shown_with_its_place(text: str, parts: list[str], tmp_path
         ('{"target": {"a": {"tags": ["x",]}}}', ["docker-bake.json:1:32"]),
         ('{"target": {"a": {"tags": "x"}}}', ["docker-bake.json:1:27", "tags"]),
         ('{"target": {"a": {"args": {"v": "${VERSON}"}}}, "variable": {"VERSION": {}}}', [":1:33", "mean VERSION?"]),
+        ('{"target": {"a": {"inherits": ["b"]}}}', [":1:31", "there is no target 'b'"]),
         ('{"target": ', ["docker-bake.json:1:"]),
         ("[" * 100_000, ["docker-bake.json:1:"]),
         ('{"a":' * 50_000, ["docker-bake.json:1:"]),
@@ -168,3 +183,10 @@ SLOW = {
 def test_a_file_made_to_be_slow_is_refused_soon(name: str, tmp_path: Path) -> None:
     said = refused(tmp_path, SLOW[name], "a")
     assert len(said) < 3000
+
+
+def test_what_set_asks_for_has_no_place_in_the_file(tmp_path: Path) -> None:
+    text = 'target "a" {\n  contexts = { x = "target:b" }\n}\ntarget "b" {}\n'
+    said = refused(tmp_path, text, "--print", "a", "--set", "a.contexts.x=target:c")
+    assert "the context x of the target a: there is no target 'c'" in said
+    assert "docker-bake.hcl:2" not in said

@@ -97,7 +97,7 @@ def resolve(found: ReadDefinition, words: BakeWords, environment: Mapping[str, s
     """
     names = [target.name for target in found.definition.targets]
     given = overrides.parse(words.overrides(), names, environment)
-    resolved = resolving.resolve(found.definition, words.targets or ("default",), given)
+    resolved = resolving.resolve(found.definition, words.targets or ("default",), given, found.places)
     if epoch:
         targets = {name: _dated(target, epoch) for name, target in resolved.targets.items()}
         return msgspec.structs.replace(resolved, targets=targets)

@@ -5,19 +5,24 @@ The rules are those of buildx (bake.go, ReadTargets), except that targets which 
 
 import posixpath
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeAlias
 
 import msgspec
 
 from polyarch.bake import globs, merge, overrides
 from polyarch.bake.attributes import replaced
 from polyarch.bake.entries import OutputEntry
+from polyarch.bake.hcl.source import HclError, Span
 from polyarch.bake.overrides import Overrides
 from polyarch.bake.target import BakeTarget, Definition, TargetGroup
 from polyarch.builder.contexts.location import is_remote
-from polyarch.errors import NotFoundError, UsageError
+from polyarch.errors import NotFoundError, PolyarchError, UsageError
 
 _SPECIAL = ("cwd://", "target:", "docker-image:", "oci-layout://")
 _MOST_PARENTS = 200
+
+# Where attributes are that name other targets: by type ("target" or "group"), name and attribute.
+BakePlaces: TypeAlias = Mapping[tuple[str, str, str], Span]
 
 
 class Resolved(msgspec.Struct, frozen=True):
@@ -27,12 +32,14 @@ class Resolved(msgspec.Struct, frozen=True):
     groups: Mapping[str, TargetGroup]
 
 
-def resolve(definition: Definition, asked: Iterable[str], given: Overrides) -> Resolved:
+def resolve(
+    definition: Definition, asked: Iterable[str], given: Overrides, places: BakePlaces | None = None
+) -> Resolved:
     """The targets that the user asks for by names and patterns, and those that they link to.
 
-    Raises NotFoundError for a name that does not exist, UsageError for circles.
+    Raises NotFoundError for a name that does not exist, UsageError for circles; HclError if `places` has the place.
     """
-    return _Resolver(definition, given).resolve(asked)
+    return _Resolver(definition, given, places or {}).resolve(asked)
 
 
 def only(resolved: Resolved, names: Iterable[str]) -> Resolved:
@@ -85,7 +92,8 @@ def _joined(directory: str, path: str) -> str:
 
 
 class _Resolver:
-    def __init__(self, definition: Definition, given: Overrides) -> None:
+    def __init__(self, definition: Definition, given: Overrides, places: BakePlaces) -> None:
+        self._places = places
         self._targets = {target.name: target for target in definition.targets}
         self._groups = {group.name: group for group in reversed(definition.groups)}
         self._order = [*self._groups, *self._targets]
@@ -126,6 +134,11 @@ class _Resolver:
     def _unknown(self, name: str, where: str = "") -> NotFoundError:
         return NotFoundError(f"{where}there is no target {name!r}", overrides.known(name, self._order))
 
+    def _at(self, error: PolyarchError, *place: str) -> PolyarchError:
+        """The error with the place of an attribute (type, name, attribute), unless --set may have set that."""
+        at = None if self._overrides.get(place[1]) else self._places.get((place[0], place[1], place[2]))
+        return error if at is None else HclError(error.message, error.hint, at=at)
+
     def _members(self, name: str, path: Sequence[str]) -> tuple[list[str], list[str]]:
         """The targets and the groups that a name stands for. Raises UsageError for groups that contain themselves."""
         group = self._groups.get(name)
@@ -135,12 +148,13 @@ class _Resolver:
             # What --print writes for a target called default is a group of that name, which contains the target.
             if name in self._targets:
                 return [name], []
-            raise UsageError(f"the group {name} contains itself: {' → '.join((*path, name))}")
+            error = UsageError(f"the group {name} contains itself: {' → '.join((*path, name))}")
+            raise self._at(error, "group", path[-1], "targets")
         targets: dict[str, None] = {}
         groups: dict[str, None] = {name: None}
         for member in group.targets:
             if member not in self._groups and member not in self._targets:
-                raise self._unknown(member, f"in the group {name}: ")
+                raise self._at(self._unknown(member, f"in the group {name}: "), "group", name, "targets")
             inner, seen = self._members(member, (*path, name))
             targets |= dict.fromkeys(inner)
             groups |= dict.fromkeys(seen)
@@ -160,9 +174,13 @@ class _Resolver:
             return self._inherited[name]
         target = self._targets.get(name)
         if target is None:
-            raise self._unknown(name, f"the target {path[-1]} inherits from what does not exist: " if path else "")
+            if not path:
+                raise self._unknown(name)
+            missing = self._unknown(name, f"the target {path[-1]} inherits from what does not exist: ")
+            raise self._at(missing, "target", path[-1], "inherits")
         if name in path:
-            raise UsageError(f"the target {name} inherits from itself: {' → '.join((*path, name))}")
+            error = UsageError(f"the target {name} inherits from itself: {' → '.join((*path, name))}")
+            raise self._at(error, "target", path[-1], "inherits")
         if len(path) > _MOST_PARENTS:
             raise UsageError(f"targets inherit from each other more than {_MOST_PARENTS} deep: {path[0]} → … → {name}")
         found = BakeTarget(name=name)
@@ -178,10 +196,12 @@ class _Resolver:
         path = (*path, name)
         for context, other in sorted(targets[name].links().items()):
             if other in path:
-                raise UsageError(f"the target {other} needs itself as a context: {' → '.join((*path, other))}")
+                circle = UsageError(f"the target {other} needs itself as a context: {' → '.join((*path, other))}")
+                raise self._at(circle, "target", name, "contexts")
             if other not in targets:
                 if other not in self._targets:
-                    raise self._unknown(other, f"the context {context} of the target {name}: ")
+                    missing = self._unknown(other, f"the context {context} of the target {name}: ")
+                    raise self._at(missing, "target", name, "contexts")
                 linked = replaced(self._complete(other), output=(OutputEntry("cacheonly"),))
                 targets[other] = msgspec.structs.replace(linked, linked=True)
             self._link(other, targets, path)

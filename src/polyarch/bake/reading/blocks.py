@@ -10,7 +10,7 @@ from polyarch.bake.hcl import syntax, types, values
 from polyarch.bake.hcl.bodies import HclAttribute, HclBlock
 from polyarch.bake.hcl.convert import ConversionError, convert
 from polyarch.bake.hcl.evaluate import EvalScope, LimitExceededError, near
-from polyarch.bake.hcl.source import HclError
+from polyarch.bake.hcl.source import HclError, Span
 from polyarch.bake.hcl.syntax import VariableUse
 from polyarch.bake.reading import decode
 from polyarch.bake.reading.names import BakeNames
@@ -21,6 +21,8 @@ _NAME = re.compile(r"[a-zA-Z0-9_-]+")
 _MAX_TARGETS = 10_000
 _GROUP = (Attribute("description", "description", "text"), Attribute("targets", "inherits", "texts"))
 _SPECIAL = ("matrix", "name")
+# The attributes that name other targets.
+_NAMING = ("targets", "inherits", "contexts")
 
 
 class Instance:
@@ -228,3 +230,16 @@ def renamed(blocks: Sequence[EvaluatedBlock]) -> dict[str, list[str]]:
             found.setdefault(block.label, []).extend(instance.name for instance in block.instances)
     result = {label: list(dict.fromkeys(names)) for label, names in found.items()}
     return {label: names for label, names in result.items() if names and names != [label]}
+
+
+def places_of(blocks: Sequence[EvaluatedBlock]) -> dict[tuple[str, str, str], Span]:
+    """The places of the attributes that name other targets, in the last block that has them: by the type and name of
+    what has the attribute, and the name of the attribute.
+    """
+    return {
+        (block.kind, instance.name, name): block.attributes[name].value.span
+        for block in blocks
+        for name in _NAMING
+        if name in block.attributes
+        for instance in block.instances
+    }

@@ -14,9 +14,10 @@ from polyarch.bake.hcl.functions import FunctionHost
 from polyarch.bake.hcl.jsonform import parse_json
 from polyarch.bake.hcl.source import HclError, SourceFile
 from polyarch.bake.hcl.syntax import VariableUse
-from polyarch.bake.reading.blocks import BLOCK_TYPES, EvaluatedBlock, EvaluatedBlocks, renamed
+from polyarch.bake.reading.blocks import BLOCK_TYPES, EvaluatedBlock, EvaluatedBlocks, places_of, renamed
 from polyarch.bake.reading.names import BakeNames, function_block
 from polyarch.bake.reading.variables import VARIABLE_ATTRIBUTES, BakeVariable, Outside, declared
+from polyarch.bake.resolve import BakePlaces
 from polyarch.bake.target import BakeTarget, Definition, TargetGroup
 from polyarch.errors import UnsupportedError, UsageError
 
@@ -46,11 +47,12 @@ ComposeReader: TypeAlias = Callable[[Sequence[BakeFile]], Definition]
 
 
 class ReadDefinition(msgspec.Struct, frozen=True):
-    """What the files say. A warning is a message and a hint."""
+    """What the files say. A warning is a message and a hint. `places` are those of attributes that name targets."""
 
     definition: Definition
     variables: tuple[BakeVariable, ...] = ()
     warnings: tuple[tuple[str, str | None], ...] = ()
+    places: BakePlaces = {}
 
 
 def read(files: Sequence[BakeFile], options: ReadOptions, compose: ComposeReader | None = None) -> ReadDefinition:
@@ -127,7 +129,7 @@ class _DefinitionReader:
         definition = self._definition(lower)
         for name, attribute in names.globals.items():
             names.load_value(name, names.root, attribute.at)
-        return ReadDefinition(definition, tuple(found), tuple(self._warnings))
+        return ReadDefinition(definition, tuple(found), tuple(self._warnings), places_of(self._blocks.found))
 
     def _declare(self) -> None:
         """Find the variables, functions and globals of all files. Later ones replace earlier ones."""
