@@ -18,7 +18,7 @@ from tests.program import Program, Result, run
         (["imagse"], "unknown command: polyarch imagse", "did you mean polyarch image"),
         (["manifest", "anotate"], "unknown command: polyarch manifest anotate", "polyarch manifest annotate"),
         (["frobnicate"], "unknown command: polyarch frobnicate", "'polyarch --help' lists the commands"),
-        (["ps"], "unknown command: polyarch ps", "no daemon that keeps containers"),
+        (["logs"], "unknown command: polyarch logs", "no daemon that keeps containers"),
         (["buildx", "create", "--use"], "unknown command: polyarch buildx create", "no builders to manage"),
         (["images", "--quite"], "unknown flag: --quite", "did you mean --quiet"),
         (["rmi"], "polyarch rmi needs IMAGE", "usage: polyarch rmi"),

@@ -25,6 +25,7 @@ class DockerFlag(NamedTuple):
 _LIMITS = "limits of a builder's containers: a RUN is a process of this command, and has the limits of this command"
 _DAEMON = "there is no daemon"
 _DETACHED = "a container is a process of this command, and ends with it"
+_BACKGROUND = f"{_DAEMON} that keeps containers: use podman, or docker after 'polyarch save NAME | docker load'"
 _HEALTH = "a container in the foreground is watched by nothing"
 _NETWORKS = "a container is alone in its network"
 _RIGHTS = "a container has the rights of the user who runs it, no more and no less"
@@ -56,13 +57,12 @@ FLAGS: Mapping[str, tuple[DockerFlag, ...]] = {
         DockerFlag(("--health-timeout", "--health-start-period", "--health-start-interval"), "noted", _HEALTH),
         DockerFlag(("--oom-kill-disable",), "noted", _DETACHED, takes=False),
         DockerFlag(("--log-driver", "--log-opt", "--restart", "--annotation"), "noted", _DETACHED),
-        DockerFlag(("--memory", "-m", "--memory-swap", "--memory-reservation", "--kernel-memory"), "noted", _LIMITS),
-        DockerFlag(("--memory-swappiness", "--oom-score-adj", "--blkio-weight"), "noted", _LIMITS),
-        DockerFlag(("--cpus", "--cpu-shares", "-c", "--cpu-period", "--cpu-quota"), "noted", _LIMITS),
-        DockerFlag(("--cpuset-cpus", "--cpuset-mems", "--pids-limit", "--cgroup-parent"), "noted", _LIMITS),
+        DockerFlag(("--memory-reservation", "--kernel-memory", "--memory-swappiness"), "noted", _LIMITS),
+        DockerFlag(("--oom-score-adj", "--blkio-weight", "--cpu-period", "--cpu-quota"), "noted", _LIMITS),
+        DockerFlag(("--cpuset-mems", "--cgroup-parent"), "noted", _LIMITS),
         DockerFlag(("--cgroupns", "--runtime", "--domainname"), "noted", _DETACHED),
         DockerFlag(("--disable-content-trust",), "noted", "images are known by their digests", takes=False),
-        DockerFlag(("--detach", "-d"), "refused", f"{_DAEMON} that keeps containers", takes=False),
+        DockerFlag(("--detach", "-d"), "refused", _BACKGROUND, takes=False),
         DockerFlag(("--privileged",), "refused", _RIGHTS, takes=False),
         DockerFlag(("--device", "--gpus", "--device-cgroup-rule"), "refused", _RIGHTS),
         DockerFlag(("--volumes-from",), "refused", f"{_DAEMON} that keeps containers; name the volumes with -v"),

@@ -14,7 +14,10 @@ Sections = Mapping[str, Mapping[str, tuple[str, str]]]
 SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 # Commands of docker that Polyarch does not have, by group and name, with the reason.
-_CONTAINERS = "there is no daemon that keeps containers: 'polyarch run' runs one in the foreground and removes it"
+_CONTAINERS = (
+    "there is no daemon that keeps containers: 'polyarch run' runs one in the foreground; for others use podman, or "
+    "docker after 'polyarch save NAME | docker load'"
+)
 _BUILDERS = "there are no builders to manage: 'polyarch build' builds directly, for every platform"
 _SWARM = "there is no daemon that could be a member of a swarm"
 _DAEMON = "there is no daemon"
@@ -35,11 +38,15 @@ _DOCKER_COMMANDS = {
     ("", "trust"): "images are signed with 'polyarch sign', and verified with 'polyarch verify'",
     **{
         ("", name): _CONTAINERS
-        for name in (
-            *"attach container cp create exec kill logs pause port ps".split(),
-            *"rename restart rm start stop unpause update wait".split(),
-        )
+        for name in (*"attach exec kill logs pause port rename restart start stop unpause update wait".split(),)
     },
+    **{
+        ("container", name): _CONTAINERS
+        for name in "attach exec kill logs pause port rename restart start stats stop top unpause update wait".split()
+    },
+    ("container", "commit"): "a container leaves nothing: write a Dockerfile",
+    ("container", "diff"): "a container leaves nothing: 'polyarch diff' compares images",
+    ("container", "inspect"): "there is nothing to inspect but the image: 'polyarch inspect IMAGE'",
     **{("buildx", name): _BUILDERS for name in "create rm stop use".split()},
     **{
         ("compose", name): _CONTAINERS

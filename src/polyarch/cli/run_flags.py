@@ -2,6 +2,7 @@
 
 import codecs
 import ipaddress
+import re
 import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,8 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from polyarch.sandbox import RunSettings
+    from polyarch.sandbox.limits import Limits
     from polyarch.sandbox.rights import Rights
 
+_MOST_CPUS = 1 << 16
 _ENV_FILE_HINT = "--env-file takes lines of NAME=VALUE"
 
 
@@ -87,6 +90,36 @@ def rights(words: "Mapping[str, Any]") -> "Rights":
         groups=words["groups"],
         fixed=fixed,
         unfiltered=unfiltered,
+    )
+
+
+def limits(words: "Mapping[str, Any]") -> "Limits":
+    """The limits of `--memory`, `--cpus` and their like. Raises UsageError."""
+    from polyarch.buildflags.size import bytes_of
+    from polyarch.sandbox.limits import Limits
+
+    memory = bytes_of(words["memory"], memory=True) if words["memory"] else 0
+    given = words["memory_swap"]
+    swap = 0 if not given else -1 if given == "-1" else bytes_of(given, memory=True)
+    if swap > 0 and (not memory or swap < memory):
+        raise UsageError(
+            "--memory-swap is memory and swap together, so it is not below --memory", "give --memory, or a larger value"
+        )
+    try:
+        cpus = float(words["cpus"] or 0)
+    except ValueError:
+        cpus = -1.0
+    if not 0 <= cpus <= _MOST_CPUS or (words["cpus"] and not cpus):
+        raise UsageError(f"--cpus {words['cpus']}: it is not a number of processors", "as in --cpus 1.5")
+    if words["cpuset_cpus"] and not re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", words["cpuset_cpus"], re.ASCII):
+        raise UsageError(f"--cpuset-cpus {words['cpuset_cpus']}: it is not a list of processors", "as in 0-2,4")
+    return Limits(
+        memory=memory,
+        swap=swap,
+        cpus=cpus,
+        shares=words["cpu_shares"],
+        pids=max(words["pids_limit"], 0),
+        cpuset=words["cpuset_cpus"],
     )
 
 

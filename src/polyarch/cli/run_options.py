@@ -57,6 +57,14 @@ rights: Callable[[F], F] = _all(
     _many("cap_drop", "--cap-drop", metavar="CAPABILITY", help="Drop a capability, or ALL"),
     _many("security_opts", "--security-opt", metavar="OPTION", help="no-new-privileges or seccomp=unconfined"),
     _many("groups", "--group-add", metavar="GROUP", help="Add a group of the image to the user's"),
+    click.option("-m", "--memory", metavar="SIZE", help="Limit of memory"),
+    click.option("--memory-swap", metavar="SIZE", help="Limit of memory and swap together; -1 for none"),
+    click.option("--cpus", metavar="NUMBER", help="Limit of processors, as in 1.5"),
+    click.option(
+        "-c", "--cpu-shares", type=click.IntRange(min=0), default=0, metavar="NUMBER", help="Weight (default: 1024)"
+    ),
+    click.option("--cpuset-cpus", default="", metavar="LIST", help="Processors that may be used, as in 0-2,4"),
+    click.option("--pids-limit", type=click.IntRange(min=-1), default=0, metavar="NUMBER", help="Limit of processes"),
     click.option("--shm-size", metavar="SIZE", help="Size of /dev/shm"),
     _many("ulimits", "--ulimit", metavar="NAME=SOFT[:HARD]", help="Set a resource limit"),
 )

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from polyarch.cli.progress.display import Display
     from polyarch.client.environment import Environment
     from polyarch.oci.platform import Platform
+    from polyarch.progress import Event
     from polyarch.registry import Registry
     from polyarch.store import Store
     from polyarch.transfer.locate import Places
@@ -186,6 +187,13 @@ class Session:
         self.note(f"polyarch: error: {error.message}")
         if error.hint:
             self.note(f"hint: {error.hint}")
+
+    def warn_of(self, event: "Event") -> None:
+        """Print an event of a run or a copy if it is a warning."""
+        from polyarch.progress import Warned
+
+        if isinstance(event, Warned):
+            self.warn(event.message, event.detail)
 
     def warn(self, message: str, detail: str = "") -> None:
         """Print a warning on standard error."""

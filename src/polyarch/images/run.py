@@ -8,7 +8,7 @@ import msgspec
 from polyarch import progress
 from polyarch.contents.layer import layers_of
 from polyarch.contents.unpack import Unpacker
-from polyarch.errors import NotFoundError, UsageError
+from polyarch.errors import NotFoundError, UnsupportedError, UsageError
 from polyarch.images import names
 from polyarch.images.run_volumes import VolumeUse, bound
 from polyarch.oci import digest as digests
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from polyarch.registry import Registry
     from polyarch.sandbox import Mount, Process, RunningProcess, RunSettings, Sandbox
+    from polyarch.sandbox.limits import Cgroup, Limits
     from polyarch.sandbox.ports import Listener
     from polyarch.sandbox.rights import Rights
     from polyarch.store import Store
@@ -75,6 +76,7 @@ class Manner(msgspec.Struct, frozen=True, kw_only=True):
     volumes: tuple[VolumeUse, ...] = ()
     now: float = 0.0
     init: bool = False
+    limits: "Limits | None" = None
     started: "Callable[[RunningProcess], None] | None" = None
 
 
@@ -191,13 +193,13 @@ def run(
     from polyarch.sandbox import Sandbox
 
     lowers = Unpacker(store, source, emit).lowers(layers_of(image.manifest, image.config))
-    with (
-        store.temporary() as directory,
-        Sandbox(directory, search_path, store.layout.emulators) as sandbox,
-        sandbox.rootfs(lowers) as rootfs,
-        contextlib.ExitStack() as held,
-    ):
-        manner = manner or Manner()
+    manner = manner or Manner()
+    with contextlib.ExitStack() as held:
+        # A sandbox hides the machine's cgroups.
+        cgroup = _limited(held, manner.limits, emit)
+        directory = held.enter_context(store.temporary())
+        sandbox = held.enter_context(Sandbox(directory, search_path, store.layout.emulators))
+        rootfs = held.enter_context(sandbox.rootfs(lowers))
         binds = held.enter_context(bound(store, str(directory), rootfs, manner.volumes, manner.now, emit))
         # Of mounts with the same target the last counts. An image's own VOLUME is the first of all.
         process = msgspec.structs.replace(process, mounts=(*binds, *process.mounts))
@@ -213,6 +215,7 @@ def run(
                 stdin=streams.stdin,
                 stdout=streams.stdout,
                 stderr=streams.stderr,
+                cgroup=cgroup,
             )
         )
         if manner.started is not None:
@@ -220,6 +223,21 @@ def run(
         status = running.wait()
         assert status is not None
         return status
+
+
+def _limited(held: contextlib.ExitStack, limits: "Limits | None", emit: progress.Emit) -> "Cgroup | None":
+    """The cgroup of the limits, which exists as long as `held`; None where this process cannot make one."""
+    if limits is None or not limits.controllers:
+        return None
+    from polyarch.sandbox.limits import Cgroup
+
+    try:
+        cgroup = Cgroup(limits)
+    except UnsupportedError as error:
+        emit(progress.Warned(f"limits have no effect: {error.message}", "root, or a delegated cgroup v2, can set them"))
+        return None
+    held.callback(cgroup.close)
+    return cgroup
 
 
 def _connected(

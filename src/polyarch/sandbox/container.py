@@ -46,6 +46,7 @@ from polyarch.sandbox.starting import EmulatorVariableError, StartError
 from polyarch.sandbox.watch import Watch
 
 if TYPE_CHECKING:
+    from polyarch.sandbox.limits import Cgroup
     from polyarch.sandbox.network import PrivateNetwork
 
 _SYSTEM_POINTS = (Point("/proc", True), Point("/sys", True), Point("/dev", True))
@@ -167,14 +168,15 @@ class Sandbox:
         stdout: Sink = None,
         stderr: Sink = None,
         measured: bool = False,
+        cgroup: "Cgroup | None" = None,
     ) -> Iterator[RunningProcess]:
         """Start `process` in `rootfs` and yield it. It is killed when the block ends.
 
         `platform` is the platform of its binaries, None for the host's. `stdin` is a file descriptor, or None for
         /dev/null. `stdout` and `stderr` are each a file descriptor, a function that receives the output in a thread of
-        its own, or None for /dev/null. `measured` is for `RunningProcess.peak_memory`. Raises CancelledError after
-        `cancel`, NotFoundError for an unknown user, and UnsupportedError if the platform does not run here.
-        `RunningProcess.wait` raises StartError if the process could not be started.
+        its own, or None for /dev/null. `measured` is for `RunningProcess.peak_memory`. The process begins in `cgroup`.
+        Raises CancelledError after `cancel`, NotFoundError for an unknown user, and UnsupportedError if the platform
+        does not run here. `RunningProcess.wait` raises StartError if the process could not be started.
         """
         found = self._prepare(process, platform)
         emulated = found.how == "emulated"
@@ -202,9 +204,13 @@ class Sandbox:
                 self._write_config(process, rootfs, account, resolved, bundle, found)
                 with self._console(bundle, process, stdin, stdout) as console:
                     command = self._runtime.command(self._state, bundle, name, console, linux32=is_32_bit_here(found))
-                    with self._processes.start(
-                        command, stdin, stdout, stderr, terminal=process.terminal, watch=watch, ended=ended
-                    ) as running:
+                    with contextlib.ExitStack() as opened:
+                        with cgroup.starting() if cgroup else contextlib.nullcontext():
+                            running = opened.enter_context(
+                                self._processes.start(
+                                    command, stdin, stdout, stderr, terminal=process.terminal, watch=watch, ended=ended
+                                )
+                            )
                         yield running
             finally:
                 mount_points.remove()

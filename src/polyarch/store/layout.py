@@ -18,6 +18,7 @@ The tree, all of it on one filesystem and the owner's alone (0700):
     volumes/NAME/files/     a volume of `run`; NAME is its own
     volumes/NAME/lock       locked with flock, shared, by each run that uses the files
     volumes/NAME/volume.json    its labels and the time when it was made
+    containers/ID.json      a container that `create` made, or one with a name that runs: its run holds the file locked
     emulators/HEX           a copy of an emulator, faster and without its variables (sandbox/emulators.py)
     emulators/known.json    which emulator of this machine has which copy; emulators/lock is held while one is added
     cache.db, -wal, -shm    results of earlier commands (sqlite; tables.py lists the kinds of rows)
@@ -117,6 +118,11 @@ class StoreLayout(msgspec.Struct, frozen=True):
     def volumes(self) -> str:
         """The volumes; absent until there is one."""
         return f"{self.root}/volumes"
+
+    @property
+    def containers(self) -> str:
+        """What is known of containers; absent until there is one."""
+        return f"{self.root}/containers"
 
     @property
     def emulators(self) -> str:

@@ -30,6 +30,7 @@ from polyarch.store.temporary import TemporaryDirectory
 # Modules that only some commands need are imported where they are used: `images` starts 4 ms sooner.
 if TYPE_CHECKING:
     from polyarch.store.caches import Caches
+    from polyarch.store.containers import Containers
     from polyarch.store.maintenance import Maintenance
     from polyarch.store.volumes import Volumes
 
@@ -78,6 +79,13 @@ class Store:
         from polyarch.store.caches import Caches
 
         return Caches(self.layout, self._growth)
+
+    @property
+    def containers(self) -> "Containers":
+        """The containers that are known by an id or a name."""
+        from polyarch.store.containers import Containers
+
+        return Containers(self.layout)
 
     @property
     def volumes(self) -> "Volumes":

@@ -15,7 +15,8 @@ from polyarch.store import disk, growth, locks, temporary
 from polyarch.store.layout import StoreLayout
 
 _FILES, _LOCK, _ABOUT = "files", "lock", "volume.json"
-_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+", re.ASCII)
+# docker's names of volumes and containers.
+NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+", re.ASCII)
 
 
 class StoredVolume(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,7 +30,7 @@ class StoredVolume(msgspec.Struct, frozen=True, kw_only=True):
 
 def check_name(name: str) -> None:
     """Raise UsageError for a name that docker does not allow for a volume."""
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         raise UsageError(
             f"{name!r} cannot be the name of a volume",
             "a name has letters, digits, _ . and -; a directory of this machine is written ./NAME or /NAME",
@@ -68,7 +69,7 @@ class Volumes:
     def find(self, name: str) -> StoredVolume:
         """The volume of this name. Raises NotFoundError, CorruptError."""
         try:
-            raw = Path(self._place(name), _ABOUT).read_bytes() if _NAME.fullmatch(name) else None
+            raw = Path(self._place(name), _ABOUT).read_bytes() if NAME.fullmatch(name) else None
         except FileNotFoundError:
             raw = None
         if raw is None:

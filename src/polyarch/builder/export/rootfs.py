@@ -1,21 +1,20 @@
 """The root file systems of built images as plain files: in a directory, or as the members of a tar."""
 
 import hashlib
-import os
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from polyarch.builder.export.assemble import BuiltImage
+from polyarch.contents import plainfiles
 from polyarch.contents.filesystem import Filesystems
 from polyarch.contents.stack import on as stack_on
-from polyarch.errors import ConflictError, PolyarchError
-from polyarch.layers import longpaths
+from polyarch.errors import ConflictError
 from polyarch.layers.content import open_content
-from polyarch.layers.entry import Content, Entry, Item, plain
+from polyarch.layers.entry import Content, Entry, Item
 from polyarch.layers.tree import Tree
 from polyarch.oci.platform import Platform
 
@@ -62,7 +61,7 @@ class RootFilesystems:
             top = directory / _directory_name(image.platform) if self._split else directory
             top.mkdir(parents=True, exist_ok=True)
             for entry, content in self._entries(image):
-                _write(top, entry, content)
+                plainfiles.write(top, entry, content)
 
     def items(self) -> Iterator[Item]:
         """The files as members of a tar."""
@@ -105,19 +104,7 @@ class RootFilesystems:
             yield Entry(path=name, kind="file", mode=0o600, size=len(raw), mtime=time), raw
 
     def _of_tree(self, tree: Tree, image: BuiltImage) -> Iterator[Item]:
-        first: dict[tuple[int, str], str] = {}
-        for node in tree.walk():
-            if not node.entry.path:
-                continue
-            entry = plain(node.entry, mtime=node.entry.mtime if self._epoch is None else self._epoch)
-            if entry.kind != "file":
-                yield entry, None
-                continue
-            name = first.setdefault((node.layer, node.source.path), entry.path)
-            if name != entry.path:
-                yield plain(entry, kind="hardlink", link=name, size=0), None
-            else:
-                yield entry, self._filesystems.content(image.layers[node.layer], node.source)
+        return plainfiles.items(self._filesystems, tree, image.layers, epoch=self._epoch)
 
 
 def _sha256(entry: Entry, content: Content) -> str:
@@ -135,48 +122,3 @@ def _directory_name(platform: Platform) -> str:
 def _below(prefix: str, entry: Entry) -> Entry:
     link = posixpath.join(prefix, entry.link) if entry.kind == "hardlink" else entry.link
     return msgspec.structs.replace(entry, path=posixpath.join(prefix, entry.path), link=link)
-
-
-def _write(top: Path, entry: Entry, content: Content | None) -> None:
-    """Write one entry as a file that belongs to the calling user. Devices are left out."""
-    path = os.path.join(top, entry.path)
-    try:
-        with longpaths.short(path) as near:
-            _write_at(near, top, entry, content)
-    except OSError as error:
-        raise PolyarchError(f"cannot write {longpaths.shown(path)}: {error.strerror or error}") from error
-
-
-def _write_at(path: str, top: Path, entry: Entry, content: Content | None) -> None:
-    if entry.kind == "directory":
-        os.makedirs(path, exist_ok=True)
-        os.chmod(path, entry.mode | 0o700)
-        return
-    if os.path.lexists(path):
-        os.unlink(path)
-    if entry.kind == "symlink":
-        os.symlink(entry.link, path)
-    elif entry.kind == "hardlink":
-        with longpaths.short(os.path.join(top, entry.link)) as target:
-            os.link(target, path, follow_symlinks=False)
-    elif entry.kind == "file" and content is not None:
-        with open(path, "xb") as file:
-            _fill(file, content)
-        os.chmod(path, entry.mode & 0o7777)
-        os.utime(path, (entry.mtime, entry.mtime))
-    elif entry.kind == "fifo":
-        os.mkfifo(path, entry.mode)
-
-
-def _fill(file: BinaryIO, content: Content) -> None:
-    if isinstance(content, bytes):
-        file.write(content)
-    elif callable(content):
-        with content() as reader:
-            while chunk := reader.read(_CHUNK):
-                file.write(chunk)
-    else:
-        import shutil
-
-        with open(content if isinstance(content, str) else content.path, "rb") as source:
-            shutil.copyfileobj(source, file, _CHUNK)

@@ -54,6 +54,36 @@ BUILDX = {
     }
 }
 
+_CREATE = ("container:create", "Create a container without running it")
+_CP = ("container:cp", "Copy files out of an image or a container")
+_EXPORT = ("container:export", "Write the files of an image or a container as a tar")
+_PS = ("container:ps", "List containers")
+_RM = ("container:rm", "Remove containers that create made")
+
+CONTAINER = {
+    "Commands": {
+        "cp": _CP,
+        "create": _CREATE,
+        "export": _EXPORT,
+        "list": _PS,
+        "ls": _PS,
+        "prune": ("container:prune", "Remove all containers that create made"),
+        "ps": _PS,
+        "rm": _RM,
+        "run": ("run:run", "Run a command in a container"),
+    }
+}
+
+VOLUME = {
+    "Commands": {
+        "create": ("volume:create", "Create a volume"),
+        "inspect": ("volume:inspect", "Show the details of volumes, as JSON"),
+        "ls": ("volume:ls", "List the volumes"),
+        "prune": ("volume:prune", "Remove volumes that no container uses now"),
+        "rm": ("volume:rm", "Remove volumes"),
+    }
+}
+
 BUILDER = {
     "Commands": {
         "build": _BUILD,
@@ -76,21 +106,26 @@ PROGRAM = {
         "builder": ("program:builder", "The commands of docker builder"),
         "cache": ("cache:cache", "Work on build caches that --cache-to wrote"),
         "buildx": ("program:buildx", "The commands of docker buildx"),
+        "container": ("program:container", "The commands of docker container"),
         "compose": ("compose:compose", "Build and check compose files"),
         "image": ("program:image", "The commands of docker image"),
         "manifest": ("manifest:manifest", "Create, edit, compare and push multi-platform indexes"),
         "system": ("system:system", "Manage the store"),
+        "volume": ("program:volume", "Manage the volumes of containers"),
     },
     "Commands": {
         "attest": ("sign:attest", "Sign a statement about an image"),
         "bake": _BAKE,
         "check": ("check:check", "Check the binaries, commands and metadata of an image, for every platform"),
         "completion": ("about:completion", "Print the completion script for bash, zsh or fish"),
+        "cp": _CP,
+        "create": _CREATE,
         "diff": ("diff:diff", "Show the differences between two images"),
         "docker-links": ("docker_links:docker_links", "Write links named docker, for programs that call docker"),
         "doctor": ("doctor:doctor", "Show what this machine can do, and how to get what is missing"),
         "drift": ("drift:drift", "Show unexpected differences between the platforms of an image"),
         "explain": ("explain:explain", "Show why the steps of a build ran and how long they took"),
+        "export": _EXPORT,
         "generate-key-pair": ("sign:generate_key_pair", "Make a pair of keys for signing"),
         "help": ("about:help_", "Show the help of a command"),
         "history": ("history:history", "Show the history of an image"),
@@ -100,6 +135,8 @@ PROGRAM = {
         "load": ("archives:load", "Load images from an archive into the store"),
         "merge": ("merge:merge", "Combine images that were built separately into one index"),
         "platforms": ("platforms:platforms", "Show for which platforms this machine can build and run"),
+        "ps": _PS,
+        "rm": _RM,
         "rmi": ("rmi:rmi", "Remove images, or platforms of them"),
         "save": ("archives:save", "Write images to an archive"),
         "sbom": ("sbom:sbom", "List the packages in an image, or write its bill of materials (SBOM)"),
@@ -139,4 +176,10 @@ def program(context: click.Context, root: str | None, debug: bool, show_version:
 image = LazyGroup("image", sections=IMAGE, help="The commands of docker image.")
 builds = LazyGroup("history", sections=BUILDS, help="The builds that were done with this store.")
 builder = LazyGroup("builder", sections=BUILDER, help="The commands of docker builder.")
+container = LazyGroup(
+    "container",
+    sections=CONTAINER,
+    help="The commands of docker container. Each container ends with the command that runs it.",
+)
+volume = LazyGroup("volume", sections=VOLUME, help="Volumes: directories of the store that containers share.")
 buildx = LazyGroup("buildx", sections=BUILDX, help="The commands of docker buildx.")

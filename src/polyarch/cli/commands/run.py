@@ -10,20 +10,19 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import click
 import msgspec
 
-from polyarch import progress
 from polyarch.cli import options, run_options
 from polyarch.cli.docker_flags import docker_flags
 from polyarch.cli.session import Session, pass_session
 from polyarch.errors import UnsupportedError, UsageError
 from polyarch.images.run import Manner, RunNetwork, RunOptions, stop_signal
 from polyarch.images.run_volumes import VolumeUse
+from polyarch.store.containers import Container
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from polyarch.cli.run_ports import Published
     from polyarch.oci.place import Source
-    from polyarch.progress import Event
     from polyarch.sandbox import Mount, Process
     from polyarch.transfer.choose import ChosenImage
 
@@ -84,6 +83,7 @@ def run(session: Session, /, image: str, arguments: tuple[str, ...], **words: An
     changes = _changes(session, words, arguments, mounts, way)
     if words["stop_signal"]:
         signals.number(words["stop_signal"])
+    limits = run_flags.limits(words)
     run_flags.check_labels(words["labels"], words["label_files"])
     registry = session.registry_for([image] if words["insecure"] else ())
     # Ports are opened first: an error is early then, and root loses the right to low ones in a user namespace.
@@ -105,10 +105,18 @@ def run(session: Session, /, image: str, arguments: tuple[str, ...], **words: An
         if chosen.config.run.get("Volumes") and words["read_only"]:
             volumes = (*(VolumeUse("", path) for path in chosen.config.run["Volumes"]), *volumes)
         manner = Manner(
-            network=network if way == "private" else None, volumes=volumes, now=time.time(), init=words["init"]
+            network=network if way == "private" else None,
+            volumes=volumes,
+            now=time.time(),
+            init=words["init"],
+            limits=limits,
         )
-        if words["cidfile"]:
-            run_flags.write_cidfile(words["cidfile"])
+        made = run_flags.write_cidfile(words["cidfile"]) if words["cidfile"] else ""
+        if words["name"]:
+            known = Container(
+                id=made, name=words["name"], image=image, digest=chosen.descriptor.digest, platform=str(chosen.platform)
+            )
+            more.enter_context(session.store.containers.hold(known))
         process = _process(chosen, changes, image)
         return _run(session, source, chosen, process, manner, words, stop_signal(chosen.config, changes))
 
@@ -220,16 +228,12 @@ def _run(
     streams = running.Streams(0 if words["interactive"] or words["tty"] else None, 1, 2)
     sys.stdout.flush()
 
-    def warn(event: "Event") -> None:
-        if isinstance(event, progress.Warned):
-            session.warn(event.message, event.detail)
-
     forwarded = forwarding.SignalTarget(stop, float(words["stop_timeout"]))
     forwarding.forward_signals(time.monotonic, forwarded, terminal=process.terminal)
     manner = msgspec.structs.replace(manner, started=forwarded.follow)
     try:
         return running.run(
-            session.store, source, chosen, process, session.environment.search_path, streams, warn, manner
+            session.store, source, chosen, process, session.environment.search_path, streams, session.warn_of, manner
         )
     except StartError as error:
         session.error(error)

@@ -147,13 +147,3 @@ def buildx_version() -> None:
 def install() -> None:
     """Make `docker build` mean `docker buildx build`, which it does already."""
     print("docker build is docker buildx build already", file=sys.stderr)
-
-
-@click.command("ps", context_settings={"ignore_unknown_options": True})
-@click.argument("words", nargs=-1, type=click.UNPROCESSED)
-@click.option("-q", "--quiet", is_flag=True)
-@click.option("--format", "form")
-def ps(words: tuple[str, ...], quiet: bool, form: str | None) -> None:
-    """List containers. There are none: a container ends with the command that runs it."""
-    if not quiet and not form:
-        click.echo("CONTAINER ID   IMAGE     COMMAND   CREATED   STATUS    PORTS     NAMES")

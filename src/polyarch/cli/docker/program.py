@@ -17,7 +17,6 @@ from polyarch.errors import UsageError
 _HERE = "cli.docker."
 _INFO = (f"{_HERE}about:info", "Show the machine and the store")
 _INSPECT = (f"{_HERE}images:inspect", "Show the details of images, as JSON")
-_PS = (f"{_HERE}about:ps", "List containers, of which there are none")
 _PRUNE = ours.BUILDER["Commands"]["prune"]
 _BUILD = ours.PROGRAM["Common Commands"]["build"]
 _LIST = ours.IMAGE["Commands"]["ls"]
@@ -64,18 +63,9 @@ BUILDER = {
         "prune": _PRUNE,
     }
 }
-CONTAINER = {
-    "Commands": {
-        "list": _PS,
-        "ls": _PS,
-        "ps": _PS,
-        "run": ours.PROGRAM["Common Commands"]["run"],
-    }
-}
 PROGRAM = {
     "Common Commands": {
         **ours.PROGRAM["Common Commands"],
-        "ps": _PS,
         "version": (f"{_HERE}about:version", "Show the version of docker"),
         "info": _INFO,
     },
@@ -87,6 +77,7 @@ PROGRAM = {
         "context": (f"{_HERE}program:context", "The commands of docker context"),
         "image": (f"{_HERE}program:image", "The commands of docker image"),
         "system": (f"{_HERE}program:system", "Manage the store"),
+        "volume": (f"{_HERE}program:volume", "Manage volumes"),
     },
     "Commands": {**ours.PROGRAM["Commands"], "inspect": _INSPECT},
 }
@@ -185,7 +176,10 @@ buildx = BuildxGroup(
     help="The commands of docker buildx.",
 )
 builder = DockerGroup("builder", sections=BUILDER, help="The commands of docker builder.")
-container = DockerGroup("container", sections=CONTAINER, help="Containers: each ends with the command that runs it.")
+container = DockerGroup(
+    "container", sections=ours.CONTAINER, help="Containers: each ends with the command that runs it."
+)
+volume = DockerGroup("volume", sections=ours.VOLUME, help="Volumes: directories of the store.")
 context = DockerGroup("context", sections=CONTEXT, help="The commands of docker context.")
 image = DockerGroup("image", sections=IMAGE, help="The commands of docker image.")
 system = DockerGroup(
