@@ -15,6 +15,7 @@ import pytest
 
 from polyarch.builder.perform.agent import AgentSocket
 from tests.builds.test_contexts import archive
+from tests.needs import need
 from tests.program import Program
 
 Context = Callable[..., Path]
@@ -275,3 +276,26 @@ def test_either_user_shows_a_process_files_of_root_without_what_is_ignored(eithe
 
 def test_host_gateway_is_the_way_to_the_host(output: Callable[..., str]) -> None:
     assert output("RUN grep -w up /etc/hosts > /out", "--add-host", "up:host-gateway").split() == ["127.0.0.1", "up"]
+
+
+def test_a_named_processor_is_a_reason_to_run_its_platform_again_and_a_named_emulator_is_not(
+    polyarch: Program, busybox: str, context: Context
+) -> None:
+    need("qemu-aarch64-static", "qemu-arm-static")
+    directory = context(f"FROM {busybox}\nRUN cat /proc/sys/kernel/random/uuid > /out")
+    build = ("build", "--platform", "linux/arm64,linux/arm/v7", "--progress", "plain", directory)
+
+    def ran(*words: str) -> set[str]:
+        said = polyarch(*build, *words).stderr
+        steps = dict(re.findall(r"#(\d+) \[(linux/\S+) 1/1\] RUN", said))
+        cached = set(re.findall(r"#(\d+) CACHED", said))
+        assert set(steps.values()) == {"linux/arm64", "linux/arm/v7"}, said
+        return {platform for number, platform in steps.items() if number not in cached}
+
+    assert ran() == {"linux/arm64", "linux/arm/v7"}
+    assert ran("--emulated-cpu", "linux/arm64=cortex-a53") == {"linux/arm64"}
+    assert ran("--emulated-cpu", "linux/s390x=z14") == set()
+    assert ran("--emulated-cpu", "default", "--emulated-cpu", "linux/arm=cortex-a9") == {"linux/arm64", "linux/arm/v7"}
+    emulator = shutil.which("qemu-aarch64-static") or ""
+    assert ran("--emulator", f"linux/arm64={emulator}") == set()
+    assert ran() == set()

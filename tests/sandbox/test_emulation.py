@@ -90,6 +90,52 @@ def test_the_first_directory_wins_and_then_the_name(tmp_path: Path) -> None:
     assert find_emulator(platform, f"{tmp_path}/both:{tmp_path}/first") == f"{tmp_path}/both/qemu-s390x-static"
 
 
+def _named(room: Room) -> dict[str, list[str]]:
+    """What a step says with an emulator that the user has named, in a process that has not registered it before."""
+    original = shutil.which("qemu-arm-static", path=SEARCH_PATH) or ""
+    directory = room.new("emulators")
+    files = {name: directory / name for name in ("good", "not executable", "script", "dynamic", "other", "absent")}
+    for name in ("good", "not executable"):
+        shutil.copy(original, files[name])
+    files["not executable"].chmod(0o644)
+    files["script"].write_text("#!/bin/sh\n")
+    files["script"].chmod(0o755)
+    shutil.copy("/bin/true", files["dynamic"])
+    shutil.copy(shutil.which("qemu-s390x-static", path=SEARCH_PATH) or "", files["other"])
+    said = {}
+    for name, file in {**files, "directory": directory}.items():
+        emulation.name({"arm": str(file)})
+        try:
+            said[name] = [room.run("uname -m", "linux/arm/v7").output.strip()]
+        except UnsupportedError as error:
+            said[name] = [error.message, (error.hint or "").replace(str(directory), "DIR")]
+    emulation.name({"arm": original})
+    said["again"] = [room.run("uname -m", "linux/arm/v7").output.strip()]
+    return said
+
+
+def test_a_named_emulator_is_used_or_its_fault_is_said(someone: Person) -> None:
+    need("qemu-arm-static", "qemu-s390x-static")
+    said = inside(someone, _named, bases.busybox_tars(["linux/arm/v7"]))
+    refused = "this machine cannot run programs for linux/arm/v7"
+    assert said == {
+        "good": ["armv7l"],
+        "not executable": [refused, "DIR/not executable cannot be executed: 'chmod +x' lets it"],
+        "script": [
+            refused,
+            "DIR/script is not a static program: it would look for its libraries in the container",
+        ],
+        "dynamic": [
+            refused,
+            "DIR/dynamic is not a static program: it would look for its libraries in the container",
+        ],
+        "other": [refused, "DIR/other does not run programs for arm"],
+        "absent": [refused, "there is no emulator DIR/absent"],
+        "directory": [refused, "DIR is not a file"],
+        "again": ["armv7l"],
+    }
+
+
 def test_a_probe_that_cannot_run_is_told_from_one_that_can() -> None:
     # The proof must be able to fail: the host's own probe runs, one with a broken instruction does not.
     host = host_platform()

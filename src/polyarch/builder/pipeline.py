@@ -114,15 +114,7 @@ class Build:
         self._failures = FailurePolicy(request.on_failure, len(request.platforms))
         epoch = request.plan.epoch
         self._created = assemble.timestamp(request.created if epoch is None else epoch)
-        settings = StepSettings(
-            created=self._created,
-            search_path=request.host.search_path,
-            compression=request.export.compression,
-            secrets=request.all_secrets(),
-            proxies=request.proxies,
-            workers=request.host.workers,
-            no_cache=request.cache.no_cache,
-        )
+        settings = _step_settings(request, self._created)
         self._caches = BuildCaches(workspace, request, self._graph)
         environment = StepEnvironment(
             settings=settings,
@@ -366,3 +358,17 @@ class Build:
 def _targets(plans: Iterable[Plan]) -> dict[VertexId, None]:
     """The vertices of all layers of the result, each once."""
     return dict.fromkeys(vertex for plan in plans for vertex in plan.layers)
+
+
+def _step_settings(request: BuildRequest, created: str) -> StepSettings:
+    """How the steps of a build are done."""
+    return StepSettings(
+        created=created,
+        search_path=request.host.search_path,
+        compression=request.export.compression,
+        secrets=request.all_secrets(),
+        proxies=request.proxies,
+        workers=request.host.workers,
+        no_cache=request.cache.no_cache,
+        emulators=request.host.emulators,
+    )

@@ -38,7 +38,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     `directory`. `now` is the time in seconds since 1970. `stdin` is read for the context `-`, and `stdout` is written
     for the output `-`. `workers` is the number of steps that run at a time. `loads` is where `--load` and an output of
     type=docker without a destination go: the store, docker's engine, or by default the store for the first, and for
-    the second the engine, if one runs.
+    the second the engine, if one runs. `emulators` are those of the configuration: pairs of an architecture and a path.
     """
 
     host: Platform
@@ -49,6 +49,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     stdout: BinaryIO | None = None
     workers: int = 2
     loads: Literal["", "store", "engine"] = ""
+    emulators: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         # A type whose repr hides the values.
@@ -162,8 +163,17 @@ def request(context: Path | str | None, around: Surroundings, **options: Unpack[
             search_path=around.variables.get("PATH") or DEFAULT_PATH,
             variables=around.variables,
             workers=values.number("workers", get("workers")) or around.workers,
+            emulators=_emulators(get("emulators"), around),
         ),
     )
+
+
+def _emulators(given: object, around: Surroundings) -> tuple[tuple[str, str], ...]:
+    if not given:
+        return around.emulators
+    from polyarch.buildflags import emulation
+
+    return tuple({**dict(around.emulators), **dict(emulation.emulators(given, around.directory, around.host))}.items())
 
 
 def _plan(options: BuildOptions, sorted_: _Sorted, arguments: Variables, around: Surroundings) -> PlanOptions:

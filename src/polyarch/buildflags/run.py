@@ -28,7 +28,9 @@ class RunFlags(TypedDict, total=False):
     `network` is "default" (the host's), "none" or "host". `hosts` are entries of /etc/hosts: {name: address}, or
     "NAME:ADDRESS". `shm_size` is the size of /dev/shm: bytes, or a text such as "64m". `ulimits` are resource limits:
     {name: soft} or {name: (soft, hard)}, or "NAME=SOFT[:HARD]". With
-    `sync`, fsync and similar calls wait for the disk.
+    `sync`, fsync and similar calls wait for the disk. `emulated_cpus` are processors that emulated programs see:
+    {platform: model}, or "[PLATFORM=]MODEL". `emulators` run programs for other platforms instead of those on PATH:
+    {platform: file}, or "PLATFORM=FILE".
     """
 
     network: _Network | None
@@ -36,6 +38,8 @@ class RunFlags(TypedDict, total=False):
     shm_size: int | str | None
     ulimits: Mapping[str, int | tuple[int, int]] | Items[str]
     sync: bool
+    emulated_cpus: Mapping[str, str] | Items[str]
+    emulators: Mapping[str, str] | Items[str]
 
 
 def settings(options: RunFlags) -> RunSettings:
@@ -47,7 +51,16 @@ def settings(options: RunFlags) -> RunSettings:
         shm_size=_shm_size(get("shm_size")),
         ulimits=tuple(_ulimits(get("ulimits"))),
         sync=values.flag("--sync", get("sync")),
+        emulated_cpus=_processors(get("emulated_cpus")),
     )
+
+
+def _processors(given: object) -> tuple[tuple[str, str], ...]:
+    if not given:
+        return ()
+    from polyarch.buildflags import emulation
+
+    return emulation.processors(given)
 
 
 def _hosts(given: object) -> Iterable[tuple[str, str]]:

@@ -130,7 +130,14 @@ class Session:
             stdout=sys.stdout.buffer,
             workers=os.cpu_count() or 2,
             loads=self.loads,
+            emulators=self.emulators(),
         )
+
+    def emulators(self) -> "tuple[tuple[str, str], ...]":
+        """The emulators that the configuration names: pairs of an architecture (GOARCH) and a path."""
+        from polyarch.client import opening
+
+        return opening.emulators(self.environment)
 
     def host(self) -> "Platform":
         """The platform of this machine."""

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Literal
 
 from polyarch.buildflags import size
-from polyarch.errors import PolyarchError, UsageError
+from polyarch.client import configuration
+from polyarch.errors import UsageError
 from polyarch.store.growth import disk_size
 
 _HINT = "expected a size such as 20GB, a share of the disk such as 10%, or 'none'"
@@ -20,13 +21,9 @@ def cache_limit(flag: str | None, variable: str, files: Iterable[Path], root: Pa
         return _parsed(flag, "--cache-limit", root)
     if variable:
         return _parsed(variable, "POLYARCH_CACHE_LIMIT", root)
-    for file in files:
-        if file.exists():
-            word = _configured(file)
-            if word is not None:
-                return _parsed(word, f"cache_limit in {file}", root)
-            break
-    return "default"
+    file, settings = configuration.read(files)
+    word = settings.get("cache_limit")
+    return "default" if word is None else _parsed(str(word), f"cache_limit in {file}", root)
 
 
 def _parsed(word: str, where: str, root: Path) -> int | None:
@@ -44,17 +41,3 @@ def _parsed(word: str, where: str, root: Path) -> int | None:
         # To BuildKit 0 means no limit; users of other tools would expect an empty cache.
         raise UsageError(f"invalid {where}: {word!r}", f"{_HINT}; 'polyarch system prune --all' empties the cache")
     return limit
-
-
-def _configured(file: Path) -> str | None:
-    import tomllib
-
-    try:
-        settings = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise PolyarchError(f"cannot read {file}: {error}", 'expected TOML, such as: cache_limit = "20GB"') from error
-    unknown = sorted(set(settings) - {"cache_limit"})
-    if unknown:
-        raise PolyarchError(f"unknown setting {unknown[0]!r} in {file}", "known settings: cache_limit")
-    word = settings.get("cache_limit")
-    return None if word is None else str(word)

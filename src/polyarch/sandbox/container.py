@@ -6,9 +6,10 @@ import itertools
 import os
 import stat
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Self
 
 import msgspec
@@ -60,15 +61,19 @@ class Sandbox:
     several at once.
     """
 
-    def __init__(self, directory: Path, search_path: str, emulators: str) -> None:
+    def __init__(
+        self, directory: Path, search_path: str, emulators: str, named: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         """`directory` exists and belongs to this sandbox alone; `emulators` is where copies of emulators are kept.
 
+        `named` are emulators by the architecture (GOARCH) of their programs, which come before those on `search_path`.
         Raises UnsupportedError if there is no OCI runtime on `search_path` or the mounts cannot be made.
         """
         if not namespaces.entered():
             raise RuntimeError("namespaces.enter() comes before a Sandbox")
         self._runtime = runtime.find(search_path)
         self._search_path = search_path
+        emulation.name(named)
         self._processes = Processes(search_path)
         self._copies = EmulatorCopies(emulators)
         self._directory = str(directory)
@@ -192,7 +197,8 @@ class Sandbox:
                 starting.raise_if_foreign(rootfs, process)
 
         try:
-            given = self._materialize(mounts.plan((*files.network_files(process), *process.mounts)), bundle)
+            own = (*files.network_files(process), *files.processor_files(found.platform if emulated else None))
+            given = self._materialize(mounts.plan((*own, *process.mounts)), bundle)
             mount_points = self._mounted[rootfs].mount_points
             watch = Watch(emulated=emulated, measured=measured) if emulated or measured else None
             try:

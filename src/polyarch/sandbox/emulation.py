@@ -4,7 +4,7 @@ import contextlib
 import errno
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
 import msgspec
@@ -48,6 +48,9 @@ _refused: dict[str, str] = {}
 _isolated: dict[str, str] = {}
 # The copies that are registered, and the numbers of all processors that they have been asked for.
 _copied: dict[str, _Registered] = {}
+# The emulators that the user has named, and what is wrong with them, if that has been examined.
+_named: dict[str, str] = {}
+_faults: dict[str, str] = {}
 _answers = processors.Answers()
 _proved: set[Platform] = set()
 _native: dict[Platform, bool] = {}
@@ -98,6 +101,17 @@ def find_emulator(platform: Platform, search_path: str) -> str | None:
     return emulators.find(platforms.normalize(platform).architecture, search_path)
 
 
+def name(named: Mapping[str, str]) -> None:
+    """Use these emulators, by the architecture (GOARCH) of their programs, before those on the search path."""
+    with _lock:
+        for architecture, path in named.items():
+            if _named.get(architecture) != path:
+                _named[architecture] = path
+                _faults.pop(architecture, None)
+                if architecture in _registered and not _fault(architecture):
+                    _register(architecture, path)
+
+
 def register_all(search_path: str) -> None:
     """Register every emulator of this machine in this process's namespace, once. The namespace has been entered.
 
@@ -110,7 +124,7 @@ def register_all(search_path: str) -> None:
             return
         _examined = True
         hosts = {name: path for name, path in host_emulators().items() if not _is_native(name)}
-        paths = {name: emulators.find(name, search_path) or _usable(hosts.get(name, "")) for name in emulators.QEMU}
+        paths = {name: _found(name, search_path) or _usable(hosts.get(name, "")) for name in emulators.QEMU}
         if all(paths.get(name) for name in hosts):
             for name, path in paths.items():
                 if path and not _is_native(name):
@@ -222,13 +236,18 @@ def _prepare(platform: Platform, search_path: str, copies: emulators.EmulatorCop
         return Support(platform, "missing", hint="this machine's processor does not support this variant")
     register_all(search_path)
     with _lock:
-        if architecture not in _registered and (_table is not None or architecture not in host_emulators()):
-            emulator = emulators.find(architecture, search_path)
+        if fault := _fault(architecture):
+            return Support(platform, "missing", hint=fault)
+        is_hosts = architecture in host_emulators() and architecture not in _named
+        if architecture not in _registered and (_table is not None or not is_hosts):
+            emulator = _found(architecture, search_path)
             if emulator is None:
                 return _without_a_table(platform, f"{_HINT} (it brings qemu-{emulators.QEMU[architecture]}-static)")
             _register(architecture, emulator)
         if architecture not in _registered:
             reason = _refused.get(architecture, "the host's registration is in force")
+            if architecture in _named:
+                return Support(platform, "missing", hint=reason)
             return _without_a_table(platform, f"{reason}; alternatively, {_HINT} and binfmt-support on the host")
         if copies is not None:
             _isolate(architecture, copies)
@@ -238,6 +257,22 @@ def _prepare(platform: Platform, search_path: str, copies: emulators.EmulatorCop
         return Support(platform, "missing", hint=f"{emulator}: {reason}")
     _proved.add(platform)
     return Support(platform, "emulated", emulator)
+
+
+def _found(architecture: str, search_path: str) -> str | None:
+    """Return the emulator that the user has named, or the first on the search path."""
+    if architecture in _named:
+        return None if _fault(architecture) else _named[architecture]
+    return emulators.find(architecture, search_path)
+
+
+def _fault(architecture: str) -> str:
+    """Return what is wrong with the emulator that the user has named; empty if there is nothing. Needs the lock."""
+    if architecture not in _named:
+        return ""
+    if architecture not in _faults:
+        _faults[architecture] = emulators.fault(_named[architecture], architecture)
+    return _faults[architecture]
 
 
 def _without_a_table(platform: Platform, reason: str) -> Support:

@@ -87,6 +87,22 @@ def is_static(path: str) -> bool:
     return 3 not in kinds  # PT_INTERP
 
 
+def fault(path: str, architecture: str) -> str:
+    """Return why `path` cannot emulate programs of `architecture`; empty if it can."""
+    from polyarch.sandbox.emulator_forms import starts
+
+    if not os.path.isfile(path):
+        return f"there is no emulator {path}" if not os.path.exists(path) else f"{path} is not a file"
+    if not os.access(path, os.X_OK):
+        return f"{path} cannot be executed: 'chmod +x' lets it"
+    try:
+        if not is_static(path):
+            return f"{path} is not a static program: it would look for its libraries in the container"
+    except OSError as error:
+        return f"{path} cannot be read: {error.strerror}"
+    return "" if starts(path, architecture) else f"{path} does not run programs for {architecture}"
+
+
 class _Known(msgspec.Struct, frozen=True):
     """The identity of an emulator when it was copied (inode, size and times), and the name of the copy.
 

@@ -3,6 +3,7 @@
 import contextlib
 import os
 
+from polyarch.oci.platform import Platform
 from polyarch.sandbox.mounts import Bind, File, Tmpfs
 from polyarch.sandbox.process import PRIVATE_ADDRESS, Process
 
@@ -34,6 +35,16 @@ def network_files(process: Process) -> tuple[File, ...]:
     if not process.for_build:
         return (*files, File("/etc/hostname", f"{process.hostname}\n".encode()))
     return () if any(mount.target == "/etc" for mount in process.mounts) else files
+
+
+def processor_files(emulated: Platform | None) -> tuple[File, ...]:
+    """Return the /proc/cpuinfo of an emulated platform, if there is one (`cpuinfo.py`)."""
+    if emulated is None:
+        return ()
+    from polyarch.sandbox import cpuinfo
+
+    content = cpuinfo.text(emulated, len(os.sched_getaffinity(0)))
+    return () if content is None else (File("/proc/cpuinfo", content, 0o444, read_only=True),)
 
 
 def mount_sys(target: str) -> None:

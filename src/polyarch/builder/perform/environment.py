@@ -30,8 +30,8 @@ Result = tuple[Layer, ...] | Stack | SourceFiles
 class StepSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How steps are done: plain values, which can be sent to another process.
 
-    `created` is the time (RFC 3339) that new layers get. `search_path` finds the runtime and emulators. `workers` is
-    how many steps run at a time.
+    `created` is the time (RFC 3339) that new layers get. `search_path` finds the runtime and emulators, but
+    those of `emulators` (pairs of an architecture and a path). `workers` is how many steps run at a time.
     """
 
     created: str
@@ -41,6 +41,7 @@ class StepSettings(msgspec.Struct, frozen=True, kw_only=True):
     proxies: Mapping[str, str]
     workers: int = 2
     no_cache: bool = False
+    emulators: tuple[tuple[str, str], ...] = ()
 
 
 class StepEnvironment(msgspec.Struct, frozen=True, kw_only=True):

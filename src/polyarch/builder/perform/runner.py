@@ -72,8 +72,8 @@ class Runners:
                 try:
                     directory = self._environment.scratch / "sandbox"
                     directory.mkdir()
-                    emulators = self._environment.store.layout.emulators
-                    self._sandbox = Sandbox(directory, self._environment.settings.search_path, emulators)
+                    emulators, settings = self._environment.store.layout.emulators, self._environment.settings
+                    self._sandbox = Sandbox(directory, settings.search_path, emulators, dict(settings.emulators))
                 except Exception as error:
                     self._failure = error
                     raise

@@ -58,12 +58,14 @@ class HostSettings(msgspec.Struct, frozen=True, kw_only=True):
     """This machine's part in a build.
 
     `search_path` finds the runtime, emulators and git. `variables` are the environment of helper programs (git and its
-    ssh). `workers` is the number of steps that run at a time.
+    ssh). `workers` is the number of steps that run at a time. `emulators` are pairs of an architecture and the path of
+    the emulator that runs it instead of one on the search path.
     """
 
     search_path: str = DEFAULT_PATH
     variables: Mapping[str, str] = Variables()
     workers: int = 2
+    emulators: tuple[tuple[str, str], ...] = ()
 
 
 class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):

@@ -83,6 +83,20 @@ if TYPE_CHECKING:
 @click.option(
     "--ulimit", "ulimits", multiple=True, metavar="NAME=SOFT[:HARD]", help="Set a resource limit for RUN steps"
 )
+@click.option(
+    "--emulated-cpu",
+    "emulated_cpus",
+    multiple=True,
+    metavar="[PLATFORM=]MODEL",
+    help="Processor that emulated programs see, by qemu's name; default is all that qemu can emulate",
+)
+@click.option(
+    "--emulator",
+    "emulators",
+    multiple=True,
+    metavar="PLATFORM=FILE",
+    help="Emulate a platform with this program instead of a qemu on PATH",
+)
 @click.option("--sync", is_flag=True, help="Let fsync and similar calls in RUN steps wait for the disk")
 @click.option(
     "--secret",

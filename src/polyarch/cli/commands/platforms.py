@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 def supported(session: Session, platforms: Sequence[str] = ()) -> "tuple[Support, ...]":
     """How this machine runs each of the platforms, by default the common ones."""
     from polyarch.sandbox import support
-    from polyarch.sandbox.emulation import COMMON
+    from polyarch.sandbox.emulation import COMMON, name
 
+    name(dict(session.emulators()))
     return support(session.platforms(platforms or [COMMON]), session.environment.search_path)
 
 
@@ -38,9 +39,10 @@ def _examined(session: Session, platforms: Sequence[str]) -> "tuple[Examination,
     from pathlib import Path
 
     from polyarch.doctor.disk import trial_directory
-    from polyarch.sandbox.emulation import COMMON
+    from polyarch.sandbox.emulation import COMMON, name
     from polyarch.sandbox.probing import examine
 
+    name(dict(session.emulators()))
     with trial_directory(session.root) as directory:
         if directory is None:
             raise MachineError(f"cannot write to {session.root}, where the probes run", "--root chooses another place")
