@@ -124,7 +124,7 @@ def limits(words: "Mapping[str, Any]") -> "Limits":
 
 
 def settings(words: "Mapping[str, Any]", network: "Literal['host', 'none', 'private']") -> "RunSettings":
-    """The settings of `--network`, `--add-host`, `--shm-size` and `--ulimit`. Raises UsageError."""
+    """The settings of `--network`, `--add-host`, `--shm-size`, `--ulimit` and `--emulated-cpu`. Raises UsageError."""
     from polyarch.buildflags import run
     from polyarch.sandbox import outgoing
 
@@ -133,6 +133,7 @@ def settings(words: "Mapping[str, Any]", network: "Literal['host', 'none', 'priv
         gateway = "host-gateway"
         hosts = [f"{host.removesuffix(gateway)}{outgoing.GATEWAY}" if is_gateway(host) else host for host in hosts]
     flags: run.RunFlags = {"hosts": hosts, "shm_size": words["shm_size"], "ulimits": words["ulimits"]}
+    flags["emulated_cpus"] = words["emulated_cpus"]
     flags["network"] = "none" if network == "none" else "host"
     return run.settings(flags)
 

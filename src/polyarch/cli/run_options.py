@@ -68,6 +68,15 @@ rights: Callable[[F], F] = _all(
     click.option("--shm-size", metavar="SIZE", help="Size of /dev/shm"),
     _many("ulimits", "--ulimit", metavar="NAME=SOFT[:HARD]", help="Set a resource limit"),
 )
+emulation: Callable[[F], F] = _all(
+    _many(
+        "emulated_cpus",
+        "--emulated-cpu",
+        metavar="MODEL",
+        help="Processor that emulated programs see, by qemu's name; default is all that qemu can emulate",
+    ),
+    _many("emulators", "--emulator", metavar="PLATFORM=FILE", help="Emulate a platform with this program"),
+)
 ending: Callable[[F], F] = _all(
     click.option("--init", is_flag=True, help="Run a small init as process 1, which removes zombies"),
     click.option("--stop-signal", default="", metavar="SIGNAL", help="Signal that SIGTERM is passed on as"),

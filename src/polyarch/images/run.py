@@ -69,7 +69,8 @@ class RunNetwork(msgspec.Struct, frozen=True):
 class Manner(msgspec.Struct, frozen=True, kw_only=True):
     """How a process is run, besides what it is. `network` is None for that of the process's settings.
 
-    `now` is the time of new volumes (Unix time). `started` gets the running process, to pass signals on.
+    `now` is the time of new volumes (Unix time). `started` gets the running process, to pass signals on. `emulators`
+    are pairs of an architecture (GOARCH) and a path; the last counts.
     """
 
     network: RunNetwork | None = None
@@ -78,6 +79,7 @@ class Manner(msgspec.Struct, frozen=True, kw_only=True):
     init: bool = False
     limits: "Limits | None" = None
     started: "Callable[[RunningProcess], None] | None" = None
+    emulators: tuple[tuple[str, str], ...] = ()
 
 
 class Streams(msgspec.Struct, frozen=True):
@@ -192,13 +194,13 @@ def run(
     """
     from polyarch.sandbox import Sandbox
 
-    lowers = Unpacker(store, source, emit).lowers(layers_of(image.manifest, image.config))
     manner = manner or Manner()
+    lowers = Unpacker(store, source, emit).lowers(layers_of(image.manifest, image.config))
     with contextlib.ExitStack() as held:
         # A sandbox hides the machine's cgroups.
         cgroup = _limited(held, manner.limits, emit)
         directory = held.enter_context(store.temporary())
-        sandbox = held.enter_context(Sandbox(directory, search_path, store.layout.emulators))
+        sandbox = held.enter_context(Sandbox(directory, search_path, store.layout.emulators, dict(manner.emulators)))
         rootfs = held.enter_context(sandbox.rootfs(lowers))
         binds = held.enter_context(bound(store, str(directory), rootfs, manner.volumes, manner.now, emit))
         # Of mounts with the same target the last counts. An image's own VOLUME is the first of all.

@@ -47,6 +47,7 @@ Network: TypeAlias = Literal["host", "none", "private"]
 @run_options.mounts
 @run_options.network
 @run_options.rights
+@run_options.emulation
 @run_options.ending
 @click.option("--rm", is_flag=True, help="Remove the container when it ends (always done)")
 @click.option("-i", "--interactive", is_flag=True, help="Keep standard input open")
@@ -110,6 +111,7 @@ def run(session: Session, /, image: str, arguments: tuple[str, ...], **words: An
             now=time.time(),
             init=words["init"],
             limits=limits,
+            emulators=_emulators(session, words),
         )
         made = run_flags.write_cidfile(words["cidfile"]) if words["cidfile"] else ""
         if words["name"]:
@@ -119,6 +121,14 @@ def run(session: Session, /, image: str, arguments: tuple[str, ...], **words: An
             more.enter_context(session.store.containers.hold(known))
         process = _process(chosen, changes, image)
         return _run(session, source, chosen, process, manner, words, stop_signal(chosen.config, changes))
+
+
+def _emulators(session: Session, words: "Mapping[str, Any]") -> tuple[tuple[str, str], ...]:
+    """The emulators of the configuration and of `--emulator`, which comes first. Raises UsageError."""
+    from polyarch.buildflags import emulation
+
+    named = emulation.emulators(words["emulators"], Path.cwd(), session.host()) if words["emulators"] else ()
+    return (*session.emulators(), *named)
 
 
 def _network(session: Session, words: "Mapping[str, Any]", published: "Sequence[Published]") -> "Network":
