@@ -31,14 +31,13 @@ _DOCKER_COMMANDS = {
     ): "a container leaves nothing: write a Dockerfile, or import a root filesystem with 'polyarch import'",
     ("", "context"): f"{_DAEMON} to choose: --root and POLYARCH_ROOT choose the store",
     ("", "network"): f"{_DAEMON} that keeps networks: 'polyarch run' chooses the network of one container",
-    ("", "volume"): f"{_DAEMON} that keeps volumes: 'polyarch run -v DIR:TARGET' mounts a directory",
     ("", "plugin"): f"{_DAEMON} that has plugins",
     ("", "scout"): "there is no database of vulnerabilities: 'polyarch sbom' lists packages for a scanner",
     ("", "search"): "registries have no search in common; Docker Hub's page has one",
     ("", "trust"): "images are signed with 'polyarch sign', and verified with 'polyarch verify'",
     **{
         ("", name): _CONTAINERS
-        for name in (*"attach exec kill logs pause port rename restart start stop unpause update wait".split(),)
+        for name in "attach exec kill logs pause port rename restart start stop unpause update wait".split()
     },
     **{
         ("container", name): _CONTAINERS
@@ -47,6 +46,7 @@ _DOCKER_COMMANDS = {
     ("container", "commit"): "a container leaves nothing: write a Dockerfile",
     ("container", "diff"): "a container leaves nothing: 'polyarch diff' compares images",
     ("container", "inspect"): "there is nothing to inspect but the image: 'polyarch inspect IMAGE'",
+    **{("network", name): f"{_DAEMON} that keeps networks" for name in "connect create disconnect inspect rm".split()},
     **{("buildx", name): _BUILDERS for name in "create rm stop use".split()},
     **{
         ("compose", name): _CONTAINERS
@@ -116,6 +116,15 @@ class LazyGroup(click.Group):
                 formatter.write_dl([(f"{name:{longest}}", summary) for name, (_, summary) in section.items()])
 
 
+class LenientCommand(click.Command):
+    """A command. Options in `absent_if_empty` that are given an empty value are as good as left out.
+
+    buildx does so, and CI passes variables that are not set.
+    """
+
+    absent_if_empty: frozenset[str] = frozenset()
+
+
 # The values of Go's strconv.ParseBool, which docker's flags accept.
 _BOOLEANS = {"1": True, "t": True, "true": True, "0": False, "f": False, "false": False}
 
@@ -131,7 +140,8 @@ def plain_options(command: click.Command, words: list[str]) -> list[str]:
         if isinstance(option, click.Option)
         for name in (*option.opts, *option.secondary_opts)
     }
-    interspersed = command.context_settings.get("allow_interspersed_args", True)
+    omissible = command.absent_if_empty if isinstance(command, LenientCommand) else frozenset()
+    interspersed = command.context_settings.get("allow_interspersed_args", command.allow_interspersed_args)
     result: list[str] = []
     position = 0
     while position < len(words):
@@ -143,6 +153,9 @@ def plain_options(command: click.Command, words: list[str]) -> list[str]:
         values = 0 if option is None or equals or option.is_flag or option.count else option.nargs
         following = words[position + 1 : position + 1 + values]
         position += 1 + len(following)
+        given = [value] if equals else following
+        if option is not None and given == [""] and not omissible.isdisjoint(option.opts):
+            continue
         if option is None or len(following) < values:
             result += [word, *following]
         elif equals and len(name) == 2 and not option.is_flag:

@@ -63,6 +63,13 @@ BUILDER = {
         "prune": _PRUNE,
     }
 }
+NETWORK = {
+    "Commands": {
+        "ls": (f"{_HERE}nothing:networks", "List networks, of which there are none"),
+        "list": (f"{_HERE}nothing:networks", "List networks, of which there are none"),
+        "prune": (f"{_HERE}nothing:prune_networks", "Remove networks, of which there are none"),
+    }
+}
 PROGRAM = {
     "Common Commands": {
         **ours.PROGRAM["Common Commands"],
@@ -73,9 +80,11 @@ PROGRAM = {
         **ours.PROGRAM["Management Commands"],
         "builder": (f"{_HERE}program:builder", "The commands of docker builder"),
         "buildx": (f"{_HERE}program:buildx", "The commands of docker buildx"),
+        "compose": (f"{_HERE}composing:compose", "Build and check compose files"),
         "container": (f"{_HERE}program:container", "The commands of docker container"),
         "context": (f"{_HERE}program:context", "The commands of docker context"),
         "image": (f"{_HERE}program:image", "The commands of docker image"),
+        "network": (f"{_HERE}program:network", "The commands of docker network"),
         "system": (f"{_HERE}program:system", "Manage the store"),
         "volume": (f"{_HERE}program:volume", "Manage volumes"),
     },
@@ -168,6 +177,13 @@ plugin = BuildxGroup(
     callback=_begin_plugin,
     help="Docker's plugin for builds, done by Polyarch. Images go to docker's engine with --load.",
 )
+standalone = BuildxGroup(
+    "docker-buildx",
+    sections=PLUGIN,
+    params=_options(builder=True),
+    callback=_begin,
+    help="Docker's commands for builds, done by Polyarch: without a daemon and without root.",
+)
 buildx = BuildxGroup(
     "buildx",
     sections=BUILDX,
@@ -182,6 +198,7 @@ container = DockerGroup(
 volume = DockerGroup("volume", sections=ours.VOLUME, help="Volumes: directories of the store.")
 context = DockerGroup("context", sections=CONTEXT, help="The commands of docker context.")
 image = DockerGroup("image", sections=IMAGE, help="The commands of docker image.")
+network = DockerGroup("network", sections=NETWORK, help="Networks, of which there are none.")
 system = DockerGroup(
     "system", sections={"Commands": {**SYSTEM["Commands"], "info": _INFO}}, help="Show and manage the store."
 )
