@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -397,7 +397,56 @@ def test_a_layer_that_is_not_what_the_cache_says_is_an_error(
     assert "Traceback" not in failed.stderr
 
 
-def test_a_layer_that_its_registry_lost_is_an_error_that_says_what_to_do(
+LOST = """\
+FROM {base} AS tools
+RUN echo tool > /tool
+FROM {base}
+RUN echo one > /one
+COPY --from=tools /tool /tool
+"""
+
+
+@pytest.mark.parametrize(
+    ("step", "more", "options"),
+    [
+        ("RUN echo one", "", ()),
+        ("RUN echo one", "", ("--push", "-t", "{registry}/other:1")),
+        ("RUN echo one", "", ("--push", "-t", "{registry}/app:1")),
+        ("RUN echo one", "RUN cat /one > /two\n", ("-t", "app")),
+        ("RUN echo one", "COPY --chown=1 /file /one/\n", ("-t", "app")),
+        ("RUN echo tool", "COPY --from=tools /tool /again\n", ("-t", "app")),
+    ],
+)
+def test_a_layer_that_its_registry_lost_is_made_again(
+    machine: Machine,
+    registry: LocalRegistry,
+    base: str,
+    context: Context,
+    shared: str,
+    step: str,
+    more: str,
+    options: Sequence[str],
+    tmp_path: Path,
+) -> None:
+    place = tmp_path / "cache"
+    directory = context(LOST.format(base=base), "file = content")
+    cache = ("--cache-to", f"{shared},mode=max", "--cache-to", f"type=local,dest={place},mode=max")
+    machine()("build", "-q", *cache, directory)
+    (lost,) = (entry["blob"] for entry in entries_of(place).values() if step in entry["step"])
+    registry.blob_path(lost).unlink()
+    longer = context(LOST.format(base=base) + more, "file = content")
+    words = [word.format(registry=registry.address) for word in options]
+    cold = machine()
+    again = cold("build", "--progress=plain", *words, "--cache-from", shared, *cache[:2], longer)
+    if lost in again.stderr:
+        assert f"{registry.address}/app:cache has lost the layer {lost}" in again.stderr
+    assert "Traceback" not in again.stderr
+    # The cache is whole again.
+    third = machine()("build", "--progress=plain", *words, "--cache-from", shared, longer)
+    assert (ran(third), lost in third.stderr) == (0, False)
+
+
+def test_a_layer_that_is_lost_is_said_and_another_cache_may_have_it(
     machine: Machine, registry: LocalRegistry, base: str, context: Context, shared: str, tmp_path: Path
 ) -> None:
     directory = context(f"FROM {base}\nRUN echo one > /one\n", "")
@@ -405,8 +454,12 @@ def test_a_layer_that_its_registry_lost_is_an_error_that_says_what_to_do(
     machine()("build", "-q", "--cache-to", shared, "--cache-to", f"type=local,dest={place}", directory)
     (entry,) = entries_of(place).values()
     registry.blob_path(entry["blob"]).unlink()
-    failed = machine().fails("build", "--cache-from", shared, directory)
-    assert "build without the cache that names it" in failed.stderr
+    cold = machine()
+    again = cold("build", "-t", "app", "--progress=plain", "--cache-from", shared, directory)
+    assert f"{registry.address}/app:cache has lost the layer {entry['blob']}" in again.stderr
+    assert again.stderr.count("has lost the layer") == 1
+    assert cold("run", "app", "cat", "/one").stdout == "one\n"
+    assert "lost its layer" in cold("explain", "app").stdout
     (place / "blobs" / entry["blob"].replace(":", "/")).unlink()
     again = machine()("build", "--progress=plain", "--cache-from", f"type=local,src={place}", directory)
     assert ran(again) == 1, "a directory can be looked at"

@@ -288,3 +288,39 @@ def read_request(lines: io.BufferedReader) -> None:
     while size := int(lines.readline(), 16):
         lines.read(size + 2)
     lines.readline()
+
+
+def behind(asked: Asked) -> Answer:
+    """A proxy that alone knows where the registry is, and opens no tunnels to it."""
+    if asked.method == "CONNECT":
+        return Answer(502)
+    if asked.path == "/v2/":
+        return Answer(200)
+    return Answer(200, {"Content-Type": "application/json"}, b'{"name": "app", "tags": ["1"]}')
+
+
+@pytest.mark.parametrize("host", ["registry.nowhere.invalid:5000", "registry.nowhere.invalid"])
+@pytest.mark.parametrize("tunnels", [False, True])
+def test_a_plain_registry_that_only_the_proxy_finds_is_read_through_it(host: str, tunnels: bool) -> None:
+    """With HTTP_PROXY alone, TLS would go straight to a host that does not resolve here."""
+    with serving(behind) as proxy:
+        url = f"http://{proxy.address}"
+        ways = Proxies(http=url, https=url if tunnels else "")
+        with Client(Hosts(insecure=frozenset({host})), proxies=ways) as client:
+            assert client.at(host, "app").tags() == ("1",)
+            assert client.slept == []
+        assert [asked.headers["Host"] for asked in proxy.asked if asked.method == "GET"] == [host] * 2
+
+
+def test_a_registry_that_was_down_is_asked_again_whether_it_speaks_tls() -> None:
+    host, down = "registry.nowhere.invalid:5000", [True]
+    with serving(lambda asked: Answer(502) if down else behind(asked)) as proxy:
+        ways = Proxies(http=f"http://{proxy.address}", https=f"http://{proxy.address}")
+        with Client(Hosts(insecure=frozenset({host})), proxies=ways) as client:
+            with pytest.raises(RegistryError, match="cannot be reached"):
+                client.at(host, "app").tags()
+            assert {asked.path for asked in proxy.asked if asked.method == "GET"} == {"/v2/"}
+            down.clear()
+            proxy.asked.clear()
+            assert client.at(host, "app").tags() == ("1",)
+            assert proxy.asked[0].method == "CONNECT"

@@ -105,6 +105,20 @@ def unused_since(cache: PlatformCache, day: str) -> PlatformCache:
     )
 
 
+def without(cache: PlatformCache, gone: Collection[Digest]) -> PlatformCache:
+    """The cache without the layers and mounts whose blobs are gone."""
+    if not gone:
+        return cache
+    return tidied(
+        PlatformCache(
+            entries={key: entry for key, entry in cache.entries.items() if entry.blob not in gone},
+            mounts={name: mount for name, mount in cache.mounts.items() if mount.blob not in gone},
+            verdicts=cache.verdicts,
+            blobs={digest: blob for digest, blob in cache.blobs.items() if digest not in gone},
+        )
+    )
+
+
 def tidied(cache: PlatformCache) -> PlatformCache:
     """The cache with at most `MOST_ENTRIES` entries, with only the blobs that they need, in the order of their keys."""
     entries = sorted(cache.entries.items())

@@ -10,6 +10,8 @@ from polyarch import progress
 from polyarch.builder import attestations, lint, solve
 from polyarch.builder.bases import BaseResolver, of_request
 from polyarch.builder.cache.caches import BuildCaches
+from polyarch.builder.cache.lost import LostLayers, attempt
+from polyarch.builder.contexts.opener import SharedInputs
 from polyarch.builder.export import assemble
 from polyarch.builder.export.assemble import Assembler
 from polyarch.builder.export.exporter import Exporter
@@ -58,12 +60,17 @@ def build(
     DockerfileError with the lines that are wrong, BuildError if a step fails, and what the rooms below raise.
     """
     with EntryWriter(request, store) as entry:
-        with Workspace(request, store, registry, emit) as workspace, Build(workspace, entry) as opened:
-            running = opened.run()
-            work = next(running)
-            opened.performer.prefetch()
-            entry.result = solve.resumed(running, work.solved)
-        return entry.result
+
+        def once(lost: LostLayers) -> BuildResult:
+            common = SharedInputs(lost)
+            with Workspace(request, store, registry, emit, common) as workspace, Build(workspace, entry) as opened:
+                running = opened.run()
+                work = next(running)
+                opened.performer.prefetch()
+                return solve.resumed(running, work.solved)
+
+        entry.result = result = attempt(once, lambda result: result.failures, emit)
+        return result
 
 
 def dry_run(request: BuildRequest, store: "Store", registry: "Registry") -> BuildRecord:

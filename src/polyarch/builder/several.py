@@ -4,14 +4,15 @@ Steps of different builds with the same cache key are the same work (`solve.py`)
 result. So each build keeps its own graph, labels, secrets and outputs. What they open is shared (`SharedInputs`).
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, suppress
 from functools import partial
 from typing import TYPE_CHECKING, NewType, cast
 
 import msgspec
 
 from polyarch.builder import solve
+from polyarch.builder.cache.lost import LostLayers
 from polyarch.builder.contexts.opener import SharedInputs
 from polyarch.builder.history.entry import EntryWriter
 from polyarch.builder.history.recorder import Recorder
@@ -68,7 +69,24 @@ def build_all(
     Ends after the first error, and cancels the other work. With `keep_going`, the builds that do not depend on a failed
     step are finished. As with `pipeline.build`, the process may have no other thread.
     """
-    common = SharedInputs()
+    lost = LostLayers()
+    left = dict(builds)
+    while left:
+        with closing(_attempt(dict(left), store, SharedInputs(lost), keep_going=keep_going)) as outcomes:
+            for name, outcome in outcomes:
+                failed = isinstance(outcome, PolyarchError) or bool(outcome.failures)
+                if failed and lost.found(left[name].emit):
+                    break
+                del left[name]
+                yield name, outcome
+            else:
+                return
+
+
+def _attempt(
+    builds: Mapping[str, PlannedBuild], store: "Store", common: SharedInputs, *, keep_going: bool
+) -> Generator[tuple[str, BuildResult | PolyarchError], None, None]:
+    """Build all, as `build_all` does, and use the layers of caches although they may be lost."""
     with ExitStack() as stack:
         members: dict[str, _Member] = {}
         for number, (name, one) in enumerate(builds.items()):

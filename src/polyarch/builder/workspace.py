@@ -50,7 +50,9 @@ class Workspace:
         self.store = store
         self.registry = registry
         self.emit = emit
-        self.source = self.common.once("source", lambda: ReadThroughSource(store, registry))
+        self.source = self.common.once(
+            "source", lambda: ReadThroughSource(store, registry, missing=self.common.lost.missing)
+        )
         self._stack = ExitStack()
 
     def close(self) -> None:

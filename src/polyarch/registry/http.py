@@ -192,6 +192,12 @@ class Transport:
         self._debug(f"{method} {redact(url)} {raw.status}")
         return Response(raw, url)
 
+    def reaches_alike(self, one: str, other: str) -> bool:
+        """Whether two URLs are of the same port of the same host, which is reached without a proxy: a proxy may forward
+        plain requests and open no tunnel, and may be for one of the schemes only.
+        """
+        return _origin(one)[1] == _origin(other)[1] and not (self._proxies.of(one) or self._proxies.of(other))
+
     def _pool(self, url: str) -> "Pool":
         parts = urlsplit(url)
         tls = self._hosts.tls(authority(url)) if parts.scheme == "https" else None

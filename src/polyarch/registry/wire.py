@@ -57,25 +57,33 @@ class ClientSession:
         with self._lock:
             if endpoint.host in self._bases:
                 return self._bases[endpoint.host]
-        schemes = self._hosts.schemes(endpoint.host)
-        failure: RegistryError | None = None
-        for scheme in schemes[:-1]:
-            base = f"{scheme}://{endpoint.host}"
+        first, *others = (f"{scheme}://{endpoint.host}" for scheme in self._hosts.schemes(endpoint.host))
+        base = first
+        if others:
+            (second,) = others
             try:
-                with self._ping(base) as response:
-                    speaks = not (scheme == "http" and response.status == 400)
+                with self._ping(first) as response:
+                    if response.status == 400 and first.startswith("http:"):
+                        base = second
             except RegistryError as error:
                 if failures.is_unreachable(error):
-                    return base  # the request itself will meet the error, and retry
-                speaks, failure = False, error
-            if speaks:
-                break
-        else:
-            base = f"{schemes[-1]}://{endpoint.host}"
-            if failure is not None and schemes[-1] == "https":
-                self._confirm(base, failure)
+                    # If it is reached in another way, by another port or proxy. If not, the request itself will meet
+                    # the error, and retry: a registry that is down is not spoken to without TLS when it is up again.
+                    if self.transport.reaches_alike(first, second) or not self._answers(second):
+                        return first
+                elif second.startswith("https:"):
+                    self._confirm(second, error)
+                base = second
         with self._lock:
             return self._bases.setdefault(endpoint.host, base)
+
+    def _answers(self, base: str) -> bool:
+        try:
+            with self._ping(base) as response:
+                # A proxy says so where it cannot reach the host.
+                return response.status < 500
+        except RegistryError:
+            return False
 
     def _ping(self, base: str) -> Response:
         return self.transport.send("GET", f"{base}{endpoints.PING.target()}", retry=retries.ONCE)

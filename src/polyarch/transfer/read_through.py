@@ -41,7 +41,7 @@ class ReadThroughSource:
     ask; without, nothing is written. With `fetch_manifests` False, only blobs are fetched: platforms that were never
     pulled stay absent. `repository` is asked before all origins. `stored` says that the image is from the store, so a
     part that no registry has may never have been pulled. `retry` applies to a blob that must be fetched again from its
-    beginning.
+    beginning. `missing` gets the digests of the blobs that were asked for, and that no place had any more.
     """
 
     def __init__(
@@ -54,6 +54,7 @@ class ReadThroughSource:
         repository: Reference | None = None,
         stored: bool = False,
         retry: Retry = retries.REOPEN,
+        missing: set[Digest] | None = None,
     ) -> None:
         self._store = store
         self._registry = registry
@@ -62,6 +63,7 @@ class ReadThroughSource:
         self._repository = repository
         self.stored = stored
         self._retry = retry
+        self._missing = set() if missing is None else missing
         # The repository of an image that the store did not have.
         self._remote: Reference | None = None
         self._flights: dict[Digest, threading.Lock] = {}
@@ -75,7 +77,7 @@ class ReadThroughSource:
 
     def passing(self) -> "ReadThroughSource":
         """The same source, which writes nothing into the store."""
-        source = ReadThroughSource(self._store, self._registry, keep=False, retry=self._retry)
+        source = ReadThroughSource(self._store, self._registry, keep=False, retry=self._retry, missing=self._missing)
         source._added = self._added
         return source
 
@@ -230,9 +232,13 @@ class ReadThroughSource:
     def _ask(self, descriptor: Descriptor, question: "Callable[[Repository | _AddedBlob], _T]") -> _T:
         """The result of the place that was added for a blob, or else of the repositories that may have it."""
         added = self._added.get(descriptor.digest)
-        if added is None:
-            return self._ask_registries("blob", descriptor, question)[0]
-        return self._retry.call(lambda: question(added))
+        try:
+            if added is None:
+                return self._ask_registries("blob", descriptor, question)[0]
+            return self._retry.call(lambda: question(added))
+        except NotFoundError:
+            self._missing.add(descriptor.digest)
+            raise
 
     def _ask_registries(
         self, what: str, descriptor: Descriptor, question: "Callable[[Repository], _T]"

@@ -15,13 +15,15 @@ from polyarch import progress
 from polyarch.buildcache.carrier import Around, Carrier, Expiring, InRepository, ReadOnlyError
 from polyarch.buildcache.documents import LARGEST_VERDICT
 from polyarch.buildcache.types import open_carrier
-from polyarch.buildcache.values import CachedLayer, CachedVerdict, PlatformCache, merged, unused_since
+from polyarch.buildcache.values import CachedLayer, CachedVerdict, PlatformCache, merged, unused_since, without
 from polyarch.buildcache.wanted import CacheTarget
+from polyarch.builder.cache.lost import LostLayers
 from polyarch.builder.cache.mounts import MountPacker
 from polyarch.builder.export.assemble import Assembler
 from polyarch.builder.request.request import HostSettings
 from polyarch.contents.layer import Layer
-from polyarch.errors import PolyarchError
+from polyarch.distribution.errors import MANIFEST_BLOB_UNKNOWN
+from polyarch.errors import PolyarchError, RegistryError
 from polyarch.oci import layer_table
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
@@ -68,12 +70,14 @@ class CacheExporter:
         assembler: Assembler,
         around: Around,
         host: HostSettings,
+        lost: LostLayers,
         *,
         exact_times: bool,
     ) -> None:
         self._source = source
         self._assembler = assembler
         self._around = around
+        self._lost = lost
         self._now = datetime.fromtimestamp(around.now, UTC)
         self._exact_times = exact_times
         self._mounts = MountPacker(around, host)
@@ -114,6 +118,7 @@ class CacheExporter:
         known = _known(carrier, built.platform)
         new = merged(self._packed(target, built), self._packed_mounts(target, built, known, carrier))
         there_already = {} if isinstance(carrier, Expiring) else known.blobs
+        there_already = {digest: blob for digest, blob in there_already.items() if digest not in self._lost}
         blobs = [blob for digest, blob in new.blobs.items() if digest not in there_already]
         layers = [blob for blob in blobs if blob.media_type != layer_table.MEDIA_TYPE]
         tables = [blob for blob in blobs if blob.media_type == layer_table.MEDIA_TYPE]
@@ -128,10 +133,21 @@ class CacheExporter:
         today = self._now.date().isoformat()
         oldest = "" if target.ttl is None else (self._now - timedelta(seconds=target.ttl)).date().isoformat()
 
-        def change(before: PlatformCache | None) -> PlatformCache:
-            return unused_since(merged(before, whole, built.keys, today), oldest)
+        gone: frozenset[Digest] = frozenset()
 
-        carrier.write(built.platform, change)
+        def change(before: PlatformCache | None) -> PlatformCache:
+            return without(unused_since(merged(before, whole, built.keys, today), oldest), gone)
+
+        try:
+            carrier.write(built.platform, change)
+        except RegistryError as error:
+            # A registry takes no manifest that names a blob which it has lost.
+            gone = _gone(carrier, built.platform) if MANIFEST_BLOB_UNKNOWN in error.codes else gone
+            if not gone:
+                raise
+            for digest in sorted(gone):
+                self._around.emit(progress.Warned(f"{carrier.where} has lost {digest}, and does not name it any more"))
+            carrier.write(built.platform, change)
         if isinstance(carrier, InRepository):
             publish.remember_blobs(self._around.store, recorded, carrier.reference)
 
@@ -182,6 +198,12 @@ class CacheExporter:
         if self._exact_times and layer.created:
             return layer.created
         return self._stamp()
+
+
+def _gone(carrier: Carrier, platform: Platform) -> frozenset[Digest]:
+    """The blobs that the cache of a platform names and does not have."""
+    known = _known(carrier, platform)
+    return frozenset(digest for digest, blob in known.blobs.items() if not carrier.has_blob(blob))
 
 
 def _known(carrier: Carrier, platform: Platform) -> PlatformCache:

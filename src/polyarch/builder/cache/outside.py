@@ -13,6 +13,7 @@ from polyarch.builder.cache.results import LocalResults
 from polyarch.builder.export.assemble import Assembler, timestamp
 from polyarch.builder.perform.environment import Result
 from polyarch.builder.plan.planner import Plan
+from polyarch.builder.request.input import StreamContext
 from polyarch.builder.request.request import BuildRequest
 from polyarch.builder.vertices import BuildGraph, CopyFiles, MakeDirectory, RunCommand, VertexId
 from polyarch.contents.layer import Layer
@@ -38,6 +39,9 @@ def results(workspace: "Workspace", request: BuildRequest) -> RemoteResults:
         workspace.source,
         request.platforms,
         None if epoch is None else timestamp(epoch),
+        workspace.common.lost,
+        # What came from standard input cannot be read again.
+        eager=isinstance(request.input.context, StreamContext),
     )
 
 
@@ -56,6 +60,7 @@ def send(
         assembler,
         _around(workspace, request),
         request.host,
+        workspace.common.lost,
         exact_times=request.plan.epoch is None,
     )
     found: list[PlatformSteps] = []

@@ -18,6 +18,7 @@ from polyarch.buildcache.carrier import Around, Carrier, Expiring, InRepository
 from polyarch.buildcache.types import open_carrier
 from polyarch.buildcache.values import CachedLayer, CachedMount, PlatformCache
 from polyarch.buildcache.wanted import CacheSource
+from polyarch.builder.cache.lost import LostLayers
 from polyarch.builder.cache.results import LocalResults
 from polyarch.contents.layer import Layer
 from polyarch.errors import NotFoundError, PolyarchError
@@ -35,7 +36,8 @@ class RemoteResults:
     """Implements `StepResults`: the results of the store, and those of caches. It owns the carriers, until `close`.
 
     `platforms` are those of the build; `epoch` is the time (RFC 3339) that layers of a build with SOURCE_DATE_EPOCH
-    have, whatever a cache says.
+    have, whatever a cache says. Layers that are `lost` are not used. With `eager`, a cache is asked for each
+    layer whether it still has it, for a build that cannot be done again.
     """
 
     def __init__(
@@ -46,12 +48,16 @@ class RemoteResults:
         source: "ReadThroughSource",
         platforms: Sequence[Platform],
         epoch: str | None,
+        lost: LostLayers,
+        *,
+        eager: bool = False,
     ) -> None:
+        self._lost = lost
         self._local = local
         self._around = around
         self._source = source
         self._epoch = epoch
-        self._searches = [_Search(one, around, platforms) for one in sources]
+        self._searches = [_Search(one, around, platforms, lost, eager=eager) for one in sources]
         self._origins: dict[str, str] = {}
         self._missed: set[str] = set()
 
@@ -66,6 +72,7 @@ class RemoteResults:
                 layer = self._layer(search.carrier, *hit)
                 self._local.keep(key, layer)
                 self._origins[key] = search.carrier.where
+                self._lost.hits[hit[0].blob] = search.carrier.where
                 return layer
         self._missed.add(key)
         return None
@@ -137,8 +144,18 @@ class RemoteResults:
 class _Search:
     """One cache that is searched."""
 
-    def __init__(self, source: CacheSource, around: Around, platforms: Sequence[Platform]) -> None:
+    def __init__(
+        self,
+        source: CacheSource,
+        around: Around,
+        platforms: Sequence[Platform],
+        lost: LostLayers,
+        *,
+        eager: bool,
+    ) -> None:
         self.carrier = open_carrier(source.place, around)
+        self._lost = lost
+        self._eager = eager
         self._around = around
         self._platforms = platforms
         self._mounts = source.mounts
@@ -154,7 +171,7 @@ class _Search:
     def miss(self) -> str:
         """Why a step was not found here."""
         if self._removed:
-            return self._reason or f"{self.carrier.where} has no result of it, or removed its layer"
+            return self._reason or f"{self.carrier.where} has no result of it, or lost its layer"
         return self._reason or f"{self.carrier.where} has no result of it"
 
     def find(self, key: str) -> tuple[CachedLayer, PlatformCache] | None:
@@ -207,8 +224,9 @@ class _Search:
         return None if found is None else found.content
 
     def _is_gone(self, cache: PlatformCache, entry: CachedLayer) -> bool:
-        """Whether a cache that removes blobs by itself has removed that of a layer."""
-        if not isinstance(self.carrier, Expiring) or self.carrier.has_blob(cache.blobs[entry.blob]):
+        """Whether a cache no longer has a layer, as far as that is known, or it removes blobs by itself."""
+        asks = self._eager or isinstance(self.carrier, Expiring)
+        if entry.blob not in self._lost and (not asks or self.carrier.has_blob(cache.blobs[entry.blob])):
             return False
         self._removed = True
         return True

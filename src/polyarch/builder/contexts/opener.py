@@ -5,6 +5,7 @@ from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from polyarch.builder.cache.lost import LostLayers
 from polyarch.builder.contexts.local import LocalContext
 from polyarch.builder.perform.remotes import Remotes
 from polyarch.dockerfile import ignorefile
@@ -24,7 +25,8 @@ class SharedInputs:
     build closes what it uses, and all builds end together.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, lost: LostLayers | None = None) -> None:
+        self.lost = lost or LostLayers()
         self._made: dict[Hashable, Any] = {}
         self._lock = threading.RLock()
 
