@@ -49,6 +49,10 @@ class S3Server:
         """Write an object, as another program does."""
         self._s3.put_object(Bucket=bucket, Key=key, Body=content)
 
+    def remove(self, bucket: str, key: str) -> None:
+        """Remove an object, as a rule of the bucket does."""
+        self._s3.delete_object(Bucket=bucket, Key=key)
+
     def modified(self, bucket: str, key: str) -> Any:
         """When an object was written."""
         return self._s3.head_object(Bucket=bucket, Key=key)["LastModified"]

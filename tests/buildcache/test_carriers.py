@@ -10,6 +10,7 @@ import pytest
 from polyarch.buildcache.carrier import Carrier
 from polyarch.buildcache.values import PlatformCache, merged
 from polyarch.errors import NotFoundError
+from polyarch.oci import reference as references
 from polyarch.oci.platform import Platform
 from polyarch.store import Store
 from scripts.local_registry import LocalRegistry, running
@@ -151,3 +152,29 @@ def test_nothing_is_written_twice(open_new: Open, server: LocalRegistry) -> None
     carrier.write(AMD64, lambda known: merged(known, cache("one")))
     writes = [line for line in server.requests()[before:] if not line.startswith(("GET", "HEAD"))]
     assert writes == []
+
+
+def test_a_platform_that_the_index_lacks_is_read_by_its_own_tag(server: LocalRegistry, tmp_path: Path) -> None:
+    """An index that another program wrote, or that a writer has not changed yet."""
+    name = f"{server.address}/caches/unlisted"
+    with Store.open(tmp_path / "store") as store, client() as registry:
+        for tag, platform, step in (("cache", AMD64, "one"), ("cache", ARM64, "two"), ("other", AMD64, "three")):
+            put(opened("registry", {"ref": f"{name}:{tag}"}, store, registry), platform, step)
+        repository = registry.repository(references.parse(f"{name}:other"))
+        index, raw = repository.fetch_manifest("other")
+        repository.write_manifest(index, raw, "cache")
+        found = opened("registry", {"ref": f"{name}:cache"}, store, registry)
+        assert found.platforms() == (AMD64,)
+        before = len(server.requests())
+        assert not found.may_have(ARM64, key("one"))
+        assert found.may_have(ARM64, key("two"))
+        assert steps(found, ARM64) == {"two"}
+        assert len([line for line in server.requests()[before:] if "/manifests/" in line]) == 1
+        assert steps(found, AMD64) == {"three"}
+        # A write lists it again, with what it had.
+        put(found, ARM64, "four")
+        again = opened("registry", {"ref": f"{name}:cache"}, store, registry)
+        assert set(again.platforms()) == {AMD64, ARM64}
+        assert steps(again, ARM64) == {"two", "four"}
+        by_digest = opened("registry", {"ref": f"{name}@{index.digest}"}, store, registry)
+        assert by_digest.read(ARM64) is None

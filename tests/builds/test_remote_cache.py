@@ -413,7 +413,7 @@ COPY --from=tools /tool /tool
         ("RUN echo one", "", ("--push", "-t", "{registry}/other:1")),
         ("RUN echo one", "", ("--push", "-t", "{registry}/app:1")),
         ("RUN echo one", "RUN cat /one > /two\n", ("-t", "app")),
-        ("RUN echo one", "COPY --chown=1 /file /one/\n", ("-t", "app")),
+        ("RUN echo one", "COPY --chown=1 /file /new/\n", ("-t", "app")),
         ("RUN echo tool", "COPY --from=tools /tool /again\n", ("-t", "app")),
     ],
 )
@@ -444,6 +444,43 @@ def test_a_layer_that_its_registry_lost_is_made_again(
     # The cache is whole again.
     third = machine()("build", "--progress=plain", *words, "--cache-from", shared, longer)
     assert (ran(third), lost in third.stderr) == (0, False)
+
+
+def test_what_the_registry_of_a_cache_lost_is_named_no_longer(
+    machine: Machine, registry: LocalRegistry, base: str, context: Context, shared: str, tmp_path: Path
+) -> None:
+    place = tmp_path / "cache"
+    old = context(f"FROM {base}\nRUN echo old > /old\n", "")
+    machine()("build", "-q", "--cache-to", shared, "--cache-to", f"type=local,dest={place}", old)
+    (entry,) = entries_of(place).values()
+    registry.blob_path(entry["blob"]).unlink()
+    new = context(f"FROM {base}\nRUN echo new > /new\n", "")
+    said = machine()("build", "--progress=plain", "--cache-to", shared, new).stderr
+    assert f"{registry.address}/app:cache has lost {entry['blob']}, and does not name it any more" in said
+    assert ran(machine()("build", "--progress=plain", "--cache-from", shared, new)) == 0
+    again = machine()("build", "--progress=plain", "--cache-from", shared, old)
+    assert (ran(again), "has lost" in again.stderr) == (1, False)
+
+
+def test_a_layer_that_several_targets_lost_is_made_again_once(
+    machine: Machine, registry: LocalRegistry, base: str, context: Context, shared: str, tmp_path: Path
+) -> None:
+    place = tmp_path / "cache"
+    directory = context(f"FROM {base}\nRUN echo one > /one\nARG NAME\nRUN echo $NAME > /name\n", "")
+    targets = {
+        name: {"context": str(directory), "tags": [name], "args": {"NAME": name}, "cache-from": [shared]}
+        for name in "ab"
+    }
+    file = tmp_path / "docker-bake.json"
+    file.write_text(json.dumps({"group": {"default": {"targets": ["a", "b"]}}, "target": targets}))
+    local = ("--cache-to", f"type=local,dest={place}")
+    machine()("build", "-q", "--build-arg", "NAME=a", "--cache-to", shared, *local, directory)
+    lost = next(entry["blob"] for entry in entries_of(place).values() if "one" in entry["step"])
+    registry.blob_path(lost).unlink()
+    cold = machine()
+    baked = cold("bake", "--progress=plain", f"--allow=fs.read={directory}", "-f", str(file))
+    assert baked.stderr.count(f"has lost the layer {lost}") == 1
+    assert [cold("run", name, "cat", "/one", "/name").stdout for name in "ab"] == ["one\na\n", "one\nb\n"]
 
 
 def test_a_layer_that_is_lost_is_said_and_another_cache_may_have_it(

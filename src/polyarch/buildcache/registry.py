@@ -2,11 +2,13 @@
 
 `ref` names the index, and each manifest also has a tag of its own, `<tag>-<os>-<arch>[-<variant>]`. A registry can only
 replace what a tag points at, and the last of two writers wins. So no two platforms share a tag, and a write is not
-finished before everything is found in its place again after a moment in which a slower writer would have written.
+finished before everything is found in its place again after a moment in which a slower writer would have written. Until
+then, or where another program wrote the index, a platform that the index lacks is read by its own tag.
 
 An image or an index of images is read as an inline cache (`inline.py`).
 """
 
+import contextlib
 import io
 import random
 import re
@@ -58,6 +60,8 @@ class RegistryCarrier:
         self._root = Once(self._read_root)
         self._caches: dict[Platform, PlatformCache | None] = {}
         self._images: dict[Platform, Manifest | None] = {}
+        # What has the tag of a platform that the index lacks.
+        self._unlisted: dict[Platform, Manifest | None] = {}
 
     @property
     def reference(self) -> Reference:
@@ -84,8 +88,13 @@ class RegistryCarrier:
         if documents.kind_of(root) != "ours":
             image = self._image(root, platform)
             return image is not None and key in inline.keys(image)
-        entry = documents.entries(root).get(platform) if isinstance(root, Index) else None
-        return entry is not None and documents.may_have(entry, key)
+        entry = _entry(root, platform)
+        if entry is not None:
+            return documents.may_have(entry, key)
+        if self._find_unlisted(platform) is None:
+            return False
+        cache = self.read(platform)
+        return cache is not None and key in cache.entries
 
     def read(self, platform: Platform) -> PlatformCache | None:
         """Implements `Carrier`."""
@@ -105,6 +114,7 @@ class RegistryCarrier:
         self._root.forget()
         with self._lock:
             self._caches.clear()
+            self._unlisted.clear()
         return written
 
     def has_blob(self, descriptor: Descriptor) -> bool:
@@ -153,11 +163,26 @@ class RegistryCarrier:
         if documents.kind_of(root) != "ours":
             image = self._image(root, platform)
             return None if image is None else inline.read(self._repository, image, platform)
-        entry = documents.entries(root).get(platform) if isinstance(root, Index) else None
+        entry = _entry(root, platform)
         if entry is None:
-            return None
+            unlisted = self._find_unlisted(platform)
+            return None if unlisted is None else _decoded(self._repository, unlisted, self.where)
         manifest = oci_documents.load(self._repository.read_manifest(entry), entry.media_type)
         return _decoded(self._repository, manifest, self.where)
+
+    def _find_unlisted(self, platform: Platform) -> Manifest | None:
+        """The cache of a platform that the index lacks, by the platform's tag, asked for once; None for none."""
+        if self._reference.digest:
+            return None
+        with self._lock:
+            if platform not in self._unlisted:
+                self._unlisted[platform] = None
+                with contextlib.suppress(NotFoundError):
+                    _, raw = self._repository.fetch_manifest(platform_tag(self._reference.tag, platform))
+                    found = oci_documents.load(raw)
+                    if isinstance(found, Manifest) and documents.kind_of(found) == "ours":
+                        self._unlisted[platform] = found
+            return self._unlisted[platform]
 
 
 class _Writer:

@@ -1,8 +1,8 @@
 """Layers that a cache named and does not have any more.
 
-A hit downloads nothing, so that a layer is gone shows only when something reads it: in a step, or in an export. Then the
-build is done again, and the step counts as one that no cache has. What the first attempt did is in the store, so only
-that step and those that need its layer are done.
+A hit downloads nothing, so that a layer is gone shows only when something reads it: in a step, or in an export. Then
+the build is done again, and the step counts as one that no cache has. What the first attempt did is in the store, so
+only that step and those that need its layer are done.
 """
 
 from collections.abc import Callable
