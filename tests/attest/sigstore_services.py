@@ -11,7 +11,7 @@ import json
 import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -39,10 +39,10 @@ class SigstoreServices:
         self._ca = self._authority()
 
     def token(self, identity: str = "dev@example.org", *, audience: str = "sigstore", lasts: int = 600) -> str:
-        """An OpenID token. Nobody checks its signature here; the real Fulcio does."""
+        """An OpenID token. Nobody checks its signature here; the real Fulcio does. cosign takes RS256 only."""
         now = int(time.time())
         claims = {"iss": ISSUER, "sub": identity, "aud": audience, "iat": now, "exp": now + lasts}
-        parts = [json.dumps(part).encode() for part in ({"alg": "HS256", "typ": "JWT"}, claims)]
+        parts = [json.dumps(part).encode() for part in ({"alg": "RS256", "typ": "JWT"}, claims)]
         return ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in (*parts, b"signature"))
 
     def files(self, directory: Path) -> tuple[Path, Path]:
@@ -110,13 +110,27 @@ class SigstoreServices:
             .sign(self._ca_key, hashes.SHA256())
         )
 
-    def certificates(self, token: str, request: bytes) -> list[str]:
+    def variables(self, directory: Path) -> dict[str, str]:
+        """The variables and files by which cosign knows these services where it has no trusted root."""
+        files = {
+            "SIGSTORE_REKOR_PUBLIC_KEY": _pem(self._log_key),
+            "SIGSTORE_CT_LOG_PUBLIC_KEY_FILE": _pem(self._ct_key),
+            "SIGSTORE_ROOT_FILE": self._ca.public_bytes(serialization.Encoding.PEM),
+        }
+        for name, content in files.items():
+            (directory / name).write_bytes(content)
+        return {name: str(directory / name) for name in files}
+
+    def certificates(self, token: str, request: dict[str, Any]) -> list[str]:
         """A certificate for the identity in the token, and that of the authority, in PEM."""
         payload = token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        csr = x509.load_pem_x509_csr(request)
+        public: Any
+        if "certificateSigningRequest" in request:
+            public = x509.load_pem_x509_csr(base64.b64decode(request["certificateSigningRequest"])).public_key()
+        else:
+            public = serialization.load_pem_public_key(request["publicKeyRequest"]["publicKey"]["content"].encode())
         now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
-        public = csr.public_key()
         usage = x509.KeyUsage(True, False, False, False, False, False, False, False, False)
         name = claims["sub"]
         san = x509.RFC822Name(name) if "@" in name and "/" not in name else x509.UniformResourceIdentifier(name)
@@ -153,20 +167,19 @@ class SigstoreServices:
 
     # ── Rekor
     def record(self, proposed: dict[str, Any]) -> dict[str, Any]:
-        """The entry for a DSSE envelope, with the proof that the log has it."""
-        content = proposed["spec"]["proposedContent"]
-        envelope = json.loads(content["envelope"])
-        body = {
-            "apiVersion": "0.0.1",
-            "kind": "dsse",
-            "spec": {
+        """The entry for a DSSE envelope or the digest of what was signed, with the proof that the log has it."""
+        body = proposed
+        if proposed["kind"] == "dsse":
+            content = proposed["spec"]["proposedContent"]
+            envelope = json.loads(content["envelope"])
+            spec = {
                 "envelopeHash": _hash(content["envelope"].encode()),
                 "payloadHash": _hash(base64.b64decode(envelope["payload"])),
                 "signatures": [
                     {"signature": one["sig"], "verifier": content["verifiers"][0]} for one in envelope["signatures"]
                 ],
-            },
-        }
+            }
+            body = {"apiVersion": "0.0.1", "kind": "dsse", "spec": spec}
         raw = _canonical(body)
         self.entries.append(raw)
         index, size = len(self.entries) - 1, len(self.entries)
@@ -212,16 +225,20 @@ def running() -> Iterator[SigstoreServices]:
                 self._answer(400, {"code": 400, "message": "there was an error: not today"})
             elif name == "fulcio":
                 token = self.headers["Authorization"].removeprefix("Bearer ")
-                chain = services.certificates(token, base64.b64decode(body["certificateSigningRequest"]))
-                self._answer(201, {"signedCertificateEmbeddedSct": {"chain": {"certificates": chain}}})
+                chain = services.certificates(token, body)
+                self._answer(200, {"signedCertificateEmbeddedSct": {"chain": {"certificates": chain}}})
             else:
-                self._answer(201, services.record(body))
+                recorded = services.record(body)
+                # cosign takes the entry that this names.
+                self._answer(201, recorded, {"ETag": next(iter(recorded))})
 
-        def _answer(self, status: int, document: Any) -> None:
+        def _answer(self, status: int, document: Any, headers: Mapping[str, str] | None = None) -> None:
             raw = json.dumps(document).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(raw)))
+            for name, value in (headers or {}).items():
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(raw)
 
@@ -280,6 +297,10 @@ def _spki(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 def _log_id(key: ec.EllipticCurvePrivateKey) -> bytes:
     return hashlib.sha256(_spki(key)).digest()
+
+
+def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
 def _hash(data: bytes) -> dict[str, str]:

@@ -135,6 +135,24 @@ def test_cosign_verifies_a_signature_with_an_identity(
     polyarch("verify", "--trusted-root", root, *expected, "-r", image)
 
 
+def test_we_verify_what_cosign_signed_with_an_identity(
+    polyarch: Program, image: str, cosign: Cosign, services: SigstoreServices, tmp_path: Path
+) -> None:
+    """In its form of today. That of cosign 2 has the log's promise and no proof, so it is refused by its name."""
+    root, config = services.files(tmp_path)
+    expected = ("--certificate-identity", "dev@example.org", "--certificate-oidc-issuer", ISSUER)
+    token = ("--identity-token", services.token(), "--yes")
+    at = ("--use-signing-config=false", "--fulcio-url", services.url, "--rekor-url", services.url)
+    cosign("sign", *LOCAL, *token, *at, "--new-bundle-format=false", image, env=services.variables(tmp_path))
+    cosign("verify", *LOCAL, *expected, image, env=services.variables(tmp_path))
+    refused = polyarch.fails("verify", "--trusted-root", root, *expected, f"docker://{image}")
+    assert "in the form that cosign had before version 3: use cosign verify" in refused.stderr
+    cosign("sign", *LOCAL, *token, "--trusted-root", root, "--signing-config", config, image)
+    polyarch("verify", "--trusted-root", root, *expected, f"docker://{image}")
+    other = ("--certificate-identity", "mallory@example.org", *expected[2:])
+    assert "is not the expected identity" in polyarch.fails("verify", "--trusted-root", root, *other, image).stderr
+
+
 def test_a_key_with_another_password_or_none_is_an_error(
     polyarch: Program, image: str, key_files: tuple[Path, Path], pair: KeyPair
 ) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sigstore.dsse import Statement as SignableStatement
 
 from polyarch.attest.signing import envelope as envelopes
 from polyarch.attest.signing import keyless
@@ -240,3 +241,12 @@ def test_public_services_that_are_not_reached_are_an_error_with_the_way_out(
     with pytest.raises(PolyarchError, match="the public root of trust cannot be fetched") as caught:
         IdentityTrust(DEVELOPER, ServiceFiles())
     assert "--trusted-root" in str(caught.value.hint)
+
+
+def test_what_is_signed_is_about_something_with_a_name() -> None:
+    """The library signs no statement whose subject has no name."""
+    raw = envelopes.encode_statement(DIGEST, "https://example.org/t", {"a": 1}, {"b": "c"})
+    assert json.loads(raw)["subject"] == [
+        {"name": DIGEST, "digest": {"sha256": DIGEST.removeprefix("sha256:")}, "annotations": {"b": "c"}}
+    ]
+    SignableStatement(raw)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sigstore.dsse import Statement as SignableStatement
 
 from polyarch.attest.provenance import BUILD_TYPE
 from scripts.local_registry import LocalRegistry
@@ -172,8 +173,20 @@ class TestImages:
                     "digest": {"sha256": image[7:]},
                 },
             ]
-        nameless = builds("--provenance=mode=min")
-        assert Place.of_store(builds.polyarch).statements(nameless)[V1]["subject"] == []
+
+    def test_every_statement_has_a_subject_with_a_name(self, builds: Builds) -> None:
+        """Sigstore's library (4.5) refuses to sign any other, and in-toto has none without a subject."""
+        for words in ([], ["-t", "app:1"]):
+            digest = builds("--provenance=mode=max", "--sbom=true", *words)
+            place = Place.of_store(builds.polyarch)
+            found = place.statements(digest)
+            assert set(found) == {V1, SPDX}
+            for statement in found.values():
+                assert all(subject["name"] and subject["digest"] for subject in statement["subject"])
+                SignableStatement(json.dumps(statement).encode())
+            if not words:
+                (image,) = place.images(digest).values()
+                assert found[V1]["subject"] == [{"name": image, "digest": {"sha256": image[7:]}}]
 
     def test_a_push_sends_the_image_then_the_attestation_then_the_index(
         self, builds: Builds, registry: LocalRegistry

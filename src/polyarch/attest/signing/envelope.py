@@ -78,9 +78,10 @@ class SigstoreBundle(msgspec.Struct, frozen=True):
 def encode_statement(digest: Digest, predicate_type: str, predicate: Any, annotations: Mapping[str, str]) -> bytes:
     """The statement about an image.
 
-    The subject has an empty name: an image can be copied to another name. Sigstore's Python library wants one.
+    The name of the subject is its digest: an image can be copied to another name, and Sigstore's Python library signs
+    no statement about something without a name.
     """
-    subject: dict[str, Any] = {"name": "", "digest": {digests.algorithm(digest): digests.encoded(digest)}}
+    subject: dict[str, Any] = {"name": str(digest), "digest": {digests.algorithm(digest): digests.encoded(digest)}}
     if annotations:
         subject["annotations"] = dict(annotations)
     return msgspec.json.encode(

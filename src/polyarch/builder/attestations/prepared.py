@@ -37,9 +37,14 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def subjects(names: Iterable[Reference], platform: Platform, image: Digest) -> tuple[Subject, ...]:
-    """The image as the subject of statements: once for each of its names."""
+    """The image as the subject of statements: once for each of its names, or else under its digest.
+
+    BuildKit names no subject of an image without a name. Sigstore's libraries sign no such statement, and in-toto's
+    (spec/v1/statement.md) is always about something.
+    """
     algorithm, _, value = image.partition(":")
-    return tuple(Subject(image_purl.of(name, platform), {algorithm: value}) for name in names)
+    shown = [image_purl.of(name, platform) for name in names] or [str(image)]
+    return tuple(Subject(name, {algorithm: value}) for name in shown)
 
 
 def attach(
