@@ -69,7 +69,9 @@ class Notes:
     def waiting(self, vertex: str, *, begins: bool) -> None:
         self.lines.append(f"{vertex} {'waits' if begins else 'goes on'}")
 
-    def finished(self, vertex: str, *, cached: bool = False, error: str = "", canceled: bool = False) -> None:
+    def finished(
+        self, vertex: str, *, cached: bool = False, error: str = "", hint: str = "", canceled: bool = False
+    ) -> None:
         self.lines.append(f"{vertex} {error or ('canceled' if canceled else 'cached' if cached else 'done')}")
 
 

@@ -2,6 +2,8 @@
 
 import os
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -202,3 +204,37 @@ def test_the_page_is_written_where_it_is_wanted(build: Callable[..., Any], polya
     page = (tmp_path / "page.html").read_text()
     assert 'data-part="timeline"' in page
     assert polyarch("explain", "--html", "-", "app").stdout == page
+
+
+def test_a_signal_under_emulation_is_explained_where_it_happens_and_later(
+    polyarch: Program, busybox: str, tmp_path: Path
+) -> None:
+    need("crun", "qemu-aarch64-static")
+    trees.write(tmp_path / "context", {"Dockerfile": f"FROM {busybox}\nRUN sh -c 'kill -SEGV $$' || exit $?\n"})
+    emulated = polyarch("build", "-t", "app", "--platform", "linux/arm64", tmp_path / "context", check=False)
+    assert emulated.status == 1
+    assert "exit code: 139" in emulated.stderr
+    assert re.search(r"SIGSEGV under qemu-aarch64 \d+\.\d+", emulated.stderr)
+    said = polyarch("explain", "app").stdout
+    assert re.search(r"Advice:\n- .*RUN sh -c 'kill -SEGV .* failed: SIGSEGV under qemu-aarch64 \d+\.\d+", said)
+    native = polyarch("build", "--platform", "linux/amd64", tmp_path / "context", check=False)
+    assert "exit code: 139" in native.stderr
+    assert "qemu" not in native.stderr
+
+
+def test_an_emulated_step_that_is_silent_for_long_gets_a_warning_and_a_native_one_does_not(
+    polyarch: Program, busybox: str, tmp_path: Path
+) -> None:
+    need("crun", "qemu-aarch64-static")
+    trees.write(tmp_path / "context", {"Dockerfile": f"FROM {busybox}\nRUN echo begun; sleep 2\n"})
+    script = (
+        "import sys; from polyarch.builder.perform import run; from polyarch.cli.execute import execute; "
+        "run._SILENT_SECONDS = 0.6; sys.exit(execute(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", script, "build", "--progress=plain", "--platform", BOTH, str(tmp_path / "context")]
+    environment = {**os.environ, "POLYARCH_ROOT": str(polyarch.root), "HOME": str(polyarch.home)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    warnings = [line for line in done.stderr.splitlines() if "no output for" in line]
+    assert [line.partition(":")[0] for line in warnings] == ["WARNING"]
+    assert "[linux/arm64] no output for 0 minutes: RUN /bin/sh -c echo begun; sleep 2" in warnings[0]
+    assert "robust mutexes" in done.stderr

@@ -11,6 +11,7 @@ from polyarch.doctor import kernel, programs
 from polyarch.doctor.system import System
 from polyarch.sandbox.binfmt import Registration
 from polyarch.sandbox.trial import Refusal, Trial
+from polyarch.sandbox.versions import version
 from tests.needs import missing, need_root
 from tests.program import run
 
@@ -137,9 +138,9 @@ def test_versions_of_programs(tmp_path: Path) -> None:
     late.write_text("#!/bin/sh\necho 'qemu-arm version 10.0.2 (Debian 1:10)'\necho more\n")
     for file in (silent, late):
         file.chmod(0o755)
-    assert programs.version(str(silent)) == "version unknown"
-    assert programs.version(str(late)) == "qemu-arm 10.0.2"
-    assert programs.version(str(tmp_path / "absent")) == "--version failed: FileNotFoundError"
+    assert version(str(silent)) == "version unknown"
+    assert version(str(late)) == "qemu-arm 10.0.2"
+    assert version(str(tmp_path / "absent")) == "--version failed: FileNotFoundError"
 
 
 def test_package_managers(tmp_path: Path) -> None:

@@ -277,12 +277,13 @@ class _JointObserver:
         member, own = self._performer.of(vertex)
         member.recorder.waiting(own, begins=begins)
 
-    def finished(self, vertex: _Joint, *, cached: bool = False, error: str = "", canceled: bool = False) -> None:
+    def finished(
+        self, vertex: _Joint, *, cached: bool = False, error: str = "", hint: str = "", canceled: bool = False
+    ) -> None:
         """Implements `solve.Observer`."""
         member, own = self._performer.of(vertex)
-        member.recorder.finished(
-            own, cached=cached, error=error, canceled=canceled, shown=self._performer.is_first(vertex)
-        )
+        shown = self._performer.is_first(vertex)
+        member.recorder.finished(own, cached=cached, error=error, hint=hint, canceled=canceled, shown=shown)
 
 
 def _bare(key: str) -> str:

@@ -72,7 +72,9 @@ class Observer(Protocol[Viewed]):
 
     def started(self, vertex: Viewed) -> None: ...
     def waiting(self, vertex: Viewed, *, begins: bool) -> None: ...
-    def finished(self, vertex: Viewed, *, cached: bool = False, error: str = "", canceled: bool = False) -> None: ...
+    def finished(
+        self, vertex: Viewed, *, cached: bool = False, error: str = "", hint: str = "", canceled: bool = False
+    ) -> None: ...
 
 
 class Work(Generic[Key, Result]):
@@ -172,7 +174,7 @@ def examine(
             seen.keys[vertex] = performer.cache_key(vertex, needed)
         except PolyarchError as error:
             observer.started(vertex)
-            observer.finished(vertex, error=error.message)
+            observer.finished(vertex, error=error.message, hint=error.hint or "")
             seen.errors[vertex] = error
             if not keep_going:
                 raise FailedError(seen.errors, {}) from error
@@ -358,7 +360,7 @@ class _Run(Generic[Key, Result]):
         if self._errors and not self._keep_going:
             self._observer.finished(vertex, canceled=True)
             return
-        self._observer.finished(vertex, error=error.message)
+        self._observer.finished(vertex, error=error.message, hint=error.hint or "")
         # Vertices that need it never become ready.
         self._errors[vertex] = error
         if not self._keep_going:

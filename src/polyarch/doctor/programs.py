@@ -1,6 +1,5 @@
 """The programs that builds start: the OCI runtime and the emulators."""
 
-import subprocess
 from collections.abc import Iterable, Mapping
 
 from polyarch.doctor.diagnosis import Diagnosis
@@ -11,8 +10,8 @@ from polyarch.sandbox import runtime
 from polyarch.sandbox.binfmt import Registration
 from polyarch.sandbox.emulation import Support
 from polyarch.sandbox.trial import Trial
+from polyarch.sandbox.versions import version
 
-_SECONDS = 10
 # F: the kernel has opened the emulator, so it is found in any root filesystem. C: setuid programs keep their effect.
 _REGISTER = (
     "for f in /usr/lib/binfmt.d/qemu-*.conf; do sed 's/:[A-Z]*$/:OCPF/' $f > /etc/binfmt.d/${f##*/}; done; "
@@ -124,14 +123,3 @@ def platforms(system: System, supports: Iterable[Support], wanted: frozenset[Pla
             Diagnosis(name=str(support.platform), status=status, found=found, reason=reason, mend=mend)  # type: ignore[arg-type]
         )
     return tuple(result)
-
-
-def version(program: str) -> str:
-    """The first line that a program prints for --version, shortened."""
-    try:
-        done = subprocess.run([program, "--version"], capture_output=True, timeout=_SECONDS, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return f"--version failed: {type(error).__name__}"
-    line = done.stdout.decode(errors="replace").partition("\n")[0].strip()
-    words = line.replace(" version", "").split()
-    return " ".join(words[:2]) or "version unknown"

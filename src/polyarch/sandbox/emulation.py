@@ -200,6 +200,20 @@ def why_not_isolated(architecture: str) -> str:
         return _isolated.get(architecture, "the host has registered it; registering a copy needs Linux 6.7 or later")
 
 
+def emulator_of(platform: Platform) -> str:
+    """Return the name and version of the emulator that runs `platform` here, such as "qemu-arm 7.2.22".
+
+    It is empty for a platform that runs natively.
+    """
+    from polyarch.sandbox.versions import version
+
+    if runs_natively(platform):
+        return ""
+    with _lock:
+        path = _registered.get(platform.architecture, "") or host_emulators().get(platform.architecture, "")
+    return version(path) if path else "the emulator"
+
+
 def is_runnable(architecture: str) -> bool:
     """Return whether programs of `architecture` (GOARCH) run in this process's namespace in its current state."""
     with _lock:

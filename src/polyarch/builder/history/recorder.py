@@ -64,6 +64,7 @@ class Recorder:
         self._begun: dict[VertexId, float] = {}
         self._ended: dict[VertexId, float] = {}
         self._ends: dict[VertexId, progress.Finished] = {}
+        self._hints: dict[VertexId, str] = {}
         # How long each vertex has waited, and since when the waiting ones wait.
         self._waited: dict[VertexId, float] = {}
         self._waiting: dict[VertexId, float] = {}
@@ -86,12 +87,21 @@ class Recorder:
                 self._waited[vertex] = self._waited.get(vertex, 0.0) + now - self._waiting.pop(vertex)
 
     def finished(
-        self, vertex: VertexId, *, cached: bool = False, error: str = "", canceled: bool = False, shown: bool = True
+        self,
+        vertex: VertexId,
+        *,
+        cached: bool = False,
+        error: str = "",
+        hint: str = "",
+        canceled: bool = False,
+        shown: bool = True,
     ) -> None:
         """Implements `solve.Observer`."""
         end = progress.Finished(vertex, cached, error, canceled)
         with self._mutex:
             self._ended[vertex], self._ends[vertex] = time.monotonic(), end
+            if hint:
+                self._hints[vertex] = hint
         if shown and not isinstance(self._graph.vertices[vertex], _SILENT):
             self._emit(end)
 
@@ -125,6 +135,7 @@ class Recorder:
             seconds=round(spent, 3),
             waited=round(waited, 3),
             error=end.error,
+            hint=self._hints.get(vertex, ""),
             canceled=end.canceled,
         )
 
@@ -140,6 +151,7 @@ def step(
     seconds: float = 0.0,
     waited: float = 0.0,
     error: str = "",
+    hint: str = "",
     canceled: bool = False,
 ) -> StepRecord:
     """The record of a vertex."""
@@ -158,6 +170,7 @@ def step(
         canceled=canceled,
         how=_how(graph, vertex),
         error=error.partition("\n")[0],
+        hint=hint,
         parts=record.parts(graph, vertex),
         files=selection[0] if selection is not None else "",
         inputs=record.needed(graph, vertex),

@@ -22,19 +22,25 @@ def shown_steps(record: BuildRecord) -> list[StepRecord]:
 
 
 def advice(record: BuildRecord) -> list[str]:
-    """What would make the build faster, the largest gain first. One sentence each."""
+    """What helps against the failures of the build, then what would make it faster, the largest gain first.
+
+    One sentence each.
+    """
+    failed = [f"{step.name} failed: {step.hint}" for step in record.steps if step.hint]
     emulated = [step for step in record.steps if step.how == "emulated" and step.seconds >= _LONG]
     waited = [step for step in record.steps if step.waited >= _LONG]
-    return [
+    slow = [
         f"{step.name} took {step.seconds:.1f} s under emulation for {', '.join(step.platforms)}: if it can compile for "
         "another platform, or makes the same files for all, move it to a stage FROM --platform=$BUILDPLATFORM and "
         "COPY --from it"
         for step in sorted(emulated, key=lambda step: -step.seconds)
-    ] + [
+    ]
+    waiting = [
         f"{step.name} waited {step.waited:.1f} s for a cache mount with sharing=locked: with sharing=private, or "
         "another id=, it does not wait"
         for step in sorted(waited, key=lambda step: -step.waited)
     ]
+    return [*failed, *slow, *waiting]
 
 
 def image_names(record: BuildRecord) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from polyarch import progress
 from polyarch.builder.perform.environment import StepEnvironment
+from polyarch.builder.perform.silence import Silence
 from polyarch.builder.plan.gostrings import quoted
 from polyarch.builder.vertices import RunCommand, RunMount, VertexId
 from polyarch.contents.filesystem import Filesystems
@@ -17,6 +18,8 @@ from polyarch.dockerfile import rules
 from polyarch.errors import BuildError, NotFoundError
 from polyarch.oci.platform import Platform
 from polyarch.sandbox import Bind, File, Mount, Process, Tmpfs
+from polyarch.sandbox.emulation import emulator_of
+from polyarch.sandbox.hints import Trouble, hint_for
 from polyarch.secret import Variables
 
 if TYPE_CHECKING:
@@ -24,6 +27,9 @@ if TYPE_CHECKING:
 
 # The bytes of output that an error repeats.
 _TAIL = 4096
+
+# How long an emulated process may be silent until the user is told what may be the matter.
+_SILENT_SECONDS = 300
 
 # The characters of a command that `buildx du` shows for its layer.
 _ABOUT = 200
@@ -65,9 +71,11 @@ class Runner:
         """The layer with the changes of the process. Raises BuildError with its last output if it fails."""
         lowers = self._filesystems.lowers(layers_of(base))
         tail = bytearray()
+        silence = Silence(_SILENT_SECONDS, lambda: self._tell_of_silence(vertex, bytes(tail)))
 
         def output(stream: int) -> Callable[[bytes], None]:
             def write(data: bytes) -> None:
+                silence.heard()
                 self._emit(progress.OutputChunk(vertex_id, stream, data))
                 tail.extend(data)
                 del tail[:-_TAIL]
@@ -93,7 +101,10 @@ class Runner:
                 skip_syncs=not vertex.settings.sync and not any(_is_kept(mount) for mount in vertex.mounts),
             )
             volatile = not vertex.settings.sync
-            with self._sandbox.rootfs(lowers, str(snapshot.path), str(snapshot.work), volatile=volatile) as root:
+            with (
+                self._sandbox.rootfs(lowers, str(snapshot.path), str(snapshot.work), volatile=volatile) as root,
+                silence,
+            ):
                 status = self._sandbox.run(process, root, platform=vertex.platform, stdout=output(1), stderr=output(2))
             if status:
                 raise _failure(vertex, status, bytes(tail))
@@ -101,6 +112,15 @@ class Runner:
             notes = tuple(self._left_behind(vertex, mounts, since))
             snapshot.commit()
         return Layer(created=self._settings.created, snapshot=key, notes=notes)
+
+    def _tell_of_silence(self, vertex: RunCommand, tail: bytes) -> None:
+        """Warn about a process that has written nothing for long, if an emulator runs it."""
+        trouble = _trouble(vertex, None, tail)
+        hint = hint_for(trouble) if trouble.emulator else None
+        if hint:
+            minutes = f"{_SILENT_SECONDS / 60:.0f} minutes"
+            shown = " ".join(trouble.command.split())[:_ABOUT]
+            self._emit(progress.Warned(f"[{vertex.platform}] no output for {minutes}: RUN {shown}", hint))
 
     def _left_behind(self, vertex: RunCommand, mounts: Sequence[Mount], since: int) -> Iterator[tuple[str, str]]:
         """Warnings of new binaries in caches that steps for other architectures use, too."""
@@ -285,12 +305,18 @@ def _about(vertex: RunCommand) -> str:
 
 
 def _failure(vertex: RunCommand, status: int, tail: bytes) -> BuildError:
-    command = " ".join(vertex.argv)
-    output = tail.decode("utf-8", "replace").rstrip()
-    message = f"process {quoted(command)} did not complete successfully: exit code: {status}"
-    hint = None
-    if status == 137:
-        hint = "the process was killed, perhaps because memory ran out"
-    elif status == 127:
-        hint = "a command was not found in the image"
-    return BuildError(f"{message}\n{output}" if output else message, hint)
+    trouble = _trouble(vertex, status, tail)
+    output = trouble.output.rstrip()
+    message = f"process {quoted(trouble.command)} did not complete successfully: exit code: {status}"
+    return BuildError(f"{message}\n{output}" if output else message, hint_for(trouble))
+
+
+def _trouble(vertex: RunCommand, status: int | None, tail: bytes) -> Trouble:
+    return Trouble(
+        command=" ".join(vertex.argv),
+        output=tail.decode("utf-8", "replace"),
+        status=status,
+        platform=str(vertex.platform),
+        architecture=vertex.platform.architecture,
+        emulator=emulator_of(vertex.platform),
+    )

@@ -51,7 +51,7 @@ def _examined(session: Session, platforms: Sequence[str]) -> "tuple[Examination,
 
 def probed(examinations: "Sequence[Examination]") -> str:
     """A line for each platform, and below what its probes found, with what that means for builds."""
-    from polyarch.doctor.programs import version
+    from polyarch.sandbox.versions import version
 
     rows = []
     places: dict[tuple[str, str, str], list[str]] = {}
