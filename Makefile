@@ -105,6 +105,10 @@ init-test: $(venv)/dev.stamp test-packages ## Builds and runs what `init` writes
 sbom-oracle: $(venv)/dev.stamp test-packages ## Compares what `sbom` finds with syft, as root; ARGS=--record: write its answers for the tests
 	$(bin)/python -m tests.attest.oracle $(ARGS)
 
+.PHONY: emulated
+emulated: $(venv)/dev.stamp test-packages ## Measures what programs do under qemu (docs/reference/emulated.md), as root; ARGS='--emulators DIR': others
+	$(bin)/python -m tests.emulated $(ARGS)
+
 .PHONY: findings
 findings: ## Runs the scripts of findings/ about other projects' tools; needs root and several minutes
 	@for script in findings/*.sh; do echo "$$script"; bash "$$script"; done

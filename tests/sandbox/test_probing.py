@@ -1,14 +1,17 @@
 """Programs of system calls for every architecture, and what they find on this machine."""
 
 import json
+import os
 import re
+import shutil
 import time
 from pathlib import Path
 
 import pytest
 
+from polyarch.cli.commands.platforms import table
 from polyarch.oci.platform import parse
-from polyarch.sandbox import probe, support
+from polyarch.sandbox import binfmt, emulation, probe, support
 from polyarch.sandbox.emulation import Support
 from polyarch.sandbox.host import host_platform
 from polyarch.sandbox.probing import examination, execution, numbers, probes, startup
@@ -24,8 +27,6 @@ EMULATED = ["arm", "arm64", "mips64", "mips64le", "ppc64", "ppc64le", "riscv64",
 
 def _programs(room: Room) -> dict[str, list[object]]:
     """For each architecture: what its C library would miss, and the status of a program that ends itself with 3."""
-    from polyarch.sandbox import emulation
-
     emulation.register_all(SEARCH_PATH)
     found: dict[str, list[object]] = {}
     for architecture in EMULATED:
@@ -158,6 +159,44 @@ def test_probes_find_what_is_known_of_qemu(someone: Person) -> None:
         assert found["vfork"] == "is fork"
         assert found["ptrace"] == found["robust mutexes"] == "is not implemented"
         assert found["memory limits"] == "RLIMIT_AS is accepted and not kept"
+
+
+def _without_the_flag_c(room: Room) -> list[str]:
+    """What the probe of setuid says with our registration, and with one that has Debian's flags."""
+    directory = room.new("probes")
+    platform = Support(parse("arm64"), "emulated")
+    found = []
+    for line in ("", "FPO"):
+        if line:
+            assert emulation._table is not None
+            magic, mask = ("".join(f"\\x{byte:02x}" for byte in part) for part in probe.pattern("arm64"))
+            register = os.open("register", os.O_WRONLY, dir_fd=emulation._table._directory)
+            os.write(register, f":debian:M::{magic}:{mask}:{shutil.which('qemu-aarch64-static')}:{line}".encode())
+            os.close(register)
+        one = examination._one(platform, room.sandbox, directory)
+        found += [finding.differs for finding in one.findings if finding.probe == "setuid"]
+    return found
+
+
+def test_a_registration_with_debians_flags_is_found_to_lose_setuid(someone: Person) -> None:
+    need("qemu-aarch64-static")
+    assert inside(someone, _without_the_flag_c, {}) == ["", "a setuid program keeps the caller's id"]
+
+
+@pytest.mark.parametrize(("flags", "word"), [("OPF", "without the flag C"), ("OCPF", "")])
+def test_platforms_name_what_the_hosts_registration_lacks(
+    monkeypatch: pytest.MonkeyPatch, flags: str, word: str
+) -> None:
+    registered = {"arm64": binfmt.Registration("/usr/libexec/qemu-binfmt/aarch64-binfmt-P", flags)}
+    monkeypatch.setattr(emulation, "host_registrations", lambda: registered)
+    monkeypatch.setattr(emulation, "runs_natively", lambda _: False)
+    monkeypatch.setattr(emulation, "_runs", lambda _: True)
+    monkeypatch.setattr(emulation, "_cannot_start", lambda _: "")
+    found = emulation._without_a_table(parse("arm64"), "Linux before 6.7")
+    assert (found.how, found.emulator) == ("emulated", "/usr/libexec/qemu-binfmt/aarch64-binfmt-P")
+    assert found.hint.startswith(word)
+    assert bool(found.hint) == bool(word)
+    assert ("setuid programs (sudo, su) keep the caller's id" in table([found])) == bool(word)
 
 
 def test_a_probe_that_did_not_run_or_was_killed_is_no_success() -> None:

@@ -43,10 +43,10 @@ class StepRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One step of a build. `seconds` is its duration, 0 if it was cached. `how` is set for RUN only.
 
     `waited` is how many more seconds it waited for others, as for a locked cache mount. A step is `canceled` if it was
-    ended because another step failed or the build was interrupted. `hint` says what helps against the `error`. `inputs`
-    are the ids of the steps and file systems (`BuildRecord.stacks`) that it needed. `files` names the list of files
-    that it copied from a context. `reasons` say why it was not cached, or in which cache outside of the store it was
-    found.
+    ended because another step failed or the build was interrupted. An `error` may have a second line, which says what
+    helps. `inputs` are the ids of the steps and file systems (`BuildRecord.stacks`) that it needed. `files` names the
+    list of files that it copied from a context. `reasons` say why it was not cached, or in which cache outside of the
+    store it was found.
     """
 
     id: str
@@ -61,7 +61,6 @@ class StepRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     canceled: bool = False
     how: How = ""
     error: str = ""
-    hint: str = ""
     parts: Mapping[str, str] = {}
     files: str = ""
     inputs: tuple[str, ...] = ()

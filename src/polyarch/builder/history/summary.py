@@ -26,7 +26,7 @@ def advice(record: BuildRecord) -> list[str]:
 
     One sentence each.
     """
-    failed = [f"{step.name} failed: {step.hint}" for step in record.steps if step.hint]
+    failed = [f"{step.name} failed: {hint}" for step in record.steps if (hint := step.error.partition("\n")[2])]
     emulated = [step for step in record.steps if step.how == "emulated" and step.seconds >= _LONG]
     waited = [step for step in record.steps if step.waited >= _LONG]
     slow = [
@@ -82,7 +82,7 @@ def step_wait(step: StepRecord) -> str:
 
 def step_reason(step: StepRecord) -> str:
     """Why a step failed, or why its result did not come from the cache, or from which cache it came."""
-    return "; ".join([*([step.error] if step.error else []), *step.reasons])
+    return "; ".join([*([step.error.partition("\n")[0]] if step.error else []), *step.reasons])
 
 
 def document(record: BuildRecord) -> dict[str, Any]:
