@@ -137,23 +137,21 @@ class Build:
         self._unchanged = False
         self.performer = VertexPerformer(self._graph, environment, workspace.emit)
         self._assembler = Assembler(
-            workspace.store,
-            workspace.source,
+            workspace,
             self.performer.filesystems,
             request.export,
             request.host.workers,
+            self.performer.is_stopped,
             epoch,
         )
         self._attester = attestations.opened(request, self._graph, workspace, self._assembler)
         self._results: Mapping[VertexId, Result] = {}
         self._exporter = Exporter(
-            workspace.store,
-            workspace.registry,
-            workspace.source,
+            workspace,
             self.performer.filesystems,
             request.export,
             request.plan.build_platform,
-            workspace.emit,
+            self.performer.is_stopped,
             epoch,
         )
 
@@ -356,7 +354,8 @@ class Build:
         verifier = PlatformVerifier(self._workspace.store, self._source, files, mode, known)
         good: list[Solved] = []
         for plan, stack in solved:
-            with self._failures.of(plan.platform):
+            # Builds that share a layer are verified at the same time: what the first learns is remembered.
+            with self._failures.of(plan.platform), self._workspace.common.alone("verify"):
                 warnings += verifier.verify(plan, stack)
                 good.append((plan, stack))
         return good

@@ -6,8 +6,7 @@ result. So each build keeps its own graph, labels, secrets and outputs. What the
 
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
-from functools import partial
-from typing import TYPE_CHECKING, NewType, cast
+from typing import TYPE_CHECKING, NewType
 
 import msgspec
 
@@ -35,6 +34,8 @@ if TYPE_CHECKING:
 _TOGETHER = 8
 # The name of a vertex among those of several builds: the number of its build, and its id.
 _Joint = NewType("_Joint", str)
+# The id of the export of a build.
+_END = VertexId("export")
 
 
 class PlannedBuild(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +47,10 @@ class PlannedBuild(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Member:
-    """One build and its part of the work."""
+    """One build and its part of the work. `result` is there when it has been exported.
+
+    Its last vertex among those of all builds is `end`, the export, which needs the results of all its targets.
+    """
 
     def __init__(self, number: int, running: Running, work: Work) -> None:
         assert isinstance(work.observer, Recorder)
@@ -56,6 +60,8 @@ class _Member:
         self.running = running
         self.work = work
         self.recorder = work.observer
+        self.result: BuildResult | None = None
+        (self.end,) = self.joint([_END])
 
     def joint(self, vertices: Iterable[VertexId]) -> tuple[_Joint, ...]:
         return tuple(_Joint(f"{self.number}/{vertex}") for vertex in vertices)
@@ -66,8 +72,9 @@ def build_all(
 ) -> Iterator[tuple[str, BuildResult | PolyarchError]]:
     """Build all as one graph: each result or error, by the name of the build.
 
-    Ends after the first error, and cancels the other work. With `keep_going`, the builds that do not depend on a failed
-    step are finished. As with `pipeline.build`, the process may have no other thread.
+    A build is exported as soon as its steps are done, while those of others run. Ends after the first error, and
+    cancels the other work. With `keep_going`, the builds that do not depend on a failed step are finished. As with
+    `pipeline.build`, the process may have no other thread.
     """
     lost = LostLayers()
     left = dict(builds)
@@ -101,16 +108,15 @@ def _attempt(
                     return
         if not members:
             return
-        solved = _solved(list(members.values()), keep_going)
-        # A build that failed comes first: without `keep_going`, the others are not whole.
-        for name in sorted(members, key=lambda name: not solved.failed(members[name])):
-            member = members[name]
-            try:
-                yield name, solve.resumed(member.running, partial(solved.results_of, member))
-            except PolyarchError as error:
-                yield name, error
-                if not keep_going:
-                    return
+        performer = _JointPerformer(list(members.values()))
+        errors = _solve(performer, keep_going)
+        # The complete ones first: without `keep_going`, nothing follows an error.
+        for name, member in sorted(members.items(), key=lambda pair: pair[1].result is None):
+            found = member.result or performer.failed(member, errors)
+            if found is not None:
+                yield name, found
+            if isinstance(found, PolyarchError) and not keep_going:
+                return
 
 
 def _running(one: PlannedBuild, store: "Store", common: SharedInputs, stack: ExitStack) -> Running:
@@ -128,60 +134,22 @@ def _cancel(running: Running) -> None:
         running.throw(CancelledError())
 
 
-class _Solved:
-    """The results of all builds, and the errors by the joint names of the vertices that failed."""
-
-    def __init__(
-        self, performer: "_JointPerformer", results: Mapping[_Joint, Result], errors: dict[str, PolyarchError]
-    ):
-        self._performer = performer
-        self._results = results
-        self._errors = errors
-
-    def failed(self, member: _Member) -> bool:
-        return bool(self._failures(member))
-
-    def results_of(self, member: _Member) -> Mapping[VertexId, Result]:
-        """The results of one build. Raises FailedError if one of its steps failed, in whichever build it was done."""
-        prefix = f"{member.number}/"
-        results = {
-            VertexId(key.removeprefix(prefix)): result
-            for key, result in self._results.items()
-            if key.startswith(prefix)
-        }
-        failures = self._failures(member)
-        if failures:
-            raise FailedError(failures, results)
-        for vertex in self._performer.taken(member):
-            if vertex in results:
-                member.performer.take(vertex, results[vertex])
-        return results
-
-    def _failures(self, member: _Member) -> dict[str, PolyarchError]:
-        failed = {self._performer.work_of(key): error for key, error in self._errors.items()}
-        found: dict[str, PolyarchError] = {}
-        for vertex in solve.topological(list(member.work.targets), member.performer.inputs):
-            (key,) = member.joint([vertex])
-            error = failed.get(self._performer.work_of(key))
-            if error is not None:
-                found[vertex] = error
-        return found
-
-
-def _solved(members: Sequence[_Member], keep_going: bool) -> _Solved:
-    performer = _JointPerformer(members)
+def _solve(performer: "_JointPerformer", keep_going: bool) -> Mapping[str, PolyarchError]:
+    """Do the work of all builds, and export them. Returns the errors by the joint names of the vertices that failed."""
+    members = performer.members
     if not any(member.performer.runs for member in members):
         for member in members:
             member.performer.prefetch()
-    targets = [key for member in members for key in member.joint(member.work.targets)]
     wanted = [member.work.workers for member in members]
     workers = max(*wanted, min(sum(wanted), _TOGETHER))
     observer = _JointObserver(performer)
     try:
-        results = solve.solve(targets, performer, observer, workers=workers, keep_going=keep_going)
+        seen = solve.examine([member.end for member in members], performer, observer, keep_going=keep_going)
+        performer.results = seen.results
+        solve.perform(seen, performer, observer, workers=workers, keep_going=keep_going)
     except FailedError as failed:
-        return _Solved(performer, cast(Mapping[_Joint, Result], failed.results), failed.errors)
-    return _Solved(performer, results, {})
+        return failed.errors
+    return {}
 
 
 class _JointPerformer:
@@ -189,6 +157,8 @@ class _JointPerformer:
 
     def __init__(self, members: Sequence[_Member]) -> None:
         self._members = {member.number: member for member in members}
+        # The results so far. Threads look up single ones while the solver adds others.
+        self.results: Mapping[_Joint, Result] = {}
         # The name of the work of each vertex, and the first vertex with this work.
         self._work: dict[str, str] = {}
         self._firsts: dict[str, str] = {}
@@ -207,26 +177,63 @@ class _JointPerformer:
         """Whether a vertex is the first with this work."""
         return self._firsts.get(self.work_of(key), key) == key
 
-    def taken(self, member: _Member) -> Iterator[VertexId]:
-        """The vertices of a build whose work another build may have done."""
-        for key in self._work:
-            owner, vertex = self.of(_Joint(key))
-            if owner is member and not self.is_first(_Joint(key)):
-                yield vertex
+    @property
+    def members(self) -> tuple[_Member, ...]:
+        """All builds."""
+        return tuple(self._members.values())
+
+    def failed(self, member: _Member, errors: Mapping[str, PolyarchError]) -> BuildResult | PolyarchError | None:
+        """The error of a build that was not exported, or the result if it leaves out what failed; None if it was only
+        cancelled.
+        """
+        if member.end in errors:
+            return errors[member.end]
+        failed = {self.work_of(key): error for key, error in errors.items()}
+        found: dict[str, PolyarchError] = {}
+        for vertex in _vertices(member):
+            error = failed.get(self.work_of(*member.joint([vertex])))
+            if error is not None:
+                found[vertex] = error
+        if not found:
+            return None
+        results = self._results_of(member)
+
+        def failing() -> Mapping[VertexId, Result]:
+            raise FailedError(found, results)
+
+        try:
+            return solve.resumed(member.running, failing)
+        except PolyarchError as error:
+            return error
+
+    def _export(self, member: _Member) -> None:
+        """Let a build continue with the results of its work."""
+        results = self._results_of(member)
+        for vertex, result in results.items():
+            # Another build may have done the work.
+            if not self.is_first(*member.joint([vertex])):
+                member.performer.take(vertex, result)
+        member.result = solve.resumed(member.running, lambda: results)
+
+    def _results_of(self, member: _Member) -> dict[VertexId, Result]:
+        found = ((vertex, self.results.get(*member.joint([vertex]))) for vertex in _vertices(member))
+        return {vertex: result for vertex, result in found if result is not None}
 
     def inputs(self, vertex: _Joint) -> tuple[_Joint, ...]:
         """Implements `solve.Performer`."""
         member, own = self.of(vertex)
-        return member.joint(member.performer.inputs(own))
+        return member.joint(member.work.targets if own == _END else member.performer.inputs(own))
 
     def joins(self, vertex: _Joint) -> bool:
         """Implements `solve.Performer`."""
         member, own = self.of(vertex)
-        return member.performer.joins(own)
+        return own != _END and member.performer.joins(own)
 
     def cache_key(self, vertex: _Joint, inputs: Mapping[_Joint, str]) -> str:
         """Implements `solve.Performer`. The number of the shape follows the key."""
         member, own = self.of(vertex)
+        if own == _END:
+            return vertex
         key = member.performer.cache_key(own, {self.of(name)[1]: _bare(key) for name, key in inputs.items()})
         # What depends on a step with another shape is other work, too.
         shapes = {key.partition("#")[2] for key in inputs.values()}
@@ -238,20 +245,24 @@ class _JointPerformer:
     def load(self, vertex: _Joint, cache_key: str) -> Result | None:
         """Implements `solve.Performer`."""
         member, own = self.of(vertex)
-        return member.performer.load(own, _bare(cache_key))
+        return None if own == _END else member.performer.load(own, _bare(cache_key))
 
     def prepare(self, pending: Iterable[_Joint]) -> None:
         """Implements `solve.Performer`."""
         todo: dict[int, list[VertexId]] = {number: [] for number in self._members}
         for vertex in pending:
             member, own = self.of(vertex)
-            todo[member.number].append(own)
+            if own != _END:
+                todo[member.number].append(own)
         for number, member in self._members.items():
             member.performer.prepare(todo[number])
 
     def perform(self, vertex: _Joint, cache_key: str, inputs: Mapping[_Joint, Result], outside: Outside) -> Result:
         """Implements `solve.Performer`."""
         member, own = self.of(vertex)
+        if own == _END:
+            self._export(member)
+            return ()
         given = {self.of(name)[1]: result for name, result in inputs.items()}
         return member.performer.perform(own, _bare(cache_key), given, outside)
 
@@ -270,20 +281,29 @@ class _JointObserver:
     def started(self, vertex: _Joint) -> None:
         """Implements `solve.Observer`."""
         member, own = self._performer.of(vertex)
-        member.recorder.started(own, shown=self._performer.is_first(vertex))
+        if own != _END:
+            member.recorder.started(own, shown=self._performer.is_first(vertex))
 
     def waiting(self, vertex: _Joint, *, begins: bool) -> None:
         """Implements `solve.Observer`."""
         member, own = self._performer.of(vertex)
-        member.recorder.waiting(own, begins=begins)
+        if own != _END:
+            member.recorder.waiting(own, begins=begins)
 
     def finished(
         self, vertex: _Joint, *, cached: bool = False, error: str = "", hint: str = "", canceled: bool = False
     ) -> None:
         """Implements `solve.Observer`."""
         member, own = self._performer.of(vertex)
+        if own == _END:
+            return
         shown = self._performer.is_first(vertex)
         member.recorder.finished(own, cached=cached, error=error, hint=hint, canceled=canceled, shown=shown)
+
+
+def _vertices(member: _Member) -> list[VertexId]:
+    """The vertices of a build, inputs first."""
+    return solve.topological(list(member.work.targets), member.performer.inputs)
 
 
 def _bare(key: str) -> str:

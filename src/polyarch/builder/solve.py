@@ -130,6 +130,18 @@ def solve(
     everything that does not depend on a failure is done.
     """
     seen = examine(targets, performer, observer, keep_going=keep_going)
+    return perform(seen, performer, observer, workers=workers, keep_going=keep_going)
+
+
+def perform(
+    seen: Examined[Key, Result],
+    performer: Performer[Key, Result],
+    observer: Observer[Key],
+    *,
+    workers: int = 2,
+    keep_going: bool = False,
+) -> dict[Key, Result]:
+    """Do what is pending, see `solve`. Results are added to those of `seen` as soon as they are there."""
     results, pending, errors = seen.results, seen.pending, seen.errors
     for vertex in seen.order:
         if vertex in results and not performer.joins(vertex):
@@ -370,5 +382,10 @@ class _Run(Generic[Key, Result]):
         """Make those vertices ready for which `vertex` was the last missing result."""
         for key in self._dependants.pop(vertex, ()):
             self._missing[key] -= 1
-            if not self._missing[key]:
+            if self._missing[key]:
+                continue
+            # What nothing waits for ends a build. It comes first, so that its result is sent while others are made.
+            if key in self._dependants:
                 self._ready.append(key)
+            else:
+                self._ready.appendleft(key)

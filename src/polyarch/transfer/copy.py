@@ -6,7 +6,7 @@ Manifests and indexes follow after all blobs, each after everything that it name
 never points at an incomplete image.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -65,7 +65,8 @@ class CopyOptions(msgspec.Struct, frozen=True, kw_only=True):
     single image is written without index and attestations. `single` copies the manifest of one platform without its
     index. With `present_only`, images that the source does not have are left out, as in an archive of some platforms.
     Messages call the image `called`, by default its name in the source. `retry` is for a blob that must be sent again
-    from its beginning. With `referrers`, manifests about the image (signatures, attestations) are copied with it.
+    from its beginning. With `referrers`, manifests about the image (signatures, attestations) are copied with it. As
+    soon as `stopped` returns True, the copy ends with CancelledError.
     """
 
     platforms: tuple[Platform, ...] | None = None
@@ -78,6 +79,7 @@ class CopyOptions(msgspec.Struct, frozen=True, kw_only=True):
     called: str = ""
     retry: Retry = retries.REOPEN
     referrers: bool = True
+    stopped: Callable[[], bool] | None = None
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,7 +120,8 @@ def send(
     from polyarch.transfer.sender import Sender
 
     options = options or CopyOptions()
-    with WorkerPool(1 if isinstance(target, Streaming) and target.in_order else options.concurrency) as pool:
+    workers = 1 if isinstance(target, Streaming) and target.in_order else options.concurrency
+    with WorkerPool(workers, options.stopped) as pool:
         root = source.fetch_manifest(name)[0] if isinstance(source, Fetching) else source.resolve(name)
         root, chosen = _choose(source, root, options.called or name, options)
         only = None if chosen is None else chosen.digests
@@ -157,7 +160,7 @@ def send_blobs(
     """Copy blobs without an image, and tables of contents as far as they are available. Raises as `send` does."""
     from polyarch.transfer.sender import BlobSender
 
-    with WorkerPool(options.concurrency) as pool:
+    with WorkerPool(options.concurrency, options.stopped) as pool:
         sender = BlobSender(source, target, pool, emit, options.unit, options.retry)
         sender.blobs(blobs)
         sender.tables(tables)

@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from polyarch.errors import CancelledError
+
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 _QUICK = 0.001
@@ -18,10 +20,13 @@ class WorkerPool:
     """Up to `size` threads for each call, started when there is work for two. A call returns when they have ended.
 
     They are threads of their own and no executor, whose module imports logging: 8 ms of each transfer.
+
+    `stopped` tells whether the caller no longer wants the work.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, stopped: Callable[[], bool] | None = None) -> None:
         self._size = size
+        self._stopped = stopped
         self._stop = threading.Event()
 
     def __enter__(self) -> "WorkerPool":
@@ -31,9 +36,11 @@ class WorkerPool:
         self._stop.set()
 
     def check(self) -> None:
-        """Raises _CancelledError if the work has been stopped."""
+        """Raises _CancelledError if the work has been stopped, CancelledError if the caller no longer wants it."""
         if self._stop.is_set():
             raise _CancelledError
+        if self._stopped is not None and self._stopped():
+            raise CancelledError
 
     def map(self, function: Callable[[_T], _R], items: list[_T]) -> list[_R]:
         """Apply `function` to the items. Returns the results in order; raises the first failure after all have stopped.

@@ -21,14 +21,15 @@ _T = TypeVar("_T")
 
 
 class SharedInputs:
-    """What the builds of one command open once: bases, contexts, downloads, unpacked layers. It owns nothing: each
-    build closes what it uses, and all builds end together.
+    """What the builds of one command open once: bases, contexts, downloads, unpacked layers; and the locks between
+    them. It owns nothing: each build closes what it uses, and all builds end together.
     """
 
     def __init__(self, lost: LostLayers | None = None) -> None:
         self.lost = lost or LostLayers()
         self._made: dict[Hashable, Any] = {}
         self._lock = threading.RLock()
+        self._locks: dict[Hashable, threading.Lock] = {}
 
     def once(self, key: Hashable, make: Callable[[], _T]) -> _T:
         """What `make` returned for this key."""
@@ -37,6 +38,11 @@ class SharedInputs:
                 self._made[key] = make()
             found: _T = self._made[key]
             return found
+
+    def alone(self, key: Hashable) -> threading.Lock:
+        """For `with`: no other build of the command does meanwhile what has this key."""
+        with self._lock:
+            return self._locks.setdefault(key, threading.Lock())
 
 
 class ContextOpener:

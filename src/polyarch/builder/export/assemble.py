@@ -15,6 +15,7 @@ from polyarch.builder.request.output import Export
 from polyarch.contents import listings
 from polyarch.contents.filesystem import Filesystems
 from polyarch.contents.layer import Layer
+from polyarch.errors import CancelledError
 from polyarch.oci import digest as digests
 from polyarch.oci import index as indexes
 from polyarch.oci import manifest as manifests
@@ -27,10 +28,9 @@ from polyarch.oci.layer_table import STARGZ_TOC_DIGEST
 from polyarch.oci.platform import Platform
 
 if TYPE_CHECKING:
+    from polyarch.builder.workspace import Workspace
     from polyarch.layers.compression import Compression
     from polyarch.layers.entry import Item
-    from polyarch.store import Store
-    from polyarch.transfer.read_through import ReadThroughSource
 
 
 class BuiltImage(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,20 +54,24 @@ class ComposedImage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Assembler:
-    """Makes images of built layers. It owns nothing. No new file gets a time after `epoch` (seconds)."""
+    """Makes images of built layers. It owns nothing. No new file gets a time after `epoch` (seconds). Packing ends with
+    CancelledError when `stopped` returns True.
+    """
 
     def __init__(
         self,
-        store: "Store",
-        source: "ReadThroughSource",
+        workspace: "Workspace",
         filesystems: Filesystems,
         export: Export,
         workers: int,
+        stopped: Callable[[], bool],
         epoch: int | None = None,
     ) -> None:
         self._epoch = epoch
-        self._store = store
-        self._source = source
+        self._store = workspace.store
+        self._source = workspace.source
+        self._common = workspace.common
+        self._stopped = stopped
         self.filesystems = filesystems
         self._export = export
         self._workers = workers
@@ -153,7 +157,9 @@ class Assembler:
             return layer
         key = f"{layer.key} {wanted.tag()}"
         if key not in self._packed:
-            self._packed[key] = self._repack(layer, wanted) if layer.diff_id else self._pack(layer, wanted)
+            # Builds that share a layer are exported at the same time: the first packs it, the others find its blob.
+            with self._common.alone(("pack", key)):
+                self._packed[key] = self._repack(layer, wanted) if layer.diff_id else self._pack(layer, wanted)
         return msgspec.structs.replace(self._packed[key], created=layer.created)
 
     def _is_wanted(self, layer: Layer, wanted: "Compression", force: bool) -> bool:
@@ -178,6 +184,8 @@ class Assembler:
     def _items(self, layer: Layer) -> "Iterable[Item]":
         """The entries of a RUN's layer, with no time after the epoch."""
         for entry, content in self.filesystems.items(layer):
+            if self._stopped():
+                raise CancelledError
             if self._epoch is not None and entry.mtime > self._epoch:
                 yield msgspec.structs.replace(entry, mtime=self._epoch), content
             else:

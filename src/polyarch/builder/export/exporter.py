@@ -4,50 +4,50 @@ Everything except plain files is sent by `transfer.copy`; `rootfs` writes those.
 """
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, BinaryIO
 
 from polyarch import progress
 from polyarch.builder.export.assemble import BuiltImage
 from polyarch.builder.request.output import Export, Output
 from polyarch.contents.filesystem import Filesystems
-from polyarch.errors import ConflictError, PolyarchError, UsageError
+from polyarch.errors import CancelledError, ConflictError, PolyarchError, UsageError
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.place import Target
 from polyarch.oci.platform import Platform
 from polyarch.transfer.copy import CopyOptions, Sent, send
 from polyarch.transfer.publish import publish
-from polyarch.transfer.read_through import ReadThroughSource
 
 if TYPE_CHECKING:
     from polyarch.builder.export.rootfs import RootFilesystems, StatementFiles
-    from polyarch.registry import Registry
-    from polyarch.store import Store
+    from polyarch.builder.workspace import Workspace
 
 
 class Exporter:
-    """Sends the results of one build. It owns nothing. With an `epoch`, exported files all have that time."""
+    """Sends the results of one build. It owns nothing. With an `epoch`, exported files all have that time. It ends with
+    CancelledError when `stopped` returns True.
+    """
 
     def __init__(
         self,
-        store: "Store",
-        registry: "Registry",
-        source: ReadThroughSource,
+        workspace: "Workspace",
         filesystems: Filesystems,
         export: Export,
         host: Platform,
-        emit: progress.Emit,
+        stopped: Callable[[], bool],
         epoch: int | None = None,
     ) -> None:
         self._epoch = epoch
-        self._store = store
-        self._registry = registry
-        self._source = source
+        self._store = workspace.store
+        self._registry = workspace.registry
+        self._source = workspace.source
+        self._common = workspace.common
+        self._emit = workspace.emit
         self._filesystems = filesystems
         self._export = export
         self._host = host
-        self._emit = emit
+        self._stopped = stopped
 
     def check(self) -> None:
         """Raises UsageError for an output that is known to fail before anything is built."""
@@ -72,6 +72,18 @@ class Exporter:
 
         Raises the errors of the copier and the file system.
         """
+        is_shared = output.kind in ("store", "registry", "engine")
+        # Several builds may write into the same directory, or to standard output.
+        with nullcontext() if is_shared else self._common.alone(("output", output.destination)):
+            return self._send(output, images, root, statements)
+
+    def _send(
+        self,
+        output: Output,
+        images: Sequence[BuiltImage],
+        root: Descriptor,
+        statements: "StatementFiles | None",
+    ) -> tuple[Sent, ...]:
         match output.kind:
             case "store":
                 self._keep(root, named=not output.by_digest)
@@ -91,7 +103,7 @@ class Exporter:
     def _keep(self, root: Descriptor, *, named: bool) -> None:
         """Fetch missing layers of the base, then name the result in the store: a name stands for a complete image."""
         if self._store.missing(root):
-            send(self._source.passing(), root.digest, self._store, ())
+            send(self._source.passing(), root.digest, self._store, (), CopyOptions(stopped=self._stopped))
         names = [str(name.tagged()) for name in self._export.names] if named else []
         self._store.assign([(name, root) for name in names or [""]])
 
@@ -114,12 +126,12 @@ class Exporter:
             shown = reference.familiar()
             try:
                 with progress.reported(self._emit, unit, f"pushing {shown}"):
-                    options = CopyOptions(unit=unit)
+                    options = CopyOptions(unit=unit, stopped=self._stopped)
                     sent[shown] = publish(
                         self._store, self._registry, self._source, root.digest, reference, options, self._emit
                     )
             except PolyarchError as error:
-                if len(self._export.names) == 1:
+                if len(self._export.names) == 1 or isinstance(error, CancelledError):
                     raise
                 failed[shown] = error
         if failed:
@@ -150,7 +162,7 @@ class Exporter:
         self._emit(progress.Finished(unit))
 
     def _copy(self, root: Descriptor, target: Target, names: list[str], unit: str) -> None:
-        send(self._source, root.digest, target, names, CopyOptions(unit=unit), self._emit)
+        send(self._source, root.digest, target, names, CopyOptions(unit=unit, stopped=self._stopped), self._emit)
 
     def _files(
         self, output: Output, images: Sequence[BuiltImage], statements: "StatementFiles | None"
@@ -158,7 +170,7 @@ class Exporter:
         from polyarch.builder.export.rootfs import RootFilesystems
 
         split = output.platform_split if output.platform_split is not None else len(images) > 1
-        return RootFilesystems(self._filesystems, images, split, self._epoch, statements)
+        return RootFilesystems(self._filesystems, images, split, self._stopped, self._epoch, statements)
 
     def _tar(self, output: Output, images: Sequence[BuiltImage], statements: "StatementFiles | None") -> None:
         from polyarch.layers.pack import tar_stream

@@ -2,7 +2,7 @@
 
 import hashlib
 import posixpath
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from polyarch.builder.export.assemble import BuiltImage
 from polyarch.contents import plainfiles
 from polyarch.contents.filesystem import Filesystems
 from polyarch.contents.stack import on as stack_on
-from polyarch.errors import ConflictError
+from polyarch.errors import CancelledError, ConflictError
 from polyarch.layers.content import open_content
 from polyarch.layers.entry import Content, Entry, Item
 from polyarch.layers.tree import Tree
@@ -37,7 +37,8 @@ class StatementFiles(msgspec.Struct, frozen=True, kw_only=True):
 class RootFilesystems:
     """The flattened file systems of the images of one build. It owns nothing.
 
-    With `split`, each image is in a directory named after its platform. With an `epoch`, all files have that time.
+    With `split`, each image is in a directory named after its platform. Reading the entries ends with CancelledError
+    when `stopped` returns True. With an `epoch`, all files have that time.
     Beside the files of an image are its `statements`.
     """
 
@@ -46,12 +47,14 @@ class RootFilesystems:
         filesystems: Filesystems,
         images: Sequence[BuiltImage],
         split: bool,
+        stopped: Callable[[], bool],
         epoch: int | None,
         statements: StatementFiles | None = None,
     ) -> None:
         self._filesystems = filesystems
         self._images = images
         self._split = split
+        self._stopped = stopped
         self._epoch = epoch
         self._statements = statements or StatementFiles()
 
@@ -104,7 +107,10 @@ class RootFilesystems:
             yield Entry(path=name, kind="file", mode=0o600, size=len(raw), mtime=time), raw
 
     def _of_tree(self, tree: Tree, image: BuiltImage) -> Iterator[Item]:
-        return plainfiles.items(self._filesystems, tree, image.layers, epoch=self._epoch)
+        for item in plainfiles.items(self._filesystems, tree, image.layers, epoch=self._epoch):
+            if self._stopped():
+                raise CancelledError
+            yield item
 
 
 def _sha256(entry: Entry, content: Content) -> str:

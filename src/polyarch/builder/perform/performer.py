@@ -67,7 +67,7 @@ class VertexPerformer:
         self._sources = CopySources(graph, environment)
         self._copies = CopyPerformer(graph, environment, self._sources, self.filesystems, emit)
         self._keys = CacheKeys(environment, self._copies)
-        self._runners = Runners(graph, environment, self.filesystems, emit, self._is_stopped)
+        self._runners = Runners(graph, environment, self.filesystems, emit, self.is_stopped)
 
     def close(self) -> None:
         """Store the stats of contexts, close the files, undo the mounts."""
@@ -190,6 +190,10 @@ class VertexPerformer:
         self._environment.remotes.cancel()
         self._runners.cancel()
 
+    def is_stopped(self) -> bool:
+        """Whether the build was cancelled, or has ended."""
+        return self._cancelled or self._closed
+
     def take(self, vertex: VertexId, result: Result) -> None:
         """Take note of a result that another build made with the same work."""
         if isinstance(self._graph.vertices[vertex], CopyFiles | MakeDirectory | RunCommand):
@@ -270,7 +274,4 @@ class VertexPerformer:
         """A base layer to be listed. It is stored only in a build that runs something, and so unpacks it, too."""
         if self._unpacks:
             return self._environment.source.open_blob(blob)
-        return InterruptibleReader(self._environment.source.peek(blob), self._is_stopped)
-
-    def _is_stopped(self) -> bool:
-        return self._cancelled or self._closed
+        return InterruptibleReader(self._environment.source.peek(blob), self.is_stopped)
