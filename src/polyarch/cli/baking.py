@@ -173,7 +173,7 @@ class BakeRun:
         )
 
     def _registry(self, request: "BuildRequest") -> "Registry":
-        from polyarch.cli.commands.build import insecure_names
+        from polyarch.cli.insecure import insecure_names
 
         return self._session.registry_for(insecure_names(request, everything=self._insecure))
 

@@ -1,6 +1,7 @@
 """Parsing a Dockerfile into instructions."""
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 import msgspec
 
@@ -63,6 +64,8 @@ def _names(instruction: Instruction) -> list[str]:
     return [name for name, _ in instruction.pairs] if isinstance(instruction, stages.Arg) else []
 
 
+# Many targets of a bake file have the same Dockerfile.
+@lru_cache(maxsize=32)
 def parse(text: str, name: str = "Dockerfile") -> Dockerfile:
     """Return the instructions of a Dockerfile, in order. Errors call the file `name`.
 

@@ -17,6 +17,8 @@ SPACE = (
 )
 _SPECIAL = frozenset("@*#?-$!0")
 _EXPANDED_NAME = r"\$(?:\$|([A-Za-z0-9_]+)|\{([A-Za-z0-9_]+)\})"
+# No character that means anything, whatever the rules are.
+_PLAIN = re.compile(r"[A-Za-z0-9_./:@=,+-]+")
 # Deeper than any real Dockerfile, and well within Python's recursion limit.
 _DEEPEST = 50
 
@@ -60,7 +62,7 @@ def split(text: str, env: Mapping[str, str], escape: str = "\\") -> tuple[str, .
 
 def expand_with(text: str, env: Mapping[str, str], rules: WordRules) -> Expansion:
     """Expand `text` by other rules than those of `expand`."""
-    if text.isalnum():
+    if _PLAIN.fullmatch(text):
         return Expansion(text, (text,))
     reader = _WordReader(text, env, rules)
     try:

@@ -132,11 +132,13 @@ def send(
             graph = msgspec.structs.replace(graph, absent=())
         graphs.require_whole(graph, source, options.called or name)
         sender = Sender(source, target, pool, emit, options.unit, options.retry)
-        if chosen is None and names and _is_there(source, target, graph, names):
-            form: Form = "single" if options.single else "whole"
-            existing = sum(blob.size for blob in graph.blobs)
-            sender.referrers(_gather(source, graph, pool, options))
-            return Sent(descriptor=graph.root.descriptor, form=form, moved=0, mounted=0, existing=existing)
+        if chosen is None and names and _is_there(source, target, graph):
+            found = _gather(source, graph, pool, options)
+            if _is_named(target, graph, names, may_write=found is None or not found.levels):
+                form: Form = "single" if options.single else "whole"
+                existing = sum(blob.size for blob in graph.blobs)
+                sender.referrers(found)
+                return Sent(descriptor=graph.root.descriptor, form=form, moved=0, mounted=0, existing=existing)
         sender.blobs([blob for blob in graph.blobs if not _stays(blob, source, target)])
         sender.tables(table for table in graph.tables if not (isinstance(source, Partial) and source.lacks(table)))
         descriptor, form = _write(sender, target, graph, _gather(source, graph, pool, options), names, options, chosen)
@@ -166,11 +168,11 @@ def send_blobs(
         sender.tables(tables)
 
 
-def _is_there(source: Source, target: Target, graph: ImageGraph, names: Sequence[str]) -> bool:
-    """Whether the names at the target already point at this image, and all of it is known to be there.
+def _is_there(source: Source, target: Target, graph: ImageGraph) -> bool:
+    """Whether all of this image is known to be at the target.
 
-    This needs only a few requests: one for each name and each manifest. The blobs were seen there before, and a
-    registry does not remove blobs of a manifest that it has.
+    This needs only a request for each manifest below the root. The blobs were seen there before, and a registry does
+    not remove blobs of a manifest that it has.
     """
     if not isinstance(target, Tagged) or not isinstance(source, Originating) or not isinstance(target, Originating):
         return False
@@ -180,11 +182,26 @@ def _is_there(source: Source, target: Target, graph: ImageGraph, names: Sequence
     if not all(here.intersection(source.origins(digest)) for digest in contents):
         return False
     try:
-        if any(target.points_at(name) != graph.root.descriptor.digest for name in names):
-            return False
         return all(target.has_manifest(node.descriptor) for node in nodes if node is not graph.root)
     except RegistryError:
         return False
+
+
+def _is_named(target: Target, graph: ImageGraph, names: Sequence[str], *, may_write: bool) -> bool:
+    """Whether these names point at the image that is at the target, perhaps because they were written now."""
+    assert isinstance(target, Tagged)
+    root = graph.root
+    try:
+        others = [name for name in names if target.points_at(name) != root.descriptor.digest]
+        # An index is written again with its name, and the registry looks for its manifests. The blobs of a manifest are
+        # there only if it is.
+        if others and not (may_write and (isinstance(root.document, Index) or target.has_manifest(root.descriptor))):
+            return False
+        for name in others:
+            target.write_manifest(root.descriptor, root.document.raw, name)
+    except RegistryError:
+        return False
+    return True
 
 
 def _stays(blob: Descriptor, source: Source, target: Target) -> bool:

@@ -3,7 +3,7 @@
 How much an evaluation may do is limited, because expressions can multiply what they are given without end.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any
 
 from polyarch.bake.hcl import numbers, operators, syntax, types, values
@@ -55,7 +55,7 @@ class EvalScope:
 class Evaluator:
     """Evaluates expressions with one table of functions, to which its owner may add."""
 
-    def __init__(self, functions: dict[str, HclFunction], host: FunctionHost) -> None:
+    def __init__(self, functions: MutableMapping[str, HclFunction], host: FunctionHost) -> None:
         self.functions = functions
         self._host = host
         self._steps = 0

@@ -11,7 +11,6 @@ from polyarch.bake.hcl import library
 from polyarch.bake.hcl.bodies import HclAttribute, HclBody, parse_native
 from polyarch.bake.hcl.evaluate import EvalScope, Evaluator, near
 from polyarch.bake.hcl.functions import FunctionHost
-from polyarch.bake.hcl.jsonform import parse_json
 from polyarch.bake.hcl.source import HclError, SourceFile
 from polyarch.bake.hcl.syntax import VariableUse
 from polyarch.bake.reading.blocks import BLOCK_TYPES, EvaluatedBlock, EvaluatedBlocks, places_of, renamed
@@ -87,17 +86,23 @@ def _parsed(file: BakeFile) -> HclBody | None:
     if name.endswith((".yml", ".yaml")):
         return None
     if name.endswith(".json"):
-        return parse_json(source)
+        return _json(source)
     try:
         return parse_native(source)
     except HclError as error:
         if name.endswith(".hcl"):
             raise
         if file.text.lstrip("\ufeff \t\r\n").startswith("{"):
-            return parse_json(source)
+            return _json(source)
         if _looks_like_yaml(file.text):
             return None
         raise error from None
+
+
+def _json(source: SourceFile) -> HclBody:
+    from polyarch.bake.hcl.jsonform import parse_json
+
+    return parse_json(source)
 
 
 def _looks_like_yaml(text: str) -> bool:
@@ -111,7 +116,7 @@ class _DefinitionReader:
         self._warnings: list[tuple[str, str | None]] = []
         self._builtin = options.builtin
         outside = Outside(options.given, options.environment, options.builtin)
-        evaluator = Evaluator(dict(library.functions()), options.host)
+        evaluator = Evaluator(library.LibraryFunctions(), options.host)
         self._names = BakeNames(evaluator, outside, self._load_block, BLOCK_TYPES)
 
     def _load_block(self, use: VariableUse, _: EvalScope) -> None:

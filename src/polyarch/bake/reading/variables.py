@@ -21,8 +21,8 @@ from polyarch.bake.hcl.values import HclValue
 
 _JSON = "_JSON"
 # As in Go, underscores may separate digits.
-_FLOAT = re.compile(r"[+-]?(?:\d(?:_?\d)*\.?(?:\d(?:_?\d)*)?|\.\d(?:_?\d)*)(?:[eE][+-]?\d+)?", re.ASCII)
-_HEX = re.compile(r"[+-]?0[xX](?:[0-9a-fA-F]+\.?[0-9a-fA-F]*|\.[0-9a-fA-F]+)[pP][+-]?\d+")
+_FLOAT = r"[+-]?(?:\d(?:_?\d)*\.?(?:\d(?:_?\d)*)?|\.\d(?:_?\d)*)(?:[eE][+-]?\d+)?"
+_HEX = r"[+-]?0[xX](?:[0-9a-fA-F]+\.?[0-9a-fA-F]*|\.[0-9a-fA-F]+)[pP][+-]?\d+"
 VARIABLE_ATTRIBUTES = ("type", "default", "description")
 
 
@@ -127,9 +127,9 @@ def primitive(name: str, text: str, wanted: HclType) -> HclValue:
             raise ConversionError(f"{name} is {text!r}, which is neither true nor false")
         return values.boolean(flag)
     try:
-        if _FLOAT.fullmatch(text):
+        if re.fullmatch(_FLOAT, text, re.ASCII):
             found = float(text)
-        elif _HEX.fullmatch(text):
+        elif re.fullmatch(_HEX, text):
             found = float.fromhex(text)
         else:
             raise ValueError

@@ -61,7 +61,7 @@ def bake(session: Session, /, **words: Any) -> int:
 
 def _run(session: Session, words: Mapping[str, Any], listed: str, stack: contextlib.ExitStack) -> int:
     """The command. What `stack` owns lasts until everything is built."""
-    from polyarch.bake import options, printing, project, remote
+    from polyarch.bake import options, project, remote
 
     variables = session.environment.variables
     where, targets = remote.cut(words["words"])
@@ -77,6 +77,8 @@ def _run(session: Session, words: Mapping[str, Any], listed: str, stack: context
     for target in resolved.targets.values():
         options.check(target, session.host())
     if words["print_"]:
+        from polyarch.bake import printing
+
         click.echo(printing.printed(project.shown(resolved, where)))
         return 0
     from polyarch.bake import entitlements

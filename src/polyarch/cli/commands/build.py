@@ -195,6 +195,7 @@ def build(session: Session, /, **words: Any) -> int:
             return subrequests.show(call, answer)
     from polyarch.builder.history.entry import new_reference
     from polyarch.cli import refs
+    from polyarch.cli.insecure import insecure_names
 
     variables = session.environment.variables
     request = msgspec.structs.replace(request, reference=new_reference(session.node(words["builder"])))
@@ -232,16 +233,6 @@ def _request(session: Session, words: Mapping[str, Any]) -> "BuildRequest":
         options |= {"file": None, "dockerfile": sys.stdin.buffer.read().decode("utf-8", "surrogateescape")}
     options["on_failure"] = "keep" if words["partial"] else "finish" if words["keep_going"] else "stop"
     return buildflags.request(context, session.surroundings(), **options)
-
-
-def insecure_names(request: "BuildRequest", *, everything: bool) -> list[str]:
-    """The names whose registries may speak plain HTTP or show a bad certificate."""
-    names = [str(name) for name in request.export.names] if everything or request.export.insecure else []
-    for place in [cache.place for cache in request.cache.sources] + [cache.place for cache in request.cache.targets]:
-        if "ref" in place.attributes:
-            flag = place.attributes.get("registry.insecure", "").lower() in ("1", "t", "true")
-            names += [place.attributes["ref"]] if everything or flag else []
-    return names
 
 
 def _to_engine(outputs: "Iterable[Output]") -> bool:
