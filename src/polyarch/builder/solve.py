@@ -379,13 +379,13 @@ class _Run(Generic[Key, Result]):
             self._performer.cancel()
 
     def _release(self, vertex: Key) -> None:
-        """Make those vertices ready for which `vertex` was the last missing result."""
+        """Make those vertices ready for which `vertex` was the last missing result.
+
+        They come first: a build that is soon complete is sent while the steps of others run.
+        """
+        released: list[Key] = []
         for key in self._dependants.pop(vertex, ()):
             self._missing[key] -= 1
-            if self._missing[key]:
-                continue
-            # What nothing waits for ends a build. It comes first, so that its result is sent while others are made.
-            if key in self._dependants:
-                self._ready.append(key)
-            else:
-                self._ready.appendleft(key)
+            if not self._missing[key]:
+                released.append(key)
+        self._ready.extendleft(reversed(released))

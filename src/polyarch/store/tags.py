@@ -2,12 +2,14 @@
 
 import contextlib
 import os
+import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from polyarch.errors import CorruptError, NotFoundError
+from polyarch.errors import CorruptError, NotFoundError, PolyarchError
 from polyarch.oci import descriptor as descriptors
 from polyarch.oci import media_types
 from polyarch.oci.descriptor import REF_NAME, Descriptor
@@ -39,6 +41,14 @@ class _IndexFile(msgspec.Struct, frozen=True):
 Edit = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
 
 
+class _Assignment:
+    """Images that a thread gives names to. `done` when they are in index.json."""
+
+    def __init__(self, images: Sequence[tuple[str, Descriptor]]) -> None:
+        self.images = images
+        self.done = False
+
+
 class Tags:
     """The names of a store. It reads index.json again only if the file has changed."""
 
@@ -47,6 +57,8 @@ class Tags:
         self._layout = blobs.layout
         self._lock = FileLock(self._layout.lock("index"))
         self._read: tuple[tuple[int, int, int], Entries] | None = None
+        self._turn = threading.Lock()
+        self._waiting: deque[_Assignment] = deque()
 
     def entries(self) -> Entries:
         """All entries. Raises CorruptError if index.json does not conform to the specification."""
@@ -85,6 +97,26 @@ class Tags:
         What a name pointed at before is kept without that name. Raises NotFoundError for an image that is not in the
         store, and then nothing has changed.
         """
+        own = _Assignment(images)
+        self._waiting.append(own)
+        # Each change waits for the disk. What other threads wait for meanwhile is done with the next change.
+        with self._turn:
+            if own.done:
+                return
+            waiting = [self._waiting.popleft() for _ in range(len(self._waiting))]
+            together = [own, *(one for one in waiting if one is not own)]
+            try:
+                self._assign([image for one in together for image in one.images])
+            except PolyarchError:
+                # Perhaps only one of them cannot be named. The others then do it for themselves.
+                if len(together) == 1:
+                    raise
+                self._assign(images)
+            else:
+                for one in together:
+                    one.done = True
+
+    def _assign(self, images: Sequence[tuple[str, Descriptor]]) -> None:
         self.change(lambda entries: _assigned(entries, images), [descriptor for _, descriptor in images])
 
     def remove(self, name: str) -> Descriptor:

@@ -139,8 +139,10 @@ def send(
                 existing = sum(blob.size for blob in graph.blobs)
                 sender.referrers(found)
                 return Sent(descriptor=graph.root.descriptor, form=form, moved=0, mounted=0, existing=existing)
-        sender.blobs([blob for blob in graph.blobs if not _stays(blob, source, target)])
-        sender.tables(table for table in graph.tables if not (isinstance(source, Partial) and source.lacks(table)))
+        sender.blobs(
+            [blob for blob in graph.blobs if not _stays(blob, source, target)],
+            [table for table in graph.tables if not (isinstance(source, Partial) and source.lacks(table))],
+        )
         descriptor, form = _write(sender, target, graph, _gather(source, graph, pool, options), names, options, chosen)
     return Sent(
         descriptor=descriptor,
@@ -164,8 +166,7 @@ def send_blobs(
 
     with WorkerPool(options.concurrency, options.stopped) as pool:
         sender = BlobSender(source, target, pool, emit, options.unit, options.retry)
-        sender.blobs(blobs)
-        sender.tables(tables)
+        sender.blobs(blobs, tables)
 
 
 def _is_there(source: Source, target: Target, graph: ImageGraph) -> bool:

@@ -3,6 +3,7 @@
 import contextlib
 import threading
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from polyarch import progress
@@ -52,19 +53,20 @@ class BlobSender:
         """The bytes of the blobs that were handled this way: "moved", "mounted" or "exists"."""
         return self._tally.get(how, 0)
 
-    def blobs(self, blobs: Iterable[Descriptor]) -> None:
-        """Copy all blobs, the largest first, because it takes longest. A stream gets them in a fixed order."""
+    def blobs(self, blobs: Iterable[Descriptor], tables: Iterable[Descriptor]) -> None:
+        """Copy all blobs, the largest first, because it takes longest. A stream gets them in a fixed order.
+
+        Then tables of contents. A table that is missing, or that the target refuses, is left out.
+        """
         if isinstance(self._target, Streaming) and self._target.in_order:
             ordered = sorted(blobs, key=lambda blob: blob.digest)
         else:
             ordered = sorted(blobs, key=lambda blob: -blob.size)
         for blob in ordered:
             self._report(blob, 0)
-        self._pool.run(self._blob, ordered)
-
-    def tables(self, tables: Iterable[Descriptor]) -> None:
-        """Copy tables of contents. A table that is missing, or that the target refuses, is left out."""
-        self._pool.run(self._table, sorted(tables, key=lambda table: table.digest))
+        parts = [partial(self._blob, blob) for blob in ordered]
+        parts += [partial(self._table, table) for table in sorted(tables, key=lambda table: table.digest)]
+        self._pool.run(lambda copy: copy(), parts)
 
     def _table(self, table: Descriptor) -> None:
         self._pool.check()
@@ -86,9 +88,13 @@ class BlobSender:
 
     def _is_new(self, blob: Descriptor) -> bool:
         """Whether the blob was never seen in a registry, and the target so near that asking is not worth it."""
-        if self._worth is None or self._originating is None or self._worth(blob):
+        return self._worth is not None and not self._worth(blob) and self._is_unseen(blob)
+
+    def _is_unseen(self, content: Descriptor) -> bool:
+        """Whether the target is a registry, and the content was never seen in any."""
+        if self._mounting is None or self._originating is None:
             return False
-        return not self._originating.origins(blob.digest)
+        return not self._originating.origins(content.digest)
 
     def _send(self, blob: Descriptor) -> None:
         with self._source.open_blob(blob) as reader:
@@ -145,7 +151,8 @@ class Sender(BlobSender):
     def manifest(self, node: GraphNode) -> None:
         """Write a manifest or index by its digest, if the target does not have it."""
         self._pool.check()
-        if not self._documents.has_manifest(node.descriptor):
+        # A registry is not asked for one that was never seen in any: that would only be a request more.
+        if self._is_unseen(node.descriptor) or not self._documents.has_manifest(node.descriptor):
             self._documents.write_manifest(node.descriptor, node.document.raw)
 
 
