@@ -138,6 +138,49 @@ def test_secrets_of_targets_are_not_mixed(polyarch: Program, busybox: str, tmp_p
     assert (tmp_path / "out-two/said").read_text() == "second"
 
 
+@pytest.mark.integration
+def test_a_target_is_exported_while_the_steps_of_another_run(polyarch: Program, busybox: str, tmp_path: Path) -> None:
+    need("crun")
+    (tmp_path / "docker-bake.hcl").write_text(targets("slow", "quick"))
+    (tmp_path / "Dockerfile").write_text(
+        f"FROM {busybox} AS slow\nRUN --mount=type=bind,from=exported,target=/e,rw "
+        "for i in $(seq 100); do test -e /e/quick && exit 0; sleep 0.1; done; exit 1\n"
+        "FROM scratch AS quick\nCOPY Dockerfile /quick\n"
+    )
+    exported = tmp_path / "out-quick/linux_arm64"
+    exported.mkdir(parents=True)
+    (tmp_path / "docker-bake.hcl").write_text(
+        targets("quick") + 'target slow {\n target = "slow"\n output = ["out-slow"]\n'
+        f' contexts = {{ exported = "{exported}" }}\n}}\n'
+    )
+    polyarch("bake", "slow", "quick", cwd=tmp_path)
+    assert (exported / "quick").exists()
+
+
+def test_targets_that_share_a_directory_are_all_in_it(polyarch: Program, tmp_path: Path) -> None:
+    names = [f"t{number}" for number in range(6)]
+    (tmp_path / "Dockerfile").write_text(
+        "FROM scratch\nARG NAME\nCOPY Dockerfile /common/file\nCOPY Dockerfile /$NAME\n"
+    )
+    (tmp_path / "docker-bake.hcl").write_text(
+        "".join(f'target {name} {{\n args = {{ NAME = "{name}" }}\n output = ["out"]\n}}\n' for name in names)
+    )
+    polyarch("bake", *names, cwd=tmp_path)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["common", *names]
+
+
+def test_an_export_that_fails_names_its_target_and_the_others_are_finished(polyarch: Program, tmp_path: Path) -> None:
+    (tmp_path / "docker-bake.hcl").write_text(targets("one", "two", "three"))
+    (tmp_path / "Dockerfile").write_text(
+        "FROM scratch AS one\nCOPY Dockerfile /1\nFROM scratch AS two\nCOPY Dockerfile /2\nFROM one AS three\n"
+    )
+    (tmp_path / "out-two").write_text("a file where a directory should be")
+    done = polyarch.fails("bake", "--keep-going", cwd=tmp_path)
+    assert "target two: cannot write out-two/linux_amd64: Not a directory" in done.stderr
+    assert (tmp_path / "out-one/linux_arm64/1").exists()
+    assert (tmp_path / "out-three/linux_amd64/1").exists()
+
+
 FAILING = """FROM scratch AS shared
 COPY {source} /shared
 FROM scratch AS one

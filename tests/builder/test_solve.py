@@ -264,3 +264,18 @@ def test_what_only_joins_its_inputs_is_no_work_and_is_not_told() -> None:
     cached = Sums(top | {"top": (200, ("joined",))}, sums.cache)
     assert solve(["top"], cached, Notes())["top"] == 1 + 10 + 1 + 200
     assert (cached.performed, cached.prepared) == (["top"], [["top"]])
+
+
+class Slow(Sums):
+    """Each vertex takes a while."""
+
+    def perform(self, vertex: str, cache_key: str, inputs: Mapping[str, int], outside: Outside) -> int:
+        time.sleep(0.05)
+        return super().perform(vertex, cache_key, inputs, outside)
+
+
+def test_what_becomes_ready_comes_before_what_waits_for_a_place() -> None:
+    vertices: dict[str, tuple[int, tuple[str, ...]]] = {name: (at, ()) for at, name in enumerate("abcd")}
+    performer = Slow(vertices | {f"{name} sent": (1, (name,)) for name in "abcd"})
+    solve([f"{name} sent" for name in "abcd"], performer, Notes(), workers=1)
+    assert performer.performed.index("a sent") < performer.performed.index("c")

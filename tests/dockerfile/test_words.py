@@ -90,3 +90,10 @@ def test_any_text_expands_or_is_a_dockerfile_error(text: str, escape: str) -> No
 def test_what_is_in_single_quotes_stays(text: str) -> None:
     inner = text.replace("'", "")
     assert words.expand(f"'{inner}'", {"a": "b"}).text == inner
+
+
+@given(st.text(alphabet="aZ0_./:@=,+-", min_size=1), st.text(alphabet="aZ0_./:@=,+-"), st.sampled_from(["\\", "`"]))
+def test_a_text_without_special_characters_is_as_it_is_within_another(text: str, more: str, escape: str) -> None:
+    found = words.expand(text, {}, escape)
+    assert found == words.Expansion(text, (text,))
+    assert words.expand(f"{text} {more}", {}, escape).words == (text, *([more] if more else []))

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,46 @@ def test_many_names_are_given_and_taken_in_one_writing(store_root: Path) -> None
         with pytest.raises(NotFoundError):
             store.assign([("a.test/x:1", one), ("a.test/y:1", Descriptor(one.media_type, digests.of(b"no"), 2))])
         assert store.tags() == ()
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_names_that_threads_give_at_once_are_written_together(store_root: Path, missing: bool) -> None:
+    reached, go_on = threading.Event(), threading.Event()
+    written: list[str] = []
+
+    def trace(point: str) -> None:
+        if point == "tag:before-replace":
+            written.append(point)
+            reached.set()
+            assert go_on.wait(10)
+
+    with Store.open(store_root, trace=trace) as store:
+        images = [image(store, f"layer {number}".encode()).descriptor() for number in range(6)]
+        if missing:
+            images[3] = Descriptor(images[3].media_type, digests.of(b"missing"), 7)
+        refused: list[int] = []
+
+        def assign(number: int) -> None:
+            try:
+                store.assign([(f"a.test/app:{number}", images[number])])
+            except NotFoundError:
+                refused.append(number)
+
+        threads = [threading.Thread(target=assign, args=(number,)) for number in range(len(images))]
+        threads[0].start()
+        assert reached.wait(10)
+        for thread in threads[1:]:
+            thread.start()
+        while len(store._tags._waiting) < len(threads) - 1:
+            time.sleep(0.001)
+        go_on.set()
+        for thread in threads:
+            thread.join()
+        assert refused == ([3] if missing else [])
+        assert set(store.tags()) == {f"a.test/app:{number}" for number in range(6)} - {
+            f"a.test/app:{n}" for n in refused
+        }
+        assert missing or len(written) == 2
 
 
 def test_untag_tells_what_the_name_pointed_at(store: Store) -> None:

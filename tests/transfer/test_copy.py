@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from polyarch import progress
-from polyarch.errors import CorruptError, NotFoundError, RegistryError
+from polyarch.errors import CancelledError, CorruptError, NotFoundError, RegistryError
 from polyarch.oci import document as documents
 from polyarch.oci import index as indexes
 from polyarch.oci import media_types
@@ -124,6 +124,13 @@ def test_a_second_copy_moves_nothing_and_says_so(source: OciLayout, target: OciL
     notes = {event.note for event in events if isinstance(event, progress.Transferred) and event.current}
     assert notes == {"exists"}
     assert {event.id for event in events if isinstance(event, progress.Transferred)} == {"push app"}
+
+
+def test_a_copy_that_is_no_longer_wanted_ends_before_its_next_part(source: OciLayout, tmp_path: Path) -> None:
+    target = Recording(tmp_path / "target")
+    with pytest.raises(CancelledError):
+        copier.copy(source, "app", target, ("app",), CopyOptions(stopped=lambda: len(target.order) > 1, concurrency=1))
+    assert target.order == ["blob", "blob"]
 
 
 def test_progress_reaches_the_size_of_every_blob(source: OciLayout, target: OciLayout) -> None:

@@ -5,7 +5,7 @@ Everything except plain files is sent by `transfer.copy`; `rootfs` writes those.
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
 from polyarch import progress
@@ -72,10 +72,17 @@ class Exporter:
 
         Raises the errors of the copier and the file system.
         """
-        is_shared = output.kind in ("store", "registry", "engine")
-        # Several builds may write into the same directory, or to standard output.
-        with nullcontext() if is_shared else self._common.alone(("output", output.destination)):
+        if output.kind in ("store", "registry", "engine"):
             return self._send(output, images, root, statements)
+        # Several builds may write into the same directory, or to standard output.
+        with self._common.alone(("output", output.destination)):
+            try:
+                return self._send(output, images, root, statements)
+            except BrokenPipeError:
+                raise  # of standard output, which is not an error for the command line
+            except OSError as error:
+                where = error.filename or output.destination or "the output"
+                raise PolyarchError(f"cannot write {where}: {error.strerror or error}") from error
 
     def _send(
         self,

@@ -36,6 +36,10 @@ class LibraryFunctions(MutableMapping[str, HclFunction]):
             "try": HclFunction("try", _lazy, (), Parameter("expressions"), lazy=True),
         }
 
+    def family(self, name: str) -> str | None:
+        """The module that defines a function; None if it is not of the library, or no module has it."""
+        return self._homes.get(name)
+
     def __getitem__(self, name: str) -> HclFunction:
         if name not in self._loaded:
             self._loaded[name] = table(self._homes[name])[name]
