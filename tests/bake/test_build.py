@@ -1,6 +1,7 @@
 """`bake` builds: targets, targets that are contexts of others, reports, and what happens if one fails."""
 
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,28 @@ def test_images_are_pushed(polyarch: Program, work: Path, registry: LocalRegistr
     polyarch("bake", "--push", "--insecure", "app", "--set", f"app.tags={name}", cwd=work)
     shown = polyarch("buildx", "imagetools", "inspect", "--insecure", name, check=False)
     assert "linux/arm64" in shown.stdout, str(shown)
+
+
+@pytest.mark.integration
+def test_the_image_of_a_context_is_read_in_the_store_and_its_base_is_not_fetched(
+    polyarch: Program, work: Path, registry: LocalRegistry
+) -> None:
+    base = f"{registry.address}/base:1"
+    (work / "Dockerfile").write_text("FROM scratch\nCOPY large /\n")
+    (work / "large").write_bytes(random.Random(1).randbytes(3 << 20))
+    polyarch("build", "--push", "-t", base, ".", cwd=work)
+    polyarch("system", "prune", "--all", "--force")
+    (work / "docker-bake.hcl").write_text(
+        f'target middle {{\n dockerfile-inline = "FROM {base}\\nCOPY base /\\n"\n}}\n'
+        'target top {\n dockerfile-inline = "FROM middle\\nCOPY --from=middle /hello /again\\n"\n'
+        f' contexts = {{ middle = "target:middle" }}\n tags = ["{registry.address}/top:1"]\n}}\n'
+    )
+    before = len(registry.requests())
+    polyarch("bake", "--set", "*.output=type=registry", "top", cwd=work)
+    sent = [line for line in registry.requests()[before:] if line.startswith("GET /v2/base/blobs/")]
+    manifest = json.loads(polyarch("buildx", "imagetools", "inspect", "--raw", f"{registry.address}/top:1").stdout)
+    assert len(manifest["layers"]) == 3
+    assert not any(manifest["layers"][0]["digest"] in line for line in sent)
 
 
 @pytest.mark.integration

@@ -1,8 +1,9 @@
-"""Builds targets together, as one graph. A target that is a context of others is built before them."""
+"""Builds targets together, as one graph. A target that is a context of others is built before them, and they find its
+image in the store.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -14,6 +15,7 @@ from polyarch.bake.resolve import Resolved
 from polyarch.bake.target import BakeTarget
 from polyarch.builder.history.entry import new_reference
 from polyarch.builder.request.input import DirectoryContext
+from polyarch.builder.request.output import Output
 from polyarch.errors import BuildError, PolyarchError, UsageError
 from polyarch.oci import platform as parsing
 from polyarch.progress import Event, Started, Warned, ignore
@@ -49,16 +51,14 @@ class BuiltTarget(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TargetRequests:
-    """The requests for builds of targets. An image that is a context goes to a directory in `scratch`, which the caller
-    owns.
-    """
+    """The requests for builds of targets. An image that is a context is read in the store."""
 
-    def __init__(self, resolved: Resolved, places: BuildPlaces, scratch: Path) -> None:
+    def __init__(self, resolved: Resolved, places: BuildPlaces) -> None:
         self._targets = resolved.targets
         self._around = places.around
         self._where = places.where
         self._node = places.node
-        self._scratch = scratch
+        self._store = places.store
         self.order = _ordered(resolved.targets)
         self._users = _users(resolved.targets)
         self._platforms: dict[str, tuple[str, ...]] = {}
@@ -104,15 +104,16 @@ class TargetRequests:
 
     def _layout(self, name: str) -> str:
         """The context that stands for the image of another target."""
+        # Before the target is built, its name stands for the digest.
         digest = self._digests.get(name)
-        return f"oci-layout://{self._scratch / name}" + (f"@{digest}" if digest else "")
+        return f"oci-layout://{self._store.layout.oci}" + (f"@{digest}" if digest else f":{name}")
 
     def _kept(self, target: BakeTarget, outputs: list[str]) -> dict[str, Any]:
-        """The outputs of a target that others use: those that it has, and a directory for the others."""
-        layout = _layout_output(self._scratch / target.name)
+        """The outputs of a target that others use: those that it has, and the image for the others."""
+        image = Output(kind="none")
         if target.linked:
-            return {"outputs": [layout], "tags": (), "attest": (), "annotations": ()}
-        return {"outputs": [*outputs, layout], "load": not outputs}
+            return {"outputs": [image], "tags": (), "attest": (), "annotations": ()}
+        return {"outputs": [*outputs, image], "load": not outputs}
 
     def _platforms_of(self, target: BakeTarget) -> tuple[str, ...]:
         """The platforms of a target: its own, else for a context those of its users, else none, for the default."""
@@ -163,23 +164,22 @@ def build(resolved: Resolved, places: BuildPlaces, *, keep_going: bool = False) 
     with the name of the target in the message.
     """
     failed: dict[str, PolyarchError] = {}
-    with places.store.temporary() as scratch:
-        requests = TargetRequests(resolved, places, scratch)
-        for name in requests.order:
+    requests = TargetRequests(resolved, places)
+    for name in requests.order:
+        with _kept(name, failed, keep_going):
+            _check(name, requests.request(name), places)
+    for wave in requests.waves():
+        asked: dict[str, BuildRequest] = {}
+        for name in wave:
             with _kept(name, failed, keep_going):
-                _check(name, requests.request(name), places)
-        for wave in requests.waves():
-            asked: dict[str, BuildRequest] = {}
-            for name in wave:
-                with _kept(name, failed, keep_going):
-                    requests.require(name, failed)
-                    if name not in failed:
-                        asked[name] = requests.request(name)
-            for name, result in _built_together(asked, places, failed, keep_going):
-                target = resolved.targets[name]
-                requests.built(name, result)
-                if not target.linked:
-                    yield BuiltTarget(target=target, request=asked[name], result=result)
+                requests.require(name, failed)
+                if name not in failed:
+                    asked[name] = requests.request(name)
+        for name, result in _built_together(asked, places, failed, keep_going):
+            target = resolved.targets[name]
+            requests.built(name, result)
+            if not target.linked:
+                yield BuiltTarget(target=target, request=asked[name], result=result)
     if failed:
         raise _failure(failed, len(resolved.targets))
 
@@ -224,14 +224,13 @@ def _failure(failed: Mapping[str, PolyarchError], count: int) -> PolyarchError:
 def prepared(resolved: Resolved, places: BuildPlaces) -> "Iterator[tuple[BakeTarget, BuildRequest]]":
     """The targets to report on, with their requests. Only those that are contexts of others are built."""
     alone = {name: msgspec.structs.replace(target, linked=True) for name, target in resolved.targets.items()}
-    with places.store.temporary() as scratch:
-        requests = TargetRequests(Resolved(alone, resolved.groups), places, scratch)
-        for name in requests.order:
-            request = requests.request(name)
-            if requests.is_used(name):
-                requests.built(name, _built(name, request, places))
-            if not resolved.targets[name].linked:
-                yield resolved.targets[name], request
+    requests = TargetRequests(Resolved(alone, resolved.groups), places)
+    for name in requests.order:
+        request = requests.request(name)
+        if requests.is_used(name):
+            requests.built(name, _built(name, request, places))
+        if not resolved.targets[name].linked:
+            yield resolved.targets[name], request
 
 
 def _check(name: str, request: "BuildRequest", places: BuildPlaces) -> None:
@@ -262,12 +261,6 @@ def _named(target: str, emit: "Emit") -> "Emit":
         emit(event)
 
     return pass_on
-
-
-def _layout_output(directory: Path) -> str:
-    from polyarch import csvfields
-
-    return csvfields.joined([("type", "oci"), ("tar", "false"), ("dest", str(directory))])
 
 
 def _ordered(targets: Mapping[str, BakeTarget]) -> list[str]:

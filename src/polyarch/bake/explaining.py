@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 def forecast(resolved: Resolved, places: BuildPlaces) -> Forecast:
     """What `building.build` would do now. Raises as it does, with the name of the target in the message."""
     here = places.around.directory.absolute()
-    with places.store.temporary() as scratch, Forecaster(places.store, here) as forecaster:
-        requests = TargetRequests(resolved, places, scratch)
+    with Forecaster(places.store, here) as forecaster:
+        requests = TargetRequests(resolved, places)
         for name in requests.order:
             target = resolved.targets[name]
             request = _with_links(requests.request(name), target)

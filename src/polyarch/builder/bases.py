@@ -157,16 +157,23 @@ def of_request(workspace: "Workspace", request: "BuildRequest") -> Bases:
             workspace.source,
             pull=pull,
             allow_foreign=foreign,
-            layouts=open_layouts(layouts),
+            layouts=open_layouts(workspace),
         )
 
     return workspace.common.once(("bases", pull, foreign, *layouts.items()), make)
 
 
-def open_layouts(named: Mapping[str, tuple[Path, str]]) -> dict[str, tuple[Source, str]]:
-    """Open the OCI layouts among the named contexts."""
+def open_layouts(workspace: "Workspace") -> dict[str, tuple[Source, str]]:
+    """Open the OCI layouts among the named contexts. That of the store needs no import from it, and a layer that only a
+    registry has is fetched when it is needed.
+    """
+    named = workspace.layouts
     if not named:
         return {}
     from polyarch.transfer.layout import Directory, LayoutSource
 
-    return {name: (LayoutSource(Directory(path)), tag) for name, (path, tag) in named.items()}
+    own = Path(workspace.store.layout.oci)
+    return {
+        name: (workspace.source if path == own else LayoutSource(Directory(path)), tag)
+        for name, (path, tag) in named.items()
+    }

@@ -67,7 +67,7 @@ def check(request: BuildRequest, store: "Store", registry: "Registry") -> Checke
             workspace.source,
             pull=request.cache.pull,
             allow_foreign=True,
-            layouts=open_layouts(workspace.layouts),
+            layouts=open_layouts(workspace),
         )
         resolver = _TolerantResolver(bases)
         found: list[LintFinding] = []

@@ -72,7 +72,7 @@ class Exporter:
 
         Raises the errors of the copier and the file system.
         """
-        if output.kind in ("store", "registry", "engine"):
+        if output.kind in ("store", "registry", "engine", "none"):
             return self._send(output, images, root, statements)
         # Several builds may write into the same directory, or to standard output.
         with self._common.alone(("output", output.destination)):

@@ -10,7 +10,7 @@ from polyarch.builder.request.attestation import AttestationRequest
 from polyarch.layers.compression import Compression
 from polyarch.oci.reference import Reference
 
-OutputKind = Literal["store", "registry", "oci", "docker", "local", "tar", "engine"]
+OutputKind = Literal["store", "registry", "oci", "docker", "local", "tar", "engine", "none"]
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,8 +18,9 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
 
     `directory` says that an archive is a directory (an OCI layout), not a file; `by_digest` that the result gets no
     name in a registry or the store, so that it is found by its digest alone. The kind "engine" is the Docker engine
-    of this machine; `destination` is then its socket, None for the one that DOCKER_HOST names, or Docker's default.
-    The names of the files of attestations begin with `attestation_prefix`. `attestation_inline` says whether the output
+    of this machine; `destination` is then its socket, None for the one that DOCKER_HOST names, or Docker's default. The
+    kind "none" leaves the image in the store for a later build while that is open; a collection then removes it. The
+    names of the files of attestations begin with `attestation_prefix`. `attestation_inline` says whether the output
     gets attestations that are only for images with them (`inline-only`); by default these are the store and registries.
     """
 
