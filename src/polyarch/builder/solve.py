@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from polyarch.errors import PolyarchError
 
@@ -233,19 +233,10 @@ def topological(targets: list[Key], inputs: Callable[[Key], Iterable[Key]]) -> l
     return list(order)
 
 
-class _Ended(Generic[Key, Result]):
-    """A vertex whose thread ends, with its result or its error."""
-
-    def __init__(self, vertex: Key, result: Result | None, error: BaseException | None) -> None:
-        self.vertex = vertex
-        self.result = result
-        self.error = error
-
-
 class _Places(Generic[Key, Result]):
-    """The places for workers. `news` gets each vertex that ends, and None when a place becomes free."""
+    """The places for workers. `news` gets each vertex that ends, with its result or error, or None: a place is free."""
 
-    def __init__(self, free: Semaphore, news: SimpleQueue[_Ended[Key, Result] | None]) -> None:
+    def __init__(self, free: Semaphore, news: SimpleQueue[tuple[Key, Result | BaseException] | None]) -> None:
         self.free = free
         self.news = news
 
@@ -305,8 +296,8 @@ class _Run(Generic[Key, Result]):
                     break
                 ended = places.news.get()
                 if ended is not None:
-                    threads.pop(ended.vertex).join()
-                    self._collect(ended)
+                    threads.pop(ended[0]).join()
+                    self._collect(*ended)
         except BaseException:
             self._performer.cancel()
             raise
@@ -343,14 +334,13 @@ class _Run(Generic[Key, Result]):
 
     def _perform(self, vertex: Key, places: _Places[Key, Result]) -> None:
         """Do a vertex, in its thread."""
+        made: Result | BaseException
         try:
-            result = self._result(vertex, places)
+            made = self._result(vertex, places)
         except BaseException as error:
-            ended = _Ended[Key, Result](vertex, None, error)
-        else:
-            ended = _Ended(vertex, result, None)
+            made = error
         places.free.release()
-        places.news.put(ended)
+        places.news.put((vertex, made))
 
     def _result(self, vertex: Key, places: _Places[Key, Result]) -> Result:
         from contextlib import contextmanager
@@ -376,14 +366,14 @@ class _Run(Generic[Key, Result]):
         self._begun[vertex] = True
         return result
 
-    def _collect(self, ended: _Ended[Key, Result]) -> None:
-        vertex, error = ended.vertex, ended.error
+    def _collect(self, vertex: Key, made: Result | BaseException) -> None:
         self._begun.pop(vertex, None)
-        if error is None:
-            self._results[vertex] = cast(Result, ended.result)
+        if not isinstance(made, BaseException):
+            self._results[vertex] = made
             self._observer.finished(vertex)
             self._release(vertex)
             return
+        error = made
         if not isinstance(error, PolyarchError):
             raise error
         # Errors that cancelling causes are not reported: the first failure is the cause.
