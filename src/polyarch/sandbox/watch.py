@@ -27,7 +27,6 @@ class Watch:
         self._emulated = emulated
         self._measured = measured
         self._looks = 0
-        self._own_peak = _peak_memory(os.getpid()) if measured else 0
         self.peak_memory = 0
 
     def pause(self) -> float:
@@ -52,7 +51,7 @@ class Watch:
         A child starts with the memory of its parent, and the kernel counts that, too. So a value that this process
         itself reaches says nothing.
         """
-        return peak if self._measured and peak > self._own_peak else 0
+        return peak if self._measured and peak > _peak_memory(os.getpid()) else 0
 
 
 def deadly_wait(process: int) -> int:

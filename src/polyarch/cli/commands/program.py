@@ -142,6 +142,7 @@ PROGRAM = {
         "sbom": ("sbom:sbom", "List the packages in an image, or write its bill of materials (SBOM)"),
         "sign": ("sign:sign", "Sign images"),
         "tag": ("tag:tag", "Create another name for an image"),
+        "test": ("test:test", "Test an image for every platform"),
         "verify": ("verify:verify", "Verify the signatures of images"),
         "verify-attestations": ("attestations:verify_attestations", "Verify the attestations of an image"),
     },
