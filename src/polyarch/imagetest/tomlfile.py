@@ -22,11 +22,16 @@ def read(name: str, text: str) -> tuple[dict[str, Any], FilePlaces]:
     except tomllib.TOMLDecodeError as error:
         where = _WHERE.search(str(error))
         reason = _WHERE.sub("", str(error)).strip()
-        line, column = where.groups() if where else ("1", "1")
+        # Without a place, the error is at the end of the document.
+        end = (text.count("\n") + 1, len(text) - text.rfind("\n"))
+        line, column = where.groups() if where else end
         raise TestFileError(f"{name}:{line}:{column}: invalid TOML: {reason}") from error
     except RecursionError:
         raise TestFileError(f"{name}: the values are nested too deeply") from None
-    return document, FilePlaces(name, dict(_marks(text)))
+    marks: dict[TreePath, tuple[int, int]] = {}
+    for path, place in _marks(text):
+        marks.setdefault(path, place)
+    return document, FilePlaces(name, marks)
 
 
 def _marks(text: str) -> Iterator[tuple[TreePath, tuple[int, int]]]:
@@ -42,7 +47,9 @@ def _marks(text: str) -> Iterator[tuple[TreePath, tuple[int, int]]]:
             table = _resolved(_keys(header[2]), counts, appended=header[1] == "[[")
             yield table, (number, header.start(2) + 1)
         elif pair := _PAIR.match(line):
-            yield (*table, *_keys(pair[1])), (number, pair.start(1) + 1)
+            keys = _keys(pair[1])
+            for length in range(1, len(keys) + 1):
+                yield (*table, *keys[:length]), (number, pair.start(1) + 1)
         opened = _FENCE.findall(line)
         if len(opened) % 2:
             fence = opened[0]

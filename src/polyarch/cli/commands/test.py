@@ -99,7 +99,7 @@ def test(
                 emit=emit,
             )
             planned = planner.plan(tests)
-        outcomes = suite.run(session.store, planned, lambda outcome: _show(session, outcome, quiet=as_json))
+        outcomes = suite.run(session.store, planned, lambda outcome: _show(session, outcome))
     if junit:
         _write(Path(junit), rendering.junit(outcomes))
     if as_json:
@@ -154,11 +154,11 @@ def _tests(
     )
 
 
-def _show(session: Session, outcome: "TestOutcome", *, quiet: bool) -> None:
+def _show(session: Session, outcome: "TestOutcome") -> None:
     """Print what failed, as soon as it is known."""
     from polyarch.render import tests as rendering
 
-    if not quiet and (shown := rendering.details(outcome)):
+    if shown := rendering.details(outcome):
         session.note(shown.rstrip("\n"))
 
 
