@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from scripts.local_registry import LocalRegistry
 from tests.needs import need
 from tests.program import Program
 
@@ -95,27 +96,27 @@ def test_a_command_inside_runs_instead_of_the_images_own(server: Program) -> Non
 _FILE = """\
 [[test]]
 name = "serves"
-http = {{ path = "/", body = "hello" }}
+expect.http = {{ path = "/", body = "hello" }}
 port = 8080
 
 [[test]]
 name = "holds"
 run = "cat /www/index.html; exit 4"
-exit = 4
-stdout = {{ equals = "hello\\n" }}
+expect.exit = 4
+expect.stdout = {{ equals = "hello\\n" }}
 before = ["test -e /bin/sh"]
 
 [[test]]
 name = "files"
-[[test.file]]
+[[test.expect.file]]
 path = "/www/index.html"
 owner = "{owner}"
 mode = "0644"
 content = "hello"
-[[test.file]]
+[[test.expect.file]]
 path = "/nothing"
 exists = false
-[test.config]
+[test.expect.config]
 user = "app"
 ports = [8080]
 labels."org.example.a" = "b"
@@ -223,3 +224,47 @@ def test_one_platform_that_fails_is_the_one_that_is_shown(server: Program) -> No
     failed = server.fails("test", "server", "--run", "test $(uname -m) = x86_64")
     assert "server (linux/arm64)" in failed.stderr
     assert "server (linux/amd64)" not in failed.stderr
+
+
+_PLATFORMS = ("--platform", "linux/amd64,linux/arm64")
+
+
+def test_a_build_pushes_only_what_its_tests_have_passed(server: Program, registry: LocalRegistry) -> None:
+    name = f"{registry.address}/team/app:1"
+    build = ["build", "-q", *_PLATFORMS, "-t", name, "--push", "--test", "true"]
+    refused = server.fails(*build, "--test", "test $(uname -m) = x86_64", "-", stdin=_SERVER)
+    assert refused.status == 1
+    assert "[linux/arm64] tests failed: test $(uname -m) = x86_64: the command ended with status 1" in refused.stderr
+    assert "nothing was tagged or pushed" in refused.stderr
+    assert server.fails("manifest", "inspect", name).status == 1
+    assert not any(registry.storage.rglob("data"))
+    digest = server(*build, "--test-host", 'curl -sf "$POLYARCH_TEST_URL"', "-", stdin=_SERVER).stdout.strip()
+    assert digest == server("buildx", "imagetools", "inspect", name, "--format", "{{.Manifest.Digest}}").stdout.strip()
+    # The digest is the one of a build without tests: what is tested is what is pushed.
+    assert digest == server("build", "-q", *_PLATFORMS, "-", stdin=_SERVER).stdout.strip()
+
+
+def test_a_build_can_name_the_platforms_that_pass(server: Program) -> None:
+    build = ["build", *_PLATFORMS, "-t", "app", "--test", "test $(uname -m) = x86_64"]
+    partial = server.fails(*build, "--push-passed", "-", stdin=_SERVER)
+    assert partial.status == 1
+    assert "linux/arm64 failed: tests failed" in partial.stderr
+    assert "running 1 test" in partial.stderr
+    assert "app:latest (linux/amd64)" in server("images").stdout
+    nothing = server.fails(*build, "--keep-going", "-t", "none", "-", stdin=_SERVER)
+    assert "1 of 2 platforms failed, and nothing was tagged" in nothing.stderr
+    assert "none" not in server("images").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["--push-passed"], "belong to tests"),
+        (["--port", "80"], "belong to tests"),
+        (["--test-file", "/nope.toml"], "cannot read the tests"),
+    ],
+)
+def test_options_about_tests_are_refused_before_a_build_begins(server: Program, words: list[str], reason: str) -> None:
+    refused = server.fails("build", *words, "-", stdin=_SERVER)
+    assert reason in refused.stderr
+    assert "RUN" not in refused.stderr

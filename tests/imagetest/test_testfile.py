@@ -11,7 +11,7 @@ from polyarch.errors import NotFoundError
 from polyarch.imagetest import structure_tests, testfile
 from polyarch.imagetest.files import read_tests
 from polyarch.imagetest.places import TestFileError
-from polyarch.imagetest.values import ConfigCheck, FileCheck, HttpCheck, ImageTest, TextCheck
+from polyarch.imagetest.values import ConfigCheck, Expectation, FileCheck, HttpCheck, ImageTest, TextCheck
 
 _WHOLE = """\
 image = "team/app:1"
@@ -21,7 +21,7 @@ timeout = "1m30s"
 [[test]]
 name = "answers"
 port = 8000
-http = { path = "/health", status = 204 }
+expect.http = { path = "/health", status = 204 }
 command = ["./smoke.sh", "--fast"]
 grace = 3
 
@@ -29,28 +29,28 @@ grace = 3
 name = "prints its version"
 image = "team/other"
 run = "app --version"
-exit = 3
-stdout = "1.2"
-stderr = { matches = ["^$"], lacks = ["warning"] }
+expect.exit = 3
+expect.stdout = "1.2"
+expect.stderr = { matches = ["^$"], lacks = ["warning"] }
 env = { A = "1" }
 before = ["mkdir /x", ["touch", "/x/y"]]
 
 [[test]]
 name = "files"
 
-[[test.file]]
+[[test.expect.file]]
 path = "/srv/app"
 kind = "directory"
 owner = "app"
 group = 10
 mode = "0750"
 
-[[test.file]]
+[[test.expect.file]]
 path = "/etc/motd"
 content = ["a", "b"]
 executable = "any"
 
-[test.config]
+[test.expect.config]
 user = "app"
 cmd = ["serve"]
 ports = [8000, "53/udp"]
@@ -66,27 +66,30 @@ def test_a_file_means_these_tests() -> None:
         image="team/app:1",
         platforms=("linux/amd64", "linux/arm64"),
         port=8000,
-        http=(HttpCheck(path="/health", status=204),),
         command=("./smoke.sh", "--fast"),
+        expect=Expectation(http=(HttpCheck(path="/health", status=204),)),
         timeout=90.0,
         grace=3.0,
         place="t.toml:5:3",
     )
-    assert (version.image, version.run, version.exit) == ("team/other", ("/bin/sh", "-c", "app --version"), 3)
-    assert version.stdout == TextCheck(contains=("1.2",))
-    assert version.stderr == TextCheck(matches=("^$",), lacks=("warning",))
+    assert (version.image, version.run, version.expect.exit) == ("team/other", ("/bin/sh", "-c", "app --version"), 3)
+    assert version.expect.stdout == TextCheck(contains=("1.2",))
+    assert version.expect.stderr == TextCheck(matches=("^$",), lacks=("warning",))
     assert version.before == (("/bin/sh", "-c", "mkdir /x"), ("touch", "/x/y"))
-    assert files.files == (
+    assert files.expect.files == (
         FileCheck(path="/srv/app", kind="directory", owner="app", group="10", mode=0o750),
         FileCheck(path="/etc/motd", content=TextCheck(contains=("a", "b")), executable_by="any"),
     )
-    assert files.config == ConfigCheck(
+    assert files.expect.config == ConfigCheck(
         user="app",
         cmd=("serve",),
         ports=("8000/tcp", "53/udp"),
         labels={"org.example.a": TextCheck(equals="x")},
         env={"PATH": TextCheck(matches=("/bin",))},
     )
+
+
+_TWO_FILES = "[[test]]\nname = 'a'\n[[test.expect.file]]\npath = '/'\n[[test.expect.file]]\npath = 'x'\n"
 
 
 @pytest.mark.parametrize(
@@ -100,13 +103,17 @@ def test_a_file_means_these_tests() -> None:
         ("[[test]]\nrun = 'x'\n", "t.toml:1:3", "missing required field `name`"),
         ("[[test]]\nname = 'a'\n", "t.toml:2:1", "tests nothing"),
         ("[[test]]\nname = 'a'\nport = 99999\n", "t.toml:3:1", "not a port"),
-        ("[[test]]\nname = 'a'\nhttp = '/'\n", "t.toml:3:1", "http needs a port"),
+        ("[[test]]\nname = 'a'\nexpect.http = 'x'\n", "t.toml:3:1", "does not begin with /"),
         ("[[test]]\nname = 'a'\nport = 1\nrun = 'x'\n", "t.toml:4:1", "instead of the image's own"),
-        ("[[test]]\nname = 'a'\nrun = 'x'\nstdout.matches = ['(']\n", "t.toml:4:1", "no regular expression"),
-        ("[[test]]\nname = 'a'\nrun = 'x'\ntimeout = '5 apples'\n", "t.toml:4:1", "no time"),
-        ("[[test]]\nname = 'a'\n[[test.file]]\npath = '/'\n[[test.file]]\npath = 'x'\n", "t.toml:6:1", "begin with /"),
-        ("[[test]]\nname = 'a'\n[[test.file]]\npath = '/a'\nmode = 'rw'\n", "t.toml:5:1", "no mode"),
-        ("[[test]]\nname = 'a'\n[test.config]\nusr = 'x'\n", "t.toml:4:1", "unknown key usr"),
+        ("[[test]]\nname = 'a'\nrun = 'x'\nexpect.stdout.matches = ['(']\n", "t.toml:4:1", "not a regular expression"),
+        ("[[test]]\nname = 'a'\nrun = 'x'\ntimeout = '5 apples'\n", "t.toml:4:1", "not a time"),
+        (
+            "[[test]]\nname = 'a'\n[[test.expect.file]]\npath = '/'\n[[test.expect.file]]\npath = 'x'\n",
+            "t.toml:6:1",
+            "begin with /",
+        ),
+        ("[[test]]\nname = 'a'\n[[test.expect.file]]\npath = '/a'\nmode = 'rw'\n", "t.toml:5:1", "not a mode"),
+        ("[[test]]\nname = 'a'\n[test.expect.config]\nusr = 'x'\n", "t.toml:4:1", "unknown key usr"),
     ],
 )
 def test_a_mistake_is_named_with_its_place(text: str, where: str, reason: str) -> None:
@@ -118,7 +125,7 @@ def test_a_mistake_is_named_with_its_place(text: str, where: str, reason: str) -
 
 def test_an_unknown_key_has_a_close_one() -> None:
     with pytest.raises(TestFileError) as caught:
-        testfile.parse("t.toml", "[[test]]\nname = 'a'\nstdot = 'x'\n")
+        testfile.parse("t.toml", "[[test]]\nname = 'a'\nexpect.stdot = 'x'\n")
     assert caught.value.hint == "did you mean stdout?"
 
 
@@ -177,15 +184,13 @@ def test_a_file_of_container_structure_test_means_the_same() -> None:
         run=("app", "--version"),
         before=(("mkdir", "/x"),),
         env={"A": "1"},
-        exit=1,
-        stdout=TextCheck(matches=("^1\\.2",)),
-        stderr=TextCheck(lacks_matches=("warning",)),
+        expect=Expectation(exit=1, stdout=TextCheck(matches=("^1\\.2",)), stderr=TextCheck(lacks_matches=("warning",))),
         place="t.yaml:6:5",
     )
-    assert binary.files == (FileCheck(path="/usr/bin/app", mode=0o5751, owner="0", executable_by="group"),)
-    assert gone.files == (FileCheck(path="/tmp/x", exists=False),)
-    assert hosts.files[0].content == TextCheck(matches=("local",))
-    assert metadata.config == ConfigCheck(
+    assert binary.expect.files == (FileCheck(path="/usr/bin/app", mode=0o5751, owner="0", executable_by="group"),)
+    assert gone.expect.files == (FileCheck(path="/tmp/x", exists=False),)
+    assert hosts.expect.files[0].content == TextCheck(matches=("local",))
+    assert metadata.expect.config == ConfigCheck(
         user="app",
         env={"PATH": TextCheck(matches=("/bin",)), "SECRET": None},
         labels={"a": TextCheck(equals="b")},
@@ -206,7 +211,7 @@ def test_a_file_of_container_structure_test_means_the_same() -> None:
         (
             "schemaVersion: 2.0.0\nfileExistenceTests:\n- {name: a, path: /a, permissions: rwx}\n",
             "t.yaml:3:",
-            "no mode",
+            "not a mode",
         ),
         ("- a\n", "t.yaml", "not a mapping"),
     ],

@@ -15,7 +15,7 @@ from polyarch.builder.contexts.opener import SharedInputs
 from polyarch.builder.export import assemble
 from polyarch.builder.export.assemble import Assembler
 from polyarch.builder.export.exporter import Exporter
-from polyarch.builder.export.streaming import RegistryUploads
+from polyarch.builder.export.streaming import RegistryUploads, no_upload
 from polyarch.builder.failures import FailurePolicy, located
 from polyarch.builder.history.entry import EntryWriter
 from polyarch.builder.history.record import BuildRecord
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from polyarch.builder.export.assemble import ComposedImage
     from polyarch.builder.forecast.dry_run import DryRun
     from polyarch.builder.forecast.linked import LinkedImages
+    from polyarch.builder.judge import Judge
     from polyarch.registry import Registry
     from polyarch.store import Store
 
@@ -53,8 +54,9 @@ def build(
     store: "Store",
     registry: "Registry",
     emit: progress.Emit = progress.ignore,
+    judge: "Judge | None" = None,
 ) -> BuildResult:
-    """Build for all platforms as one graph, and send the result to every output.
+    """Build for all platforms as one graph, and send the result to every output. What `judge` rejects is not sent.
 
     RUN steps move the calling process into a user namespace permanently, so it may have no other thread then. Raises
     DockerfileError with the lines that are wrong, BuildError if a step fails, and what the rooms below raise.
@@ -62,8 +64,8 @@ def build(
     with EntryWriter(request, store) as entry:
 
         def once(lost: LostLayers) -> BuildResult:
-            common = SharedInputs(lost)
-            with Workspace(request, store, registry, emit, common) as workspace, Build(workspace, entry) as opened:
+            opening = Workspace(request, store, registry, emit, SharedInputs(lost), judge)
+            with opening as workspace, Build(workspace, entry) as opened:
                 running = opened.run()
                 work = next(running)
                 opened.performer.prefetch()
@@ -131,7 +133,7 @@ class Build:
             contexts=workspace.contexts,
             remotes=workspace.remotes,
             results=self._caches.results,
-            uploads=RegistryUploads(workspace.registry, request.export),
+            uploads=no_upload if workspace.judge else RegistryUploads(workspace.registry, request.export),
             common=workspace.common,
         )
         self._unchanged = False
@@ -214,10 +216,17 @@ class Build:
         survivors = self._verified(solved, warnings)
         self._failures.raise_if_done([plan.platform for plan, _ in survivors])
         # An SBOM is made of the layers that an image has.
-        blobs = not all(output.is_files for output in request.export.outputs) or bool(request.export.attestations.sbom)
+        blobs = not all(output.is_files for output in request.export.outputs)
+        blobs = blobs or bool(request.export.attestations.sbom) or self._workspace.judge is not None
         with self._assembling(survivors) if blobs else nullcontext():
             image, keys = self._assembler.image, self._caches.keys
             images = tuple(image(plan, stack, self._created, blobs=blobs, keys=keys(plan)) for plan, stack in survivors)
+        if self._workspace.judge is not None:
+            from polyarch.builder.judge import accepted
+
+            images = accepted(self._workspace.judge, images, self._source, self._failures)
+            left = {image.platform for image in images}
+            survivors = [(plan, stack) for plan, stack in survivors if plan.platform in left]
         attested = None
         if self._attester is not None:
             attested = self._attester.attest([plan for plan, _ in survivors], images, self._results, self._entry.steps)

@@ -25,6 +25,7 @@ from polyarch.errors import UnsupportedError
 from polyarch.transfer.read_through import ReadThroughSource
 
 if TYPE_CHECKING:
+    from polyarch.builder.judge import Judge
     from polyarch.registry import Registry
     from polyarch.store import Store
 
@@ -44,12 +45,14 @@ class Workspace:
         registry: "Registry",
         emit: progress.Emit = progress.ignore,
         common: SharedInputs | None = None,
+        judge: "Judge | None" = None,
     ) -> None:
         self.common = common or SharedInputs()
         self.request = request
         self.store = store
         self.registry = registry
         self.emit = emit
+        self.judge = judge
         self.source = self.common.once(
             "source", lambda: ReadThroughSource(store, registry, missing=self.common.lost.missing)
         )

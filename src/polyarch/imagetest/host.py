@@ -24,7 +24,7 @@ _LARGEST = 1 << 20
 _NOT_STARTED = 127
 
 
-class _Command(msgspec.Struct, frozen=True):
+class _HostCommand(msgspec.Struct, frozen=True):
     argv: tuple[str, ...]
     env: dict[str, str]
 
@@ -49,7 +49,7 @@ class HostCommands:
         What it prints goes to the descriptor `output`. 127 is the status of a command that does not exist. The command
         and its children are killed after `timeout` seconds, and if an exception is raised here.
         """
-        said = msgspec.msgpack.encode(_Command(tuple(argv), dict(env)))
+        said = msgspec.msgpack.encode(_HostCommand(tuple(argv), dict(env)))
         if len(said) > _LARGEST // 2:
             raise PolyarchError(f"the command {argv[0]} has too many words")
         # The command is killed when the other end of this pipe is closed.
@@ -117,8 +117,8 @@ def _serve(commands: socket.socket, directory: str) -> NoReturn:
 
 
 def _perform(said: bytes, output: int, report: int, stopped: int) -> None:
-    """Run one command, and send its status. Kill it if nobody waits for that any longer."""
-    command = msgspec.msgpack.decode(said, type=_Command)
+    """Run one command, and send its status. Kill it if the parent has given up."""
+    command = msgspec.msgpack.decode(said, type=_HostCommand)
     try:
         started = subprocess.Popen(
             command.argv,

@@ -68,7 +68,7 @@ class TestPlanner:
                 image, source = running.find(
                     self._store, self._registry, name, platform, self._host, self._policy, self._emit
                 )
-                yield PlannedTest(_with_port(test, image.config, name), name, image, source)
+                yield PlannedTest(with_port(test, image.config, name), name, image, source)
 
     def _platforms(self, name: str) -> tuple[Platform, ...]:
         """All platforms of an image."""
@@ -87,7 +87,7 @@ class TestPlanner:
         return self._known[name]
 
 
-def _with_port(test: ImageTest, config: ImageConfig, name: str) -> ImageTest:
+def with_port(test: ImageTest, config: ImageConfig, name: str) -> ImageTest:
     """The test with the port that the image exposes, if it needs one and says none.
 
     A test that only starts the image is over when its health check succeeds, or when it listens. Raises UsageError if
@@ -99,7 +99,7 @@ def _with_port(test: ImageTest, config: ImageConfig, name: str) -> ImageTest:
     if len(exposed) == 1:
         number = exposed[0].partition("/")[0]
         return msgspec.structs.replace(test, port=int(number)) if number.isdecimal() else test
-    if test.start and not test.command and not (config.run.get("Healthcheck") or {}).get("Test"):
+    if test.start is not None and not test.command and not (config.run.get("Healthcheck") or {}).get("Test"):
         raise UsageError(
             f"nothing says when {name} is ready: it has no HEALTHCHECK, and exposes {len(exposed) or 'no'} ports",
             "--port says where it listens, --run runs a command inside",

@@ -11,7 +11,7 @@ import msgspec
 
 from polyarch.errors import UnsupportedError
 from polyarch.imagetest.places import FilePlaces, TestFileError, TreePath
-from polyarch.imagetest.values import ConfigCheck, FileCheck, ImageTest, TextCheck
+from polyarch.imagetest.values import ConfigCheck, Expectation, FileCheck, ImageTest, TextCheck
 
 _SCHEMA = "2.0.0"
 _MOST_VALUES = 100_000
@@ -19,17 +19,17 @@ _RIGHTS = re.compile("[-dlbcps]?([r-][w-][xsS-])([r-][w-][xsS-])([r-][w-][xtT-])
 _EXECUTORS = ("owner", "group", "other", "any")
 
 
-class _Pair(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+class _PairForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     key: str
     value: str = ""
     is_regex: bool = False
 
 
-class _Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+class _CommandForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
     name: str
     setup: tuple[tuple[str, ...], ...] = ()
     teardown: tuple[tuple[str, ...], ...] = ()
-    env_vars: tuple[_Pair, ...] = ()
+    env_vars: tuple[_PairForm, ...] = ()
     command: str
     args: tuple[str, ...] = ()
     expected_output: tuple[str, ...] = ()
@@ -39,7 +39,7 @@ class _Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     exit_code: int = 0
 
 
-class _Existence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+class _ExistenceForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
     name: str
     path: str
     should_exist: bool = True
@@ -49,18 +49,18 @@ class _Existence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     is_executable_by: str = ""
 
 
-class _Content(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+class _ContentForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
     name: str
     path: str
     expected_contents: tuple[str, ...] = ()
     excluded_contents: tuple[str, ...] = ()
 
 
-class _Metadata(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
-    env: tuple[_Pair, ...] = ()
-    env_vars: tuple[_Pair, ...] = ()
-    unbound_env_vars: tuple[_Pair, ...] = ()
-    labels: tuple[_Pair, ...] = ()
+class _MetadataForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    env: tuple[_PairForm, ...] = ()
+    env_vars: tuple[_PairForm, ...] = ()
+    unbound_env_vars: tuple[_PairForm, ...] = ()
+    labels: tuple[_PairForm, ...] = ()
     exposed_ports: tuple[str, ...] = ()
     unexposed_ports: tuple[str, ...] = ()
     volumes: tuple[str, ...] = ()
@@ -71,18 +71,18 @@ class _Metadata(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     user: str | None = None
 
 
-class _RunOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+class _RunOptionsForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     user: str = ""
 
 
 class _StructureTests(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
     schema_version: str = ""
-    global_env_vars: tuple[_Pair, ...] = ()
-    command_tests: tuple[_Command, ...] = ()
-    file_existence_tests: tuple[_Existence, ...] = ()
-    file_content_tests: tuple[_Content, ...] = ()
-    metadata_test: _Metadata | None = None
-    container_run_options: _RunOptions = _RunOptions()
+    global_env_vars: tuple[_PairForm, ...] = ()
+    command_tests: tuple[_CommandForm, ...] = ()
+    file_existence_tests: tuple[_ExistenceForm, ...] = ()
+    file_content_tests: tuple[_ContentForm, ...] = ()
+    metadata_test: _MetadataForm | None = None
+    container_run_options: _RunOptionsForm = _RunOptionsForm()
 
 
 def parse(name: str, text: str) -> tuple[ImageTest, ...]:
@@ -117,29 +117,33 @@ def _tests(file: _StructureTests, places: FilePlaces) -> Iterator[ImageTest]:
             after=command.teardown,
             env=env | {pair.key: pair.value for pair in command.env_vars},
             user=user,
-            exit=command.exit_code,
-            stdout=_text(command.expected_output, command.excluded_output, places, (*at, "expectedOutput")),
-            stderr=_text(command.expected_error, command.excluded_error, places, (*at, "expectedError")),
+            expect=Expectation(
+                exit=command.exit_code,
+                stdout=_text(command.expected_output, command.excluded_output, places, (*at, "expectedOutput")),
+                stderr=_text(command.expected_error, command.excluded_error, places, (*at, "expectedError")),
+            ),
             place=places.of(at),
         )
     for number, existence in enumerate(file.file_existence_tests):
         at = ("fileExistenceTests", number)
-        yield ImageTest(name=existence.name, files=(_existence(existence, places, at),), place=places.of(at))
+        check = _existence(existence, places, at)
+        yield ImageTest(name=existence.name, expect=Expectation(files=(check,)), place=places.of(at))
     for number, content in enumerate(file.file_content_tests):
         at = ("fileContentTests", number)
         text = _text(content.expected_contents, content.excluded_contents, places, (*at, "expectedContents"))
         check = FileCheck(path=_rooted(content.path), kind="file", content=text)
-        yield ImageTest(name=content.name, files=(check,), place=places.of(at))
+        yield ImageTest(name=content.name, expect=Expectation(files=(check,)), place=places.of(at))
     if file.metadata_test is not None:
-        yield ImageTest(name="metadata", config=_config(file.metadata_test, places), place=places.of(("metadataTest",)))
+        expect = Expectation(config=_config(file.metadata_test, places))
+        yield ImageTest(name="metadata", expect=expect, place=places.of(("metadataTest",)))
 
 
-def _existence(form: _Existence, places: FilePlaces, at: TreePath) -> FileCheck:
+def _existence(form: _ExistenceForm, places: FilePlaces, at: TreePath) -> FileCheck:
     mode = None
     if form.permissions:
         rights = _RIGHTS.fullmatch(form.permissions)
         if rights is None:
-            reason = f"{form.permissions!r} is no mode"
+            reason = f"{form.permissions!r} is not a mode"
             raise places.error((*at, "permissions"), reason, "as 'ls -l' shows it: -rwxr-xr-x")
         mode = _mode(rights.groups())
     if form.is_executable_by and form.is_executable_by not in _EXECUTORS:
@@ -163,7 +167,7 @@ def _mode(rights: tuple[str, ...]) -> int:
     return mode
 
 
-def _config(form: _Metadata, places: FilePlaces) -> ConfigCheck:
+def _config(form: _MetadataForm, places: FilePlaces) -> ConfigCheck:
     at: TreePath = ("metadataTest",)
     env: dict[str, TextCheck | None] = {
         pair.key: _value(pair, places, (*at, "envVars")) for pair in (*form.env, *form.env_vars)
@@ -182,7 +186,7 @@ def _config(form: _Metadata, places: FilePlaces) -> ConfigCheck:
     )
 
 
-def _value(pair: _Pair, places: FilePlaces, at: TreePath) -> TextCheck | None:
+def _value(pair: _PairForm, places: FilePlaces, at: TreePath) -> TextCheck | None:
     return _text((pair.value,), (), places, at) if pair.is_regex else TextCheck(equals=pair.value)
 
 
@@ -192,7 +196,7 @@ def _text(expected: tuple[str, ...], excluded: tuple[str, ...], places: FilePlac
         try:
             re.compile(pattern)
         except re.error as error:
-            raise places.error(at, f"{pattern!r} is no regular expression: {error}") from None
+            raise places.error(at, f"{pattern!r} is not a regular expression: {error}") from None
     return TextCheck(matches=expected, lacks_matches=excluded) if expected or excluded else None
 
 

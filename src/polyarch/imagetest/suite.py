@@ -11,7 +11,7 @@ from polyarch.contents.layer import layers_of
 from polyarch.contents.unpack import Unpacker
 from polyarch.errors import UnsupportedError
 from polyarch.imagetest.host import HostCommands
-from polyarch.imagetest.trial import Candidate, Surroundings, attempt
+from polyarch.imagetest.trial import Candidate, TrialSurroundings, attempt
 from polyarch.imagetest.values import ImageTest, TestOutcome
 from polyarch.oci.place import Source
 from polyarch.oci.platform import Platform
@@ -59,6 +59,11 @@ class Suite:
         self._search_path = search_path
         self._clock = clock
 
+    def enter(self, emit: progress.Emit = progress.ignore) -> None:
+        """Enter the user namespace. Only a process with a single thread can, so a build does it before it begins."""
+        for warning in enter(self._search_path).warnings:
+            emit(progress.Warned(warning))
+
     def run(
         self,
         store: "Store",
@@ -70,15 +75,14 @@ class Suite:
 
         Raises UnsupportedError if this machine cannot run one of the platforms, before anything runs.
         """
-        for warning in enter(self._search_path).warnings:
-            emit(progress.Warned(warning))
+        self.enter(emit)
         store.maintenance.reclaim()
         supports = require_support(planned, self._search_path)
         with (
             store.temporary() as directory,
             Sandbox(directory, self._search_path, store.layout.emulators) as sandbox,
         ):
-            around = Surroundings(sandbox, self._host, self._environment, self._clock, str(directory))
+            around = TrialSurroundings(sandbox, self._host, self._environment, self._clock, str(directory))
             by_platform: dict[tuple[str, Platform], list[int]] = {}
             for number, item in enumerate(planned):
                 by_platform.setdefault((item.name, item.image.platform), []).append(number)

@@ -14,6 +14,7 @@ from polyarch.imagetest.values import (
     DEFAULT_GRACE,
     DEFAULT_TIMEOUT,
     ConfigCheck,
+    Expectation,
     FileCheck,
     HttpCheck,
     ImageTest,
@@ -27,7 +28,7 @@ _PATH = re.compile(r"\.([A-Za-z0-9_-]+)|\[(\d+)\]|\[\.\.\.\]")
 _UNKNOWN = re.compile(r"unknown field `(.*)`")
 
 
-class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _FileForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     path: str
     exists: bool = True
     kind: Literal["file", "directory", "symlink"] | None = None
@@ -38,7 +39,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     content: _Text | None = None
 
 
-class _Http(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _HttpForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     path: str = "/"
     method: str = "GET"
     headers: dict[str, str] = {}
@@ -47,7 +48,7 @@ class _Http(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     body: _Text | None = None
 
 
-class _Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _ConfigForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     user: str | None = None
     workdir: str | None = None
     entrypoint: tuple[str, ...] | None = None
@@ -58,43 +59,47 @@ class _Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     volumes: tuple[str, ...] = ()
 
 
-class _Test(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _ExpectForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    exit: int = 0
+    stdout: _Text | None = None
+    stderr: _Text | None = None
+    http: str | _HttpForm | tuple[_HttpForm, ...] = ()
+    file: tuple[_FileForm, ...] = ()
+    config: _ConfigForm | None = None
+
+
+class _TestForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: str
     image: str = ""
     platforms: tuple[str, ...] = ()
     run: _Words = ()
+    start: bool | tuple[str, ...] = False
+    port: int = 0
+    command: _Words = ()
     before: tuple[_Words, ...] = ()
     after: tuple[_Words, ...] = ()
-    arguments: tuple[str, ...] = ()
     env: dict[str, str] = {}
     user: str = ""
     workdir: str = ""
-    start: bool = False
-    port: int = 0
-    command: _Words = ()
-    http: str | _Http | tuple[_Http, ...] = ()
-    exit: int = 0
-    stdout: _Text | None = None
-    stderr: _Text | None = None
-    file: tuple[_File, ...] = ()
-    config: _Config | None = None
     timeout: _Seconds | None = None
     grace: _Seconds | None = None
+    expect: _ExpectForm = _ExpectForm()
 
 
 class _TestFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     image: str = ""
     platforms: tuple[str, ...] = ()
     timeout: _Seconds | None = None
-    test: tuple[_Test, ...] = ()
+    test: tuple[_TestForm, ...] = ()
 
 
 _FORMS: Mapping[str, type[msgspec.Struct]] = {
     "": _TestFile,
-    "test": _Test,
-    "file": _File,
-    "http": _Http,
-    "config": _Config,
+    "test": _TestForm,
+    "expect": _ExpectForm,
+    "file": _FileForm,
+    "http": _HttpForm,
+    "config": _ConfigForm,
 }
 
 
@@ -113,7 +118,7 @@ def parse(name: str, text: str) -> tuple[ImageTest, ...]:
         if form.name in seen:
             raise places.error(("test", number, "name"), f"a second test has the name {form.name!r}")
         seen[form.name] = number
-        tests.append(_Reader(places, ("test", number)).test(form, found))
+        tests.append(_FormReader(places, ("test", number)).test(form, found))
     return tuple(tests)
 
 
@@ -132,55 +137,61 @@ def _explained(error: msgspec.ValidationError, places: FilePlaces) -> TestFileEr
     return places.error(path, f"{shown}: {reason[:1].lower()}{reason[1:]}" if shown else reason)
 
 
-class _Reader:
+class _FormReader:
     """Turns the form of one test into a test."""
 
     def __init__(self, places: FilePlaces, path: TreePath) -> None:
         self._places = places
         self._path = path
 
-    def test(self, form: _Test, file: _TestFile) -> ImageTest:
+    def test(self, form: _TestForm, file: _TestFile) -> ImageTest:
+        start = form.start
         test = ImageTest(
             name=form.name,
             image=form.image or file.image,
             platforms=form.platforms or file.platforms,
             run=_argv(form.run),
+            start=(() if start else None) if isinstance(start, bool) else start,
+            port=form.port,
+            command=_argv(form.command),
             before=tuple(map(_argv, form.before)),
             after=tuple(map(_argv, form.after)),
-            arguments=form.arguments,
             env=form.env,
             user=form.user,
             workdir=form.workdir,
-            start=form.start,
-            port=form.port,
-            command=_argv(form.command),
-            http=self._http(form),
-            exit=form.exit,
-            stdout=self._text(form.stdout, "stdout"),
-            stderr=self._text(form.stderr, "stderr"),
-            files=tuple(self._file(check, index) for index, check in enumerate(form.file)),
-            config=self._config(form.config) if form.config else None,
             timeout=self._seconds("timeout", form.timeout, file.timeout, DEFAULT_TIMEOUT),
             grace=self._seconds("grace", form.grace, None, DEFAULT_GRACE),
+            expect=self._expectation(form.expect),
             place=self._places.of(self._path),
         )
         self._require_sense(test)
         return test
 
+    def _expectation(self, form: _ExpectForm) -> Expectation:
+        return Expectation(
+            exit=form.exit,
+            stdout=self._text(form.stdout, "stdout"),
+            stderr=self._text(form.stderr, "stderr"),
+            http=self._http(form),
+            files=tuple(self._file(check, index) for index, check in enumerate(form.file)),
+            config=self._config(form.config) if form.config else None,
+        )
+
     def _require_sense(self, test: ImageTest) -> None:
         if not 0 <= test.port < 1 << 16:
             raise self._error("port", f"{test.port} is not a port", "ports go from 1 to 65535")
-        if test.http and not test.port:
-            raise self._error("http", "http needs a port", "port = 8000 says where the image listens")
-        if test.run and (test.start or test.port or test.command or test.http):
+        expect = test.expect
+        if test.run and (test.start is not None or test.port or test.command or expect.http):
             raise self._error(
                 "run",
-                "run is a command inside, instead of the image's own, and port, http and command need the image's own",
+                "run is a command inside, instead of the image's own, which port, command and http need",
                 "make two tests of it",
             )
-        if not (test.starts or test.run or test.files or test.config):
+        if not (test.starts or test.run or expect.files or expect.config):
             raise self._error(
-                "name", f"{test.name!r} tests nothing", "give it run, start, port, http, command, file or config"
+                "name",
+                f"{test.name!r} tests nothing",
+                "give it run, start, port, command, or expect.http, file or config",
             )
 
     def _error(self, key: str, reason: str, hint: str | None = None) -> TestFileError:
@@ -196,16 +207,20 @@ class _Reader:
                 re.compile(pattern)
             except re.error as error:
                 raise self._places.error(
-                    (*self._path, *keys), f"{pattern!r} is no regular expression: {error}"
+                    (*self._path, "expect", *keys), f"{pattern!r} is not a regular expression: {error}"
                 ) from None
         return form
 
-    def _http(self, form: _Test) -> tuple[HttpCheck, ...]:
+    def _http(self, form: _ExpectForm) -> tuple[HttpCheck, ...]:
         given = form.http
-        checks = (_Http(path=given),) if isinstance(given, str) else (given,) if isinstance(given, _Http) else given
+        checks = (
+            (_HttpForm(path=given),) if isinstance(given, str) else (given,) if isinstance(given, _HttpForm) else given
+        )
         for check in checks:
             if not check.path.startswith("/"):
-                raise self._error("http", f"the path {check.path!r} does not begin with /")
+                raise self._places.error(
+                    (*self._path, "expect", "http"), f"the path {check.path!r} does not begin with /"
+                )
         return tuple(
             HttpCheck(
                 path=check.path,
@@ -218,13 +233,12 @@ class _Reader:
             for check in checks
         )
 
-    def _file(self, form: _File, index: int) -> FileCheck:
+    def _file(self, form: _FileForm, index: int) -> FileCheck:
+        at: TreePath = (*self._path, "expect", "file", index)
         if not form.path.startswith("/"):
-            raise self._places.error(
-                (*self._path, "file", index, "path"), f"the path {form.path!r} does not begin with /"
-            )
+            raise self._places.error((*at, "path"), f"the path {form.path!r} does not begin with /")
         if form.mode is not None and not re.fullmatch("0?[0-7]{3,4}", form.mode):
-            raise self._places.error((*self._path, "file", index, "mode"), f"{form.mode!r} is no mode", 'as in "0755"')
+            raise self._places.error((*at, "mode"), f"{form.mode!r} is not a mode", 'as in "0755"')
         return FileCheck(
             path=form.path,
             exists=form.exists,
@@ -236,7 +250,7 @@ class _Reader:
             content=self._text(form.content, "file", index, "content"),
         )
 
-    def _config(self, form: _Config) -> ConfigCheck:
+    def _config(self, form: _ConfigForm) -> ConfigCheck:
         return ConfigCheck(
             user=form.user,
             workdir=form.workdir,
@@ -261,7 +275,7 @@ class _Reader:
         except PolyarchError:
             seconds = -1.0
         if not 0 < seconds <= 86_400:
-            raise self._error(key, f"{chosen!r} is no time of up to a day", 'seconds, or a text as in "1m30s"')
+            raise self._error(key, f"{chosen!r} is not a time of up to a day", 'seconds, or a text as in "1m30s"')
         return seconds
 
 

@@ -25,7 +25,7 @@ _PAUSE = 0.05
 _MOST_OUTPUT = 16 << 20
 
 
-class Surroundings(msgspec.Struct, frozen=True):
+class TrialSurroundings(msgspec.Struct, frozen=True):
     """What all trials share. `environment` is that of commands on this machine, `clock` gives seconds.
 
     `directory` is for output that is too large for memory.
@@ -47,7 +47,7 @@ class Candidate(msgspec.Struct, frozen=True):
     how: str
 
 
-def attempt(test: ImageTest, candidate: Candidate, around: Surroundings) -> TestOutcome:
+def attempt(test: ImageTest, candidate: Candidate, around: TrialSurroundings) -> TestOutcome:
     """Do one test for one platform. What fails is in the outcome; only an interruption is raised."""
     trial = _Trial(test, candidate, around)
     began = around.clock()
@@ -76,7 +76,7 @@ def attempt(test: ImageTest, candidate: Candidate, around: Surroundings) -> Test
 class _Trial:
     """One attempt. `ready` and `peak_memory` are as in the outcome."""
 
-    def __init__(self, test: ImageTest, candidate: Candidate, around: Surroundings) -> None:
+    def __init__(self, test: ImageTest, candidate: Candidate, around: TrialSurroundings) -> None:
         self._test = test
         self._candidate = candidate
         self._around = around
@@ -88,8 +88,8 @@ class _Trial:
     def perform(self, output: BoundedOutput) -> Iterator[str]:
         """Do everything that the test asks for, and yield the problems."""
         test = self._test
-        yield from config_problems(self._config, test.config)
-        if not (test.run or test.starts or test.files or test.before):
+        yield from config_problems(self._config, test.expect.config)
+        if not (test.run or test.starts or test.expect.files or test.before):
             return
         with (
             self._around.sandbox.rootfs(self._candidate.lowers) as rootfs,
@@ -101,7 +101,7 @@ class _Trial:
                 yield from self._run(rootfs, network, output)
             elif test.starts:
                 yield from self._serve(rootfs, network, output)
-            for check in test.files:
+            for check in test.expect.files:
                 yield from file_problems(rootfs, check)
             for argv in test.after:
                 yield from self._command("after", argv, rootfs, network, output)
@@ -162,16 +162,18 @@ class _Trial:
             if status is None:
                 yield f"the command did not end within {test.timeout:g} s"
                 return
-            if status != test.exit:
-                yield f"the command ended with status {status}, not {test.exit}"
-            for what, stream, check in zip(("stdout", "stderr"), streams, (test.stdout, test.stderr), strict=True):
+            if status != test.expect.exit:
+                yield f"the command ended with status {status}, not {test.expect.exit}"
+            for what, stream, check in zip(
+                ("stdout", "stderr"), streams, (test.expect.stdout, test.expect.stderr), strict=True
+            ):
                 if check is not None:
                     yield from text_problems(what, b"".join(stream.read()).decode(errors="replace"), check)
 
     def _serve(self, rootfs: str, network: PrivateNetwork, output: BoundedOutput) -> Iterator[str]:
         """Start the image's own command, wait until it is ready, do what the test asks for, and stop it."""
         test = self._test
-        process = self._process(network, test.arguments, exact=False)
+        process = self._process(network, test.start or (), exact=False)
         with self._started(process, rootfs, output.write, output.write) as started:
             began = self._around.clock()
             problem = self._wait_until_ready(started, rootfs, network, output)
@@ -180,7 +182,7 @@ class _Trial:
             else:
                 self.ready = self._around.clock() - began
                 yield from self._against(network, output)
-                if (status := started.wait(0)) is not None and not test.command and not test.http:
+                if (status := started.wait(0)) is not None and not test.command and not test.expect.http:
                     yield f"the image's command ended with status {status}"
             if started.wait(0) is None:
                 started.stop(health.stop_signal(self._config.run), test.grace)
@@ -228,7 +230,7 @@ class _Trial:
             listener = listen("127.0.0.1", 0)
             port = int(listener.getsockname()[1])
             network.forward(listener, test.port)
-        for check in test.http:
+        for check in test.expect.http:
             yield from requests.problems(port, check, test.timeout)
         if test.command:
             variables = dict(self._around.environment)

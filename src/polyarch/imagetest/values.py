@@ -22,7 +22,7 @@ class TextCheck(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class FileCheck(msgspec.Struct, frozen=True, kw_only=True):
     """What must be at a path of the image. `owner` and `group` are names or numbers in the image.
 
-    `mode` is the octal permissions. `executable_by` is somebody who must be able to execute the file.
+    `mode` is the permissions. `executable_by` says whose execute permission must be set.
     """
 
     path: str
@@ -61,41 +61,46 @@ class ConfigCheck(msgspec.Struct, frozen=True, kw_only=True):
     lacks_volumes: tuple[str, ...] = ()
 
 
+class Expectation(msgspec.Struct, frozen=True, kw_only=True):
+    """What a test expects: `exit` and the output of its command, answers over HTTP, files, and the image's config."""
+
+    exit: int = 0
+    stdout: TextCheck | None = None
+    stderr: TextCheck | None = None
+    http: tuple[HttpCheck, ...] = ()
+    files: tuple[FileCheck, ...] = ()
+    config: ConfigCheck | None = None
+
+
 class ImageTest(msgspec.Struct, frozen=True, kw_only=True):
     """One test. `image` and `platforms` are empty if the command chooses them. Durations are in seconds.
 
-    `run` is a command inside, instead of the image's own. Without it, the image's own is started with `start`, or if
-    there is something to do while it runs: `http` checks, or `command` on this machine. `before` and `after` are
-    commands inside, in the same file system. `place` says where the test is written.
+    `run` is a command inside, instead of the image's own. Without it, the image's own command is started with the
+    arguments `start`, or if there is something to do while it runs: requests, or `command` on this machine. `before`
+    and `after` are commands inside, in the same file system. `place` is where the test is written.
     """
 
     name: str
     image: str = ""
     platforms: tuple[str, ...] = ()
     run: tuple[str, ...] = ()
+    start: tuple[str, ...] | None = None
+    port: int = 0
+    command: tuple[str, ...] = ()
     before: tuple[tuple[str, ...], ...] = ()
     after: tuple[tuple[str, ...], ...] = ()
-    arguments: tuple[str, ...] = ()
     env: Mapping[str, str] = {}
     user: str = ""
     workdir: str = ""
-    start: bool = False
-    port: int = 0
-    command: tuple[str, ...] = ()
-    http: tuple[HttpCheck, ...] = ()
-    exit: int = 0
-    stdout: TextCheck | None = None
-    stderr: TextCheck | None = None
-    files: tuple[FileCheck, ...] = ()
-    config: ConfigCheck | None = None
     timeout: float = DEFAULT_TIMEOUT
     grace: float = DEFAULT_GRACE
+    expect: Expectation = Expectation()
     place: str = ""
 
     @property
     def starts(self) -> bool:
         """Whether the image's own command is started."""
-        return not self.run and bool(self.start or self.port or self.command or self.http)
+        return not self.run and bool(self.start is not None or self.port or self.command or self.expect.http)
 
 
 class TestOutcome(msgspec.Struct, frozen=True, kw_only=True):

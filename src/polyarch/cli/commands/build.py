@@ -12,6 +12,7 @@ from polyarch.cli import options
 from polyarch.cli.docker_flags import docker_flags, policy
 from polyarch.cli.groups import LenientCommand
 from polyarch.cli.session import Session, pass_session
+from polyarch.cli.test_flags import test_options, tested
 from polyarch.errors import PolyarchError, UnsupportedError, UsageError
 
 if TYPE_CHECKING:
@@ -131,6 +132,7 @@ class BuildCommand(LenientCommand):
 @click.option(
     "--reproducible", is_flag=True, help="Set all times to $SOURCE_DATE_EPOCH, or to 1970-01-01 if it is not set"
 )
+@test_options
 @click.option("--check", is_flag=True, help="Only check the Dockerfile")
 @click.option(
     "--call",
@@ -202,8 +204,8 @@ def build(session: Session, /, **words: Any) -> int:
     refs.save(variables, request, asked=bool(words["metadata_file"]))
     registry = session.registry_for(insecure_names(request, everything=words["insecure"]))
     way = "quiet" if words["quiet"] else words["progress"]
-    with session.display(way) as emit:
-        result = build_request(request, session.store, registry, emit)
+    with tested(session, request, words) as judge, session.display(way) as emit:
+        result = build_request(request, session.store, registry, emit, judge and judge(emit))
     _report(session, words, request.export, result, quiet=way in ("quiet", "rawjson"))
     if way != "rawjson":
         asked, used = _to_engine(request.export.outputs), _to_engine(result.outputs)
@@ -231,7 +233,8 @@ def _request(session: Session, words: Mapping[str, Any]) -> "BuildRequest":
     options: dict[str, Any] = {name: words[name] for name in buildflags.OPTIONS if name in words}
     if file == "-":
         options |= {"file": None, "dockerfile": sys.stdin.buffer.read().decode("utf-8", "surrogateescape")}
-    options["on_failure"] = "keep" if words["partial"] else "finish" if words["keep_going"] else "stop"
+    partial = words["partial"] or words["push_passed"]
+    options["on_failure"] = "keep" if partial else "finish" if words["keep_going"] else "stop"
     return buildflags.request(context, session.surroundings(), **options)
 
 

@@ -122,7 +122,7 @@ def _tests(
     """The tests that the words of the command describe. Raises UsageError for words that contradict each other."""
     from polyarch.dockerfile.instructions.healthcheck import duration
     from polyarch.imagetest import read_tests
-    from polyarch.imagetest.values import DEFAULT_TIMEOUT, HttpCheck, ImageTest
+    from polyarch.imagetest.values import DEFAULT_TIMEOUT, Expectation, HttpCheck, ImageTest
 
     if files:
         if inside or port or http or command or timeout:
@@ -145,10 +145,10 @@ def _tests(
         ImageTest(
             name=name,
             run=("/bin/sh", "-c", inside) if inside else (),
-            start=not inside,
+            start=None if inside else (),
             port=port or 0,
-            http=(HttpCheck(path=http, status=200),) if http else (),
             command=command,
+            expect=Expectation(http=(HttpCheck(path=http, status=200),) if http else ()),
             timeout=seconds,
         ),
     )
