@@ -28,6 +28,10 @@ test|program:microsocks|microsocks|a SOCKS proxy to go through
 test|program:tinyproxy|tinyproxy-bin|an HTTP proxy to go through
 test|program:htpasswd|apache2-utils|passwords for a registry that asks for them
 test|program:openssl|openssl|a certificate authority for a registry with TLS
+test|program:curl|curl|requests to images that are tested
+test|program:jq|jq|the steps of workflows that read JSON
+test|program:as|binutils|programs of a few instructions
+test|program:objcopy|binutils|programs of a few instructions
 test|program:zstd|zstd|layers compressed by another tool
 test|program:strace|strace|commands that are killed, or refused a write, at a system call
 test|program:bsdtar|libarchive-tools|archives read by another tool

@@ -24,6 +24,8 @@ from tests.sandbox.inside import SEARCH_PATH, Room, inside
 # Every architecture that qemu 7.2 emulates, one for each way to encode instructions.
 EMULATED = ["arm", "arm64", "mips64", "mips64le", "ppc64", "ppc64le", "riscv64", "s390x"]
 
+_EMULATORS = [f"qemu-{name}-static" for name in ("arm", "aarch64", "mips64", "mips64el", "ppc64", "ppc64le", "s390x")]
+
 
 def _programs(room: Room) -> dict[str, list[object]]:
     """For each architecture: what its C library would miss, and the status of a program that ends itself with 3."""
@@ -49,7 +51,7 @@ def _programs(room: Room) -> dict[str, list[object]]:
 
 
 def test_programs_of_every_architecture_do_what_they_say(someone: Person) -> None:
-    need(*(f"qemu-{name}-static" for name in ("arm", "aarch64", "mips64", "mips64el", "ppc64", "ppc64le", "s390x")))
+    need(*_EMULATORS)
     found = inside(someone, _programs, {})
     assert found == {architecture: ["", 0, True, [0, -9]] for architecture in EMULATED}
 

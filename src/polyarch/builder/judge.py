@@ -1,20 +1,22 @@
 """Rejecting images that were built, before they are named or sent anywhere."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
-from polyarch.builder.export.assemble import BuiltImage
 from polyarch.builder.failures import FailurePolicy
 from polyarch.errors import BuildError, PolyarchError
 from polyarch.oci.place import Source
 from polyarch.oci.platform import Platform
 
+if TYPE_CHECKING:
+    from polyarch.imagetest.judging import Built
+
 # Looks at all images of a build, which it can read from the source. Returns the errors of those that are rejected.
-Judge = Callable[[Sequence[BuiltImage], Source], Mapping[Platform, PolyarchError]]
+Judge = Callable[[Sequence["Built"], Source], Mapping[Platform, PolyarchError]]
+_Image = TypeVar("_Image", bound="Built")
 
 
-def accepted(
-    judge: Judge, images: Sequence[BuiltImage], source: Source, failures: FailurePolicy
-) -> tuple[BuiltImage, ...]:
+def accepted(judge: Judge, images: Sequence[_Image], source: Source, failures: FailurePolicy) -> tuple[_Image, ...]:
     """The images that are not rejected. An error counts as a failure of its platform.
 
     Raises BuildError that names every rejected platform, unless the build keeps going and another platform is left.

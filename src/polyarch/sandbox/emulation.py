@@ -27,7 +27,6 @@ _SIBLINGS = {"amd64": ("386",), "arm64": ("arm",)}
 _VARIANTS = {"amd64": ("v2", "v3", "v4"), "arm": ("v7", "v6", "v5")}
 _LEAST = {"arm": "v5"}
 _HINT = "install the package qemu-user-static"
-# What the host's registration lacks, without the flag C.
 _UNCREDITED = "without the flag C, setuid programs (sudo, su) keep the caller's id: 'polyarch doctor' has the command"
 
 
@@ -370,10 +369,7 @@ def _shown_as(copy: str, emulator: str) -> Iterator[str]:
 
 
 def _is_native(architecture: str) -> bool:
-    """Return whether this machine's own processor runs programs of `architecture`.
-
-    An emulator must not take over such programs.
-    """
+    """Return whether this machine's own processor runs these programs, which an emulator must not take over."""
     return runs_natively(Platform(os="linux", architecture=architecture, variant=_LEAST.get(architecture, "")))
 
 
