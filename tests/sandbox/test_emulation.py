@@ -462,3 +462,13 @@ def test_names_signals_and_errors_are_as_on_a_native_processor(someone: Person) 
     assert said["linux/amd64"].splitlines()[0] == "/bin/busybox"
     assert "got the signal" in said["linux/amd64"]
     assert said == dict.fromkeys(platforms, said["linux/amd64"])
+
+
+def test_an_emulator_that_cannot_be_seen_is_not_named() -> None:
+    arm64 = Platform(os="linux", architecture="arm64")
+    assert str(emulation.Support(arm64, "native")) == "native"
+    assert (
+        str(emulation.Support(arm64, "emulated", "/usr/bin/qemu-aarch64-static"))
+        == "emulated by /usr/bin/qemu-aarch64-static"
+    )
+    assert str(emulation.Support(arm64, "emulated")) == "run by the host"

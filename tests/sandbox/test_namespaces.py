@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from polyarch.sandbox import namespaces
+from polyarch.errors import UnsupportedError
+from polyarch.sandbox import host, namespaces
 from tests.needs import need_root
 from tests.people import Person
 from tests.sandbox.inside import REPOSITORY, SEARCH_PATH
@@ -154,3 +155,15 @@ def test_a_thread_that_has_ended_is_waited_for_and_one_that_runs_is_not(monkeypa
     finally:
         stop.set()
         thread.join()
+
+
+def test_under_an_emulator_the_error_says_what_to_use_instead(monkeypatch: pytest.MonkeyPatch) -> None:
+    links = {"/proc/self/exe": "/usr/bin/python3", "/proc/thread-self/exe": "/usr/bin/qemu-aarch64-static"}
+    monkeypatch.setattr(namespaces, "_entered", None)
+    monkeypatch.setattr(namespaces, "running_threads", lambda: 2)
+    assert not host.is_emulated()
+    monkeypatch.setattr(host.os, "readlink", links.__getitem__)
+    with pytest.raises(UnsupportedError) as refused:
+        namespaces.enter("/usr/bin")
+    assert "an emulator runs this program" in refused.value.message
+    assert "own processor" in str(refused.value.hint)

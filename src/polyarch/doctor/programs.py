@@ -109,11 +109,11 @@ def platforms(system: System, supports: Iterable[Support], wanted: frozenset[Pla
     versions: dict[str, str] = {}
     result = []
     for support in supports:
-        found, reason, mend = str(support.how), "", ""
-        if support.how == "emulated":
+        found, reason, mend = str(support), "", ""
+        if support.how == "emulated" and support.emulator:
             if support.emulator not in versions:
-                versions[support.emulator] = version(support.emulator) if support.emulator else "version unknown"
-            found = f"emulated by {support.emulator} ({versions[support.emulator]})"
+                versions[support.emulator] = version(support.emulator)
+            found = f"{support} ({versions[support.emulator]})"
         elif support.how == "missing":
             reason = support.hint
             if "qemu-user-static" in support.hint:

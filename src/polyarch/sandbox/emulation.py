@@ -65,6 +65,12 @@ class Support(msgspec.Struct, frozen=True):
     emulator: str = ""
     hint: str = ""
 
+    def __str__(self) -> str:
+        """How it runs, in words. The table of the host cannot be seen in a container, where its emulators work, too."""
+        if self.how != "emulated":
+            return self.how
+        return f"emulated by {self.emulator}" if self.emulator else "run by the host"
+
 
 def host_platforms() -> tuple[Platform, ...]:
     """Return the host's platform and the others that its processor and kernel run, as probes have shown."""

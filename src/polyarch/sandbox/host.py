@@ -1,5 +1,6 @@
 """The platform of this machine. Every command needs it, so this file imports little."""
 
+import contextlib
 import os
 
 from polyarch.oci import platform as platforms
@@ -9,3 +10,14 @@ from polyarch.oci.platform import Platform
 def host_platform() -> Platform:
     """Return the platform of this machine's kernel."""
     return platforms.of_machine(os.uname().machine)
+
+
+def is_emulated() -> bool:
+    """Return whether qemu-user runs this process.
+
+    It answers for /proc/self/exe with the path of its program, and forgets the same link of the thread
+    (docs/reference/emulation.md).
+    """
+    with contextlib.suppress(OSError):
+        return os.readlink("/proc/self/exe") != os.readlink("/proc/thread-self/exe")
+    return False

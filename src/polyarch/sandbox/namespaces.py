@@ -13,6 +13,7 @@ import msgspec
 
 from polyarch.errors import MachineError, UnsupportedError
 from polyarch.sandbox import syscalls
+from polyarch.sandbox.host import is_emulated
 
 # The maximum number of lines of a map (user_namespaces(7), since Linux 4.15).
 _MAP_LINES = 340
@@ -59,6 +60,11 @@ def enter(search_path: str) -> Entered:
     if _entered is None:
         # Other threads would stay in the old namespace (unshare(2): CLONE_NEWUSER needs a single thread).
         threads = running_threads()
+        if threads != 1 and is_emulated():
+            raise UnsupportedError(
+                "no user namespace: an emulator runs this program, and has a thread of its own",
+                "use Polyarch's image for this machine's own processor: it builds for the others",
+            )
         if threads != 1:
             raise UnsupportedError(f"cannot enter a user namespace while {threads - 1} other threads run")
         warnings: tuple[str, ...] = ()

@@ -30,7 +30,7 @@ def table(supports: "Sequence[Support]") -> str:
 
 def _how(support: "Support") -> str:
     if support.how == "emulated":
-        return f"emulated by {support.emulator}" + (f"; {support.hint}" if support.hint else "")
+        return str(support) + (f"; {support.hint}" if support.hint else "")
     return f"missing: {support.hint}" if support.how == "missing" else support.how
 
 
