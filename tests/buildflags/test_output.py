@@ -161,11 +161,40 @@ def test_push_and_load_add_to_what_output_says() -> None:
 def test_names_and_annotations_of_an_output_join_those_of_the_command() -> None:
     found = made(
         "type=image,name=other:1,annotation.a=1,annotation-index.b=2",
-        annotations=["c=3", "index:d=4", "index,manifest:e=5"],
+        "type=image,annotation-manifest-descriptor.f=6",
+        annotations=["c=3", "index:d=4", "index,manifest:e=5", "manifest-descriptor,index:g=7"],
     )
     assert [name.familiar() for name in found.names] == ["app", "other:1"]
     assert found.annotations == {"a": "1", "c": "3", "e": "5"}
-    assert found.index_annotations == {"b": "2", "d": "4", "e": "5"}
+    assert found.index_annotations == {"b": "2", "d": "4", "e": "5", "g": "7"}
+    assert found.entry_annotations == {"f": "6", "g": "7"}
+
+
+def test_names_that_mean_the_same_are_one() -> None:
+    found = made("type=image,name=docker.io/library/app:latest", "type=image,name=b", tags=("app", "app:latest"))
+    assert [name.familiar() for name in found.names] == ["app", "b"]
+
+
+@pytest.mark.parametrize(
+    ("words", "attest", "docker_format"),
+    [
+        ("type=image,compatibility-version=20", (), True),
+        ("type=image,compatibility-version=20", ("type=provenance",), False),
+        ("type=image,compatibility-version=20,oci-mediatypes=true", (), False),
+        ("type=oci,dest=a.tar,compatibility-version=20", (), False),
+        ("type=image,compatibility-version=30", (), False),
+    ],
+)
+def test_the_media_types_of_a_version_of_buildkit(words: str, attest: tuple[str, ...], docker_format: bool) -> None:
+    assert made(words, attest=attest).docker_format == docker_format
+
+
+def test_no_push_is_asked_of_any_output_and_a_push_only_of_images() -> None:
+    assert export("type=docker,push=false,dest=a.tar") == ["docker /here/a.tar"]
+    with pytest.raises(UnsupportedError, match="not supported with type=oci"):
+        made("type=oci,dest=a,push=true")
+    with pytest.raises(UnsupportedError, match="compatibility-version=10 is not supported"):
+        made("type=image,compatibility-version=10")
 
 
 def test_compression_and_format_are_read() -> None:
@@ -199,6 +228,6 @@ def test_what_makes_no_sense_is_refused_with_the_reason(words: list[str], reason
 
 def test_an_annotation_of_what_a_build_does_not_write_names_the_command_that_does() -> None:
     with pytest.raises(UnsupportedError) as caught:
-        export(annotations=("manifest-descriptor:a=b",))
+        export(annotations=("manifest-descriptor[linux/arm64]:a=b",))
     assert caught.value.hint is not None
     assert "manifest annotate" in caught.value.hint

@@ -146,7 +146,9 @@ def test_one_platform_is_an_image_unless_an_index_is_asked_for(busybox_worker: W
 
 def test_an_annotation_of_the_index_is_there_for_one_platform_too(busybox_worker: Worker, context: Context) -> None:
     outcome = busybox_worker.build(
-        context("FROM scratch\nLABEL a=b"), tags=["noted"], annotations=["index:org.example.team=blue"]
+        context("FROM scratch\nLABEL a=b"),
+        tags=["noted"],
+        annotations=["index:org.example.team=blue", "manifest-descriptor:org.example.tested=yes"],
     )
     blobs = busybox_worker.root / "oci/blobs/sha256"
     layout = json.loads((busybox_worker.root / "oci/index.json").read_text())
@@ -156,3 +158,6 @@ def test_an_annotation_of_the_index_is_there_for_one_platform_too(busybox_worker
     [image] = index["manifests"]
     assert image["digest"] == outcome["images"]["linux/amd64"]
     assert image["platform"] == {"os": "linux", "architecture": "amd64"}
+    assert image["annotations"] == {"org.example.tested": "yes"}
+    # The order of BuildKit's descriptors.
+    assert list(image) == ["mediaType", "digest", "size", "annotations", "platform"]

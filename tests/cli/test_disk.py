@@ -92,6 +92,18 @@ def test_prune_says_what_all_would_free(filled: Program) -> None:
     assert "prune --all" not in filled("system", "prune", "--all", "--dry-run").stderr
 
 
+def test_a_prune_of_cache_mounts_removes_nothing_else(filled: Program) -> None:
+    before = filled("buildx", "du", "--format", "{{.ID}}").lines()
+    planned = filled("builder", "prune", "--force", "--filter", "type=exec.cachemount", "--filter", "until=1h").lines()
+    assert planned == ["Total reclaimed space: 0B"]
+    removed = filled("builder", "prune", "--all", "--force", "--filter", "type=exec.cachemount").lines()
+    assert len(removed) == 2
+    assert removed[-1] == "Total reclaimed space: 1MB"
+    assert len(filled("buildx", "du", "--format", "{{.ID}}").lines()) == len(before) - 1
+    assert filled("images", "-q").stdout
+    assert "unknown filter 'type=regular'" in filled.fails("builder", "prune", "--filter", "type=regular").stderr
+
+
 def test_prune_counts_images_that_lost_their_name_before_it_removes_them(polyarch: Program, busybox: str) -> None:
     with Store.open(polyarch.root) as store:
         (descriptor,) = store.tagged().values()

@@ -3,7 +3,7 @@
 An output is `type=oci,dest=app.tar`, or in short form a directory, or `-` for a tar on standard output; as in BuildKit.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO, Literal, TypedDict
 
@@ -45,6 +45,7 @@ _IMAGE = frozenset(
         "dangling-name-prefix",
         "prefer-nondist-layers",
         "source-date-epoch",
+        "compatibility-version",
     }
 )
 _FILES = frozenset({"dest", "platform-split", "rewrite-timestamp", "attestation-prefix", "mode"})
@@ -64,14 +65,14 @@ _FLAGS = (
 _OPTIONS: Mapping[str, frozenset[str]] = {
     "image": _IMAGE | _PUSHED,
     "registry": _IMAGE | _PUSHED,
-    "oci": _IMAGE | {"dest", "tar", "context"},
-    "docker": _IMAGE | {"dest", "tar", "context"},
+    "oci": _IMAGE | {"dest", "tar", "context", "push"},
+    "docker": _IMAGE | {"dest", "tar", "context", "push"},
     "local": _FILES,
     "tar": _FILES,
     "cacheonly": frozenset(),
 }
 # The levels of annotations in keys of outputs that a build sets.
-_ANNOTATIONS = ("annotation", "annotation-manifest", "annotation-index")
+_ANNOTATIONS = ("annotation", "annotation-manifest", "annotation-index", "annotation-manifest-descriptor")
 # The result goes nowhere: the build only fills caches.
 _NOTHING = "cacheonly"
 _COMPRESSIONS: Mapping[str, Literal["none", "gzip", "zstd", "estargz"]] = {
@@ -82,7 +83,14 @@ _COMPRESSIONS: Mapping[str, Literal["none", "gzip", "zstd", "estargz"]] = {
     "none": "none",
 }
 # What must be the same for all outputs.
-_SHARED = ("compression", "compression-level", "force-compression", "oci-mediatypes", "oci-artifact")
+_SHARED = (
+    "compression",
+    "compression-level",
+    "force-compression",
+    "oci-mediatypes",
+    "oci-artifact",
+    "compatibility-version",
+)
 _HINT = "as in -o type=oci,dest=app.tar, -o type=registry,name=localhost:5000/app:1, -o DIRECTORY or -o -"
 
 
@@ -157,6 +165,14 @@ def _refuse(wanted: Wanted) -> None:
             "--output: source-date-epoch is not supported: all outputs have the same times",
             "set it for the build: --build-arg SOURCE_DATE_EPOCH=SECONDS",
         )
+    if wanted.kind in ("oci", "docker") and wanted.flag("push"):
+        raise UnsupportedError(
+            f"--output: push=true is not supported with type={wanted.kind}", "add --push, or an output type=registry"
+        )
+    if (version := get("compatibility-version", "30")) not in ("20", "30"):
+        raise UnsupportedError(
+            f"--output: compatibility-version={version} is not supported", "known versions: 20 and 30 (BuildKit 0.32)"
+        )
     for key in wanted.options:
         head = key.partition(".")[0]
         if key.startswith("annotation") and head not in _ANNOTATIONS:
@@ -175,8 +191,8 @@ class ExportFlags(TypedDict, total=False):
 
     `tags` are the names of the result. `outputs` are values of `--output`. Without `outputs`, `push` and `load` the
     result goes to the store. `annotations` are {key: value} for the manifests of images, or texts
-    "[index:|manifest:]KEY=VALUE". `attest` are values of `--attest`. `provenance` and `sbom` are booleans, texts as for
-    `--provenance` and `--sbom`, or {key: value}.
+    "[index:|manifest:|manifest-descriptor:]KEY=VALUE". `attest` are values of `--attest`. `provenance` and `sbom` are
+    booleans, texts as for `--provenance` and `--sbom`, or {key: value}.
     """
 
     tags: Items[str | Reference]
@@ -210,16 +226,9 @@ def export(
         wanted = [_pushed(one) for one in wanted]
     outputs = [one for one in given if isinstance(one, Output)]
     names = [*values.items("--tag", get("tags"), str, Reference)]
-    notes: dict[str, str] = {}
-    index_notes: dict[str, str] = {}
     for one in wanted:
         outputs += [] if one.kind == _NOTHING else _outputs(one, here, stdout)
         names += [name for name in one.options.get("name", "").split(",") if name]
-        for key, value in one.options.items():
-            if key.startswith("annotation-index."):
-                index_notes[key.removeprefix("annotation-index.")] = value
-            elif key.startswith(("annotation.", "annotation-manifest.")):
-                notes[key.partition(".")[2]] = value
     if pushed and not any(output.kind == "registry" for output in outputs):
         outputs.append(Output(kind="registry"))
     if values.flag("--load", get("load")):
@@ -233,19 +242,22 @@ def export(
         outputs = [msgspec.structs.replace(one, kind="engine") if one.kind == "store" else one for one in outputs]
     if sum(output.stream is not None for output in outputs) > 1:
         raise UsageError("--output: only one output can go to standard output", "add dest=FILE to the others")
-    _annotate(values.pairs("--annotation", get("annotations")), notes, index_notes)
+    notes = _annotations(values.pairs("--annotation", get("annotations")), wanted)
     form = _form(wanted)
     asked = any(get(name) for name in ("attest", "provenance", "sbom"))
     if asked or any(name.startswith("BUILDKIT_ATTEST_") for name in arguments or ()):
         from polyarch.buildflags import attest
 
         form = attest.added(form, options, arguments or {}, variables or {})
+    if any(_is_old(one) for one in wanted) and not form.attestations:
+        form = msgspec.structs.replace(form, docker_format=True)
     return msgspec.structs.replace(
         form,
-        names=tuple(dict.fromkeys(map(_name, names))),
+        names=_distinct(map(_name, names)),
         outputs=tuple(dict.fromkeys(outputs)),
-        annotations=notes,
-        index_annotations=index_notes,
+        annotations=notes["manifest"],
+        index_annotations=notes["index"],
+        entry_annotations=notes["manifest-descriptor"],
         insecure=any(one.flag("registry.insecure") for one in wanted),
     )
 
@@ -255,10 +267,24 @@ def _pushed(one: Wanted) -> Wanted:
     return Wanted(one.kind, {**one.options, "push": "true"}) if one.kind in ("image", "registry") else one
 
 
+def _is_old(one: Wanted) -> bool:
+    """Whether an output has the media types of BuildKit before 0.32: Docker's, unless attestations need OCI's."""
+    old = one.options.get("compatibility-version") == "20"
+    return old and one.kind in ("image", "registry") and "oci-mediatypes" not in one.options
+
+
 def _unasked(loads: str, variables: Mapping[str, str]) -> OutputKind:
     """Where the result goes if nothing says so: as with buildx, docker's default builder loads it into the engine."""
     default = variables.get("BUILDX_BUILDER", "") in ("", "default")
     return "engine" if loads == "engine" and default else "store"
+
+
+def _distinct(names: Iterable[Reference]) -> tuple[Reference, ...]:
+    """The names without those that mean the same, as `app` and `app:latest` do."""
+    found: dict[Reference, Reference] = {}
+    for name in names:
+        found.setdefault(name.tagged(), name)
+    return tuple(found.values())
 
 
 def _name(given: str | Reference) -> Reference:
@@ -332,25 +358,33 @@ def compression(option: str, kind: str, level: str | None) -> Compression:
     return Compression(kind=known, level=int(level) if level else None)
 
 
-def _annotate(words: Sequence[str], notes: dict[str, str], index_notes: dict[str, str]) -> None:
-    """Add `--annotation [TYPE:]KEY=VALUE` to the maps of its types."""
+def _annotations(words: Sequence[str], wanted: Iterable[Wanted]) -> Mapping[str, Mapping[str, str]]:
+    """The annotations of outputs and of `--annotation [TYPE:]KEY=VALUE`, by their types."""
+    notes: dict[str, dict[str, str]] = {"manifest": {}, "index": {}, "manifest-descriptor": {}}
+    for one in wanted:
+        for name, value in one.options.items():
+            if name.startswith("annotation"):
+                level, _, key = name.partition(".")
+                notes[level.removeprefix("annotation").removeprefix("-") or "manifest"][key] = value
     for word in words:
         head, equals, value = word.partition("=")
         types, _, key = head.rpartition(":") if ":" not in head else head.partition(":")
         kinds = (types or "manifest").split(",")
         if not equals or not key:
-            raise UsageError(f"invalid --annotation {word!r}", "expected [index:|manifest:]KEY=VALUE")
+            raise UsageError(
+                f"invalid --annotation {word!r}", "expected [index:|manifest:|manifest-descriptor:]KEY=VALUE"
+            )
         for kind in kinds:
-            if kind == "index":
-                index_notes[key] = value
-            elif kind == "manifest":
-                notes[key] = value
+            if kind in notes:
+                notes[kind][key] = value
             elif _is_type(kind):
                 raise _no_annotation(kind)
             else:
                 raise UsageError(
-                    f"--annotation: unknown type {kind!r} in {word!r}", "expected [index:|manifest:]KEY=VALUE"
+                    f"--annotation: unknown type {kind!r} in {word!r}",
+                    "expected [index:|manifest:|manifest-descriptor:]KEY=VALUE",
                 )
+    return notes
 
 
 def _is_type(word: str) -> bool:

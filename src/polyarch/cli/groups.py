@@ -40,6 +40,7 @@ _DOCKER_COMMANDS = {
             *"rename restart rm start stop unpause update wait".split(),
         )
     },
+    **{("network", name): f"{_DAEMON} that keeps networks" for name in "connect create disconnect inspect rm".split()},
     **{("buildx", name): _BUILDERS for name in "create rm stop use".split()},
     **{
         ("compose", name): _CONTAINERS
@@ -109,6 +110,15 @@ class LazyGroup(click.Group):
                 formatter.write_dl([(f"{name:{longest}}", summary) for name, (_, summary) in section.items()])
 
 
+class LenientCommand(click.Command):
+    """A command. Options in `absent_if_empty` that are given an empty value are as good as left out.
+
+    buildx does so, and CI passes variables that are not set.
+    """
+
+    absent_if_empty: frozenset[str] = frozenset()
+
+
 # The values of Go's strconv.ParseBool, which docker's flags accept.
 _BOOLEANS = {"1": True, "t": True, "true": True, "0": False, "f": False, "false": False}
 
@@ -124,7 +134,8 @@ def plain_options(command: click.Command, words: list[str]) -> list[str]:
         if isinstance(option, click.Option)
         for name in (*option.opts, *option.secondary_opts)
     }
-    interspersed = command.context_settings.get("allow_interspersed_args", True)
+    omissible = command.absent_if_empty if isinstance(command, LenientCommand) else frozenset()
+    interspersed = command.context_settings.get("allow_interspersed_args", command.allow_interspersed_args)
     result: list[str] = []
     position = 0
     while position < len(words):
@@ -136,6 +147,9 @@ def plain_options(command: click.Command, words: list[str]) -> list[str]:
         values = 0 if option is None or equals or option.is_flag or option.count else option.nargs
         following = words[position + 1 : position + 1 + values]
         position += 1 + len(following)
+        given = [value] if equals else following
+        if option is not None and given == [""] and not omissible.isdisjoint(option.opts):
+            continue
         if option is None or len(following) < values:
             result += [word, *following]
         elif equals and len(name) == 2 and not option.is_flag:

@@ -82,7 +82,8 @@ class BuildKeywords(TypedDict, total=False):
     - `output`: where the result goes: an Output, or text as for `--output` ("type=oci,dest=app.tar,compression=zstd").
     - `push`: send the result to the registries in `tags`.
     - `load`: keep the result in the store. This is the default if there is neither `push` nor `output`.
-    - `annotations`: annotations of the images' manifests. A key "index:KEY" annotates the index.
+    - `annotations`: annotations of the images' manifests. A key "index:KEY" annotates the index,
+      "manifest-descriptor:KEY" the entries of the images in it.
     - `provenance`: attach how each image was built. True, or text as for `--provenance` ("mode=min"), or a mapping
       ({"mode": "min", "builder-id": "https://ci/1"}). The default is False.
     - `sbom`: attach which packages each image contains. True, or text as for `--sbom`, or a mapping. The default is

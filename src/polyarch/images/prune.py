@@ -21,14 +21,21 @@ def prune(
     everything: bool = False,
     storage: int | None = None,
     used_since: float | None = None,
+    only_mounts: bool = False,
     dry_run: bool = False,
 ) -> "Reclaimed":
     """Remove images without a name, and content that neither a name nor the build cache needs. With `everything`, also
     remove the build cache: results of steps, cache mounts, unpacked layers. With `storage`, remove it only until the
     store takes no more than so many bytes, the least recently used first. What was used at the time `used_since` or
-    later stays, and so do all images. `Maintenance.reclaim` removes what is `left`, inside the user namespace of those
+    later stays, and so do all images. With `only_mounts`, nothing but cache mounts goes, and copies of emulators, which
+    the next RUN makes again. `Maintenance.reclaim` removes what is `left`, inside the user namespace of those
     files. Raises ConflictError, CorruptError.
     """
+    if only_mounts:
+        from polyarch.store import Keep
+
+        keep = Keep(snapshots=None, caches=False, storage=storage, only=frozenset(), used_since=used_since)
+        return store.maintenance.gc(keep, dry_run=dry_run)
     keep = keep_for(store, everything=everything, storage=storage)
     if used_since is not None:
         import msgspec

@@ -28,7 +28,15 @@ def test_an_unknown_command_is_an_error_whose_last_line_is_the_cause(docker: Nam
 
 
 @pytest.mark.parametrize(
-    "words", [["create", "x"], ["exec", "x", "y"], ["run", "-d", "x"], ["inspect", "--type=container", "x"]]
+    "words",
+    [
+        ["create", "x"],
+        ["exec", "x", "y"],
+        ["compose", "up"],
+        ["network", "create", "x"],
+        ["run", "-d", "x"],
+        ["inspect", "--type=container", "x"],
+    ],
 )
 def test_what_needs_a_daemon_says_so_in_the_last_line(docker: Named, words: list[str]) -> None:
     last = docker.fails(*words).stderr.splitlines()[-1]
@@ -173,6 +181,67 @@ def test_builders_are_listed_one_object_in_each_line(docker: Named) -> None:
     assert [json.loads(line)["Name"] for line in left] == ["default"]
 
 
+def test_builders_and_their_nodes_are_rows_of_a_template(docker: Named) -> None:
+    docker("buildx", "create", "--name=N", "--platform=linux/arm64")
+    form = "{{.Builder.Name}} {{.Name}} {{.DriverEndpoint}} {{.Status}} {{.Error}}"
+    assert docker("buildx", "ls", "--format", form).lines() == [
+        "N N docker-container  ",
+        "N n0 polyarch running ",
+        "default default docker-container  ",
+        "default default polyarch running ",
+    ]
+    table = docker("buildx", "ls", "--format", "table {{.Name}}\t{{.Buildkit}}").lines()
+    assert [line.split() for line in table][:3] == [["NAME/NODE", "BUILDKIT"], ["N"], ["\\_", "n0", "v0.29.0"]]
+    assert docker("buildx", "ls").lines()[0].split() == [
+        "NAME/NODE",
+        "DRIVER/ENDPOINT",
+        "STATUS",
+        "BUILDKIT",
+        "PLATFORMS",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "header"),
+    [
+        ("ps -a --filter name=x", "CONTAINER ID"),
+        ("network ls", "NETWORK ID"),
+        ("compose ps", "NAME"),
+        ("compose ls --format table", "NAME"),
+    ],
+)
+def test_what_only_a_daemon_keeps_is_an_empty_list(docker: Named, words: str, header: str) -> None:
+    assert docker(*words.split("--format")[0].split()).lines()[0].startswith(header)
+    assert docker(*words.split(), "-q").stdout == ""
+
+
+@pytest.mark.parametrize("words", ["container prune -f", "system prune -af --volumes"])
+def test_removing_what_only_a_daemon_keeps_frees_nothing(docker: Named, words: str) -> None:
+    assert docker(*words.split()).stdout == "Total reclaimed space: 0B\n"
+    assert docker("network", "prune", "--force").stdout == ""
+
+
+def test_compose_is_there_and_says_its_version(docker: Named) -> None:
+    assert docker("compose", "version").stdout == "Docker Compose version v2.40.3\n"
+    assert docker("compose", "version", "--short").stdout == "2.40.3\n"
+    assert docker("compose", "version", "-f", "json").json() == {"version": "v2.40.3"}
+    assert docker("compose").stdout.startswith("Usage: docker compose")
+
+
+def test_info_answers_for_what_there_is_not(docker: Named) -> None:
+    form = "{{.Swarm.LocalNodeState}} {{.Swarm.ControlAvailable}} {{.LoggingDriver}} {{.CgroupDriver}}"
+    assert docker("info", "--format", form).stdout == "inactive false none none\n"
+    whole = docker("info", "-f", "json").json()
+    assert whole["DefaultRuntime"] in whole["Runtimes"]
+
+
+def test_docker_buildx_beside_our_docker_has_the_commands_of_buildx(docker: Named) -> None:
+    beside = Named(docker, docker.path.parent / "docker-buildx")
+    assert beside("version").stdout == docker("buildx", "version").stdout == beside("buildx", "version").stdout
+    assert beside("create", "--name=N").stdout == "N\n"
+    assert beside("ls").stdout == docker("buildx", "ls").stdout
+
+
 @pytest.mark.parametrize(
     "words",
     [["buildx", "rm", "x"], ["buildx", "rm", "--keep-state"], ["logout", "example.test"], ["context", "rm", "-f", "x"]],
@@ -249,9 +318,9 @@ def test_options_stand_before_and_behind_a_command(docker: Named, tmp_path: Path
     docker(*first, "buildx", "--builder", "before", "build", "-q", tmp_path)
     docker("--config", config, "buildx", "build", "-q", "-D", "--builder=behind", tmp_path)
     docker("--config", config, "build", "-q", "--builder", "plain", "--debug", tmp_path)
-    rows = docker("--config", config, "buildx", "ls", "--format={{.Name}}").lines()
-    assert rows == ["before", "behind", "plain", "default"]
-    assert docker("buildx", "ls", "--format={{.Name}}").lines() == ["default"]
+    rows = docker("--config", config, "buildx", "ls", "--format=json").lines()
+    assert [json.loads(row)["Name"] for row in rows] == ["before", "behind", "plain", "default"]
+    assert docker("buildx", "ls", "--format={{.Name}}").lines() == ["default", "default"]
     assert (config / "buildx/polyarch.json").is_file()
 
 
@@ -283,6 +352,15 @@ def test_pruning_by_age_keeps_what_was_used(docker: Named, tmp_path: Path) -> No
     assert len(removed) > 1
     kept = docker("buildx", "prune", "--force", "--all", "--reserved-space=1GB").lines()
     assert kept == ["Total reclaimed space: 0B"]
+
+
+def test_a_prune_of_everything_takes_an_age_too(docker: Named, tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
+    docker("build", "-q", "-t", "app", tmp_path)
+    docker("rmi", "--no-prune", "app")
+    young = docker("system", "prune", "--all", "--force", "--volumes", "--filter", "until=24h")
+    assert young.lines() == ["Total reclaimed space: 0B"]
+    assert len(docker("system", "prune", "--all", "--force").lines()) > 1
 
 
 def test_links_replace_their_own_kind_only(polyarch: Program, tmp_path: Path) -> None:

@@ -116,14 +116,17 @@ class Assembler:
         self, images: Sequence[BuiltImage], attestations: Sequence[Descriptor] = (), *, always_index: bool = False
     ) -> Descriptor:
         """The descriptor that a name will point to: the image itself for one platform, else an index of all. The index
-        has `attestations` after the images. If there are any, or the index has annotations, one platform gets an index
-        as well.
+        has `attestations` after the images. If there are any, or the index or its entries have annotations, one
+        platform gets an index as well.
         """
-        if len(images) == 1 and not attestations and not always_index and not self._export.index_annotations:
+        notes, entry_notes = self._export.index_annotations, self._export.entry_annotations
+        if len(images) == 1 and not (attestations or always_index or notes or entry_notes):
             return msgspec.structs.replace(images[0].descriptor, platform=None)
         media_type = media_types.DOCKER_INDEX if self._export.docker_format else media_types.OCI_INDEX
-        entries = [*(image.descriptor for image in images), *attestations]
-        index = indexes.ordered(indexes.create(entries, self._export.index_annotations or None, media_type))
+        members = [image.descriptor for image in images]
+        if entry_notes:
+            members = [msgspec.structs.replace(one, annotations={**one.annotations, **entry_notes}) for one in members]
+        index = indexes.ordered(indexes.create([*members, *attestations], notes or None, media_type))
         self._store.write_manifest(index.descriptor(), index.raw)
         return index.descriptor()
 

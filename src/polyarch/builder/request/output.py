@@ -45,7 +45,8 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Export(msgspec.Struct, frozen=True, kw_only=True):
-    """How results are named and written. `names` are what they are called wherever they go.
+    """How results are named and written. `names` are what they are called wherever they go. `annotations` are those of
+    the manifests, `entry_annotations` of their descriptors in the index.
 
     With `insecure`, the registries of these names may speak plain HTTP or show a bad certificate; the caller opens
     its registry client accordingly. The manifests of `attestations` are artifacts that refer to their image, unless
@@ -59,6 +60,7 @@ class Export(msgspec.Struct, frozen=True, kw_only=True):
     docker_format: bool = False
     annotations: Mapping[str, str] = {}
     index_annotations: Mapping[str, str] = {}
+    entry_annotations: Mapping[str, str] = {}
     insecure: bool = False
     attestations: AttestationRequest = AttestationRequest()
     attestation_artifacts: bool | None = None

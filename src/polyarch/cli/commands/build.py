@@ -10,6 +10,7 @@ import msgspec
 
 from polyarch.cli import options
 from polyarch.cli.docker_flags import docker_flags, policy
+from polyarch.cli.groups import LenientCommand
 from polyarch.cli.session import Session, pass_session
 from polyarch.errors import PolyarchError, UnsupportedError, UsageError
 
@@ -17,7 +18,18 @@ if TYPE_CHECKING:
     from polyarch.builder import BuildRequest, BuildResult, Export, Output
 
 
-@click.command("build")
+class BuildCommand(LenientCommand):
+    """The command `build`."""
+
+    absent_if_empty = frozenset(
+        (
+            *("--file", "--output", "--cache-from", "--cache-to", "--secret", "--ssh", "--annotation", "--allow"),
+            *("--build-context", "--add-host", "--network", "--progress"),
+        )
+    )
+
+
+@click.command("build", cls=BuildCommand)
 @click.argument("context", required=False, metavar="PATH|URL|-")
 @click.option(
     "--platform",

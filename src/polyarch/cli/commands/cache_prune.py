@@ -2,23 +2,28 @@
 
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import click
 
 from polyarch.buildflags import size
-from polyarch.cli import moments
-from polyarch.cli.commands.system import report_pruned
+from polyarch.cli.commands.system import report_pruned, used_since
 from polyarch.cli.session import Session, pass_session
-from polyarch.errors import UsageError
+
+# buildx's name for the cache mounts of RUN.
+_MOUNTS = "type=exec.cachemount"
 
 
 @click.command("prune")
 @click.option("-a", "--all", "everything", is_flag=True, help="Remove all of the cache")
 @click.option("-f", "--force", is_flag=True, help="Remove; on a terminal, prune without it only lists")
 @click.option(
-    "--filter", "filters", multiple=True, metavar="until=AGE", help="Keep what was used within AGE, as in 24h"
+    "--filter",
+    "filters",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="until=24h: keep what was used within this time; type=exec.cachemount: only cache mounts",
 )
 @click.option("--max-used-space", "--keep-storage", "most", metavar="SIZE", help="Remove until the store is this small")
 @click.option("--reserved-space", "reserved", metavar="SIZE", help="Never remove more than leaves this much")
@@ -34,7 +39,8 @@ def prune(session: Session, /, **words: Any) -> None:
         session.store,
         everything=words["everything"],
         storage=_storage(session, words),
-        used_since=_used_since(words["filters"], session),
+        used_since=used_since([one for one in words["filters"] if one != _MOUNTS], session),
+        only_mounts=_MOUNTS in words["filters"],
         dry_run=rehearsal,
     )
     report_pruned(session, reclaimed, rehearsal=rehearsal)
@@ -55,16 +61,3 @@ def _storage(session: Session, words: Mapping[str, Any]) -> int | None:
     if reserved is None:
         return wanted
     return reserved if wanted is None else max(wanted, reserved)
-
-
-def _used_since(filters: Iterable[str], session: Session) -> float | None:
-    """The time from which on nothing is removed. Raises UsageError: a filter that is ignored would remove too much."""
-    since: float | None = None
-    for condition in filters:
-        key, _, value = condition.partition("=")
-        if key not in ("until", "unused-for"):
-            raise UsageError(f"unknown filter {condition!r}", "filter: until=AGE, as in until=24h or until=1h30m")
-        if since is not None:
-            raise UsageError(f"the filter {condition!r} is the second age", "give one of until and unused-for, once")
-        since = moments.parse(value, session.surroundings().now)
-    return since

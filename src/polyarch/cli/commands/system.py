@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING
 import click
 
 from polyarch.buildflags import size
+from polyarch.cli import moments
 from polyarch.cli.commands import du
 from polyarch.cli.formats import show
 from polyarch.cli.groups import LazyGroup
 from polyarch.cli.session import Session, pass_session
-from polyarch.errors import UnsupportedError
+from polyarch.errors import UnsupportedError, UsageError
 from polyarch.render import tables, text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from polyarch.images.usage import UsageRecord
     from polyarch.store import Reclaimed
@@ -98,6 +99,10 @@ def _limit(session: Session, cache: "Sequence[UsageRecord]") -> str:
 @click.option("-f", "--force", is_flag=True, help="Remove; on a terminal, prune without it only lists")
 @click.option("--dry-run", is_flag=True, help="Only list what would be removed")
 @click.option(
+    "--filter", "filters", multiple=True, metavar="until=AGE", help="Keep what was used within AGE, as in 24h"
+)
+@click.option("--volumes", hidden=True, is_flag=True, expose_value=False)
+@click.option(
     "--max-used-space",
     "--keep-storage",
     "limit",
@@ -105,7 +110,9 @@ def _limit(session: Session, cache: "Sequence[UsageRecord]") -> str:
     help="Remove the least recently used cache until the store is not larger than SIZE",
 )
 @pass_session
-def prune(session: Session, everything: bool, force: bool, dry_run: bool, limit: str | None) -> None:
+def prune(
+    session: Session, everything: bool, force: bool, dry_run: bool, filters: tuple[str, ...], limit: str | None
+) -> None:
     """Remove unnamed images, and everything that neither an image nor the build cache needs.
 
     On a terminal, without -f, only lists what would be removed.
@@ -115,13 +122,30 @@ def prune(session: Session, everything: bool, force: bool, dry_run: bool, limit:
     # Docker asks for a confirmation; a list of what would be removed helps more.
     rehearsal = dry_run or (sys.stdout.isatty() and not force)
     reclaimed = pruning.prune(
-        session.store, everything=everything, storage=size.bytes_of(limit) if limit else None, dry_run=rehearsal
+        session.store,
+        everything=everything,
+        storage=size.bytes_of(limit) if limit else None,
+        used_since=used_since(filters, session),
+        dry_run=rehearsal,
     )
     report_pruned(session, reclaimed, rehearsal=rehearsal)
-    if not everything and not limit:
+    if not everything and not limit and not filters:
         _offer_more(session, reclaimed.size if rehearsal else 0)
     if rehearsal and reclaimed.removed and not dry_run:
         session.note("nothing was removed; 'polyarch system prune --force' removes it")
+
+
+def used_since(filters: "Iterable[str]", session: Session) -> float | None:
+    """The time from which on nothing is removed. Raises UsageError: a filter that is ignored would remove too much."""
+    since: float | None = None
+    for condition in filters:
+        key, _, value = condition.partition("=")
+        if key not in ("until", "unused-for"):
+            raise UsageError(f"unknown filter {condition!r}", "filter: until=AGE, as in until=24h or until=1h30m")
+        if since is not None:
+            raise UsageError(f"the filter {condition!r} is the second age", "give one of until and unused-for, once")
+        since = moments.parse(value, session.surroundings().now)
+    return since
 
 
 def report_pruned(session: Session, reclaimed: "Reclaimed", *, rehearsal: bool) -> None:

@@ -11,6 +11,7 @@ from polyarch.cli import options
 from polyarch.cli.docker import versions
 from polyarch.cli.formats import show_document
 from polyarch.cli.session import Session, pass_session
+from polyarch.errors import PolyarchError
 from polyarch.version import VERSION
 
 _BUILD = f"polyarch-{VERSION}"
@@ -77,6 +78,10 @@ def info(session: Session, form: str | None) -> None:
         ("Images", "Images"),
         ("Server Version", "ServerVersion"),
         ("Storage Driver", "Driver"),
+        ("Logging Driver", "LoggingDriver"),
+        ("Cgroup Driver", "CgroupDriver"),
+        ("Cgroup Version", "CgroupVersion"),
+        ("Default Runtime", "DefaultRuntime"),
         ("Kernel Version", "KernelVersion"),
         ("Operating System", "OperatingSystem"),
         ("OSType", "OSType"),
@@ -92,6 +97,7 @@ def info(session: Session, form: str | None) -> None:
 
 def _info(session: Session) -> dict[str, Any]:
     system = os.uname()
+    runtimes = _runtimes(session)
     return {
         "ID": "polyarch",
         "Containers": 0,
@@ -101,6 +107,16 @@ def _info(session: Session) -> dict[str, Any]:
         "Images": len({one.digest for one in session.store.tagged().values()}),
         # Programs ask this to know whether an image keeps all of its platforms, which it does here.
         "Driver": "overlayfs",
+        "LoggingDriver": "none",
+        "CgroupDriver": "none",
+        "CgroupVersion": "2" if os.path.exists("/sys/fs/cgroup/cgroup.controllers") else "1",
+        "Plugins": {"Volume": [], "Network": [], "Authorization": [], "Log": []},
+        "Runtimes": runtimes,
+        "DefaultRuntime": next(iter(runtimes), ""),
+        "Swarm": {"NodeID": "", "NodeAddr": "", "LocalNodeState": "inactive", "ControlAvailable": False, "Error": ""},
+        "LiveRestoreEnabled": False,
+        "Isolation": "",
+        "Debug": session.debug,
         "DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]],
         "DockerRootDir": str(session.root),
         "KernelVersion": system.release,
@@ -129,6 +145,17 @@ def _info(session: Session) -> dict[str, Any]:
     }
 
 
+def _runtimes(session: Session) -> dict[str, dict[str, str]]:
+    """The OCI runtime that containers run in, by its name; none if there is none."""
+    from polyarch.sandbox import runtime
+
+    try:
+        found = runtime.find(session.environment.search_path)
+    except PolyarchError:
+        return {}
+    return {found.kind: {"path": found.path}}
+
+
 def _system_name() -> str:
     try:
         return machine.freedesktop_os_release().get("PRETTY_NAME", "Linux")
@@ -149,11 +176,14 @@ def install() -> None:
     print("docker build is docker buildx build already", file=sys.stderr)
 
 
-@click.command("ps", context_settings={"ignore_unknown_options": True})
-@click.argument("words", nargs=-1, type=click.UNPROCESSED)
-@click.option("-q", "--quiet", is_flag=True)
-@click.option("--format", "form")
-def ps(words: tuple[str, ...], quiet: bool, form: str | None) -> None:
-    """List containers. There are none: a container ends with the command that runs it."""
-    if not quiet and not form:
-        click.echo("CONTAINER ID   IMAGE     COMMAND   CREATED   STATUS    PORTS     NAMES")
+@click.command("version")
+@click.option("--short", is_flag=True, help="Print the number only")
+@click.option("-f", "--format", "form", type=click.Choice(["pretty", "json"]), default="pretty", help="Output format")
+def compose_version(short: bool, form: str) -> None:
+    """Show the version of docker compose whose commands these are."""
+    if short:
+        click.echo(versions.COMPOSE.removeprefix("v"))
+    elif form == "json":
+        click.echo(f'{{"version":"{versions.COMPOSE}"}}')
+    else:
+        click.echo(f"Docker Compose version {versions.COMPOSE}")

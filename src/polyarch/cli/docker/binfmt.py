@@ -1,5 +1,6 @@
-"""The image tonistiigi/binfmt, which pipelines run to register emulators. Nothing is registered and nothing fetched:
-the calls are answered from what `polyarch platforms` knows.
+"""The images that pipelines run to register emulators: tonistiigi/binfmt, and older ones such as
+multiarch/qemu-user-static. Nothing is registered and nothing fetched: the calls are answered from what
+`polyarch platforms` knows.
 """
 
 import io
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
     from polyarch.sandbox import Support
 
 _IMAGE = re.compile(r"(?:(?:index\.)?docker\.io/)?tonistiigi/binfmt(?::[\w.-]+)?(?:@sha256:[0-9a-f]{64})?")
+# They are run with --privileged for nothing else. Without it, and in `pull`, they are images like others, from which
+# emulators are copied.
+_OLDER = re.compile(
+    r"(?:(?:index\.)?docker\.io/)?(?:multiarch/qemu-user-static|linuxkit/binfmt|docker/binfmt|aptman/qus|dbhi/qus"
+    r"|hypriot/qemu-register)(?::[\w.-]+)?(?:@sha256:[0-9a-f]{64})?"
+)
 _MEMBER = "tonistiigi-binfmt"
 _VERSION = "binfmt polyarch qemu"
 
@@ -29,6 +36,8 @@ def command(name: str, words: Sequence[str]) -> click.Command | None:
     """The command that answers `docker NAME WORDS…` if that is about this image, else None."""
     if name == "load":
         return load if _is_marked(words) else None
+    if name == "run" and _registers(words):
+        return register
     if not any(_IMAGE.fullmatch(word) for word in words):
         return None
     return {"pull": pull, "save": save, "inspect": inspect, "run": run}.get(name)
@@ -107,6 +116,27 @@ def _is_marked(words: Sequence[str]) -> bool:
     return False
 
 
+def _registers(words: Sequence[str]) -> bool:
+    """Whether these words of `run` start one of the older images with --privileged."""
+    for index, word in enumerate(words):
+        if _OLDER.fullmatch(word):
+            return "--privileged" in words[:index] or "--privileged=true" in words[:index]
+    return False
+
+
+@click.command("run", context_settings=_RAW)
+@_words
+@pass_session
+def register(session: Session, words: tuple[str, ...]) -> None:
+    """Register nothing, and fail if an architecture that is named does not run here."""
+    index = next(index for index, word in enumerate(words) if _OLDER.fullmatch(word))
+    for word in words[index + 1 :]:
+        for name in word.split(","):
+            if name in _ARCHITECTURES:
+                _require(session, name)
+    session.note("nothing was registered: Polyarch registers emulators for its own processes only")
+
+
 @click.command("run", context_settings=_RAW)
 @_words
 @pass_session
@@ -134,7 +164,16 @@ def run(session: Session, words: tuple[str, ...]) -> None:
 
 
 # What the image calls architectures, where that is not the name of the platform.
-_NAMES = {"arm": "linux/arm/v7", "qemu-aarch64": "linux/arm64", "aarch64": "linux/arm64", "x86_64": "linux/amd64"}
+_NAMES = {
+    "arm": "linux/arm/v7",
+    "qemu-aarch64": "linux/arm64",
+    "aarch64": "linux/arm64",
+    "x86_64": "linux/amd64",
+    "i386": "linux/386",
+    "mips64el": "linux/mips64le",
+}
+# Those that arguments of the older images name.
+_ARCHITECTURES = frozenset({"arm", "aarch64", "x86_64", "i386", "ppc64le", "s390x", "riscv64", "mips64", "mips64el"})
 
 
 def _require(session: Session, wanted: str) -> None:

@@ -1,8 +1,9 @@
 """`buildx create`, `inspect`, `ls`, `use`, `stop`, `rm`: builders, which are names here. Polyarch itself builds."""
 
+import re
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,17 @@ if TYPE_CHECKING:
 
 _DRIVERS = ("docker", "docker-container", "kubernetes", "remote", "cloud")
 _ENDPOINT = "polyarch"
+# Clients expect one object for each builder of it.
+_JSON = re.compile(r"\{\{\s*json\s+\.\s*\}\}")
+_TITLES = {
+    "Name": "NAME/NODE",
+    "DriverEndpoint": "DRIVER/ENDPOINT",
+    "LastActivity": "LAST ACTIVITY",
+    "Status": "STATUS",
+    "Buildkit": "BUILDKIT",
+    "Platforms": "PLATFORMS",
+}
+_COLUMNS = ("Name", "DriverEndpoint", "Status", "Buildkit", "Platforms")
 
 
 def current(session: Session) -> str:
@@ -166,29 +178,56 @@ def ls(session: Session, form: str | None, no_trunc: bool) -> None:
     """List the builders."""
     chosen, able = current(session), _able(session)
     builders = _state(session).all()
+    shown = form or "table"
+    if shown == "json" or _JSON.fullmatch(shown):
+        show("json", [_document(builder, chosen, able) for builder in builders], str, {})
+        return
+    rows: list[dict[str, Any]] = []
+    for builder in builders:
+        document = _document(builder, chosen, able)
+        # As in buildx, the fields of a row are those of its builder or of its node.
+        rows.append(_row(builder, document, starred=shown.startswith("table")))
+        rows += [
+            _node_row(document, node, able, indent=r" \_ " if shown.startswith("table") else "", full=no_trunc)
+            for node in builder.nodes
+        ]
 
     def table() -> str:
-        rows = []
-        for builder in builders:
-            rows.append((f"{builder.name}{'*' if builder.name == chosen else ''}", builder.driver, "", "", ""))
-            for node in builder.nodes:
-                names = _platforms(node, able)
-                shown = names if no_trunc or len(names) < 5 else [*names[:3], f"(+{len(names) - 3})"]
-                rows.append(
-                    (
-                        rf" \_ {node.name}",
-                        rf" \_ {node.endpoint or _ENDPOINT}",
-                        "running",
-                        versions.BUILDKIT,
-                        ", ".join(shown),
-                    )
-                )
-        return tables.render(("NAME/NODE", "DRIVER/ENDPOINT", "STATUS", "BUILDKIT", "PLATFORMS"), rows)
+        return tables.render([_TITLES[name] for name in _COLUMNS], [[row[name] for name in _COLUMNS] for row in rows])
 
-    show(form, [_row(builder, chosen, able) for builder in builders], table, {})
+    show(form, rows, table, _TITLES)
 
 
-def _row(builder: NamedBuilder, chosen: str, able: "Iterable[str]") -> dict[str, Any]:
+def _row(builder: NamedBuilder, document: Mapping[str, Any], *, starred: bool) -> dict[str, Any]:
+    return {
+        **document,
+        "Builder": document,
+        "Name": f"{builder.name}*" if starred and document["Current"] else builder.name,
+        "DriverEndpoint": builder.driver,
+        "LastActivity": document["LastActivity"] if builder.used else "",
+        **dict.fromkeys(("Status", "Buildkit", "Platforms", "Error"), ""),
+    }
+
+
+def _node_row(
+    document: Mapping[str, Any], node: NamedNode, able: Iterable[str], *, indent: str, full: bool
+) -> dict[str, Any]:
+    names = _platforms(node, able)
+    few = full or not indent or len(names) < 5
+    return {
+        **document,
+        "Builder": document,
+        "Name": f"{indent}{node.name}",
+        "DriverEndpoint": f"{indent}{node.endpoint or _ENDPOINT}",
+        "LastActivity": "",
+        "Status": "running",
+        "Buildkit": versions.BUILDKIT,
+        "Platforms": ", ".join(names if few else [*names[:3], f"(+{len(names) - 3})"]),
+        "Error": "",
+    }
+
+
+def _document(builder: NamedBuilder, chosen: str, able: Iterable[str]) -> dict[str, Any]:
     return {
         "Name": builder.name,
         "Driver": builder.driver,

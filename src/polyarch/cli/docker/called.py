@@ -26,6 +26,8 @@ def execute_as(path: str, words: Sequence[str]) -> int:
                 print(program.plugin_metadata())
                 return 0
             personality = Personality("docker buildx", program.plugin, DockerErrors)
+        elif path.rpartition("/")[2] == _PLUGIN:
+            personality = Personality("docker-buildx", program.standalone, DockerErrors)
         else:
             personality = Personality("docker", program.program, DockerErrors)
         status = execute(words, personality)

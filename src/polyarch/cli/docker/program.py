@@ -17,7 +17,7 @@ from polyarch.errors import UsageError
 _HERE = "cli.docker."
 _INFO = (f"{_HERE}about:info", "Show the machine and the store")
 _INSPECT = (f"{_HERE}images:inspect", "Show the details of images, as JSON")
-_PS = (f"{_HERE}about:ps", "List containers, of which there are none")
+_PS = (f"{_HERE}nothing:ps", "List containers, of which there are none")
 _PRUNE = ours.BUILDER["Commands"]["prune"]
 _BUILD = ours.PROGRAM["Common Commands"]["build"]
 _LIST = ours.IMAGE["Commands"]["ls"]
@@ -68,8 +68,16 @@ CONTAINER = {
     "Commands": {
         "list": _PS,
         "ls": _PS,
+        "prune": (f"{_HERE}nothing:prune_containers", "Remove containers, of which there are none"),
         "ps": _PS,
         "run": ours.PROGRAM["Common Commands"]["run"],
+    }
+}
+NETWORK = {
+    "Commands": {
+        "ls": (f"{_HERE}nothing:networks", "List networks, of which there are none"),
+        "list": (f"{_HERE}nothing:networks", "List networks, of which there are none"),
+        "prune": (f"{_HERE}nothing:prune_networks", "Remove networks, of which there are none"),
     }
 }
 PROGRAM = {
@@ -83,9 +91,11 @@ PROGRAM = {
         **ours.PROGRAM["Management Commands"],
         "builder": (f"{_HERE}program:builder", "The commands of docker builder"),
         "buildx": (f"{_HERE}program:buildx", "The commands of docker buildx"),
+        "compose": (f"{_HERE}composing:compose", "Build and check compose files"),
         "container": (f"{_HERE}program:container", "The commands of docker container"),
         "context": (f"{_HERE}program:context", "The commands of docker context"),
         "image": (f"{_HERE}program:image", "The commands of docker image"),
+        "network": (f"{_HERE}program:network", "The commands of docker network"),
         "system": (f"{_HERE}program:system", "Manage the store"),
     },
     "Commands": {**ours.PROGRAM["Commands"], "inspect": _INSPECT},
@@ -177,6 +187,13 @@ plugin = BuildxGroup(
     callback=_begin_plugin,
     help="Docker's plugin for builds, done by Polyarch. Images go to docker's engine with --load.",
 )
+standalone = BuildxGroup(
+    "docker-buildx",
+    sections=PLUGIN,
+    params=_options(builder=True),
+    callback=_begin,
+    help="Docker's commands for builds, done by Polyarch: without a daemon and without root.",
+)
 buildx = BuildxGroup(
     "buildx",
     sections=BUILDX,
@@ -188,6 +205,7 @@ builder = DockerGroup("builder", sections=BUILDER, help="The commands of docker 
 container = DockerGroup("container", sections=CONTAINER, help="Containers: each ends with the command that runs it.")
 context = DockerGroup("context", sections=CONTEXT, help="The commands of docker context.")
 image = DockerGroup("image", sections=IMAGE, help="The commands of docker image.")
+network = DockerGroup("network", sections=NETWORK, help="Networks, of which there are none.")
 system = DockerGroup(
     "system", sections={"Commands": {**SYSTEM["Commands"], "info": _INFO}}, help="Show and manage the store."
 )
