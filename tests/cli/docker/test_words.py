@@ -30,7 +30,6 @@ def test_an_unknown_command_is_an_error_whose_last_line_is_the_cause(docker: Nam
 @pytest.mark.parametrize(
     "words",
     [
-        ["create", "x"],
         ["exec", "x", "y"],
         ["compose", "up"],
         ["network", "create", "x"],
