@@ -83,8 +83,10 @@ class Stage:
             "LANG": "C.UTF-8",
             "PATH": f"{self.shims}:{os.environ['PATH']}:/usr/sbin:/sbin",
             "POLYARCH_ROOT": str(directory / "store"),
+            # Clients leave files there.
+            "TMPDIR": str(directory / "tmp"),
         }
-        directory.mkdir(parents=True)
+        (directory / "tmp").mkdir(parents=True)
         subprocess.run([self._polyarch, "docker-links", self.links], env=self.env, check=True, capture_output=True)
         self.shims.mkdir()
         for link in self.links.iterdir():
