@@ -135,9 +135,9 @@ class Session:
 
     def emulators(self) -> "tuple[tuple[str, str], ...]":
         """The emulators that the configuration names: pairs of an architecture (GOARCH) and a path."""
-        from polyarch.client import opening
+        from polyarch.client import configuration
 
-        return opening.emulators(self.environment)
+        return configuration.emulators(self.environment.files.polyarch)
 
     def host(self) -> "Platform":
         """The platform of this machine."""

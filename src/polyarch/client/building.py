@@ -11,7 +11,7 @@ from polyarch.builder.request.output import Output
 from polyarch.buildflags import BuildOptions, Surroundings
 from polyarch.buildflags import request as request_of
 from polyarch.buildflags.run import RunFlags
-from polyarch.client import arguments, opening
+from polyarch.client import arguments, configuration
 from polyarch.client.arguments import Names, Platforms, StrPath
 from polyarch.client.core import ClientCore
 from polyarch.errors import UsageError
@@ -144,7 +144,7 @@ def request(core: ClientCore, context: object, keywords: Mapping[str, Any]) -> "
         now=core.now(),
         stdin=stream,
         workers=os.cpu_count() or 2,
-        emulators=opening.emulators(environment),
+        emulators=configuration.emulators(environment.files.polyarch),
     )
     made = request_of(place, around, **options(keywords, core.host, directory))
     return _with_secrets(made, keywords.get("overrides", {}), core.host, directory)

@@ -29,11 +29,14 @@ def read(files: Iterable[Path]) -> tuple[Path | None, Mapping[str, Any]]:
 def emulators(files: Iterable[Path]) -> tuple[tuple[str, str], ...]:
     """Return the emulators in the configuration: pairs of an architecture (GOARCH) and an absolute path.
 
-    Raises PolyarchError for a table of another form, UsageError for an unknown platform.
+    The table has entries for any machine, so those for this machine's own architecture have no effect. Raises
+    PolyarchError for a table of another form, UsageError for an unknown platform.
     """
+    file, settings = read(files)
+    if not settings:
+        return ()
     from polyarch.oci import platform
 
-    file, settings = read(files)
     table = settings.get("emulators", {})
     hint = 'expected: [emulators] and below it "linux/arm64" = "/opt/qemu/qemu-aarch64"'
     if not isinstance(table, Mapping):

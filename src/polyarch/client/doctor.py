@@ -39,14 +39,14 @@ def examine(
 
     The first needs a process with a single thread. `registry` opens the client for registries. Raises PolyarchError.
     """
-    from polyarch.client import opening
+    from polyarch.client import configuration
     from polyarch.doctor import examine_credentials, examine_machine, examine_registries
     from polyarch.oci import platform
     from polyarch.sandbox.emulation import COMMON, name
 
     common = platform.parse_list([COMMON], host)
     search_path = environment.search_path
-    name(dict(opening.emulators(environment)))
+    name(dict(configuration.emulators(environment.files.polyarch)))
     found: Sequence[Diagnosis] = examine_machine(root, search_path, common, request.platforms)
     stored, known = examine_credentials(credentials, search_path)
     others = known if request.network else ()

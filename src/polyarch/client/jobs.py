@@ -86,7 +86,7 @@ def run(settings: ClientSettings, request: RunRequest, emit: progress.Emit) -> R
     Raises NotFoundError if the image or platform does not exist, UnsupportedError if this machine cannot run the
     platform, StartError if the process cannot be started.
     """
-    from polyarch.client import opening
+    from polyarch.client import configuration
     from polyarch.images import run as running
     from polyarch.sandbox import Bind, RunSettings, enter
 
@@ -112,7 +112,7 @@ def run(settings: ClientSettings, request: RunRequest, emit: progress.Emit) -> R
             emit(progress.Warned(warning))
         places.store.maintenance.reclaim()
         streams = running.Streams(0 if request.stdin else None, 1, 2)
-        manner = running.Manner(emulators=opening.emulators(settings.environment))
+        manner = running.Manner(emulators=configuration.emulators(settings.environment.files.polyarch))
         status = running.run(places.store, source, found, process, search_path, streams, emit, manner)
     if places.store.left:
         reclaim(settings)

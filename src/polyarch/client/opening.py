@@ -37,19 +37,6 @@ def cache_limit(environment: "Environment", root: Path, chosen: str | None) -> "
     return limits.cache_limit(chosen, environment.cache_limit, files, root)
 
 
-def emulators(environment: "Environment") -> tuple[tuple[str, str], ...]:
-    """The emulators that the configuration names: pairs of an architecture (GOARCH) and a path. Raises PolyarchError.
-
-    The table has entries for any machine, so those for this machine's own architecture have no effect.
-    """
-    files = environment.files.polyarch
-    if not any(file.exists() for file in files):
-        return ()
-    from polyarch.client import configuration
-
-    return configuration.emulators(files)
-
-
 def open_registry(
     environment: "Environment",
     credentials: "Credentials",
