@@ -64,6 +64,7 @@ def tested(
         environment=environment.variables,
         search_path=environment.search_path,
         clock=time.monotonic,
+        emulators=request.host.emulators,
     ) as suite:
         suite.enter()
         yield lambda emit: judge(suite, session.store, planned, name, lambda outcome: _show(session, outcome), emit)

@@ -15,7 +15,7 @@ from polyarch.imagetest.trial import Candidate, TrialSurroundings, attempt
 from polyarch.imagetest.values import ImageTest, TestOutcome
 from polyarch.oci.place import Source
 from polyarch.oci.platform import Platform
-from polyarch.sandbox import Sandbox, Support, enter, support
+from polyarch.sandbox import Sandbox, Support, emulation, enter, support
 from polyarch.transfer.choose import ChosenImage
 
 if TYPE_CHECKING:
@@ -51,9 +51,19 @@ class Suite:
     """
 
     def __init__(
-        self, *, directory: str, environment: Mapping[str, str], search_path: str, clock: Callable[[], float]
+        self,
+        *,
+        directory: str,
+        environment: Mapping[str, str],
+        search_path: str,
+        clock: Callable[[], float],
+        emulators: Iterable[tuple[str, str]] = (),
     ) -> None:
-        """`directory` and `environment` are those of commands on this machine."""
+        """`directory` and `environment` are those of commands on this machine.
+
+        `emulators` are pairs of an architecture (GOARCH) and a path, which come before those on `search_path`.
+        """
+        emulation.name(dict(emulators))
         self._host = HostCommands(directory)
         self._environment = environment
         self._search_path = search_path

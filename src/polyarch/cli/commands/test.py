@@ -86,6 +86,7 @@ def test(
         environment=environment.variables,
         search_path=environment.search_path,
         clock=time.monotonic,
+        emulators=session.emulators(),
     ) as suite:
         registry = session.registry_for(images if insecure else ())
         with session.display("quiet" if as_json else None, verb="Pulling") as emit:
