@@ -273,3 +273,51 @@ def test_a_cidfile_is_written_once(polyarch: Program, busybox: str, tmp_path: Pa
     polyarch(*flags)
     assert re.fullmatch(r"[0-9a-f]{64}", (tmp_path / "cid").read_text())
     assert "of --cidfile exists" in polyarch.fails(*flags).stderr
+
+
+def _mentioning(word: str) -> list[str]:
+    """The command lines of all processes that have this word in them."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            if word in line:
+                found.append(line)
+    return found
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_an_ended_run_leaves_no_process_mount_port_or_file(polyarch: Program, busybox: str, number: int) -> None:
+    port = _free_port()
+    flags = ("-p", f"127.0.0.1:{port}:80", "--name", "ended", "-v", "/data", "--init")
+    running = _started(polyarch, *flags, busybox, "sh", "-c", "echo ready; exec sleep 98765")
+    assert running.stdout is not None
+    assert running.stdout.readline() == "ready\n"
+    assert len(_mentioning("sleep 98765")) > 1
+    running.send_signal(number)
+    running.communicate(timeout=30)
+    end = time.monotonic() + 20
+    while _mentioning("98765") or _mentioning(str(polyarch.root)):
+        assert time.monotonic() < end, (_mentioning("98765"), _mentioning(str(polyarch.root)))
+        time.sleep(0.02)
+    assert str(polyarch.root) not in Path("/proc/self/mountinfo").read_text()
+    socket.create_server(("127.0.0.1", port)).close()
+    # What a killed one leaves in the store, the next command removes.
+    polyarch("run", "--name", "ended", busybox, "true")
+    assert list((polyarch.root / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_waits_for_a_registry_is_interrupted(polyarch: Program, number: int) -> None:
+    port = _free_port()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        name = f"127.0.0.1:{silent.getsockname()[1]}/app"
+        running = _started(polyarch, "-p", f"127.0.0.1:{port}:80", name, "true")
+        silent.settimeout(30)
+        connection, _ = silent.accept()
+        running.send_signal(number)
+        running.communicate(timeout=30)
+        connection.close()
+    assert running.returncode != 0
+    socket.create_server(("127.0.0.1", port)).close()
+    assert list((polyarch.root / "tmp").iterdir()) == []

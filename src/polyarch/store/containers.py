@@ -91,7 +91,8 @@ class Containers:
         name = secrets.token_hex(_ID // 2)
         wanted = container.name or name[:12]
         if not NAME.fullmatch(wanted):
-            raise UsageError(f"{wanted!r} cannot be the name of a container", "a name has letters, digits, _ . and -")
+            hint = "a name has two or more letters, digits, _ . and -"
+            raise UsageError(f"{wanted!r} cannot be the name of a container", hint)
         for other in self.all():
             if other.name == wanted:
                 way = "end it" if other.runs else f"remove it with polyarch rm {other.id[:12]}"

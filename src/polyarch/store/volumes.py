@@ -33,7 +33,7 @@ def check_name(name: str) -> None:
     if not NAME.fullmatch(name):
         raise UsageError(
             f"{name!r} cannot be the name of a volume",
-            "a name has letters, digits, _ . and -; a directory of this machine is written ./NAME or /NAME",
+            "a name has two or more letters, digits, _ . and -; a directory of this machine is written ./NAME or /NAME",
         )
 
 
