@@ -31,6 +31,7 @@ def connected(path: str, search_path: str, *, host: bool) -> Iterator[str]:
     program, setpriv = runtime.which(_PROGRAM, search_path), runtime.which("setpriv", search_path)
     ready, report = os.pipe()
     command = [setpriv, "--pdeathsig", "KILL", "--", program, "--netns-type=path", "--configure", "--mtu=65520"]
+    command += ["--enable-sandbox", "--enable-seccomp"]
     command += [] if host else ["--disable-host-loopback"]
     with open(ready, "rb") as answer:
         try:
