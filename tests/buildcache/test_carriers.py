@@ -13,24 +13,10 @@ from polyarch.errors import NotFoundError
 from polyarch.oci import reference as references
 from polyarch.oci.platform import Platform
 from polyarch.store import Store
-from scripts.local_registry import LocalRegistry, running
+from scripts.local_registry import LocalRegistry
 from tests.buildcache.actions_server import MAIN, ActionsServer, actions_server
-from tests.buildcache.buckets import S3Server, s3_server
+from tests.buildcache.buckets import S3Server
 from tests.buildcache.making import AMD64, ARM64, Open, cache, client, key, opened, put, steps
-from tests.needs import need
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRegistry]:
-    need("docker-registry")
-    with running(tmp_path_factory.mktemp("registry")) as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
-def buckets() -> Iterator[S3Server]:
-    with s3_server() as one:
-        yield one
 
 
 @pytest.fixture

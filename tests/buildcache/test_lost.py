@@ -17,26 +17,12 @@ from polyarch.oci import digest as digests
 from polyarch.secret import Variables
 from polyarch.store import Store
 from polyarch.transfer.read_through import ReadThroughSource
-from scripts.local_registry import LocalRegistry, running
+from scripts.local_registry import LocalRegistry
 from tests.buildcache.actions_server import MAIN, ActionsServer, actions_server
-from tests.buildcache.buckets import S3Server, s3_server
+from tests.buildcache.buckets import S3Server
 from tests.buildcache.making import AMD64, client, key, layer, opened, put
-from tests.needs import need
 
 KINDS = ("registry", "local", "gha", "s3")
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRegistry]:
-    need("docker-registry")
-    with running(tmp_path_factory.mktemp("registry")) as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
-def buckets() -> Iterator[S3Server]:
-    with s3_server() as one:
-        yield one
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from polyarch.builder import BuildRequest
     from polyarch.builder.judge import Judge
     from polyarch.imagetest import ImageTest, TestOutcome
+    from polyarch.imagetest.suite import Suite
     from polyarch.progress import Emit
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -54,20 +55,25 @@ def tested(
         yield None
         return
     from polyarch.imagetest.judging import judge
-    from polyarch.imagetest.suite import Suite
 
     planned = _tests(words)
     name = request.export.names[0].tagged().familiar() if request.export.names else "the image"
-    environment = session.environment
-    with Suite(
-        directory=os.getcwd(),
-        environment=environment.variables,
-        search_path=environment.search_path,
-        clock=time.monotonic,
-        emulators=request.host.emulators,
-    ) as suite:
+    with suite_of(session, request.host.emulators) as suite:
         suite.enter()
         yield lambda emit: judge(suite, session.store, planned, name, lambda outcome: _show(session, outcome), emit)
+
+
+def suite_of(session: Session, emulators: Iterable[tuple[str, str]]) -> "Suite":
+    """The suite whose commands on this machine run in the current directory, with the variables of this process."""
+    from polyarch.imagetest.suite import Suite
+
+    return Suite(
+        directory=os.getcwd(),
+        environment=session.environment.variables,
+        search_path=session.environment.search_path,
+        clock=time.monotonic,
+        emulators=emulators,
+    )
 
 
 def _tests(words: Mapping[str, Any]) -> "list[ImageTest]":

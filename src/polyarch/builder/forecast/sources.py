@@ -6,7 +6,7 @@ from typing import Literal
 import msgspec
 
 from polyarch.builder.forecast.dry_run import DryRun
-from polyarch.builder.request.input import DirectoryContext, RemoteContext, StreamContext
+from polyarch.builder.history.recorder import context_location
 from polyarch.builder.request.request import BuildRequest
 from polyarch.builder.vertices import Context, Git, Http, ImageLayers, VertexId
 from polyarch.oci.urls import redact
@@ -46,14 +46,7 @@ def source(run: DryRun, key: VertexId) -> ForecastSource | None:
 def _location(request: BuildRequest, name: str) -> str:
     """The directory or URL of a context. URLs have no password or token in them."""
     found = request.input.context if not name else {str(one): at for one, at in request.contexts()}.get(name)
-    match found:
-        case DirectoryContext(path):
-            return str(path)
-        case RemoteContext(url):
-            return redact(url)
-        case StreamContext():
-            return "-"
-    return name
+    return context_location(found) or name
 
 
 def below(place: str, here: Path) -> str:

@@ -11,7 +11,7 @@ from polyarch import progress
 from polyarch.builder import encoding
 from polyarch.builder.history import record
 from polyarch.builder.history.record import BuildRecord, How, StepRecord
-from polyarch.builder.request.input import DirectoryContext, RemoteContext, StreamContext
+from polyarch.builder.request.input import ContextSource, DirectoryContext, MainContext, RemoteContext, StreamContext
 from polyarch.builder.request.request import BuildRequest
 from polyarch.builder.vertices import (
     BuildGraph,
@@ -240,7 +240,7 @@ class BuildHistory:
         names = tuple(str(name.tagged()) for name in request.export.names)
         build = BuildRecord(
             names=names,
-            context=_context(request),
+            context=context_location(request.input.context),
             dockerfile=dockerfile,
             target=request.plan.target,
             platforms=tuple(str(plan.platform) for plan in plans),
@@ -271,7 +271,7 @@ class BuildHistory:
 
         return BuildRecord(
             names=(),
-            context=_context(request),
+            context=context_location(request.input.context),
             dockerfile=dockerfile,
             target=request.plan.target,
             platforms=tuple(platforms),
@@ -287,7 +287,7 @@ class BuildHistory:
         """The build to compare with: the last one of this Dockerfile in this context under the same name, because
         targets of a bake file often differ in arguments only. Else the last one under any name.
         """
-        place = (_context(request), dockerfile, request.plan.target)
+        place = (context_location(request.input.context), dockerfile, request.plan.target)
         for name in request.export.names:
             found = self.of_image(str(name.tagged()))
             if found is not None and (found.context, found.dockerfile, found.target) == place:
@@ -318,9 +318,9 @@ def _place(request: BuildRequest, dockerfile: str) -> str:
     return f"path {where}\0{dockerfile}\0{request.plan.target}"
 
 
-def _context(request: BuildRequest) -> str:
-    """The main context to be shown: without the password or token that a URL may have."""
-    match request.input.context:
+def context_location(context: "MainContext | ContextSource | None") -> str:
+    """A context to be shown: without the password or token that a URL may have."""
+    match context:
         case DirectoryContext(path):
             return str(path)
         case RemoteContext(url):

@@ -141,21 +141,10 @@ def export(session: Session, name: str, output: str | None, platform: str | None
 @pass_session
 def rm(session: Session, names: tuple[str, ...], force: bool, volumes: bool) -> int:
     """Remove containers that create made. One that runs ends with the command that runs it."""
-    status = 0
-    for name in names:
-        try:
-            session.store.containers.remove(session.store.containers.find(name))
-        except NotFoundError as error:
-            if not force:
-                session.error(error)
-                status = 1
-            continue
-        except PolyarchError as error:
-            session.error(error)
-            status = 1
-            continue
-        click.echo(name)
-    return status
+    from polyarch.cli.removing import remove_each
+
+    known = session.store.containers
+    return remove_each(session, names, lambda name: known.remove(known.find(name)), force=force)
 
 
 @click.command("prune")

@@ -1,8 +1,6 @@
 """`test`: run an image's tests for every platform."""
 
-import os
 import shlex
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -72,22 +70,15 @@ def test(
     --port, and runs COMMAND on this machine, with POLYARCH_TEST_URL, POLYARCH_TEST_HOST and POLYARCH_PLATFORM in its
     environment. The image has a network of its own. Exits with 1 if a test fails.
     """
+    from polyarch.cli.test_flags import suite_of
     from polyarch.imagetest.planning import TestPlanner
-    from polyarch.imagetest.suite import Suite
     from polyarch.render import tests as rendering
 
     command: tuple[str, ...] = context.meta.get(_COMMAND, ())
     tests = _tests(inside, port, http, command, files, timeout)
     if not images and not files:
         raise UsageError("an image is expected", "as in: polyarch test IMAGE --run 'app --version'")
-    environment = session.environment
-    with Suite(
-        directory=os.getcwd(),
-        environment=environment.variables,
-        search_path=environment.search_path,
-        clock=time.monotonic,
-        emulators=session.emulators(),
-    ) as suite:
+    with suite_of(session, session.emulators()) as suite:
         registry = session.registry_for(images if insecure else ())
         with session.display("quiet" if as_json else None, verb="Pulling") as emit:
             planner = TestPlanner(

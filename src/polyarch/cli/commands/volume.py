@@ -9,7 +9,7 @@ import click
 
 from polyarch.cli.formats import show, show_document
 from polyarch.cli.session import Session, pass_session
-from polyarch.errors import PolyarchError, UnsupportedError, UsageError
+from polyarch.errors import UnsupportedError, UsageError
 from polyarch.store.volumes import StoredVolume
 
 _FORMAT = click.option("-f", "--format", "form", metavar="FORMAT", help="Output format: json or a Go template")
@@ -81,23 +81,9 @@ def inspect(session: Session, names: tuple[str, ...], form: str | None) -> None:
 @pass_session
 def rm(session: Session, names: tuple[str, ...], force: bool) -> int:
     """Remove volumes and all files in them."""
-    from polyarch.errors import NotFoundError
+    from polyarch.cli.removing import remove_each
 
-    status = 0
-    for name in names:
-        try:
-            _remove(session, name)
-        except NotFoundError as error:
-            if not force:
-                session.error(error)
-                status = 1
-            continue
-        except PolyarchError as error:
-            session.error(error)
-            status = 1
-            continue
-        click.echo(name)
-    return status
+    return remove_each(session, names, lambda name: _remove(session, name), force=force)
 
 
 @click.command("prune")
