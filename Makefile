@@ -22,7 +22,7 @@ help: ## Shows this list
 	@awk -F ':.*## ' '/^## /{printf "\n%s\n", substr($$0, 4)} /^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
 .PHONY: demo
-demo: $(venv)/runtime.stamp ## Builds, runs, pushes and pulls one image for four platforms, in under two minutes
+demo: $(venv)/runtime.stamp ## Builds, tests, runs, pushes and pulls one image for four platforms, in under two minutes
 	@$(bin)/python -m scripts.demo
 
 .PHONY: test

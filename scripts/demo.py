@@ -1,4 +1,4 @@
-"""`make demo`: one image for four platforms, from a base made on the spot to a registry and back.
+"""`make demo`: one image for four platforms, from a base made on the spot to a registry and back, tested on the way.
 
 Everything happens in a temporary directory, removed at the end; only the fetched bases stay in the user's cache.
 """
@@ -66,6 +66,9 @@ def _demonstrate(directory: Path) -> list[Row]:
     platforms = ",".join(tars)
     polyarch("build", "--platform", platforms, "-t", "hello", "examples/hello", store=directory / "store")
     polyarch("images", store=directory / "store")
+
+    heading("Every platform tested side by side, native and emulated, before anything is pushed")
+    polyarch("test", "hello", "--file", "examples/hello/tests.toml", store=directory / "store")
 
     heading("Each platform's own program, run here")
     here = {platform: _machine("hello", platform, directory / "store") for platform in tars}

@@ -169,8 +169,9 @@ def test_each_guide_begins_with_commands_that_work(on_loopback: Program, tmp_pat
     names = ("app", "team/app:1", "registry.example.org/team/app:1")
     tags = [word for name in names for word in ("-t", name)]
     on_loopback("build", "--platform", "linux/amd64,linux/arm64", *tags, tmp_path)
-    # Others begin with a project or a definition file: tests/bake, tests/compose and tests/scaffold have those.
-    others = {"contributing.md", "bake.md", "compose.md", "init.md"}
+    # Others begin with a project or a definition file, which tests/bake, tests/compose and tests/scaffold have, or with
+    # a server.
+    others = {"contributing.md", "bake.md", "compose.md", "init.md", "test.md"}
     guides = [page for page in (_REPOSITORY / "docs/guides").glob("*.md") if page.name not in others]
     typed = [line for page in guides for line in _first_block(page).splitlines()]
     assert len(typed) > 12
@@ -178,6 +179,19 @@ def test_each_guide_begins_with_commands_that_work(on_loopback: Program, tmp_pat
         program, *words = shlex.split(line)
         assert program == "polyarch"
         on_loopback(*words, cwd=tmp_path, env={"COSIGN_PASSWORD": "of the keys in the guide to signing"})
+
+
+def test_the_guide_to_tests_begins_with_a_command_that_works(on_loopback: Program, tmp_path: Path) -> None:
+    need("crun", "qemu-aarch64-static", "curl")
+    (command,) = _first_block(_REPOSITORY / "docs/guides/test.md").splitlines()
+    dockerfile = 'FROM busybox\nCMD ["httpd", "-f", "-p", "8000", "-h", "/etc"]\n'
+    platforms = "linux/amd64,linux/arm64"
+    on_loopback("build", "--platform", platforms, "-t", "registry.example.org/team/app:1", "-", stdin=dockerfile)
+    smoke = tmp_path / "smoke.sh"
+    smoke.write_text('#!/bin/sh\ncurl -sf "$POLYARCH_TEST_URL/passwd" | grep root\n')
+    smoke.chmod(0o755)
+    shown = on_loopback(*shlex.split(command)[1:], cwd=tmp_path).stdout
+    assert re.findall(r"^(\S+) .* passed ", shown, re.MULTILINE) == platforms.split(",")
 
 
 def test_the_guide_shows_what_system_df_prints(polyarch: Program) -> None:
