@@ -127,7 +127,7 @@ def on_loopback(polyarch: Program, busybox: str, registry: LocalRegistry, tmp_pa
 def test_the_example_of_the_readme_works_as_it_stands(on_loopback: Program, tmp_path: Path) -> None:
     need("crun", "qemu-aarch64-static")
     example = _blocks("README.md", "sh")[0]
-    assert len(example.splitlines()) == 5
+    assert len(example.splitlines()) == 6
     env = {**on_loopback.env, "PATH": f"{on_loopback.path.parent}:{on_loopback.env['PATH']}"}
     (tmp_path / "place").mkdir()
     shown = run(["sh", "-euc", example], cwd=tmp_path / "place", env=env)
