@@ -70,7 +70,7 @@ def test_the_program_runs_as_a_module_and_says_its_version(words: list[str]) -> 
         ("build", "-q -t name .", "--quiet --tag name ."),
         ("build", "-t -q -q .", "--tag -q --quiet ."),
         ("build", "--build-arg --pull=false --pull=false --pull=1 -", "--build-arg --pull=false --pull -"),
-        ("build", "-tname -t=name -o .", "-tname -t=name --output ."),
+        ("build", "-tname -t=name -o .", "-tname --tag name --output ."),
         ("build", ". -t", ". -t"),
         ("build", "-f x -- -q", "--file x -- -q"),
         ("run", "-e A=1 --rm=false image -e -q", "--env A=1 image -e -q"),

@@ -67,8 +67,16 @@ GIVEN: dict[str, tuple[Any, set[str]]] = {
         {"no_cache", "no_cache_filter", "pull", "cache_from", "cache_to"},
     ),
     "run": (
-        {"network": "none", "hosts": {"a": "10.0.0.1"}, "shm_size": "1m", "ulimits": {"nofile": 9}, "sync": True},
-        {"network", "hosts", "shm_size", "ulimits", "sync"},
+        {
+            "network": "none",
+            "hosts": {"a": "10.0.0.1"},
+            "shm_size": "1m",
+            "ulimits": {"nofile": 9},
+            "sync": True,
+            "emulated_cpus": {"linux/arm64": "cortex-a72"},
+            "emulators": {"linux/arm64": "/opt/qemu-aarch64"},
+        },
+        {"network", "hosts", "shm_size", "ulimits", "sync", "emulated_cpus", "emulators"},
     ),
     "time": ({"epoch": 7, "reproducible": True}, {"epoch", "reproducible"}),
     "overrides": ({"linux/amd64": {"args": {"A": "b"}}}, {"build_args"}),

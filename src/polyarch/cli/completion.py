@@ -3,7 +3,6 @@
 A parameter says what it takes by its metavar (`PLATFORM[,...]`, `STAGE`, `DIR`), which the help shows, too.
 """
 
-import os
 import re
 import shlex
 from collections.abc import Iterable, Mapping
@@ -121,11 +120,12 @@ class _Bash(_ByMetavar, BashComplete):
         self._kept = 0
 
     def get_completion_args(self) -> tuple[list[str], str]:
-        words, begun = _split(os.environ.get("COMP_TEXT", ""))
+        variables: Mapping[str, str] = self.ctx_args.get("obj") or {}
+        words, begun = _split(variables.get("COMP_TEXT", ""))
         # What a shell replaces begins behind the last of these, usually a colon or an equals sign. What click completes
         # begins behind the name of an option.
         value = begun.partition("=")[2] if begun.startswith("--") else begun
-        breaks = set(os.environ.get("COMP_BREAKS", "")) - {" ", "\t", "\n"}
+        breaks = set(variables.get("COMP_BREAKS", "")) - {" ", "\t", "\n"}
         self._kept = max((value.rfind(mark) for mark in breaks), default=-1) + 1
         return words[1:], begun
 
