@@ -146,6 +146,11 @@ def test_a_health_check_says_when_an_image_is_ready(server: Program) -> None:
     server("build", "-q", "-t", "ill", "-", stdin="FROM server\nHEALTHCHECK CMD false\n")
     failed = server.fails("test", "ill", "--timeout", "2s")
     assert "not ready within 2 s: the HEALTHCHECK of the image did not succeed" in failed.stderr
+    # A check that hangs does not hide that the image's command has ended.
+    server("build", "-q", "-t", "stuck", "-", stdin="FROM server\nHEALTHCHECK CMD sleep 1000\nCMD sleep 1; exit 9\n")
+    began = time.monotonic()
+    assert "ended with status 9 before it was ready" in server.fails("test", "stuck").stderr
+    assert time.monotonic() - began < 25
 
 
 @pytest.mark.parametrize(
@@ -205,6 +210,24 @@ def test_an_interruption_ends_everything(server: Program) -> None:
         os.killpg(process.pid, signal.SIGINT)
         assert process.wait(30) == 130
     assert _running(mark) == 0
+
+
+def test_what_a_command_leaves_in_the_background_ends_with_it(server: Program) -> None:
+    mark = f"{os.getpid()}.75"
+    script = f"echo said; sleep {mark} & exit 1"
+    failed = server.fails("test", "server", "--platform", "linux/amd64", "--json", "--", "sh", "-c", script)
+    (outcome,) = json.loads(failed.stdout)
+    assert outcome["output"] == "said\n"
+    assert outcome["seconds"] < 60
+    assert _running(mark) == 0
+
+
+def test_a_daemon_that_a_command_starts_does_not_hold_the_test_up(server: Program) -> None:
+    script = "setsid sh -c 'while sleep 0.1; do echo x || exit; done' & echo said; exit 1"
+    failed = server.fails("test", "server", "--platform", "linux/amd64", "--json", "--", "sh", "-c", script)
+    (outcome,) = json.loads(failed.stdout)
+    assert outcome["seconds"] < 60
+    assert "said\n" in outcome["output"]
 
 
 def _running(word: str) -> int:

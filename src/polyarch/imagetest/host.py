@@ -47,7 +47,8 @@ class HostCommands:
         """Run a command to its end and return its exit status (128 + n for signal n), or None if it takes longer.
 
         What it prints goes to the descriptor `output`. 127 is the status of a command that does not exist. The command
-        and its children are killed after `timeout` seconds, and if an exception is raised here.
+        and its children are killed after `timeout` seconds, and if an exception is raised here. What it leaves in the
+        background is killed as well. A daemon is not: it has made a session of its own.
         """
         said = msgspec.msgpack.encode(_HostCommand(tuple(argv), dict(env)))
         if len(said) > _LARGEST // 2:
@@ -147,11 +148,10 @@ def _watched(started: "subprocess.Popen[bytes]", report: int, stopped: int) -> i
     poll.register(end, select.POLLIN)
     poll.register(report, select.POLLRDHUP)
     poll.register(stopped, select.POLLIN)
-    ready = {file for file, _ in poll.poll()}
+    poll.poll()
     os.close(end)
-    if end not in ready:
-        # Its children have its session, and so its process group.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(started.pid, signal.SIGKILL)
+    # Its children have its session, and so its process group, whose number is taken until `wait`.
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(started.pid, signal.SIGKILL)
     status = started.wait()
     return 128 - status if status < 0 else status

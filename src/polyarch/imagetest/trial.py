@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import select
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -23,6 +24,8 @@ from polyarch.transfer.choose import ChosenImage
 _PAUSE = 0.05
 # Output that is compared, or shown when a test fails.
 _MOST_OUTPUT = 16 << 20
+# What a pipe holds (pipe(7)).
+_PIPE = 1 << 16
 
 
 class TrialSurroundings(msgspec.Struct, frozen=True):
@@ -202,7 +205,7 @@ class _Trial:
             if left <= 0:
                 return f"it was not ready within {test.timeout:g} s: {self._missing(network, pending=pending)}"
             if pending and check is not None:
-                pending = not self._is_healthy(check, min(left, check.timeout), rootfs, network, output)
+                pending = not self._is_healthy(started, check, min(left, check.timeout), rootfs, network, output)
             if not pending and (not test.port or network.listening(test.port) == "yes"):
                 return None
 
@@ -214,13 +217,24 @@ class _Trial:
         return f"nothing listens on port {self._test.port}"
 
     def _is_healthy(
-        self, check: health.HealthCheck, timeout: float, rootfs: str, network: PrivateNetwork, output: BoundedOutput
+        self,
+        started: RunningProcess,
+        check: health.HealthCheck,
+        timeout: float,
+        rootfs: str,
+        network: PrivateNetwork,
+        output: BoundedOutput,
     ) -> bool:
         process = self._process(network, check.argv, exact=True)
         with self._around.sandbox.start(
             process, rootfs, platform=self._candidate.image.platform, stdout=output.write, stderr=output.write
-        ) as started:
-            return started.wait(timeout) == 0
+        ) as probe:
+            # A check that hangs does not hide that the image's own command has ended.
+            until = self._around.clock() + timeout
+            while (status := probe.wait(_PAUSE)) is None:
+                if self._around.clock() >= until or started.wait(0) is not None:
+                    break
+            return status == 0
 
     def _against(self, network: PrivateNetwork, output: BoundedOutput) -> Iterator[str]:
         """Do what the test asks for against the running image."""
@@ -257,13 +271,27 @@ def _both(one: BoundedOutput, other: BoundedOutput) -> Callable[[bytes], None]:
 
 @contextlib.contextmanager
 def _pipe_into(output: BoundedOutput) -> Iterator[int]:
-    """Yield a descriptor: what is written to it goes to `output`, all of it before the block has been left."""
+    """Yield a descriptor: what is written to it in the block goes to `output`.
+
+    A daemon may keep the descriptor after the block, and is not waited for.
+    """
     reader, writer = os.pipe()
+    done = os.eventfd(0, os.EFD_CLOEXEC)
+    os.set_blocking(reader, False)
 
     def pump() -> None:
         with open(reader, "rb", buffering=0) as source:
-            while data := source.read(1 << 16):
-                output.write(data)
+            waiting = select.poll()
+            waiting.register(reader, select.POLLIN)
+            waiting.register(done, select.POLLIN)
+            last = False
+            while not last:
+                last = any(file == done for file, _ in waiting.poll())
+                # None stands for an empty pipe, b"" for its end. One call takes all that a pipe holds.
+                data = source.read(_PIPE)
+                if data:
+                    output.write(data)
+                last = last or data == b""
 
     thread = threading.Thread(target=pump, name="polyarch-test-output")
     thread.start()
@@ -271,4 +299,6 @@ def _pipe_into(output: BoundedOutput) -> Iterator[int]:
         yield writer
     finally:
         os.close(writer)
+        os.eventfd_write(done, 1)
         thread.join()
+        os.close(done)
