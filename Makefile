@@ -85,7 +85,7 @@ readers: $(venv)/dev.stamp test-packages ## Gives a real layer to every program 
 	$(bin)/python -m tests.layers.readers
 
 .PHONY: apps
-apps: $(venv)/dev.stamp test-packages ## Builds 28 applications, starts them and compares them with BuildKit's images, as root
+apps: $(venv)/dev.stamp test-packages ## Builds 28 applications, tests them and compares them with BuildKit's images, as root
 	$(bin)/python -m tests.apps $(ARGS)
 
 .PHONY: container-test

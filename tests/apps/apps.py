@@ -1,4 +1,4 @@
-"""The applications: a directory each below `projects/`, with a Dockerfile, its context and app.toml (see README.md)."""
+"""The applications: a directory each below `projects/`, with its Dockerfile, context, app.toml and tests.toml."""
 
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -7,31 +7,6 @@ from typing import Any, NamedTuple
 
 HERE = Path(__file__).parent / "projects"
 PLATFORMS = ("linux/amd64", "linux/arm64")
-_MACHINES = {"linux/amd64": "x86_64", "linux/arm64": "aarch64", "linux/arm/v7": "armv7l", "linux/s390x": "s390x"}
-
-
-class Question(NamedTuple):
-    """One start of an image and what it must answer. `says` is a regular expression.
-
-    With `http` the container is a server: it gets PORT, is queried for this path, and is stopped by `signal`.
-    Otherwise its standard output is the answer.
-    """
-
-    says: str
-    command: Sequence[str] = ()
-    options: Sequence[str] = ()
-    http: str = ""
-    signal: str = "TERM"
-    status: int = 0
-
-    def at(self, platform: str) -> str:
-        """The expression for a platform."""
-        architecture = platform.split("/")[1]
-        words = {"{platform}": platform, "{arch}": architecture, "{machine}": _MACHINES[platform]}
-        says = self.says
-        for word, value in words.items():
-            says = says.replace(word, value)
-        return says
 
 
 class App(NamedTuple):
@@ -44,7 +19,6 @@ class App(NamedTuple):
     like: str
     directory: Path
     bases: Sequence[str]
-    questions: Sequence[Question]
     platforms: Sequence[str]
     options: Sequence[str]
     secrets: Mapping[str, str]
@@ -54,11 +28,15 @@ class App(NamedTuple):
     ssh: bool
     ci: bool
 
+    @property
+    def tests(self) -> Path:
+        """The file of the tests that its images pass."""
+        return self.directory / "tests.toml"
+
 
 def read(directory: Path) -> App:
     """The application of a directory."""
     text: dict[str, Any] = tomllib.loads((directory / "app.toml").read_text())
-    questions = [Question(**question) for question in text.pop("ask")]
     wanted = {
         "platforms": PLATFORMS,
         "options": (),
@@ -69,7 +47,7 @@ def read(directory: Path) -> App:
         "ssh": False,
         "ci": False,
     } | text
-    return App(name=directory.name, directory=directory, questions=questions, **wanted)
+    return App(name=directory.name, directory=directory, **wanted)
 
 
 def everything() -> list[App]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from polyarch.imagetest import read_tests
 from tests.apps import bases, compare, running
 from tests.apps.apps import App, everything
 from tests.program import Program
@@ -33,9 +34,8 @@ def test_an_application_works_on_each_platform_and_has_the_files_that_buildkit_g
     assert sorted(images) == sorted(app.platforms)
     witnessed = (app.directory / "witnessed.txt").read_text().splitlines()
     for platform, image in images.items():
-        assert compare.added(image, app.volatile) == witnessed
-        for question in app.questions:
-            running.ask(app, question, platform, based)
+        assert compare.added(image, app.volatile) == witnessed, platform
+    running.test(app, based)
 
 
 def test_the_comparison_sees_owners_modes_links_contents_and_config(based: Program, tmp_path: Path) -> None:
@@ -65,4 +65,14 @@ def test_the_comparison_sees_owners_modes_links_contents_and_config(based: Progr
 def test_there_are_enough_applications() -> None:
     assert len(APPS) >= 24
     assert sum(app.ci for app in APPS) == 2
-    assert all(app.questions and len(app.platforms) > 1 for app in APPS)
+    assert all(len(app.platforms) > 1 for app in APPS)
+
+
+@pytest.mark.parametrize("app", APPS, ids=lambda app: app.name)
+def test_each_application_has_tests_for_each_of_its_platforms(app: App) -> None:
+    tests = read_tests([app.tests])
+    assert all(test.run or test.expect.http or test.command for test in tests)
+    for test in tests:
+        assert set(test.platforms) <= set(app.platforms)
+    tested = {platform for test in tests for platform in test.platforms or app.platforms}
+    assert tested == set(app.platforms)

@@ -137,15 +137,30 @@ def test_a_file_of_tests_is_done_for_each_platform_and_reported_as_junit(server:
     assert len(cases) == 2
 
 
+def test_the_status_with_which_a_stopped_image_ends_is_compared(server: Program, place: Path) -> None:
+    command = "trap 'exit 7' TERM; httpd -f -p 8080 -h /www & wait"
+    server("build", "-q", "-t", "stops", "-", stdin=f"FROM server\nCMD {command}\n")
+    file = place / "stops.toml"
+    text = '[[test]]\nname = "a"\nexpect.http = "/"\n'
+    for more in ("", "expect.exit = 7\n"):
+        file.write_text(text + more)
+        server("test", "stops", "--file", file)
+    file.write_text(f"{text}expect.exit = 0\n")
+    failed = server.fails("test", "stops", "--file", file)
+    assert "the image's command ended with status 7 when it was stopped, not 0" in failed.stderr
+
+
 def test_a_health_check_says_when_an_image_is_ready(server: Program) -> None:
     check = "HEALTHCHECK CMD wget -q -O /dev/null http://127.0.0.1:8080/"
     dockerfile = f"FROM server\n{check}\nCMD sleep 1; exec httpd -f -p 8080 -h /www\n"
     server("build", "-q", "-t", "healthy", "-", stdin=dockerfile)
     (found,) = json.loads(server("test", "healthy", "--json").stdout)
     assert 1 <= found["ready"] < 30
-    server("build", "-q", "-t", "ill", "-", stdin="FROM server\nHEALTHCHECK CMD false\n")
+    server("build", "-q", "-t", "ill", "-", stdin="FROM server\nHEALTHCHECK CMD echo I am ill; false\n")
     failed = server.fails("test", "ill", "--timeout", "2s")
     assert "not ready within 2 s: the HEALTHCHECK of the image did not succeed" in failed.stderr
+    # It was tried many times.
+    assert failed.stderr.count("| I am ill\n") == 1
     # A check that hangs does not hide that the image's command has ended.
     server("build", "-q", "-t", "stuck", "-", stdin="FROM server\nHEALTHCHECK CMD sleep 1000\nCMD sleep 1; exit 9\n")
     began = time.monotonic()

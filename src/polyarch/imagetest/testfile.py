@@ -60,7 +60,7 @@ class _ConfigForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class _ExpectForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    exit: int = 0
+    exit: int | None = None
     stdout: _Text | None = None
     stderr: _Text | None = None
     http: str | _HttpForm | tuple[_HttpForm, ...] = ()

@@ -24,6 +24,8 @@ from polyarch.transfer.choose import ChosenImage
 _PAUSE = 0.05
 # Output that is compared, or shown when a test fails.
 _MOST_OUTPUT = 16 << 20
+# Output of a health check that is shown; docker keeps as much of it.
+_MOST_CHECK_OUTPUT = 4096
 # What a pipe holds (pipe(7)).
 _PIPE = 1 << 16
 
@@ -85,6 +87,7 @@ class _Trial:
         self._around = around
         self._config = candidate.image.config
         self._began = around.clock()
+        self._check_output = b""
         self.ready: float | None = None
         self.peak_memory = 0
 
@@ -165,8 +168,8 @@ class _Trial:
             if status is None:
                 yield f"the command did not end within {test.timeout:g} s"
                 return
-            if status != test.expect.exit:
-                yield f"the command ended with status {status}, not {test.expect.exit}"
+            if status != (wanted := test.expect.exit or 0):
+                yield f"the command ended with status {status}, not {wanted}"
             for what, stream, check in zip(
                 ("stdout", "stderr"), streams, (test.expect.stdout, test.expect.stderr), strict=True
             ):
@@ -187,8 +190,10 @@ class _Trial:
                 yield from self._against(network, output)
                 if (status := started.wait(0)) is not None and not test.command and not test.expect.http:
                     yield f"the image's command ended with status {status}"
-            if started.wait(0) is None:
-                started.stop(health.stop_signal(self._config.run), test.grace)
+            if (status := started.wait(0)) is None:
+                status = started.stop(health.stop_signal(self._config.run), test.grace)
+            if not problem and test.expect.exit not in (None, status):
+                yield f"the image's command ended with status {status} when it was stopped, not {test.expect.exit}"
 
     def _wait_until_ready(
         self, started: RunningProcess, rootfs: str, network: PrivateNetwork, output: BoundedOutput
@@ -203,9 +208,11 @@ class _Trial:
                 return f"the image's command ended with status {status} before it was ready"
             left = until - self._around.clock()
             if left <= 0:
+                # Of many checks, the last one says what is still missing.
+                output.write(self._check_output)
                 return f"it was not ready within {test.timeout:g} s: {self._missing(network, pending=pending)}"
             if pending and check is not None:
-                pending = not self._is_healthy(started, check, min(left, check.timeout), rootfs, network, output)
+                pending = not self._is_healthy(started, check, min(left, check.timeout), rootfs, network)
             if not pending and (not test.port or network.listening(test.port) == "yes"):
                 return None
 
@@ -217,24 +224,25 @@ class _Trial:
         return f"nothing listens on port {self._test.port}"
 
     def _is_healthy(
-        self,
-        started: RunningProcess,
-        check: health.HealthCheck,
-        timeout: float,
-        rootfs: str,
-        network: PrivateNetwork,
-        output: BoundedOutput,
+        self, started: RunningProcess, check: health.HealthCheck, timeout: float, rootfs: str, network: PrivateNetwork
     ) -> bool:
+        said = bytearray()
+
+        def keep(data: bytes) -> None:
+            said.extend(data[: max(0, _MOST_CHECK_OUTPUT - len(said))])
+
         process = self._process(network, check.argv, exact=True)
         with self._around.sandbox.start(
-            process, rootfs, platform=self._candidate.image.platform, stdout=output.write, stderr=output.write
+            process, rootfs, platform=self._candidate.image.platform, stdout=keep, stderr=keep
         ) as probe:
             # A check that hangs does not hide that the image's own command has ended.
             until = self._around.clock() + timeout
             while (status := probe.wait(_PAUSE)) is None:
                 if self._around.clock() >= until or started.wait(0) is not None:
                     break
-            return status == 0
+        # One that was cut short may have said nothing.
+        self._check_output = bytes(said) or self._check_output
+        return status == 0
 
     def _against(self, network: PrivateNetwork, output: BoundedOutput) -> Iterator[str]:
         """Do what the test asks for against the running image."""

@@ -62,9 +62,12 @@ class ConfigCheck(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Expectation(msgspec.Struct, frozen=True, kw_only=True):
-    """What a test expects: `exit` and the output of its command, answers over HTTP, files, and the image's config."""
+    """What a test expects: `exit` and the output of its command, answers over HTTP, files, and the image's config.
 
-    exit: int = 0
+    `exit` is of `run`, where None is 0, or of the image's own command when it is stopped, where None is any status.
+    """
+
+    exit: int | None = None
     stdout: TextCheck | None = None
     stderr: TextCheck | None = None
     http: tuple[HttpCheck, ...] = ()

@@ -22,6 +22,6 @@ func main() {
 	http.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "forge %s on %s as %d, %s", version, runtime.GOARCH, os.Getuid(), os.Getenv("FORGE_CUSTOM"))
 	})
-	fmt.Fprintln(os.Stderr, http.ListenAndServe("127.0.0.1:"+os.Getenv("PORT"), nil))
+	fmt.Fprintln(os.Stderr, http.ListenAndServe(":"+os.Getenv("PORT"), nil))
 	os.Exit(1)
 }

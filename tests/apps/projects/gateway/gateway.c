@@ -11,7 +11,7 @@ static void end(int number) { (void)number; _exit(0); }
 int main(void) {
     signal(SIGTERM, end);
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(atoi(getenv("PORT")))};
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    address.sin_addr.s_addr = htonl(INADDR_ANY);
     int server = socket(AF_INET, SOCK_STREAM, 0), one = 1;
     setsockopt(server, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     if (bind(server, (struct sockaddr *)&address, sizeof address) || listen(server, 5)) return 1;

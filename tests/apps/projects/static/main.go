@@ -18,5 +18,5 @@ func main() {
 		_, err := os.Stat("/etc/ssl/certs/ca-certificates.crt")
 		fmt.Fprintf(w, "static %s %d %s %t", runtime.GOARCH, os.Getuid(), where, err == nil)
 	})
-	panic(http.ListenAndServe("127.0.0.1:"+os.Getenv("PORT"), nil))
+	panic(http.ListenAndServe(":"+os.Getenv("PORT"), nil))
 }

@@ -13,4 +13,4 @@ elif word == "compilemessages":
 elif word == "runserver":
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     os.chdir("collected")
-    http.server.test(http.server.SimpleHTTPRequestHandler, port=int(os.environ["PORT"]), bind="127.0.0.1")
+    http.server.test(http.server.SimpleHTTPRequestHandler, port=int(os.environ["PORT"]))

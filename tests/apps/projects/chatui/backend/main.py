@@ -23,4 +23,4 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(json.dumps(text).encode())
 
 
-http.server.HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+http.server.HTTPServer(("", int(os.environ["PORT"])), Handler).serve_forever()

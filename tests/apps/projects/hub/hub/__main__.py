@@ -17,4 +17,4 @@ def api():
     }
 
 
-bottle.run(host="127.0.0.1", port=int(os.environ["PORT"]), quiet=True)
+bottle.run(host="0.0.0.0", port=int(os.environ["PORT"]), quiet=True)

@@ -18,4 +18,4 @@ def ping():
     return f"pong {platform.machine()}"
 
 
-bottle.run(host="127.0.0.1", port=int(os.environ["PORT"]), quiet=True)
+bottle.run(host="0.0.0.0", port=int(os.environ["PORT"]), quiet=True)

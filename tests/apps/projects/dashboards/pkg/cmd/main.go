@@ -22,5 +22,5 @@ func main() {
 	if err := os.WriteFile(os.Getenv("DS_PATHS_DATA")+"/db", nil, 0o600); err != nil {
 		panic(err)
 	}
-	panic(http.ListenAndServe("127.0.0.1:"+os.Getenv("PORT"), nil))
+	panic(http.ListenAndServe(":"+os.Getenv("PORT"), nil))
 }

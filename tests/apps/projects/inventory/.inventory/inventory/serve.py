@@ -14,4 +14,4 @@ def login():
     return f"{escape('<inventory>')} {platform.machine()} {os.getuid()} {os.getcwd()}"
 
 
-bottle.run(host="127.0.0.1", port=int(os.environ["PORT"]), quiet=True)
+bottle.run(host="0.0.0.0", port=int(os.environ["PORT"]), quiet=True)
