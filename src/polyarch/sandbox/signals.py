@@ -56,8 +56,10 @@ def deliver(process: int, number: int) -> bool:
     """Send `number` to the first process of a container. Return whether the kernel delivers it.
 
     The first process of a pid namespace does not get a signal whose default action would end it (pid_namespaces(7)).
-    One that it blocks waits for it, to be taken by sigwait(3) or signalfd(2).
+    One that it blocks waits for it, to be taken by sigwait(3) or signalfd(2). While a process is in sigwait, as tini
+    and dumb-init are, the kernel shows no signal as blocked (`real_blocked` in do_sigtimedwait).
     """
+    waits = _is_in_sigwait(process)
     try:
         with open(f"/proc/{process}/status", encoding="utf-8", errors="replace") as lines:
             masks = {name: value for name, _, value in (line.partition(":") for line in lines)}
@@ -67,7 +69,15 @@ def deliver(process: int, number: int) -> bool:
     known = 0
     for name in ("SigCgt", "SigIgn", "SigBlk"):
         known |= int(masks.get(name, "0"), 16)
-    return number in _WITHOUT_HANDLER or bool(known >> (number - 1) & 1)
+    return waits or number in _WITHOUT_HANDLER or bool(known >> (number - 1) & 1)
+
+
+def _is_in_sigwait(process: int) -> bool:
+    try:
+        with open(f"/proc/{process}/wchan", encoding="ascii", errors="replace") as where:
+            return "sigtimedwait" in where.read()
+    except OSError:
+        return False
 
 
 def resize(rows: int, columns: int) -> None:
