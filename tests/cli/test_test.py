@@ -150,6 +150,15 @@ def test_the_status_with_which_a_stopped_image_ends_is_compared(server: Program,
     assert "the image's command ended with status 7 when it was stopped, not 0" in failed.stderr
 
 
+def test_variables_of_a_structure_test_may_name_those_of_the_image(server: Program, place: Path) -> None:
+    file = place / "tests.yaml"
+    file.write_text(
+        "schemaVersion: 2.0.0\nglobalEnvVars: [{key: VENV, value: /env}, {key: PATH, value: '$VENV/bin:$PATH'}]\n"
+        "commandTests:\n- {name: a, command: sh, args: [-c, 'echo $PATH'], expectedOutput: ['^/env/bin:/.*/bin']}\n"
+    )
+    server("test", "server", "--file", file)
+
+
 def test_a_health_check_says_when_an_image_is_ready(server: Program) -> None:
     check = "HEALTHCHECK CMD wget -q -O /dev/null http://127.0.0.1:8080/"
     dockerfile = f"FROM server\n{check}\nCMD sleep 1; exec httpd -f -p 8080 -h /www\n"

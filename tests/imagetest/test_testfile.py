@@ -11,7 +11,15 @@ from polyarch.errors import NotFoundError
 from polyarch.imagetest import structure_tests, testfile
 from polyarch.imagetest.files import read_tests
 from polyarch.imagetest.places import TestFileError
-from polyarch.imagetest.values import ConfigCheck, Expectation, FileCheck, HttpCheck, ImageTest, TextCheck
+from polyarch.imagetest.values import (
+    ConfigCheck,
+    ExpandedVariables,
+    Expectation,
+    FileCheck,
+    HttpCheck,
+    ImageTest,
+    TextCheck,
+)
 
 _WHOLE = """\
 image = "team/app:1"
@@ -183,7 +191,7 @@ def test_a_file_of_container_structure_test_means_the_same() -> None:
         name="version",
         run=("app", "--version"),
         before=(("mkdir", "/x"),),
-        env={"A": "1"},
+        env=ExpandedVariables({"A": "1"}),
         expect=Expectation(exit=1, stdout=TextCheck(matches=("^1\\.2",)), stderr=TextCheck(lacks_matches=("warning",))),
         place="t.yaml:6:5",
     )
@@ -197,6 +205,22 @@ def test_a_file_of_container_structure_test_means_the_same() -> None:
         ports=("80/tcp",),
         lacks_ports=("22/tcp",),
     )
+
+
+@pytest.mark.parametrize(
+    ("written", "mode"),
+    [
+        ("dtrwxrwxrwx", 0o1777),
+        ("urwxr-xr-x", 0o4755),
+        ("-rw-r--r--", 0o644),
+        ("drwxrwxrwt", 0o1777),
+        ("rwx------", 0o700),
+    ],
+)
+def test_permissions_are_written_as_ls_or_as_go_writes_them(written: str, mode: int) -> None:
+    text = f"schemaVersion: 2.0.0\nfileExistenceTests:\n- {{name: a, path: /a, permissions: {written}}}\n"
+    (test,) = structure_tests.parse("t.yaml", text)
+    assert test.expect.files[0].mode == mode
 
 
 @pytest.mark.parametrize(

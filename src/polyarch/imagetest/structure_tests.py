@@ -4,18 +4,20 @@ Expected and excluded texts are regular expressions there. A file has no port an
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from polyarch.errors import UnsupportedError
 from polyarch.imagetest.places import FilePlaces, TestFileError, TreePath
-from polyarch.imagetest.values import ConfigCheck, Expectation, FileCheck, ImageTest, TextCheck
+from polyarch.imagetest.values import ConfigCheck, ExpandedVariables, Expectation, FileCheck, ImageTest, TextCheck
 
 _SCHEMA = "2.0.0"
 _MOST_VALUES = 100_000
-_RIGHTS = re.compile("[-dlbcps]?([r-][w-][xsS-])([r-][w-][xsS-])([r-][w-][xtT-])")
+# As `ls -l` and as Go (io/fs, FileMode.String) write them: Go has set-id bits and the sticky bit as letters before.
+_RIGHTS = re.compile("(?:[-dlbcps]?|([dLDpSugct]*-?))([r-][w-][xsS-])([r-][w-][xsS-])([r-][w-][xtT-])")
+_SPECIAL = {"u": 0o4000, "g": 0o2000, "t": 0o1000}
 _EXECUTORS = ("owner", "group", "other", "any")
 
 
@@ -115,7 +117,7 @@ def _tests(file: _StructureTests, places: FilePlaces) -> Iterator[ImageTest]:
             run=(command.command, *command.args),
             before=command.setup,
             after=command.teardown,
-            env=env | {pair.key: pair.value for pair in command.env_vars},
+            env=ExpandedVariables(env | {pair.key: pair.value for pair in command.env_vars}),
             user=user,
             expect=Expectation(
                 exit=command.exit_code,
@@ -145,7 +147,8 @@ def _existence(form: _ExistenceForm, places: FilePlaces, at: TreePath) -> FileCh
         if rights is None:
             reason = f"{form.permissions!r} is not a mode"
             raise places.error((*at, "permissions"), reason, "as 'ls -l' shows it: -rwxr-xr-x")
-        mode = _mode(rights.groups())
+        letters, *groups = rights.groups()
+        mode = _mode(groups) | sum(bit for letter, bit in _SPECIAL.items() if letter in (letters or ""))
     if form.is_executable_by and form.is_executable_by not in _EXECUTORS:
         raise places.error((*at, "isExecutableBy"), f"{form.is_executable_by!r} is none of {', '.join(_EXECUTORS)}")
     return FileCheck(
@@ -158,7 +161,7 @@ def _existence(form: _ExistenceForm, places: FilePlaces, at: TreePath) -> FileCh
     )
 
 
-def _mode(rights: tuple[str, ...]) -> int:
+def _mode(rights: Sequence[str]) -> int:
     """The permissions of three groups such as `rwx`, with set-id bits and the sticky bit."""
     mode = 0
     for shift, special, group in ((6, 0o4000, rights[0]), (3, 0o2000, rights[1]), (0, 0o1000, rights[2])):

@@ -4,7 +4,9 @@ import contextlib
 import os
 import select
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from string import Template
 
 import msgspec
 
@@ -14,7 +16,8 @@ from polyarch.imagetest import health, requests
 from polyarch.imagetest.checking import config_problems, text_problems
 from polyarch.imagetest.host import HostCommands
 from polyarch.imagetest.rootfs import file_problems
-from polyarch.imagetest.values import ImageTest, TestOutcome
+from polyarch.imagetest.values import ExpandedVariables, ImageTest, TestOutcome
+from polyarch.oci.config import DEFAULT_PATH
 from polyarch.sandbox import PrivateNetwork, Process, RunningProcess, RunSettings, Sandbox
 from polyarch.sandbox.bounded_output import BoundedOutput
 from polyarch.sandbox.ports import listen
@@ -118,12 +121,22 @@ class _Trial:
         changes = running.RunOptions(
             arguments=tuple(argv),
             entrypoint=() if exact else None,
-            env=tuple(f"{name}={value}" for name, value in test.env.items()),
+            env=tuple(f"{name}={value}" for name, value in self._variables().items()),
             cwd=test.workdir,
             user=test.user,
         )
         process = running.process(self._config, changes, self._candidate.name)
         return msgspec.structs.replace(process, network=network.path, settings=RunSettings())
+
+    def _variables(self) -> Mapping[str, str]:
+        """The variables of the test."""
+        env = self._test.env
+        if not isinstance(env, ExpandedVariables):
+            return env
+        known = defaultdict(str, {"PATH": DEFAULT_PATH, **self._config.env})
+        for name, value in env.values.items():
+            known[name] = Template(value).safe_substitute(known)
+        return {name: known[name] for name in env.values}
 
     @contextlib.contextmanager
     def _started(self, process: Process, rootfs: str, *sinks: Callable[[bytes], None]) -> Iterator[RunningProcess]:

@@ -75,6 +75,15 @@ class Expectation(msgspec.Struct, frozen=True, kw_only=True):
     config: ConfigCheck | None = None
 
 
+class ExpandedVariables(msgspec.Struct, frozen=True):
+    """Variables in whose values `$NAME` and `${NAME}` stand for those of the image, and for earlier ones of these.
+
+    A variable that is not set is empty.
+    """
+
+    values: Mapping[str, str]
+
+
 class ImageTest(msgspec.Struct, frozen=True, kw_only=True):
     """One test. `image` and `platforms` are empty if the command chooses them. Durations are in seconds.
 
@@ -92,7 +101,7 @@ class ImageTest(msgspec.Struct, frozen=True, kw_only=True):
     command: tuple[str, ...] = ()
     before: tuple[tuple[str, ...], ...] = ()
     after: tuple[tuple[str, ...], ...] = ()
-    env: Mapping[str, str] = {}
+    env: Mapping[str, str] | ExpandedVariables = {}
     user: str = ""
     workdir: str = ""
     timeout: float = DEFAULT_TIMEOUT
