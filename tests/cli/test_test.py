@@ -182,7 +182,7 @@ def test_a_health_check_says_when_an_image_is_ready(server: Program) -> None:
     [
         ("exit 5", "ended with status 5 before it was ready"),
         ("exec sleep 60", "not ready within 2 s: nothing listens on port 8080"),
-        ("exec httpd -f -p 127.0.0.1:8080", "listens on port 8080 of 127.0.0.1 only"),
+        ("exec httpd -f -p 127.0.0.1:8080", "listens on port 8080 of a loopback address only"),
     ],
 )
 def test_an_image_that_does_not_become_ready_fails_with_the_reason(server: Program, command: str, problem: str) -> None:

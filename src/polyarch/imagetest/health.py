@@ -28,16 +28,3 @@ def health_check(run: Mapping[str, Any]) -> HealthCheck | None:
         return None
     nanoseconds = check.get("Timeout") or 0
     return HealthCheck(argv, nanoseconds / 1e9 if nanoseconds else _TIMEOUT) if words else None
-
-
-def stop_signal(run: Mapping[str, Any]) -> int:
-    """The number of the STOPSIGNAL in the `config` of an image: SIGTERM if it has none, or one that is unknown."""
-    import signal
-
-    text = str(run.get("StopSignal") or "SIGTERM").upper()
-    if text.isdecimal() and int(text) in {number.value for number in signal.Signals}:
-        return int(text)
-    if text.startswith(("SIGRTMIN+", "RTMIN+")) and text.rpartition("+")[2].isdecimal():
-        return min(signal.SIGRTMIN + int(text.rpartition("+")[2]), signal.SIGRTMAX)
-    name = text if text.startswith("SIG") else f"SIG{text}"
-    return getattr(signal.Signals, name, signal.SIGTERM).value

@@ -204,7 +204,7 @@ class _Trial:
                 if (status := started.wait(0)) is not None and not test.command and not test.expect.http:
                     yield f"the image's command ended with status {status}"
             if (status := started.wait(0)) is None:
-                status = started.stop(health.stop_signal(self._config.run), test.grace)
+                status = started.stop(running.stop_signal(self._config, running.RunOptions()), test.grace)
             if not problem and test.expect.exit not in (None, status):
                 yield f"the image's command ended with status {status} when it was stopped, not {test.expect.exit}"
 
@@ -233,7 +233,7 @@ class _Trial:
         if pending:
             return "the HEALTHCHECK of the image did not succeed"
         if network.listening(self._test.port) == "loopback":
-            return f"it listens on port {self._test.port} of 127.0.0.1 only, which nothing outside reaches"
+            return f"it listens on port {self._test.port} of a loopback address only, which nothing outside reaches"
         return f"nothing listens on port {self._test.port}"
 
     def _is_healthy(
