@@ -112,14 +112,7 @@ class Caches:
 
     def is_used(self, name: str) -> bool:
         """Whether a RUN step uses it now."""
-        try:
-            descriptor = os.open(f"{self.location(name)}/{_LOCK}", os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return False
-        try:
-            return not locks.held(descriptor)
-        finally:
-            os.close(descriptor)
+        return locks.is_taken(f"{self.location(name)}/{_LOCK}")
 
     def throw_away(self, name: str, grave: str) -> bool:
         """Move a cache to the directory `grave`, whose owner removes it. False if a RUN uses it."""

@@ -124,3 +124,15 @@ def is_linked(descriptor: int, path: str) -> bool:
     except FileNotFoundError:
         return False
     return os.path.samestat(os.fstat(descriptor), there)
+
+
+def is_taken(path: str) -> bool:
+    """Whether the file at `path` is locked now. False if it does not exist."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        return not held(descriptor)
+    finally:
+        os.close(descriptor)

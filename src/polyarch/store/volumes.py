@@ -107,14 +107,7 @@ class Volumes:
 
     def is_used(self, name: str) -> bool:
         """Whether a container uses it now."""
-        try:
-            lock = os.open(f"{self._place(name)}/{_LOCK}", os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return False
-        try:
-            return not locks.held(lock)
-        finally:
-            os.close(lock)
+        return locks.is_taken(f"{self._place(name)}/{_LOCK}")
 
     def size(self, name: str) -> int:
         """The bytes that its files take on disk, measured now."""
