@@ -291,6 +291,14 @@ def test_a_build_pushes_only_what_its_tests_have_passed(server: Program, registr
     assert digest == server("build", "-q", *_PLATFORMS, "-", stdin=_SERVER).stdout.strip()
 
 
+def test_a_test_for_one_platform_is_done_for_it_however_the_platform_is_written(server: Program, place: Path) -> None:
+    file = place / "one.toml"
+    file.write_text('[[test]]\nname = "fails"\nrun = "false"\nplatforms = ["linux/arm64/v8"]\n')
+    refused = server.fails("build", *_PLATFORMS, "-t", "one", "--test-file", file, "-", stdin=_SERVER)
+    assert "[linux/arm64] tests failed: fails: the command ended with status 1" in refused.stderr
+    assert "[linux/amd64] tests failed" not in refused.stderr
+
+
 def test_a_build_can_name_the_platforms_that_pass(server: Program) -> None:
     build = ["build", *_PLATFORMS, "-t", "app", "--test", "test $(uname -m) = x86_64"]
     partial = server.fails(*build, "--push-passed", "-", stdin=_SERVER)

@@ -110,6 +110,7 @@ _TWO_FILES = "[[test]]\nname = 'a'\n[[test.expect.file]]\npath = '/'\n[[test.exp
         ("[[test]]\nname = 'a'\nrun = 'x'\n\n[[test]]\nname = 'a'\nrun = 'x'\n", "t.toml:6:1", "second test"),
         ("[[test]]\nrun = 'x'\n", "t.toml:1:3", "missing required field `name`"),
         ("[[test]]\nname = 'a'\n", "t.toml:2:1", "tests nothing"),
+        ("[[test]]\nname = 'a'\nrun = 'x'\nplatforms = ['arm65']\n", "t.toml:4:1", "arm65"),
         ("[[test]]\nname = 'a'\nport = 99999\n", "t.toml:3:1", "not a port"),
         ("[[test]]\nname = 'a'\nexpect.http = 'x'\n", "t.toml:3:1", "does not begin with /"),
         ("[[test]]\nname = 'a'\nport = 1\nrun = 'x'\n", "t.toml:4:1", "instead of the image's own"),

@@ -60,7 +60,9 @@ def tested(
     name = request.export.names[0].tagged().familiar() if request.export.names else "the image"
     with suite_of(session, request.host.emulators) as suite:
         suite.enter()
-        yield lambda emit: judge(suite, session.store, planned, name, lambda outcome: _show(session, outcome), emit)
+        yield lambda emit: judge(
+            suite, session.store, planned, name, lambda outcome: show_failure(session, outcome), emit
+        )
 
 
 def suite_of(session: Session, emulators: Iterable[tuple[str, str]]) -> "Suite":
@@ -88,7 +90,7 @@ def _tests(words: Mapping[str, Any]) -> "list[ImageTest]":
     return [*found, *read_tests(map(Path, words["test_files"]))]
 
 
-def _show(session: Session, outcome: "TestOutcome") -> None:
+def show_failure(session: Session, outcome: "TestOutcome") -> None:
     """Print what failed."""
     from polyarch.render import tests as rendering
 

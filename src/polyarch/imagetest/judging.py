@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from polyarch import progress
 from polyarch.errors import BuildError, PolyarchError
-from polyarch.imagetest.planning import with_port
+from polyarch.imagetest.planning import is_for, with_port
 from polyarch.imagetest.suite import Finished, PlannedTest, Suite
 from polyarch.imagetest.values import ImageTest
 from polyarch.oci.descriptor import Descriptor
@@ -49,16 +49,15 @@ def judge(
             assert isinstance(manifest, Manifest)
             config = choose.read_config(source, manifest)
             chosen = ChosenImage(descriptor=image.descriptor, manifest=manifest, config=config, platform=image.platform)
-            wanted = (test for test in tests if not test.platforms or str(image.platform) in test.platforms)
+            wanted = (test for test in tests if is_for(test, image.platform))
             planned += [PlannedTest(with_port(test, config, name), name, chosen, source) for test in wanted]
-        failed: dict[str, list[str]] = {}
+        failed: dict[Platform, list[str]] = {}
         count = f"{len(tests)} test{'s' * (len(tests) != 1)}"
         with progress.reported(emit, "tests", f"running {count}", [image.platform for image in images]):
             outcomes = suite.run(store, planned, finished, emit)
-        for outcome in outcomes:
+        for item, outcome in zip(planned, outcomes, strict=True):
             if not outcome.passed:
-                failed.setdefault(outcome.platform, []).append(f"{outcome.test}: {outcome.problems[0]}")
-        by_name = {str(item.image.platform): item.image.platform for item in planned}
-        return {by_name[platform]: BuildError(f"tests failed: {'; '.join(said)}") for platform, said in failed.items()}
+                failed.setdefault(item.image.platform, []).append(f"{outcome.test}: {outcome.problems[0]}")
+        return {platform: BuildError(f"tests failed: {'; '.join(said)}") for platform, said in failed.items()}
 
     return judged

@@ -87,6 +87,12 @@ class TestPlanner:
         return self._known[name]
 
 
+def is_for(test: ImageTest, platform: Platform) -> bool:
+    """Whether the test is one for this platform. A test that names none is for all."""
+    named = {platforms.normalize(platforms.parse(word)) for word in test.platforms}
+    return not named or platforms.normalize(platform) in named
+
+
 def with_port(test: ImageTest, config: ImageConfig, name: str) -> ImageTest:
     """The test with the port that the image exposes, if it needs one and says none.
 

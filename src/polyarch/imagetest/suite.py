@@ -13,6 +13,7 @@ from polyarch.errors import UnsupportedError
 from polyarch.imagetest.host import HostCommands
 from polyarch.imagetest.trial import Candidate, TrialSurroundings, attempt
 from polyarch.imagetest.values import ImageTest, TestOutcome
+from polyarch.oci import platform as platforms
 from polyarch.oci.place import Source
 from polyarch.oci.platform import Platform
 from polyarch.sandbox import Sandbox, Support, emulation, enter, support
@@ -34,7 +35,7 @@ class PlannedTest(msgspec.Struct, frozen=True):
 
 
 def require_support(planned: Iterable[PlannedTest], search_path: str) -> Mapping[Platform, Support]:
-    """How each platform runs here. Raises UnsupportedError that names all platforms that do not."""
+    """How each platform runs here, by its normal form. Raises UnsupportedError that names all platforms that do not."""
     wanted = dict.fromkeys(item.image.platform for item in planned)
     found = {each.platform: each for each in support(wanted, search_path)}
     missing = [each for each in found.values() if each.how == "missing"]
@@ -133,5 +134,5 @@ def _candidate(
     store: "Store", item: PlannedTest, supports: Mapping[Platform, Support], emit: progress.Emit
 ) -> Candidate:
     lowers = Unpacker(store, item.source, emit).lowers(layers_of(item.image.manifest, item.image.config))
-    how = next((each.how for platform, each in supports.items() if platform == item.image.platform), "native")
-    return Candidate(item.name, item.image, tuple(str(lower) for lower in lowers), how)
+    how = supports[platforms.normalize(item.image.platform)].how
+    return Candidate(item.name, item.image, tuple(map(str, lowers)), how)

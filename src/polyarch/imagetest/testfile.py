@@ -20,6 +20,7 @@ from polyarch.imagetest.values import (
     ImageTest,
     TextCheck,
 )
+from polyarch.oci import platform as platforms
 
 _Words = str | tuple[str, ...]
 _Text = str | tuple[str, ...] | TextCheck
@@ -178,6 +179,11 @@ class _FormReader:
         )
 
     def _require_sense(self, test: ImageTest) -> None:
+        for word in test.platforms:
+            try:
+                platforms.parse(word)
+            except PolyarchError as error:
+                raise self._error("platforms", error.message, error.hint) from None
         if not 0 <= test.port < 1 << 16:
             raise self._error("port", f"{test.port} is not a port", "ports go from 1 to 65535")
         expect = test.expect

@@ -18,7 +18,7 @@ from polyarch.imagetest.host import HostCommands
 from polyarch.imagetest.rootfs import file_problems
 from polyarch.imagetest.values import ExpandedVariables, ImageTest, TestOutcome
 from polyarch.oci.config import DEFAULT_PATH
-from polyarch.sandbox import PrivateNetwork, Process, RunningProcess, RunSettings, Sandbox
+from polyarch.sandbox import PrivateNetwork, Process, RunningProcess, Sandbox
 from polyarch.sandbox.bounded_output import BoundedOutput
 from polyarch.sandbox.ports import listen
 from polyarch.transfer.choose import ChosenImage
@@ -89,7 +89,6 @@ class _Trial:
         self._candidate = candidate
         self._around = around
         self._config = candidate.image.config
-        self._began = around.clock()
         self._check_output = b""
         self.ready: float | None = None
         self.peak_memory = 0
@@ -126,7 +125,7 @@ class _Trial:
             user=test.user,
         )
         process = running.process(self._config, changes, self._candidate.name)
-        return msgspec.structs.replace(process, network=network.path, settings=RunSettings())
+        return msgspec.structs.replace(process, network=network.path)
 
     def _variables(self) -> Mapping[str, str]:
         """The variables of the test."""

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from polyarch.cli.session import Session, pass_session
 from polyarch.errors import PolyarchError, UsageError
 
 if TYPE_CHECKING:
-    from polyarch.imagetest import ImageTest, TestOutcome
+    from polyarch.imagetest import ImageTest
 
 _COMMAND = "polyarch.test.command"
 
@@ -70,7 +71,7 @@ def test(
     --port, and runs COMMAND on this machine, with POLYARCH_TEST_URL, POLYARCH_TEST_HOST and POLYARCH_PLATFORM in its
     environment. The image has a network of its own. Exits with 1 if a test fails.
     """
-    from polyarch.cli.test_flags import suite_of
+    from polyarch.cli.test_flags import show_failure, suite_of
     from polyarch.imagetest.planning import TestPlanner
     from polyarch.render import tests as rendering
 
@@ -91,7 +92,7 @@ def test(
                 emit=emit,
             )
             planned = planner.plan(tests)
-        outcomes = suite.run(session.store, planned, lambda outcome: _show(session, outcome))
+        outcomes = suite.run(session.store, planned, partial(show_failure, session))
     if junit:
         _write(Path(junit), rendering.junit(outcomes))
     if as_json:
@@ -144,14 +145,6 @@ def _tests(
             timeout=seconds,
         ),
     )
-
-
-def _show(session: Session, outcome: "TestOutcome") -> None:
-    """Print what failed, as soon as it is known."""
-    from polyarch.render import tests as rendering
-
-    if shown := rendering.details(outcome):
-        session.note(shown.rstrip("\n"))
 
 
 def _write(path: Path, content: str) -> None:
