@@ -21,8 +21,8 @@ compile() { # compile FILE WHAT…: one lock file
 
 compile requirements/dev.txt pyproject.toml --group dev "$@"
 # The others are parts of it, at the same versions: `make demo` and `make test` share one virtual environment.
-# What `make demo` installs reads compose files, too.
-compile requirements/runtime.txt pyproject.toml --extra compose --constraints requirements/dev.txt
+# What `make demo` installs reads compose files and serves a registry, too.
+compile requirements/runtime.txt pyproject.toml --extra compose --extra serve --constraints requirements/dev.txt
 compile requirements/build.txt --group build --constraints requirements/dev.txt
 
 if grep -nE '://|file:|@ ' requirements/*.txt; then
