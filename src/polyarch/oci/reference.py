@@ -19,6 +19,7 @@ _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _PATH = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _HEX_ONLY = re.compile(r"[a-f0-9]{64}")
+_LONGEST_PATH = 255
 _DEFAULT_DOMAIN = "docker.io"
 _OFFICIAL = "library/"
 
@@ -65,7 +66,7 @@ class Reference(msgspec.Struct, frozen=True):
         if head + "/" == _OFFICIAL and "/" not in name and not _HEX_ONLY.fullmatch(name):
             return short.removeprefix(_OFFICIAL)
         # docker.io/a.b/c stays long: without its domain it would mean c on the host a.b.
-        return text if _is_host(head) else short
+        return text if is_host(head) else short
 
 
 def parse(text: str) -> Reference:
@@ -79,7 +80,7 @@ def parse(text: str) -> Reference:
     if "@" in text and not digests.is_digest(digest):
         raise UsageError(f"{text!r} is not an image reference: {digest!r} is not a digest", hint)
     head, slash, tail = rest.partition("/")
-    if slash and _is_host(head):
+    if slash and is_host(head):
         domain, remainder = head, tail
     else:
         domain, remainder = _DEFAULT_DOMAIN, rest
@@ -97,13 +98,23 @@ def parse(text: str) -> Reference:
             else f"{path!r} is not a repository name"
         )
         raise UsageError(f"{text!r} is not an image reference: {why}", hint)
-    if len(path) > 255:
-        raise UsageError("a repository name has at most 255 characters", hint)
+    if len(path) > _LONGEST_PATH:
+        raise UsageError(f"a repository name has at most {_LONGEST_PATH} characters", hint)
     if colon and not _TAG.fullmatch(tag):
         raise UsageError(f"{text!r} is not an image reference: {tag!r} is not a tag", hint)
     return Reference(domain, path, tag, Digest(digest))
 
 
-def _is_host(head: str) -> bool:
+def is_path(text: str) -> bool:
+    """Return whether `text` is the path of a repository (distribution-spec, "Pulling manifests", `<name>`)."""
+    return len(text) <= _LONGEST_PATH and _PATH.fullmatch(text) is not None
+
+
+def is_tag(text: str) -> bool:
+    """Return whether `text` is a tag."""
+    return _TAG.fullmatch(text) is not None
+
+
+def is_host(head: str) -> bool:
     """Return whether the text before the first slash is a host, not the first part of a path on docker.io."""
     return "." in head or ":" in head or head == "localhost" or head.lower() != head

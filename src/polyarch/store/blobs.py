@@ -83,9 +83,17 @@ class Blobs:
                 writer.append(chunk)
             writer.keep(descriptor.digest)
 
-    def new(self) -> "BlobWriter":
-        """A blob whose digest is not known yet."""
-        return BlobWriter(self, self.scratch())
+    def find(self, digest: Digest) -> int | None:
+        """As `size`, and the blob is leased if it is here."""
+        with self.lock:
+            size = self.size(digest)
+            if size is not None:
+                self.lease.add(digest)
+            return size
+
+    def new(self, algorithm: str = "sha256") -> "BlobWriter":
+        """A blob whose digest is not known yet; it is hashed with `algorithm` while it is written."""
+        return BlobWriter(self, self.scratch(), algorithm)
 
     def scratch(self) -> str:
         """An unused path on the store's filesystem. A file created there is removed when the store is closed, or
@@ -125,10 +133,11 @@ class Blobs:
 class BlobWriter:
     """An unfinished blob, as a context manager: without `commit`, nothing is left of it."""
 
-    def __init__(self, blobs: Blobs, path: str) -> None:
+    def __init__(self, blobs: Blobs, path: str, algorithm: str = "sha256") -> None:
         self._blobs = blobs
         self._path = path
-        self._hash = hashlib.sha256()
+        self._algorithm = algorithm
+        self._hash = hashlib.new(algorithm)
         self._size = self._started = 0
         self._descriptor = -1
         with disk.explained("write a blob", blobs.layout.root):
@@ -142,8 +151,24 @@ class BlobWriter:
 
     @property
     def digest(self) -> Digest:
-        """The SHA-256 digest of the data written so far."""
-        return Digest(f"sha256:{self._hash.hexdigest()}")
+        """The digest of the data written so far."""
+        return Digest(f"{self._algorithm}:{self._hash.hexdigest()}")
+
+    @property
+    def size(self) -> int:
+        """The bytes written so far."""
+        return self._size
+
+    def use(self, algorithm: str) -> None:
+        """Change to another algorithm. What was written with `write` so far is read and hashed again."""
+        if algorithm == self._algorithm:
+            return
+        with disk.explained("read a blob again", self._blobs.layout.root):
+            hasher, position = hashlib.new(algorithm), 0
+            while chunk := os.pread(self._descriptor, _CHUNK, position):
+                hasher.update(chunk)
+                position += len(chunk)
+        self._algorithm, self._hash = algorithm, hasher
 
     def append(self, data: bytes) -> None:
         """Add `data` without hashing it: for bytes that a verifying reader has hashed, to be kept with `keep`."""

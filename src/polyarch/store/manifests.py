@@ -32,7 +32,7 @@ class Manifests:
             raise CorruptError(f"the manifest {descriptor.digest} claims {descriptor.size} bytes")
         with self._blobs.lock:
             self._blobs.lease.add(descriptor.digest)
-            return self._bytes(descriptor)
+            return self.peek_bytes(descriptor)
 
     def load(self, descriptor: Descriptor) -> Manifest | Index:
         """The manifest or index itself. Raises NotFoundError, CorruptError."""
@@ -42,7 +42,7 @@ class Manifests:
         """As `load`, but without a lease: for use while the store is locked exclusively. Raises NotFoundError,
         CorruptError.
         """
-        return documents.load(self._bytes(descriptor), descriptor.media_type)
+        return documents.load(self.peek_bytes(descriptor), descriptor.media_type)
 
     def write(self, descriptor: Descriptor, raw: bytes) -> None:
         """Store a manifest that has this descriptor. Raises CorruptError if it does not match, or is not a manifest."""
@@ -113,12 +113,13 @@ class Manifests:
 
     def _is_whole(self, descriptor: Descriptor) -> bool:
         try:
-            self._bytes(descriptor)
+            self.peek_bytes(descriptor)
         except (CorruptError, NotFoundError):
             return False
         return True
 
-    def _bytes(self, descriptor: Descriptor) -> bytes:
+    def peek_bytes(self, descriptor: Descriptor) -> bytes:
+        """As `read`, but without a lease. Raises NotFoundError, CorruptError."""
         digests.parse(descriptor.digest)
         try:
             with open(self._blobs.layout.blob(descriptor.digest), "rb", buffering=0) as file:

@@ -14,11 +14,13 @@ from polyarch.store.blobs import Blobs
 from polyarch.store.manifests import Manifests
 from polyarch.store.tags import Tags
 
+_OURS = (names.SUBJECT, names.REPOSITORY)
+
 
 def listed(tags: Tags, manifests: Manifests, subject: Digest) -> tuple[Descriptor, ...]:
     """The manifests about `subject` that are in the store, which are leased. Their own annotations do not name it."""
     return tuple(
-        structs.replace(one, annotations={key: text for key, text in one.annotations.items() if key != names.SUBJECT})
+        structs.replace(one, annotations={key: text for key, text in one.annotations.items() if key not in _OURS})
         for one in tags.entries().referrers.get(subject, ())
         if manifests.has(one)
     )

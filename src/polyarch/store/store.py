@@ -24,7 +24,7 @@ from polyarch.store.leases import Lease
 from polyarch.store.locks import FileLock, StoreLock
 from polyarch.store.manifests import Manifests
 from polyarch.store.snapshots import Snapshots
-from polyarch.store.tags import Tags
+from polyarch.store.tags import Entries, Tags
 from polyarch.store.temporary import TemporaryDirectory
 
 # Modules that only some commands need are imported where they are used: `images` starts 4 ms sooner.
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from polyarch.store.caches import Caches
     from polyarch.store.containers import Containers
     from polyarch.store.maintenance import Maintenance
+    from polyarch.store.published import Publication
     from polyarch.store.volumes import Volumes
 
 # The same as the default in layers/compression.py.
@@ -205,6 +206,10 @@ class Store:
         """Like `load`, but without a lease: it may be collected at any time. Raises NotFoundError, CorruptError."""
         return self._manifests.peek(descriptor)
 
+    def peek_bytes(self, descriptor: Descriptor) -> bytes:
+        """Like `read_manifest`, but without a lease. Raises NotFoundError, CorruptError."""
+        return self._manifests.peek_bytes(descriptor)
+
     def manifests(self) -> Iterator[Manifest | Index]:
         """Every manifest and index in the store, tagged or not."""
         return self._manifests.all()
@@ -265,6 +270,16 @@ class Store:
         self._growth.doubt()
         return removed
 
+    def entries(self) -> Entries:
+        """All entries of index.json, as one value: equal calls return the same one until the file changes."""
+        return self._tags.entries()
+
+    def publish(self, publication: "Publication") -> None:
+        """Give a manifest to a repository of `polyarch serve`. Raises NotFoundError if it is not in the store."""
+        from polyarch.store import published
+
+        published.publish(self._tags, publication)
+
     def tagged(self) -> Mapping[str, Descriptor]:
         """What each name points at."""
         return self._tags.entries().named
@@ -292,9 +307,17 @@ class Store:
                 writer.keep(descriptor.digest)
         return descriptor
 
-    def new_blob(self) -> BlobWriter:
+    def new_blob(self, algorithm: str = "sha256") -> BlobWriter:
         """A blob whose digest is not known yet, for `with`: `write`, then `commit`."""
-        return self._blobs.new()
+        return self._blobs.new(algorithm)
+
+    def find_blob(self, digest: Digest) -> int | None:
+        """The size of a blob in bytes, which is leased; None if it is absent."""
+        return self._blobs.find(digest)
+
+    def blob_size(self, digest: Digest) -> int | None:
+        """As `find_blob`, without a lease."""
+        return self._blobs.size(digest)
 
     def blob_path(self, digest: Digest) -> Path:
         """The path of the blob's file, which may not exist. Read it only after `has_blob`, which leases it."""

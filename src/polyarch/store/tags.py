@@ -23,6 +23,8 @@ IMAGE_NAME = "io.containerd.image.name"
 _NAMES = frozenset({REF_NAME, IMAGE_NAME})
 # The same as in oci/referrer.py, which reads manifests: `images` starts sooner without that.
 SUBJECT = "io.containerd.manifest.subject"
+# The repositories of `polyarch serve` that keep a manifest though none of their tags names it, separated by spaces.
+REPOSITORY = "org.polyarch.serve.repository"
 _EMPTY = b'{"schemaVersion":2,"mediaType":"%s","manifests":[]}' % media_types.OCI_INDEX.encode()
 
 
@@ -117,7 +119,7 @@ class Tags:
                     one.done = True
 
     def _assign(self, images: Sequence[tuple[str, Descriptor]]) -> None:
-        self.change(lambda entries: _assigned(entries, images), [descriptor for _, descriptor in images])
+        self.change(lambda entries: assigned(entries, images), [descriptor for _, descriptor in images])
 
     def remove(self, name: str) -> Descriptor:
         """Remove the name, and return what it pointed at. Raises NotFoundError. The next collection removes the image,
@@ -145,7 +147,7 @@ class Tags:
         def edit(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
             kept = []
             for entry in entries:
-                name = _name(entry)
+                name = name_of(entry)
                 if name in wanted:
                     gone[name] = _nameless(descriptors.parse(entry))
                 elif name or subject_of(entry) or entry["digest"] not in unwanted:
@@ -199,14 +201,19 @@ def create(path: str, beside: str) -> None:
     disk.replace(path, _EMPTY, beside)
 
 
-def _name(entry: dict[str, Any]) -> str:
+def name_of(entry: dict[str, Any]) -> str:
     annotations = entry.get("annotations") or {}
     return str(annotations.get(REF_NAME) or annotations.get(IMAGE_NAME) or "")
 
 
 def subject_of(entry: dict[str, Any]) -> str:
     """The subject of a manifest that is listed as a referrer; empty for an image."""
-    return "" if _name(entry) else str((entry.get("annotations") or {}).get(SUBJECT) or "")
+    return "" if name_of(entry) else str((entry.get("annotations") or {}).get(SUBJECT) or "")
+
+
+def repositories_of(entry: dict[str, Any]) -> tuple[str, ...]:
+    """The repositories of `polyarch serve` that keep the manifest of this entry."""
+    return tuple(str((entry.get("annotations") or {}).get(REPOSITORY) or "").split())
 
 
 def plain(descriptor: Descriptor, names: dict[str, str]) -> dict[str, Any]:
@@ -221,10 +228,10 @@ def _nameless(descriptor: Descriptor) -> Descriptor:
     return msgspec.structs.replace(descriptor, annotations=annotations)
 
 
-def _assigned(entries: list[dict[str, Any]], images: Sequence[tuple[str, Descriptor]]) -> list[dict[str, Any]]:
+def assigned(entries: list[dict[str, Any]], images: Sequence[tuple[str, Descriptor]]) -> list[dict[str, Any]]:
     """The entries with each name pointing at its image, the images that lost their last name at the end without one."""
     result = list(entries)
-    positions = {name: at for at, entry in enumerate(entries) if (name := _name(entry))}
+    positions = {name: at for at, entry in enumerate(entries) if (name := name_of(entry))}
     named: set[str] = set()
     nameless: dict[str, dict[str, Any]] = {}
     for name, descriptor in images:
@@ -239,8 +246,12 @@ def _assigned(entries: list[dict[str, Any]], images: Sequence[tuple[str, Descrip
         else:
             before, result[at] = result[at], entry
             nameless.setdefault(before["digest"], plain(descriptors.parse(before), {}))
-    # An image that has a name is not also kept without one.
-    result = [entry for entry in result if _name(entry) or subject_of(entry) or entry["digest"] not in named]
+    # An image that has a name is not also kept without one, unless a repository keeps it.
+    result = [
+        entry
+        for entry in result
+        if name_of(entry) or subject_of(entry) or repositories_of(entry) or entry["digest"] not in named
+    ]
     there = {entry["digest"] for entry in result if not subject_of(entry)}
     return result + [entry for digest, entry in nameless.items() if digest not in there]
 

@@ -34,7 +34,7 @@ class Checkout(msgspec.Struct, frozen=True):
     time: int
 
 
-class Repositories:
+class GitRepositories:
     """Resolves and checks out repositories for one build; safe from many threads.
 
     `environment` are the variables for the git program, besides PATH. `scratch` is a directory that the caller removes,

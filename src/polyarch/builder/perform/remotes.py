@@ -8,7 +8,7 @@ from polyarch import progress
 from polyarch.builder.request.request import BuildRequest
 
 if TYPE_CHECKING:
-    from polyarch.builder.perform.git import Repositories
+    from polyarch.builder.perform.git import GitRepositories
     from polyarch.builder.perform.http import Downloads
     from polyarch.registry import Registry
     from polyarch.store import Store
@@ -27,7 +27,7 @@ class Remotes:
         self._emit = emit
         self._lock = threading.Lock()
         self._downloads: Downloads | None = None
-        self._repositories: Repositories | None = None
+        self._repositories: GitRepositories | None = None
         self._cancelled = False
 
     @property
@@ -42,14 +42,14 @@ class Remotes:
             return self._downloads
 
     @property
-    def repositories(self) -> "Repositories":
+    def repositories(self) -> "GitRepositories":
         """Fetches git repositories."""
-        from polyarch.builder.perform.git import Repositories
+        from polyarch.builder.perform.git import GitRepositories
 
         with self._lock:
             if self._repositories is None:
                 host, secrets = self._request.host, self._request.secrets.secrets
-                opened = Repositories(self._scratch, host.search_path, host.variables, self._emit, secrets)
+                opened = GitRepositories(self._scratch, host.search_path, host.variables, self._emit, secrets)
                 if self._cancelled:
                     opened.cancel()
                 self._repositories = opened

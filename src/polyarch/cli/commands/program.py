@@ -140,6 +140,7 @@ PROGRAM = {
         "rmi": ("rmi:rmi", "Remove images, or platforms of them"),
         "save": ("archives:save", "Write images to an archive"),
         "sbom": ("sbom:sbom", "List the packages in an image, or write its bill of materials (SBOM)"),
+        "serve": ("serve:serve", "Serve the images in the store as a registry"),
         "sign": ("sign:sign", "Sign images"),
         "tag": ("tag:tag", "Create another name for an image"),
         "test": ("test:test", "Test an image for every platform"),

@@ -1,0 +1,25 @@
+"""The application of aiohttp: which paths go where."""
+
+from collections.abc import Sequence
+
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+from polyarch.serve import routes
+from polyarch.serve.service import Service
+
+
+def make_app(service: Service, middlewares: Sequence[Middleware] = ()) -> web.Application:
+    """The application that serves `service`. The caller owns the service."""
+
+    async def registry(request: web.Request) -> web.StreamResponse:
+        response = await routes.answer(service, request)
+        if not response.prepared:
+            response.headers["Docker-Distribution-API-Version"] = "registry/2.0"
+        return response
+
+    # Bodies are never read whole by aiohttp; what reads them limits them.
+    app = web.Application(middlewares=middlewares)
+    app.router.add_route("*", "/v2", registry)
+    app.router.add_route("*", "/v2/{path:.*}", registry)
+    return app

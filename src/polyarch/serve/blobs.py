@@ -1,0 +1,81 @@
+"""Blobs over HTTP: sent by the kernel from the store's files (sendfile), whole or one range of them."""
+
+import asyncio
+import os
+from typing import BinaryIO
+
+from aiohttp import web
+
+from polyarch.oci.digest import Digest
+from polyarch.serve.service import Service
+
+# The content under a digest never changes.
+_FOREVER = "max-age=31536000, immutable"
+
+
+async def send_blob(service: Service, request: web.Request, repository: str, digest: Digest) -> web.StreamResponse:
+    """`GET` and `HEAD` of a blob (distribution-spec, end-2). Raises RequestError."""
+    if request.method == "HEAD":
+        # The client may be about to push a manifest that names the blob.
+        size = await service.run(lambda: service.repositories.blob_size(repository, digest, lease=True))
+        return web.Response(headers=_headers(digest) | {"Content-Length": str(size)})
+    file, size = await service.run(lambda: _opened(service, repository, digest))
+    with file:
+        return await _send(request, file, size, digest)
+
+
+async def _send(request: web.Request, file: BinaryIO, size: int, digest: Digest) -> web.StreamResponse:
+    headers, status, start, count = _headers(digest), 200, 0, size
+    if (chosen := _range(request, size, digest)) is not None:
+        start, count = chosen
+        if not count:
+            return web.Response(status=416, headers={"Content-Range": f"bytes */{size}"})
+        headers["Content-Range"] = f"bytes {start}-{start + count - 1}/{size}"
+        status = 206
+    response = web.StreamResponse(status=status, headers=headers)
+    response.content_length = count
+    writer = await response.prepare(request)
+    transport = request.transport
+    if transport is None or writer is None:
+        raise ConnectionResetError("the client is gone")
+    if count:
+        # Without TLS this is sendfile(2). With it, the loop reads the file in parts.
+        await asyncio.get_running_loop().sendfile(transport, file, start, count)
+    await response.write_eof()
+    return response
+
+
+def _opened(service: Service, repository: str, digest: Digest) -> tuple[BinaryIO, int]:
+    service.repositories.blob_size(repository, digest)
+    file = open(service.repositories.blob_path(digest), "rb", buffering=0)  # noqa: SIM115 (the caller closes it)
+    return file, os.fstat(file.fileno()).st_size
+
+
+def _headers(digest: Digest) -> dict[str, str]:
+    return {
+        "Accept-Ranges": "bytes",
+        "Cache-Control": _FOREVER,
+        "Content-Type": "application/octet-stream",
+        "Docker-Content-Digest": digest,
+        "ETag": f'"{digest}"',
+    }
+
+
+def _range(request: web.Request, size: int, digest: Digest) -> tuple[int, int] | None:
+    """The first byte and the number of bytes of the requested range; None for the whole blob, 0 bytes if the range is
+    outside (RFC 9110, section 14.2). Malformed ranges and several at once are ignored, which the RFC allows.
+    """
+    condition = request.headers.get("If-Range")
+    if condition is not None and condition != f'"{digest}"':
+        return None
+    try:
+        chosen = request.http_range
+    except ValueError:
+        return None
+    start, end = chosen.start, chosen.stop
+    if start is None:
+        return None
+    if start < 0:
+        start = max(size + start, 0)
+    end = size if end is None else min(end, size)
+    return start, max(end - start, 0)

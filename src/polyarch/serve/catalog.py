@@ -1,0 +1,99 @@
+"""What index.json says, arranged by repository: tags, manifests without a tag, and manifests about others."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from polyarch.oci import reference as references
+from polyarch.oci.descriptor import Descriptor
+from polyarch.oci.digest import Digest
+from polyarch.serve import naming
+from polyarch.store.tags import REPOSITORY, Entries
+
+# The manifests that an index names.
+Below = Callable[[Descriptor], Sequence[Descriptor]]
+
+
+class Catalog:
+    """One state of index.json. Nothing of it changes; what takes a while is computed when it is first asked for."""
+
+    def __init__(self, entries: Entries, below: Below) -> None:
+        self.entries = entries
+        self._below = below
+        # By repository of the store, then by tag.
+        self.tagged: dict[str, dict[str, Descriptor]] = {}
+        for name, descriptor in entries.named.items():
+            if (parts := naming.split(name)) is not None:
+                self.tagged.setdefault(parts[0], {})[parts[1]] = descriptor
+        # By path of the server.
+        self.kept: dict[str, dict[Digest, Descriptor]] = {}
+        everything = (*entries.unnamed, *(one for found in entries.referrers.values() for one in found))
+        for entry in everything:
+            for repository in entry.annotations.get(REPOSITORY, "").split():
+                self.kept.setdefault(repository, {})[entry.digest] = entry
+        self._repositories: tuple[str, ...] | None = None
+        self._members: dict[str, Mapping[Digest, Descriptor]] = {}
+
+    def repositories(self) -> tuple[str, ...]:
+        """All repositories, each under its shortest path that means no other one, sorted."""
+        if self._repositories is None:
+            found = set(self.kept)
+            for name in self.tagged:
+                found.update(path for path in [self._shortest(name)] if path)
+            self._repositories = tuple(sorted(found))
+        return self._repositories
+
+    def _shortest(self, name: str) -> str:
+        for path in naming.paths(name):
+            if references.is_path(path) and self.first(path) == name:
+                return path
+        return ""
+
+    def first(self, repository: str) -> str | None:
+        """The first repository of the store with tags that this path stands for."""
+        return next((name for name in naming.candidates(repository) if name in self.tagged), None)
+
+    def exists(self, repository: str) -> bool:
+        """Whether there is anything under this path."""
+        return repository in self.kept or self.first(repository) is not None
+
+    def tags(self, repository: str) -> dict[str, Descriptor]:
+        """The tags of a repository, in no particular order."""
+        found = [self.tagged[name] for name in naming.candidates(repository) if name in self.tagged]
+        if len(found) == 1:
+            return found[0]
+        return {tag: descriptor for tags in reversed(found) for tag, descriptor in tags.items()}
+
+    def tag(self, repository: str, tag: str) -> Descriptor | None:
+        """What a tag names."""
+        for name in naming.candidates(repository):
+            if (descriptor := self.tagged.get(name, {}).get(tag)) is not None:
+                return descriptor
+        return None
+
+    def members(self, repository: str) -> Mapping[Digest, Descriptor]:
+        """All manifests of a repository: what its tags name and what it keeps, what these indexes name, and so on, and
+        what refers to any of them.
+        """
+        known = self._members.get(repository)
+        if known is None:
+            known = self._members[repository] = self._reached(repository)
+        return known
+
+    def _reached(self, repository: str) -> Mapping[Digest, Descriptor]:
+        found: dict[Digest, Descriptor] = {}
+        pending = [*self.tags(repository).values(), *self.kept.get(repository, {}).values()]
+        while pending:
+            descriptor = pending.pop()
+            if descriptor.digest in found:
+                continue
+            found[descriptor.digest] = descriptor
+            pending.extend(self._below(descriptor))
+            pending.extend(self.referrers(repository, descriptor.digest))
+        return found
+
+    def referrers(self, repository: str, subject: Digest) -> list[Descriptor]:
+        """The manifests about `subject` in a repository: those pushed to it, and those that this machine made."""
+        return [
+            one
+            for one in self.entries.referrers.get(subject, ())
+            if not (keepers := one.annotations.get(REPOSITORY)) or repository in keepers.split()
+        ]

@@ -1,0 +1,64 @@
+"""Manifests and lists of tags over HTTP."""
+
+import msgspec
+from aiohttp import web
+
+from polyarch.distribution import errors as codes
+from polyarch.oci import document as documents
+from polyarch.serve.errors import RequestError
+from polyarch.serve.service import Service
+
+
+async def send_manifest(service: Service, request: web.Request, repository: str, name: str) -> web.StreamResponse:
+    """`GET` and `HEAD` of a manifest (distribution-spec, end-3). Raises RequestError."""
+    descriptor, raw = await service.run(lambda: service.repositories.read_manifest(repository, name))
+    headers = {
+        "Content-Type": descriptor.media_type,
+        "Docker-Content-Digest": descriptor.digest,
+        "ETag": f'"{descriptor.digest}"',
+    }
+    if any(tag.value in (descriptor.digest, "*") for tag in request.if_none_match or ()):
+        return web.Response(status=304, headers=headers)
+    return web.Response(body=raw, headers=headers)
+
+
+async def put_manifest(service: Service, request: web.Request, repository: str, name: str) -> web.StreamResponse:
+    """`PUT` of a manifest (end-7a, end-7b). Raises RequestError."""
+    raw = await _body(request)
+    # Parameters are ignored, as the specification asks; so is the case (RFC 9110, section 8.3.1).
+    kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    tags = request.query.getall("tag", [])
+    pushed = await service.run(lambda: service.repositories.put_manifest(repository, name, raw, kind, tags))
+    response = web.Response(status=201)
+    response.headers["Location"] = f"/v2/{repository}/manifests/{pushed.descriptor.digest}"
+    response.headers["Docker-Content-Digest"] = pushed.descriptor.digest
+    if pushed.subject is not None:
+        response.headers["OCI-Subject"] = pushed.subject
+    for tag in tags:
+        response.headers.add("OCI-Tag", tag)
+    return response
+
+
+async def list_tags(service: Service, request: web.Request, repository: str) -> web.StreamResponse:
+    """`GET …/tags/list` (end-8a, end-8b). Raises RequestError."""
+    tags = await service.run(lambda: sorted(service.repositories.tags(repository)))
+    return web.Response(
+        body=msgspec.json.encode({"name": repository, "tags": tags}), headers={"Content-Type": "application/json"}
+    )
+
+
+async def _body(request: web.Request) -> bytes:
+    """The whole body of a request, a manifest. Raises RequestError if it is too large."""
+    most = documents.MAX_SIZE
+    parts: list[bytes] = []
+    size = request.content_length or 0
+    if size <= most:
+        size = 0
+        async for part in request.content.iter_any():
+            parts.append(part)
+            size += len(part)
+            if size > most:
+                break
+    if size > most:
+        raise RequestError(codes.MANIFEST_INVALID, f"a manifest has at most {most} bytes", status=413)
+    return b"".join(parts)

@@ -1,0 +1,126 @@
+"""Uploads over HTTP (distribution-spec, "Pushing blobs"): at once, in chunks, resumed, or mounted."""
+
+import asyncio
+import re
+
+from aiohttp import web
+
+from polyarch.distribution import errors as codes
+from polyarch.oci import digest as digests
+from polyarch.oci.digest import Digest
+from polyarch.serve.errors import RequestError
+from polyarch.serve.service import Service
+from polyarch.serve.uploads import BlobUpload
+
+# Bytes that are handed to a thread at once. Two such parts are in memory for each upload.
+_PART = 256 << 10
+_CONTENT_RANGE = re.compile(r"(?:bytes[ =])?([0-9]+)-([0-9]+)(?:/[0-9*]+)?")
+
+
+async def start(service: Service, request: web.Request, repository: str) -> web.StreamResponse:
+    """`POST …/blobs/uploads/`: begin an upload, mount a blob, or take a whole one (end-4a, end-4b, end-4c, end-11)."""
+    query = request.query
+    if mounted := query.get("mount"):
+        if await service.run(lambda: service.repositories.can_mount(repository, mounted, query.get("from"))):
+            return _created(repository, Digest(mounted))
+    elif given := query.get("digest"):
+        digest = _parsed(given)
+        upload = await service.run(lambda: service.uploads.start(repository, digests.algorithm(digest)))
+        try:
+            await _receive(service, request, upload)
+        except BaseException:
+            # The client was not told where the upload is, so it cannot continue it.
+            service.uploads.cancel(upload)
+            raise
+        await service.run(lambda: service.uploads.finish(upload, digest))
+        return _created(repository, digest)
+    algorithm = query.get("digest-algorithm", "sha256")
+    upload = await service.run(lambda: service.uploads.start(repository, algorithm))
+    return web.Response(status=202, headers=_state(upload))
+
+
+async def chunk(service: Service, request: web.Request, repository: str, name: str) -> web.StreamResponse:
+    """`PATCH` of an upload (end-5): append a chunk, or all that comes."""
+    upload = service.uploads.find(repository, name)
+    await _receive(service, request, upload)
+    return web.Response(status=202, headers=_state(upload))
+
+
+async def finish(service: Service, request: web.Request, repository: str, name: str) -> web.StreamResponse:
+    """`PUT` of an upload (end-6): append the last chunk, if there is one, and make it a blob."""
+    upload = service.uploads.find(repository, name)
+    digest = _parsed(request.query.get("digest", ""))
+    if not upload.size:
+        await service.run(lambda: upload.expect(digests.algorithm(digest)))
+    await _receive(service, request, upload)
+    await service.run(lambda: service.uploads.finish(upload, digest))
+    return _created(repository, digest)
+
+
+async def status(service: Service, request: web.Request, repository: str, name: str) -> web.StreamResponse:
+    """`GET` of an upload (end-13): how much has arrived."""
+    return web.Response(status=204, headers=_state(service.uploads.find(repository, name)))
+
+
+async def cancel(service: Service, request: web.Request, repository: str, name: str) -> web.StreamResponse:
+    """`DELETE` of an upload (end-14)."""
+    upload = service.uploads.find(repository, name)
+    await service.run(lambda: service.uploads.cancel(upload))
+    return web.Response(status=204)
+
+
+async def _receive(service: Service, request: web.Request, upload: BlobUpload) -> None:
+    """Append the body of a request. What has arrived when the connection is cut is kept, so the client can resume."""
+    sender, first = object(), _first(request, upload)
+    await service.run(lambda: upload.begin(sender, first))
+    writing: asyncio.Future[None] | None = None
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async for part in request.content.iter_any():
+            parts.append(part)
+            size += len(part)
+            if size >= _PART:
+                if writing is not None:
+                    await writing
+                writing = service.run(lambda full=parts: upload.append(sender, full))  # type: ignore[misc]
+                parts, size = [], 0
+    finally:
+        if writing is not None:
+            await writing
+        if parts:
+            await service.run(lambda: upload.append(sender, parts))
+
+
+def _first(request: web.Request, upload: BlobUpload) -> int | None:
+    """The position of the first byte of the chunk, if the request says it. Raises RequestError."""
+    text = request.headers.get("Content-Range")
+    if text is None:
+        return None
+    match = _CONTENT_RANGE.fullmatch(text)
+    if match is None:
+        raise RequestError(codes.BLOB_UPLOAD_INVALID, f"the Content-Range {text!r} is malformed, expected FIRST-LAST")
+    first, last = int(match[1]), int(match[2])
+    length = request.content_length
+    if last < first or (length is not None and length != last - first + 1):
+        raise RequestError(codes.SIZE_INVALID, f"the Content-Range {text!r} is not that of {length} bytes")
+    return first
+
+
+def _parsed(text: str) -> Digest:
+    if not digests.is_digest(text):
+        raise RequestError(codes.DIGEST_INVALID, f"{text!r} is not a sha256 or sha512 digest")
+    return Digest(text)
+
+
+def _state(upload: BlobUpload) -> dict[str, str]:
+    return {
+        "Location": f"/v2/{upload.repository}/blobs/uploads/{upload.id}",
+        "Docker-BlobUpload-UUID": upload.id,
+        "Range": upload.range,
+    }
+
+
+def _created(repository: str, digest: Digest) -> web.Response:
+    headers = {"Location": f"/v2/{repository}/blobs/{digest}", "Docker-Content-Digest": digest}
+    return web.Response(status=201, headers=headers)

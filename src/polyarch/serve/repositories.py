@@ -1,0 +1,209 @@
+"""The store as repositories: what a registry does, without HTTP. Calls block; all may come from many threads."""
+
+import threading
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from polyarch.distribution import errors as codes
+from polyarch.errors import CorruptError, NotFoundError
+from polyarch.oci import digest as digests
+from polyarch.oci import document as documents
+from polyarch.oci import media_types, referrer
+from polyarch.oci import reference as references
+from polyarch.oci.descriptor import Descriptor
+from polyarch.oci.digest import Digest
+from polyarch.oci.document import Index, Manifest
+from polyarch.serve import naming
+from polyarch.serve.errors import RequestError
+from polyarch.serve.catalog import Catalog
+from polyarch.store import Store
+from polyarch.store.manifests import KINDS, children
+from polyarch.store.published import Publication
+
+# Indexes whose entries are remembered.
+_REMEMBERED = 20_000
+
+
+class Pushed(msgspec.Struct, frozen=True):
+    """A manifest that was pushed, the tags that it got, and what it is about."""
+
+    descriptor: Descriptor
+    tags: tuple[str, ...]
+    subject: Digest | None
+
+
+class Repositories:
+    """The repositories of a store, which it does not own."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._mutex = threading.Lock()
+        self._catalog: Catalog | None = None
+        self._below: dict[Digest, tuple[Descriptor, ...]] = {}
+
+    def catalog(self) -> Catalog:
+        """The current state of index.json."""
+        entries = self.store.entries()
+        with self._mutex:
+            if self._catalog is None or self._catalog.entries is not entries:
+                self._catalog = Catalog(entries, self._below_of)
+            return self._catalog
+
+    # What there is
+
+    def repositories(self) -> Sequence[str]:
+        """The paths of all repositories, sorted."""
+        return self.catalog().repositories()
+
+    def tags(self, repository: str) -> Mapping[str, Descriptor]:
+        """The tags of a repository and what they name. Raises RequestError if there is no such repository."""
+        catalog = self.catalog()
+        if not catalog.exists(repository):
+            raise unknown_repository(repository)
+        return catalog.tags(repository)
+
+    def resolve(self, repository: str, reference: str) -> Descriptor:
+        """What a tag or digest names. Raises RequestError."""
+        catalog = self.catalog()
+        if digests.is_digest(reference):
+            found = catalog.members(repository).get(Digest(reference))
+        else:
+            found = catalog.tag(repository, reference)
+        if found is None:
+            raise RequestError(codes.MANIFEST_UNKNOWN, f"{repository} has no manifest {reference}")
+        return found
+
+    def read_manifest(self, repository: str, reference: str) -> tuple[Descriptor, bytes]:
+        """A manifest and its bytes. Raises RequestError, CorruptError."""
+        descriptor = self.resolve(repository, reference)
+        try:
+            return descriptor, self.store.peek_bytes(descriptor)
+        except NotFoundError:  # an index of which not all platforms are here, or a tag that was removed meanwhile
+            raise RequestError(codes.MANIFEST_UNKNOWN, f"{repository} has no manifest {reference}") from None
+
+    def blob_size(self, repository: str, digest: Digest, *, lease: bool = False) -> int:
+        """The size of a blob in bytes. `lease` keeps the blob for a while: a client may be about to name it.
+
+        Raises RequestError if the repository has no such blob.
+        """
+        size = self.store.find_blob(digest) if lease else self.store.blob_size(digest)
+        if size is None:
+            raise RequestError(codes.BLOB_UNKNOWN, f"{repository} has no blob {digest}")
+        return size
+
+    def can_mount(self, repository: str, digest: str, origin: str | None) -> bool:
+        """Whether a blob is here and can be named by `repository` too; it is leased then. `origin` is the repository
+        that it is said to be in; without one it may be anywhere (anonymous mount).
+        """
+        return digests.is_digest(digest) and self.store.find_blob(Digest(digest)) is not None
+
+    def blob_path(self, digest: Digest) -> str:
+        """The file of a blob."""
+        return self.store.layout.blob(digest)
+
+    # Changes
+
+    def put_manifest(
+        self, repository: str, reference: str, raw: bytes, media_type: str, tags: Sequence[str] = ()
+    ) -> Pushed:
+        """Store a manifest under a tag, or under its digest and perhaps `tags`. Raises RequestError."""
+        digest = digests.of(raw)
+        if digests.is_digest(reference):
+            digest = _checked(raw, Digest(reference))
+        elif references.is_tag(reference):
+            tags = (reference, *tags)
+        else:
+            raise RequestError(codes.MANIFEST_INVALID, f"{reference!r} is neither a tag nor a digest")
+        if wrong := next((tag for tag in tags if not references.is_tag(tag)), None):
+            raise RequestError(codes.MANIFEST_INVALID, f"{wrong!r} is not a tag")
+        try:
+            document = documents.load(raw, media_type)
+        except CorruptError as error:
+            raise RequestError(codes.MANIFEST_INVALID, error.message) from None
+        if isinstance(document, Index) and document.unreadable:
+            raise RequestError(codes.MANIFEST_INVALID, document.unreadable[0])
+        self._check_parts(repository, document)
+        descriptor = Descriptor(media_type=document.media_type, digest=digest, size=len(raw))
+        self.store.write_manifest(descriptor, raw)
+        self.store.publish(self._publication(repository, descriptor, document, tuple(dict.fromkeys(tags))))
+        return Pushed(descriptor, tuple(dict.fromkeys(tags)), document.subject)
+
+    def _publication(
+        self, repository: str, descriptor: Descriptor, document: Manifest | Index, tags: tuple[str, ...]
+    ) -> Publication:
+        entry = referrer.entry(document) if document.subject is not None else None
+        return Publication(
+            repository=repository,
+            prefix=naming.PUSHED + repository,
+            image=descriptor,
+            tags=tags,
+            below=frozenset(one.digest for one in self._all_below(descriptor)),
+            subject=document.subject,
+            entry=entry and msgspec.structs.replace(entry, digest=descriptor.digest),
+            is_reached=self._is_reached(repository, descriptor.digest, document.subject),
+        )
+
+    def _is_reached(self, repository: str, digest: Digest, subject: Digest | None) -> bool:
+        """Whether a manifest without a tag will stay: another one of the repository names it, or its subject does."""
+        members = self.catalog().members(repository)
+        if subject is not None:
+            return subject in members
+        return digest in members
+
+    def _check_parts(self, repository: str, document: Manifest | Index) -> None:
+        """Raises RequestError unless all that a manifest names is here. It is leased then, so that it stays."""
+        for part in children(document):
+            if part.urls or not media_types.is_distributable(part.media_type):
+                continue  # stays where it is
+            size = self.store.find_blob(part.digest)
+            if size is None:
+                detail = {"digest": part.digest, "mediaType": part.media_type}
+                raise RequestError(
+                    codes.MANIFEST_BLOB_UNKNOWN, f"{repository} has no {part.digest}, which is named", detail=detail
+                )
+            if size != part.size:
+                raise RequestError(
+                    codes.MANIFEST_INVALID, f"{part.digest} has {size} bytes, the manifest says {part.size}"
+                )
+
+    # Indexes
+
+    def _below_of(self, descriptor: Descriptor) -> Sequence[Descriptor]:
+        """The manifests that an index names; nothing for another manifest, or one that is damaged or absent."""
+        if descriptor.media_type not in media_types.INDEXES:
+            return ()
+        known = self._below.get(descriptor.digest)
+        if known is None:
+            try:
+                document = self.store.peek(descriptor)
+            except (NotFoundError, CorruptError):
+                return ()
+            known = tuple(one for one in children(document) if one.media_type in KINDS)
+            if len(self._below) >= _REMEMBERED:
+                self._below.clear()
+            self._below[descriptor.digest] = known
+        return known
+
+    def _all_below(self, descriptor: Descriptor) -> Sequence[Descriptor]:
+        found: dict[Digest, Descriptor] = {}
+        pending = [*self._below_of(descriptor)]
+        while pending:
+            one = pending.pop()
+            if one.digest not in found:
+                found[one.digest] = one
+                pending.extend(self._below_of(one))
+        return tuple(found.values())
+
+
+def unknown_repository(repository: str) -> RequestError:
+    """The error for a repository that does not exist."""
+    return RequestError(codes.NAME_UNKNOWN, f"there is no repository {repository}")
+
+
+def _checked(raw: bytes, expected: Digest) -> Digest:
+    hasher = digests.hasher(expected)
+    hasher.update(raw)
+    if f"{digests.algorithm(expected)}:{hasher.hexdigest()}" != expected:
+        raise RequestError(codes.DIGEST_INVALID, f"the manifest does not have the digest {expected}")
+    return expected

@@ -1,0 +1,74 @@
+"""Which request does what: the table of endpoints (distribution-spec, "Endpoints")."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import web
+
+from polyarch.distribution import errors as codes
+from polyarch.errors import PolyarchError
+from polyarch.oci import digest as digests
+from polyarch.oci import reference as references
+from polyarch.oci.digest import Digest
+from polyarch.serve import blobs, errors, manifests, naming, receiving
+from polyarch.serve.errors import RequestError
+from polyarch.serve.naming import Route
+from polyarch.serve.service import Service
+
+Handler = Callable[..., Awaitable[web.StreamResponse]]
+
+_HANDLERS: dict[str, dict[str, Handler]] = {
+    "manifest": {"GET": manifests.send_manifest, "HEAD": manifests.send_manifest, "PUT": manifests.put_manifest},
+    "blob": {"GET": blobs.send_blob, "HEAD": blobs.send_blob},
+    "uploads": {"POST": receiving.start},
+    "upload": {
+        "PATCH": receiving.chunk,
+        "PUT": receiving.finish,
+        "GET": receiving.status,
+        "DELETE": receiving.cancel,
+    },
+    "tags": {"GET": manifests.list_tags, "HEAD": manifests.list_tags},
+}
+_READING = ("GET", "HEAD")
+
+
+async def answer(service: Service, request: web.Request) -> web.StreamResponse:
+    """Answer a request below /v2/."""
+    try:
+        return await _answer(service, request)
+    except PolyarchError as error:
+        return refusal(request, errors.refused(error))
+
+
+def refusal(request: web.Request, error: RequestError) -> web.Response:
+    """The response that says why a request was refused."""
+    headers = {"Content-Type": "application/json", **error.headers}
+    return web.Response(status=error.status, body=errors.body(error), headers=headers)
+
+
+async def _answer(service: Service, request: web.Request) -> web.StreamResponse:
+    path = request.path.removeprefix("/v2").removeprefix("/")
+    if not path:
+        return web.Response(body=b"{}", headers={"Content-Type": "application/json"})
+    route = naming.parse_path(path)
+    if route is None:
+        raise RequestError(codes.NOT_FOUND, f"{request.path} is not an endpoint", status=404)
+    methods = _HANDLERS.get(route.kind, {})
+    handler = methods.get(request.method)
+    if handler is None:
+        allowed = ", ".join(sorted(methods))
+        raise RequestError(codes.UNSUPPORTED, f"{request.method} is not supported here", headers={"Allow": allowed})
+    if not references.is_path(route.repository):
+        raise RequestError(codes.NAME_INVALID, f"{route.repository!r} is not a repository name")
+    if service.settings.read_only and request.method not in _READING:
+        raise RequestError(codes.UNSUPPORTED, "this registry is read-only")
+    return await handler(service, request, route.repository, *_references(route))
+
+
+def _references(route: Route) -> tuple[Any, ...]:
+    """The last part of the path, as the handler of this kind takes it. Raises RequestError."""
+    if route.kind in ("blob", "referrers"):
+        if not digests.is_digest(route.reference):
+            raise RequestError(codes.DIGEST_INVALID, f"{route.reference!r} is not a digest")
+        return (Digest(route.reference),)
+    return (route.reference,) if route.reference else ()

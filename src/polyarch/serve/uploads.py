@@ -1,0 +1,146 @@
+"""Unfinished uploads: bytes that arrive in one or several requests, hashed while they are written."""
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Sequence
+
+from polyarch.distribution import errors as codes
+from polyarch.oci import digest as digests
+from polyarch.oci.digest import Digest
+from polyarch.serve.errors import RequestError
+from polyarch.store import Store
+from polyarch.store.blobs import BlobWriter
+
+ALGORITHMS = ("sha256", "sha512")
+
+
+class BlobUpload:
+    """One unfinished blob of a repository. A request that begins to send takes it over from an earlier one.
+
+    After a connection is cut, the server may not know it for minutes; the client comes back and must not wait for that.
+    """
+
+    def __init__(self, repository: str, writer: BlobWriter, clock: Callable[[], float]) -> None:
+        self.id = str(uuid.uuid4())
+        self.repository = repository
+        self.touched = clock()
+        self._clock = clock
+        self._writer = writer
+        self._turn = threading.Lock()
+        self._request: object = None
+
+    @property
+    def size(self) -> int:
+        """The bytes that have arrived."""
+        return self._writer.size
+
+    @property
+    def range(self) -> str:
+        """The bytes that have arrived, as the Range of a response. Nothing is written as `0-0`, as registries do."""
+        return f"0-{max(self.size - 1, 0)}"
+
+    def begin(self, request: object, start: int | None) -> None:
+        """Let `request` send bytes from position `start` on; None for the current end. Raises RequestError (416)."""
+        with self._turn:
+            if start is not None and start != self.size:
+                raise RequestError(
+                    codes.BLOB_UPLOAD_INVALID,
+                    f"the next byte is that at {self.size}, not at {start}",
+                    status=416,
+                    headers={"Range": self.range},
+                )
+            self._request = request
+            self.touched = self._clock()
+
+    def append(self, request: object, parts: Sequence[bytes]) -> None:
+        """Write bytes of `request`. Raises RequestError if another request has taken the upload over."""
+        with self._turn:
+            if self._request is not request:
+                raise RequestError(codes.BLOB_UPLOAD_INVALID, "another request continued the upload", status=409)
+            for part in parts:
+                self._writer.write(part)
+            self.touched = self._clock()
+
+    def expect(self, algorithm: str) -> None:
+        """Hash with this algorithm."""
+        with self._turn:
+            self._writer.use(algorithm)
+
+    def commit(self, digest: Digest) -> int:
+        """Keep the blob, and return its size. Raises RequestError if it has another digest; it is removed then."""
+        with self._turn:
+            try:
+                self._writer.use(digests.algorithm(digest))
+                if self._writer.digest != digest:
+                    raise RequestError(
+                        codes.DIGEST_INVALID,
+                        f"the {self.size} bytes that arrived have the digest {self._writer.digest}, not {digest}",
+                    )
+                self._writer.keep(digest)
+            finally:
+                self._writer.close()
+            return self.size
+
+    def cancel(self) -> None:
+        """Remove what has arrived. Safe to call twice."""
+        with self._turn:
+            self._request = None
+            self._writer.close()
+
+
+class Uploads:
+    """The unfinished uploads of a server. It owns their files until they are finished, or `close`."""
+
+    def __init__(self, store: Store, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._store = store
+        self._seconds = seconds
+        self._clock = clock
+        self._mutex = threading.Lock()
+        self._all: dict[str, BlobUpload] = {}
+
+    def start(self, repository: str, algorithm: str = "sha256") -> BlobUpload:
+        """A new upload. Raises RequestError for an unknown algorithm."""
+        if algorithm not in ALGORITHMS:
+            raise RequestError(
+                codes.DIGEST_INVALID, f"{algorithm!r} is not one of the algorithms {' and '.join(ALGORITHMS)}"
+            )
+        upload = BlobUpload(repository, self._store.new_blob(algorithm), self._clock)
+        with self._mutex:
+            self._all[upload.id] = upload
+        return upload
+
+    def find(self, repository: str, name: str) -> BlobUpload:
+        """The upload of this id. Raises RequestError if the repository has none."""
+        upload = self._all.get(name)
+        if upload is None or upload.repository != repository:
+            raise RequestError(codes.BLOB_UPLOAD_UNKNOWN, f"{repository} has no upload {name}")
+        return upload
+
+    def finish(self, upload: BlobUpload, digest: Digest) -> int:
+        """Make the upload a blob, and return its size. The upload ends, also if its bytes have another digest."""
+        with self._mutex:
+            self._all.pop(upload.id, None)
+        return upload.commit(digest)
+
+    def cancel(self, upload: BlobUpload) -> None:
+        """Remove an upload."""
+        with self._mutex:
+            self._all.pop(upload.id, None)
+        upload.cancel()
+
+    def clear(self) -> int:
+        """Remove uploads to which nothing was sent for too long, and return their number."""
+        before = self._clock() - self._seconds
+        with self._mutex:
+            idle = [upload for upload in self._all.values() if upload.touched < before]
+        for upload in idle:
+            self.cancel(upload)
+        return len(idle)
+
+    def close(self) -> None:
+        """Remove all uploads."""
+        with self._mutex:
+            uploads, self._all = list(self._all.values()), {}
+        for upload in uploads:
+            upload.cancel()

@@ -1,0 +1,78 @@
+"""Uploads: in one request or several, resumed, given up."""
+
+import hashlib
+import itertools
+
+import pytest
+
+from polyarch.oci import digest as digests
+from tests.serve.requests import Requests
+
+CONTENT = bytes(range(256)) * 2000
+
+
+def test_an_upload_in_chunks(ask: Requests) -> None:
+    location = ask("POST", "/v2/x/blobs/uploads/").headers["location"]
+    sizes = (0, 100_000, 300_000, len(CONTENT))
+    for first, end in itertools.pairwise(sizes):
+        sent = ask("PATCH", location, CONTENT[first:end], {"Content-Range": f"{first}-{end - 1}"})
+        assert (sent.status, sent.headers["range"]) == (202, f"0-{end - 1}")
+    wrong = ask("PATCH", location, b"xx", {"Content-Range": "5-6"})
+    assert (wrong.status, wrong.headers["range"]) == (416, f"0-{len(CONTENT) - 1}")
+    digest = digests.of(CONTENT)
+    done = ask("PUT", f"{location}?digest={digest}")
+    assert (done.status, done.headers["docker-content-digest"]) == (201, digest)
+    assert ask("GET", done.headers["location"]).body == CONTENT
+    assert ask("GET", location).code == "BLOB_UPLOAD_UNKNOWN"
+
+
+def test_an_upload_in_one_request(ask: Requests) -> None:
+    digest = digests.of(CONTENT)
+    done = ask("POST", f"/v2/x/blobs/uploads/?digest={digest}", CONTENT)
+    assert (done.status, done.headers["location"]) == (201, f"/v2/x/blobs/{digest}")
+    assert ask("GET", done.headers["location"]).body == CONTENT
+
+
+def test_a_body_without_a_length(ask: Requests) -> None:
+    location = ask("POST", "/v2/x/blobs/uploads/").headers["location"]
+    sent = ask("PATCH", location, iter([CONTENT[:1000], CONTENT[1000:]]))
+    assert sent.headers["range"] == f"0-{len(CONTENT) - 1}"
+    status = ask("GET", location)
+    assert (status.status, status.headers["range"]) == (204, f"0-{len(CONTENT) - 1}")
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_sha512(ask: Requests, announced: bool) -> None:
+    digest = f"sha512:{hashlib.sha512(CONTENT).hexdigest()}"
+    query = "?digest-algorithm=sha512" if announced else ""
+    location = ask("POST", f"/v2/x/blobs/uploads/{query}").headers["location"]
+    assert ask("PATCH", location, CONTENT[:1000]).status == 202
+    assert ask("PUT", f"{location}?digest={digest}", CONTENT[1000:]).status == 201
+    assert ask("GET", f"/v2/x/blobs/{digest}").body == CONTENT
+
+
+def test_bytes_with_another_digest_are_refused_and_gone(ask: Requests) -> None:
+    location = ask("POST", "/v2/x/blobs/uploads/").headers["location"]
+    expected = digests.of(b"other")
+    refused = ask("PUT", f"{location}?digest={expected}", CONTENT)
+    assert (refused.status, refused.code) == (400, "DIGEST_INVALID")
+    assert ask("HEAD", f"/v2/x/blobs/{expected}").status == 404
+    assert ask("GET", location).status == 404
+
+
+def test_an_upload_can_be_given_up(ask: Requests) -> None:
+    location = ask("POST", "/v2/x/blobs/uploads/").headers["location"]
+    assert ask("DELETE", location).status == 204
+    assert ask("GET", location).status == 404
+
+
+@pytest.mark.parametrize("digest", ["", "sha256:0", "md5:" + "0" * 32, "sha1:" + "0" * 40])
+def test_a_digest_that_is_none_is_refused(ask: Requests, digest: str) -> None:
+    location = ask("POST", "/v2/x/blobs/uploads/").headers["location"]
+    refused = ask("PUT", f"{location}?digest={digest}", b"x")
+    assert (refused.status, refused.code) == (400, "DIGEST_INVALID")
+
+
+def test_an_upload_belongs_to_its_repository(ask: Requests) -> None:
+    location = ask("POST", "/v2/x/blobs/uploads/").headers["location"]
+    assert ask("PATCH", location.replace("/x/", "/y/"), b"x").status == 404
