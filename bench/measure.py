@@ -22,12 +22,13 @@ class Taken(NamedTuple):
     """What some work took: seconds of wall clock, seconds of processor (user and system), peak memory in bytes.
 
     Processor and memory are those of the commands and what they waited for; a registry's are not seen, of a daemon's
-    those that its contestant knows of.
+    those that its contestant knows of: `background` is this part of `processor`.
     """
 
     wall: float
     processor: float
     memory: int
+    background: float = 0.0
 
 
 class Contestant(NamedTuple):
@@ -53,8 +54,9 @@ def rounds(contestants: Sequence[Contestant], runs: int, log: Path) -> Results:
             contestant.prepare(run)
             before = contestant.background()
             taken = take(contestant.commands(run), log)
-            processor = taken.processor + contestant.background() - before
-            results[contestant.name].append(taken._replace(processor=processor))
+            background = contestant.background() - before
+            processor = taken.processor + background
+            results[contestant.name].append(taken._replace(processor=processor, background=background))
     return results
 
 
@@ -77,6 +79,7 @@ def median(taken: Sequence[Taken]) -> Taken:
         statistics.median(one.wall for one in taken),
         statistics.median(one.processor for one in taken),
         int(statistics.median(one.memory for one in taken)),
+        statistics.median(one.background for one in taken),
     )
 
 

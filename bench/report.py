@@ -82,7 +82,7 @@ def machine() -> dict[str, str]:
         "python": platform.python_version(),
         "polyarch": VERSION,
     }
-    for program in ("buildah", "skopeo", "umoci", "buildctl", "crun"):
+    for program in ("buildah", "skopeo", "umoci", "buildctl", "crun", "docker-registry"):
         if shutil.which(program):
             said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
             found[program] = next((word for word in said.replace(",", "").split() if word[0].isdigit()), "?")

@@ -14,6 +14,7 @@ from bench.measure import Command, take
 from scripts import busybox, debian, debian_root
 from scripts.buildkit_daemon import BuildKitDaemon
 from scripts.local_registry import LocalRegistry
+from scripts.registry_process import RegistryProcess
 
 TWO = ("linux/amd64", "linux/arm64")
 EIGHT = tuple(debian.ARCHITECTURES)
@@ -35,6 +36,7 @@ class Site:
         self._with_buildkit = with_buildkit
         self._daemon: BuildKitDaemon | None = None
         self._packages: packages.PackageServer | None = None
+        self._others: list[RegistryProcess] = []
         # Nobody's own configuration may decide what is measured.
         self.environment = {"PATH": os.environ["PATH"], "HOME": str(self.directory), "LANG": "C.UTF-8"}
 
@@ -43,8 +45,13 @@ class Site:
             self._daemon.close()
         if self._packages is not None:
             self._packages.close()
-        self.registry.stop()
+        for server in (self.registry, *self._others):
+            server.stop()
         shutil.rmtree(self.directory, ignore_errors=True)
+
+    def also(self, server: RegistryProcess) -> None:
+        """End this server, too, when the site is closed."""
+        self._others.append(server)
 
     def fresh(self, kind: str) -> Path:
         """A path below the directory that nothing has yet."""

@@ -17,6 +17,8 @@ _ESSENTIAL = (
     "init-system-helpers libc-bin login mawk ncurses-base ncurses-bin perl-base sed sysvinit-utils tar util-linux"
 )
 
+_LOADERS = {"x86_64": "ld-linux-x86-64.so.2", "aarch64": "ld-linux-aarch64.so.1"}
+
 # Packages of another processor are unpacked only: their scripts would have to run. What those would have written, and
 # dpkg's own list of what is there, comes from the packages themselves.
 _UNPACKED = r"""
@@ -102,6 +104,15 @@ def root(suite: str, packages: Sequence[str], cache: Path) -> Path:
             _mmdebstrap(suite, architecture, partial, "--variant=essential", "--format=directory", wanted, late)
             partial.rename(directory)
     return directory
+
+
+def command(root: Path, program: str) -> tuple[str, ...]:
+    """How to start a program of such a root out here: with its own C library, since that of this machine may be too
+    old for it.
+    """
+    machine = os.uname().machine
+    libraries = root / f"usr/lib/{machine}-linux-gnu"
+    return (str(libraries / _LOADERS[machine]), "--library-path", str(libraries), str(root / "usr/bin" / program))
 
 
 def _mmdebstrap(suite: str, architecture: str, target: Path, *options: str, emulated: bool = False) -> None:

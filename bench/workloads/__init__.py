@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from bench.site import Site
-from bench.workloads import baking, building, caching, growth, moving, running, sboms, small, waiting
+from bench.workloads import baking, building, caching, growth, moving, running, sboms, serving, small, waiting
 from bench.workloads.workload import Workload
 
 WORKLOADS: Mapping[str, Callable[[Site], Workload]] = {
@@ -26,6 +26,8 @@ WORKLOADS: Mapping[str, Callable[[Site], Workload]] = {
     "pull-layers": moving.pull_layers,
     "push-images": moving.push_images,
     "pull-images": moving.pull_images,
+    "serve-pull": serving.serve_pull,
+    "serve-push": serving.serve_push,
     "index": small.index,
     "tags": small.tags,
     "archive": small.archive,

@@ -2,7 +2,6 @@
 
 import functools
 import os
-import platform
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,7 +9,6 @@ from scripts import busybox, debian, debian_root
 from tests.needs import missing
 from tests.program import Result, run
 
-_LOADERS = {"x86_64": "ld-linux-x86-64.so.2", "aarch64": "ld-linux-aarch64.so.1"}
 PASSWORD = "correct horse"
 
 
@@ -29,11 +27,6 @@ class Cosign:
         self._home = home
 
     def __call__(self, *arguments: str | Path, check: bool = True, env: Mapping[str, str] | None = None) -> Result:
-        root = _root()
-        machine = platform.machine()
-        # Its own C library, because that of this machine may be too old for it.
-        loader = [root / "usr/lib" / f"{machine}-linux-gnu" / _LOADERS[machine], "--library-path"]
-        libraries = root / "usr/lib" / f"{machine}-linux-gnu"
         environment = {
             "HOME": str(self._home),
             "PATH": os.environ["PATH"],
@@ -41,5 +34,5 @@ class Cosign:
             # Nothing may be fetched: a test that needs a service fails at once.
             "HTTPS_PROXY": "http://127.0.0.1:9",
         }
-        command = [*loader, libraries, root / "usr/bin/cosign", *arguments]
+        command = [*debian_root.command(_root(), "cosign"), *arguments]
         return run(command, check=check, env=environment | dict(env or {}), cwd=self._home)
