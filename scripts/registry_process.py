@@ -55,6 +55,11 @@ class RegistryProcess:
     def pid(self) -> int:
         return self._process.pid
 
+    @property
+    def runs(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
+
     def processor_seconds(self) -> float:
         """User and system time so far of the process with all its threads."""
         # utime and stime are fields 14 and 15; the name may hold anything, and ends with a bracket (proc(5)).
@@ -73,6 +78,10 @@ class RegistryProcess:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(_STOP_SECONDS)
         self.kill()
+
+    def wait(self, seconds: float) -> int:
+        """Wait until it has ended, whoever ends it, and return its status. Raises subprocess.TimeoutExpired."""
+        return self._process.wait(seconds)
 
     def kill(self) -> None:
         """End it as the kernel does when memory is short."""

@@ -30,6 +30,7 @@ class ServedStore(RegistryProcess):
         certificate: tuple[Path, Path] | None = None,
         port: int = 0,
         options: Sequence[str] = (),
+        prefix: Sequence[str] = (),
     ) -> None:
         """Start it, and return when it listens.
 
@@ -37,6 +38,7 @@ class ServedStore(RegistryProcess):
         htpasswd: a file of `name:bcrypt` lines; without it everyone may read and write.
         certificate: PEM files (certificate chain, key); without it the registry speaks plain HTTP.
         port: where to listen; 0: the kernel chooses.
+        prefix: a command that runs a command.
         """
         self.root = root or directory / "store"
         words = ["serve", "--listen", f"127.0.0.1:{port}", *options]
@@ -51,7 +53,8 @@ class ServedStore(RegistryProcess):
             "POLYARCH_ROOT": str(self.root),
         }
         scheme = "https" if certificate else "http"
-        super().__init__(directory, [str(POLYARCH), *words], _LISTENING, scheme=scheme, environment=environment)
+        command = [*prefix, str(POLYARCH), *words]
+        super().__init__(directory, command, _LISTENING, scheme=scheme, environment=environment)
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from pathlib import Path
 from scripts.local_registry import LocalRegistry
 from scripts.registry_process import RegistryProcess
 from tests.serve.clients.catalog import CLIENTS, Counter
-from tests.serve.clients.contents import Where
+from tests.serve.contents import Where
 
 
 def main(words: Sequence[str]) -> int:

@@ -9,10 +9,10 @@ from typing import Self
 from scripts.registry_process import RegistryProcess
 from tests.serve.clients.client import Client
 from tests.serve.clients.containers_image import Buildah, DockerSchema, NewestSkopeo, Podman, Skopeo
-from tests.serve.clients.contents import Where
 from tests.serve.clients.daemons import Containerd, Docker
 from tests.serve.clients.drive import SOURCE, Drive, layout
 from tests.serve.clients.small_programs import Crane, Oras, Polyarch
+from tests.serve.contents import Where
 
 CLIENTS: Mapping[str, type[Client]] = {
     client.name: client

@@ -11,7 +11,8 @@ from typing import ClassVar
 from scripts import busybox, debian, debian_root
 from tests.needs import missing
 from tests.program import Result, run
-from tests.serve.clients.contents import Layout, Where
+from tests.serve.clients.layout import Layout
+from tests.serve.contents import Where
 
 # Debian's newest: its oras reads indexes, and no older Debian has crane.
 NEWEST = ("crane", "oras", "skopeo", "containerd")

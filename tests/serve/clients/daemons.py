@@ -10,7 +10,8 @@ from scripts import docker_client
 from scripts.buildkit_daemon import BuildKitDaemon
 from tests.needs import need, need_root
 from tests.serve.clients.client import Client, newest
-from tests.serve.clients.contents import Layout, Where
+from tests.serve.clients.layout import Layout
+from tests.serve.contents import Where
 
 _START_SECONDS = 20.0
 

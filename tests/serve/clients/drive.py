@@ -7,7 +7,8 @@ from pathlib import Path
 from tests.bases import import_busybox
 from tests.program import Program
 from tests.serve.clients.client import Client
-from tests.serve.clients.contents import Contents, Layout
+from tests.serve.clients.layout import Layout
+from tests.serve.contents import Contents
 
 PLATFORMS = ("linux/amd64", "linux/arm64")
 SOURCE = "source:1"

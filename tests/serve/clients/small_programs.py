@@ -6,7 +6,7 @@ from pathlib import Path
 
 from scripts import debian_root
 from tests.serve.clients.client import Client, newest
-from tests.serve.clients.contents import Layout, blobs_of
+from tests.serve.clients.layout import Layout, blobs_of
 
 
 class Crane(Client):
