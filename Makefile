@@ -97,6 +97,10 @@ clients: $(venv)/dev.stamp test-packages ## Runs eight programs that call docker
 	@scripts/system_packages.sh clients
 	$(bin)/python -m tests.clients $(ARGS)
 
+.PHONY: serve-clients
+serve-clients: $(venv)/dev.stamp test-packages ## Lets ten programs push to and pull from `polyarch serve`, docker as root; ARGS=NAME: one
+	$(bin)/python -m tests.serve.clients $(ARGS)
+
 .PHONY: init-test
 init-test: $(venv)/dev.stamp test-packages ## Builds and runs what `init` writes for Go, Rust, Java, Node.js and Python, as root
 	$(bin)/python -m tests.scaffold $(ARGS)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from scripts import busybox, debian
-from scripts.local_registry import running
+from scripts.served_store import running
 
 _REPOSITORY = Path(__file__).resolve().parent.parent
 _POLYARCH = Path(sys.executable).parent / "polyarch"
@@ -73,7 +73,8 @@ def _demonstrate(directory: Path) -> list[Row]:
     heading("Each platform's own program, run here")
     here = {platform: _machine("hello", platform, directory / "store") for platform in tars}
 
-    heading("Pushed to a registry on loopback under one tag, and pulled into an empty store")
+    heading("Pushed under one tag to a registry that serves another store, and pulled into an empty one")
+    say("$ polyarch serve --listen 127.0.0.1:0 &", "1")
     with running(directory / "registry") as registry:
         name = f"{registry.address}/demo/hello:1"
         polyarch("tag", "hello", name, store=directory / "store")

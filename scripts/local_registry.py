@@ -1,4 +1,4 @@
-"""A real registry (docker-registry, CNCF's distribution) on a free port of loopback, for demo, tests and benchmarks."""
+"""A real registry (docker-registry, CNCF's distribution) on a free port of loopback, for tests and benchmarks."""
 
 import contextlib
 import json

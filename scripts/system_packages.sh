@@ -14,8 +14,8 @@ demo|module:ensurepip|python3-venv|a virtual environment for the Python packages
 demo|program:crun,program:runc|crun|the OCI runtime in which RUN and `polyarch run` happen
 demo|program:qemu-s390x-static,program:qemu-s390x|qemu-user-static,qemu-user|emulators of other processors
 demo|program:newuidmap|uidmap|a range of user ids for builds without root
-demo|program:docker-registry|docker-registry|a registry on loopback to push to and pull from
 demo|program:skopeo|skopeo|a second witness that reads what was built
+test|program:docker-registry|docker-registry|a registry on loopback to push to and pull from
 test|program:git|git|ADD of git repositories
 test|program:runc|runc|the second OCI runtime
 test|program:podman|podman|reading images as another tool does
@@ -50,6 +50,7 @@ readers|program:npm|npm|layers read by packages of npm
 readers|program:tclsh|tcl|layers read by Tcl
 readers|program:java|default-jre-headless|layers read by Java
 readers|program:firefox-esr,program:firefox|firefox-esr,firefox|layers read by a browser
+bench|program:docker-registry|docker-registry|a registry on loopback, and the peer that `serve` is measured against
 bench|program:buildah|buildah|the peer that builds are measured against
 bench|program:skopeo|skopeo|the peer that pushes and pulls are measured against
 bench|program:umoci|umoci|the peer that unpacking is measured against

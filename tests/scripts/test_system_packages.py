@@ -115,7 +115,7 @@ def test_one_package_that_cannot_be_had_is_named_and_the_others_are_installed(ma
     done = fresh.setup()
     assert done.status == 1
     assert "Still missing: skopeo" in done.stderr
-    assert (fresh.bin / "docker-registry").exists()
+    assert (fresh.bin / "newuidmap").exists()
 
 
 def test_without_apt_the_packages_are_named(machine: Callable[[], Machine]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from scripts.local_registry import LocalRegistry
 from scripts.registry_process import RegistryProcess
-from tests.serve.clients.catalog import CLIENTS, Counter
+from tests.serve.clients.catalog import CLIENTS, Counter, served
 from tests.serve.contents import Where
 
 
@@ -22,7 +22,7 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("name", nargs="*", choices=[[], *CLIENTS], help="a client (default: all)")
     chosen = parser.parse_args(words)
     passed = total = 0
-    with Counter(_witness) as counter:
+    with Counter(_witness if chosen.witness else served) as counter:
         for name in chosen.name or CLIENTS:
             began = time.monotonic()
             drive = counter.drive(name)

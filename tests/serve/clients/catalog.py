@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from scripts.registry_process import RegistryProcess
+from scripts.served_store import ServedStore
 from tests.serve.clients.client import Client
 from tests.serve.clients.containers_image import Buildah, DockerSchema, NewestSkopeo, Podman, Skopeo
 from tests.serve.clients.daemons import Containerd, Docker
@@ -29,6 +30,12 @@ CLIENTS: Mapping[str, type[Client]] = {
         Containerd,
     )
 }
+
+
+def served(directory: Path) -> tuple[RegistryProcess, Where]:
+    """A served store that lets everyone in."""
+    registry = ServedStore(directory)
+    return registry, Where(registry.address)
 
 
 class Counter:
