@@ -25,16 +25,17 @@ _LONGEST = 16 << 10
 _NAMES = (REF_NAME, "io.containerd.image.name")
 
 
-def entry(document: Manifest | Index) -> Descriptor:
+def entry(document: Manifest | Index, *, whole: bool = False) -> Descriptor:
     """Return the descriptor of a manifest as a list of referrers has it: with its artifact type and annotations.
 
     The type of a manifest without an artifact type is that of its config (distribution-spec, "Listing Referrers").
+    `whole`: with all annotations, and not as an entry of a layout may have them.
     """
     kind = document.artifact_type
     if not kind and isinstance(document, Manifest):
         kind = document.config.media_type
-    notes = {key: value for key, value in document.annotations.items() if key not in _NAMES}
-    if sum(len(key) + len(value) for key, value in notes.items()) > _LONGEST:
+    notes = {key: value for key, value in document.annotations.items() if whole or key not in _NAMES}
+    if not whole and sum(len(key) + len(value) for key, value in notes.items()) > _LONGEST:
         notes = {}
     return msgspec.structs.replace(document.descriptor(), artifact_type=kind, annotations=notes)
 

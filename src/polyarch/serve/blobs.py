@@ -24,6 +24,12 @@ async def send_blob(service: Service, request: web.Request, repository: str, dig
         return await _send(request, file, size, digest)
 
 
+async def delete_blob(service: Service, request: web.Request, repository: str, digest: Digest) -> web.StreamResponse:
+    """`DELETE` of a blob (end-10). Raises RequestError."""
+    await service.run(lambda: service.repositories.delete_blob(repository, digest))
+    return web.Response(status=202)
+
+
 async def _send(request: web.Request, file: BinaryIO, size: int, digest: Digest) -> web.StreamResponse:
     headers, status, start, count = _headers(digest), 200, 0, size
     if (chosen := _range(request, size, digest)) is not None:

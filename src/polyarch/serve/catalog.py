@@ -31,6 +31,7 @@ class Catalog:
                 self.kept.setdefault(repository, {})[entry.digest] = entry
         self._repositories: tuple[str, ...] | None = None
         self._members: dict[str, Mapping[Digest, Descriptor]] = {}
+        self._sorted: dict[str, Sequence[str]] = {}
 
     def repositories(self) -> tuple[str, ...]:
         """All repositories, each under its shortest path that means no other one, sorted."""
@@ -62,6 +63,13 @@ class Catalog:
             return found[0]
         return {tag: descriptor for tags in reversed(found) for tag, descriptor in tags.items()}
 
+    def sorted_tags(self, repository: str) -> Sequence[str]:
+        """The names of the tags in the order of their bytes."""
+        known = self._sorted.get(repository)
+        if known is None:
+            known = self._sorted[repository] = tuple(sorted(self.tags(repository)))
+        return known
+
     def tag(self, repository: str, tag: str) -> Descriptor | None:
         """What a tag names."""
         for name in naming.candidates(repository):
@@ -89,6 +97,27 @@ class Catalog:
             pending.extend(self._below(descriptor))
             pending.extend(self.referrers(repository, descriptor.digest))
         return found
+
+    def is_deletable(self, repository: str, digest: Digest) -> bool:
+        """Whether a manifest was pushed to this repository, and nothing else in it names the manifest."""
+        start = f"{naming.PUSHED}{repository}"
+        tagged = any(one.digest == digest for one in self.tagged.get(start, {}).values())
+        kept = digest in self.kept.get(repository, {})
+        return (tagged or kept) and not self.holder(repository, digest)
+
+    def holder(self, repository: str, digest: Digest) -> str:
+        """What keeps a manifest in a repository that was not pushed under it: an index, by its digest, or an image of
+        this machine, by its name. Empty for neither.
+        """
+        for name in naming.candidates(repository):
+            if not name.startswith(naming.PUSHED) or name != naming.PUSHED + repository:
+                for tag, descriptor in self.tagged.get(name, {}).items():
+                    if descriptor.digest == digest:
+                        return f"{name}:{tag}"
+        for member in self.members(repository).values():
+            if any(one.digest == digest for one in self._below(member)):
+                return member.digest
+        return ""
 
     def referrers(self, repository: str, subject: Digest) -> list[Descriptor]:
         """The manifests about `subject` in a repository: those pushed to it, and those that this machine made."""

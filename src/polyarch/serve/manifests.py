@@ -1,10 +1,16 @@
 """Manifests and lists of tags over HTTP."""
 
+from collections.abc import Mapping
+
 import msgspec
 from aiohttp import web
 
 from polyarch.distribution import errors as codes
+from polyarch.oci import digest as digests
 from polyarch.oci import document as documents
+from polyarch.oci import media_types
+from polyarch.oci.digest import Digest
+from polyarch.serve import pages, referring
 from polyarch.serve.errors import RequestError
 from polyarch.serve.service import Service
 
@@ -41,10 +47,44 @@ async def put_manifest(service: Service, request: web.Request, repository: str, 
 
 async def list_tags(service: Service, request: web.Request, repository: str) -> web.StreamResponse:
     """`GET …/tags/list` (end-8a, end-8b). Raises RequestError."""
-    tags = await service.run(lambda: sorted(service.repositories.tags(repository)))
-    return web.Response(
-        body=msgspec.json.encode({"name": repository, "tags": tags}), headers={"Content-Type": "application/json"}
-    )
+    found = await service.run(lambda: pages.page(service.repositories.sorted_tags(repository), request.query))
+    return _list({"name": repository, "tags": found.items}, request, found.next)
+
+
+async def list_repositories(service: Service, request: web.Request) -> web.StreamResponse:
+    """`GET /v2/_catalog`, which the specification reserves and docker's registry has. Raises RequestError."""
+    found = await service.run(lambda: pages.page(service.repositories.repositories(), request.query))
+    return _list({"repositories": found.items}, request, found.next)
+
+
+async def list_referrers(
+    service: Service, request: web.Request, repository: str, subject: Digest
+) -> web.StreamResponse:
+    """`GET …/referrers/DIGEST` (end-12a, end-12b): an empty list for what has none, or is not there."""
+    kind, last = request.query.get("artifactType", ""), request.query.get("last", "")
+    found = await service.run(lambda: referring.page(service.repositories.referrers(repository, subject), kind, last))
+    headers = {"Content-Type": media_types.OCI_INDEX}
+    if kind:
+        headers["OCI-Filters-Applied"] = "artifactType"
+    if found.next:
+        headers["Link"] = pages.link(request.path, found.next)
+    return web.Response(body=found.raw, headers=headers)
+
+
+async def delete_manifest(service: Service, request: web.Request, repository: str, name: str) -> web.StreamResponse:
+    """`DELETE` of a tag or a manifest (end-9). Raises RequestError."""
+    if digests.is_digest(name):
+        await service.run(lambda: service.repositories.delete_manifest(repository, Digest(name)))
+    else:
+        await service.run(lambda: service.repositories.delete_tag(repository, name))
+    return web.Response(status=202)
+
+
+def _list(document: Mapping[str, object], request: web.Request, following: str) -> web.Response:
+    headers = {"Content-Type": "application/json"}
+    if following:
+        headers["Link"] = pages.link(request.path, following)
+    return web.Response(body=msgspec.json.encode(document), headers=headers)
 
 
 async def _body(request: web.Request) -> bytes:

@@ -14,7 +14,7 @@ import msgspec
 from polyarch.oci import digest as digests
 from polyarch.oci import reference as references
 
-Kind = Literal["manifest", "blob", "upload", "uploads", "tags", "referrers"]
+Kind = Literal["manifest", "blob", "upload", "uploads", "tags", "referrers", "catalog"]
 PUSHED = "localhost/"
 _LIBRARY, _HUB = "docker.io/library/", "docker.io/"
 # `host_5000` stands for `host:5000`: a repository name has no colon.
@@ -40,6 +40,8 @@ def parse_path(path: str) -> Route | None:
     The repository and the reference are not checked. A repository may have components such as `blobs`, so the path is
     read from its end (distribution-spec, "Endpoints").
     """
+    if path == "_catalog":
+        return Route("catalog", "")
     for suffix in ("/blobs/uploads/", "/blobs/uploads"):
         if path.endswith(suffix):
             return Route("uploads", path.removesuffix(suffix))

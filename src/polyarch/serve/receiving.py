@@ -32,8 +32,7 @@ async def start(service: Service, request: web.Request, repository: str) -> web.
             # The client was not told where the upload is, so it cannot continue it.
             service.uploads.cancel(upload)
             raise
-        await service.run(lambda: service.uploads.finish(upload, digest))
-        return _created(repository, digest)
+        return await _finished(service, upload, digest)
     algorithm = query.get("digest-algorithm", "sha256")
     upload = await service.run(lambda: service.uploads.start(repository, algorithm))
     return web.Response(status=202, headers=_state(upload))
@@ -53,8 +52,16 @@ async def finish(service: Service, request: web.Request, repository: str, name: 
     if not upload.size:
         await service.run(lambda: upload.expect(digests.algorithm(digest)))
     await _receive(service, request, upload)
-    await service.run(lambda: service.uploads.finish(upload, digest))
-    return _created(repository, digest)
+    return await _finished(service, upload, digest)
+
+
+async def _finished(service: Service, upload: BlobUpload, digest: Digest) -> web.StreamResponse:
+    def finish() -> None:
+        service.uploads.finish(upload, digest)
+        service.repositories.arrived(upload.repository, digest)
+
+    await service.run(finish)
+    return _created(upload.repository, digest)
 
 
 async def status(service: Service, request: web.Request, repository: str, name: str) -> web.StreamResponse:

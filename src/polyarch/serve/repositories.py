@@ -1,7 +1,9 @@
 """The store as repositories: what a registry does, without HTTP. Calls block; all may come from many threads."""
 
+import contextlib
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NoReturn
 
 import msgspec
 
@@ -15,8 +17,9 @@ from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
 from polyarch.oci.document import Index, Manifest
 from polyarch.serve import naming
-from polyarch.serve.errors import RequestError
 from polyarch.serve.catalog import Catalog
+from polyarch.serve.errors import RequestError
+from polyarch.serve.leftovers import Leftovers
 from polyarch.store import Store
 from polyarch.store.manifests import KINDS, children
 from polyarch.store.published import Publication
@@ -41,6 +44,9 @@ class Repositories:
         self._mutex = threading.Lock()
         self._catalog: Catalog | None = None
         self._below: dict[Digest, tuple[Descriptor, ...]] = {}
+        self._described: dict[Digest, Descriptor] = {}
+        self._deleted: dict[tuple[str, Digest], None] = {}
+        self.leftovers = Leftovers(store)
 
     def catalog(self) -> Catalog:
         """The current state of index.json."""
@@ -62,6 +68,13 @@ class Repositories:
         if not catalog.exists(repository):
             raise unknown_repository(repository)
         return catalog.tags(repository)
+
+    def sorted_tags(self, repository: str) -> Sequence[str]:
+        """The names of the tags in the order of their bytes. Raises RequestError if there is no such repository."""
+        catalog = self.catalog()
+        if not catalog.exists(repository):
+            raise unknown_repository(repository)
+        return catalog.sorted_tags(repository)
 
     def resolve(self, repository: str, reference: str) -> Descriptor:
         """What a tag or digest names. Raises RequestError."""
@@ -88,7 +101,7 @@ class Repositories:
         Raises RequestError if the repository has no such blob.
         """
         size = self.store.find_blob(digest) if lease else self.store.blob_size(digest)
-        if size is None:
+        if size is None or (repository, digest) in self._deleted:
             raise RequestError(codes.BLOB_UNKNOWN, f"{repository} has no blob {digest}")
         return size
 
@@ -96,7 +109,17 @@ class Repositories:
         """Whether a blob is here and can be named by `repository` too; it is leased then. `origin` is the repository
         that it is said to be in; without one it may be anywhere (anonymous mount).
         """
-        return digests.is_digest(digest) and self.store.find_blob(Digest(digest)) is not None
+        if not digests.is_digest(digest) or (origin, digest) in self._deleted:
+            return False
+        if self.store.find_blob(Digest(digest)) is None:
+            return False
+        self._return(repository, [Digest(digest)])
+        return True
+
+    def arrived(self, repository: str, digest: Digest) -> None:
+        """Note that a blob was uploaded to a repository."""
+        self.leftovers.add([digest])
+        self._return(repository, [digest])
 
     def blob_path(self, digest: Digest) -> str:
         """The file of a blob."""
@@ -126,8 +149,99 @@ class Repositories:
         self._check_parts(repository, document)
         descriptor = Descriptor(media_type=document.media_type, digest=digest, size=len(raw))
         self.store.write_manifest(descriptor, raw)
-        self.store.publish(self._publication(repository, descriptor, document, tuple(dict.fromkeys(tags))))
+        self.store.published.add(self._publication(repository, descriptor, document, tuple(dict.fromkeys(tags))))
+        named = [digest, *(part.digest for part in children(document))]
+        self.leftovers.named(named)
+        self._return(repository, named)
         return Pushed(descriptor, tuple(dict.fromkeys(tags)), document.subject)
+
+    def delete_tag(self, repository: str, tag: str) -> None:
+        """Remove a tag; its manifest stays. Raises RequestError if it is not there, or not one that was pushed."""
+        name = f"{naming.PUSHED}{repository}:{tag}"
+        catalog = self.catalog()
+        if name not in catalog.entries.named:
+            self._refuse_deletion(catalog, repository, tag, catalog.tag(repository, tag))
+        self.store.published.remove_tag(repository, name)
+
+    def delete_manifest(self, repository: str, digest: Digest) -> None:
+        """Remove a manifest and all its tags. Raises RequestError as `delete_tag`, and if an index names it."""
+        catalog = self.catalog()
+        descriptor = catalog.members(repository).get(digest)
+        if not catalog.is_deletable(repository, digest):
+            self._refuse_deletion(catalog, repository, digest, descriptor)
+        assert descriptor is not None
+        self.store.published.remove(repository, naming.PUSHED + repository, digest)
+        gone = [digest]
+        with contextlib.suppress(NotFoundError, CorruptError):
+            gone += (part.digest for part in children(self.store.peek(descriptor)))
+        self.leftovers.add([*gone, *(one.digest for one in self._all_below(descriptor))])
+
+    def delete_blob(self, repository: str, digest: Digest) -> None:
+        """Remove a blob from a repository. Raises RequestError if it has none, or one of its manifests names it.
+
+        The file stays for as long as anything else needs it.
+        """
+        self.blob_size(repository, digest)
+        for descriptor in self.catalog().members(repository).values():
+            with contextlib.suppress(NotFoundError, CorruptError):
+                if any(part.digest == digest for part in children(self.store.peek(descriptor))):
+                    raise RequestError(codes.UNSUPPORTED, f"the manifest {descriptor.digest} names {digest}")
+        self.leftovers.add([digest])
+        with self._mutex:
+            self._deleted[repository, digest] = None
+            if len(self._deleted) > _REMEMBERED:
+                del self._deleted[next(iter(self._deleted))]
+
+    def _return(self, repository: str, digests: Iterable[Digest]) -> None:
+        """Blobs that were deleted are in the repository again."""
+        if self._deleted:
+            with self._mutex:
+                for digest in digests:
+                    self._deleted.pop((repository, digest), None)
+
+    def _refuse_deletion(
+        self, catalog: Catalog, repository: str, reference: str, descriptor: Descriptor | None
+    ) -> NoReturn:
+        if not catalog.exists(repository):
+            raise unknown_repository(repository)
+        if descriptor is None:
+            raise RequestError(codes.MANIFEST_UNKNOWN, f"{repository} has no manifest {reference}")
+        holder = catalog.holder(repository, descriptor.digest)
+        if digests.is_digest(holder):
+            raise RequestError(codes.UNSUPPORTED, f"the index {holder} names {descriptor.digest}: delete that first")
+        raise RequestError(
+            codes.UNSUPPORTED, f"{holder} was not pushed to this registry: `polyarch rmi {holder}` removes it there"
+        )
+
+    # Referrers
+
+    def referrers(self, repository: str, subject: Digest) -> Sequence[Descriptor]:
+        """The manifests about `subject` in a repository, each once, with its artifact type and annotations."""
+        catalog = self.catalog()
+        found = {one.digest: one for one in catalog.referrers(repository, subject)}
+        # Clients that know no other way, and images that were pulled from such a registry, have them in an index.
+        listed = catalog.tag(repository, referrer.tag(subject))
+        if listed is not None:
+            found.update((one.digest, one) for one in self._below_of(listed))
+        described = (self._describe(one, subject) for one in found.values())
+        return [one for one in described if one is not None]
+
+    def _describe(self, descriptor: Descriptor, subject: Digest) -> Descriptor | None:
+        """As a list of referrers has it; None if it is not here, or not about the subject."""
+        known = self._described.get(descriptor.digest)
+        if known is None:
+            try:
+                document = self.store.peek(descriptor)
+            except (NotFoundError, CorruptError):
+                return None
+            if document.subject != subject:
+                return None
+            entry = referrer.entry(document, whole=True)
+            known = msgspec.structs.replace(entry, digest=descriptor.digest)
+            if len(self._described) >= _REMEMBERED:
+                self._described.clear()
+            self._described[descriptor.digest] = known
+        return known
 
     def _publication(
         self, repository: str, descriptor: Descriptor, document: Manifest | Index, tags: tuple[str, ...]

@@ -18,8 +18,13 @@ from polyarch.serve.service import Service
 Handler = Callable[..., Awaitable[web.StreamResponse]]
 
 _HANDLERS: dict[str, dict[str, Handler]] = {
-    "manifest": {"GET": manifests.send_manifest, "HEAD": manifests.send_manifest, "PUT": manifests.put_manifest},
-    "blob": {"GET": blobs.send_blob, "HEAD": blobs.send_blob},
+    "manifest": {
+        "GET": manifests.send_manifest,
+        "HEAD": manifests.send_manifest,
+        "PUT": manifests.put_manifest,
+        "DELETE": manifests.delete_manifest,
+    },
+    "blob": {"GET": blobs.send_blob, "HEAD": blobs.send_blob, "DELETE": blobs.delete_blob},
     "uploads": {"POST": receiving.start},
     "upload": {
         "PATCH": receiving.chunk,
@@ -28,6 +33,8 @@ _HANDLERS: dict[str, dict[str, Handler]] = {
         "DELETE": receiving.cancel,
     },
     "tags": {"GET": manifests.list_tags, "HEAD": manifests.list_tags},
+    "referrers": {"GET": manifests.list_referrers, "HEAD": manifests.list_referrers},
+    "catalog": {"GET": manifests.list_repositories, "HEAD": manifests.list_repositories},
 }
 _READING = ("GET", "HEAD")
 
@@ -36,11 +43,31 @@ async def answer(service: Service, request: web.Request) -> web.StreamResponse:
     """Answer a request below /v2/."""
     try:
         return await _answer(service, request)
-    except PolyarchError as error:
-        return refusal(request, errors.refused(error))
+    except Exception as error:
+        return _failure(service, request, error)
 
 
-def refusal(request: web.Request, error: RequestError) -> web.Response:
+def _failure(service: Service, request: web.Request, error: Exception) -> web.Response:
+    """What is answered after an error. To a client that is gone, or has the beginning of an answer, nothing is sent."""
+    transport = request.transport
+    if transport is None or transport.is_closing():
+        return web.Response()
+    if request.writer.output_size > 0:
+        service.report(error)
+        transport.abort()
+        return web.Response()
+    if isinstance(error, web.RequestPayloadError):
+        return refusal(RequestError(codes.SIZE_INVALID, f"the body of the request is not whole: {error}"))
+    if not isinstance(error, PolyarchError):
+        service.report(error)
+        return refusal(RequestError(codes.UNKNOWN, "this is a bug of the server", status=500))
+    refused = errors.refused(error)
+    if refused.status >= 500:
+        service.report(error)
+    return refusal(refused)
+
+
+def refusal(error: RequestError) -> web.Response:
     """The response that says why a request was refused."""
     headers = {"Content-Type": "application/json", **error.headers}
     return web.Response(status=error.status, body=errors.body(error), headers=headers)
@@ -58,6 +85,8 @@ async def _answer(service: Service, request: web.Request) -> web.StreamResponse:
     if handler is None:
         allowed = ", ".join(sorted(methods))
         raise RequestError(codes.UNSUPPORTED, f"{request.method} is not supported here", headers={"Allow": allowed})
+    if route.kind == "catalog":
+        return await handler(service, request)
     if not references.is_path(route.repository):
         raise RequestError(codes.NAME_INVALID, f"{route.repository!r} is not a repository name")
     if service.settings.read_only and request.method not in _READING:

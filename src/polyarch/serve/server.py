@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ from aiohttp import web
 
 from polyarch.errors import PolyarchError
 from polyarch.serve.app import make_app
-from polyarch.serve.service import Service
+from polyarch.serve.service import Report, Service
 from polyarch.serve.settings import ServeSettings
 from polyarch.store import Store
 
@@ -20,13 +21,17 @@ _GRACE = 5.0
 # Seconds that an idle connection is kept.
 _KEEP_ALIVE = 75.0
 _BACKLOG = 1024
+_LOGGER = logging.getLogger(__name__)
+# What aiohttp logs are mistakes of clients, with tracebacks; what fails here is reported where it fails.
+_HTTP_LOGGER = logging.getLogger(f"{__name__}.http")
+_HTTP_LOGGER.setLevel(logging.CRITICAL + 1)
 
 
-def serve(store: Store, settings: ServeSettings, started: Callable[[str], None]) -> None:
+def serve(store: Store, settings: ServeSettings, started: Callable[[str], None], report: Report) -> None:
     """Serve `store` until SIGINT or SIGTERM, then raise KeyboardInterrupt. For the main thread.
 
-    `started` is called with the address (`127.0.0.1:5000`) when requests are accepted. Raises PolyarchError if the
-    address cannot be used.
+    `started` is called with the address (`127.0.0.1:5000`) when requests are accepted, `report` with errors that are
+    not the client's. Raises PolyarchError if the address cannot be used.
     """
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
@@ -35,7 +40,7 @@ def serve(store: Store, settings: ServeSettings, started: Callable[[str], None])
         loop = asyncio.get_running_loop()
         for number in before:
             loop.add_signal_handler(number, stopped.set)
-        await _serve(store, settings, started, stopped)
+        await _serve(store, settings, started, stopped, report)
 
     try:
         asyncio.run(until_signal())
@@ -64,7 +69,7 @@ def running(root: Path | str, settings: ServeSettings | None = None) -> Iterator
             stopped = asyncio.Event()
             loop = asyncio.get_running_loop()
             stops.append(lambda: loop.call_soon_threadsafe(stopped.set))
-            await _serve(store, chosen, started, stopped)
+            await _serve(store, chosen, started, stopped, _log)
 
         def run() -> None:
             try:
@@ -88,11 +93,19 @@ def running(root: Path | str, settings: ServeSettings | None = None) -> Iterator
             thread.join()
 
 
-async def _serve(store: Store, settings: ServeSettings, started: Callable[[str], None], stopped: asyncio.Event) -> None:
-    service = Service(store, settings)
+def _log(error: Exception) -> None:
+    _LOGGER.error("an error of the server", exc_info=error)
+
+
+async def _serve(
+    store: Store, settings: ServeSettings, started: Callable[[str], None], stopped: asyncio.Event, report: Report
+) -> None:
+    service = Service(store, settings, report)
+    house = asyncio.create_task(service.keep_house())
     runner = web.AppRunner(
         make_app(service),
         access_log=None,
+        logger=_HTTP_LOGGER,
         handle_signals=False,
         keepalive_timeout=_KEEP_ALIVE,
         shutdown_timeout=_GRACE,
@@ -112,5 +125,6 @@ async def _serve(store: Store, settings: ServeSettings, started: Callable[[str],
         started(f"{host}:{address[1]}")
         await stopped.wait()
     finally:
+        house.cancel()
         await runner.cleanup()
         service.close()

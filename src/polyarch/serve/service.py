@@ -13,15 +13,20 @@ from polyarch.store import Store
 # More threads would only wait for the same disk.
 _THREADS = 16
 _Result = TypeVar("_Result")
+# What is told of errors that are not the client's.
+Report = Callable[[Exception], None]
+# The longest pause in seconds between two looks for uploads that were left.
+_PAUSE = 60.0
 
 
 class Service:
     """A store that is served, and the threads that wait for its disk. It owns the unfinished uploads and the threads,
-    until `close`, not the store.
+    until `close`, not the store. Errors that are not the client's are given to `report`.
     """
 
-    def __init__(self, store: Store, settings: ServeSettings) -> None:
+    def __init__(self, store: Store, settings: ServeSettings, report: Report) -> None:
         self.settings = settings
+        self.report = report
         self.repositories = Repositories(store)
         self.uploads = Uploads(store, settings.upload_seconds)
         self._threads = ThreadPoolExecutor(_THREADS, "serve")
@@ -29,6 +34,21 @@ class Service:
     def run(self, work: Callable[[], _Result]) -> "asyncio.Future[_Result]":
         """Start `work`, which blocks, on a thread."""
         return asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    async def keep_house(self) -> None:
+        """Remove uploads that were left and content that nothing names, from time to time, until it is cancelled."""
+        now = asyncio.get_running_loop().time
+        settings = self.settings
+        turned = now()
+        while True:
+            await asyncio.sleep(min(_PAUSE, settings.upload_seconds / 4, settings.lease_seconds))
+            try:
+                await self.run(self.uploads.clear)
+                if now() - turned >= settings.lease_seconds:
+                    turned = now()
+                    await self.run(self.repositories.leftovers.turn)
+            except Exception as error:  # the next time may go better, and requests are answered meanwhile
+                self.report(error)
 
     def close(self) -> None:
         """Remove unfinished uploads, and wait for the threads."""

@@ -41,6 +41,7 @@ class Lease:
         self._path = ""
         self._descriptor = -1
         self._holds_everything = False
+        self._previous: Lease | None = None
 
     def add(self, *digests: Digest) -> None:
         """Keep these blobs and, for a manifest, what it names. They need not exist yet."""
@@ -67,6 +68,19 @@ class Lease:
                     self._hold_everything()
             self._lines.update(new)
 
+    def turn(self) -> None:
+        """Begin again: what was added before the last call of this method is released, what came after it is held
+        until the next call. A process that runs for long calls it from time to time.
+        """
+        with self._mutex:
+            released, previous = self._previous, Lease(self._layout, self._lock)
+            previous._path, previous._descriptor, previous._lines = self._path, self._descriptor, self._lines
+            previous._holds_everything = self._holds_everything
+            self._previous = previous
+            self._path, self._descriptor, self._lines, self._holds_everything = "", -1, set(), False
+        if released is not None:
+            released.close()
+
     def _hold_everything(self) -> None:
         """Prevent all collections until `close`, so that a command can still read when the disk is full."""
         if not self._holds_everything:
@@ -78,17 +92,23 @@ class Lease:
         """The content of this lease, for a collection by this process: on a full disk it may not be in any file. On a
         full disk the lease holds the store's lock, which would block this process's own collection as well.
         """
-        holds = self._holds_everything
-        if holds:
+        with self._mutex:
+            leases = [self] if self._previous is None else [self, self._previous]
+            holding = [lease for lease in leases if lease._holds_everything]
+            lines = [line for lease in leases for line in lease._lines]
+        for _ in holding:
             self._lock.__exit__(None, None, None)
         try:
-            yield _parsed(tuple(self._lines))
+            yield _parsed(lines)
         finally:
-            if holds:
+            for _ in holding:
                 self._lock.__enter__()
 
     def close(self) -> None:
         """Release everything. Safe to call twice."""
+        previous, self._previous = self._previous, None
+        if previous is not None:
+            previous.close()
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             # Absent if the whole store was removed while it was open.

@@ -38,9 +38,40 @@ class Publication(msgspec.Struct, frozen=True, kw_only=True):
     is_reached: bool = False
 
 
-def publish(tags: Tags, given: Publication) -> None:
-    """Change index.json, once. Raises NotFoundError if the manifest is not in the store."""
-    tags.change(lambda entries: _published(entries, given), [given.image])
+class Publications:
+    """The value of `Store.published`. Each method writes index.json once."""
+
+    def __init__(self, tags: Tags) -> None:
+        self._tags = tags
+
+    def add(self, given: Publication) -> None:
+        """Give a manifest to a repository. Raises NotFoundError if it is not in the store."""
+        self._tags.change(lambda entries: _published(entries, given), [given.image])
+
+    def remove_tag(self, repository: str, name: str) -> None:
+        """Remove `name`, a tag of the repository, which keeps the manifest."""
+
+        def edit(entries: list[Entry]) -> list[Entry]:
+            prefix = name.rpartition(":")[0]
+            gone = [entry for entry in entries if names.name_of(entry) == name]
+            result = [entry for entry in entries if names.name_of(entry) != name]
+            for entry in gone:
+                result = held(result, repository, entry, prefix)
+            return result
+
+        self._tags.change(edit)
+
+    def remove(self, repository: str, prefix: str, digest: Digest) -> None:
+        """Remove a manifest, all tags that name it (they begin with `prefix:`), and what says whom it is about."""
+
+        def edit(entries: list[Entry]) -> list[Entry]:
+            named = f"{prefix}:"
+            kept = [
+                entry for entry in entries if entry["digest"] != digest or not names.name_of(entry).startswith(named)
+            ]
+            return _released(kept, repository, [digest], listed=True)
+
+        self._tags.change(edit)
 
 
 def _published(entries: list[Entry], given: Publication) -> list[Entry]:
@@ -83,17 +114,15 @@ def held(entries: list[Entry], repository: str, entry: Entry, prefix: str = "") 
     return [*entries, _kept_by(kept, (repository,))]
 
 
-def _released(entries: list[Entry], repository: str, digests: Iterable[Digest]) -> list[Entry]:
-    """The entries without those that keep one of these manifests for the repository and nothing else."""
+def _released(entries: list[Entry], repository: str, digests: Iterable[Digest], *, listed: bool = False) -> list[Entry]:
+    """The entries without those that keep one of these manifests for the repository and nothing else. With `listed`,
+    those that list it under its subject go as well.
+    """
     wanted, result = frozenset(digests), []
     for entry in entries:
         keepers = names.repositories_of(entry)
-        if (
-            entry["digest"] not in wanted
-            or repository not in keepers
-            or names.subject_of(entry)
-            or names.name_of(entry)
-        ):
+        is_other = names.name_of(entry) or (names.subject_of(entry) and not listed)
+        if entry["digest"] not in wanted or repository not in keepers or is_other:
             result.append(entry)
         elif others := tuple(one for one in keepers if one != repository):
             result.append(_kept_by(entry, others))

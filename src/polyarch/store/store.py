@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from polyarch.store.caches import Caches
     from polyarch.store.containers import Containers
     from polyarch.store.maintenance import Maintenance
-    from polyarch.store.published import Publication
+    from polyarch.store.published import Publications
     from polyarch.store.volumes import Volumes
 
 # The same as the default in layers/compression.py.
@@ -274,11 +274,12 @@ class Store:
         """All entries of index.json, as one value: equal calls return the same one until the file changes."""
         return self._tags.entries()
 
-    def publish(self, publication: "Publication") -> None:
-        """Give a manifest to a repository of `polyarch serve`. Raises NotFoundError if it is not in the store."""
-        from polyarch.store import published
+    @property
+    def published(self) -> "Publications":
+        """The manifests of the repositories that `polyarch serve` offers."""
+        from polyarch.store.published import Publications
 
-        published.publish(self._tags, publication)
+        return Publications(self._tags)
 
     def tagged(self) -> Mapping[str, Descriptor]:
         """What each name points at."""
@@ -322,6 +323,10 @@ class Store:
     def blob_path(self, digest: Digest) -> Path:
         """The path of the blob's file, which may not exist. Read it only after `has_blob`, which leases it."""
         return Path(self.layout.blob(digest))
+
+    def turn_lease(self) -> None:
+        """Release what was leased before the last call of this method: for a process that runs for long."""
+        self._lease.turn()
 
     def lease(self) -> Lease:
         """A separate lease, for `with`."""

@@ -1,11 +1,12 @@
 """`serve`: the store as a registry."""
 
 import sys
+import traceback
 
 import click
 
 from polyarch.cli.session import Session, pass_session
-from polyarch.errors import UnsupportedError, UsageError
+from polyarch.errors import PolyarchError, UnsupportedError, UsageError
 
 _PORT = 5000
 
@@ -40,7 +41,15 @@ def serve(session: Session, listen: str, read_only: bool, no_page: bool) -> None
         click.echo(f"Pull with: polyarch pull {address}/NAME:TAG")
         sys.stdout.flush()
 
-    server.serve(session.store, settings, started)
+    def report(error: Exception) -> None:
+        if isinstance(error, PolyarchError):
+            session.error(error)
+            return
+        session.note(f"polyarch: error: a request failed: {type(error).__name__}: {error}")
+        if session.debug:
+            session.note("".join(traceback.format_exception(error)))
+
+    server.serve(session.store, settings, started, report)
 
 
 def _address(text: str) -> tuple[str, int]:
