@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from polyarch.builder.perform.agent import AgentSocket
+from polyarch.builder.perform.agent import AgentSocket, at
 from tests.builds.test_contexts import archive
 from tests.needs import need
 from tests.program import Program
@@ -94,7 +94,7 @@ def test_what_is_said_to_the_agents_socket_reaches_the_agent_and_its_answer_come
         # Longer than the name of a socket may be.
         directory = tmp_path / ("long" * 30)
         directory.mkdir()
-        own = AgentSocket(directory, str(tmp_path / "real"), os.getuid(), os.getgid(), None)
+        own = AgentSocket(directory, at(str(tmp_path / "real")), os.getuid(), os.getgid(), None)
         (tmp_path / "short").symlink_to(directory)
         for asked in (b"abc", b"x" * 1_000_000 + b"y"):
             with socket.socket(socket.AF_UNIX) as client, client.makefile("rb") as reader:
@@ -113,11 +113,11 @@ def test_more_connections_to_the_agents_socket_than_descriptors_are_not_its_end(
     program = """if True:
         import os, resource, socket, time
         from pathlib import Path
-        from polyarch.builder.perform.agent import AgentSocket
+        from polyarch.builder.perform.agent import AgentSocket, at
         real = socket.socket(socket.AF_UNIX)
         real.bind("real")
         real.listen(100)
-        own = AgentSocket(Path.cwd(), "real", os.getuid(), os.getgid(), None)
+        own = AgentSocket(Path.cwd(), at("real"), os.getuid(), os.getgid(), None)
         clients = [socket.socket(socket.AF_UNIX) for _ in range(20)]
         resource.setrlimit(resource.RLIMIT_NOFILE, (clients[-1].fileno() + 6, 4096))
         for client in clients:

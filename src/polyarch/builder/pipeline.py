@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from polyarch.builder.forecast.dry_run import DryRun
     from polyarch.builder.forecast.linked import LinkedImages
     from polyarch.builder.judge import Judge
+    from polyarch.builder.remote import RemoteRunner
     from polyarch.registry import Registry
     from polyarch.store import Store
 
@@ -55,8 +56,10 @@ def build(
     registry: "Registry",
     emit: progress.Emit = progress.ignore,
     judge: "Judge | None" = None,
+    remote: "RemoteRunner | None" = None,
 ) -> BuildResult:
     """Build for all platforms as one graph, and send the result to every output. What `judge` rejects is not sent.
+    RUN steps are done where `remote` places them.
 
     RUN steps move the calling process into a user namespace permanently, so it may have no other thread then. Raises
     DockerfileError with the lines that are wrong, BuildError if a step fails, and what the rooms below raise.
@@ -64,7 +67,7 @@ def build(
     with EntryWriter(request, store) as entry:
 
         def once(lost: LostLayers) -> BuildResult:
-            opening = Workspace(request, store, registry, emit, SharedInputs(lost), judge)
+            opening = Workspace(request, store, registry, emit, SharedInputs(lost), judge, remote)
             with opening as workspace, Build(workspace, entry) as opened:
                 running = opened.run()
                 work = next(running)
@@ -135,6 +138,7 @@ class Build:
             results=self._caches.results,
             uploads=no_upload if workspace.judge else RegistryUploads(workspace.registry, request.export),
             common=workspace.common,
+            remote=workspace.remote,
         )
         self._unchanged = False
         self.performer = VertexPerformer(self._graph, environment, workspace.emit)
@@ -386,4 +390,5 @@ def _step_settings(request: BuildRequest, created: str) -> StepSettings:
         workers=request.host.workers,
         no_cache=request.cache.no_cache,
         emulators=request.host.emulators,
+        epoch=request.plan.epoch,
     )

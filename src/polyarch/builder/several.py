@@ -27,6 +27,7 @@ from polyarch.errors import CancelledError, PolyarchError
 from polyarch.progress import Emit, ignore
 
 if TYPE_CHECKING:
+    from polyarch.builder.remote import RemoteRunner
     from polyarch.registry import Registry
     from polyarch.store import Store
 
@@ -68,18 +69,22 @@ class _Member:
 
 
 def build_all(
-    builds: Mapping[str, PlannedBuild], store: "Store", *, keep_going: bool = False
+    builds: Mapping[str, PlannedBuild],
+    store: "Store",
+    *,
+    keep_going: bool = False,
+    remote: "RemoteRunner | None" = None,
 ) -> Iterator[tuple[str, BuildResult | PolyarchError]]:
     """Build all as one graph: each result or error, by the name of the build.
 
     A build is exported as soon as its steps are done, while those of others run. Ends after the first error, and
     cancels the other work. With `keep_going`, the builds that do not depend on a failed step are finished. As with
-    `pipeline.build`, the process may have no other thread.
+    `pipeline.build`, the process may have no other thread, and RUN steps are done where `remote` places them.
     """
     lost = LostLayers()
     left = dict(builds)
     while left:
-        with closing(_attempt(dict(left), store, SharedInputs(lost), keep_going=keep_going)) as outcomes:
+        with closing(_attempt(dict(left), store, SharedInputs(lost), remote, keep_going=keep_going)) as outcomes:
             for name, outcome in outcomes:
                 failed = isinstance(outcome, PolyarchError) or bool(outcome.failures)
                 if failed and lost.found(left[name].emit):
@@ -91,14 +96,19 @@ def build_all(
 
 
 def _attempt(
-    builds: Mapping[str, PlannedBuild], store: "Store", common: SharedInputs, *, keep_going: bool
+    builds: Mapping[str, PlannedBuild],
+    store: "Store",
+    common: SharedInputs,
+    remote: "RemoteRunner | None",
+    *,
+    keep_going: bool,
 ) -> Generator[tuple[str, BuildResult | PolyarchError], None, None]:
     """Build all, as `build_all` does, and use the layers of caches although they may be lost."""
     with ExitStack() as stack:
         members: dict[str, _Member] = {}
         for number, (name, one) in enumerate(builds.items()):
             try:
-                running = _running(one, store, common, stack)
+                running = _running(one, store, common, stack, remote)
                 work = next(running)
                 stack.callback(_cancel, running)
                 members[name] = _Member(number, running, work)
@@ -119,10 +129,12 @@ def _attempt(
                 return
 
 
-def _running(one: PlannedBuild, store: "Store", common: SharedInputs, stack: ExitStack) -> Running:
+def _running(
+    one: PlannedBuild, store: "Store", common: SharedInputs, stack: ExitStack, remote: "RemoteRunner | None"
+) -> Running:
     """A build. What it opens is open until `stack` ends, because the others may use it."""
     with EntryWriter(one.request, store) as entry:
-        workspace = stack.enter_context(Workspace(one.request, store, one.registry, one.emit, common))
+        workspace = stack.enter_context(Workspace(one.request, store, one.registry, one.emit, common, remote=remote))
         entry.result = result = yield from stack.enter_context(Build(workspace, entry)).run()
     return result
 

@@ -26,6 +26,7 @@ from polyarch.transfer.read_through import ReadThroughSource
 
 if TYPE_CHECKING:
     from polyarch.builder.judge import Judge
+    from polyarch.builder.remote import RemoteRunner
     from polyarch.registry import Registry
     from polyarch.store import Store
 
@@ -46,6 +47,7 @@ class Workspace:
         emit: progress.Emit = progress.ignore,
         common: SharedInputs | None = None,
         judge: "Judge | None" = None,
+        remote: "RemoteRunner | None" = None,
     ) -> None:
         self.common = common or SharedInputs()
         self.request = request
@@ -53,6 +55,7 @@ class Workspace:
         self.registry = registry
         self.emit = emit
         self.judge = judge
+        self.remote = remote
         self.source = self.common.once(
             "source", lambda: ReadThroughSource(store, registry, missing=self.common.lost.missing)
         )

@@ -4,7 +4,7 @@ The layer of a RUN step is an unpacked directory. It is packed when it is first 
 same snapshot with the same compression finds that blob again.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -13,13 +13,14 @@ import msgspec
 from polyarch.builder.export.streaming import StreamedBlob, Uploads, no_upload
 from polyarch.contents import listings
 from polyarch.contents.layer import Layer, decode, encode
-from polyarch.errors import CorruptError
+from polyarch.errors import CancelledError, CorruptError
 from polyarch.oci import layer_table
 from polyarch.oci.digest import Digest
 from polyarch.store import tables
 from polyarch.store.tables import Kept, Table
 
 if TYPE_CHECKING:
+    from polyarch.contents.filesystem import Filesystems
     from polyarch.layers.compression import Compression
     from polyarch.layers.entry import Entry, Item
     from polyarch.layers.reuse import ReusableBlocks
@@ -86,6 +87,38 @@ def _blocks(store: "Store", like: Layer | None, compression: "Compression") -> "
         return ReusableBlocks(str(store.blob_path(like.blob.digest)), like.blob.size, listing)
     except (CorruptError, FileNotFoundError):
         return None
+
+
+def of_snapshot(
+    store: "Store",
+    filesystems: "Filesystems",
+    layer: Layer,
+    compression: "Compression",
+    workers: int,
+    *,
+    epoch: int | None,
+    stopped: Callable[[], bool],
+) -> Layer:
+    """The layer of a RUN with a blob, which is remembered. No new file gets a time after `epoch` (seconds).
+
+    Raises CancelledError when `stopped` returns True.
+    """
+    known = find(store, layer, compression)
+    if known is not None:
+        return known
+
+    def items() -> "Iterator[Item]":
+        for entry, content in filesystems.items(layer):
+            if stopped():
+                raise CancelledError
+            if epoch is not None and entry.mtime > epoch:
+                yield msgspec.structs.replace(entry, mtime=epoch), content
+            else:
+                yield entry, content
+
+    blob = pack(store, items(), compression, workers, entries=(entry for entry, _ in items()))
+    remember(store, layer, compression, blob)
+    return blob
 
 
 def find(store: "Store", layer: Layer, compression: "Compression") -> Layer | None:

@@ -3,7 +3,7 @@
 The layer of a RUN becomes a blob here and not earlier, so that only exported layers are packed.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,6 @@ from polyarch.builder.request.output import Export
 from polyarch.contents import listings
 from polyarch.contents.filesystem import Filesystems
 from polyarch.contents.layer import Layer
-from polyarch.errors import CancelledError
 from polyarch.oci import digest as digests
 from polyarch.oci import index as indexes
 from polyarch.oci import manifest as manifests
@@ -30,7 +29,6 @@ from polyarch.oci.platform import Platform
 if TYPE_CHECKING:
     from polyarch.builder.workspace import Workspace
     from polyarch.layers.compression import Compression
-    from polyarch.layers.entry import Item
 
 
 class BuiltImage(msgspec.Struct, frozen=True, kw_only=True):
@@ -173,23 +171,9 @@ class Assembler:
         return None if layer.diff_id else packed.find(self._store, layer, wanted)
 
     def _pack(self, layer: Layer, wanted: "Compression") -> Layer:
-        known = packed.find(self._store, layer, wanted)
-        if known is not None:
-            return known
-        entries = (entry for entry, _ in self._items(layer))
-        blob = packed.pack(self._store, self._items(layer), wanted, self._workers, entries=entries)
-        packed.remember(self._store, layer, wanted, blob)
-        return blob
-
-    def _items(self, layer: Layer) -> "Iterable[Item]":
-        """The entries of a RUN's layer, with no time after the epoch."""
-        for entry, content in self.filesystems.items(layer):
-            if self._stopped():
-                raise CancelledError
-            if self._epoch is not None and entry.mtime > self._epoch:
-                yield msgspec.structs.replace(entry, mtime=self._epoch), content
-            else:
-                yield entry, content
+        return packed.of_snapshot(
+            self._store, self.filesystems, layer, wanted, self._workers, epoch=self._epoch, stopped=self._stopped
+        )
 
     def _repack(self, layer: Layer, wanted: "Compression") -> Layer:
         """The same tar with the requested compression."""

@@ -21,13 +21,32 @@ _MODE = 0o600
 _PAUSE = 0.05
 
 
-class AgentSocket:
-    """A socket that forwards each connection to `agent`. Owns its connections and threads until `close`."""
+# Makes a connection to an agent. Raises OSError.
+Connect = Callable[[], socket.socket]
 
-    def __init__(self, directory: Path, agent: str, uid: int, gid: int, mode: int | None) -> None:
+
+def at(path: str) -> Connect:
+    """Connect to the agent whose UNIX socket is at `path`."""
+
+    def connect() -> socket.socket:
+        made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            made.connect(path)
+        except BaseException:
+            made.close()
+            raise
+        return made
+
+    return connect
+
+
+class AgentSocket:
+    """A socket that forwards each connection to an agent. Owns its connections and threads until `close`."""
+
+    def __init__(self, directory: Path, connect: Connect, uid: int, gid: int, mode: int | None) -> None:
         """Make `directory`/agent, owned by `uid` and `gid`. Raises PolyarchError for ids that are not available."""
         self.path = directory / "agent"
-        self._agent = agent
+        self._connect = connect
         self._lock = threading.Lock()
         self._closed = False
         self._connections: set[socket.socket] = set()
@@ -80,27 +99,24 @@ class AgentSocket:
     def _serve(self, client: socket.socket) -> None:
         with client, contextlib.ExitStack() as opened:
             try:
-                agent = opened.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+                agent = opened.enter_context(self._connect())
             except OSError:
-                return  # no file descriptor is left: the client sees a closed connection
+                return  # no descriptor is left, or the agent is gone: the client sees a closed connection
             with self._lock:
                 if self._closed:
                     return
                 self._connections |= {client, agent}
             try:
-                agent.connect(self._agent)
-                back = threading.Thread(target=_pump, args=(agent, client), name="polyarch-agent", daemon=True)
+                back = threading.Thread(target=pump, args=(agent, client), name="polyarch-agent", daemon=True)
                 back.start()
-                _pump(client, agent)
+                pump(client, agent)
                 back.join()
-            except OSError:
-                return  # the agent is gone: the client sees a closed connection
             finally:
                 with self._lock:
                     self._connections -= {client, agent}
 
 
-def _pump(source: socket.socket, target: socket.socket) -> None:
+def pump(source: socket.socket, target: socket.socket) -> None:
     """Forward data until its end, and then the end."""
     with contextlib.suppress(OSError):
         while data := source.recv(_CHUNK):

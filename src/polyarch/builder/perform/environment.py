@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -18,6 +18,7 @@ from polyarch.contents.stack import Stack
 from polyarch.layers.compression import Compression
 
 if TYPE_CHECKING:
+    from polyarch.builder.remote import RemoteRunner
     from polyarch.store import Store
     from polyarch.transfer.read_through import ReadThroughSource
 
@@ -31,7 +32,8 @@ class StepSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How steps are done: plain values, which can be sent to another process.
 
     `created` is the time (RFC 3339) that new layers get. `search_path` finds the runtime and emulators, but
-    those of `emulators` (pairs of an architecture and a path). `workers` is how many steps run at a time.
+    those of `emulators` (pairs of an architecture and a path). `workers` is how many steps run at a time. No new file
+    gets a time after `epoch` (seconds).
     """
 
     created: str
@@ -42,13 +44,25 @@ class StepSettings(msgspec.Struct, frozen=True, kw_only=True):
     workers: int = 2
     no_cache: bool = False
     emulators: tuple[tuple[str, str], ...] = ()
+    epoch: int | None = None
+
+
+class RunEnvironment(Protocol):
+    """The part of a `StepEnvironment` that a RUN needs."""
+
+    @property
+    def settings(self) -> StepSettings: ...
+    @property
+    def store(self) -> "Store": ...
+    @property
+    def results(self) -> StepResults: ...
 
 
 class StepEnvironment(msgspec.Struct, frozen=True, kw_only=True):
     """Where steps are done: the open objects of this process, which belong to the build's workspace.
 
     `scratch` is a directory for temporary files; `results` finds and keeps what steps made; `uploads` begins an upload
-    for a layer of the result.
+    for a layer of the result; `remote` has RUN steps done on other machines.
     """
 
     settings: StepSettings
@@ -60,6 +74,7 @@ class StepEnvironment(msgspec.Struct, frozen=True, kw_only=True):
     results: StepResults
     uploads: Uploads = no_upload
     common: SharedInputs
+    remote: "RemoteRunner | None" = None
 
 
 def key_of(vertex: VertexId, inputs: Mapping[VertexId, str]) -> str:

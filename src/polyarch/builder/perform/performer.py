@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from polyarch import progress
 from polyarch.builder.export.streaming import no_upload
@@ -33,11 +34,15 @@ from polyarch.contents.layer import Layer, layers_of
 from polyarch.contents.stack import Stack, on
 from polyarch.contents.unpack import Unpacker
 from polyarch.dockerfile.rules import LintFinding
-from polyarch.errors import CancelledError
+from polyarch.errors import CancelledError, UnsupportedError
 from polyarch.oci import config as configs
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.document import Manifest
 from polyarch.oci.place import BlobReader
+
+if TYPE_CHECKING:
+    from polyarch.builder.perform.remote_steps import RemoteSteps
+    from polyarch.builder.remote import StepReport
 
 
 class VertexPerformer:
@@ -68,6 +73,11 @@ class VertexPerformer:
         self._copies = CopyPerformer(graph, environment, self._sources, self.filesystems, emit)
         self._keys = CacheKeys(environment, self._copies)
         self._runners = Runners(graph, environment, self.filesystems, emit, self.is_stopped)
+        self._remote: RemoteSteps | None = None
+        if environment.remote is not None:
+            from polyarch.builder.perform.remote_steps import RemoteSteps
+
+            self._remote = RemoteSteps(environment.remote, graph, environment, self.filesystems, emit, self.is_stopped)
 
     def close(self) -> None:
         """Store the stats of contexts, close the files, undo the mounts."""
@@ -149,12 +159,24 @@ class VertexPerformer:
         todo = tuple(pending)
         self._unpacks = any(isinstance(self._graph.vertices[vertex], RunCommand) for vertex in todo)
         read = self._targets.union(*map(self.inputs, todo))
-        if self._unpacks or not self._bare.isdisjoint(read):
-            from polyarch.sandbox import enter
+        bare = not self._bare.isdisjoint(read)
+        if self._unpacks or bare:
+            try:
+                self._enter()
+            except UnsupportedError:
+                # A machine that cannot run steps can have them run elsewhere: `Runners` raises it for one that is not.
+                if self._remote is None or bare:
+                    raise
+        if self._remote is not None:
+            steps = (self._graph.vertices[vertex] for vertex in todo)
+            self._remote.open(step for step in steps if isinstance(step, RunCommand))
 
-            for warning in enter(self._environment.settings.search_path).warnings:
-                self._emit(progress.Warned(warning))
-            self._environment.common.once("reclaimed", self._environment.store.maintenance.reclaim)
+    def _enter(self) -> None:
+        from polyarch.sandbox import enter
+
+        for warning in enter(self._environment.settings.search_path).warnings:
+            self._emit(progress.Warned(warning))
+        self._environment.common.once("reclaimed", self._environment.store.maintenance.reclaim)
 
     def perform(self, vertex: VertexId, cache_key: str, inputs: Mapping[VertexId, Result], outside: Outside) -> Result:
         """Implements `solve.Performer`."""
@@ -173,11 +195,7 @@ class VertexPerformer:
             case MakeDirectory():
                 layer = self._copies.make_directory(value, inputs)
             case RunCommand():
-                sources = {key: self._mount_source(key, inputs) for mount in value.mounts if (key := mount.source)}
-                snapshot = self._snapshot_key(vertex, cache_key)
-                layer = self._runners.runner(outside).run(
-                    vertex, value, snapshot, stack_of(value.base, inputs), sources
-                )
+                layer = self._run(vertex, value, cache_key, inputs, outside)
             case _:
                 raise AssertionError(f"{type(value).__name__} is loaded, not performed")
         self._environment.results.keep(cache_key, layer)
@@ -189,6 +207,8 @@ class VertexPerformer:
         self._cancelled = True
         self._environment.remotes.cancel()
         self._runners.cancel()
+        if self._remote is not None:
+            self._remote.cancel()
 
     def is_stopped(self) -> bool:
         """Whether the build was cancelled, or has ended."""
@@ -235,7 +255,32 @@ class VertexPerformer:
         origin = results.origin(key)
         return (f"found in {origin}",) if origin else ()
 
+    def report(self, vertex: VertexId) -> "StepReport | None":
+        """Where another machine did a step; None if it was done here, or not at all."""
+        return None if self._remote is None else self._remote.reports.get(vertex)
+
     # ── results
+
+    def _run(
+        self,
+        vertex: VertexId,
+        value: RunCommand,
+        cache_key: str,
+        inputs: Mapping[VertexId, Result],
+        outside: Outside,
+    ) -> Layer:
+        sources = {key: self._mount_source(key, inputs) for mount in value.mounts if (key := mount.source)}
+        base = stack_of(value.base, inputs)
+        if self._remote is not None and self._remote.runs_elsewhere(value):
+            from polyarch.builder.perform.remote_steps import UnsendableError
+
+            fresh = vertex in self._uncached
+            try:
+                return self._remote.run(vertex, value, cache_key, base, sources, outside, fresh=fresh)
+            except UnsendableError as error:
+                name = self._graph.labels[vertex].name
+                self._emit(progress.Warned(f"{name} runs on this machine: {error.message}"))
+        return self._runners.runner(outside).run(vertex, value, self._snapshot_key(vertex, cache_key), base, sources)
 
     def _snapshot_key(self, vertex: VertexId, cache_key: str) -> str:
         """The key under which the result of a RUN is stored. An unwanted result stays, because the first of two results

@@ -1,13 +1,14 @@
 """RUN: a process in an overlay on the layers below. The upper directory becomes the snapshot of the new layer."""
 
 import os
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from polyarch import progress
-from polyarch.builder.perform.environment import StepEnvironment
+from polyarch.builder.perform.environment import RunEnvironment
 from polyarch.builder.perform.silence import Silence
 from polyarch.builder.plan.gostrings import quoted
 from polyarch.builder.vertices import RunCommand, RunMount, VertexId
@@ -23,6 +24,7 @@ from polyarch.sandbox.hints import Trouble, hint_for
 from polyarch.secret import Variables
 
 if TYPE_CHECKING:
+    from polyarch.builder.perform.agent import Connect
     from polyarch.sandbox import Sandbox
 
 # The bytes of output that an error repeats.
@@ -39,17 +41,19 @@ class Runner:
     """Performs RUN. It owns nothing: the sandbox and the store are the caller's.
 
     `wait` calls its argument until that returns True, and lets other work run meanwhile. `shared` are the ids of cache
-    mounts that steps for other architectures use, too.
+    mounts that steps for other architectures use, too. `agent` connects to what `Secrets.sockets` names, which are
+    paths without it.
     """
 
     def __init__(
         self,
-        environment: StepEnvironment,
+        environment: RunEnvironment,
         filesystems: Filesystems,
         sandbox: "Sandbox",
         emit: progress.Emit,
         wait: Callable[[Callable[[], bool]], None],
         shared: Collection[str] = (),
+        agent: "Callable[[str], Connect] | None" = None,
     ) -> None:
         self._settings = environment.settings
         self._store = environment.store
@@ -59,6 +63,9 @@ class Runner:
         self._emit = emit
         self._wait = wait
         self._shared = shared
+        self._agent_at = agent
+        # How long the processes took, in seconds.
+        self.seconds: dict[VertexId, float] = {}
 
     def run(
         self,
@@ -105,7 +112,9 @@ class Runner:
                 self._sandbox.rootfs(lowers, str(snapshot.path), str(snapshot.work), volatile=volatile) as root,
                 silence,
             ):
+                began = time.monotonic()
                 status = self._sandbox.run(process, root, platform=vertex.platform, stdout=output(1), stderr=output(2))
+                self.seconds[vertex_id] = time.monotonic() - began
             if status:
                 raise _failure(vertex, status, bytes(tail))
             _leave_system_directories(snapshot.path, lowers, vertex.epoch or 0)
@@ -178,7 +187,7 @@ class Runner:
         else:
             lowers = self._filesystems.lowers(layers_of(found))
         root = held.enter_context(self._sandbox.rootfs(lowers, volatile=True))
-        path = _inside(root, mount.path)
+        path = inside(root, mount.path)
         return Bind(path, mount.target, mount.read_only)
 
     def _caches(
@@ -227,7 +236,7 @@ class Runner:
         return [File(mount.target, content, mode, mount.uid, mount.gid)]
 
     def _agent(self, mount: RunMount, number: int, env: dict[str, str], held: ExitStack) -> list[Mount]:
-        from polyarch.builder.perform.agent import AgentSocket
+        from polyarch.builder.perform.agent import AgentSocket, at
 
         socket = self._settings.secrets.sockets.get(mount.id or "default")
         if socket is None:
@@ -238,7 +247,8 @@ class Runner:
             return []
         target = mount.target or f"/run/buildkit/ssh_agent.{number}"
         env.setdefault("SSH_AUTH_SOCK", target)
-        own = AgentSocket(held.enter_context(self._store.temporary()), socket, mount.uid, mount.gid, mount.mode)
+        directory = held.enter_context(self._store.temporary())
+        own = AgentSocket(directory, (self._agent_at or at)(socket), mount.uid, mount.gid, mount.mode)
         held.callback(own.close)
         return [Bind(str(own.path), target)]
 
@@ -275,7 +285,7 @@ def _leave_system_directories(upper: Path, lowers: Sequence[str], time: int) -> 
             os.utime(directory, (time, time))
 
 
-def _inside(root: str, path: str) -> str:
+def inside(root: str, path: str) -> str:
     """The path of `path` below `root`; symlinks do not lead out. Raises NotFoundError."""
     from polyarch.builder.perform.copy.placement import resolve
     from polyarch.layers.entry import Entry

@@ -1,0 +1,242 @@
+"""RUN steps that another machine does: what is sent for a step, and what comes back.
+
+A step travels as a `RemoteStep`, which names layers by digest. So a layer that was only unpacked here is packed, as for
+an export, and what a bind mount shows of a build context becomes a layer of its own. The result has a blob and no
+directory: what follows unpacks it only if a process here needs it.
+"""
+
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from polyarch import progress
+from polyarch.builder.cache import packed
+from polyarch.builder.perform.environment import StepEnvironment
+from polyarch.builder.remote import RemoteRunner, RemoteStep, StepReport, StepSecrets
+from polyarch.builder.solve import Outside
+from polyarch.builder.vertices import BuildGraph, RunCommand, RunMount, VertexId
+from polyarch.contents.filesystem import Filesystems
+from polyarch.contents.layer import Layer, LayerBlob
+from polyarch.contents.stack import Stack, layers_of
+from polyarch.errors import BuildError, CancelledError, PolyarchError
+from polyarch.layers.compression import Compression
+from polyarch.layers.entry import Entry, Item, LocalFile
+
+if TYPE_CHECKING:
+    from polyarch.store import Store
+
+# What a mount shows is read once by each member, and not kept in an image: it is made fast.
+_COMPRESSION = Compression(kind="zstd", level=1)
+_KINDS = ("directory", "file", "hardlink", "symlink", "fifo")
+_KEPT_XATTRS = ("security.capability", "user.")
+_LEFT_OUT_XATTRS = "user.overlay."
+
+
+class UnsendableError(PolyarchError):
+    """A step that only this machine can do, because something that it mounts cannot be sent."""
+
+
+class RemoteSteps:
+    """Sends the RUN steps of one build to `runner`. It owns nothing; safe from many threads.
+
+    `stopped` returns whether the build was cancelled or closed. `reports` says where each step ran.
+    """
+
+    def __init__(
+        self,
+        runner: RemoteRunner,
+        graph: BuildGraph,
+        environment: StepEnvironment,
+        filesystems: Filesystems,
+        emit: progress.Emit,
+        stopped: Callable[[], bool],
+    ) -> None:
+        self._runner = runner
+        self._graph = graph
+        self._environment = environment
+        self._filesystems = filesystems
+        self._emit = emit
+        self._stopped = stopped
+        self._cancelled = threading.Event()
+        self._shared: frozenset[str] | None = None
+        self.reports: dict[VertexId, StepReport] = {}
+
+    def open(self, steps: Iterable[RunCommand]) -> None:
+        """Called before anything runs, with the steps that will. Raises what `RemoteRunner.open` raises."""
+        platforms = tuple(dict.fromkeys(step.platform for step in steps))
+        if platforms:
+            self._runner.open(platforms)
+
+    def runs_elsewhere(self, vertex: RunCommand) -> bool:
+        """Whether another machine does this step."""
+        return self._runner.place(vertex.platform, vertex.settings) is not None
+
+    def run(
+        self,
+        vertex_id: VertexId,
+        vertex: RunCommand,
+        key: str,
+        base: Stack | None,
+        sources: Mapping[VertexId, "Stack | Path | None"],
+        outside: Outside,
+        *,
+        fresh: bool,
+    ) -> Layer:
+        """The layer with the changes of the process. Other work is done meanwhile. `key` is the cache key.
+
+        Raises BuildError with the last output of the process if it fails, and if no machine could do it;
+        UnsendableError.
+        """
+        settings = self._environment.settings
+        step = self._step(vertex, key, base, sources, fresh=fresh)
+        blobs = [layer.blob for layer in step.layers]
+        blobs += [layer.blob for _, layers in step.sources for layer in layers]
+        self._runner.publish(blobs)
+
+        def output(stream: int, data: bytes) -> None:
+            self._emit(progress.OutputChunk(vertex_id, stream, data))
+
+        with outside():
+            result = self._runner.run(step, self._secrets(vertex), output, self._cancelled)
+        self.reports[vertex_id] = result.report
+        if result.failure is not None:
+            if result.failure.kind == "cancelled":
+                raise CancelledError
+            raise BuildError(result.failure.message, result.failure.hint or None)
+        assert result.layer is not None, key
+        return Layer(created=settings.created, diff_id=result.layer.diff_id, blob=result.layer.blob, notes=result.notes)
+
+    def cancel(self) -> None:
+        """End the processes that run."""
+        self._cancelled.set()
+
+    def _step(
+        self,
+        vertex: RunCommand,
+        key: str,
+        base: Stack | None,
+        sources: Mapping[VertexId, "Stack | Path | None"],
+        *,
+        fresh: bool,
+    ) -> RemoteStep:
+        mounts: list[RunMount] = []
+        shown: dict[VertexId, set[str]] = {}
+        for mount in vertex.mounts:
+            found = sources[mount.source] if mount.source else None
+            if isinstance(found, Path):
+                # Symbolic links on the way are followed here, where everything is: the member gets only this part.
+                path = _inside(found, mount)
+                shown.setdefault(mount.source, set()).add(path)
+                mounts.append(msgspec.structs.replace(mount, path=f"/{path}"))
+            else:
+                mounts.append(mount)
+        sent: list[tuple[VertexId, tuple[LayerBlob, ...]]] = []
+        for source, found in sources.items():
+            if isinstance(found, Path):
+                sent.append((source, (self._directory(found, shown[source]),)))
+            else:
+                sent.append((source, self._blobs(found)))
+        settings = self._environment.settings
+        return RemoteStep(
+            key=key,
+            vertex=msgspec.structs.replace(vertex, mounts=tuple(mounts)),
+            layers=self._blobs(base),
+            sources=tuple(sent),
+            created=settings.created,
+            epoch=settings.epoch,
+            compression=settings.compression,
+            shared=tuple(sorted(self._shared_caches() & {mount.id for mount in vertex.mounts})),
+            fresh=fresh,
+        )
+
+    def _blobs(self, stack: Stack | None) -> tuple[LayerBlob, ...]:
+        return tuple(self._blob(layer) for layer in layers_of(stack))
+
+    def _blob(self, layer: Layer) -> LayerBlob:
+        """The layer as a blob, which is packed if there is only a directory."""
+        if layer.blob is not None:
+            return layer.as_blob()
+        environment, compression = self._environment, self._environment.settings.compression
+        with environment.common.alone(("pack", f"{layer.key} {compression.tag()}")):
+            return packed.of_snapshot(
+                environment.store,
+                self._filesystems,
+                layer,
+                compression,
+                environment.settings.workers,
+                epoch=environment.settings.epoch,
+                stopped=self._stopped,
+            ).as_blob()
+
+    def _directory(self, root: Path, paths: Collection[str]) -> LayerBlob:
+        """What mounts show of a directory, as a layer; packed once for all steps that show the same."""
+        wanted = tuple(sorted(paths))
+
+        def make() -> LayerBlob:
+            return packed_directory(self._environment.store, root, wanted, self._environment.settings.workers)
+
+        return self._environment.common.once(("shown", root, wanted), make)
+
+    def _shared_caches(self) -> frozenset[str]:
+        if self._shared is None:
+            from polyarch.builder.perform.shared_caches import shared
+
+            self._shared = shared(self._graph.vertices.values())
+        return self._shared
+
+    def _secrets(self, vertex: RunCommand) -> StepSecrets:
+        settings = self._environment.settings
+        names = {mount.id for mount in vertex.mounts if mount.kind == "secret"}
+        found = {name: settings.secrets.content(name, vertex.platform) for name in sorted(names)}
+        agents = {mount.id or "default" for mount in vertex.mounts if mount.kind == "ssh"}
+        return StepSecrets(
+            secrets={name: content for name, content in found.items() if content is not None},
+            proxies=settings.proxies,
+            sockets={name: path for name, path in settings.secrets.sockets.items() if name in agents},
+        )
+
+
+def packed_directory(store: "Store", root: Path, paths: Collection[str], workers: int) -> LayerBlob:
+    """A layer with the `paths` of a directory (all of it if one is ""), whose blob is in the store.
+
+    Modes and owners are as a process of a step would see them here, and so are times, to the second. Raises
+    UnsendableError for a name that would delete files in a layer, and what walking and packing raise.
+    """
+    return packed.pack(store, _items(root, paths), _COMPRESSION, workers).as_blob()
+
+
+def _items(root: Path, paths: Collection[str]) -> Iterator[Item]:
+    from polyarch.layers.walk import walk
+    from polyarch.layers.whiteouts import PREFIX
+
+    def skip(path: str, _: bool) -> bool:
+        return not any(
+            not wanted or f"{path}/".startswith(f"{wanted}/") or wanted.startswith(f"{path}/") for wanted in paths
+        )
+
+    status = root.stat()
+    yield Entry(path="", kind="directory", mode=status.st_mode & 0o7777, mtime=int(status.st_mtime)), None
+    for walked in walk(str(root), skip, xattrs=True):
+        entry = walked.entry
+        if entry.kind not in _KINDS:
+            continue
+        if entry.path.rpartition("/")[2].startswith(PREFIX):
+            raise UnsendableError(f"{root}/{entry.path} cannot be sent: in a layer, its name deletes a file")
+        if entry.xattrs:
+            kept = tuple(
+                pair
+                for pair in entry.xattrs
+                if pair[0].startswith(_KEPT_XATTRS) and not pair[0].startswith(_LEFT_OUT_XATTRS)
+            )
+            entry = msgspec.structs.replace(entry, xattrs=kept)
+        yield entry, LocalFile(walked.path, walked.stamp) if entry.kind == "file" else None
+
+
+def _inside(root: Path, mount: RunMount) -> str:
+    """The path that a mount shows, below `root`, without symbolic links on the way. Raises NotFoundError."""
+    from polyarch.builder.perform.run import inside
+
+    return inside(str(root), mount.path)[len(str(root)) :].strip("/")
