@@ -41,7 +41,6 @@ from polyarch.oci.document import Manifest
 from polyarch.oci.place import BlobReader
 
 if TYPE_CHECKING:
-    from polyarch.builder.perform.remote_steps import RemoteSteps
     from polyarch.builder.remote import StepReport
 
 
@@ -73,7 +72,9 @@ class VertexPerformer:
         self._copies = CopyPerformer(graph, environment, self._sources, self.filesystems, emit)
         self._keys = CacheKeys(environment, self._copies)
         self._runners = Runners(graph, environment, self.filesystems, emit, self.is_stopped)
-        self._remote: RemoteSteps | None = None
+        # Why steps cannot run on this machine.
+        self._unable: UnsupportedError | None = None
+        self._remote = None
         if environment.remote is not None:
             from polyarch.builder.perform.remote_steps import RemoteSteps
 
@@ -163,10 +164,11 @@ class VertexPerformer:
         if self._unpacks or bare:
             try:
                 self._enter()
-            except UnsupportedError:
-                # A machine that cannot run steps can have them run elsewhere: `Runners` raises it for one that is not.
+            except UnsupportedError as error:
+                # A machine that cannot run steps can have them run elsewhere.
                 if self._remote is None or bare:
                     raise
+                self._unable = error
         if self._remote is not None:
             steps = (self._graph.vertices[vertex] for vertex in todo)
             self._remote.open(step for step in steps if isinstance(step, RunCommand))
@@ -280,6 +282,8 @@ class VertexPerformer:
             except UnsendableError as error:
                 name = self._graph.labels[vertex].name
                 self._emit(progress.Warned(f"{name} runs on this machine: {error.message}"))
+        if self._unable is not None:
+            raise self._unable
         return self._runners.runner(outside).run(vertex, value, self._snapshot_key(vertex, cache_key), base, sources)
 
     def _snapshot_key(self, vertex: VertexId, cache_key: str) -> str:
