@@ -1,9 +1,9 @@
 """The client: one Registry a command, one Repository a name. The operations are in blobs, manifests and tags."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from threading import Lock
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Self
 
 from polyarch.oci import retry as retries
@@ -24,6 +24,7 @@ from polyarch.registry.uploads import Upload, cancel_unused
 from polyarch.registry.wire import ClientSession, Wire
 
 if TYPE_CHECKING:
+    from polyarch.registry.connection import Connector
     from polyarch.registry.reach import Reached
 
 # The largest blob, in bytes, that is sent to a registry on this machine without asking for it first.
@@ -162,6 +163,7 @@ class Registry:
 
     `debug` gets one line for each request (method, URL, status), without anything secret. `retry` is how requests,
     downloads and uploads are retried, `sleep` how it waits in between, `clock` the seconds by which tokens expire.
+    `connectors` are other ways to reach some hosts (host[:port]).
     """
 
     def __init__(
@@ -175,10 +177,13 @@ class Registry:
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
         retry: Retry = retries.REQUEST,
+        connectors: "Mapping[str, Connector]" = MappingProxyType({}),
     ) -> None:
         self._hosts = hosts
         self._credentials = credentials
-        self._transport = Transport(hosts, user_agent, proxies=proxies, debug=debug, sleep=sleep, retry=retry)
+        self._transport = Transport(
+            hosts, user_agent, proxies=proxies, debug=debug, sleep=sleep, retry=retry, connectors=connectors
+        )
         self._session = ClientSession(hosts, self._transport, Authorizer(self._transport, credentials, clock=clock))
         self._repositories: dict[Reference, Repository] = {}
         self._wires: list[Wire] = []

@@ -6,6 +6,7 @@ It retries what may be retried, follows redirects without carrying credentials t
 import time
 from collections.abc import Callable, Mapping
 from threading import Lock
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
@@ -81,7 +82,8 @@ class Body:
 class Transport:
     """Sends requests. It owns the connection pools, one for each TLS configuration and proxy: `close` it.
 
-    `retry` is how each request is retried, unless it brings its own.
+    `retry` is how each request is retried, unless it brings its own. `connectors` are other ways to reach some hosts
+    (host[:port]).
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class Transport:
         debug: Callable[[str], None] = quiet,
         sleep: Callable[[float], None] = time.sleep,
         retry: Retry = retries.REQUEST,
+        connectors: "Mapping[str, Connector]" = MappingProxyType({}),
     ) -> None:
         self._hosts = hosts
         self._user_agent = user_agent
@@ -100,6 +103,7 @@ class Transport:
         self._debug = debug
         self.sleep = sleep
         self.retry = retry
+        self._connectors = connectors
         self._pools: dict[tuple[TLS | None, str], Pool] = {}
         self._lock = Lock()
 
@@ -201,13 +205,15 @@ class Transport:
     def _pool(self, url: str) -> "Pool":
         parts = urlsplit(url)
         tls = self._hosts.tls(authority(url)) if parts.scheme == "https" else None
-        proxy = self._proxies.of(url)
+        own = self._connectors.get(authority(url))
+        # No URL of a proxy has this form.
+        proxy = self._proxies.of(url) if own is None else f"connector {authority(url)}"
         with self._lock:
             pool = self._pools.get((tls, proxy))
             if pool is None:
                 from polyarch.registry.connection import Pool
 
-                connector = _connector(proxy, None if tls is None else _context(tls))
+                connector = own or _connector(proxy, None if tls is None else _context(tls))
                 pool = self._pools[tls, proxy] = Pool(connector, _CONNECT_SECONDS)
             return pool
 

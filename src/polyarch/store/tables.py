@@ -53,9 +53,11 @@ SHAPE = Kind("shape")  # contents.unpack.LayerShape: what decides where a layer 
 FACTS = Kind("facts", 2)  # contents.facts.Facts: binaries and packages of a layer
 INVENTORY = Kind("inventory", 3)  # contents.inventory.inventory.Inventory: packages and licenses of a layer
 
-# Results of work. Keys are cache keys of steps, but for PACKED (snapshot and compression) and COMPRESSED (diff id).
+# Results of work. Keys are cache keys of steps, but for PACKED (snapshot and compression), COMPRESSED and MADE (diff
+# id).
 RESULT = Kind("result", keeps=True)  # contents.layer.Layer: what a step made
 PACKED = Kind("packed", keeps=True)  # Layer: the blob that a snapshot was packed to
+MADE = Kind("made", keeps=True)  # Layer: the snapshot of a layer that this member of a farm made
 LAST = Kind("last")  # Layer: what a COPY of the same text made the last time
 COMPRESSED = Kind("compressed", keeps=True)  # Descriptor: the gzip blob of a plain tar of an archive
 DOWNLOAD = Kind("http", keeps=True)  # builder.perform.http.Fetched, by hash of a URL: what an ADD fetched

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
 
@@ -25,6 +25,7 @@ from polyarch.builder.vertices import (
     VertexId,
 )
 from polyarch.oci import digest as digests
+from polyarch.oci.platform import Platform
 from polyarch.oci.urls import redact
 from polyarch.store import tables
 from polyarch.store.tables import Table
@@ -185,14 +186,17 @@ def stacks(graph: BuildGraph, order: Iterable[VertexId]) -> dict[str, tuple[str,
 
 def _how(graph: BuildGraph, vertex: VertexId) -> How:
     value = graph.vertices[vertex]
-    if not isinstance(value, RunCommand):
-        return ""
+    return how_of(value.platform) if isinstance(value, RunCommand) else ""
+
+
+def how_of(platform: Platform) -> Literal["native", "emulated"]:
+    """How this machine runs programs of a platform."""
     from polyarch.sandbox.emulation import runs_natively
     from polyarch.sandbox.host import host_platform
 
-    if value.platform.architecture == host_platform().architecture:
+    if platform.architecture == host_platform().architecture:
         return "native"
-    return "native" if runs_natively(value.platform) else "emulated"
+    return "native" if runs_natively(platform) else "emulated"
 
 
 class BuildHistory:

@@ -1,0 +1,101 @@
+"""What carries layers between a command and the members of its farm: a repository that both sides reach."""
+
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from polyarch.errors import NotFoundError
+from polyarch.farm.messages import CarrierAddress, CarrierLogin
+from polyarch.oci import layer_table
+from polyarch.oci.descriptor import Descriptor
+from polyarch.oci.digest import Digest
+from polyarch.transfer.pool import WorkerPool
+
+if TYPE_CHECKING:
+    from polyarch.registry import Repository
+    from polyarch.registry.credentials import Credential
+    from polyarch.store import Store
+    from polyarch.transfer.read_through import ReadThroughSource
+
+_AT_ONCE = 4
+
+
+class Carrier(Protocol):
+    """The command's side of what carries the layers. Its maker closes it. Safe from many threads."""
+
+    @property
+    def address(self) -> CarrierAddress:
+        """Where members find it."""
+
+    @property
+    def login(self) -> CarrierLogin | None:
+        """What members need to be let in."""
+
+    def publish(self, blobs: Sequence[Descriptor]) -> None:
+        """Make the blobs available to members. Raises PolyarchError."""
+
+    def fetch(self, blob: Descriptor) -> None:
+        """Bring what a member sent into the store. Raises NotFoundError, CorruptError, RegistryError."""
+
+    def close(self) -> None:
+        """Remove what it holds for this build."""
+
+
+class RepositoryCarrier:
+    """Implements `Carrier`: a repository of a registry, which keeps the blobs as long as it likes. It owns nothing."""
+
+    def __init__(
+        self, repository: "Repository", store: "Store", source: "ReadThroughSource", credential: "Credential | None"
+    ) -> None:
+        self._repository = repository
+        self._store = store
+        self._source = source
+        self.address = CarrierAddress(reference=str(repository.reference))
+        self.login = None
+        if credential is not None:
+            self.login = CarrierLogin(
+                credential.username, credential.password, credential.identity_token, credential.registry_token
+            )
+        self._lock = threading.Lock()
+        self._sent: set[Digest] = set()
+        self._flights: dict[Digest, threading.Lock] = {}
+
+    def publish(self, blobs: Sequence[Descriptor]) -> None:
+        """Implements `Carrier`."""
+        missing = [blob for blob in {blob.digest: blob for blob in blobs}.values() if blob.digest not in self._sent]
+        if missing:
+            with WorkerPool(_AT_ONCE) as pool:
+                pool.run(self._send, missing)
+
+    def fetch(self, blob: Descriptor) -> None:
+        """Implements `Carrier`."""
+        if self._store.has_blob(blob):
+            return
+        with self._repository.open_blob(blob) as reader:
+            self._store.write_blob(blob, reader)
+
+    def close(self) -> None:
+        """Implements `Carrier`: a registry removes by itself what no manifest names."""
+
+    def _send(self, blob: Descriptor) -> None:
+        with self._lock:
+            flight = self._flights.setdefault(blob.digest, threading.Lock())
+        with flight:
+            if blob.digest in self._sent:
+                return
+            if not self._repository.has_blob(blob):
+                with self._source.open_blob(blob) as reader:
+                    self._repository.write_blob(blob, reader)
+            self._sent.add(blob.digest)
+
+
+def fetch_layer(carrier: Carrier, blob: Descriptor) -> None:
+    """Bring a layer into the store, with its table of contents if the carrier has it. Raises as `Carrier.fetch`."""
+    carrier.fetch(blob)
+    place = layer_table.find(blob)
+    if place is not None and place.offset is None:
+        table, _ = place.within(blob)
+        try:
+            carrier.fetch(table)
+        except NotFoundError:
+            return  # it is optional for every reader

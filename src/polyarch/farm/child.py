@@ -1,0 +1,94 @@
+"""The process of a member that does steps: it enters a user namespace, so it is no thread of a worker.
+
+It is started by `member.py`, with one end of a socket. On it come the settings, then tickets and cancellations; results
+go back. When the other end is closed, it ends what runs and itself.
+"""
+
+import queue
+import threading
+from multiprocessing.connection import Connection
+
+import msgspec
+
+from polyarch.builder.remote import StepFailure, StepReport, StepResult, encode
+from polyarch.errors import PolyarchError
+from polyarch.farm.messages import Ticket
+from polyarch.farm.settings import MemberSettings
+
+
+class Perform(msgspec.Struct, frozen=True, tag=True):
+    """Do the step of a ticket."""
+
+    ticket: Ticket
+
+
+class Cancel(msgspec.Struct, frozen=True, tag=True):
+    """End the step with this number."""
+
+    number: int
+
+
+decode_request = msgspec.msgpack.Decoder(Perform | Cancel).decode
+
+
+def main(descriptor: int) -> None:
+    """Work until the other end of the socket is closed."""
+    with Connection(descriptor) as connection:
+        settings = msgspec.msgpack.decode(connection.recv_bytes(), type=MemberSettings)
+        from polyarch.sandbox import enter
+
+        try:
+            # No thread may run before this.
+            enter(settings.search_path)
+        except PolyarchError as error:
+            _refuse_all(connection, settings, error)
+            return
+        _serve(connection, settings)
+
+
+def _serve(connection: Connection, settings: MemberSettings) -> None:
+    from polyarch.farm.loop import LoopThread
+    from polyarch.farm.work import MemberWork
+
+    context = None
+    if settings.tls is not None:
+        from polyarch.farm.tls import client_context
+
+        context = client_context(settings.tls)
+    thread = LoopThread("polyarch-member")
+    work = MemberWork(settings, thread, context)
+    wanted: queue.SimpleQueue[Ticket | None] = queue.SimpleQueue()
+
+    def read() -> None:
+        try:
+            while True:
+                request = decode_request(connection.recv_bytes())
+                if isinstance(request, Perform):
+                    wanted.put(request.ticket)
+                else:
+                    work.cancel(request.number)
+        except (EOFError, OSError):
+            work.stop()
+            wanted.put(None)
+
+    threading.Thread(target=read, name="polyarch-tickets", daemon=True).start()
+    try:
+        while (ticket := wanted.get()) is not None:
+            connection.send_bytes(encode(work.perform(ticket)))
+    except OSError:
+        pass  # the other end is gone
+    finally:
+        work.close()
+        thread.close()
+
+
+def _refuse_all(connection: Connection, settings: MemberSettings, error: PolyarchError) -> None:
+    """Answer every ticket with the reason why this machine runs nothing."""
+    failure = StepFailure(kind="member", message=f"{settings.name}: {error.message}", hint=error.hint or "")
+    result = encode(StepResult(report=StepReport(member=settings.name, how="native"), failure=failure))
+    try:
+        while True:
+            if isinstance(decode_request(connection.recv_bytes()), Perform):
+                connection.send_bytes(result)
+    except (EOFError, OSError):
+        return

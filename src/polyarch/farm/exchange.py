@@ -1,0 +1,315 @@
+"""The command's side of a farm for one build: members connect to it, with a ticket, to fetch and report steps.
+
+One port serves all. What a connection is for is in its first line: the frames of a step, or HTTP to the carrier of the
+layers. Both need the token of a ticket that is on offer, besides a certificate of the farm. A step is given to the
+member that came last with its ticket: it replaces one that was lost.
+"""
+
+import asyncio
+import hmac
+import itertools
+import secrets as random
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import cast
+
+from polyarch import progress
+from polyarch.builder.remote import Output, RemoteStep, StepResult, StepSecrets, decode, encode
+from polyarch.errors import PolyarchError
+from polyarch.farm.carrier import Carrier, fetch_layer
+from polyarch.farm.frames import FrameProtocol, Streams
+from polyarch.farm.loop import LoopThread
+from polyarch.farm.messages import LONGEST_LINE, PROTOCOL, Frame, Order, OrderSecrets, Ticket, encode_secrets
+
+# How long a connection may take until it has said what it is for, in seconds.
+_PATIENCE = 15.0
+# Makes the protocol that speaks HTTP on a connection.
+HTTPFactory = Callable[[], asyncio.Protocol]
+
+
+class BuildExchange:
+    """Offers the steps of one build to members. It owns a thread and the port, between `open` and `close`.
+
+    `listen` is the address and port to bind (0 for any free port), `advertise` the host that members connect to.
+    `context` is a server context that requires certificates of the farm; None only on loopback. `warn` receives the
+    warnings of members.
+    """
+
+    def __init__(
+        self,
+        carrier: Carrier,
+        *,
+        listen: tuple[str, int] = ("127.0.0.1", 0),
+        advertise: str = "",
+        context: ssl.SSLContext | None = None,
+        warn: progress.Emit = progress.ignore,
+    ) -> None:
+        self.carrier = carrier
+        self._listen = listen
+        self._advertise = advertise or listen[0]
+        self._context = context
+        self._warn = warn
+        self._numbers = itertools.count(1)
+        self._offers: dict[int, Offer] = {}
+        self._thread: LoopThread | None = None
+        self._server: asyncio.Server | None = None
+        # Who answers HTTP requests; None if the carrier is elsewhere.
+        self._http: HTTPFactory | None = None
+        self.port = 0
+
+    def open(self) -> None:
+        """Listen. Called when this process has entered its namespace. Raises PolyarchError."""
+        if self._thread is not None:
+            return
+        self._thread = LoopThread("polyarch-farm")
+        try:
+            self._server = self._thread.call(self._start())
+        except OSError as error:
+            host, port = self._listen
+            raise PolyarchError(
+                f"cannot listen for members of the farm on {host}:{port}: {error.strerror}",
+                "--farm-listen takes another address of this machine",
+            ) from error
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    def serve_http(self, start: Callable[[asyncio.AbstractEventLoop], HTTPFactory]) -> None:
+        """Answer HTTP requests of members with what `start` makes, in the thread of the loop."""
+        assert self._thread is not None
+
+        async def made() -> HTTPFactory:
+            return start(asyncio.get_running_loop())
+
+        self._http = self._thread.call(made())
+
+    @contextmanager
+    def offer(self, step: RemoteStep, secrets: StepSecrets, output: Output) -> "Iterator[Offer]":
+        """Offer a step until the block ends. Then a member that still does it is told to end it."""
+        assert self._thread is not None
+        number = next(self._numbers)
+        ticket = Ticket(self._advertise, self.port, number, random.token_hex(16))
+        offered = Offer(ticket, self, step, secrets, output, self._thread)
+        self._offers[number] = offered
+        try:
+            yield offered
+        finally:
+            del self._offers[number]
+            offered.end()
+
+    def close(self) -> None:
+        """End all connections and the thread. Safe to call twice."""
+        thread, self._thread = self._thread, None
+        if thread is None:
+            return
+        if self._server is not None:
+            thread.soon(self._server.close)
+        thread.close()
+
+    def warn(self, text: str) -> None:
+        """Report a warning of a member."""
+        self._warn(progress.Warned(text))
+
+    async def _start(self) -> asyncio.Server:
+        host, port = self._listen
+        loop = asyncio.get_running_loop()
+        return await loop.create_server(lambda: _Entrance(self._take), host, port, ssl=self._context)
+
+    def _take(self, words: list[str], transport: asyncio.Transport) -> asyncio.Protocol | None:
+        """The protocol for a connection with this first line; None to refuse it."""
+        if len(words) != 5 or words[0] != PROTOCOL or not words[2].isdecimal():
+            return None
+        offered = self._offers.get(int(words[2]))
+        if offered is None or not hmac.compare_digest(offered.ticket.token.encode(), words[3].encode()):
+            return None
+        if words[1] == "step":
+            return offered.taken(words[4])
+        return self._http() if words[1] == "http" and self._http is not None else None
+
+
+class Offer:
+    """One step on offer. Its methods may be called from any thread."""
+
+    def __init__(
+        self,
+        ticket: Ticket,
+        exchange: BuildExchange,
+        step: RemoteStep,
+        secrets: StepSecrets,
+        output: Output,
+        thread: LoopThread,
+    ) -> None:
+        self.ticket = ticket
+        self._exchange = exchange
+        self._step = step
+        self._secrets = secrets
+        self._output = output
+        self._thread = thread
+        self._connection: _StepConnection | None = None
+        self._cancelled = False
+        # The member that took the step last; empty if none has.
+        self.member = ""
+        # How many members took it.
+        self.attempts = 0
+
+    def cancel(self) -> None:
+        """Have the process ended, now and on any member that takes the step later."""
+        self._cancelled = True
+        self._thread.soon(self._cancel)
+
+    def accept(self, raw: bytes) -> StepResult:
+        """The result from the bytes that `member.perform` returned; the store has its layer then.
+
+        Raises CorruptError, RegistryError, NotFoundError.
+        """
+        result = decode(raw, StepResult)
+        if result.layer is not None:
+            fetch_layer(self._exchange.carrier, result.layer.blob)
+        return result
+
+    def taken(self, member: str) -> "FrameProtocol":
+        """A member has come for the step. Called in the thread of the loop."""
+        former = self._connection
+        if former is not None:
+            former.cancel()
+        self.member = member
+        self.attempts += 1
+        self._connection = connection = _StepConnection(self._exchange.warn, self._secrets, self._output, self._order())
+        if self._cancelled:
+            connection.cancel_first = True
+        return connection.frames
+
+    def end(self) -> None:
+        """The step is no longer on offer."""
+        self._thread.soon(self._cancel)
+
+    def _cancel(self) -> None:
+        if self._connection is not None:
+            self._connection.cancel()
+
+    def _order(self) -> tuple[bytes, bytes]:
+        carrier = self._exchange.carrier
+        order = Order(step=self._step, carrier=carrier.address, agents=tuple(sorted(self._secrets.sockets)))
+        given = OrderSecrets(
+            secrets={name: bytes(content) for name, content in self._secrets.secrets.items()},
+            proxies=dict(self._secrets.proxies),
+            login=carrier.login,
+        )
+        return encode(order), encode_secrets(given)
+
+
+class _StepConnection:
+    """The connection of a member that does a step. Used in the thread of the loop."""
+
+    def __init__(
+        self,
+        warn: Callable[[str], None],
+        secrets: StepSecrets,
+        output: Output,
+        order: tuple[bytes, bytes],
+    ) -> None:
+        self._warn = warn
+        self._secrets = secrets
+        self._output = output
+        self._order = order
+        self.cancel_first = False
+        self._ended = False
+        self.frames = _GreetingProtocol(self._begin, self._received, self._lost)
+        self._streams = Streams(self.frames)
+        self._opening: set[asyncio.Task[None]] = set()
+
+    def cancel(self) -> None:
+        """Tell the member to end the process."""
+        if not self._ended:
+            self.frames.send_now(Frame.CANCEL)
+
+    def _begin(self) -> None:
+        if self.cancel_first:
+            self.frames.send_now(Frame.CANCEL)
+        order, given = self._order
+        self.frames.send_now(Frame.SECRETS, 0, given)
+        self.frames.send_now(Frame.ORDER, 0, order)
+
+    def _received(self, kind: Frame, number: int, payload: bytes) -> None:
+        match kind:
+            case Frame.OUTPUT:
+                self._output(number, payload)
+            case Frame.WARNING:
+                self._warn(payload.decode("utf-8", "replace"))
+            case Frame.OPEN:
+                task = asyncio.get_running_loop().create_task(self._open(number, payload.decode("utf-8", "replace")))
+                self._opening.add(task)
+                task.add_done_callback(self._opening.discard)
+            case Frame.DATA | Frame.END:
+                self._streams.received(kind, number, payload)
+            case _:
+                self.frames.close()
+
+    async def _open(self, number: int, agent: str) -> None:
+        """Connect a process of the step to an ssh agent of this machine, of those that the step names only."""
+        path = self._secrets.sockets.get(agent)
+        try:
+            if path is None:
+                raise FileNotFoundError(agent)
+            reader, writer = await asyncio.open_unix_connection(path)
+        except OSError:
+            self.frames.send_now(Frame.END, number)
+            return
+        self._streams.carry(number, reader, writer)
+
+    def _lost(self) -> None:
+        self._ended = True
+        self._streams.close()
+
+
+class _GreetingProtocol(FrameProtocol):
+    """Frames, of which the first are sent as soon as the connection is there."""
+
+    def __init__(
+        self, begin: Callable[[], None], received: Callable[[Frame, int, bytes], None], lost: Callable[[], None]
+    ) -> None:
+        super().__init__(received, lost)
+        self._begin = begin
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Implements `asyncio.Protocol`."""
+        super().connection_made(transport)
+        self._begin()
+
+
+class _Entrance(asyncio.Protocol):
+    """A new connection, until its first line says what it is for."""
+
+    def __init__(self, take: Callable[[list[str], asyncio.Transport], asyncio.Protocol | None]) -> None:
+        self._take = take
+        self._buffer = b""
+        self._transport: asyncio.Transport | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Implements `asyncio.Protocol`."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._timer = asyncio.get_running_loop().call_later(_PATIENCE, transport.close)
+
+    def data_received(self, data: bytes) -> None:
+        """Implements `asyncio.Protocol`."""
+        transport = self._transport
+        assert transport is not None
+        self._buffer += data
+        line, end, rest = self._buffer.partition(b"\n")
+        if not end and len(line) < LONGEST_LINE:
+            return
+        protocol = self._take(line.decode("ascii", "replace").split(), transport) if end else None
+        if protocol is None:
+            transport.close()
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        if rest:
+            protocol.data_received(rest)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Implements `asyncio.Protocol`."""
+        if self._timer is not None:
+            self._timer.cancel()

@@ -1,0 +1,306 @@
+"""Doing a step on a member, with the code of a local build, in the member's own store."""
+
+import contextlib
+import os
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from polyarch import progress
+from polyarch.builder.cache import packed
+from polyarch.builder.cache.results import LocalResults, StepResults
+from polyarch.builder.history.recorder import how_of
+from polyarch.builder.perform.environment import StepSettings
+from polyarch.builder.perform.run import Runner
+from polyarch.builder.remote import RemoteStep, StepFailure, StepReport, StepResult
+from polyarch.builder.request.secrets import Secrets
+from polyarch.builder.vertices import VertexId
+from polyarch.contents.filesystem import Filesystems
+from polyarch.contents.layer import Layer, LayerBlob, decode, encode
+from polyarch.contents.stack import Stack, on
+from polyarch.contents.unpack import Unpacker
+from polyarch.errors import CancelledError, CorruptError, MachineError, PolyarchError, RegistryError
+from polyarch.farm.loop import LoopThread
+from polyarch.farm.messages import CarrierAddress, CarrierLogin, Order, OrderSecrets, Ticket
+from polyarch.farm.session import StepSession, ThroughCommand
+from polyarch.farm.settings import MemberSettings
+from polyarch.oci import layer_table
+from polyarch.oci import reference as references
+from polyarch.oci.descriptor import Descriptor
+from polyarch.oci.digest import Digest
+from polyarch.registry import Registry, Repository
+from polyarch.registry.connection import Connector
+from polyarch.registry.credentials import Credential, Credentials
+from polyarch.registry.hosts import Hosts
+from polyarch.sandbox import Sandbox
+from polyarch.store import Store, tables
+from polyarch.store.tables import Table
+from polyarch.transfer.read_through import ReadThroughSource
+from polyarch.version import VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+# The directory of a layer that was made here, which need not be unpacked again. By diff id.
+_MADE: Table[Digest, Layer] = Table(tables.MADE, encode, decode, packed.kept)
+_PAUSE = 0.01
+# A step that fails while the disk has less room than this (in bytes) may well have failed because of that.
+_LITTLE = 32 << 20
+
+
+class MemberWork:
+    """Does the steps of tickets, one after the other. It owns connections to carriers, until `close`.
+
+    The process has entered its namespace. `thread` carries the connections to commands.
+    """
+
+    def __init__(self, settings: MemberSettings, thread: LoopThread, context: ssl.SSLContext | None) -> None:
+        self._settings = settings
+        self._thread = thread
+        self._context = context
+        self._registry: Registry | None = None
+        self._connector: ThroughCommand | None = None
+        self._for: tuple[object, ...] = ()
+        self._session: StepSession | None = None
+
+    def perform(self, ticket: Ticket) -> StepResult:
+        """Do the step of a ticket. Every failure is a part of the result."""
+        name = self._settings.name
+        nothing = StepReport(member=name, how="native")
+        try:
+            session = StepSession(ticket, name, self._context, self._thread)
+        except PolyarchError as error:
+            return StepResult(report=nothing, failure=_failure(error, self._settings))
+        self._session = session
+        with contextlib.closing(session):
+            try:
+                order, given = session.order()
+                nothing = msgspec.structs.replace(nothing, how=how_of(order.step.vertex.platform))
+                return self._done(ticket, order, given, session)
+            except (PolyarchError, OSError) as error:
+                cancelled = session.cancelled.is_set()
+                return StepResult(
+                    report=nothing, failure=_failure(CancelledError() if cancelled else error, self._settings)
+                )
+
+    def cancel(self, number: int) -> None:
+        """End the step of this ticket, if it is the current one. Called from any thread."""
+        session = self._session
+        if session is not None and session.number == number:
+            session.cancel()
+
+    def stop(self) -> None:
+        """End the current step. Called from any thread."""
+        if self._session is not None:
+            self._session.cancel()
+
+    def close(self) -> None:
+        """Close the connections."""
+        if self._registry is not None:
+            self._registry.close()
+
+    def _done(self, ticket: Ticket, order: Order, given: OrderSecrets, session: StepSession) -> StepResult:
+        settings = self._settings
+        registry = self._carrier(ticket, order.carrier, given.login)
+        repository = registry.repository(references.parse(order.carrier.reference))
+        with Store.open(settings.root) as store, store.temporary() as scratch:
+            made = _Made(settings, store, registry, repository, order, given, session, scratch)
+            return made.result()
+
+    def _carrier(self, ticket: Ticket, address: CarrierAddress, login: CarrierLogin | None) -> Registry:
+        """The client for a carrier. That of the step before is used again, with its connections."""
+        wanted = (ticket.host, ticket.port, address, login)
+        if self._registry is None or self._for != wanted:
+            self.close()
+            connectors: dict[str, Connector] = {}
+            self._connector = ThroughCommand(ticket, self._context) if address.through else None
+            if self._connector is not None:
+                connectors[references.parse(address.reference).domain] = self._connector
+            self._registry = Registry(Hosts(), _OneLogin(login), f"polyarch/{VERSION} (farm)", connectors=connectors)
+            self._for = wanted
+        elif self._connector is not None:
+            self._connector.ticket = ticket
+        return self._registry
+
+
+class _OneLogin(Credentials):
+    """The credential that a command gave for its carrier, whatever host asks for it. Nothing is read or written."""
+
+    def __init__(self, login: CarrierLogin | None) -> None:
+        super().__init__(None)
+        self._login = login
+
+    def get(self, host: str, repository: str = "", actions: "Collection[str]" = ()) -> Credential | None:
+        """See `Credentials.get`."""
+        login = self._login
+        if login is None:
+            return None
+        return Credential(
+            username=login.username,
+            password=login.password,
+            identity_token=login.identity_token,
+            registry_token=login.registry_token,
+        )
+
+
+class _Environment(msgspec.Struct, frozen=True):
+    """Implements `RunEnvironment`."""
+
+    settings: StepSettings
+    store: Store
+    results: StepResults
+
+
+class _Made:
+    """One step that is being done. It owns nothing: the store is the caller's."""
+
+    def __init__(
+        self,
+        settings: MemberSettings,
+        store: Store,
+        registry: Registry,
+        repository: Repository,
+        order: Order,
+        given: OrderSecrets,
+        session: StepSession,
+        scratch: Path,
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._repository = repository
+        self._step = order.step
+        self._session = session
+        self._scratch = scratch
+        self._results = LocalResults(store)
+        self._source = ReadThroughSource(store, registry)
+        unpacker = Unpacker(store, self._source, self._emit)
+        self._filesystems = Filesystems(store, self._source, unpacker, scratch)
+        self._environment = _Environment(_step_settings(settings, order, given), store, self._results)
+
+    def result(self) -> StepResult:
+        """The layer, from an earlier run or a new one; the carrier has it. Raises PolyarchError."""
+        step = self._step
+        try:
+            known = None if step.fresh else self._results.find(step.key, step.compression)
+            seconds = 0.0
+            layer = known
+            if layer is None:
+                layer, seconds = self._run()
+            blob = self._blob(layer)
+        finally:
+            self._filesystems.close()
+        self._send(blob.blob)
+        report = StepReport(
+            member=self._settings.name, how=how_of(step.vertex.platform), seconds=seconds, cached=known is not None
+        )
+        return StepResult(report=report, layer=blob, notes=layer.notes)
+
+    def _run(self) -> tuple[Layer, float]:
+        step, settings, session = self._step, self._settings, self._session
+        vertex = VertexId(step.key)
+        directory = self._scratch / "sandbox"
+        directory.mkdir()
+        base = self._stack(step.layers)
+        sources = {source: self._stack(layers) for source, layers in step.sources}
+        with Sandbox(
+            directory, settings.search_path, self._store.layout.emulators, dict(settings.emulators)
+        ) as sandbox:
+            session.on_cancel(sandbox.cancel)
+            runner = Runner(
+                self._environment, self._filesystems, sandbox, self._emit, self._wait, step.shared, session.agent
+            )
+            key = f"{step.key}-{os.urandom(6).hex()}" if step.fresh else step.key
+            try:
+                layer = runner.run(vertex, step.vertex, key, base, sources)
+            except PolyarchError as error:
+                self._blame_disk(error)
+                raise
+        self._results.keep(step.key, layer)
+        return layer, runner.seconds[vertex]
+
+    def _blame_disk(self, error: PolyarchError) -> None:
+        """Raise MachineError if a step probably failed because the disk of this machine is full."""
+        status = os.statvfs(self._settings.root)
+        if not isinstance(error, CancelledError) and status.f_bavail * status.f_frsize < _LITTLE:
+            raise MachineError(
+                f"the disk of {self._settings.name} is full, and the step failed: {error.message}", error.hint
+            ) from error
+
+    def _stack(self, layers: "Collection[LayerBlob]") -> Stack | None:
+        for layer in layers:
+            self._source.add(layer.blob, self._repository)
+        return on(None, [self._layer(layer) for layer in layers])
+
+    def _layer(self, layer: LayerBlob) -> Layer:
+        """A layer of the order, with its directory if it was made here."""
+        made = _MADE.get(self._store.cache, layer.diff_id)
+        here = made is not None and self._store.snapshots.get(made.snapshot) is not None
+        return Layer(diff_id=layer.diff_id, blob=layer.blob, snapshot=made.snapshot if made and here else "")
+
+    def _blob(self, layer: Layer) -> LayerBlob:
+        step = self._step
+        if layer.blob is not None:
+            return layer.as_blob()
+        blob = packed.of_snapshot(
+            self._store,
+            self._filesystems,
+            layer,
+            step.compression,
+            self._settings.workers,
+            epoch=step.epoch,
+            stopped=self._session.cancelled.is_set,
+        )
+        _MADE.put(self._store.cache, blob.diff_id, Layer(diff_id=blob.diff_id, snapshot=layer.snapshot))
+        return blob.as_blob()
+
+    def _send(self, blob: Descriptor) -> None:
+        """Send the layer and its table of contents to the carrier, unless it has them."""
+        place = layer_table.find(blob)
+        parts = [blob] if place is None or place.offset is not None else [blob, place.within(blob)[0]]
+        for part in parts:
+            if self._repository.is_worth_asking(part) and self._repository.has_blob(part):
+                continue
+            with self._store.open_blob(part) as reader:
+                self._repository.write_blob(part, reader)
+
+    def _emit(self, event: progress.Event) -> None:
+        match event:
+            case progress.OutputChunk():
+                self._session.output(event.stream, event.data)
+            case progress.Warned():
+                self._session.warn(event.message)
+
+    def _wait(self, attempt: Callable[[], bool]) -> None:
+        while not attempt():
+            if self._session.cancelled.wait(_PAUSE):
+                raise CancelledError
+
+
+def _step_settings(settings: MemberSettings, order: Order, given: OrderSecrets) -> StepSettings:
+    step: RemoteStep = order.step
+    return StepSettings(
+        created=step.created,
+        search_path=settings.search_path,
+        compression=step.compression,
+        secrets=Secrets(secrets=given.contents(), sockets={name: name for name in order.agents}),
+        proxies=given.variables(),
+        workers=settings.workers,
+        emulators=settings.emulators,
+        epoch=step.epoch,
+    )
+
+
+def _failure(error: Exception, settings: MemberSettings) -> StepFailure:
+    """What a failure means for the build: whether another machine may do better."""
+    if isinstance(error, CancelledError):
+        return StepFailure(kind="cancelled", message="cancelled")
+    if not isinstance(error, PolyarchError):
+        return StepFailure(kind="member", message=f"{settings.name}: {error}")
+    message, hint = error.message, error.hint or ""
+    of_machine = isinstance(error, MachineError | RegistryError | CorruptError) or isinstance(error.__cause__, OSError)
+    if of_machine:
+        return StepFailure(kind="member", message=f"{settings.name}: {message}", hint=hint)
+    return StepFailure(kind="step", message=message, hint=hint)

@@ -1,0 +1,81 @@
+"""A farm without a scheduler: the members of this machine get the tickets in turn."""
+
+import itertools
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from polyarch import progress
+from polyarch.builder.remote import Output, Placement, RemoteStep, StepResult, StepSecrets
+from polyarch.farm.carrier import Carrier
+from polyarch.farm.exchange import BuildExchange
+from polyarch.farm.member import MemberProcess
+from polyarch.farm.settings import MemberSettings
+from polyarch.oci.config import DEFAULT_PATH
+from polyarch.oci.descriptor import Descriptor
+from polyarch.oci.platform import Platform
+from polyarch.sandbox.settings import RunSettings
+
+
+def member_settings(root: Path, name: str = "") -> MemberSettings:
+    return MemberSettings(root=str(root), name=name or root.name, search_path=DEFAULT_PATH)
+
+
+class DirectRunner:
+    """Implements `RemoteRunner` with member processes on this machine, each with a store of its own below `root`.
+
+    It owns them and the exchange, until `close`. `local` are platforms that are run where the build is.
+    """
+
+    def __init__(
+        self,
+        carrier: Carrier,
+        roots: Sequence[Path],
+        *,
+        local: Sequence[str] = (),
+        emit: progress.Emit = progress.ignore,
+    ) -> None:
+        self.exchange = BuildExchange(carrier, warn=emit)
+        self._roots = roots
+        self._local = local
+        self.members: list[MemberProcess] = []
+        self.results: list[StepResult] = []
+        self._turns = itertools.count()
+
+    def open(self, platforms: Sequence[Platform]) -> None:
+        self.exchange.open()
+        if not self.members:
+            self.members = [MemberProcess(member_settings(root)) for root in self._roots]
+
+    def place(self, platform: Platform, settings: RunSettings) -> Placement | None:
+        return None if str(platform) in self._local else Placement("any", "native")
+
+    def publish(self, blobs: Sequence[Descriptor]) -> None:
+        self.exchange.carrier.publish(blobs)
+
+    def run(self, step: RemoteStep, secrets: StepSecrets, output: Output, cancelled: threading.Event) -> StepResult:
+        member = self.members[next(self._turns) % len(self.members)]
+        with self.exchange.offer(step, secrets, output) as offer:
+            ended = threading.Event()
+
+            def watch() -> None:
+                while not ended.wait(0.02):
+                    if cancelled.is_set():
+                        offer.cancel()
+                        return
+
+            watcher = threading.Thread(target=watch)
+            watcher.start()
+            try:
+                result = offer.accept(member.perform(offer.ticket))
+            finally:
+                ended.set()
+                watcher.join()
+        self.results.append(result)
+        return result
+
+    def close(self) -> None:
+        for member in self.members:
+            member.close()
+        self.exchange.close()
+        self.exchange.carrier.close()
