@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from polyarch import progress
-from polyarch.builder.remote import Output, Placement, RemoteStep, StepResult, StepSecrets
-from polyarch.farm.carrier import Carrier
+from polyarch.builder.remote import Output, RemoteStep, StepPlacement, StepResult, StepSecrets
+from polyarch.farm.carrier import LayerCarrier
 from polyarch.farm.exchange import BuildExchange
 from polyarch.farm.member import MemberProcess
 from polyarch.farm.settings import MemberSettings
@@ -29,7 +29,7 @@ class DirectRunner:
 
     def __init__(
         self,
-        carrier: Carrier,
+        carrier: LayerCarrier,
         roots: Sequence[Path],
         *,
         local: Sequence[str] = (),
@@ -47,8 +47,8 @@ class DirectRunner:
         if not self.members:
             self.members = [MemberProcess(member_settings(root)) for root in self._roots]
 
-    def place(self, platform: Platform, settings: RunSettings) -> Placement | None:
-        return None if str(platform) in self._local else Placement("any", "native")
+    def place(self, platform: Platform, settings: RunSettings) -> StepPlacement | None:
+        return None if str(platform) in self._local else StepPlacement("any", "native")
 
     def publish(self, blobs: Sequence[Descriptor]) -> None:
         self.exchange.carrier.publish(blobs)

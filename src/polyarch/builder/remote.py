@@ -7,7 +7,6 @@ it with the code of a local build, so its layer has the same digest.
 Everything that is not RUN is done where the command runs.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from threading import Event
 from typing import Any, Literal, Protocol, TypeVar
@@ -57,7 +56,7 @@ class StepSecrets(msgspec.Struct, frozen=True, kw_only=True):
     sockets: Mapping[str, str] = {}
 
 
-class Placement(msgspec.Struct, frozen=True):
+class StepPlacement(msgspec.Struct, frozen=True):
     """Where a step would run: a name for people, and whether its platform is native or emulated there."""
 
     member: str
@@ -113,7 +112,7 @@ class RemoteRunner(Protocol):
         Raises PolyarchError, if no machine can do the steps of a platform.
         """
 
-    def place(self, platform: Platform, settings: RunSettings) -> Placement | None:
+    def place(self, platform: Platform, settings: RunSettings) -> StepPlacement | None:
         """Where a step would run; None to run it on this machine."""
 
     def publish(self, blobs: Sequence[Descriptor]) -> None:
@@ -139,6 +138,8 @@ def decode(raw: bytes, kind: type[T]) -> T:
         except msgspec.ValidationError:
             raise
         except msgspec.DecodeError:
+            import json
+
             # Only Python's own decoder reads a surrogate that stands for a byte.
             document: Any = json.loads(raw)
             return msgspec.convert(document, kind)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _AT_ONCE = 4
 
 
-class Carrier(Protocol):
+class LayerCarrier(Protocol):
     """The command's side of what carries the layers. Its maker closes it. Safe from many threads."""
 
     @property
@@ -42,7 +42,7 @@ class Carrier(Protocol):
 
 
 class RepositoryCarrier:
-    """Implements `Carrier`: a repository of a registry, which keeps the blobs as long as it likes. It owns nothing."""
+    """Implements `LayerCarrier`: a repository of a registry, which keeps blobs as it decides. It owns nothing."""
 
     def __init__(
         self, repository: "Repository", store: "Store", source: "ReadThroughSource", credential: "Credential | None"
@@ -61,21 +61,21 @@ class RepositoryCarrier:
         self._flights: dict[Digest, threading.Lock] = {}
 
     def publish(self, blobs: Sequence[Descriptor]) -> None:
-        """Implements `Carrier`."""
+        """Implements `LayerCarrier`."""
         missing = [blob for blob in {blob.digest: blob for blob in blobs}.values() if blob.digest not in self._sent]
         if missing:
             with WorkerPool(_AT_ONCE) as pool:
                 pool.run(self._send, missing)
 
     def fetch(self, blob: Descriptor) -> None:
-        """Implements `Carrier`."""
+        """Implements `LayerCarrier`."""
         if self._store.has_blob(blob):
             return
         with self._repository.open_blob(blob) as reader:
             self._store.write_blob(blob, reader)
 
     def close(self) -> None:
-        """Implements `Carrier`: a registry removes by itself what no manifest names."""
+        """Implements `LayerCarrier`: a registry removes by itself what no manifest names."""
 
     def _send(self, blob: Descriptor) -> None:
         with self._lock:
@@ -89,8 +89,8 @@ class RepositoryCarrier:
             self._sent.add(blob.digest)
 
 
-def fetch_layer(carrier: Carrier, blob: Descriptor) -> None:
-    """Bring a layer into the store, with its table of contents if the carrier has it. Raises as `Carrier.fetch`."""
+def fetch_layer(carrier: LayerCarrier, blob: Descriptor) -> None:
+    """Bring a layer into the store, and its table of contents if the carrier has it. Raises as `fetch`."""
     carrier.fetch(blob)
     place = layer_table.find(blob)
     if place is not None and place.offset is None:

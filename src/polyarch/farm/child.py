@@ -1,4 +1,4 @@
-"""The process of a member that does steps: it enters a user namespace, so it is no thread of a worker.
+"""The process of a member that does steps: it enters a user namespace, which a thread of a worker cannot.
 
 It is started by `member.py`, with one end of a socket. On it come the settings, then tickets and cancellations; results
 go back. When the other end is closed, it ends what runs and itself.

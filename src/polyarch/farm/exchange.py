@@ -17,8 +17,8 @@ from typing import cast
 from polyarch import progress
 from polyarch.builder.remote import Output, RemoteStep, StepResult, StepSecrets, decode, encode
 from polyarch.errors import PolyarchError
-from polyarch.farm.carrier import Carrier, fetch_layer
-from polyarch.farm.frames import FrameProtocol, Streams
+from polyarch.farm.carrier import LayerCarrier, fetch_layer
+from polyarch.farm.frames import AgentStreams, FrameProtocol
 from polyarch.farm.loop import LoopThread
 from polyarch.farm.messages import LONGEST_LINE, PROTOCOL, Frame, Order, OrderSecrets, Ticket, encode_secrets
 
@@ -38,7 +38,7 @@ class BuildExchange:
 
     def __init__(
         self,
-        carrier: Carrier,
+        carrier: LayerCarrier,
         *,
         listen: tuple[str, int] = ("127.0.0.1", 0),
         advertise: str = "",
@@ -214,7 +214,7 @@ class _StepConnection:
         self.cancel_first = False
         self._ended = False
         self.frames = _GreetingProtocol(self._begin, self._received, self._lost)
-        self._streams = Streams(self.frames)
+        self._streams = AgentStreams(self.frames)
         self._opening: set[asyncio.Task[None]] = set()
 
     def cancel(self) -> None:

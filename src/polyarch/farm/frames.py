@@ -106,7 +106,7 @@ class FrameProtocol(asyncio.Protocol):
             self._room.notify_all()
 
 
-class Streams:
+class AgentStreams:
     """Connections to ssh agents that are carried on a `FrameProtocol`, by number. Used in the thread of the loop."""
 
     def __init__(self, frames: FrameProtocol) -> None:

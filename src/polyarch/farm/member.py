@@ -125,7 +125,7 @@ def _running() -> MemberProcess:
     global _process
     with _lock:
         if _settings is None:
-            raise UsageError("this process is no member of a farm yet", "call member.configure first")
+            raise UsageError("this process is not a member of a farm yet", "call member.configure first")
         if _process is None or not _process.is_alive:
             _end()
             _process = MemberProcess(_settings)

@@ -58,8 +58,8 @@ class Frame(IntEnum):
 
 
 class CarrierAddress(msgspec.Struct, frozen=True, kw_only=True):
-    """The repository that carries the layers. With `through`, its HTTP goes through the command's own port, where the
-    reference is no name of a host.
+    """The repository that carries the layers. With `through`, its HTTP goes through the command's own port, and the
+    host in the reference stands for that.
     """
 
     reference: str

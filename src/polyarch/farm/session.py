@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from polyarch.builder.perform.agent import Connect
 from polyarch.builder.remote import decode
 from polyarch.errors import CancelledError, PolyarchError
-from polyarch.farm.frames import FrameProtocol, Streams
+from polyarch.farm.frames import AgentStreams, FrameProtocol
 from polyarch.farm.loop import LoopThread
 from polyarch.farm.messages import Frame, Order, OrderSecrets, Ticket, decode_secrets
 from polyarch.registry.connection import Address, Stream
@@ -104,7 +104,7 @@ class StepSession:
     async def _connect(self, ticket: Ticket, member: str, context: ssl.SSLContext | None) -> None:
         def made() -> FrameProtocol:
             self._frames = FrameProtocol(self._received, self._lost)
-            self._streams = Streams(self._frames)
+            self._streams = AgentStreams(self._frames)
             return self._frames
 
         await asyncio.get_running_loop().create_connection(made, ticket.host, ticket.port, ssl=context)

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from polyarch.farm.tls_files import TLSFiles
+from polyarch.farm.certificate_files import FarmTLS
 
 
 class MemberSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,4 +17,4 @@ class MemberSettings(msgspec.Struct, frozen=True, kw_only=True):
     search_path: str
     emulators: tuple[tuple[str, str], ...] = ()
     workers: int = 2
-    tls: TLSFiles | None = None
+    tls: FarmTLS | None = None

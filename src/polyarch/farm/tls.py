@@ -3,17 +3,17 @@
 import ssl
 
 from polyarch.errors import UsageError
-from polyarch.farm.tls_files import TLSFiles
+from polyarch.farm.certificate_files import FarmTLS
 
 
-def server_context(files: TLSFiles) -> ssl.SSLContext:
+def server_context(files: FarmTLS) -> ssl.SSLContext:
     """For the end that is connected to: it refuses clients without a certificate of the farm. Raises UsageError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.verify_mode = ssl.CERT_REQUIRED
     return _loaded(context, files)
 
 
-def client_context(files: TLSFiles) -> ssl.SSLContext:
+def client_context(files: FarmTLS) -> ssl.SSLContext:
     """For the end that connects. Raises UsageError.
 
     Host names are not compared: a command has no name of its own, and only the farm's authority is trusted.
@@ -23,7 +23,7 @@ def client_context(files: TLSFiles) -> ssl.SSLContext:
     return _loaded(context, files)
 
 
-def _loaded(context: ssl.SSLContext, files: TLSFiles) -> ssl.SSLContext:
+def _loaded(context: ssl.SSLContext, files: FarmTLS) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     try:
         context.load_verify_locations(files.authority)

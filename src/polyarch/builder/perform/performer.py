@@ -1,6 +1,5 @@
 """What the solver calls, for the vertices of a build: keys, cached results, and the work itself."""
 
-import os
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ from polyarch.builder.perform.environment import Result, StepEnvironment, stack_
 from polyarch.builder.perform.findings import StepFindings
 from polyarch.builder.perform.interruptible import InterruptibleReader
 from polyarch.builder.perform.keys import CacheKeys
-from polyarch.builder.perform.runner import Runners
+from polyarch.builder.perform.run_steps import RunSteps
 from polyarch.builder.perform.sources import CopySources
 from polyarch.builder.solve import Outside
 from polyarch.builder.vertices import (
@@ -34,7 +33,7 @@ from polyarch.contents.layer import Layer, layers_of
 from polyarch.contents.stack import Stack, on
 from polyarch.contents.unpack import Unpacker
 from polyarch.dockerfile.rules import LintFinding
-from polyarch.errors import CancelledError, UnsupportedError
+from polyarch.errors import CancelledError
 from polyarch.oci import config as configs
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.document import Manifest
@@ -71,21 +70,14 @@ class VertexPerformer:
         self._sources = CopySources(graph, environment)
         self._copies = CopyPerformer(graph, environment, self._sources, self.filesystems, emit)
         self._keys = CacheKeys(environment, self._copies)
-        self._runners = Runners(graph, environment, self.filesystems, emit, self.is_stopped)
-        # Why steps cannot run on this machine.
-        self._unable: UnsupportedError | None = None
-        self._remote = None
-        if environment.remote is not None:
-            from polyarch.builder.perform.remote_steps import RemoteSteps
-
-            self._remote = RemoteSteps(environment.remote, graph, environment, self.filesystems, emit, self.is_stopped)
+        self._runs = RunSteps(graph, environment, self.filesystems, emit, self.is_stopped)
 
     def close(self) -> None:
         """Store the stats of contexts, close the files, undo the mounts."""
         self._closed = True
         self._sources.close()
         self.filesystems.close()
-        self._runners.close()
+        self._runs.close()
 
     @property
     def runs(self) -> bool:
@@ -162,23 +154,8 @@ class VertexPerformer:
         read = self._targets.union(*map(self.inputs, todo))
         bare = not self._bare.isdisjoint(read)
         if self._unpacks or bare:
-            try:
-                self._enter()
-            except UnsupportedError as error:
-                # A machine that cannot run steps can have them run elsewhere.
-                if self._remote is None or bare:
-                    raise
-                self._unable = error
-        if self._remote is not None:
-            steps = (self._graph.vertices[vertex] for vertex in todo)
-            self._remote.open(step for step in steps if isinstance(step, RunCommand))
-
-    def _enter(self) -> None:
-        from polyarch.sandbox import enter
-
-        for warning in enter(self._environment.settings.search_path).warnings:
-            self._emit(progress.Warned(warning))
-        self._environment.common.once("reclaimed", self._environment.store.maintenance.reclaim)
+            self._runs.enter(required=bare)
+        self._runs.open(value for vertex in todo if isinstance(value := self._graph.vertices[vertex], RunCommand))
 
     def perform(self, vertex: VertexId, cache_key: str, inputs: Mapping[VertexId, Result], outside: Outside) -> Result:
         """Implements `solve.Performer`."""
@@ -197,7 +174,16 @@ class VertexPerformer:
             case MakeDirectory():
                 layer = self._copies.make_directory(value, inputs)
             case RunCommand():
-                layer = self._run(vertex, value, cache_key, inputs, outside)
+                sources = {key: self._mount_source(key, inputs) for mount in value.mounts if (key := mount.source)}
+                layer = self._runs.run(
+                    vertex,
+                    value,
+                    cache_key,
+                    stack_of(value.base, inputs),
+                    sources,
+                    outside,
+                    fresh=vertex in self._uncached,
+                )
             case _:
                 raise AssertionError(f"{type(value).__name__} is loaded, not performed")
         self._environment.results.keep(cache_key, layer)
@@ -208,9 +194,7 @@ class VertexPerformer:
         """Implements `solve.Performer`."""
         self._cancelled = True
         self._environment.remotes.cancel()
-        self._runners.cancel()
-        if self._remote is not None:
-            self._remote.cancel()
+        self._runs.cancel()
 
     def is_stopped(self) -> bool:
         """Whether the build was cancelled, or has ended."""
@@ -259,40 +243,9 @@ class VertexPerformer:
 
     def report(self, vertex: VertexId) -> "StepReport | None":
         """Where another machine did a step; None if it was done here, or not at all."""
-        return None if self._remote is None else self._remote.reports.get(vertex)
+        return self._runs.report(vertex)
 
     # ── results
-
-    def _run(
-        self,
-        vertex: VertexId,
-        value: RunCommand,
-        cache_key: str,
-        inputs: Mapping[VertexId, Result],
-        outside: Outside,
-    ) -> Layer:
-        sources = {key: self._mount_source(key, inputs) for mount in value.mounts if (key := mount.source)}
-        base = stack_of(value.base, inputs)
-        if self._remote is not None and self._remote.runs_elsewhere(value):
-            from polyarch.builder.perform.remote_steps import UnsendableError
-
-            fresh = vertex in self._uncached
-            try:
-                return self._remote.run(vertex, value, cache_key, base, sources, outside, fresh=fresh)
-            except UnsendableError as error:
-                name = self._graph.labels[vertex].name
-                self._emit(progress.Warned(f"{name} runs on this machine: {error.message}"))
-        if self._unable is not None:
-            raise self._unable
-        return self._runners.runner(outside).run(vertex, value, self._snapshot_key(vertex, cache_key), base, sources)
-
-    def _snapshot_key(self, vertex: VertexId, cache_key: str) -> str:
-        """The key under which the result of a RUN is stored. An unwanted result stays, because the first of two results
-        is kept.
-        """
-        if vertex in self._uncached:
-            return f"{cache_key}-{os.urandom(6).hex()}"
-        return cache_key
 
     def _stacked(self, vertex: VertexId, value: Stacked, inputs: Mapping[VertexId, Result]) -> Stack:
         if not self._bare.isdisjoint(inputs):

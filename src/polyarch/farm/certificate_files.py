@@ -3,7 +3,7 @@
 import msgspec
 
 
-class TLSFiles(msgspec.Struct, frozen=True):
+class FarmTLS(msgspec.Struct, frozen=True):
     """The paths of PEM files: the farm's authority, and this machine's certificate and key."""
 
     authority: str

@@ -1,0 +1,110 @@
+"""The RUN steps of a build: each is done in the sandbox of this machine, or sent to another one."""
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from polyarch import progress
+from polyarch.builder.perform.environment import StepEnvironment
+from polyarch.builder.perform.runner import Runners
+from polyarch.builder.solve import Outside
+from polyarch.builder.vertices import BuildGraph, RunCommand, VertexId
+from polyarch.contents.filesystem import Filesystems
+from polyarch.contents.layer import Layer
+from polyarch.contents.stack import Stack
+from polyarch.errors import UnsupportedError
+
+if TYPE_CHECKING:
+    from polyarch.builder.remote import StepReport
+
+
+class RunSteps:
+    """Does the RUN steps of one build. It owns the sandbox, until `close`; safe from many threads.
+
+    `stopped` returns whether the build was cancelled or closed.
+    """
+
+    def __init__(
+        self,
+        graph: BuildGraph,
+        environment: StepEnvironment,
+        filesystems: Filesystems,
+        emit: progress.Emit,
+        stopped: Callable[[], bool],
+    ) -> None:
+        self._graph = graph
+        self._environment = environment
+        self._emit = emit
+        self._here = Runners(graph, environment, filesystems, emit, stopped)
+        # Why steps cannot run on this machine.
+        self._unable: UnsupportedError | None = None
+        self._elsewhere = None
+        if environment.remote is not None:
+            from polyarch.builder.perform.remote_steps import RemoteSteps
+
+            self._elsewhere = RemoteSteps(environment.remote, graph, environment, filesystems, emit, stopped)
+
+    def enter(self, *, required: bool) -> None:
+        """Enter the user namespace. Raises UnsupportedError if that fails, and it is `required` or all steps are done
+        here. A machine that cannot run steps can have them done elsewhere.
+        """
+        from polyarch.sandbox import enter
+
+        try:
+            for warning in enter(self._environment.settings.search_path).warnings:
+                self._emit(progress.Warned(warning))
+        except UnsupportedError as error:
+            if self._elsewhere is None or required:
+                raise
+            self._unable = error
+        else:
+            self._environment.common.once("reclaimed", self._environment.store.maintenance.reclaim)
+
+    def open(self, steps: Iterable[RunCommand]) -> None:
+        """Called before anything runs, with the steps that will. Raises what `RemoteRunner.open` raises."""
+        if self._elsewhere is not None:
+            self._elsewhere.open(steps)
+
+    def run(
+        self,
+        vertex_id: VertexId,
+        vertex: RunCommand,
+        key: str,
+        base: Stack | None,
+        sources: Mapping[VertexId, "Stack | Path | None"],
+        outside: Outside,
+        *,
+        fresh: bool,
+    ) -> Layer:
+        """The layer of a step with this cache key. If `fresh`, an earlier result is not used, although it stays.
+
+        Raises BuildError with the last output of the process if it fails.
+        """
+        if self._elsewhere is not None and self._elsewhere.runs_elsewhere(vertex):
+            from polyarch.builder.perform.remote_steps import UnsendableError
+
+            try:
+                return self._elsewhere.run(vertex_id, vertex, key, base, sources, outside, fresh=fresh)
+            except UnsendableError as error:
+                name = self._graph.labels[vertex_id].name
+                self._emit(progress.Warned(f"{name} runs on this machine: {error.message}"))
+        if self._unable is not None:
+            raise self._unable
+        # Of two results with the same key, the store keeps the first.
+        snapshot = f"{key}-{os.urandom(6).hex()}" if fresh else key
+        return self._here.runner(outside).run(vertex_id, vertex, snapshot, base, sources)
+
+    def report(self, vertex: VertexId) -> "StepReport | None":
+        """Where another machine did a step; None if it was done here, or not at all."""
+        return None if self._elsewhere is None else self._elsewhere.reports.get(vertex)
+
+    def cancel(self) -> None:
+        """End the processes that run, here and elsewhere."""
+        self._here.cancel()
+        if self._elsewhere is not None:
+            self._elsewhere.cancel()
+
+    def close(self) -> None:
+        """Undo the mounts of the sandbox."""
+        self._here.close()
