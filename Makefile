@@ -52,6 +52,11 @@ format: $(venv)/dev.stamp ## Formats the code and applies ruff's safe fixes
 docs: $(venv)/dev.stamp ## Writes the generated pages of docs
 	$(bin)/python -m scripts.reference
 	$(bin)/python -m scripts.rooms
+	$(bin)/python -m tests.serve.spec --page
+
+.PHONY: spec-oracle
+spec-oracle: $(venv)/dev.stamp ## Asks docker-registry again about every clause of the distribution specification
+	$(bin)/python -m tests.serve.spec
 
 .PHONY: bake-oracle
 bake-oracle: $(venv)/dev.stamp ## Asks docker buildx again about every bake file of the tests, and new random ones

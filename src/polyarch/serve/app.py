@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from polyarch.serve import routes
+from polyarch.serve import bodies, routes
 from polyarch.serve.service import Service
 
 
@@ -15,11 +15,14 @@ def make_app(service: Service, middlewares: Sequence[Middleware] = ()) -> web.Ap
     async def registry(request: web.Request) -> web.StreamResponse:
         response = await routes.answer(service, request)
         if not response.prepared:
+            if bodies.is_awaited(request):
+                # What follows on this connection may be the body or the next request.
+                response.force_close()
             response.headers["Docker-Distribution-API-Version"] = "registry/2.0"
         return response
 
     # Bodies are never read whole by aiohttp; what reads them limits them.
     app = web.Application(middlewares=middlewares)
-    app.router.add_route("*", "/v2", registry)
-    app.router.add_route("*", "/v2/{path:.*}", registry)
+    for path in ("/v2", "/v2/{path:.*}"):
+        app.router.add_route("*", path, registry, expect_handler=bodies.wait_for_handler)
     return app

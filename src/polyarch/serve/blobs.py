@@ -7,6 +7,7 @@ from typing import BinaryIO
 from aiohttp import web
 
 from polyarch.oci.digest import Digest
+from polyarch.serve import conditions
 from polyarch.serve.service import Service
 
 # The content under a digest never changes.
@@ -18,9 +19,13 @@ async def send_blob(service: Service, request: web.Request, repository: str, dig
     if request.method == "HEAD":
         # The client may be about to push a manifest that names the blob.
         size = await service.run(lambda: service.repositories.blob_size(repository, digest, lease=True))
+        if conditions.is_known(request, digest):
+            return web.Response(status=304, headers=_headers(digest))
         return web.Response(headers=_headers(digest) | {"Content-Length": str(size)})
     file, size = await service.run(lambda: _opened(service, repository, digest))
     with file:
+        if conditions.is_known(request, digest):
+            return web.Response(status=304, headers=_headers(digest))
         return await _send(request, file, size, digest)
 
 
@@ -63,7 +68,7 @@ def _headers(digest: Digest) -> dict[str, str]:
         "Cache-Control": _FOREVER,
         "Content-Type": "application/octet-stream",
         "Docker-Content-Digest": digest,
-        "ETag": f'"{digest}"',
+        "ETag": conditions.entity_tag(digest),
     }
 
 
@@ -72,7 +77,7 @@ def _range(request: web.Request, size: int, digest: Digest) -> tuple[int, int] |
     outside (RFC 9110, section 14.2). Malformed ranges and several at once are ignored, which the RFC allows.
     """
     condition = request.headers.get("If-Range")
-    if condition is not None and condition != f'"{digest}"':
+    if condition is not None and condition != conditions.entity_tag(digest):
         return None
     try:
         chosen = request.http_range

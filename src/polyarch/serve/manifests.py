@@ -10,7 +10,7 @@ from polyarch.oci import digest as digests
 from polyarch.oci import document as documents
 from polyarch.oci import media_types
 from polyarch.oci.digest import Digest
-from polyarch.serve import pages, referring
+from polyarch.serve import bodies, conditions, pages, referring
 from polyarch.serve.errors import RequestError
 from polyarch.serve.service import Service
 
@@ -21,9 +21,9 @@ async def send_manifest(service: Service, request: web.Request, repository: str,
     headers = {
         "Content-Type": descriptor.media_type,
         "Docker-Content-Digest": descriptor.digest,
-        "ETag": f'"{descriptor.digest}"',
+        "ETag": conditions.entity_tag(descriptor.digest),
     }
-    if any(tag.value in (descriptor.digest, "*") for tag in request.if_none_match or ()):
+    if conditions.is_known(request, descriptor.digest):
         return web.Response(status=304, headers=headers)
     return web.Response(body=raw, headers=headers)
 
@@ -61,7 +61,9 @@ async def list_referrers(
     service: Service, request: web.Request, repository: str, subject: Digest
 ) -> web.StreamResponse:
     """`GET …/referrers/DIGEST` (end-12a, end-12b): an empty list for what has none, or is not there."""
-    kind, last = request.query.get("artifactType", ""), request.query.get("last", "")
+    # No media type has a space: it was a `+` that the client did not encode.
+    kind = request.query.get("artifactType", "").replace(" ", "+")
+    last = request.query.get("last", "")
     found = await service.run(lambda: referring.page(service.repositories.referrers(repository, subject), kind, last))
     headers = {"Content-Type": media_types.OCI_INDEX}
     if kind:
@@ -94,7 +96,8 @@ async def _body(request: web.Request) -> bytes:
     size = request.content_length or 0
     if size <= most:
         size = 0
-        async for part in request.content.iter_any():
+        content = await bodies.opened(request)
+        async for part in content.iter_any():
             parts.append(part)
             size += len(part)
             if size > most:

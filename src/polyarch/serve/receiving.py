@@ -8,6 +8,7 @@ from aiohttp import web
 from polyarch.distribution import errors as codes
 from polyarch.oci import digest as digests
 from polyarch.oci.digest import Digest
+from polyarch.serve import bodies
 from polyarch.serve.errors import RequestError
 from polyarch.serve.service import Service
 from polyarch.serve.uploads import BlobUpload
@@ -35,14 +36,14 @@ async def start(service: Service, request: web.Request, repository: str) -> web.
         return await _finished(service, upload, digest)
     algorithm = query.get("digest-algorithm", "sha256")
     upload = await service.run(lambda: service.uploads.start(repository, algorithm))
-    return web.Response(status=202, headers=_state(upload))
+    return web.Response(status=202, headers=upload.headers)
 
 
 async def chunk(service: Service, request: web.Request, repository: str, name: str) -> web.StreamResponse:
     """`PATCH` of an upload (end-5): append a chunk, or all that comes."""
     upload = service.uploads.find(repository, name)
     await _receive(service, request, upload)
-    return web.Response(status=202, headers=_state(upload))
+    return web.Response(status=202, headers=upload.headers)
 
 
 async def finish(service: Service, request: web.Request, repository: str, name: str) -> web.StreamResponse:
@@ -66,7 +67,7 @@ async def _finished(service: Service, upload: BlobUpload, digest: Digest) -> web
 
 async def status(service: Service, request: web.Request, repository: str, name: str) -> web.StreamResponse:
     """`GET` of an upload (end-13): how much has arrived."""
-    return web.Response(status=204, headers=_state(service.uploads.find(repository, name)))
+    return web.Response(status=204, headers=service.uploads.find(repository, name).headers)
 
 
 async def cancel(service: Service, request: web.Request, repository: str, name: str) -> web.StreamResponse:
@@ -84,7 +85,8 @@ async def _receive(service: Service, request: web.Request, upload: BlobUpload) -
     parts: list[bytes] = []
     size = 0
     try:
-        async for part in request.content.iter_any():
+        content = await bodies.opened(request)
+        async for part in content.iter_any():
             parts.append(part)
             size += len(part)
             if size >= _PART:
@@ -118,14 +120,6 @@ def _parsed(text: str) -> Digest:
     if not digests.is_digest(text):
         raise RequestError(codes.DIGEST_INVALID, f"{text!r} is not a sha256 or sha512 digest")
     return Digest(text)
-
-
-def _state(upload: BlobUpload) -> dict[str, str]:
-    return {
-        "Location": f"/v2/{upload.repository}/blobs/uploads/{upload.id}",
-        "Docker-BlobUpload-UUID": upload.id,
-        "Range": upload.range,
-    }
 
 
 def _created(repository: str, digest: Digest) -> web.Response:

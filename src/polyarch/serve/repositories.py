@@ -144,6 +144,11 @@ class Repositories:
             document = documents.load(raw, media_type)
         except CorruptError as error:
             raise RequestError(codes.MANIFEST_INVALID, error.message) from None
+        if media_type in media_types.ACCEPTED and document.media_type != media_type:
+            # A client that reads the Content-Type and one that reads the field must see the same (CVE-2021-41190).
+            raise RequestError(
+                codes.MANIFEST_INVALID, f"Content-Type is {media_type}, but mediaType {document.media_type}"
+            )
         if isinstance(document, Index) and document.unreadable:
             raise RequestError(codes.MANIFEST_INVALID, document.unreadable[0])
         self._check_parts(repository, document)

@@ -1,6 +1,6 @@
 """Which request does what: the table of endpoints (distribution-spec, "Endpoints")."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from aiohttp import web
@@ -76,6 +76,8 @@ def refusal(error: RequestError) -> web.Response:
 async def _answer(service: Service, request: web.Request) -> web.StreamResponse:
     path = request.path.removeprefix("/v2").removeprefix("/")
     if not path:
+        if request.method not in _READING:
+            raise _not_allowed(request, _READING)
         return web.Response(body=b"{}", headers={"Content-Type": "application/json"})
     route = naming.parse_path(path)
     if route is None:
@@ -83,8 +85,7 @@ async def _answer(service: Service, request: web.Request) -> web.StreamResponse:
     methods = _HANDLERS.get(route.kind, {})
     handler = methods.get(request.method)
     if handler is None:
-        allowed = ", ".join(sorted(methods))
-        raise RequestError(codes.UNSUPPORTED, f"{request.method} is not supported here", headers={"Allow": allowed})
+        raise _not_allowed(request, methods)
     if route.kind == "catalog":
         return await handler(service, request)
     if not references.is_path(route.repository):
@@ -92,6 +93,11 @@ async def _answer(service: Service, request: web.Request) -> web.StreamResponse:
     if service.settings.read_only and request.method not in _READING:
         raise RequestError(codes.UNSUPPORTED, "this registry is read-only")
     return await handler(service, request, route.repository, *_references(route))
+
+
+def _not_allowed(request: web.Request, methods: Iterable[str]) -> RequestError:
+    allowed = ", ".join(sorted(methods))
+    return RequestError(codes.UNSUPPORTED, f"{request.method} is not supported here", headers={"Allow": allowed})
 
 
 def _references(route: Route) -> tuple[Any, ...]:

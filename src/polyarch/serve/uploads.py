@@ -36,9 +36,13 @@ class BlobUpload:
         return self._writer.size
 
     @property
-    def range(self) -> str:
-        """The bytes that have arrived, as the Range of a response. Nothing is written as `0-0`, as registries do."""
-        return f"0-{max(self.size - 1, 0)}"
+    def headers(self) -> dict[str, str]:
+        """Where the upload is and how much has arrived, for a response. `0-0` is nothing, as other registries do."""
+        return {
+            "Location": f"/v2/{self.repository}/blobs/uploads/{self.id}",
+            "Docker-Upload-UUID": self.id,
+            "Range": f"0-{max(self.size - 1, 0)}",
+        }
 
     def begin(self, request: object, start: int | None) -> None:
         """Let `request` send bytes from position `start` on; None for the current end. Raises RequestError (416)."""
@@ -48,7 +52,7 @@ class BlobUpload:
                     codes.BLOB_UPLOAD_INVALID,
                     f"the next byte is that at {self.size}, not at {start}",
                     status=416,
-                    headers={"Range": self.range},
+                    headers=self.headers,
                 )
             self._request = request
             self.touched = self._clock()

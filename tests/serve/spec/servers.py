@@ -1,0 +1,44 @@
+"""Both servers as processes of their own, for the length of a `with`."""
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from scripts import local_registry
+
+
+@contextlib.contextmanager
+def ours(directory: Path, *options: str) -> Iterator[str]:
+    """Serve a new store below `directory`: yields `host:port`, and ends the server."""
+    environment = {**os.environ, "POLYARCH_ROOT": str(directory / "store"), "HOME": str(directory)}
+    command = [sys.executable, "-m", "polyarch", "serve", "--listen", "127.0.0.1:0", *options]
+    log = directory / "log"
+    with open(log, "wb") as errors:
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True)
+    assert process.stdout is not None
+    try:
+        found = re.search(r"https?://([^/]+)/", process.stdout.readline())
+        if found is None:
+            raise RuntimeError(f"polyarch serve did not start: {log.read_text()}")
+        yield found[1]
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        process.stdout.close()
+
+
+@contextlib.contextmanager
+def docker_registry(directory: Path) -> Iterator[str]:
+    """docker-registry with its content in memory, because it waits for the disk after each request: `host:port`."""
+    storage = {"inmemory": {}, "delete": {"enabled": True}}
+    with local_registry.running(directory, extra={"storage": storage}) as registry:
+        yield registry.address
