@@ -1,16 +1,24 @@
 """The server as clients and people meet it."""
 
+import contextlib
+import os
+import re
+import signal
+import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from polyarch.errors import PolyarchError
 from polyarch.oci import digest as digests
+from polyarch.oci.document import Index
 from polyarch.serve import server
 from polyarch.serve.settings import ServeSettings
 from polyarch.store import Store
+from tests.program import Program
 from tests.serve.requests import Requests
 from tests.store.images import image
 
@@ -82,3 +90,90 @@ def test_a_manifest_that_names_what_is_not_there_is_refused(ask: Requests) -> No
     absent = {"mediaType": "application/x", "digest": digests.of(b"absent"), "size": 6}
     refused = ask.manifest("x", "1", {"schemaVersion": 2, "config": absent, "layers": []})
     assert (refused.status, refused.code) == (400, "MANIFEST_BLOB_UNKNOWN")
+
+
+class _Counted(threading.Thread):
+    """Carries connections to a server, and keeps what clients have sent."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(daemon=True)
+        host, _, port = address.rpartition(":")
+        self._target = (host, int(port))
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        self.sent = bytearray()
+        self.start()
+
+    def run(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                server = socket.create_connection(self._target)
+                threading.Thread(target=self._carry, args=(client, server, self.sent), daemon=True).start()
+                threading.Thread(target=self._carry, args=(server, client, None), daemon=True).start()
+
+    def _carry(self, origin: socket.socket, target: socket.socket, kept: bytearray | None) -> None:
+        with contextlib.suppress(OSError):
+            while data := origin.recv(1 << 16):
+                if kept is not None:
+                    kept += data
+                target.sendall(data)
+        for end in (origin, target):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def bodies(self) -> int:
+        """The bytes of the bodies that were sent, as their requests announced them."""
+        assert b"chunked" not in self.sent
+        return sum(int(size) for size in re.findall(rb"\r\n[Cc]ontent-[Ll]ength: (\d+)", self.sent))
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+
+def test_a_push_from_the_store_that_is_served_moves_no_byte_of_a_blob(tmp_path: Path) -> None:
+    polyarch = Program(tmp_path / "store", tmp_path)
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY large /\n")
+    (tmp_path / "large").write_bytes(os.urandom(3 << 20))
+    polyarch("build", "-q", "--platform=linux/amd64,linux/arm64", "-t", "localhost/mine:1", tmp_path)
+    with server.running(tmp_path / "store") as address, contextlib.closing(_Counted(address)) as counted:
+        polyarch("tag", "localhost/mine:1", f"{counted.address}/team/app:2")
+        polyarch("push", f"{counted.address}/team/app:2")
+    with Store.open(tmp_path / "store") as store:
+        index = store.load(store.resolve("localhost/team/app:2"))
+        assert isinstance(index, Index)
+        assert counted.bodies() == len(index.raw) + sum(one.size for one in index.manifests)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_server_and_nothing_is_left_of_an_upload(tmp_path: Path, number: signal.Signals) -> None:
+    polyarch = Program(tmp_path / "store", tmp_path)
+    command = [polyarch.path, "serve", "--listen", "127.0.0.1:0"]
+    with subprocess.Popen(
+        command, env=polyarch.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            said = process.stdout.readline()
+            address = re.fullmatch(rf"Serving {tmp_path}/store at http://(127.0.0.1:[0-9]+)/\n", said)
+            assert address is not None, said
+            assert process.stdout.readline() == f"Push with: polyarch push {address[1]}/NAME:TAG\n"
+            assert process.stdout.readline() == f"Pull with: polyarch pull {address[1]}/NAME:TAG\n"
+            ask = Requests(address[1])
+            location = ask("POST", "/v2/x/blobs/uploads/").headers["location"]
+            assert ask("PATCH", location, b"some").status == 202
+            assert list((tmp_path / "store/tmp").glob("*/*"))
+        finally:
+            process.send_signal(number)
+        assert process.communicate(timeout=30) == ("", "polyarch: interrupted\n")
+    assert process.returncode == 130
+    assert list((tmp_path / "store/tmp").iterdir()) == []
+    assert list((tmp_path / "store/locks/leases").iterdir()) == []
+
+
+@pytest.mark.parametrize("address", ["", "x:y", ":5000", "127.0.0.1:65536", "127.0.0.1:-1"])
+def test_an_address_that_is_none(tmp_path: Path, address: str) -> None:
+    refused = Program(tmp_path / "store", tmp_path)("serve", "--listen", address, check=False)
+    assert refused.status == 2
+    assert "--listen" in refused.stderr

@@ -1,11 +1,18 @@
 """Uploads: in one request or several, resumed, given up."""
 
 import hashlib
+import io
 import itertools
+from pathlib import Path
 
 import pytest
 
 from polyarch.oci import digest as digests
+from polyarch.oci.descriptor import Descriptor
+from polyarch.serve.errors import RequestError
+from polyarch.serve.repositories import Repositories
+from polyarch.serve.uploads import Uploads
+from polyarch.store import Store
 from tests.serve.requests import Requests
 
 CONTENT = bytes(range(256)) * 2000
@@ -76,3 +83,71 @@ def test_a_digest_that_is_none_is_refused(ask: Requests, digest: str) -> None:
 def test_an_upload_belongs_to_its_repository(ask: Requests) -> None:
     location = ask("POST", "/v2/x/blobs/uploads/").headers["location"]
     assert ask("PATCH", location.replace("/x/", "/y/"), b"x").status == 404
+
+
+def test_an_upload_and_what_became_a_blob_are_safe_from_a_collection(ask: Requests, store_root: Path) -> None:
+    digest = ask.blob("x", b"blob")
+    location = ask("POST", "/v2/x/blobs/uploads/").headers["location"]
+    assert ask("PATCH", location, CONTENT[:1000]).status == 202
+    with Store.open(store_root) as store:
+        assert store.maintenance.gc().removed == ()
+    assert ask("HEAD", f"/v2/x/blobs/{digest}").status == 200
+    assert ask("PUT", f"{location}?digest={digests.of(CONTENT)}", CONTENT[1000:]).status == 201
+
+
+def test_an_upload_to_which_nothing_is_sent_is_removed(store_root: Path) -> None:
+    now = [0.0]
+    with Store.open(store_root) as store:
+        uploads = Uploads(store, 60, lambda: now[0])
+        left, used = uploads.start("x"), uploads.start("x")
+        now[0] = 50.0
+        sender = object()
+        used.begin(sender, 0)
+        used.append(sender, [b"ab", b"c"])
+        now[0] = 61.0
+        assert uploads.clear() == 1
+        with pytest.raises(RequestError):
+            uploads.find("x", left.id)
+        assert uploads.find("x", used.id).range == "0-2"
+        assert len(list((store_root / "tmp").glob("*/*"))) == 1
+        uploads.close()
+        assert list((store_root / "tmp").glob("*/*")) == []
+
+
+def test_a_request_takes_an_upload_over_from_one_whose_connection_hangs(store_root: Path) -> None:
+    with Store.open(store_root) as store:
+        upload = Uploads(store, 60).start("x")
+        first, second = object(), object()
+        upload.begin(first, None)
+        upload.append(first, [b"abc"])
+        upload.begin(second, 3)
+        with pytest.raises(RequestError, match="another request"):
+            upload.append(first, [b"late"])
+        upload.append(second, [b"def"])
+        assert upload.commit(digests.of(b"abcdef")) == 6
+
+
+def test_what_nothing_names_is_removed_after_two_turns(store_root: Path) -> None:
+    with Store.open(store_root) as store:
+        repositories = Repositories(store)
+
+        def uploaded(content: bytes) -> Descriptor:
+            descriptor = Descriptor(media_type="", digest=digests.of(content), size=len(content))
+            store.write_blob(descriptor, io.BytesIO(content))
+            repositories.arrived("x", descriptor.digest)
+            return descriptor
+
+        left, named = uploaded(b"left"), uploaded(b"{}")
+        repositories.leftovers.turn()
+        raw = b'{"schemaVersion":2,"config":{"mediaType":"a/b","digest":"%s","size":2}}' % named.digest.encode()
+        repositories.put_manifest("x", "1", raw, "")
+        repositories.leftovers.turn()
+        assert store.blob_size(left.digest) is None
+        assert store.blob_size(named.digest) == 2
+        repositories.delete_tag("x", "1")
+        assert repositories.resolve("x", digests.of(raw))
+        repositories.delete_manifest("x", digests.of(raw))
+        repositories.leftovers.turn()
+        assert store.blob_size(named.digest) == 2
+        repositories.leftovers.turn()
+        assert store.blob_size(named.digest) is None

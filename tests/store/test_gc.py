@@ -11,6 +11,7 @@ from polyarch.errors import ConflictError, CorruptError
 from polyarch.oci import index as indexes
 from polyarch.oci.digest import Digest
 from polyarch.store import Keep, Reclaimed, Store
+from polyarch.store.published import Publication
 from tests.store.images import describe, digests_of, image, in_use, index, write
 
 X = "docker.io/library/x:1"
@@ -89,6 +90,30 @@ def test_a_lease_holds_what_is_not_there_yet(store: Store, store_root: Path) -> 
             write(other, b"layer")
         assert names(collect(store_root)) == set()
     assert names(collect(store_root)) == {describe(b"layer").digest}
+
+
+def test_a_process_that_runs_for_long_holds_what_it_used_since_the_last_turn_but_one(store_root: Path) -> None:
+    with Store.open(store_root) as server:
+        first = write(server, b"first")
+        server.turn_lease()
+        second = write(server, b"second")
+        assert names(collect(store_root)) == set()
+        assert names(server.maintenance.gc()) == set()
+        server.turn_lease()
+        assert names(collect(store_root)) == {first.digest}
+        server.turn_lease()
+        assert names(server.maintenance.gc()) == {second.digest}
+    assert list((store_root / "locks/leases").iterdir()) == []
+
+
+def test_a_manifest_that_a_repository_keeps_is_kept_also_when_it_has_a_name(store: Store) -> None:
+    made = image(store, b"layer", X).descriptor()
+    store.published.add(Publication(repository="team/app", prefix="localhost/team/app", image=made))
+    store.tag(X, image(store, b"other").descriptor())
+    store.untag(X)
+    assert [one.digest for one in store.kept()] == [made.digest]
+    store.published.remove("team/app", "localhost/team/app", made.digest)
+    assert store.kept() == ()
 
 
 def test_policy_keeps_blobs_with_all_that_they_name(store_root: Path) -> None:

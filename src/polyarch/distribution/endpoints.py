@@ -39,6 +39,8 @@ PULL_MANIFEST = Operation("end-3", "GET", "/v2/{name}/manifests/{reference}")
 CHECK_MANIFEST = Operation("end-3", "HEAD", "/v2/{name}/manifests/{reference}")
 START_UPLOAD = Operation("end-4a", "POST", "/v2/{name}/blobs/uploads/", (202,), _PUSH)
 MOUNT_BLOB = Operation("end-11", "POST", "/v2/{name}/blobs/uploads/?mount={digest}&from={origin}", (201, 202), _PUSH)
+# Without `from`, a registry may take the blob from any of its repositories; others begin an upload, as for end-4a.
+TAKE_BLOB = Operation("end-11", "POST", "/v2/{name}/blobs/uploads/?mount={digest}", (202, 201), _PUSH)
 # The registry gives the whole URL of these in a Location.
 SEND_CHUNK = Operation("end-5", "PATCH", "", (202, 204), _PUSH)
 FINISH_UPLOAD = Operation("end-6", "PUT", "", (201, 204), _PUSH)

@@ -8,6 +8,7 @@ from polyarch.distribution.endpoints import Operation
 from polyarch.distribution.errors import BLOB_UPLOAD_UNKNOWN
 from polyarch.errors import CorruptError, NotFoundError, RegistryError
 from polyarch.oci.descriptor import Descriptor
+from polyarch.oci.digest import Digest
 from polyarch.oci.place import Readable
 from polyarch.oci.reference import Reference
 from polyarch.oci.verify import VerifyingReader
@@ -204,14 +205,31 @@ def mount(wire: Wire, descriptor: Descriptor, origin: Reference) -> bool:
             digest=digest,
             origin=path,
         ) as response:
-            if response.status == 201:
-                wire.remember(digest)
-                return True
-            location = response.header("Location")
-            location = location and joined(response.url, location)
+            return _is_mounted(wire, digest, response)
     except (RegistryError, NotFoundError):
         # If the mount is refused, the blob is uploaded instead, and the upload reports any real error.
         return False
+
+
+def take(wire: Wire, descriptor: Descriptor) -> bool:
+    """Ask the registry to take the blob from anywhere. Otherwise it begins an upload: no request more than without."""
+    digest = descriptor.digest
+    try:
+        with wire.request(
+            endpoints.TAKE_BLOB, what=wire.name(digest), headers={"Content-Length": "0"}, digest=digest
+        ) as response:
+            return _is_mounted(wire, digest, response)
+    except (RegistryError, NotFoundError):
+        return False  # as above
+
+
+def _is_mounted(wire: Wire, digest: Digest, response: Response) -> bool:
+    """Whether a blob was mounted. If not, the upload that was begun is kept for `write`."""
+    if response.status == 201:
+        wire.remember(digest)
+        return True
+    location = response.header("Location")
+    location = location and joined(response.url, location)
     # The registry began an upload instead of the mount. write_blob uses it, or close cancels it.
     if location:
         with wire.lock:

@@ -99,6 +99,12 @@ class Repository:
         """Whether to ask for a new blob before it is sent. To send a small one to this machine is as fast as asking."""
         return descriptor.size > _SMALL or not self._is_here or self._wire.is_known(descriptor.digest)
 
+    def take_blob(self, descriptor: Descriptor) -> bool:
+        """Take the blob from any repository of the registry; False if it must be written. For one that is not worth
+        asking for: a registry that serves the store of this machine has it.
+        """
+        return blobs.take(self._wire, descriptor)
+
     def write_blob(self, descriptor: Descriptor, content: Readable) -> None:
         """Send a blob of known digest and size in one PUT; the registry checks the digest.
 

@@ -46,8 +46,9 @@ class BlobSender:
         # Checked once, not for each of hundreds of blobs: isinstance with a Protocol checks all of its methods.
         self._mounting = target if isinstance(target, Mounting) else None
         self._originating = source if isinstance(source, Originating) else None
-        # See `registry.client.Repository.is_worth_asking`.
+        # See `registry.client.Repository`.
         self._worth: Callable[[Descriptor], bool] | None = getattr(target, "is_worth_asking", None)
+        self._take: Callable[[Descriptor], bool] | None = getattr(target, "take_blob", None)
 
     def count(self, how: str) -> int:
         """The bytes of the blobs that were handled this way: "moved", "mounted" or "exists"."""
@@ -82,6 +83,8 @@ class BlobSender:
                 return self._done(blob, "exists")
             if self._mount(blob):
                 return self._done(blob, "mounted")
+        elif self._take is not None and self._take(blob):
+            return self._done(blob, "exists")
         # The target cannot retry, because it cannot rewind the stream; here the blob is opened again.
         self._retry.call(lambda: self._send(blob))
         return self._done(blob, "moved")
