@@ -6,6 +6,7 @@ import pytest
 
 from polyarch.cli import moments
 from polyarch.errors import UsageError
+from polyarch.oci import times
 from tests.program import Program
 
 
@@ -82,8 +83,8 @@ def test_moments_are_ages_dates_and_seconds() -> None:
     assert moments.parse("20260101", 0) == moments.parse("2026-01-01", 0)
     with pytest.raises(UsageError, match="is not a time"):
         moments.parse("1d", 0)
-    assert moments.of_rfc3339("2026-01-01T00:00:00.123456789Z") == pytest.approx(1767225600.123456)
-    assert moments.of_rfc3339("") is None
+    assert times.of_rfc3339("2026-01-01T00:00:00.123456789Z") == pytest.approx(1767225600.123456)
+    assert times.of_rfc3339("") is None
 
 
 def test_the_cache_is_pruned_in_the_words_of_builder_too(images: Program) -> None:

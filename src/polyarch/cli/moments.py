@@ -1,7 +1,7 @@
 """Moments as docker's filters take them: `until=24h`, `until=2026-01-31`, `until=1767225600`."""
 
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 
 from polyarch.errors import UsageError
 
@@ -24,13 +24,3 @@ def parse(text: str, now: float) -> float:
         return datetime.fromisoformat(text).timestamp()
     except (ValueError, OverflowError) as error:
         raise UsageError(f"{text!r} is not a time", _HINT) from error
-
-
-def of_rfc3339(text: str) -> float | None:
-    """The moment of a time as configs of images have it; None if it is none. Without a time zone it is in UTC."""
-    # fromisoformat takes no more than microseconds.
-    try:
-        moment = datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text))
-    except ValueError:
-        return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

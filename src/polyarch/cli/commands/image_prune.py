@@ -10,6 +10,7 @@ from polyarch.cli.image_filters import has_label
 from polyarch.cli.session import Session, pass_session
 from polyarch.errors import PolyarchError, UsageError
 from polyarch.images.list import ListedImage, created, list_images
+from polyarch.oci import times
 from polyarch.render import text
 
 _HINT = "filters: until=AGE, label=KEY[=VALUE], label!=KEY[=VALUE], dangling=true|false"
@@ -91,5 +92,5 @@ def _filtered(session: Session, images: Iterable[ListedImage], filters: Iterable
 
 def _made(session: Session, image: ListedImage) -> float:
     """When the newest of its platforms was made, in seconds since 1970; 0 if it is not said."""
-    known = [moments.of_rfc3339(created(session.store, entry)) for entry in image.platforms if not entry.attestation]
+    known = [times.of_rfc3339(created(session.store, entry)) for entry in image.platforms if not entry.attestation]
     return max((moment for moment in known if moment is not None), default=0.0)

@@ -37,6 +37,13 @@ class CheckOptions(msgspec.Struct, frozen=True):
     workers: int = 4
 
 
+class Survey(msgspec.Struct, frozen=True):
+    """Findings that need no layer, and the images whose layers can be read."""
+
+    findings: tuple[Finding, ...]
+    whole: tuple[CheckedMember, ...]
+
+
 def check(
     places: Places, text: str, options: CheckOptions | None = None, emit: progress.Emit = progress.ignore
 ) -> Report:
@@ -66,17 +73,12 @@ def check_source(
         members = _chosen(members, options.platforms, called or name)
         shown = {str(member.platform) for member in members}
         findings = [finding for finding in findings if not finding.platform or finding.platform in shown]
-    whole: list[CheckedMember] = []
-    for member in members:
-        findings += entries.of_image(member.entry, member.config, member.platform)
-        problems = list(_blobs(source, member))
-        findings += problems
-        if not problems:
-            whole.append(member)
+    seen = survey(source, members)
+    findings += seen.findings
     learner = Learner(source, store, emit)
-    learnt = learn_all(learner, [layer for member in whole for layer in member.layers], options.workers)
+    learnt = learn_all(learner, [layer for member in seen.whole for layer in member.layers], options.workers)
     images: list[CheckedImage] = []
-    for member in whole:
+    for member in seen.whole:
         known: list[Known] = []
         lines = steps(member.config, len(member.layers))
         for layer, step in zip(member.layers, lines, strict=True):
@@ -88,6 +90,19 @@ def check_source(
         if len(known) == len(member.layers):
             findings += look(member, known, options.allow, images)
     return Report(name=called or name, digest=root.digest, images=tuple(images), findings=_sorted(findings, members))
+
+
+def survey(source: Source, members: Iterable[CheckedMember]) -> Survey:
+    """Check these images as far as that is possible without reading a layer."""
+    findings: list[Finding] = []
+    whole: list[CheckedMember] = []
+    for member in members:
+        findings += entries.of_image(member.entry, member.config, member.platform)
+        problems = list(_blobs(source, member))
+        findings += problems
+        if not problems:
+            whole.append(member)
+    return Survey(tuple(findings), tuple(whole))
 
 
 def look(

@@ -24,6 +24,7 @@ from polyarch.transfer.locate import Places
 if TYPE_CHECKING:
     from polyarch.images.check.collect import CheckedMember
     from polyarch.layers.tree import TreeNode
+    from polyarch.store import Store
 
 _CHUNK = 1 << 20
 Change = Literal["added", "removed", "changed"]
@@ -77,26 +78,41 @@ def diff(
     with sources.opened(before, places) as one, sources.opened(after, places) as two:
         both = (one, two)
         candidates = [members(place.source, place.source.resolve(place.name)) for place in both]
-        default = _common(candidates[0], candidates[1], host)
-        opened = []
-        for place, images, platform in zip(both, candidates, wanted, strict=True):
-            member = chosen(images, platform or default, place.called)
-            (view,) = views(place.source, [member], places.store, emit)
-            side = Side(name=place.called, platform=member.platform, digest=member.descriptor.digest)
-            opened.append(_Opened(side=side, source=place.source, member=member, view=view))
-        left, right = opened
-        return Diff(
-            before=left.side,
-            after=right.side,
-            rows=(
-                *rows.of_configs([left.member.config, right.member.config]),
-                *rows.differing("package", [listed_packages(left.view), listed_packages(right.view)]),
-            ),
-            files=tuple(_files(left, right)),
-        )
+        default = common(candidates[0], candidates[1], host)
+        opened = [
+            _open(place.source, place.called, chosen(images, platform or default, place.called), places.store, emit)
+            for place, images, platform in zip(both, candidates, wanted, strict=True)
+        ]
+        return _compared(*opened)
 
 
-def _common(before: "Sequence[CheckedMember]", after: "Sequence[CheckedMember]", host: Platform) -> Platform:
+def compare(
+    source: Source, before: tuple[str, "CheckedMember"], after: tuple[str, "CheckedMember"], store: "Store | None"
+) -> Diff:
+    """As `diff`, for two images of one source, each with its name."""
+    return _compared(*(_open(source, name, member, store, progress.ignore) for name, member in (before, after)))
+
+
+def _open(source: Source, name: str, member: "CheckedMember", store: "Store | None", emit: progress.Emit) -> _Opened:
+    (view,) = views(source, [member], store, emit)
+    side = Side(name=name, platform=member.platform, digest=member.descriptor.digest)
+    return _Opened(side=side, source=source, member=member, view=view)
+
+
+def _compared(left: _Opened, right: _Opened) -> Diff:
+    return Diff(
+        before=left.side,
+        after=right.side,
+        rows=(
+            *rows.of_configs([left.member.config, right.member.config]),
+            *rows.differing("package", [listed_packages(left.view), listed_packages(right.view)]),
+        ),
+        files=tuple(_files(left, right)),
+    )
+
+
+def common(before: "Sequence[CheckedMember]", after: "Sequence[CheckedMember]", host: Platform) -> Platform:
+    """The host's platform if both images have it, else the first that both have, else the host's."""
     theirs = [member.platform for member in after]
     shared = [member.platform for member in before if member.platform in theirs]
     return host if host in shared or not shared else shared[0]

@@ -1,0 +1,20 @@
+"""Pages that show images and their platforms, from the store: for the registry, and as files.
+
+`Site` answers requests, `write_site` writes files. Neither knows HTTP: `serve/` carries the answers. jinja2 is imported
+only here. Modules: `address` (what a path means), `reading` and the modules beside it (what a page shows, as values),
+`views` (values for a template), `texts` (all words, in two languages), `site`, `files`.
+"""
+
+from typing import TYPE_CHECKING
+
+from polyarch import lazy
+
+if TYPE_CHECKING:
+    from polyarch.page.answer import PageAnswer as PageAnswer
+    from polyarch.page.results import PageResults as PageResults
+    from polyarch.page.site import PageImages as PageImages
+    from polyarch.page.site import Site as Site
+else:
+    __getattr__, __all__ = lazy.exports(
+        __name__, {"answer": "PageAnswer", "results": "PageResults", "site": "PageImages Site"}
+    )
