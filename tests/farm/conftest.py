@@ -1,4 +1,4 @@
-"""A builder with members of a farm, each with a store of its own."""
+"""A builder with members of a farm, each with a store of its own; and farms with a scheduler."""
 
 import json
 import subprocess
@@ -11,6 +11,8 @@ import pytest
 
 from scripts.local_registry import LocalRegistry
 from tests import bases, needs
+from tests.farm import farms
+from tests.program import Program
 
 ROOT = Path(__file__).parents[2]
 
@@ -79,3 +81,25 @@ def context(tmp_path: Path) -> Callable[..., Path]:
         return directory
 
     return make
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Program:
+    """The command line with a store that all tests of a module share."""
+    place = tmp_path_factory.mktemp("farm")
+    (place / "home").mkdir()
+    return Program(place / "store", place / "home")
+
+
+@pytest.fixture(scope="module")
+def shared_farm(program: Program, tmp_path_factory: pytest.TempPathFactory) -> Iterator[farms.Farm]:
+    """A scheduler that all tests of a module share."""
+    with farms.farm(program, tmp_path_factory.mktemp("shared"), silence=4) as opened:
+        yield opened
+
+
+@pytest.fixture
+def own_farm(program: Program, tmp_path: Path) -> Iterator[farms.Farm]:
+    """A scheduler for one test, which may end it."""
+    with farms.farm(program, tmp_path / "farm", silence=4) as opened:
+        yield opened

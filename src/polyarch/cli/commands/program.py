@@ -126,6 +126,7 @@ PROGRAM = {
         "drift": ("drift:drift", "Show unexpected differences between the platforms of an image"),
         "explain": ("explain:explain", "Show why the steps of a build ran and how long they took"),
         "export": _EXPORT,
+        "farm": ("farm:farm", "Build on several machines, each platform where it runs natively"),
         "generate-key-pair": ("sign:generate_key_pair", "Make a pair of keys for signing"),
         "help": ("about:help_", "Show the help of a command"),
         "history": ("history:history", "Show the history of an image"),

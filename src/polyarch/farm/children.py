@@ -1,0 +1,20 @@
+"""Python processes that this room starts: each is told what to do on its standard input, and ends when that ends."""
+
+import sys
+
+_CODE = (
+    "import sys, importlib; module, name = sys.argv[1:3]; sys.path[:] = sys.argv[3:]; "
+    "getattr(importlib.import_module(module), name)()"
+)
+# Before a message: its length in so many bytes.
+HEAD = 4
+
+
+def command(module: str, name: str) -> list[str]:
+    """The command line of a process that calls the function `name` of `module`, with this process's modules."""
+    return [sys.executable, "-c", _CODE, module, name, *filter(None, sys.path)]
+
+
+def framed(message: bytes) -> bytes:
+    """A message with its length before it."""
+    return len(message).to_bytes(HEAD, "big") + message

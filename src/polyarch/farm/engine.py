@@ -1,0 +1,132 @@
+"""How Dask is set up for a farm: TLS for all connections, and no second try of its own.
+
+Only the modules of this room import Dask, and only those commands that need it import this one.
+"""
+
+import importlib
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import dask.config
+
+from polyarch.farm.certificates import Bundle
+from polyarch.farm.faults import FarmError
+
+if TYPE_CHECKING:
+    from distributed.security import Security
+
+# Seconds after which a member that says nothing counts as cut off.
+SILENCE = 20.0
+_CONNECT = 10.0
+# Seconds that a scheduler gets to answer.
+ANSWER = 20.0
+# Dask refuses a shorter timeout of TCP.
+_LEAST_TCP = 12.0
+# Dask opens a port for HTTP in any case. Without routes it answers nothing, and here only this machine reaches it.
+HTTP = "127.0.0.1:0"
+
+
+def configure(silence: float = SILENCE, *, say: Callable[[str], None] | None = None) -> None:
+    """Set Dask up in this process. `say` gets its warnings; without it they are dropped."""
+    dask.config.set(
+        {
+            # A step moves on once, and the command decides where to: placement.py knows more than Dask.
+            "distributed.scheduler.allowed-failures": 0,
+            "distributed.scheduler.work-stealing": False,
+            "distributed.scheduler.worker-ttl": f"{silence}s",
+            "distributed.scheduler.active-memory-manager.start": False,
+            "distributed.comm.timeouts.connect": f"{_CONNECT}s",
+            "distributed.comm.timeouts.tcp": f"{max(silence, _LEAST_TCP)}s",
+            "distributed.worker.profile.enabled": False,
+            # A step is a process of its own, which Dask's limits on the memory of a worker do not see.
+            "distributed.worker.memory.target": False,
+            "distributed.worker.memory.spill": False,
+            "distributed.worker.memory.pause": False,
+            "distributed.worker.memory.terminate": False,
+            "distributed.diagnostics.nvml": False,
+            "distributed.admin.system-monitor.gil.enabled": False,
+            "distributed.admin.tick.limit": "1h",
+            "distributed.scheduler.http.routes": [],
+            "distributed.worker.http.routes": [],
+        }
+    )
+    # Importing it sets logging up.
+    importlib.import_module("distributed")
+    for name in ("distributed", "tornado", "asyncio", *logging.root.manager.loggerDict):
+        if name.partition(".")[0] not in ("distributed", "tornado", "asyncio"):
+            continue
+        logger = logging.getLogger(name)
+        logger.handlers[:] = [_Said(say)] if say else [logging.NullHandler()]
+        logger.propagate = False
+        logger.setLevel(logging.ERROR if say else logging.CRITICAL + 1)
+
+
+class _Said(logging.Handler):
+    """Passes the first line of what Dask logs to a function."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        super().__init__()
+        self._say = say
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._say(record.getMessage().partition("\n")[0])
+
+
+def security(bundle: Bundle | None) -> "Security | None":
+    """TLS with the same certificate in every role; None for a farm without TLS."""
+    from ssl import TLSVersion
+
+    from distributed.security import Security
+
+    if bundle is None:
+        return None
+    roles = ("client", "scheduler", "worker")
+    return Security(
+        require_encryption=True,
+        tls_ca_file=bundle.authority,
+        tls_min_version=TLSVersion.TLSv1_3,
+        **{f"tls_{role}_cert": bundle.certificate for role in roles},
+        **{f"tls_{role}_key": bundle.key for role in roles},
+    )
+
+
+def unreachable(address: str, error: BaseException) -> FarmError:
+    """The error for a connection that failed, which names certificates and clocks if it is they."""
+    parts, cause = [], error
+    seen = 0
+    while cause is not None and seen < 8:
+        parts.append(f"{type(cause).__name__}: {cause}")
+        cause, seen = cause.__cause__ or cause.__context__, seen + 1  # type: ignore[assignment]
+    text = " ".join(parts).lower()
+    message = f"the farm {address} cannot be reached"
+    if "connection refused" in text or "connectionrefused" in text:
+        return FarmError(f"{message}: nothing listens there", "polyarch farm scheduler starts one")
+    if "not yet valid" in text:
+        return FarmError(
+            f"{message}: its certificate is not valid yet by the clock of this machine",
+            "one of the two clocks is wrong: compare `date -u` on both machines",
+        )
+    if "expired" in text:
+        return FarmError(
+            f"{message}: a certificate has expired, or a clock is wrong",
+            "polyarch farm init --renew makes new ones; compare `date -u` on both machines",
+        )
+    if any(word in text for word in ("certificate", "unknown ca", "decrypt error", "bad signature")):
+        return FarmError(
+            f"{message}: the certificates are not of the same authority",
+            "both sides need bundles that one polyarch farm init made",
+        )
+    if "ssl" in text or "tls" in text.replace(address.lower(), "") or "wrong version number" in text:
+        return FarmError(
+            f"{message}: it does not speak TLS as a farm does", "is the port that of polyarch farm scheduler?"
+        )
+    return FarmError(f"{message}: {error}", "polyarch farm status ADDRESS shows whether it answers")
+
+
+def rpc(address: str, credentials: "Security | None") -> Any:
+    """A connection that calls the scheduler's handlers, as an asynchronous context manager."""
+    from distributed.core import rpc as connect
+
+    arguments = credentials.get_connection_args("client") if credentials is not None else {}
+    return connect(address, connection_args=arguments, timeout=_CONNECT / 2)

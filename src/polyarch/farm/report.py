@@ -1,0 +1,102 @@
+"""What a member says of itself: which platforms it runs, how fast it is, how much room it has."""
+
+import shutil
+import sys
+import time
+from collections import OrderedDict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from polyarch.errors import UsageError
+from polyarch.farm.values import MemberSettings, Offer, short
+from polyarch.oci import platform as platforms
+from polyarch.oci.platform import Platform
+from polyarch.sandbox import support
+from polyarch.sandbox.emulation import COMMON, name
+from polyarch.sandbox.versions import version as emulator_version
+from polyarch.version import VERSION
+
+# How many layers a member says that it has, beginning with the last used.
+_LAYERS = 64
+_LOOPS = 20_000
+
+
+class MemberReport:
+    """The state of one worker process, which its heartbeats carry. Owns nothing."""
+
+    def __init__(self, settings: MemberSettings, offers: tuple[Offer, ...]) -> None:
+        self._settings = settings
+        self._offers = offers
+        self._speed = speed()
+        self._layers: OrderedDict[str, None] = OrderedDict()
+        self.busy = False
+        self.steps = 0
+
+    def used(self, digests: Iterable[str]) -> None:
+        """Take note of layers that the store of the member has now."""
+        for digest in digests:
+            self._layers[short(digest)] = None
+            self._layers.move_to_end(short(digest))
+        while len(self._layers) > _LAYERS:
+            self._layers.popitem(last=False)
+
+    def now(self, clock: float = 0.0) -> dict[str, Any]:
+        """The state as Dask carries it: the fields of `Member`. `clock` is how far the scheduler's clock is ahead."""
+        root = Path(self._settings.root)
+        existing = next((place for place in (root, *root.parents) if place.exists()), Path("/"))
+        return {
+            "name": self._settings.name,
+            "version": VERSION,
+            "python": ".".join(map(str, sys.version_info[:3])),
+            "offers": msgspec.to_builtins(self._offers),
+            "busy": self.busy,
+            "free_disk": shutil.disk_usage(existing).free,
+            "clock": -clock,
+            "speed": self._speed,
+            "steps": self.steps,
+            "layers": list(self._layers),
+        }
+
+
+def offers(settings: MemberSettings) -> tuple[Offer, ...]:
+    """The platforms that this machine offers: those that it was told to, else those that it runs natively.
+
+    Child processes try them. The calling process must have one thread. Raises UsageError for one that does not run.
+    """
+    name(dict(settings.emulators))
+    wanted = settings.offers
+    if wanted is None:
+        from polyarch.sandbox.host import host_platform
+
+        candidates = platforms.parse_list([COMMON], host_platform())
+        found = support(candidates, settings.search_path)
+        return tuple(_offer(one.platform, "") for one in found if one.how == "native")
+    found = support(wanted, settings.search_path)
+    for one in found:
+        if one.how == "missing":
+            raise UsageError(
+                f"this machine cannot run {one.platform}: {one.hint}", "polyarch platforms shows what it can"
+            )
+    return tuple(_offer(one.platform, _named(one.emulator) if one.how == "emulated" else "") for one in found)
+
+
+def speed() -> float:
+    """The iterations of a fixed loop in a microsecond: the best of five, so that other work disturbs it little."""
+    best = float("inf")
+    for _ in range(5):
+        began, value = time.perf_counter(), 1
+        for number in range(_LOOPS):
+            value = (value * 33 + number) & 0xFFFFFFFF
+        best = min(best, time.perf_counter() - began)
+    return round(_LOOPS / best / 1e6, 2)
+
+
+def _offer(platform: Platform, emulator: str) -> Offer:
+    return Offer(str(platform), emulator)
+
+
+def _named(path: str) -> str:
+    return emulator_version(path) if path else "an emulator"
