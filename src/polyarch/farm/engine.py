@@ -3,10 +3,12 @@
 Only the modules of this room import Dask, and only those commands that need it import this one.
 """
 
+import asyncio
+import contextlib
 import importlib
 import logging
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import dask.config
 
@@ -20,7 +22,10 @@ if TYPE_CHECKING:
 SILENCE = 20.0
 _CONNECT = 10.0
 # Seconds that a scheduler gets to answer.
-ANSWER = 20.0
+_ANSWER = 20.0
+# What the messages of OpenSSL have in common if one side does not trust the other.
+_CERTIFICATES = ("certificate", "unknown ca", "decrypt error", "bad signature")
+T = TypeVar("T")
 # Dask refuses a shorter timeout of TCP.
 _LEAST_TCP = 12.0
 # Dask opens a port for HTTP in any case. Without routes it answers nothing, and here only this machine reaches it.
@@ -93,14 +98,9 @@ def security(bundle: Bundle | None) -> "Security | None":
 
 def unreachable(address: str, error: BaseException) -> FarmError:
     """The error for a connection that failed, which names certificates and clocks if it is they."""
-    parts, cause = [], error
-    seen = 0
-    while cause is not None and seen < 8:
-        parts.append(f"{type(cause).__name__}: {cause}")
-        cause, seen = cause.__cause__ or cause.__context__, seen + 1  # type: ignore[assignment]
-    text = " ".join(parts).lower()
+    text = f"{type(error).__name__} {error}".lower()
     message = f"the farm {address} cannot be reached"
-    if "connection refused" in text or "connectionrefused" in text:
+    if isinstance(error, ConnectionRefusedError):
         return FarmError(f"{message}: nothing listens there", "polyarch farm scheduler starts one")
     if "not yet valid" in text:
         return FarmError(
@@ -112,21 +112,43 @@ def unreachable(address: str, error: BaseException) -> FarmError:
             f"{message}: a certificate has expired, or a clock is wrong",
             "polyarch farm init --renew makes new ones; compare `date -u` on both machines",
         )
-    if any(word in text for word in ("certificate", "unknown ca", "decrypt error", "bad signature")):
+    if any(word in text for word in _CERTIFICATES):
         return FarmError(
             f"{message}: the certificates are not of the same authority",
             "both sides need bundles that one polyarch farm init made",
         )
-    if "ssl" in text or "tls" in text.replace(address.lower(), "") or "wrong version number" in text:
+    if "ssl" in text:
         return FarmError(
-            f"{message}: it does not speak TLS as a farm does", "is the port that of polyarch farm scheduler?"
+            f"{message}: it does not speak TLS as a farm does", "is it the port of polyarch farm scheduler?"
         )
-    return FarmError(f"{message}: {error}", "polyarch farm status ADDRESS shows whether it answers")
+    reason = str(error) or "it does not answer"
+    return FarmError(f"{message}: {reason}", "polyarch farm status ADDRESS shows whether it answers")
 
 
-def rpc(address: str, credentials: "Security | None") -> Any:
-    """A connection that calls the scheduler's handlers, as an asynchronous context manager."""
-    from distributed.core import rpc as connect
+async def ask(address: str, credentials: "Security | None", question: Callable[[Any], Awaitable[T]]) -> T:
+    """The answer of a scheduler to a question, which gets a connection. Raises FarmError."""
+    try:
+        # Dask repeats attempts until a timeout, whatever the reason, and tells the last.
+        await asyncio.wait_for(_try(address, credentials), _CONNECT)
+        arguments = credentials.get_connection_args("client") if credentials is not None else {}
+        from distributed.core import rpc
 
-    arguments = credentials.get_connection_args("client") if credentials is not None else {}
-    return connect(address, connection_args=arguments, timeout=_CONNECT / 2)
+        async with rpc(address, connection_args=arguments, timeout=_CONNECT) as scheduler:
+            return await asyncio.wait_for(question(scheduler), _ANSWER)
+    except (TimeoutError, OSError, ValueError, RuntimeError) as error:
+        raise unreachable(address, error) from error
+
+
+async def _try(address: str, credentials: "Security | None") -> None:
+    """Connect as Dask will, and close the connection again. Raises OSError."""
+    scheme, _, place = address.partition("://")
+    host, _, port = place.rpartition(":")
+    context = credentials.get_connection_args("client")["ssl_context"] if scheme == "tls" and credentials else None
+    reader, writer = await asyncio.open_connection(host.strip("[]"), int(port), ssl=context)
+    try:
+        # With TLS 1.3, a server that refuses our certificate says so after the handshake. Dask's begins to talk.
+        await reader.read(1)
+    finally:
+        writer.close()
+        with contextlib.suppress(OSError, asyncio.TimeoutError):
+            await asyncio.wait_for(writer.wait_closed(), 1)

@@ -65,7 +65,7 @@ async def _serve(order: SlotOrder) -> str:
         loop.add_signal_handler(number, ended.set)
     # Blocked reads of standard input cannot be cancelled, so the loop watches it.
     loop.add_reader(sys.stdin.fileno(), ended.set)
-    await reachable(order.scheduler, engine.security(order.bundle))
+    await engine.ask(order.scheduler, engine.security(order.bundle), lambda scheduler: scheduler.identity(n_workers=0))
     settings, encode = order.settings, msgspec.msgpack.encode
     arguments: dict[str, Any] = {"host": order.listen or _facing(order.scheduler)}
     if order.contact:
@@ -106,13 +106,3 @@ def _facing(scheduler: str) -> str:
     host, _, port = scheduler.partition("://")[2].rpartition(":")
     address: str = get_ip(host.strip("[]"), int(port))
     return address
-
-
-async def reachable(address: str, credentials: Any) -> dict[str, Any]:
-    """What the scheduler says of itself, without its workers. Raises FarmError."""
-    try:
-        async with engine.rpc(address, credentials) as scheduler:
-            identity: dict[str, Any] = await asyncio.wait_for(scheduler.identity(n_workers=0), engine.ANSWER)
-    except (TimeoutError, OSError, ValueError, RuntimeError) as error:
-        raise engine.unreachable(address, error) from error
-    return identity

@@ -21,12 +21,10 @@ def state(address: str, bundle: Bundle | None) -> FarmState:
 
 
 async def _state(address: str, bundle: Bundle | None) -> FarmState:
-    try:
-        async with engine.rpc(address, engine.security(bundle)) as scheduler:
-            identity = await asyncio.wait_for(scheduler.identity(), engine.ANSWER)
-            events = await asyncio.wait_for(scheduler.events(topic=BUILDS), engine.ANSWER)
-    except (TimeoutError, OSError, ValueError, RuntimeError) as error:
-        raise engine.unreachable(address, error) from error
+    async def question(scheduler: Any) -> tuple[Any, Any]:
+        return await scheduler.identity(), await scheduler.events(topic=BUILDS)
+
+    identity, events = await engine.ask(address, engine.security(bundle), question)
     found = members(identity)
     return FarmState(
         address=address,
