@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from polyarch.errors import UsageError
-from polyarch.farm.values import MemberSettings, Offer, short
+from polyarch.farm.values import MemberOptions, OfferedPlatform, short
 from polyarch.oci import platform as platforms
 from polyarch.oci.platform import Platform
 from polyarch.sandbox import support
@@ -27,13 +27,14 @@ _LOOPS = 20_000
 class MemberReport:
     """The state of one worker process, which its heartbeats carry. Owns nothing."""
 
-    def __init__(self, settings: MemberSettings, offers: tuple[Offer, ...]) -> None:
-        self._settings = settings
+    def __init__(self, options: MemberOptions, offers: tuple[OfferedPlatform, ...]) -> None:
+        self._options = options
         self._offers = offers
         self._speed = speed()
         self._layers: OrderedDict[str, None] = OrderedDict()
-        self.busy = False
-        self.steps = 0
+        self._busy = False
+        self._steps = 0
+        self._last = time.monotonic()
 
     def used(self, digests: Iterable[str]) -> None:
         """Take note of layers that the store of the member has now."""
@@ -43,38 +44,52 @@ class MemberReport:
         while len(self._layers) > _LAYERS:
             self._layers.popitem(last=False)
 
+    @property
+    def idle(self) -> float:
+        """The seconds since it last did a step, or began to be a member; 0 while it does one."""
+        return 0.0 if self._busy else time.monotonic() - self._last
+
+    def begins(self) -> None:
+        """A step begins."""
+        self._busy = True
+
+    def ends(self) -> None:
+        """The step has ended."""
+        self._busy, self._last = False, time.monotonic()
+        self._steps += 1
+
     def now(self, clock: float = 0.0) -> dict[str, Any]:
         """The state as Dask carries it: the fields of `Member`. `clock` is how far the scheduler's clock is ahead."""
-        root = Path(self._settings.root)
+        root = Path(self._options.root)
         existing = next((place for place in (root, *root.parents) if place.exists()), Path("/"))
         return {
-            "name": self._settings.name,
+            "name": self._options.name,
             "version": VERSION,
             "python": ".".join(map(str, sys.version_info[:3])),
             "offers": msgspec.to_builtins(self._offers),
-            "busy": self.busy,
+            "busy": self._busy,
             "free_disk": shutil.disk_usage(existing).free,
             "clock": -clock,
             "speed": self._speed,
-            "steps": self.steps,
+            "steps": self._steps,
             "layers": list(self._layers),
         }
 
 
-def offers(settings: MemberSettings) -> tuple[Offer, ...]:
+def offers(options: MemberOptions) -> tuple[OfferedPlatform, ...]:
     """The platforms that this machine offers: those that it was told to, else those that it runs natively.
 
     Child processes try them. The calling process must have one thread. Raises UsageError for one that does not run.
     """
-    name(dict(settings.emulators))
-    wanted = settings.offers
+    name(dict(options.emulators))
+    wanted = options.offers
     if wanted is None:
         from polyarch.sandbox.host import host_platform
 
         candidates = platforms.parse_list([COMMON], host_platform())
-        found = support(candidates, settings.search_path)
+        found = support(candidates, options.search_path)
         return tuple(_offer(one.platform, "") for one in found if one.how == "native")
-    found = support(wanted, settings.search_path)
+    found = support(wanted, options.search_path)
     for one in found:
         if one.how == "missing":
             raise UsageError(
@@ -94,8 +109,8 @@ def speed() -> float:
     return round(_LOOPS / best / 1e6, 2)
 
 
-def _offer(platform: Platform, emulator: str) -> Offer:
-    return Offer(str(platform), emulator)
+def _offer(platform: Platform, emulator: str) -> OfferedPlatform:
+    return OfferedPlatform(str(platform), emulator)
 
 
 def _named(path: str) -> str:

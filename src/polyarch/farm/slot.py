@@ -16,7 +16,7 @@ from polyarch.errors import PolyarchError
 from polyarch.farm import children, engine, task
 from polyarch.farm.certificates import Bundle
 from polyarch.farm.plugin import MemberPlugin, metric
-from polyarch.farm.values import METRIC, MemberSettings, Offer
+from polyarch.farm.values import METRIC, MemberOptions, OfferedPlatform
 
 # The words that a slot says to the process that started it.
 JOINED, LOST, REFUSED = "joined", "lost", "refused"
@@ -29,8 +29,8 @@ class SlotOrder(msgspec.Struct, frozen=True, kw_only=True):
 
     scheduler: str
     bundle: Bundle | None
-    settings: MemberSettings
-    offers: tuple[Offer, ...]
+    options: MemberOptions
+    offers: tuple[OfferedPlatform, ...]
     number: int
     directory: str
     silence: float
@@ -66,18 +66,18 @@ async def _serve(order: SlotOrder) -> str:
     # Blocked reads of standard input cannot be cancelled, so the loop watches it.
     loop.add_reader(sys.stdin.fileno(), ended.set)
     await engine.ask(order.scheduler, engine.security(order.bundle), lambda scheduler: scheduler.identity(n_workers=0))
-    settings, encode = order.settings, msgspec.msgpack.encode
+    options, encode = order.options, msgspec.msgpack.encode
     arguments: dict[str, Any] = {"host": order.listen or _facing(order.scheduler)}
     if order.contact:
         arguments["contact_address"] = order.contact
     worker = Worker(
         order.scheduler,
         nthreads=1,
-        name=f"{settings.name}#{order.number}",
+        name=f"{options.name}#{order.number}",
         security=engine.security(order.bundle),
-        metrics={METRIC: metric(settings, order.offers)},
+        metrics={METRIC: metric(options, order.offers, order.bundle, order.directory)},
         resources=task.resources(),
-        plugins=(MemberPlugin(encode(settings), encode(order.offers)),),
+        plugins=(MemberPlugin(encode(options), offers=encode(order.offers)),),
         memory_limit=0,
         local_directory=order.directory,
         death_timeout=_JOIN,

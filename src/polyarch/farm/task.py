@@ -4,146 +4,161 @@ Dask does not interrupt a task that runs (distributed#4694). It tells plugins, t
 the command cancelled it, or because the command or the scheduler is gone. Then the step's own process is ended.
 """
 
+import contextlib
 import importlib
+import os
+import tempfile
 import threading
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol, cast
 
 import msgspec
 
-from polyarch.errors import PolyarchError
-from polyarch.farm.faults import FaultKind, MemberError
+from polyarch.builder.remote import StepFailure, StepReport, StepResult, encode
+from polyarch.farm.certificate_files import FarmTLS
+from polyarch.farm.certificates import Bundle
+from polyarch.farm.messages import Ticket
 from polyarch.farm.report import MemberReport
-from polyarch.farm.values import METRIC, RESOURCE, MemberSettings, Offer
+from polyarch.farm.settings import MemberSettings
+from polyarch.farm.values import RESOURCE, MemberOptions, OfferedPlatform
 from polyarch.version import VERSION
 
-# What performs a step: it gets the encoded step and carrier, the step's id, what this member is, and an event that is
-# set when the result is not wanted any more. It returns the encoded result.
-Performer = Callable[[bytes, bytes, str, MemberSettings, threading.Event], bytes]
+# Seconds without a step after which the process of a build's steps is replaced.
+_IDLE = 10.0
+_KEY = "polyarch-"
 
 
-class StepOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """A step as it travels to a member. `step` and `carrier` are values of the builder and of the carrier, encoded.
+class Assignment(msgspec.Struct, frozen=True, kw_only=True):
+    """A step for a member, as it passes the scheduler: the ticket with which it is fetched, and what is told of it.
 
-    `digests` are the layers that the step needs.
+    `version` is the command's. `digests` are the layers that the step needs.
     """
 
     id: str
     version: str
-    step: bytes
-    carrier: bytes
+    ticket: Ticket
     digests: tuple[str, ...] = ()
 
 
-class StepAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a step: an encoded result, or why there is none. `kind` is set if another member may do better.
+class StepPerformer(Protocol):
+    """What performs steps: `polyarch.farm.member`, which has these functions."""
 
-    `error` is the name of the class of an error of the step itself.
-    """
-
-    result: bytes = b""
-    message: str = ""
-    hint: str = ""
-    kind: FaultKind | None = None
-    error: str = ""
+    configure: Callable[[MemberSettings], None]
+    warm: Callable[[], None]
+    perform: Callable[[Ticket], bytes]
+    cancel: Callable[[int], None]
+    close: Callable[[], None]
 
 
 class _Process:
-    """The state of this worker process: what it is, and the step that runs. There is one."""
+    """What this worker process is, and the step that it does. There is one."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.settings: MemberSettings | None = None
+        self.name = ""
+        self.performer: StepPerformer | None = None
         self.report: MemberReport | None = None
-        # Whether each step that runs or will run was cancelled, by its key.
-        self.running: dict[str, threading.Event] = {}
-
-    def cancel(self, key: str) -> None:
-        """End the step, if it runs."""
-        with self.lock:
-            if key in self.running:
-                self.running[key].set()
-
-    def cancel_all(self) -> None:
-        """End all steps: the worker closes."""
-        with self.lock:
-            for event in self.running.values():
-                event.set()
+        # The ticket that is performed, by the key of its task; and the tasks that were cancelled before they began.
+        self.running: dict[str, Ticket] = {}
+        # The command whose steps the process has done.
+        self.tenant: tuple[str, int] | None = None
+        self.files = contextlib.ExitStack()
 
 
 _process = _Process()
 
 
-def key_of(order: str) -> str:
+def key_of(assignment: str) -> str:
     """The key of a step's task in Dask."""
-    return f"polyarch-{order}"
+    return _KEY + assignment
 
 
 def run(encoded: bytes) -> bytes:
-    """Perform a step, and return the encoded `StepAnswer`. Called by Dask in a thread of a member's worker process."""
-    ordered = msgspec.msgpack.decode(encoded, type=StepOrder)
-    state = _process
-    if state.settings is None or state.report is None:
-        return _encoded(StepAnswer(message="it is not a member of a farm", kind="machine"))
-    if ordered.version != VERSION:
-        return _encoded(
-            StepAnswer(message=f"it has Polyarch {VERSION}, the command has {ordered.version}", kind="version")
-        )
-    cancelled = threading.Event()
+    """Perform a step, and return the encoded `StepResult`. Called by Dask in a thread of a member's worker process."""
+    assignment = msgspec.msgpack.decode(encoded, type=Assignment)
+    state, ticket = _process, assignment.ticket
+    performer, report = state.performer, state.report
+    if performer is None or report is None:
+        return _unable("this worker process is not a member of a farm")
+    if assignment.version != VERSION:
+        return _unable(f"{state.name} has Polyarch {VERSION}, the command has {assignment.version}")
+    key = key_of(assignment.id)
     with state.lock:
-        state.running[key_of(ordered.id)] = cancelled
-    state.report.busy = True
+        if state.running:
+            return _unable(f"{state.name} does another step already")
+        state.running[key] = ticket
+    report.begins()
     try:
-        answer = StepAnswer(result=_perform(ordered, state.settings, cancelled))
-        state.report.used(ordered.digests)
-    except MemberError as error:
-        answer = StepAnswer(message=error.message, hint=error.hint or "", kind=error.kind)
-    except PolyarchError as error:
-        answer = StepAnswer(message=error.message, hint=error.hint or "", error=type(error).__name__)
-    except MemoryError:
-        answer = StepAnswer(message="it has no memory left", kind="machine")
-    except OSError as error:
-        kind: FaultKind = "disk-full" if error.errno in _FULL else "machine"
-        answer = StepAnswer(message=str(error), kind=kind)
+        # A process serves one command: what it holds of another is gone before the next begins.
+        if state.tenant not in (None, (ticket.host, ticket.port)):
+            performer.close()
+        state.tenant = (ticket.host, ticket.port)
+        result = performer.perform(ticket)
+        report.used(assignment.digests)
+        return result
     finally:
-        state.report.busy = False
-        state.report.steps += 1
+        report.ends()
         with state.lock:
-            state.running.pop(key_of(ordered.id), None)
-    return _encoded(answer)
+            del state.running[key]
 
 
-# ENOSPC and EDQUOT.
-_FULL = (28, 122)
+def is_stale() -> bool:
+    """Whether the process of a build's steps is there, and no step has come for a while."""
+    return _process.tenant is not None and _process.report is not None and _process.report.idle >= _IDLE
 
 
-def _perform(ordered: StepOrder, settings: MemberSettings, cancelled: threading.Event) -> bytes:
-    module, _, name = settings.performer.partition(":")
-    perform: Performer = getattr(importlib.import_module(module), name)
-    return perform(ordered.step, ordered.carrier, ordered.id, settings, cancelled)
+def tidy() -> None:
+    """Replace the process of a build's steps by a new one, if it is stale."""
+    state = _process
+    with state.lock:
+        if state.running or not is_stale() or state.performer is None:
+            return
+        state.tenant = None
+    state.performer.close()
+    state.performer.warm()
 
 
-def _encoded(answer: StepAnswer) -> bytes:
-    return msgspec.msgpack.encode(answer)
+def join(
+    options: MemberOptions, found: tuple[OfferedPlatform, ...], bundle: Bundle | None, directory: str
+) -> MemberReport:
+    """Make this process a member's worker process, once. Returns what its heartbeats carry.
 
-
-def join(settings: MemberSettings, found: tuple[Offer, ...]) -> MemberReport:
-    """Make this process a member's worker process, once. Returns what its heartbeats carry."""
-    if _process.report is None:
-        _process.settings = settings
-        _process.report = MemberReport(settings, found)
-    return _process.report
+    The certificates are written to a directory below `directory`, which is removed by `leave`.
+    """
+    state = _process
+    if state.report is None:
+        tls = None if bundle is None else _written(bundle, state.files, directory)
+        performer = cast(StepPerformer, importlib.import_module(options.performer))
+        performer.configure(
+            MemberSettings(
+                root=options.root,
+                name=options.name,
+                search_path=options.search_path,
+                emulators=options.emulators,
+                workers=max(1, (os.cpu_count() or 1) // options.slots),
+                tls=tls,
+            )
+        )
+        performer.warm()
+        state.name, state.performer, state.report = options.name, performer, MemberReport(options, found)
+    return state.report
 
 
 def leave() -> None:
-    """End all steps of this process."""
-    _process.cancel_all()
+    """End the step of this process, and remove its files."""
+    if _process.performer is not None:
+        _process.performer.close()
+    _process.files.close()
 
 
 def released(key: Any, start: str, finish: str) -> None:
     """Take note that Dask changed the state of a task."""
     if start == "executing" and finish in ("released", "cancelled", "forgotten"):
-        _process.cancel(str(key))
+        with _process.lock:
+            ticket = _process.running.get(str(key))
+        if ticket is not None and _process.performer is not None:
+            _process.performer.cancel(ticket.number)
 
 
 def resources() -> dict[str, float]:
@@ -151,6 +166,19 @@ def resources() -> dict[str, float]:
     return {RESOURCE: 1}
 
 
-def metric() -> str:
-    """The name under which heartbeats carry the state of a member."""
-    return METRIC
+def _unable(message: str) -> bytes:
+    """The result of a step that this process cannot do, and another one may."""
+    report = StepReport(member=_process.name or os.uname().nodename, how="native")
+    return encode(StepResult(report=report, failure=StepFailure(kind="member", message=message)))
+
+
+def _written(bundle: Bundle, owner: contextlib.ExitStack, directory: str) -> FarmTLS:
+    """The parts of a bundle as files that `owner` removes."""
+    place = Path(owner.enter_context(tempfile.TemporaryDirectory(prefix="polyarch-", dir=directory or None)))
+    paths = []
+    for name, text in (("ca", bundle.authority), ("certificate", bundle.certificate), ("key", bundle.key)):
+        path = place / f"{name}.pem"
+        path.touch(0o600)
+        path.write_text(text, "ascii")
+        paths.append(str(path))
+    return FarmTLS(*paths)

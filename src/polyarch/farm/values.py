@@ -13,12 +13,13 @@ RESOURCE = "polyarch-step"
 BUILDS = "polyarch-builds"
 
 
-class MemberSettings(msgspec.Struct, frozen=True, kw_only=True):
+class MemberOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How a member performs steps: plain values, which are sent to its worker processes.
 
     `root` is the directory of its store. `offers` are platforms that it was told to offer, None for those that it runs
     natively. `emulators` are pairs of an architecture and a path. `slots` is how many steps it does at once, each in a
-    worker process of its own. `performer` is the function (`module:name`) that performs a step there.
+    worker process of its own. `performer` is the module that performs
+    steps there (`task.StepPerformer`).
     """
 
     name: str
@@ -27,10 +28,10 @@ class MemberSettings(msgspec.Struct, frozen=True, kw_only=True):
     offers: tuple[Platform, ...] | None = None
     emulators: tuple[tuple[str, str], ...] = ()
     slots: int = 1
-    performer: str = "polyarch.farm.member:perform"
+    performer: str = "polyarch.farm.member"
 
 
-class Offer(msgspec.Struct, frozen=True):
+class OfferedPlatform(msgspec.Struct, frozen=True):
     """One platform that a member runs; `emulator` is empty if it runs natively."""
 
     platform: str
@@ -48,7 +49,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     version: str
     python: str = ""
-    offers: tuple[Offer, ...] = ()
+    offers: tuple[OfferedPlatform, ...] = ()
     busy: bool = False
     cpu: float = 0.0
     memory: int = 0
@@ -59,7 +60,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     steps: int = 0
     layers: tuple[str, ...] = ()
 
-    def offer(self, platform: Platform) -> Offer | None:
+    def offer(self, platform: Platform) -> OfferedPlatform | None:
         """How this member runs `platform`, None if it does not."""
         return next((one for one in self.offers if one.platform == str(platform)), None)
 

@@ -18,7 +18,7 @@ from polyarch.errors import PolyarchError, UnsupportedError
 from polyarch.farm import children
 from polyarch.farm.certificates import Bundle
 from polyarch.farm.faults import FarmError
-from polyarch.farm.values import MemberSettings, Offer
+from polyarch.farm.values import MemberOptions, OfferedPlatform
 
 # Seconds that worker processes get to end their steps.
 _GRACE = 4.0
@@ -31,7 +31,7 @@ class MemberOrder(msgspec.Struct, frozen=True, kw_only=True):
 
     scheduler: str
     bundle: Bundle | None
-    settings: MemberSettings
+    options: MemberOptions
     silence: float
     listen: str = ""
     contact: str = ""
@@ -71,7 +71,7 @@ class _WorkerProcess:
 class MemberProcesses:
     """The worker processes of a member, as a context manager, which owns them and their scratch directory."""
 
-    def __init__(self, order: MemberOrder, offers: tuple[Offer, ...], say: Callable[[str], None]) -> None:
+    def __init__(self, order: MemberOrder, offers: tuple[OfferedPlatform, ...], say: Callable[[str], None]) -> None:
         self._order = order
         self._offers = offers
         self._say = say
@@ -82,7 +82,7 @@ class MemberProcesses:
     def __enter__(self) -> Self:
         self._directory = self._resources.enter_context(tempfile.TemporaryDirectory(prefix="polyarch-member-"))
         try:
-            for number in range(self._order.settings.slots):
+            for number in range(self._order.options.slots):
                 slot = _WorkerProcess(number, self._start)
                 self._slots.append(slot)
                 self._resources.callback(slot.close)
@@ -130,7 +130,7 @@ class MemberProcesses:
     def _joined(self, slot: _WorkerProcess) -> None:
         slot.joined, slot.pause = True, _PAUSE
         if all(one.joined for one in self._slots):
-            self._say(f"{self._order.settings.name} is a member of {self._order.scheduler}")
+            self._say(f"{self._order.options.name} is a member of {self._order.scheduler}")
 
     def _restart(self, slot: _WorkerProcess, ended: int | None) -> None:
         status = slot.process.wait()
@@ -151,7 +151,7 @@ class MemberProcesses:
         told = SlotOrder(
             scheduler=order.scheduler,
             bundle=order.bundle,
-            settings=order.settings,
+            options=order.options,
             offers=self._offers,
             number=number,
             directory=self._directory,

@@ -13,7 +13,7 @@ from polyarch.errors import UsageError
 
 if TYPE_CHECKING:
     from polyarch.farm.certificates import Bundle, Role
-    from polyarch.farm.values import MemberSettings
+    from polyarch.farm.values import MemberOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -176,13 +176,13 @@ def worker(
 
     there = address_of(session, address, insecure=insecure)
     bundle = bundle_of(session, "worker", farm_cert, there)
-    settings = member_settings(session, platform, name, slots)
+    settings = member_options(session, platform, name, slots)
     if (listen or contact) and settings.slots > 1:
         raise UsageError("--listen and --contact are for one worker process", "add --slots 1")
     order = MemberOrder(
         scheduler=there,
         bundle=bundle,
-        settings=settings,
+        options=settings,
         silence=silence,
         listen=listen or "",
         contact=contact or "",
@@ -193,15 +193,13 @@ def worker(
         processes.serve(sys.stdin.fileno() if farm_cert == "-" else None)
 
 
-def member_settings(
-    session: Session, platform: tuple[str, ...], name: str | None, slots: int | None
-) -> "MemberSettings":
+def member_options(session: Session, platform: tuple[str, ...], name: str | None, slots: int | None) -> "MemberOptions":
     """What this machine, or another one with the same options, is told to be."""
     import os
 
-    from polyarch.farm.values import MemberSettings
+    from polyarch.farm.values import MemberOptions
 
-    return MemberSettings(
+    return MemberOptions(
         name=name or os.uname().nodename,
         root=str(session.root.absolute()),
         search_path=session.environment.search_path,
