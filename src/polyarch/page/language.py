@@ -29,9 +29,9 @@ _FIRST_YEAR = 1990
 
 
 class Language:
-    """One language, at one moment: `now` is in seconds since 1970. Immutable."""
+    """One language, at one moment: `now` is in seconds since 1970; None if that is unknown. Immutable."""
 
-    def __init__(self, code: str, now: float) -> None:
+    def __init__(self, code: str, now: float | None) -> None:
         self.code = code
         self.tag, self.own_name = LANGUAGES[code]
         self._column = list(LANGUAGES).index(code)
@@ -73,10 +73,12 @@ class Language:
         return f"{shown} {_UNITS[unit]}"
 
     def age(self, created: str) -> str:
-        """How long ago a time (RFC 3339) was. Empty if that is unknown, or a fixed time instead of a real one."""
+        """How long ago a time (RFC 3339) was; when it was, without a clock. Empty if it is unknown, or a fixed time
+        instead of a real one.
+        """
         moment = times.of_rfc3339(created)
-        if moment is None or not self.date(created):
-            return ""
+        if moment is None or self._now is None or not self.date(created):
+            return self.date(created)
         seconds = self._now - moment
         if seconds < 60:
             # The clock of the machine that built it may be ahead.

@@ -33,11 +33,17 @@ def _everything(repository: str) -> bool:
 
 class Site:
     """The pages of a store. It owns nothing: the store belongs to the caller, and so do `results`, which a server may
-    give to the next Site when it opens its store anew. `clock` returns the time in seconds since 1970.
+    give to the next Site when it opens its store anew. `clock` returns the time in seconds since 1970; without it,
+    pages have dates instead of ages.
     """
 
     def __init__(
-        self, store: "Store", images: PageImages, *, clock: Callable[[], float], results: PageResults | None = None
+        self,
+        store: "Store",
+        images: PageImages,
+        *,
+        clock: Callable[[], float] | None = None,
+        results: PageResults | None = None,
     ) -> None:
         self._library = Library(store, images, results or PageResults())
         self._clock = clock
@@ -68,7 +74,7 @@ class Site:
         request = Request(
             address=found or PageAddress(),
             query=query,
-            language=Language(asked or language.choose(accept_language), self._clock()),
+            language=Language(asked or language.choose(accept_language), self._now()),
             host=commands.host_of(origin),
             visible=visible,
         )
@@ -91,6 +97,9 @@ class Site:
             inline=None,
         )
         return answers.unchanged(answers.of_html(text, shown.status), if_none_match)
+
+    def _now(self) -> float | None:
+        return None if self._clock is None else self._clock()
 
     def view(self, request: Request) -> PageView:
         """What the page of a request shows; never an error, but a view that explains it."""

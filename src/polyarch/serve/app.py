@@ -7,6 +7,7 @@ from aiohttp.typedefs import Middleware
 
 from polyarch.serve import bodies, routes
 from polyarch.serve.service import Service
+from polyarch.serve.site import PageHandler
 
 
 def make_app(service: Service, middlewares: Sequence[Middleware] = ()) -> web.Application:
@@ -25,4 +26,6 @@ def make_app(service: Service, middlewares: Sequence[Middleware] = ()) -> web.Ap
     app = web.Application(middlewares=middlewares)
     for path in ("/v2", "/v2/{path:.*}"):
         app.router.add_route("*", path, registry, expect_handler=bodies.wait_for_handler)
+    if service.settings.page:
+        app.router.add_get("/{path:.*}", PageHandler(service).answer)
     return app

@@ -1,0 +1,89 @@
+"""The page for browsers: what the server answers outside of /v2/."""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from polyarch.errors import NotFoundError
+from polyarch.oci.descriptor import Descriptor
+from polyarch.serve.errors import RequestError
+from polyarch.serve.repositories import Repositories
+from polyarch.serve.service import Service
+
+if TYPE_CHECKING:
+    from polyarch.page import PageAnswer, Site
+
+Visible = Callable[[str], bool]
+
+
+class PagedRepositories:
+    """Repositories as the page asks for them: what is not there is no error."""
+
+    def __init__(self, repositories: Repositories) -> None:
+        self._repositories = repositories
+
+    def repositories(self) -> Sequence[str]:
+        """Implements `PageImages`."""
+        return self._repositories.repositories()
+
+    def tags(self, repository: str) -> Mapping[str, Descriptor]:
+        """Implements `PageImages`."""
+        try:
+            return self._repositories.tags(repository)
+        except RequestError:
+            return {}
+
+    def resolve(self, repository: str, reference: str) -> Descriptor:
+        """Implements `PageImages`."""
+        try:
+            return self._repositories.resolve(repository, reference)
+        except RequestError as error:
+            raise NotFoundError(error.message) from error
+
+
+class PageHandler:
+    """Answers GET requests for pages. It owns the Site, which is made when the first one comes: importing templates
+    takes longer than a server takes to start.
+    """
+
+    def __init__(self, service: Service, clock: Callable[[], float] | None = None) -> None:
+        self._service = service
+        self._clock = clock
+        self._mutex = threading.Lock()
+        self._site: Site | None = None
+
+    async def answer(self, request: web.Request) -> web.Response:
+        """The response to a request of a client that may see everything."""
+        return await self.answer_for(request, None)
+
+    async def answer_for(self, request: web.Request, visible: Visible | None) -> web.Response:
+        """The response to a request. `visible` says which repositories the client may see, by default all."""
+        try:
+            found = await self._service.run(lambda: self._respond(request, visible))
+        except Exception as error:
+            self._service.report(error)
+            return web.Response(status=500, text="This is a bug of the server.")
+        body = None if found.status == 304 else found.body
+        headers = {"Content-Type": found.media_type, **found.headers}
+        return web.Response(status=found.status, body=body, headers=headers)
+
+    def _respond(self, request: web.Request, visible: Visible | None) -> "PageAnswer":
+        return self._made().respond(
+            request.path,
+            request.query,
+            request.headers.get("Accept-Language", ""),
+            origin=f"{request.scheme}://{request.host}",
+            visible=visible or (lambda _: True),
+            if_none_match=request.headers.get("If-None-Match", ""),
+        )
+
+    def _made(self) -> "Site":
+        with self._mutex:
+            if self._site is None:
+                from polyarch.page import Site
+
+                repositories = self._service.repositories
+                self._site = Site(repositories.store, PagedRepositories(repositories), clock=self._clock)
+            return self._site
