@@ -43,11 +43,12 @@ class _IndexFile(msgspec.Struct, frozen=True):
 Edit = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
 
 
-class _Assignment:
-    """Images that a thread gives names to. `done` when they are in index.json."""
+class _Change:
+    """A change that a thread waits for. `done` when it is in index.json."""
 
-    def __init__(self, images: Sequence[tuple[str, Descriptor]]) -> None:
-        self.images = images
+    def __init__(self, edit: Edit, needed: Sequence[Descriptor]) -> None:
+        self.edit = edit
+        self.needed = needed
         self.done = False
 
 
@@ -60,7 +61,7 @@ class Tags:
         self._lock = FileLock(self._layout.lock("index"))
         self._read: tuple[tuple[int, int, int], Entries] | None = None
         self._turn = threading.Lock()
-        self._waiting: deque[_Assignment] = deque()
+        self._waiting: deque[_Change] = deque()
 
     def entries(self) -> Entries:
         """All entries. Raises CorruptError if index.json does not conform to the specification."""
@@ -99,26 +100,6 @@ class Tags:
         What a name pointed at before is kept without that name. Raises NotFoundError for an image that is not in the
         store, and then nothing has changed.
         """
-        own = _Assignment(images)
-        self._waiting.append(own)
-        # Each change waits for the disk. What other threads wait for meanwhile is done with the next change.
-        with self._turn:
-            if own.done:
-                return
-            waiting = [self._waiting.popleft() for _ in range(len(self._waiting))]
-            together = [own, *(one for one in waiting if one is not own)]
-            try:
-                self._assign([image for one in together for image in one.images])
-            except PolyarchError:
-                # Perhaps only one of them cannot be named. The others then do it for themselves.
-                if len(together) == 1:
-                    raise
-                self._assign(images)
-            else:
-                for one in together:
-                    one.done = True
-
-    def _assign(self, images: Sequence[tuple[str, Descriptor]]) -> None:
         self.change(lambda entries: assigned(entries, images), [descriptor for _, descriptor in images])
 
     def remove(self, name: str) -> Descriptor:
@@ -146,6 +127,7 @@ class Tags:
 
         def edit(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
             kept = []
+            gone.clear()
             for entry in entries:
                 name = name_of(entry)
                 if name in wanted:
@@ -171,15 +153,39 @@ class Tags:
             disk.replace(self._layout.index, msgspec.json.encode(document), self._blobs.scratch())
 
     def change(self, edit: Edit, needed: Iterable[Descriptor] = ()) -> None:
-        """Replace the entries of index.json. Raises NotFoundError if one of `needed` is not in the store."""
+        """Replace the entries of index.json. Raises NotFoundError if one of `needed` is not in the store.
+
+        `edit` may be called a second time, if what other threads change at the same time fails.
+        """
+        own = _Change(edit, tuple(needed))
+        self._waiting.append(own)
+        # Each change waits for the disk. What other threads wait for meanwhile is done with the next change.
+        with self._turn:
+            if own.done:
+                return
+            waiting = [self._waiting.popleft() for _ in range(len(self._waiting))]
+            together = waiting if own in waiting else [own, *waiting]
+            try:
+                self._change(together)
+            except PolyarchError:
+                # Perhaps only one of them cannot be done. The others then do it for themselves.
+                if len(together) == 1:
+                    raise
+                self._change([own])
+            else:
+                for one in together:
+                    one.done = True
+
+    def _change(self, changes: Sequence[_Change]) -> None:
         with disk.explained("write a tag", self._layout.root), self._blobs.lock:
-            for image in needed:
+            for image in (needed for change in changes for needed in change.needed):
                 if not self._blobs.has(image):
                     raise NotFoundError(f"the store has no image {image.digest}, so it cannot get a name")
             with self._lock:
                 before = self._raw()
                 document = _decode(before, self._layout.index)
-                document["manifests"] = edit(document["manifests"])
+                for change in changes:
+                    document["manifests"] = change.edit(document["manifests"])
                 after = msgspec.json.encode(document)
                 if after == before:
                     return
