@@ -79,10 +79,6 @@ class RegistryProcess:
                 self._process.wait(_STOP_SECONDS)
         self.kill()
 
-    def wait(self, seconds: float) -> int:
-        """Wait until it has ended, whoever ends it, and return its status. Raises subprocess.TimeoutExpired."""
-        return self._process.wait(seconds)
-
     def kill(self) -> None:
         """End it as the kernel does when memory is short."""
         self._process.kill()

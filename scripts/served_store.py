@@ -30,7 +30,6 @@ class ServedStore(RegistryProcess):
         certificate: tuple[Path, Path] | None = None,
         port: int = 0,
         options: Sequence[str] = (),
-        prefix: Sequence[str] = (),
     ) -> None:
         """Start it, and return when it listens.
 
@@ -38,7 +37,6 @@ class ServedStore(RegistryProcess):
         htpasswd: a file of `name:bcrypt` lines; without it everyone may read and write.
         certificate: PEM files (certificate chain, key); without it the registry speaks plain HTTP.
         port: where to listen; 0: the kernel chooses.
-        prefix: a command that runs a command.
         """
         self.root = root or directory / "store"
         words = ["serve", "--listen", f"127.0.0.1:{port}", *options]
@@ -53,7 +51,7 @@ class ServedStore(RegistryProcess):
             "POLYARCH_ROOT": str(self.root),
         }
         scheme = "https" if certificate else "http"
-        command = [*prefix, str(POLYARCH), *words]
+        command = [str(POLYARCH), *words]
         super().__init__(directory, command, _LISTENING, scheme=scheme, environment=environment)
 
 

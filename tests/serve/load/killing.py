@@ -2,15 +2,14 @@
 
 import contextlib
 import http.client
-import os
 import random
 import re
 import shutil
-import signal
+import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +24,9 @@ from tests.serve.load.pushing import Document, Pusher, RefusedError, image, inde
 _CHANGING = "write openat mkdir rename unlink fdatasync fsync flock ftruncate sync_file_range utimensat sendto".split()
 _CALL = re.compile(r"^(\d+) +([a-z0-9_]+)\((.*)")
 _SECONDS = 60.0
+# How many of the points are system calls; the others are times, in seconds after the pushes have begun.
+_AT_CALLS = 0.6
+_LONGEST = 0.15
 
 
 class Push(NamedTuple):
@@ -76,81 +78,77 @@ def prepared(directory: Path) -> Path:
 
 def possible_points(template: Path, directory: Path) -> list[Point]:
     """Where the server can be killed: found by one whole run under strace."""
-    log = directory / "strace.log"
-    root = directory / "store"
-    shutil.copytree(template, root, symlinks=True)
-    prefix = ["strace", "-f", "-o", str(log), "--seccomp-bpf", "-e", f"trace={','.join(_CHANGING)}"]
-    server = ServedStore(directory / "server", root=root, prefix=prefix)
-    # What it did to start is not a point of a push.
-    started = len(log.read_bytes())
+    shutil.copytree(template, directory / "store", symlinks=True)
+    server = ServedStore(directory / "server", root=directory / "store")
     try:
-        _push_all(server.address, pushes("probe"), {})
+        with _traced(server, directory, f"trace={','.join(_CHANGING)}"):
+            refused = _push_all(server.address, pushes("probe"), {})
+            assert not refused, refused
+            server.stop()
+        counts: Counter[tuple[str, str]] = Counter()
+        found = set()
+        for line in (directory / "strace.log").read_text(errors="replace").splitlines():
+            if match := _CALL.match(line):
+                counts[match[1], match[2]] += 1
+                found.add(Point("KILL", match[2], counts[match[1], match[2]]))
+        return sorted(found)
     finally:
-        end(server, signal.SIGTERM)
-    before: Counter[tuple[str, str]] = Counter()
-    text = log.read_text(errors="replace")
-    for line in text[:started].splitlines():
-        if match := _CALL.match(line):
-            before[match[1], match[2]] += 1
-    counts = Counter(before)
-    found = set()
-    for line in text[started:].splitlines():
-        if match := _CALL.match(line):
-            counts[match[1], match[2]] += 1
-            found.add(Point("KILL", match[2], counts[match[1], match[2]]))
-    shutil.rmtree(directory)
-    return sorted(found)
+        server.stop()
+        shutil.rmtree(directory)
 
 
 def kill(template: Path, directory: Path, points: Sequence[Point], dice: random.Random, seed: str) -> Killed:
     """Kill a server once while five clients push, at a system call or at a time, and check everything."""
     root = directory / "store"
     shutil.copytree(template, root, symlinks=True)
-    prefix: list[str] = []
-    if dice.random() < 0.6:
-        # The dice choose the system call first, or most points would be at the one that is made most often.
-        call = dice.choice(sorted({point.syscall for point in points}))
-        point = dice.choice([point for point in points if point.syscall == call])
-        inject = f"inject={call}:signal=KILL:when={point.number}"
-        prefix = ["strace", "-f", "-o", str(directory / "log"), "-e", f"trace={call}", "-e", inject]
-        name = str(point)
-    else:
-        seconds = dice.uniform(0.0, 0.35)
-        name = f"KILL after {seconds:.3f} s"
     wrong: list[str] = []
     acknowledged: dict[str, str] = {}
     wanted = pushes(seed)
-    was_hit, visible = False, 0
+    server = ServedStore(directory / "server", root=root)
     try:
-        server = None
-        with contextlib.suppress(RuntimeError):  # killed before it listened
-            server = ServedStore(directory / "server", root=root, prefix=prefix)
-        if server is not None:
-            timer = None if prefix else threading.Timer(seconds, end, (server, signal.SIGKILL))
-            if timer is not None:
-                timer.start()
+        if dice.random() < _AT_CALLS:
+            # The dice choose the system call first, or most points would be at the one that is made most often.
+            call = dice.choice(sorted({point.syscall for point in points}))
+            point = dice.choice([point for point in points if point.syscall == call])
+            name = str(point)
+            inject = f"inject={call}:signal=KILL:when={point.number}"
+            with _traced(server, directory, f"trace={call}", inject):
+                wrong += _push_all(server.address, wanted, acknowledged)
+                was_hit = not server.runs
+                server.kill()
+        else:
+            seconds = dice.uniform(0.0, _LONGEST)
+            name = f"KILL after {seconds:.3f} s"
+            timer = threading.Timer(seconds, server.kill)
+            timer.start()
             wrong += _push_all(server.address, wanted, acknowledged)
-            was_hit = len(acknowledged) < len(wanted) or not server.runs
-            if timer is not None:
-                timer.join()
-            end(server, signal.SIGKILL)
+            was_hit = len(acknowledged) < len(wanted)
+            timer.join()
         visible = _restarted(root, directory, wanted, acknowledged, wrong)
         wrong += crash.looked_at(root, {}, set())
         checked = Program(root, directory)("system", "fsck", check=False)
         wrong += [str(checked)] if checked.status else []
     finally:
+        server.kill()
         shutil.rmtree(directory)
     return Killed(name, was_hit, len(acknowledged), visible, tuple(wrong))
 
 
-def end(server: ServedStore, number: signal.Signals) -> None:
-    """End a server, and the tracer that it may run under, which lives as long as what it traces."""
-    children = Path("/proc", str(server.pid), "task", str(server.pid), "children")
-    with contextlib.suppress(OSError, ProcessLookupError):
-        traced = [int(word) for word in children.read_text().split()]
-        for process in traced or [server.pid]:
-            os.kill(process, number)
-    server.wait(_SECONDS)
+@contextlib.contextmanager
+def _traced(server: ServedStore, directory: Path, *expressions: str) -> Iterator[None]:
+    """strace on a server that runs, which must have ended when the `with` does. The numbers of its calls begin here."""
+    words = [word for expression in expressions for word in ("-e", expression)]
+    command = ["strace", "-f", "-o", str(directory / "strace.log"), *words, "-p", str(server.pid)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as tracer:
+        try:
+            assert tracer.stderr is not None
+            # "Process 123 attached", for each thread.
+            said = tracer.stderr.readline()
+            assert b"attached" in said, said
+            yield
+        finally:
+            server.kill()
+            tracer.communicate(timeout=_SECONDS)
 
 
 def _push_all(address: str, wanted: Sequence[Push], acknowledged: dict[str, str]) -> list[str]:
