@@ -15,7 +15,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 from polyarch.version import VERSION
 from tests import bases, people
@@ -23,20 +22,13 @@ from tests.fuzz import run as fuzzing
 from tests.fuzz.targets import TARGETS
 from tests.reliability import crash, crowd, scenarios, test_network
 from tests.reliability.crash import Aims, Outcome
+from tests.reliability.part import Part
 from tests.reliability.proxy import between
 from tests.reliability.scenarios import SCENARIOS, Site
+from tests.serve.load import soak
 
 _REPORT = Path(__file__).parents[2] / "docs/reliability.md"
 _FAULTS = ("KILL", "KILL", "ENOSPC", "EIO", "EDQUOT")
-
-
-class Part(NamedTuple):
-    """A section of the report. `wrong` are all broken promises, each with what to repeat it with."""
-
-    title: str
-    lines: list[str]
-    wrong: list[str]
-    seconds: float
 
 
 def main() -> int:
@@ -70,6 +62,7 @@ def _parts(aims: Aims, chosen: argparse.Namespace) -> Iterator[Part]:
     yield _clock(aims.site, chosen.points // 8, chosen.seed)
     yield _crowd(aims.site, chosen.seconds, chosen.seed)
     yield _network(aims.site, chosen.points // 4, chosen.seed)
+    yield from soak.parts(aims.site.directory / "served", chosen.points // 2, chosen.seconds // 4, chosen.seed)
     yield _fuzz(chosen.fuzz, chosen.seed)
 
 

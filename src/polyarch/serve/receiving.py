@@ -13,8 +13,10 @@ from polyarch.serve.errors import RequestError
 from polyarch.serve.service import Service
 from polyarch.serve.uploads import BlobUpload
 
-# Bytes that are handed to a thread at once. Two such parts are in memory for each upload.
+# Bytes that are handed to a thread at once, in at most so many pieces. Two such parts are in memory for each upload,
+# and a piece of one byte takes as much memory as one of fifty.
 _PART = 256 << 10
+_PIECES = 1024
 _CONTENT_RANGE = re.compile(r"(?:bytes[ =])?([0-9]+)-([0-9]+)(?:/[0-9*]+)?")
 
 
@@ -89,7 +91,7 @@ async def _receive(service: Service, request: web.Request, upload: BlobUpload) -
         async for part in content.iter_any():
             parts.append(part)
             size += len(part)
-            if size >= _PART:
+            if size >= _PART or len(parts) >= _PIECES:
                 if writing is not None:
                     await writing
                 writing = service.run(lambda full=parts: upload.append(sender, full))  # type: ignore[misc]

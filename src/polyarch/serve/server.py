@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import resource
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -34,6 +35,7 @@ def serve(store: Store, settings: ServeSettings, started: Callable[[str], None],
     not the client's. Raises PolyarchError if the address cannot be used.
     """
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    _allow_connections()
 
     async def until_signal() -> None:
         stopped = asyncio.Event()
@@ -91,6 +93,15 @@ def running(root: Path | str, settings: ServeSettings | None = None) -> Iterator
                 with contextlib.suppress(RuntimeError):  # the loop has ended
                     stop()
             thread.join()
+
+
+def _allow_connections() -> None:
+    """Let this process open as many files as it may. A pull needs two, its connection and its blob, and most machines
+    allow 1,024 unless a process asks for more.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _log(error: Exception) -> None:
