@@ -77,7 +77,7 @@ bench: $(venv)/dev.stamp ## Measures Polyarch and its peers and writes docs/perf
 	$(bin)/python -m bench $(or $(ARGS),--json docs/performance.json --page docs/performance.md)
 
 .PHONY: soak
-soak: $(venv)/dev.stamp test-packages ## Tests kills, full disks, bad networks and hostile bytes for 15 minutes; writes docs/reliability.md
+soak: $(venv)/dev.stamp test-packages ## Tests kills, full disks, bad networks and hostile bytes for 20 minutes; writes docs/reliability.md
 	$(bin)/python -m tests.reliability $(ARGS)
 
 .PHONY: witness

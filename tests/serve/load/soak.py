@@ -45,8 +45,8 @@ def _kills(directory: Path, points: int, seed: int) -> Part:
     line = (
         f"A server was killed at {len(hits)} points while five clients pushed images, an index, a tag that moves, "
         f"layers that two of them share, and a referrer: {sum(one.acknowledged for one in hits)} pushes had been "
-        "answered. After a restart every tag was compared with what it may stand for, everything that it reaches was read and compared "
-        "with its digest, every answered push had to be there, and all was pushed again."
+        "answered. After a restart every tag was compared with what it may stand for, everything that it reaches was "
+        "read and compared with its digest, every answered push had to be there, and all was pushed again."
     )
     places = "Points: " + ", ".join(f"{call} {count}" for call, count in where.most_common()) + "."
     wrong = [f"{one.point}: {'; '.join(one.wrong)}" for one in done if one.wrong]
@@ -94,8 +94,8 @@ def _rude(directory: Path) -> Part:
         wrong.append(f"{after} files are open, and {before} were before")
     line = (
         "200 requests whose fields never end, 100 uploads that stop, 200 pulls that are never read, 200 uploads that "
-        "are cut, and 11 requests that contradict themselves, beside four clients that push and pull: their median request "
-        f"took {_middle(felt):.1f} ms, the longest {longest * 1000:.0f} ms (alone: {_middle(alone):.1f} and "
+        "are cut, and 11 requests that contradict themselves, beside four clients that push and pull: their median "
+        f"request took {_middle(felt):.1f} ms, the longest {longest * 1000:.0f} ms (alone: {_middle(alone):.1f} and "
         f"{max(one.longest for one in alone) * 1000:.0f} ms). The server took {memory:.0f} MB at most."
     )
     return Part("Slow and rude clients of a registry", [line], wrong, time.monotonic() - started)
