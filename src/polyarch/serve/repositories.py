@@ -260,7 +260,7 @@ class Repositories:
             below=frozenset(one.digest for one in self._all_below(descriptor)),
             subject=document.subject,
             entry=entry and msgspec.structs.replace(entry, digest=descriptor.digest),
-            is_reached=self._is_reached(repository, descriptor.digest, document.subject),
+            is_reached=not tags and self._is_reached(repository, descriptor.digest, document.subject),
         )
 
     def _is_reached(self, repository: str, digest: Digest, subject: Digest | None) -> bool:

@@ -76,17 +76,25 @@ class Publications:
 
 def _published(entries: list[Entry], given: Publication) -> list[Entry]:
     result, repository, digest = list(entries), given.repository, given.image.digest
-    wanted = {f"{given.prefix}:{tag}" for tag in given.tags}
-    positions = {name: at for at, entry in enumerate(entries) if (name := names.name_of(entry)) in wanted}
+    wanted = [f"{given.prefix}:{tag}" for tag in given.tags]
+    positions: dict[str, int] = {}
+    # What was kept for itself, because its subject was not there yet, is kept by its subject now.
+    about: set[Digest] = set()
+    for at, other in enumerate(entries):
+        if name := names.name_of(other):
+            if name in wanted:
+                positions[name] = at
+        elif names.subject_of(other) == digest:
+            about.add(other["digest"])
     lost: list[Entry] = []
-    for name in (f"{given.prefix}:{tag}" for tag in given.tags):
+    for name in wanted:
         entry = names.plain(given.image, {REF_NAME: name, IMAGE_NAME: name})
         if name in positions:
             before, result[positions[name]] = result[positions[name]], entry
             lost.append(before)
         else:
             result.append(entry)
-    result = _released(result, repository, given.below | ({digest} if given.tags else set()))
+    result = _released(result, repository, about | given.below | ({digest} if given.tags else set()))
     if given.subject is not None and given.entry is not None:
         result = _listed(result, repository, given.subject, given.entry)
     if not given.tags and not given.is_reached:
@@ -94,9 +102,7 @@ def _published(entries: list[Entry], given: Publication) -> list[Entry]:
     for entry in lost:
         if entry["digest"] != digest and entry["digest"] not in given.below:
             result = held(result, repository, entry, given.prefix)
-    # What was kept for itself, because its subject was not there yet, is kept by its subject now.
-    about = {entry["digest"] for entry in result if names.subject_of(entry) == digest}
-    return _released(result, repository, about)
+    return result
 
 
 def held(entries: list[Entry], repository: str, entry: Entry, prefix: str = "") -> list[Entry]:
@@ -120,9 +126,11 @@ def _released(entries: list[Entry], repository: str, digests: Iterable[Digest], 
     """
     wanted, result = frozenset(digests), []
     for entry in entries:
+        if entry["digest"] not in wanted:
+            result.append(entry)
+            continue
         keepers = names.repositories_of(entry)
-        is_other = names.name_of(entry) or (names.subject_of(entry) and not listed)
-        if entry["digest"] not in wanted or repository not in keepers or is_other:
+        if repository not in keepers or names.name_of(entry) or (names.subject_of(entry) and not listed):
             result.append(entry)
         elif others := tuple(one for one in keepers if one != repository):
             result.append(_kept_by(entry, others))

@@ -183,7 +183,7 @@ class Tags:
                     raise NotFoundError(f"the store has no image {image.digest}, so it cannot get a name")
             with self._lock:
                 before = self._raw()
-                document = _decode(before, self._layout.index)
+                document = _decode(before, self._layout.index, is_known=self._is_read())
                 for change in changes:
                     document["manifests"] = change.edit(document["manifests"])
                 after = msgspec.json.encode(document)
@@ -193,6 +193,14 @@ class Tags:
                 self._blobs.trace("tag:before-replace")
                 disk.replace(self._layout.index, after, self._blobs.scratch())
                 self._blobs.trace("tag:after-replace")
+
+    def _is_read(self) -> bool:
+        """Whether index.json, which is locked, is what `entries` has read."""
+        try:
+            status = os.stat(self._layout.index)
+        except FileNotFoundError:
+            return False
+        return self._read is not None and self._read[0] == (status.st_ino, status.st_mtime_ns, status.st_size)
 
     def _raw(self) -> bytes:
         try:
@@ -230,6 +238,8 @@ def plain(descriptor: Descriptor, names: dict[str, str]) -> dict[str, Any]:
 
 
 def _nameless(descriptor: Descriptor) -> Descriptor:
+    if descriptor.annotations.keys() <= _NAMES:  # nearly always
+        return msgspec.structs.replace(descriptor, annotations={})
     annotations = {key: value for key, value in descriptor.annotations.items() if key not in _NAMES}
     return msgspec.structs.replace(descriptor, annotations=annotations)
 
@@ -262,9 +272,10 @@ def assigned(entries: list[dict[str, Any]], images: Sequence[tuple[str, Descript
     return result + [entry for digest, entry in nameless.items() if digest not in there]
 
 
-def _decode(raw: bytes, path: str) -> dict[str, Any]:
+def _decode(raw: bytes, path: str, *, is_known: bool) -> dict[str, Any]:
     # The entries are checked as a whole before any is changed.
-    _entries(raw, path)
+    if not is_known:
+        _entries(raw, path)
     document: dict[str, Any] = msgspec.json.decode(raw)
     document.setdefault("manifests", [])
     return document
