@@ -1,7 +1,5 @@
 """Names of repositories: paths of requests, and the names in the store that they stand for."""
 
-import string
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,21 +7,8 @@ from hypothesis import strategies as st
 from polyarch.oci import reference as references
 from polyarch.serve import naming
 from polyarch.serve.naming import Route
+from tests.serve.names import REPOSITORIES, TAGS
 
-_WORDS = st.text(string.ascii_lowercase + string.digits, min_size=1, max_size=8)
-_SEPARATORS = st.sampled_from([".", "_", "__", "-", "--"])
-
-
-@st.composite
-def components(draw: st.DrawFn) -> str:
-    text = draw(_WORDS)
-    for _ in range(draw(st.integers(0, 2))):
-        text += draw(_SEPARATORS) + draw(_WORDS)
-    return text
-
-
-REPOSITORIES = st.lists(components() | st.sampled_from(["blobs", "uploads", "manifests", "tags", "list"]), min_size=1)
-TAGS = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,20}", fullmatch=True)
 DIGEST = "sha256:" + "0" * 64
 
 

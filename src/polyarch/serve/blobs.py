@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 from typing import BinaryIO
 
 from aiohttp import web
@@ -10,6 +11,8 @@ from polyarch.oci.digest import Digest
 from polyarch.serve import conditions
 from polyarch.serve.service import Service
 
+# A number of more digits is malformed: reading it would take long.
+_RANGE = re.compile("bytes=([0-9]{0,30})-([0-9]{0,30})", re.IGNORECASE)
 # The content under a digest never changes.
 _FOREVER = "max-age=31536000, immutable"
 
@@ -74,19 +77,16 @@ def _headers(digest: Digest) -> dict[str, str]:
 
 def _range(request: web.Request, size: int, digest: Digest) -> tuple[int, int] | None:
     """The first byte and the number of bytes of the requested range; None for the whole blob, 0 bytes if the range is
-    outside (RFC 9110, section 14.2). Malformed ranges and several at once are ignored, which the RFC allows.
+    outside, or ends before it begins (RFC 9110, section 14.2). Malformed ranges and several at once are ignored, which
+    the RFC allows.
     """
     condition = request.headers.get("If-Range")
-    if condition is not None and condition != conditions.entity_tag(digest):
+    match = _RANGE.fullmatch(request.headers.get("Range", ""))
+    if match is None or (condition is not None and condition != conditions.entity_tag(digest)):
         return None
-    try:
-        chosen = request.http_range
-    except ValueError:
+    first, last = match[1], match[2]
+    if not first and not last:
         return None
-    start, end = chosen.start, chosen.stop
-    if start is None:
-        return None
-    if start < 0:
-        start = max(size + start, 0)
-    end = size if end is None else min(end, size)
+    start = int(first) if first else max(size - int(last), 0)
+    end = min(int(last) + 1, size) if first and last else size
     return start, max(end - start, 0)

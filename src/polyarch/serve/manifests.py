@@ -34,7 +34,8 @@ async def put_manifest(service: Service, request: web.Request, repository: str, 
     # Parameters are ignored, as the specification asks; so is the case (RFC 9110, section 8.3.1).
     kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     tags = request.query.getall("tag", [])
-    pushed = await service.run(lambda: service.repositories.put_manifest(repository, name, raw, kind, tags))
+    check = conditions.precondition(request).check
+    pushed = await service.run(lambda: service.repositories.put_manifest(repository, name, raw, kind, tags, check))
     response = web.Response(status=201)
     response.headers["Location"] = f"/v2/{repository}/manifests/{pushed.descriptor.digest}"
     response.headers["Docker-Content-Digest"] = pushed.descriptor.digest

@@ -2,7 +2,7 @@
 
 import contextlib
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NoReturn
 
 import msgspec
@@ -44,7 +44,7 @@ class Repositories:
         self._mutex = threading.Lock()
         self._catalog: Catalog | None = None
         self._below: dict[Digest, tuple[Descriptor, ...]] = {}
-        self._described: dict[Digest, Descriptor] = {}
+        self._described: dict[tuple[Digest, Digest], Descriptor] = {}
         self._deleted: dict[tuple[str, Digest], None] = {}
         self.leftovers = Leftovers(store)
 
@@ -128,9 +128,18 @@ class Repositories:
     # Changes
 
     def put_manifest(
-        self, repository: str, reference: str, raw: bytes, media_type: str, tags: Sequence[str] = ()
+        self,
+        repository: str,
+        reference: str,
+        raw: bytes,
+        media_type: str,
+        tags: Sequence[str] = (),
+        check: Callable[[Digest | None], None] | None = None,
     ) -> Pushed:
-        """Store a manifest under a tag, or under its digest and perhaps `tags`. Raises RequestError."""
+        """Store a manifest under a tag, or under its digest and perhaps `tags`. Raises RequestError.
+
+        `check` raises to refuse, given what each tag names so far.
+        """
         digest = digests.of(raw)
         if digests.is_digest(reference):
             digest = _checked(raw, Digest(reference))
@@ -154,7 +163,9 @@ class Repositories:
         self._check_parts(repository, document)
         descriptor = Descriptor(media_type=document.media_type, digest=digest, size=len(raw))
         self.store.write_manifest(descriptor, raw)
-        self.store.published.add(self._publication(repository, descriptor, document, tuple(dict.fromkeys(tags))))
+        self.leftovers.add([digest])  # if it is refused its tag
+        publication = self._publication(repository, descriptor, document, tuple(dict.fromkeys(tags)))
+        self.store.published.add(msgspec.structs.replace(publication, check=check))
         named = [digest, *(part.digest for part in children(document))]
         self.leftovers.named(named)
         self._return(repository, named)
@@ -233,7 +244,7 @@ class Repositories:
 
     def _describe(self, descriptor: Descriptor, subject: Digest) -> Descriptor | None:
         """As a list of referrers has it; None if it is not here, or not about the subject."""
-        known = self._described.get(descriptor.digest)
+        known = self._described.get((descriptor.digest, subject))
         if known is None:
             try:
                 document = self.store.peek(descriptor)
@@ -245,7 +256,8 @@ class Repositories:
             known = msgspec.structs.replace(entry, digest=descriptor.digest)
             if len(self._described) >= _REMEMBERED:
                 self._described.clear()
-            self._described[descriptor.digest] = known
+            # A list under the tag of the fallback may name what is about another manifest.
+            self._described[descriptor.digest, subject] = known
         return known
 
     def _publication(

@@ -7,7 +7,7 @@ under its subject as well, with the same annotation, because in a registry only 
 lists it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -25,7 +25,8 @@ class Publication(msgspec.Struct, frozen=True, kw_only=True):
 
     `prefix` is the repository's name in the store (`localhost/team/app`), `tags` are its new tags. `below` are the
     manifests that the index `image` names. `subject` is what the manifest is about, and `entry` then its descriptor as
-    a list of referrers has it. `is_reached`: something that the repository keeps names the manifest already.
+    a list of referrers has it. `is_reached`: something that the repository keeps names the manifest already. `check` is
+    called with what each tag names so far, None for nothing, while no other process can change it; it raises to refuse.
     """
 
     repository: str
@@ -36,6 +37,7 @@ class Publication(msgspec.Struct, frozen=True, kw_only=True):
     subject: Digest | None = None
     entry: Descriptor | None = None
     is_reached: bool = False
+    check: Callable[[Digest | None], None] | None = None
 
 
 class Publications:
@@ -89,6 +91,8 @@ def _published(entries: list[Entry], given: Publication) -> list[Entry]:
     lost: list[Entry] = []
     for name in wanted:
         entry = names.plain(given.image, {REF_NAME: name, IMAGE_NAME: name})
+        if given.check is not None:
+            given.check(Digest(result[positions[name]]["digest"]) if name in positions else None)
         if name in positions:
             before, result[positions[name]] = result[positions[name]], entry
             lost.append(before)

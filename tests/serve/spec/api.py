@@ -205,13 +205,33 @@ def mount_by_sha512(calls: Calls) -> None:
 )
 def manifest_by_sha512(calls: Calls) -> None:
     document = content.image(calls.name, algorithm="sha512")
-    for blob in document.blobs:
-        calls.push_blob(blob, algorithm="sha512")
-    digest = digest_of(document.body, "sha512")
-    calls.put_only(digest, document).expect(201).expect_digest(digest)
+    digest = calls.push_hashed("sha512", document)
     calls.get_manifest(digest).expect(200, body=document.body).expect_digest(digest)
     calls.put_only("1", document).expect(201)
     calls.get_manifest("1").expect(200, body=document.body)
+
+
+@algorithms.asks("So can an index of images named by sha512; each is deleted by it.")
+def index_by_sha512(calls: Calls) -> None:
+    image = content.image(calls.name, algorithm="sha512")
+    member = calls.push_hashed("sha512", image)
+    entry = {**image.descriptor(), "digest": member}
+    whole = content.index([], manifests=[entry])
+    digest = calls.push_hashed("sha512", whole)
+    calls.get_manifest(digest).expect(200, body=whole.body, content_type=media_types.OCI_INDEX)
+    calls.head_manifest(member).expect(200, content_length=str(len(image.body))).expect_digest(member)
+    calls.ask("DELETE", calls.path("manifests", digest)).expect(202)
+    calls.get_manifest(digest).expect(404)
+    # What an index lists may go with it.
+    calls.ask("DELETE", calls.path("manifests", member)).expect(202, 404)
+    calls.get_manifest(member).expect(404)
+
+
+@algorithms.asks("A manifest of other bytes than its sha512: 400, with the code DIGEST_INVALID.")
+def manifest_of_a_wrong_sha512(calls: Calls) -> None:
+    digest = digest_of(b"other bytes", "sha512")
+    calls.put_manifest(digest, content.image(calls.name)).expect(400, code="DIGEST_INVALID")
+    calls.get_manifest(digest).expect(404)
 
 
 @algorithms.asks("A subject named by sha512 has its referrers.")
@@ -235,6 +255,12 @@ def digest_algorithm(calls: Calls) -> None:
     calls.get_blob(digest).expect(200, body=blob)
 
 
+@later.should("POST with a `digest-algorithm` that is unknown: 400.")
+def unknown_digest_algorithm(calls: Calls) -> None:
+    path = calls.path("blobs", "uploads", "") + "?digest-algorithm=md4"
+    calls.ask("POST", path).expect(400, code="DIGEST_INVALID")
+
+
 @later.may("A push by digest with `tag` parameters makes these tags, at least 10, and names each in OCI-Tag.")
 def tags_of_a_push(calls: Calls) -> None:
     document = content.image(calls.name)
@@ -246,6 +272,26 @@ def tags_of_a_push(calls: Calls) -> None:
     answer.require(sorted(said) == names, "OCI-Tag is absent or names others")
     for name in names:
         calls.get_manifest(name).expect(200, body=document.body)
+
+
+@later.asks("So does a push by sha512, and its tags give this digest.")
+def tags_of_a_push_by_sha512(calls: Calls) -> None:
+    document = content.image(calls.name)
+    calls.push_blobs(*document.blobs)
+    digest = digest_of(document.body, "sha512")
+    path = with_query(calls.path("manifests", digest), "tag=v1")
+    answer = calls.ask("PUT", path, document.body, content_type=document.media_type).expect(201)
+    answer.expect_header("OCI-Tag", "v1")
+    calls.get_manifest("v1").expect(200, body=document.body).expect_digest(digest)
+
+
+@later.must_not("A `tag` that is not of the legal form is refused, and none is made.")
+def illegal_tags_of_a_push(calls: Calls) -> None:
+    document = calls.push("1")
+    path = with_query(calls.path("manifests", document.digest), "tag=good&tag=-bad")
+    calls.ask("PUT", path, document.body, content_type=document.media_type).expect(400)
+    answer = calls.tags().expect(200)
+    answer.require(answer.listed("tags") == ["1"], "a tag was made")
 
 
 @later.may("The parameter `ns` of a pull is used or ignored, and the pull succeeds.")

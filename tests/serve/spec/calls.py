@@ -168,11 +168,13 @@ class Calls:
         """Open an upload."""
         return self.ask("POST", self.path("blobs", "uploads", "", repository=repository) + query).expect(202)
 
-    def patch(self, location: str, body: bytes, first: int | None = None, **headers: str) -> Checked:
+    def patch(
+        self, location: str, body: bytes, first: int | None = None, *, chunked: bool = False, **headers: str
+    ) -> Checked:
         """Send a chunk; `first` is the place of its first byte, None for a chunk without Content-Range."""
         if first is not None:
             headers = {"content_range": f"{first}-{first + len(body) - 1}", **headers}
-        return self.ask("PATCH", location, body, **{"content_type": OCTETS, **headers})
+        return self.ask("PATCH", location, body, chunked=chunked, **{"content_type": OCTETS, **headers})
 
     def close(self, location: str, digest: str, body: bytes | None = None, **headers: str) -> Checked:
         """The PUT that ends an upload."""
@@ -205,6 +207,14 @@ class Calls:
         for tag in tags[1:]:
             self.put_only(tag, document).expect(201)
         return document
+
+    def push_hashed(self, algorithm: str, document: Document) -> str:
+        """Push a manifest, and what is below it, by another algorithm: its digest."""
+        for blob in document.blobs:
+            self.push_blob(blob, algorithm=algorithm)
+        digest = content.digest_of(document.body, algorithm)
+        self.put_only(digest, document).expect(201).expect_digest(digest)
+        return digest
 
     def bytes(self, what: str = "", size: int = 512) -> bytes:
         """Some bytes that only this case has."""

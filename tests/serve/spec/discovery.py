@@ -329,6 +329,16 @@ def referrers_under_the_fallback_tag(calls: Calls) -> None:
     answer.require([entry["digest"] for entry in _index(answer)] == [document.digest], "it is not")
 
 
+@enabling.must("A manifest under that tag that is about another one, or about none, is not listed.")
+def others_under_the_fallback_tag(calls: Calls) -> None:
+    subject, other = calls.push("1"), calls.push("2", content.image(f"{calls.name} other"))
+    document = _refer(calls, other)
+    calls.referrers(other.digest).expect(200)
+    calls.push(subject.digest.replace(":", "-"), content.index([document, other]))
+    answer = calls.referrers(subject.digest)
+    answer.require(_index(answer) == [], "the list is not empty")
+
+
 @enabling.must("Each manifest with a subject that is pushed from now on is listed.")
 def every_new_referrer(calls: Calls) -> None:
     subject = calls.push("1")

@@ -132,10 +132,10 @@ def method_not_allowed(calls: Calls) -> None:
         answer.require(method not in re.split(", *", answer.header("Allow") or ""), "Allow names it")
 
 
-@http.asks("An address that is none: 404.")
+@http.asks("An address below /v2/ that is none: 404.")
 def no_such_address(calls: Calls) -> None:
     calls.push("1")
-    for path in ("/v2/spec", "/v2/spec/manifests", calls.path("others", "1"), calls.path("tags"), "/v3/", "/v2//"):
+    for path in ("/v2/spec", "/v2/spec/manifests", calls.path("others", "1"), calls.path("tags"), "/v2//"):
         calls.ask("GET", path).expect(404, 400, 301, 308)
 
 
@@ -161,6 +161,29 @@ def conditional_get_of_a_tag(calls: Calls) -> None:
     document = calls.push("1", content.image(f"{calls.name} again"))
     changed = calls.get_manifest("1", if_none_match=tag).expect(200, body=document.body)
     changed.require(bool(changed.header("ETag")) and changed.header("ETag") != tag, "ETag is the same")
+
+
+@http.asks("PUT of a tag with If-Match: only if it is still the manifest of the ETag, else 412, and it stays.")
+def conditional_put(calls: Calls) -> None:
+    first = calls.push("1")
+    answer = calls.get_manifest("1").expect(200)
+    tag = answer.header("ETag") or ""
+    answer.require(bool(tag), "ETag is absent")
+    second = content.image(f"{calls.name} second")
+    calls.put_manifest("1", second, if_match='"other"').expect(412)
+    calls.get_manifest("1").expect(200, body=first.body)
+    calls.put_only("1", second, if_match=tag).expect(201)
+    calls.put_only("1", first, if_match=tag).expect(412)
+    calls.put_only("absent", first, if_match="*").expect(412)
+    calls.get_manifest("1").expect(200, body=second.body)
+
+
+@http.asks("PUT of a tag with `If-None-Match: *`: only if there is none yet, else 412, and it stays.")
+def conditional_first_put(calls: Calls) -> None:
+    first = content.image(calls.name)
+    calls.put_manifest("1", first, if_none_match="*").expect(201)
+    calls.put_manifest("1", content.image(f"{calls.name} second"), if_none_match="*").expect(412)
+    calls.get_manifest("1").expect(200, body=first.body)
 
 
 @http.asks("If-Range with the ETag gives the range, with another the whole blob.")
@@ -314,6 +337,38 @@ def tag_that_changes_its_type(calls: Calls) -> None:
 def no_media_type(calls: Calls) -> None:
     document = calls.push("1", content.artifact(calls.name, mediaType=None))
     calls.get_manifest("1").expect(200, body=document.body, content_type=media_types.OCI_MANIFEST)
+
+
+@clients.asks("A manifest with `mediaType` is accepted without a Content-Type, or with one that says nothing (curl).")
+def manifest_without_a_content_type(calls: Calls) -> None:
+    document = content.image(calls.name)
+    calls.push_blobs(*document.blobs)
+    path = calls.path("manifests", "1")
+    calls.ask("PUT", path, document.body).expect(201)
+    calls.ask("PUT", path, document.body, content_type="application/x-www-form-urlencoded").expect(201)
+    calls.get_manifest("1").expect(200, body=document.body, content_type=document.media_type)
+
+
+@clients.asks("BuildKit's cache, an index that lists layers and a configuration of its own, can be pushed and pulled.")
+def buildkit_cache(calls: Calls) -> None:
+    config, layer = content.encode({"layers": [], "name": calls.name}), calls.bytes()
+    calls.push_blobs(config, layer)
+    entries = [
+        content.descriptor(
+            layer, media_types.OCI_LAYER_GZIP, annotations={"buildkit/createdat": "2024-01-01T00:00:00Z"}
+        ),
+        content.descriptor(config, "application/vnd.buildkit.cacheconfig.v0"),
+    ]
+    whole = calls.push("1", content.index([], manifests=entries))
+    calls.get_manifest("1").expect(200, body=whole.body, content_type=media_types.OCI_INDEX)
+    calls.get_blob(digest_of(layer)).expect(200, body=layer)
+
+
+@clients.asks("An empty chunk is accepted: 202, and nothing changes.")
+def empty_chunk(calls: Calls) -> None:
+    location = calls.patch(calls.start().location(), calls.bytes()).expect(202).location()
+    location = calls.patch(location, b"").expect(202, range="0-511").location()
+    calls.close(location, digest_of(calls.bytes())).expect(201)
 
 
 @clients.asks("An upload without a Content-Type is accepted, in PATCH and in PUT (moby#46006).")

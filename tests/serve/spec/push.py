@@ -149,6 +149,27 @@ def image_and_index_at_once(calls: Calls) -> None:
     calls.put_manifest("2", both).expect(400, code="MANIFEST_INVALID")
 
 
+@manifests.asks(
+    "A manifest of a type that the registry does not know is refused or kept as it is; docker's schema 1 too."
+)
+def unknown_types(calls: Calls) -> None:
+    schema1 = (
+        b'{"schemaVersion":1,"name":"x","tag":"1","architecture":"amd64","fsLayers":[],"history":[],"signatures":[]}'
+    )
+    artifact = "application/vnd.oci.artifact.manifest.v1+json"
+    for document in (
+        Document("application/vnd.docker.distribution.manifest.v1+prettyjws", schema1),
+        Document(artifact, content.encode({"mediaType": artifact, "artifactType": content.EXAMPLE, "blobs": []})),
+        Document("application/vnd.example+json", content.encode({"schemaVersion": 2})),
+        Document("text/plain", b"a text"),
+    ):
+        answer = calls.put_only("1", document).expect(201, 400, 415)
+        if answer.status == 201:
+            calls.get_manifest("1").expect(200, body=document.body, content_type=document.media_type)
+        else:
+            answer.expect(400, 415, code="MANIFEST_INVALID")
+
+
 @manifests.may("The list of layers may be empty.")
 def no_layers(calls: Calls) -> None:
     document = calls.push("1", content.image(calls.name, layers=0))

@@ -1,16 +1,17 @@
 """Each clause, asked of `polyarch serve` and of docker-registry; and whether its case notices a broken answer."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.needs import need
+from tests.serve.spec.asked import Asked
 from tests.serve.spec.calls import Calls
 from tests.serve.spec.clauses import Clause
-from tests.serve.spec.servers import docker_registry, ours
-from tests.serve.spec.table import CLAUSES, PAGE, WITNESS, Outcome, page, run, witness
+from tests.serve.spec.servers import docker_registry
+from tests.serve.spec.table import CLAUSES, PAGE, WITNESS, page, run, witness
 from tests.serve.spec.wire import Answer, Broken, Elsewhere, Exchange, Replay
 
 # One worker asks everything, so that each server starts once.
@@ -19,25 +20,6 @@ pytestmark = pytest.mark.xdist_group("serve-spec")
 _ROOT = Path(__file__).resolve().parents[3]
 
 Change = Callable[[Answer], Answer]
-
-
-class Asked:
-    """A server, and what it did about each clause that it was asked."""
-
-    def __init__(self, address: str) -> None:
-        self.address = address
-        self._outcomes: dict[str, Outcome] = {}
-
-    def about(self, clause: Clause) -> Outcome:
-        if clause.name not in self._outcomes:
-            self._outcomes[clause.name] = run(clause, self.address)
-        return self._outcomes[clause.name]
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
-    with ours(tmp_path_factory.mktemp("serve-spec")) as address:
-        yield Asked(address)
 
 
 @pytest.mark.parametrize("clause", CLAUSES, ids=lambda clause: clause.name)

@@ -55,6 +55,17 @@ def wrong_digest(calls: Calls) -> None:
     calls.head_blob(content.digest_of(calls.bytes())).expect(404)
 
 
+@post_put.asks("So it is after a chunk, and after a stream of unknown length.")
+def wrong_digest_of_chunks(calls: Calls) -> None:
+    digest = content.digest_of(b"other bytes " + calls.bytes())
+    for first in (0, None):
+        location = (
+            calls.patch(calls.start().location(), calls.bytes(), first, chunked=first is None).expect(202).location()
+        )
+        calls.close(location, digest).expect(400, code="DIGEST_INVALID")
+        calls.head_blob(digest).expect(404)
+
+
 @post_put.asks("PUT without a digest: 400.")
 def no_digest(calls: Calls) -> None:
     calls.ask("PUT", calls.start().location(), calls.bytes(), content_type=OCTETS).expect(400)
