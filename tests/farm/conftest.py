@@ -20,17 +20,16 @@ ROOT = Path(__file__).parents[2]
 class FarmBuilder:
     """Builds in new processes, with a store and the stores of members below `root`."""
 
-    def __init__(self, root: Path, registry: str) -> None:
+    def __init__(self, root: Path) -> None:
         self.root = root
         self.store = root / "store"
-        self.carrier = f"{registry}/farm/carrier"
 
     def member(self, name: str) -> Path:
         return self.root / "members" / name
 
     def build(self, context: Path, *members: str, store: Path | None = None, **options: Any) -> dict[str, Any]:
         """The outcome of a build with these members; without any, of one on this machine."""
-        question = {"context": str(context), "platforms": ["linux/amd64"], "carrier": self.carrier, **options}
+        question = {"context": str(context), "platforms": ["linux/amd64"], **options}
         question["members"] = [str(self.member(name)) for name in members]
         done = subprocess.run(
             [sys.executable, "-m", "tests.farm.worker", store or self.store],
@@ -60,9 +59,9 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRegistry
 
 
 @pytest.fixture
-def farm(tmp_path: Path, registry: LocalRegistry, busybox_store: Path) -> FarmBuilder:
+def farm(tmp_path: Path, busybox_store: Path) -> FarmBuilder:
     """A builder whose store has `busybox` for every platform of the tests; its members have nothing."""
-    made = FarmBuilder(tmp_path / "farm", registry.address)
+    made = FarmBuilder(tmp_path / "farm")
     bases.copy_store(busybox_store, made.store)
     return made
 

@@ -78,4 +78,3 @@ class DirectRunner:
         for member in self.members:
             member.close()
         self.exchange.close()
-        self.exchange.carrier.close()

@@ -1,7 +1,7 @@
 """Builds with members of a farm, in a process of its own: see `tests/builds/worker.py`.
 
-A case is as there, with `members` (the stores of members), `carrier` (a repository) and `local` (platforms that are run
-where the build is). The outcome has `steps`: where each step ran.
+A case is as there, with `members` (the stores of members), `carrier` (a repository; empty for the own one) and `local`
+(platforms that are run where the build is). The outcome has `steps`: where each step ran.
 """
 
 import json
@@ -14,7 +14,8 @@ from typing import Any
 from polyarch.builder import build
 from polyarch.buildflags import Surroundings, request
 from polyarch.errors import PolyarchError
-from polyarch.farm.carrier import RepositoryCarrier
+from polyarch.farm.carrier import LayerCarrier, RepositoryCarrier
+from polyarch.farm.own_carrier import OwnCarrier
 from polyarch.oci import reference as references
 from polyarch.oci.config import DEFAULT_PATH
 from polyarch.progress import Event, OutputChunk, Warned
@@ -48,8 +49,10 @@ def perform(store: Store, case: dict[str, Any]) -> dict[str, Any]:
         asked = request(case.pop("context"), around, secrets=secrets, **case)
         with Registry(hosts.load(), credentials.Credentials(None), "tests") as registry:
             if members:
-                repository = registry.repository(references.parse(carrier))
-                carries = RepositoryCarrier(repository, store, ReadThroughSource(store, registry), None)
+                source = ReadThroughSource(store, registry)
+                carries: LayerCarrier = OwnCarrier(store, source, emit)
+                if carrier:
+                    carries = RepositoryCarrier(registry.repository(references.parse(carrier)), store, source, None)
                 runner = DirectRunner(carries, members, local=local, emit=emit)
             try:
                 result = build(asked, store, registry, emit, remote=runner)

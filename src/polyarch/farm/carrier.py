@@ -1,7 +1,8 @@
 """What carries layers between a command and the members of its farm: a repository that both sides reach."""
 
+import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from polyarch.errors import NotFoundError
@@ -20,8 +21,12 @@ if TYPE_CHECKING:
 _AT_ONCE = 4
 
 
+# Makes the protocol that speaks HTTP on a connection.
+HTTPFactory = Callable[[], asyncio.BaseProtocol]
+
+
 class LayerCarrier(Protocol):
-    """The command's side of what carries the layers. Its maker closes it. Safe from many threads."""
+    """The command's side of what carries the layers: its `BuildExchange` starts and ends it. Safe from many threads."""
 
     @property
     def address(self) -> CarrierAddress:
@@ -37,8 +42,11 @@ class LayerCarrier(Protocol):
     def fetch(self, blob: Descriptor) -> None:
         """Bring what a member sent into the store. Raises NotFoundError, CorruptError, RegistryError."""
 
-    def close(self) -> None:
-        """Remove what it holds for this build."""
+    async def start(self) -> HTTPFactory | None:
+        """What answers requests that members send to the port of the exchange; None if the carrier is elsewhere."""
+
+    async def stop(self) -> None:
+        """End what `start` began, and remove what is held for this build."""
 
 
 class RepositoryCarrier:
@@ -74,7 +82,11 @@ class RepositoryCarrier:
         with self._repository.open_blob(blob) as reader:
             self._store.write_blob(blob, reader)
 
-    def close(self) -> None:
+    async def start(self) -> HTTPFactory | None:
+        """Implements `LayerCarrier`."""
+        return None
+
+    async def stop(self) -> None:
         """Implements `LayerCarrier`: a registry removes by itself what no manifest names."""
 
     def _send(self, blob: Descriptor) -> None:

@@ -17,19 +17,18 @@ from typing import cast
 from polyarch import progress
 from polyarch.builder.remote import Output, RemoteStep, StepResult, StepSecrets, decode, encode
 from polyarch.errors import PolyarchError
-from polyarch.farm.carrier import LayerCarrier, fetch_layer
+from polyarch.farm.carrier import HTTPFactory, LayerCarrier, fetch_layer
 from polyarch.farm.frames import AgentStreams, FrameProtocol
 from polyarch.farm.loop import LoopThread
 from polyarch.farm.messages import LONGEST_LINE, PROTOCOL, Frame, Order, OrderSecrets, Ticket, encode_secrets
 
 # How long a connection may take until it has said what it is for, in seconds.
 _PATIENCE = 15.0
-# Makes the protocol that speaks HTTP on a connection.
-HTTPFactory = Callable[[], asyncio.Protocol]
 
 
 class BuildExchange:
-    """Offers the steps of one build to members. It owns a thread and the port, between `open` and `close`.
+    """Offers the steps of one build to members. It owns a thread, the port and what the carrier holds, between `open`
+    and `close`.
 
     `listen` is the address and port to bind (0 for any free port), `advertise` the host that members connect to.
     `context` is a server context that requires certificates of the farm; None only on loopback. `warn` receives the
@@ -73,15 +72,6 @@ class BuildExchange:
             ) from error
         self.port = self._server.sockets[0].getsockname()[1]
 
-    def serve_http(self, start: Callable[[asyncio.AbstractEventLoop], HTTPFactory]) -> None:
-        """Answer HTTP requests of members with what `start` makes, in the thread of the loop."""
-        assert self._thread is not None
-
-        async def made() -> HTTPFactory:
-            return start(asyncio.get_running_loop())
-
-        self._http = self._thread.call(made())
-
     @contextmanager
     def offer(self, step: RemoteStep, secrets: StepSecrets, output: Output) -> "Iterator[Offer]":
         """Offer a step until the block ends. Then a member that still does it is told to end it."""
@@ -101,9 +91,10 @@ class BuildExchange:
         thread, self._thread = self._thread, None
         if thread is None:
             return
-        if self._server is not None:
-            thread.soon(self._server.close)
-        thread.close()
+        try:
+            thread.call(self._stop())
+        finally:
+            thread.close()
 
     def warn(self, text: str) -> None:
         """Report a warning of a member."""
@@ -112,9 +103,16 @@ class BuildExchange:
     async def _start(self) -> asyncio.Server:
         host, port = self._listen
         loop = asyncio.get_running_loop()
-        return await loop.create_server(lambda: _Entrance(self._take), host, port, ssl=self._context)
+        server = await loop.create_server(lambda: _Entrance(self._take), host, port, ssl=self._context)
+        self._http = await self.carrier.start()
+        return server
 
-    def _take(self, words: list[str], transport: asyncio.Transport) -> asyncio.Protocol | None:
+    async def _stop(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        await self.carrier.stop()
+
+    def _take(self, words: list[str], transport: asyncio.Transport) -> asyncio.BaseProtocol | None:
         """The protocol for a connection with this first line; None to refuse it."""
         if len(words) != 5 or words[0] != PROTOCOL or not words[2].isdecimal():
             return None
@@ -279,7 +277,7 @@ class _GreetingProtocol(FrameProtocol):
 class _Entrance(asyncio.Protocol):
     """A new connection, until its first line says what it is for."""
 
-    def __init__(self, take: Callable[[list[str], asyncio.Transport], asyncio.Protocol | None]) -> None:
+    def __init__(self, take: Callable[[list[str], asyncio.Transport], asyncio.BaseProtocol | None]) -> None:
         self._take = take
         self._buffer = b""
         self._transport: asyncio.Transport | None = None
@@ -307,7 +305,7 @@ class _Entrance(asyncio.Protocol):
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
         if rest:
-            protocol.data_received(rest)
+            cast(asyncio.Protocol, protocol).data_received(rest)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Implements `asyncio.Protocol`."""
