@@ -55,6 +55,10 @@ class StepSecrets(msgspec.Struct, frozen=True, kw_only=True):
     proxies: Mapping[str, str] = Variables()
     sockets: Mapping[str, str] = {}
 
+    def __repr__(self) -> str:
+        names = ", ".join((*self.secrets, *self.proxies, *self.sockets))
+        return f"StepSecrets({names})"
+
 
 class StepPlacement(msgspec.Struct, frozen=True):
     """Where a step would run: a name for people, and whether its platform is native or emulated there."""

@@ -13,6 +13,7 @@ import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import cast
+from weakref import WeakSet
 
 from polyarch import progress
 from polyarch.builder.remote import Output, RemoteStep, StepResult, StepSecrets, decode, encode
@@ -53,6 +54,7 @@ class BuildExchange:
         self._offers: dict[int, Offer] = {}
         self._thread: LoopThread | None = None
         self._server: asyncio.Server | None = None
+        self._connections: WeakSet[asyncio.Transport] = WeakSet()
         # Who answers HTTP requests; None if the carrier is elsewhere.
         self._http: HTTPFactory | None = None
         self.port = 0
@@ -103,7 +105,9 @@ class BuildExchange:
     async def _start(self) -> asyncio.Server:
         host, port = self._listen
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(lambda: _Entrance(self._take), host, port, ssl=self._context)
+        server = await loop.create_server(
+            lambda: _Entrance(self._take, self._connections), host, port, ssl=self._context
+        )
         self._http = await self.carrier.start()
         return server
 
@@ -111,6 +115,8 @@ class BuildExchange:
         if self._server is not None:
             self._server.close()
         await self.carrier.stop()
+        for connection in list(self._connections):
+            connection.abort()
 
     def _take(self, words: list[str], transport: asyncio.Transport) -> asyncio.BaseProtocol | None:
         """The protocol for a connection with this first line; None to refuse it."""
@@ -277,8 +283,13 @@ class _GreetingProtocol(FrameProtocol):
 class _Entrance(asyncio.Protocol):
     """A new connection, until its first line says what it is for."""
 
-    def __init__(self, take: Callable[[list[str], asyncio.Transport], asyncio.BaseProtocol | None]) -> None:
+    def __init__(
+        self,
+        take: Callable[[list[str], asyncio.Transport], asyncio.BaseProtocol | None],
+        connections: "WeakSet[asyncio.Transport]",
+    ) -> None:
         self._take = take
+        self._connections = connections
         self._buffer = b""
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -286,6 +297,7 @@ class _Entrance(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Implements `asyncio.Protocol`."""
         self._transport = cast(asyncio.Transport, transport)
+        self._connections.add(self._transport)
         self._timer = asyncio.get_running_loop().call_later(_PATIENCE, transport.close)
 
     def data_received(self, data: bytes) -> None:

@@ -112,7 +112,18 @@ class AgentStreams:
     def __init__(self, frames: FrameProtocol) -> None:
         self._frames = frames
         self._writers: dict[int, asyncio.StreamWriter] = {}
+        # What arrived for connections that are being made.
+        self._early: dict[int, list[tuple[Frame, bytes]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def expect(self, number: int) -> None:
+        """Keep what arrives for a connection that is being made, until `carry` or `refuse`."""
+        self._early[number] = []
+
+    def refuse(self, number: int) -> None:
+        """There is no connection: the other end sees its end."""
+        self._early.pop(number, None)
+        self._frames.send_now(Frame.END, number)
 
     def carry(self, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carry what comes from `reader`, and write what arrives to `writer`, which it owns from now on."""
@@ -120,11 +131,15 @@ class AgentStreams:
         task = asyncio.get_running_loop().create_task(self._forward(number, reader))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        for kind, payload in self._early.pop(number, []):
+            self.received(kind, number, payload)
 
     def received(self, kind: Frame, number: int, payload: bytes) -> None:
         """Take a frame of a stream."""
         writer = self._writers.get(number)
         if writer is None:
+            if number in self._early:
+                self._early[number].append((kind, payload))
             return
         with contextlib.suppress(OSError):
             if kind is Frame.DATA:

@@ -1,6 +1,7 @@
 """An asyncio loop in a thread of its own, for code that is not asynchronous."""
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
@@ -27,8 +28,9 @@ class LoopThread:
             raise
 
     def soon(self, work: Callable[..., object], *arguments: object) -> None:
-        """Call a function in the thread of the loop."""
-        self.loop.call_soon_threadsafe(work, *arguments)
+        """Call a function in the thread of the loop, unless that has ended."""
+        with contextlib.suppress(RuntimeError):
+            self.loop.call_soon_threadsafe(work, *arguments)
 
     def close(self) -> None:
         """Cancel what still runs and end the thread. Safe to call twice."""

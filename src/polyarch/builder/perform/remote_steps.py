@@ -21,7 +21,7 @@ from polyarch.builder.vertices import BuildGraph, RunCommand, RunMount, VertexId
 from polyarch.contents.filesystem import Filesystems
 from polyarch.contents.layer import Layer, LayerBlob
 from polyarch.contents.stack import Stack, layers_of
-from polyarch.errors import BuildError, CancelledError, PolyarchError
+from polyarch.errors import BuildError, CancelledError
 from polyarch.layers.compression import Compression
 from polyarch.layers.entry import Entry, Item, LocalFile
 
@@ -33,10 +33,6 @@ _COMPRESSION = Compression(kind="zstd", level=1)
 _KINDS = ("directory", "file", "hardlink", "symlink", "fifo")
 _KEPT_XATTRS = ("security.capability", "user.")
 _LEFT_OUT_XATTRS = "user.overlay."
-
-
-class UnsendableError(PolyarchError):
-    """A step that only this machine can do, because something that it mounts cannot be sent."""
 
 
 class RemoteSteps:
@@ -87,8 +83,7 @@ class RemoteSteps:
     ) -> Layer:
         """The layer with the changes of the process. Other work is done meanwhile. `key` is the cache key.
 
-        Raises BuildError with the last output of the process if it fails, and if no machine could do it;
-        UnsendableError.
+        Raises BuildError with the last output of the process if it fails, and if no machine could do it.
         """
         settings = self._environment.settings
         step = self._step(vertex, key, base, sources, fresh=fresh)
@@ -202,15 +197,15 @@ class RemoteSteps:
 def packed_directory(store: "Store", root: Path, paths: Collection[str], workers: int) -> LayerBlob:
     """A layer with the `paths` of a directory (all of it if one is ""), whose blob is in the store.
 
-    Modes and owners are as a process of a step would see them here, and so are times, to the second. Raises
-    UnsendableError for a name that would delete files in a layer, and what walking and packing raise.
+    Modes and owners are as a process of a step would see them here, and so are times, to the second. No name deletes
+    files in a layer, because the cache key of the step could not be computed with one. Raises what walking and packing
+    raise.
     """
     return packed.pack(store, _items(root, paths), _COMPRESSION, workers).as_blob()
 
 
 def _items(root: Path, paths: Collection[str]) -> Iterator[Item]:
     from polyarch.layers.walk import walk
-    from polyarch.layers.whiteouts import PREFIX
 
     def skip(path: str, _: bool) -> bool:
         return not any(
@@ -223,8 +218,6 @@ def _items(root: Path, paths: Collection[str]) -> Iterator[Item]:
         entry = walked.entry
         if entry.kind not in _KINDS:
             continue
-        if entry.path.rpartition("/")[2].startswith(PREFIX):
-            raise UnsendableError(f"{root}/{entry.path} cannot be sent: in a layer, its name deletes a file")
         if entry.xattrs:
             kept = tuple(
                 pair

@@ -33,7 +33,6 @@ class RunSteps:
         emit: progress.Emit,
         stopped: Callable[[], bool],
     ) -> None:
-        self._graph = graph
         self._environment = environment
         self._emit = emit
         self._here = Runners(graph, environment, filesystems, emit, stopped)
@@ -82,13 +81,7 @@ class RunSteps:
         Raises BuildError with the last output of the process if it fails.
         """
         if self._elsewhere is not None and self._elsewhere.runs_elsewhere(vertex):
-            from polyarch.builder.perform.remote_steps import UnsendableError
-
-            try:
-                return self._elsewhere.run(vertex_id, vertex, key, base, sources, outside, fresh=fresh)
-            except UnsendableError as error:
-                name = self._graph.labels[vertex_id].name
-                self._emit(progress.Warned(f"{name} runs on this machine: {error.message}"))
+            return self._elsewhere.run(vertex_id, vertex, key, base, sources, outside, fresh=fresh)
         if self._unable is not None:
             raise self._unable
         # Of two results with the same key, the store keeps the first.
