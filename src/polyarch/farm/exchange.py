@@ -240,6 +240,7 @@ class _StepConnection:
             case Frame.WARNING:
                 self._warn(payload.decode("utf-8", "replace"))
             case Frame.OPEN:
+                self._streams.expect(number)
                 task = asyncio.get_running_loop().create_task(self._open(number, payload.decode("utf-8", "replace")))
                 self._opening.add(task)
                 task.add_done_callback(self._opening.discard)
@@ -256,7 +257,7 @@ class _StepConnection:
                 raise FileNotFoundError(agent)
             reader, writer = await asyncio.open_unix_connection(path)
         except OSError:
-            self.frames.send_now(Frame.END, number)
+            self._streams.refuse(number)
             return
         self._streams.carry(number, reader, writer)
 
