@@ -85,6 +85,14 @@ class Session:
         existing = self._registries.get(bool(names))
         if existing is not None:
             return existing
+        opened = self.new_registry(insecure=names)
+        self._registries[bool(names)] = self._resources.enter_context(opened)
+        return opened
+
+    def new_registry(self, agent: str = "", insecure: "Iterable[str]" = ()) -> "Registry":
+        """Another client, which the caller closes: with the configuration and the credentials of this moment. `agent`
+        is added to its User-Agent.
+        """
         from polyarch.client import opening
         from polyarch.registry import credentials
 
@@ -93,9 +101,7 @@ class Session:
         stored = credentials.load(
             first, others=others, search_path=around.search_path, scoped=around.files.buildx / "config"
         )
-        opened = opening.open_registry(around, stored, names, self.note if self.debug else None)
-        self._registries[bool(names)] = self._resources.enter_context(opened)
-        return opened
+        return opening.open_registry(around, stored, insecure, self.note if self.debug else None, agent)
 
     def places(self, insecure: "Iterable[str]" = ()) -> "Places":
         """The store, the registries and a way to open temporary files. For `insecure`, see `registry_for`."""

@@ -42,10 +42,11 @@ def open_registry(
     credentials: "Credentials",
     insecure: Iterable[str] = (),
     debug: Callable[[str], None] | None = None,
+    agent: str = "",
 ) -> "Registry":
     """The client for all registries. `insecure` are hosts that may use plain HTTP or an invalid certificate.
 
-    `debug` is called with a line for each request.
+    `debug` is called with a line for each request. `agent` is added to the User-Agent of requests.
     """
     from polyarch.registry import Proxies, Registry, hosts
     from polyarch.version import VERSION
@@ -56,7 +57,7 @@ def open_registry(
     return Registry(
         hosts.load(configured, files.certificates, tuple(insecure)),
         credentials,
-        f"polyarch/{VERSION}",
+        f"polyarch/{VERSION} {agent}".rstrip(),
         proxies=Proxies(proxies.http, proxies.https, proxies.bypass),
         debug=debug or (lambda line: None),
     )

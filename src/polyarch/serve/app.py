@@ -1,17 +1,21 @@
 """The application of aiohttp: which paths go where."""
 
-from collections.abc import Sequence
-
 from aiohttp import web
-from aiohttp.typedefs import Middleware
 
-from polyarch.serve import bodies, routes
+from polyarch.errors import PolyarchError
+from polyarch.serve import bodies, errors, guard, routes, token_endpoint
+from polyarch.serve.authentication import token
+from polyarch.serve.authentication.token import TokenAccess
+from polyarch.serve.connections import ConnectionWatch
 from polyarch.serve.service import Service
 from polyarch.serve.site import PageHandler
 
+# Of a body that aiohttp reads whole: a login form. The handlers of blobs and manifests limit theirs themselves.
+_LARGEST_BODY = 64 << 10
 
-def make_app(service: Service, middlewares: Sequence[Middleware] = ()) -> web.Application:
-    """The application that serves `service`. The caller owns the service."""
+
+def make_app(service: Service, watch: ConnectionWatch | None = None) -> web.Application:
+    """The application that serves `service`, which the caller owns. `watch` ends slow connections."""
 
     async def registry(request: web.Request) -> web.StreamResponse:
         response = await routes.answer(service, request)
@@ -20,8 +24,21 @@ def make_app(service: Service, middlewares: Sequence[Middleware] = ()) -> web.Ap
             response.force_close()
         return response
 
-    # Bodies are never read whole by aiohttp; what reads them limits them.
-    app = web.Application(middlewares=middlewares)
+    middlewares = [guard.checking(service.guard, routes.refusal)]
+    if watch is not None:
+        middlewares.append(guard.watching(watch))
+    app = web.Application(middlewares=middlewares, client_max_size=_LARGEST_BODY)
+    app.on_response_prepare.append(guard.add_headers)
+    access = service.guard.access
+    if isinstance(access, TokenAccess):
+
+        async def tokens(request: web.Request) -> web.StreamResponse:
+            try:
+                return await token_endpoint.answer(access, request)
+            except PolyarchError as error:
+                return routes.refusal(errors.refused(error))
+
+        app.router.add_route("*", token.PATH, tokens)
     # A path may hold any character, so that what is not a name is refused as one.
     for path in ("/v2", r"/v2/{path:[\s\S]*}"):
         app.router.add_route("*", path, registry, expect_handler=bodies.wait_for_handler)

@@ -7,8 +7,12 @@ from typing import BinaryIO
 
 from aiohttp import web
 
+from polyarch.distribution import errors as codes
 from polyarch.oci.digest import Digest
 from polyarch.serve import conditions
+from polyarch.serve.access import ClientRights
+from polyarch.serve.errors import RequestError
+from polyarch.serve.guard import RIGHTS
 from polyarch.serve.service import Service
 
 # A number of more digits is malformed: reading it would take long.
@@ -21,11 +25,11 @@ async def send_blob(service: Service, request: web.Request, repository: str, dig
     """`GET` and `HEAD` of a blob (distribution-spec, end-2). Raises RequestError."""
     if request.method == "HEAD":
         # The client may be about to push a manifest that names the blob.
-        size = await service.run(lambda: service.repositories.blob_size(repository, digest, lease=True))
+        size = await service.run(lambda: _size(service, request[RIGHTS], repository, digest, lease=True))
         if conditions.is_known(request, digest):
             return web.Response(status=304, headers=_headers(digest))
         return web.Response(headers=_headers(digest) | {"Content-Length": str(size)})
-    file, size = await service.run(lambda: _opened(service, repository, digest))
+    file, size = await service.run(lambda: _opened(service, request[RIGHTS], repository, digest))
     with file:
         if conditions.is_known(request, digest):
             return web.Response(status=304, headers=_headers(digest))
@@ -34,7 +38,14 @@ async def send_blob(service: Service, request: web.Request, repository: str, dig
 
 async def delete_blob(service: Service, request: web.Request, repository: str, digest: Digest) -> web.StreamResponse:
     """`DELETE` of a blob (end-10). Raises RequestError."""
-    await service.run(lambda: service.repositories.delete_blob(repository, digest))
+    rights = request[RIGHTS]
+
+    def delete() -> None:
+        _size(service, rights, repository, digest)
+        service.repositories.delete_blob(repository, digest)
+        service.membership.forget(repository, digest)
+
+    await service.run(delete)
     return web.Response(status=202)
 
 
@@ -59,8 +70,15 @@ async def _send(request: web.Request, file: BinaryIO, size: int, digest: Digest)
     return response
 
 
-def _opened(service: Service, repository: str, digest: Digest) -> tuple[BinaryIO, int]:
-    service.repositories.blob_size(repository, digest)
+def _size(service: Service, rights: ClientRights, repository: str, digest: Digest, *, lease: bool = False) -> int:
+    """The size of a blob. Raises RequestError if the repository has none, or none that the client may know of."""
+    if not service.membership.has(rights, repository, digest):
+        raise RequestError(codes.BLOB_UNKNOWN, f"{repository} has no blob {digest}")
+    return service.repositories.blob_size(repository, digest, lease=lease)
+
+
+def _opened(service: Service, rights: ClientRights, repository: str, digest: Digest) -> tuple[BinaryIO, int]:
+    _size(service, rights, repository, digest)
     file = open(service.repositories.blob_path(digest), "rb", buffering=0)  # noqa: SIM115 (the caller closes it)
     return file, os.fstat(file.fileno()).st_size
 

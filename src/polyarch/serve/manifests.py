@@ -1,6 +1,7 @@
 """Manifests and lists of tags over HTTP."""
 
 from collections.abc import Mapping
+from functools import partial
 
 import msgspec
 from aiohttp import web
@@ -12,6 +13,7 @@ from polyarch.oci import media_types
 from polyarch.oci.digest import Digest
 from polyarch.serve import bodies, conditions, pages, referring
 from polyarch.serve.errors import RequestError
+from polyarch.serve.guard import RIGHTS
 from polyarch.serve.service import Service
 
 
@@ -35,7 +37,9 @@ async def put_manifest(service: Service, request: web.Request, repository: str, 
     kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     tags = request.query.getall("tag", [])
     check = conditions.precondition(request).check
-    pushed = await service.run(lambda: service.repositories.put_manifest(repository, name, raw, kind, tags, check))
+    may_name = service.membership.knows(request[RIGHTS], repository)
+    put = partial(service.repositories.put_manifest, check=check, may_name=may_name)
+    pushed = await service.run(lambda: put(repository, name, raw, kind, tags))
     response = web.Response(status=201)
     response.headers["Location"] = f"/v2/{repository}/manifests/{pushed.descriptor.digest}"
     response.headers["Docker-Content-Digest"] = pushed.descriptor.digest
@@ -54,7 +58,14 @@ async def list_tags(service: Service, request: web.Request, repository: str) -> 
 
 async def list_repositories(service: Service, request: web.Request) -> web.StreamResponse:
     """`GET /v2/_catalog`, which the specification reserves and docker's registry has. Raises RequestError."""
-    found = await service.run(lambda: pages.page(service.repositories.repositories(), request.query))
+    rights = request[RIGHTS]
+
+    def chosen() -> pages.ListPage:
+        everything = service.repositories.repositories()
+        visible = everything if rights.all_alike else [one for one in everything if rights.may(one, "pull")]
+        return pages.page(visible, request.query)
+
+    found = await service.run(chosen)
     return _list({"repositories": found.items}, request, found.next)
 
 

@@ -85,6 +85,11 @@ def paths(name: str) -> Iterator[str]:
     yield f"{host}_{port}/{rest}" if colon else name
 
 
+def shortest(path: str) -> str:
+    """The shortest path that may stand for the same repository as `path`: `app`, for `localhost/app`."""
+    return next(paths(path))
+
+
 def split(name: str) -> tuple[str, str] | None:
     """A full reference as its repository and its tag; None if it has no tag."""
     repository, colon, tag = name.rpartition(":")

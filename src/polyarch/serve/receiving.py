@@ -10,6 +10,7 @@ from polyarch.oci import digest as digests
 from polyarch.oci.digest import Digest
 from polyarch.serve import bodies
 from polyarch.serve.errors import RequestError
+from polyarch.serve.guard import RIGHTS
 from polyarch.serve.service import Service
 from polyarch.serve.uploads import BlobUpload
 
@@ -24,7 +25,7 @@ async def start(service: Service, request: web.Request, repository: str) -> web.
     """`POST …/blobs/uploads/`: begin an upload, mount a blob, or take a whole one (end-4a, end-4b, end-4c, end-11)."""
     query = request.query
     if mounted := query.get("mount"):
-        if await service.run(lambda: service.repositories.can_mount(repository, mounted, query.get("from"))):
+        if await service.run(lambda: _mounted(service, request, repository, mounted)):
             return _created(repository, Digest(mounted))
     elif given := query.get("digest"):
         digest = _parsed(given)
@@ -35,7 +36,7 @@ async def start(service: Service, request: web.Request, repository: str) -> web.
             # The client was not told where the upload is, so it cannot continue it.
             service.uploads.cancel(upload)
             raise
-        return await _finished(service, upload, digest)
+        return await _finished(service, request, upload, digest)
     algorithm = query.get("digest-algorithm", "sha256")
     upload = await service.run(lambda: service.uploads.start(repository, algorithm))
     return web.Response(status=202, headers=upload.headers)
@@ -55,13 +56,25 @@ async def finish(service: Service, request: web.Request, repository: str, name: 
     if not upload.size:
         await service.run(lambda: upload.expect(digests.algorithm(digest)))
     await _receive(service, request, upload)
-    return await _finished(service, upload, digest)
+    return await _finished(service, request, upload, digest)
 
 
-async def _finished(service: Service, upload: BlobUpload, digest: Digest) -> web.StreamResponse:
+def _mounted(service: Service, request: web.Request, repository: str, digest: str) -> bool:
+    """Whether a blob could be mounted. If not, the client uploads it."""
+    rights, origin = request[RIGHTS], request.query.get("from")
+    if not digests.is_digest(digest) or not service.membership.can_mount(rights, origin, Digest(digest)):
+        return False
+    if not service.repositories.can_mount(repository, digest, origin):
+        return False
+    service.membership.arrived(rights, repository, Digest(digest))
+    return True
+
+
+async def _finished(service: Service, request: web.Request, upload: BlobUpload, digest: Digest) -> web.StreamResponse:
     def finish() -> None:
         service.uploads.finish(upload, digest)
         service.repositories.arrived(upload.repository, digest)
+        service.membership.arrived(request[RIGHTS], upload.repository, digest)
 
     await service.run(finish)
     return _created(upload.repository, digest)

@@ -36,6 +36,10 @@ class Pushed(msgspec.Struct, frozen=True):
     subject: Digest | None
 
 
+def _everything(digest: Digest) -> bool:
+    return True
+
+
 class Repositories:
     """The repositories of a store, which it does not own."""
 
@@ -135,10 +139,12 @@ class Repositories:
         media_type: str,
         tags: Sequence[str] = (),
         check: Callable[[Digest | None], None] | None = None,
+        may_name: Callable[[Digest], bool] = _everything,
     ) -> Pushed:
         """Store a manifest under a tag, or under its digest and perhaps `tags`. Raises RequestError.
 
-        `check` raises to refuse, given what each tag names so far.
+        `check` raises to refuse, given what each tag names so far. `may_name` says which content the manifest may name,
+        as if the other were not here.
         """
         digest = digests.of(raw)
         if digests.is_digest(reference):
@@ -160,7 +166,7 @@ class Repositories:
             )
         if isinstance(document, Index) and document.unreadable:
             raise RequestError(codes.MANIFEST_INVALID, document.unreadable[0])
-        self._check_parts(repository, document)
+        self._check_parts(repository, document, may_name)
         descriptor = Descriptor(media_type=document.media_type, digest=digest, size=len(raw))
         self.store.write_manifest(descriptor, raw)
         self.leftovers.add([digest])  # if it is refused its tag
@@ -282,12 +288,12 @@ class Repositories:
             return subject in members
         return digest in members
 
-    def _check_parts(self, repository: str, document: Manifest | Index) -> None:
+    def _check_parts(self, repository: str, document: Manifest | Index, may_name: Callable[[Digest], bool]) -> None:
         """Raises RequestError unless all that a manifest names is here. It is leased then, so that it stays."""
         for part in children(document):
             if part.urls or not media_types.is_distributable(part.media_type):
                 continue  # stays where it is
-            size = self.store.find_blob(part.digest)
+            size = self.store.find_blob(part.digest) if may_name(part.digest) else None
             if size is None:
                 detail = {"digest": part.digest, "mediaType": part.media_type}
                 raise RequestError(

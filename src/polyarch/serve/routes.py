@@ -76,6 +76,7 @@ def refusal(error: RequestError) -> web.Response:
 async def _answer(service: Service, request: web.Request) -> web.StreamResponse:
     path = request.path.removeprefix("/v2").removeprefix("/")
     if not path:
+        await service.guard.check_ping(request)
         if request.method not in _READING:
             raise _not_allowed(request, _READING)
         return web.Response(body=b"{}", headers={"Content-Type": "application/json"})
@@ -87,11 +88,13 @@ async def _answer(service: Service, request: web.Request) -> web.StreamResponse:
     if handler is None:
         raise _not_allowed(request, methods)
     if route.kind == "catalog":
+        await service.guard.check_catalog(request)
         return await handler(service, request)
     if not references.is_path(route.repository):
         raise RequestError(codes.NAME_INVALID, f"{route.repository!r} is not a repository name")
     if service.settings.read_only and request.method not in _READING:
         raise RequestError(codes.UNSUPPORTED, "this registry is read-only")
+    await service.guard.check(request, route, route.repository)
     return await handler(service, request, route.repository, *_references(route))
 
 

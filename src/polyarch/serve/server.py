@@ -5,22 +5,26 @@ import contextlib
 import logging
 import resource
 import signal
+import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 from aiohttp import web
 
 from polyarch.errors import PolyarchError
+from polyarch.serve import handler
 from polyarch.serve.app import make_app
-from polyarch.serve.service import Report, Service
+from polyarch.serve.protection import Protection
+from polyarch.serve.service import Service
 from polyarch.serve.settings import ServeSettings
+from polyarch.serve.surroundings import ServeSurroundings
 from polyarch.store import Store
 
 # Seconds that transfers have to finish when the server is stopped.
 _GRACE = 5.0
-# Seconds that an idle connection is kept.
-_KEEP_ALIVE = 75.0
 _BACKLOG = 1024
 _LOGGER = logging.getLogger(__name__)
 # What aiohttp logs are mistakes of clients, with tracebacks; what fails here is reported where it fails.
@@ -28,11 +32,21 @@ _HTTP_LOGGER = logging.getLogger(f"{__name__}.http")
 _HTTP_LOGGER.setLevel(logging.CRITICAL + 1)
 
 
-def serve(store: Store, settings: ServeSettings, started: Callable[[str], None], report: Report) -> None:
+class Listening(msgspec.Struct, frozen=True):
+    """A server that accepts requests: its address (`127.0.0.1:5000`), `http` or `https`, and lines for a person."""
+
+    address: str
+    scheme: str
+    advice: tuple[str, ...] = ()
+
+
+def serve(
+    store: Store, settings: ServeSettings, surroundings: ServeSurroundings, started: Callable[[Listening], None]
+) -> None:
     """Serve `store` until SIGINT or SIGTERM, then raise KeyboardInterrupt. For the main thread.
 
-    `started` is called with the address (`127.0.0.1:5000`) when requests are accepted, `report` with errors that are
-    not the client's. Raises PolyarchError if the address cannot be used.
+    `started` is called when requests are accepted. Raises UsageError if the settings need more protection, and
+    PolyarchError if an address or a file cannot be used.
     """
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     _allow_connections()
@@ -42,7 +56,7 @@ def serve(store: Store, settings: ServeSettings, started: Callable[[str], None],
         loop = asyncio.get_running_loop()
         for number in before:
             loop.add_signal_handler(number, stopped.set)
-        await _serve(store, settings, started, stopped, report)
+        await _serve(store, settings, surroundings, started, stopped)
 
     try:
         asyncio.run(until_signal())
@@ -53,25 +67,30 @@ def serve(store: Store, settings: ServeSettings, started: Callable[[str], None],
 
 
 @contextlib.contextmanager
-def running(root: Path | str, settings: ServeSettings | None = None) -> Iterator[str]:
+def running(
+    root: Path | str, settings: ServeSettings | None = None, surroundings: ServeSurroundings | None = None
+) -> Iterator[str]:
     """A server of the store at `root` on a thread of this process, for `with`: yields its address, `127.0.0.1:PORT`.
 
     Without settings, a free port is chosen. Raises PolyarchError if it cannot start.
     """
-    chosen = settings or ServeSettings(port=0)
+    chosen, given = (
+        settings or ServeSettings(port=0),
+        surroundings or ServeSurroundings(now=time.monotonic, report=log_error),
+    )
     with Store.open(root) as store:
         ready, addresses, failures = threading.Event(), list[str](), list[BaseException]()
         stops: list[Callable[[], object]] = []
 
-        def started(address: str) -> None:
-            addresses.append(address)
+        def started(what: Listening) -> None:
+            addresses.append(what.address)
             ready.set()
 
         async def until_stopped() -> None:
             stopped = asyncio.Event()
             loop = asyncio.get_running_loop()
             stops.append(lambda: loop.call_soon_threadsafe(stopped.set))
-            await _serve(store, chosen, started, stopped, _log)
+            await _serve(store, chosen, given, started, stopped)
 
         def run() -> None:
             try:
@@ -104,38 +123,71 @@ def _allow_connections() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def _log(error: Exception) -> None:
+def log_error(error: Exception) -> None:
+    """For `ServeSurroundings.report`: write an error to the log of the program that runs the server."""
     _LOGGER.error("an error of the server", exc_info=error)
 
 
 async def _serve(
-    store: Store, settings: ServeSettings, started: Callable[[str], None], stopped: asyncio.Event, report: Report
+    store: Store,
+    settings: ServeSettings,
+    surroundings: ServeSurroundings,
+    started: Callable[[Listening], None],
+    stopped: asyncio.Event,
 ) -> None:
-    service = Service(store, settings, report)
-    house = asyncio.create_task(service.keep_house())
-    runner = web.AppRunner(
-        make_app(service),
-        access_log=None,
-        logger=_HTTP_LOGGER,
-        handle_signals=False,
-        keepalive_timeout=_KEEP_ALIVE,
-        shutdown_timeout=_GRACE,
-    )
-    try:
+    async with contextlib.AsyncExitStack() as exits:
+        protected = Protection(store.layout.root, settings, surroundings)
+        exits.callback(protected.close)
+        service = Service(store, settings, surroundings.report, protected.guard)
+        exits.callback(service.close)
+        house = asyncio.create_task(service.keep_house())
+        exits.callback(house.cancel)
+        options = handler.protocol_options(protected.limits) | {"logger": _HTTP_LOGGER}
+        app = make_app(service, protected.watch)
+        runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=_GRACE, **options)
+        exits.push_async_callback(runner.cleanup)
         await runner.setup()
-        site = web.TCPSite(runner, settings.listen, settings.port, backlog=_BACKLOG)
-        try:
-            await site.start()
-        except OSError as error:
-            raise PolyarchError(
-                f"cannot listen on {settings.listen}:{settings.port}: {error.strerror}",
-                "another program may use the port; choose another one with --listen HOST:PORT",
-            ) from error
-        address = runner.addresses[0]
-        host = f"[{address[0]}]" if ":" in address[0] else address[0]
-        started(f"{host}:{address[1]}")
+        assert runner.server is not None
+        factory = handler.factory(runner.server, protected.watch, options)
+        exits.callback(asyncio.create_task(protected.run()).cancel)
+        sockets = _bound(settings, protected)
+        for one in sockets:
+            listening = await asyncio.get_running_loop().create_server(
+                factory, sock=one, backlog=_BACKLOG, ssl=protected.context
+            )
+            exits.callback(listening.close)
+        address = _shown(sockets[0])
+        started(Listening(address=address, scheme=protected.scheme, advice=protected.advice(address)))
         await stopped.wait()
-    finally:
-        house.cancel()
-        await runner.cleanup()
-        service.close()
+
+
+def _bound(settings: ServeSettings, protected: Protection) -> list[socket.socket]:
+    """Sockets of all addresses, on one port. Raises PolyarchError."""
+    sockets: list[socket.socket] = []
+    port = settings.port
+    try:
+        for address in protected.addresses:
+            family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
+            try:
+                made = socket.socket(family, socket.SOCK_STREAM)
+            except OSError:
+                continue  # a machine without IPv6
+            sockets.append(made)
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            made.bind((str(address), port))
+            port = made.getsockname()[1]
+    except OSError as error:
+        for made in sockets:
+            made.close()
+        raise PolyarchError(
+            f"cannot listen on {settings.listen}:{settings.port}: {error.strerror}",
+            "another program may use the port; choose another one with --listen HOST:PORT",
+        ) from error
+    return sockets
+
+
+def _shown(made: socket.socket) -> str:
+    host, port = made.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

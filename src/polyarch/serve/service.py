@@ -5,6 +5,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from polyarch.serve.guard import Guard
+from polyarch.serve.membership import Membership
 from polyarch.serve.repositories import Repositories
 from polyarch.serve.settings import ServeSettings
 from polyarch.serve.uploads import Uploads
@@ -21,13 +23,16 @@ _PAUSE = 60.0
 
 class Service:
     """A store that is served, and the threads that wait for its disk. It owns the unfinished uploads and the threads,
-    until `close`, not the store. Errors that are not the client's are given to `report`.
+    until `close`, not the store. Errors that are not the client's are given to `report`. Without `guard`, a client may
+    do everything.
     """
 
-    def __init__(self, store: Store, settings: ServeSettings, report: Report) -> None:
+    def __init__(self, store: Store, settings: ServeSettings, report: Report, guard: Guard | None = None) -> None:
         self.settings = settings
+        self.guard = guard or Guard(None, None)
         self.report = report
         self.repositories = Repositories(store)
+        self.membership = Membership(self.repositories)
         self.uploads = Uploads(store, settings.upload_seconds)
         self._threads = ThreadPoolExecutor(_THREADS, "serve")
 

@@ -24,8 +24,9 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     `quota` is how many bytes the blobs of the store may take for an upload to be accepted. `mirrors` are the hosts of
     other registries whose images are fetched when they are asked for. `insecure` allows an address that other machines
-    reach without TLS and authentication. An upload that nothing was sent to for `upload_seconds` is removed. What
-    arrived and is named by nothing yet is kept for `lease_seconds` to twice that.
+    reach without TLS and authentication. `self_signed` is TLS with a certificate that the server makes. `names` are
+    names by which clients reach it, beside its address. An upload that nothing was sent to for `upload_seconds` is
+    removed. What arrived and is named by nothing yet is kept for `lease_seconds` to twice that.
     """
 
     listen: str = "127.0.0.1"
@@ -34,6 +35,8 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
     page: bool = True
     auth: Auth | None = None
     tls: TLSFiles | None = None
+    self_signed: bool = False
+    names: tuple[str, ...] = ()
     quota: int | None = None
     mirrors: tuple[str, ...] = ()
     insecure: bool = False

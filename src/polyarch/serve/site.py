@@ -9,6 +9,7 @@ from aiohttp import web
 from polyarch.errors import NotFoundError
 from polyarch.oci.descriptor import Descriptor
 from polyarch.serve.errors import RequestError
+from polyarch.serve.guard import RIGHTS, base_url
 from polyarch.serve.repositories import Repositories
 from polyarch.serve.service import Service
 
@@ -55,8 +56,13 @@ class PageHandler:
         self._site: Site | None = None
 
     async def answer(self, request: web.Request) -> web.Response:
-        """The response to a request of a client that may see everything."""
-        return await self.answer_for(request, None)
+        """The response to a request: with the repositories that the client may pull, or a question for a login."""
+        try:
+            await self._service.guard.check_page(request)
+        except RequestError as error:
+            return web.Response(status=error.status, text=f"{error.message}\n", headers=error.headers)
+        rights = request[RIGHTS]
+        return await self.answer_for(request, None if rights.all_alike else lambda one: rights.may(one, "pull"))
 
     async def answer_for(self, request: web.Request, visible: Visible | None) -> web.Response:
         """The response to a request. `visible` says which repositories the client may see, by default all."""
@@ -74,7 +80,7 @@ class PageHandler:
             request.path,
             request.query,
             request.headers.get("Accept-Language", ""),
-            origin=f"{request.scheme}://{request.host}",
+            origin=base_url(request),
             visible=visible or (lambda _: True),
             if_none_match=request.headers.get("If-None-Match", ""),
         )

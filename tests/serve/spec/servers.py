@@ -11,12 +11,15 @@ from pathlib import Path
 
 from scripts import local_registry
 
+# The name that a case asks for in the Host header, as if a proxy were in front of the server.
+_NAME = ("--name", "registry.example.org")
+
 
 @contextlib.contextmanager
 def ours(directory: Path, *options: str) -> Iterator[str]:
     """Serve a new store below `directory`: yields `host:port`, and ends the server."""
     environment = {**os.environ, "POLYARCH_ROOT": str(directory / "store"), "HOME": str(directory)}
-    command = [sys.executable, "-m", "polyarch", "serve", "--listen", "127.0.0.1:0", *options]
+    command = [sys.executable, "-m", "polyarch", "serve", "--listen", "127.0.0.1:0", *_NAME, *options]
     log = directory / "log"
     with open(log, "wb") as errors:
         process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True)

@@ -1,12 +1,18 @@
 """`serve`: the store as a registry."""
 
 import sys
+import time
 import traceback
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from polyarch.cli.session import Session, pass_session
 from polyarch.errors import PolyarchError, UnsupportedError, UsageError
+
+if TYPE_CHECKING:
+    from polyarch.serve.server import Listening
+    from polyarch.serve.settings import ServeSettings
 
 _PORT = 5000
 
@@ -19,14 +25,67 @@ _PORT = 5000
     help=f"Address to listen on (default: 127.0.0.1:{_PORT})",
 )
 @click.option("--read-only", is_flag=True, help="Refuse pushes and deletions")
+@click.option(
+    "--auth",
+    nargs=2,
+    type=(click.Choice(("htpasswd", "token")), click.Path(dir_okay=False, resolve_path=True)),
+    metavar="KIND FILE",
+    help="Who may use it: htpasswd FILE (names and passwords), or token FILE (tokens with rights)",
+)
+@click.option(
+    "--tls",
+    nargs=2,
+    type=click.Path(dir_okay=False, resolve_path=True),
+    metavar="CERT KEY",
+    help="Certificate chain and key, PEM files",
+)
+@click.option("--tls-self-signed", is_flag=True, help="Make a certificate, signed by an authority of this store")
+@click.option(
+    "--name",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="A name by which clients reach the server, beside its address (for the certificate, and in requests)",
+)
+@click.option(
+    "--insecure", is_flag=True, help="Listen where other machines reach it without TLS or authentication, too"
+)
 @click.option("--no-page", is_flag=True, help="Without the page for browsers")
 @pass_session
-def serve(session: Session, listen: str, read_only: bool, no_page: bool) -> None:
+def serve(
+    session: Session,
+    listen: str,
+    read_only: bool,
+    auth: "tuple[Literal['htpasswd', 'token'], str] | None",
+    tls: tuple[str, str] | None,
+    tls_self_signed: bool,
+    names: tuple[str, ...],
+    insecure: bool,
+    no_page: bool,
+) -> None:
     """Serve the images in the store as a registry, until it is interrupted."""
-    from polyarch.serve.settings import ServeSettings
+    from polyarch.serve.settings import Auth, ServeSettings, TLSFiles
 
+    if tls and tls_self_signed:
+        raise UsageError("--tls and --tls-self-signed exclude each other")
     host, port = _address(listen)
-    settings = ServeSettings(listen=host, port=port, read_only=read_only, page=not no_page)
+    settings = ServeSettings(
+        listen=host,
+        port=port,
+        read_only=read_only,
+        page=not no_page,
+        auth=None if auth is None else Auth(*auth),
+        tls=None if tls is None else TLSFiles(*tls),
+        self_signed=tls_self_signed,
+        names=names,
+        insecure=insecure,
+    )
+    _run(session, settings)
+
+
+def _run(session: Session, settings: "ServeSettings") -> None:
+    from polyarch.serve.surroundings import ServeSurroundings
+
     try:
         from polyarch.serve import server
     except ModuleNotFoundError as error:
@@ -34,11 +93,13 @@ def serve(session: Session, listen: str, read_only: bool, no_page: bool) -> None
             f"serve needs the Python package {error.name}", "install it with `pip install 'polyarch[serve]'`"
         ) from error
 
-    def started(address: str) -> None:
-        click.echo(f"Serving {session.store.layout.root} at http://{address}/")
-        if not read_only:
-            click.echo(f"Push with: polyarch push {address}/NAME:TAG")
-        click.echo(f"Pull with: polyarch pull {address}/NAME:TAG")
+    def started(what: "Listening") -> None:
+        click.echo(f"Serving {session.store.layout.root} at {what.scheme}://{what.address}/")
+        for line in what.advice:
+            click.echo(line)
+        if not settings.read_only:
+            click.echo(f"Push with: polyarch push {what.address}/NAME:TAG")
+        click.echo(f"Pull with: polyarch pull {what.address}/NAME:TAG")
         sys.stdout.flush()
 
     def report(error: Exception) -> None:
@@ -49,7 +110,12 @@ def serve(session: Session, listen: str, read_only: bool, no_page: bool) -> None
         if session.debug:
             session.note("".join(traceback.format_exception(error)))
 
-    server.serve(session.store, settings, started, report)
+    surroundings = ServeSurroundings(
+        now=time.time,
+        open_registry=session.new_registry,
+        report=report,
+    )
+    server.serve(session.store, settings, surroundings, started)
 
 
 def _address(text: str) -> tuple[str, int]:

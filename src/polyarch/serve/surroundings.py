@@ -1,0 +1,20 @@
+"""What a server gets from its caller, because only `cli/` and `client/` read the clock and the configuration."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from polyarch.registry import Registry
+
+
+class ServeSurroundings(msgspec.Struct, frozen=True, kw_only=True):
+    """`now` is the time in seconds since 1970. `open_registry` makes a client for the registries behind a mirror: with
+    the credentials and the configuration of the user, and this text in its User-Agent. `report` is
+    told of errors that are not a client's.
+    """
+
+    now: Callable[[], float]
+    open_registry: "Callable[[str], Registry] | None" = None
+    report: Callable[[Exception], None]
