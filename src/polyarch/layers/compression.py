@@ -29,13 +29,13 @@ _MEDIA_TYPES = {
 _FORMS = {"gzip": "member1", "zstd": "frame1", "estargz": "members1"}
 _INPUT = 128 << 10
 # Decompressed at a time. What comes of it fits into memory that was just freed: larger pieces would be returned to the
-# system after use, which clears each page of the next one.
+# system after use, which clears each page of the next one. igzip gets all that was read.
 _FED = 32 << 10
 _OUTPUT = 1 << 20
+# igzip allocates at once what it may return. The memory of larger pieces would be returned to the system after use.
+_INFLATED = 128 << 10
 # The least distance of remembered blocks: a stream of tiny members must not fill the memory with offsets.
 _APART = 64 << 10
-# The wbits of zlib for deflate blocks without a header.
-_RAW = -15
 
 # The default limit of what a layer may unpack to: it stops a bomb, and no real image reaches it.
 LARGEST = 100 << 30
@@ -128,11 +128,10 @@ class _Codec(Protocol):
 
 
 class _Gzip:
-    """One gzip member. zlib and igzip return input that they did not use. Other libraries keep it, and so does this."""
+    """One gzip member, or one raw stream of deflate. igzip keeps the input that it did not use yet."""
 
-    def __init__(self, wbits: int = 31) -> None:
-        self._object = _inflater(wbits)
-        self._tail = b""
+    def __init__(self, *, raw: bool = False) -> None:
+        self._object = _inflater(raw)
         # Whether all that the input gives has been returned.
         self.needs_input = True
 
@@ -145,18 +144,39 @@ class _Gzip:
         return bytes(self._object.unused_data)
 
     def decompress(self, data: bytes, size: int, /) -> bytes:
-        out: bytes = self._object.decompress(self._tail + data if self._tail else data, size)
-        self._tail = self._object.unconsumed_tail
-        self.needs_input = len(out) < size and not self._tail
+        size = min(size, _INFLATED)
+        out: bytes = self._object.decompress(data, size)
+        self.needs_input = len(out) < size
         return out
 
 
-def _inflater(wbits: int) -> Any:
+def _inflater(raw: bool) -> Any:
     try:
-        from isal import isal_zlib as library
+        from isal import igzip_lib
     except ImportError:  # no wheel for this processor
-        import zlib as library  # type: ignore[no-redef]
-    return library.decompressobj(wbits=wbits)
+        return _ZlibInflater(raw)
+    return igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_DEFLATE if raw else igzip_lib.DECOMP_GZIP)
+
+
+class _ZlibInflater:
+    """The same with zlib, which returns the input that it did not use."""
+
+    def __init__(self, raw: bool) -> None:
+        import zlib
+
+        self._object = zlib.decompressobj(-15 if raw else 31)
+
+    @property
+    def eof(self) -> bool:
+        return self._object.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._object.unused_data
+
+    def decompress(self, data: bytes, size: int, /) -> bytes:
+        tail = self._object.unconsumed_tail
+        return self._object.decompress(tail + data if tail else data, size)
 
 
 def _bzip2() -> _Codec:
@@ -217,7 +237,8 @@ class Decompressed:
         self.kind = found[0] if found else "none"
         self._new = found[1] if found else None
         if inside == "gzip":
-            self.kind, self._new = inside, lambda: _Gzip(_RAW)
+            self.kind, self._new = inside, lambda: _Gzip(raw=True)
+        self._fed = _INPUT if self.kind == "gzip" else _FED
         self._codec: _Codec | None = None
         self._padding = False
         self._entered = False
@@ -249,7 +270,7 @@ class Decompressed:
         """The next input, empty at the end."""
         if self._used == len(self._arrived):
             self._arrived, self._used = self._reader.read(_INPUT), 0
-        start, self._used = self._used, min(self._used + _FED, len(self._arrived))
+        start, self._used = self._used, min(self._used + self._fed, len(self._arrived))
         self._taken += self._used - start
         return self._arrived[start : self._used]
 
@@ -277,6 +298,8 @@ class Decompressed:
             if codec.eof:
                 self._input = codec.unused_data
                 self._codec = None
+                # What a member leaves is copied. Thousands of small ones follow each other in eStargz.
+                self._fed = _FED
             if out:
                 return out
             if self._codec is not None and not self._fill():

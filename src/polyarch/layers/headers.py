@@ -4,6 +4,7 @@ Written is ustar, with a pax header only if ustar has no room for a name, a numb
 gives the same bytes. Read are ustar, pax, GNU and the oldest (v7) format, strictly.
 """
 
+import struct
 from collections.abc import Mapping
 from functools import lru_cache
 from zlib import adler32
@@ -32,6 +33,8 @@ _FLAGS = {
     "directory": b"5",
     "fifo": b"6",
 }
+# Name, mode with owner, size, time, checksum, flag, link and magic of a header block.
+_FIELDS = struct.Struct("100s24s12s12s8sc100s5s").unpack_from
 _TAIL = b"ustar\x0000" + bytes(64)
 _NO_DEVICE = b"0000000\x000000000\x00"
 
@@ -165,28 +168,29 @@ class Header(msgspec.Struct, frozen=True):
 def decode(block: bytes, at: int) -> Header:
     """The fields of the header block at byte `at`. Raises CorruptError if it is damaged."""
     try:
-        checksum = block[148:156]
+        name, owner, size, mtime, checksum, flag, link, magic = _FIELDS(block)
         # adler32's lower half is the sum of the bytes, plus one, modulo 65521: of ASCII it stays below that.
         total = (adler32(block) & 0xFFFF) - 1 if block.isascii() else sum(block)
-        stated = _decoded(checksum)
-        if stated != total - sum(checksum) + 256 and stated != _signed_sum(block):
-            raise ValueError("its checksum is wrong")
+        total += 256 - sum(checksum)
+        if checksum != b"%06o\0 " % total:
+            stated = _decoded(checksum)
+            if stated != total and stated != _signed_sum(block):
+                raise ValueError("its checksum is wrong")
         # Old writers put other versions after "ustar". All of them have the device fields.
-        devices = block[257:262] == b"ustar"
-        name = block[:100].partition(b"\0")[0]
+        devices = magic == b"ustar"
+        name = name.partition(b"\0")[0]
         if block[345] and devices and block[262:265] == b"\x0000":
             # star's form of ustar keeps two times behind a shorter prefix.
             prefix = block[345 : 476 if block[508:] == b"tar\0" else 500]
             name = prefix.partition(b"\0")[0] + b"/" + name
-        flag = block[156:157]
         major, minor = (octal(block[329:337]), octal(block[337:345])) if devices and flag in b"34" else (0, 0)
         return Header(
             name,
-            *_owner(block[100:124]),
-            _decoded(block[124:136]),
-            octal(block[136:148], True),
+            *_owner(owner),
+            _decoded(size),
+            octal(mtime, True),
             flag,
-            block[157:257].partition(b"\0")[0] if block[157] else b"",
+            link.partition(b"\0")[0] if link[0] else b"",
             major,
             minor,
         )
@@ -225,13 +229,14 @@ def _decoded(field: bytes, signed: bool = False) -> int:
             raise ValueError("a number is negative")
         return value
     digits = field.strip(b" \0")
+    if digits.isdigit():
+        return int(digits, 8)
     if not digits:
         return 0
     # int() alone would also accept a sign, underscores and a prefix.
+    digits = digits.partition(b"\0")[0].rstrip()
     if not digits.isdigit():
-        digits = digits.partition(b"\0")[0].rstrip()
-        if not digits.isdigit():
-            raise ValueError(f"{field!r} is not a number")
+        raise ValueError(f"{field!r} is not a number")
     return int(digits, 8)
 
 

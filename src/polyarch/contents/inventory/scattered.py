@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Iterable
+from itertools import accumulate
 
 
 class Scattered:
@@ -9,11 +10,8 @@ class Scattered:
 
     def __init__(self, pieces: Iterable[bytes | memoryview]) -> None:
         self._pieces = list(pieces)
-        self._starts: list[int] = []
-        self._size = 0
-        for piece in self._pieces:
-            self._starts.append(self._size)
-            self._size += len(piece)
+        # Where each piece ends.
+        self._ends = list(accumulate(map(len, self._pieces)))
         self._at = 0
 
     def seek(self, offset: int) -> None:
@@ -22,15 +20,14 @@ class Scattered:
 
     def read(self, size: int) -> bytes:
         """Up to `size` bytes, fewer only at the end."""
-        start, end = self._at, min(self._at + size, self._size)
-        if start >= end:
-            return b""
-        self._at = end
-        number = bisect_right(self._starts, start) - 1
+        start, end = self._at, self._at + size
+        number = bisect_right(self._ends, start)
         found = []
-        while start < end:
-            at = start - self._starts[number]
-            found.append(self._pieces[number][at : at + end - start])
-            start += len(found[-1])
+        while start < end and number < len(self._pieces):
+            piece, behind = self._pieces[number], self._ends[number]
+            at = start - (behind - len(piece))
+            found.append(piece[at : at + end - start])
+            start = min(behind, end)
             number += 1
+        self._at = start
         return b"".join(found)
