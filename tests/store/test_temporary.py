@@ -1,8 +1,13 @@
 """Temporary directories live as long as their owner, and a crash leaves none behind."""
 
+import contextlib
+import fcntl
+import os
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from polyarch.store import Reclaimed, Store
 from tests.needs import need_root
@@ -69,3 +74,16 @@ def test_a_stuck_directory_is_tried_again_only_by_a_collection(store_root: Path)
         assert stuck.exists()
         assert store.maintenance.gc().temporary == 1
     assert not stuck.exists()
+
+
+@pytest.mark.usefixtures("store")
+def test_ext4_places_unfinished_content_apart(store_root: Path) -> None:
+    flags = b""
+    descriptor = os.open(store_root / "tmp", os.O_RDONLY)
+    with contextlib.suppress(OSError):  # a filesystem without flags
+        flags = fcntl.ioctl(descriptor, 0x80086601, bytes(8))
+    os.close(descriptor)
+    kind = subprocess.run(["stat", "-fc", "%T", str(store_root)], capture_output=True, text=True, check=True).stdout
+    if "ext2/ext3" not in kind:
+        pytest.skip("it is not on ext4")
+    assert int.from_bytes(flags[:4], sys.byteorder) & 0x20000

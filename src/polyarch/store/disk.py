@@ -2,14 +2,17 @@
 
 import errno
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 
 from polyarch.errors import PolyarchError
 
 _FULL = {errno.ENOSPC: "no space left", errno.EDQUOT: "the disk quota is used up"}
 _SYNC_FILE_RANGE_WRITE = 2
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+# ioctl_iflags(2): the flags of an inode, and the one that makes a directory the top of a hierarchy for ext4.
+_GET_FLAGS, _SET_FLAGS, _TOP = 0x80086601, 0x40086602, 0x00020000
 
 
 @contextmanager
@@ -71,6 +74,32 @@ def sync_filesystem(path: str) -> None:
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), path)
     finally:
         os.close(descriptor)
+
+
+def make_directories(paths: Iterable[str], *, spread: str) -> None:
+    """Make the directories that are missing, for their owner alone. What is in that named `spread` is placed apart."""
+    for path in paths:
+        if not os.path.isdir(path):
+            os.makedirs(path, 0o700, exist_ok=True)
+            if path == spread:
+                _spread(path)
+
+
+def _spread(path: str) -> None:
+    """Have ext4 place what is in the directories of `path` apart from each other, as in the root of a filesystem.
+
+    Otherwise all of it goes where the parent is, and ext4 passes over every inode there that was deleted within the
+    last minutes, one by one: after a prune, each file of an unpacked layer took 0.4 ms. Other filesystems refuse it.
+    """
+    import fcntl
+
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            flags = int.from_bytes(fcntl.ioctl(descriptor, _GET_FLAGS, bytes(8))[:4], sys.byteorder)
+            fcntl.ioctl(descriptor, _SET_FLAGS, (flags | _TOP).to_bytes(4, sys.byteorder) + bytes(4))
+        finally:
+            os.close(descriptor)
 
 
 def sync_directory(path: str) -> None:

@@ -126,9 +126,7 @@ class Store:
                     raise NotFoundError(f"there is no store at {layout.root}")
                 _create(layout)
             # The disposable parts may have been removed. This also shows whether the root is writable.
-            for directory in layout.directories():
-                if not os.path.isdir(directory):
-                    os.makedirs(directory, 0o700, exist_ok=True)
+            disk.make_directories(layout.directories(), spread=layout.temporary)
             limit = default_limit(layout.root) if cache_limit == "default" else cache_limit
             store = cls(layout, trace, largest_layer, limit)
             try:
@@ -388,8 +386,7 @@ class Store:
 def _create(layout: StoreLayout) -> None:
     if os.path.exists(layout.root) and not stat.S_ISDIR(os.stat(layout.root).st_mode):
         raise PolyarchError(f"{layout.root} is not a directory", "choose another one with --root")
-    for directory in layout.directories():
-        os.makedirs(directory, 0o700, exist_ok=True)
+    disk.make_directories(layout.directories(), spread=layout.temporary)
     # Two processes may be here at once: each writes only missing files, completely, and under the lock of the index.
     with FileLock(layout.lock("index")), TemporaryDirectory(layout.temporary) as scratch:
         beside = f"{scratch}/new"
