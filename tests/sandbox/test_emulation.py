@@ -15,7 +15,6 @@ from polyarch.oci.platform import Platform, parse
 from polyarch.sandbox import (
     Bind,
     emulation,
-    emulator_file,
     emulators,
     find_emulator,
     host_platform,
@@ -23,6 +22,7 @@ from polyarch.sandbox import (
     probe,
     support,
 )
+from polyarch.sandbox.emulator_image import EmulatorImage
 from polyarch.sandbox.settings import RunSettings
 from tests import bases
 from tests.needs import need, need_root
@@ -348,7 +348,7 @@ def _emulator() -> bytes:
 
 def test_where_the_variables_of_an_emulator_are() -> None:
     content = _emulator()
-    found = emulators.variables(content + b"QEMU_NEW\0")
+    found = emulators.variables(EmulatorImage.of_bytes(content + b"QEMU_NEW\0"))
     assert set(found) == {*emulators.VARIABLES, "QEMU_NEW"}
     assert all(content[at:].startswith(name.encode()) for name, at in found.items() if name != "QEMU_NEW")
 
@@ -364,7 +364,7 @@ def test_where_the_variables_of_an_emulator_are() -> None:
 )
 def test_an_emulator_with_other_names_is_not_copied(content: bytes, name: str) -> None:
     with pytest.raises(UnsupportedError, match=name):
-        emulators.variables(content)
+        emulators.variables(EmulatorImage.of_bytes(content))
 
 
 def test_a_copy_is_made_once_for_a_digest_and_goes_with_its_emulator(tmp_path: Path) -> None:
@@ -477,7 +477,7 @@ def test_a_thread_ends_and_pointers_are_authenticated_by_the_fast_algorithm(
 def test_a_faster_copy_that_does_not_start_is_replaced_by_a_plain_one(tmp_path: Path) -> None:
     # This has the headers of an emulator, but at its entry point there is no code.
     original = bytes(test_emulator_file.emulator()) + _emulator()
-    assert emulator_file.prelinked(original)[16] == 2
+    assert test_emulator_file.prelinked(original)[16] == 2
     (tmp_path / "qemu-a").write_bytes(original)
     copied = emulators.EmulatorCopies(str(tmp_path / "copies")).copy(str(tmp_path / "qemu-a"), "arm", ("cortex-a7",))
     copy = Path(copied.path).read_bytes()

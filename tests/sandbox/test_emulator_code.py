@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from polyarch.errors import UnsupportedError
 from polyarch.oci.platform import parse
-from polyarch.sandbox import Bind, emulator_code, emulator_file, probe
+from polyarch.sandbox import Bind, emulator_code, probe
+from polyarch.sandbox.emulator_image import EmulatorImage
 from tests.needs import need
 from tests.people import Person
 from tests.sandbox import test_emulator_file
@@ -41,8 +42,13 @@ def emulator() -> bytearray:
     return image
 
 
-def _with_two(image: bytearray) -> bytearray:
-    return emulator_code.with_processors(image, ("cortex-a7", "", "arm926"))
+def _with_two(raw: bytearray) -> bytearray:
+    image = EmulatorImage.of_bytes(raw)
+    return bytearray(bytes(emulator_code.with_processors(image, ("cortex-a7", "", "arm926"))))
+
+
+def _with_32_bit_directories(raw: bytearray) -> bytearray:
+    return bytearray(bytes(emulator_code.with_32_bit_directories(EmulatorImage.of_bytes(raw))))
 
 
 def _segment_of_code(image: bytearray) -> tuple[int, ...]:
@@ -70,7 +76,7 @@ def test_an_emulator_begins_in_the_padding_and_goes_on_where_it_began() -> None:
 
 
 def test_both_functions_jump_to_the_code_and_back() -> None:
-    image = emulator_code.with_32_bit_directories(emulator())
+    image = _with_32_bit_directories(emulator())
     for start, pattern, code in (
         (_SYSCALL, emulator_code._SYSCALL, emulator_code._READ),
         (_LSEEK, emulator_code._LSEEK, emulator_code._SEEK),
@@ -84,7 +90,7 @@ def test_both_functions_jump_to_the_code_and_back() -> None:
         assert back + struct.unpack_from("<i", image, back - 4)[0] == start + len(pattern) - 1
 
 
-@pytest.mark.parametrize("change", [_with_two, emulator_code.with_32_bit_directories])
+@pytest.mark.parametrize("change", [_with_two, _with_32_bit_directories])
 def test_an_emulator_without_room_or_with_other_functions_is_refused(
     change: Callable[[bytearray], bytearray],
 ) -> None:
@@ -97,10 +103,10 @@ def test_an_emulator_without_room_or_with_other_functions_is_refused(
     twice = emulator()
     twice[0x1400 : 0x1400 + len(emulator_code._LSEEK)] = emulator_code._LSEEK
     with pytest.raises(UnsupportedError, match="not once"):
-        emulator_code.with_32_bit_directories(twice)
+        _with_32_bit_directories(twice)
 
 
-@pytest.mark.parametrize("change", [_with_two, emulator_code.with_32_bit_directories])
+@pytest.mark.parametrize("change", [_with_two, _with_32_bit_directories])
 @given(st.integers(0, 0x23FF), st.binary(min_size=1, max_size=8), st.integers(0, 0x2400))
 def test_a_damaged_emulator_is_changed_or_refused(
     change: Callable[[bytearray], bytearray], place: int, damage: bytes, length: int
@@ -194,10 +200,10 @@ def test_a_32_bit_program_finds_all_entries_and_seeks_among_them(someone: Person
 @pytest.mark.parametrize("name", ["arm", "i386"])
 def test_a_real_emulator_has_both_functions(name: str, tmp_path: Path) -> None:
     need(f"qemu-{name}-static")
-    original = Path(shutil.which(f"qemu-{name}-static") or "").read_bytes()
+    original = EmulatorImage.of_bytes(Path(shutil.which(f"qemu-{name}-static") or "").read_bytes())
     image = emulator_code.with_32_bit_directories(emulator_code.with_processors(original, ("max", "")))
     copy = tmp_path / "qemu"
-    copy.write_bytes(emulator_file.prelinked(image))
+    copy.write_bytes(test_emulator_file.prelinked(bytes(image)))
     copy.chmod(0o755)
     said = subprocess.run([copy, "--version"], capture_output=True, text=True, check=True).stdout
     assert said.startswith(f"qemu-{name} version ")

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from polyarch.errors import UnsupportedError
 from polyarch.sandbox import emulator_file
+from polyarch.sandbox.emulator_image import EmulatorImage
 from tests.needs import need
 
 _PAGE = 4096
@@ -46,9 +47,19 @@ def emulator() -> bytearray:
     return image
 
 
+def prelinked(raw: bytes | bytearray) -> bytes:
+    image = EmulatorImage.of_bytes(raw)
+    return bytes(emulator_file.prelinked(image, emulator_file.relocations(image)))
+
+
+def _with_fast_pointer_authentication(raw: bytes | bytearray) -> bytes:
+    image = EmulatorImage.of_bytes(raw)
+    return bytes(emulator_file.with_fast_pointer_authentication(image, emulator_file.relocations(image)))
+
+
 def test_a_prelinked_program_has_its_addresses_in_the_file() -> None:
     original = emulator()
-    image = emulator_file.prelinked(original)
+    image = prelinked(original)
     base = emulator_file._BASE
     assert struct.unpack_from("<HHI", image, 16)[0] == 2
     entry, headers = struct.unpack_from("<QQ", image, 24)
@@ -75,17 +86,17 @@ def test_a_prelinked_program_has_its_addresses_in_the_file() -> None:
 
 
 def test_the_default_of_the_property_is_set() -> None:
-    image = emulator_file.with_fast_pointer_authentication(emulator())
+    image = _with_fast_pointer_authentication(emulator())
     changed = {at: new for at, (new, old) in enumerate(zip(image, emulator(), strict=True)) if new != old}
     assert changed == {_PROPERTY + 48: 1}
     with pytest.raises(UnsupportedError, match="another kind"):
-        emulator_file.with_fast_pointer_authentication(image)
+        _with_fast_pointer_authentication(image)
 
 
-@pytest.mark.parametrize("change", [emulator_file.prelinked, emulator_file.with_fast_pointer_authentication])
+@pytest.mark.parametrize("change", [prelinked, _with_fast_pointer_authentication])
 @given(st.integers(0, _SIZE - 1), st.binary(min_size=1, max_size=8), st.integers(0, _SIZE))
 def test_a_damaged_file_is_changed_or_refused(
-    change: Callable[[bytearray], bytearray], place: int, damage: bytes, length: int
+    change: Callable[[bytearray], bytes], place: int, damage: bytes, length: int
 ) -> None:
     image = emulator()
     image[place : place + len(damage)] = damage
@@ -100,7 +111,7 @@ def test_a_real_emulator_starts_with_half_of_the_page_faults(name: str, tmp_path
     need(f"qemu-{name}-static")
     original = shutil.which(f"qemu-{name}-static") or ""
     copy = tmp_path / "qemu"
-    copy.write_bytes(emulator_file.prelinked(Path(original).read_bytes()))
+    copy.write_bytes(prelinked(Path(original).read_bytes()))
     copy.chmod(0o755)
 
     def faults(emulator: str) -> int:

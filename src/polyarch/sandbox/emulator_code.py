@@ -17,6 +17,7 @@ from collections.abc import Sequence
 
 from polyarch.errors import UnsupportedError
 from polyarch.sandbox.emulator_file import StaticProgram, checked
+from polyarch.sandbox.emulator_image import EmulatorImage
 from polyarch.sandbox.processors import FIRST_ANSWER
 
 _EXECUTABLE_SEGMENT = 1
@@ -68,13 +69,13 @@ _SEEK = (
 )
 
 
-def with_processors(original: bytes | bytearray, models: Sequence[str]) -> bytearray:
+def with_processors(original: EmulatorImage, models: Sequence[str]) -> EmulatorImage:
     """Return an emulator that shows the processor of `models` whose number it gets as an answer.
 
     An empty model stands for qemu's choice, and so does any other answer. Raises UnsupportedError for an emulator that
     is not a static position-independent executable for amd64, or has no room.
     """
-    image = bytearray(original)
+    image = original.copy()
     with checked():
         program = StaticProgram(image)
         names = b"-cpu\0"
@@ -86,27 +87,27 @@ def with_processors(original: bytes | bytearray, models: Sequence[str]) -> bytea
         # Offsets of models are relative to the table, which comes before them.
         table = b"".join(struct.pack("<i", at + 4 * len(models) if at else 0) for at in offsets)
         place, address = _room(image, program, size + len(table) + len(names))
-        entry = struct.unpack_from("<Q", image, _ENTRY)[0]
+        (entry,) = image.unpack("<Q", _ENTRY)
         blanks = {"first": FIRST_ANSWER, "count": len(models), "table": size - _after(_CHOOSE, "table")}
         blanks["option"] = size + len(table) - _after(_CHOOSE, "option")
         blanks["entry"] = entry - (address + size)
         code = _filled(_CHOOSE, **blanks) + table + names
-        image[place : place + len(code)] = code
-        struct.pack_into("<Q", image, _ENTRY, address)
+        image.write(place, code)
+        image.pack("<Q", _ENTRY, address)
     return image
 
 
-def with_32_bit_directories(original: bytes | bytearray) -> bytearray:
+def with_32_bit_directories(original: EmulatorImage) -> EmulatorImage:
     """Return an emulator of a 32-bit architecture whose programs get positions in directories of at most 32 bits.
 
     Raises UnsupportedError for an emulator that is not a static position-independent executable for amd64, is not built
     with glibc, or has no room.
     """
-    image = bytearray(original)
+    image = original.copy()
     with checked():
         program = StaticProgram(image)
         for pattern, code in ((_SYSCALL, _READ), (_LSEEK, _SEEK)):
-            found = [match.start() for match in re.finditer(re.escape(pattern), image)]
+            found = image.places(pattern)
             if len(found) != 1:
                 raise UnsupportedError("the functions that enter the kernel are not once in this emulator")
             # The eight bytes of syscall and cmp make room for a jump.
@@ -114,12 +115,12 @@ def with_32_bit_directories(original: bytes | bytearray) -> bytearray:
             place, address = _room(image, program, _size(code))
             here = program.address(jump)
             filled = _filled(code, back=here + 8 - (address + _after(code, "back")))
-            image[place : place + len(filled)] = filled
-            image[jump : jump + 5] = b"\xe9" + struct.pack("<i", address - (here + 5))
+            image.write(place, filled)
+            image.write(jump, b"\xe9" + struct.pack("<i", address - (here + 5)))
     return image
 
 
-def _room(image: bytearray, program: StaticProgram, size: int) -> tuple[int, int]:
+def _room(image: EmulatorImage, program: StaticProgram, size: int) -> tuple[int, int]:
     """Lengthen the segment of the code by `size` bytes. Return their offset in the file, and their address.
 
     The last page of the code is filled up with zeros, and the kernel maps whole pages.
@@ -130,7 +131,8 @@ def _room(image: bytearray, program: StaticProgram, size: int) -> tuple[int, int
     (segment,) = code
     start = -(-(segment.offset + segment.size) // _ALIGNMENT) * _ALIGNMENT
     end = -(-(segment.offset + segment.size) // segment.alignment) * segment.alignment
-    if segment.offset % segment.alignment or start + size > end or any(image[segment.offset + segment.size : end]):
+    behind = segment.offset + segment.size
+    if segment.offset % segment.alignment or start + size > end or any(image.read(behind, end - behind)):
         raise UnsupportedError("no room for more code")
     program.lengthen(image, segment, start + size - segment.offset - segment.size)
     return start, start - segment.offset + segment.address

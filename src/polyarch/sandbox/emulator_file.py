@@ -12,12 +12,13 @@ default, as later versions do.
 import contextlib
 import struct
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 from msgspec import structs
 
 from polyarch.errors import UnsupportedError
+from polyarch.sandbox.emulator_image import EmulatorImage
 
 # Below the addresses where the kernel places libraries and files at random, so that an emulated program finds the same
 # addresses free as before. ELF headers cannot say "anywhere" once the relocations are applied.
@@ -33,6 +34,8 @@ _RELOCATION = struct.Struct("<QQq")
 _WORD = struct.Struct("<Q")
 _TAG = struct.Struct("<QQ")
 _HEADER = struct.Struct("<IIQQQQQQ")
+# Relocations that are read at once.
+_AT_ONCE = 4096
 _PAUTH = b"\0pauth-impdef\0"
 
 
@@ -55,20 +58,58 @@ class ProgramHeader(msgspec.Struct, frozen=True):
         return _HEADER.pack(*values)
 
 
+class Relocations:
+    """The table of relocations of a program: words in one `segment`, and their values relative to the program's start.
+
+    There are a hundred thousand. So they are read some at a time, and what can be done with all bytes of these at once
+    is not done one by one.
+    """
+
+    def __init__(self, image: EmulatorImage, offset: int, count: int, segments: Sequence[ProgramHeader]) -> None:
+        """Check the table at `offset` of the image. Raises UnsupportedError."""
+        self._image, self._offset, self._count = image, offset, count
+        first, last = _BASE, -1
+        for addresses, values, kinds in self._pieces():
+            if kinds != _WORD.pack(_RELATIVE) * len(addresses) or max(values) >= _BASE:
+                raise UnsupportedError("relocations of another kind")
+            first, last = min(first, *addresses), max(last, *addresses)
+        if last < 0:
+            raise UnsupportedError("relocations of another kind")
+        for segment in segments:
+            inside = segment.address <= first and last + _WORD.size <= segment.address + segment.size
+            if segment.kind == _LOAD and segment.flags & _WRITABLE and inside:
+                self.segment = segment
+                return
+        raise UnsupportedError("relocations of memory that is not in the file, or in several segments")
+
+    def pieces(self) -> Iterator[tuple["array[int]", "array[int]"]]:
+        """Addresses and values, some thousands at a time."""
+        for addresses, values, _ in self._pieces():
+            yield addresses, values
+
+    def _pieces(self) -> Iterator[tuple["array[int]", "array[int]", bytes]]:
+        for start in range(0, self._count, _AT_ONCE):
+            size = min(_AT_ONCE, self._count - start) * _RELOCATION.size
+            raw = self._image.read(self._offset + start * _RELOCATION.size, size)
+            if len(raw) != size:
+                raise UnsupportedError("not a complete file")
+            table = array("Q", raw)
+            yield table[::3], table[2::3], table[1::3].tobytes()
+
+
 class StaticProgram:
     """A static position-independent executable for amd64: its headers, and its table of relocations."""
 
-    def __init__(self, image: bytearray) -> None:
+    def __init__(self, image: EmulatorImage) -> None:
         """Read the headers of `image`. Raises UnsupportedError, and what `checked` turns into it."""
-        kind, machine = struct.unpack_from("<HH", image, 16)
-        if image[:6] != b"\x7fELF\2\1" or (kind, machine) != (_DYNAMIC_EXECUTABLE, _AMD64):
+        if image.read(0, 6) != b"\x7fELF\2\1" or image.unpack("<HH", 16) != (_DYNAMIC_EXECUTABLE, _AMD64):
             raise UnsupportedError("not a position-independent executable for amd64")
-        headers = _WORD.unpack_from(image, 32)[0]
-        size, count = struct.unpack_from("<HH", image, 54)
+        (headers,) = image.unpack("<Q", 32)
+        size, count = image.unpack("<HH", 54)
         if size != _HEADER.size:
             raise UnsupportedError("program headers of another size")
         self._places = range(headers, headers + size * count, size)
-        self.segments = [ProgramHeader(*_HEADER.unpack_from(image, place)) for place in self._places]
+        self.segments = [ProgramHeader(*image.unpack(_HEADER.format, place)) for place in self._places]
         if any(each.kind == _LOAD and each.offset + each.size > len(image) for each in self.segments):
             raise UnsupportedError("not a complete file")
         by_kind = {segment.kind: segment for segment in self.segments}
@@ -78,7 +119,7 @@ class StaticProgram:
         # The place of each value, and the value.
         self.tags: dict[int, tuple[int, int]] = {}
         for place in range(dynamic.offset, dynamic.offset + dynamic.size, _TAG.size):
-            tag, value = _TAG.unpack_from(image, place)
+            tag, value = image.unpack(_TAG.format, place)
             self.tags.setdefault(tag, (place + 8, value))
         if _RELR in self.tags:
             raise UnsupportedError("relocations of another kind")
@@ -87,11 +128,11 @@ class StaticProgram:
         if self.relative * _RELOCATION.size > self.tags[_RELA_SIZE][1]:
             raise UnsupportedError("fewer relocations than promised")
 
-    def lengthen(self, image: bytearray, segment: ProgramHeader, size: int) -> None:
+    def lengthen(self, image: EmulatorImage, segment: ProgramHeader, size: int) -> None:
         """Let a segment have `size` bytes more of the file."""
         number = self.segments.index(segment)
         longer = structs.replace(segment, size=segment.size + size, memory=segment.memory + size)
-        image[self._places[number] : self._places[number] + _HEADER.size] = longer.packed()
+        image.write(self._places[number], longer.packed())
         self.segments[number] = longer
 
     def offset(self, address: int) -> int:
@@ -108,19 +149,9 @@ class StaticProgram:
                 return int(segment.address + offset - segment.offset)
         raise UnsupportedError("a part of the file that is not in memory")
 
-    def relocations(self, image: bytearray) -> tuple["array[int]", "array[int]"]:
-        """Return the offsets in the file of the words to relocate, and their values relative to the program's start."""
-        table = array("Q", bytes(image[self.table : self.table + self.relative * _RELOCATION.size]))
-        addresses, kinds, values = table[::3], table[1::3], table[2::3]
-        if not addresses or set(kinds) != {_RELATIVE} or max(values) >= _BASE:
-            raise UnsupportedError("relocations of another kind")
-        first, last = min(addresses), max(addresses)
-        for segment in self.segments:
-            inside = segment.address <= first and last + _WORD.size <= segment.address + segment.size
-            if segment.kind == _LOAD and segment.flags & _WRITABLE and inside:
-                shift = segment.offset - segment.address
-                return array("Q", (address + shift for address in addresses)), values
-        raise UnsupportedError("relocations of memory that is not in the file, or in several segments")
+    def relocations(self, image: EmulatorImage) -> Relocations:
+        """Return all relocations. Raises UnsupportedError if they are others than expected."""
+        return Relocations(image, self.table, self.relative, self.segments)
 
 
 @contextlib.contextmanager
@@ -132,7 +163,15 @@ def checked() -> Iterator[None]:
         raise UnsupportedError(f"not a complete ELF file: {error}") from error
 
 
-def prelinked(original: bytes | bytearray) -> bytearray:
+def relocations(image: EmulatorImage) -> Relocations:
+    """Return the relocations of a static position-independent executable for amd64, checked once for all that is done
+    to it. Raises UnsupportedError for any other file.
+    """
+    with checked():
+        return StaticProgram(image).relocations(image)
+
+
+def prelinked(original: EmulatorImage, relocations: Relocations) -> EmulatorImage:
     """Return a static position-independent executable for amd64 with a fixed address, `_BASE`.
 
     Raises UnsupportedError for any other file.
@@ -141,17 +180,14 @@ def prelinked(original: bytes | bytearray) -> bytearray:
     get a page of their own at the end of the file, which the kernel reads, and the relocations that remain make them
     relative in memory.
     """
-    image = bytearray(original)
+    image = original.copy()
     with checked():
-        _prelink(image)
+        _prelink(image, relocations)
     return image
 
 
-def _prelink(image: bytearray) -> None:
+def _prelink(image: EmulatorImage, relocations: Relocations) -> None:
     program = StaticProgram(image)
-    places, values = program.relocations(image)
-    if any(place % _WORD.size for place in places):
-        raise UnsupportedError("words that are not aligned")
     segments = _rearranged(program, len(image))
     headers = segments[-1]
     remaining = bytearray()
@@ -164,21 +200,35 @@ def _prelink(image: bytearray) -> None:
     applied = program.relative - count
     if applied < 0:
         raise UnsupportedError("too few relocations")
-    with memoryview(image)[: len(image) // _WORD.size * _WORD.size].cast("Q") as words:
-        for place, value in zip(places, values, strict=True):
-            words[place >> 3] = value + _BASE
-    start = program.table + applied * _RELOCATION.size
-    image[start : start + len(remaining)] = remaining
+    _relocate(image, relocations)
+    image.write(program.table + applied * _RELOCATION.size, remaining)
     for tag, change in ((_RELA, applied * _RELOCATION.size), (_RELA_SIZE, -applied * _RELOCATION.size)):
         place, value = program.tags[tag]
-        _WORD.pack_into(image, place, value + change)
-    _WORD.pack_into(image, program.tags[_RELA_COUNT][0], count)
-    first_page = bytes(image[:_PAGE])
-    struct.pack_into("<H", image, 16, _EXECUTABLE)
-    _WORD.pack_into(image, 24, _BASE + _WORD.unpack_from(image, 24)[0])
-    _WORD.pack_into(image, 32, headers.offset)
-    image += bytes(segments[0].offset - len(image)) + first_page
-    image += b"".join(each.packed(_BASE if each.kind == _LOAD else 0) for each in segments)
+        image.pack("<Q", place, value + change)
+    image.pack("<Q", program.tags[_RELA_COUNT][0], count)
+    first_page = image.read(0, _PAGE)
+    image.pack("<H", 16, _EXECUTABLE)
+    image.pack("<Q", 24, _BASE + image.unpack("<Q", 24)[0])
+    image.pack("<Q", 32, headers.offset)
+    packed = b"".join(each.packed(_BASE if each.kind == _LOAD else 0) for each in segments)
+    image.write(segments[0].offset, first_page + packed)
+
+
+def _relocate(image: EmulatorImage, relocations: Relocations) -> None:
+    """Apply all relocations for `_BASE`."""
+    segment = relocations.segment
+    shift = segment.offset - segment.address
+    for addresses, values in relocations.pieces():
+        # The lowest bytes of the addresses: all words are aligned, in memory and in the file.
+        if any(byte % _WORD.size for byte in {*addresses.tobytes()[:: _WORD.size], abs(shift)}):
+            raise UnsupportedError("words that are not aligned")
+        # Most tables are in the order of the addresses, so that this is a small part.
+        start = min(addresses)
+        content = bytearray(image.read(start + shift, max(addresses) + _WORD.size - start))
+        with memoryview(content).cast("Q") as words:
+            for address, value in zip(addresses, values, strict=True):
+                words[address - start >> 3] = value + _BASE
+        image.write(start + shift, content)
 
 
 def _rearranged(program: StaticProgram, size: int) -> list[ProgramHeader]:
@@ -204,34 +254,37 @@ def _rearranged(program: StaticProgram, size: int) -> list[ProgramHeader]:
     return [beginning, rest, *others, headers]
 
 
-def with_fast_pointer_authentication(original: bytes | bytearray) -> bytearray:
+def with_fast_pointer_authentication(original: EmulatorImage, relocations: Relocations) -> EmulatorImage:
     """Return an emulator for arm64 (qemu 7.2) whose default is `pauth-impdef`. Prelink it afterwards.
 
     Raises UnsupportedError for any other file.
     """
-    image = bytearray(original)
+    image = original.copy()
     with checked():
-        _set_property(image)
+        _set_property(image, relocations)
     return image
 
 
-def _set_property(image: bytearray) -> None:
+def _set_property(image: EmulatorImage, relocations: Relocations) -> None:
     """Set the default of a Property of qemu (include/hw/qdev-properties.h).
 
     It has pointers to name and type, an offset, two words for bit fields, whether there is a default, and the default.
     """
-    name = image.find(_PAUTH)
-    if name < 0 or image.find(_PAUTH, name + 1) >= 0:
+    names = image.places(_PAUTH)
+    if len(names) != 1:
         raise UnsupportedError("pauth-impdef is not once in this emulator")
     program = StaticProgram(image)
-    places, values = program.relocations(image)
-    address = program.address(name + 1)
-    if values.count(address) != 1:
+    name = program.address(names[0] + 1)
+    found: list[int] = []
+    for addresses, values in relocations.pieces():
+        if name in values:
+            found += [addresses[values.index(name)]] * values.count(name)
+    if len(found) != 1:
         raise UnsupportedError("pauth-impdef has another number of properties than one")
-    place = places[values.index(address)]
-    words = struct.unpack_from("<10Q", image, place)
-    relocated = set(places)
-    pointers = [number for number in range(10) if place + 8 * number in relocated]
-    if pointers != [0, 1] or not 0 < words[2] < 1 << 20 or words[3:] != (0, 0, 1, 0, 0, 0, 0):
+    (start,) = found
+    near = sorted(each - start for addresses, _ in relocations.pieces() for each in addresses if 0 <= each - start < 80)
+    place = program.offset(start)
+    words = image.unpack("<10Q", place)
+    if near != [0, 8] or not 0 < words[2] < 1 << 20 or words[3:] != (0, 0, 1, 0, 0, 0, 0):
         raise UnsupportedError("pauth-impdef is another kind of property")
-    _WORD.pack_into(image, place + 48, 1)
+    image.pack("<Q", place + 48, 1)

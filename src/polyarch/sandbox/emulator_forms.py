@@ -2,16 +2,13 @@
 
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from polyarch.errors import UnsupportedError
 from polyarch.oci.platform import Platform
 from polyarch.sandbox import emulator_code, emulator_file, probe
-
-if TYPE_CHECKING:
-    import mmap
+from polyarch.sandbox.emulator_image import EmulatorImage
 
 # Every processor of an architecture runs the programs for this variant.
 _LEAST = {"arm": "v5"}
@@ -23,23 +20,25 @@ class EmulatorForm(msgspec.Struct, frozen=True):
     With `short_positions`, its 32-bit programs see positions in directories that fit (`emulator_code`).
     """
 
-    image: bytearray
+    image: EmulatorImage
     shown: tuple[str, ...] = ()
     short_positions: bool = False
 
 
 def forms(
-    content: "bytes | mmap.mmap", names: Iterable[int], architecture: str, models: Sequence[str]
+    content: EmulatorImage, names: Iterable[int], architecture: str, models: Sequence[str]
 ) -> Iterator[EmulatorForm]:
     """Yield the forms of an emulator for programs of `architecture`, the best first and the plainest last.
 
     In all of them, the names of variables at the offsets `names` are empty.
     """
-    plain = bytearray(content)
+    plain = content.copy()
     for offset in names:
-        plain[offset] = 0
+        plain.write(offset, b"\0")
+    relocations = None
     with contextlib.suppress(UnsupportedError):
-        plain = emulator_file.with_fast_pointer_authentication(plain)
+        relocations = emulator_file.relocations(plain)
+        plain = emulator_file.with_fast_pointer_authentication(plain, relocations)
     form = EmulatorForm(plain)
     if any(models):
         with contextlib.suppress(UnsupportedError):
@@ -48,8 +47,9 @@ def forms(
         with contextlib.suppress(UnsupportedError):
             form = EmulatorForm(emulator_code.with_32_bit_directories(form.image), form.shown, short_positions=True)
     for each in (form, EmulatorForm(plain)) if form.image is not plain else (form,):
-        with contextlib.suppress(UnsupportedError):
-            yield msgspec.structs.replace(each, image=emulator_file.prelinked(each.image))
+        if relocations is not None:
+            with contextlib.suppress(UnsupportedError):
+                yield msgspec.structs.replace(each, image=emulator_file.prelinked(each.image, relocations))
         yield each
 
 
@@ -57,7 +57,7 @@ def shortens_positions(emulator: str) -> bool:
     """Return whether a copy of this emulator has 32-bit programs see positions in directories that fit."""
     try:
         with open(emulator, "rb") as file:
-            emulator_code.with_32_bit_directories(file.read())
+            emulator_code.with_32_bit_directories(EmulatorImage.of_file(file.fileno()))
     except (OSError, UnsupportedError):
         return False
     return True

@@ -18,7 +18,7 @@ import msgspec
 from polyarch.errors import UnsupportedError
 
 if TYPE_CHECKING:
-    import mmap
+    from polyarch.sandbox.emulator_image import EmulatorImage
 
 # qemu's name of each architecture (GOARCH).
 QEMU = {
@@ -49,6 +49,7 @@ _NEW = "new"
 # Changed when copies are made in another way. Their names, the digests of the original and this, then change, too.
 _FORM = "3"
 _NAME = rb"QEMU_[A-Z0-9_]+(?=\0)"
+_LONGEST_NAME = 256
 
 
 def find(architecture: str, search_path: str) -> str | None:
@@ -195,10 +196,14 @@ class EmulatorCopies:
         self, key: str, emulator: str, identity: tuple[int, ...], architecture: str, models: tuple[str, ...]
     ) -> _Known:
         import hashlib
-        import mmap
 
-        with open(emulator, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            digest = hashlib.sha256(content)
+        from polyarch.sandbox.emulator_image import EmulatorImage
+
+        with open(emulator, "rb") as file:
+            content = EmulatorImage.of_file(file.fileno())
+            digest = hashlib.sha256()
+            for piece in content.pieces():
+                digest.update(piece)
             digest.update("\0".join((_FORM, architecture, *models)).encode())
             known = _Known(identity, digest.hexdigest(), _FORM)
             try:
@@ -228,7 +233,7 @@ class EmulatorCopies:
         emulator: str,
         architecture: str,
         models: tuple[str, ...],
-        content: "mmap.mmap",
+        content: "EmulatorImage",
         names: Iterable[int],
     ) -> _Known:
         """Write the best form of a copy that works, and return what is known of it."""
@@ -244,9 +249,9 @@ class EmulatorCopies:
         unknown = tuple(sorted({model for model in models if model and model not in form.shown}))
         return msgspec.structs.replace(known, unknown=unknown, short_positions=form.short_positions)
 
-    def _write_image(self, path: str, image: bytearray) -> None:
+    def _write_image(self, path: str, image: "EmulatorImage") -> None:
         with self._replaced(path) as file:
-            file.write(image)
+            file.writelines(image.pieces())
             file.flush()
             # The name states the content, so the content must survive a power failure.
             os.fdatasync(file.fileno())
@@ -267,7 +272,7 @@ class EmulatorCopies:
             raise
 
 
-def variables(content: "bytes | mmap.mmap") -> dict[str, int]:
+def variables(content: "EmulatorImage") -> dict[str, int]:
     """Return the offsets of the names of the variables that a qemu reads, in the content of its file.
 
     Raises UnsupportedError unless each name occurs once, as a separate string, and all names common to all versions are
@@ -275,13 +280,12 @@ def variables(content: "bytes | mmap.mmap") -> dict[str, int]:
     """
     pattern = re.compile(_NAME)
     offsets: dict[str, int] = {}
-    at = -1
-    while (at := content.find(b"QEMU_", at + 1)) >= 0:
-        name = pattern.match(content, at)
+    for at in content.places(b"QEMU_"):
+        name = pattern.match(content.read(at, _LONGEST_NAME))
         if name is None:
             continue
         word = name.group().decode()
-        alone = at > 0 and content[at - 1 : at] == b"\0"
+        alone = at > 0 and content.read(at - 1, 1) == b"\0"
         if alone and word not in offsets:
             offsets[word] = at
         elif alone or word in VARIABLES:
