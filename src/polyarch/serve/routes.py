@@ -64,6 +64,8 @@ def _failure(service: Service, request: web.Request, error: Exception) -> web.Re
     refused = errors.refused(error)
     if refused.status >= 500:
         service.report(error)
+    if refused.status == 405:
+        refused.headers.setdefault("Allow", _allowed(service, request))
     return refusal(refused)
 
 
@@ -74,19 +76,18 @@ def refusal(error: RequestError) -> web.Response:
 
 
 async def _answer(service: Service, request: web.Request) -> web.StreamResponse:
-    path = request.path.removeprefix("/v2").removeprefix("/")
+    path = _path(request)
     if not path:
         await service.guard.check_ping(request)
         if request.method not in _READING:
-            raise _not_allowed(request, _READING)
+            raise _not_allowed(request)
         return web.Response(body=b"{}", headers={"Content-Type": "application/json"})
     route = naming.parse_path(path)
     if route is None:
         raise RequestError(codes.NOT_FOUND, f"{request.path} is not an endpoint", status=404)
-    methods = _HANDLERS.get(route.kind, {})
-    handler = methods.get(request.method)
+    handler = _HANDLERS[route.kind].get(request.method)
     if handler is None:
-        raise _not_allowed(request, methods)
+        raise _not_allowed(request)
     if route.kind == "catalog":
         await service.guard.check_catalog(request)
         return await handler(service, request)
@@ -98,9 +99,22 @@ async def _answer(service: Service, request: web.Request) -> web.StreamResponse:
     return await handler(service, request, route.repository, *_references(route))
 
 
-def _not_allowed(request: web.Request, methods: Iterable[str]) -> RequestError:
-    allowed = ", ".join(sorted(methods))
-    return RequestError(codes.UNSUPPORTED, f"{request.method} is not supported here", headers={"Allow": allowed})
+def _not_allowed(request: web.Request) -> RequestError:
+    return RequestError(codes.UNSUPPORTED, f"{request.method} is not supported here")
+
+
+def _allowed(service: Service, request: web.Request) -> str:
+    """The methods that are supported here, besides the one that was refused (RFC 9110, section 10.2.1)."""
+    route = naming.parse_path(_path(request))
+    methods: Iterable[str] = _READING if route is None else _HANDLERS[route.kind]
+    if service.settings.read_only:
+        methods = [method for method in methods if method in _READING]
+    return ", ".join(sorted(method for method in methods if method != request.method))
+
+
+def _path(request: web.Request) -> str:
+    """What follows `/v2/`."""
+    return request.path.removeprefix("/v2").removeprefix("/")
 
 
 def _references(route: Route) -> tuple[Any, ...]:

@@ -1,5 +1,6 @@
 """Asks docker-registry again, and writes its answers and the page; with --page only the page, --check compares it."""
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -7,18 +8,25 @@ import tempfile
 from pathlib import Path
 
 from scripts import generated
+from tests.serve.spec.asked import Asked
 from tests.serve.spec.servers import docker_registry
-from tests.serve.spec.table import CLAUSES, PAGE, WITNESS, page, run, witness
+from tests.serve.spec.table import CLAUSES, PAGE, WITNESS, page, witness
 
 _ROOT = Path(__file__).resolve().parents[3]
 
 
 def _ask() -> None:
     said = subprocess.run(["docker-registry", "--version"], capture_output=True, text=True, check=True).stdout
-    with tempfile.TemporaryDirectory() as directory, docker_registry(Path(directory) / "registry") as address:
-        broken = {clause.name: run(clause, address).broken for clause in CLAUSES}
+    with tempfile.TemporaryDirectory() as directory, contextlib.ExitStack() as stack:
+        registry = Asked(lambda world: stack.enter_context(docker_registry(_below(Path(directory), world), world)))
+        broken = {clause.name: registry.about(clause).broken for clause in CLAUSES}
     document = {"version": said.split()[-1], "broken": {name: how for name, how in broken.items() if how is not None}}
     WITNESS.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+
+
+def _below(directory: Path, name: str) -> Path:
+    (directory / name).mkdir()
+    return directory / name
 
 
 def main(arguments: list[str]) -> int:

@@ -1,10 +1,12 @@
 """What a clause is, and how the files of this package declare theirs."""
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from tests.serve.spec.calls import Calls
 
+# How a server is started: everyone may do all, all may only read, or only who has a password may do anything.
+World = Literal["open", "read-only", "password"]
 Check = Callable[[Calls], None]
 
 
@@ -13,6 +15,7 @@ class Clause(NamedTuple):
 
     `section` and `number` are its place in the table; `level` is the text's own word (MUST, SHOULD, MAY, or "" where
     no specification asks for it); `asks` says what, as Markdown. `check` raises Broken when a server does not do it.
+    `world` is how the server that it is asked of was started.
     """
 
     name: str
@@ -21,13 +24,15 @@ class Clause(NamedTuple):
     level: str
     asks: str
     check: Check
+    world: World
 
 
 class Section:
     """A section of a text, whose clauses are numbered in the order in which they are declared."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, world: World = "open") -> None:
         self.name = name
+        self.world: World = world
         self.clauses: list[Clause] = []
 
     def must(self, asks: str) -> Callable[[Check], Check]:
@@ -52,7 +57,9 @@ class Section:
 
     def _clause(self, level: str, asks: str) -> Callable[[Check], Check]:
         def declare(check: Check) -> Check:
-            self.clauses.append(Clause(check.__name__, self.name, len(self.clauses) + 1, level, asks, check))
+            self.clauses.append(
+                Clause(check.__name__, self.name, len(self.clauses) + 1, level, asks, check, self.world)
+            )
             return check
 
         return declare

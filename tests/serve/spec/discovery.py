@@ -96,9 +96,16 @@ def links_through_all_tags(calls: Calls) -> None:
 
 @tags.must("`last` leaves out all tags up to it, itself included.")
 def last_tag(calls: Calls) -> None:
-    calls.push_tags("1", "2", "3", "4")
-    answer = calls.tags("?n=2&last=1").expect(200)
-    answer.require(answer.listed("tags") == ["2", "3"], "other tags than those after it")
+    calls.push_tags("a", "b", "c", "d")
+    answer = calls.tags("?n=2&last=a").expect(200)
+    answer.require(answer.listed("tags") == ["b", "c"], "other tags than those after it")
+
+
+@tags.must_not("`last` is a tag, never a place in the list.")
+def last_is_a_tag(calls: Calls) -> None:
+    calls.push_tags("a", "b", "c")
+    answer = calls.tags("?last=1").expect(200)
+    answer.require(answer.listed("tags") == ["a", "b", "c"], "other tags than those after it")
 
 
 @tags.must("`last` works without `n`.")

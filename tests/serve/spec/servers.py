@@ -8,18 +8,27 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import bcrypt
 
 from scripts import local_registry
+from tests.serve.spec.clauses import World
+from tests.serve.spec.passwords import NAME, PASSWORD
 
 # The name that a case asks for in the Host header, as if a proxy were in front of the server.
 _NAME = ("--name", "registry.example.org")
 
 
 @contextlib.contextmanager
-def ours(directory: Path, *options: str) -> Iterator[str]:
+def ours(directory: Path, world: World = "open") -> Iterator[str]:
     """Serve a new store below `directory`: yields `host:port`, and ends the server."""
     environment = {**os.environ, "POLYARCH_ROOT": str(directory / "store"), "HOME": str(directory)}
-    command = [sys.executable, "-m", "polyarch", "serve", "--listen", "127.0.0.1:0", *_NAME, *options]
+    command = [sys.executable, "-m", "polyarch", "serve", "--listen", "127.0.0.1:0", *_NAME]
+    if world == "read-only":
+        command.append("--read-only")
+    if world == "password":
+        command += ["--auth", "htpasswd", str(_htpasswd(directory))]
     log = directory / "log"
     with open(log, "wb") as errors:
         process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True)
@@ -40,8 +49,18 @@ def ours(directory: Path, *options: str) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def docker_registry(directory: Path) -> Iterator[str]:
+def docker_registry(directory: Path, world: World = "open") -> Iterator[str]:
     """docker-registry with its content in memory, because it waits for the disk after each request: `host:port`."""
-    storage = {"inmemory": {}, "delete": {"enabled": True}}
-    with local_registry.running(directory, extra={"storage": storage}) as registry:
+    storage: dict[str, Any] = {"inmemory": {}, "delete": {"enabled": True}}
+    if world == "read-only":
+        storage["maintenance"] = {"readonly": {"enabled": True}}
+    passwords = _htpasswd(directory) if world == "password" else None
+    with local_registry.running(directory / "registry", htpasswd=passwords, extra={"storage": storage}) as registry:
         yield registry.address
+
+
+def _htpasswd(directory: Path) -> Path:
+    path = directory / "htpasswd"
+    # The least cost that bcrypt has.
+    path.write_bytes(NAME.encode() + b":" + bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)) + b"\n")
+    return path

@@ -5,13 +5,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.serve.spec import api, chunks, discovery, extras, manage, pull, push, uploads
+from tests.serve.spec import api, categories, chunks, discovery, extras, manage, passwords, pull, push, reading, uploads
 from tests.serve.spec.calls import Calls
 from tests.serve.spec.clauses import Clause, in_order
 from tests.serve.spec.wire import Broken, Connection, Exchange, Recorder
 
 CLAUSES = tuple(
     in_order(
+        categories.categories,
         pull.manifests,
         pull.blobs,
         pull.existence,
@@ -28,6 +29,7 @@ CLAUSES = tuple(
         manage.tags,
         manage.manifests,
         manage.blobs,
+        reading.reading,
         discovery.enabling,
         api.support,
         api.codes,
@@ -35,6 +37,7 @@ CLAUSES = tuple(
         api.algorithms,
         api.later,
         extras.docker,
+        passwords.passwords,
         extras.http,
         extras.clients,
     )

@@ -37,7 +37,7 @@ def _is(pattern: str, text: str) -> bool:
 
 @pytest.fixture(scope="module")
 def calls(served: Asked) -> Iterator[Calls]:
-    connection = Connection(served.address)
+    connection = Connection(served.address())
     calls = Calls(connection, "grammar")
     # Every repository has the blobs of the store.
     calls.push_blobs(*IMAGE.blobs)
