@@ -28,6 +28,7 @@ class ServedStore(RegistryProcess):
         root: Path | None = None,
         htpasswd: Path | None = None,
         certificate: tuple[Path, Path] | None = None,
+        self_signed: bool = False,
         port: int = 0,
         options: Sequence[str] = (),
     ) -> None:
@@ -36,6 +37,7 @@ class ServedStore(RegistryProcess):
         root: the store; None: one below the directory.
         htpasswd: a file of `name:bcrypt` lines; without it everyone may read and write.
         certificate: PEM files (certificate chain, key); without it the registry speaks plain HTTP.
+        self_signed: it makes its certificate itself; `authority` is the file with that of its authority.
         port: where to listen; 0: the kernel chooses.
         """
         self.root = root or directory / "store"
@@ -44,13 +46,16 @@ class ServedStore(RegistryProcess):
             words += ["--auth", "htpasswd", str(htpasswd)]
         if certificate:
             words += ["--tls", *map(str, certificate)]
+        if self_signed:
+            words += ["--tls-self-signed"]
+        self.authority = self.root / "serve/ca.crt"
         environment = {
             "HOME": str(directory),
             "LANG": "C.UTF-8",
             "PATH": os.environ["PATH"],
             "POLYARCH_ROOT": str(self.root),
         }
-        scheme = "https" if certificate else "http"
+        scheme = "https" if certificate or self_signed else "http"
         command = [str(POLYARCH), *words]
         super().__init__(directory, command, _LISTENING, scheme=scheme, environment=environment)
 

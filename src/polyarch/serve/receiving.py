@@ -16,7 +16,7 @@ from polyarch.serve.uploads import BlobUpload
 
 # Bytes that are handed to a thread at once, in at most so many pieces. Two such parts are in memory for each upload,
 # and a piece of one byte takes as much memory as one of fifty.
-_PART = 256 << 10
+_PART = 512 << 10
 _PIECES = 1024
 _CONTENT_RANGE = re.compile(r"(?:bytes[ =])?([0-9]+)-([0-9]+)(?:/[0-9*]+)?")
 

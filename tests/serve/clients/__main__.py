@@ -12,7 +12,7 @@ from pathlib import Path
 
 from scripts.local_registry import LocalRegistry
 from scripts.registry_process import RegistryProcess
-from tests.serve.clients.catalog import CLIENTS, Counter, served
+from tests.serve.clients.catalog import CLIENTS, Counter, secured, served
 from tests.serve.contents import Where
 
 
@@ -21,21 +21,28 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--witness", action="store_true", help="ask Debian's docker-registry instead")
     parser.add_argument("name", nargs="*", choices=[[], *CLIENTS], help="a client (default: all)")
     chosen = parser.parse_args(words)
+    kinds = {"docker-registry": _witness} if chosen.witness else {"open": served, "with TLS and a password": secured}
     passed = total = 0
-    with Counter(_witness if chosen.witness else served) as counter:
-        for name in chosen.name or CLIENTS:
-            began = time.monotonic()
-            drive = counter.drive(name)
-            wrong, made = drive.wrong(), len(drive.results)
-            passed, total = passed + made - len(wrong), total + made
-            did = ", ".join(drive.results)
-            print(
-                f"{drive.version}: {made - len(wrong)} of {made} ({did}), {time.monotonic() - began:.0f} s", flush=True
-            )
-            for step, told in wrong.items():
-                print(f"  {name}: {step}: {told}")
+    for kind, start in kinds.items():
+        print(f"{kind}:")
+        with Counter(start) as counter:
+            for name in chosen.name or CLIENTS:
+                done, asked = _report(counter, name)
+                passed, total = passed + done, total + asked
     print(f"{len(chosen.name or CLIENTS)} clients: {passed} of {total} passed")
     return 0 if passed == total else 1
+
+
+def _report(counter: Counter, name: str) -> tuple[int, int]:
+    """Print what came of a client. Returns how much of how much passed."""
+    began = time.monotonic()
+    drive = counter.drive(name)
+    wrong, asked = drive.wrong(), len(drive.results)
+    about = f"{', '.join(drive.results)}; {time.monotonic() - began:.0f} s"
+    print(f"  {drive.version}: {asked - len(wrong)} of {asked} ({about})", flush=True)
+    for step, told in wrong.items():
+        print(f"    {name}: {step}: {told}")
+    return asked - len(wrong), asked
 
 
 def _witness(directory: Path) -> tuple[RegistryProcess, Where]:

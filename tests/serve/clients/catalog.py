@@ -8,6 +8,8 @@ from typing import Self
 
 from scripts.registry_process import RegistryProcess
 from scripts.served_store import ServedStore
+from tests.needs import need
+from tests.program import run
 from tests.serve.clients.client import Client
 from tests.serve.clients.containers_image import Buildah, DockerSchema, NewestSkopeo, Podman, Skopeo
 from tests.serve.clients.daemons import Containerd, Docker
@@ -15,6 +17,8 @@ from tests.serve.clients.drive import SOURCE, Drive, layout
 from tests.serve.clients.small_programs import Crane, Oras, Polyarch
 from tests.serve.contents import Where
 
+# Characters that need quoting somewhere.
+_LOGIN = ("ada", "s3cret: ü/+%")
 CLIENTS: Mapping[str, type[Client]] = {
     client.name: client
     for client in (
@@ -36,6 +40,16 @@ def served(directory: Path) -> tuple[RegistryProcess, Where]:
     """A served store that lets everyone in."""
     registry = ServedStore(directory)
     return registry, Where(registry.address)
+
+
+def secured(directory: Path) -> tuple[RegistryProcess, Where]:
+    """A served store with TLS, whose certificate it makes itself, for a user with a password."""
+    need("htpasswd")
+    directory.mkdir(parents=True)
+    file = directory / "htpasswd"
+    file.write_text(run(["htpasswd", "-nbB", *_LOGIN]).stdout.strip() + "\n")
+    registry = ServedStore(directory, htpasswd=file, self_signed=True)
+    return registry, Where(registry.address, _LOGIN, registry.authority)
 
 
 class Counter:

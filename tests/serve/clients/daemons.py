@@ -96,7 +96,7 @@ class Containerd(Client):
 
     def push(self, layout: Layout, image: str) -> None:
         self.run("images", "import", "--all-platforms", "--no-unpack", "--local", layout.archive)
-        self.run("images", "push", *self._options(), self.at(image), layout.name)
+        self.run("images", "push", "--local", *self._options(), self.at(image), layout.name)
 
     def pull(self, image: str, layout: Layout) -> set[str]:
         self._forget()

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 import pytest
 
 from tests.needs import need
-from tests.serve.clients.catalog import CLIENTS, Counter, served
+from tests.serve.clients.catalog import CLIENTS, Counter, secured, served
 
 
-@pytest.fixture(scope="module")
-def counter() -> Iterator[Counter]:
+@pytest.fixture(scope="module", params=[served, secured], ids=["open", "secured"])
+def counter(request: pytest.FixtureRequest) -> Iterator[Counter]:
     need("skopeo", "mmdebstrap")
-    with Counter(served) as running:
+    with Counter(request.param) as running:
         yield running
 
 
