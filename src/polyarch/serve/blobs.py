@@ -1,6 +1,5 @@
 """Blobs over HTTP: sent by the kernel from the store's files (sendfile), whole or one range of them."""
 
-import asyncio
 import os
 import re
 from typing import BinaryIO
@@ -9,7 +8,7 @@ from aiohttp import web
 
 from polyarch.distribution import errors as codes
 from polyarch.oci.digest import Digest
-from polyarch.serve import conditions
+from polyarch.serve import conditions, sending
 from polyarch.serve.access import ClientRights
 from polyarch.serve.errors import RequestError
 from polyarch.serve.guard import RIGHTS
@@ -33,7 +32,7 @@ async def send_blob(service: Service, request: web.Request, repository: str, dig
     with file:
         if conditions.is_known(request, digest):
             return web.Response(status=304, headers=_headers(digest))
-        return await _send(request, file, size, digest)
+        return await _send(service, request, file, size, digest)
 
 
 async def delete_blob(service: Service, request: web.Request, repository: str, digest: Digest) -> web.StreamResponse:
@@ -49,7 +48,9 @@ async def delete_blob(service: Service, request: web.Request, repository: str, d
     return web.Response(status=202)
 
 
-async def _send(request: web.Request, file: BinaryIO, size: int, digest: Digest) -> web.StreamResponse:
+async def _send(
+    service: Service, request: web.Request, file: BinaryIO, size: int, digest: Digest
+) -> web.StreamResponse:
     headers, status, start, count = _headers(digest), 200, 0, size
     if (chosen := _range(request, size, digest)) is not None:
         start, count = chosen
@@ -59,14 +60,7 @@ async def _send(request: web.Request, file: BinaryIO, size: int, digest: Digest)
         status = 206
     response = web.StreamResponse(status=status, headers=headers)
     response.content_length = count
-    writer = await response.prepare(request)
-    transport = request.transport
-    if transport is None or writer is None:
-        raise ConnectionResetError("the client is gone")
-    if count:
-        # Without TLS this is sendfile(2). With it, the loop reads the file in parts.
-        await asyncio.get_running_loop().sendfile(transport, file, start, count)
-    await response.write_eof()
+    await sending.send_file(response, request, file, start, count, service.run)
     return response
 
 
