@@ -67,9 +67,10 @@ compose-oracle: $(venv)/dev.stamp ## Asks docker compose again about every compo
 	$(bin)/python -m tests.compose $(ARGS)
 
 .PHONY: picture
-picture: $(venv)/runtime.stamp ## Draws docs/pictures from a real terminal
+picture: $(venv)/dev.stamp ## Draws docs/pictures from a real terminal and a real browser
 	@scripts/system_packages.sh pictures
 	$(bin)/python -m scripts.picture
+	$(bin)/python -m tests.page docs/pictures/page.png
 
 .PHONY: bench
 bench: $(venv)/dev.stamp ## Measures Polyarch and its peers and writes docs/performance.md; ARGS=NAME: one workload, without writing

@@ -11,9 +11,13 @@ from polyarch.page.address import PageAddress, parse, path
 
 DIGEST = "sha256:" + "ab" * 32
 
-components = st.from_regex(r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*", fullmatch=True).filter(lambda text: len(text) < 30)
+_words = st.text("ab0z9", min_size=1, max_size=4)
+_separators = st.sampled_from([".", "_", "__", "-", "---"])
+components = st.lists(st.tuples(_words, _separators), max_size=2).flatmap(
+    lambda parts: _words.map(lambda last: "".join(map("".join, parts)) + last)
+) | st.sampled_from(["index.html", "tag", "digest", "images", "zh", "localhost", "ghcr.io"])
 repositories = st.lists(components, min_size=1, max_size=4).map("/".join)
-tags = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,40}", fullmatch=True)
+tags = st.text("aZ0_.-", min_size=1, max_size=8).filter(lambda text: text[0] not in ".-") | st.just("index.html")
 references = tags | st.just(DIGEST)
 platforms = st.sampled_from(["linux/amd64", "linux/arm/v7", "windows(10.0.17763.1)/amd64", "wasip1/wasm"])
 

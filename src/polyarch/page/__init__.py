@@ -1,7 +1,7 @@
 """Pages that show images and their platforms, from the store: for the registry, and as files.
 
-`Site` answers requests, `write_site` writes files. Neither knows HTTP: `serve/` carries the answers. jinja2 is imported
-only here. Modules: `address` (what a path means), `reading` and the modules beside it (what a page shows, as values),
+`Site` answers requests, `files.write` writes files. Neither knows HTTP: `serve/` carries the answers. Only this room
+imports jinja2. Modules: `address` (what a path means), `reading` and those beside it (what a page shows, as values),
 `views` (values for a template), `texts` (all words, in two languages), `site`, `files`.
 """
 

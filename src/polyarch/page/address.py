@@ -12,6 +12,7 @@ operating system begins with `-`. A path consists of letters, digits and `-._/:@
 """
 
 import re
+from collections.abc import Mapping
 
 import msgspec
 
@@ -128,7 +129,15 @@ def is_platform(text: str) -> bool:
         and match["name"] in platforms.KNOWN_SYSTEMS
         and 1 <= len(rest) <= 2
         and all(map(_WORD.fullmatch, rest))
+        # Pages that are written to files have such names.
+        and not text.endswith(".html")
     )
+
+
+def takes_long(text: str, query: Mapping[str, str]) -> bool:
+    """Whether a page may read the layers of an image. A server should not let these keep it from other work."""
+    found = parse(text)
+    return found is not None and (bool(found.section) or query.get("part") == "platforms")
 
 
 def normal_platform(text: str) -> str:

@@ -41,17 +41,16 @@ def host_of(origin: str) -> Host:
     return Host(parts.netloc, parts.scheme == "https")
 
 
-def pulls(host: Host, name: str, platform: str = "", *, whole: bool = True) -> tuple[PullCommand, ...]:
-    """The commands that pull `name`, which is repository:tag or repository@digest.
+def pulls(host: Host, image: str, platform: str = "", *, whole: bool = True) -> tuple[PullCommand, ...]:
+    """The commands that pull an image, which is named with its host.
 
     They pull the image for `platform`, or else all of an index if `whole`, where a program can do that.
     """
-    image = f"{host.name}/{name}" if host.name else name
     for_platform = f" --platform {shlex.quote(platform)}" if platform else ""
     every = whole and not platform
     insecure = " --insecure" if not host.is_secure and not host.is_loopback else ""
     unverified = "" if host.is_secure else " --tls-verify=false"
-    directory = target(name)
+    directory = target(image)
     return (
         PullCommand("docker", f"docker pull{for_platform} {image}"),
         PullCommand("podman", f"podman pull{unverified}{for_platform} {image}"),
@@ -61,20 +60,19 @@ def pulls(host: Host, name: str, platform: str = "", *, whole: bool = True) -> t
     )
 
 
-def downloads(host: Host, name: str) -> tuple[PullCommand, ...]:
-    """The commands that fetch an artifact that is not an image."""
-    image = f"{host.name}/{name}" if host.name else name
+def downloads(host: Host, image: str) -> tuple[PullCommand, ...]:
+    """The commands that fetch an artifact that is not an image, which is named with its host."""
     plain = "" if host.is_secure else " --plain-http"
     return (
         PullCommand("oras", f"oras pull{plain} {image}"),
-        _skopeo(host, image, "", target(name), every=False),
-        _crane(host, image, "", target(name)),
+        _skopeo(host, image, "", target(image), every=False),
+        _crane(host, image, "", target(image)),
     )
 
 
-def target(name: str) -> str:
-    """A name for the directory or file that an image is written to."""
-    return re.sub(r"[^A-Za-z0-9_.-]+", "-", name.partition("@")[0])
+def target(image: str) -> str:
+    """A name for the directory or file that an image is written to: its last part and its tag."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", image.partition("@")[0].rpartition("/")[2])
 
 
 def _skopeo(host: Host, image: str, overrides: str, directory: str, *, every: bool) -> PullCommand:

@@ -24,7 +24,7 @@ class Links(Protocol):
 
     asks: bool
 
-    def page(self, address: PageAddress, query: Mapping[str, str] | None = None) -> str:
+    def page(self, address: PageAddress, query: Mapping[str, object] | None = None) -> str:
         """The link to a page, with parameters."""
 
     def asset(self, name: str) -> str:
@@ -47,7 +47,7 @@ class ServerLinks:
         self._query = query
         self._language = language
 
-    def page(self, address: PageAddress, query: Mapping[str, str] | None = None) -> str:
+    def page(self, address: PageAddress, query: Mapping[str, object] | None = None) -> str:
         """Implements `Links`."""
         parameters = {key: value for key, value in (query or {}).items() if value}
         if self._language:

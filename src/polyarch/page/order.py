@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 from polyarch.oci import referrer
 
@@ -27,7 +28,9 @@ def is_carrier(tag: str) -> bool:
     return _COSIGN.fullmatch(tag) is not None or referrer.is_tag(tag)
 
 
-def _version(tag: str) -> list[tuple[int, int, str]]:
+# A repository may have 10,000 tags, and each page of its list sorts them.
+@lru_cache(maxsize=1 << 15)
+def _version(tag: str) -> tuple[tuple[int, int, str], ...]:
     """The key of a version: numbers by value, and 1.0-rc1 before 1.0 before 1.0-alpine."""
     key: list[tuple[int, int, str]] = []
     for part in _PARTS.findall(tag.removeprefix("v")):
@@ -35,4 +38,4 @@ def _version(tag: str) -> list[tuple[int, int, str]]:
             key.append((3, int(part), ""))
         else:
             key.append((0 if _BEFORE.fullmatch(part) else 2, 0, part))
-    return [*key, (1, 0, "")]
+    return (*key, (1, 0, ""))

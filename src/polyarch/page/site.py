@@ -1,5 +1,6 @@
 """Answers requests for pages. It is synchronous, knows no HTTP, and may be called from many threads."""
 
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
@@ -71,11 +72,13 @@ class Site:
         asked = query.get("lang", "")
         asked = asked if asked in language.LANGUAGES else ""
         found = addresses.parse(path)
+        host = commands.host_of(origin)
         request = Request(
             address=found or PageAddress(),
             query=query,
             language=Language(asked or language.choose(accept_language), self._now()),
-            host=commands.host_of(origin),
+            host=host,
+            called=lambda repository: f"{host.name}/{repository}" if host.name else repository,
             visible=visible,
         )
         urls = ServerLinks(request.address, query, asked)
@@ -125,9 +128,9 @@ class Site:
             return lists.repository(self._library, request)
         if address.section:
             return _SECTIONS[address.section](self._library, request)
+        if request.static or request.query.get("part") == "platforms":
+            self._check(request)
         if not address.platform:
-            if request.query.get("part") == "platforms":
-                sections.check(self._library, request)
             return image.image(self._library, request)
         root = self._library.images.resolve(address.repository, address.reference)
         shown = reading.read(self._library.store, root)
@@ -135,6 +138,11 @@ class Site:
             if one.slug == address.platform:
                 return image.platform(self._library, request, shown, one)
         return errors.no_platform(request, shown)
+
+    def _check(self, request: Request) -> None:
+        """Check the contents of an image, so that its page shows the result. Something else has none."""
+        with contextlib.suppress(PolyarchError):
+            sections.check(self._library, request)
 
     def _exists(self, request: Request) -> bool:
         """Whether the reader may see the repository, and it has an image."""

@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from polyarch.page import history
 from polyarch.page.address import PageAddress
 from polyarch.page.language import LANGUAGES, Language
 from polyarch.page.links import Links
@@ -65,5 +66,5 @@ def _environment() -> Environment:
         finalize=visible,
         auto_reload=False,
     )
-    environment.filters |= {"short": short, "clip": clip}
+    environment.filters |= {"short": short, "clip": clip, "instruction": history.instruction}
     return environment

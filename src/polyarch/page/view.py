@@ -31,20 +31,28 @@ class PageImages(Protocol):
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """A request for a page: its address, parameters and language, the host that images are pulled from, and `visible`:
-    whether the reader may see a repository.
+    """A request for a page: its address, parameters and language.
+
+    `host` is where images are pulled from, and `called` what a repository is called there. `visible` says whether the
+    reader may see a repository. A page for a file is `static`: it has longer lists, because it cannot be asked again.
     """
 
     address: PageAddress
     query: Mapping[str, str]
     language: Language
     host: Host
+    called: Callable[[str], str]
     visible: Callable[[str], bool]
+    static: bool = False
 
     @property
     def words(self) -> tuple[str, ...]:
         """The words that are searched for, in lower case."""
         return tuple(self.query.get("q", "")[:200].lower().split())
+
+    def pulled(self, address: PageAddress) -> str:
+        """The name by which the image of an address is pulled."""
+        return self.called(address.repository) + address.name.removeprefix(address.repository)
 
     @property
     def number(self) -> int:

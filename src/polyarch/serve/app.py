@@ -43,7 +43,9 @@ def make_app(service: Service, watch: ConnectionWatch | None = None) -> web.Appl
     for path in ("/v2", r"/v2/{path:[\s\S]*}"):
         app.router.add_route("*", path, registry, expect_handler=bodies.wait_for_handler)
     if service.settings.page:
-        app.router.add_get("/{path:.*}", PageHandler(service).answer)
+        page = PageHandler(service)
+        app.router.add_get(r"/{path:[\s\S]*}", page.answer)
+        app.on_cleanup.append(page.close)
     app.on_response_prepare.append(_say_version)
     return app
 

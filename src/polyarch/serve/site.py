@@ -1,7 +1,10 @@
 """The page for browsers: what the server answers outside of /v2/."""
 
+import asyncio
+import functools
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
     from polyarch.page import PageAnswer, Site
 
 Visible = Callable[[str], bool]
+# Threads for pages that are made at once, and for those that read layers; and how many of the latter may wait.
+_QUICK, _SLOW, _MOST_WAITING = 4, 1, 64
 
 
 class PagedRepositories:
@@ -45,8 +50,11 @@ class PagedRepositories:
 
 
 class PageHandler:
-    """Answers GET requests for pages. It owns the Site, which is made when the first one comes: importing templates
-    takes longer than a server takes to start.
+    """Answers GET requests for pages.
+
+    It owns two pools of threads until `close`: one for pages that are made at once, and one for those that read layers,
+    so that neither keeps the registry from its work. The Site is made when the first request comes, because importing
+    templates takes longer than a server takes to start.
     """
 
     def __init__(self, service: Service, clock: Callable[[], float] | None = None) -> None:
@@ -54,6 +62,9 @@ class PageHandler:
         self._clock = clock
         self._mutex = threading.Lock()
         self._site: Site | None = None
+        self._quick = ThreadPoolExecutor(_QUICK, "page")
+        self._slow = ThreadPoolExecutor(_SLOW, "page-layers")
+        self._waiting = 0
 
     async def answer(self, request: web.Request) -> web.Response:
         """The response to a request: with the repositories that the client may pull, or a question for a login."""
@@ -66,11 +77,20 @@ class PageHandler:
 
     async def answer_for(self, request: web.Request, visible: Visible | None) -> web.Response:
         """The response to a request. `visible` says which repositories the client may see, by default all."""
+        from polyarch.page.address import takes_long
+
+        slow = takes_long(request.path, request.query)
+        if slow and self._waiting >= _MOST_WAITING:
+            return web.Response(status=503, text="Too many pages are being made.", headers={"Retry-After": "5"})
+        self._waiting += slow
         try:
-            found = await self._service.run(lambda: self._respond(request, visible))
+            work = functools.partial(self._respond, request, visible)
+            found = await asyncio.get_running_loop().run_in_executor(self._slow if slow else self._quick, work)
         except Exception as error:
             self._service.report(error)
             return web.Response(status=500, text="This is a bug of the server.")
+        finally:
+            self._waiting -= slow
         body = None if found.status == 304 else found.body
         headers = {"Content-Type": found.media_type, **found.headers}
         return web.Response(status=found.status, body=body, headers=headers)
@@ -93,3 +113,8 @@ class PageHandler:
                 repositories = self._service.repositories
                 self._site = Site(repositories.store, PagedRepositories(repositories), clock=self._clock)
             return self._site
+
+    async def close(self, _: web.Application) -> None:
+        """Let the pages that are being made end, and make no more. For the signal `on_cleanup`."""
+        for pool in (self._quick, self._slow):
+            pool.shutdown(cancel_futures=True)

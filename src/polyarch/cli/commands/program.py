@@ -135,6 +135,7 @@ PROGRAM = {
         "inspect": ("inspect:inspect", "Show the details of images, as JSON"),
         "load": ("archives:load", "Load images from an archive into the store"),
         "merge": ("merge:merge", "Combine images that were built separately into one index"),
+        "page": ("page:page", "Write pages that show images and their platforms"),
         "platforms": ("platforms:platforms", "Show for which platforms this machine can build and run"),
         "ps": _PS,
         "rm": _RM,

@@ -72,5 +72,28 @@ async function fill(section) {
   }
 }
 
+// A page in a file cannot ask a server, so its long tables are filtered here.
+function filter(table) {
+  if (document.querySelector("form.filter input[type=search]")) return;
+  const rows = [...table.tBodies[0].rows];
+  if (rows.length < 10) return;
+  const field = document.createElement("input");
+  field.type = "search";
+  field.placeholder = words.filter;
+  field.setAttribute("aria-label", words.filter);
+  const line = document.createElement("p");
+  line.className = "filter";
+  line.append(field);
+  table.parentElement.before(line);
+  field.addEventListener("input", () => {
+    const wanted = field.value.toLowerCase().split(/\s+/).filter(Boolean);
+    for (const row of rows) {
+      const text = row.textContent.toLowerCase();
+      row.hidden = !wanted.every((word) => text.includes(word));
+    }
+  });
+}
+
 buttons(document);
+for (const table of document.querySelectorAll("table[data-filter]")) filter(table);
 for (const section of document.querySelectorAll("[data-fill]")) fill(section);

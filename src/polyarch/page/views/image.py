@@ -72,6 +72,7 @@ def image(library: Library, request: Request) -> PageView:
         **summarized(library, request.address, shown),
         "pulls": _pulls(request, root.digest),
         "same": _same(library, request.address, root.digest),
+        "comparable": _comparable(library, request.address),
         "annotations": _annotations(shown, None),
         "attached": _attached(library, request, shown),
     }
@@ -109,6 +110,7 @@ def platform(library: Library, request: Request, shown: ShownImage, one: Platfor
         "findings": sections.grouped_findings(reading.about(shown, one, findings)),
         "pulls": _platform_pulls(request, shown, one),
         "same": _same(library, address, shown.root.digest) if shown.index is None else [],
+        "comparable": _comparable(library, address),
         "annotations": _annotations(shown, one),
         "attached": _attached(library, request, shown, one),
     }
@@ -159,14 +161,15 @@ def _platform_address(address: PageAddress, shown: ShownImage, one: PlatformImag
 def _artifact(library: Library, request: Request, shown: ShownImage) -> PageView:
     assert shown.artifact is not None
     manifest = shown.artifact
-    names = [(way, name) for way, name in _ways(request, shown.root.digest)]
     values = {
         "address": request.address,
         "image": shown,
         "kind": manifest.artifact_type or manifest.config.media_type,
         "layers": manifest.layers[:_MOST],
         "more": max(len(manifest.layers) - _MOST, 0),
-        "pulls": [PullGroup(way, commands.downloads(request.host, name)) for way, name in names],
+        "pulls": [
+            PullGroup(way, commands.downloads(request.host, name)) for way, name in _ways(request, shown.root.digest)
+        ],
         "same": _same(library, request.address, shown.root.digest),
         "annotations": _annotations(shown, None),
         "attached": _attached(library, request, shown),
@@ -176,9 +179,9 @@ def _artifact(library: Library, request: Request, shown: ShownImage) -> PageView
 
 def _ways(request: Request, digest: Digest) -> list[tuple[str, str]]:
     """How an image can be named, each with the name of a text that says so."""
-    ways = [("by_digest", request.address.by_digest(digest).name)]
+    ways = [("by_digest", request.pulled(request.address.by_digest(digest)))]
     if not digests.is_digest(request.address.reference):
-        ways.insert(0, ("by_tag", request.address.image.name))
+        ways.insert(0, ("by_tag", request.pulled(request.address.image)))
     return ways
 
 
@@ -193,6 +196,11 @@ def _platform_pulls(request: Request, shown: ShownImage, one: PlatformImage) -> 
         PullGroup(way, commands.pulls(request.host, name, chosen if way == "by_tag" else "", whole=False))
         for way, name in _ways(request, one.digest)
     ]
+
+
+def _comparable(library: Library, address: PageAddress) -> bool:
+    """Whether the repository has a second image to compare with."""
+    return len(library.images.tags(address.repository)) > 1
 
 
 def _same(library: Library, address: PageAddress, digest: Digest) -> list[PageAddress]:

@@ -28,8 +28,10 @@ _PARTS: tuple[Kind, ...] = ("config", "env", "label", "port", "volume", "package
 # Rows of one kind on a page.
 _ROWS = 500
 _PACKAGES = 200
-# Tags that are offered for a comparison.
+_PACKAGES_IN_FILE = 5000
+# Tags that are offered for a comparison. Each is a page if they are written to files.
 _OFFERED = 100
+_COMPARED = 3
 
 
 class RowPart(msgspec.Struct, frozen=True):
@@ -111,7 +113,8 @@ def diff(library: Library, request: Request) -> PageView:
     if other is None:
         tags = [tag for tag in library.images.tags(address.repository) if not order.is_carrier(tag)]
         others = [address.in_section("diff", tag) for tag in order.ordered(tags) if tag != address.reference]
-        values: dict[str, Any] = {"address": address, "others": others[:_OFFERED], "more": len(others[_OFFERED:])}
+        most = _COMPARED if request.static else _OFFERED
+        values: dict[str, Any] = {"address": address, "others": others[:most], "more": len(others[most:])}
         return PageView(template="compare.html", title=request.language("go_diff"), values=values)
     if not request.visible(other.repository):
         raise NotFoundError(f"there is no repository {other.repository}")
@@ -167,7 +170,7 @@ def package_list(library: Library, request: Request) -> PageView:
             "address": request.address,
             "table": table,
             "counts": counts,
-            "page": paged(rows, request.number, _PACKAGES),
+            "page": paged(rows, request.number, _PACKAGES_IN_FILE if request.static else _PACKAGES),
             "query": request.query.get("q", "").strip(),
             "only": "1" if only else "",
             "origin": "image" if attached and not claimed else "",
