@@ -23,7 +23,7 @@ _HOMES = {
     "attest.signing.verify": "VerifiedImage",
     "builder.export.assemble": "BuiltImage",
     "builder.failures": "Failure",
-    "builder.history.record": "BuildRecord StepRecord",
+    "builder.history.record": "BuildRecord StepRecord StepRun",
     "builder.lint": "Checked",
     "builder.request.output": "Output",
     "builder.result": "BuildResult",

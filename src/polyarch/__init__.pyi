@@ -9,7 +9,7 @@ from polyarch.attest.signing.verify import VerifiedImage
 from polyarch.buildcache.contents import CacheContents, CacheItem
 from polyarch.builder.export.assemble import BuiltImage
 from polyarch.builder.failures import Failure
-from polyarch.builder.history.record import BuildRecord, StepRecord
+from polyarch.builder.history.record import BuildRecord, StepRecord, StepRun
 from polyarch.builder.lint import Checked
 from polyarch.builder.request.output import Output
 from polyarch.builder.result import BuildResult
@@ -146,6 +146,7 @@ __all__ = [
     "StartError",
     "Started",
     "StepRecord",
+    "StepRun",
     "StrPath",
     "TargetStage",
     "TimeSettings",

@@ -13,6 +13,7 @@ from pathlib import Path
 from scripts.local_registry import LocalRegistry
 from tests import bases
 from tests.farm.conftest import ROOT, FarmBuilder
+from tests.program import Program
 
 MakeContext = Callable[..., Path]
 SECRET = "a secret that no file has: 4711"
@@ -92,6 +93,22 @@ def test_steps_here_and_on_members_use_the_results_of_each_other(
     # What members made is a base for a step here.
     (directory / "Dockerfile").write_text((directory / "Dockerfile").read_text() + "RUN cat /three here\n")
     assert "text/new/directory" in farm.build(directory, epoch=0)["output"]
+
+
+def test_the_record_of_a_build_says_where_each_step_ran(
+    farm: FarmBuilder, context: MakeContext, busybox_store: Path
+) -> None:
+    directory = context("FROM busybox\nRUN sleep 0.5\nRUN true\n")
+    assert "error" not in farm.build(directory, "one", "two", local=["linux/arm64"], tags=["app"], epoch=0)
+    program = Program(farm.store, farm.root)
+    steps = [step for step in program("explain", "--json", "app").json()["steps"] if "RUN" in step["name"]]
+    assert [(step["how"], step["member"]) for step in steps] == [("native", "one"), ("native", "two")]
+    assert 0.5 <= steps[0]["seconds"] < 0.5 + steps[0]["sent"]
+    assert "native on one" in program("explain", "app").stdout
+    other = farm.root / "other"
+    bases.copy_store(busybox_store, other)
+    assert "error" not in farm.build(directory, "one", store=other, tags=["app"], epoch=0)
+    assert "one had its result" in Program(other, farm.root)("explain", "app").stdout
 
 
 def test_a_registry_may_carry_the_layers(farm: FarmBuilder, context: MakeContext, registry: LocalRegistry) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from polyarch.builder import BuildRecord, StepRecord
+from polyarch.builder.history.record import StepRun
 from polyarch.cli.commands.drift import render_page
 from polyarch.images.compare.drift import Drift
 from polyarch.images.compare.rows import Row
@@ -43,10 +44,25 @@ def explain_page() -> str:
         )
 
     steps = (
-        step(0, "[one 1/1] RUN fetch", both, 0.0, 1.0, how="native"),
-        step(1, name, both[:1], 1.0, 1.0, how="native", reasons=("files changed: <a>",)),
-        step(2, name, both[1:], 1.0, 7.0, how="emulated"),
-        step(3, "[2/2] RUN true", both[1:], 8.0, 0.2, how="emulated", error="exit code: 1"),
+        step(0, "[one 1/1] RUN fetch", both, 0.0, 1.0, ran=StepRun(how="native")),
+        step(
+            1,
+            name,
+            both[:1],
+            1.0,
+            1.0,
+            ran=StepRun(how="native", member="one", sent=0.4),
+            reasons=("files changed: <a>",),
+        ),
+        step(
+            2,
+            name,
+            both[1:],
+            1.0,
+            7.0,
+            ran=StepRun(how="emulated", native_seconds=0.7, basis="the same command ran natively"),
+        ),
+        step(3, "[2/2] RUN true", both[1:], 8.0, 0.2, ran=StepRun(how="emulated"), error="exit code: 1"),
     )
     record = BuildRecord(
         names=("docker.io/library/app:1",),

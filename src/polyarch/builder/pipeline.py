@@ -17,6 +17,7 @@ from polyarch.builder.export.assemble import Assembler
 from polyarch.builder.export.exporter import Exporter
 from polyarch.builder.export.streaming import RegistryUploads, no_upload
 from polyarch.builder.failures import FailurePolicy, located
+from polyarch.builder.history import emulation
 from polyarch.builder.history.entry import EntryWriter
 from polyarch.builder.history.record import BuildRecord
 from polyarch.builder.history.recorder import BuildHistory, Recorder, stacks
@@ -320,7 +321,9 @@ class Build:
     def _remember(self, targets: Iterable[VertexId], plans: list[Plan], recorder: Recorder) -> None:
         """Store the record of the build for `explain`, even if the build failed."""
         order = solve.topological(list(targets), self.performer.inputs)
-        steps = self._entry.steps = recorder.steps(order, self.performer)
+        done = recorder.steps(order, self.performer)
+        steps = emulation.measured(done, self._graph, self.performer.key_of, self._workspace.store, self._emit)
+        self._entry.steps = steps
         BuildHistory(self._workspace.store).remember(
             self._request,
             self._dockerfile.name,

@@ -35,6 +35,9 @@ def render_page(record: "BuildRecord", *, planned: bool) -> str:
     if not planned:
         body += _timeline(record)
     body.append("<h2>Steps</h2>\n" + _table(record, planned=planned))
+    emulation = summary.emulation(record)
+    if emulation:
+        body.append("<h2>Emulation</h2>\n<ul>" + "".join(f"<li>{escape(line)}</li>" for line in emulation) + "</ul>")
     advice = summary.advice(record)
     if advice:
         body.append("<h2>Advice</h2>\n<ul>" + "".join(f"<li>{escape(line)}</li>" for line in advice) + "</ul>")
@@ -74,7 +77,7 @@ def _lane(name: str, steps: "list[StepRecord]", total: float) -> str:
         left, width = 100 * step.begun / total, 100 * (step.seconds + step.waited) / total
         style = f"left:{left:.2f}%;width:{width:.2f}%;top:{row * _ROW + 0.3:.2f}rem"
         kind = " failed" if step.error else " emulated" if step.how == "emulated" else ""
-        how = f" {step.how}" if step.how else ""
+        how = f" {summary.step_how(step)}" if step.how else ""
         words = escape(f"{summary.step_name(step)}: {step.seconds:.1f} s{how}{summary.step_wait(step)}")
         bars.append(f'<span class="bar{kind}" style="{style}" title="{words}" role="img" aria-label="{words}"></span>')
     height = f"height:{len(ends) * _ROW + 0.3:.2f}rem"
@@ -90,7 +93,7 @@ def _table(record: "BuildRecord", *, planned: bool) -> str:
             f'<th scope="row">{escape(summary.step_name(step))}</th>',
             f"<td>{escape(summary.step_platforms(step, record))}</td>",
             f'<td class="{style}">{escape(summary.step_state(step, planned=planned))}</td>',
-            f"<td>{escape(step.how)}</td>",
+            f"<td>{escape(summary.step_how(step))}</td>",
             f'<td class="text">{escape(summary.step_reason(step))}</td>',
         ]
         rows.append(f"<tr>{''.join(cells)}</tr>")

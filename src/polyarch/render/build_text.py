@@ -25,6 +25,9 @@ def render_text(record: "BuildRecord", now: float, *, planned: bool) -> str:
         head = f"{summary.image_names(record)} for {platforms}, built {age} in {record.seconds:.1f} s"
     rows = [_row(step, record, planned) for step in summary.shown_steps(record)]
     lines = [head, "", tables.render(("STEP", "PLATFORMS", "RESULT", "HOW", "WHY"), rows)]
+    emulation = summary.emulation(record)
+    if emulation:
+        lines += ["Emulation:", *(f"- {text.plain(sentence)}" for sentence in emulation), ""]
     advice = summary.advice(record)
     if advice:
         lines += ["Advice:", *(f"- {text.plain(sentence)}" for sentence in advice), ""]
@@ -36,6 +39,6 @@ def _row(step: "StepRecord", record: "BuildRecord", planned: bool) -> Sequence[s
         text.clip(text.plain(summary.step_name(step)), _NAME_WIDTH),
         summary.step_platforms(step, record),
         summary.step_state(step, planned=planned),
-        step.how,
+        text.plain(summary.step_how(step)),
         text.plain(summary.step_reason(step)),
     )

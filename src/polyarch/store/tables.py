@@ -73,9 +73,13 @@ REMOTE = Kind("remote")  # Digest, by reference: what a tag pointed at when it w
 
 # For people: lists and histories.
 SUMMARY = Kind("summary")  # images.list: what `images` shows of a manifest
-BUILD = Kind("build")  # builder.history.record.BuildRecord, by project and by name of the image
+BUILD = Kind("build", 2)  # builder.history.record.BuildRecord, by project and by name of the image
 ENTRY = Kind("entry")  # builder.history.entry.HistoryEntry, by id: a build that ended
 FILES = Kind("files")  # digests by path, by hash of the list: the files that a COPY took
+
+# What steps took: natively and under emulation.
+DURATIONS = Kind("durations")  # builder.history.emulation.Durations, by cache key of the step and by command
+RATIOS = Kind("ratios")  # numbers by command, by architecture: how many times longer emulation took
 
 # The store's own: a number that is added to (growth.py), and no table.
 GROWTH = Kind("growth")

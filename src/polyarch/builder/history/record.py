@@ -39,8 +39,22 @@ _STEP = r"(?s)\[(?:(.*) )?(\d+)/\d+\] (.*)"
 _WORDS = {"command": "the command", "directory": "the working directory", "user": "the user"}
 
 
+class StepRun(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How a RUN ran, and where.
+
+    One that a `member` of a farm did took `sent` more seconds to be sent, to wait for its turn there, and to come back.
+    One that was emulated would have taken about `native_seconds` natively; `basis` says how that is known.
+    """
+
+    how: How = ""
+    member: str = ""
+    sent: float = 0.0
+    native_seconds: float = 0.0
+    basis: str = ""
+
+
 class StepRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One step of a build. `seconds` is its duration, 0 if it was cached. `how` is set for RUN only.
+    """One step of a build. `seconds` is its duration, 0 if it was cached. `ran` is set for RUN only.
 
     `waited` is how many more seconds it waited for others, as for a locked cache mount. A step is `canceled` if it was
     ended because another step failed or the build was interrupted. An `error` may have a second line, which says what
@@ -59,12 +73,41 @@ class StepRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     seconds: float = 0.0
     waited: float = 0.0
     canceled: bool = False
-    how: How = ""
+    ran: StepRun = StepRun()
     error: str = ""
     parts: Mapping[str, str] = {}
     files: str = ""
     inputs: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
+
+    @property
+    def how(self) -> How:
+        """How a RUN ran; empty for another step."""
+        return self.ran.how
+
+
+class EmulationCost(msgspec.Struct, frozen=True, kw_only=True):
+    """What emulation cost for one platform: the seconds that its emulated steps took, and would have taken natively, on
+    a `member` of the farm or else any machine. `basis` says how the latter are known.
+    """
+
+    platform: str
+    seconds: float
+    native_seconds: float
+    basis: str
+    member: bool = False
+
+    def __str__(self) -> str:
+        """As a sentence for people."""
+        machine = "member" if self.member else "machine"
+        return (
+            f"{self.platform}: {_rounded(self.seconds)} emulated; a native {machine} would have taken about "
+            f"{_rounded(self.native_seconds)} ({self.basis})"
+        )
+
+
+def _rounded(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
 
 
 class BuildRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ import msgspec
 from polyarch import progress
 from polyarch.builder import encoding
 from polyarch.builder.history import record
-from polyarch.builder.history.record import BuildRecord, How, StepRecord
+from polyarch.builder.history.record import BuildRecord, How, StepRecord, StepRun
 from polyarch.builder.request.input import ContextSource, DirectoryContext, MainContext, RemoteContext, StreamContext
 from polyarch.builder.request.request import BuildRequest
 from polyarch.builder.vertices import (
@@ -32,6 +32,7 @@ from polyarch.store.tables import Table
 
 if TYPE_CHECKING:
     from polyarch.builder.plan.planner import Plan
+    from polyarch.builder.remote import StepReport
     from polyarch.store import Store
 
 _BUILDS: Table[str, BuildRecord] = Table(tables.BUILD, record.encode, record.decode)
@@ -45,10 +46,13 @@ _SILENT = (Context, Http, Git)
 
 
 class Selecting(Protocol):
-    """Knows which files of a context a vertex copies, and what the caches outside of the store said about it."""
+    """Knows which files of a context a vertex copies, what the caches outside of the store said about it, and where
+    another machine did it.
+    """
 
     def selection(self, vertex: VertexId) -> tuple[str, Callable[[], Mapping[str, str]]] | None: ...
     def found(self, vertex: VertexId, *, cached: bool) -> tuple[str, ...]: ...
+    def report(self, vertex: VertexId) -> "StepReport | None": ...
 
 
 class Recorder:
@@ -126,12 +130,22 @@ class Recorder:
         end = self._ends.get(vertex, progress.Finished(vertex))
         waited = self._waited.get(vertex, 0.0)
         spent = ended - begun - waited if ended is not None and begun is not None and not end.cached else 0.0
+        report = performer.report(vertex)
+        if report is not None:
+            # The solver's wait is for the other machine.
+            return _done_there(self._step_here(vertex, performer, end, report.seconds, 0.0), report, spent + waited)
+        return self._step_here(vertex, performer, end, spent, waited)
+
+    def _step_here(
+        self, vertex: VertexId, performer: Selecting, end: progress.Finished, spent: float, waited: float
+    ) -> StepRecord:
+        begun = self._begun.get(vertex)
         return step(
             self._graph,
             vertex,
             performer,
             cached=end.cached,
-            done=ended is not None,
+            done=vertex in self._ended,
             begun=round(begun - self._start, 3) if begun is not None else 0.0,
             seconds=round(spent, 3),
             waited=round(waited, 3),
@@ -139,6 +153,14 @@ class Recorder:
             hint=self._hints.get(vertex, ""),
             canceled=end.canceled,
         )
+
+
+def _done_there(step: StepRecord, report: "StepReport", total: float) -> StepRecord:
+    """The record of a step that another machine did, and that took `total` seconds in all."""
+    reasons = (*step.reasons, f"{report.member} had its result") if report.cached else step.reasons
+    sent = round(max(total - report.seconds, 0.0), 3)
+    ran = StepRun(how=report.how, member=report.member, sent=sent)
+    return msgspec.structs.replace(step, ran=ran, reasons=reasons)
 
 
 def step(
@@ -169,7 +191,7 @@ def step(
         seconds=seconds,
         waited=waited,
         canceled=canceled,
-        how=_how(graph, vertex),
+        ran=StepRun(how=_how(graph, vertex)),
         error="\n".join(filter(None, [error.partition("\n")[0], hint])),
         parts=record.parts(graph, vertex),
         files=selection[0] if selection is not None else "",

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from polyarch.builder.history.emulation import costs
 from polyarch.builder.history.record import BuildRecord, StepRecord
 
 # Advise on emulated steps, and on waits, from this many seconds on.
@@ -75,8 +76,22 @@ def step_state(step: StepRecord, *, planned: bool) -> str:
     return f"{step.seconds:.1f} s{step_wait(step)}"
 
 
+def step_how(step: StepRecord) -> str:
+    """How a RUN ran, and on which member of a farm."""
+    return f"{step.how} on {step.ran.member}" if step.ran.member else step.how
+
+
+def emulation(record: BuildRecord) -> list[str]:
+    """What emulation cost, a sentence for each platform that had emulated steps of some length."""
+    return [str(cost) for cost in costs(record.steps) if cost.seconds >= _LONG]
+
+
 def step_wait(step: StepRecord) -> str:
-    """How long a step waited for others, to follow its duration. Empty if that was too short to mention."""
+    """How long a step waited for others or was on its way to a member and back, to follow its duration. Empty if that
+    was too short to mention.
+    """
+    if step.ran.sent >= _NOTABLE:
+        return f", sent in {step.ran.sent:.1f} s"
     return f", waited {step.waited:.1f} s" if step.waited >= _NOTABLE else ""
 
 
@@ -97,5 +112,10 @@ def document(record: BuildRecord) -> dict[str, Any]:
         if step.inputs:
             fields["inputs"] = [tops.get(key, key) for key in step.inputs]
         # Fields with their default value are left out above; these are always there.
+        fields |= fields.pop("ran", {})
         fields |= {"cached": step.cached, "seconds": step.seconds, "waited": step.waited, "reasons": list(step.reasons)}
-    return {**shown, "advice": advice(record)}
+    return {
+        **shown,
+        "emulation": [msgspec.to_builtins(cost) for cost in costs(record.steps)],
+        "advice": advice(record),
+    }

@@ -96,7 +96,10 @@ class RemoteSteps:
 
         with outside():
             result = self._runner.run(step, self._secrets(vertex), output, self._cancelled)
-        self.reports[vertex_id] = result.report
+        report = self.reports[vertex_id] = result.report
+        if report.member:
+            took = "it had the result" if report.cached else f"{report.how}, {report.seconds:.1f}s"
+            self._emit(progress.Transferred(vertex_id, f"on {report.member}:", 0, 0, took))
         if result.failure is not None:
             if result.failure.kind == "cancelled":
                 raise CancelledError
