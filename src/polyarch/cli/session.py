@@ -67,11 +67,14 @@ class Session:
     def store(self) -> "Store":
         """The store, which is created if it does not exist."""
         if self._store is None:
-            from polyarch.client import opening
-
-            opened = opening.open_store(self.environment, self.root, self.cache_limit())
-            self._store = self._resources.enter_context(opened)
+            self._store = self._resources.enter_context(self.new_store())
         return self._store
+
+    def new_store(self) -> "Store":
+        """The same store, opened once more. The caller closes it."""
+        from polyarch.client import opening
+
+        return opening.open_store(self.environment, self.root, self.cache_limit())
 
     def cache_limit(self) -> "int | Literal['default'] | None":
         """The size limit of the cache in bytes; None for no limit. Raises UsageError."""

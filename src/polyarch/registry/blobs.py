@@ -18,6 +18,7 @@ from polyarch.registry.response import Response
 from polyarch.registry.wire import NO_HEAD, Wire
 
 _PIECE = 1 << 20
+_OCTETS = "application/octet-stream"
 
 
 def open_(wire: Wire, descriptor: Descriptor) -> VerifyingReader:
@@ -177,6 +178,25 @@ def has(wire: Wire, descriptor: Descriptor) -> bool:
     if found:
         wire.remember(digest)
     return bool(found)
+
+
+def describe(wire: Wire, digest: Digest) -> Descriptor:
+    """A blob of the repository or its mirrors by its digest alone: its size, and no particular media type."""
+    name = wire.name(digest)
+    with wire.read(endpoints.CHECK_BLOB, digest, what=name, also_ok=NO_HEAD, digest=digest) as response:
+        length = response.header("Content-Length")
+        if response.status == 200 and length.isdigit() and not response.is_gzipped:
+            return Descriptor(_OCTETS, digest, int(length))
+        if response.status == 404:
+            raise NotFoundError(f"{name}: the registry has no such blob")
+    # Two bytes, because an empty blob has no first one, and any range but all of a one-byte blob says how long it is.
+    sent = {"Range": headers.byte_range(0, 2)}
+    with wire.read(endpoints.PULL_BLOB, digest, what=name, headers=sent, digest=digest) as response:
+        ranged = response.header("Content-Range").rpartition("/")[2]
+        length = ranged if response.status == 206 else response.header("Content-Length")
+        if not length.isdigit():
+            raise RegistryError(f"{name}: the registry does not say how large it is")
+        return Descriptor(_OCTETS, digest, int(length))
 
 
 def _answers(wire: Wire, operation: Operation, descriptor: Descriptor, sent: Headers) -> bool | None:

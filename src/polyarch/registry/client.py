@@ -78,6 +78,10 @@ class Repository:
         """
         return blobs.open_(self._wire, descriptor)
 
+    def describe_blob(self, digest: Digest) -> Descriptor:
+        """The size of a blob of which only the digest is known. Raises NotFoundError."""
+        return blobs.describe(self._wire, digest)
+
     def read_range(self, descriptor: Descriptor, offset: int, size: int) -> bytes:
         """`size` bytes from `offset` on, fewer at the end; not verified. Raises NotFoundError."""
         return blobs.read_range(self._wire, descriptor, offset, size)

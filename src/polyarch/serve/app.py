@@ -7,6 +7,7 @@ from polyarch.serve import bodies, errors, guard, routes, token_endpoint
 from polyarch.serve.authentication import token
 from polyarch.serve.authentication.token import TokenAccess
 from polyarch.serve.connections import ConnectionWatch
+from polyarch.serve.refusals import refusal
 from polyarch.serve.service import Service
 from polyarch.serve.site import PageHandler
 
@@ -24,7 +25,7 @@ def make_app(service: Service, watch: ConnectionWatch | None = None) -> web.Appl
             response.force_close()
         return response
 
-    middlewares = [guard.checking(service.guard, routes.refusal)]
+    middlewares = [guard.checking(service.guard, refusal)]
     if watch is not None:
         middlewares.append(guard.watching(watch))
     app = web.Application(middlewares=middlewares, client_max_size=_LARGEST_BODY)
@@ -36,7 +37,7 @@ def make_app(service: Service, watch: ConnectionWatch | None = None) -> web.Appl
             try:
                 return await token_endpoint.answer(access, request)
             except PolyarchError as error:
-                return routes.refusal(errors.refused(error))
+                return refusal(errors.refused(error))
 
         app.router.add_route("*", token.PATH, tokens)
     # A path may hold any character, so that what is not a name is refused as one.

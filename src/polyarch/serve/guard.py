@@ -30,12 +30,20 @@ _SCHEMES = ("http", "https")
 class Guard:
     """Checks the requests of one server. Without `access`, every client may do everything.
 
-    `names` are the names under which the server may be asked if it has neither TLS nor `access`, None for any name.
+    `names` are its own names. Unless `any_name`, it may be asked only under one that cannot be another's: for a server
+    without TLS and `access`.
     """
 
-    def __init__(self, access: AccessControl | None, names: Sequence[str] | None) -> None:
+    def __init__(self, access: AccessControl | None, names: Sequence[str], *, any_name: bool) -> None:
         self.access = access
         self._names = names
+        self._any_name = any_name
+
+    def namespace(self, request: web.Request) -> str:
+        """The registry whose repository containerd asks for (`?ns=docker.io`); empty if it is this one."""
+        given = request.query.get("ns", "")
+        same_port = given.rpartition(":")[2] == request.host.rpartition(":")[2]
+        return "" if given == request.host or (same_port and exposure.host_name(given) in self._names) else given
 
     async def identify(self, request: web.Request) -> ClientRights:
         """The rights of who sent a request. Raises RequestError if its credentials are wrong, or cannot be checked."""
@@ -100,7 +108,7 @@ class Guard:
         name = exposure.host_name(request.host)
         if name is None:
             raise RequestError(codes.UNSUPPORTED, "the Host header is malformed", status=400)
-        if self._names is not None and not exposure.is_own_name(request.host, self._names):
+        if not self._any_name and not exposure.is_own_name(request.host, self._names):
             raise RequestError(
                 codes.DENIED, f"this server is not {name}; start it with --name {name} if it should be", status=403
             )

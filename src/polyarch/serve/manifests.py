@@ -1,6 +1,6 @@
 """Manifests and lists of tags over HTTP."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 import msgspec
@@ -10,6 +10,7 @@ from polyarch.distribution import errors as codes
 from polyarch.oci import digest as digests
 from polyarch.oci import document as documents
 from polyarch.oci import media_types
+from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
 from polyarch.serve import bodies, conditions, pages, referring
 from polyarch.serve.errors import RequestError
@@ -20,6 +21,11 @@ from polyarch.serve.service import Service
 async def send_manifest(service: Service, request: web.Request, repository: str, name: str) -> web.StreamResponse:
     """`GET` and `HEAD` of a manifest (distribution-spec, end-3). Raises RequestError."""
     descriptor, raw = await service.run(lambda: service.repositories.read_manifest(repository, name))
+    return respond(request, descriptor, raw)
+
+
+def respond(request: web.Request, descriptor: Descriptor, raw: bytes) -> web.Response:
+    """The response that carries a manifest."""
     headers = {
         "Content-Type": descriptor.media_type,
         "Docker-Content-Digest": descriptor.digest,
@@ -52,7 +58,12 @@ async def put_manifest(service: Service, request: web.Request, repository: str, 
 
 async def list_tags(service: Service, request: web.Request, repository: str) -> web.StreamResponse:
     """`GET …/tags/list` (end-8a, end-8b). Raises RequestError."""
-    found = await service.run(lambda: pages.page(service.repositories.sorted_tags(repository), request.query))
+    return respond_tags(request, repository, await service.run(lambda: service.repositories.sorted_tags(repository)))
+
+
+def respond_tags(request: web.Request, repository: str, tags: Sequence[str]) -> web.Response:
+    """The response with the part of sorted tags that the request asks for. Raises RequestError."""
+    found = pages.page(tags, request.query)
     return _list({"name": repository, "tags": found.items}, request, found.next)
 
 
@@ -73,10 +84,14 @@ async def list_referrers(
     service: Service, request: web.Request, repository: str, subject: Digest
 ) -> web.StreamResponse:
     """`GET …/referrers/DIGEST` (end-12a, end-12b): an empty list for what has none, or is not there."""
+    return respond_referrers(request, await service.run(lambda: service.repositories.referrers(repository, subject)))
+
+
+def respond_referrers(request: web.Request, referrers: Iterable[Descriptor]) -> web.Response:
+    """The response with the part of a list of referrers that the request asks for."""
     # No media type has a space: it was a `+` that the client did not encode.
     kind = request.query.get("artifactType", "").replace(" ", "+")
-    last = request.query.get("last", "")
-    found = await service.run(lambda: referring.page(service.repositories.referrers(repository, subject), kind, last))
+    found = referring.page(referrers, kind, request.query.get("last", ""))
     headers = {"Content-Type": media_types.OCI_INDEX}
     if kind:
         headers["OCI-Filters-Applied"] = "artifactType"

@@ -42,7 +42,7 @@ class Protection:
             self.tls = SelfSignedTLS(root, own, surroundings.now)
         elif settings.tls is not None:
             self.tls = FileTLS(settings.tls)
-        self.guard = Guard(self.access, None if tls or self.access is not None else own)
+        self.guard = Guard(self.access, own, any_name=tls or self.access is not None)
         descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self.limits = LIMITS.fitting(descriptors)
         self.watch = ConnectionWatch(self.limits)

@@ -73,6 +73,11 @@ class Repositories:
             raise unknown_repository(repository)
         return catalog.tags(repository)
 
+    def is_pushed(self, repository: str) -> bool:
+        """Whether anything was pushed to this path."""
+        catalog = self.catalog()
+        return repository in catalog.kept or naming.PUSHED + repository in catalog.tagged
+
     def sorted_tags(self, repository: str) -> Sequence[str]:
         """The names of the tags in the order of their bytes. Raises RequestError if there is no such repository."""
         catalog = self.catalog()

@@ -10,9 +10,10 @@ from polyarch.errors import PolyarchError
 from polyarch.oci import digest as digests
 from polyarch.oci import reference as references
 from polyarch.oci.digest import Digest
-from polyarch.serve import blobs, errors, manifests, naming, receiving
+from polyarch.serve import blobs, errors, manifests, mirroring, naming, receiving
 from polyarch.serve.errors import RequestError
 from polyarch.serve.naming import Route
+from polyarch.serve.refusals import refusal
 from polyarch.serve.service import Service
 
 Handler = Callable[..., Awaitable[web.StreamResponse]]
@@ -69,12 +70,6 @@ def _failure(service: Service, request: web.Request, error: Exception) -> web.Re
     return refusal(refused)
 
 
-def refusal(error: RequestError) -> web.Response:
-    """The response that says why a request was refused."""
-    headers = {"Content-Type": "application/json", **error.headers}
-    return web.Response(status=error.status, body=errors.body(error), headers=headers)
-
-
 async def _answer(service: Service, request: web.Request) -> web.StreamResponse:
     path = _path(request)
     if not path:
@@ -95,8 +90,18 @@ async def _answer(service: Service, request: web.Request) -> web.StreamResponse:
         raise RequestError(codes.NAME_INVALID, f"{route.repository!r} is not a repository name")
     if service.settings.read_only and request.method not in _READING:
         raise RequestError(codes.UNSUPPORTED, "this registry is read-only")
-    await service.guard.check(request, route, route.repository)
-    return await handler(service, request, route.repository, *_references(route))
+    namespace = service.guard.namespace(request)
+    repository = f"{namespace.replace(':', '_')}/{route.repository}" if namespace else route.repository
+    if not references.is_path(repository):
+        raise RequestError(codes.NAME_UNKNOWN, f"there is nothing of {namespace} here")
+
+    async def from_store() -> web.StreamResponse:
+        await service.guard.check(request, route, repository)
+        return await handler(service, request, repository, *_references(route))
+
+    if service.mirror is not None:
+        return await mirroring.answer(service, service.mirror, request, route, namespace, from_store)
+    return await from_store()
 
 
 def _not_allowed(request: web.Request) -> RequestError:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 import resource
 import signal
 import socket
@@ -17,10 +18,12 @@ from aiohttp import web
 from polyarch.errors import PolyarchError
 from polyarch.serve import handler
 from polyarch.serve.app import make_app
+from polyarch.serve.mirror import PullThrough
 from polyarch.serve.protection import Protection
 from polyarch.serve.service import Service
 from polyarch.serve.settings import ServeSettings
 from polyarch.serve.surroundings import ServeSurroundings
+from polyarch.serve.upstream import MirrorSessions
 from polyarch.store import Store
 
 # Seconds that transfers have to finish when the server is stopped.
@@ -138,7 +141,10 @@ async def _serve(
     async with contextlib.AsyncExitStack() as exits:
         protected = Protection(store.layout.root, settings, surroundings)
         exits.callback(protected.close)
-        service = Service(store, settings, surroundings.report, protected.guard)
+        mirror = _mirror(settings, surroundings)
+        if mirror is not None:
+            exits.push_async_callback(mirror.close)
+        service = Service(store, settings, surroundings.report, protected.guard, mirror)
         exits.callback(service.close)
         house = asyncio.create_task(service.keep_house())
         exits.callback(house.cancel)
@@ -159,6 +165,18 @@ async def _serve(
         address = _shown(sockets[0])
         started(Listening(address=address, scheme=protected.scheme, advice=protected.advice(address)))
         await stopped.wait()
+
+
+def _mirror(settings: ServeSettings, surroundings: ServeSurroundings) -> PullThrough | None:
+    """The mirror of the registries in the settings. Raises UsageError for what is not a host."""
+    if not settings.mirrors:
+        return None
+    open_registry, open_store = surroundings.open_registry, surroundings.open_store
+    assert open_registry is not None
+    assert open_store is not None
+    agent = f"mirror/{os.urandom(8).hex()}"
+    sessions = MirrorSessions(lambda: open_registry(agent), open_store)
+    return PullThrough(settings.mirrors, agent, sessions, surroundings.now, surroundings.report)
 
 
 def _bound(settings: ServeSettings, protected: Protection) -> list[socket.socket]:

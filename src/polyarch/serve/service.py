@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from polyarch.serve.guard import Guard
 from polyarch.serve.membership import Membership
+from polyarch.serve.mirror import PullThrough
 from polyarch.serve.repositories import Repositories
 from polyarch.serve.settings import ServeSettings
 from polyarch.serve.uploads import Uploads
@@ -27,10 +28,18 @@ class Service:
     do everything.
     """
 
-    def __init__(self, store: Store, settings: ServeSettings, report: Report, guard: Guard | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        settings: ServeSettings,
+        report: Report,
+        guard: Guard | None = None,
+        mirror: PullThrough | None = None,
+    ) -> None:
         self.settings = settings
-        self.guard = guard or Guard(None, None)
+        self.guard = guard or Guard(None, (), any_name=True)
         self.report = report
+        self.mirror = mirror
         self.repositories = Repositories(store)
         self.membership = Membership(self.repositories)
         self.uploads = Uploads(store, settings.upload_seconds)

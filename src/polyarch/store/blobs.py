@@ -155,6 +155,11 @@ class BlobWriter:
         return Digest(f"{self._algorithm}:{self._hash.hexdigest()}")
 
     @property
+    def path(self) -> str:
+        """The unfinished file, for readers that follow it. `keep` moves it."""
+        return self._path
+
+    @property
     def size(self) -> int:
         """The bytes written so far."""
         return self._size

@@ -70,6 +70,7 @@ SELECTION = Kind("selection")  # builder.perform.copy.selection.RememberedSelect
 # Registries.
 ORIGIN = Kind("origin")  # texts, by digest: the repositories where content was seen
 REMOTE = Kind("remote")  # Digest, by reference: what a tag pointed at when it was last read or pushed
+MIRRORED = Kind("mirrored", keeps=True)  # serve.upstream.MirroredContent, by reference: what `serve --mirror` fetched
 
 # For people: lists and histories.
 SUMMARY = Kind("summary")  # images.list: what `images` shows of a manifest

@@ -50,6 +50,13 @@ _PORT = 5000
 @click.option(
     "--insecure", is_flag=True, help="Listen where other machines reach it without TLS or authentication, too"
 )
+@click.option(
+    "--mirror",
+    "mirrors",
+    multiple=True,
+    metavar="HOST",
+    help="Fetch images of this registry when they are asked for, and keep them as long as there is room",
+)
 @click.option("--no-page", is_flag=True, help="Without the page for browsers")
 @pass_session
 def serve(
@@ -61,6 +68,7 @@ def serve(
     tls_self_signed: bool,
     names: tuple[str, ...],
     insecure: bool,
+    mirrors: tuple[str, ...],
     no_page: bool,
 ) -> None:
     """Serve the images in the store as a registry, until it is interrupted."""
@@ -79,6 +87,7 @@ def serve(
         self_signed=tls_self_signed,
         names=names,
         insecure=insecure,
+        mirrors=mirrors,
     )
     _run(session, settings)
 
@@ -113,6 +122,7 @@ def _run(session: Session, settings: "ServeSettings") -> None:
     surroundings = ServeSurroundings(
         now=time.time,
         open_registry=session.new_registry,
+        open_store=session.new_store,
         report=report,
     )
     server.serve(session.store, settings, surroundings, started)
