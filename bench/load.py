@@ -64,6 +64,7 @@ class Load:
         self.slowest = self.connecting = 0.0
         self.scratch = bytearray(_PIECE)
         self._poll = select.epoll()
+        self._interests: dict[int, int] = {}
 
     def run(self, clients: Sequence[Waiting], sockets: Sequence["Connection"]) -> None:
         """Let all clients work at once until the last is done."""
@@ -72,7 +73,7 @@ class Load:
             number = connection.socket.fileno()
             running[number] = (client, connection)
             self._poll.register(number, 0)
-        interests = dict.fromkeys(running, 0)
+        interests = self._interests = dict.fromkeys(running, 0)
         ready: Iterator[int] = iter(list(running))
         while running:
             for number in ready:
@@ -90,9 +91,17 @@ class Load:
             if running:
                 ready = iter([number for number, _ in self._poll.poll()])
 
+    def renew(self, number: int) -> None:
+        """Wait for the new socket of this number, too: epoll forgot the number with the socket before."""
+        self._poll.register(number, 0)
+        self._interests[number] = 0
+
 
 class Connection:
-    """One connection that is kept for all requests of a client. Its methods yield what they wait for (EPOLLIN …)."""
+    """One connection that is kept for all requests of a client, unless the server closes it.
+
+    Its methods yield what they wait for (EPOLLIN …).
+    """
 
     def __init__(self, load: Load) -> None:
         self.load = load
@@ -132,7 +141,19 @@ class Connection:
             yield from self._compare(size, digest)
         else:
             yield from self._discard(size)
+        if fields_of.get("connection", "").lower() == "close":
+            yield from self._again()
         return Answer(status, fields_of, kept)
+
+    def _again(self) -> Waiting:
+        """Connect again, under the same number."""
+        number = self.socket.fileno()
+        with socket.socket() as other:
+            os.dup2(other.fileno(), number)
+        self.socket.setblocking(False)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.load.renew(number)
+        yield from self.connect()
 
     def _send(self, data: bytes) -> Waiting:
         while data:

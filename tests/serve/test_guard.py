@@ -629,11 +629,12 @@ def test_headers_that_never_end_are_given_up_and_more_bytes_do_not_put_that_off(
         assert until_refused(connection, b"X: y\r\n") < 5
 
 
-def test_a_body_that_trickles_is_given_up(strict: Requests) -> None:
+@pytest.mark.parametrize("length", [1_000_000, 3_000_000], ids=["read by aiohttp", "read by a thread"])
+def test_a_body_that_trickles_is_given_up(strict: Requests, length: int) -> None:
     begun = strict("POST", "/v2/app/blobs/uploads/")
     with contextlib.closing(connected(strict.address)) as connection:
         connection.sendall(
-            f"PATCH {begun.headers['location']} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n".encode()
+            f"PATCH {begun.headers['location']} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n".encode()
         )
         assert until_refused(connection, b"x") < 6
     # What arrived can be continued.

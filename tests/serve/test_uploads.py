@@ -1,8 +1,11 @@
 """Uploads: in one request or several, resumed, given up."""
 
+import contextlib
 import hashlib
 import io
 import itertools
+import socket
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,7 +16,7 @@ from polyarch.serve.errors import RequestError
 from polyarch.serve.repositories import Repositories
 from polyarch.serve.uploads import Uploads
 from polyarch.store import Store
-from tests.serve.requests import Requests
+from tests.serve.requests import Answer, Requests
 
 CONTENT = bytes(range(256)) * 2000
 
@@ -151,3 +154,71 @@ def test_what_nothing_names_is_removed_after_two_turns(store_root: Path) -> None
         assert store.blob_size(named.digest) == 2
         repositories.leftovers.turn()
         assert store.blob_size(named.digest) is None
+
+
+# Larger than what aiohttp reads itself (`serve/direct.py`).
+LARGE = CONTENT * 5
+
+
+def _arrived(status: Answer) -> int:
+    """The bytes that an upload has."""
+    last = int(status.headers["range"].removeprefix("0-"))
+    return last + 1 if last else 0
+
+
+@pytest.mark.parametrize("method", ["PATCH", "PUT", "POST"])
+def test_a_large_body(ask: Requests, method: str) -> None:
+    digest = digests.of(LARGE)
+    path = f"/v2/x/blobs/uploads/?digest={digest}"
+    if method != "POST":
+        path = ask("POST", "/v2/x/blobs/uploads/").headers["location"]
+        path += f"?digest={digest}" if method == "PUT" else ""
+    done = ask(method, path, LARGE)
+    assert done.status == (202 if method == "PATCH" else 201)
+    assert done.headers["connection"] == "close"
+    if method == "PATCH":
+        assert ask("PUT", f"{path}?digest={digest}").status == 201
+    assert ask("GET", f"/v2/x/blobs/{digest}").body == LARGE
+
+
+def test_what_arrived_before_the_connection_was_cut_is_kept(ask: Requests) -> None:
+    location = ask("POST", "/v2/x/blobs/uploads/").headers["location"]
+    host, _, port = ask.address.rpartition(":")
+    head = f"PATCH {location} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(LARGE)}\r\n\r\n".encode()
+    sent = len(LARGE) // 2
+    with socket.create_connection((host, int(port))) as connection:
+        connection.sendall(head + LARGE[:sent])
+    # The server may still be reading what arrived; from this answer on it does not.
+    arrived = _arrived(ask("GET", location))
+    rest = ask("PATCH", location, LARGE[arrived:], {"Content-Range": f"{arrived}-{len(LARGE) - 1}"})
+    assert (rest.status, rest.headers["range"]) == (202, f"0-{len(LARGE) - 1}")
+    assert ask("PUT", f"{location}?digest={digests.of(LARGE)}").status == 201
+
+
+def test_an_upload_is_resumed_while_the_connection_before_still_stands(ask: Requests) -> None:
+    location = ask("POST", "/v2/x/blobs/uploads/").headers["location"]
+    host, _, port = ask.address.rpartition(":")
+    head = f"PATCH {location} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(LARGE)}\r\n\r\n".encode()
+    with socket.create_connection((host, int(port))) as hanging:
+        hanging.sendall(head + LARGE[:-1])
+        arrived = _arrived(ask("GET", location))
+        rest = ask("PATCH", location, LARGE[arrived:], {"Content-Range": f"{arrived}-{len(LARGE) - 1}"})
+        assert rest.status == 202
+        # What the first request sends now is not taken.
+        with contextlib.suppress(ConnectionError):
+            hanging.sendall(LARGE[-1:])
+            assert hanging.recv(100).startswith(b"HTTP/1.1 409 ")
+        assert ask("PUT", f"{location}?digest={digests.of(LARGE)}").status == 201
+
+
+def test_a_large_body_that_is_refused_ends_with_the_answer(ask: Requests) -> None:
+    location = ask("POST", "/v2/x/blobs/uploads/").headers["location"]
+    wrong = ask("PUT", f"{location}?digest={digests.of(b'other')}", LARGE)
+    assert (wrong.status, wrong.code) == (400, "DIGEST_INVALID")
+
+
+def test_many_large_bodies_at_once(ask: Requests) -> None:
+    contents = [bytes([number]) + LARGE for number in range(24)]
+    with ThreadPoolExecutor(24) as pool:
+        stored = list(pool.map(lambda content: ask.blob("x", content), contents))
+    assert stored == [digests.of(content) for content in contents]

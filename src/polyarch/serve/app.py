@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from polyarch.errors import PolyarchError
-from polyarch.serve import bodies, errors, guard, routes, token_endpoint
+from polyarch.serve import bodies, direct, errors, guard, routes, token_endpoint
 from polyarch.serve.authentication import token
 from polyarch.serve.authentication.token import TokenAccess
 from polyarch.serve.connections import ConnectionWatch
@@ -20,7 +20,7 @@ def make_app(service: Service, watch: ConnectionWatch | None = None) -> web.Appl
 
     async def registry(request: web.Request) -> web.StreamResponse:
         response = await routes.answer(service, request)
-        if not response.prepared and bodies.is_awaited(request):
+        if not response.prepared and (bodies.is_awaited(request) or direct.is_taken(request)):
             # What follows on this connection may be the body or the next request.
             response.force_close()
         return response

@@ -25,6 +25,8 @@ from polyarch.serve.tally import Tally, network
 
 # Offset of tcpi_bytes_acked in struct tcp_info (linux/tcp.h, since Linux 4.1).
 _ACKED = struct.Struct("=120xQ")
+# Set while a body that aiohttp does not read itself is waited for (`direct.py`).
+AWAITED = web.RequestKey("awaited", bool)
 _RESET = struct.pack("ii", 1, 0)
 _INT = struct.Struct("i")
 # What is not yet read of a request when it is refused is read for a moment, so that the client sees the response.
@@ -135,7 +137,9 @@ class _Watched:
         except (OSError, struct.error):
             return None  # just closed; or no TCP
         # A body that the server does not want to read now, because its disk is slow, is not the client's fault.
-        if request is not None and not request.content.is_eof() and self._transport.is_reading():
+        if request is None or request.content.is_eof():
+            return None
+        if self._transport.is_reading() or request.get(AWAITED, False):
             return request.content.total_bytes
         return None
 

@@ -8,7 +8,7 @@ from aiohttp import web
 from polyarch.distribution import errors as codes
 from polyarch.oci import digest as digests
 from polyarch.oci.digest import Digest
-from polyarch.serve import bodies
+from polyarch.serve import bodies, direct
 from polyarch.serve.errors import RequestError
 from polyarch.serve.guard import RIGHTS
 from polyarch.serve.service import Service
@@ -82,7 +82,9 @@ async def _finished(service: Service, request: web.Request, upload: BlobUpload, 
 
 async def status(service: Service, request: web.Request, repository: str, name: str) -> web.StreamResponse:
     """`GET` of an upload (end-13): how much has arrived."""
-    return web.Response(status=204, headers=service.uploads.find(repository, name).headers)
+    upload = service.uploads.find(repository, name)
+    await service.run(upload.settle)
+    return web.Response(status=204, headers=upload.headers)
 
 
 async def cancel(service: Service, request: web.Request, repository: str, name: str) -> web.StreamResponse:
@@ -96,11 +98,16 @@ async def _receive(service: Service, request: web.Request, upload: BlobUpload) -
     """Append the body of a request. What has arrived when the connection is cut is kept, so the client can resume."""
     sender, first = object(), _first(request, upload)
     await service.run(lambda: upload.begin(sender, first))
+    content = await bodies.opened(request)
+    if (rest := direct.take(request)) is not None:
+        if rest.first:
+            await service.run(lambda: upload.append(sender, [rest.first]))
+        await rest.read(service, lambda part: upload.append(sender, [part]))
+        return
     writing: asyncio.Future[None] | None = None
     parts: list[bytes] = []
     size = 0
     try:
-        content = await bodies.opened(request)
         async for part in content.iter_any():
             parts.append(part)
             size += len(part)

@@ -51,7 +51,7 @@ async def answer(service: Service, request: web.Request) -> web.StreamResponse:
 def _failure(service: Service, request: web.Request, error: Exception) -> web.Response:
     """What is answered after an error. To a client that is gone, or has the beginning of an answer, nothing is sent."""
     transport = request.transport
-    if transport is None or transport.is_closing():
+    if transport is None or transport.is_closing() or isinstance(error, ConnectionError):
         return web.Response()
     if request.writer.output_size > 0:
         service.report(error)

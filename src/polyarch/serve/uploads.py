@@ -57,7 +57,13 @@ class BlobUpload:
             self._request = request
             self.touched = self._clock()
 
-    def append(self, request: object, parts: Sequence[bytes]) -> None:
+    def settle(self) -> None:
+        """End what an earlier request sends: a client asks how much has arrived in order to continue from there."""
+        with self._turn:
+            self._request = None
+            self.touched = self._clock()
+
+    def append(self, request: object, parts: Sequence[bytes | memoryview]) -> None:
         """Write bytes of `request`. Raises RequestError if another request has taken the upload over."""
         with self._turn:
             if self._request is not request:

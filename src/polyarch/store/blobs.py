@@ -143,7 +143,7 @@ class BlobWriter:
         with disk.explained("write a blob", blobs.layout.root):
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
-    def write(self, data: bytes, /) -> int:
+    def write(self, data: bytes | memoryview, /) -> int:
         """Add `data` and hash it. Returns the number of bytes."""
         self.append(data)
         self._hash.update(data)
@@ -175,7 +175,7 @@ class BlobWriter:
                 position += len(chunk)
         self._algorithm, self._hash = algorithm, hasher
 
-    def append(self, data: bytes) -> None:
+    def append(self, data: bytes | memoryview) -> None:
         """Add `data` without hashing it: for bytes that a verifying reader has hashed, to be kept with `keep`."""
         with disk.explained("write a blob", self._blobs.layout.root):
             disk.write_all(self._descriptor, data)

@@ -47,7 +47,7 @@ def explain(error: OSError, action: str, path: str) -> PolyarchError:
     )
 
 
-def write_all(descriptor: int, data: bytes) -> None:
+def write_all(descriptor: int, data: bytes | memoryview) -> None:
     """Write all of `data`: one write(2) to an almost full filesystem may write only a part."""
     view = memoryview(data)
     while view:
