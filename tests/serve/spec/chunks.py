@@ -5,6 +5,9 @@ import re
 from tests.serve.spec import content
 from tests.serve.spec.calls import Calls
 from tests.serve.spec.clauses import Section
+from tests.serve.spec.wire import Request
+
+_ATTEMPTS = 10
 
 chunks = Section("Pushing a blob in chunks")
 cancel = Section("Canceling an upload (after 1.1)")
@@ -192,18 +195,19 @@ def chunk_of_an_unknown_session(calls: Calls) -> None:
 
 @chunks.asks("An upload whose connection breaks can be resumed at the byte that GET says.")
 def broken_upload_is_resumed(calls: Calls) -> None:
-    from tests.serve.spec.wire import Request
-
     blob = calls.bytes(size=200_000)
     location = calls.start().location()
     calls.transport.abandon(Request("PATCH", location, (), blob), 100_000)
-    answer = calls.ask("GET", location).expect(204)
-    last = re.fullmatch("0-([0-9]+)", answer.header("Range") or "")
-    answer.require(bool(last), "Range is absent")
-    got = int(last[1]) + 1 if last and last[1] != "0" else 0
-    answer.require(got <= 100_000, "Range is more than was sent")
-    location = calls.patch(answer.location(), blob[got:], got).expect(202).location()
-    calls.close(location, content.digest_of(blob)).expect(201)
+    # The server may see the end of the connection after the first question, and 416 says so.
+    for _ in range(_ATTEMPTS):
+        answer = calls.ask("GET", location).expect(204)
+        last = re.fullmatch("0-([0-9]+)", answer.header("Range") or "")
+        answer.require(last is not None and int(last[1]) < 100_000, "Range is absent, or more than was sent")
+        got = int(last[1]) + 1 if last and last[1] != "0" else 0
+        sent = calls.patch(answer.location(), blob[got:], got).expect(202, 416)
+        if sent.status == 202:
+            break
+    calls.close(sent.expect(202).location(), content.digest_of(blob)).expect(201)
     calls.get_blob(content.digest_of(blob)).expect(200, body=blob)
 
 

@@ -5,8 +5,8 @@ from typing import Literal, NamedTuple
 
 from tests.serve.spec.calls import Calls
 
-# How a server is started: everyone may do all, all may only read, or only who has a password may do anything.
-World = Literal["open", "read-only", "password"]
+# How a server is started: everyone may do all, all may only read, or only who has a password, or a token with rights.
+World = Literal["open", "read-only", "password", "token"]
 Check = Callable[[Calls], None]
 
 

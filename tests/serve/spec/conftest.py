@@ -18,6 +18,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
 @pytest.fixture
 def witnessing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
     """docker-registry, one of each world."""
-    need("docker-registry")
+    need("docker-registry", "openssl")
     with contextlib.ExitStack() as stack:
         yield Asked(lambda world: stack.enter_context(docker_registry(tmp_path_factory.mktemp(world), world)))

@@ -12,11 +12,11 @@ passwords = Section("A registry with passwords", "password")
 NAME, PASSWORD = "someone", "a pass:word"
 
 
-def _credentials(name: str, password: str) -> str:
+def credentials(name: str, password: str) -> str:
     return "Basic " + b64encode(f"{name}:{password}".encode()).decode()
 
 
-RIGHT = _credentials(NAME, PASSWORD)
+RIGHT = credentials(NAME, PASSWORD)
 
 
 def _all(calls: Calls, **headers: str) -> list[Checked]:
@@ -38,7 +38,7 @@ def _all(calls: Calls, **headers: str) -> list[Checked]:
 
 
 @passwords.asks("A request without credentials: 401 with WWW-Authenticate, whether what it asks for is there or not.")
-def without_credentials(calls: Calls) -> None:
+def withoutcredentials(calls: Calls) -> None:
     for answer in _all(calls):
         answer.expect(401).require(bool(answer.header("WWW-Authenticate")), "without WWW-Authenticate")
 
@@ -57,14 +57,14 @@ def unauthorized(calls: Calls) -> None:
 
 
 @passwords.asks("Wrong credentials, and any that are malformed: 401.")
-def wrong_credentials(calls: Calls) -> None:
-    wrong = [_credentials(NAME, "another"), _credentials("another", PASSWORD), _credentials(NAME, ""), "Basic"]
+def wrongcredentials(calls: Calls) -> None:
+    wrong = [credentials(NAME, "another"), credentials("another", PASSWORD), credentials(NAME, ""), "Basic"]
     for value in (*wrong, "Basic ?", "Basic " + b64encode(NAME.encode()).decode(), "Bearer x", "x"):
         calls.ask("GET", "/v2/", authorization=value).expect(401)
 
 
 @passwords.asks("Right credentials: what is asked for, in each request.")
-def right_credentials(calls: Calls) -> None:
+def rightcredentials(calls: Calls) -> None:
     calls.ask("GET", "/v2/", authorization=RIGHT).expect(200)
     statuses = [answer.status for answer in _all(calls, authorization=RIGHT)]
     answer = calls.ask("GET", "/v2/", authorization=RIGHT)

@@ -15,6 +15,7 @@ import bcrypt
 from scripts import local_registry
 from tests.serve.spec.clauses import World
 from tests.serve.spec.passwords import NAME, PASSWORD
+from tests.serve.spec.tokens import TOKENS
 
 # The name that a case asks for in the Host header, as if a proxy were in front of the server.
 _NAME = ("--name", "registry.example.org")
@@ -29,6 +30,9 @@ def ours(directory: Path, world: World = "open") -> Iterator[str]:
         command.append("--read-only")
     if world == "password":
         command += ["--auth", "htpasswd", str(_htpasswd(directory))]
+    if world == "token":
+        (directory / "tokens").write_text(TOKENS)
+        command += ["--auth", "token", str(directory / "tokens")]
     log = directory / "log"
     with open(log, "wb") as errors:
         process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True)
@@ -55,7 +59,12 @@ def docker_registry(directory: Path, world: World = "open") -> Iterator[str]:
     if world == "read-only":
         storage["maintenance"] = {"readonly": {"enabled": True}}
     passwords = _htpasswd(directory) if world == "password" else None
-    with local_registry.running(directory / "registry", htpasswd=passwords, extra={"storage": storage}) as registry:
+    extra: dict[str, Any] = {"storage": storage}
+    if world == "token":
+        # It gives no tokens itself: nothing listens there.
+        given = {"realm": "http://127.0.0.1:9/token", "service": "a registry", "issuer": "an issuer"}
+        extra["auth"] = {"token": {**given, "rootcertbundle": str(_certificate(directory))}}
+    with local_registry.running(directory / "registry", htpasswd=passwords, extra=extra) as registry:
         yield registry.address
 
 
@@ -63,4 +72,12 @@ def _htpasswd(directory: Path) -> Path:
     path = directory / "htpasswd"
     # The least cost that bcrypt has.
     path.write_bytes(NAME.encode() + b":" + bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)) + b"\n")
+    return path
+
+
+def _certificate(directory: Path) -> Path:
+    """A certificate of an issuer of tokens."""
+    new = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=issuer".split()
+    path = directory / "issuer.pem"
+    subprocess.run([*new, "-keyout", directory / "issuer.key", "-out", path], check=True, capture_output=True)
     return path

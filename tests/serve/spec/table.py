@@ -5,7 +5,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.serve.spec import api, categories, chunks, discovery, extras, manage, passwords, pull, push, reading, uploads
+from tests.serve.spec import (
+    api,
+    categories,
+    chunks,
+    discovery,
+    extras,
+    manage,
+    passwords,
+    pull,
+    push,
+    reading,
+    tokens,
+    uploads,
+)
 from tests.serve.spec.calls import Calls
 from tests.serve.spec.clauses import Clause, in_order
 from tests.serve.spec.wire import Broken, Connection, Exchange, Recorder
@@ -38,6 +51,7 @@ CLAUSES = tuple(
         api.later,
         extras.docker,
         passwords.passwords,
+        tokens.tokens,
         extras.http,
         extras.clients,
     )
@@ -53,9 +67,9 @@ class Outcome(NamedTuple):
     exchanges: tuple[Exchange, ...]
 
 
-def run(clause: Clause, address: str) -> Outcome:
-    """Ask a server on `host:port`."""
-    connection = Connection(address)
+def run(clause: Clause, address: str, always: Mapping[str, str] | None = None) -> Outcome:
+    """Ask a server on `host:port`; `always` are headers of every request."""
+    connection = Connection(address, always)
     recorder = Recorder(connection)
     try:
         clause.check(Calls(recorder, clause.name))

@@ -9,7 +9,8 @@ import pytest
 from tests.serve.spec.asked import Asked
 from tests.serve.spec.calls import Calls
 from tests.serve.spec.clauses import Clause
-from tests.serve.spec.table import CLAUSES, PAGE, WITNESS, page, witness
+from tests.serve.spec.table import CLAUSES, PAGE, WITNESS, page, run, witness
+from tests.serve.spec.tokens import WRITER
 from tests.serve.spec.wire import Answer, Broken, Elsewhere, Exchange, Replay
 
 # One worker asks everything, so that each server starts once.
@@ -23,6 +24,14 @@ Change = Callable[[Answer], Answer]
 @pytest.mark.parametrize("clause", CLAUSES, ids=lambda clause: clause.name)
 def test_our_server_does_what_the_clause_asks(clause: Clause, served: Asked) -> None:
     assert served.about(clause).broken is None
+
+
+def test_with_rights_that_differ_by_repository_all_holds_but_anonymous_mounts(served: Asked) -> None:
+    """A blob is then in a repository only if it was pushed or mounted there, or a manifest of it names the blob."""
+    writer = {"Authorization": WRITER}
+    address = served.address("token")
+    broken = {clause.name: run(clause, address, writer).broken for clause in CLAUSES if clause.world == "open"}
+    assert {name for name, how in broken.items() if how} == {"anonymous_mount"}
 
 
 @pytest.mark.integration

@@ -4,7 +4,7 @@ import contextlib
 import http.client
 import json
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import h11
@@ -75,10 +75,14 @@ class Transport(Protocol):
 
 
 class Connection:
-    """One connection to `host:port`, opened again when the server has closed it. Its owner closes it."""
+    """One connection to `host:port`, opened again when the server has closed it. Its owner closes it.
 
-    def __init__(self, address: str) -> None:
+    `always` are headers of every request that does not have them itself.
+    """
+
+    def __init__(self, address: str, always: Mapping[str, str] | None = None) -> None:
         self.address = address
+        self._always = always or {}
         host, _, port = address.rpartition(":")
         self._host, self._port = host, int(port)
         self._http = http.client.HTTPConnection(host, self._port, timeout=TIMEOUT_SECONDS)
@@ -105,7 +109,7 @@ class Connection:
 
     def _send(self, request: Request) -> Answer:
         body: Any = request.body
-        headers = dict(request.headers)
+        headers = self._headers(request)
         if request.chunked:
             headers["Transfer-Encoding"] = "chunked"
             body = iter(_pieces(request.body or b""))
@@ -113,13 +117,18 @@ class Connection:
         response = self._http.getresponse()
         return Answer(response.status, tuple(response.getheaders()), response.read())
 
+    def _headers(self, request: Request) -> dict[str, str]:
+        return {**self._always, **dict(request.headers)}
+
     def send_expecting(self, request: Request) -> list[Answer]:
         answers: list[Answer] = []
         talk = h11.Connection(h11.CLIENT)
         body = request.body or b""
         headers = [("Host", self.address), ("Expect", "100-continue"), ("Content-Length", str(len(body)))]
         with socket.create_connection((self._host, self._port), _INTERIM_SECONDS) as raw:
-            head = h11.Request(method=request.method, target=request.path, headers=[*headers, *request.headers])
+            head = h11.Request(
+                method=request.method, target=request.path, headers=[*headers, *self._headers(request).items()]
+            )
             raw.sendall(talk.send(head) or b"")
             try:
                 answers.append(_read(talk, raw))
@@ -136,7 +145,7 @@ class Connection:
     def abandon(self, request: Request, sent: int) -> None:
         body = request.body or b""
         lines = [f"{request.method} {request.path} HTTP/1.1", f"Host: {self.address}", f"Content-Length: {len(body)}"]
-        lines += [f"{name}: {value}" for name, value in request.headers]
+        lines += [f"{name}: {value}" for name, value in self._headers(request).items()]
         with socket.create_connection((self._host, self._port), TIMEOUT_SECONDS) as raw:
             raw.sendall("\r\n".join([*lines, "", ""]).encode() + body[:sent])
             raw.shutdown(socket.SHUT_WR)
