@@ -22,6 +22,7 @@ from polyarch.progress import Event, Started, Warned, ignore
 
 if TYPE_CHECKING:
     from polyarch.builder import BuildRequest, BuildResult
+    from polyarch.builder.remote import RemoteRunner
     from polyarch.buildflags import Surroundings
     from polyarch.oci.platform import Platform
     from polyarch.progress import Emit
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 
 class BuildPlaces(msgspec.Struct, frozen=True, kw_only=True):
     """What builds work with. `registry` is the client for a build; `emit` receives the progress of all targets; `where`
-    is where the files come from. `node` is BUILDER/NODE for the references of builds, see `BuildRequest`.
+    is where the files come from. `node` is BUILDER/NODE for the references of builds, see `BuildRequest`. `remote` has
+    RUN steps done elsewhere.
     """
 
     around: "Surroundings"
@@ -40,6 +42,7 @@ class BuildPlaces(msgspec.Struct, frozen=True, kw_only=True):
     where: BakeWhere = BakeWhere()
     emit: "Emit" = ignore
     node: str = ""
+    remote: "RemoteRunner | None" = None
 
 
 class BuiltTarget(msgspec.Struct, frozen=True, kw_only=True):
@@ -205,7 +208,7 @@ def _built_together(
         name: PlannedBuild(request=request, registry=places.registry(request), emit=_named(name, places.emit))
         for name, request in asked.items()
     }
-    for name, found in build_all(builds, places.store, keep_going=keep_going):
+    for name, found in build_all(builds, places.store, keep_going=keep_going, remote=places.remote):
         if isinstance(found, PolyarchError):
             with _kept(name, failed, keep_going), located(name):
                 raise found
@@ -244,7 +247,8 @@ def _check(name: str, request: "BuildRequest", places: BuildPlaces) -> None:
 
 def _built(name: str, request: "BuildRequest", places: BuildPlaces) -> "BuildResult":
     with located(name):
-        return builder.build(request, places.store, places.registry(request), _named(name, places.emit))
+        emit = _named(name, places.emit)
+        return builder.build(request, places.store, places.registry(request), emit, remote=places.remote)
 
 
 def _named(target: str, emit: "Emit") -> "Emit":

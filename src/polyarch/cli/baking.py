@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from polyarch.cli import metadata
+from polyarch.cli.farm_flags import farm_of
 from polyarch.cli.session import Session
 from polyarch.errors import PolyarchError, UsageError
 
@@ -40,8 +41,11 @@ class BakeRun:
         keep_going: bool = False,
         variables: Mapping[str, str] | None = None,
         builder: str | None = None,
+        farm: Mapping[str, Any],
     ) -> None:
-        """`variables` are added to those of the environment. `builder` is part of the references of the builds only."""
+        """`farm` has the values of `farm_options`. `variables` are added to those of the environment. `builder` is part
+        of the references of the builds only.
+        """
         self._session = session
         self._resolved = resolved
         self._where = where
@@ -50,6 +54,7 @@ class BakeRun:
         self._keep_going = keep_going
         self._variables = variables or {}
         self._builder = builder
+        self._farm = farm
 
     def check(self, grants: "Grants", *, files: bool) -> None:
         """Raise UsageError if the targets need something that is not allowed, and the user does not allow it now.
@@ -103,9 +108,14 @@ class BakeRun:
         group = new_reference().rpartition("/")[2]
         done: list[BuiltTarget] = []
         failure: PolyarchError | None = None
-        with self._session.display(self._progress) as emit:
+        called = ", ".join(sorted(resolved.targets))
+        with (
+            self._session.display(self._progress) as emit,
+            farm_of(self._session, self._farm, called, self._session.registry, emit) as remote,
+        ):
+            places = msgspec.structs.replace(self._places(emit), remote=remote)
             try:
-                for built in building.build(resolved, self._places(emit), keep_going=self._keep_going):
+                for built in building.build(resolved, places, keep_going=self._keep_going):
                     request = msgspec.structs.replace(built.request, reference=built.result.reference)
                     refs.save(variables, request, asked=bool(metadata_file), target=built.target.name, group=group)
                     done.append(built)

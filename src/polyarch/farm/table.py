@@ -1,7 +1,7 @@
 """A farm as tables and as JSON: values in, text out."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -129,3 +129,13 @@ def _build(note: BuildNote, now: float) -> tuple[str, ...]:
         str(note.moved),
         text.clip(text.plain(note.outcome or "running"), 60),
     )
+
+
+def survey_lines(members: Sequence[Member]) -> list[str]:
+    """A line for each member, for errors: its name, its platforms, and its version."""
+    lines = []
+    for name, processes in table_of(members).items():
+        first = processes[0]
+        shown = ", ".join(f"{one.platform} (emulated)" if one.emulator else one.platform for one in first.offers)
+        lines.append(f"{text.plain(name)}: {shown or 'nothing'} (Polyarch {text.plain(first.version)})")
+    return lines

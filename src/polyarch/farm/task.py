@@ -128,7 +128,7 @@ def join(
     """
     state = _process
     if state.report is None:
-        tls = None if bundle is None else _written(bundle, state.files, directory)
+        tls = None if bundle is None else written(bundle, state.files, directory)
         performer = cast(StepPerformer, importlib.import_module(options.performer))
         performer.configure(
             MemberSettings(
@@ -172,8 +172,8 @@ def _unable(message: str) -> bytes:
     return encode(StepResult(report=report, failure=StepFailure(kind="member", message=message)))
 
 
-def _written(bundle: Bundle, owner: contextlib.ExitStack, directory: str) -> FarmTLS:
-    """The parts of a bundle as files that `owner` removes."""
+def written(bundle: Bundle, owner: contextlib.ExitStack, directory: str) -> FarmTLS:
+    """The parts of a bundle as files in a new directory below `directory`, which `owner` removes."""
     place = Path(owner.enter_context(tempfile.TemporaryDirectory(prefix="polyarch-", dir=directory or None)))
     paths = []
     for name, text in (("ca", bundle.authority), ("certificate", bundle.certificate), ("key", bundle.key)):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from polyarch.cli import forecasts, options
+from polyarch.cli.farm_flags import farm_options
 from polyarch.cli.session import Session, pass_session
 from polyarch.errors import NotFoundError, UsageError
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 @click.option("--sbom", metavar="VALUE", default="", help='Short for --set "*.attest=type=sbom"')
 @click.option("--policy", "policies", multiple=True, hidden=True)
 @click.option("--allow", multiple=True, metavar="WHAT", help="Allow an entitlement or access to a path")
+@farm_options
 @forecasts.options
 @options.progress
 @click.option("--keep-going", is_flag=True, help="Finish the other targets if one fails")
@@ -92,6 +94,7 @@ def _run(session: Session, words: Mapping[str, Any], listed: str, stack: context
         insecure=words["insecure"],
         keep_going=words["keep_going"],
         builder=words["builder"],
+        farm=words,
     )
     grants = entitlements.parse(words["allow"]) | entitlements.of_overrides(asked.sets)
     default = not (where.url and _flag(variables, "BAKE_ALLOW_REMOTE_FS_ACCESS"))

@@ -10,6 +10,7 @@ import msgspec
 
 from polyarch.cli import options
 from polyarch.cli.docker_flags import docker_flags, policy
+from polyarch.cli.farm_flags import farm_of, farm_options
 from polyarch.cli.groups import LenientCommand
 from polyarch.cli.session import Session, pass_session
 from polyarch.cli.test_flags import test_options, tested
@@ -133,6 +134,7 @@ class BuildCommand(LenientCommand):
     "--reproducible", is_flag=True, help="Set all times to $SOURCE_DATE_EPOCH, or to 1970-01-01 if it is not set"
 )
 @test_options
+@farm_options
 @click.option("--check", is_flag=True, help="Only check the Dockerfile")
 @click.option(
     "--call",
@@ -204,8 +206,13 @@ def build(session: Session, /, **words: Any) -> int:
     refs.save(variables, request, asked=bool(words["metadata_file"]))
     registry = session.registry_for(insecure_names(request, everything=words["insecure"]))
     way = "quiet" if words["quiet"] else words["progress"]
-    with tested(session, request, words) as judge, session.display(way) as emit:
-        result = build_request(request, session.store, registry, emit, judge and judge(emit))
+    called = request.export.names[0].tagged().familiar() if request.export.names else str(words["context"])
+    with (
+        tested(session, request, words) as judge,
+        session.display(way) as emit,
+        farm_of(session, words, called, lambda: registry, emit) as remote,
+    ):
+        result = build_request(request, session.store, registry, emit, judge and judge(emit), remote)
     _report(session, words, request.export, result, quiet=way in ("quiet", "rawjson"))
     if way != "rawjson":
         asked, used = _to_engine(request.export.outputs), _to_engine(result.outputs)

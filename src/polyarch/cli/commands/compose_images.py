@@ -7,6 +7,7 @@ import click
 
 from polyarch.cli import forecasts, options
 from polyarch.cli.commands import compose
+from polyarch.cli.farm_flags import farm_options
 from polyarch.cli.session import Session, pass_session
 from polyarch.errors import PolyarchError, UsageError
 
@@ -34,6 +35,7 @@ _QUIET = click.option("-q", "--quiet", is_flag=True, help="Show no progress")
 @click.option("--sbom", default="", metavar="VALUE", help="Attach a bill of materials to the images")
 @click.option("--print", "print_", is_flag=True, help="Print the bake file that says the same, without building")
 @click.option("--check", is_flag=True, help="Check the Dockerfiles instead of building")
+@farm_options
 @forecasts.options
 @_QUIET
 @options.progress
@@ -116,6 +118,7 @@ def _build(
         keep_going=words["keep_going"],
         variables=_secret_variables(targets, project),
         builder=words["builder"],
+        farm=words,
     )
     if forecasts.is_asked(words):
         forecasts.show(run.forecast(), words)

@@ -1,0 +1,355 @@
+"""The process that speaks with the scheduler for one build: it surveys the farm, and has steps done by members.
+
+A build cannot do this itself: Dask needs threads, and 0.4 seconds to be imported. The process ends when its standard
+input, a socket to the build, is closed; then the scheduler has the steps released, and the members end them.
+"""
+
+import asyncio
+import contextlib
+import socket
+import time
+import uuid
+from collections.abc import Awaitable
+from typing import Any
+
+import msgspec
+from distributed.client import Client, Future, FutureCancelledError
+from distributed.scheduler import KilledWorker
+
+from polyarch.builder.remote import StepResult, decode
+from polyarch.errors import PolyarchError
+from polyarch.farm import engine, status, task
+from polyarch.farm.children import HEAD, framed
+from polyarch.farm.faults import FarmError
+from polyarch.farm.link_messages import (
+    Cancelled,
+    Done,
+    Ended,
+    FromLink,
+    LinkOrder,
+    Moved,
+    NotDone,
+    Submitted,
+    Surveyed,
+    ToLink,
+    Unusable,
+    decode_to_link,
+)
+from polyarch.farm.placement import MemberChoice, StepPlacer
+from polyarch.farm.table import survey_lines, troubles
+from polyarch.farm.values import BUILDS, RESOURCE, Member, table_of
+
+# Seconds between two questions about the members, while steps wait for one and while none does.
+_SOON, _LATER = 0.25, 1.0
+# A step is tried on so many members.
+_ATTEMPTS = 2
+
+
+def main() -> None:
+    """Serve the build at the other end of standard input."""
+    asyncio.run(_main(socket.socket(fileno=0)))
+
+
+async def _main(end: socket.socket) -> None:
+    reader, writer = await asyncio.open_unix_connection(sock=end)
+    order = await _received(reader)
+    if not isinstance(order, LinkOrder):
+        return
+    link = FarmLink(order, writer)
+    try:
+        await link.open()
+        await link.serve(reader)
+    except PolyarchError as error:
+        link.send(Unusable(error.message, error.hint or ""))
+    except Exception as error:  # whatever Dask raises must reach the build
+        link.send(Unusable(f"the process that speaks with the farm failed: {type(error).__name__}: {error}"))
+    finally:
+        await link.close()
+        with contextlib.suppress(OSError):
+            await writer.drain()
+            writer.close()
+
+
+async def _received(reader: asyncio.StreamReader) -> ToLink | None:
+    """The next message; None at the end."""
+    try:
+        size = int.from_bytes(await reader.readexactly(HEAD), "big")
+        message: ToLink = decode_to_link(await reader.readexactly(size))
+        return message
+    except (asyncio.IncompleteReadError, OSError):
+        return None
+
+
+class _OpenStep:
+    """A step that is to be done. `gone` is set when the scheduler no longer knows the process that has it."""
+
+    def __init__(self, submitted: Submitted) -> None:
+        self.submitted = submitted
+        self.choice: MemberChoice | None = None
+        self.gone = asyncio.Event()
+        self.cancelled = asyncio.Event()
+
+
+class FarmLink:
+    """The steps of one build and the farm. It owns the connection to the scheduler, until `close`."""
+
+    def __init__(self, order: LinkOrder, writer: asyncio.StreamWriter) -> None:
+        self._order = order
+        self._writer = writer
+        self._credentials = engine.security(order.bundle)
+        self._placer = StepPlacer(order.version)
+        self._client: Client | None = None
+        self._steps: dict[int, _OpenStep] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        # Set when a process may have become free, and when nothing can be done any more.
+        self._changed = asyncio.Event()
+        self._lost: FarmError | None = None
+        self._counts = [0, 0]
+        self._outcome = "interrupted"
+        self._id = uuid.uuid4().hex[:12]
+
+    def send(self, message: FromLink) -> None:
+        """Send a message to the build."""
+        self._writer.write(framed(msgspec.msgpack.encode(message)))
+
+    async def open(self) -> None:
+        """Say what the farm can do, and connect. Raises FarmError."""
+        order = self._order
+        engine.configure(order.silence)
+        identity = await engine.ask(order.scheduler, self._credentials, lambda scheduler: scheduler.identity())
+        found = status.members(identity)
+        self._placer.update(found)
+        self.send(self._surveyed(found))
+        await self._writer.drain()
+        try:
+            self._client = await Client(
+                order.scheduler, security=self._credentials, asynchronous=True, set_as_default=False, timeout="10s"
+            )
+        except OSError as error:
+            raise engine.unreachable(order.scheduler, error) from error
+        await self._note()
+        self._begin(self._watch())
+
+    async def serve(self, reader: asyncio.StreamReader) -> None:
+        """Do what the build says, until it ends."""
+        while True:
+            message = await _received(reader)
+            match message:
+                case Submitted():
+                    step = self._steps[message.id] = _OpenStep(message)
+                    self._begin(self._do(step))
+                case Cancelled(id=number):
+                    if number in self._steps:
+                        self._steps[number].cancelled.set()
+                case Ended(outcome=outcome):
+                    self._outcome = outcome
+                    return
+                case _:
+                    return
+
+    async def close(self) -> None:
+        """Release all steps, and leave the scheduler."""
+        for running in self._tasks:
+            running.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        client = self._client
+        if client is not None:
+            if self._lost is None:
+                with contextlib.suppress(Exception):
+                    await asyncio.wait_for(self._note(ended=True), 1)
+            with contextlib.suppress(Exception):
+                await asyncio.wait_for(client.close(timeout=1), 2)
+
+    def _begin(self, work: Awaitable[None]) -> None:
+        running = asyncio.ensure_future(work)
+        self._tasks.add(running)
+        running.add_done_callback(self._tasks.discard)
+
+    def _surveyed(self, found: tuple[Member, ...]) -> Surveyed:
+        places = {}
+        for platform in self._placer.platforms:
+            how = self._placer.how(platform)
+            if how is not None:
+                places[platform] = (self._placer.names(platform, how)[0], how)
+        warnings = [
+            f"member {name} of the farm: {trouble}"
+            for name, processes in table_of(found).items()
+            for trouble in troubles(processes[0], self._order.version)
+        ]
+        return Surveyed(
+            places=places, slots=self._placer.slots, table=tuple(survey_lines(found)), warnings=tuple(warnings)
+        )
+
+    async def _note(self, *, ended: bool = False) -> None:
+        """Tell the scheduler of this build, for `farm status`."""
+        assert self._client is not None
+        steps, moved = self._counts
+        # Only this process knows when the build ended, and no value below can be given the time.
+        now = time.time()  # noqa: TID251
+        note = msgspec.structs.replace(
+            self._order.note,
+            id=self._id,
+            steps=steps,
+            moved=moved,
+            ended=now if ended else 0.0,
+            outcome=self._outcome if ended else "",
+        )
+        await self._client.log_event(BUILDS, msgspec.to_builtins(note))
+
+    async def _watch(self) -> None:
+        """Ask the scheduler for its members from time to time."""
+        scheduler: Any = None if self._client is None else self._client.scheduler
+        while self._lost is None:
+            waiting = any(step.choice is None for step in self._steps.values())
+            began = time.monotonic()
+            try:
+                identity = await asyncio.wait_for(scheduler.identity(), self._order.silence)
+            except (TimeoutError, OSError, ValueError, RuntimeError):
+                self._lose()
+                return
+            took = time.monotonic() - began
+            self._update(status.members(identity))
+            # A large farm is asked less often: the answer is long.
+            await asyncio.sleep(max(_SOON if waiting else _LATER, 10 * took))
+
+    def _update(self, found: tuple[Member, ...]) -> None:
+        self._placer.update(found)
+        addresses = {member.address for member in found}
+        for step in self._steps.values():
+            if step.choice is not None and step.choice.address not in addresses:
+                step.gone.set()
+        self._changed.set()
+
+    def _lose(self) -> None:
+        """The scheduler is lost, and with it all steps that run."""
+        if self._lost is None:
+            running = sum(step.choice is not None for step in self._steps.values())
+            self._lost = FarmError(
+                f"the scheduler of the farm {self._order.scheduler} was lost while {_counted(running)} ran",
+                "what was done before is in the cache: start the scheduler, and build again",
+            )
+            self.send(Unusable(self._lost.message, self._lost.hint or ""))
+            self._changed.set()
+
+    # ── steps
+
+    async def _do(self, step: _OpenStep) -> None:
+        """Have a step done: by one member, or if that cannot do it, by another one."""
+        tried: dict[str, str] = {}
+        asked = step.submitted
+        while len(tried) < _ATTEMPTS and self._lost is None:
+            choice = await self._chosen(step, tried)
+            if choice is None:
+                break
+            if tried:
+                former, reason = next(reversed(tried.items()))
+                self._counts[1] += 1
+                self.send(Moved(f"{asked.name} moves from {former} to {choice.member}: {reason}"))
+            outcome = await self._attempt(step, choice)
+            if outcome is None:
+                break
+            if isinstance(outcome, bytes):
+                failure = decode(outcome, StepResult).failure
+                if failure is None or failure.kind != "member":
+                    self._counts[0] += 1
+                    self.send(Done(asked.id, outcome))
+                    break
+                tried[choice.member] = failure.message
+            else:
+                tried[choice.member] = outcome
+        else:
+            if self._lost is None:
+                self._not_done(step, tried)
+        self._steps.pop(asked.id, None)
+
+    def _not_done(self, step: _OpenStep, tried: dict[str, str]) -> None:
+        asked = step.submitted
+        reasons = "; ".join(reason if name in reason else f"{name}: {reason}" for name, reason in tried.items())
+        other = "" if len(tried) >= _ATTEMPTS else f", and no other member runs {asked.platform}"
+        message = f"not done by the farm{other}: {reasons}"
+        self.send(NotDone(asked.id, message, "polyarch farm status shows the members"))
+
+    async def _chosen(self, step: _OpenStep, tried: dict[str, str]) -> MemberChoice | None:
+        """The process for a step, once one is free; None if the step is cancelled, or nothing can do it."""
+        asked = step.submitted
+        step.choice = None
+        while self._lost is None and not step.cancelled.is_set():
+            if self._placer.how(asked.platform, tried) is None:
+                self._not_done(step, tried or {"the farm": f"no member runs {asked.platform} any more"})
+                return None
+            choice = self._placer.choose(asked.platform, asked.layers, tried)
+            if choice is not None:
+                step.choice = choice
+                step.gone.clear()
+                self._placer.began(choice, asked.layers)
+                return choice
+            self._changed.clear()
+            await self._first(self._changed.wait(), step.cancelled.wait())
+        return None
+
+    async def _attempt(self, step: _OpenStep, choice: MemberChoice) -> bytes | str | None:
+        """The encoded result of a step on a member; why it has none; or None if it is unwanted by now."""
+        assert self._client is not None
+        asked = step.submitted
+        order = task.Assignment(
+            id=f"{self._id}-{asked.id}-{choice.address}",
+            version=self._order.version,
+            ticket=asked.ticket,
+            digests=tuple(digest for digest, _ in asked.layers),
+        )
+        future = self._client.submit(
+            task.run,
+            msgspec.msgpack.encode(order),
+            key=task.key_of(order.id),
+            pure=False,
+            workers=[choice.address],
+            allow_other_workers=False,
+            resources={RESOURCE: 1},
+            retries=0,
+        )
+        patience = self._order.patience or None
+        try:
+            result = asyncio.ensure_future(_result(future))
+            await self._first(result, step.gone.wait(), step.cancelled.wait(), timeout=patience)
+            if result.done():
+                outcome = result.result()
+                if outcome is None:
+                    self._lose()
+                return outcome
+            await self._client.cancel([future], force=True)
+            if step.cancelled.is_set():
+                return None
+            return "it was cut off" if step.gone.is_set() else f"it took more than {patience:.0f} s"
+        finally:
+            self._placer.ended(choice)
+            self._changed.set()
+
+    @staticmethod
+    async def _first(*works: Awaitable[Any], timeout: float | None = None) -> None:
+        """Wait until one of these is done; the others are cancelled, but not futures that were given as such."""
+        futures = [asyncio.ensure_future(work) for work in works]
+        try:
+            await asyncio.wait(futures, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for future, work in zip(futures, works, strict=True):
+                if future is not work:
+                    future.cancel()
+
+
+def _counted(steps: int) -> str:
+    return "1 step" if steps == 1 else f"{steps} steps"
+
+
+async def _result(future: Future[bytes]) -> bytes | str | None:
+    """The result of a task; why there is none; or None if the scheduler is gone."""
+    try:
+        result: bytes = await future
+        return result
+    except KilledWorker:
+        return "it ended in the middle of the step, or was cut off"
+    except (FutureCancelledError, asyncio.CancelledError) as error:
+        if getattr(error, "reason", "") == "scheduler-connection-lost":
+            return None
+        raise
+    except Exception as error:  # of the worker process, which is not what a step raises
+        return f"its worker process failed: {type(error).__name__}: {error}"

@@ -1,0 +1,139 @@
+"""Builds with a farm of real processes: where steps run, what they make, and what the output says."""
+
+import json
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import bases
+from tests.farm.builds import Building, context_of, sleeps
+from tests.farm.farms import Farm, farm, free_port, until
+from tests.program import Program
+
+ARM = "linux/arm64"
+
+
+@pytest.fixture(scope="module")
+def builder(busybox_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Program:
+    """The command line with a store that has busybox."""
+    place = tmp_path_factory.mktemp("builder")
+    (place / "home").mkdir()
+    bases.copy_store(busybox_store, place / "store")
+    return Program(place / "store", place / "home")
+
+
+@pytest.fixture(scope="module")
+def pair(builder: Program, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
+    """A farm of two members: one native, and one that emulates arm64."""
+    with farm(builder, tmp_path_factory.mktemp("pair"), silence=5) as opened:
+        opened.member("native")
+        opened.member("emulates", "--platform", ARM)
+        yield opened
+
+
+def steps_of(opened: Farm) -> dict[str, int]:
+    return {row["Name"]: row["Steps"] for row in opened.status()["Members"]}
+
+
+def test_a_build_is_spread_and_has_the_digest_of_a_local_one(
+    pair: Farm, builder: Program, tmp_path: Path, busybox_store: Path
+) -> None:
+    lines = ("RUN echo built for $(uname -m) > /etc/built", "RUN cat /etc/built")
+    context = context_of(tmp_path / "app", *lines)
+    options = ["--platform", f"linux/amd64,{ARM}", "--reproducible", "--progress", "plain", "--provenance=false"]
+    options += ["--metadata-file", str(tmp_path / "metadata")]
+    far = builder("build", *options, context, env=pair.env)
+    assert "built for x86_64" in far.stderr
+    assert "built for aarch64" in far.stderr
+    spread = json.loads((tmp_path / "metadata").read_text())["containerimage.digest"]
+    bases.copy_store(busybox_store, tmp_path / "alone")
+    builder.on(tmp_path / "alone")("build", *options, context)
+    assert spread == json.loads((tmp_path / "metadata").read_text())["containerimage.digest"]
+    # Both members did what they offer.
+    until(lambda: steps_of(pair) == {"native": 2, "emulates": 2}, "the steps of both members", 10)
+    (note,) = pair.status()["Builds"]
+    assert (note["Outcome"], note["Steps"], note["Moved"]) == ("done", 4, 0)
+    # A second build finds everything in the cache, and does not need the farm.
+    again = builder(
+        "build", *options, context, env={"POLYARCH_FARM": f"tls://127.0.0.1:{free_port()}", **certificates(pair)}
+    )
+    assert "CACHED" in again.stderr
+
+
+def certificates(opened: Farm) -> dict[str, str]:
+    return {"POLYARCH_FARM_CERT": str(opened.certificates)}
+
+
+def test_a_platform_without_a_member_is_an_error_before_anything_runs(
+    pair: Farm, builder: Program, tmp_path: Path
+) -> None:
+    context = context_of(tmp_path, "RUN echo one-$RANDOM")
+    said = builder.fails("build", "--platform", f"{ARM},linux/s390x", "--no-cache", context, env=pair.env).stderr
+    assert "no member of the farm" in said
+    assert "runs linux/s390x; its members" in said
+    assert "emulates: linux/arm64 (emulated)" in said
+    assert "native: linux/amd64" in said
+    assert "--farm-fallback" in said
+    assert "one-" not in said.replace("one-$RANDOM", "")
+
+
+def test_a_platform_without_a_member_runs_here_if_that_is_allowed(pair: Farm, builder: Program, tmp_path: Path) -> None:
+    context = context_of(tmp_path, "RUN uname -m")
+    done = builder(
+        *("build", "--progress", "plain", "--platform", "linux/s390x", "--no-cache", "--farm-fallback", context),
+        env=pair.env,
+    )
+    assert "no member of the farm runs linux/s390x: its steps run on this machine" in done.stderr
+    assert "s390x" in done.stderr
+
+
+def test_a_step_that_fails_is_not_tried_elsewhere(pair: Farm, builder: Program, tmp_path: Path) -> None:
+    context = context_of(tmp_path, "RUN echo only once; exit 7")
+    said = builder.fails("build", "--progress", "plain", "--no-cache", context, env=pair.env).stderr
+    assert "exit code: 7" in said
+    assert "moves" not in said
+    assert "Dockerfile:2" in said
+
+
+def test_options_of_a_farm_need_a_farm(builder: Program, tmp_path: Path) -> None:
+    context = context_of(tmp_path, "RUN true")
+    assert "these options need a farm" in builder.fails("build", "--farm-fallback", context).stderr
+    said = builder.fails("build", "--farm", f"tls://127.0.0.1:{free_port()}", context).stderr
+    assert "no certificate at" in said
+
+
+def test_a_scheduler_that_is_not_there_is_named(pair: Farm, builder: Program, tmp_path: Path) -> None:
+    context = context_of(tmp_path, "RUN echo nothing")
+    address = f"tls://127.0.0.1:{free_port()}"
+    said = builder.fails("build", "--no-cache", "--farm", address, context, env=certificates(pair)).stderr
+    assert f"{address} cannot be reached: nothing listens there" in said
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_the_end_of_a_build_ends_its_steps_elsewhere_within_two_seconds(
+    pair: Farm, tmp_path: Path, number: int
+) -> None:
+    seconds = f"93{number:02}"
+    context = context_of(tmp_path, f"RUN echo begun; sleep {seconds}")
+    building = Building(pair, ["--no-cache", context])
+    until(lambda: sleeps(seconds), f"sleep {seconds}: {building.said}")
+    building.process.send_signal(number)
+    began = time.monotonic()
+    until(lambda: not sleeps(seconds), "the step to end", 2)
+    assert time.monotonic() - began < 2
+    building.ended()
+
+
+def test_bake_uses_the_farm(pair: Farm, builder: Program, tmp_path: Path) -> None:
+    context = context_of(tmp_path, "RUN uname -m; echo baked")
+    (tmp_path / "docker-bake.hcl").write_text(
+        f'group "default" {{ targets = ["a", "b"] }}\n'
+        f'target "a" {{ platforms = ["linux/amd64"] }}\ntarget "b" {{ platforms = ["{ARM}"] }}\n'
+    )
+    before = steps_of(pair)
+    done = builder("bake", "--no-cache", "--progress", "plain", cwd=context, env=pair.env)
+    assert "aarch64" in done.stderr
+    until(lambda: sum(steps_of(pair).values()) == sum(before.values()) + 2, "two more steps", 10)
