@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from polyarch.errors import NotFoundError
 from polyarch.oci.descriptor import Descriptor
+from polyarch.oci.digest import Digest
 from polyarch.page.site import Site
 from polyarch.store import Store
 
@@ -39,6 +40,9 @@ class NamedImages:
         if not reference.startswith("sha256:"):
             raise NotFoundError(f"{repository} has no tag {reference}")
         return self._store.resolve(reference)
+
+    def referrers(self, repository: str, subject: Digest) -> Sequence[Descriptor]:
+        return self._store.referring().get(subject, ())
 
 
 @contextmanager

@@ -207,7 +207,7 @@ def test_everything_can_be_read_and_searched_without_scripts(shown: Shown) -> No
     try:
         shown.tab.open(f"{shown.origin}/team/app:1.0")
         text = shown.tab.evaluate("document.body.innerText")
-        for words in ("linux/arm/v7", "docker pull", "Look closer", "See what was found"):
+        for words in ("linux/arm/v7", "docker pull", "Look closer", "Findings of check"):
             assert words in text
         assert "Copy" not in text, "a button that does nothing is not shown"
         shown.tab.evaluate("document.querySelector('input[name=q]').focus()")

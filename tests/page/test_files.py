@@ -102,3 +102,30 @@ def test_no_two_pages_are_the_same_file_or_below_one(one: PageAddress, other: Pa
     assert not second.startswith(f"{first}/")
     assert ".." not in first.split("/")
     assert addresses.parse(addresses.path(one)) == one
+
+
+def test_a_page_knows_how_long_the_steps_of_a_build_of_this_store_took(polyarch: Program, tmp_path: Path) -> None:
+    context = tmp_path / "context"
+    context.mkdir()
+    (context / "Dockerfile").write_text("FROM scratch\nCOPY a /a\nWORKDIR /srv\nENV A=1\n")
+    (context / "a").write_text("a")
+    polyarch("build", "--platform", "linux/amd64,linux/arm64", "-t", "localhost/app:1", str(context))
+    out = tmp_path / "out"
+    polyarch("page", "localhost/app:1", "-o", str(out))
+    page = (out / "images/localhost/app/-/tag/1/linux/arm64/index.html").read_text()
+    text = re.sub(r"\s+", " ", re.sub("<[^>]*>", " ", page))
+    assert re.search(r"COPY a /a [0-9a-f]{12} · [^·]* · \d+\.\d s, once for all platforms", text)
+    assert "This store built the image" in text
+    # The name points at another image now, which that build did not make.
+    polyarch("import", "--platform", "linux/amd64", str(tarball(tmp_path)), "localhost/app:1")
+    polyarch("page", "localhost/app:1", "-o", str(tmp_path / "other"))
+    other = (tmp_path / "other/images/localhost/app/-/tag/1/index.html").read_text()
+    assert "This store built the image" not in other
+
+
+def tarball(directory: Path) -> Path:
+    import tarfile
+
+    with tarfile.open(directory / "root.tar", "w") as archive:
+        archive.addfile(tarfile.TarInfo("x"))
+    return directory / "root.tar"

@@ -82,6 +82,10 @@ class ChosenImages:
             raise NotFoundError(f"{repository} has no tag {reference}")
         return self._store.resolve(Digest(reference))
 
+    def referrers(self, repository: str, subject: Digest) -> Sequence[Descriptor]:
+        """Implements `PageImages`."""
+        return self._store.referring().get(subject, ())
+
     def called(self, repository: str) -> str:
         """The name of a repository in commands."""
         return self._names.get(repository, repository)

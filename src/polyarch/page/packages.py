@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 import msgspec
@@ -15,9 +14,6 @@ from polyarch.oci import platform as platforms
 from polyarch.oci.descriptor import Descriptor
 from polyarch.page import attached
 from polyarch.page.source import StoredImages
-
-if TYPE_CHECKING:
-    from polyarch.store import Store
 
 _PURL = re.compile(r"pkg:(?P<kind>[A-Za-z0-9.+-]+)/")
 _UNKNOWN = ("", "NOASSERTION", "NONE")
@@ -79,14 +75,13 @@ _decode = msgspec.json.Decoder(_Spdx).decode
 _Found = Mapping[tuple[str, str], tuple[str, str]]
 
 
-def has_bill(store: "Store", root: Descriptor) -> bool:
+def has_bill(source: StoredImages, root: Descriptor) -> bool:
     """Whether an SBOM in SPDX form is attached to an image below `root`."""
-    return bool(_claims(StoredImages(store), root))
+    return bool(_claims(source, root))
 
 
-def claimed(store: "Store", root: Descriptor) -> PackageTable:
+def claimed(source: StoredImages, root: Descriptor) -> PackageTable:
     """The packages that the attached SBOMs claim. Raises NotFoundError if none is attached."""
-    source = StoredImages(store)
     listed = _claims(source, root)
     if not listed:
         raise NotFoundError("no SBOM is attached to this image")
@@ -100,15 +95,14 @@ def claimed(store: "Store", root: Descriptor) -> PackageTable:
     return _table(columns, notes, claimed=True)
 
 
-def found(store: "Store", root: Descriptor, name: str) -> PackageTable:
+def found(source: StoredImages, root: Descriptor, name: str) -> PackageTable:
     """The packages in the layers of the images below `root` that the store has. Reads each layer once."""
-    source = StoredImages(store)
     members, problems = collect(source, root)
     columns: dict[str, _Found] = {}
     notes = [problem.message for problem in problems if problem.rule in ("blob-missing", "damaged")]
     for member in members:
         try:
-            (bill,) = sbom.bills(source, name, [member], store)
+            (bill,) = sbom.bills(source, name, [member], source.store)
         except PolyarchError as error:
             notes.append(f"{member.platform}: {error.message}")
             continue

@@ -83,10 +83,9 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     notes: int = 0
 
 
-def read(store: "Store", root: Descriptor) -> ShownImage:
+def read(source: StoredImages, root: Descriptor) -> ShownImage:
     """The image of a descriptor. Raises NotFoundError, CorruptError for the root itself."""
-    source = StoredImages(store)
-    document = store.peek(root)
+    document = source.store.peek(root)
     if isinstance(document, Manifest) and not document.is_image:
         return ShownImage(root=root, document=document)
     try:
@@ -102,7 +101,7 @@ def read(store: "Store", root: Descriptor) -> ShownImage:
     return ShownImage(
         root=root,
         document=document,
-        platforms=tuple(_platforms(store, entries[:_MOST], members)),
+        platforms=tuple(_platforms(source.store, entries[:_MOST], members)),
         findings=(*findings, *seen.findings),
         hidden=max(len(entries) - _MOST, 0),
     )

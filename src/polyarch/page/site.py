@@ -133,7 +133,7 @@ class Site:
         if not address.platform:
             return image.image(self._library, request)
         root = self._library.images.resolve(address.repository, address.reference)
-        shown = reading.read(self._library.store, root)
+        shown = reading.read(self._library.source(address.repository), root)
         for one in shown.platforms:
             if one.slug == address.platform:
                 return image.platform(self._library, request, shown, one)

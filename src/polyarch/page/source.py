@@ -1,5 +1,6 @@
 """The store as pages read it: without leases, because looking at an image must not keep it."""
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from polyarch.errors import CorruptError, NotFoundError
@@ -13,22 +14,27 @@ if TYPE_CHECKING:
 
 
 class StoredImages:
-    """A `Source` of what the store itself has. It never asks a registry, and owns nothing."""
+    """A `Source` of what the store itself has, as one repository sees it. It never asks a registry, and owns nothing.
 
-    def __init__(self, store: "Store") -> None:
-        self._store = store
+    `referrers` lists what the repository has about a manifest: another one may have more about the same, which its
+    readers need not be allowed to see.
+    """
+
+    def __init__(self, store: "Store", referrers: Callable[[Digest], Sequence[Descriptor]]) -> None:
+        self.store = store
+        self._referrers = referrers
 
     def resolve(self, name: str) -> Descriptor:
         """Implements `Source`."""
-        return self._store.resolve(name)
+        return self.store.resolve(name)
 
     def read_manifest(self, descriptor: Descriptor) -> bytes:
         """Implements `Source`."""
-        return self._store.peek(descriptor).raw
+        return self.store.peek(descriptor).raw
 
     def open_blob(self, descriptor: Descriptor) -> VerifyingReader:
         """Implements `Source`."""
-        path = self._store.blob_path(descriptor.digest)
+        path = self.store.blob_path(descriptor.digest)
         try:
             file = open(path, "rb", buffering=0)  # noqa: SIM115 (the reader closes it)
         except FileNotFoundError:
@@ -37,7 +43,7 @@ class StoredImages:
 
     def read_range(self, descriptor: Descriptor, offset: int, size: int) -> bytes:
         """Implements `Ranged`."""
-        return self._store.read_range(descriptor, offset, size)
+        return self.store.read_range(descriptor, offset, size)
 
     def tags(self) -> tuple[str, ...]:
         """Implements `Source`: pages find names elsewhere."""
@@ -46,7 +52,7 @@ class StoredImages:
     def blob_size(self, digest: Digest) -> int | None:
         """The size of a blob in bytes; None if the store has none."""
         try:
-            return self._store.blob_path(digest).stat().st_size
+            return self.store.blob_path(digest).stat().st_size
         except FileNotFoundError:
             return None
 
@@ -56,11 +62,11 @@ class StoredImages:
 
     def referrers(self, subject: Digest) -> tuple[Descriptor, ...]:
         """Implements `Referring`."""
-        return tuple(self._store.referring().get(subject, ()))
+        return tuple(self._referrers(subject))
 
     def document(self, descriptor: Descriptor) -> Manifest | Index | None:
         """The manifest or index; None if it is absent or cannot be read."""
         try:
-            return self._store.peek(descriptor)
+            return self.store.peek(descriptor)
         except (NotFoundError, CorruptError):
             return None

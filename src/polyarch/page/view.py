@@ -1,15 +1,18 @@
 """What a page is made of: a template, and the values that it shows."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import msgspec
 
 from polyarch.oci.descriptor import Descriptor
+from polyarch.oci.digest import Digest
 from polyarch.page.address import PageAddress
 from polyarch.page.commands import Host
 from polyarch.page.language import Language
 from polyarch.page.results import PageResults
+from polyarch.page.source import StoredImages
 
 if TYPE_CHECKING:
     from polyarch.store import Store
@@ -28,6 +31,9 @@ class PageImages(Protocol):
 
     def resolve(self, repository: str, reference: str) -> Descriptor:
         """What a tag points at, or the manifest of a digest that belongs to the repository. Raises NotFoundError."""
+
+    def referrers(self, repository: str, subject: Digest) -> Sequence[Descriptor]:
+        """The manifests about `subject` that belong to the repository."""
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +82,10 @@ class Library(msgspec.Struct, frozen=True):
     store: "Store"
     images: PageImages
     results: PageResults
+
+    def source(self, repository: str) -> StoredImages:
+        """The store as a repository sees it."""
+        return StoredImages(self.store, functools.partial(self.images.referrers, repository))
 
 
 class Pages(msgspec.Struct, Generic[T], frozen=True, kw_only=True):

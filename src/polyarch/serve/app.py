@@ -1,5 +1,7 @@
 """The application of aiohttp: which paths go where."""
 
+from collections.abc import Callable
+
 from aiohttp import web
 
 from polyarch.errors import PolyarchError
@@ -15,8 +17,12 @@ from polyarch.serve.site import PageHandler
 _LARGEST_BODY = 64 << 10
 
 
-def make_app(service: Service, watch: ConnectionWatch | None = None) -> web.Application:
-    """The application that serves `service`, which the caller owns. `watch` ends slow connections."""
+def make_app(
+    service: Service, watch: ConnectionWatch | None = None, clock: Callable[[], float] | None = None
+) -> web.Application:
+    """The application that serves `service`, which the caller owns. `watch` ends slow connections, `clock` is the time
+    in seconds since 1970 for ages on pages.
+    """
 
     async def registry(request: web.Request) -> web.StreamResponse:
         response = await routes.answer(service, request)
@@ -44,7 +50,7 @@ def make_app(service: Service, watch: ConnectionWatch | None = None) -> web.Appl
     for path in ("/v2", r"/v2/{path:[\s\S]*}"):
         app.router.add_route("*", path, registry, expect_handler=bodies.wait_for_handler)
     if service.settings.page:
-        page = PageHandler(service)
+        page = PageHandler(service, clock)
         app.router.add_get(r"/{path:[\s\S]*}", page.answer)
         app.on_cleanup.append(page.close)
     app.on_response_prepare.append(_say_version)

@@ -11,6 +11,8 @@ from aiohttp import web
 
 from polyarch.errors import NotFoundError
 from polyarch.oci.descriptor import Descriptor
+from polyarch.oci.digest import Digest
+from polyarch.serve import naming
 from polyarch.serve.errors import RequestError
 from polyarch.serve.guard import RIGHTS, base_url
 from polyarch.serve.repositories import Repositories
@@ -48,6 +50,10 @@ class PagedRepositories:
         except RequestError as error:
             raise NotFoundError(error.message) from error
 
+    def referrers(self, repository: str, subject: Digest) -> Sequence[Descriptor]:
+        """Implements `PageImages`."""
+        return self._repositories.referrers(repository, subject)
+
 
 class PageHandler:
     """Answers GET requests for pages.
@@ -73,7 +79,12 @@ class PageHandler:
         except RequestError as error:
             return web.Response(status=error.status, text=f"{error.message}\n", headers=error.headers)
         rights = request[RIGHTS]
-        return await self.answer_for(request, None if rights.all_alike else lambda one: rights.may(one, "pull"))
+
+        def visible(repository: str) -> bool:
+            # A pattern that fits one name of a repository gives no right to another one that it stands for.
+            return all(rights.may(name, "pull") for name in {repository, naming.shortest(repository)})
+
+        return await self.answer_for(request, None if rights.all_alike else visible)
 
     async def answer_for(self, request: web.Request, visible: Visible | None) -> web.Response:
         """The response to a request. `visible` says which repositories the client may see, by default all."""

@@ -13,7 +13,6 @@ from polyarch.page.address import PageAddress
 from polyarch.page.attached import AttachedArtifact
 from polyarch.page.commands import PullCommand
 from polyarch.page.reading import PlatformImage, ShownImage, Verdict
-from polyarch.page.source import StoredImages
 from polyarch.page.view import Library, PageView, Request
 from polyarch.page.views import sections
 
@@ -63,7 +62,7 @@ class Pairs(msgspec.Struct, frozen=True):
 def image(library: Library, request: Request) -> PageView:
     """An image: its platforms first, then how to get it and what is known of it."""
     root = library.images.resolve(request.address.repository, request.address.reference)
-    shown = reading.read(library.store, root)
+    shown = reading.read(library.source(request.address.repository), root)
     if shown.artifact is not None:
         return _artifact(library, request, shown)
     if shown.index is None:
@@ -81,7 +80,7 @@ def image(library: Library, request: Request) -> PageView:
 
 def summarized(library: Library, address: PageAddress, shown: ShownImage) -> dict[str, Any]:
     """What the row of platforms shows, with the results of a check of their contents if there was one."""
-    report = sections.known_report(library, shown)
+    report = sections.known_report(library, address.repository, shown)
     findings = report.findings if report is not None else shown.findings
     cards = _cards(address, shown, findings)
     return {
@@ -225,7 +224,7 @@ def _attached(
     library: Library, request: Request, shown: ShownImage, one: PlatformImage | None = None
 ) -> list[tuple[AttachedArtifact, PageAddress]]:
     """What is attached to an image, or to one platform of it, each with its page."""
-    found = attached.find(StoredImages(library.store), shown.root)
+    found = attached.find(library.source(request.address.repository), shown.root)
     wanted = [artifact for artifact in found if one is None or artifact.image == one.digest]
     return [(artifact, request.address.by_digest(artifact.descriptor.digest)) for artifact in wanted[:_MOST]]
 

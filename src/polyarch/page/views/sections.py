@@ -49,13 +49,12 @@ class RowPart(msgspec.Struct, frozen=True):
 
 def check(library: Library, request: Request) -> PageView:
     """Everything that `check` finds in every platform, by platform."""
+    source = library.source(request.address.repository)
     shown = _shown(library, request.address)
     report = library.results.work(
-        _check_key(library, shown),
+        _check_key(source, shown),
         Report,
-        lambda: checking.check_source(
-            StoredImages(library.store), shown.root.digest, library.store, called=request.address.name
-        ),
+        lambda: checking.check_source(source, shown.root.digest, library.store, called=request.address.name),
     )
     binaries = {str(image.platform): image.binaries for image in report.images}
     names = [one.platform for one in shown.platforms]
@@ -74,9 +73,9 @@ def check(library: Library, request: Request) -> PageView:
     )
 
 
-def known_report(library: Library, shown: ShownImage) -> Report | None:
-    """The result of `check` for an image, if it is known."""
-    return library.results.known(_check_key(library, shown), Report)
+def known_report(library: Library, repository: str, shown: ShownImage) -> Report | None:
+    """The result of `check` for an image of a repository, if it is known."""
+    return library.results.known(_check_key(library.source(repository), shown), Report)
 
 
 def grouped_findings(findings: Iterable[Finding]) -> tuple[Group, ...]:
@@ -86,6 +85,7 @@ def grouped_findings(findings: Iterable[Finding]) -> tuple[Group, ...]:
 
 def drift(library: Library, request: Request) -> PageView:
     """What the platforms of an image differ in, all of them or two."""
+    source = library.source(request.address.repository)
     shown = _shown(library, request.address)
     names = list(dict.fromkeys(one.platform for one in shown.platforms if one.manifest is not None))
     wanted = [name for key in ("a", "b") if (name := request.query.get(key, "")) in names and name]
@@ -93,18 +93,17 @@ def drift(library: Library, request: Request) -> PageView:
     values: dict[str, Any] = {"address": request.address, "names": names, "pair": pair, "result": None, "parts": []}
     if len(names) > 1:
         result = library.results.work(
-            ("drift", shown.root.digest, tuple(names), tuple(pair)), Drift, lambda: _drift(library, shown, pair)
+            ("drift", shown.root.digest, tuple(names), tuple(pair)), Drift, lambda: _drift(source, shown, pair)
         )
         values |= {"result": result, "columns": [*map(str, result.platforms)], "parts": _parts(result.rows)}
     return PageView(template="drift.html", title=request.language("drift_of", name=request.address.name), values=values)
 
 
-def _drift(library: Library, shown: ShownImage, pair: Sequence[str]) -> Drift:
-    source = StoredImages(library.store)
+def _drift(source: StoredImages, shown: ShownImage, pair: Sequence[str]) -> Drift:
     images = members(source, shown.root)
     if pair:
         images = [next(image for image in images if str(image.platform) == name) for name in pair]
-    return drifting.compare(views(source, images, library.store), shown.root.digest)
+    return drifting.compare(views(source, images, source.store), shown.root.digest)
 
 
 def diff(library: Library, request: Request) -> PageView:
@@ -119,7 +118,7 @@ def diff(library: Library, request: Request) -> PageView:
     if not request.visible(other.repository):
         raise NotFoundError(f"there is no repository {other.repository}")
     sides = [(one.name, _resolve(library, one)) for one in (address.image, other)]
-    source = StoredImages(library.store)
+    source = library.source(address.repository)
     before, after = (members(source, root) for _, root in sides)
     shared = [str(one.platform) for one in before if any(platforms.same(one.platform, two.platform) for two in after)]
     wanted = request.query.get("platform", "")
@@ -156,10 +155,11 @@ def _pair(
 def package_list(library: Library, request: Request) -> PageView:
     """The packages of all platforms side by side: those that an attached SBOM claims, or those in the layers."""
     shown = _shown(library, request.address)
-    attached = packages.has_bill(library.store, shown.root)
+    source = library.source(request.address.repository)
+    attached = packages.has_bill(source, shown.root)
     claimed = attached and request.query.get("from") != "image"
-    key = ("packages", shown.root.digest, claimed, _here(library, shown))
-    table = library.results.work(key, PackageTable, lambda: _packages(library, request, shown.root, claimed=claimed))
+    key = ("packages", shown.root.digest, claimed, _here(source, shown))
+    table = library.results.work(key, PackageTable, lambda: _packages(source, request, shown.root, claimed=claimed))
     only = bool(request.query.get("differ"))
     rows = [row for row in table.rows if row.has(request.words) and (row.differs or not only)]
     counts: Mapping[str, int] = dict(zip(table.platforms, table.counts(), strict=True))
@@ -179,14 +179,14 @@ def package_list(library: Library, request: Request) -> PageView:
     )
 
 
-def _packages(library: Library, request: Request, root: Descriptor, *, claimed: bool) -> PackageTable:
+def _packages(source: StoredImages, request: Request, root: Descriptor, *, claimed: bool) -> PackageTable:
     if claimed:
-        return packages.claimed(library.store, root)
-    return packages.found(library.store, root, request.address.name)
+        return packages.claimed(source, root)
+    return packages.found(source, root, request.address.name)
 
 
 def _shown(library: Library, address: PageAddress) -> ShownImage:
-    shown = reading.read(library.store, _resolve(library, address))
+    shown = reading.read(library.source(address.repository), _resolve(library, address))
     if shown.artifact is not None:
         raise UsageError(f"{address.name} is an artifact, not an image", "only images have platforms")
     return shown
@@ -196,18 +196,16 @@ def _resolve(library: Library, address: PageAddress) -> Descriptor:
     return library.images.resolve(address.repository, address.reference)
 
 
-def _check_key(library: Library, shown: ShownImage) -> tuple[object, ...]:
+def _check_key(source: StoredImages, shown: ShownImage) -> tuple[object, ...]:
     """What a check depends on: the image, which parts of it are here, and what is attached to it."""
-    return ("check", shown.root.digest, shown.findings, _here(library, shown))
+    return ("check", shown.root.digest, shown.findings, _here(source, shown))
 
 
-def _here(library: Library, shown: ShownImage) -> tuple[object, ...]:
+def _here(source: StoredImages, shown: ShownImage) -> tuple[object, ...]:
     """Which platforms are here, and what refers to the image."""
-    referring = library.store.referring()
     digests = [shown.root.digest, *(one.digest for one in shown.platforms)]
-    return tuple(
-        (digest, *(other.digest for other in referring[digest])) for digest in digests if digest in referring
-    ) + tuple(one.digest for one in shown.platforms if one.manifest is not None)
+    referring = ((digest, *(other.digest for other in source.referrers(digest))) for digest in digests)
+    return (*referring, *(one.digest for one in shown.platforms if one.manifest is not None))
 
 
 def _parts(rows: Sequence[Row]) -> list[RowPart]:
