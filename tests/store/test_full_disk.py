@@ -100,6 +100,22 @@ def test_a_full_disk_can_be_read_and_what_is_read_is_not_collected(small: Path) 
         assert len(store.maintenance.gc().removed) == 3
 
 
+def test_a_store_that_is_open_for_long_does_not_keep_others_from_freeing_a_full_disk(small: Path) -> None:
+    with Store.open(small, cache_limit=None) as store:
+        blobs = [store.put_bytes("", b"%d" % number) for number in range(100)]
+    fill(small)
+    with Store.open(small) as lasting, Store.open(small) as other:
+        lasting.refuse_when_full()
+        with pytest.raises(PolyarchError, match="no space left"):
+            list(map(lasting.find_blob, [blob.digest for blob in blobs]))
+        assert lasting.blob_size(blobs[0].digest) == blobs[0].size
+        assert len(other.maintenance.gc(timeout=0.05).removed) == len(blobs)
+        # A part of a line that did not fit would spoil this one.
+        kept = lasting.put_bytes("", b"kept")
+        assert other.maintenance.gc(timeout=0.05).removed == ()
+        assert lasting.blob_size(kept.digest) == 4
+
+
 def test_who_has_read_on_a_full_disk_can_still_ask_what_it_takes_and_collect(small: Path) -> None:
     with Store.open(small, cache_limit=None) as store:
         made = image(store, b"layer", X)

@@ -47,12 +47,17 @@ class RequestError(PolyarchError):
         self.headers = dict(headers or {})
 
 
+def is_full(error: PolyarchError) -> bool:
+    """Whether something failed because the disk or quota is full."""
+    cause = error.__cause__
+    return isinstance(cause, OSError) and disk.is_full(cause)
+
+
 def refused(error: PolyarchError) -> RequestError:
     """What a client is told of an error of the store."""
     if isinstance(error, RequestError):
         return error
-    cause = error.__cause__
-    if isinstance(cause, OSError) and disk.is_full(cause):
+    if is_full(error):
         return RequestError(codes.DENIED, "no space is left for this", status=507)
     if isinstance(error, NotFoundError):
         return RequestError(codes.MANIFEST_UNKNOWN, error.message)

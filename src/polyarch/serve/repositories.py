@@ -8,7 +8,7 @@ from typing import NoReturn
 import msgspec
 
 from polyarch.distribution import errors as codes
-from polyarch.errors import CorruptError, NotFoundError
+from polyarch.errors import CorruptError, NotFoundError, PolyarchError
 from polyarch.oci import digest as digests
 from polyarch.oci import document as documents
 from polyarch.oci import media_types, referrer
@@ -16,7 +16,7 @@ from polyarch.oci import reference as references
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
 from polyarch.oci.document import Index, Manifest
-from polyarch.serve import naming
+from polyarch.serve import errors, naming
 from polyarch.serve.catalog import Catalog
 from polyarch.serve.errors import RequestError
 from polyarch.serve.leftovers import Leftovers
@@ -109,10 +109,19 @@ class Repositories:
 
         Raises RequestError if the repository has no such blob.
         """
-        size = self.store.find_blob(digest) if lease else self.store.blob_size(digest)
+        size = self._leased_size(digest) if lease else self.store.blob_size(digest)
         if size is None or (repository, digest) in self._deleted:
             raise RequestError(codes.BLOB_UNKNOWN, f"{repository} has no blob {digest}")
         return size
+
+    def _leased_size(self, digest: Digest) -> int | None:
+        try:
+            return self.store.find_blob(digest)
+        except PolyarchError as error:
+            if not errors.is_full(error):
+                raise
+            # It can be read all the same. A manifest that names it is refused while the disk is full.
+            return self.store.blob_size(digest)
 
     def can_mount(self, repository: str, digest: str, origin: str | None) -> bool:
         """Whether a blob is here and can be named by `repository` too; it is leased then. `origin` is the repository

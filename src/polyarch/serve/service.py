@@ -40,6 +40,7 @@ class Service:
         self.guard = guard or Guard(None, (), any_name=True)
         self.report = report
         self.mirror = mirror
+        store.refuse_when_full()
         self.repositories = Repositories(store)
         self.membership = Membership(self.repositories)
         self.uploads = Uploads(store, settings.upload_seconds)

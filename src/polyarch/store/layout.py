@@ -41,7 +41,8 @@ below tmp/ and renamed, then RUN steps write to it; none of it is synced.
 Locks, always taken in this order:
     store   shared while something is found or put in its place and added to the lease; exclusive while garbage is
             chosen. No process holds it while it works, so a collection can run during builds. (Exception: a process
-            that finds the disk too full for a line of its lease holds the lock, shared, until it ends.)
+            that finds the disk too full for a line of its lease holds the lock, shared, until it ends. A server fails
+            the request instead.)
     index   exclusive while index.json is read, changed and replaced. Readers need no lock.
     snapshots, cache    exclusive while a snapshot of another boot, or a broken cache.db, is removed.
     caches/NAME/lock        for the length of a RUN, as its `sharing` says; a process waits for it without other locks

@@ -41,7 +41,14 @@ class Lease:
         self._path = ""
         self._descriptor = -1
         self._holds_everything = False
+        self._may_hold_everything = True
         self._previous: Lease | None = None
+
+    def refuse_when_full(self) -> None:
+        """From now on, adding raises PolyarchError when the disk is too full for it, instead of preventing collections
+        until `close`.
+        """
+        self._may_hold_everything = False
 
     def add(self, *digests: Digest) -> None:
         """Keep these blobs and, for a manifest, what it names. They need not exist yet."""
@@ -61,12 +68,21 @@ class Lease:
                 try:
                     if self._descriptor < 0:
                         self._path, self._descriptor = _held_file(self._layout.leases)
-                    disk.write_all(self._descriptor, "".join(f"{line}\n" for line in new).encode())
+                    self._append("".join(f"{line}\n" for line in new).encode())
                 except OSError as error:
-                    if not disk.is_full(error):
+                    if not (disk.is_full(error) and self._may_hold_everything):
                         raise
                     self._hold_everything()
             self._lines.update(new)
+
+    def _append(self, data: bytes) -> None:
+        size = os.fstat(self._descriptor).st_size
+        try:
+            disk.write_all(self._descriptor, data)
+        except OSError:
+            # A part of a line would become a part of the next one.
+            os.ftruncate(self._descriptor, size)
+            raise
 
     def turn(self) -> None:
         """Begin again: what was added before the last call of this method is released, what came after it is held

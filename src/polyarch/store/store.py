@@ -326,6 +326,10 @@ class Store:
         """Release what was leased before the last call of this method: for a process that runs for long."""
         self._lease.turn()
 
+    def refuse_when_full(self) -> None:
+        """For a process that runs for long: what a full disk cannot lease fails, so that others can collect garbage."""
+        self._lease.refuse_when_full()
+
     def lease(self) -> Lease:
         """A separate lease, for `with`."""
         return Lease(self.layout, self._lock)
