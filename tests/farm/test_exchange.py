@@ -15,7 +15,7 @@ import pytest
 
 from polyarch.builder.remote import RemoteStep, StepSecrets
 from polyarch.builder.vertices import NOTHING, RunCommand
-from polyarch.errors import CancelledError, PolyarchError
+from polyarch.errors import CancelledError, PolyarchError, UnsupportedError
 from polyarch.farm import tls
 from polyarch.farm.carrier import HTTPFactory
 from polyarch.farm.certificate_files import FarmTLS
@@ -267,3 +267,10 @@ def test_only_certificates_of_the_farm_are_let_in(authority: Path, thread: LoopT
             assert offer.attempts == attempts
     finally:
         exchange.close()
+
+
+def test_without_certificates_a_build_listens_on_loopback_only() -> None:
+    exchange = BuildExchange(NoCarrier(), listen=("0.0.0.0", 0))
+    with pytest.raises(UnsupportedError, match="without certificates"):
+        exchange.open()
+    exchange.close()

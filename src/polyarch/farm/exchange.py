@@ -17,11 +17,12 @@ from weakref import WeakSet
 
 from polyarch import progress
 from polyarch.builder.remote import Output, RemoteStep, StepResult, StepSecrets, decode, encode
-from polyarch.errors import PolyarchError
+from polyarch.errors import PolyarchError, UnsupportedError
 from polyarch.farm.carrier import HTTPFactory, LayerCarrier, fetch_layer
 from polyarch.farm.frames import AgentStreams, FrameProtocol
 from polyarch.farm.loop import LoopThread
 from polyarch.farm.messages import LONGEST_LINE, PROTOCOL, Frame, Order, OrderSecrets, Ticket, encode_secrets
+from polyarch.registry.hosts import is_loopback
 
 # How long a connection may take until it has said what it is for, in seconds.
 _PATIENCE = 15.0
@@ -63,11 +64,15 @@ class BuildExchange:
         """Listen. Called when this process has entered its namespace. Raises PolyarchError."""
         if self._thread is not None:
             return
+        host, port = self._listen
+        if self._context is None and not is_loopback(host):
+            raise UnsupportedError(
+                f"the build does not listen on {host} without certificates of a farm", "polyarch farm init makes them"
+            )
         self._thread = LoopThread("polyarch-farm")
         try:
             self._server = self._thread.call(self._start())
         except OSError as error:
-            host, port = self._listen
             raise PolyarchError(
                 f"cannot listen for members of the farm on {host}:{port}: {error.strerror}",
                 "--farm-listen takes another address of this machine",
@@ -114,9 +119,9 @@ class BuildExchange:
     async def _stop(self) -> None:
         if self._server is not None:
             self._server.close()
-        await self.carrier.stop()
         for connection in list(self._connections):
             connection.abort()
+        await self.carrier.stop()
 
     def _take(self, words: list[str], transport: asyncio.Transport) -> asyncio.BaseProtocol | None:
         """The protocol for a connection with this first line; None to refuse it."""
@@ -235,7 +240,7 @@ class _StepConnection:
 
     def _received(self, kind: Frame, number: int, payload: bytes) -> None:
         match kind:
-            case Frame.OUTPUT:
+            case Frame.OUTPUT if number in (1, 2):
                 self._output(number, payload)
             case Frame.WARNING:
                 self._warn(payload.decode("utf-8", "replace"))

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 _REFERENCE = "localhost:1/farm"
 # Seconds that an idle connection of a member is kept.
 _KEEP_ALIVE = 600.0
+# Seconds that a request may take to finish when the build has ended: nobody waits for its answer.
+_GRACE = 0.5
 
 
 class OwnCarrier:
@@ -56,7 +58,11 @@ class OwnCarrier:
         self._opened.callback(self._served.close, tidy=False)
         self._service = Service(self._served, ServeSettings(page=False), self._report)
         self._runner = web.AppRunner(
-            make_app(self._service), access_log=None, handle_signals=False, keepalive_timeout=_KEEP_ALIVE
+            make_app(self._service),
+            access_log=None,
+            handle_signals=False,
+            keepalive_timeout=_KEEP_ALIVE,
+            shutdown_timeout=_GRACE,
         )
         await self._runner.setup()
         assert self._runner.server is not None

@@ -14,6 +14,7 @@ from polyarch.builder.cache import packed
 from polyarch.builder.cache.results import LocalResults, StepResults
 from polyarch.builder.history.recorder import how_of
 from polyarch.builder.perform.environment import StepSettings
+from polyarch.builder.perform.interruptible import InterruptibleReader
 from polyarch.builder.perform.run import Runner
 from polyarch.builder.remote import RemoteStep, StepFailure, StepReport, StepResult
 from polyarch.builder.request.secrets import Secrets
@@ -31,6 +32,7 @@ from polyarch.oci import layer_table
 from polyarch.oci import reference as references
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
+from polyarch.oci.place import BlobReader
 from polyarch.registry import Registry, Repository
 from polyarch.registry.connection import Connector
 from polyarch.registry.credentials import Credential, Credentials
@@ -171,6 +173,7 @@ class _Made:
         self._settings = settings
         self._store = store
         self._repository = repository
+        self._blobs = _StoppableBlobs(repository, session)
         self._step = order.step
         self._session = session
         self._scratch = scratch
@@ -231,7 +234,7 @@ class _Made:
 
     def _stack(self, layers: "Collection[LayerBlob]") -> Stack | None:
         for layer in layers:
-            self._source.add(layer.blob, self._repository)
+            self._source.add(layer.blob, self._blobs)
         return on(None, [self._layer(layer) for layer in layers])
 
     def _layer(self, layer: LayerBlob) -> Layer:
@@ -277,6 +280,18 @@ class _Made:
         while not attempt():
             if self._session.cancelled.wait(_PAUSE):
                 raise CancelledError
+
+
+class _StoppableBlobs:
+    """Implements `read_through.BlobPlace`: reading ends with the step, which may be cancelled during a download."""
+
+    def __init__(self, repository: Repository, session: StepSession) -> None:
+        self._repository = repository
+        self._session = session
+
+    def open_blob(self, descriptor: Descriptor) -> BlobReader:
+        """See `place.Source`."""
+        return InterruptibleReader(self._repository.open_blob(descriptor), self._session.cancelled.is_set)
 
 
 def _step_settings(settings: MemberSettings, order: Order, given: OrderSecrets) -> StepSettings:
