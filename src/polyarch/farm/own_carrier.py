@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _REFERENCE = "localhost:1/farm"
 # Seconds that an idle connection of a member is kept.
 _KEEP_ALIVE = 600.0
-# Seconds that a request may take to finish when the build has ended: nobody waits for its answer.
+# Seconds that a request may take to finish when the build has ended.
 _GRACE = 0.5
 
 
