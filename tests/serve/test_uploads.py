@@ -222,3 +222,23 @@ def test_many_large_bodies_at_once(ask: Requests) -> None:
     with ThreadPoolExecutor(24) as pool:
         stored = list(pool.map(lambda content: ask.blob("x", content), contents))
     assert stored == [digests.of(content) for content in contents]
+
+
+def test_uploads_that_nothing_was_sent_to_make_room_and_others_do_not(store_root: Path) -> None:
+    with Store.open(store_root) as store:
+        uploads = Uploads(store, 60, most=2)
+        empty, used = uploads.start("x"), uploads.start("x")
+        sender = object()
+        used.begin(sender, 0)
+        used.append(sender, [b"a"])
+        other = uploads.start("x")
+        with pytest.raises(RequestError):
+            uploads.find("x", empty.id)
+        other.begin(sender, 0)
+        other.append(sender, [b"a"])
+        with pytest.raises(RequestError) as refused:
+            uploads.start("x")
+        assert (refused.value.status, refused.value.code) == (429, "TOOMANYREQUESTS")
+        uploads.finish(used, digests.of(b"a"))
+        assert uploads.start("x").size == 0
+        uploads.close()

@@ -52,7 +52,7 @@ async def delete_blob(service: Service, request: web.Request, repository: str, d
         service.repositories.delete_blob(repository, digest)
         service.membership.forget(repository, digest)
 
-    await service.run(delete)
+    await service.write(delete)
     return web.Response(status=202)
 
 

@@ -49,7 +49,7 @@ class DirectBody:
         try:
             while self.left:
                 await self._readable()
-                left, turn = self.left, service.run(lambda: self._turn(append))
+                left, turn = self.left, service.write(lambda: self._turn(append))
                 try:
                     await asyncio.shield(turn)
                 except asyncio.CancelledError:

@@ -45,7 +45,7 @@ async def put_manifest(service: Service, request: web.Request, repository: str, 
     check = conditions.precondition(request).check
     may_name = service.membership.knows(request[RIGHTS], repository)
     put = partial(service.repositories.put_manifest, check=check, may_name=may_name)
-    pushed = await service.run(lambda: put(repository, name, raw, kind, tags))
+    pushed = await service.write(lambda: put(repository, name, raw, kind, tags))
     response = web.Response(status=201)
     response.headers["Location"] = f"/v2/{repository}/manifests/{pushed.descriptor.digest}"
     response.headers["Docker-Content-Digest"] = pushed.descriptor.digest
@@ -103,9 +103,9 @@ def respond_referrers(request: web.Request, referrers: Iterable[Descriptor]) -> 
 async def delete_manifest(service: Service, request: web.Request, repository: str, name: str) -> web.StreamResponse:
     """`DELETE` of a tag or a manifest (end-9). Raises RequestError."""
     if digests.is_digest(name):
-        await service.run(lambda: service.repositories.delete_manifest(repository, Digest(name)))
+        await service.write(lambda: service.repositories.delete_manifest(repository, Digest(name)))
     else:
-        await service.run(lambda: service.repositories.delete_tag(repository, name))
+        await service.write(lambda: service.repositories.delete_tag(repository, name))
     return web.Response(status=202)
 
 

@@ -25,11 +25,11 @@ async def start(service: Service, request: web.Request, repository: str) -> web.
     """`POST …/blobs/uploads/`: begin an upload, mount a blob, or take a whole one (end-4a, end-4b, end-4c, end-11)."""
     query = request.query
     if mounted := query.get("mount"):
-        if await service.run(lambda: _mounted(service, request, repository, mounted)):
+        if await service.write(lambda: _mounted(service, request, repository, mounted)):
             return _created(repository, Digest(mounted))
     elif given := query.get("digest"):
         digest = _parsed(given)
-        upload = await service.run(lambda: service.uploads.start(repository, digests.algorithm(digest)))
+        upload = await service.write(lambda: service.uploads.start(repository, digests.algorithm(digest)))
         try:
             await _receive(service, request, upload)
         except BaseException:
@@ -38,7 +38,7 @@ async def start(service: Service, request: web.Request, repository: str) -> web.
             raise
         return await _finished(service, request, upload, digest)
     algorithm = query.get("digest-algorithm", "sha256")
-    upload = await service.run(lambda: service.uploads.start(repository, algorithm))
+    upload = await service.write(lambda: service.uploads.start(repository, algorithm))
     return web.Response(status=202, headers=upload.headers)
 
 
@@ -54,7 +54,7 @@ async def finish(service: Service, request: web.Request, repository: str, name: 
     upload = service.uploads.find(repository, name)
     digest = _parsed(request.query.get("digest", ""))
     if not upload.size:
-        await service.run(lambda: upload.expect(digests.algorithm(digest)))
+        await service.write(lambda: upload.expect(digests.algorithm(digest)))
     await _receive(service, request, upload)
     return await _finished(service, request, upload, digest)
 
@@ -76,32 +76,32 @@ async def _finished(service: Service, request: web.Request, upload: BlobUpload, 
         service.repositories.arrived(upload.repository, digest)
         service.membership.arrived(request[RIGHTS], upload.repository, digest)
 
-    await service.run(finish)
+    await service.write(finish)
     return _created(upload.repository, digest)
 
 
 async def status(service: Service, request: web.Request, repository: str, name: str) -> web.StreamResponse:
     """`GET` of an upload (end-13): how much has arrived."""
     upload = service.uploads.find(repository, name)
-    await service.run(upload.settle)
+    await service.write(upload.settle)
     return web.Response(status=204, headers=upload.headers)
 
 
 async def cancel(service: Service, request: web.Request, repository: str, name: str) -> web.StreamResponse:
     """`DELETE` of an upload (end-14)."""
     upload = service.uploads.find(repository, name)
-    await service.run(lambda: service.uploads.cancel(upload))
+    await service.write(lambda: service.uploads.cancel(upload))
     return web.Response(status=204)
 
 
 async def _receive(service: Service, request: web.Request, upload: BlobUpload) -> None:
     """Append the body of a request. What has arrived when the connection is cut is kept, so the client can resume."""
     sender, first = object(), _first(request, upload)
-    await service.run(lambda: upload.begin(sender, first))
+    await service.write(lambda: upload.begin(sender, first))
     content = await bodies.opened(request)
     if (rest := direct.take(request)) is not None:
         if rest.first:
-            await service.run(lambda: upload.append(sender, [rest.first]))
+            await service.write(lambda: upload.append(sender, [rest.first]))
         await rest.read(service, lambda part: upload.append(sender, [part]))
         return
     writing: asyncio.Future[None] | None = None
@@ -114,13 +114,13 @@ async def _receive(service: Service, request: web.Request, upload: BlobUpload) -
             if size >= _PART or len(parts) >= _PIECES:
                 if writing is not None:
                     await writing
-                writing = service.run(lambda full=parts: upload.append(sender, full))  # type: ignore[misc]
+                writing = service.write(lambda full=parts: upload.append(sender, full))  # type: ignore[misc]
                 parts, size = [], 0
     finally:
         if writing is not None:
             await writing
         if parts:
-            await service.run(lambda: upload.append(sender, parts))
+            await service.write(lambda: upload.append(sender, parts))
 
 
 def _first(request: web.Request, upload: BlobUpload) -> int | None:

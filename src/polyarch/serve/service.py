@@ -1,6 +1,7 @@
 """What the handlers of requests work with."""
 
 import asyncio
+import resource
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -10,10 +11,10 @@ from polyarch.serve.membership import Membership
 from polyarch.serve.mirror import PullThrough
 from polyarch.serve.repositories import Repositories
 from polyarch.serve.settings import ServeSettings
-from polyarch.serve.uploads import Uploads
+from polyarch.serve.uploads import MOST_UPLOADS, Uploads
 from polyarch.store import Store
 
-# More threads would only wait for the same disk.
+# Of those that read, and of those that write. More would only wait for the same disk.
 _THREADS = 16
 _Result = TypeVar("_Result")
 # What is told of errors that are not the client's.
@@ -43,12 +44,17 @@ class Service:
         store.refuse_when_full()
         self.repositories = Repositories(store)
         self.membership = Membership(self.repositories)
-        self.uploads = Uploads(store, settings.upload_seconds)
-        self._threads = ThreadPoolExecutor(_THREADS, "serve")
+        self.uploads = Uploads(store, settings.upload_seconds, most=most_uploads())
+        self._readers = ThreadPoolExecutor(_THREADS, "serve-read")
+        self._writers = ThreadPoolExecutor(_THREADS, "serve-write")
 
     def run(self, work: Callable[[], _Result]) -> "asyncio.Future[_Result]":
-        """Start `work`, which blocks, on a thread."""
-        return asyncio.get_running_loop().run_in_executor(self._threads, work)
+        """Start `work`, which reads and does not take long, on a thread."""
+        return asyncio.get_running_loop().run_in_executor(self._readers, work)
+
+    def write(self, work: Callable[[], _Result]) -> "asyncio.Future[_Result]":
+        """Start `work`, which waits for what it writes, on a thread of others: pulls do not wait for pushes."""
+        return asyncio.get_running_loop().run_in_executor(self._writers, work)
 
     async def keep_house(self) -> None:
         """Remove uploads that were left and content that nothing names, from time to time, until it is cancelled."""
@@ -58,14 +64,21 @@ class Service:
         while True:
             await asyncio.sleep(min(_PAUSE, settings.upload_seconds / 4, settings.lease_seconds))
             try:
-                await self.run(self.uploads.clear)
+                await self.write(self.uploads.clear)
                 if now() - turned >= settings.lease_seconds:
                     turned = now()
-                    await self.run(self.repositories.leftovers.turn)
+                    await self.write(self.repositories.leftovers.turn)
             except Exception as error:  # the next time may go better, and requests are answered meanwhile
                 self.report(error)
 
     def close(self) -> None:
         """Remove unfinished uploads, and wait for the threads."""
-        self._threads.shutdown()
+        self._readers.shutdown()
+        self._writers.shutdown()
         self.uploads.close()
+
+
+def most_uploads() -> int:
+    """How many uploads there may be at once: each takes one of the descriptors of this process."""
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(16, min(MOST_UPLOADS, descriptors // 4))

@@ -13,27 +13,37 @@ from polyarch.store import Store
 from polyarch.store.blobs import BlobWriter
 
 ALGORITHMS = ("sha256", "sha512")
+# Uploads at once. One has a descriptor as soon as something has arrived.
+MOST_UPLOADS = 4096
 
 
 class BlobUpload:
     """One unfinished blob of a repository. A request that begins to send takes it over from an earlier one.
 
     After a connection is cut, the server may not know it for minutes; the client comes back and must not wait for that.
+    It has no file before something has arrived.
     """
 
-    def __init__(self, repository: str, writer: BlobWriter, clock: Callable[[], float]) -> None:
+    def __init__(self, repository: str, store: Store, algorithm: str, clock: Callable[[], float]) -> None:
         self.id = str(uuid.uuid4())
         self.repository = repository
         self.touched = clock()
+        self._store = store
+        self._algorithm = algorithm
         self._clock = clock
-        self._writer = writer
+        self._file: BlobWriter | None = None
         self._turn = threading.Lock()
         self._request: object = None
 
     @property
     def size(self) -> int:
         """The bytes that have arrived."""
-        return self._writer.size
+        return 0 if self._file is None else self._file.size
+
+    def _writer(self) -> BlobWriter:
+        if self._file is None:
+            self._file = self._store.new_blob(self._algorithm)
+        return self._file
 
     @property
     def headers(self) -> dict[str, str]:
@@ -68,55 +78,75 @@ class BlobUpload:
         with self._turn:
             if self._request is not request:
                 raise RequestError(codes.BLOB_UPLOAD_INVALID, "another request continued the upload", status=409)
+            writer = self._writer()
             for part in parts:
-                self._writer.write(part)
+                writer.write(part)
             self.touched = self._clock()
 
     def expect(self, algorithm: str) -> None:
         """Hash with this algorithm."""
         with self._turn:
-            self._writer.use(algorithm)
+            self._algorithm = algorithm
+            if self._file is not None:
+                self._file.use(algorithm)
 
     def commit(self, digest: Digest) -> int:
         """Keep the blob, and return its size. Raises RequestError if it has another digest; it is removed then."""
-        with self._turn:
-            try:
-                self._writer.use(digests.algorithm(digest))
-                if self._writer.digest != digest:
-                    raise RequestError(
-                        codes.DIGEST_INVALID,
-                        f"the {self.size} bytes that arrived have the digest {self._writer.digest}, not {digest}",
-                    )
-                self._writer.keep(digest)
-            finally:
-                self._writer.close()
-            return self.size
+        with self._turn, self._writer() as writer:
+            self._request = None
+            writer.use(digests.algorithm(digest))
+            if writer.digest != digest:
+                raise RequestError(
+                    codes.DIGEST_INVALID,
+                    f"the {writer.size} bytes that arrived have the digest {writer.digest}, not {digest}",
+                )
+            writer.keep(digest)
+            return writer.size
 
     def cancel(self) -> None:
         """Remove what has arrived. Safe to call twice."""
         with self._turn:
             self._request = None
-            self._writer.close()
+            if self._file is not None:
+                self._file.close()
 
 
 class Uploads:
-    """The unfinished uploads of a server. It owns their files until they are finished, or `close`."""
+    """The unfinished uploads of a server. It owns their files until they are finished, or `close`.
 
-    def __init__(self, store: Store, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+    An upload that was left for `seconds` may be cleared. There are at most `most` of them.
+    """
+
+    def __init__(
+        self, store: Store, seconds: float, clock: Callable[[], float] = time.monotonic, most: int = MOST_UPLOADS
+    ) -> None:
         self._store = store
         self._seconds = seconds
+        self._most = most
         self._clock = clock
         self._mutex = threading.Lock()
         self._all: dict[str, BlobUpload] = {}
 
     def start(self, repository: str, algorithm: str = "sha256") -> BlobUpload:
-        """A new upload. Raises RequestError for an unknown algorithm."""
+        """A new upload. Raises RequestError for an unknown algorithm, and if there are too many (429).
+
+        Uploads to which nothing was ever sent make room for new ones.
+        """
         if algorithm not in ALGORITHMS:
             raise RequestError(
                 codes.DIGEST_INVALID, f"{algorithm!r} is not one of the algorithms {' and '.join(ALGORITHMS)}"
             )
-        upload = BlobUpload(repository, self._store.new_blob(algorithm), self._clock)
+        upload = BlobUpload(repository, self._store, algorithm, self._clock)
         with self._mutex:
+            if len(self._all) >= self._most:
+                empty = next((one.id for one in self._all.values() if not one.size), None)
+                if empty is None:
+                    raise RequestError(
+                        codes.TOOMANYREQUESTS,
+                        f"{len(self._all)} uploads are not finished; try again later",
+                        headers={"Retry-After": "60"},
+                    )
+                del self._all[empty]
             self._all[upload.id] = upload
         return upload
 
