@@ -80,6 +80,7 @@ def test_what_is_ignored_may_change(directory: Path, store: Store) -> None:
 
 
 def test_files_as_young_as_the_command_have_no_signature(directory: Path, store: Store) -> None:
+    (directory / "a" / "one").touch()
     assert LocalContext(directory, store, time.time_ns()).signature() == ""
 
 

@@ -24,10 +24,13 @@ def main(arguments: list[str] | None = None) -> int:
     gc.set_threshold(_YOUNG)
     if arguments is not None:
         return _execute(arguments)
+    from polyarch.deferred import Deferred, import_msgspec
     from polyarch.precompiled import Precompiled
 
     modules = Precompiled()
     modules.install()
+    Deferred().install()
+    import_msgspec()
     status = _execute(words, sys.argv[0] if docker else "")
     modules.close()
     _leave(status)

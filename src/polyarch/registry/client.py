@@ -16,7 +16,6 @@ from polyarch.oci.retry import Retry
 from polyarch.registry import blobs, download, elsewhere, login, manifests, tags
 from polyarch.registry.auth import Authorizer
 from polyarch.registry.credentials import Credential, Credentials
-from polyarch.registry.download import Download
 from polyarch.registry.hosts import Hosts, is_loopback
 from polyarch.registry.http import Transport, quiet
 from polyarch.registry.proxies import Proxies
@@ -25,6 +24,7 @@ from polyarch.registry.wire import ClientSession, Wire
 
 if TYPE_CHECKING:
     from polyarch.registry.connection import Connector
+    from polyarch.registry.download import Download
     from polyarch.registry.reach import Reached
 
 # The largest blob, in bytes, that is sent to a registry on this machine without asking for it first.
@@ -218,7 +218,7 @@ class Registry:
                 self._repositories[name] = Repository(wire)
             return self._repositories[name]
 
-    def download(self, url: str, etag: str = "", modified: str = "") -> Download:
+    def download(self, url: str, etag: str = "", modified: str = "") -> "Download":
         """A file of any HTTP server; with the `etag` or `modified` of an earlier response, only if it changed since.
 
         Raises NotFoundError, RegistryError.

@@ -167,29 +167,33 @@ class _Signing:
 
     def __init__(self) -> None:
         self._digest = hashlib.sha256()
-        self._rows: list[str] = []
+        self._rows: list[tuple[str, int, Stamp]] = []
         self._newest = 0
 
     def add(self, path: str, mode: int, stamp: Stamp) -> None:
         """Add the next entry of the directory."""
-        device, inode, modified, changed, size = stamp
-        self._rows.append(f"{path}\0{mode} {device} {inode} {modified} {changed} {size}\n")
-        if modified > self._newest:
-            self._newest = modified
-        if changed > self._newest:
-            self._newest = changed
+        self._rows.append((path, mode, stamp))
         if len(self._rows) == _ROWS:
             self._flush()
 
     def signature(self, young: int) -> str:
         """The signature of all entries; "" if a time is not before `young` (nanoseconds)."""
-        if self._newest >= young:
-            return ""
         self._flush()
-        return self._digest.hexdigest()
+        return "" if self._newest >= young else self._digest.hexdigest()
 
     def _flush(self) -> None:
-        self._digest.update("".join(self._rows).encode("utf-8", "surrogateescape"))
+        newest = self._newest
+        for _, _, (_, _, modified, changed, _) in self._rows:
+            if modified > newest:
+                newest = modified
+            if changed > newest:
+                newest = changed
+        self._newest = newest
+        try:
+            raw = msgspec.msgpack.encode(self._rows)
+        except UnicodeEncodeError:
+            raw = msgspec.msgpack.encode([(os.fsencode(path), mode, stamp) for path, mode, stamp in self._rows])
+        self._digest.update(raw)
         self._rows.clear()
 
 
