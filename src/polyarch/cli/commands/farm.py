@@ -22,6 +22,7 @@ SECTIONS = {
         "init": ("farm:init", "Make the certificates of a farm"),
         "scheduler": ("farm:scheduler", "Run the scheduler of a farm"),
         "status": ("farm:status", "Show the members of a farm, their load and the last builds"),
+        "up": ("farm_up:up", "Start a scheduler, and members over ssh or with a cluster class of Dask"),
         "worker": ("farm:worker", "Offer this machine to a farm"),
     }
 }
@@ -200,7 +201,7 @@ def member_options(session: Session, platform: tuple[str, ...], name: str | None
     from polyarch.farm.values import MemberOptions
 
     return MemberOptions(
-        name=name or os.uname().nodename,
+        name=os.uname().nodename if name is None else name,
         root=str(session.root.absolute()),
         search_path=session.environment.search_path,
         offers=session.platforms(platform) if platform else None,
