@@ -53,11 +53,13 @@ def make_app(
         page = PageHandler(service, clock)
         app.router.add_get(r"/{path:[\s\S]*}", page.answer)
         app.on_cleanup.append(page.close)
-    app.on_response_prepare.append(_say_version)
+    app.on_response_prepare.append(_add_headers)
     return app
 
 
-async def _say_version(request: web.Request, response: web.StreamResponse) -> None:
-    """Old clients tell by this header that a registry answers, not a proxy before it."""
+async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
     if request.path.startswith("/v2"):
+        # Old clients tell by it that a registry answers, not a proxy before it.
         response.headers["Docker-Distribution-API-Version"] = "registry/2.0"
+    if namespace := request.get(routes.NAMESPACE, ""):
+        response.headers["OCI-Namespace"] = namespace  # distribution-spec, "Registry Proxying"

@@ -38,6 +38,8 @@ _HANDLERS: dict[str, dict[str, Handler]] = {
     "catalog": {"GET": manifests.list_repositories, "HEAD": manifests.list_repositories},
 }
 _READING = ("GET", "HEAD")
+# The registry that a request was about, empty if it is this one.
+NAMESPACE = web.RequestKey("namespace", str)
 
 
 async def answer(service: Service, request: web.Request) -> web.StreamResponse:
@@ -94,6 +96,7 @@ async def _answer(service: Service, request: web.Request) -> web.StreamResponse:
     repository = f"{namespace.replace(':', '_')}/{route.repository}" if namespace else route.repository
     if not references.is_path(repository):
         raise RequestError(codes.NAME_UNKNOWN, f"there is nothing of {namespace} here")
+    request[NAMESPACE] = namespace
 
     async def from_store() -> web.StreamResponse:
         await service.guard.check(request, route, repository)

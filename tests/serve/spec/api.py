@@ -1,7 +1,6 @@
 """The API: "Determining Support", "Error Codes", "Warnings", algorithms, and what was added after 1.1."""
 
 import re
-from urllib.parse import quote
 
 from polyarch.oci import media_types
 from tests.serve.spec import content
@@ -294,10 +293,32 @@ def illegal_tags_of_a_push(calls: Calls) -> None:
     answer.require(answer.listed("tags") == ["1"], "a tag was made")
 
 
-@later.may("The parameter `ns` of a pull is used or ignored, and the pull succeeds.")
+@later.may("The parameter `ns` of a pull may be ignored, or choose the repository of that name in another registry.")
 def namespace_of_a_pull(calls: Calls) -> None:
-    document = calls.push("1")
-    path = with_query(calls.path("manifests", "1"), f"ns={quote('registry.example.org')}")
-    calls.ask("GET", path, accept=document.media_type).expect(200, body=document.body)
-    path = with_query(calls.path("blobs", digest_of(document.blobs[0])), "ns=registry.example.org")
-    calls.ask("GET", path).expect(200, body=document.blobs[0])
+    own, others = _under_a_namespace(calls)
+    answer = calls.ask("GET", with_query(calls.path("manifests", "1"), f"ns={_NAMESPACE}"), accept=own.media_type)
+    answer.expect(200).require(answer.body in (own.body, others.body), "another manifest")
+    blob = digest_of((own if answer.body == own.body else others).blobs[0])
+    calls.ask("GET", with_query(calls.path("blobs", blob), f"ns={_NAMESPACE}")).expect(200)
+    calls.ask("GET", with_query(calls.path("manifests", "1"), "ns=x/../y"), accept=own.media_type).expect(200, 404)
+
+
+@later.should("Where `ns` chooses the repository, the answer has it as OCI-Namespace; where not, it has none.")
+def namespace_in_the_answer(calls: Calls) -> None:
+    own, others = _under_a_namespace(calls)
+    answer = calls.ask("GET", with_query(calls.path("manifests", "1"), f"ns={_NAMESPACE}"), accept=own.media_type)
+    answer.expect(200).require(answer.body in (own.body, others.body), "another manifest")
+    wanted = None if answer.body == own.body else _NAMESPACE
+    answer.require(answer.header("OCI-Namespace") == wanted, "OCI-Namespace is another or absent")
+
+
+_NAMESPACE = "upstream.example.org"
+
+
+def _under_a_namespace(calls: Calls) -> tuple[Document, Document]:
+    """An image of a repository, and one that is there under the name of another registry."""
+    own = calls.push("1")
+    calls.repository = f"{_NAMESPACE}/{calls.repository}"
+    others = calls.push("1", content.image(f"{calls.name} upstream"))
+    calls.repository = calls.repository.removeprefix(f"{_NAMESPACE}/")
+    return own, others

@@ -9,8 +9,10 @@ from tests.serve.spec import (
     api,
     categories,
     chunks,
+    clients,
     discovery,
-    extras,
+    docker_api,
+    http_rules,
     manage,
     passwords,
     pull,
@@ -49,11 +51,11 @@ CLAUSES = tuple(
         api.warnings,
         api.algorithms,
         api.later,
-        extras.docker,
+        docker_api.docker,
         passwords.passwords,
         tokens.tokens,
-        extras.http,
-        extras.clients,
+        http_rules.http,
+        clients.clients,
     )
 )
 WITNESS = Path(__file__).parent / "docker-registry.json"

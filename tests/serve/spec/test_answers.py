@@ -23,7 +23,9 @@ def no_server_error(exchange: Exchange) -> bool:
 
 def length_is_that_of_the_body(exchange: Exchange) -> bool:
     request, answer = exchange
-    if request.method == "HEAD" or answer.status in (100, 204, 304):
+    if answer.status in (100, 204):  # They must not have it (RFC 9110, section 8.6).
+        return answer.body == b"" and answer.header("Content-Length") is None
+    if request.method == "HEAD" or answer.status == 304:
         return answer.body == b""
     return answer.header("Content-Length") == str(len(answer.body))
 
@@ -103,6 +105,7 @@ GOOD = Answer(404, (("Content-Type", "application/json"),), b'{"errors":[{"code"
     [
         (no_server_error, Answer(500)),
         (length_is_that_of_the_body, Answer(200, (("Content-Length", "2"),), b"1")),
+        (length_is_that_of_the_body, Answer(204, (("Content-Length", "0"),))),
         (digest_is_that_of_the_body, Answer(200, (("Docker-Content-Digest", digest_of(b"2")),), b"1")),
         (error_has_a_code_of_the_table, GOOD._replace(body=GOOD.body.replace(b"NAME_UNKNOWN", b"NO_NAME"))),
         (error_has_a_code_of_the_table, GOOD._replace(headers=())),

@@ -54,6 +54,7 @@ _HEADERS = (
     "OCI-Filters-Applied",
     "OCI-Tag",
     "OCI-Chunk-Min-Length",
+    "OCI-Namespace",
     "ETag",
     "Allow",
     "Link",
