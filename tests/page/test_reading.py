@@ -93,7 +93,10 @@ def test_a_step_of_the_build_is_told_by_the_text_of_its_line_each_once(store: St
         from polyarch.oci import config as configs
 
         config = configs.load(reader.read())
-    steps = [step("[1/3] RUN make", seconds=1.0, ran=StepRun(how="native")), step("[2/3] COPY --chown=1:1 a /a", cached=True)]
+    steps = [
+        step("[1/3] RUN make", seconds=1.0, ran=StepRun(how="native")),
+        step("[2/3] COPY --chown=1:1 a /a", cached=True),
+    ]
     found = history.lines(manifest, config, (None, None, 7), steps)  # type: ignore[arg-type]
     assert [line.built.how if line.built else None for line in found.lines] == ["native", "cached", None]
     assert [line.number for line in found.lines] == [1, 2, 3]

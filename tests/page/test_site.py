@@ -78,6 +78,8 @@ def test_a_search_finds_repositories_tags_and_digests(store: Store, get: Get) ->
     assert "/team/app:0.9" in outline(get("/?q=app+0.9")).links()
     for start in (digest[:20], digest[7:15], digest):
         assert outline(get(f"/?q={start}")).links().count("/team/app:0.9") == 1
+    one = store.peek(store.resolve("localhost/team/app:0.9")).manifests[0].digest  # type: ignore[union-attr]
+    assert outline(get(f"/?q={one}")).links().count(f"/team/app@{one}") == 1
     assert "Nothing matches “zebra”" in outline(get("/?q=zebra")).text
     assert "没有与“zebra”匹配的内容" in outline(get("/?q=zebra", "zh")).text
 

@@ -215,6 +215,7 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "error": ("Error", "错误"),
     "warning": ("Warning", "警告"),
     "note": ("Note", "提示"),
+    "required": ("Required: {what}", "要求：{what}"),
     "in_layer": ("In the layer of", "所在层"),
     "about_index": ("About the index", "关于索引"),
     # Drift and diff

@@ -1,12 +1,15 @@
 """Lists: all repositories, what a search finds, and the tags of one repository."""
 
+import contextlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
+from polyarch.errors import NotFoundError
 from polyarch.images import list as listing
 from polyarch.images.list import ListedImage, ListedPlatform
+from polyarch.oci import digest as digests
 from polyarch.oci.descriptor import Descriptor
 from polyarch.page import address as addresses
 from polyarch.page import order
@@ -17,6 +20,8 @@ _REPOSITORIES = 50
 _TAGS = 50
 # A search shows so many tags.
 _FOUND = 200
+# A digest without a tag is looked for in so many repositories.
+_SEARCHED = 500
 _DIGEST = re.compile(r"(?:sha256:)?[0-9a-f]{6,64}")
 
 
@@ -47,6 +52,8 @@ def repositories(library: Library, request: Request) -> PageView:
     found = [name for name in names if all(word in name for word in words)]
     page = paged(found, request.number, _REPOSITORIES)
     tags = list(_found_tags(library, names, words)) if words and page.number == 1 else []
+    if len(words) == 1 and not tags and digests.is_digest(words[0]):
+        tags = list(_found_images(library, names[:_SEARCHED], words[0]))
     shown = rows(library, tags[:_FOUND])
     return PageView(
         template="repositories.html",
@@ -133,6 +140,13 @@ def _found_tags(library: Library, names: Sequence[str], words: Sequence[str]) ->
             text = f"{name}:{tag}".lower()
             if all(word in text or _begins(descriptor, word) for word in rest):
                 yield name, tag, descriptor
+
+
+def _found_images(library: Library, names: Sequence[str], digest: str) -> Iterator[tuple[str, str, Descriptor]]:
+    """Where the digest is that of a platform or of an older image: these have no tag of their own."""
+    for name in names:
+        with contextlib.suppress(NotFoundError):
+            yield name, digest, library.images.resolve(name, digest)
 
 
 def _begins(descriptor: Descriptor, word: str) -> bool:
