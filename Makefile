@@ -104,7 +104,7 @@ clients: $(venv)/dev.stamp test-packages ## Runs eight programs that call docker
 	$(bin)/python -m tests.clients $(ARGS)
 
 .PHONY: serve-clients
-serve-clients: $(venv)/dev.stamp test-packages ## Lets ten programs push to and pull from `polyarch serve`, docker as root; ARGS=NAME: one
+serve-clients: $(venv)/dev.stamp test-packages ## Lets eleven clients push to and pull from `polyarch serve`, docker as root; ARGS=NAME: one
 	$(bin)/python -m tests.serve.clients $(ARGS)
 
 .PHONY: init-test

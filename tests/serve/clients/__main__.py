@@ -39,7 +39,7 @@ def _report(counter: Counter, name: str) -> tuple[int, int]:
     drive = counter.drive(name)
     wrong, asked = drive.wrong(), len(drive.results)
     about = f"{', '.join(drive.results)}; {time.monotonic() - began:.0f} s"
-    print(f"  {drive.version}: {asked - len(wrong)} of {asked} ({about})", flush=True)
+    print(f"  {name} ({drive.version}): {asked - len(wrong)} of {asked} ({about})", flush=True)
     for step, told in wrong.items():
         print(f"    {name}: {step}: {told}")
     return asked - len(wrong), asked

@@ -12,7 +12,7 @@ from tests.needs import need
 from tests.program import run
 from tests.serve.clients.client import Client
 from tests.serve.clients.containers_image import Buildah, DockerSchema, NewestSkopeo, Podman, Skopeo
-from tests.serve.clients.daemons import Containerd, Docker
+from tests.serve.clients.daemons import ClassicDocker, Containerd, Docker
 from tests.serve.clients.drive import SOURCE, Drive, layout
 from tests.serve.clients.small_programs import Crane, Oras, Polyarch
 from tests.serve.contents import Where
@@ -31,6 +31,7 @@ CLIENTS: Mapping[str, type[Client]] = {
         Buildah,
         Podman,
         Docker,
+        ClassicDocker,
         Containerd,
     )
 }

@@ -21,11 +21,13 @@ NEWEST = ("crane", "oras", "skopeo", "containerd")
 class Client(ABC):
     """A program with a home and a store of its own. `close` ends what it started.
 
-    `makes_index`: it sends the images of the layout in an index that it makes itself.
+    `makes_index`: it sends the images of the layout in an index that it makes itself. `platform`: it keeps one platform
+    of an index, and compresses layers again when it sends them.
     """
 
     name: ClassVar[str]
     makes_index: ClassVar[bool] = False
+    platform: ClassVar[str] = ""
     quick: ClassVar[bool] = False
 
     def __init__(self, directory: Path, where: Where) -> None:

@@ -1,10 +1,12 @@
 """Programs that ask a daemon: docker, and containerd's ctr. Both need root."""
 
 import contextlib
+import os
 import subprocess
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import ClassVar
 
 from scripts import docker_client
 from scripts.buildkit_daemon import BuildKitDaemon
@@ -20,12 +22,13 @@ class Docker(Client):
     """Debian's newest docker with containerd's image store, which keeps indexes whole."""
 
     name = "docker"
+    containerd_store: ClassVar[bool] = True
 
     def __init__(self, directory: Path, where: Where) -> None:
         super().__init__(directory, where)
         need_root()
         need("unshare", "mmdebstrap")
-        self._daemon = BuildKitDaemon(directory / "daemon")
+        self._daemon = BuildKitDaemon(directory / "daemon", containerd_store=self.containerd_store)
         self.env |= self._daemon.environment
 
     def close(self) -> None:
@@ -58,6 +61,20 @@ class Docker(Client):
                 # It is whole only with its config and layers, whose digests containerd has compared.
                 found |= layout.reached(member["ID"])
         return found | {told["Id"]}
+
+
+class ClassicDocker(Docker):
+    """The same docker with its own image store: it keeps the machine's platform only, and sends docker's schema 2."""
+
+    name = "docker-classic"
+    platform = "linux/amd64" if os.uname().machine == "x86_64" else "linux/arm64"
+    containerd_store = False
+
+    def pull(self, image: str, layout: Layout) -> set[str]:
+        self.run("pull", "-q", self.at(image))
+        told = self._daemon.get(f"/images/{self.at(image)}/json")
+        # An image is named after its config there, and its layers were compared when they were unpacked.
+        return layout.reached(layout.members()[self.platform]) if told["Id"] in layout.configs().values() else set()
 
 
 class Containerd(Client):
