@@ -42,6 +42,8 @@ async def put_manifest(service: Service, request: web.Request, repository: str, 
     # Parameters are ignored, as the specification asks; so is the case (RFC 9110, section 8.3.1).
     kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     tags = request.query.getall("tag", [])
+    if (quota := service.quota) is not None:
+        await service.run(lambda: quota.require_manifest(raw, kind))
     check = conditions.precondition(request).check
     may_name = service.membership.knows(request[RIGHTS], repository)
     put = partial(service.repositories.put_manifest, check=check, may_name=may_name)

@@ -11,7 +11,9 @@ from polyarch.oci.digest import Digest
 from polyarch.serve import bodies, direct
 from polyarch.serve.errors import RequestError
 from polyarch.serve.guard import RIGHTS
+from polyarch.serve.quota import QuotaError
 from polyarch.serve.service import Service
+from polyarch.serve.tally import network
 from polyarch.serve.uploads import BlobUpload
 
 # Bytes that are handed to a thread at once, in at most so many pieces. Two such parts are in memory for each upload,
@@ -29,7 +31,9 @@ async def start(service: Service, request: web.Request, repository: str) -> web.
             return _created(repository, Digest(mounted))
     elif given := query.get("digest"):
         digest = _parsed(given)
-        upload = await service.write(lambda: service.uploads.start(repository, digests.algorithm(digest)))
+        upload = await service.write(
+            lambda: service.uploads.start(repository, digests.algorithm(digest), _address(request))
+        )
         try:
             await _receive(service, request, upload)
         except BaseException:
@@ -38,7 +42,8 @@ async def start(service: Service, request: web.Request, repository: str) -> web.
             raise
         return await _finished(service, request, upload, digest)
     algorithm = query.get("digest-algorithm", "sha256")
-    upload = await service.write(lambda: service.uploads.start(repository, algorithm))
+    await _require(service, 1)
+    upload = await service.write(lambda: service.uploads.start(repository, algorithm, _address(request)))
     return web.Response(status=202, headers=upload.headers)
 
 
@@ -59,6 +64,11 @@ async def finish(service: Service, request: web.Request, repository: str, name: 
     return await _finished(service, request, upload, digest)
 
 
+def _address(request: web.Request) -> str:
+    """What uploads are counted by."""
+    return network(request.remote or "")
+
+
 def _mounted(service: Service, request: web.Request, repository: str, digest: str) -> bool:
     """Whether a blob could be mounted. If not, the client uploads it."""
     rights, origin = request[RIGHTS], request.query.get("from")
@@ -72,7 +82,9 @@ def _mounted(service: Service, request: web.Request, repository: str, digest: st
 
 async def _finished(service: Service, request: web.Request, upload: BlobUpload, digest: Digest) -> web.StreamResponse:
     def finish() -> None:
-        service.uploads.finish(upload, digest)
+        count = service.uploads.finish(upload, digest)
+        if service.quota is not None:
+            service.quota.arrived(digest, count)
         service.repositories.arrived(upload.repository, digest)
         service.membership.arrived(request[RIGHTS], upload.repository, digest)
 
@@ -96,6 +108,23 @@ async def cancel(service: Service, request: web.Request, repository: str, name: 
 
 async def _receive(service: Service, request: web.Request, upload: BlobUpload) -> None:
     """Append the body of a request. What has arrived when the connection is cut is kept, so the client can resume."""
+    try:
+        await _require(service, request.content_length or 0)
+        await _append(service, request, upload)
+    except QuotaError:
+        # What has arrived of it would only take the room of others.
+        await service.write(lambda: service.uploads.cancel(upload))
+        raise
+
+
+async def _require(service: Service, more: int) -> None:
+    """Raises QuotaError unless there is room for `more` bytes."""
+    quota = service.quota
+    if quota is not None:
+        await service.run(lambda: quota.require(more))
+
+
+async def _append(service: Service, request: web.Request, upload: BlobUpload) -> None:
     sender, first = object(), _first(request, upload)
     await service.write(lambda: upload.begin(sender, first))
     content = await bodies.opened(request)

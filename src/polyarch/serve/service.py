@@ -9,6 +9,7 @@ from typing import TypeVar
 from polyarch.serve.guard import Guard
 from polyarch.serve.membership import Membership
 from polyarch.serve.mirror import PullThrough
+from polyarch.serve.quota import Quota
 from polyarch.serve.repositories import Repositories
 from polyarch.serve.settings import ServeSettings
 from polyarch.serve.uploads import MOST_UPLOADS, Uploads
@@ -44,7 +45,12 @@ class Service:
         store.refuse_when_full()
         self.repositories = Repositories(store)
         self.membership = Membership(self.repositories)
-        self.uploads = Uploads(store, settings.upload_seconds, most=most_uploads())
+        self.quota: Quota | None = None
+        if settings.quota is None:
+            self.uploads = Uploads(store, settings.upload_seconds, most=most_uploads())
+        else:
+            self.quota = quota = Quota(settings.quota, self.repositories, lambda: self.uploads.bytes)
+            self.uploads = Uploads(store, settings.upload_seconds, most=most_uploads(), admit=quota.require)
         self._readers = ThreadPoolExecutor(_THREADS, "serve-read")
         self._writers = ThreadPoolExecutor(_THREADS, "serve-write")
 
@@ -68,6 +74,8 @@ class Service:
                 if now() - turned >= settings.lease_seconds:
                     turned = now()
                     await self.write(self.repositories.leftovers.turn)
+                    if self.quota is not None:
+                        self.quota.turn()
             except Exception as error:  # the next time may go better, and requests are answered meanwhile
                 self.report(error)
 

@@ -22,11 +22,11 @@ class TLSFiles(msgspec.Struct, frozen=True):
 class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The settings of one server.
 
-    `quota` is how many bytes the blobs of the store may take for an upload to be accepted. `mirrors` are the hosts of
-    other registries whose images are fetched when they are asked for. `insecure` allows an address that other machines
-    reach without TLS and authentication. `self_signed` is TLS with a certificate that the server makes. `names` are
-    names by which clients reach it, beside its address. An upload that nothing was sent to for `upload_seconds` is
-    removed. What arrived and is named by nothing yet is kept for `lease_seconds` to twice that.
+    `quota` is how many bytes may be pushed (`quota.py`). `mirrors` are the hosts of other registries whose images are
+    fetched when they are asked for. `insecure` allows an address that other machines reach without TLS and
+    authentication. `self_signed` is TLS with a certificate that the server makes. `names` are names by which clients
+    reach it, beside its address. An upload that nothing was sent to for `upload_seconds` is removed. What arrived and
+    is named by nothing yet is kept for `lease_seconds` to twice that.
     """
 
     listen: str = "127.0.0.1"

@@ -14,7 +14,7 @@ class Tally:
 
     def take(self, address: str) -> bool:
         """Count one more of an address; False if that is too many. Addresses of this machine have no limit each."""
-        if self._all >= self._total or (self._used[address] >= self._each and not _is_here(address)):
+        if self._all >= self._total or (self._used[address] >= self._each and not is_here(address)):
             return False
         self._all += 1
         self._used[address] += 1
@@ -45,7 +45,8 @@ def network(address: str) -> str:
     return str(parsed)
 
 
-def _is_here(address: str) -> bool:
+def is_here(address: str) -> bool:
+    """Whether an address is one of this machine's loopback interface."""
     try:
         return ipaddress.ip_address(address).is_loopback
     except ValueError:

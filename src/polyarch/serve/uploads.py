@@ -9,12 +9,16 @@ from polyarch.distribution import errors as codes
 from polyarch.oci import digest as digests
 from polyarch.oci.digest import Digest
 from polyarch.serve.errors import RequestError
+from polyarch.serve.tally import is_here
 from polyarch.store import Store
 from polyarch.store.blobs import BlobWriter
 
 ALGORITHMS = ("sha256", "sha512")
 # Uploads at once. One has a descriptor as soon as something has arrived.
 MOST_UPLOADS = 4096
+# The part of them that one address of another machine may have.
+_SHARE = 16
+Admit = Callable[[int], None]
 
 
 class BlobUpload:
@@ -27,6 +31,9 @@ class BlobUpload:
     def __init__(self, repository: str, store: Store, algorithm: str, clock: Callable[[], float]) -> None:
         self.id = str(uuid.uuid4())
         self.repository = repository
+        # The address of the client, and what is asked before bytes are written: it raises RequestError.
+        self.address = ""
+        self.admit: Admit | None = None
         self.touched = clock()
         self._store = store
         self._algorithm = algorithm
@@ -78,6 +85,8 @@ class BlobUpload:
         with self._turn:
             if self._request is not request:
                 raise RequestError(codes.BLOB_UPLOAD_INVALID, "another request continued the upload", status=409)
+            if self.admit is not None:
+                self.admit(sum(len(part) for part in parts))
             writer = self._writer()
             for part in parts:
                 writer.write(part)
@@ -114,21 +123,29 @@ class BlobUpload:
 class Uploads:
     """The unfinished uploads of a server. It owns their files until they are finished, or `close`.
 
-    An upload that was left for `seconds` may be cleared. There are at most `most` of them.
+    An upload that was left for `seconds` may be cleared. There are at most `most` of them. `admit`
+    is asked before bytes are written: it raises RequestError.
     """
 
     def __init__(
-        self, store: Store, seconds: float, clock: Callable[[], float] = time.monotonic, most: int = MOST_UPLOADS
+        self,
+        store: Store,
+        seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+        most: int = MOST_UPLOADS,
+        admit: Admit | None = None,
     ) -> None:
         self._store = store
+        self._admit = admit
         self._seconds = seconds
         self._most = most
         self._clock = clock
         self._mutex = threading.Lock()
         self._all: dict[str, BlobUpload] = {}
 
-    def start(self, repository: str, algorithm: str = "sha256") -> BlobUpload:
-        """A new upload. Raises RequestError for an unknown algorithm, and if there are too many (429).
+    def start(self, repository: str, algorithm: str = "sha256", address: str = "") -> BlobUpload:
+        """A new upload. Raises RequestError for an unknown algorithm, and if there are too many (429), in all or from
+        the client's `address`, which may have a part of them if it is another machine's.
 
         Uploads to which nothing was ever sent make room for new ones.
         """
@@ -137,18 +154,27 @@ class Uploads:
                 codes.DIGEST_INVALID, f"{algorithm!r} is not one of the algorithms {' and '.join(ALGORITHMS)}"
             )
         upload = BlobUpload(repository, self._store, algorithm, self._clock)
+        upload.admit = self._admit
+        upload.address = address
         with self._mutex:
             if len(self._all) >= self._most:
-                empty = next((one.id for one in self._all.values() if not one.size), None)
-                if empty is None:
-                    raise RequestError(
-                        codes.TOOMANYREQUESTS,
-                        f"{len(self._all)} uploads are not finished; try again later",
-                        headers={"Retry-After": "60"},
-                    )
-                del self._all[empty]
+                self._make_room(list(self._all.values()))
+            elif address and not is_here(address):
+                same = [one for one in self._all.values() if one.address == address]
+                if len(same) >= self._most // _SHARE:
+                    self._make_room(same)
             self._all[upload.id] = upload
         return upload
+
+    def _make_room(self, among: Sequence[BlobUpload]) -> None:
+        empty = next((one.id for one in among if not one.size), None)
+        if empty is None:
+            raise RequestError(
+                codes.TOOMANYREQUESTS,
+                f"{len(among)} uploads are not finished; try again later",
+                headers={"Retry-After": "60"},
+            )
+        del self._all[empty]
 
     def find(self, repository: str, name: str) -> BlobUpload:
         """The upload of this id. Raises RequestError if the repository has none."""
@@ -168,6 +194,11 @@ class Uploads:
         with self._mutex:
             self._all.pop(upload.id, None)
         upload.cancel()
+
+    @property
+    def bytes(self) -> int:
+        """The bytes of all unfinished uploads."""
+        return sum(upload.size for upload in list(self._all.values()))
 
     def clear(self) -> int:
         """Remove uploads to which nothing was sent for too long, and return their number."""

@@ -50,6 +50,7 @@ _PORT = 5000
 @click.option(
     "--insecure", is_flag=True, help="Listen where other machines reach it without TLS or authentication, too"
 )
+@click.option("--quota", metavar="SIZE", help="Limit of what is pushed, such as 50GB")
 @click.option(
     "--mirror",
     "mirrors",
@@ -68,10 +69,12 @@ def serve(
     tls_self_signed: bool,
     names: tuple[str, ...],
     insecure: bool,
+    quota: str | None,
     mirrors: tuple[str, ...],
     no_page: bool,
 ) -> None:
     """Serve the images in the store as a registry, until it is interrupted."""
+    from polyarch.buildflags.size import bytes_of
     from polyarch.serve.settings import Auth, ServeSettings, TLSFiles
 
     if tls and tls_self_signed:
@@ -87,6 +90,7 @@ def serve(
         self_signed=tls_self_signed,
         names=names,
         insecure=insecure,
+        quota=None if quota is None else bytes_of(quota),
         mirrors=mirrors,
     )
     _run(session, settings)
