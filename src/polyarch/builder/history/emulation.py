@@ -21,8 +21,8 @@ from polyarch.store.tables import Table
 if TYPE_CHECKING:
     from polyarch.store import Store
 
-# Without any measurement. qemu-user 7.2 on amd64 takes from 7 times as long (hashing) to 18 times (loops of a shell), and
-# 10 to 15 times to start a program (docs/performance.md, "Emulation").
+# Without any measurement. qemu-user 7.2 on amd64 takes from 7 times as long (hashing) to 18 times (loops of a shell),
+# and 10 to 15 times to start a program (docs/performance.md, "Emulation").
 USUAL_RATIO = 10.0
 # Shorter steps (in seconds) show how long a container takes to start.
 _SHORTEST = 0.2
