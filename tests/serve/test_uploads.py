@@ -1,9 +1,11 @@
 """Uploads: in one request or several, resumed, given up."""
 
 import contextlib
+import errno
 import hashlib
 import io
 import itertools
+import os
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -242,3 +244,22 @@ def test_uploads_that_nothing_was_sent_to_make_room_and_others_do_not(store_root
         uploads.finish(used, digests.of(b"a"))
         assert uploads.start("x").size == 0
         uploads.close()
+
+
+def test_a_client_that_still_sends_is_told_that_the_disk_is_full(
+    ask: Requests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(descriptor: int, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    location = ask("POST", "/v2/x/blobs/uploads/").headers["location"]
+    monkeypatch.setattr("polyarch.store.disk.write_all", fail)
+    host, _, port = ask.address.rpartition(":")
+    head = f"PATCH {location} HTTP/1.1\r\nHost: x\r\nContent-Length: {64 << 20}\r\n\r\n".encode()
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        connection.sendall(head)
+        for _ in range(48):
+            connection.sendall(bytes(1 << 20))
+        assert connection.recv(100).startswith(b"HTTP/1.1 507 ")
+    monkeypatch.undo()
+    assert ask("PUT", f"{location}?digest={digests.of(b'x')}", b"x").status == 201

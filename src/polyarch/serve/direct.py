@@ -30,42 +30,59 @@ _BUFFERS = threading.local()
 
 
 class DirectBody:
-    """The rest of a request's body, of which aiohttp reads nothing more. `first` are the bytes that it has read.
-
-    It owns a descriptor until `read` has ended.
+    """The rest of a request's body, of which aiohttp reads nothing more. `first` are the bytes that it has read, and
+    `left` more are to come. It owns the descriptor until `read` has ended.
     """
 
-    def __init__(self, request: web.Request, first: bytes, left: int, descriptor: int) -> None:
-        self.first = first
-        self.left = left
+    def __init__(
+        self, request: web.Request, transport: asyncio.Transport, first: bytes, left: int, descriptor: int
+    ) -> None:
+        self._first = first
+        self._left = left
         self._request = request
+        self._transport = transport
         self._socket = socket.socket(fileno=descriptor)
 
     async def read(self, service: Service, append: Callable[[memoryview], None]) -> None:
-        """Read the rest, and give it to `append` on a thread, which copies what it keeps.
+        """Read the rest, and give all to `append` on a thread, which copies what it keeps.
 
         Raises ConnectionResetError if the client stops before.
         """
+        content = self._request.content
         try:
-            while self.left:
+            if self._first:
+                await self._run(service, lambda: append(memoryview(self._first)))
+            while self._left:
                 await self._readable()
-                left, turn = self.left, service.write(lambda: self._turn(append))
-                try:
-                    await asyncio.shield(turn)
-                except asyncio.CancelledError:
-                    # The thread still uses the socket, though not for long.
-                    await asyncio.wait([turn])
-                    raise
+                left = self._left
+                await self._run(service, lambda: self._turn(append))
                 # What ends slow connections looks at this.
-                self._request.content.total_bytes += left - self.left
+                content.total_bytes += left - self._left
+        except ConnectionError:
+            content.feed_eof()
+            raise
+        except BaseException:
+            # The client still sends. aiohttp throws away what comes, and closes the connection a little later: if it
+            # was closed at once, the client would not see why.
+            self._transport.resume_reading()
+            raise
         finally:
             self._socket.close()
-            # aiohttp waits for nothing more.
-            self._request.content.feed_eof()
+        # aiohttp waits for nothing more.
+        content.feed_eof()
+
+    async def _run(self, service: Service, work: Callable[[], None]) -> None:
+        """Wait for a thread in any case: it uses the socket, though not for long."""
+        turn = service.write(work)
+        try:
+            await asyncio.shield(turn)
+        except asyncio.CancelledError:
+            await asyncio.wait([turn])
+            raise
 
     async def _readable(self) -> None:
         # A client that sends byte by byte does not wake a thread for each.
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, min(_WORTH, self.left))
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, min(_WORTH, self._left))
         loop = asyncio.get_running_loop()
         ready = asyncio.Event()
         loop.add_reader(self._socket, ready.set)
@@ -78,8 +95,8 @@ class DirectBody:
 
     def _turn(self, append: Callable[[memoryview], None]) -> None:
         """Read what is there, at most `_TURN` bytes."""
-        until = max(self.left - _TURN, 0)
-        while self.left > until and (part := self._fill()):
+        until = max(self._left - _TURN, 0)
+        while self._left > until and (part := self._fill()):
             append(part)
 
     def _fill(self) -> memoryview:
@@ -87,14 +104,14 @@ class DirectBody:
         buffer: memoryview | None = getattr(_BUFFERS, "view", None)
         if buffer is None:
             buffer = _BUFFERS.view = memoryview(bytearray(_BUFFER))
-        size, most = 0, min(_BUFFER, self.left)
+        size, most = 0, min(_BUFFER, self._left)
         with contextlib.suppress(BlockingIOError):
             while size < most:
                 read = self._socket.recv_into(buffer[size:most])
                 if not read:
                     raise ConnectionResetError("the client is gone")
                 size += read
-        self.left -= size
+        self._left -= size
         return buffer[:size]
 
 
@@ -114,7 +131,7 @@ def take(request: web.Request) -> DirectBody | None:
     transport.pause_reading()
     request.protocol.close()
     request[_TAKEN] = True
-    return DirectBody(request, first, length - content.total_bytes, os.dup(found.fileno()))
+    return DirectBody(request, transport, first, length - content.total_bytes, os.dup(found.fileno()))
 
 
 def is_taken(request: web.Request) -> bool:

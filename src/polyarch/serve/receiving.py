@@ -129,8 +129,6 @@ async def _append(service: Service, request: web.Request, upload: BlobUpload) ->
     await service.write(lambda: upload.begin(sender, first))
     content = await bodies.opened(request)
     if (rest := direct.take(request)) is not None:
-        if rest.first:
-            await service.write(lambda: upload.append(sender, [rest.first]))
         await rest.read(service, lambda part: upload.append(sender, [part]))
         return
     writing: asyncio.Future[None] | None = None

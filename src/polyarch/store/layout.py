@@ -30,7 +30,8 @@ The tree, all of it on one filesystem and the owner's alone (0700):
 Names. An entry's `org.opencontainers.image.ref.name` is the whole reference, `docker.io/library/x:1`, and so is its
 `io.containerd.image.name`. Tried with skopeo 1.9: `skopeo inspect oci:ROOT/oci:docker.io/library/x:1` finds it,
 ports included, because only the first colon separates. An entry without a name is an image that has lost its tag or
-never had one: it is kept until it is explicitly removed. Fields and entries of other programs survive every edit.
+never had one: it is kept until it is explicitly removed. With `org.polyarch.serve.repository`, it is one that
+repositories of `polyarch serve` keep (published.py). Fields and entries of other programs survive every edit.
 
 Writing. A blob is written below tmp/, hashed while it is written, synced, then renamed. After kill -9 and after a power
 cut it is either complete and correct or absent. The rename is made durable (fsync of blobs/) before an index.json that
