@@ -15,6 +15,7 @@ from polyarch.errors import UsageError
 from polyarch.oci import digest as digests
 from polyarch.oci import media_types
 from polyarch.serve import exposure, naming, server
+from polyarch.serve.authentication import htpasswd
 from polyarch.serve.connections import ConnectionLimits
 from polyarch.serve.guard import action_of
 from polyarch.serve.protection import own_names
@@ -273,6 +274,17 @@ def test_htpasswd_is_basic_and_everyone_in_it_may_do_everything(tmp_path: Path) 
         ann = Client(address, basic("ann", "secret"))
         digest = ann.image("app", "1")
         assert ann("DELETE", f"/v2/app/manifests/{digest}").status == 202
+
+
+def test_a_client_is_told_when_to_try_again_where_too_many_passwords_are_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(htpasswd, "_WAITING", 0)
+    (tmp_path / "users").write_text(f"ann:{bcrypt.hashpw(b'secret', bcrypt.gensalt(4)).decode()}\n")
+    settings = ServeSettings(port=0, auth=Auth("htpasswd", str(tmp_path / "users")))
+    with server.running(tmp_path / "store", settings, AROUND) as address:
+        answer = Requests(address)("GET", "/v2/", headers=basic("ann", "secret"))
+    assert (answer.status, answer.code, answer.headers["retry-after"]) == (429, "TOOMANYREQUESTS", "1")
 
 
 def test_the_page_asks_browsers_for_a_name_and_shows_what_may_be_pulled(guarded: Requests, reader: Client) -> None:

@@ -24,6 +24,8 @@ _READING = ("GET", "HEAD", "OPTIONS")
 # Where the middlewares leave what they found out about a request.
 RIGHTS = web.RequestKey("rights", ClientRights)
 _CATALOG_SCOPE = "registry:catalog:*"
+# Seconds after which passwords are checked again.
+_RETRY = "1"
 _SCHEMES = ("http", "https")
 
 
@@ -124,7 +126,7 @@ class Guard:
         if refusal.status == 401:
             return self._unauthorized(request, "", refusal.reason)
         code = codes.TOOMANYREQUESTS if refusal.status == 429 else codes.UNKNOWN
-        return RequestError(code, refusal.reason, status=refusal.status)
+        return RequestError(code, refusal.reason, status=refusal.status, headers={"Retry-After": _RETRY})
 
     def _unauthorized(self, request: web.Request, scope: str, reason: str) -> RequestError:
         assert self.access is not None

@@ -121,6 +121,34 @@ def blob_unknown(calls: Calls) -> None:
     calls.get_blob(digest_of(b"never pushed")).expect(404, code="BLOB_UNKNOWN")
 
 
+@codes.asks("BLOB_UPLOAD_UNKNOWN: an upload that is not open.")
+def blob_upload_unknown(calls: Calls) -> None:
+    calls.push("1")
+    upload = calls.path("blobs", "uploads", "00000000-0000-4000-8000-000000000000")
+    calls.ask("GET", upload).expect(404, code="BLOB_UPLOAD_UNKNOWN")
+
+
+@codes.asks("MANIFEST_BLOB_UNKNOWN: a manifest that names what is not there.")
+def manifest_blob_unknown(calls: Calls) -> None:
+    calls.put_only("1", content.image("never pushed")).expect(400, 404, code="MANIFEST_BLOB_UNKNOWN")
+
+
+@codes.asks("MANIFEST_INVALID: a body that is not a manifest.")
+def manifest_invalid(calls: Calls) -> None:
+    calls.put_only("1", Document(media_types.OCI_MANIFEST, b"{")).expect(400, code="MANIFEST_INVALID")
+
+
+@codes.asks("MANIFEST_UNKNOWN: a tag that is not there.")
+def manifest_unknown(calls: Calls) -> None:
+    calls.push("1")
+    calls.get_manifest("2").expect(404, code="MANIFEST_UNKNOWN")
+
+
+@codes.asks("NAME_UNKNOWN: a repository that is not there.")
+def name_unknown(calls: Calls) -> None:
+    calls.tags().expect(404, code="NAME_UNKNOWN")
+
+
 @codes.asks("BLOB_UPLOAD_INVALID: a chunk that does not fit, or whose range is malformed.")
 def blob_upload_invalid(calls: Calls) -> None:
     calls.patch(calls.start().location(), b"x", 7).expect(416, code="BLOB_UPLOAD_INVALID")

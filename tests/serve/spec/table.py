@@ -103,7 +103,7 @@ Written by `make docs` from `tests/serve/spec/`, which asks each line of both se
 1.1 asks of a registry. Each line is a clause of it, in the order of its sections, with the word that it uses; a line
 without a word says what a section describes without one, or, in the last sections, what docker's API, HTTP and clients
 ask for beyond the specification. What was added to its text after 1.1 is marked. docker-registry is Debian's, version
-{version}, and is asked the same: it does {held} of the {all} lines.
+{version}, and is asked the same: it does {held} of the {all} lines. It leaves tokens to another program.
 
 The specification's own conformance tests were not run: they are a Go program that Debian does not package. What they
 ask is in these lines.

@@ -69,6 +69,11 @@ def type_has_no_parameters(exchange: Exchange) -> bool:
     return ";" not in (exchange.answer.header("Content-Type") or "")
 
 
+def too_many_requests_may_be_tried_again(exchange: Exchange) -> bool:
+    answer = exchange.answer
+    return answer.status != 429 or (answer.header("Retry-After") or "").isdigit()
+
+
 def method_is_allowed_where_405_says_so(exchange: Exchange) -> bool:
     request, answer = exchange
     return answer.status != 405 or request.method == "DELETE" or request.method not in (answer.header("Allow") or "GET")
@@ -82,6 +87,7 @@ RULES: tuple[Callable[[Exchange], bool], ...] = (
     version_is_said,
     warnings_are_well_formed,
     type_has_no_parameters,
+    too_many_requests_may_be_tried_again,
     method_is_allowed_where_405_says_so,
 )
 
@@ -114,6 +120,7 @@ GOOD = Answer(404, (("Content-Type", "application/json"),), b'{"errors":[{"code"
         (warnings_are_well_formed, Answer(200, (("Warning", '299 host "text"'),))),
         (warnings_are_well_formed, Answer(200, (("Warning", f'299 - "{"x" * 5000}"'),))),
         (type_has_no_parameters, Answer(200, (("Content-Type", "text/plain; charset=utf-8"),))),
+        (too_many_requests_may_be_tried_again, Answer(429)),
         (method_is_allowed_where_405_says_so, Answer(405, (("Allow", "GET, HEAD"),))),
     ],
 )

@@ -108,17 +108,27 @@ class Connection:
         raise AssertionError("unreachable")
 
     def _send(self, request: Request) -> Answer:
-        body: Any = request.body
+        body = request.body
+        self._http.putrequest(request.method, request.path, skip_host=True, skip_accept_encoding=True)
         headers = self._headers(request)
+        named = {name.lower() for name, _ in headers}
+        if "host" not in named:
+            headers.append(("Host", self.address))
         if request.chunked:
-            headers["Transfer-Encoding"] = "chunked"
-            body = iter(_pieces(request.body or b""))
-        self._http.request(request.method, request.path, body, headers, encode_chunked=request.chunked)
+            headers.append(("Transfer-Encoding", "chunked"))
+        elif body is not None:
+            headers.append(("Content-Length", str(len(body))))
+        for name, value in headers:
+            self._http.putheader(name, value)
+        sent = iter(_pieces(body or b"")) if request.chunked else body
+        self._http.endheaders(sent, encode_chunked=request.chunked)
         response = self._http.getresponse()
         return Answer(response.status, tuple(response.getheaders()), response.read())
 
-    def _headers(self, request: Request) -> dict[str, str]:
-        return {**self._always, **dict(request.headers)}
+    def _headers(self, request: Request) -> list[tuple[str, str]]:
+        """Those of the request, several of which may have one name, and of those of every request what it lacks."""
+        own = {name.lower() for name, _ in request.headers}
+        return [*request.headers, *(pair for pair in self._always.items() if pair[0].lower() not in own)]
 
     def send_expecting(self, request: Request) -> list[Answer]:
         answers: list[Answer] = []
@@ -126,9 +136,7 @@ class Connection:
         body = request.body or b""
         headers = [("Host", self.address), ("Expect", "100-continue"), ("Content-Length", str(len(body)))]
         with socket.create_connection((self._host, self._port), _INTERIM_SECONDS) as raw:
-            head = h11.Request(
-                method=request.method, target=request.path, headers=[*headers, *self._headers(request).items()]
-            )
+            head = h11.Request(method=request.method, target=request.path, headers=[*headers, *self._headers(request)])
             raw.sendall(talk.send(head) or b"")
             try:
                 answers.append(_read(talk, raw))
@@ -145,7 +153,7 @@ class Connection:
     def abandon(self, request: Request, sent: int) -> None:
         body = request.body or b""
         lines = [f"{request.method} {request.path} HTTP/1.1", f"Host: {self.address}", f"Content-Length: {len(body)}"]
-        lines += [f"{name}: {value}" for name, value in self._headers(request).items()]
+        lines += [f"{name}: {value}" for name, value in self._headers(request)]
         with socket.create_connection((self._host, self._port), TIMEOUT_SECONDS) as raw:
             raw.sendall("\r\n".join([*lines, "", ""]).encode() + body[:sent])
             raw.shutdown(socket.SHUT_WR)
