@@ -44,7 +44,7 @@ def pixels(page: Path, scratch: Path, *, dark: bool, size: tuple[int, int] = (10
     picture = scratch / f"{'dark' if dark else 'light'}.png"
     mode = "--blink-settings=preferredColorScheme=" + ("0" if dark else "1")
     _run(scratch, mode, f"--window-size={size[0]},{size[1]}", f"--screenshot={picture}", page.as_uri())
-    return _png(picture.read_bytes())
+    return decoded(picture.read_bytes())
 
 
 def _run(scratch: Path, *arguments: str) -> bytes:
@@ -52,7 +52,7 @@ def _run(scratch: Path, *arguments: str) -> bytes:
     return subprocess.run(command, capture_output=True, timeout=100, check=True).stdout
 
 
-def _png(raw: bytes) -> list[list[Colour]]:
+def decoded(raw: bytes) -> list[list[Colour]]:
     """The pixels of a PNG with 8 bits per channel and no interlacing, as browsers write it (PNG, 9.2)."""
     assert raw[:8] == b"\x89PNG\r\n\x1a\n"
     at, packed, width, step = 8, b"", 0, 0

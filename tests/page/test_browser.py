@@ -1,6 +1,8 @@
 """Pages in a real browser: with a keyboard, on a phone, without scripts, for people with disabilities, and as files."""
 
+import re
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -8,8 +10,9 @@ from typing import NamedTuple
 import pytest
 
 from polyarch.oci import reference as references
-from polyarch.page import files
+from polyarch.page import files, links
 from polyarch.store import Store
+from tests import browser
 from tests.devtools import Browser, Tab
 from tests.page import axe, samples
 from tests.page.serving import served, site_of
@@ -55,9 +58,9 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
         samples.faulty(store)
         samples.hostile(store)
         samples.artifact(store)
-        with served(site_of(store, samples.NOW)) as origin, Browser(profile) as browser:
-            browser.tab.call("Emulation.setFocusEmulationEnabled", enabled=True)
-            yield Shown(origin, browser.tab, store)
+        with served(site_of(store, samples.NOW)) as origin, Browser(profile) as opened:
+            opened.tab.call("Emulation.setFocusEmulationEnabled", enabled=True)
+            yield Shown(origin, opened.tab, store)
 
 
 def settle(tab: Tab) -> None:
@@ -87,6 +90,31 @@ def test_every_page_is_free_of_barriers_and_of_anything_from_elsewhere(
         assert set(asked) <= {path.partition("?")[0], "/-/style.css", "/-/page.js", "/-/icon.svg"}, path
         # What breaks the Content-Security-Policy, or a script.
         assert [one for one in shown.tab.complaints if "404" not in one or path != "/team/nosuch"] == [], path
+
+
+def colours(dark: bool) -> dict[str, browser.Colour]:
+    """The colours by their names in the style sheet."""
+    style = links.content("style.css").decode().split("@media (prefers-color-scheme: dark)")[dark].partition("}")[0]
+    found = re.findall(r"--([a-z-]+): #([0-9a-f]{6})", style)
+    return {name: (int(code[:2], 16), int(code[2:4], 16), int(code[4:], 16)) for name, code in found}
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
+def test_a_picture_of_an_image_has_the_colours_of_its_platforms(
+    shown: Shown, tmp_path: Path, width: int, dark: bool
+) -> None:
+    shown.tab.emulate(width=width, height=700, dark=dark)
+    shown.tab.languages("en")
+    shown.tab.open(f"{shown.origin}/team/faulty:1")
+    settle(shown.tab)
+    shown.tab.picture(tmp_path / "page.png", whole=False)
+    rows = browser.decoded((tmp_path / "page.png").read_bytes())
+    assert (len(rows), len(rows[0])) == (700, width)
+    named = colours(dark)
+    assert rows[-1][0] == rows[-1][-1] == named["paper"]
+    seen = Counter(colour for row in rows for colour in row)
+    # The platform that is good, the one with errors, and what is said of the image.
+    assert all(seen[named[name]] > 100 for name in ("ok", "ok-wash", "error", "error-wash", "sheet", "accent"))
 
 
 def test_axe_finds_what_is_wrong(shown: Shown) -> None:

@@ -1,6 +1,7 @@
 """Pages as a reader gets them: what is on them, errors that help, and that no text of an image leaves its place."""
 
 import re
+import time
 from html.parser import HTMLParser
 
 import pytest
@@ -93,6 +94,22 @@ def test_tags_are_in_the_order_of_their_versions_with_platforms_and_sizes(store:
         "/team/app:0.9",
     ]
     assert re.search(r"linux/arm64 1\.\d+ kB", shown.text)
+
+
+def test_a_repository_of_ten_thousand_tags_is_shown_and_searched_at_once(store: Store, get: Get) -> None:
+    samples.many_tags(store, 10_000)
+    get("/team/many")
+    begun = time.process_time()
+    first = get("/team/many")
+    last, found, image = get("/team/many?page=999"), get("/?q=many+1.50.7"), get("/team/many:1.99.98")
+    assert time.process_time() - begun < 2
+    assert len(first.body) < 60_000
+    assert "10,000 tags" in outline(first).text
+    assert outline(first).links().count("/team/many:1.99.98") == 1
+    assert "/team/many:1.0.0" in outline(last).links()
+    assert "Page 200 of 200" in outline(last).text
+    assert outline(found).links().count("/team/many:1.50.7") == 1
+    assert image.status == 200
 
 
 def test_an_image_shows_its_platforms_first_and_all_that_is_known_of_it(store: Store, get: Get) -> None:

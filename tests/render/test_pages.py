@@ -187,4 +187,4 @@ def test_the_picture_reader_reads_every_filter() -> None:
             above = line
         header = struct.pack(">IIBBBBB", 2, 2, 8, 2, 0, 0, 0)
         raw = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
-        assert browser._png(raw) == plain
+        assert browser.decoded(raw) == plain
