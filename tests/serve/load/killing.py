@@ -56,7 +56,7 @@ def pushes(seed: str) -> Sequence[Push]:
     """What is pushed at once: an image, an index, a tag that moves, the same layers twice, and a referrer."""
     new = image(f"{seed} new", shared=[_SHARED])
     return (
-        Push("one/image", "1", image(f"{seed} one", layers=3)),
+        Push("one/image", "1", image(f"{seed} one", layers=3, size=1_200_000)),
         Push("two/index", "1", index(image(f"{seed} two"), image(f"{seed} three"))),
         Push("moved", "latest", new, before=_OLD.digest),
         Push("same/layers", "1", new),
