@@ -49,6 +49,7 @@ _EARLY: "dict[str, dict[str, Callable[..., str]]]" = {
     "msgspec.toml": {},
     "msgspec.yaml": {},
     "platform": {"system": _system},
+    "polyarch.contents.inventory.rpm_databases": {},
     "polyarch.registry.blobs": {},
     "polyarch.registry.download": {},
     "polyarch.registry.elsewhere": {},

@@ -368,17 +368,19 @@ def _read(plain: Decompressed, tar: TarReader, blob: str, limit: int | None, loo
     while (member := tar.next()) is not None:
         entry = listed(member.entry, member.offset, member.pieces)
         entries.append(entry)
+        if entry.kind != "file":
+            continue
         # A sparse file of a few bytes may claim exabytes, which a copy of it would write.
-        unpacked += entry.size if entry.kind == "file" else 0
+        unpacked += entry.size
         if limit is not None and unpacked > limit:
             raise CorruptError(
                 f"the files of a layer have more than the {limit} bytes that are allowed", RAISE_THE_LIMIT
             )
-        if entry.path in KEPT and entry.kind == "file" and entry.size <= KEPT_SIZE:
+        if entry.path in KEPT and entry.size <= KEPT_SIZE:
             texts[entry.path] = b"".join(_chunks(content(tar, member)))
             if look is not None:
                 look(entry, io.BytesIO(texts[entry.path]))
-        elif look is not None and entry.kind == "file":
+        elif look is not None:
             look(entry, content(tar, member))
     tar.drain()
     blocks = tuple(plain.blocks) if len(plain.blocks) > 1 else ()

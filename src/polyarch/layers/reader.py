@@ -6,6 +6,7 @@ takes one or two blocks of zeros or the end of the stream as the end of the arch
 """
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 import msgspec
 
@@ -16,6 +17,8 @@ from polyarch.layers.headers import BLOCK, MAX_EXTENSION, XATTR, ZEROS, Header
 from polyarch.oci.place import Readable
 
 _CHUNK = 1 << 20
+_EXTENSIONS = (b"x", b"g", b"L", b"K")
+_NO_RECORDS: Mapping[str, bytes] = MappingProxyType({})
 _KINDS: dict[bytes, Kind] = {
     b"0": "file",
     b"\0": "file",
@@ -105,8 +108,6 @@ class TarReader:
     def _skip(self) -> None:
         """Skip the rest of the current member's data and its padding."""
         rest = self._left + self._padding
-        if not rest:
-            return
         self._left = self._padding = 0
         while rest > len(self._buffer) - self._at:
             rest -= len(self._buffer) - self._at
@@ -148,12 +149,36 @@ class TarReader:
         """
         if self._ended:
             return None
-        self._skip()
-        records: Mapping[str, bytes] = {}
+        if self._left or self._padding:
+            self._skip()
+        at = self._base + self._at
+        block = self._header()
+        if block is None:
+            self._ended = True
+            return None
+        header = headers.decode(block, at)
+        if header.flag in _EXTENSIONS:
+            return self._extended(header, at)
+        return self._member(header, block, _NO_RECORDS, None, None, at)
+
+    def _extended(self, header: Header, at: int) -> TarMember | None:
+        """The next member, whose first header is an extension."""
+        records: Mapping[str, bytes] = _NO_RECORDS
         long_name: bytes | None = None
         long_link: bytes | None = None
         extended = False
         while True:
+            payload = self._payload(header, at)
+            flag = header.flag
+            if flag == b"x":
+                records = headers.decode_pax(payload, at)
+            elif flag == b"g":
+                headers.decode_pax(payload, at)
+            elif flag == b"L":
+                long_name = payload.partition(b"\0")[0]
+            else:
+                long_link = payload.partition(b"\0")[0]
+            extended = extended or flag != b"g"
             at = self._base + self._at
             block = self._header()
             if block is None:
@@ -162,20 +187,8 @@ class TarReader:
                 self._ended = True
                 return None
             header = headers.decode(block, at)
-            flag = header.flag
-            if flag not in b"xgLK":
+            if header.flag not in _EXTENSIONS:
                 return self._member(header, block, records, long_name, long_link, at)
-            payload = self._payload(header, at)
-            if flag == b"x":
-                records = headers.decode_pax(payload, at)
-            elif flag == b"g":
-                headers.decode_pax(payload, at)
-                continue
-            elif flag == b"L":
-                long_name = payload.partition(b"\0")[0]
-            else:
-                long_link = payload.partition(b"\0")[0]
-            extended = True
 
     def _payload(self, header: Header, at: int) -> bytes:
         if header.size > MAX_EXTENSION:
@@ -217,7 +230,8 @@ class TarReader:
         if kind != "file":
             stored = 0
         size, pieces = stored, None
-        if (header.flag == b"S" or "GNU.sparse.map" in records or "GNU.sparse.major" in records) and kind == "file":
+        sparse = header.flag == b"S" or (records and ("GNU.sparse.map" in records or "GNU.sparse.major" in records))
+        if sparse and kind == "file":
             size, pieces, stored = self._sparse(header, block, records, stored, at)
         self._left = stored
         self._padding = -stored % BLOCK

@@ -13,6 +13,10 @@ from polyarch.layers import longpaths
 from polyarch.layers.entry import Entry, Stamp, kind_of
 
 _NAME = itemgetter(0)
+_ROWS = 1000
+
+# A path, its st_mode, and its stamp.
+Stamped = tuple[str, int, Stamp]
 
 # (path, whether it is a directory) → whether to leave it out, with everything below it.
 Skip = Callable[[str, bool], bool]
@@ -86,8 +90,11 @@ def walk(root: str, skip: Skip | None = None, xattrs: bool = False) -> Iterator[
                 descent.enter(path, item)
 
 
-def stamps(root: str, skip: Skip | None = None) -> Iterator[tuple[str, int, Stamp]]:
-    """Path, st_mode and stamp of what `walk` returns, in the same order, at half of the cost. Raises as `walk` does."""
+def stamps(root: str, skip: Skip | None = None) -> Iterator[list[Stamped]]:
+    """Path, st_mode and stamp of what `walk` returns, in the same order, some at a time, at less than half of the cost.
+    Raises as `walk` does.
+    """
+    rows: list[Stamped] = []
     with _Descent(root) as descent:
         for path, item in descent.items():
             is_directory = item.is_dir(follow_symlinks=False)
@@ -99,12 +106,17 @@ def stamps(root: str, skip: Skip | None = None) -> Iterator[tuple[str, int, Stam
                 continue
             except OSError as error:
                 raise descent.unreadable(path, error) from error
-            if stat.S_ISSOCK(status.st_mode):
+            mode = status.st_mode
+            if stat.S_ISSOCK(mode):
                 continue
             stamp = (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size)
-            yield path, status.st_mode, stamp
+            rows.append((path, mode, stamp))
             if is_directory:
                 descent.enter(path, item)
+            if len(rows) == _ROWS:
+                yield rows
+                rows = []
+    yield rows
 
 
 class _Descent:
@@ -134,11 +146,13 @@ class _Descent:
 
     def items(self) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
         """The path below the root and the item of everything, in order; after `enter`, that directory is next."""
-        while self._levels:
-            if self._levels[-1]:
-                yield self._levels[-1].pop()
+        levels = self._levels
+        while levels:
+            last = levels[-1]
+            if last:
+                yield last.pop()
                 continue
-            self._levels.pop()
+            levels.pop()
             if self._anchors and (descriptor := self._anchors.pop(len(self._levels), None)) is not None:
                 os.close(descriptor)
 

@@ -35,7 +35,7 @@ _WORD = struct.Struct("<Q")
 _TAG = struct.Struct("<QQ")
 _HEADER = struct.Struct("<IIQQQQQQ")
 # Relocations that are read at once.
-_AT_ONCE = 4096
+_AT_ONCE = 1024
 _PAUTH = b"\0pauth-impdef\0"
 
 

@@ -18,9 +18,9 @@ from polyarch.builder.perform.copy import wildcards
 from polyarch.builder.perform.copy.arrange import Arrangement, wildcard
 from polyarch.dockerfile.ignorefile import Matcher, State
 from polyarch.errors import NotFoundError, PolyarchError
-from polyarch.layers.entry import Entry, Stamp, parent_of
+from polyarch.layers.entry import Entry, parent_of
 from polyarch.layers.longpaths import open_file, short, shown
-from polyarch.layers.walk import Skip, WalkedEntry, stamps, walk
+from polyarch.layers.walk import Skip, Stamped, WalkedEntry, stamps, walk
 from polyarch.oci import text
 from polyarch.store import tables
 from polyarch.store.tables import Table
@@ -83,8 +83,8 @@ class LocalContext:
         if self._signature is None:
             signing = _Signing()
             skip = None if self._ignored is None else _skipping(self._ignored, {})
-            for path, mode, stamp in stamps(str(self.root), skip):
-                signing.add(path, mode, stamp)
+            for rows in stamps(str(self.root), skip):
+                signing.add(rows)
             self._signature = signing.signature(self._young)
         return self._signature
 
@@ -167,34 +167,36 @@ class _Signing:
 
     def __init__(self) -> None:
         self._digest = hashlib.sha256()
-        self._rows: list[tuple[str, int, Stamp]] = []
+        self._rows: list[Stamped] = []
         self._newest = 0
 
-    def add(self, path: str, mode: int, stamp: Stamp) -> None:
-        """Add the next entry of the directory."""
-        self._rows.append((path, mode, stamp))
-        if len(self._rows) == _ROWS:
+    def add(self, rows: Iterable[Stamped]) -> None:
+        """Add the next entries of the directory."""
+        self._rows += rows
+        while len(self._rows) >= _ROWS:
             self._flush()
 
     def signature(self, young: int) -> str:
         """The signature of all entries; "" if a time is not before `young` (nanoseconds)."""
-        self._flush()
+        while self._rows:
+            self._flush()
         return "" if self._newest >= young else self._digest.hexdigest()
 
     def _flush(self) -> None:
+        """Hash a certain number of rows, however many were added at a time."""
+        rows, self._rows = self._rows[:_ROWS], self._rows[_ROWS:]
         newest = self._newest
-        for _, _, (_, _, modified, changed, _) in self._rows:
+        for _, _, (_, _, modified, changed, _) in rows:
             if modified > newest:
                 newest = modified
             if changed > newest:
                 newest = changed
         self._newest = newest
         try:
-            raw = msgspec.msgpack.encode(self._rows)
+            raw = msgspec.msgpack.encode(rows)
         except UnicodeEncodeError:
-            raw = msgspec.msgpack.encode([(os.fsencode(path), mode, stamp) for path, mode, stamp in self._rows])
+            raw = msgspec.msgpack.encode([(os.fsencode(path), mode, stamp) for path, mode, stamp in rows])
         self._digest.update(raw)
-        self._rows.clear()
 
 
 def unpacked(arranged: Arrangement, store: "Store") -> Path:
@@ -242,7 +244,7 @@ def _walk(root: str, ignored: Matcher | None, signing: _Signing) -> Iterator[Wal
     held: dict[str, WalkedEntry] = {}
     for found in walk(root, None if ignored is None else _skipping(ignored, states)):
         path = found.entry.path
-        signing.add(path, found.mode, found.stamp)
+        signing.add([(path, found.mode, found.stamp)])
         if ignored is None:
             yield found
             continue

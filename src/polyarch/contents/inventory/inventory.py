@@ -211,6 +211,14 @@ def _find(store: "Store", layer: LayerBlob) -> "tuple[Listing | None, Inventory 
     )
 
 
+def _keep_freed_memory() -> None:
+    """Let glibc keep what this process frees from now on, in blocks up to this size. It would give their pages back to
+    the kernel and ask for them again for the next piece. A block that was mapped and freed raises its limits: see
+    M_MMAP_THRESHOLD in mallopt(3).
+    """
+    bytes(_PIECE)
+
+
 def take_all(
     source: Source,
     layers: Iterable[LayerBlob],
@@ -220,6 +228,7 @@ def take_all(
 ) -> "dict[Digest, tuple[Listing, Inventory]]":
     """The same for several layers on a few threads, by the digests of their blobs. Raises as `take`."""
     distinct = {layer.blob.digest: layer for layer in layers}
+    _keep_freed_memory()
     with WorkerPool(workers) as pool:
         taken = pool.spread(lambda layer: take(source, layer, store, emit), list(distinct.values()))
     return dict(zip(distinct, taken, strict=True))

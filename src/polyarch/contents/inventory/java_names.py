@@ -4,10 +4,11 @@ import re
 from typing import NamedTuple
 
 ENDINGS = tuple(f".{name}" for name in "jar war ear par sar nar jpi hpi kar far lpkg rar zap".split())
-_VERSION = re.compile(r"\d.*|build\d+.*|rc?\d+", re.IGNORECASE | re.DOTALL)
-_LATE_VERSION = re.compile(r"[._-]((?:\d.*|build\d+.*|rc?\d+))$", re.IGNORECASE | re.DOTALL)
-_WORD = re.compile(r"[A-Za-z][\w.]*", re.ASCII)
-_IDENTIFIER = re.compile(r"[^\W\d]\w*")
+# Compiled where they are used: most images have no archives of Java.
+_VERSION = r"(?is)\d.*|build\d+.*|rc?\d+"
+_LATE_VERSION = r"(?is)[._-]((?:\d.*|build\d+.*|rc?\d+))$"
+_WORD = r"(?a)[A-Za-z][\w.]*"
+_IDENTIFIER = r"[^\W\d]\w*"
 
 # In these fields authors write the group, or their organization, which is only used if it looks like a group.
 _GROUPS = (
@@ -82,12 +83,14 @@ def of_file(name: str) -> tuple[str, str]:
     """Name and version from that of the file: `spring-core-5.3.jar` gives `spring-core` and `5.3`."""
     stem = name.rpartition(".")[0]
     words = stem.split("-")
-    count = next((at for at, word in enumerate(words) if at and _VERSION.fullmatch("-".join(words[at:]))), len(words))
-    if not all(_WORD.fullmatch(word) for word in words[:count]):
+    count = next(
+        (at for at, word in enumerate(words) if at and re.fullmatch(_VERSION, "-".join(words[at:]))), len(words)
+    )
+    if not all(re.fullmatch(_WORD, word) for word in words[:count]):
         return "", ""
     found = "-".join(words[:count])
     version = "-".join(words[count:])
-    if not version and (late := _LATE_VERSION.search(found)) is not None:
+    if not version and (late := re.search(_LATE_VERSION, found)) is not None:
         return found[: late.start()], late[1]
     return found, version
 
@@ -102,7 +105,7 @@ def artifact(manifest: JarManifest, stem: str) -> str:
         return symbolic.partition(";")[0].strip().rpartition(".")[2]
     if "." in stem and not stem.startswith("org.eclipse."):
         words = stem.split(".")
-        if all(_IDENTIFIER.fullmatch(word) for word in words):
+        if all(re.fullmatch(_IDENTIFIER, word) for word in words):
             return words[-1]
     return stem or next((manifest.main[name] for name in _NAMES if manifest.main.get(name)), "")
 

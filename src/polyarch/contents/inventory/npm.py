@@ -8,8 +8,9 @@ import msgspec
 from polyarch.contents.inventory.component import Component, InventoryFile
 
 ENDINGS = ("package.json", "package-lock.json")
-_INSTALLED = re.compile(r"(?:.*/)?node_modules/(?:@[^/]+/)?[^/@.][^/]*/package\.json", re.DOTALL)
-_NAME = re.compile(r"(?:@[^/@\s]+/)?[^/@\s]+")
+# Compiled where they are used: most images have no packages of npm.
+_INSTALLED = r"(?s)(?:.*/)?node_modules/(?:@[^/]+/)?[^/@.][^/]*/package\.json"
+_NAME = r"(?:@[^/@\s]+/)?[^/@\s]+"
 
 
 def is_package(path: str) -> bool:
@@ -18,7 +19,7 @@ def is_package(path: str) -> bool:
     """
     if not path.endswith("package.json") or path.rpartition("/")[2] != "package.json":
         return False
-    return _INSTALLED.fullmatch(path) is not None or "node_modules/" not in path
+    return re.fullmatch(_INSTALLED, path) is not None or "node_modules/" not in path
 
 
 def is_lock(path: str) -> bool:
@@ -94,7 +95,7 @@ def _object(raw: bytes) -> tuple[dict[str, Any] | None, str]:
 
 
 def _is_named(name: str, version: str) -> bool:
-    return bool(version) and _NAME.fullmatch(name) is not None
+    return bool(version) and re.fullmatch(_NAME, name) is not None
 
 
 def _licenses(document: dict[str, Any]) -> tuple[str, ...]:

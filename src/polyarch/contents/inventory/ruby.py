@@ -6,25 +6,28 @@ from polyarch.contents.inventory import fields
 from polyarch.contents.inventory.component import Component, InventoryFile
 
 ENDINGS = (".gemspec",)
-_SPECIFICATION = re.compile(r"(?:.*/)?specifications/(?:.*/)?[^/]+\.gemspec", re.DOTALL)
-_ASSIGNED = re.compile(r"^\s*\w+\.(name|version|homepage|license)\s*=\s*([\"'])(.*?)(?<!\\)\2", re.MULTILINE)
-_LISTED = re.compile(r"^\s*\w+\.(licenses|authors|email)\s*=\s*\[(.*?)\]", re.MULTILINE | re.DOTALL)
-_TEXT = re.compile(r"([\"'])(.*?)(?<!\\)\1", re.DOTALL)
-_CODE = re.compile(r"\\u(?:\{([0-9a-fA-F]{1,6})\}|([0-9a-fA-F]{4}))")
+# Compiled where they are used: most images have no gems.
+_SPECIFICATION = r"(?s)(?:.*/)?specifications/(?:.*/)?[^/]+\.gemspec"
+_ASSIGNED = r"(?m)^\s*\w+\.(name|version|homepage|license)\s*=\s*([\"'])(.*?)(?<!\\)\2"
+_LISTED = r"(?ms)^\s*\w+\.(licenses|authors|email)\s*=\s*\[(.*?)\]"
+_TEXT = r"(?s)([\"'])(.*?)(?<!\\)\1"
+_CODE = r"\\u(?:\{([0-9a-fA-F]{1,6})\}|([0-9a-fA-F]{4}))"
 
 
 def is_specification(path: str) -> bool:
     """Whether a file specifies an installed gem."""
-    return path.endswith(ENDINGS) and _SPECIFICATION.fullmatch(path) is not None
+    return path.endswith(ENDINGS) and re.fullmatch(_SPECIFICATION, path) is not None
 
 
 def read(raw: bytes) -> InventoryFile:
     """The gem that a specification is for. Ruby code that computes the name or the version is not run."""
     content, notes = fields.text(raw)
     values: dict[str, str] = {}
-    for name, _, value in _ASSIGNED.findall(content):
+    for name, _, value in re.findall(_ASSIGNED, content):
         values.setdefault(name, _plain(value))
-    lists = {name: [_plain(text) for _, text in _TEXT.findall(listed)] for name, listed in _LISTED.findall(content)}
+    lists = {
+        name: [_plain(text) for _, text in re.findall(_TEXT, listed)] for name, listed in re.findall(_LISTED, content)
+    }
     name, version = values.get("name", ""), values.get("version", "")
     if not name or not version or "#{" in name + version:
         missing = "version" if name and "#{" not in name else "name"
@@ -48,4 +51,4 @@ def _plain(text: str) -> str:
         code = int(match[1] or match[2], 16)
         return chr(code) if code < 0x110000 and not 0xD800 <= code < 0xE000 else "\ufffd"
 
-    return " ".join(_CODE.sub(character, text).split())
+    return " ".join(re.sub(_CODE, character, text).split())

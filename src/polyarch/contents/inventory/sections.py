@@ -63,7 +63,10 @@ def read(file: Seekable, wanted: Sequence[str]) -> ElfParts | None:
         layout, least = order + ("IIQQQQ" if wide else "IIIIII"), 64 if wide else 40
         table = _at(file, shoff + names * shsize, least) if shsize >= least else b""
         text = _at(file, *struct.unpack_from(layout, table)[4:6], limit=_LONGEST_NAMES) if len(table) == least else b""
-        if not any(name.encode() in text for name in wanted):
+        for name in wanted:
+            if name.encode() in text:
+                break
+        else:
             return None
         headers = _table(file, shoff, shsize, shnum, least)
         found = _sections([struct.unpack_from(layout, header) for header in headers], text, wanted)
