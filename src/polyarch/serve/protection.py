@@ -36,6 +36,7 @@ class Protection:
         )
         self._surroundings = surroundings
         own = own_names(settings, self.addresses)
+        self._names = settings.names
         self.access = _access(settings.auth, surroundings)
         self.tls: CertificateSource | None = None
         if settings.self_signed:
@@ -61,10 +62,14 @@ class Protection:
         """What clients need to know of a certificate that was made here, for a server at `address`."""
         if not isinstance(self.tls, SelfSignedTLS):
             return ()
+        return TrustAdvice(self.tls.ca, self.tls.fingerprint, self.authority(address)).lines()
+
+    def authority(self, address: str) -> str:
+        """What clients call a server that listens on `address`: by a name, if it has one."""
         host, _, port = address.rpartition(":")
-        named = next((name for name in self.tls.names if not exposure.is_address(name)), "")
-        authority = f"{named}:{port}" if exposure.is_unspecified(host) and named else address
-        return TrustAdvice(self.tls.ca, self.tls.fingerprint, authority).lines()
+        if not self._names and not exposure.is_unspecified(host):
+            return address
+        return f"{next(iter(self._names), 'localhost')}:{port}"
 
     async def run(self) -> None:
         """Look after connections and the certificate, until the task is cancelled."""

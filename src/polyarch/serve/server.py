@@ -36,9 +36,12 @@ _HTTP_LOGGER.setLevel(logging.CRITICAL + 1)
 
 
 class Listening(msgspec.Struct, frozen=True):
-    """A server that accepts requests: its address (`127.0.0.1:5000`), `http` or `https`, and lines for a person."""
+    """A server that accepts requests: its address (`127.0.0.1:5000`), what clients call it (`registry.example:5000`),
+    `http` or `https`, and lines for a person.
+    """
 
     address: str
+    authority: str
     scheme: str
     advice: tuple[str, ...] = ()
 
@@ -163,7 +166,7 @@ async def _serve(
             )
             exits.callback(listening.close)
         address = _shown(sockets[0])
-        started(Listening(address=address, scheme=protected.scheme, advice=protected.advice(address)))
+        started(Listening(address, protected.authority(address), protected.scheme, protected.advice(address)))
         await stopped.wait()
 
 

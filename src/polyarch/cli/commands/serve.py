@@ -107,12 +107,12 @@ def _run(session: Session, settings: "ServeSettings") -> None:
         ) from error
 
     def started(what: "Listening") -> None:
-        click.echo(f"Serving {session.store.layout.root} at {what.scheme}://{what.address}/")
+        click.echo(f"Serving {session.store.layout.root} at {what.scheme}://{what.authority}/")
         for line in what.advice:
             click.echo(line)
         if not settings.read_only:
-            click.echo(f"Push with: polyarch push {what.address}/NAME:TAG")
-        click.echo(f"Pull with: polyarch pull {what.address}/NAME:TAG")
+            click.echo(f"Push with: polyarch push {what.authority}/NAME:TAG")
+        click.echo(f"Pull with: polyarch pull {what.authority}/NAME:TAG")
         sys.stdout.flush()
 
     def report(error: Exception) -> None:
