@@ -33,6 +33,7 @@ PAGES = [
     "/team/app:0.9/-/diff/1.0",
     "/team/attested:1/-/packages",
     "/team/chart:1",
+    "/team/single:1",
     "/team/hostile:1",
     "/team/hostile:1/linux/amd64",
     "/team/hostile:1/-/packages",
@@ -58,6 +59,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
         samples.faulty(store)
         samples.hostile(store)
         samples.artifact(store)
+        store.tag("localhost/team/single:1", samples.app(store, "linux/arm64"))
         with served(site_of(store, samples.NOW)) as origin, Browser(profile) as opened:
             opened.tab.call("Emulation.setFocusEmulationEnabled", enabled=True)
             yield Shown(origin, opened.tab, store)

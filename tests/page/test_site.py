@@ -125,6 +125,17 @@ def test_an_image_shows_its_platforms_first_and_all_that_is_known_of_it(store: S
     assert "contents not checked" in shown.text
 
 
+def test_an_image_without_an_index_shows_its_only_platform_at_once(store: Store, get: Get) -> None:
+    store.tag("localhost/team/single:1", samples.app(store, "linux/arm64"))
+    shown = outline(get("/team/single:1"))
+    assert "Image for one platform, without an index" in shown.text
+    for words in ("COPY app version /", 'Entrypoint ["/app"]', "docker pull 127.0.0.1:5000/team/single:1"):
+        assert words in shown.text
+    assert get("/team/single:1/linux/arm64").status == 200
+    assert get("/team/single:1/linux/amd64").status == 404
+    assert "The image has one platform only" in outline(get("/team/single:1/-/drift")).text
+
+
 def test_a_platform_shows_which_line_made_which_layer_and_its_config(store: Store, get: Get) -> None:
     samples.repository(store)
     shown = outline(get("/team/app:1.0/linux/arm64"))

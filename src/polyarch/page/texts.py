@@ -34,6 +34,7 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "more": ("and {n} more|and {n} more", "还有 {n} 项"),
     "clipped": ("… ({n} characters in all)|… ({n} characters in all)", "……（共 {n} 个字符）"),
     "unknown": ("unknown", "未知"),
+    "separator": (", ", "、"),
     "none": ("none", "无"),
     # Repositories
     "repositories": ("Repositories", "仓库"),
@@ -69,6 +70,7 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "single_image": ("Image for one platform, without an index", "单一平台镜像，无索引"),
     "same_image": ("Also tagged", "其他标签"),
     "ok": ("OK", "正常"),
+    "whole": ("Complete", "完整"),
     "not_here": ("Not here", "不在此处"),
     "damaged": ("Damaged", "已损坏"),
     "n_errors": ("{n} error|{n} errors", "{n} 个错误"),
@@ -80,7 +82,7 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     ),
     "complete": (
         "The platform is complete, its contents are not checked|All {n} platforms are complete, contents not checked",
-        "{n} 个平台均完整，内容尚未检查",
+        "{n} 个平台完整，内容尚未检查",
     ),
     "wrong_with": ("Something is wrong with {what}", "{what} 存在问题"),
     "wrong_index": ("Something is wrong with the index", "索引存在问题"),
