@@ -98,3 +98,21 @@ def _type_info() -> str:
     import msgspec
 
     return str(msgspec.inspect.type_info(int))
+
+
+def test_a_forked_process_does_not_wait_for_a_thread_of_its_parent() -> None:
+    code = """
+import os, textwrap
+from polyarch import deferred
+deferred._lock.acquire()
+child = os.fork()
+if not child:
+    import threading
+    done = []
+    thread = threading.Thread(target=lambda: done.append(textwrap.dedent("  a")), daemon=True)
+    thread.start()
+    thread.join(30)
+    os._exit(0 if done == ["a"] else 1)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    assert _run(code) == "0"

@@ -60,6 +60,8 @@ _EARLY: "dict[str, dict[str, Callable[..., str]]]" = {
 }
 
 _lock = _thread.RLock()
+# In the child of a fork, the thread that loads a module is gone.
+os.register_at_fork(after_in_child=_lock._at_fork_reinit)  # type: ignore[attr-defined]
 # The specifications of those that were imported and not loaded.
 _waiting: "dict[str, ModuleSpec]" = {}
 
