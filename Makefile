@@ -77,6 +77,10 @@ bench: $(venv)/dev.stamp ## Measures Polyarch and its peers and writes docs/perf
 	@scripts/system_packages.sh demo bench
 	$(bin)/python -m bench $(or $(ARGS),--json docs/performance.json --page docs/performance.md)
 
+.PHONY: farm-scale
+farm-scale: $(venv)/dev.stamp ## Measures what placing and sending a step to a farm costs; writes docs/reference/farm-scale.md
+	$(bin)/python -m bench.farm --page docs/reference/farm-scale.md --picture docs/pictures/farm-scale.svg $(ARGS)
+
 .PHONY: soak
 soak: $(venv)/dev.stamp test-packages ## Tests kills, full disks, bad networks and hostile bytes for 20 minutes; writes docs/reliability.md
 	$(bin)/python -m tests.reliability $(ARGS)

@@ -51,6 +51,9 @@ def configure(silence: float = SILENCE, *, say: Callable[[str], None] | None = N
             "distributed.worker.memory.terminate": False,
             "distributed.diagnostics.nvml": False,
             "distributed.admin.system-monitor.gil.enabled": False,
+            "distributed.admin.system-monitor.interval": "2s",
+            # How often each process wakes up only to see whether it is late.
+            "distributed.admin.tick.interval": "1s",
             "distributed.admin.tick.limit": "1h",
             "distributed.scheduler.http.routes": [],
             "distributed.worker.http.routes": [],

@@ -25,7 +25,7 @@ from polyarch.farm.values import RESOURCE, MemberOptions, OfferedPlatform
 from polyarch.version import VERSION
 
 # Seconds without a step after which the process of a build's steps is replaced.
-_IDLE = 10.0
+_IDLE = 3.0
 _KEY = "polyarch-"
 
 
