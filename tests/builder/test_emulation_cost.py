@@ -110,6 +110,13 @@ def test_what_was_cached_short_or_failed_is_not_measured(store: Store) -> None:
     assert second.events == []
 
 
+def test_a_busy_machine_does_not_make_emulation_faster_than_a_native_machine(store: Store) -> None:
+    build = Build(store)
+    build.ran("make", "linux/amd64", "native", 9.0)
+    build.ran("make", "linux/arm64", "emulated", 6.0)
+    assert build.measured()[1].ran.native_seconds == 6.0
+
+
 def test_a_native_platform_has_no_cost(store: Store) -> None:
     build = Build(store)
     build.ran("make", "linux/amd64", "native", 40.0)

@@ -177,6 +177,11 @@ def test_a_long_run_under_emulation_comes_with_advice(build: Callable[..., Any],
     assert "RUN sleep 1.1" in said
     assert "linux/arm64" in said
     assert "$BUILDPLATFORM" in said
+    (cost,) = document["emulation"]
+    assert (cost["platform"], cost["basis"]) == ("linux/arm64", "the same command ran natively")
+    assert 1.1 <= cost["native_seconds"] <= cost["seconds"]
+    shown = polyarch("explain", "app").stdout.partition("Emulation:")[2]
+    assert re.match(r"\n- linux/arm64: \d+(\.\d)? s emulated; a native machine would have taken about \d", shown)
 
 
 def test_a_step_for_all_platforms_is_told_once(build: Callable[..., Any], polyarch: Program) -> None:

@@ -115,8 +115,14 @@ def test_a_registry_may_carry_the_layers(farm: FarmBuilder, context: MakeContext
     directory = context("FROM busybox\nRUN echo one > /one\nRUN cat /one > /two\n")
     outcome = farm.build(directory, "one", "two", carrier=f"{registry.address}/farm/layers")
     assert "error" not in outcome, outcome["error"]
+    # A second build brings a new layer; all others are here and there already.
+    directory = context("FROM busybox\nRUN echo one > /one\nRUN cat /one > /three\n")
+    assert "error" not in farm.build(directory, "two", carrier=f"{registry.address}/farm/layers")
     sent = [line for line in registry.requests() if line.startswith("PUT")]
-    assert len(sent) == len(set(sent)) >= 3
+    assert len(sent) == len(set(sent)) == 4
+    fetched = [line for line in registry.requests() if line.startswith("GET") and "/blobs/" in line]
+    # The base for both members, the first layer for the second member; results for the command.
+    assert max(map(fetched.count, fetched)) == 2
 
 
 def test_a_build_leaves_no_names_and_no_temporary_files(farm: FarmBuilder, context: MakeContext) -> None:

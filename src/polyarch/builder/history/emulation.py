@@ -126,7 +126,7 @@ class _MeasuredStep:
         for row, basis in zip(self._rows, ("the same step ran natively", "the same command ran natively"), strict=True):
             known = _DURATIONS.get(self._store.cache, row)
             if known is not None and known.native:
-                return _with_estimate(step, known.native, basis)
+                return _with_estimate(step, min(known.native, step.seconds), basis)
         ratios = sorted((_RATIOS.get(self._store.cache, self._architecture) or {}).values())
         if ratios:
             ratio = max(ratios[len(ratios) // 2], 1.0)
