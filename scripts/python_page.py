@@ -59,6 +59,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
         "CacheSettings",
         "RunFlags",
         "TimeSettings",
+        "FarmSettings",
         "PlatformOverride",
         "Output",
     ),

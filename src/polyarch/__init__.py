@@ -32,6 +32,7 @@ _HOMES = {
     "client.arguments": "Name Names Platforms StrPath",
     "client.building": "BuildKeywords CacheSettings OnFailure PlatformOverride Secret TimeSettings VerifyPlatforms",
     "client.caches": "RemoteCaches",
+    "client.farm_settings": "FarmSettings",
     "client.images": "Images Sink",
     "client.indexes": "Indexes",
     "client.polyarch": "Polyarch",

@@ -25,6 +25,7 @@ from polyarch.client.building import (
     VerifyPlatforms,
 )
 from polyarch.client.caches import RemoteCaches
+from polyarch.client.farm_settings import FarmSettings
 from polyarch.client.images import Images, Sink
 from polyarch.client.indexes import Indexes
 from polyarch.client.polyarch import Polyarch
@@ -100,6 +101,7 @@ __all__ = [
     "EntryDifference",
     "Event",
     "Failure",
+    "FarmSettings",
     "Finding",
     "Finished",
     "Image",

@@ -79,6 +79,7 @@ GIVEN: dict[str, tuple[Any, set[str]]] = {
         {"network", "hosts", "shm_size", "ulimits", "sync", "emulated_cpus", "emulators"},
     ),
     "time": ({"epoch": 7, "reproducible": True}, {"epoch", "reproducible"}),
+    "farm": ("tls://farm.example.org", set()),
     "overrides": ({"linux/amd64": {"args": {"A": "b"}}}, {"build_args"}),
     "allow": ("security.insecure", {"allow"}),
     "allow_foreign_base": (True, {"allow_foreign_base"}),

@@ -11,9 +11,10 @@ from polyarch.builder.request.output import Output
 from polyarch.buildflags import BuildOptions, Surroundings
 from polyarch.buildflags import request as request_of
 from polyarch.buildflags.run import RunFlags
-from polyarch.client import arguments, configuration
+from polyarch.client import arguments, configuration, farm_settings
 from polyarch.client.arguments import Names, Platforms, StrPath
 from polyarch.client.core import ClientCore
+from polyarch.client.farm_settings import FarmSettings
 from polyarch.errors import UsageError
 from polyarch.oci.platform import Platform
 from polyarch.secret import SecretBytes
@@ -89,6 +90,7 @@ class BuildKeywords(TypedDict, total=False):
     - `sbom`: attach which packages each image contains. True, or text as for `--sbom`, or a mapping. The default is
       False.
     - `cache`, `run`, `time`: see CacheSettings, RunFlags and TimeSettings.
+    - `farm`: the farm that does RUN steps: FarmSettings, or its address. The default is $POLYARCH_FARM; "" is none.
     - `overrides`: settings for one platform, as in {"linux/arm64": {"args": {"CPU": "a53"}}}.
     - `allow`: permissions: "security.insecure", "network.host".
     - `allow_foreign_base`: warn instead of failing if a base image does not have the platform.
@@ -117,6 +119,7 @@ class BuildKeywords(TypedDict, total=False):
     cache: CacheSettings
     run: RunFlags
     time: TimeSettings
+    farm: str | FarmSettings | None
     overrides: Mapping[str | Platform, PlatformOverride]
     allow: str | Iterable[str]
     allow_foreign_base: bool
@@ -147,6 +150,7 @@ def request(core: ClientCore, context: object, keywords: Mapping[str, Any]) -> "
         emulators=configuration.emulators(environment.files.polyarch),
     )
     made = request_of(place, around, **options(keywords, core.host, directory))
+    made = msgspec.structs.replace(made, farm=farm_settings.requested(keywords.get("farm"), environment, directory))
     return _with_secrets(made, keywords.get("overrides", {}), core.host, directory)
 
 

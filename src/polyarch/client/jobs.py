@@ -71,8 +71,13 @@ def build(settings: ClientSettings, request: "BuildRequest", emit: progress.Emit
     if request.export.insecure:
         hosts = [name.domain for name in request.export.names]
         settings = msgspec.structs.replace(settings, insecure=(*settings.insecure, *hosts))
-    with opened(settings) as places:
-        result = perform(request, places.store, places.registry, emit)
+    with opened(settings) as places, contextlib.ExitStack() as stack:
+        remote = None
+        if request.farm is not None:
+            from polyarch.client.farms import opened_farm
+
+            remote = stack.enter_context(opened_farm(settings, request, request.farm, places, emit))
+        result = perform(request, places.store, places.registry, emit, remote=remote)
     if places.store.left:
         reclaim(settings)
     # The caller has the streams.

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         TimeSettings,
         VerifyPlatforms,
     )
+    from polyarch.client.farm_settings import FarmSettings
     from polyarch.doctor import Diagnosis
 
 
@@ -100,6 +101,7 @@ class Polyarch:
         cache: "CacheSettings" = {},
         run: "RunFlags" = {},
         time: "TimeSettings" = {},
+        farm: "str | FarmSettings | None" = None,
         overrides: "Mapping[str | Platform, PlatformOverride]" = {},
         allow: str | Iterable[str] = (),
         allow_foreign_base: bool = False,

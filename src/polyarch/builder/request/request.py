@@ -8,6 +8,7 @@ import msgspec
 from polyarch.buildcache.wanted import CacheSource, CacheTarget
 from polyarch.builder.plan.names import ContextName
 from polyarch.builder.plan.options import PlanOptions
+from polyarch.builder.request.farm import FarmRequest
 from polyarch.builder.request.input import BuildInput, ContextSource, ImageContext, LayoutContext
 from polyarch.builder.request.output import Export
 from polyarch.builder.request.secrets import Secrets
@@ -75,7 +76,7 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     `proxies`, which are not part of its cache key. If a platform fails: "stop" ends the build, "finish" builds the
     others and exports nothing, "keep" exports those that succeeded. `verify` says how to treat a binary of another
     architecture in a new layer. `reference` is the BUILDER/NODE/ID by which docker buildx knows the build; empty for a
-    new one.
+    new one. `farm` does the RUN steps; who calls the builder opens it.
     """
 
     input: BuildInput
@@ -91,6 +92,7 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     verify: Literal["error", "warn", "off"] = "error"
     host: HostSettings = HostSettings()
     reference: str = ""
+    farm: FarmRequest | None = None
 
     def plan_for(self, platform: Platform, ignore: str = "") -> PlanOptions:
         """The plan's options for one platform. `ignore` is the text of the main context's ignore file."""
