@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from polyarch import progress
-from polyarch.client.core import clock
+from polyarch.client.environment import clock
 from polyarch.client.settings import ClientSettings, GivenCredentials
 
 if TYPE_CHECKING:
