@@ -15,6 +15,7 @@ from polyarch.errors import UsageError
 from polyarch.oci import digest as digests
 from polyarch.oci import media_types
 from polyarch.serve import exposure, naming, server
+from polyarch.serve.accepting import ListeningSocket
 from polyarch.serve.authentication import htpasswd
 from polyarch.serve.connections import ConnectionLimits
 from polyarch.serve.guard import action_of
@@ -677,6 +678,35 @@ def test_a_steady_client_may_take_longer_than_a_window(strict: Requests) -> None
             time.sleep(0.05)
         assert time.monotonic() - started > 1.5
         assert taken > 8 << 20
+
+
+def test_connections_are_counted_when_they_are_accepted_and_until_they_are_closed() -> None:
+    with ListeningSocket(socket.AF_INET, socket.SOCK_STREAM) as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        listening.tally = Tally(2, 1)
+        clients = [socket.create_connection(listening.getsockname(), timeout=5) for _ in range(4)]
+        first, _ = listening.accept()
+        second, _ = listening.accept()
+        with pytest.raises(ConnectionAbortedError):
+            listening.accept()
+        assert clients[2].recv(1) == b""  # closed at once
+        first.close()
+        first.close()
+        fourth, _ = listening.accept()
+        for one in (second, fourth, *clients):
+            one.close()
+        assert len(listening.tally) == 0
+
+
+def test_a_tls_handshake_that_is_not_done_is_given_up(store_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("polyarch.serve.protection.LIMITS", ConnectionLimits(handshake=1))
+    settings = ServeSettings(port=0, self_signed=True)
+    with server.running(store_root, settings, AROUND) as address, connected(address) as connection:
+        started = time.monotonic()
+        with contextlib.suppress(ConnectionError):
+            connection.recv(1)
+        assert 0.5 < time.monotonic() - started < 5
 
 
 def test_connections_above_the_limit_are_told_so_and_the_others_work(strict: Requests) -> None:

@@ -1,8 +1,10 @@
 """Connections: how many there may be, and the end of those that hold on to the server without using it.
 
 Every connection costs a descriptor and some 40 kB. So there is a limit for all of them and one for each address of
-another machine. What a client must send or take has a time, too:
+another machine; a few more may wait for their TLS handshake (`accepting.py`). What a client must send or take has a
+time, too:
 
+- A TLS handshake must be done `handshake` seconds after the connection was made.
 - Headers must be complete `idle` seconds after the connection was made, or after the last response (aiohttp's
   keepalive timeout, which more bytes do not put off).
 - While a body arrives, or a response waits for the client to take it, the client must move `least` bytes in each
@@ -45,8 +47,13 @@ class ConnectionLimits(msgspec.Struct, frozen=True, kw_only=True):
     total: int = 4096
     each: int = 256
     idle: float = 75
+    handshake: float = 15
     window: float = 90
     least: int = 64 << 10
+
+    def accepted(self) -> Tally:
+        """How many connections are accepted, with those that are not yet known to be of a client."""
+        return Tally(self.total + self.total // 8, self.each + self.each // 8)
 
     def fitting(self, descriptors: int) -> "ConnectionLimits":
         """These limits for a process that may open so many files. A pull needs two, and the store some more."""

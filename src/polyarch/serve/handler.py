@@ -12,6 +12,8 @@ from polyarch.serve.connections import FULL, LINGER, ConnectionLimits, Connectio
 # Of the request line, and of each header. Docker's longest are a bearer token, a mount's query, and Accept.
 _LONGEST_LINE = 8190
 _MOST_HEADERS = 64
+# Seconds in which a client answers the end of a TLS connection.
+SHUTDOWN = 5.0
 
 
 def protocol_options(limits: ConnectionLimits) -> dict[str, Any]:

@@ -11,12 +11,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from aiohttp import web
 
 from polyarch.errors import PolyarchError
 from polyarch.serve import handler
+from polyarch.serve.accepting import ListeningSocket
 from polyarch.serve.app import make_app
 from polyarch.serve.mirror import PullThrough
 from polyarch.serve.protection import Protection
@@ -160,9 +162,12 @@ async def _serve(
         factory = handler.factory(runner.server, protected.watch, options)
         exits.callback(asyncio.create_task(protected.run()).cancel)
         sockets = _bound(settings, protected)
+        times: dict[str, Any] = {}
+        if protected.context is not None:
+            times = {"ssl_handshake_timeout": protected.limits.handshake, "ssl_shutdown_timeout": handler.SHUTDOWN}
         for one in sockets:
             listening = await asyncio.get_running_loop().create_server(
-                factory, sock=one, backlog=_BACKLOG, ssl=protected.context
+                factory, sock=one, backlog=_BACKLOG, ssl=protected.context, **times
             )
             exits.callback(listening.close)
         address = _shown(sockets[0])
@@ -185,14 +190,15 @@ def _mirror(settings: ServeSettings, surroundings: ServeSurroundings) -> PullThr
 def _bound(settings: ServeSettings, protected: Protection) -> list[socket.socket]:
     """Sockets of all addresses, on one port. Raises PolyarchError."""
     sockets: list[socket.socket] = []
-    port = settings.port
+    port, accepted = settings.port, protected.limits.accepted()
     try:
         for address in protected.addresses:
             family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
             try:
-                made = socket.socket(family, socket.SOCK_STREAM)
+                made = ListeningSocket(family, socket.SOCK_STREAM)
             except OSError:
                 continue  # a machine without IPv6
+            made.tally = accepted
             sockets.append(made)
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:
@@ -200,8 +206,8 @@ def _bound(settings: ServeSettings, protected: Protection) -> list[socket.socket
             made.bind((str(address), port))
             port = made.getsockname()[1]
     except OSError as error:
-        for made in sockets:
-            made.close()
+        for opened in sockets:
+            opened.close()
         raise PolyarchError(
             f"cannot listen on {settings.listen}:{settings.port}: {error.strerror}",
             "another program may use the port; choose another one with --listen HOST:PORT",
