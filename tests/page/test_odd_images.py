@@ -158,7 +158,7 @@ def test_an_index_of_very_many_entries_is_shown_in_part_and_soon(store: Store, g
     put(store, index_of(*absent), "localhost/odd:1")
     begun = time.monotonic()
     answer = get("/odd:1")
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 5
     assert "The index has 9,800 more entries that are not shown." in outline(answer).text
     assert len(answer.body) < 1_000_000
 

@@ -8,6 +8,7 @@ import msgspec
 from polyarch.errors import CorruptError, NotFoundError, PolyarchError
 from polyarch.indexes import attestations, materials, statements
 from polyarch.indexes.attestations import Attestation
+from polyarch.oci import media_types
 from polyarch.oci.attestation import CYCLONEDX, PREDICATE_TYPE, PROVENANCE, SPDX
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
@@ -18,6 +19,8 @@ Kind = Literal["provenance", "sbom", "signature", "attestation", "artifact"]
 # Provenances are some kB; an SBOM of 40 MB is not read to show that it is there.
 _LARGEST_PROVENANCE = 4 << 20
 _MOST_MATERIALS = 50
+# In bytes: an index of some 500 entries.
+LARGEST_INDEX = 256 << 10
 _SIGNATURES = (
     "application/vnd.dev.cosign.",
     "application/vnd.dev.sigstore.bundle",
@@ -54,7 +57,12 @@ class AttachedArtifact(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def find(source: Source, root: Descriptor) -> tuple[AttachedArtifact, ...]:
-    """Everything about the images below `root`, in their order, then what is about the index itself."""
+    """Everything about the images below `root`, in their order, then what is about the index itself.
+
+    Empty for an index of a size that no builder makes.
+    """
+    if root.media_type in media_types.INDEXES and root.size > LARGEST_INDEX:
+        return ()
     try:
         found = attestations.find(source, root)
     except PolyarchError:

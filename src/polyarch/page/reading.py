@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from polyarch.store import Store
 
 Health = Literal["ok", "warning", "error", "absent"]
-# A page is for people, and an index of 4 MiB has some 20,000 entries.
+# A page is for people, and an index of 4 MiB has some 20,000 entries. An attestation is an entry, too.
 _MOST = 200
+MOST_ENTRIES = 1000
 
 
 class PlatformImage(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,7 +90,7 @@ def read(source: StoredImages, root: Descriptor) -> ShownImage:
     if isinstance(document, Manifest) and not document.is_image:
         return ShownImage(root=root, document=document)
     try:
-        members, findings = collect(source, root)
+        members, findings = collect(source, root, MOST_ENTRIES)
     except PolyarchError as error:
         if isinstance(document, Index):
             raise
@@ -108,6 +109,9 @@ def read(source: StoredImages, root: Descriptor) -> ShownImage:
 
 
 def _entries(source: StoredImages, index: Index) -> Iterator[Descriptor]:
+    if len(index.manifests) > MOST_ENTRIES:
+        yield from (entry for entry in index.manifests if not entry.is_attestation)
+        return
     try:
         yield from (leaf.entry for leaf in select.leaves(source, index))
     except (CorruptError, NotFoundError):

@@ -3,10 +3,9 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from polyarch.errors import CorruptError, NotFoundError
+from polyarch.errors import NotFoundError
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
-from polyarch.oci.document import Index, Manifest
 from polyarch.oci.verify import VerifyingReader
 
 if TYPE_CHECKING:
@@ -63,10 +62,3 @@ class StoredImages:
     def referrers(self, subject: Digest) -> tuple[Descriptor, ...]:
         """Implements `Referring`."""
         return tuple(self._referrers(subject))
-
-    def document(self, descriptor: Descriptor) -> Manifest | Index | None:
-        """The manifest or index; None if it is absent or cannot be read."""
-        try:
-            return self.store.peek(descriptor)
-        except (NotFoundError, CorruptError):
-            return None

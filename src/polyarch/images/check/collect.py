@@ -37,8 +37,8 @@ class CheckedMember(msgspec.Struct, frozen=True, kw_only=True):
         return layers_of(self.manifest, self.config)
 
 
-def collect(source: Source, root: Descriptor) -> tuple[list[CheckedMember], list[Finding]]:
-    """The images below `root`, and findings about indexes and manifests.
+def collect(source: Source, root: Descriptor, most: int | None = None) -> tuple[list[CheckedMember], list[Finding]]:
+    """The images below `root`, and findings about indexes and manifests. `most`: only of so many entries of the index.
 
     Raises the errors of reading `root` itself.
     """
@@ -48,6 +48,8 @@ def collect(source: Source, root: Descriptor) -> tuple[list[CheckedMember], list
         return [
             CheckedMember(descriptor=root, entry=None, platform=config.platform, manifest=document, config=config)
         ], []
+    if most is not None:
+        document = msgspec.structs.replace(document, manifests=document.manifests[:most])
     members: list[CheckedMember] = []
     findings: list[Finding] = []
     _collect(source, document, members, findings, _MAX_DEPTH)

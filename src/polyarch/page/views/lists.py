@@ -11,8 +11,7 @@ from polyarch.images import list as listing
 from polyarch.images.list import ListedImage, ListedPlatform
 from polyarch.oci import digest as digests
 from polyarch.oci.descriptor import Descriptor
-from polyarch.page import address as addresses
-from polyarch.page import order
+from polyarch.page import attached, order
 from polyarch.page.address import PageAddress
 from polyarch.page.view import Library, PageView, Request, paged
 
@@ -94,31 +93,27 @@ def repository(library: Library, request: Request) -> PageView:
 
 def rows(library: Library, tags: Sequence[tuple[str, str, Descriptor]]) -> list[TagRow]:
     """The rows of (repository, tag, descriptor)."""
-    named = {f"{number:09d}": descriptor for number, (_, _, descriptor) in enumerate(tags)}
-    listed = listing.list_images(library.store, named)
-    return [_row(library, repository, tag, image) for (repository, tag, _), image in zip(tags, listed, strict=True)]
+    # Very large indexes are not read for a list: fifty of them would take long.
+    named = {f"{number:09d}": one for number, (_, _, one) in enumerate(tags) if one.size <= attached.LARGEST_INDEX}
+    listed = {image.name: image for image in listing.list_images(library.store, named)}
+    return [
+        _row(library, PageAddress(repository=repository, reference=tag), descriptor, listed.get(f"{number:09d}"))
+        for number, (repository, tag, descriptor) in enumerate(tags)
+    ]
 
 
-def _row(library: Library, repository: str, tag: str, image: ListedImage) -> TagRow:
-    platforms = tuple(one for one in image.platforms if not one.attestation)
-    is_artifact = not image.is_index and not any(one.platform for one in platforms)
+def _row(library: Library, address: PageAddress, descriptor: Descriptor, image: ListedImage | None) -> TagRow:
+    platforms = tuple(one for one in image.platforms if not one.attestation) if image is not None else ()
+    is_artifact = image is not None and not image.is_index and not any(one.platform for one in platforms)
     present = next((one for one in platforms if one.present), None)
     return TagRow(
-        tag=tag,
-        address=PageAddress(repository=repository, reference=tag),
-        digest=image.digest,
+        tag=address.reference,
+        address=address,
+        digest=descriptor.digest,
         platforms=() if is_artifact else platforms,
         created=listing.created(library.store, present) if present is not None and not is_artifact else "",
         is_artifact=is_artifact,
     )
-
-
-def platform_address(row: TagRow, one: ListedPlatform) -> PageAddress:
-    """The page of a platform in a row."""
-    first = next(other for other in row.platforms if other.platform == one.platform)
-    if addresses.is_platform(one.platform) and first.digest == one.digest:
-        return row.address.for_platform(one.platform)
-    return row.address.by_digest(one.digest)
 
 
 def _repository(library: Library, name: str) -> RepositoryRow:
