@@ -38,10 +38,11 @@ def ours(directory: Path, world: World = "open") -> Iterator[str]:
         process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True)
     assert process.stdout is not None
     try:
-        found = re.search(r"https?://([^/]+)/", process.stdout.readline())
+        # It says the name above, which only it knows.
+        found = re.search(r"https?://[^/]+:([0-9]+)/", process.stdout.readline())
         if found is None:
             raise RuntimeError(f"polyarch serve did not start: {log.read_text()}")
-        yield found[1]
+        yield f"127.0.0.1:{found[1]}"
     finally:
         process.send_signal(signal.SIGTERM)
         try:
