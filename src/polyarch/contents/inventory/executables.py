@@ -4,12 +4,14 @@ from polyarch.contents.inventory import sections
 from polyarch.contents.inventory.component import InventoryFile
 from polyarch.contents.inventory.sections import Seekable
 
+_NOTHING = InventoryFile()
+
 
 def read(file: Seekable) -> InventoryFile:
     """The packages in an ELF file; none if it is not one, or says nothing."""
     parts = sections.read(file, (sections.GO, sections.RUST))
     if parts is None:
-        return InventoryFile()
+        return _NOTHING
     crates = parts.sections.get(sections.RUST)
     if crates is not None:
         from polyarch.contents.inventory import rust
@@ -17,4 +19,4 @@ def read(file: Seekable) -> InventoryFile:
         return rust.read(sections.content(file, crates, rust.LARGEST_SECTION))
     from polyarch.contents.inventory import golang
 
-    return golang.read(file, parts) or InventoryFile()
+    return golang.read(file, parts) or _NOTHING

@@ -16,7 +16,7 @@ import msgspec
 from polyarch import progress
 from polyarch.contents import listings, reading
 from polyarch.contents.binaries import is_candidate
-from polyarch.contents.inventory import apk, dpkg, java_names, npm, python, rpm, ruby
+from polyarch.contents.inventory import apk, dpkg, executables, java_names, npm, python, rpm, ruby, scattered
 from polyarch.contents.inventory.component import InventoryFile
 from polyarch.contents.layer import LayerBlob
 from polyarch.errors import PolyarchError
@@ -125,9 +125,6 @@ class InventoryCollector:
 
     def _look_into(self, entry: "ListedEntry", start: bytes, content: Readable) -> None:
         """Read a program, whose sections may be anywhere."""
-        from polyarch.contents.inventory import executables
-        from polyarch.contents.inventory.scattered import Scattered
-
         if entry.size > _LARGE:
             self._keep(entry, _too_large(entry, _LARGE))
         elif entry.size > _IN_MEMORY:
@@ -135,7 +132,7 @@ class InventoryCollector:
                 self._keep(entry, executables.read(file))
         else:
             rest = content.views() if isinstance(content, TarReader) else _pieces(content)
-            self._keep(entry, executables.read(Scattered(itertools.chain((start,), rest))))
+            self._keep(entry, executables.read(scattered.Scattered(itertools.chain((start,), rest))))
 
     def _keep(self, entry: "ListedEntry", found: InventoryFile) -> None:
         """Most programs and archives have no packages."""

@@ -22,6 +22,11 @@ class Scattered:
         """Up to `size` bytes, fewer only at the end."""
         start, end = self._at, self._at + size
         number = bisect_right(self._ends, start)
+        if number < len(self._ends) and end <= self._ends[number]:
+            piece = self._pieces[number]
+            at = start - self._ends[number] + len(piece)
+            self._at = end
+            return bytes(piece[at : at + size])
         found = []
         while start < end and number < len(self._pieces):
             piece, behind = self._pieces[number], self._ends[number]
