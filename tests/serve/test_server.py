@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from polyarch.oci import digest as digests
 from polyarch.oci.document import Index
 from polyarch.serve import server
 from polyarch.serve.settings import ServeSettings
+from polyarch.serve.surroundings import ServeSurroundings
 from polyarch.store import Store
 from tests.program import Program
 from tests.serve.requests import Requests
@@ -177,3 +179,19 @@ def test_an_address_that_is_none(tmp_path: Path, address: str) -> None:
     refused = Program(tmp_path / "store", tmp_path)("serve", "--listen", address, check=False)
     assert refused.status == 2
     assert "--listen" in refused.stderr
+
+
+def test_every_request_is_logged_if_that_is_wanted(store_root: Path) -> None:
+    lines: list[str] = []
+    around = ServeSurroundings(now=time.time, report=server.log_error, log=lines.append)
+    with server.running(store_root, ServeSettings(port=0), around) as address:
+        ask = Requests(address)
+        digest = ask.blob("x", b"blob")
+        ask("GET", f"/v2/x/blobs/{digest}")
+        ask("GET", "/v2/x%0a/tags/list?n=%1b")
+    assert [re.sub("uploads/[^ ?]+", "uploads/ID", re.sub(r"[0-9]+ ms$", "ms", line)) for line in lines] == [
+        "127.0.0.1 POST /v2/x/blobs/uploads/ 202 ms",
+        f"127.0.0.1 PUT /v2/x/blobs/uploads/ID?digest={digest} 201 ms",
+        f"127.0.0.1 GET /v2/x/blobs/{digest} 200 ms",
+        "127.0.0.1 GET /v2/x%0a/tags/list?n=%1b 400 ms",
+    ]

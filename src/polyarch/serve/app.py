@@ -5,7 +5,7 @@ from collections.abc import Callable
 from aiohttp import web
 
 from polyarch.errors import PolyarchError
-from polyarch.serve import bodies, direct, errors, guard, routes, token_endpoint
+from polyarch.serve import bodies, direct, errors, guard, requestlog, routes, token_endpoint
 from polyarch.serve.authentication import token
 from polyarch.serve.authentication.token import TokenAccess
 from polyarch.serve.connections import ConnectionWatch
@@ -18,10 +18,13 @@ _LARGEST_BODY = 64 << 10
 
 
 def make_app(
-    service: Service, watch: ConnectionWatch | None = None, clock: Callable[[], float] | None = None
+    service: Service,
+    watch: ConnectionWatch | None = None,
+    clock: Callable[[], float] | None = None,
+    log: Callable[[str], None] | None = None,
 ) -> web.Application:
     """The application that serves `service`, which the caller owns. `watch` ends slow connections, `clock` is the time
-    in seconds since 1970 for ages on pages.
+    in seconds since 1970 for ages on pages, `log` gets a line for each request.
     """
 
     async def registry(request: web.Request) -> web.StreamResponse:
@@ -34,6 +37,8 @@ def make_app(
     middlewares = [guard.checking(service.guard, refusal)]
     if watch is not None:
         middlewares.append(guard.watching(watch))
+    if log is not None:
+        middlewares.insert(0, requestlog.logging_to(log))
     app = web.Application(middlewares=middlewares, client_max_size=_LARGEST_BODY)
     app.on_response_prepare.append(guard.add_headers)
     access = service.guard.access

@@ -154,7 +154,7 @@ async def _serve(
         house = asyncio.create_task(service.keep_house())
         exits.callback(house.cancel)
         options = handler.protocol_options(protected.limits) | {"logger": _HTTP_LOGGER}
-        app = make_app(service, protected.watch, surroundings.now)
+        app = make_app(service, protected.watch, surroundings.now, surroundings.log)
         runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=_GRACE, **options)
         exits.push_async_callback(runner.cleanup)
         await runner.setup()

@@ -128,6 +128,7 @@ def _run(session: Session, settings: "ServeSettings") -> None:
         open_registry=session.new_registry,
         open_store=session.new_store,
         report=report,
+        log=session.note if session.debug else None,
     )
     server.serve(session.store, settings, surroundings, started)
 
