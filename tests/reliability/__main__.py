@@ -1,6 +1,6 @@
 """`make soak`: the reliability tests at length. Writes the numbers to docs/reliability.md.
 
-python -m tests.reliability [--seed N] [--points N] [--seconds N] [--no-report]
+python -m tests.reliability [--seed N] [--points N] [--seconds N] [--served] [--no-report]
 """
 
 import argparse
@@ -38,32 +38,37 @@ def main() -> int:
     parser.add_argument("--points", type=int, default=200, help="commands to kill or to let the disk fail")
     parser.add_argument("--seconds", type=int, default=120, help="how long eight processes share a store")
     parser.add_argument("--fuzz", type=int, default=10, help="seconds for each reader of foreign bytes")
+    parser.add_argument("--served", action="store_true", help="only the registry; the other sections of the page stay")
     parser.add_argument("--no-report", action="store_true", help="leave docs/reliability.md alone")
     chosen = parser.parse_args()
     parts = []
     directory = Path(tempfile.mkdtemp(prefix="polyarch-soak-"))
     try:
-        with scenarios.prepared(directory / "site") as site:
-            aims = Aims(site)
-            for part in _parts(aims, chosen):
-                parts.append(part)
-                print(f"{part.title}: {len(part.wrong)} promises broken, {part.seconds:.0f} s", flush=True)
-                print("\n".join([*part.lines, *part.wrong]), flush=True)
+        for part in _served(directory, chosen) if chosen.served else _parts(directory, chosen):
+            parts.append(part)
+            print(f"{part.title}: {len(part.wrong)} promises broken, {part.seconds:.0f} s", flush=True)
+            print("\n".join([*part.lines, *part.wrong]), flush=True)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
     if not chosen.no_report:
-        _REPORT.write_text(_report(parts, chosen))
+        _REPORT.write_text(_replaced(_REPORT.read_text(), parts) if chosen.served else _report(parts, chosen))
     return 1 if any(part.wrong for part in parts) else 0
 
 
-def _parts(aims: Aims, chosen: argparse.Namespace) -> Iterator[Part]:
-    yield _faults(aims, chosen.points, chosen.seed)
-    yield _full_disks(aims, chosen.points // 8, chosen.seed)
-    yield _clock(aims.site, chosen.points // 8, chosen.seed)
-    yield _crowd(aims.site, chosen.seconds, chosen.seed)
-    yield _network(aims.site, chosen.points // 4, chosen.seed)
-    yield from soak.parts(aims.site.directory / "served", chosen.points // 2, chosen.seconds // 4, chosen.seed)
-    yield _fuzz(chosen.fuzz, chosen.seed)
+def _parts(directory: Path, chosen: argparse.Namespace) -> Iterator[Part]:
+    with scenarios.prepared(directory / "site") as site:
+        aims = Aims(site)
+        yield _faults(aims, chosen.points, chosen.seed)
+        yield _full_disks(aims, chosen.points // 8, chosen.seed)
+        yield _clock(aims.site, chosen.points // 8, chosen.seed)
+        yield _crowd(aims.site, chosen.seconds, chosen.seed)
+        yield _network(aims.site, chosen.points // 4, chosen.seed)
+        yield from _served(directory, chosen)
+        yield _fuzz(chosen.fuzz, chosen.seed)
+
+
+def _served(directory: Path, chosen: argparse.Namespace) -> Iterator[Part]:
+    return soak.parts(directory / "served", chosen.points // 2, chosen.seconds // 4, chosen.seed)
 
 
 def _faults(aims: Aims, points: int, seed: int) -> Part:
@@ -196,9 +201,21 @@ def _report(parts: list[Part], chosen: argparse.Namespace) -> str:
     )
     text = ["# Reliability", "", intro, "", where]
     for part in parts:
-        text += ["", f"## {part.title}", "", *part.lines, "", f"Broken promises: {len(part.wrong) or 'none'}."]
-        text += [f"- {line.splitlines()[0]}" for line in part.wrong]
+        text += ["", *_section(part)]
     return "\n".join(text) + "\n"
+
+
+def _replaced(page: str, parts: list[Part]) -> str:
+    """The page with the sections of these parts replaced, or added at its end."""
+    before, *sections = page.rstrip("\n").split("\n\n## ")
+    known = {section.partition("\n")[0]: section for section in sections}
+    known |= {part.title: "\n".join(_section(part)).removeprefix("## ") for part in parts}
+    return "\n\n## ".join([before, *known.values()]) + "\n"
+
+
+def _section(part: Part) -> list[str]:
+    wrong = [f"- {line.splitlines()[0]}" for line in part.wrong]
+    return [f"## {part.title}", "", *part.lines, "", f"Broken promises: {len(part.wrong) or 'none'}.", *wrong]
 
 
 def _runtime() -> str:
