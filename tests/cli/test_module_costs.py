@@ -67,6 +67,9 @@ WORK = {
     "polyarch.layers.tree",
     "polyarch.sandbox.emulation",
     "polyarch.builder.perform.run",
+    "polyarch.builder.perform.remote_steps",
+    "polyarch.builder.remote",
+    "polyarch.farm",
 }
 
 

@@ -17,8 +17,8 @@ from polyarch.oci.platform import Platform
 from polyarch.sandbox.settings import RunSettings
 
 
-def member_settings(root: Path, name: str = "") -> MemberSettings:
-    return MemberSettings(root=str(root), name=name or root.name, search_path=DEFAULT_PATH)
+def member_settings(root: Path, search_path: str) -> MemberSettings:
+    return MemberSettings(root=str(root), name=root.name, search_path=search_path)
 
 
 class DirectRunner:
@@ -34,10 +34,12 @@ class DirectRunner:
         *,
         local: Sequence[str] = (),
         emit: progress.Emit = progress.ignore,
+        search_path: str = DEFAULT_PATH,
     ) -> None:
         self.exchange = BuildExchange(carrier, warn=emit)
         self._roots = roots
         self._local = local
+        self._search_path = search_path
         self.members: list[MemberProcess] = []
         self.results: list[StepResult] = []
         self._turns = itertools.count()
@@ -45,7 +47,7 @@ class DirectRunner:
     def open(self, platforms: Sequence[Platform]) -> None:
         self.exchange.open()
         if not self.members:
-            self.members = [MemberProcess(member_settings(root)) for root in self._roots]
+            self.members = [MemberProcess(member_settings(root, self._search_path)) for root in self._roots]
 
     def place(self, platform: Platform, settings: RunSettings) -> StepPlacement | None:
         return None if str(platform) in self._local else StepPlacement("any", "native")

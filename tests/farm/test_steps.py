@@ -95,6 +95,25 @@ def test_steps_here_and_on_members_use_the_results_of_each_other(
     assert "text/new/directory" in farm.build(directory, epoch=0)["output"]
 
 
+def test_a_machine_that_cannot_run_steps_builds_with_members(farm: FarmBuilder, context: MakeContext) -> None:
+    directory = context("FROM busybox\nCOPY Dockerfile /\nRUN echo one > /one\n")
+    reason = "cannot enter a user namespace while 1 other threads run"
+    assert reason in farm.build(directory, cannot_run=True)["error"]
+    outcome = farm.build(directory, "one", cannot_run=True, epoch=0)
+    assert "error" not in outcome, outcome["error"]
+    # A step that is placed here still fails with the reason.
+    placed = farm.build(directory, "one", cannot_run=True, no_cache=True, local=["linux/amd64"])
+    assert reason in placed["error"]
+
+
+def test_a_member_that_cannot_run_steps_says_so(farm: FarmBuilder, context: MakeContext) -> None:
+    directory = context("FROM busybox\nRUN echo one > /one\n")
+    outcome = farm.build(directory, "one", search_path="/nonexistent")
+    assert outcome["kind"] == "BuildError"
+    assert "one: " in outcome["error"]
+    assert "not on PATH" in outcome["error"]
+
+
 def test_the_record_of_a_build_says_where_each_step_ran(
     farm: FarmBuilder, context: MakeContext, busybox_store: Path
 ) -> None:

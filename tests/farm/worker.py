@@ -1,12 +1,14 @@
 """Builds with members of a farm, in a process of its own: see `tests/builds/worker.py`.
 
-A case is as there, with `members` (the stores of members), `carrier` (a repository; empty for the own one) and `local`
-(platforms that are run where the build is). The outcome has `steps`: where each step ran.
+A case is as there, with `members` (the stores of members), `carrier` (a repository; empty for the own one), `local`
+(platforms that are run where the build is), and `search_path` (that of the members). With `cannot_run`, no step can run
+where the build is. The outcome has `steps`: where each step ran.
 """
 
 import json
 import os
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -38,7 +40,10 @@ def perform(store: Store, case: dict[str, Any]) -> dict[str, Any]:
 
     secrets = {name: value.encode() for name, value in case.pop("secrets", {}).items()}
     members, local = [Path(root) for root in case.pop("members", [])], case.pop("local", [])
-    carrier = case.pop("carrier", "")
+    carrier, search_path = case.pop("carrier", ""), case.pop("search_path", DEFAULT_PATH)
+    if case.pop("cannot_run", False):
+        # With a second thread, this process cannot enter a user namespace.
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
     around = Surroundings(
         host=host_platform(),
         variables={"PATH": DEFAULT_PATH, **case.pop("environment", os.environ)},
@@ -53,7 +58,7 @@ def perform(store: Store, case: dict[str, Any]) -> dict[str, Any]:
                 carries: LayerCarrier = OwnCarrier(store, source, emit)
                 if carrier:
                     carries = RepositoryCarrier(registry.repository(references.parse(carrier)), store, source, None)
-                runner = DirectRunner(carries, members, local=local, emit=emit)
+                runner = DirectRunner(carries, members, local=local, emit=emit, search_path=search_path)
             try:
                 result = build(asked, store, registry, emit, remote=runner)
             finally:
