@@ -147,6 +147,7 @@ def settings(**options: object) -> ServeSettings:
     return ServeSettings(port=0, self_signed=True, **options)  # type: ignore[arg-type]
 
 
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
 def test_a_client_with_the_authority_speaks_tls_and_one_without_it_or_without_tls_does_not(tmp_path: Path) -> None:
     with server.running(tmp_path, settings(), AROUND) as address:
         trusting = ssl.create_default_context(cafile=str(tmp_path / "serve/ca.crt"))

@@ -44,8 +44,9 @@ class Guard:
     def namespace(self, request: web.Request) -> str:
         """The registry whose repository containerd asks for (`?ns=docker.io`); empty if it is this one."""
         given = request.query.get("ns", "")
-        same_port = given.rpartition(":")[2] == request.host.rpartition(":")[2]
-        return "" if given == request.host or (same_port and exposure.host_name(given) in self._names) else given
+        host = host_of(request)
+        same_port = given.rpartition(":")[2] == host.rpartition(":")[2]
+        return "" if given == host or (same_port and exposure.host_name(given) in self._names) else given
 
     async def identify(self, request: web.Request) -> ClientRights:
         """The rights of who sent a request. Raises RequestError if its credentials are wrong, or cannot be checked."""
@@ -107,17 +108,18 @@ class Guard:
 
     def check_origin(self, request: web.Request) -> None:
         """Whether a browser sends a request for a page of another site. Raises RequestError."""
-        name = exposure.host_name(request.host)
+        host = host_of(request)
+        name = exposure.host_name(host)
         if name is None:
             raise RequestError(codes.UNSUPPORTED, "the Host header is malformed", status=400)
-        if not self._any_name and not exposure.is_own_name(request.host, self._names):
+        if not self._any_name and not exposure.is_own_name(host, self._names):
             raise RequestError(
                 codes.DENIED, f"this server is not {name}; start it with --name {name} if it should be", status=403
             )
         if request.method in _READING:
             return
         origin = request.headers.get("Origin")
-        if origin is not None and urlsplit(origin).netloc != request.host:
+        if origin is not None and urlsplit(origin).netloc != host:
             raise RequestError(codes.DENIED, "a page of another site may not change anything here")
         if request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site"):
             raise RequestError(codes.DENIED, "a page of another site may not change anything here")
@@ -149,7 +151,18 @@ def base_url(request: web.Request) -> str:
     """
     forwarded = request.headers.get("X-Forwarded-Proto", "").strip().lower()
     scheme = forwarded if forwarded in _SCHEMES else request.scheme
-    return f"{scheme}://{request.host}"
+    return f"{scheme}://{host_of(request)}"
+
+
+def host_of(request: web.Request) -> str:
+    """The Host header; without one, as in old health checks, the address that was connected to. Versions of aiohttp
+    before 3.14 ask the resolver, and hold up all other requests meanwhile.
+    """
+    host = request.headers.get("Host")
+    if host is not None or request.transport is None:
+        return host or ""
+    name, port = request.transport.get_extra_info("sockname")[:2]
+    return f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
 
 
 def checking(guard: Guard, refuse: Callable[[RequestError], web.Response]) -> Middleware:
