@@ -85,6 +85,13 @@ def test_all_images_of_a_store_and_one_by_its_id(filled: Program, tmp_path: Path
     assert "images/localhost/team/app/-/tag/0.9/index.html" in written(tmp_path / "id")
 
 
+def test_without_jinja2_the_command_says_how_to_get_it(filled: Program, tmp_path: Path) -> None:
+    (tmp_path / "jinja2.py").write_text("raise ModuleNotFoundError('no', name='jinja2')\n")
+    result = filled.fails("page", "--all", "-o", str(tmp_path / "x"), env={"PYTHONPATH": str(tmp_path)})
+    assert "page needs the Python package jinja2" in result.stderr
+    assert "pip install 'polyarch[serve]'" in result.stderr
+
+
 def test_mistakes_are_explained(filled: Program, tmp_path: Path) -> None:
     assert "page needs images, or --all" in filled.fails("page", "-o", str(tmp_path / "x")).stderr
     assert "nosuch" in filled.fails("page", "nosuch", "-o", str(tmp_path / "x")).stderr
