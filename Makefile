@@ -77,6 +77,10 @@ bench: $(venv)/dev.stamp ## Measures Polyarch and its peers and writes docs/perf
 	@scripts/system_packages.sh demo bench
 	$(bin)/python -m bench $(or $(ARGS),--json docs/performance.json --page docs/performance.md)
 
+.PHONY: farm-test
+farm-test: $(venv)/dev.stamp test-packages ## Tests the faults of farms that take long: slow members, other versions, wrong clocks, cluster classes
+	$(bin)/pytest -n 2 tests/farm/long_faults.py $(ARGS)
+
 .PHONY: farm-scale
 farm-scale: $(venv)/dev.stamp ## Measures what placing and sending a step to a farm costs; writes docs/reference/farm-scale.md
 	$(bin)/python -m bench.farm --page docs/reference/farm-scale.md --picture docs/pictures/farm-scale.svg $(ARGS)

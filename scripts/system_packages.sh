@@ -42,6 +42,8 @@ test|program:perl|perl|layers read by Perl
 test|program:ruby|ruby|layers read by Ruby
 test|program:php|php-cli|layers read by PHP
 test|program:node|nodejs|layers read by JavaScript
+test|program:ssh|openssh-client|members of a farm that ssh starts
+test|program:sshd|openssh-server|members of a farm that ssh starts
 test|program:npm|npm|the checker of pages for people with disabilities
 test|program:rpmbuild|rpm|databases of packages as rpm writes them
 test|program:db5.3_load|db5.3-util|databases of packages as rpm wrote them before 2020

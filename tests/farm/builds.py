@@ -1,6 +1,7 @@
 """Builds with a farm that run in the background, for tests of what goes wrong meanwhile."""
 
 import os
+import re
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -48,6 +49,11 @@ class Building:
         """What it said, if it succeeded."""
         assert self.ended(seconds) == 0, self.said
         return self.said
+
+
+def moved(said: str) -> list[str]:
+    """Which steps moved, by the output of a build: from where to where."""
+    return re.findall(r"moves from (\w+ to \w+)", said)
 
 
 def sleeps(seconds: str) -> list[int]:

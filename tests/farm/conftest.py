@@ -102,3 +102,19 @@ def own_farm(program: Program, tmp_path: Path) -> Iterator[farms.Farm]:
     """A scheduler for one test, which may end it."""
     with farms.farm(program, tmp_path / "farm", silence=4) as opened:
         yield opened
+
+
+@pytest.fixture(scope="module")
+def builder(busybox_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Program:
+    """The command line with a store that has busybox."""
+    place = tmp_path_factory.mktemp("builder")
+    (place / "home").mkdir()
+    bases.copy_store(busybox_store, place / "store")
+    return Program(place / "store", place / "home")
+
+
+@pytest.fixture
+def small(builder: Program, tmp_path: Path) -> Iterator[farms.Farm]:
+    """A farm without members, which notices after three seconds that one is cut off."""
+    with farms.farm(builder, tmp_path / "farm", silence=3) as opened:
+        yield opened

@@ -29,11 +29,14 @@ def until(condition: Callable[[], Any], what: str, seconds: float = START) -> An
     """Call `condition` until its result is true, and return that."""
     deadline = time.monotonic() + seconds
     while True:
+        began = time.monotonic()
         found = condition()
         if found:
             return found
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.05)
+        now = time.monotonic()
+        assert now < deadline, f"not within {seconds} s: {what}"
+        # What costs much is asked less often.
+        time.sleep(max(0.05, 1.5 * (now - began)))
 
 
 class Started:

@@ -17,15 +17,6 @@ ARM = "linux/arm64"
 
 
 @pytest.fixture(scope="module")
-def builder(busybox_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Program:
-    """The command line with a store that has busybox."""
-    place = tmp_path_factory.mktemp("builder")
-    (place / "home").mkdir()
-    bases.copy_store(busybox_store, place / "store")
-    return Program(place / "store", place / "home")
-
-
-@pytest.fixture(scope="module")
 def pair(builder: Program, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
     """A farm of two members: one native, and one that emulates arm64."""
     with farm(builder, tmp_path_factory.mktemp("pair"), silence=5) as opened:

@@ -1,6 +1,5 @@
 """`farm up`: members by a real sshd on loopback, and by cluster classes of Dask."""
 
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.farm.farms import Started, free_port, until
+from tests.needs import missing, need, need_root
 from tests.program import Program
 
 SSHD = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/sbin")
@@ -23,10 +23,10 @@ class Shell(NamedTuple):
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Iterator[Shell]:
-    if SSHD is None or shutil.which("ssh") is None:
-        pytest.skip("needs openssh-server and openssh-client")
-    if os.geteuid() != 0:
-        pytest.skip("sshd of another user accepts no login")
+    need("ssh")
+    if SSHD is None:
+        missing("needs sshd (`make test` installs what is missing)")
+    need_root()
     place = tmp_path / "ssh"
     place.mkdir(mode=0o700)
     for name in ("host", "user"):
@@ -82,14 +82,13 @@ def test_a_member_that_ssh_starts_builds_and_ends_with_the_command(
         assert keys == []
     finally:
         assert up.end() == 130
-    members = subprocess.run(["pgrep", "-f", f"farm worker {address}"], stdout=subprocess.PIPE, check=False)
-    assert members.stdout == b""
+    left = subprocess.run(["pgrep", "-f", f"farm worker {address}"], stdout=subprocess.PIPE, check=False)
+    assert left.stdout == b""
     assert "nothing listens there" in program.fails("farm", "status", env=env).stderr
 
 
 def test_a_host_that_ssh_does_not_reach_is_tried_again(program: Program, tmp_path: Path) -> None:
-    if shutil.which("ssh") is None:
-        pytest.skip("needs openssh-client")
+    need("ssh")
     program("farm", "init", tmp_path / "certificates")
     env = {"POLYARCH_FARM_CERT": str(tmp_path / "certificates")}
     up = Started(
@@ -134,17 +133,16 @@ def test_a_cluster_class_that_cannot_be_used_is_named(
     assert said in program.fails("farm", "up", "--farm-cert", tmp_path / "certificates", *words).stderr
 
 
-@pytest.mark.parametrize(
-    ("cluster", "secure"),
-    [("dask.distributed:LocalCluster", True), ("distributed.deploy.subprocess:SubprocessCluster", False)],
-)
-def test_the_workers_of_a_cluster_class_become_members(
-    program: Program, tmp_path: Path, cluster: str, secure: bool
-) -> None:
-    program("farm", "init", tmp_path / "certificates")
-    options = ["--farm-cert", str(tmp_path / "certificates")] if secure else ["--insecure"]
+def test_the_workers_of_a_cluster_class_become_members(program: Program, tmp_path: Path) -> None:
+    joins(program, tmp_path, "dask.distributed:LocalCluster", secure=True)
+
+
+def joins(program: Program, directory: Path, cluster: str, *, secure: bool) -> None:
+    """Start a cluster of this class, and see its workers as members."""
+    program("farm", "init", directory / "certificates")
+    options = ["--farm-cert", str(directory / "certificates")] if secure else ["--insecure"]
     arguments = ["n_workers=2"] if secure else ["n_workers=1", "host=127.0.0.1"]
-    up = Started(program, tmp_path / "output", "farm", "up", *options, "--dask-cluster", cluster, *arguments, env={})
+    up = Started(program, directory / "output", "farm", "up", *options, "--dask-cluster", cluster, *arguments, env={})
     try:
         scheme = "tls://" if secure else "tcp://"
         up.waits_for(scheme)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from polyarch.version import VERSION
 from tests import bases, people
+from tests.farm import kills
 from tests.fuzz import run as fuzzing
 from tests.fuzz.targets import TARGETS
 from tests.reliability import crash, crowd, scenarios, test_network
@@ -64,6 +65,7 @@ def _parts(directory: Path, chosen: argparse.Namespace) -> Iterator[Part]:
         yield _crowd(aims.site, chosen.seconds, chosen.seed)
         yield _network(aims.site, chosen.points // 4, chosen.seed)
         yield from _served(directory, chosen)
+        yield kills.run(aims.site.template, directory / "farm", chosen.points, chosen.seed)
         yield _fuzz(chosen.fuzz, chosen.seed)
 
 

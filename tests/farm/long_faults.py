@@ -1,0 +1,81 @@
+"""Faults of farms that take too long for every run of the tests: `make farm-test`."""
+
+import signal
+from pathlib import Path
+
+from tests.farm.builds import Building, busy, context_of, moved, signal_all, sleeps
+from tests.farm.farms import Farm, until
+from tests.farm.test_up import joins
+from tests.program import Program
+
+
+def test_a_step_that_stands_still_moves_on_after_the_time_that_it_may_take(small: Farm, tmp_path: Path) -> None:
+    members = [small.member("a"), small.member("b")]
+    context = context_of(tmp_path, "RUN sleep 1.03; echo done")
+    building = Building(small, ["--no-cache", "--farm-timeout", "2.5", context])
+    (process,) = until(lambda: sleeps("1.03"), f"the step: {building.said}")
+    hit = busy(members, process)
+    signal_all(members[hit], signal.SIGSTOP)
+    try:
+        said = building.succeeds()
+    finally:
+        signal_all(members[hit], signal.SIGCONT)
+    assert moved(said) == ["a to b" if hit == 0 else "b to a"]
+
+
+def test_a_step_that_two_members_cannot_do_fails_with_both_reasons(small: Farm, tmp_path: Path) -> None:
+    members = [small.member("a"), small.member("b"), small.member("c")]
+    context = context_of(tmp_path, "RUN sleep 9.05")
+    building = Building(small, ["--no-cache", context])
+    for _ in range(2):
+        (process,) = until(lambda: sleeps("9.05"), f"the step: {building.said}")
+        signal_all(members[busy(members, process)], signal.SIGKILL)
+        until(lambda process=process: process not in sleeps("9.05"), "the step to end", 5)  # type: ignore[misc]
+    assert building.ended() == 1
+    assert len(moved(building.said)) == 1
+    assert "not done by the farm: " in building.said
+    assert not sleeps("9.05")
+
+
+def other(directory: Path, text: str) -> dict[str, str]:
+    """The environment of processes that differ from others as the text of a module says."""
+    directory.mkdir()
+    (directory / "sitecustomize.py").write_text(text)
+    return {"PYTHONPATH": str(directory)}
+
+
+def test_a_member_of_another_version_is_named_and_not_used(small: Farm, builder: Program, tmp_path: Path) -> None:
+    code = "import polyarch.version\npolyarch.version.VERSION = '0.0.9'\n"
+    small.env |= other(tmp_path / "other", code)
+    small.member("old")
+    del small.env["PYTHONPATH"]
+    context = context_of(tmp_path / "app", "RUN true")
+    said = builder.fails("build", "--no-cache", "--platform", "linux/s390x", context, env=small.env).stderr
+    assert "no member of the farm" in said
+    assert "old: linux/amd64" in said
+    assert "Polyarch 0.0.9" in said
+    small.member("new")
+    done = builder("build", "--no-cache", "--progress", "plain", context, env=small.env)
+    assert "member old of the farm: it has Polyarch 0.0.9 and is not used" in done.stderr
+    steps = {row["Name"]: row["Steps"] for row in until(lambda: small.status()["Members"], "members")}
+    assert steps["old"] == 0
+    assert "it has Polyarch 0.0.9" in builder("farm", "status", env=small.env).stdout
+
+
+def test_a_wrong_clock_is_named(small: Farm, builder: Program, tmp_path: Path) -> None:
+    code = "import time\nreal = time.time\ntime.time = lambda: real() + 200\n"
+    small.env |= other(tmp_path / "other", code)
+    small.member("early")
+    del small.env["PYTHONPATH"]
+
+    def shown() -> bool:
+        return "its clock is 200 s ahead of the scheduler's" in builder("farm", "status", env=small.env).stdout
+
+    until(shown, "the clock in farm status", 20)
+    context = context_of(tmp_path / "app", "RUN true")
+    done = builder("build", "--no-cache", "--progress", "plain", context, env=small.env)
+    assert "member early of the farm: its clock is 200 s ahead" in done.stderr
+
+
+def test_the_workers_of_another_cluster_class_become_members(program: Program, tmp_path: Path) -> None:
+    joins(program, tmp_path, "distributed.deploy.subprocess:SubprocessCluster", secure=False)
