@@ -27,6 +27,7 @@ class ServedStore(RegistryProcess):
         *,
         root: Path | None = None,
         htpasswd: Path | None = None,
+        tokens: Path | None = None,
         certificate: tuple[Path, Path] | None = None,
         self_signed: bool = False,
         port: int = 0,
@@ -35,7 +36,8 @@ class ServedStore(RegistryProcess):
         """Start it, and return when it listens.
 
         root: the store; None: one below the directory.
-        htpasswd: a file of `name:bcrypt` lines; without it everyone may read and write.
+        htpasswd: a file of `name:bcrypt` lines; without it and `tokens` everyone may read and write.
+        tokens: a file of tokens instead.
         certificate: PEM files (certificate chain, key); without it the registry speaks plain HTTP.
         self_signed: it makes its certificate itself; `authority` is the file with that of its authority.
         port: where to listen; 0: the kernel chooses.
@@ -44,6 +46,8 @@ class ServedStore(RegistryProcess):
         words = ["serve", "--listen", f"127.0.0.1:{port}", *options]
         if htpasswd:
             words += ["--auth", "htpasswd", str(htpasswd)]
+        if tokens:
+            words += ["--auth", "token", str(tokens)]
         if certificate:
             words += ["--tls", *map(str, certificate)]
         if self_signed:

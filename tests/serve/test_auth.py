@@ -418,11 +418,28 @@ def test_the_token_endpoint_refuses_wrong_secrets_too_many_scopes_and_needless_a
 
 def test_scopes_in_odd_forms_give_no_right(tokens: Path) -> None:
     decider = TokenAccess(str(tokens), lambda: NOW)
-    odd = ["repository:team/app:*", "repository:*:push", "registry:catalog:pull", "team/app:push", "::", "a b c", ""]
+    odd = [
+        "repository:*:push",
+        "repository:*:*",
+        "repository:team/*:pull",
+        "registry:catalog:pull",
+        "team/app:push",
+        "::",
+        "a b c",
+        "",
+    ]
     found = ask(decider, issued(decider, "ci", SECRET, *odd))
     assert isinstance(found, ClientRights)
     assert not any(found.allows("team/app", action) for action in access.ACTIONS)
     assert not found.lists
+
+
+def test_a_token_for_every_action_allows_what_the_account_may_do(tokens: Path) -> None:
+    decider = TokenAccess(str(tokens), lambda: NOW)
+    found = ask(decider, issued(decider, "ci", SECRET, "repository:team/app:*"))
+    assert isinstance(found, ClientRights)
+    assert [found.allows("team/app", action) for action in access.ACTIONS] == [True, True, False]
+    assert not found.allows("team/two", "pull")
 
 
 def test_the_challenge_names_the_endpoint_and_the_scope(tokens: Path) -> None:

@@ -62,8 +62,10 @@ class ClientRights(msgspec.Struct, frozen=True, kw_only=True):
         return any(action in rule.actions and rule.matches(repository) for rule in self.rules)
 
     def is_asked(self, path: str, action: Action) -> bool:
-        """Whether the client's token is for this action."""
-        return self.scope is None or (f"repository:{path}", action) in self.scope
+        """Whether the client's token is for this action. skopeo asks for `*` before it deletes."""
+        if self.scope is None:
+            return True
+        return not self.scope.isdisjoint({(f"repository:{path}", action), (f"repository:{path}", "*")})
 
     @property
     def lists(self) -> bool:

@@ -1,6 +1,7 @@
 """The clients by name, and a registry with an image for them."""
 
 import contextlib
+import hashlib
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -51,6 +52,17 @@ def secured(directory: Path) -> tuple[RegistryProcess, Where]:
     file.write_text(run(["htpasswd", "-nbB", *_LOGIN]).stdout.strip() + "\n")
     registry = ServedStore(directory, htpasswd=file, self_signed=True)
     return registry, Where(registry.address, _LOGIN, registry.authority)
+
+
+def with_tokens(directory: Path) -> tuple[RegistryProcess, Where]:
+    """The same for a token with every right: clients get bearer tokens for what they do."""
+    directory.mkdir(parents=True)
+    name, secret = "ci", "s3cret_of_a_token: /+%"
+    hashed = hashlib.sha256(secret.encode()).hexdigest()
+    file = directory / "tokens.toml"
+    file.write_text(f'[[token]]\nname = "{name}"\nsha256 = "{hashed}"\nmay = {{ "**" = ["push", "delete"] }}\n')
+    registry = ServedStore(directory, tokens=file, self_signed=True)
+    return registry, Where(registry.address, (name, secret), registry.authority)
 
 
 class Counter:
