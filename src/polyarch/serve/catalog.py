@@ -1,6 +1,6 @@
 """What index.json says, arranged by repository: tags, manifests without a tag, and manifests about others."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from polyarch.oci import reference as references
 from polyarch.oci.descriptor import Descriptor
@@ -23,12 +23,9 @@ class Catalog:
         for name, descriptor in entries.named.items():
             if (parts := naming.split(name)) is not None:
                 self.tagged.setdefault(parts[0], {})[parts[1]] = descriptor
-        # By path of the server.
-        self.kept: dict[str, dict[Digest, Descriptor]] = {}
-        everything = (*entries.unnamed, *(one for found in entries.referrers.values() for one in found))
-        for entry in everything:
-            for repository in entry.annotations.get(REPOSITORY, "").split():
-                self.kept.setdefault(repository, {})[entry.digest] = entry
+        # By path of the server: what is kept for itself, and what is kept because of its subject.
+        self.kept = _by_repository(entries.unnamed)
+        self.listed = _by_repository(one for found in entries.referrers.values() for one in found)
         self._repositories: tuple[str, ...] | None = None
         self._members: dict[str, Mapping[Digest, Descriptor]] = {}
         self._sorted: dict[str, Sequence[str]] = {}
@@ -102,7 +99,7 @@ class Catalog:
         """Whether a manifest was pushed to this repository, and nothing else in it names the manifest."""
         start = f"{naming.PUSHED}{repository}"
         tagged = any(one.digest == digest for one in self.tagged.get(start, {}).values())
-        kept = digest in self.kept.get(repository, {})
+        kept = digest in self.kept.get(repository, {}) or digest in self.listed.get(repository, {})
         return (tagged or kept) and not self.holder(repository, digest)
 
     def holder(self, repository: str, digest: Digest) -> str:
@@ -126,3 +123,11 @@ class Catalog:
             for one in self.entries.referrers.get(subject, ())
             if not (keepers := one.annotations.get(REPOSITORY)) or repository in keepers.split()
         ]
+
+
+def _by_repository(entries: Iterable[Descriptor]) -> dict[str, dict[Digest, Descriptor]]:
+    found: dict[str, dict[Digest, Descriptor]] = {}
+    for entry in entries:
+        for repository in entry.annotations.get(REPOSITORY, "").split():
+            found.setdefault(repository, {})[entry.digest] = entry
+    return found

@@ -98,7 +98,8 @@ class Quota:
             if name.startswith(naming.PUSHED)
             for descriptor in tags.values()
         ]
-        pending += (descriptor for kept in catalog.kept.values() for descriptor in kept.values())
+        for found in (catalog.kept, catalog.listed):
+            pending += (descriptor for kept in found.values() for descriptor in kept.values())
         pushed: dict[Digest, int] = {}
         while pending:
             descriptor = pending.pop()

@@ -210,7 +210,9 @@ class Repositories:
         gone = [digest]
         with contextlib.suppress(NotFoundError, CorruptError):
             gone += (part.digest for part in children(self.store.peek(descriptor)))
-        self.leftovers.add([*gone, *(one.digest for one in self._all_below(descriptor))])
+        gone += (one.digest for one in self._all_below(descriptor))
+        gone += [one.digest for subject in gone for one in catalog.referrers(repository, subject)]
+        self.leftovers.add(gone)
 
     def delete_blob(self, repository: str, digest: Digest) -> None:
         """Remove a blob from a repository. Raises RequestError if it has none, or one of its manifests names it.
@@ -254,7 +256,9 @@ class Repositories:
     def referrers(self, repository: str, subject: Digest) -> Sequence[Descriptor]:
         """The manifests about `subject` in a repository, each once, with its artifact type and annotations."""
         catalog = self.catalog()
-        found = {one.digest: one for one in catalog.referrers(repository, subject)}
+        members = catalog.members(repository)
+        # A referrer that came with its subject goes with it.
+        found = {one.digest: one for one in catalog.referrers(repository, subject) if one.digest in members}
         # Clients that know no other way, and images that were pulled from such a registry, have them in an index.
         listed = catalog.tag(repository, referrer.tag(subject))
         if listed is not None:
