@@ -37,6 +37,17 @@ def test_each_image_is_listed_under_its_shortest_path_that_means_no_other(ask: R
     assert ask("GET", "/v2/debian/tags/list").json()["tags"] == ["13", "mine"]
 
 
+def test_the_name_by_which_an_image_was_pushed_is_not_one_more_repository(ask: Requests, store_root: Path) -> None:
+    with Store.open(store_root) as store:
+        for name in ("127.0.0.1:5000/team/app:1", "localhost/team/app:1"):
+            image(store, b"layer", name)
+    assert ask("GET", "/v2/_catalog").json() == {"repositories": ["team/app"]}
+    assert ask("GET", "/v2/127.0.0.1_5000/team/app/tags/list").status == 200
+    with Store.open(store_root) as store:
+        image(store, b"newer, not pushed", "127.0.0.1:5000/team/app:1")
+    assert ask("GET", "/v2/_catalog").json() == {"repositories": ["127.0.0.1_5000/team/app", "team/app"]}
+
+
 def test_what_was_pushed_comes_before_another_image_of_the_same_path(ask: Requests, store_root: Path) -> None:
     with Store.open(store_root) as store:
         other = image(store, b"other", "docker.io/library/app:1")

@@ -31,13 +31,25 @@ class Catalog:
         self._sorted: dict[str, Sequence[str]] = {}
 
     def repositories(self) -> tuple[str, ...]:
-        """All repositories, each under its shortest path that means no other one, sorted."""
+        """All repositories, each under its shortest path that means no other one, sorted.
+
+        The names by which this machine pushed something to a server of the store are not listed once more.
+        """
         if self._repositories is None:
             found = set(self.kept)
             for name in self.tagged:
-                found.update(path for path in [self._shortest(name)] if path)
+                if not self._repeats(name):
+                    found.update(path for path in [self._shortest(name)] if path)
             self._repositories = tuple(sorted(found))
         return self._repositories
+
+    def _repeats(self, name: str) -> bool:
+        """Whether a repository with a port has nothing but what was pushed: these are the names it was pushed by."""
+        host, _, rest = name.partition("/")
+        pushed = self.tagged.get(naming.PUSHED + rest, {})
+        return ":" in host and all(
+            tag in pushed and pushed[tag].digest == descriptor.digest for tag, descriptor in self.tagged[name].items()
+        )
 
     def _shortest(self, name: str) -> str:
         for path in naming.paths(name):
