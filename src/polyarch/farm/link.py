@@ -43,6 +43,8 @@ from polyarch.farm.values import BUILDS, RESOURCE, Member, table_of
 _SOON, _LATER = 0.25, 1.0
 # A step is tried on so many members.
 _ATTEMPTS = 2
+# How often a step that was taken from its member by mistake is given to it again.
+_STRAYS = 3
 
 
 def main() -> None:
@@ -236,12 +238,13 @@ class FarmLink:
     async def _do(self, step: _OpenStep) -> None:
         """Have a step done: by one member, or if that cannot do it, by another one."""
         tried: dict[str, str] = {}
-        asked = step.submitted
+        asked, strays, told = step.submitted, 0, False
         while len(tried) < _ATTEMPTS and self._lost is None:
             choice = await self._chosen(step, tried)
             if choice is None:
                 break
-            if tried:
+            if tried and not told:
+                told = True
                 former, reason = next(reversed(tried.items()))
                 self._counts[1] += 1
                 self.send(Moved(f"{asked.name} moves from {former} to {choice.member}: {reason}"))
@@ -250,6 +253,16 @@ class FarmLink:
                 break
             if isinstance(outcome, bytes):
                 failure = decode(outcome, StepResult).failure
+                if (
+                    failure is not None
+                    and failure.kind == "cancelled"
+                    and strays < _STRAYS
+                    and not step.cancelled.is_set()
+                ):
+                    # What performed steps for a worker process that was killed may come late with the same ticket, and
+                    # so take the step from the member that has it now. It ends at once.
+                    strays += 1
+                    continue
                 if failure is None or failure.kind != "member":
                     self._counts[0] += 1
                     self.send(Done(asked.id, outcome))
