@@ -113,6 +113,16 @@ def test_worker_processes_end_with_the_process_that_started_them(own_farm: Farm)
     until(lambda: not any(Path(f"/proc/{child}").exists() for child in children), "the processes to end", 10)
 
 
+def test_a_scheduler_that_is_interrupted_ends_as_other_commands_do(own_farm: Farm) -> None:
+    assert own_farm.scheduler.end(signal.SIGINT) == 130
+
+
+def test_the_name_of_another_member_is_refused(own_farm: Farm) -> None:
+    own_farm.member("steady")
+    said = own_farm.polyarch.fails("farm", "worker", "--name", "steady", "--slots", "1", env=own_farm.env).stderr
+    assert "has a member named steady already" in said
+
+
 def test_a_scheduler_without_tls_must_be_asked_for(program: Program, tmp_path: Path) -> None:
     said = program.fails("farm", "scheduler", "--listen", f"127.0.0.1:{free_port()}").stderr
     assert "no certificate at" in said
@@ -121,7 +131,7 @@ def test_a_scheduler_without_tls_must_be_asked_for(program: Program, tmp_path: P
 def test_a_port_that_is_taken_is_named(shared_farm: Farm) -> None:
     listen = shared_farm.address.partition("://")[2]
     said = shared_farm.polyarch.fails("farm", "scheduler", "--listen", listen, env=shared_farm.env).stderr
-    assert f"cannot listen on {listen}" in said
+    assert f"cannot listen on {listen}: Address already in use\n" in said
     said = shared_farm.polyarch.fails("farm", "scheduler", "--listen", "127.0.0.1:x", env=shared_farm.env).stderr
     assert "is not HOST:PORT" in said
 

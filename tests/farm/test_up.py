@@ -1,6 +1,8 @@
 """`farm up`: members by a real sshd on loopback, and by cluster classes of Dask."""
 
+import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -155,5 +157,9 @@ def joins(program: Program, directory: Path, cluster: str, *, secure: bool) -> N
         count = 2 if secure else 1
         rows = until(lambda: (found := members()) and len(found) == count and found, "the members", 90)
         assert all("linux/" in str(row["Native"]) for row in rows)
+        # As a terminal does, to all processes of the command that have not left its group.
+        os.killpg(up.process.pid, signal.SIGINT)
+        assert up.process.wait(30) == 130, up.said
+        assert "Traceback" not in up.said
     finally:
         up.end()

@@ -53,9 +53,9 @@ def serve(
     silence: float,
     ready: Callable[[str], None],
 ) -> None:
-    """Start a cluster, make its workers members, and serve until SIGTERM or SIGINT. `ready` gets the address.
+    """Start a cluster, make its workers members, and serve until SIGTERM or SIGINT, then raise KeyboardInterrupt.
 
-    Raises UsageError, and PolyarchError with what the class raises.
+    `ready` gets the address. Raises UsageError, and PolyarchError with what the class raises.
     """
     engine.configure(silence)
     made = class_of(name)
@@ -71,6 +71,7 @@ def serve(
         ready(str(cluster.scheduler_address))
         while not ended.wait(1):
             pass
+    raise KeyboardInterrupt
 
 
 def _defaults(made: Callable[..., Any], bundle: Bundle | None) -> dict[str, Any]:

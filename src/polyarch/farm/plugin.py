@@ -40,6 +40,9 @@ class MemberPlugin(WorkerPlugin):
 
     async def setup(self, worker: "Worker") -> None:
         """Implements WorkerPlugin: the heartbeats say from now on what this member is."""
+        if os.getpgrp() != os.getpid():
+            # Ctrl-C is for the command that started the cluster, which then ends this process.
+            os.setpgid(0, 0)
         options = msgspec.msgpack.decode(self._options, type=MemberOptions)
         if not options.name:
             options = msgspec.structs.replace(options, name=_name(worker))

@@ -38,9 +38,13 @@ def settings_of(listen: str, bundle: Bundle | None, silence: float, contact: str
 
 
 def serve(settings: SchedulerSettings, ready: Callable[[str], None], say: Callable[[str], None]) -> None:
-    """Be the scheduler until SIGTERM or SIGINT. `ready` is called with its address. Raises PolyarchError."""
+    """Be the scheduler until SIGTERM or SIGINT, then raise KeyboardInterrupt. `ready` is called with its address.
+
+    Raises PolyarchError.
+    """
     engine.configure(settings.silence, say=say)
     asyncio.run(_serve(settings, ready))
+    raise KeyboardInterrupt
 
 
 async def _serve(settings: SchedulerSettings, ready: Callable[[str], None]) -> None:
@@ -70,7 +74,9 @@ async def opened(settings: SchedulerSettings):  # type: ignore[no-untyped-def]
         )
     except (OSError, RuntimeError, ValueError) as error:
         cause = error.__cause__ or error
-        raise PolyarchError(f"cannot listen on {settings.host}:{settings.port}: {cause}") from error
+        reason = cause.strerror if isinstance(cause, OSError) else None
+        hint = "another program may use the port; choose another one with --listen HOST:PORT"
+        raise PolyarchError(f"cannot listen on {settings.host}:{settings.port}: {reason or cause}", hint) from error
     try:
         yield settings.contact or scheduler.address
     finally:

@@ -15,6 +15,7 @@ import msgspec
 from polyarch.errors import PolyarchError
 from polyarch.farm import children, engine, task
 from polyarch.farm.certificates import Bundle
+from polyarch.farm.faults import FarmError
 from polyarch.farm.plugin import MemberPlugin, metric
 from polyarch.farm.values import METRIC, MemberOptions, OfferedPlatform
 
@@ -87,6 +88,10 @@ async def _serve(order: SlotOrder) -> str:
     try:
         await worker
     except Exception as error:
+        if "name taken" in f"{error} {error.__cause__}":
+            raise FarmError(
+                f"the farm {order.scheduler} has a member named {options.name} already", "choose another --name"
+            ) from error
         raise engine.unreachable(order.scheduler, error) from error
     _say(JOINED)
     tasks = {asyncio.ensure_future(worker.finished()), asyncio.ensure_future(ended.wait())}

@@ -76,7 +76,7 @@ def _refuse_push(mirror: PullThrough, route: Route, reference: Reference | None)
     official = mirror.fallback(route.repository) if route.repository.startswith("library/") else None
     held = reference or official
     if held is not None:
-        raise RequestError(codes.DENIED, f"{route.repository} is the mirror of {held}, which is only read")
+        raise RequestError(codes.DENIED, f"{route.repository} is for images of {held.domain}, which is only mirrored")
 
 
 async def _mirrored(

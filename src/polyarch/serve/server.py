@@ -208,9 +208,12 @@ def _bound(settings: ServeSettings, protected: Protection) -> list[socket.socket
     except OSError as error:
         for opened in sockets:
             opened.close()
+        reason = "another program may use the port"
+        if isinstance(error, PermissionError):
+            reason = "ports below 1024 need root or CAP_NET_BIND_SERVICE"
         raise PolyarchError(
             f"cannot listen on {settings.listen}:{settings.port}: {error.strerror}",
-            "another program may use the port; choose another one with --listen HOST:PORT",
+            f"{reason}; choose another one with --listen HOST:PORT",
         ) from error
     return sockets
 

@@ -1,8 +1,8 @@
 """Registries behind a mirror: reading them, and remembering what they said.
 
 What was fetched is disposable: blobs of the store that only rows of its cache keep, so that the limit of the cache
-(`--cache-limit`) holds for it, and the least recently used goes first. A row says that a repository has a manifest or a
-blob, of which type and size; the row of a tag, what it pointed at and when the registry said so.
+(`POLYARCH_CACHE_LIMIT`) holds for it, and the least recently used goes first. A row says that a repository has a
+manifest or a blob, of which type and size; the row of a tag, what it pointed at and when the registry said so.
 
 A manifest can name blobs that only other repositories of the store have. Such a blob is not given to clients who may
 not read these: the registry must confirm that its repository has the blob, too.

@@ -15,9 +15,7 @@ from polyarch.errors import UsageError
 @click.option("--ssh", "hosts", multiple=True, metavar="[USER@]HOST", help="Start a member there; repeatable")
 @click.option("--dask-cluster", "cluster", metavar="MODULE:CLASS", help="Start members with this class of Dask")
 @click.option("--scheduler", metavar="ADDRESS", help="Use this scheduler instead of a new one")
-@click.option(
-    "--listen", metavar="HOST[:PORT]", default="127.0.0.1:8786", help="Where to listen (default: 127.0.0.1:8786)"
-)
+@click.option("--listen", metavar="HOST[:PORT]", help="Where the scheduler of --ssh listens (default: 127.0.0.1:8786)")
 @click.option("--ssh-option", "ssh_options", multiple=True, metavar="OPTION", help="An option of ssh, as -p2222")
 @click.option("--command", default="polyarch", metavar="COMMAND", help="What starts Polyarch there (default: polyarch)")
 @click.option("--platform", "platform", multiple=True, metavar="LIST", help="Platforms that members offer")
@@ -58,9 +56,10 @@ def _ssh(session: Session, given: dict[str, Any]) -> None:
         if given["scheduler"]:
             address = scheduler_address(given["scheduler"], insecure=given["insecure"])
         else:
-            farms.check_reach(given["listen"], given["hosts"])
+            listen = given["listen"] or "127.0.0.1:8786"
+            farms.check_reach(listen, given["hosts"])
             certificate = None if plain else _path(session, given["farm_cert"])
-            address = stack.enter_context(farms.scheduler(given["listen"], certificate, given["silence"]))
+            address = stack.enter_context(farms.scheduler(listen, certificate, given["silence"]))
         click.echo(address)
         members = [farms.SSHMember(host, address, bundle, options) for host in given["hosts"]]
         stack.enter_context(farms.SSHFarm(members, session.note)).serve()
@@ -69,9 +68,12 @@ def _ssh(session: Session, given: dict[str, Any]) -> None:
 def _cluster(session: Session, given: dict[str, Any]) -> None:
     from polyarch.farm import clusters
 
-    for option in ("scheduler", "ssh_options"):
+    for option in ("scheduler", "ssh_options", "listen"):
         if given[option]:
-            raise UsageError(f"--{option.replace('_options', '-option')} belongs to --ssh")
+            raise UsageError(
+                f"--{option.replace('_options', '-option')} belongs to --ssh",
+                "arguments of the class are KEY=VALUE, such as scheduler_port=8786",
+            )
     bundle = None if given["insecure"] and not given["farm_cert"] else bundle_of(session, "worker", given["farm_cert"])
     options = member_options(session, given["platform"], "", given["slots"])
     arguments = clusters.values_of(given["words"])

@@ -25,7 +25,9 @@ def page(session: Session, images: tuple[str, ...], output: str, everything: boo
     Each platform is checked, and its layers, config, packages, attestations and signatures are shown. The directory
     needs no server and loads nothing from elsewhere. `polyarch serve` shows the same pages.
     """
-    if bool(images) == everything:
+    if images and everything:
+        raise UsageError("page takes images or --all, not both")
+    if not images and not everything:
         raise UsageError("page needs images, or --all", "as in: polyarch page app:1 -o pages")
     try:
         from polyarch.page import files

@@ -139,7 +139,8 @@ def _address(text: str) -> tuple[str, int]:
     if not colon:
         host, port = text, str(_PORT)
     host = host.removeprefix("[").removesuffix("]")
-    if not host or not port.isdecimal() or int(port) > 65535:
+    # A number alone would be an address in the old form of inet_aton(3).
+    if not host or host.isdecimal() or not port.isdecimal() or int(port) > 65535:
         raise UsageError(
             f"--listen {text!r} is not an address", "expected HOST:PORT, as in 127.0.0.1:5000 or [::1]:5000"
         )
