@@ -1,8 +1,10 @@
 """A real browser without a window: what it makes of a page, and how the page looks."""
 
+import os
 import shutil
 import struct
 import subprocess
+import tempfile
 import zlib
 from pathlib import Path
 
@@ -49,7 +51,10 @@ def pixels(page: Path, scratch: Path, *, dark: bool, size: tuple[int, int] = (10
 
 def _run(scratch: Path, *arguments: str) -> bytes:
     command = [program(), *FLAGS, f"--user-data-dir={scratch / 'profile'}", *arguments]
-    return subprocess.run(command, capture_output=True, timeout=100, check=True).stdout
+    # It leaves files in TMPDIR, whose path must be short (unix(7)).
+    with tempfile.TemporaryDirectory(prefix="browser-", ignore_cleanup_errors=True) as temporary:
+        env = {**os.environ, "TMPDIR": temporary}
+        return subprocess.run(command, capture_output=True, timeout=100, check=True, env=env).stdout
 
 
 def decoded(raw: bytes) -> list[list[Colour]]:

@@ -6,8 +6,10 @@
 import asyncio
 import base64
 import json
+import os
 import re
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -38,7 +40,11 @@ class Browser:
         self._log = open(profile / "browser.log", "w+")  # noqa: SIM115 (closed in `close`)
         command = [browser.program(), *browser.FLAGS, _LOOPBACK, "--remote-debugging-port=0"]
         command += [f"--user-data-dir={profile}", *flags, "about:blank"]
-        self._process = subprocess.Popen(command, stdout=self._log, stderr=self._log)
+        # It is killed, and leaves its socket in TMPDIR, whose path must be short (unix(7)).
+        self._temporary = tempfile.TemporaryDirectory(prefix="browser-", ignore_cleanup_errors=True)
+        self._process = subprocess.Popen(
+            command, stdout=self._log, stderr=self._log, env={**os.environ, "TMPDIR": self._temporary.name}
+        )
         try:
             self.tab = self._runner.run(self._connected(profile))
         except BaseException:
@@ -67,6 +73,7 @@ class Browser:
             self._runner.run(self._session.close())
         self._process.kill()
         self._process.wait()
+        self._temporary.cleanup()
         self._log.close()
         self._runner.close()
 
