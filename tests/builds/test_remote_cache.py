@@ -443,7 +443,8 @@ def test_a_layer_that_its_registry_lost_is_made_again(
     assert "Traceback" not in again.stderr
     # The cache is whole again.
     third = machine()("build", "--progress=plain", *words, "--cache-from", shared, longer)
-    assert (ran(third), lost in third.stderr) == (0, False)
+    # A layer of the same second is the same layer again, so its digest may be in the output.
+    assert (ran(third), "has lost" in third.stderr) == (0, False)
 
 
 def test_what_the_registry_of_a_cache_lost_is_named_no_longer(

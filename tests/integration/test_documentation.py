@@ -169,9 +169,9 @@ def test_each_guide_begins_with_commands_that_work(on_loopback: Program, tmp_pat
     names = ("app", "team/app:1", "registry.example.org/team/app:1")
     tags = [word for name in names for word in ("-t", name)]
     on_loopback("build", "--platform", "linux/amd64,linux/arm64", *tags, tmp_path)
-    # Others begin with a project or a definition file, which tests/bake, tests/compose and tests/scaffold have, or with
-    # a server.
-    others = {"contributing.md", "bake.md", "compose.md", "init.md", "test.md", "page.md", "serve.md"}
+    # Others begin with a project or a definition file, which tests/bake, tests/compose and tests/scaffold have, with a
+    # server, or with a farm (tests/farm).
+    others = {"contributing.md", "bake.md", "compose.md", "init.md", "test.md", "page.md", "serve.md", "farm.md"}
     guides = [page for page in (_REPOSITORY / "docs/guides").glob("*.md") if page.name not in others]
     typed = [line for page in guides for line in _first_block(page).splitlines()]
     assert len(typed) > 12

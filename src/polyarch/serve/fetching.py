@@ -109,10 +109,12 @@ class Fetch:
     def _opened(self) -> int:
         """The unfinished file, or the blob that it has become: `_path` changes a moment after the file is renamed."""
         for _ in range(_TRIES):
+            # Asked first: `_path` is the blob's by the time that this is true.
+            is_done = self._done
             try:
                 return os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
             except FileNotFoundError:
-                if self._done:
+                if is_done:
                     break
                 time.sleep(_PAUSE)
         raise self._error or PolyarchError(f"{self.descriptor.digest} could not be fetched")
