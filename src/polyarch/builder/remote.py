@@ -45,6 +45,12 @@ class RemoteStep(msgspec.Struct, frozen=True, kw_only=True):
     shared: tuple[str, ...] = ()
     fresh: bool = False
 
+    @property
+    def blobs(self) -> tuple[Descriptor, ...]:
+        """The blobs of all layers: of its file system, and of what its mounts show."""
+        shown = (layer for _, layers in self.sources for layer in layers)
+        return tuple(layer.blob for layer in (*self.layers, *shown))
+
 
 class StepSecrets(msgspec.Struct, frozen=True, kw_only=True):
     """What a step gets beside its value, in memory only: the secrets that its mounts name, the proxies, and the sockets

@@ -1,5 +1,6 @@
 """Python processes that this room starts: each is told what to do on its standard input, and ends when that ends."""
 
+import subprocess
 import sys
 
 _CODE = (
@@ -18,3 +19,12 @@ def command(module: str, name: str) -> list[str]:
 def framed(message: bytes) -> bytes:
     """A message with its length before it."""
     return len(message).to_bytes(HEAD, "big") + message
+
+
+def ended(process: "subprocess.Popen[bytes]", seconds: float) -> None:
+    """Wait until a process that was told to end does so, and kill it after `seconds`."""
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -114,9 +114,7 @@ class FarmRunner:
         link, exchange = self._link, self._exchange
         assert link is not None
         assert exchange is not None
-        layers = [layer.blob for layer in step.layers]
-        layers += [layer.blob for _, source in step.sources for layer in source]
-        needed: tuple[NeededLayer, ...] = tuple((str(blob.digest), blob.size) for blob in layers)
+        needed: tuple[NeededLayer, ...] = tuple((str(blob.digest), blob.size) for blob in step.blobs)
         with exchange.offer(step, secrets, output) as offer:
             number = offer.ticket.number
             waiting = link.submit(
@@ -271,11 +269,7 @@ class _LinkProcess:
         self._send(Ended(outcome))
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
-        try:
-            self._process.wait(_GRACE)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        children.ended(self._process, _GRACE)
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         if self._thread is not None:

@@ -10,7 +10,7 @@ from polyarch.farm.values import BuildNote
 
 class LinkOrder(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     """The first message: the scheduler, and what it is told of the build. A step may take `patience` seconds on one
-    member (0: any number) until another one gets it. Platforms in `native_here` may be left out by members.
+    member (0: any number) until another one gets it.
     """
 
     scheduler: str

@@ -15,6 +15,7 @@ import msgspec
 
 from polyarch.builder.remote import StepFailure, StepReport, StepResult, encode
 from polyarch.errors import UsageError
+from polyarch.farm import children
 from polyarch.farm.child import Cancel, Perform
 from polyarch.farm.messages import Ticket
 from polyarch.farm.settings import MemberSettings
@@ -67,11 +68,7 @@ class MemberProcess:
     def close(self) -> None:
         """End what runs, and the process. Safe to call twice."""
         self._connection.close()
-        try:
-            self._process.wait(_GRACE)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        children.ended(self._process, _GRACE)
 
     def _send(self, message: bytes) -> None:
         with self._sending:

@@ -12,6 +12,7 @@ from typing import IO, Self
 import msgspec
 
 from polyarch.errors import PolyarchError, UsageError
+from polyarch.farm import children
 from polyarch.farm.certificates import Bundle
 from polyarch.farm.faults import FarmError
 
@@ -90,11 +91,7 @@ class SSHMember:
         if process.stdin is not None:
             with contextlib.suppress(OSError):
                 process.stdin.close()
-        try:
-            process.wait(_GRACE)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        children.ended(process, _GRACE)
         if process.stdout is not None:
             process.stdout.close()
 
@@ -181,11 +178,7 @@ def scheduler(listen: str, certificate: str | None, silence: float):  # type: ig
         yield address
     finally:
         process.terminate()
-        try:
-            process.wait(_GRACE)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        children.ended(process, _GRACE)
         process.stdout.close()
         process.stderr.close()
 

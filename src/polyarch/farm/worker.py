@@ -61,11 +61,7 @@ class _WorkerProcess:
                     pipe.close()
         if process.poll() is None:
             process.terminate()
-            try:
-                process.wait(_GRACE)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            children.ended(process, _GRACE)
 
 
 class MemberProcesses:

@@ -87,9 +87,7 @@ class RemoteSteps:
         """
         settings = self._environment.settings
         step = self._step(vertex, key, base, sources, fresh=fresh)
-        blobs = [layer.blob for layer in step.layers]
-        blobs += [layer.blob for _, layers in step.sources for layer in layers]
-        self._runner.publish(blobs)
+        self._runner.publish(step.blobs)
 
         def output(stream: int, data: bytes) -> None:
             self._emit(progress.OutputChunk(vertex_id, stream, data))
