@@ -203,9 +203,9 @@ class Repositories:
         """Remove a manifest and all its tags. Raises RequestError as `delete_tag`, and if an index names it."""
         catalog = self.catalog()
         descriptor = catalog.members(repository).get(digest)
-        if not catalog.is_deletable(repository, digest):
+        # What is about a deleted manifest went with it, although index.json lists it until the next collection.
+        if descriptor is None or not catalog.is_deletable(repository, digest):
             self._refuse_deletion(catalog, repository, digest, descriptor)
-        assert descriptor is not None
         self.store.published.remove(repository, naming.PUSHED + repository, digest)
         gone = [digest]
         with contextlib.suppress(NotFoundError, CorruptError):

@@ -120,6 +120,17 @@ def delete_all_of_an_index(calls: Calls) -> None:
         calls.ask("HEAD", calls.path(*reference), accept=ACCEPT).expect(404)
 
 
+@manifests.asks("What is about a manifest can be deleted after it: 202, or 404 if it went with it, then 404.")
+def delete_what_was_about_a_deleted_manifest(calls: Calls) -> None:
+    document = calls.push("1")
+    about = [content.artifact(f"{calls.name} {number}", subject=document.descriptor()) for number in range(2)]
+    calls.push("2", about[0])
+    calls.push_untagged(about[1])
+    for one in (document, *about):
+        _delete_manifest(calls, one.digest).expect(*((202,) if one is document else (202, 404)))
+        calls.get_manifest(one.digest).expect(404)
+
+
 @manifests.asks("A manifest that was deleted can be pushed again.")
 def push_after_delete(calls: Calls) -> None:
     document = calls.push("1")

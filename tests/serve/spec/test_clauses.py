@@ -9,7 +9,7 @@ import pytest
 from tests.serve.spec.asked import Asked
 from tests.serve.spec.calls import Calls
 from tests.serve.spec.clauses import Clause
-from tests.serve.spec.table import CLAUSES, PAGE, WITNESS, page, run, witness
+from tests.serve.spec.table import CLAUSES, PAGE, WITNESS, page, run, suites, witness
 from tests.serve.spec.tokens import WRITER
 from tests.serve.spec.wire import Answer, Broken, Elsewhere, Exchange, Replay
 
@@ -126,4 +126,4 @@ def test_names_are_unique_and_the_record_of_docker_registry_is_of_these_clauses(
 
 
 def test_the_page_is_what_the_table_says() -> None:
-    assert (_ROOT / PAGE).read_text() == page(witness()), "run `make docs`"
+    assert (_ROOT / PAGE).read_text() == page(witness(), suites()), "run `make docs`"
