@@ -1,6 +1,6 @@
 """`make soak`: the reliability tests at length. Writes the numbers to docs/reliability.md.
 
-python -m tests.reliability [--seed N] [--points N] [--seconds N] [--served] [--no-report]
+python -m tests.reliability [--seed N] [--points N] [--seconds N] [--served | --farm] [--no-report]
 """
 
 import argparse
@@ -21,6 +21,7 @@ from tests import bases, people
 from tests.farm import kills
 from tests.fuzz import run as fuzzing
 from tests.fuzz.targets import TARGETS
+from tests.program import Program
 from tests.reliability import crash, crowd, scenarios, test_network
 from tests.reliability.crash import Aims, Outcome
 from tests.reliability.part import Part
@@ -39,21 +40,30 @@ def main() -> int:
     parser.add_argument("--points", type=int, default=200, help="commands to kill or to let the disk fail")
     parser.add_argument("--seconds", type=int, default=120, help="how long eight processes share a store")
     parser.add_argument("--fuzz", type=int, default=10, help="seconds for each reader of foreign bytes")
-    parser.add_argument("--served", action="store_true", help="only the registry; the other sections of the page stay")
+    only = parser.add_mutually_exclusive_group()
+    only.add_argument("--served", action="store_true", help="only the registry; the other sections of the page stay")
+    only.add_argument("--farm", action="store_true", help="only kills in a farm; the other sections of the page stay")
     parser.add_argument("--no-report", action="store_true", help="leave docs/reliability.md alone")
     chosen = parser.parse_args()
     parts = []
     directory = Path(tempfile.mkdtemp(prefix="polyarch-soak-"))
     try:
-        for part in _served(directory, chosen) if chosen.served else _parts(directory, chosen):
+        for part in _chosen(directory, chosen):
             parts.append(part)
             print(f"{part.title}: {len(part.wrong)} promises broken, {part.seconds:.0f} s", flush=True)
             print("\n".join([*part.lines, *part.wrong]), flush=True)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
     if not chosen.no_report:
-        _REPORT.write_text(_replaced(_REPORT.read_text(), parts) if chosen.served else _report(parts, chosen))
+        some = chosen.served or chosen.farm
+        _REPORT.write_text(_replaced(_REPORT.read_text(), parts) if some else _report(parts, chosen))
     return 1 if any(part.wrong for part in parts) else 0
+
+
+def _chosen(directory: Path, chosen: argparse.Namespace) -> Iterator[Part]:
+    if chosen.served:
+        return _served(directory, chosen)
+    return _farm(directory, chosen) if chosen.farm else _parts(directory, chosen)
 
 
 def _parts(directory: Path, chosen: argparse.Namespace) -> Iterator[Part]:
@@ -67,6 +77,13 @@ def _parts(directory: Path, chosen: argparse.Namespace) -> Iterator[Part]:
         yield from _served(directory, chosen)
         yield kills.run(aims.site.template, directory / "farm", chosen.points, chosen.seed)
         yield _fuzz(chosen.fuzz, chosen.seed)
+
+
+def _farm(directory: Path, chosen: argparse.Namespace) -> Iterator[Part]:
+    (directory / "home").mkdir()
+    template = Program(directory / "template", directory / "home")
+    bases.import_busybox(template)
+    yield kills.run(template.root, directory / "farm", chosen.points, chosen.seed)
 
 
 def _served(directory: Path, chosen: argparse.Namespace) -> Iterator[Part]:
