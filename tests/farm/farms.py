@@ -106,7 +106,11 @@ class Farm:
 
     def start_scheduler(self) -> Started:
         listen = self.address.partition("://")[2]
-        started = self.start("farm", "scheduler", "--listen", listen, "--silence", self.silence)
+        # Only its owner leaves nothing there.
+        scratch = self.directory / "scratch"
+        scratch.mkdir(exist_ok=True)
+        env = {"TMPDIR": str(scratch)}
+        started = self.start("farm", "scheduler", "--listen", listen, "--silence", self.silence, env=env)
         started.waits_for(self.address)
         return started
 

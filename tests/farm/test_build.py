@@ -48,10 +48,10 @@ def test_a_build_is_spread_and_has_the_digest_of_a_local_one(
     (note,) = pair.status()["Builds"]
     assert (note["Outcome"], note["Steps"], note["Moved"]) == ("done", 4, 0)
     # A second build finds everything in the cache, and does not need the farm.
-    again = builder(
-        "build", *options, context, env={"POLYARCH_FARM": f"tls://127.0.0.1:{free_port()}", **certificates(pair)}
-    )
+    nowhere = f"tls://127.0.0.1:{free_port()}"
+    again = builder("build", *options, context, env={"POLYARCH_FARM": nowhere, **certificates(pair)})
     assert "CACHED" in again.stderr
+    assert f"the farm {nowhere} cannot be reached: Connection refused; no step had to run" in again.stderr
 
 
 def certificates(opened: Farm) -> dict[str, str]:

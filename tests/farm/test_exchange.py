@@ -269,6 +269,13 @@ def test_only_certificates_of_the_farm_are_let_in(authority: Path, thread: LoopT
         exchange.close()
 
 
+def test_a_ticket_names_the_port_that_is_forwarded_to_the_build() -> None:
+    with closing(BuildExchange(NoCarrier(), advertise=("gate", 7001))) as made:
+        made.open()
+        with made.offer(STEP, SECRETS, lambda *_: None) as offer:
+            assert (offer.ticket.host, offer.ticket.port) == ("gate", 7001)
+
+
 def test_without_certificates_a_build_listens_on_loopback_only() -> None:
     exchange = BuildExchange(NoCarrier(), listen=("0.0.0.0", 0))
     with pytest.raises(UnsupportedError, match="without certificates"):

@@ -114,7 +114,10 @@ def test_worker_processes_end_with_the_process_that_started_them(own_farm: Farm)
 
 
 def test_a_scheduler_that_is_interrupted_ends_as_other_commands_do(own_farm: Farm) -> None:
+    scratch = own_farm.directory / "scratch"
+    assert list(scratch.iterdir()) != []
     assert own_farm.scheduler.end(signal.SIGINT) == 130
+    assert list(scratch.iterdir()) == []
 
 
 def test_the_name_of_another_member_is_refused(own_farm: Farm) -> None:

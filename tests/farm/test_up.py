@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import pytest
 
+from polyarch.farm.faults import FarmError
+from polyarch.farm.up import SSHFarm, SSHMember, SSHOptions
 from tests.farm.farms import Started, free_port, until
 from tests.needs import missing, need, need_root
 from tests.program import Program
@@ -106,6 +108,34 @@ def test_a_host_that_ssh_does_not_reach_is_tried_again(program: Program, tmp_pat
         up.end()
 
 
+def test_a_host_that_never_becomes_a_member_is_given_up_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("polyarch.farm.up._PAUSE", 0.01)
+    ssh = tmp_path / "ssh"
+    ssh.write_text("#!/bin/sh\necho Permission denied. >&2; exit 255\n")
+    ssh.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    said: list[str] = []
+    member = SSHMember("far", "tls://127.0.0.1:1", None, SSHOptions())
+    expected = pytest.raises(FarmError, match=r"no machine became a member.*\n  far: Permission denied\.")
+    with SSHFarm([member], said.append) as members, expected:
+        members.serve()
+    assert said.count("far: Permission denied.") == 5
+    assert said[-1] == (
+        "far: ended with status 255 (Permission denied.); it was tried 5 times and is not started again"
+    )
+
+
+def test_a_member_that_was_lost_is_tried_more_often_than_one_that_never_was() -> None:
+    member = SSHMember("far", "tls://127.0.0.1:1", None, SSHOptions())
+    member.starts = 5
+    assert member.is_given_up
+    member.says("far is a member of tls://127.0.0.1:1")
+    member.starts = 5
+    assert not member.is_given_up
+
+
 def test_a_scheduler_on_loopback_is_not_offered_to_other_machines(program: Program, tmp_path: Path) -> None:
     program("farm", "init", tmp_path / "certificates")
     env = {"POLYARCH_FARM_CERT": str(tmp_path / "certificates")}
@@ -144,7 +174,14 @@ def joins(program: Program, directory: Path, cluster: str, *, secure: bool) -> N
     program("farm", "init", directory / "certificates")
     options = ["--farm-cert", str(directory / "certificates")] if secure else ["--insecure"]
     arguments = ["n_workers=2"] if secure else ["n_workers=1", "host=127.0.0.1"]
-    up = Started(program, directory / "output", "farm", "up", *options, "--dask-cluster", cluster, *arguments, env={})
+    scratch = directory / "scratch"
+    scratch.mkdir()
+    up = Started(
+        program,
+        directory / "output",
+        *("farm", "up", *options, "--dask-cluster", cluster, *arguments),
+        env={"TMPDIR": str(scratch)},
+    )
     try:
         scheme = "tls://" if secure else "tcp://"
         up.waits_for(scheme)
@@ -161,5 +198,6 @@ def joins(program: Program, directory: Path, cluster: str, *, secure: bool) -> N
         os.killpg(up.process.pid, signal.SIGINT)
         assert up.process.wait(30) == 130, up.said
         assert "Traceback" not in up.said
+        assert list(scratch.iterdir()) == []
     finally:
         up.end()

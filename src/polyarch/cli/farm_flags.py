@@ -27,6 +27,9 @@ _OPTIONS = (
     ),
     click.option("--farm-cert", metavar="PATH", help="Certificates of the farm (default: $POLYARCH_FARM_CERT)"),
     click.option("--farm-listen", metavar="HOST:PORT", help="Where members of the farm reach this command"),
+    click.option(
+        "--farm-contact", metavar="HOST:PORT", help="Where they reach --farm-listen, if its port is forwarded"
+    ),
     click.option("--farm-carrier", metavar="NAME", help="Repository that carries layers to members, and back"),
     click.option(
         "--farm-timeout",
@@ -36,7 +39,7 @@ _OPTIONS = (
         help="A step that takes longer on one member gets another one, once (default: no limit)",
     ),
 )
-_BESIDE = ("farm_fallback", "farm_cert", "farm_listen", "farm_carrier", "farm_timeout")
+_BESIDE = ("farm_fallback", "farm_cert", "farm_listen", "farm_contact", "farm_carrier", "farm_timeout")
 
 
 def farm_options(function: F) -> F:
@@ -75,7 +78,9 @@ def farm_of(
         fallback=words["farm_fallback"],
         patience=words["farm_timeout"],
     )
-    reached = ExchangeOptions(listen=words["farm_listen"] or "", carrier=words["farm_carrier"] or "")
+    reached = ExchangeOptions(
+        listen=words["farm_listen"] or "", contact=words["farm_contact"] or "", carrier=words["farm_carrier"] or ""
+    )
     user = session.environment.variables.get("USER") or str(os.getuid())
     note = BuildNote(id="", name=name, who=f"{user}@{os.uname().nodename}", platforms=(), began=time.time())
     first, *others = session.environment.files.credentials

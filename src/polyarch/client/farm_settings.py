@@ -19,14 +19,15 @@ class FarmSettings(TypedDict, total=False):
     `address` is that of its scheduler: "tls://farm.example.org:8786". `certificates` is the path of client.pem, or of
     the directory that it is in; the default is $POLYARCH_FARM_CERT, or farm beside Polyarch's configuration. With
     `fallback`, platforms that no member runs are run on this machine. `listen` is "HOST:PORT" where members reach this
-    process, and `carrier` a repository that carries layers instead. A step that takes longer than `timeout` seconds on
-    one member gets another one, once.
+    process, `contact` where a port is that is forwarded to it, and `carrier` a repository that carries layers instead.
+    A step that takes longer than `timeout` seconds on one member gets another one, once.
     """
 
     address: str
     certificates: StrPath
     fallback: bool
     listen: str
+    contact: str
     carrier: str
     timeout: float
 
@@ -48,6 +49,7 @@ def requested(value: object, environment: Environment, directory: Path) -> "Farm
         certificates=str(arguments.path("farm.certificates", path, lambda: directory)),
         fallback=given.get("fallback", False),
         listen=given.get("listen", ""),
+        contact=given.get("contact", ""),
         carrier=given.get("carrier", ""),
         timeout=float(given.get("timeout", 0.0)),
     )
@@ -58,7 +60,7 @@ def _checked(value: object) -> Mapping[str, Any]:
         arguments.refuse("farm", value, "an address, or FarmSettings")
     for key, item in value.items():
         match key:
-            case "address" | "listen" | "carrier":
+            case "address" | "listen" | "contact" | "carrier":
                 arguments.text(f"farm.{key}", item)
             case "fallback":
                 arguments.flag("farm.fallback", item)

@@ -41,7 +41,7 @@ def opened_farm(
         fallback=wanted.fallback,
         patience=wanted.timeout,
     )
-    reached = ExchangeOptions(listen=wanted.listen, carrier=wanted.carrier)
+    reached = ExchangeOptions(listen=wanted.listen, contact=wanted.contact, carrier=wanted.carrier)
     name = str(request.export.names[0].tagged()) if request.export.names else "build"
     user = environment.variables.get("USER") or str(os.getuid())
     note = BuildNote(id="", name=name, who=f"{user}@{os.uname().nodename}", platforms=(), began=now)

@@ -18,6 +18,8 @@ def scheduler_address(text: str, *, insecure: bool = False) -> str:
     name, colon, port = rest.rpartition(":")
     if not colon or not port.isdecimal():
         rest, name = f"{rest}:8786", rest
+    elif int(port) > 65535:
+        raise UsageError(f"{text!r} has no such port", "ports are at most 65535")
     if not name:
         raise UsageError(f"{text!r} has no host", "expected tls://HOST:PORT")
     return f"{scheme}://{rest}"

@@ -1,9 +1,12 @@
 """The process of a member that does steps: it enters a user namespace, which a thread of a worker cannot.
 
 It is started by `member.py`, with one end of a socket. On it come the settings, then tickets and cancellations; results
-go back. When the other end is closed, it ends what runs and itself.
+go back, and an empty message each second while a step is done. When the other end is closed, it ends what runs and
+itself.
 """
 
+import asyncio
+import contextlib
 import queue
 import threading
 from multiprocessing.connection import Connection
@@ -27,6 +30,9 @@ class Cancel(msgspec.Struct, frozen=True, tag=True):
 
     number: int
 
+
+# Seconds between two signs that a step is being done.
+_BEAT = 1.0
 
 decode_request = msgspec.msgpack.Decoder(Perform | Cancel).decode
 
@@ -71,10 +77,24 @@ def _serve(connection: Connection, settings: MemberSettings) -> None:
             work.stop()
             wanted.put(None)
 
+    working, sending = threading.Event(), threading.Lock()
+
+    async def beat() -> None:
+        while True:
+            await asyncio.sleep(_BEAT)
+            with sending, contextlib.suppress(OSError):
+                if working.is_set():
+                    connection.send_bytes(b"")
+
     threading.Thread(target=read, name="polyarch-tickets", daemon=True).start()
+    thread.begin(beat())
     try:
         while (ticket := wanted.get()) is not None:
-            connection.send_bytes(encode(work.perform(ticket)))
+            working.set()
+            result = encode(work.perform(ticket))
+            with sending:
+                working.clear()
+                connection.send_bytes(result)
     except OSError:
         pass  # the other end is gone
     finally:

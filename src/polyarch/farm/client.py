@@ -138,6 +138,11 @@ class FarmRunner:
                 return _failed(StepFailure(kind="member", message=answer.message, hint=answer.hint))
             raise FarmError(answer.message, answer.hint or None)
 
+    @property
+    def was_needed(self) -> bool:
+        """Whether the scheduler was asked for anything."""
+        return self._survey is not None
+
     def close(self) -> None:
         """End what still runs on members, and the processes here. Safe to call twice."""
         link, self._link = self._link, None

@@ -62,15 +62,16 @@ def serve(
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    try:
-        cluster = made(**{**_defaults(made, bundle), **given})
-    except Exception as error:
-        raise PolyarchError(f"{name} cannot be started: {type(error).__name__}: {error}") from error
-    with cluster:
-        _join(cluster, options, bundle)
-        ready(str(cluster.scheduler_address))
-        while not ended.wait(1):
-            pass
+    with engine.scratch():
+        try:
+            cluster = made(**{**_defaults(made, bundle), **given})
+        except Exception as error:
+            raise PolyarchError(f"{name} cannot be started: {type(error).__name__}: {error}") from error
+        with cluster:
+            _join(cluster, options, bundle)
+            ready(str(cluster.scheduler_address))
+            while not ended.wait(1):
+                pass
     raise KeyboardInterrupt
 
 

@@ -7,7 +7,8 @@ import asyncio
 import contextlib
 import importlib
 import logging
-from collections.abc import Awaitable, Callable
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import dask.config
@@ -68,6 +69,19 @@ def configure(silence: float = SILENCE, *, say: Callable[[str], None] | None = N
         logger.handlers[:] = [_Said(say)] if say else [logging.NullHandler()]
         logger.propagate = False
         logger.setLevel(logging.ERROR if say else logging.CRITICAL + 1)
+
+
+@contextlib.contextmanager
+def scratch() -> Iterator[None]:
+    """Where Dask's schedulers and workers, which this process or its children are, have their files. It owns that.
+
+    Dask makes a directory in /tmp for them, which stays.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="polyarch-farm-", ignore_cleanup_errors=True) as directory,
+        dask.config.set({"temporary-directory": directory}),
+    ):
+        yield
 
 
 class _Said(logging.Handler):

@@ -32,7 +32,8 @@ class BuildExchange:
     """Offers the steps of one build to members. It owns a thread, the port and what the carrier holds, between `open`
     and `close`.
 
-    `listen` is the address and port to bind (0 for any free port), `advertise` the host that members connect to.
+    `listen` is the address and port to bind (0 for any free port), `advertise` the host and port that members connect
+    to, if they are others (0 for the same port).
     `context` is a server context that requires certificates of the farm; None only on loopback. `warn` receives the
     warnings of members.
     """
@@ -42,13 +43,13 @@ class BuildExchange:
         carrier: LayerCarrier,
         *,
         listen: tuple[str, int] = ("127.0.0.1", 0),
-        advertise: str = "",
+        advertise: tuple[str, int] | None = None,
         context: ssl.SSLContext | None = None,
         warn: progress.Emit = progress.ignore,
     ) -> None:
         self.carrier = carrier
         self._listen = listen
-        self._advertise = advertise or listen[0]
+        self._advertise = advertise or listen
         self._context = context
         self._warn = warn
         self._numbers = itertools.count(1)
@@ -84,7 +85,7 @@ class BuildExchange:
         """Offer a step until the block ends. Then a member that still does it is told to end it."""
         assert self._thread is not None
         number = next(self._numbers)
-        ticket = Ticket(self._advertise, self.port, number, random.token_hex(16))
+        ticket = Ticket(self._advertise[0], self._advertise[1] or self.port, number, random.token_hex(16))
         offered = Offer(ticket, self, step, secrets, output, self._thread)
         self._offers[number] = offered
         try:

@@ -32,6 +32,10 @@ class LoopThread:
         with contextlib.suppress(RuntimeError):
             self.loop.call_soon_threadsafe(work, *arguments)
 
+    def begin(self, work: Coroutine[Any, Any, object]) -> None:
+        """Run `work` beside other things, until it or the thread ends."""
+        asyncio.run_coroutine_threadsafe(work, self.loop)
+
     def close(self) -> None:
         """Cancel what still runs and end the thread. Safe to call twice."""
         if self._thread.is_alive():

@@ -22,6 +22,8 @@ from polyarch.farm.settings import MemberSettings
 
 # How long the process may take to end what runs, in seconds.
 _GRACE = 2.0
+# After a silence, the seconds in which it must say something: this process may have stood still as well.
+_LAST_CHANCE = 5.0
 
 _lock = threading.Lock()
 _settings: MemberSettings | None = None
@@ -56,9 +58,13 @@ class MemberProcess:
         with self._performing:
             try:
                 self._send(msgspec.msgpack.encode(Perform(ticket)))
-                return self._connection.recv_bytes()
+                while self._connection.poll(self._settings.silence) or self._connection.poll(_LAST_CHANCE):
+                    # While it does a step, it sends nothing from time to time.
+                    if result := self._connection.recv_bytes():
+                        return result
             except (EOFError, OSError):
                 return self._died()
+            return self._stands_still()
 
     def cancel(self, number: int) -> None:
         """End the step with this number, if it is done now."""
@@ -78,11 +84,17 @@ class MemberProcess:
         self.close()
         status = self._process.returncode
         reason = f"by signal {-status}" if status < 0 else f"with status {status}"
-        failure = StepFailure(
-            kind="member",
-            message=f"{self._settings.name}: the process that did the step ended {reason}",
-            hint="the kernel may have run out of memory: see dmesg there" if status == -9 else "",
-        )
+        hint = "the kernel may have run out of memory: see dmesg there" if status == -9 else ""
+        return self._failed(f"the process that did the step ended {reason}", hint)
+
+    def _stands_still(self) -> bytes:
+        """End a process that neither works nor ends: it was stopped, or the kernel does not let it run."""
+        self._process.kill()
+        self.close()
+        return self._failed(f"the process that did the step stood still for {self._settings.silence:g} s")
+
+    def _failed(self, message: str, hint: str = "") -> bytes:
+        failure = StepFailure(kind="member", message=f"{self._settings.name}: {message}", hint=hint)
         return encode(StepResult(report=StepReport(member=self._settings.name, how="native"), failure=failure))
 
 

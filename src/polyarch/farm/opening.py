@@ -12,6 +12,7 @@ from polyarch import progress
 from polyarch.errors import PolyarchError, UsageError
 from polyarch.farm.certificates import Bundle
 from polyarch.farm.client import FarmOptions, FarmRunner
+from polyarch.farm.probe import SchedulerProbe, address_of
 from polyarch.farm.values import BuildNote
 from polyarch.oci import reference as references
 
@@ -25,12 +26,18 @@ if TYPE_CHECKING:
     from polyarch.store import Store
 
 
+# Hosts that stand for all addresses of a machine, and reach none.
+_ANY = ("0.0.0.0", "::")
+
+
 class ExchangeOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How members reach a build. It listens at `listen` (HOST:PORT; by default at the address that faces the scheduler,
-    and any free port). `carrier` is the repository that carries layers; empty if the build itself does.
+    and any free port). Members connect to `contact` (HOST:PORT), if that is another one: a port that is forwarded.
+    `carrier` is the repository that carries layers; empty if the build itself does.
     """
 
     listen: str = ""
+    contact: str = ""
     carrier: str = ""
 
 
@@ -45,26 +52,35 @@ def opened(
     emit: progress.Emit,
 ) -> Iterator[FarmRunner]:
     """A runner for one build, which connects when the first step needs it. Raises UsageError."""
-    host, port = _listen(reached.listen, options.scheduler)
+    listen = _place("--farm-listen", reached.listen) if reached.listen else ("", 0)
+    contact = _place("--farm-contact", reached.contact) if reached.contact else None
+    if reached.contact and not reached.listen:
+        raise UsageError("--farm-contact needs --farm-listen", "it says where members reach the address of that")
 
     def exchange() -> "BuildExchange":
         from polyarch.farm.exchange import BuildExchange
 
         return BuildExchange(
             _carrier(reached.carrier, store, registry, credential, emit),
-            listen=(host, port),
+            listen=(listen[0] or _facing(options.scheduler), listen[1]),
+            advertise=contact or ((_facing(options.scheduler), 0) if listen[0] in _ANY else None),
             context=_context(options.bundle),
             warn=emit,
         )
 
     runner = FarmRunner(options, exchange, note, emit)
+    probe = SchedulerProbe(options.scheduler)
     try:
         yield runner
         runner.outcome = "done"
+        reason = probe.failure()
+        if reason and not runner.was_needed:
+            emit(progress.Warned(f"the farm {options.scheduler} cannot be reached: {reason}; no step had to run"))
     except PolyarchError as error:
         runner.outcome = f"failed: {error.message.partition(chr(10))[0]}"
         raise
     finally:
+        probe.close()
         runner.close()
 
 
@@ -99,23 +115,21 @@ def _context(bundle: Bundle | None) -> "ssl.SSLContext | None":
         return server_context(written(bundle, files, tempfile.gettempdir()))
 
 
-def _listen(text: str, scheduler: str) -> tuple[str, int]:
-    if text:
-        host, colon, port = text.rpartition(":")
-        if not colon or not port.isdecimal() or not host or int(port) > 65535:
-            raise UsageError(f"--farm-listen {text!r} is not HOST:PORT")
-        return host.strip("[]"), int(port)
-    host, _, port = scheduler.partition("://")[2].rpartition(":")
+def _place(option: str, text: str) -> tuple[str, int]:
+    """The host and port of an option. Raises UsageError."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdecimal() or not host or int(port) > 65535:
+        raise UsageError(f"{option} {text!r} is not HOST:PORT")
+    return host.strip("[]"), int(port)
+
+
+def _facing(scheduler: str) -> str:
+    """The address of this machine from which it reaches the scheduler. Nothing is sent. Raises PolyarchError."""
     try:
-        return _facing(host.strip("[]"), int(port)), 0
+        family, address = address_of(scheduler, socket.SOCK_DGRAM)
+        with socket.socket(family, socket.SOCK_DGRAM) as trial:
+            trial.connect(address)
+            found: str = trial.getsockname()[0]
+            return found
     except OSError as error:
         raise PolyarchError(f"the farm {scheduler} cannot be reached: {error.strerror or error}") from error
-
-
-def _facing(host: str, port: int) -> str:
-    """The address of this machine from which it reaches another one. Nothing is sent."""
-    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
-    with socket.socket(family, socket.SOCK_DGRAM) as trial:
-        trial.connect(address)
-        found: str = trial.getsockname()[0]
-        return found

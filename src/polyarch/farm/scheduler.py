@@ -51,9 +51,10 @@ async def _serve(settings: SchedulerSettings, ready: Callable[[str], None]) -> N
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    async with opened(settings) as address:
-        ready(address)
-        await ended.wait()
+    with engine.scratch():
+        async with opened(settings) as address:
+            ready(address)
+            await ended.wait()
 
 
 @contextlib.asynccontextmanager

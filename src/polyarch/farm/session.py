@@ -44,7 +44,8 @@ class StepSession:
             reason = getattr(error, "strerror", None) or str(error) or "it does not answer"
             raise PolyarchError(
                 f"{member} cannot reach the build at {ticket.host}:{ticket.port}: {reason}",
-                "members connect to the command: --farm-listen HOST:PORT names an address that they reach",
+                "members connect to the build: name an address that they reach with --farm-listen HOST:PORT, or a port "
+                "that is forwarded to it with --farm-contact HOST:PORT",
             ) from error
 
     def order(self) -> tuple[Order, OrderSecrets]:

@@ -9,7 +9,8 @@ class MemberSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How this machine does steps for others. `root` is its store, `name` what people call it.
 
     `search_path` finds the runtime and emulators, but those of `emulators` (pairs of an architecture and a path).
-    `workers` is how many threads pack a layer. Without `tls`, it connects to commands on loopback only.
+    `workers` is how many threads pack a layer. Without `tls`, it connects to commands on loopback only. A process that
+    does a step, and says nothing for `silence` seconds, stands still.
     """
 
     root: str
@@ -18,3 +19,4 @@ class MemberSettings(msgspec.Struct, frozen=True, kw_only=True):
     emulators: tuple[tuple[str, str], ...] = ()
     workers: int = 2
     tls: FarmTLS | None = None
+    silence: float = 20.0

@@ -138,6 +138,7 @@ def join(
                 emulators=options.emulators,
                 workers=max(1, (os.cpu_count() or 1) // options.slots),
                 tls=tls,
+                silence=options.silence,
             )
         )
         performer.warm()

@@ -18,8 +18,10 @@ from polyarch.farm.faults import FarmError
 
 # Seconds that processes get to end.
 _GRACE = 6.0
-# Seconds until a member that ended is started again, at first and at most.
+# Seconds until a member that ended is started again, at first and at most; how often, if it has never been a member,
+# and if it has been: its machine may be away for a while.
 _PAUSE, _LONGEST = 2.0, 60.0
+_FIRST, _AGAIN = 5, 60
 _LOOPBACK = ("127.", "localhost", "::1", "[::1]")
 
 
@@ -44,8 +46,11 @@ class SSHMember:
         self._scheduler = scheduler
         self._bundle = bundle
         self._options = options
-        self.pause = _PAUSE
         self.due = 0.0
+        # How often it was started since it was last a member, how often it may be, and the last line that it said.
+        self.starts = 0
+        self.most = _FIRST
+        self.said = ""
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -57,6 +62,7 @@ class SSHMember:
 
     def start(self) -> None:
         """Start it. Raises PolyarchError without ssh."""
+        self.starts += 1
         options = self._options
         safe = "-" if self._bundle is not None else "/dev/null"
         name = self.host.rpartition("@")[2]
@@ -82,6 +88,29 @@ class SSHMember:
             with contextlib.suppress(OSError):
                 self.process.stdin.write(self._bundle.pem.replace("\n", "\\n").encode() + b"\n")
                 self.process.stdin.flush()
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether it has ended, and is not started again."""
+        return self.process is None and self.starts >= self.most
+
+    def says(self, line: str) -> None:
+        """Take note of a line that it said."""
+        self.said = line
+        if "is a member of" in line:
+            self.starts, self.most = 0, _AGAIN
+
+    def ended(self, now: float) -> str:
+        """Take note that it has ended, and return what becomes of it."""
+        assert self.process is not None
+        status = self.process.wait()
+        self.close()
+        reason = f" ({self.said})" if self.said else ""
+        if self.is_given_up:
+            return f"ended with status {status}{reason}; it was tried {self.starts} times and is not started again"
+        pause = min(_PAUSE * 2 ** max(0, self.starts - 1), _LONGEST)
+        self.due = now + pause
+        return f"ended with status {status}; it is started again in {pause:.0f} s"
 
     def close(self) -> None:
         """End it: the member ends its steps when its standard input ends."""
@@ -118,36 +147,37 @@ class SSHFarm:
         self._close()
 
     def serve(self) -> None:
-        """Repeat what members say, and start those again that ended, for ever."""
+        """Repeat what members say, and start those again that ended, some times. Raises FarmError if none is left."""
         with selectors.DefaultSelector() as selector:
             for member in self._members:
                 selector.register(member.output, selectors.EVENT_READ, member)
-            while True:
+            while not all(member.is_given_up for member in self._members):
                 for key, _ in selector.select(self._until_next()):
                     member = key.data
                     line = member.output.readline().decode(errors="replace").rstrip()
                     if line:
                         self._say(f"{member.host}: {line}")
-                        if "is a member of" in line:
-                            member.pause = _PAUSE
+                        member.says(line)
                         continue
                     selector.unregister(member.output)
-                    self._ended(member)
-                for member in self._members:
-                    if member.process is None and member.due <= time.monotonic():
+                    self._say(f"{member.host}: {member.ended(time.monotonic())}")
+                for member in self._waiting():
+                    if member.due <= time.monotonic():
                         member.start()
                         selector.register(member.output, selectors.EVENT_READ, member)
 
-    def _ended(self, member: SSHMember) -> None:
-        assert member.process is not None
-        status = member.process.wait()
-        member.close()
-        member.due = time.monotonic() + member.pause
-        self._say(f"{member.host}: ended with status {status}; it is started again in {member.pause:.0f} s")
-        member.pause = min(member.pause * 2, _LONGEST)
+        reasons = "\n".join(f"  {member.host}: {member.said or 'it said nothing'}" for member in self._members)
+        raise FarmError(
+            f"no machine became a member, or stayed one; what each said last:\n{reasons}",
+            "ssh HOST polyarch --version shows whether ssh reaches a machine without a password, and Polyarch is there",
+        )
+
+    def _waiting(self) -> list[SSHMember]:
+        """The members that have ended and are to be started again."""
+        return [member for member in self._members if member.process is None and not member.is_given_up]
 
     def _until_next(self) -> float | None:
-        due = [member.due for member in self._members if member.process is None]
+        due = [member.due for member in self._waiting()]
         return max(0.0, min(due) - time.monotonic()) if due else None
 
     def _close(self) -> None:

@@ -18,8 +18,8 @@ class MemberOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     `root` is the directory of its store. `offers` are platforms that it was told to offer, None for those that it runs
     natively. `emulators` are pairs of an architecture and a path. `slots` is how many steps it does at once, each in a
-    worker process of its own. `performer` is the module that performs
-    steps there (`task.StepPerformer`).
+    worker process of its own. A process that does a step and says nothing for `silence` seconds stands still.
+    `performer` is the module that performs steps there (`task.StepPerformer`).
     """
 
     name: str
@@ -28,6 +28,7 @@ class MemberOptions(msgspec.Struct, frozen=True, kw_only=True):
     offers: tuple[Platform, ...] | None = None
     emulators: tuple[tuple[str, str], ...] = ()
     slots: int = 1
+    silence: float = 20.0
     performer: str = "polyarch.farm.member"
 
 

@@ -177,7 +177,7 @@ def worker(
 
     there = address_of(session, address, insecure=insecure)
     bundle = bundle_of(session, "worker", farm_cert, there)
-    settings = member_options(session, platform, name, slots)
+    settings = member_options(session, platform, name, slots, silence)
     if (listen or contact) and settings.slots > 1:
         raise UsageError("--listen and --contact are for one worker process", "add --slots 1")
     order = MemberOrder(
@@ -194,7 +194,9 @@ def worker(
         processes.serve(sys.stdin.fileno() if farm_cert == "-" else None)
 
 
-def member_options(session: Session, platform: tuple[str, ...], name: str | None, slots: int | None) -> "MemberOptions":
+def member_options(
+    session: Session, platform: tuple[str, ...], name: str | None, slots: int | None, silence: float
+) -> "MemberOptions":
     """What this machine, or another one with the same options, is told to be."""
     import os
 
@@ -207,6 +209,7 @@ def member_options(session: Session, platform: tuple[str, ...], name: str | None
         offers=session.platforms(platform) if platform else None,
         emulators=session.emulators(),
         slots=slots or min(_MOST_SLOTS, os.cpu_count() or 1),
+        silence=silence,
     )
 
 

@@ -75,7 +75,7 @@ def _cluster(session: Session, given: dict[str, Any]) -> None:
                 "arguments of the class are KEY=VALUE, such as scheduler_port=8786",
             )
     bundle = None if given["insecure"] and not given["farm_cert"] else bundle_of(session, "worker", given["farm_cert"])
-    options = member_options(session, given["platform"], "", given["slots"])
+    options = member_options(session, given["platform"], "", given["slots"], given["silence"])
     arguments = clusters.values_of(given["words"])
     clusters.serve(given["cluster"], arguments, options, bundle, given["silence"], click.echo)
 
