@@ -4,6 +4,7 @@ import json
 import os
 import random
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ Bases = dict[str, Path]
 
 pytestmark = pytest.mark.integration
 
+_CRUN = shutil.which("crun", path=SEARCH_PATH) or ""
 # docker's default set: CHOWN … AUDIT_WRITE, as a mask.
 _DOCKER = "00000000a80425fb"
 
@@ -40,6 +42,15 @@ def _status_of_nobody(room: Room) -> list[str]:
 
 def test_who_is_not_root_holds_no_capability(someone: Person, amd64: Bases) -> None:
     assert inside(someone, _status_of_nobody, amd64) == ["0" * 16, "0" * 16, _DOCKER]
+
+
+def _runtime(room: Room) -> list[bool]:
+    path = room.sandbox._runtime.path
+    return [bool(os.statvfs(path).f_flag & os.ST_RDONLY), os.path.samestat(os.stat(path), os.stat(_CRUN))]
+
+
+def test_nobody_can_write_to_the_runtime_that_containers_are_started_with(someone: Person, amd64: Bases) -> None:
+    assert inside(someone, _runtime, amd64) == [True, True]
 
 
 _ATTEMPTS = {

@@ -11,6 +11,7 @@ from polyarch import lazy
 if TYPE_CHECKING:
     from polyarch.sandbox.account import Account as Account
     from polyarch.sandbox.account import resolve_user as resolve_user
+    from polyarch.sandbox.ahead import CopiesAhead as CopiesAhead
     from polyarch.sandbox.container import Sandbox as Sandbox
     from polyarch.sandbox.emulation import (
         Support as Support,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from polyarch.sandbox.namespaces import entered as entered
     from polyarch.sandbox.network import PrivateNetwork as PrivateNetwork
     from polyarch.sandbox.process import Process as Process
+    from polyarch.sandbox.processors import chosen as chosen
     from polyarch.sandbox.running import RunningProcess as RunningProcess
     from polyarch.sandbox.settings import RunSettings as RunSettings
     from polyarch.sandbox.starting import StartError as StartError
@@ -42,6 +44,7 @@ else:
         __name__,
         {
             "account": "Account resolve_user",
+            "ahead": "CopiesAhead",
             "container": "Sandbox",
             "emulation": "Support find_emulator host_platforms support",
             "host": "host_platform",
@@ -49,6 +52,7 @@ else:
             "namespaces": "Entered enter entered",
             "network": "PrivateNetwork",
             "process": "Process",
+            "processors": "chosen",
             "running": "RunningProcess",
             "settings": "RunSettings",
             "starting": "StartError",

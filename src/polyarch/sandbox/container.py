@@ -4,9 +4,8 @@ import binascii
 import contextlib
 import itertools
 import os
-import stat
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -22,6 +21,7 @@ from polyarch.sandbox import (
     cwd,
     emulation,
     files,
+    mountpoints,
     mounts,
     namespaces,
     probe,
@@ -35,7 +35,6 @@ from polyarch.sandbox import (
 from polyarch.sandbox.account import Account, resolve_user, with_groups
 from polyarch.sandbox.emulators import VARIABLES, EmulatorCopies
 from polyarch.sandbox.host import host_platform
-from polyarch.sandbox.mountpoints import MountPoints, Point
 from polyarch.sandbox.mounts import Bind, File, Tmpfs
 from polyarch.sandbox.output import Sink
 from polyarch.sandbox.overlay import Overlay
@@ -49,8 +48,6 @@ from polyarch.sandbox.watch import Watch
 if TYPE_CHECKING:
     from polyarch.sandbox.limits import Cgroup
     from polyarch.sandbox.network import PrivateNetwork
-
-_SYSTEM_POINTS = (Point("/proc", True), Point("/sys", True), Point("/dev", True))
 
 
 class Sandbox:
@@ -98,6 +95,7 @@ class Sandbox:
         with contextlib.ExitStack() as undo:
             Tmpfs(self._place, mode=0o755).perform()
             undo.callback(syscalls.umount, self._place, syscalls.MNT_DETACH)
+            self._runtime = self._runtime.protected(os.path.join(self._place, self._runtime.kind))
             self._state = self._make_directory("state")
             self._empty = self._make_directory("empty")
             self._host_sys = self._make_directory("sys")
@@ -111,6 +109,25 @@ class Sandbox:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def expect(self, platforms: Iterable[tuple[Platform, str | None]]) -> None:
+        """Prepare what the first RUN of each platform needs, in a thread, while the caller prepares something else.
+
+        Each platform comes with the processor that the options name, see `emulation.prepare`. Called once.
+        """
+
+        def prepare() -> None:
+            # Each step does the same, waits for this where that saves work, and raises the errors.
+            with contextlib.suppress(PolyarchError, OSError):
+                emulation.register_all(self._search_path)
+                for platform, model in platforms:
+                    self._annotations(True, emulation.answer(platform, model))
+                for platform, model in platforms:
+                    emulation.prepare(platform, self._search_path, self._copies, model)
+
+        thread = threading.Thread(target=prepare, name="polyarch-prepare")
+        thread.start()
+        self._undo.callback(thread.join)
 
     def _make_directory(self, name: str) -> str:
         path = os.path.join(self._place, name)
@@ -202,11 +219,11 @@ class Sandbox:
             mount_points = self._mounted[rootfs].mount_points
             watch = Watch(emulated=emulated, measured=measured) if emulated or measured else None
             try:
-                places = mount_points.make(_points(given))
+                places = mount_points.make(mountpoints.needed(given))
                 _refuse_links(places)
                 if not any(f"{process.cwd}/".startswith(f"{mount.target.rstrip('/')}/") for mount in given):
                     cwd.make(rootfs, process.cwd, account)
-                resolved = [_like_hidden(_moved(mount, places), rootfs, mount_points) for mount in given]
+                resolved = [mount_points.placed(mount, places) for mount in given]
                 self._write_config(process, rootfs, account, resolved, bundle, found)
                 with self._console(bundle, process, stdin, stdout) as console:
                     command = self._runtime.command(self._state, bundle, name, console, linux32=is_32_bit_here(found))
@@ -355,39 +372,11 @@ def is_32_bit_here(found: emulation.Support) -> bool:
     return found.how == "native" and (machine.bits, host.bits) == (32, 64)
 
 
-def _points(given: Sequence[Bind | Tmpfs]) -> list[Point]:
-    """Return the mount points to create. Those within another mount are created in that mount."""
-    points = list(_SYSTEM_POINTS)
-    for mount in given:
-        path = os.path.normpath(os.path.join("/", mount.target))
-        if not any(path.startswith(f"{point.path}/") for point in points):
-            points.append(Point(path, isinstance(mount, Tmpfs) or os.path.isdir(mount.source)))
-    return points
-
-
 def _refuse_links(places: dict[str, str]) -> None:
     """Raise StartError if /proc, /sys or /dev of an image is a symbolic link.
 
     runc refuses the first two; crun 1.8 follows a link at /dev, even out of the root filesystem.
     """
-    for point in _SYSTEM_POINTS:
+    for point in mountpoints.SYSTEM:
         if places[point.path] != point.path:
             raise StartError(f"the image's {point.path} is a symbolic link", "a container needs a directory there")
-
-
-def _moved(mount: Bind | Tmpfs, places: dict[str, str]) -> Bind | Tmpfs:
-    """Return the mount with its target free of symlinks, as the runtime expects it."""
-    path = os.path.normpath(os.path.join("/", mount.target))
-    return msgspec.structs.replace(mount, target=places.get(path, path))
-
-
-def _like_hidden(mount: Bind | Tmpfs, rootfs: str, mount_points: MountPoints) -> Bind | Tmpfs:
-    """Return the mount with its final mode, once its target is free of symlinks."""
-    if not isinstance(mount, Tmpfs) or not mount.like_hidden or mount_points.has_made(mount.target):
-        return mount
-    try:
-        mode = os.lstat(f"{rootfs}{mount.target}").st_mode
-    except OSError:
-        # The target is within another mount, which does not exist yet.
-        return mount
-    return msgspec.structs.replace(mount, mode=stat.S_IMODE(mode))

@@ -2,9 +2,8 @@
 
 import contextlib
 import errno
-import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import msgspec
@@ -12,11 +11,10 @@ import msgspec
 from polyarch.errors import MachineError, UnsupportedError
 from polyarch.oci import platform as platforms
 from polyarch.oci.platform import Platform
-from polyarch.sandbox import emulators, namespaces, probe, processors, syscalls
+from polyarch.sandbox import emulators, namespaces, probe, processors
 from polyarch.sandbox.binfmt import BinfmtTable, host_emulators, host_registrations
 from polyarch.sandbox.forked import in_child
 from polyarch.sandbox.host import host_platform
-from polyarch.sandbox.mounts import Bind
 
 # The platforms that docker buildx asks its builders for, and those of Debian's ports.
 COMMON = "linux/amd64,linux/386,linux/arm64,linux/arm/v7,linux/arm/v6,linux/arm/v5,linux/riscv64,linux/ppc64le,"
@@ -37,8 +35,10 @@ class _Registered(msgspec.Struct, frozen=True):
     models: tuple[str, ...]
 
 
-# State of the process, which has one namespace. `_table` is None until an emulator is registered.
+# State of the process, which has one namespace. `_table` is None until an emulator is registered. To copy and try an
+# emulator takes long, so that has a lock of its own: programs that need no emulator start meanwhile.
 _lock = threading.Lock()
+_trying = threading.Lock()
 _table: BinfmtTable | None = None
 _examined = False
 _registered: dict[str, str] = {}
@@ -129,7 +129,7 @@ def register_all(search_path: str) -> None:
             return
         _examined = True
         hosts = {name: path for name, path in host_emulators().items() if not _is_native(name)}
-        paths = {name: _found(name, search_path) or _usable(hosts.get(name, "")) for name in emulators.QEMU}
+        paths = {name: _found(name, search_path) or emulators.usable(hosts.get(name, "")) for name in emulators.QEMU}
         if all(paths.get(name) for name in hosts):
             for name, path in paths.items():
                 if path and not _is_native(name):
@@ -149,8 +149,7 @@ def prepare(
     """
     wanted = platforms.normalize(platform)
     if model is not None:
-        with _lock:
-            _answers.number(wanted.architecture, model)
+        _answers.number(wanted.architecture, model)
     result = _prepare(wanted, search_path, copies)
     if result.how == "missing":
         raise MachineError(f"this machine cannot run programs for {platform}", result.hint)
@@ -165,9 +164,31 @@ def answer(platform: Platform, model: str | None = None) -> int:
     `model` is the one that the options name, None for that of the platform.
     """
     wanted = platforms.normalize(platform)
-    with _lock:
-        number = _answers.number(wanted.architecture, processors.baseline(wanted) if model is None else model)
+    number = _answers.number(wanted.architecture, processors.baseline(wanted) if model is None else model)
     return processors.FIRST_ANSWER + number
+
+
+def uncopied(
+    wanted: Iterable[tuple[Platform, str | None]], search_path: str, copies: emulators.EmulatorCopies
+) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
+    """Return the arguments of `copies.copy` for the copies that are missing, where `prepare` will make them.
+
+    `wanted` are platforms, each with its `model` as in `prepare`.
+    """
+    listed = [(platforms.normalize(platform), model) for platform, model in wanted]
+    for platform, model in listed:
+        if model is not None:
+            _answers.number(platform.architecture, model)
+    found: dict[str, tuple[str, str, tuple[str, ...]]] = {}
+    own = host_platform().architecture
+    for platform in dict(listed):
+        architecture = platform.architecture
+        if architecture not in (own, *found) and not runs_natively(platform):
+            with _lock:
+                emulator = _found(architecture, search_path)
+            if emulator is not None:
+                found[architecture] = (emulator, architecture, _answers.table(architecture))
+    return tuple(each for each in found.values() if not copies.has(*each))
 
 
 def _require(model: str, found: Support) -> None:
@@ -189,8 +210,10 @@ def _require(model: str, found: Support) -> None:
 def isolate(copies: emulators.EmulatorCopies) -> None:
     """Replace the registered emulators, if possible, by copies that read no variables of their programs."""
     with _lock:
-        for architecture in _registered:
-            _isolate(architecture, copies)
+        registered = dict(_registered)
+    for architecture, emulator in registered.items():
+        with _trying:
+            _isolate(architecture, emulator, copies)
 
 
 def why_not_isolated(architecture: str) -> str:
@@ -257,8 +280,8 @@ def _prepare(platform: Platform, search_path: str, copies: emulators.EmulatorCop
     with _lock:
         if fault := _fault(architecture):
             return Support(platform, "missing", hint=fault)
-        is_hosts = architecture in host_emulators() and architecture not in _named
-        if architecture not in _registered and (_table is not None or not is_hosts):
+        hidden = _table is not None or architecture in _named
+        if architecture not in _registered and (hidden or architecture not in host_emulators()):
             emulator = _found(architecture, search_path)
             if emulator is None:
                 return _without_a_table(platform, f"{_HINT} (it brings qemu-{emulators.QEMU[architecture]}-static)")
@@ -268,13 +291,14 @@ def _prepare(platform: Platform, search_path: str, copies: emulators.EmulatorCop
             if architecture in _named:
                 return Support(platform, "missing", hint=reason)
             return _without_a_table(platform, f"{reason}; alternatively, {_HINT} and binfmt-support on the host")
-        if copies is not None:
-            _isolate(architecture, copies)
         emulator = _registered[architecture]
-    # Starting an emulator takes at least 10 ms, so each platform is tested only once.
-    if platform not in _proved and (reason := _cannot_start(platform)):
-        return Support(platform, "missing", hint=f"{emulator}: {reason}")
-    _proved.add(platform)
+    with _trying:
+        if copies is not None:
+            _isolate(architecture, emulator, copies)
+        # Starting an emulator takes at least 10 ms, so each platform is tested only once.
+        if platform not in _proved and (reason := _cannot_start(platform)):
+            return Support(platform, "missing", hint=f"{emulator}: {reason}")
+        _proved.add(platform)
     return Support(platform, "emulated", emulator)
 
 
@@ -322,8 +346,11 @@ def _register(architecture: str, emulator: str) -> None:
     _isolated[architecture] = "it has not been copied"
 
 
-def _isolate(architecture: str, copies: emulators.EmulatorCopies) -> None:
-    """Register a copy that reads no variables instead of the emulator of `architecture`. The caller holds the lock."""
+def _isolate(architecture: str, emulator: str, copies: emulators.EmulatorCopies) -> None:
+    """Register a copy that reads no variables instead of the `emulator` that is registered for `architecture`.
+
+    The caller holds the lock `_trying`.
+    """
     models = _answers.table(architecture)
     registered = _copied.get(architecture)
     if _table is None or (not _isolated[architecture] and registered is not None and registered.models == models):
@@ -332,8 +359,8 @@ def _isolate(architecture: str, copies: emulators.EmulatorCopies) -> None:
         # Another process may have replaced this copy by one of a newer emulator.
         for _ in range(2):
             with contextlib.suppress(FileNotFoundError):
-                copy = copies.copy(_registered[architecture], architecture, models)
-                with _shown_as(copy.path, _registered[architecture]) as path:
+                copy = copies.copy(emulator, architecture, models)
+                with emulators.shown_as(copy.path, emulator) as path:
                     _table.register(f"polyarch-{architecture}-{len(models)}", architecture, path)
                 _isolated[architecture] = ""
                 _copied[architecture] = _Registered(copy, models)
@@ -348,37 +375,9 @@ def _isolate(architecture: str, copies: emulators.EmulatorCopies) -> None:
         _isolated[architecture] = f"it cannot be copied: {reason}"
 
 
-@contextlib.contextmanager
-def _shown_as(copy: str, emulator: str) -> Iterator[str]:
-    """Yield the path of an emulator, over which its copy is mounted meanwhile in this process's mount namespace.
-
-    Every emulated process has this path as the first word of its command line. The path of the copy would reveal where
-    the user's store is, and differ from machine to machine.
-    """
-    try:
-        Bind(copy, emulator).perform()
-    except FileNotFoundError:
-        raise
-    except OSError:
-        yield copy
-        return
-    try:
-        yield emulator
-    finally:
-        syscalls.umount(emulator, syscalls.MNT_DETACH)
-
-
 def _is_native(architecture: str) -> bool:
     """Return whether this machine's own processor runs these programs, which an emulator must not take over."""
     return runs_natively(Platform(os="linux", architecture=architecture, variant=_LEAST.get(architecture, "")))
-
-
-def _usable(interpreter: str) -> str | None:
-    """Return the interpreter that the host has registered, if it is a file here that can be registered again."""
-    try:
-        return interpreter if os.access(interpreter, os.X_OK) and emulators.is_static(interpreter) else None
-    except OSError:
-        return None
 
 
 def _runs(platform: Platform) -> bool:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, BinaryIO, Literal
 import msgspec
 
 from polyarch.errors import UnsupportedError
+from polyarch.sandbox import syscalls
+from polyarch.sandbox.mounts import Bind
 
 if TYPE_CHECKING:
     from polyarch.sandbox.emulator_image import EmulatorImage
@@ -88,6 +90,14 @@ def is_static(path: str) -> bool:
     return 3 not in kinds  # PT_INTERP
 
 
+def usable(interpreter: str) -> str | None:
+    """Return the interpreter that the host has registered, if it is a file here that can be registered again."""
+    try:
+        return interpreter if os.access(interpreter, os.X_OK) and is_static(interpreter) else None
+    except OSError:
+        return None
+
+
 def fault(path: str, architecture: str) -> str:
     """Return why `path` cannot emulate programs of `architecture`; empty if it can."""
     from polyarch.sandbox.emulator_forms import starts
@@ -147,9 +157,7 @@ class EmulatorCopies:
         It is made if it is missing. `models` are the processors that it shows (`processors.Answers.table`). Raises
         UnsupportedError for an emulator whose variables are not where they are expected, and OSError.
         """
-        status = os.stat(emulator)
-        identity = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-        key = "\0".join((emulator, architecture, *models))
+        identity, key = _identity(os.stat(emulator)), _key(emulator, architecture, models)
         known = self._read().get(key)
         if not self._is_current(known, identity):
             with self._locked():
@@ -163,6 +171,14 @@ class EmulatorCopies:
         # Mark the copy as used: the least recently used entries of a limited cache are removed first.
         os.utime(path)
         return EmulatorCopy(path, known.unknown, known.short_positions)
+
+    def has(self, emulator: str, architecture: str, models: tuple[str, ...]) -> bool:
+        """Return whether `copy` would not have to make this copy, nor find out again why it cannot be made."""
+        try:
+            status = os.stat(emulator)
+        except OSError:
+            return False
+        return self._is_current(self._read().get(_key(emulator, architecture, models)), _identity(status))
 
     def forbids_execution(self) -> bool:
         """Return whether the directory's file system forbids execution (mount option noexec). Raises OSError."""
@@ -294,3 +310,31 @@ def variables(content: "EmulatorImage") -> dict[str, int]:
     if missing:
         raise UnsupportedError(f"{missing[0]} does not occur in this emulator")
     return offsets
+
+
+@contextlib.contextmanager
+def shown_as(copy: str, emulator: str) -> Iterator[str]:
+    """Yield the path of an emulator, over which its copy is mounted meanwhile in this process's mount namespace.
+
+    Every emulated process has this path as the first word of its command line. The path of the copy would reveal where
+    the user's store is, and differ from machine to machine.
+    """
+    try:
+        Bind(copy, emulator).perform()
+    except FileNotFoundError:
+        raise
+    except OSError:
+        yield copy
+        return
+    try:
+        yield emulator
+    finally:
+        syscalls.umount(emulator, syscalls.MNT_DETACH)
+
+
+def _identity(status: os.stat_result) -> tuple[int, ...]:
+    return (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+def _key(emulator: str, architecture: str, models: tuple[str, ...]) -> str:
+    return "\0".join((emulator, architecture, *models))

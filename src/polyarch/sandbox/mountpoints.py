@@ -8,11 +8,12 @@ only for a mount point is removed once the overlay is unmounted.
 import contextlib
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
 from polyarch.errors import PolyarchError
+from polyarch.sandbox.mounts import Bind, Tmpfs
 
 _MOST_LINKS = 40
 
@@ -22,6 +23,20 @@ class Point(msgspec.Struct, frozen=True):
 
     path: str
     directory: bool
+
+
+# Mount points of every container.
+SYSTEM = (Point("/proc", True), Point("/sys", True), Point("/dev", True))
+
+
+def needed(mounts: Iterable[Bind | Tmpfs]) -> list[Point]:
+    """Return the mount points to create. Those within another mount are created in that mount."""
+    points = list(SYSTEM)
+    for mount in mounts:
+        path = os.path.normpath(os.path.join("/", mount.target))
+        if not any(path.startswith(f"{point.path}/") for point in points):
+            points.append(Point(path, isinstance(mount, Tmpfs) or os.path.isdir(mount.source)))
+    return points
 
 
 class _MountpointState(msgspec.Struct, frozen=True):
@@ -52,9 +67,21 @@ class MountPoints:
             resolved[point.path] = "/" + os.path.join(existing, *missing)
         return resolved
 
-    def has_made(self, path: str) -> bool:
-        """Return whether this path, free of symlinks, is one of the mount points."""
-        return (path.strip("/"), True) in self._made
+    def placed(self, mount: Bind | Tmpfs, places: Mapping[str, str]) -> Bind | Tmpfs:
+        """Return the mount with its target free of symlinks, as the runtime expects it, and its final mode.
+
+        `places` are what `make` returned.
+        """
+        path = os.path.normpath(os.path.join("/", mount.target))
+        moved = msgspec.structs.replace(mount, target=places.get(path, path))
+        if not isinstance(moved, Tmpfs) or not moved.like_hidden or (moved.target.strip("/"), True) in self._made:
+            return moved
+        try:
+            mode = os.lstat(f"{self._rootfs}{moved.target}").st_mode
+        except OSError:
+            # The target is within another mount, which does not exist yet.
+            return moved
+        return msgspec.structs.replace(moved, mode=stat.S_IMODE(mode))
 
     def _resolve(self, path: str) -> tuple[str, list[str]]:
         """Return the existing part of `path`, free of symlinks, and the missing names below it.

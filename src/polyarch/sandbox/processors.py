@@ -10,6 +10,7 @@ a table of emulators, in which both are programs for ARM; a variable or a file w
 sudo or chroot, and could be changed there. Outside of a container nothing answers, and qemu chooses.
 """
 
+import threading
 from collections.abc import Iterable
 
 from polyarch.oci import platform as platforms
@@ -61,9 +62,10 @@ def chosen(platform: Platform, options: Iterable[tuple[str, str]]) -> str | None
 
 
 class Answers:
-    """The numbers of all processors that this process has needed. A number never changes its meaning."""
+    """The numbers of all processors that this process has needed. A number never changes its meaning. Thread-safe."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         # The first number stands for the default of each architecture, the second for qemu's choice.
         self._pairs = [("", _EVERY_DEFAULT), ("", "")]
         self._pairs += [(name, model) for (name, _), model in _PROCESSORS.items() if model != _default(name)]
@@ -76,16 +78,17 @@ class Answers:
         if model == _default(architecture):
             return 0
         pair = (architecture, model) if model else ("", "")
-        if pair not in self._pairs:
-            if len(self._pairs) > LAST_ANSWER - FIRST_ANSWER:
-                raise OverflowError("too many models of processors")
-            self._pairs.append(pair)
-        return self._pairs.index(pair)
+        with self._lock:
+            if pair not in self._pairs:
+                if len(self._pairs) > LAST_ANSWER - FIRST_ANSWER:
+                    raise OverflowError("too many models of processors")
+                self._pairs.append(pair)
+            return self._pairs.index(pair)
 
     def table(self, architecture: str) -> tuple[str, ...]:
         """Return the processors that an emulator of `architecture` shows, by number."""
         default = _default(architecture)
         return tuple(
             default if model == _EVERY_DEFAULT or name not in ("", architecture) else model
-            for name, model in self._pairs
+            for name, model in tuple(self._pairs)
         )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from polyarch.errors import MachineError
+from polyarch.sandbox.mounts import Bind
 
 if TYPE_CHECKING:
     import subprocess
@@ -38,6 +39,17 @@ class Runtime(msgspec.Struct, frozen=True):
     setpriv: str
     unshare: str
     setarch: str = ""
+
+    def protected(self, place: str) -> "Runtime":
+        """Return this runtime as a read-only program at `place`, a new path.
+
+        A container could write to its runtime's file by /proc/PID/exe (CVE-2019-5736). So a runtime mounts itself
+        read-only and starts a second time from there, for each container, unless it is read-only already. Raises
+        OSError.
+        """
+        os.close(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        Bind(self.path, place, read_only=True).perform()
+        return msgspec.structs.replace(self, path=place)
 
     def command(self, state: str, bundle: str, name: str, console: str = "", *, linux32: bool = False) -> list[str]:
         """Return the command that runs the bundle `bundle` as container `name` and exits with its status.

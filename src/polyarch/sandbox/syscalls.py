@@ -6,6 +6,7 @@ Linux 5.1 and later); the others are functions of libc.
 
 import ctypes
 import os
+import signal
 
 MS_RDONLY = 1
 MS_NOSUID = 2
@@ -22,6 +23,7 @@ RESOLVE_IN_ROOT = 0x10
 RESOLVE_NO_MAGICLINKS = 0x02
 
 _AT_FDCWD = -100
+_PR_SET_PDEATHSIG = 1
 _AT_EMPTY_PATH = 0x1000
 _MOVE_MOUNT_F_EMPTY_PATH = 4
 _MOUNT_ATTR_RDONLY = 1
@@ -78,6 +80,13 @@ def umount(target: str, flags: int = 0) -> None:
 def unshare(flags: int) -> None:
     """Call unshare(2)."""
     _checked(_libc.unshare(flags), "unshare")
+
+
+def die_with_parent(parent: int) -> None:
+    """Have the kernel kill this process, a child of `parent`, when the thread that made it ends; see prctl(2)."""
+    _checked(_libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL), "prctl")
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def enter_namespace(path: str, kind: int) -> None:

@@ -150,12 +150,13 @@ class VertexPerformer:
     def prepare(self, pending: Iterable[VertexId]) -> None:
         """Implements `solve.Performer`: enter the user namespace, if something runs or an unpacked result is read."""
         todo = tuple(pending)
-        self._unpacks = any(isinstance(self._graph.vertices[vertex], RunCommand) for vertex in todo)
+        steps = [value for vertex in todo if isinstance(value := self._graph.vertices[vertex], RunCommand)]
+        self._unpacks = bool(steps)
         read = self._targets.union(*map(self.inputs, todo))
         bare = not self._bare.isdisjoint(read)
         if self._unpacks or bare:
-            self._runs.enter(required=bare)
-        self._runs.open(value for vertex in todo if isinstance(value := self._graph.vertices[vertex], RunCommand))
+            self._runs.enter(steps, required=bare)
+        self._runs.open(steps)
 
     def perform(self, vertex: VertexId, cache_key: str, inputs: Mapping[VertexId, Result], outside: Outside) -> Result:
         """Implements `solve.Performer`."""

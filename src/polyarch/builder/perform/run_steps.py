@@ -44,12 +44,14 @@ class RunSteps:
 
             self._elsewhere = RemoteSteps(environment.remote, graph, environment, filesystems, emit, stopped)
 
-    def enter(self, *, required: bool) -> None:
-        """Enter the user namespace. Raises UnsupportedError if that fails, and it is `required` or all steps are done
-        here. A machine that cannot run steps can have them done elsewhere.
+    def enter(self, steps: Iterable[RunCommand], *, required: bool) -> None:
+        """Enter the user namespace, in which these steps will be done. A machine that cannot run steps can have them
+        done elsewhere. Raises UnsupportedError if entering fails, and it is `required` or all steps are done here.
         """
         from polyarch.sandbox import enter
 
+        if self._elsewhere is None:
+            self._here.expect(steps)
         try:
             for warning in enter(self._environment.settings.search_path).warnings:
                 self._emit(progress.Warned(warning))

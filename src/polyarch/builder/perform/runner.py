@@ -2,19 +2,20 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from polyarch import progress
 from polyarch.builder.perform.environment import StepEnvironment
 from polyarch.builder.solve import Outside
-from polyarch.builder.vertices import BuildGraph
+from polyarch.builder.vertices import BuildGraph, RunCommand
 from polyarch.contents.filesystem import Filesystems
 from polyarch.errors import CancelledError
 
 if TYPE_CHECKING:
     from polyarch.builder.perform.run import Runner
-    from polyarch.sandbox import Sandbox
+    from polyarch.oci.platform import Platform
+    from polyarch.sandbox import CopiesAhead, Sandbox
 
 # Seconds between attempts to take a lock that another process holds: waiting for a flock cannot be cancelled.
 _PAUSE = 0.01
@@ -42,8 +43,24 @@ class Runners:
         self._lock = threading.Lock()
         self._sandbox: Sandbox | None = None
         self._failure: Exception | None = None
+        # The platforms that will run, each with the processor that the options name.
+        self._expected: tuple[tuple[Platform, str | None], ...] = ()
+        self._copies: CopiesAhead | None = None
         # The ids of the cache mounts that steps for several architectures share.
         self._shared: frozenset[str] | None = None
+
+    def expect(self, steps: Iterable[RunCommand]) -> None:
+        """Begin to copy the emulators that these steps need. Called once, before the process enters its namespace."""
+        from polyarch.sandbox import CopiesAhead, chosen
+
+        wanted = ((step.platform, chosen(step.platform, step.settings.emulated_cpus)) for step in steps)
+        self._expected = expected = tuple(dict.fromkeys(wanted))
+        emulators, settings = self._environment.store.layout.emulators, self._environment.settings
+        # Builds that share steps expect the same platforms.
+        self._copies = self._environment.common.once(
+            ("copies", expected),
+            lambda: CopiesAhead(expected, settings.search_path, emulators, dict(settings.emulators)),
+        )
 
     def runner(self, outside: Outside) -> "Runner":
         """A runner for one step, which waits for others in `with outside():`. Raises PolyarchError."""
@@ -74,6 +91,7 @@ class Runners:
                     directory.mkdir()
                     emulators, settings = self._environment.store.layout.emulators, self._environment.settings
                     self._sandbox = Sandbox(directory, settings.search_path, emulators, dict(settings.emulators))
+                    self._sandbox.expect(self._expected)
                 except Exception as error:
                     self._failure = error
                     raise
@@ -88,8 +106,10 @@ class Runners:
                 self._sandbox.cancel()
 
     def close(self) -> None:
-        """Undo the mounts of the sandbox."""
+        """Undo the mounts of the sandbox, and end the copying."""
         with self._lock:
             if self._sandbox is not None:
                 self._sandbox.close()
                 self._sandbox = None
+            if self._copies is not None:
+                self._copies.close()
