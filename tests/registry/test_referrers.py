@@ -9,6 +9,7 @@ import pytest
 
 from polyarch.errors import CorruptError, RegistryError
 from polyarch.oci import digest as digests
+from polyarch.oci import index as indexes
 from polyarch.oci import manifest as manifests
 from polyarch.oci import media_types, referrer
 from polyarch.oci.descriptor import Descriptor
@@ -196,11 +197,28 @@ class TestRegistryWithoutLists:
     def test_a_tag_that_is_no_list_stays_as_it_is(self, new_client: NewClient, shared_registry: LocalRegistry) -> None:
         repository = new_client().at(shared_registry.address, "taken")
         subject = image(repository)
-        taken = image(repository, name=referrer.tag(subject.digest))
+        taken = image(repository, files={"another": "image"}, name=referrer.tag(subject.digest))
         assert repository.referrers(subject.digest) == ()
         with pytest.raises(RegistryError, match="is not a list of referrers"):
             repository.write_referrers(subject.digest, [note(repository, subject, "one")])
         assert repository.resolve(referrer.tag(subject.digest)).digest == taken.digest
+
+    @pytest.mark.parametrize("kind", ["image", "index"])
+    def test_a_tag_of_the_subject_itself_is_no_list(
+        self, new_client: NewClient, shared_registry: LocalRegistry, kind: str
+    ) -> None:
+        """`cosign copy` leaves such a tag for an index and for each of its images."""
+        repository = new_client().at(shared_registry.address, f"copied-{kind}")
+        subject = image(repository)
+        if kind == "index":
+            index = indexes.add(indexes.create(), subject)
+            subject = index.descriptor()
+            repository.write_manifest(subject, index.raw, "latest")
+        repository.write_manifest(subject, repository.read_manifest(subject), referrer.tag(subject.digest))
+        assert repository.referrers(subject.digest) == ()
+        for text in ("one", "two"):
+            repository.write_referrers(subject.digest, [note(repository, subject, text)])
+        assert listed(repository, subject.digest) == ["one", "two"]
 
     def test_writers_at_the_same_time_lose_nothing(self, shared_registry: LocalRegistry) -> None:
         clients = [Registry(Hosts(), Credentials(None), "polyarch-test") for _ in range(6)]

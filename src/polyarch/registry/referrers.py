@@ -74,13 +74,13 @@ def _by_api(wire: Wire, subject: Digest) -> list[Descriptor] | None:
         ) as response:
             if response.status != 200 and _NO_REPOSITORY & {error.code for error in errors.parse(response.body())}:
                 return []
-            index = _index(response, what) if response.status == 200 else None
+            document = _document(response, what) if response.status == 200 else None
             following, url, mirror = next_page(response.headers("Link")), response.url, response.mirror
-        if index is None:
+        if not isinstance(document, Index):
             if not mirror:
                 wire.session.listless.add(wire.own.host)
             return None
-        found += index.manifests
+        found += document.manifests
         if following is None:
             return found
         page = joined(url, following)
@@ -89,17 +89,16 @@ def _by_api(wire: Wire, subject: Digest) -> list[Descriptor] | None:
     raise RegistryError(f"the list of {what} is endless")
 
 
-def _index(response: Response, what: str) -> Index | None:
-    """The index in a response; None for another document, with which some servers answer for any path."""
+def _document(response: Response, what: str) -> Manifest | Index | None:
+    """The index or manifest in a response; None for a web page, with which some servers answer for any path."""
     raw = response.body(documents.MAX_SIZE + 1)
     is_index = response.header("Content-Type").partition(";")[0].strip() == media_types.OCI_INDEX
     try:
-        document = documents.load(raw, media_types.OCI_INDEX if is_index else None)
+        return documents.load(raw, media_types.OCI_INDEX if is_index else None)
     except CorruptError as error:
         if is_index:
             raise CorruptError(f"{what}: {error.message}", error.hint) from error
         return None
-    return document if isinstance(document, Index) else None
 
 
 def _by_tag(wire: Wire, subject: Digest) -> tuple[Descriptor, ...]:
@@ -108,8 +107,8 @@ def _by_tag(wire: Wire, subject: Digest) -> tuple[Descriptor, ...]:
     with wire.read(
         endpoints.PULL_MANIFEST, tag, what=what, headers=_ACCEPT_ANY, also_ok=(404,), reference=tag
     ) as response:
-        found = _index(response, what) if response.status == 200 else None
-    return found.manifests if found is not None else ()
+        found = _document(response, what) if response.status == 200 else None
+    return found.manifests if isinstance(found, Index) and found.digest != subject else ()
 
 
 def _enter(wire: Wire, subject: Digest, entries: Sequence[Descriptor]) -> None:
@@ -120,12 +119,12 @@ def _enter(wire: Wire, subject: Digest, entries: Sequence[Descriptor]) -> None:
     tag = referrer.tag(subject)
     sleep = wire.session.transport.sleep
     for _ in range(_ATTEMPTS):
-        if not _put(wire, tag, entries):
+        if not _put(wire, subject, entries):
             continue  # another writer was faster
         for pause in _PAUSES:
             # Writers of other entries wait a little longer or shorter, so that they do not keep meeting.
             sleep(pause * (1 + int(entries[0].digest[-2:], 16) / 0xFF))
-            index, _ = _read(wire, tag)
+            index, _ = _read(wire, subject)
             if index is None or _missing(index, entries):
                 break
         else:
@@ -135,9 +134,9 @@ def _enter(wire: Wire, subject: Digest, entries: Sequence[Descriptor]) -> None:
     )
 
 
-def _put(wire: Wire, tag: str, entries: Sequence[Descriptor]) -> bool:
+def _put(wire: Wire, subject: Digest, entries: Sequence[Descriptor]) -> bool:
     """Add the entries if they are missing. Returns False if the registry says that the tag has changed meanwhile."""
-    index, etag = _read(wire, tag)
+    index, etag = _read(wire, subject)
     changed = index or indexes.create()
     missing = _missing(changed, entries)
     if not missing and index is not None:
@@ -146,7 +145,7 @@ def _put(wire: Wire, tag: str, entries: Sequence[Descriptor]) -> bool:
         changed = indexes.add(changed, entry)
     condition = {"If-Match": etag} if etag else {}
     try:
-        manifests.write(wire, changed.descriptor(), changed.raw, tag, condition)
+        manifests.write(wire, changed.descriptor(), changed.raw, referrer.tag(subject), condition)
     except RegistryError as error:
         if error.status != _PRECONDITION_FAILED:
             raise
@@ -154,21 +153,27 @@ def _put(wire: Wire, tag: str, entries: Sequence[Descriptor]) -> bool:
     return True
 
 
-def _read(wire: Wire, tag: str) -> tuple[Index | None, str]:
-    """The index of the tag in the registry itself, not a mirror, and its entity tag; None if there is no such tag."""
+def _read(wire: Wire, subject: Digest) -> tuple[Index | None, str]:
+    """The list in the registry itself, not a mirror, and the entity tag of its tag; None if there is no list.
+
+    `cosign copy` leaves the subject itself at the tag. That is not a list, and nothing is lost with it.
+    """
+    tag = referrer.tag(subject)
     what = wire.name(tag)
     with wire.request(
         endpoints.PULL_MANIFEST, what=what, headers=_ACCEPT_ANY, also_ok=(404,), reference=tag
     ) as response:
         if response.status == 404:
             return None, ""
-        index, etag = _index(response, what), response.header("ETag")
-    if index is None:
+        document, etag = _document(response, what), response.header("ETag")
+    if document is not None and document.digest == subject:
+        return None, etag
+    if not isinstance(document, Index):
         raise RegistryError(
             f"{what} is not a list of referrers, so none can be added to it",
             "this tag is reserved for such a list (distribution-spec, Referrers Tag Schema): remove it",
         )
-    return index, etag
+    return document, etag
 
 
 def _missing(index: Index, entries: Sequence[Descriptor]) -> list[Descriptor]:
