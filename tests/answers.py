@@ -8,6 +8,7 @@ import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from polyarch.cli.errors import ErrorPrinter
 from polyarch.cli.execute import _run, _status
@@ -16,10 +17,19 @@ from polyarch.cli.execute import _run, _status
 _ENVIRONMENT = {"HOME": "/home/someone", "PATH": "/usr/bin:/bin", "NO_COLOR": "1"}
 
 
-def case_key(files: Mapping[str, str], words: Sequence[str], env: Mapping[str, str]) -> str:
-    """What the answer to a case is recorded under: it changes with the case."""
-    content = json.dumps([dict(files), words, dict(env)], sort_keys=True)
-    return hashlib.sha256(content.encode()).hexdigest()[:16]
+class RecordedCase(NamedTuple):
+    """Files, the words of the command, and the variables of the environment."""
+
+    title: str
+    files: Mapping[str, str]
+    words: tuple[str, ...] = ()
+    env: Mapping[str, str] = {}
+
+    @property
+    def key(self) -> str:
+        """What the answer is recorded under: it changes with the case."""
+        content = json.dumps([dict(self.files), self.words, dict(self.env)], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 def write_files(files: Mapping[str, str], directory: Path) -> None:

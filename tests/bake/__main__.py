@@ -21,8 +21,8 @@ from pathlib import Path
 from hypothesis.errors import NonInteractiveExampleWarning
 
 from scripts import busybox, debian_root
+from tests.answers import RecordedCase
 from tests.bake import cases, running, syntax
-from tests.bake.cases import BakeCase
 from tests.bake.explained import explained
 from tests.bake.generate import EXPRESSIONS
 
@@ -72,8 +72,8 @@ def main(arguments: Sequence[str]) -> int:
     return 1 if wrong or unlike else 0
 
 
-def _asked(known: Iterable[BakeCase], program: Path) -> list[tuple[BakeCase, str | None]]:
-    def one(case: BakeCase) -> tuple[BakeCase, str | None]:
+def _asked(known: Iterable[RecordedCase], program: Path) -> list[tuple[RecordedCase, str | None]]:
+    def one(case: RecordedCase) -> tuple[RecordedCase, str | None]:
         with tempfile.TemporaryDirectory(prefix="polyarch-bake-") as directory:
             return case, running.theirs(case, Path(directory), program)[0]
 

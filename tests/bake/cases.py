@@ -2,11 +2,11 @@
 
 import json
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from tests.answers import case_key
+from tests.answers import RecordedCase
 
 HERE = Path(__file__).parent
 CASES = HERE / "cases"
@@ -14,26 +14,14 @@ ANSWERS = HERE / "answers.jsonl"
 _DEFAULT = "docker-bake.hcl"
 
 
-class BakeCase(NamedTuple):
-    """Files, the words after `bake`, and the variables of the environment."""
-
-    title: str
-    files: Mapping[str, str]
-    words: tuple[str, ...] = ()
-    env: Mapping[str, str] = {}
-
-    @property
-    def key(self) -> str:
-        """What the answer is recorded under: it changes with the case."""
-        return case_key(self.files, self.words, self.env)
-
-
-def expression(text: str, title: str) -> BakeCase:
+def expression(text: str, title: str) -> RecordedCase:
     """A case that prints the value of an expression as JSON."""
-    return BakeCase(title, {_DEFAULT: f'target "default" {{\n  args = {{\n    X = jsonencode({text}\n)\n  }}\n}}\n'})
+    return RecordedCase(
+        title, {_DEFAULT: f'target "default" {{\n  args = {{\n    X = jsonencode({text}\n)\n  }}\n}}\n'}
+    )
 
 
-def expressions() -> Iterator[BakeCase]:
+def expressions() -> Iterator[RecordedCase]:
     """The expressions of the table."""
     family = ""
     for line in (CASES / "expressions.txt").read_text().splitlines():
@@ -43,14 +31,14 @@ def expressions() -> Iterator[BakeCase]:
             yield expression(line, f"{family}: {line}")
 
 
-def tables() -> Iterator[BakeCase]:
+def tables() -> Iterator[RecordedCase]:
     """The cases of all tables of files."""
     for path in sorted(CASES.glob("*.txt")):
         if path.name != "expressions.txt":
             yield from read(path.read_text(), path.stem)
 
 
-def read(text: str, name: str) -> Iterator[BakeCase]:
+def read(text: str, name: str) -> Iterator[RecordedCase]:
     """The cases of one table."""
     title, at = "", ""
     words: tuple[str, ...] = ()
@@ -59,7 +47,7 @@ def read(text: str, name: str) -> Iterator[BakeCase]:
     for line in [*text.splitlines(), "== "]:
         if line.startswith("== "):
             if title:
-                yield BakeCase(title, files, words, env)
+                yield RecordedCase(title, files, words, env)
             title, words, env, files, at = f"{name}: {line[3:]}", (), {}, {}, ""
         elif not title:
             continue
@@ -75,7 +63,7 @@ def read(text: str, name: str) -> Iterator[BakeCase]:
             files[at] = files.get(at, "") + line + "\n"
 
 
-def generated() -> Iterator[BakeCase]:
+def generated() -> Iterator[RecordedCase]:
     """The expressions that hypothesis has made, as they were recorded."""
     for line in (HERE / "generated.jsonl").read_text().splitlines():
         yield expression(json.loads(line), f"generated: {json.loads(line)}")
@@ -90,7 +78,7 @@ def recorded() -> dict[str, str | None]:
     return found
 
 
-def compact(answer: str | None, case: BakeCase) -> Any:
+def compact(answer: str | None, case: RecordedCase) -> Any:
     """An answer as it is recorded: of an expression only its value."""
     if answer is None or ("generated" not in case.title and case.title.split(":")[0] not in FAMILIES):
         return answer

@@ -2,7 +2,7 @@
 
 import re
 
-from tests.bake.cases import BakeCase
+from tests.answers import RecordedCase
 
 _OLDER = "Debian builds buildx with hcl and go-cty before 2.24 and 1.17, whose rules these are"
 _TWICE = "buildx takes a word that is not a variable for one that needs itself, if it appears twice"
@@ -20,7 +20,7 @@ TITLES = {
 }
 
 
-def explained(case: BakeCase) -> str | None:
+def explained(case: RecordedCase) -> str | None:
     """Why a case differs; None if it must not."""
     if case.title in TITLES:
         return TITLES[case.title]

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.answers import RecordedCase
 from tests.bake import running
-from tests.bake.cases import BakeCase
 
 
 def printed(directory: Path, text: str, *words: str, env: dict[str, str] | None = None) -> str:
     """What `--print` prints, or the error."""
-    found, said = running.ours(BakeCase("", {"docker-bake.hcl": text}, words, env or {}), directory)
+    found, said = running.ours(RecordedCase("", {"docker-bake.hcl": text}, words, env or {}), directory)
     return said if found is None else found
 
 
@@ -160,7 +160,7 @@ def test_contexts_may_be_relative_to_their_file(tmp_path: Path) -> None:
         'target "e" {\n context = "cwd://f"\n}\n'
     }
     words = ("-f", "sub/docker-bake.hcl", "a", "b", "e")
-    case = BakeCase("", files, words, {"BUILDX_BAKE_FILE_RELATIVE_PATHS": "1"})
+    case = RecordedCase("", files, words, {"BUILDX_BAKE_FILE_RELATIVE_PATHS": "1"})
     found, said = running.ours(case, tmp_path)
     assert found is not None, said
     for line in ('"context": "sub"', '"context": "sub/c"', '"d": "d"', '"context": "f"'):

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.answers import RecordedCase
 from tests.bake import running
-from tests.bake.cases import BakeCase
 
 
 def refused(directory: Path, text: str, *words: str, name: str = "docker-bake.hcl") -> str:
     """What is said about a file that is refused."""
-    found, said = running.ours(BakeCase("", {name: text}, words), directory)
+    found, said = running.ours(RecordedCase("", {name: text}, words), directory)
     assert found is None, found
     assert "this is a bug" not in said
     return said
@@ -110,7 +110,7 @@ def test_a_mistake_in_json_is_shown_with_its_place(text: str, parts: list[str], 
 
 def test_unknown_attributes_are_warned_of(tmp_path: Path) -> None:
     text = 'target "default" {\n  tag = ["x"]\n  dokerfile = "x"\n  nothing {\n  }\n}\n'
-    found, said = running.ours(BakeCase("", {"docker-bake.hcl": text}), tmp_path)
+    found, said = running.ours(RecordedCase("", {"docker-bake.hcl": text}), tmp_path)
     assert found is not None, said
     assert "docker-bake.hcl:2:3" in said
     assert "did you mean tags?" in said

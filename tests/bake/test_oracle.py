@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.answers import RecordedCase
 from tests.bake import cases, running, syntax
-from tests.bake.cases import BakeCase
 from tests.bake.explained import TITLES, explained
 
 
 @pytest.mark.parametrize("source", [cases.expressions, cases.tables, cases.generated])
-def test_every_case_gives_what_buildx_gives(source: Callable[[], Iterator[BakeCase]], tmp_path: Path) -> None:
+def test_every_case_gives_what_buildx_gives(source: Callable[[], Iterator[RecordedCase]], tmp_path: Path) -> None:
     recorded = cases.recorded()
     different = []
     for number, case in enumerate(source()):
@@ -52,7 +52,7 @@ def test_what_is_printed_is_a_bake_file_that_prints_the_same(tmp_path: Path) -> 
     for number, case in enumerate(cases.tables()):
         printed = recorded[case.key]
         if printed and printed.startswith('{\n  "group"') and case.title not in apart:
-            again = BakeCase("", {"docker-bake.json": printed})
+            again = RecordedCase("", {"docker-bake.json": printed})
             assert running.ours(again, tmp_path / str(number))[0] == printed, case.title
             count += 1
     assert count > 150

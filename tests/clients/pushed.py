@@ -8,15 +8,8 @@ import urllib.request
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-_ACCEPT = ", ".join(
-    f"application/vnd.{kind}+json"
-    for kind in (
-        "oci.image.index.v1",
-        "oci.image.manifest.v1",
-        "docker.distribution.manifest.list.v2",
-        "docker.distribution.manifest.v2",
-    )
-)
+from tests.serve.contents import ACCEPT
+
 _OF_ATTESTATION = "vnd.docker.reference.type"
 
 
@@ -44,7 +37,7 @@ class Repository:
     def __init__(self, address: str, name: str, login: str = "") -> None:
         self.name = f"{address}/{name}"
         self._url = f"http://{address}/v2/{name}"
-        self._headers = {"Accept": _ACCEPT}
+        self._headers = {"Accept": ACCEPT}
         if login:
             self._headers["Authorization"] = f"Basic {base64.b64encode(login.encode()).decode()}"
 

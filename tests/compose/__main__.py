@@ -16,8 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from scripts import docker_client
+from tests.answers import RecordedCase
 from tests.compose import cases, running
-from tests.compose.cases import ComposeCase
 from tests.compose.explained import explained
 
 _FORMS = ("yaml", "json")
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
     return _compare([*known, *(_new(chosen.new) if not chosen.only else [])])
 
 
-def _new(count: int) -> list[ComposeCase]:
+def _new(count: int) -> list[RecordedCase]:
     if not count:
         return []
     from tests.compose.generate import drawn
@@ -53,11 +53,11 @@ def _new(count: int) -> list[ComposeCase]:
     return [cases.of_files(files, "new") for files in drawn(count)]
 
 
-def _each_form(case: ComposeCase, answer: Sequence[str | None]) -> list[tuple[str | None, ComposeCase, str]]:
+def _each_form(case: RecordedCase, answer: Sequence[str | None]) -> list[tuple[str | None, RecordedCase, str]]:
     return [(text, case, form) for text, form in zip(answer, _FORMS, strict=True)]
 
 
-def _compare(known: Sequence[ComposeCase]) -> int:
+def _compare(known: Sequence[RecordedCase]) -> int:
     wrong = 0
     for case, answer in _asked(known):
         for form, wanted in zip(_FORMS, answer, strict=True):
@@ -71,10 +71,10 @@ def _compare(known: Sequence[ComposeCase]) -> int:
     return 1 if wrong else 0
 
 
-def _asked(known: Iterable[ComposeCase]) -> list[tuple[ComposeCase, list[str | None]]]:
+def _asked(known: Iterable[RecordedCase]) -> list[tuple[RecordedCase, list[str | None]]]:
     compose = docker_client.compose()
 
-    def one(case: ComposeCase) -> tuple[ComposeCase, list[str | None]]:
+    def one(case: RecordedCase) -> tuple[RecordedCase, list[str | None]]:
         with tempfile.TemporaryDirectory(prefix="polyarch-compose-") as directory:
             return case, [running.theirs(case, Path(directory), form, compose)[0] for form in _FORMS]
 

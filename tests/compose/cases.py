@@ -4,9 +4,8 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
-from tests.answers import case_key
+from tests.answers import RecordedCase
 from tests.bake.cases import read
 
 HERE = Path(__file__).parent
@@ -14,39 +13,25 @@ ANSWERS = HERE / "answers.jsonl"
 _DEFAULT = "compose.yaml"
 
 
-class ComposeCase(NamedTuple):
-    """Files, the words of `compose` and `config`, and the variables of the environment."""
-
-    title: str
-    files: Mapping[str, str]
-    words: tuple[str, ...] = ()
-    env: Mapping[str, str] = {}
-
-    @property
-    def key(self) -> str:
-        """What the answer is recorded under: it changes with the case."""
-        return case_key(self.files, self.words, self.env)
-
-
-def tables() -> Iterator[ComposeCase]:
+def tables() -> Iterator[RecordedCase]:
     """The cases of all tables."""
     for path in sorted((HERE / "cases").glob("*.txt")):
         for case in read(path.read_text(), path.stem):
             files = {_DEFAULT if name == "docker-bake.hcl" else name: text for name, text in case.files.items()}
-            yield ComposeCase(case.title, files, case.words, case.env)
+            yield RecordedCase(case.title, files, case.words, case.env)
 
 
-def generated() -> Iterator[ComposeCase]:
+def generated() -> Iterator[RecordedCase]:
     """The random files, as they were recorded."""
     path = HERE / "generated.jsonl"
     for line in path.read_text().splitlines() if path.exists() else ():
         yield of_files(json.loads(line), "generated")
 
 
-def of_files(files: Mapping[str, str], family: str) -> ComposeCase:
+def of_files(files: Mapping[str, str], family: str) -> RecordedCase:
     """The case of random files, one on top of the other."""
     words = [word for name in sorted(files) for word in ("-f", name)]
-    return ComposeCase(f"{family}: {json.dumps(files)}", files, tuple(words), {"A": "one", "N": "3"})
+    return RecordedCase(f"{family}: {json.dumps(files)}", files, tuple(words), {"A": "one", "N": "3"})
 
 
 def recorded() -> dict[str, tuple[str | None, str | None]]:
@@ -58,7 +43,7 @@ def recorded() -> dict[str, tuple[str | None, str | None]]:
     return found
 
 
-def short(answer: str | None, case: ComposeCase, form: str) -> str | None:
+def short(answer: str | None, case: RecordedCase, form: str) -> str | None:
     """An answer as it is recorded: the YAML of tables as it is, everything else as a hash."""
     if answer is None or (form == "yaml" and not case.title.startswith("generated: ")):
         return answer

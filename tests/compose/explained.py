@@ -1,6 +1,6 @@
 """Where `compose config` differs from Debian's docker compose 2.40.3 on purpose, by the title of the case."""
 
-from tests.compose.cases import ComposeCase
+from tests.answers import RecordedCase
 
 TITLES: dict[str, str] = {
     "flags: env files are shown where they are not read": "docker compose reads them all the same",
@@ -14,6 +14,6 @@ _FORMS = dict.fromkeys(
 )
 
 
-def explained(case: ComposeCase, form: str) -> str | None:
+def explained(case: RecordedCase, form: str) -> str | None:
     """Why a case differs; None if it must not."""
     return TITLES.get(case.title) or _FORMS.get((case.title, form))

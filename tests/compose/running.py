@@ -3,8 +3,7 @@
 import re
 from pathlib import Path
 
-from tests.answers import run_here, run_there, write_files
-from tests.compose.cases import ComposeCase
+from tests.answers import RecordedCase, run_here, run_there, write_files
 
 _HERE, _ABOVE = "@HERE@", "@ABOVE@"
 # Go prints these in a random order.
@@ -12,14 +11,14 @@ _UNORDERED = frozenset({"--services", "--volumes", "--networks", "--models", "--
 _OF_COMPOSE = frozenset({"-f", "--env-file", "-p", "--profile", "--project-directory"})
 
 
-def _prepare(case: ComposeCase, directory: Path) -> Path:
+def _prepare(case: RecordedCase, directory: Path) -> Path:
     """Write the files of a case. The directory's name is that of the project."""
     directory = directory / "proj"
     write_files(case.files, directory)
     return directory
 
 
-def _words(case: ComposeCase, form: str) -> list[str]:
+def _words(case: RecordedCase, form: str) -> list[str]:
     """The words: those of `compose` before the command, which is `config` or `build --print`, the others after it."""
     before, after, words = [], [], list(case.words)
     while words:
@@ -35,14 +34,14 @@ def _words(case: ComposeCase, form: str) -> list[str]:
     return [*before, "config", "--format", form, *after]
 
 
-def ours(case: ComposeCase, directory: Path, form: str) -> tuple[str | None, str]:
+def ours(case: RecordedCase, directory: Path, form: str) -> tuple[str | None, str]:
     """What the command prints, None if it fails; and what it says on standard error."""
     directory = _prepare(case, directory)
     text, said = run_here(["compose", *_words(case, form)], directory, case.env)
     return (None if text is None else _placed(text, directory, case)), said
 
 
-def _placed(text: str, directory: Path, case: ComposeCase) -> str:
+def _placed(text: str, directory: Path, case: RecordedCase) -> str:
     """An answer without the place of the files, the version, and what has a random order in Go."""
     if not _UNORDERED.isdisjoint(case.words):
         text = "".join(sorted(text.splitlines(keepends=True)))
@@ -54,7 +53,7 @@ def _placed(text: str, directory: Path, case: ComposeCase) -> str:
     return text.replace(str(directory), _HERE).replace(str(directory.parent), _ABOVE)
 
 
-def theirs(case: ComposeCase, directory: Path, form: str, program: Path) -> tuple[str | None, str]:
+def theirs(case: RecordedCase, directory: Path, form: str, program: Path) -> tuple[str | None, str]:
     """The same of docker compose."""
     directory = _prepare(case, directory)
     text, said = run_there([str(program), *_words(case, form)], directory, case.env)

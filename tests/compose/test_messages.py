@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.answers import RecordedCase
 from tests.compose import running
-from tests.compose.cases import ComposeCase
 
 
 def _said(text: str, directory: Path, words: tuple[str, ...] = (), **files: str) -> str:
     """What `compose config` says about a file that it refuses."""
-    case = ComposeCase(
+    case = RecordedCase(
         "", {"compose.yaml": text, **{name.replace("__", "."): one for name, one in files.items()}}, words
     )
     found, said = running.ours(case, directory, "yaml")

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.answers import RecordedCase
 from tests.compose import cases, running
-from tests.compose.cases import ComposeCase
 from tests.compose.explained import TITLES, explained
 
 
 @pytest.mark.parametrize("form", ["yaml", "json"])
 @pytest.mark.parametrize("source", [cases.tables, cases.generated])
 def test_every_case_gives_what_docker_compose_gives(
-    source: Callable[[], Iterator[ComposeCase]], form: str, tmp_path: Path
+    source: Callable[[], Iterator[RecordedCase]], form: str, tmp_path: Path
 ) -> None:
     recorded = cases.recorded()
     different = []

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 from tests.serve.load.pushing import digest_of
 
-_ACCEPT = ", ".join(
+# The kinds of manifest that a client of an image asks for.
+ACCEPT = ", ".join(
     f"application/vnd.{kind}+json"
     for kind in (
         "oci.image.index.v1",
@@ -72,7 +73,7 @@ class Contents:
 
     def get(self, path: str) -> bytes:
         """The body of the answer to a GET below /v2/."""
-        headers = {"Accept": _ACCEPT}
+        headers = {"Accept": ACCEPT}
         if self.where.login:
             headers["Authorization"] = f"Basic {base64.b64encode(':'.join(self.where.login).encode()).decode()}"
         request = urllib.request.Request(f"{self.where.scheme}://{self.where.address}/v2/{path}", headers=headers)

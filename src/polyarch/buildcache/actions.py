@@ -22,8 +22,7 @@ from typing import IO
 
 import msgspec
 
-from polyarch import progress
-from polyarch.buildcache import actions_settings, actions_token, documents
+from polyarch.buildcache import actions_settings, actions_token, documents, replaced
 from polyarch.buildcache.actions_service import ActionsEntry, ActionsService
 from polyarch.buildcache.attributes import split
 from polyarch.buildcache.blocks import together
@@ -115,7 +114,7 @@ class ActionsCarrier:
         def changed(contents: list[bytes]) -> bytes:
             known: PlatformCache | None = None
             for raw in contents:
-                found = self._decoded(raw, platform)
+                found = replaced.decoded(raw, platform, self.where, self._around.emit)
                 known = found if known is None or found is None else merged(known, found)
             return documents.to_json(change(known))
 
@@ -128,17 +127,6 @@ class ActionsCarrier:
             self._listed = None
             self._caches.pop(platform, None)
         return documents.from_json(written)
-
-    def _decoded(self, raw: bytes, platform: Platform) -> PlatformCache | None:
-        """A cache that is about to be replaced; None if it is damaged. Raises ConflictError for a newer format."""
-        try:
-            return documents.from_json(raw)
-        except UnsupportedError as error:
-            raise ConflictError(f"{self.where}: {error.message}", error.hint) from error
-        except CorruptError as error:
-            message = f"{self.where}: the cache of {platform} is replaced: {error.message}"
-            self._around.emit(progress.Warned(message))
-            return None
 
     def has_blob(self, descriptor: Descriptor) -> bool:
         """Implements `Carrier`: some cache here names it, and its entry is still there."""

@@ -16,14 +16,13 @@ from collections.abc import Iterable
 
 import msgspec
 
-from polyarch import progress
-from polyarch.buildcache import documents, s3_credentials, s3_settings
+from polyarch.buildcache import documents, replaced, s3_credentials, s3_settings
 from polyarch.buildcache.attributes import split
 from polyarch.buildcache.carrier import Around, Attributes, Change
 from polyarch.buildcache.once import Once
 from polyarch.buildcache.s3_client import S3Client
 from polyarch.buildcache.values import PlatformCache
-from polyarch.errors import ConflictError, CorruptError, NotFoundError, PolyarchError, RegistryError, UnsupportedError
+from polyarch.errors import NotFoundError, PolyarchError, RegistryError, UnsupportedError
 from polyarch.oci import platform as platforms
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
@@ -201,7 +200,9 @@ class S3Carrier:
         for attempt in range(_ATTEMPTS):
             begun = time.monotonic()
             found = client.get(key, documents.LARGEST_CONFIG)
-            wanted = change(None if found is None else self._decoded(found[0], platform))
+            wanted = change(
+                None if found is None else replaced.decoded(found[0], platform, self.where, self._around.emit)
+            )
             content = documents.to_json(wanted)
             if found is not None and content == found[0]:
                 return wanted
@@ -222,17 +223,6 @@ class S3Carrier:
             if self._conditional is None:
                 self._conditional = self._client().put(_probe_of(key), b"", unless=_NO_ETAG) is None
             return self._conditional
-
-    def _decoded(self, raw: bytes, platform: Platform) -> PlatformCache | None:
-        """A cache that is about to be replaced; None if it is damaged. Raises ConflictError for a newer format."""
-        try:
-            return documents.from_json(raw)
-        except UnsupportedError as error:
-            raise ConflictError(f"{self.where}: {error.message}", error.hint) from error
-        except CorruptError as error:
-            message = f"{self.where}: the cache of {platform} is replaced: {error.message}"
-            self._around.emit(progress.Warned(message))
-            return None
 
 
 def _probe_of(key: str) -> str:
