@@ -2,13 +2,16 @@
 
 import itertools
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from polyarch import progress
-from polyarch.builder.remote import Output, RemoteStep, StepPlacement, StepResult, StepSecrets
+from polyarch.builder.remote import Following, Output, StepPlacement, StepRequest, StepResult, nothing_follows
 from polyarch.farm.carrier import LayerCarrier
+from polyarch.farm.chain import StepChains
 from polyarch.farm.exchange import BuildExchange
+from polyarch.farm.link_messages import Done, Submitted
+from polyarch.farm.link_process import LinkAnswer
 from polyarch.farm.member import MemberProcess
 from polyarch.farm.settings import MemberSettings
 from polyarch.oci.config import DEFAULT_PATH
@@ -42,6 +45,10 @@ class DirectRunner:
         self._search_path = search_path
         self.members: list[MemberProcess] = []
         self.results: list[StepResult] = []
+        # How many tickets were given, and what the step after each result is called.
+        self.tickets = 0
+        self.following: list[str] = []
+        self._chains = StepChains(self.exchange, self)
         self._turns = itertools.count()
 
     def open(self, platforms: Sequence[Platform]) -> None:
@@ -55,26 +62,35 @@ class DirectRunner:
     def publish(self, blobs: Sequence[Descriptor]) -> None:
         self.exchange.carrier.publish(blobs)
 
-    def run(self, step: RemoteStep, secrets: StepSecrets, output: Output, cancelled: threading.Event) -> StepResult:
-        member = self.members[next(self._turns) % len(self.members)]
-        with self.exchange.offer(step, secrets, output) as offer:
-            ended = threading.Event()
-
-            def watch() -> None:
-                while not ended.wait(0.02):
-                    if cancelled.is_set():
-                        offer.cancel()
-                        return
-
-            watcher = threading.Thread(target=watch)
-            watcher.start()
-            try:
-                result = offer.accept(member.perform(offer.ticket))
-            finally:
-                ended.set()
-                watcher.join()
+    def run(
+        self,
+        request: StepRequest,
+        output: Output,
+        cancelled: threading.Event,
+        following: Following = nothing_follows,
+    ) -> StepResult:
+        result = self._chains.run(request, output, cancelled, following)
         self.results.append(result)
         return result
+
+    # ── chain.StepLink
+
+    def submit(self, step: Submitted, arrived: Callable[[], None]) -> LinkAnswer:
+        member, answer = self.members[next(self._turns) % len(self.members)], LinkAnswer(arrived)
+        self.tickets += 1
+
+        def perform() -> None:
+            answer.set(Done(step.id, member.perform(step.ticket)))
+
+        threading.Thread(target=perform, daemon=True).start()
+        return answer
+
+    def progressed(self, number: int, name: str) -> None:
+        self.following.append(name)
+
+    def cancel(self, number: int) -> None:
+        for member in self.members:
+            member.cancel(number)
 
     def close(self) -> None:
         for member in self.members:

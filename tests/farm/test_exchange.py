@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from polyarch.builder.remote import RemoteStep, StepSecrets
+from polyarch.builder.remote import RemoteStep, StepRequest, StepSecrets
 from polyarch.builder.vertices import NOTHING, RunCommand
 from polyarch.errors import CancelledError, PolyarchError, UnsupportedError
 from polyarch.farm import tls
@@ -55,6 +55,9 @@ class NoCarrier:
     def fetch(self, blob: Descriptor) -> None:
         raise AssertionError(blob)
 
+    def keep(self, blob: Descriptor, content: bytes) -> None:
+        raise AssertionError(blob)
+
     async def start(self) -> HTTPFactory | None:
         return None
 
@@ -88,14 +91,16 @@ def test_a_member_gets_the_step_and_its_secrets_and_the_command_the_output(
     exchange: BuildExchange, thread: LoopThread
 ) -> None:
     output: list[tuple[int, bytes]] = []
-    with exchange.offer(STEP, SECRETS, lambda stream, data: output.append((stream, data))) as offer:
+    with exchange.offer(StepRequest(STEP, SECRETS)) as offer:
+        offer.attach(0, lambda stream, data: output.append((stream, data)))
         session = StepSession(offer.ticket, "one", None, thread)
         order, given = session.order()
-        assert order.step == STEP
+        assert order.steps == (STEP,)
         assert given.contents() == SECRETS.secrets
         assert given.variables() == SECRETS.proxies
         assert given.login == NoCarrier.login
         assert order.carrier == NoCarrier.address
+        session.begin(0)
         session.output(1, b"out")
         session.output(2, b"err" * 100_000)
         eventually(lambda: len(output) == 2)
@@ -105,7 +110,7 @@ def test_a_member_gets_the_step_and_its_secrets_and_the_command_the_output(
 
 
 def test_nothing_that_is_printed_has_a_secret_in_it(exchange: BuildExchange, thread: LoopThread) -> None:
-    with exchange.offer(STEP, SECRETS, lambda *_: None) as offer:
+    with exchange.offer(StepRequest(STEP, SECRETS)) as offer:
         session = StepSession(offer.ticket, "one", None, thread)
         order, given = session.order()
         shown = f"{offer.ticket!r} {offer.ticket} {order!r} {given!r} {given.login!r} {SECRETS!r}"
@@ -130,7 +135,7 @@ def test_a_connection_to_an_ssh_agent_is_carried_both_ways(
 
         threading.Thread(target=answer, daemon=True).start()
         secrets = StepSecrets(sockets={"default": str(tmp_path / "agent")})
-        with exchange.offer(STEP, secrets, lambda *_: None) as offer:
+        with exchange.offer(StepRequest(STEP, secrets)) as offer:
             session = StepSession(offer.ticket, "one", None, thread)
             assert session.order()[0].agents == ("default",)
             for asked in (b"abc", b"x" * 300_000 + b"y"):
@@ -145,7 +150,7 @@ def test_a_connection_to_an_ssh_agent_is_carried_both_ways(
 
 
 def test_only_the_token_of_a_ticket_on_offer_is_let_in(exchange: BuildExchange, thread: LoopThread) -> None:
-    with exchange.offer(STEP, SECRETS, lambda *_: None) as offer:
+    with exchange.offer(StepRequest(STEP, SECRETS)) as offer:
         ticket = offer.ticket
         for wrong in (
             msgspec.structs.replace(ticket, token="0" * 32),
@@ -173,7 +178,7 @@ def test_another_first_line_ends_the_connection(exchange: BuildExchange, line: b
 
 
 def test_a_second_member_with_the_ticket_replaces_the_first(exchange: BuildExchange, thread: LoopThread) -> None:
-    with exchange.offer(STEP, SECRETS, lambda *_: None) as offer:
+    with exchange.offer(StepRequest(STEP, SECRETS)) as offer:
         first = StepSession(offer.ticket, "first", None, thread)
         first.order()
         ended: list[str] = []
@@ -198,24 +203,24 @@ def test_a_step_that_is_no_longer_wanted_is_ended(exchange: BuildExchange, threa
         session.order()
         return session
 
-    with exchange.offer(STEP, SECRETS, lambda *_: None) as offer:
+    with exchange.offer(StepRequest(STEP, SECRETS)) as offer:
         session = taken(offer)
         offer.cancel()
         ends(session)
         # So is it on a member that comes later.
         late = StepSession(offer.ticket, "two", None, thread)
         ends(late)
-    with exchange.offer(STEP, SECRETS, lambda *_: None) as offer:
+    with exchange.offer(StepRequest(STEP, SECRETS)) as offer:
         left = taken(offer)
     ends(left)
-    with exchange.offer(STEP, SECRETS, lambda *_: None) as offer:
+    with exchange.offer(StepRequest(STEP, SECRETS)) as offer:
         lost = taken(offer)
         exchange.close()
         ends(lost)
 
 
 def test_a_command_that_cannot_be_reached_is_named(thread: LoopThread, exchange: BuildExchange) -> None:
-    with exchange.offer(STEP, SECRETS, lambda *_: None) as offer:
+    with exchange.offer(StepRequest(STEP, SECRETS)) as offer:
         ticket = offer.ticket
     exchange.close()
     with pytest.raises(PolyarchError, match=f"one cannot reach the build at 127.0.0.1:{ticket.port}"):
@@ -249,9 +254,9 @@ def test_only_certificates_of_the_farm_are_let_in(authority: Path, thread: LoopT
     exchange = BuildExchange(NoCarrier(), context=tls.server_context(files(authority, "farm")))
     exchange.open()
     try:
-        with exchange.offer(STEP, SECRETS, lambda *_: None) as offer:
+        with exchange.offer(StepRequest(STEP, SECRETS)) as offer:
             session = StepSession(offer.ticket, "one", tls.client_context(files(authority, "farm")), thread)
-            assert session.order()[0].step == STEP
+            assert session.order()[0].steps == (STEP,)
             session.close()
             attempts = offer.attempts
             none = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -1,12 +1,13 @@
 """What a farm does when members, networks, disks, clocks and schedulers fail: the step moves on, once."""
 
+import os
 import re
 import signal
 import subprocess
 from pathlib import Path
 
-from tests.farm.builds import Building, busy, context_of, moved, signal_all, sleeps
-from tests.farm.farms import Farm, until
+from tests.farm.builds import Building, busy, context_of, descendants, moved, signal_all, sleeps
+from tests.farm.farms import Farm, Started, until
 from tests.farm.proxies import proxy
 from tests.needs import need_root
 from tests.program import Program
@@ -26,19 +27,27 @@ def test_a_step_whose_member_is_killed_moves_on_once(small: Farm, tmp_path: Path
     assert not sleeps("3.01")
 
 
+def end_step(member: Started, seconds: str) -> None:
+    """End the `sleep` of a step on a member, as soon as it is there."""
+    (process,) = until(lambda: set(sleeps(seconds)) & set(descendants(member.process.pid)), "the step")
+    os.kill(process, signal.SIGTERM)
+
+
 def test_a_step_whose_member_is_cut_off_moves_on_once(small: Farm, tmp_path: Path) -> None:
     with proxy(int(small.address.rpartition(":")[2])) as cable:
         members = [small.member("cut", address=f"tls://127.0.0.1:{cable.port}")]
-        context = context_of(tmp_path, "RUN sleep 8.02; echo done")
+        context = context_of(tmp_path, "RUN sleep 60.02 || echo done")
         building = Building(small, ["--no-cache", context])
-        until(lambda: sleeps("8.02"), f"the step: {building.said}")
-        small.member("there")
+        until(lambda: sleeps("60.02"), f"the step: {building.said}")
+        there = small.member("there")
         cable.is_cut = True
+        until(lambda: moved(building.said), f"the step to move: {building.said}")
+        end_step(there, "60.02")
         said = building.succeeds()
         assert moved(said) == ["cut to there"]
         assert "cut off" in said
         # The step that nobody wants any more has ended, too.
-        until(lambda: not sleeps("8.02"), "the step to end", 5)
+        until(lambda: not sleeps("60.02"), "the step to end", 5)
         cable.is_cut = False
         members[0].waits_for("it starts again")
 

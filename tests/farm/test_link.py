@@ -6,12 +6,13 @@ from collections.abc import Sequence
 import pytest
 
 from polyarch.builder.remote import StepFailure, StepReport, StepResult, encode
-from polyarch.farm.link import FarmLink
+from polyarch.farm.link import FarmLink, _OpenStep
 from polyarch.farm.link_messages import Done, FromLink, LinkOrder, Moved, NotDone, Submitted
 from polyarch.farm.messages import Ticket
 from polyarch.farm.placement import MemberChoice
 from polyarch.farm.values import BuildNote
 
+PROGRESS = b""
 DONE = encode(StepResult(report=StepReport(member="m", how="native")))
 
 
@@ -28,25 +29,30 @@ class ScriptedLink(FarmLink):
         order = LinkOrder(scheduler="tls://x:1", bundle=None, version="1", note=note, silence=1)
         super().__init__(order, None)  # type: ignore[arg-type]
         self.answers = list(answers)
+        self.given = 0
         self.sent: list[FromLink] = []
 
     def send(self, message: FromLink) -> None:
         self.sent.append(message)
 
     async def _chosen(self, step: object, tried: dict[str, str]) -> MemberChoice | None:
-        return MemberChoice("tls://m:1", f"m{len(tried)}", "native")
+        self.given += 1
+        return MemberChoice("tls://m:1", f"m{self.given - 1}", "native")
 
     async def _attempt(self, step: object, choice: MemberChoice) -> bytes | str | None:
-        return self.answers.pop(0)
+        answer = self.answers.pop(0)
+        while answer == PROGRESS:
+            assert isinstance(step, _OpenStep)
+            step.progress("RUN next")
+            answer = self.answers.pop(0)
+        return answer
 
 
 def sent(answers: Sequence[bytes | str]) -> list[FromLink]:
-    from polyarch.farm import link as module
-
     async def run() -> list[FromLink]:
         made = ScriptedLink(answers)
         asked = Submitted(id=1, name="RUN x", ticket=Ticket("h", 1, 1, "t"), platform="linux/amd64", layers=())
-        await made._do(module._OpenStep(asked))
+        await made._do(_OpenStep(asked))
         assert made.answers == []
         return made.sent
 
@@ -66,6 +72,15 @@ def test_a_second_failure_ends_it_with_both_reasons() -> None:
     assert isinstance(moved, Moved)
     assert isinstance(ended, NotDone)
     assert ended.message == "not done by the farm: m0: it was cut off; m1: its disk is full"
+
+
+def test_what_happened_to_a_step_does_not_count_for_the_next_one_of_its_ticket() -> None:
+    answers = ["it was cut off", PROGRESS, "it took more than 5 s", DONE]
+    assert sent(answers) == [
+        Moved("RUN x moves from m0 to m1: it was cut off"),
+        Moved("RUN next moves from m1 to m2: it took more than 5 s"),
+        Done(1, DONE),
+    ]
 
 
 @pytest.mark.parametrize("kind", ["step"])

@@ -119,7 +119,8 @@ def test_a_member_that_cannot_run_steps_says_so(farm: FarmBuilder, context: Make
 def test_the_record_of_a_build_says_where_each_step_ran(
     farm: FarmBuilder, context: MakeContext, busybox_store: Path
 ) -> None:
-    directory = context("FROM busybox\nRUN sleep 0.5\nRUN true\n")
+    # A member gets steps that follow one another at once: here something is between them.
+    directory = context("FROM busybox\nRUN sleep 0.5\nWORKDIR /new\nRUN true\n")
     assert "error" not in farm.build(directory, "one", "two", local=["linux/arm64"], tags=["app"], epoch=0)
     program = Program(farm.store, farm.root)
     steps = [step for step in program("explain", "--json", "app").json()["steps"] if "RUN" in step["name"]]
@@ -133,14 +134,16 @@ def test_the_record_of_a_build_says_where_each_step_ran(
 
 
 def test_a_registry_may_carry_the_layers(farm: FarmBuilder, context: MakeContext, registry: LocalRegistry) -> None:
-    directory = context("FROM busybox\nRUN echo one > /one\nRUN cat /one > /two\n")
+    # Small layers do not need it.
+    lines = "FROM busybox\nRUN head -c 400000 /dev/urandom > /one\nWORKDIR /new\n"
+    directory = context(f"{lines}RUN cat /one > /two\n")
     outcome = farm.build(directory, "one", "two", carrier=f"{registry.address}/farm/layers")
     assert "error" not in outcome, outcome["error"]
     # A second build brings a new layer; all others are here and there already.
-    directory = context("FROM busybox\nRUN echo one > /one\nRUN cat /one > /three\n")
+    directory = context(f"{lines}RUN cat /one > /three\n")
     assert "error" not in farm.build(directory, "two", carrier=f"{registry.address}/farm/layers")
     sent = [line for line in registry.requests() if line.startswith("PUT")]
-    assert len(sent) == len(set(sent)) == 4
+    assert len(sent) == len(set(sent)) == 5
     fetched = [line for line in registry.requests() if line.startswith("GET") and "/blobs/" in line]
     # The base for both members, the first layer for the second member; results for the command.
     assert max(map(fetched.count, fetched)) == 2

@@ -2,7 +2,7 @@
 
 A case is as there, with `members` (the stores of members), `carrier` (a repository; empty for the own one), `local`
 (platforms that are run where the build is), and `search_path` (that of the members). With `cannot_run`, no step can run
-where the build is. The outcome has `steps`: where each step ran.
+where the build is. The outcome has `steps`, where each step ran, and `tickets`, how many were given to members.
 """
 
 import json
@@ -72,6 +72,7 @@ def perform(store: Store, case: dict[str, Any]) -> dict[str, Any]:
         "images": images,
         "warnings": said,
         "output": "".join(output),
+        "tickets": 0 if runner is None else runner.tickets,
         "steps": [{"member": one.member, "how": one.how, "cached": one.cached} for one in steps],
     }
 

@@ -66,6 +66,13 @@ class StepSecrets(msgspec.Struct, frozen=True, kw_only=True):
         return f"StepSecrets({names})"
 
 
+class StepRequest(msgspec.Struct, frozen=True):
+    """A step and what it gets beside its value."""
+
+    step: RemoteStep
+    secrets: StepSecrets
+
+
 class StepPlacement(msgspec.Struct, frozen=True):
     """Where a step would run: a name for people, and whether its platform is native or emulated there."""
 
@@ -98,16 +105,28 @@ class StepFailure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StepResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a step: its layer, with the warnings that each use of it repeats (`Layer.notes`), or a failure."""
+    """What became of a step: its layer, with the warnings that each use of it repeats (`Layer.notes`), or a failure.
+
+    `begun` is how many steps the member has begun that were given to it together, with this one.
+    """
 
     report: StepReport
     layer: LayerBlob | None = None
     notes: tuple[tuple[str, str], ...] = ()
     failure: StepFailure | None = None
+    begun: int = 1
 
 
 # Receives the output of a process: 1 for standard output or 2 for standard error, and bytes. Called from any thread.
 Output = Callable[[int, bytes], None]
+# The steps that come right after a step: the file system of each is that of the one before with its result on top, and
+# it has no `layers` of its own.
+Following = Callable[[], Sequence[StepRequest]]
+
+
+def nothing_follows() -> Sequence[StepRequest]:
+    """No step follows."""
+    return ()
 
 
 class RemoteRunner(Protocol):
@@ -128,10 +147,19 @@ class RemoteRunner(Protocol):
     def publish(self, blobs: Sequence[Descriptor]) -> None:
         """Make blobs, which are in the store or in a registry that it knows, available to the members."""
 
-    def run(self, step: RemoteStep, secrets: StepSecrets, output: Output, cancelled: Event) -> StepResult:
+    def run(
+        self,
+        request: StepRequest,
+        output: Output,
+        cancelled: Event,
+        following: Following = nothing_follows,
+    ) -> StepResult:
         """Have a step done, and wait for it. Afterwards the store has the blob of its layer.
 
         Ends the process if `cancelled` is set; then, or if no machine did the step, the result has a failure.
+
+        A member may do the steps that `following` returns at once, without waiting. This method is called for each of
+        them as well, when its turn has come, and then returns what is there.
         """
 
 

@@ -1,6 +1,7 @@
 """What carries layers between a command and the members of its farm: a repository that both sides reach."""
 
 import asyncio
+import io
 import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
@@ -42,6 +43,9 @@ class LayerCarrier(Protocol):
     def fetch(self, blob: Descriptor) -> None:
         """Bring what a member sent into the store. Raises NotFoundError, CorruptError, RegistryError."""
 
+    def keep(self, blob: Descriptor, content: bytes) -> None:
+        """Write what a member sent to the build itself into the store. Raises CorruptError."""
+
     async def start(self) -> HTTPFactory | None:
         """What answers requests that members send to the port of the exchange; None if the carrier is elsewhere."""
 
@@ -82,6 +86,10 @@ class RepositoryCarrier:
         with self._repository.open_blob(blob) as reader:
             self._store.write_blob(blob, reader)
 
+    def keep(self, blob: Descriptor, content: bytes) -> None:
+        """Implements `LayerCarrier`."""
+        keep_blob(self._store, blob, content)
+
     async def start(self) -> HTTPFactory | None:
         """Implements `LayerCarrier`."""
         return None
@@ -104,10 +112,29 @@ class RepositoryCarrier:
 def fetch_layer(carrier: LayerCarrier, blob: Descriptor) -> None:
     """Bring a layer into the store, and its table of contents if the carrier has it. Raises as `fetch`."""
     carrier.fetch(blob)
-    place = layer_table.find(blob)
-    if place is not None and place.offset is None:
-        table, _ = place.within(blob)
+    for table in layer_parts(blob)[1:]:
         try:
             carrier.fetch(table)
         except NotFoundError:
             return  # it is optional for every reader
+
+
+def keep_layer(carrier: LayerCarrier, blob: Descriptor, contents: Sequence[bytes]) -> None:
+    """Write a layer that a member sent to the build itself, and its table of contents, into the store.
+
+    `contents` are those of `layer_parts`. Raises CorruptError.
+    """
+    for part, content in zip(layer_parts(blob), contents, strict=False):
+        carrier.keep(part, content)
+
+
+def layer_parts(blob: Descriptor) -> tuple[Descriptor, ...]:
+    """The blobs of a layer: itself, and its table of contents if that is another blob."""
+    place = layer_table.find(blob)
+    return (blob,) if place is None or place.offset is not None else (blob, place.within(blob)[0])
+
+
+def keep_blob(store: "Store", blob: Descriptor, content: bytes) -> None:
+    """Write a blob into a store, unless it is there. Raises CorruptError."""
+    if not store.has_blob(blob):
+        store.write_blob(blob, io.BytesIO(content))

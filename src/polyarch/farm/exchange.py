@@ -10,18 +10,17 @@ import hmac
 import itertools
 import secrets as random
 import ssl
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import cast
 from weakref import WeakSet
 
 from polyarch import progress
-from polyarch.builder.remote import Output, RemoteStep, StepResult, StepSecrets, decode, encode
+from polyarch.builder.remote import StepRequest
 from polyarch.errors import PolyarchError, UnsupportedError
-from polyarch.farm.carrier import HTTPFactory, LayerCarrier, fetch_layer
-from polyarch.farm.frames import AgentStreams, FrameProtocol
+from polyarch.farm.carrier import HTTPFactory, LayerCarrier
 from polyarch.farm.loop import LoopThread
-from polyarch.farm.messages import LONGEST_LINE, PROTOCOL, Frame, Order, OrderSecrets, Ticket, encode_secrets
+from polyarch.farm.messages import LONGEST_LINE, PROTOCOL, Ticket
+from polyarch.farm.offer import Offer
 from polyarch.registry.hosts import is_loopback
 
 # How long a connection may take until it has said what it is for, in seconds.
@@ -80,19 +79,14 @@ class BuildExchange:
             ) from error
         self.port = self._server.sockets[0].getsockname()[1]
 
-    @contextmanager
-    def offer(self, step: RemoteStep, secrets: StepSecrets, output: Output) -> "Iterator[Offer]":
-        """Offer a step until the block ends. Then a member that still does it is told to end it."""
+    def offer(self, *steps: StepRequest) -> Offer:
+        """Offer a step, and those that follow it, until the offer is closed."""
         assert self._thread is not None
         number = next(self._numbers)
         ticket = Ticket(self._advertise[0], self._advertise[1] or self.port, number, random.token_hex(16))
-        offered = Offer(ticket, self, step, secrets, output, self._thread)
+        offered = Offer(ticket, steps, self.carrier, self.warn, self._thread, self._withdraw)
         self._offers[number] = offered
-        try:
-            yield offered
-        finally:
-            del self._offers[number]
-            offered.end()
+        return offered
 
     def close(self) -> None:
         """End all connections and the thread. Safe to call twice."""
@@ -107,6 +101,9 @@ class BuildExchange:
     def warn(self, text: str) -> None:
         """Report a warning of a member."""
         self._warn(progress.Warned(text))
+
+    def _withdraw(self, number: int) -> None:
+        self._offers.pop(number, None)
 
     async def _start(self) -> asyncio.Server:
         host, port = self._listen
@@ -134,157 +131,6 @@ class BuildExchange:
         if words[1] == "step":
             return offered.taken(words[4])
         return self._http() if words[1] == "http" and self._http is not None else None
-
-
-class Offer:
-    """One step on offer. Its methods may be called from any thread."""
-
-    def __init__(
-        self,
-        ticket: Ticket,
-        exchange: BuildExchange,
-        step: RemoteStep,
-        secrets: StepSecrets,
-        output: Output,
-        thread: LoopThread,
-    ) -> None:
-        self.ticket = ticket
-        self._exchange = exchange
-        self._step = step
-        self._secrets = secrets
-        self._output = output
-        self._thread = thread
-        self._connection: _StepConnection | None = None
-        self._cancelled = False
-        # The member that took the step last; empty if none has.
-        self.member = ""
-        # How many members took it.
-        self.attempts = 0
-
-    def cancel(self) -> None:
-        """Have the process ended, now and on any member that takes the step later."""
-        self._cancelled = True
-        self._thread.soon(self._cancel)
-
-    def accept(self, raw: bytes) -> StepResult:
-        """The result from the bytes that `member.perform` returned; the store has its layer then.
-
-        Raises CorruptError, RegistryError, NotFoundError.
-        """
-        result = decode(raw, StepResult)
-        if result.layer is not None:
-            fetch_layer(self._exchange.carrier, result.layer.blob)
-        return result
-
-    def taken(self, member: str) -> "FrameProtocol":
-        """A member has come for the step. Called in the thread of the loop."""
-        former = self._connection
-        if former is not None:
-            former.cancel()
-        self.member = member
-        self.attempts += 1
-        self._connection = connection = _StepConnection(self._exchange.warn, self._secrets, self._output, self._order())
-        if self._cancelled:
-            connection.cancel_first = True
-        return connection.frames
-
-    def end(self) -> None:
-        """The step is no longer on offer."""
-        self._thread.soon(self._cancel)
-
-    def _cancel(self) -> None:
-        if self._connection is not None:
-            self._connection.cancel()
-
-    def _order(self) -> tuple[bytes, bytes]:
-        carrier = self._exchange.carrier
-        order = Order(step=self._step, carrier=carrier.address, agents=tuple(sorted(self._secrets.sockets)))
-        given = OrderSecrets(
-            secrets={name: bytes(content) for name, content in self._secrets.secrets.items()},
-            proxies=dict(self._secrets.proxies),
-            login=carrier.login,
-        )
-        return encode(order), encode_secrets(given)
-
-
-class _StepConnection:
-    """The connection of a member that does a step. Used in the thread of the loop."""
-
-    def __init__(
-        self,
-        warn: Callable[[str], None],
-        secrets: StepSecrets,
-        output: Output,
-        order: tuple[bytes, bytes],
-    ) -> None:
-        self._warn = warn
-        self._secrets = secrets
-        self._output = output
-        self._order = order
-        self.cancel_first = False
-        self._ended = False
-        self.frames = _GreetingProtocol(self._begin, self._received, self._lost)
-        self._streams = AgentStreams(self.frames)
-        self._opening: set[asyncio.Task[None]] = set()
-
-    def cancel(self) -> None:
-        """Tell the member to end the process."""
-        if not self._ended:
-            self.frames.send_now(Frame.CANCEL)
-
-    def _begin(self) -> None:
-        if self.cancel_first:
-            self.frames.send_now(Frame.CANCEL)
-        order, given = self._order
-        self.frames.send_now(Frame.SECRETS, 0, given)
-        self.frames.send_now(Frame.ORDER, 0, order)
-
-    def _received(self, kind: Frame, number: int, payload: bytes) -> None:
-        match kind:
-            case Frame.OUTPUT if number in (1, 2):
-                self._output(number, payload)
-            case Frame.WARNING:
-                self._warn(payload.decode("utf-8", "replace"))
-            case Frame.OPEN:
-                self._streams.expect(number)
-                task = asyncio.get_running_loop().create_task(self._open(number, payload.decode("utf-8", "replace")))
-                self._opening.add(task)
-                task.add_done_callback(self._opening.discard)
-            case Frame.DATA | Frame.END:
-                self._streams.received(kind, number, payload)
-            case _:
-                self.frames.close()
-
-    async def _open(self, number: int, agent: str) -> None:
-        """Connect a process of the step to an ssh agent of this machine, of those that the step names only."""
-        path = self._secrets.sockets.get(agent)
-        try:
-            if path is None:
-                raise FileNotFoundError(agent)
-            reader, writer = await asyncio.open_unix_connection(path)
-        except OSError:
-            self._streams.refuse(number)
-            return
-        self._streams.carry(number, reader, writer)
-
-    def _lost(self) -> None:
-        self._ended = True
-        self._streams.close()
-
-
-class _GreetingProtocol(FrameProtocol):
-    """Frames, of which the first are sent as soon as the connection is there."""
-
-    def __init__(
-        self, begin: Callable[[], None], received: Callable[[Frame, int, bytes], None], lost: Callable[[], None]
-    ) -> None:
-        super().__init__(received, lost)
-        self._begin = begin
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Implements `asyncio.Protocol`."""
-        super().connection_made(transport)
-        self._begin()
 
 
 class _Entrance(asyncio.Protocol):

@@ -29,6 +29,7 @@ from polyarch.farm.link_messages import (
     LinkOrder,
     Moved,
     NotDone,
+    Progressed,
     Submitted,
     Surveyed,
     ToLink,
@@ -83,13 +84,30 @@ async def _received(reader: asyncio.StreamReader) -> ToLink | None:
 
 
 class _OpenStep:
-    """A step that is to be done. `gone` is set when the scheduler no longer knows the process that has it."""
+    """A step that is to be done, or several of one ticket. `gone` is set when the scheduler no longer knows the process
+    that has them.
+    """
 
     def __init__(self, submitted: Submitted) -> None:
         self.submitted = submitted
+        # The step that is done now; whether it was said that it moved; and why members could not do it.
+        self.name = submitted.name
+        self.told = False
+        self.tried: dict[str, str] = {}
+        self.strays = 0
         self.choice: MemberChoice | None = None
         self.gone = asyncio.Event()
         self.cancelled = asyncio.Event()
+        self.progressed = asyncio.Event()
+        # Whether the build has all results.
+        self.complete = False
+
+    def progress(self, following: str) -> None:
+        """The build has the result of a step. What happened to it does not count for the next one."""
+        self.tried.clear()
+        self.strays, self.told = 0, False
+        self.name, self.complete = following or self.name, not following
+        self.progressed.set()
 
 
 class FarmLink:
@@ -140,6 +158,10 @@ class FarmLink:
                 case Submitted():
                     step = self._steps[message.id] = _OpenStep(message)
                     self._begin(self._do(step))
+                case Progressed(id=number, name=name):
+                    self._counts[0] += 1
+                    if number in self._steps:
+                        self._steps[number].progress(name)
                 case Cancelled(id=number):
                     if number in self._steps:
                         self._steps[number].cancelled.set()
@@ -202,7 +224,7 @@ class FarmLink:
         """Ask the scheduler for its members from time to time."""
         scheduler: Any = None if self._client is None else self._client.scheduler
         while self._lost is None:
-            waiting = any(step.choice is None for step in self._steps.values())
+            waiting = any(step.choice is None and not step.complete for step in self._steps.values())
             began = time.monotonic()
             try:
                 identity = await asyncio.wait_for(scheduler.identity(), self._order.silence)
@@ -237,17 +259,16 @@ class FarmLink:
 
     async def _do(self, step: _OpenStep) -> None:
         """Have a step done: by one member, or if that cannot do it, by another one."""
-        tried: dict[str, str] = {}
-        asked, strays, told = step.submitted, 0, False
-        while len(tried) < _ATTEMPTS and self._lost is None:
+        tried, asked = step.tried, step.submitted
+        while len(tried) < _ATTEMPTS and self._lost is None and not step.complete:
             choice = await self._chosen(step, tried)
             if choice is None:
                 break
-            if tried and not told:
-                told = True
+            if tried and not step.told:
+                step.told = True
                 former, reason = next(reversed(tried.items()))
                 self._counts[1] += 1
-                self.send(Moved(f"{asked.name} moves from {former} to {choice.member}: {reason}"))
+                self.send(Moved(f"{step.name} moves from {former} to {choice.member}: {reason}"))
             outcome = await self._attempt(step, choice)
             if outcome is None:
                 break
@@ -256,22 +277,22 @@ class FarmLink:
                 if (
                     failure is not None
                     and failure.kind == "cancelled"
-                    and strays < _STRAYS
+                    and step.strays < _STRAYS
                     and not step.cancelled.is_set()
                 ):
                     # What performed steps for a worker process that was killed may come late with the same ticket, and
                     # so take the step from the member that has it now. It ends at once.
-                    strays += 1
+                    step.strays += 1
                     continue
                 if failure is None or failure.kind != "member":
-                    self._counts[0] += 1
+                    self._counts[0] += failure is not None
                     self.send(Done(asked.id, outcome))
                     break
                 tried[choice.member] = failure.message
             else:
                 tried[choice.member] = outcome
         else:
-            if self._lost is None:
+            if self._lost is None and not step.complete:
                 self._not_done(step, tried)
         self._steps.pop(asked.id, None)
 
@@ -323,7 +344,15 @@ class FarmLink:
         patience = self._order.patience or None
         try:
             result = asyncio.ensure_future(_result(future))
-            await self._first(result, step.gone.wait(), step.cancelled.wait(), timeout=patience)
+            while True:
+                step.progressed.clear()
+                if step.complete:
+                    # What is left of the task is short, and Dask lets the next one wait for it.
+                    self._free(step)
+                events = (step.gone, step.cancelled, step.progressed)
+                await self._first(result, *(event.wait() for event in events), timeout=patience)
+                if result.done() or not step.progressed.is_set():
+                    break
             if result.done():
                 outcome = result.result()
                 if outcome is None:
@@ -334,6 +363,12 @@ class FarmLink:
                 return None
             return "it was cut off" if step.gone.is_set() else f"it took more than {patience:.0f} s"
         finally:
+            self._free(step)
+
+    def _free(self, step: _OpenStep) -> None:
+        """Take note that the process of a step may get another one."""
+        choice, step.choice = step.choice, None
+        if choice is not None:
             self._placer.ended(choice)
             self._changed.set()
 

@@ -22,7 +22,7 @@ class LinkOrder(msgspec.Struct, frozen=True, tag=True, kw_only=True):
 
 
 class Submitted(msgspec.Struct, frozen=True, tag=True, kw_only=True):
-    """A step to be done. `name` is for messages."""
+    """A step to be done, and those that its ticket carries beside it. `name` is for messages."""
 
     id: int
     name: str
@@ -35,6 +35,13 @@ class Cancelled(msgspec.Struct, frozen=True, tag=True):
     """A step is not wanted any more."""
 
     id: int
+
+
+class Progressed(msgspec.Struct, frozen=True, tag=True):
+    """The build has the result of a step. The next one of the same ticket is called `name`; empty if there is none."""
+
+    id: int
+    name: str = ""
 
 
 class Ended(msgspec.Struct, frozen=True, tag=True):
@@ -69,7 +76,7 @@ class Moved(msgspec.Struct, frozen=True, tag=True):
 
 
 class Done(msgspec.Struct, frozen=True, tag=True):
-    """A step has ended with this encoded `StepResult`."""
+    """The steps of a ticket have ended: the encoded `StepResult` of the last, or of that which failed."""
 
     id: int
     result: bytes
@@ -83,7 +90,7 @@ class NotDone(msgspec.Struct, frozen=True, tag=True):
     hint: str = ""
 
 
-ToLink = LinkOrder | Submitted | Cancelled | Ended
+ToLink = LinkOrder | Submitted | Progressed | Cancelled | Ended
 FromLink = Surveyed | Unusable | Moved | Done | NotDone
 decode_to_link = msgspec.msgpack.Decoder(ToLink).decode
 decode_from_link = msgspec.msgpack.Decoder(FromLink).decode

@@ -52,6 +52,11 @@ class Frame(IntEnum):
     OUTPUT = 10
     OPEN = 11
     WARNING = 12
+    # To the command: a step begins, and what follows of OUTPUT is its; a blob of its layer, if it is small; its encoded
+    # `StepResult`, after those. The number is that of the step in its ticket.
+    BEGIN = 13
+    BLOB = 14
+    RESULT = 15
     # Both: bytes of a connection to an ssh agent, and its end.
     DATA = 20
     END = 21
@@ -67,9 +72,14 @@ class CarrierAddress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """The step, where its layers are, and the ids of the ssh agents that the command can connect to."""
+    """The steps, where their layers are, and the ids of the ssh agents that the command can connect to.
 
-    step: RemoteStep
+    `first` is the number of the first one in its ticket. Each of the others has no `layers`: its file system is that of
+    the one before, with its result on top.
+    """
+
+    steps: tuple[RemoteStep, ...]
+    first: int = 0
     carrier: CarrierAddress
     agents: tuple[str, ...] = ()
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from polyarch import progress
-from polyarch.farm.carrier import HTTPFactory
+from polyarch.farm.carrier import HTTPFactory, keep_blob
 from polyarch.farm.messages import CarrierAddress
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
@@ -91,6 +91,10 @@ class OwnCarrier:
         assert self._served is not None
         with self._served.open_blob(blob) as reader:
             self._store.write_blob(blob, reader)
+
+    def keep(self, blob: Descriptor, content: bytes) -> None:
+        """Implements `LayerCarrier`."""
+        keep_blob(self._store, blob, content)
 
     def _link(self, digest: Digest) -> None:
         assert self._served is not None

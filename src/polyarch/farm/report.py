@@ -53,10 +53,10 @@ class MemberReport:
         """A step begins."""
         self._busy = True
 
-    def ends(self) -> None:
-        """The step has ended."""
+    def ends(self, steps: int = 1) -> None:
+        """So many steps have ended."""
         self._busy, self._last = False, time.monotonic()
-        self._steps += 1
+        self._steps += steps
 
     def now(self, clock: float = 0.0) -> dict[str, Any]:
         """The state as Dask carries it: the fields of `Member`. `clock` is how far the scheduler's clock is ahead."""

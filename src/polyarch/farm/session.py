@@ -69,6 +69,18 @@ class StepSession:
         """Send output of the process: 1 for standard output, 2 for standard error."""
         self._frames.send(Frame.OUTPUT, stream, data)
 
+    def begin(self, number: int) -> None:
+        """Say that a step begins: the output that follows is its."""
+        self._frames.send(Frame.BEGIN, number)
+
+    def blob(self, number: int, content: bytes) -> None:
+        """Send a blob of a step's layer."""
+        self._frames.send(Frame.BLOB, number, content)
+
+    def result(self, number: int, encoded: bytes) -> None:
+        """Send the result of a step, after its blobs."""
+        self._frames.send(Frame.RESULT, number, encoded)
+
     def warn(self, text: str) -> None:
         """Send a warning."""
         self._frames.send(Frame.WARNING, 0, text.encode("utf-8", "replace"))

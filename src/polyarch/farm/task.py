@@ -15,7 +15,7 @@ from typing import Any, Protocol, cast
 
 import msgspec
 
-from polyarch.builder.remote import StepFailure, StepReport, StepResult, encode
+from polyarch.builder.remote import StepFailure, StepReport, StepResult, decode, encode
 from polyarch.farm.certificate_files import FarmTLS
 from polyarch.farm.certificates import Bundle
 from polyarch.farm.messages import Ticket
@@ -89,6 +89,7 @@ def run(encoded: bytes) -> bytes:
             return _unable(f"{state.name} does another step already")
         state.running[key] = ticket
     report.begins()
+    begun = 1
     try:
         # A process serves one command: what it holds of another is gone before the next begins.
         if state.tenant not in (None, (ticket.host, ticket.port)):
@@ -96,9 +97,10 @@ def run(encoded: bytes) -> bytes:
         state.tenant = (ticket.host, ticket.port)
         result = performer.perform(ticket)
         report.used(assignment.digests)
+        begun = decode(result, StepResult).begun
         return result
     finally:
-        report.ends()
+        report.ends(begun)
         with state.lock:
             del state.running[key]
 

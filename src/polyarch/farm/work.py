@@ -1,4 +1,4 @@
-"""Doing a step on a member, with the code of a local build, in the member's own store."""
+"""Doing steps on a member, with the code of a local build, in the member's own store."""
 
 import contextlib
 import os
@@ -16,19 +16,22 @@ from polyarch.builder.history.recorder import how_of
 from polyarch.builder.perform.environment import StepSettings
 from polyarch.builder.perform.interruptible import InterruptibleReader
 from polyarch.builder.perform.run import Runner
-from polyarch.builder.remote import RemoteStep, StepFailure, StepReport, StepResult
+from polyarch.builder.remote import RemoteStep, StepFailure, StepReport, StepResult, encode
 from polyarch.builder.request.secrets import Secrets
 from polyarch.builder.vertices import VertexId
 from polyarch.contents.filesystem import Filesystems
-from polyarch.contents.layer import Layer, LayerBlob, decode, encode
+from polyarch.contents.layer import Layer, LayerBlob
+from polyarch.contents.layer import decode as decode_layer
+from polyarch.contents.layer import encode as encode_layer
 from polyarch.contents.stack import Stack, on
 from polyarch.contents.unpack import Unpacker
 from polyarch.errors import CancelledError, CorruptError, MachineError, PolyarchError, RegistryError
+from polyarch.farm.carrier import layer_parts
 from polyarch.farm.loop import LoopThread
 from polyarch.farm.messages import CarrierAddress, CarrierLogin, Order, OrderSecrets, Ticket
+from polyarch.farm.sending import MadeLayer, ResultSender
 from polyarch.farm.session import StepSession, ThroughCommand
 from polyarch.farm.settings import MemberSettings
-from polyarch.oci import layer_table
 from polyarch.oci import reference as references
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
@@ -47,10 +50,12 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 # The directory of a layer that was made here, which need not be unpacked again. By diff id.
-_MADE: Table[Digest, Layer] = Table(tables.MADE, encode, decode, packed.kept)
+_MADE: Table[Digest, Layer] = Table(tables.MADE, encode_layer, decode_layer, packed.kept)
 _PAUSE = 0.01
 # A step that fails while the disk has less room than this (in bytes) may well have failed because of that.
 _LITTLE = 32 << 20
+# A layer of so many bytes at most is sent to the build itself, which saves requests to the carrier.
+_SMALL = 256 << 10
 
 
 class MemberWork:
@@ -80,13 +85,9 @@ class MemberWork:
         with contextlib.closing(session):
             try:
                 order, given = session.order()
-                nothing = msgspec.structs.replace(nothing, how=how_of(order.step.vertex.platform))
                 return self._done(ticket, order, given, session)
             except (PolyarchError, OSError) as error:
-                cancelled = session.cancelled.is_set()
-                return StepResult(
-                    report=nothing, failure=_failure(CancelledError() if cancelled else error, self._settings)
-                )
+                return StepResult(report=nothing, failure=_failure(error, self._settings, session))
 
     def cancel(self, number: int) -> None:
         """End the step of this ticket, if it is the current one. Called from any thread."""
@@ -109,8 +110,25 @@ class MemberWork:
         registry = self._carrier(ticket, order.carrier, given.login)
         repository = registry.repository(references.parse(order.carrier.reference))
         with Store.open(settings.root) as store, store.temporary() as scratch:
-            made = _Made(settings, store, registry, repository, order, given, session, scratch)
-            return made.result()
+            steps = _Steps(settings, store, registry, repository, order, given, session, scratch)
+            with contextlib.closing(steps):
+                try:
+                    return steps.result()
+                except (PolyarchError, OSError) as error:
+                    return self._failed(steps, error, session)
+
+    def _failed(self, steps: "_Steps", error: PolyarchError | OSError, session: StepSession) -> StepResult:
+        """What the failure of a step means. The build is told at once of one that would happen anywhere."""
+        try:
+            steps.sent()
+        except (PolyarchError, OSError) as first:
+            # The later steps were ended because of it.
+            error = first
+        report = StepReport(member=self._settings.name, how=how_of(steps.current.vertex.platform))
+        result = StepResult(report=report, failure=_failure(error, self._settings, session), begun=steps.begun)
+        if result.failure is not None and result.failure.kind == "step":
+            session.result(steps.number, encode(result))
+        return result
 
     def _carrier(self, ticket: Ticket, address: CarrierAddress, login: CarrierLogin | None) -> Registry:
         """The client for a carrier. That of the step before is used again, with its connections."""
@@ -156,8 +174,8 @@ class _Environment(msgspec.Struct, frozen=True):
     results: StepResults
 
 
-class _Made:
-    """One step that is being done. It owns nothing: the store is the caller's."""
+class _Steps:
+    """The steps of an order that are being done. It owns a thread until `close`; the store is the caller's."""
 
     def __init__(
         self,
@@ -174,55 +192,96 @@ class _Made:
         self._store = store
         self._repository = repository
         self._blobs = _StoppableBlobs(repository, session)
-        self._step = order.step
+        self._order = order
+        self._given = given
         self._session = session
         self._scratch = scratch
         self._results = LocalResults(store)
         self._source = ReadThroughSource(store, registry)
         unpacker = Unpacker(store, self._source, self._emit)
         self._filesystems = Filesystems(store, self._source, unpacker, scratch)
-        self._environment = _Environment(_step_settings(settings, order, given), store, self._results)
+        self._held = contextlib.ExitStack()
+        self._held.callback(self._filesystems.close)
+        self._sandbox: Sandbox | None = None
+        self._sender = self._held.enter_context(ResultSender(self._send, self._stop))
+        # The step that was begun last.
+        self.current: RemoteStep = order.steps[0]
+        self.number = order.first
+
+    @property
+    def begun(self) -> int:
+        """How many steps were begun."""
+        return self.number - self._order.first + 1
+
+    def close(self) -> None:
+        """End the thread, undo the mounts, close the files."""
+        self._held.close()
 
     def result(self) -> StepResult:
-        """The layer, from an earlier run or a new one; the carrier has it. Raises PolyarchError."""
-        step = self._step
-        try:
-            known = None if step.fresh else self._results.find(step.key, step.compression)
-            seconds = 0.0
-            layer = known
-            if layer is None:
-                layer, seconds = self._run()
-            blob = self._blob(layer)
-        finally:
-            self._filesystems.close()
-        self._send(blob.blob)
-        report = StepReport(
-            member=self._settings.name, how=how_of(step.vertex.platform), seconds=seconds, cached=known is not None
-        )
-        return StepResult(report=report, layer=blob, notes=layer.notes)
+        """Do all steps, each on what the one before made, and send their results. Returns the last one's.
 
-    def _run(self) -> tuple[Layer, float]:
-        step, settings, session = self._step, self._settings, self._session
-        vertex = VertexId(step.key)
-        directory = self._scratch / "sandbox"
-        directory.mkdir()
-        base = self._stack(step.layers)
-        sources = {source: self._stack(layers) for source, layers in step.sources}
-        with Sandbox(
-            directory, settings.search_path, self._store.layout.emulators, dict(settings.emulators)
-        ) as sandbox:
-            session.on_cancel(sandbox.cancel)
-            runner = Runner(
-                self._environment, self._filesystems, sandbox, self._emit, self._wait, step.shared, session.agent
+        Raises PolyarchError.
+        """
+        order, session = self._order, self._session
+        below = self._stack(order.steps[0].layers)
+        made: MadeLayer | None = None
+        for number, step in enumerate(order.steps, order.first):
+            if made is not None:
+                self._sender.add(made)
+            self.number, self.current = number, step
+            session.begin(number)
+            known = None if step.fresh else self._results.find(step.key, step.compression)
+            layer, seconds = (known, 0.0) if known is not None else self._run(step, below)
+            report = StepReport(
+                member=self._settings.name, how=how_of(step.vertex.platform), seconds=seconds, cached=known is not None
             )
-            key = f"{step.key}-{os.urandom(6).hex()}" if step.fresh else step.key
-            try:
-                layer = runner.run(vertex, step.vertex, key, base, sources)
-            except PolyarchError as error:
-                self._blame_disk(error)
-                raise
+            made = MadeLayer(number, step, layer, report)
+            below = on(below, [layer])
+        assert made is not None
+        self._sender.finish()
+        return self._send(made)
+
+    def sent(self) -> None:
+        """Wait until the results of the steps before the current one are sent. Raises what sending them raised."""
+        self._sender.finish()
+
+    def _run(self, step: RemoteStep, base: Stack | None) -> tuple[Layer, float]:
+        vertex = VertexId(step.key)
+        sources = {source: self._stack(layers) for source, layers in step.sources}
+        runner = Runner(
+            _Environment(_step_settings(self._settings, self._order, step, self._given), self._store, self._results),
+            self._filesystems,
+            self._opened_sandbox(),
+            self._emit,
+            self._wait,
+            step.shared,
+            self._session.agent,
+        )
+        key = f"{step.key}-{os.urandom(6).hex()}" if step.fresh else step.key
+        try:
+            layer = runner.run(vertex, step.vertex, key, base, sources)
+        except PolyarchError as error:
+            self._blame_disk(error)
+            raise
         self._results.keep(step.key, layer)
         return layer, runner.seconds[vertex]
+
+    def _opened_sandbox(self) -> Sandbox:
+        """The sandbox of all steps, which is made for the first that runs."""
+        if self._sandbox is None:
+            settings = self._settings
+            directory = self._scratch / "sandbox"
+            directory.mkdir()
+            self._sandbox = self._held.enter_context(
+                Sandbox(directory, settings.search_path, self._store.layout.emulators, dict(settings.emulators))
+            )
+            self._session.on_cancel(self._sandbox.cancel)
+        return self._sandbox
+
+    def _stop(self) -> None:
+        """End the step that runs, because an earlier one's result cannot be sent. Called from the sending thread."""
+        if self._sandbox is not None:
+            self._sandbox.cancel()
 
     def _blame_disk(self, error: PolyarchError) -> None:
         """Raise MachineError if a step probably failed because the disk of this machine is full."""
@@ -243,8 +302,21 @@ class _Made:
         here = made is not None and self._store.snapshots.get(made.snapshot) is not None
         return Layer(diff_id=layer.diff_id, blob=layer.blob, snapshot=made.snapshot if made and here else "")
 
-    def _blob(self, layer: Layer) -> LayerBlob:
-        step = self._step
+    def _send(self, made: MadeLayer) -> StepResult:
+        """Pack a layer, and send it and the result of its step."""
+        blob = self._blob(made.layer, made.step)
+        parts = layer_parts(blob.blob)
+        if sum(part.size for part in parts) <= _SMALL:
+            for part in parts:
+                with self._store.open_blob(part) as reader:
+                    self._session.blob(made.number, reader.read())
+        else:
+            self._upload(parts)
+        result = StepResult(report=made.report, layer=blob, notes=made.layer.notes, begun=self.begun)
+        self._session.result(made.number, encode(result))
+        return result
+
+    def _blob(self, layer: Layer, step: RemoteStep) -> LayerBlob:
         if layer.blob is not None:
             return layer.as_blob()
         blob = packed.of_snapshot(
@@ -259,10 +331,8 @@ class _Made:
         _MADE.put(self._store.cache, blob.diff_id, Layer(diff_id=blob.diff_id, snapshot=layer.snapshot))
         return blob.as_blob()
 
-    def _send(self, blob: Descriptor) -> None:
-        """Send the layer and its table of contents to the carrier, unless it has them."""
-        place = layer_table.find(blob)
-        parts = [blob] if place is None or place.offset is not None else [blob, place.within(blob)[0]]
+    def _upload(self, parts: "Collection[Descriptor]") -> None:
+        """Send blobs to the carrier, unless it has them."""
         for part in parts:
             if self._repository.is_worth_asking(part) and self._repository.has_blob(part):
                 continue
@@ -294,8 +364,7 @@ class _StoppableBlobs:
         return InterruptibleReader(self._repository.open_blob(descriptor), self._session.cancelled.is_set)
 
 
-def _step_settings(settings: MemberSettings, order: Order, given: OrderSecrets) -> StepSettings:
-    step: RemoteStep = order.step
+def _step_settings(settings: MemberSettings, order: Order, step: RemoteStep, given: OrderSecrets) -> StepSettings:
     return StepSettings(
         created=step.created,
         search_path=settings.search_path,
@@ -308,9 +377,9 @@ def _step_settings(settings: MemberSettings, order: Order, given: OrderSecrets) 
     )
 
 
-def _failure(error: Exception, settings: MemberSettings) -> StepFailure:
+def _failure(error: Exception, settings: MemberSettings, session: StepSession | None = None) -> StepFailure:
     """What a failure means for the build: whether another machine may do better."""
-    if isinstance(error, CancelledError):
+    if isinstance(error, CancelledError) or (session is not None and session.cancelled.is_set()):
         return StepFailure(kind="cancelled", message="cancelled")
     if not isinstance(error, PolyarchError):
         return StepFailure(kind="member", message=f"{settings.name}: {error}")

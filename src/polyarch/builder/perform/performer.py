@@ -156,7 +156,7 @@ class VertexPerformer:
         bare = not self._bare.isdisjoint(read)
         if self._unpacks or bare:
             self._runs.enter(steps, required=bare)
-        self._runs.open(steps)
+        self._runs.open(todo, self.key_of, self._uncached)
 
     def perform(self, vertex: VertexId, cache_key: str, inputs: Mapping[VertexId, Result], outside: Outside) -> Result:
         """Implements `solve.Performer`."""

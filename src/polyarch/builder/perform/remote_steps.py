@@ -15,9 +15,9 @@ import msgspec
 from polyarch import progress
 from polyarch.builder.cache import packed
 from polyarch.builder.perform.environment import StepEnvironment
-from polyarch.builder.remote import RemoteRunner, RemoteStep, StepReport, StepSecrets
+from polyarch.builder.remote import RemoteRunner, RemoteStep, StepReport, StepRequest, StepSecrets
 from polyarch.builder.solve import Outside
-from polyarch.builder.vertices import BuildGraph, RunCommand, RunMount, VertexId
+from polyarch.builder.vertices import BuildGraph, RunCommand, RunMount, Stacked, VertexId
 from polyarch.contents.filesystem import Filesystems
 from polyarch.contents.layer import Layer, LayerBlob
 from polyarch.contents.stack import Stack, layers_of
@@ -33,6 +33,17 @@ _COMPRESSION = Compression(kind="zstd", level=1)
 _KINDS = ("directory", "file", "hardlink", "symlink", "fifo")
 _KEPT_XATTRS = ("security.capability", "user.")
 _LEFT_OUT_XATTRS = "user.overlay."
+# How many steps a member gets ahead of their turn.
+_AHEAD = 63
+
+
+class PendingRun(msgspec.Struct, frozen=True):
+    """A step that will run, its cache key, and whether no earlier result may be used."""
+
+    id: VertexId
+    vertex: RunCommand
+    key: str
+    fresh: bool
 
 
 class RemoteSteps:
@@ -58,13 +69,20 @@ class RemoteSteps:
         self._stopped = stopped
         self._cancelled = threading.Event()
         self._shared: frozenset[str] | None = None
+        # The step on top of the layer of a vertex and the file system below that; the first of several.
+        self._next: dict[tuple[VertexId, VertexId], PendingRun] = {}
         self.reports: dict[VertexId, StepReport] = {}
 
-    def open(self, steps: Iterable[RunCommand]) -> None:
+    def open(self, steps: Iterable[PendingRun]) -> None:
         """Called before anything runs, with the steps that will. Raises what `RemoteRunner.open` raises."""
-        platforms = tuple(dict.fromkeys(step.platform for step in steps))
+        pending = tuple(steps)
+        platforms = tuple(dict.fromkeys(step.vertex.platform for step in pending))
         if platforms:
             self._runner.open(platforms)
+        for step in pending:
+            base = self._graph.vertices.get(step.vertex.base)
+            if isinstance(base, Stacked):
+                self._next.setdefault((base.below, base.layers), step)
 
     def runs_elsewhere(self, vertex: RunCommand) -> bool:
         """Whether another machine does this step."""
@@ -86,14 +104,18 @@ class RemoteSteps:
         Raises BuildError with the last output of the process if it fails, and if no machine could do it.
         """
         settings = self._environment.settings
-        step = self._step(vertex, key, base, sources, fresh=fresh)
+        step = self._step(vertex, key, self._blobs(base), sources, fresh=fresh)
         self._runner.publish(step.blobs)
 
         def output(stream: int, data: bytes) -> None:
             self._emit(progress.OutputChunk(vertex_id, stream, data))
 
+        def following() -> list[StepRequest]:
+            return list(self._following(vertex_id, vertex, sources))
+
         with outside():
-            result = self._runner.run(step, self._secrets(vertex), output, self._cancelled)
+            request = StepRequest(step, self._secrets(vertex))
+            result = self._runner.run(request, output, self._cancelled, following)
         report = self.reports[vertex_id] = result.report
         if report.member:
             took = "it had the result" if report.cached else f"{report.how}, {report.seconds:.1f}s"
@@ -109,11 +131,28 @@ class RemoteSteps:
         """End the processes that run."""
         self._cancelled.set()
 
+    def _following(
+        self, vertex_id: VertexId, vertex: RunCommand, sources: Mapping[VertexId, "Stack | Path | None"]
+    ) -> Iterator[StepRequest]:
+        """The steps that come right after a step, and need nothing else that is not there yet."""
+        for _ in range(_AHEAD):
+            after = self._next.get((vertex.base, vertex_id))
+            if after is None or after.vertex.platform != vertex.platform or not self.runs_elsewhere(after.vertex):
+                return
+            wanted = {mount.source for mount in after.vertex.mounts if mount.source}
+            if not wanted <= sources.keys():
+                return
+            shown = {source: sources[source] for source in wanted}
+            step = self._step(after.vertex, after.key, (), shown, fresh=after.fresh)
+            self._runner.publish(step.blobs)
+            yield StepRequest(step, self._secrets(after.vertex))
+            vertex_id, vertex = after.id, after.vertex
+
     def _step(
         self,
         vertex: RunCommand,
         key: str,
-        base: Stack | None,
+        layers: tuple[LayerBlob, ...],
         sources: Mapping[VertexId, "Stack | Path | None"],
         *,
         fresh: bool,
@@ -139,7 +178,7 @@ class RemoteSteps:
         return RemoteStep(
             key=key,
             vertex=msgspec.structs.replace(vertex, mounts=tuple(mounts)),
-            layers=self._blobs(base),
+            layers=layers,
             sources=tuple(sent),
             created=settings.created,
             epoch=settings.epoch,

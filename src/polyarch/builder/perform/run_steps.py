@@ -1,7 +1,7 @@
 """The RUN steps of a build: each is done in the sandbox of this machine, or sent to another one."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,7 @@ class RunSteps:
         emit: progress.Emit,
         stopped: Callable[[], bool],
     ) -> None:
+        self._graph = graph
         self._environment = environment
         self._emit = emit
         self._here = Runners(graph, environment, filesystems, emit, stopped)
@@ -62,10 +63,20 @@ class RunSteps:
         else:
             self._environment.common.once("reclaimed", self._environment.store.maintenance.reclaim)
 
-    def open(self, steps: Iterable[RunCommand]) -> None:
-        """Called before anything runs, with the steps that will. Raises what `RemoteRunner.open` raises."""
-        if self._elsewhere is not None:
-            self._elsewhere.open(steps)
+    def open(self, steps: Iterable[VertexId], key: Callable[[VertexId], str], fresh: Collection[VertexId]) -> None:
+        """Called before anything runs, with the steps that will, their cache keys, and those for which no earlier
+        result is used. Raises what `RemoteRunner.open` raises.
+        """
+        if self._elsewhere is None:
+            return
+        from polyarch.builder.perform.remote_steps import PendingRun
+
+        found = ((step, self._graph.vertices[step]) for step in steps)
+        self._elsewhere.open(
+            PendingRun(step, vertex, key(step), step in fresh)
+            for step, vertex in found
+            if isinstance(vertex, RunCommand)
+        )
 
     def run(
         self,
