@@ -232,7 +232,9 @@ def test_a_chain_is_one_ticket_and_has_the_digest_of_a_local_build(
 def test_a_step_in_the_middle_fails_as_it_does_alone(farm: FarmBuilder, context: Callable[..., Path]) -> None:
     directory = context("FROM busybox\nRUN echo one > /one\nRUN cat /one && exit 7\nRUN echo never > /never\n")
     outcome = farm.build(directory, "one", epoch=0)
-    assert 'process "/bin/sh -c cat /one && exit 7" did not complete successfully: exit code: 7\none' in outcome["error"]
+    assert (
+        'process "/bin/sh -c cat /one && exit 7" did not complete successfully: exit code: 7\none' in outcome["error"]
+    )
     assert "one" in outcome["output"]
     assert "never" not in outcome["output"]
     # The step before it is kept.

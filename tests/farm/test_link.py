@@ -6,9 +6,10 @@ from collections.abc import Sequence
 import pytest
 
 from polyarch.builder.remote import StepFailure, StepReport, StepResult, encode
-from polyarch.farm.link import FarmLink, _OpenStep
+from polyarch.farm.link import FarmLink
 from polyarch.farm.link_messages import Done, FromLink, LinkOrder, Moved, NotDone, Submitted
 from polyarch.farm.messages import Ticket
+from polyarch.farm.open_step import OpenStep
 from polyarch.farm.placement import MemberChoice
 from polyarch.farm.values import BuildNote
 
@@ -42,7 +43,7 @@ class ScriptedLink(FarmLink):
     async def _attempt(self, step: object, choice: MemberChoice) -> bytes | str | None:
         answer = self.answers.pop(0)
         while answer == PROGRESS:
-            assert isinstance(step, _OpenStep)
+            assert isinstance(step, OpenStep)
             step.progress("RUN next")
             answer = self.answers.pop(0)
         return answer
@@ -52,7 +53,7 @@ def sent(answers: Sequence[bytes | str]) -> list[FromLink]:
     async def run() -> list[FromLink]:
         made = ScriptedLink(answers)
         asked = Submitted(id=1, name="RUN x", ticket=Ticket("h", 1, 1, "t"), platform="linux/amd64", layers=())
-        await made._do(_OpenStep(asked))
+        await made._do(OpenStep(asked))
         assert made.answers == []
         return made.sent
 

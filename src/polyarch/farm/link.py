@@ -36,6 +36,7 @@ from polyarch.farm.link_messages import (
     Unusable,
     decode_to_link,
 )
+from polyarch.farm.open_step import OpenStep
 from polyarch.farm.placement import MemberChoice, StepPlacer
 from polyarch.farm.table import survey_lines, troubles
 from polyarch.farm.values import BUILDS, RESOURCE, Member, table_of
@@ -83,33 +84,6 @@ async def _received(reader: asyncio.StreamReader) -> ToLink | None:
         return None
 
 
-class _OpenStep:
-    """A step that is to be done, or several of one ticket. `gone` is set when the scheduler no longer knows the process
-    that has them.
-    """
-
-    def __init__(self, submitted: Submitted) -> None:
-        self.submitted = submitted
-        # The step that is done now; whether it was said that it moved; and why members could not do it.
-        self.name = submitted.name
-        self.told = False
-        self.tried: dict[str, str] = {}
-        self.strays = 0
-        self.choice: MemberChoice | None = None
-        self.gone = asyncio.Event()
-        self.cancelled = asyncio.Event()
-        self.progressed = asyncio.Event()
-        # Whether the build has all results.
-        self.complete = False
-
-    def progress(self, following: str) -> None:
-        """The build has the result of a step. What happened to it does not count for the next one."""
-        self.tried.clear()
-        self.strays, self.told = 0, False
-        self.name, self.complete = following or self.name, not following
-        self.progressed.set()
-
-
 class FarmLink:
     """The steps of one build and the farm. It owns the connection to the scheduler, until `close`."""
 
@@ -119,7 +93,7 @@ class FarmLink:
         self._credentials = engine.security(order.bundle)
         self._placer = StepPlacer(order.version)
         self._client: Client | None = None
-        self._steps: dict[int, _OpenStep] = {}
+        self._steps: dict[int, OpenStep] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         # Set when a process may have become free, and when nothing can be done any more.
         self._changed = asyncio.Event()
@@ -156,7 +130,7 @@ class FarmLink:
             message = await _received(reader)
             match message:
                 case Submitted():
-                    step = self._steps[message.id] = _OpenStep(message)
+                    step = self._steps[message.id] = OpenStep(message)
                     self._begin(self._do(step))
                 case Progressed(id=number, name=name):
                     self._counts[0] += 1
@@ -257,7 +231,7 @@ class FarmLink:
 
     # ── steps
 
-    async def _do(self, step: _OpenStep) -> None:
+    async def _do(self, step: OpenStep) -> None:
         """Have a step done: by one member, or if that cannot do it, by another one."""
         tried, asked = step.tried, step.submitted
         while len(tried) < _ATTEMPTS and self._lost is None and not step.complete:
@@ -296,14 +270,14 @@ class FarmLink:
                 self._not_done(step, tried)
         self._steps.pop(asked.id, None)
 
-    def _not_done(self, step: _OpenStep, tried: dict[str, str]) -> None:
+    def _not_done(self, step: OpenStep, tried: dict[str, str]) -> None:
         asked = step.submitted
         reasons = "; ".join(reason if name in reason else f"{name}: {reason}" for name, reason in tried.items())
         other = "" if len(tried) >= _ATTEMPTS else f", and no other member runs {asked.platform}"
         message = f"not done by the farm{other}: {reasons}"
         self.send(NotDone(asked.id, message, "polyarch farm status shows the members"))
 
-    async def _chosen(self, step: _OpenStep, tried: dict[str, str]) -> MemberChoice | None:
+    async def _chosen(self, step: OpenStep, tried: dict[str, str]) -> MemberChoice | None:
         """The process for a step, once one is free; None if the step is cancelled, or nothing can do it."""
         asked = step.submitted
         step.choice = None
@@ -321,7 +295,7 @@ class FarmLink:
             await self._first(self._changed.wait(), step.cancelled.wait())
         return None
 
-    async def _attempt(self, step: _OpenStep, choice: MemberChoice) -> bytes | str | None:
+    async def _attempt(self, step: OpenStep, choice: MemberChoice) -> bytes | str | None:
         """The encoded result of a step on a member; why it has none; or None if it is unwanted by now."""
         assert self._client is not None
         asked = step.submitted
@@ -365,7 +339,7 @@ class FarmLink:
         finally:
             self._free(step)
 
-    def _free(self, step: _OpenStep) -> None:
+    def _free(self, step: OpenStep) -> None:
         """Take note that the process of a step may get another one."""
         choice, step.choice = step.choice, None
         if choice is not None:
