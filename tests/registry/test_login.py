@@ -114,5 +114,5 @@ def test_an_authority_that_is_none_is_named(tmp_path: Path, new_client: Callable
     directory = tmp_path / "127.0.0.1:1"
     directory.mkdir()
     (directory / "ca.crt").write_text("nothing")
-    with pytest.raises(UsageError, match=r"ca\.crt cannot be used"):
+    with pytest.raises(UsageError, match=r"ca\.crt has no certificate: expected PEM"):
         new_client(load(certificate_directories=[tmp_path])).at("127.0.0.1:1", "app").tags()

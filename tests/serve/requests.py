@@ -1,7 +1,7 @@
 """Requests to a server, one connection each, and what it answers."""
 
 import http.client
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -85,10 +85,15 @@ class Requests:
 
     def index(self, repository: str, tag: str, members: Iterable[Digest], **fields: Any) -> Answer:
         """Put an index of manifests that are there."""
-        entries = []
-        for member in members:
-            there = self("HEAD", f"/v2/{repository}/manifests/{member}")
-            kind, size = there.headers["content-type"], int(there.headers["content-length"])
-            entries.append({"mediaType": kind, "digest": member, "size": size})
+        return self.index_of(repository, tag, [self.entry(repository, member) for member in members], **fields)
+
+    def entry(self, repository: str, member: Digest) -> dict[str, Any]:
+        """The entry of an index for a manifest that is there."""
+        there = self("HEAD", f"/v2/{repository}/manifests/{member}")
+        kind, size = there.headers["content-type"], int(there.headers["content-length"])
+        return {"mediaType": kind, "digest": member, "size": size}
+
+    def index_of(self, repository: str, tag: str, entries: Sequence[Mapping[str, Any]], **fields: Any) -> Answer:
+        """Put an index with these entries."""
         document = {"schemaVersion": 2, "mediaType": media_types.OCI_INDEX, "manifests": entries, **fields}
         return self.manifest(repository, tag, document, media_types.OCI_INDEX)

@@ -309,7 +309,28 @@ def test_nothing_is_pushed_to_the_registry_or_under_its_names(upstream: Upstream
         assert (answer.status, answer.code) == (403, "DENIED"), method
     assert mirrored("POST", "/v2/library/alpine/blobs/uploads/").status == 403
     assert {line.split()[0] for line in upstream.asked} <= {"GET", "HEAD"}
-    assert mirrored("GET", "/v2/_catalog").json()["repositories"] == []
+    assert mirrored("GET", "/v2/_catalog").json()["repositories"] == [here.removeprefix("/v2/")]
+
+
+def test_the_catalog_has_the_repositories_that_were_fetched(
+    upstream: Upstream, mirrored: Requests, clock: Clock, store_root: Path
+) -> None:
+    fetched = []
+    for name in ("b/app", "a", "untouched"):
+        digest = upstream.image(name, "1", b"layer of " + name.encode())
+        if name != "untouched":
+            here = path(upstream, name)
+            fetched.append(here.removeprefix("/v2/"))
+            assert mirrored("GET", f"{here}/manifests/1").status == 200
+            assert mirrored("GET", f"{here}/blobs/{digest}").status == 200
+    assert mirrored("GET", f"{path(upstream, 'absent')}/manifests/1").status == 404
+    requests = len(upstream.asked)
+    assert mirrored("GET", "/v2/_catalog").json()["repositories"] == sorted(fetched)
+    assert mirrored("GET", "/v2/_catalog?n=1").json()["repositories"] == sorted(fetched)[:1]
+    assert len(upstream.asked) == requests
+    # A registry that is mirrored no longer: what was fetched from it can no longer be had here.
+    with server.running(store_root, ServeSettings(port=0, mirrors=("docker.io",)), clock.around(store_root)) as address:
+        assert Requests(address)("GET", "/v2/_catalog").json()["repositories"] == []
 
 
 def test_the_credentials_of_the_user_are_for_the_registry_alone(

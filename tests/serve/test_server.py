@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from polyarch.errors import PolyarchError
+from polyarch.images.prune import prune
 from polyarch.oci import digest as digests
 from polyarch.oci.document import Index
 from polyarch.serve import server
@@ -146,6 +147,36 @@ def test_a_push_from_the_store_that_is_served_moves_no_byte_of_a_blob(tmp_path: 
         index = store.load(store.resolve("localhost/team/app:2"))
         assert isinstance(index, Index)
         assert counted.bodies() == len(index.raw) + sum(one.size for one in index.manifests)
+
+
+def test_pruning_removes_what_has_no_tag_and_a_push_in_progress_goes_on(ask: Requests, store_root: Path) -> None:
+    tagged = ask.image("app", "1", b"tagged")
+    moved = ask.image("app", "2", b"moved")
+    ask.image("app", "2", b"another")
+    members = [ask.image("app", layer=layer) for layer in (b"one", b"two")]
+    entries = [ask.entry("app", member) for member in members]
+    with Store.open(store_root) as store:
+        prune(store)
+    assert ask("GET", f"/v2/app/manifests/{tagged}").status == 200
+    for digest in (moved, *members):
+        assert ask("GET", f"/v2/app/manifests/{digest}").status == 404
+    assert ask.index_of("app", "3", entries).status == 201
+    for digest in members:
+        assert ask("GET", f"/v2/app/manifests/{digest}").status == 200
+    assert ask("GET", f"/v2/app/blobs/{digests.of(b'two')}").body == b"two"
+
+
+@pytest.mark.parametrize(
+    "words", [("--auth", "htpasswd", "absent"), ("--auth", "token", "absent"), ("--tls", "absent", "absent")]
+)
+def test_a_file_that_is_not_there_is_a_mistake_of_usage(words: tuple[str, ...], tmp_path: Path) -> None:
+    polyarch = Program(tmp_path / "store", tmp_path)
+    command = [polyarch.path, "serve", "--listen", "127.0.0.1:0", *words]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=polyarch.env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    expected = f"polyarch: error: {words[0]}: {tmp_path}/absent cannot be read: No such file or directory\n"
+    assert (done.returncode, done.stderr) == (2, expected)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

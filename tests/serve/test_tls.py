@@ -112,35 +112,56 @@ def test_files_are_loaded_again_when_they_change_and_bad_ones_leave_the_old(
     files(tmp_path, ca, time.time())
     assert made.refresh()
     (tmp_path / "key.pem").write_bytes(certificates.make_server(ca, NAMES, time.time()).key)
-    with pytest.raises(UsageError, match="do not work as certificate and key"):
+    with pytest.raises(UsageError, match=r"key\.pem is not the key of the first certificate in .*cert\.pem"):
         made.refresh()
     files(tmp_path, ca, time.time())
     assert made.refresh()
 
 
-@pytest.mark.parametrize("damage", ["absent", "empty", "no pem", "swapped", "encrypted"])
-def test_files_that_are_no_certificate_and_key_are_named(
+_DAMAGES = {
+    "absent": r"key\.pem cannot be read: No such file",
+    "empty": r"cert\.pem has no certificate: expected PEM",
+    "no pem": r"key\.pem has no private key: expected PEM",
+    "der": r"cert\.pem has no certificate: expected PEM",
+    "swapped": r"key\.pem has no certificate: expected PEM",
+    "encrypted": r"key\.pem has a password",
+    "cut": r"cert\.pem or .*key\.pem is damaged",
+}
+
+
+@pytest.mark.parametrize("damage", _DAMAGES)
+def test_files_that_are_no_certificate_and_key_are_named_with_what_was_expected(
     damage: str, ca: certificates.CertificatePair, tmp_path: Path
 ) -> None:
+    from cryptography import x509
+    from cryptography.hazmat.primitives import serialization
+
     given = files(tmp_path, ca, time.time())
+    certificate, key = Path(given.certificate), Path(given.key)
     match damage:
         case "absent":
-            os.unlink(given.key)
+            key.unlink()
         case "empty":
-            Path(given.certificate).write_bytes(b"")
+            certificate.write_bytes(b"")
         case "no pem":
-            Path(given.key).write_bytes(b"hello")
+            key.write_bytes(b"hello")
+        case "der":
+            whole = x509.load_pem_x509_certificate(certificate.read_bytes())
+            certificate.write_bytes(whole.public_bytes(serialization.Encoding.DER))
         case "swapped":
             given = TLSFiles(given.key, given.certificate)
         case "encrypted":
-            from cryptography.hazmat.primitives import serialization
-
-            key = serialization.load_pem_private_key(Path(given.key).read_bytes(), None)
+            loaded = serialization.load_pem_private_key(key.read_bytes(), None)
             encryption = serialization.BestAvailableEncryption(b"password")
-            raw = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
-            Path(given.key).write_bytes(raw)
-    with pytest.raises(UsageError, match=r"--tls: .*(cert|key)\.pem"):
+            key.write_bytes(
+                loaded.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
+            )
+        case "cut":
+            lines = certificate.read_bytes().splitlines(keepends=True)
+            certificate.write_bytes(b"".join(lines[:2] + lines[-1:]))
+    with pytest.raises(UsageError, match=f"^--tls: .*{_DAMAGES[damage]}") as error:
         FileTLS(given)
+    assert ("-inform der" in (error.value.hint or "")) == (damage == "der")
 
 
 def settings(**options: object) -> ServeSettings:

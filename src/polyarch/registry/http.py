@@ -336,11 +336,15 @@ def _context(tls: TLS) -> "ssl.SSLContext":
     for file in tls.authorities:
         try:
             context.load_verify_locations(file)
-        except (OSError, ssl.SSLError) as error:
-            raise UsageError(f"{file} cannot be used as a certificate authority: {error}") from error
+        except OSError as error:  # ssl.SSLError is one, too
+            from polyarch.registry import pem
+
+            raise pem.refusal(error, "certificate authority of a registry", file) from error
     for certificate, key in tls.certificates:
         try:
             context.load_cert_chain(certificate, key)
-        except (OSError, ssl.SSLError) as error:
-            raise UsageError(f"{certificate} cannot be used as a client certificate: {error}") from error
+        except OSError as error:
+            from polyarch.registry import pem
+
+            raise pem.refusal(error, "client certificate for a registry", certificate, key) from error
     return context

@@ -15,6 +15,7 @@ from polyarch.oci.digest import Digest
 from polyarch.serve import bodies, conditions, pages, referring
 from polyarch.serve.errors import RequestError
 from polyarch.serve.guard import RIGHTS
+from polyarch.serve.mirror import path_of
 from polyarch.serve.service import Service
 
 
@@ -75,6 +76,11 @@ async def list_repositories(service: Service, request: web.Request) -> web.Strea
 
     def chosen() -> pages.ListPage:
         everything = service.repositories.repositories()
+        if service.mirror is not None:
+            named = service.repositories.catalog().tagged
+            fetched = service.mirror.repositories(service.repositories.store)
+            # An image of this name in the store is listed already.
+            everything = sorted({*everything, *(path_of(one) for one in fetched if str(one) not in named)})
         visible = everything if rights.all_alike else [one for one in everything if rights.may(one, "pull")]
         return pages.page(visible, request.query)
 

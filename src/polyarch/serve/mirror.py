@@ -15,8 +15,10 @@ from polyarch.oci import reference as references
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
 from polyarch.oci.reference import Reference
+from polyarch.serve import upstream
 from polyarch.serve.fetching import Fetch
 from polyarch.serve.upstream import MirrorSessions, Upstream
+from polyarch.store import Store
 
 # Seconds for which the answer about a tag is good.
 FRESH = 60.0
@@ -75,6 +77,10 @@ class PullThrough:
         full = f"library/{path}" if domain == _HUB and "/" not in path else path
         return Reference(domain, full) if references.is_path(full) else None
 
+    def repositories(self, store: Store) -> Sequence[Reference]:
+        """The mirrored repositories of which `store` has what was fetched, in no particular order. It blocks."""
+        return [one for one in upstream.repositories(store) if one.domain in self.hosts]
+
     async def manifest(self, reference: Reference, name: str) -> tuple[Descriptor, bytes]:
         """A manifest by its tag or digest. Raises NotFoundError, RegistryError, CorruptError."""
         wanted = references.parse(f"{reference}@{name}" if ":" in name else f"{reference}:{name}")
@@ -131,6 +137,11 @@ class PullThrough:
         await asyncio.to_thread(self._fetching.shutdown, cancel_futures=True)
         await asyncio.to_thread(self._asking.shutdown)
         self._upstream.close()
+
+
+def path_of(reference: Reference) -> str:
+    """The path of a mirrored repository here, as patterns of rights name it too: a path has no colon."""
+    return f"{reference.domain.replace(':', '_')}/{reference.path}"
 
 
 def host(text: str) -> str:

@@ -17,7 +17,7 @@ from polyarch.oci.reference import Reference
 from polyarch.serve import blobs, manifests, naming
 from polyarch.serve.errors import RequestError
 from polyarch.serve.guard import RIGHTS
-from polyarch.serve.mirror import PullThrough
+from polyarch.serve.mirror import PullThrough, path_of
 from polyarch.serve.naming import Route
 from polyarch.serve.refusals import refusal
 from polyarch.serve.service import Service
@@ -45,14 +45,14 @@ async def answer(
     if route.kind not in _KINDS or (namespace and reference is None):
         return await local()
     if reference is not None:
-        await service.guard.check(request, route, _path(reference))
+        await service.guard.check(request, route, path_of(reference))
         return await _mirrored(service, mirror, request, route, reference, None if namespace else local)
     fallback = mirror.fallback(route.repository)
     if fallback is None:
         return await local()
     if not service.repositories.is_pushed(route.repository):
         try:
-            await service.guard.check(request, route, _path(fallback))
+            await service.guard.check(request, route, path_of(fallback))
         except RequestError:
             return await local()
         return await _mirrored(service, mirror, request, route, fallback, local)
@@ -61,14 +61,9 @@ async def answer(
     except RequestError as error:
         if error.code not in _ABSENT or route.kind == "tags":
             raise
-        if not request[RIGHTS].allows(_path(fallback), "pull", route.repository):
+        if not request[RIGHTS].allows(path_of(fallback), "pull", route.repository):
             raise
     return await _mirrored(service, mirror, request, route, fallback, None)
-
-
-def _path(reference: Reference) -> str:
-    """A repository as patterns of rights name it."""
-    return f"{reference.domain.replace(':', '_')}/{reference.path}"
 
 
 def _refuse_push(mirror: PullThrough, route: Route, reference: Reference | None) -> None:

@@ -13,6 +13,7 @@ from typing import Protocol
 import msgspec
 
 from polyarch.errors import PolyarchError, UsageError
+from polyarch.registry import pem
 from polyarch.serve import certificates
 from polyarch.serve.certificates import CertificatePair
 from polyarch.serve.settings import TLSFiles
@@ -181,11 +182,5 @@ def _load(context: ssl.SSLContext, files: TLSFiles) -> None:
     try:
         # Without a callback, OpenSSL would ask the terminal for the password of an encrypted key.
         context.load_cert_chain(files.certificate, files.key, password=lambda: "")
-    except ssl.SSLError as error:
-        reason = (error.reason or str(error)).replace("_", " ").lower()
-        raise UsageError(
-            f"--tls: {files.certificate} and {files.key} do not work as certificate and key: {reason}",
-            "both must be PEM, the key must fit the certificate and have no password",
-        ) from error
-    except OSError as error:
-        raise UsageError(f"--tls: {files.certificate} or {files.key} cannot be read: {error.strerror}") from error
+    except OSError as error:  # ssl.SSLError is one, too
+        raise pem.refusal(error, "--tls", files.certificate, files.key) from error

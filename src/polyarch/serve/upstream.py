@@ -17,6 +17,7 @@ import msgspec
 
 from polyarch.errors import CorruptError, NotFoundError, RegistryError
 from polyarch.oci import document as documents
+from polyarch.oci import reference as references
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
 from polyarch.oci.reference import Reference
@@ -179,6 +180,13 @@ class Upstream:
     def close(self) -> None:
         """Close the sessions when their last users are done. Safe to call twice."""
         self._sessions.close()
+
+
+def repositories(store: Store) -> frozenset[Reference]:
+    """The repositories of registries of which the store has what was fetched."""
+    names = {key.partition("@")[0].rpartition("/") for key in _MIRRORED.keys(store.cache)}
+    found = {f"{head}/{last.partition(':')[0]}" for head, _, last in names}
+    return frozenset(references.parse(name).repository for name in found)
 
 
 def _stored(store: Store, known: MirroredContent | None) -> tuple[Descriptor, bytes] | None:

@@ -124,6 +124,10 @@ class Table(Generic[K, V]):
         """Whether there is a row. Does not decode it."""
         return cache.get(self._kind, key) is not None
 
+    def keys(self, cache: "Cache") -> list[str]:
+        """The keys of all rows, the least recently used first."""
+        return [key for key, _ in cache.entries(self._kind)]
+
     def all(self, cache: "Cache") -> dict[str, V]:
         """All values by key, the least recently used first."""
         found: dict[str, V] = {}

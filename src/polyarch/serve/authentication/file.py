@@ -24,7 +24,11 @@ class WatchedFile(Generic[T]):
         self._path = path
         self._parse = parse
         self._lock = threading.Lock()
-        self._stamp, self._content = self._read()
+        try:
+            self._stamp, self._content = self._read()
+        except PolyarchError as error:
+            # Whoever named the file can name another one; later, it is a fault of the server's.
+            raise UsageError(f"--auth: {error.message}", error.hint) from error
 
     def content(self) -> T:
         """What the file says now. Raises PolyarchError if it cannot be read or understood: who was removed from a file
