@@ -10,7 +10,7 @@ from polyarch.builder.remote import Following, Output, StepPlacement, StepReques
 from polyarch.farm.carrier import LayerCarrier
 from polyarch.farm.chain import StepChains
 from polyarch.farm.exchange import BuildExchange
-from polyarch.farm.link_messages import Done, Submitted
+from polyarch.farm.link_messages import Done, Progressed, Submitted
 from polyarch.farm.link_process import LinkAnswer
 from polyarch.farm.member import MemberProcess
 from polyarch.farm.settings import MemberSettings
@@ -85,8 +85,8 @@ class DirectRunner:
         threading.Thread(target=perform, daemon=True).start()
         return answer
 
-    def progressed(self, number: int, name: str) -> None:
-        self.following.append(name)
+    def progressed(self, news: Progressed) -> None:
+        self.following.append(news.name)
 
     def cancel(self, number: int) -> None:
         for member in self.members:

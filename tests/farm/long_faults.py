@@ -1,9 +1,10 @@
 """Faults of farms that take too long for every run of the tests: `make farm-test`."""
 
+import os
 import signal
 from pathlib import Path
 
-from tests.farm.builds import Building, busy, context_of, moved, signal_all, sleeps
+from tests.farm.builds import Building, busy, context_of, descendants, moved, signal_all, sleeps
 from tests.farm.farms import Farm, until
 from tests.farm.test_up import joins
 from tests.program import Program
@@ -21,6 +22,65 @@ def test_a_step_that_stands_still_moves_on_after_the_time_that_it_may_take(small
     finally:
         signal_all(members[hit], signal.SIGCONT)
     assert moved(said) == ["a to b" if hit == 0 else "b to a"]
+
+
+def test_a_step_of_a_machine_that_stands_still_moves_on_without_a_limit(small: Farm, tmp_path: Path) -> None:
+    members = [small.member("a"), small.member("b")]
+    context = context_of(tmp_path, "RUN sleep 2.08; echo done")
+    building = Building(small, ["--no-cache", context])
+    (process,) = until(lambda: sleeps("2.08"), f"the step: {building.said}")
+    hit = busy(members, process)
+    # Its connections stay open.
+    signal_all(members[hit], signal.SIGSTOP)
+    try:
+        said = building.succeeds()
+    finally:
+        signal_all(members[hit], signal.SIGCONT)
+    assert moved(said) == ["a to b" if hit == 0 else "b to a"]
+    assert "was cut off" in said
+
+
+def test_a_step_whose_performer_is_stopped_moves_on(small: Farm, tmp_path: Path) -> None:
+    members = [small.member("a"), small.member("b")]
+    context = context_of(tmp_path, "RUN sleep 2.09; echo done")
+    building = Building(small, ["--no-cache", context])
+    (process,) = until(lambda: sleeps("2.09"), f"the step: {building.said}")
+    hit = busy(members, process)
+    # The member, its worker process, what performs its steps.
+    os.kill(descendants(members[hit].process.pid)[2], signal.SIGSTOP)
+    said = building.succeeds()
+    assert moved(said) == ["a to b" if hit == 0 else "b to a"]
+    assert "the process that did the step stood still for 3 s" in said
+
+
+def test_a_step_moves_on_when_its_machine_becomes_slow(small: Farm, tmp_path: Path) -> None:
+    flag = tmp_path / "slow"
+    code = (
+        "import os, polyarch.farm.report as report\nreal = report.speed\n"
+        f"report.speed = lambda loops=5: real(loops) / (20 if os.path.exists({str(flag)!r}) else 1)\n"
+    )
+    small.env |= other(tmp_path / "other", code)
+    small.member("tires")
+    del small.env["PYTHONPATH"]
+    building = Building(small, ["--no-cache", context_of(tmp_path / "app", "RUN sleep 20.1")])
+    until(lambda: sleeps("20.1"), f"the step: {building.said}")
+    small.member("fresh")
+    flag.touch()
+    said = building.succeeds()
+    assert moved(said) == ["tires to fresh"]
+    assert "its machine has become slow" in said
+    assert "on fresh: native" in said
+
+
+def test_a_step_that_takes_long_is_not_moved(small: Farm, tmp_path: Path) -> None:
+    small.member("a")
+    building = Building(small, ["--no-cache", context_of(tmp_path, "RUN sleep 15.1")])
+    until(lambda: sleeps("15.1"), f"the step: {building.said}")
+    small.member("b")
+    # Five times the silence after which a member counts as cut off.
+    said = building.succeeds()
+    assert moved(said) == []
+    assert "on a: native" in said
 
 
 def test_a_step_that_two_members_cannot_do_fails_with_both_reasons(small: Farm, tmp_path: Path) -> None:

@@ -118,13 +118,53 @@ def test_the_end_of_a_build_ends_its_steps_elsewhere_within_two_seconds(
     building.ended()
 
 
-def test_bake_uses_the_farm(pair: Farm, builder: Program, tmp_path: Path) -> None:
-    context = context_of(tmp_path, "RUN uname -m; echo baked")
-    (tmp_path / "docker-bake.hcl").write_text(
-        f'group "default" {{ targets = ["a", "b"] }}\n'
-        f'target "a" {{ platforms = ["linux/amd64"] }}\ntarget "b" {{ platforms = ["{ARM}"] }}\n'
-    )
-    before = steps_of(pair)
-    done = builder("bake", "--no-cache", "--progress", "plain", cwd=context, env=pair.env)
-    assert "aarch64" in done.stderr
-    until(lambda: sum(steps_of(pair).values()) == sum(before.values()) + 2, "two more steps", 10)
+BAKE = f"""
+group "default" {{ targets = ["a", "b"] }}
+target "a" {{ platforms = ["linux/amd64"] }}
+target "b" {{ platforms = ["{ARM}"] }}
+"""
+COMPOSE = f"""
+services:
+  a: {{image: far-a, build: {{context: ., platforms: [linux/amd64]}}}}
+  b: {{image: far-b, build: {{context: ., platforms: [{ARM}]}}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "file", "text"),
+    [(("bake",), "docker-bake.hcl", BAKE), (("compose", "build"), "compose.yaml", COMPOSE)],
+    ids=["bake", "compose"],
+)
+def test_targets_of_one_file_are_spread(
+    pair: Farm, builder: Program, tmp_path: Path, command: tuple[str, ...], file: str, text: str
+) -> None:
+    context = context_of(tmp_path, "RUN echo built for $(uname -m)")
+    (context / file).write_text(text)
+    said = builder(
+        *command, "--farm", pair.address, "--no-cache", "--progress", "plain", cwd=context, env=certificates(pair)
+    ).stderr
+    assert "built for x86_64" in said
+    assert "built for aarch64" in said
+    assert "on native: native" in said
+    assert "on emulates: emulated" in said
+
+
+def test_another_command_gets_what_a_busy_member_has_made(
+    pair: Farm, builder: Program, tmp_path: Path, busybox_store: Path
+) -> None:
+    context = context_of(tmp_path / "app", "RUN cat /proc/sys/kernel/random/uuid > /one", "RUN cp /one /two")
+    options = ["--progress", "plain", "--reproducible", "--provenance=false", "--iidfile", tmp_path / "identity"]
+    builder("build", *options, context, env=pair.env)
+    made = (tmp_path / "identity").read_text()
+    bases.copy_store(busybox_store, tmp_path / "elsewhere")
+    busy = Building(pair, ["--no-cache", context_of(tmp_path / "busy", "RUN sleep 97.01")])
+    try:
+        until(lambda: sleeps("97.01"), f"sleep: {busy.said}")
+        pair.member("idle")
+        said = builder.on(tmp_path / "elsewhere")("build", *options, context, env=pair.env).stderr
+        assert (tmp_path / "identity").read_text() == made
+        assert said.count("on native: it had the result") == 2
+        assert sleeps("97.01")
+    finally:
+        busy.process.send_signal(signal.SIGTERM)
+        busy.ended()

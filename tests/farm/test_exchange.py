@@ -109,6 +109,21 @@ def test_a_member_gets_the_step_and_its_secrets_and_the_command_the_output(
         session.close()
 
 
+def test_a_member_that_is_asked_for_a_result_gets_no_secrets(exchange: BuildExchange, thread: LoopThread) -> None:
+    secrets = StepSecrets(secrets=SECRETS.secrets, proxies=SECRETS.proxies, sockets={"default": "/run/agent"})
+    with exchange.offer(StepRequest(STEP, secrets)) as offer:
+        session = StepSession(offer.ticket, "one", None, thread, only_known=True)
+        order, given = session.order()
+        assert order.steps == (STEP,)
+        assert order.agents == ()
+        assert (given.contents(), given.variables()) == ({}, {})
+        # It still needs to get into the place that carries layers.
+        assert given.login == NoCarrier.login
+        with closing(session.agent("default")()) as agent:
+            assert agent.recv(1) == b""
+        session.close()
+
+
 def test_nothing_that_is_printed_has_a_secret_in_it(exchange: BuildExchange, thread: LoopThread) -> None:
     with exchange.offer(StepRequest(STEP, SECRETS)) as offer:
         session = StepSession(offer.ticket, "one", None, thread)
@@ -277,7 +292,7 @@ def test_only_certificates_of_the_farm_are_let_in(authority: Path, thread: LoopT
 def test_a_ticket_names_the_port_that_is_forwarded_to_the_build() -> None:
     with closing(BuildExchange(NoCarrier(), advertise=("gate", 7001))) as made:
         made.open()
-        with made.offer(STEP, SECRETS, lambda *_: None) as offer:
+        with made.offer(StepRequest(STEP, SECRETS)) as offer:
             assert (offer.ticket.host, offer.ticket.port) == ("gate", 7001)
 
 

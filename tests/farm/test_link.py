@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 
 from polyarch.builder.remote import StepFailure, StepReport, StepResult, encode
@@ -11,9 +12,11 @@ from polyarch.farm.link_messages import Done, FromLink, LinkOrder, Moved, NotDon
 from polyarch.farm.messages import Ticket
 from polyarch.farm.open_step import OpenStep
 from polyarch.farm.placement import MemberChoice
-from polyarch.farm.values import BuildNote
+from polyarch.farm.results import HeldResult
+from polyarch.farm.values import BuildNote, Member, OfferedPlatform, short
 
 PROGRESS = b""
+KEY = "sha256:" + "a1" * 32
 DONE = encode(StepResult(report=StepReport(member="m", how="native")))
 
 
@@ -49,11 +52,15 @@ class ScriptedLink(FarmLink):
         return answer
 
 
+def asked(key: str = "") -> Submitted:
+    ticket = Ticket("h", 1, 1, "t")
+    return Submitted(id=1, name="RUN x", key=key, ticket=ticket, platform="linux/amd64", layers=())
+
+
 def sent(answers: Sequence[bytes | str]) -> list[FromLink]:
     async def run() -> list[FromLink]:
         made = ScriptedLink(answers)
-        asked = Submitted(id=1, name="RUN x", ticket=Ticket("h", 1, 1, "t"), platform="linux/amd64", layers=())
-        await made._do(OpenStep(asked))
+        await made._do(OpenStep(asked()))
         assert made.answers == []
         return made.sent
 
@@ -94,5 +101,94 @@ def test_a_step_that_a_dead_member_took_back_is_given_again() -> None:
     assert sent(answers) == [Moved("RUN x moves from m0 to m1: it was cut off"), Done(1, DONE)]
 
 
-def test_a_step_is_not_given_again_for_ever() -> None:
-    assert sent([failed("cancelled")] * 4) == [Done(1, failed("cancelled"))]
+def test_a_step_that_is_taken_away_again_and_again_says_where_and_what_to_do() -> None:
+    (ended,) = sent([failed("cancelled")] * 4)
+    assert isinstance(ended, NotDone)
+    assert "RUN x was ended 4 times before it was done, on m0, m1, m2, m3: " in ended.message
+    assert "the connection to the build was lost" in ended.message
+    assert "members must reach the build at h:1" in ended.hint
+    assert "build again" in ended.hint
+
+
+def test_a_step_that_moved_and_is_then_taken_away_says_both() -> None:
+    moved, ended = sent(["it was cut off", *[failed("cancelled")] * 4])
+    assert isinstance(moved, Moved)
+    assert isinstance(ended, NotDone)
+    assert ended.message.endswith("; m0: it was cut off")
+
+
+def told(*, tried: bool = False, **fields: object) -> OpenStep:
+    """A step on the member `one`, when the scheduler says what the member is now."""
+
+    async def run() -> OpenStep:
+        made = ScriptedLink([])
+        step = OpenStep(asked())
+        offers = (OfferedPlatform("linux/amd64"),)
+        now = [
+            Member(address=f"tls://{name}:1", name=name, version="1", offers=offers, speed=10.0)
+            for name in ("one", "two")
+        ]
+        made._steps[1] = step
+        made._update(tuple(now))
+        step.begins(MemberChoice("tls://one:1", "one", "native"))
+        if tried:
+            step.tried["other"] = "it was cut off"
+        made._update((msgspec.structs.replace(now[0], **fields), now[1]))
+        return step
+
+    return asyncio.run(run())
+
+
+def test_a_step_leaves_a_machine_that_has_become_slow_but_only_once() -> None:
+    assert not told().outpaced.is_set()
+    assert told(pace=0.1).outpaced.is_set()
+    assert not told(pace=0.1, tried=True).outpaced.is_set()
+
+
+def test_a_step_leaves_a_process_that_is_gone() -> None:
+    assert told(address="tls://again:1").gone.is_set()
+    assert not told().gone.is_set()
+
+
+class AskingLink(ScriptedLink):
+    """A link in which members know results: bytes, or None for one that does not know it any more."""
+
+    def __init__(self, answers: Sequence[bytes | str], known: dict[str, bytes | None]) -> None:
+        super().__init__(answers)
+        self.known = known
+        self.asked: list[str] = []
+
+    async def _recall(self, step: OpenStep, choice: MemberChoice) -> bytes | None:
+        self.asked.append(choice.member)
+        return self.known[choice.member]
+
+
+def recalled(answers: Sequence[bytes | str], known: dict[str, bytes | None], *, key: str) -> AskingLink:
+    async def run() -> AskingLink:
+        made = AskingLink(answers, known)
+        offers = (OfferedPlatform("linux/amd64"),)
+        made._placer.update(
+            [Member(address=f"tls://{name}:1", name=name, version="1", offers=offers, busy=True) for name in known]
+        )
+        for name in known:
+            made._held.add(HeldResult(short(KEY), name))
+        await made._do(OpenStep(asked(key)))
+        return made
+
+    return asyncio.run(run())
+
+
+def test_a_busy_member_is_asked_for_a_result_that_it_has() -> None:
+    made = recalled([], {"old": DONE, "new": DONE}, key=KEY)
+    assert (made.asked, made.sent) == (["new"], [Done(1, DONE)])
+
+
+def test_members_that_have_lost_a_result_are_asked_once_and_then_it_is_made() -> None:
+    made = recalled([DONE], {"old": failed("member"), "new": None}, key=KEY)
+    assert (made.asked, made.sent) == (["new", "old"], [Done(1, DONE)])
+    assert made._held.holders(KEY) == []
+
+
+def test_nobody_is_asked_for_a_step_that_must_be_done() -> None:
+    made = recalled([DONE], {"old": DONE}, key="")
+    assert (made.asked, made.sent) == ([], [Done(1, DONE)])

@@ -12,13 +12,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from polyarch.builder.remote import StepFailure, StepResult, decode
+from polyarch.builder.remote import StepFailure, StepRequest, StepResult, StepSecrets, decode
 from polyarch.farm import member
+from polyarch.farm.exchange import BuildExchange
 from polyarch.farm.member import MemberProcess
 from polyarch.farm.messages import Ticket
 from polyarch.oci.config import DEFAULT_PATH
 from tests.farm.direct import member_settings
 from tests.farm.farms import until
+from tests.farm.test_exchange import STEP, NoCarrier
 
 
 @pytest.fixture
@@ -46,6 +48,14 @@ def failure(result: bytes) -> StepFailure:
     found = decode(result, StepResult).failure
     assert found is not None
     return found
+
+
+def test_a_result_that_is_not_known_is_said_so_and_not_made(tmp_path: Path) -> None:
+    with closing(BuildExchange(NoCarrier())) as exchange, closing(process_of(tmp_path / "one", 20)) as process:
+        exchange.open()
+        with exchange.offer(StepRequest(STEP, StepSecrets())) as offer:
+            said = failure(process.perform(offer.ticket, only_known=True))
+    assert (said.kind, said.message) == ("member", "one: the result of the step is not here any more")
 
 
 def process_of(root: Path, silence: float) -> MemberProcess:

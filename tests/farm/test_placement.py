@@ -143,3 +143,52 @@ def test_no_process_has_two_steps_and_a_free_one_is_always_used(count: int, seed
             farm.ended(running.pop(chance.randrange(len(running))))
         if chance.random() < 0.1:
             farm.update(members)
+
+
+def test_a_free_member_that_has_the_result_comes_first() -> None:
+    farm = placer(member("fast", AMD, speed=99.0), member("holds", AMD), member("other", ARM))
+    choice = farm.choose(AMD, [], holders=["other", "holds"])
+    assert choice is not None
+    assert choice.member == "holds"
+    farm.began(choice, [])
+    choice = farm.choose(AMD, [], holders=["holds"])
+    assert choice is not None
+    assert choice.member == "fast"
+    assert farm.process_of("holds") == "tls://holds:0"
+    assert farm.process_of("gone") is None
+
+
+def test_a_member_that_failed_is_avoided_also_if_it_has_the_result() -> None:
+    farm = placer(member("one", AMD), member("holds", AMD))
+    choice = farm.choose(AMD, [], avoid=["holds"], holders=["holds"])
+    assert choice is not None
+    assert choice.member == "one"
+
+
+def test_a_step_is_outpaced_when_its_machine_is_slow_and_a_faster_one_is_free() -> None:
+    farm = placer(member("one", AMD, speed=20.0), member("two", AMD), member("far", f"~{AMD}", speed=99.0))
+    choice = farm.choose(AMD, [])
+    assert choice is not None
+    assert choice.member == "one"
+    farm.began(choice, [])
+    assert not farm.outpaced(AMD, choice)
+    slow = member("one", AMD, speed=20.0, pace=0.2, busy=True)
+    # Half of the speed of the other one is not enough, and one that emulates does not count.
+    farm.update([slow, member("two", AMD, speed=7.0), member("far", f"~{AMD}", speed=99.0)])
+    assert not farm.outpaced(AMD, choice)
+    farm.update([slow, member("two", AMD, speed=9.0, busy=True)])
+    assert not farm.outpaced(AMD, choice)
+    farm.update([slow, member("two", AMD, speed=9.0)])
+    assert farm.outpaced(AMD, choice)
+
+
+def test_a_machine_that_has_become_slow_is_chosen_after_others() -> None:
+    farm = placer(member("one", AMD, speed=20.0), member("two", AMD))
+    farm.update([member("one", AMD, speed=20.0, pace=0.1), member("two", AMD)])
+    choice = farm.choose(AMD, [])
+    assert choice is not None
+    assert choice.member == "two"
+    farm.update([member("one", AMD, speed=20.0), member("two", AMD)])
+    choice = farm.choose(AMD, [])
+    assert choice is not None
+    assert choice.member == "one"

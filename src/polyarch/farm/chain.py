@@ -20,10 +20,11 @@ from polyarch.builder.remote import (
     decode,
 )
 from polyarch.farm.faults import FarmError
-from polyarch.farm.link_messages import Done, NotDone, Submitted
+from polyarch.farm.link_messages import Done, NotDone, Progressed, Submitted
 from polyarch.farm.link_process import LinkAnswer
 from polyarch.farm.offer import Offer
-from polyarch.farm.values import normal
+from polyarch.farm.results import HeldResult
+from polyarch.farm.values import normal, short
 
 if TYPE_CHECKING:
     from polyarch.farm.exchange import BuildExchange
@@ -39,8 +40,8 @@ class StepLink(Protocol):
     def submit(self, step: Submitted, arrived: Callable[[], None]) -> LinkAnswer:
         """Have steps done. Returns where the answer will be; `arrived` is called when it is there."""
 
-    def progressed(self, number: int, name: str) -> None:
-        """Say that a result is there, and what the next step is called."""
+    def progressed(self, news: Progressed) -> None:
+        """Say that a result is there, and what comes next."""
 
     def cancel(self, number: int) -> None:
         """The steps are not wanted any more."""
@@ -111,6 +112,7 @@ class StepChain:
             name=name_of(step),
             ticket=self.offer.ticket,
             platform=str(normal(step.vertex.platform)),
+            key=_asked(step),
             layers=tuple((str(blob.digest), blob.size) for blob in step.blobs),
         )
         self._answer = self._link.submit(submitted, self.offer.wake)
@@ -134,8 +136,7 @@ class StepChain:
             if result is not None:
                 if result.failure is None:
                     self._complete = self.is_last(number)
-                    following = "" if self._complete else name_of(self._step(number + 1))
-                    self._link.progressed(offer.ticket.number, following)
+                    self._link.progressed(self._progress(number, result.report.member))
                 return result
             if ended is not None and ended.failure is not None:
                 return ended
@@ -168,8 +169,21 @@ class StepChain:
             return failed(StepFailure(kind="member", message=answer.message, hint=answer.hint))
         raise FarmError(answer.message, answer.hint or None)
 
+    def _progress(self, number: int, member: str) -> Progressed:
+        """That a member has done a step."""
+        held = HeldResult(short(self._step(number).key), member)
+        if self.is_last(number):
+            return Progressed(self.offer.ticket.number, held=held)
+        following = self._step(number + 1)
+        return Progressed(self.offer.ticket.number, name_of(following), _asked(following), held)
+
     def _step(self, number: int) -> RemoteStep:
         return self.offer.steps[number].request.step
+
+
+def _asked(step: RemoteStep) -> str:
+    """The cache key by which members may be asked for the result of a step."""
+    return "" if step.fresh else step.key
 
 
 def name_of(step: RemoteStep) -> str:

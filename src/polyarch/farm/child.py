@@ -20,9 +20,10 @@ from polyarch.farm.settings import MemberSettings
 
 
 class Perform(msgspec.Struct, frozen=True, tag=True):
-    """Do the step of a ticket."""
+    """Do the step of a ticket, unless it is not known and only known results are wanted."""
 
     ticket: Ticket
+    only_known: bool = False
 
 
 class Cancel(msgspec.Struct, frozen=True, tag=True):
@@ -63,14 +64,14 @@ def _serve(connection: Connection, settings: MemberSettings) -> None:
         context = client_context(settings.tls)
     thread = LoopThread("polyarch-member")
     work = MemberWork(settings, thread, context)
-    wanted: queue.SimpleQueue[Ticket | None] = queue.SimpleQueue()
+    wanted: queue.SimpleQueue[Perform | None] = queue.SimpleQueue()
 
     def read() -> None:
         try:
             while True:
                 request = decode_request(connection.recv_bytes())
                 if isinstance(request, Perform):
-                    wanted.put(request.ticket)
+                    wanted.put(request)
                 else:
                     work.cancel(request.number)
         except (EOFError, OSError):
@@ -89,9 +90,9 @@ def _serve(connection: Connection, settings: MemberSettings) -> None:
     threading.Thread(target=read, name="polyarch-tickets", daemon=True).start()
     thread.begin(beat())
     try:
-        while (ticket := wanted.get()) is not None:
+        while (request := wanted.get()) is not None:
             working.set()
-            result = encode(work.perform(ticket))
+            result = encode(work.perform(request.ticket, only_known=request.only_known))
             with sending:
                 working.clear()
                 connection.send_bytes(result)

@@ -128,8 +128,8 @@ class BuildExchange:
         offered = self._offers.get(int(words[2]))
         if offered is None or not hmac.compare_digest(offered.ticket.token.encode(), words[3].encode()):
             return None
-        if words[1] == "step":
-            return offered.taken(words[4])
+        if words[1] in ("step", "recall"):
+            return offered.taken(words[4], only_known=words[1] == "recall")
         return self._http() if words[1] == "http" and self._http is not None else None
 
 

@@ -18,7 +18,7 @@ from distributed.scheduler import KilledWorker
 
 from polyarch.builder.remote import StepResult, decode
 from polyarch.errors import PolyarchError
-from polyarch.farm import engine, status, task
+from polyarch.farm import engine, status, survey, task
 from polyarch.farm.children import HEAD, framed
 from polyarch.farm.faults import FarmError
 from polyarch.farm.link_messages import (
@@ -28,25 +28,19 @@ from polyarch.farm.link_messages import (
     FromLink,
     LinkOrder,
     Moved,
-    NotDone,
     Progressed,
     Submitted,
-    Surveyed,
     ToLink,
     Unusable,
     decode_to_link,
 )
-from polyarch.farm.open_step import OpenStep
+from polyarch.farm.open_step import ATTEMPTS, OpenStep, first
 from polyarch.farm.placement import MemberChoice, StepPlacer
-from polyarch.farm.table import survey_lines, troubles
-from polyarch.farm.values import BUILDS, RESOURCE, Member, table_of
+from polyarch.farm.results import RESULTS, HeldResults
+from polyarch.farm.values import BUILDS, RESOURCE, Member
 
 # Seconds between two questions about the members, while steps wait for one and while none does.
 _SOON, _LATER = 0.25, 1.0
-# A step is tried on so many members.
-_ATTEMPTS = 2
-# How often a step that was taken from its member by mistake is given to it again.
-_STRAYS = 3
 
 
 def main() -> None:
@@ -92,6 +86,7 @@ class FarmLink:
         self._writer = writer
         self._credentials = engine.security(order.bundle)
         self._placer = StepPlacer(order.version)
+        self._held = HeldResults()
         self._client: Client | None = None
         self._steps: dict[int, OpenStep] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -110,10 +105,16 @@ class FarmLink:
         """Say what the farm can do, and connect. Raises FarmError."""
         order = self._order
         engine.configure(order.silence)
-        identity = await engine.ask(order.scheduler, self._credentials, lambda scheduler: scheduler.identity())
+
+        async def question(scheduler: Any) -> tuple[Any, Any]:
+            return await scheduler.identity(), await scheduler.events(topic=RESULTS)
+
+        identity, told = await engine.ask(order.scheduler, self._credentials, question)
+        for event in told:
+            self._held.hear(event)
         found = status.members(identity)
         self._placer.update(found)
-        self.send(self._surveyed(found))
+        self.send(survey.surveyed(self._placer, found, order.version))
         await self._writer.drain()
         try:
             self._client = await Client(
@@ -121,6 +122,7 @@ class FarmLink:
             )
         except OSError as error:
             raise engine.unreachable(order.scheduler, error) from error
+        self._client.subscribe_topic(RESULTS, self._held.hear)
         await self._note()
         self._begin(self._watch())
 
@@ -132,10 +134,12 @@ class FarmLink:
                 case Submitted():
                     step = self._steps[message.id] = OpenStep(message)
                     self._begin(self._do(step))
-                case Progressed(id=number, name=name):
+                case Progressed(id=number, name=name, key=key, held=held):
                     self._counts[0] += 1
+                    if held is not None:
+                        self._held.learn(held)
                     if number in self._steps:
-                        self._steps[number].progress(name)
+                        self._steps[number].progress(name, key)
                 case Cancelled(id=number):
                     if number in self._steps:
                         self._steps[number].cancelled.set()
@@ -154,7 +158,7 @@ class FarmLink:
         if client is not None:
             if self._lost is None:
                 with contextlib.suppress(Exception):
-                    await asyncio.wait_for(self._note(ended=True), 1)
+                    await asyncio.wait_for(asyncio.gather(self._tell(), self._note(ended=True)), 1)
             with contextlib.suppress(Exception):
                 await asyncio.wait_for(client.close(timeout=1), 2)
 
@@ -162,21 +166,6 @@ class FarmLink:
         running = asyncio.ensure_future(work)
         self._tasks.add(running)
         running.add_done_callback(self._tasks.discard)
-
-    def _surveyed(self, found: tuple[Member, ...]) -> Surveyed:
-        places = {}
-        for platform in self._placer.platforms:
-            how = self._placer.how(platform)
-            if how is not None:
-                places[platform] = (self._placer.names(platform, how)[0], how)
-        warnings = [
-            f"member {name} of the farm: {trouble}"
-            for name, processes in table_of(found).items()
-            for trouble in troubles(processes[0], self._order.version)
-        ]
-        return Surveyed(
-            places=places, slots=self._placer.slots, table=tuple(survey_lines(found)), warnings=tuple(warnings)
-        )
 
     async def _note(self, *, ended: bool = False) -> None:
         """Tell the scheduler of this build, for `farm status`."""
@@ -194,6 +183,12 @@ class FarmLink:
         )
         await self._client.log_event(BUILDS, msgspec.to_builtins(note))
 
+    async def _tell(self) -> None:
+        """Tell the scheduler, and so other builds, which results members have."""
+        news = self._held.news()
+        if news and self._client is not None:
+            await self._client.log_event(RESULTS, news)
+
     async def _watch(self) -> None:
         """Ask the scheduler for its members from time to time."""
         scheduler: Any = None if self._client is None else self._client.scheduler
@@ -201,6 +196,7 @@ class FarmLink:
             waiting = any(step.choice is None and not step.complete for step in self._steps.values())
             began = time.monotonic()
             try:
+                await asyncio.wait_for(self._tell(), self._order.silence)
                 identity = await asyncio.wait_for(scheduler.identity(), self._order.silence)
             except (TimeoutError, OSError, ValueError, RuntimeError):
                 self._lose()
@@ -214,8 +210,11 @@ class FarmLink:
         self._placer.update(found)
         addresses = {member.address for member in found}
         for step in self._steps.values():
-            if step.choice is not None and step.choice.address not in addresses:
+            choice = step.choice
+            if choice is not None and choice.address not in addresses:
                 step.gone.set()
+            elif choice is not None and not step.tried and self._placer.outpaced(step.submitted.platform, choice):
+                step.outpaced.set()
         self._changed.set()
 
     def _lose(self) -> None:
@@ -234,7 +233,11 @@ class FarmLink:
     async def _do(self, step: OpenStep) -> None:
         """Have a step done: by one member, or if that cannot do it, by another one."""
         tried, asked = step.tried, step.submitted
-        while len(tried) < _ATTEMPTS and self._lost is None and not step.complete:
+        while len(tried) < ATTEMPTS and self._lost is None and not step.complete:
+            result = await self._recalled(step)
+            if result is not None:
+                self.send(Done(asked.id, result))
+                break
             choice = await self._chosen(step, tried)
             if choice is None:
                 break
@@ -246,36 +249,56 @@ class FarmLink:
             outcome = await self._attempt(step, choice)
             if outcome is None:
                 break
-            if isinstance(outcome, bytes):
-                failure = decode(outcome, StepResult).failure
-                if (
-                    failure is not None
-                    and failure.kind == "cancelled"
-                    and step.strays < _STRAYS
-                    and not step.cancelled.is_set()
-                ):
-                    # What performed steps for a worker process that was killed may come late with the same ticket, and
-                    # so take the step from the member that has it now. It ends at once.
-                    step.strays += 1
-                    continue
-                if failure is None or failure.kind != "member":
-                    self._counts[0] += failure is not None
-                    self.send(Done(asked.id, outcome))
-                    break
-                tried[choice.member] = failure.message
-            else:
-                tried[choice.member] = outcome
+            fate = step.fate(choice, outcome)
+            if fate == "done":
+                assert isinstance(outcome, bytes)
+                self._counts[0] += decode(outcome, StepResult).failure is not None
+                self.send(Done(asked.id, outcome))
+                break
+            if fate == "stray":
+                self.send(step.taken_away())
+                break
         else:
             if self._lost is None and not step.complete:
-                self._not_done(step, tried)
+                self.send(step.not_done(tried))
         self._steps.pop(asked.id, None)
 
-    def _not_done(self, step: OpenStep, tried: dict[str, str]) -> None:
+    async def _recalled(self, step: OpenStep) -> bytes | None:
+        """The result of a step from a member that has it and is busy; None if none has, or one is free to answer."""
         asked = step.submitted
-        reasons = "; ".join(reason if name in reason else f"{name}: {reason}" for name, reason in tried.items())
-        other = "" if len(tried) >= _ATTEMPTS else f", and no other member runs {asked.platform}"
-        message = f"not done by the farm{other}: {reasons}"
-        self.send(NotDone(asked.id, message, "polyarch farm status shows the members"))
+        while self._lost is None and not step.cancelled.is_set() and not step.complete:
+            key, holders = step.key, self._held.holders(step.key, step.tried)
+            if not holders:
+                return None
+            choice = self._placer.choose(asked.platform, asked.layers, step.tried, holders)
+            if choice is not None and choice.member in holders:
+                return None
+            address = self._placer.process_of(holders[0])
+            result = None if address is None else await self._recall(step, MemberChoice(address, holders[0], "native"))
+            if result is not None and decode(result, StepResult).failure is None:
+                return result
+            self._held.forget(key, holders[0])
+        return None
+
+    async def _recall(self, step: OpenStep, choice: MemberChoice) -> bytes | None:
+        """What a member answers that is asked for a result and need not make it; None if it does not answer."""
+        assert self._client is not None
+        order = self._assignment(step, choice)
+        asking = asyncio.ensure_future(
+            self._client.run(task.recall, msgspec.msgpack.encode(order), workers=[choice.address], on_error="return")
+        )
+        step.begins(choice)
+        try:
+            while not asking.done() and not step.gone.is_set() and not step.cancelled.is_set():
+                step.progressed.clear()
+                await step.news(asking)
+            answer = asking.result().get(choice.address) if asking.done() else None
+            return answer if isinstance(answer, bytes) else None
+        except (OSError, ValueError, RuntimeError):
+            return None
+        finally:
+            asking.cancel()
+            step.choice = None
 
     async def _chosen(self, step: OpenStep, tried: dict[str, str]) -> MemberChoice | None:
         """The process for a step, once one is free; None if the step is cancelled, or nothing can do it."""
@@ -283,28 +306,22 @@ class FarmLink:
         step.choice = None
         while self._lost is None and not step.cancelled.is_set():
             if self._placer.how(asked.platform, tried) is None:
-                self._not_done(step, tried or {"the farm": f"no member runs {asked.platform} any more"})
+                self.send(step.not_done(tried or {"the farm": f"no member runs {asked.platform} any more"}))
                 return None
-            choice = self._placer.choose(asked.platform, asked.layers, tried)
+            holders = self._held.holders(step.key, tried)
+            choice = self._placer.choose(asked.platform, asked.layers, tried, holders)
             if choice is not None:
-                step.choice = choice
-                step.gone.clear()
+                step.begins(choice)
                 self._placer.began(choice, asked.layers)
                 return choice
             self._changed.clear()
-            await self._first(self._changed.wait(), step.cancelled.wait())
+            await first(self._changed.wait(), step.cancelled.wait())
         return None
 
     async def _attempt(self, step: OpenStep, choice: MemberChoice) -> bytes | str | None:
         """The encoded result of a step on a member; why it has none; or None if it is unwanted by now."""
         assert self._client is not None
-        asked = step.submitted
-        order = task.Assignment(
-            id=f"{self._id}-{asked.id}-{choice.address}",
-            version=self._order.version,
-            ticket=asked.ticket,
-            digests=tuple(digest for digest, _ in asked.layers),
-        )
+        order = self._assignment(step, choice)
         future = self._client.submit(
             task.run,
             msgspec.msgpack.encode(order),
@@ -323,8 +340,7 @@ class FarmLink:
                 if step.complete:
                     # What is left of the task is short, and Dask lets the next one wait for it.
                     self._free(step)
-                events = (step.gone, step.cancelled, step.progressed)
-                await self._first(result, *(event.wait() for event in events), timeout=patience)
+                await step.news(result, timeout=patience)
                 if result.done() or not step.progressed.is_set():
                     break
             if result.done():
@@ -335,7 +351,9 @@ class FarmLink:
             await self._client.cancel([future], force=True)
             if step.cancelled.is_set():
                 return None
-            return "it was cut off" if step.gone.is_set() else f"it took more than {patience:.0f} s"
+            if step.gone.is_set():
+                return "it was cut off"
+            return "its machine has become slow" if step.outpaced.is_set() else f"it took more than {patience:.0f} s"
         finally:
             self._free(step)
 
@@ -346,16 +364,14 @@ class FarmLink:
             self._placer.ended(choice)
             self._changed.set()
 
-    @staticmethod
-    async def _first(*works: Awaitable[Any], timeout: float | None = None) -> None:
-        """Wait until one of these is done; the others are cancelled, but not futures that were given as such."""
-        futures = [asyncio.ensure_future(work) for work in works]
-        try:
-            await asyncio.wait(futures, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for future, work in zip(futures, works, strict=True):
-                if future is not work:
-                    future.cancel()
+    def _assignment(self, step: OpenStep, choice: MemberChoice) -> task.Assignment:
+        asked = step.submitted
+        return task.Assignment(
+            id=f"{self._id}-{asked.id}-{choice.address}",
+            version=self._order.version,
+            ticket=asked.ticket,
+            digests=tuple(digest for digest, _ in asked.layers),
+        )
 
 
 def _counted(steps: int) -> str:

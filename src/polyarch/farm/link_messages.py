@@ -5,6 +5,7 @@ import msgspec
 from polyarch.farm.certificates import Bundle
 from polyarch.farm.messages import Ticket
 from polyarch.farm.placement import How, NeededLayer
+from polyarch.farm.results import HeldResult
 from polyarch.farm.values import BuildNote
 
 
@@ -22,10 +23,13 @@ class LinkOrder(msgspec.Struct, frozen=True, tag=True, kw_only=True):
 
 
 class Submitted(msgspec.Struct, frozen=True, tag=True, kw_only=True):
-    """A step to be done, and those that its ticket carries beside it. `name` is for messages."""
+    """A step to be done, and those that its ticket carries beside it. `name` is for messages. `key` is its cache key;
+    empty if it must be done, whoever has its result.
+    """
 
     id: int
     name: str
+    key: str = ""
     ticket: Ticket
     platform: str
     layers: tuple[NeededLayer, ...]
@@ -38,10 +42,14 @@ class Cancelled(msgspec.Struct, frozen=True, tag=True):
 
 
 class Progressed(msgspec.Struct, frozen=True, tag=True):
-    """The build has the result of a step. The next one of the same ticket is called `name`; empty if there is none."""
+    """The build has the result of a step, and so has a member: `held`. The next one of the same ticket is called `name`
+    (empty if there is none), and has this `key`, as in `Submitted`.
+    """
 
     id: int
     name: str = ""
+    key: str = ""
+    held: HeldResult | None = None
 
 
 class Ended(msgspec.Struct, frozen=True, tag=True):

@@ -97,9 +97,9 @@ class LinkProcess:
         self._send(step)
         return waiting
 
-    def progressed(self, number: int, name: str) -> None:
-        """Say that a result is there, and what the next step is called."""
-        self._send(Progressed(number, name))
+    def progressed(self, news: Progressed) -> None:
+        """Say that a result is there, and what comes next."""
+        self._send(news)
 
     def cancel(self, number: int) -> None:
         """The steps are not wanted any more."""

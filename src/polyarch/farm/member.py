@@ -53,11 +53,11 @@ class MemberProcess:
         """Whether it can do another step."""
         return self._process.poll() is None
 
-    def perform(self, ticket: Ticket) -> bytes:
-        """The encoded `StepResult` of a step."""
+    def perform(self, ticket: Ticket, *, only_known: bool = False) -> bytes:
+        """The encoded `StepResult` of a step. With `only_known`, nothing is run for it."""
         with self._performing:
             try:
-                self._send(msgspec.msgpack.encode(Perform(ticket)))
+                self._send(msgspec.msgpack.encode(Perform(ticket, only_known)))
                 while self._connection.poll(self._settings.silence) or self._connection.poll(_LAST_CHANCE):
                     # While it does a step, it sends nothing from time to time.
                     if result := self._connection.recv_bytes():
@@ -110,6 +110,14 @@ def configure(settings: MemberSettings) -> None:
 def perform(ticket: Ticket) -> bytes:
     """Do the step of a ticket, and return the encoded `StepResult`, which has every failure. One at a time."""
     return _running().perform(ticket)
+
+
+def recall(ticket: Ticket) -> bytes:
+    """The encoded `StepResult` of a ticket whose steps were done before; a failure if one is not known any more."""
+    if _settings is None:
+        raise UsageError("this process is not a member of a farm yet", "call member.configure first")
+    with contextlib.closing(MemberProcess(_settings)) as process:
+        return process.perform(ticket, only_known=True)
 
 
 def warm() -> None:

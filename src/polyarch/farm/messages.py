@@ -16,7 +16,7 @@ from polyarch.secret import SecretBytes, Variables
 # The first line of a connection: the protocol, what it is for, the ticket and its token.
 PROTOCOL = "polyarch-farm/1"
 LONGEST_LINE = 256
-Purpose = Literal["step", "http"]
+Purpose = Literal["step", "recall", "http"]
 
 
 class Ticket(msgspec.Struct, frozen=True):

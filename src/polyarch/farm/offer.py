@@ -169,14 +169,17 @@ class Offer:
         self._withdraw(self.ticket.number)
         self._thread.soon(self._cancel)
 
-    def taken(self, member: str) -> FrameProtocol:
-        """A member has come for the steps. Called in the thread of the loop."""
+    def taken(self, member: str, *, only_known: bool = False) -> FrameProtocol:
+        """A member has come for the steps; with `only_known`, for results that it has: it gets no secrets then.
+
+        Called in the thread of the loop.
+        """
         former = self._connection
         if former is not None:
             former.cancel()
         self.member = member
         self.attempts += 1
-        connection = _StepConnection(self)
+        connection = _StepConnection(self, only_known=only_known)
         with self._lock:
             # What the former member sent is of no use: the new one does those steps again, with other results perhaps.
             left = len(self._layers) + (self._accepting is not None)
@@ -206,7 +209,7 @@ class Offer:
         steps = [one.step for one in requests]
         if first and steps:
             steps[0] = msgspec.structs.replace(steps[0], layers=below)
-        secrets = [one.secrets for one in requests]
+        secrets = [one.secrets for one in requests if not connection.only_known]
         carrier = self._carrier
         order = Order(
             steps=tuple(steps),
@@ -243,8 +246,10 @@ class Offer:
 class _StepConnection:
     """The connection of a member that does the steps of an offer. Used in the thread of the loop."""
 
-    def __init__(self, offer: Offer) -> None:
+    def __init__(self, offer: Offer, *, only_known: bool) -> None:
         self._offer = offer
+        # Whether the member runs nothing, and so needs neither secrets nor ssh agents.
+        self.only_known = only_known
         self.cancel_first = False
         self.ended = False
         self.frames = _GreetingProtocol(self.begin, self._received, self._lost)
@@ -307,7 +312,7 @@ class _StepConnection:
 
     async def _open(self, number: int, agent: str) -> None:
         """Connect a process of the step to an ssh agent of this machine, of those that the steps name only."""
-        path = self._offer.socket(agent)
+        path = None if self.only_known else self._offer.socket(agent)
         try:
             if path is None:
                 raise FileNotFoundError(agent)

@@ -44,6 +44,10 @@ class _KnownProcess(msgspec.Struct, kw_only=True):
     def is_free(self) -> bool:
         return not self.ours and not self.member.busy
 
+    @property
+    def speed(self) -> float:
+        return max(self.member.speed, 0.1) * self.member.pace
+
 
 class _Queue:
     """The processes that run a platform in one way, of which the free ones are found fast."""
@@ -56,7 +60,7 @@ class _Queue:
     def add(self, process: _KnownProcess) -> None:
         """Take note of a process that is free, or may be."""
         self.addresses.add(process.member.address)
-        heapq.heappush(self._free, (-process.member.speed, process.member.address))
+        heapq.heappush(self._free, (-process.speed, process.member.address))
 
     def first(self, processes: dict[str, _KnownProcess], avoid: Collection[str]) -> _KnownProcess | None:
         """The fastest free process whose member is not to be avoided."""
@@ -65,7 +69,9 @@ class _Queue:
         while self._free and found is None:
             entry = heapq.heappop(self._free)
             process = processes.get(entry[1])
-            if process is None or not process.is_free or entry[1] not in self.addresses:
+            if process is None or not process.is_free or entry != (-process.speed, entry[1]):
+                continue
+            if entry[1] not in self.addresses:
                 continue
             passed.append(entry)
             if process.member.name not in avoid:
@@ -102,7 +108,7 @@ class StepPlacer:
             else:
                 was_free, old = process.is_free, process.member
                 process.member = member
-                if old.offers != member.offers or old.name != member.name:
+                if (old.offers, old.name, old.pace) != (member.offers, member.name, member.pace):
                     self._remove(address, old)
                     self._add(member, process.ours)
                 elif process.is_free and not was_free:
@@ -134,8 +140,17 @@ class StepPlacer:
         """How many steps the farm does at once."""
         return len(self._processes)
 
-    def choose(self, platform: str, layers: Sequence[NeededLayer], avoid: Collection[str] = ()) -> MemberChoice | None:
-        """The process for a step, or None if all that may do it are busy, or none is there (see `how`)."""
+    def choose(
+        self,
+        platform: str,
+        layers: Sequence[NeededLayer],
+        avoid: Collection[str] = (),
+        holders: Collection[str] = (),
+    ) -> MemberChoice | None:
+        """The process for a step, or None if all that may do it are busy, or none is there (see `how`).
+
+        One of the members that have its result, `holders`, comes first.
+        """
         how = self.how(platform, avoid)
         if how is None:
             return None
@@ -143,12 +158,31 @@ class StepPlacer:
         fastest = queue.first(self._processes, avoid)
         if fastest is None:
             return None
+        for name in holders:
+            for address in () if name in avoid else self._of_member.get(name, ()):
+                if self._processes[address].is_free and address in queue.addresses:
+                    return MemberChoice(address, name, how)
         best, cost = fastest, self._cost(fastest, layers)
         for process in self._holding(queue, layers, avoid):
             other = self._cost(process, layers)
             if other < cost:
                 best, cost = process, other
         return MemberChoice(best.member.address, best.member.name, how)
+
+    def process_of(self, name: str) -> str | None:
+        """The address of a process of a member, busy or not; None if the member is not there."""
+        return next((address for address, one in self._processes.items() if one.member.name == name), None)
+
+    def outpaced(self, platform: str, choice: MemberChoice) -> bool:
+        """Whether the member of this choice has become slow, and another one is free that runs the platform as well
+        and is at least twice as fast.
+        """
+        process = self._processes.get(choice.address)
+        queue = self._queues.get((platform, choice.how))
+        if process is None or process.member.pace == 1 or queue is None:
+            return False
+        other = queue.first(self._processes, (choice.member,))
+        return other is not None and other.speed >= 2 * process.speed
 
     def began(self, choice: MemberChoice, layers: Iterable[NeededLayer]) -> None:
         """Take note that a process got a step. Its member will have the layers."""
@@ -172,7 +206,7 @@ class StepPlacer:
         """Seconds until the step is done there, by rough expectation."""
         known = self._known.get(process.member.name, ())
         missing = sum(size for digest, size in layers if short(digest) not in known)
-        return missing / _BANDWIDTH + _SECONDS * 10.0 / max(process.member.speed, 0.1)
+        return missing / _BANDWIDTH + _SECONDS * 10.0 / process.speed
 
     def _holding(self, queue: _Queue, layers: Sequence[NeededLayer], avoid: Collection[str]) -> Iterable[_KnownProcess]:
         """Free processes whose members have a layer of the step, beginning with its last."""

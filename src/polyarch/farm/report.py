@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from polyarch.errors import UsageError
+from polyarch.farm.pace import Pace
 from polyarch.farm.values import MemberOptions, OfferedPlatform, short
 from polyarch.oci import platform as platforms
 from polyarch.oci.platform import Platform
@@ -31,6 +32,7 @@ class MemberReport:
         self._options = options
         self._offers = offers
         self._speed = speed()
+        self._pace = Pace(self._speed, options.silence)
         self._layers: OrderedDict[str, None] = OrderedDict()
         self._busy = False
         self._steps = 0
@@ -60,6 +62,9 @@ class MemberReport:
 
     def now(self, clock: float = 0.0) -> dict[str, Any]:
         """The state as Dask carries it: the fields of `Member`. `clock` is how far the scheduler's clock is ahead."""
+        moment = time.monotonic()
+        if self._pace.is_due(moment):
+            self._pace.add(moment, speed(2))
         root = Path(self._options.root)
         existing = next((place for place in (root, *root.parents) if place.exists()), Path("/"))
         return {
@@ -71,6 +76,7 @@ class MemberReport:
             "free_disk": shutil.disk_usage(existing).free,
             "clock": -clock,
             "speed": self._speed,
+            "pace": self._pace.value,
             "steps": self._steps,
             "layers": list(self._layers),
         }
@@ -98,10 +104,10 @@ def offers(options: MemberOptions) -> tuple[OfferedPlatform, ...]:
     return tuple(_offer(one.platform, _named(one.emulator) if one.how == "emulated" else "") for one in found)
 
 
-def speed() -> float:
-    """The iterations of a fixed loop in a microsecond: the best of five, so that other work disturbs it little."""
+def speed(loops: int = 5) -> float:
+    """The iterations of a fixed loop in a microsecond: the best of some, so that other work disturbs it little."""
     best = float("inf")
-    for _ in range(5):
+    for _ in range(loops):
         began, value = time.perf_counter(), 1
         for number in range(_LOOPS):
             value = (value * 33 + number) & 0xFFFFFFFF

@@ -25,8 +25,18 @@ class StepSession:
     `on_cancel` are called, in the thread of the loop.
     """
 
-    def __init__(self, ticket: Ticket, member: str, context: ssl.SSLContext | None, thread: LoopThread) -> None:
-        """Connect. Raises PolyarchError if the command cannot be reached."""
+    def __init__(
+        self,
+        ticket: Ticket,
+        member: str,
+        context: ssl.SSLContext | None,
+        thread: LoopThread,
+        *,
+        only_known: bool = False,
+    ) -> None:
+        """Connect. With `only_known`, no secrets come with the step. Raises PolyarchError if the command cannot be
+        reached.
+        """
         self._thread = thread
         self.number = ticket.number
         self._closed = False
@@ -39,7 +49,8 @@ class StepSession:
         self._arrived = threading.Event()
         self._numbers = 0
         try:
-            thread.call(self._connect(ticket, member, context), _CONNECT_SECONDS)
+            first = ticket.line("recall" if only_known else "step", member)
+            thread.call(self._connect(ticket, first, context), _CONNECT_SECONDS)
         except (OSError, TimeoutError) as error:
             reason = getattr(error, "strerror", None) or str(error) or "it does not answer"
             raise PolyarchError(
@@ -114,14 +125,14 @@ class StepSession:
         self._closed = True
         self._thread.soon(self._frames.close)
 
-    async def _connect(self, ticket: Ticket, member: str, context: ssl.SSLContext | None) -> None:
+    async def _connect(self, ticket: Ticket, first: bytes, context: ssl.SSLContext | None) -> None:
         def made() -> FrameProtocol:
             self._frames = FrameProtocol(self._received, self._lost)
             self._streams = AgentStreams(self._frames)
             return self._frames
 
         await asyncio.get_running_loop().create_connection(made, ticket.host, ticket.port, ssl=context)
-        self._frames.greet(ticket.line("step", member))
+        self._frames.greet(first)
 
     async def _open(self, name: str, end: socket.socket) -> None:
         self._numbers += 1

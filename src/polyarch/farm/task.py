@@ -4,6 +4,7 @@ Dask does not interrupt a task that runs (distributed#4694). It tells plugins, t
 the command cancelled it, or because the command or the scheduler is gone. Then the step's own process is ended.
 """
 
+import asyncio
 import contextlib
 import importlib
 import os
@@ -47,6 +48,7 @@ class StepPerformer(Protocol):
     configure: Callable[[MemberSettings], None]
     warm: Callable[[], None]
     perform: Callable[[Ticket], bytes]
+    recall: Callable[[Ticket], bytes]
     cancel: Callable[[int], None]
     close: Callable[[], None]
 
@@ -56,6 +58,7 @@ class _Process:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
+        self.recalling = threading.Lock()
         self.name = ""
         self.performer: StepPerformer | None = None
         self.report: MemberReport | None = None
@@ -103,6 +106,23 @@ def run(encoded: bytes) -> bytes:
         report.ends(begun)
         with state.lock:
             del state.running[key]
+
+
+async def recall(encoded: bytes) -> bytes:
+    """The encoded `StepResult` of steps that this member has done before; it has a failure if one is not there.
+
+    Called by Dask beside a step that runs. A process of its own does it, as a process serves one command.
+    """
+    assignment = msgspec.msgpack.decode(encoded, type=Assignment)
+    return await asyncio.to_thread(_recall, assignment)
+
+
+def _recall(assignment: Assignment) -> bytes:
+    performer = _process.performer
+    if performer is None or assignment.version != VERSION:
+        return _unable("this worker process is not a member of a farm, or of another version")
+    with _process.recalling:
+        return performer.recall(assignment.ticket)
 
 
 def is_stale() -> bool:

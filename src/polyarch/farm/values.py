@@ -43,7 +43,8 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     """One worker process of a member, as the scheduler knows it.
 
     `clock` is how many seconds its clock is ahead of the scheduler's. `speed` is relative to other members: iterations
-    of a fixed loop in a microsecond. `layers` are the beginnings of the digests that it has used last.
+    of a fixed loop in a microsecond. `pace` is 1, or the part of it that is left if it has become slow (`pace.py`).
+    `layers` are the beginnings of the digests that it has used last.
     """
 
     address: str
@@ -58,6 +59,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     clock: float = 0.0
     seen: float = 0.0
     speed: float = 1.0
+    pace: float = 1.0
     steps: int = 0
     layers: tuple[str, ...] = ()
 

@@ -73,19 +73,19 @@ class MemberWork:
         self._for: tuple[object, ...] = ()
         self._session: StepSession | None = None
 
-    def perform(self, ticket: Ticket) -> StepResult:
-        """Do the step of a ticket. Every failure is a part of the result."""
+    def perform(self, ticket: Ticket, *, only_known: bool = False) -> StepResult:
+        """Do the step of a ticket, or with `only_known` find its result. Every failure is a part of the result."""
         name = self._settings.name
         nothing = StepReport(member=name, how="native")
         try:
-            session = StepSession(ticket, name, self._context, self._thread)
+            session = StepSession(ticket, name, self._context, self._thread, only_known=only_known)
         except PolyarchError as error:
             return StepResult(report=nothing, failure=_failure(error, self._settings))
         self._session = session
         with contextlib.closing(session):
             try:
                 order, given = session.order()
-                return self._done(ticket, order, given, session)
+                return self._done(ticket, order, given, session, only_known=only_known)
             except (PolyarchError, OSError) as error:
                 return StepResult(report=nothing, failure=_failure(error, self._settings, session))
 
@@ -105,7 +105,9 @@ class MemberWork:
         if self._registry is not None:
             self._registry.close()
 
-    def _done(self, ticket: Ticket, order: Order, given: OrderSecrets, session: StepSession) -> StepResult:
+    def _done(
+        self, ticket: Ticket, order: Order, given: OrderSecrets, session: StepSession, *, only_known: bool
+    ) -> StepResult:
         settings = self._settings
         registry = self._carrier(ticket, order.carrier, given.login)
         repository = registry.repository(references.parse(order.carrier.reference))
@@ -113,7 +115,7 @@ class MemberWork:
             steps = _Steps(settings, store, registry, repository, order, given, session, scratch)
             with contextlib.closing(steps):
                 try:
-                    return steps.result()
+                    return steps.result(only_known=only_known)
                 except (PolyarchError, OSError) as error:
                     return self._failed(steps, error, session)
 
@@ -217,10 +219,10 @@ class _Steps:
         """End the thread, undo the mounts, close the files."""
         self._held.close()
 
-    def result(self) -> StepResult:
+    def result(self, *, only_known: bool) -> StepResult:
         """Do all steps, each on what the one before made, and send their results. Returns the last one's.
 
-        Raises PolyarchError.
+        With `only_known`, none is run. Raises PolyarchError, MachineError if one had to be.
         """
         order, session = self._order, self._session
         below = self._stack(order.steps[0].layers)
@@ -231,6 +233,8 @@ class _Steps:
             self.number, self.current = number, step
             session.begin(number)
             known = None if step.fresh else self._results.find(step.key, step.compression)
+            if known is None and only_known:
+                raise MachineError("the result of the step is not here any more")
             layer, seconds = (known, 0.0) if known is not None else self._run(step, below)
             report = StepReport(
                 member=self._settings.name, how=how_of(step.vertex.platform), seconds=seconds, cached=known is not None
