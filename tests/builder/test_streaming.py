@@ -1,11 +1,15 @@
-"""Uploading a layer while it is packed, and uploads that fail."""
+"""Uploading a layer while it is packed or while other platforms are built, and uploads that fail."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from polyarch.builder.export.streaming import StreamedBlob, no_upload
+from polyarch.builder.export.streaming import EarlyLayers, RegistryUploads, StreamedBlob, no_upload
+from polyarch.builder.request.output import Export, Output
+from polyarch.builder.vertices import VertexId
+from polyarch.contents.layer import Layer
+from polyarch.errors import CorruptError
 from polyarch.oci import digest as digests
 from polyarch.oci import reference as references
 from polyarch.oci.descriptor import Descriptor
@@ -94,3 +98,67 @@ def test_without_a_registry_it_is_in_the_store(store: Store) -> None:
         write(blob)
         blob.keep(DIGEST)
     assert store.has_blob(BLOB)
+
+
+class _Early:
+    """The layers of two platforms: one has two new layers on a cached one, the other has one."""
+
+    def __init__(self, store: Store, client: Registry, address: str) -> None:
+        export = Export(names=(references.parse(f"{address}/app"),), outputs=(Output(kind="registry"),))
+        self._store = store
+        self.packed: list[str] = []
+        self.stopped = False
+        images = [[VertexId(name) for name in ("cached", "first", "second")], [VertexId("other")]]
+        uploads = RegistryUploads(client, export)
+        self.layers = EarlyLayers(images, self._pack, store, uploads, lambda: self.stopped)
+        self.layers.expect(map(VertexId, ("first", "second", "other")))
+
+    def _pack(self, layer: Layer) -> Layer:
+        self.packed.append(layer.snapshot)
+        if layer.snapshot == "damaged":
+            raise CorruptError("it is damaged")
+        content = layer.snapshot.encode()
+        self._store.put_bytes("application/octet-stream", content)
+        blob = Descriptor(media_type="application/octet-stream", digest=digests.of(content), size=len(content))
+        return Layer(diff_id=blob.digest, blob=blob)
+
+    def made(self, vertex: str, snapshot: str = "") -> None:
+        self.layers.made(VertexId(vertex), Layer(snapshot=snapshot or vertex))
+
+
+@pytest.fixture
+def early(registry: LocalRegistry, store: Store, client: Registry) -> Iterator[_Early]:
+    made = _Early(store, client, registry.address)
+    yield made
+    made.layers.close()
+
+
+def test_the_new_layers_of_a_platform_are_sent_before_those_of_others_are_made(
+    registry: LocalRegistry, early: _Early
+) -> None:
+    early.made("second")
+    assert early.packed == []
+    early.made("first")
+    early.layers.close()
+    assert early.packed == ["first", "second"]
+    for name in early.packed:
+        assert registry.blob_path(digests.of(name.encode())).read_bytes() == name.encode()
+    early.made("other")
+    early.layers.close()
+    assert early.packed == ["first", "second"], "the last platform is not early"
+
+
+def test_what_cannot_be_packed_early_is_left_to_the_export(registry: LocalRegistry, early: _Early) -> None:
+    early.made("first")
+    early.made("second", "damaged")
+    early.layers.close()
+    assert early.packed == ["first", "damaged"]
+    assert not registry.blob_path(digests.of(b"first")).exists()
+
+
+def test_a_cancelled_build_sends_nothing_early(registry: LocalRegistry, early: _Early) -> None:
+    early.stopped = True
+    early.made("first")
+    early.made("second")
+    early.layers.close()
+    assert not registry.blob_path(digests.of(b"first")).exists()

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from polyarch.builder.perform.agent import AgentSocket, at
+from scripts.local_registry import LocalRegistry
 from tests.builds.test_contexts import archive
 from tests.needs import need
 from tests.program import Program
@@ -299,3 +300,17 @@ def test_a_named_processor_is_a_reason_to_run_its_platform_again_and_a_named_emu
     emulator = shutil.which("qemu-aarch64-static") or ""
     assert ran("--emulator", f"linux/arm64={emulator}") == set()
     assert ran() == set()
+
+
+def test_each_layer_is_sent_once_whichever_platform_is_ready_first(
+    polyarch: Program, busybox: str, registry: LocalRegistry, context: Context
+) -> None:
+    need("qemu-aarch64-static")
+    directory = context(f"FROM {busybox}\nRUN uname -m > /one\nRUN uname -m > /two\nCOPY file /", "file = 1")
+    before = len(registry.requests())
+    polyarch("build", "--platform", "linux/amd64,linux/arm64", "-t", f"{registry.address}/early", "--push", directory)
+    sent = [line for line in registry.requests()[before:] if line.startswith("PUT") and "/blobs/" in line]
+    # Two of RUN for each platform, one of COPY for both, two configs, and two of the base if it was not mounted.
+    digests = [line.partition("digest=")[2] for line in sent]
+    assert len(digests) == len(set(digests))
+    assert len(digests) >= 7

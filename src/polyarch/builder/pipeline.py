@@ -284,7 +284,8 @@ class Build:
         layers = _targets(plans)
         targets = layers | {vertex: None for plan in plans for vertex in self._scanned(plan)}
         recorder = Recorder(self._graph, self._emit)
-        self.performer.want(layers)
+        early = self._assembler.early(plans)
+        self.performer.want(layers, early)
         results: Mapping[VertexId, Result]
         errors: Mapping[str, PolyarchError] = {}
         try:
@@ -295,6 +296,7 @@ class Build:
                 raise located(self._graph, self._dockerfile, *next(iter(failed.errors.items()))) from failed
             results, errors = cast(Mapping[VertexId, Result], failed.results), failed.errors
         finally:
+            early.close()
             self._unchanged = recorder.took_all_from_cache()
             self._remember(targets, plans, recorder)
         self._results = results

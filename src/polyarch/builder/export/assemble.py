@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from polyarch.builder.cache import packed
+from polyarch.builder.export.streaming import EarlyLayers, RegistryUploads
 from polyarch.builder.plan.planner import Plan
 from polyarch.builder.request.output import Export
 from polyarch.contents import listings
@@ -69,11 +70,19 @@ class Assembler:
         self._store = workspace.store
         self._source = workspace.source
         self._common = workspace.common
+        self._uploads = RegistryUploads(workspace.registry, export)
+        # Whether the layers are wanted as blobs, and nothing can still reject the image.
+        self._is_early = workspace.judge is None and not all(output.is_files for output in export.outputs)
         self._stopped = stopped
         self.filesystems = filesystems
         self._export = export
         self._workers = workers
         self._packed: dict[str, Layer] = {}
+
+    def early(self, plans: Sequence[Plan]) -> EarlyLayers:
+        """Packs and sends the layers of a platform when they are made, without waiting for those of others."""
+        images = [plan.layers for plan in plans] if self._is_early else []
+        return EarlyLayers(images, self.blob, self._source, self._uploads, self._stopped)
 
     def image(
         self, plan: Plan, layers: Sequence[Layer], created: str, *, blobs: bool = True, keys: Sequence[str] = ()

@@ -1,21 +1,26 @@
-"""A layer that is sent to the registry while it is being made, if the registry is on this machine.
+"""Layers that are sent to the registry before the image is complete, if the registry is on this machine: while they are
+being made, or while steps of other platforms run.
 
 Other registries are first asked whether they have the layer, so that nothing is sent twice over a slow connection. That
 needs the digest, which is known only when the layer is complete. A small layer is not sent early either: three requests
 take longer than making it, and the copier sends several layers at the same time.
 """
 
-from collections.abc import Callable
-from contextlib import ExitStack
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from polyarch.builder.vertices import VertexId
+from polyarch.contents.layer import Layer
 from polyarch.errors import PolyarchError
 from polyarch.oci.digest import Digest
 
 if TYPE_CHECKING:
     from polyarch.builder.request.output import Export
-    from polyarch.registry import Registry, Upload
+    from polyarch.oci.place import Source
+    from polyarch.registry import Registry, Repository, Upload
     from polyarch.store import Store
 
 # A layer up to this size, in bytes, is sent when it is complete.
@@ -37,13 +42,80 @@ class RegistryUploads:
         self._export = export
 
     def __call__(self) -> "Upload | None":
+        target = self.target()
+        return None if target is None else target.upload()
+
+    def target(self) -> "Repository | None":
+        """The repository that the layers of the result go to; None if they are not sent early."""
         from polyarch.registry.hosts import is_loopback
 
         export = self._export
         if len(export.names) != 1 or all(output.kind != "registry" for output in export.outputs):
             return None
         reference = export.names[0].tagged()
-        return self._registry.repository(reference).upload() if is_loopback(reference.domain) else None
+        return self._registry.repository(reference) if is_loopback(reference.domain) else None
+
+
+class EarlyLayers:
+    """The new layers of a platform whose steps are done, packed and sent while steps of other platforms run.
+
+    Under emulation, one platform may take ten times as long as another. Owns its threads, until `close`. Errors are
+    ignored: the export makes and sends what is missing, and raises them.
+    """
+
+    def __init__(
+        self,
+        images: Iterable[Iterable[VertexId]],
+        pack: Callable[[Layer], Layer],
+        source: "Source",
+        uploads: RegistryUploads,
+        stopped: Callable[[], bool],
+    ) -> None:
+        """`images` are the layers of each platform, lowest first. `pack` makes the blob of a layer, which `source` then
+        has. Sending ends when `stopped` returns True.
+        """
+        self._images = [tuple(image) for image in images]
+        self._pack = pack
+        self._source = source
+        self._uploads = uploads
+        self._stopped = stopped
+        self._lock = threading.Lock()
+        # The layers that each image still waits for, and those that were made.
+        self._missing: list[set[VertexId]] = [set() for _ in self._images]
+        self._made: dict[VertexId, Layer] = {}
+        self._threads: list[threading.Thread] = []
+
+    def expect(self, pending: Iterable[VertexId]) -> None:
+        """Take note of the vertices that will be performed. Called once, before any of them is."""
+        todo = frozenset(pending)
+        self._missing = [set(todo.intersection(image)) for image in self._images]
+
+    def made(self, vertex: VertexId, layer: Layer) -> None:
+        """Take note of a layer. If it is the last of an image, but not of all, that image's layers are sent."""
+        with self._lock:
+            self._made[vertex] = layer
+            for image, missing in zip(self._images, self._missing, strict=True):
+                if vertex not in missing:
+                    continue
+                missing.remove(vertex)
+                if not missing and any(self._missing):
+                    new = [self._made[each] for each in image if each in self._made]
+                    self._threads.append(threading.Thread(target=self._send, args=(new,), name="polyarch-early"))
+                    self._threads[-1].start()
+
+    def _send(self, layers: Sequence[Layer]) -> None:
+        from polyarch.transfer import copy as copier
+
+        with suppress(PolyarchError, OSError):
+            blobs = [self._pack(layer).as_blob().blob for layer in layers]
+            target = self._uploads.target()
+            if target is not None:
+                copier.send_blobs(self._source, target, blobs, (), copier.CopyOptions(stopped=self._stopped))
+
+    def close(self) -> None:
+        """Wait until what was begun has ended."""
+        for thread in self._threads:
+            thread.join()
 
 
 class StreamedBlob:

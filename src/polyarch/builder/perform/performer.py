@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from polyarch import progress
-from polyarch.builder.export.streaming import no_upload
+from polyarch.builder.export.streaming import EarlyLayers, no_upload
 from polyarch.builder.perform.copy.performer import CopyPerformer
 from polyarch.builder.perform.environment import Result, StepEnvironment, stack_of
 from polyarch.builder.perform.findings import StepFindings
@@ -50,7 +50,9 @@ class VertexPerformer:
         self._graph = graph
         self._environment = environment
         self._emit = emit
-        self._cancelled = self._closed = False
+        # Whether the build was cancelled, or has ended.
+        self._stopped = False
+        self._early: EarlyLayers | None = None
         # The vertices whose layers are in the result.
         self._targets: frozenset[VertexId] = frozenset()
         # Whether the base layers that are read will be unpacked, too.
@@ -74,7 +76,7 @@ class VertexPerformer:
 
     def close(self) -> None:
         """Store the stats of contexts, close the files, undo the mounts."""
-        self._closed = True
+        self._stopped = True
         self._sources.close()
         self.filesystems.close()
         self._runs.close()
@@ -84,9 +86,10 @@ class VertexPerformer:
         """Whether a step is a RUN."""
         return any(isinstance(value, RunCommand) for value in self._graph.vertices.values())
 
-    def want(self, targets: Iterable[VertexId]) -> None:
-        """Take note of the layers of the result."""
+    def want(self, targets: Iterable[VertexId], early: EarlyLayers | None = None) -> None:
+        """Take note of the layers of the result, and of what sends them before all are made."""
         self._targets = frozenset(targets)
+        self._early = early
 
     def prefetch(self) -> None:
         """Begin to list the base layers that copies will ask about.
@@ -157,10 +160,12 @@ class VertexPerformer:
         if self._unpacks or bare:
             self._runs.enter(steps, required=bare)
         self._runs.open(todo, self.key_of, self._uncached)
+        if steps and self._early is not None:
+            self._early.expect(todo)
 
     def perform(self, vertex: VertexId, cache_key: str, inputs: Mapping[VertexId, Result], outside: Outside) -> Result:
         """Implements `solve.Performer`."""
-        if self._cancelled:
+        if self._stopped:
             raise CancelledError
         value = self._graph.vertices[vertex]
         match value:
@@ -189,17 +194,19 @@ class VertexPerformer:
                 raise AssertionError(f"{type(value).__name__} is loaded, not performed")
         self._environment.results.keep(cache_key, layer)
         self._findings.add(vertex, layer)
+        if self._early is not None:
+            self._early.made(vertex, layer)
         return (layer,)
 
     def cancel(self) -> None:
         """Implements `solve.Performer`."""
-        self._cancelled = True
+        self._stopped = True
         self._environment.remotes.cancel()
         self._runs.cancel()
 
     def is_stopped(self) -> bool:
         """Whether the build was cancelled, or has ended."""
-        return self._cancelled or self._closed
+        return self._stopped
 
     def take(self, vertex: VertexId, result: Result) -> None:
         """Take note of a result that another build made with the same work."""
