@@ -18,6 +18,7 @@ modules.install()
 import {module} as module
 print(type(module.__spec__.loader).__name__, module.__file__, bool(module.__loader__.get_source(module.__name__)))
 print(getattr(module, "ADDED", None), list(getattr(module, "__path__", [])))
+print(module.__spec__.cached)
 modules.close()
 """
 
@@ -53,6 +54,7 @@ def test_the_second_process_takes_its_modules_from_the_one_file(package: Path) -
     written = first.stat()
     loader, lines = run(package)
     assert (loader, lines[0].split()[1:]) == ("_Loader", [str(package / "errors.py"), "True"])
+    assert lines[2] == str(first)
     assert first.stat().st_ino == written.st_ino, "it was written again, with nothing new"
     assert run(package, "polyarch.oci")[0] == "SourceFileLoader"
     loader, lines = run(package, "polyarch.oci")

@@ -16,7 +16,7 @@ from polyarch.oci.reference import Reference
 if TYPE_CHECKING:
     from polyarch.store import Store
 
-_ID = re.compile(r"(?:sha256:)?([0-9a-f]{2,64})")
+_ID = r"(?:sha256:)?([0-9a-f]{2,64})"
 
 
 class NamedRoots(Protocol):
@@ -81,7 +81,7 @@ def parse(text: str) -> Reference | str:
     try:
         return references.parse(text)
     except UsageError:
-        if _ID.fullmatch(text) is None:
+        if re.fullmatch(_ID, text) is None:
             raise
         return text
 
@@ -116,7 +116,7 @@ def by_id(store: NamedRoots, text: str) -> list[NamedImage]:
     If there are none, the entries of indexes whose digest begins with them; else the images and entries whose config
     has such a digest, which is the id that docker has for an image.
     """
-    match = _ID.fullmatch(text)
+    match = re.fullmatch(_ID, text)
     if match is None:
         return []
     start = f"sha256:{match[1]}"
@@ -209,6 +209,6 @@ def _hint(text: str, tagged: Mapping[str, Descriptor]) -> str:
     close = _close(text, tagged)
     if close:
         return f"did you mean {' or '.join(close)}?"
-    if _ID.fullmatch(text.rpartition("@")[2]):
+    if re.fullmatch(_ID, text.rpartition("@")[2]):
         return "'polyarch images --no-trunc' lists the ids in the store"
     return f"'polyarch pull {text}' fetches it, 'polyarch images' lists the images in the store"

@@ -3,12 +3,12 @@
 import re
 
 # The user and the password of a URL within a text.
-_CREDENTIALS = re.compile(r"(?<=://)[^/?#@\s\"']*@")
+_CREDENTIALS = r"(?<=://)[^/?#@\s\"']*@"
 
 
 def without_credentials(text: str) -> str:
     """Return a text with the users and passwords of the URLs in it replaced, as BuildKit does: xxxxx:xxxxx@host."""
-    return _CREDENTIALS.sub(lambda found: "xxxxx:xxxxx@" if ":" in found[0] else "xxxxx@", text)
+    return re.sub(_CREDENTIALS, lambda found: "xxxxx:xxxxx@" if ":" in found[0] else "xxxxx@", text)
 
 
 def hidden(url: str) -> str:

@@ -16,7 +16,7 @@ from polyarch.oci.document import Index, Manifest
 # containerd's and buildx's annotation of an entry of a layout's index.json: the digest of its subject.
 SUBJECT = "io.containerd.manifest.subject"
 
-_TAG = re.compile(r"(sha256|sha512)-([0-9a-f]{64})")
+_TAG = r"(sha256|sha512)-([0-9a-f]{64})"
 # The lengths to which the tag schema shortens the two parts of a digest.
 _ALGORITHM, _ENCODED = 32, 64
 # Annotations are repeated in each list of referrers, so long ones are left to the manifest.
@@ -47,10 +47,10 @@ def tag(subject: Digest) -> str:
 
 def is_tag(name: str) -> bool:
     """Return whether `name` is such a tag."""
-    return _TAG.fullmatch(name) is not None
+    return re.fullmatch(_TAG, name) is not None
 
 
 def subject_of(name: str) -> Digest | None:
     """Return the SHA-256 digest that such a tag stands for; None for another name or a shortened digest."""
-    match = _TAG.fullmatch(name)
+    match = re.fullmatch(_TAG, name)
     return Digest(f"sha256:{match[2]}") if match is not None and match[1] == "sha256" else None
