@@ -3,6 +3,7 @@
 import tarfile
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from polyarch.errors import NotFoundError
@@ -33,6 +34,17 @@ def test_spellings_of_one_platform_do_not_contradict(store: Store) -> None:
 def test_two_entries_for_one_platform_are_an_error(store: Store) -> None:
     one, two = image(store, "linux/arm64", [file("x")]), image(store, "linux/arm64", [file("y")])
     assert "platform-twice" in rules(checked(store, ("linux/arm64", one), ("linux/arm64/v8", two)))
+
+
+def test_an_image_that_podman_added_in_zstd_is_not_a_second_one(store: Store) -> None:
+    note = {"io.github.containers.compression.zstd": "true"}
+    made = [image(store, "linux/amd64", [file(name)]) for name in "xyz"]
+    plain, zstd, other = (entry(one, "linux/amd64") for one in made)
+    zstd, other = (msgspec.structs.replace(one, annotations=note) for one in (zstd, other))
+    index(store, NAME, plain, zstd)
+    assert check_source(store, NAME, store).findings == ()
+    index(store, NAME, plain, zstd, other)
+    assert only(check_source(store, NAME, store)).rule == "platform-twice"
 
 
 def test_a_variant_before_its_baseline_is_a_warning(store: Store) -> None:

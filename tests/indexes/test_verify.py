@@ -101,6 +101,14 @@ class TestGood:
         assert (bill.predicate_type, bill.subjects) == (SPDX, ("pkg:docker/app@1?platform=linux%2Farm64",))
         assert (made.predicate_type, made.materials) == (PROVENANCE_V1, 1)
 
+    def test_an_entry_that_is_there_twice_counts_once(self, layout: OciLayout) -> None:
+        """As `buildah manifest push --add-compression` writes it."""
+        one = image(layout, AMD64)
+        about = attested(layout, one)
+        report = verified(layout, index(layout, [one, about, about]))
+        assert [found.digest for found in report.attestations] == [about.digest]
+        assert report.problems == ()
+
     def test_statements_without_subjects_hold(self, layout: OciLayout) -> None:
         """BuildKit names no subject of an image that had no name."""
         one = image(layout, AMD64)

@@ -72,7 +72,9 @@ def find(source: Source, root: Descriptor, wanted: Sequence[Platform] = ()) -> t
     document = graphs.read_node(source, root).document
     found: list[Attestation] = []
     for leaf in images(source, root, document, wanted):
-        listed = [_read(source, leaf.entry, entry, "index") for entry in leaf.about]
+        # `buildah manifest push --add-compression` repeats the entries of attestations.
+        about = {entry.digest: entry for entry in leaf.about}.values()
+        listed = [_read(source, leaf.entry, entry, "index") for entry in about]
         known = {one.descriptor.digest for one in listed}
         others = [entry for entry in referrers.find(source, leaf.entry.digest) if entry.digest not in known]
         found += [*listed, *(_read(source, leaf.entry, entry, "referrer") for entry in others)]

@@ -15,24 +15,28 @@ _VARIANTS = {
 }
 # Their variants (GORISCV64=rva22u64, GOPPC64=power9) have no standard names in images.
 _OPEN = frozenset({"riscv64", "ppc64", "ppc64le", "mips", "mipsle", "mips64", "mips64le"})
+# An image that `podman manifest push --add-compression zstd` added for engines that know zstd. They prefer it by this
+# annotation, and the others take the first entry.
+_ZSTD = "io.github.containers.compression.zstd"
 
 
 def of_index(entries: Sequence[Descriptor]) -> Iterator[Finding]:
     """Findings about the image entries of an index, without reading the images."""
     seen: dict[Platform, Descriptor] = {}
+    alternatives: dict[Platform, Descriptor] = {}
     for entry in entries:
         if entry.platform is None or not entry.platform.architecture:
             message = f"the entry {entry.digest} has no platform: only tools that read its config can choose it"
             yield Finding(rule="platform-unknown", severity="warning", message=message)
             continue
         normal = platforms.normalize(entry.platform)
-        other = seen.setdefault(normal, entry)
+        other = (alternatives if entry.annotations.get(_ZSTD) == "true" else seen).setdefault(normal, entry)
         if other is not entry:
             what = "the same image" if other.digest == entry.digest else f"{other.digest} and {entry.digest}"
             message = f"two entries are for {normal}: {what}; engines take the first"
             yield Finding(rule="platform-twice", severity="error", message=message, platform=str(normal))
         yield from _variant(entry.platform, f"the entry {entry.digest}", str(normal))
-    yield from _order(seen)
+    yield from _order(seen | alternatives)
 
 
 def of_image(entry: Platform | None, config: ImageConfig, platform: Platform) -> Iterator[Finding]:
