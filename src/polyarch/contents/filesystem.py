@@ -9,20 +9,17 @@ gives an attacker nothing: the author of the layer could have put the files else
 diff id of a layer without a table is only verified when its files are used.
 """
 
-import struct
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
-
-import msgspec
 
 from polyarch.contents import listings
 from polyarch.contents.layer import Layer
 from polyarch.contents.stack import Stack
 from polyarch.contents.unpack import Unpacker
 from polyarch.errors import CorruptError, NotFoundError, PolyarchError
-from polyarch.layers.entry import Content, Entry, Item, LocalFile, order
+from polyarch.layers.entry import Content, Item
 from polyarch.oci import layer_table
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.place import Readable
@@ -30,20 +27,19 @@ from polyarch.oci.place import Readable
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
+    from polyarch.contents.unpacked import UnpackedLayer
     from polyarch.layers.extract import LayerFiles
     from polyarch.layers.listing import ListedEntry, Listing
-    from polyarch.layers.tree import Tree
+    from polyarch.layers.tree import Flattened, Tree
     from polyarch.store import Store
     from polyarch.transfer.read_through import ReadThroughSource
 
 _T = TypeVar("_T")
-# A program's capabilities, and attributes for programs to read.
-_KEPT_XATTRS = ("security.capability", "user.")
 _PREFETCHING = 4
 # The passwd file of an image is not trusted: at most this much is read.
 _LONGEST_TEXT = 16 << 20
-# A file's stamp: device, inode, times of content and inode in nanoseconds, size.
-_STAMP = struct.Struct("=QQqqq")
+# How many trees a lookup may go through: far below Python's limit of recursion.
+_DEEPEST = 50
 
 
 class Filesystems:
@@ -59,8 +55,9 @@ class Filesystems:
         self._scratch = scratch
         self._mutex = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}
-        self._snapshots: dict[str, _Snapshot] = {}
-        self._trees: dict[str, Tree] = {}
+        self._snapshots: dict[str, UnpackedLayer] = {}
+        self._trees: dict[str, Flattened] = {}
+        self._wholes: dict[str, Tree] = {}
         self._directories: dict[str, Path] = {}
         self._files: dict[str, LayerFiles] = {}
         self._tables: dict[str, Listing | None] = {}
@@ -97,30 +94,62 @@ class Filesystems:
         known = listings.is_toc_known(self._store, blob.digest if place is None else place.digest)
         return known or listings.is_known(self._store, layer.diff_id)
 
-    def tree(self, stack: Stack | None) -> "Tree":
-        """The flattened file system of these layers, made from that of the layers below, which often exists already."""
-        above: list[Stack] = []
-        while stack is not None and stack.key not in self._trees:
-            above.append(stack)
-            stack = stack.below
+    def tree(self, stack: Stack | None) -> "Flattened":
+        """The flattened file system of these layers, made from that of the layers below, which often exists already.
+
+        A layer that is only unpacked is not listed for it, but read where it is needed.
+        """
+        return self._flattened(stack, self._trees, self._tree)
+
+    def _whole(self, stack: Stack | None) -> "Tree":
+        """The same from the listings of all layers."""
+        return self._flattened(stack, self._wholes, self._listed)
+
+    def _flattened(
+        self, stack: Stack | None, known: "Mapping[str, _F]", make: "Callable[[Stack, _F | Tree], _F]"
+    ) -> "_F | Tree":
         from polyarch.layers.tree import Tree
 
-        tree = Tree() if stack is None else self._trees[stack.key]
+        above: list[Stack] = []
+        while stack is not None and stack.key not in known:
+            above.append(stack)
+            stack = stack.below
+        tree = Tree() if stack is None else known[stack.key]
         for one in reversed(above):
-            tree = self._tree(one, tree)
+            tree = make(one, tree)
         return tree
 
-    def _tree(self, stack: Stack, below: "Tree") -> "Tree":
+    def _tree(self, stack: Stack, below: "Flattened") -> "Flattened":
+        return self._once(f"tree {stack.key}", self._trees, stack.key, lambda: self._on_top(stack, below))
+
+    def _on_top(self, stack: Stack, below: "Flattened") -> "Flattened":
+        from polyarch.layers.tree import Tree
+
+        if below.depth >= _DEEPEST:
+            return self._whole(stack)
+        if _is_unpacked(stack.layer):
+            snapshot = self._snapshot(stack.layer)
+            if not snapshot.is_listed or below.depth:
+                from polyarch.contents.unpacked import UnpackedTree
+
+                return UnpackedTree(snapshot, below, lambda: self._whole(stack))
+        listing = self.listing(stack.layer)
+        if not isinstance(below, Tree):
+            return Tree([listing], below)
+        tree = below.with_layer(listing)
+        return tree if tree.depth else self._wholes.setdefault(stack.key, tree)
+
+    def _listed(self, stack: Stack, below: "Tree") -> "Tree":
         def make() -> "Tree":
             return below.with_layer(self.listing(stack.layer))
 
-        return self._once(f"tree {stack.key}", self._trees, stack.key, make)
+        return self._once(f"whole {stack.key}", self._wholes, stack.key, make)
 
     def listing(self, layer: Layer) -> "Listing":
         """The listing of a layer, from the layer itself or from its table of contents."""
-        if layer.diff_id and layer.blob is not None:
-            return self._table(layer) or self._unpacker.listing(layer.as_blob())
-        return self._snapshot(layer).listing
+        if _is_unpacked(layer):
+            return self._snapshot(layer).listing
+        return self._table(layer) or self._unpacker.listing(layer.as_blob())
 
     def _table(self, layer: Layer) -> "Listing | None":
         """The listing of a layer that is only in a registry, as its author claims; None if it is not available.
@@ -174,7 +203,7 @@ class Filesystems:
 
     def content(self, owner: Layer, entry: "ListedEntry") -> Content:
         """The location of the bytes of a file of a layer."""
-        if not owner.diff_id or owner.blob is None:
+        if _is_unpacked(owner):
             found = self._snapshot(owner).content(entry)
             if found is None:
                 raise NotFoundError(f"/{entry.path} is not in the layer that lists it")
@@ -193,7 +222,7 @@ class Filesystems:
         if stack is None or node is None or node.layer < 0 or node.entry.kind != "file":
             return None
         layer = stack.at(node.layer)
-        raw = self.listing(layer).texts.get(node.source.path)
+        raw = None if _is_unpacked(layer) else self.listing(layer).texts.get(node.source.path)
         if raw is None:
             from polyarch.layers.content import open_content
 
@@ -226,10 +255,13 @@ class Filesystems:
         self._directories[layer.snapshot] = path
         return path
 
-    def _snapshot(self, layer: Layer) -> "_Snapshot":
-        return self._once(
-            f"snapshot {layer.key}", self._snapshots, layer.key, lambda: _read_snapshot(str(self._directory(layer)))
-        )
+    def _snapshot(self, layer: Layer) -> "UnpackedLayer":
+        def make() -> "UnpackedLayer":
+            from polyarch.contents.unpacked import UnpackedLayer
+
+            return UnpackedLayer(str(self._directory(layer)))
+
+        return self._once(f"snapshot {layer.key}", self._snapshots, layer.key, make)
 
     def _open(self, layer: Layer) -> "LayerFiles":
         from polyarch.layers.extract import LayerFiles
@@ -250,38 +282,12 @@ class Filesystems:
 
 
 _K = TypeVar("_K")
+_F = TypeVar("_F", bound="Flattened")
 
 
-class _Snapshot(msgspec.Struct, frozen=True):
-    """The entries of the unpacked layer at `root`.
-
-    A RUN may leave very many files: `stamps` has the packed stamp of each, and b"" for a whiteout.
-    """
-
-    root: str
-    listing: "Listing"
-    stamps: dict[str, bytes]
-
-    def content(self, entry: Entry) -> Content | None:
-        """The location of the bytes of an entry; None if it has none."""
-        stamp = self.stamps.get(entry.path)
-        return LocalFile(f"{self.root}/{entry.path}", _STAMP.unpack(stamp)) if stamp else stamp
-
-
-def _read_snapshot(root: str) -> _Snapshot:
-    from polyarch.layers.diff import changes
-    from polyarch.layers.listing import Listing
-
-    entries: list[ListedEntry] = []
-    stamps: dict[str, bytes] = {}
-    for entry, content in changes(root):
-        entries.append(_listed(entry))
-        if isinstance(content, LocalFile):
-            stamps[entry.path] = _STAMP.pack(*content.stamp)
-        elif isinstance(content, bytes):
-            stamps[entry.path] = content
-    entries.sort(key=lambda entry: order(entry.path))
-    return _Snapshot(root, Listing(entries=tuple(entries), size=0), stamps)
+def _is_unpacked(layer: Layer) -> bool:
+    """Whether the layer is only an unpacked directory."""
+    return not layer.diff_id or layer.blob is None
 
 
 def _beginning(reader: Readable) -> bytes:
@@ -291,13 +297,3 @@ def _beginning(reader: Readable) -> bytes:
         parts.append(chunk)
         left -= len(chunk)
     return b"".join(parts)
-
-
-def _listed(entry: Entry) -> "ListedEntry":
-    """The entry of a changeset as in a layer, without the attributes of this machine's security modules."""
-    from polyarch.layers.listing import ListedEntry
-
-    fields = {name: getattr(entry, name) for name in Entry.__struct_fields__}
-    if entry.xattrs:
-        fields["xattrs"] = tuple(pair for pair in entry.xattrs if pair[0].startswith(_KEPT_XATTRS))
-    return ListedEntry(**fields)

@@ -10,13 +10,13 @@ from polyarch.contents.layer import Layer
 from polyarch.errors import PolyarchError
 from polyarch.layers import longpaths
 from polyarch.layers.entry import Content, Entry, Item, plain
-from polyarch.layers.tree import Tree
+from polyarch.layers.tree import Flattened
 
 _CHUNK = 1 << 20
 
 
 def items(
-    filesystems: Filesystems, tree: Tree, layers: Sequence[Layer], *, path: str = "", epoch: int | None = None
+    filesystems: Filesystems, tree: Flattened, layers: Sequence[Layer], *, path: str = "", epoch: int | None = None
 ) -> Iterator[Item]:
     """The entries of `tree` at `path` and below, sorted, without the root, and where their bytes are.
 

@@ -30,23 +30,29 @@ def changes(upper: str, form: DiskForm = OVERLAY, without: Collection[str] = ())
         for found in walk(upper, skip, xattrs=True):
             yield _item(found, found.entry.xattrs)
         return
-    if diskform.is_opaque(_read_xattrs(upper)):
+    if diskform.is_opaque(read_upper_xattrs(upper)):
         yield whiteouts.opaque_marker(""), b""
     for found in walk(upper, skip, xattrs=True):
         entry = found.entry
         if diskform.is_whiteout_device(entry):
             yield whiteouts.whiteout(entry.path, entry.mtime), b""
             continue
-        if not entry.xattrs:
-            yield _item(found, ())
-            continue
-        _refuse_elsewhere(found)
-        yield _item(found, tuple(pair for pair in entry.xattrs if not pair[0].startswith(diskform.OVERLAY_XATTRS)))
+        yield changed(found)
         if entry.kind == "directory" and diskform.is_opaque(entry.xattrs):
             yield whiteouts.opaque_marker(entry.path, entry.mtime), b""
 
 
-def _read_xattrs(upper: str) -> tuple[tuple[str, bytes], ...]:
+def changed(found: WalkedEntry) -> Item:
+    """The entry of a layer for a file of a directory in overlay's form, and its content. Raises UnsupportedError."""
+    xattrs = found.entry.xattrs
+    if not xattrs:
+        return _item(found, ())
+    _refuse_elsewhere(found)
+    return _item(found, tuple(pair for pair in xattrs if not pair[0].startswith(diskform.OVERLAY_XATTRS)))
+
+
+def read_upper_xattrs(upper: str) -> tuple[tuple[str, bytes], ...]:
+    """The extended attributes of the upper directory itself. Raises NotFoundError, PolyarchError."""
     try:
         return read_xattrs(upper)
     except FileNotFoundError as error:

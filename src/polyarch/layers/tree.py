@@ -5,6 +5,7 @@ of an entry is a symbolic link of a layer below, the entry is where the link lea
 (Debian's /lib is a link, and many layers have entries in lib/).
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Sequence
 
 import msgspec
@@ -44,37 +45,22 @@ class _TreePart:
         self.deletes = False
 
 
-class Tree:
-    """The flattened image of `listings`, lowest first. It does not change once it is built.
+class Flattened(ABC):
+    """A flattened image, however it knows its layers. `count` is their number.
 
-    `with_layer` returns the tree with one more layer. Both share their parts, so that the cost of a layer depends on
-    its own size only, also with thousands of layers.
-
-    Raises CorruptError if a layer contradicts itself: a file below a file, a hard link to nothing.
+    `depth` is the number of trees below it that its lookups go through.
     """
 
-    def __init__(self, listings: Sequence[Listing] = ()) -> None:
-        bottom = _TreePart()
-        bottom.nodes[""] = TreeNode(_ROOT, _ROOT, -1)
-        self._count = 0
-        # The topmost part first. Each is at least twice as large as the one above it, so there are few.
-        self._parts: tuple[_TreePart, ...] = (bottom,)
-        for listing in listings:
-            self._put_on_top(listing)
+    count: int
+    depth: int
 
-    def with_layer(self, listing: Listing) -> "Tree":
-        """The tree of the same layers and this one on top. Raises as the constructor does."""
-        tree = Tree.__new__(Tree)
-        tree._count, tree._parts = self._count, self._parts
-        tree._put_on_top(listing)
-        return tree
-
+    @abstractmethod
     def lookup(self, path: str) -> TreeNode | None:
         """The node at `path`; symbolic links are not followed. None if there is none."""
-        for part in self._parts:
-            if path in part.nodes:
-                return part.nodes[path]
-        return None
+
+    @abstractmethod
+    def names(self, path: str) -> Collection[str]:
+        """The paths in a directory, unordered; empty for anything else."""
 
     def resolve(self, path: str, follow_last: bool = True) -> str:
         """The path that `path` leads to inside the image. Parts that do not exist are kept. Raises ConflictError."""
@@ -82,7 +68,7 @@ class Tree:
 
     def children(self, path: str) -> list[str]:
         """The paths in a directory, sorted; symbolic links are not followed."""
-        return sorted(self._names(path))
+        return sorted(self.names(path))
 
     def walk(self, path: str = "") -> Iterator[TreeNode]:
         """The nodes at `path` and below, each directory before its content, names sorted."""
@@ -92,11 +78,63 @@ class Tree:
             node = self.lookup(path)
             assert node is not None, path
             yield node
-            if names := self._names(path):
+            if names := self.names(path):
                 pending.extend(sorted(names, reverse=True))
 
+    def _look(self, path: str) -> Entry | None:
+        node = self.lookup(path)
+        return None if node is None else node.entry
+
+
+class Tree(Flattened):
+    """The flattened image of `listings`, lowest first, on top of `below`. It does not change once it is built.
+
+    `with_layer` returns the tree with one more layer. Both share their parts, so that the cost of a layer depends on
+    its own size only, also with thousands of layers.
+
+    Raises CorruptError if a layer contradicts itself: a file below a file, a hard link to nothing.
+    """
+
+    def __init__(self, listings: Sequence[Listing] = (), below: Flattened | None = None) -> None:
+        bottom = _TreePart()
+        if below is None:
+            bottom.nodes[""] = TreeNode(_ROOT, _ROOT, -1)
+        self._below = below
+        self.count, self.depth = (0, 0) if below is None else (below.count, below.depth + 1)
+        # The topmost part first. Each is at least twice as large as the one above it, so there are few.
+        self._parts: tuple[_TreePart, ...] = (bottom,)
+        for listing in listings:
+            self._put_on_top(listing)
+
+    def with_layer(self, listing: Listing) -> "Tree":
+        """The tree of the same layers and this one on top. Raises as the constructor does."""
+        tree = Tree.__new__(Tree)
+        tree._below, tree._parts, tree.count, tree.depth = self._below, self._parts, self.count, self.depth
+        tree._put_on_top(listing)
+        return tree
+
+    def lookup(self, path: str) -> TreeNode | None:
+        """Implements `Flattened.lookup`."""
+        for part in self._parts:
+            if path in part.nodes:
+                return part.nodes[path]
+        return None if self._below is None else self._below.lookup(path)
+
+    def names(self, path: str) -> Collection[str]:
+        """Implements `Flattened.names`."""
+        parts = self._parts
+        if len(parts) == 1 and not parts[0].deletes and self._below is None:
+            return parts[0].below.get(path, ())
+        found: list[Collection[str]] = [part.below[path] for part in parts if path in part.below]
+        if self._below is not None and (names := self._below.names(path)):
+            found.append(names)
+        if not found:
+            return ()
+        return [name for name in (found[0] if len(found) == 1 else set().union(*found)) if self.lookup(name)]
+
     def select(self, wanted: Callable[[TreeNode], bool]) -> list[TreeNode]:
-        """The nodes that are `wanted`, in the order of `walk`, which would take longer."""
+        """The nodes that are `wanted`, in the order of `walk`, which would take longer. Only where nothing is below."""
+        assert self._below is None
         found: list[TreeNode] = []
         for number, part in enumerate(self._parts):
             above = [upper.nodes for upper in self._parts[:number]]
@@ -105,19 +143,11 @@ class Tree:
                     found.append(node)
         return sorted(found, key=lambda node: order(node.entry.path))
 
-    def _look(self, path: str) -> Entry | None:
-        node = self.lookup(path)
-        return None if node is None else node.entry
-
-    def _names(self, path: str) -> Collection[str]:
-        """The paths in a directory, unordered."""
-        parts = self._parts
-        if len(parts) == 1 and not parts[0].deletes:
-            return parts[0].below.get(path, ())
-        found = [part.below[path] for part in parts if path in part.below]
-        if not found:
-            return ()
-        return [name for name in (found[0] if len(found) == 1 else set().union(*found)) if self.lookup(name)]
+    def _has_names(self, path: str) -> bool:
+        for part in self._parts:
+            if path in part.below:
+                return True
+        return self._below is not None and bool(self._below.names(path))
 
     # ── building
 
@@ -127,12 +157,12 @@ class Tree:
         # The paths of this layer so far. Its whiteouts, at whatever position, apply to all others.
         self._own: set[str] = set()
         for entry in listing.entries:
-            self._add(entry, self._count)
+            self._add(entry, self.count)
         del self._own
-        self._count += 1
+        self.count += 1
         while len(self._parts) > 1 and len(self._parts[1].nodes) < 2 * len(self._parts[0].nodes):
             upper, lower, *rest = self._parts
-            self._parts = (_merged(upper, lower, lowest=not rest), *rest)
+            self._parts = (_merged(upper, lower, lowest=not rest and self._below is None), *rest)
 
     def _put(self, path: str, node: TreeNode) -> None:
         top = self._parts[0]
@@ -158,17 +188,17 @@ class Tree:
             return
         found = [path]
         for here in found:
-            found.extend(self._names(here))
+            found.extend(self.names(here))
         for here in reversed(found):
-            if here not in self._own and not self._names(here):
+            if here not in self._own and not self.names(here):
                 self._delete(here)
 
     def _empty(self, path: str) -> None:
         """Remove everything below `path`."""
-        pending = list(self._names(path))
+        pending = list(self.names(path))
         while pending:
             below = pending.pop()
-            pending.extend(self._names(below))
+            pending.extend(self.names(below))
             self._delete(below)
 
     def _whiteout(self, path: str) -> bool:
@@ -181,7 +211,7 @@ class Tree:
         elif whiteouts.is_opaque_marker(path):
             directory = parent_of(self._settle(path))
             whiteouts.check_opaque(path, directory)
-            for below in list(self._names(directory)):
+            for below in list(self.names(directory)):
                 self._prune(below)
         else:
             return whiteouts.is_bookkeeping(path)
@@ -200,10 +230,8 @@ class Tree:
             if not path:
                 raise CorruptError("a layer replaces the root directory with something else")
             # Most files replace no directory, and a base has thousands of them.
-            for part in self._parts:
-                if path in part.below:
-                    self._empty(path)
-                    break
+            if self._has_names(path):
+                self._empty(path)
         self._put(path, node)
 
     def _settle(self, path: str) -> str:

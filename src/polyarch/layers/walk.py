@@ -10,7 +10,7 @@ import msgspec
 
 from polyarch.errors import NotFoundError, PolyarchError
 from polyarch.layers import longpaths
-from polyarch.layers.entry import Entry, Stamp, kind_of
+from polyarch.layers.entry import Entry, Kind, Stamp, kind_of
 
 _NAME = itemgetter(0)
 _ROWS = 1000
@@ -68,26 +68,40 @@ def walk(root: str, skip: Skip | None = None, xattrs: bool = False) -> Iterator[
                 first = seen.setdefault((status.st_dev, status.st_ino), path)
                 if first != path:
                     kind, link, size = "hardlink", first, 0
-            yield WalkedEntry(
-                Entry(
-                    path=path,
-                    kind=kind,
-                    mode=stat.S_IMODE(status.st_mode),
-                    uid=status.st_uid,
-                    gid=status.st_gid,
-                    size=size,
-                    mtime=status.st_mtime_ns // 1_000_000_000,
-                    link=link,
-                    xattrs=attributes,
-                    major=os.major(status.st_rdev) if kind in ("character", "block") else 0,
-                    minor=os.minor(status.st_rdev) if kind in ("character", "block") else 0,
-                ),
-                descent.full(path, item),
-                (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size),
-                status.st_mode,
-            )
+            yield walked(path, descent.full(path, item), status, kind, size, link, attributes)
             if is_directory:
                 descent.enter(path, item)
+
+
+def walked(
+    path: str,
+    full: str,
+    status: os.stat_result,
+    kind: Kind,
+    size: int,
+    link: str,
+    xattrs: tuple[tuple[str, bytes], ...],
+) -> WalkedEntry:
+    """What `walk` gives for the file at `full`, which is `path` below the root."""
+    is_device = kind in ("character", "block")
+    return WalkedEntry(
+        Entry(
+            path=path,
+            kind=kind,
+            mode=stat.S_IMODE(status.st_mode),
+            uid=status.st_uid,
+            gid=status.st_gid,
+            size=size,
+            mtime=status.st_mtime_ns // 1_000_000_000,
+            link=link,
+            xattrs=xattrs,
+            major=os.major(status.st_rdev) if is_device else 0,
+            minor=os.minor(status.st_rdev) if is_device else 0,
+        ),
+        full,
+        (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size),
+        status.st_mode,
+    )
 
 
 def stamps(root: str, skip: Skip | None = None) -> Iterator[list[Stamped]]:

@@ -22,7 +22,7 @@ from polyarch.contents.filesystem import Filesystems
 from polyarch.contents.layer import Layer
 from polyarch.errors import BuildError, ConflictError, CorruptError, UsageError
 from polyarch.layers.content import open_content
-from polyarch.layers.tree import Tree
+from polyarch.layers.tree import Flattened
 from polyarch.oci import attestation
 from polyarch.oci.config import DEFAULT_PATH
 from polyarch.oci.platform import Platform
@@ -144,7 +144,7 @@ def _mount(target: str, stack: VertexId) -> RunMount:
     return RunMount(kind="bind", target=target, source=stack, read_only=True)
 
 
-def _supplement(document: dict[str, Any], tree: Tree, layers: Sequence[Layer]) -> None:
+def _supplement(document: dict[str, Any], tree: Flattened, layers: Sequence[Layer]) -> None:
     """Add to an SPDX document which layer each file is from, and this program as a creator, as BuildKit does."""
     creation = document.get("creationInfo")
     if isinstance(creation, dict) and isinstance(creation.get("creators"), list):
@@ -158,7 +158,7 @@ def _supplement(document: dict[str, Any], tree: Tree, layers: Sequence[Layer]) -
                 file["comment"] = f"layerID: {layer.blob.digest}"
 
 
-def _layer_of(tree: Tree, name: str, layers: Sequence[Layer]) -> Layer | None:
+def _layer_of(tree: Flattened, name: str, layers: Sequence[Layer]) -> Layer | None:
     try:
         node = tree.lookup(tree.resolve(name))
     except ConflictError:

@@ -15,7 +15,7 @@ from polyarch.contents.stack import on as stack_on
 from polyarch.errors import CancelledError, ConflictError
 from polyarch.layers.content import open_content
 from polyarch.layers.entry import Content, Entry, Item
-from polyarch.layers.tree import Tree
+from polyarch.layers.tree import Flattened
 from polyarch.oci.platform import Platform
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class RootFilesystems:
             time = self._statements.time if self._epoch is None else self._epoch
             yield Entry(path=name, kind="file", mode=0o600, size=len(raw), mtime=time), raw
 
-    def _of_tree(self, tree: Tree, image: BuiltImage) -> Iterator[Item]:
+    def _of_tree(self, tree: Flattened, image: BuiltImage) -> Iterator[Item]:
         for item in plainfiles.items(self._filesystems, tree, image.layers, epoch=self._epoch):
             if self._stopped():
                 raise CancelledError
