@@ -22,6 +22,8 @@ from tests.reliability.part import Part
 TARGETS = ("worker", "worker", "performer", "performer", "member", "build")
 _STEPS = 3
 _LONGEST = 2.5
+# How many of the kills hit the member that does a step.
+_AT_WORK = 0.7
 
 
 class Kill(NamedTuple):
@@ -52,9 +54,14 @@ class KilledFarm:
     def kill(self, dice: random.Random) -> Kill:
         """Build, and kill something meanwhile."""
         target, seconds, name = dice.choice(TARGETS), dice.uniform(0.3, _LONGEST), dice.choice("abc")
+        at_work = dice.random() < _AT_WORK
         self.identity.unlink(missing_ok=True)
         building = Building(self.farm, [*self.options, self.identity, self.context])
-        time.sleep(seconds)
+        if at_work:
+            name = self._busy() or name
+            time.sleep(seconds / 10)
+        else:
+            time.sleep(seconds)
         hit = self._kill(target, self.members[name], building)
         try:
             status = building.ended(60)
@@ -102,6 +109,17 @@ class KilledFarm:
             return False
         os.kill(below[place], signal.SIGKILL)
         return True
+
+    def _busy(self) -> str:
+        """The member that does a step, once one does; empty if none does soon."""
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            for process in (one for number in range(_STEPS) for one in sleeps(f"0.3{number}")):
+                for name, member in self.members.items():
+                    if process in descendants(member.process.pid):
+                        return name
+            time.sleep(0.01)
+        return ""
 
     def _mend(self, name: str) -> None:
         """Wait until all members are there, and start the one that was killed again."""

@@ -1,6 +1,7 @@
 """Builds with a farm of real processes: where steps run, what they make, and what the output says."""
 
 import json
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -152,18 +153,22 @@ def test_targets_of_one_file_are_spread(
 def test_another_command_gets_what_a_busy_member_has_made(
     pair: Farm, builder: Program, tmp_path: Path, busybox_store: Path
 ) -> None:
-    context = context_of(tmp_path / "app", "RUN cat /proc/sys/kernel/random/uuid > /one", "RUN cp /one /two")
-    options = ["--progress", "plain", "--reproducible", "--provenance=false", "--iidfile", tmp_path / "identity"]
-    builder("build", *options, context, env=pair.env)
-    made = (tmp_path / "identity").read_text()
+    lines = ["RUN cat /proc/sys/kernel/random/uuid > /one", "RUN echo made $(cat /one)"]
+    context = context_of(tmp_path / "app", *lines)
+    options = ["--progress", "plain", "--reproducible"]
+    said = builder("build", *options, context, env=pair.env).stderr
+    (made,) = re.findall("made ([0-9a-f-]{36})", said)
     bases.copy_store(busybox_store, tmp_path / "elsewhere")
     busy = Building(pair, ["--no-cache", context_of(tmp_path / "busy", "RUN sleep 97.01")])
     try:
         until(lambda: sleeps("97.01"), f"sleep: {busy.said}")
         pair.member("idle")
+        context_of(tmp_path / "app", *lines, "RUN echo again $(cat /one)")
         said = builder.on(tmp_path / "elsewhere")("build", *options, context, env=pair.env).stderr
-        assert (tmp_path / "identity").read_text() == made
         assert said.count("on native: it had the result") == 2
+        # What no member has made goes to the free one.
+        assert said.count("on idle: native") == 1
+        assert f"again {made}" in said
         assert sleeps("97.01")
     finally:
         busy.process.send_signal(signal.SIGTERM)

@@ -289,12 +289,10 @@ class FarmLink:
         )
         step.begins(choice)
         try:
-            while not asking.done() and not step.gone.is_set() and not step.cancelled.is_set():
-                step.progressed.clear()
-                await step.news(asking)
+            await first(asking, step.gone.wait(), step.cancelled.wait())
             answer = asking.result().get(choice.address) if asking.done() else None
             return answer if isinstance(answer, bytes) else None
-        except (OSError, ValueError, RuntimeError):
+        except Exception:  # of Dask: then the step is done anew
             return None
         finally:
             asking.cancel()
