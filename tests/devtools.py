@@ -25,6 +25,8 @@ _SECONDS = 30.0
 _LOOPBACK = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
 # Names of keys, with the code, the number and the text that the protocol wants.
 _KEYS = {
+    "ArrowUp": ("ArrowUp", 38, ""),
+    "ArrowDown": ("ArrowDown", 40, ""),
     "Tab": ("Tab", 9, ""),
     "Enter": ("Enter", 13, "\r"),
     "Space": ("Space", 32, " "),

@@ -89,16 +89,17 @@ def test_every_page_is_free_of_barriers_and_of_anything_from_elsewhere(
         shown.tab.emulate(width=320, dark=dark)
         assert shown.tab.evaluate("document.documentElement.scrollWidth") == 320, path
         asked = [one.removeprefix(shown.origin).partition("?")[0] for one in shown.tab.requests]
-        assert set(asked) <= {path.partition("?")[0], "/-/style.css", "/-/page.js", "/-/icon.svg"}, path
+        assert set(asked) <= {path.partition("?")[0], *(f"/-/{name}" for name in links.ASSETS)}, path
         # What breaks the Content-Security-Policy, or a script.
         assert [one for one in shown.tab.complaints if "404" not in one or path != "/team/nosuch"] == [], path
 
 
 def colours(dark: bool) -> dict[str, browser.Colour]:
     """The colours by their names in the style sheet."""
-    style = links.content("style.css").decode().split("@media (prefers-color-scheme: dark)")[dark].partition("}")[0]
-    found = re.findall(r"--([a-z-]+): #([0-9a-f]{6})", style)
-    return {name: (int(code[:2], 16), int(code[2:4], 16), int(code[4:], 16)) for name, code in found}
+    style = links.content("style.css").decode()
+    found = re.findall(r"--([a-z0-9-]+): light-dark\(#([0-9a-f]{6}), #([0-9a-f]{6})\)", style)
+    codes = {name: both[dark] for name, *both in found}
+    return {name: (int(code[:2], 16), int(code[2:4], 16), int(code[4:], 16)) for name, code in codes.items()}
 
 
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
@@ -117,6 +118,40 @@ def test_a_picture_of_an_image_has_the_colours_of_its_platforms(
     seen = Counter(colour for row in rows for colour in row)
     # The platform that is good, the one with errors, and what is said of the image.
     assert all(seen[named[name]] > 100 for name in ("ok", "ok-wash", "error", "error-wash", "sheet", "accent"))
+
+
+_PAPER = "getComputedStyle(document.body).backgroundColor"
+
+
+def choose_scheme(tab: Tab, name: str) -> None:
+    """Choose by keyboard."""
+    tab.evaluate("document.getElementById('scheme').focus()")
+    for _ in range(3):
+        tab.press("ArrowUp")
+    for _ in range(("auto", "light", "dark").index(name)):
+        tab.press("ArrowDown")
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_the_reader_chooses_light_or_dark_and_scripts_remember_it(shown: Shown, scripts: bool) -> None:
+    paper = {dark: "rgb({}, {}, {})".format(*colours(dark)["paper"]) for dark in (False, True)}
+    tab = shown.tab
+    try:
+        for system in (False, True):
+            tab.emulate(dark=system, scripts=scripts)
+            tab.open(f"{shown.origin}/team/app:1.0")
+            for name, expected in [("light", False), ("dark", True), ("auto", system), ("dark", True)]:
+                choose_scheme(tab, name)
+                assert tab.evaluate("document.getElementById('scheme').value") == name
+                assert tab.evaluate(_PAPER) == paper[expected], (system, name)
+            if scripts:
+                assert axe.findings(tab) == []
+            tab.open(f"{shown.origin}/team/app")
+            assert tab.evaluate(_PAPER) == paper[True if scripts else system]
+            assert tab.evaluate("document.getElementById('scheme').value") == ("dark" if scripts else "auto")
+            choose_scheme(tab, "auto")
+    finally:
+        tab.emulate()
 
 
 def test_axe_finds_what_is_wrong(shown: Shown) -> None:

@@ -165,6 +165,10 @@ def test_what_is_wrong_with_a_platform_is_said_at_once_and_after_a_check_of_cont
     findings = outline(get("/team/faulty:1/-/check"))
     assert "foreign-binary" in findings.text
     assert "COPY app version /" in findings.text, "the line that made the layer"
+    note = "检查信息为英文"
+    for path in ("/team/faulty:1/-/check", "/team/faulty:1/linux/arm64"):
+        assert outline(get(path, "zh")).text.count(note) == 1, "in Chinese, why the messages are not"
+    assert note not in outline(get("/team/app:1.0/linux/arm64", "zh")).text
     after = outline(get("/team/faulty:1"))
     assert "Something is wrong with linux/arm64" in after.text
     assert "foreign-binary" in outline(get("/team/faulty:1/linux/arm64")).text
@@ -269,7 +273,7 @@ def test_nothing_that_an_image_or_request_says_gets_out_of_its_place(
     answer = get(path, language)
     shown = outline(answer)
     scripts = [values for tag, values in shown.elements if tag == "script"]
-    assert [values["src"].partition("?")[0] for values in scripts] == ["/-/page.js"]  # type: ignore[union-attr]
+    assert [values["src"].partition("?")[0] for values in scripts] == ["/-/scheme.js", "/-/page.js"]  # type: ignore[union-attr]
     assert not [tag for tag, _ in shown.elements if tag in ("img", "iframe", "object", "style", "base")]
     assert not [name for _, values in shown.elements for name in values if name.startswith("on") or name == "style"]
     assert all(link.startswith(("/", "#")) and not link.startswith("//") for link in shown.links())

@@ -196,7 +196,8 @@ def _pages(site: Site, images: ChosenImages, language: Language) -> Iterator[tup
 @cache
 def inline() -> InlinedAssets:
     """What a page in a file has inside."""
-    style, script = (links.content(name).decode() for name in ("style.css", "page.js"))
+    style, *scripts = (links.content(name).decode() for name in ("style.css", "scheme.js", "page.js"))
+    script = "\n".join(scripts)
     policy = f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'"
     return InlinedAssets(Markup(style), Markup(script), policy)
 

@@ -14,6 +14,7 @@ _DIRECTORY = Path(__file__).parent / "assets"
 # The files of the page itself, and their media types.
 ASSETS: Final[Mapping[str, str]] = {
     "style.css": "text/css; charset=utf-8",
+    "scheme.js": "text/javascript; charset=utf-8",
     "page.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }

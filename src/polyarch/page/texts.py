@@ -15,6 +15,10 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "search_label": ("Search repositories and tags", "搜索仓库和标签"),
     "search_hint": ("Repository, tag or digest", "仓库、标签或摘要"),
     "language": ("Language", "语言"),
+    "scheme": ("Light or dark", "浅色或深色"),
+    "scheme_auto": ("Auto", "自动"),
+    "scheme_light": ("Light", "浅色"),
+    "scheme_dark": ("Dark", "深色"),
     "trail": ("Path", "路径"),
     "home": ("Repositories", "仓库"),
     "made_by": ("Served by Polyarch {version}", "由 Polyarch {version} 提供"),
@@ -207,6 +211,10 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     ),
     # Findings
     "findings": ("Findings", "检查结果"),
+    "messages_note": (
+        "Messages are as polyarch check prints them.",
+        "检查信息为英文，与 polyarch check 命令的输出一致；每条信息下方用中文说明相应的要求。",
+    ),
     "findings_of": ("Findings about {name}", "{name} 的检查结果"),
     "checked_all": (
         "Every layer of every platform was read. Nothing was run.",
