@@ -314,3 +314,16 @@ def test_each_layer_is_sent_once_whichever_platform_is_ready_first(
     digests = [line.partition("digest=")[2] for line in sent]
     assert len(digests) == len(set(digests))
     assert len(digests) >= 7
+
+
+def test_a_first_build_that_fails_early_leaves_no_unfinished_copy_of_an_emulator(
+    polyarch: Program, context: Context
+) -> None:
+    need("qemu-s390x-static")
+    directory = context("FROM localhost:1/nothing\nRUN true")
+    failed = polyarch("build", "--platform", "linux/s390x", directory, check=False)
+    assert failed.status == 1
+    left = {path.name for path in (polyarch.root / "emulators").glob("*")}
+    assert "new" not in left
+    # The directory that the child may have made does not keep a later build from making the copy.
+    assert all(len(name) == 64 for name in left - {"known.json", "lock"})

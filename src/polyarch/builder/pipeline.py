@@ -187,6 +187,7 @@ class Build:
         early = lint.unknown_stages(self._dockerfile, self._request)
         for finding in early:
             self._emit(lint.warning(finding, self._dockerfile, brief=True))
+        self.performer.begin(self._dockerfile, self._request.platforms, self._request.plan.run)
         plans = self._plans(self._dockerfile)
         checked = lint.judge(self._dockerfile, self._request, [finding for plan in plans for finding in plan.findings])
         findings, warnings = list(checked.findings), list[progress.Warned]()

@@ -32,12 +32,16 @@ from polyarch.contents.filesystem import Filesystems
 from polyarch.contents.layer import Layer, layers_of
 from polyarch.contents.stack import Stack, on
 from polyarch.contents.unpack import Unpacker
+from polyarch.dockerfile.instructions.running import Run
+from polyarch.dockerfile.parser import Dockerfile
 from polyarch.dockerfile.rules import LintFinding
 from polyarch.errors import CancelledError
 from polyarch.oci import config as configs
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.document import Manifest
 from polyarch.oci.place import BlobReader
+from polyarch.oci.platform import Platform
+from polyarch.sandbox.settings import RunSettings
 
 if TYPE_CHECKING:
     from polyarch.builder.remote import StepReport
@@ -90,6 +94,11 @@ class VertexPerformer:
         """Take note of the layers of the result, and of what sends them before all are made."""
         self._targets = frozenset(targets)
         self._early = early
+
+    def begin(self, dockerfile: Dockerfile, platforms: Iterable[Platform], run: RunSettings) -> None:
+        """Begin what takes long and needs no plan: copies of emulators, if something runs in their first build."""
+        if any(isinstance(instruction, Run) for instruction in dockerfile.instructions):
+            self._runs.begin(platforms, run)
 
     def prefetch(self) -> None:
         """Begin to list the base layers that copies will ask about.

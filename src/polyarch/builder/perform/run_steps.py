@@ -14,6 +14,8 @@ from polyarch.contents.filesystem import Filesystems
 from polyarch.contents.layer import Layer
 from polyarch.contents.stack import Stack
 from polyarch.errors import UnsupportedError
+from polyarch.oci.platform import Platform
+from polyarch.sandbox.settings import RunSettings
 
 if TYPE_CHECKING:
     from polyarch.builder.remote import StepReport
@@ -44,6 +46,11 @@ class RunSteps:
             from polyarch.builder.perform.remote_steps import RemoteSteps
 
             self._elsewhere = RemoteSteps(environment.remote, graph, environment, filesystems, emit, stopped)
+
+    def begin(self, platforms: Iterable[Platform], run: RunSettings) -> None:
+        """Prepare steps for these platforms, before it is known which there are."""
+        if self._elsewhere is None:
+            self._here.begin(platforms, run)
 
     def enter(self, steps: Iterable[RunCommand], *, required: bool) -> None:
         """Enter the user namespace, in which these steps will be done. A machine that cannot run steps can have them

@@ -1,5 +1,6 @@
 """The sandbox of a build, created when the first RUN needs it, and a runner for each step."""
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -11,14 +12,18 @@ from polyarch.builder.solve import Outside
 from polyarch.builder.vertices import BuildGraph, RunCommand
 from polyarch.contents.filesystem import Filesystems
 from polyarch.errors import CancelledError
+from polyarch.oci.platform import Platform
+from polyarch.sandbox.settings import RunSettings
 
 if TYPE_CHECKING:
     from polyarch.builder.perform.run import Runner
-    from polyarch.oci.platform import Platform
     from polyarch.sandbox import CopiesAhead, Sandbox
 
 # Seconds between attempts to take a lock that another process holds: waiting for a flock cannot be cancelled.
 _PAUSE = 0.01
+
+# Platforms that will run, each with the processor that the options name.
+Expected = tuple[tuple[Platform, str | None], ...]
 
 
 class Runners:
@@ -43,24 +48,31 @@ class Runners:
         self._lock = threading.Lock()
         self._sandbox: Sandbox | None = None
         self._failure: Exception | None = None
-        # The platforms that will run, each with the processor that the options name.
-        self._expected: tuple[tuple[Platform, str | None], ...] = ()
+        self._expected: Expected = ()
         self._copies: CopiesAhead | None = None
         # The ids of the cache mounts that steps for several architectures share.
         self._shared: frozenset[str] | None = None
 
+    def begin(self, platforms: Iterable[Platform], run: RunSettings) -> None:
+        """Begin to copy the emulators for these platforms, if the store has no copies: then no step will be cached."""
+        if not os.path.exists(self._environment.store.layout.emulators):
+            self._copy((platform, run) for platform in platforms)
+
     def expect(self, steps: Iterable[RunCommand]) -> None:
         """Begin to copy the emulators that these steps need. Called once, before the process enters its namespace."""
+        self._expected = self._copy((step.platform, step.settings) for step in steps)
+
+    def _copy(self, wanted: Iterable[tuple[Platform, RunSettings]]) -> Expected:
         from polyarch.sandbox import CopiesAhead, chosen
 
-        wanted = ((step.platform, chosen(step.platform, step.settings.emulated_cpus)) for step in steps)
-        self._expected = expected = tuple(dict.fromkeys(wanted))
-        emulators, settings = self._environment.store.layout.emulators, self._environment.settings
-        # Builds that share steps expect the same platforms.
-        self._copies = self._environment.common.once(
-            ("copies", expected),
-            lambda: CopiesAhead(expected, settings.search_path, emulators, dict(settings.emulators)),
-        )
+        expected = tuple(dict.fromkeys((platform, chosen(platform, run.emulated_cpus)) for platform, run in wanted))
+        if self._copies is None:
+            emulators, settings = self._environment.store.layout.emulators, self._environment.settings
+            # One child for all builds of a command, of which the first says what it copies.
+            self._copies = self._environment.common.once(
+                "copies", lambda: CopiesAhead(expected, settings.search_path, emulators, dict(settings.emulators))
+            )
+        return expected
 
     def runner(self, outside: Outside) -> "Runner":
         """A runner for one step, which waits for others in `with outside():`. Raises PolyarchError."""
