@@ -5,7 +5,8 @@ import signal
 from pathlib import Path
 
 from tests.farm.builds import Building, busy, context_of, descendants, moved, signal_all, sleeps
-from tests.farm.farms import Farm, until
+from tests.farm.farms import Farm, free_port, until
+from tests.farm.proxies import proxy
 from tests.farm.test_up import joins
 from tests.program import Program
 
@@ -81,6 +82,19 @@ def test_a_step_that_takes_long_is_not_moved(small: Farm, tmp_path: Path) -> Non
     said = building.succeeds()
     assert moved(said) == []
     assert "on a: native" in said
+
+
+def test_a_build_behind_a_forwarded_port_is_reached(small: Farm, builder: Program, tmp_path: Path) -> None:
+    small.member("a")
+    context = context_of(tmp_path, "RUN echo through the gate")
+    port = free_port()
+    with proxy(port) as gate:
+        options = ["--farm-listen", f"127.0.0.1:{port}", "--farm-contact", f"127.0.0.1:{gate.port}"]
+        done = builder("build", "--no-cache", "--progress", "plain", *options, context, env=small.env)
+        assert "on a: native" in done.stderr
+    nowhere = f"127.0.0.1:{free_port()}"
+    said = builder.fails("build", "--no-cache", *options[:2], "--farm-contact", nowhere, context, env=small.env).stderr
+    assert f"a cannot reach the build at {nowhere}" in said
 
 
 def test_a_step_that_two_members_cannot_do_fails_with_both_reasons(small: Farm, tmp_path: Path) -> None:

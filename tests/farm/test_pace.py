@@ -2,10 +2,14 @@
 
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from polyarch.farm import report
 from polyarch.farm.pace import SLOW, Pace
+from polyarch.farm.table import troubles
+from polyarch.farm.values import Member, MemberOptions
 
 WINDOW = 20.0
 
@@ -25,6 +29,28 @@ def test_a_machine_is_slow_when_it_was_for_the_whole_time() -> None:
 
 def test_one_fast_measurement_is_enough() -> None:
     assert after([1, 1, 1, 5, 1, 1, 1]) == 1
+
+
+def test_a_slow_measurement_is_made_again_at_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A processor that saves power is fast after some loops."""
+    asked: list[int] = []
+
+    def speed(loops: int = 5) -> float:
+        asked.append(loops)
+        return 10.0 if loops != 2 else 1.0
+
+    monkeypatch.setattr(report, "speed", speed)
+    member = report.MemberReport(MemberOptions(name="one", root="/nowhere", search_path=""), ())
+    assert member.now()["pace"] == 1
+    assert asked == [5, 2, 25]
+    # The next one is not due yet.
+    member.now()
+    assert asked == [5, 2, 25]
+
+
+def test_a_slow_machine_is_named() -> None:
+    member = Member(address="tls://one:1", name="one", version="1", pace=0.12)
+    assert troubles(member, "1") == ["it has become slow: 12% of what it was"]
 
 
 def test_few_measurements_say_nothing() -> None:

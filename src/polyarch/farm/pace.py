@@ -28,6 +28,10 @@ class Pace:
         """Whether it is time for another measurement."""
         return self._last is None or now - self._last >= self._window / _MEASUREMENTS
 
+    def is_low(self, speed: float) -> bool:
+        """Whether a measurement is that of a slow machine."""
+        return speed < SLOW * self._best
+
     def add(self, now: float, speed: float) -> None:
         """Take a measurement."""
         self._last = now
@@ -43,5 +47,5 @@ class Pace:
         times = [time for time, _ in self._recent]
         if len(times) <= _MEASUREMENTS // 2 or times[-1] - times[0] < self._window:
             return 1.0
-        part = max(speed for _, speed in self._recent) / self._best
-        return round(part, 3) if part < SLOW else 1.0
+        fastest = max(speed for _, speed in self._recent)
+        return round(fastest / self._best, 3) if self.is_low(fastest) else 1.0

@@ -23,6 +23,8 @@ from polyarch.version import VERSION
 # How many layers a member says that it has, beginning with the last used.
 _LAYERS = 64
 _LOOPS = 20_000
+# How many loops measure the speed from time to time, and how many do so again when they were slow.
+_FEW, _MANY = 2, 25
 
 
 class MemberReport:
@@ -64,7 +66,11 @@ class MemberReport:
         """The state as Dask carries it: the fields of `Member`. `clock` is how far the scheduler's clock is ahead."""
         moment = time.monotonic()
         if self._pace.is_due(moment):
-            self._pace.add(moment, speed(2))
+            measured = speed(_FEW)
+            if self._pace.is_low(measured):
+                # A processor that saves power needs some work before it is fast.
+                measured = speed(_MANY)
+            self._pace.add(moment, measured)
         root = Path(self._options.root)
         existing = next((place for place in (root, *root.parents) if place.exists()), Path("/"))
         return {

@@ -95,6 +95,8 @@ def troubles(member: Member, version: str) -> list[str]:
         found.append(f"it has Polyarch {member.version} and is not used by this one, which is {version}")
     if abs(member.clock) >= CLOCK:
         found.append(f"its clock is {described(member.clock)} the scheduler's")
+    if member.pace < 1:
+        found.append(f"it has become slow: {member.pace:.0%} of what it was")
     return found
 
 
