@@ -1,10 +1,11 @@
-"""Builds targets together, as one graph. A target that is a context of others is built before them, and they find its
-image in the store.
+"""Builds targets together, as one graph. A target that is a context of others is a part of it: what needs its files
+waits for them, and nothing else does.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -14,8 +15,8 @@ from polyarch.bake.remote import BakeWhere
 from polyarch.bake.resolve import Resolved
 from polyarch.bake.target import BakeTarget
 from polyarch.builder.history.entry import new_reference
-from polyarch.builder.request.input import DirectoryContext
-from polyarch.builder.request.output import Output
+from polyarch.builder.request.input import ContextSource, LayoutContext, LinkedContext
+from polyarch.builder.request.output import Export, Output
 from polyarch.errors import BuildError, PolyarchError, UsageError
 from polyarch.oci import platform as parsing
 from polyarch.progress import Event, Started, Warned, ignore
@@ -54,7 +55,7 @@ class BuiltTarget(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TargetRequests:
-    """The requests for builds of targets. An image that is a context is read in the store."""
+    """The requests for builds of targets."""
 
     def __init__(self, resolved: Resolved, places: BuildPlaces) -> None:
         self._targets = resolved.targets
@@ -65,7 +66,6 @@ class TargetRequests:
         self.order = _ordered(resolved.targets)
         self._users = _users(resolved.targets)
         self._platforms: dict[str, tuple[str, ...]] = {}
-        self._digests: dict[str, str] = {}
         for name in reversed(self.order):
             self._platforms[name] = self._platforms_of(self._targets[name])
 
@@ -73,22 +73,16 @@ class TargetRequests:
         """The request for a target. Raises UsageError, NotFoundError, UnsupportedError, with the name of the target."""
         target = self._targets[name]
         with located(name):
-            links = {context: self._layout(other) for context, other in target.links().items()}
-            context, given = options.of_target(target, links, self._where, self._around)
+            context, given = options.of_target(target, self._where, self._around)
             given |= {"platforms": self._platforms[name], "allow_foreign_base": self._is_foreign(target)}
-            if name in self._users:
-                given |= self._kept(target, given["outputs"])
+            if target.linked:
+                given |= {"tags": (), "attest": (), "annotations": ()}
             request = buildflags.request(context, self._around, **given)
-            return msgspec.structs.replace(request, reference=new_reference(self._node))
-
-    def waves(self) -> Iterator[list[str]]:
-        """The names of targets that can be built together, after those of the earlier lists."""
-        depth: dict[str, int] = {}
-        for name in self.order:
-            links = self._targets[name].links().values()
-            depth[name] = 1 + max((depth[other] for other in links), default=-1)
-        for number in range(max(depth.values(), default=-1) + 1):
-            yield [name for name in self.order if depth[name] == number]
+            return msgspec.structs.replace(
+                _with_contexts(request, target, LinkedContext),
+                export=self._exported(request.export, target),
+                reference=new_reference(self._node),
+            )
 
     def require(self, name: str, failed: "Mapping[str, PolyarchError]") -> None:
         """Raise BuildError if a target that is a context of this one failed."""
@@ -100,23 +94,11 @@ class TargetRequests:
         """Whether a target is a context of others."""
         return name in self._users
 
-    def built(self, name: str, result: "BuildResult") -> None:
-        """Note what a target's image is, for those that use it."""
-        if result.descriptor is not None:
-            self._digests[name] = result.descriptor.digest
-
-    def _layout(self, name: str) -> str:
-        """The context that stands for the image of another target."""
-        # Before the target is built, its name stands for the digest.
-        digest = self._digests.get(name)
-        return f"oci-layout://{self._store.layout.oci}" + (f"@{digest}" if digest else f":{name}")
-
-    def _kept(self, target: BakeTarget, outputs: list[str]) -> dict[str, Any]:
-        """The outputs of a target that others use: those that it has, and the image for the others."""
-        image = Output(kind="none")
-        if target.linked:
-            return {"outputs": [image], "tags": (), "attest": (), "annotations": ()}
-        return {"outputs": [*outputs, image], "load": not outputs}
+    def _exported(self, export: Export, target: BakeTarget) -> Export:
+        """What is made of a target: what it says, and its image if others have attestations that name its digest."""
+        users = (self._targets[user] for user in self._users.get(target.name, ()))
+        image = (Output(kind="none"),) if any(user.result.attest for user in users) else ()
+        return msgspec.structs.replace(export, outputs=(*(() if target.linked else export.outputs), *image))
 
     def _platforms_of(self, target: BakeTarget) -> tuple[str, ...]:
         """The platforms of a target: its own, else for a context those of its users, else none, for the default."""
@@ -168,27 +150,21 @@ def build(resolved: Resolved, places: BuildPlaces, *, keep_going: bool = False) 
     """
     failed: dict[str, PolyarchError] = {}
     requests = TargetRequests(resolved, places)
+    asked: dict[str, BuildRequest] = {}
     for name in requests.order:
-        with _kept(name, failed, keep_going):
-            _check(name, requests.request(name), places)
-    for wave in requests.waves():
-        asked: dict[str, BuildRequest] = {}
-        for name in wave:
-            with _kept(name, failed, keep_going):
-                requests.require(name, failed)
-                if name not in failed:
-                    asked[name] = requests.request(name)
-        for name, result in _built_together(asked, places, failed, keep_going):
-            target = resolved.targets[name]
-            requests.built(name, result)
-            if not target.linked:
-                yield BuiltTarget(target=target, request=asked[name], result=result)
+        with kept(name, failed, keep_going):
+            requests.require(name, failed)
+            asked[name] = requests.request(name)
+    for name, result in _built_together(asked, places, failed, keep_going):
+        target = resolved.targets[name]
+        if not target.linked:
+            yield BuiltTarget(target=target, request=asked[name], result=result)
     if failed:
-        raise _failure(failed, len(resolved.targets))
+        raise failure(failed, len(resolved.targets))
 
 
 @contextmanager
-def _kept(name: str, failed: dict[str, PolyarchError], keep_going: bool) -> Iterator[None]:
+def kept(name: str, failed: dict[str, PolyarchError], keep_going: bool) -> Iterator[None]:
     """Put the error of a target into `failed`, or raise it unless the build keeps going."""
     try:
         yield
@@ -199,7 +175,10 @@ def _kept(name: str, failed: dict[str, PolyarchError], keep_going: bool) -> Iter
 
 
 def _built_together(
-    asked: "Mapping[str, BuildRequest]", places: BuildPlaces, failed: dict[str, PolyarchError], keep_going: bool
+    asked: "Mapping[str, BuildRequest]",
+    places: BuildPlaces,
+    failed: dict[str, PolyarchError],
+    keep_going: bool,
 ) -> "Iterator[tuple[str, BuildResult]]":
     """Build these as one graph. Errors get the name of their target; with `keep_going` they are put into `failed`."""
     from polyarch.builder.several import PlannedBuild, build_all
@@ -210,13 +189,13 @@ def _built_together(
     }
     for name, found in build_all(builds, places.store, keep_going=keep_going, remote=places.remote):
         if isinstance(found, PolyarchError):
-            with _kept(name, failed, keep_going), located(name):
+            with kept(name, failed, keep_going), located(name):
                 raise found
         else:
             yield name, found
 
 
-def _failure(failed: Mapping[str, PolyarchError], count: int) -> PolyarchError:
+def failure(failed: Mapping[str, PolyarchError], count: int) -> PolyarchError:
     if len(failed) == 1:
         return next(iter(failed.values()))
     hints = dict.fromkeys(error.hint for error in failed.values() if error.hint)
@@ -228,21 +207,40 @@ def prepared(resolved: Resolved, places: BuildPlaces) -> "Iterator[tuple[BakeTar
     """The targets to report on, with their requests. Only those that are contexts of others are built."""
     alone = {name: msgspec.structs.replace(target, linked=True) for name, target in resolved.targets.items()}
     requests = TargetRequests(Resolved(alone, resolved.groups), places)
+    images: dict[str, LayoutContext] = {}
     for name in requests.order:
-        request = requests.request(name)
+        target = resolved.targets[name]
+        request = _with_contexts(requests.request(name), target, images.__getitem__)
         if requests.is_used(name):
-            requests.built(name, _built(name, request, places))
-        if not resolved.targets[name].linked:
-            yield resolved.targets[name], request
+            image = Output(kind="none")
+            kept = msgspec.structs.replace(request, export=msgspec.structs.replace(request.export, outputs=(image,)))
+            made = _built(name, kept, places).descriptor
+            assert made is not None, name
+            images[name] = LayoutContext(f"target:{name}", Path(places.store.layout.oci), made.digest)
+        if not target.linked:
+            yield target, request
 
 
-def _check(name: str, request: "BuildRequest", places: BuildPlaces) -> None:
-    """Parse the Dockerfile of a target, unless it has to be fetched, so that a mistake is found before work begins."""
-    from polyarch.builder.workspace import Workspace
+def _with_contexts(
+    request: "BuildRequest", target: BakeTarget, context: "Callable[[str], ContextSource]"
+) -> "BuildRequest":
+    """The request with this context for each target that is one."""
+    links = target.links()
+    if not links:
+        return request
 
-    if isinstance(request.input.context, DirectoryContext):
-        with located(name), Workspace(request, places.store, places.registry(request)) as workspace:
-            _ = workspace.dockerfile
+    def replaced(known: "Mapping[str, ContextSource]", platform: "Platform | None") -> "dict[str, ContextSource]":
+        return {name: context(made[name, platform]) if (name, platform) in made else at for name, at in known.items()}
+
+    made: dict[tuple[str, Platform | None], str] = {}
+    for word, other in links.items():
+        name, colons, only = word.partition("::")
+        made[name, parsing.parse(only) if colons else None] = other
+    overrides = tuple(
+        msgspec.structs.replace(one, contexts=replaced(one.contexts, one.platform)) for one in request.overrides
+    )
+    given = msgspec.structs.replace(request.input, contexts=replaced(request.input.contexts, None))
+    return msgspec.structs.replace(request, input=given, overrides=overrides)
 
 
 def _built(name: str, request: "BuildRequest", places: BuildPlaces) -> "BuildResult":

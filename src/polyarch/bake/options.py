@@ -1,7 +1,6 @@
 """A target → the options of a build, as `buildflags.request` takes them."""
 
 import posixpath
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,10 +39,9 @@ def left_out(target: BakeTarget) -> list[str]:
     return found + [f"the entitlement {one} is not supported: a RUN has no devices of this machine" for one in devices]
 
 
-def of_target(
-    target: BakeTarget, links: Mapping[str, str], where: BakeWhere, around: "Surroundings"
-) -> tuple[str | Path, dict[str, Any]]:
-    """The context of a build and its options. `links` are the contexts that other targets make: {name: context}.
+def of_target(target: BakeTarget, where: BakeWhere, around: "Surroundings") -> tuple[str | Path, dict[str, Any]]:
+    """The context of a build and its options. A context that another target makes is an image with the name of that
+    target, which the caller replaces.
 
     Raises UnsupportedError for what no build here has, UsageError and NotFoundError for contexts.
     """
@@ -52,6 +50,7 @@ def of_target(
         raise UnsupportedError("source policies are not supported", "policy = [{disabled = true}] builds without them")
     context = where.context(source.context or ".")
     outputs = [one.text() for one in result.outputs or () if one.type not in _NOWHERE]
+    links = {name: f"docker-image://{other}" for name, other in target.links().items()}
     contexts = {name: links.get(name) or where.context(at) for name, at in (source.contexts or {}).items()}
     options: dict[str, Any] = {
         "file": None if source.dockerfile_inline is not None else _file(source, context, around),

@@ -7,13 +7,13 @@ from polyarch import lazy
 if TYPE_CHECKING:
     from polyarch.builder.export.assemble import BuiltImage as BuiltImage
     from polyarch.builder.failures import Failure as Failure
+    from polyarch.builder.forecast.alone import dry_run as dry_run
     from polyarch.builder.history.record import BuildRecord as BuildRecord
     from polyarch.builder.history.record import StepRecord as StepRecord
     from polyarch.builder.history.recorder import BuildHistory as BuildHistory
     from polyarch.builder.lint import Checked as Checked
     from polyarch.builder.lint import check as check
     from polyarch.builder.pipeline import build as build
-    from polyarch.builder.pipeline import dry_run as dry_run
     from polyarch.builder.plan.options import PlanOptions as PlanOptions
     from polyarch.builder.request.input import (
         BuildInput as BuildInput,
@@ -68,7 +68,8 @@ else:
             "history.record": "BuildRecord StepRecord",
             "history.recorder": "BuildHistory",
             "lint": "Checked check",
-            "pipeline": "build dry_run",
+            "forecast.alone": "dry_run",
+            "pipeline": "build",
             "plan.options": "PlanOptions",
             "request.input": "BuildInput ContextSource DirectoryContext ImageContext LayoutContext MainContext "
             "RemoteContext StreamContext",

@@ -1,6 +1,6 @@
 """A build from request to result: parse, plan each platform, solve once, assemble, send."""
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Self, cast
 
@@ -19,8 +19,8 @@ from polyarch.builder.export.streaming import RegistryUploads, no_upload
 from polyarch.builder.failures import FailurePolicy, located
 from polyarch.builder.history import emulation
 from polyarch.builder.history.entry import EntryWriter
-from polyarch.builder.history.record import BuildRecord
 from polyarch.builder.history.recorder import BuildHistory, Recorder, stacks
+from polyarch.builder.linked import LinkedImages
 from polyarch.builder.perform.environment import Result, StepEnvironment, StepSettings
 from polyarch.builder.perform.performer import VertexPerformer
 from polyarch.builder.plan import planner
@@ -39,9 +39,7 @@ from polyarch.oci import platform as platforms
 from polyarch.transfer.copy import Sent
 
 if TYPE_CHECKING:
-    from polyarch.builder.export.assemble import ComposedImage
-    from polyarch.builder.forecast.dry_run import DryRun
-    from polyarch.builder.forecast.linked import LinkedImages
+    from polyarch.builder.forecast.dry_run import ForeseenWork
     from polyarch.builder.judge import Judge
     from polyarch.builder.remote import RemoteRunner
     from polyarch.registry import Registry
@@ -79,15 +77,6 @@ def build(
         return result
 
 
-def dry_run(request: BuildRequest, store: "Store", registry: "Registry") -> BuildRecord:
-    """The steps that a build would do now, with the reasons why they are not cached. Nothing is built.
-
-    Raises as `build` does.
-    """
-    with Workspace(request, store, registry) as workspace, Build(workspace) as opened:
-        return opened.dry_run().record
-
-
 def _dated(request: BuildRequest, dockerfile: Dockerfile) -> BuildRequest:
     """The request with an epoch: its own, else that of an ARG before the first FROM."""
     if request.plan.epoch is not None:
@@ -108,9 +97,18 @@ Running = Generator[Work, Mapping[VertexId, Result], BuildResult]
 
 
 class Build:
-    """One build. It owns its performer, and nothing of the workspace."""
+    """One build. It owns its performer, and nothing of the workspace.
 
-    def __init__(self, workspace: Workspace, entry: EntryWriter | None = None) -> None:
+    `links` are the images of other builds that it uses, and what those that use its own need to know.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        entry: EntryWriter | None = None,
+        *,
+        links: LinkedImages | None = None,
+    ) -> None:
         dockerfile = workspace.dockerfile
         request = _dated(workspace.request, dockerfile)
         if any(output.kind == "engine" for output in request.export.outputs):
@@ -121,7 +119,6 @@ class Build:
         self._entry = entry or EntryWriter(request, workspace.store)
         self._request = request
         self._dockerfile = dockerfile
-        self._source = workspace.source
         self._emit = workspace.emit
         self._graph = BuildGraph()
         self._failures = FailurePolicy(request.on_failure, len(request.platforms))
@@ -151,7 +148,8 @@ class Build:
             self.performer.is_stopped,
             epoch,
         )
-        self._attester = attestations.opened(request, self._graph, workspace, self._assembler)
+        self._links = links or LinkedImages()
+        self._attester = attestations.opened(request, self._graph, workspace, self._links, self._assembler)
         self._results: Mapping[VertexId, Result] = {}
         self._exporter = Exporter(
             workspace,
@@ -230,7 +228,7 @@ class Build:
         if self._workspace.judge is not None:
             from polyarch.builder.judge import accepted
 
-            images = accepted(self._workspace.judge, images, self._source, self._failures)
+            images = accepted(self._workspace.judge, images, self._workspace.source, self._failures)
             left = {image.platform for image in images}
             survivors = [(plan, stack) for plan, stack in survivors if plan.platform in left]
         attested = None
@@ -239,16 +237,19 @@ class Build:
         # As in BuildKit: the result is an index even for one platform.
         multi = request.plan.arguments.get("BUILDKIT_MULTI_PLATFORM", "").lower() in _TRUE
         roots = self._assembler.roots(images, attested.entries if attested else lambda _: (), always_index=multi)
+        root = roots.get(True) or roots.get(False)
+        if root is not None:
+            self._links.own.root = root.digest
         sent: list[Sent] = []
         for output in request.export.outputs:
-            root = roots.get(output.is_inline, images[0].descriptor)
-            sent += self._exporter.send(output, images, root, attested.files(output) if attested is not None else None)
+            given = roots.get(output.is_inline, images[0].descriptor)
+            sent += self._exporter.send(output, images, given, attested.files(output) if attested is not None else None)
         self._caches.send(self._assembler, survivors, images)
         messages = [message for plan in plans for message in plan.warnings]
         messages += [lint.warning(finding, self._dockerfile).message for finding in findings]
         messages += [warning.message for warning in warnings]
         return BuildResult(
-            descriptor=roots.get(True) or roots.get(False),
+            descriptor=root,
             images=images,
             sent=tuple(sent),
             outputs=request.export.outputs,
@@ -260,10 +261,8 @@ class Build:
             source=(self._dockerfile.name, self._dockerfile.text),
         )
 
-    def _plans(self, dockerfile: Dockerfile, links: "LinkedImages | None" = None) -> list[Plan]:
-        bases: BaseResolver = of_request(self._workspace, self._request)
-        if links is not None:
-            bases = links.resolver(bases)
+    def _plans(self, dockerfile: Dockerfile) -> list[Plan]:
+        bases: BaseResolver = self._links.resolver(of_request(self._workspace, self._request))
         plans = []
         for platform in self._request.platforms:
             with self._failures.of(platform):
@@ -278,6 +277,7 @@ class Build:
                 if len(plans) == 1:
                     bases.prefetch(platform, self._request.platforms[1:])
         self._failures.raise_if_done([plan.platform for plan in plans], last=False)
+        self._links.own.planned(plans)
         return plans
 
     def _solve(self, plans: list[Plan]) -> Generator[Work, Mapping[VertexId, Result], list[Solved]]:
@@ -338,27 +338,19 @@ class Build:
             self.performer,
         )
 
-    def dry_run(self, name: str = "", links: "LinkedImages | None" = None) -> "DryRun":
-        """What `run` would do. Nothing is performed. `name` is that of the build among several, `links` are the images
-        of others that it uses.
-        """
-        from polyarch.builder.forecast.dry_run import Dry, dry_run_of
-        from polyarch.builder.forecast.linked import LinkedImages
+    def foreseen(self) -> "ForeseenWork":
+        """What `run` would do: its plans, of which nothing is performed."""
+        from polyarch.builder.forecast.dry_run import ForeseenWork
 
-        given = links or LinkedImages({})
-        plans = self._plans(self._dockerfile, given)
-        performer = given.performer(self.performer, self._graph)
-        try:
-            seen = solve.examine(_targets(plans), performer, Recorder(self._graph, progress.ignore))
-        except solve.FailedError as failed:
-            raise located(self._graph, self._dockerfile, *next(iter(failed.errors.items()))) from failed
-        self._caches.solved(self.performer.key_of, seen.results)
-
-        def image(plan: Plan, layers: Sequence[Layer]) -> "ComposedImage | None":
-            return self._assembler.foreseen(plan, layers, self._created, keys=self._caches.keys(plan))
-
-        dry = Dry(self._request, self._dockerfile.name, self._graph, tuple(plans), seen, self.performer, given, image)
-        return dry_run_of(name, dry, BuildHistory(self._workspace.store))
+        plans = self._plans(self._dockerfile)
+        return ForeseenWork(
+            request=self._request,
+            dockerfile=self._dockerfile,
+            graph=self._graph,
+            plans=tuple(plans),
+            targets=tuple(_targets(plans)),
+            performer=self.performer,
+        )
 
     def _verified(self, solved: list[Solved], warnings: list[progress.Warned]) -> list[Solved]:
         """The results that their platforms can run. Doubts are added to `warnings`."""
@@ -370,7 +362,7 @@ class Build:
         from polyarch.builder.verify import PlatformVerifier
 
         files, known = self.performer.filesystems, self._caches.results.verdict
-        verifier = PlatformVerifier(self._workspace.store, self._source, files, mode, known)
+        verifier = PlatformVerifier(self._workspace.store, self._workspace.source, files, mode, known)
         good: list[Solved] = []
         for plan, stack in solved:
             # Builds that share a layer are verified at the same time: what the first learns is remembered.

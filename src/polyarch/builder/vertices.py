@@ -30,6 +30,15 @@ class ImageLayers(msgspec.Struct, frozen=True, tag=True):
     manifest: Digest
 
 
+class LinkedLayers(msgspec.Struct, frozen=True, tag="Link"):
+    """The layers of an image that another build of the same command makes: `stack` is its file system in the graph of
+    `build`. Platforms for which that is the same work share this vertex.
+    """
+
+    build: str
+    stack: VertexId
+
+
 class Context(msgspec.Struct, frozen=True, tag=True):
     """The files of a build context; `name` is empty for the main one."""
 
@@ -144,7 +153,7 @@ class RunCommand(msgspec.Struct, frozen=True, tag="Run", kw_only=True):
     epoch: int | None = None
 
 
-Vertex = ImageLayers | Context | Stacked | Inline | Http | Git | CopyFiles | MakeDirectory | RunCommand
+Vertex = ImageLayers | LinkedLayers | Context | Stacked | Inline | Http | Git | CopyFiles | MakeDirectory | RunCommand
 
 
 class VertexLabel(msgspec.Struct, frozen=True):

@@ -75,14 +75,16 @@ class BakeRun:
                 _GRANT_HINT.format(" ".join(need.flag for need in needs)),
             )
 
-    def forecast(self) -> "Forecast":
-        """What `run` would do with the targets that it would build."""
+    def forecast(self) -> "tuple[Forecast, PolyarchError | None]":
+        """What `run` would do with the targets that it would build, and why others could not be examined."""
         from polyarch.bake import explaining, resolve
         from polyarch.progress import ignore
 
         targets = self._resolved.targets
         built = [name for name, target in targets.items() if not target.linked and not _method(target)]
-        return explaining.forecast(resolve.only(self._resolved, built), self._places(ignore))
+        return explaining.forecast(
+            resolve.only(self._resolved, built), self._places(ignore), keep_going=self._keep_going
+        )
 
     def run(self, form: str, metadata_file: str | None) -> int:
         """Build the targets, and report on those that say so (`call`), in this format. Returns the exit status."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from polyarch.errors import UsageError
+from polyarch.errors import PolyarchError, UsageError
 
 if TYPE_CHECKING:
     from polyarch.builder.forecast.values import Forecast
@@ -35,8 +35,8 @@ def is_asked(words: Mapping[str, Any]) -> bool:
     return bool(words["explain"] or words["html"] or words["graph"])
 
 
-def show(forecast: "Forecast", words: Mapping[str, Any]) -> None:
-    """Print the forecast and write files, as the options say."""
+def show(forecast: "Forecast", failure: PolyarchError | None, words: Mapping[str, Any]) -> None:
+    """Print the forecast and write files, as the options say. Then raise the failure of targets that are left out."""
     if words["html"]:
         from polyarch.render.forecast_page import render_page
 
@@ -55,6 +55,8 @@ def show(forecast: "Forecast", words: Mapping[str, Any]) -> None:
         from polyarch.render.forecast_text import render_text
 
         click.echo(render_text(forecast), nl=False)
+    if failure is not None:
+        raise failure
 
 
 def _write(file: str, text: str) -> None:

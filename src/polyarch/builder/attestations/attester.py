@@ -19,6 +19,7 @@ from polyarch.builder.attestations.scan import BuiltinScanner, Scanner, ScanTarg
 from polyarch.builder.attestations.steps import SourceText
 from polyarch.builder.export.assemble import Assembler, BuiltImage
 from polyarch.builder.export.rootfs import StatementFiles
+from polyarch.builder.linked import LinkedImages
 from polyarch.builder.perform.environment import Result
 from polyarch.builder.plan.options import Resolver
 from polyarch.builder.plan.planner import Plan
@@ -95,7 +96,15 @@ class Attester:
     First `resolver` and `planned` are called for each platform, finally `attest` for all images.
     """
 
-    def __init__(self, request: BuildRequest, graph: BuildGraph, workspace: Workspace, scanner: Scanner | None) -> None:
+    def __init__(
+        self,
+        request: BuildRequest,
+        graph: BuildGraph,
+        workspace: Workspace,
+        links: LinkedImages,
+        scanner: Scanner | None,
+    ) -> None:
+        self._links = links
         self._request = request
         self._graph = graph
         self._workspace = workspace
@@ -188,7 +197,8 @@ class Attester:
         records: "Sequence[StepRecord]",
     ) -> Provenance:
         request = self._request
-        used = capture.capture(request, plan, self._graph, self._images[plan.platform], lambda: self._workspace.remotes)
+        images = self._images[plan.platform]
+        used = capture.capture(request, plan, self._graph, images, self._links, lambda: self._workspace.remotes)
         described = None
         if asked.mode == "max":
             usage = {one.id: found for one in records if asked.capture_usage and (found := _usage_of(one))}

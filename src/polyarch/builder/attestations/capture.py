@@ -11,6 +11,7 @@ import msgspec
 
 from polyarch.attest.provenance import Access, BuildParameters, ConfigSource, Material
 from polyarch.builder.contexts.remote import git_source
+from polyarch.builder.linked import LinkedImages
 from polyarch.builder.plan.options import Base, Resolver
 from polyarch.builder.plan.planner import Plan
 from polyarch.builder.request.input import (
@@ -18,6 +19,7 @@ from polyarch.builder.request.input import (
     DirectoryContext,
     ImageContext,
     LayoutContext,
+    LinkedContext,
     RemoteContext,
 )
 from polyarch.builder.request.request import BuildRequest
@@ -67,9 +69,16 @@ class Capture(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def capture(
-    request: BuildRequest, plan: Plan, graph: BuildGraph, images: ImageRecorder, remotes: "Callable[[], Remotes]"
+    request: BuildRequest,
+    plan: Plan,
+    graph: BuildGraph,
+    images: ImageRecorder,
+    links: LinkedImages,
+    remotes: "Callable[[], Remotes]",
 ) -> Capture:
-    """What the build of `plan` used. `remotes` has fetched everything already, so nothing is fetched here."""
+    """What the build of `plan` used. `remotes` has fetched everything already, so nothing is fetched here. `links` are
+    the images of other builds, which are made already.
+    """
     reached = [graph.vertices[key] for key in graph.reach([plan.stack] if plan.stack else [])]
     runs = [vertex for vertex in reached if isinstance(vertex, RunCommand)]
     contexts = {str(name): source for name, source in request.contexts()}
@@ -112,7 +121,7 @@ def capture(
             ssh=_merged(ssh),
             locals=local_inputs(request, plan, graph),
         ),
-        materials=(*_images(images, contexts), *_sorted(gits.values()), *_sorted(files.values())),
+        materials=(*_images(images, contexts, links), *_sorted(gits.values()), *_sorted(files.values())),
         has_network=any(run.settings.network != "none" for run in runs),
     )
 
@@ -137,14 +146,16 @@ def renamed(request: BuildRequest) -> dict[str, str]:
     return {source.word: _context(name.name, source) for name, source in contexts}
 
 
-def _images(images: ImageRecorder, contexts: Mapping[str, ContextSource]) -> Iterable[Material]:
-    layouts = {source.word: name for name, source in contexts.items() if isinstance(source, LayoutContext)}
+def _images(images: ImageRecorder, contexts: Mapping[str, ContextSource], links: LinkedImages) -> Iterable[Material]:
+    words = ((name, source) for name, source in contexts.items() if isinstance(source, LayoutContext | LinkedContext))
+    layouts = {source.word: name for name, source in words}
     found: dict[str, Material] = {}
     for (name, platform), base in images.used.items():
-        algorithm, _, value = base.root.partition(":")
+        root = links.root(name) if base.linked is not None else base.root
+        algorithm, _, value = root.partition(":")
         if name in layouts:
             # The path of the layout is this machine's own matter.
-            called = Reference("docker.io", f"library/{layouts[name].partition('::')[0].lower()}", "", base.root)
+            called = Reference("docker.io", f"library/{layouts[name].partition('::')[0].lower()}", "", root)
             uri = str(ImageUrl(called, platform, "oci"))
         else:
             uri = image_purl.of(references.parse(name), platform)
@@ -239,5 +250,7 @@ def _context(name: str, source: ContextSource) -> str:
             return f"docker-image://{source.name}"
         case LayoutContext():
             return f"oci-layout://{name}"
+        case LinkedContext():
+            return str(source)
         case RemoteContext():
             return hidden(source.url) if git_source(source.url) is None else source.url

@@ -21,6 +21,7 @@ from polyarch.builder.vertices import (
     Http,
     ImageLayers,
     Inline,
+    LinkedLayers,
     MakeDirectory,
     RunCommand,
     RunMount,
@@ -137,6 +138,8 @@ def _operation(numbering: _Numbering, vertex: Vertex) -> dict[str, Any]:
     match vertex:
         case ImageLayers():
             return {"image": {"manifest": vertex.manifest}}
+        case LinkedLayers():
+            return {"target": {"name": vertex.build}}
         case Context():
             return {"context": {"name": vertex.name or "context"}}
         case Stacked():

@@ -16,14 +16,12 @@ from polyarch.builder.request.output import Export
 from polyarch.contents import listings
 from polyarch.contents.filesystem import Filesystems
 from polyarch.contents.layer import Layer
-from polyarch.oci import digest as digests
 from polyarch.oci import index as indexes
 from polyarch.oci import manifest as manifests
 from polyarch.oci import media_types
 from polyarch.oci.config import ImageConfig
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
-from polyarch.oci.document import Manifest
 from polyarch.oci.layer_table import STARGZ_TOC_DIGEST
 from polyarch.oci.platform import Platform
 
@@ -41,14 +39,6 @@ class BuiltImage(msgspec.Struct, frozen=True, kw_only=True):
     platform: Platform
     descriptor: Descriptor
     config: Digest
-    layers: tuple[Layer, ...]
-
-
-class ComposedImage(msgspec.Struct, frozen=True, kw_only=True):
-    """The documents of one platform's image, and its layers with their blobs."""
-
-    config: ImageConfig
-    manifest: Manifest
     layers: tuple[Layer, ...]
 
 
@@ -96,32 +86,18 @@ class Assembler:
             nothing = Descriptor(media_type="", digest=Digest(""), size=0)
             return BuiltImage(platform=plan.platform, descriptor=nothing, config=Digest(""), layers=tuple(layers))
         whole = tuple(self.blob(layer) for layer in layers)
-        found = self._composed(plan, whole, created, keys)
-        self._store.put_bytes(found.manifest.config.media_type, found.config.encode())
-        self._store.write_manifest(found.manifest.descriptor(), found.manifest.raw)
-        return BuiltImage(
-            platform=plan.platform,
-            descriptor=found.manifest.descriptor(plan.platform),
-            config=found.manifest.config.digest,
-            layers=whole,
-        )
-
-    def foreseen(
-        self, plan: Plan, layers: Sequence[Layer], created: str, *, keys: Sequence[str] = ()
-    ) -> "ComposedImage | None":
-        """What `image` would make; None if a layer would have to be packed first. Nothing is written."""
-        whole = [self._known(layer) for layer in layers]
-        found = tuple(layer for layer in whole if layer is not None)
-        return self._composed(plan, found, created, keys) if len(found) == len(whole) else None
-
-    def _composed(self, plan: Plan, layers: tuple[Layer, ...], created: str, keys: Sequence[str]) -> "ComposedImage":
-        config = _finished(plan, layers, created)
-        raw = config.encode()
-        descriptor = Descriptor(media_type=media_types.OCI_CONFIG, digest=digests.of(raw), size=len(raw))
-        manifest = manifests.create(descriptor, _descriptors(layers, keys), self._export.annotations)
+        config = _finished(plan, whole, created)
+        about = self._store.put_bytes(media_types.OCI_CONFIG, config.encode())
+        manifest = manifests.create(about, _descriptors(whole, keys), self._export.annotations)
         if self._export.docker_format:
             manifest = manifests.convert(manifest, to_docker=True)
-        return ComposedImage(config=config, manifest=manifest, layers=layers)
+        self._store.write_manifest(manifest.descriptor(), manifest.raw)
+        return BuiltImage(
+            platform=plan.platform,
+            descriptor=manifest.descriptor(plan.platform),
+            config=manifest.config.digest,
+            layers=whole,
+        )
 
     def root(
         self, images: Sequence[BuiltImage], attestations: Sequence[Descriptor] = (), *, always_index: bool = False
@@ -171,13 +147,6 @@ class Assembler:
 
     def _is_wanted(self, layer: Layer, wanted: "Compression", force: bool) -> bool:
         return bool(layer.diff_id) and (not force or _has_compression(layer, wanted))
-
-    def _known(self, layer: Layer) -> Layer | None:
-        """What `blob` would return without making anything; None if it has to."""
-        wanted = self._export.compression
-        if self._is_wanted(layer, wanted, self._export.force_compression):
-            return layer
-        return None if layer.diff_id else packed.find(self._store, layer, wanted)
 
     def _pack(self, layer: Layer, wanted: "Compression") -> Layer:
         return packed.of_snapshot(

@@ -1,27 +1,43 @@
 """What a build would do now: its plans, the keys of its vertices, and what the cache has. Nothing is performed."""
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Collection, Mapping
 
 import msgspec
 
-from polyarch.builder.export.assemble import ComposedImage
-from polyarch.builder.forecast.linked import LinkedBuild, LinkedImages, linked_image
+from polyarch.builder import solve
+from polyarch.builder.failures import located
 from polyarch.builder.history.record import LINK, BuildRecord
 from polyarch.builder.history.recorder import BuildHistory, stacks, step
-from polyarch.builder.perform.environment import Result
 from polyarch.builder.perform.performer import VertexPerformer
 from polyarch.builder.plan.planner import Plan
 from polyarch.builder.request.request import BuildRequest
-from polyarch.builder.solve import Examined
-from polyarch.builder.vertices import BuildGraph, ImageLayers, VertexId
-from polyarch.contents.layer import Layer
+from polyarch.builder.vertices import BuildGraph, VertexId
+from polyarch.dockerfile.parser import Dockerfile
+from polyarch.errors import PolyarchError
+
+
+class ForeseenWork(msgspec.Struct, frozen=True, kw_only=True):
+    """A build that was planned. `targets` are the vertices of the layers of its result."""
+
+    request: BuildRequest
+    dockerfile: Dockerfile
+    graph: BuildGraph
+    plans: tuple[Plan, ...]
+    targets: tuple[VertexId, ...]
+    performer: VertexPerformer
+
+    def order(self) -> list[VertexId]:
+        """Its vertices, inputs first."""
+        return solve.topological(list(self.targets), self.performer.inputs)
+
+    def located(self, vertex: str, error: PolyarchError) -> PolyarchError:
+        """The error of a vertex with the lines of the Dockerfile."""
+        return located(self.graph, self.dockerfile, vertex, error)
 
 
 class DryRun(msgspec.Struct, frozen=True, kw_only=True):
-    """A build that was examined. `keys` are the cache keys of vertices, `shapes` what their results depend on besides.
-
-    `links` are the other builds whose images it uses, by the vertices that have their layers; `images` are those that
-    it would make itself.
+    """A build that was examined. `keys` are the cache keys of vertices. Those with an equal name in `works` are the
+    same work, also in other builds.
     """
 
     request: BuildRequest
@@ -29,70 +45,31 @@ class DryRun(msgspec.Struct, frozen=True, kw_only=True):
     plans: tuple[Plan, ...]
     graph: BuildGraph
     keys: Mapping[VertexId, str]
-    shapes: Mapping[VertexId, Hashable]
-    links: Mapping[VertexId, str]
-    images: LinkedBuild
+    works: Mapping[VertexId, str]
 
 
-class Dry(msgspec.Struct, frozen=True):
-    """The parts of an examined build. `image` composes the image of a plan, if its layers need no work."""
-
-    request: BuildRequest
-    dockerfile: str
-    graph: BuildGraph
-    plans: tuple[Plan, ...]
-    seen: Examined[VertexId, Result]
-    performer: VertexPerformer
-    linked: LinkedImages
-    image: Callable[[Plan, Sequence[Layer]], ComposedImage | None]
-
-
-def dry_run_of(name: str, dry: Dry, history: BuildHistory) -> DryRun:
-    """What the build `name` would do, compared with the last build of its context."""
-    graph, seen, performer = dry.graph, dry.seen, dry.performer
-    links = {key: found for key in seen.order if (found := _link(graph, key, dry.linked))}
-    pending = set(seen.pending)
+def record(
+    work: ForeseenWork, cached: Collection[VertexId], pending: Collection[VertexId], history: BuildHistory
+) -> BuildRecord:
+    """The steps of a build, compared with the last build of its context. `cached` have a result, `pending` would be
+    done.
+    """
+    graph, performer, order = work.graph, work.performer, work.order()
     steps = []
-    for key in seen.order:
-        if performer.joins(key):
+    for key in order:
+        link = performer.link(key)
+        if performer.joins(key) and link is None:
             continue
-        one = step(graph, key, performer, cached=key in seen.results, done=key in pending)
-        if key in links and key in pending:
-            reason = f"{links[key]} is built first"
-            one = msgspec.structs.replace(one, kind=LINK, name=f"FROM target:{links[key]}", reasons=(reason,))
+        one = step(graph, key, performer, cached=key in cached, done=key in pending)
+        if link is not None and one.kind == LINK and one.done:
+            one = msgspec.structs.replace(one, reasons=(f"{link.build} is built first",))
         steps.append(one)
-    record = history.predict(
-        dry.request,
-        dry.dockerfile,
-        [str(plan.platform) for plan in dry.plans],
+    return history.predict(
+        work.request,
+        work.dockerfile.name,
+        [str(plan.platform) for plan in work.plans],
         steps,
         graph,
-        stacks(graph, seen.order),
+        stacks(graph, order),
         performer,
     )
-    return DryRun(
-        request=dry.request,
-        record=record,
-        plans=dry.plans,
-        graph=graph,
-        keys=dict(seen.keys),
-        shapes={key: performer.shape(key) for key in seen.order},
-        links=links,
-        images=LinkedBuild(name, {plan.platform: linked_image(name, plan, _composed(dry, plan)) for plan in dry.plans}),
-    )
-
-
-def _link(graph: BuildGraph, key: VertexId, linked: LinkedImages) -> str:
-    value = graph.vertices[key]
-    return linked.name(value.manifest) if isinstance(value, ImageLayers) else ""
-
-
-def _composed(dry: Dry, plan: Plan) -> ComposedImage | None:
-    layers: list[Layer] = []
-    for vertex in plan.layers:
-        made = dry.seen.results.get(vertex)
-        if made is None:
-            return None
-        assert isinstance(made, tuple), vertex
-        layers += made
-    return dry.image(plan, layers)

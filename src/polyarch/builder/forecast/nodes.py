@@ -8,10 +8,21 @@ from polyarch.builder.forecast.dry_run import DryRun
 from polyarch.builder.forecast.values import EdgeKind, ForecastEdge, ForecastNode, NodeKind
 from polyarch.builder.plan.planner import Plan
 from polyarch.builder.plan.staged import PlannedStage
-from polyarch.builder.vertices import NOTHING, BuildGraph, CopyFiles, ImageLayers, RunCommand, Stacked, VertexId
+from polyarch.builder.vertices import (
+    NOTHING,
+    BuildGraph,
+    CopyFiles,
+    ImageLayers,
+    LinkedLayers,
+    RunCommand,
+    Stacked,
+    VertexId,
+)
 
 # A stage or a source that a stage needs: the number of a stage, or a vertex.
 _Need = tuple[EdgeKind, int | VertexId]
+# What has the layers of an image.
+_IMAGES = (ImageLayers, LinkedLayers)
 
 
 class _Stage:
@@ -125,7 +136,7 @@ def _own(graph: BuildGraph, plan: Plan, stage: PlannedStage) -> list[VertexId]:
         assert isinstance(stacked, Stacked), key
         found.append(stacked.layers)
         key = stacked.below
-    return [key for key in reversed(found) if not isinstance(graph.vertices[key], ImageLayers)]
+    return [key for key in reversed(found) if not isinstance(graph.vertices[key], _IMAGES)]
 
 
 def _needs(graph: BuildGraph, plan: Plan, stage: PlannedStage, made: Iterable[VertexId]) -> list[_Need]:
@@ -135,7 +146,7 @@ def _needs(graph: BuildGraph, plan: Plan, stage: PlannedStage, made: Iterable[Ve
         found.append(("FROM", stage.parent))
     else:
         bottom = graph.layers(stage.stack)[:1]
-        found += [("FROM", key) for key in bottom if isinstance(graph.vertices[key], ImageLayers)]
+        found += [("FROM", key) for key in bottom if isinstance(graph.vertices[key], _IMAGES)]
     stacks = _stacks(plan)
     named = {stacks[index]: index for index in reversed(stage.sources)}
     used: dict[int, EdgeKind] = {}
@@ -160,7 +171,7 @@ def _outside(graph: BuildGraph, source: VertexId) -> Iterable[VertexId]:
         return []
     value = graph.vertices[source]
     if isinstance(value, Stacked):
-        return [key for key in graph.layers(source) if isinstance(graph.vertices[key], ImageLayers)]
+        return [key for key in graph.layers(source) if isinstance(graph.vertices[key], _IMAGES)]
     return [source] if value.__struct_config__.tag != "Inline" else []
 
 

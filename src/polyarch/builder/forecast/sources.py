@@ -8,7 +8,7 @@ import msgspec
 from polyarch.builder.forecast.dry_run import DryRun
 from polyarch.builder.history.recorder import context_location
 from polyarch.builder.request.request import BuildRequest
-from polyarch.builder.vertices import Context, Git, Http, ImageLayers, VertexId
+from polyarch.builder.vertices import Context, Git, Http, ImageLayers, LinkedLayers, VertexId
 from polyarch.oci.urls import redact
 
 
@@ -28,8 +28,8 @@ def source(run: DryRun, key: VertexId) -> ForecastSource | None:
         case Context():
             place = _location(run.request, value.name)
             return ForecastSource("context", place, place)
-        case ImageLayers() if key in run.links:
-            return ForecastSource("target", run.links[key], run.links[key])
+        case LinkedLayers():
+            return ForecastSource("target", value.build, value.build)
         case ImageLayers():
             # The name and the digest that it stands for are the same for all platforms.
             label = run.graph.labels[key].name.removeprefix("FROM ")

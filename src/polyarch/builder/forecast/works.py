@@ -1,4 +1,4 @@
-"""Which steps of several builds are the same work: those with equal cache keys, as in `builder/several.py`."""
+"""The work of several builds, each piece with a number: what is the same work is said by `builder/joint.py`."""
 
 from collections.abc import Hashable, Mapping
 
@@ -6,7 +6,7 @@ from polyarch.builder.forecast import sources
 from polyarch.builder.forecast.dry_run import DryRun
 from polyarch.builder.forecast.values import ForecastStep, State
 from polyarch.builder.history.record import StepRecord
-from polyarch.builder.vertices import CopyFiles, Git, MakeDirectory, RunCommand, Stacked, VertexId, inputs
+from polyarch.builder.vertices import CopyFiles, MakeDirectory, RunCommand, Stacked, VertexId
 
 _LAYERS = (CopyFiles, MakeDirectory, RunCommand)
 _ORDER: tuple[State, ...] = ("to do", "cached", "not needed")
@@ -17,8 +17,6 @@ class WorkNumbers:
 
     def __init__(self) -> None:
         self._numbers: dict[Hashable, int] = {}
-        # A number for each distinct value of `DryRun.shapes` with those below it.
-        self._shapes: dict[Hashable, int] = {}
         self._targets: dict[int, list[str]] = {}
         self._states: dict[int, set[State]] = {}
         self._counted: set[int] = set()
@@ -26,17 +24,12 @@ class WorkNumbers:
     def add(self, name: str, run: DryRun) -> Mapping[VertexId, int]:
         """The numbers of the steps of the build `name`."""
         found: dict[VertexId, int] = {}
-        shapes: dict[VertexId, int] = {}
-        for key, shape in run.shapes.items():
+        for key, name_of_work in run.works.items():
             value = run.graph.vertices[key]
-            own = shape if isinstance(value, (*_LAYERS, Git)) else None
-            # What depends on a step with another shape is other work, too.
-            below = sorted({shapes[each] for each in inputs(value)})
-            shapes[key] = self._shapes.setdefault((own, *below), len(self._shapes))
             if isinstance(value, Stacked):
                 continue
             source = sources.source(run, key)
-            work: Hashable = (run.keys[key], shapes[key]) if source is None else (source.kind, source.identity)
+            work: Hashable = name_of_work if source is None else (source.kind, source.identity)
             found[key] = number = self._numbers.setdefault(work, len(self._numbers))
             self._targets.setdefault(number, []).append(name)
             if isinstance(value, _LAYERS):

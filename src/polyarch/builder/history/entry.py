@@ -13,7 +13,7 @@ import msgspec
 
 from polyarch.builder import encoding
 from polyarch.builder.history.record import StepRecord
-from polyarch.builder.request.input import DirectoryContext, ImageContext, LayoutContext, RemoteContext
+from polyarch.builder.request.input import DirectoryContext, ImageContext, LayoutContext, LinkedContext, RemoteContext
 from polyarch.errors import CancelledError, PolyarchError
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.redaction import hidden
@@ -223,6 +223,8 @@ def _named(source: "ContextSource") -> str:
             return f"docker-image://{source.name}"
         case LayoutContext():
             return source.word
+        case LinkedContext():
+            return str(source)
         case RemoteContext():
             return redact(source.url)
         case DirectoryContext():

@@ -28,9 +28,9 @@ from polyarch.sandbox.settings import RunSettings
 How = Literal["", "native", "emulated"]
 
 _SHOWN = 4
-# The kind of a step that stands for an image of another build, which is not made yet.
+# The kind of a step that stands for an image of another build.
 LINK = "Link"
-# Steps that are never cached or performed.
+# Steps that are not done by themselves.
 _GIVEN = frozenset({"Context", "Inline", LINK})
 # Steps that fetch or read something and build nothing.
 _FETCHED = frozenset({"ImageLayers", "Git", "Http"})
@@ -281,10 +281,7 @@ def _reasons(
     follows = next(filter(None, map(changed.within, step.inputs)), None)
     if follows is not None:
         name = follows.name.partition("@sha256:")[0]
-        if follows.kind == LINK:
-            yield f"{name} is built first"
-        else:
-            yield f"{name} changed" if follows.kind in _FETCHED else f"{name} was rebuilt"
+        yield f"{name} changed" if follows.kind in _FETCHED else f"{name} was rebuilt"
     else:
         yield "an earlier layer changed" if step.inputs != former.inputs else "its result is no longer in the cache"
 

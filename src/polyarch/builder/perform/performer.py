@@ -22,6 +22,7 @@ from polyarch.builder.vertices import (
     Http,
     ImageLayers,
     Inline,
+    LinkedLayers,
     MakeDirectory,
     RunCommand,
     Stacked,
@@ -121,8 +122,10 @@ class VertexPerformer:
         return inputs(self._graph.vertices[vertex])
 
     def joins(self, vertex: VertexId) -> bool:
-        """Implements `solve.Performer`: the file system of a stage only joins layers that other vertices make."""
-        return isinstance(self._graph.vertices[vertex], Stacked)
+        """Implements `solve.Performer`: the file system of a stage only joins layers that other vertices make, and so
+        does the image of another build.
+        """
+        return isinstance(self._graph.vertices[vertex], Stacked | LinkedLayers)
 
     def cache_key(self, vertex: VertexId, inputs: Mapping[VertexId, str]) -> str:
         """Implements `solve.Performer`. Records what `load`, `perform` and `selection` need to know about the
@@ -149,7 +152,7 @@ class VertexPerformer:
             return self._sources.files(value)
         if isinstance(value, ImageLayers):
             return self._image(value)
-        if isinstance(value, Git | Stacked) or vertex in self._uncached:
+        if isinstance(value, Git | Stacked | LinkedLayers) or vertex in self._uncached:
             return None
         layer = self._environment.results.find(cache_key, self._environment.settings.compression)
         if layer is None:
@@ -216,6 +219,24 @@ class VertexPerformer:
     def is_stopped(self) -> bool:
         """Whether the build was cancelled, or has ended."""
         return self._stopped
+
+    def link(self, vertex: VertexId) -> LinkedLayers | None:
+        """The image of another build that a vertex stands for; None for another vertex."""
+        value = self._graph.vertices[vertex]
+        return value if isinstance(value, LinkedLayers) else None
+
+    def link_key(self, vertex: VertexId, cache_key: str, build: "VertexPerformer", stack: VertexId) -> None:
+        """Take note that a vertex stands for the file system `stack` of another build, which has this cache key."""
+        self._keyed[vertex] = cache_key, ""
+        if stack in build._uncached:
+            self._uncached.add(vertex)
+
+    def linked(self, vertex: VertexId, build: "VertexPerformer", stack: VertexId, result: Result) -> Result:
+        """The layers of the file system `stack` of another build, as the result of a vertex that stands for it."""
+        if stack in build._bare:
+            self._bare.add(vertex)
+        assert isinstance(result, Stack), stack
+        return tuple(result)
 
     def take(self, vertex: VertexId, result: Result) -> None:
         """Take note of a result that another build made with the same work."""

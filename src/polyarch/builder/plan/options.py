@@ -6,6 +6,7 @@ from typing import Protocol
 import msgspec
 
 from polyarch.builder.plan.names import ContextName
+from polyarch.builder.vertices import LinkedLayers
 from polyarch.errors import UsageError
 from polyarch.oci.config import ImageConfig
 from polyarch.oci.digest import Digest
@@ -43,7 +44,8 @@ class PlanOptions(msgspec.Struct, frozen=True, kw_only=True):
 class Base(msgspec.Struct, frozen=True):
     """An image that a stage starts from: its manifest's digest, its config, and its name for messages.
 
-    `root` is the digest that its name stands for: that of the index if there is one.
+    `root` is the digest that its name stands for: that of the index if there is one. An image that another build of the
+    same command makes has no digest yet: `linked` are its layers.
     """
 
     manifest: Digest
@@ -51,6 +53,7 @@ class Base(msgspec.Struct, frozen=True):
     name: str
     warning: str = ""
     root: Digest = Digest("")
+    linked: LinkedLayers | None = None
 
 
 class Resolver(Protocol):

@@ -294,7 +294,7 @@ class _Planner:
             platform = base.config.platform
         layers = NOTHING
         if base.config.diff_ids:
-            added = self._add(ImageLayers(base.manifest), f"FROM {base.name}", instruction)
+            added = self._add(base.linked or ImageLayers(base.manifest), f"FROM {base.name}", instruction)
             layers = self._graph.stack(NOTHING, added)
         return of_image(base.config, layers, platform)
 

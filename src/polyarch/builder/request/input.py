@@ -48,8 +48,23 @@ class LayoutContext(msgspec.Struct, frozen=True, tag=True):
     version: str = ""
 
 
+class LinkedContext(msgspec.Struct, frozen=True, tag=True):
+    """A named build context that is the image of another build of the same command."""
+
+    build: str
+
+    @property
+    def word(self) -> str:
+        """What a plan calls the image. No name of an image has a space."""
+        return f"target {self.build}"
+
+    def __str__(self) -> str:
+        """As bake files write it."""
+        return f"target:{self.build}"
+
+
 MainContext = DirectoryContext | RemoteContext | StreamContext
-ContextSource = DirectoryContext | RemoteContext | ImageContext | LayoutContext
+ContextSource = DirectoryContext | RemoteContext | ImageContext | LayoutContext | LinkedContext
 
 
 class BuildInput(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from polyarch.buildcache.wanted import CacheSource, CacheTarget
 from polyarch.builder.plan.names import ContextName
 from polyarch.builder.plan.options import PlanOptions
 from polyarch.builder.request.farm import FarmRequest
-from polyarch.builder.request.input import BuildInput, ContextSource, ImageContext, LayoutContext
+from polyarch.builder.request.input import BuildInput, ContextSource, ImageContext, LayoutContext, LinkedContext
 from polyarch.builder.request.output import Export
 from polyarch.builder.request.secrets import Secrets
 from polyarch.oci.config import DEFAULT_PATH
@@ -111,6 +111,11 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
             for name, source in override.contexts.items():
                 yield ContextName(name, override.platform), source
 
+    def links(self) -> tuple[str, ...]:
+        """The builds of the same command whose images are contexts of this one."""
+        found = (source.build for _, source in self.contexts() if isinstance(source, LinkedContext))
+        return tuple(dict.fromkeys(found))
+
     def all_secrets(self) -> Secrets:
         """The secrets, with those of the overrides."""
         found = {override.platform: override.secrets for override in self.overrides if override.secrets}
@@ -122,7 +127,7 @@ def _image(source: ContextSource) -> str:
     match source:
         case ImageContext():
             return source.name
-        case LayoutContext():
+        case LayoutContext() | LinkedContext():
             return source.word
         case _:
             return ""

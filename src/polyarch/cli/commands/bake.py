@@ -100,7 +100,7 @@ def _run(session: Session, words: Mapping[str, Any], listed: str, stack: context
     default = not (where.url and _flag(variables, "BAKE_ALLOW_REMOTE_FS_ACCESS"))
     run.check(grants, files=_flag(variables, "BUILDX_BAKE_ENTITLEMENTS_FS", default=default))
     if forecasts.is_asked(words):
-        forecasts.show(run.forecast(), words)
+        forecasts.show(*run.forecast(), words)
         return 0
     return run.run(form, words["metadata_file"])
 

@@ -121,7 +121,7 @@ def _build(
         farm=words,
     )
     if forecasts.is_asked(words):
-        forecasts.show(run.forecast(), words)
+        forecasts.show(*run.forecast(), words)
         return 0
     return run.run("text", words["metadata_file"])
 
