@@ -141,6 +141,11 @@ def test_images_are_pushed(polyarch: Program, work: Path, registry: LocalRegistr
     polyarch("bake", "--push", "--insecure", "app", "--set", f"app.tags={name}", cwd=work)
     shown = polyarch("buildx", "imagetools", "inspect", "--insecure", name, check=False)
     assert "linux/arm64" in shown.stdout, str(shown)
+    assert name not in polyarch("images").stdout, "as after `build --push`"
+    polyarch(
+        "bake", "--insecure", "app", "--set", "*.output=type=image,push=true", "--set", f"app.tags={name}", cwd=work
+    )
+    assert f"{registry.address}/app" in polyarch("images").stdout
 
 
 @pytest.mark.integration

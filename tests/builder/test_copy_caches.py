@@ -89,3 +89,14 @@ def test_the_next_build_packs_a_layer_again_only_without_the_cache(store: Store,
     packer = LayerPacker(store, results, msgspec.structs.replace(SETTINGS, no_cache=no_cache))
     assert packer.layer(arranged(source()), None, "", packs) == first
     assert packs.count == count
+
+
+def test_a_copy_that_another_platform_has_packed_is_not_sent_again_while_it_is_made(store: Store) -> None:
+    results, packs = LocalResults(store), Packs()
+    packer = LayerPacker(store, results, SETTINGS)
+    for content in ("1", "2"):
+        packer.layer(arranged(files.inline([("one", content)])), None, "COPY one", packs)
+    assert packs.count == 1
+    # In a later build, a part of the layer has mostly changed.
+    LayerPacker(store, results, SETTINGS).layer(arranged(files.inline([("one", "3")])), None, "COPY one", packs)
+    assert packs.count == 2

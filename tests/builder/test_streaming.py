@@ -17,7 +17,7 @@ from polyarch.registry import Credentials, Hosts, Registry
 from polyarch.store import Store
 from scripts.local_registry import LocalRegistry
 
-CONTENT = b"a layer " * 200_000
+CONTENT = b"a layer " * 300_000
 DIGEST = digests.of(CONTENT)
 BLOB = Descriptor(media_type="application/octet-stream", digest=DIGEST, size=len(CONTENT))
 

@@ -38,14 +38,17 @@ class CacheEntry(msgspec.Struct, frozen=True):
 
 
 class OutputEntry(msgspec.Struct, frozen=True):
-    """One `output`."""
+    """One `output`. What `--push` adds is written as an image, and only `pushed`, as with `build --push`."""
 
     type: str
     destination: str = ""
     attributes: Mapping[str, str] = {}
+    pushed: bool = False
 
     def text(self) -> str:
         """The entry as the value of `--output`."""
+        if self.pushed:
+            return "type=registry"
         dest = [("dest", self.destination)] if self.destination else []
         return csvfields.joined([("type", self.type), *dest, *csvfields.attributes(self.attributes)])
 

@@ -216,7 +216,7 @@ def _push(outputs: Sequence[OutputEntry], push: bool) -> tuple[OutputEntry, ...]
         return _unpushed(outputs)
     found = [_attribute(one, push="true") if one.type == "image" else one for one in outputs]
     if all(one.type == "docker" for one in found):
-        found.append(OutputEntry("image", "", {"push": "true"}))
+        found.append(OutputEntry("image", "", {"push": "true"}, pushed=True))
     return tuple(found)
 
 
@@ -230,7 +230,8 @@ def _unpushed(outputs: Sequence[OutputEntry]) -> tuple[OutputEntry, ...]:
             found.pop()
             continue
         if found[position].type == "image":
-            found[position] = _attribute(found[position], push="false")
+            kept = msgspec.structs.replace(found[position], pushed=False)
+            found[position] = _attribute(kept, push="false")
         position += 1
     return tuple(found)
 

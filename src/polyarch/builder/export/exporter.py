@@ -110,7 +110,9 @@ class Exporter:
     def _keep(self, root: Descriptor, *, named: bool) -> None:
         """Fetch missing layers of the base, then name the result in the store: a name stands for a complete image."""
         if self._store.missing(root):
-            send(self._source.passing(), root.digest, self._store, (), CopyOptions(stopped=self._stopped))
+            # Builds on the same base are exported side by side: the first fetches it for all.
+            with self._common.alone("missing layers"):
+                send(self._source.passing(), root.digest, self._store, (), CopyOptions(stopped=self._stopped))
         names = [str(name.tagged()) for name in self._export.names] if named else []
         self._store.assign([(name, root) for name in names or [""]])
 

@@ -2,8 +2,8 @@
 being made, or while steps of other platforms run.
 
 Other registries are first asked whether they have the layer, so that nothing is sent twice over a slow connection. That
-needs the digest, which is known only when the layer is complete. A small layer is not sent early either: three requests
-take longer than making it, and the copier sends several layers at the same time.
+needs the digest, which is known only when the layer is complete. A small layer is not sent early either: that takes a
+request more, the registry works longer for it, and the copier sends several layers at the same time.
 """
 
 import threading
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from polyarch.store import Store
 
 # A layer up to this size, in bytes, is sent when it is complete.
-_SMALL = 1 << 20
+_SMALL = 2 << 20
+_CHUNK = 1 << 20
 
 # Begins an upload to the registry that the layers of the result will go to; None if they are not uploaded early.
 Uploads = Callable[[], "Upload | None"]
@@ -133,30 +134,32 @@ class StreamedBlob:
             self._upload = None
         if self._upload is not None:
             self._opened.enter_context(self._upload)
-        # The beginning, until there is more than fits a small layer.
-        self._held: list[bytes] | None = []
-        self._size = 0
+        self._is_sent = False
 
     def write(self, data: bytes, /) -> None:
         """Add `data`. The caller computes the digest."""
         self._writer.append(data)
         if self._upload is None:
             return
-        if self._held is not None:
-            self._held.append(data)
-            self._size += len(data)
-            if self._size <= _SMALL:
-                return
-            data, self._held = b"".join(self._held), None
         try:
-            self._upload.write(data)
+            if self._is_sent:
+                self._upload.write(data)
+            elif self._writer.size > _SMALL:
+                self._is_sent = True
+                self._send_beginning(self._upload)
         except PolyarchError:
             self._upload = None
+
+    def _send_beginning(self, upload: "Upload") -> None:
+        """Send what was written so far. It is in the store, so that it need not be held."""
+        with open(self._writer.path, "rb") as file:
+            while chunk := file.read(_CHUNK):
+                upload.write(chunk)
 
     def keep(self, digest: Digest) -> None:
         """Store the blob under its digest."""
         self._writer.keep(digest)
-        if self._upload is not None and self._held is None:
+        if self._upload is not None and self._is_sent:
             try:
                 self._upload.commit(digest)
             except PolyarchError:

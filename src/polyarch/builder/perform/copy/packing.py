@@ -31,6 +31,7 @@ class LayerPacker:
         # Held while the layer of this key is made, so that only one thread makes it.
         self._single_flight: dict[str, threading.Lock] = {}
         self._packed_here: set[str] = set()
+        self._series_here: set[str] = set()
 
     def layer(
         self, arrangement: Arrangement, epoch: int | None, series: str = "", uploads: Uploads = no_upload
@@ -53,6 +54,9 @@ class LayerPacker:
         """Pack an arrangement without looking for its layer first, and remember the layer."""
         settings = self._settings
         like = packed.find_last(self._store, self._last(series)) if series else None
+        if like is not None and series in self._series_here:
+            # Mostly the copy is the same on another platform. Then the layer has been sent.
+            uploads = no_upload
         entries = (placed.entry for placed in arrangement.items)
         blob = packed.pack(
             self._store, arrangement.contents(), settings.compression, settings.workers, like, uploads, entries
@@ -62,6 +66,7 @@ class LayerPacker:
         self._results.keep(key, layer)
         if series:
             packed.remember_last(self._store, self._last(series), layer)
+            self._series_here.add(series)
         self._packed_here.add(key)
         return layer
 
