@@ -173,7 +173,7 @@ class VertexPerformer:
             self._runs.enter(steps, required=bare)
         self._runs.open(todo, self.key_of, self._uncached)
         if steps and self._early is not None:
-            self._early.expect(todo)
+            self._early.expect(vertex for vertex in todo if not self.joins(vertex))
 
     def perform(self, vertex: VertexId, cache_key: str, inputs: Mapping[VertexId, Result], outside: Outside) -> Result:
         """Implements `solve.Performer`."""
