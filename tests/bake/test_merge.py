@@ -7,6 +7,9 @@ from polyarch.bake.entries import CacheEntry, OutputEntry, SecretEntry
 from polyarch.bake.target import BakeTarget, TargetCache, TargetInput, TargetResult, TargetRun
 from polyarch.errors import NotFoundError, UsageError
 
+# What `--push` adds.
+PUSHED = OutputEntry("image", "", {"push": "true"}, pushed=True)
+
 
 def applied(target: BakeTarget, *words: str) -> BakeTarget:
     """The target with `--set` words for it."""
@@ -96,13 +99,14 @@ def test_set_has_names_texts_flags_and_the_environment() -> None:
 @pytest.mark.parametrize(
     ("outputs", "word", "result"),
     [
-        ((), "app.push=true", (OutputEntry("image", "", {"push": "true"}),)),
+        ((), "app.push=true", (PUSHED,)),
         ((OutputEntry("local", "d"),), "app.push=true", (OutputEntry("local", "d"),)),
         (
             (OutputEntry("docker"),),
             "app.push=true",
-            (OutputEntry("docker"), OutputEntry("image", "", {"push": "true"})),
+            (OutputEntry("docker"), PUSHED),
         ),
+        ((PUSHED,), "app.push=false", (OutputEntry("image", "", {"push": "false"}),)),
         ((OutputEntry("image"),), "app.push=false", (OutputEntry("image", "", {"push": "false"}),)),
         ((OutputEntry("registry"), OutputEntry("oci", "x")), "app.push=false", (OutputEntry("oci", "x"),)),
         ((OutputEntry("docker"),), "app.load=true", (OutputEntry("docker"),)),
