@@ -82,8 +82,8 @@ farm-test: $(venv)/dev.stamp test-packages ## Tests the faults of farms that tak
 	$(bin)/pytest -n 2 tests/farm/long_faults.py $(ARGS)
 
 .PHONY: farm-scale
-farm-scale: $(venv)/dev.stamp ## Measures what placing and sending a step to a farm costs; writes docs/reference/farm-scale.md
-	$(bin)/python -m bench.farm --page docs/reference/farm-scale.md --picture docs/pictures/farm-scale.svg $(ARGS)
+farm-scale: $(venv)/dev.stamp test-packages ## Measures what a farm costs, as root; writes docs/reference/farm-scale.md; ARGS='--only distant': one part
+	$(bin)/python -m bench.farm --json docs/farm-scale.json --page docs/reference/farm-scale.md --picture docs/pictures/farm-scale.svg $(ARGS)
 
 .PHONY: soak
 soak: $(venv)/dev.stamp test-packages ## Tests kills, full disks, bad networks and hostile bytes for 20 minutes; writes docs/reliability.md

@@ -1,12 +1,13 @@
-"""`python -m bench.farm [--page FILE --picture FILE]`: what placing and carrying a step costs, as a farm grows.
+"""`python -m bench.farm [--only PART…] [--json FILE] [--page FILE --picture FILE]`: what a farm costs, as it grows.
 
-Placement is simulated: 10,000 steps for 8 platforms on up to 500 members. Dask's part is measured with real worker
-processes on loopback, over TLS, and so is a RUN of nothing.
+- placement: simulated, 10,000 steps for 8 platforms on up to 500 members.
+- dask: a task of nothing, with real worker processes on loopback, over TLS.
+- run: a RUN of nothing, on the same farm.
+- distant: a build for 8 platforms with members in network namespaces, behind a proxy that delays. Needs root.
 """
 
 import argparse
 import json
-import math
 import os
 import platform
 import random
@@ -17,22 +18,27 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench import farm_page
 from polyarch.farm.placement import MemberChoice, StepPlacer
 from polyarch.farm.values import Member, OfferedPlatform
 from polyarch.version import VERSION
 from scripts import busybox
+from tests.farm import distant
 
+PARTS = ("placement", "dask", "run", "distant")
 MEMBERS = (1, 10, 25, 50, 100, 200, 350, 500)
 STEPS = 10_000
 PLATFORMS = ("amd64", "386", "arm64", "arm/v7", "riscv64", "s390x", "ppc64le", "loong64")
 WORKERS = (1, 2, 4, 8)
 _TASKS = 150
 _CHAIN = 21
-_WIDTH, _HEIGHT = 720, 380
+_ATTEMPTS = 3
+# Seconds that a RUN of nothing may take more on a member.
+_OVERHEAD = 0.06
 
 
 def placement(count: int) -> dict[str, float]:
@@ -139,159 +145,106 @@ def dask(farm: LoopbackFarm, count: int) -> float:
         return statistics.median(took[10:])
 
 
-def remote_run(farm: LoopbackFarm, directory: Path) -> dict[str, float]:
-    """Seconds of a RUN of nothing in a chain of them: on a member, and on this machine."""
-    found: dict[str, list[float]] = {"member": [], "here": []}
-    for attempt in range(3):
-        for where in found:
-            took = []
-            for length in (1, _CHAIN):
-                context = directory / f"context-{attempt}-{length}"
-                context.mkdir(exist_ok=True)
-                lines = [f'RUN ["/bin/true", "{number}"]' for number in range(length)]
-                (context / "Dockerfile").write_text("\n".join(("FROM busybox", f"ENV ATTEMPT={attempt}", *lines)))
-                began = time.perf_counter()
-                farm.run("build", "--no-cache", str(context), farm=where == "member")
-                took.append(time.perf_counter() - began)
-            found[where].append((took[1] - took[0]) / (_CHAIN - 1))
-    return {where: min(seconds) for where, seconds in found.items()}
+def remote_run(farm: LoopbackFarm, directory: Path) -> dict[str, dict[str, float]]:
+    """Seconds of a RUN of nothing, on a member and on this machine: right after another one, and after a COPY, whose
+    own time is in both.
+    """
+    kinds: dict[str, Callable[[int], Sequence[str]]] = {
+        "chain": lambda number: (f'RUN ["/bin/true", "{number}"]',),
+        "alone": lambda number: (f'RUN ["/bin/true", "{number}"]', f"COPY Dockerfile /{number}"),
+    }
+    found: dict[str, dict[str, float]] = {}
+    for kind, lines in kinds.items():
+        took: dict[str, list[float]] = {"member": [], "here": []}
+        for attempt in range(_ATTEMPTS):
+            for where in took:
+                seconds = []
+                for length in (1, _CHAIN):
+                    context = directory / f"context-{kind}-{attempt}-{length}"
+                    context.mkdir(exist_ok=True)
+                    every = [line for number in range(length) for line in lines(number)]
+                    (context / "Dockerfile").write_text("\n".join(("FROM busybox", f"ENV ATTEMPT={attempt}", *every)))
+                    began = time.perf_counter()
+                    farm.run("build", "--no-cache", str(context), farm=where == "member")
+                    seconds.append(time.perf_counter() - began)
+                took[where].append((seconds[1] - seconds[0]) / (_CHAIN - 1))
+        found[kind] = {where: min(seconds) for where, seconds in took.items()}
+    return found
 
 
-def measure() -> dict[str, Any]:
-    """All figures."""
-    figures: dict[str, Any] = {"machine": f"{os.cpu_count()} processors, Python {platform.python_version()}"}
-    figures["placement"] = {str(count): placement(count) for count in MEMBERS}
+def loopback(parts: Collection[str]) -> dict[str, Any]:
+    """The figures of a farm on loopback."""
+    figures: dict[str, Any] = {}
     directory = Path(tempfile.mkdtemp(prefix="polyarch-bench-"))
     farm = LoopbackFarm(directory)
     try:
-        figures["dask"] = {}
-        for number in range(max(WORKERS)):
+        if "dask" in parts:
+            figures["dask"] = {}
+        for number in range(max(WORKERS) if "dask" in parts else 1):
             farm.member(f"m{number}")
-            if number + 1 in WORKERS:
+            if "dask" in parts and number + 1 in WORKERS:
                 figures["dask"][str(number + 1)] = dask(farm, number + 1)
-        tar = busybox.bases(["linux/amd64"], busybox.cache_directory())["linux/amd64"]
-        farm.run("import", "--platform", "linux/amd64", str(tar), "busybox")
-        figures["run"] = remote_run(farm, directory)
+        if "run" in parts:
+            tar = busybox.bases(["linux/amd64"], busybox.cache_directory())["linux/amd64"]
+            farm.run("import", "--platform", "linux/amd64", str(tar), "busybox")
+            figures["run"] = remote_run(farm, directory)
     finally:
         farm.close()
         shutil.rmtree(directory, ignore_errors=True)
-    figures["load"] = round(os.getloadavg()[0], 1)
     return figures
 
 
-def picture(figures: Mapping[str, Any]) -> str:
-    """The curves as SVG: seconds on a logarithmic scale, by the number of members."""
-    left, right, top, bottom = 70, 20, 20, 50
-    low, high = -6.0, -1.0
-
-    def x(count: float) -> float:
-        return left + (_WIDTH - left - right) * count / MEMBERS[-1]
-
-    def y(seconds: float) -> float:
-        return top + (_HEIGHT - top - bottom) * (high - math.log10(seconds)) / (high - low)
-
-    def line(points: Sequence[tuple[float, float]], colour: str, dash: str = "") -> str:
-        drawn = " ".join(f"{x(count):.1f},{y(seconds):.1f}" for count, seconds in points)
-        return f'<polyline points="{drawn}" fill="none" stroke="{colour}" stroke-width="2"{dash}/>'
-
-    def word(count: float, seconds: float, text: str, colour: str = "#555", anchor: str = "start") -> str:
-        place = f'x="{x(count):.1f}" y="{y(seconds) - 6:.1f}" text-anchor="{anchor}"'
-        return f'<text {place} fill="{colour}">{text}</text>'
-
-    placed = {int(count): seconds for count, seconds in figures["placement"].items()}
-    tasks = {int(count): seconds for count, seconds in figures["dask"].items()}
-    slowest = max(tasks.values())
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img"',
-        ' font-family="sans-serif" font-size="12" aria-label="Seconds a step by the number of members">',
-        f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="#fff"/>',
-    ]
-    for power, name in ((-6, "1 µs"), (-5, "10 µs"), (-4, "100 µs"), (-3, "1 ms"), (-2, "10 ms"), (-1, "100 ms")):
-        level = y(10.0**power)
-        parts.append(f'<path d="M{left} {level:.1f}H{_WIDTH - right}" stroke="#ddd"/>')
-        parts.append(f'<text x="{left - 8}" y="{level + 4:.1f}" text-anchor="end" fill="#555">{name}</text>')
-    parts += [
-        f'<text x="{x(count):.1f}" y="{_HEIGHT - bottom + 18}" text-anchor="middle" fill="#555">{count}</text>'
-        for count in (0, 100, 200, 300, 400, 500)
-    ]
-    parts.append(f'<text x="{_WIDTH / 2}" y="{_HEIGHT - 10}" text-anchor="middle" fill="#555">members</text>')
-    dashed = ' stroke-dasharray="6 4"'
-    parts += [
-        line([(count, seconds["mean"]) for count, seconds in placed.items()], "#1f6feb"),
-        line([(count, seconds["rare"]) for count, seconds in placed.items()], "#8ab4f8"),
-        line([(0, 1e-3), (500, 1e-3)], "#888", dashed),
-        line(list(tasks.items()), "#c93c37"),
-        line([(max(tasks), slowest), (500, slowest)], "#c93c37", dashed),
-        word(500, placed[500]["mean"], "placing a step, mean", "#1f6feb", "end"),
-        word(500, placed[500]["rare"], "one in a thousand", "#5a8de0", "end"),
-        word(500, 1e-3, "the limit: 1 ms", "#888", "end"),
-        word(500, slowest, f"Dask, a task of nothing (measured with 1 to {max(tasks)} processes)", "#c93c37", "end"),
-        "</svg>\n",
-    ]
-    return "\n".join(parts)
+def measure(parts: Collection[str]) -> dict[str, Any]:
+    """The figures of these parts, each with the load of the machine while it was measured."""
+    figures: dict[str, Any] = {}
+    if "placement" in parts:
+        figures["placement"] = {str(count): placement(count) for count in MEMBERS}
+    if {"dask", "run"} & set(parts):
+        figures |= loopback(parts)
+    if "distant" in parts:
+        figures["distant"] = distant.run()
+    load = round(os.getloadavg()[0], 1)
+    figures["load"] = dict.fromkeys((part for part in PARTS if part in figures), load)
+    return figures
 
 
-def page(figures: Mapping[str, Any]) -> str:
-    """The page about these figures."""
-    placed = "\n".join(
-        f"| {count} | {seconds['mean'] * 1e6:.0f} µs | {seconds['rare'] * 1e6:.0f} µs |"
-        for count, seconds in figures["placement"].items()
-    )
-    tasks = "\n".join(f"| {count} | {seconds * 1e3:.1f} ms |" for count, seconds in figures["dask"].items())
-    run = figures["run"]
-    more = (run["member"] - run["here"]) * 1e3
-    return f"""# How a farm grows
-
-Written by `python -m bench.farm --page … --picture …`, on {figures["machine"]}, with other work on them (load
-{figures["load"]}).
-
-![Seconds a step by the number of members](../pictures/farm-scale.svg)
-
-## Placing a step
-A simulation of {STEPS:,} steps for {len(PLATFORMS)} platforms, in 80 chains of layers, on farms of up to {MEMBERS[-1]}
-members, nine of ten busy; with what the scheduler says of all members after every 200 steps. In time of a processor;
-the promise is 1 ms a step.
-
-| members | mean | one in a thousand takes longer than |
-| --- | --- | --- |
-{placed}
-
-The rare long ones are those with the news of the scheduler, of all members at once.
-
-## Dask's part
-A task of nothing, one after the other, over TLS on loopback: submitted, run in a worker process, its result fetched.
-
-| worker processes | a task |
-| --- | --- |
-{tasks}
-
-The scheduler is asked for all members once a second, and less often the longer that takes: a tenth of the time at most.
-
-## A RUN of nothing
-In a chain of {_CHAIN - 1} steps `RUN ["/bin/true"]`, the best of three builds: {run["member"] * 1e3:.0f} ms a step on a
-member on loopback, {run["here"] * 1e3:.0f} ms without a farm, so {more:.0f} ms more. That is Dask's part, a connection
-from the member to the build, the layer on its way back, and its verification.
-"""
+def missed(figures: Mapping[str, Any]) -> list[str]:
+    """The promises that these figures do not keep."""
+    found = []
+    if max(one["mean"] for one in figures["placement"].values()) > 1e-3:
+        found.append("placement: more than 1 ms a step")
+    for kind, run in figures["run"].items():
+        if run["member"] - run["here"] > _OVERHEAD:
+            found.append(f"run ({kind}): more than {_OVERHEAD * 1e3:.0f} ms more on a member than here")
+    distance = figures["distant"]
+    if distance["seconds"] > distant.LIMIT * distance["chain"]:
+        found.append(f"distant: more than {distant.LIMIT} times the longest chain")
+    return found
 
 
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.farm", description=__doc__)
-    parser.add_argument("--json", type=Path, help="the figures: read if the file exists, else measured and written")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="measure these parts (default: all)")
+    parser.add_argument("--json", type=Path, help="keep the figures in this file, beside those of other parts")
     parser.add_argument("--page", type=Path, help="write the page to this file")
     parser.add_argument("--picture", type=Path, help="write the curves to this file")
     chosen = parser.parse_args(arguments)
-    if chosen.json and chosen.json.exists():
-        figures = json.loads(chosen.json.read_text())
-    else:
-        figures = measure()
-        if chosen.json:
-            chosen.json.write_text(json.dumps(figures, indent=2) + "\n")
-    print(json.dumps(figures, indent=2))
+    figures: dict[str, Any] = json.loads(chosen.json.read_text()) if chosen.json and chosen.json.exists() else {}
+    found = measure(chosen.only)
+    load = {**figures.get("load", {}), **found.pop("load")}
+    figures |= {**found, "load": load, "machine": f"{os.cpu_count()} processors, Python {platform.python_version()}"}
+    if chosen.json:
+        chosen.json.write_text(json.dumps(figures, indent=1) + "\n")
+    print(json.dumps(found, indent=2))
+    if not all(part in figures for part in PARTS):
+        return 0
     if chosen.page:
-        chosen.page.write_text(page(figures))
+        chosen.page.write_text(farm_page.page(figures))
     if chosen.picture:
-        chosen.picture.write_text(picture(figures))
-    return 0 if max(one["mean"] for one in figures["placement"].values()) <= 1e-3 else 1
+        chosen.picture.write_text(farm_page.picture(figures))
+    broken = missed(figures)
+    print("\n".join(broken))
+    return 1 if broken else 0
 
 
 if __name__ == "__main__":

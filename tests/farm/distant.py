@@ -23,8 +23,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from tests import bases
-from tests.farm.builds import context_of, descendants
-from tests.farm.farms import Farm, Started, farm, free_port
+from tests.farm.builds import Building, context_of, descendants
+from tests.farm.farms import Farm, Started, farm, free_port, until
 from tests.farm.proxies import Proxy
 from tests.program import Program
 
@@ -35,6 +35,9 @@ DELAY = 0.02
 PLATFORMS = tuple(
     f"linux/{name}" for name in ("amd64", "386", "arm64", "arm/v7", "arm/v5", "s390x", "ppc64le", "mips64le")
 )
+# A build may take so many times as long as its longest chain of steps.
+LIMIT = 1.25
+_SLEEP = 0.5
 _CLONE_NEWNET = 0x40000000
 _SIOCSIFFLAGS, _IFF_UP = 0x8914, 1
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -74,14 +77,15 @@ class DistantFarm:
         self.port = free_port()
         self._owned = contextlib.ExitStack()
         self.members: list[Started] = []
+        self._to_build: list[Proxy] = []
 
     def member(self, platform: str) -> None:
         """Start a member that does the steps of one platform."""
         space = Namespace()
         self._owned.callback(space.close)
         scheduler, worker = int(self.farm.address.rpartition(":")[2]), free_port()
-        for port in (scheduler, self.port):
-            self._carry(port, space.run(lambda port=port: _listening(port)), socket.socket)  # type: ignore[misc]
+        self._carry(scheduler, space.run(lambda: _listening(scheduler)), socket.socket)
+        self._to_build.append(self._carry(self.port, space.run(lambda: _listening(self.port)), socket.socket))
         self._carry(worker, _listening(worker), lambda: space.run(socket.socket))
         name = f"far-{len(self.members)}"
         options = ("--platform", platform, "--listen", f"127.0.0.1:{worker}")
@@ -91,8 +95,14 @@ class DistantFarm:
         """End the proxies and namespaces. The farm ends the members."""
         self._owned.close()
 
-    def _carry(self, port: int, listener: socket.socket, made: Callable[[], socket.socket]) -> None:
-        self._owned.callback(Proxy("127.0.0.1", port, self.delay, listener=listener, made=made).close)
+    def connections(self, member: int) -> int:
+        """How many connections a member has made to builds."""
+        return self._to_build[member].connections
+
+    def _carry(self, port: int, listener: socket.socket, made: Callable[[], socket.socket]) -> Proxy:
+        proxy = Proxy("127.0.0.1", port, self.delay, listener=listener, made=made)
+        self._owned.callback(proxy.close)
+        return proxy
 
 
 def _listening(port: int) -> socket.socket:
@@ -100,27 +110,36 @@ def _listening(port: int) -> socket.socket:
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
-    """A build on a distant farm, in seconds. `chain` is what the processes of the slowest platform took, one after the
-    other. `processor` is the time of processors that all took together, and `proxies` that of the proxies.
+    """A build on a distant farm, in seconds.
+
+    `least` is what the sleeps of one platform take, and `chain` what the processes of the slowest platform took, one
+    after the other. `first` is from the start of the command until the first step had begun. `processor` is the time of
+    processors that all took together, and `proxies` that of the proxies. `steps` were done by members.
     """
 
     seconds: float
+    least: float
     chain: float
+    first: float
     processor: float
     proxies: float
     steps: int
+    length: int
+    members: int
+    platforms: tuple[str, ...]
+    delay: float = DELAY
 
 
 def measure(opened: Farm, far: DistantFarm, directory: Path, length: int, platforms: Sequence[str]) -> Measured:
     """Build a chain of steps that sleep for half a second, for all platforms at once."""
-    context = context_of(directory, *(f"RUN sleep 0.5 # {number}" for number in range(length)))
+    context = context_of(directory, *[f'RUN ["sleep", "{_SLEEP}"]'] * length)
     listen = ("--farm-listen", f"127.0.0.1:{far.port}")
     before, own = _processor(far.members), time.process_time()
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     began = time.monotonic()
-    opened.polyarch(
-        "build", "--no-cache", *listen, "--platform", ",".join(platforms), "-t", "far", context, env=opened.env
-    )
+    building = Building(opened, ["--no-cache", *listen, "--platform", ",".join(platforms), "-t", "far", context])
+    first = until(lambda: " RUN " in building.said and time.monotonic() - began, "a step")
+    said = building.succeeds(300)
     seconds = time.monotonic() - began
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     proxies = time.process_time() - own
@@ -128,11 +147,22 @@ def measure(opened: Farm, far: DistantFarm, directory: Path, length: int, platfo
     chains: dict[str, float] = {}
     steps = 0
     for step in opened.polyarch("explain", "--json", "far").json()["steps"]:
-        if "RUN sleep" in step["name"]:
-            assert step["member"].startswith("far-"), step
+        if " RUN " in step["name"]:
+            assert step["member"].startswith("far-"), said
             steps += 1
             chains[step["member"]] = chains.get(step["member"], 0.0) + step["seconds"]
-    return Measured(seconds=seconds, chain=max(chains.values()), processor=used + proxies, proxies=proxies, steps=steps)
+    return Measured(
+        seconds=seconds,
+        least=length * _SLEEP,
+        chain=max(chains.values()),
+        first=first,
+        processor=used + proxies,
+        proxies=proxies,
+        steps=steps,
+        length=length,
+        members=len(far.members),
+        platforms=tuple(platforms),
+    )
 
 
 def _processor(members: Sequence[Started]) -> float:

@@ -1,13 +1,17 @@
-"""Faults of farms that take too long for every run of the tests: `make farm-test`."""
+"""Tests of farms that take too long for every run of the tests: `make farm-test`."""
 
 import os
 import signal
 from pathlib import Path
 
+import pytest
+
+from tests.farm import distant
 from tests.farm.builds import Building, busy, context_of, descendants, moved, signal_all, sleeps
 from tests.farm.farms import Farm, free_port, until
 from tests.farm.proxies import proxy
 from tests.farm.test_up import joins
+from tests.needs import need_root
 from tests.program import Program
 
 
@@ -153,3 +157,17 @@ def test_a_wrong_clock_is_named(small: Farm, builder: Program, tmp_path: Path) -
 
 def test_the_workers_of_another_cluster_class_become_members(program: Program, tmp_path: Path) -> None:
     joins(program, tmp_path, "distributed.deploy.subprocess:SubprocessCluster", secure=False)
+
+
+@pytest.mark.parametrize("length", [2, 8])
+def test_a_chain_on_distant_members_needs_as_many_connections_whatever_its_length(
+    builder: Program, tmp_path: Path, length: int
+) -> None:
+    need_root()
+    platforms = ("linux/amd64", "linux/arm64")
+    with distant.distant_farm(builder, tmp_path / "farm", platforms) as (opened, far):
+        found = distant.measure(opened, far, tmp_path / "context", length, platforms)
+        assert found.steps == length * len(platforms)
+        assert found.seconds >= found.chain >= found.least
+        # One for the steps, and one for the layers below them.
+        assert [far.connections(number) for number in range(len(platforms))] == [2, 2]

@@ -31,6 +31,7 @@ class Proxy:
         self._listener = listener
         self._made = made
         self.is_cut = False
+        self.connections = 0
         self.port = 0
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
@@ -56,6 +57,7 @@ class Proxy:
         self._loop.close()
 
     async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
         while self.is_cut:
             await asyncio.sleep(0.05)
         began, end = asyncio.get_running_loop().time(), self._made()

@@ -50,6 +50,23 @@ if TYPE_CHECKING:
     from polyarch.sandbox.network import PrivateNetwork
 
 
+# Compiling takes 13 ms of a processor. All sandboxes of a process share the results, because a member of a farm makes
+# one for each chain of steps.
+_compiling = threading.Lock()
+_compiled: dict[tuple[bool, int], dict[str, str]] = {}
+
+
+def _annotations(skip_syncs: bool, answer: int) -> dict[str, str]:
+    with _compiling:
+        if (skip_syncs, answer) not in _compiled:
+            profile = seccomp.profile(host_platform().architecture, skip_syncs=skip_syncs, answer=answer)
+            program = bpf.compiled(profile) if profile else None
+            _compiled[skip_syncs, answer] = (
+                {bpf.ANNOTATION: binascii.b2a_base64(program, newline=False).decode()} if program else {}
+            )
+        return _compiled[skip_syncs, answer]
+
+
 class Sandbox:
     """Runs processes in root filesystems. The caller has entered the namespace (`namespaces.enter`).
 
@@ -77,7 +94,6 @@ class Sandbox:
         self._numbers = itertools.count()
         self._lock = threading.Lock()
         self._mounted: dict[str, Rootfs] = {}
-        self._compiled: dict[tuple[bool, int], dict[str, str]] = {}
         self._closed = False
         self._ids = spec.own_ids()
         self._place = os.path.join(self._directory, "run")
@@ -340,14 +356,7 @@ class Sandbox:
 
     def _annotations(self, skip_syncs: bool, answer: int) -> dict[str, str]:
         """Return the annotation that saves crun compiling the seccomp profile each time."""
-        with self._lock:
-            if (skip_syncs, answer) not in self._compiled:
-                profile = seccomp.profile(host_platform().architecture, skip_syncs=skip_syncs, answer=answer)
-                program = bpf.compiled(profile) if profile and self._runtime.kind == "crun" else None
-                self._compiled[skip_syncs, answer] = (
-                    {bpf.ANNOTATION: binascii.b2a_base64(program, newline=False).decode()} if program else {}
-                )
-            return self._compiled[skip_syncs, answer]
+        return _annotations(skip_syncs, answer) if self._runtime.kind == "crun" else {}
 
     def cancel(self) -> None:
         """Kill everything that runs. Each current and later `run` then raises CancelledError."""
