@@ -207,6 +207,40 @@ def test_a_second_member_with_the_ticket_replaces_the_first(exchange: BuildExcha
         second.close()
 
 
+def test_a_connection_is_used_again_for_the_next_ticket(exchange: BuildExchange, thread: LoopThread) -> None:
+    with exchange.offer(StepRequest(STEP, SECRETS)) as former:
+        session = StepSession(former.ticket, "one", None, thread)
+        session.order()
+        kept = session.release()
+        assert kept is not None
+        with exchange.offer(StepRequest(STEP, SECRETS)) as offer:
+            output: list[bytes] = []
+            offer.attach(0, lambda _, data: output.append(data))
+            later = StepSession(offer.ticket, "one", None, thread, kept=kept)
+            assert later.order()[0].steps == (STEP,)
+            assert not former.is_connected
+            # What is said about the former step does not end this one.
+            former.close()
+            later.begin(0)
+            later.output(1, b"later")
+            eventually(lambda: output == [b"later"])
+            assert not later.cancelled.is_set()
+            offer.cancel()
+            ends(later)
+
+
+def test_a_connection_is_not_used_again_with_a_wrong_token(exchange: BuildExchange, thread: LoopThread) -> None:
+    with exchange.offer(StepRequest(STEP, SECRETS)) as former, exchange.offer(StepRequest(STEP, SECRETS)) as offer:
+        session = StepSession(former.ticket, "one", None, thread)
+        session.order()
+        wrong = msgspec.structs.replace(offer.ticket, token="0" * 32)
+        later = StepSession(wrong, "one", None, thread, kept=session.release())
+        with pytest.raises(CancelledError):
+            later.order()
+        assert offer.attempts == 0
+        later.close()
+
+
 def ends(session: StepSession) -> None:
     assert session.cancelled.wait(10)
     session.close()

@@ -10,7 +10,7 @@ import hmac
 import itertools
 import secrets as random
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import cast
 from weakref import WeakSet
 
@@ -25,6 +25,8 @@ from polyarch.registry.hosts import is_loopback
 
 # How long a connection may take until it has said what it is for, in seconds.
 _PATIENCE = 15.0
+# What a first line says that asks for steps.
+_STEPS = ("step", "recall")
 
 
 class BuildExchange:
@@ -84,7 +86,7 @@ class BuildExchange:
         assert self._thread is not None
         number = next(self._numbers)
         ticket = Ticket(self._advertise[0], self._advertise[1] or self.port, number, random.token_hex(16))
-        offered = Offer(ticket, steps, self.carrier, self.warn, self._thread, self._withdraw)
+        offered = Offer(ticket, steps, self.carrier, self.warn, self._thread, self._withdraw, self._wanted)
         self._offers[number] = offered
         return offered
 
@@ -123,14 +125,26 @@ class BuildExchange:
 
     def _take(self, words: list[str], transport: asyncio.Transport) -> asyncio.BaseProtocol | None:
         """The protocol for a connection with this first line; None to refuse it."""
+        offered = self._offered(words)
+        if offered is None:
+            return None
+        if words[1] in _STEPS:
+            return offered.taken(words)
+        return self._http() if words[1] == "http" and self._http is not None else None
+
+    def _wanted(self, words: Sequence[str]) -> Offer | None:
+        """The offer whose steps this first line asks for; None to refuse it."""
+        offered = self._offered(words)
+        return offered if offered is not None and words[1] in _STEPS else None
+
+    def _offered(self, words: Sequence[str]) -> Offer | None:
+        """The offer of the ticket in a first line, if the line has its token."""
         if len(words) != 5 or words[0] != PROTOCOL or not words[2].isdecimal():
             return None
         offered = self._offers.get(int(words[2]))
         if offered is None or not hmac.compare_digest(offered.ticket.token.encode(), words[3].encode()):
             return None
-        if words[1] in ("step", "recall"):
-            return offered.taken(words[4], only_known=words[1] == "recall")
-        return self._http() if words[1] == "http" and self._http is not None else None
+        return offered
 
 
 class _Entrance(asyncio.Protocol):

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import struct
 import threading
 from collections.abc import Callable
@@ -31,6 +32,17 @@ class FrameProtocol(asyncio.Protocol):
         self._room = threading.Condition()
         self._queued = 0
         self._paused = self._closed = False
+        # The numbers of streams, which no two steps on this connection share.
+        self.streams = itertools.count(1)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the connection is there, as far as is known."""
+        return self._transport is not None and not self._transport.is_closing()
+
+    def serve(self, received: Received, lost: Callable[[], None]) -> None:
+        """Give frames and the end to others from now on. Called in the thread of the loop."""
+        self._received, self._lost = received, lost
 
     # ── asyncio.Protocol
 

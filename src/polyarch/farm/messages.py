@@ -44,7 +44,7 @@ class Frame(IntEnum):
     so many bytes. The number is that of a stream where a frame belongs to one.
     """
 
-    # To the member.
+    # To the member. The number of CANCEL is that of the ticket.
     ORDER = 1
     SECRETS = 2
     CANCEL = 3
@@ -57,6 +57,8 @@ class Frame(IntEnum):
     BEGIN = 13
     BLOB = 14
     RESULT = 15
+    # To the command: the first line of a connection for another ticket. What follows is about that.
+    TAKE = 16
     # Both: bytes of a connection to an ssh agent, and its end.
     DATA = 20
     END = 21

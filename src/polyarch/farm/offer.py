@@ -76,12 +76,15 @@ class Offer:
         warn: Callable[[str], None],
         thread: LoopThread,
         withdraw: Callable[[int], None],
+        other: "Callable[[Sequence[str]], Offer | None]",
     ) -> None:
+        """`other` finds the offer for the words of a first line."""
         self.ticket = ticket
         self.warn = warn
         self._carrier = carrier
         self._thread = thread
         self._withdraw = withdraw
+        self.other = other
         self.steps = tuple(map(_OfferedStep, requests))
         self._lock = threading.Lock()
         # The layers of the results that were accepted, and the number of the step whose result is being accepted.
@@ -167,19 +170,21 @@ class Offer:
     def close(self) -> None:
         """The steps are no longer on offer. Safe to call twice."""
         self._withdraw(self.ticket.number)
-        self._thread.soon(self._cancel)
+        # A member that has done all of them may be about to take the next ticket on the same connection.
+        if len(self._layers) < len(self.steps):
+            self._thread.soon(self._cancel)
 
-    def taken(self, member: str, *, only_known: bool = False) -> FrameProtocol:
-        """A member has come for the steps; with `only_known`, for results that it has: it gets no secrets then.
+    def taken(self, words: Sequence[str], frames: FrameProtocol | None = None) -> FrameProtocol:
+        """A member has come with the words of a first line, on a new connection or on one that it has.
 
-        Called in the thread of the loop.
+        With `recall` it comes for results that it has, and gets no secrets. Called in the thread of the loop.
         """
         former = self._connection
         if former is not None:
             former.cancel()
-        self.member = member
+        self.member = words[4]
         self.attempts += 1
-        connection = _StepConnection(self, only_known=only_known)
+        connection = _StepConnection(self, frames, only_known=words[1] == "recall")
         with self._lock:
             # What the former member sent is of no use: the new one does those steps again, with other results perhaps.
             left = len(self._layers) + (self._accepting is not None)
@@ -187,6 +192,8 @@ class Offer:
                 step.forget()
             self._connection = connection
         connection.cancel_first = self._cancelled
+        if frames is not None:
+            connection.begin()
         return connection.frames
 
     def is_current(self, connection: "_StepConnection") -> bool:
@@ -246,13 +253,17 @@ class Offer:
 class _StepConnection:
     """The connection of a member that does the steps of an offer. Used in the thread of the loop."""
 
-    def __init__(self, offer: Offer, *, only_known: bool) -> None:
+    def __init__(self, offer: Offer, frames: FrameProtocol | None, *, only_known: bool) -> None:
         self._offer = offer
         # Whether the member runs nothing, and so needs neither secrets nor ssh agents.
         self.only_known = only_known
         self.cancel_first = False
         self.ended = False
-        self.frames = _GreetingProtocol(self.begin, self._received, self._lost)
+        if frames is None:
+            frames = _GreetingProtocol(self.begin, self._received, self._lost)
+        else:
+            frames.serve(self._received, self._lost)
+        self.frames = frames
         self._streams = AgentStreams(self.frames)
         self._opening: set[asyncio.Task[None]] = set()
         self._step: _OfferedStep | None = None
@@ -260,12 +271,14 @@ class _StepConnection:
     def cancel(self) -> None:
         """Tell the member to end the process."""
         if not self.ended:
-            self.frames.send_now(Frame.CANCEL)
+            self.frames.send_now(Frame.CANCEL, self._offer.ticket.number)
 
     def begin(self) -> None:
         """Send the order."""
+        if self.ended:
+            return
         if self.cancel_first:
-            self.frames.send_now(Frame.CANCEL)
+            self.cancel()
         order = self._offer.order(self)
         if order is not None:
             self.frames.send_now(Frame.SECRETS, 0, order[1])
@@ -278,6 +291,8 @@ class _StepConnection:
                 self._of_step(kind, number, payload)
             return
         match kind:
+            case Frame.TAKE:
+                self._move(payload.decode("ascii", "replace").split())
             case Frame.WARNING:
                 self._offer.warn(payload.decode("utf-8", "replace"))
             case Frame.OPEN:
@@ -289,6 +304,15 @@ class _StepConnection:
                 self._streams.received(kind, number, payload)
             case _:
                 self.frames.close()
+
+    def _move(self, words: Sequence[str]) -> None:
+        """The member has done these steps, and comes for others."""
+        offered = self._offer.other(words)
+        if offered is None:
+            self.frames.close()
+            return
+        self._lost()
+        offered.taken(words, self.frames)
 
     def _of_step(self, kind: Frame, number: int, payload: bytes) -> None:
         if kind is Frame.OUTPUT:

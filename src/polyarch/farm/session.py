@@ -33,9 +33,10 @@ class StepSession:
         thread: LoopThread,
         *,
         only_known: bool = False,
+        kept: FrameProtocol | None = None,
     ) -> None:
-        """Connect. With `only_known`, no secrets come with the step. Raises PolyarchError if the command cannot be
-        reached.
+        """Connect, or use the connection that an earlier session has released. With `only_known`, no secrets come with
+        the step. Raises PolyarchError if the command cannot be reached.
         """
         self._thread = thread
         self.number = ticket.number
@@ -47,10 +48,9 @@ class StepSession:
         self._order: Order | None = None
         self._failure: PolyarchError | None = None
         self._arrived = threading.Event()
-        self._numbers = 0
         try:
             first = ticket.line("recall" if only_known else "step", member)
-            thread.call(self._connect(ticket, first, context), _CONNECT_SECONDS)
+            thread.call(self._connect(ticket, first, context, kept), _CONNECT_SECONDS)
         except (OSError, TimeoutError) as error:
             reason = getattr(error, "strerror", None) or str(error) or "it does not answer"
             raise PolyarchError(
@@ -125,7 +125,28 @@ class StepSession:
         self._closed = True
         self._thread.soon(self._frames.close)
 
-    async def _connect(self, ticket: Ticket, first: bytes, context: ssl.SSLContext | None) -> None:
+    def release(self) -> FrameProtocol | None:
+        """Leave the connection to the next step of the command. Returns None, and ends it, if it cannot be used."""
+        if self.cancelled.is_set() or not self._frames.is_open:
+            self.close()
+            return None
+        self._closed = True
+        self._thread.soon(self._leave)
+        return self._frames
+
+    def _leave(self) -> None:
+        self._streams.close()
+        self._frames.serve(lambda *_: None, lambda: None)
+
+    async def _connect(
+        self, ticket: Ticket, first: bytes, context: ssl.SSLContext | None, kept: FrameProtocol | None
+    ) -> None:
+        if kept is not None and kept.is_open:
+            self._frames, self._streams = kept, AgentStreams(kept)
+            kept.serve(self._received, self._lost)
+            kept.send_now(Frame.TAKE, 0, first)
+            return
+
         def made() -> FrameProtocol:
             self._frames = FrameProtocol(self._received, self._lost)
             self._streams = AgentStreams(self._frames)
@@ -135,8 +156,7 @@ class StepSession:
         self._frames.greet(first)
 
     async def _open(self, name: str, end: socket.socket) -> None:
-        self._numbers += 1
-        number = self._numbers
+        number = next(self._frames.streams)
         reader, writer = await asyncio.open_unix_connection(sock=end)
         self._streams.carry(number, reader, writer)
         self._frames.send_now(Frame.OPEN, number, name.encode())
@@ -150,7 +170,9 @@ class StepSession:
                     self._order = decode(payload, Order)
                     self._arrived.set()
                 case Frame.CANCEL:
-                    self.cancel()
+                    # It may be about the step that this connection was for before.
+                    if number == self.number:
+                        self.cancel()
                 case Frame.DATA | Frame.END:
                     self._streams.received(kind, number, payload)
                 case _:

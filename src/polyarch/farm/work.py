@@ -14,7 +14,6 @@ from polyarch.builder.cache import packed
 from polyarch.builder.cache.results import LocalResults, StepResults
 from polyarch.builder.history.recorder import how_of
 from polyarch.builder.perform.environment import StepSettings
-from polyarch.builder.perform.interruptible import InterruptibleReader
 from polyarch.builder.perform.run import Runner
 from polyarch.builder.remote import RemoteStep, StepFailure, StepReport, StepResult, encode
 from polyarch.builder.request.secrets import Secrets
@@ -27,6 +26,8 @@ from polyarch.contents.stack import Stack, on
 from polyarch.contents.unpack import Unpacker
 from polyarch.errors import CancelledError, CorruptError, MachineError, PolyarchError, RegistryError
 from polyarch.farm.carrier import layer_parts
+from polyarch.farm.carrier_access import OneLogin, StoppableBlobs
+from polyarch.farm.frames import FrameProtocol
 from polyarch.farm.loop import LoopThread
 from polyarch.farm.messages import CarrierAddress, CarrierLogin, Order, OrderSecrets, Ticket
 from polyarch.farm.sending import MadeLayer, ResultSender
@@ -35,10 +36,8 @@ from polyarch.farm.settings import MemberSettings
 from polyarch.oci import reference as references
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.digest import Digest
-from polyarch.oci.place import BlobReader
 from polyarch.registry import Registry, Repository
 from polyarch.registry.connection import Connector
-from polyarch.registry.credentials import Credential, Credentials
 from polyarch.registry.hosts import Hosts
 from polyarch.sandbox import Sandbox
 from polyarch.store import Store, tables
@@ -72,22 +71,27 @@ class MemberWork:
         self._connector: ThroughCommand | None = None
         self._for: tuple[object, ...] = ()
         self._session: StepSession | None = None
+        # The connection of the last step, and the command at its other end.
+        self._kept: FrameProtocol | None = None
+        self._command = ("", 0)
 
     def perform(self, ticket: Ticket, *, only_known: bool = False) -> StepResult:
         """Do the step of a ticket, or with `only_known` find its result. Every failure is a part of the result."""
         name = self._settings.name
         nothing = StepReport(member=name, how="native")
         try:
-            session = StepSession(ticket, name, self._context, self._thread, only_known=only_known)
+            kept = self._kept_for(ticket)
+            session = StepSession(ticket, name, self._context, self._thread, only_known=only_known, kept=kept)
         except PolyarchError as error:
             return StepResult(report=nothing, failure=_failure(error, self._settings))
         self._session = session
-        with contextlib.closing(session):
-            try:
-                order, given = session.order()
-                return self._done(ticket, order, given, session, only_known=only_known)
-            except (PolyarchError, OSError) as error:
-                return StepResult(report=nothing, failure=_failure(error, self._settings, session))
+        try:
+            order, given = session.order()
+            return self._done(ticket, order, given, session, only_known=only_known)
+        except (PolyarchError, OSError) as error:
+            return StepResult(report=nothing, failure=_failure(error, self._settings, session))
+        finally:
+            self._kept = session.release()
 
     def cancel(self, number: int) -> None:
         """End the step of this ticket, if it is the current one. Called from any thread."""
@@ -102,8 +106,19 @@ class MemberWork:
 
     def close(self) -> None:
         """Close the connections."""
+        self._kept_for(None)
         if self._registry is not None:
             self._registry.close()
+
+    def _kept_for(self, ticket: Ticket | None) -> FrameProtocol | None:
+        """The connection of the last step, if it leads to the command of this ticket; else it is closed."""
+        command = (ticket.host, ticket.port) if ticket is not None else ("", 0)
+        kept, self._kept = self._kept, None
+        if kept is not None and command != self._command:
+            self._thread.soon(kept.close)
+            kept = None
+        self._command = command
+        return kept
 
     def _done(
         self, ticket: Ticket, order: Order, given: OrderSecrets, session: StepSession, *, only_known: bool
@@ -141,31 +156,11 @@ class MemberWork:
             self._connector = ThroughCommand(ticket, self._context) if address.through else None
             if self._connector is not None:
                 connectors[references.parse(address.reference).domain] = self._connector
-            self._registry = Registry(Hosts(), _OneLogin(login), f"polyarch/{VERSION} (farm)", connectors=connectors)
+            self._registry = Registry(Hosts(), OneLogin(login), f"polyarch/{VERSION} (farm)", connectors=connectors)
             self._for = wanted
         elif self._connector is not None:
             self._connector.ticket = ticket
         return self._registry
-
-
-class _OneLogin(Credentials):
-    """The credential that a command gave for its carrier, whatever host asks for it. Nothing is read or written."""
-
-    def __init__(self, login: CarrierLogin | None) -> None:
-        super().__init__(None)
-        self._login = login
-
-    def get(self, host: str, repository: str = "", actions: "Collection[str]" = ()) -> Credential | None:
-        """See `Credentials.get`."""
-        login = self._login
-        if login is None:
-            return None
-        return Credential(
-            username=login.username,
-            password=login.password,
-            identity_token=login.identity_token,
-            registry_token=login.registry_token,
-        )
 
 
 class _Environment(msgspec.Struct, frozen=True):
@@ -193,7 +188,7 @@ class _Steps:
         self._settings = settings
         self._store = store
         self._repository = repository
-        self._blobs = _StoppableBlobs(repository, session)
+        self._blobs = StoppableBlobs(repository, session)
         self._order = order
         self._given = given
         self._session = session
@@ -354,18 +349,6 @@ class _Steps:
         while not attempt():
             if self._session.cancelled.wait(_PAUSE):
                 raise CancelledError
-
-
-class _StoppableBlobs:
-    """Implements `read_through.BlobPlace`: reading ends with the step, which may be cancelled during a download."""
-
-    def __init__(self, repository: Repository, session: StepSession) -> None:
-        self._repository = repository
-        self._session = session
-
-    def open_blob(self, descriptor: Descriptor) -> BlobReader:
-        """See `place.Source`."""
-        return InterruptibleReader(self._repository.open_blob(descriptor), self._session.cancelled.is_set)
 
 
 def _step_settings(settings: MemberSettings, order: Order, step: RemoteStep, given: OrderSecrets) -> StepSettings:
