@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from polyarch.errors import PolyarchError, UsageError
-from polyarch.serve import certificates, server
+from polyarch.serve import certificates, issuing, server
 from polyarch.serve.settings import Auth, ServeSettings, TLSFiles
 from polyarch.serve.tls import FileTLS, SelfSignedTLS
 from tests.needs import need
@@ -22,7 +22,7 @@ DAY = 86400
 NAMES = ("registry.example", "localhost", "127.0.0.1", "::1")
 
 
-def files(directory: Path, ca: certificates.CertificatePair, now: float) -> TLSFiles:
+def files(directory: Path, ca: issuing.CertificatePair, now: float) -> TLSFiles:
     made = certificates.make_server(ca, NAMES, now)
     (directory / "cert.pem").write_bytes(made.certificate)
     (directory / "key.pem").write_bytes(made.key)
@@ -30,13 +30,11 @@ def files(directory: Path, ca: certificates.CertificatePair, now: float) -> TLSF
 
 
 @pytest.fixture
-def ca() -> certificates.CertificatePair:
+def ca() -> issuing.CertificatePair:
     return certificates.make_ca("test", time.time())
 
 
-def test_openssl_accepts_the_chain_for_its_names_and_for_servers(
-    ca: certificates.CertificatePair, tmp_path: Path
-) -> None:
+def test_openssl_accepts_the_chain_for_its_names_and_for_servers(ca: issuing.CertificatePair, tmp_path: Path) -> None:
     need("openssl")
     files(tmp_path, ca, time.time())
     (tmp_path / "ca.pem").write_bytes(ca.certificate)
@@ -52,7 +50,7 @@ def test_openssl_accepts_the_chain_for_its_names_and_for_servers(
     assert verify("-purpose", "sslclient") != 0
 
 
-def test_a_certificate_is_current_for_its_names_until_it_ends_soon(ca: certificates.CertificatePair) -> None:
+def test_a_certificate_is_current_for_its_names_until_it_ends_soon(ca: issuing.CertificatePair) -> None:
     now = time.time()
     pair = certificates.make_server(ca, NAMES, now)
     assert certificates.is_current(pair, NAMES, now)
@@ -104,7 +102,7 @@ def test_a_directory_that_cannot_be_written_is_an_error_with_its_name(tmp_path: 
 
 
 def test_files_are_loaded_again_when_they_change_and_bad_ones_leave_the_old(
-    ca: certificates.CertificatePair, tmp_path: Path
+    ca: issuing.CertificatePair, tmp_path: Path
 ) -> None:
     given = files(tmp_path, ca, time.time())
     made = FileTLS(given)
@@ -131,7 +129,7 @@ _DAMAGES = {
 
 @pytest.mark.parametrize("damage", _DAMAGES)
 def test_files_that_are_no_certificate_and_key_are_named_with_what_was_expected(
-    damage: str, ca: certificates.CertificatePair, tmp_path: Path
+    damage: str, ca: issuing.CertificatePair, tmp_path: Path
 ) -> None:
     from cryptography import x509
     from cryptography.hazmat.primitives import serialization

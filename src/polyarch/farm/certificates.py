@@ -8,7 +8,7 @@ certificate and that of the authority, so that one file is handed to each machin
 import os
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -16,18 +16,19 @@ import msgspec
 
 from polyarch.errors import ConflictError, CorruptError, NotFoundError, PolyarchError, UsageError
 from polyarch.farm.faults import FarmError
+from polyarch.serve import issuing
+from polyarch.serve.issuing import CertificatePair, Validity
 
 if TYPE_CHECKING:
     from cryptography import x509
-    from cryptography.hazmat.primitives.asymmetric import ec
 
 Role = Literal["scheduler", "worker", "client"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
 _AUTHORITY, _AUTHORITY_KEY = "ca.pem", "ca-key.pem"
 _AUTHORITY_DAYS = 3650
-# Machines of a farm may disagree about the time by so much without being refused.
-_TOLERANCE = timedelta(minutes=5)
+# Machines of a farm may disagree about the time by so many seconds without being refused.
+_TOLERANCE = 300
 _BLOCK = re.compile(r"-----BEGIN ([A-Z ]+)-----.+?-----END \1-----\n?", re.DOTALL)
 _HINT = "polyarch farm init DIRECTORY makes the certificates of a farm"
 
@@ -66,13 +67,13 @@ def init(directory: Path, now: float, *, days: int = 365, renew: bool = False, n
         raise NotFoundError(f"{directory} has no certificates of a farm", _HINT)
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        issuer = _opened(directory) if existing else _authority(directory, now)
+        authority = _opened(directory) if existing else _authority(directory, now)
         made = []
         for role in ("client",) if name else ROLES:
             path = directory / f"{name or role}.pem"
             if name and path.exists() and not renew:
                 raise ConflictError(f"{path} exists", "--renew replaces it")
-            _write(path, issuer.issue(role, name or role, now, days))
+            _write(path, _issue(authority, role, name or role, now, days))
             made.append(path)
     except OSError as error:
         raise PolyarchError(f"cannot write certificates to {directory}: {error.strerror}") from error
@@ -109,65 +110,31 @@ def parse(text: str, origin: str, now: float) -> Bundle:
     return Bundle(keys[0], certificates[0], certificates[1], origin)
 
 
-class _Issuer:
-    """The authority of a farm, which issues certificates. It owns nothing."""
+def _issue(authority: CertificatePair, role: Role, name: str, now: float, days: int) -> str:
+    """The text of a new bundle."""
+    from cryptography.x509.oid import ExtendedKeyUsageOID
 
-    def __init__(self, key: "ec.EllipticCurvePrivateKey", certificate: "x509.Certificate") -> None:
-        self._key = key
-        self._certificate = certificate
-
-    def issue(self, role: Role, name: str, now: float, days: int) -> str:
-        """A new bundle."""
-        from cryptography import x509
-        from cryptography.hazmat.primitives import serialization
-        from cryptography.x509.oid import ExtendedKeyUsageOID
-
-        key = _new_key()
-        builder = _builder(_name(name, role), self._certificate.subject, now, days).public_key(key.public_key())
-        usages = [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]
-        builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
-        builder = builder.add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False
-        )
-        certificate = _signed(builder, self._key)
-        pem = serialization.Encoding.PEM
-        return _key_pem(key) + (certificate.public_bytes(pem) + self._certificate.public_bytes(pem)).decode()
+    usages = [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]
+    made = issuing.issue(authority, _name(name, role), Validity(now, days, _TOLERANCE), usages)
+    return (made.key + made.certificate + authority.certificate).decode()
 
 
-def _authority(directory: Path, now: float) -> _Issuer:
-    from cryptography import x509
-    from cryptography.hazmat.primitives import serialization
-
-    key = _new_key()
-    name = _name("Polyarch farm", "authority")
-    usage = {
-        "digital_signature": True,
-        "key_cert_sign": True,
-        "crl_sign": True,
-        **dict.fromkeys(
-            ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement"),
-            False,
-        ),
-    }
-    builder = _builder(name, name, now, _AUTHORITY_DAYS).public_key(key.public_key())
-    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-    builder = builder.add_extension(x509.KeyUsage(**usage, encipher_only=False, decipher_only=False), critical=True)
-    builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-    certificate = _signed(builder, key)
-    _write(directory / _AUTHORITY_KEY, _key_pem(key))
-    _write(directory / _AUTHORITY, certificate.public_bytes(serialization.Encoding.PEM).decode())
-    return _Issuer(key, certificate)
+def _authority(directory: Path, now: float) -> CertificatePair:
+    made = issuing.make_authority(_name("Polyarch farm", "authority"), Validity(now, _AUTHORITY_DAYS, _TOLERANCE))
+    _write(directory / _AUTHORITY_KEY, made.key.decode())
+    _write(directory / _AUTHORITY, made.certificate.decode())
+    return made
 
 
-def _opened(directory: Path) -> _Issuer:
+def _opened(directory: Path) -> CertificatePair:
     from cryptography import x509
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec
 
     try:
-        key = serialization.load_pem_private_key((directory / _AUTHORITY_KEY).read_bytes(), None)
-        certificate = x509.load_pem_x509_certificate((directory / _AUTHORITY).read_bytes())
+        found = CertificatePair((directory / _AUTHORITY).read_bytes(), (directory / _AUTHORITY_KEY).read_bytes())
+        key = serialization.load_pem_private_key(found.key, None)
+        x509.load_pem_x509_certificate(found.certificate)
     except FileNotFoundError as error:
         raise NotFoundError(
             f"the key of the authority is not here: {error.filename}",
@@ -177,7 +144,7 @@ def _opened(directory: Path) -> _Issuer:
         raise CorruptError(f"{directory}: {error}") from error
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise CorruptError(f"{directory / _AUTHORITY_KEY} is not a key that polyarch farm init made")
-    return _Issuer(key, certificate)
+    return found
 
 
 def _check_time(block: str, origin: str, now: float) -> None:
@@ -203,20 +170,6 @@ def _check_time(block: str, origin: str, now: float) -> None:
         )
 
 
-def _new_key() -> "ec.EllipticCurvePrivateKey":
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    return ec.generate_private_key(ec.SECP256R1())
-
-
-def _key_pem(key: "ec.EllipticCurvePrivateKey") -> str:
-    from cryptography.hazmat.primitives import serialization
-
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    ).decode()
-
-
 def _name(common: str, unit: str) -> "x509.Name":
     from cryptography import x509
     from cryptography.x509.oid import NameOID
@@ -227,21 +180,6 @@ def _name(common: str, unit: str) -> "x509.Name":
         (NameOID.COMMON_NAME, common[:64]),
     )
     return x509.Name([x509.NameAttribute(oid, text) for oid, text in parts])
-
-
-def _builder(subject: "x509.Name", issuer: "x509.Name", now: float, days: int) -> "x509.CertificateBuilder":
-    from cryptography import x509
-
-    here = datetime.fromtimestamp(now, UTC)
-    builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer)
-    builder = builder.serial_number(x509.random_serial_number())
-    return builder.not_valid_before(here - _TOLERANCE).not_valid_after(here + timedelta(days=days))
-
-
-def _signed(builder: "x509.CertificateBuilder", key: "ec.EllipticCurvePrivateKey") -> "x509.Certificate":
-    from cryptography.hazmat.primitives import hashes
-
-    return builder.sign(key, hashes.SHA256())
 
 
 def _write(path: Path, text: str) -> None:

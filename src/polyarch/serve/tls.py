@@ -15,7 +15,7 @@ import msgspec
 from polyarch.errors import PolyarchError, UsageError
 from polyarch.registry import pem
 from polyarch.serve import certificates
-from polyarch.serve.certificates import CertificatePair
+from polyarch.serve.issuing import CertificatePair
 from polyarch.serve.settings import TLSFiles
 
 _CA_NAME = "polyarch serve"
