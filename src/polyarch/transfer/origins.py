@@ -34,7 +34,7 @@ def record(store: "Store", seen: Iterable[Digest], repository: Reference) -> Non
     """Remember that `repository` has these blobs or manifests."""
     name = str(repository.repository)
     changed: dict[Digest, tuple[str, ...]] = {}
-    for digest in seen:
+    for digest in dict.fromkeys(seen):
         known = _known(store, digest)
         if known[:1] != (name,):
             others = [other for other in known if other != name]
@@ -43,10 +43,10 @@ def record(store: "Store", seen: Iterable[Digest], repository: Reference) -> Non
         _ORIGINS.put_many(store.cache, changed.items())
 
 
-def record_graph(store: "Store", graph: ImageGraph, repository: Reference) -> None:
-    """Remember that `repository` has everything in the `graph` of an image."""
+def record_graph(store: "Store", graph: ImageGraph, repository: Reference, more: Iterable[Digest] = ()) -> None:
+    """Remember that `repository` has everything in the `graph` of an image, and `more`."""
     nodes = [node.descriptor.digest for node in (*graph.indexes, *graph.manifests)]
-    record(store, [*nodes, *(blob.digest for blob in (*graph.blobs, *graph.tables))], repository)
+    record(store, [*nodes, *(blob.digest for blob in (*graph.blobs, *graph.tables)), *more], repository)
 
 
 def record_image(store: "Store", descriptor: Descriptor, repository: Reference) -> ImageGraph:

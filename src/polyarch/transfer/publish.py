@@ -18,6 +18,7 @@ from polyarch.oci.reference import Reference
 from polyarch.store import tables
 from polyarch.store.tables import Table
 from polyarch.transfer import copy as copier
+from polyarch.transfer import graph as graphs
 from polyarch.transfer import origins
 from polyarch.transfer.copy import CopyOptions, Sent
 from polyarch.transfer.graph import ImageGraph
@@ -56,8 +57,8 @@ def remember_pull(store: "Store", descriptor: Descriptor, reference: Reference) 
     """Record that the store has an image from `reference`. Returns the parts that it has. Platforms that were left out
     are recorded too, so that they can be fetched from there later.
     """
-    graph = origins.record_image(store, descriptor, reference)
-    origins.record(store, origins.children(graph.root.document.raw, descriptor.media_type), reference)
+    graph = graphs.read(store, descriptor)
+    origins.record_graph(store, graph, reference, origins.children(graph.root.document.raw, descriptor.media_type))
     if reference.tag:
         remember_tag(store, reference, descriptor.digest)
     return graph
