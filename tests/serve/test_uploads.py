@@ -14,6 +14,7 @@ import pytest
 
 from polyarch.oci import digest as digests
 from polyarch.oci.descriptor import Descriptor
+from polyarch.serve import receiving
 from polyarch.serve.errors import RequestError
 from polyarch.serve.repositories import Repositories
 from polyarch.serve.uploads import Uploads
@@ -263,3 +264,12 @@ def test_a_client_that_still_sends_is_told_that_the_disk_is_full(
         assert connection.recv(100).startswith(b"HTTP/1.1 507 ")
     monkeypatch.undo()
     assert ask("PUT", f"{location}?digest={digests.of(b'x')}", b"x").status == 201
+
+
+def test_many_uploads_at_once_share_the_memory_of_a_few() -> None:
+    sizes = {number: receiving.part_size(number) for number in (1, 64, 100, 400, 4096)}
+    assert sizes[1] == sizes[64] == 512 << 10
+    # Two parts of each.
+    assert 2 * 100 * sizes[100] <= 64 << 20
+    assert 2 * 400 * sizes[400] <= 64 << 20
+    assert sizes[4096] == 64 << 10, "a thread is not woken for less"

@@ -17,8 +17,10 @@ from polyarch.serve.tally import network
 from polyarch.serve.uploads import BlobUpload
 
 # Bytes that are handed to a thread at once, in at most so many pieces. Two such parts are in memory for each upload,
-# and a piece of one byte takes as much memory as one of fifty.
-_PART = 512 << 10
+# and a piece of one byte takes as much memory as one of fifty. Many uploads at once share `_ROOM` bytes: their parts
+# are smaller, but not below `_LEAST_PART`, for which a thread is woken.
+_PART, _LEAST_PART = 512 << 10, 64 << 10
+_ROOM = 64 << 20
 _PIECES = 1024
 _CONTENT_RANGE = re.compile(r"(?:bytes[ =])?([0-9]+)-([0-9]+)(?:/[0-9*]+)?")
 
@@ -134,20 +136,27 @@ async def _append(service: Service, request: web.Request, upload: BlobUpload) ->
     writing: asyncio.Future[None] | None = None
     parts: list[bytes] = []
     size = 0
+    service.receiving += 1
     try:
         async for part in content.iter_any():
             parts.append(part)
             size += len(part)
-            if size >= _PART or len(parts) >= _PIECES:
+            if size >= part_size(service.receiving) or len(parts) >= _PIECES:
                 if writing is not None:
                     await writing
                 writing = service.write(lambda full=parts: upload.append(sender, full))  # type: ignore[misc]
                 parts, size = [], 0
     finally:
+        service.receiving -= 1
         if writing is not None:
             await writing
         if parts:
             await service.write(lambda: upload.append(sender, parts))
+
+
+def part_size(receiving: int) -> int:
+    """The bytes to hand to a thread at once while so many uploads arrive."""
+    return max(_LEAST_PART, min(_PART, _ROOM // (2 * receiving)))
 
 
 def _first(request: web.Request, upload: BlobUpload) -> int | None:

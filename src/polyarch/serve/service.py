@@ -51,6 +51,8 @@ class Service:
         else:
             self.quota = quota = Quota(settings.quota, self.repositories, lambda: self.uploads.bytes)
             self.uploads = Uploads(store, settings.upload_seconds, most=most_uploads(), admit=quota.require)
+        # Uploads that arrive through the event loop now; only that changes it.
+        self.receiving = 0
         self._readers = ThreadPoolExecutor(_THREADS, "serve-read")
         self._writers = ThreadPoolExecutor(_THREADS, "serve-write")
 
