@@ -163,9 +163,11 @@ class AskingLink(ScriptedLink):
         return self.known[choice.member]
 
 
-def recalled(answers: Sequence[bytes | str], known: dict[str, bytes | None], *, key: str) -> AskingLink:
+def recalled(
+    answers: Sequence[bytes | str], known: dict[str, bytes | None], *, key: str, kind: type[AskingLink] = AskingLink
+) -> AskingLink:
     async def run() -> AskingLink:
-        made = AskingLink(answers, known)
+        made = kind(answers, known)
         offers = (OfferedPlatform("linux/amd64"),)
         made._placer.update(
             [Member(address=f"tls://{name}:1", name=name, version="1", offers=offers, busy=True) for name in known]
@@ -187,6 +189,25 @@ def test_members_that_have_lost_a_result_are_asked_once_and_then_it_is_made() ->
     made = recalled([DONE], {"old": failed("member"), "new": None}, key=KEY)
     assert (made.asked, made.sent) == (["new", "old"], [Done(1, DONE)])
     assert made._held.holders(KEY) == []
+
+
+def test_results_on_their_way_are_waited_for_before_another_member_gets_the_rest() -> None:
+    class Partly(AskingLink):
+        async def _recall(self, step: OpenStep, choice: MemberChoice) -> bytes | None:
+            self.asked.append(choice.member)
+            asyncio.get_running_loop().call_later(0.05, step.progress, "RUN next", "")
+            failure = StepFailure(kind="member", message="not here")
+            return encode(StepResult(report=StepReport(member="m", how="native"), failure=failure, begun=2))
+
+        async def _attempt(self, step: object, choice: MemberChoice) -> bytes | str | None:
+            assert isinstance(step, OpenStep)
+            assert (step.results, step.name) == (1, "RUN next")
+            return await super()._attempt(step, choice)
+
+    made = recalled([DONE], {"old": DONE}, key=KEY, kind=Partly)
+    assert (made.asked, made.sent) == (["old"], [Done(1, DONE)])
+    # The member has what it was asked for.
+    assert made._held.holders(KEY) == ["old"]
 
 
 def test_nobody_is_asked_for_a_step_that_must_be_done() -> None:

@@ -237,6 +237,7 @@ class FarmLink:
             result = await self._recalled(step)
             if result is not None:
                 self.send(Done(asked.id, result))
+            if result is not None or step.complete:
                 break
             choice = await self._chosen(step, tried)
             if choice is None:
@@ -273,11 +274,17 @@ class FarmLink:
             choice = self._placer.choose(asked.platform, asked.layers, step.tried, holders)
             if choice is not None and choice.member in holders:
                 return None
-            address = self._placer.process_of(holders[0])
+            address, before = self._placer.process_of(holders[0]), step.results
             result = None if address is None else await self._recall(step, MemberChoice(address, holders[0], "native"))
-            if result is not None and decode(result, StepResult).failure is None:
+            answer = None if result is None else decode(result, StepResult)
+            if answer is not None and answer.failure is None:
                 return result
-            self._held.forget(key, holders[0])
+            if answer is not None and answer.begun > 1:
+                # It had the results before that of the last step that it began. They are on their way to the build, and
+                # would be made again if the ticket was given to another member before they are taken.
+                await step.has(before + answer.begun - 1)
+            if step.key == key:
+                self._held.forget(key, holders[0])
         return None
 
     async def _recall(self, step: OpenStep, choice: MemberChoice) -> bytes | None:

@@ -10,6 +10,8 @@ from polyarch.farm.placement import MemberChoice
 
 # A step is tried on so many members.
 ATTEMPTS = 2
+# Seconds that a result may take to arrive when a member says that it has sent it.
+_LATE = 15.0
 # How often a step that was taken from its member by mistake is given to one again.
 _STRAYS = 3
 
@@ -35,7 +37,8 @@ class OpenStep:
         self.cancelled = asyncio.Event()
         self.outpaced = asyncio.Event()
         self.progressed = asyncio.Event()
-        # Whether the build has all results.
+        # How many results the build has, and whether it has all.
+        self.results = 0
         self.complete = False
 
     def begins(self, choice: MemberChoice) -> None:
@@ -49,6 +52,7 @@ class OpenStep:
         self.tried.clear()
         self.strays.clear()
         self.told = False
+        self.results += 1
         self.name, self.key, self.complete = following or self.name, key, not following
         self.progressed.set()
 
@@ -89,6 +93,14 @@ class OpenStep:
         reasons = "; ".join(reason if name in reason else f"{name}: {reason}" for name, reason in tried.items())
         other = "" if len(tried) >= ATTEMPTS else f", and no other member runs {asked.platform}"
         return NotDone(asked.id, f"not done by the farm{other}: {reasons}", "polyarch farm status shows the members")
+
+    async def has(self, results: int) -> None:
+        """Wait until the build has so many results, which were sent to it, or does not want more."""
+        while self.results < results and not self.cancelled.is_set():
+            self.progressed.clear()
+            await first(self.progressed.wait(), self.cancelled.wait(), timeout=_LATE)
+            if not self.progressed.is_set():
+                return
 
     async def news(self, *works: Awaitable[Any], timeout: float | None = None) -> None:
         """Wait until one of these is done, or something happens to the step. Futures that were given go on."""
