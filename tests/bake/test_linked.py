@@ -183,6 +183,22 @@ def test_provenance_names_the_image_of_a_context_by_its_digest(polyarch: Program
     assert image.removeprefix("sha256:") in named
 
 
+def test_what_cannot_name_the_image_of_a_context_is_not_exported(polyarch: Program, project: Path) -> None:
+    write(
+        project,
+        base=inline("FROM scratch", "COPY docker-bake.hcl /base")
+        + '\ntags = ["127.0.0.1:1/base:1"]\noutput = ["type=registry"]',
+        top=inline("FROM base", "COPY docker-bake.hcl /top")
+        + '\ncontexts = { base = "target:base" }\nattest = ["type=provenance"]\noutput = ["out"]',
+        alone=inline("FROM scratch", "COPY docker-bake.hcl /") + '\noutput = ["alone"]',
+    )
+    done = polyarch.fails("bake", "--keep-going", "base", "top", "alone", cwd=project)
+    assert "2 of 3 targets failed" in done.stderr
+    assert "target top: not exported, because its context base was not" in done.stderr
+    assert not (project / "out").exists()
+    assert (project / "alone/docker-bake.hcl").exists()
+
+
 def test_a_forecast_goes_on_without_targets_that_cannot_be_examined(polyarch: Program, project: Path) -> None:
     trees.write(project, {"broken/Dockerfile": "FORM scratch\n"})
     write(

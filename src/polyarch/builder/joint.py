@@ -109,6 +109,13 @@ class JointPerformer:
                 found[vertex] = error
         return found
 
+    def failed_before(self, build: JointBuild, errors: Mapping[str, PolyarchError]) -> str:
+        """The build that was not exported because of one of these errors, so that this one was not; empty for none."""
+        for name in build.after:
+            if any(key in errors for key in solve.topological([self._named[name].end], self.inputs)):
+                return name
+        return ""
+
     # ── solve.Performer
 
     def inputs(self, vertex: Joint) -> tuple[Joint, ...]:

@@ -75,7 +75,8 @@ class _Member:
             return errors[self.part.end]
         found = performer.errors_of(self.part, errors)
         if not found:
-            return None
+            before = performer.failed_before(self.part, errors)
+            return BuildError(f"not exported, because its context {before} was not") if before else None
         results = performer.results_of(self.part)
 
         def failing() -> Mapping[VertexId, Result]:
