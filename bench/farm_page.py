@@ -118,9 +118,10 @@ The promise is 60 ms more on a member.
 | --- | --- | --- | --- |
 {rows}
 
-The time of the COPY is in both numbers of its row. What a member costs is Dask's part, a connection from the
-member to the build, packing the layer and its way back, and its verification. Right after another RUN there is
-no task and no connection, and packing and sending happen while the next step runs.
+The time of the COPY is in both numbers of its row. What a member costs is Dask's part, packing the layer and its
+way back, and its verification; its connection to the build is kept. Right after another RUN there is no task, and
+packing and sending happen while the next step runs. Other work on the machine moves these numbers by more than the
+difference in the first row.
 
 ## Distant members
 {far["members"]} members, each for one platform ({", ".join(f"`{name}`" for name in far["platforms"])}), and
