@@ -143,11 +143,12 @@ class Tree(Flattened):
                     found.append(node)
         return sorted(found, key=lambda node: order(node.entry.path))
 
-    def _has_names(self, path: str) -> bool:
+    def _may_have_names(self, path: str) -> bool:
         for part in self._parts:
             if path in part.below:
                 return True
-        return self._below is not None and bool(self._below.names(path))
+        node = None if self._below is None else self._below.lookup(path)
+        return node is not None and node.entry.kind == "directory"
 
     # ── building
 
@@ -230,7 +231,7 @@ class Tree(Flattened):
             if not path:
                 raise CorruptError("a layer replaces the root directory with something else")
             # Most files replace no directory, and a base has thousands of them.
-            if self._has_names(path):
+            if self._may_have_names(path):
                 self._empty(path)
         self._put(path, node)
 
