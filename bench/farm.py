@@ -217,7 +217,7 @@ def missed(figures: Mapping[str, Any]) -> list[str]:
         if run["member"] - run["here"] > _OVERHEAD:
             found.append(f"run ({kind}): more than {_OVERHEAD * 1e3:.0f} ms more on a member than here")
     distance = figures["distant"]
-    if distance["seconds"] > distant.LIMIT * distance["chain"]:
+    if distance["seconds"] > distant.LIMIT * distance["least"]:
         found.append(f"distant: more than {distant.LIMIT} times the longest chain")
     return found
 

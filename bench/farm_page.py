@@ -72,7 +72,7 @@ def page(figures: Mapping[str, Any]) -> str:
     members = list(figures["placement"])
     rows = "\n".join(
         f"| {name} | {run['member'] * 1e3:.0f} ms | {run['here'] * 1e3:.0f} ms "
-        f"| {(run['member'] - run['here']) * 1e3:.0f} ms |"
+        f"| {round((run['member'] - run['here']) * 1e3)} ms |"
         for name, run in (
             ("right after another RUN", figures["run"]["chain"]),
             ("after a COPY", figures["run"]["alone"]),
@@ -132,14 +132,15 @@ emulated, on the same two processors as everything else.
 | | seconds |
 | --- | --- |
 | the build, from its start to its end | {far["seconds"]:.1f} |
-| the longest chain: the processes of the slowest platform, one after the other | {far["chain"]:.1f} |
-| the limit: {distant.LIMIT} times that | {distant.LIMIT * far["chain"]:.1f} |
-| of the longest chain, {far["length"]} times 0.5 s of sleep | {far["least"]:.1f} |
+| the longest chain, {far["length"]} times 0.5 s of sleep | {far["least"]:.1f} |
+| the limit: {distant.LIMIT} times that | {distant.LIMIT * far["least"]:.1f} |
+| the processes of the slowest platform, one after the other, with their starts | {far["chain"]:.1f} |
 | from the start to the first step that has begun | {far["first"]:.1f} |
 | processors, by all parts together | {far["processor"]:.1f} |
 | of these, by the proxies | {far["proxies"]:.1f} |
 
-The build took {far["seconds"] / far["chain"]:.2f} times the longest chain, and {far["seconds"] / far["least"]:.2f}
-times the sleep in it: under emulation, a process starts slowly. Two processors had {2 * far["seconds"]:.1f} s, of
-which the farm used {far["processor"] / far["seconds"] / 2:.0%}; other work had the rest, or none.
+The build took {far["seconds"] / far["least"]:.2f} times the longest chain, and {far["seconds"] / far["chain"]:.2f}
+times what its processes took: under emulation, a process starts slowly. Two processors had
+{2 * far["seconds"]:.1f} s, of which the farm used {far["processor"] / far["seconds"] / 2:.0%}; other
+work had the rest, or none.
 """
