@@ -16,6 +16,7 @@ from typing import NamedTuple
 import pytest
 
 from polyarch.deferred import _EARLY
+from polyarch.sandbox.host import host_platform
 from tests.needs import need
 from tests.program import Program
 
@@ -177,6 +178,15 @@ def test_what_a_run_left_is_verified_in_the_first_build_only(polyarch: Program, 
     verifying = {"polyarch.contents.facts", "polyarch.images.check.foreign"}
     assert modules_of(build, polyarch.root) >= verifying
     assert not modules_of(build, polyarch.root) & verifying
+
+
+def test_how_a_platform_of_another_family_runs_is_known_without_a_probe(tmp_path: Path) -> None:
+    other = "s390x" if host_platform().architecture != "s390x" else "ppc64le"
+    code = (
+        "from polyarch.builder.history.recorder import how_of\nfrom polyarch.oci.platform import parse\n"
+        f"assert how_of(parse('linux/{other}')) == 'emulated'"
+    )
+    assert not modules_after(code, tmp_path) & WORK
 
 
 def test_import_polyarch_loads_no_room_until_a_name_is_used(tmp_path: Path) -> None:

@@ -14,14 +14,12 @@ from polyarch.oci.platform import Platform
 from polyarch.sandbox import emulators, namespaces, probe, processors
 from polyarch.sandbox.binfmt import BinfmtTable, host_emulators, host_registrations
 from polyarch.sandbox.forked import in_child
-from polyarch.sandbox.host import host_platform
+from polyarch.sandbox.host import host_platform, related
 
 # The platforms that docker buildx asks its builders for, and those of Debian's ports.
 COMMON = "linux/amd64,linux/386,linux/arm64,linux/arm/v7,linux/arm/v6,linux/arm/v5,linux/riscv64,linux/ppc64le,"
 COMMON += "linux/s390x,linux/mips64le,linux/mips64,linux/loong64"
 
-# Other architectures whose programs a kernel of this one may run natively.
-_SIBLINGS = {"amd64": ("386",), "arm64": ("arm",)}
 _VARIANTS = {"amd64": ("v2", "v3", "v4"), "arm": ("v7", "v6", "v5")}
 _LEAST = {"arm": "v5"}
 _HINT = "install the package qemu-user-static"
@@ -79,7 +77,7 @@ def host_platforms() -> tuple[Platform, ...]:
     host = host_platform()
     others = [
         Platform(os="linux", architecture=architecture, variant=variant)
-        for architecture in (host.architecture, *_SIBLINGS.get(host.architecture, ()))
+        for architecture in related(host.architecture)
         for variant in _VARIANTS.get(architecture, ("",))
     ]
     return (host, *(other for other in others if other != host and runs_natively(other)))
@@ -92,7 +90,7 @@ def runs_natively(platform: Platform) -> bool:
     """
     wanted = platforms.normalize(platform)
     host = host_platform()
-    if wanted.architecture not in (host.architecture, *_SIBLINGS.get(host.architecture, ())):
+    if wanted.architecture not in related(host.architecture):
         return False
     if wanted not in _native:
         # A program of a related architecture may run only because the host has registered an emulator.

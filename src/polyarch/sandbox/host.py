@@ -6,10 +6,18 @@ import os
 from polyarch.oci import platform as platforms
 from polyarch.oci.platform import Platform
 
+# Other architectures whose programs a kernel of this one may run natively.
+_SIBLINGS = {"amd64": ("386",), "arm64": ("arm",)}
+
 
 def host_platform() -> Platform:
     """Return the platform of this machine's kernel."""
     return platforms.of_machine(os.uname().machine)
+
+
+def related(architecture: str) -> tuple[str, ...]:
+    """Return the architectures whose programs a kernel of this one may run natively, this one first."""
+    return (architecture, *_SIBLINGS.get(architecture, ()))
 
 
 def is_emulated() -> bool:

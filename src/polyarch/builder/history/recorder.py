@@ -213,11 +213,16 @@ def _how(graph: BuildGraph, vertex: VertexId) -> How:
 
 def how_of(platform: Platform) -> Literal["native", "emulated"]:
     """How this machine runs programs of a platform."""
-    from polyarch.sandbox.emulation import runs_natively
-    from polyarch.sandbox.host import host_platform
+    from polyarch.sandbox.host import host_platform, related
 
-    if platform.architecture == host_platform().architecture:
+    host = host_platform().architecture
+    if platform.architecture == host:
         return "native"
+    if platform.architecture not in related(host):
+        return "emulated"
+    # Only a probe tells, which takes code that a cached build for other platforms does without.
+    from polyarch.sandbox.emulation import runs_natively
+
     return "native" if runs_natively(platform) else "emulated"
 
 
