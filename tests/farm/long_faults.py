@@ -15,46 +15,45 @@ from tests.needs import need_root
 from tests.program import Program
 
 
+class _Begun:
+    """A build whose step runs on one of two members: `hit`, and after the step has `moved`, the other one."""
+
+    def __init__(self, farm: Farm, directory: Path, seconds: str, *options: str) -> None:
+        members = [farm.member("a"), farm.member("b")]
+        context = context_of(directory, f"RUN sleep {seconds}; echo done")
+        self.building = Building(farm, ["--no-cache", *options, context])
+        (process,) = until(lambda: sleeps(seconds), f"the step: {self.building.said}")
+        at = busy(members, process)
+        self.hit = members[at]
+        self.moved = ["a to b" if at == 0 else "b to a"]
+
+    def succeeds_while_its_member_stands_still(self) -> str:
+        """The output of the build. The connections of the member stay open."""
+        signal_all(self.hit, signal.SIGSTOP)
+        try:
+            return self.building.succeeds()
+        finally:
+            signal_all(self.hit, signal.SIGCONT)
+
+
 def test_a_step_that_stands_still_moves_on_after_the_time_that_it_may_take(small: Farm, tmp_path: Path) -> None:
-    members = [small.member("a"), small.member("b")]
-    context = context_of(tmp_path, "RUN sleep 1.03; echo done")
-    building = Building(small, ["--no-cache", "--farm-timeout", "2.5", context])
-    (process,) = until(lambda: sleeps("1.03"), f"the step: {building.said}")
-    hit = busy(members, process)
-    signal_all(members[hit], signal.SIGSTOP)
-    try:
-        said = building.succeeds()
-    finally:
-        signal_all(members[hit], signal.SIGCONT)
-    assert moved(said) == ["a to b" if hit == 0 else "b to a"]
+    begun = _Begun(small, tmp_path, "1.03", "--farm-timeout", "2.5")
+    assert moved(begun.succeeds_while_its_member_stands_still()) == begun.moved
 
 
 def test_a_step_of_a_machine_that_stands_still_moves_on_without_a_limit(small: Farm, tmp_path: Path) -> None:
-    members = [small.member("a"), small.member("b")]
-    context = context_of(tmp_path, "RUN sleep 2.08; echo done")
-    building = Building(small, ["--no-cache", context])
-    (process,) = until(lambda: sleeps("2.08"), f"the step: {building.said}")
-    hit = busy(members, process)
-    # Its connections stay open.
-    signal_all(members[hit], signal.SIGSTOP)
-    try:
-        said = building.succeeds()
-    finally:
-        signal_all(members[hit], signal.SIGCONT)
-    assert moved(said) == ["a to b" if hit == 0 else "b to a"]
+    begun = _Begun(small, tmp_path, "2.08")
+    said = begun.succeeds_while_its_member_stands_still()
+    assert moved(said) == begun.moved
     assert "was cut off" in said
 
 
 def test_a_step_whose_performer_is_stopped_moves_on(small: Farm, tmp_path: Path) -> None:
-    members = [small.member("a"), small.member("b")]
-    context = context_of(tmp_path, "RUN sleep 2.09; echo done")
-    building = Building(small, ["--no-cache", context])
-    (process,) = until(lambda: sleeps("2.09"), f"the step: {building.said}")
-    hit = busy(members, process)
+    begun = _Begun(small, tmp_path, "2.09")
     # The member, its worker process, what performs its steps.
-    os.kill(descendants(members[hit].process.pid)[2], signal.SIGSTOP)
-    said = building.succeeds()
-    assert moved(said) == ["a to b" if hit == 0 else "b to a"]
+    os.kill(descendants(begun.hit.process.pid)[2], signal.SIGSTOP)
+    said = begun.building.succeeds()
+    assert moved(said) == begun.moved
     assert "the process that did the step stood still for 3 s" in said
 
 

@@ -14,14 +14,13 @@ from polyarch.oci.platform import Platform
 from polyarch.sandbox import emulators, namespaces, probe, processors
 from polyarch.sandbox.binfmt import BinfmtTable, host_emulators, host_registrations
 from polyarch.sandbox.forked import in_child
-from polyarch.sandbox.host import host_platform, related
+from polyarch.sandbox.host import host_platform, least, related
 
 # The platforms that docker buildx asks its builders for, and those of Debian's ports.
 COMMON = "linux/amd64,linux/386,linux/arm64,linux/arm/v7,linux/arm/v6,linux/arm/v5,linux/riscv64,linux/ppc64le,"
 COMMON += "linux/s390x,linux/mips64le,linux/mips64,linux/loong64"
 
 _VARIANTS = {"amd64": ("v2", "v3", "v4"), "arm": ("v7", "v6", "v5")}
-_LEAST = {"arm": "v5"}
 _HINT = "install the package qemu-user-static"
 _UNCREDITED = "without the flag C, setuid programs (sudo, su) keep the caller's id: 'polyarch doctor' has the command"
 
@@ -239,9 +238,7 @@ def is_runnable(architecture: str) -> bool:
     with _lock:
         if architecture in _registered:
             return True
-    return _runs(
-        platforms.normalize(Platform(os="linux", architecture=architecture, variant=_LEAST.get(architecture, "")))
-    )
+    return _runs(platforms.normalize(least(architecture)))
 
 
 def support(wanted: Iterable[Platform], search_path: str) -> tuple[Support, ...]:
@@ -375,7 +372,7 @@ def _isolate(architecture: str, emulator: str, copies: emulators.EmulatorCopies)
 
 def _is_native(architecture: str) -> bool:
     """Return whether this machine's own processor runs these programs, which an emulator must not take over."""
-    return runs_natively(Platform(os="linux", architecture=architecture, variant=_LEAST.get(architecture, "")))
+    return runs_natively(least(architecture))
 
 
 def _runs(platform: Platform) -> bool:

@@ -6,12 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from polyarch.errors import UnsupportedError
-from polyarch.oci.platform import Platform
 from polyarch.sandbox import emulator_code, emulator_file, probe
 from polyarch.sandbox.emulator_image import EmulatorImage
-
-# Every processor of an architecture runs the programs for this variant.
-_LEAST = {"arm": "v5"}
+from polyarch.sandbox.host import least
 
 
 class EmulatorForm(msgspec.Struct, frozen=True):
@@ -67,6 +64,6 @@ def starts(emulator: str, architecture: str, model: str = "") -> bool:
     """Return whether an emulator runs a program that does nothing, with the processor `model` if there is one."""
     from polyarch.sandbox.probing.execution import execute
 
-    program = probe.executable(Platform(os="linux", architecture=architecture, variant=_LEAST.get(architecture, "")))
+    program = probe.executable(least(architecture))
     done = execute(program or b"", [emulator, *(["-cpu", model] if model else [])])
     return done is not None and done.status == 0

@@ -8,6 +8,8 @@ from polyarch.oci.platform import Platform
 
 # Other architectures whose programs a kernel of this one may run natively.
 _SIBLINGS = {"amd64": ("386",), "arm64": ("arm",)}
+# The variant whose programs every processor of an architecture runs.
+_LEAST = {"arm": "v5"}
 
 
 def host_platform() -> Platform:
@@ -18,6 +20,11 @@ def host_platform() -> Platform:
 def related(architecture: str) -> tuple[str, ...]:
     """Return the architectures whose programs a kernel of this one may run natively, this one first."""
     return (architecture, *_SIBLINGS.get(architecture, ()))
+
+
+def least(architecture: str) -> Platform:
+    """Return the platform whose programs every processor of this architecture runs."""
+    return Platform(os="linux", architecture=architecture, variant=_LEAST.get(architecture, ""))
 
 
 def is_emulated() -> bool:
