@@ -316,6 +316,22 @@ def test_each_layer_is_sent_once_whichever_platform_is_ready_first(
     assert len(digests) >= 7
 
 
+def test_no_emulator_is_copied_for_what_runs_on_the_build_platform(
+    polyarch: Program, busybox: str, context: Context
+) -> None:
+    need("qemu-aarch64-static")
+    directory = context(
+        f"FROM --platform=$BUILDPLATFORM {busybox} AS tools\nFROM tools AS made\nARG TARGETARCH\n"
+        f"RUN echo page > /page && touch -d @1000000000 /page\nFROM {busybox}\nCOPY --from=made /page /srv/"
+    )
+    polyarch("build", "--platform", "linux/amd64,linux/arm64", "-t", "app", directory)
+    assert not (polyarch.root / "emulators").exists()
+    raw = polyarch("manifest", "inspect", "--verbose", "app").json()
+    layers = {image["OCIManifest"]["layers"][-1]["digest"] for image in raw}
+    assert len(raw) == 2
+    assert len(layers) == 1
+
+
 def test_a_first_build_that_fails_early_leaves_no_unfinished_copy_of_an_emulator(
     polyarch: Program, context: Context
 ) -> None:

@@ -44,14 +44,8 @@ def target_defaults(stages: Stages, platforms: tuple[Platform, ...]) -> Iterator
 
 def host_probes(stages: Stages, platforms: tuple[Platform, ...]) -> Iterator[LintFinding]:
     """HostArchProbe: a command in a stage for $BUILDPLATFORM that asks for the machine's architecture."""
-    on_build_platform: set[int] = set()
-    for stage in stages.stages:
-        parent = stages.base(stage.from_.image, stage)
-        inherited = parent is not None and parent.index in on_build_platform
-        if not (inherited or (parent is None and "BUILDPLATFORM" in stage.from_.platform)):
-            continue
-        on_build_platform.add(stage.index)
-        for instruction in stage.instructions:
+    for number in sorted(stages.on_build_platform()):
+        for instruction in stages.stages[number].instructions:
             probe = re.search(_PROBES, _script(instruction))
             if probe:
                 message = (

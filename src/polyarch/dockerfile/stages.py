@@ -82,6 +82,15 @@ class Stages(msgspec.Struct, frozen=True):
         """Return the earlier stage that `from=` of a RUN mount means. Like `source`, but a number is not a stage."""
         return self._source(name, stage, "mount")
 
+    def on_build_platform(self) -> frozenset[int]:
+        """Return the numbers of the stages whose platform is that of the machine, as far as their text says it."""
+        found: set[int] = set()
+        for stage in self.stages:
+            parent = self.base(stage.from_.image, stage)
+            if "BUILDPLATFORM" in stage.from_.platform if parent is None else parent.index in found:
+                found.add(stage.index)
+        return frozenset(found)
+
     def _source(self, name: str, stage: Stage, verb: str) -> Stage | None:
         source = self._last(name.lower(), stage.index) or self._last(name.lower(), len(self.stages))
         return None if source is None else self._earlier(source, name, stage, verb)

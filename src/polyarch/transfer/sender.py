@@ -17,6 +17,7 @@ from polyarch.transfer.pool import WorkerPool
 
 # Imported where it is used: a build that sends nothing starts sooner.
 if TYPE_CHECKING:
+    from polyarch.oci.reference import Reference
     from polyarch.transfer.referrers import Found
 
 # The number of origins that are tried: each attempt is a round trip.
@@ -72,43 +73,44 @@ class BlobSender:
     def _table(self, table: Descriptor) -> None:
         self._pool.check()
         with contextlib.suppress(NotFoundError, RegistryError, CorruptError):
-            if not self._target.has_blob(table) and not self._mount(table):
+            if not self._there(table):
                 with self._source.open_blob(table) as reader:
                     self._target.write_blob(table, reader)
 
     def _blob(self, blob: Descriptor) -> None:
         self._pool.check()
-        if not self._is_new(blob):
-            if self._target.has_blob(blob):
-                return self._done(blob, "exists")
-            if self._mount(blob):
-                return self._done(blob, "mounted")
-        elif self._take is not None and self._take(blob):
-            return self._done(blob, "exists")
-        # The target cannot retry, because it cannot rewind the stream; here the blob is opened again.
-        self._retry.call(lambda: self._send(blob))
-        return self._done(blob, "moved")
+        how = self._there(blob)
+        if not how:
+            # The target cannot retry, because it cannot rewind the stream; here the blob is opened again.
+            self._retry.call(lambda: self._send(blob))
+        self._done(blob, how or "moved")
 
-    def _is_new(self, blob: Descriptor) -> bool:
-        """Whether the blob was never seen in a registry, and the target so near that asking is not worth it."""
-        return self._worth is not None and not self._worth(blob) and self._is_unseen(blob)
+    def _there(self, blob: Descriptor) -> str:
+        """How the target has the blob: "exists" or "mounted"; empty if it must be sent."""
+        origins = self._origins(blob)
+        # For a blob that was never seen in a registry, it is not worth asking a target that is near.
+        if origins == () and self._worth is not None and not self._worth(blob):
+            return "exists" if self._take is not None and self._take(blob) else ""
+        if self._target.has_blob(blob):
+            return "exists"
+        if self._mounting is None or not origins:
+            return ""
+        return "mounted" if any(self._mounting.mount_blob(blob, origin) for origin in origins[:_MOUNT_ATTEMPTS]) else ""
+
+    def _origins(self, content: Descriptor) -> "tuple[Reference, ...] | None":
+        """The repositories in which the content was seen; None if nothing is known about it."""
+        if self._mounting is None or self._originating is None:
+            return None
+        return self._originating.origins(content.digest)
 
     def _is_unseen(self, content: Descriptor) -> bool:
         """Whether the target is a registry, and the content was never seen in any."""
-        if self._mounting is None or self._originating is None:
-            return False
-        return not self._originating.origins(content.digest)
+        return self._origins(content) == ()
 
     def _send(self, blob: Descriptor) -> None:
         with self._source.open_blob(blob) as reader:
             report = _Reported(reader, self._pool.check, lambda done: self._report(blob, done))
             self._target.write_blob(blob, report)
-
-    def _mount(self, blob: Descriptor) -> bool:
-        if self._mounting is None or self._originating is None:
-            return False
-        origins = self._originating.origins(blob.digest)[:_MOUNT_ATTEMPTS]
-        return any(self._mounting.mount_blob(blob, origin) for origin in origins)
 
     def _done(self, blob: Descriptor, how: str) -> None:
         with self._lock:

@@ -36,6 +36,7 @@ from polyarch.contents.unpack import Unpacker
 from polyarch.dockerfile.instructions.running import Run
 from polyarch.dockerfile.parser import Dockerfile
 from polyarch.dockerfile.rules import LintFinding
+from polyarch.dockerfile.stages import cut
 from polyarch.errors import CancelledError
 from polyarch.oci import config as configs
 from polyarch.oci.descriptor import Descriptor
@@ -97,8 +98,14 @@ class VertexPerformer:
         self._early = early
 
     def begin(self, dockerfile: Dockerfile, platforms: Iterable[Platform], run: RunSettings) -> None:
-        """Begin what takes long and needs no plan: copies of emulators, if something runs in their first build."""
-        if any(isinstance(instruction, Run) for instruction in dockerfile.instructions):
+        """Begin what takes long and needs no plan: copies of emulators, if something runs in their first build.
+
+        What runs on $BUILDPLATFORM is not emulated. Raises DockerfileError if the stages make no sense.
+        """
+        stages = cut(dockerfile)
+        native = stages.on_build_platform()
+        emulated = (stage for stage in stages.stages if stage.index not in native)
+        if any(isinstance(instruction, Run) for stage in emulated for instruction in stage.instructions):
             self._runs.begin(platforms, run)
 
     def prefetch(self) -> None:

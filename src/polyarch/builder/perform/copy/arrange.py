@@ -64,13 +64,14 @@ class Arrangement(msgspec.Struct, frozen=True):
         """
         fingerprint = None if False in self._fingerprints else _Fingerprint(self.sources)
         for placed in self.items:
-            yield placed.entry, self._content(placed)
+            yield placed.entry, self.content(placed)
             if fingerprint is not None:
                 fingerprint.add(placed)
         if fingerprint is not None:
             self._keep(fingerprint)
 
-    def _content(self, placed: Placed) -> Content | None:
+    def content(self, placed: Placed) -> Content | None:
+        """The location of the bytes of one of the items; None if it is not a file."""
         if placed.origin is None or placed.entry.kind != "file":
             return None
         number, path = placed.origin

@@ -9,6 +9,7 @@ from polyarch.builder.cache import packed
 from polyarch.builder.cache.results import StepResults
 from polyarch.builder.export.streaming import Uploads, no_upload
 from polyarch.builder.perform.copy.arrange import Arrangement
+from polyarch.builder.perform.copy.equal import EqualCopies
 from polyarch.builder.perform.environment import StepSettings
 from polyarch.contents.layer import Layer
 
@@ -30,6 +31,7 @@ class LayerPacker:
         self._lock = threading.Lock()
         # Held while the layer of this key is made, so that only one thread makes it.
         self._single_flight: dict[str, threading.Lock] = {}
+        self._equal = EqualCopies()
         self._packed_here: set[str] = set()
         self._series_here: set[str] = set()
 
@@ -46,12 +48,24 @@ class LayerPacker:
                 known = self._results.find(key, self._settings.compression)
                 if known is not None:
                     return known
-            return self.pack(arrangement, epoch, series, uploads)
+            made = self._equal.layer(series, arrangement, lambda: self._pack(arrangement, series, uploads))
+            self._keep(key, made)
+            return made
 
     def pack(
         self, arrangement: Arrangement, epoch: int | None, series: str = "", uploads: Uploads = no_upload
     ) -> Layer:
         """Pack an arrangement without looking for its layer first, and remember the layer."""
+        layer = self._pack(arrangement, series, uploads)
+        # Without times, the fingerprint is known now, and not before.
+        self._keep(self._key(arrangement, epoch), layer)
+        return layer
+
+    def _keep(self, key: str, layer: Layer) -> None:
+        self._results.keep(key, layer)
+        self._packed_here.add(key)
+
+    def _pack(self, arrangement: Arrangement, series: str, uploads: Uploads) -> Layer:
         settings = self._settings
         like = packed.find_last(self._store, self._last(series)) if series else None
         if like is not None and series in self._series_here:
@@ -62,12 +76,9 @@ class LayerPacker:
             self._store, arrangement.contents(), settings.compression, settings.workers, like, uploads, entries
         )
         layer = msgspec.structs.replace(blob, created=settings.created)
-        key = self._key(arrangement, epoch)
-        self._results.keep(key, layer)
         if series:
             packed.remember_last(self._store, self._last(series), layer)
             self._series_here.add(series)
-        self._packed_here.add(key)
         return layer
 
     def has_last(self, series: str) -> bool:
