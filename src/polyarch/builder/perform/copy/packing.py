@@ -9,11 +9,12 @@ from polyarch.builder.cache import packed
 from polyarch.builder.cache.results import StepResults
 from polyarch.builder.export.streaming import Uploads, no_upload
 from polyarch.builder.perform.copy.arrange import Arrangement
-from polyarch.builder.perform.copy.equal import EqualCopies
 from polyarch.builder.perform.environment import StepSettings
 from polyarch.contents.layer import Layer
 
+# Imported where it is used: a cached build packs nothing.
 if TYPE_CHECKING:
+    from polyarch.builder.perform.copy.equal import EqualCopies
     from polyarch.store import Store
 
 
@@ -31,7 +32,7 @@ class LayerPacker:
         self._lock = threading.Lock()
         # Held while the layer of this key is made, so that only one thread makes it.
         self._single_flight: dict[str, threading.Lock] = {}
-        self._equal = EqualCopies()
+        self._copies: EqualCopies | None = None
         self._packed_here: set[str] = set()
         self._series_here: set[str] = set()
 
@@ -48,7 +49,7 @@ class LayerPacker:
                 known = self._results.find(key, self._settings.compression)
                 if known is not None:
                     return known
-            made = self._equal.layer(series, arrangement, lambda: self._pack(arrangement, series, uploads))
+            made = self._equal().layer(series, arrangement, lambda: self._pack(arrangement, series, uploads))
             self._keep(key, made)
             return made
 
@@ -60,6 +61,14 @@ class LayerPacker:
         # Without times, the fingerprint is known now, and not before.
         self._keep(self._key(arrangement, epoch), layer)
         return layer
+
+    def _equal(self) -> "EqualCopies":
+        from polyarch.builder.perform.copy.equal import EqualCopies
+
+        with self._lock:
+            if self._copies is None:
+                self._copies = EqualCopies()
+            return self._copies
 
     def _keep(self, key: str, layer: Layer) -> None:
         self._results.keep(key, layer)
