@@ -125,7 +125,7 @@ class TestPartial:
         digest = polyarch("manifest", "inspect", name).json()["manifests"][3]["digest"]
         gone = polyarch("rmi", "--platform", "linux/s390x", name).lines()
         assert gone[0] == f"Deleted: {digest}"
-        assert len(gone) == 4, "a manifest, a config, a layer and its table of contents"
+        assert len(gone) == 3, "a manifest, a config and a layer"
         assert _here(polyarch, name) == _ALL[:3]
         assert polyarch("rmi", "--platform", "linux/s390x", name).stdout == "", "there is nothing left to remove"
         assert polyarch("run", "--rm", "--platform", "linux/arm64", name, "uname", "-m").stdout == "aarch64\n"

@@ -20,16 +20,18 @@ from polyarch.oci.layer_table import TablePlace
 from polyarch.oci.media_types import OCI_LAYER_GZIP
 from tests.layers.making import directory, file, hardlink, packed, tar
 
+# The size in bytes from which on a layer has a table.
+LEAST = 2 << 20
 LAYER = Descriptor(media_type=OCI_LAYER_GZIP, digest=Digest("sha256:" + "1" * 64), size=9)
 
 
 def _layer(count: int = 3000) -> list[Item]:
-    """A layer of 2 MiB whose names do not compress: its table is large."""
+    """A layer of 3 MiB whose names do not compress: its table is large."""
     source = random.Random(1)
     return [
         directory("etc"),
         file("etc/passwd", b"root:x:0:0::/:/bin/sh\n"),
-        *(file(f"{source.randbytes(24).hex()}", source.randbytes(600)) for _ in range(count)),
+        *(file(f"{source.randbytes(24).hex()}", source.randbytes(1000)) for _ in range(count)),
     ]
 
 
@@ -103,10 +105,16 @@ def test_small_and_uncompressed_layers_have_none(items: list[Item], kind: str) -
     assert not made.descriptor().annotations
 
 
+def test_a_layer_has_one_from_two_mebibytes_on() -> None:
+    listing = Listing(entries=(), size=1).encode()
+    assert toc.encode(listing, LEAST)
+    assert toc.encode(listing, LEAST - 1) == b""
+
+
 def test_a_table_that_is_large_beside_its_layer_is_left_out() -> None:
     source = random.Random(2)
     made, _ = packed([file(source.randbytes(100).hex()) for _ in range(20_000)])
-    assert made.size > 1 << 20
+    assert made.size > LEAST
     assert made.toc == b""
 
 
@@ -151,7 +159,7 @@ def test_one_that_inflates_without_end_is_refused(offset: int | None, monkeypatc
 @pytest.mark.parametrize("entry", [file("../up"), file("/top"), file("a//b"), hardlink("a", "../b")])
 def test_a_name_that_no_listing_has_is_refused(entry: Item) -> None:
     bad = ListedEntry(path=entry[0].path, kind=entry[0].kind, mode=0o644, link=entry[0].link)
-    table = toc.encode(Listing(entries=(bad,), size=1).encode(), 1 << 20)
+    table = toc.encode(Listing(entries=(bad,), size=1).encode(), LEAST)
     with pytest.raises(CorruptError, match=r"out of the image|no listing has"):
         _read(table)
 
@@ -159,12 +167,12 @@ def test_a_name_that_no_listing_has_is_refused(entry: Item) -> None:
 def test_checksums_that_are_not_one_for_each_block_are_refused() -> None:
     odd = Listing(entries=(), size=1, blocks=((10, 0), (99, 70_000)), blob=LAYER.digest, stream="gzip", checksums=(1,))
     with pytest.raises(CorruptError, match="1 checksums of 2 blocks"):
-        _read(toc.encode(odd.encode(), 1 << 20))
+        _read(toc.encode(odd.encode(), LEAST))
 
 
 def test_every_cut_of_a_table_is_an_error() -> None:
     listing = Listing(entries=packed(_layer(50))[0].listing.entries, size=1).encode()
-    for whole, offset in ((toc.encode(listing, 1 << 20), None), (member(gzip.compress(listing)), 1)):
+    for whole, offset in ((toc.encode(listing, LEAST), None), (member(gzip.compress(listing)), 1)):
         for end in range(0, len(whole), 97):
             with pytest.raises(CorruptError):
                 _read(whole[:end], offset)
