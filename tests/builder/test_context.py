@@ -11,6 +11,7 @@ import pytest
 
 from polyarch.builder.contexts.local import LocalContext
 from polyarch.dockerfile import ignorefile
+from polyarch.errors import ConflictError
 from polyarch.layers.compression import Compression
 from polyarch.layers.pack import pack
 from polyarch.store import Store
@@ -97,6 +98,18 @@ def test_the_walk_for_the_files_gives_the_same_signature(directory: Path, store:
     context = LocalContext(directory, store, time.time_ns() + LATER, matcher)
     assert context.files.entry("link") is not None
     assert context.signature() == signature(directory, store, ignore) != ""
+
+
+def test_files_that_changed_after_a_result_was_found_by_their_signature_are_refused(
+    directory: Path, store: Store
+) -> None:
+    steady, changing = (LocalContext(directory, store, time.time_ns() + LATER) for _ in range(2))
+    for context in (steady, changing):
+        context.rely()
+    assert steady.files.entry("two") is not None
+    (directory / "three").write_text("3")
+    with pytest.raises(ConflictError, match="changed while it was being built"):
+        _ = changing.files
 
 
 @pytest.mark.parametrize("size", [1, 3 << 20])

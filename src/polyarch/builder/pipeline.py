@@ -39,6 +39,7 @@ from polyarch.oci import platform as platforms
 from polyarch.transfer.copy import Sent
 
 if TYPE_CHECKING:
+    from polyarch.builder.contexts.ahead import WalksAhead
     from polyarch.builder.forecast.dry_run import ForeseenWork
     from polyarch.builder.judge import Judge
     from polyarch.builder.remote import RemoteRunner
@@ -56,9 +57,10 @@ def build(
     emit: progress.Emit = progress.ignore,
     judge: "Judge | None" = None,
     remote: "RemoteRunner | None" = None,
+    walks: "WalksAhead | None" = None,
 ) -> BuildResult:
     """Build for all platforms as one graph, and send the result to every output. What `judge` rejects is not sent.
-    RUN steps are done where `remote` places them.
+    RUN steps are done where `remote` places them. `walks` has signatures of contexts.
 
     RUN steps move the calling process into a user namespace permanently, so it may have no other thread then. Raises
     DockerfileError with the lines that are wrong, BuildError if a step fails, and what the rooms below raise.
@@ -66,7 +68,7 @@ def build(
     with EntryWriter(request, store) as entry:
 
         def once(lost: LostLayers) -> BuildResult:
-            opening = Workspace(request, store, registry, emit, SharedInputs(lost), judge, remote)
+            opening = Workspace(request, store, registry, emit, SharedInputs(lost, walks), judge, remote)
             with opening as workspace, Build(workspace, entry) as opened:
                 running = opened.run()
                 work = next(running)

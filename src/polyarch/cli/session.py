@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 import click
 
@@ -23,6 +23,13 @@ if TYPE_CHECKING:
     from polyarch.registry import Registry
     from polyarch.store import Store
     from polyarch.transfer.locate import Places
+
+
+class _Closing(Protocol):
+    def close(self) -> None: ...
+
+
+_T = TypeVar("_T", bound=_Closing)
 
 
 class Session:
@@ -62,6 +69,11 @@ class Session:
         with contextlib.suppress(PolyarchError):
             enter(self.environment.search_path)
             store.maintenance.reclaim()
+
+    def keep(self, opened: _T) -> _T:
+        """Close `opened` when the command ends."""
+        self._resources.callback(opened.close)
+        return opened
 
     @property
     def store(self) -> "Store":

@@ -166,6 +166,11 @@ def matcher(patterns: tuple[Pattern, ...]) -> Matcher:
     return Matcher(patterns)
 
 
+def of_text(text: str) -> Matcher | None:
+    """Return the matcher of an ignore file; None for one without text."""
+    return matcher(parse(text)) if text.strip() else None
+
+
 class _Reaches:
     """The `!` patterns that could match something below a directory, as a tree of their parts."""
 

@@ -1,5 +1,6 @@
 """`prune`: remove unused content."""
 
+import shutil
 from typing import TYPE_CHECKING
 
 from polyarch.errors import CorruptError, NotFoundError
@@ -48,6 +49,7 @@ def prune(
     reclaimed = store.maintenance.gc(keep)
     if everything and storage is None:
         store.cache.clear()
+        shutil.rmtree(store.layout.contexts, ignore_errors=True)
     return reclaimed
 
 

@@ -21,6 +21,7 @@ The tree, all of it on one filesystem and the owner's alone (0700):
     containers/ID.json      a container that `create` made, or one with a name that runs: its run holds the file locked
     emulators/HEX           a copy of an emulator, faster and without its variables (sandbox/emulators.py)
     emulators/known.json    which emulator of this machine has which copy; emulators/lock is held while one is added
+    contexts/DEV-INO        marks a large build context, by its directory's device and inode (builder/contexts/ahead.py)
     cache.db, -wal, -shm    results of earlier commands (sqlite; tables.py lists the kinds of rows)
     tmp/NAME/               unfinished content: a directory that its owner keeps locked with flock
     locks/store, index, snapshots, cache
@@ -130,6 +131,11 @@ class StoreLayout(msgspec.Struct, frozen=True):
     def emulators(self) -> str:
         """The copies of emulators; absent until there is one."""
         return f"{self.root}/emulators"
+
+    @property
+    def contexts(self) -> str:
+        """The marks of large build contexts; absent until there is one."""
+        return f"{self.root}/contexts"
 
     @property
     def cache(self) -> str:

@@ -7,20 +7,22 @@ same times.
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from polyarch.builder.contexts import ahead
+from polyarch.builder.contexts.signature import TICK, Signature, Signing, sign, skipping
 from polyarch.builder.contexts.walked import Rows, Walked
 from polyarch.builder.perform.copy import wildcards
 from polyarch.builder.perform.copy.arrange import Arrangement, wildcard
 from polyarch.dockerfile.ignorefile import Matcher, State
-from polyarch.errors import NotFoundError, PolyarchError
+from polyarch.errors import ConflictError, NotFoundError, PolyarchError
 from polyarch.layers.entry import Entry, parent_of
 from polyarch.layers.longpaths import open_file, short, shown
-from polyarch.layers.walk import Skip, Stamped, WalkedEntry, stamps, walk
+from polyarch.layers.walk import WalkedEntry, walk
 from polyarch.oci import text
 from polyarch.store import tables
 from polyarch.store.tables import Table
@@ -31,42 +33,54 @@ if TYPE_CHECKING:
 _STATS: Table[str, list[Rows]] = Table(tables.STAT, msgspec.msgpack.encode, msgspec.msgpack.Decoder(list[Rows]).decode)
 _CAPABILITY = "security.capability"
 _CHUNK = 128 << 10
-_ROWS = 1000
 _PART = 4 << 20
-_TICK = 50_000_000  # nanoseconds; the coarsest clock of a kernel in use ticks every 10 ms
 
 
 class LocalContext:
     """The files of one directory, walked when they are first needed. `ignored` are the rules of its ignore file.
 
-    `now` is the time in nanoseconds at which the command started. `remember` writes the table of stats.
+    `now` is the time in nanoseconds at which the command started. `remember` writes the table of stats. `early` gives
+    the signature if it was worked out before.
     """
 
-    def __init__(self, root: Path, store: "Store", now: int, ignored: Matcher | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        store: "Store",
+        now: int,
+        ignored: Matcher | None = None,
+        early: Callable[[], Signature | None] | None = None,
+    ) -> None:
         if not root.is_dir():
             raise NotFoundError(f"the build context {root} is not a directory", "name the directory of the sources")
         self.root = root
         self._ignored = ignored
         self._store = store
-        self._young = now - _TICK
+        self._now = now
+        self._early = early
         self._files: Walked | None = None
-        self._signature: str | None = None
+        self._signature: Signature | None = None
+        # The signature by which cached results were found, without a look at the files.
+        self._relied = ""
         self._plain = ignored is None
 
     @property
     def files(self) -> Walked:
         """The files, as they were when this was first read."""
         if self._files is None:
-            signing = _Signing()
+            signing = Signing()
             ours = (os.geteuid(), os.getegid())
-            files = Walked(str(self.root), _digest, self._young)
+            files = Walked(str(self.root), _digest, self._now - TICK)
             for found in _walk(str(self.root), self._ignored, signing):
                 self._plain = self._plain and (found.entry.uid, found.entry.gid) == ours
                 files.add(found, _capability(found.path) if _may_run(found.entry) else ())
             files.finish()
             files.recall(self._read_table())
-            if self._signature is None:
-                self._signature = signing.signature(self._young)
+            self._signature = signing.signature()
+            if self._relied not in ("", self._signature.text):
+                raise ConflictError(
+                    f"{self.root} changed while it was being built", "it must stay as it is; run the command again"
+                )
             self._files = files
         return self._files
 
@@ -81,12 +95,15 @@ class LocalContext:
         A file that changes after its stat was taken gives another signature next time.
         """
         if self._signature is None:
-            signing = _Signing()
-            skip = None if self._ignored is None else _skipping(self._ignored, {})
-            for rows in stamps(str(self.root), skip):
-                signing.add(rows)
-            self._signature = signing.signature(self._young)
-        return self._signature
+            found = self._early() if self._early is not None else None
+            self._signature = found or sign(str(self.root), self._ignored)
+        return self._signature.certain(self._now)
+
+    def rely(self) -> None:
+        """Take note that a cached result is used because of the signature. If the files are read after all, because the
+        result is lost, and have changed meanwhile, ConflictError is raised: the result would have the wrong key.
+        """
+        self._relied = self.signature()
 
     def hidden(self, pattern: str) -> tuple[str, str] | None:
         """An existing path that matches `pattern` and is ignored, and the pattern that ignores it; None if none is."""
@@ -106,7 +123,9 @@ class LocalContext:
         return next((pattern.text for pattern in including if Matcher((pattern,)).matches(path)), "")
 
     def remember(self) -> None:
-        """Store the table of stats for the next command."""
+        """Store the table of stats for the next command, and that this is a large context."""
+        if self._signature is not None and self._signature.count >= ahead.LARGE:
+            ahead.mark(self._store.layout.contexts, self.root)
         if self._files is not None and self._files.learned:
             for number, rows in enumerate(_in_parts(self._files.remember())):
                 _STATS.put(self._store.cache, self._part(number), rows)
@@ -162,43 +181,6 @@ class _Disk:
         return path
 
 
-class _Signing:
-    """The signature of a directory while it is walked."""
-
-    def __init__(self) -> None:
-        self._digest = hashlib.sha256()
-        self._rows: list[Stamped] = []
-        self._newest = 0
-
-    def add(self, rows: Iterable[Stamped]) -> None:
-        """Add the next entries of the directory."""
-        self._rows += rows
-        while len(self._rows) >= _ROWS:
-            self._flush()
-
-    def signature(self, young: int) -> str:
-        """The signature of all entries; "" if a time is not before `young` (nanoseconds)."""
-        while self._rows:
-            self._flush()
-        return "" if self._newest >= young else self._digest.hexdigest()
-
-    def _flush(self) -> None:
-        """Hash a certain number of rows, however many were added at a time."""
-        rows, self._rows = self._rows[:_ROWS], self._rows[_ROWS:]
-        newest = self._newest
-        for _, _, (_, _, modified, changed, _) in rows:
-            if modified > newest:
-                newest = modified
-            if changed > newest:
-                newest = changed
-        self._newest = newest
-        try:
-            raw = msgspec.msgpack.encode(rows)
-        except UnicodeEncodeError:
-            raw = msgspec.msgpack.encode([(os.fsencode(path), mode, stamp) for path, mode, stamp in rows])
-        self._digest.update(raw)
-
-
 def unpacked(arranged: Arrangement, store: "Store") -> Path:
     """The files of a context as a directory for a RUN: without ignored files, and owned by root.
 
@@ -235,14 +217,14 @@ class Chunks:
         return bytes(taken)
 
 
-def _walk(root: str, ignored: Matcher | None, signing: _Signing) -> Iterator[WalkedEntry]:
+def _walk(root: str, ignored: Matcher | None, signing: Signing) -> Iterator[WalkedEntry]:
     """What is below `root` and not ignored. An ignored directory is included if a `!` pattern includes a file in it.
 
     `signing` gets the same values as from `stamps`.
     """
     states: dict[str, State] = {}
     held: dict[str, WalkedEntry] = {}
-    for found in walk(root, None if ignored is None else _skipping(ignored, states)):
+    for found in walk(root, None if ignored is None else skipping(ignored, states)):
         path = found.entry.path
         signing.add([(path, found.mode, found.stamp)])
         if ignored is None:
@@ -256,16 +238,6 @@ def _walk(root: str, ignored: Matcher | None, signing: _Signing) -> Iterator[Wal
             above.append(held.pop(path))
         yield from reversed(above)
         yield found
-
-
-def _skipping(ignored: Matcher, states: dict[str, State]) -> Skip:
-    def skip(path: str, directory: bool) -> bool:
-        state = ignored.enter(path, states.get(parent_of(path)))
-        if directory:
-            states[path] = state
-        return state.matched and (not directory or ignored.skips(path, state))
-
-    return skip
 
 
 def _may_run(entry: Entry) -> bool:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Hashable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,6 +15,7 @@ from polyarch.errors import PolyarchError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from polyarch.builder.contexts.ahead import WalksAhead
     from polyarch.store import Store
 
 
@@ -25,8 +27,10 @@ class SharedInputs:
     them. It owns nothing: each build closes what it uses, and all builds end together.
     """
 
-    def __init__(self, lost: LostLayers | None = None) -> None:
+    def __init__(self, lost: LostLayers | None = None, walks: "WalksAhead | None" = None) -> None:
         self.lost = lost or LostLayers()
+        # Signatures of contexts that were worked out before the builds began.
+        self.walks = walks
         self._made: dict[Hashable, Any] = {}
         self._lock = threading.RLock()
         self._locks: dict[Hashable, threading.Lock] = {}
@@ -83,7 +87,9 @@ class ContextOpener:
         if directory is None:
             raise PolyarchError("there is no build context", "name a directory, as in: polyarch build -t NAME .")
         ignore = self._ignore.get(name, "")
-        matcher = ignorefile.matcher(ignorefile.parse(ignore)) if ignore.strip() else None
+        absolute, walks = directory.absolute(), self._common.walks
+        ahead = None if walks is None else partial(walks.take, absolute, ignore)
+        rules = ignorefile.of_text(ignore)
         return self._common.once(
-            ("context", directory.absolute(), ignore), lambda: LocalContext(directory, self._store, self._now, matcher)
+            ("context", absolute, ignore), lambda: LocalContext(directory, self._store, self._now, rules, ahead)
         )

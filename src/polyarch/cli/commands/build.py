@@ -14,6 +14,7 @@ from polyarch.cli.farm_flags import farm_of, farm_options
 from polyarch.cli.groups import LenientCommand
 from polyarch.cli.session import Session, pass_session
 from polyarch.cli.test_flags import test_options, tested
+from polyarch.cli.walking import walk_ahead
 from polyarch.errors import PolyarchError, UnsupportedError, UsageError
 
 if TYPE_CHECKING:
@@ -172,6 +173,7 @@ def build(session: Session, /, **words: Any) -> int:
     Dockerfile, or a tar of the context, comes from standard input. --build-arg, --build-context, --label, --secret and
     --target accept a value for one platform: --build-arg linux/arm64:NAME=VALUE.
     """
+    walks = walk_ahead(session, words)
     from polyarch.builder import build as build_request
 
     session.chosen_limit = words["cache_limit"]
@@ -212,7 +214,7 @@ def build(session: Session, /, **words: Any) -> int:
         session.display(way) as emit,
         farm_of(session, words, called, lambda: registry, emit) as remote,
     ):
-        result = build_request(request, session.store, registry, emit, judge and judge(emit), remote)
+        result = build_request(request, session.store, registry, emit, judge and judge(emit), remote, walks)
     _report(session, words, request.export, result, quiet=way in ("quiet", "rawjson"))
     if way != "rawjson":
         asked, used = _to_engine(request.export.outputs), _to_engine(result.outputs)

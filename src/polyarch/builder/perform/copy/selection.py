@@ -105,6 +105,8 @@ class SelectionCache:
         row = f"{VERSION} {copy_id(vertex)} {[str(context.root) for context in contexts]}"
         remembered = _SELECTIONS.get(cache, row)
         if remembered is not None and remembered.signatures == tuple(context.signature() for context in contexts):
+            for context in contexts:
+                context.rely()
             return CopySelection(remembered.name, vertex)
         selection = self._read(vertex, keys, before_hashing)
         signatures = tuple(context.signature() for context in contexts)
