@@ -1,18 +1,21 @@
 """The environment of a build's steps. The pipeline creates it, and everything that performs steps reads it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from polyarch import progress
 from polyarch.builder.cache.results import StepResults
 from polyarch.builder.contexts.opener import ContextOpener, SharedInputs
 from polyarch.builder.export.streaming import Uploads, no_upload
 from polyarch.builder.perform.copy.files import SourceFiles
 from polyarch.builder.perform.remotes import Remotes
 from polyarch.builder.request.secrets import Secrets
-from polyarch.builder.vertices import VertexId
+from polyarch.builder.vertices import BuildGraph, VertexId
+from polyarch.contents.filesystem import Filesystems
 from polyarch.contents.layer import Layer
 from polyarch.contents.stack import Stack
 from polyarch.layers.compression import Compression
@@ -75,6 +78,26 @@ class StepEnvironment(msgspec.Struct, frozen=True, kw_only=True):
     uploads: Uploads = no_upload
     common: SharedInputs
     remote: "RemoteRunner | None" = None
+
+
+class OngoingBuild(msgspec.Struct, frozen=True, dict=True):
+    """The graph of a build, and the open objects that its steps need. It owns none of them.
+
+    `emit` takes the events of steps. `stopped` returns whether the build was cancelled or closed.
+    """
+
+    graph: BuildGraph
+    environment: StepEnvironment
+    filesystems: Filesystems
+    emit: progress.Emit
+    stopped: Callable[[], bool]
+
+    @cached_property
+    def shared_caches(self) -> frozenset[str]:
+        """The ids of the cache mounts that steps for several architectures share."""
+        from polyarch.builder.perform.shared_caches import shared
+
+        return shared(self.graph.vertices.values())
 
 
 def key_of(vertex: VertexId, inputs: Mapping[VertexId, str]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from polyarch import progress
 from polyarch.builder.export.streaming import EarlyLayers, no_upload
 from polyarch.builder.perform.copy.performer import CopyPerformer
-from polyarch.builder.perform.environment import Result, StepEnvironment, stack_of
+from polyarch.builder.perform.environment import OngoingBuild, Result, StepEnvironment, stack_of
 from polyarch.builder.perform.findings import StepFindings
 from polyarch.builder.perform.interruptible import InterruptibleReader
 from polyarch.builder.perform.keys import CacheKeys
@@ -78,7 +78,7 @@ class VertexPerformer:
         self._sources = CopySources(graph, environment)
         self._copies = CopyPerformer(graph, environment, self._sources, self.filesystems, emit)
         self._keys = CacheKeys(environment, self._copies)
-        self._runs = RunSteps(graph, environment, self.filesystems, emit, self.is_stopped)
+        self._runs = RunSteps(OngoingBuild(graph, environment, self.filesystems, emit, self.is_stopped))
 
     def close(self) -> None:
         """Store the stats of contexts, close the files, undo the mounts."""

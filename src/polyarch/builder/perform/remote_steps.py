@@ -6,7 +6,7 @@ directory: what follows unpacks it only if a process here needs it.
 """
 
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,11 +14,10 @@ import msgspec
 
 from polyarch import progress
 from polyarch.builder.cache import packed
-from polyarch.builder.perform.environment import StepEnvironment
+from polyarch.builder.perform.environment import OngoingBuild
 from polyarch.builder.remote import RemoteRunner, RemoteStep, StepReport, StepRequest, StepSecrets
 from polyarch.builder.solve import Outside
-from polyarch.builder.vertices import BuildGraph, RunCommand, RunMount, Stacked, VertexId
-from polyarch.contents.filesystem import Filesystems
+from polyarch.builder.vertices import RunCommand, RunMount, Stacked, VertexId
 from polyarch.contents.layer import Layer, LayerBlob
 from polyarch.contents.stack import Stack, layers_of
 from polyarch.errors import BuildError, CancelledError
@@ -49,26 +48,14 @@ class PendingRun(msgspec.Struct, frozen=True):
 class RemoteSteps:
     """Sends the RUN steps of one build to `runner`. It owns nothing; safe from many threads.
 
-    `stopped` returns whether the build was cancelled or closed. `reports` says where each step ran.
+    `reports` says where each step ran.
     """
 
-    def __init__(
-        self,
-        runner: RemoteRunner,
-        graph: BuildGraph,
-        environment: StepEnvironment,
-        filesystems: Filesystems,
-        emit: progress.Emit,
-        stopped: Callable[[], bool],
-    ) -> None:
+    def __init__(self, runner: RemoteRunner, build: OngoingBuild) -> None:
         self._runner = runner
-        self._graph = graph
-        self._environment = environment
-        self._filesystems = filesystems
-        self._emit = emit
-        self._stopped = stopped
+        self._build = build
+        self._environment = build.environment
         self._cancelled = threading.Event()
-        self._shared: frozenset[str] | None = None
         # The step on top of the layer of a vertex and the file system below that; the first of several.
         self._next: dict[tuple[VertexId, VertexId], PendingRun] = {}
         self.reports: dict[VertexId, StepReport] = {}
@@ -80,7 +67,7 @@ class RemoteSteps:
         if platforms:
             self._runner.open(platforms)
         for step in pending:
-            base = self._graph.vertices.get(step.vertex.base)
+            base = self._build.graph.vertices.get(step.vertex.base)
             if isinstance(base, Stacked):
                 self._next.setdefault((base.below, base.layers), step)
 
@@ -108,7 +95,7 @@ class RemoteSteps:
         self._runner.publish(step.blobs)
 
         def output(stream: int, data: bytes) -> None:
-            self._emit(progress.OutputChunk(vertex_id, stream, data))
+            self._build.emit(progress.OutputChunk(vertex_id, stream, data))
 
         def following() -> list[StepRequest]:
             return list(self._following(vertex_id, vertex, sources))
@@ -119,7 +106,7 @@ class RemoteSteps:
         report = self.reports[vertex_id] = result.report
         if report.member:
             took = "it had the result" if report.cached else f"{report.how}, {report.seconds:.1f}s"
-            self._emit(progress.Transferred(vertex_id, f"on {report.member}:", 0, 0, took))
+            self._build.emit(progress.Transferred(vertex_id, f"on {report.member}:", 0, 0, took))
         if result.failure is not None:
             if result.failure.kind == "cancelled":
                 raise CancelledError
@@ -183,7 +170,7 @@ class RemoteSteps:
             created=settings.created,
             epoch=settings.epoch,
             compression=settings.compression,
-            shared=tuple(sorted(self._shared_caches() & {mount.id for mount in vertex.mounts})),
+            shared=tuple(sorted(self._build.shared_caches & {mount.id for mount in vertex.mounts})),
             fresh=fresh,
         )
 
@@ -198,12 +185,12 @@ class RemoteSteps:
         with environment.common.alone(("pack", f"{layer.key} {compression.tag()}")):
             return packed.of_snapshot(
                 environment.store,
-                self._filesystems,
+                self._build.filesystems,
                 layer,
                 compression,
                 environment.settings.workers,
                 epoch=environment.settings.epoch,
-                stopped=self._stopped,
+                stopped=self._build.stopped,
             ).as_blob()
 
     def _directory(self, root: Path, paths: Collection[str]) -> LayerBlob:
@@ -214,13 +201,6 @@ class RemoteSteps:
             return packed_directory(self._environment.store, root, wanted, self._environment.settings.workers)
 
         return self._environment.common.once(("shown", root, wanted), make)
-
-    def _shared_caches(self) -> frozenset[str]:
-        if self._shared is None:
-            from polyarch.builder.perform.shared_caches import shared
-
-            self._shared = shared(self._graph.vertices.values())
-        return self._shared
 
     def _secrets(self, vertex: RunCommand) -> StepSecrets:
         settings = self._environment.settings

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from polyarch import progress
-from polyarch.builder.perform.environment import StepEnvironment
+from polyarch.builder.perform.environment import OngoingBuild
 from polyarch.builder.perform.runner import Runners
 from polyarch.builder.solve import Outside
-from polyarch.builder.vertices import BuildGraph, RunCommand, VertexId
-from polyarch.contents.filesystem import Filesystems
+from polyarch.builder.vertices import RunCommand, VertexId
 from polyarch.contents.layer import Layer
 from polyarch.contents.stack import Stack
 from polyarch.errors import UnsupportedError
@@ -22,30 +21,18 @@ if TYPE_CHECKING:
 
 
 class RunSteps:
-    """Does the RUN steps of one build. It owns the sandbox, until `close`; safe from many threads.
+    """Does the RUN steps of one build. It owns the sandbox, until `close`; safe from many threads."""
 
-    `stopped` returns whether the build was cancelled or closed.
-    """
-
-    def __init__(
-        self,
-        graph: BuildGraph,
-        environment: StepEnvironment,
-        filesystems: Filesystems,
-        emit: progress.Emit,
-        stopped: Callable[[], bool],
-    ) -> None:
-        self._graph = graph
-        self._environment = environment
-        self._emit = emit
-        self._here = Runners(graph, environment, filesystems, emit, stopped)
+    def __init__(self, build: OngoingBuild) -> None:
+        self._build = build
+        self._here = Runners(build)
         # Why steps cannot run on this machine.
         self._unable: UnsupportedError | None = None
         self._elsewhere = None
-        if environment.remote is not None:
+        if build.environment.remote is not None:
             from polyarch.builder.perform.remote_steps import RemoteSteps
 
-            self._elsewhere = RemoteSteps(environment.remote, graph, environment, filesystems, emit, stopped)
+            self._elsewhere = RemoteSteps(build.environment.remote, build)
 
     def begin(self, platforms: Iterable[Platform], run: RunSettings) -> None:
         """Prepare steps for these platforms, before it is known which there are."""
@@ -61,14 +48,14 @@ class RunSteps:
         if self._elsewhere is None:
             self._here.expect(steps)
         try:
-            for warning in enter(self._environment.settings.search_path).warnings:
-                self._emit(progress.Warned(warning))
+            for warning in enter(self._build.environment.settings.search_path).warnings:
+                self._build.emit(progress.Warned(warning))
         except UnsupportedError as error:
             if self._elsewhere is None or required:
                 raise
             self._unable = error
         else:
-            self._environment.common.once("reclaimed", self._environment.store.maintenance.reclaim)
+            self._build.environment.common.once("reclaimed", self._build.environment.store.maintenance.reclaim)
 
     def open(self, steps: Iterable[VertexId], key: Callable[[VertexId], str], fresh: Collection[VertexId]) -> None:
         """Called before anything runs, with the steps that will, their cache keys, and those for which no earlier
@@ -78,7 +65,7 @@ class RunSteps:
             return
         from polyarch.builder.perform.remote_steps import PendingRun
 
-        found = ((step, self._graph.vertices[step]) for step in steps)
+        found = ((step, self._build.graph.vertices[step]) for step in steps)
         self._elsewhere.open(
             PendingRun(step, vertex, key(step), step in fresh)
             for step, vertex in found

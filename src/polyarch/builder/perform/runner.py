@@ -6,11 +6,9 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from polyarch import progress
-from polyarch.builder.perform.environment import StepEnvironment
+from polyarch.builder.perform.environment import OngoingBuild
 from polyarch.builder.solve import Outside
-from polyarch.builder.vertices import BuildGraph, RunCommand
-from polyarch.contents.filesystem import Filesystems
+from polyarch.builder.vertices import RunCommand
 from polyarch.errors import CancelledError
 from polyarch.oci.platform import Platform
 from polyarch.sandbox.settings import RunSettings
@@ -29,29 +27,17 @@ Expected = tuple[tuple[Platform, str | None], ...]
 class Runners:
     """Gives each step of a build its `Runner`. Owns their one sandbox, until `close`; safe from many threads.
 
-    A build without RUN imports neither of the two. `stopped` returns whether the build was cancelled or closed.
+    A build without RUN imports neither of the two.
     """
 
-    def __init__(
-        self,
-        graph: BuildGraph,
-        environment: StepEnvironment,
-        filesystems: Filesystems,
-        emit: progress.Emit,
-        stopped: Callable[[], bool],
-    ) -> None:
-        self._graph = graph
-        self._environment = environment
-        self._filesystems = filesystems
-        self._emit = emit
-        self._stopped = stopped
+    def __init__(self, build: OngoingBuild) -> None:
+        self._build = build
+        self._environment = build.environment
         self._lock = threading.Lock()
         self._sandbox: Sandbox | None = None
         self._failure: Exception | None = None
         self._expected: Expected = ()
         self._copies: CopiesAhead | None = None
-        # The ids of the cache mounts that steps for several architectures share.
-        self._shared: frozenset[str] | None = None
 
     def begin(self, platforms: Iterable[Platform], run: RunSettings) -> None:
         """Begin to copy the emulators for these platforms, if the store has no copies: then no step will be cached."""
@@ -82,15 +68,14 @@ class Runners:
             """Call `attempt` until it returns True."""
             with outside():
                 while not attempt():
-                    if self._stopped():
+                    if self._build.stopped():
                         raise CancelledError
                     time.sleep(_PAUSE)
 
-        sandbox, shared = self._made()
-        return Runner(self._environment, self._filesystems, sandbox, self._emit, wait, shared)
+        sandbox, build = self._made(), self._build
+        return Runner(self._environment, build.filesystems, sandbox, build.emit, wait, build.shared_caches)
 
-    def _made(self) -> "tuple[Sandbox, frozenset[str]]":
-        from polyarch.builder.perform.shared_caches import shared
+    def _made(self) -> "Sandbox":
         from polyarch.sandbox import Sandbox
 
         with self._lock:
@@ -107,9 +92,7 @@ class Runners:
                 except Exception as error:
                     self._failure = error
                     raise
-            if self._shared is None:
-                self._shared = shared(self._graph.vertices.values())
-            return self._sandbox, self._shared
+            return self._sandbox
 
     def cancel(self) -> None:
         """End the processes that run."""
