@@ -1,6 +1,5 @@
 """What a registry has, read over HTTP without any of our code, with every digest compared."""
 
-import base64
 import json
 import ssl
 import urllib.error
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.serve.load.pushing import digest_of
+from tests.serve.logins import credentials
 
 # The kinds of manifest that a client of an image asks for.
 ACCEPT = ", ".join(
@@ -75,7 +75,7 @@ class Contents:
         """The body of the answer to a GET below /v2/."""
         headers = {"Accept": ACCEPT}
         if self.where.login:
-            headers["Authorization"] = f"Basic {base64.b64encode(':'.join(self.where.login).encode()).decode()}"
+            headers["Authorization"] = credentials(*self.where.login)
         request = urllib.request.Request(f"{self.where.scheme}://{self.where.address}/v2/{path}", headers=headers)
         with urllib.request.urlopen(request, timeout=30, context=self._context) as answer:
             body: bytes = answer.read()

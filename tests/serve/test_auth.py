@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import hashlib
 import os
 import time
 from collections.abc import Iterator
@@ -20,20 +19,13 @@ from polyarch.serve.authentication import basic, htpasswd, tokenfile
 from polyarch.serve.authentication.bearer import Grant, Seal
 from polyarch.serve.authentication.htpasswd import HtpasswdAccess
 from polyarch.serve.authentication.token import IssuedToken, TokenAccess
+from tests.serve import logins
+from tests.serve.logins import credentials, hashed, users
 
 SECRET = "0123456789abcdef0123"
 NOW = 1_800_000_000.0
 # Of the password "x". It is in the names of tests, so it is not made anew.
 HASHED = "$2b$04$.13urDT5eKbFrt8D4PCJoODGGoUbhvkP.uqTQVPj3DqoRVbzHihxu"
-
-
-def login(name: str, password: str | bytes) -> str:
-    raw = name.encode() + b":" + (password if isinstance(password, bytes) else password.encode())
-    return "Basic " + base64.b64encode(raw).decode()
-
-
-def hashed(password: bytes, cost: int = 4) -> str:
-    return bcrypt.hashpw(password, bcrypt.gensalt(cost)).decode()
 
 
 # ClientRights
@@ -126,7 +118,7 @@ def test_a_malformed_or_huge_login_is_none(header: str) -> None:
 
 
 def test_a_password_may_have_colons_and_any_bytes_and_is_not_shown() -> None:
-    found = basic.parse(login("ann", b"a:b:\xff"))
+    found = basic.parse(credentials("ann", b"a:b:\xff"))
     assert found is not None
     assert (found.name, found.password) == ("ann", b"a:b:\xff")
     assert "a:b" not in repr(found)
@@ -138,7 +130,7 @@ def test_a_password_may_have_colons_and_any_bytes_and_is_not_shown() -> None:
 @pytest.fixture
 def passwords(tmp_path: Path) -> Path:
     path = tmp_path / "htpasswd"
-    path.write_text(f"# a comment\n\nann:{hashed(b'secret')}\nbob:{hashed(b'other')}\n")
+    path.write_text("# a comment\n\n" + users(("ann", b"secret"), ("bob", b"other")))
     return path
 
 
@@ -154,11 +146,16 @@ def ask(decider: HtpasswdAccess | TokenAccess, header: str) -> ClientRights | Ac
 
 
 def test_a_user_of_the_file_may_do_everything_and_nobody_else_anything(checked: HtpasswdAccess) -> None:
-    found = ask(checked, login("ann", "secret"))
+    found = ask(checked, credentials("ann", "secret"))
     assert isinstance(found, ClientRights)
     assert (found.account, found.all_alike) == ("ann", True)
     assert ask(checked, "") == NOTHING
-    for wrong in (login("ann", "other"), login("ann", ""), login("eve", "secret"), login("", "secret")):
+    for wrong in (
+        credentials("ann", "other"),
+        credentials("ann", ""),
+        credentials("eve", "secret"),
+        credentials("", "secret"),
+    ):
         assert ask(checked, wrong) == basic.WRONG
     assert ask(checked, "Bearer abc") == basic.MALFORMED
 
@@ -173,7 +170,7 @@ def test_what_htpasswd_writes_is_understood(tmp_path: Path) -> None:
     file = tmp_path / "file"
     subprocess.run([program, "-cbB", file, "ann", "secret"], check=True, capture_output=True)
     made = HtpasswdAccess(str(file))
-    assert isinstance(ask(made, login("ann", "secret")), ClientRights)
+    assert isinstance(ask(made, credentials("ann", "secret")), ClientRights)
     made.close()
 
 
@@ -184,41 +181,41 @@ def test_a_right_password_costs_bcrypt_once_and_a_wrong_one_each_time(
     check = bcrypt.checkpw
     monkeypatch.setattr(bcrypt, "checkpw", lambda password, known: calls.append(password) or check(password, known))
     for _ in range(3):
-        assert isinstance(ask(checked, login("ann", "secret")), ClientRights)
+        assert isinstance(ask(checked, credentials("ann", "secret")), ClientRights)
     assert calls == [b"secret"]
     for _ in range(2):
-        assert ask(checked, login("ann", "wrong")) == basic.WRONG
+        assert ask(checked, credentials("ann", "wrong")) == basic.WRONG
     assert calls == [b"secret", b"wrong", b"wrong"]
 
 
 def test_a_changed_file_counts_at_once_for_remembered_passwords_too(checked: HtpasswdAccess, passwords: Path) -> None:
-    assert isinstance(ask(checked, login("ann", "secret")), ClientRights)
-    passwords.write_text(f"ann:{hashed(b'new')}\n")
-    assert ask(checked, login("ann", "secret")) == basic.WRONG
-    assert isinstance(ask(checked, login("ann", "new")), ClientRights)
+    assert isinstance(ask(checked, credentials("ann", "secret")), ClientRights)
+    passwords.write_text(users(("ann", b"new")))
+    assert ask(checked, credentials("ann", "secret")) == basic.WRONG
+    assert isinstance(ask(checked, credentials("ann", "new")), ClientRights)
     passwords.write_text("")
-    assert ask(checked, login("ann", "new")) == basic.WRONG
+    assert ask(checked, credentials("ann", "new")) == basic.WRONG
 
 
 def test_a_file_that_cannot_be_read_any_more_lets_nobody_in(checked: HtpasswdAccess, passwords: Path) -> None:
-    assert isinstance(ask(checked, login("ann", "secret")), ClientRights)
+    assert isinstance(ask(checked, credentials("ann", "secret")), ClientRights)
     passwords.write_text("ann:plain\n")
-    refused = ask(checked, login("ann", "secret"))
+    refused = ask(checked, credentials("ann", "secret"))
     assert isinstance(refused, AccessRefusal)
     assert refused.status == 503
     assert "plain" not in refused.reason
     passwords.unlink()
-    assert isinstance(ask(checked, login("ann", "secret")), AccessRefusal)
+    assert isinstance(ask(checked, credentials("ann", "secret")), AccessRefusal)
 
 
 def test_a_nul_does_not_end_a_password_and_long_ones_are_cut_as_htpasswd_does(
     checked: HtpasswdAccess, passwords: Path
 ) -> None:
-    assert ask(checked, login("ann", b"secret\0")) == basic.WRONG
-    assert ask(checked, login("ann", b"secret\0tail")) == basic.WRONG
-    passwords.write_text(f"ann:{hashed(b'x' * 72)}\n")
-    assert isinstance(ask(checked, login("ann", "x" * 100)), ClientRights)
-    assert ask(checked, login("ann", "x" * 71)) == basic.WRONG
+    assert ask(checked, credentials("ann", b"secret\0")) == basic.WRONG
+    assert ask(checked, credentials("ann", b"secret\0tail")) == basic.WRONG
+    passwords.write_text(users(("ann", b"x" * 72)))
+    assert isinstance(ask(checked, credentials("ann", "x" * 100)), ClientRights)
+    assert ask(checked, credentials("ann", "x" * 71)) == basic.WRONG
 
 
 @pytest.mark.parametrize(
@@ -241,7 +238,7 @@ def test_a_line_that_is_no_bcrypt_is_named_by_its_number_and_not_shown(line: str
 
 def test_an_unknown_user_takes_as_long_as_one_who_exists(tmp_path: Path) -> None:
     file = tmp_path / "file"
-    file.write_text(f"ann:{hashed(b'secret', 10)}\n")
+    file.write_text(users(("ann", b"secret"), cost=10))
     made = HtpasswdAccess(str(file))
 
     def seconds(header: str) -> float:
@@ -252,7 +249,7 @@ def test_an_unknown_user_takes_as_long_as_one_who_exists(tmp_path: Path) -> None
             times.append(time.process_time() - started)
         return min(times)
 
-    known, unknown = seconds(login("ann", "wrong")), seconds(login("eve", "wrong"))
+    known, unknown = seconds(credentials("ann", "wrong")), seconds(credentials("eve", "wrong"))
     made.close()
     assert known > 0.01
     assert 0.6 < unknown / known < 1.6
@@ -267,9 +264,9 @@ def test_the_decoy_has_the_cost_of_most_users_and_no_password() -> None:
 
 def test_too_many_passwords_at_once_are_refused_and_known_ones_still_pass(checked: HtpasswdAccess) -> None:
     async def flood() -> list[ClientRights | AccessRefusal]:
-        await checked.rights(login("ann", "secret"))
-        wrong = [checked.rights(login("ann", f"wrong{number}")) for number in range(200)]
-        return await asyncio.gather(*wrong, checked.rights(login("ann", "secret")))
+        await checked.rights(credentials("ann", "secret"))
+        wrong = [checked.rights(credentials("ann", f"wrong{number}")) for number in range(200)]
+        return await asyncio.gather(*wrong, checked.rights(credentials("ann", "secret")))
 
     *refused, right = asyncio.run(flood())
     statuses = [one.status for one in refused if isinstance(one, AccessRefusal)]
@@ -279,21 +276,11 @@ def test_too_many_passwords_at_once_are_refused_and_known_ones_still_pass(checke
 
 # AccessToken files
 
-FILE = f"""
-[anonymous]
-may = {{ "public/**" = ["pull"] }}
-
-[[token]]
-name = "ci"
-secret = "{SECRET}"
-may = {{ "team/**" = ["push"], "public/*" = ["push", "delete"] }}
-
-[[token]]
-name = "reader"
-sha256 = "{hashlib.sha256(b"reader-secret").hexdigest()}"
-may = {{ "**" = ["pull"] }}
-expires = 2027-01-31
-"""
+FILE = (
+    logins.anonymous({"public/**": ["pull"]})
+    + logins.token("ci", SECRET, {"team/**": ["push"], "public/*": ["push", "delete"]})
+    + logins.token("reader", "reader-secret", {"**": ["pull"]}, digest=True, expires="2027-01-31")
+)
 
 
 @pytest.fixture
@@ -305,7 +292,7 @@ def tokens(tmp_path: Path) -> Path:
 
 def test_a_token_file_gives_each_token_its_rights(tokens: Path) -> None:
     decider = TokenAccess(str(tokens), lambda: NOW)
-    found = ask(decider, login("ci", SECRET))
+    found = ask(decider, credentials("ci", SECRET))
     assert isinstance(found, ClientRights)
     assert found.allows("team/app", "push")
     assert found.allows("team/app", "pull")
@@ -321,11 +308,11 @@ def test_a_token_file_gives_each_token_its_rights(tokens: Path) -> None:
 @pytest.mark.parametrize(
     "header",
     [
-        login("ci", SECRET + "x"),
-        login("ci", "reader-secret"),
-        login("reader", SECRET),
-        login("nobody", SECRET),
-        login("ci", ""),
+        credentials("ci", SECRET + "x"),
+        credentials("ci", "reader-secret"),
+        credentials("reader", SECRET),
+        credentials("nobody", SECRET),
+        credentials("ci", ""),
         "Bearer " + SECRET + "x",
         "Bearer ",
         "Bearer a.b",
@@ -349,13 +336,13 @@ def test_a_token_ends_with_its_day_in_utc(tokens: Path) -> None:
     import datetime
 
     end = datetime.datetime(2027, 2, 1, tzinfo=datetime.UTC).timestamp()
-    header = login("reader", "reader-secret")
+    header = credentials("reader", "reader-secret")
     assert isinstance(ask(TokenAccess(str(tokens), lambda: end - 1), header), ClientRights)
     assert isinstance(ask(TokenAccess(str(tokens), lambda: end), header), AccessRefusal)
 
 
 def issued(decider: TokenAccess, name: str, secret: str, *scopes: str) -> str:
-    found = decider.issue(basic.parse(login(name, secret)), scopes)
+    found = decider.issue(basic.parse(credentials(name, secret)), scopes)
     assert isinstance(found, IssuedToken)
     assert found.token == found.access_token
     return f"Bearer {found.token}"
@@ -405,7 +392,7 @@ def test_a_bearer_token_of_another_process_or_changed_in_any_byte_counts_for_not
 
 def test_the_token_endpoint_refuses_wrong_secrets_too_many_scopes_and_needless_anonymous_clients(tokens: Path) -> None:
     decider = TokenAccess(str(tokens), lambda: NOW)
-    wrong = decider.issue(basic.parse(login("ci", "wrong")), ["repository:team/app:pull"])
+    wrong = decider.issue(basic.parse(credentials("ci", "wrong")), ["repository:team/app:pull"])
     assert isinstance(wrong, AccessRefusal)
     assert wrong.status == 401
     many = decider.issue(None, [f"repository:a{number}:pull" for number in range(100)])
@@ -493,5 +480,5 @@ def test_a_file_that_was_replaced_within_the_same_size_is_read_again(tokens: Pat
     other.write_text(FILE.replace(SECRET, SECRET[::-1]))
     os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
     other.rename(tokens)
-    assert isinstance(ask(decider, login("ci", SECRET)), AccessRefusal)
-    assert isinstance(ask(decider, login("ci", SECRET[::-1])), ClientRights)
+    assert isinstance(ask(decider, credentials("ci", SECRET)), AccessRefusal)
+    assert isinstance(ask(decider, credentials("ci", SECRET[::-1])), ClientRights)

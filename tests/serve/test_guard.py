@@ -1,14 +1,11 @@
 """What stands before the handlers: logins over HTTP, browsers of other sites, paths, sizes, slow and many clients."""
 
-import base64
 import contextlib
-import hashlib
 import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import bcrypt
 import pytest
 
 from polyarch.errors import UsageError
@@ -22,33 +19,18 @@ from polyarch.serve.guard import action_of
 from polyarch.serve.protection import own_names
 from polyarch.serve.settings import Auth, ServeSettings
 from polyarch.serve.tally import Tally, network
+from tests.serve import logins
 from tests.serve.around import AROUND
+from tests.serve.logins import basic
 from tests.serve.requests import Answer, Requests
 
 READER, WRITER, CLEANER = "reader-secret-0123456789", "writer-secret-0123456789", "cleaner-secret-012345678"
-TOKENS = f"""
-[anonymous]
-may = {{ "public/**" = ["pull"] }}
-
-[[token]]
-name = "reader"
-secret = "{READER}"
-may = {{ "team/**" = ["pull"] }}
-
-[[token]]
-name = "writer"
-sha256 = "{hashlib.sha256(WRITER.encode()).hexdigest()}"
-may = {{ "team/**" = ["push"], "public/**" = ["push"], "private/**" = ["push"] }}
-
-[[token]]
-name = "cleaner"
-secret = "{CLEANER}"
-may = {{ "**" = ["push", "delete"] }}
-"""
-
-
-def basic(name: str, password: str) -> dict[str, str]:
-    return {"Authorization": "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()}
+TOKENS = (
+    logins.anonymous({"public/**": ["pull"]})
+    + logins.token("reader", READER, {"team/**": ["pull"]})
+    + logins.token("writer", WRITER, {f"{part}/**": ["push"] for part in ("team", "public", "private")}, digest=True)
+    + logins.token("cleaner", CLEANER, {"**": ["push", "delete"]})
+)
 
 
 class Client(Requests):
@@ -266,7 +248,7 @@ def test_another_name_of_a_repository_gives_no_right_to_it(tmp_path: Path) -> No
 
 
 def test_htpasswd_is_basic_and_everyone_in_it_may_do_everything(tmp_path: Path) -> None:
-    (tmp_path / "users").write_text(f"ann:{bcrypt.hashpw(b'secret', bcrypt.gensalt(4)).decode()}\n")
+    (tmp_path / "users").write_text(logins.users(("ann", b"secret")))
     settings = ServeSettings(port=0, auth=Auth("htpasswd", str(tmp_path / "users")))
     with server.running(tmp_path / "store", settings, AROUND) as address:
         anyone = Requests(address)
@@ -284,7 +266,7 @@ def test_a_client_is_told_when_to_try_again_where_too_many_passwords_are_checked
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(htpasswd, "_WAITING", 0)
-    (tmp_path / "users").write_text(f"ann:{bcrypt.hashpw(b'secret', bcrypt.gensalt(4)).decode()}\n")
+    (tmp_path / "users").write_text(logins.users(("ann", b"secret")))
     settings = ServeSettings(port=0, auth=Auth("htpasswd", str(tmp_path / "users")))
     with server.running(tmp_path / "store", settings, AROUND) as address:
         answer = Requests(address)("GET", "/v2/", headers=basic("ann", "secret"))

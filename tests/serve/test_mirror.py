@@ -24,9 +24,9 @@ from polyarch.serve.surroundings import ServeSurroundings
 from polyarch.serve.upstream import MirrorSessions
 from polyarch.store import Store
 from tests.needs import need
-from tests.serve import upstreams
+from tests.serve import logins, upstreams
+from tests.serve.logins import basic
 from tests.serve.requests import Requests
-from tests.serve.test_guard import basic
 from tests.serve.upstreams import Upstream
 
 LAYER = os.urandom(3 << 20)
@@ -393,9 +393,9 @@ def test_rights_on_a_mirrored_image_are_those_of_its_full_name(
     host = upstream.address.replace(":", "_")
     secret, other = "mirror-secret-0123456789", "local-secret-01234567890"
     (tmp_path / "tokens.toml").write_text(
-        f'[[token]]\nname = "mirror"\nsecret = "{secret}"\nmay = {{ "{host}/**" = ["pull"] }}\n'
-        f'[[token]]\nname = "local"\nsecret = "{other}"\nmay = {{ "team/**" = ["pull"] }}\n'
-        f'[[token]]\nname = "all"\nsecret = "all-{secret}"\nmay = {{ "**" = ["push"] }}\n'
+        logins.token("mirror", secret, {f"{host}/**": ["pull"]})
+        + logins.token("local", other, {"team/**": ["pull"]})
+        + logins.token("all", f"all-{secret}", {"**": ["push"]})
     )
     upstream.image("team/app", "1", b"layer")
     root = tmp_path / "store"
@@ -420,8 +420,8 @@ def test_a_manifest_of_the_registry_gives_no_way_to_blobs_of_the_store(
     host = upstream.address.replace(":", "_")
     secret = "mirror-secret-0123456789"
     (tmp_path / "tokens.toml").write_text(
-        f'[[token]]\nname = "mirror"\nsecret = "{secret}"\nmay = {{ "{host}/**" = ["pull"] }}\n'
-        f'[[token]]\nname = "all"\nsecret = "all-{secret}"\nmay = {{ "**" = ["push"] }}\n'
+        logins.token("mirror", secret, {f"{host}/**": ["pull"]})
+        + logins.token("all", f"all-{secret}", {"**": ["push"]})
     )
     root = tmp_path / "store"
     settings = ServeSettings(port=0, mirrors=(upstream.address,), auth=Auth("token", str(tmp_path / "tokens.toml")))

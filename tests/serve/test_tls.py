@@ -16,6 +16,7 @@ from polyarch.serve import certificates, issuing, server
 from polyarch.serve.settings import Auth, ServeSettings, TLSFiles
 from polyarch.serve.tls import FileTLS, SelfSignedTLS
 from tests.needs import need
+from tests.serve import logins
 from tests.serve.around import AROUND
 
 DAY = 86400
@@ -192,7 +193,7 @@ def test_skopeo_and_podman_log_in_with_the_authority_in_certs_d(tmp_path: Path) 
     need("skopeo", "podman")
     tokens = tmp_path / "tokens.toml"
     secret = "0123456789abcdef01234567"
-    tokens.write_text(f'[[token]]\nname = "ci"\nsecret = "{secret}"\nmay = {{ "**" = ["push"] }}\n')
+    tokens.write_text(logins.token("ci", secret, {"**": ["push"]}))
     given = settings(auth=Auth("token", str(tokens)))
     with server.running(tmp_path / "store", given, AROUND) as address:
         certs = tmp_path / "certs"

@@ -2,6 +2,7 @@
 
 from base64 import b64encode
 
+from tests.serve.logins import credentials
 from tests.serve.spec import content
 from tests.serve.spec.calls import Calls, Checked
 from tests.serve.spec.clauses import Section
@@ -10,12 +11,6 @@ from tests.serve.spec.content import digest_of
 passwords = Section("A registry with passwords", "password")
 
 NAME, PASSWORD = "someone", "a pass:word"
-
-
-def credentials(name: str, password: str) -> str:
-    return "Basic " + b64encode(f"{name}:{password}".encode()).decode()
-
-
 RIGHT = credentials(NAME, PASSWORD)
 
 

@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import bcrypt
-
 from scripts import local_registry
+from tests.serve.logins import users
 from tests.serve.spec.clauses import World
 from tests.serve.spec.passwords import NAME, PASSWORD
 from tests.serve.spec.tokens import TOKENS
@@ -71,8 +70,7 @@ def docker_registry(directory: Path, world: World = "open") -> Iterator[str]:
 
 def _htpasswd(directory: Path) -> Path:
     path = directory / "htpasswd"
-    # The least cost that bcrypt has.
-    path.write_bytes(NAME.encode() + b":" + bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)) + b"\n")
+    path.write_text(users((NAME, PASSWORD.encode())))
     return path
 
 

@@ -3,32 +3,22 @@
 import re
 from urllib.parse import urlencode, urlsplit
 
+from tests.serve import logins
+from tests.serve.logins import credentials
 from tests.serve.spec import content
 from tests.serve.spec.calls import Calls, Checked
 from tests.serve.spec.clauses import Section
 from tests.serve.spec.content import digest_of
-from tests.serve.spec.passwords import credentials
 
 tokens = Section("A registry with tokens", "token")
 
 _WRITER, _READER, _DRAFTER = (f"a-secret-for-this-test-{number}" for number in "123")
 # The writer may do all in each repository, but not by one rule for all: so a blob of one is not one of another.
-TOKENS = f"""
-[[token]]
-name = "writer"
-secret = "{_WRITER}"
-may = {{ "*" = ["pull", "push", "delete"], "*/**" = ["pull", "push", "delete"] }}
-
-[[token]]
-name = "reader"
-secret = "{_READER}"
-may = {{ "spec/**" = ["pull"] }}
-
-[[token]]
-name = "drafter"
-secret = "{_DRAFTER}"
-may = {{ "drafts/**" = ["pull", "push"] }}
-"""
+TOKENS = (
+    logins.token("writer", _WRITER, {pattern: ["pull", "push", "delete"] for pattern in ("*", "*/**")})
+    + logins.token("reader", _READER, {"spec/**": ["pull"]})
+    + logins.token("drafter", _DRAFTER, {"drafts/**": ["pull", "push"]})
+)
 WRITER = credentials("writer", _WRITER)
 READER = credentials("reader", _READER)
 DRAFTER = credentials("drafter", _DRAFTER)
