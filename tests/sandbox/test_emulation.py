@@ -27,7 +27,7 @@ from polyarch.sandbox.settings import RunSettings
 from tests import bases
 from tests.needs import need, need_root
 from tests.people import Person
-from tests.sandbox import test_emulator_file
+from tests.sandbox import emulator_files
 from tests.sandbox.inside import SEARCH_PATH, Room, inside, without_emulators
 
 _FOREIGN = [
@@ -476,8 +476,8 @@ def test_a_thread_ends_and_pointers_are_authenticated_by_the_fast_algorithm(
 
 def test_a_faster_copy_that_does_not_start_is_replaced_by_a_plain_one(tmp_path: Path) -> None:
     # This has the headers of an emulator, but at its entry point there is no code.
-    original = bytes(test_emulator_file.emulator()) + _emulator()
-    assert test_emulator_file.prelinked(original)[16] == 2
+    original = bytes(emulator_files.emulator()) + _emulator()
+    assert emulator_files.prelinked(original)[16] == 2
     (tmp_path / "qemu-a").write_bytes(original)
     copied = emulators.EmulatorCopies(str(tmp_path / "copies")).copy(str(tmp_path / "qemu-a"), "arm", ("cortex-a7",))
     copy = Path(copied.path).read_bytes()

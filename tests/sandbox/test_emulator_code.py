@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from polyarch.errors import UnsupportedError
 from polyarch.oci.platform import parse
@@ -17,7 +16,8 @@ from polyarch.sandbox import Bind, emulator_code, probe
 from polyarch.sandbox.emulator_image import EmulatorImage
 from tests.needs import need
 from tests.people import Person
-from tests.sandbox import test_emulator_file
+from tests.sandbox import emulator_files
+from tests.sandbox.emulator_files import damaged
 from tests.sandbox.inside import Room, inside
 
 _CODE, _CODE_SIZE, _PAGE_END = 0x1000, 0x900, 0x2000
@@ -26,7 +26,7 @@ _SYSCALL, _LSEEK = 0x1100, 0x1200
 
 def emulator() -> bytearray:
     """A static position-independent executable with a segment of code that has both functions of glibc, and room."""
-    image = test_emulator_file.emulator()
+    image = emulator_files.emulator()
     names = bytes(image[0x1800:0x180E])
     headers = [
         (1, 4, 0, 0, 0, 0x1000, 0x1000, 4096),
@@ -107,15 +107,13 @@ def test_an_emulator_without_room_or_with_other_functions_is_refused(
 
 
 @pytest.mark.parametrize("change", [_with_two, _with_32_bit_directories])
-@given(st.integers(0, 0x23FF), st.binary(min_size=1, max_size=8), st.integers(0, 0x2400))
+@given(damaged(emulator()))
 def test_a_damaged_emulator_is_changed_or_refused(
-    change: Callable[[bytearray], bytearray], place: int, damage: bytes, length: int
+    change: Callable[[bytearray], bytearray], images: tuple[bytearray, bytearray]
 ) -> None:
-    image = emulator()
-    image[place : place + len(damage)] = damage
-    for damaged in (image, image[:length]):
+    for image in images:
         with contextlib.suppress(UnsupportedError):
-            assert len(change(damaged)) == len(damaged)
+            assert len(change(image)) == len(image)
 
 
 # The sources of the code, for the assembler, with numbers where the blanks are.
@@ -203,7 +201,7 @@ def test_a_real_emulator_has_both_functions(name: str, tmp_path: Path) -> None:
     original = EmulatorImage.of_bytes(Path(shutil.which(f"qemu-{name}-static") or "").read_bytes())
     image = emulator_code.with_32_bit_directories(emulator_code.with_processors(original, ("max", "")))
     copy = tmp_path / "qemu"
-    copy.write_bytes(test_emulator_file.prelinked(bytes(image)))
+    copy.write_bytes(emulator_files.prelinked(bytes(image)))
     copy.chmod(0o755)
     said = subprocess.run([copy, "--version"], capture_output=True, text=True, check=True).stdout
     assert said.startswith(f"qemu-{name} version ")

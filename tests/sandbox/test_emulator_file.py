@@ -9,47 +9,12 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from polyarch.errors import UnsupportedError
 from polyarch.sandbox import emulator_file
 from polyarch.sandbox.emulator_image import EmulatorImage
 from tests.needs import need
-
-_PAGE = 4096
-_COUNT = 20
-_TABLE, _DYNAMIC, _NAME, _PROPERTY, _SIZE = 0x400, 0x2000, 0x1800, 0x2200, 0x2400
-
-
-def emulator() -> bytearray:
-    """A static position-independent executable with a property `pauth-impdef`, like qemu's, but without any code."""
-    image = bytearray(_SIZE)
-    image[:20] = b"\x7fELF\2\1\1" + bytes(9) + struct.pack("<HH", 3, 62)
-    struct.pack_into("<QQ", image, 24, 0x1234, 64)
-    struct.pack_into("<HH", image, 54, 56, 5)
-    headers = [
-        (1, 4, 0, 0, 0, 0x2000, 0x2000, _PAGE),
-        (1, 6, 0x2000, 0x2000, 0x2000, 0x400, 0x1400, _PAGE),
-        (2, 6, _DYNAMIC, _DYNAMIC, _DYNAMIC, 64, 64, 8),
-        (4, 4, 0x300, 0x300, 0x300, 32, 32, 4),
-        (4, 4, 0x320, 0x320, 0x320, 32, 32, 4),
-    ]
-    for number, header in enumerate(headers):
-        struct.pack_into("<IIQQQQQQ", image, 64 + 56 * number, *header)
-    tags = (7, _TABLE, 8, 24 * _COUNT, 0x6FFFFFF9, _COUNT, 0, 0)
-    struct.pack_into("<8Q", image, _DYNAMIC, *tags)
-    image[_NAME - 1 : _NAME + 13] = b"\0pauth-impdef\0"
-    struct.pack_into("<QQQQQQ", image, _PROPERTY, 0, 0, 80, 0, 0, 1)
-    targets = [(_PROPERTY, _NAME), (_PROPERTY + 8, 0x1000)]
-    targets += [(0x2100 + 8 * number, 0x1000 + number) for number in range(_COUNT - 2)]
-    for number, (address, value) in enumerate(targets):
-        struct.pack_into("<QQq", image, _TABLE + 24 * number, address, 8, value)
-    return image
-
-
-def prelinked(raw: bytes | bytearray) -> bytes:
-    image = EmulatorImage.of_bytes(raw)
-    return bytes(emulator_file.prelinked(image, emulator_file.relocations(image)))
+from tests.sandbox.emulator_files import COUNT, DYNAMIC, NAME, PAGE, PROPERTY, TABLE, damaged, emulator, prelinked
 
 
 def _with_fast_pointer_authentication(raw: bytes | bytearray) -> bytes:
@@ -64,7 +29,7 @@ def test_a_prelinked_program_has_its_addresses_in_the_file() -> None:
     assert struct.unpack_from("<HHI", image, 16)[0] == 2
     entry, headers = struct.unpack_from("<QQ", image, 24)
     assert entry == base + 0x1234
-    assert struct.unpack_from("<QQ", image, _PROPERTY) == (base + _NAME, base + 0x1000)
+    assert struct.unpack_from("<QQ", image, PROPERTY) == (base + NAME, base + 0x1000)
     found = [struct.unpack_from("<IIQQQQQQ", image, headers + 56 * number) for number in range(5)]
     # The kernel's addresses are absolute, and each page has the content that it had.
     assert [(each[0], each[3] - base) for each in found if each[0] == 1] == [
@@ -73,14 +38,14 @@ def test_a_prelinked_program_has_its_addresses_in_the_file() -> None:
         (1, 0x2000),
         (1, 0x4000),
     ]
-    assert found[0][2] % _PAGE == 0
-    copied = image[found[0][2] :][:_PAGE]
-    assert copied[0x400:] == image[0x400:_PAGE]
+    assert found[0][2] % PAGE == 0
+    copied = image[found[0][2] :][:PAGE]
+    assert copied[0x400:] == image[0x400:PAGE]
     assert original == emulator()
     # What is left of the relocations makes those in memory relative.
-    table, size, count = (struct.unpack_from("<Q", image, _DYNAMIC + 8 + 16 * number)[0] for number in range(3))
+    table, size, count = (struct.unpack_from("<Q", image, DYNAMIC + 8 + 16 * number)[0] for number in range(3))
     left = list(struct.iter_unpack("<QQq", image[table : table + size]))
-    assert (len(left), count, table) == (8, 8, _TABLE + 24 * (_COUNT - 8))
+    assert (len(left), count, table) == (8, 8, TABLE + 24 * (COUNT - 8))
     assert sorted({base + value for _, _, value in left}) == [0, 0x1000, 0x2000, 0x4000]
     assert min(address for address, _, _ in left) == 0x4000 + 16
 
@@ -88,21 +53,19 @@ def test_a_prelinked_program_has_its_addresses_in_the_file() -> None:
 def test_the_default_of_the_property_is_set() -> None:
     image = _with_fast_pointer_authentication(emulator())
     changed = {at: new for at, (new, old) in enumerate(zip(image, emulator(), strict=True)) if new != old}
-    assert changed == {_PROPERTY + 48: 1}
+    assert changed == {PROPERTY + 48: 1}
     with pytest.raises(UnsupportedError, match="another kind"):
         _with_fast_pointer_authentication(image)
 
 
 @pytest.mark.parametrize("change", [prelinked, _with_fast_pointer_authentication])
-@given(st.integers(0, _SIZE - 1), st.binary(min_size=1, max_size=8), st.integers(0, _SIZE))
+@given(damaged(emulator()))
 def test_a_damaged_file_is_changed_or_refused(
-    change: Callable[[bytearray], bytes], place: int, damage: bytes, length: int
+    change: Callable[[bytearray], bytes], images: tuple[bytearray, bytearray]
 ) -> None:
-    image = emulator()
-    image[place : place + len(damage)] = damage
-    for damaged in (image, image[:length]):
+    for image in images:
         with contextlib.suppress(UnsupportedError):
-            assert len(change(damaged)) >= len(damaged)
+            assert len(change(image)) >= len(image)
 
 
 @pytest.mark.integration
