@@ -1,6 +1,7 @@
 """Whole Debians, made with mmdebstrap: as base images, what real images stand on, and as roots to run a program in."""
 
 import fcntl
+import hashlib
 import os
 import platform
 import shutil
@@ -18,6 +19,9 @@ _ESSENTIAL = (
 )
 
 _LOADERS = {"x86_64": "ld-linux-x86-64.so.2", "aarch64": "ld-linux-aarch64.so.1"}
+
+# Bytes that leave room for ".partial" at the end of a name.
+_LONGEST_NAME = 200
 
 # Packages of another processor are unpacked only: their scripts would have to run. What those would have written, and
 # dpkg's own list of what is there, comes from the packages themselves.
@@ -92,7 +96,7 @@ def root(suite: str, packages: Sequence[str], cache: Path) -> Path:
     It is made once, as root. Nothing of the machine's own packages changes. Raises debian.UnavailableError.
     """
     architecture = _output("dpkg", "--print-architecture")
-    directory = cache / "-".join((suite, *packages, architecture))
+    directory = cache / _root_name(suite, packages, architecture)
     with open(cache / f"{directory.name}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not directory.exists():
@@ -113,6 +117,15 @@ def command(root: Path, program: str) -> tuple[str, ...]:
     machine = os.uname().machine
     libraries = root / f"usr/lib/{machine}-linux-gnu"
     return (str(libraries / _LOADERS[machine]), "--library-path", str(libraries), str(root / "usr/bin" / program))
+
+
+def _root_name(suite: str, packages: Sequence[str], architecture: str) -> str:
+    """The name of a root's directory: its packages, or a digest of many, because a name has 255 bytes at most."""
+    name = "-".join((suite, *packages, architecture))
+    if len(name) <= _LONGEST_NAME:
+        return name
+    digest = hashlib.sha256(" ".join(packages).encode()).hexdigest()
+    return f"{suite}-{digest[:32]}-{architecture}"
 
 
 def _mmdebstrap(suite: str, architecture: str, target: Path, *options: str, emulated: bool = False) -> None:
