@@ -2,6 +2,7 @@
 
 import os
 import stat
+import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -23,6 +24,15 @@ def write(directory: Path, tree: Tree) -> Path:
             raw = content.encode() if isinstance(content, str) else content
             path.write_bytes(raw)
             path.chmod(0o755 if raw.startswith(b"#!") else 0o644)
+    return directory
+
+
+def unpack(archive: Path, directory: Path) -> Path:
+    """Make a directory of what is in a tar, which has nothing outside of itself."""
+    with tarfile.open(archive) as tar:
+        # Debian 12 has Python 3.11.2, whose extractall() takes no `filter`.
+        tar.extraction_filter = getattr(tarfile, "data_filter", None)
+        tar.extractall(directory)
     return directory
 
 

@@ -6,13 +6,13 @@ import os
 import re
 import shutil
 import subprocess
-import tarfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from scripts import busybox
 from scripts.buildkit_daemon import BuildKitDaemon
+from tests import trees
 from tests.apps import compare
 from tests.apps.apps import App
 from tests.program import Program, run
@@ -68,8 +68,7 @@ def build_there(app: App, daemon: BuildKitDaemon, scratch: Path, platforms: Sequ
         (scratch / "Dockerfile").write_text(re.sub(r"^# syntax=.*", "#", text))
         words += [f"--file={scratch}/Dockerfile", *_words(app, platforms, scratch)]
         run([*daemon.buildx(*words), str(scratch / "context")], env=environment, seconds=_BUILD_SECONDS)
-    with tarfile.open(f"{target}.tar") as tar:
-        tar.extractall(target, filter="data")
+    trees.unpack(Path(f"{target}.tar"), target)
     Path(f"{target}.tar").unlink()
     index = json.loads((target / "index.json").read_text())
     found: dict[str, compare.Image] = {}

@@ -14,7 +14,6 @@ import posixpath
 import re
 import subprocess
 import sys
-import tarfile
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -24,7 +23,7 @@ from typing import Any, NamedTuple
 from polyarch.dockerfile.rules import RULES
 from scripts import buildkit_daemon, local_registry
 from scripts.buildkit_daemon import BuildKitDaemon
-from tests import bases
+from tests import bases, trees
 from tests.builds import differing
 from tests.builds.cases import BASES, HERE, Case, everything, options_of, read
 from tests.builds.conftest import Worker
@@ -216,9 +215,7 @@ def build_there(options: dict[str, Any], daemon: BuildKitDaemon, directory: Path
     if done.returncode:
         error = done.stderr[done.stderr.find("\n------\n") :] if "\n------\n" in done.stderr else done.stderr
         return Built({}, error or "?", warnings)
-    layout = directory / "theirs"
-    with tarfile.open(target) as tar:
-        tar.extractall(layout, filter="data")
+    layout = trees.unpack(target, directory / "theirs")
     return Built(dict(_images(layout)), "", warnings)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from polyarch import Polyarch
+from tests import trees
 from tests.program import Program
 
 
@@ -63,11 +64,8 @@ def test_an_unknown_platform_or_image_or_directory_is_an_error_with_a_hint(
 def test_a_platform_that_cannot_be_read_is_an_error_and_not_left_out(
     polyarch: Program, app: str, tmp_path: Path
 ) -> None:
-    layout = tmp_path / "layout"
-    layout.mkdir()
     polyarch("save", "--format", "oci-archive", "-o", tmp_path / "app.tar", app)
-    with tarfile.open(tmp_path / "app.tar") as archive:
-        archive.extractall(layout, filter="data")
+    layout = trees.unpack(tmp_path / "app.tar", tmp_path / "layout")
     (entry,) = json.loads((layout / "index.json").read_bytes())["manifests"]
     index = json.loads((layout / "blobs/sha256" / entry["digest"].removeprefix("sha256:")).read_bytes())
     (layout / "blobs/sha256" / index["manifests"][1]["digest"].removeprefix("sha256:")).unlink()

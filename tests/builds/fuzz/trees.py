@@ -7,6 +7,7 @@ already). So layers are applied, and the trees compared.
 import hashlib
 import json
 import posixpath
+import re
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -71,7 +72,8 @@ def seen(layout: Path, digest: str) -> Seen:
     history = tuple(
         ("- " if line.get("empty_layer") else "+ ")
         + line.get("created_by", "")
-        + (f" ({line['comment']})" if line.get("comment") else "")
+        # The tar of a base is in a directory of this machine.
+        + (f" ({re.sub('(?<=^Imported from ).*/', '', line['comment'])})" if line.get("comment") else "")
         for line in config.get("history") or ()
     )
     kept = {"os": config["os"], "architecture": config["architecture"], **(config.get("config") or {})}

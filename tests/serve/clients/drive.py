@@ -1,9 +1,9 @@
 """One client at one registry: what it is asked for, and what came of it."""
 
-import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
+from tests import trees
 from tests.bases import import_busybox
 from tests.program import Program
 from tests.serve.clients.client import Client
@@ -24,11 +24,9 @@ def layout(directory: Path) -> Layout:
     (context / "shared").write_bytes(bytes(range(256)) * 4096)
     (context / "Dockerfile").write_text("FROM base\nCOPY shared /shared\n")
     polyarch("build", "-q", "--platform", ",".join(PLATFORMS), "-t", _NAME, context)
-    archive, target = directory / "two.tar", directory / "layout"
+    archive = directory / "two.tar"
     polyarch("save", "-o", archive, _NAME)
-    with tarfile.open(archive) as tar:
-        tar.extractall(target, filter="data")
-    return Layout(target, _NAME, archive)
+    return Layout(trees.unpack(archive, directory / "layout"), _NAME, archive)
 
 
 class Drive:
