@@ -1,12 +1,15 @@
 """Deferred modules: loaded when a name in them is used, and no different from others then."""
 
 import inspect
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+import polyarch
 from polyarch import deferred
 
 _START = "from polyarch.deferred import Deferred, _DeferredModule, _waiting\nDeferred().install()\n"
@@ -92,6 +95,22 @@ Point = msgspec.defstruct("Point", [("x", int), ("y", typing.Optional[str], None
 print(msgspec.json.decode(b'{"x": 1}', type=Point), msgspec.inspect.type_info(int))
 """
     assert _run(code).splitlines() == ["False", f"Point(x=1, y=None) {_type_info()}"]
+
+
+def test_decimal_is_not_loaded_for_msgspec_and_is_whole_for_others() -> None:
+    code = """
+from polyarch.deferred import import_msgspec
+import_msgspec()
+import msgspec
+print("decimal" in sys.modules)
+from decimal import Decimal
+print(Decimal("1.10") * 2, Decimal.__module__, msgspec.json.decode(b"1.5"))
+"""
+    assert _run(code).splitlines() == ["False", "2.20 decimal 1.5"]
+    # msgspec does not encode or decode values of it: they are for calculations within a function.
+    sources = [path.read_text() for path in Path(polyarch.__path__[0]).rglob("*.py")]
+    assert any("from decimal import Decimal" in source for source in sources)
+    assert not any(re.search(r"(?::|->|\|) *Decimal\b|\[Decimal\b", source) for source in sources)
 
 
 def _type_info() -> str:

@@ -31,9 +31,9 @@ class Cost(NamedTuple):
 
 
 START = """
-    __future__ collections collections.abc contextlib copyreg datetime decimal enum errno fcntl fnmatch
-    functools gc hashlib importlib importlib.machinery itertools keyword
-    math ntpath numbers operator pathlib re reprlib signal threading types
+    __future__ collections collections.abc contextlib copyreg datetime enum errno fcntl fnmatch
+    functools gc importlib importlib.machinery itertools keyword
+    math ntpath operator pathlib re reprlib signal threading types
     typing unicodedata urllib urllib.parse uuid warnings weakref
 
     click click.core click.decorators click.exceptions click.formatting click.globals click.parser click.termui
@@ -41,7 +41,10 @@ START = """
 
     msgspec msgspec.json msgspec.msgpack msgspec.structs
 """
-BUILD = "array base64 binascii bisect sqlite3 sqlite3.dbapi2 struct zlib"
+BUILD = "array bisect sqlite3 sqlite3.dbapi2 struct zlib"
+
+# SHA-256 without hashlib; its name depends on the version of Python.
+OWN_SHA256 = {"_sha2", "_sha256"}
 
 # How much more of our own code is allowed: a helper here and there, and the seams between rooms. Sockets paid for it:
 # with and without both, a cached build takes the same time.
@@ -135,7 +138,7 @@ def test_a_command_imports_no_more_than_is_recorded(command: str, build: list[st
     assert modules_of(build, root) >= {"polyarch.store.store"}
     loaded = modules_of(build if command == "a cached build" else [command], root)
     cost = COSTS[command]
-    assert loaded - ours(loaded) <= brought(cost.others, root), "a module that every start would pay for"
+    assert loaded - ours(loaded) <= brought(cost.others, root) | OWN_SHA256, "a module that every start would pay for"
     assert statements(ours(loaded)) <= cost.statements * SLACK, f"more code than before: {sorted(ours(loaded))}"
 
 

@@ -1,6 +1,9 @@
 """Digests, configs and the verifying reader."""
 
+import hashlib
 import io
+import sys
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
@@ -28,6 +31,27 @@ def test_what_is_no_digest_is_refused(text: str) -> None:
     assert not digests.is_digest(text)
     with pytest.raises(CorruptError, match="is not a digest"):
         digests.parse(text)
+
+
+@given(st.binary(max_size=500))
+def test_a_little_data_has_the_same_digest_without_hashlib(raw: bytes) -> None:
+    expected = hashlib.sha256(raw)
+    with patch.dict(sys.modules):
+        del sys.modules["hashlib"]
+        hasher = digests.new(little=True)
+        hasher.update(raw)
+        assert digests.sha256(raw) == hasher.hexdigest() == expected.hexdigest()
+        assert hasher.digest() == expected.digest()
+        assert "hashlib" not in sys.modules
+
+
+def test_much_data_and_other_algorithms_are_hashed_by_hashlib() -> None:
+    raw = bytes(digests.LITTLE + 1)
+    with patch.dict(sys.modules):
+        del sys.modules["hashlib"]
+        assert digests.sha256(raw) == hashlib.sha256(raw).hexdigest()
+        assert "hashlib" in sys.modules
+    assert digests.new("sha512", little=True).hexdigest() == hashlib.sha512().hexdigest()
 
 
 def test_chain_ids_are_the_specifications() -> None:

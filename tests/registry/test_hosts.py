@@ -1,5 +1,6 @@
 """Where a repository is asked for, as registries.conf, certs.d and the loopback rule say."""
 
+import ipaddress
 from collections.abc import Callable
 from pathlib import Path
 
@@ -101,9 +102,25 @@ def test_plain_http_is_for_loopback_and_for_marked_hosts(line: str) -> None:
     assert hosts.tls(host).verify == (host not in ("marked.example", "b.wild.example", "127.0.0.1:5000"))
 
 
-@given(st.text(max_size=20))
-def test_any_text_is_loopback_or_not(text: str) -> None:
-    assert is_loopback(text) in (True, False)
+_OCTETS = st.sampled_from(
+    ["127", "0", "1", "255", "256", "01", "00", "", "\N{ARABIC-INDIC DIGIT ONE}", "+1", "1 ", "a", "0127"]
+)
+_LIKE_IPV4 = st.lists(_OCTETS, min_size=3, max_size=5).map(".".join)
+_LIKE_IPV6 = st.lists(st.sampled_from(["", "0", "1", "::", "::1", "ffff:127.0.0.1", "%lo"]), max_size=8).map(":".join)
+
+
+@given(
+    st.one_of(st.text(max_size=20), _LIKE_IPV4, st.ip_addresses().map(str), st.ip_addresses(v=4).map(str), _LIKE_IPV6)
+)
+def test_an_address_is_loopback_if_ipaddress_says_so(text: str) -> None:
+    text = text.replace("]", "")
+    try:
+        expected = ipaddress.ip_address(text).is_loopback
+    except ValueError:
+        expected = text == "localhost"
+    assert is_loopback(f"[{text}]:5000") == is_loopback(f"[{text}]") == expected
+    if ":" not in text and not text.startswith("["):
+        assert is_loopback(f"{text}:5000") == is_loopback(text) == expected
 
 
 def test_the_files_of_a_host_are_found_in_certs_d(tmp_path: Path) -> None:

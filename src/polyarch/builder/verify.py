@@ -5,7 +5,6 @@ and have not been downloaded: what was found where they were made travels with t
 are remembered, so a cached build costs one lookup.
 """
 
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -17,6 +16,7 @@ from polyarch.builder.plan.planner import Plan
 from polyarch.contents.filesystem import Filesystems
 from polyarch.contents.layer import Layer
 from polyarch.errors import BuildError, ConflictError, CorruptError
+from polyarch.oci import digest as digests
 from polyarch.oci.config import ImageConfig
 from polyarch.oci.digest import Digest
 from polyarch.oci.platform import Platform
@@ -192,7 +192,7 @@ def _key(plan: Plan, new: Iterable[tuple[Layer, str]]) -> str:
     config: ImageConfig = plan.config
     run = {name: config.run.get(name) for name in ("Entrypoint", "Cmd", "Env", "WorkingDir", "Labels")}
     parts = [str(plan.platform), [[_identity(layer), step] for layer, step in new], run]
-    return hashlib.sha256(encoding.to_json(parts)).hexdigest()
+    return digests.sha256(encoding.to_json(parts))
 
 
 def _identity(layer: Layer) -> str:

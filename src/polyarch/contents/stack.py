@@ -3,10 +3,10 @@
 So thousands of steps cost no more memory than their layers, and no list of layers is copied.
 """
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 
 from polyarch.contents.layer import Layer
+from polyarch.oci import digest as digests
 
 
 class Stack:
@@ -25,7 +25,7 @@ class Stack:
         self.layer = layer
         self.depth = 1 if below is None else below.depth + 1
         before = "" if below is None else below.key
-        self.key = hashlib.sha256(f"{before} {layer.key}".encode()).hexdigest()
+        self.key = digests.sha256(f"{before} {layer.key}".encode())
         # A skip pointer: with it, a layer is found in a number of steps that is logarithmic in the depth.
         self._far = below
         if below is not None and below._far is not None and below._far._far is not None:

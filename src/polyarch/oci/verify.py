@@ -30,7 +30,7 @@ class VerifyingReader:
     ) -> None:
         self._content = content
         self._descriptor = descriptor
-        self._hash = digests.hasher(digests.parse(descriptor.digest))
+        self._hash = digests.hasher(digests.parse(descriptor.digest), little=descriptor.size <= digests.LITTLE)
         self._left = descriptor.size
         self._on_close = on_close
         self._where = f" from {where}" if where else ""
@@ -103,7 +103,7 @@ def verified(raw: bytes, descriptor: Descriptor, where: str = "", hint: str | No
     if len(raw) != descriptor.size:
         how = f"has {len(raw)} bytes instead of the declared {descriptor.size}"
         raise CorruptError(f"{descriptor.digest}{place} {how}", hint)
-    hasher = digests.hasher(digests.parse(descriptor.digest))
+    hasher = digests.hasher(digests.parse(descriptor.digest), little=len(raw) <= digests.LITTLE)
     hasher.update(raw)
     if f"{digests.algorithm(descriptor.digest)}:{hasher.hexdigest()}" != descriptor.digest:
         raise CorruptError(f"{descriptor.digest}{place} is corrupt: its bytes have another digest", hint)

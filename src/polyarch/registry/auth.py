@@ -4,7 +4,6 @@ The grammar is in `distribution/auth.py`; the "Token Authentication Specificatio
 say how a token is fetched.
 """
 
-import base64
 import time
 from collections.abc import Callable, Collection
 from threading import Lock
@@ -227,5 +226,7 @@ def _bearer_header(token: str, host: str) -> str:
 
 
 def _basic_header(credential: Credential) -> str:
+    import base64  # 0.6 ms, only for those who log in
+
     pair = f"{credential.username}:{credential.password}"
     return "Basic " + base64.b64encode(pair.encode()).decode()

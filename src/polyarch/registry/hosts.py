@@ -4,7 +4,6 @@ containers-registries.conf(5), version 2, decides how `prefix`, `location` and m
 certs.d, a directory named after host and port has authorities (.crt) and client certificates (.cert, .key).
 """
 
-import ipaddress
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -204,12 +203,22 @@ def of_registry(host: str) -> Endpoint:
 def is_loopback(host: str) -> bool:
     """Whether host[:port] is this machine: localhost, 127.0.0.0/8 or ::1, as in docker."""
     name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
-    if name == "localhost":
+    if name in ("localhost", "::1"):
         return True
+    if ":" not in name:
+        parts = name.split(".")
+        return parts[0] == "127" and len(parts) == 4 and all(map(_is_octet, parts))
+    import ipaddress  # 1 ms, for the other forms of an IPv6 address
+
     try:
         return ipaddress.ip_address(name).is_loopback
     except ValueError:
         return False
+
+
+def _is_octet(text: str) -> bool:
+    """Whether `text` is a part of an IPv4 address as ipaddress has it: without leading zeros, as RFC 6943 advises."""
+    return text.isascii() and text.isdigit() and len(text) <= 3 and str(int(text)) == text and int(text) < 256
 
 
 def _endpoint(name: str, use: MirrorUse = "all") -> Endpoint:

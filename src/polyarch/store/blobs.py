@@ -1,7 +1,6 @@
 """Blobs: content by its digest. Each is a file that is complete and correct, or absent."""
 
 import contextlib
-import hashlib
 import os
 import stat
 import threading
@@ -137,7 +136,7 @@ class BlobWriter:
         self._blobs = blobs
         self._path = path
         self._algorithm = algorithm
-        self._hash = hashlib.new(algorithm)
+        self._hash = digests.new(algorithm)
         self._size = self._started = 0
         self._descriptor = -1
         with disk.explained("write a blob", blobs.layout.root):
@@ -169,7 +168,7 @@ class BlobWriter:
         if algorithm == self._algorithm:
             return
         with disk.explained("read a blob again", self._blobs.layout.root):
-            hasher, position = hashlib.new(algorithm), 0
+            hasher, position = digests.new(algorithm), 0
             while chunk := os.pread(self._descriptor, _CHUNK, position):
                 hasher.update(chunk)
                 position += len(chunk)

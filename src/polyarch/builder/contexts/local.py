@@ -5,7 +5,6 @@ file that changed during the walk is not stored, because a second write within o
 same times.
 """
 
-import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -256,6 +255,8 @@ def _capability(path: str) -> tuple[tuple[str, bytes], ...]:
 
 
 def _digest(path: str) -> str:
+    import hashlib  # 3 ms, if no file needs to be read
+
     try:
         descriptor = open_file(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:

@@ -1,6 +1,5 @@
 """The signature of a directory: a text that changes whenever something in it changes, made of stats alone."""
 
-import hashlib
 import os
 from collections.abc import Callable, Iterable
 
@@ -9,6 +8,7 @@ import msgspec
 from polyarch.dockerfile.ignorefile import Matcher, State
 from polyarch.layers.entry import parent_of
 from polyarch.layers.walk import Skip, Stamped, stamps
+from polyarch.oci import digest as digests
 
 # In nanoseconds. The coarsest clock of a kernel in use ticks every 10 ms.
 TICK = 50_000_000
@@ -34,7 +34,8 @@ class Signing:
     """The signature of a directory while it is walked."""
 
     def __init__(self) -> None:
-        self._digest = hashlib.sha256()
+        # Sixty bytes for each file.
+        self._digest = digests.new(little=True)
         self._rows: list[Stamped] = []
         self._newest = 0
         self._count = 0

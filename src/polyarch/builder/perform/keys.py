@@ -1,6 +1,5 @@
 """The cache key of each vertex: a digest of its fields, in which the keys of its inputs stand for their ids."""
 
-import hashlib
 from collections.abc import Mapping
 
 import msgspec
@@ -21,6 +20,7 @@ from polyarch.builder.vertices import (
     VertexId,
     tag,
 )
+from polyarch.oci import digest as digests
 
 
 class CacheKeys:
@@ -36,7 +36,7 @@ class CacheKeys:
         Raises what fetching raises.
         """
         parts = [VERSION, tag(vertex), *self._parts(vertex, inputs, selection)]
-        return f"sha256:{hashlib.sha256(encoding.to_json(parts)).hexdigest()}"
+        return digests.of(encoding.to_json(parts))
 
     def _parts(self, vertex: Vertex, inputs: Mapping[VertexId, str], selection: str) -> list[object]:
         match vertex:

@@ -4,7 +4,6 @@ The result is an `Arrangement`. Its fingerprint compares arrangements by content
 platforms on whose bases it is the same.
 """
 
-import hashlib
 import posixpath
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -24,6 +23,7 @@ from polyarch.dockerfile import glob, ignorefile
 from polyarch.dockerfile.source import DockerfileError
 from polyarch.errors import NotFoundError, PolyarchError
 from polyarch.layers.entry import Content, Entry, Item, plain
+from polyarch.oci import digest as digests
 
 if TYPE_CHECKING:
     from polyarch.builder.perform.copy.archives import AddedArchive
@@ -110,7 +110,7 @@ class _Fingerprint:
         self.times = times
         self.files: dict[str, str] = {}
         self._sources = sources
-        self._digest = hashlib.sha256()
+        self._digest = digests.new()
 
     def add(self, placed: Placed) -> None:
         entry = placed.entry

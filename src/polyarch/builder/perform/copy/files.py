@@ -1,6 +1,5 @@
 """Trees of files to copy from: heredocs, downloads and stages. They all implement `SourceFiles`, as contexts do."""
 
-import hashlib
 import posixpath
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol
@@ -13,6 +12,7 @@ from polyarch.contents.layer import Layer
 from polyarch.contents.stack import Stack
 from polyarch.errors import NotFoundError
 from polyarch.layers.entry import Content, Entry
+from polyarch.oci import digest as digests
 
 if TYPE_CHECKING:
     from polyarch.layers.tree import TreeNode
@@ -80,7 +80,7 @@ def inline(files: Sequence[tuple[str, str]], time: int = 0) -> FlatFiles:
     entries: list[Entry] = []
     for name, data in contents.items():
         entries.append(Entry(path=name, kind="file", mode=0o644, size=len(data), mtime=time))
-    return FlatFiles(entries, contents.__getitem__, lambda path: hashlib.sha256(contents[path]).hexdigest())
+    return FlatFiles(entries, contents.__getitem__, lambda path: digests.sha256(contents[path]))
 
 
 class StageFiles:

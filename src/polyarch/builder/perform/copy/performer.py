@@ -4,7 +4,6 @@ The parts: `selection` names what a copy takes, for its key; `arrange` works out
 `arrangements` finds that again for other platforms; `packing` makes the blob; `notes` are its warnings.
 """
 
-import hashlib
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +26,7 @@ from polyarch.builder.vertices import NOTHING, BuildGraph, CopyFiles, CopyPart, 
 from polyarch.contents.filesystem import Filesystems
 from polyarch.contents.layer import Layer
 from polyarch.contents.stack import Stack
+from polyarch.oci import digest as digests
 
 if TYPE_CHECKING:
     from polyarch.builder.perform.copy.archives import AddedArchive
@@ -154,6 +154,6 @@ class CopyPerformer:
         from polyarch.builder.perform.copy.archives import open_archive
 
         key = source.fingerprint(followed)
-        name = f"archive-{hashlib.sha256(os.fsencode(key)).hexdigest()}-{threading.get_ident()}"
+        name = f"archive-{digests.sha256(os.fsencode(key))}-{threading.get_ident()}"
         environment = self._environment
         return open_archive(source.content(followed), environment.scratch / name, key, environment.store.largest_layer)

@@ -4,7 +4,6 @@ The base does not matter here, so one selection serves every platform. A selecti
 across builds: while the signatures of the directories are the same, no file is looked at a second time.
 """
 
-import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -19,6 +18,7 @@ from polyarch.builder.perform.environment import VERSION, key_of
 from polyarch.builder.perform.sources import CopySources
 from polyarch.builder.vertices import NOTHING, BuildGraph, Context, CopyFiles, VertexId
 from polyarch.errors import NotFoundError
+from polyarch.oci import digest as digests
 from polyarch.store import tables
 from polyarch.store.tables import Table
 
@@ -122,7 +122,7 @@ class SelectionCache:
 
     def _read(self, vertex: CopyFiles, keys: Sequence[str], before_hashing: BeforeHashing | None) -> CopySelection:
         """Select by looking at the files."""
-        digest = hashlib.sha256()
+        digest = digests.new()
         chosen = []
         for part, key in zip(vertex.parts, keys, strict=True):
             digest.update(encoding.to_json((part.path, part.pattern, part.unpack)))
