@@ -151,7 +151,7 @@ class JointPerformer:
         self._firsts.setdefault(work, vertex)
         return work
 
-    def load(self, vertex: Joint, cache_key: str) -> Result | None:
+    def load(self, vertex: Joint, cache_key: str) -> "Result | None":
         """Implements `solve.Performer`."""
         part, own = self.of(vertex)
         return None if own == END else part.performer.load(own, _bare(cache_key))

@@ -6,33 +6,27 @@ same times.
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from polyarch.builder.contexts import ahead
 from polyarch.builder.contexts.signature import TICK, Signature, Signing, sign, skipping
-from polyarch.builder.contexts.walked import Rows, Walked
-from polyarch.builder.perform.copy import wildcards
-from polyarch.builder.perform.copy.arrange import Arrangement, wildcard
 from polyarch.dockerfile.ignorefile import Matcher, State
 from polyarch.errors import ConflictError, NotFoundError, PolyarchError
 from polyarch.layers.entry import Entry, parent_of
 from polyarch.layers.longpaths import open_file, short, shown
 from polyarch.layers.walk import WalkedEntry, walk
 from polyarch.oci import text
-from polyarch.store import tables
-from polyarch.store.tables import Table
 
+# Imported where it is used: a cached build looks at stats only.
 if TYPE_CHECKING:
+    from polyarch.builder.contexts.walked import Rows, Walked
+    from polyarch.builder.perform.copy.arrange import Arrangement
     from polyarch.store import Store
 
-_STATS: Table[str, list[Rows]] = Table(tables.STAT, msgspec.msgpack.encode, msgspec.msgpack.Decoder(list[Rows]).decode)
 _CAPABILITY = "security.capability"
 _CHUNK = 128 << 10
-_PART = 4 << 20
 
 
 class LocalContext:
@@ -64,9 +58,11 @@ class LocalContext:
         self._plain = ignored is None
 
     @property
-    def files(self) -> Walked:
+    def files(self) -> "Walked":
         """The files, as they were when this was first read."""
         if self._files is None:
+            from polyarch.builder.contexts.walked import Walked
+
             signing = Signing()
             ours = (os.geteuid(), os.getegid())
             files = Walked(str(self.root), _digest, self._now - TICK)
@@ -108,6 +104,9 @@ class LocalContext:
         """An existing path that matches `pattern` and is ignored, and the pattern that ignores it; None if none is."""
         if self._ignored is None:
             return None
+        from polyarch.builder.perform.copy import wildcards
+        from polyarch.builder.perform.copy.arrange import wildcard
+
         try:
             for path in wildcards.matches(_Disk(self.root), pattern, wildcard):
                 if path and (self.root / path).exists() and self._ignored.matches(path):
@@ -126,34 +125,24 @@ class LocalContext:
         if self._signature is not None and self._signature.count >= ahead.LARGE:
             ahead.mark(self._store.layout.contexts, self.root)
         if self._files is not None and self._files.learned:
-            for number, rows in enumerate(_in_parts(self._files.remember())):
-                _STATS.put(self._store.cache, self._part(number), rows)
+            from polyarch.builder.contexts.walked import STATS, in_parts
+
+            for number, rows in enumerate(in_parts(self._files.remember())):
+                STATS.put(self._store.cache, self._part(number), rows)
             self._files.learned = False
 
-    def _read_table(self) -> Iterator[Rows]:
+    def _read_table(self) -> "Iterator[Rows]":
+        from polyarch.builder.contexts.walked import STATS
+
         number = 0
         # A part may be older than the others: a row is used only for a file with exactly its stamp.
-        while (rows := _STATS.get(self._store.cache, self._part(number))) is not None:
+        while (rows := STATS.get(self._store.cache, self._part(number))) is not None:
             number += 1
             yield from rows
 
     def _part(self, number: int) -> str:
         """The key of a part of the table."""
         return f"{text.shown(str(self.root))}\0{number}"
-
-
-def _in_parts(rows: Iterable[Rows]) -> Iterator[list[Rows]]:
-    """The rows in lists of a few megabytes: one list would be a second copy of a large context's columns."""
-    part: list[Rows] = []
-    size = 0
-    for one in rows:
-        part.append(one)
-        size += len(one.names) + len(one.identities) + len(one.times) + len(one.digests)
-        if size >= _PART:
-            yield part
-            part, size = [], 0
-    if part:
-        yield part
 
 
 class _Disk:
@@ -180,7 +169,7 @@ class _Disk:
         return path
 
 
-def unpacked(arranged: Arrangement, store: "Store") -> Path:
+def unpacked(arranged: "Arrangement", store: "Store") -> Path:
     """The files of a context as a directory for a RUN: without ignored files, and owned by root.
 
     It is a snapshot; its key covers everything that a process can see of the files.

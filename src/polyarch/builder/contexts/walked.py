@@ -14,11 +14,14 @@ from polyarch.builder.perform.copy.files import ROOT
 from polyarch.errors import NotFoundError
 from polyarch.layers.entry import Content, Entry, LocalFile, Stamp
 from polyarch.layers.walk import WalkedEntry
+from polyarch.store import tables
+from polyarch.store.tables import Table
 
 # The state of a file's digest: 0 not computed, computed, computed and safe to reuse in the next command.
 _KNOWN, _LASTING = 1, 2
 _DIGEST = 32
 _NANOSECONDS = 1_000_000_000
+_PART = 4 << 20
 
 
 class _Directory:
@@ -59,6 +62,23 @@ class Rows(msgspec.Struct, array_like=True, frozen=True):
     identities: bytes
     times: bytes
     digests: bytes
+
+
+STATS: Table[str, list[Rows]] = Table(tables.STAT, msgspec.msgpack.encode, msgspec.msgpack.Decoder(list[Rows]).decode)
+
+
+def in_parts(rows: Iterable[Rows]) -> Iterator[list[Rows]]:
+    """The rows in lists of a few megabytes: one list would be a second copy of a large context's columns."""
+    part: list[Rows] = []
+    size = 0
+    for one in rows:
+        part.append(one)
+        size += len(one.names) + len(one.identities) + len(one.times) + len(one.digests)
+        if size >= _PART:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
 
 
 class Walked:

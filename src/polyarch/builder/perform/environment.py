@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import msgspec
 
@@ -11,7 +11,6 @@ from polyarch import progress
 from polyarch.builder.cache.results import StepResults
 from polyarch.builder.contexts.opener import ContextOpener, SharedInputs
 from polyarch.builder.export.streaming import Uploads, no_upload
-from polyarch.builder.perform.copy.files import SourceFiles
 from polyarch.builder.perform.remotes import Remotes
 from polyarch.builder.request.secrets import Secrets
 from polyarch.builder.vertices import BuildGraph, VertexId
@@ -21,6 +20,7 @@ from polyarch.contents.stack import Stack
 from polyarch.layers.compression import Compression
 
 if TYPE_CHECKING:
+    from polyarch.builder.perform.copy.files import SourceFiles
     from polyarch.builder.remote import RemoteRunner
     from polyarch.store import Store
     from polyarch.transfer.read_through import ReadThroughSource
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 # Incremented when the meaning of a cached result changes, so that earlier results are not used.
 VERSION = "polyarch-3"
 # The result of a vertex: layers, a stage's file system, or files to copy from.
-Result = tuple[Layer, ...] | Stack | SourceFiles
+Result: TypeAlias = "tuple[Layer, ...] | Stack | SourceFiles"
 
 
 class StepSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -152,7 +152,7 @@ class VertexPerformer:
         self._keyed[vertex] = key, selection
         return key
 
-    def load(self, vertex: VertexId, cache_key: str) -> Result | None:
+    def load(self, vertex: VertexId, cache_key: str) -> "Result | None":
         """Implements `solve.Performer`."""
         value = self._graph.vertices[vertex]
         if isinstance(value, Context | Inline | Http):

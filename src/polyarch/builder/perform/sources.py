@@ -3,15 +3,17 @@
 import threading
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from polyarch.builder.contexts.local import LocalContext as ContextFiles
 from polyarch.builder.contexts.local import unpacked
-from polyarch.builder.perform.copy import arrange, placement
-from polyarch.builder.perform.copy.arrange import no_archive
-from polyarch.builder.perform.copy.files import SourceFiles, inline
 from polyarch.builder.perform.environment import StepEnvironment
 from polyarch.builder.plan import remote
 from polyarch.builder.vertices import NOTHING, BuildGraph, Context, CopyFiles, CopyPart, Http, Inline, VertexId
+
+# Imported where it is used: a cached build copies nothing.
+if TYPE_CHECKING:
+    from polyarch.builder.perform.copy.files import SourceFiles
 
 
 class CopySources:
@@ -28,9 +30,11 @@ class CopySources:
         for context in self._contexts.values():
             context.remember()
 
-    def files(self, vertex: Context | Inline | Http) -> SourceFiles:
+    def files(self, vertex: Context | Inline | Http) -> "SourceFiles":
         """The files of such a vertex."""
         if isinstance(vertex, Inline):
+            from polyarch.builder.perform.copy.files import inline
+
             return inline(vertex.files, vertex.epoch or 0)
         if isinstance(vertex, Http):
             downloads = self._environment.remotes.downloads
@@ -57,7 +61,7 @@ class CopySources:
                     return f"; {hidden[0]} exists, but .dockerignore excludes it (pattern {hidden[1]})"
         return ""
 
-    def local(self, source: VertexId) -> SourceFiles | None:
+    def local(self, source: VertexId) -> "SourceFiles | None":
         """The files of a source; None for a stage."""
         if not source:
             return None
@@ -69,6 +73,8 @@ class CopySources:
         context = self.context(vertex)
         if context.plain:
             return context.root
+        from polyarch.builder.perform.copy import arrange, placement
+
         whole = CopyFiles(base=NOTHING, parts=(CopyPart(source=source, path="/"),), destination="/")
-        arranged = arrange.arrange(whole, [context.files], placement.Empty(), None, no_archive)
+        arranged = arrange.arrange(whole, [context.files], placement.Empty(), None, arrange.no_archive)
         return unpacked(arranged, self._environment.store)

@@ -2,13 +2,17 @@
 
 import threading
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from polyarch.builder.perform.copy.arrange import Arrangement
-from polyarch.builder.perform.copy.entry_table import Lookup
-from polyarch.builder.perform.copy.files import SourceFiles
 from polyarch.builder.vertices import NOTHING, CopyFiles
+
+# For types only: a cached build arranges nothing.
+if TYPE_CHECKING:
+    from polyarch.builder.perform.copy.arrange import Arrangement
+    from polyarch.builder.perform.copy.entry_table import Lookup
+    from polyarch.builder.perform.copy.files import SourceFiles
 
 
 class _Request(msgspec.Struct, frozen=True):
@@ -18,7 +22,7 @@ class _Request(msgspec.Struct, frozen=True):
     """
 
     copy: CopyFiles
-    sources: tuple[SourceFiles, ...]
+    sources: "tuple[SourceFiles, ...]"
     owner: tuple[int, int] | None
 
 
@@ -30,8 +34,8 @@ class ArrangementCache:
         self._arrangements: dict[_Request, list[Arrangement]] = {}
 
     def find(
-        self, vertex: CopyFiles, sources: Sequence[SourceFiles], owner: tuple[int, int] | None, base: Lookup
-    ) -> Arrangement | None:
+        self, vertex: CopyFiles, sources: "Sequence[SourceFiles]", owner: tuple[int, int] | None, base: "Lookup"
+    ) -> "Arrangement | None":
         """An arrangement of this copy that is also valid on `base`."""
         with self._lock:
             known = tuple(self._arrangements.get(_request(vertex, sources, owner), ()))
@@ -40,16 +44,16 @@ class ArrangementCache:
     def add(
         self,
         vertex: CopyFiles,
-        sources: Sequence[SourceFiles],
+        sources: "Sequence[SourceFiles]",
         owner: tuple[int, int] | None,
-        arrangement: Arrangement,
+        arrangement: "Arrangement",
     ) -> None:
         """Keep the arrangement of a copy; `owner` are the ids (uid, gid) of `--chown`."""
         with self._lock:
             self._arrangements.setdefault(_request(vertex, sources, owner), []).append(arrangement)
 
 
-def _request(vertex: CopyFiles, sources: Sequence[SourceFiles], owner: tuple[int, int] | None) -> _Request:
+def _request(vertex: CopyFiles, sources: "Sequence[SourceFiles]", owner: tuple[int, int] | None) -> _Request:
     parts = tuple(msgspec.structs.replace(part, source=NOTHING) for part in vertex.parts)
     copy = msgspec.structs.replace(vertex, base=NOTHING, accounts=NOTHING, parts=parts, owner="")
     return _Request(copy, tuple(sources), owner)

@@ -8,12 +8,12 @@ import msgspec
 from polyarch.builder.cache import packed
 from polyarch.builder.cache.results import StepResults
 from polyarch.builder.export.streaming import Uploads, no_upload
-from polyarch.builder.perform.copy.arrange import Arrangement
 from polyarch.builder.perform.environment import StepSettings
 from polyarch.contents.layer import Layer
 
 # Imported where it is used: a cached build packs nothing.
 if TYPE_CHECKING:
+    from polyarch.builder.perform.copy.arrange import Arrangement
     from polyarch.builder.perform.copy.equal import EqualCopies
     from polyarch.store import Store
 
@@ -37,7 +37,7 @@ class LayerPacker:
         self._series_here: set[str] = set()
 
     def layer(
-        self, arrangement: Arrangement, epoch: int | None, series: str = "", uploads: Uploads = no_upload
+        self, arrangement: "Arrangement", epoch: int | None, series: str = "", uploads: Uploads = no_upload
     ) -> Layer:
         """The layer that holds an arrangement, from the cache or packed now."""
         key = self._key(arrangement, epoch)
@@ -54,7 +54,7 @@ class LayerPacker:
             return made
 
     def pack(
-        self, arrangement: Arrangement, epoch: int | None, series: str = "", uploads: Uploads = no_upload
+        self, arrangement: "Arrangement", epoch: int | None, series: str = "", uploads: Uploads = no_upload
     ) -> Layer:
         """Pack an arrangement without looking for its layer first, and remember the layer."""
         layer = self._pack(arrangement, series, uploads)
@@ -74,7 +74,7 @@ class LayerPacker:
         self._results.keep(key, layer)
         self._packed_here.add(key)
 
-    def _pack(self, arrangement: Arrangement, series: str, uploads: Uploads) -> Layer:
+    def _pack(self, arrangement: "Arrangement", series: str, uploads: Uploads) -> Layer:
         settings = self._settings
         like = packed.find_last(self._store, self._last(series)) if series else None
         if like is not None and series in self._series_here:
@@ -94,7 +94,7 @@ class LayerPacker:
         """Whether an earlier layer of the series is remembered."""
         return packed.find_last(self._store, self._last(series)) is not None
 
-    def _key(self, arrangement: Arrangement, epoch: int | None) -> str:
+    def _key(self, arrangement: "Arrangement", epoch: int | None) -> str:
         return f"{arrangement.fingerprint(times=False)}-{epoch}-{self._settings.compression.tag()}"
 
     def _last(self, series: str) -> str:

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from polyarch.builder import encoding, vertices
-from polyarch.builder.perform.copy import arrange, placement
-from polyarch.builder.perform.copy.arrange import Arrangement, no_archive
 from polyarch.builder.perform.copy.arrangements import ArrangementCache
 from polyarch.builder.perform.environment import VERSION, key_of
 from polyarch.builder.perform.sources import CopySources
@@ -22,12 +20,14 @@ from polyarch.oci import digest as digests
 from polyarch.store import tables
 from polyarch.store.tables import Table
 
+# Imported where it is used: a cached build arranges nothing.
 if TYPE_CHECKING:
     from polyarch.builder.contexts.local import LocalContext
+    from polyarch.builder.perform.copy.arrange import Arrangement
     from polyarch.store import Store
 
 # Called with a copy and its arrangement before its files are hashed one by one.
-BeforeHashing = Callable[[CopyFiles, Arrangement], None]
+BeforeHashing = Callable[[CopyFiles, "Arrangement"], None]
 
 
 class CopySelection(msgspec.Struct, frozen=True):
@@ -39,7 +39,7 @@ class CopySelection(msgspec.Struct, frozen=True):
 
     name: str
     local: CopyFiles | None = None
-    arrangement: Arrangement | None = None
+    arrangement: "Arrangement | None" = None
 
 
 class _Question(msgspec.Struct, frozen=True):
@@ -141,22 +141,24 @@ class SelectionCache:
             self._arrangements.add(local, arrangement.sources, None, arrangement)
         return CopySelection(digest.hexdigest(), local, arrangement)
 
-    def _arranged(self, vertex: CopyFiles) -> tuple[Arrangement, bool]:
+    def _arranged(self, vertex: CopyFiles) -> "tuple[Arrangement, bool]":
         """A copy of local sources arranged on an empty base, and whether it is possible there.
 
         Sources that collide at the destination may all go into it on a base that has a directory there; these are
         arranged in a directory.
         """
+        from polyarch.builder.perform.copy import arrange, placement
+
         sources = [source for part in vertex.parts if (source := self._sources.local(part.source)) is not None]
         bare = msgspec.structs.replace(vertex, owner="")
         try:
-            return arrange.arrange(bare, sources, placement.Empty(), None, no_archive), True
+            return arrange.arrange(bare, sources, placement.Empty(), None, arrange.no_archive), True
         except NotFoundError as error:
             missing = re.findall(r'"/(.+)": not found', error.message)
             raise NotFoundError(f"{error.message}{self._sources.excluded(vertex, missing)}", error.hint) from error
         except placement.CollisionError:
             inside = msgspec.structs.replace(bare, destination=f"{bare.destination}/")
-            return arrange.arrange(inside, sources, placement.Empty(), None, no_archive), False
+            return arrange.arrange(inside, sources, placement.Empty(), None, arrange.no_archive), False
 
 
 def copy_id(vertex: CopyFiles) -> str:
