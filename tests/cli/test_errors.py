@@ -21,6 +21,13 @@ from tests.program import Program, Result, run
         (["logs"], "unknown command: polyarch logs", "no daemon that keeps containers"),
         (["buildx", "create", "--use"], "unknown command: polyarch buildx create", "no builders to manage"),
         (["images", "--quite"], "unknown flag: --quite", "did you mean --quiet"),
+        (["build", "--format", "docker", "."], "unknown flag: --format", "oci-mediatypes=false"),
+        (["build", "--layers", "."], "unknown flag: --layers", "is cached as it is"),
+        (["serve", "--port", "80"], "unknown flag: --port", "see 'polyarch serve --help'"),
+        (["build", "-t"], "option '-t' requires an argument", "see 'polyarch build --help'"),
+        (["manifest", "create", "--amend=yes", "a"], "does not take a value", "see 'polyarch manifest create --help'"),
+        (["bud", "."], "unknown command: polyarch bud", "'polyarch build' builds"),
+        (["info"], "unknown command: polyarch info", "'polyarch doctor'"),
         (["rmi"], "polyarch rmi needs IMAGE", "usage: polyarch rmi"),
         (["tag", "a"], "polyarch tag needs TARGET", "usage: polyarch tag"),
         (["tag", "a", "b", "c"], "unexpected extra argument", "see 'polyarch tag --help'"),
@@ -50,6 +57,35 @@ def test_an_unknown_field_of_a_template_is_an_error_as_soon_as_there_is_a_row(po
     assert refused.status == 2
     assert "there is no field 'Nope'" in refused.stderr
     assert "Name, Repository, Tag" in refused.stderr
+
+
+def test_a_file_that_cannot_be_written_is_named_with_the_directory_that_is_missing(
+    polyarch: Program, tmp_path: Path
+) -> None:
+    absent = tmp_path / "absent"
+    for option in ("--iidfile", "--metadata-file"):
+        said = polyarch.fails("build", "-q", option, absent / "file", "-", stdin="FROM scratch\nLABEL a=b\n").stderr
+        assert f"polyarch: error: {absent}/file: there is no directory {absent}\nhint: create it" in said
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "hint"),
+    [
+        ("FROM scratch\nCOPY ../above /\n", "nothing outside of the build context is copied"),
+        ("FROM scratch\nCOPY a/../../above /\n", "nothing outside of the build context is copied"),
+        ("FROM scratch\nARG V=1\nFROM app:${V}\n", "V: give the ARG before the first FROM a default"),
+    ],
+)
+def test_what_a_dockerfile_may_not_name_is_explained(
+    polyarch: Program, tmp_path: Path, dockerfile: str, hint: str
+) -> None:
+    (tmp_path / "Dockerfile").write_text(dockerfile)
+    assert f"\nhint: {hint}" in polyarch.fails("build", tmp_path).stderr
+
+
+def test_an_image_that_is_not_there_is_not_to_be_fetched_for_a_push_or_to_be_removed(polyarch: Program) -> None:
+    assert "'polyarch tag IMAGE 127.0.0.1:9/app'" in polyarch.fails("push", "127.0.0.1:9/app").stderr
+    assert "fetches it" not in polyarch.fails("rmi", "app").stderr
 
 
 def test_failed_work_exits_with_1(polyarch: Program) -> None:

@@ -7,7 +7,7 @@ import click
 
 from polyarch.errors import MachineError, PolyarchError, UsageError
 
-# Flags of docker that Polyarch does not have, because no daemon keeps a container.
+# Flags of other programs that Polyarch does not have.
 _FOREGROUND = "there is no daemon that keeps a container: it runs in the foreground and is removed when it ends"
 _NETWORK = (
     "no port is published: a container uses this machine's network (--network=host), so its ports are open already"
@@ -16,7 +16,15 @@ _DOCKER_FLAGS = {
     **{("run", flag): _FOREGROUND for flag in ("-d", "--detach", "--name", "--restart", "--cidfile")},
     **{("run", flag): _NETWORK for flag in ("-p", "-P", "--publish", "--publish-all", "--expose")},
     ("run", "--mount"): "mount a directory with -v SOURCE:/TARGET[:ro]",
+    # Those of buildah and podman.
+    ("build", "--format"): "layers and configs have OCI's types; '-o type=image,oci-mediatypes=false' gives docker's",
+    ("build", "--jobs"): "steps and platforms are done side by side as it is",
+    ("build", "--layers"): "each step is a layer and is cached as it is; --no-cache does all steps again",
+    ("build", "--manifest"): "-t names the index of all platforms",
+    ("build", "--all-platforms"): "name them: --platform linux/amd64,linux/arm64",
 }
+# How alike a flag and a suggestion are at least, from 0 to 1: click suggests --port for --format.
+_ALIKE = 0.65
 
 # For errors of the machine.
 DOCTOR = "'polyarch doctor' shows what this machine can do, and what to do about the rest"
@@ -44,7 +52,7 @@ def as_usage_error(error: click.ClickException) -> UsageError:
     hint = f"see '{path} --help'"
     if isinstance(error, click.NoSuchOption):
         message = f"unknown flag: {error.option_name}"
-        close = list(error.possibilities or ())
+        close = [one for one in error.possibilities or () if _alike(one, error.option_name) >= _ALIKE]
         if docker_hint := _DOCKER_FLAGS.get((path.partition(" ")[2], error.option_name)):
             hint = docker_hint
         elif close:
@@ -66,6 +74,12 @@ def as_system_error(error: OSError) -> PolyarchError:
     reason = (error.strerror or str(error)).lower()
     if error.filename is None and _is_output_error(error):
         return PolyarchError(f"cannot write to standard output: {reason}")
+    if (
+        error.filename
+        and error.errno == errno.ENOENT
+        and not os.path.isdir(above := os.path.dirname(error.filename) or ".")
+    ):
+        return PolyarchError(f"{error.filename}: there is no directory {above}", "create it, or name another file")
     where = f"{error.filename}: " if error.filename else ""
     return PolyarchError(f"{where}{reason}", _HINTS.get(error.errno or 0))
 
@@ -84,6 +98,12 @@ def _is_output_error(error: OSError) -> bool:
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     return trace is not None and trace.tb_frame.f_code.co_name in (click.echo.__name__, "_invoke")
+
+
+def _alike(flag: str, other: str) -> float:
+    from difflib import SequenceMatcher
+
+    return SequenceMatcher(None, flag.lstrip("-"), other.lstrip("-")).ratio()
 
 
 def _first_lower(text: str) -> str:

@@ -30,6 +30,9 @@ _DOCKER_COMMANDS = {
         "commit",
     ): "a container leaves nothing: write a Dockerfile, or import a root filesystem with 'polyarch import'",
     ("", "context"): f"{_DAEMON} to choose: --root and POLYARCH_ROOT choose the store",
+    ("", "bud"): "'polyarch build' builds a Dockerfile",
+    ("", "from"): "a container leaves nothing: write a Dockerfile, and 'polyarch build' builds it",
+    ("", "info"): f"{_DAEMON} to ask: 'polyarch doctor' shows what this machine can do, 'polyarch system df' the store",
     ("", "network"): f"{_DAEMON} that keeps networks: 'polyarch run' chooses the network of one container",
     ("", "plugin"): f"{_DAEMON} that has plugins",
     ("", "scout"): "there is no database of vulnerabilities: 'polyarch sbom' lists packages for a scanner",
@@ -91,6 +94,16 @@ class LazyGroup(click.Group):
         if command is None and not ctx.resilient_parsing:
             raise self._unknown(ctx, name)
         return name if command else None, command, plain_options(command, args[1:]) if command else args[1:]
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except click.BadOptionUsage as error:
+            # click's parser does not say of which command the option is.
+            name = ctx.invoked_subcommand
+            if error.ctx is None and name and (command := self.get_command(ctx, name)):
+                error.ctx = click.Context(command, parent=ctx, info_name=name)
+            raise
 
     def _unknown(self, ctx: click.Context, name: str) -> UsageError:
         from difflib import get_close_matches

@@ -69,9 +69,9 @@ def write(path: Path, metadata: Mapping[str, Any]) -> None:
     try:
         beside.write_bytes(raw)
         beside.replace(path)
-    except OSError:
+    except OSError as error:
         beside.unlink(missing_ok=True)
-        raise
+        raise type(error)(error.errno, error.strerror, str(path)) from error
 
 
 def _warning(finding: "LintFinding", name: str, text: str) -> dict[str, Any]:

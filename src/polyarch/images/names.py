@@ -86,11 +86,11 @@ def parse(text: str) -> Reference | str:
         return text
 
 
-def find(store: NamedRoots, name: str | Reference) -> NamedImage:
+def find(store: NamedRoots, name: str | Reference, hint: str = "") -> NamedImage:
     """The image that `name` means. As in docker, a name takes precedence over the digits of an id.
 
     An image that has a name takes precedence over the entries of indexes. Raises NotFoundError that suggests similar
-    names, ConflictError if the digits match several images.
+    names, or has this `hint` if there are none; ConflictError if the digits match several images.
     """
     tagged = store.tagged()
     called = parse(name) if isinstance(name, str) else name
@@ -107,7 +107,7 @@ def find(store: NamedRoots, name: str | Reference) -> NamedImage:
         raise ConflictError(f"several ids begin with {text}: {names}", "give more digits, or use a name")
     if matches:
         return matches[0]
-    raise NoImageError(text, _hint(text, tagged))
+    raise NoImageError(text, _hint(text, tagged, hint))
 
 
 def by_id(store: NamedRoots, text: str) -> list[NamedImage]:
@@ -205,10 +205,10 @@ def _close(text: str, tagged: Mapping[str, Descriptor]) -> list[str]:
     return [short[name] for name in get_close_matches(text.removesuffix(":latest"), short, n=3)]
 
 
-def _hint(text: str, tagged: Mapping[str, Descriptor]) -> str:
+def _hint(text: str, tagged: Mapping[str, Descriptor], hint: str) -> str:
     close = _close(text, tagged)
     if close:
         return f"did you mean {' or '.join(close)}?"
     if re.fullmatch(_ID, text.rpartition("@")[2]):
         return "'polyarch images --no-trunc' lists the ids in the store"
-    return f"'polyarch pull {text}' fetches it, 'polyarch images' lists the images in the store"
+    return hint or f"'polyarch pull {text}' fetches it, 'polyarch images' lists the images in the store"

@@ -41,7 +41,9 @@ def push(
 
     Raises NotFoundError before it sends anything if content is not in the store; RegistryError; UsageError for an id.
     """
-    image = names.find(store, reference)
+    image = names.find(
+        store, reference, f"'polyarch tag IMAGE {reference.familiar()}' gives an image of the store this name"
+    )
     if image.reference is None:
         raise _unnamed(image, reference.familiar())
     reference = image.reference

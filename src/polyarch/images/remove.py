@@ -128,7 +128,7 @@ def _attempt(work: Callable[[], _T]) -> _T | PolyarchError:
 def _found(store: names.NamedRoots, text: str, force: bool) -> NamedImage | None:
     """The names to remove for a text; None with `force` if it does not exist. Raises NotFoundError, ConflictError."""
     try:
-        found = names.find(store, text)
+        found = names.find(store, text, "'polyarch images' lists the images in the store")
     except NotFoundError:
         if force:
             return None

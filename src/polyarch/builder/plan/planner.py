@@ -38,6 +38,7 @@ from polyarch.oci.platform import Platform
 
 # No suggestions for more findings than this: such a Dockerfile was written by a program, not mistyped.
 _SEARCHES = 100
+_GIVE_VALUE = "give the ARG before the first FROM a default, or a value with --build-arg"
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,7 +147,11 @@ class _Planner:
             if source.platform:
                 self._platform_of(source.platform)
             if name != "scratch" and self._stages.base(name, stage) is None:
-                references.parse(name)
+                try:
+                    references.parse(name)
+                except UsageError as error:
+                    unset = words.expand(source.image, self._globals, self._dockerfile.escape).unmatched
+                    raise UsageError(error.message, f"{unset[0]}: {_GIVE_VALUE}" if unset else error.hint) from error
         except PolyarchError as error:
             if isinstance(error, DockerfileError):
                 raise self._dockerfile.placed(error, source.location) from error
@@ -261,19 +266,13 @@ class _Planner:
     def _expand_global(self, text: str, what: str) -> str:
         found = words.expand(text, self._globals, self._dockerfile.escape)
         if not found.text:
-            raise UsageError(
-                f"{what} ({text}) should not be blank",
-                "give the ARG before the first FROM a default, or a value with --build-arg",
-            )
+            raise UsageError(f"{what} ({text}) should not be blank", _GIVE_VALUE)
         return found.text
 
     def _platform_of(self, text: str) -> Platform:
         found = words.expand(text, self._globals, self._dockerfile.escape).text
         if not found:
-            raise UsageError(
-                f"empty platform value from expression {text}",
-                "give the ARG before the first FROM a default, or a value with --build-arg",
-            )
+            raise UsageError(f"empty platform value from expression {text}", _GIVE_VALUE)
         platform = platforms.parse(found)
         self._warnings += platforms.doubts([platform])
         return platform

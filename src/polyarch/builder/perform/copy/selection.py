@@ -4,6 +4,7 @@ The base does not matter here, so one selection serves every platform. A selecti
 across builds: while the signatures of the directories are the same, no file is looked at a second time.
 """
 
+import posixpath
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
 
 # Called with a copy and its arrangement before its files are hashed one by one.
 BeforeHashing = Callable[[CopyFiles, "Arrangement"], None]
+
+_OUTSIDE = (
+    "nothing outside of the build context is copied: build with a directory above as the context and -f for this "
+    "Dockerfile, or add one with --build-context NAME=DIRECTORY for COPY --from=NAME"
+)
 
 
 class CopySelection(msgspec.Struct, frozen=True):
@@ -155,7 +161,9 @@ class SelectionCache:
             return arrange.arrange(bare, sources, placement.Empty(), None, arrange.no_archive), True
         except NotFoundError as error:
             missing = re.findall(r'"/(.+)": not found', error.message)
-            raise NotFoundError(f"{error.message}{self._sources.excluded(vertex, missing)}", error.hint) from error
+            outside = any(posixpath.normpath(part.path).startswith("..") for part in vertex.parts)
+            hint = _OUTSIDE if outside else error.hint
+            raise NotFoundError(f"{error.message}{self._sources.excluded(vertex, missing)}", hint) from error
         except placement.CollisionError:
             inside = msgspec.structs.replace(bare, destination=f"{bare.destination}/")
             return arrange.arrange(inside, sources, placement.Empty(), None, arrange.no_archive), False
