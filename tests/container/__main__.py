@@ -25,7 +25,7 @@ USER, PASSWORD = "ada", "s3cret: 'ü/+%"
 _OWN = "Polyarch's own image"
 
 
-def main(platforms: list[str]) -> None:
+def main(wanted: list[str]) -> int:
     began = time.monotonic()
 
     def say(text: str) -> None:
@@ -38,7 +38,7 @@ def main(platforms: list[str]) -> None:
         polyarch = Program(place / "store", place / "home")
         with running(place / "bases") as server:
             base = f"{server.address}/debian"
-            making.push_base(polyarch, base, platforms)
+            platforms, untested = making.push_base(polyarch, base, wanted)
             say(f"a Debian for {', '.join(platforms)} is in a registry on loopback")
             making.build(polyarch, base, "polyarch", platforms)
             say("the image is built")
@@ -67,6 +67,9 @@ def main(platforms: list[str]) -> None:
                 machines = partial(podman.machine, "polyarch")
                 _, outputs = perform_workflow(machines, server.address, base, (USER, PASSWORD), section)
                 say(f"docs/guides/ci.md, {section}: {sum(len(runs) for runs in outputs.values())} jobs")
+    for reason in untested:
+        print(reason, file=sys.stderr)
+    return 1 if untested else 0
 
 
 def _started(polyarch: Program, platform: str) -> str:
@@ -139,4 +142,4 @@ def _without_options(podman: Podman) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or list(making.PLATFORMS))
+    sys.exit(main(sys.argv[1:] or list(making.PLATFORMS)))

@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from scripts import busybox, debian_root
+from scripts import busybox, debian, debian_root
 from tests.apps.bases import settings
 from tests.program import Program
 
@@ -16,16 +16,26 @@ _SECONDS = 3600.0
 _BASE = "FROM debian-root\nCOPY --from=machine / /\n"
 
 
-def push_base(polyarch: Program, name: str, platforms: Sequence[str]) -> None:
-    """Push a Debian with apt for these platforms under a name. Making the roots takes a minute each, once."""
+def push_base(polyarch: Program, name: str, platforms: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Push a Debian with apt for these platforms under a name. Making the roots takes a minute each, once.
+
+    Returns the platforms that it is for, and why there is none for the others: mirrors may lack packages for a day.
+    """
+    there, reasons = [], []
     for platform in platforms:
-        tar = debian_root.installed(platform, busybox.cache_directory())
+        try:
+            tar = debian_root.installed(platform, busybox.cache_directory())
+        except debian.UnavailableError as problem:
+            reasons.append(f"{platform} was not tested: {problem}")
+            continue
         polyarch("import", "--platform", platform, tar, "debian-root")
+        there.append(platform)
     with tempfile.TemporaryDirectory(prefix="polyarch-container-") as scratch:
         machine = settings(Path(scratch))
         _keep_certificates(machine)
-        words = ["build", f"--platform={','.join(platforms)}", f"--tag={name}", "--push"]
+        words = ["build", f"--platform={','.join(there)}", f"--tag={name}", "--push"]
         polyarch(*words, f"--build-context=machine={machine}", "-", stdin=_BASE, seconds=_SECONDS)
+    return there, reasons
 
 
 def _keep_certificates(machine: Path) -> None:
