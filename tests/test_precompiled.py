@@ -19,6 +19,9 @@ import {module} as module
 print(type(module.__spec__.loader).__name__, module.__file__, bool(module.__loader__.get_source(module.__name__)))
 print(getattr(module, "ADDED", None), list(getattr(module, "__path__", [])))
 print(module.__spec__.cached)
+loader = module.__loader__
+codes = [loader.get_code(module.__name__) for _ in range(2)]
+print(all(code.co_filename == module.__file__ for code in codes), codes[0] == codes[1], getattr(loader, "_code", b""))
 modules.close()
 """
 
@@ -55,6 +58,7 @@ def test_the_second_process_takes_its_modules_from_the_one_file(package: Path) -
     loader, lines = run(package)
     assert (loader, lines[0].split()[1:]) == ("_Loader", [str(package / "errors.py"), "True"])
     assert lines[2] == str(first)
+    assert lines[3] == "True True b''", "the code is not kept, and can be asked for again"
     assert first.stat().st_ino == written.st_ino, "it was written again, with nothing new"
     assert run(package, "polyarch.oci")[0] == "SourceFileLoader"
     loader, lines = run(package, "polyarch.oci")

@@ -122,7 +122,11 @@ class _Loader(SourceFileLoader):
 
     def get_code(self, fullname: str) -> "CodeType | None":
         """Implements `importlib.abc.InspectLoader`."""
-        code: CodeType = marshal.loads(self._code)
+        if not self._code:
+            return super().get_code(fullname)
+        # Who asks again is not in a hurry. Kept, it would be 3 MB of a cached build.
+        raw, self._code = self._code, b""
+        code: CodeType = marshal.loads(raw)
         return code
 
 
