@@ -1,6 +1,7 @@
 """docker's flags of `run`: networks, ports, mounts, volumes, rights and how a container ends."""
 
 import contextlib
+import os
 import re
 import signal
 import socket
@@ -10,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from polyarch.sandbox import outgoing
 from tests import trees
-from tests.needs import need
+from tests.needs import missing, need
 from tests.program import Program
 
 pytestmark = pytest.mark.integration
@@ -163,6 +165,8 @@ def test_slirp4netns_adds_outgoing_connections_and_without_it_one_line_says_so(
     polyarch: Program, busybox: str, tmp_path: Path
 ) -> None:
     need("slirp4netns")
+    if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
+        missing("needs to open /dev/net/tun")
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         script = f"nc -w 5 name {port} </dev/null; ls /sys/class/net"
@@ -181,6 +185,16 @@ def test_slirp4netns_adds_outgoing_connections_and_without_it_one_line_says_so(
         )
     alone = polyarch("run", "--network", "private", busybox, "true", env={"PATH": str(tmp_path)})
     assert alone.stderr.count("cannot make connections to the outside: slirp4netns is not installed") == 1
+
+
+def test_what_outgoing_connections_lack_is_named(tmp_path: Path) -> None:
+    program = tmp_path / "slirp4netns"
+    assert outgoing.missing(str(tmp_path))[0] == "slirp4netns is not installed"
+    program.touch(0o755)
+    reason, hint = outgoing.missing(str(tmp_path), str(tmp_path / "tun"))
+    assert reason == f"there is no {tmp_path}/tun"
+    assert "modprobe tun" in hint
+    assert outgoing.missing(str(tmp_path), str(program)) == ("", "")
 
 
 def test_capabilities_and_privileges_are_as_chosen(polyarch: Program, busybox: str) -> None:

@@ -256,12 +256,12 @@ def _connected(
     network = held.enter_context(sandbox.network())
     for listener, port in wanted.ports:
         network.forward(listener, port)
-    reason = "slirp4netns is not installed, or /dev/net/tun is not available"
-    if outgoing.available(search_path):
+    reason, hint = outgoing.missing(search_path)
+    if not reason:
         reason = held.enter_context(outgoing.connected(network.path, search_path, host=wanted.host))
     resolver = wanted.resolver
     if reason:
-        emit(progress.Warned(f"the container cannot make connections to the outside: {reason}", outgoing.HINT))
+        emit(progress.Warned(f"the container cannot make connections to the outside: {reason}", hint or outgoing.HINT))
     elif resolver is None:
         resolver = f"nameserver {outgoing.RESOLVER}\n".encode()
     mounts = process.mounts if resolver is None else (File("/etc/resolv.conf", resolver), *process.mounts)

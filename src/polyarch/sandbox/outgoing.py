@@ -11,15 +11,22 @@ from polyarch.sandbox import runtime
 # slirp4netns's own addresses (its manual): this machine as the container sees it, and its resolver.
 GATEWAY = "10.0.2.2"
 RESOLVER = "10.0.2.3"
-HINT = "install the package slirp4netns, or use --network host"
+HINT = "use --network host"
 
 _PROGRAM = "slirp4netns"
+_DEVICE = "/dev/net/tun"
 _READY_MILLISECONDS = 10_000
 
 
-def available(search_path: str) -> bool:
-    """Return whether the program is here, and the device that it needs."""
-    return bool(runtime.which(_PROGRAM, search_path)) and os.access("/dev/net/tun", os.R_OK | os.W_OK)
+def missing(search_path: str, device: str = _DEVICE) -> tuple[str, str]:
+    """What is missing, the program or the device that it needs, and what to do; both are empty if all is here."""
+    if not runtime.which(_PROGRAM, search_path):
+        return f"{_PROGRAM} is not installed", f"install the package {_PROGRAM}, or {HINT}"
+    if not os.path.exists(device):
+        return f"there is no {device}", f"load the kernel's module (sudo modprobe tun), or {HINT}"
+    if not os.access(device, os.R_OK | os.W_OK):
+        return f"you may not open {device}", f"allow it (sudo chmod 666 {device}), or {HINT}"
+    return "", ""
 
 
 @contextlib.contextmanager
