@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import random
 import subprocess
 import tarfile
 from pathlib import Path
@@ -175,10 +176,21 @@ def test_login_is_kept_used_and_forgotten(
 def test_removal_gives_the_disk_back(polyarch: Program, busybox: str) -> None:
     polyarch("tag", busybox, "other")
     assert polyarch("rmi", "other").stdout == "Untagged: other:latest\n"
+    blobs = {f"Deleted: sha256:{path.name}" for path in (polyarch.root / "oci/blobs/sha256").iterdir()}
     said = polyarch("rmi", busybox).lines()
     assert said[0] == "Untagged: busybox:latest"
-    assert len([line for line in said if line.startswith("Deleted: sha256:")]) == 16, "tables of contents, too"
+    assert set(said[1:]) == blobs
+    assert len(blobs) == 13
     assert polyarch("system", "df", "--format", "{{.Type}} {{.Size}}").lines()[0] == "Images 0B"
+
+
+def test_the_table_of_contents_of_a_large_layer_goes_with_it(polyarch: Program, tmp_path: Path) -> None:
+    (tmp_path / "large").write_bytes(random.Random(1).randbytes(3 << 20))
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY large /\n")
+    polyarch("build", "-q", "-t", "large", tmp_path)
+    said = polyarch("rmi", "large").lines()
+    assert len([line for line in said if line.startswith("Deleted: sha256:")]) == 4
+    assert not list((polyarch.root / "oci/blobs/sha256").iterdir())
 
 
 def test_one_bad_name_does_not_keep_the_others(polyarch: Program, busybox: str) -> None:
