@@ -2,12 +2,15 @@
 
 import gzip
 import io
+import sys
 import tarfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from polyarch.builder.contexts.signature import sign
 from scripts.local_registry import LocalRegistry
 from tests.builds.conftest import Worker
 from tests.builds.images import Image
@@ -159,3 +162,32 @@ def test_targets_and_arguments_can_be_asked_for(polyarch: Program, context: Cont
     text = "# A the first\nARG A=1\n# one what it is\nFROM scratch AS one\nARG A\nFROM scratch AS two"
     assert "what it is" in polyarch("build", "--call=targets", context(text)).stdout
     assert "the first" in polyarch("build", "--call=outline", "--target=one", context(text)).stdout
+
+
+# A build whose walk of the context was over before a file changed.
+_WALKED_BEFORE = """
+import sys
+from polyarch.builder.contexts import local
+from polyarch.builder.contexts.signature import Signature
+from polyarch.cli import main
+local.sign = lambda *_: Signature(sys.argv[1], 0, 1)
+main.main(sys.argv[2:])
+"""
+
+
+def test_a_file_that_changes_between_the_walk_and_the_copy_is_not_kept_as_what_it_was(
+    polyarch: Program, context: Context
+) -> None:
+    directory = context("FROM scratch\nARG X\nWORKDIR /$X\nCOPY file /file\nWORKDIR /file.d", "file = old")
+    # The walk is certain of files that are older than a tick of the clock.
+    time.sleep(0.06)
+    polyarch("build", "-t", "app", "--build-arg", "X=1", directory)
+    walked = sign(str(directory), None).text
+    (directory / "file").write_text("new")
+    arguments = ["build", "-t", "app", "--build-arg", "X=2", str(directory)]
+    changed = run([sys.executable, "-c", _WALKED_BEFORE, walked, *arguments], env=polyarch.env)
+    assert "files changed during the build" in changed.stderr
+    assert built(polyarch, "app").files()["file"].content == b"new"
+    (directory / "file").write_text("old")
+    polyarch(*arguments)
+    assert built(polyarch, "app").files()["file"].content == b"old"

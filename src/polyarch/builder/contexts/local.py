@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from polyarch.builder.contexts import ahead
 from polyarch.builder.contexts.signature import TICK, Signature, Signing, sign, skipping
 from polyarch.dockerfile.ignorefile import Matcher, State
-from polyarch.errors import ConflictError, NotFoundError, PolyarchError
+from polyarch.errors import NotFoundError, PolyarchError
 from polyarch.layers.entry import Entry, parent_of
 from polyarch.layers.longpaths import open_file, short, shown
 from polyarch.layers.walk import WalkedEntry, walk
@@ -53,7 +53,7 @@ class LocalContext:
         self._early = early
         self._files: Walked | None = None
         self._signature: Signature | None = None
-        # The signature by which cached results were found, without a look at the files.
+        # The signature by which selections of files were named, without a look at the files.
         self._relied = ""
         self._plain = ignored is None
 
@@ -72,10 +72,6 @@ class LocalContext:
             files.finish()
             files.recall(self._read_table())
             self._signature = signing.signature()
-            if self._relied not in ("", self._signature.text):
-                raise ConflictError(
-                    f"{self.root} changed while it was being built", "it must stay as it is; run the command again"
-                )
             self._files = files
         return self._files
 
@@ -95,10 +91,14 @@ class LocalContext:
         return self._signature.certain(self._now)
 
     def rely(self) -> None:
-        """Take note that a cached result is used because of the signature. If the files are read after all, because the
-        result is lost, and have changed meanwhile, ConflictError is raised: the result would have the wrong key.
-        """
+        """Take note that something is named by its signature, without a look at the files."""
         self._relied = self.signature()
+
+    @property
+    def changed(self) -> bool:
+        """Whether the files that were read are not those of the signature by which something was named."""
+        now = self._signature if self._files is not None else None
+        return now is not None and self._relied not in ("", now.text)
 
     def hidden(self, pattern: str) -> tuple[str, str] | None:
         """An existing path that matches `pattern` and is ignored, and the pattern that ignores it; None if none is."""

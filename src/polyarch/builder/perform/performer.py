@@ -186,6 +186,8 @@ class VertexPerformer:
         """Implements `solve.Performer`."""
         if self._stopped:
             raise CancelledError
+        if not self._copies.changed.isdisjoint(inputs):
+            self._copies.changed.add(vertex)
         value = self._graph.vertices[vertex]
         match value:
             case Stacked():
@@ -196,6 +198,7 @@ class VertexPerformer:
             case CopyFiles():
                 uploads = self._environment.uploads if vertex in self._targets else no_upload
                 layer = self._copies.copy(value, inputs, uploads)
+                self._compare(vertex)
             case MakeDirectory():
                 layer = self._copies.make_directory(value, inputs)
             case RunCommand():
@@ -207,15 +210,22 @@ class VertexPerformer:
                     stack_of(value.base, inputs),
                     sources,
                     outside,
-                    fresh=vertex in self._uncached,
+                    fresh=vertex in self._uncached or vertex in self._copies.changed,
                 )
             case _:
                 raise AssertionError(f"{type(value).__name__} is loaded, not performed")
-        self._environment.results.keep(cache_key, layer)
+        if vertex not in self._copies.changed:
+            self._environment.results.keep(cache_key, layer)
         self._findings.add(vertex, layer)
         if self._early is not None:
             self._early.made(vertex, layer)
         return (layer,)
+
+    def _compare(self, vertex: VertexId) -> None:
+        """Take note if the files that were copied are not those by which the vertex got its key."""
+        if not self._copies.is_current(self._keyed[vertex][1]):
+            self._copies.changed.add(vertex)
+            self._emit(progress.Warned("files changed during the build: what was copied is not kept in the cache"))
 
     def cancel(self) -> None:
         """Implements `solve.Performer`."""
@@ -240,8 +250,9 @@ class VertexPerformer:
 
     def linked(self, vertex: VertexId, build: "VertexPerformer", stack: VertexId, result: Result) -> Result:
         """The layers of the file system `stack` of another build, as the result of a vertex that stands for it."""
-        if stack in build._bare:
-            self._bare.add(vertex)
+        for marked, theirs in ((self._bare, build._bare), (self._copies.changed, build._copies.changed)):
+            if stack in theirs:
+                marked.add(vertex)
         assert isinstance(result, Stack), stack
         return tuple(result)
 

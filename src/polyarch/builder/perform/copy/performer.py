@@ -44,6 +44,8 @@ class CopyPerformer:
         self._arrangements = ArrangementCache()
         self._selections = SelectionCache(graph, sources, environment.store, self._arrangements)
         self._packer = LayerPacker(environment.store, environment.results, environment.settings)
+        # Vertices whose results are not what their keys say, because files of a context changed meanwhile.
+        self.changed: set[VertexId] = set()
         # Set once the build may pack ahead.
         self._ahead: Uploads | None = None
 
@@ -85,6 +87,10 @@ class CopyPerformer:
         if not self._packer.has_last(series):
             with progress.reported(self._emit, f"read {series}", "[internal] reading the build context"):
                 self._packer.pack(arrangement, vertex.epoch, series, self._ahead)
+
+    def is_current(self, name: str) -> bool:
+        """Whether the files that were copied are those of the selection of this name."""
+        return self._selections.is_current(name)
 
     # ── for layers
 

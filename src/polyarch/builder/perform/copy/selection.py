@@ -80,6 +80,8 @@ class SelectionCache:
         self._arrangements = arrangements
         self._selections: dict[_Question, CopySelection] = {}
         self._by_name: dict[str, CopySelection] = {}
+        # Those that were named without a look at the files, with the cache keys of their sources.
+        self._unread: dict[str, tuple[CopyFiles, tuple[str, ...]]] = {}
 
     def select(
         self, vertex: CopyFiles, inputs: Mapping[VertexId, str], before_hashing: BeforeHashing | None = None
@@ -101,6 +103,13 @@ class SelectionCache:
         local, arrangement = selection.local, selection.arrangement
         return lambda: (arrangement or self._arranged(local)[0]).files()
 
+    def is_current(self, name: str) -> bool:
+        """Whether what was copied is what the name says: a file may have changed between the walk and the copy."""
+        vertex, keys = self._unread.get(name, (None, ()))
+        if vertex is None or not any(context.changed for context in self._contexts(vertex)):
+            return True
+        return self._read(vertex, keys, None).name == name
+
     def _unchanged_or_read(
         self, vertex: CopyFiles, keys: Sequence[str], before_hashing: BeforeHashing | None
     ) -> CopySelection:
@@ -113,6 +122,7 @@ class SelectionCache:
         if remembered is not None and remembered.signatures == tuple(context.signature() for context in contexts):
             for context in contexts:
                 context.rely()
+            self._unread[remembered.name] = vertex, tuple(keys)
             return CopySelection(remembered.name, vertex)
         selection = self._read(vertex, keys, before_hashing)
         signatures = tuple(context.signature() for context in contexts)
