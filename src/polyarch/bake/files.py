@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from polyarch.bake.hcl import source
 from polyarch.bake.reading.definition import BakeFile, directory_of
 from polyarch.errors import NotFoundError, UsageError
 
@@ -55,10 +56,4 @@ def read(given: Sequence[str], directory: Path, stdin: Callable[[], bytes], *, r
 
 def decoded(content: bytes, name: str) -> str:
     """The text of a file. Raises UsageError."""
-    if len(content) > LARGEST:
-        raise UsageError(f"{name} is too large for a bake file: {LARGEST >> 20} MiB are the most")
-    try:
-        return content.decode()
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise UsageError(f"{name}:{line}: the file is not UTF-8 text") from None
+    return source.decoded(content, name, "bake file", LARGEST)

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from polyarch.bake.hcl.source import Span
+from polyarch.bake.hcl.source import Span, decoded
 from polyarch.compose import canonical, combine, envfile, yamlfile
 from polyarch.compose.casts import Interpolation
 from polyarch.compose.check import Checker
@@ -60,13 +60,7 @@ def text_of(path: str) -> str:
         raise NotFoundError(f"there is no file {path}") from None
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from None
-    if len(content) > _LARGEST:
-        raise UsageError(f"{path} is too large for a compose file: {_LARGEST >> 20} MiB are the most")
-    try:
-        return content.decode()
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise UsageError(f"{path}:{line}: the file is not UTF-8 text") from None
+    return decoded(content, path, "compose file", _LARGEST)
 
 
 class ComposeLoader:

@@ -60,16 +60,8 @@ def _annotate(
         chosen = {entry.digest for entry in changed.manifests} - {entry.digest for entry in index.manifests}
     if not edit.is_empty:
         changed = indexes.ordered(changed)
-    before = {entry.digest for entry in index.manifests}
-    after = {entry.digest for entry in changed.manifests}
-    return Changed(
-        name=str(reference),
-        index=changed,
-        descriptor=lists.save(places.store, reference, changed),
-        added=tuple(entry for entry in changed.manifests if entry.digest not in before),
-        removed=tuple(entry for entry in index.manifests if entry.digest not in after),
-        warnings=contradictions(places, [entry for entry in changed.manifests if entry.digest in chosen]),
-    )
+    warnings = contradictions(places, [entry for entry in changed.manifests if entry.digest in chosen])
+    return _saved(places, reference, index, changed, warnings)
 
 
 def annotate_list(places: Places, name: str | Reference, annotations: Mapping[str, str]) -> Changed:
@@ -96,12 +88,21 @@ def _remove(places: Places, reference: Reference, selector: str) -> Changed:
     if not chosen:
         raise NotFoundError(f"{reference.familiar()} has no entry {selector}", f"it has {indexes.describe(index)}")
     changed = indexes.remove(index, lambda entry: entry.digest in chosen)
-    after = {entry.digest for entry in changed.manifests}
+    return _saved(places, reference, index, changed)
+
+
+def _saved(
+    places: Places, reference: Reference, index: Index, changed: Index, warnings: tuple[str, ...] = ()
+) -> Changed:
+    """Save the list, and return what changed in it."""
+    before, after = ({entry.digest for entry in one.manifests} for one in (index, changed))
     return Changed(
         name=str(reference),
         index=changed,
         descriptor=lists.save(places.store, reference, changed),
+        added=tuple(entry for entry in changed.manifests if entry.digest not in before),
         removed=tuple(entry for entry in index.manifests if entry.digest not in after),
+        warnings=warnings,
     )
 
 

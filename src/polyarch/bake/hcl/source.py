@@ -9,6 +9,17 @@ _AROUND = 1
 _WIDTH = 120
 
 
+def decoded(content: bytes, name: str, kind: str, largest: int) -> str:
+    """The text of a file of this `kind`, of `largest` bytes at the most. Raises UsageError."""
+    if len(content) > largest:
+        raise UsageError(f"{name} is too large for a {kind}: {largest >> 20} MiB are the most")
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UsageError(f"{name}:{line}: the file is not UTF-8 text") from None
+
+
 class SourceFile:
     """A file's name and text. Places are offsets into the text.
 

@@ -46,7 +46,7 @@ format_ = click.option(
     help="Media types of the list (default: those of the members)",
 )
 # Podman's flag to add all images of an index, which is always done here.
-_all = click.option("--all", "everything", is_flag=True, hidden=True, help="Accepted for compatibility with podman")
+all_ = click.option("--all", "everything", is_flag=True, hidden=True, help="Accepted for compatibility with podman")
 _duplicates = click.option("--allow-duplicates", is_flag=True, help="Allow two images for one platform")
 
 
@@ -66,13 +66,7 @@ def _platform_options(function: Any) -> Any:
 @click.argument("name", metavar="LIST", shell_complete=options.complete_image)
 @click.argument("members", nargs=-1, metavar="[MANIFEST...]", shell_complete=options.complete_image)
 @click.option("-a", "--amend", is_flag=True, help="Add to an existing list; replace entries for the same platforms")
-@click.option(
-    "--all",
-    "everything",
-    is_flag=True,
-    hidden=True,
-    help="Accepted for compatibility with podman; an index is always added completely",
-)
+@all_
 @_duplicates
 @_annotation
 @format_
@@ -113,13 +107,7 @@ def create(
 @_platform_options
 @_annotation
 @_duplicates
-@click.option(
-    "--all",
-    "everything",
-    is_flag=True,
-    hidden=True,
-    help="Accepted for compatibility with podman; an index is always added completely",
-)
+@all_
 @options.insecure
 @pass_session
 def add(

@@ -3,7 +3,7 @@
 import click
 
 from polyarch.cli import options
-from polyarch.cli.commands.manifest import format_
+from polyarch.cli.commands.manifest import all_, format_
 from polyarch.cli.session import Session, pass_session
 
 
@@ -11,13 +11,7 @@ from polyarch.cli.session import Session, pass_session
 @click.argument("name", metavar="LIST", shell_complete=options.complete_image)
 @click.argument("destination", required=False, metavar="[DEST]")
 @click.option("-p", "--purge", is_flag=True, help="Remove the list from the store after the push")
-@click.option(
-    "--all",
-    "everything",
-    is_flag=True,
-    hidden=True,
-    help="Accepted for compatibility with podman",
-)
+@all_
 @options.platform(several=True, help="Push only the images for these platforms")
 @format_
 @click.option("-q", "--quiet", is_flag=True, help="Print only the digest")
