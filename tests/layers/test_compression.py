@@ -26,8 +26,16 @@ def _zstd(content: bytes) -> bytes:
     return _framed(Compression("zstd"), content)
 
 
-_SKIPPABLE = b"\x50\x2a\x4d\x18" + (5).to_bytes(4, "little") + b"notes"
 CONTENT = b"some content that is long enough to be compressed " * 800
+
+
+def _zstd_with_window(log: int) -> bytes:
+    """Such as `zstd --long=LOG` writes: its window descriptor is the sixth byte (RFC 8878, section 3.1.1.1.2)."""
+    frame = _zstd(CONTENT)
+    return frame[:5] + bytes(((log - 10) << 3,)) + frame[6:]
+
+
+_SKIPPABLE = b"\x50\x2a\x4d\x18" + (5).to_bytes(4, "little") + b"notes"
 
 
 class _Dripping:
@@ -53,6 +61,7 @@ STREAMS: dict[str, tuple[str, bytes]] = {
     "zstd of many frames": ("zstd", b"".join(_zstd(CONTENT[n : n + 999]) for n in range(0, len(CONTENT), 999))),
     "zstd with skippable frames": ("zstd", _SKIPPABLE + _zstd(CONTENT) + _SKIPPABLE),
     "zstd of a stream": ("zstd", subprocess.run(["zstd", "-c"], input=CONTENT, stdout=subprocess.PIPE).stdout),
+    "zstd with a window of 512 MiB": ("zstd", _zstd_with_window(29)),
     "bzip2": ("bzip2", bz2.compress(CONTENT)),
     "xz": ("xz", lzma.compress(CONTENT)),
     "none": ("none", CONTENT),
@@ -74,6 +83,11 @@ def test_a_stream_that_is_cut_off_is_an_error(name: str) -> None:
     raw = STREAMS[name][1].rstrip(b"\0")
     with pytest.raises(CorruptError, match=r"cut off|damaged"):
         decompress(io.BytesIO(raw[: len(raw) // 2 + 3])).read()
+
+
+def test_a_zstd_stream_that_asks_for_more_memory_than_other_tools_give_is_an_error() -> None:
+    with pytest.raises(CorruptError, match="too much memory"):
+        decompress(io.BytesIO(_zstd_with_window(30))).read()
 
 
 @pytest.mark.parametrize("name", ["gzip", "gzip of many members", "bzip2", "xz"])

@@ -179,6 +179,13 @@ class _ZlibInflater:
         return self._object.decompress(tail + data if tail else data, size)
 
 
+def _zstd() -> _Codec:
+    zstd = zstd_blocks.library()
+    # The window of a frame is memory that its header asks for. Go's zstd, which docker and skopeo use, takes as much.
+    codec: _Codec = zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: 29})
+    return codec
+
+
 def _bzip2() -> _Codec:
     import bz2
 
@@ -194,7 +201,7 @@ def _xz() -> _Codec:
 
 _FORMATS: tuple[tuple[bytes, str, Callable[[], Any]], ...] = (
     (b"\x1f\x8b\x08", "gzip", _Gzip),
-    (b"\x28\xb5\x2f\xfd", "zstd", lambda: zstd_blocks.library().ZstdDecompressor()),
+    (b"\x28\xb5\x2f\xfd", "zstd", _zstd),
     (b"BZh", "bzip2", _bzip2),
     (b"\xfd7zXZ", "xz", _xz),
 )
