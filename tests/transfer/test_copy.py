@@ -14,7 +14,7 @@ from polyarch.oci import index as indexes
 from polyarch.oci import media_types
 from polyarch.oci.descriptor import Descriptor
 from polyarch.oci.document import Index
-from polyarch.oci.place import Readable
+from polyarch.oci.place import BlobReader, Readable
 from polyarch.oci.reference import Reference
 from polyarch.store.store import Store
 from polyarch.transfer import copy as copier
@@ -113,6 +113,23 @@ def test_children_come_before_what_names_them_and_the_name_last(source: OciLayou
     kinds = [word.split()[0] for word in target.order]
     assert kinds == ["blob"] * kinds.count("blob") + ["manifest"] * 3 + ["index", "index"]
     assert target.order[-1] == "index app"
+
+
+def test_the_config_of_a_single_image_is_read_once(tmp_path: Path, target: OciLayout) -> None:
+    opened: list[str] = []
+
+    class Counting(OciLayout):
+        def open_blob(self, descriptor: Descriptor) -> BlobReader:
+            opened.append(descriptor.digest)
+            return super().open_blob(descriptor)
+
+    OciLayout.create(tmp_path / "counting")
+    source = Counting(tmp_path / "counting")
+    image(source, AMD64, name="app")
+    root = copier.copy(source, "app", target, ["app"], CopyOptions(platforms=(AMD64,)))
+    graph = graphs.read(target, root)
+    assert graphs.missing(graph, target) == ()
+    assert sorted(opened) == sorted(blob.digest for blob in graph.blobs)
 
 
 def test_a_second_copy_moves_nothing_and_says_so(source: OciLayout, target: OciLayout) -> None:

@@ -41,6 +41,35 @@ def test_one_item_or_one_thread_needs_no_other_thread() -> None:
     assert set(names) == {"MainThread"}
 
 
+@pytest.mark.parametrize("size", [1, 4])
+def test_the_caller_does_something_else_meanwhile(size: int) -> None:
+    names: list[str] = []
+    done: list[int] = []
+    with WorkerPool(size) as pool:
+        pool.run(done.append, [1, 2, 3], lambda: names.append(threading.current_thread().name))
+    assert (names, sorted(done)) == (["MainThread"], [1, 2, 3])
+
+
+def test_a_failure_stops_what_the_caller_does_meanwhile_with_the_pool() -> None:
+    failed = threading.Event()
+
+    def work(number: int) -> None:
+        failed.set()
+        raise ValueError("the first")
+
+    def meanwhile() -> None:
+        assert failed.wait(10)
+        while True:
+            pool.check()
+            time.sleep(0.001)
+
+    with pytest.raises(ValueError, match="the first"), WorkerPool(2) as pool:
+        pool.run(work, [1, 2], meanwhile)
+    with pytest.raises(KeyError, match="meanwhile"), WorkerPool(2) as pool:
+        pool.run(lambda _: None, [1, 2], lambda: {}["meanwhile"])
+    assert threading.active_count() == 1
+
+
 @pytest.mark.parametrize("failure", [ValueError, KeyboardInterrupt])
 def test_the_first_failure_is_raised_once_all_have_stopped(failure: type[BaseException]) -> None:
     begun: list[int] = []

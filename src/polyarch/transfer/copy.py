@@ -19,6 +19,7 @@ from polyarch.oci import document as documents
 from polyarch.oci import platform as platforms
 from polyarch.oci import retry as retries
 from polyarch.oci.descriptor import Descriptor
+from polyarch.oci.digest import Digest
 from polyarch.oci.document import Index, Manifest
 from polyarch.oci.place import (
     BlobTarget,
@@ -123,7 +124,8 @@ def send(
     workers = 1 if isinstance(target, Streaming) and target.in_order else options.concurrency
     with WorkerPool(workers, options.stopped) as pool:
         root = source.fetch_manifest(name)[0] if isinstance(source, Fetching) else source.resolve(name)
-        root, chosen = _choose(source, root, options.called or name, options)
+        known: dict[Digest, bytes] = {}
+        root, chosen = _choose(source, root, options.called or name, options, known)
         only = None if chosen is None else chosen.digests
         graph = graphs.read(source, root, only, pool.map)
         if options.present_only and graph.absent and isinstance(graph.root.document, Index):
@@ -132,6 +134,7 @@ def send(
             graph = msgspec.structs.replace(graph, absent=())
         graphs.require_whole(graph, source, options.called or name)
         sender = Sender(source, target, pool, emit, options.unit, options.retry)
+        sender.known.update(known)
         if chosen is None and names and _is_there(source, target, graph):
             found = _gather(source, graph, pool, options)
             if _is_named(target, graph, names, may_write=found is None or not found.levels):
@@ -139,11 +142,13 @@ def send(
                 existing = sum(blob.size for blob in graph.blobs)
                 sender.referrers(found)
                 return Sent(descriptor=graph.root.descriptor, form=form, moved=0, mounted=0, existing=existing)
+        about: list[Found | None] = []
         sender.blobs(
             [blob for blob in graph.blobs if not _stays(blob, source, target)],
             [table for table in graph.tables if not (isinstance(source, Partial) and source.lacks(table))],
+            lambda: about.append(_gather(source, graph, pool, options)),
         )
-        descriptor, form = _write(sender, target, graph, _gather(source, graph, pool, options), names, options, chosen)
+        descriptor, form = _write(sender, target, graph, about[0], names, options, chosen)
     return Sent(
         descriptor=descriptor,
         form=form,
@@ -212,13 +217,15 @@ def _stays(blob: Descriptor, source: Source, target: Target) -> bool:
     return isinstance(target, Mounting) or (isinstance(source, Partial) and source.lacks(blob))
 
 
-def _choose(source: Source, root: Descriptor, name: str, options: CopyOptions) -> tuple[Descriptor, Selection | None]:
-    """The root to copy, and the selection below it; None for everything."""
+def _choose(
+    source: Source, root: Descriptor, name: str, options: CopyOptions, known: dict[Digest, bytes]
+) -> tuple[Descriptor, Selection | None]:
+    """The root to copy, and the selection below it; None for everything. Blobs that are read are added to `known`."""
     if options.platforms is None:
         return root, None
     document = graphs.read_node(source, root).document
     if isinstance(document, Manifest):
-        _require_platform(source, document, name, options.platforms)
+        _require_platform(source, document, name, options.platforms, known)
         return root, None
     try:
         chosen = select.choose(source, document, options.platforms)
@@ -237,11 +244,15 @@ def _choose(source: Source, root: Descriptor, name: str, options: CopyOptions) -
     return root, picked.without_attestations() if options.lone and len(chosen) == 1 else picked
 
 
-def _require_platform(source: Source, manifest: Manifest, name: str, wanted: tuple[Platform, ...]) -> None:
+def _require_platform(
+    source: Source, manifest: Manifest, name: str, wanted: tuple[Platform, ...], known: dict[Digest, bytes]
+) -> None:
     if not manifest.is_image or manifest.config.size > documents.MAX_SIZE:
         return
     with source.open_blob(manifest.config) as reader:
-        own = configs.load(reader.read()).platform
+        raw = reader.read()
+    own = configs.load(raw).platform
+    known[manifest.config.digest] = raw
     lacking = [str(platform) for platform in wanted if not platforms.serves(own, platform)]
     if lacking:
         raise NotFoundError(f"{name}: there is no image for {', '.join(lacking)}", f"it is one image, for {own}")

@@ -1,5 +1,6 @@
 """A pool of a few threads for network and disk work. The first failure or an interrupt stops the rest."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -56,14 +57,22 @@ class WorkerPool:
                 break
         return results + self.spread(function, items[len(results) :])
 
-    def run(self, function: Callable[[_T], None], items: list[_T]) -> None:
-        """Apply `function` to the items at the same time. Raises the first failure after all have stopped."""
-        self.spread(function, items)
+    def run(
+        self, function: Callable[[_T], None], items: list[_T], meanwhile: Callable[[], None] = lambda: None
+    ) -> None:
+        """Apply `function` to the items at the same time. Raises the first failure after all have stopped. The caller,
+        who has to wait, does `meanwhile`.
+        """
+        self.spread(function, items, meanwhile)
 
-    def spread(self, function: Callable[[_T], _R], items: list[_T]) -> list[_R]:
+    def spread(
+        self, function: Callable[[_T], _R], items: list[_T], meanwhile: Callable[[], None] = lambda: None
+    ) -> list[_R]:
         """The same with the results, in order."""
         if self._size < 2 or len(items) < 2:
-            return [function(item) for item in items]
+            done = [function(item) for item in items]
+            meanwhile()
+            return done
         results: dict[int, _R] = {}
         failures: list[BaseException] = []
         waiting = enumerate(items)
@@ -89,6 +98,9 @@ class WorkerPool:
             for number in range(min(self._size, len(items))):
                 threads.append(threading.Thread(target=work, name=f"copy-{number}"))
                 threads[-1].start()
+            # If it uses this pool, it notices that an item has failed.
+            with contextlib.suppress(_CancelledError):
+                meanwhile()
             for thread in threads:
                 thread.join()
         except BaseException:

@@ -1,6 +1,7 @@
 """Sends the parts of an image from one place to another: blobs, manifests, and the manifests about it."""
 
 import contextlib
+import io
 import threading
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 from polyarch import progress
 from polyarch.errors import CorruptError, NotFoundError, RegistryError
 from polyarch.oci.descriptor import Descriptor
+from polyarch.oci.digest import Digest
 from polyarch.oci.place import BlobTarget, Mounting, Originating, Readable, Source, Streaming, Target
 from polyarch.oci.retry import Retry
 from polyarch.transfer import graph as graphs
@@ -36,6 +38,8 @@ class BlobSender:
         self, source: Source, target: BlobTarget, pool: WorkerPool, emit: progress.Emit, unit: str, retry: Retry
     ) -> None:
         """`unit` is the id of the unit of work for progress events. `retry` is for a blob that must be sent again."""
+        # Blobs that have been read before.
+        self.known: dict[Digest, bytes] = {}
         self._source = source
         self._target = target
         self._pool = pool
@@ -55,10 +59,16 @@ class BlobSender:
         """The bytes of the blobs that were handled this way: "moved", "mounted" or "exists"."""
         return self._tally.get(how, 0)
 
-    def blobs(self, blobs: Iterable[Descriptor], tables: Iterable[Descriptor]) -> None:
+    def blobs(
+        self,
+        blobs: Iterable[Descriptor],
+        tables: Iterable[Descriptor],
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> None:
         """Copy all blobs, the largest first, because it takes longest. A stream gets them in a fixed order.
 
-        Then tables of contents. A table that is missing, or that the target refuses, is left out.
+        Then tables of contents. A table that is missing, or that the target refuses, is left out. The caller, who
+        has to wait, does `meanwhile`.
         """
         if isinstance(self._target, Streaming) and self._target.in_order:
             ordered = sorted(blobs, key=lambda blob: blob.digest)
@@ -68,7 +78,7 @@ class BlobSender:
             self._report(blob, 0)
         parts = [partial(self._blob, blob) for blob in ordered]
         parts += [partial(self._table, table) for table in sorted(tables, key=lambda table: table.digest)]
-        self._pool.run(lambda copy: copy(), parts)
+        self._pool.run(lambda copy: copy(), parts, meanwhile)
 
     def _table(self, table: Descriptor) -> None:
         self._pool.check()
@@ -108,7 +118,8 @@ class BlobSender:
         return self._origins(content) == ()
 
     def _send(self, blob: Descriptor) -> None:
-        with self._source.open_blob(blob) as reader:
+        known = self.known.get(blob.digest)
+        with self._source.open_blob(blob) if known is None else io.BytesIO(known) as reader:
             report = _Reported(reader, self._pool.check, lambda done: self._report(blob, done))
             self._target.write_blob(blob, report)
 
