@@ -132,6 +132,14 @@ def test_the_config_of_a_single_image_is_read_once(tmp_path: Path, target: OciLa
     assert sorted(opened) == sorted(blob.digest for blob in graph.blobs)
 
 
+def test_the_caller_may_do_something_while_blobs_are_copied(source: OciLayout, target: OciLayout) -> None:
+    root = multi_platform(source, "app")
+    seen: list[bool] = []
+    options = CopyOptions(meanwhile=lambda: seen.append("app" in target.tags()))
+    assert copier.copy(source, "app", target, ["app"], options) == root
+    assert seen == [False]
+
+
 def test_a_second_copy_moves_nothing_and_says_so(source: OciLayout, target: OciLayout) -> None:
     multi_platform(source, "app")
     first = copier.send(source, "app", target, ["app"])

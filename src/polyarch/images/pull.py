@@ -44,7 +44,9 @@ def pull(
             reference.version,
             store,
             (name,),
-            copier.CopyOptions(platforms=platforms, unit=unit, called=reference.familiar()),
+            copier.CopyOptions(
+                platforms=platforms, unit=unit, called=reference.familiar(), meanwhile=store.cache.prepare
+            ),
             emit,
         )
     graph = remember_pull(store, descriptor, reference)

@@ -67,7 +67,7 @@ class CopyOptions(msgspec.Struct, frozen=True, kw_only=True):
     index. With `present_only`, images that the source does not have are left out, as in an archive of some platforms.
     Messages call the image `called`, by default its name in the source. `retry` is for a blob that must be sent again
     from its beginning. With `referrers`, manifests about the image (signatures, attestations) are copied with it. As
-    soon as `stopped` returns True, the copy ends with CancelledError.
+    soon as `stopped` returns True, the copy ends with CancelledError. The thread that waits for blobs does `meanwhile`.
     """
 
     platforms: tuple[Platform, ...] | None = None
@@ -81,6 +81,7 @@ class CopyOptions(msgspec.Struct, frozen=True, kw_only=True):
     retry: Retry = retries.REOPEN
     referrers: bool = True
     stopped: Callable[[], bool] | None = None
+    meanwhile: Callable[[], None] | None = None
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,10 +144,16 @@ def send(
                 sender.referrers(found)
                 return Sent(descriptor=graph.root.descriptor, form=form, moved=0, mounted=0, existing=existing)
         about: list[Found | None] = []
+
+        def meanwhile() -> None:
+            about.append(_gather(source, graph, pool, options))
+            if options.meanwhile is not None:
+                options.meanwhile()
+
         sender.blobs(
             [blob for blob in graph.blobs if not _stays(blob, source, target)],
             [table for table in graph.tables if not (isinstance(source, Partial) and source.lacks(table))],
-            lambda: about.append(_gather(source, graph, pool, options)),
+            meanwhile,
         )
         descriptor, form = _write(sender, target, graph, about[0], names, options, chosen)
     return Sent(
