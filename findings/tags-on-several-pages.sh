@@ -4,9 +4,10 @@
 # Guess: a client follows the Link header to the last page, as the distribution specification says; one that does not know
 # pages reads the first.
 # What happens: crpy asks for the second page and for no other, so it looks right until there are three. containerimage-py
-# and Renovate's client read the first. No error is raised. oras-py 0.2.43 and python-dxf 12.1.1 follow the link, but if it is only a query, "?n=2&last=b", which a
-# reference of a URL may be, they ask for another path and fail. oras 1.2.0 and @snyk/docker-registry-v2-client 4.0.5 (npm)
-# read all of both. Who deletes the tags that are not listed, or looks for the newest version, is affected.
+# and Renovate's client read the first. No error is raised. oras-py 0.2.43 and python-dxf 12.1.1 follow the link, but if it
+# is only a query, "?n=2&last=b", which a reference of a URL may be, they ask for another path and fail. oras 1.2.0 and
+# @snyk/docker-registry-v2-client 4.0.5 (npm) read all of both. Who deletes the tags that are not listed, or looks for the
+# newest version, is affected.
 source "$(dirname "$0")/common/packages.sh"
 
 debian trixie oras=1.2.0-1+b9 libc6
