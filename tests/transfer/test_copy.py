@@ -1,6 +1,7 @@
 """The one copier, between real places: layouts, and the store."""
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from polyarch.oci import document as documents
 from polyarch.oci import index as indexes
 from polyarch.oci import media_types
 from polyarch.oci.descriptor import Descriptor
+from polyarch.oci.digest import Digest
 from polyarch.oci.document import Index
 from polyarch.oci.place import BlobReader, Readable
 from polyarch.oci.reference import Reference
@@ -113,6 +115,41 @@ def test_children_come_before_what_names_them_and_the_name_last(source: OciLayou
     kinds = [word.split()[0] for word in target.order]
     assert kinds == ["blob"] * kinds.count("blob") + ["manifest"] * 3 + ["index", "index"]
     assert target.order[-1] == "index app"
+
+
+class Known(OciLayout):
+    """A place whose content was seen in one repository. Its first answer about a manifest is slow, and the others wait
+    for each other.
+    """
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self._asked = 0
+        self._waiting = threading.Barrier(2)
+
+    def origins(self, digest: Digest) -> tuple[Reference, ...]:
+        return (Reference("x.y", "app"),)
+
+    def points_at(self, name: str) -> Digest | None:
+        return self.resolve(name).digest
+
+    def has_manifest(self, descriptor: Descriptor) -> bool:
+        self._asked += 1
+        if self._asked == 1:
+            time.sleep(0.01)
+        else:
+            self._waiting.wait(timeout=60)
+        return super().has_manifest(descriptor)
+
+
+def test_a_distant_target_is_asked_for_manifests_at_the_same_time(
+    source: OciLayout, target: OciLayout, tmp_path: Path
+) -> None:
+    root = index(source, [image(source, AMD64), image(source, ARM64), image(source, S390X)], name="app")
+    copier.copy(source, "app", target, ["app"])
+    known = Known(tmp_path / "target")
+    sent = copier.send(known, "app", known, ["app"])
+    assert (sent.descriptor, sent.moved, sent.form) == (root, 0, "whole")
 
 
 def test_the_config_of_a_single_image_is_read_once(tmp_path: Path, target: OciLayout) -> None:

@@ -37,7 +37,7 @@ from polyarch.oci.platform import Platform
 from polyarch.oci.retry import Retry
 from polyarch.transfer import graph as graphs
 from polyarch.transfer import select
-from polyarch.transfer.graph import ImageGraph
+from polyarch.transfer.graph import GraphNode, ImageGraph
 from polyarch.transfer.pool import WorkerPool
 from polyarch.transfer.select import Selection
 
@@ -136,7 +136,7 @@ def send(
         graphs.require_whole(graph, source, options.called or name)
         sender = Sender(source, target, pool, emit, options.unit, options.retry)
         sender.known.update(known)
-        if chosen is None and names and _is_there(source, target, graph):
+        if chosen is None and names and _is_there(source, target, graph, pool):
             found = _gather(source, graph, pool, options)
             if _is_named(target, graph, names, may_write=found is None or not found.levels):
                 form: Form = "single" if options.single else "whole"
@@ -181,11 +181,11 @@ def send_blobs(
         sender.blobs(blobs, tables)
 
 
-def _is_there(source: Source, target: Target, graph: ImageGraph) -> bool:
+def _is_there(source: Source, target: Target, graph: ImageGraph, pool: WorkerPool) -> bool:
     """Whether all of this image is known to be at the target.
 
-    This needs only a request for each manifest below the root. The blobs were seen there before, and a registry does
-    not remove blobs of a manifest that it has.
+    This needs only a request for each manifest below the root: the first, then, if the target is not near, the others at
+    the same time. The blobs were seen there before, and a registry does not remove blobs of a manifest that it has.
     """
     if not isinstance(target, Tagged) or not isinstance(source, Originating) or not isinstance(target, Originating):
         return False
@@ -194,10 +194,14 @@ def _is_there(source: Source, target: Target, graph: ImageGraph) -> bool:
     contents = (*(node.descriptor.digest for node in nodes), *(blob.digest for blob in graph.blobs))
     if not all(here.intersection(source.origins(digest)) for digest in contents):
         return False
-    try:
-        return all(target.has_manifest(node.descriptor) for node in nodes if node is not graph.root)
-    except RegistryError:
-        return False
+
+    def is_there(node: GraphNode) -> bool:
+        try:
+            return target.has_manifest(node.descriptor)
+        except RegistryError:
+            return False
+
+    return all(pool.map(is_there, [node for node in nodes if node is not graph.root]))
 
 
 def _is_named(target: Target, graph: ImageGraph, names: Sequence[str], *, may_write: bool) -> bool:
