@@ -184,8 +184,8 @@ def send_blobs(
 def _is_there(source: Source, target: Target, graph: ImageGraph, pool: WorkerPool) -> bool:
     """Whether all of this image is known to be at the target.
 
-    This needs only a request for each manifest below the root: the first, then, if the target is not near, the others at
-    the same time. The blobs were seen there before, and a registry does not remove blobs of a manifest that it has.
+    This needs only a request for each manifest below the root: the first, then, if the target is not near, the others
+    at the same time. The blobs were seen there before, and a registry does not remove blobs of a manifest that it has.
     """
     if not isinstance(target, Tagged) or not isinstance(source, Originating) or not isinstance(target, Originating):
         return False

@@ -138,7 +138,7 @@ class SelectionCache:
 
     def _read(self, vertex: CopyFiles, keys: Sequence[str], before_hashing: BeforeHashing | None) -> CopySelection:
         """Select by looking at the files."""
-        digest = digests.new()
+        digest = digests.new(little=True)
         chosen = []
         for part, key in zip(vertex.parts, keys, strict=True):
             digest.update(encoding.to_json((part.path, part.pattern, part.unpack)))
