@@ -263,7 +263,7 @@ def _table(raw: bytes) -> None:
     Tree([toc.read(raw, TablePlace(size=len(raw), digest=digests.of(raw)), _LAYER)])
 
 
-_TABLE = toc.encode(listings.scan(io.BytesIO(_LAYERS[0]))[1].encode(), 1 << 20)
+_TABLE = toc.encode(listings.scan(io.BytesIO(_LAYERS[0]))[1].encode(), 2 << 20)
 
 TARGETS: dict[str, Target] = {
     "layer": Target(unpack, (*_LAYERS, *map(gzip.compress, _LAYERS[:3])), tar=True),

