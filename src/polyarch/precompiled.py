@@ -124,7 +124,7 @@ class _Loader(SourceFileLoader):
         """Implements `importlib.abc.InspectLoader`."""
         if not self._code:
             return super().get_code(fullname)
-        # Who asks again is not in a hurry. Kept, it would be 3 MB of a cached build.
+        # A second call is rare, and reads the file again. A cached build would keep 3 MB of such bytes.
         raw, self._code = self._code, b""
         code: CodeType = marshal.loads(raw)
         return code

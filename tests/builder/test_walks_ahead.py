@@ -184,7 +184,7 @@ class TestBuild:
         assert len(set(digests)) == 4
 
     @pytest.mark.parametrize("options", [["-f", "-"], ["-f", "/dev/stdin"], ["--secret", "id=x,src=/dev/stdin"]])
-    def test_who_writes_to_a_pipe_may_change_a_file_before(
+    def test_a_file_that_changes_before_a_pipe_is_written_is_seen(
         self, polyarch: Program, large: Path, options: list[str]
     ) -> None:
         before = self.built(polyarch, large)

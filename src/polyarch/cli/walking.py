@@ -17,12 +17,13 @@ def walk_ahead(session: Session, words: Mapping[str, Any]) -> "WalksAhead | None
     """The walks of the contexts that these options of `build` name; None if no directory of them is large, or this
     machine has one processor. The session closes them.
 
-    Who writes to a pipe that the command reads may change a file of the context before. So nothing is walked early if
-    an input can be a pipe.
+    Nothing is walked early if an input can be a pipe: its writer may change a file of the context before it writes, and
+    expects that the build sees the change.
     """
     from polyarch.builder.contexts import ahead
+    from polyarch.store.layout import StoreLayout
 
-    marks, file = f"{session.root}/contexts", words["file"]
+    marks, file = StoreLayout(str(session.root)).contexts, words["file"]
     if not os.path.exists(marks) or len(os.sched_getaffinity(0)) < 2 or threading.active_count() > 1:
         return None
     if words["context"] == "-" or words["secrets"] or words["test_files"] or (file and not os.path.isfile(file)):

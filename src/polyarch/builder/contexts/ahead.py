@@ -65,7 +65,7 @@ class WalksAhead:
         self._directories = directories
         self._dockerfile = dockerfile
         self._now = now
-        self._answers: dict[_Question, _Fields] | None = None
+        self._answers: dict[_Question, Signature] | None = None
         self._pipe = -1
         self._child = 0
 
@@ -94,7 +94,7 @@ class WalksAhead:
             for number in _ENDING:
                 signal.signal(number, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_SETMASK, masked)
-            # Who reads the output of the command may wait for its end.
+            # Otherwise a reader of the output waits for the child, too, not only for the command.
             for inherited in (0, 1, 2, self._pipe):
                 os.close(inherited)
             _answer(self._directories, self._dockerfile, pipe, parent)
@@ -103,17 +103,14 @@ class WalksAhead:
 
     def take(self, directory: Path, ignore: str) -> Signature | None:
         """The signature of a context with this text of its ignore file, if it is certain; None if it is not, or was not
-        worked out. Waits for the child. Each answer is given once: who asks again wants to know what is now so.
+        worked out. Waits for the child. Each answer is given once: a second question is about the state at that time.
         """
         if self._answers is None:
             self._answers = self._read() if self._child else {}
         found = self._answers.pop(_question(directory, ignore), None)
-        if found is None:
-            return None
-        signature = Signature(*found)
-        return signature if signature.certain(self._now) else None
+        return found if found is not None and found.certain(self._now) else None
 
-    def _read(self) -> "dict[_Question, _Fields]":
+    def _read(self) -> "dict[_Question, Signature]":
         try:
             return dict(msgspec.msgpack.decode(b"".join(iter(lambda: os.read(self._pipe, _PIECE), b"")), type=_ANSWERS))
         except msgspec.DecodeError:
@@ -132,9 +129,7 @@ class WalksAhead:
 
 # A directory and the text of its ignore file.
 _Question = tuple[bytes, bytes]
-# Those of `Signature`.
-_Fields = tuple[str, int, int]
-_ANSWERS = list[tuple[_Question, _Fields]]
+_ANSWERS = list[tuple[_Question, Signature]]
 
 
 def _question(directory: Path, ignore: str) -> _Question:
@@ -152,7 +147,6 @@ def _answer(directories: Mapping[str, Path], dockerfile: Path, pipe: int, parent
     answers = []
     for name, directory in directories.items():
         ignore = ignores.get(name, "")
-        found = sign(str(directory), ignorefile.of_text(ignore), check)
-        answers.append((_question(directory, ignore), msgspec.structs.astuple(found)))
+        answers.append((_question(directory, ignore), sign(str(directory), ignorefile.of_text(ignore), check)))
     with open(pipe, "wb") as file:
         file.write(msgspec.msgpack.encode(answers))
