@@ -49,6 +49,18 @@ if TYPE_CHECKING:
     from polyarch.builder.remote import StepReport
 
 
+class _Marks:
+    """Vertices of a build that are treated in another way than most."""
+
+    def __init__(self) -> None:
+        # Those whose cached results are not used: by request, or because an input is such a vertex.
+        self.uncached: set[VertexId] = set()
+        # Results of earlier RUNs that were never packed: only in the user namespace do their files have their owners.
+        self.bare: set[VertexId] = set()
+        # Those whose results are not what their keys say, because files of a context changed meanwhile.
+        self.changed: set[VertexId] = set()
+
+
 class VertexPerformer:
     """Implements `solve.Performer`. It owns the sandbox and the files that it opened, until `close`."""
 
@@ -65,10 +77,7 @@ class VertexPerformer:
         self._unpacks = True
         # The cache key of each vertex, and the selection of files of each copy, by name.
         self._keyed: dict[VertexId, tuple[str, str]] = {}
-        # Vertices whose cached results are not used: by request, or because an input is such a vertex.
-        self._uncached: set[VertexId] = set()
-        # Results of earlier RUNs that were never packed: only in the user namespace do their files have their owners.
-        self._bare: set[VertexId] = set()
+        self._marks = _Marks()
         self._findings = StepFindings(graph)
         store, source = environment.store, environment.source
         unpacker = Unpacker(store, source, emit, self._open_base_layer)
@@ -142,9 +151,9 @@ class VertexPerformer:
         if (
             self._environment.settings.no_cache
             or vertex in self._graph.uncached
-            or not self._uncached.isdisjoint(inputs)
+            or not self._marks.uncached.isdisjoint(inputs)
         ):
-            self._uncached.add(vertex)
+            self._marks.uncached.add(vertex)
         selection = ""
         if isinstance(value, CopyFiles):
             selection = self._copies.selected(value, inputs, of_result=vertex in self._targets)
@@ -159,13 +168,13 @@ class VertexPerformer:
             return self._sources.files(value)
         if isinstance(value, ImageLayers):
             return self._image(value)
-        if isinstance(value, Git | Stacked | LinkedLayers) or vertex in self._uncached:
+        if isinstance(value, Git | Stacked | LinkedLayers) or vertex in self._marks.uncached:
             return None
         layer = self._environment.results.find(cache_key, self._environment.settings.compression)
         if layer is None:
             return None
         if layer.is_bare:
-            self._bare.add(vertex)
+            self._marks.bare.add(vertex)
         self._findings.add(vertex, layer)
         return (layer,)
 
@@ -175,10 +184,10 @@ class VertexPerformer:
         steps = [value for vertex in todo if isinstance(value := self._graph.vertices[vertex], RunCommand)]
         self._unpacks = bool(steps)
         read = self._targets.union(*map(self.inputs, todo))
-        bare = not self._bare.isdisjoint(read)
+        bare = not self._marks.bare.isdisjoint(read)
         if self._unpacks or bare:
             self._runs.enter(steps, required=bare)
-        self._runs.open(todo, self.key_of, self._uncached)
+        self._runs.open(todo, self.key_of, self._marks.uncached)
         if steps and self._early is not None:
             self._early.expect(vertex for vertex in todo if not self.joins(vertex))
 
@@ -186,8 +195,8 @@ class VertexPerformer:
         """Implements `solve.Performer`."""
         if self._stopped:
             raise CancelledError
-        if not self._copies.changed.isdisjoint(inputs):
-            self._copies.changed.add(vertex)
+        if not self._marks.changed.isdisjoint(inputs):
+            self._marks.changed.add(vertex)
         value = self._graph.vertices[vertex]
         match value:
             case Stacked():
@@ -210,11 +219,11 @@ class VertexPerformer:
                     stack_of(value.base, inputs),
                     sources,
                     outside,
-                    fresh=vertex in self._uncached or vertex in self._copies.changed,
+                    fresh=vertex in self._marks.uncached or vertex in self._marks.changed,
                 )
             case _:
                 raise AssertionError(f"{type(value).__name__} is loaded, not performed")
-        if vertex not in self._copies.changed:
+        if vertex not in self._marks.changed:
             self._environment.results.keep(cache_key, layer)
         self._findings.add(vertex, layer)
         if self._early is not None:
@@ -224,7 +233,7 @@ class VertexPerformer:
     def _compare(self, vertex: VertexId) -> None:
         """Take note if the files that were copied are not those by which the vertex got its key."""
         if not self._copies.is_current(self._keyed[vertex][1]):
-            self._copies.changed.add(vertex)
+            self._marks.changed.add(vertex)
             self._emit(progress.Warned("files changed during the build: what was copied is not kept in the cache"))
 
     def cancel(self) -> None:
@@ -245,14 +254,15 @@ class VertexPerformer:
     def link_key(self, vertex: VertexId, cache_key: str, build: "VertexPerformer", stack: VertexId) -> None:
         """Take note that a vertex stands for the file system `stack` of another build, which has this cache key."""
         self._keyed[vertex] = cache_key, ""
-        if stack in build._uncached:
-            self._uncached.add(vertex)
+        if stack in build._marks.uncached:
+            self._marks.uncached.add(vertex)
 
     def linked(self, vertex: VertexId, build: "VertexPerformer", stack: VertexId, result: Result) -> Result:
         """The layers of the file system `stack` of another build, as the result of a vertex that stands for it."""
-        for marked, theirs in ((self._bare, build._bare), (self._copies.changed, build._copies.changed)):
-            if stack in theirs:
-                marked.add(vertex)
+        if stack in build._marks.bare:
+            self._marks.bare.add(vertex)
+        if stack in build._marks.changed:
+            self._marks.changed.add(vertex)
         assert isinstance(result, Stack), stack
         return tuple(result)
 
@@ -304,8 +314,8 @@ class VertexPerformer:
     # ── results
 
     def _stacked(self, vertex: VertexId, value: Stacked, inputs: Mapping[VertexId, Result]) -> Stack:
-        if not self._bare.isdisjoint(inputs):
-            self._bare.add(vertex)
+        if not self._marks.bare.isdisjoint(inputs):
+            self._marks.bare.add(vertex)
         layers = inputs[value.layers]
         assert isinstance(layers, tuple), value.layers
         stack = on(stack_of(value.below, inputs), layers)

@@ -44,8 +44,6 @@ class CopyPerformer:
         self._arrangements = ArrangementCache()
         self._selections = SelectionCache(graph, sources, environment.store, self._arrangements)
         self._packer = LayerPacker(environment.store, environment.results, environment.settings)
-        # Vertices whose results are not what their keys say, because files of a context changed meanwhile.
-        self.changed: set[VertexId] = set()
         # Set once the build may pack ahead.
         self._ahead: Uploads | None = None
 
